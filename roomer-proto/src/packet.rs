@@ -1,0 +1,194 @@
+//! The packet: five length-prefixed fields.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::error::{DecodeError, EncodeError, Field};
+
+/// The shortest packet in bytes: five empty fields.
+pub const MIN_PACKET: usize = 5 * LEN;
+
+/// The room that every connection joins without asking.
+pub const ROOT: &str = "root";
+
+/// Bytes of a field's length.
+const LEN: usize = 4;
+
+/// A packet that borrows its fields. Cheap to copy; decoding and routing never copy a payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PacketRef<'a> {
+    /// The room that the packet belongs to.
+    pub room: &'a str,
+    /// The event's name.
+    pub event: &'a str,
+    /// The id of the one receiver; empty means the room.
+    pub dst: &'a str,
+    /// The id of the sender. A server overwrites what a client puts here.
+    pub src: &'a str,
+    /// Anything.
+    pub payload: &'a [u8],
+}
+
+impl<'a> PacketRef<'a> {
+    /// Reads a packet from one whole message.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the message is cut short, claims more than it has, has names that are
+    /// not UTF-8, or goes on after the payload. There is no partial result.
+    pub fn decode(message: &'a [u8]) -> Result<Self, DecodeError> {
+        let rest = &mut { message };
+        let packet = PacketRef {
+            room: take_name(rest, Field::Room)?,
+            event: take_name(rest, Field::Event)?,
+            dst: take_name(rest, Field::Dst)?,
+            src: take_name(rest, Field::Src)?,
+            payload: take(rest, Field::Payload)?,
+        };
+        match rest.len() {
+            0 => Ok(packet),
+            extra => Err(DecodeError::TrailingBytes { extra }),
+        }
+    }
+
+    /// The number of bytes that [`encode`](Self::encode) appends.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.fields()
+            .iter()
+            .map(|(_, bytes)| LEN + bytes.len())
+            .sum()
+    }
+
+    /// Appends the packet's only encoding to `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when a field has 4 GiB or more; `out` is unchanged then.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        for (field, bytes) in self.fields() {
+            if u32::try_from(bytes.len()).is_err() {
+                return Err(EncodeError {
+                    field,
+                    len: bytes.len(),
+                });
+            }
+        }
+        out.reserve(self.encoded_len());
+        for (_, bytes) in self.fields() {
+            out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+            out.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    /// The packet's encoding in a buffer of its own.
+    ///
+    /// # Panics
+    ///
+    /// When a field has 4 GiB or more; use [`encode`](Self::encode) where that can happen.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = Vec::new();
+        match self.encode(&mut out) {
+            Ok(()) => out.into(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn fields(&self) -> [(Field, &'a [u8]); 5] {
+        [
+            (Field::Room, self.room.as_bytes()),
+            (Field::Event, self.event.as_bytes()),
+            (Field::Dst, self.dst.as_bytes()),
+            (Field::Src, self.src.as_bytes()),
+            (Field::Payload, self.payload),
+        ]
+    }
+}
+
+fn take<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a [u8], DecodeError> {
+    let Some((length, behind)) = rest.split_first_chunk::<LEN>() else {
+        return Err(DecodeError::NoLength {
+            field,
+            left: rest.len(),
+        });
+    };
+    let claimed = u32::from_be_bytes(*length);
+    let past_end = DecodeError::PastEnd {
+        field,
+        claimed,
+        left: behind.len(),
+    };
+    let length = usize::try_from(claimed).map_err(|_| past_end)?;
+    let (bytes, behind) = behind.split_at_checked(length).ok_or(past_end)?;
+    *rest = behind;
+    Ok(bytes)
+}
+
+fn take_name<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a str, DecodeError> {
+    let bytes = take(rest, field)?;
+    core::str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8 { field })
+}
+
+/// A packet that owns its fields. Decoding shares the message's buffer instead of copying it, so
+/// keeping any field keeps the whole message in memory.
+///
+/// ```
+/// use roomer_proto::{Packet, PacketRef};
+///
+/// let bytes = PacketRef { room: "lobby", event: "chat", ..PacketRef::default() }.to_bytes();
+/// let packet = Packet::decode(bytes.clone())?;
+/// assert_eq!(packet.room, "lobby");
+/// assert_eq!(packet.as_ref().to_bytes(), bytes);
+/// # Ok::<(), roomer_proto::DecodeError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Packet {
+    /// The room that the packet belongs to.
+    pub room: ByteString,
+    /// The event's name.
+    pub event: ByteString,
+    /// The id of the one receiver; empty means the room.
+    pub dst: ByteString,
+    /// The id of the sender.
+    pub src: ByteString,
+    /// Anything.
+    pub payload: Bytes,
+}
+
+impl Packet {
+    /// Reads a packet from one whole message without copying it.
+    ///
+    /// # Errors
+    ///
+    /// As [`PacketRef::decode`].
+    pub fn decode(message: Bytes) -> Result<Self, DecodeError> {
+        let packet = PacketRef::decode(&message)?;
+        let name = |field, text: &str| {
+            ByteString::try_from(message.slice_ref(text.as_bytes()))
+                .map_err(|_| DecodeError::NotUtf8 { field })
+        };
+        Ok(Packet {
+            room: name(Field::Room, packet.room)?,
+            event: name(Field::Event, packet.event)?,
+            dst: name(Field::Dst, packet.dst)?,
+            src: name(Field::Src, packet.src)?,
+            payload: message.slice_ref(packet.payload),
+        })
+    }
+
+    /// The same packet, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> PacketRef<'_> {
+        PacketRef {
+            room: &self.room,
+            event: &self.event,
+            dst: &self.dst,
+            src: &self.src,
+            payload: &self.payload,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Frames that a server sends: unmasked and never fragmented (RFC 6455 section 5.1), so one
+//! encoding serves every recipient.
+
+use alloc::vec::Vec;
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::session::Kind;
+use crate::{EncodeError, PacketRef};
+
+/// The most bytes that a control frame's payload may have (RFC 6455 section 5.5).
+pub const CONTROL_MAX: usize = 125;
+
+/// Bytes of a close code.
+const CODE: usize = 2;
+
+/// Appends one packet as one binary message.
+///
+/// # Errors
+///
+/// [`EncodeError`] when a field has 4 GiB or more; `out` is unchanged then.
+pub fn packet_frame(packet: &PacketRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let start = out.len();
+    header(OpCode::Data(Data::Binary), packet.encoded_len(), out);
+    packet.encode(out).inspect_err(|_| out.truncate(start))
+}
+
+/// Appends one message of any content.
+pub fn message_frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
+    let opcode = match kind {
+        Kind::Text => Data::Text,
+        Kind::Binary => Data::Binary,
+    };
+    frame(OpCode::Data(opcode), data, out);
+}
+
+/// Appends a ping with an empty payload.
+pub fn ping_frame(out: &mut Vec<u8>) {
+    frame(OpCode::Control(Control::Ping), &[], out);
+}
+
+/// Appends the answer to a ping. What exceeds [`CONTROL_MAX`] is cut off; a [`Session`] never
+/// reports such a ping.
+///
+/// [`Session`]: super::Session
+pub fn pong_frame(payload: &[u8], out: &mut Vec<u8>) {
+    frame(
+        OpCode::Control(Control::Pong),
+        &payload[..payload.len().min(CONTROL_MAX)],
+        out,
+    );
+}
+
+/// Appends a close frame. Without a code its body is empty; a reason that is too long is cut at a
+/// character's edge.
+pub fn close_frame(code: Option<u16>, reason: &str, out: &mut Vec<u8>) {
+    let opcode = OpCode::Control(Control::Close);
+    let Some(code) = code else {
+        return frame(opcode, &[], out);
+    };
+    let reason = &reason[..reason.floor_char_boundary(CONTROL_MAX - CODE)];
+    header(opcode, CODE + reason.len(), out);
+    out.extend_from_slice(&code.to_be_bytes());
+    out.extend_from_slice(reason.as_bytes());
+}
+
+fn frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
+    header(opcode, payload.len(), out);
+    out.extend_from_slice(payload);
+}
+
+fn header(opcode: OpCode, length: usize, out: &mut Vec<u8>) {
+    let header = FrameHeader {
+        opcode,
+        ..FrameHeader::default()
+    };
+    out.reserve(header.len(length as u64) + length);
+    header
+        .format(length as u64, out)
+        .expect("a Vec takes every write");
+}

@@ -1,0 +1,43 @@
+//! Client frames are masked (RFC 6455 section 5.3).
+
+/// Takes the mask off `data`, in place, eight bytes at a time.
+pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) {
+    let [a, b, c, d] = key;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (chunks, tail) = data.as_chunks_mut::<8>();
+    for chunk in chunks {
+        *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
+    }
+    for (byte, key) in tail.iter_mut().zip(key.iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_rfc_formula_at_every_length() {
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        for length in 0..40u8 {
+            let plain: Vec<u8> = (0..length).collect();
+            let mut data = plain.clone();
+            unmask(&mut data, key);
+            let expected: Vec<u8> = plain
+                .iter()
+                .enumerate()
+                .map(|(i, byte)| byte ^ key[i % 4])
+                .collect();
+            assert_eq!(data, expected, "length {length}");
+        }
+    }
+
+    #[test]
+    fn the_rfc_example() {
+        // RFC 6455 section 5.7: a masked "Hello".
+        let mut data = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        unmask(&mut data, [0x37, 0xfa, 0x21, 0x3d]);
+        assert_eq!(&data, b"Hello");
+    }
+}

@@ -1,0 +1,31 @@
+//! WebSocket frames over memory (RFC 6455), seen from a server.
+//!
+//! A [`Session`] turns the bytes of one connection into whole messages and control frames; the
+//! functions here turn what a server sends into frames. Neither has a socket inside. The frame
+//! header's syntax is [`tungstenite`]'s; the rules of a conversation (fragments, limits, close
+//! codes, text) are kept here so that a message that lies whole in the read buffer is never
+//! copied and an idle connection owns no buffer.
+//!
+//! ```
+//! use roomer_proto::websocket::{Event, Kind, Limits, Session};
+//!
+//! // "hi" as a masked binary frame, arriving in two reads.
+//! let mut wire = *b"\x82\x82\x01\x02\x03\x04\x69\x6b";
+//! let (first, second) = wire.split_at_mut(5);
+//! let mut session = Session::new();
+//! let limits = Limits::default();
+//!
+//! assert!(session.feed(&limits, first).next().is_none());
+//! let mut feed = session.feed(&limits, second);
+//! let Some(Ok(event)) = feed.next() else { panic!("a whole message is there") };
+//! assert_eq!(event, Event::Message { kind: Kind::Binary, data: b"hi" });
+//! ```
+
+mod encode;
+mod mask;
+mod session;
+mod violation;
+
+pub use encode::{CONTROL_MAX, close_frame, message_frame, packet_frame, ping_frame, pong_frame};
+pub use session::{Event, Feed, Kind, Limits, Session};
+pub use violation::{Violation, code, valid_close_code};
