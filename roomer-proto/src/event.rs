@@ -30,10 +30,7 @@ pub const CLOSE: &str = "close";
 /// ```
 #[must_use]
 pub fn is_reserved(event: &str) -> bool {
-    matches!(
-        event,
-        JOIN_ACK | LEAVE_ACK | NEW_MEMBER | MEMBER_LEFT | OPEN | CLOSE
-    )
+    matches!(event, JOIN_ACK | LEAVE_ACK | NEW_MEMBER | MEMBER_LEFT | OPEN | CLOSE)
 }
 
 /// Whether `event` means something to the protocol: the reserved six, `join` and `leave`. These

@@ -56,10 +56,7 @@ impl<'a> PacketRef<'a> {
     /// The number of bytes that [`encode`](Self::encode) appends.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        self.fields()
-            .iter()
-            .map(|(_, bytes)| LEN + bytes.len())
-            .sum()
+        self.fields().iter().map(|(_, bytes)| LEN + bytes.len()).sum()
     }
 
     /// Appends the packet's only encoding to `out`.
@@ -70,10 +67,7 @@ impl<'a> PacketRef<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         for (field, bytes) in self.fields() {
             if u32::try_from(bytes.len()).is_err() {
-                return Err(EncodeError {
-                    field,
-                    len: bytes.len(),
-                });
+                return Err(EncodeError { field, len: bytes.len() });
             }
         }
         out.reserve(self.encoded_len());
@@ -111,17 +105,10 @@ impl<'a> PacketRef<'a> {
 
 fn take<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a [u8], DecodeError> {
     let Some((length, behind)) = rest.split_first_chunk::<LEN>() else {
-        return Err(DecodeError::NoLength {
-            field,
-            left: rest.len(),
-        });
+        return Err(DecodeError::NoLength { field, left: rest.len() });
     };
     let claimed = u32::from_be_bytes(*length);
-    let past_end = DecodeError::PastEnd {
-        field,
-        claimed,
-        left: behind.len(),
-    };
+    let past_end = DecodeError::PastEnd { field, claimed, left: behind.len() };
     let length = usize::try_from(claimed).map_err(|_| past_end)?;
     let (bytes, behind) = behind.split_at_checked(length).ok_or(past_end)?;
     *rest = behind;

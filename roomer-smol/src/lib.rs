@@ -1,1 +1,125 @@
+//! Room servers on [smol].
+//!
+//! This crate knows smol: how to accept, read, write and sleep there. What a room is, who may
+//! join and when a slow client is closed it must not know; that lives in [`roomer_hub`], and is
+//! the same on every runtime.
+//!
+//! ```no_run
+//! use roomer_smol::Server;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     smol::block_on(async {
+//!         let server = Server::builder()
+//!             .on("chat", |conn, message| {
+//!                 conn.send_to_room(message.room, "chat", message.payload);
+//!                 Ok(())
+//!             })
+//!             .build()?;
+//!         let listener = smol::net::TcpListener::bind("127.0.0.1:8080").await?;
+//!         Ok(roomer_smol::serve(listener, server).await?)
+//!     })
+//! }
+//! ```
+//!
+//! [`serve`] spawns on smol's global executor, whose threads the environment variable
+//! `SMOL_THREADS` counts (default 1); [`serve_on`] takes an executor of your own.
+//! Every option is a method of [`Builder`], with its default and the reason for it.
 
+mod transport;
+
+use std::future::{Future, pending};
+use std::io;
+use std::time::Duration;
+
+use roomer_hub::server::Connection;
+pub use roomer_hub::server::{
+    BuildError, Builder, Claims, Conn, HandlerError, HandlerResult, Message, Refusal, Request,
+    Server, Stats, Verdict,
+};
+use smol::future::or;
+use smol::net::TcpListener;
+use smol::{Executor, Task, Timer};
+use transport::ReadHalf;
+
+/// How long accepting rests after the system refused to (out of file descriptors, say). The
+/// connections that are there go on meanwhile.
+const REST: Duration = Duration::from_millis(100);
+
+/// Serves on smol's global executor, for as long as the future is polled.
+///
+/// # Errors
+///
+/// None today: a failure to accept is waited out. The type leaves room.
+pub async fn serve(listener: TcpListener, server: Server) -> io::Result<()> {
+    serve_until(listener, server, pending::<()>()).await
+}
+
+/// Serves on smol's global executor until `stop` is ready, then takes no more connections, closes
+/// all with 1001 and waits, for a bounded time, until they have gone.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_until(
+    listener: TcpListener,
+    server: Server,
+    stop: impl Future,
+) -> io::Result<()> {
+    run(listener, server, stop, smol::spawn).await
+}
+
+/// As [`serve_until`], on an executor of your own. Somebody has to run it; each thread that does
+/// serves connections.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_on(
+    executor: &Executor<'static>,
+    listener: TcpListener,
+    server: Server,
+    stop: impl Future,
+) -> io::Result<()> {
+    run(listener, server, stop, |connection| executor.spawn(connection)).await
+}
+
+async fn run(
+    listener: TcpListener,
+    server: Server,
+    stop: impl Future,
+    spawn: impl Fn(Connection<ReadHalf>) -> Task<()>,
+) -> io::Result<()> {
+    let serve = async {
+        let listener = listener;
+        let stop = async {
+            stop.await;
+        };
+        or(stop, accept(&listener, &server, spawn)).await;
+        drop(listener);
+        server.shutdown();
+        let limit = async {
+            Timer::after(server.drain_limit()).await;
+        };
+        or(server.drained(), limit).await;
+    };
+    or(serve, server.keep_time(Timer::after)).await;
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    server: &Server,
+    spawn: impl Fn(Connection<ReadHalf>) -> Task<()>,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (reader, writer) = transport::split(stream);
+                spawn(server.connect(reader, writer, Some(peer))).detach();
+            }
+            Err(_) => {
+                Timer::after(REST).await;
+            }
+        }
+    }
+}

@@ -45,11 +45,7 @@ pub fn ping_frame(out: &mut Vec<u8>) {
 ///
 /// [`Session`]: super::Session
 pub fn pong_frame(payload: &[u8], out: &mut Vec<u8>) {
-    frame(
-        OpCode::Control(Control::Pong),
-        &payload[..payload.len().min(CONTROL_MAX)],
-        out,
-    );
+    frame(OpCode::Control(Control::Pong), &payload[..payload.len().min(CONTROL_MAX)], out);
 }
 
 /// Appends a close frame. Without a code its body is empty; a reason that is too long is cut at a
@@ -71,12 +67,7 @@ fn frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 fn header(opcode: OpCode, length: usize, out: &mut Vec<u8>) {
-    let header = FrameHeader {
-        opcode,
-        ..FrameHeader::default()
-    };
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
     out.reserve(header.len(length as u64) + length);
-    header
-        .format(length as u64, out)
-        .expect("a Vec takes every write");
+    header.format(length as u64, out).expect("a Vec takes every write");
 }

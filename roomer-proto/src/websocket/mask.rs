@@ -24,11 +24,8 @@ mod tests {
             let plain: Vec<u8> = (0..length).collect();
             let mut data = plain.clone();
             unmask(&mut data, key);
-            let expected: Vec<u8> = plain
-                .iter()
-                .enumerate()
-                .map(|(i, byte)| byte ^ key[i % 4])
-                .collect();
+            let expected: Vec<u8> =
+                plain.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect();
             assert_eq!(data, expected, "length {length}");
         }
     }

@@ -32,10 +32,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            max_message: 16 * 1024 * 1024,
-            max_fragments: 1024,
-        }
+        Limits { max_message: 16 * 1024 * 1024, max_fragments: 1024 }
     }
 }
 
@@ -71,6 +68,9 @@ pub enum Event<'a> {
     },
 }
 
+/// Bytes of a masked control frame's header, whose length takes no extra bytes.
+const CONTROL_HEADER: usize = 2 + 4;
+
 /// The inbound side of one connection.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -80,6 +80,7 @@ pub struct Session {
     used: usize,
     assembly: Option<Box<Assembly>>,
     over: bool,
+    closed: bool,
 }
 
 /// A message whose last fragment is still to come.
@@ -106,12 +107,7 @@ impl Session {
     /// Draw events from the [`Feed`] until it has no more. A feed that is dropped before that
     /// keeps what it did not use for the next one.
     pub fn feed<'s>(&'s mut self, limits: &'s Limits, chunk: &'s mut [u8]) -> Feed<'s> {
-        Feed {
-            session: self,
-            limits,
-            chunk,
-            at: 0,
-        }
+        Feed { session: self, limits, chunk, at: 0 }
     }
 
     /// The bytes of memory held for unfinished frames and messages.
@@ -124,6 +120,12 @@ impl Session {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Whether a close frame of the peer's has been seen.
+    #[must_use]
+    pub fn is_closed_by_peer(&self) -> bool {
+        self.closed
     }
 }
 
@@ -180,10 +182,8 @@ impl Feed<'_> {
             What::Pong => Event::Pong(data),
             What::Close(code) => {
                 self.session.over = true;
-                Event::Close {
-                    code,
-                    reason: core::str::from_utf8(data).unwrap_or_default(),
-                }
+                self.session.closed = true;
+                Event::Close { code, reason: core::str::from_utf8(data).unwrap_or_default() }
             }
         }))
     }
@@ -219,15 +219,14 @@ impl Feed<'_> {
         if !self.top_up(head_size) {
             return Ok(None);
         }
-        let used = self.session.used;
-        let Some(head) = Head::parse(&self.session.stash[used..])? else {
+        let Some(head) = Head::parse(&self.session.stash[self.session.used..])? else {
             return Ok(None);
         };
         self.session.admit(&head, self.limits)?;
         if !self.top_up(|_| head.size + head.payload) {
             return Ok(None);
         }
-        let start = used + head.size;
+        let start = self.session.used + head.size;
         let end = start + head.payload;
         unmask(&mut self.session.stash[start..end], head.key);
         self.session.used = end;
@@ -248,7 +247,7 @@ impl Feed<'_> {
                 return false;
             }
             let more = &rest[..rest.len().min(needed - have)];
-            session.stash_bytes(more, session.used + needed);
+            session.stash_bytes(more, needed);
             self.at += more.len();
         }
     }
@@ -282,19 +281,12 @@ impl Feed<'_> {
                 Ok(Some((What::Message(Kind::Binary), place)))
             }
             OpCode::Data(opcode) => {
-                let kind = if opcode == Data::Text {
-                    Kind::Text
-                } else {
-                    Kind::Binary
-                };
-                let assembly = session
-                    .assembly
-                    .get_or_insert_with(|| Box::new(Assembly::new(kind)));
+                let kind = if opcode == Data::Text { Kind::Text } else { Kind::Binary };
+                let assembly =
+                    session.assembly.get_or_insert_with(|| Box::new(Assembly::new(kind)));
                 assembly.add(data, header.is_final, self.limits)?;
                 let kind = assembly.kind;
-                Ok(header
-                    .is_final
-                    .then_some((What::Message(kind), Place::Assembly)))
+                Ok(header.is_final.then_some((What::Message(kind), Place::Assembly)))
             }
         }
     }
@@ -320,21 +312,19 @@ impl Session {
             self.stash = Vec::new();
             self.used = 0;
         }
-        if self
-            .assembly
-            .as_ref()
-            .is_some_and(|assembly| assembly.complete)
-        {
+        if self.assembly.as_ref().is_some_and(|assembly| assembly.complete) {
             self.assembly = None;
         }
     }
 
     /// Appends to the stash. Memory follows what has come in, not what was announced: it at most
-    /// doubles, and never beyond `target`, the size at which the frame will be whole.
-    fn stash_bytes(&mut self, bytes: &[u8], target: usize) {
-        let len = self.stash.len() + bytes.len();
-        if len > self.stash.capacity() {
-            let roomy = (2 * self.stash.capacity()).min(target).max(len);
+    /// doubles, and never beyond `whole`, the size of the frame that the unused bytes start.
+    fn stash_bytes(&mut self, bytes: &[u8], whole: usize) {
+        if self.stash.len() + bytes.len() > self.stash.capacity() {
+            // Used bytes make room first, or a driver that always lags would pile them up.
+            self.stash.drain(..core::mem::take(&mut self.used));
+            let len = self.stash.len() + bytes.len();
+            let roomy = (2 * self.stash.capacity()).min(whole).max(len);
             self.stash.reserve_exact(roomy - self.stash.len());
         }
         self.stash.extend_from_slice(bytes);
@@ -354,7 +344,9 @@ impl Session {
                 if !header.is_final {
                     return Err(Violation::protocol("control frame is fragmented"));
                 }
-                if head.length > CONTROL_MAX as u64 {
+                // Only the longer forms of a length make a longer header; the Go original refuses
+                // them by sight too.
+                if head.length > CONTROL_MAX as u64 || head.size > CONTROL_HEADER {
                     return Err(Violation::protocol("control frame is above 125 bytes"));
                 }
             }
@@ -381,13 +373,7 @@ impl Session {
 
 impl Assembly {
     fn new(kind: Kind) -> Self {
-        Assembly {
-            kind,
-            data: Vec::new(),
-            fragments: 0,
-            checked: 0,
-            complete: false,
-        }
+        Assembly { kind, data: Vec::new(), fragments: 0, checked: 0, complete: false }
     }
 
     fn add(&mut self, data: &[u8], last: bool, limits: &Limits) -> Result<(), Violation> {

@@ -42,23 +42,14 @@ pub struct Violation {
 
 impl Violation {
     pub(crate) const fn protocol(reason: &'static str) -> Self {
-        Violation {
-            code: code::PROTOCOL,
-            reason,
-        }
+        Violation { code: code::PROTOCOL, reason }
     }
 
     pub(crate) const fn not_utf8(reason: &'static str) -> Self {
-        Violation {
-            code: code::NOT_UTF8,
-            reason,
-        }
+        Violation { code: code::NOT_UTF8, reason }
     }
 
     pub(crate) const fn too_big(reason: &'static str) -> Self {
-        Violation {
-            code: code::TOO_BIG,
-            reason,
-        }
+        Violation { code: code::TOO_BIG, reason }
     }
 }

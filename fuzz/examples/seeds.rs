@@ -1,0 +1,230 @@
+//! Writes the seeds of both targets: `cargo run --example seeds` in this folder.
+//!
+//! Packets come from the golden vectors, frames are made here.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+const VECTORS: &str = include_str!("../../roomer-proto/tests/vectors.json");
+
+const FIN: u8 = 0x80;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+const CLOSE: u8 = FIN | 8;
+const PING: u8 = FIN | 9;
+const PONG: u8 = FIN | 10;
+
+/// The sizes, each less one, in which the session target feeds a seed: a count, then the sizes.
+const CUTS: &[u8] = b"\x05\x00\x06\x30\x01\xff";
+
+type Seeds = Vec<(String, Vec<u8>)>;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let vectors: Value = serde_json::from_str(VECTORS)?;
+    let packets = packets(&vectors)?;
+    let streams = streams(&packets);
+    write("decode", packets)?;
+    write("session", streams)
+}
+
+/// Replaces the seeds of a target, and leaves alone what its runs have found.
+fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    fs::create_dir_all(&folder)?;
+    for entry in fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "bin") {
+            fs::remove_file(path)?;
+        }
+    }
+    let (mut files, mut bytes) = (BTreeSet::new(), 0);
+    for (name, seed) in seeds {
+        bytes += seed.len();
+        fs::write(folder.join(format!("{name}.bin")), seed)?;
+        assert!(files.insert(name), "two seeds of one name");
+    }
+    println!("{target}: {} files, {bytes} bytes", files.len());
+    Ok(())
+}
+
+/// All packets that somebody accepts, and one for each reason to refuse.
+fn packets(vectors: &Value) -> Result<Seeds, Box<dyn Error>> {
+    let mut seeds = Vec::new();
+    let mut reasons = BTreeSet::new();
+    for (section, key) in [
+        ("valid", "frame_hex"),
+        ("non_utf8", "frame_hex"),
+        ("rewrite", "in_hex"),
+        ("invalid", "frame_hex"),
+    ] {
+        let entries = vectors[section].as_array().ok_or("no such section")?;
+        for (index, entry) in entries.iter().enumerate() {
+            if entry["why"].is_string() && !reasons.insert(entry["why"].to_string()) {
+                continue;
+            }
+            let digits = entry[key].as_str().ok_or("no bytes")?;
+            let bytes: Result<Vec<u8>, _> = (0..digits.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&digits[at..at + 2], 16))
+                .collect();
+            seeds.push((format!("{section}-{index:02}"), bytes?));
+        }
+    }
+    Ok(seeds)
+}
+
+/// A masked frame with its length in the shortest form.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let key = [0x37, 0xfa, 0x21, 0x3d];
+    let mut out = header(first, payload.len() as u64);
+    out.extend(key);
+    out.extend(payload.iter().zip(key.iter().cycle()).map(|(p, k)| p ^ k));
+    out
+}
+
+/// A header up to its mask.
+fn header(first: u8, length: u64) -> Vec<u8> {
+    match length {
+        0..=125 => vec![first, 0x80 | length as u8],
+        126..=0xffff => [&[first, 0xfe][..], &(length as u16).to_be_bytes()].concat(),
+        _ => [&[first, 0xff][..], &length.to_be_bytes()].concat(),
+    }
+}
+
+/// What a client sends, well or badly. The target's limits are 1,000 bytes and 5 fragments.
+fn streams(packets: &Seeds) -> Seeds {
+    let mut seeds: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
+    let mut add = |name: &str, frames: &[Vec<u8>]| seeds.push((name.to_owned(), frames.to_vec()));
+
+    let valid = packets.iter().filter(|(name, _)| name.starts_with("valid"));
+    for (name, packet) in valid.clone().step_by(9) {
+        add(&format!("packet-{name}"), &[frame(FIN | BINARY, packet)]);
+    }
+    let many: Vec<_> = valid
+        .take(12)
+        .map(|(_, packet)| frame(FIN | BINARY, packet))
+        .collect();
+    add("many-packets", &many);
+
+    add("empty", &[]);
+    for length in [0, 1, 7, 8, 9, 125, 126, 999, 1000, 1001] {
+        add(
+            &format!("binary-{length}"),
+            &[frame(FIN | BINARY, &vec![b'x'; length])],
+        );
+    }
+    add("text", &[frame(FIN | TEXT, "é€🏠".as_bytes())]);
+    add("text-latin1", &[frame(FIN | TEXT, b"caf\xe9")]);
+    add(
+        "text-split-character",
+        &[frame(TEXT, b"\xf0\x9f"), frame(FIN, b"\x8f\xa0")],
+    );
+    add(
+        "text-broken-early",
+        &[frame(TEXT, b"\xe2\x82"), frame(0, b"(")],
+    );
+    add(
+        "fragments",
+        &[
+            frame(BINARY, b"ab"),
+            frame(PING, b"p"),
+            frame(0, b""),
+            frame(FIN, b"c"),
+        ],
+    );
+    add(
+        "fragments-5",
+        &[
+            frame(BINARY, b"a"),
+            frame(0, b"b").repeat(3),
+            frame(FIN, b"c"),
+        ],
+    );
+    add(
+        "fragments-6",
+        &[
+            frame(BINARY, b"a"),
+            frame(0, b"b").repeat(4),
+            frame(FIN, b"c"),
+        ],
+    );
+    add(
+        "fragments-1000",
+        &[frame(BINARY, &[1; 600]), frame(FIN, &[2; 400])],
+    );
+    add(
+        "fragments-1001",
+        &[frame(BINARY, &[1; 600]), frame(FIN, &[2; 401])],
+    );
+    add(
+        "controls",
+        &[frame(PING, b""), frame(PONG, b"x"), frame(PING, &[7; 125])],
+    );
+    add("control-126", &[frame(PING, &[7; 126])]);
+    add(
+        "control-long-form",
+        &[vec![PING, 0xfe, 0, 1, 0, 0, 0, 0, b'x']],
+    );
+    add("control-fragmented", &[frame(9, b"x")]);
+    add(
+        "close",
+        &[frame(CLOSE, b""), frame(FIN | BINARY, b"behind")],
+    );
+    add("close-1000", &[frame(CLOSE, b"\x03\xe8bye")]);
+    add("close-4999", &[frame(CLOSE, b"\x13\x87")]);
+    add("close-1005", &[frame(CLOSE, b"\x03\xed")]);
+    add("close-half", &[frame(CLOSE, b"\x03")]);
+    add("close-latin1", &[frame(CLOSE, b"\x03\xe8\xe9")]);
+    add(
+        "close-inside-message",
+        &[frame(BINARY, b"a"), frame(CLOSE, b"\x03\xe9")],
+    );
+    add("unmasked", &[b"\x82\x02hi".to_vec()]);
+    add("reserved-bit", &[frame(0x40 | FIN | BINARY, b"x")]);
+    add("unknown-opcode", &[frame(FIN | 3, b"x")]);
+    add("continuation-alone", &[frame(FIN, b"x")]);
+    add(
+        "message-inside-message",
+        &[frame(BINARY, b"a"), frame(FIN | BINARY, b"b")],
+    );
+    add(
+        "length-top-bit",
+        &[header(FIN | BINARY, 1 << 63), vec![0; 4]],
+    );
+    add(
+        "length-huge",
+        &[header(FIN | BINARY, u64::MAX >> 1), vec![0; 4]],
+    );
+    add(
+        "length-long-form",
+        &[vec![
+            FIN | BINARY,
+            0xff,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            1,
+            0,
+            0,
+            0,
+            0,
+            b'x',
+        ]],
+    );
+    add("header-alone", &[header(FIN | BINARY, 900)]);
+
+    seeds
+        .into_iter()
+        .map(|(name, frames)| (name, [CUTS, &frames.concat()].concat()))
+        .collect()
+}

@@ -1,0 +1,200 @@
+//! RFC 6455 as seen from a server, written a second time: slow, naive, and only for a stream that
+//! lies there whole.
+
+use roomer_proto::websocket::{Event, Kind, Limits, Violation};
+
+/// An event that outlives its feed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Text(Vec<u8>),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(Option<u16>, String),
+    /// The close code of a violation.
+    Refused(u16),
+}
+
+impl From<Result<Event<'_>, Violation>> for Seen {
+    fn from(event: Result<Event<'_>, Violation>) -> Self {
+        match event {
+            Ok(Event::Message { kind, data }) => match kind {
+                Kind::Text => Seen::Text(data.to_vec()),
+                Kind::Binary => Seen::Binary(data.to_vec()),
+            },
+            Ok(Event::Ping(data)) => Seen::Ping(data.to_vec()),
+            Ok(Event::Pong(data)) => Seen::Pong(data.to_vec()),
+            Ok(Event::Close { code, reason }) => Seen::Close(code, reason.to_owned()),
+            Err(violation) => Seen::Refused(violation.code),
+        }
+    }
+}
+
+/// What a stream must bring.
+#[derive(Debug, Default)]
+pub(crate) struct Expected {
+    pub(crate) seen: Vec<Seen>,
+    /// The stream has come to a close or a violation.
+    pub(crate) over: bool,
+    /// Where the peer was last between two messages.
+    pub(crate) rested: usize,
+}
+
+/// A message that has begun.
+struct Begun {
+    text: bool,
+    data: Vec<u8>,
+    fragments: u32,
+}
+
+struct Frame {
+    fin: bool,
+    opcode: u8,
+    payload: Vec<u8>,
+}
+
+pub(crate) fn read(wire: &[u8], limits: &Limits) -> Expected {
+    let mut expected = Expected::default();
+    let mut begun = None;
+    let mut at = 0;
+    while !expected.over {
+        let before = begun.as_ref().map(|begun: &Begun| begun.data.len());
+        let found = match take_frame(wire, &mut at, before, limits) {
+            Ok(None) => break,
+            Ok(Some(frame)) => meaning(frame, &mut begun, limits),
+            Err(code) => Err(code),
+        };
+        match found {
+            Ok(None) => {}
+            Ok(Some(seen)) => {
+                expected.over = matches!(seen, Seen::Close(..));
+                expected.seen.push(seen);
+            }
+            Err(code) => {
+                expected.over = true;
+                expected.seen.push(Seen::Refused(code));
+            }
+        }
+        if begun.is_none() {
+            expected.rested = at;
+        }
+    }
+    expected
+}
+
+/// The frame at `at`, `None` when it is not whole, a close code when its header breaks a rule.
+fn take_frame(
+    wire: &[u8],
+    at: &mut usize,
+    before: Option<usize>,
+    limits: &Limits,
+) -> Result<Option<Frame>, u16> {
+    let [first, second, rest @ ..] = &wire[*at..] else {
+        return Ok(None);
+    };
+    let long = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let masked = second & 0x80 != 0;
+    let header = long + if masked { 4 } else { 0 };
+    if rest.len() < header {
+        return Ok(None);
+    }
+    let mut length = u128::from(second & 0x7f);
+    if long > 0 {
+        length = rest[..long]
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u128::from(*byte));
+    }
+    let (fin, reserved, opcode) = (first & 0x80 != 0, first & 0x70, first & 0x0f);
+    let fine = match opcode {
+        0 => before.is_some(),
+        1 | 2 => before.is_none(),
+        8..=10 => fin && long == 0,
+        _ => false,
+    };
+    if !fine || !masked || reserved != 0 || length >> 63 != 0 {
+        return Err(1002);
+    }
+    if opcode < 8 && before.unwrap_or(0) as u128 + length > limits.max_message as u128 {
+        return Err(1009);
+    }
+    let payload = &rest[header..];
+    if (payload.len() as u128) < length {
+        return Ok(None);
+    }
+    let key = &rest[long..header];
+    let payload: Vec<u8> = payload[..length as usize]
+        .iter()
+        .enumerate()
+        .map(|(index, byte)| byte ^ key[index % 4])
+        .collect();
+    *at += 2 + header + payload.len();
+    Ok(Some(Frame {
+        fin,
+        opcode,
+        payload,
+    }))
+}
+
+/// What a whole frame means: an event, nothing yet, or a close code.
+fn meaning(frame: Frame, begun: &mut Option<Begun>, limits: &Limits) -> Result<Option<Seen>, u16> {
+    let payload = frame.payload;
+    match frame.opcode {
+        8 => return close(&payload).map(Some),
+        9 => return Ok(Some(Seen::Ping(payload))),
+        10 => return Ok(Some(Seen::Pong(payload))),
+        _ => {}
+    }
+    let mut message = begun.take().unwrap_or(Begun {
+        text: frame.opcode == 1,
+        data: Vec::new(),
+        fragments: 0,
+    });
+    message.data.extend(payload);
+    message.fragments += 1;
+    let whole = frame.fin && message.fragments == 1;
+    if message.fragments > limits.max_fragments && !whole {
+        return Err(1009);
+    }
+    if message.text && !may_be_text(&message.data, frame.fin) {
+        return Err(1007);
+    }
+    if !frame.fin {
+        *begun = Some(message);
+        return Ok(None);
+    }
+    Ok(Some(if message.text {
+        Seen::Text(message.data)
+    } else {
+        Seen::Binary(message.data)
+    }))
+}
+
+/// Whether this is text, or could become text if something follows.
+fn may_be_text(data: &[u8], complete: bool) -> bool {
+    match std::str::from_utf8(data) {
+        Ok(_) => true,
+        Err(error) => !complete && error.error_len().is_none(),
+    }
+}
+
+fn close(body: &[u8]) -> Result<Seen, u16> {
+    let (code, reason) = match body {
+        [] => return Ok(Seen::Close(None, String::new())),
+        [_] => return Err(1002),
+        [high, low, reason @ ..] => (u16::from(*high) << 8 | u16::from(*low), reason),
+    };
+    let for_the_wire = (1000..5000).contains(&code)
+        && !(1004..1007).contains(&code)
+        && !(1015..3000).contains(&code);
+    if !for_the_wire {
+        return Err(1002);
+    }
+    match String::from_utf8(reason.to_vec()) {
+        Ok(reason) => Ok(Seen::Close(Some(code), reason)),
+        Err(_) => Err(1007),
+    }
+}

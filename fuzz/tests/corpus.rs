@@ -1,0 +1,30 @@
+//! The committed corpus, through the same bodies that cargo-fuzz runs.
+
+use std::fs;
+use std::path::Path;
+
+/// Runs `body` on every file of a target's corpus, which has at least `count` of them.
+fn replay(target: &str, count: usize, body: fn(&[u8])) {
+    let folder = Path::new("corpus").join(target);
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .expect("the corpus is there")
+        .map(|entry| entry.expect("a file").path())
+        .collect();
+    paths.sort();
+    assert!(paths.len() >= count, "{} files", paths.len());
+    for path in paths {
+        // Shown when the body panics.
+        println!("{}", path.display());
+        body(&fs::read(&path).expect("a readable file"));
+    }
+}
+
+#[test]
+fn decode() {
+    replay("decode", 60, roomer_fuzz::decode);
+}
+
+#[test]
+fn session() {
+    replay("session", 40, roomer_fuzz::session);
+}

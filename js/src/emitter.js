@@ -1,0 +1,125 @@
+/**
+ * Events for frozen objects.
+ *
+ * @module emitter
+ */
+
+/** Events that an emitter itself emits when listeners come and go. */
+const ADDED = "newListener";
+const REMOVED = "removeListener";
+
+/**
+ * @typedef {(...args: any[]) => void} Listener
+ *
+ * @typedef {object} Entry
+ * @property {Listener} listener the function as it was registered
+ * @property {boolean} once remove it before it runs
+ * @property {boolean} [done] a `once` listener that has had its call
+ *
+ * @typedef {Map<string, Entry[]>} Registry listeners by event; the lists are never changed, only replaced
+ */
+
+/**
+ * What `emitter()` mixes into its target. Arguments of a wrong type are ignored: methods that chain then
+ * return the emitter, `emit` returns false and `listeners` an empty array.
+ *
+ * @typedef {object} Emitter
+ * @property {(type: string, listener: Listener) => any} addListener appends a listener; emits "newListener"(type, listener) first
+ * @property {(type: string, listener: Listener) => any} on the same as addListener
+ * @property {(type: string, listener: Listener) => any} once appends a listener that is removed before its only call
+ * @property {(type: string, listener: Listener) => any} removeListener removes the listener, the latest if it is
+ *   there several times; emits "removeListener"(type, listener) afterwards
+ * @property {(type: string, listener: Listener) => any} off the same as removeListener
+ * @property {(type?: string) => any} removeAllListeners removes all listeners of one event, or of all
+ * @property {(type: string, ...args: any[]) => boolean} emit calls the listeners in order, at once; true if there was
+ *   one. Listeners that are added or removed meanwhile make no difference; an exception ends the call and is passed on
+ * @property {(type?: string) => Listener[]} listeners the functions registered for one event, or for all
+ */
+
+/**
+ * Makes a frozen copy of an object, with the methods of an event emitter mixed in.
+ *
+ * @template {object} T
+ * @param {T} [target] properties of the new object
+ * @param {Registry} [registry] keeps the listeners; an owner that passes its own map can see which events are listened to
+ * @returns {Readonly<T & Emitter>}
+ */
+function emitter(target, registry = new Map()) {
+    const entriesOf = (type) => registry.get(type) ?? [];
+
+    function add(type, listener, once) {
+        if (typeof type === "string" && typeof listener === "function") {
+            emit(ADDED, type, listener);
+            registry.set(type, [...entriesOf(type), { listener, once }]);
+        }
+        return self;
+    }
+
+    function drop(type, entry) {
+        const before = entriesOf(type);
+        const after = before.filter((other) => other !== entry);
+        if (after.length === before.length) {
+            return;
+        }
+        if (after.length) {
+            registry.set(type, after);
+        } else {
+            registry.delete(type);
+        }
+        emit(REMOVED, type, entry.listener);
+    }
+
+    function emit(type, ...args) {
+        const entries = entriesOf(type);
+        for (const entry of entries) {
+            if (entry.once) {
+                if (entry.done) {
+                    continue;
+                }
+                entry.done = true;
+                drop(type, entry);
+            }
+            entry.listener.apply(self, args);
+        }
+        return entries.length > 0;
+    }
+
+    function addListener(type, listener) {
+        return add(type, listener, false);
+    }
+
+    function removeListener(type, listener) {
+        drop(type, entriesOf(type).findLast((entry) => entry.listener === listener));
+        return self;
+    }
+
+    function removeAllListeners(type) {
+        const types = type === undefined ? [...registry.keys()] : [type];
+        // Listeners of removals go last, so that they hear of all the others.
+        types.sort((a, b) => Number(a === REMOVED) - Number(b === REMOVED));
+        for (const each of types) {
+            for (const entry of entriesOf(each)) {
+                drop(each, entry);
+            }
+        }
+        return self;
+    }
+
+    const self = Object.freeze({
+        ...target,
+        addListener,
+        on: addListener,
+        once: (type, listener) => add(type, listener, true),
+        removeListener,
+        off: removeListener,
+        removeAllListeners,
+        emit,
+        listeners(type) {
+            const entries = type === undefined ? [...registry.values()].flat() : entriesOf(type);
+            return entries.map((entry) => entry.listener);
+        }
+    });
+    return self;
+}
+
+export default Object.freeze(emitter);

@@ -1,0 +1,338 @@
+/**
+ * Rooms over one WebSocket: the client of a roomer server.
+ *
+ *     import roomer from "./roomer.js";
+ *
+ *     const root = roomer("ws://localhost:8080/ws");
+ *     root.on("open", () => {
+ *         const lobby = root.join("lobby");
+ *         lobby.on("open", () => lobby.send("chat", "hello"));
+ *         lobby.on("chat", (payload, src) => console.log(src, new TextDecoder().decode(payload)));
+ *     });
+ *
+ * @module roomer
+ */
+
+import bytecursor from "./bytecursor.js";
+import emitter from "./emitter.js";
+
+const ROOT = "root";
+const SOCKET_OPEN = 1;
+
+/** Events that only the server or this client may bring about. */
+const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open"];
+
+/** Events of the emitter itself: legal names on the wire, but a peer must not be able to fake them. */
+const EMITTER_EVENTS = ["newListener", "removeListener"];
+
+const encoder = new TextEncoder();
+/** Keeps a leading byte order mark: it is part of a name. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/**
+ * @typedef {object} Packet
+ * @property {string} room
+ * @property {string} event
+ * @property {string} dst id of the one receiver, "" for the room
+ * @property {string} src id of the sender
+ * @property {Uint8Array} payload
+ */
+
+/**
+ * A room. Frozen, and an event emitter as well.
+ *
+ * Its events: "open"() when the server has let us in; "close"() when we are out, be it after leave(), forceClose(), a
+ * refusal by the server or the end of the connection; "new_member"(id) and "member_left"(id) when others come and go;
+ * every other event is a message of a peer or of the server: event(payload as Uint8Array, id of the sender). Messages
+ * named "newListener" or "removeListener" are not passed on, because the emitter uses these names.
+ *
+ * @typedef {object} RoomMethods
+ * @property {string} name
+ * @property {() => boolean} open whether we are in the room
+ * @property {() => string} id our own id, "" when the room is not open
+ * @property {() => string[]} members ids of all who are in the room, our own included
+ * @property {(name: string) => Room} join the open or pending room of that name, or a new one that is asked for now.
+ *   Throws Error if this room is not open, TypeError if the name is no string or has lone surrogates
+ * @property {() => Room} leave asks the server to let us out; "close" follows. Throws Error if not open
+ * @property {(event: string, payload?: any, dst?: string | null) => Room} send sends to the other members, or to the one
+ *   client dst alone. The payload may be a string, a typed array or DataView, an ArrayBuffer, a number or boolean (sent
+ *   as text), another object (sent as JSON) or nothing. Throws Error if not open, if the event is no string or is
+ *   reserved; TypeError if dst is neither string, undefined nor null, or if a name has lone surrogates. Does nothing if
+ *   the connection is closing
+ * @property {() => void} forceClose closes and forgets the room on our side only, open or pending; open() is false when
+ *   "close" is emitted. The server still has us as a member
+ * @property {(keep?: string[]) => Room} clearListeners removes all listeners but those of the events in `keep`
+ * @property {(packet: Packet) => void} parse takes one decoded packet as if the server had sent it, for tests
+ * @property {() => Room} [purge] root only: leaves every other room that is open
+ * @property {() => Readonly<Record<string, Room>>} [rooms] root only: the known rooms by name
+ *
+ * @typedef {Readonly<RoomMethods & import("./emitter.js").Emitter>} Room
+ */
+
+/** The bytes that stand for a payload or a name. */
+function toBytes(value) {
+    if (ArrayBuffer.isView(value)) {
+        return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+    }
+    if (value instanceof ArrayBuffer) {
+        return new Uint8Array(value);
+    }
+    if (value && typeof value === "object") {
+        return encoder.encode(JSON.stringify(value));
+    }
+    return encoder.encode(["string", "number", "boolean"].includes(typeof value) ? String(value) : "");
+}
+
+/** A packet: room, event, dst, src and payload, each behind its length. */
+function encode(...fields) {
+    const parts = fields.map(toBytes);
+    const size = parts.reduce((sum, part) => sum + 4 + part.length, 0);
+    const cursor = bytecursor(new ArrayBuffer(size));
+    for (const part of parts) {
+        cursor.writeUint32(part.length).writeBytes(part);
+    }
+    return cursor.buffer;
+}
+
+/** The reverse of encode(). Throws RangeError if the packet is cut short; bytes after it are ignored. */
+function decode(buffer) {
+    const cursor = bytecursor(buffer);
+    const bytes = () => cursor.getBytes(cursor.getUint32());
+    const text = () => decoder.decode(bytes());
+    return { room: text(), event: text(), dst: text(), src: text(), payload: bytes() };
+}
+
+/** The ids in the payload of a join_ack. */
+function parseIds(payload) {
+    try {
+        const ids = JSON.parse(decoder.decode(payload));
+        return Array.isArray(ids) ? ids : [];
+    } catch {
+        return [];
+    }
+}
+
+/** Refuses names that UTF-8 cannot express: the server would read another name. */
+function checkName(name) {
+    if (/\p{Surrogate}/u.test(name)) {
+        throw new TypeError("roomer: lone surrogate in a name");
+    }
+}
+
+/** Runs what handles incoming data: errors, also those of listeners, must not get into the socket. */
+function guard(action) {
+    try {
+        action();
+    } catch (error) {
+        console.error(error);
+    }
+}
+
+/**
+ * Connects to a roomer server.
+ *
+ * @param {string} url address of the server's WebSocket, such as "wss://example.org/ws"
+ * @returns {Room} the room "root", in which every client is; it is not open before its "open" event
+ * @throws {TypeError} if the url is no string
+ * @throws {Error} if there is no WebSocket here, and whatever `new WebSocket(url)` throws
+ */
+function roomer(url) {
+    if (typeof url !== "string") {
+        throw new TypeError("roomer: url must be a string");
+    }
+    if (!globalThis.WebSocket) {
+        throw new Error("roomer: no WebSocket here; use Node 22 or newer, start Node 20 with --experimental-websocket, or set globalThis.WebSocket");
+    }
+    const socket = new globalThis.WebSocket(url);
+    /** The rooms that join() finds, by name. @type {Map<string, Room>} */
+    const known = new Map();
+    /** All rooms that are open or pending. @type {Set<Room>} */
+    const alive = new Set();
+    /** Rooms whose leave_ack has not come yet, by name: till then the room's traffic is theirs. @type {Map<string, Room>} */
+    const leaving = new Map();
+
+    /** Sends a packet if the socket is open; tells whether it was. */
+    function transmit(...fields) {
+        const data = encode(...fields);
+        const ready = socket.readyState === SOCKET_OPEN;
+        if (ready) {
+            socket.send(data);
+        }
+        return ready;
+    }
+
+    function createRoom(name) {
+        const listeners = new Map();
+        let isOpen = false;
+        let id = "";
+        let members = new Set();
+
+        function clear() {
+            isOpen = false;
+            id = "";
+            members = new Set();
+        }
+
+        /** Emits "close" and forgets the room. Does nothing if that has been done. */
+        function close() {
+            if (!alive.delete(room)) {
+                return;
+            }
+            try {
+                room.emit("close");
+            } finally {
+                clear();
+                if (known.get(name) === room) {
+                    known.delete(name);
+                }
+            }
+        }
+
+        function checkOpen() {
+            if (!isOpen) {
+                throw new Error(`roomer: room "${name}" is not open`);
+            }
+        }
+
+        function handle({ event, src, payload }) {
+            switch (event) {
+                case "join_ack":
+                    id = src;
+                    members = new Set(parseIds(payload));
+                    isOpen = true;
+                    room.emit("open");
+                    break;
+                case "new_member": {
+                    const member = decoder.decode(payload);
+                    if (!members.has(member)) {
+                        members.add(member);
+                        room.emit("new_member", member);
+                    }
+                    break;
+                }
+                case "member_left": {
+                    const member = decoder.decode(payload);
+                    if (members.delete(member)) {
+                        room.emit("member_left", member);
+                    }
+                    break;
+                }
+                case "leave_ack":
+                    leaving.delete(name);
+                    close();
+                    break;
+                default:
+                    if (!EMITTER_EVENTS.includes(event)) {
+                        room.emit(event, payload, src);
+                    }
+            }
+        }
+
+        const methods = {
+            name,
+            open: () => isOpen,
+            id: () => id,
+            members: () => [...members],
+            join(other) {
+                checkOpen();
+                if (typeof other !== "string") {
+                    throw new TypeError("roomer: the name of a room must be a string");
+                }
+                checkName(other);
+                const found = known.get(other);
+                // A room on its way out is of no use to somebody who wants in.
+                if (alive.has(found) && leaving.get(other) !== found) {
+                    return found;
+                }
+                transmit(other, "join", "", "", "");
+                return createRoom(other);
+            },
+            leave() {
+                checkOpen();
+                // Only once: a second request could end a room that was joined in between.
+                if (leaving.get(name) !== room && transmit(name, "leave", id, id, id)) {
+                    leaving.set(name, room);
+                }
+                return room;
+            },
+            send(event, payload, dst) {
+                checkOpen();
+                if (typeof event !== "string") {
+                    throw new Error("roomer: the event must be a string");
+                }
+                if (RESERVED.includes(event)) {
+                    throw new Error(`roomer: the event "${event}" is reserved`);
+                }
+                // Anything else as receiver is a mistake, and must not make a private message public.
+                if (typeof (dst ?? "") !== "string") {
+                    throw new TypeError("roomer: dst must be a string");
+                }
+                checkName(event);
+                checkName(dst ?? "");
+                transmit(name, event, dst, id, payload);
+                return room;
+            },
+            forceClose() {
+                if (alive.has(room)) {
+                    clear();
+                    close();
+                }
+            },
+            clearListeners(keep) {
+                for (const type of [...listeners.keys()]) {
+                    if (!Array.isArray(keep) || !keep.includes(type)) {
+                        room.removeAllListeners(type);
+                    }
+                }
+                return room;
+            },
+            parse: (packet) => guard(() => handle(packet))
+        };
+        const rootMethods = {
+            purge() {
+                for (const other of alive) {
+                    if (other !== room && other.open()) {
+                        other.leave();
+                    }
+                }
+                return room;
+            },
+            rooms() {
+                const rooms = Object.create(null);
+                for (const [key, value] of known) {
+                    rooms[key] = value;
+                }
+                return Object.freeze(rooms);
+            }
+        };
+
+        /** @type {Room} */
+        const room = emitter(name === ROOT ? { ...methods, ...rootMethods } : methods, listeners);
+        known.set(name, room);
+        alive.add(room);
+        return room;
+    }
+
+    /** Hands a packet to its room. */
+    function route(packet) {
+        const room = leaving.get(packet.room) ?? known.get(packet.room);
+        if (packet.event === "leave_ack") {
+            leaving.delete(packet.room);
+        }
+        if (alive.has(room)) {
+            room.parse(packet);
+        }
+    }
+
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = ({ data }) => guard(() => route(decode(data)));
+    // Node 20 emits "error" alone if it cannot connect. After either event the socket is of no more use.
+    socket.onclose = socket.onerror = () => {
+        for (const room of alive) {
+            guard(room.forceClose);
+        }
+    };
+    return createRoom(ROOT);
+}
+
+export default Object.freeze(roomer);

@@ -1,0 +1,91 @@
+/**
+ * Chromium and the chat page, for browser tests.
+ */
+
+import { execFileSync } from "node:child_process";
+
+import { chromium } from "playwright-core";
+
+const ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"
+];
+
+/** Starts the browser: $CHROMIUM, or chromium from the PATH. */
+export function launch() {
+    let executablePath = process.env.CHROMIUM;
+    if (!executablePath) {
+        try {
+            executablePath = execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim();
+        } catch {
+            throw new Error("there is no chromium in the PATH: install it, or set CHROMIUM to the program");
+        }
+    }
+    return chromium.launch({ executablePath, args: ARGS });
+}
+
+/** One person with a window of their own: drives the chat page as a user would. */
+export class Person {
+    /**
+     * @param {import("playwright-core").Browser} browser
+     * @param {string} address of the page
+     * @param {object} [options] for the browser context
+     */
+    static async open(browser, address, options = {}) {
+        const context = await browser.newContext({ viewport: { width: 1200, height: 750 }, locale: "en-GB", ...options });
+        context.setDefaultTimeout(30_000);
+        const person = new Person(await context.newPage());
+        await person.page.goto(address);
+        return person;
+    }
+
+    constructor(page) {
+        this.page = page;
+        this.errors = [];
+        page.on("console", (message) => {
+            if (["error", "warning"].includes(message.type())) {
+                this.errors.push(message.text());
+            }
+        });
+        page.on("pageerror", (error) => this.errors.push(String(error)));
+    }
+
+    /** Waits until the server has let this person in; returns their id. */
+    async inRoom(name) {
+        await this.page.locator(`[data-log="${name}"] [data-kind=opened]`).last().waitFor({ state: "attached" });
+        return this.page.locator("#you-face").getAttribute("data-face-of");
+    }
+
+    async setNick(nick) {
+        await this.page.fill("#nick", nick);
+        await this.page.press("#nick", "Enter");
+    }
+
+    async say(text) {
+        await this.page.fill("#message", text);
+        await this.page.press("#message", "Enter");
+    }
+
+    async whisperTo(id, text) {
+        await this.page.click(`#members [data-id="${id}"]`);
+        await this.say(text);
+        await this.page.click("#whisper-cancel");
+    }
+
+    member(id) {
+        return this.page.locator(`#members [data-id="${id}"]`);
+    }
+
+    /** The messages with this text, of the room on screen. */
+    message(text, kind = "chat") {
+        return this.page.locator(`#log ol:not([hidden]) .message[data-kind=${kind}]`, { hasText: text });
+    }
+
+    notice(kind) {
+        return this.page.locator(`#log ol:not([hidden]) .notice[data-kind=${kind}]`);
+    }
+
+    close() {
+        return this.page.context().close();
+    }
+}

@@ -1,0 +1,57 @@
+/**
+ * Real clients for end-to-end tests.
+ */
+
+import roomer from "../../src/roomer.js";
+import { withWebSocket } from "./fake-socket.js";
+
+const RealSocket = globalThis.WebSocket;
+
+/** Resolves with the arguments of the next such event. Ask before you cause it. */
+export function next(room, event) {
+    return new Promise((resolve) => room.once(event, (...args) => resolve(args)));
+}
+
+/** The same for the next such event whose arguments fit. */
+export function nextWhere(room, event, fits) {
+    return new Promise((resolve) => {
+        room.on(event, function listener(...args) {
+            if (fits(...args)) {
+                room.off(event, listener);
+                resolve(args);
+            }
+        });
+    });
+}
+
+/**
+ * Connects. The client has no way to end its connection, so the test gets hold of the socket.
+ *
+ * @returns {{root: object, socket: WebSocket, ended: Promise<number>}} ended resolves with the close code
+ */
+export function connect(url) {
+    let socket;
+    class Caught extends RealSocket {
+        constructor(...args) {
+            super(...args);
+            socket = this;
+        }
+    }
+    const root = withWebSocket(Caught, () => roomer(url));
+    const ended = new Promise((resolve) => socket.addEventListener("close", (event) => resolve(event.code)));
+    return { root, socket, ended };
+}
+
+/** Connects, and waits until root is open. */
+export async function connectOpen(url) {
+    const client = connect(url);
+    await next(client.root, "open");
+    return client;
+}
+
+/** Joins a room, and waits until it is open. */
+export async function joinOpen(from, name) {
+    const room = from.join(name);
+    await next(room, "open");
+    return room;
+}

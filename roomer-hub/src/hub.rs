@@ -1,0 +1,382 @@
+//! The state machine.
+
+use std::time::Duration;
+
+use hashbrown::HashTable;
+use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_built_in, is_reserved};
+use slotmap::{Key, SlotMap};
+
+use crate::action::{Actions, Members, Record};
+use crate::config::{Config, Refusals};
+use crate::hash::HashKey;
+use crate::id::{ConnId, ConnKey, HandlerKey, RoomKey};
+use crate::input::{Command, Input};
+use crate::room::{Conn, Member, Room, Seat};
+
+/// Records that are kept allocated between inputs.
+const SPARE_RECORDS: usize = 64;
+
+/// Connections, rooms, members and rules. See the [crate's page](crate).
+#[derive(Debug)]
+pub struct Hub {
+    pub(crate) config: Config,
+    key: HashKey,
+    conns: SlotMap<ConnKey, Conn>,
+    ids: HashTable<ConnKey>,
+    pub(crate) rooms: SlotMap<RoomKey, Room>,
+    names: HashTable<RoomKey>,
+    events: hashbrown::HashMap<Box<str>, HandlerKey, HashKey>,
+    refusals: Refusals,
+    records: Vec<Record>,
+    /// The id of the connection that the last input is about, which may be gone by now.
+    pub(crate) subject: Option<ConnId>,
+}
+
+/// Why an event cannot have a handler. The caller is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The name is empty.
+    #[error("an event needs a name")]
+    Empty,
+    /// The name means something to the protocol, so that no such message reaches a handler.
+    #[error("the event {0:?} belongs to the protocol; choose another name")]
+    Reserved(String),
+    /// There is a handler already.
+    #[error("the event {0:?} already has a handler")]
+    Duplicate(String),
+}
+
+impl Hub {
+    /// A hub without connections.
+    #[must_use]
+    pub fn new(config: Config, key: HashKey) -> Self {
+        Hub {
+            config,
+            key,
+            conns: SlotMap::with_key(),
+            ids: HashTable::new(),
+            rooms: SlotMap::with_key(),
+            names: HashTable::new(),
+            events: hashbrown::HashMap::with_hasher(key),
+            refusals: Refusals::default(),
+            records: Vec::new(),
+            subject: None,
+        }
+    }
+
+    /// Has messages of this event handed to a handler ([`Action::Call`](crate::Action::Call))
+    /// instead of being broadcast.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`] when the name is empty, the protocol's own or taken.
+    pub fn register(&mut self, event: &str) -> Result<HandlerKey, RegisterError> {
+        if event.is_empty() {
+            return Err(RegisterError::Empty);
+        }
+        if is_built_in(event) {
+            return Err(RegisterError::Reserved(event.into()));
+        }
+        let key = HandlerKey(self.events.len());
+        match self.events.try_insert(event.into(), key) {
+            Ok(_) => Ok(key),
+            Err(_) => Err(RegisterError::Duplicate(event.into())),
+        }
+    }
+
+    /// The one door: something happened at the time `now` (since whatever the caller counts
+    /// from), and these are the actions that follow.
+    ///
+    /// The same inputs give the same actions, always: nothing in here reads a clock, rolls dice
+    /// or follows the order of a hash table. An input about a connection that is gone gives no
+    /// actions.
+    pub fn handle<'a>(&'a mut self, now: Duration, input: Input<'a>) -> Actions<'a> {
+        self.records.clear();
+        self.records.shrink_to(SPARE_RECORDS);
+        self.subject = None;
+        let (conn, packet) = match input {
+            Input::Open { id } => (self.open(now, id), PacketRef::default()),
+            Input::Packet { conn, packet } => {
+                self.packet(conn, &packet);
+                (conn, packet)
+            }
+            Input::Gone { conn } => {
+                self.gone(conn);
+                (conn, PacketRef::default())
+            }
+            Input::Command(command) => self.command(command),
+        };
+        Actions { records: self.records.iter(), hub: self, conn, packet }
+    }
+
+    /// What has been refused so far.
+    #[must_use]
+    pub fn refusals(&self) -> Refusals {
+        self.refusals
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// How many rooms there are, `root` included.
+    #[must_use]
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// The id of a connection, `None` when it is gone.
+    #[must_use]
+    pub fn id(&self, conn: ConnKey) -> Option<ConnId> {
+        self.conns.get(conn).map(|conn| conn.id)
+    }
+
+    /// When a connection was opened, on the clock of [`handle`](Self::handle).
+    #[must_use]
+    pub fn opened(&self, conn: ConnKey) -> Option<Duration> {
+        self.conns.get(conn).map(|conn| conn.opened)
+    }
+
+    /// The connection with exactly this id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<ConnKey> {
+        let conns = &self.conns;
+        self.ids.find(self.key.hash(id), |&conn| conns[conn].id.as_str() == id).copied()
+    }
+
+    /// The room with exactly this name.
+    #[must_use]
+    pub fn room(&self, name: &str) -> Option<RoomKey> {
+        let rooms = &self.rooms;
+        self.names.find(self.key.hash(name), |&room| *rooms[room].name == *name).copied()
+    }
+
+    /// The name of a room, `None` when it is gone.
+    #[must_use]
+    pub fn name(&self, room: RoomKey) -> Option<&str> {
+        self.rooms.get(room).map(|room| &*room.name)
+    }
+
+    /// The members of a room; none when it is gone.
+    #[must_use]
+    pub fn members(&self, room: RoomKey) -> Members<'_> {
+        self.rooms.get(room).map_or(Members(&[]), Room::members)
+    }
+
+    /// Whether a connection is in a room.
+    #[must_use]
+    pub fn is_member(&self, conn: ConnKey, room: RoomKey) -> bool {
+        self.seat(conn, room).is_some()
+    }
+
+    /// The rooms that a connection is in; none when it is gone.
+    pub fn rooms_of(&self, conn: ConnKey) -> impl ExactSizeIterator<Item = RoomKey> {
+        let seats = self.conns.get(conn).map_or(&[][..], |conn| &conn.seats);
+        seats.iter().map(|seat| seat.room)
+    }
+
+    fn open(&mut self, now: Duration, id: ConnId) -> ConnKey {
+        if self.find(id.as_str()).is_some() {
+            self.records.push(Record::Refused);
+            return ConnKey::null();
+        }
+        let conn = self.conns.insert(Conn { id, opened: now, seats: Vec::new() });
+        let (key, conns) = (self.key, &self.conns);
+        self.ids.insert_unique(key.hash(id.as_str()), conn, |&other| {
+            key.hash(conns[other].id.as_str())
+        });
+        self.subject = Some(id);
+        self.records.push(Record::Opened);
+        self.join(conn, ROOT);
+        conn
+    }
+
+    /// The rules of a client's packet, in the order of the Go original; the additions are the
+    /// reserved events, the limits on names and the membership.
+    fn packet(&mut self, conn: ConnKey, packet: &PacketRef<'_>) {
+        let Some(sender) = self.conns.get(conn) else {
+            return;
+        };
+        self.subject = Some(sender.id);
+        match packet.event {
+            JOIN => return self.join(conn, packet.room),
+            LEAVE => return self.leave(conn, packet.room),
+            event if is_reserved(event) => return self.refusals.reserved += 1,
+            _ => {}
+        }
+        if packet.event.len().max(packet.room.len()) > self.config.max_name {
+            return self.refusals.long_name += 1;
+        }
+        if !packet.dst.is_empty() {
+            return match self.find(packet.dst) {
+                Some(to) => self.records.push(Record::Direct(to)),
+                None => self.refusals.unknown_dst += 1,
+            };
+        }
+        let room = self.room(packet.room);
+        let is_member = room.is_some_and(|room| self.is_member(conn, room));
+        if self.config.members_only && !is_member {
+            return self.refusals.not_member += 1;
+        }
+        match (self.events.get(packet.event), room) {
+            (Some(&handler), _) => self.records.push(Record::Call(handler)),
+            (None, Some(room)) => self.records.push(Record::Broadcast(room)),
+            (None, None) => {}
+        }
+    }
+
+    fn command<'a>(&mut self, command: Command<'a>) -> (ConnKey, PacketRef<'a>) {
+        let nothing = PacketRef::default();
+        match command {
+            Command::Broadcast { from, room, event, payload } => {
+                let from = self.speak_for(from);
+                if let (Some(_), Some(room)) = (from, self.room(room)) {
+                    self.records.push(Record::Broadcast(room));
+                }
+                (from.unwrap_or_default(), PacketRef { room, event, payload, ..nothing })
+            }
+            Command::Send { from, dst, event, payload } => {
+                let from = self.speak_for(from);
+                if let (Some(_), Some(to)) = (from, self.find(dst)) {
+                    self.records.push(Record::Direct(to));
+                }
+                let packet = PacketRef { room: ROOT, event, dst, payload, ..nothing };
+                (from.unwrap_or_default(), packet)
+            }
+            Command::Join { conn, room } => {
+                if self.speak_for(Some(conn)).is_some() {
+                    self.join(conn, room);
+                }
+                (conn, PacketRef { room, ..nothing })
+            }
+            Command::Leave { conn, room } => {
+                if self.speak_for(Some(conn)).is_some() {
+                    self.leave(conn, room);
+                }
+                (conn, PacketRef { room, ..nothing })
+            }
+            Command::Close { conn, code, reason } => {
+                if self.gone(conn) {
+                    self.records.push(Record::Close(code));
+                }
+                (conn, PacketRef { payload: reason.as_bytes(), ..nothing })
+            }
+        }
+    }
+
+    /// Makes the one on whose behalf a command is the subject. `None` when it is gone; the null
+    /// key when it is nobody.
+    fn speak_for(&mut self, from: Option<ConnKey>) -> Option<ConnKey> {
+        let Some(conn) = from else {
+            return Some(ConnKey::null());
+        };
+        self.subject = Some(self.conns.get(conn)?.id);
+        Some(conn)
+    }
+
+    /// Joins a room, made if need be. The caller has set the subject.
+    fn join(&mut self, conn: ConnKey, name: &str) {
+        let known = self.room(name);
+        if let Some(room) = known.filter(|&room| self.is_member(conn, room)) {
+            self.records.push(Record::JoinAck(room));
+            if self.config.announce_rejoin {
+                self.records.push(Record::NewMember(room));
+            }
+            return;
+        }
+        if name.len() > self.config.max_name {
+            self.refusals.long_name += 1;
+            return self.records.push(Record::LeaveAck);
+        }
+        if self.conns[conn].seats.len() >= self.config.max_rooms {
+            self.refusals.too_many_rooms += 1;
+            return self.records.push(Record::LeaveAck);
+        }
+        let room = known.unwrap_or_else(|| self.make_room(name));
+        let joiner = &mut self.conns[conn];
+        let member = Member { conn, seat: joiner.seats.len() as u32 };
+        let place = self.rooms[room].push(member, &joiner.id);
+        if joiner.seats.is_empty() {
+            // Most connections stay in one or two rooms.
+            joiner.seats.reserve_exact(2);
+        }
+        joiner.seats.push(Seat { room, place });
+        self.records.push(Record::Joined(room));
+        self.records.push(Record::JoinAck(room));
+        if self.rooms[room].members().len() > 1 {
+            self.records.push(Record::NewMember(room));
+        }
+    }
+
+    fn make_room(&mut self, name: &str) -> RoomKey {
+        let room = self.rooms.insert(Room::new(name));
+        let (key, rooms) = (self.key, &self.rooms);
+        self.names.insert_unique(key.hash(name), room, |&other| key.hash(&rooms[other].name));
+        room
+    }
+
+    /// Leaves a room and acknowledges it, whether there was one or not. The caller has set the
+    /// subject.
+    fn leave(&mut self, conn: ConnKey, name: &str) {
+        let found = self.room(name).and_then(|room| Some((room, self.seat(conn, room)?)));
+        let Some((room, seat)) = found else {
+            return self.records.push(Record::LeaveAck);
+        };
+        self.records.push(Record::Left(room));
+        self.records.push(Record::LeaveAck);
+        self.vacate(conn, seat);
+    }
+
+    /// Takes a connection out of the tables. False when it was not in them.
+    fn gone(&mut self, conn: ConnKey) -> bool {
+        let Some(leaver) = self.conns.get(conn) else {
+            return false;
+        };
+        let id = leaver.id;
+        self.subject = Some(id);
+        while let Some(seat) = self.conns[conn].seats.last() {
+            self.records.push(Record::Left(seat.room));
+            self.vacate(conn, self.conns[conn].seats.len() - 1);
+        }
+        if let Ok(entry) = self.ids.find_entry(self.key.hash(id.as_str()), |&other| other == conn) {
+            entry.remove();
+        }
+        self.conns.remove(conn);
+        true
+    }
+
+    /// Gives up a seat: tells the other members, or drops the room if there are none.
+    fn vacate(&mut self, conn: ConnKey, seat: usize) {
+        let Seat { room: key, place } = self.conns[conn].seats.swap_remove(seat);
+        if let Some(&moved) = self.conns[conn].seats.get(seat) {
+            self.rooms[moved.room].member_mut(moved.place).seat = seat as u32;
+        }
+        let room = &mut self.rooms[key];
+        if let Some(moved) = room.swap_remove(place) {
+            self.conns[moved.conn].seats[moved.seat as usize].place = place;
+        }
+        if !room.is_empty() {
+            return self.records.push(Record::MemberLeft(key));
+        }
+        let hash = self.key.hash(&room.name);
+        if let Ok(entry) = self.names.find_entry(hash, |&other| other == key) {
+            entry.remove();
+        }
+        self.rooms.remove(key);
+        self.records.push(Record::RoomClosed(key));
+    }
+
+    /// Where a connection sits in a room, found on the shorter of the two lists.
+    fn seat(&self, conn: ConnKey, room: RoomKey) -> Option<usize> {
+        let seats = &self.conns.get(conn)?.seats;
+        let members = self.rooms.get(room)?.members().0;
+        if members.len() < seats.len() {
+            let member = members.iter().find(|member| member.conn == conn)?;
+            return Some(member.seat as usize);
+        }
+        seats.iter().position(|seat| seat.room == room)
+    }
+}

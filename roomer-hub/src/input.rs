@@ -1,0 +1,82 @@
+//! What can happen to a hub.
+
+use roomer_proto::PacketRef;
+
+use crate::id::{ConnId, ConnKey};
+
+/// Something that happened. See [`Hub::handle`](crate::Hub::handle).
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// A connection is there, under an id that the caller made. It joins `root`.
+    Open {
+        /// Its id, never used before.
+        id: ConnId,
+    },
+    /// A connection sent a packet.
+    Packet {
+        /// Who.
+        conn: ConnKey,
+        /// What. Its `src` is ignored.
+        packet: PacketRef<'a>,
+    },
+    /// A connection is gone, for whatever reason. It leaves all its rooms.
+    Gone {
+        /// Who.
+        conn: ConnKey,
+    },
+    /// A handler or the application wants something.
+    Command(Command<'a>),
+}
+
+/// What a handler or the application can ask for. A command about a connection that is gone does
+/// nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum Command<'a> {
+    /// Send to every member of a room but the sender, who need not be in it. No such room: nobody
+    /// hears it. (`SendToRoom` of the Go original.)
+    Broadcast {
+        /// On whose behalf, if anybody's: `src` of the packet, and left out of the fan-out.
+        from: Option<ConnKey>,
+        /// The room's name.
+        room: &'a str,
+        /// The event's name.
+        event: &'a str,
+        /// Anything.
+        payload: &'a [u8],
+    },
+    /// Send to one connection; the packet says `root` as its room. Unknown id: nobody hears it.
+    /// (`SendToClient` of the Go original.)
+    Send {
+        /// On whose behalf, if anybody's: `src` of the packet.
+        from: Option<ConnKey>,
+        /// The receiver's id.
+        dst: &'a str,
+        /// The event's name.
+        event: &'a str,
+        /// Anything.
+        payload: &'a [u8],
+    },
+    /// Put a connection into a room, as if it had asked.
+    Join {
+        /// Who.
+        conn: ConnKey,
+        /// The room's name.
+        room: &'a str,
+    },
+    /// Take a connection out of a room; it hears `leave_ack`.
+    Leave {
+        /// Who.
+        conn: ConnKey,
+        /// The room's name.
+        room: &'a str,
+    },
+    /// End a connection: it leaves all its rooms, then [`Action::Close`](crate::Action::Close).
+    Close {
+        /// Who.
+        conn: ConnKey,
+        /// The WebSocket close code.
+        code: u16,
+        /// The close reason.
+        reason: &'a str,
+    },
+}

@@ -1,0 +1,291 @@
+//! How a server is put together.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Server;
+use super::conn::Conn;
+use super::env::{Environment, System};
+use super::handler::{Handler, HandlerError, HandlerResult, Message};
+use super::options::{Options, Page};
+use super::origin::{Origin, Origins};
+use super::request::{Request, Verdict};
+use crate::config::Config;
+use crate::hash::HashKey;
+use crate::hub::{Hub, RegisterError};
+
+/// Collects handlers and options; [`build`](Builder::build) checks them all at once.
+///
+/// ```
+/// use roomer_hub::server::Server;
+///
+/// let server = Server::builder()
+///     .on("chat", |conn, message| {
+///         conn.send_to_room(message.room, "chat", message.payload);
+///         Ok(())
+///     })
+///     .max_message(64 * 1024)
+///     .build()?;
+/// # Ok::<(), roomer_hub::server::BuildError>(())
+/// ```
+#[must_use]
+pub struct Builder {
+    config: Config,
+    options: Options,
+    handlers: Vec<(String, Handler)>,
+    ping_period: Option<Duration>,
+    bad_origin: Option<String>,
+    env: Option<Box<dyn Environment>>,
+}
+
+/// Why a server cannot be built. The caller is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// An event cannot have a handler.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// Pings must come before the pong wait is over, or every quiet client is closed.
+    #[error("the ping period ({ping:?}) must be shorter than the pong wait ({pong:?})")]
+    PingPeriod {
+        /// The ping period.
+        ping: Duration,
+        /// The pong wait.
+        pong: Duration,
+    },
+    /// A wait or limit of nothing would refuse everybody.
+    #[error("{option} must not be zero")]
+    Zero {
+        /// The builder's method.
+        option: &'static str,
+    },
+    /// An origin is no scheme and host.
+    #[error("{0:?} is no origin; write it as https://example.com or https://example.com:8443")]
+    Origin(String),
+    /// A path does not begin with a slash.
+    #[error("the path {0:?} must begin with /")]
+    Path(String),
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    /// roomer's defaults: the wire of the Go original with its holes closed.
+    pub fn new() -> Self {
+        Builder {
+            config: Config::default(),
+            options: Options::default(),
+            handlers: Vec::new(),
+            ping_period: None,
+            bad_origin: None,
+            env: None,
+        }
+    }
+
+    /// Changes the rules to the Go original's: strangers may send into a room, a repeated join is
+    /// announced again, text messages are taken as packets, pages of any origin may connect.
+    /// Still the six reserved events never pass, names must be UTF-8, and a malformed packet gets
+    /// a close frame.
+    pub fn compat(mut self) -> Self {
+        self.config = Config {
+            max_name: self.config.max_name,
+            max_rooms: self.config.max_rooms,
+            ..Config::compat()
+        };
+        self.options.accept_text = true;
+        self.options.origins = Origins::Any;
+        self
+    }
+
+    /// Runs `handler` when a client sends `event` to a room, instead of broadcasting it. It runs
+    /// in the connection's own task and holds up only that: its later messages wait. A panic
+    /// closes that connection with 1011.
+    ///
+    /// Direct messages never come to a handler, nor do, by default, messages into rooms that the
+    /// sender is not in.
+    pub fn on<F>(mut self, event: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(&Conn, &Message<'_>) -> HandlerResult + Send + Sync + 'static,
+    {
+        self.handlers.push((event.into(), Box::new(handler)));
+        self
+    }
+
+    /// Hears of the errors that handlers return. Without it they are dropped; the connection
+    /// stays either way.
+    pub fn on_error<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync + 'static,
+    {
+        self.options.on_error = Some(Box::new(hook));
+        self
+    }
+
+    /// Decides who may come in, by the HTTP request, before the upgrade: claims to come in with,
+    /// or a refusal. It is asked for each `GET` of the WebSocket's path, even one that asks for
+    /// no upgrade. Keep it quick: it runs in the connection's task. A panic is answered 500.
+    pub fn authorize<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&Request) -> Verdict + Send + Sync + 'static,
+    {
+        self.options.authorize = Some(Box::new(hook));
+        self
+    }
+
+    /// The path of the WebSocket. Default `/ws`.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.options.path = path.into();
+        self
+    }
+
+    /// Serves a page over plain HTTP, for servers that bring their own front end.
+    pub fn page(
+        mut self,
+        path: impl Into<String>,
+        content_type: impl Into<String>,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        let page = Page { content_type: content_type.into(), body: body.into() };
+        self.options.pages.insert(path.into(), page);
+        self
+    }
+
+    /// Lets pages of another origin connect, written as `https://example.com`; `any` lets all.
+    /// Default: only pages of the host that the request names, since a browser sends the user's
+    /// cookies whoever wrote the page. Clients that send no `Origin` are no browsers and pass.
+    pub fn allow_origin(mut self, origin: &str) -> Self {
+        match Origin::parse(origin) {
+            _ if origin == "any" => self.options.origins = Origins::Any,
+            Some(origin) => self.options.origins.allow(origin),
+            None => self.bad_origin = Some(origin.into()),
+        }
+        self
+    }
+
+    /// The most bytes of one message from a client, inclusive. Default 16 MiB. Above it the
+    /// connection is closed with 1009 as soon as the length is announced.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.options.limits.max_message = bytes;
+        self
+    }
+
+    /// The most bytes that may wait for one connection, the newest message not counted, before
+    /// whoever sends to it is held back. Default 1 MiB. A connection that does not take what
+    /// waits then is closed with 1013.
+    pub fn max_backlog(mut self, bytes: usize) -> Self {
+        self.options.max_backlog = bytes;
+        self
+    }
+
+    /// The most rooms that one connection may be in, `root` included. Default 1,100. A join above
+    /// it is answered with `leave_ack`.
+    pub fn max_rooms(mut self, rooms: usize) -> Self {
+        self.config.max_rooms = rooms;
+        self
+    }
+
+    /// The most bytes of a room's or an event's name. Default 4,096.
+    pub fn max_name(mut self, bytes: usize) -> Self {
+        self.config.max_name = bytes;
+        self
+    }
+
+    /// How often clients are pinged. Default nine tenths of the [`pong_wait`](Self::pong_wait),
+    /// 54 s.
+    pub fn ping_period(mut self, period: Duration) -> Self {
+        self.ping_period = Some(period);
+        self
+    }
+
+    /// How long a client may be silent before it counts as gone. Any traffic is a sign of life.
+    /// Default 60 s.
+    pub fn pong_wait(mut self, wait: Duration) -> Self {
+        self.options.pong_wait = wait;
+        self
+    }
+
+    /// How long a client may take nothing of what waits for it. Default 10 s.
+    pub fn write_wait(mut self, wait: Duration) -> Self {
+        self.options.write_wait = wait;
+        self
+    }
+
+    /// How long a handshake may take as a whole. Default 10 s.
+    pub fn handshake_timeout(mut self, wait: Duration) -> Self {
+        self.options.handshake_wait = wait;
+        self
+    }
+
+    /// How long a connection that is being closed may take for its last bytes. Default 5 s.
+    pub fn close_timeout(mut self, wait: Duration) -> Self {
+        self.options.close_wait = wait;
+        self
+    }
+
+    /// Where time and randomness come from. Default: the system's. For simulations.
+    pub fn environment(mut self, env: impl Environment) -> Self {
+        self.env = Some(Box::new(env));
+        self
+    }
+
+    /// Checks everything and makes the server.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] says what to change.
+    pub fn build(self) -> Result<Server, BuildError> {
+        let mut options = self.options;
+        options.ping_period = self.ping_period.unwrap_or(options.pong_wait / 10 * 9);
+        check(&options)?;
+        if let Some(origin) = self.bad_origin {
+            return Err(BuildError::Origin(origin));
+        }
+        let env = self.env.unwrap_or_else(|| Box::new(System::new()));
+        let mut hub = Hub::new(self.config, HashKey(env.random()));
+        let mut handlers = Vec::new();
+        for (event, handler) in self.handlers {
+            hub.register(&event)?;
+            handlers.push(handler);
+        }
+        Ok(Server::new(hub, options, handlers, Arc::from(env)))
+    }
+}
+
+fn check(options: &Options) -> Result<(), BuildError> {
+    let (ping, pong) = (options.ping_period, options.pong_wait);
+    for (option, is_zero) in [
+        ("max_message", options.limits.max_message == 0),
+        ("max_backlog", options.max_backlog == 0),
+        ("ping_period", ping.is_zero()),
+        ("pong_wait", pong.is_zero()),
+        ("write_wait", options.write_wait.is_zero()),
+        ("handshake_timeout", options.handshake_wait.is_zero()),
+        ("close_timeout", options.close_wait.is_zero()),
+    ] {
+        if is_zero {
+            return Err(BuildError::Zero { option });
+        }
+    }
+    if ping >= pong {
+        return Err(BuildError::PingPeriod { ping, pong });
+    }
+    let mut paths = options.pages.keys().chain([&options.path]);
+    match paths.find(|path| !path.starts_with('/')) {
+        Some(path) => Err(BuildError::Path(path.clone())),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let events: Vec<_> = self.handlers.iter().map(|(event, _)| event).collect();
+        f.debug_struct("Builder").field("events", &events).finish_non_exhaustive()
+    }
+}

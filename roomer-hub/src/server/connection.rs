@@ -1,0 +1,550 @@
+//! One connection's task: handshake, session, close.
+//!
+//! A turn looks at everything that may have happened since the last one, always in the same
+//! order: what others decided about this connection, its outbox, its socket, the clock.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use roomer_proto::PacketRef;
+use roomer_proto::websocket::{self, Event, Kind, Session, code};
+
+use super::alarm::Alarm;
+use super::claims::Claims;
+use super::conn::Conn;
+use super::core::Core;
+use super::handshake::{Answer, Handshake};
+use super::link::{Link, Phase, Status};
+use super::transport::{Reader, Writer};
+use super::{Server, lock};
+use crate::id::ConnId;
+use crate::input::{Command, Input};
+
+/// The size of the read buffer, of which each thread has one.
+const READ: usize = 64 * 1024;
+
+/// Reads of one connection in a row before others get their turn.
+const READS: usize = 4;
+
+/// How long a connection that is owed too much may take nothing before it is closed.
+const STALL: Duration = Duration::from_millis(250);
+
+/// How long one may be owed too much while it takes less than half of what it may be owed.
+const TRICKLE: Duration = Duration::from_secs(1);
+
+/// How long those who send to one that is owed too much are held back after each of their reads.
+const HOLD: Duration = Duration::from_millis(20);
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The task of one connection, to be spawned. See [`Server::connect`].
+#[must_use = "a connection does nothing unless its future is polled"]
+pub struct Connection<R> {
+    server: Server,
+    link: Arc<Link>,
+    reader: R,
+    peer: Option<SocketAddr>,
+    alarm: Alarm,
+    stage: Stage,
+}
+
+enum Stage {
+    Handshake { handshake: Handshake, until: Duration },
+    Open(Open),
+    Closing(Closing),
+    Done,
+}
+
+struct Open {
+    conn: Conn,
+    session: Session,
+    /// When something last came in.
+    heard: Duration,
+    pinged: Duration,
+    /// When the outbox last moved, for as long as its socket is full.
+    watch: Option<Watch>,
+    /// One that is owed too much, for whose sake nothing is read until then.
+    hold: Option<(Arc<Link>, Duration)>,
+    /// Large rooms wait to be flushed at the next turn.
+    come_back: bool,
+}
+
+struct Closing {
+    session: Session,
+    until: Duration,
+    is_shut: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Watch {
+    moved: Duration,
+    written: u64,
+    /// Since when, and since how many bytes, too much has been owed.
+    over: Option<(Duration, u64)>,
+}
+
+/// What a turn leads to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Look again at once.
+    Again,
+    /// Look again after others have had their turn.
+    Later,
+    /// Nothing to do until woken, or until then.
+    Wait(Duration),
+    Done,
+}
+
+/// Why a session ends from within.
+enum End {
+    Violation(u16, String),
+    ByPeer(Option<u16>),
+}
+
+impl<R: Reader> Connection<R> {
+    pub(super) fn new(
+        server: Server,
+        reader: R,
+        writer: impl Writer,
+        peer: Option<SocketAddr>,
+    ) -> Self {
+        lock(&server.0.life).connections += 1;
+        let link = Link::new(writer, server.options().link_limit());
+        let until = server.now() + server.options().handshake_wait;
+        let stage = Stage::Handshake { handshake: Handshake::default(), until };
+        Connection { server, link, reader, peer, alarm: Alarm::default(), stage }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+        let now = self.server.now();
+        self.alarm.expire(now);
+        match self.stage {
+            Stage::Handshake { .. } => self.handshake(now, cx),
+            Stage::Open(_) => self.open(now, cx),
+            Stage::Closing(_) => self.closing(now, cx),
+            Stage::Done => Turn::Done,
+        }
+    }
+
+    fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
+        let Stage::Handshake { handshake, until } = &mut self.stage else {
+            return Turn::Again;
+        };
+        let (options, peer) = (self.server.options(), self.peer);
+        let read = with_buffer(|buffer| {
+            let read = self.reader.poll_read(cx, buffer);
+            read.map_ok(|size| (size, handshake.take(&buffer[..size], options, peer)))
+        });
+        let answer = match read {
+            Poll::Ready(Ok((0, _)) | Err(_)) => return Turn::Done,
+            Poll::Ready(Ok((_, None))) => return Turn::Again,
+            Poll::Ready(Ok((_, Some(answer)))) => answer,
+            Poll::Pending if now < *until => return Turn::Wait(*until),
+            Poll::Pending => Handshake::timeout(),
+        };
+        let answer = match answer {
+            Answer::Upgrade { .. } if lock(&self.server.0.life).closing => Handshake::unavailable(),
+            answer => answer,
+        };
+        match answer {
+            Answer::Upgrade { response, claims, behind } => {
+                self.upgrade(now, response, claims, behind)
+            }
+            Answer::End { response } => {
+                self.link.finish(response.into(), false);
+                self.close(now, Session::new())
+            }
+        }
+    }
+
+    /// Sends the answer and opens the connection in the hub, in one step.
+    fn upgrade(
+        &mut self,
+        now: Duration,
+        response: Vec<u8>,
+        claims: Option<Arc<Claims>>,
+        mut behind: Vec<u8>,
+    ) -> Turn {
+        let server = &self.server;
+        let id = ConnId::from_random_bytes(server.0.env.random());
+        let mut core = server.core();
+        self.link.push(response.into());
+        let outcome = core.apply(now, Input::Open { id }, Some(&self.link));
+        let Some(key) = outcome.opened else {
+            return Turn::Done;
+        };
+        core.list(key, &self.link);
+        let conn = Conn { server: server.clone(), key, id, claims };
+        let mut open = Open {
+            conn,
+            session: Session::new(),
+            heard: now,
+            pinged: now,
+            watch: None,
+            hold: None,
+            come_back: false,
+        };
+        end_turn(server, core, &mut open);
+        let over = (!behind.is_empty()).then(|| receive(&self.link, &mut open, &mut behind, now));
+        self.stage = Stage::Open(open);
+        match over {
+            Some(true) => self.close_open(now),
+            _ => Turn::Again,
+        }
+    }
+
+    fn open(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
+        let Stage::Open(open) = &mut self.stage else {
+            return Turn::Again;
+        };
+        let (server, link) = (&self.server, &self.link);
+        if std::mem::take(&mut open.come_back) {
+            open.come_back = server.flush();
+        }
+        let status = link.attend(cx);
+        match status.phase {
+            Phase::Open => {}
+            Phase::Overrun => return self.give_up(now),
+            Phase::Closing => return self.close_open(now),
+            Phase::Dead => return Turn::Done,
+        }
+        if status.blocked && link.poll_unblock(cx).is_ready() {
+            let mut core = server.core();
+            core.list(open.conn.key, link);
+            end_turn(server, core, open);
+            return Turn::Again;
+        }
+        let mut has_more = false;
+        if !open.is_held(now, cx) && !status.over {
+            for _ in 0..READS {
+                let read = with_buffer(|buffer| {
+                    let read = self.reader.poll_read(cx, buffer);
+                    read.map_ok(|size| {
+                        has_more = size == buffer.len();
+                        (size, size > 0 && receive(link, open, &mut buffer[..size], now))
+                    })
+                });
+                match read {
+                    Poll::Pending => {
+                        has_more = false;
+                        break;
+                    }
+                    Poll::Ready(Ok((0, _)) | Err(_)) => return Turn::Done,
+                    Poll::Ready(Ok((_, true))) => return self.close_open(now),
+                    Poll::Ready(Ok(_)) if open.hold.is_some() => return Turn::Again,
+                    Poll::Ready(Ok(_)) => has_more = true,
+                }
+                if open.come_back {
+                    break;
+                }
+            }
+        }
+        self.watch(now, cx, has_more)
+    }
+
+    /// The clock's part of an open connection's turn.
+    fn watch(&mut self, now: Duration, cx: &mut Context<'_>, has_more: bool) -> Turn {
+        let Stage::Open(open) = &mut self.stage else {
+            return Turn::Again;
+        };
+        let options = self.server.options();
+        let period = options.ping_period;
+        // Whatever came in was read before this: a process that was stopped for a while must
+        // not take the silence of its own sleep for the client's.
+        let silent = (open.heard + options.pong_wait).max(open.pinged + options.pong_wait - period);
+        if now >= silent {
+            return self.end(now, code::POLICY, "no sign of life");
+        }
+        if now >= open.pinged + period {
+            open.pinged = now;
+            let mut ping = Vec::new();
+            websocket::ping_frame(&mut ping);
+            self.server.send(open.conn.key, ping);
+            return Turn::Again;
+        }
+        let status = self.link.attend(cx);
+        let stuck = open.stuck(now, status, options.write_wait, options.max_backlog);
+        if stuck.is_some_and(|at| now >= at) {
+            return self.give_up(now);
+        }
+        if open.come_back || has_more {
+            return Turn::Later;
+        }
+        let hold = open.hold.as_ref().map(|(_, until)| *until);
+        let wait = silent.min(open.pinged + period);
+        Turn::Wait(wait.min(stuck.unwrap_or(wait)).min(hold.unwrap_or(wait)))
+    }
+
+    /// Closes a connection that does not take what it is sent.
+    fn give_up(&mut self, now: Duration) -> Turn {
+        self.end(now, code::TOO_SLOW, "too slow")
+    }
+
+    /// Ends an open connection from within.
+    fn end(&mut self, now: Duration, code: u16, reason: &str) -> Turn {
+        if let Stage::Open(open) = &mut self.stage {
+            let mut core = self.server.core();
+            let close = Command::Close { conn: open.conn.key, code, reason };
+            core.apply(now, Input::Command(close), None);
+            end_turn(&self.server, core, open);
+        }
+        self.close_open(now)
+    }
+
+    /// The hub has let go of the connection; its last bytes are on their way.
+    fn close_open(&mut self, now: Duration) -> Turn {
+        let Stage::Open(open) = &mut self.stage else {
+            return Turn::Again;
+        };
+        if open.come_back {
+            self.server.0.alarms.call_keepers();
+        }
+        let session = std::mem::take(&mut open.session);
+        self.close(now, session)
+    }
+
+    fn close(&mut self, now: Duration, session: Session) -> Turn {
+        let until = now + self.server.options().close_wait;
+        self.link.last_words();
+        self.stage = Stage::Closing(Closing { session, until, is_shut: false });
+        Turn::Again
+    }
+
+    fn closing(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
+        let Stage::Closing(closing) = &mut self.stage else {
+            return Turn::Again;
+        };
+        let status = self.link.attend(cx);
+        if status.phase == Phase::Dead || now >= closing.until {
+            return Turn::Done;
+        }
+        if status.blocked && self.link.poll_unblock(cx).is_ready() {
+            self.link.flush();
+            return Turn::Again;
+        }
+        if status.queued == 0 {
+            if closing.session.is_closed_by_peer() {
+                return Turn::Done;
+            }
+            if !std::mem::replace(&mut closing.is_shut, true) {
+                self.link.shutdown();
+            }
+        }
+        // What still comes in is read, so that the close frame is not lost to a reset, and
+        // searched only for the peer's own.
+        let limits = &self.server.options().limits;
+        let read = with_buffer(|buffer| {
+            self.reader.poll_read(cx, buffer).map_ok(|size| {
+                let mut feed = closing.session.feed(limits, &mut buffer[..size]);
+                while feed.next().is_some() {}
+                size
+            })
+        });
+        match read {
+            Poll::Ready(Ok(0) | Err(_)) => Turn::Done,
+            Poll::Ready(Ok(_)) => Turn::Later,
+            Poll::Pending => Turn::Wait(closing.until),
+        }
+    }
+}
+
+/// Takes in bytes of an open connection. True when the session is over.
+fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: Duration) -> bool {
+    let server = open.conn.server.clone();
+    let options = server.options();
+    let key = open.conn.key;
+    open.heard = now;
+    let mut core = server.core();
+    let mut feed = open.session.feed(&options.limits, chunk);
+    let mut end = None;
+    while let Some(event) = feed.next() {
+        let packet = match event {
+            Ok(Event::Message { kind: Kind::Text, .. }) if !options.accept_text => {
+                let reason = "text is not served here; send binary";
+                end = Some(End::Violation(code::UNSUPPORTED, reason.into()));
+                break;
+            }
+            Ok(Event::Message { data, .. }) => PacketRef::decode(data),
+            Ok(Event::Ping(payload)) => {
+                let mut pong = Vec::new();
+                websocket::pong_frame(payload, &mut pong);
+                // One that does not read its pongs gets no more of them.
+                let _ = core.send(key, pong);
+                continue;
+            }
+            Ok(Event::Pong(_)) => continue,
+            Ok(Event::Close { code, .. }) => {
+                end = Some(End::ByPeer(code));
+                break;
+            }
+            Err(violation) => {
+                end = Some(End::Violation(violation.code, violation.reason.into()));
+                break;
+            }
+        };
+        let packet = match packet {
+            Ok(packet) => packet,
+            Err(error) => {
+                end = Some(End::Violation(error.close_code(), error.to_string()));
+                break;
+            }
+        };
+        let outcome = core.apply(now, Input::Packet { conn: key, packet }, None);
+        if let Some(jam) = outcome.jam.filter(|jam| !Arc::ptr_eq(jam, link)) {
+            open.hold = Some((jam, now + HOLD));
+        }
+        if let Some(handler) = outcome.call {
+            drop(core);
+            let message = PacketRef { src: open.conn.id.as_str(), ..packet };
+            server.call(handler, &open.conn, &message);
+            core = server.core();
+        }
+    }
+    drop(feed);
+    let is_over = end.is_some();
+    match end {
+        Some(End::Violation(code, reason)) => {
+            let close = Command::Close { conn: key, code, reason: &reason };
+            core.apply(now, Input::Command(close), None);
+        }
+        Some(End::ByPeer(code)) => {
+            core.gone(now, key);
+            link.close(code, "", false);
+            core.list(key, link);
+        }
+        None => {}
+    }
+    end_turn(&server, core, open);
+    is_over
+}
+
+/// Writes what the turn has led to, once the lock is released.
+fn end_turn(server: &Server, mut core: std::sync::MutexGuard<'_, Core>, open: &mut Open) {
+    let work = core.take(false);
+    let is_dirty = core.is_dirty();
+    drop(core);
+    let more = server.write(work);
+    open.come_back |= is_dirty | more;
+}
+
+impl Open {
+    /// Whether nothing is to be read yet, for the sake of one that is owed too much.
+    fn is_held(&mut self, now: Duration, cx: &Context<'_>) -> bool {
+        if let Some((link, until)) = &self.hold
+            && (now >= *until || link.poll_relief(cx).is_ready())
+        {
+            self.hold = None;
+        }
+        self.hold.is_some()
+    }
+
+    /// When the connection is to be given up, if its socket stays full until then.
+    fn stuck(
+        &mut self,
+        now: Duration,
+        status: Status,
+        write_wait: Duration,
+        max_backlog: usize,
+    ) -> Option<Duration> {
+        if !status.blocked {
+            self.watch = None;
+            return None;
+        }
+        let written = status.written;
+        let watch = self.watch.get_or_insert(Watch { moved: now, written, over: None });
+        if watch.written != written {
+            (watch.moved, watch.written) = (now, written);
+        }
+        if !status.over {
+            watch.over = None;
+            return Some(watch.moved + write_wait);
+        }
+        let (since, before) = *watch.over.get_or_insert((now, written));
+        if written - before >= max_backlog as u64 / 2 {
+            watch.over = Some((now, written));
+        }
+        Some((watch.moved + STALL.min(write_wait)).min(since + TRICKLE))
+    }
+}
+
+impl<R: Reader> Future for Connection<R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            match this.turn(cx) {
+                Turn::Again => {}
+                Turn::Later => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Turn::Wait(until) => {
+                    this.alarm.set(&this.server.0.alarms, until, cx.waker());
+                    return Poll::Pending;
+                }
+                Turn::Done => {
+                    this.finish();
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+}
+
+impl<R> Connection<R> {
+    /// Lets go of everything, however the connection came to its end.
+    fn finish(&mut self) {
+        if let Stage::Done = self.stage {
+            return;
+        }
+        self.link.bury();
+        self.alarm.cancel(&self.server.0.alarms);
+        if let Stage::Open(open) = &mut self.stage {
+            let mut core = self.server.core();
+            core.gone(self.server.now(), open.conn.key);
+            end_turn(&self.server, core, open);
+            if open.come_back {
+                self.server.0.alarms.call_keepers();
+            }
+        }
+        self.stage = Stage::Done;
+        let mut life = lock(&self.server.0.life);
+        life.connections -= 1;
+        if life.connections == 0 {
+            let waiting = std::mem::take(&mut life.waiting);
+            drop(life);
+            waiting.into_iter().for_each(std::task::Waker::wake);
+        }
+    }
+}
+
+impl<R> Drop for Connection<R> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl<R> std::fmt::Debug for Connection<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// Lends this thread's read buffer. A second loan inside the first gets a buffer of its own.
+fn with_buffer<T>(run: impl FnOnce(&mut [u8]) -> T) -> T {
+    let mut buffer = BUFFER.take();
+    if buffer.is_empty() {
+        buffer = vec![0; READ];
+    }
+    let result = run(&mut buffer);
+    BUFFER.set(buffer);
+    result
+}

@@ -1,0 +1,270 @@
+//! What the server's one lock protects: the hub, and what its actions have caused.
+//!
+//! Everything here is bookkeeping in memory. Nothing writes to a socket, wakes a task or runs a
+//! handler; that is done with the lock released, by whoever calls [`Core::take`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_proto::{PacketRef, websocket};
+use slotmap::SecondaryMap;
+
+use super::link::Link;
+use super::tick::Tick;
+use crate::action::{Action, Members};
+use crate::hub::Hub;
+use crate::id::{ConnKey, HandlerKey, RoomKey};
+use crate::input::Input;
+
+/// Rooms of up to this many members are flushed at once. In larger ones a flush takes long enough
+/// that it pays to let the other senders who are ready have their say first.
+const SMALL_ROOM: usize = 8;
+
+/// A tick of this many bytes is handed over at once, so that a busy room does not hoard.
+const LARGE_TICK: usize = 128 * 1024;
+
+/// Connections with something in their outboxes.
+pub(super) type Listed = Vec<(ConnKey, Arc<Link>)>;
+
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) hub: Hub,
+    pub(super) links: SecondaryMap<ConnKey, Arc<Link>>,
+    ticks: SecondaryMap<RoomKey, Box<Tick>>,
+    /// Rooms whose members are owed something.
+    dirty: Vec<RoomKey>,
+    /// Connections with something in their outboxes that nobody is about to write.
+    listed: Listed,
+    /// Connections that are owed too much.
+    pub(super) jams: Vec<ConnKey>,
+}
+
+/// What an input led to, as far as it concerns whoever gave it.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The key of the connection that was opened.
+    pub(super) opened: Option<ConnKey>,
+    /// A handler to run, with the packet that was given.
+    pub(super) call: Option<HandlerKey>,
+    /// A receiver that is owed too much: whoever sends to it should wait.
+    pub(super) jam: Option<Arc<Link>>,
+}
+
+/// What is to be done once the lock is released.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) links: Listed,
+    rooms: Vec<RoomKey>,
+}
+
+impl Work {
+    pub(super) fn has_rooms(&self) -> bool {
+        !self.rooms.is_empty()
+    }
+}
+
+impl Core {
+    pub(super) fn new(hub: Hub) -> Self {
+        Core {
+            hub,
+            links: SecondaryMap::new(),
+            ticks: SecondaryMap::new(),
+            dirty: Vec::new(),
+            listed: Vec::new(),
+            jams: Vec::new(),
+        }
+    }
+
+    /// Gives the hub an input and does the bookkeeping of its actions. `newcomer` is the link of
+    /// a connection that opens.
+    pub(super) fn apply(
+        &mut self,
+        now: Duration,
+        input: Input<'_>,
+        newcomer: Option<&Arc<Link>>,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let Core { hub, links, ticks, dirty, listed, jams } = self;
+        let mut spoken_in = None;
+        let mut actions = hub.handle(now, input);
+        while let Some(action) = actions.next() {
+            match action {
+                Action::Opened { conn } => {
+                    outcome.opened = Some(conn);
+                    links.extend(newcomer.map(|link| (conn, link.clone())));
+                }
+                Action::Joined { conn, room } => {
+                    if let Some(tick) = ticks.get_mut(room) {
+                        tick.skip(conn, 0);
+                    }
+                }
+                Action::Left { conn, room } => {
+                    if let (Some(tick), Some(link)) = (ticks.get_mut(room), links.get(conn)) {
+                        settle(tick, conn, link, listed);
+                    }
+                }
+                Action::RoomClosed { room } => {
+                    ticks.remove(room);
+                }
+                Action::Send { to, packet } => {
+                    let Some(link) = links.get(to) else { continue };
+                    // What its rooms owe the receiver of a direct message comes first, so that a
+                    // sender's messages keep their order whether they are direct or not.
+                    if !packet.dst.is_empty() && !ticks.is_empty() {
+                        for room in actions.hub().rooms_of(to) {
+                            if let Some(tick) = ticks.get_mut(room) {
+                                settle(tick, to, link, listed);
+                            }
+                        }
+                    }
+                    list(to, link, frame(&packet).into(), listed);
+                    if link.is_over() {
+                        outcome.jam = Some(link.clone());
+                    }
+                }
+                Action::Broadcast { room, members, except, packet } => {
+                    if members.iter().all(|member| Some(member) == except) {
+                        continue;
+                    }
+                    if !ticks.contains_key(room) {
+                        ticks.insert(room, Box::default());
+                    }
+                    let tick = &mut ticks[room];
+                    let start = tick.frames.len();
+                    let encoded = websocket::packet_frame(&packet, &mut tick.frames);
+                    debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
+                    if let Some(conn) = except {
+                        tick.skip(conn, start);
+                    }
+                    if tick.frames.len() >= LARGE_TICK {
+                        hand_over(tick, members, links, listed);
+                    } else if !std::mem::replace(&mut tick.awaited, true) {
+                        dirty.push(room);
+                    }
+                    spoken_in = Some(room);
+                }
+                Action::Call { handler, .. } => outcome.call = Some(handler),
+                Action::Close { conn, code, reason } => {
+                    if let Some(link) = links.remove(conn) {
+                        // What one that does not read has waiting would only be in the way.
+                        let cut = code == websocket::code::TOO_SLOW;
+                        link.close(Some(code), reason, cut);
+                        listed.push((conn, link));
+                    }
+                }
+                Action::Refused => {}
+            }
+        }
+        if let Some(room) = spoken_in.filter(|_| !jams.is_empty()) {
+            jams.retain(|&conn| links.get(conn).is_some_and(|link| link.is_over()));
+            let jam = jams.iter().find(|&&conn| hub.is_member(conn, room));
+            outcome.jam = jam.and_then(|&conn| links.get(conn)).cloned();
+        }
+        outcome
+    }
+
+    /// A connection is gone without a close of the hub's making.
+    pub(super) fn gone(&mut self, now: Duration, conn: ConnKey) {
+        self.apply(now, Input::Gone { conn }, None);
+        self.links.remove(conn);
+    }
+
+    /// Queues one message for one connection, outside all rooms.
+    pub(super) fn send(&mut self, conn: ConnKey, frame: Vec<u8>) -> bool {
+        let Some(link) = self.links.get(conn).filter(|link| !link.is_over()) else {
+            return false;
+        };
+        list(conn, link, frame.into(), &mut self.listed);
+        true
+    }
+
+    /// Puts a link on the list of those to be written.
+    pub(super) fn list(&mut self, conn: ConnKey, link: &Arc<Link>) {
+        self.listed.push((conn, link.clone()));
+    }
+
+    /// Hands over what rooms owe their members and takes what is to be written. Without `all`,
+    /// large rooms stay for whoever comes back for them; [`Core::is_dirty`] tells.
+    pub(super) fn take(&mut self, all: bool) -> Work {
+        let Core { hub, links, ticks, dirty, listed, .. } = self;
+        let mut rooms = Vec::new();
+        dirty.retain(|&room| {
+            let members = hub.members(room);
+            let is_small = members.len() <= SMALL_ROOM;
+            if !all && !is_small {
+                return true;
+            }
+            let Some(tick) = ticks.get_mut(room) else {
+                return false;
+            };
+            hand_over(tick, members, links, listed);
+            if is_small {
+                ticks.remove(room);
+            } else {
+                rooms.push(room);
+            }
+            false
+        });
+        Work { links: std::mem::take(listed), rooms }
+    }
+
+    /// Puts rooms that got new messages while they were written back on the list.
+    pub(super) fn settle_up(&mut self, work: Work) {
+        for room in work.rooms {
+            match self.ticks.get(room) {
+                Some(tick) if tick.frames.is_empty() => {
+                    self.ticks.remove(room);
+                }
+                Some(_) => self.dirty.push(room),
+                None => {}
+            }
+        }
+    }
+
+    /// Whether a large room waits for somebody to come back.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+}
+
+/// Encodes a packet for one receiver.
+pub(super) fn frame(packet: &PacketRef<'_>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let encoded = websocket::packet_frame(packet, &mut frame);
+    debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
+    frame
+}
+
+fn list(conn: ConnKey, link: &Arc<Link>, piece: Bytes, listed: &mut Listed) {
+    if link.push(piece) {
+        listed.push((conn, link.clone()));
+    }
+}
+
+/// Gives one connection what a room owes it so far.
+fn settle(tick: &mut Tick, conn: ConnKey, link: &Arc<Link>, listed: &mut Listed) {
+    if !tick.frames.is_empty() && link.is_open() {
+        list(conn, link, tick.owed(conn), listed);
+        tick.skip(conn, 0);
+    }
+}
+
+/// Gives every member what the room owes it.
+fn hand_over(
+    tick: &mut Tick,
+    members: Members<'_>,
+    links: &SecondaryMap<ConnKey, Arc<Link>>,
+    listed: &mut Listed,
+) {
+    if tick.frames.is_empty() {
+        return;
+    }
+    let sealed = tick.seal();
+    listed.reserve(members.len());
+    for conn in members.iter() {
+        if let Some(link) = links.get(conn) {
+            sealed.pieces(conn, |piece| list(conn, link, piece, listed));
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! A connection as everybody else sees it: an outbox and the socket behind it.
+//!
+//! The order of what a connection gets is decided by [`Link::push`], which the engine calls under
+//! the hub's lock. [`Link::flush`] then writes, outside that lock and from whatever task has
+//! something to write; when two come at once the second leaves its bytes to the first. When the
+//! socket takes no more, the connection's own task waits for it and goes on.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use roomer_proto::websocket;
+
+use super::lock;
+use super::transport::Writer;
+
+/// The most pieces of one vectored write.
+const PIECES: usize = 64;
+
+pub(super) struct Link<W: ?Sized = dyn Writer> {
+    outbox: Mutex<Outbox>,
+    /// Whether more waits than the connection may be owed.
+    over: AtomicBool,
+    limit: Limit,
+    writer: W,
+}
+
+/// How many bytes may wait for one connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    /// Above this, the newest piece not counted, whoever sends to the connection is held back.
+    pub(super) soft: usize,
+    /// Above this, the newest piece not counted, the connection takes no more and is closed.
+    pub(super) hard: usize,
+}
+
+#[derive(Default)]
+struct Outbox {
+    /// The oldest piece, kept apart so that the usual outbox, of one piece, needs no memory.
+    first: Bytes,
+    rest: VecDeque<Bytes>,
+    queued: usize,
+    /// Bytes that the socket has ever taken.
+    written: u64,
+    phase: Phase,
+    /// Somebody has the queue in hand and is writing.
+    writing: bool,
+    /// The socket is full; the connection's own task waits for it.
+    blocked: bool,
+    /// Somebody has this link on a list of links to flush.
+    listed: bool,
+    /// What is not begun is not to be sent any more.
+    cut: bool,
+    owner: Option<Waker>,
+    /// Tasks that are held back until `over` is no more.
+    held: Vec<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Takes messages.
+    #[default]
+    Open,
+    /// Takes no more messages, because the hard limit was passed.
+    Overrun,
+    /// The last bytes are in the queue.
+    Closing,
+    /// The socket is of no more use.
+    Dead,
+}
+
+/// What the connection's own task wants to know at each turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Status {
+    pub(super) phase: Phase,
+    pub(super) blocked: bool,
+    pub(super) queued: usize,
+    pub(super) written: u64,
+    pub(super) over: bool,
+}
+
+impl Link {
+    pub(super) fn new(writer: impl Writer, limit: Limit) -> Arc<Link> {
+        Arc::new(Link { outbox: Mutex::default(), over: AtomicBool::new(false), limit, writer })
+    }
+
+    /// Queues bytes that end at a frame's end. True when the caller has to see to a flush,
+    /// because nobody else does yet.
+    pub(super) fn push(&self, piece: Bytes) -> bool {
+        let mut outbox = lock(&self.outbox);
+        if outbox.phase != Phase::Open || piece.is_empty() {
+            return false;
+        }
+        if outbox.queued > self.limit.hard {
+            // The flush that follows tells the owner, whose verdict is due at once.
+            outbox.phase = Phase::Overrun;
+        } else {
+            outbox.append(piece);
+        }
+        !std::mem::replace(&mut outbox.listed, true)
+    }
+
+    /// Queues the last bytes and takes none after them; the flush that has to follow tells the
+    /// owner. With `cut`, whatever the socket has not begun to take is dropped first.
+    pub(super) fn finish(&self, last: Bytes, cut: bool) {
+        let mut outbox = lock(&self.outbox);
+        if matches!(outbox.phase, Phase::Closing | Phase::Dead) {
+            return;
+        }
+        if cut {
+            outbox.cut();
+        }
+        outbox.phase = Phase::Closing;
+        if !last.is_empty() {
+            outbox.append(last);
+        }
+    }
+
+    /// As [`finish`](Self::finish), with a close frame.
+    pub(super) fn close(&self, code: Option<u16>, reason: &str, cut: bool) {
+        let mut frame = Vec::new();
+        websocket::close_frame(code, reason, &mut frame);
+        self.finish(frame.into(), cut);
+    }
+
+    /// Writes what waits until the socket takes no more. Returns whether the connection has just
+    /// come to be owed too much.
+    pub(super) fn flush(&self) -> bool {
+        let mut outbox = lock(&self.outbox);
+        outbox.listed = false;
+        if !outbox.writing && !outbox.blocked {
+            outbox = self.write_all(outbox);
+        }
+        let wake = outbox.blocked || outbox.phase != Phase::Open;
+        let owner = if wake { outbox.owner.clone() } else { None };
+        let (newly_over, held) = self.weigh(&mut outbox);
+        drop(outbox);
+        owner.into_iter().chain(held).for_each(Waker::wake);
+        newly_over
+    }
+
+    fn write_all<'o>(&'o self, mut outbox: MutexGuard<'o, Outbox>) -> MutexGuard<'o, Outbox> {
+        outbox.writing = true;
+        while !outbox.first.is_empty() && !outbox.blocked {
+            let mut first = std::mem::take(&mut outbox.first);
+            let mut rest = std::mem::take(&mut outbox.rest);
+            drop(outbox);
+            let (offered, result) = self.write(&first, &rest);
+            outbox = lock(&self.outbox);
+            let written = match result {
+                Ok(written) if written > 0 => written,
+                Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    outbox.blocked = true;
+                    0
+                }
+                Ok(_) | Err(_) => {
+                    outbox.die();
+                    break;
+                }
+            };
+            outbox.written += written as u64;
+            outbox.queued -= written;
+            if advance(&mut first, &mut rest, written) {
+                // A short write: the socket is full.
+                outbox.blocked |= 0 < written && written < offered;
+                outbox.put_back(first, rest);
+            }
+        }
+        outbox.writing = false;
+        outbox
+    }
+
+    /// How many bytes were offered, and how many of them the socket took.
+    fn write(&self, first: &Bytes, rest: &VecDeque<Bytes>) -> (usize, io::Result<usize>) {
+        if rest.is_empty() {
+            return (first.len(), self.writer.try_write(first));
+        }
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let queue = std::iter::once(first).chain(rest);
+        let (mut count, mut offered) = (0, 0);
+        for (slot, piece) in pieces.iter_mut().zip(queue) {
+            *slot = IoSlice::new(piece);
+            count += 1;
+            offered += piece.len();
+        }
+        (offered, self.writer.try_write_vectored(&pieces[..count]))
+    }
+
+    /// Compares what waits with the soft limit; with hysteresis, so that a burst of small writes
+    /// does not flutter. Returns whether it is over now and was not, and whom to wake because it
+    /// no longer is.
+    fn weigh(&self, outbox: &mut Outbox) -> (bool, Vec<Waker>) {
+        let newest = outbox.rest.back().map_or(outbox.first.len(), Bytes::len);
+        let owed = outbox.queued - newest.min(outbox.queued);
+        let was_over = self.over.load(Ordering::Relaxed);
+        let over = outbox.phase == Phase::Open
+            && owed > if was_over { self.limit.soft / 2 } else { self.limit.soft };
+        if over != was_over {
+            self.over.store(over, Ordering::Release);
+        }
+        let held = if over { Vec::new() } else { std::mem::take(&mut outbox.held) };
+        (over && !was_over, held)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.outbox).phase == Phase::Open
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Ready once the connection is not owed too much, or is gone.
+    pub(super) fn poll_relief(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut outbox = lock(&self.outbox);
+        if !self.is_over() || outbox.phase != Phase::Open {
+            return Poll::Ready(());
+        }
+        if !outbox.held.iter().any(|held| held.will_wake(cx.waker())) {
+            outbox.held.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The connection's own task looks at its outbox, and will be woken when that changes in a
+    /// way that concerns it.
+    pub(super) fn attend(&self, cx: &Context<'_>) -> Status {
+        let mut outbox = lock(&self.outbox);
+        if !outbox.owner.as_ref().is_some_and(|owner| owner.will_wake(cx.waker())) {
+            outbox.owner = Some(cx.waker().clone());
+        }
+        Status {
+            phase: outbox.phase,
+            blocked: outbox.blocked,
+            queued: outbox.queued,
+            written: outbox.written,
+            over: self.is_over(),
+        }
+    }
+
+    /// The connection's own task waits for its socket. Ready when it has room again, or failed.
+    pub(super) fn poll_unblock(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let result = std::task::ready!(self.writer.poll_writable(cx));
+        let mut outbox = lock(&self.outbox);
+        outbox.blocked = false;
+        if result.is_err() {
+            outbox.die();
+        }
+        Poll::Ready(())
+    }
+
+    /// The last bytes are due: the socket may take what it otherwise would not, so it is tried
+    /// again.
+    pub(super) fn last_words(&self) {
+        self.writer.last_words();
+        lock(&self.outbox).blocked = false;
+        self.flush();
+    }
+
+    /// Ends the socket's writing direction.
+    pub(super) fn shutdown(&self) {
+        self.writer.shutdown();
+    }
+
+    /// Drops what waits: the connection is gone.
+    pub(super) fn bury(&self) {
+        let mut outbox = lock(&self.outbox);
+        outbox.die();
+        let (_, held) = self.weigh(&mut outbox);
+        drop(outbox);
+        held.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Outbox {
+    fn append(&mut self, piece: Bytes) {
+        self.queued += piece.len();
+        if self.first.is_empty() {
+            self.first = piece;
+        } else {
+            self.rest.push_back(piece);
+        }
+    }
+
+    /// Drops what is not begun. The first piece may be, and one that a writer has in hand.
+    fn cut(&mut self) {
+        let kept = if self.writing { Bytes::new() } else { std::mem::take(&mut self.first) };
+        let dropped = self.first.len() + self.rest.iter().map(Bytes::len).sum::<usize>();
+        self.queued -= dropped;
+        self.first = kept;
+        self.rest = VecDeque::new();
+        self.cut = true;
+    }
+
+    /// Puts what was not written before what came meanwhile.
+    fn put_back(&mut self, first: Bytes, mut rest: VecDeque<Bytes>) {
+        if self.cut {
+            self.queued -= rest.iter().map(Bytes::len).sum::<usize>();
+            rest.clear();
+        }
+        let newer = std::mem::replace(&mut self.first, first);
+        if !newer.is_empty() {
+            rest.push_back(newer);
+        }
+        rest.append(&mut self.rest);
+        self.rest = rest;
+    }
+
+    fn die(&mut self) {
+        self.phase = Phase::Dead;
+        self.first = Bytes::new();
+        self.rest = VecDeque::new();
+        self.queued = 0;
+    }
+}
+
+/// Takes `written` bytes off the front. False when nothing is left.
+fn advance(first: &mut Bytes, rest: &mut VecDeque<Bytes>, mut written: usize) -> bool {
+    while written >= first.len() {
+        written -= first.len();
+        match rest.pop_front() {
+            Some(next) => *first = next,
+            None => return false,
+        }
+    }
+    first.advance(written);
+    true
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,277 @@
+//! The engine that both adapters share: everything a server does between a socket and the hub,
+//! with no runtime in it.
+//!
+//! ```text
+//!            Reader                                            Writer
+//!  socket ───────────▶ Connection ──▶ hub (one lock) ──▶ outboxes ───▶ sockets
+//!                      a future           rules            bytes
+//! ```
+//!
+//! An adapter accepts sockets, splits each into a [`Reader`] and a [`Writer`], spawns the
+//! [`Connection`] that [`Server::connect`] gives for it, and spawns [`Server::keep_time`] once.
+//! What it must not contain is anything about rooms, frames or limits.
+//!
+//! How a message travels: the sender's task reads it, gives it to the hub, and writes to the
+//! receivers' sockets itself; a receiver's own task takes over only when its socket is full. What
+//! a room owes its members is encoded once and collected until it is handed over, so that a busy
+//! room costs one write per member for many messages. The hub's lock is never held across a
+//! system call, a wake-up or a handler.
+//!
+//! A connection that takes less than it is sent is owed bytes. Up to
+//! [`max_backlog`](Builder::max_backlog) that is nobody's concern. Above it, those who send to it
+//! are held back for moments, so that a prompt reader catches up; one that does not is closed with
+//! 1013, so that nobody waits long for it.
+
+mod alarm;
+mod builder;
+mod claims;
+mod conn;
+mod connection;
+mod core;
+mod env;
+mod handler;
+mod handshake;
+mod link;
+mod options;
+mod origin;
+mod request;
+pub mod socket;
+mod tick;
+mod transport;
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use roomer_proto::websocket::code;
+
+use self::alarm::Alarms;
+pub use self::builder::{BuildError, Builder};
+pub use self::claims::Claims;
+pub use self::conn::Conn;
+pub use self::connection::Connection;
+use self::core::{Core, Work};
+pub use self::env::{Environment, System};
+use self::handler::Handler;
+pub use self::handler::{HandlerError, HandlerResult, Message};
+use self::options::Options;
+pub use self::request::{Refusal, Request, Verdict};
+pub use self::transport::{Reader, Writer};
+use crate::config::Refusals;
+use crate::hub::Hub;
+use crate::id::{ConnKey, HandlerKey};
+use crate::input::{Command, Input};
+
+/// A room server: a cheap handle to share between tasks. It serves nobody until an adapter
+/// connects sockets to it. Several can live in one process; nothing is global.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    core: Mutex<Core>,
+    options: Options,
+    handlers: Vec<Handler>,
+    env: Arc<dyn Environment>,
+    alarms: Alarms,
+    life: Mutex<Life>,
+}
+
+#[derive(Debug, Default)]
+struct Life {
+    /// Connections that have not ended, handshakes included.
+    connections: usize,
+    closing: bool,
+    waiting: Vec<Waker>,
+}
+
+/// How much there is of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections in the hub.
+    pub connections: usize,
+    /// Rooms, `root` included.
+    pub rooms: usize,
+    /// Sockets in the engine's care: connections, handshakes and those being closed.
+    pub sockets: usize,
+    /// What has been refused since the start.
+    pub refusals: Refusals,
+}
+
+impl Server {
+    /// Starts with roomer's defaults.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn new(hub: Hub, options: Options, handlers: Vec<Handler>, env: Arc<dyn Environment>) -> Self {
+        Server(Arc::new(Inner {
+            core: Mutex::new(Core::new(hub)),
+            options,
+            handlers,
+            env,
+            alarms: Alarms::default(),
+            life: Mutex::default(),
+        }))
+    }
+
+    /// Takes a connection into care. Spawn the future that this returns; it ends when the
+    /// connection does, and dropping it ends the connection.
+    pub fn connect<R: Reader>(
+        &self,
+        reader: R,
+        writer: impl Writer,
+        peer: Option<SocketAddr>,
+    ) -> Connection<R> {
+        Connection::new(self.clone(), reader, writer, peer)
+    }
+
+    /// Keeps time for all connections, with the runtime's way to sleep. Spawn it once; it never
+    /// ends.
+    pub async fn keep_time<S: Future>(&self, sleep: impl Fn(Duration) -> S) {
+        self.0.alarms.keep(|| self.now(), sleep, || self.flush()).await;
+    }
+
+    /// Closes every connection with 1001, after what it is still owed, and takes no new ones.
+    pub fn shutdown(&self) {
+        lock(&self.0.life).closing = true;
+        let keys: Vec<ConnKey> = self.core().links.keys().collect();
+        for conn in keys {
+            let reason = "server is going away";
+            self.command(Command::Close { conn, code: code::GOING_AWAY, reason });
+        }
+    }
+
+    /// Waits until no connection is left.
+    pub async fn drained(&self) {
+        poll_fn(|cx| {
+            let mut life = lock(&self.0.life);
+            if life.connections == 0 {
+                return Poll::Ready(());
+            }
+            life.waiting.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// How long [`drained`](Self::drained) can take after [`shutdown`](Self::shutdown).
+    #[must_use]
+    pub fn drain_limit(&self) -> Duration {
+        self.options().close_wait.max(self.options().handshake_wait) + Duration::from_secs(1)
+    }
+
+    /// Counts everything.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let sockets = lock(&self.0.life).connections;
+        let hub = &self.core().hub;
+        Stats {
+            connections: hub.connections(),
+            rooms: hub.rooms(),
+            sockets,
+            refusals: hub.refusals(),
+        }
+    }
+
+    fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    fn now(&self) -> Duration {
+        self.0.env.now()
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        lock(&self.0.core)
+    }
+
+    /// Carries out a command. Inside a handler of this server, its connection's turn sees to the
+    /// writing, so that what a handler says is batched like everything else.
+    fn command(&self, command: Command<'_>) {
+        self.core().apply(self.now(), Input::Command(command), None);
+        self.flush_outside_turn();
+    }
+
+    fn send(&self, conn: ConnKey, frame: Vec<u8>) -> bool {
+        let taken = self.core().send(conn, frame);
+        self.flush_outside_turn();
+        taken
+    }
+
+    fn flush_outside_turn(&self) {
+        if TURN.get() != self.token() && self.flush() {
+            self.0.alarms.call_keepers();
+        }
+    }
+
+    /// Writes whatever waits to be written. True when there is more by now.
+    fn flush(&self) -> bool {
+        let work = self.core().take(true);
+        self.write(work)
+    }
+
+    /// Writes, with no lock held. True when large rooms wait to be flushed after that, and the
+    /// caller should come back for them once others have had their turn.
+    fn write(&self, work: Work) -> bool {
+        let mut jams = Vec::new();
+        for (conn, link) in &work.links {
+            if link.flush() {
+                jams.push(*conn);
+            }
+        }
+        if jams.is_empty() && !work.has_rooms() {
+            return false;
+        }
+        let mut core = self.core();
+        core.jams.append(&mut jams);
+        core.settle_up(work);
+        core.is_dirty()
+    }
+
+    /// Runs a handler, with no lock held.
+    fn call(&self, handler: HandlerKey, conn: &Conn, message: &Message<'_>) {
+        let Some(run) = self.0.handlers.get(handler.index()) else {
+            return;
+        };
+        let outer = TURN.replace(self.token());
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            if let (Err(error), Some(hook)) = (run(conn, message), &self.options().on_error) {
+                hook(conn, message, error);
+            }
+        }));
+        TURN.set(outer);
+        if result.is_err() {
+            let (conn, code) = (conn.key, code::INTERNAL);
+            let close = Command::Close { conn, code, reason: "handler failed" };
+            self.core().apply(self.now(), Input::Command(close), None);
+        }
+    }
+
+    /// What tells this server from others in this process.
+    fn token(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
+
+thread_local! {
+    /// The server in one of whose connections' turns this thread is running a handler.
+    static TURN: Cell<usize> = const { Cell::new(0) };
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("stats", &self.stats()).finish()
+    }
+}
+
+/// Locks, also after a panic elsewhere: no lock here is held where a panic could leave half a
+/// change behind.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

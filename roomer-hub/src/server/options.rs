@@ -1,0 +1,81 @@
+//! What a server was built with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_proto::websocket::Limits;
+
+use super::conn::Conn;
+use super::handler::{HandlerError, Message};
+use super::link::Limit;
+use super::origin::Origins;
+use super::request::{Request, Verdict};
+
+type Authorize = Box<dyn Fn(&Request) -> Verdict + Send + Sync>;
+type OnError = Box<dyn Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync>;
+
+/// The builder's choices, checked. Each is explained at its method of
+/// [`Builder`](super::Builder).
+pub(super) struct Options {
+    pub(super) path: String,
+    pub(super) pages: BTreeMap<String, Page>,
+    pub(super) origins: Origins,
+    pub(super) authorize: Option<Authorize>,
+    pub(super) on_error: Option<OnError>,
+    pub(super) limits: Limits,
+    pub(super) accept_text: bool,
+    pub(super) max_backlog: usize,
+    pub(super) max_head: usize,
+    pub(super) max_headers: usize,
+    pub(super) ping_period: Duration,
+    pub(super) pong_wait: Duration,
+    pub(super) write_wait: Duration,
+    pub(super) handshake_wait: Duration,
+    pub(super) close_wait: Duration,
+}
+
+/// Something served over plain HTTP.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) content_type: String,
+    pub(super) body: Bytes,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            path: "/ws".into(),
+            pages: BTreeMap::new(),
+            origins: Origins::default(),
+            authorize: None,
+            on_error: None,
+            limits: Limits::default(),
+            accept_text: false,
+            max_backlog: 1024 * 1024,
+            max_head: 16 * 1024,
+            max_headers: 100,
+            ping_period: Duration::from_secs(54),
+            pong_wait: Duration::from_secs(60),
+            write_wait: Duration::from_secs(10),
+            handshake_wait: Duration::from_secs(10),
+            close_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Options {
+    pub(super) fn link_limit(&self) -> Limit {
+        Limit {
+            soft: self.max_backlog,
+            hard: self.max_backlog.saturating_add(self.limits.max_message),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("path", &self.path).finish_non_exhaustive()
+    }
+}

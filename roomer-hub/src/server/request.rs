@@ -1,0 +1,96 @@
+//! The HTTP request of a handshake, and what the application may say to it.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use http::{HeaderMap, StatusCode};
+
+use super::claims::Claims;
+
+/// The request that asks for an upgrade, as the [`authorize`](super::Builder::authorize) hook
+/// sees it.
+#[derive(Debug)]
+pub struct Request {
+    pub(super) head: http::Request<()>,
+    pub(super) peer: Option<SocketAddr>,
+}
+
+impl Request {
+    /// The request's head.
+    #[must_use]
+    pub fn head(&self) -> &http::Request<()> {
+        &self.head
+    }
+
+    /// The address at the other end of the connection, if the transport has one. Behind a proxy
+    /// it is the proxy's.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// The path, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.head.uri().path()
+    }
+
+    /// The first value of a query parameter, decoded.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        let query = self.head.uri().query()?;
+        form_urlencoded::parse(query.as_bytes())
+            .find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    /// The first value of a header, if it is visible ASCII.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().get(name)?.to_str().ok()
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.head.headers()
+    }
+}
+
+/// What [`authorize`](super::Builder::authorize) decides: claims to come in with, or a refusal.
+pub type Verdict = Result<Claims, Refusal>;
+
+/// No upgrade: the answer is an HTTP error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{status}: {message}")]
+pub struct Refusal {
+    status: StatusCode,
+    message: String,
+}
+
+impl Refusal {
+    /// 401 Unauthorized, with a text for the answer's body.
+    #[must_use]
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Refusal { status: StatusCode::UNAUTHORIZED, message: message.into() }
+    }
+
+    /// 403 Forbidden, with a text for the answer's body.
+    #[must_use]
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Refusal { status: StatusCode::FORBIDDEN, message: message.into() }
+    }
+
+    /// Any error status. One below 400 is no refusal and becomes 403.
+    #[must_use]
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        let is_error = status.is_client_error() || status.is_server_error();
+        let status = if is_error { status } else { StatusCode::FORBIDDEN };
+        Refusal { status, message: message.into() }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+}

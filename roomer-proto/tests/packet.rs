@@ -1,0 +1,241 @@
+//! The packet codec against packets and bytes of all sorts.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use roomer_proto::{DecodeError, Field, MIN_PACKET, Packet, PacketRef};
+
+const FIELDS: [Field; 5] = [Field::Room, Field::Event, Field::Dst, Field::Src, Field::Payload];
+
+/// Short and long names, ASCII and not.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), "[a-z_]{1,12}", any::<String>(), "\\PC{0,300}"]
+}
+
+fn packet() -> impl Strategy<Value = Packet> {
+    (name(), name(), name(), name(), vec(any::<u8>(), 0..600)).prop_map(
+        |(room, event, dst, src, payload)| Packet {
+            room: room.into(),
+            event: event.into(),
+            dst: dst.into(),
+            src: src.into(),
+            payload: payload.into(),
+        },
+    )
+}
+
+fn fields<'a>(packet: &PacketRef<'a>) -> [&'a [u8]; 5] {
+    [
+        packet.room.as_bytes(),
+        packet.event.as_bytes(),
+        packet.dst.as_bytes(),
+        packet.src.as_bytes(),
+        packet.payload,
+    ]
+}
+
+/// The layout, written a second time.
+fn layout(packet: &PacketRef<'_>) -> Vec<u8> {
+    fields(packet)
+        .iter()
+        .flat_map(|bytes| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat())
+        .collect()
+}
+
+/// What is wrong with the first `cut` bytes of a packet.
+fn error_of_cut(packet: &PacketRef<'_>, cut: usize) -> DecodeError {
+    let mut at = 0;
+    for (field, bytes) in FIELDS.into_iter().zip(fields(packet)) {
+        if cut < at + 4 {
+            let left = cut - at;
+            return DecodeError::NoLength { field, left };
+        }
+        at += 4;
+        if cut < at + bytes.len() {
+            return DecodeError::PastEnd { field, claimed: bytes.len() as u32, left: cut - at };
+        }
+        at += bytes.len();
+    }
+    panic!("nothing is cut");
+}
+
+/// Zero copy: every field lies in `message`, in wire order, right behind its length. So decoding
+/// had nothing to allocate, whatever the lengths claim.
+fn assert_borrowed(packet: &PacketRef<'_>, message: &[u8]) {
+    let mut at = message.as_ptr() as usize;
+    for bytes in fields(packet) {
+        assert_eq!(bytes.as_ptr() as usize, at + 4);
+        at += 4 + bytes.len();
+    }
+    assert_eq!(at, message.as_ptr_range().end as usize);
+}
+
+proptest! {
+    #[test]
+    fn both_types_survive_the_round_trip(packet in packet()) {
+        let borrowed = packet.as_ref();
+        let bytes = borrowed.to_bytes();
+        prop_assert_eq!(&bytes, &layout(&borrowed));
+        prop_assert_eq!(bytes.len(), borrowed.encoded_len());
+        prop_assert_eq!(PacketRef::decode(&bytes), Ok(borrowed));
+        prop_assert_eq!(Packet::decode(bytes), Ok(packet.clone()));
+    }
+
+    #[test]
+    fn encode_appends(packet in packet(), before in vec(any::<u8>(), 0..40)) {
+        let mut out = before.clone();
+        packet.as_ref().encode(&mut out).unwrap();
+        prop_assert_eq!(&out[..before.len()], &before);
+        prop_assert_eq!(&out[before.len()..], &packet.as_ref().to_bytes());
+    }
+
+    #[test]
+    fn a_packet_cut_at_any_byte_is_refused_by_field(packet in packet()) {
+        let bytes = packet.as_ref().to_bytes();
+        for cut in 0..bytes.len() {
+            let expected = error_of_cut(&packet.as_ref(), cut);
+            prop_assert_eq!(PacketRef::decode(&bytes[..cut]), Err(expected));
+            prop_assert_eq!(Packet::decode(bytes.slice(..cut)), Err(expected));
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_payload_are_refused(packet in packet(), more in vec(any::<u8>(), 1..40)) {
+        let mut bytes = packet.as_ref().to_bytes().to_vec();
+        let whole = bytes.len();
+        bytes.extend(more);
+        for end in whole + 1..=bytes.len() {
+            let expected = DecodeError::TrailingBytes { extra: end - whole };
+            prop_assert_eq!(PacketRef::decode(&bytes[..end]), Err(expected));
+        }
+    }
+
+    #[test]
+    fn decoding_borrows(packet in packet()) {
+        let bytes = packet.as_ref().to_bytes();
+        assert_borrowed(&PacketRef::decode(&bytes).unwrap(), &bytes);
+    }
+
+    #[test]
+    fn an_owned_packet_shares_the_message(packet in packet()) {
+        let bytes = packet.as_ref().to_bytes();
+        let within = bytes.as_ptr_range();
+        let owned = Packet::decode(bytes.clone()).unwrap();
+        for field in fields(&owned.as_ref()) {
+            // An empty Bytes has no place of its own.
+            prop_assert!(field.is_empty() || within.contains(&field.as_ptr()));
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic_and_have_one_reading(bytes in vec(any::<u8>(), 0..400)) {
+        check_reading(&bytes);
+    }
+
+    // Random bytes rarely pass the first length; small lengths go deeper.
+    #[test]
+    fn nearly_packets_never_panic_and_have_one_reading(
+        bytes in vec(prop_oneof![8 => Just(0u8), 4 => 1..6u8, 1 => any::<u8>()], 0..60)
+    ) {
+        check_reading(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_packet_never_panics_and_has_one_reading(
+        packet in packet(), at in any::<prop::sample::Index>(), byte in any::<u8>()
+    ) {
+        let mut bytes = packet.as_ref().to_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        check_reading(&bytes);
+    }
+}
+
+/// Both types agree, and what decodes encodes to the same bytes.
+fn check_reading(bytes: &[u8]) {
+    let borrowed = PacketRef::decode(bytes);
+    let owned = Packet::decode(Bytes::copy_from_slice(bytes));
+    assert_eq!(owned.as_ref().map(Packet::as_ref), borrowed.as_ref().copied());
+    if let Ok(packet) = borrowed {
+        assert!(bytes.len() >= MIN_PACKET);
+        assert_eq!(packet.to_bytes(), bytes);
+    }
+}
+
+/// A claim is compared, not allocated: the error reports it whole, and in a debug build any
+/// arithmetic on it that overflows would panic.
+#[test]
+fn claimed_lengths_are_refused_in_every_field() {
+    let claims = [0xFFFF_FFFF, 0xFFFF_FFFC, 0x8000_0000, 0x7FFF_FFFF, 1 << 24, 6];
+    for (index, field) in FIELDS.into_iter().enumerate() {
+        for claimed in claims {
+            let mut bytes = vec![0; 4 * index];
+            bytes.extend(u32::to_be_bytes(claimed));
+            bytes.extend(b"fives");
+            let expected = DecodeError::PastEnd { field, claimed, left: 5 };
+            assert_eq!(PacketRef::decode(&bytes), Err(expected));
+            assert_eq!(Packet::decode(bytes.into()), Err(expected));
+        }
+    }
+}
+
+#[test]
+fn the_first_fault_in_wire_order_is_named() {
+    // A room that is not UTF-8, then an event past the end.
+    let bytes = b"\0\0\0\x01\xff\0\0\0\x09e";
+    let expected = DecodeError::NotUtf8 { field: Field::Room };
+    assert_eq!(PacketRef::decode(bytes), Err(expected));
+}
+
+#[test]
+fn a_payload_need_not_be_utf8_but_every_name_must() {
+    for (index, field) in FIELDS.into_iter().enumerate() {
+        let mut bytes = vec![0; 4 * index];
+        bytes.extend(b"\0\0\0\x02\xc3\x28");
+        bytes.resize(MIN_PACKET + 2, 0);
+        match field {
+            Field::Payload => assert_eq!(PacketRef::decode(&bytes).unwrap().payload, b"\xc3\x28"),
+            _ => assert_eq!(PacketRef::decode(&bytes), Err(DecodeError::NotUtf8 { field })),
+        }
+    }
+}
+
+#[test]
+fn names_are_compared_byte_by_byte() {
+    let rooms = ["lobby", "Lobby", "lobby\0", " lobby", "\u{e9}", "e\u{301}", "\u{feff}lobby"];
+    for (index, room) in rooms.into_iter().enumerate() {
+        let bytes = PacketRef { room, ..PacketRef::default() }.to_bytes();
+        let read = Packet::decode(bytes).unwrap();
+        for (other, name) in rooms.into_iter().enumerate() {
+            assert_eq!(read.room == name, other == index, "{room:?} and {name:?}");
+        }
+    }
+}
+
+#[test]
+fn errors_say_what_and_where() {
+    let cut = PacketRef::decode(b"\0\0\0\0\0\0").unwrap_err();
+    assert_eq!(cut.to_string(), "message ends inside the length of event: 2 of 4 bytes");
+    assert_eq!(cut.close_code(), 1002);
+    let past = PacketRef::decode(b"\0\0\0\x05lob").unwrap_err();
+    assert_eq!(past.to_string(), "room claims 5 bytes, but only 3 are left");
+    let extra = PacketRef::decode(&[0; 22]).unwrap_err();
+    assert_eq!(extra.to_string(), "2 bytes after the payload");
+}
+
+/// The zeros are never touched, so they cost address space only.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn a_field_of_4_gib_is_refused_and_leaves_the_output_alone() {
+    let huge = vec![0; 1 << 32];
+    let packet = PacketRef { payload: &huge, ..PacketRef::default() };
+    let mut out = b"before".to_vec();
+    let error = packet.encode(&mut out).unwrap_err();
+    assert_eq!((error.field, error.len), (Field::Payload, 1 << 32));
+    assert_eq!(
+        error.to_string(),
+        "payload has 4294967296 bytes, but a field's length must fit 32 bits"
+    );
+    assert_eq!(out, b"before");
+}

@@ -1,0 +1,126 @@
+//! Close frames: their codes, their reasons, and the silence after them.
+
+use roomer_proto::websocket::{Limits, Session, Violation, code, valid_close_code};
+
+use crate::wire::*;
+
+fn body(code: u16, reason: &[u8]) -> Vec<u8> {
+    [&code.to_be_bytes(), reason].concat()
+}
+
+/// RFC 6455 section 7.4 and PROTOCOL section 3, written out; 1014 is free, and taken.
+fn for_the_wire(code: u16) -> bool {
+    (1000..=1003).contains(&code) || (1007..=1014).contains(&code) || (3000..=4999).contains(&code)
+}
+
+#[test]
+fn every_close_code_there_is() {
+    let mut allowed = 0;
+    for code in 0..=u16::MAX {
+        let expected = if for_the_wire(code) {
+            allowed += 1;
+            Seen::Close(Some(code), String::new())
+        } else {
+            Seen::Refused(1002, "close code is not for the wire")
+        };
+        assert_eq!(read(&frame(CLOSE, &body(code, b""))), [expected]);
+        assert_eq!(valid_close_code(code), for_the_wire(code), "{code}");
+    }
+    assert_eq!(allowed, 4 + 8 + 2000);
+}
+
+#[test]
+fn our_own_codes_are_for_the_wire() {
+    let ours = [
+        code::NORMAL,
+        code::GOING_AWAY,
+        code::PROTOCOL,
+        code::UNSUPPORTED,
+        code::NOT_UTF8,
+        code::POLICY,
+        code::TOO_BIG,
+        code::INTERNAL,
+        code::TOO_SLOW,
+    ];
+    assert_eq!(ours, [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1013]);
+    assert!(ours.into_iter().all(valid_close_code));
+}
+
+#[test]
+fn a_close_without_a_body() {
+    assert_eq!(read(&frame(CLOSE, b"")), [Seen::Close(None, String::new())]);
+}
+
+#[test]
+fn half_a_code() {
+    for byte in [0, 3, 0xff] {
+        assert_eq!(
+            read(&frame(CLOSE, &[byte])),
+            [Seen::Refused(1002, "close frame with half a code")]
+        );
+    }
+}
+
+#[test]
+fn reasons_of_every_length() {
+    for length in 0..=123 {
+        let reason = "r".repeat(length);
+        assert_eq!(
+            read(&frame(CLOSE, &body(1000, reason.as_bytes()))),
+            [Seen::Close(Some(1000), reason)]
+        );
+    }
+    let reason = "до свидания 🏠";
+    assert_eq!(
+        read(&frame(CLOSE, &body(4999, reason.as_bytes()))),
+        [Seen::Close(Some(4999), reason.to_owned())]
+    );
+}
+
+#[test]
+fn a_reason_that_is_not_utf8() {
+    for reason in [&b"\xff"[..], b"bye \xf0\x9f\x8f", b"\xed\xa0\x80"] {
+        assert_eq!(
+            read(&frame(CLOSE, &body(1000, reason))),
+            [Seen::Refused(1007, "close reason is not UTF-8")]
+        );
+    }
+}
+
+#[test]
+fn nothing_after_a_close_is_looked_at() {
+    let close = frame(CLOSE, &body(1001, b"bye"));
+    let closed = [Seen::Close(Some(1001), "bye".to_owned())];
+    let behind = [frame(FIN | BINARY, b"message"), frame(CLOSE, b""), b"\xff\xff garbage".to_vec()];
+    for behind in behind {
+        let (limits, mut session) = (Limits::default(), Session::new());
+        let wire = [&close[..], &behind].concat();
+        assert_eq!(feed(&mut session, &limits, &wire), closed);
+        assert!(session.is_over());
+        assert_eq!(feed(&mut session, &limits, &behind), []);
+        assert_eq!(session.held(), 0, "what is not looked at is not kept");
+    }
+}
+
+#[test]
+fn a_close_ends_a_fragmented_message() {
+    let wire = [frame(BINARY, b"half"), frame(CLOSE, b""), frame(FIN | CONTINUE, b"half")].concat();
+    assert_eq!(read(&wire), [Seen::Close(None, String::new())]);
+}
+
+#[test]
+fn a_session_is_not_over_before_the_end() {
+    let (limits, mut session) = (Limits::default(), Session::new());
+    let close = frame(CLOSE, &body(1000, b""));
+    let (most, last) = close.split_at(close.len() - 1);
+    assert_eq!(feed(&mut session, &limits, most), []);
+    assert!(!session.is_over());
+    assert_eq!(feed(&mut session, &limits, last), [Seen::Close(Some(1000), String::new())]);
+    assert!(session.is_over());
+}
+
+#[test]
+fn a_violation_says_its_code() {
+    let violation = Violation { code: 1002, reason: "because" };
+    assert_eq!(violation.to_string(), "because (close 1002)");
+}

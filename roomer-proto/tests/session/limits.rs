@@ -1,0 +1,152 @@
+//! The limits: each exactly kept, each exceeded by one.
+
+use roomer_proto::websocket::{Limits, Session};
+
+use crate::wire::*;
+
+const TOO_BIG: Seen = Seen::Refused(1009, "message is above the limit");
+const TOO_MANY: Seen = Seen::Refused(1009, "message has too many fragments");
+
+/// A message cut into fragments of these sizes.
+fn fragmented(payload: &[u8], sizes: &[usize]) -> Vec<u8> {
+    let mut wire = Vec::new();
+    let mut rest = payload;
+    for (index, size) in sizes.iter().enumerate() {
+        let (part, behind) = rest.split_at(*size);
+        let opcode = if index == 0 { BINARY } else { CONTINUE };
+        let fin = if index + 1 == sizes.len() { FIN } else { 0 };
+        wire.extend(frame(fin | opcode, part));
+        rest = behind;
+    }
+    assert!(rest.is_empty());
+    wire
+}
+
+#[test]
+fn the_defaults_are_the_protocols() {
+    let limits = Limits::default();
+    assert_eq!(limits.max_message, 16_777_216);
+    assert_eq!(limits.max_fragments, 1024);
+}
+
+#[test]
+fn one_frame_at_the_limit_and_one_over() {
+    for max in [0, 1, 125, 126, 1000, 65_535, 65_536] {
+        let limits = limits(max, 1024);
+        let exact = frame(FIN | BINARY, &filler(max));
+        assert_eq!(read_chunks(&limits, [&exact[..]]), [binary(&filler(max))]);
+        let over = frame(FIN | BINARY, &filler(max + 1));
+        assert_eq!(read_chunks(&limits, [&over[..]]), [TOO_BIG]);
+    }
+}
+
+#[test]
+fn the_default_limit_is_inclusive() {
+    let payload = filler(16 << 20);
+    assert_eq!(read(&frame(FIN | BINARY, &payload)), [binary(&payload)]);
+    let halves = [8 << 20; 2];
+    assert_eq!(read(&fragmented(&payload, &halves)), [binary(&payload)]);
+}
+
+#[test]
+fn fragments_are_added_up() {
+    let limits = limits(1000, 1024);
+    let splits: [&[usize]; 5] =
+        [&[1000, 0], &[0, 1000], &[999, 1], &[500, 300, 200], &[0, 0, 1000, 0]];
+    for sizes in splits {
+        let exact = fragmented(&filler(1000), sizes);
+        assert_eq!(read_chunks(&limits, [&exact[..]]), [binary(&filler(1000))], "{sizes:?}");
+        for grown in 0..sizes.len() {
+            let mut sizes = sizes.to_vec();
+            sizes[grown] += 1;
+            let over = fragmented(&filler(1001), &sizes);
+            assert_eq!(read_chunks(&limits, [&over[..]]), [TOO_BIG], "{sizes:?}");
+        }
+    }
+}
+
+#[test]
+fn text_has_the_same_limit() {
+    let limits = limits(10, 1024);
+    let exact = frame(FIN | TEXT, b"0123456789");
+    assert_eq!(read_chunks(&limits, [&exact[..]]), [message("0123456789")]);
+    let over = frame(FIN | TEXT, b"0123456789a");
+    assert_eq!(read_chunks(&limits, [&over[..]]), [TOO_BIG]);
+}
+
+/// The header of the offending frame is enough, be it the first or a later one.
+#[test]
+fn the_limit_is_checked_before_the_payload_comes() {
+    let limits = limits(1000, 1024);
+    let announced = [1001, 65_536, 1 << 40, u64::MAX >> 1];
+    for length in announced {
+        let alone = header(FIN | BINARY, length, KEY);
+        assert_eq!(read_chunks(&limits, [&alone[..]]), [TOO_BIG]);
+        let started = [header(BINARY, length, KEY)].concat();
+        assert_eq!(read_chunks(&limits, [&started[..]]), [TOO_BIG]);
+    }
+    for (already, length) in [(1000, 1), (999, 2), (1, 1000), (1000, u64::MAX >> 1)] {
+        let wire = [frame(BINARY, &filler(already)), header(FIN | CONTINUE, length, KEY)].concat();
+        assert_eq!(read_chunks(&limits, [&wire[..]]), [TOO_BIG]);
+        // All but the header's last byte says nothing yet.
+        let mut session = Session::new();
+        let (most, last) = wire.split_at(wire.len() - 1);
+        assert_eq!(feed(&mut session, &limits, most), []);
+        assert_eq!(feed(&mut session, &limits, last), [TOO_BIG]);
+    }
+}
+
+#[test]
+fn each_message_counts_for_itself() {
+    let limits = limits(100, 3);
+    let wire = [
+        frame(FIN | BINARY, &filler(100)),
+        fragmented(&filler(100), &[50, 25, 25]),
+        frame(FIN | BINARY, &filler(100)),
+        fragmented(&filler(100), &[0, 0, 100]),
+    ]
+    .concat();
+    assert_eq!(read_chunks(&limits, [&wire[..]]), vec![binary(&filler(100)); 4]);
+}
+
+#[test]
+fn control_frames_do_not_count() {
+    let limits = limits(4, 2);
+    let ping = frame(PING, &filler(125));
+    let wire =
+        [frame(BINARY, b"ab"), ping.clone(), ping.clone(), ping, frame(FIN | CONTINUE, b"cd")]
+            .concat();
+    let pinged = Seen::Ping(filler(125));
+    assert_eq!(
+        read_chunks(&limits, [&wire[..]]),
+        [pinged.clone(), pinged.clone(), pinged, binary(b"abcd")]
+    );
+}
+
+#[test]
+fn fragments_at_the_limit_and_one_over() {
+    for max in [1, 2, 3, 1024] {
+        let limits = limits(1 << 20, max);
+        let fragments = max as usize;
+        let exact = fragmented(&filler(fragments), &vec![1; fragments]);
+        assert_eq!(read_chunks(&limits, [&exact[..]]), [binary(&filler(fragments))]);
+        let over = fragmented(&filler(fragments + 1), &vec![1; fragments + 1]);
+        assert_eq!(read_chunks(&limits, [&over[..]]), [TOO_MANY]);
+    }
+}
+
+#[test]
+fn endless_empty_fragments_come_to_an_end() {
+    let wire = [frame(TEXT, b""), frame(CONTINUE, b"").repeat(5000)].concat();
+    assert_eq!(read(&wire), [TOO_MANY]);
+}
+
+/// Limits come with each feed, so a driver may tighten them on a connection that is up.
+#[test]
+fn the_limits_of_the_moment_hold() {
+    let mut session = Session::new();
+    let start = frame(BINARY, &filler(50));
+    assert_eq!(feed(&mut session, &limits(100, 1024), &start), []);
+    let end = frame(FIN | CONTINUE, b"x");
+    assert_eq!(feed(&mut session, &limits(20, 1024), &end), [TOO_BIG]);
+}

@@ -1,0 +1,151 @@
+//! Memory follows what has come in, not what was announced, and an idle session owns none.
+
+use proptest::prelude::*;
+use roomer_proto::websocket::{Limits, Session};
+
+use crate::streams::{any_stream, chunk_sizes, chunks, large, small};
+use crate::wire::*;
+
+/// What doubling may cost for `bytes` that came in.
+fn allowance(bytes: usize) -> usize {
+    2 * bytes + 64
+}
+
+#[test]
+fn a_new_session_holds_nothing() {
+    assert_eq!(Session::new().held(), 0);
+}
+
+#[test]
+fn nothing_is_held_between_messages() {
+    for stream in [small(), large()] {
+        let (limits, mut session) = (Limits::default(), Session::new());
+        for (at, byte) in stream.wire.chunks(1).enumerate() {
+            feed(&mut session, &limits, byte);
+            if stream.rests.contains(&(at + 1)) {
+                assert_eq!(session.held(), 0, "after byte {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unfinished_frame_is_held() {
+    let (limits, mut session) = (Limits::default(), Session::new());
+    let wire = frame(FIN | BINARY, &filler(1000));
+    feed(&mut session, &limits, &wire[..600]);
+    assert!((600..=allowance(600)).contains(&session.held()));
+    feed(&mut session, &limits, &wire[600..]);
+    assert_eq!(session.held(), 0);
+}
+
+#[test]
+fn an_announced_frame_costs_what_has_come_of_it() {
+    let limits = Limits::default();
+    let announced = header(FIN | BINARY, 16 << 20, KEY);
+    for step in [1, 7, 1000, 65_536] {
+        let mut session = Session::new();
+        feed(&mut session, &limits, &announced);
+        assert!(session.held() <= allowance(announced.len()));
+        let mut came = announced.len();
+        for _ in 0..300 {
+            feed(&mut session, &limits, &vec![0; step]);
+            came += step;
+            assert!(session.held() <= allowance(came), "{came} came");
+        }
+    }
+}
+
+#[test]
+fn a_whole_frame_of_the_largest_size_is_held_once() {
+    let (limits, mut session) = (Limits::default(), Session::new());
+    let size = 16 << 20;
+    let wire = frame(FIN | BINARY, &vec![1; size]);
+    for chunk in wire[..wire.len() - 1].chunks(65_536) {
+        feed(&mut session, &limits, chunk);
+        // Doubling stops at the frame's own size.
+        assert!(session.held() <= wire.len());
+    }
+    let (last, mut events) = (&wire[wire.len() - 1..], 0);
+    let mut last = last.to_vec();
+    let mut feed = session.feed(&limits, &mut last);
+    while draw(&mut feed).is_some() {
+        events += 1;
+    }
+    drop(feed);
+    assert_eq!((events, session.held()), (1, 0));
+}
+
+#[test]
+fn fragments_cost_what_has_come_of_them() {
+    for size in [0, 1, 100, 5000] {
+        let (limits, mut session) = (Limits::default(), Session::new());
+        let mut came = 0;
+        for index in 0..500 {
+            let opcode = if index == 0 { BINARY } else { CONTINUE };
+            for piece in frame(opcode, &filler(size)).chunks(64) {
+                feed(&mut session, &limits, piece);
+                came += piece.len();
+                assert!(session.held() <= allowance(came), "{came} came");
+            }
+        }
+        let last = frame(FIN | CONTINUE, b"");
+        assert_eq!(feed(&mut session, &limits, &last).len(), 1);
+        assert_eq!(session.held(), 0);
+    }
+}
+
+/// A driver that stops early and then lags some messages behind, for ever.
+#[test]
+fn a_lagging_driver_costs_its_backlog_alone() {
+    for backlog in 1..=4 {
+        let (limits, mut session) = (Limits::default(), Session::new());
+        let wire = frame(FIN | BINARY, &filler(1000));
+        drop(session.feed(&limits, &mut wire.repeat(backlog)));
+        for _ in 0..1000 {
+            let mut chunk = wire.clone();
+            let mut feed = session.feed(&limits, &mut chunk);
+            assert_eq!(draw(&mut feed), Some(binary(&filler(1000))));
+            drop(feed);
+            assert!(
+                session.held() <= allowance((backlog + 1) * wire.len()),
+                "{backlog} messages behind, {} bytes held",
+                session.held()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_end_frees_everything() {
+    let endings =
+        [frame(CLOSE, b""), frame(CLOSE, b"x"), frame(FIN | TEXT, b""), vec![FIN | BINARY, 0]];
+    for ending in endings {
+        let (limits, mut session) = (Limits::default(), Session::new());
+        feed(&mut session, &limits, &frame(BINARY, &filler(5000)));
+        assert!(session.held() >= 5000);
+        // Byte by byte, so that the ending itself was held too.
+        let seen: Vec<Seen> =
+            ending.chunks(1).flat_map(|byte| feed(&mut session, &limits, byte)).collect();
+        assert_eq!(seen.len(), 1, "{ending:?}");
+        assert!(session.is_over());
+        assert_eq!(session.held(), 0);
+        feed(&mut session, &limits, &filler(5000));
+        assert_eq!(session.held(), 0);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_stream_costs_more_than_its_bytes(stream in any_stream(), sizes in chunk_sizes()) {
+        let (limits, mut session) = (Limits::default(), Session::new());
+        let (mut came, mut rested) = (0, 0);
+        for chunk in chunks(&stream.wire, &sizes) {
+            feed(&mut session, &limits, chunk);
+            came += chunk.len();
+            rested = stream.rests.iter().copied().rfind(|rest| *rest <= came).unwrap_or(rested);
+            // What lies before the last message's end no longer counts.
+            prop_assert!(session.held() <= allowance(came - rested));
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What well-behaved clients send.
+
+use roomer_proto::websocket::{Event, Limits, Session};
+
+use crate::wire::*;
+
+/// RFC 6455 section 5.7, those examples that a client may send.
+#[test]
+fn the_examples_of_the_rfc() {
+    let hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+    assert_eq!(read(hello), [message("Hello")]);
+    let pong = b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+    assert_eq!(read(pong), [Seen::Pong(b"Hello".to_vec())]);
+}
+
+/// The others are what a server sends; from a client each is refused for its lack of a mask.
+#[test]
+fn the_unmasked_examples_of_the_rfc_are_refused() {
+    let examples: [&[u8]; 6] = [
+        b"\x81\x05Hello",
+        b"\x01\x03Hel",
+        b"\x80\x02lo",
+        b"\x89\x05Hello",
+        b"\x82\x7e\x01\x00",
+        b"\x82\x7f\0\0\0\0\0\x01\0\0",
+    ];
+    for example in examples {
+        assert_eq!(read(example), [Seen::Refused(1002, "frame is not masked")], "{example:?}");
+    }
+}
+
+/// The same examples with a mask put on: fragments, and both longer forms of the length.
+#[test]
+fn the_examples_of_the_rfc_masked() {
+    let fragments = [frame(TEXT, b"Hel"), frame(FIN | CONTINUE, b"lo")].concat();
+    assert_eq!(read(&fragments), [message("Hello")]);
+    assert_eq!(read(&frame(PING, b"Hello")), [Seen::Ping(b"Hello".to_vec())]);
+    for length in [256, 65536] {
+        let wire = frame(FIN | BINARY, &filler(length));
+        assert_eq!(read(&wire), [binary(&filler(length))]);
+    }
+}
+
+#[test]
+fn every_length_around_the_framing_steps() {
+    for length in (0..=300).chain(65_530..=65_540) {
+        let payload = filler(length);
+        assert_eq!(read(&frame(FIN | BINARY, &payload)), [binary(&payload)], "{length} bytes");
+    }
+}
+
+/// RFC 6455 asks senders for the shortest form, but the Go original takes any, and so do we.
+#[test]
+fn a_length_in_a_longer_form_is_understood() {
+    let mut medium = vec![FIN | BINARY, 0x80 | 126, 0, 2];
+    let mut long = vec![FIN | BINARY, 0x80 | 127, 0, 0, 0, 0, 0, 0, 0, 2];
+    for wire in [&mut medium, &mut long] {
+        wire.extend([0, 0, 0, 0, b'h', b'i']);
+        assert_eq!(read(wire), [binary(b"hi")]);
+    }
+}
+
+#[test]
+fn fragments_are_put_together_with_control_frames_between() {
+    let wire = [
+        frame(BINARY, b"ab"),
+        frame(PING, b"p"),
+        frame(CONTINUE, b""),
+        frame(PONG, b""),
+        frame(CONTINUE, b"c"),
+        frame(FIN | CONTINUE, b""),
+        frame(FIN | BINARY, b"next"),
+    ]
+    .concat();
+    let expected =
+        [Seen::Ping(b"p".to_vec()), Seen::Pong(b"".to_vec()), binary(b"abc"), binary(b"next")];
+    assert_eq!(read(&wire), expected);
+}
+
+#[test]
+fn empty_messages_are_messages() {
+    let wire = [
+        frame(FIN | BINARY, b""),
+        frame(FIN | TEXT, b""),
+        frame(TEXT, b""),
+        frame(FIN | CONTINUE, b""),
+    ]
+    .concat();
+    assert_eq!(read(&wire), [binary(b""), message(""), message("")]);
+}
+
+#[test]
+fn the_largest_control_frames_pass() {
+    let payload = filler(125);
+    assert_eq!(
+        read(&[frame(PING, &payload), frame(PONG, &payload)].concat()),
+        [Seen::Ping(payload.clone()), Seen::Pong(payload)]
+    );
+}
+
+#[test]
+fn every_mask_is_taken_off() {
+    for key in [[0; 4], [0xff; 4], [1, 2, 3, 4], [0, 0, 0, 0x80]] {
+        let payload = filler(1001);
+        let wire = keyed(FIN | BINARY, &payload, key);
+        assert_eq!(read(&wire), [binary(&payload)], "{key:?}");
+    }
+}
+
+#[test]
+fn a_message_whole_in_the_chunk_is_lent_from_there() {
+    let mut chunk = [frame(FIN | BINARY, b"one"), frame(FIN | TEXT, b"two")].concat();
+    let within = chunk.as_ptr_range();
+    let (limits, mut session) = (Limits::default(), Session::new());
+    let mut feed = session.feed(&limits, &mut chunk);
+    for expected in [b"one", b"two"] {
+        let Some(Ok(Event::Message { data, .. })) = feed.next() else {
+            panic!("a message is there");
+        };
+        assert_eq!(data, expected);
+        assert!(within.contains(&data.as_ptr()), "the payload was copied");
+    }
+    assert!(feed.next().is_none());
+}

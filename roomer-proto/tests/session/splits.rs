@@ -1,0 +1,138 @@
+//! Bytes come in chunks that know nothing of frames: however a stream is cut, it means the same.
+
+use proptest::prelude::*;
+use roomer_proto::websocket::{Limits, Session};
+
+use crate::streams::{any_stream, chunk_sizes, chunks, large, small};
+use crate::wire::*;
+
+#[test]
+fn whole() {
+    for stream in [small(), large()] {
+        assert_eq!(read(&stream.wire), stream.expected);
+    }
+}
+
+#[test]
+fn byte_by_byte() {
+    for stream in [small(), large()] {
+        let bytes = stream.wire.chunks(1);
+        assert_eq!(read_chunks(&Limits::default(), bytes), stream.expected);
+    }
+}
+
+#[test]
+fn in_two_at_every_position() {
+    let stream = small();
+    for at in 0..=stream.wire.len() {
+        let (first, second) = stream.wire.split_at(at);
+        let seen = read_chunks(&Limits::default(), [first, second]);
+        assert_eq!(seen, stream.expected, "cut at {at}");
+    }
+}
+
+/// Two cuts close to one another: a short piece in the middle of a header or of a mask's turn.
+#[test]
+fn in_three_with_a_short_piece_in_the_middle() {
+    let stream = small();
+    for at in 0..=stream.wire.len() {
+        for width in 1..=15.min(stream.wire.len() - at) {
+            let (first, rest) = stream.wire.split_at(at);
+            let (second, third) = rest.split_at(width);
+            let seen = read_chunks(&Limits::default(), [first, second, third]);
+            assert_eq!(seen, stream.expected, "cut at {at} and {width} on");
+        }
+    }
+}
+
+/// Inside a long payload one cut is like another, so only its ends are tried.
+#[test]
+fn large_frames_in_two_around_every_header() {
+    let stream = large();
+    for index in 0..stream.starts.len() {
+        for at in stream.around(index, 15) {
+            let (first, second) = stream.wire.split_at(at);
+            let seen = read_chunks(&Limits::default(), [first, second]);
+            assert!(seen == stream.expected, "cut at {at}");
+        }
+    }
+}
+
+#[test]
+fn empty_chunks_mean_nothing() {
+    let stream = small();
+    let chunks = stream.wire.chunks(3).flat_map(|chunk| [chunk, &[]]);
+    assert_eq!(read_chunks(&Limits::default(), chunks), stream.expected);
+}
+
+/// A driver may stop drawing whenever it likes: what it has not drawn comes with the next feed.
+#[test]
+fn a_feed_dropped_early_goes_on_with_the_next() {
+    let limits = Limits::default();
+    for stream in [small(), large()] {
+        for (drawn, size) in [(0, 50), (1, 1), (1, 40), (1, usize::MAX), (2, 1000)] {
+            let mut session = Session::new();
+            let mut seen = Vec::new();
+            for chunk in stream.wire.chunks(size) {
+                let mut chunk = chunk.to_vec();
+                let mut feed = session.feed(&limits, &mut chunk);
+                seen.extend((0..drawn).map_while(|_| draw(&mut feed)));
+            }
+            // What is left comes one event at a time, without any new bytes.
+            while let Some(event) = draw(&mut session.feed(&limits, &mut [])) {
+                seen.push(event);
+            }
+            assert!(seen == stream.expected, "{drawn} drawn of {size} bytes");
+            assert_eq!(session.held(), 0);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn in_random_cuts(stream in any_stream(), sizes in chunk_sizes()) {
+        prop_assert_eq!(read(&stream.wire), &stream.expected[..]);
+        let cut = read_chunks(&Limits::default(), chunks(&stream.wire, &sizes));
+        prop_assert_eq!(cut, stream.expected);
+    }
+
+    #[test]
+    fn in_random_cuts_and_drawn_at_random(
+        stream in any_stream(), sizes in chunk_sizes(), draws in proptest::collection::vec(0..4usize, 1..9)
+    ) {
+        let (limits, mut session) = (Limits::default(), Session::new());
+        let mut seen = Vec::new();
+        let mut draws = draws.iter().cycle();
+        for chunk in chunks(&stream.wire, &sizes) {
+            let mut chunk = chunk.to_vec();
+            let mut feed = session.feed(&limits, &mut chunk);
+            let drawn = draws.next().copied().unwrap_or_default();
+            seen.extend((0..drawn).map_while(|_| draw(&mut feed)));
+        }
+        seen.extend(feed(&mut session, &limits, &[]));
+        prop_assert_eq!(seen, stream.expected);
+    }
+
+    /// Also where the stream is damaged: the same events, and the same violation.
+    #[test]
+    fn damaged_streams_in_random_cuts(
+        stream in any_stream(), sizes in chunk_sizes(),
+        at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut wire = stream.wire;
+        if !wire.is_empty() {
+            let at = at.index(wire.len());
+            wire[at] = byte;
+        }
+        let cut = read_chunks(&Limits::default(), chunks(&wire, &sizes));
+        prop_assert_eq!(cut, read(&wire));
+    }
+
+    #[test]
+    fn arbitrary_bytes_in_random_cuts(
+        wire in proptest::collection::vec(any::<u8>(), 0..300), sizes in chunk_sizes()
+    ) {
+        let cut = read_chunks(&Limits::default(), chunks(&wire, &sizes));
+        prop_assert_eq!(cut, read(&wire));
+    }
+}

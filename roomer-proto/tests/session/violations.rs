@@ -1,0 +1,187 @@
+//! What PROTOCOL section 3 calls a protocol error, each with its close code.
+
+use roomer_proto::websocket::{Limits, Session};
+
+use crate::wire::*;
+
+/// The stream is refused as told, after the events in `before`; nothing behind is looked at, not
+/// in the same chunk and not later.
+fn refused_after(before: &[Seen], wire: &[u8], code: u16, reason: &'static str) {
+    let mut expected = before.to_vec();
+    expected.push(Seen::Refused(code, reason));
+    let behind = frame(FIN | BINARY, b"behind");
+    let (limits, mut session) = (Limits::default(), Session::new());
+
+    let seen = feed(&mut session, &limits, &[wire, &behind].concat());
+    assert_eq!(seen, expected, "{}", wire.escape_ascii());
+    assert!(session.is_over());
+    assert_eq!(feed(&mut session, &limits, &behind), []);
+    assert_eq!(session.held(), 0);
+}
+
+fn refused(wire: &[u8], code: u16, reason: &'static str) {
+    refused_after(&[], wire, code, reason);
+}
+
+#[test]
+fn unmasked_frames() {
+    for first in [FIN | TEXT, FIN | BINARY, BINARY, CLOSE, PING, PONG] {
+        refused(&[first, 0], 1002, "frame is not masked");
+        refused(&[first, 2, b'h', b'i'], 1002, "frame is not masked");
+    }
+}
+
+#[test]
+fn each_reserved_bit() {
+    for bit in [0x40, 0x20, 0x10] {
+        for first in [FIN | TEXT, FIN | BINARY, BINARY, CLOSE, PING, PONG] {
+            refused(&frame(bit | first, b""), 1002, "reserved bits are set");
+        }
+        let wire = [frame(BINARY, b"a"), frame(bit | FIN | CONTINUE, b"b")].concat();
+        refused(&wire, 1002, "reserved bits are set");
+    }
+}
+
+#[test]
+fn each_unknown_opcode() {
+    for opcode in (3..=7).chain(11..=15) {
+        for first in [opcode, FIN | opcode] {
+            refused(&frame(first, b""), 1002, "unknown opcode");
+            refused(&frame(first, b"data"), 1002, "unknown opcode");
+        }
+    }
+}
+
+#[test]
+fn control_frames_above_125_bytes() {
+    for first in [CLOSE, PING, PONG] {
+        for length in [126, 127, 65_535, 65_536, u64::MAX >> 1] {
+            let header = header(first, length, KEY);
+            refused(&header, 1002, "control frame is above 125 bytes");
+        }
+    }
+}
+
+/// Their length has one byte and no other form; the Go original looks no further either.
+#[test]
+fn control_frames_with_a_long_form_of_a_short_length() {
+    for first in [CLOSE, PING, PONG] {
+        let medium = [&[first, 0xfe, 0, 2], &KEY[..]].concat();
+        let long = [&[first, 0xff, 0, 0, 0, 0, 0, 0, 0, 2], &KEY[..]].concat();
+        refused(&medium, 1002, "control frame is above 125 bytes");
+        refused(&long, 1002, "control frame is above 125 bytes");
+    }
+}
+
+#[test]
+fn fragmented_control_frames() {
+    for first in [CLOSE, PING, PONG] {
+        let wire = frame(first & !FIN, b"");
+        refused(&wire, 1002, "control frame is fragmented");
+    }
+}
+
+#[test]
+fn a_continuation_without_a_start() {
+    for first in [CONTINUE, FIN | CONTINUE] {
+        refused(&frame(first, b"x"), 1002, "continuation without a start");
+        let after_message = [frame(FIN | BINARY, b"m"), frame(first, b"x")].concat();
+        refused_after(&[binary(b"m")], &after_message, 1002, "continuation without a start");
+        let after_fragments =
+            [frame(BINARY, b"m"), frame(FIN | CONTINUE, b"n"), frame(first, b"x")].concat();
+        refused_after(&[binary(b"mn")], &after_fragments, 1002, "continuation without a start");
+    }
+}
+
+#[test]
+fn a_new_message_inside_a_fragmented_one() {
+    for first in [TEXT, BINARY, FIN | TEXT, FIN | BINARY] {
+        for start in [TEXT, BINARY] {
+            let wire = [frame(start, b"a"), frame(PING, b"p"), frame(first, b"b")].concat();
+            refused_after(
+                &[Seen::Ping(b"p".to_vec())],
+                &wire,
+                1002,
+                "new message inside a fragmented one",
+            );
+        }
+    }
+}
+
+#[test]
+fn a_length_with_its_top_bit_set() {
+    for length in [1 << 63, u64::MAX, (1 << 63) + 5] {
+        let header = header(FIN | BINARY, length, KEY);
+        refused(&header, 1002, "frame length has its top bit set");
+    }
+}
+
+#[test]
+fn text_that_is_not_utf8() {
+    // A stray continuation, overlong, a surrogate, above the last code point, cut off, Latin-1.
+    let broken: [&[u8]; 7] = [
+        b"a\x80",
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xf0\x9f\x8f",
+        b"caf\xe9",
+        b"\xff",
+    ];
+    for text in broken {
+        refused(&frame(FIN | TEXT, text), 1007, "text is not UTF-8");
+        let fragments = [frame(TEXT, text), frame(FIN | CONTINUE, b"")].concat();
+        refused(&fragments, 1007, "text is not UTF-8");
+        let binary_frame = frame(FIN | BINARY, text);
+        assert_eq!(read(&binary_frame), [binary(text)], "binary may be anything");
+    }
+}
+
+#[test]
+fn fragmented_text_fails_at_the_fragment_that_breaks_it() {
+    // Two bytes of a character, then one that cannot follow. The last fragment never comes.
+    let wire = [frame(TEXT, b"ok \xe2\x82"), frame(CONTINUE, b"(")].concat();
+    refused(&wire, 1007, "text is not UTF-8");
+    refused(&frame(TEXT, b"\xf4\x90"), 1007, "text is not UTF-8");
+}
+
+#[test]
+fn characters_may_be_split_over_fragments() {
+    let text = "é€🏠 z\u{10ffff}";
+    for first_cut in 0..=text.len() {
+        for second_cut in first_cut..=text.len() {
+            let bytes = text.as_bytes();
+            let wire = [
+                frame(TEXT, &bytes[..first_cut]),
+                frame(CONTINUE, &bytes[first_cut..second_cut]),
+                frame(FIN | CONTINUE, &bytes[second_cut..]),
+            ]
+            .concat();
+            assert_eq!(read(&wire), [message(text)], "{first_cut} {second_cut}");
+        }
+    }
+    let bytewise: Vec<u8> = text.bytes().flat_map(|byte| frame(CONTINUE, &[byte])).collect();
+    let wire = [frame(TEXT, b""), bytewise, frame(FIN | CONTINUE, b"")].concat();
+    assert_eq!(read(&wire), [message(text)]);
+}
+
+/// A frame is judged by its header: the payload need not come.
+#[test]
+fn a_header_alone_is_enough() {
+    let headers = [
+        header(0x40 | FIN | BINARY, 1000, KEY),
+        header(FIN | 3, 1000, KEY),
+        header(PING, 126, KEY),
+        header(9, 100, KEY),
+        header(CONTINUE, 1000, KEY),
+        header(FIN | BINARY, 1 << 63, KEY),
+        header(FIN | BINARY, (16 << 20) + 1, KEY),
+        vec![FIN | BINARY, 100],
+    ];
+    for header in headers {
+        let chunks: Vec<&[u8]> = header.chunks(1).collect();
+        for seen in [read(&header), read_chunks(&Limits::default(), chunks)] {
+            assert!(matches!(seen[..], [Seen::Refused(1002 | 1009, _)]), "{header:x?}: {seen:?}");
+        }
+    }
+}

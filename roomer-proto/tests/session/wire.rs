@@ -1,0 +1,137 @@
+//! Frames as a client sends them, and what a session makes of them.
+
+use roomer_proto::websocket::{Event, Kind, Limits, Session};
+
+pub(crate) const FIN: u8 = 0x80;
+pub(crate) const CONTINUE: u8 = 0;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = FIN | 8;
+pub(crate) const PING: u8 = FIN | 9;
+pub(crate) const PONG: u8 = FIN | 10;
+
+/// A key without a repeated byte, so that a wrong rotation shows.
+pub(crate) const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
+
+/// The header of a masked frame, its length in the shortest form (RFC 6455 section 5.2).
+pub(crate) fn header(first: u8, length: u64, key: [u8; 4]) -> Vec<u8> {
+    let mut out = vec![first];
+    match length {
+        0..=125 => out.push(0x80 | length as u8),
+        126..=0xffff => {
+            out.push(0x80 | 126);
+            out.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0x80 | 127);
+            out.extend(length.to_be_bytes());
+        }
+    }
+    out.extend(key);
+    out
+}
+
+/// A whole masked frame.
+pub(crate) fn keyed(first: u8, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
+    let mut out = header(first, payload.len() as u64, key);
+    out.extend(payload.iter().zip(key.iter().cycle()).map(|(p, k)| p ^ k));
+    out
+}
+
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    keyed(first, payload, KEY)
+}
+
+/// Bytes that tell their place, so that lost, doubled or swapped ones show.
+pub(crate) fn filler(length: usize) -> Vec<u8> {
+    (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
+}
+
+/// An event that outlives its feed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Text(String),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(Option<u16>, String),
+    Refused(u16, &'static str),
+}
+
+/// Without megabytes of payload.
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, data) = match self {
+            Seen::Text(text) => ("Text", text.as_bytes()),
+            Seen::Binary(data) => ("Binary", &data[..]),
+            Seen::Ping(data) => ("Ping", &data[..]),
+            Seen::Pong(data) => ("Pong", &data[..]),
+            Seen::Close(code, reason) => return write!(f, "Close({code:?}, {reason:?})"),
+            Seen::Refused(code, reason) => return write!(f, "Refused({code}, {reason:?})"),
+        };
+        let start = data[..data.len().min(16)].escape_ascii();
+        write!(f, "{name}({} bytes, {start})", data.len())
+    }
+}
+
+impl From<Event<'_>> for Seen {
+    fn from(event: Event<'_>) -> Self {
+        match event {
+            Event::Message { kind, data } => match kind {
+                Kind::Text => Seen::Text(String::from_utf8(data.to_vec()).unwrap()),
+                Kind::Binary => Seen::Binary(data.to_vec()),
+            },
+            Event::Ping(data) => Seen::Ping(data.to_vec()),
+            Event::Pong(data) => Seen::Pong(data.to_vec()),
+            Event::Close { code, reason } => Seen::Close(code, reason.to_owned()),
+        }
+    }
+}
+
+pub(crate) fn message(text: &str) -> Seen {
+    Seen::Text(text.to_owned())
+}
+
+pub(crate) fn binary(data: &[u8]) -> Seen {
+    Seen::Binary(data.to_vec())
+}
+
+/// The next event of a feed.
+pub(crate) fn draw(feed: &mut roomer_proto::websocket::Feed<'_>) -> Option<Seen> {
+    Some(match feed.next()? {
+        Ok(event) => event.into(),
+        Err(violation) => Seen::Refused(violation.code, violation.reason),
+    })
+}
+
+/// Everything that one chunk brings.
+pub(crate) fn feed(session: &mut Session, limits: &Limits, chunk: &[u8]) -> Vec<Seen> {
+    let mut chunk = chunk.to_vec();
+    let mut feed = session.feed(limits, &mut chunk);
+    std::iter::from_fn(|| draw(&mut feed)).collect()
+}
+
+/// Everything that a stream brings when it comes in these chunks.
+pub(crate) fn read_chunks<'a>(
+    limits: &Limits,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<Seen> {
+    let mut session = Session::new();
+    let mut seen = Vec::new();
+    for chunk in chunks {
+        seen.extend(feed(&mut session, limits, chunk));
+    }
+    seen
+}
+
+/// Everything that a stream brings when it comes at once.
+pub(crate) fn read(wire: &[u8]) -> Vec<Seen> {
+    read_chunks(&Limits::default(), [wire])
+}
+
+pub(crate) fn limits(max_message: usize, max_fragments: u32) -> Limits {
+    let mut limits = Limits::default();
+    limits.max_message = max_message;
+    limits.max_fragments = max_fragments;
+    limits
+}

@@ -1,0 +1,140 @@
+//! What the chat server is on either runtime: its flags, its page, its handlers.
+
+use std::error::Error;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+use roomer_hub::server::{Claims, Refusal, Server};
+
+const HELP: &str = "\
+A chat server with its page.
+
+    --listen ADDR             where to listen (default 127.0.0.1:8080)
+    --auth-token TOKEN        let in only who connects to /ws?token=TOKEN
+    --compat                  the Go original's rules, holes included
+    --allow-origin ORIGIN     also let in pages of this origin; any: of all (repeatable)
+    --max-message BYTES       the largest message taken (default 16777216)
+    --ping-period TIME        how often clients are pinged (default 54s)
+    --pong-wait TIME          how long a client may be silent (default 60s)
+    --write-wait TIME         how long a client may take nothing (default 10s)
+    --handshake-timeout TIME  how long a handshake may take (default 10s)
+    --threads N               worker threads (default 1)
+    --panic-event             an event `panic` whose handler panics, for tests
+    --quiet                   say nothing but where it listens
+    --help                    this
+
+TIME is in seconds: 2, 0.5, 2s or 500ms.
+";
+
+/// The server that the command line asks for, and how to run it.
+#[derive(Debug)]
+pub struct Chat {
+    pub server: Server,
+    pub listen: String,
+    pub threads: usize,
+    pub quiet: bool,
+}
+
+impl Chat {
+    /// Reads the command line. `None` when it only asked for help.
+    pub fn from_args() -> Result<Option<Chat>, Box<dyn Error>> {
+        let mut builder = Server::builder();
+        let mut chat = (String::from("127.0.0.1:8080"), 1, false);
+        let (mut compat, mut panic_event) = (false, false);
+        let mut args = lexopt::Parser::from_env();
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("listen") => chat.0 = args.value()?.string()?,
+                Long("auth-token") => {
+                    let token = args.value()?.string()?;
+                    builder = builder.authorize(move |request| match request.query("token") {
+                        Some(given) if *given == *token => Ok(Claims::new()),
+                        _ => Err(Refusal::unauthorized("wrong or missing token")),
+                    });
+                }
+                Long("compat") => compat = true,
+                Long("allow-origin") => builder = builder.allow_origin(&args.value()?.string()?),
+                Long("max-message") => builder = builder.max_message(args.value()?.parse()?),
+                Long("ping-period") => builder = builder.ping_period(time(&mut args)?),
+                Long("pong-wait") => builder = builder.pong_wait(time(&mut args)?),
+                Long("write-wait") => builder = builder.write_wait(time(&mut args)?),
+                Long("handshake-timeout") => {
+                    builder = builder.handshake_timeout(time(&mut args)?);
+                }
+                Long("threads") => chat.1 = args.value()?.parse()?,
+                Long("panic-event") => panic_event = true,
+                Long("quiet") => chat.2 = true,
+                Long("help") => {
+                    print!("{HELP}");
+                    return Ok(None);
+                }
+                _ => return Err(arg.unexpected().into()),
+            }
+        }
+        if compat {
+            builder = builder.compat();
+        }
+        if panic_event {
+            builder = builder.on("panic", |_, _| panic!("the event `panic` was sent"));
+        }
+        let (listen, threads, quiet) = chat;
+        if !quiet {
+            builder = builder.on_error(|conn, message, error| {
+                eprintln!("{} {:?}: {error}", conn.id(), message.event);
+            });
+        }
+        let builder = builder
+            .on("chat", |conn, message| {
+                conn.send_to_room(message.room, "chat", message.payload);
+                Ok(())
+            })
+            .on("ping", |conn, message| {
+                // The Go original's quick start answers in this room, whatever room was asked.
+                let pong = roomer_hub::server::Message {
+                    room: "util",
+                    event: "pong",
+                    dst: "",
+                    src: message.src,
+                    payload: &[],
+                };
+                match conn.try_send(&pong.to_bytes()) {
+                    true => Ok(()),
+                    false => Err("the pong was not taken".into()),
+                }
+            })
+            .page("/", HTML, &include_bytes!("../../../js/chat/index.html")[..])
+            .page("/roomer.js", JS, &include_bytes!("../../../js/src/roomer.js")[..])
+            .page("/bytecursor.js", JS, &include_bytes!("../../../js/src/bytecursor.js")[..])
+            .page("/emitter.js", JS, &include_bytes!("../../../js/src/emitter.js")[..]);
+        Ok(Some(Chat { server: builder.build()?, listen, threads, quiet }))
+    }
+
+    /// Says where the server listens, for people and for tests that wait for this line.
+    pub fn announce(&self, addr: std::net::SocketAddr) {
+        println!("listening on http://{addr}");
+        if !self.quiet {
+            eprintln!("open it in two windows; Ctrl-C ends it");
+        }
+    }
+
+    /// Says how it ended.
+    pub fn farewell(&self) {
+        if !self.quiet {
+            eprintln!("stopped");
+        }
+    }
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
+/// Reads `2`, `0.5`, `2s` or `500ms`.
+fn time(args: &mut lexopt::Parser) -> Result<Duration, Box<dyn Error>> {
+    let text = args.value()?.string()?;
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (text.strip_suffix('s').unwrap_or(&text), 1.0),
+    };
+    let seconds: f64 = number.parse().map_err(|_| format!("{text:?} is no time; write 2s"))?;
+    Duration::try_from_secs_f64(seconds * unit).map_err(|error| format!("{text:?}: {error}").into())
+}
