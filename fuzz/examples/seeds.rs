@@ -33,9 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Replaces the seeds of a target, and leaves alone what its runs have found.
 fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("corpus")
-        .join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     fs::create_dir_all(&folder)?;
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
@@ -106,125 +104,45 @@ fn streams(packets: &Seeds) -> Seeds {
     for (name, packet) in valid.clone().step_by(9) {
         add(&format!("packet-{name}"), &[frame(FIN | BINARY, packet)]);
     }
-    let many: Vec<_> = valid
-        .take(12)
-        .map(|(_, packet)| frame(FIN | BINARY, packet))
-        .collect();
+    let many: Vec<_> = valid.take(12).map(|(_, packet)| frame(FIN | BINARY, packet)).collect();
     add("many-packets", &many);
 
     add("empty", &[]);
     for length in [0, 1, 7, 8, 9, 125, 126, 999, 1000, 1001] {
-        add(
-            &format!("binary-{length}"),
-            &[frame(FIN | BINARY, &vec![b'x'; length])],
-        );
+        add(&format!("binary-{length}"), &[frame(FIN | BINARY, &vec![b'x'; length])]);
     }
     add("text", &[frame(FIN | TEXT, "é€🏠".as_bytes())]);
     add("text-latin1", &[frame(FIN | TEXT, b"caf\xe9")]);
-    add(
-        "text-split-character",
-        &[frame(TEXT, b"\xf0\x9f"), frame(FIN, b"\x8f\xa0")],
-    );
-    add(
-        "text-broken-early",
-        &[frame(TEXT, b"\xe2\x82"), frame(0, b"(")],
-    );
-    add(
-        "fragments",
-        &[
-            frame(BINARY, b"ab"),
-            frame(PING, b"p"),
-            frame(0, b""),
-            frame(FIN, b"c"),
-        ],
-    );
-    add(
-        "fragments-5",
-        &[
-            frame(BINARY, b"a"),
-            frame(0, b"b").repeat(3),
-            frame(FIN, b"c"),
-        ],
-    );
-    add(
-        "fragments-6",
-        &[
-            frame(BINARY, b"a"),
-            frame(0, b"b").repeat(4),
-            frame(FIN, b"c"),
-        ],
-    );
-    add(
-        "fragments-1000",
-        &[frame(BINARY, &[1; 600]), frame(FIN, &[2; 400])],
-    );
-    add(
-        "fragments-1001",
-        &[frame(BINARY, &[1; 600]), frame(FIN, &[2; 401])],
-    );
-    add(
-        "controls",
-        &[frame(PING, b""), frame(PONG, b"x"), frame(PING, &[7; 125])],
-    );
+    add("text-split-character", &[frame(TEXT, b"\xf0\x9f"), frame(FIN, b"\x8f\xa0")]);
+    let twice = [&b"a\xc3"[..], b"\xa9\xe2\x82\xac\xf0", b"\x9f\x8f\xa0"];
+    add("text-split-twice", &[frame(TEXT, twice[0]), frame(0, twice[1]), frame(FIN, twice[2])]);
+    add("text-broken-early", &[frame(TEXT, b"\xe2\x82"), frame(0, b"(")]);
+    add("fragments", &[frame(BINARY, b"ab"), frame(PING, b"p"), frame(0, b""), frame(FIN, b"c")]);
+    add("fragments-5", &[frame(BINARY, b"a"), frame(0, b"b").repeat(3), frame(FIN, b"c")]);
+    add("fragments-6", &[frame(BINARY, b"a"), frame(0, b"b").repeat(4), frame(FIN, b"c")]);
+    add("fragments-1000", &[frame(BINARY, &[1; 600]), frame(FIN, &[2; 400])]);
+    add("fragments-1001", &[frame(BINARY, &[1; 600]), frame(FIN, &[2; 401])]);
+    add("controls", &[frame(PING, b""), frame(PONG, b"x"), frame(PING, &[7; 125])]);
     add("control-126", &[frame(PING, &[7; 126])]);
-    add(
-        "control-long-form",
-        &[vec![PING, 0xfe, 0, 1, 0, 0, 0, 0, b'x']],
-    );
+    add("control-long-form", &[vec![PING, 0xfe, 0, 1, 0, 0, 0, 0, b'x']]);
     add("control-fragmented", &[frame(9, b"x")]);
-    add(
-        "close",
-        &[frame(CLOSE, b""), frame(FIN | BINARY, b"behind")],
-    );
+    add("close", &[frame(CLOSE, b""), frame(FIN | BINARY, b"behind")]);
     add("close-1000", &[frame(CLOSE, b"\x03\xe8bye")]);
     add("close-4999", &[frame(CLOSE, b"\x13\x87")]);
     add("close-1005", &[frame(CLOSE, b"\x03\xed")]);
+    add("close-1015", &[frame(CLOSE, b"\x03\xf7")]);
     add("close-half", &[frame(CLOSE, b"\x03")]);
     add("close-latin1", &[frame(CLOSE, b"\x03\xe8\xe9")]);
-    add(
-        "close-inside-message",
-        &[frame(BINARY, b"a"), frame(CLOSE, b"\x03\xe9")],
-    );
+    add("close-inside-message", &[frame(BINARY, b"a"), frame(CLOSE, b"\x03\xe9")]);
     add("unmasked", &[b"\x82\x02hi".to_vec()]);
     add("reserved-bit", &[frame(0x40 | FIN | BINARY, b"x")]);
     add("unknown-opcode", &[frame(FIN | 3, b"x")]);
     add("continuation-alone", &[frame(FIN, b"x")]);
-    add(
-        "message-inside-message",
-        &[frame(BINARY, b"a"), frame(FIN | BINARY, b"b")],
-    );
-    add(
-        "length-top-bit",
-        &[header(FIN | BINARY, 1 << 63), vec![0; 4]],
-    );
-    add(
-        "length-huge",
-        &[header(FIN | BINARY, u64::MAX >> 1), vec![0; 4]],
-    );
-    add(
-        "length-long-form",
-        &[vec![
-            FIN | BINARY,
-            0xff,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            1,
-            0,
-            0,
-            0,
-            0,
-            b'x',
-        ]],
-    );
+    add("message-inside-message", &[frame(BINARY, b"a"), frame(FIN | BINARY, b"b")]);
+    add("length-top-bit", &[header(FIN | BINARY, 1 << 63), vec![0; 4]]);
+    add("length-huge", &[header(FIN | BINARY, u64::MAX >> 1), vec![0; 4]]);
+    add("length-long-form", &[vec![FIN | BINARY, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, b'x']]);
     add("header-alone", &[header(FIN | BINARY, 900)]);
 
-    seeds
-        .into_iter()
-        .map(|(name, frames)| (name, [CUTS, &frames.concat()].concat()))
-        .collect()
+    seeds.into_iter().map(|(name, frames)| (name, [CUTS, &frames.concat()].concat())).collect()
 }

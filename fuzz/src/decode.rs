@@ -8,10 +8,7 @@ use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 pub fn decode(data: &[u8]) {
     let borrowed = PacketRef::decode(data);
     let owned = Packet::decode(Bytes::copy_from_slice(data));
-    assert_eq!(
-        owned.as_ref().map(Packet::as_ref),
-        borrowed.as_ref().copied()
-    );
+    assert_eq!(owned.as_ref().map(Packet::as_ref), borrowed.as_ref().copied());
     match (borrowed, layout(data)) {
         (Ok(packet), Ok(fields)) => check_packet(&packet, fields, data),
         (Ok(packet), Err(error)) => panic!("{packet:?} instead of {error}"),
@@ -39,15 +36,8 @@ fn check_packet(packet: &PacketRef<'_>, fields: [&[u8]; 5], data: &[u8]) {
 fn layout(data: &[u8]) -> Result<[&[u8]; 5], DecodeError> {
     let mut fields = [&data[..0]; 5];
     let mut at = 0;
-    for (index, field) in [
-        Field::Room,
-        Field::Event,
-        Field::Dst,
-        Field::Src,
-        Field::Payload,
-    ]
-    .into_iter()
-    .enumerate()
+    for (index, field) in
+        [Field::Room, Field::Event, Field::Dst, Field::Src, Field::Payload].into_iter().enumerate()
     {
         let left = data.len() - at;
         if left < 4 {
@@ -57,11 +47,7 @@ fn layout(data: &[u8]) -> Result<[&[u8]; 5], DecodeError> {
         let left = left - 4;
         if claimed > left as u64 {
             let claimed = claimed as u32;
-            return Err(DecodeError::PastEnd {
-                field,
-                claimed,
-                left,
-            });
+            return Err(DecodeError::PastEnd { field, claimed, left });
         }
         let start = at + 4;
         at = start + claimed as usize;

@@ -104,9 +104,7 @@ fn take_frame(
     }
     let mut length = u128::from(second & 0x7f);
     if long > 0 {
-        length = rest[..long]
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | u128::from(*byte));
+        length = rest[..long].iter().fold(0, |sum, byte| sum << 8 | u128::from(*byte));
     }
     let (fin, reserved, opcode) = (first & 0x80 != 0, first & 0x70, first & 0x0f);
     let fine = match opcode {
@@ -132,11 +130,7 @@ fn take_frame(
         .map(|(index, byte)| byte ^ key[index % 4])
         .collect();
     *at += 2 + header + payload.len();
-    Ok(Some(Frame {
-        fin,
-        opcode,
-        payload,
-    }))
+    Ok(Some(Frame { fin, opcode, payload }))
 }
 
 /// What a whole frame means: an event, nothing yet, or a close code.
@@ -148,11 +142,8 @@ fn meaning(frame: Frame, begun: &mut Option<Begun>, limits: &Limits) -> Result<O
         10 => return Ok(Some(Seen::Pong(payload))),
         _ => {}
     }
-    let mut message = begun.take().unwrap_or(Begun {
-        text: frame.opcode == 1,
-        data: Vec::new(),
-        fragments: 0,
-    });
+    let mut message =
+        begun.take().unwrap_or(Begun { text: frame.opcode == 1, data: Vec::new(), fragments: 0 });
     message.data.extend(payload);
     message.fragments += 1;
     let whole = frame.fin && message.fragments == 1;
@@ -166,11 +157,7 @@ fn meaning(frame: Frame, begun: &mut Option<Begun>, limits: &Limits) -> Result<O
         *begun = Some(message);
         return Ok(None);
     }
-    Ok(Some(if message.text {
-        Seen::Text(message.data)
-    } else {
-        Seen::Binary(message.data)
-    }))
+    Ok(Some(if message.text { Seen::Text(message.data) } else { Seen::Binary(message.data) }))
 }
 
 /// Whether this is text, or could become text if something follows.

@@ -14,7 +14,6 @@ use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::encode::CONTROL_MAX;
 use super::mask::unmask;
 use super::violation::{Violation, valid_close_code};
 
@@ -68,7 +67,8 @@ pub enum Event<'a> {
     },
 }
 
-/// Bytes of a masked control frame's header, whose length takes no extra bytes.
+/// Bytes of a masked control frame's header. A length up to 125, the most that such a frame may
+/// have, is told in the second byte; more takes more bytes.
 const CONTROL_HEADER: usize = 2 + 4;
 
 /// The inbound side of one connection.
@@ -344,9 +344,8 @@ impl Session {
                 if !header.is_final {
                     return Err(Violation::protocol("control frame is fragmented"));
                 }
-                // Only the longer forms of a length make a longer header; the Go original refuses
-                // them by sight too.
-                if head.length > CONTROL_MAX as u64 || head.size > CONTROL_HEADER {
+                // Whatever is not told in one byte, be it short: as the Go original judges.
+                if head.size > CONTROL_HEADER {
                     return Err(Violation::protocol("control frame is above 125 bytes"));
                 }
             }

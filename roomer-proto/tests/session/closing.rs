@@ -119,6 +119,26 @@ fn a_session_is_not_over_before_the_end() {
     assert!(session.is_over());
 }
 
+/// A driver answers the peer's own close in another way than a violation.
+#[test]
+fn only_a_proper_close_counts_as_the_peers() {
+    let endings = [
+        (frame(CLOSE, b""), true),
+        (frame(CLOSE, &body(1000, b"bye")), true),
+        (frame(CLOSE, &body(1005, b"")), false),
+        (frame(CLOSE, b"x"), false),
+        (frame(FIN | 3, b""), false),
+    ];
+    for (ending, closed) in endings {
+        let (limits, mut session) = (Limits::default(), Session::new());
+        feed(&mut session, &limits, &frame(FIN | BINARY, b"before"));
+        assert!(!session.is_closed_by_peer());
+        feed(&mut session, &limits, &ending);
+        assert!(session.is_over());
+        assert_eq!(session.is_closed_by_peer(), closed, "{ending:x?}");
+    }
+}
+
 #[test]
 fn a_violation_says_its_code() {
     let violation = Violation { code: 1002, reason: "because" };

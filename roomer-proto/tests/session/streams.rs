@@ -1,7 +1,5 @@
 //! Valid streams of frames, with the events that they must bring.
 
-use std::ops::Range;
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -65,6 +63,14 @@ impl Stream {
         self.rests.push(self.wire.len());
     }
 
+    /// A message of this length, whole and in fragments.
+    fn step(&mut self, length: usize) {
+        self.message(&binary(&filler(length)), &[], None);
+        self.control(true, &filler(length % 126));
+        let cuts = [1, length / 3, length - 1];
+        self.message(&binary(&filler(length)), &cuts, Some((false, 2)));
+    }
+
     fn close(&mut self, code: u16, reason: &str) {
         let body = [&code.to_be_bytes(), reason.as_bytes()].concat();
         self.frame(CLOSE, &body);
@@ -72,10 +78,11 @@ impl Stream {
         self.rests.push(self.wire.len());
     }
 
-    /// The bytes of frame `index` and of what follows.
-    pub(crate) fn around(&self, index: usize, margin: usize) -> Range<usize> {
-        let start = self.starts[index];
-        start.saturating_sub(margin)..(start + margin).min(self.wire.len())
+    /// Every place from one byte before a header to one byte behind the longest of them.
+    pub(crate) fn around_headers(&self) -> impl Iterator<Item = usize> {
+        let end = self.wire.len();
+        let around = |start: &usize| start.saturating_sub(1)..=start + 15;
+        self.starts.iter().flat_map(around).filter(move |at| *at <= end)
     }
 }
 
@@ -95,14 +102,24 @@ pub(crate) fn small() -> Stream {
     stream
 }
 
-/// Frames on both sides of each framing step, whole and in fragments.
+/// The lengths on both sides of each framing step.
+const STEPS: [usize; 8] = [124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537];
+
+/// For each framing step a stream of its own.
+pub(crate) fn steps() -> impl Iterator<Item = Stream> {
+    STEPS.into_iter().map(|length| {
+        let mut stream = Stream::default();
+        stream.step(length);
+        stream.control(true, b"end");
+        stream
+    })
+}
+
+/// All framing steps in one stream.
 pub(crate) fn large() -> Stream {
     let mut stream = Stream::default();
-    for length in [124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537] {
-        stream.message(&binary(&filler(length)), &[], None);
-        stream.control(true, &filler(length % 126));
-        let cuts = [1, length / 3, length - 1];
-        stream.message(&binary(&filler(length)), &cuts, Some((false, 2)));
+    for length in STEPS {
+        stream.step(length);
     }
     stream.message(&message(&"é€🏠".repeat(9000)), &[40_000], None);
     stream.close(4000, "");

@@ -108,7 +108,13 @@ pub(crate) fn draw(feed: &mut roomer_proto::websocket::Feed<'_>) -> Option<Seen>
 pub(crate) fn feed(session: &mut Session, limits: &Limits, chunk: &[u8]) -> Vec<Seen> {
     let mut chunk = chunk.to_vec();
     let mut feed = session.feed(limits, &mut chunk);
-    std::iter::from_fn(|| draw(&mut feed)).collect()
+    let mut seen = Vec::new();
+    while let Some(event) = draw(&mut feed) {
+        let over = matches!(seen.last(), Some(Seen::Close(..) | Seen::Refused(..)));
+        assert!(!over, "an event after the end: {event:?}");
+        seen.push(event);
+    }
+    seen
 }
 
 /// Everything that a stream brings when it comes in these chunks.
