@@ -106,11 +106,21 @@ describe("28: leave and join at once", () => {
         const { root, socket, room } = inRoom("lobby");
         room.leave().forceClose();
         const again = root.join("lobby");
+        const oldLog = record(room, "open", "close", "chat");
         const log = record(again, "open", "close", "chat");
         socket.receive({ room: "lobby", event: "chat", src: "a" });
         socket.leaveAck("lobby", "me");
         socket.joinAck("lobby", "me");
-        assert.deepEqual(log, [["open"]]);
+        assert.deepEqual([oldLog, log], [[], [["open"]]]);
+    });
+
+    test("works as well if the leave_ack is fed in by parse()", () => {
+        const { root, socket, room } = inRoom("lobby");
+        room.leave();
+        room.parse({ room: "lobby", event: "leave_ack", dst: "", src: "me", payload: new Uint8Array() });
+        const again = root.join("lobby");
+        socket.joinAck("lobby", "me");
+        assert.deepEqual([room.open(), again.open()], [false, true]);
     });
 
     test("join in the close listener of the same room works", () => {
