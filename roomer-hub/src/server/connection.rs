@@ -72,7 +72,7 @@ struct Open {
     watch: Option<Watch>,
     /// One that is owed too much, for whose sake nothing is read until then.
     hold: Option<(Arc<Link>, Duration)>,
-    /// Large rooms wait to be flushed at the next turn.
+    /// Large rooms are to be flushed at the next turn.
     come_back: bool,
 }
 
@@ -428,10 +428,10 @@ fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: Duration) -
 /// Writes what the turn has led to, once the lock is released.
 fn end_turn(server: &Server, mut core: std::sync::MutexGuard<'_, Core>, open: &mut Open) {
     let work = core.take(false);
-    let is_dirty = core.is_dirty();
+    let claimed = core.claim();
     drop(core);
     let more = server.write(work);
-    open.come_back |= is_dirty | more;
+    open.come_back |= claimed | more;
 }
 
 impl Open {

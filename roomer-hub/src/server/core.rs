@@ -34,6 +34,8 @@ pub(super) struct Core {
     ticks: SecondaryMap<RoomKey, Box<Tick>>,
     /// Rooms whose members are owed something.
     dirty: Vec<RoomKey>,
+    /// A large room came to be dirty, and nobody has undertaken to flush it yet.
+    unclaimed: bool,
     /// Connections with something in their outboxes that nobody is about to write.
     listed: Listed,
     /// Connections that are owed too much.
@@ -71,6 +73,7 @@ impl Core {
             links: SecondaryMap::new(),
             ticks: SecondaryMap::new(),
             dirty: Vec::new(),
+            unclaimed: false,
             listed: Vec::new(),
             jams: Vec::new(),
         }
@@ -85,7 +88,7 @@ impl Core {
         newcomer: Option<&Arc<Link>>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        let Core { hub, links, ticks, dirty, listed, jams } = self;
+        let Core { hub, links, ticks, dirty, unclaimed, listed, jams } = self;
         let mut spoken_in = None;
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
@@ -141,6 +144,7 @@ impl Core {
                         hand_over(tick, members, links, listed);
                     } else if !std::mem::replace(&mut tick.awaited, true) {
                         dirty.push(room);
+                        *unclaimed |= members.len() > SMALL_ROOM;
                     }
                     spoken_in = Some(room);
                 }
@@ -185,9 +189,10 @@ impl Core {
     }
 
     /// Hands over what rooms owe their members and takes what is to be written. Without `all`,
-    /// large rooms stay for whoever comes back for them; [`Core::is_dirty`] tells.
+    /// large rooms stay for whoever claims them.
     pub(super) fn take(&mut self, all: bool) -> Work {
-        let Core { hub, links, ticks, dirty, listed, .. } = self;
+        let Core { hub, links, ticks, dirty, unclaimed, listed, .. } = self;
+        *unclaimed &= !all;
         let mut rooms = Vec::new();
         dirty.retain(|&room| {
             let members = hub.members(room);
@@ -209,8 +214,17 @@ impl Core {
         Work { links: std::mem::take(listed), rooms }
     }
 
-    /// Puts rooms that got new messages while they were written back on the list.
-    pub(super) fn settle_up(&mut self, work: Work) {
+    /// Whether the caller has to come back and flush large rooms once others have had their say.
+    /// Only one is asked to: if all who speak in a busy room came back, each would flush what
+    /// the one before has just said.
+    pub(super) fn claim(&mut self) -> bool {
+        std::mem::take(&mut self.unclaimed)
+    }
+
+    /// Puts rooms that got new messages while they were written back on the list, for the caller
+    /// to come back for. False when there are none.
+    pub(super) fn settle_up(&mut self, work: Work) -> bool {
+        let before = self.dirty.len();
         for room in work.rooms {
             match self.ticks.get(room) {
                 Some(tick) if tick.frames.is_empty() => {
@@ -220,11 +234,7 @@ impl Core {
                 None => {}
             }
         }
-    }
-
-    /// Whether a large room waits for somebody to come back.
-    pub(super) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        self.dirty.len() > before
     }
 }
 

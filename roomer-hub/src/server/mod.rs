@@ -210,14 +210,14 @@ impl Server {
         }
     }
 
-    /// Writes whatever waits to be written. True when there is more by now.
+    /// Writes whatever waits to be written. True when the caller has to come back for more.
     fn flush(&self) -> bool {
         let work = self.core().take(true);
         self.write(work)
     }
 
-    /// Writes, with no lock held. True when large rooms wait to be flushed after that, and the
-    /// caller should come back for them once others have had their turn.
+    /// Writes, with no lock held. True when more has come for the large rooms among it meanwhile,
+    /// and the caller has to come back for that once others have had their turn.
     fn write(&self, work: Work) -> bool {
         let mut jams = Vec::new();
         for (conn, link) in &work.links {
@@ -230,8 +230,7 @@ impl Server {
         }
         let mut core = self.core();
         core.jams.append(&mut jams);
-        core.settle_up(work);
-        core.is_dirty()
+        core.settle_up(work)
     }
 
     /// Runs a handler, with no lock held.
