@@ -118,3 +118,7 @@ fn connect(stream: TcpStream, server: &Server) {
     let (reader, writer) = transport::split(stream);
     tokio::spawn(server.connect(reader, writer, peer));
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
