@@ -21,17 +21,19 @@
 //! }
 //! ```
 //!
-//! [`serve`] spawns on smol's global executor, whose threads the environment variable
-//! `SMOL_THREADS` counts (default 1); [`serve_on`] takes an executor of your own.
+//! [`serve`] spawns on smol's global executor, which has one thread unless the environment
+//! variable `SMOL_THREADS` says otherwise; [`serve_on`] takes an executor of your own, with as many
+//! threads as you run it on.
 //! Every option is a method of [`Builder`], with its default and the reason for it.
 
 mod transport;
 
 use std::future::{Future, pending};
 use std::io;
+use std::num::NonZero;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
-use roomer_hub::server::Connection;
 pub use roomer_hub::server::{
     BuildError, Builder, Claims, Conn, HandlerError, HandlerResult, Message, Refusal, Request,
     Server, Stats, Verdict,
@@ -39,7 +41,6 @@ pub use roomer_hub::server::{
 use smol::future::or;
 use smol::net::TcpListener;
 use smol::{Executor, Task, Timer};
-use transport::ReadHalf;
 
 /// How long accepting rests after the system refused to (out of file descriptors, say). The
 /// connections that are there go on meanwhile.
@@ -65,7 +66,7 @@ pub async fn serve_until(
     server: Server,
     stop: impl Future,
 ) -> io::Result<()> {
-    run(listener, server, stop, smol::spawn).await
+    run(listener, server, stop, &Global).await
 }
 
 /// As [`serve_until`], on an executor of your own. Somebody has to run it; each thread that does
@@ -80,21 +81,25 @@ pub async fn serve_on(
     server: Server,
     stop: impl Future,
 ) -> io::Result<()> {
-    run(listener, server, stop, |connection| executor.spawn(connection)).await
+    run(listener, server, stop, executor).await
 }
 
 async fn run(
     listener: TcpListener,
     server: Server,
     stop: impl Future,
-    spawn: impl Fn(Connection<ReadHalf>) -> Task<()>,
+    executor: &impl Spawn,
 ) -> io::Result<()> {
+    let helpers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
+        .map(|_| server.clone())
+        .map(|server| executor.spawn(async move { server.help().await }))
+        .collect();
     let serve = async {
         let listener = listener;
         let stop = async {
             stop.await;
         };
-        or(stop, accept(&listener, &server, spawn)).await;
+        or(stop, accept(&listener, &server, executor)).await;
         drop(listener);
         server.shutdown();
         let limit = async {
@@ -103,23 +108,40 @@ async fn run(
         or(server.drained(), limit).await;
     };
     or(serve, server.keep_time(Timer::after)).await;
+    drop(helpers);
     Ok(())
 }
 
-async fn accept(
-    listener: &TcpListener,
-    server: &Server,
-    spawn: impl Fn(Connection<ReadHalf>) -> Task<()>,
-) {
+async fn accept(listener: &TcpListener, server: &Server, executor: &impl Spawn) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let (reader, writer) = transport::split(stream);
-                spawn(server.connect(reader, writer, Some(peer))).detach();
+                executor.spawn(server.connect(reader, writer, Some(peer))).detach();
             }
             Err(_) => {
                 Timer::after(REST).await;
             }
         }
+    }
+}
+
+/// Where connections run.
+trait Spawn {
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()>;
+}
+
+/// smol's global executor.
+struct Global;
+
+impl Spawn for Global {
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        smol::spawn(future)
+    }
+}
+
+impl Spawn for Executor<'static> {
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        Executor::spawn(self, future)
     }
 }

@@ -63,6 +63,8 @@ pub use roomer_hub::server::{
     Server, Stats, Verdict,
 };
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// How long accepting rests after the system refused to (out of file descriptors, say). The
@@ -89,10 +91,14 @@ pub async fn serve_until(
     server: Server,
     stop: impl Future,
 ) -> io::Result<()> {
-    let keeper = tokio::spawn({
-        let server = server.clone();
-        async move { server.keep_time(sleep).await }
-    });
+    let mut staff = JoinSet::new();
+    let keeper = server.clone();
+    staff.spawn(async move { keeper.keep_time(sleep).await });
+    let workers = Handle::current().metrics().num_workers();
+    for _ in (0..workers).filter(|_| workers > 1) {
+        let helper = server.clone();
+        staff.spawn(async move { helper.help().await });
+    }
     tokio::select! {
         _ = stop => {}
         () = accept(&listener, &server) => {}
@@ -100,7 +106,6 @@ pub async fn serve_until(
     drop(listener);
     server.shutdown();
     let _ = timeout(server.drain_limit(), server.drained()).await;
-    keeper.abort();
     Ok(())
 }
 

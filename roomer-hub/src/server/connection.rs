@@ -7,12 +7,12 @@ use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::PacketRef;
 use roomer_proto::websocket::{self, Event, Kind, Session, code};
+use roomer_proto::{PacketRef, ROOT};
 
 use super::alarm::Alarm;
 use super::claims::Claims;
@@ -72,8 +72,8 @@ struct Open {
     watch: Option<Watch>,
     /// One that is owed too much, for whose sake nothing is read until then.
     hold: Option<(Arc<Link>, Duration)>,
-    /// Large rooms are to be flushed at the next turn.
-    come_back: bool,
+    /// From when on this connection's turn is to flush large rooms.
+    come_back: Option<Duration>,
 }
 
 struct Closing {
@@ -176,10 +176,17 @@ impl<R: Reader> Connection<R> {
         let id = ConnId::from_random_bytes(server.0.env.random());
         let mut core = server.core();
         self.link.push(response.into());
-        let outcome = core.apply(now, Input::Open { id }, Some(&self.link));
+        let newcomer = (!server.options().echo).then_some(&self.link);
+        let outcome = core.apply(now, Input::Open { id }, newcomer);
         let Some(key) = outcome.opened else {
             return Turn::Done;
         };
+        if server.options().echo {
+            // Without a link it has heard nothing of root; it leaves it as quietly.
+            let leave = Command::Leave { conn: key, room: ROOT };
+            core.apply(now, Input::Command(leave), None);
+            core.links.insert(key, self.link.clone());
+        }
         core.list(key, &self.link);
         let conn = Conn { server: server.clone(), key, id, claims };
         let mut open = Open {
@@ -189,9 +196,9 @@ impl<R: Reader> Connection<R> {
             pinged: now,
             watch: None,
             hold: None,
-            come_back: false,
+            come_back: None,
         };
-        end_turn(server, core, &mut open);
+        end_turn(now, core, &mut open);
         let over = (!behind.is_empty()).then(|| receive(&self.link, &mut open, &mut behind, now));
         self.stage = Stage::Open(open);
         match over {
@@ -205,8 +212,8 @@ impl<R: Reader> Connection<R> {
             return Turn::Again;
         };
         let (server, link) = (&self.server, &self.link);
-        if std::mem::take(&mut open.come_back) {
-            open.come_back = server.flush();
+        if open.come_back.is_some_and(|at| now >= at) {
+            open.come_back = server.flush().then_some(now);
         }
         let status = link.attend(cx);
         match status.phase {
@@ -218,7 +225,7 @@ impl<R: Reader> Connection<R> {
         if status.blocked && link.poll_unblock(cx).is_ready() {
             let mut core = server.core();
             core.list(open.conn.key, link);
-            end_turn(server, core, open);
+            end_turn(now, core, open);
             return Turn::Again;
         }
         let mut has_more = false;
@@ -227,7 +234,6 @@ impl<R: Reader> Connection<R> {
                 let read = with_buffer(|buffer| {
                     let read = self.reader.poll_read(cx, buffer);
                     read.map_ok(|size| {
-                        has_more = size == buffer.len();
                         (size, size > 0 && receive(link, open, &mut buffer[..size], now))
                     })
                 });
@@ -241,7 +247,7 @@ impl<R: Reader> Connection<R> {
                     Poll::Ready(Ok(_)) if open.hold.is_some() => return Turn::Again,
                     Poll::Ready(Ok(_)) => has_more = true,
                 }
-                if open.come_back {
+                if open.come_back.is_some_and(|at| now >= at) {
                     break;
                 }
             }
@@ -274,12 +280,13 @@ impl<R: Reader> Connection<R> {
         if stuck.is_some_and(|at| now >= at) {
             return self.give_up(now);
         }
-        if open.come_back || has_more {
+        let come_back = open.come_back;
+        if has_more || come_back.is_some_and(|at| now >= at) {
             return Turn::Later;
         }
         let hold = open.hold.as_ref().map(|(_, until)| *until);
         let wait = silent.min(open.pinged + period);
-        Turn::Wait(wait.min(stuck.unwrap_or(wait)).min(hold.unwrap_or(wait)))
+        Turn::Wait([stuck, hold, come_back].into_iter().flatten().fold(wait, Duration::min))
     }
 
     /// Closes a connection that does not take what it is sent.
@@ -293,7 +300,7 @@ impl<R: Reader> Connection<R> {
             let mut core = self.server.core();
             let close = Command::Close { conn: open.conn.key, code, reason };
             core.apply(now, Input::Command(close), None);
-            end_turn(&self.server, core, open);
+            end_turn(now, core, open);
         }
         self.close_open(now)
     }
@@ -303,7 +310,7 @@ impl<R: Reader> Connection<R> {
         let Stage::Open(open) = &mut self.stage else {
             return Turn::Again;
         };
-        if open.come_back {
+        if open.come_back.is_some() {
             self.server.0.alarms.call_keepers();
         }
         let session = std::mem::take(&mut open.session);
@@ -371,6 +378,10 @@ fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: Duration) -
                 end = Some(End::Violation(code::UNSUPPORTED, reason.into()));
                 break;
             }
+            Ok(Event::Message { kind, data }) if options.echo => {
+                core.echo(key, kind, data);
+                continue;
+            }
             Ok(Event::Message { data, .. }) => PacketRef::decode(data),
             Ok(Event::Ping(payload)) => {
                 let mut pong = Vec::new();
@@ -421,17 +432,22 @@ fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: Duration) -
         }
         None => {}
     }
-    end_turn(&server, core, open);
+    end_turn(now, core, open);
     is_over
 }
 
 /// Writes what the turn has led to, once the lock is released.
-fn end_turn(server: &Server, mut core: std::sync::MutexGuard<'_, Core>, open: &mut Open) {
+fn end_turn(now: Duration, mut core: MutexGuard<'_, Core>, open: &mut Open) {
+    let server = &open.conn.server;
     let work = core.take(false);
-    let claimed = core.claim();
+    let is_claimed = core.claim();
     drop(core);
     let more = server.write(work);
-    open.come_back |= claimed | more;
+    if more {
+        open.come_back = Some(now);
+    } else if is_claimed && open.come_back.is_none() {
+        open.come_back = Some(now + server.options().coalesce);
+    }
 }
 
 impl Open {
@@ -509,9 +525,10 @@ impl<R> Connection<R> {
         self.alarm.cancel(&self.server.0.alarms);
         if let Stage::Open(open) = &mut self.stage {
             let mut core = self.server.core();
-            core.gone(self.server.now(), open.conn.key);
-            end_turn(&self.server, core, open);
-            if open.come_back {
+            let now = self.server.now();
+            core.gone(now, open.conn.key);
+            end_turn(now, core, open);
+            if open.come_back.is_some() {
                 self.server.0.alarms.call_keepers();
             }
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_proto::{PacketRef, websocket};
+use roomer_proto::PacketRef;
+use roomer_proto::websocket::{self, Kind};
 use slotmap::SecondaryMap;
 
 use super::link::Link;
@@ -183,6 +184,15 @@ impl Core {
         true
     }
 
+    /// Sends a message back to where it came from.
+    pub(super) fn echo(&mut self, conn: ConnKey, kind: Kind, data: &[u8]) {
+        let mut frame = Vec::new();
+        websocket::message_frame(kind, data, &mut frame);
+        if let Some(link) = self.links.get(conn) {
+            list(conn, link, frame.into(), &mut self.listed);
+        }
+    }
+
     /// Puts a link on the list of those to be written.
     pub(super) fn list(&mut self, conn: ConnKey, link: &Arc<Link>) {
         self.listed.push((conn, link.clone()));
@@ -223,9 +233,9 @@ impl Core {
 
     /// Puts rooms that got new messages while they were written back on the list, for the caller
     /// to come back for. False when there are none.
-    pub(super) fn settle_up(&mut self, work: Work) -> bool {
+    pub(super) fn settle_up(&mut self, work: &Work) -> bool {
         let before = self.dirty.len();
-        for room in work.rooms {
+        for &room in &work.rooms {
             match self.ticks.get(room) {
                 Some(tick) if tick.frames.is_empty() => {
                     self.ticks.remove(room);

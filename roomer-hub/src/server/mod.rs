@@ -28,6 +28,7 @@ mod claims;
 mod conn;
 mod connection;
 mod core;
+mod crew;
 mod env;
 mod handler;
 mod handshake;
@@ -56,9 +57,11 @@ pub use self::claims::Claims;
 pub use self::conn::Conn;
 pub use self::connection::Connection;
 use self::core::{Core, Work};
+use self::crew::{Crew, Job};
 pub use self::env::{Environment, System};
 use self::handler::Handler;
 pub use self::handler::{HandlerError, HandlerResult, Message};
+use self::link::Link;
 use self::options::Options;
 pub use self::request::{Refusal, Request, Verdict};
 pub use self::transport::{Reader, Writer};
@@ -78,6 +81,7 @@ struct Inner {
     handlers: Vec<Handler>,
     env: Arc<dyn Environment>,
     alarms: Alarms,
+    crew: Crew,
     life: Mutex<Life>,
 }
 
@@ -116,6 +120,7 @@ impl Server {
             handlers,
             env,
             alarms: Alarms::default(),
+            crew: Crew::default(),
             life: Mutex::default(),
         }))
     }
@@ -135,6 +140,18 @@ impl Server {
     /// ends.
     pub async fn keep_time<S: Future>(&self, sleep: impl Fn(Duration) -> S) {
         self.0.alarms.keep(|| self.now(), sleep, || self.flush()).await;
+    }
+
+    /// Takes part in large broadcasts for ever. On a runtime with several threads, spawn it once
+    /// per thread; elsewhere it has nothing to do.
+    pub async fn help(&self) {
+        poll_fn(|cx| {
+            if self.0.crew.job().is_some() && self.flush() || !self.0.crew.rest(cx) {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Closes every connection with 1001, after what it is still owed, and takes no new ones.
@@ -210,27 +227,51 @@ impl Server {
         }
     }
 
-    /// Writes whatever waits to be written. True when the caller has to come back for more.
+    /// Writes what waits to be written, as much as one turn may. True when the caller has to come
+    /// back for more once others have had their turn.
     fn flush(&self) -> bool {
-        let work = self.core().take(true);
-        self.write(work)
-    }
-
-    /// Writes, with no lock held. True when more has come for the large rooms among it meanwhile,
-    /// and the caller has to come back for that once others have had their turn.
-    fn write(&self, work: Work) -> bool {
-        let mut jams = Vec::new();
-        for (conn, link) in &work.links {
-            if link.flush() {
-                jams.push(*conn);
+        match self.0.crew.job() {
+            Some(job) => self.toil(&job),
+            None => {
+                let work = self.core().take(true);
+                self.write(work)
             }
         }
+    }
+
+    /// Writes, with no lock held; a large flush only in part. True as for [`flush`](Self::flush).
+    fn write(&self, work: Work) -> bool {
+        if work.links.len() > TURN_LINKS {
+            let job = self.0.crew.post(work);
+            return self.toil(&job);
+        }
+        let jams = write_to(&work.links);
         if jams.is_empty() && !work.has_rooms() {
             return false;
         }
         let mut core = self.core();
-        core.jams.append(&mut jams);
-        core.settle_up(work)
+        core.jams.extend(jams);
+        core.settle_up(&work)
+    }
+
+    /// Does a turn's share of a large flush. True as for [`flush`](Self::flush).
+    fn toil(&self, job: &Job) -> bool {
+        let mut jams = Vec::new();
+        let mut left = TURN_LINKS;
+        while left > 0
+            && let Some(handful) = job.take()
+        {
+            left = left.saturating_sub(handful.len());
+            jams.append(&mut write_to(&job.work.links[handful]));
+        }
+        let settles = job.settle();
+        let mut more = false;
+        if settles || !jams.is_empty() {
+            let mut core = self.core();
+            core.jams.extend(jams);
+            more = settles && core.settle_up(&job.work);
+        }
+        more || self.0.crew.job().is_some()
     }
 
     /// Runs a handler, with no lock held.
@@ -256,6 +297,15 @@ impl Server {
     fn token(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
+}
+
+/// Connections that one turn writes to before others have theirs; a millisecond's work.
+const TURN_LINKS: usize = 256;
+
+/// Writes to each connection and returns those that have come to be owed too much.
+fn write_to(links: &[(ConnKey, Arc<Link>)]) -> Vec<ConnKey> {
+    let jammed = links.iter().filter(|(_, link)| link.flush());
+    jammed.map(|(conn, _)| *conn).collect()
 }
 
 thread_local! {

@@ -34,6 +34,8 @@ pub(super) struct Options {
     pub(super) write_wait: Duration,
     pub(super) handshake_wait: Duration,
     pub(super) close_wait: Duration,
+    pub(super) coalesce: Duration,
+    pub(super) echo: bool,
 }
 
 /// Something served over plain HTTP.
@@ -61,6 +63,8 @@ impl Default for Options {
             write_wait: Duration::from_secs(10),
             handshake_wait: Duration::from_secs(10),
             close_wait: Duration::from_secs(5),
+            coalesce: Duration::ZERO,
+            echo: false,
         }
     }
 }

@@ -19,6 +19,8 @@ A chat server with its page.
     --write-wait TIME         how long a client may take nothing (default 10s)
     --handshake-timeout TIME  how long a handshake may take (default 10s)
     --threads N               worker threads (default 1)
+    --coalesce TIME           how long a large room's messages are collected (default 0)
+    --echo                    a WebSocket echo instead, for conformance tests
     --panic-event             an event `panic` whose handler panics, for tests
     --quiet                   say nothing but where it listens
     --help                    this
@@ -61,6 +63,8 @@ impl Chat {
                 Long("handshake-timeout") => {
                     builder = builder.handshake_timeout(time(&mut args)?);
                 }
+                Long("coalesce") => builder = builder.coalesce(time(&mut args)?),
+                Long("echo") => builder = builder.echo(),
                 Long("threads") => chat.1 = args.value()?.parse()?,
                 Long("panic-event") => panic_event = true,
                 Long("quiet") => chat.2 = true,

@@ -1,0 +1,90 @@
+//! Large flushes, a handful of connections at a time and by many hands.
+//!
+//! Writing to ten thousand sockets takes tens of milliseconds. One thread that did it in one go
+//! would keep everybody else waiting while the runtime's other threads idle. So a large flush is
+//! put up as a job; whoever put it up and every helper take handfuls from it, and let others have
+//! their turn in between. Order is not at stake: what each connection gets was decided when it was
+//! pushed, and a link is written by one thread at a time.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+
+use super::core::Work;
+use super::lock;
+
+/// Connections that a hand takes at a time.
+const HANDFUL: usize = 32;
+
+#[derive(Debug, Default)]
+pub(super) struct Crew {
+    board: Mutex<Board>,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    jobs: VecDeque<Arc<Job>>,
+    idle: Vec<Waker>,
+}
+
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) work: Work,
+    next: AtomicUsize,
+    is_settled: AtomicBool,
+}
+
+impl Job {
+    /// The next connections to write to; `None` when all are taken.
+    pub(super) fn take(&self) -> Option<Range<usize>> {
+        let start = self.next.fetch_add(HANDFUL, Ordering::Relaxed);
+        let end = self.work.links.len().min(start + HANDFUL);
+        (start < end).then_some(start..end)
+    }
+
+    fn is_taken(&self) -> bool {
+        self.next.load(Ordering::Relaxed) >= self.work.links.len()
+    }
+
+    /// True for the one hand that is to settle the job, once all of it is taken.
+    pub(super) fn settle(&self) -> bool {
+        self.is_taken() && !self.is_settled.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl Crew {
+    /// Puts up a job and calls the helpers.
+    pub(super) fn post(&self, work: Work) -> Arc<Job> {
+        let (next, is_settled) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let job = Arc::new(Job { work, next, is_settled });
+        let mut board = lock(&self.board);
+        board.jobs.push_back(job.clone());
+        let idle = std::mem::take(&mut board.idle);
+        drop(board);
+        idle.into_iter().for_each(Waker::wake);
+        job
+    }
+
+    /// The job that hands should work on.
+    pub(super) fn job(&self) -> Option<Arc<Job>> {
+        let mut board = lock(&self.board);
+        while board.jobs.front()?.is_taken() {
+            board.jobs.pop_front();
+        }
+        board.jobs.front().cloned()
+    }
+
+    /// Has a helper woken when there is a job. False when there is one already.
+    pub(super) fn rest(&self, cx: &Context<'_>) -> bool {
+        if self.job().is_some() {
+            return false;
+        }
+        let mut board = lock(&self.board);
+        if !board.idle.iter().any(|waker| waker.will_wake(cx.waker())) {
+            board.idle.push(cx.waker().clone());
+        }
+        board.jobs.is_empty()
+    }
+}
