@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use roomer_hub::server::{Reader, Writer, socket};
@@ -12,7 +13,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 pub(crate) fn split(stream: TcpStream) -> (ReadHalf, WriteHalf) {
     socket::prepare(&stream);
     let (reader, writer) = stream.into_split();
-    (ReadHalf(reader), WriteHalf(writer))
+    let is_last = AtomicBool::new(false);
+    (ReadHalf(reader), WriteHalf { stream: writer, is_last })
 }
 
 pub(crate) struct ReadHalf(OwnedReadHalf);
@@ -25,26 +27,44 @@ impl Reader for ReadHalf {
     }
 }
 
-pub(crate) struct WriteHalf(OwnedWriteHalf);
+pub(crate) struct WriteHalf {
+    stream: OwnedWriteHalf,
+    /// The next write goes past tokio's idea of readiness, which a socket that has just been
+    /// given more room has not changed yet.
+    is_last: AtomicBool,
+}
+
+impl WriteHalf {
+    fn stream(&self) -> &TcpStream {
+        self.stream.as_ref()
+    }
+}
 
 impl Writer for WriteHalf {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        match self.is_last.swap(false, Ordering::Relaxed) {
+            true => socket::write(self.stream(), &[IoSlice::new(bytes)]),
+            false => self.stream.try_write(bytes),
+        }
     }
 
     fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(pieces)
+        match self.is_last.swap(false, Ordering::Relaxed) {
+            true => socket::write(self.stream(), pieces),
+            false => self.stream.try_write_vectored(pieces),
+        }
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_ref().poll_write_ready(cx)
+        self.stream().poll_write_ready(cx)
     }
 
     fn shutdown(&self) {
-        socket::shutdown(self.0.as_ref());
+        socket::shutdown(self.stream());
     }
 
     fn last_words(&self) {
-        socket::last_words(self.0.as_ref());
+        socket::last_words(self.stream());
+        self.is_last.store(true, Ordering::Relaxed);
     }
 }

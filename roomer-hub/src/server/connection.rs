@@ -69,7 +69,8 @@ struct Open {
     heard: Duration,
     pinged: Duration,
     /// When the outbox last moved, for as long as its socket is full.
-    watch: Option<Watch>,
+    /// Boxed, since few connections have one.
+    watch: Option<Box<Watch>>,
     /// One that is owed too much, for whose sake nothing is read until then.
     hold: Option<(Arc<Link>, Duration)>,
     /// From when on this connection's turn is to flush large rooms.
@@ -82,7 +83,6 @@ struct Closing {
     is_shut: bool,
 }
 
-#[derive(Clone, Copy)]
 struct Watch {
     moved: Duration,
     written: u64,
@@ -474,7 +474,8 @@ impl Open {
             return None;
         }
         let written = status.written;
-        let watch = self.watch.get_or_insert(Watch { moved: now, written, over: None });
+        let watch =
+            self.watch.get_or_insert_with(|| Box::new(Watch { moved: now, written, over: None }));
         if watch.written != written {
             (watch.moved, watch.written) = (now, written);
         }

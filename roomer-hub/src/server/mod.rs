@@ -145,8 +145,11 @@ impl Server {
     /// Takes part in large broadcasts for ever. On a runtime with several threads, spawn it once
     /// per thread; elsewhere it has nothing to do.
     pub async fn help(&self) {
+        // Whoever settles a job comes back for what has been said meanwhile.
+        let mut owes = false;
         poll_fn(|cx| {
-            if self.0.crew.job().is_some() && self.flush() || !self.0.crew.rest(cx) {
+            owes = (owes || self.0.crew.job().is_some()) && self.flush();
+            if owes || !self.0.crew.rest(cx) {
                 cx.waker().wake_by_ref();
             }
             Poll::Pending

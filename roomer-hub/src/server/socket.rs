@@ -1,5 +1,6 @@
 //! Settings of TCP sockets, for adapters.
 
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 
 use socket2::SockRef;
@@ -24,6 +25,15 @@ pub fn last_words<'s>(socket: impl Into<SockRef<'s>>) {
     let _ = socket.into().set_tcp_notsent_lowat(u32::MAX);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = socket;
+}
+
+/// Writes what fits without asking a reactor first.
+///
+/// # Errors
+///
+/// What the socket says; `WouldBlock` when nothing fits.
+pub fn write<'s>(socket: impl Into<SockRef<'s>>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    socket.into().send_vectored(pieces)
 }
 
 /// Ends the writing direction.
