@@ -146,11 +146,12 @@ impl<R: Reader> Connection<R> {
             Poll::Ready(Ok((0, _)) | Err(_)) => return Turn::Done,
             Poll::Ready(Ok((_, None))) => return Turn::Again,
             Poll::Ready(Ok((_, Some(answer)))) => answer,
+            Poll::Pending if self.server.is_closing() => return Turn::Done,
             Poll::Pending if now < *until => return Turn::Wait(*until),
             Poll::Pending => Handshake::timeout(),
         };
         let answer = match answer {
-            Answer::Upgrade { .. } if lock(&self.server.0.life).closing => Handshake::unavailable(),
+            Answer::Upgrade { .. } if self.server.is_closing() => Handshake::unavailable(),
             answer => answer,
         };
         match answer {

@@ -165,6 +165,8 @@ impl Server {
             let reason = "server is going away";
             self.command(Command::Close { conn, code: code::GOING_AWAY, reason });
         }
+        // Handshakes under way look at their clock, and find that they are over.
+        self.0.alarms.ring_all();
     }
 
     /// Waits until no connection is left.
@@ -183,7 +185,7 @@ impl Server {
     /// How long [`drained`](Self::drained) can take after [`shutdown`](Self::shutdown).
     #[must_use]
     pub fn drain_limit(&self) -> Duration {
-        self.options().close_wait.max(self.options().handshake_wait) + Duration::from_secs(1)
+        self.options().close_wait + Duration::from_secs(1)
     }
 
     /// Counts everything.
@@ -205,6 +207,10 @@ impl Server {
 
     fn now(&self) -> Duration {
         self.0.env.now()
+    }
+
+    fn is_closing(&self) -> bool {
+        lock(&self.0.life).closing
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {
