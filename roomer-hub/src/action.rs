@@ -1,10 +1,11 @@
 //! What a hub wants done.
 
-use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
+use roomer_proto::{LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use crate::hub::Hub;
 use crate::id::{ConnKey, HandlerKey, RoomKey};
 use crate::room::Member;
+use crate::snapshot::Snapshot;
 
 /// One thing to do, in order, because of one input.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,17 @@ pub enum Action<'a> {
     RoomClosed {
         /// Its key, now stale.
         room: RoomKey,
+    },
+    /// Send `join_ack` to a connection, with the room's members, itself included.
+    JoinAck {
+        /// To whom.
+        to: ConnKey,
+        /// Its id, `src` of the packet.
+        id: &'a str,
+        /// The room's name.
+        room: &'a str,
+        /// The members, the packet's payload.
+        snapshot: Snapshot<'a>,
     },
     /// Send a packet to one connection.
     Send {
@@ -154,14 +166,7 @@ impl<'a> Iterator for Actions<'a> {
             Record::RoomClosed(room) => Action::RoomClosed { room },
             Record::JoinAck(room) => {
                 let room = &hub.rooms[room];
-                let packet = PacketRef {
-                    room: &room.name,
-                    event: JOIN_ACK,
-                    dst: "",
-                    src: id,
-                    payload: room.snapshot(),
-                };
-                Action::Send { to: conn, packet }
+                Action::JoinAck { to: conn, id, room: &room.name, snapshot: room.snapshot() }
             }
             Record::LeaveAck => {
                 let payload = id.as_bytes();

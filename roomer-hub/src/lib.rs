@@ -65,6 +65,7 @@ mod input;
 mod room;
 #[cfg(feature = "server")]
 pub mod server;
+mod snapshot;
 
 pub use action::{Action, Actions, Members};
 pub use config::{Config, Refusals};
@@ -72,3 +73,4 @@ pub use hash::HashKey;
 pub use hub::{Hub, RegisterError};
 pub use id::{ConnId, ConnKey, HandlerKey, RoomKey};
 pub use input::{Command, Input};
+pub use snapshot::Snapshot;

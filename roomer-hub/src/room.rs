@@ -5,6 +5,7 @@
 
 use crate::action::Members;
 use crate::id::{ConnId, ConnKey, RoomKey};
+use crate::snapshot::{Pages, Snapshot};
 
 /// A connection's place in a room, as the room sees it.
 #[derive(Clone, Copy, Debug)]
@@ -26,25 +27,21 @@ pub(crate) struct Seat {
 pub(crate) struct Room {
     pub(crate) name: Box<str>,
     members: Vec<Member>,
-    /// The members' ids as a JSON array, kept up to date in the order of `members`, so that a
-    /// snapshot is one copy. Ids need no escaping and are all of one length.
-    snapshot: Vec<u8>,
+    /// In the order of `members`.
+    pages: Pages,
 }
-
-/// Bytes that a member takes in the snapshot: its id, two quotes and a comma or bracket.
-const CELL: usize = ConnId::LEN + 3;
 
 impl Room {
     pub(crate) fn new(name: &str) -> Self {
-        Room { name: name.into(), members: Vec::new(), snapshot: vec![b'['] }
+        Room { name: name.into(), members: Vec::new(), pages: Pages::default() }
     }
 
     pub(crate) fn members(&self) -> Members<'_> {
         Members(&self.members)
     }
 
-    pub(crate) fn snapshot(&self) -> &[u8] {
-        &self.snapshot
+    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        self.pages.snapshot()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -57,12 +54,7 @@ impl Room {
 
     /// Adds a member and returns its place.
     pub(crate) fn push(&mut self, member: Member, id: &ConnId) -> u32 {
-        if let [.., end @ b']'] = self.snapshot.as_mut_slice() {
-            *end = b',';
-        }
-        self.snapshot.push(b'"');
-        self.snapshot.extend_from_slice(id.as_str().as_bytes());
-        self.snapshot.extend_from_slice(b"\"]");
+        self.pages.push(id);
         self.members.push(member);
         self.members.len() as u32 - 1
     }
@@ -70,18 +62,11 @@ impl Room {
     /// Removes the member at `place` and returns the one that took its place, if any.
     pub(crate) fn swap_remove(&mut self, place: u32) -> Option<Member> {
         let place = place as usize;
-        let last = self.members.len() - 1;
-        let cell = |index: usize| 1 + index * CELL;
-        let ids = cell(last)..cell(last) + CELL - 1;
-        self.snapshot.copy_within(ids, cell(place));
-        self.snapshot.truncate(cell(last));
-        if let [_, .., end] = self.snapshot.as_mut_slice() {
-            *end = b']';
-        }
+        self.pages.swap_remove(place);
         self.members.swap_remove(place);
         if self.members.len() * 4 < self.members.capacity() {
             self.members.shrink_to(self.members.len() * 2);
-            self.snapshot.shrink_to(self.snapshot.len() * 2);
+            self.pages.shrink();
         }
         self.members.get(place).copied()
     }

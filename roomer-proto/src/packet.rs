@@ -65,16 +65,29 @@ impl<'a> PacketRef<'a> {
     ///
     /// [`EncodeError`] when a field has 4 GiB or more; `out` is unchanged then.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        for (field, bytes) in self.fields() {
-            if u32::try_from(bytes.len()).is_err() {
-                return Err(EncodeError { field, len: bytes.len() });
-            }
-        }
         out.reserve(self.encoded_len());
-        for (_, bytes) in self.fields() {
+        self.encode_head(self.payload.len(), out)?;
+        out.extend_from_slice(self.payload);
+        Ok(())
+    }
+
+    /// Appends all but the payload itself, which has to follow with exactly `payload_len` bytes.
+    /// For payloads that do not lie in one piece; this packet's own is ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when a field has 4 GiB or more; `out` is unchanged then.
+    pub fn encode_head(&self, payload_len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let [names @ .., _] = self.fields();
+        let lengths = names.map(|(field, bytes)| (field, bytes.len()));
+        for (field, len) in lengths.into_iter().chain([(Field::Payload, payload_len)]) {
+            u32::try_from(len).map_err(|_| EncodeError { field, len })?;
+        }
+        for (_, bytes) in names {
             out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
             out.extend_from_slice(bytes);
         }
+        out.extend_from_slice(&(payload_len as u32).to_be_bytes());
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use super::claims::Claims;
 use super::conn::Conn;
 use super::core::Core;
 use super::handshake::{Answer, Handshake};
-use super::link::{Link, Phase, Status};
+use super::link::{Link, Phase, Piece, Status};
 use super::transport::{Reader, Writer};
 use super::{Server, lock};
 use crate::id::ConnId;
@@ -176,7 +176,7 @@ impl<R: Reader> Connection<R> {
         let server = &self.server;
         let id = ConnId::from_random_bytes(server.0.env.random());
         let mut core = server.core();
-        self.link.push(response.into());
+        self.link.push(Piece::whole(response));
         let newcomer = (!server.options().echo).then_some(&self.link);
         let outcome = core.apply(now, Input::Open { id }, newcomer);
         let Some(key) = outcome.opened else {

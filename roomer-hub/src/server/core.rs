@@ -6,17 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use roomer_proto::PacketRef;
 use roomer_proto::websocket::{self, Kind};
+use roomer_proto::{JOIN_ACK, PacketRef};
 use slotmap::SecondaryMap;
 
-use super::link::Link;
+use super::link::{Link, Piece};
 use super::tick::Tick;
 use crate::action::{Action, Members};
 use crate::hub::Hub;
 use crate::id::{ConnKey, HandlerKey, RoomKey};
 use crate::input::Input;
+use crate::snapshot::Snapshot;
 
 /// Rooms of up to this many members are flushed at once. In larger ones a flush takes long enough
 /// that it pays to let the other senders who are ready have their say first.
@@ -111,6 +111,12 @@ impl Core {
                 Action::RoomClosed { room } => {
                     ticks.remove(room);
                 }
+                Action::JoinAck { to, id, room, snapshot } => {
+                    if let Some(link) = links.get(to) {
+                        let packet = PacketRef { room, event: JOIN_ACK, src: id, ..NOTHING };
+                        join_ack(to, link, &packet, snapshot, listed);
+                    }
+                }
                 Action::Send { to, packet } => {
                     let Some(link) = links.get(to) else { continue };
                     // What its rooms owe the receiver of a direct message comes first, so that a
@@ -122,7 +128,7 @@ impl Core {
                             }
                         }
                     }
-                    list(to, link, frame(&packet).into(), listed);
+                    list(to, link, Piece::whole(frame(&packet)), listed);
                     if link.is_over() {
                         outcome.jam = Some(link.clone());
                     }
@@ -180,7 +186,7 @@ impl Core {
         let Some(link) = self.links.get(conn).filter(|link| !link.is_over()) else {
             return false;
         };
-        list(conn, link, frame.into(), &mut self.listed);
+        list(conn, link, Piece::whole(frame), &mut self.listed);
         true
     }
 
@@ -189,7 +195,7 @@ impl Core {
         let mut frame = Vec::new();
         websocket::message_frame(kind, data, &mut frame);
         if let Some(link) = self.links.get(conn) {
-            list(conn, link, frame.into(), &mut self.listed);
+            list(conn, link, Piece::whole(frame), &mut self.listed);
         }
     }
 
@@ -256,7 +262,31 @@ pub(super) fn frame(packet: &PacketRef<'_>) -> Vec<u8> {
     frame
 }
 
-fn list(conn: ConnKey, link: &Arc<Link>, piece: Bytes, listed: &mut Listed) {
+/// The fields that a packet has anyway.
+const NOTHING: PacketRef<'_> = PacketRef { room: "", event: "", dst: "", src: "", payload: &[] };
+
+/// Queues a `join_ack`: one piece for a small room, shared pages for a large one.
+fn join_ack(
+    conn: ConnKey,
+    link: &Arc<Link>,
+    packet: &PacketRef<'_>,
+    snapshot: Snapshot<'_>,
+    listed: &mut Listed,
+) {
+    let mut piece = Vec::new();
+    let encoded = websocket::packet_frame_head(packet, snapshot.len(), &mut piece);
+    debug_assert!(encoded.is_ok(), "a room of a hundred million members");
+    for page in snapshot.pages() {
+        if !piece.is_empty() {
+            list(conn, link, Piece::part(std::mem::take(&mut piece)), listed);
+        }
+        list(conn, link, Piece::part(page.clone()), listed);
+    }
+    snapshot.write_tail(&mut piece);
+    list(conn, link, Piece::whole(piece), listed);
+}
+
+fn list(conn: ConnKey, link: &Arc<Link>, piece: Piece, listed: &mut Listed) {
     if link.push(piece) {
         listed.push((conn, link.clone()));
     }
@@ -265,7 +295,7 @@ fn list(conn: ConnKey, link: &Arc<Link>, piece: Bytes, listed: &mut Listed) {
 /// Gives one connection what a room owes it so far.
 fn settle(tick: &mut Tick, conn: ConnKey, link: &Arc<Link>, listed: &mut Listed) {
     if !tick.frames.is_empty() && link.is_open() {
-        list(conn, link, tick.owed(conn), listed);
+        list(conn, link, Piece::whole(tick.owed(conn)), listed);
         tick.skip(conn, 0);
     }
 }
@@ -284,7 +314,7 @@ fn hand_over(
     listed.reserve(members.len());
     for conn in members.iter() {
         if let Some(link) = links.get(conn) {
-            sealed.pieces(conn, |piece| list(conn, link, piece, listed));
+            sealed.pieces(conn, |piece| list(conn, link, Piece::whole(piece), listed));
         }
     }
 }

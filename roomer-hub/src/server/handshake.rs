@@ -50,7 +50,9 @@ impl Handshake {
                 Ok(Some((size, head))) => {
                     let mut behind = self.head.split_off(size);
                     behind.extend_from_slice(beyond);
-                    return Some(answer(Request { head, peer }, behind, options));
+                    let is_head = head.method() == Method::HEAD;
+                    let answer = answer(Request { head, peer }, behind, options);
+                    return Some(if is_head { answer.without_body() } else { answer });
                 }
                 Ok(None) => {}
                 Err(status) => return Some(Answer::end(status, "")),
@@ -113,8 +115,7 @@ fn answer(request: Request, behind: Vec<u8>, options: &Options) -> Answer {
         return Answer::end(StatusCode::NOT_FOUND, "");
     };
     match *request.head.method() {
-        Method::GET => Answer::page(page, &page.body),
-        Method::HEAD => Answer::page(page, &[]),
+        Method::GET | Method::HEAD => Answer::page(page),
         _ => Answer::end(StatusCode::METHOD_NOT_ALLOWED, ""),
     }
 }
@@ -192,9 +193,21 @@ impl Answer {
         Answer::End { response: [response.as_bytes(), b"\r\n", body.as_bytes()].concat() }
     }
 
-    fn page(page: &Page, body: &[u8]) -> Self {
+    fn page(page: &Page) -> Self {
         let response = head(StatusCode::OK, &page.content_type, page.body.len());
-        Answer::End { response: [response.as_bytes(), b"\r\n", body].concat() }
+        Answer::End { response: [response.as_bytes(), b"\r\n", &page.body].concat() }
+    }
+
+    /// The answer to HEAD: all the headers, nothing after them (RFC 9110 section 9.3.2).
+    fn without_body(self) -> Self {
+        match self {
+            Answer::End { mut response } => {
+                let end = response.windows(4).position(|end| end == b"\r\n\r\n");
+                response.truncate(end.map_or(response.len(), |end| end + 4));
+                Answer::End { response }
+            }
+            upgrade => upgrade,
+        }
     }
 }
 

@@ -38,12 +38,40 @@ pub(super) struct Limit {
     pub(super) hard: usize,
 }
 
+/// Bytes to be written.
+#[derive(Debug, Default)]
+pub(super) struct Piece {
+    bytes: Bytes,
+    /// The frame that these bytes end in goes on in the next piece.
+    goes_on: bool,
+}
+
+impl Piece {
+    /// Whole frames.
+    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Piece { bytes: bytes.into(), goes_on: false }
+    }
+
+    /// A part of one frame, of which another piece has to follow at once.
+    pub(super) fn part(bytes: impl Into<Bytes>) -> Self {
+        Piece { bytes: bytes.into(), goes_on: true }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
 #[derive(Default)]
 struct Outbox {
     /// The oldest piece, kept apart so that the usual outbox, of one piece, needs no memory.
-    first: Bytes,
-    rest: VecDeque<Bytes>,
+    first: Piece,
+    rest: VecDeque<Piece>,
     queued: usize,
+    /// Bytes of the newest message, which are not held against anybody.
+    newest: usize,
+    /// The newest message is not all here yet.
+    is_partial: bool,
     /// Bytes that the socket has ever taken.
     written: u64,
     phase: Phase,
@@ -53,8 +81,6 @@ struct Outbox {
     blocked: bool,
     /// Somebody has this link on a list of links to flush.
     listed: bool,
-    /// What is not begun is not to be sent any more.
-    cut: bool,
     owner: Option<Waker>,
     /// Tasks that are held back until `over` is no more.
     held: Vec<Waker>,
@@ -88,14 +114,13 @@ impl Link {
         Arc::new(Link { outbox: Mutex::default(), over: AtomicBool::new(false), limit, writer })
     }
 
-    /// Queues bytes that end at a frame's end. True when the caller has to see to a flush,
-    /// because nobody else does yet.
-    pub(super) fn push(&self, piece: Bytes) -> bool {
+    /// Queues bytes. True when the caller has to see to a flush, because nobody else does yet.
+    pub(super) fn push(&self, piece: Piece) -> bool {
         let mut outbox = lock(&self.outbox);
-        if outbox.phase != Phase::Open || piece.is_empty() {
+        if outbox.phase != Phase::Open || piece.bytes.is_empty() {
             return false;
         }
-        if outbox.queued > self.limit.hard {
+        if outbox.queued > self.limit.hard && !outbox.is_partial {
             // The flush that follows tells the owner, whose verdict is due at once.
             outbox.phase = Phase::Overrun;
         } else {
@@ -105,18 +130,18 @@ impl Link {
     }
 
     /// Queues the last bytes and takes none after them; the flush that has to follow tells the
-    /// owner. With `cut`, whatever the socket has not begun to take is dropped first.
+    /// owner. With `cut`, what a full socket has not begun to take is dropped first.
     pub(super) fn finish(&self, last: Bytes, cut: bool) {
         let mut outbox = lock(&self.outbox);
         if matches!(outbox.phase, Phase::Closing | Phase::Dead) {
             return;
         }
-        if cut {
+        if cut && !outbox.writing {
             outbox.cut();
         }
         outbox.phase = Phase::Closing;
         if !last.is_empty() {
-            outbox.append(last);
+            outbox.append(Piece::whole(last));
         }
     }
 
@@ -145,12 +170,16 @@ impl Link {
 
     fn write_all<'o>(&'o self, mut outbox: MutexGuard<'o, Outbox>) -> MutexGuard<'o, Outbox> {
         outbox.writing = true;
-        while !outbox.first.is_empty() && !outbox.blocked {
+        while outbox.first.len() > 0 && !outbox.blocked {
             let mut first = std::mem::take(&mut outbox.first);
             let mut rest = std::mem::take(&mut outbox.rest);
             drop(outbox);
             let (offered, result) = self.write(&first, &rest);
             outbox = lock(&self.outbox);
+            if outbox.phase == Phase::Dead {
+                // Its task has buried it meanwhile.
+                break;
+            }
             let written = match result {
                 Ok(written) if written > 0 => written,
                 Err(error) if error.kind() == ErrorKind::Interrupted => 0,
@@ -176,15 +205,15 @@ impl Link {
     }
 
     /// How many bytes were offered, and how many of them the socket took.
-    fn write(&self, first: &Bytes, rest: &VecDeque<Bytes>) -> (usize, io::Result<usize>) {
+    fn write(&self, first: &Piece, rest: &VecDeque<Piece>) -> (usize, io::Result<usize>) {
         if rest.is_empty() {
-            return (first.len(), self.writer.try_write(first));
+            return (first.len(), self.writer.try_write(&first.bytes));
         }
         let mut pieces = [IoSlice::new(&[]); PIECES];
         let queue = std::iter::once(first).chain(rest);
         let (mut count, mut offered) = (0, 0);
         for (slot, piece) in pieces.iter_mut().zip(queue) {
-            *slot = IoSlice::new(piece);
+            *slot = IoSlice::new(&piece.bytes);
             count += 1;
             offered += piece.len();
         }
@@ -195,8 +224,7 @@ impl Link {
     /// does not flutter. Returns whether it is over now and was not, and whom to wake because it
     /// no longer is.
     fn weigh(&self, outbox: &mut Outbox) -> (bool, Vec<Waker>) {
-        let newest = outbox.rest.back().map_or(outbox.first.len(), Bytes::len);
-        let owed = outbox.queued - newest.min(outbox.queued);
+        let owed = outbox.queued.saturating_sub(outbox.newest);
         let was_over = self.over.load(Ordering::Relaxed);
         let over = outbox.phase == Phase::Open
             && owed > if was_over { self.limit.soft / 2 } else { self.limit.soft };
@@ -278,33 +306,33 @@ impl Link {
 }
 
 impl Outbox {
-    fn append(&mut self, piece: Bytes) {
+    fn append(&mut self, piece: Piece) {
         self.queued += piece.len();
-        if self.first.is_empty() {
+        self.newest = piece.len() + if self.is_partial { self.newest } else { 0 };
+        self.is_partial = piece.goes_on;
+        if self.first.len() == 0 {
             self.first = piece;
         } else {
             self.rest.push_back(piece);
         }
     }
 
-    /// Drops what is not begun. The first piece may be, and one that a writer has in hand.
+    /// Drops all but the first piece, which may have been begun, and the rest of its frame.
     fn cut(&mut self) {
-        let kept = if self.writing { Bytes::new() } else { std::mem::take(&mut self.first) };
-        let dropped = self.first.len() + self.rest.iter().map(Bytes::len).sum::<usize>();
+        let mut kept = 0;
+        let mut goes_on = self.first.goes_on;
+        while goes_on && let Some(piece) = self.rest.get(kept) {
+            goes_on = piece.goes_on;
+            kept += 1;
+        }
+        let dropped: usize = self.rest.drain(kept..).map(|piece| piece.len()).sum();
         self.queued -= dropped;
-        self.first = kept;
-        self.rest = VecDeque::new();
-        self.cut = true;
     }
 
     /// Puts what was not written before what came meanwhile.
-    fn put_back(&mut self, first: Bytes, mut rest: VecDeque<Bytes>) {
-        if self.cut {
-            self.queued -= rest.iter().map(Bytes::len).sum::<usize>();
-            rest.clear();
-        }
+    fn put_back(&mut self, first: Piece, mut rest: VecDeque<Piece>) {
         let newer = std::mem::replace(&mut self.first, first);
-        if !newer.is_empty() {
+        if newer.len() > 0 {
             rest.push_back(newer);
         }
         rest.append(&mut self.rest);
@@ -313,14 +341,14 @@ impl Outbox {
 
     fn die(&mut self) {
         self.phase = Phase::Dead;
-        self.first = Bytes::new();
+        self.first = Piece::default();
         self.rest = VecDeque::new();
         self.queued = 0;
     }
 }
 
 /// Takes `written` bytes off the front. False when nothing is left.
-fn advance(first: &mut Bytes, rest: &mut VecDeque<Bytes>, mut written: usize) -> bool {
+fn advance(first: &mut Piece, rest: &mut VecDeque<Piece>, mut written: usize) -> bool {
     while written >= first.len() {
         written -= first.len();
         match rest.pop_front() {
@@ -328,7 +356,7 @@ fn advance(first: &mut Bytes, rest: &mut VecDeque<Bytes>, mut written: usize) ->
             None => return false,
         }
     }
-    first.advance(written);
+    first.bytes.advance(written);
     true
 }
 

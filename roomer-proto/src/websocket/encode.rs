@@ -22,8 +22,26 @@ const CODE: usize = 2;
 /// [`EncodeError`] when a field has 4 GiB or more; `out` is unchanged then.
 pub fn packet_frame(packet: &PacketRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
-    header(OpCode::Data(Data::Binary), packet.encoded_len(), out);
+    let length = packet.encoded_len();
+    header(OpCode::Data(Data::Binary), length, length, out);
     packet.encode(out).inspect_err(|_| out.truncate(start))
+}
+
+/// Appends one packet as one binary message, without its payload, which has to follow with
+/// exactly `payload_len` bytes. For payloads that do not lie in one piece.
+///
+/// # Errors
+///
+/// [`EncodeError`] when a field has 4 GiB or more; `out` is unchanged then.
+pub fn packet_frame_head(
+    packet: &PacketRef<'_>,
+    payload_len: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let start = out.len();
+    let length = packet.encoded_len() - packet.payload.len() + payload_len;
+    header(OpCode::Data(Data::Binary), length, 0, out);
+    packet.encode_head(payload_len, out).inspect_err(|_| out.truncate(start))
 }
 
 /// Appends one message of any content.
@@ -56,18 +74,19 @@ pub fn close_frame(code: Option<u16>, reason: &str, out: &mut Vec<u8>) {
         return frame(opcode, &[], out);
     };
     let reason = &reason[..reason.floor_char_boundary(CONTROL_MAX - CODE)];
-    header(opcode, CODE + reason.len(), out);
+    header(opcode, CODE + reason.len(), CODE + reason.len(), out);
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());
 }
 
 fn frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
-    header(opcode, payload.len(), out);
+    header(opcode, payload.len(), payload.len(), out);
     out.extend_from_slice(payload);
 }
 
-fn header(opcode: OpCode, length: usize, out: &mut Vec<u8>) {
+/// Appends a header for `length` bytes, and makes room for as many of them as `follow` here.
+fn header(opcode: OpCode, length: usize, follow: usize, out: &mut Vec<u8>) {
     let header = FrameHeader { opcode, ..FrameHeader::default() };
-    out.reserve(header.len(length as u64) + length);
+    out.reserve(header.len(length as u64) + follow);
     header.format(length as u64, out).expect("a Vec takes every write");
 }

@@ -26,6 +26,9 @@ mod mask;
 mod session;
 mod violation;
 
-pub use encode::{CONTROL_MAX, close_frame, message_frame, packet_frame, ping_frame, pong_frame};
+pub use encode::{
+    CONTROL_MAX, close_frame, message_frame, packet_frame, packet_frame_head, ping_frame,
+    pong_frame,
+};
 pub use session::{Event, Feed, Kind, Limits, Session};
 pub use violation::{Violation, code, valid_close_code};
