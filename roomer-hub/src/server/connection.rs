@@ -68,6 +68,8 @@ struct Open {
     /// When something last came in.
     heard: Duration,
     pinged: Duration,
+    /// When a ping was first sent since something came in.
+    asked: Option<Duration>,
     /// When the outbox last moved, for as long as its socket is full.
     /// Boxed, since few connections have one.
     watch: Option<Box<Watch>>,
@@ -195,6 +197,7 @@ impl<R: Reader> Connection<R> {
             session: Session::new(),
             heard: now,
             pinged: now,
+            asked: None,
             watch: None,
             hold: None,
             come_back: None,
@@ -263,14 +266,18 @@ impl<R: Reader> Connection<R> {
         };
         let options = self.server.options();
         let period = options.ping_period;
-        // Whatever came in was read before this: a process that was stopped for a while must
-        // not take the silence of its own sleep for the client's.
-        let silent = (open.heard + options.pong_wait).max(open.pinged + options.pong_wait - period);
-        if now >= silent {
+        // Silence counts once a ping has gone unanswered for as long as the two waits differ, and
+        // whatever came in was read before this: a process that was stopped for a while must not
+        // take its own sleep for the client's.
+        let silent = open
+            .asked
+            .map(|asked| (open.heard + options.pong_wait).max(asked + options.pong_wait - period));
+        if silent.is_some_and(|at| now >= at) {
             return self.end(now, code::POLICY, "no sign of life");
         }
         if now >= open.pinged + period {
             open.pinged = now;
+            open.asked.get_or_insert(now);
             let mut ping = Vec::new();
             websocket::ping_frame(&mut ping);
             self.server.send(open.conn.key, ping);
@@ -286,8 +293,8 @@ impl<R: Reader> Connection<R> {
             return Turn::Later;
         }
         let hold = open.hold.as_ref().map(|(_, until)| *until);
-        let wait = silent.min(open.pinged + period);
-        Turn::Wait([stuck, hold, come_back].into_iter().flatten().fold(wait, Duration::min))
+        let wait = open.pinged + period;
+        Turn::Wait([silent, stuck, hold, come_back].into_iter().flatten().fold(wait, Duration::min))
     }
 
     /// Closes a connection that does not take what it is sent.
@@ -368,7 +375,7 @@ fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: Duration) -
     let server = open.conn.server.clone();
     let options = server.options();
     let key = open.conn.key;
-    open.heard = now;
+    (open.heard, open.asked) = (now, None);
     let mut core = server.core();
     let mut feed = open.session.feed(&options.limits, chunk);
     let mut end = None;
