@@ -96,7 +96,9 @@ impl Hub {
         self.records.shrink_to(SPARE_RECORDS);
         self.subject = None;
         let (conn, packet) = match input {
-            Input::Open { id } => (self.open(now, id), PacketRef::default()),
+            Input::Open { id } => {
+                (self.open(now, id), PacketRef { room: ROOT, ..PacketRef::default() })
+            }
             Input::Packet { conn, packet } => {
                 self.packet(conn, &packet);
                 (conn, packet)

@@ -232,12 +232,13 @@ impl<R: Reader> Connection<R> {
             end_turn(now, core, open);
             return Turn::Again;
         }
-        let mut has_more = false;
+        let (mut has_more, mut is_full) = (false, false);
         if !open.is_held(now, cx) && !status.over {
             for _ in 0..READS {
                 let read = with_buffer(|buffer| {
                     let read = self.reader.poll_read(cx, buffer);
                     read.map_ok(|size| {
+                        is_full = size == buffer.len();
                         (size, size > 0 && receive(link, open, &mut buffer[..size], now))
                     })
                 });
@@ -251,7 +252,7 @@ impl<R: Reader> Connection<R> {
                     Poll::Ready(Ok(_)) if open.hold.is_some() => return Turn::Again,
                     Poll::Ready(Ok(_)) => has_more = true,
                 }
-                if open.come_back.is_some_and(|at| now >= at) {
+                if is_full || open.come_back.is_some_and(|at| now >= at) {
                     break;
                 }
             }
@@ -508,7 +509,7 @@ impl<R: Reader> Future for Connection<R> {
             match this.turn(cx) {
                 Turn::Again => {}
                 Turn::Later => {
-                    cx.waker().wake_by_ref();
+                    this.reader.yield_now(cx);
                     return Poll::Pending;
                 }
                 Turn::Wait(until) => {

@@ -12,6 +12,12 @@ pub trait Reader: Send + Unpin + 'static {
     ///
     /// What the stream says; the connection is over then.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Has the task polled again once others have had their turn, those that the runtime has not
+    /// yet seen to be ready included.
+    fn yield_now(&mut self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
 }
 
 /// The writing half of a connection. Any task may write, one at a time; the engine sees to that.
