@@ -244,6 +244,8 @@ impl Builder {
     pub fn echo(mut self) -> Self {
         self.options.echo = true;
         self.options.accept_text = true;
+        // Autobahn's suite cuts 4 MiB into pieces of 64 bytes.
+        self.options.limits.max_fragments = u32::MAX;
         self
     }
 
