@@ -108,7 +108,7 @@ impl<'a> Members<'a> {
     }
 
     /// Their keys, in an order that inputs alone decide.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = ConnKey> + 'a {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ConnKey> + use<'a> {
         self.0.iter().map(|member| member.conn)
     }
 }

@@ -1,0 +1,63 @@
+//! Pages over plain HTTP, beside the WebSocket on the same port.
+
+use super::http::Ask;
+use super::site::Site;
+
+fn site() -> Site {
+    Site::with(|builder| {
+        builder
+            .page("/", "text/html; charset=utf-8", "<h1>é</h1>")
+            .page("/app.js", "text/javascript", "go()")
+            .page("/empty", "text/plain", "")
+    })
+}
+
+#[test]
+fn a_page_is_served_whole_with_its_type() {
+    let site = site();
+    for (target, kind, body) in [
+        ("/", "text/html; charset=utf-8", "<h1>é</h1>"),
+        ("/app.js?v=1", "text/javascript", "go()"),
+        ("/empty", "text/plain", ""),
+    ] {
+        let answer = Ask::plain(site.addr).target(target).refused(site.addr);
+        assert_eq!((answer.status, &*answer.body), (200, body.as_bytes()), "{target}");
+        assert_eq!(answer.header("content-type"), Some(kind));
+    }
+}
+
+#[test]
+fn a_page_s_head_has_no_body() {
+    let site = site();
+    let answer = Ask::plain(site.addr).target("/").method("HEAD").refused(site.addr);
+    assert_eq!((answer.status, answer.header("content-length")), (200, Some("11")));
+}
+
+#[test]
+fn a_page_answers_no_other_method() {
+    let site = site();
+    for method in ["POST", "PUT", "DELETE"] {
+        let answer = Ask::plain(site.addr).target("/").method(method).refused(site.addr);
+        assert_eq!(answer.status, 405, "{method}");
+    }
+}
+
+#[test]
+fn everything_else_is_404() {
+    let site = site();
+    for target in ["/ws/", "/WS", "/wss", "/app", "//", "/app.js/"] {
+        assert_eq!(
+            Ask::upgrade(site.addr).target(target).refused(site.addr).status,
+            404,
+            "{target}"
+        );
+        assert_eq!(Ask::plain(site.addr).target(target).refused(site.addr).status, 404, "{target}");
+    }
+}
+
+#[test]
+fn the_websocket_can_be_elsewhere() {
+    let site = Site::with(|builder| builder.path("/rooms"));
+    assert_eq!(Ask::upgrade(site.addr).target("/rooms").head(site.addr).status, 101);
+    assert_eq!(Ask::upgrade(site.addr).refused(site.addr).status, 404);
+}

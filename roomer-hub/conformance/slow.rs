@@ -1,0 +1,180 @@
+//! Clients that read slowly or not at all: what that costs them, and nobody else (section 12).
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use super::client::{Client, PATIENCE, Seen};
+use super::http::Ask;
+use super::site::{Site, gather};
+use super::wire;
+
+const SIZE: usize = 2000;
+
+/// A client whose own kernel takes little for it.
+fn narrow(site: &Site) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.connect(&site.addr.into()).unwrap();
+    let stream: TcpStream = socket.into();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut client = Client::upgrade(stream, &Ask::upgrade(site.addr));
+    client.leave("root");
+    client
+}
+
+fn numbered(n: u32) -> Vec<u8> {
+    let mut payload = wire::filler(SIZE);
+    payload[..4].copy_from_slice(&n.to_be_bytes());
+    payload
+}
+
+/// Floods a room with one stuck reader and two prompt ones. Returns how much the stuck one finds
+/// once it reads, before its close frame.
+fn flood(site: &Site, count: u32) -> u32 {
+    let [sender, one, other] = site.loners();
+    let mut members = [sender, one, other, narrow(site)];
+    gather("lobby", &mut members);
+    let [mut sender, mut one, mut other, mut stuck] = members;
+    let (from, gone) = (sender.id.clone(), stuck.id.clone());
+    let mut writer = sender.stream.try_clone().unwrap();
+    let (notify, left) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for n in 0..count {
+                writer.write_all(&wire::to_room("lobby", "flood", &numbered(n))).unwrap();
+            }
+        });
+        for reader in [&mut one, &mut other] {
+            let (from, gone, notify) = (&from, &gone, notify.clone());
+            scope.spawn(move || {
+                let (mut n, mut notices) = (0, 0);
+                while n < count || notices < 1 {
+                    let packet = reader.packet();
+                    if packet.event == "member_left" {
+                        assert_eq!(packet.payload, gone.as_bytes());
+                        notices += 1;
+                        notify.send(()).unwrap();
+                    } else {
+                        assert_eq!((&packet.src, packet.payload), (from, numbered(n)));
+                        n += 1;
+                    }
+                }
+                assert_eq!(notices, 1);
+                reader.expect_nothing();
+            });
+        }
+        // It is out; now it reads again, and finds a part without gaps, then why it was closed.
+        left.recv_timeout(PATIENCE).expect("the stuck reader is closed");
+        let mut n = 0;
+        let got = loop {
+            match stuck.next() {
+                Seen::Packet(packet) => {
+                    assert_eq!(packet.payload, numbered(n));
+                    n += 1;
+                }
+                Seen::Close(code, reason) => {
+                    assert_eq!(code, Some(1013), "{reason}");
+                    break n;
+                }
+                other => panic!("after {n}: {other:?}"),
+            }
+        };
+        stuck.expect_end();
+        sender.expect_member_left("lobby", &gone);
+        sender.expect_nothing();
+        got
+    })
+}
+
+#[test]
+fn one_that_never_reads_is_closed_with_1013_and_the_others_lose_nothing() {
+    let site =
+        Site::with(|builder| builder.max_backlog(64 * 1024).close_timeout(Duration::from_secs(30)));
+    let got = flood(&site, 3000);
+    assert!(got < 3000, "it was owed more than it may be");
+}
+
+#[test]
+fn one_that_takes_nothing_for_the_write_wait_is_closed_though_little_is_owed() {
+    let site = Site::with(|builder| {
+        builder
+            .max_backlog(64 * 1024 * 1024)
+            .write_wait(Duration::from_secs(1))
+            .close_timeout(Duration::from_secs(30))
+    });
+    assert!(flood(&site, 1500) < 1500);
+}
+
+#[test]
+fn a_stuck_receiver_of_direct_messages_is_closed_and_its_sender_is_not() {
+    let site = Site::with(|builder| builder.max_backlog(64 * 1024));
+    let mut sender = site.loner();
+    let mut stuck = narrow(&site);
+    let mut witness = site.loner();
+    let id = stuck.id.clone();
+    stuck.join("lobby");
+    witness.join("lobby");
+    let flood = wire::to_client(&id, "lobby", "flood", &wire::filler(SIZE));
+    let mut writer = sender.stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..3000 {
+                writer.write_all(&flood).unwrap();
+            }
+        });
+        witness.expect_member_left("lobby", &id);
+    });
+    sender.expect_nothing();
+    witness.expect_nothing();
+}
+
+#[test]
+fn one_that_does_not_read_its_pongs_is_owed_a_bounded_number_of_them() {
+    let site = Site::with(|builder| builder.max_backlog(64 * 1024));
+    let mut witness = site.loner();
+    let mut stuck = narrow(&site);
+    let pings = wire::frame(wire::FIN | wire::PING, &wire::filler(125)).repeat(1000);
+    for _ in 0..100 {
+        // It may be closed in the middle of it.
+        if stuck.stream.write_all(&pings).is_err() {
+            break;
+        }
+    }
+    witness.expect_nothing();
+    stuck.reset();
+    site_is_empty_but_for(&site, 1);
+}
+
+/// Waits for the engine to see what the sockets have already told it.
+fn site_is_empty_but_for(site: &Site, connections: usize) {
+    let mut probe = site.loner();
+    while site.server.stats().connections > connections + 1 {
+        probe.expect_nothing();
+    }
+}
+
+#[test]
+fn a_reader_whose_socket_is_always_full_gets_everything() {
+    let site = Site::open();
+    let mut members = [site.loner(), narrow(&site)];
+    gather("lobby", &mut members);
+    let [mut sender, mut reader] = members;
+    let mut writer = sender.stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for n in 0..5000 {
+                writer.write_all(&wire::to_room("lobby", "flood", &numbered(n))).unwrap();
+            }
+        });
+        for n in 0..5000 {
+            assert_eq!(reader.packet().payload, numbered(n));
+        }
+    });
+    reader.expect_nothing();
+    sender.expect_nothing();
+}

@@ -1,0 +1,135 @@
+//! Frames and packets as bytes, written down a second time.
+
+use std::fmt;
+
+pub(crate) const FIN: u8 = 0x80;
+pub(crate) const CONTINUATION: u8 = 0;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
+
+/// A key without a repeated byte, so that a wrong rotation shows.
+const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
+
+/// The header of a masked frame, its length in the shortest form.
+pub(crate) fn header(first: u8, length: u64) -> Vec<u8> {
+    let mut out = vec![first];
+    match length {
+        0..=125 => out.push(0x80 | length as u8),
+        126..=0xffff => {
+            out.push(0x80 | 126);
+            out.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0x80 | 127);
+            out.extend(length.to_be_bytes());
+        }
+    }
+    out.extend(KEY);
+    out
+}
+
+/// A whole masked frame.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = header(first, payload.len() as u64);
+    out.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
+    out
+}
+
+/// A whole binary message.
+pub(crate) fn message(packet: &[u8]) -> Vec<u8> {
+    frame(FIN | BINARY, packet)
+}
+
+/// A close frame with a code.
+pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
+    frame(FIN | CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
+}
+
+/// A packet: room, event, dst, src, payload.
+pub(crate) fn packet(fields: [&[u8]; 5]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for field in fields {
+        out.extend((field.len() as u32).to_be_bytes());
+        out.extend(field);
+    }
+    out
+}
+
+/// A message of a packet with dst and src empty.
+pub(crate) fn to_room(room: &str, event: &str, payload: &[u8]) -> Vec<u8> {
+    message(&packet([room.as_bytes(), event.as_bytes(), b"", b"", payload]))
+}
+
+/// A message of a packet with src empty.
+pub(crate) fn to_client(dst: &str, room: &str, event: &str, payload: &[u8]) -> Vec<u8> {
+    message(&packet([room.as_bytes(), event.as_bytes(), dst.as_bytes(), b"", payload]))
+}
+
+/// Bytes that tell their place, so that lost, doubled or swapped ones show.
+pub(crate) fn filler(length: usize) -> Vec<u8> {
+    (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
+}
+
+/// A packet that came in, borrowed.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) room: &'a [u8],
+    pub(crate) event: &'a [u8],
+    pub(crate) dst: &'a [u8],
+    pub(crate) src: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    /// A message must be one packet exactly.
+    pub(crate) fn decode(mut message: &'a [u8]) -> View<'a> {
+        let mut field = || {
+            let (length, rest) = message.split_first_chunk().expect("a field's length");
+            let length = u32::from_be_bytes(*length) as usize;
+            let (field, rest) = rest.split_at_checked(length).expect("a whole field");
+            message = rest;
+            field
+        };
+        let (room, event, dst, src, payload) = (field(), field(), field(), field(), field());
+        assert_eq!(message.len(), 0, "bytes after the payload");
+        View { room, event, dst, src, payload }
+    }
+}
+
+/// A packet that came in.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) room: String,
+    pub(crate) event: String,
+    pub(crate) dst: String,
+    pub(crate) src: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl From<View<'_>> for Packet {
+    fn from(view: View<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("names are UTF-8");
+        Packet {
+            room: text(view.room),
+            event: text(view.event),
+            dst: text(view.dst),
+            src: text(view.src),
+            payload: view.payload.to_vec(),
+        }
+    }
+}
+
+/// Without megabytes of names or payload.
+impl fmt::Debug for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Packet { room, event, dst, src, payload } = self;
+        for name in [room, event, dst, src] {
+            write!(f, "{:?} ", name.chars().take(48).collect::<String>())?;
+        }
+        let start = payload[..payload.len().min(80)].escape_ascii();
+        write!(f, "b\"{start}\" of {} bytes", payload.len())
+    }
+}

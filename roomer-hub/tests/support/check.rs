@@ -1,0 +1,83 @@
+//! What must be true of a hub's tables after any input, asked through its public queries.
+
+use std::time::Duration;
+
+use roomer_hub::{Action, ConnId, ConnKey, Hub, Input, RoomKey};
+use roomer_proto::{JOIN, NEW_MEMBER, PacketRef};
+
+/// Everybody and every room there ever was: the tables must agree with each other about all of
+/// them, the gone ones included.
+pub(crate) fn tables(hub: &Hub, everybody: &[(ConnId, ConnKey)], rooms: &[RoomKey]) {
+    let is_here = |conn: ConnKey| hub.id(conn).is_some();
+    assert_eq!(hub.connections(), everybody.iter().filter(|who| is_here(who.1)).count());
+    assert_eq!(hub.rooms(), rooms.iter().filter(|&&room| hub.name(room).is_some()).count());
+    for &(id, conn) in everybody {
+        let seats: Vec<RoomKey> = hub.rooms_of(conn).collect();
+        assert!(all_differ(&seats), "two seats in one room");
+        if is_here(conn) {
+            assert_eq!((hub.id(conn), hub.find(id.as_str())), (Some(id), Some(conn)));
+        } else {
+            assert_eq!((hub.opened(conn), seats.len()), (None, 0), "a stale key finds something");
+            assert_ne!(hub.find(id.as_str()), Some(conn), "an id finds a stale key");
+        }
+        for &room in rooms {
+            let in_room = hub.members(room).iter().any(|member| member == conn);
+            assert_eq!(seats.contains(&room), in_room, "seats and members disagree");
+            assert_eq!(hub.is_member(conn, room), in_room, "is_member and members disagree");
+        }
+    }
+    for &room in rooms {
+        let members: Vec<ConnKey> = hub.members(room).iter().collect();
+        assert_eq!(hub.members(room).len(), members.len());
+        assert_eq!(hub.members(room).is_empty(), members.is_empty());
+        assert!(all_differ(&members), "a member twice");
+        assert!(members.iter().all(|&member| is_here(member)), "a member without a connection");
+        match hub.name(room) {
+            Some(name) => {
+                assert_eq!(hub.room(name), Some(room), "a name finds another room");
+                assert!(!members.is_empty(), "a room without members");
+            }
+            None => assert!(members.is_empty(), "a room that is gone has members"),
+        }
+    }
+}
+
+/// The snapshot of each room, as somebody who joins it again gets to see it, is its members, in
+/// their order. Asking changes nothing.
+pub(crate) fn snapshots(hub: &mut Hub, rooms: &[RoomKey]) {
+    for &room in rooms {
+        let Some(first) = hub.members(room).iter().next() else { continue };
+        let name = String::from(hub.name(room).unwrap());
+        let ids: Vec<ConnId> = hub.members(room).iter().map(|of| hub.id(of).unwrap()).collect();
+        let before = hub.refusals();
+        let again = PacketRef { room: &name, event: JOIN, ..PacketRef::default() };
+        let mut actions = hub.handle(Duration::ZERO, Input::Packet { conn: first, packet: again });
+        match actions.next() {
+            Some(Action::JoinAck { to, id, room, snapshot }) => {
+                assert_eq!((to, id, room), (first, ids[0].as_str(), &*name));
+                assert_eq!(read_snapshot(&snapshot.to_vec()), ids, "a wrong snapshot of {name:?}");
+            }
+            other => panic!("a repeated join is answered with {other:?}"),
+        }
+        let events = actions.map(|action| match action {
+            Action::Broadcast { packet, .. } => String::from(packet.event),
+            other => format!("{other:?}"),
+        });
+        let events: Vec<String> = events.collect();
+        assert!(events.iter().all(|event| event == NEW_MEMBER), "a repeated join: {events:?}");
+        assert_eq!(hub.refusals(), before);
+    }
+}
+
+/// The ids in a `join_ack`, in their order.
+pub(crate) fn read_snapshot(payload: &[u8]) -> Vec<ConnId> {
+    let text = std::str::from_utf8(payload).unwrap();
+    let inside = text.strip_prefix("[\"").and_then(|rest| rest.strip_suffix("\"]"));
+    let inside = inside.unwrap_or_else(|| panic!("no array of strings: {text}"));
+    let ids = inside.split("\",\"").map(ConnId::parse);
+    ids.map(|id| id.unwrap_or_else(|| panic!("not an array of ids: {text}"))).collect()
+}
+
+fn all_differ<T: PartialEq>(items: &[T]) -> bool {
+    items.iter().enumerate().all(|(at, item)| !items[..at].contains(item))
+}

@@ -1,0 +1,338 @@
+//! A hub that is played by lines of text. `transcripts.rs` describes the language.
+
+use std::time::Duration;
+
+use roomer_hub::{
+    Action, Command, Config, ConnId, ConnKey, HandlerKey, HashKey, Hub, Input, Refusals, RoomKey,
+};
+use roomer_proto::{JOIN, JOIN_ACK, LEAVE, PacketRef, ROOT};
+
+use crate::check;
+
+#[derive(Default)]
+pub(crate) struct Stage {
+    config: Config,
+    hub: Option<Hub>,
+    cast: Cast,
+}
+
+/// Who and what has been on the stage, by the names to show.
+#[derive(Default)]
+struct Cast {
+    people: Vec<(String, ConnId)>,
+    keys: Vec<(ConnId, ConnKey)>,
+    rooms: Vec<(RoomKey, String)>,
+    handlers: Vec<(HandlerKey, String)>,
+}
+
+impl Stage {
+    /// Carries out one command and tells what happened.
+    pub(crate) fn play(&mut self, line: &str) -> Vec<String> {
+        let words = words(line);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words[..] {
+            ["config", ..] => self.configure(&words[1..]),
+            ["register", event] => self.register(event),
+            ["show"] => self.show(),
+            ["open", name] => {
+                let id = self.cast.make_id(name);
+                self.handle(Input::Open { id })
+            }
+            ["command", ..] => self.command(line, &words[1..]),
+            [who, ..] => self.packet(line, who, &words[1..]),
+            [] => panic!("an empty line is no command"),
+        }
+    }
+
+    /// Checks the hub's tables against each other.
+    pub(crate) fn check(&mut self) {
+        let Some(hub) = &mut self.hub else { return };
+        let rooms: Vec<RoomKey> = self.cast.rooms.iter().map(|room| room.0).collect();
+        check::tables(hub, &self.cast.keys, &rooms);
+        check::snapshots(hub, &rooms);
+    }
+
+    fn configure(&mut self, words: &[&str]) -> Vec<String> {
+        assert!(self.hub.is_none(), "too late to change the config");
+        match *words {
+            ["compat"] => self.config = Config::compat(),
+            ["max_rooms", most] => self.config.max_rooms = most.parse().unwrap(),
+            ["max_name", most] => self.config.max_name = most.parse().unwrap(),
+            _ => panic!("no such config: {words:?}"),
+        }
+        Vec::new()
+    }
+
+    fn hub(&mut self) -> &mut Hub {
+        self.hub.get_or_insert_with(|| Hub::new(self.config, HashKey([0; 16])))
+    }
+
+    fn register(&mut self, event: &str) -> Vec<String> {
+        match self.hub().register(event) {
+            Ok(key) => {
+                self.cast.handlers.push((key, event.into()));
+                vec![format!("handler {}", key.index())]
+            }
+            Err(error) => vec![format!("error: {error}")],
+        }
+    }
+
+    fn show(&mut self) -> Vec<String> {
+        let hub = self.hub.as_ref().expect("nothing to show yet");
+        let alive = self.cast.rooms.iter().filter(|room| hub.name(room.0).is_some());
+        let room = |(key, label): &(RoomKey, String)| {
+            let members: Vec<&str> =
+                hub.members(*key).iter().map(|member| self.cast.name(member)).collect();
+            format!("{label}: {}", members.join(" "))
+        };
+        let counts = format!("{} connections, {} rooms", hub.connections(), hub.rooms());
+        std::iter::once(counts).chain(alive.map(room)).collect()
+    }
+
+    fn packet(&mut self, line: &str, who: &str, words: &[&str]) -> Vec<String> {
+        let conn = self.cast.key(who);
+        let (mut room, event, mut dst, rest) = match words {
+            ["gone"] => return self.handle(Input::Gone { conn }),
+            ["join", room, rest @ ..] => (*room, JOIN, String::new(), rest),
+            ["leave", room, rest @ ..] => (*room, LEAVE, String::new(), rest),
+            ["send", room, event, rest @ ..] => (*room, *event, String::new(), rest),
+            ["direct", dst, event, rest @ ..] => (ROOT, *event, self.cast.text(dst), rest),
+            _ => panic!("no such command: {line}"),
+        };
+        let (mut src, mut payload) = (String::new(), String::new());
+        for word in rest {
+            match word.split_once('=') {
+                Some(("room", value)) => room = value,
+                Some(("dst", value)) => dst = self.cast.text(value),
+                Some(("src", value)) => src = self.cast.text(value),
+                _ => payload = self.cast.text(word),
+            }
+        }
+        let payload = payload.as_bytes();
+        let packet = PacketRef { room, event, dst: &dst, src: &src, payload };
+        self.handle(Input::Packet { conn, packet })
+    }
+
+    fn command(&mut self, line: &str, words: &[&str]) -> Vec<String> {
+        let payload = |at: usize| self.cast.text(words.get(at).unwrap_or(&""));
+        let from = |name: &str| (name != "nobody").then(|| self.cast.key(name));
+        match *words {
+            ["broadcast", who, room, event, ..] => {
+                let (from, payload) = (from(who), payload(4));
+                let payload = payload.as_bytes();
+                self.handle(Input::Command(Command::Broadcast { from, room, event, payload }))
+            }
+            ["send", who, dst, event, ..] => {
+                let (from, dst, payload) = (from(who), self.cast.text(dst), payload(4));
+                let (dst, payload) = (&*dst, payload.as_bytes());
+                self.handle(Input::Command(Command::Send { from, dst, event, payload }))
+            }
+            ["join", who, room] => {
+                let conn = self.cast.key(who);
+                self.handle(Input::Command(Command::Join { conn, room }))
+            }
+            ["leave", who, room] => {
+                let conn = self.cast.key(who);
+                self.handle(Input::Command(Command::Leave { conn, room }))
+            }
+            ["close", who, code, reason] => {
+                let (conn, code) = (self.cast.key(who), code.parse().unwrap());
+                self.handle(Input::Command(Command::Close { conn, code, reason }))
+            }
+            _ => panic!("no such command: {line}"),
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>) -> Vec<String> {
+        self.hub();
+        let hub = self.hub.as_mut().unwrap();
+        let before = hub.refusals();
+        let opening = if let Input::Open { id } = input { Some(id) } else { None };
+        let mut seen = Vec::new();
+        let actions = hub.handle(Duration::ZERO, input);
+        let view = actions.hub();
+        for action in actions {
+            if let (Action::Opened { conn }, Some(id)) = (action, opening) {
+                self.cast.keys.push((id, conn));
+            }
+            seen.push(self.cast.tell(view, action));
+        }
+        seen.extend(counted(before, hub.refusals()));
+        if seen.is_empty() {
+            seen.push("nothing".into());
+        }
+        seen
+    }
+}
+
+impl Cast {
+    /// The id that goes with a name: always the same one, with letters in it.
+    fn make_id(&mut self, name: &str) -> ConnId {
+        if let Some(known) = self.people.iter().find(|person| person.0 == name) {
+            return known.1;
+        }
+        let id = ConnId::from_random_bytes([0xa1 + self.people.len() as u8; 16]);
+        self.people.push((name.into(), id));
+        id
+    }
+
+    /// The key of a connection, stale or not.
+    fn key(&self, name: &str) -> ConnKey {
+        let id = self.people.iter().find(|person| person.0 == name).map(|person| person.1);
+        let of = |id| self.keys.iter().rev().find(|key| key.0 == id);
+        id.and_then(of).unwrap_or_else(|| panic!("who is {name}?")).1
+    }
+
+    fn name(&self, conn: ConnKey) -> &str {
+        let id = self.keys.iter().find(|key| key.1 == conn).map(|key| key.0);
+        let person = |id| self.people.iter().find(|person| person.1 == id);
+        &id.and_then(person).unwrap_or_else(|| panic!("an unknown key: {conn:?}")).0
+    }
+
+    /// Reads `X` and payloads: names become ids.
+    fn text(&self, word: &str) -> String {
+        let mut text = String::from(word);
+        for (name, id) in &self.people {
+            if word == name {
+                return id.to_string();
+            }
+            text = text.replace(&format!("${name}"), id.as_str());
+            let loud = id.as_str().to_uppercase();
+            text = text.replace(&format!("${}", name.to_uppercase()), &loud);
+        }
+        text
+    }
+
+    /// Writes `X` and payloads: ids become names.
+    fn show(&self, text: &str) -> String {
+        let mut shown = String::from(text);
+        for (name, id) in &self.people {
+            if text == id.as_str() {
+                return name.clone();
+            }
+            shown = shown.replace(id.as_str(), &format!("${name}"));
+            let loud = id.as_str().to_uppercase();
+            shown = shown.replace(&loud, &format!("${}", name.to_uppercase()));
+        }
+        format!("{shown:?}")
+    }
+
+    /// A room by its name, and by its number if there was another of that name before.
+    fn label(&mut self, hub: &Hub, room: RoomKey) -> &str {
+        let known = self.rooms.iter().position(|known| known.0 == room);
+        let at = known.unwrap_or_else(|| {
+            let name = plain(hub.name(room).expect("a room that was never there"));
+            let same = |label: &str| label == name || label.starts_with(&format!("{name}#"));
+            let label = match self.rooms.iter().filter(|room| same(&room.1)).count() {
+                0 => name,
+                before => format!("{name}#{}", before + 1),
+            };
+            self.rooms.push((room, label));
+            self.rooms.len() - 1
+        });
+        &self.rooms[at].1
+    }
+
+    /// One action as a line.
+    fn tell(&mut self, hub: &Hub, action: Action<'_>) -> String {
+        match action {
+            Action::Opened { conn } => format!("opened {}", self.name(conn)),
+            Action::Refused => "refused".into(),
+            Action::Joined { conn, room } => {
+                format!("joined {} {}", self.name(conn).to_owned(), self.label(hub, room))
+            }
+            Action::Left { conn, room } => {
+                format!("left {} {}", self.name(conn).to_owned(), self.label(hub, room))
+            }
+            Action::RoomClosed { room } => format!("gone room {}", self.label(hub, room)),
+            Action::JoinAck { to, id, room, snapshot } => {
+                let payload = &snapshot.to_vec();
+                let packet = PacketRef { room, event: "join_ack", dst: "", src: id, payload };
+                format!("send to {}: {}", self.name(to), self.packet(packet))
+            }
+            Action::Send { to, packet } => {
+                format!("send to {}: {}", self.name(to), self.packet(packet))
+            }
+            Action::Broadcast { room, members, except, packet } => {
+                assert_eq!(hub.name(room), Some(packet.room), "a packet of another room");
+                let to = members.iter().filter(|&member| Some(member) != except);
+                let mut to: Vec<&str> = to.map(|member| self.name(member)).collect();
+                if to.is_empty() {
+                    to.push("nobody");
+                }
+                format!("broadcast to {}: {}", to.join(" "), self.packet(packet))
+            }
+            Action::Call { conn, handler, packet } => {
+                let handler = self.handlers.iter().find(|known| known.0 == handler).unwrap();
+                format!("call {} for {}: {}", handler.1, self.name(conn), self.packet(packet))
+            }
+            Action::Close { conn, code, reason } => {
+                format!("close {} {code} {reason:?}", self.name(conn))
+            }
+            other => panic!("an action of a new kind: {other:?}"),
+        }
+    }
+
+    fn packet(&self, packet: PacketRef<'_>) -> String {
+        let mut line = format!("{} {}", plain(packet.room), plain(packet.event));
+        for (field, id) in [("dst", packet.dst), ("src", packet.src)] {
+            if !id.is_empty() {
+                line.push_str(&format!(" {field}={}", self.show(id)));
+            }
+        }
+        let payload = std::str::from_utf8(packet.payload).unwrap();
+        if packet.event == JOIN_ACK {
+            let mut ids = String::from(payload);
+            for (name, id) in &self.people {
+                ids = ids.replace(id.as_str(), name);
+            }
+            line.push_str(&format!(" {ids}"));
+        } else if !payload.is_empty() {
+            line.push_str(&format!(" {}", self.show(payload)));
+        }
+        line
+    }
+}
+
+/// What has been refused, counter by counter.
+fn counted(before: Refusals, after: Refusals) -> Vec<String> {
+    let counters = [
+        ("reserved", before.reserved, after.reserved),
+        ("not_member", before.not_member, after.not_member),
+        ("long_name", before.long_name, after.long_name),
+        ("too_many_rooms", before.too_many_rooms, after.too_many_rooms),
+        ("unknown_dst", before.unknown_dst, after.unknown_dst),
+    ];
+    let moved = counters.into_iter().filter(|(_, before, after)| after != before);
+    moved.map(|(name, before, after)| format!("counted {name} +{}", after - before)).collect()
+}
+
+/// A name as it is, in quotes where it would be hard to see.
+fn plain(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_graphic() && letter != '"';
+    if !name.is_empty() && name.chars().all(is_plain) { name.into() } else { format!("{name:?}") }
+}
+
+/// Splits a line at blanks outside of quotes. In quotes, a backslash makes `\0`, or takes the next
+/// letter as it is.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            '\\' if quoted => {
+                let escaped = letters.next().map(|next| if next == '0' { '\0' } else { next });
+                word.get_or_insert_default().extend(escaped);
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(letter),
+        }
+    }
+    assert!(!quoted, "an open quote: {line}");
+    words.extend(word);
+    words
+}

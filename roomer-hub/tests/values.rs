@@ -1,0 +1,101 @@
+//! Values that users rely on: ids, defaults, and what the keys of nobody do.
+#![allow(clippy::unwrap_used)] // an id that does not parse has to fail the test
+
+use std::time::Duration;
+
+use roomer_hub::{Config, ConnId, ConnKey, HashKey, Hub, Input, RegisterError, RoomKey};
+use roomer_proto::PacketRef;
+
+const ID: &str = "a1a1a1a1-a1a1-41a1-a1a1-a1a1a1a1a1a1";
+
+#[test]
+fn an_id_is_a_version_4_uuid_in_lower_case() {
+    let id = ConnId::from_random_bytes([0xa1; 16]);
+    assert_eq!((id.as_str(), id.to_string(), format!("{id:?}")), (ID, ID.into(), ID.into()));
+    let all_ones = ConnId::from_random_bytes([0xff; 16]);
+    assert_eq!(all_ones.as_str(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    assert_eq!(all_ones.as_str().len(), ConnId::LEN);
+}
+
+#[test]
+fn only_an_id_as_it_stands_on_the_wire_is_one() {
+    assert_eq!(ConnId::parse(ID), Some(ConnId::from_random_bytes([0xa1; 16])));
+    let plain = ID.replace('-', "");
+    let others = [
+        ID.to_uppercase(),
+        format!("{{{ID}}}"),
+        format!("urn:uuid:{ID}"),
+        format!(" {ID}"),
+        format!("{ID} "),
+        plain,
+        ID[1..].into(),
+        String::new(),
+    ];
+    for other in others {
+        assert_eq!(ConnId::parse(&other), None, "{other:?}");
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_documents() {
+    let config = Config::default();
+    assert!(config.members_only && !config.announce_rejoin);
+    assert_eq!((config.max_name, config.max_rooms), (4096, 1100));
+
+    let mut compat = Config::compat();
+    assert!(!compat.members_only && compat.announce_rejoin);
+    (compat.members_only, compat.announce_rejoin) = (true, false);
+    assert_eq!(compat, config, "the limits are the same");
+}
+
+#[test]
+fn the_default_limits_hold_to_the_byte_and_the_room() {
+    let mut hub = Hub::new(Config::default(), HashKey([1; 16]));
+    let id = ConnId::parse(ID).unwrap();
+    for _ in hub.handle(Duration::ZERO, Input::Open { id }) {}
+    let conn = hub.find(ID).unwrap();
+    let mut join = |room: &str| {
+        let packet = PacketRef { room, event: "join", ..PacketRef::default() };
+        for _ in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {}
+        hub.room(room).is_some_and(|room| hub.is_member(conn, room))
+    };
+    assert!(join(&"n".repeat(4096)));
+    assert!(!join(&"n".repeat(4097)));
+    for number in 2..1100 {
+        assert!(join(&format!("room {number}")));
+    }
+    assert!(!join("one more"));
+    assert_eq!((hub.rooms(), hub.rooms_of(conn).len()), (1100, 1100));
+    assert_eq!((hub.refusals().long_name, hub.refusals().too_many_rooms), (1, 1));
+    for _ in hub.handle(Duration::ZERO, Input::Gone { conn }) {}
+    assert_eq!((hub.connections(), hub.rooms()), (0, 0));
+}
+
+#[test]
+fn the_keys_of_nobody_find_nothing() {
+    let mut hub = Hub::new(Config::compat(), HashKey([1; 16]));
+    let id = ConnId::parse(ID).unwrap();
+    for _ in hub.handle(Duration::ZERO, Input::Open { id }) {}
+    let (conn, room) = (ConnKey::default(), RoomKey::default());
+    let packet = PacketRef { room: "root", event: "chat", ..PacketRef::default() };
+    assert_eq!(hub.handle(Duration::ZERO, Input::Packet { conn, packet }).len(), 0);
+    assert_eq!(hub.handle(Duration::ZERO, Input::Gone { conn }).len(), 0);
+    assert_eq!((hub.id(conn), hub.opened(conn), hub.name(room)), (None, None, None));
+    assert!(hub.members(room).is_empty() && !hub.is_member(conn, room));
+    assert_eq!(hub.rooms_of(conn).len(), 0);
+}
+
+#[test]
+fn an_error_of_register_says_what_was_wrong() {
+    let mut hub = Hub::new(Config::default(), HashKey([1; 16]));
+    assert_eq!(hub.register("chat").unwrap().index(), 0);
+    assert_eq!(hub.register("chat"), Err(RegisterError::Duplicate("chat".into())));
+    assert_eq!(hub.register("open"), Err(RegisterError::Reserved("open".into())));
+    assert_eq!(hub.register(""), Err(RegisterError::Empty));
+    assert_eq!(hub.register("ping").unwrap().index(), 1);
+}
+
+#[test]
+fn a_secret_is_not_printed() {
+    assert_eq!(format!("{:?}", HashKey(*b"a secret in here")), "HashKey(secret)");
+}

@@ -1,0 +1,218 @@
+//! Many connections in `root`: what an idle one costs, and whether everybody sees everybody while
+//! they come as fast as they can.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use roomer_proto::{MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
+
+use crate::Outcome;
+use crate::faults::{Faults, show};
+use crate::net::{Listener, Net, Nobody};
+use crate::options::Options;
+use crate::out::Out;
+use crate::process::{Process, Watch};
+use crate::report::{Progress, Report};
+
+/// Direct messages under way at once while every idle connection is woken.
+const AT_ONCE: usize = 256;
+
+/// How long nothing may come before what is missing counts as lost.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A set of ids as two numbers: how many, and the sum of their hashes. Who is in twice, or not at
+/// all, shows in either; ten thousand lists of ten thousand ids fit into 160 KB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Set {
+    count: u64,
+    sum: u64,
+}
+
+impl Set {
+    fn add(&mut self, id: &[u8]) {
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(hash(id));
+    }
+
+    fn remove(&mut self, id: &[u8]) {
+        self.count = self.count.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(hash(id));
+    }
+}
+
+/// A hash that spreads well; nobody attacks this one.
+fn hash(id: &[u8]) -> u64 {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    for chunk in id.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        state =
+            (state.rotate_left(23) ^ u64::from_le_bytes(word)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        state ^= state >> 32;
+    }
+    state
+}
+
+/// Who each connection believes to be in `root`.
+struct Lists {
+    lists: Vec<Set>,
+    notices: u64,
+    faults: Faults,
+}
+
+impl Listener for Lists {
+    fn opened(&mut self, conn: usize, packet: &PacketRef<'_>) {
+        // The snapshot is a JSON array of ids, and ids need no escapes.
+        let list = &mut self.lists[conn];
+        packet.payload.split(|byte| *byte == b'"').skip(1).step_by(2).for_each(|id| list.add(id));
+    }
+
+    fn packet(&mut self, _: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) {
+        match packet.event {
+            NEW_MEMBER => self.lists[conn].add(packet.payload),
+            MEMBER_LEFT => self.lists[conn].remove(packet.payload),
+            _ => {
+                self.faults.add(|| format!("connection {conn} got an odd packet: {}", show(packet)))
+            }
+        }
+        self.notices += 1;
+    }
+}
+
+impl Lists {
+    /// How many of some connections have the true list.
+    fn true_ones(&self, conns: std::ops::Range<usize>, truth: Set) -> usize {
+        self.lists[conns].iter().filter(|list| **list == truth).count()
+    }
+
+    /// Waits until some connections all know the truth, or nothing comes any more.
+    fn converge(
+        &mut self,
+        net: &mut Net,
+        conns: std::ops::Range<usize>,
+        deadline: Instant,
+    ) -> io::Result<usize> {
+        let (all, mut progress) = (conns.len(), Progress::new());
+        let mut truth = Set::default();
+        net.ids()[conns.clone()].iter().for_each(|id| truth.add(id.as_bytes()));
+        loop {
+            let know = self.true_ones(conns.clone(), truth);
+            if know == all || net.quiet_for() > PATIENCE || Instant::now() > deadline {
+                let wrong = (all - know) as u64;
+                self.faults.add_many(wrong, || format!("{wrong} of {all} member lists are wrong"));
+                return Ok(know);
+            }
+            progress.say(|| format!("{know} of {all} know all others"));
+            net.turn(Duration::from_millis(5), self)?;
+        }
+    }
+}
+
+pub fn joinstorm(options: &Options) -> Outcome {
+    let server = Process::new(options.pid)?;
+    let (conns, rss) = (options.conns, server.rss());
+    let mut net = Net::new(options)?;
+    let mut lists =
+        Lists { lists: vec![Set::default(); conns], notices: 0, faults: Faults::default() };
+    server.forget_peak();
+    let (deadline, watch) = (Instant::now() + options.timeout, Watch::start(server));
+    net.open(conns, options.timeout, &mut lists)?;
+    let open = watch.elapsed().as_secs_f64();
+    let know = lists.converge(&mut net, 0..conns, deadline)?;
+    let seen = watch.elapsed().as_secs_f64();
+
+    let mut report = Report::default();
+    report.put("scenario", options.scenario.name());
+    report.put("conns", conns);
+    report.put("all_open_s", open);
+    report.put("all_see_all_s", seen);
+    report.put("seen_fraction", know as f64 / conns as f64);
+    report.put("notices", lists.notices);
+    report.put("per_read", net.messages as f64 / net.reads as f64);
+    watch.stop(lists.notices, &mut report);
+    report.put("rss_start_kib", rss);
+    report.put("rss_peak_kib", server.peak());
+    report.put("rss_end_kib", server.rss());
+
+    // The last ones leave, and the others must notice.
+    let stay = conns - options.leave;
+    (stay..conns).for_each(|conn| net.hang_up(conn));
+    let know = lists.converge(&mut net, 0..stay, Instant::now() + options.timeout)?;
+    report.put("leave", options.leave);
+    report.put("seen_fraction_after", know as f64 / stay as f64);
+    report.put("disconnected", net.closed());
+    let ways = format!("{:?}", net.closings);
+    lists.faults.add_many(net.closed(), || format!("connections were closed: {ways}"));
+    Ok((report, lists.faults))
+}
+
+/// Counts the direct messages that come.
+#[derive(Default)]
+struct Woken {
+    got: usize,
+    faults: Faults,
+}
+
+impl Listener for Woken {
+    fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) {
+        if matches!(packet.event, NEW_MEMBER | MEMBER_LEFT) {
+            return;
+        }
+        self.got += 1;
+        if packet.event != "m" || packet.src != out.ids[(conn + 1) % out.ids.len()] {
+            self.faults.add(|| format!("connection {conn} got an odd packet: {}", show(packet)));
+        }
+    }
+}
+
+pub fn idle(options: &Options) -> Outcome {
+    let server = Process::new(options.pid)?;
+    let conns = options.conns;
+    let mut report = Report::default();
+    report.put("scenario", options.scenario.name());
+    report.put("conns", conns);
+    let start_kib = server.rss();
+    let each = |kib: Option<u64>| Some((kib? as f64 - start_kib? as f64) * 1024.0 / conns as f64);
+    let mut net = Net::new(options)?;
+    // Each newcomer is announced to all before; here only the server's memory counts.
+    net.skim = true;
+    let watch = Watch::start(server);
+    net.open(conns, options.timeout, &mut Nobody)?;
+    report.put("open_s", watch.elapsed().as_secs_f64());
+    net.settle(Duration::from_secs(1), Duration::from_secs(60), &mut Nobody)?;
+    report.put("connect_cpu_us", watch.server_cpu().map(|cpu| cpu / conns as f64 * 1e6));
+    let idle_kib = server.rss();
+    report.put("rss_start_kib", start_kib);
+    report.put("rss_idle_kib", idle_kib);
+    report.put("rss_per_idle_conn_bytes", each(idle_kib));
+
+    // Each one gets a message and sends one.
+    net.skim = false;
+    let mut woken = Woken::default();
+    let (payload, mut sent) = (vec![b'.'; options.size], 0);
+    let mut progress = Progress::new();
+    while woken.got < conns && net.quiet_for() < PATIENCE + Duration::from_secs(1) {
+        let mut out = net.out();
+        while sent < conns.min(woken.got + AT_ONCE) {
+            let (dst, payload) = (&*out.ids[(sent + conns - 1) % conns], &*payload);
+            out.send(sent, &PacketRef { room: ROOT, event: "m", dst, src: "", payload });
+            sent += 1;
+        }
+        progress.say(|| format!("{} of {conns} have heard something", woken.got));
+        net.turn(Duration::from_millis(100), &mut woken)?;
+    }
+    drop(progress);
+    let missing = (conns - woken.got) as u64;
+    woken.faults.add_many(missing, || format!("{missing} direct messages never came"));
+    net.settle(Duration::from_millis(500), Duration::from_secs(10), &mut woken)?;
+    report.put("rss_per_active_conn_bytes", each(server.rss()));
+
+    let rest = Watch::start(server);
+    net.settle(Duration::from_secs(1), Duration::from_secs(1), &mut woken)?;
+    let rest_s = rest.elapsed().as_secs_f64();
+    report.put("rest_cores", rest.server_cpu().map(|cpu| cpu / rest_s));
+    report.put("disconnected", net.closed());
+    let ways = format!("{:?}", net.closings);
+    woken.faults.add_many(net.closed(), || format!("connections were closed: {ways}"));
+    Ok((report, woken.faults))
+}

@@ -1,0 +1,136 @@
+//! Pairs that answer each other's direct messages, each as soon as it has the other's.
+
+use std::time::{Duration, Instant};
+
+use roomer_proto::{JOIN_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
+
+use crate::Outcome;
+use crate::faults::{Faults, show};
+use crate::ledger::Ledger;
+use crate::net::{Listener, Net};
+use crate::options::Options;
+use crate::out::Out;
+use crate::process::{Process, Watch};
+use crate::report::{Latencies, Progress, Report};
+use crate::wire::Stamp;
+
+const EVENT: &str = "m";
+
+/// How long a pair may be silent.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+struct Pairs {
+    payload: Vec<u8>,
+    sent: Vec<u64>,
+    got: u64,
+    stopped: bool,
+    trips: Latencies,
+    ledger: Ledger,
+    faults: Faults,
+}
+
+pub fn run(options: &Options) -> Outcome {
+    let server = Process::new(options.pid)?;
+    let conns = options.connections();
+    let mut net = Net::new(options)?;
+    let mut pairs = Pairs {
+        payload: vec![b'.'; options.size],
+        sent: vec![0; conns],
+        got: 0,
+        stopped: false,
+        trips: Latencies::new(),
+        ledger: Ledger::new(conns, 1),
+        faults: Faults::default(),
+    };
+    net.open(conns, options.timeout, &mut pairs)?;
+    net.settle(Duration::from_millis(150), Duration::from_secs(30), &mut pairs)?;
+    let mut out = net.out();
+    let now = out.now;
+    for conn in (0..conns).step_by(2) {
+        pairs.say(&mut out, conn, now);
+    }
+    pairs.go_on(&mut net, options.warmup)?;
+    pairs.trips.clear();
+    let (before, watch) = (pairs.got, Watch::start(server));
+    pairs.go_on(&mut net, options.secs)?;
+    let got = pairs.got - before;
+    let wall = watch.elapsed().as_secs_f64();
+
+    let mut report = Report::default();
+    report.put("scenario", options.scenario.name());
+    report.put("pairs", options.pairs);
+    report.put("size", options.size);
+    watch.stop(got, &mut report);
+    report.put("delivered", got);
+    report.put("delivered_per_s", got as f64 / wall);
+    // Latency: there and back.
+    pairs.trips.put(&mut report);
+    pairs.stopped = true;
+    net.settle(Duration::from_millis(150), PATIENCE, &mut pairs)?;
+    let missing: u64 =
+        (0..conns).map(|conn| pairs.ledger.missing(conn, 0, pairs.sent[conn ^ 1])).sum();
+    pairs.faults.add_many(missing, || format!("{missing} messages never came"));
+    report.put("lost_copies", pairs.ledger.lost + missing);
+    report.put("disconnected", net.closed());
+    let ways = format!("{:?}", net.closings);
+    pairs.faults.add_many(net.closed(), || format!("connections were closed: {ways}"));
+    Ok((report, pairs.faults))
+}
+
+impl Pairs {
+    fn say(&mut self, out: &mut Out<'_>, conn: usize, due: u64) {
+        let number = &mut self.sent[conn];
+        Stamp { slot: conn as u32, sender: 0, number: *number, due }.write(&mut self.payload);
+        *number += 1;
+        let (dst, payload) = (&*out.ids[conn ^ 1], &*self.payload);
+        out.send(conn, &PacketRef { room: ROOT, event: EVENT, dst, src: "", payload });
+    }
+
+    fn go_on(&mut self, net: &mut Net, time: Duration) -> std::io::Result<()> {
+        let (start, mut progress, before) = (Instant::now(), Progress::new(), self.got);
+        while start.elapsed() < time {
+            net.turn(Duration::from_millis(20), self)?;
+            if net.quiet_for() > PATIENCE {
+                self.faults.add(|| "all messages were lost: nothing comes any more".into());
+                break;
+            }
+            progress.say(|| {
+                let secs = start.elapsed().as_secs_f64();
+                let rate = (self.got - before) as f64 / secs / 1000.0;
+                format!("{secs:.1} of {time:?}: {rate:.0} thousand messages per second")
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Listener for Pairs {
+    fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) {
+        if matches!(packet.event, NEW_MEMBER | MEMBER_LEFT | JOIN_ACK) {
+            return;
+        }
+        let mate = conn ^ 1;
+        let stamp = Stamp::read(packet.payload).filter(|stamp| {
+            packet.event == EVENT && packet.src == out.ids[mate] && stamp.slot as usize == mate
+        });
+        let Some(stamp) = stamp else {
+            return self.faults.add(|| {
+                format!("connection {conn} got what its mate did not send: {}", show(packet))
+            });
+        };
+        if !self.ledger.hear(conn, 0, stamp.number, &mut self.faults) {
+            return;
+        }
+        self.got += 1;
+        // The first of a pair starts each round trip and takes its time.
+        let due = if conn.is_multiple_of(2) {
+            self.trips.add(out.now.saturating_sub(stamp.due));
+            out.now
+        } else {
+            stamp.due
+        };
+        if !self.stopped {
+            self.say(out, conn, due);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Who has heard what: nothing lost, nothing doubled, each sender's messages in order.
+
+use crate::faults::Faults;
+
+/// For each listener and each sender that it hears, the number of the message that has to come
+/// next. One comparison per delivery finds a loss, a double and a swap alike.
+#[derive(Debug)]
+pub struct Ledger {
+    senders: usize,
+    next: Vec<u64>,
+    pub lost: u64,
+    pub again: u64,
+}
+
+impl Ledger {
+    pub fn new(listeners: usize, senders: usize) -> Ledger {
+        Ledger { senders, next: vec![0; listeners * senders], lost: 0, again: 0 }
+    }
+
+    /// A listener hears a sender's message: whether it hears this one for the first time.
+    #[inline]
+    pub fn hear(
+        &mut self,
+        listener: usize,
+        sender: usize,
+        number: u64,
+        faults: &mut Faults,
+    ) -> bool {
+        let next = &mut self.next[listener * self.senders + sender];
+        if number == *next {
+            *next += 1;
+            return true;
+        }
+        let due = *next;
+        if number < due {
+            self.again += 1;
+            faults.add(|| format!("listener {listener}: message {number} of sender {sender} again or late, {due} was due"));
+            return false;
+        }
+        self.lost += number - due;
+        *next = number + 1;
+        faults.add_many(number - due, || {
+            format!("listener {listener}: message {number} of sender {sender} came before {due}")
+        });
+        true
+    }
+
+    /// How many of a sender's messages a listener has not heard, when it sent so many.
+    pub fn missing(&self, listener: usize, sender: usize, sent: u64) -> u64 {
+        sent.saturating_sub(self.next[listener * self.senders + sender])
+    }
+}

@@ -1,0 +1,120 @@
+//! How a connection comes up: its socket and the WebSocket handshake.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mio::net::TcpStream;
+use socket2::{Domain, Socket, Type};
+
+use crate::options::Target;
+
+/// The key of RFC 6455's example and its answer; what matters is that the server worked it out.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// How many connections share one source address, and their first port.
+const PER_ADDRESS: usize = 20_000;
+const FIRST_PORT: usize = 10_000;
+
+/// The longest head of a response that is waited for.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Source addresses of this run's own, in 127/8, and ports counted by hand: otherwise earlier runs'
+/// ports in TIME_WAIT make the kernel's search for a free one slow, or fail.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    second: u8,
+    third: u8,
+}
+
+impl Source {
+    pub fn new() -> Source {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let [second, third, ..] = (now.subsec_micros().wrapping_mul(0x9e37_79b9)).to_be_bytes();
+        Source { second: second.max(1), third }
+    }
+
+    fn address(self, conn: usize, attempt: usize) -> SocketAddr {
+        let fourth = 1 + conn / PER_ADDRESS + 10 * attempt;
+        let ip = Ipv4Addr::new(127, self.second, self.third, fourth as u8);
+        SocketAddr::from((ip, (FIRST_PORT + conn % PER_ADDRESS) as u16))
+    }
+}
+
+/// A socket on its way to the server.
+pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(target.addr), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    let local = matches!(target.addr.ip(), IpAddr::V4(ip) if ip.is_loopback());
+    if local && cfg!(target_os = "linux") {
+        socket.set_reuse_address(true)?;
+        // Somebody may listen on this port on every address: then another of ours will do.
+        let mut attempts = 0..4;
+        attempts
+            .try_for_each(|attempt| match socket.bind(&source.address(conn, attempt).into()) {
+                Ok(()) => Err(Ok(())),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < 3 => Ok(()),
+                Err(error) => Err(Err(error)),
+            })
+            .err()
+            .unwrap_or(Ok(()))?;
+    }
+    match socket.connect(&target.addr.into()) {
+        Err(error)
+            if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+        {
+            Err(explain(error, target))
+        }
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+/// Says in words what to do about a connection that failed.
+pub fn explain(error: io::Error, target: &Target) -> io::Error {
+    let words = match error.kind() {
+        io::ErrorKind::ConnectionRefused => format!(
+            "nothing listens at {}: start a server there, or say where it is with --url",
+            target.addr
+        ),
+        _ => format!("connecting to {}: {error}", target.addr),
+    };
+    io::Error::new(error.kind(), words)
+}
+
+/// The request for a WebSocket.
+pub fn request(target: &Target) -> Vec<u8> {
+    format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n",
+        target.path, target.host
+    )
+    .into_bytes()
+}
+
+/// The length of the response's head, once all of it is there and it is the right one.
+pub fn response(data: &[u8], target: &Target) -> io::Result<Option<usize>> {
+    let Some(end) = data.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return match data.len() {
+            0..MAX_HEAD => Ok(None),
+            _ => Err(io::Error::other("the server's response has no end")),
+        };
+    };
+    let head = String::from_utf8_lossy(&data[..end]);
+    let status = head.lines().next().unwrap_or_default();
+    let accepted = head.lines().any(|line| {
+        let (name, value) = line.split_once(':').unwrap_or_default();
+        name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == ACCEPT
+    });
+    if !status.starts_with("HTTP/1.1 101") {
+        return Err(io::Error::other(format!(
+            "the server refused a WebSocket at {}: {status}",
+            target.path
+        )));
+    }
+    if !accepted {
+        return Err(io::Error::other("the server's Sec-WebSocket-Accept is missing or wrong"));
+    }
+    Ok(Some(end + 4))
+}

@@ -1,0 +1,268 @@
+//! The command line.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::net::ToSocketAddrs as _;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+
+const HELP: &str = "\
+Puts load on a roomer server and checks what comes back.
+
+load --url URL [--pid PID] SCENARIO [options]
+
+    --url URL        ws://HOST:PORT/PATH (default ws://127.0.0.1:8080/ws)
+    --pid PID        the server's process: measures its CPU and memory (Linux)
+
+fanout     one room; some members talk, all others hear it
+rooms      many small rooms, everybody talks
+slow       fanout, and after half the time some members stop reading
+    --members N      members of a room (100; rooms: 5)
+    --rooms N        how many rooms (rooms: 400)
+    --conns N        connections; fewer than rooms × members sit in several rooms (rooms)
+    --senders N      how many members of a room talk, in turn (1; rooms: all)
+    --slow N         how many stop reading (slow: 1)
+    --window N       messages under way; the next goes out when one has reached everybody (1)
+    --rate N         instead of a window: messages per second, whether or not they arrive
+direct     pairs that answer each other's direct messages
+    --pairs N        how many (100)
+idle       connections that do nothing: memory of each
+joinstorm  connections that come as fast as they can: everybody must see everybody
+    --conns N        how many (idle: 10000, joinstorm: 5000)
+    --inflight N     handshakes under way at once (64)
+    --leave N        how many leave again at the end (joinstorm: 1 in 50)
+churn      connections that join a room and leave it as fast as they are answered
+    --conns N        how many (500)
+
+    --size BYTES     of a payload (64, at least 24; slow and idle: 1024)
+    --secs TIME      how long to measure (5)
+    --warmup TIME    how long to run before that (1)
+    --timeout TIME   when to give up waiting for the server (120)
+    --help           this
+
+One line of JSON on stdout. Exit code 1 when the server lost, doubled or reordered something,
+2 when the run could not be made.
+";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    Fanout,
+    Rooms,
+    Slow,
+    Direct,
+    Churn,
+    Idle,
+    Joinstorm,
+}
+
+/// What to do. Zero means the scenario's default until [`Options::from_args`] has filled it in.
+#[derive(Debug)]
+pub struct Options {
+    pub scenario: Scenario,
+    pub target: Target,
+    pub pid: Option<u32>,
+    pub members: usize,
+    pub rooms: usize,
+    pub conns: usize,
+    pub senders: usize,
+    pub slow: usize,
+    pub window: usize,
+    pub rate: f64,
+    pub pairs: usize,
+    pub inflight: usize,
+    pub leave: usize,
+    pub size: usize,
+    pub secs: Duration,
+    pub warmup: Duration,
+    pub timeout: Duration,
+}
+
+/// Where the server is.
+#[derive(Debug)]
+pub struct Target {
+    pub addr: SocketAddr,
+    pub host: String,
+    pub path: String,
+}
+
+impl Options {
+    /// Reads the command line. `None` when it only asked for help.
+    pub fn from_args() -> Result<Option<Options>, Box<dyn Error>> {
+        let mut scenario = None;
+        let mut url = String::from("ws://127.0.0.1:8080/ws");
+        let mut options = Options {
+            scenario: Scenario::Fanout,
+            target: Target::parse(&url)?,
+            pid: None,
+            members: 0,
+            rooms: 0,
+            conns: 0,
+            senders: 0,
+            slow: 0,
+            window: 1,
+            rate: 0.0,
+            pairs: 100,
+            inflight: 64,
+            leave: usize::MAX,
+            size: 0,
+            secs: Duration::from_secs(5),
+            warmup: Duration::from_secs(1),
+            timeout: Duration::from_secs(120),
+        };
+        let mut args = lexopt::Parser::from_env();
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("url") => url = args.value()?.string()?,
+                Long("pid") => options.pid = Some(args.value()?.parse()?),
+                Long("members") => options.members = count(&mut args)?,
+                Long("rooms") => options.rooms = count(&mut args)?,
+                Long("conns") => options.conns = count(&mut args)?,
+                Long("senders") => options.senders = count(&mut args)?,
+                Long("slow") => options.slow = count(&mut args)?,
+                Long("window") => options.window = count(&mut args)?,
+                Long("rate") => options.rate = args.value()?.parse()?,
+                Long("pairs") => options.pairs = count(&mut args)?,
+                Long("inflight") => options.inflight = count(&mut args)?,
+                Long("leave") => options.leave = args.value()?.parse()?,
+                Long("size") => options.size = count(&mut args)?,
+                Long("secs") => options.secs = time(&mut args)?,
+                Long("warmup") => options.warmup = time(&mut args)?,
+                Long("timeout") => options.timeout = time(&mut args)?,
+                Short('h') | Long("help") => {
+                    print!("{HELP}");
+                    return Ok(None);
+                }
+                Value(name) if scenario.is_none() => {
+                    scenario = Some(Scenario::parse(&name.string()?)?)
+                }
+                _ => return Err(arg.unexpected().into()),
+            }
+        }
+        options.target = Target::parse(&url)?;
+        options.scenario = scenario.ok_or("which scenario? --help lists them")?;
+        options.fill_in()?;
+        Ok(Some(options))
+    }
+
+    fn fill_in(&mut self) -> Result<(), Box<dyn Error>> {
+        use Scenario::{Churn, Idle, Joinstorm, Rooms, Slow};
+        let scenario = self.scenario;
+        let default = |value: &mut usize, default: usize| {
+            if *value == 0 {
+                *value = default;
+            }
+        };
+        default(&mut self.members, if scenario == Rooms { 5 } else { 100 });
+        default(&mut self.rooms, if scenario == Rooms { 400 } else { 1 });
+        let in_rooms = self.rooms * self.members;
+        default(
+            &mut self.conns,
+            match scenario {
+                Idle => 10_000,
+                Joinstorm => 5000,
+                Churn => 500,
+                _ => in_rooms,
+            },
+        );
+        default(&mut self.senders, if scenario == Rooms { self.members } else { 1 });
+        default(&mut self.slow, 1);
+        default(&mut self.size, if matches!(scenario, Slow | Idle) { 1024 } else { 64 });
+        if self.leave == usize::MAX {
+            self.leave = self.conns.div_ceil(50);
+        }
+        let healthy = self.members - if scenario == Slow { self.slow.min(self.members) } else { 0 };
+        for (wrong, why) in [
+            (self.members < 2, "a room needs two members"),
+            (
+                self.conns < self.members && scenario == Rooms,
+                "a room has more members than there are connections",
+            ),
+            (self.size < crate::wire::STAMP, "a payload needs 24 bytes"),
+            (self.senders > healthy, "there are more senders than members that read"),
+            (healthy < 2, "somebody must go on reading"),
+            (self.leave >= self.conns, "somebody must stay"),
+            (
+                !self.rate.is_finite() || self.rate < 0.0,
+                "a rate is a number of messages per second",
+            ),
+            (self.secs.is_zero(), "measuring takes time: --secs must be more than 0"),
+        ] {
+            if wrong {
+                return Err(why.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// How many connections the run needs.
+    pub fn connections(&self) -> usize {
+        match self.scenario {
+            Scenario::Fanout | Scenario::Slow => self.members,
+            Scenario::Direct => 2 * self.pairs,
+            _ => self.conns,
+        }
+    }
+}
+
+impl Scenario {
+    fn parse(name: &str) -> Result<Scenario, String> {
+        Ok(match name {
+            "fanout" => Scenario::Fanout,
+            "rooms" => Scenario::Rooms,
+            "slow" => Scenario::Slow,
+            "direct" => Scenario::Direct,
+            "churn" => Scenario::Churn,
+            "idle" => Scenario::Idle,
+            "joinstorm" => Scenario::Joinstorm,
+            _ => return Err(format!("there is no scenario {name:?}; --help lists them")),
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Scenario::Fanout => "fanout",
+            Scenario::Rooms => "rooms",
+            Scenario::Slow => "slow",
+            Scenario::Direct => "direct",
+            Scenario::Churn => "churn",
+            Scenario::Idle => "idle",
+            Scenario::Joinstorm => "joinstorm",
+        }
+    }
+}
+
+impl Target {
+    fn parse(url: &str) -> Result<Target, Box<dyn Error>> {
+        let rest = url.strip_prefix("ws://").ok_or_else(|| {
+            format!("{url:?} is no address; write ws://HOST:PORT/PATH (wss is not spoken here)")
+        })?;
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+        let addr = with_port
+            .to_socket_addrs()
+            .map_err(|error| format!("{host:?}: {error}"))?
+            .next()
+            .ok_or_else(|| format!("{host:?} has no address"))?;
+        let path = if path.is_empty() { "/" } else { path };
+        Ok(Target { addr, host: host.to_owned(), path: path.to_owned() })
+    }
+}
+
+fn count(args: &mut lexopt::Parser) -> Result<usize, Box<dyn Error>> {
+    match args.value()?.parse()? {
+        0 => Err("0 is too few".into()),
+        count => Ok(count),
+    }
+}
+
+/// Reads `2`, `0.5`, `2s` or `500ms`.
+fn time(args: &mut lexopt::Parser) -> Result<Duration, Box<dyn Error>> {
+    let text = args.value()?.string()?;
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (text.strip_suffix('s').unwrap_or(&text), 1.0),
+    };
+    let seconds: f64 = number.parse().map_err(|_| format!("{text:?} is no time; write 2s"))?;
+    Duration::try_from_secs_f64(seconds * unit).map_err(|error| format!("{text:?}: {error}").into())
+}

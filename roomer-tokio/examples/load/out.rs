@@ -1,0 +1,42 @@
+//! Where messages are sent from.
+
+use std::io::Write as _;
+
+use mio::net::TcpStream;
+use roomer_proto::PacketRef;
+
+use crate::wire;
+
+/// Where a listener sends from, at any time.
+pub struct Out<'n> {
+    pub(crate) sockets: &'n [TcpStream],
+    pub(crate) pending: &'n mut [Vec<u8>],
+    pub(crate) scratch: &'n mut Vec<u8>,
+    /// Each connection's id, by the server's word.
+    pub ids: &'n [String],
+    /// Nanoseconds since the generator started, as of the last read.
+    pub now: u64,
+}
+
+impl Out<'_> {
+    /// Sends one packet, at once if the socket takes it.
+    pub fn send(&mut self, conn: usize, packet: &PacketRef<'_>) {
+        let pending = &mut self.pending[conn];
+        if !pending.is_empty() {
+            return wire::packet(packet, pending);
+        }
+        self.scratch.clear();
+        wire::packet(packet, self.scratch);
+        // What is wrong with the socket, reading will say.
+        let written = (&self.sockets[conn]).write(self.scratch).unwrap_or(0);
+        pending.extend(&self.scratch[written..]);
+    }
+
+    pub fn join(&mut self, conn: usize, room: &str) {
+        self.send(conn, &PacketRef { room, event: roomer_proto::JOIN, ..PacketRef::default() });
+    }
+
+    pub fn leave(&mut self, conn: usize, room: &str) {
+        self.send(conn, &PacketRef { room, event: roomer_proto::LEAVE, ..PacketRef::default() });
+    }
+}

@@ -1,0 +1,118 @@
+//! A client's side of the wire: masked frames out, the heads of frames in, and the stamp at the
+//! front of each payload.
+
+use roomer_proto::PacketRef;
+
+pub const CONTINUATION: u8 = 0;
+pub const CLOSE: u8 = 8;
+pub const PING: u8 = 9;
+pub const PONG: u8 = 10;
+pub const BINARY: u8 = 2;
+
+/// Clients must mask; which key is all the same to a server.
+const KEY: [u8; 4] = [0x9d, 0x41, 0xe7, 0x0a];
+
+/// Bytes of a [`Stamp`].
+pub const STAMP: usize = 24;
+
+/// What a message says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Where the sender's side keeps count of who has it.
+    pub slot: u32,
+    /// Which of its room's members sent it.
+    pub sender: u32,
+    /// How many messages that one had sent before.
+    pub number: u64,
+    /// When it was due, in nanoseconds since the generator started.
+    pub due: u64,
+}
+
+impl Stamp {
+    pub fn write(self, payload: &mut [u8]) {
+        payload[..4].copy_from_slice(&self.slot.to_le_bytes());
+        payload[4..8].copy_from_slice(&self.sender.to_le_bytes());
+        payload[8..16].copy_from_slice(&self.number.to_le_bytes());
+        payload[16..24].copy_from_slice(&self.due.to_le_bytes());
+    }
+
+    pub fn read(payload: &[u8]) -> Option<Stamp> {
+        let (slot, rest) = payload.split_first_chunk()?;
+        let (sender, rest) = rest.split_first_chunk()?;
+        let (number, rest) = rest.split_first_chunk()?;
+        let (due, _) = rest.split_first_chunk()?;
+        Some(Stamp {
+            slot: u32::from_le_bytes(*slot),
+            sender: u32::from_le_bytes(*sender),
+            number: u64::from_le_bytes(*number),
+            due: u64::from_le_bytes(*due),
+        })
+    }
+}
+
+/// Appends a packet as one masked binary message.
+pub fn packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
+    head(BINARY, packet.encoded_len(), out);
+    let start = out.len();
+    if packet.encode(out).is_ok() {
+        mask(&mut out[start..]);
+    }
+}
+
+/// Appends a masked control frame.
+pub fn control(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
+    head(opcode, payload.len(), out);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    mask(&mut out[start..]);
+}
+
+fn head(opcode: u8, length: usize, out: &mut Vec<u8>) {
+    out.push(0x80 | opcode);
+    match length {
+        0..=125 => out.push(0x80 | length as u8),
+        126..=0xffff => {
+            out.push(0x80 | 126);
+            out.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0x80 | 127);
+            out.extend((length as u64).to_be_bytes());
+        }
+    }
+    out.extend(KEY);
+}
+
+fn mask(data: &mut [u8]) {
+    let key = u32::from_ne_bytes(KEY);
+    let (words, tail) = data.as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ key).to_ne_bytes();
+    }
+    for (byte, key) in tail.iter_mut().zip(KEY) {
+        *byte ^= key;
+    }
+}
+
+/// The head of a frame that a server sent.
+pub struct Head {
+    pub last: bool,
+    pub opcode: u8,
+    /// Bytes of the head.
+    pub bytes: usize,
+    /// Bytes of the payload behind it.
+    pub length: usize,
+}
+
+impl Head {
+    /// Reads the head at the front of `data`, if all of it is there.
+    pub fn read(data: &[u8]) -> Option<Head> {
+        let [first, second, rest @ ..] = data else { return None };
+        let (bytes, length) = match second & 0x7f {
+            126 => (4, usize::from(u16::from_be_bytes(*rest.first_chunk()?))),
+            127 => (10, u64::from_be_bytes(*rest.first_chunk()?) as usize),
+            short => (2, usize::from(short)),
+        };
+        Some(Head { last: first & 0x80 != 0, opcode: first & 15, bytes, length })
+    }
+}
