@@ -240,3 +240,12 @@ fn a_head_without_measure_is_431_and_a_target_without_measure_414() {
     stream.write_all(&[b"GET /".as_slice(), &[b'x'; 20_000]].concat()).unwrap();
     assert_eq!(Answer::read(&mut stream, false).status, 414);
 }
+
+#[test]
+fn an_upgrade_of_http_1_0_is_400() {
+    let site = Site::open();
+    let text = String::from_utf8(Ask::upgrade(site.addr).bytes()).unwrap();
+    let mut stream = dial(site.addr);
+    stream.write_all(text.replace("HTTP/1.1", "HTTP/1.0").as_bytes()).unwrap();
+    assert_eq!(Answer::read(&mut stream, false).status, 400);
+}

@@ -180,3 +180,25 @@ fn a_close_after_leaving_some_rooms_leaves_the_rest() {
     witness.expect_member_left("b", &id);
     witness.expect_nothing();
 }
+
+#[test]
+fn what_was_sent_before_the_end_still_counts() {
+    let site = Site::open();
+    let mut witness = site.loner();
+    witness.join("lobby");
+    for end in [wire::close(1000, ""), wire::frame(FIN | 3, b""), Vec::new()] {
+        let mut hasty = site.loner();
+        let talk = [
+            wire::to_room("lobby", "join", b""),
+            wire::to_room("lobby", "last", b"words"),
+            end,
+        ];
+        hasty.send(&talk.concat());
+        hasty.hang_up();
+        let id = hasty.id.clone();
+        witness.expect_new_member("lobby", &id);
+        witness.expect("lobby", "last", "", &id, b"words");
+        witness.expect_member_left("lobby", &id);
+    }
+    witness.expect_nothing();
+}

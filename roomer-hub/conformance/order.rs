@@ -42,12 +42,18 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
     hear_nothing([&mut a, &mut b, &mut c]);
 }
 
-/// So many members, half of which speak at once. Everybody must hear the same, in one order.
-fn everybody_hears_the_same<const N: usize>(count: u32) {
+/// So many members, half of which speak at once, every tenth message a large one. Everybody must
+/// hear the same, in one order.
+fn everybody_hears_the_same<const N: usize>(count: u32, large: usize) {
     let site = Site::open();
     let mut members: [Client; N] = site.room("lobby");
     let ids = members.each_ref().map(|member| member.id.clone());
     let speakers = N / 2;
+    let payload = |n: u32| {
+        let mut payload = n.to_be_bytes().to_vec();
+        payload.extend(wire::filler(if n % 10 == 9 { large } else { 10 }));
+        payload
+    };
     let mut streams = Vec::new();
     for member in &members[..speakers] {
         streams.push(member.stream.try_clone().unwrap());
@@ -56,7 +62,7 @@ fn everybody_hears_the_same<const N: usize>(count: u32) {
         for mut stream in streams {
             scope.spawn(move || {
                 for n in 0..count {
-                    let message = wire::to_room("lobby", "hello", &n.to_be_bytes());
+                    let message = wire::to_room("lobby", "hello", &payload(n));
                     stream.write_all(&message).unwrap();
                 }
             });
@@ -67,7 +73,9 @@ fn everybody_hears_the_same<const N: usize>(count: u32) {
                 let hear = |_| {
                     let packet = member.packet();
                     assert_eq!((&*packet.event, &*packet.dst), ("hello", ""));
-                    (packet.src, u32::from_be_bytes(packet.payload.try_into().unwrap()))
+                    let n = u32::from_be_bytes(*packet.payload.first_chunk().unwrap());
+                    assert!(packet.payload == payload(n), "message {n} came back changed");
+                    (packet.src, n)
                 };
                 let heard = (0..expected).map(hear).collect();
                 member.expect_nothing();
@@ -91,12 +99,17 @@ fn everybody_hears_the_same<const N: usize>(count: u32) {
 
 #[test]
 fn all_members_of_a_small_room_hear_one_order() {
-    everybody_hears_the_same::<6>(300);
+    everybody_hears_the_same::<6>(300, 1000);
 }
 
 #[test]
 fn all_members_of_a_large_room_hear_one_order() {
-    everybody_hears_the_same::<24>(100);
+    everybody_hears_the_same::<24>(100, 1000);
+}
+
+#[test]
+fn all_members_hear_one_order_of_large_messages_too() {
+    everybody_hears_the_same::<12>(40, 200_000);
 }
 
 #[test]

@@ -177,8 +177,9 @@ impl Builder {
     }
 
     /// The most bytes that may wait for one connection, the newest message not counted, before
-    /// whoever sends to it is held back. Default 1 MiB. A connection that does not take what
-    /// waits then is closed with 1013.
+    /// whoever sends to it is held back for moments. Default 1 MiB. A connection that is over it
+    /// and takes nothing for a quarter of a second, or less than half of it in a second, is closed
+    /// with 1013: nobody else is to wait for it.
     pub fn max_backlog(mut self, bytes: usize) -> Self {
         self.options.max_backlog = bytes;
         self

@@ -152,19 +152,17 @@ impl<R: Reader> Connection<R> {
             Poll::Pending if now < *until => return Turn::Wait(*until),
             Poll::Pending => Handshake::timeout(),
         };
-        let answer = match answer {
-            Answer::Upgrade { .. } if self.server.is_closing() => Handshake::unavailable(),
-            answer => answer,
-        };
         match answer {
             Answer::Upgrade { response, claims, behind } => {
                 self.upgrade(now, response, claims, behind)
             }
-            Answer::End { response } => {
-                self.link.finish(response.into(), false);
-                self.close(now, Session::new())
-            }
+            Answer::End { response } => self.refuse(now, response),
         }
+    }
+
+    fn refuse(&mut self, now: Duration, response: Vec<u8>) -> Turn {
+        self.link.finish(response.into(), false);
+        self.close(now, Session::new())
     }
 
     /// Sends the answer and opens the connection in the hub, in one step.
@@ -178,6 +176,11 @@ impl<R: Reader> Connection<R> {
         let server = &self.server;
         let id = ConnId::from_random_bytes(server.0.env.random());
         let mut core = server.core();
+        // Under the lock: a shutdown either finds this connection in the hub or is found here.
+        if server.is_closing() {
+            drop(core);
+            return self.refuse(now, Handshake::unavailable());
+        }
         self.link.push(Piece::whole(response));
         let newcomer = (!server.options().echo).then_some(&self.link);
         let outcome = core.apply(now, Input::Open { id }, newcomer);
@@ -514,6 +517,12 @@ impl<R: Reader> Future for Connection<R> {
                 }
                 Turn::Wait(until) => {
                     this.alarm.set(&this.server.0.alarms, until, cx.waker());
+                    // A shutdown wakes handshakes by their alarms: this one may just have come too
+                    // late to be rung.
+                    let in_handshake = matches!(this.stage, Stage::Handshake { .. });
+                    if in_handshake && this.server.is_closing() {
+                        continue;
+                    }
                     return Poll::Pending;
                 }
                 Turn::Done => {

@@ -69,8 +69,8 @@ impl Handshake {
     }
 
     /// The answer to one that comes while the server shuts down.
-    pub(super) fn unavailable() -> Answer {
-        Answer::end(StatusCode::SERVICE_UNAVAILABLE, "")
+    pub(super) fn unavailable() -> Vec<u8> {
+        error(StatusCode::SERVICE_UNAVAILABLE, "")
     }
 
     /// The answer to one that took too long.
@@ -180,17 +180,7 @@ fn is_key(key: &[u8]) -> bool {
 
 impl Answer {
     fn end(status: StatusCode, message: &str) -> Self {
-        let message = if message.is_empty() { status.canonical_reason() } else { Some(message) };
-        let body = format!("{}\n", message.unwrap_or_default());
-        let mut response = head(status, "text/plain; charset=utf-8", body.len());
-        match status {
-            StatusCode::METHOD_NOT_ALLOWED => response.push_str("Allow: GET\r\n"),
-            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
-                response.push_str("Sec-WebSocket-Version: 13\r\n");
-            }
-            _ => {}
-        }
-        Answer::End { response: [response.as_bytes(), b"\r\n", body.as_bytes()].concat() }
+        Answer::End { response: error(status, message) }
     }
 
     fn page(page: &Page) -> Self {
@@ -209,6 +199,21 @@ impl Answer {
             upgrade => upgrade,
         }
     }
+}
+
+/// A whole answer that says no.
+fn error(status: StatusCode, message: &str) -> Vec<u8> {
+    let message = if message.is_empty() { status.canonical_reason() } else { Some(message) };
+    let body = format!("{}\n", message.unwrap_or_default());
+    let mut response = head(status, "text/plain; charset=utf-8", body.len());
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => response.push_str("Allow: GET\r\n"),
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
+            response.push_str("Sec-WebSocket-Version: 13\r\n");
+        }
+        _ => {}
+    }
+    [response.as_bytes(), b"\r\n", body.as_bytes()].concat()
 }
 
 /// The lines that every answer but 101 has.
