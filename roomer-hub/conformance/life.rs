@@ -188,11 +188,8 @@ fn what_was_sent_before_the_end_still_counts() {
     witness.join("lobby");
     for end in [wire::close(1000, ""), wire::frame(FIN | 3, b""), Vec::new()] {
         let mut hasty = site.loner();
-        let talk = [
-            wire::to_room("lobby", "join", b""),
-            wire::to_room("lobby", "last", b"words"),
-            end,
-        ];
+        let talk =
+            [wire::to_room("lobby", "join", b""), wire::to_room("lobby", "last", b"words"), end];
         hasty.send(&talk.concat());
         hasty.hang_up();
         let id = hasty.id.clone();

@@ -71,6 +71,7 @@ fn any_origin_may_connect_where_that_is_chosen() {
 fn two_origins_are_one_too_many() {
     let site = Site::open();
     let own = format!("http://{}", site.addr);
-    let ask = Ask::upgrade(site.addr).add("Origin", &own).add("Origin", "https://elsewhere.example");
+    let ask =
+        Ask::upgrade(site.addr).add("Origin", &own).add("Origin", "https://elsewhere.example");
     assert_eq!(ask.refused(site.addr).status, 403);
 }
