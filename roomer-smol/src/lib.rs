@@ -4,6 +4,8 @@
 //! join and when a slow client is closed it must not know; that lives in [`roomer_hub`], and is
 //! the same on every runtime.
 //!
+//! # A server
+//!
 //! ```no_run
 //! use roomer_smol::Server;
 //!
@@ -21,9 +23,30 @@
 //! }
 //! ```
 //!
+//! # Ending it
+//!
+//! [`serve_until`] takes a future that says when to stop: a signal, a channel, here one that is
+//! ready at once. Everybody is then closed with 1001, after what they are still owed.
+//!
+//! ```
+//! use roomer_smol::Server;
+//!
+//! smol::block_on(async {
+//!     let server = Server::builder().build()?;
+//!     let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//!     roomer_smol::serve_until(listener, server.clone(), async {}).await?;
+//!     assert_eq!(server.stats().connections, 0);
+//! #   Ok::<(), Box<dyn std::error::Error>>(())
+//! })
+//! # .unwrap();
+//! ```
+//!
+//! # Threads
+//!
 //! [`serve`] spawns on smol's global executor, which has one thread unless the environment
 //! variable `SMOL_THREADS` says otherwise; [`serve_on`] takes an executor of your own, with as many
 //! threads as you run it on.
+//!
 //! Every option is a method of [`Builder`], with its default and the reason for it.
 
 mod transport;

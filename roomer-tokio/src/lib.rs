@@ -50,6 +50,24 @@
 //! # Ok::<(), roomer_tokio::BuildError>(())
 //! ```
 //!
+//! # Ending it
+//!
+//! [`serve_until`] takes a future that says when to stop: a signal, a channel, here one that is
+//! ready at once. Everybody is then closed with 1001, after what they are still owed.
+//!
+//! ```
+//! use roomer_tokio::Server;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder().build()?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! roomer_tokio::serve_until(listener, server.clone(), async {}).await?;
+//! assert_eq!(server.stats().connections, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Every option is a method of [`Builder`], with its default and the reason for it.
 
 mod transport;
