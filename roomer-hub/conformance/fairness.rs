@@ -11,7 +11,8 @@ use super::wire;
 /// Two clients flood a room, or each other, as fast as the server lets them; the others have
 /// their say.
 fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&Site)) {
-    let site = Site::open();
+    // How slow a reader may be is not the subject here.
+    let site = Site::with(|builder| builder.max_backlog(64 << 20));
     let [a, b] = site.room("flooded");
     let floods = [(&a, message(&b)), (&b, message(&a))];
     let floods =

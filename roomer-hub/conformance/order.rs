@@ -42,17 +42,20 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
     hear_nothing([&mut a, &mut b, &mut c]);
 }
 
+/// More than any of these tests sends: how slow a reader may be is not their subject.
+const PLENTY: usize = 64 << 20;
+
 /// So many members, half of which speak at once, every tenth message a large one. Everybody must
 /// hear the same, in one order.
 fn everybody_hears_the_same<const N: usize>(count: u32, large: usize) {
-    let site = Site::open();
+    let site = Site::with(|builder| builder.max_backlog(PLENTY));
     let mut members: [Client; N] = site.room("lobby");
     let ids = members.each_ref().map(|member| member.id.clone());
     let speakers = N / 2;
+    let filler = wire::filler(large);
     let payload = |n: u32| {
-        let mut payload = n.to_be_bytes().to_vec();
-        payload.extend(wire::filler(if n % 10 == 9 { large } else { 10 }));
-        payload
+        let size = if n % 10 == 9 { large } else { 10 };
+        [&n.to_be_bytes(), &filler[..size]].concat()
     };
     let mut streams = Vec::new();
     for member in &members[..speakers] {

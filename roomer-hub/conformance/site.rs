@@ -85,6 +85,16 @@ impl Site {
         assert_eq!(self.server.stats().sockets, 0);
     }
 
+    /// Waits until the engine has no more than so many sockets, by asking it for something again
+    /// and again.
+    pub(crate) fn settled(&self, sockets: usize, mut ask: impl FnMut()) {
+        let start = Instant::now();
+        while self.server.stats().sockets > sockets {
+            assert!(start.elapsed() < PATIENCE, "still there: {:?}", self.server.stats());
+            ask();
+        }
+    }
+
     /// Stops serving; returns when the adapter says that it is done.
     pub(crate) fn stop(&mut self) {
         self.adapter.take().expect("it runs").stop();

@@ -178,8 +178,8 @@ impl Builder {
 
     /// The most bytes that may wait for one connection, the newest message not counted, before
     /// whoever sends to it is held back for moments. Default 1 MiB. A connection that is over it
-    /// and takes nothing for a quarter of a second, or less than half of it in a second, is closed
-    /// with 1013: nobody else is to wait for it.
+    /// and takes nothing for a second, or less than half of it in four, is closed with 1013; in a
+    /// flood, at three times the backlog, much sooner: nobody else is to wait for it.
     pub fn max_backlog(mut self, bytes: usize) -> Self {
         self.options.max_backlog = bytes;
         self

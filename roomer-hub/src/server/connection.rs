@@ -20,6 +20,7 @@ use super::conn::Conn;
 use super::core::Core;
 use super::handshake::{Answer, Handshake};
 use super::link::{Link, Phase, Piece, Status};
+use super::options::Options;
 use super::transport::{Reader, Writer};
 use super::{Server, lock};
 use crate::id::ConnId;
@@ -31,11 +32,20 @@ const READ: usize = 64 * 1024;
 /// Reads of one connection in a row before others get their turn.
 const READS: usize = 4;
 
-/// How long a connection that is owed too much may take nothing before it is closed.
-const STALL: Duration = Duration::from_millis(250);
+/// How long a connection that is owed too much may take nothing before it is closed, and for how
+/// long it may take less than half of what it may be owed.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
-/// How long one may be owed too much while it takes less than half of what it may be owed.
-const TRICKLE: Duration = Duration::from_secs(1);
+/// The same for one that is owed [`FLOODED`] times too much, so that its share of a flood is
+/// bounded.
+const IMPATIENCE: (Duration, Duration) = (QUIET, Duration::from_millis(500));
+
+/// See [`IMPATIENCE`].
+const FLOODED: usize = 3;
+
+/// How long one that is owed too much may take nothing before nobody is held back for it any
+/// more: those who would be are not to wait for one that has stopped.
+const QUIET: Duration = Duration::from_millis(50);
 
 /// How long those who send to one that is owed too much are held back after each of their reads.
 const HOLD: Duration = Duration::from_millis(20);
@@ -288,10 +298,11 @@ impl<R: Reader> Connection<R> {
             return Turn::Again;
         }
         let status = self.link.attend(cx);
-        let stuck = open.stuck(now, status, options.write_wait, options.max_backlog);
-        if stuck.is_some_and(|at| now >= at) {
+        let stuck = open.stuck(now, &self.link, status, options);
+        if stuck.is_some_and(|(verdict, _)| now >= verdict) {
             return self.give_up(now);
         }
+        let stuck = stuck.map(|(_, look)| look);
         let come_back = open.come_back;
         if has_more || come_back.is_some_and(|at| now >= at) {
             return Turn::Later;
@@ -473,14 +484,15 @@ impl Open {
         self.hold.is_some()
     }
 
-    /// When the connection is to be given up, if its socket stays full until then.
+    /// When the connection is to be given up, if its socket stays full until then, and when to
+    /// look again.
     fn stuck(
         &mut self,
         now: Duration,
+        link: &Link,
         status: Status,
-        write_wait: Duration,
-        max_backlog: usize,
-    ) -> Option<Duration> {
+        options: &Options,
+    ) -> Option<(Duration, Duration)> {
         if !status.blocked {
             self.watch = None;
             return None;
@@ -493,13 +505,20 @@ impl Open {
         }
         if !status.over {
             watch.over = None;
-            return Some(watch.moved + write_wait);
+            let verdict = watch.moved + options.write_wait;
+            return Some((verdict, verdict));
+        }
+        if now >= watch.moved + QUIET {
+            link.stall();
         }
         let (since, before) = *watch.over.get_or_insert((now, written));
-        if written - before >= max_backlog as u64 / 2 {
+        if written - before >= options.max_backlog as u64 / 2 {
             watch.over = Some((now, written));
         }
-        Some((watch.moved + STALL.min(write_wait)).min(since + TRICKLE))
+        let is_flooded = status.queued > options.max_backlog.saturating_mul(FLOODED);
+        let (stall, trickle) = if is_flooded { IMPATIENCE } else { PATIENCE };
+        let verdict = (watch.moved + stall.min(options.write_wait)).min(since + trickle);
+        Some((verdict, verdict.min(now + QUIET)))
     }
 }
 

@@ -129,7 +129,7 @@ impl Core {
                         }
                     }
                     list(to, link, Piece::whole(frame(&packet)), listed);
-                    if link.is_over() {
+                    if link.is_jammed() {
                         outcome.jam = Some(link.clone());
                     }
                 }
@@ -169,7 +169,8 @@ impl Core {
         }
         if let Some(room) = spoken_in.filter(|_| !jams.is_empty()) {
             jams.retain(|&conn| links.get(conn).is_some_and(|link| link.is_over()));
-            let jam = jams.iter().find(|&&conn| hub.is_member(conn, room));
+            let is_jam = |&&conn: &&ConnKey| links[conn].is_jammed() && hub.is_member(conn, room);
+            let jam = jams.iter().find(is_jam);
             outcome.jam = jam.and_then(|&conn| links.get(conn)).cloned();
         }
         outcome

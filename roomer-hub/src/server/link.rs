@@ -25,6 +25,8 @@ pub(super) struct Link<W: ?Sized = dyn Writer> {
     outbox: Mutex<Outbox>,
     /// Whether more waits than the connection may be owed.
     over: AtomicBool,
+    /// Whether it has taken nothing of that for a while.
+    stalled: AtomicBool,
     limit: Limit,
     writer: W,
 }
@@ -111,7 +113,13 @@ pub(super) struct Status {
 
 impl Link {
     pub(super) fn new(writer: impl Writer, limit: Limit) -> Arc<Link> {
-        Arc::new(Link { outbox: Mutex::default(), over: AtomicBool::new(false), limit, writer })
+        Arc::new(Link {
+            outbox: Mutex::default(),
+            over: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            limit,
+            writer,
+        })
     }
 
     /// Queues bytes. True when the caller has to see to a flush, because nobody else does yet.
@@ -193,6 +201,9 @@ impl Link {
                 }
             };
             outbox.written += written as u64;
+            if written > 0 && self.stalled.load(Ordering::Relaxed) {
+                self.stalled.store(false, Ordering::Release);
+            }
             outbox.queued -= written;
             if advance(&mut first, &mut rest, written) {
                 // A short write: the socket is full.
@@ -243,10 +254,23 @@ impl Link {
         self.over.load(Ordering::Acquire)
     }
 
-    /// Ready once the connection is not owed too much, or is gone.
+    /// Whether it is worth holding senders back for: it is owed too much, and takes it.
+    pub(super) fn is_jammed(&self) -> bool {
+        self.is_over() && !self.stalled.load(Ordering::Acquire)
+    }
+
+    /// The connection's own task has seen it take nothing for a while.
+    pub(super) fn stall(&self) {
+        if !self.stalled.swap(true, Ordering::AcqRel) {
+            let held = std::mem::take(&mut lock(&self.outbox).held);
+            held.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Ready once the connection is not worth waiting for, or is gone.
     pub(super) fn poll_relief(&self, cx: &Context<'_>) -> Poll<()> {
         let mut outbox = lock(&self.outbox);
-        if !self.is_over() || outbox.phase != Phase::Open {
+        if !self.is_jammed() || outbox.phase != Phase::Open {
             return Poll::Ready(());
         }
         if !outbox.held.iter().any(|held| held.will_wake(cx.waker())) {

@@ -7,9 +7,9 @@ use roomer_proto::{JOIN_ACK, LEAVE_ACK, PacketRef, ROOT};
 
 use crate::Outcome;
 use crate::faults::{Faults, show};
-use crate::net::{Listener, Net, Nobody};
+use crate::listener::{Listener, Nobody, Out};
+use crate::net::Net;
 use crate::options::Options;
-use crate::out::Out;
 use crate::process::{Process, Watch};
 use crate::report::{Progress, Report};
 
@@ -64,9 +64,7 @@ pub fn run(options: &Options) -> Outcome {
     net.settle(Duration::from_millis(150), PATIENCE, &mut churn)?;
     let unanswered = churn.unanswered as u64;
     churn.faults.add_many(unanswered, || format!("{unanswered} acknowledgements never came"));
-    report.put("disconnected", net.closed());
-    let ways = format!("{:?}", net.closings);
-    churn.faults.add_many(net.closed(), || format!("connections were closed: {ways}"));
+    net.tell_closed(&mut report, &mut churn.faults);
     Ok((report, churn.faults))
 }
 

@@ -8,9 +8,9 @@ use roomer_proto::{MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
 
 use crate::Outcome;
 use crate::faults::{Faults, show};
-use crate::net::{Listener, Net, Nobody};
+use crate::listener::{Listener, Nobody, Out};
+use crate::net::Net;
 use crate::options::Options;
-use crate::out::Out;
 use crate::process::{Process, Watch};
 use crate::report::{Progress, Report};
 
@@ -140,9 +140,7 @@ pub fn joinstorm(options: &Options) -> Outcome {
     let know = lists.converge(&mut net, 0..stay, Instant::now() + options.timeout)?;
     report.put("leave", options.leave);
     report.put("seen_fraction_after", know as f64 / stay as f64);
-    report.put("disconnected", net.closed());
-    let ways = format!("{:?}", net.closings);
-    lists.faults.add_many(net.closed(), || format!("connections were closed: {ways}"));
+    net.tell_closed(&mut report, &mut lists.faults);
     Ok((report, lists.faults))
 }
 
@@ -211,8 +209,6 @@ pub fn idle(options: &Options) -> Outcome {
     net.settle(Duration::from_secs(1), Duration::from_secs(1), &mut woken)?;
     let rest_s = rest.elapsed().as_secs_f64();
     report.put("rest_cores", rest.server_cpu().map(|cpu| cpu / rest_s));
-    report.put("disconnected", net.closed());
-    let ways = format!("{:?}", net.closings);
-    woken.faults.add_many(net.closed(), || format!("connections were closed: {ways}"));
+    net.tell_closed(&mut report, &mut woken.faults);
     Ok((report, woken.faults))
 }

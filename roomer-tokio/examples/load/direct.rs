@@ -7,9 +7,9 @@ use roomer_proto::{JOIN_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
 use crate::Outcome;
 use crate::faults::{Faults, show};
 use crate::ledger::Ledger;
-use crate::net::{Listener, Net};
+use crate::listener::{Listener, Out};
+use crate::net::Net;
 use crate::options::Options;
-use crate::out::Out;
 use crate::process::{Process, Watch};
 use crate::report::{Latencies, Progress, Report};
 use crate::wire::Stamp;
@@ -71,9 +71,7 @@ pub fn run(options: &Options) -> Outcome {
         (0..conns).map(|conn| pairs.ledger.missing(conn, 0, pairs.sent[conn ^ 1])).sum();
     pairs.faults.add_many(missing, || format!("{missing} messages never came"));
     report.put("lost_copies", pairs.ledger.lost + missing);
-    report.put("disconnected", net.closed());
-    let ways = format!("{:?}", net.closings);
-    pairs.faults.add_many(net.closed(), || format!("connections were closed: {ways}"));
+    net.tell_closed(&mut report, &mut pairs.faults);
     Ok((report, pairs.faults))
 }
 

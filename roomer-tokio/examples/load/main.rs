@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `options` | the command line |
 //! | `wire` | a client's frames, the stamp in a payload |
-//! | `net`, `out`, `opening`, `alarm` | connections: reading, sending, how they come up, when to wake |
+//! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, how they come up, when to wake |
 //! | `process` | CPU and memory of a process |
 //! | `faults`, `report` | what went wrong; the JSON line, latencies, progress |
 //! | `talk`, `ledger` | rooms in which members talk: `fanout`, `rooms`, `slow` |
@@ -25,10 +25,10 @@ mod crowd;
 mod direct;
 mod faults;
 mod ledger;
+mod listener;
 mod net;
 mod opening;
 mod options;
-mod out;
 mod process;
 mod report;
 mod talk;

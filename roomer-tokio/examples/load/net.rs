@@ -10,10 +10,11 @@ use mio::{Events, Interest, Poll, Token};
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
 use crate::alarm::{ALARM, Alarm};
+use crate::faults::Faults;
+use crate::listener::{Listener, Out};
 use crate::opening::{self, Source};
 use crate::options::{Options, Target};
-use crate::out::Out;
-use crate::report::Progress;
+use crate::report::{Progress, Report};
 use crate::wire::{self, Head};
 
 /// All connections are read into one buffer; each holds only what is incomplete.
@@ -21,25 +22,6 @@ const BUFFER: usize = 256 * 1024;
 
 /// What a connection may keep of a buffer that has become empty.
 const KEEP: usize = 64 * 1024;
-
-/// Who hears what the server says.
-pub trait Listener {
-    /// A packet that came after the connection's membership in `root`.
-    fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>);
-
-    /// The acknowledgement of the membership in `root`: the connection is there.
-    fn opened(&mut self, _conn: usize, _packet: &PacketRef<'_>) {}
-
-    /// The server ended the connection.
-    fn closed(&mut self, _conn: usize) {}
-}
-
-/// Hears nothing.
-pub struct Nobody;
-
-impl Listener for Nobody {
-    fn packet(&mut self, _: &mut Out<'_>, _: usize, _: &PacketRef<'_>) {}
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -126,8 +108,20 @@ impl Net {
     }
 
     /// How many connections the server has closed.
-    pub fn closed(&self) -> u64 {
+    fn closed(&self) -> u64 {
         self.closings.values().sum()
+    }
+
+    /// Tells how many connections the server has closed; each is a fault.
+    pub fn tell_closed(&self, report: &mut Report, faults: &mut Faults) {
+        report.put("disconnected", self.closed());
+        faults.add_many(self.closed(), || format!("connections were closed: {}", self.ways()));
+    }
+
+    /// How connections were closed, in words.
+    pub fn ways(&self) -> String {
+        let ways = self.closings.iter().map(|(how, count)| format!("{how}: {count}"));
+        ways.collect::<Vec<_>>().join(", ")
     }
 
     pub fn is_open(&self, conn: usize) -> bool {
@@ -293,11 +287,11 @@ impl Net {
                 break Ok(());
             }
             let got = match (&self.sockets[conn]).read(&mut buffer) {
-                Ok(0) => break self.ended(conn, "end of stream", l),
+                Ok(0) => break self.ended(conn, "end of stream"),
                 Ok(got) => got,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => break self.ended(conn, &error.kind().to_string(), l),
+                Err(error) => break self.ended(conn, &error.kind().to_string()),
             };
             self.reads += 1;
             self.last_heard = Instant::now();
@@ -341,7 +335,7 @@ impl Net {
                 wire::PONG => {}
                 wire::CLOSE => {
                     let code = body.first_chunk().map(|code| u16::from_be_bytes(*code).to_string());
-                    self.ended(conn, code.as_deref().unwrap_or("no code"), l)?;
+                    self.ended(conn, code.as_deref().unwrap_or("no code"))?;
                     return Ok(data.len());
                 }
                 opcode if head.last && opcode != wire::CONTINUATION => {
@@ -393,14 +387,13 @@ impl Net {
         Ok(())
     }
 
-    fn ended(&mut self, conn: usize, how: &str, l: &mut impl Listener) -> io::Result<()> {
+    fn ended(&mut self, conn: usize, how: &str) -> io::Result<()> {
         if self.conns[conn].phase != Phase::Open {
             let words = format!("connection {conn} ended while it came up: {how}");
             return Err(io::Error::other(words));
         }
         self.hang_up(conn);
         *self.closings.entry(how.to_owned()).or_default() += 1;
-        l.closed(conn);
         Ok(())
     }
 }

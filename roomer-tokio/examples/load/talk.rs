@@ -8,9 +8,9 @@ use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT
 use crate::Outcome;
 use crate::faults::{Faults, show};
 use crate::ledger::Ledger;
-use crate::net::{Listener, Net};
+use crate::listener::{Listener, Out};
+use crate::net::Net;
 use crate::options::{Options, Scenario};
-use crate::out::Out;
 use crate::process::{Process, Watch};
 use crate::report::{Latencies, Progress, Report};
 use crate::wire::Stamp;
@@ -121,9 +121,7 @@ pub fn run(options: &Options) -> Outcome {
     let lost = talk.lost(0..talk.hearing);
     report.put("lost_copies", lost);
     report.put("doubled_copies", talk.ledger.again);
-    report.put("disconnected", net.closed());
-    let ways = format!("{:?}", net.closings);
-    talk.faults.add_many(net.closed(), || format!("connections were closed: {ways}"));
+    net.tell_closed(&mut report, &mut talk.faults);
     if options.scenario == Scenario::Slow {
         talk.wake_the_stuck(&mut net, &mut report)?;
     }
@@ -309,7 +307,7 @@ impl Talk {
         }
         let closed = |code: &str| net.closings.get(code).copied().unwrap_or(0);
         report.put("closed_1013", closed("1013"));
-        report.put("closings", &*format!("{:?}", net.closings));
+        report.put("closings", &*net.ways());
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Where messages are sent from.
+//! Who hears what the server says, and how it answers.
 
 use std::io::Write as _;
 
@@ -6,6 +6,22 @@ use mio::net::TcpStream;
 use roomer_proto::PacketRef;
 
 use crate::wire;
+
+/// Who hears what the server says.
+pub trait Listener {
+    /// A packet that came after the connection's membership in `root`.
+    fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>);
+
+    /// The acknowledgement of the membership in `root`: the connection is there.
+    fn opened(&mut self, _conn: usize, _packet: &PacketRef<'_>) {}
+}
+
+/// Hears nothing.
+pub struct Nobody;
+
+impl Listener for Nobody {
+    fn packet(&mut self, _: &mut Out<'_>, _: usize, _: &PacketRef<'_>) {}
+}
 
 /// Where a listener sends from, at any time.
 pub struct Out<'n> {
