@@ -21,6 +21,9 @@ LIMITS = ("limit A", "limit B")
 OURS = ("tokio", "tokio 2 threads", "smol")
 ORDER = (*LIMITS, *OURS, "fastwebsockets", "socketioxide", "axum broadcast")
 
+# Cores of other work from which figures mean nothing.
+BUSY = 0.3
+
 # Ratio rows: what it is, the unit, and the goals as (what to compare with, factor, stretch).
 RATIOS = {
     "fanout-1": (
@@ -131,7 +134,7 @@ def goals_table(results):
         cells = [f"{what}, per {unit}", number(results.median(row, limit))]
         for server in OURS:
             value, ratio = results.median(row, server), results.ratio(row, server, limit)
-            cells.append("–" if value is None else f"{number(value)} ({times(ratio)} ×)")
+            cells.append(number(value) + (f" ({times(ratio)} ×)" if ratio else ""))
         cells.append(times(results.ratio(row, "tokio", "axum broadcast")))
         cells.append(times(results.ratio(row, "smol", "tokio")))
         cells.append("; ".join(f"≤ {factor:.2f} × {name}" for name, factor, _ in goals))
@@ -208,7 +211,7 @@ def machine(results):
     text = (
         f"{about.get('date')}, commit {about.get('commit')}: {about.get('cores')} cores of "
         f"{about.get('cpu')}, {about.get('memory_gib')} GiB, Linux {about.get('kernel')}, Rust "
-        f"{about.get('rust')}. {about.get('rounds')} rounds of {about.get('secs')} s"
+        f"{about.get('rust')}. {about.get('rounds')} round(s) of {about.get('secs')} s"
     )
     if results.others:
         text += (
@@ -216,6 +219,8 @@ def machine(results):
             f"(median over the runs; at most {max(results.others):.2f})"
         )
     text += "."
+    if results.others and statistics.median(results.others) > BUSY:
+        text += " **The machine was busy: these figures only show that everything runs.**"
     if results.failed:
         names = sorted({f"{run['row']} on {run['server']}: {run['error']}" for run in results.failed})
         text += f"\n\n**{len(results.failed)} runs failed**: " + "; ".join(names) + "."
@@ -311,7 +316,7 @@ def memory_chart(results):
     bars = sorted([(s, value) for s, value in bars if value], key=lambda bar: bar[1])
     if not bars:
         return None
-    body = panel(20, 76, 880, None, bars, lambda value: f"{value:,.0f}")
+    body = panel(20, 76, 856, None, bars, lambda value: f"{value:,.0f}")
     note = "Bytes of the server's resident memory per idle connection, at 10,000: shorter is better."
     return picture(900, 76 + len(bars) * LINE + 20, "What an idle connection holds", note, body)
 

@@ -1,5 +1,7 @@
 //! Joining and leaving rooms (sections 5 and 6).
 
+use super::client::Client;
+use super::members::Member;
 use super::site::{Site, gather, hear_nothing};
 use super::wire;
 
@@ -206,6 +208,36 @@ fn rooms_of_every_size_up_to_thirty_work() {
         leaver.expect_nothing();
     }
     assert_eq!(site.server.stats().rooms, 0);
+}
+
+#[test]
+fn snapshots_of_a_room_of_hundreds_are_right_whoever_leaves() {
+    let site = Site::open();
+    let mut asker = Member::join(site.loner(), "lobby");
+    let mut others: Vec<Client> = (0..230).map(|_| site.loner()).collect();
+    let check = |asker: &mut Member| {
+        // A repeated join is answered in full.
+        let view = std::mem::take(&mut asker.members);
+        asker.rejoin();
+        assert_eq!(asker.members, view);
+    };
+    // In and out again, from all over the room, in another order each time.
+    for step in [7, 1, 101] {
+        for (n, other) in others.iter_mut().enumerate() {
+            other.say("lobby", "join", b"");
+            asker.settle(n + 2);
+        }
+        check(&mut asker);
+        for n in 0..others.len() {
+            let place = n * step % others.len();
+            others[place].say("lobby", "leave", b"");
+            asker.settle(others.len() - n);
+            if n % 9 == 0 {
+                check(&mut asker);
+            }
+        }
+        check(&mut asker);
+    }
 }
 
 #[test]

@@ -42,6 +42,25 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
     hear_nothing([&mut a, &mut b, &mut c]);
 }
 
+#[test]
+fn a_direct_message_does_not_overtake_what_its_receiver_s_rooms_heard_before() {
+    // The protocol leaves this free. The engine promises it, and this suite's way to say that
+    // nothing has come stands on it.
+    let site = Site::open();
+    let mut members: [Client; 20] = site.room("lobby");
+    let [a, others @ ..] = &mut members;
+    for n in 0..50u8 {
+        let mut bytes = wire::to_room("lobby", "all", &[n]);
+        bytes.extend(wire::to_client(&others[0].id, "lobby", "one", &[n]));
+        a.send(&bytes);
+        for other in &mut *others {
+            other.expect("lobby", "all", "", &a.id, &[n]);
+        }
+        let id = others[0].id.clone();
+        others[0].expect("lobby", "one", &id, &a.id, &[n]);
+    }
+}
+
 /// More than any of these tests sends: how slow a reader may be is not their subject.
 const PLENTY: usize = 64 << 20;
 

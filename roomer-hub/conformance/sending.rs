@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use roomer_hub::server::{Builder, Conn};
 
 use super::client::Client;
-use super::site::{Site, hear_nothing};
+use super::site::{Site, gather, hear_nothing};
 use super::wire;
 
 /// Keeps the handle of whoever sends the event `keep`.
@@ -187,4 +187,76 @@ fn try_send_is_false_once_too_much_is_owed_and_never_waits() {
     assert!(taken < 2_000, "without end");
     drop(client);
     site.drained();
+}
+
+/// Somebody whose handler makes another member speak in the lobby, so that there is something
+/// said in one go with what it asks for next. Returns the puppeteer, the speaker and the others.
+fn puppets(others: usize) -> (Site, Client, Client, Vec<Client>) {
+    let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
+    let slot = kept.clone();
+    let site = Site::with(|builder| {
+        builder
+            .on("keep", move |conn, _| {
+                *slot.lock().unwrap() = Some(conn.clone());
+                Ok(())
+            })
+            .on("pull", move |_, message| {
+                let speaker = kept.lock().unwrap();
+                speaker.as_ref().ok_or("nobody")?.send_to_room("lobby", "said", message.payload);
+                Ok(())
+            })
+    });
+    let mut all: Vec<Client> = (0..others + 2).map(|_| site.loner()).collect();
+    gather("lobby", &mut all);
+    let (mut puppeteer, mut speaker) = (all.remove(0), all.remove(0));
+    puppeteer.join("strings");
+    speaker.say("lobby", "keep", b"");
+    speaker.expect_nothing();
+    (site, puppeteer, speaker, all)
+}
+
+#[test]
+fn a_leaver_gets_all_that_was_said_before_its_leave() {
+    for others in [0, 20] {
+        let (_site, mut puppeteer, speaker, others) = puppets(others);
+        let talk = [
+            wire::to_room("lobby", "pull", b"heard"),
+            wire::to_room("lobby", "leave", b""),
+            wire::to_room("strings", "pull", b"not heard"),
+        ];
+        puppeteer.send(&talk.concat());
+        puppeteer.expect("lobby", "said", "", &speaker.id, b"heard");
+        puppeteer.expect_left("lobby");
+        puppeteer.expect_nothing();
+        for mut other in others {
+            other.expect("lobby", "said", "", &speaker.id, b"heard");
+            other.expect_member_left("lobby", &puppeteer.id);
+            other.expect("lobby", "said", "", &speaker.id, b"not heard");
+        }
+    }
+}
+
+#[test]
+fn a_joiner_gets_nothing_that_was_said_before_its_join() {
+    for others in [0, 20] {
+        let (_site, mut puppeteer, mut speaker, others) = puppets(others);
+        puppeteer.leave("lobby");
+        speaker.expect_member_left("lobby", &puppeteer.id);
+        let talk = [
+            wire::to_room("strings", "pull", b"not heard"),
+            wire::to_room("lobby", "join", b""),
+            wire::to_room("lobby", "pull", b"heard"),
+        ];
+        puppeteer.send(&talk.concat());
+        let ack = puppeteer.packet();
+        assert_eq!(puppeteer.snapshot("lobby", ack).len(), others.len() + 2);
+        puppeteer.expect("lobby", "said", "", &speaker.id, b"heard");
+        puppeteer.expect_nothing();
+        for mut other in others {
+            other.expect_member_left("lobby", &puppeteer.id);
+            other.expect("lobby", "said", "", &speaker.id, b"not heard");
+            other.expect_new_member("lobby", &puppeteer.id);
+            other.expect("lobby", "said", "", &speaker.id, b"heard");
+        }
+    }
 }

@@ -86,13 +86,14 @@ impl Site {
     }
 
     /// Waits until the engine has no more than so many sockets, by asking it for something again
-    /// and again.
+    /// and again, and once more when that is so.
     pub(crate) fn settled(&self, sockets: usize, mut ask: impl FnMut()) {
         let start = Instant::now();
         while self.server.stats().sockets > sockets {
             assert!(start.elapsed() < PATIENCE, "still there: {:?}", self.server.stats());
             ask();
         }
+        ask();
     }
 
     /// Stops serving; returns when the adapter says that it is done.

@@ -160,9 +160,10 @@ fn one_that_does_not_read_its_pongs_is_owed_a_bounded_number_of_them() {
     site.settled(1, || witness.expect_nothing());
 }
 
+/// Whoever sends to it has to wait, or it would come to be owed more than it may be.
 #[test]
 fn a_reader_whose_socket_is_always_full_gets_everything() {
-    let site = Site::with(|builder| builder.max_backlog(64 << 20));
+    let site = Site::with(|builder| builder.max_message(4096));
     let mut members = [site.loner(), narrow(&site)];
     gather("lobby", &mut members);
     let [mut sender, mut reader] = members;

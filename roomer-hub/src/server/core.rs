@@ -319,3 +319,6 @@ fn hand_over(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,7 @@ mod env;
 mod handler;
 mod handshake;
 mod link;
+mod open;
 mod options;
 mod origin;
 mod request;
