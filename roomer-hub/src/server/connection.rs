@@ -3,7 +3,6 @@
 //! A turn looks at everything that may have happened since the last one, always in the same
 //! order: what others decided about this connection, its outbox, its socket, the clock.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,6 +14,7 @@ use roomer_proto::ROOT;
 use roomer_proto::websocket::{self, Session, code};
 
 use super::alarm::Alarm;
+use super::buffer::with_buffer;
 use super::claims::Claims;
 use super::conn::Conn;
 use super::handshake::{Answer, Handshake};
@@ -25,15 +25,8 @@ use super::{Server, lock};
 use crate::id::ConnId;
 use crate::input::{Command, Input};
 
-/// The size of the read buffer, of which each thread has one.
-const READ: usize = 64 * 1024;
-
 /// Reads of one connection in a row before others get their turn.
 const READS: usize = 4;
-
-thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
 
 /// The task of one connection, to be spawned. See [`Server::connect`].
 #[must_use = "a connection does nothing unless its future is polled"]
@@ -396,15 +389,4 @@ impl<R> std::fmt::Debug for Connection<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
     }
-}
-
-/// Lends this thread's read buffer. A second loan inside the first gets a buffer of its own.
-fn with_buffer<T>(run: impl FnOnce(&mut [u8]) -> T) -> T {
-    let mut buffer = BUFFER.take();
-    if buffer.is_empty() {
-        buffer = vec![0; READ];
-    }
-    let result = run(&mut buffer);
-    BUFFER.set(buffer);
-    result
 }

@@ -23,6 +23,7 @@
 //! 1013, so that nobody waits long for it.
 
 mod alarm;
+mod buffer;
 mod builder;
 mod claims;
 mod conn;
