@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 /// The size of the read buffer, of which each thread has one.
-const READ: usize = 64 * 1024;
+const READ: usize = 256 * 1024;
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
