@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Mutex;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use super::lock;
+use super::sync::{Mutex, lock};
 
 /// How long the keeper sleeps when no alarm is set.
 const IDLE: Duration = Duration::from_secs(3600);

@@ -13,6 +13,7 @@ use std::time::Duration;
 use roomer_proto::ROOT;
 use roomer_proto::websocket::{self, Session, code};
 
+use super::Server;
 use super::alarm::Alarm;
 use super::buffer::with_buffer;
 use super::claims::Claims;
@@ -21,7 +22,6 @@ use super::handshake::{Answer, Handshake};
 use super::link::{Link, Phase, Piece};
 use super::open::{Open, end_turn, receive};
 use super::transport::{Reader, Writer};
-use super::{Server, lock};
 use crate::id::ConnId;
 use crate::input::{Command, Input};
 
@@ -71,7 +71,7 @@ impl<R: Reader> Connection<R> {
         writer: impl Writer,
         peer: Option<SocketAddr>,
     ) -> Self {
-        lock(&server.0.life).connections += 1;
+        server.0.life.enter();
         let link = Link::new(writer, server.options().link_limit());
         let until = server.now() + server.options().handshake_wait;
         let stage = Stage::Handshake { handshake: Handshake::default(), until };
@@ -369,13 +369,7 @@ impl<R> Connection<R> {
             }
         }
         self.stage = Stage::Done;
-        let mut life = lock(&self.server.0.life);
-        life.connections -= 1;
-        if life.connections == 0 {
-            let waiting = std::mem::take(&mut life.waiting);
-            drop(life);
-            waiting.into_iter().for_each(std::task::Waker::wake);
-        }
+        self.server.0.life.leave();
     }
 }
 

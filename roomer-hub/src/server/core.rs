@@ -62,6 +62,11 @@ pub(super) struct Work {
 }
 
 impl Work {
+    #[cfg(all(test, roomer_loom))]
+    pub(super) fn on(links: Listed) -> Self {
+        Work { links, rooms: Vec::new() }
+    }
+
     pub(super) fn has_rooms(&self) -> bool {
         !self.rooms.is_empty()
     }

@@ -8,12 +8,11 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use super::core::Work;
-use super::lock;
+use super::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 
 /// Connections that a hand takes at a time.
 const HANDFUL: usize = 32;

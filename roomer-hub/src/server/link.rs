@@ -8,14 +8,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use roomer_proto::websocket;
 
-use super::lock;
+use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use super::transport::Writer;
 
 /// The most pieces of one vectored write.

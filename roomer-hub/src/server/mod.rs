@@ -33,12 +33,16 @@ mod crew;
 mod env;
 mod handler;
 mod handshake;
+mod life;
 mod link;
+#[cfg(all(test, roomer_loom))]
+mod models;
 mod open;
 mod options;
 mod origin;
 mod request;
 pub mod socket;
+mod sync;
 mod tick;
 mod transport;
 
@@ -47,8 +51,8 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use roomer_proto::websocket::code;
@@ -63,9 +67,11 @@ use self::crew::{Crew, Job};
 pub use self::env::{Environment, System};
 use self::handler::Handler;
 pub use self::handler::{HandlerError, HandlerResult, Message};
+use self::life::Life;
 use self::link::Link;
 use self::options::Options;
 pub use self::request::{Refusal, Request, Verdict};
+use self::sync::{Mutex, MutexGuard, lock};
 pub use self::transport::{Reader, Writer};
 use crate::config::Refusals;
 use crate::hub::Hub;
@@ -84,15 +90,7 @@ struct Inner {
     env: Arc<dyn Environment>,
     alarms: Alarms,
     crew: Crew,
-    life: Mutex<Life>,
-}
-
-#[derive(Debug, Default)]
-struct Life {
-    /// Connections that have not ended, handshakes included.
-    connections: usize,
-    closing: bool,
-    waiting: Vec<Waker>,
+    life: Life,
 }
 
 /// How much there is of everything.
@@ -123,7 +121,7 @@ impl Server {
             env,
             alarms: Alarms::default(),
             crew: Crew::default(),
-            life: Mutex::default(),
+            life: Life::default(),
         }))
     }
 
@@ -161,7 +159,7 @@ impl Server {
 
     /// Closes every connection with 1001, after what it is still owed, and takes no new ones.
     pub fn shutdown(&self) {
-        lock(&self.0.life).closing = true;
+        self.0.life.close();
         let keys: Vec<ConnKey> = self.core().links.keys().collect();
         for conn in keys {
             let reason = "server is going away";
@@ -173,15 +171,7 @@ impl Server {
 
     /// Waits until no connection is left.
     pub async fn drained(&self) {
-        poll_fn(|cx| {
-            let mut life = lock(&self.0.life);
-            if life.connections == 0 {
-                return Poll::Ready(());
-            }
-            life.waiting.push(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|cx| self.0.life.poll_empty(cx)).await;
     }
 
     /// How long [`drained`](Self::drained) can take after [`shutdown`](Self::shutdown).
@@ -193,7 +183,7 @@ impl Server {
     /// Counts everything.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let sockets = lock(&self.0.life).connections;
+        let sockets = self.0.life.connections();
         let hub = &self.core().hub;
         Stats {
             connections: hub.connections(),
@@ -212,7 +202,7 @@ impl Server {
     }
 
     fn is_closing(&self) -> bool {
-        lock(&self.0.life).closing
+        self.0.life.is_closing()
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {
@@ -328,10 +318,4 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("stats", &self.stats()).finish()
     }
-}
-
-/// Locks, also after a panic elsewhere: no lock here is held where a panic could leave half a
-/// change behind.
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

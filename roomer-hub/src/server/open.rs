@@ -1,6 +1,6 @@
 //! An open connection: what its messages lead to, and how long it may be behind.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::conn::Conn;
 use super::core::Core;
 use super::link::{Link, Status};
 use super::options::Options;
+use super::sync::MutexGuard;
 use crate::input::{Command, Input};
 
 /// How long a connection that is owed too much may take nothing before it is closed, and for how
