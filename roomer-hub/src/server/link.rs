@@ -143,7 +143,7 @@ impl Link {
         if matches!(outbox.phase, Phase::Closing | Phase::Dead) {
             return;
         }
-        if cut && !outbox.writing {
+        if cut {
             outbox.cut();
         }
         outbox.phase = Phase::Closing;
@@ -340,7 +340,8 @@ impl Outbox {
         }
     }
 
-    /// Drops all but the first piece, which may have been begun, and the rest of its frame.
+    /// Drops all but the first piece, which may have been begun or go on what is being written,
+    /// and the rest of its frame.
     fn cut(&mut self) {
         let mut kept = 0;
         let mut goes_on = self.first.goes_on;

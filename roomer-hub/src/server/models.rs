@@ -180,25 +180,25 @@ fn a_begun_frame_is_finished_before_a_close_that_cuts() {
     model(|| {
         let socket = Socket::with_room(1);
         let link = link(&socket, 1);
+        link.push(Piece::part(&b"a"[..]));
         let writer = {
             let link = link.clone();
-            thread::spawn(move || {
-                link.push(Piece::whole(&b"ab"[..]));
-                link.push(Piece::whole(&b"cd"[..]));
-                link.flush();
-            })
+            thread::spawn(move || link.flush())
         };
+        link.push(Piece::part(&b"b"[..]));
+        link.push(Piece::whole(&b"c"[..]));
+        link.push(Piece::whole(&b"de"[..]));
         link.finish(b"!"[..].into(), true);
         link.flush();
         let owner = {
             let link = link.clone();
             thread::spawn(move || own(&link))
         };
-        socket.give(4);
+        socket.give(5);
         writer.join().unwrap();
         owner.join().unwrap();
         let taken = socket.taken();
-        let is_whole = [&b"!"[..], b"ab!", b"abcd!"].contains(&&taken[..]);
+        let is_whole = [&b"abc!"[..], b"abcde!"].contains(&&taken[..]);
         assert!(is_whole, "{:?}", String::from_utf8_lossy(&taken));
     });
 }
