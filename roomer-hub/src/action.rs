@@ -26,6 +26,8 @@ pub enum Action<'a> {
         conn: ConnKey,
         /// Where.
         room: RoomKey,
+        /// The room's name.
+        name: &'a str,
     },
     /// The connection is no member from here on: it gets every broadcast of the room that came
     /// before and none that follows.
@@ -34,6 +36,8 @@ pub enum Action<'a> {
         conn: ConnKey,
         /// Where; the key may be stale by now.
         room: RoomKey,
+        /// The room's name.
+        name: &'a str,
     },
     /// The last member has left: the room is gone.
     RoomClosed {
@@ -79,6 +83,18 @@ pub enum Action<'a> {
         /// What, with `src` set.
         packet: PacketRef<'a>,
     },
+    /// Ask the application whether a packet may pass. The answer comes back as
+    /// [`Input::Allowed`](crate::Input::Allowed) or [`Input::Denied`](crate::Input::Denied) with
+    /// this packet; until then nothing else of this connection should be handled, so that its
+    /// packets keep their order.
+    Ask {
+        /// Who sent the packet.
+        conn: ConnKey,
+        /// What it is about.
+        about: Question,
+        /// What, with `src` set.
+        packet: PacketRef<'a>,
+    },
     /// Send what the connection is still owed, then close it.
     Close {
         /// Who; the key is stale by now.
@@ -88,6 +104,18 @@ pub enum Action<'a> {
         /// The close reason.
         reason: &'a str,
     },
+}
+
+/// What the application is asked: may this connection do this?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Question {
+    /// Join the packet's room.
+    Join,
+    /// Send the packet into its room, be it to a handler or to the members.
+    Publish,
+    /// Send the packet to the connection `dst`.
+    Direct,
 }
 
 /// The members of a room.
@@ -134,6 +162,7 @@ pub(crate) enum Record {
     Broadcast(RoomKey),
     Direct(ConnKey),
     Call(HandlerKey),
+    Ask(Question),
     Close(u16),
 }
 
@@ -146,6 +175,8 @@ pub struct Actions<'a> {
     pub(crate) records: std::slice::Iter<'a, Record>,
     /// The connection that the input is about; null for commands on nobody's behalf.
     pub(crate) conn: ConnKey,
+    /// Who is left out of broadcasts.
+    pub(crate) except: Option<ConnKey>,
     /// The input's packet, or what stands for it: room, event, dst, payload of what is asked.
     pub(crate) packet: PacketRef<'a>,
 }
@@ -161,12 +192,14 @@ impl<'a> Iterator for Actions<'a> {
         Some(match record {
             Record::Opened => Action::Opened { conn },
             Record::Refused => Action::Refused,
-            Record::Joined(room) => Action::Joined { conn, room },
-            Record::Left(room) => Action::Left { conn, room },
+            Record::Joined(room) => Action::Joined { conn, room, name: hub.late_name(room) },
+            Record::Left(room) => Action::Left { conn, room, name: hub.late_name(room) },
             Record::RoomClosed(room) => Action::RoomClosed { room },
             Record::JoinAck(room) => {
                 let room = &hub.rooms[room];
-                Action::JoinAck { to: conn, id, room: &room.name, snapshot: room.snapshot() }
+                let snapshot =
+                    if room.is_full() { room.snapshot() } else { Snapshot::of(&hub.answer) };
+                Action::JoinAck { to: conn, id, room: &room.name, snapshot }
             }
             Record::LeaveAck => {
                 let payload = id.as_bytes();
@@ -178,6 +211,7 @@ impl<'a> Iterator for Actions<'a> {
             Record::Broadcast(room) => self.broadcast(room, packet),
             Record::Direct(to) => Action::Send { to, packet },
             Record::Call(handler) => Action::Call { conn, handler, packet },
+            Record::Ask(about) => Action::Ask { conn, about, packet },
             Record::Close(code) => {
                 let reason = std::str::from_utf8(packet.payload).unwrap_or_default();
                 Action::Close { conn, code, reason }
@@ -207,7 +241,6 @@ impl<'a> Actions<'a> {
 
     fn broadcast(&self, room: RoomKey, packet: PacketRef<'a>) -> Action<'a> {
         let members = self.hub.rooms[room].members();
-        let except = self.hub.subject.is_some().then_some(self.conn);
-        Action::Broadcast { room, members, except, packet }
+        Action::Broadcast { room, members, except: self.except, packet }
     }
 }

@@ -16,11 +16,27 @@ pub struct Config {
     /// The most rooms that one connection may be in, `root` included. Default 1,100: above the
     /// 1,000 that clients of the original are known to use.
     pub max_rooms: usize,
+    /// Whether somebody is to be asked before a client joins a room
+    /// ([`Action::Ask`](crate::Action::Ask)). Default `false`. Only joins that nothing else
+    /// refuses are asked about, so neither is a repeated one; nor is what the server itself does.
+    pub ask_join: bool,
+    /// The same for messages into a room.
+    pub ask_publish: bool,
+    /// The same for direct messages.
+    pub ask_direct: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { members_only: true, announce_rejoin: false, max_name: 4096, max_rooms: 1100 }
+        Config {
+            members_only: true,
+            announce_rejoin: false,
+            max_name: 4096,
+            max_rooms: 1100,
+            ask_join: false,
+            ask_publish: false,
+            ask_direct: false,
+        }
     }
 }
 
@@ -31,6 +47,22 @@ impl Config {
     pub fn compat() -> Self {
         Config { members_only: false, announce_rejoin: true, ..Config::default() }
     }
+}
+
+/// What the members of a room hear of each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Membership {
+    /// Everything, as in the Go original: who joins gets the list of all members, and everybody
+    /// hears of every join and leave. Costs each member bytes for each other: 10,000 of them
+    /// joining one after the other cause 50 million notices.
+    #[default]
+    Full,
+    /// How many they are: `join_ack` carries a number instead of a list, and nobody hears of
+    /// joins and leaves. Clients have to know, since it is no list.
+    Count,
+    /// Nothing: `join_ack` lists the joiner alone, and nobody hears of joins and leaves.
+    Own,
 }
 
 /// What the hub has refused since it was made. Each refusal leaves the connection open.
@@ -47,4 +79,6 @@ pub struct Refusals {
     pub too_many_rooms: u64,
     /// Direct messages to nobody.
     pub unknown_dst: u64,
+    /// Whatever a rule of the application's refused ([`Action::Ask`](crate::Action::Ask)).
+    pub by_rule: u64,
 }

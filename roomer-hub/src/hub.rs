@@ -6,8 +6,8 @@ use hashbrown::HashTable;
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_built_in, is_reserved};
 use slotmap::{Key, SlotMap};
 
-use crate::action::{Actions, Members, Record};
-use crate::config::{Config, Refusals};
+use crate::action::{Actions, Members, Question, Record};
+use crate::config::{Config, Membership, Refusals};
 use crate::hash::HashKey;
 use crate::id::{ConnId, ConnKey, HandlerKey, RoomKey};
 use crate::input::{Command, Input};
@@ -28,8 +28,21 @@ pub struct Hub {
     events: hashbrown::HashMap<Box<str>, HandlerKey, HashKey>,
     refusals: Refusals,
     records: Vec<Record>,
+    /// Which rooms have another membership than full: the first name or `prefix*` that fits.
+    memberships: Vec<(Box<str>, Membership)>,
+    /// The rooms that the last input has closed.
+    closed: Vec<(RoomKey, Box<str>)>,
+    /// The payload of the last input's `join_ack`, in a room whose membership is not full.
+    pub(crate) answer: Vec<u8>,
     /// The id of the connection that the last input is about, which may be gone by now.
     pub(crate) subject: Option<ConnId>,
+}
+
+/// Whether the application has been asked about a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    Due,
+    Done,
 }
 
 /// Why an event cannot have a handler. The caller is at fault.
@@ -61,6 +74,9 @@ impl Hub {
             events: hashbrown::HashMap::with_hasher(key),
             refusals: Refusals::default(),
             records: Vec::new(),
+            memberships: Vec::new(),
+            closed: Vec::new(),
+            answer: Vec::new(),
             subject: None,
         }
     }
@@ -85,6 +101,13 @@ impl Hub {
         }
     }
 
+    /// Decides what the members of a room hear of each other, once it is made. `pattern` is a
+    /// room's name, or the beginning of names with a `*` behind. The first pattern that fits
+    /// counts; without one it is [`Membership::Full`].
+    pub fn set_membership(&mut self, pattern: &str, membership: Membership) {
+        self.memberships.push((pattern.into(), membership));
+    }
+
     /// The one door: something happened at the time `now` (since whatever the caller counts
     /// from), and these are the actions that follow.
     ///
@@ -94,22 +117,33 @@ impl Hub {
     pub fn handle<'a>(&'a mut self, now: Duration, input: Input<'a>) -> Actions<'a> {
         self.records.clear();
         self.records.shrink_to(SPARE_RECORDS);
+        self.closed.clear();
         self.subject = None;
-        let (conn, packet) = match input {
+        let nothing = PacketRef::default();
+        let (conn, except, packet) = match input {
             Input::Open { id } => {
-                (self.open(now, id), PacketRef { room: ROOT, ..PacketRef::default() })
+                let conn = self.open(now, id);
+                (conn, Some(conn), PacketRef { room: ROOT, ..nothing })
             }
             Input::Packet { conn, packet } => {
-                self.packet(conn, &packet);
-                (conn, packet)
+                self.packet(conn, &packet, Asking::Due);
+                (conn, Some(conn), packet)
+            }
+            Input::Allowed { conn, packet } => {
+                self.packet(conn, &packet, Asking::Done);
+                (conn, Some(conn), packet)
+            }
+            Input::Denied { conn, packet } => {
+                self.denied(conn, &packet);
+                (conn, Some(conn), packet)
             }
             Input::Gone { conn } => {
                 self.gone(conn);
-                (conn, PacketRef::default())
+                (conn, Some(conn), nothing)
             }
             Input::Command(command) => self.command(command),
         };
-        Actions { records: self.records.iter(), hub: self, conn, packet }
+        Actions { records: self.records.iter(), hub: self, conn, except, packet }
     }
 
     /// What has been refused so far.
@@ -162,6 +196,17 @@ impl Hub {
         self.rooms.get(room).map(|room| &*room.name)
     }
 
+    /// The name of a room that there is, or that the last input has closed.
+    pub(crate) fn late_name(&self, room: RoomKey) -> &str {
+        let closed = || self.closed.iter().find(|(key, _)| *key == room);
+        self.name(room).or_else(|| Some(&*closed()?.1)).unwrap_or_default()
+    }
+
+    /// The names of all rooms, with their keys, in no particular but always the same order.
+    pub fn iter_rooms(&self) -> impl Iterator<Item = (RoomKey, &str)> {
+        self.rooms.iter().map(|(key, room)| (key, &*room.name))
+    }
+
     /// The members of a room; none when it is gone.
     #[must_use]
     pub fn members(&self, room: RoomKey) -> Members<'_> {
@@ -192,19 +237,19 @@ impl Hub {
         });
         self.subject = Some(id);
         self.records.push(Record::Opened);
-        self.join(conn, ROOT);
+        self.join(conn, ROOT, Asking::Done);
         conn
     }
 
     /// The rules of a client's packet, in the order of the Go original; the additions are the
     /// reserved events, the limits on names and the membership.
-    fn packet(&mut self, conn: ConnKey, packet: &PacketRef<'_>) {
+    fn packet(&mut self, conn: ConnKey, packet: &PacketRef<'_>, asking: Asking) {
         let Some(sender) = self.conns.get(conn) else {
             return;
         };
         self.subject = Some(sender.id);
         match packet.event {
-            JOIN => return self.join(conn, packet.room),
+            JOIN => return self.join(conn, packet.room, asking),
             LEAVE => return self.leave(conn, packet.room),
             event if is_reserved(event) => return self.refusals.reserved += 1,
             _ => {}
@@ -214,6 +259,9 @@ impl Hub {
         }
         if !packet.dst.is_empty() {
             return match self.find(packet.dst) {
+                Some(_) if self.config.ask_direct && asking == Asking::Due => {
+                    self.records.push(Record::Ask(Question::Direct));
+                }
                 Some(to) => self.records.push(Record::Direct(to)),
                 None => self.refusals.unknown_dst += 1,
             };
@@ -223,6 +271,9 @@ impl Hub {
         if self.config.members_only && !is_member {
             return self.refusals.not_member += 1;
         }
+        if self.config.ask_publish && asking == Asking::Due {
+            return self.records.push(Record::Ask(Question::Publish));
+        }
         match (self.events.get(packet.event), room) {
             (Some(&handler), _) => self.records.push(Record::Call(handler)),
             (None, Some(room)) => self.records.push(Record::Broadcast(room)),
@@ -230,15 +281,28 @@ impl Hub {
         }
     }
 
-    fn command<'a>(&mut self, command: Command<'a>) -> (ConnKey, PacketRef<'a>) {
+    /// The application refuses what it was asked about.
+    fn denied(&mut self, conn: ConnKey, packet: &PacketRef<'_>) {
+        let Some(sender) = self.conns.get(conn) else {
+            return;
+        };
+        self.subject = Some(sender.id);
+        self.refusals.by_rule += 1;
+        if packet.event == JOIN {
+            self.records.push(Record::LeaveAck);
+        }
+    }
+
+    fn command<'a>(&mut self, command: Command<'a>) -> (ConnKey, Option<ConnKey>, PacketRef<'a>) {
         let nothing = PacketRef::default();
         match command {
-            Command::Broadcast { from, room, event, payload } => {
+            Command::Broadcast { from, except, room, event, payload } => {
                 let from = self.speak_for(from);
                 if let (Some(_), Some(room)) = (from, self.room(room)) {
                     self.records.push(Record::Broadcast(room));
                 }
-                (from.unwrap_or_default(), PacketRef { room, event, payload, ..nothing })
+                let packet = PacketRef { room, event, payload, ..nothing };
+                (from.unwrap_or_default(), except, packet)
             }
             Command::Send { from, dst, event, payload } => {
                 let from = self.speak_for(from);
@@ -246,25 +310,25 @@ impl Hub {
                     self.records.push(Record::Direct(to));
                 }
                 let packet = PacketRef { room: ROOT, event, dst, payload, ..nothing };
-                (from.unwrap_or_default(), packet)
+                (from.unwrap_or_default(), None, packet)
             }
             Command::Join { conn, room } => {
                 if self.speak_for(Some(conn)).is_some() {
-                    self.join(conn, room);
+                    self.join(conn, room, Asking::Done);
                 }
-                (conn, PacketRef { room, ..nothing })
+                (conn, Some(conn), PacketRef { room, ..nothing })
             }
             Command::Leave { conn, room } => {
                 if self.speak_for(Some(conn)).is_some() {
                     self.leave(conn, room);
                 }
-                (conn, PacketRef { room, ..nothing })
+                (conn, Some(conn), PacketRef { room, ..nothing })
             }
             Command::Close { conn, code, reason } => {
                 if self.gone(conn) {
                     self.records.push(Record::Close(code));
                 }
-                (conn, PacketRef { payload: reason.as_bytes(), ..nothing })
+                (conn, Some(conn), PacketRef { payload: reason.as_bytes(), ..nothing })
             }
         }
     }
@@ -280,14 +344,10 @@ impl Hub {
     }
 
     /// Joins a room, made if need be. The caller has set the subject.
-    fn join(&mut self, conn: ConnKey, name: &str) {
+    fn join(&mut self, conn: ConnKey, name: &str, asking: Asking) {
         let known = self.room(name);
         if let Some(room) = known.filter(|&room| self.is_member(conn, room)) {
-            self.records.push(Record::JoinAck(room));
-            if self.config.announce_rejoin {
-                self.records.push(Record::NewMember(room));
-            }
-            return;
+            return self.acknowledge(room, self.config.announce_rejoin);
         }
         if name.len() > self.config.max_name {
             self.refusals.long_name += 1;
@@ -296,6 +356,9 @@ impl Hub {
         if self.conns[conn].seats.len() >= self.config.max_rooms {
             self.refusals.too_many_rooms += 1;
             return self.records.push(Record::LeaveAck);
+        }
+        if self.config.ask_join && asking == Asking::Due {
+            return self.records.push(Record::Ask(Question::Join));
         }
         let room = known.unwrap_or_else(|| self.make_room(name));
         let joiner = &mut self.conns[conn];
@@ -307,14 +370,39 @@ impl Hub {
         }
         joiner.seats.push(Seat { room, place });
         self.records.push(Record::Joined(room));
+        self.acknowledge(room, self.rooms[room].members().len() > 1);
+    }
+
+    /// Tells the subject who is in a room that it is in, and the others, if they are to know, of
+    /// the subject.
+    fn acknowledge(&mut self, room: RoomKey, announce: bool) {
         self.records.push(Record::JoinAck(room));
-        if self.rooms[room].members().len() > 1 {
-            self.records.push(Record::NewMember(room));
+        let Room { membership, .. } = self.rooms[room];
+        let answer = &mut self.answer;
+        answer.clear();
+        match membership {
+            Membership::Full if announce => self.records.push(Record::NewMember(room)),
+            Membership::Full => {}
+            Membership::Count => {
+                answer.extend_from_slice(self.rooms[room].members().len().to_string().as_bytes());
+            }
+            Membership::Own => {
+                let id = self.subject.as_ref().map_or("", ConnId::as_str);
+                answer.extend_from_slice(b"[\"");
+                answer.extend_from_slice(id.as_bytes());
+                answer.extend_from_slice(b"\"]");
+            }
         }
     }
 
     fn make_room(&mut self, name: &str) -> RoomKey {
-        let room = self.rooms.insert(Room::new(name));
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == pattern,
+        };
+        let chosen = self.memberships.iter().find(|(pattern, _)| fits(pattern));
+        let membership = chosen.map(|(_, membership)| *membership).unwrap_or_default();
+        let room = self.rooms.insert(Room::new(name, membership));
         let (key, rooms) = (self.key, &self.rooms);
         self.names.insert_unique(key.hash(name), room, |&other| key.hash(&rooms[other].name));
         room
@@ -361,13 +449,16 @@ impl Hub {
             self.conns[moved.conn].seats[moved.seat as usize].place = place;
         }
         if !room.is_empty() {
-            return self.records.push(Record::MemberLeft(key));
+            if room.is_full() {
+                self.records.push(Record::MemberLeft(key));
+            }
+            return;
         }
         let hash = self.key.hash(&room.name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == key) {
             entry.remove();
         }
-        self.rooms.remove(key);
+        self.closed.extend(self.rooms.remove(key).map(|room| (key, room.name)));
         self.records.push(Record::RoomClosed(key));
     }
 

@@ -19,6 +19,22 @@ pub enum Input<'a> {
         /// What. Its `src` is ignored.
         packet: PacketRef<'a>,
     },
+    /// The packet of an [`Action::Ask`](crate::Action::Ask) is allowed: it is handled as if
+    /// nobody had to be asked. What else is checked is checked again.
+    Allowed {
+        /// Who sent it.
+        conn: ConnKey,
+        /// What.
+        packet: PacketRef<'a>,
+    },
+    /// The packet of an [`Action::Ask`](crate::Action::Ask) is refused: it is dropped and
+    /// counted; a join is answered with `leave_ack`.
+    Denied {
+        /// Who sent it.
+        conn: ConnKey,
+        /// What.
+        packet: PacketRef<'a>,
+    },
     /// A connection is gone, for whatever reason. It leaves all its rooms.
     Gone {
         /// Who.
@@ -32,11 +48,13 @@ pub enum Input<'a> {
 /// nothing.
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
-    /// Send to every member of a room but the sender, who need not be in it. No such room: nobody
-    /// hears it. (`SendToRoom` of the Go original.)
+    /// Send to the members of a room. No such room: nobody hears it. (`SendToRoom` of the Go
+    /// original, which always leaves the sender out.)
     Broadcast {
-        /// On whose behalf, if anybody's: `src` of the packet, and left out of the fan-out.
+        /// On whose behalf, if anybody's: `src` of the packet. Need not be a member.
         from: Option<ConnKey>,
+        /// The member to leave out, if any.
+        except: Option<ConnKey>,
         /// The room's name.
         room: &'a str,
         /// The event's name.

@@ -67,8 +67,8 @@ mod room;
 pub mod server;
 mod snapshot;
 
-pub use action::{Action, Actions, Members};
-pub use config::{Config, Refusals};
+pub use action::{Action, Actions, Members, Question};
+pub use config::{Config, Membership, Refusals};
 pub use hash::HashKey;
 pub use hub::{Hub, RegisterError};
 pub use id::{ConnId, ConnKey, HandlerKey, RoomKey};

@@ -4,6 +4,7 @@
 //! `swap_remove` on either side and nobody searches.
 
 use crate::action::Members;
+use crate::config::Membership;
 use crate::id::{ConnId, ConnKey, RoomKey};
 use crate::snapshot::{Pages, Snapshot};
 
@@ -26,14 +27,20 @@ pub(crate) struct Seat {
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) name: Box<str>,
+    pub(crate) membership: Membership,
     members: Vec<Member>,
-    /// In the order of `members`.
+    /// In the order of `members`; empty where nobody gets to see them.
     pages: Pages,
 }
 
 impl Room {
-    pub(crate) fn new(name: &str) -> Self {
-        Room { name: name.into(), members: Vec::new(), pages: Pages::default() }
+    pub(crate) fn new(name: &str, membership: Membership) -> Self {
+        Room { name: name.into(), membership, members: Vec::new(), pages: Pages::default() }
+    }
+
+    /// Whether members hear of each other.
+    pub(crate) fn is_full(&self) -> bool {
+        self.membership == Membership::Full
     }
 
     pub(crate) fn members(&self) -> Members<'_> {
@@ -54,7 +61,9 @@ impl Room {
 
     /// Adds a member and returns its place.
     pub(crate) fn push(&mut self, member: Member, id: &ConnId) -> u32 {
-        self.pages.push(id);
+        if self.is_full() {
+            self.pages.push(id);
+        }
         self.members.push(member);
         self.members.len() as u32 - 1
     }
@@ -62,7 +71,9 @@ impl Room {
     /// Removes the member at `place` and returns the one that took its place, if any.
     pub(crate) fn swap_remove(&mut self, place: u32) -> Option<Member> {
         let place = place as usize;
-        self.pages.swap_remove(place);
+        if self.is_full() {
+            self.pages.swap_remove(place);
+        }
         self.members.swap_remove(place);
         if self.members.len() * 4 < self.members.capacity() {
             self.members.shrink_to(self.members.len() * 2);

@@ -63,24 +63,31 @@ impl Pages {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot { full: &self.full, tail: &self.tail }
+        Snapshot { full: &self.full, tail: &self.tail, end: b"]" }
     }
 }
 
-/// The members of a room as a JSON array of ids: the payload of a `join_ack`, in pieces that can
-/// be shared.
+/// The members of a room as a JSON array of ids, or as a number, as the room's
+/// [`Membership`](crate::Membership) wants it: the payload of a `join_ack`, in pieces that can be
+/// shared.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     full: &'a [Bytes],
     tail: &'a [u8],
+    end: &'static [u8],
 }
 
 impl<'a> Snapshot<'a> {
+    /// A text that lies in one piece.
+    pub(crate) fn of(text: &'a [u8]) -> Self {
+        Snapshot { full: &[], tail: text, end: b"" }
+    }
+
     /// The length of the whole text in bytes; never 0.
     #[allow(clippy::len_without_is_empty)]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.full.iter().map(Bytes::len).sum::<usize>() + self.tail.len() + 1
+        self.full.iter().map(Bytes::len).sum::<usize>() + self.tail.len() + self.end.len()
     }
 
     /// The text's beginning, in buffers to share. Empty for a small room.
@@ -89,10 +96,10 @@ impl<'a> Snapshot<'a> {
         self.full
     }
 
-    /// Appends what follows the pages, to the closing bracket.
+    /// Appends what follows the pages.
     pub fn write_tail(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.tail);
-        out.push(b']');
+        out.extend_from_slice(self.end);
     }
 
     /// The whole text.

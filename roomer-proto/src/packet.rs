@@ -105,6 +105,15 @@ impl<'a> PacketRef<'a> {
         }
     }
 
+    /// The payload as text.
+    ///
+    /// # Errors
+    ///
+    /// When it is not UTF-8.
+    pub fn text(&self) -> Result<&'a str, core::str::Utf8Error> {
+        core::str::from_utf8(self.payload)
+    }
+
     fn fields(&self) -> [(Field, &'a [u8]); 5] {
         [
             (Field::Room, self.room.as_bytes()),
@@ -178,6 +187,15 @@ impl Packet {
             src: name(Field::Src, packet.src)?,
             payload: message.slice_ref(packet.payload),
         })
+    }
+
+    /// The payload as text.
+    ///
+    /// # Errors
+    ///
+    /// When it is not UTF-8.
+    pub fn text(&self) -> Result<&str, core::str::Utf8Error> {
+        core::str::from_utf8(&self.payload)
     }
 
     /// The same packet, borrowed.

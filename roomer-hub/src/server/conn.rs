@@ -1,48 +1,153 @@
 //! A connection as handlers see it.
 
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use roomer_proto::websocket::{Kind, message_frame};
 
 use super::Server;
 use super::claims::Claims;
+use super::sync::{Mutex, lock};
 use crate::id::{ConnId, ConnKey};
 use crate::input::Command;
 
 /// A handle to one connection. Cheap to clone, usable from any thread, and harmless once the
 /// connection is gone: what is sent through it then is dropped.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Conn {
     pub(super) server: Server,
+    pub(super) person: Arc<Person>,
+}
+
+/// What is known of a connection, for as long as anybody has a handle to it.
+#[derive(Debug)]
+pub(super) struct Person {
     pub(super) key: ConnKey,
     pub(super) id: ConnId,
     pub(super) claims: Option<Arc<Claims>>,
+    pub(super) peer: Option<SocketAddr>,
+    data: Mutex<Data>,
+}
+
+type Data = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+impl Person {
+    pub(super) fn new(
+        key: ConnKey,
+        id: ConnId,
+        claims: Option<Arc<Claims>>,
+        peer: Option<SocketAddr>,
+    ) -> Arc<Self> {
+        Arc::new(Person { key, id, claims, peer, data: Mutex::default() })
+    }
 }
 
 impl Conn {
     /// The connection's id: what others see as `src` and address as `dst`.
     #[must_use]
     pub fn id(&self) -> ConnId {
-        self.id
+        self.person.id
     }
 
     /// What the [`authorize`](super::Builder::authorize) hook gave it; `None` without a hook.
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
-        self.claims.as_deref()
+        self.person.claims.as_deref()
+    }
+
+    /// The address that the [`authorize`](super::Builder::authorize) hook saw.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.person.peer
+    }
+
+    /// The server that the connection belongs to.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Whether the connection is still open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.server.core().hub.id(self.person.key).is_some()
+    }
+
+    /// Keeps a value with the connection, one for each type; returns the one before. It lives as
+    /// long as anybody has a handle to the connection.
+    ///
+    /// ```
+    /// # use roomer_hub::server::Server;
+    /// struct Name(String);
+    ///
+    /// let server = Server::builder()
+    ///     .on("name", |conn, message| {
+    ///         conn.set(Name(message.text()?.to_owned()));
+    ///         Ok(())
+    ///     })
+    ///     .on("who", |conn, message| {
+    ///         if let Some(name) = conn.get::<Name>() {
+    ///             conn.send_to_room(message.room, "who", name.0.as_bytes());
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// # server.build()?;
+    /// # Ok::<(), roomer_hub::server::BuildError>(())
+    /// ```
+    pub fn set<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
+        let before = lock(&self.person.data).insert(TypeId::of::<T>(), Arc::new(value));
+        before.and_then(|before| before.downcast().ok())
+    }
+
+    /// The value of this type that was [`set`](Self::set).
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let value = lock(&self.person.data).get(&TypeId::of::<T>()).cloned();
+        value.and_then(|value| value.downcast().ok())
+    }
+
+    /// The state that the server was built with ([`Builder::state`](super::Builder::state)).
+    ///
+    /// # Panics
+    ///
+    /// When the server was built with no state of this type, which its author is at fault for.
+    #[must_use]
+    pub fn state<T: Any + Send + Sync>(&self) -> &T {
+        self.server.state()
+    }
+
+    /// The names of the rooms that it is in; none once it is gone.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<String> {
+        let hub = &self.server.core().hub;
+        let rooms = hub.rooms_of(self.person.key);
+        rooms.filter_map(|room| hub.name(room).map(String::from)).collect()
+    }
+
+    /// Puts the connection into a room, as if it had asked; no rule is asked.
+    pub fn join(&self, room: &str) {
+        self.server.command(Command::Join { conn: self.person.key, room });
+    }
+
+    /// Takes the connection out of a room; it hears `leave_ack`, the others that it has left.
+    pub fn leave(&self, room: &str) {
+        self.server.command(Command::Leave { conn: self.person.key, room });
     }
 
     /// Sends to every member of a room but this connection, which need not be in it. No such
     /// room: nobody hears it.
     pub fn send_to_room(&self, room: &str, event: &str, payload: &[u8]) {
-        let from = Some(self.key);
-        self.server.command(Command::Broadcast { from, room, event, payload });
+        let from = Some(self.person.key);
+        self.server.command(Command::Broadcast { from, except: from, room, event, payload });
     }
 
     /// Sends to one connection by id, as a packet of the room `root`. Unknown id: nobody hears
     /// it.
     pub fn send_to_client(&self, id: &str, event: &str, payload: &[u8]) {
-        let from = Some(self.key);
+        let from = Some(self.person.key);
         self.server.command(Command::Send { from, dst: id, event, payload });
     }
 
@@ -53,12 +158,21 @@ impl Conn {
     pub fn try_send(&self, message: &[u8]) -> bool {
         let mut frame = Vec::new();
         message_frame(Kind::Binary, message, &mut frame);
-        self.server.send(self.key, frame)
+        self.server.send_frame(self.person.key, frame)
     }
 
     /// Closes this connection: it leaves all its rooms, gets what it is still owed, then a close
     /// frame.
     pub fn close(&self, code: u16, reason: &str) {
-        self.server.command(Command::Close { conn: self.key, code, reason });
+        self.server.command(Command::Close { conn: self.person.key, code, reason });
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn")
+            .field("id", &self.person.id)
+            .field("claims", &self.person.claims)
+            .finish_non_exhaustive()
     }
 }

@@ -17,10 +17,11 @@ use super::Server;
 use super::alarm::Alarm;
 use super::buffer::with_buffer;
 use super::claims::Claims;
-use super::conn::Conn;
+use super::conn::{Conn, Person};
 use super::handshake::{Answer, Handshake};
+use super::hooks::Reason;
 use super::link::{Link, Phase, Piece};
-use super::open::{Open, end_turn, receive};
+use super::open::{Open, end_turn, receive, resume};
 use super::transport::{Reader, Writer};
 use crate::id::ConnId;
 use crate::input::{Command, Input};
@@ -148,7 +149,10 @@ impl<R: Reader> Connection<R> {
             core.links.insert(key, self.link.clone());
         }
         core.list(key, &self.link);
-        let conn = Conn { server: server.clone(), key, id, claims };
+        core.counts.opened += 1;
+        let person = Person::new(key, id, claims, self.peer);
+        core.arrived(&person);
+        let conn = Conn { server: server.clone(), person };
         let mut open = Open::new(conn, now);
         end_turn(now, core, &mut open);
         let over = (!behind.is_empty()).then(|| receive(&self.link, &mut open, &mut behind, now));
@@ -176,9 +180,17 @@ impl<R: Reader> Connection<R> {
         }
         if status.blocked && link.poll_unblock(cx).is_ready() {
             let mut core = server.core();
-            core.list(open.conn.key, link);
+            core.list(open.conn.person.key, link);
             end_turn(now, core, open);
             return Turn::Again;
+        }
+        if open.wait.is_some() {
+            match resume(link, open, now, cx) {
+                true => return self.close_open(now),
+                // Done, or the next one is begun: what it led to is looked at before more is read.
+                false if open.wait.is_none() => return Turn::Again,
+                false => return self.watch(now, cx, false),
+            }
         }
         let (mut has_more, mut is_full) = (false, false);
         if !open.is_held(now, cx) && !status.over {
@@ -197,7 +209,9 @@ impl<R: Reader> Connection<R> {
                     }
                     Poll::Ready(Ok((0, _)) | Err(_)) => return Turn::Done,
                     Poll::Ready(Ok((_, true))) => return self.close_open(now),
-                    Poll::Ready(Ok(_)) if open.hold.is_some() => return Turn::Again,
+                    Poll::Ready(Ok(_)) if open.hold.is_some() || open.wait.is_some() => {
+                        return Turn::Again;
+                    }
                     Poll::Ready(Ok(_)) => has_more = true,
                 }
                 if is_full || open.come_back.is_some_and(|at| now >= at) {
@@ -218,8 +232,11 @@ impl<R: Reader> Connection<R> {
         // Silence counts once a ping has gone unanswered for as long as the two waits differ, and
         // whatever came in was read before this: a process that was stopped for a while must not
         // take its own sleep for the client's.
+        // While a handler keeps the connection's messages waiting, nothing is read: that is not
+        // the client's silence.
         let silent = open
             .asked
+            .filter(|_| open.wait.is_none())
             .map(|asked| (open.heard + options.pong_wait).max(asked + options.pong_wait - period));
         if silent.is_some_and(|at| now >= at) {
             return self.end(now, code::POLICY, "no sign of life");
@@ -229,7 +246,7 @@ impl<R: Reader> Connection<R> {
             open.asked.get_or_insert(now);
             let mut ping = Vec::new();
             websocket::ping_frame(&mut ping);
-            self.server.send(open.conn.key, ping);
+            self.server.send_frame(open.conn.person.key, ping);
             return Turn::Again;
         }
         let status = self.link.attend(cx);
@@ -256,7 +273,7 @@ impl<R: Reader> Connection<R> {
     fn end(&mut self, now: Duration, code: u16, reason: &str) -> Turn {
         if let Stage::Open(open) = &mut self.stage {
             let mut core = self.server.core();
-            let close = Command::Close { conn: open.conn.key, code, reason };
+            let close = Command::Close { conn: open.conn.person.key, code, reason };
             core.apply(now, Input::Command(close), None);
             end_turn(now, core, open);
         }
@@ -358,11 +375,12 @@ impl<R> Connection<R> {
             return;
         }
         self.link.bury();
+        self.server.core().counts.bytes_out += self.link.count_written();
         self.alarm.cancel(&self.server.0.alarms);
         if let Stage::Open(open) = &mut self.stage {
             let mut core = self.server.core();
             let now = self.server.now();
-            core.gone(now, open.conn.key);
+            core.gone(now, open.conn.person.key, Reason::Lost);
             end_turn(now, core, open);
             if open.come_back.is_some() {
                 self.server.0.alarms.call_keepers();

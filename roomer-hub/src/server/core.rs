@@ -10,9 +10,12 @@ use roomer_proto::websocket::{self, Kind};
 use roomer_proto::{JOIN_ACK, PacketRef};
 use slotmap::SecondaryMap;
 
+use super::conn::Person;
+use super::hooks::{News, Reason, Wire};
 use super::link::{Link, Piece};
+use super::stats::Counts;
 use super::tick::Tick;
-use crate::action::{Action, Members};
+use crate::action::{Action, Members, Question};
 use crate::hub::Hub;
 use crate::id::{ConnKey, HandlerKey, RoomKey};
 use crate::input::Input;
@@ -32,6 +35,7 @@ pub(super) type Listed = Vec<(ConnKey, Arc<Link>)>;
 pub(super) struct Core {
     pub(super) hub: Hub,
     pub(super) links: SecondaryMap<ConnKey, Arc<Link>>,
+    pub(super) people: SecondaryMap<ConnKey, Arc<Person>>,
     ticks: SecondaryMap<RoomKey, Box<Tick>>,
     /// Rooms whose members are owed something.
     dirty: Vec<RoomKey>,
@@ -41,6 +45,8 @@ pub(super) struct Core {
     listed: Listed,
     /// Connections that are owed too much.
     pub(super) jams: Vec<ConnKey>,
+    pub(super) wire: Wire,
+    pub(super) counts: Counts,
 }
 
 /// What an input led to, as far as it concerns whoever gave it.
@@ -50,6 +56,8 @@ pub(super) struct Outcome {
     pub(super) opened: Option<ConnKey>,
     /// A handler to run, with the packet that was given.
     pub(super) call: Option<HandlerKey>,
+    /// A rule to ask about the packet that was given.
+    pub(super) ask: Option<Question>,
     /// A receiver that is owed too much: whoever sends to it should wait.
     pub(super) jam: Option<Arc<Link>>,
 }
@@ -73,15 +81,18 @@ impl Work {
 }
 
 impl Core {
-    pub(super) fn new(hub: Hub) -> Self {
+    pub(super) fn new(hub: Hub, has_hooks: bool) -> Self {
         Core {
             hub,
             links: SecondaryMap::new(),
+            people: SecondaryMap::new(),
             ticks: SecondaryMap::new(),
             dirty: Vec::new(),
             unclaimed: false,
             listed: Vec::new(),
             jams: Vec::new(),
+            wire: Wire::new(has_hooks),
+            counts: Counts::default(),
         }
     }
 
@@ -94,7 +105,7 @@ impl Core {
         newcomer: Option<&Arc<Link>>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        let Core { hub, links, ticks, dirty, unclaimed, listed, jams } = self;
+        let Core { hub, links, people, ticks, dirty, unclaimed, listed, jams, wire, counts } = self;
         let mut spoken_in = None;
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
@@ -103,23 +114,26 @@ impl Core {
                     outcome.opened = Some(conn);
                     links.extend(newcomer.map(|link| (conn, link.clone())));
                 }
-                Action::Joined { conn, room } => {
+                Action::Joined { conn, room, name } => {
                     if let Some(tick) = ticks.get_mut(room) {
                         tick.skip(conn, 0);
                     }
+                    wire.note(people.get(conn), || News::Joined(name.into()));
                 }
-                Action::Left { conn, room } => {
+                Action::Left { conn, room, name } => {
+                    wire.note(people.get(conn), || News::Left(name.into()));
                     if let (Some(tick), Some(link)) = (ticks.get_mut(room), links.get(conn)) {
                         settle(tick, conn, link, listed);
                     }
                 }
-                Action::RoomClosed { room } => {
+                Action::RoomClosed { room, .. } => {
                     ticks.remove(room);
                 }
                 Action::JoinAck { to, id, room, snapshot } => {
                     if let Some(link) = links.get(to) {
                         let packet = PacketRef { room, event: JOIN_ACK, src: id, ..NOTHING };
                         join_ack(to, link, &packet, snapshot, listed);
+                        counts.messages_out += 1;
                     }
                 }
                 Action::Send { to, packet } => {
@@ -134,6 +148,7 @@ impl Core {
                         }
                     }
                     list(to, link, Piece::whole(frame(&packet)), listed);
+                    counts.messages_out += 1;
                     if link.is_jammed() {
                         outcome.jam = Some(link.clone());
                     }
@@ -158,11 +173,18 @@ impl Core {
                         dirty.push(room);
                         *unclaimed |= members.len() > SMALL_ROOM;
                     }
+                    let left_out = except.is_some_and(|conn| actions.hub().is_member(conn, room));
+                    counts.messages_out += (members.len() - usize::from(left_out)) as u64;
                     spoken_in = Some(room);
                 }
                 Action::Call { handler, .. } => outcome.call = Some(handler),
+                Action::Ask { about, .. } => outcome.ask = Some(about),
                 Action::Close { conn, code, reason } => {
+                    *counts.closes.entry(code).or_default() += 1;
+                    wire.note(people.get(conn), || News::Gone(Reason::ByServer(code)));
+                    people.remove(conn);
                     if let Some(link) = links.remove(conn) {
+                        counts.bytes_out += link.count_written();
                         // What one that does not read has waiting would only be in the way.
                         let cut = code == websocket::code::TOO_SLOW;
                         link.close(Some(code), reason, cut);
@@ -181,10 +203,27 @@ impl Core {
         outcome
     }
 
+    /// A connection is there: who it is, is known before anything is said of it.
+    pub(super) fn arrived(&mut self, person: &Arc<Person>) {
+        self.people.insert(person.key, person.clone());
+        let Core { hub, wire, .. } = self;
+        wire.note(Some(person), || News::Connected);
+        for room in hub.rooms_of(person.key) {
+            wire.note(Some(person), || News::Joined(hub.name(room).unwrap_or_default().into()));
+        }
+    }
+
     /// A connection is gone without a close of the hub's making.
-    pub(super) fn gone(&mut self, now: Duration, conn: ConnKey) {
+    pub(super) fn gone(&mut self, now: Duration, conn: ConnKey, why: Reason) {
         self.apply(now, Input::Gone { conn }, None);
-        self.links.remove(conn);
+        if let Some(link) = self.links.remove(conn) {
+            self.counts.bytes_out += link.count_written();
+        }
+        if let Some(person) = self.people.remove(conn) {
+            self.counts.lost += u64::from(why == Reason::Lost);
+            self.counts.by_peer += u64::from(why != Reason::Lost);
+            self.wire.note(Some(&person), || News::Gone(why));
+        }
     }
 
     /// Queues one message for one connection, outside all rooms.

@@ -75,6 +75,8 @@ struct Outbox {
     is_partial: bool,
     /// Bytes that the socket has ever taken.
     written: u64,
+    /// How many of them are in the server's count already.
+    counted: u64,
     phase: Phase,
     /// Somebody has the queue in hand and is writing.
     writing: bool,
@@ -243,6 +245,19 @@ impl Link {
         }
         let held = if over { Vec::new() } else { std::mem::take(&mut outbox.held) };
         (over && !was_over, held)
+    }
+
+    /// How many bytes wait, and how many have been written that nobody has counted.
+    pub(super) fn backlog(&self) -> (usize, u64) {
+        let outbox = lock(&self.outbox);
+        (outbox.queued, outbox.written - outbox.counted)
+    }
+
+    /// The bytes that have been written since the last call.
+    pub(super) fn count_written(&self) -> u64 {
+        let mut outbox = lock(&self.outbox);
+        let written = outbox.written;
+        written - std::mem::replace(&mut outbox.counted, written)
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -28,11 +28,13 @@ mod builder;
 mod claims;
 mod conn;
 mod connection;
+mod control;
 mod core;
 mod crew;
 mod env;
 mod handler;
 mod handshake;
+mod hooks;
 mod life;
 mod link;
 #[cfg(all(test, roomer_loom))]
@@ -40,8 +42,10 @@ mod models;
 mod open;
 mod options;
 mod origin;
+mod passage;
 mod request;
 pub mod socket;
+mod stats;
 mod sync;
 mod tick;
 mod transport;
@@ -50,7 +54,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -66,17 +69,18 @@ use self::core::{Core, Work};
 use self::crew::{Crew, Job};
 pub use self::env::{Environment, System};
 use self::handler::Handler;
-pub use self::handler::{HandlerError, HandlerResult, Message};
+pub use self::handler::{HandlerError, HandlerPanic, HandlerResult, Message};
+pub use self::hooks::Reason;
 use self::life::Life;
 use self::link::Link;
 use self::options::Options;
 pub use self::request::{Refusal, Request, Verdict};
+pub use self::stats::{Backlog, Stats};
 use self::sync::{Mutex, MutexGuard, lock};
 pub use self::transport::{Reader, Writer};
-use crate::config::Refusals;
 use crate::hub::Hub;
 use crate::id::{ConnKey, HandlerKey};
-use crate::input::{Command, Input};
+use crate::input::Command;
 
 /// A room server: a cheap handle to share between tasks. It serves nobody until an adapter
 /// connects sockets to it. Several can live in one process; nothing is global.
@@ -93,20 +97,6 @@ struct Inner {
     life: Life,
 }
 
-/// How much there is of everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Connections in the hub.
-    pub connections: usize,
-    /// Rooms, `root` included.
-    pub rooms: usize,
-    /// Sockets in the engine's care: connections, handshakes and those being closed.
-    pub sockets: usize,
-    /// What has been refused since the start.
-    pub refusals: Refusals,
-}
-
 impl Server {
     /// Starts with roomer's defaults.
     pub fn builder() -> Builder {
@@ -115,7 +105,7 @@ impl Server {
 
     fn new(hub: Hub, options: Options, handlers: Vec<Handler>, env: Arc<dyn Environment>) -> Self {
         Server(Arc::new(Inner {
-            core: Mutex::new(Core::new(hub)),
+            core: Mutex::new(Core::new(hub, !options.hooks.is_empty())),
             options,
             handlers,
             env,
@@ -180,19 +170,6 @@ impl Server {
         self.options().close_wait + Duration::from_secs(1)
     }
 
-    /// Counts everything.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let sockets = self.0.life.connections();
-        let hub = &self.core().hub;
-        Stats {
-            connections: hub.connections(),
-            rooms: hub.rooms(),
-            sockets,
-            refusals: hub.refusals(),
-        }
-    }
-
     fn options(&self) -> &Options {
         &self.0.options
     }
@@ -205,18 +182,15 @@ impl Server {
         self.0.life.is_closing()
     }
 
+    fn handler(&self, key: HandlerKey) -> Option<&Handler> {
+        self.0.handlers.get(key.index())
+    }
+
     fn core(&self) -> MutexGuard<'_, Core> {
         lock(&self.0.core)
     }
 
-    /// Carries out a command. Inside a handler of this server, its connection's turn sees to the
-    /// writing, so that what a handler says is batched like everything else.
-    fn command(&self, command: Command<'_>) {
-        self.core().apply(self.now(), Input::Command(command), None);
-        self.flush_outside_turn();
-    }
-
-    fn send(&self, conn: ConnKey, frame: Vec<u8>) -> bool {
+    fn send_frame(&self, conn: ConnKey, frame: Vec<u8>) -> bool {
         let taken = self.core().send(conn, frame);
         self.flush_outside_turn();
         taken
@@ -228,15 +202,26 @@ impl Server {
         }
     }
 
-    /// Writes what waits to be written, as much as one turn may. True when the caller has to come
-    /// back for more once others have had their turn.
+    /// Writes what waits to be written, as much as one turn may, and tells the application what
+    /// has happened. True when the caller has to come back for more once others have had their
+    /// turn.
     fn flush(&self) -> bool {
-        match self.0.crew.job() {
-            Some(job) => self.toil(&job),
-            None => {
-                let work = self.core().take(true);
-                self.write(work)
+        // A large flush under way comes first; what the caller wants written is not in it.
+        if let Some(job) = self.0.crew.job()
+            && self.toil(&job)
+        {
+            return true;
+        }
+        loop {
+            let mut core = self.core();
+            let work = core.take(true);
+            let is_news = core.wire.begin();
+            drop(core);
+            let more = self.write(work);
+            if !is_news {
+                return more;
             }
+            self.tell();
         }
     }
 
@@ -275,23 +260,13 @@ impl Server {
         more || self.0.crew.job().is_some()
     }
 
-    /// Runs a handler, with no lock held.
-    fn call(&self, handler: HandlerKey, conn: &Conn, message: &Message<'_>) {
-        let Some(run) = self.0.handlers.get(handler.index()) else {
-            return;
-        };
+    /// Runs code of the application's as part of a turn: what it has sent is left to the turn to
+    /// flush.
+    fn in_turn<T>(&self, run: impl FnOnce() -> T) -> T {
         let outer = TURN.replace(self.token());
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            if let (Err(error), Some(hook)) = (run(conn, message), &self.options().on_error) {
-                hook(conn, message, error);
-            }
-        }));
+        let result = run();
         TURN.set(outer);
-        if result.is_err() {
-            let (conn, code) = (conn.key, code::INTERNAL);
-            let close = Command::Close { conn, code, reason: "handler failed" };
-            self.core().apply(self.now(), Input::Command(close), None);
-        }
+        result
     }
 
     /// What tells this server from others in this process.

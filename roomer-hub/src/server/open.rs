@@ -1,7 +1,7 @@
 //! An open connection: what its messages lead to, and how long it may be behind.
 
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use roomer_proto::PacketRef;
@@ -9,8 +9,10 @@ use roomer_proto::websocket::{self, Event, Kind, Session, code};
 
 use super::conn::Conn;
 use super::core::Core;
+use super::hooks::Reason;
 use super::link::{Link, Status};
 use super::options::Options;
+use super::passage::{Outcome, Passage, Wait};
 use super::sync::MutexGuard;
 use crate::input::{Command, Input};
 
@@ -46,6 +48,9 @@ pub(super) struct Open {
     watch: Option<Box<Watch>>,
     /// One that is owed too much, for whose sake nothing is read until then.
     pub(super) hold: Option<(Arc<Link>, Duration)>,
+    /// A handler or a rule that takes its time; nothing else of this connection is handled
+    /// before it is done.
+    pub(super) wait: Option<Box<Wait>>,
     /// From when on this connection's turn is to flush large rooms.
     pub(super) come_back: Option<Duration>,
 }
@@ -67,12 +72,15 @@ enum End {
 pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: Duration) -> bool {
     let server = open.conn.server.clone();
     let options = server.options();
-    let key = open.conn.key;
+    let key = open.conn.person.key;
     (open.heard, open.asked) = (now, None);
     let mut core = server.core();
+    core.counts.bytes_in += chunk.len() as u64;
     let mut feed = open.session.feed(&options.limits, chunk);
     let mut end = None;
-    while let Some(event) = feed.next() {
+    while open.wait.is_none()
+        && let Some(event) = feed.next()
+    {
         let packet = match event {
             Ok(Event::Message { kind: Kind::Text, .. }) if !options.accept_text => {
                 let reason = "text is not served here; send binary";
@@ -108,16 +116,12 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
                 break;
             }
         };
-        let outcome = core.apply(now, Input::Packet { conn: key, packet }, None);
-        if let Some(jam) = outcome.jam.filter(|jam| !Arc::ptr_eq(jam, link)) {
-            open.hold = Some((jam, now + HOLD));
-        }
-        if let Some(handler) = outcome.call {
-            drop(core);
-            let message = PacketRef { src: open.conn.id.as_str(), ..packet };
-            server.call(handler, &open.conn, &message);
-            core = server.core();
-        }
+        core.counts.messages_in += 1;
+        let passage = Passage { server: &server, conn: &open.conn, now };
+        let passed;
+        (core, passed) = passage.pass(core, Input::Packet { conn: key, packet }, packet);
+        open.wait = passed.wait;
+        open.hold = hold(passed.jam, link, now).or(open.hold.take());
     }
     drop(feed);
     let is_over = end.is_some();
@@ -127,7 +131,7 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
             core.apply(now, Input::Command(close), None);
         }
         Some(End::ByPeer(code)) => {
-            core.gone(now, key);
+            core.gone(now, key, Reason::ByPeer(code));
             link.close(code, "", false);
             core.list(key, link);
         }
@@ -137,11 +141,67 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
     is_over
 }
 
-/// Writes what the turn has led to, once the lock is released.
-pub(super) fn end_turn(now: Duration, mut core: MutexGuard<'_, Core>, open: &mut Open) {
+/// Goes on with what a handler or a rule has kept waiting. True when the session is over.
+pub(super) fn resume(
+    link: &Arc<Link>,
+    open: &mut Open,
+    now: Duration,
+    cx: &mut Context<'_>,
+) -> bool {
+    let Some(wait) = &mut open.wait else { return false };
+    let server = open.conn.server.clone();
+    let key = open.conn.person.key;
+    let ran = server.in_turn(|| wait.poll(cx));
+    let mut core = server.core();
+    let Poll::Ready(outcome) = ran else {
+        end_turn(now, core, open);
+        return false;
+    };
+    let Some(Wait { packet, .. }) = open.wait.take().map(|wait| *wait) else { return false };
+    let message = packet.as_ref();
+    let passage = Passage { server: &server, conn: &open.conn, now };
+    let verdict = match outcome {
+        Outcome::Judged(true) => Input::Allowed { conn: key, packet: message },
+        Outcome::Judged(false) => Input::Denied { conn: key, packet: message },
+        Outcome::Handled(result) => {
+            end_turn(now, passage.handled(core, &message, result), open);
+            return receive(link, open, &mut [], now);
+        }
+        Outcome::Panicked(panic) => {
+            end_turn(now, passage.panicked(core, &message, panic), open);
+            return false;
+        }
+    };
+    let passed;
+    (core, passed) = passage.pass(core, verdict, message);
+    open.wait = passed.wait;
+    open.hold = hold(passed.jam, link, now).or(open.hold.take());
+    end_turn(now, core, open);
+    // What came in meanwhile and lies in the session is next.
+    open.wait.is_none() && receive(link, open, &mut [], now)
+}
+
+/// For whose sake to read nothing, and until when.
+fn hold(jam: Option<Arc<Link>>, own: &Arc<Link>, now: Duration) -> Option<(Arc<Link>, Duration)> {
+    Some((jam.filter(|jam| !Arc::ptr_eq(jam, own))?, now + HOLD))
+}
+
+/// Writes what the turn has led to, once the lock is released, and tells the application.
+pub(super) fn end_turn(now: Duration, core: MutexGuard<'_, Core>, open: &mut Open) {
+    let mut is_news = write(now, core, open);
+    while is_news {
+        let server = open.conn.server.clone();
+        server.tell();
+        is_news = write(now, server.core(), open);
+    }
+}
+
+/// Writes what is due. True when there is something to tell the application.
+fn write(now: Duration, mut core: MutexGuard<'_, Core>, open: &mut Open) -> bool {
     let server = &open.conn.server;
     let work = core.take(false);
     let is_claimed = core.claim();
+    let is_news = core.wire.begin();
     drop(core);
     let more = server.write(work);
     if more {
@@ -149,6 +209,7 @@ pub(super) fn end_turn(now: Duration, mut core: MutexGuard<'_, Core>, open: &mut
     } else if is_claimed && open.come_back.is_none() {
         open.come_back = Some(now + server.options().coalesce);
     }
+    is_news
 }
 
 impl Open {
@@ -162,6 +223,7 @@ impl Open {
             asked: None,
             watch: None,
             hold: None,
+            wait: None,
             come_back: None,
         }
     }

@@ -1,5 +1,6 @@
 //! What a server was built with.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -8,10 +9,12 @@ use bytes::Bytes;
 use roomer_proto::websocket::Limits;
 
 use super::conn::Conn;
-use super::handler::{HandlerError, Message};
+use super::handler::{HandlerError, Message, Rule};
+use super::hooks::Hooks;
 use super::link::Limit;
 use super::origin::Origins;
 use super::request::{Request, Verdict};
+use crate::action::Question;
 
 type Authorize = Box<dyn Fn(&Request) -> Verdict + Send + Sync>;
 type OnError = Box<dyn Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync>;
@@ -24,6 +27,9 @@ pub(super) struct Options {
     pub(super) origins: Origins,
     pub(super) authorize: Option<Authorize>,
     pub(super) on_error: Option<OnError>,
+    pub(super) state: Vec<Box<dyn Any + Send + Sync>>,
+    pub(super) rules: Rules,
+    pub(super) hooks: Hooks,
     pub(super) limits: Limits,
     pub(super) accept_text: bool,
     pub(super) max_backlog: usize,
@@ -36,6 +42,24 @@ pub(super) struct Options {
     pub(super) close_wait: Duration,
     pub(super) coalesce: Duration,
     pub(super) echo: bool,
+}
+
+/// What is asked before a client's packet passes.
+#[derive(Default)]
+pub(super) struct Rules {
+    pub(super) join: Option<Rule>,
+    pub(super) publish: Option<Rule>,
+    pub(super) direct: Option<Rule>,
+}
+
+impl Rules {
+    pub(super) fn rule(&self, about: Question) -> Option<&Rule> {
+        match about {
+            Question::Join => self.join.as_ref(),
+            Question::Publish => self.publish.as_ref(),
+            Question::Direct => self.direct.as_ref(),
+        }
+    }
 }
 
 /// Something served over plain HTTP.
@@ -53,6 +77,9 @@ impl Default for Options {
             origins: Origins::default(),
             authorize: None,
             on_error: None,
+            state: Vec::new(),
+            rules: Rules::default(),
+            hooks: Hooks::default(),
             limits: Limits::default(),
             accept_text: false,
             max_backlog: 1024 * 1024,

@@ -40,7 +40,7 @@ struct Crowd {
 impl Crowd {
     fn new() -> Self {
         let hub = Hub::new(Config::default(), HashKey([0; 16]));
-        let mut crowd = Crowd { core: Core::new(hub), keys: vec![], tapes: vec![] };
+        let mut crowd = Crowd { core: Core::new(hub, false), keys: vec![], tapes: vec![] };
         for number in 0..SMALL_ROOM as u8 + 4 {
             let tape = Tape::default();
             let link = Link::new(tape.clone(), Limit { soft: 1 << 20, hard: 1 << 24 });

@@ -1,0 +1,154 @@
+//! The server from anywhere: rooms and connections for whoever holds a [`Server`], with no
+//! connection at hand.
+
+use std::any::Any;
+
+use super::Server;
+use super::conn::Conn;
+use crate::id::{ConnId, ConnKey};
+use crate::input::{Command, Input};
+
+impl Server {
+    /// Sends to every member of a room, in the server's own name: `src` is empty. No such room:
+    /// nobody hears it.
+    ///
+    /// ```
+    /// # use roomer_hub::server::Server;
+    /// # fn announce(server: &Server) {
+    /// server.broadcast("root", "news", b"lunch is ready");
+    /// # }
+    /// ```
+    pub fn broadcast(&self, room: &str, event: &str, payload: &[u8]) {
+        let (from, except) = (None, None);
+        self.command(Command::Broadcast { from, except, room, event, payload });
+    }
+
+    /// As [`broadcast`](Self::broadcast), but one member does not get it.
+    pub fn broadcast_except(&self, except: ConnId, room: &str, event: &str, payload: &[u8]) {
+        let mut core = self.core();
+        let except = core.hub.find(except.as_str());
+        let command = Command::Broadcast { from: None, except, room, event, payload };
+        core.apply(self.now(), Input::Command(command), None);
+        drop(core);
+        self.flush_outside_turn();
+    }
+
+    /// Sends to one connection, in the server's own name, as a packet of the room `root`. False
+    /// when there is no such connection; true does not mean that it has arrived.
+    pub fn send(&self, to: ConnId, event: &str, payload: &[u8]) -> bool {
+        let command = |_| Command::Send { from: None, dst: to.as_str(), event, payload };
+        self.command_about(to, command)
+    }
+
+    /// Puts a connection into a room, as if it had asked; no rule is asked. False when there is
+    /// no such connection. Whether it may be in one more room shows in
+    /// [`members`](Self::members).
+    pub fn join(&self, who: ConnId, room: &str) -> bool {
+        self.command_about(who, |conn| Command::Join { conn, room })
+    }
+
+    /// Takes a connection out of a room: it hears `leave_ack`, the others that it has left. It
+    /// stays connected and may come back; a rule ([`may_join`](super::Builder::may_join)) keeps
+    /// it out. False when there is no such connection.
+    pub fn kick(&self, who: ConnId, room: &str) -> bool {
+        self.command_about(who, |conn| Command::Leave { conn, room })
+    }
+
+    /// Takes a connection from one room to another in one step: nobody sees it in neither or in
+    /// both. False when there is no such connection, or it is not in `from`; nothing happens
+    /// then.
+    pub fn move_to(&self, who: ConnId, from: &str, to: &str) -> bool {
+        let mut core = self.core();
+        let hub = &core.hub;
+        let is_in = |conn: &ConnKey| hub.room(from).is_some_and(|room| hub.is_member(*conn, room));
+        let Some(conn) = hub.find(who.as_str()).filter(is_in) else {
+            return false;
+        };
+        for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
+            core.apply(self.now(), Input::Command(command), None);
+        }
+        drop(core);
+        self.flush_outside_turn();
+        true
+    }
+
+    /// Ends a connection: it leaves all its rooms, gets what it is still owed, then a close frame
+    /// with this code and reason. False when there is no such connection.
+    pub fn disconnect(&self, who: ConnId, code: u16, reason: &str) -> bool {
+        self.command_about(who, |conn| Command::Close { conn, code, reason })
+    }
+
+    /// The names of all rooms and how many members each has, sorted by name.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<(String, usize)> {
+        let hub = &self.core().hub;
+        let rooms = hub.iter_rooms();
+        let mut rooms: Vec<_> =
+            rooms.map(|(key, name)| (name.to_owned(), hub.members(key).len())).collect();
+        rooms.sort_unstable();
+        rooms
+    }
+
+    /// How many members a room has; 0 when there is no such room.
+    #[must_use]
+    pub fn count(&self, room: &str) -> usize {
+        let hub = &self.core().hub;
+        hub.room(room).map_or(0, |room| hub.members(room).len())
+    }
+
+    /// The ids of a room's members; none when there is no such room.
+    #[must_use]
+    pub fn members(&self, room: &str) -> Vec<ConnId> {
+        let hub = &self.core().hub;
+        let Some(room) = hub.room(room) else { return Vec::new() };
+        hub.members(room).iter().filter_map(|member| hub.id(member)).collect()
+    }
+
+    /// A handle to a connection: its claims, its data, its rooms.
+    #[must_use]
+    pub fn conn(&self, id: ConnId) -> Option<Conn> {
+        let core = self.core();
+        let person = core.people.get(core.hub.find(id.as_str())?)?.clone();
+        Some(Conn { server: self.clone(), person })
+    }
+
+    /// Handles to all connections, in no particular order.
+    #[must_use]
+    pub fn conns(&self) -> Vec<Conn> {
+        let core = self.core();
+        let people = core.people.values().cloned();
+        people.map(|person| Conn { server: self.clone(), person }).collect()
+    }
+
+    /// The state that the server was built with ([`Builder::state`](super::Builder::state)).
+    ///
+    /// # Panics
+    ///
+    /// When the server was built with no state of this type, which its author is at fault for.
+    #[must_use]
+    pub fn state<T: Any + Send + Sync>(&self) -> &T {
+        match self.options().state.iter().find_map(|state| state.downcast_ref()) {
+            Some(state) => state,
+            None => panic!("the server has no state of type {}", std::any::type_name::<T>()),
+        }
+    }
+
+    /// Carries out a command. Inside a handler of this server, its connection's turn sees to the
+    /// writing, so that what a handler says is batched like everything else.
+    pub(super) fn command(&self, command: Command<'_>) {
+        self.core().apply(self.now(), Input::Command(command), None);
+        self.flush_outside_turn();
+    }
+
+    /// The same, about a connection by id; false when there is none.
+    fn command_about<'a>(&self, id: ConnId, command: impl Fn(ConnKey) -> Command<'a>) -> bool {
+        let mut core = self.core();
+        let Some(conn) = core.hub.find(id.as_str()) else {
+            return false;
+        };
+        core.apply(self.now(), Input::Command(command(conn)), None);
+        drop(core);
+        self.flush_outside_turn();
+        true
+    }
+}

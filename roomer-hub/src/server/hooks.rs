@@ -1,0 +1,119 @@
+//! Telling the application what has happened: who came, joined, left, went.
+//!
+//! Things happen under the hub's lock, where nobody may run the application's code. So they are
+//! noted there, in order, and told afterwards by whoever released the lock; one at a time, so that
+//! a hook never hears of a leave before it has heard of the join.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Server;
+use super::conn::{Conn, Person};
+use super::handler::contain;
+use crate::input::{Command, Input};
+use roomer_proto::websocket::code;
+
+/// Why a connection is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The client closed it, with this code if it gave one.
+    ByPeer(Option<u16>),
+    /// It was cut: the client vanished without a word, or its network did.
+    Lost,
+    /// The server closed it, with this code (RFC 6455 section 7.4): a broken rule, a limit, a
+    /// handler that failed, the application's own wish, a shutdown.
+    ByServer(u16),
+}
+
+type Hook = Box<dyn Fn(&Conn) + Send + Sync>;
+type RoomHook = Box<dyn Fn(&Conn, &str) + Send + Sync>;
+type EndHook = Box<dyn Fn(&Conn, Reason) + Send + Sync>;
+
+/// What is to be told to whom.
+#[derive(Default)]
+pub(super) struct Hooks {
+    pub(super) connect: Option<Hook>,
+    pub(super) join: Option<RoomHook>,
+    pub(super) leave: Option<RoomHook>,
+    pub(super) disconnect: Option<EndHook>,
+}
+
+impl Hooks {
+    pub(super) fn is_empty(&self) -> bool {
+        let Hooks { connect, join, leave, disconnect } = self;
+        connect.is_none() && join.is_none() && leave.is_none() && disconnect.is_none()
+    }
+
+    fn tell(&self, conn: &Conn, what: &News) {
+        match what {
+            News::Connected => self.connect.iter().for_each(|hook| hook(conn)),
+            News::Joined(room) => self.join.iter().for_each(|hook| hook(conn, room)),
+            News::Left(room) => self.leave.iter().for_each(|hook| hook(conn, room)),
+            News::Gone(why) => self.disconnect.iter().for_each(|hook| hook(conn, *why)),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum News {
+    Connected,
+    Joined(Box<str>),
+    Left(Box<str>),
+    Gone(Reason),
+}
+
+/// What has happened and has not been told yet.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    /// Whether anybody wants to hear.
+    is_on: bool,
+    untold: VecDeque<(Arc<Person>, News)>,
+    /// Somebody is telling, and will tell the rest.
+    is_busy: bool,
+}
+
+impl Wire {
+    pub(super) fn new(is_on: bool) -> Self {
+        Wire { is_on, ..Wire::default() }
+    }
+
+    pub(super) fn note(&mut self, who: Option<&Arc<Person>>, what: impl FnOnce() -> News) {
+        if self.is_on {
+            self.untold.extend(who.map(|who| (who.clone(), what())));
+        }
+    }
+
+    /// Whether the caller has to [`tell`](Server::tell), once it has released the lock.
+    pub(super) fn begin(&mut self) -> bool {
+        !self.untold.is_empty() && !std::mem::replace(&mut self.is_busy, true)
+    }
+
+    fn next(&mut self) -> Option<(Arc<Person>, News)> {
+        let next = self.untold.pop_front();
+        self.is_busy = next.is_some();
+        next
+    }
+}
+
+impl Server {
+    /// Tells the application what has happened. To be called with no lock held, by the one who
+    /// was told to; what the hooks want sent is left to the caller to flush.
+    pub(super) fn tell(&self) {
+        while let Some((person, news)) = self.next_news() {
+            let conn = Conn { server: self.clone(), person };
+            let told = self.in_turn(|| contain(|| self.options().hooks.tell(&conn, &news)));
+            if told.is_err() {
+                let (conn, code) = (conn.person.key, code::INTERNAL);
+                let close = Command::Close { conn, code, reason: "a hook failed" };
+                let mut core = self.core();
+                core.counts.panics += 1;
+                core.apply(self.now(), Input::Command(close), None);
+            }
+        }
+    }
+
+    fn next_news(&self) -> Option<(Arc<Person>, News)> {
+        self.core().wire.next()
+    }
+}

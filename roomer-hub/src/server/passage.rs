@@ -1,0 +1,155 @@
+//! How a packet passes: the hub's rules, the application's rules, its handler.
+//!
+//! The hub decides; where it wants the application's word, it says so, and the word is fetched with
+//! the lock released. A word that takes its time makes the connection wait, and only that.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use roomer_proto::websocket::code;
+use roomer_proto::{Packet, PacketRef};
+
+use super::Server;
+use super::conn::Conn;
+use super::core::Core;
+use super::handler::{self, HandlerError, HandlerPanic, HandlerResult, Message, Ran, Run};
+use super::link::Link;
+use super::sync::MutexGuard;
+use crate::input::{Command, Input};
+
+/// A connection whose packet passes.
+pub(super) struct Passage<'p, 's> {
+    pub(super) server: &'s Server,
+    pub(super) conn: &'p Conn,
+    pub(super) now: Duration,
+}
+
+/// What comes of a packet.
+#[derive(Default)]
+pub(super) struct Passed {
+    /// The application's word is not out yet.
+    pub(super) wait: Option<Box<Wait>>,
+    /// A receiver that is owed too much: whoever sends to it should wait.
+    pub(super) jam: Option<Arc<Link>>,
+}
+
+/// The application's word on a packet, while it is awaited.
+pub(super) struct Wait {
+    word: Word,
+    pub(super) packet: Packet,
+}
+
+enum Word {
+    Handler(Run<HandlerResult>),
+    Rule(Run<bool>),
+}
+
+/// What the application has to say.
+pub(super) enum Outcome {
+    Handled(HandlerResult),
+    Judged(bool),
+    Panicked(HandlerPanic),
+}
+
+impl Wait {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let outcome = match &mut self.word {
+            Word::Handler(run) => handler::poll(run, cx).map_ok(Outcome::Handled),
+            Word::Rule(run) => handler::poll(run, cx).map_ok(Outcome::Judged),
+        };
+        outcome.map(|result| result.unwrap_or_else(Outcome::Panicked))
+    }
+}
+
+impl<'s> Passage<'_, 's> {
+    /// Gives the hub an input about a packet and does what it asks for, until that is done or has
+    /// to be waited for.
+    pub(super) fn pass(
+        &self,
+        mut core: MutexGuard<'s, Core>,
+        input: Input<'_>,
+        packet: PacketRef<'_>,
+    ) -> (MutexGuard<'s, Core>, Passed) {
+        let (conn, server) = (self.conn.person.key, self.server);
+        let mut passed = Passed::default();
+        let mut input: Input<'_> = input;
+        let message = Message { src: self.conn.person.id.as_str(), ..packet };
+        loop {
+            let outcome = core.apply(self.now, input, None);
+            passed.jam = outcome.jam;
+            if let Some(handler) = outcome.call.and_then(|key| server.handler(key)) {
+                drop(core);
+                let ran = server.in_turn(|| handler.run(self.conn, &message));
+                core = server.core();
+                core = match ran {
+                    Ran::Done(result) => self.handled(core, &message, result),
+                    Ran::Panicked(panic) => self.panicked(core, &message, panic),
+                    Ran::Waits(run, packet) => {
+                        passed.wait = Some(Box::new(Wait { word: Word::Handler(run), packet }));
+                        core
+                    }
+                };
+                return (core, passed);
+            }
+            let Some(rule) = outcome.ask.and_then(|about| server.options().rules.rule(about))
+            else {
+                return (core, passed);
+            };
+            drop(core);
+            let ran = server.in_turn(|| rule.run(self.conn, &message));
+            core = server.core();
+            input = match ran {
+                Ran::Done(true) => Input::Allowed { conn, packet: message },
+                Ran::Done(false) => Input::Denied { conn, packet: message },
+                Ran::Panicked(panic) => return (self.panicked(core, &message, panic), passed),
+                Ran::Waits(run, packet) => {
+                    passed.wait = Some(Box::new(Wait { word: Word::Rule(run), packet }));
+                    return (core, passed);
+                }
+            };
+        }
+    }
+
+    /// A handler has come to its end.
+    pub(super) fn handled(
+        &self,
+        mut core: MutexGuard<'s, Core>,
+        message: &Message<'_>,
+        result: HandlerResult,
+    ) -> MutexGuard<'s, Core> {
+        let Err(error) = result else { return core };
+        core.counts.handler_errors += 1;
+        self.report(core, message, error)
+    }
+
+    /// A handler or a rule has panicked: its connection ends.
+    pub(super) fn panicked(
+        &self,
+        mut core: MutexGuard<'s, Core>,
+        message: &Message<'_>,
+        panic: HandlerPanic,
+    ) -> MutexGuard<'s, Core> {
+        let conn = self.conn.person.key;
+        core.counts.panics += 1;
+        let close = Command::Close { conn, code: code::INTERNAL, reason: "handler failed" };
+        core.apply(self.now, Input::Command(close), None);
+        self.report(core, message, panic.into())
+    }
+
+    fn report(
+        &self,
+        core: MutexGuard<'s, Core>,
+        message: &Message<'_>,
+        error: HandlerError,
+    ) -> MutexGuard<'s, Core> {
+        let server = self.server;
+        let Some(hook) = &server.options().on_error else { return core };
+        drop(core);
+        // A hook that panics has nobody to be reported to.
+        let told = server.in_turn(|| handler::contain(|| hook(self.conn, message, error)));
+        let mut core = server.core();
+        core.counts.panics += u64::from(told.is_err());
+        core
+    }
+}

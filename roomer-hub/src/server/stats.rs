@@ -1,0 +1,121 @@
+//! How much there is of everything, and how much there has been.
+
+use std::collections::BTreeMap;
+
+use super::Server;
+use crate::config::Refusals;
+use crate::id::ConnId;
+
+/// How much there is of everything, and how much there has been since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections in the hub.
+    pub connections: usize,
+    /// Rooms, `root` included.
+    pub rooms: usize,
+    /// Seats in rooms: each connection counts once for each room that it is in.
+    pub memberships: usize,
+    /// Sockets in the engine's care: connections, handshakes and those being closed.
+    pub sockets: usize,
+    /// Bytes that wait to be written, of all connections.
+    pub queued_bytes: usize,
+    /// Connections that there have been.
+    pub opened: u64,
+    /// Packets that clients have sent.
+    pub messages_in: u64,
+    /// Bytes that connections have sent, frames and all, handshakes not counted.
+    pub bytes_in: u64,
+    /// Packets that were queued for clients, each counted for each receiver.
+    pub messages_out: u64,
+    /// Bytes that sockets have taken.
+    pub bytes_out: u64,
+    /// What the hub has refused.
+    pub refusals: Refusals,
+    /// Connections that the server has closed, by close code.
+    pub closes: BTreeMap<u16, u64>,
+    /// Connections that clients have closed with a close frame.
+    pub closed_by_peer: u64,
+    /// Connections that were cut without a close frame.
+    pub lost: u64,
+    /// Errors that handlers have returned.
+    pub handler_errors: u64,
+    /// Panics of handlers, rules and hooks.
+    pub panics: u64,
+}
+
+/// A connection and how many bytes wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backlog {
+    /// Whose.
+    pub id: ConnId,
+    /// Bytes that wait to be written.
+    pub bytes: usize,
+}
+
+/// What is counted as it happens.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) opened: u64,
+    pub(super) messages_in: u64,
+    pub(super) bytes_in: u64,
+    pub(super) messages_out: u64,
+    /// Of connections that are no more.
+    pub(super) bytes_out: u64,
+    pub(super) closes: BTreeMap<u16, u64>,
+    pub(super) by_peer: u64,
+    pub(super) lost: u64,
+    pub(super) handler_errors: u64,
+    pub(super) panics: u64,
+}
+
+impl Server {
+    /// Counts everything. Looks at each connection, so ask every few seconds, not at each
+    /// message.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let sockets = self.0.life.connections();
+        let core = self.core();
+        let (hub, counts) = (&core.hub, &core.counts);
+        let status = core.links.values().map(|link| link.backlog());
+        let (queued_bytes, written) =
+            status.fold((0, 0), |(queued, sum), (bytes, written)| (queued + bytes, sum + written));
+        Stats {
+            connections: hub.connections(),
+            rooms: hub.rooms(),
+            memberships: hub.iter_rooms().map(|(room, _)| hub.members(room).len()).sum(),
+            sockets,
+            queued_bytes,
+            opened: counts.opened,
+            messages_in: counts.messages_in,
+            bytes_in: counts.bytes_in,
+            messages_out: counts.messages_out,
+            bytes_out: counts.bytes_out + written,
+            refusals: hub.refusals(),
+            closes: counts.closes.clone(),
+            closed_by_peer: counts.by_peer,
+            lost: counts.lost,
+            handler_errors: counts.handler_errors,
+            panics: counts.panics,
+        }
+    }
+
+    /// The connections that most bytes wait for, the worst first, at most `most` of them. One for
+    /// which nothing waits is not among them.
+    #[must_use]
+    pub fn slowest(&self, most: usize) -> Vec<Backlog> {
+        let core = self.core();
+        let mut all: Vec<Backlog> = core
+            .links
+            .iter()
+            .filter_map(|(conn, link)| {
+                Some(Backlog { id: core.hub.id(conn)?, bytes: link.backlog().0 })
+            })
+            .filter(|backlog| backlog.bytes > 0)
+            .collect();
+        all.sort_unstable_by_key(|backlog| (std::cmp::Reverse(backlog.bytes), backlog.id));
+        all.truncate(most);
+        all
+    }
+}
