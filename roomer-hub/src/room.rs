@@ -48,6 +48,12 @@ impl Room {
         self.members.is_empty()
     }
 
+    /// Places that memory is held for.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn capacity(&self) -> usize {
+        self.members.capacity()
+    }
+
     pub(crate) fn member_mut(&mut self, place: u32) -> &mut Member {
         &mut self.members[place as usize]
     }

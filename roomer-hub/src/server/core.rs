@@ -10,6 +10,8 @@ use roomer_proto::websocket::{self, Kind};
 use roomer_proto::{JOIN_ACK, PacketRef};
 use slotmap::SecondaryMap;
 
+#[cfg(feature = "testkit")]
+use super::journal::Journal;
 use super::link::{Link, Piece};
 use super::tick::Tick;
 use crate::action::{Action, Members};
@@ -41,6 +43,8 @@ pub(super) struct Core {
     listed: Listed,
     /// Connections that are owed too much.
     pub(super) jams: Vec<ConnKey>,
+    #[cfg(feature = "testkit")]
+    pub(super) journal: Journal,
 }
 
 /// What an input led to, as far as it concerns whoever gave it.
@@ -77,6 +81,8 @@ impl Core {
             unclaimed: false,
             listed: Vec::new(),
             jams: Vec::new(),
+            #[cfg(feature = "testkit")]
+            journal: Journal::default(),
         }
     }
 
@@ -89,13 +95,17 @@ impl Core {
         newcomer: Option<&Arc<Link>>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        let Core { hub, links, ticks, dirty, unclaimed, listed, jams } = self;
+        #[cfg(feature = "testkit")]
+        self.journal.note(&input);
+        let Core { hub, links, ticks, dirty, unclaimed, listed, jams, .. } = self;
         let mut spoken_in = None;
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
             match action {
                 Action::Opened { conn } => {
                     outcome.opened = Some(conn);
+                    #[cfg(feature = "testkit")]
+                    self.journal.opened(conn);
                     links.extend(newcomer.map(|link| (conn, link.clone())));
                 }
                 Action::Joined { conn, room } => {
@@ -320,5 +330,7 @@ fn hand_over(
     }
 }
 
+#[cfg(feature = "testkit")]
+mod audit;
 #[cfg(test)]
 mod tests;

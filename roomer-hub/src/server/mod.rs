@@ -23,6 +23,8 @@
 //! 1013, so that nobody waits long for it.
 
 mod alarm;
+#[cfg(feature = "testkit")]
+mod audit;
 mod buffer;
 mod builder;
 mod claims;
@@ -33,6 +35,8 @@ mod crew;
 mod env;
 mod handler;
 mod handshake;
+#[cfg(feature = "testkit")]
+mod journal;
 mod link;
 mod open;
 mod options;
@@ -63,6 +67,8 @@ use self::crew::{Crew, Job};
 pub use self::env::{Environment, System};
 use self::handler::Handler;
 pub use self::handler::{HandlerError, HandlerResult, Message};
+#[cfg(feature = "testkit")]
+pub use self::journal::Applied;
 use self::link::Link;
 use self::options::Options;
 pub use self::request::{Refusal, Request, Verdict};
