@@ -8,6 +8,9 @@ use super::names::{id_number, person, room_number};
 use super::op::Set;
 use super::show::Letter;
 
+/// Bytes of a snapshot that an id takes: what separates it from the one before, two quotes, it.
+pub(crate) const CELL: usize = 39;
+
 /// All clients that there ever were, by number.
 #[derive(Debug)]
 pub(crate) struct Clients {
@@ -97,7 +100,7 @@ impl Clients {
             NEW_MEMBER | MEMBER_LEFT => Some(subject(packet)?),
             _ => None,
         };
-        let src = id_number(packet.src);
+        let src = id_number(packet.src.as_bytes());
         ensure!(src.is_some() || packet.src.is_empty(), "a message from {}", packet.src);
         let (mut reached, mut common) = (Set::default(), None);
         for who in to {
@@ -161,29 +164,21 @@ fn number(room: &str) -> Result<u8, Fault> {
 fn subject(packet: &PacketRef<'_>) -> Result<u16, Fault> {
     let shown = Letter(packet);
     ensure!(packet.src.is_empty(), "a notice with a sender: {shown}");
-    let subject = std::str::from_utf8(packet.payload).ok().and_then(id_number);
+    let subject = id_number(packet.payload);
     subject.ok_or_else(|| Fault::new(format!("a notice about nobody: {shown}")))
 }
 
-/// The ids in a `join_ack`, each once.
+/// The ids in a `join_ack`: a JSON array of strings without blanks, each once.
 fn read_snapshot(payload: &[u8]) -> Result<Set, Fault> {
     let mut members = Set::default();
-    for id in snapshot_ids(payload) {
-        let new = id.is_some_and(|id| members.insert(id));
-        ensure!(new, "not an array of different ids: {:?}", String::from_utf8_lossy(payload));
+    let mut is_array = payload.last() == Some(&b']');
+    let cells = payload.chunks_exact(CELL);
+    is_array &= cells.remainder().len() == 1 && cells.len() > 0;
+    for (at, cell) in cells.enumerate() {
+        let (id, begin) = (&cell[2..CELL - 1], if at == 0 { b"[\"" } else { b",\"" });
+        is_array &= cell.starts_with(begin) && cell.ends_with(b"\"");
+        is_array &= id_number(id).is_some_and(|id| members.insert(id));
     }
+    ensure!(is_array, "no array of different ids: {}", payload.escape_ascii());
     Ok(members)
-}
-
-/// The ids in a JSON array as the hub writes it, in their order; `None` for what is no id of ours
-/// or no such array.
-pub(crate) fn snapshot_ids(payload: &[u8]) -> impl Iterator<Item = Option<u16>> {
-    let inside = payload.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
-    let cells = inside.unwrap_or_default().chunks(39);
-    let count = cells.len();
-    cells.enumerate().map(move |(at, cell)| {
-        let cell = if at + 1 == count { cell } else { cell.strip_suffix(b",")? };
-        let id = cell.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        id_number(std::str::from_utf8(id).ok()?)
-    })
 }

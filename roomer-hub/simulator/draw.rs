@@ -113,7 +113,7 @@ fn swarm(dice: &mut impl Dice) -> Swarm {
 fn crowd(dice: &mut impl Dice, plan: &mut Plan) {
     plan.max_name = plan.max_name.max(4);
     plan.max_rooms = plan.max_rooms.max(1);
-    let slots = dice.pick(&[100, 100, 200]) + dice.below(7) - 3;
+    let slots = dice.pick(&[100, 100, 100, 200]) + dice.below(7) - 3;
     let kinds = CROWD.iter().flat_map(|&(kind, weight)| std::iter::repeat_n(kind, weight)).collect();
     let swarm =
         Swarm { kinds, rooms: vec!["root", "r"], events: vec!["chat"], slots: slots + 4, ever: 50 };

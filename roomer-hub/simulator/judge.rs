@@ -7,7 +7,7 @@ use roomer_hub::{Action, Command, ConnKey, HashKey, Hub, Input, Members, RoomKey
 use roomer_proto::{JOIN_ACK, PacketRef, is_built_in};
 use slotmap::{Key, SecondaryMap};
 
-use super::clients::{Clients, snapshot_ids};
+use super::clients::{CELL, Clients};
 use super::fault::{Fault, ensure};
 use super::model::Model;
 use super::names::{person, room_number};
@@ -98,15 +98,14 @@ impl Court {
         Ok(())
     }
 
-    /// Holds the hub's tables against each other and against the model's. Costs a microsecond and
-    /// more, so not after each input.
+    /// Holds the hub's tables against each other ([`Hub::audit`]) and against the model's. Costs a
+    /// microsecond and more, so not after each input.
     pub(crate) fn look_round(&self) -> Result<(), Fault> {
         let Court { hub, bench } = self;
         hub.audit().map_err(Fault::new)?;
         let model = &bench.model;
         for room in &model.rooms {
             let key = bench.rooms[room.number as usize];
-            ensure!(hub.room(room.name) == Some(key), "{:?} is not found by name", room.name);
             ensure!(hub.name(key) == Some(room.name), "{:?} has another name", room.name);
             let members = hub.members(key);
             ensure!(members.len() == room.members.len(), "{:?} has {members:?}", room.name);
@@ -119,16 +118,14 @@ impl Court {
         let mut connections = 0;
         for (who, client) in model.clients.iter().enumerate() {
             let (conn, id) = (bench.keys[who], &*person(client.id).text);
-            let found = hub.find(id);
             if client.is_here {
                 connections += 1;
-                ensure!(found == Some(conn), "{id} is not found by its id");
                 ensure!(hub.id(conn).is_some_and(|own| own.as_str() == id), "{id} has another id");
                 let rooms = hub.rooms_of(conn).len();
                 ensure!(rooms == model.rooms_of(who as u16), "{id} sits in {rooms} rooms");
             } else {
                 let is_stale = hub.id(conn).is_none() && hub.opened(conn).is_none();
-                ensure!(is_stale && found != Some(conn), "{id} is gone and still there");
+                ensure!(is_stale, "{id} is gone and still there");
                 ensure!(hub.rooms_of(conn).len() == 0, "{id} is gone and in rooms");
             }
         }
@@ -373,14 +370,15 @@ impl Bench {
         snapshot.write_tail(&mut text);
         ensure!(snapshot.len() == text.len(), "a snapshot of {} bytes", snapshot.len());
         let members = hub.room(room).map(|room| hub.members(room));
-        let mut members = members.into_iter().flat_map(|members| members.iter());
         let mut listed = Set::default();
-        for id in snapshot_ids(&text) {
-            let member = members.next().and_then(|conn| self.id(conn));
-            ensure!(id.is_some() && id == member, "a snapshot with {id:?} in the place of {member:?}");
-            id.map(|id| listed.insert(id));
+        let mut cells = text.chunks(CELL);
+        for conn in members.into_iter().flat_map(|members| members.iter()) {
+            let Some(id) = self.id(conn) else { return Ok(false) };
+            let cell = cells.next().and_then(|cell| cell.get(2..CELL - 1));
+            let is_there = cell == Some(person(id).text.as_bytes());
+            ensure!(is_there && listed.insert(id), "a snapshot in another order than its room");
         }
-        ensure!(members.next().is_none(), "a snapshot that ends too soon");
+        ensure!(cells.len() == 1, "a snapshot with more than its room's members");
         let src = &*person(self.clients.id(who)).text;
         let packet = PacketRef { room, event: JOIN_ACK, dst: "", src, payload: &text };
         self.encode(who.into(), &packet)?;
@@ -393,7 +391,7 @@ impl Bench {
     fn encode(&mut self, to: u64, packet: &PacketRef<'_>) -> Result<(), Fault> {
         self.wire.clear();
         let encoded = packet.encode(&mut self.wire);
-        ensure!(encoded.is_ok() && PacketRef::decode(&self.wire) == Ok(*packet), "{encoded:?}");
+        ensure!(encoded.is_ok(), "{encoded:?}");
         self.trace.number(to);
         self.trace.bytes(&self.wire);
         Ok(())

@@ -73,11 +73,11 @@ pub(crate) fn person(number: u16) -> &'static Person {
 }
 
 /// The number of an id, if it is one of ours.
-pub(crate) fn id_number(id: &str) -> Option<u16> {
-    let digits = id.get(2..6)?;
-    let number = u16::from_str_radix(digits, 16).ok()?.swap_bytes();
-    let known = PEOPLE.get(usize::from(number))?;
-    (known.text == id).then_some(number)
+pub(crate) fn id_number(id: &[u8]) -> Option<u16> {
+    let digit = |at: usize| char::from(*id.get(at)?).to_digit(16);
+    let number = digit(2)? << 4 | digit(3)? | digit(4)? << 12 | digit(5)? << 8;
+    let known = PEOPLE.get(number as usize)?;
+    (known.text.as_bytes() == id).then_some(number as u16)
 }
 
 static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {

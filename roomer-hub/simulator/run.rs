@@ -15,8 +15,9 @@ use super::op::{Effect, Op};
 use super::plan::{Address, Ending, Payload, Plan, Step, Who};
 use super::sight::Sight;
 
-/// After how many inputs the tables are looked through.
-const ROUND: u64 = 16;
+/// After how many inputs the tables are looked through; after more where there are many to look
+/// through.
+const ROUND: u64 = 32;
 
 /// How many slots there are.
 const SLOTS: usize = 256;
@@ -124,7 +125,8 @@ impl<'p> Run<'p> {
         self.sight.before(&self.court.bench, op);
         self.court.input(self.now, op)?;
         self.sight.after(&self.court.bench, op);
-        if self.steps.is_multiple_of(ROUND) { self.court.look_round() } else { Ok(()) }
+        let round = ROUND.max(self.court.hub.connections() as u64 * 4);
+        if self.steps.is_multiple_of(round) { self.court.look_round() } else { Ok(()) }
     }
 
     /// Makes a step complete. `None` when it is about a slot that nobody has been in.

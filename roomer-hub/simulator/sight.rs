@@ -90,8 +90,11 @@ impl Sight {
             Op::Open { .. } => (None, ""),
         };
         if let Some(who) = who {
-            self.was_in = model.is_in(who, room);
-            self.rooms_before = model.rooms_of(who);
+            if let Op::Gone { .. } | Op::Close { .. } = op {
+                self.rooms_before = model.rooms_of(who);
+            } else {
+                self.was_in = model.is_in(who, room);
+            }
             if !model.is_here(who) {
                 self.seen.mark(true, Mark::Stale);
                 self.seen.mark(matches!(op, Op::Gone { .. }), Mark::GoneTwice);
@@ -218,7 +221,7 @@ impl Sight {
         self.seen.mark(packet.event.len() == limit + 1, Mark::EventOverLimit);
         let is_upper = packet.dst.as_bytes().first() == Some(&b'A');
         self.seen.mark(is_upper && due.is_empty(), Mark::WrongCase);
-        let is_forged = !packet.src.is_empty() && id_number(packet.src) != Some(own);
+        let is_forged = !packet.src.is_empty() && id_number(packet.src.as_bytes()) != Some(own);
         self.seen.mark(is_forged && !due.is_empty(), Mark::ForgedSource);
         let is_in = self.was_in;
         match due.first() {
