@@ -74,12 +74,17 @@ impl Clients {
                 ensure!(seen == members, "a snapshot of {members:?} to one who had seen {seen:?}");
             }
             LEAVE_ACK => {
-                ensure!(packet.src == own && packet.dst.is_empty(), "a leave_ack that says {shown}");
+                ensure!(
+                    packet.src == own && packet.dst.is_empty(),
+                    "a leave_ack that says {shown}"
+                );
                 ensure!(packet.payload == own.as_bytes(), "a leave_ack about {:?}", packet.payload);
                 let room = room_number(packet.room);
                 client.rooms.retain(|view| Some(view.room) != room);
             }
-            NEW_MEMBER | MEMBER_LEFT => return Err(Fault::new(format!("a notice for one: {shown}"))),
+            NEW_MEMBER | MEMBER_LEFT => {
+                return Err(Fault::new(format!("a notice for one: {shown}")));
+            }
             _ => ensure!(packet.dst == own, "{own} gets a message for {}", packet.dst),
         }
         Ok(())

@@ -114,7 +114,8 @@ fn crowd(dice: &mut impl Dice, plan: &mut Plan) {
     plan.max_name = plan.max_name.max(4);
     plan.max_rooms = plan.max_rooms.max(1);
     let slots = dice.pick(&[100, 100, 100, 200]) + dice.below(7) - 3;
-    let kinds = CROWD.iter().flat_map(|&(kind, weight)| std::iter::repeat_n(kind, weight)).collect();
+    let kinds =
+        CROWD.iter().flat_map(|&(kind, weight)| std::iter::repeat_n(kind, weight)).collect();
     let swarm =
         Swarm { kinds, rooms: vec!["root", "r"], events: vec!["chat"], slots: slots + 4, ever: 50 };
     for slot in 0..slots as u8 {
@@ -245,7 +246,7 @@ impl Swarm {
 
     fn payload(&self, dice: &mut impl Dice) -> Payload {
         let len = match dice.below(256) {
-            0 if dice.once_in(8) => dice.pick(&[0xffff, 0x1_0000, 0x1_0001]),
+            0 if dice.once_in(6) => dice.pick(&[0x1_0001, 0xffff, 0x1_0000, 0x1_0001]),
             0..16 => dice.pick(&[0, 1, 125, 126, 127]),
             other => other % 5,
         };

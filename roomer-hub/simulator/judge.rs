@@ -330,11 +330,17 @@ impl Bench {
                 }
                 fits
             }
-            (Action::Call { conn, handler, packet }, Effect::Call { who, handler: at, packet: due }) => {
+            (
+                Action::Call { conn, handler, packet },
+                Effect::Call { who, handler: at, packet: due },
+            ) => {
                 self.encode(u64::from(who) << 16, &packet)?;
                 conn == self.key(who) && handler.index() == at && packet == due
             }
-            (Action::Close { conn, code, reason }, Effect::Close { who, code: due, reason: why }) => {
+            (
+                Action::Close { conn, code, reason },
+                Effect::Close { who, code: due, reason: why },
+            ) => {
                 self.trace.number(u64::from(code) << 16 | u64::from(who));
                 self.trace.bytes(reason.as_bytes());
                 self.clients.end(who);

@@ -14,6 +14,7 @@
 
 pub(crate) mod clients;
 pub(crate) mod draw;
+pub(crate) mod explore;
 pub(crate) mod fault;
 pub(crate) mod judge;
 pub(crate) mod marks;

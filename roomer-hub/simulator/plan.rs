@@ -40,9 +40,14 @@ pub(crate) enum Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// A connection with an id of its own; with the id of whoever is in the slot, if somebody is.
-    Open { slot: u8 },
+    Open {
+        slot: u8,
+    },
     /// A connection with the id of one that there is or was.
-    OpenAs { slot: u8, like: Who },
+    OpenAs {
+        slot: u8,
+        like: Who,
+    },
     Packet {
         who: Who,
         room: &'static str,
@@ -51,14 +56,38 @@ pub(crate) enum Step {
         src: Address,
         payload: Payload,
     },
-    Gone { who: Who },
-    Broadcast { from: Option<Who>, room: &'static str, event: &'static str, payload: Payload },
-    Send { from: Option<Who>, dst: Address, event: &'static str, payload: Payload },
-    Join { who: Who, room: &'static str },
-    Leave { who: Who, room: &'static str },
-    Close { who: Who, code: u16, reason: &'static str },
+    Gone {
+        who: Who,
+    },
+    Broadcast {
+        from: Option<Who>,
+        room: &'static str,
+        event: &'static str,
+        payload: Payload,
+    },
+    Send {
+        from: Option<Who>,
+        dst: Address,
+        event: &'static str,
+        payload: Payload,
+    },
+    Join {
+        who: Who,
+        room: &'static str,
+    },
+    Leave {
+        who: Who,
+        room: &'static str,
+    },
+    Close {
+        who: Who,
+        code: u16,
+        reason: &'static str,
+    },
     /// The clock goes on, or back.
-    Clock { millis: i64 },
+    Clock {
+        millis: i64,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

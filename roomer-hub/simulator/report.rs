@@ -59,10 +59,7 @@ pub(crate) fn explain(plan: &Plan, title: &str, test: &str) -> String {
     let before = plan.steps.len();
     shrink(&mut plan);
     let _ = writeln!(text, "{title}: {before} steps, shrunk to {}", plan.steps.len());
-    let mut run = match Run::new(&plan, KEY) {
-        Ok(run) => run,
-        Err(Fault(what)) => return text + &what,
-    };
+    let Some(mut run) = closely(&plan) else { return text + "it does not even begin\n" };
     run.court.bench.told = Some(Vec::new());
     let Err(Fault(what)) = run.all() else { return text + "it does not fail any more\n" };
     let _ = writeln!(text, "fault: {what}");
@@ -101,9 +98,16 @@ pub(crate) fn as_test(plan: &Plan, name: &str) -> String {
     text + "        ],\n    });\n}\n"
 }
 
+/// A run that looks round after every step, so that a fault shows where it comes about.
+fn closely(plan: &Plan) -> Option<Run<'_>> {
+    let mut run = Run::new(plan, KEY).ok()?;
+    run.round = 1;
+    Some(run)
+}
+
 fn shrink(plan: &mut Plan) {
     fn fails(plan: &Plan) -> bool {
-        run(plan).fault.is_some()
+        closely(plan).is_none_or(|mut run| run.all().is_err())
     }
     if !fails(plan) {
         return;

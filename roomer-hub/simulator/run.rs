@@ -15,7 +15,7 @@ use super::op::{Effect, Op};
 use super::plan::{Address, Ending, Payload, Plan, Step, Who};
 use super::sight::Sight;
 
-/// After how many inputs the tables are looked through; after more where there are many to look
+/// After how many inputs the tables are looked through; after more where there is much to look
 /// through.
 const ROUND: u64 = 32;
 
@@ -37,6 +37,8 @@ pub(crate) struct Run<'p> {
     ids: u16,
     now: Duration,
     pub(crate) steps: u64,
+    /// After how many inputs the tables are looked through, while few are there.
+    pub(crate) round: u64,
     /// The last input, and whose step of the plan it came from.
     pub(crate) last: Option<(Op, Option<usize>)>,
 }
@@ -45,20 +47,29 @@ impl<'p> Run<'p> {
     pub(crate) fn new(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
         let court = Court::new(plan, key)?;
         let (sight, slots, now) = (Sight::default(), [None; SLOTS], Duration::from_secs(1 << 20));
-        Ok(Run { plan, court, sight, slots, ids: 0, now, steps: 0, last: None })
+        Ok(Run { plan, court, sight, slots, ids: 0, now, steps: 0, round: ROUND, last: None })
     }
 
     /// Runs it all. A panic of the hub is a fault like any other.
     pub(crate) fn all(&mut self) -> Result<(), Fault> {
-        let run = catch_unwind(AssertUnwindSafe(|| {
+        caught(|| {
             self.steps()?;
             self.quiet()
-        }));
-        run.unwrap_or_else(|panic| {
-            let words = panic.downcast_ref::<String>().map(String::as_str);
-            let words = words.or(panic.downcast_ref::<&str>().copied());
-            Err(Fault::new(format!("a panic: {}", words.unwrap_or("without words"))))
         })
+    }
+
+    /// Runs the plan's own steps, looks round, and stops there.
+    pub(crate) fn steps_alone(&mut self) -> Result<(), Fault> {
+        caught(|| {
+            self.steps()?;
+            self.court.look_round()?;
+            self.court.compare_views()
+        })
+    }
+
+    /// Who is or was the last in a slot.
+    pub(crate) fn in_slot(&self, slot: u8) -> Option<u16> {
+        self.slots[usize::from(slot)]
     }
 
     pub(crate) fn hash(&self) -> u64 {
@@ -79,7 +90,8 @@ impl<'p> Run<'p> {
     fn step(&mut self, step: &Step, at: usize) -> Result<(), Fault> {
         if let Step::Clock { millis } = *step {
             let far = Duration::from_millis(millis.unsigned_abs());
-            let moved = if millis < 0 { self.now.checked_sub(far) } else { self.now.checked_add(far) };
+            let moved =
+                if millis < 0 { self.now.checked_sub(far) } else { self.now.checked_add(far) };
             self.now = moved.unwrap_or_default();
             self.sight.clock(millis);
             return Ok(());
@@ -92,7 +104,9 @@ impl<'p> Run<'p> {
                 self.slots[usize::from(*slot)] = Some(who);
                 self.ids += u16::from(matches!(step, Step::Open { .. }));
             }
-            (_, Some(&Effect::Call { who, handler, packet })) => self.call(who, handler, packet, at)?,
+            (_, Some(&Effect::Call { who, handler, packet })) => {
+                self.call(who, handler, packet, at)?
+            }
             _ => {}
         }
         Ok(())
@@ -125,7 +139,8 @@ impl<'p> Run<'p> {
         self.sight.before(&self.court.bench, op);
         self.court.input(self.now, op)?;
         self.sight.after(&self.court.bench, op);
-        let round = ROUND.max(self.court.hub.connections() as u64 * 4);
+        let many = self.court.hub.connections() as u64 / 8 + 1;
+        let round = self.round * many;
         if self.steps.is_multiple_of(round) { self.court.look_round() } else { Ok(()) }
     }
 
@@ -222,4 +237,13 @@ impl<'p> Run<'p> {
         ensure!(is_empty, "{} connections are left over", hub.connections());
         Ok(())
     }
+}
+
+/// Makes a panic a fault.
+fn caught(run: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or(panic.downcast_ref::<&str>().copied());
+        Err(Fault::new(format!("a panic: {}", words.unwrap_or("without words"))))
+    })
 }

@@ -122,10 +122,12 @@ impl Sight {
                 Effect::Joined { who, room } if room as usize == self.names.len() => {
                     let name = model.rooms.iter().find(|known| known.number == room);
                     self.born(model, name.map_or("", |room| room.name), just_closed);
-                    self.seen.mark(model.rooms_of(who) == model.config.max_rooms, Mark::RoomsAtLimit);
+                    self.seen
+                        .mark(model.rooms_of(who) == model.config.max_rooms, Mark::RoomsAtLimit);
                 }
                 Effect::Joined { who, .. } => {
-                    self.seen.mark(model.rooms_of(who) == model.config.max_rooms, Mark::RoomsAtLimit);
+                    self.seen
+                        .mark(model.rooms_of(who) == model.config.max_rooms, Mark::RoomsAtLimit);
                 }
                 Effect::RoomClosed { room } => {
                     closes = true;
@@ -140,7 +142,9 @@ impl Sight {
         }
         self.closed |= self.just_closed;
         match op {
-            Op::Packet { who, packet } if model.is_here(who) => self.packet(model, who, packet, due),
+            Op::Packet { who, packet } if model.is_here(who) => {
+                self.packet(model, who, packet, due)
+            }
             Op::Join { room, .. } => self.join(model, room, due),
             Op::Leave { who, room } => self.leave(model, who, room, due),
             Op::Gone { who } => {
@@ -237,7 +241,8 @@ impl Sight {
             Some(&Effect::Send { to, .. }) => {
                 self.seen.mark(to == who, Mark::ToOneself);
                 let meet = |room: &super::model::Room| room.members.contains(&to);
-                let common = model.rooms.iter().filter(|room| room.members.contains(&who)).any(meet);
+                let common =
+                    model.rooms.iter().filter(|room| room.members.contains(&who)).any(meet);
                 self.seen.mark(!common, Mark::ToStranger);
                 let id = model.clients[usize::from(to)].id;
                 let earlier = &model.clients[..usize::from(to)];
