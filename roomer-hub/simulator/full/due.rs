@@ -14,10 +14,10 @@ use std::time::Duration;
 use roomer_hub::testkit::frames::{self, Frame};
 use roomer_proto::PacketRef;
 
-use crate::simulator::clients::snapshot_ids;
 use crate::simulator::fault::{Fault, ensure};
+use crate::simulator::names::id_number;
 use crate::simulator::op::Set;
-use crate::simulator::show;
+use crate::simulator::show::Letter;
 
 #[derive(Debug, Default)]
 pub(crate) struct Due {
@@ -30,6 +30,8 @@ pub(crate) struct Due {
     pub(crate) bytes: u64,
     /// Bytes that came.
     pub(crate) came: u64,
+    /// More may have been queued than may ever be, so that what came after it was dropped.
+    pub(crate) may_overrun: bool,
     /// What was queued may have been dropped to make room for a close frame.
     pub(crate) is_cut: bool,
     /// The close frame or the refusing answer has come: nothing may follow.
@@ -65,11 +67,18 @@ pub(crate) enum What {
     /// An HTTP answer.
     Answer(u16),
     Packet(PacketRef<'static>),
-    JoinAck { room: &'static str, id: &'static str, members: Set },
+    JoinAck {
+        room: &'static str,
+        id: &'static str,
+        members: Set,
+    },
     Raw(&'static [u8]),
     Pong(&'static [u8]),
     /// Without a reason, any.
-    Close { code: Option<u16>, reason: Option<&'static str> },
+    Close {
+        code: Option<u16>,
+        reason: Option<&'static str>,
+    },
 }
 
 /// What a client has to react to.
@@ -126,7 +135,11 @@ impl Due {
             self.tell(|| format!("HTTP {status}"));
             ensure!(status == due, "the answer is {status}, but {due} is due");
             let is_exact = status != 101 || &bytes[..size] == frames::AGREED;
-            ensure!(is_exact, "an upgrade that says {:?}", bytes[..size].escape_ascii().to_string());
+            ensure!(
+                is_exact,
+                "an upgrade that says {:?}",
+                bytes[..size].escape_ascii().to_string()
+            );
             self.is_over = status != 101;
             return Ok(self.items.pop_front().map(|item| (Heard::Item(item), size)));
         }
@@ -246,10 +259,7 @@ impl What {
             (What::JoinAck { room, id, members }, Frame::Binary(data)) => {
                 let Ok(packet) = PacketRef::decode(data) else { return false };
                 let due = PacketRef { room, event: "join_ack", dst: "", src: id, ..packet };
-                let mut found = Set::default();
-                let ids = snapshot_ids(packet.payload);
-                let all_new = { ids }.all(|id| id.is_some_and(|id| found.insert(id)));
-                packet == due && all_new && found == members
+                packet == due && snapshot(packet.payload) == Some(members)
             }
             (What::Raw(due), Frame::Binary(data)) | (What::Pong(due), Frame::Pong(data)) => {
                 due == data
@@ -260,10 +270,23 @@ impl What {
 
     fn words(&self) -> String {
         match self {
-            What::Packet(packet) => show::letter(packet),
+            What::Packet(packet) => Letter(packet).to_string(),
             other => format!("{other:?}"),
         }
     }
+}
+
+/// The ids in a JSON array as the hub writes it, each once.
+fn snapshot(payload: &[u8]) -> Option<Set> {
+    let inside = payload.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    let mut found = Set::default();
+    let count = (inside.len() + 1) / 39;
+    for (at, cell) in inside.chunks(39).enumerate() {
+        let cell = if at + 1 == count { cell } else { cell.strip_suffix(b",")? };
+        let id = id_number(cell.strip_prefix(b"\"")?.strip_suffix(b"\"")?)?;
+        found.insert(id).then_some(())?;
+    }
+    Some(found)
 }
 
 /// Compares without encoding: five lengths and fields.
@@ -283,7 +306,7 @@ fn is_packet(packet: &PacketRef<'_>, data: &[u8]) -> bool {
 fn words(frame: &Frame<'_>) -> String {
     match frame {
         Frame::Binary(data) => match PacketRef::decode(data) {
-            Ok(packet) => show::letter(&packet),
+            Ok(packet) => Letter(&packet).to_string(),
             Err(_) => format!("{} bytes that are no packet", data.len()),
         },
         other => format!("{other:?}"),

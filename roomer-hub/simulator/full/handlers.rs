@@ -60,7 +60,7 @@ impl Application {
         message: &PacketRef<'_>,
         does: &[Deed],
     ) -> HandlerResult {
-        let by = id_number(conn.id().as_str()).unwrap_or(u16::MAX);
+        let by = id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX);
         {
             let mut state = self.state();
             let at = usize::from(by);

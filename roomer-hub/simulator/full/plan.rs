@@ -49,12 +49,27 @@ pub(crate) struct Script {
 /// What code of an application's does with a connection's handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
-    ToRoom { room: &'static str, event: &'static str, payload: Payload },
-    ToClient { dst: Address, event: &'static str, payload: Payload },
+    ToRoom {
+        room: &'static str,
+        event: &'static str,
+        payload: Payload,
+    },
+    ToClient {
+        dst: Address,
+        event: &'static str,
+        payload: Payload,
+    },
     Raw(Payload),
-    Close { code: u16, reason: &'static str },
+    Close {
+        code: u16,
+        reason: &'static str,
+    },
     /// The same for the one in a slot, if it has called a handler before.
-    CloseOther { slot: u8, code: u16, reason: &'static str },
+    CloseOther {
+        slot: u8,
+        code: u16,
+        reason: &'static str,
+    },
     /// An error is returned.
     Fail,
     Panic,
@@ -63,41 +78,82 @@ pub(crate) enum Deed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// A client comes, and begins with a request; whoever is in the slot stays, out of reach.
-    Connect { slot: u8, ask: Ask },
+    Connect {
+        slot: u8,
+        ask: Ask,
+    },
     /// A client says something; it is under way from here on.
-    Say { slot: u8, talk: Talk },
+    Say {
+        slot: u8,
+        talk: Talk,
+    },
     /// The next bytes that are under way arrive.
-    Deliver { slot: u8, bytes: u32 },
+    Deliver {
+        slot: u8,
+        bytes: u32,
+    },
     /// One of the tasks that have been woken has its turn.
-    Turn { place: u8 },
+    Turn {
+        place: u8,
+    },
     /// A connection's task has a turn, woken or not.
-    Poll { slot: u8 },
+    Poll {
+        slot: u8,
+    },
     /// Tasks have their turns until none is woken.
     Rest,
     /// The socket takes so many bytes more, and no more; `u32::MAX` is any number.
-    Room { slot: u8, bytes: u32 },
+    Room {
+        slot: u8,
+        bytes: u32,
+    },
     /// The most bytes of one read and of one write.
-    Narrow { slot: u8, read: u32, write: u32 },
+    Narrow {
+        slot: u8,
+        read: u32,
+        write: u32,
+    },
     /// The next write is interrupted.
-    Interrupt { slot: u8 },
+    Interrupt {
+        slot: u8,
+    },
     /// The socket says that there is room, whether there is or not.
-    Pretend { slot: u8 },
+    Pretend {
+        slot: u8,
+    },
     /// The client says no more.
-    HalfClose { slot: u8 },
+    HalfClose {
+        slot: u8,
+    },
     /// The connection breaks: what is under way is lost, and the server hears of it.
-    Reset { slot: u8 },
+    Reset {
+        slot: u8,
+    },
     /// The connection breaks, and the server does not hear of it.
-    Vanish { slot: u8 },
+    Vanish {
+        slot: u8,
+    },
     /// Writes fail from now on; reads do not, yet.
-    Refuse { slot: u8 },
+    Refuse {
+        slot: u8,
+    },
     /// The runtime drops the connection's task.
-    Abort { slot: u8 },
+    Abort {
+        slot: u8,
+    },
     /// The clock goes on, and nobody has a turn.
-    Jump { millis: u32 },
+    Jump {
+        millis: u32,
+    },
     /// The clock goes on, stopping wherever somebody wants to be woken.
-    Pass { millis: u32 },
+    Pass {
+        millis: u32,
+    },
     /// The application does something with a connection outside any handler.
-    App { slot: u8, deed: Deed },
+    App {
+        slot: u8,
+        deed: Deed,
+    },
     Shutdown,
 }
 

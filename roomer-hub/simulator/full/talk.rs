@@ -41,6 +41,22 @@ pub(crate) enum Meaning {
 }
 
 impl Mouth {
+    /// What comes next, if the server has read it.
+    pub(crate) fn peek(&self, read: u64) -> Option<Meaning> {
+        self.said.front().filter(|said| said.at <= read).map(|said| said.what)
+    }
+
+    /// Takes what comes next, if the server has read it.
+    pub(crate) fn next(&mut self, read: u64) -> Option<Said> {
+        self.said.pop_front_if(|said| said.at <= read)
+    }
+
+    /// Whether something has been said after which nothing is understood any more.
+    pub(crate) fn has_said_wrong(&self) -> bool {
+        let deafens = |said: &Said| matches!(said.what, Meaning::Wrong(code) if code != 1003);
+        self.said.iter().any(deafens)
+    }
+
     fn bytes(&mut self, bytes: &[u8]) {
         self.under_way.extend(bytes);
         self.total += bytes.len() as u64;

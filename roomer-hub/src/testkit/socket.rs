@@ -165,6 +165,12 @@ impl Peer {
         lock(&self.0).is_full
     }
 
+    /// Whether the socket takes anything more.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        lock(&self.0).room > 0
+    }
+
     /// Whether the server has ended its writing direction.
     #[must_use]
     pub fn is_shut(&self) -> bool {
