@@ -99,6 +99,7 @@ impl Core {
         self.journal.note(&input);
         let Core { hub, links, ticks, dirty, unclaimed, listed, jams, .. } = self;
         let mut spoken_in = None;
+        let mut has_joined = false;
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
             match action {
@@ -109,6 +110,7 @@ impl Core {
                     links.extend(newcomer.map(|link| (conn, link.clone())));
                 }
                 Action::Joined { conn, room } => {
+                    has_joined = true;
                     if let Some(tick) = ticks.get_mut(room) {
                         tick.skip(conn, 0);
                     }
@@ -123,6 +125,13 @@ impl Core {
                 }
                 Action::JoinAck { to, id, room, snapshot } => {
                     if let Some(link) = links.get(to) {
+                        // One who was in already hears first what the snapshot has in it.
+                        if !has_joined
+                            && let Some(room) = actions.hub().room(room)
+                            && let Some(tick) = ticks.get_mut(room)
+                        {
+                            settle(tick, to, link, listed);
+                        }
                         let packet = PacketRef { room, event: JOIN_ACK, src: id, ..NOTHING };
                         join_ack(to, link, &packet, snapshot, listed);
                     }

@@ -121,6 +121,17 @@ fn one_who_comes_back_hears_nothing_of_the_time_between() {
 }
 
 #[test]
+fn one_who_joins_again_hears_first_what_its_snapshot_knows() {
+    let mut crowd = Crowd::new();
+    crowd.heard(1);
+    crowd.say(0, "leave", "");
+    crowd.say(1, "join", "");
+    crowd.say(0, "join", "");
+    crowd.flush();
+    assert_eq!(crowd.heard(1), ["member_left", "join_ack", "new_member"]);
+}
+
+#[test]
 fn only_the_first_to_speak_in_a_busy_room_has_to_come_back() {
     let mut crowd = Crowd::new();
     crowd.core.claim();
