@@ -19,9 +19,10 @@ mod full;
 mod simulator;
 
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
-use std::thread::available_parallelism;
-use std::time::Instant;
+use std::process::{ExitCode, exit};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use full::Full;
 use simulator::report::Plans;
@@ -35,6 +36,12 @@ const EXPLAINED: usize = 2;
 
 /// From how many seeds on all marks have to come up.
 const LARGE: u64 = 10_000;
+
+/// A few seeds take milliseconds. If nothing has come of them for so long, one does not end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many seeds are done. What is explained counts on.
+static DONE: AtomicU64 = AtomicU64::new(0);
 
 struct Options {
     seeds: u64,
@@ -57,7 +64,7 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options, String> {
-    let threads = available_parallelism().map_or(1, usize::from);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut options = Options { seeds: 0, start: 0, threads, full: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -80,7 +87,9 @@ fn run<S: Simulation>(options: &Options) -> ExitCode {
     let Options { seeds, start, threads, .. } = *options;
     let is_terminal = std::io::stderr().is_terminal();
     let begin = Instant::now();
+    thread::spawn(move || end_if_stuck(seeds));
     let progress = |done: u64, failures: u64| {
+        DONE.store(done, Ordering::Relaxed);
         if is_terminal && (done % 1024 < 64 || done == seeds) {
             let mut out = std::io::stderr().lock();
             let _ = write!(out, "\r{done} of {seeds} seeds, {failures} failures ");
@@ -95,6 +104,7 @@ fn run<S: Simulation>(options: &Options) -> ExitCode {
         println!("seed {seed}: {fault}");
         if at < EXPLAINED {
             println!("{}", S::explain(*seed));
+            DONE.fetch_add(1, Ordering::Relaxed);
         }
     }
     let mut failures = sum.failures;
@@ -108,4 +118,21 @@ fn run<S: Simulation>(options: &Options) -> ExitCode {
     let speed = (sum.steps as f64 / seconds / threads as f64) as u64;
     println!("{seeds} seeds, {} steps, {speed} steps/s, {failures} failures", sum.steps);
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Ends the program, as failed, when it does not get on.
+fn end_if_stuck(seeds: u64) {
+    let mut before = 0;
+    loop {
+        thread::sleep(PATIENCE);
+        let done = DONE.load(Ordering::Relaxed);
+        if done == before {
+            println!(
+                "after {done} seeds there is one that does not end, or whose shrinking does not"
+            );
+            println!("{seeds} seeds, 0 steps, 0 steps/s, 1 failures");
+            exit(1);
+        }
+        before = done;
+    }
 }

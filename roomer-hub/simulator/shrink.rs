@@ -24,13 +24,13 @@ pub(crate) fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) 
 /// Puts plainer items in the place of each, for as long as all still fails. `plainer` gives what
 /// may stand for an item, the plainest first; it must not go round in circles.
 pub(crate) fn simplify<T: Clone>(
-    items: &mut Vec<T>,
+    items: &mut [T],
     plainer: impl Fn(&T) -> Vec<T>,
     mut fails: impl FnMut(&[T]) -> bool,
 ) {
     for at in 0..items.len() {
         while let Some(found) = plainer(&items[at]).into_iter().find(|other| {
-            let mut changed = items.clone();
+            let mut changed = items.to_vec();
             changed[at] = other.clone();
             fails(&changed)
         }) {

@@ -13,7 +13,7 @@ use super::op::{Effect, Op};
 /// Members of a full page of a snapshot.
 const PAGE: u32 = 100;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Sight {
     pub(crate) seen: Seen,
     /// Names of rooms by number of room, as numbers of names.
@@ -31,23 +31,6 @@ pub(crate) struct Sight {
     was_in: bool,
     rooms_before: usize,
     ids_before: usize,
-}
-
-impl Default for Sight {
-    fn default() -> Self {
-        Sight {
-            seen: Seen::default(),
-            names: Vec::new(),
-            closed: 0,
-            just_closed: 0,
-            freed: None,
-            emptied: false,
-            opened_now: false,
-            was_in: false,
-            rooms_before: 0,
-            ids_before: 0,
-        }
-    }
 }
 
 impl Sight {
