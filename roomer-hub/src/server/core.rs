@@ -168,9 +168,14 @@ impl Core {
                     }
                     if tick.frames.len() >= LARGE_TICK {
                         hand_over(tick, members, links, listed);
-                    } else if !std::mem::replace(&mut tick.awaited, true) {
-                        dirty.push(room);
-                        *unclaimed |= members.len() > SMALL_ROOM;
+                    } else {
+                        if !std::mem::replace(&mut tick.awaited, true) {
+                            dirty.push(room);
+                        }
+                        // Also one that was small when it came to be dirty.
+                        if members.len() > SMALL_ROOM {
+                            *unclaimed |= !std::mem::replace(&mut tick.claimed, true);
+                        }
                     }
                     spoken_in = Some(room);
                 }

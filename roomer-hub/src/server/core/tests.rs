@@ -132,6 +132,20 @@ fn one_who_joins_again_hears_first_what_its_snapshot_knows() {
 }
 
 #[test]
+fn a_room_that_grows_large_in_one_turn_is_flushed() {
+    let mut crowd = Crowd::new();
+    for who in SMALL_ROOM + 1..SMALL_ROOM + 4 {
+        crowd.say(who, "leave", "");
+    }
+    crowd.flush();
+    crowd.core.claim();
+    crowd.say(1, "leave", "");
+    crowd.say(1, "join", "");
+    crowd.core.take(false);
+    assert!(crowd.core.claim());
+}
+
+#[test]
 fn only_the_first_to_speak_in_a_busy_room_has_to_come_back() {
     let mut crowd = Crowd::new();
     crowd.core.claim();
