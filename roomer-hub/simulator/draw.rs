@@ -3,7 +3,7 @@
 //! deep somewhere.
 
 use super::names::{EVENTS, REASONS, RESERVED, ROOMS};
-use super::plan::{Address, Ending, Handler, Payload, Plan, Rules, Step, Who};
+use super::plan::{Address, Ending, Handler, LIMITS, Payload, Plan, Rules, Step, Who};
 use super::random::Dice;
 
 /// What a step can be about. The name says what is drawn, not all that may come of it.
@@ -66,8 +66,8 @@ struct Swarm {
 /// A whole plan.
 pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let rules = dice.pick(&[Rules::Default, Rules::Compat]);
-    let max_name = dice.pick(&[4096, 4096, 4096, 6, 5, 4, 4, 3, 7, 0]);
-    let max_rooms = dice.pick(&[1100, 1100, 3, 2, 4, 3, 2, 1, 5, 0]);
+    let max_name = dice.pick(&[LIMITS.0, LIMITS.0, LIMITS.0, 6, 5, 4, 4, 3, 7, 0]);
+    let max_rooms = dice.pick(&[LIMITS.1, LIMITS.1, 3, 2, 4, 3, 2, 1, 5, 0]);
     let ending = dice.pick(&[Ending::Gone, Ending::Closed, Ending::Left]);
     let swarm = swarm(dice);
     let mut plan =

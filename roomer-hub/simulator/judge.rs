@@ -3,18 +3,24 @@
 
 use std::time::Duration;
 
-use roomer_hub::{Action, Command, ConnKey, HashKey, Hub, Input, Members, RoomKey, Snapshot};
+use roomer_hub::{
+    Action, Command, Config, ConnKey, HashKey, Hub, Input, Members, RegisterError, RoomKey,
+    Snapshot,
+};
 use roomer_proto::{JOIN_ACK, PacketRef, is_built_in};
 use slotmap::{Key, SecondaryMap};
 
 use super::clients::{CELL, Clients};
 use super::fault::{Fault, ensure};
 use super::model::Model;
-use super::names::{person, room_number};
+use super::names::{RESERVED, person, room_number};
 use super::op::{Effect, Op, Set};
-use super::plan::Plan;
+use super::plan::{LIMITS, Plan};
 use super::show;
 use super::trace::Trace;
+
+/// How many rooms are looked at though they may be gone.
+const LATEST: usize = 8;
 
 /// The hub and its judges.
 #[derive(Debug)]
@@ -47,13 +53,24 @@ pub(crate) struct Bench {
 
 impl Court {
     pub(crate) fn new(plan: &Plan, key: HashKey) -> Result<Self, Fault> {
-        let config = plan.config();
-        let mut hub = Hub::new(config, key);
+        let mut hub = Hub::new(plan.config(), key);
+        let defaults = [Config::default(), Config::compat()];
+        let limits = defaults.map(|config| (config.max_name, config.max_rooms));
+        ensure!(limits == [LIMITS; 2], "limits by default: {limits:?}");
+        let config = plan.rules();
         let events: Vec<&'static str> = plan.handlers.iter().map(|handler| handler.event).collect();
         for (number, event) in events.iter().enumerate() {
             let handler = hub.register(event).map(|handler| handler.index());
             ensure!(handler == Ok(number), "register({event:?}) is {handler:?}");
+            let again = hub.register(event);
+            ensure!(again == Err(RegisterError::Duplicate((*event).into())), "{again:?}");
         }
+        for event in RESERVED.into_iter().chain(["join", "leave"]) {
+            let reserved = hub.register(event);
+            ensure!(reserved == Err(RegisterError::Reserved(event.into())), "{reserved:?}");
+        }
+        let nameless = hub.register("");
+        ensure!(nameless == Err(RegisterError::Empty), "{nameless:?}");
         let (members_only, announces_rejoins) = (config.members_only, config.announce_rejoin);
         let clients = Clients::new(members_only, announces_rejoins);
         let bench = Bench {
@@ -112,7 +129,7 @@ impl Court {
             for conn in members.iter() {
                 let who = bench.numbers.get(conn);
                 let is_due = who.is_some_and(|who| room.members.contains(who));
-                ensure!(is_due && hub.is_member(conn, key), "{conn:?} in {:?}", room.name);
+                ensure!(is_due, "{conn:?} is in {:?}", room.name);
             }
         }
         let mut connections = 0;
@@ -123,6 +140,11 @@ impl Court {
                 ensure!(hub.id(conn).is_some_and(|own| own.as_str() == id), "{id} has another id");
                 let rooms = hub.rooms_of(conn).len();
                 ensure!(rooms == model.rooms_of(who as u16), "{id} sits in {rooms} rooms");
+                for room in &model.rooms {
+                    let is_member = hub.is_member(conn, bench.rooms[room.number as usize]);
+                    let is_in = room.members.contains(&(who as u16));
+                    ensure!(is_member == is_in, "is {id} in {:?}? {is_member}", room.name);
+                }
             } else {
                 let is_stale = hub.id(conn).is_none() && hub.opened(conn).is_none();
                 ensure!(is_stale, "{id} is gone and still there");
@@ -130,6 +152,11 @@ impl Court {
             }
         }
         ensure!(hub.connections() == connections, "{} connections", hub.connections());
+        for (number, &key) in bench.rooms.iter().enumerate().rev().take(LATEST) {
+            let is_here = model.rooms.iter().any(|room| room.number as usize == number);
+            let found = hub.name(key).is_some() || !hub.members(key).is_empty();
+            ensure!(is_here || !found, "the key of a room that is gone finds one");
+        }
         Ok(())
     }
 

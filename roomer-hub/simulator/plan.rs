@@ -116,12 +116,27 @@ pub(crate) enum Address {
 pub(crate) struct Payload(pub(crate) u8, pub(crate) u32);
 
 impl Plan {
+    /// The configuration, as an application sets it up.
     pub(crate) fn config(&self) -> Config {
         let mut config = match self.rules {
             Rules::Default => Config::default(),
             Rules::Compat => Config::compat(),
         };
+        if (self.max_name, self.max_rooms) != (config.max_name, config.max_rooms) {
+            (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
+        }
+        config
+    }
+
+    /// What that means, by the documents.
+    pub(crate) fn rules(&self) -> Config {
+        let mut config = Config::default();
+        config.members_only = self.rules == Rules::Default;
+        config.announce_rejoin = self.rules == Rules::Compat;
         (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
         config
     }
 }
+
+/// The defaults of [`Config::max_name`] and [`Config::max_rooms`], by the documents.
+pub(crate) const LIMITS: (usize, usize) = (4096, 1100);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::draw;
 use super::fault::Fault;
 use super::marks::MARKS;
-use super::plan::{Address, Ending, Payload, Plan, Rules, Step, Who};
+use super::plan::{Address, Ending, LIMITS, Payload, Plan, Rules, Step, Who};
 use super::random::Random;
 use super::run::{KEY, Run};
 use super::show;
@@ -132,8 +132,8 @@ fn shrink(plan: &mut Plan) {
         }
         let simpler: [fn(&mut Plan); 4] = [
             |plan| plan.rules = Rules::Default,
-            |plan| plan.max_name = 4096,
-            |plan| plan.max_rooms = 1100,
+            |plan| plan.max_name = LIMITS.0,
+            |plan| plan.max_rooms = LIMITS.1,
             |plan| plan.ending = Ending::Gone,
         ];
         for simpler in simpler {

@@ -2,6 +2,12 @@
 
 use crate::hub::Hub;
 
+/// How many times as much memory as it needs a list may hold.
+const SPARE: usize = 4;
+
+/// More than the bytes of a full page of a snapshot.
+const PAGE: usize = 4096;
+
 impl Hub {
     /// Looks through all tables: every id, name, seat and place must lead to where it belongs and
     /// back, no room may be empty, each room's snapshot must be its members, and no list may hold
@@ -41,8 +47,9 @@ impl Hub {
             if entry.snapshot().to_vec() != text.as_bytes() {
                 return Err(format!("the snapshot of {name:?} is not {text}"));
             }
-            if entry.capacity() > 4 * members.len().max(1) {
-                return Err(format!("{} places for {}", entry.capacity(), members.len()));
+            let (held, text_held) = entry.capacity();
+            if held > SPARE * members.len() || text_held > 2 * SPARE * text.len().min(PAGE) {
+                return Err(format!("{held} places, {text_held} bytes for {}", members.len()));
             }
             places += members.len();
         }

@@ -48,10 +48,10 @@ impl Room {
         self.members.is_empty()
     }
 
-    /// Places that memory is held for.
+    /// Places, and bytes of text behind the last full page, that memory is held for.
     #[cfg(feature = "testkit")]
-    pub(crate) fn capacity(&self) -> usize {
-        self.members.capacity()
+    pub(crate) fn capacity(&self) -> (usize, usize) {
+        (self.members.capacity(), self.pages.capacity())
     }
 
     pub(crate) fn member_mut(&mut self, place: u32) -> &mut Member {
