@@ -25,16 +25,21 @@ impl Stage<'_> {
     /// Goes through the new entries of the journal; `polled` is the line whose task had a turn.
     pub(super) fn follow(&mut self, polled: Option<usize>) -> Result<(), Fault> {
         let polled = polled.filter(|&at| at < self.lines.len());
-        let mut has_read = false;
+        let (mut has_read, mut was_open) = (false, false);
         if let Some(at) = polled {
             let now = self.now();
             let line = &mut self.lines[at];
             let read = line.peer.read();
             has_read = read > line.read;
+            was_open = line.state == State::Open;
             line.read = read;
             if has_read {
+                line.before = (line.heard, line.asked);
                 (line.heard, line.asked, line.is_unsure) = (now, None, false);
             }
+        }
+        if self.tells && std::env::var("TR").is_ok() {
+            eprintln!("{:?} polled {polled:?} read {has_read} {:?}", self.now(), self.journal);
         }
         let journal = std::mem::take(&mut self.journal);
         let mut done = std::mem::take(&mut self.application.state().done);
@@ -56,10 +61,15 @@ impl Stage<'_> {
         self.journal = journal;
         done.clear();
         self.application.state().done.append(&mut done);
-        match polled {
-            Some(at) => self.after_turn(at, has_read),
-            None => Ok(()),
+        let Some(at) = polled else { return Ok(()) };
+        self.after_turn(at, has_read)?;
+        let line = &mut self.lines[at];
+        let is_due = self.clock.now() >= line.pinged + Duration::from_millis(self.plan.setup.ping);
+        if was_open && line.state != State::Open && is_due {
+            // The ping may have come before the end.
+            line.due.lax_pings += 1;
         }
+        Ok(())
     }
 
     fn entry(
@@ -221,9 +231,11 @@ impl Stage<'_> {
         let now = self.now();
         let line = &mut self.lines[at];
         let Some(who) = line.who else { return Ok(()) };
-        if let (State::Open, Some(Meaning::Close(code))) = (line.state, line.mouth.peek(line.read))
-        {
+        if let Some(Meaning::Close(code)) = line.mouth.peek(line.read) {
             line.mouth.said.pop_front();
+            if line.state != State::Open {
+                return self.give(Op::Gone { who }, None);
+            }
             line.begin_closing(now);
             self.give(Op::Gone { who }, None)?;
             let line = &mut self.lines[at];
@@ -279,8 +291,11 @@ impl Stage<'_> {
             1008 => {
                 let pong = Duration::from_millis(setup.pong);
                 let spare = Duration::from_millis(setup.pong - setup.ping);
-                let is_silent =
-                    line.asked.is_some_and(|asked| now >= (line.heard + pong).max(asked + spare));
+                // Whatever it has read it may have read after that.
+                let is_silent = [(line.heard, line.asked), line.before].iter().any(|silence| {
+                    let (heard, Some(asked)) = *silence else { return false };
+                    now >= (heard + pong).max(asked + spare)
+                });
                 ensure!(
                     is_silent,
                     "connection {at} is closed as silent, heard at {:?}",
@@ -312,7 +327,10 @@ impl Stage<'_> {
             return Ok(());
         }
         let line = &self.lines[at];
-        ensure!(!line.peer.has_room() || line.peer.is_full(), "{at} is too slow with room");
+        ensure!(
+            !line.peer.has_room() || line.peer.is_full(),
+            "{at} is too slow with room, owed {owed} of {soft}, {hard}"
+        );
         let write = Duration::from_millis(setup.write);
         let (stall, trickle) = if owed > 3 * soft { IMPATIENCE } else { PATIENCE };
         let stood = now - line.took.1;
@@ -390,7 +408,6 @@ impl Stage<'_> {
         let setup = &self.plan.setup;
         let (soft, hard) = (setup.max_backlog, setup.max_backlog + setup.max_message);
         let line = &mut self.lines[at];
-        line.due.may_overrun |= line.due.owed() > hard as u64;
         line.due.push(now, order, what, false);
         let owed = line.due.owed() as usize;
         if !line.peer.has_room() {

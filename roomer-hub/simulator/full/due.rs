@@ -30,6 +30,8 @@ pub(crate) struct Due {
     pub(crate) bytes: u64,
     /// Bytes that came.
     pub(crate) came: u64,
+    /// How much may ever be queued.
+    pub(crate) hard: u64,
     /// More may have been queued than may ever be, so that what came after it was dropped.
     pub(crate) may_overrun: bool,
     /// What was queued may have been dropped to make room for a close frame.
@@ -91,6 +93,7 @@ pub(crate) enum Heard {
 
 impl Due {
     pub(crate) fn push(&mut self, at: Duration, order: Order, what: What, may_lack: bool) {
+        self.may_overrun |= self.owed() > self.hard;
         self.bytes += what.len();
         self.items.push_back(Item { order, what, at, may_lack });
     }

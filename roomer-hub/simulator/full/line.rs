@@ -30,6 +30,8 @@ pub(crate) struct Line {
     /// Bytes that the server had read when its task last had a turn.
     pub(crate) read: u64,
     pub(crate) heard: Duration,
+    /// What `heard` and `asked` were before the last read.
+    pub(crate) before: (Duration, Option<Duration>),
     pub(crate) pinged: Duration,
     pub(crate) asked: Option<Duration>,
     /// Whether something was heard before or after it was asked for is not known.
@@ -50,7 +52,7 @@ pub(crate) struct Line {
     pub(crate) behind: Option<Duration>,
     pub(crate) was_unread: bool,
     /// When it was first seen at rest that its socket is full and takes nothing since.
-    pub(crate) blocked: Duration,
+    blocked: Duration,
     seen_written: u64,
 }
 
@@ -89,6 +91,7 @@ impl Line {
             created: now,
             read: 0,
             heard: now,
+            before: (now, None),
             pinged: now,
             asked: None,
             is_unsure: false,
@@ -106,11 +109,20 @@ impl Line {
         }
     }
 
-    /// Notes that the socket is full at rest.
-    pub(crate) fn is_blocked_since(&mut self, now: Duration) {
-        if self.seen_written != self.took.0 {
-            (self.seen_written, self.blocked) = (self.took.0, now);
+    /// Notes at rest that the socket is full, if it is, and that something waits for it.
+    pub(crate) fn is_blocked_since(&mut self, now: Option<Duration>) {
+        match now.filter(|_| self.due.owed() > 0) {
+            None => self.seen_written = u64::MAX,
+            Some(now) if self.seen_written != self.took.0 => {
+                (self.seen_written, self.blocked) = (self.took.0, now);
+            }
+            Some(_) => {}
         }
+    }
+
+    /// Since when it has been seen at rest that the socket takes nothing.
+    pub(crate) fn blocked_since(&self) -> Option<Duration> {
+        (self.seen_written == self.took.0).then_some(self.blocked)
     }
 
     pub(crate) fn can_say(&self) -> bool {
@@ -167,6 +179,8 @@ impl View {
         let subject = id_number(packet.payload);
         match (packet.event, view) {
             ("leave_ack", view) if packet.dst.is_empty() => {
+                // Not even root lets everybody in.
+                self.is_in = true;
                 view.map(|at| self.rooms.remove(at));
             }
             ("new_member" | "member_left", view) if packet.src.is_empty() => {

@@ -52,7 +52,8 @@ impl Stage<'_> {
             }
             State::Open => {
                 ensure!(!self.is_stopping, "it outlives the stop");
-                line.due.may_overrun = false;
+                // What was queued was not too much. What a room still owes may become it.
+                line.due.may_overrun &= setup.coalesce > 0;
                 let is_late = now >= line.pinged + millis(setup.ping);
                 ensure!(!is_late, "no ping since {:?}", line.pinged);
                 if unread > 0 || is_read {
@@ -75,13 +76,15 @@ impl Stage<'_> {
                     }
                     if !line.due.items.iter().any(waits) {
                         line.due.items.clear();
+                        line.due.may_overrun = false;
                         line.due.lax_pings = 0;
                         line.due.bytes = line.due.came;
                         line.behind = None;
                     }
                     ensure!(!line.due.is_inside(), "a frame is cut short");
                 } else if line.due.owed() > 0 {
-                    let is_late = now >= line.took.1.max(line.blocked) + millis(setup.write);
+                    let limit = millis(setup.write);
+                    let is_late = line.blocked_since().is_some_and(|since| now >= since + limit);
                     let is_owed = line.due.items.iter().any(|item| !item.may_lack);
                     ensure!(!(is_late && is_owed), "it takes nothing since {:?}", line.took.1);
                 }
@@ -104,10 +107,8 @@ impl Stage<'_> {
             }
             State::Done => {}
         }
-        if !has_room {
-            // The engine may have seen it later than it was.
-            line.is_blocked_since(now);
-        }
+        // The engine may have seen it later than it was.
+        line.is_blocked_since((!has_room).then_some(now));
         Ok(())
     }
 

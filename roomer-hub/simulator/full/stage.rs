@@ -21,7 +21,7 @@ use crate::simulator::plan::Rules;
 use crate::simulator::trace::Trace;
 
 /// The most turns that may follow one another at one moment.
-const RESTLESS: u32 = 100_000;
+const RESTLESS: u32 = 1_000_000;
 
 /// The most connections of a plan.
 const MOST: usize = 120;
@@ -218,7 +218,8 @@ impl<'p> Stage<'p> {
         let task = self.tasks.spawn(self.server.connect(reader, writer, None));
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
         let mut line = Line::new(peer, task, slot, is_mute, self.now());
-        line.mouth.ask(ask);
+        line.due.hard = (self.plan.setup.max_backlog + self.plan.setup.max_message) as u64;
+        line.mouth.ask(ask, self.plan.setup.rules);
         if self.tells {
             line.due.heard = Some(Vec::new());
         }

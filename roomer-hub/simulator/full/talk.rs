@@ -80,7 +80,7 @@ impl Mouth {
         self.scratch = scratch;
     }
 
-    pub(crate) fn ask(&mut self, ask: Ask) {
+    pub(crate) fn ask(&mut self, ask: Ask, rules: Rules) {
         let good = frames::request("/ws", "");
         let request = match ask {
             Ask::Upgrade => good,
@@ -93,7 +93,7 @@ impl Mouth {
             Ask::Http10 => swap(&good, "HTTP/1.1", "HTTP/1.0"),
         };
         self.bytes(&request);
-        self.means(Meaning::Request(status(ask)));
+        self.means(Meaning::Request(status(ask, rules)));
     }
 
     pub(crate) fn ping(&mut self, payload: &'static [u8]) {
@@ -196,8 +196,9 @@ fn swap(request: &[u8], from: &str, to: &str) -> Vec<u8> {
     String::from_utf8_lossy(request).replace(from, to).into_bytes()
 }
 
-fn status(ask: Ask) -> u16 {
+fn status(ask: Ask, rules: Rules) -> u16 {
     match ask {
+        Ask::BadOrigin if rules == Rules::Compat => 101,
         Ask::Upgrade => 101,
         Ask::WrongPath => 404,
         Ask::Post => 405,
