@@ -246,7 +246,7 @@ impl Swarm {
 
     fn payload(&self, dice: &mut impl Dice) -> Payload {
         let len = match dice.below(256) {
-            0 if dice.once_in(6) => dice.pick(&[0x1_0001, 0xffff, 0x1_0000, 0x1_0001]),
+            0 if dice.once_in(3) => dice.pick(&[0x1_0001, 0xffff, 0x1_0000, 0x1_0001]),
             0..16 => dice.pick(&[0, 1, 125, 126, 127]),
             other => other % 5,
         };

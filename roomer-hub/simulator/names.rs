@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use roomer_hub::ConnId;
 
-/// Rooms: prefixes of each other, equal but for case, empty, and of one to eight bytes, which are
-/// not always as many letters.
-pub(crate) const ROOMS: [&str; 16] = [
+/// Rooms: prefixes of each other, equal but for case, blanks or the way an accent is written, empty,
+/// and of one to eight bytes, which are not always as many letters.
+pub(crate) const ROOMS: [&str; 18] = [
     "root",
     "r",
     "ro",
@@ -24,11 +24,25 @@ pub(crate) const ROOMS: [&str; 16] = [
     "r\u{f6}\u{f6}t\u{f6}",
     "join",
     "root222",
+    "root ",
+    "roe\u{301}",
 ];
 
 /// Events that anybody may send.
-pub(crate) const EVENTS: [&str; 10] =
-    ["chat", "ping", "chatt", "chatty", "chatt\u{e9}", "", "JOIN", "cha", "joi", "leave2"];
+pub(crate) const EVENTS: [&str; 12] = [
+    "chat",
+    "ping",
+    "chatt",
+    "chatty",
+    "chatt\u{e9}",
+    "",
+    "JOIN",
+    "cha",
+    "joi",
+    "leave2",
+    "Close",
+    "chat ",
+];
 
 /// Events that only servers may send.
 pub(crate) const RESERVED: [&str; 6] =

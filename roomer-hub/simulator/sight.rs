@@ -19,9 +19,9 @@ pub(crate) struct Sight {
     /// Names of rooms by number of room, as numbers of names.
     names: Vec<u8>,
     /// The names of rooms that have closed, as bits.
-    closed: u16,
+    closed: u32,
     /// Those of them that closed in the last input.
-    just_closed: u16,
+    just_closed: u32,
     /// The place in the hub's table that the last input freed.
     freed: Option<u32>,
     emptied: bool,
@@ -177,7 +177,7 @@ impl Sight {
         self.seen.mark(self.rooms_before == 0, Mark::GoneFromNoRoom);
     }
 
-    fn born(&mut self, model: &Model, name: &str, just_closed: u16) {
+    fn born(&mut self, model: &Model, name: &str, just_closed: u32) {
         let number = room_number(name).unwrap_or_default();
         self.names.push(number);
         self.seen.mark(self.closed & 1 << number != 0, Mark::RoomReborn);
@@ -210,16 +210,16 @@ impl Sight {
         self.seen.mark(is_upper && due.is_empty(), Mark::WrongCase);
         let is_forged = !packet.src.is_empty() && id_number(packet.src.as_bytes()) != Some(own);
         self.seen.mark(is_forged && !due.is_empty(), Mark::ForgedSource);
-        let is_in = self.was_in;
+        let (is_in, len) = (self.was_in, packet.payload.len());
+        let is_sized = matches!(len, 125 | 126 | 0xffff | 0x1_0000);
+        self.seen.mark(is_sized && !due.is_empty(), Mark::SizeOfFrame);
+        self.seen.mark(len > 0x1_0000 && !due.is_empty(), Mark::Large);
         match due.first() {
             None => self.seen.mark(is_in && packet.dst.is_empty(), Mark::BroadcastToNobody),
             Some(Effect::Broadcast { .. }) => {
                 self.seen.mark(!is_in, Mark::ForeignRoom);
                 self.seen.mark(packet.event.is_empty(), Mark::EmptyEvent);
                 self.seen.mark(packet.event.len() == limit, Mark::EventAtLimit);
-                let len = packet.payload.len();
-                self.seen.mark(matches!(len, 125 | 126 | 0xffff | 0x1_0000), Mark::SizeOfFrame);
-                self.seen.mark(len > 0x1_0000, Mark::Large);
             }
             Some(&Effect::Send { to, .. }) => {
                 self.seen.mark(to == who, Mark::ToOneself);
@@ -281,4 +281,4 @@ fn place(key: ConnKey) -> u32 {
     key.data().as_ffi() as u32
 }
 
-const _: () = assert!(ROOMS.len() <= 16);
+const _: () = assert!(ROOMS.len() <= 32);

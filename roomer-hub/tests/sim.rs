@@ -84,9 +84,12 @@ fn every_order_of_steps_of_two_clients_holds() {
         assert!(explored.is_all && explored.states > 100, "{explored:?}");
     }
     if std::env::var_os("SIM_DEEP").is_some() {
-        let rooms = &["root", "r", "ro"][..];
-        for clients in [2, 3] {
-            let scope = Scope { rules: Rules::Default, clients, rooms, max_rooms: 2, depth: 12 };
+        for (rules, rooms, max_rooms) in [
+            (Rules::Default, &["root", "r"][..], 1100),
+            (Rules::Compat, &["root", "r"], 2),
+            (Rules::Default, &["root", "r", "ro"], 2),
+        ] {
+            let scope = Scope { rules, clients: 3, rooms, max_rooms, depth: usize::MAX };
             println!("{scope:?}: {:?}", found(scope));
         }
     }
