@@ -320,7 +320,9 @@ impl Stage<'_> {
     fn check_slow(&mut self, at: usize) -> Result<(), Fault> {
         let now = self.now();
         let setup = &self.plan.setup;
-        let (soft, owed) = (setup.max_backlog as u64, self.lines[at].due.owed());
+        let line = &self.lines[at];
+        let may_ping = now >= line.pinged + Duration::from_millis(setup.ping);
+        let (soft, owed) = (setup.max_backlog as u64, line.due.owed() + 2 * u64::from(may_ping));
         let hard = soft + setup.max_message as u64;
         if owed > hard || self.lines[at].due.may_overrun {
             self.seen.mark(true, Mark::HardLimit);
@@ -452,9 +454,6 @@ impl Stage<'_> {
         }
         let may_end = self.may_end(at);
         let line = &mut self.lines[at];
-        if let Some((_, begun @ None)) = &mut line.closed {
-            *begun = Some(now);
-        }
         if is_done && line.state != State::Done {
             ensure!(may_end, "connection {at} ends before its time ({:?})", line.state);
             let cut_short = line.due.owed() > 0 && line.state == State::Closing;

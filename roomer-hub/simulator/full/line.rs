@@ -40,7 +40,7 @@ pub(crate) struct Line {
     pub(crate) end: Option<End>,
     /// The client has closed, once the server has read this much.
     pub(crate) closes_at: Option<u64>,
-    /// When the server decided to close, and when its task first had a turn after that.
+    /// When the server decided to close, and when its task has certainly had a turn after that.
     pub(crate) closed: Option<(Duration, Option<Duration>)>,
     /// The server does not understand the client's close frame any more.
     pub(crate) is_deaf: bool,

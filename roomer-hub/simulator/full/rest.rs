@@ -83,16 +83,17 @@ impl Stage<'_> {
                     }
                     ensure!(!line.due.is_inside(), "a frame is cut short");
                 } else if line.due.owed() > 0 {
-                    let limit = millis(setup.write);
+                    // What a room still owes comes to the socket later.
+                    let limit = millis(setup.write + setup.coalesce);
                     let is_late = line.blocked_since().is_some_and(|since| now >= since + limit);
                     let is_owed = line.due.items.iter().any(|item| !item.may_lack);
                     ensure!(!(is_late && is_owed), "it takes nothing since {:?}", line.took.1);
                 }
             }
             State::Closing => {
-                let begun = line.closed.and_then(|(_, begun)| begun);
-                ensure!(begun.is_some(), "it is not told that it is closed");
-                let is_late = begun.is_some_and(|begun| now >= begun + millis(setup.close));
+                // Whoever was told has had its turn by now.
+                let told = line.closed.get_or_insert((now, None)).1.get_or_insert(now);
+                let is_late = now >= *told + millis(setup.close);
                 ensure!(!is_late, "it takes too long to close");
                 ensure!(unread == 0 && !is_read, "it is closing, and nobody reads");
                 if has_room {
