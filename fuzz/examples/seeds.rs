@@ -1,4 +1,4 @@
-//! Writes the seeds of both targets: `cargo run --example seeds` in this folder.
+//! Writes the seeds of all targets: `cargo run --example seeds` in this folder.
 //!
 //! Packets come from the golden vectors, frames are made here.
 
@@ -28,7 +28,45 @@ fn main() -> Result<(), Box<dyn Error>> {
     let packets = packets(&vectors)?;
     let streams = streams(&packets);
     write("decode", packets)?;
-    write("session", streams)
+    write("session", streams)?;
+    write("plan", noise(b"plan", 30, 600))?;
+    write("snapshot", comings_and_goings())
+}
+
+/// Bytes without any meaning, which are plans all the same.
+fn noise(word: &[u8], count: u8, longest: usize) -> Seeds {
+    let seed = |number: u8| {
+        let mut state = word.iter().chain([&number]).fold(0xcbf2_9ce4_8422_2325, mix);
+        let bytes = (0..longest / (1 + usize::from(number % 4))).map(|_| {
+            state = mix(state, &number);
+            (state >> 56) as u8
+        });
+        (format!("noise-{number:02}"), bytes.collect())
+    };
+    (0..count).map(seed).collect()
+}
+
+/// One round of FNV-1a.
+fn mix(state: u64, byte: &u8) -> u64 {
+    (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+}
+
+/// Noise after crowds of the sizes at which a snapshot's pages begin and end.
+fn comings_and_goings() -> Seeds {
+    let sizes = [0, 1, 2, 5, 98, 99, 100, 101, 102, 150, 198, 199, 200, 201, 202, 250, 254, 255];
+    let mut seeds = noise(b"snapshot", sizes.len() as u8, 400);
+    for (seed, size) in seeds.iter_mut().zip(sizes) {
+        seed.0 = format!("crowd-{size:03}");
+        seed.1.insert(0, size);
+    }
+    // All go, first to last and last to first, and some come back.
+    let ends = |order: &dyn Fn(u8) -> u8| {
+        let gone = (0..=200).flat_map(|at| [3, order(at)]);
+        [205].into_iter().chain(gone).chain([0, 1, 0, 2, 0, 3]).collect()
+    };
+    seeds.push(("all-leave-forward".into(), ends(&|at| at)));
+    seeds.push(("all-leave-backward".into(), ends(&|at| 204 - at)));
+    seeds
 }
 
 /// Replaces the seeds of a target, and leaves alone what its runs have found.

@@ -15,7 +15,14 @@
 
 mod decode;
 mod model;
+mod plan;
 mod session;
+#[path = "../../roomer-hub/simulator/mod.rs"]
+#[allow(dead_code)] // each who shares it needs a part
+mod simulator;
+mod snapshot;
 
 pub use decode::decode;
+pub use plan::plan;
 pub use session::session;
+pub use snapshot::snapshot;

@@ -28,3 +28,13 @@ fn decode() {
 fn session() {
     replay("session", 40, roomer_fuzz::session);
 }
+
+#[test]
+fn plan() {
+    replay("plan", 30, roomer_fuzz::plan);
+}
+
+#[test]
+fn snapshot() {
+    replay("snapshot", 20, roomer_fuzz::snapshot);
+}

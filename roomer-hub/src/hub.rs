@@ -21,10 +21,10 @@ const SPARE_RECORDS: usize = 64;
 pub struct Hub {
     pub(crate) config: Config,
     key: HashKey,
-    conns: SlotMap<ConnKey, Conn>,
-    ids: HashTable<ConnKey>,
+    pub(crate) conns: SlotMap<ConnKey, Conn>,
+    pub(crate) ids: HashTable<ConnKey>,
     pub(crate) rooms: SlotMap<RoomKey, Room>,
-    names: HashTable<RoomKey>,
+    pub(crate) names: HashTable<RoomKey>,
     events: hashbrown::HashMap<Box<str>, HandlerKey, HashKey>,
     refusals: Refusals,
     records: Vec<Record>,

@@ -54,9 +54,19 @@
 The feature `server` adds [`server`]: the lock round the hub, outboxes, handlers and the poll loop
 of one connection, for adapters to put a runtime under."
 )]
+#![cfg_attr(
+    feature = "testkit",
+    doc = "
+# The test kit
+
+The feature `testkit` adds [`testkit`]: the real server with scripted clients in virtual time, for
+tests of your own handlers."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod action;
+#[cfg(feature = "testkit")]
+mod audit;
 mod config;
 mod hash;
 mod hub;
@@ -66,6 +76,8 @@ mod room;
 #[cfg(feature = "server")]
 pub mod server;
 mod snapshot;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use action::{Action, Actions, Members, Question};
 pub use config::{Config, Membership, Refusals};

@@ -55,6 +55,12 @@ impl Room {
         self.members.is_empty()
     }
 
+    /// Places, and bytes of text behind the last full page, that memory is held for.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn capacity(&self) -> (usize, usize) {
+        (self.members.capacity(), self.pages.capacity())
+    }
+
     pub(crate) fn member_mut(&mut self, place: u32) -> &mut Member {
         &mut self.members[place as usize]
     }

@@ -62,6 +62,12 @@ impl Pages {
         self.full.shrink_to(self.full.len() * 2);
     }
 
+    /// Bytes that memory is held for behind the last full page.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn capacity(&self) -> usize {
+        self.tail.capacity()
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {
         Snapshot { full: &self.full, tail: &self.tail, end: b"]" }
     }

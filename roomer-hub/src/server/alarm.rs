@@ -79,6 +79,12 @@ impl Alarms {
         next
     }
 
+    /// How many alarms are set.
+    #[cfg(feature = "testkit")]
+    pub(super) fn count(&self) -> usize {
+        lock(&self.0).due.len()
+    }
+
     /// Wakes everybody before their time.
     pub(super) fn ring_all(&self) {
         let wakers: Vec<Waker> = lock(&self.0).due.values().cloned().collect();

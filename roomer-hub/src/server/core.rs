@@ -12,6 +12,8 @@ use slotmap::SecondaryMap;
 
 use super::conn::Person;
 use super::hooks::{News, Reason, Wire};
+#[cfg(feature = "testkit")]
+use super::journal::Journal;
 use super::link::{Link, Piece};
 use super::stats::Counts;
 use super::tick::Tick;
@@ -47,6 +49,8 @@ pub(super) struct Core {
     pub(super) jams: Vec<ConnKey>,
     pub(super) wire: Wire,
     pub(super) counts: Counts,
+    #[cfg(feature = "testkit")]
+    pub(super) journal: Journal,
 }
 
 /// What an input led to, as far as it concerns whoever gave it.
@@ -93,6 +97,8 @@ impl Core {
             jams: Vec::new(),
             wire: Wire::new(has_hooks),
             counts: Counts::default(),
+            #[cfg(feature = "testkit")]
+            journal: Journal::default(),
         }
     }
 
@@ -105,16 +111,24 @@ impl Core {
         newcomer: Option<&Arc<Link>>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        let Core { hub, links, people, ticks, dirty, unclaimed, listed, jams, wire, counts } = self;
+        #[cfg(feature = "testkit")]
+        self.journal.note(&input);
+        let Core {
+            hub, links, people, ticks, dirty, unclaimed, listed, jams, wire, counts, ..
+        } = self;
         let mut spoken_in = None;
+        let mut has_joined = false;
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
             match action {
                 Action::Opened { conn } => {
                     outcome.opened = Some(conn);
+                    #[cfg(feature = "testkit")]
+                    self.journal.opened(conn);
                     links.extend(newcomer.map(|link| (conn, link.clone())));
                 }
                 Action::Joined { conn, room, name } => {
+                    has_joined = true;
                     if let Some(tick) = ticks.get_mut(room) {
                         tick.skip(conn, 0);
                     }
@@ -131,6 +145,13 @@ impl Core {
                 }
                 Action::JoinAck { to, id, room, snapshot } => {
                     if let Some(link) = links.get(to) {
+                        // One who was in already hears first what the snapshot has in it.
+                        if !has_joined
+                            && let Some(room) = actions.hub().room(room)
+                            && let Some(tick) = ticks.get_mut(room)
+                        {
+                            settle(tick, to, link, listed);
+                        }
                         let packet = PacketRef { room, event: JOIN_ACK, src: id, ..NOTHING };
                         join_ack(to, link, &packet, snapshot, listed);
                         counts.messages_out += 1;
@@ -169,9 +190,14 @@ impl Core {
                     }
                     if tick.frames.len() >= LARGE_TICK {
                         hand_over(tick, members, links, listed);
-                    } else if !std::mem::replace(&mut tick.awaited, true) {
-                        dirty.push(room);
-                        *unclaimed |= members.len() > SMALL_ROOM;
+                    } else {
+                        if !std::mem::replace(&mut tick.awaited, true) {
+                            dirty.push(room);
+                        }
+                        // Also one that was small when it came to be dirty.
+                        if members.len() > SMALL_ROOM {
+                            *unclaimed |= !std::mem::replace(&mut tick.claimed, true);
+                        }
                     }
                     let left_out = except.is_some_and(|conn| actions.hub().is_member(conn, room));
                     counts.messages_out += (members.len() - usize::from(left_out)) as u64;
@@ -364,5 +390,7 @@ fn hand_over(
     }
 }
 
+#[cfg(feature = "testkit")]
+mod audit;
 #[cfg(test)]
 mod tests;

@@ -36,12 +36,12 @@ pub(super) type Run<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A piece of the application's code that a message comes to.
 pub(super) enum Code<T> {
-    Sync(Sync<T>),
-    Async(Async<T>),
+    Sync(Quick<T>),
+    Async(Slow<T>),
 }
 
-type Sync<T> = Box<dyn Fn(&Conn, &Message<'_>) -> T + Send + std::marker::Sync>;
-type Async<T> = Box<dyn Fn(Conn, Packet) -> Run<T> + Send + std::marker::Sync>;
+type Quick<T> = Box<dyn Fn(&Conn, &Message<'_>) -> T + Send + Sync>;
+type Slow<T> = Box<dyn Fn(Conn, Packet) -> Run<T> + Send + Sync>;
 
 pub(super) type Handler = Code<HandlerResult>;
 pub(super) type Rule = Code<bool>;

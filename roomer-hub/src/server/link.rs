@@ -404,3 +404,6 @@ impl fmt::Debug for Link {
         f.debug_struct("Link").finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "testkit")]
+mod audit;

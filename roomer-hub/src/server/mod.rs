@@ -23,6 +23,8 @@
 //! 1013, so that nobody waits long for it.
 
 mod alarm;
+#[cfg(feature = "testkit")]
+mod audit;
 mod buffer;
 mod builder;
 mod claims;
@@ -35,6 +37,8 @@ mod env;
 mod handler;
 mod handshake;
 mod hooks;
+#[cfg(feature = "testkit")]
+mod journal;
 mod life;
 mod link;
 #[cfg(all(test, roomer_loom))]
@@ -71,6 +75,8 @@ pub use self::env::{Environment, System};
 use self::handler::Handler;
 pub use self::handler::{HandlerError, HandlerPanic, HandlerResult, Message};
 pub use self::hooks::Reason;
+#[cfg(feature = "testkit")]
+pub use self::journal::Applied;
 use self::life::Life;
 use self::link::Link;
 use self::options::Options;

@@ -16,6 +16,8 @@ pub(super) struct Tick {
     /// The room stands on the list of rooms to be flushed, or somebody is flushing it and will
     /// look again: nobody else needs to.
     pub(super) awaited: bool,
+    /// Somebody has been asked to come back and flush the room, which is large.
+    pub(super) claimed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

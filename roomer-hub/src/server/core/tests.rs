@@ -121,6 +121,31 @@ fn one_who_comes_back_hears_nothing_of_the_time_between() {
 }
 
 #[test]
+fn one_who_joins_again_hears_first_what_its_snapshot_knows() {
+    let mut crowd = Crowd::new();
+    crowd.heard(1);
+    crowd.say(0, "leave", "");
+    crowd.say(1, "join", "");
+    crowd.say(0, "join", "");
+    crowd.flush();
+    assert_eq!(crowd.heard(1), ["member_left", "join_ack", "new_member"]);
+}
+
+#[test]
+fn a_room_that_grows_large_in_one_turn_is_flushed() {
+    let mut crowd = Crowd::new();
+    for who in SMALL_ROOM + 1..SMALL_ROOM + 4 {
+        crowd.say(who, "leave", "");
+    }
+    crowd.flush();
+    crowd.core.claim();
+    crowd.say(1, "leave", "");
+    crowd.say(1, "join", "");
+    crowd.core.take(false);
+    assert!(crowd.core.claim());
+}
+
+#[test]
 fn only_the_first_to_speak_in_a_busy_room_has_to_come_back() {
     let mut crowd = Crowd::new();
     crowd.core.claim();

@@ -1,0 +1,603 @@
+//! Every input that the engine gives its hub is held against what it has read, and what is due
+//! because of it is worked out by the model.
+
+use std::time::Duration;
+
+use roomer_hub::ConnKey;
+use roomer_hub::server::Applied;
+
+use super::due::{Order, What};
+use super::handlers::{Done, hash};
+use super::line::State;
+use super::marks::Mark;
+use super::stage::Stage;
+use super::talk::{Meaning, Said};
+use crate::simulator::fault::{Fault, ensure};
+use crate::simulator::names::person;
+use crate::simulator::op::{Effect, Op};
+
+/// See the engine's `open.rs`: these are the shortest times after which one that is owed too much
+/// may be given up, at ease and in a flood.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+const IMPATIENCE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+
+impl Stage<'_> {
+    /// Goes through the new entries of the journal; `polled` is the line whose task had a turn.
+    pub(super) fn follow(&mut self, polled: Option<usize>) -> Result<(), Fault> {
+        let polled = polled.filter(|&at| at < self.lines.len());
+        let (mut has_read, mut was_open) = (false, false);
+        if let Some(at) = polled {
+            let now = self.now();
+            let line = &mut self.lines[at];
+            let read = line.peer.read();
+            has_read = read > line.read;
+            was_open = line.state == State::Open;
+            line.read = read;
+            if has_read {
+                line.before = (line.heard, line.asked);
+                (line.heard, line.asked, line.is_unsure) = (now, None, false);
+            }
+        }
+        if self.tells && std::env::var("TR").is_ok() {
+            eprintln!("{:?} polled {polled:?} read {has_read} {:?}", self.now(), self.journal);
+        }
+        let journal = std::mem::take(&mut self.journal);
+        let mut done = std::mem::take(&mut self.application.state().done);
+        let mut deeds = Deeds { done: &done, at: 0 };
+        let mut entries = Entries { journal: &journal, at: 0 };
+        while let Some(entry) = entries.next() {
+            self.trace.number(kind(entry));
+            self.entry(entry, polled, &mut entries, &mut deeds)?;
+        }
+        // What an application has tried outside any handler leaves no entry.
+        while let Some(deed) = deeds.next() {
+            let Done::Raw { by, payload, taken } = deed else {
+                return Err(Fault::new(format!("without an effect: {deed:?}")));
+            };
+            self.raw(by, payload, taken)?;
+        }
+        let mut journal = journal;
+        journal.clear();
+        self.journal = journal;
+        done.clear();
+        self.application.state().done.append(&mut done);
+        let Some(at) = polled else { return Ok(()) };
+        self.after_turn(at, has_read)?;
+        let line = &mut self.lines[at];
+        let is_due = self.clock.now() >= line.pinged + Duration::from_millis(self.plan.setup.ping);
+        if was_open && line.state != State::Open && is_due {
+            // The ping may have come before the end.
+            line.due.lax_pings += 1;
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        entry: Applied,
+        polled: Option<usize>,
+        entries: &mut Entries<'_>,
+        deeds: &mut Deeds<'_>,
+    ) -> Result<(), Fault> {
+        match entry {
+            Applied::Opened(key) => self.opened(key, polled),
+            Applied::Packet(key) => {
+                let at = self.by_key(key)?;
+                ensure!(Some(at) == polled, "a packet of connection {at}, which had no turn");
+                self.before(at);
+                let line = &mut self.lines[at];
+                let Some(Said { what: Meaning::Packet(packet), .. }) = line.mouth.next(line.read)
+                else {
+                    let said = line.mouth.said.front();
+                    return Err(Fault::new(format!("a packet is made of {said:?} of {at}")));
+                };
+                let Some(who) = line.who else { return Ok(()) };
+                self.give(Op::Packet { who, packet }, None)?;
+                self.handler(who, entries, deeds)
+            }
+            Applied::Gone(key) => self.gone(key, polled),
+            Applied::Close(key, code) => {
+                let at = self.by_key(key)?;
+                self.closed(at, code, polled, deeds)
+            }
+            Applied::Broadcast(_) | Applied::Send(_) => self.outside(entry, deeds),
+            other => Err(Fault::new(format!("an input that nobody gave: {other:?}"))),
+        }
+    }
+
+    fn opened(&mut self, key: ConnKey, polled: Option<usize>) -> Result<(), Fault> {
+        let Some(at) = polled else {
+            return Err(Fault::new("a connection opens though none had a turn".into()));
+        };
+        let (now, id) = (self.now(), self.last_id());
+        let line = &mut self.lines[at];
+        ensure!(line.state == State::Handshake, "connection {at} opens twice");
+        let said = line.mouth.next(line.read);
+        let is_agreed = matches!(said, Some(Said { what: Meaning::Request(101), .. }));
+        ensure!(is_agreed && !self.is_stopping, "connection {at} opens with {said:?}");
+        ensure!(self.people.len() == self.model.clients.len(), "people are miscounted");
+        let who = self.people.len() as u16;
+        self.people.push(at);
+        (line.who, line.key, line.id, line.state) = (Some(who), Some(key), id, State::Open);
+        (line.heard, line.pinged) = (now, now);
+        line.due.push(now, Order::Alone, What::Answer(101), false);
+        let slot = usize::from(line.slot);
+        if self.slots[slot] == Some(at) {
+            self.application.state().slots[slot] = Some(id);
+        }
+        self.give(Op::Open { id }, None)
+    }
+
+    /// What a packet's handler did, if it has one.
+    fn handler(
+        &mut self,
+        who: u16,
+        entries: &mut Entries<'_>,
+        deeds: &mut Deeds<'_>,
+    ) -> Result<(), Fault> {
+        let call = self.model.due.iter().find_map(|effect| match effect {
+            Effect::Call { handler, packet, .. } => Some((*handler, *packet)),
+            _ => None,
+        });
+        let Some((handler, packet)) = call else { return Ok(()) };
+        let at = self.people[usize::from(who)];
+        let id = self.lines[at].id;
+        let called = deeds.next();
+        let is_right = matches!(called, Some(Done::Called { by, handler: h, hash: sum })
+            if by == id && h == handler && sum == hash(&packet));
+        ensure!(is_right, "{handler} is to be called by client {who}, but: {called:?}");
+        while let Some(deed) = deeds.next() {
+            match deed {
+                Done::Returned => return Ok(()),
+                Done::Panicked => {
+                    self.seen.mark(true, Mark::HandlerPanics);
+                    let crowd = self.lines.iter().filter(|l| l.state == State::Open).count();
+                    self.seen.mark(crowd > 2, Mark::PanicInCrowd);
+                    let entry = entries.next();
+                    let close = self.lines[at].key.map(|key| Applied::Close(key, 1011));
+                    ensure!(entry == close, "a handler panicked, and then: {entry:?}");
+                    return self.close(at, 1011, Some("handler failed"));
+                }
+                Done::Raw { by, payload, taken } => self.raw(by, payload, taken)?,
+                deed => {
+                    let entry = entries.next();
+                    self.deed(deed, entry)?;
+                    let closes = matches!(deed, Done::Close { who, .. } if who == id);
+                    self.seen.mark(closes, Mark::HandlerClosesCaller);
+                    let other = matches!(deed, Done::Close { who, .. } if who != id);
+                    self.seen.mark(other, Mark::HandlerClosesOther);
+                }
+            }
+        }
+        Err(Fault::new("a handler did not come to its end".into()))
+    }
+
+    /// A command that no handler gave.
+    fn outside(&mut self, entry: Applied, deeds: &mut Deeds<'_>) -> Result<(), Fault> {
+        loop {
+            match deeds.next() {
+                Some(Done::Raw { by, payload, taken }) => self.raw(by, payload, taken)?,
+                Some(deed) => return self.deed(deed, Some(entry)),
+                None => return Err(Fault::new(format!("nobody asked for {entry:?}"))),
+            }
+        }
+    }
+
+    /// What a handle was used for, beside what the engine made of it.
+    fn deed(&mut self, deed: Done, entry: Option<Applied>) -> Result<(), Fault> {
+        let key = |stage: &Self, id| stage.by_id(id).and_then(|at| stage.lines[at].key);
+        let (due, op) = match deed {
+            Done::ToRoom { by, room, event, payload } => {
+                let from = self.by_id(by).and_then(|at| self.lines[at].who);
+                let due = Applied::Broadcast(key(self, by));
+                (due, Op::Broadcast { from, room, event, payload })
+            }
+            Done::ToClient { by, dst, event, payload } => {
+                let from = self.by_id(by).and_then(|at| self.lines[at].who);
+                (Applied::Send(key(self, by)), Op::Send { from, dst, event, payload })
+            }
+            Done::Close { who, code, reason } => {
+                let Some(at) = self.by_id(who) else {
+                    return Err(Fault::new(format!("nobody is closed: {deed:?}")));
+                };
+                let due = key(self, who).map(|key| Applied::Close(key, code));
+                ensure!(entry == due, "{deed:?} became {entry:?}");
+                return self.close(at, code, Some(reason));
+            }
+            other => return Err(Fault::new(format!("out of turn: {other:?}"))),
+        };
+        ensure!(entry == Some(due), "{deed:?} became {entry:?}");
+        self.give(op, None)
+    }
+
+    fn raw(&mut self, by: u16, payload: &'static [u8], taken: bool) -> Result<(), Fault> {
+        let now = self.now();
+        let Some(at) = self.by_id(by) else { return Ok(()) };
+        let is_here = self.is_here(at);
+        if taken {
+            ensure!(is_here, "a message is taken for connection {at}, which is gone");
+            self.due(now, at, Order::Alone, What::Raw(payload));
+            return Ok(());
+        }
+        self.seen.mark(is_here, Mark::RawRefused);
+        ensure!(!is_here || self.may_be_over(at), "a message for connection {at} is not taken");
+        Ok(())
+    }
+
+    fn gone(&mut self, key: ConnKey, polled: Option<usize>) -> Result<(), Fault> {
+        let at = self.by_key(key)?;
+        ensure!(Some(at) == polled, "connection {at} is gone though it had no turn");
+        self.before(at);
+        let now = self.now();
+        let line = &mut self.lines[at];
+        let Some(who) = line.who else { return Ok(()) };
+        if let Some(Meaning::Close(code)) = line.mouth.peek(line.read) {
+            line.mouth.said.pop_front();
+            if line.state != State::Open {
+                return self.give(Op::Gone { who }, None);
+            }
+            line.begin_closing(now);
+            self.give(Op::Gone { who }, None)?;
+            let line = &mut self.lines[at];
+            line.due.is_cut |= line.due.may_overrun;
+            let close = What::Close { code, reason: code.map(|_| "").or(Some("")) };
+            line.due.push(now, Order::Barrier, close, false);
+            self.seen.mark(true, Mark::ClosedByPeer);
+            return Ok(());
+        }
+        let line = &self.lines[at];
+        let may = line.is_refused || line.is_aborted || line.is_read_to_the_end();
+        ensure!(may || !self.is_here(at), "connection {at} is gone for no reason");
+        ensure!(self.tasks.is_done(line.task), "connection {at} is gone, but its task goes on");
+        self.seen.mark(!line.due.items.is_empty(), Mark::GoneWhileOwed);
+        self.give(Op::Gone { who }, None)
+    }
+
+    /// The engine has closed a connection: for a reason?
+    fn closed(
+        &mut self,
+        at: usize,
+        code: u16,
+        polled: Option<usize>,
+        deeds: &mut Deeds<'_>,
+    ) -> Result<(), Fault> {
+        let now = self.now();
+        // Outside a turn it is the application's or the stop's.
+        if polled.is_none() {
+            while let Some(deed) = deeds.next() {
+                match deed {
+                    Done::Raw { by, payload, taken } => self.raw(by, payload, taken)?,
+                    deed => {
+                        let entry = self.lines[at].key.map(|key| Applied::Close(key, code));
+                        return self.deed(deed, entry);
+                    }
+                }
+            }
+            ensure!(self.is_stopping && code == 1001, "connection {at} is closed with {code}");
+            return self.close(at, code, Some("server is going away"));
+        }
+        ensure!(polled == Some(at), "connection {at} is closed with {code}, but had no turn");
+        self.before(at);
+        let setup = &self.plan.setup;
+        let line = &mut self.lines[at];
+        if let Some(Meaning::Wrong(due)) = line.mouth.peek(line.read) {
+            if due == code {
+                line.mouth.said.pop_front();
+                line.is_deaf = true;
+                return self.close(at, code, None);
+            }
+        }
+        match code {
+            1008 => {
+                let pong = Duration::from_millis(setup.pong);
+                let spare = Duration::from_millis(setup.pong - setup.ping);
+                // Whatever it has read it may have read after that.
+                let is_silent = [(line.heard, line.asked), line.before].iter().any(|silence| {
+                    let (heard, Some(asked)) = *silence else { return false };
+                    now >= (heard + pong).max(asked + spare)
+                });
+                ensure!(
+                    is_silent,
+                    "connection {at} is closed as silent, heard at {:?}",
+                    line.heard
+                );
+                self.close(at, code, Some("no sign of life"))
+            }
+            1013 => {
+                self.check_slow(at)?;
+                let others = self.lines.iter().filter(|line| line.state == State::Open).count();
+                self.seen.mark(others > 2, Mark::SlowClosed);
+                self.close(at, code, Some("too slow"))?;
+                let line = &mut self.lines[at];
+                line.due.is_cut = true;
+                Ok(())
+            }
+            _ => Err(Fault::new(format!("connection {at} is closed with {code} for no reason"))),
+        }
+    }
+
+    /// Whether one that is given up as too slow is.
+    fn check_slow(&mut self, at: usize) -> Result<(), Fault> {
+        let now = self.now();
+        let setup = &self.plan.setup;
+        let line = &self.lines[at];
+        let may_ping = now >= line.pinged + Duration::from_millis(setup.ping);
+        let (soft, owed) = (setup.max_backlog as u64, line.due.owed() + 2 * u64::from(may_ping));
+        let hard = soft + setup.max_message as u64;
+        if owed > hard || self.lines[at].due.may_overrun {
+            self.seen.mark(true, Mark::HardLimit);
+            return Ok(());
+        }
+        let line = &self.lines[at];
+        ensure!(
+            !line.peer.has_room() || line.peer.is_full(),
+            "{at} is too slow with room, owed {owed} of {soft}, {hard}"
+        );
+        let write = Duration::from_millis(setup.write);
+        let (stall, trickle) = if owed > 3 * soft { IMPATIENCE } else { PATIENCE };
+        let stood = now - line.took.1;
+        let behind = line.behind.map_or(Duration::ZERO, |since| now - since);
+        self.seen.mark(stood >= write, Mark::WriteTimeout);
+        let may = stood >= write || (owed > soft / 2 && (stood >= stall || behind >= trickle));
+        ensure!(may, "{at} is too slow after {stood:?} and {behind:?}, owed {owed} of {soft}");
+        Ok(())
+    }
+
+    fn close(&mut self, at: usize, code: u16, reason: Option<&'static str>) -> Result<(), Fault> {
+        let Some(who) = self.lines[at].who else { return Ok(()) };
+        let was_here = self.is_here(at);
+        let now = self.now();
+        self.give(Op::Close { who, code, reason: "" }, Some(reason))?;
+        if was_here {
+            self.lines[at].begin_closing(now);
+        }
+        Ok(())
+    }
+
+    /// Gives the model an input and makes what comes of it due.
+    fn give(&mut self, op: Op, reason: Option<Option<&'static str>>) -> Result<(), Fault> {
+        let now = self.now();
+        self.model.input(op);
+        let effects = std::mem::take(&mut self.model.due);
+        let mut left = None;
+        for effect in &effects {
+            match *effect {
+                Effect::Left { room, .. } => left = Some(room),
+                Effect::JoinAck { to, room, members } => {
+                    let at = self.people[usize::from(to)];
+                    let id = &*person(self.lines[at].id).text;
+                    let number = self.model.room(room).map_or(u32::MAX, |room| room.number);
+                    self.due(now, at, Order::After(number), What::JoinAck { room, id, members });
+                }
+                Effect::Send { to, packet } => {
+                    let at = self.people[usize::from(to)];
+                    let order = match (packet.dst.is_empty(), left) {
+                        (false, _) => Order::Barrier,
+                        (true, Some(room)) => Order::After(room),
+                        (true, None) => Order::Alone,
+                    };
+                    self.due(now, at, order, What::Packet(packet));
+                }
+                Effect::Broadcast { room, to, packet } => {
+                    for at in 0..self.lines.len() {
+                        if self.lines[at].who.is_some() && to.contains(self.lines[at].id) {
+                            self.due(now, at, Order::Room(room), What::Packet(packet));
+                        }
+                    }
+                    self.seen.mark(to.len() > 8, Mark::LargeRoom);
+                }
+                Effect::Close { who, code, .. } => {
+                    let at = self.people[usize::from(who)];
+                    let reason = reason.unwrap_or_default();
+                    // What came after the hard limit was passed is dropped.
+                    let line = &mut self.lines[at];
+                    line.due.is_cut |= line.due.may_overrun;
+                    let close = What::Close { code: Some(code), reason };
+                    line.due.push(now, Order::Barrier, close, false);
+                }
+                Effect::Refused => return Err(Fault::new("an id twice".into())),
+                Effect::Opened { .. }
+                | Effect::Joined { .. }
+                | Effect::RoomClosed { .. }
+                | Effect::Call { .. } => {}
+            }
+        }
+        self.model.due = effects;
+        Ok(())
+    }
+
+    fn due(&mut self, now: Duration, at: usize, order: Order, what: What) {
+        let setup = &self.plan.setup;
+        let (soft, hard) = (setup.max_backlog, setup.max_backlog + setup.max_message);
+        let line = &mut self.lines[at];
+        line.due.push(now, order, what, false);
+        let owed = line.due.owed() as usize;
+        if !line.peer.has_room() {
+            self.seen.mark(owed == soft, Mark::SoftExactly);
+            self.seen.mark(owed == hard, Mark::HardExactly);
+        }
+        if owed > soft / 2 {
+            line.behind.get_or_insert(now);
+        }
+    }
+
+    /// Pings and pongs before the next thing that the server has understood.
+    fn before(&mut self, at: usize) {
+        while let Some(what @ (Meaning::Ping(_) | Meaning::Pong)) =
+            self.lines[at].mouth.peek(self.lines[at].read)
+        {
+            self.lines[at].mouth.said.pop_front();
+            if let Meaning::Ping(payload) = what
+                && self.is_here(at)
+            {
+                let (now, may_lack) = (self.now(), self.may_be_over(at));
+                self.lines[at].due.push(now, Order::Alone, What::Pong(payload), may_lack);
+                self.seen.mark(true, Mark::Pong);
+            }
+        }
+    }
+
+    /// What a turn of its own must have led to.
+    fn after_turn(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
+        let now = self.now();
+        let is_done = self.tasks.is_done(self.lines[at].task);
+        if self.lines[at].state == State::Handshake {
+            self.after_handshake_turn(at, is_done)?;
+        }
+        if self.lines[at].state == State::Open && !is_done {
+            self.before(at);
+            let line = &self.lines[at];
+            if let Some(what) = line.mouth.peek(line.read) {
+                return Err(Fault::new(format!("connection {at} has read {what:?}, for nothing")));
+            }
+            self.after_open_turn(at, has_read)?;
+        }
+        let may_end = self.may_end(at);
+        let line = &mut self.lines[at];
+        if is_done && line.state != State::Done {
+            ensure!(may_end, "connection {at} ends before its time ({:?})", line.state);
+            let cut_short = line.due.owed() > 0 && line.state == State::Closing;
+            self.seen.mark(cut_short, Mark::CloseTimeout);
+            line.state = State::Done;
+        }
+        Ok(())
+    }
+
+    fn after_handshake_turn(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
+        let now = self.now();
+        let wait = Duration::from_millis(self.plan.setup.handshake);
+        let is_stopping = self.is_stopping;
+        let line = &mut self.lines[at];
+        if line.is_aborted {
+            return Ok(());
+        }
+        let status = match line.mouth.next(line.read).map(|said| said.what) {
+            Some(Meaning::Request(101)) if is_stopping => 503,
+            Some(Meaning::Request(101)) => {
+                return Err(Fault::new(format!("connection {at} is not opened")));
+            }
+            Some(Meaning::Request(status)) => status,
+            Some(other) => return Err(Fault::new(format!("{other:?} before a request"))),
+            None if line.is_read_to_the_end() => {
+                ensure!(is_done, "connection {at} outlives its client's handshake");
+                return Ok(());
+            }
+            None if is_stopping => {
+                ensure!(is_done, "the handshake of connection {at} outlives the stop");
+                return Ok(());
+            }
+            None if now >= line.created + wait => 408,
+            None => {
+                ensure!(!is_done, "the handshake of connection {at} ends for nothing");
+                return Ok(());
+            }
+        };
+        line.due.push(now, Order::Alone, What::Answer(status), false);
+        line.is_deaf = true;
+        line.begin_closing(now);
+        Ok(())
+    }
+
+    fn after_open_turn(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
+        let now = self.now();
+        let setup = &self.plan.setup;
+        let (ping, pong) = (Duration::from_millis(setup.ping), Duration::from_millis(setup.pong));
+        let may_be_over = self.may_be_over(at);
+        let line = &mut self.lines[at];
+        if now >= line.pinged + ping {
+            line.pinged = now;
+            line.asked.get_or_insert(now);
+            line.is_unsure |= has_read;
+            match may_be_over {
+                true => line.due.lax_pings += 1,
+                false => line.due.pings += 1,
+            }
+            self.seen.mark(true, Mark::Ping);
+        }
+        let silent = line.asked.map(|asked| (line.heard + pong).max(asked + pong - ping));
+        let is_silent = silent.is_some_and(|at| now >= at) && !line.is_unsure;
+        ensure!(!is_silent, "connection {at} is silent since {:?} and stays", line.heard);
+        Ok(())
+    }
+
+    /// Whether a task may have come to its end.
+    fn may_end(&self, at: usize) -> bool {
+        let line = &self.lines[at];
+        if line.is_refused || line.is_aborted || line.is_read_to_the_end() {
+            return true;
+        }
+        let wait = Duration::from_millis(self.plan.setup.close);
+        match (line.state, line.closed) {
+            (State::Handshake, _) => self.is_stopping,
+            (State::Closing, Some((since, _))) => {
+                let is_late = self.now() >= since + wait;
+                let hears_close = line.closes_at.is_some_and(|at| line.peer.read() >= at);
+                is_late || hears_close
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a connection may have been owed so much that messages for it were not taken.
+    pub(super) fn may_be_over(&self, at: usize) -> bool {
+        let soft = self.plan.setup.max_backlog as u64;
+        self.lines[at].due.owed() > soft / 2
+    }
+
+    pub(super) fn is_here(&self, at: usize) -> bool {
+        self.lines[at].who.is_some_and(|who| self.model.is_here(who))
+    }
+
+    fn by_key(&self, key: ConnKey) -> Result<usize, Fault> {
+        let found = self.lines.iter().rposition(|line| line.key == Some(key));
+        found.ok_or_else(|| Fault::new(format!("a key of nobody: {key:?}")))
+    }
+
+    fn last_id(&self) -> u16 {
+        let given = self.ids.load(std::sync::atomic::Ordering::Relaxed);
+        given.wrapping_sub(2) as u16
+    }
+
+    /// Whether somebody might be so far behind that those who send are held back.
+    pub(super) fn may_hold(&self) -> bool {
+        (0..self.lines.len()).any(|at| self.lines[at].state == State::Open && self.may_be_over(at))
+    }
+}
+
+struct Deeds<'d> {
+    done: &'d [Done],
+    at: usize,
+}
+
+impl Deeds<'_> {
+    fn next(&mut self) -> Option<Done> {
+        let deed = self.done.get(self.at).copied()?;
+        self.at += 1;
+        Some(deed)
+    }
+}
+
+struct Entries<'e> {
+    journal: &'e [Applied],
+    at: usize,
+}
+
+impl Entries<'_> {
+    fn next(&mut self) -> Option<Applied> {
+        let entry = self.journal.get(self.at).copied()?;
+        self.at += 1;
+        Some(entry)
+    }
+}
+
+fn kind(entry: Applied) -> u64 {
+    match entry {
+        Applied::Opened(_) => 1,
+        Applied::Packet(_) => 2,
+        Applied::Gone(_) => 3,
+        Applied::Broadcast(_) => 4,
+        Applied::Send(_) => 5,
+        Applied::Close(_, code) => 0x1_0000 + u64::from(code),
+        _ => 6,
+    }
+}

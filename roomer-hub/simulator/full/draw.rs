@@ -1,0 +1,253 @@
+//! A seed becomes a plan.
+
+use super::plan::{Ask, BAD, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
+use crate::simulator::names::{EVENTS, REASONS, RESERVED, ROOMS};
+use crate::simulator::plan::{Address, Payload, Rules, Who};
+use crate::simulator::random::Dice;
+
+/// What a plan draws from: not every plan has everything, so that nothing is always hidden by
+/// something else.
+struct Swarm {
+    slots: u32,
+    rooms: usize,
+    /// Weights of the kinds of steps.
+    weights: [u32; KINDS],
+    bad: bool,
+    sizes: bool,
+    handlers: u32,
+}
+
+const KINDS: usize = 20;
+
+pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
+    let slots = dice.pick(&[2, 3, 4, 4, 6, 6, 8, 12]);
+    let swarm = Swarm {
+        slots,
+        rooms: dice.pick(&[1, 1, 2, 3, 5, 16]),
+        weights: weights(dice),
+        bad: dice.once_in(3),
+        sizes: dice.once_in(4),
+        handlers: dice.below(4),
+    };
+    let setup = setup(dice);
+    let scripts = (0..swarm.handlers).map(|number| script(dice, &swarm, number)).collect();
+    let mut steps = Vec::new();
+    // Somebody has to be there before anything can happen to anybody.
+    for slot in 0..dice.below(slots + 1) {
+        let slot = slot as u8;
+        steps.push(Step::Connect { slot, ask: Ask::Upgrade });
+        steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        if dice.once_in(3) {
+            steps.push(Step::Rest);
+        }
+    }
+    let length = 20 + dice.below(100);
+    while steps.len() < length as usize {
+        step(dice, &swarm, &mut steps);
+    }
+    Plan { setup, scripts, steps }
+}
+
+fn weights(dice: &mut impl Dice) -> [u32; KINDS] {
+    let mut weights = [
+        // connect, say, deliver, turn, poll, rest
+        4, 30, 24, 20, 3, 12, //
+        // room, narrow, interrupt, pretend, half-close, reset, vanish, refuse, abort
+        8, 4, 2, 2, 1, 1, 1, 1, 1, //
+        // jump, pass, application, shutdown, say and deliver
+        2, 4, 4, 1, 30,
+    ];
+    for (kind, weight) in weights.iter_mut().enumerate().skip(6) {
+        if kind != 19 && !dice.once_in(2) {
+            *weight = 0;
+        }
+    }
+    // A stop ends most of what is interesting.
+    if !dice.once_in(4) {
+        weights[18] = 0;
+    }
+    weights
+}
+
+fn setup(dice: &mut impl Dice) -> Setup {
+    let pong = dice.pick(&[60_000, 60_000, 2000, 300]);
+    let ping = dice.pick(&[pong / 10 * 9, pong / 2, pong - 1]);
+    Setup {
+        rules: if dice.once_in(4) { Rules::Compat } else { Rules::Default },
+        max_name: dice.pick(&[3, 4, 5, 8, 4096, 4096, 4096, 4096]),
+        max_rooms: dice.pick(&[1, 2, 3, 1100, 1100, 1100]),
+        max_message: dice.pick(&[100, 200, 1000, 70_000, 1 << 20]),
+        max_backlog: dice.pick(&[1, 60, 300, 1000, 5000, 1 << 20]),
+        ping,
+        pong,
+        write: dice.pick(&[10_000, 10_000, 500, 100]),
+        handshake: dice.pick(&[10_000, 400]),
+        close: dice.pick(&[5000, 5000, 200]),
+        coalesce: dice.pick(&[0, 0, 0, 2]),
+        mute: if dice.once_in(3) { dice.below(256) } else { 0 },
+        ending: dice.pick(&[Ending::HangUp, Ending::Close, Ending::Shutdown]),
+    }
+}
+
+fn script(dice: &mut impl Dice, swarm: &Swarm, number: u32) -> Script {
+    let event = ["chat", "ping", "chatt"][number as usize % 3];
+    let does = (0..dice.below(4)).map(|_| deed(dice, swarm)).collect();
+    Script { event, does }
+}
+
+fn deed(dice: &mut impl Dice, swarm: &Swarm) -> Deed {
+    let (code, reason) = (dice.pick(&[1000, 1008, 4000]), dice.pick(&REASONS));
+    match dice.below(16) {
+        0..5 => Deed::ToRoom {
+            room: room(dice, swarm),
+            event: dice.pick(&EVENTS),
+            payload: payload(dice),
+        },
+        5..9 => Deed::ToClient { dst: someone(dice, swarm), event: "chat", payload: payload(dice) },
+        9..12 => Deed::Raw(payload(dice)),
+        12 => Deed::Close { code, reason },
+        13 => Deed::CloseOther { slot: slot(dice, swarm), code, reason },
+        14 => Deed::Fail,
+        _ => Deed::Panic,
+    }
+}
+
+fn slot(dice: &mut impl Dice, swarm: &Swarm) -> u8 {
+    dice.below(swarm.slots) as u8
+}
+
+fn room(dice: &mut impl Dice, swarm: &Swarm) -> &'static str {
+    dice.pick(&ROOMS[..swarm.rooms])
+}
+
+fn payload(dice: &mut impl Dice) -> Payload {
+    let length = dice.pick(&[0, 1, 2, 3, 8, 40, 200]);
+    Payload(dice.below(200) as u8, length)
+}
+
+fn someone(dice: &mut impl Dice, swarm: &Swarm) -> Address {
+    let who = match dice.below(8) {
+        0 => Who::Ever(dice.below(16) as u16),
+        1 => Who::Caller,
+        _ => Who::Slot(slot(dice, swarm)),
+    };
+    match dice.below(12) {
+        0 => Address::Upper(who),
+        1 => Address::Cut(who),
+        2 => Address::Word("nobody"),
+        _ => Address::Id(who),
+    }
+}
+
+fn talk(dice: &mut impl Dice, swarm: &Swarm) -> Talk {
+    match dice.below(40) {
+        0 | 1 => Talk::Ping(dice.pick(&[0, 1, 124, 125])),
+        2 => Talk::Pong(dice.pick(&[0, 125])),
+        3 if dice.once_in(3) => Talk::Close(dice.pick(&[0, 1000, 1001, 3000, 4999])),
+        4 if swarm.bad => Talk::Bad(dice.pick(&BAD)),
+        _ => {
+            let event = match dice.below(20) {
+                0..5 => "join",
+                5..8 => "leave",
+                8 => dice.pick(&RESERVED),
+                9..12 => dice.pick(&EVENTS),
+                12..15 => "chat",
+                _ => "cha",
+            };
+            let dst = if dice.once_in(5) { someone(dice, swarm) } else { Address::Nothing };
+            let src = if dice.once_in(12) { someone(dice, swarm) } else { Address::Nothing };
+            let payload = match dice.below(if swarm.sizes { 6 } else { 40 }) {
+                0 => Size::Limit(dice.pick(&[-1, 0, 1])),
+                1 => Size::Frame(dice.pick(&[124, 125, 126, 127, 128, 65_534, 65_535, 65_536])),
+                _ => Size::Bytes(payload(dice)),
+            };
+            let form = match dice.below(16) {
+                0 => Form::Pieces(1 + dice.below(4) as u8),
+                1 => Form::Pinged(1 + dice.below(3) as u8),
+                2 if swarm.bad && dice.once_in(3) => Form::Text,
+                _ => Form::Whole,
+            };
+            Talk::Packet { room: room(dice, swarm), event, dst, src, payload, form }
+        }
+    }
+}
+
+fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
+    let mut left = dice.below(swarm.weights.iter().sum());
+    let kind = swarm.weights.iter().position(|weight| {
+        let is_it = left < *weight;
+        left = left.saturating_sub(*weight);
+        is_it
+    });
+    let slot = slot(dice, swarm);
+    let last = match kind.unwrap_or_default() {
+        0 => {
+            let asks = [
+                Ask::WrongPath,
+                Ask::Post,
+                Ask::NoUpgrade,
+                Ask::OldVersion,
+                Ask::BadKey,
+                Ask::BadOrigin,
+                Ask::Http10,
+            ];
+            let ask = if dice.once_in(8) { dice.pick(&asks) } else { Ask::Upgrade };
+            steps.push(Step::Connect { slot, ask });
+            let all = dice.once_in(2);
+            Step::Deliver { slot, bytes: if all { u32::MAX } else { dice.below(300) } }
+        }
+        1 => Step::Say { slot, talk: talk(dice, swarm) },
+        2 => {
+            let bytes = match dice.below(3) {
+                0 => 1 + dice.below(8),
+                1 => 1 + dice.below(80),
+                _ => u32::MAX,
+            };
+            Step::Deliver { slot, bytes }
+        }
+        3 => Step::Turn { place: dice.below(8) as u8 },
+        4 => Step::Poll { slot },
+        5 => Step::Rest,
+        6 => {
+            let bytes = match dice.below(6) {
+                0 | 1 => 0,
+                2 => u32::MAX,
+                3 => dice.below(2000),
+                _ => dice.below(150),
+            };
+            Step::Room { slot, bytes }
+        }
+        7 => {
+            let mut most = || if dice.once_in(2) { u32::MAX } else { 1 + dice.below(100) };
+            Step::Narrow { slot, read: most(), write: most() }
+        }
+        8 => Step::Interrupt { slot },
+        9 => Step::Pretend { slot },
+        10 => Step::HalfClose { slot },
+        11 => Step::Reset { slot },
+        12 => Step::Vanish { slot },
+        13 => Step::Refuse { slot },
+        14 => Step::Abort { slot },
+        15 => Step::Jump { millis: time(dice) },
+        16 => Step::Pass { millis: time(dice) },
+        17 => Step::App { slot, deed: deed(dice, swarm) },
+        18 => Step::Shutdown,
+        _ => {
+            steps.push(Step::Say { slot, talk: talk(dice, swarm) });
+            steps.push(Step::Deliver { slot, bytes: u32::MAX });
+            if dice.once_in(2) { Step::Rest } else { Step::Turn { place: dice.below(4) as u8 } }
+        }
+    };
+    steps.push(last);
+}
+
+fn time(dice: &mut impl Dice) -> u32 {
+    match dice.below(6) {
+        0 => 1,
+        1 => 20,
+        2 => 50,
+        3 => dice.below(400),
+        4 => dice.below(3000),
+        _ => dice.below(12_000),
+    }
+}

@@ -1,0 +1,206 @@
+//! One connection, as everybody but the server sees it.
+
+use std::time::Duration;
+
+use roomer_hub::ConnKey;
+use roomer_hub::testkit::socket::Peer;
+use roomer_proto::PacketRef;
+
+use super::due::{Due, Item, What};
+use super::talk::Mouth;
+use crate::simulator::fault::{Fault, ensure};
+use crate::simulator::names::{id_number, room_number};
+use crate::simulator::op::Set;
+
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) peer: Peer,
+    pub(crate) task: usize,
+    pub(crate) slot: u8,
+    pub(crate) is_mute: bool,
+    pub(crate) mouth: Mouth,
+    pub(crate) due: Due,
+    pub(crate) view: View,
+    pub(crate) state: State,
+    pub(crate) who: Option<u16>,
+    pub(crate) key: Option<ConnKey>,
+    /// The number of its id.
+    pub(crate) id: u16,
+    pub(crate) created: Duration,
+    /// Bytes that the server had read when its task last had a turn.
+    pub(crate) read: u64,
+    pub(crate) heard: Duration,
+    /// What `heard` and `asked` were before the last read.
+    pub(crate) before: (Duration, Option<Duration>),
+    pub(crate) pinged: Duration,
+    pub(crate) asked: Option<Duration>,
+    /// Whether something was heard before or after it was asked for is not known.
+    pub(crate) is_unsure: bool,
+    /// Why the client's side is over, if it is.
+    pub(crate) end: Option<End>,
+    /// The client has closed, once the server has read this much.
+    pub(crate) closes_at: Option<u64>,
+    /// When the server decided to close, and when its task has certainly had a turn after that.
+    pub(crate) closed: Option<(Duration, Option<Duration>)>,
+    /// The server does not understand the client's close frame any more.
+    pub(crate) is_deaf: bool,
+    pub(crate) is_refused: bool,
+    pub(crate) is_aborted: bool,
+    /// Bytes that the socket had taken at the last rest, and since when it has been that many.
+    pub(crate) took: (u64, Duration),
+    /// Since when more than half of what may be owed might have been owed.
+    pub(crate) behind: Option<Duration>,
+    pub(crate) was_unread: bool,
+    /// When it was first seen at rest that its socket is full and takes nothing since.
+    blocked: Duration,
+    seen_written: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Handshake,
+    Open,
+    Closing,
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nothing more will be said; what is under way still arrives.
+    Saying,
+    /// The end has arrived.
+    Arrived,
+    /// The connection is broken, and the server has not been told.
+    Lost,
+}
+
+impl Line {
+    pub(crate) fn new(peer: Peer, task: usize, slot: u8, is_mute: bool, now: Duration) -> Self {
+        Line {
+            peer,
+            task,
+            slot,
+            is_mute,
+            mouth: Mouth::default(),
+            due: Due::default(),
+            view: View::default(),
+            state: State::Handshake,
+            who: None,
+            key: None,
+            id: u16::MAX,
+            created: now,
+            read: 0,
+            heard: now,
+            before: (now, None),
+            pinged: now,
+            asked: None,
+            is_unsure: false,
+            end: None,
+            closes_at: None,
+            closed: None,
+            is_deaf: false,
+            is_refused: false,
+            is_aborted: false,
+            took: (0, now),
+            behind: None,
+            was_unread: false,
+            blocked: Duration::MAX / 4,
+            seen_written: u64::MAX,
+        }
+    }
+
+    /// Notes at rest that the socket is full, if it is, and that something waits for it.
+    pub(crate) fn is_blocked_since(&mut self, now: Option<Duration>) {
+        match now.filter(|_| self.due.owed() > 0) {
+            None => self.seen_written = u64::MAX,
+            Some(now) if self.seen_written != self.took.0 => {
+                (self.seen_written, self.blocked) = (self.took.0, now);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Since when it has been seen at rest that the socket takes nothing.
+    pub(crate) fn blocked_since(&self) -> Option<Duration> {
+        (self.seen_written == self.took.0).then_some(self.blocked)
+    }
+
+    pub(crate) fn can_say(&self) -> bool {
+        self.end.is_none() && self.closes_at.is_none()
+    }
+
+    /// Whether the server has read everything, the end included.
+    pub(crate) fn is_read_to_the_end(&self) -> bool {
+        self.end == Some(End::Arrived) && self.peer.unread() == 0
+    }
+
+    pub(crate) fn begin_closing(&mut self, now: Duration) {
+        if self.state != State::Done {
+            self.state = State::Closing;
+        }
+        self.closed.get_or_insert((now, None));
+    }
+}
+
+/// What a client can know: its rooms and their members, from nothing but what it was sent.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    pub(crate) rooms: Vec<(u8, Set)>,
+    is_in: bool,
+}
+
+impl View {
+    pub(crate) fn hear(&mut self, id: u16, item: &Item, compat: bool) -> Result<(), Fault> {
+        match item.what {
+            What::JoinAck { room, members, .. } => {
+                self.is_in = true;
+                ensure!(members.contains(id), "a snapshot without its reader");
+                let room = room_number(room).unwrap_or(u8::MAX);
+                match self.rooms.iter().find(|(known, _)| *known == room) {
+                    Some((_, seen)) => {
+                        ensure!(*seen == members, "a snapshot of {members:?}, seen {seen:?}");
+                    }
+                    None => self.rooms.push((room, members)),
+                }
+            }
+            What::Packet(packet) => {
+                let is_refused = packet.event == "leave_ack";
+                ensure!(self.is_in || is_refused, "{packet:?} before the first join_ack");
+                self.packet(&packet, compat)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self, packet: &PacketRef<'_>, compat: bool) -> Result<(), Fault> {
+        let room = room_number(packet.room).unwrap_or(u8::MAX);
+        let view = self.rooms.iter().position(|(known, _)| *known == room);
+        let subject = id_number(packet.payload);
+        match (packet.event, view) {
+            ("leave_ack", view) if packet.dst.is_empty() => {
+                // Not even root lets everybody in.
+                self.is_in = true;
+                view.map(|at| self.rooms.remove(at));
+            }
+            ("new_member" | "member_left", view) if packet.src.is_empty() => {
+                let Some((at, subject)) = view.zip(subject) else {
+                    return Err(Fault::new(format!("{packet:?} of a room that one is not in")));
+                };
+                let members = &mut self.rooms[at].1;
+                match packet.event {
+                    "new_member" => {
+                        let is_new = members.insert(subject);
+                        ensure!(is_new || compat, "{packet:?}, seen before");
+                    }
+                    _ => ensure!(members.remove(subject), "{packet:?}, never seen"),
+                }
+            }
+            (_, view) => {
+                let is_known = view.is_some() || !packet.dst.is_empty();
+                ensure!(is_known, "{packet:?} of a room that one is not in");
+            }
+        }
+        Ok(())
+    }
+}

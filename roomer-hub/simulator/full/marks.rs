@@ -1,0 +1,87 @@
+//! The situations that full plans have to get into.
+
+macro_rules! marks {
+    ($($mark:ident = $name:literal,)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Mark { $($mark),* }
+
+        /// Their names, in order.
+        pub(crate) const MARKS: &[&str] = &[$($name),*];
+    };
+}
+
+marks! {
+    HandshakeRefused = "a handshake refused",
+    HandshakeTimeout = "a handshake timed out",
+    Unavailable = "a handshake refused by a server that stops",
+    ShutdownInHandshake = "a stop during a handshake",
+    ShutdownWhileStalled = "a stop while somebody does not read",
+    SlotReused = "a slot reused right after a death",
+    MessageUnderLimit = "a message one byte under the limit",
+    MessageAtLimit = "a message at the limit",
+    MessageOverLimit = "a message one byte over the limit",
+    Frame125 = "a frame of 125 bytes",
+    Frame126 = "a frame of 126 bytes",
+    Frame127 = "a frame of 127 bytes",
+    Frame65535 = "a frame of 65,535 bytes",
+    Frame65536 = "a frame of 65,536 bytes",
+    HalfFrameResumed = "a half-written frame",
+    LargeRoom = "a broadcast to more than eight",
+    Ping = "a ping",
+    Pong = "a pong for a client's ping",
+    SoftExactly = "a queue at its soft limit",
+    HardExactly = "a queue at its hard limit",
+    HardLimit = "a queue above its hard limit",
+    WriteTimeout = "a write that took too long",
+    CloseTimeout = "a close that took too long",
+    SlowClosed = "a slow reader closed among others",
+    Held = "a sender held back",
+    HeldReleased = "a sender that was held back and reads on",
+    RawRefused = "a raw message refused",
+    GoneWhileOwed = "gone with something still due",
+    ClosedByPeer = "closed by its client",
+    HandlerPanics = "a handler panics",
+    PanicInCrowd = "a handler panics among others",
+    HandlerClosesCaller = "a handler closes its caller",
+    HandlerClosesOther = "a handler closes another",
+    Closed1000 = "close 1000",
+    Closed1001 = "close 1001",
+    Closed1002 = "close 1002",
+    Closed1003 = "close 1003",
+    Closed1007 = "close 1007",
+    Closed1008 = "close 1008",
+    Closed1009 = "close 1009",
+    Closed1011 = "close 1011",
+    Closed1013 = "close 1013",
+    ClosedWithout = "a close without a code",
+}
+
+/// Those that there have been, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen(pub(crate) u128);
+
+impl Seen {
+    pub(crate) fn mark(&mut self, is_so: bool, mark: Mark) {
+        self.0 |= u128::from(is_so) << mark as u8;
+    }
+
+    /// A close frame has come.
+    pub(crate) fn close(&mut self, code: Option<u16>) {
+        let mark = match code {
+            Some(1000) => Mark::Closed1000,
+            Some(1001) => Mark::Closed1001,
+            Some(1002) => Mark::Closed1002,
+            Some(1003) => Mark::Closed1003,
+            Some(1007) => Mark::Closed1007,
+            Some(1008) => Mark::Closed1008,
+            Some(1009) => Mark::Closed1009,
+            Some(1011) => Mark::Closed1011,
+            Some(1013) => Mark::Closed1013,
+            None => Mark::ClosedWithout,
+            Some(_) => return,
+        };
+        self.mark(true, mark);
+    }
+}
+
+const _: () = assert!(MARKS.len() <= 128);

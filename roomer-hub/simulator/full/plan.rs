@@ -1,0 +1,249 @@
+//! A plan for the whole server, as data: what clients say, which bytes arrive when, who has a
+//! turn, what goes wrong. It runs without randomness and shrinks step by step.
+//!
+//! Connections are named by slot, so that a plan stays meaningful when steps are taken out.
+
+use crate::simulator::plan::{Address, Payload, Rules};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) setup: Setup,
+    pub(crate) scripts: Vec<Script>,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// What the server is built with. Times are in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Setup {
+    pub(crate) rules: Rules,
+    pub(crate) max_name: usize,
+    pub(crate) max_rooms: usize,
+    pub(crate) max_message: usize,
+    pub(crate) max_backlog: usize,
+    pub(crate) ping: u64,
+    pub(crate) pong: u64,
+    pub(crate) write: u64,
+    pub(crate) handshake: u64,
+    pub(crate) close: u64,
+    pub(crate) coalesce: u64,
+    /// Slots of clients that answer neither pings nor close frames, as bits.
+    pub(crate) mute: u32,
+    /// How the last connections end.
+    pub(crate) ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    HangUp,
+    Close,
+    Shutdown,
+}
+
+/// A handler and what it does when it is called, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Script {
+    pub(crate) event: &'static str,
+    pub(crate) does: Vec<Deed>,
+}
+
+/// What code of an application's does with a connection's handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    ToRoom {
+        room: &'static str,
+        event: &'static str,
+        payload: Payload,
+    },
+    ToClient {
+        dst: Address,
+        event: &'static str,
+        payload: Payload,
+    },
+    Raw(Payload),
+    Close {
+        code: u16,
+        reason: &'static str,
+    },
+    /// The same for the one in a slot, if it has called a handler before.
+    CloseOther {
+        slot: u8,
+        code: u16,
+        reason: &'static str,
+    },
+    /// An error is returned.
+    Fail,
+    Panic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A client comes, and begins with a request; whoever is in the slot stays, out of reach.
+    Connect {
+        slot: u8,
+        ask: Ask,
+    },
+    /// A client says something; it is under way from here on.
+    Say {
+        slot: u8,
+        talk: Talk,
+    },
+    /// The next bytes that are under way arrive.
+    Deliver {
+        slot: u8,
+        bytes: u32,
+    },
+    /// One of the tasks that have been woken has its turn.
+    Turn {
+        place: u8,
+    },
+    /// A connection's task has a turn, woken or not.
+    Poll {
+        slot: u8,
+    },
+    /// Tasks have their turns until none is woken.
+    Rest,
+    /// The socket takes so many bytes more, and no more; `u32::MAX` is any number.
+    Room {
+        slot: u8,
+        bytes: u32,
+    },
+    /// The most bytes of one read and of one write.
+    Narrow {
+        slot: u8,
+        read: u32,
+        write: u32,
+    },
+    /// The next write is interrupted.
+    Interrupt {
+        slot: u8,
+    },
+    /// The socket says that there is room, whether there is or not.
+    Pretend {
+        slot: u8,
+    },
+    /// The client says no more.
+    HalfClose {
+        slot: u8,
+    },
+    /// The connection breaks: what is under way is lost, and the server hears of it.
+    Reset {
+        slot: u8,
+    },
+    /// The connection breaks, and the server does not hear of it.
+    Vanish {
+        slot: u8,
+    },
+    /// Writes fail from now on; reads do not, yet.
+    Refuse {
+        slot: u8,
+    },
+    /// The runtime drops the connection's task.
+    Abort {
+        slot: u8,
+    },
+    /// The clock goes on, and nobody has a turn.
+    Jump {
+        millis: u32,
+    },
+    /// The clock goes on, stopping wherever somebody wants to be woken.
+    Pass {
+        millis: u32,
+    },
+    /// The application does something with a connection outside any handler.
+    App {
+        slot: u8,
+        deed: Deed,
+    },
+    Shutdown,
+}
+
+/// A request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    Upgrade,
+    WrongPath,
+    Post,
+    NoUpgrade,
+    OldVersion,
+    BadKey,
+    BadOrigin,
+    Http10,
+}
+
+/// What a client says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Talk {
+    Packet {
+        room: &'static str,
+        event: &'static str,
+        dst: Address,
+        src: Address,
+        payload: Size,
+        form: Form,
+    },
+    Ping(u8),
+    Pong(u8),
+    /// 0 is no code.
+    Close(u16),
+    Bad(Bad),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    Bytes(Payload),
+    /// So many that the message is this much longer than the longest that is allowed.
+    Limit(i8),
+    /// So many that the server's frame for somebody else has a length of this.
+    Frame(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Whole,
+    Text,
+    Pieces(u8),
+    /// Pieces with a ping before the last.
+    Pinged(u8),
+}
+
+/// What no client may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    ReservedBits,
+    Unmasked,
+    Continuation,
+    Inside,
+    Opcode,
+    LongPing,
+    CutPing,
+    HalfCode,
+    WrongCode,
+    CloseText,
+    TextBytes,
+    TopBit,
+    Fragments,
+    ShortPacket,
+    LongPacket,
+    PastEnd,
+    NameBytes,
+}
+
+pub(crate) const BAD: [Bad; 17] = [
+    Bad::ReservedBits,
+    Bad::Unmasked,
+    Bad::Continuation,
+    Bad::Inside,
+    Bad::Opcode,
+    Bad::LongPing,
+    Bad::CutPing,
+    Bad::HalfCode,
+    Bad::WrongCode,
+    Bad::CloseText,
+    Bad::TextBytes,
+    Bad::TopBit,
+    Bad::Fragments,
+    Bad::ShortPacket,
+    Bad::LongPacket,
+    Bad::PastEnd,
+    Bad::NameBytes,
+];

@@ -1,0 +1,480 @@
+//! A plan is carried out: the real server, its sockets and tasks, and the clients, step by step.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use roomer_hub::server::{Applied, Environment, Server};
+use roomer_hub::testkit::{Clock, Tasks, socket};
+use roomer_proto::PacketRef;
+
+use super::due::{Heard, Item, What};
+use super::handlers::Application;
+use super::line::{End, Line, State};
+use super::marks::{Mark, Seen};
+use super::plan::{Ask, Deed, Form, Plan, Setup, Size, Step, Talk};
+use crate::simulator::fault::{Fault, ensure};
+use crate::simulator::model::Model;
+use crate::simulator::names::{noise, person};
+use crate::simulator::plan::Rules;
+use crate::simulator::trace::Trace;
+
+/// The most turns that may follow one another at one moment.
+const RESTLESS: u32 = 1_000_000;
+
+/// The most connections of a plan.
+const MOST: usize = 120;
+
+pub(crate) struct Stage<'p> {
+    pub(crate) plan: &'p Plan,
+    pub(crate) clock: Clock,
+    pub(crate) server: Server,
+    pub(crate) tasks: Tasks,
+    pub(crate) lines: Vec<Line>,
+    /// Who is in the slots, by number of line.
+    pub(crate) slots: [Option<usize>; 32],
+    pub(crate) application: Application,
+    pub(crate) model: Model,
+    /// Lines by number of client.
+    pub(crate) people: Vec<usize>,
+    pub(crate) journal: Vec<Applied>,
+    /// How many ids have been given out.
+    pub(crate) ids: Arc<AtomicU32>,
+    pub(crate) is_stopping: bool,
+    pub(crate) trace: Trace,
+    pub(crate) steps: u64,
+    pub(crate) seen: Seen,
+    pub(crate) tells: bool,
+    buffer: Vec<u8>,
+}
+
+/// Virtual time, and the ids of [`person`], one after the other.
+struct Chance {
+    clock: Clock,
+    ids: Arc<AtomicU32>,
+}
+
+impl Environment for Chance {
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        // The first is the key of the hash tables.
+        let number = self.ids.fetch_add(1, Ordering::Relaxed).wrapping_sub(1);
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&[0xa0, number as u8, (number >> 8) as u8, 7]);
+        bytes[15] = 0xf;
+        bytes
+    }
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+impl Setup {
+    pub(crate) fn config(&self) -> roomer_hub::Config {
+        let mut config = match self.rules {
+            Rules::Default => roomer_hub::Config::default(),
+            Rules::Compat => roomer_hub::Config::compat(),
+        };
+        (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
+        config
+    }
+}
+
+impl<'p> Stage<'p> {
+    pub(crate) fn new(plan: &'p Plan) -> Result<Self, Fault> {
+        let setup = &plan.setup;
+        let clock = Clock::new(0);
+        let ids = Arc::new(AtomicU32::new(0));
+        let application = Application::default();
+        let mut builder = Server::builder()
+            .max_name(setup.max_name)
+            .max_rooms(setup.max_rooms)
+            .max_message(setup.max_message)
+            .max_backlog(setup.max_backlog)
+            .ping_period(millis(setup.ping))
+            .pong_wait(millis(setup.pong))
+            .write_wait(millis(setup.write))
+            .handshake_timeout(millis(setup.handshake))
+            .close_timeout(millis(setup.close))
+            .coalesce(millis(setup.coalesce))
+            .environment(Chance { clock: clock.clone(), ids: ids.clone() });
+        if setup.rules == Rules::Compat {
+            builder = builder.compat();
+        }
+        let server = application.register(builder, &plan.scripts).build();
+        let server = server.map_err(|error| Fault::new(error.to_string()))?;
+        server.keep_journal();
+        let mut tasks = Tasks::new();
+        let (keeper, sleeper) = (server.clone(), clock.clone());
+        tasks.spawn(async move { keeper.keep_time(|wait| sleeper.sleep(wait)).await });
+        let helper = server.clone();
+        tasks.spawn(async move { helper.help().await });
+        let handlers = plan.scripts.iter().map(|script| script.event).collect();
+        Ok(Stage {
+            plan,
+            clock,
+            server,
+            tasks,
+            lines: Vec::new(),
+            slots: [None; 32],
+            application,
+            model: Model::new(setup.config(), handlers),
+            people: Vec::new(),
+            journal: Vec::new(),
+            ids,
+            is_stopping: false,
+            trace: Trace::new(),
+            steps: 0,
+            seen: Seen::default(),
+            tells: false,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Carries out the whole plan, then lets everything come to its end.
+    pub(crate) fn all(&mut self) -> Result<(), Fault> {
+        for step in &self.plan.steps {
+            self.step(step)?;
+        }
+        self.quiet()
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    pub(crate) fn step(&mut self, step: &Step) -> Result<(), Fault> {
+        match *step {
+            Step::Connect { slot, ask } => self.connect(slot, ask),
+            Step::Turn { place } => {
+                let woken = self.tasks.woken();
+                if woken == 0 {
+                    return Ok(());
+                }
+                let task = self.tasks.turn(usize::from(place) % woken);
+                self.steps += 1;
+                self.look(task)?;
+            }
+            Step::Rest => self.rest()?,
+            Step::Jump { millis } => {
+                self.clock.advance_to(self.now() + self::millis(millis.into()))
+            }
+            Step::Pass { millis } => self.pass(self::millis(millis.into()))?,
+            Step::Shutdown => {
+                self.is_stopping = true;
+                self.mark_shutdown();
+                self.server.shutdown();
+                self.look(None)?;
+            }
+            Step::App { slot, ref deed } => {
+                if !matches!(deed, Deed::Panic | Deed::Fail) {
+                    self.application.outside(slot, deed);
+                    self.look(None)?;
+                }
+            }
+            Step::Say { slot, talk } => {
+                if let Some(line) = self.line(slot) {
+                    self.say(line, talk);
+                }
+            }
+            Step::Deliver { slot, bytes } => {
+                if let Some(line) = self.line(slot) {
+                    self.deliver(line, bytes as usize);
+                }
+            }
+            Step::Poll { slot }
+            | Step::Room { slot, .. }
+            | Step::Narrow { slot, .. }
+            | Step::Interrupt { slot }
+            | Step::Pretend { slot }
+            | Step::HalfClose { slot }
+            | Step::Reset { slot }
+            | Step::Vanish { slot }
+            | Step::Refuse { slot }
+            | Step::Abort { slot } => {
+                if let Some(line) = self.line(slot) {
+                    self.trouble(line, step)?;
+                }
+            }
+        }
+        self.steps += 1;
+        Ok(())
+    }
+
+    pub(crate) fn line(&self, slot: u8) -> Option<usize> {
+        *self.slots.get(usize::from(slot))?
+    }
+
+    fn connect(&mut self, slot: u8, ask: Ask) {
+        if self.lines.len() >= MOST || usize::from(slot) >= self.slots.len() {
+            return;
+        }
+        let (reader, writer, peer) = socket();
+        let task = self.tasks.spawn(self.server.connect(reader, writer, None));
+        let is_mute = self.plan.setup.mute & (1 << slot) != 0;
+        let mut line = Line::new(peer, task, slot, is_mute, self.now());
+        line.due.hard = (self.plan.setup.max_backlog + self.plan.setup.max_message) as u64;
+        line.mouth.ask(ask, self.plan.setup.rules);
+        if self.tells {
+            line.due.heard = Some(Vec::new());
+        }
+        if let Some(before) = self.line(slot) {
+            let is_gone = self.lines[before].state == State::Done;
+            self.seen.mark(is_gone, Mark::SlotReused);
+        }
+        self.slots[usize::from(slot)] = Some(self.lines.len());
+        self.application.state().slots[usize::from(slot)] = None;
+        self.lines.push(line);
+    }
+
+    pub(crate) fn say(&mut self, at: usize, talk: Talk) {
+        let setup = &self.plan.setup;
+        let caller = self.lines[at].id;
+        let (dst, src) = match talk {
+            Talk::Packet { dst, src, .. } => {
+                let state = self.application.state();
+                (state.address(dst, caller % 512), state.address(src, caller % 512))
+            }
+            _ => ("", ""),
+        };
+        let line = &mut self.lines[at];
+        if !line.can_say() {
+            return;
+        }
+        match talk {
+            Talk::Packet { room, event, payload, form, .. } => {
+                let bare = PacketRef { room, event, dst, src, payload: &[] };
+                let payload = payload_of(payload, &bare, setup);
+                let packet = PacketRef { payload, ..bare };
+                let length = packet.encoded_len();
+                self.seen.mark(length == setup.max_message, Mark::MessageAtLimit);
+                self.seen.mark(length == setup.max_message + 1, Mark::MessageOverLimit);
+                self.seen.mark(length + 1 == setup.max_message, Mark::MessageUnderLimit);
+                line.mouth.packet(packet, form, setup);
+                line.is_deaf |= line.mouth.has_said_wrong();
+            }
+            Talk::Ping(length) => line.mouth.ping(noise(3, length.min(125).into())),
+            Talk::Pong(length) => line.mouth.pong(noise(4, length.min(125).into())),
+            Talk::Close(code) => {
+                line.mouth.close((code != 0).then_some(code));
+                line.closes_at = line.mouth.said.back().map(|said| said.at);
+            }
+            Talk::Bad(bad) => {
+                line.mouth.bad(bad, setup);
+                line.is_deaf = true;
+            }
+        }
+    }
+
+    pub(crate) fn deliver(&mut self, at: usize, bytes: usize) {
+        let line = &mut self.lines[at];
+        if line.end == Some(End::Lost) || line.end == Some(End::Arrived) {
+            return;
+        }
+        let size = bytes.min(line.mouth.under_way.len());
+        if size > 0 {
+            let (front, back) = line.mouth.under_way.as_slices();
+            let first = front.len().min(size);
+            line.peer.deliver(&front[..first]);
+            line.peer.deliver(&back[..size - first]);
+            line.mouth.under_way.drain(..size);
+        }
+        if line.mouth.under_way.is_empty() && line.end == Some(End::Saying) {
+            line.peer.end(Ok(()));
+            line.end = Some(End::Arrived);
+        }
+    }
+
+    fn trouble(&mut self, at: usize, step: &Step) -> Result<(), Fault> {
+        let line = &mut self.lines[at];
+        let peer = &line.peer;
+        match *step {
+            Step::Poll { .. } => {
+                let task = line.task;
+                if !self.tasks.is_done(task) {
+                    self.tasks.poll(task);
+                    self.look(Some(task))?;
+                }
+            }
+            Step::Room { bytes, .. } if line.end != Some(End::Lost) => {
+                peer.room(if bytes == u32::MAX { usize::MAX } else { bytes as usize });
+                self.seen.mark(line.due.is_inside(), Mark::HalfFrameResumed);
+            }
+            Step::Narrow { read, write, .. } => {
+                peer.max_read(read as usize);
+                peer.max_write(write as usize);
+            }
+            Step::Interrupt { .. } => peer.interrupt(1),
+            Step::Pretend { .. } => peer.pretend_room(),
+            Step::HalfClose { .. } => {
+                line.end.get_or_insert(End::Saying);
+            }
+            Step::Reset { .. } if line.end != Some(End::Arrived) => {
+                line.mouth.under_way.clear();
+                peer.lose_unread();
+                peer.room(0);
+                peer.end(Err(ErrorKind::ConnectionReset));
+                peer.refuse(ErrorKind::ConnectionReset);
+                (line.end, line.is_refused) = (Some(End::Arrived), true);
+            }
+            Step::Vanish { .. } if line.end != Some(End::Arrived) => {
+                line.mouth.under_way.clear();
+                peer.lose_unread();
+                peer.room(0);
+                line.end = Some(End::Lost);
+            }
+            Step::Refuse { .. } => {
+                peer.refuse(ErrorKind::BrokenPipe);
+                line.is_refused = true;
+            }
+            Step::Abort { .. } => {
+                let task = line.task;
+                line.is_aborted = true;
+                if !self.tasks.is_done(task) {
+                    self.tasks.abort(task);
+                    self.look(Some(task))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lets everybody who has been woken have turns until nobody is left, then checks what must be
+    /// true at rest.
+    pub(crate) fn rest(&mut self) -> Result<(), Fault> {
+        let mut turns = 0;
+        while let Some(task) = self.tasks.turn(0) {
+            turns += 1;
+            ensure!(turns < RESTLESS, "the server does not come to rest");
+            self.look(Some(task))?;
+        }
+        self.steps += u64::from(turns);
+        self.check_rest()
+    }
+
+    /// Lets time go on, stopping wherever somebody wants to be woken.
+    pub(crate) fn pass(&mut self, span: Duration) -> Result<(), Fault> {
+        let end = self.now() + span;
+        self.rest()?;
+        while let Some(due) = self.clock.next().filter(|due| *due <= end) {
+            self.clock.advance_to(due);
+            self.rest()?;
+        }
+        self.clock.advance_to(end);
+        self.rest()
+    }
+
+    /// Follows what has happened: what the server did with its inputs, and what it sent.
+    pub(crate) fn look(&mut self, task: Option<usize>) -> Result<(), Fault> {
+        self.server.take_journal(&mut self.journal);
+        let polled = task.and_then(|task| task.checked_sub(2));
+        let now = self.now();
+        for line in &mut self.lines {
+            let written = line.peer.written();
+            if written != line.took.0 {
+                line.took = (written, now);
+            }
+        }
+        self.follow(polled)?;
+        for at in 0..self.lines.len() {
+            if self.lines[at].peer.waiting() > 0 {
+                self.hear(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A client reads.
+    fn hear(&mut self, at: usize) -> Result<(), Fault> {
+        let mut bytes = std::mem::take(&mut self.buffer);
+        bytes.clear();
+        let line = &mut self.lines[at];
+        line.peer.take(usize::MAX, &mut bytes);
+        self.trace.number(at as u64);
+        self.trace.bytes(&bytes);
+        let compat = self.plan.setup.rules == Rules::Compat;
+        let Line { due, view, mouth, is_mute, end, closes_at, id, .. } = line;
+        let (id, is_polite) = (*id, !*is_mute && end.is_none());
+        let seen = &mut self.seen;
+        let heard = due.hear(&bytes, |heard| {
+            match heard {
+                Heard::Ping if is_polite && closes_at.is_none() => mouth.pong(&[]),
+                Heard::Ping => {}
+                Heard::Close(code) => {
+                    seen.close(code);
+                    if is_polite && closes_at.is_none() {
+                        mouth.close(code);
+                        *closes_at = mouth.said.back().map(|said| said.at);
+                    }
+                }
+                Heard::Item(item) => {
+                    mark_frame(seen, &item);
+                    view.hear(id, &item, compat)?;
+                }
+            }
+            Ok(())
+        });
+        self.buffer = bytes;
+        if !self.may_be_over(at) {
+            self.lines[at].behind = None;
+        }
+        let who = self.lines[at].who;
+        heard.map_err(|Fault(what)| Fault::new(format!("connection {at} (client {who:?}): {what}")))
+    }
+
+    fn mark_shutdown(&mut self) {
+        let in_handshake = self.lines.iter().any(|line| line.state == State::Handshake);
+        self.seen.mark(in_handshake, Mark::ShutdownInHandshake);
+        let is_stalled = |line: &Line| line.state == State::Open && !line.peer.has_room();
+        self.seen.mark(self.lines.iter().any(is_stalled), Mark::ShutdownWhileStalled);
+    }
+
+    /// The number of a client's line, by the number of its id.
+    pub(crate) fn by_id(&self, id: u16) -> Option<usize> {
+        self.lines.iter().rposition(|line| line.id == id && line.who.is_some())
+    }
+}
+
+fn mark_frame(seen: &mut Seen, item: &Item) {
+    match item.what {
+        What::Packet(packet) => match packet.encoded_len() {
+            125 => seen.mark(true, Mark::Frame125),
+            126 => seen.mark(true, Mark::Frame126),
+            127 => seen.mark(true, Mark::Frame127),
+            65535 => seen.mark(true, Mark::Frame65535),
+            65536 => seen.mark(true, Mark::Frame65536),
+            _ => {}
+        },
+        What::Answer(503) => seen.mark(true, Mark::Unavailable),
+        What::Answer(408) => seen.mark(true, Mark::HandshakeTimeout),
+        What::Answer(status) if status >= 400 => seen.mark(true, Mark::HandshakeRefused),
+        _ => {}
+    }
+}
+
+/// The payload of a packet that is to have a certain size.
+fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] {
+    const MOST: usize = 0x1_0000;
+    match size {
+        Size::Bytes(payload) => noise(payload.0, payload.1),
+        Size::Limit(more) => {
+            let length = setup.max_message.saturating_add_signed(more.into());
+            noise(5, length.saturating_sub(bare.encoded_len()).min(MOST) as u32)
+        }
+        Size::Frame(length) => {
+            // The server puts the sender's id where the client's src was.
+            let around = bare.encoded_len() - bare.src.len() + person(0).text.len();
+            noise(6, (length as usize).saturating_sub(around).min(MOST) as u32)
+        }
+    }
+}
+
+pub(crate) fn form_is_cut(form: Form) -> bool {
+    matches!(form, Form::Pieces(_) | Form::Pinged(_))
+}

@@ -1,0 +1,230 @@
+//! The rules of rooms once more, as naively as can be: vectors, linear search, and nothing that is
+//! kept up to date beside them. Written from the protocol's text, not from the hub.
+//!
+//! Connections are known by their number in order of opening, rooms by theirs in order of making.
+
+use roomer_hub::{Config, Refusals};
+use roomer_proto::PacketRef;
+
+use super::names::person;
+use super::op::{Effect, Op};
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) config: Config,
+    pub(crate) handlers: Vec<&'static str>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) rooms: Vec<Room>,
+    pub(crate) refusals: Refusals,
+    /// What is due after the last input. What nobody hears is not told.
+    pub(crate) due: Vec<Effect>,
+    rooms_made: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    /// The number of its id.
+    pub(crate) id: u16,
+    pub(crate) is_here: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) number: u32,
+    pub(crate) name: &'static str,
+    pub(crate) members: Vec<u16>,
+}
+
+type Letter = PacketRef<'static>;
+
+impl Model {
+    pub(crate) fn new(config: Config, handlers: Vec<&'static str>) -> Self {
+        let (clients, rooms, due) = (Vec::new(), Vec::new(), Vec::new());
+        let refusals = Refusals::default();
+        Model { config, handlers, clients, rooms, refusals, due, rooms_made: 0 }
+    }
+
+    /// Works out what is due after an input.
+    pub(crate) fn input(&mut self, op: Op) {
+        self.due.clear();
+        match op {
+            Op::Open { id } if self.find(&person(id).text).is_some() => {
+                self.due.push(Effect::Refused)
+            }
+            Op::Open { id } => {
+                let who = self.clients.len() as u16;
+                self.clients.push(Client { id, is_here: true });
+                self.due.push(Effect::Opened { who });
+                self.join(who, "root");
+            }
+            Op::Packet { who, packet } if self.is_here(who) => {
+                self.packet(who, PacketRef { src: self.id(Some(who)), ..packet })
+            }
+            Op::Gone { who } if self.is_here(who) => self.gone(who),
+            Op::Broadcast { from, room, event, payload } if self.may_speak(from) => {
+                let src = self.id(from);
+                self.broadcast(from, PacketRef { room, event, src, payload, dst: "" });
+            }
+            Op::Send { from, dst, event, payload } if self.may_speak(from) => {
+                let src = self.id(from);
+                self.direct(PacketRef { room: "root", event, dst, src, payload });
+            }
+            Op::Join { who, room } if self.is_here(who) => self.join(who, room),
+            Op::Leave { who, room } if self.is_here(who) => self.leave(who, room),
+            Op::Close { who, code, reason } if self.is_here(who) => {
+                self.gone(who);
+                self.due.push(Effect::Close { who, code, reason });
+            }
+            _ => {} // about one who is not here
+        }
+    }
+
+    pub(crate) fn is_here(&self, who: u16) -> bool {
+        self.clients[usize::from(who)].is_here
+    }
+
+    pub(crate) fn room(&self, name: &str) -> Option<&Room> {
+        self.rooms.iter().find(|room| room.name == name)
+    }
+
+    pub(crate) fn is_in(&self, who: u16, name: &str) -> bool {
+        self.room(name).is_some_and(|room| room.members.contains(&who))
+    }
+
+    /// How many rooms a connection is in.
+    pub(crate) fn rooms_of(&self, who: u16) -> usize {
+        self.rooms.iter().filter(|room| room.members.contains(&who)).count()
+    }
+
+    fn may_speak(&self, from: Option<u16>) -> bool {
+        from.is_none_or(|who| self.is_here(who))
+    }
+
+    fn id(&self, who: Option<u16>) -> &'static str {
+        who.map_or("", |who| &person(self.clients[usize::from(who)].id).text)
+    }
+
+    fn find(&self, id: &str) -> Option<u16> {
+        let is_meant = |client: &Client| client.is_here && person(client.id).text == id;
+        self.clients.iter().position(is_meant).map(|who| who as u16)
+    }
+
+    fn packet(&mut self, who: u16, packet: Letter) {
+        let from_servers = ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
+        if packet.event == "join" {
+            return self.join(who, packet.room);
+        }
+        if packet.event == "leave" {
+            return self.leave(who, packet.room);
+        }
+        if from_servers.contains(&packet.event) {
+            self.refusals.reserved += 1;
+            return;
+        }
+        let limit = self.config.max_name;
+        if packet.room.len() > limit || packet.event.len() > limit {
+            self.refusals.long_name += 1;
+            return;
+        }
+        if !packet.dst.is_empty() {
+            if !self.direct(packet) {
+                self.refusals.unknown_dst += 1;
+            }
+            return;
+        }
+        if self.config.members_only && !self.is_in(who, packet.room) {
+            self.refusals.not_member += 1;
+            return;
+        }
+        match self.handlers.iter().position(|event| *event == packet.event) {
+            Some(handler) => self.due.push(Effect::Call { who, handler, packet }),
+            None => self.broadcast(Some(who), packet),
+        }
+    }
+
+    fn direct(&mut self, packet: Letter) -> bool {
+        let receiver = self.find(packet.dst);
+        self.due.extend(receiver.map(|to| Effect::Send { to, packet }));
+        receiver.is_some()
+    }
+
+    fn broadcast(&mut self, except: Option<u16>, packet: Letter) {
+        let Some(room) = self.room(packet.room) else { return };
+        let others = room.members.iter().filter(|&&member| Some(member) != except);
+        let to = others.map(|&who| self.clients[usize::from(who)].id).collect();
+        let effect = Effect::Broadcast { room: room.number, to, packet };
+        if to.len() > 0 {
+            self.due.push(effect);
+        }
+    }
+
+    fn join(&mut self, who: u16, name: &'static str) {
+        let was_in = self.is_in(who, name);
+        if !was_in && name.len() > self.config.max_name {
+            self.refusals.long_name += 1;
+            return self.leave_ack(who, name);
+        }
+        if !was_in && self.rooms_of(who) >= self.config.max_rooms {
+            self.refusals.too_many_rooms += 1;
+            return self.leave_ack(who, name);
+        }
+        if !was_in {
+            if self.room(name).is_none() {
+                self.rooms.push(Room { number: self.rooms_made, name, members: Vec::new() });
+                self.rooms_made += 1;
+            }
+            if let Some(room) = self.rooms.iter_mut().find(|room| room.name == name) {
+                room.members.push(who);
+                self.due.push(Effect::Joined { who, room: room.number });
+            }
+        }
+        let members = self.room(name).map_or(&[][..], |room| &room.members);
+        let members = members.iter().map(|&who| self.clients[usize::from(who)].id).collect();
+        self.due.push(Effect::JoinAck { to: who, room: name, members });
+        if !was_in || self.config.announce_rejoin {
+            self.notice(who, name, "new_member");
+        }
+    }
+
+    fn leave(&mut self, who: u16, name: &'static str) {
+        let Some(room) = self.rooms.iter_mut().find(|room| room.name == name) else {
+            return self.leave_ack(who, name);
+        };
+        if !room.members.contains(&who) {
+            return self.leave_ack(who, name);
+        }
+        room.members.retain(|&member| member != who);
+        self.due.push(Effect::Left { who, room: room.number });
+        self.leave_ack(who, name);
+        self.after_leaving(who, name);
+    }
+
+    fn gone(&mut self, who: u16) {
+        self.clients[usize::from(who)].is_here = false;
+        while let Some(room) = self.rooms.iter_mut().find(|room| room.members.contains(&who)) {
+            room.members.retain(|&member| member != who);
+            self.due.push(Effect::Left { who, room: room.number });
+            let name = room.name;
+            self.after_leaving(who, name);
+        }
+    }
+
+    fn after_leaving(&mut self, who: u16, name: &'static str) {
+        if let Some(at) = self.rooms.iter().position(|room| room.members.is_empty()) {
+            let room = self.rooms.remove(at).number;
+            return self.due.push(Effect::RoomClosed { room });
+        }
+        self.notice(who, name, "member_left");
+    }
+
+    fn leave_ack(&mut self, who: u16, room: &'static str) {
+        let src = self.id(Some(who));
+        let packet = PacketRef { room, event: "leave_ack", dst: "", src, payload: src.as_bytes() };
+        self.due.push(Effect::Send { to: who, packet });
+    }
+
+    fn notice(&mut self, about: u16, room: &'static str, event: &'static str) {
+        let payload = self.id(Some(about)).as_bytes();
+        self.broadcast(Some(about), PacketRef { room, event, dst: "", src: "", payload });
+    }
+}

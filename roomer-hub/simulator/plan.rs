@@ -1,0 +1,142 @@
+//! A plan: all that happens, as data. It runs without randomness, shrinks step by step, and its
+//! `Debug` form is Rust that compiles.
+//!
+//! Clients are named by slot, so that a plan stays meaningful when steps are taken out of it.
+
+use roomer_hub::Config;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) rules: Rules,
+    pub(crate) max_name: usize,
+    pub(crate) max_rooms: usize,
+    pub(crate) handlers: Vec<Handler>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rules {
+    Default,
+    Compat,
+}
+
+/// A handler, and what it asks for when it is called: commands, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Handler {
+    pub(crate) event: &'static str,
+    pub(crate) does: Vec<Step>,
+}
+
+/// How the last connections end, once all has been looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Gone,
+    Closed,
+    /// They leave every room first, and stay.
+    Left,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A connection with an id of its own; with the id of whoever is in the slot, if somebody is.
+    Open {
+        slot: u8,
+    },
+    /// A connection with the id of one that there is or was.
+    OpenAs {
+        slot: u8,
+        like: Who,
+    },
+    Packet {
+        who: Who,
+        room: &'static str,
+        event: &'static str,
+        dst: Address,
+        src: Address,
+        payload: Payload,
+    },
+    Gone {
+        who: Who,
+    },
+    Broadcast {
+        from: Option<Who>,
+        room: &'static str,
+        event: &'static str,
+        payload: Payload,
+    },
+    Send {
+        from: Option<Who>,
+        dst: Address,
+        event: &'static str,
+        payload: Payload,
+    },
+    Join {
+        who: Who,
+        room: &'static str,
+    },
+    Leave {
+        who: Who,
+        room: &'static str,
+    },
+    Close {
+        who: Who,
+        code: u16,
+        reason: &'static str,
+    },
+    /// The clock goes on, or back.
+    Clock {
+        millis: i64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The one in this slot, here or gone.
+    Slot(u8),
+    /// Anyone who ever was, by number, counted round and round.
+    Ever(u16),
+    /// In a handler: the one who called it.
+    Caller,
+}
+
+/// What can stand in dst and src.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Nothing,
+    Id(Who),
+    Upper(Who),
+    Padded(Who),
+    Cut(Who),
+    Word(&'static str),
+}
+
+/// Where in the noise, and how many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Payload(pub(crate) u8, pub(crate) u32);
+
+impl Plan {
+    /// The configuration, as an application sets it up.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = match self.rules {
+            Rules::Default => Config::default(),
+            Rules::Compat => Config::compat(),
+        };
+        if (self.max_name, self.max_rooms) != (config.max_name, config.max_rooms) {
+            (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
+        }
+        config
+    }
+
+    /// What that means, by the documents.
+    pub(crate) fn rules(&self) -> Config {
+        let mut config = Config::default();
+        config.members_only = self.rules == Rules::Default;
+        config.announce_rejoin = self.rules == Rules::Compat;
+        (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
+        config
+    }
+}
+
+/// The defaults of [`Config::max_name`] and [`Config::max_rooms`], by the documents.
+pub(crate) const LIMITS: (usize, usize) = (4096, 1100);

@@ -1,0 +1,41 @@
+//! Whether the engine's tables, queues and counts agree, for tests.
+
+use super::{Applied, Server};
+
+impl Server {
+    /// Compares everything that the engine keeps twice. With `at_rest`, also what must be true
+    /// when no task has anything to do: nothing waits for a write that nobody will make, and
+    /// everybody has an alarm.
+    ///
+    /// # Errors
+    ///
+    /// The first contradiction, in words.
+    pub fn audit(&self, at_rest: bool) -> Result<(), String> {
+        let (connections, closing) = (self.0.life.connections(), self.is_closing());
+        self.core().audit(at_rest, self.options())?;
+        let alarms = self.0.alarms.count();
+        let too_many = alarms > connections;
+        if too_many || (at_rest && alarms < connections) {
+            return Err(format!("{alarms} alarms for {connections} connections"));
+        }
+        if at_rest && self.0.crew.job().is_some() {
+            return Err("a large flush waits for hands".into());
+        }
+        if closing && at_rest && !self.core().links.is_empty() {
+            return Err("a connection is open after a shutdown".into());
+        }
+        Ok(())
+    }
+
+    /// Begins to keep a journal of all inputs, for [`take_journal`](Self::take_journal).
+    pub fn keep_journal(&self) {
+        self.core().journal.entries.get_or_insert_default();
+    }
+
+    /// Moves the inputs since the last call to the end of `into`.
+    pub fn take_journal(&self, into: &mut Vec<Applied>) {
+        if let Some(entries) = &mut self.core().journal.entries {
+            into.append(entries);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Whether the core's tables agree with each other.
+
+use super::super::options::Options;
+use super::Core;
+
+impl Core {
+    /// See [`Server::audit`](crate::server::Server::audit).
+    pub(in super::super) fn audit(&self, at_rest: bool, options: &Options) -> Result<(), String> {
+        if self.links.len() != self.hub.connections() {
+            let (links, conns) = (self.links.len(), self.hub.connections());
+            return Err(format!("{links} links for {conns} connections"));
+        }
+        for (conn, link) in &self.links {
+            if self.hub.id(conn).is_none() {
+                return Err(format!("a link of nobody: {conn:?}"));
+            }
+            link.audit(at_rest, options).map_err(|error| format!("{conn:?}: {error}"))?;
+        }
+        for (room, tick) in &self.ticks {
+            let Some(name) = self.hub.name(room) else {
+                return Err("a tick of a room that is gone".into());
+            };
+            let is_dirty = self.dirty.contains(&room);
+            let is_due = !tick.frames.is_empty();
+            if is_due && !(tick.awaited || is_dirty) {
+                return Err(format!("nobody is to flush {name:?}"));
+            }
+            if at_rest && is_due && !is_dirty {
+                return Err(format!("nobody will flush {name:?}"));
+            }
+        }
+        if at_rest && !self.listed.is_empty() {
+            return Err(format!("{} links wait for a flush that nobody makes", self.listed.len()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! WebSocket as a client speaks it (RFC 6455), written a second time: nothing here comes from the
+//! code under test, so that a mistake there cannot hide in a mistake here.
+
+/// First bytes of frames: the final bit and the opcode.
+pub mod first {
+    /// A frame that more of its message follows.
+    pub const PART: u8 = 0x00;
+    /// The last frame of its message.
+    pub const FINAL: u8 = 0x80;
+    /// Text.
+    pub const TEXT: u8 = 0x01;
+    /// Binary.
+    pub const BINARY: u8 = 0x02;
+    /// A close frame.
+    pub const CLOSE: u8 = 0x88;
+    /// A ping.
+    pub const PING: u8 = 0x89;
+    /// A pong.
+    pub const PONG: u8 = 0x8a;
+}
+
+/// Appends a frame as a client sends it: masked, its length in the shortest form. `start` is the
+/// first byte.
+pub fn write(start: u8, payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
+    write_head(start, payload.len() as u64, key, out);
+    let masked = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
+    out.extend(masked);
+}
+
+/// Appends a frame's header alone, whatever follows it.
+pub fn write_head(start: u8, length: u64, key: [u8; 4], out: &mut Vec<u8>) {
+    out.push(start);
+    match length {
+        0..=125 => out.push(0x80 | length as u8),
+        126..=0xffff => {
+            out.push(0x80 | 126);
+            out.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0x80 | 127);
+            out.extend(length.to_be_bytes());
+        }
+    }
+    out.extend(key);
+}
+
+/// What a server sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// A binary message.
+    Binary(&'a [u8]),
+    /// A text message.
+    Text(&'a [u8]),
+    /// A ping.
+    Ping(&'a [u8]),
+    /// A pong.
+    Pong(&'a [u8]),
+    /// A close frame, with its code if it has one, and its reason.
+    Close(Option<u16>, &'a [u8]),
+}
+
+/// Reads the frame that `bytes` start with, and says how many bytes it takes; `None` when it is
+/// not all there yet.
+///
+/// # Errors
+///
+/// What a server must not send, in words.
+pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
+    let &[start, second, ref rest @ ..] = bytes else {
+        return Ok(None);
+    };
+    if second & 0x80 != 0 {
+        return Err("the server masks a frame".into());
+    }
+    let (length, rest) = match (second, rest) {
+        (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest),
+        (127, [a, b, c, d, e, f, g, h, rest @ ..]) => {
+            (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest)
+        }
+        (126 | 127, _) => return Ok(None),
+        (short, rest) => (u64::from(short), rest),
+    };
+    let size = (bytes.len() - rest.len()) as u64 + length;
+    let shortest = match length {
+        0..=125 => second < 126,
+        126..=0xffff => second == 126,
+        _ => second == 127,
+    };
+    if !shortest {
+        return Err(format!("a length of {length} is not in its shortest form"));
+    }
+    if start & 0x08 != 0 && length > 125 {
+        return Err(format!("a control frame of {length} bytes"));
+    }
+    if (rest.len() as u64) < length {
+        return Ok(None);
+    }
+    let payload = &rest[..length as usize];
+    let frame = match start {
+        0x81 => Frame::Text(payload),
+        0x82 => Frame::Binary(payload),
+        first::PING => Frame::Ping(payload),
+        first::PONG => Frame::Pong(payload),
+        first::CLOSE => match payload {
+            [] => Frame::Close(None, payload),
+            [_] => return Err("a close frame with half a code".into()),
+            [high, low, reason @ ..] => {
+                if std::str::from_utf8(reason).is_err() {
+                    return Err("a close reason that is not UTF-8".into());
+                }
+                Frame::Close(Some(u16::from_be_bytes([*high, *low])), reason)
+            }
+        },
+        _ => return Err(format!("a frame that begins with {start:#04x}")),
+    };
+    Ok(Some((frame, size as usize)))
+}
+
+/// The request that a client begins with. `extra` are more header lines, each with its line's end.
+#[must_use]
+pub fn request(target: &str, extra: &str) -> Vec<u8> {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: testkit\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{extra}\r\n"
+    )
+    .into_bytes()
+}
+
+/// What a server answers to [`request`] when it agrees; the key and its answer are RFC 6455's
+/// own example.
+pub const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+/// The status and the size of the HTTP answer that `bytes` start with, its body included; `None`
+/// when it is not all there yet.
+///
+/// # Errors
+///
+/// What is no answer, in words.
+pub fn answer(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
+    let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| "a head that is not UTF-8")?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 "));
+    let status = status.and_then(|line| line.get(..3)?.parse().ok());
+    let status: u16 = status.ok_or_else(|| format!("no status line: {head:?}"))?;
+    let mut length = 0;
+    for line in lines {
+        let (name, value) = line.split_once(": ").ok_or_else(|| format!("no header: {line:?}"))?;
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.parse().map_err(|_| format!("no length: {value:?}"))?;
+        }
+    }
+    let size = end + 4 + length;
+    Ok((bytes.len() >= size).then_some((status, size)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_a_server_writes() {
+        let mut masked = Vec::new();
+        write(first::FINAL | first::BINARY, b"Hello", [0x37, 0xfa, 0x21, 0x3d], &mut masked);
+        assert_eq!(masked, b"\x82\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+        assert_eq!(read(b"\x82\x02hi!"), Ok(Some((Frame::Binary(b"hi"), 4))));
+        assert_eq!(read(b"\x82\x02h"), Ok(None));
+        assert_eq!(read(b"\x88\x04\x03\xe9ok"), Ok(Some((Frame::Close(Some(1001), b"ok"), 6))));
+        for wrong in [&b"\x82\x82"[..], b"\x82\x7e\0\x01h", b"\x88\x01\x03", b"\x02\0", b"\xc2\0"] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

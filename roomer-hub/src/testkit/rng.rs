@@ -1,0 +1,71 @@
+//! Numbers that look random and are the same for the same seed.
+
+/// A small generator (SplitMix64): fast, well mixed, and not for secrets.
+#[derive(Clone, Debug)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// A generator whose numbers the seed decides.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        // Neighbouring seeds are to have nothing in common.
+        let mut rng = Rng(seed ^ 0x5851_f42d_4c95_7f2d);
+        rng.next();
+        rng
+    }
+
+    /// The next 64 bits.
+    #[allow(clippy::should_implement_trait)] // An iterator of no end helps nobody here.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 up to, but without, `end`; 0 when `end` is 0.
+    pub fn below(&mut self, end: usize) -> usize {
+        ((u128::from(self.next()) * end as u128) >> 64) as usize
+    }
+
+    /// True `percent` times in a hundred.
+    pub fn chance(&mut self, percent: u32) -> bool {
+        self.below(100) < percent as usize
+    }
+
+    /// One of several.
+    ///
+    /// # Panics
+    ///
+    /// When there are none.
+    pub fn pick<'t, T>(&mut self, things: &'t [T]) -> &'t T {
+        &things[self.below(things.len())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rng;
+
+    #[test]
+    fn a_seed_decides_everything_and_another_seed_something_else() {
+        let draw = |seed| {
+            let mut rng = Rng::new(seed);
+            [(); 4].map(|()| rng.next())
+        };
+        assert_eq!(draw(1), draw(1));
+        assert!(draw(1).iter().all(|number| !draw(2).contains(number)));
+    }
+
+    #[test]
+    fn below_reaches_all_and_no_more() {
+        let mut rng = Rng::new(3);
+        let mut seen = [false; 5];
+        for _ in 0..200 {
+            seen[rng.below(5)] = true;
+        }
+        assert_eq!(seen, [true; 5]);
+        assert_eq!(rng.below(0), 0);
+    }
+}

@@ -1,0 +1,409 @@
+//! A server and its clients in a world of their own.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use super::client::Client;
+use super::clock::Clock;
+use super::faults::Faults;
+use super::frames;
+use super::rng::Rng;
+use super::socket::socket;
+use super::tasks::Tasks;
+use crate::server::{Builder, Server};
+
+/// The most moves that may follow one another at one moment of virtual time.
+const RESTLESS: u64 = 10_000_000;
+
+/// A real server, scripted clients, and a network between them, in virtual time on one thread.
+/// See the [module's page](super).
+///
+/// Everything that happens, happens in [`settle`](Self::settle), [`advance`](Self::advance) and
+/// [`step`](Self::step). The order in which things happen that could happen in any order is
+/// decided by the seed: the same seed, the same world, to the byte ([`trace`](Self::trace)).
+pub struct World {
+    seed: u64,
+    rng: Rng,
+    clock: Clock,
+    server: Server,
+    tasks: Tasks,
+    clients: Vec<Client>,
+    faults: Faults,
+    /// What is to happen to clients, and when.
+    later: Vec<(Duration, usize, Later)>,
+    moves: u64,
+    trace: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Later {
+    Resume,
+    Notify,
+}
+
+/// Something that could happen now.
+#[derive(Clone, Copy)]
+enum Move {
+    Turn(usize),
+    Deliver(usize),
+    Take(usize),
+}
+
+impl World {
+    /// Builds the server, with virtual time and seeded ids for its
+    /// [environment](Builder::environment), under [gentle](Faults::gentle) faults.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot be built.
+    #[must_use]
+    pub fn new(seed: u64, builder: Builder) -> Self {
+        World::with_faults(seed, Faults::gentle(), builder)
+    }
+
+    /// As [`new`](Self::new), with other faults.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot be built.
+    #[must_use]
+    pub fn with_faults(seed: u64, faults: Faults, builder: Builder) -> Self {
+        let clock = Clock::new(seed);
+        let server = match builder.environment(clock.clone()).build() {
+            Ok(server) => server,
+            Err(error) => panic!("{error}"),
+        };
+        let mut tasks = Tasks::new();
+        let (keeper, sleeper) = (server.clone(), clock.clone());
+        tasks.spawn(async move { keeper.keep_time(|wait| sleeper.sleep(wait)).await });
+        let helper = server.clone();
+        tasks.spawn(async move { helper.help().await });
+        World {
+            seed,
+            rng: Rng::new(seed ^ 0x0077_6f72_6c64),
+            clock,
+            server,
+            tasks,
+            clients: Vec::new(),
+            faults,
+            later: Vec::new(),
+            moves: 0,
+            trace: 0xcbf2_9ce4_8422_2325,
+        }
+    }
+
+    /// A new client, which asks for an upgrade of the path `/ws` at once.
+    pub fn connect(&mut self) -> Client {
+        self.connect_to("/ws", "")
+    }
+
+    /// As [`connect`](Self::connect), for another path and query, and with more header lines, each
+    /// with its `\r\n`.
+    pub fn connect_to(&mut self, target: &str, headers: &str) -> Client {
+        self.open(frames::request(target, headers))
+    }
+
+    /// A new client that begins with any bytes.
+    pub fn open(&mut self, bytes: Vec<u8>) -> Client {
+        let (reader, writer, peer) = socket();
+        let task = self.tasks.spawn(self.server.connect(reader, writer, None));
+        let client = Client::new(self.clients.len(), peer, task, bytes);
+        self.clients.push(client.clone());
+        client
+    }
+
+    /// Lets everything happen that can happen without time going on.
+    ///
+    /// # Panics
+    ///
+    /// When a client hears what the contract rules out, when the server's tables contradict each
+    /// other, or when there is no end of it; the message has the seed.
+    pub fn settle(&mut self) {
+        let before = self.moves;
+        while self.step() {
+            self.check(self.moves < before + RESTLESS, || {
+                "the server does not come to rest".into()
+            });
+        }
+        if let Err(error) = self.server.audit(true) {
+            self.fail(&error);
+        }
+    }
+
+    /// Lets time go on by `span`, stopping wherever something is due, and settles each time.
+    ///
+    /// # Panics
+    ///
+    /// As [`settle`](Self::settle).
+    pub fn advance(&mut self, span: Duration) {
+        let end = self.now() + span;
+        loop {
+            self.settle();
+            let later = self.later.iter().map(|(at, ..)| *at).min();
+            let due = [self.clock.next(), later].into_iter().flatten().min();
+            let Some(due) = due.filter(|due| *due <= end) else {
+                break;
+            };
+            self.jump_to(due);
+        }
+        self.jump_to(end);
+        self.settle();
+    }
+
+    /// Lets the clock jump by `span`, as for a process that was stopped for so long: nobody wakes
+    /// in between.
+    pub fn jump(&mut self, span: Duration) {
+        self.jump_to(self.now() + span);
+    }
+
+    /// Lets one thing happen, chosen by the seed: a task has its turn, some bytes arrive, a client
+    /// reads. False when nothing can.
+    ///
+    /// # Panics
+    ///
+    /// When a client hears what the contract rules out; the message has the seed.
+    pub fn step(&mut self) -> bool {
+        self.mischief();
+        let mut moves: Vec<Move> = (0..self.tasks.woken()).map(Move::Turn).collect();
+        for (number, client) in self.clients.iter().enumerate() {
+            let state = client.state();
+            if !state.is_lost
+                && (!state.under_way.is_empty() || state.end.is_some_and(|e| e.is_ok()))
+            {
+                moves.push(Move::Deliver(number));
+            }
+            if state.is_reading && (state.peer.waiting() > 0 || state.peer.is_full()) {
+                moves.push(Move::Take(number));
+            }
+        }
+        if moves.is_empty() {
+            return false;
+        }
+        self.moves += 1;
+        match *self.rng.pick(&moves) {
+            Move::Turn(place) => {
+                let task = self.tasks.turn(place);
+                self.note(&[1, task.unwrap_or_default() as u8]);
+            }
+            Move::Deliver(number) => self.deliver(number),
+            Move::Take(number) => self.take(number),
+        }
+        if self.faults.spurious && self.rng.chance(2) && !self.clients.is_empty() {
+            let number = self.rng.below(self.clients.len());
+            let task = self.clients[number].state().task;
+            self.tasks.poll(task);
+        }
+        self.hang_up();
+        true
+    }
+
+    /// The virtual time since the world began.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The server.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// All clients so far, in the order of their coming.
+    #[must_use]
+    pub fn clients(&self) -> &[Client] {
+        &self.clients
+    }
+
+    /// A generator of the world's own, for scripts that want to choose by the seed as well.
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    /// Changes the faults from here on. `Faults::none()` is the quiet after the storm.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
+    /// Ends all that faults have begun: who was stalled reads again, and the server hears of every
+    /// lost connection. Then settles.
+    ///
+    /// # Panics
+    ///
+    /// As [`settle`](Self::settle).
+    pub fn calm(&mut self) {
+        self.faults = Faults::none();
+        self.later.clear();
+        for client in &self.clients {
+            let is_lost = client.state().is_lost;
+            client.state().peer.max_read(usize::MAX);
+            client.state().peer.max_write(usize::MAX);
+            if is_lost { client.notify() } else { client.resume() }
+        }
+        self.settle();
+    }
+
+    /// A number that stands for everything that has happened: who had a turn, what arrived, what
+    /// each client heard. Equal for equal seeds and scripts.
+    #[must_use]
+    pub fn trace(&self) -> u64 {
+        self.trace
+    }
+
+    /// How many things have happened.
+    #[must_use]
+    pub fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// Fails the scenario unless `holds`, with the seed in the message.
+    ///
+    /// # Panics
+    ///
+    /// That is what it is for.
+    pub fn check(&self, holds: bool, why: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(&why());
+        }
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        panic!("under seed {}, at {:?}: {why}", self.seed, self.now());
+    }
+
+    fn jump_to(&mut self, time: Duration) {
+        self.clock.advance_to(time);
+        let now = self.now();
+        let due: Vec<_> = self.later.extract_if(.., |(at, ..)| *at <= now).collect();
+        for (_, number, what) in due {
+            let client = &self.clients[number];
+            match what {
+                Later::Resume if client.state().is_lost => {}
+                Later::Resume => client.resume(),
+                Later::Notify => client.notify(),
+            }
+        }
+    }
+
+    /// Has some of what is under way arrive.
+    fn deliver(&mut self, number: usize) {
+        let client = self.clients[number].clone();
+        let mut state = client.state_mut();
+        let all = state.under_way.len();
+        let size = match self.faults.cuts {
+            true if self.rng.chance(25) => 1 + self.rng.below(all.min(4)),
+            true if self.rng.chance(35) => 1 + self.rng.below(all),
+            _ => all,
+        };
+        let bytes: Vec<u8> = state.under_way.drain(..size.min(all)).collect();
+        if self.faults.cuts && self.rng.chance(10) {
+            let most = 1 + self.rng.below(8);
+            state.peer.max_read(if self.rng.chance(50) { most } else { usize::MAX });
+        }
+        state.peer.deliver(&bytes);
+        if state.under_way.is_empty()
+            && let Some(end) = state.end.filter(|end| end.is_ok())
+        {
+            state.peer.end(end);
+            // Said once.
+            state.end = Some(Err(ErrorKind::NotConnected));
+        }
+        drop(state);
+        self.note(&[2, number as u8]);
+        self.note(&bytes);
+    }
+
+    /// Has a client read.
+    fn take(&mut self, number: usize) {
+        let client = self.clients[number].clone();
+        let mut bytes = Vec::new();
+        {
+            let state = client.state();
+            let peer = &state.peer;
+            let waiting = peer.waiting();
+            let cut = self.faults.cuts && self.rng.chance(30);
+            peer.take(if cut { 1 + self.rng.below(waiting) } else { waiting }, &mut bytes);
+            if self.faults.narrows && self.rng.chance(30) {
+                peer.max_write(1 + self.rng.below(200));
+                peer.room(1 + self.rng.below(400));
+                peer.interrupt(self.rng.below(2) as u32);
+            } else {
+                peer.max_write(usize::MAX);
+                peer.room(usize::MAX);
+            }
+        }
+        self.note(&[3, number as u8]);
+        self.note(&bytes);
+        if let Err(error) = client.hear(&bytes) {
+            self.fail(&format!("client {number}: {error}"));
+        }
+    }
+
+    /// Tells clients whose server has ended the stream, once they have read everything.
+    fn hang_up(&mut self) {
+        for client in &self.clients {
+            let state = client.state();
+            let is_shut = state.peer.is_shut() || self.tasks.is_done(state.task);
+            let has_ended = is_shut && state.peer.waiting() == 0 && state.is_reading;
+            let knows = state.end.is_some() && state.has_ended();
+            drop(state);
+            if has_ended && !knows {
+                client.hear_end();
+            }
+        }
+    }
+
+    /// What goes wrong by itself.
+    fn mischief(&mut self) {
+        let faults = self.faults;
+        if !(faults.stalls || faults.resets || faults.half_closes) || self.clients.is_empty() {
+            return;
+        }
+        let number = self.rng.below(self.clients.len());
+        let client = &self.clients[number];
+        if client.state().is_lost || !client.state().is_reading {
+            return;
+        }
+        let late = Duration::from_millis(self.rng.below(10_000) as u64);
+        match self.rng.below(600) {
+            0 if faults.stalls => {
+                client.stall(self.rng.below(200));
+                self.later.push((self.clock.now() + late, number, Later::Resume));
+            }
+            1 if faults.half_closes => client.half_close(),
+            2 if faults.resets => {
+                client.vanish();
+                match self.rng.below(3) {
+                    0 => client.notify(),
+                    1 => self.later.push((self.clock.now() + late, number, Later::Notify)),
+                    _ => {} // never
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes something part of the trace (FNV-1a).
+    fn note(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("seed", &self.seed)
+            .field("now", &self.now())
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
+}

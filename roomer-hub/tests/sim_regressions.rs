@@ -1,0 +1,36 @@
+//! Plans that once failed, each with the seed that found it. The simulator prints them ready to be
+//! pasted here.
+
+#[path = "../simulator/mod.rs"]
+#[allow(dead_code)] // each who shares it needs a part
+mod simulator;
+
+use simulator::plan::Step::*;
+use simulator::plan::Who::*;
+#[allow(unused_imports)] // until a plan has one
+use simulator::plan::{Address::*, Ending, Handler, Payload, Plan, Rules};
+use simulator::report::must_hold;
+
+/// Nothing was wrong here: it shows that what is printed compiles.
+#[test]
+fn a_sample() {
+    must_hold(&Plan {
+        rules: Rules::Compat,
+        max_name: 6,
+        max_rooms: 2,
+        ending: Ending::Left,
+        handlers: vec![Handler {
+            event: "ping",
+            does: vec![Close { who: Caller, code: 1008, reason: "bye" }],
+        }],
+        steps: vec![
+            Open { slot: 0 },
+            Broadcast {
+                from: Some(Slot(0)),
+                room: "root\0",
+                event: "chatté",
+                payload: Payload(7, 2),
+            },
+        ],
+    });
+}
