@@ -239,7 +239,7 @@ impl Bench {
             Op::Packet { who, packet } => return Input::Packet { conn: self.key(who), packet },
             Op::Gone { who } => return Input::Gone { conn: self.key(who) },
             Op::Broadcast { from: who, room, event, payload } => {
-                Command::Broadcast { from: from(who), room, event, payload }
+                Command::Broadcast { from: from(who), except: from(who), room, event, payload }
             }
             Op::Send { from: who, dst, event, payload } => {
                 Command::Send { from: from(who), dst, event, payload }
@@ -310,7 +310,7 @@ impl Bench {
                 self.trace.number(1);
                 true
             }
-            (Action::Joined { conn, room }, Effect::Joined { who, room: number }) => {
+            (Action::Joined { conn, room, .. }, Effect::Joined { who, room: number }) => {
                 if number as usize == self.rooms.len() {
                     ensure!(!self.rooms.contains(&room), "a room's key is used again");
                     self.rooms.push(room);

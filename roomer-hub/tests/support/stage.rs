@@ -120,7 +120,13 @@ impl Stage {
             ["broadcast", who, room, event, ..] => {
                 let (from, payload) = (from(who), payload(4));
                 let payload = payload.as_bytes();
-                self.handle(Input::Command(Command::Broadcast { from, room, event, payload }))
+                self.handle(Input::Command(Command::Broadcast {
+                    from,
+                    except: from,
+                    room,
+                    event,
+                    payload,
+                }))
             }
             ["send", who, dst, event, ..] => {
                 let (from, dst, payload) = (from(who), self.cast.text(dst), payload(4));
@@ -238,10 +244,10 @@ impl Cast {
         match action {
             Action::Opened { conn } => format!("opened {}", self.name(conn)),
             Action::Refused => "refused".into(),
-            Action::Joined { conn, room } => {
+            Action::Joined { conn, room, .. } => {
                 format!("joined {} {}", self.name(conn).to_owned(), self.label(hub, room))
             }
-            Action::Left { conn, room } => {
+            Action::Left { conn, room, .. } => {
                 format!("left {} {}", self.name(conn).to_owned(), self.label(hub, room))
             }
             Action::RoomClosed { room } => format!("gone room {}", self.label(hub, room)),
