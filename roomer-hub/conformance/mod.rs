@@ -21,16 +21,19 @@ mod http;
 mod site;
 mod wire;
 
+mod asking;
 mod burst;
 mod churn;
 mod closing;
 mod compat;
+mod control;
 mod direct;
 mod fairness;
 mod fragments;
 mod frames;
 mod handlers;
 mod handshake;
+mod hooks;
 mod hostile;
 mod independent;
 mod joining;
@@ -38,6 +41,7 @@ mod life;
 mod limits;
 mod load;
 mod members;
+mod membership;
 mod names;
 mod order;
 mod origin;
@@ -49,6 +53,7 @@ mod sending;
 mod shutdown;
 mod slow;
 mod timers;
+mod waiting;
 
 pub(crate) use independent::converse;
 

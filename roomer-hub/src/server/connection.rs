@@ -21,7 +21,7 @@ use super::conn::{Conn, Person};
 use super::handshake::{Answer, Handshake};
 use super::hooks::Reason;
 use super::link::{Link, Phase, Piece};
-use super::open::{Open, end_turn, receive, resume};
+use super::open::{Open, Resumed, end_turn, receive, resume};
 use super::transport::{Reader, Writer};
 use crate::id::ConnId;
 use crate::input::{Command, Input};
@@ -185,12 +185,11 @@ impl<R: Reader> Connection<R> {
             return Turn::Again;
         }
         if open.wait.is_some() {
-            match resume(link, open, now, cx) {
-                true => return self.close_open(now),
-                // Done, or the next one is begun: what it led to is looked at before more is read.
-                false if open.wait.is_none() => return Turn::Again,
-                false => return self.watch(now, cx, false),
-            }
+            return match resume(link, open, now, cx) {
+                Resumed::Not => self.watch(now, cx, false),
+                Resumed::On => Turn::Again,
+                Resumed::Over => self.close_open(now),
+            };
         }
         let (mut has_more, mut is_full) = (false, false);
         if !open.is_held(now, cx) && !status.over {

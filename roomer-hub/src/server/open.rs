@@ -141,23 +141,36 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
     is_over
 }
 
-/// Goes on with what a handler or a rule has kept waiting. True when the session is over.
+/// What became of something that a connection waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resumed {
+    /// Nothing yet.
+    Not,
+    /// It is done; there may be something new to wait for.
+    On,
+    /// It is done, and what lay behind it has ended the session.
+    Over,
+}
+
+/// Goes on with what a handler or a rule has kept waiting.
 pub(super) fn resume(
     link: &Arc<Link>,
     open: &mut Open,
     now: Duration,
     cx: &mut Context<'_>,
-) -> bool {
-    let Some(wait) = &mut open.wait else { return false };
+) -> Resumed {
+    let Some(wait) = &mut open.wait else { return Resumed::Not };
     let server = open.conn.server.clone();
     let key = open.conn.person.key;
     let ran = server.in_turn(|| wait.poll(cx));
     let mut core = server.core();
     let Poll::Ready(outcome) = ran else {
         end_turn(now, core, open);
-        return false;
+        return Resumed::Not;
     };
-    let Some(Wait { packet, .. }) = open.wait.take().map(|wait| *wait) else { return false };
+    let Some(Wait { packet, .. }) = open.wait.take().map(|wait| *wait) else {
+        return Resumed::Not;
+    };
     let message = packet.as_ref();
     let passage = Passage { server: &server, conn: &open.conn, now };
     let verdict = match outcome {
@@ -165,11 +178,11 @@ pub(super) fn resume(
         Outcome::Judged(false) => Input::Denied { conn: key, packet: message },
         Outcome::Handled(result) => {
             end_turn(now, passage.handled(core, &message, result), open);
-            return receive(link, open, &mut [], now);
+            return Resumed::behind(link, open, now);
         }
         Outcome::Panicked(panic) => {
             end_turn(now, passage.panicked(core, &message, panic), open);
-            return false;
+            return Resumed::On;
         }
     };
     let passed;
@@ -177,8 +190,17 @@ pub(super) fn resume(
     open.wait = passed.wait;
     open.hold = hold(passed.jam, link, now).or(open.hold.take());
     end_turn(now, core, open);
-    // What came in meanwhile and lies in the session is next.
-    open.wait.is_none() && receive(link, open, &mut [], now)
+    match open.wait {
+        Some(_) => Resumed::On,
+        None => Resumed::behind(link, open, now),
+    }
+}
+
+impl Resumed {
+    /// What came in meanwhile and lies in the session is next.
+    fn behind(link: &Arc<Link>, open: &mut Open, now: Duration) -> Self {
+        if receive(link, open, &mut [], now) { Resumed::Over } else { Resumed::On }
+    }
 }
 
 /// For whose sake to read nothing, and until when.

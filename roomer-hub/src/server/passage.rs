@@ -130,11 +130,17 @@ impl<'s> Passage<'_, 's> {
         message: &Message<'_>,
         panic: HandlerPanic,
     ) -> MutexGuard<'s, Core> {
+        core = self.give_up(core);
+        self.report(core, message, panic.into())
+    }
+
+    /// The application's code has panicked.
+    fn give_up(&self, mut core: MutexGuard<'s, Core>) -> MutexGuard<'s, Core> {
         let conn = self.conn.person.key;
         core.counts.panics += 1;
         let close = Command::Close { conn, code: code::INTERNAL, reason: "handler failed" };
         core.apply(self.now, Input::Command(close), None);
-        self.report(core, message, panic.into())
+        core
     }
 
     fn report(
@@ -146,10 +152,9 @@ impl<'s> Passage<'_, 's> {
         let server = self.server;
         let Some(hook) = &server.options().on_error else { return core };
         drop(core);
-        // A hook that panics has nobody to be reported to.
         let told = server.in_turn(|| handler::contain(|| hook(self.conn, message, error)));
-        let mut core = server.core();
-        core.counts.panics += u64::from(told.is_err());
-        core
+        let core = server.core();
+        // A hook that panics has nobody to be reported to.
+        if told.is_err() { self.give_up(core) } else { core }
     }
 }
