@@ -58,7 +58,8 @@ fn everything_is_told_in_the_order_in_which_it_happens() {
 fn the_reason_of_an_end_is_told() {
     let diary = Diary::default();
     let site = Site::with(|builder| diary.kept_by(builder).on("fail", |_, _| panic!("as planned")));
-    let ends: [(&str, fn(&mut Client)); 4] = [
+    type End = fn(&mut Client);
+    let ends: [(&str, End); 4] = [
         ("ByPeer(None)", |client| client.send(&wire::frame(0x88, b""))),
         ("Lost", |client| client.hang_up()),
         ("ByServer(1002)", |client| client.send(&wire::frame(0x83, b""))),

@@ -118,7 +118,7 @@ fn errors_and_panics_after_a_while_are_reported() {
     a.expect_nothing();
     a.say("root", "fail", b"panic");
     a.expect_close(1011);
-    let mut next = || told.recv_timeout(super::client::PATIENCE).unwrap();
+    let next = || told.recv_timeout(super::client::PATIENCE).unwrap();
     let entry = |text: &str| (a.id.clone(), "fail".to_owned(), text.to_owned());
     assert_eq!(next(), (entry("no"), false));
     assert!(!next().1, "text that is no text");
