@@ -23,6 +23,7 @@
 //! 1013, so that nobody waits long for it.
 
 mod alarm;
+mod answer;
 mod buffer;
 mod builder;
 mod claims;
@@ -40,11 +41,17 @@ mod models;
 mod open;
 mod options;
 mod origin;
+mod proxy;
 mod request;
+mod shift;
 pub mod socket;
+pub mod stream;
 mod sync;
 mod tick;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod transport;
+mod upgrade;
 
 use std::cell::Cell;
 use std::fmt;
@@ -73,6 +80,7 @@ use self::options::Options;
 pub use self::request::{Refusal, Request, Verdict};
 use self::sync::{Mutex, MutexGuard, lock};
 pub use self::transport::{Reader, Writer};
+pub use self::upgrade::Upgrade;
 use crate::config::Refusals;
 use crate::hub::Hub;
 use crate::id::{ConnKey, HandlerKey};

@@ -11,6 +11,7 @@ use super::conn::Conn;
 use super::handler::{HandlerError, Message};
 use super::link::Limit;
 use super::origin::Origins;
+use super::proxy::Proxies;
 use super::request::{Request, Verdict};
 
 type Authorize = Box<dyn Fn(&Request) -> Verdict + Send + Sync>;
@@ -22,6 +23,7 @@ pub(super) struct Options {
     pub(super) path: String,
     pub(super) pages: BTreeMap<String, Page>,
     pub(super) origins: Origins,
+    pub(super) proxies: Proxies,
     pub(super) authorize: Option<Authorize>,
     pub(super) on_error: Option<OnError>,
     pub(super) limits: Limits,
@@ -51,6 +53,7 @@ impl Default for Options {
             path: "/ws".into(),
             pages: BTreeMap::new(),
             origins: Origins::default(),
+            proxies: Proxies::default(),
             authorize: None,
             on_error: None,
             limits: Limits::default(),
