@@ -82,12 +82,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use listener::Listener;
-#[cfg(feature = "tls")]
-pub use listener::{TlsListener, tls};
 #[cfg(feature = "tower")]
 pub use mount::{Mount, mount};
 #[cfg(feature = "tls")]
-pub use roomer_hub::server::tls::rustls;
+pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     BuildError, Builder, Claims, Conn, HandlerError, HandlerResult, Message, Refusal, Request,
     Server, Stats, Verdict,

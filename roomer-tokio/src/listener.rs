@@ -2,17 +2,15 @@
 
 use std::future::Future;
 use std::io;
-#[cfg(feature = "tls")]
-use std::sync::Arc;
 
 #[cfg(feature = "tls")]
-use roomer_hub::server::tls::{Tls, rustls::ServerConfig};
+use roomer_hub::server::{socket, tls::TlsListener};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 
-use crate::transport;
-use crate::{Server, transport::Futures};
+use crate::Server;
+use crate::transport::{self, Futures};
 
 /// What [`serve`](crate::serve) takes: a [`TcpListener`], a `UnixListener`, or TLS over TCP, which
 /// the function `tls` of the feature `tls` makes.
@@ -53,35 +51,15 @@ impl Accept for UnixListener {
     }
 }
 
-/// TLS on every connection of a TCP listener, by [rustls](roomer_hub::server::tls::rustls). The
-/// TLS handshake is a part of the connection's, under the same time limit, and holds up nobody
-/// else.
-///
-/// `config` says which certificate to show and whom to admit. rustls needs a
-/// [provider](roomer_hub::server::tls::rustls::crypto) of cryptography; the feature brings `ring`.
-/// Offer no protocol by ALPN but `http/1.1`.
 #[cfg(feature = "tls")]
-pub fn tls(listener: TcpListener, config: impl Into<Arc<ServerConfig>>) -> TlsListener {
-    TlsListener { listener, config: config.into() }
-}
-
-/// A TCP listener that speaks TLS; see [`tls`](crate::tls()).
-#[cfg(feature = "tls")]
-#[derive(Debug)]
-pub struct TlsListener {
-    listener: TcpListener,
-    config: Arc<ServerConfig>,
-}
-
-#[cfg(feature = "tls")]
-impl Accept for TlsListener {
+impl Accept for TlsListener<TcpListener> {
     async fn accept(
         &self,
         server: &Server,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let (stream, peer) = self.listener.accept().await?;
-        roomer_hub::server::socket::prepare(&stream);
-        let stream = Tls::accept(Futures(stream), self.config.clone());
+        let (stream, peer) = self.get_ref().accept().await?;
+        socket::prepare(&stream);
+        let stream = self.wrap(Futures(stream));
         let (reader, writer) = transport::share(stream);
         Ok(server.connect(reader, writer, Some(peer)))
     }

@@ -13,6 +13,36 @@ use futures_io::{AsyncRead, AsyncWrite};
 pub use futures_rustls::rustls;
 use futures_rustls::{Accept, TlsAcceptor, server};
 
+/// TLS on every connection of a listener, by [rustls]: what to give to an adapter's `serve`. The TLS
+/// handshake holds up nobody else.
+///
+/// `config` says which certificate to show and whom to admit. rustls needs a
+/// [provider](rustls::crypto) of cryptography; the feature brings `ring`. Offer no protocol by ALPN
+/// but `http/1.1`.
+pub fn tls<L>(listener: L, config: impl Into<Arc<rustls::ServerConfig>>) -> TlsListener<L> {
+    TlsListener { listener, config: config.into() }
+}
+
+/// A listener that speaks TLS; see [`tls`].
+#[derive(Debug)]
+#[must_use]
+pub struct TlsListener<L> {
+    listener: L,
+    config: Arc<rustls::ServerConfig>,
+}
+
+impl<L> TlsListener<L> {
+    /// The listener below.
+    pub fn get_ref(&self) -> &L {
+        &self.listener
+    }
+
+    /// The server's end of TLS on a connection that the listener below has given.
+    pub fn wrap<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Tls<S> {
+        Tls::accept(stream, self.config.clone())
+    }
+}
+
 /// The server's end of TLS over a stream. What is no TLS ends in an error at the first read.
 pub struct Tls<S>(Stage<S>);
 
