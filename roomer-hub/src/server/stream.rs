@@ -207,3 +207,6 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Writer for WriteHalf<S>
         lock(&self.0.pipe).close(&mut cx).map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests;

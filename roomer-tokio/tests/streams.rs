@@ -1,0 +1,102 @@
+//! The conformance suite once more, each connection taken in by `connect`: any stream is served as
+//! well as a socket.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../../roomer-hub/conformance/mod.rs"]
+#[allow(dead_code, reason = "the other file of tests uses the rest")]
+mod conformance;
+
+use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
+
+use conformance::Harness;
+use roomer_tokio::{Server, connect};
+use tokio::io::{DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+pub(crate) struct Adapter {
+    addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Harness for Adapter {
+    fn start(server: Server) -> Self {
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, mut stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        accepted = listener.accept() => {
+                            let (stream, peer) = accepted.unwrap();
+                            tokio::spawn(connect(stream, &server, Some(peer)));
+                        }
+                        _ = &mut stopped => break,
+                    }
+                }
+                drop(listener);
+                server.shutdown();
+                let _ = timeout(server.drain_limit(), server.drained()).await;
+            });
+        });
+        Adapter { addr, stop, thread }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.thread.join().unwrap();
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Talks to a server through a pipe that holds so many bytes each way.
+async fn through_a_pipe(server: &Server, size: usize) {
+    let (ours, theirs): (DuplexStream, DuplexStream) = duplex(size);
+    let task = tokio::spawn(connect(theirs, server, None));
+    let (socket, _) =
+        async_tungstenite::tokio::client_async("ws://pipe.example/ws", ours).await.unwrap();
+    conformance::converse(socket).await;
+    task.await.unwrap();
+}
+
+#[test]
+fn a_pipe_of_a_few_bytes_is_served() {
+    let server = Server::builder().build().unwrap();
+    runtime().block_on(async {
+        for size in [1, 2, 7, 64, 4096] {
+            through_a_pipe(&server, size).await;
+        }
+        server.drained().await;
+        assert_eq!(server.stats().sockets, 0);
+    });
+}
+
+#[test]
+fn a_server_outlives_the_runtime_that_kept_its_time() {
+    let server = Server::builder().build().unwrap();
+    for _ in 0..3 {
+        let runtime = runtime();
+        runtime.block_on(async {
+            through_a_pipe(&server, 100).await;
+            // Somebody is still there when the runtime goes.
+            let (ours, theirs) = duplex(100);
+            tokio::spawn(connect(theirs, &server, None));
+            let url = "ws://pipe.example/ws";
+            drop(async_tungstenite::tokio::client_async(url, ours).await.unwrap());
+        });
+    }
+    assert_eq!(server.stats().connections, 0);
+}
