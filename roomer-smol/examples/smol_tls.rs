@@ -14,6 +14,7 @@ use roomer_smol::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use roomer_smol::{Server, serve_until, tls};
 use smol::net::TcpListener;
 
+#[allow(dead_code, reason = "the tests call run")]
 pub fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args_os().skip(1);
     let (Some(cert), Some(key)) = (args.next(), args.next()) else {

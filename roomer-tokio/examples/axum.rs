@@ -17,6 +17,7 @@ use roomer_tokio::{Claims, Server, mount};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+#[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
 pub async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:8080").await?;

@@ -14,6 +14,7 @@ use roomer_tokio::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use roomer_tokio::{Server, serve_until, tls};
 use tokio::net::TcpListener;
 
+#[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
 pub async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args_os().skip(1);

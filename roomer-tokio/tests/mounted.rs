@@ -51,6 +51,11 @@ impl Site {
             .layer(from_fn(async |mut request: Request, next: Next| {
                 let address = request.extensions().get::<ConnectInfo<SocketAddr>>().copied();
                 request.extensions_mut().insert(address.unwrap().0);
+                if let Some(name) = request.headers().get("x-name") {
+                    let name = name.to_str().unwrap().to_owned();
+                    let by = ("by".to_owned(), "middleware".to_owned());
+                    request.extensions_mut().insert(Claims::from([("name".into(), name), by]));
+                }
                 next.run(request).await
             }))
             .into_make_service_with_connect_info::<SocketAddr>();
@@ -67,13 +72,18 @@ impl Site {
 
     /// Waits until nobody is left.
     fn drained(&self) {
-        self.runtime.block_on(timeout(PATIENCE, self.server.drained())).expect("in time");
+        in_time(&self.runtime, self.server.drained());
         assert_eq!(self.server.stats().sockets, 0);
     }
 }
 
 fn runtime() -> Runtime {
     runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Runs a future for a bounded time.
+fn in_time<T>(runtime: &Runtime, future: impl Future<Output = T>) -> T {
+    runtime.block_on(async { timeout(PATIENCE, future).await }).expect("it ends in time")
 }
 
 #[test]
@@ -147,26 +157,51 @@ fn middleware_and_the_hook_both_tell_who_comes() {
         builder
             .trust_proxy("127.0.0.1")
             .authorize(|request| {
+                // What the middleware has found is there to be seen.
                 let earlier = request.head().extensions().get::<Claims>();
-                assert!(earlier.is_none(), "no middleware of this test adds any");
+                assert_eq!(earlier.is_some(), request.header("x-name").is_some());
                 let peer = request.peer().map(|peer| peer.ip().to_string());
-                Ok(Claims::from([("peer".into(), peer.unwrap_or_default())]))
+                let peer = peer.unwrap_or_default();
+                Ok(Claims::from([("peer".into(), peer), ("by".into(), "hook".into())]))
             })
             .on("who", |conn, message| {
-                let peer = &conn.claims().expect("claims")["peer"];
-                conn.send_to_client(message.src, "you", peer.as_bytes());
+                let claims = format!("{:?}", conn.claims().expect("claims"));
+                conn.send_to_client(message.src, "you", claims.as_bytes());
                 Ok(())
             })
     });
-    for (ask, peer) in [
-        (Ask::upgrade(site.addr), "127.0.0.1"),
-        (Ask::upgrade(site.addr).add("X-Forwarded-For", "6.6.6.6, 1.2.3.4"), "1.2.3.4"),
+    let plain = Ask::upgrade(site.addr);
+    for (ask, claims) in [
+        (plain.clone(), r#"{"by": "hook", "peer": "127.0.0.1"}"#),
+        (
+            plain.add("X-Name", "ann").add("X-Forwarded-For", "6.6.6.6, 1.2.3.4"),
+            r#"{"by": "hook", "name": "ann", "peer": "1.2.3.4"}"#,
+        ),
     ] {
         let mut client = Client::upgrade(dial(site.addr), &ask);
         client.say("root", "who", b"");
-        assert_eq!(client.packet().payload, peer.as_bytes());
+        assert_eq!(client.packet().payload, claims.as_bytes());
         client.goodbye();
         site.drained();
+    }
+}
+
+#[test]
+fn middleware_alone_may_tell_who_comes() {
+    let site = Site::open(|builder| {
+        builder.on("who", |conn, message| {
+            let claims = format!("{:?}", conn.claims());
+            conn.send_to_client(message.src, "you", claims.as_bytes());
+            Ok(())
+        })
+    });
+    let plain = Ask::upgrade(site.addr);
+    let ann = r#"Some({"by": "middleware", "name": "ann"})"#;
+    for (ask, claims) in [(plain.clone(), "None"), (plain.add("X-Name", "ann"), ann)] {
+        let mut client = Client::upgrade(dial(site.addr), &ask);
+        client.say("root", "who", b"");
+        assert_eq!(client.packet().payload, claims.as_bytes());
+        client.goodbye();
     }
 }
 
@@ -248,7 +283,7 @@ fn hyper_serves_it_alone() {
         ann.expect("root", "note", "", &bob.id, &payload);
         ann.goodbye();
         drop(bob);
-        runtime.block_on(timeout(PATIENCE, server.drained())).unwrap();
+        in_time(&runtime, server.drained());
     }
 }
 
@@ -275,7 +310,7 @@ fn what_is_no_socket_of_tcp_is_served_too() {
             assert!(welcome.into_data().windows(8).any(|bytes| bytes == b"join_ack"));
             socket.close(None).await.unwrap();
         });
-        runtime.block_on(timeout(PATIENCE, server.drained())).unwrap();
+        in_time(&runtime, server.drained());
     }
 }
 
@@ -309,5 +344,5 @@ fn the_axum_example_runs() {
         let _ = client.stream.write_all(&wire::close(1001, ""));
         client.expect_end();
     }
-    runtime.block_on(timeout(PATIENCE, task)).unwrap().unwrap().unwrap();
+    in_time(&runtime, task).unwrap().unwrap();
 }

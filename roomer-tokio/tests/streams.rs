@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use conformance::Harness;
 use roomer_tokio::{Server, connect};
 use tokio::io::{DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
