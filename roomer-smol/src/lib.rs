@@ -122,7 +122,9 @@ pub async fn serve_on(
 /// connections. To end them, call [`Server::shutdown`] and await [`Server::drained`], for no longer
 /// than [`Server::drain_limit`].
 ///
-/// For sockets [`serve`] is faster: a stream has to be locked, a socket has not.
+/// For TCP [`serve`] is better: a stream has to be locked, a socket has not, and `serve` bounds what
+/// the system buffers for a slow reader. To do so here, call
+/// [`socket::prepare`](roomer_hub::server::socket::prepare) first.
 pub fn connect<S>(
     stream: S,
     server: &Server,

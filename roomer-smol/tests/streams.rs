@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 
 use conformance::Harness;
+use roomer_hub::server::socket;
 use roomer_smol::{Server, connect};
 use smol::channel::{self, Sender};
 use smol::future::or;
@@ -34,6 +35,7 @@ impl Harness for Adapter {
                 let accept = async {
                     loop {
                         let (stream, peer) = listener.accept().await.unwrap();
+                        socket::prepare(&stream);
                         smol::spawn(connect(stream, &server, Some(peer))).detach();
                     }
                 };
