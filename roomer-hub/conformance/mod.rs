@@ -47,6 +47,7 @@ mod order;
 mod origin;
 mod packets;
 mod pages;
+mod proxy;
 mod recorded;
 mod rules;
 mod sending;

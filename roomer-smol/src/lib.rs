@@ -49,20 +49,27 @@
 //!
 //! Every option is a method of [`Builder`], with its default and the reason for it.
 
+mod listener;
 mod transport;
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZero;
+use std::pin::Pin;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+pub use listener::Listener;
+use roomer_hub::server::stream;
+#[cfg(feature = "tls")]
+pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     BuildError, Builder, Claims, Conn, HandlerError, HandlerResult, Message, Refusal, Request,
     Server, Stats, Verdict,
 };
 use smol::future::or;
-use smol::net::TcpListener;
+use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Executor, Task, Timer};
 
 /// How long accepting rests after the system refused to (out of file descriptors, say). The
@@ -74,7 +81,7 @@ const REST: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// None today: a failure to accept is waited out. The type leaves room.
-pub async fn serve(listener: TcpListener, server: Server) -> io::Result<()> {
+pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
     serve_until(listener, server, pending::<()>()).await
 }
 
@@ -85,7 +92,7 @@ pub async fn serve(listener: TcpListener, server: Server) -> io::Result<()> {
 ///
 /// As [`serve`].
 pub async fn serve_until(
-    listener: TcpListener,
+    listener: impl Listener,
     server: Server,
     stop: impl Future,
 ) -> io::Result<()> {
@@ -100,15 +107,46 @@ pub async fn serve_until(
 /// As [`serve`].
 pub async fn serve_on(
     executor: &Executor<'static>,
-    listener: TcpListener,
+    listener: impl Listener,
     server: Server,
     stop: impl Future,
 ) -> io::Result<()> {
     run(listener, server, stop, executor).await
 }
 
+/// Takes in one connection over any stream: TLS, a pipe, whatever an upgrade has left. The HTTP
+/// request comes first. `peer` is the address at the other end, if it has one.
+///
+/// Spawn the future that this returns: it ends when the connection does, and dropping it ends the
+/// connection. A task of smol's global executor keeps the server's time for as long as there are
+/// connections. To end them, call [`Server::shutdown`] and await [`Server::drained`], for no longer
+/// than [`Server::drain_limit`].
+///
+/// For TCP [`serve`] is better: a stream has to be locked, a socket has not, and `serve` bounds what
+/// the system buffers for a slow reader. To do so here, call
+/// [`socket::prepare`](roomer_hub::server::socket::prepare) first.
+pub fn connect<S>(
+    stream: S,
+    server: &Server,
+    peer: Option<SocketAddr>,
+) -> impl Future<Output = ()> + Send + 'static + use<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (reader, writer) = stream::split(stream);
+    let mut connection = server.connect(reader, writer, peer);
+    let mut newcomer = Some(server.clone());
+    poll_fn(move |cx| {
+        let server = newcomer.take();
+        if let Some(time) = server.and_then(|server| server.keep_time_while_busy(Timer::after)) {
+            smol::spawn(time).detach();
+        }
+        Pin::new(&mut connection).poll(cx)
+    })
+}
+
 async fn run(
-    listener: TcpListener,
+    listener: impl Listener,
     server: Server,
     stop: impl Future,
     executor: &impl Spawn,
@@ -135,13 +173,10 @@ async fn run(
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, server: &Server, executor: &impl Spawn) {
+async fn accept(listener: &impl Listener, server: &Server, executor: &impl Spawn) {
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let (reader, writer) = transport::split(stream);
-                executor.spawn(server.connect(reader, writer, Some(peer))).detach();
-            }
+        match listener.accept(server).await {
+            Ok(connection) => executor.spawn(connection).detach(),
             Err(_) => {
                 Timer::after(REST).await;
             }

@@ -70,17 +70,28 @@
 //!
 //! Every option is a method of [`Builder`], with its default and the reason for it.
 
+mod listener;
+#[cfg(feature = "tower")]
+mod mount;
 mod transport;
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
+pub use listener::Listener;
+#[cfg(feature = "tower")]
+pub use mount::{Mount, mount};
+#[cfg(feature = "tls")]
+pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     BuildError, Builder, Claims, Conn, HandlerError, HandlerResult, Message, Refusal, Request,
     Server, Stats, Verdict,
 };
-use tokio::net::{TcpListener, TcpStream};
+use roomer_hub::server::{Connection, Reader};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -94,7 +105,7 @@ const REST: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// None today: a failure to accept is waited out. The type leaves room.
-pub async fn serve(listener: TcpListener, server: Server) -> io::Result<()> {
+pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
     serve_until(listener, server, pending::<()>()).await
 }
 
@@ -105,18 +116,13 @@ pub async fn serve(listener: TcpListener, server: Server) -> io::Result<()> {
 ///
 /// As [`serve`].
 pub async fn serve_until(
-    listener: TcpListener,
+    listener: impl Listener,
     server: Server,
     stop: impl Future,
 ) -> io::Result<()> {
-    let mut staff = JoinSet::new();
+    let mut staff = helpers(&server);
     let keeper = server.clone();
     staff.spawn(async move { keeper.keep_time(sleep).await });
-    let workers = Handle::current().metrics().num_workers();
-    for _ in (0..workers).filter(|_| workers > 1) {
-        let helper = server.clone();
-        staff.spawn(async move { helper.help().await });
-    }
     tokio::select! {
         _ = stop => {}
         () = accept(&listener, &server) => {}
@@ -127,19 +133,63 @@ pub async fn serve_until(
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, server: &Server) {
+async fn accept(listener: &impl Listener, server: &Server) {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => connect(stream, server),
+        match listener.accept(server).await {
+            Ok(connection) => drop(tokio::spawn(connection)),
             Err(_) => sleep(REST).await,
         }
     }
 }
 
-fn connect(stream: TcpStream, server: &Server) {
-    let peer = stream.peer_addr().ok();
-    let (reader, writer) = transport::split(stream);
-    tokio::spawn(server.connect(reader, writer, peer));
+/// Takes in one connection over any stream: TLS, a pipe, whatever an upgrade has left. The HTTP
+/// request comes first. `peer` is the address at the other end, if it has one.
+///
+/// Spawn the future that this returns: it ends when the connection does, and dropping it ends the
+/// connection. A task of the runtime keeps the server's time for as long as there are connections.
+/// To end them, call [`Server::shutdown`] and await [`Server::drained`], for no longer than
+/// [`Server::drain_limit`].
+///
+/// For TCP [`serve`] is better: a stream has to be locked, a socket has not, and `serve` bounds what
+/// the system buffers for a slow reader. To do so here, call
+/// [`socket::prepare`](roomer_hub::server::socket::prepare) first.
+///
+/// # Panics
+///
+/// The future, when it is polled outside a tokio runtime.
+pub fn connect<S>(
+    stream: S,
+    server: &Server,
+    peer: Option<SocketAddr>,
+) -> impl Future<Output = ()> + Send + 'static + use<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (reader, writer) = transport::share(transport::Futures(stream));
+    attended(server.clone(), server.connect(reader, writer, peer))
+}
+
+/// A connection that no [`serve`] keeps time for: its first turn sees to it that somebody does.
+fn attended<R: Reader>(server: Server, mut connection: Connection<R>) -> impl Future<Output = ()> {
+    let mut newcomer = Some(server);
+    poll_fn(move |cx| {
+        let time =
+            newcomer.take().and_then(|server| Some((server.keep_time_while_busy(sleep)?, server)));
+        if let Some((time, server)) = time {
+            tokio::spawn(async move {
+                let _staff = helpers(&server);
+                time.await;
+            });
+        }
+        Pin::new(&mut connection).poll(cx)
+    })
+}
+
+/// One helper per thread, where there are several.
+fn helpers(server: &Server) -> JoinSet<()> {
+    let workers = Handle::current().metrics().num_workers();
+    let helpers = (0..workers).filter(|_| workers > 1).map(|_| server.clone());
+    helpers.map(|server| async move { server.help().await }).collect()
 }
 
 #[cfg(doctest)]

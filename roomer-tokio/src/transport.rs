@@ -1,30 +1,39 @@
-//! A tokio TCP stream as the engine's two halves.
+//! A tokio TCP stream, and any other stream, as the engine's two halves.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use roomer_hub::server::{Reader, Writer, socket};
-use tokio::io::{AsyncRead, ReadBuf};
+use roomer_hub::server::{Reader, Writer, socket, stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::task::coop::unconstrained;
 
-pub(crate) fn split(stream: TcpStream) -> (ReadHalf, WriteHalf) {
+/// Splits a socket, which can be written to from any task.
+pub(crate) fn split(stream: TcpStream) -> (ReadHalf<SocketHalf>, WriteHalf) {
     socket::prepare(&stream);
     let (reader, writer) = stream.into_split();
     let is_last = AtomicBool::new(false);
-    (ReadHalf(reader), WriteHalf { stream: writer, is_last })
+    (ReadHalf(SocketHalf(reader)), WriteHalf { stream: writer, is_last })
 }
 
-pub(crate) struct ReadHalf(OwnedReadHalf);
+/// Splits a stream, which has to be polled.
+pub(crate) fn share<S>(stream: S) -> (impl Reader, impl Writer)
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
+{
+    let (reader, writer) = stream::split(stream);
+    (ReadHalf(reader), writer)
+}
 
-impl Reader for ReadHalf {
+pub(crate) struct ReadHalf<R>(R);
+
+impl<R: Reader> Reader for ReadHalf<R> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buf = ReadBuf::new(buf);
-        let read = Pin::new(&mut self.0).poll_read(cx, &mut buf);
-        read.map_ok(|()| buf.filled().len())
+        self.0.poll_read(cx, buf)
     }
 
     /// tokio looks for ready sockets only every so often while tasks are runnable, and a task that
@@ -33,6 +42,24 @@ impl Reader for ReadHalf {
         let yielded = pin!(tokio::task::yield_now()).poll(cx);
         debug_assert!(yielded.is_pending());
     }
+}
+
+pub(crate) struct SocketHalf(OwnedReadHalf);
+
+impl Reader for SocketHalf {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        read(&mut self.0, cx, buf)
+    }
+}
+
+fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buf = ReadBuf::new(buf);
+    let read = Pin::new(stream).poll_read(cx, &mut buf);
+    read.map_ok(|()| buf.filled().len())
 }
 
 pub(crate) struct WriteHalf {
@@ -75,4 +102,49 @@ impl Writer for WriteHalf {
         socket::last_words(self.stream());
         self.is_last.store(true, Ordering::Relaxed);
     }
+}
+
+/// A tokio stream as the other runtimes know streams.
+pub(crate) struct Futures<S>(pub(crate) S);
+
+impl<S: AsyncRead + Unpin> futures_io::AsyncRead for Futures<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        read(&mut self.0, cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> futures_io::AsyncWrite for Futures<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        freely(cx, |cx| Pin::new(&mut self.0).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        freely(cx, |cx| Pin::new(&mut self.0).poll_write_vectored(cx, pieces))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        freely(cx, |cx| Pin::new(&mut self.0).poll_flush(cx))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        freely(cx, |cx| Pin::new(&mut self.0).poll_shutdown(cx))
+    }
+}
+
+/// Writes whatever the task has left of tokio's budget: one that sends to a large room would
+/// otherwise find every stream behind the first hundred full.
+fn freely<T>(cx: &mut Context<'_>, poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    pin!(unconstrained(poll_fn(poll))).poll(cx)
 }

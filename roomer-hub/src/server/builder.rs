@@ -43,6 +43,7 @@ pub struct Builder {
     ping_period: Option<Duration>,
     bad_origin: Option<String>,
     memberships: Vec<(String, Membership)>,
+    bad_proxy: Option<String>,
     env: Option<Box<dyn Environment>>,
 }
 
@@ -70,6 +71,9 @@ pub enum BuildError {
     /// An origin is no scheme and host.
     #[error("{0:?} is no origin; write it as https://example.com or https://example.com:8443")]
     Origin(String),
+    /// A proxy is no address or network.
+    #[error("{0:?} is no proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix")]
+    Proxy(String),
     /// A path does not begin with a slash.
     #[error("the path {0:?} must begin with /")]
     Path(String),
@@ -91,6 +95,7 @@ impl Builder {
             ping_period: None,
             bad_origin: None,
             memberships: Vec::new(),
+            bad_proxy: None,
             env: None,
         }
     }
@@ -350,6 +355,22 @@ impl Builder {
         self
     }
 
+    /// Believes what a proxy says about whom it speaks for, so that
+    /// [`Request::peer`](super::Request::peer) is the client's address and not the proxy's.
+    /// Written as an address (`10.0.0.1`), a network (`10.0.0.0/8`, `fd00::/8`), or `unix` for
+    /// connections that have no address; call it once for each. Default: nobody is believed,
+    /// since anybody can send the header.
+    ///
+    /// What counts is `X-Forwarded-For`, read from its end, where the proxy has added the address
+    /// that it was called from. Those named there who are trusted too are passed over; the first
+    /// who is not is the client. What is no address ends the search.
+    pub fn trust_proxy(mut self, proxy: &str) -> Self {
+        if !self.options.proxies.trust(proxy) {
+            self.bad_proxy = Some(proxy.into());
+        }
+        self
+    }
+
     /// The most bytes of one message from a client, inclusive. Default 16 MiB. Above it the
     /// connection is closed with 1009 as soon as the length is announced.
     pub fn max_message(mut self, bytes: usize) -> Self {
@@ -448,6 +469,9 @@ impl Builder {
         check(&options)?;
         if let Some(origin) = self.bad_origin {
             return Err(BuildError::Origin(origin));
+        }
+        if let Some(proxy) = self.bad_proxy {
+            return Err(BuildError::Proxy(proxy));
         }
         let env = self.env.unwrap_or_else(|| Box::new(System::new()));
         let config = Config {

@@ -18,7 +18,7 @@ use super::alarm::Alarm;
 use super::buffer::with_buffer;
 use super::claims::Claims;
 use super::conn::{Conn, Person};
-use super::handshake::{Answer, Handshake};
+use super::handshake::{Handshake, Outcome};
 use super::hooks::Reason;
 use super::link::{Link, Phase, Piece};
 use super::open::{Open, Resumed, end_turn, receive, resume};
@@ -41,7 +41,12 @@ pub struct Connection<R> {
 }
 
 enum Stage {
-    Handshake { handshake: Handshake, until: Duration },
+    Handshake {
+        handshake: Handshake,
+        until: Duration,
+    },
+    /// Somebody else has done the handshake; its claims, and what came behind it.
+    Upgraded(Option<Arc<Claims>>, Vec<u8>),
     Open(Open),
     Closing(Closing),
     Done,
@@ -72,18 +77,45 @@ impl<R: Reader> Connection<R> {
         writer: impl Writer,
         peer: Option<SocketAddr>,
     ) -> Self {
-        server.0.life.enter();
-        let link = Link::new(writer, server.options().link_limit());
         let until = server.now() + server.options().handshake_wait;
         let stage = Stage::Handshake { handshake: Handshake::default(), until };
+        Connection::begin(server, reader, writer, peer, stage)
+    }
+
+    /// A connection whose handshake is done, with what was read behind it.
+    pub(super) fn upgraded(
+        server: Server,
+        reader: R,
+        writer: impl Writer,
+        peer: Option<SocketAddr>,
+        claims: Option<Arc<Claims>>,
+        behind: &[u8],
+    ) -> Self {
+        let stage = Stage::Upgraded(claims, behind.to_vec());
+        Connection::begin(server, reader, writer, peer, stage)
+    }
+
+    fn begin(
+        server: Server,
+        reader: R,
+        writer: impl Writer,
+        peer: Option<SocketAddr>,
+        stage: Stage,
+    ) -> Self {
+        server.0.life.enter();
+        let link = Link::new(writer, server.options().link_limit());
         Connection { server, link, reader, peer, alarm: Alarm::default(), stage }
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         let now = self.server.now();
         self.alarm.expire(now);
-        match self.stage {
+        match &mut self.stage {
             Stage::Handshake { .. } => self.handshake(now, cx),
+            Stage::Upgraded(claims, behind) => {
+                let (claims, behind) = (claims.take(), std::mem::take(behind));
+                self.upgrade(now, Vec::new(), claims, behind)
+            }
             Stage::Open(_) => self.open(now, cx),
             Stage::Closing(_) => self.closing(now, cx),
             Stage::Done => Turn::Done,
@@ -99,19 +131,19 @@ impl<R: Reader> Connection<R> {
             let read = self.reader.poll_read(cx, buffer);
             read.map_ok(|size| (size, handshake.take(&buffer[..size], options, peer)))
         });
-        let answer = match read {
+        let outcome = match read {
             Poll::Ready(Ok((0, _)) | Err(_)) => return Turn::Done,
             Poll::Ready(Ok((_, None))) => return Turn::Again,
-            Poll::Ready(Ok((_, Some(answer)))) => answer,
+            Poll::Ready(Ok((_, Some(outcome)))) => outcome,
             Poll::Pending if self.server.is_closing() => return Turn::Done,
             Poll::Pending if now < *until => return Turn::Wait(*until),
             Poll::Pending => Handshake::timeout(),
         };
-        match answer {
-            Answer::Upgrade { response, claims, behind } => {
+        match outcome {
+            Outcome::Upgrade { response, claims, behind } => {
                 self.upgrade(now, response, claims, behind)
             }
-            Answer::End { response } => self.refuse(now, response),
+            Outcome::End { response } => self.refuse(now, response),
         }
     }
 
@@ -120,7 +152,7 @@ impl<R: Reader> Connection<R> {
         self.close(now, Session::new())
     }
 
-    /// Sends the answer and opens the connection in the hub, in one step.
+    /// Sends the answer, if it is not sent yet, and opens the connection in the hub, in one step.
     fn upgrade(
         &mut self,
         now: Duration,
@@ -134,6 +166,10 @@ impl<R: Reader> Connection<R> {
         // Under the lock: a shutdown either finds this connection in the hub or is found here.
         if server.is_closing() {
             drop(core);
+            if response.is_empty() {
+                self.link.close(Some(code::GOING_AWAY), "server is going away", false);
+                return self.close(now, Session::new());
+            }
             return self.refuse(now, Handshake::unavailable());
         }
         self.link.push(Piece::whole(response));
@@ -311,7 +347,7 @@ impl<R: Reader> Connection<R> {
             return Turn::Again;
         }
         if status.queued == 0 {
-            if closing.session.is_closed_by_peer() {
+            if closing.session.is_closed_by_peer() && self.link.poll_closed(cx).is_ready() {
                 return Turn::Done;
             }
             if !std::mem::replace(&mut closing.is_shut, true) {
@@ -329,6 +365,9 @@ impl<R: Reader> Connection<R> {
             })
         });
         match read {
+            Poll::Ready(Ok(0)) if status.queued == 0 && self.link.poll_closed(cx).is_pending() => {
+                Turn::Wait(closing.until)
+            }
             Poll::Ready(Ok(0) | Err(_)) => Turn::Done,
             Poll::Ready(Ok(_)) => Turn::Later,
             Poll::Pending => Turn::Wait(closing.until),

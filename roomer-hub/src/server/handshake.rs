@@ -1,19 +1,16 @@
-//! The HTTP side of a connection, over memory: bytes in, an answer out.
-//!
-//! The order of the checks, and their answers, are those of the Go original; where it has none
-//! (sizes, pages) HTTP's own apply.
+//! The HTTP side of a connection, over memory: bytes in, an answer out. What an upgrade has to
+//! bring with it is in [`upgrade`](super::upgrade).
 
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderName, Method, StatusCode, Version};
-use tungstenite::handshake::derive_accept_key;
+use http::{Method, StatusCode, Version};
 
+use super::answer::Answer;
 use super::claims::Claims;
-use super::options::{Options, Page};
-use super::request::{Refusal, Request};
+use super::options::Options;
+use super::request::Request;
+use super::upgrade;
 
 /// A request whose head is still coming in.
 #[derive(Debug, Default)]
@@ -23,7 +20,7 @@ pub(super) struct Handshake {
 
 /// What a handshake comes to.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum Outcome {
     /// Upgrade: send this, then talk WebSocket, beginning with what came behind the head.
     Upgrade { response: Vec<u8>, claims: Option<Arc<Claims>>, behind: Vec<u8> },
     /// Send this, then end the connection.
@@ -37,7 +34,7 @@ impl Handshake {
         bytes: &[u8],
         options: &Options,
         peer: Option<SocketAddr>,
-    ) -> Option<Answer> {
+    ) -> Option<Outcome> {
         let is_first = self.head.is_empty();
         let seen = self.head.len().saturating_sub(3);
         let room = options.max_head.saturating_sub(self.head.len());
@@ -50,12 +47,10 @@ impl Handshake {
                 Ok(Some((size, head))) => {
                     let mut behind = self.head.split_off(size);
                     behind.extend_from_slice(beyond);
-                    let is_head = head.method() == Method::HEAD;
-                    let answer = answer(Request { head, peer }, behind, options);
-                    return Some(if is_head { answer.without_body() } else { answer });
+                    return Some(answer(&Request::new(head, peer, options), behind, options));
                 }
                 Ok(None) => {}
-                Err(status) => return Some(Answer::end(status, "")),
+                Err(status) => return Some(Outcome::error(status)),
             }
         }
         if self.head.len() >= options.max_head {
@@ -63,19 +58,19 @@ impl Handshake {
                 true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 false => StatusCode::URI_TOO_LONG,
             };
-            return Some(Answer::end(status, ""));
+            return Some(Outcome::error(status));
         }
         None
     }
 
     /// The answer to one that comes while the server shuts down.
     pub(super) fn unavailable() -> Vec<u8> {
-        error(StatusCode::SERVICE_UNAVAILABLE, "")
+        Answer::error(StatusCode::SERVICE_UNAVAILABLE).to_bytes(false)
     }
 
     /// The answer to one that took too long.
-    pub(super) fn timeout() -> Answer {
-        Answer::end(StatusCode::REQUEST_TIMEOUT, "")
+    pub(super) fn timeout() -> Outcome {
+        Outcome::error(StatusCode::REQUEST_TIMEOUT)
     }
 }
 
@@ -104,124 +99,27 @@ fn parse(bytes: &[u8], most: usize) -> Result<Option<(usize, http::Request<()>)>
     request.body(()).map(|request| Some((size, request))).map_err(|_| StatusCode::BAD_REQUEST)
 }
 
-fn answer(request: Request, behind: Vec<u8>, options: &Options) -> Answer {
-    if request.path() == options.path {
-        return match upgrade(&request, options) {
-            Ok((response, claims)) => Answer::Upgrade { response, claims, behind },
-            Err(refusal) => Answer::end(refusal.status(), refusal.message()),
-        };
-    }
-    let Some(page) = options.pages.get(request.path()) else {
-        return Answer::end(StatusCode::NOT_FOUND, "");
-    };
-    match *request.head.method() {
-        Method::GET | Method::HEAD => Answer::page(page),
-        _ => Answer::end(StatusCode::METHOD_NOT_ALLOWED, ""),
-    }
-}
-
-type Accepted = (Vec<u8>, Option<Arc<Claims>>);
-
-fn upgrade(request: &Request, options: &Options) -> Result<Accepted, Refusal> {
-    let refuse = |status, message: &str| Err(Refusal::new(status, message));
-    let headers = request.headers();
-    if request.head.method() != Method::GET {
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, "");
-    }
-    let claims = match &options.authorize {
-        Some(authorize) => match catch_unwind(AssertUnwindSafe(|| authorize(request))) {
-            Ok(verdict) => Some(Arc::new(verdict?)),
-            Err(_) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, ""),
-        },
-        None => None,
-    };
-    if request.head.version() < Version::HTTP_11 {
-        return refuse(StatusCode::BAD_REQUEST, "a WebSocket needs HTTP/1.1");
-    }
-    if !has_token(request, CONNECTION, "upgrade") || !has_token(request, UPGRADE, "websocket") {
-        return refuse(StatusCode::BAD_REQUEST, "this address speaks WebSocket only");
-    }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Version must be 13");
-    }
-    let origin = headers.get(ORIGIN).map(|origin| origin.as_bytes());
-    let host = request.header(HOST.as_str());
-    let alone = headers.get_all(ORIGIN).iter().count() <= 1;
-    if !alone || !options.origins.admit(origin, host) {
-        return refuse(StatusCode::FORBIDDEN, "pages of this origin may not connect");
-    }
-    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
-    let key = match (keys.next(), keys.next()) {
-        (Some(key), None) if is_key(key.as_bytes()) => key,
-        _ => {
-            return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes");
-        }
-    };
-    let accept = derive_accept_key(key.as_bytes());
-    let response = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    );
-    Ok((response.into_bytes(), claims))
-}
-
-/// Whether a header, a list over one or several lines, has a token (RFC 9110 section 5.6.1).
-fn has_token(request: &Request, name: HeaderName, token: &str) -> bool {
-    let values = request.headers().get_all(name);
-    let mut tokens =
-        values.iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
-    tokens.any(|candidate| candidate.trim().eq_ignore_ascii_case(token))
-}
-
-/// Whether a key is 16 bytes in Base64 (RFC 6455 section 4.2.1).
-fn is_key(key: &[u8]) -> bool {
-    data_encoding::BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16)
-}
-
-impl Answer {
-    fn end(status: StatusCode, message: &str) -> Self {
-        Answer::End { response: error(status, message) }
-    }
-
-    fn page(page: &Page) -> Self {
-        let response = head(StatusCode::OK, &page.content_type, page.body.len());
-        Answer::End { response: [response.as_bytes(), b"\r\n", &page.body].concat() }
-    }
-
-    /// The answer to HEAD: all the headers, nothing after them (RFC 9110 section 9.3.2).
-    fn without_body(self) -> Self {
-        match self {
-            Answer::End { mut response } => {
-                let end = response.windows(4).position(|end| end == b"\r\n\r\n");
-                response.truncate(end.map_or(response.len(), |end| end + 4));
-                Answer::End { response }
+fn answer(request: &Request, behind: Vec<u8>, options: &Options) -> Outcome {
+    let answer = if request.path() == options.path {
+        match upgrade::check(request, options) {
+            Ok((answer, claims)) => {
+                return Outcome::Upgrade { response: answer.to_bytes(false), claims, behind };
             }
-            upgrade => upgrade,
+            Err(refusal) => Answer::refusal(&refusal),
         }
-    }
+    } else {
+        match (options.pages.get(request.path()), request.head.method()) {
+            (None, _) => Answer::error(StatusCode::NOT_FOUND),
+            (Some(page), &(Method::GET | Method::HEAD)) => Answer::page(page),
+            (Some(_), _) => Answer::error(StatusCode::METHOD_NOT_ALLOWED),
+        }
+    };
+    let is_head = request.head.method() == Method::HEAD;
+    Outcome::End { response: answer.to_bytes(is_head) }
 }
 
-/// A whole answer that says no.
-fn error(status: StatusCode, message: &str) -> Vec<u8> {
-    let message = if message.is_empty() { status.canonical_reason() } else { Some(message) };
-    let body = format!("{}\n", message.unwrap_or_default());
-    let mut response = head(status, "text/plain; charset=utf-8", body.len());
-    match status {
-        StatusCode::METHOD_NOT_ALLOWED => response.push_str("Allow: GET\r\n"),
-        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
-            response.push_str("Sec-WebSocket-Version: 13\r\n");
-        }
-        _ => {}
+impl Outcome {
+    fn error(status: StatusCode) -> Self {
+        Outcome::End { response: Answer::error(status).to_bytes(false) }
     }
-    [response.as_bytes(), b"\r\n", body.as_bytes()].concat()
-}
-
-/// The lines that every answer but 101 has.
-fn head(status: StatusCode, content_type: &str, length: usize) -> String {
-    let reason = status.canonical_reason().unwrap_or("Refused");
-    format!(
-        "HTTP/1.1 {} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-         Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n",
-        status.as_u16()
-    )
 }

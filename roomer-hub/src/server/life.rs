@@ -12,6 +12,8 @@ struct State {
     /// Connections that have not ended, handshakes included.
     connections: usize,
     is_closing: bool,
+    /// Somebody keeps time while there are connections.
+    has_shift: bool,
     waiting: Vec<Waker>,
 }
 
@@ -43,14 +45,37 @@ impl Life {
         lock(&self.0).is_closing
     }
 
+    /// True for one who is to keep time from now on.
+    pub(super) fn begin_shift(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.0).has_shift, true)
+    }
+
+    pub(super) fn end_shift(&self) {
+        lock(&self.0).has_shift = false;
+    }
+
+    /// Ready once no connection is left to keep time for, and the shift is over: whoever comes in
+    /// now begins the next.
+    pub(super) fn poll_shift(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.0);
+        std::task::ready!(state.poll_empty(cx));
+        state.has_shift = false;
+        Poll::Ready(())
+    }
+
     /// Ready once no connection is left.
     pub(super) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.0);
-        if state.connections == 0 {
+        lock(&self.0).poll_empty(cx)
+    }
+}
+
+impl State {
+    fn poll_empty(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.connections == 0 {
             return Poll::Ready(());
         }
-        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.waiting.push(cx.waker().clone());
+        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiting.push(cx.waker().clone());
         }
         Poll::Pending
     }

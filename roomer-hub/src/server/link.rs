@@ -333,6 +333,11 @@ impl Link {
         self.writer.shutdown();
     }
 
+    /// The connection's own task, which has nothing left to write, asks whether it may go.
+    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.writer.poll_closed(cx)
+    }
+
     /// Drops what waits: the connection is gone.
     pub(super) fn bury(&self) {
         let mut outbox = lock(&self.outbox);

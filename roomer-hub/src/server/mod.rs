@@ -23,6 +23,7 @@
 //! 1013, so that nobody waits long for it.
 
 mod alarm;
+mod answer;
 #[cfg(feature = "testkit")]
 mod audit;
 mod buffer;
@@ -47,12 +48,18 @@ mod open;
 mod options;
 mod origin;
 mod passage;
+mod proxy;
 mod request;
+mod shift;
 pub mod socket;
 mod stats;
+pub mod stream;
 mod sync;
 mod tick;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod transport;
+mod upgrade;
 
 use std::cell::Cell;
 use std::fmt;
@@ -84,6 +91,7 @@ pub use self::request::{Refusal, Request, Verdict};
 pub use self::stats::{Backlog, Stats};
 use self::sync::{Mutex, MutexGuard, lock};
 pub use self::transport::{Reader, Writer};
+pub use self::upgrade::Upgrade;
 use crate::hub::Hub;
 use crate::id::{ConnKey, HandlerKey};
 use crate::input::Command;

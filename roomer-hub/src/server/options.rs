@@ -13,6 +13,7 @@ use super::handler::{HandlerError, Message, Rule};
 use super::hooks::Hooks;
 use super::link::Limit;
 use super::origin::Origins;
+use super::proxy::Proxies;
 use super::request::{Request, Verdict};
 use crate::action::Question;
 
@@ -25,6 +26,7 @@ pub(super) struct Options {
     pub(super) path: String,
     pub(super) pages: BTreeMap<String, Page>,
     pub(super) origins: Origins,
+    pub(super) proxies: Proxies,
     pub(super) authorize: Option<Authorize>,
     pub(super) on_error: Option<OnError>,
     pub(super) state: Vec<Box<dyn Any + Send + Sync>>,
@@ -75,6 +77,7 @@ impl Default for Options {
             path: "/ws".into(),
             pages: BTreeMap::new(),
             origins: Origins::default(),
+            proxies: Proxies::default(),
             authorize: None,
             on_error: None,
             state: Vec::new(),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use http::{HeaderMap, StatusCode};
 
 use super::claims::Claims;
+use super::options::Options;
 
 /// The request that asks for an upgrade, as the [`authorize`](super::Builder::authorize) hook
 /// sees it.
@@ -16,14 +17,24 @@ pub struct Request {
 }
 
 impl Request {
+    pub(super) fn new(
+        head: http::Request<()>,
+        peer: Option<SocketAddr>,
+        options: &Options,
+    ) -> Self {
+        let peer = options.proxies.client(peer, head.headers());
+        Request { head, peer }
+    }
+
     /// The request's head.
     #[must_use]
     pub fn head(&self) -> &http::Request<()> {
         &self.head
     }
 
-    /// The address at the other end of the connection, if the transport has one. Behind a proxy
-    /// it is the proxy's.
+    /// The client's address, if the transport has addresses. Behind a proxy it is the proxy's,
+    /// unless [`trust_proxy`](super::Builder::trust_proxy) says whom to believe; the port is then
+    /// 0 where the proxy does not tell it.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer

@@ -47,6 +47,14 @@ pub trait Writer: Send + Sync + 'static {
     /// Ends the writing direction: the peer reads what was written, then the end.
     fn shutdown(&self);
 
+    /// Whether nothing is lost when the connection is dropped now, everything being written. A
+    /// transport with buffers of its own first ends its writing direction, and has the task woken
+    /// when it has got further. Only the connection's own task asks.
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
+
     /// The next write is the last. Whatever keeps the transport from buffering much may give way.
     fn last_words(&self) {}
 }

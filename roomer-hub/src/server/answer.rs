@@ -1,0 +1,94 @@
+//! What a handshake is answered: once, as data, to be written out here or sent by a framework.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+
+use super::options::Page;
+use super::request::Refusal;
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    status: StatusCode,
+    lines: Vec<(&'static str, String)>,
+    body: Bytes,
+}
+
+impl Answer {
+    /// 101: what follows is WebSocket.
+    pub(super) fn switch(accept: String) -> Self {
+        let lines = vec![
+            ("Upgrade", "websocket".into()),
+            ("Connection", "Upgrade".into()),
+            ("Sec-WebSocket-Accept", accept),
+        ];
+        Answer { status: StatusCode::SWITCHING_PROTOCOLS, lines, body: Bytes::new() }
+    }
+
+    /// Something that was asked for.
+    pub(super) fn page(page: &Page) -> Self {
+        Answer::whole(StatusCode::OK, page.content_type.clone(), page.body.clone())
+    }
+
+    /// An error with nothing more to say than its name.
+    pub(super) fn error(status: StatusCode) -> Self {
+        Answer::refusal(&Refusal::new(status, ""))
+    }
+
+    /// No.
+    pub(super) fn refusal(refusal: &Refusal) -> Self {
+        let status = refusal.status();
+        let message = match refusal.message() {
+            "" => status.canonical_reason().unwrap_or_default(),
+            message => message,
+        };
+        let text = "text/plain; charset=utf-8".into();
+        let mut answer = Answer::whole(status, text, format!("{message}\n").into());
+        match status {
+            StatusCode::METHOD_NOT_ALLOWED => answer.lines.push(("Allow", "GET".into())),
+            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
+                answer.lines.push(("Sec-WebSocket-Version", "13".into()));
+            }
+            _ => {}
+        }
+        answer
+    }
+
+    fn whole(status: StatusCode, content_type: String, body: Bytes) -> Self {
+        let lines = vec![
+            ("Content-Type", content_type),
+            ("Cache-Control", "no-cache".into()),
+            ("X-Content-Type-Options", "nosniff".into()),
+        ];
+        Answer { status, lines, body }
+    }
+
+    /// As bytes; what is no upgrade ends the connection. To HEAD it is all the headers and nothing
+    /// after them (RFC 9110 section 9.3.2).
+    pub(super) fn to_bytes(&self, is_head: bool) -> Vec<u8> {
+        let reason = self.status.canonical_reason().unwrap_or("Refused");
+        let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16());
+        for (name, value) in &self.lines {
+            head += &format!("{name}: {value}\r\n");
+        }
+        if self.status != StatusCode::SWITCHING_PROTOCOLS {
+            let length = self.body.len();
+            head += &format!("Content-Length: {length}\r\nConnection: close\r\n");
+        }
+        let body = if is_head { &[][..] } else { &self.body };
+        [head.as_bytes(), b"\r\n", body].concat()
+    }
+
+    /// For whoever keeps the connection and writes the answer.
+    pub(super) fn into_response(self) -> http::Response<String> {
+        let mut response = http::Response::new(String::from_utf8_lossy(&self.body).into_owned());
+        *response.status_mut() = self.status;
+        for (name, value) in self.lines {
+            // Only a page's content type could be no header's value, and no page comes here.
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,133 @@
+//! The way in for requests that a framework has read: the same rules, answered as data.
+#![cfg(feature = "server")]
+
+use http::{Method, Request, Response, Version};
+use roomer_hub::server::{Builder, Claims, Refusal, Server, Upgrade};
+
+fn server(choose: impl FnOnce(Builder) -> Builder) -> Server {
+    choose(Server::builder()).build().unwrap()
+}
+
+fn request() -> Request<()> {
+    Request::get("/chat/7?token=secret")
+        .header("Host", "chat.example")
+        .header("Connection", "keep-alive, Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .body(())
+        .unwrap()
+}
+
+fn ask(
+    server: &Server,
+    change: impl FnOnce(&mut Request<()>),
+) -> Result<Upgrade, Response<String>> {
+    let mut request = request();
+    change(&mut request);
+    server.upgrade(request, None)
+}
+
+fn status(server: &Server, change: impl FnOnce(&mut Request<()>)) -> u16 {
+    match ask(server, change) {
+        Ok(upgrade) => upgrade.response().status().as_u16(),
+        Err(refused) => refused.status().as_u16(),
+    }
+}
+
+#[test]
+fn an_upgrade_is_answered_with_the_key_derived() {
+    let server = server(|builder| builder);
+    let response = ask(&server, |_| {}).unwrap().response();
+    assert_eq!(response.status(), 101);
+    let header = |name| response.headers()[name].to_str().unwrap();
+    assert_eq!(header("sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    assert_eq!(header("upgrade"), "websocket");
+    assert_eq!(header("connection"), "Upgrade");
+}
+
+#[test]
+fn what_is_no_upgrade_is_refused_as_on_the_servers_own_port() {
+    let server = server(|builder| builder);
+    let without =
+        |name: &'static str| status(&server, |request| drop(request.headers_mut().remove(name)));
+    for name in ["connection", "upgrade", "sec-websocket-version", "sec-websocket-key"] {
+        assert_eq!(without(name), 400, "{name}");
+    }
+    assert_eq!(status(&server, |request| *request.method_mut() = Method::POST), 405);
+    assert_eq!(status(&server, |request| *request.version_mut() = Version::HTTP_10), 400);
+    let origin = |request: &mut Request<()>| {
+        request.headers_mut().insert("origin", "https://evil.example".parse().unwrap());
+    };
+    assert_eq!(status(&server, origin), 403);
+    let refused = ask(&server, origin).unwrap_err();
+    assert_eq!(refused.headers()["sec-websocket-version"], "13");
+    assert_eq!(refused.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(refused.body(), "pages of this origin may not connect\n");
+    let refused = ask(&server, |request| *request.method_mut() = Method::PUT).unwrap_err();
+    assert_eq!(refused.headers()["allow"], "GET");
+}
+
+#[test]
+fn the_authorize_hook_is_asked() {
+    let server = server(|builder| {
+        builder.authorize(|request| match request.query("token").as_deref() {
+            Some("secret") => Ok(Claims::new()),
+            Some("panic") => panic!("the hook panics"),
+            _ => Err(Refusal::unauthorized("a token, please")),
+        })
+    });
+    let with = |uri: &'static str| {
+        status(&server, move |request| *request.uri_mut() = uri.parse().unwrap())
+    };
+    assert_eq!(with("/?token=secret"), 101);
+    assert_eq!(with("/?token=guess"), 401);
+    assert_eq!(with("/?token=panic"), 500);
+}
+
+#[test]
+fn an_upgrade_counts_until_it_is_dropped() {
+    let server = server(|builder| builder);
+    let upgrade = ask(&server, |_| {}).unwrap();
+    assert_eq!(server.stats().sockets, 1);
+    drop(upgrade);
+    assert_eq!(server.stats().sockets, 0);
+    assert!(ask(&server, |request| *request.method_mut() = Method::POST).is_err());
+    assert_eq!(server.stats().sockets, 0);
+}
+
+#[test]
+fn nobody_is_let_in_after_the_shutdown() {
+    let server = server(|builder| builder);
+    server.shutdown();
+    assert_eq!(status(&server, |_| {}), 503);
+}
+
+#[test]
+fn a_trusted_proxy_says_who_comes() {
+    let server = server(|builder| {
+        builder.trust_proxy("10.0.0.0/8").authorize(|request| {
+            match request.peer().map(|peer| peer.ip().to_string()).as_deref() {
+                Some("1.2.3.4") => Ok(Claims::new()),
+                _ => Err(Refusal::forbidden("not you")),
+            }
+        })
+    });
+    let come = |peer: &str| {
+        let mut request = request();
+        request.headers_mut().insert("x-forwarded-for", "6.6.6.6, 1.2.3.4".parse().unwrap());
+        server.upgrade(request, Some(peer.parse().unwrap())).is_ok()
+    };
+    assert!(come("10.1.2.3:99"));
+    assert!(!come("11.1.2.3:99"));
+    assert!(come("1.2.3.4:99"), "whoever it says it is");
+}
+
+#[test]
+fn what_is_no_proxy_is_refused_when_the_server_is_built() {
+    let error = Server::builder().trust_proxy("proxy.example").build().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "\"proxy.example\" is no proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix"
+    );
+}

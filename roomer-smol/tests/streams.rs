@@ -1,0 +1,80 @@
+//! The conformance suite once more, each connection taken in by `connect`: any stream is served as
+//! well as a socket.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../../roomer-hub/conformance/mod.rs"]
+#[allow(dead_code, reason = "the other file of tests uses the rest")]
+mod conformance;
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::thread::{self, JoinHandle};
+
+use conformance::Harness;
+use roomer_hub::server::socket;
+use roomer_smol::{Server, connect};
+use smol::channel::{self, Sender};
+use smol::future::or;
+use smol::net::TcpListener;
+use smol::{Async, Timer};
+use socket2::SockRef;
+
+pub(crate) struct Adapter {
+    addr: SocketAddr,
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Harness for Adapter {
+    fn start(server: Server) -> Self {
+        let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = channel::bounded::<()>(1);
+        let thread = thread::spawn(move || {
+            smol::block_on(async {
+                let accept = async {
+                    loop {
+                        let (stream, peer) = listener.accept().await.unwrap();
+                        socket::prepare(&stream);
+                        smol::spawn(connect(stream, &server, Some(peer))).detach();
+                    }
+                };
+                or(accept, async { drop(stopped.recv().await) }).await;
+                drop(listener);
+                server.shutdown();
+                let limit = async { drop(Timer::after(server.drain_limit()).await) };
+                or(server.drained(), limit).await;
+            });
+        });
+        Adapter { addr, stop, thread }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn stop(self) {
+        self.stop.try_send(()).unwrap();
+        self.thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_narrow_pipe_is_served() {
+    let server = Server::builder().build().unwrap();
+    smol::block_on(async {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        for end in [&ours, &theirs] {
+            // The least that the system knows.
+            SockRef::from(end).set_send_buffer_size(1).unwrap();
+        }
+        let task = smol::spawn(connect(Async::new(theirs).unwrap(), &server, None));
+        let stream = Async::new(ours).unwrap();
+        let (socket, _) =
+            async_tungstenite::client_async("ws://pipe.example/ws", stream).await.unwrap();
+        conformance::converse(socket).await;
+        task.await;
+        server.drained().await;
+        assert_eq!(server.stats().sockets, 0);
+    });
+}

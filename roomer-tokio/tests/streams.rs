@@ -1,0 +1,123 @@
+//! The conformance suite once more, each connection taken in by `connect`: any stream is served as
+//! well as a socket.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../../roomer-hub/conformance/mod.rs"]
+#[allow(dead_code, reason = "the other file of tests uses the rest")]
+mod conformance;
+
+use std::net::SocketAddr;
+use std::thread;
+
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tokio::TokioAdapter;
+use async_tungstenite::tungstenite::protocol::Role;
+use conformance::Harness;
+use roomer_hub::server::socket;
+use roomer_tokio::{Server, connect};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+pub(crate) struct Adapter {
+    addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Harness for Adapter {
+    fn start(server: Server) -> Self {
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, mut stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        accepted = listener.accept() => {
+                            let (stream, peer) = accepted.unwrap();
+                            socket::prepare(&stream);
+                            tokio::spawn(connect(stream, &server, Some(peer)));
+                        }
+                        _ = &mut stopped => break,
+                    }
+                }
+                drop(listener);
+                server.shutdown();
+                let _ = timeout(server.drain_limit(), server.drained()).await;
+            });
+        });
+        Adapter { addr, stop, thread }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.thread.join().unwrap();
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Comes in through a pipe that holds so many bytes each way. By hand: the client's own handshake
+/// takes very small reads for an attack.
+async fn come_in(server: &Server, size: usize) -> (Socket, JoinHandle<()>) {
+    let (mut ours, theirs) = duplex(size);
+    let task = tokio::spawn(connect(theirs, server, None));
+    ours.write_all(REQUEST).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(ours.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", answer.escape_ascii());
+    let socket = Socket::from_raw_socket(TokioAdapter::new(ours), Role::Client, None).await;
+    (socket, task)
+}
+
+type Socket = WebSocketStream<TokioAdapter<DuplexStream>>;
+
+const REQUEST: &[u8] = b"GET /ws HTTP/1.1\r\nHost: pipe.example\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+async fn through_a_pipe(server: &Server, size: usize) {
+    let (socket, task) = come_in(server, size).await;
+    conformance::converse(socket).await;
+    task.await.unwrap();
+}
+
+#[test]
+fn a_pipe_of_a_few_bytes_is_served() {
+    let server = Server::builder().build().unwrap();
+    runtime().block_on(async {
+        for size in [1, 7, 64, 4096] {
+            through_a_pipe(&server, size).await;
+        }
+        server.drained().await;
+        assert_eq!(server.stats().sockets, 0);
+    });
+}
+
+#[test]
+fn a_server_outlives_the_runtime_that_kept_its_time() {
+    let server = Server::builder().build().unwrap();
+    for _ in 0..3 {
+        let runtime = runtime();
+        runtime.block_on(async {
+            through_a_pipe(&server, 100).await;
+            // Somebody is still there when the runtime goes.
+            let (socket, _) = come_in(&server, 100).await;
+            std::mem::forget(socket);
+        });
+    }
+    assert_eq!(server.stats().connections, 0);
+}
