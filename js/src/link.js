@@ -34,6 +34,9 @@ function toAddress(url, token) {
     return address.href;
 }
 
+/** The value itself, or what a function gives; what it throws comes as a rejection. */
+const call = async (value) => (typeof value === "function" ? value() : value);
+
 /** What the browser tells us when the world may have changed: back to the tab, out of the page cache, online again. */
 function watchWorld(wake) {
     const { document } = globalThis;
@@ -151,8 +154,7 @@ export function createLink(url, options, { probe, opened, received, changed }) {
             changed(state);
         }
         try {
-            const ask = (value) => (typeof value === "function" ? value() : value);
-            const [address, pass] = await Promise.all([ask(url), ask(token)]);
+            const [address, pass] = await Promise.all([call(url), call(token)]);
             if (mine === current) {
                 use(new Socket(toAddress(address, pass)));
             }
@@ -188,6 +190,7 @@ export function createLink(url, options, { probe, opened, received, changed }) {
     /** Waits until the server has been silent for so long that it should be asked. */
     function beat() {
         probing = false;
+        clock.clearTimeout(timer);
         if (heartbeat) {
             const rest = heardAt + heartbeat - clock.now();
             arm(rest, () => (clock.now() - heardAt < heartbeat ? beat() : ask()));
