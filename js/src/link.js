@@ -177,6 +177,8 @@ export function createLink(url, options, { probe, opened, received, changed }) {
         };
         socket.onmessage = ({ data }) => {
             heardAt = clock.now();
+            // Whatever came is as good as the answer.
+            probing && beat();
             received(data);
         };
         socket.onclose = ({ code = 1006, reason = "" }) => {
@@ -201,10 +203,9 @@ export function createLink(url, options, { probe, opened, received, changed }) {
     function ask() {
         // A second question would put off the time limit of the first.
         if (!probing) {
-            const askedAt = clock.now();
-            send(probe);
-            arm(timeout, () => (heardAt < askedAt ? silent() : beat()));
             probing = true;
+            send(probe);
+            arm(timeout, silent);
         }
     }
 

@@ -277,6 +277,15 @@ describe("signs of life", () => {
         assert.deepEqual([client.state, life.length], ["open", 1]);
     });
 
+    test("an answer is the end of the question: the next one is asked anew", async () => {
+        const kit = setUp();
+        const { life } = kit.connect({ heartbeat: 1_000, timeout: 50_000 });
+        await kit.server.advance(1_000);
+        kit.server.stall();
+        await kit.server.advance(51_000);
+        assert.deepEqual(life.slice(1), [[52_000, "suspended", "timeout"]], "asked and answered at 1,000, asked at 2,000");
+    });
+
     test("one that does not answer has lost us after heartbeat and timeout", async () => {
         const kit = setUp();
         const { life } = kit.connect({ heartbeat: 20_000, timeout: 5_000 });
