@@ -11,6 +11,8 @@ import { gzipSync } from "node:zlib";
 
 import { build } from "esbuild";
 
+import { setUp } from "./support/kit.js";
+
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const manifest = JSON.parse(readFileSync(path("package.json"), "utf8"));
 
@@ -53,12 +55,34 @@ describe("size, minified and gzipped", () => {
     });
 });
 
+describe("the README", () => {
+    const blocks = (language) => [...readFileSync(path("README.md"), "utf8").matchAll(new RegExp(`\\n\`\`\`${language}\\n(.*?)\\n\`\`\``, "gs"))].map((match) => match[1]);
+
+    test("shows a test that passes", () => {
+        const [code] = blocks("js").filter((block) => block.includes("roomer/testkit"));
+        const { status, stderr } = spawnSync(process.execPath, ["--input-type=module"], { input: code, cwd: path("."), encoding: "utf8", timeout: 30_000 });
+        assert.deepEqual([stderr, status], ["", 0]);
+    });
+
+    test("names every error code and each event that cannot be sent", () => {
+        const readme = readFileSync(path("README.md"), "utf8");
+        const types = readFileSync(path("src/index.d.ts"), "utf8");
+        const codes = [.../export type ErrorCode =(.*?);/s.exec(types)[1].matchAll(/"(\w+)"/g)].map((match) => match[1]);
+        assert.ok(codes.length >= 13);
+        assert.deepEqual(codes.filter((each) => !readme.includes(`| \`${each}\` |`)), []);
+        const sources = ["client", "link", "room", "codec", "error"].map((name) => readFileSync(path(`src/${name}.js`), "utf8")).join();
+        const made = [...sources.matchAll(/new RoomerError\(([^,]*),/g)].flatMap(([, first]) => [...first.replace(/=== "\w+"/, "").matchAll(/"(\w+)"/g)].map((match) => match[1]));
+        assert.deepEqual([...new Set(made)].sort(), codes.sort());
+    });
+});
+
 describe("the package", () => {
     test("needs nothing else at run time", () => {
         assert.deepEqual([manifest.dependencies, manifest.peerDependencies, manifest.sideEffects], [undefined, undefined, false]);
     });
 
     test("holds all that its exports name, and no tests", () => {
+        execFileSync("npm", ["run", "build"], { cwd: path("."), stdio: "ignore" });
         const packed = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: path("."), encoding: "utf8" }));
         const files = new Set((Array.isArray(packed) ? packed[0] : Object.values(packed)[0]).files.map((file) => file.path));
         const named = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? [target] : Object.values(target)));
@@ -66,6 +90,15 @@ describe("the package", () => {
             assert.ok(existsSync(path(target)) && files.has(target.replace("./", "")), target);
         }
         assert.deepEqual([...files].filter((file) => /test\/|gallery|chat\/|node_modules/.test(file)), []);
+    });
+
+    test("is also one file, which does the same", async () => {
+        const whole = await import(path("dist/roomer.min.js"));
+        assert.deepEqual(Object.keys(whole).sort(), Object.keys(await import(path("src/index.js"))).sort());
+        const kit = setUp();
+        const client = whole.connect("ws://test/ws", kit.server.options);
+        await kit.server.advance();
+        assert.deepEqual([client.state, client.root.members()], ["open", [client.id]]);
     });
 
     test("runs on standards alone: no module of Node, no import from elsewhere", async () => {

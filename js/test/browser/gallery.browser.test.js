@@ -5,9 +5,13 @@
  */
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFileSync, readdirSync } from "node:fs";
+import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
 
 import { RUNTIMES, startServer, startServerOn } from "../support/server.js";
 import { Person, launch } from "./support.js";
@@ -195,6 +199,52 @@ describe("a browser and its connection", { timeout: 120_000 }, () => {
         await Promise.all([heard(b, "written after"), total(c, 3), total(d, 3)]);
         assert.ok(await b.page.locator("#log li", { hasText: "written meanwhile" }).count() <= 1);
         await Promise.all(windows.map((window) => window.close()));
+    });
+
+    test("the chat of the README does what it says", async (t) => {
+        server = await startServer("--allow-origin", "any");
+        t.after(() => server.stop());
+        const { port } = new URL(server.origin);
+        const block = (language) => new RegExp(`\\n\`\`\`${language}\\n(.*?)\\n\`\`\``, "gs");
+        const readme = readFileSync(fileURLToPath(new URL("../../README.md", import.meta.url)), "utf8");
+        const [page] = [...readme.matchAll(block("html"))].map((match) => match[1]);
+        const [code] = [...readme.matchAll(block("js"))].map((match) => match[1]).filter((each) => each.includes("addEventListener"));
+        const { outputFiles } = await build({
+            stdin: { contents: code.replace("127.0.0.1:8080", `127.0.0.1:${port}`), resolveDir: fileURLToPath(new URL(".", import.meta.url)) },
+            bundle: true, format: "esm", write: false
+        });
+        const web = createServer(({ url }, response) => {
+            const isScript = url === "/main.js";
+            response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html");
+            response.end(isScript ? outputFiles[0].text : page);
+        }).listen(0, "127.0.0.1");
+        await once(web, "listening");
+        t.after(() => web.close());
+        const windows = await Promise.all([1, 2].map(async () => {
+            const context = await browser.newContext();
+            context.setDefaultTimeout(30_000);
+            const each = await context.newPage();
+            await each.goto(`http://127.0.0.1:${web.address().port}/`);
+            await each.locator("#log li", { hasText: "You are in" }).waitFor();
+            return each;
+        }));
+        const [a, b] = windows;
+        const state = (each, wanted) => each.locator("#state", { hasText: wanted }).waitFor();
+        const say = async (text) => {
+            await a.fill("#text", text);
+            await a.press("#text", "Enter");
+        };
+        await say("hello");
+        await b.locator("#log li", { hasText: ": hello" }).waitFor();
+        await server.kill();
+        await Promise.all(windows.map((each) => each.waitForFunction(() => document.querySelector("#state").textContent !== "open")));
+        await say("meanwhile");
+        await a.locator("#log li", { hasText: "you: meanwhile (queued)" }).waitFor();
+        server = await startServer("--allow-origin", "any", "--listen", `127.0.0.1:${port}`);
+        await Promise.all(windows.map((each) => state(each, "open")));
+        await say("after");
+        await b.locator("#log li", { hasText: ": after" }).waitFor();
+        await Promise.all(windows.map((each) => each.context().close()));
     });
 
     test("a worker can connect as well", async (t) => {
