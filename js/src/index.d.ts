@@ -120,13 +120,13 @@ export interface ClientEvents<E> {
 export interface RoomEvents {
     /** We are in, for the first time. */
     open: [];
-    /** We are in again, on a new connection. */
-    reopen: [];
+    /** We are in again, on a new connection, and with a new id instead of this one. */
+    reopen: [previousId: string];
     /** We are out for good; the error says why, unless it was `leave()`. */
     close: [error?: RoomerError];
-    /** Somebody came, or was found on reopening. */
+    /** Somebody else came, or was found on reopening. */
     new_member: [id: string];
-    /** Somebody went, or was gone on reopening. */
+    /** Somebody else went, or was gone on reopening. */
     member_left: [id: string];
 }
 

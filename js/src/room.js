@@ -100,10 +100,11 @@ export function createRoom(name, codec, client) {
         name,
         api,
         state: () => state,
-        /** The server has let us in. Those who came and went meanwhile are announced, so that lists stay true. */
+        /** The server has let us in. Others who came and went meanwhile are announced, so that lists stay true. */
         joined(ownId, payload) {
             const before = ids;
             const was = state;
+            const previousId = id;
             id = ownId;
             ids = new Set(parseIds(payload));
             state = "open";
@@ -115,13 +116,13 @@ export function createRoom(name, codec, client) {
             }
             const now = ids;
             for (const member of before) {
-                now.has(member) || events.emit("member_left", member);
+                member === previousId || now.has(member) || events.emit("member_left", member);
             }
             for (const member of now) {
-                before.has(member) || events.emit("new_member", member);
+                member === ownId || before.has(member) || events.emit("new_member", member);
             }
             if (was !== "open") {
-                events.emit("reopen");
+                events.emit("reopen", previousId);
             }
         },
         came(payload) {

@@ -132,6 +132,7 @@ for (const runtime of RUNTIMES) {
             const url = `ws://127.0.0.1:${proxy.port}/ws`;
             const [{ client, room }] = await inRoom(t, url, "stalled", 1, { heartbeat: 50, timeout: 300 });
             const log = record(room, "open", "reopen", "close");
+            const { id } = client;
             proxy.stall();
             const [, error] = await state(client, "suspended");
             assert.equal(error.code, "timeout");
@@ -142,7 +143,7 @@ for (const runtime of RUNTIMES) {
             proxy.resume();
             await reopened;
             assert.equal((await heard)[0], "waits");
-            assert.deepEqual(log, [["reopen"]]);
+            assert.deepEqual(log, [["reopen", id]]);
         });
 
         test("a connection that is cut is made anew", async (t) => {
