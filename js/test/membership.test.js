@@ -304,6 +304,17 @@ describe("members", () => {
         assert.equal(memberSet.add, undefined);
     });
 
+    test("of a snapshot that is none are none; what is no id is left out", async () => {
+        for (const [payload, expected] of [["", []], ["nonsense", []], ["{}", []], ["null", []], ["5", []], ['"ids"', []], ['["a",1,null,{},["b"],"c"]', ["a", "c"]]]) {
+            const kit = setUp();
+            const [{ room, errors }] = await kit.inRoom("lobby");
+            const [conn] = kit.server.connections();
+            conn.deliver(encode("lobby", "join_ack", "", conn.id, toBytes(payload)));
+            await kit.server.advance();
+            assert.deepEqual([room.state, room.members(), errors], ["open", expected, []]);
+        }
+    });
+
     test("10,000 and 200,000 members arrive whole, and change one by one", async () => {
         for (const count of [10_000, 200_000]) {
             const kit = setUp();
