@@ -11,8 +11,8 @@ const ARGS = [
     "--disable-component-update", "--disable-sync"
 ];
 
-/** Starts the browser: $CHROMIUM, or chromium from the PATH. */
-export function launch() {
+/** Starts the browser: $CHROMIUM, or chromium from the PATH. The options are playwright's. */
+export function launch(options) {
     let executablePath = process.env.CHROMIUM;
     if (!executablePath) {
         try {
@@ -21,7 +21,7 @@ export function launch() {
             throw new Error("there is no chromium in the PATH: install it, or set CHROMIUM to the program");
         }
     }
-    return chromium.launch({ executablePath, args: ARGS });
+    return chromium.launch({ executablePath, args: ARGS, ...options });
 }
 
 /** One person with a window of their own: drives the chat page as a user would. */

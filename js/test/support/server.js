@@ -1,5 +1,5 @@
 /**
- * Starts the chat example of roomer-tokio for tests.
+ * Starts the chat examples of roomer-tokio and roomer-smol for tests.
  */
 
 import { spawn } from "node:child_process";
@@ -9,29 +9,42 @@ import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const DEFAULT_BINARY = fileURLToPath(new URL("../../../target/release/examples/chat", import.meta.url));
+const EXAMPLES = fileURLToPath(new URL("../../../target/release/examples/", import.meta.url));
 
-/** Where the server is: $ROOMER_CHAT, or the release build of the workspace. */
-function findBinary() {
-    const binary = process.env.ROOMER_CHAT ? resolve(process.env.ROOMER_CHAT) : DEFAULT_BINARY;
+const BUILD_SMOL =
+    "cargo build --release -p roomer-smol --example chat && cp target/release/examples/chat target/release/examples/chat-smol";
+const BUILD_TOKIO = "cargo build --release -p roomer-tokio --example chat";
+
+/** Where the server is on each runtime, and how it gets there. Cargo gives both the same name, so one is a copy. */
+const BINARIES = {
+    tokio: { variable: "ROOMER_CHAT", name: "chat", build: BUILD_TOKIO },
+    smol: { variable: "ROOMER_CHAT_SMOL", name: "chat-smol", build: `${BUILD_SMOL} && ${BUILD_TOKIO}` }
+};
+
+export const RUNTIMES = Object.keys(BINARIES);
+
+function findBinary(runtime) {
+    const { variable, name, build } = BINARIES[runtime];
+    const binary = resolve(process.env[variable] ?? EXAMPLES + name);
     if (!existsSync(binary)) {
-        throw new Error(
-            `there is no server at ${binary}: run "cargo build --release -p roomer-tokio --example chat" first, ` +
-                "or set ROOMER_CHAT to the program"
-        );
+        throw new Error(`there is no server at ${binary}: run "${build}" first, or set ${variable} to the program`);
     }
     return binary;
 }
 
+/** Starts a server on tokio: see startServerOn(). */
+export const startServer = (...flags) => startServerOn("tokio", ...flags);
+
 /**
  * Starts a server on a free port and waits until it listens.
  *
+ * @param {string} runtime "tokio" or "smol"
  * @param {...string} flags more flags for the server
- * @returns {Promise<{url: string, origin: string, stop: () => Promise<void>}>} url of the WebSocket, origin of the page.
- *   stop() ends the server and fails if it does not end cleanly
+ * @returns {Promise<{url: string, origin: string, stop: () => Promise<void>, kill: () => Promise<void>}>} url of the WebSocket,
+ *   origin of the page. stop() ends the server and fails if it does not end cleanly; kill() gives it no chance to
  */
-export async function startServer(...flags) {
-    const child = spawn(findBinary(), ["--listen", "127.0.0.1:0", "--quiet", ...flags], {
+export async function startServerOn(runtime, ...flags) {
+    const child = spawn(findBinary(runtime), ["--listen", "127.0.0.1:0", "--quiet", ...flags], {
         stdio: ["ignore", "pipe", "pipe"]
     });
     let complaints = "";
@@ -57,6 +70,11 @@ export async function startServer(...flags) {
     return {
         origin: address,
         url: `${address.replace("http:", "ws:")}/ws`,
+        async kill() {
+            process.off("exit", kill);
+            kill();
+            await ended;
+        },
         async stop() {
             process.off("exit", kill);
             child.kill("SIGTERM");

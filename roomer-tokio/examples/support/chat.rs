@@ -1,5 +1,8 @@
 //! What the chat server is on either runtime: its flags, its page, its handlers.
 
+#[path = "pages.rs"]
+mod pages;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -7,7 +10,7 @@ use lexopt::prelude::*;
 use roomer_hub::server::{Claims, Refusal, Server};
 
 const HELP: &str = "\
-A chat server with its page.
+A chat server with its page, and the gallery of the JavaScript client at /gallery/.
 
     --listen ADDR             where to listen (default 127.0.0.1:8080)
     --auth-token TOKEN        let in only who connects to /ws?token=TOKEN
@@ -105,19 +108,15 @@ impl Chat {
                     true => Ok(()),
                     false => Err("the pong was not taken".into()),
                 }
-            })
-            .page("/", HTML, &include_bytes!("../../../js/chat/index.html")[..])
-            .page("/roomer.js", JS, &include_bytes!("../../../js/src/roomer.js")[..])
-            .page("/bytecursor.js", JS, &include_bytes!("../../../js/src/bytecursor.js")[..])
-            .page("/emitter.js", JS, &include_bytes!("../../../js/src/emitter.js")[..]);
-        Ok(Some(Chat { server: builder.build()?, listen, threads, quiet }))
+            });
+        Ok(Some(Chat { server: pages::add(builder).build()?, listen, threads, quiet }))
     }
 
     /// Says where the server listens, for people and for tests that wait for this line.
     pub fn announce(&self, addr: std::net::SocketAddr) {
         println!("listening on http://{addr}");
         if !self.quiet {
-            eprintln!("open it in two windows; Ctrl-C ends it");
+            eprintln!("open it, or /gallery/ there, in two windows; Ctrl-C ends it");
         }
     }
 
@@ -128,9 +127,6 @@ impl Chat {
         }
     }
 }
-
-const HTML: &str = "text/html; charset=utf-8";
-const JS: &str = "text/javascript; charset=utf-8";
 
 /// Reads `2`, `0.5`, `2s` or `500ms`.
 fn time(args: &mut lexopt::Parser) -> Result<Duration, Box<dyn Error>> {

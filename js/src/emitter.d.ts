@@ -1,0 +1,22 @@
+export type Listener = (...args: any[]) => void;
+
+/** What `emitter()` mixes into its target. Arguments of a wrong type are ignored. */
+export interface Emitter {
+    /** Appends a listener; emits "newListener"(type, listener) first. */
+    addListener(type: string, listener: Listener): this;
+    on(type: string, listener: Listener): this;
+    /** Appends a listener that is removed before its only call. */
+    once(type: string, listener: Listener): this;
+    /** Removes the listener; emits "removeListener"(type, listener) afterwards. */
+    removeListener(type: string, listener: Listener): this;
+    off(type: string, listener: Listener): this;
+    /** Removes all listeners of one event, or of all. */
+    removeAllListeners(type?: string): this;
+    /** Calls the listeners in order; true if there was one. An exception ends the call and is passed on. */
+    emit(type: string, ...args: any[]): boolean;
+    listeners(type?: string): Listener[];
+}
+
+/** Makes a frozen copy of an object, with the methods of an event emitter mixed in. */
+declare function emitter<T extends object>(target?: T): Readonly<T & Emitter>;
+export default emitter;

@@ -1,0 +1,166 @@
+/**
+ * One room: who is in it, and what is said there.
+ *
+ * @module room
+ */
+
+import { findCodec } from "./codec.js";
+import { RoomerError, check } from "./error.js";
+import { createEvents } from "./events.js";
+import { toText } from "./packet.js";
+import { createStream } from "./stream.js";
+
+/** Events that only this client brings about: a peer's message of such a name is not passed on. */
+const LOCAL = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open", "reopen"];
+
+/** Refuses names that UTF-8 cannot express: the server would read another name. */
+export function checkName(name, what) {
+    check(typeof name === "string" && !/\p{Surrogate}/u.test(name), `${what} must be a string without lone surrogates`);
+}
+
+/** The ids in the payload of a join_ack. */
+function parseIds(payload) {
+    try {
+        return JSON.parse(toText(payload)).filter((id) => typeof id === "string");
+    } catch {
+        return [];
+    }
+}
+
+/**
+ * @param {string} name
+ * @param {any} codec
+ * @param {object} client what the room asks of its client
+ * @param {(error: RoomerError) => void} client.report
+ * @param {(event: string, dst: string | undefined, payload: Uint8Array, value: any) => string} client.send
+ * @param {() => void} client.leave
+ */
+export function createRoom(name, codec, client) {
+    codec = findCodec(codec);
+    let state = "joining";
+    let id = "";
+    let ids = new Set();
+    let wasOpen = false;
+    let settle;
+    const opened = new Promise((resolve, reject) => (settle = { resolve, reject }));
+    // Whoever does not ask need not hear of a failure.
+    opened.catch(() => {});
+    let leftResolve;
+    const left = new Promise((resolve) => (leftResolve = resolve));
+
+    const events = createEvents((cause, event) => {
+        client.report(new RoomerError("listener", `a listener of "${event}" in room "${name}" has thrown`, { cause }));
+    });
+
+    const api = Object.freeze({
+        name,
+        opened,
+        get state() {
+            return state;
+        },
+        get id() {
+            return id;
+        },
+        members: () => [...ids],
+        memberSet: Object.freeze({
+            get size() {
+                return ids.size;
+            },
+            has: (member) => ids.has(member),
+            [Symbol.iterator]: () => ids.values()
+        }),
+        send(event, payload, to) {
+            checkName(event, "an event");
+            check(!LOCAL.includes(event), `the event "${event}" is reserved`);
+            // Anything else as receiver is a mistake, and must not make a private message public.
+            if (to !== undefined) {
+                checkName(to, "a receiver");
+                check(to, "a receiver must not be empty; leave it out to send to the room");
+            }
+            if (state === "leaving" || state === "closed") {
+                throw new RoomerError("closed", `room "${name}" is ${state}; join it again to send`);
+            }
+            return client.send(event, to, payload === undefined ? new Uint8Array() : codec.encode(payload), payload);
+        },
+        leave() {
+            if (state !== "leaving" && state !== "closed") {
+                client.leave();
+            }
+            return left;
+        },
+        on: events.on,
+        off: events.off,
+        messages(event, options) {
+            check(!LOCAL.includes(event), `"${event}" is no message; use on()`);
+            return createStream(events, event, options, state === "closed");
+        }
+    });
+
+    return {
+        name,
+        api,
+        state: () => state,
+        /** The server has let us in. Others who came and went meanwhile are announced, so that lists stay true. */
+        joined(ownId, payload) {
+            const before = ids;
+            const was = state;
+            const previousId = id;
+            id = ownId;
+            ids = new Set(parseIds(payload));
+            state = "open";
+            if (!wasOpen) {
+                wasOpen = true;
+                settle.resolve(api);
+                events.emit("open");
+                return;
+            }
+            const now = ids;
+            for (const member of before) {
+                member === previousId || now.has(member) || events.emit("member_left", member);
+            }
+            for (const member of now) {
+                member === ownId || before.has(member) || events.emit("new_member", member);
+            }
+            if (was !== "open") {
+                events.emit("reopen", previousId);
+            }
+        },
+        came(payload) {
+            const member = toText(payload);
+            if (!ids.has(member)) {
+                ids.add(member);
+                events.emit("new_member", member);
+            }
+        },
+        went(payload) {
+            const member = toText(payload);
+            if (ids.delete(member)) {
+                events.emit("member_left", member);
+            }
+        },
+        said(event, payload, from, direct) {
+            if (!LOCAL.includes(event) && events.has(event)) {
+                let value;
+                try {
+                    value = codec.decode(payload);
+                } catch (cause) {
+                    return client.report(new RoomerError("payload", `"${event}" from ${from} in room "${name}" does not fit the codec`, { cause }));
+                }
+                events.emit(event, value, from, direct);
+            }
+        },
+        leaving: () => (state = "leaving"),
+        /** The connection is lost, or was never there; the client will join again. */
+        suspend: () => (state = "joining"),
+        /** Out, for good. Without an error it was our own wish. */
+        close(error) {
+            if (state !== "closed") {
+                state = "closed";
+                settle.reject(error ?? new RoomerError("closed", `room "${name}" was left before it opened`));
+                leftResolve();
+                events.emit("close", error);
+                events.clear();
+            }
+        }
+    };
+}

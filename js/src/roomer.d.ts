@@ -1,0 +1,34 @@
+import type { Emitter } from "./emitter.js";
+
+/** One decoded packet. */
+export interface Packet {
+    room: string;
+    event: string;
+    dst: string;
+    src: string;
+    payload: Uint8Array;
+}
+
+/** A room of the original client. Frozen, and an event emitter as well. */
+export interface Room extends Emitter {
+    readonly name: string;
+    open(): boolean;
+    id(): string;
+    members(): string[];
+    join(name: string): Room;
+    leave(): Room;
+    send(event: string, payload?: unknown, dst?: string | null): Room;
+    forceClose(): void;
+    clearListeners(keep?: string[]): Room;
+    parse(packet: Packet): void;
+}
+
+/** The room "root", which also knows the others. */
+export interface Root extends Room {
+    purge(): Root;
+    rooms(): Readonly<Record<string, Room>>;
+}
+
+/** Connects as the original client does: once, without coming back. See `connect()` of "roomer" for more. */
+declare function roomer(url: string): Readonly<Root>;
+export default roomer;

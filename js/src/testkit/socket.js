@@ -1,0 +1,97 @@
+/**
+ * Two ends of a connection in memory: what the client takes for a WebSocket, and the server's side of it.
+ *
+ * @module testkit/socket
+ */
+
+/**
+ * Makes the class to pass to connect() as its option WebSocket.
+ *
+ * @param {object} network
+ * @param {(action: () => void) => void} network.later runs an action when it has crossed the network, in order
+ * @param {(link: object, url: string) => object | undefined} network.accept the server's end for a new link, or nothing if it refuses.
+ *   The server's end has received(buffer) and ended()
+ */
+export function createSocketClass({ later, accept }) {
+    return class MemorySocket {
+        binaryType = "blob";
+        readyState = 0;
+        bufferedAmount = 0;
+        onopen = null;
+        onmessage = null;
+        onclose = null;
+        onerror = null;
+        /** The server's end. */
+        #peer;
+
+        constructor(url) {
+            this.url = String(url);
+            if (!/^wss?:/.test(this.url)) {
+                throw new SyntaxError(`not the address of a WebSocket: ${url}`);
+            }
+            later(() => this.#connect());
+        }
+
+        send(data) {
+            if (this.readyState === 0) {
+                throw new Error("send() before the socket is open");
+            }
+            if (this.readyState === 1) {
+                const copy = new Uint8Array(data).slice().buffer;
+                this.bufferedAmount += copy.byteLength;
+                later(() => {
+                    this.bufferedAmount -= copy.byteLength;
+                    this.#peer?.received(copy);
+                });
+            }
+        }
+
+        close(code = 1005, reason = "") {
+            if (this.readyState < 2) {
+                this.readyState = 2;
+                later(() => {
+                    this.#hangUp();
+                    this.#end(code, reason);
+                });
+            }
+        }
+
+        #connect() {
+            if (this.readyState !== 0) {
+                return;
+            }
+            this.#peer = accept({
+                deliver: (packet) => later(() => {
+                    if (this.readyState === 1) {
+                        this.onmessage?.({ data: packet.slice().buffer });
+                    }
+                }),
+                close: (code, reason) => later(() => this.#end(code, reason)),
+                cut: () => this.#end(1006, "")
+            }, this.url);
+            if (this.#peer) {
+                this.readyState = 1;
+                this.onopen?.({});
+                this.#peer.opened();
+            } else {
+                this.onerror?.({});
+                this.#end(1006, "");
+            }
+        }
+
+        /** The server need not hear of the end from us any more. */
+        #hangUp() {
+            const peer = this.#peer;
+            this.#peer = undefined;
+            peer?.ended();
+        }
+
+        #end(code, reason) {
+            if (this.readyState !== 3) {
+                this.readyState = 3;
+                this.#hangUp();
+                this.onclose?.({ code, reason, wasClean: code !== 1006 });
+            }
+        }
+    };
+}

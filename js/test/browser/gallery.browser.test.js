@@ -1,0 +1,382 @@
+/**
+ * The gallery, and connect() itself, in a real browser, against the real server.
+ *
+ * With UPDATE_SCREENSHOTS=1 the pictures for the README are taken as well.
+ */
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync, readdirSync } from "node:fs";
+import { createServer } from "node:http";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
+
+import { RUNTIMES, startServer, startServerOn } from "../support/server.js";
+import { Person, launch } from "./support.js";
+
+const PHONE = { viewport: { width: 375, height: 667 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+const gallery = (name) => fileURLToPath(new URL(`../../gallery/${name}`, import.meta.url));
+const PAGES = readdirSync(gallery("")).filter((name) => name.endsWith(".html"));
+const DEMOS = PAGES.filter((name) => name !== "index.html");
+
+let browser;
+let server;
+
+/** Opens a page in some windows, all connected and knowing of each other; runs the test; closes them. */
+async function withWindows(page, optionsOfEach, body) {
+    const windows = [];
+    try {
+        for (const options of optionsOfEach) {
+            windows.push(await Person.open(browser, `${server.origin}/gallery/${page}`, options));
+        }
+        for (const { page: each } of windows) {
+            await each.locator("#state[data-state=open]").waitFor();
+            await each.getByText(`${windows.length} here`, { exact: true }).waitFor();
+        }
+        await body(...windows);
+        for (const window of windows) {
+            assert.deepEqual(window.errors, [], "nothing on the console");
+        }
+    } finally {
+        await Promise.all(windows.map((window) => window.close()));
+    }
+}
+
+const say = async ({ page }, text) => {
+    await page.fill("#text", text);
+    await page.press("#text", "Enter");
+};
+const heard = ({ page }, text) => page.locator("#log li:not(.own)", { hasText: text }).waitFor();
+const total = ({ page }, wanted) => page.waitForFunction((value) => document.querySelector("#total").textContent === value, String(wanted));
+const widths = ({ page }) => page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+
+describe("the gallery", { timeout: 300_000 }, () => {
+    before(async () => {
+        server = await startServer();
+        browser = await launch();
+    });
+    after(async () => {
+        await browser?.close();
+        await server?.stop();
+    });
+
+    test("each page has less than 60 lines of client code, and needs no other", () => {
+        for (const name of DEMOS) {
+            const scripts = [...readFileSync(gallery(name), "utf8").matchAll(/<script[^>]*>\n(.*?)<\/script>/gs)].map((match) => match[1]);
+            assert.equal(scripts.length, 1);
+            assert.ok(scripts[0].trimEnd().split("\n").length < 60, name);
+            assert.deepEqual([...scripts[0].matchAll(/import .* from (.*);/g)].map((match) => match[1]), ['"../src/index.js"']);
+        }
+    });
+
+    test("all files are served, as they are, by both runtimes", async () => {
+        const source = (name) => fileURLToPath(new URL(`../../src/${name}`, import.meta.url));
+        const modules = readdirSync(source("")).filter((name) => name.endsWith(".js"));
+        for (const runtime of RUNTIMES) {
+            const each = await startServerOn(runtime);
+            try {
+                for (const [address, file] of [
+                    ...PAGES.map((name) => [`gallery/${name === "index.html" ? "" : name}`, gallery(name)]),
+                    ["gallery/gallery.css", gallery("gallery.css")],
+                    ...modules.map((name) => [`src/${name}`, source(name)])
+                ]) {
+                    const answer = await fetch(`${each.origin}/${address}`);
+                    assert.equal(await answer.text(), readFileSync(file, "utf8"), `${address}: build the chat servers again`);
+                }
+            } finally {
+                await each.stop();
+            }
+        }
+    });
+
+    test("the list leads to every page, and takes the token along", async () => {
+        const person = await Person.open(browser, `${server.origin}/gallery/?token=x`);
+        const links = await person.page.locator(".cards a").evaluateAll((all) => all.map((link) => link.href));
+        assert.deepEqual(links.map((link) => link.replace(`${server.origin}/gallery/`, "")).sort(), DEMOS.map((name) => `${name}?token=x`).sort());
+        await person.close();
+    });
+
+    test("chat: messages, names, who is here; hostile text is text", () => withWindows("chat.html", [{}, {}], async (a, b) => {
+        await a.page.fill("#name", "Ada <b>");
+        await a.page.press("#name", "Tab");
+        await say(a, '<img src=x onerror="window.hacked=1">');
+        await heard(b, "<img src=x");
+        assert.equal(await b.page.locator("#log li .name").textContent(), "Ada <b>");
+        assert.equal(await b.page.locator("#log img, #log b").count(), 0);
+        await say(b, "back");
+        await heard(a, "back");
+        assert.equal(await a.page.locator("#log li").count(), 2, "one's own message is shown once");
+        await b.page.goto("about:blank");
+        await a.page.getByText("1 here", { exact: true }).waitFor();
+    }));
+
+    test("cursors: move, ring, go", () => withWindows("cursors.html", [{}, {}], async (a, b) => {
+        const box = await a.page.locator("#field").boundingBox();
+        await a.page.mouse.move(box.x + box.width / 2, box.y + box.height / 4, { steps: 3 });
+        await b.page.locator(".cursor").waitFor();
+        await b.page.waitForFunction(() => {
+            const [, x, y] = /translate\(([\d.]+)px, ([\d.]+)px\)/.exec(document.querySelector(".cursor").style.transform);
+            const field = document.querySelector("#field");
+            return Math.abs(x - field.clientWidth / 2) < 2 && Math.abs(y - field.clientHeight / 4) < 2;
+        });
+        const ring = b.page.evaluate(() => new Promise((resolve) => {
+            new MutationObserver((changes) => changes.some(({ addedNodes }) => [...addedNodes].some((node) => node.className === "ripple")) && resolve(true))
+                .observe(document.querySelector("#field"), { childList: true });
+        }));
+        await a.page.mouse.down();
+        assert.ok(await ring);
+        await a.page.goto("about:blank");
+        await b.page.locator(".cursor").waitFor({ state: "detached" });
+    }));
+
+    test("presence: profiles reach those who are there and those who come later", () => withWindows("presence.html", [{}, {}], async (a, b) => {
+        await a.page.fill("#name", "Ada");
+        await a.page.fill("#mood", "reading");
+        await a.page.press("#mood", "Tab");
+        await b.page.locator("#people li", { hasText: "Adareading" }).waitFor();
+        const late = await Person.open(browser, `${server.origin}/gallery/presence.html`);
+        await late.page.locator("#people li", { hasText: "Adareading" }).waitFor();
+        assert.equal(await late.page.locator("#people li").count(), 3);
+        await late.close();
+        await a.page.locator("#people li").nth(2).waitFor({ state: "detached" });
+    }));
+
+    test("counter: all come to the same sum, newcomers too", () => withWindows("counter.html", [{}, {}], async (a, b) => {
+        await Promise.all([a, b].map(async ({ page }) => {
+            for (let n = 0; n < 5; n++) {
+                await page.click("#more");
+            }
+        }));
+        await b.page.click("#less");
+        await Promise.all([total(a, 9), total(b, 9)]);
+        const late = await Person.open(browser, `${server.origin}/gallery/counter.html`);
+        await total(late, 9);
+        await late.close();
+    }));
+
+    for (const [what, options] of [["a phone", PHONE], ["a phone in the dark", { ...PHONE, colorScheme: "dark" }], ["a desk", {}]]) {
+        test(`on ${what} nothing sticks out`, async () => {
+            for (const name of PAGES) {
+                const person = await Person.open(browser, `${server.origin}/gallery/${name === "index.html" ? "" : name}`, options);
+                const [content, window] = await widths(person);
+                assert.ok(content <= window, `${name}: ${content} wide in ${window}`);
+                assert.deepEqual(person.errors, []);
+                await person.close();
+            }
+        });
+    }
+});
+
+describe("a browser and its connection", { timeout: 120_000 }, () => {
+    before(async () => {
+        browser = await launch();
+    });
+    after(() => browser?.close());
+
+    test("when the server is killed and started again, pages come back and say what they had to say", async (t) => {
+        server = await startServer();
+        t.after(() => server.stop());
+        const { port } = new URL(server.origin);
+        const windows = await Promise.all(["chat.html", "chat.html", "counter.html", "counter.html"].map((name) => Person.open(browser, `${server.origin}/gallery/${name}`)));
+        const [a, b, c, d] = windows;
+        const are = (state) => Promise.all(windows.map(({ page }) => page.locator(`#state[data-state=${state}]`).waitFor()));
+        await are("open");
+        await c.page.click("#more");
+        await total(d, 1);
+        await server.kill();
+        await Promise.all(windows.map(({ page }) => page.locator("#state:not([data-state=open])").waitFor()));
+        await say(a, "written meanwhile");
+        assert.equal(await a.page.locator(".own.queued").count(), 1);
+        await c.page.click("#more");
+        await d.page.click("#more");
+        await total(c, 2);
+        server = await startServer("--listen", `127.0.0.1:${port}`);
+        await are("open");
+        await a.page.locator(".own:not(.queued)").waitFor();
+        await say(a, "written after");
+        await Promise.all([heard(b, "written after"), total(c, 3), total(d, 3)]);
+        assert.ok(await b.page.locator("#log li", { hasText: "written meanwhile" }).count() <= 1);
+        await Promise.all(windows.map((window) => window.close()));
+    });
+
+    test("the chat of the README does what it says", async (t) => {
+        server = await startServer("--allow-origin", "any");
+        t.after(() => server.stop());
+        const { port } = new URL(server.origin);
+        const block = (language) => new RegExp(`\\n\`\`\`${language}\\n(.*?)\\n\`\`\``, "gs");
+        const readme = readFileSync(fileURLToPath(new URL("../../README.md", import.meta.url)), "utf8");
+        const [page] = [...readme.matchAll(block("html"))].map((match) => match[1]);
+        const [code] = [...readme.matchAll(block("js"))].map((match) => match[1]).filter((each) => each.includes("addEventListener"));
+        const { outputFiles } = await build({
+            stdin: { contents: code.replace("127.0.0.1:8080", `127.0.0.1:${port}`), resolveDir: fileURLToPath(new URL(".", import.meta.url)) },
+            bundle: true, format: "esm", write: false
+        });
+        const web = createServer(({ url }, response) => {
+            const isScript = url === "/main.js";
+            response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html");
+            response.end(isScript ? outputFiles[0].text : page);
+        }).listen(0, "127.0.0.1");
+        await once(web, "listening");
+        t.after(() => web.close());
+        const windows = await Promise.all([1, 2].map(async () => {
+            const context = await browser.newContext();
+            context.setDefaultTimeout(30_000);
+            const each = await context.newPage();
+            await each.goto(`http://127.0.0.1:${web.address().port}/`);
+            await each.locator("#log li", { hasText: "You are in" }).waitFor();
+            return each;
+        }));
+        const [a, b] = windows;
+        const state = (each, wanted) => each.locator("#state", { hasText: wanted }).waitFor();
+        const say = async (text) => {
+            await a.fill("#text", text);
+            await a.press("#text", "Enter");
+        };
+        await say("hello");
+        await b.locator("#log li", { hasText: ": hello" }).waitFor();
+        await server.kill();
+        await Promise.all(windows.map((each) => each.waitForFunction(() => document.querySelector("#state").textContent !== "open")));
+        await say("meanwhile");
+        await a.locator("#log li", { hasText: "you: meanwhile (queued)" }).waitFor();
+        server = await startServer("--allow-origin", "any", "--listen", `127.0.0.1:${port}`);
+        await Promise.all(windows.map((each) => state(each, "open")));
+        await say("after");
+        await b.locator("#log li", { hasText: ": after" }).waitFor();
+        await Promise.all(windows.map((each) => each.context().close()));
+    });
+
+    test("a worker can connect as well", async (t) => {
+        server = await startServer();
+        t.after(() => server.stop());
+        const context = await browser.newContext();
+        const page = await context.newPage();
+        // Any page of this origin that forbids no workers.
+        await page.goto(`${server.origin}/src/index.js`);
+        const answer = await page.evaluate(() => new Promise((resolve, reject) => {
+            const code = `
+                import { connect } from "${location.origin}/src/index.js";
+                const room = connect("${location.origin}/ws", { codec: "json" }).join("workers");
+                room.on("echo", (payload, from, direct) => postMessage({ payload, direct }));
+                room.opened.then(() => room.send("echo", { from: "a worker" }, room.id));`;
+            const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });
+            worker.onmessage = ({ data }) => resolve(data);
+            worker.onerror = ({ message }) => reject(new Error(message));
+        }));
+        assert.deepEqual(answer, { payload: { from: "a worker" }, direct: true });
+        await context.close();
+    });
+
+    test("a page that comes back from the page cache has its connection again", async (t) => {
+        server = await startServer();
+        t.after(() => server.stop());
+        const caching = await launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
+        t.after(() => caching.close());
+        const person = await Person.open(caching, `${server.origin}/gallery/chat.html`);
+        const { page } = person;
+        await page.locator("#state[data-state=open]").waitFor();
+        await page.evaluate(() => addEventListener("pageshow", ({ persisted }) => (window.cached = persisted)));
+        await page.goto(`${server.origin}/gallery/`);
+        // A cached page does not load again.
+        await page.goBack({ waitUntil: "commit" });
+        assert.equal(await page.evaluate(() => window.cached), true, "it does come from the cache");
+        await page.locator("#state[data-state=open]").waitFor();
+        await page.getByText("1 here", { exact: true }).waitFor();
+        // The browser itself says so.
+        assert.deepEqual(person.errors.filter((text) => !/Page entered Back-Forward Cache/.test(text)), []);
+        await person.close();
+    });
+});
+
+describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only with UPDATE_SCREENSHOTS=1", timeout: 300_000 }, () => {
+    const DESK = { viewport: { width: 900, height: 600 } };
+
+    before(async () => {
+        server = await startServer();
+        browser = await launch();
+    });
+    after(async () => {
+        await browser?.close();
+        await server?.stop();
+    });
+
+    /** Of the first window on a desk, of the last one on a phone. */
+    async function shoot(name, ...windows) {
+        await windows[0].page.evaluate(() => document.activeElement.blur());
+        await windows[0].page.screenshot({ path: gallery(`${name}.png`) });
+        await windows.at(-1).page.screenshot({ path: gallery(`${name}-phone.png`) });
+    }
+
+    /** Sets names, and waits until all windows show them. */
+    async function introduce(names, windows) {
+        for (const [n, { page }] of windows.entries()) {
+            await page.fill("#name", names[n]);
+            await page.press("#name", "Tab");
+        }
+    }
+
+    const ONE = [DESK, {}, { ...PHONE, colorScheme: "dark" }];
+
+    test("of the chat", () => withWindows("chat.html", ONE, async (...windows) => {
+        const [mia, ada, noor] = windows;
+        await introduce(["Mia", "Ada", "Noor"], windows);
+        for (const [who, text] of [
+            [ada, "Morning! I have pulled the plug on the server."],
+            [mia, "I noticed: the page said suspended, for two seconds."],
+            [noor, "And here on the bus I noticed nothing at all 🚌"],
+            [mia, "What I wrote meanwhile went out as soon as it was back."],
+            [ada, "Then I shall do it again at lunch."]
+        ]) {
+            await say(who, text);
+            await Promise.all(windows.filter((window) => window !== who).map((window) => heard(window, text)));
+        }
+        await shoot("chat", ...windows);
+    }));
+
+    test("of the cursors", () => withWindows("cursors.html", [DESK, {}, {}, {}, { ...PHONE, colorScheme: "dark" }], async (...windows) => {
+        const places = [[0.5, 0.5], [0.2, 0.3], [0.72, 0.22], [0.62, 0.7], [0.3, 0.75]];
+        for (const [n, { page }] of windows.entries()) {
+            const box = await page.locator("#field").boundingBox();
+            await page.mouse.move(box.x + box.width * places[n][0], box.y + box.height * places[n][1]);
+        }
+        for (const { page } of windows) {
+            await page.locator(".cursor").nth(3).waitFor();
+            await page.addStyleTag({ content: ".cursor { transition: none } .ripple { animation-play-state: paused; transform: scale(3.5); opacity: .5 }" });
+        }
+        const box = await windows[2].page.locator("#field").boundingBox();
+        await windows[2].page.mouse.click(box.x + box.width * 0.72, box.y + box.height * 0.22);
+        await Promise.all([windows[0], windows.at(-1)].map(({ page }) => page.locator(".ripple").waitFor()));
+        await shoot("cursors", ...windows);
+    }));
+
+    test("of the presence list", () => withWindows("presence.html", [DESK, {}, {}, {}, {}, PHONE], async (...windows) => {
+        const moods = ["drawing the map", "on the phone with Oslo", "tea", "", "reviewing", "on the bus"];
+        await introduce(["Mia", "Ada", "Grace", "Linus", "Wren", "Noor"], windows);
+        for (const [n, { page }] of windows.entries()) {
+            await page.fill("#mood", moods[n]);
+            await page.press("#mood", "Tab");
+        }
+        await windows[3].page.evaluate(() => {
+            Object.defineProperty(document, "hidden", { value: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        });
+        for (const { page } of [windows[0], windows.at(-1)]) {
+            await page.locator("#people li", { hasText: "on the bus" }).waitFor();
+            await page.locator("#people .away").waitFor();
+        }
+        await shoot("presence", ...windows);
+    }));
+
+    test("of the counter", () => withWindows("counter.html", [DESK, {}, {}, PHONE], async (...windows) => {
+        for (const [n, clicks] of [17, 9, 5, 13].entries()) {
+            for (let click = 0; click < clicks; click++) {
+                await windows[n].page.click("#more");
+            }
+        }
+        await windows[2].page.click("#less");
+        await Promise.all(windows.map((window) => total(window, 43)));
+        await windows[0].page.mouse.move(0, 0);
+        await shoot("counter", ...windows);
+    }));
+});

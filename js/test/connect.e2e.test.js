@@ -1,0 +1,278 @@
+/**
+ * connect() against the real server, on both runtimes. Nothing here waits for a time: only for events.
+ */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { WebSocket as OtherWebSocket } from "ws";
+
+import { connect } from "../src/index.js";
+import { decode } from "../src/packet.js";
+import { record } from "./support/kit.js";
+import { startProxy } from "./support/proxy.js";
+import { RUNTIMES, startServerOn } from "./support/server.js";
+
+const TIMEOUT = { timeout: 60_000 };
+/** Comes back fast, so that tests do. */
+const EAGER = { minDelay: 20, maxDelay: 100 };
+
+/** Resolves with the arguments of the next such event that fits. */
+function next(source, event, fits = () => true) {
+    return new Promise((resolve) => {
+        const off = source.on(event, (...args) => {
+            if (fits(...args)) {
+                off();
+                resolve(args);
+            }
+        });
+    });
+}
+
+const state = (client, wanted) => (client.state === wanted ? Promise.resolve([wanted]) : next(client, "state", (now) => now === wanted));
+
+/** Some clients in a room, who know of each other; closed when the test ends. */
+async function inRoom(t, url, name, count, options = {}) {
+    const clients = Array.from({ length: count }, () => {
+        const client = connect(url, { codec: "json", reconnect: EAGER, ...options });
+        t.after(() => client.close());
+        return { client, room: client.join(name) };
+    });
+    await Promise.all(clients.map(({ room }) => room.opened));
+    await Promise.all(clients.map(({ room }) => complete(room, count)));
+    return clients;
+}
+
+/** Resolves when so many are in the room. */
+async function complete(room, count) {
+    while (room.memberSet.size < count) {
+        await next(room, "new_member");
+    }
+}
+
+for (const runtime of RUNTIMES) {
+    const start = (...flags) => startServerOn(runtime, ...flags);
+
+    describe(`on ${runtime}`, TIMEOUT, () => {
+        let server;
+        before(async () => (server = await start()));
+        after(() => server?.stop());
+
+        test("chat, whispers, members, leave and join", async (t) => {
+            const [a, b, c] = await inRoom(t, server.url, "lobby", 3);
+            const overheard = record(c.room, "chat");
+            const heard = [next(b.room, "chat"), next(b.room, "chat", (payload, from, direct) => direct)];
+            a.room.send("chat", { text: "hellö 🚪" });
+            a.room.send("chat", "psst", b.client.id);
+            assert.deepEqual(await Promise.all(heard), [[{ text: "hellö 🚪" }, a.client.id, false], ["psst", a.client.id, true]]);
+
+            const left = next(b.room, "member_left");
+            const back = next(b.room, "new_member");
+            a.room.leave();
+            const again = a.client.join("lobby");
+            await again.opened;
+            assert.deepEqual([await left, await back, a.room.state], [[a.client.id], [a.client.id], "closed"]);
+            assert.deepEqual(again.members().sort(), [a, b, c].map(({ client }) => client.id).sort());
+            assert.equal(overheard.length, 1);
+        });
+
+        test("for await, with bytes", async (t) => {
+            const [a, b] = await inRoom(t, server.url, "stream", 2, { codec: "bytes" });
+            const controller = new AbortController();
+            const messages = b.room.messages("data", { signal: controller.signal });
+            const sent = [new Uint8Array([0, 255]), new Uint8Array(), new Uint8Array(70_000).fill(7)];
+            sent.forEach((bytes) => a.room.send("data", bytes));
+            const came = [];
+            for await (const { payload, from } of messages) {
+                assert.equal(from, a.client.id);
+                if (came.push(payload) === sent.length) {
+                    controller.abort();
+                }
+            }
+            assert.deepEqual(came, sent);
+        });
+
+        test("an abort ends the connection: the others see it", async (t) => {
+            const controller = new AbortController();
+            const [a] = await inRoom(t, server.url, "abort", 1);
+            const came = next(a.room, "new_member");
+            const b = connect(server.url, { signal: controller.signal });
+            b.join("abort");
+            await came;
+            const left = next(a.room, "member_left");
+            controller.abort();
+            await left;
+            assert.equal(b.state, "closed");
+        });
+
+        test("the probe for signs of life is answered, time and again", async (t) => {
+            let answers = 0;
+            let enough;
+            const done = new Promise((resolve) => (enough = resolve));
+            class Counting extends globalThis.WebSocket {
+                constructor(url) {
+                    super(url);
+                    this.addEventListener("message", ({ data }) => {
+                        const { room, event } = decode(data);
+                        if (room === "\0probe" && event === "leave_ack" && ++answers === 3) {
+                            enough();
+                        }
+                    });
+                }
+            }
+            const [{ client }] = await inRoom(t, server.url, "probed", 1, { WebSocket: Counting, heartbeat: 20 });
+            const log = record(client, "state", "error", "room");
+            await done;
+            assert.deepEqual(log, []);
+        });
+
+        test("a network that stalls is noticed; the client is back when it moves", async (t) => {
+            const proxy = await startProxy(new URL(server.url).port);
+            t.after(() => proxy.close());
+            const url = `ws://127.0.0.1:${proxy.port}/ws`;
+            const [{ client, room }] = await inRoom(t, url, "stalled", 1, { heartbeat: 50, timeout: 300 });
+            const log = record(room, "open", "reopen", "close");
+            const { id } = client;
+            proxy.stall();
+            const [, error] = await state(client, "suspended");
+            assert.equal(error.code, "timeout");
+            assert.equal(room.send("chat", "waits"), "queued");
+            const [b] = await inRoom(t, server.url, "stalled", 1);
+            const heard = next(b.room, "chat");
+            const reopened = next(room, "reopen");
+            proxy.resume();
+            await reopened;
+            assert.equal((await heard)[0], "waits");
+            assert.deepEqual(log, [["reopen", id]]);
+        });
+
+        test("a connection that is cut is made anew", async (t) => {
+            const proxy = await startProxy(new URL(server.url).port);
+            t.after(() => proxy.close());
+            const [{ client, room }] = await inRoom(t, `ws://127.0.0.1:${proxy.port}/ws`, "cut", 1);
+            const { id } = client;
+            for (let n = 0; n < 3; n++) {
+                const reopened = next(room, "reopen");
+                proxy.cut();
+                await reopened;
+            }
+            assert.notEqual(client.id, id);
+            assert.ok(room.memberSet.has(client.id));
+        });
+
+        test("a WebSocket class of somebody else does as well, also when it fails", async (t) => {
+            const proxy = await startProxy(new URL(server.url).port);
+            t.after(() => proxy.close());
+            const [a, b] = await inRoom(t, `ws://127.0.0.1:${proxy.port}/ws`, "injected", 2, { WebSocket: OtherWebSocket });
+            const heard = next(b.room, "chat");
+            a.room.send("chat", { x: 1 });
+            assert.deepEqual((await heard)[0], { x: 1 });
+            const reopened = [next(a.room, "reopen"), next(b.room, "reopen")];
+            proxy.cut();
+            await Promise.all(reopened);
+            const late = connect(server.url, { WebSocket: OtherWebSocket });
+            late.close();
+            const nobody = connect("ws://127.0.0.1:1/ws", { WebSocket: OtherWebSocket, reconnect: { ...EAGER, retries: 2 } });
+            assert.equal((await state(nobody, "closed"))[1].code, "gave_up");
+        });
+    });
+
+    describe(`on ${runtime}, when the server goes and comes`, TIMEOUT, () => {
+        for (const [how, code] of [["kill", 1006], ["stop", 1001]]) {
+            test(`${how}: all clients come back into all their rooms, and say what they had to say`, async (t) => {
+                let server = await start();
+                t.after(() => server?.stop());
+                const { port } = new URL(server.url);
+                const clients = await inRoom(t, server.url, "lobby", 20);
+                const others = clients.map(({ client }) => client.join("other"));
+                await Promise.all(others.map((room) => room.opened));
+                const logs = clients.map(({ room }) => record(room, "open", "reopen", "close"));
+                const heard = clients.map(({ room }) => record(room, "chat"));
+
+                const suspended = clients.map(({ client }) => state(client, "suspended"));
+                await server[how]();
+                server = undefined;
+                for (const [, error] of await Promise.all(suspended)) {
+                    assert.deepEqual([error.code, error.closeCode], ["lost", code]);
+                }
+                assert.ok(clients.every(({ room }) => room.state === "joining"));
+                // Who is killed can tell nobody of those who go.
+                assert.ok(how === "stop" || clients.every(({ room }) => room.memberSet.size === 20));
+                assert.equal(clients[0].room.send("chat", "meanwhile"), "queued");
+
+                const reopened = [...clients.map(({ room }) => room), ...others].map((room) => next(room, "reopen"));
+                server = await start("--listen", `127.0.0.1:${port}`);
+                await Promise.all(reopened);
+                const ids = clients.map(({ client }) => client.id);
+                for (const { room } of clients) {
+                    // Those who came later are still being announced, and those of before being forgotten.
+                    while (room.memberSet.size !== 20 || !ids.every((id) => room.memberSet.has(id))) {
+                        await next(room, "new_member");
+                    }
+                }
+                assert.ok(logs.every((log) => log.length === 1 && log[0][0] === "reopen"));
+
+                const after = clients.slice(1).map(({ room }) => next(room, "chat", (payload) => payload === "after"));
+                clients[0].room.send("chat", "after");
+                await Promise.all(after);
+                assert.ok(heard.every((log) => log.filter(([, payload]) => payload === "meanwhile").length <= 1), "at most once each");
+            });
+        }
+    });
+
+    describe(`on ${runtime}, a server that refuses`, TIMEOUT, () => {
+        test("nobody at that address: retried as often as allowed", async () => {
+            const server = await start();
+            await server.stop();
+            const client = connect(server.url, { reconnect: { ...EAGER, retries: 3 } });
+            const log = record(client, "state");
+            await state(client, "closed");
+            assert.deepEqual(log.map(([, now]) => now), [...Array.from({ length: 3 }, () => ["suspended", "connecting"]).flat(), "closed"]);
+            await assert.rejects(client.root.opened, { code: "gave_up" });
+        });
+
+        test("the wrong token is refused, a fresh one from a function is let in", async (t) => {
+            const server = await start("--auth-token", "s3cret&more");
+            t.after(() => server.stop());
+            const tokens = ["old", "s3cret&more"];
+            const client = connect(server.url, { token: async () => tokens.shift(), reconnect: EAGER });
+            t.after(() => client.close());
+            const log = record(client, "state");
+            await client.root.opened;
+            assert.deepEqual(log.map(([, now, error]) => [now, error?.code]), [["suspended", "lost"], ["connecting", undefined], ["open", undefined]]);
+        });
+
+        test("a message that is too big costs the connection (1009), and the client comes back", async (t) => {
+            const server = await start("--max-message", "1000");
+            t.after(() => server.stop());
+            const [{ client, room }] = await inRoom(t, server.url, "big", 1);
+            const lost = next(client, "state");
+            const reopened = next(room, "reopen");
+            room.send("chat", "x".repeat(2_000));
+            const [, error] = await lost;
+            await reopened;
+            // The server stops reading in the middle: its close frame may be lost to a reset.
+            assert.ok([1009, 1006].includes(error.closeCode), error.message);
+        });
+
+        test("a handler that fails costs the connection (1011), and the client comes back", async (t) => {
+            const server = await start("--panic-event");
+            t.after(() => server.stop());
+            const [{ client, room }] = await inRoom(t, server.url, "panic", 1);
+            const lost = next(client, "state");
+            const reopened = next(room, "reopen");
+            room.send("panic");
+            assert.equal((await lost)[1].closeCode, 1011);
+            await reopened;
+        });
+
+        test("a room too many is refused: that room closes, the others stay", async (t) => {
+            const server = await start();
+            t.after(() => server.stop());
+            const [{ client }] = await inRoom(t, server.url, "first", 1);
+            const rooms = Array.from({ length: 1_100 }, (_, n) => client.join(`room ${n}`));
+            await assert.rejects(rooms.at(-1).opened, { code: "refused" });
+            assert.equal(rooms[0].state, "open");
+        });
+    });
+}

@@ -1,0 +1,390 @@
+/**
+ * Messages of connect(): sending, the queue, codecs, listeners, `for await`. On the test kit's server.
+ */
+
+import assert from "node:assert/strict";
+import { describe, mock, test } from "node:test";
+
+import { connect } from "../src/index.js";
+import { code, record, setUp } from "./support/kit.js";
+import { text } from "./support/packets.js";
+
+describe("send", () => {
+    test("goes to all others in the room, or to one", async () => {
+        const kit = setUp();
+        const [a, b, c] = await kit.inRoom("lobby", 3);
+        const logs = [a, b, c].map(({ room }) => record(room, "chat"));
+        assert.equal(a.room.send("chat", "all"), "sent");
+        assert.equal(a.room.send("chat", "one", c.client.id), "sent");
+        await kit.server.advance();
+        assert.deepEqual(logs, [[], [["chat", "all", a.client.id, false]], [["chat", "all", a.client.id, false], ["chat", "one", a.client.id, true]]]);
+    });
+
+    test("a private message never becomes public", async () => {
+        const kit = setUp();
+        const [a, b] = await kit.inRoom("lobby", 2);
+        const log = record(b.room, "chat");
+        for (const to of ["", null, 5, 0, false, {}, ["id"], "\ud800"]) {
+            assert.throws(() => a.room.send("chat", "secret", to), code("argument"));
+        }
+        await kit.server.advance();
+        assert.deepEqual(log, []);
+    });
+
+    test("reserved events and broken names are refused", async () => {
+        const kit = setUp();
+        const [{ room }] = await kit.inRoom("lobby");
+        for (const event of ["open", "reopen", "close", "join", "join_ack", "leave", "leave_ack", "new_member", "member_left", undefined, 5, "\udc00"]) {
+            assert.throws(() => room.send(event, "x"), code("argument"));
+        }
+        assert.throws(() => room.messages("open"), code("argument"));
+    });
+});
+
+describe("the queue", () => {
+    test("keeps what is sent without a connection, in order, and sends it after the joins", async () => {
+        const kit = setUp();
+        const [b] = await kit.inRoom("lobby");
+        const log = record(b.room, "chat");
+        const a = kit.connect();
+        const room = a.client.join("lobby");
+        assert.deepEqual([room.send("chat", 1), room.send("chat", 2)], ["queued", "queued"]);
+        await kit.server.advance();
+        kit.server.connections().find(({ id }) => id === a.client.id).cut();
+        assert.deepEqual([room.send("chat", 3), a.client.join("late").send("chat", "nobody")], ["queued", "queued"]);
+        await kit.server.advance(1_000);
+        assert.deepEqual(log.map(([, payload]) => payload), [1, 2, 3]);
+        assert.equal(room.send("chat", 4), "sent");
+        await kit.server.advance();
+        assert.deepEqual(log.map(([, payload]) => payload), [1, 2, 3, 4], "nothing twice");
+    });
+
+    test("is bounded in messages and in bytes; the newest is refused, and told of", async () => {
+        for (const queue of [{ messages: 3 }, { bytes: 150 }]) {
+            const kit = setUp();
+            const [b] = await kit.inRoom("lobby");
+            const log = record(b.room, "chat");
+            const { client } = kit.connect({ queue, codec: "text" });
+            const lost = record(client, "overflow");
+            const room = client.join("lobby");
+            // 20 + "lobby" + "chat" + 20 are 49 bytes each.
+            const results = [1, 2, 3, 4].map((n) => room.send("chat", JSON.stringify("x".repeat(17) + n)));
+            assert.deepEqual(results, ["queued", "queued", "queued", "dropped"]);
+            assert.deepEqual(lost, [["overflow", { room: "lobby", event: "chat", payload: JSON.stringify("x".repeat(17) + 4), to: undefined }]]);
+            await kit.server.advance();
+            assert.deepEqual(log.map(([, payload]) => payload.at(-1)), ["1", "2", "3"]);
+            // Empty again: there is space again.
+            kit.server.cut();
+            assert.equal(room.send("chat", '"again"'), "queued");
+        }
+    });
+
+    test("of none drops at once", async () => {
+        const { client } = setUp().connect({ queue: { messages: 0 } });
+        assert.equal(client.root.send("chat", 1), "dropped");
+    });
+
+    test("bounds what a stalled network holds back as well", async () => {
+        const kit = setUp();
+        const [a, b] = await kit.inRoom("lobby", 2, { queue: { bytes: 1_000 } });
+        const lost = record(a.client, "overflow");
+        const log = record(b.room, "chat");
+        kit.server.stall();
+        const results = Array.from({ length: 10 }, () => a.room.send("chat", "x".repeat(300)));
+        assert.deepEqual(results, [..."1111"].map(() => "sent").concat([..."111111"].map(() => "dropped")));
+        assert.equal(lost.length, 6);
+        kit.server.resume();
+        await kit.server.advance();
+        assert.equal(log.length, 4);
+        assert.equal(a.room.send("chat", "x".repeat(5_000)), "sent", "one big message is no backlog");
+        await kit.server.advance();
+        assert.equal(log.length, 5);
+    });
+
+    test("forgets the messages of a room that is left", async () => {
+        const kit = setUp();
+        const { client } = kit.connect({ queue: { messages: 2 } });
+        const room = client.join("lobby");
+        room.send("chat", 1);
+        room.send("chat", 2);
+        room.leave();
+        const log = record(client, "overflow");
+        assert.equal(client.root.send("chat", 3), "queued");
+        assert.deepEqual(log, []);
+    });
+});
+
+describe("codecs", () => {
+    /** Sends these payloads from one to another; returns what came, and the errors. */
+    async function exchange(codec, payloads) {
+        const kit = setUp();
+        const [a, b] = await kit.inRoom("lobby", 2, { codec });
+        const log = record(b.room, "data");
+        payloads.forEach((payload) => a.room.send("data", payload));
+        await kit.server.advance();
+        return log.map(([, payload]) => payload);
+    }
+
+    test("bytes: what may be bytes arrives as a Uint8Array of its own", async () => {
+        const bytes = new Uint8Array([0, 1, 2, 3]);
+        const sent = [bytes, bytes.subarray(1, 3), new DataView(bytes.buffer, 2), bytes.buffer, "hellö", undefined];
+        const expected = [[0, 1, 2, 3], [1, 2], [2, 3], [0, 1, 2, 3], [...Buffer.from("hellö")], []];
+        const came = await exchange("bytes", sent);
+        assert.deepEqual(came.map((payload) => [...payload]), expected);
+        assert.ok(came.every((payload) => payload.constructor === Uint8Array && payload.buffer.byteLength === payload.length));
+    });
+
+    test("bytes is the default; objects are refused with advice", async () => {
+        const kit = setUp();
+        const client = connect("ws://test/ws", kit.server.options);
+        for (const wrong of [{}, [1], 5, true, null]) {
+            assert.throws(() => client.root.send("data", wrong), (error) => code("argument")(error) && /codec: "json"/.test(error.message));
+        }
+        const log = record(client.root, "data");
+        await kit.server.advance();
+        kit.server.broadcast("root", "data", "text");
+        await kit.server.advance();
+        assert.deepEqual(log.map(([, payload]) => [payload.constructor, text(payload)]), [[Uint8Array, "text"]]);
+    });
+
+    test("text: strings, and nothing else", async () => {
+        assert.deepEqual(await exchange("text", ["hellö 🚪", "", "\ufeffmark", undefined]), ["hellö 🚪", "", "\ufeffmark", ""]);
+        const { client } = setUp().connect({ codec: "text" });
+        assert.throws(() => client.root.send("data", { x: 1 }), code("argument"));
+    });
+
+    test("json: anything that JSON can write", async () => {
+        const sent = [{ x: [1, null, "ö"] }, 5, "text", null, false, [], undefined];
+        assert.deepEqual(await exchange("json", sent), sent);
+        const { client } = setUp().connect({ codec: "json" });
+        for (const wrong of [() => {}, Symbol("x")]) {
+            assert.throws(() => client.root.send("data", wrong), code("argument"));
+        }
+    });
+
+    test("one of the application's own, and one per room", async () => {
+        const reverse = { encode: (value) => Buffer.from([...value].reverse().join("")), decode: (bytes) => [...text(bytes)].reverse().join("") };
+        assert.deepEqual(await exchange(reverse, ["abc"]), ["abc"]);
+        const kit = setUp();
+        const [{ client }] = await kit.inRoom("lobby", 1, { codec: "json" });
+        const room = client.join("plain", { codec: "text" });
+        const log = record(room, "data");
+        await kit.server.advance();
+        kit.server.broadcast("plain", "data", "{no json");
+        await kit.server.advance();
+        assert.deepEqual(log[0].slice(0, 2), ["data", "{no json"]);
+    });
+
+    test("an unknown one is refused, and a room with one is not made", () => {
+        for (const codec of ["xml", "toString", 5, {}, { encode() {} }]) {
+            assert.throws(() => setUp().connect({ codec }), code("argument"));
+            const { client } = setUp().connect();
+            assert.throws(() => client.join("lobby", { codec }), code("argument"));
+            assert.equal(client.rooms().length, 1);
+        }
+    });
+
+    test("a payload that does not fit is an error event, and the next one is heard", async () => {
+        const kit = setUp();
+        const [{ room, errors }] = await kit.inRoom("lobby");
+        const log = record(room, "data");
+        kit.server.broadcast("lobby", "data", "{no json");
+        kit.server.broadcast("lobby", "data", { x: 1 });
+        kit.server.broadcast("lobby", "unheard", "{no json");
+        await kit.server.advance();
+        assert.deepEqual([errors.map((error) => [error.code, error.cause.constructor]), log.length], [[["payload", SyntaxError]], 1]);
+    });
+});
+
+describe("listeners", () => {
+    test("on() returns what removes; off(), once and signal do too", async () => {
+        const kit = setUp();
+        const [{ room }] = await kit.inRoom("lobby");
+        const calls = [];
+        const controller = new AbortController();
+        const twice = () => void calls.push("twice");
+        const off = room.on("chat", () => void calls.push("off"));
+        room.on("chat", () => void calls.push("once"), { once: true });
+        room.on("chat", () => void calls.push("signal"), { signal: controller.signal });
+        room.on("chat", () => void calls.push("never"), { signal: AbortSignal.abort() });
+        room.on("chat", twice);
+        room.on("chat", twice);
+        const say = async () => {
+            kit.server.broadcast("lobby", "chat");
+            await kit.server.advance();
+            return calls.splice(0);
+        };
+        assert.deepEqual(await say(), ["off", "once", "signal", "twice", "twice"]);
+        off();
+        off();
+        controller.abort();
+        assert.deepEqual(await say(), ["twice", "twice"]);
+        room.off("chat", twice);
+        room.off("chat", twice);
+        room.off("nothing", twice);
+        assert.deepEqual(await say(), []);
+        assert.throws(() => room.on("chat", undefined), code("argument"));
+    });
+
+    test("removed by an earlier one: not called; added by one: from the next event on", async () => {
+        const kit = setUp();
+        const [{ room }] = await kit.inRoom("lobby");
+        const calls = [];
+        let off;
+        room.on("chat", () => {
+            off();
+            room.on("chat", () => void calls.push("late"), { once: true });
+        }, { once: true });
+        off = room.on("chat", () => void calls.push("removed"));
+        kit.server.broadcast("lobby", "chat");
+        await kit.server.advance();
+        assert.deepEqual(calls, []);
+        kit.server.broadcast("lobby", "chat");
+        await kit.server.advance();
+        assert.deepEqual(calls, ["late"]);
+    });
+
+    test("that throw, now or later, harm nobody and are told of", async () => {
+        const kit = setUp();
+        const [{ client, room, errors }] = await kit.inRoom("lobby");
+        const mine = new Error("mine");
+        for (const each of [room, client.root]) {
+            each.on("chat", () => { throw mine; });
+            each.on("chat", async () => { throw mine; });
+            each.on("reopen", () => { throw mine; });
+        }
+        client.on("state", () => { throw mine; });
+        const log = record(room, "chat", "reopen");
+        kit.server.broadcast("lobby", "chat", 1);
+        await kit.server.advance();
+        kit.server.cut();
+        await kit.server.advance(1_000);
+        assert.deepEqual(log.map(([event]) => event), ["chat", "reopen"]);
+        assert.equal(errors.length, 2 + 2 + 3, "two chats, two reopens, three states");
+        assert.ok(errors.every((error) => error.code === "listener" && error.cause === mine));
+    });
+
+    test("without an error listener, or with one that throws, the console hears", async () => {
+        const kit = setUp();
+        const client = connect("ws://test/ws", kit.server.options);
+        const spy = mock.method(console, "error", () => {});
+        try {
+            client.root.on("chat", () => { throw new Error("mine"); });
+            await kit.server.advance();
+            kit.server.broadcast("root", "chat");
+            await kit.server.advance();
+            client.on("error", () => { throw new Error("worse"); });
+            kit.server.broadcast("root", "chat");
+            await kit.server.advance();
+        } finally {
+            spy.mock.restore();
+        }
+        assert.deepEqual(spy.mock.calls.map(({ arguments: [error] }) => error.cause.message), ["mine", "worse"]);
+    });
+
+    test("a closed room forgets its listeners", async () => {
+        const kit = setUp();
+        const [{ room }] = await kit.inRoom("lobby");
+        const controller = new AbortController();
+        const spy = mock.method(controller.signal, "removeEventListener");
+        room.on("chat", () => {}, { signal: controller.signal });
+        room.leave();
+        await kit.server.advance();
+        assert.equal(spy.mock.callCount(), 1);
+    });
+});
+
+describe("messages()", () => {
+    /** Reads until the loop ends. */
+    async function readAll(messages) {
+        const all = [];
+        for await (const message of messages) {
+            all.push(message);
+        }
+        return all;
+    }
+
+    test("gives what comes from the call on, and ends with the room", async () => {
+        const kit = setUp();
+        const [a, b] = await kit.inRoom("lobby", 2);
+        const messages = b.room.messages("chat");
+        a.room.send("chat", 1);
+        a.room.send("other", 2);
+        a.room.send("chat", 3, b.client.id);
+        await kit.server.advance();
+        const reading = readAll(messages);
+        await kit.server.advance();
+        b.room.leave();
+        await kit.server.advance();
+        const message = { event: "chat", from: a.client.id, missed: 0 };
+        assert.deepEqual(await reading, [{ ...message, payload: 1, direct: false }, { ...message, payload: 3, direct: true }]);
+        assert.deepEqual(await readAll(b.room.messages("chat")), [], "of a closed room: none");
+    });
+
+    test("goes on across reconnects", async () => {
+        const kit = setUp();
+        const [{ client, room }] = await kit.inRoom("lobby");
+        const reading = readAll(room.messages("chat"));
+        for (let n = 0; n < 3; n++) {
+            kit.server.broadcast("lobby", "chat", n);
+            await kit.server.advance();
+            kit.server.cut();
+            await kit.server.advance(2_000);
+        }
+        client.close();
+        assert.deepEqual((await reading).map(({ payload }) => payload), [0, 1, 2]);
+    });
+
+    test("is bounded: the oldest make way, and the next one tells how many", async () => {
+        const kit = setUp();
+        const [{ room }] = await kit.inRoom("lobby");
+        const messages = room.messages("chat", { buffer: 3 });
+        for (let n = 0; n < 10; n++) {
+            kit.server.broadcast("lobby", "chat", n);
+        }
+        await kit.server.advance();
+        room.leave();
+        await kit.server.advance();
+        assert.deepEqual((await readAll(messages)).map(({ payload, missed }) => [payload, missed]), [[7, 7], [8, 0], [9, 0]]);
+    });
+
+    test("ends at once when the signal aborts, be it before, while waiting or while reading", async () => {
+        const kit = setUp();
+        const [{ room }] = await kit.inRoom("lobby");
+        assert.deepEqual(await readAll(room.messages("chat", { signal: AbortSignal.abort() })), []);
+
+        const waiting = new AbortController();
+        const reading = readAll(room.messages("chat", { signal: waiting.signal }));
+        await kit.server.advance();
+        waiting.abort();
+        assert.deepEqual(await reading, []);
+
+        const busy = new AbortController();
+        const messages = room.messages("chat", { signal: busy.signal });
+        [1, 2, 3].forEach((n) => kit.server.broadcast("lobby", "chat", n));
+        await kit.server.advance();
+        const seen = [];
+        for await (const { payload } of messages) {
+            seen.push(payload);
+            busy.abort();
+        }
+        assert.deepEqual(seen, [1]);
+    });
+
+    test("break removes every trace", async () => {
+        const kit = setUp();
+        const [{ room }] = await kit.inRoom("lobby");
+        const controller = new AbortController();
+        const spy = mock.method(controller.signal, "removeEventListener");
+        const messages = room.messages("chat", { signal: controller.signal });
+        kit.server.broadcast("lobby", "chat", "{");
+        kit.server.broadcast("lobby", "chat", 1);
+        await kit.server.advance();
+        for await (const { payload } of messages) {
+            assert.equal(payload, 1);
+            break;
+        }
+        assert.equal(spy.mock.callCount(), 1);
+        assert.deepEqual(await messages.next(), { value: undefined, done: true });
+    });
+});

@@ -1,0 +1,110 @@
+/**
+ * The package as others get it: its types, its size, what is in it.
+ */
+
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+import { build } from "esbuild";
+
+import { setUp } from "./support/kit.js";
+
+const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+const manifest = JSON.parse(readFileSync(path("package.json"), "utf8"));
+
+/** An entry as one minified module. */
+async function bundle(entry) {
+    const { outputFiles } = await build({ entryPoints: [path(entry)], bundle: true, minify: true, format: "esm", target: "es2022", write: false });
+    return Buffer.from(outputFiles[0].contents);
+}
+
+describe("types", () => {
+    test("what is right compiles, what is wrong does not", () => {
+        const { status, stdout } = spawnSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", path("test/types")], { encoding: "utf8" });
+        assert.deepEqual([stdout, status], ["", 0]);
+    });
+
+    test("each runtime export is declared, and nothing else", async () => {
+        const declared = (name) => [...readFileSync(path(name), "utf8").matchAll(/^export (?:declare )?(?:function|class|const) (\w+)/gm)].map((match) => match[1]);
+        for (const entry of ["src/index", "src/testkit/index"]) {
+            const module = await import(path(`${entry}.js`));
+            assert.deepEqual([...new Set(declared(`${entry}.d.ts`))].sort(), Object.keys(module).sort());
+        }
+    });
+});
+
+describe("size, minified and gzipped", () => {
+    for (const [entry, most] of [["src/roomer.js", 3_200], ["src/index.js", 5_000]]) {
+        test(`${entry} is at most ${most} bytes`, async (t) => {
+            const size = gzipSync(await bundle(entry), { level: 9 }).length;
+            t.diagnostic(`${entry}: ${size} bytes`);
+            assert.ok(size <= most, `${size} bytes`);
+        });
+    }
+
+    test("who imports nothing pays nothing", async () => {
+        const { outputFiles } = await build({
+            stdin: { contents: 'import "roomer"; import "roomer/compat"; import "roomer/testkit";', resolveDir: path("test") },
+            bundle: true, minify: true, format: "esm", write: false, logLevel: "silent"
+        });
+        assert.equal(outputFiles[0].text, "");
+    });
+});
+
+describe("the README", () => {
+    const blocks = (language) => [...readFileSync(path("README.md"), "utf8").matchAll(new RegExp(`\\n\`\`\`${language}\\n(.*?)\\n\`\`\``, "gs"))].map((match) => match[1]);
+
+    test("shows a test that passes", () => {
+        const [code] = blocks("js").filter((block) => block.includes("roomer/testkit"));
+        const { status, stderr } = spawnSync(process.execPath, ["--input-type=module"], { input: code, cwd: path("."), encoding: "utf8", timeout: 30_000 });
+        assert.deepEqual([stderr, status], ["", 0]);
+    });
+
+    test("names every error code and each event that cannot be sent", () => {
+        const readme = readFileSync(path("README.md"), "utf8");
+        const types = readFileSync(path("src/index.d.ts"), "utf8");
+        const codes = [.../export type ErrorCode =(.*?);/s.exec(types)[1].matchAll(/"(\w+)"/g)].map((match) => match[1]);
+        assert.ok(codes.length >= 13);
+        assert.deepEqual(codes.filter((each) => !readme.includes(`| \`${each}\` |`)), []);
+        const sources = ["client", "link", "room", "codec", "error"].map((name) => readFileSync(path(`src/${name}.js`), "utf8")).join();
+        const made = [...sources.matchAll(/new RoomerError\(([^,]*),/g)].flatMap(([, first]) => [...first.replace(/=== "\w+"/, "").matchAll(/"(\w+)"/g)].map((match) => match[1]));
+        assert.deepEqual([...new Set(made)].sort(), codes.sort());
+    });
+});
+
+describe("the package", () => {
+    test("needs nothing else at run time", () => {
+        assert.deepEqual([manifest.dependencies, manifest.peerDependencies, manifest.sideEffects], [undefined, undefined, false]);
+    });
+
+    test("holds all that its exports name, and no tests", () => {
+        execFileSync("npm", ["run", "build"], { cwd: path("."), stdio: "ignore" });
+        const packed = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: path("."), encoding: "utf8" }));
+        const files = new Set((Array.isArray(packed) ? packed[0] : Object.values(packed)[0]).files.map((file) => file.path));
+        const named = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? [target] : Object.values(target)));
+        for (const target of named) {
+            assert.ok(existsSync(path(target)) && files.has(target.replace("./", "")), target);
+        }
+        assert.deepEqual([...files].filter((file) => /test\/|gallery|chat\/|node_modules/.test(file)), []);
+    });
+
+    test("is also one file, which does the same", async () => {
+        const whole = await import(path("dist/roomer.min.js"));
+        assert.deepEqual(Object.keys(whole).sort(), Object.keys(await import(path("src/index.js"))).sort());
+        const kit = setUp();
+        const client = whole.connect("ws://test/ws", kit.server.options);
+        await kit.server.advance();
+        assert.deepEqual([client.state, client.root.members()], ["open", [client.id]]);
+    });
+
+    test("runs on standards alone: no module of Node, no import from elsewhere", async () => {
+        for (const entry of ["src/index.js", "src/roomer.js", "src/testkit/index.js"]) {
+            const code = String(await bundle(entry));
+            assert.doesNotMatch(code, /\brequire\(|\bprocess\b|\bBuffer\b|from"/);
+        }
+    });
+});

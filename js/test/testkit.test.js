@@ -1,0 +1,219 @@
+/**
+ * The test kit: that its server keeps the rules of a real one, and its clock does what it says. The real server is held to
+ * the same rules in connect.e2e.test.js and e2e.test.js.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { connect } from "../src/index.js";
+import { createClock, createServer } from "../src/testkit/index.js";
+import { nthId, record, setUp } from "./support/kit.js";
+import { decodePacket, encodePacket, text } from "./support/packets.js";
+
+/** A bare socket on the server, and the packets that it gets. */
+async function bare(server, url = "ws://test/ws") {
+    const socket = new server.options.WebSocket(url);
+    const packets = [];
+    const ends = [];
+    socket.onmessage = ({ data }) => packets.push(decodePacket(data));
+    socket.onclose = ({ code, reason, wasClean }) => ends.push({ code, reason, wasClean });
+    await server.advance();
+    return { socket, packets, ends, send: (packet) => socket.send(encodePacket(packet)) };
+}
+
+const short = ({ room, event, dst, src, payload }) => [room, event, dst, src, text(payload)];
+
+describe("the clock", () => {
+    test("runs timers in the order of their times, then of their making, those made meanwhile too", async () => {
+        const clock = createClock();
+        const log = [];
+        const note = (name) => () => log.push([clock.now(), name]);
+        clock.setTimeout(note("late"), 20);
+        clock.setTimeout(note("early"), 10);
+        clock.setTimeout(note("early too"), 10);
+        clock.setTimeout(() => clock.setTimeout(note("meanwhile"), 5), 10);
+        clock.clearTimeout(clock.setTimeout(note("never"), 10));
+        clock.setTimeout(note("not yet"), 21);
+        await clock.advance(20);
+        assert.deepEqual(log, [[10, "early"], [10, "early too"], [15, "meanwhile"], [20, "late"]]);
+        assert.deepEqual([clock.now(), clock.pending()], [20, 1]);
+    });
+
+    test("lets promises run before time passes on", async () => {
+        const clock = createClock();
+        const log = [];
+        clock.setTimeout(async () => {
+            for (let turn = 0; turn < 5; turn++) {
+                await null;
+            }
+            clock.setTimeout(() => log.push(clock.now()), 1);
+        }, 10);
+        await clock.advance(30);
+        assert.deepEqual(log, [11]);
+    });
+});
+
+describe("the server", () => {
+    test("speaks the real packets, from the first join_ack to the last member_left", async () => {
+        const server = createServer();
+        const a = await bare(server);
+        const b = await bare(server);
+        b.send({ room: "lobby", event: "join" });
+        a.send({ room: "lobby", event: "join" });
+        a.send({ room: "lobby", event: "join" });
+        await server.advance();
+        b.send({ room: "lobby", event: "chat", src: "forged", payload: "hi" });
+        b.send({ room: "anywhere", event: "psst", dst: nthId(1), payload: "you" });
+        b.send({ room: "lobby", event: "leave" });
+        b.send({ room: "nowhere", event: "leave" });
+        b.send({ room: "lobby", event: "chat", payload: "from outside" });
+        await server.advance();
+        b.socket.close();
+        await server.advance();
+        const [idA, idB] = [nthId(1), nthId(2)];
+        assert.deepEqual(a.packets.map(short), [
+            ["root", "join_ack", "", idA, JSON.stringify([idA])],
+            ["root", "new_member", "", "", idB],
+            ["lobby", "join_ack", "", idA, JSON.stringify([idB, idA])],
+            ["lobby", "join_ack", "", idA, JSON.stringify([idB, idA])],
+            ["lobby", "chat", "", idB, "hi"],
+            ["anywhere", "psst", idA, idB, "you"],
+            ["lobby", "member_left", "", "", idB],
+            ["root", "member_left", "", "", idB]
+        ]);
+        assert.deepEqual(b.packets.map(short), [
+            ["root", "join_ack", "", idB, JSON.stringify([idA, idB])],
+            ["lobby", "join_ack", "", idB, JSON.stringify([idB])],
+            ["lobby", "new_member", "", "", idA],
+            ["lobby", "leave_ack", "", idB, idB],
+            ["nowhere", "leave_ack", "", idB, idB]
+        ]);
+        assert.deepEqual(b.ends, [{ code: 1005, reason: "", wasClean: true }]);
+    });
+
+    test("ends the connection of who sends no packet", async () => {
+        const server = createServer();
+        const a = await bare(server);
+        a.socket.send(new Uint8Array([1, 2, 3]));
+        await server.advance();
+        assert.deepEqual([a.ends[0].code, server.connections()], [1002, []]);
+    });
+
+    test("runs handlers instead of passing on", async () => {
+        const kit = setUp();
+        const seen = [];
+        kit.server.handle("chat", (conn, message) => {
+            seen.push([conn.id, message.room, message.event, message.text(), [...message.payload].length]);
+            conn.sendToRoom(message.room, "chat", { shouted: message.text().toUpperCase() });
+            conn.send(message.room, "noted");
+        });
+        const [a, b] = await kit.inRoom("lobby", 2, { codec: "text" });
+        const logs = [a, b].map(({ room }) => record(room, "chat", "noted"));
+        a.room.send("chat", "hi");
+        await kit.server.advance();
+        assert.deepEqual(seen, [[a.client.id, "lobby", "chat", "hi", 2]]);
+        assert.deepEqual(logs, [[["noted", "", "", true]], [["chat", '{"shouted":"HI"}', a.client.id, false]]]);
+    });
+
+    test("tells who is there, and with which address", async () => {
+        const kit = setUp();
+        const { client } = kit.connect({ token: "t" });
+        client.join("lobby");
+        await kit.server.advance();
+        const [conn] = kit.server.connections();
+        assert.deepEqual([conn.url, conn.rooms(), kit.server.members("lobby"), kit.server.members("none")], ["ws://test/ws?token=t", ["root", "lobby"], [client.id], []]);
+    });
+
+    test("a stalled network delivers late, in order, both ways; the latency is kept", async () => {
+        const server = createServer({ latency: 100 });
+        const client = connect("ws://test/ws", { ...server.options, codec: "json" });
+        const log = record(client.root, "n");
+        await server.advance(99);
+        assert.equal(client.state, "connecting");
+        await server.advance(101);
+        server.stall();
+        [1, 2].forEach((n) => server.broadcast("root", "n", n));
+        client.root.send("self", 3, client.id);
+        await server.advance(1_000);
+        assert.deepEqual(log, []);
+        server.resume();
+        server.broadcast("root", "n", 4);
+        await server.advance(100);
+        assert.deepEqual(log.map(([, n]) => n), [1, 2, 4]);
+    });
+
+    test("stop() tells its code, refuses, and start() takes clients again", async () => {
+        const server = createServer();
+        const a = await bare(server);
+        server.stop();
+        await server.advance();
+        assert.deepEqual(a.ends, [{ code: 1001, reason: "server is going away", wasClean: true }]);
+        const b = await bare(server);
+        assert.deepEqual(b.ends, [{ code: 1006, reason: "", wasClean: false }]);
+        server.start();
+        const c = await bare(server);
+        assert.equal(c.socket.readyState, 1);
+        server.cut();
+        assert.deepEqual(c.ends, [{ code: 1006, reason: "", wasClean: false }]);
+    });
+
+    test("its socket is as strict as a real one", async () => {
+        const server = createServer();
+        const { WebSocket } = server.options;
+        assert.throws(() => new WebSocket("nonsense"), SyntaxError);
+        assert.throws(() => new WebSocket("ws://test/ws").send("x"));
+        const { socket, packets } = await bare(server);
+        const before = packets.length;
+        socket.close();
+        assert.equal(socket.readyState, 2);
+        server.broadcast("root", "late");
+        socket.send(new Uint8Array(1));
+        await server.advance();
+        assert.deepEqual([packets.length, socket.readyState], [before, 3]);
+    });
+});
+
+test("memory stays flat over an hour of churn", async () => {
+    const { default: v8 } = await import("node:v8");
+    const { default: vm } = await import("node:vm");
+    v8.setFlagsFromString("--expose-gc");
+    const collect = vm.runInNewContext("gc");
+    const kit = setUp({ latency: 5 });
+    const [a, b] = await kit.inRoom("lobby", 2, { queue: { messages: 20 } });
+    const controller = new AbortController();
+    /** One minute of coming and going. */
+    async function minute(n) {
+        for (let turn = 0; turn < 10; turn++) {
+            const name = `room ${n} ${turn}`;
+            const room = a.client.join(name);
+            room.on("chat", () => {}, { signal: controller.signal });
+            const messages = room.messages("chat", { signal: controller.signal });
+            b.client.join(name).send("chat", "x".repeat(1_000));
+            await kit.server.advance(3_000);
+            await messages.next();
+            room.leave();
+            b.client.rooms().find((each) => each.name === name).leave();
+            if (turn % 3 === 0) {
+                kit.server.cut();
+                a.room.send("chat", "y".repeat(1_000));
+            }
+            await kit.server.advance(3_000);
+        }
+    }
+    const heap = () => {
+        collect();
+        return process.memoryUsage().heapUsed;
+    };
+    for (let n = 0; n < 10; n++) {
+        await minute(n);
+    }
+    const before = heap();
+    for (let n = 10; n < 60; n++) {
+        await minute(n);
+    }
+    const grown = heap() - before;
+    assert.ok(grown < 300_000, `grown by ${grown} bytes in 50 minutes`);
+    assert.deepEqual([a.client.state, a.client.rooms().length, kit.server.clock.pending()], ["open", 2, 2]);
+    assert.deepEqual([...a.errors, ...b.errors], []);
+});

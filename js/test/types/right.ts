@@ -1,0 +1,91 @@
+/** What must compile. */
+
+import { connect, RoomerError } from "roomer";
+import type { Client, Room, SendResult } from "roomer";
+import roomer from "roomer/compat";
+import bytecursor from "roomer/bytecursor.js";
+import emitter from "roomer/emitter.js";
+import { createServer } from "roomer/testkit";
+
+interface Events {
+    chat: { text: string; at?: number };
+    cursor: [x: number, y: number];
+    typing: undefined;
+}
+
+const client: Client<Events> = connect<Events>("wss://example.org/ws", {
+    codec: "json",
+    token: async () => "secret",
+    signal: new AbortController().signal,
+    reconnect: { minDelay: 100, maxDelay: 1_000, minUptime: 5_000, retries: 7 },
+    timeout: 5_000,
+    heartbeat: false,
+    isFinal: (code, reason) => code === 4000 && reason === "",
+    queue: { messages: 10, bytes: 1_000 }
+});
+
+const lobby: Room<Events> = client.join("lobby");
+const result: SendResult = lobby.send("chat", { text: "hello" });
+lobby.send("chat", { text: "psst", at: 1 }, "id");
+lobby.send("cursor", [1, 2]);
+lobby.send("typing");
+lobby.send("typing", undefined, "id");
+
+const off: () => void = lobby.on("chat", ({ text, at }, from, direct) => console.log(text.length, at?.toFixed(), from.length, direct === true));
+lobby.on("open", () => off(), { once: true });
+lobby.on("close", (error) => error && console.log(error.code, error.closeCode?.toFixed()));
+lobby.on("new_member", (id) => id.toUpperCase());
+lobby.on("chat", async () => {});
+
+async function read(): Promise<void> {
+    const room: Room<Events> = await lobby.opened;
+    for await (const { payload, event, from, direct, missed } of room.messages("cursor", { signal: new AbortController().signal, buffer: 5 })) {
+        const [x, y]: [number, number] = payload;
+        const name: "cursor" = event;
+        console.log(x + y + missed, name, from.length, direct);
+    }
+    await room.leave();
+}
+read().catch((error: unknown) => {
+    if (error instanceof RoomerError && error.code === "refused") {
+        console.log(error.message);
+    }
+});
+
+const ids: string[] = [...lobby.members(), ...lobby.memberSet];
+console.log(result, ids.length, lobby.memberSet.has("id"), lobby.memberSet.size, lobby.state === "open");
+
+client.on("state", (state, error) => console.log(state === "suspended", error?.code === "lost"));
+client.on("overflow", ({ room, event, to }) => console.log(room, event, to?.length));
+client.on("room", (room) => room.send("typing"));
+
+// Rooms with a map, or a codec, of their own.
+client.join<{ move: { from: string; to: string } }>("game").send("move", { from: "e2", to: "e4" });
+client.join("notes", { codec: "text" }).send("note", "text");
+client.join("files", { codec: "bytes" }).on("chunk", (bytes) => bytes.byteLength);
+
+// Without a map, any event has the codec's payload.
+const bytes = connect(new URL("wss://example.org/ws"));
+bytes.root.send("data", new Uint8Array(1));
+bytes.root.send("data", new ArrayBuffer(1));
+bytes.root.send("data", new Float32Array(1));
+bytes.root.send("data", "text");
+bytes.root.send("data");
+bytes.root.on("data", (payload) => payload.byteLength);
+connect("/ws", { codec: "text" }).root.on("data", (payload) => payload.length);
+connect(() => "/ws", { codec: "json" }).root.on("data", (payload: unknown) => payload);
+connect<{ data: Uint8Array }>("/ws").root.on("data", (payload) => payload.byteLength);
+connect<{ at: Date }>("/ws", { codec: { encode: (date: Date) => new Uint8Array([date.getTime()]), decode: (raw) => new Date(raw[0]!) } })
+    .root.on("at", (date) => date.toISOString());
+
+// The test kit fits, and so does the original client.
+const server = createServer({ latency: 5 });
+connect("ws://test/ws", { ...server.options, codec: "json" });
+server.handle("chat", (conn, { room, text }) => conn.sendToRoom(room, "chat", text()));
+server.allow({ join: (conn, room) => conn.id !== "" && room !== "vip" });
+server.advance(1_000).then(() => server.connections()[0]?.close(1008));
+
+const root = roomer("wss://example.org/ws");
+root.on("open", () => root.join("lobby").send("chat", { any: "thing" }, "id").leave());
+root.purge().rooms().lobby?.clearListeners(["chat"]).forceClose();
+console.log(bytecursor(new ArrayBuffer(8)).writeUint8(1).skip(2).getBytes(3).length, emitter({ x: 1 }).on("y", () => {}).x);

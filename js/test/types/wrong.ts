@@ -1,0 +1,95 @@
+/** What must not compile: each expectation that is not met is an error of its own. */
+
+import { connect } from "roomer";
+import roomer from "roomer/compat";
+
+interface Events {
+    chat: { text: string };
+    cursor: [x: number, y: number];
+    typing: undefined;
+}
+
+const client = connect<Events>("wss://example.org/ws", { codec: "json" });
+const lobby = client.join("lobby");
+
+// Payloads that are not the event's.
+// @ts-expect-error a string is no { text }
+lobby.send("chat", "hello");
+// @ts-expect-error a property is missing
+lobby.send("chat", {});
+// @ts-expect-error a property has the wrong type
+lobby.send("chat", { text: 5 });
+// @ts-expect-error a property too many
+lobby.send("chat", { text: "hello", colour: "red" });
+// @ts-expect-error a coordinate is missing
+lobby.send("cursor", [1]);
+// @ts-expect-error this event needs a payload
+lobby.send("chat");
+// @ts-expect-error this one has none
+lobby.send("typing", { text: "hello" });
+
+// Events that are not in the map, or are not for messages.
+// @ts-expect-error unknown event
+lobby.send("chta", { text: "hello" });
+// @ts-expect-error unknown event
+lobby.on("chta", () => {});
+// @ts-expect-error unknown event
+lobby.messages("chta");
+// @ts-expect-error reserved
+connect("/ws").root.send("join_ack", "x");
+// @ts-expect-error open has no payload
+connect("/ws").root.on("open", (payload: Uint8Array) => payload);
+// @ts-expect-error reserved
+connect("/ws").root.messages("close");
+
+// Receivers.
+// @ts-expect-error null is no receiver
+lobby.send("chat", { text: "psst" }, null);
+// @ts-expect-error a number is no receiver
+lobby.send("chat", { text: "psst" }, 5);
+
+// What listeners get.
+// @ts-expect-error the payload is no string
+lobby.on("chat", (text: string) => text);
+// @ts-expect-error no such property
+lobby.on("chat", ({ colour }) => colour);
+// @ts-expect-error from is a string
+lobby.on("chat", (payload, from: number) => from);
+
+async function read(): Promise<void> {
+    for await (const { payload } of lobby.messages("cursor")) {
+        // @ts-expect-error a pair has no third
+        console.log(payload[2]);
+    }
+}
+void read();
+
+// Codecs and maps that do not fit.
+// @ts-expect-error objects need the codec "json"
+connect<Events>("/ws");
+// @ts-expect-error objects need the codec "json"
+connect<Events>("/ws", { codec: "text" });
+// @ts-expect-error an object is no bytes
+connect("/ws").root.send("data", { x: 1 });
+// @ts-expect-error bytes are no text
+connect("/ws", { codec: "text" }).root.send("data", new Uint8Array(1));
+// @ts-expect-error no such codec
+connect("/ws", { codec: "xml" });
+// @ts-expect-error unknown payloads must be looked at first
+connect("/ws", { codec: "json" }).root.on("data", (payload) => payload.text);
+
+// Options and properties.
+// @ts-expect-error no such option
+connect("/ws", { reconect: true });
+// @ts-expect-error an address is needed
+connect();
+// @ts-expect-error read only
+lobby.name = "other";
+// @ts-expect-error read only
+lobby.memberSet.add("id");
+// @ts-expect-error no such state
+client.on("state", (state) => state === "opened");
+// @ts-expect-error no such event of the client
+client.on("chat", () => {});
+// @ts-expect-error one address, no options: that is connect()
+roomer("wss://example.org/ws", { codec: "json" });
