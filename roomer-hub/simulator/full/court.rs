@@ -439,7 +439,6 @@ impl Stage<'_> {
 
     /// What a turn of its own must have led to.
     fn after_turn(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
-        let now = self.now();
         let is_done = self.tasks.is_done(self.lines[at].task);
         if self.lines[at].state == State::Handshake {
             self.after_handshake_turn(at, is_done)?;
