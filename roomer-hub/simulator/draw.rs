@@ -69,9 +69,9 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let max_name = dice.pick(&[LIMITS.0, LIMITS.0, LIMITS.0, 6, 5, 4, 4, 3, 7, 0]);
     let max_rooms = dice.pick(&[LIMITS.1, LIMITS.1, 3, 2, 4, 3, 2, 1, 5, 0]);
     let ending = dice.pick(&[Ending::Gone, Ending::Closed, Ending::Left]);
-    let swarm = swarm(dice);
-    let mut plan =
-        Plan { rules, max_name, max_rooms, handlers: Vec::new(), steps: Vec::new(), ending };
+    let (key, swarm) = (dice.below(1 << 16) as u16, swarm(dice));
+    let (handlers, steps) = (Vec::new(), Vec::new());
+    let mut plan = Plan { rules, max_name, max_rooms, handlers, steps, ending, key };
     for _ in 0..dice.below(4) {
         let event = dice.pick(&swarm.events);
         let is_new = plan.handlers.iter().all(|handler| handler.event != event);

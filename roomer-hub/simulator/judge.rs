@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use roomer_hub::{
-    Action, Command, Config, ConnKey, HashKey, Hub, Input, Members, RegisterError, RoomKey,
+    Action, Command, Config, ConnId, ConnKey, HashKey, Hub, Input, Members, RegisterError, RoomKey,
     Snapshot,
 };
 use roomer_proto::{JOIN_ACK, PacketRef, is_built_in};
@@ -13,7 +13,7 @@ use slotmap::{Key, SecondaryMap};
 use super::clients::{CELL, Clients};
 use super::fault::{Fault, ensure};
 use super::model::Model;
-use super::names::{RESERVED, person, room_number};
+use super::names::{IDS, Person, RESERVED, person, room_number};
 use super::op::{Effect, Op, Set};
 use super::plan::{LIMITS, Plan};
 use super::show;
@@ -57,6 +57,7 @@ impl Court {
         let defaults = [Config::default(), Config::compat()];
         let limits = defaults.map(|config| (config.max_name, config.max_rooms));
         ensure!(limits == [LIMITS; 2], "limits by default: {limits:?}");
+        ids(person(plan.key % IDS as u16))?;
         let config = plan.rules();
         let events: Vec<&'static str> = plan.handlers.iter().map(|handler| handler.event).collect();
         for (number, event) in events.iter().enumerate() {
@@ -177,6 +178,17 @@ impl Court {
         }
         Ok(())
     }
+}
+
+/// An id is read as it stands on the wire, and in no other way.
+fn ids(person: &Person) -> Result<(), Fault> {
+    let read = ConnId::parse(&person.text);
+    ensure!(read == Some(person.id), "{} is read as {read:?}", person.text);
+    for other in [&person.upper, &person.padded, &person.cut] {
+        let read = ConnId::parse(other);
+        ensure!(read.is_none(), "{other:?} is read as {read:?}");
+    }
+    Ok(())
 }
 
 /// Which of the effects that are due have come.
