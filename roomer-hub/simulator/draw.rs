@@ -53,6 +53,9 @@ const KINDS: [(Kind, usize); 16] = [
 const CROWD: [(Kind, usize); 6] =
     [(Open, 6), (Join, 12), (Leave, 12), (Say, 1), (Gone, 4), (Close, 1)];
 
+/// How many slots of a crowd, the last ones, are drawn more often than others.
+const LATE: u32 = 10;
+
 /// What the steps of one plan are drawn from.
 struct Swarm {
     kinds: Vec<Kind>,
@@ -80,7 +83,7 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
             plan.handlers.push(Handler { event, does });
         }
     }
-    if dice.once_in(64) {
+    if dice.once_in(96) {
         crowd(dice, &mut plan);
         return plan;
     }
@@ -113,7 +116,7 @@ fn swarm(dice: &mut impl Dice) -> Swarm {
 fn crowd(dice: &mut impl Dice, plan: &mut Plan) {
     plan.max_name = plan.max_name.max(4);
     plan.max_rooms = plan.max_rooms.max(1);
-    let slots = dice.pick(&[100, 100, 100, 200]) + dice.below(7) - 3;
+    let slots = dice.pick(&[100, 100, 100, 200]) + dice.below(10) - 3;
     let kinds =
         CROWD.iter().flat_map(|&(kind, weight)| std::iter::repeat_n(kind, weight)).collect();
     let swarm =
@@ -220,6 +223,10 @@ impl Swarm {
     }
 
     fn slot(&self, dice: &mut impl Dice) -> u8 {
+        if self.slots > 2 * LATE && dice.once_in(3) {
+            // In a crowd, those on the last page.
+            return (self.slots - 1 - dice.below(LATE)) as u8;
+        }
         dice.below(self.slots) as u8
     }
 
