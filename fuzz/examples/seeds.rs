@@ -29,8 +29,57 @@ fn main() -> Result<(), Box<dyn Error>> {
     let streams = streams(&packets);
     write("decode", packets)?;
     write("session", streams)?;
+    write("handshake", requests())?;
     write("plan", noise(b"plan", 30, 600))?;
     write("snapshot", comings_and_goings())
+}
+
+/// Requests as clients make them, well or badly.
+fn requests() -> Seeds {
+    const LINES: [&str; 6] = [
+        "GET /ws HTTP/1.1",
+        "Host: example.com",
+        "Connection: keep-alive, Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    let good = LINES.join("\r\n") + "\r\n\r\n";
+    let hello = String::from_utf8_lossy(&frame(FIN | PING, b"")).into_owned();
+    let with = |line: &str| good.replacen("\r\n", &format!("\r\n{line}\r\n"), 1);
+    let mut seeds: Vec<(String, String)> = vec![
+        ("good".into(), good.clone()),
+        ("good-and-more".into(), good.clone() + &hello),
+        ("bare-newlines".into(), good.replace("\r\n", "\n")),
+        ("blank-lines-first".into(), format!("\r\n\r\n{good}")),
+        ("twice".into(), good.repeat(2)),
+        ("half".into(), good[..good.len() / 2].into()),
+        ("no-end".into(), good.trim_end().into()),
+        ("empty".into(), String::new()),
+        ("no-http".into(), "\0\u{1}\u{2} hello\r\n\r\n".into()),
+        ("page".into(), "GET / HTTP/1.1\r\n\r\n".into()),
+        ("page-head".into(), "HEAD / HTTP/1.1\r\n\r\n".into()),
+        ("no-page".into(), "GET /nowhere?x=%00 HTTP/1.1\r\n\r\n".into()),
+        ("old".into(), good.replace("HTTP/1.1", "HTTP/1.0")),
+        ("newer".into(), good.replace("HTTP/1.1", "HTTP/2.0")),
+        ("absolute".into(), good.replace("/ws", "http://example.com/ws")),
+        ("post".into(), good.replace("GET", "POST")),
+        ("version-8".into(), good.replace(": 13", ": 8")),
+        ("short-key".into(), good.replace("dGhl", "")),
+        ("two-keys".into(), with(LINES[5])),
+        ("same-origin".into(), with("Origin: http://example.com")),
+        ("other-origin".into(), with("Origin: https://example.org")),
+        ("two-origins".into(), with("Origin: http://example.com\r\nOrigin: null")),
+        ("many-headers".into(), with(&"X: y\r\n".repeat(120))),
+        ("long-header".into(), with(&format!("X: {}", "y".repeat(17_000)))),
+        ("long-target".into(), good.replace("/ws", &format!("/{}", "w".repeat(17_000)))),
+        ("folded".into(), with("X: y\r\n z")),
+    ];
+    for (at, line) in LINES.iter().enumerate().skip(1) {
+        seeds.push((format!("without-{at}"), good.replace(&format!("{line}\r\n"), "")));
+    }
+    let seeds = seeds.into_iter();
+    seeds.map(|(name, request)| (name, [CUTS, request.as_bytes()].concat())).collect()
 }
 
 /// Bytes without any meaning, which are plans all the same.

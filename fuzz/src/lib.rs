@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+mod handshake;
 mod model;
 mod plan;
 mod session;
@@ -23,6 +24,7 @@ mod simulator;
 mod snapshot;
 
 pub use decode::decode;
+pub use handshake::handshake;
 pub use plan::plan;
 pub use session::session;
 pub use snapshot::snapshot;

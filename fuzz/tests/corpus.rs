@@ -30,6 +30,11 @@ fn session() {
 }
 
 #[test]
+fn handshake() {
+    replay("handshake", 25, roomer_fuzz::handshake);
+}
+
+#[test]
 fn plan() {
     replay("plan", 30, roomer_fuzz::plan);
 }

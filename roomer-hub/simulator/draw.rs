@@ -53,6 +53,9 @@ const KINDS: [(Kind, usize); 16] = [
 const CROWD: [(Kind, usize); 6] =
     [(Open, 6), (Join, 12), (Leave, 12), (Say, 1), (Gone, 4), (Close, 1)];
 
+/// How many slots of a crowd, the last ones, are drawn more often than others.
+const LATE: u32 = 10;
+
 /// What the steps of one plan are drawn from.
 struct Swarm {
     kinds: Vec<Kind>,
@@ -69,9 +72,9 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let max_name = dice.pick(&[LIMITS.0, LIMITS.0, LIMITS.0, 6, 5, 4, 4, 3, 7, 0]);
     let max_rooms = dice.pick(&[LIMITS.1, LIMITS.1, 3, 2, 4, 3, 2, 1, 5, 0]);
     let ending = dice.pick(&[Ending::Gone, Ending::Closed, Ending::Left]);
-    let swarm = swarm(dice);
-    let mut plan =
-        Plan { rules, max_name, max_rooms, handlers: Vec::new(), steps: Vec::new(), ending };
+    let (key, swarm) = (dice.below(1 << 16) as u16, swarm(dice));
+    let (handlers, steps) = (Vec::new(), Vec::new());
+    let mut plan = Plan { rules, max_name, max_rooms, handlers, steps, ending, key };
     for _ in 0..dice.below(4) {
         let event = dice.pick(&swarm.events);
         let is_new = plan.handlers.iter().all(|handler| handler.event != event);
@@ -80,7 +83,7 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
             plan.handlers.push(Handler { event, does });
         }
     }
-    if dice.once_in(64) {
+    if dice.once_in(96) {
         crowd(dice, &mut plan);
         return plan;
     }
@@ -113,7 +116,7 @@ fn swarm(dice: &mut impl Dice) -> Swarm {
 fn crowd(dice: &mut impl Dice, plan: &mut Plan) {
     plan.max_name = plan.max_name.max(4);
     plan.max_rooms = plan.max_rooms.max(1);
-    let slots = dice.pick(&[100, 100, 100, 200]) + dice.below(7) - 3;
+    let slots = dice.pick(&[100, 100, 100, 200]) + dice.below(10) - 3;
     let kinds =
         CROWD.iter().flat_map(|&(kind, weight)| std::iter::repeat_n(kind, weight)).collect();
     let swarm =
@@ -220,6 +223,10 @@ impl Swarm {
     }
 
     fn slot(&self, dice: &mut impl Dice) -> u8 {
+        if self.slots > 2 * LATE && dice.once_in(3) {
+            // In a crowd, those on the last page.
+            return (self.slots - 1 - dice.below(LATE)) as u8;
+        }
         dice.below(self.slots) as u8
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::fault::Fault;
 use super::names::room_number;
 use super::plan::{Address, Ending, Handler, Payload, Plan, Rules, Step, Who};
-use super::run::{KEY, Run};
+use super::run::Run;
 
 /// How large a world is explored.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +124,7 @@ fn empty(scope: &Scope) -> Plan {
         handlers: vec![Handler { event: "ping", does }],
         steps: Vec::new(),
         ending: Ending::Gone,
+        key: 7,
     }
 }
 
@@ -139,7 +140,7 @@ fn path(nodes: &[Node], mut at: Option<usize>, steps: &mut Vec<Step>) {
 
 /// Where a plan leads: who is here, who is in which room, and in what order the tables say so.
 fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
-    let mut run = Run::new(plan, KEY)?;
+    let mut run = Run::new(plan)?;
     run.steps_alone()?;
     let (court, mut state) = (&run.court, Vec::new());
     let (hub, bench) = (&court.hub, &court.bench);

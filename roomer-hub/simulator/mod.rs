@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `random`, `names`, `plan`, `draw` | a seed becomes a plan: a list of steps, as data |
 //! | `op`, `model`, `clients` | the judges: what the rules say, what clients can know |
-//! | `judge`, `run` | a plan is carried out, hub and judges side by side |
+//! | `judge`, `tables`, `run` | a plan is carried out, hub and judges side by side |
 //! | `marks`, `sight` | the situations that a large run has to get into |
 //! | `shrink`, `report` | a plan that fails becomes short, and a test |
 //! | `explore` | every order of few steps instead of random ones |
@@ -30,4 +30,5 @@ pub(crate) mod show;
 pub(crate) mod shrink;
 pub(crate) mod sight;
 pub(crate) mod simulation;
+pub(crate) mod tables;
 pub(crate) mod trace;

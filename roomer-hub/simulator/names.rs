@@ -74,7 +74,8 @@ static PEOPLE: LazyLock<Vec<Person>> = LazyLock::new(|| {
         bytes[..4].copy_from_slice(&[0xa0, number as u8, (number >> 8) as u8, 7]);
         bytes[15] = 0xf;
         let id = ConnId::from_random_bytes(bytes);
-        let text = id.to_string();
+        // As the protocol wants it: version 4, lower case, hyphens.
+        let text = format!("a0{:02x}{:02x}07-0000-4000-8000-00000000000f", bytes[1], bytes[2]);
         let (upper, padded, cut) = (text.to_uppercase(), format!("{text} "), text[1..].into());
         Person { id, text, upper, padded, cut }
     };

@@ -3,7 +3,7 @@
 //!
 //! Clients are named by slot, so that a plan stays meaningful when steps are taken out of it.
 
-use roomer_hub::Config;
+use roomer_hub::{Config, HashKey};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -13,6 +13,9 @@ pub(crate) struct Plan {
     pub(crate) handlers: Vec<Handler>,
     pub(crate) steps: Vec<Step>,
     pub(crate) ending: Ending,
+    /// What the key of the hub's tables is made of. It must change nothing, but it decides which
+    /// names fall together in them.
+    pub(crate) key: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +129,12 @@ impl Plan {
             (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
         }
         config
+    }
+
+    /// The key of the hub's tables.
+    pub(crate) fn hash_key(&self) -> HashKey {
+        let [low, high] = self.key.to_le_bytes();
+        HashKey([low, high, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7])
     }
 
     /// What that means, by the documents.

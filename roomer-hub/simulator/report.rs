@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::marks::MARKS;
 use super::plan::{Address, Ending, LIMITS, Payload, Plan, Rules, Step, Who};
 use super::random::Random;
-use super::run::{KEY, Run};
+use super::run::Run;
 use super::show;
 use super::shrink::{shorten, simplify};
 use super::simulation::{Outcome, Simulation};
@@ -33,7 +33,7 @@ pub(crate) fn drawn(seed: u64) -> Plan {
 }
 
 pub(crate) fn run(plan: &Plan) -> Outcome {
-    match Run::new(plan, KEY) {
+    match Run::new(plan) {
         Ok(mut run) => {
             let fault = run.all().err().map(|Fault(what)| what);
             Outcome { steps: run.steps, hash: run.hash(), marks: run.marks().0, fault }
@@ -82,11 +82,14 @@ pub(crate) fn explain(plan: &Plan, title: &str, test: &str) -> String {
 
 /// A plan as the text of a test that runs it.
 pub(crate) fn as_test(plan: &Plan, name: &str) -> String {
-    let Plan { rules, max_name, max_rooms, handlers, steps, ending } = plan;
+    let Plan { rules, max_name, max_rooms, handlers, steps, ending, key } = plan;
     let mut text = format!("#[test]\nfn {name}() {{\n    must_hold(&Plan {{\n");
     let _ = writeln!(text, "        rules: Rules::{rules:?},");
     let _ = writeln!(text, "        max_name: {max_name},\n        max_rooms: {max_rooms},");
-    let _ = writeln!(text, "        ending: Ending::{ending:?},\n        handlers: vec![");
+    let _ = writeln!(
+        text,
+        "        ending: Ending::{ending:?},\n        key: {key},\n        handlers: vec!["
+    );
     for handler in handlers {
         let (event, does) = (handler.event, &handler.does);
         let _ = writeln!(text, "            Handler {{ event: {event:?}, does: vec!{does:?} }},");
@@ -100,7 +103,7 @@ pub(crate) fn as_test(plan: &Plan, name: &str) -> String {
 
 /// A run that looks round after every step, so that a fault shows where it comes about.
 fn closely(plan: &Plan) -> Option<Run<'_>> {
-    let mut run = Run::new(plan, KEY).ok()?;
+    let mut run = Run::new(plan).ok()?;
     run.round = 1;
     Some(run)
 }
@@ -130,7 +133,8 @@ fn shrink(plan: &mut Plan) {
                 fails(&other)
             });
         }
-        let simpler: [fn(&mut Plan); 4] = [
+        let simpler: [fn(&mut Plan); 5] = [
+            |plan| plan.key = 0,
             |plan| plan.rules = Rules::Default,
             |plan| plan.max_name = LIMITS.0,
             |plan| plan.max_rooms = LIMITS.1,

@@ -22,9 +22,6 @@ const ROUND: u64 = 32;
 /// How many slots there are.
 const SLOTS: usize = 256;
 
-/// The key that plans run with, unless somebody wants to see that keys do not matter.
-pub(crate) const KEY: HashKey = HashKey([7; 16]);
-
 /// A plan under way.
 #[derive(Debug)]
 pub(crate) struct Run<'p> {
@@ -44,7 +41,12 @@ pub(crate) struct Run<'p> {
 }
 
 impl<'p> Run<'p> {
-    pub(crate) fn new(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
+    pub(crate) fn new(plan: &'p Plan) -> Result<Self, Fault> {
+        Run::with_key(plan, plan.hash_key())
+    }
+
+    /// A run with another key than the plan's.
+    pub(crate) fn with_key(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
         let court = Court::new(plan, key)?;
         let (sight, slots, now) = (Sight::default(), [None; SLOTS], Duration::from_secs(1 << 20));
         Ok(Run { plan, court, sight, slots, ids: 0, now, steps: 0, round: ROUND, last: None })

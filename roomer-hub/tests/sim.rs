@@ -66,7 +66,7 @@ fn the_hash_key_changes_nothing() {
     for seed in 0..100 {
         let plan = drawn(seed);
         let hashes = [[0; 16], [0xff; 16], *b"any key would do"].map(|key| {
-            let mut run = Run::new(&plan, HashKey(key)).unwrap();
+            let mut run = Run::with_key(&plan, HashKey(key)).unwrap();
             run.all().unwrap();
             run.hash()
         });
@@ -124,6 +124,7 @@ fn a_plan_is_told_as_a_test_that_compiles() {
         max_name: 6,
         max_rooms: 2,
         ending: Ending::Left,
+        key: 9,
         handlers: vec![Handler { event: "ping", does }],
         steps: vec![
             Step::Open { slot: 0 },

@@ -19,6 +19,7 @@ fn a_sample() {
         max_name: 6,
         max_rooms: 2,
         ending: Ending::Left,
+        key: 9,
         handlers: vec![Handler {
             event: "ping",
             does: vec![Close { who: Caller, code: 1008, reason: "bye" }],

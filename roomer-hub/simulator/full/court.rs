@@ -264,14 +264,18 @@ impl Stage<'_> {
         let now = self.now();
         // Outside a turn it is the application's or the stop's.
         if polled.is_none() {
-            while let Some(deed) = deeds.next() {
-                match deed {
-                    Done::Raw { by, payload, taken } => self.raw(by, payload, taken)?,
-                    deed => {
-                        let entry = self.lines[at].key.map(|key| Applied::Close(key, code));
-                        return self.deed(deed, entry);
-                    }
-                }
+            while let Some(Done::Raw { by, payload, taken }) = deeds.peek() {
+                deeds.next();
+                self.raw(by, payload, taken)?;
+            }
+            let id = self.lines[at].id;
+            if matches!(deeds.peek(), Some(Done::Close { who, code: due, .. }) if who == id && due == code)
+            {
+                let entry = self.lines[at].key.map(|key| Applied::Close(key, code));
+                return match deeds.next() {
+                    Some(deed) => self.deed(deed, entry),
+                    None => Ok(()),
+                };
             }
             ensure!(self.is_stopping && code == 1001, "connection {at} is closed with {code}");
             return self.close(at, code, Some("server is going away"));
@@ -336,9 +340,15 @@ impl Stage<'_> {
         let write = Duration::from_millis(setup.write);
         let (stall, trickle) = if owed > 3 * soft { IMPATIENCE } else { PATIENCE };
         let stood = now - line.took.1;
+        // The newest message is not held against it.
+        let newest = match may_ping || line.due.pings + line.due.lax_pings > 0 {
+            true => 0,
+            false => line.due.items.iter().map(|item| item.what.len()).min().unwrap_or(0),
+        };
+        let counted = owed.saturating_sub(newest);
         let behind = line.behind.map_or(Duration::ZERO, |since| now - since);
         self.seen.mark(stood >= write, Mark::WriteTimeout);
-        let may = stood >= write || (owed > soft / 2 && (stood >= stall || behind >= trickle));
+        let may = stood >= write || (counted > soft / 2 && (stood >= stall || behind >= trickle));
         ensure!(may, "{at} is too slow after {stood:?} and {behind:?}, owed {owed} of {soft}");
         Ok(())
     }
@@ -439,7 +449,6 @@ impl Stage<'_> {
 
     /// What a turn of its own must have led to.
     fn after_turn(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
-        let now = self.now();
         let is_done = self.tasks.is_done(self.lines[at].task);
         if self.lines[at].state == State::Handshake {
             self.after_handshake_turn(at, is_done)?;
@@ -570,6 +579,10 @@ struct Deeds<'d> {
 }
 
 impl Deeds<'_> {
+    fn peek(&self) -> Option<Done> {
+        self.done.get(self.at).copied()
+    }
+
     fn next(&mut self) -> Option<Done> {
         let deed = self.done.get(self.at).copied()?;
         self.at += 1;

@@ -17,10 +17,10 @@ struct Swarm {
     handlers: u32,
 }
 
-const KINDS: usize = 20;
+const KINDS: usize = 22;
 
 pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
-    let slots = dice.pick(&[2, 3, 4, 4, 6, 6, 8, 12]);
+    let slots = dice.pick(&[2, 3, 4, 4, 6, 8, 12, 12]);
     let swarm = Swarm {
         slots,
         rooms: dice.pick(&[1, 1, 2, 3, 5, 16]),
@@ -55,7 +55,9 @@ fn weights(dice: &mut impl Dice) -> [u32; KINDS] {
         // room, narrow, interrupt, pretend, half-close, reset, vanish, refuse, abort
         8, 4, 2, 2, 1, 1, 1, 1, 1, //
         // jump, pass, application, shutdown, say and deliver
-        2, 4, 4, 1, 30,
+        2, 4, 4, 1, 30, //
+        // fill a queue, meanwhile
+        2, 3,
     ];
     for (kind, weight) in weights.iter_mut().enumerate().skip(6) {
         if kind != 19 && !dice.once_in(2) {
@@ -232,6 +234,11 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
         16 => Step::Pass { millis: time(dice) },
         17 => Step::App { slot, deed: deed(dice, swarm) },
         18 => Step::Shutdown,
+        20 => fill(dice, swarm, slot, steps),
+        21 => {
+            let of = dice.below(swarm.slots) as u8;
+            Step::Meanwhile { slot, of, room: room(dice, swarm), payload: payload(dice) }
+        }
         _ => {
             steps.push(Step::Say { slot, talk: talk(dice, swarm) });
             steps.push(Step::Deliver { slot, bytes: u32::MAX });
@@ -239,6 +246,30 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
         }
     };
     steps.push(last);
+}
+
+/// Brings the queue of one that does not read to its limit, or near it, and then says more.
+fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
+    let from = dice.below(swarm.slots) as u8;
+    let hard = dice.once_in(2);
+    steps.push(Step::Room { slot, bytes: dice.pick(&[0, 0, 1, 50]) });
+    let mut say = |payload| {
+        let (dst, src) = (Address::Id(Who::Slot(slot)), Address::Nothing);
+        let (room, event, form) = ("root", "cha", Form::Whole);
+        let talk = Talk::Packet { room, event, dst, src, payload, form };
+        steps.push(Step::Say { slot: from, talk });
+        steps.push(Step::Deliver { slot: from, bytes: u32::MAX });
+        // Those who send are held back for a while.
+        steps.push(Step::Pass { millis: 60 });
+    };
+    if hard {
+        for _ in 0..1 + dice.below(4) {
+            say(Size::Queue { slot, hard: false, more: 1 });
+        }
+    }
+    say(Size::Queue { slot, hard, more: dice.pick(&[-1, 0, 0, 1]) });
+    say(Size::Bytes(payload(dice)));
+    Step::Pass { millis: dice.pick(&[1, 300, 1100]) }
 }
 
 fn time(dice: &mut impl Dice) -> u32 {

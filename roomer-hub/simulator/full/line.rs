@@ -111,7 +111,7 @@ impl Line {
 
     /// Notes at rest that the socket is full, if it is, and that something waits for it.
     pub(crate) fn is_blocked_since(&mut self, now: Option<Duration>) {
-        match now.filter(|_| self.due.owed() > 0) {
+        match now {
             None => self.seen_written = u64::MAX,
             Some(now) if self.seen_written != self.took.0 => {
                 (self.seen_written, self.blocked) = (self.took.0, now);

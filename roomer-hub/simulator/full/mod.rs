@@ -112,7 +112,7 @@ pub(crate) fn explain(plan: &Plan, title: &str, test: &str) -> String {
     for (at, line) in stage.lines.iter().enumerate() {
         let (slot, state) = (line.slot, line.state);
         let _ = writeln!(text, "connection {at} (slot {slot}, {state:?}) was sent:");
-        line.due.heard.iter().flatten().for_each(|frame| drop(writeln!(text, "    {frame}")));
+        line.due.heard.iter().flatten().for_each(|frame| text += &format!("    {frame}\n"));
         let _ = writeln!(text, "  {}", line.due.words());
     }
     let _ = writeln!(text, "for tests/sim_regressions.rs:\n\n{}", as_test(&plan, test));
@@ -129,7 +129,7 @@ fn as_test(plan: &Plan, name: &str) -> String {
         let _ = writeln!(text, "            Script {{ event: {event:?}, does: vec!{does:?} }},");
     }
     let _ = writeln!(text, "        ],\n        steps: vec![");
-    steps.iter().for_each(|step| drop(writeln!(text, "            {step:?},")));
+    steps.iter().for_each(|step| text += &format!("            {step:?},\n"));
     text + "        ],\n    });\n}\n"
 }
 

@@ -117,6 +117,14 @@ pub(crate) enum Step {
     Interrupt {
         slot: u8,
     },
+    /// While the next write is under way, somebody speaks in a room with the handle of the one in
+    /// another slot.
+    Meanwhile {
+        slot: u8,
+        of: u8,
+        room: &'static str,
+        payload: Payload,
+    },
     /// The socket says that there is room, whether there is or not.
     Pretend {
         slot: u8,
@@ -193,6 +201,13 @@ pub(crate) enum Size {
     Bytes(Payload),
     /// So many that the message is this much longer than the longest that is allowed.
     Limit(i8),
+    /// So many that the queue of the receiver, which is in this slot, comes to be this much longer
+    /// than its soft or hard limit.
+    Queue {
+        slot: u8,
+        hard: bool,
+        more: i8,
+    },
     /// So many that the server's frame for somebody else has a length of this.
     Frame(u32),
 }

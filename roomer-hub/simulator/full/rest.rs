@@ -83,8 +83,7 @@ impl Stage<'_> {
                     }
                     ensure!(!line.due.is_inside(), "a frame is cut short");
                 } else if line.due.owed() > 0 {
-                    // What a room still owes comes to the socket later.
-                    let limit = millis(setup.write + setup.coalesce);
+                    let limit = millis(setup.write);
                     let is_late = line.blocked_since().is_some_and(|since| now >= since + limit);
                     let is_owed = line.due.items.iter().any(|item| !item.may_lack);
                     ensure!(!(is_late && is_owed), "it takes nothing since {:?}", line.took.1);
@@ -109,7 +108,11 @@ impl Stage<'_> {
             State::Done => {}
         }
         // The engine may have seen it later than it was.
-        line.is_blocked_since((!has_room).then_some(now));
+        let coalesce = millis(setup.coalesce);
+        let is_queued =
+            |item: &Item| !matches!(item.order, Order::Room(_)) || now >= item.at + coalesce;
+        let is_owed = !has_room && line.due.items.iter().any(is_queued);
+        line.is_blocked_since(is_owed.then_some(now));
         Ok(())
     }
 

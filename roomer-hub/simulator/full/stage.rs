@@ -191,6 +191,7 @@ impl<'p> Stage<'p> {
             | Step::Room { slot, .. }
             | Step::Narrow { slot, .. }
             | Step::Interrupt { slot }
+            | Step::Meanwhile { slot, .. }
             | Step::Pretend { slot }
             | Step::HalfClose { slot }
             | Step::Reset { slot }
@@ -249,7 +250,11 @@ impl<'p> Stage<'p> {
         match talk {
             Talk::Packet { room, event, payload, form, .. } => {
                 let bare = PacketRef { room, event, dst, src, payload: &[] };
-                let payload = payload_of(payload, &bare, setup);
+                let payload = match payload {
+                    Size::Queue { slot, hard, more } => self.fill(slot, hard, more, &bare),
+                    payload => payload_of(payload, &bare, setup),
+                };
+                let line = &mut self.lines[at];
                 let packet = PacketRef { payload, ..bare };
                 let length = packet.encoded_len();
                 self.seen.mark(length == setup.max_message, Mark::MessageAtLimit);
@@ -269,6 +274,21 @@ impl<'p> Stage<'p> {
                 line.is_deaf = true;
             }
         }
+    }
+
+    /// A payload that brings a queue to its limit, or near it.
+    fn fill(&self, slot: u8, hard: bool, more: i8, bare: &PacketRef<'_>) -> &'static [u8] {
+        let setup = &self.plan.setup;
+        let limit = setup.max_backlog + if hard { setup.max_message } else { 0 };
+        let owed = self.line(slot).map_or(0, |at| self.lines[at].due.owed()) as usize;
+        let left = limit.saturating_sub(owed).saturating_add_signed(more.into());
+        let head = match left {
+            0..=127 => 2,
+            128..=0x1_0003 => 4,
+            _ => 10,
+        };
+        let around = head + bare.encoded_len() - bare.src.len() + person(0).text.len();
+        noise(8, left.saturating_sub(around).min(0x1_0000) as u32)
     }
 
     pub(crate) fn deliver(&mut self, at: usize, bytes: usize) {
@@ -310,6 +330,11 @@ impl<'p> Stage<'p> {
                 peer.max_write(write as usize);
             }
             Step::Interrupt { .. } => peer.interrupt(1),
+            Step::Meanwhile { of, room, payload, .. } => {
+                let application = self.application.clone();
+                let deed = Deed::ToRoom { room, event: "cha", payload };
+                peer.meanwhile(move || application.outside(of, &deed));
+            }
             Step::Pretend { .. } => peer.pretend_room(),
             Step::HalfClose { .. } => {
                 line.end.get_or_insert(End::Saying);
@@ -463,6 +488,7 @@ fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] 
     const MOST: usize = 0x1_0000;
     match size {
         Size::Bytes(payload) => noise(payload.0, payload.1),
+        Size::Queue { .. } => &[],
         Size::Limit(more) => {
             let length = setup.max_message.saturating_add_signed(more.into());
             noise(5, length.saturating_sub(bare.encoded_len()).min(MOST) as u32)

@@ -2,6 +2,7 @@
 //! badly the line between them behaves.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -26,6 +27,7 @@ pub fn socket() -> (Reader, Writer, Peer) {
         is_shut: false,
         is_full: false,
         lies: false,
+        meanwhile: None,
         reader: None,
         writer: None,
     }));
@@ -43,6 +45,15 @@ pub struct Writer(Arc<Mutex<Line>>);
 /// The far end: the client's side, and the network's.
 #[derive(Debug)]
 pub struct Peer(Arc<Mutex<Line>>);
+
+/// Something that happens during a write.
+struct Meanwhile(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
 
 #[derive(Debug)]
 struct Line {
@@ -64,6 +75,7 @@ struct Line {
     is_full: bool,
     /// The next question whether there is room is answered with yes.
     lies: bool,
+    meanwhile: Option<Meanwhile>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -118,6 +130,12 @@ impl Peer {
     /// Has the next writes fail with [`ErrorKind::Interrupted`], which only means: again.
     pub fn interrupt(&self, times: u32) {
         lock(&self.0).interrupts = times;
+    }
+
+    /// Has something happen during the next write, before any byte is taken: what another thread
+    /// might do while the system is busy writing.
+    pub fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
+        lock(&self.0).meanwhile = Some(Meanwhile(Box::new(happens)));
     }
 
     /// Says once that there is room, though there may be none: reactors do.
@@ -232,12 +250,23 @@ impl Line {
     }
 }
 
+impl Writer {
+    fn let_happen(&self) {
+        let meanwhile = lock(&self.0).meanwhile.take();
+        if let Some(Meanwhile(happens)) = meanwhile {
+            happens();
+        }
+    }
+}
+
 impl server::Writer for Writer {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.let_happen();
         lock(&self.0).write(bytes, 0)
     }
 
     fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.let_happen();
         let mut line = lock(&self.0);
         let mut taken = 0;
         for piece in pieces {

@@ -1,0 +1,103 @@
+//! The simulator of the whole server with few seeds. `examples/sim.rs --full` runs many.
+//!
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-hub --test sim_full` runs more;
+//! `UPDATE_HASHES=1` accepts new hashes: only when what the server sends was meant to change.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+
+#[path = "../simulator/full/mod.rs"]
+#[allow(dead_code)] // each who shares it needs a part
+mod full;
+#[path = "../simulator/mod.rs"]
+#[allow(dead_code)] // each who shares it needs a part
+mod simulator;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use full::Full;
+use full::plan::{Ask, Ending, Form, Plan, Setup, Size, Step, Talk};
+use simulator::plan::{Address, Payload, Rules};
+use simulator::runner;
+use simulator::simulation::Simulation;
+
+const ALL: u32 = u32::MAX;
+
+/// Also: twice the same, and the same on two threads.
+#[test]
+fn every_seed_holds_and_is_the_same_again() {
+    let seeds = std::env::var("SIM_SEEDS").ok();
+    let count = seeds.map_or(400, |seeds| seeds.parse().unwrap());
+    let once = runner::seeds::<Full>(0, count, 1, &|_, _| {});
+    if let Some((seed, fault)) = once.kept.first() {
+        panic!("seed {seed}: {fault}\n{}", Full::explain(*seed));
+    }
+    let again = runner::seeds::<Full>(0, count, 2, &|_, _| {});
+    assert_eq!(again, once, "the same seeds once more, on two threads");
+}
+
+#[test]
+fn the_hashes_are_those_that_are_committed() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("simulator/full/hashes.txt");
+    let mut hashes = String::from("# Seed, steps, and a hash of every byte that was sent.\n");
+    for seed in (0..40).chain((0..8).map(|power| 10_u64.pow(power * 2) + 77)) {
+        let outcome = Full::run(seed);
+        let _ = writeln!(hashes, "{seed} {} {:016x}", outcome.steps, outcome.hash);
+    }
+    if std::env::var_os("UPDATE_HASHES").is_some() {
+        return fs::write(&file, hashes).unwrap();
+    }
+    let told = fs::read_to_string(&file).unwrap();
+    for (told, now) in told.lines().zip(hashes.lines()) {
+        assert_eq!(now, told, "now, and as committed; UPDATE_HASHES=1 if this was meant");
+    }
+    assert_eq!(hashes.len(), told.len());
+}
+
+/// What the plans below are built with.
+const SETUP: Setup = Setup {
+    rules: Rules::Default,
+    max_name: 4096,
+    max_rooms: 1100,
+    max_message: 1 << 20,
+    max_backlog: 1 << 20,
+    ping: 54_000,
+    pong: 60_000,
+    write: 10_000,
+    handshake: 10_000,
+    close: 5000,
+    coalesce: 0,
+    mute: 0,
+    ending: Ending::HangUp,
+};
+
+fn say(slot: u8, event: &'static str) -> Step {
+    let (dst, src) = (Address::Nothing, Address::Nothing);
+    let (room, payload, form) = ("root", Size::Bytes(Payload(0, 0)), Form::Whole);
+    Step::Say { slot, talk: Talk::Packet { room, event, dst, src, payload, form } }
+}
+
+fn come(slots: std::ops::Range<u8>) -> impl Iterator<Item = Step> {
+    slots.flat_map(|slot| {
+        [Step::Connect { slot, ask: Ask::Upgrade }, Step::Deliver { slot, bytes: ALL }]
+    })
+}
+
+/// Seed 20582: a room of eight that grew to nine within one turn was flushed by nobody.
+#[test]
+fn a_room_that_grows_large_within_a_turn_is_flushed() {
+    let mut steps: Vec<Step> = come(0..9).collect();
+    steps.extend([Step::Rest, say(4, "leave"), say(4, "join")]);
+    steps.extend([Step::Deliver { slot: 4, bytes: ALL }, Step::Rest]);
+    full::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
+}
+
+/// Seed 56: a repeated join was answered with a snapshot that was ahead of the notices before it.
+#[test]
+fn a_repeated_join_waits_for_the_notices_before_it() {
+    let mut steps: Vec<Step> = come(0..10).collect();
+    steps.extend([Step::Rest, say(0, "leave"), say(1, "join")]);
+    steps.extend([0, 1].map(|slot| Step::Deliver { slot, bytes: ALL }));
+    steps.extend([Step::Turn { place: 0 }, Step::Turn { place: 0 }, Step::Rest]);
+    full::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
+}
