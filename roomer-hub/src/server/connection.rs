@@ -140,7 +140,8 @@ impl<R: Reader> Connection<R> {
             Poll::Pending => Handshake::timeout(),
         };
         match outcome {
-            Outcome::Upgrade { response, claims, behind } => {
+            Outcome::Upgrade { response, claims, behind, peer } => {
+                self.peer = peer;
                 self.upgrade(now, response, claims, behind)
             }
             Outcome::End { response } => self.refuse(now, response),

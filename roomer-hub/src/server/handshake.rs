@@ -21,8 +21,14 @@ pub(super) struct Handshake {
 /// What a handshake comes to.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// Upgrade: send this, then talk WebSocket, beginning with what came behind the head.
-    Upgrade { response: Vec<u8>, claims: Option<Arc<Claims>>, behind: Vec<u8> },
+    /// Upgrade: send this, then talk WebSocket, beginning with what came behind the head, with
+    /// the client at this address.
+    Upgrade {
+        response: Vec<u8>,
+        claims: Option<Arc<Claims>>,
+        behind: Vec<u8>,
+        peer: Option<SocketAddr>,
+    },
     /// Send this, then end the connection.
     End { response: Vec<u8> },
 }
@@ -103,7 +109,8 @@ fn answer(request: &Request, behind: Vec<u8>, options: &Options) -> Outcome {
     let answer = if request.path() == options.path {
         match upgrade::check(request, options) {
             Ok((answer, claims)) => {
-                return Outcome::Upgrade { response: answer.to_bytes(false), claims, behind };
+                let (response, peer) = (answer.to_bytes(false), request.peer);
+                return Outcome::Upgrade { response, claims, behind, peer };
             }
             Err(refusal) => Answer::refusal(&refusal),
         }
