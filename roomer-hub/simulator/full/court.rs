@@ -462,11 +462,15 @@ impl Stage<'_> {
             self.after_open_turn(at, has_read)?;
         }
         let may_end = self.may_end(at);
+        let wait = Duration::from_millis(self.plan.setup.close);
         let line = &mut self.lines[at];
         if is_done && line.state != State::Done {
             ensure!(may_end, "connection {at} ends before its time ({:?})", line.state);
             let cut_short = line.due.owed() > 0 && line.state == State::Closing;
             self.seen.mark(cut_short, Mark::CloseTimeout);
+            let is_cut_off = line.is_refused || line.is_aborted || line.is_read_to_the_end();
+            let is_late = line.closed.is_some_and(|(since, _)| self.clock.now() >= since + wait);
+            line.has_agreed = line.state == State::Closing && !is_cut_off && !is_late;
             line.state = State::Done;
         }
         Ok(())

@@ -211,7 +211,7 @@ impl<'p> Stage<'p> {
         *self.slots.get(usize::from(slot))?
     }
 
-    fn connect(&mut self, slot: u8, ask: Ask) {
+    pub(crate) fn connect(&mut self, slot: u8, ask: Ask) {
         if self.lines.len() >= MOST || usize::from(slot) >= self.slots.len() {
             return;
         }
