@@ -38,8 +38,9 @@ impl Stage<'_> {
                 (line.heard, line.asked, line.is_unsure) = (now, None, false);
             }
         }
-        if self.tells && std::env::var("TR").is_ok() {
-            eprintln!("{:?} polled {polled:?} read {has_read} {:?}", self.now(), self.journal);
+        if self.tells && !self.journal.is_empty() {
+            let (now, journal) = (self.clock.now(), &self.journal);
+            self.history.push(format!("{now:?}, turn of {polled:?}: {journal:?}"));
         }
         let journal = std::mem::take(&mut self.journal);
         let mut done = std::mem::take(&mut self.application.state().done);
@@ -284,12 +285,10 @@ impl Stage<'_> {
         self.before(at);
         let setup = &self.plan.setup;
         let line = &mut self.lines[at];
-        if let Some(Meaning::Wrong(due)) = line.mouth.peek(line.read) {
-            if due == code {
-                line.mouth.said.pop_front();
-                line.is_deaf = true;
-                return self.close(at, code, None);
-            }
+        if matches!(line.mouth.peek(line.read), Some(Meaning::Wrong(due)) if due == code) {
+            line.mouth.said.pop_front();
+            line.is_deaf = true;
+            return self.close(at, code, None);
         }
         match code {
             1008 => {
