@@ -38,8 +38,9 @@ impl Stage<'_> {
                 (line.heard, line.asked, line.is_unsure) = (now, None, false);
             }
         }
-        if self.tells && std::env::var("TR").is_ok() {
-            eprintln!("{:?} polled {polled:?} read {has_read} {:?}", self.now(), self.journal);
+        if self.tells && !self.journal.is_empty() {
+            let (now, journal) = (self.clock.now(), &self.journal);
+            self.history.push(format!("{now:?}, turn of {polled:?}: {journal:?}"));
         }
         let journal = std::mem::take(&mut self.journal);
         let mut done = std::mem::take(&mut self.application.state().done);
@@ -284,12 +285,10 @@ impl Stage<'_> {
         self.before(at);
         let setup = &self.plan.setup;
         let line = &mut self.lines[at];
-        if let Some(Meaning::Wrong(due)) = line.mouth.peek(line.read) {
-            if due == code {
-                line.mouth.said.pop_front();
-                line.is_deaf = true;
-                return self.close(at, code, None);
-            }
+        if matches!(line.mouth.peek(line.read), Some(Meaning::Wrong(due)) if due == code) {
+            line.mouth.said.pop_front();
+            line.is_deaf = true;
+            return self.close(at, code, None);
         }
         match code {
             1008 => {
@@ -462,11 +461,15 @@ impl Stage<'_> {
             self.after_open_turn(at, has_read)?;
         }
         let may_end = self.may_end(at);
+        let wait = Duration::from_millis(self.plan.setup.close);
         let line = &mut self.lines[at];
         if is_done && line.state != State::Done {
             ensure!(may_end, "connection {at} ends before its time ({:?})", line.state);
             let cut_short = line.due.owed() > 0 && line.state == State::Closing;
             self.seen.mark(cut_short, Mark::CloseTimeout);
+            let is_cut_off = line.is_refused || line.is_aborted || line.is_read_to_the_end();
+            let is_late = line.closed.is_some_and(|(since, _)| self.clock.now() >= since + wait);
+            line.has_agreed = line.state == State::Closing && !is_cut_off && !is_late;
             line.state = State::Done;
         }
         Ok(())

@@ -25,7 +25,7 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
         slots,
         rooms: dice.pick(&[1, 1, 2, 3, 5, 16]),
         weights: weights(dice),
-        bad: dice.once_in(3),
+        bad: dice.once_in(2),
         sizes: dice.once_in(4),
         handlers: dice.below(4),
     };
@@ -45,6 +45,9 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     while steps.len() < length as usize {
         step(dice, &swarm, &mut steps);
     }
+    if dice.once_in(400) {
+        crowd(dice, &mut steps);
+    }
     Plan { setup, scripts, steps }
 }
 
@@ -57,7 +60,7 @@ fn weights(dice: &mut impl Dice) -> [u32; KINDS] {
         // jump, pass, application, shutdown, say and deliver
         2, 4, 4, 1, 30, //
         // fill a queue, meanwhile
-        2, 3,
+        2, 5,
     ];
     for (kind, weight) in weights.iter_mut().enumerate().skip(6) {
         if kind != 19 && !dice.once_in(2) {
@@ -146,7 +149,7 @@ fn talk(dice: &mut impl Dice, swarm: &Swarm) -> Talk {
         0 | 1 => Talk::Ping(dice.pick(&[0, 1, 124, 125])),
         2 => Talk::Pong(dice.pick(&[0, 125])),
         3 if dice.once_in(3) => Talk::Close(dice.pick(&[0, 1000, 1001, 3000, 4999])),
-        4 if swarm.bad => Talk::Bad(dice.pick(&BAD)),
+        4..8 if swarm.bad => Talk::Bad(dice.pick(&BAD)),
         _ => {
             let event = match dice.below(20) {
                 0..5 => "join",
@@ -246,6 +249,30 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
         }
     };
     steps.push(last);
+}
+
+/// So many come that a snapshot has more than one page, and one of the last does not read it all.
+fn crowd(dice: &mut impl Dice, steps: &mut Vec<Step>) {
+    let count = 101 + dice.below(8);
+    for number in 0..count {
+        let slot = (number % 30) as u8;
+        steps.push(Step::Connect { slot, ask: Ask::Upgrade });
+        if number + 2 > count {
+            steps.push(Step::Room { slot, bytes: 100 + dice.below(4500) });
+        }
+        steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        steps.push(Step::Turn { place: 0 });
+    }
+    steps.push(Step::Rest);
+    for slot in [0, 1, 2] {
+        let (dst, src) = (Address::Nothing, Address::Nothing);
+        let (room, event, payload) = ("root", "cha", Size::Bytes(Payload(0, 200)));
+        let talk = Talk::Packet { room, event, dst, src, payload, form: Form::Whole };
+        steps.push(Step::Say { slot, talk });
+        steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        steps.push(Step::Pass { millis: 60 });
+    }
+    steps.push(Step::Pass { millis: dice.pick(&[100, 1500, 12_000]) });
 }
 
 /// Brings the queue of one that does not read to its limit, or near it, and then says more.

@@ -51,6 +51,10 @@ pub(crate) struct Line {
     /// Since when more than half of what may be owed might have been owed.
     pub(crate) behind: Option<Duration>,
     pub(crate) was_unread: bool,
+    /// How much it had read, and since when, while it is held back.
+    pub(crate) held: Option<(u64, Duration)>,
+    /// Both sides have closed, and that is why it ended.
+    pub(crate) has_agreed: bool,
     /// When it was first seen at rest that its socket is full and takes nothing since.
     blocked: Duration,
     seen_written: u64,
@@ -104,6 +108,8 @@ impl Line {
             took: (0, now),
             behind: None,
             was_unread: false,
+            held: None,
+            has_agreed: false,
             blocked: Duration::MAX / 4,
             seen_written: u64::MAX,
         }

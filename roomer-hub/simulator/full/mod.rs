@@ -109,6 +109,8 @@ pub(crate) fn explain(plan: &Plan, title: &str, test: &str) -> String {
     };
     let place = plan.steps.get(at).map_or("when all is quiet".into(), |step| format!("{step:?}"));
     let _ = writeln!(text, "at {:?}, {place}\nfault: {what}", stage.now());
+    let _ = writeln!(text, "what the engine gave its hub:");
+    stage.history.iter().for_each(|entry| text += &format!("    {entry}\n"));
     for (at, line) in stage.lines.iter().enumerate() {
         let (slot, state) = (line.slot, line.state);
         let _ = writeln!(text, "connection {at} (slot {slot}, {state:?}) was sent:");

@@ -5,12 +5,15 @@ use std::time::Duration;
 use super::due::{Item, Order};
 use super::line::{End, State};
 use super::marks::Mark;
-use super::plan::{Ending, Form, Size, Step, Talk};
+use super::plan::{Ask, Ending, Form, Size, Step, Talk};
 use super::stage::Stage;
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::names::room_number;
 use crate::simulator::op::Set;
 use crate::simulator::plan::{Address, Payload};
+
+/// See the engine's `open.rs`: how long senders are held back after each read.
+const HOLD: Duration = Duration::from_millis(20);
 
 impl Stage<'_> {
     /// Checks the whole of it when no task is woken.
@@ -38,9 +41,13 @@ impl Stage<'_> {
         let line = &mut self.lines[at];
         let has_room = line.peer.has_room();
         let (unread, is_read) = (line.peer.unread(), line.is_read_to_the_end());
+        let may_be_over = line.due.owed() > setup.max_backlog as u64 / 2;
+        let mut is_held = false;
         let reads = |what: &str| Fault::new(format!("{what} and nobody reads"));
         if line.state == State::Done {
             ensure!(line.peer.is_dropped(), "its task has ended, its socket is kept");
+            let lacks = line.due.items.iter().any(|item| !item.may_lack) && !line.due.is_over;
+            ensure!(!(line.has_agreed && lacks), "its last words are lost: {}", line.due.words());
             return Ok(());
         }
         ensure!(!line.is_aborted, "its task was dropped");
@@ -56,14 +63,30 @@ impl Stage<'_> {
                 line.due.may_overrun &= setup.coalesce > 0;
                 let is_late = now >= line.pinged + millis(setup.ping);
                 ensure!(!is_late, "no ping since {:?}", line.pinged);
+                let (pong, spare) = (millis(setup.pong), millis(setup.pong - setup.ping));
+                let silent = line.asked.map(|asked| (line.heard + pong).max(asked + spare));
+                let is_silent = silent.is_some_and(|at| now >= at) && !line.is_unsure;
+                ensure!(!is_silent, "silent since {:?}", line.heard);
                 if unread > 0 || is_read {
                     self.seen.mark(may_hold, Mark::Held);
                     line.was_unread = true;
                     if !may_hold {
                         return Err(reads("bytes have arrived"));
                     }
+                    // Whoever is held back reads something every now and then.
+                    let waits = (line.read, now);
+                    let (read, since) = *line.held.get_or_insert(waits);
+                    if read != line.read {
+                        line.held = Some(waits);
+                    } else if now >= since + HOLD && !may_be_over {
+                        return Err(reads("bytes have arrived long ago"));
+                    }
+                    is_held = true;
                 } else if std::mem::take(&mut line.was_unread) {
                     self.seen.mark(true, Mark::HeldReleased);
+                }
+                if !is_held {
+                    line.held = None;
                 }
                 if has_room {
                     let coalesce = millis(setup.coalesce);
@@ -225,10 +248,15 @@ impl Stage<'_> {
 
     fn end(&mut self) -> Result<(), Fault> {
         let setup = self.plan.setup;
-        let waiter = self.server.clone();
-        let drained = self.tasks.spawn(async move { waiter.drained().await });
         match setup.ending {
-            Ending::Shutdown => self.step(&Step::Shutdown)?,
+            Ending::Shutdown => {
+                // One who has just come, and has said half of what it wants.
+                let slot = 31;
+                self.connect(slot, Ask::Upgrade);
+                self.step(&Step::Deliver { slot, bytes: 50 })?;
+                self.rest()?;
+                self.step(&Step::Shutdown)?;
+            }
             ending => {
                 for at in 0..self.lines.len() {
                     let line = &mut self.lines[at];
@@ -241,6 +269,8 @@ impl Stage<'_> {
                 }
             }
         }
+        let waiter = self.server.clone();
+        let drained = self.tasks.spawn(async move { waiter.drained().await });
         self.drain()?;
         self.pass_answering(Duration::from_millis(setup.close.max(setup.pong * 2) + 50))?;
         for (at, line) in self.lines.iter().enumerate() {

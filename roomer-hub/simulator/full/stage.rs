@@ -13,7 +13,7 @@ use super::due::{Heard, Item, What};
 use super::handlers::Application;
 use super::line::{End, Line, State};
 use super::marks::{Mark, Seen};
-use super::plan::{Ask, Deed, Form, Plan, Setup, Size, Step, Talk};
+use super::plan::{Ask, Deed, Plan, Setup, Size, Step, Talk};
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::model::Model;
 use crate::simulator::names::{noise, person};
@@ -46,6 +46,8 @@ pub(crate) struct Stage<'p> {
     pub(crate) steps: u64,
     pub(crate) seen: Seen,
     pub(crate) tells: bool,
+    /// What the engine gave its hub, for a report.
+    pub(crate) history: Vec<String>,
     buffer: Vec<u8>,
 }
 
@@ -132,6 +134,7 @@ impl<'p> Stage<'p> {
             steps: 0,
             seen: Seen::default(),
             tells: false,
+            history: Vec::new(),
             buffer: Vec::new(),
         })
     }
@@ -211,7 +214,7 @@ impl<'p> Stage<'p> {
         *self.slots.get(usize::from(slot))?
     }
 
-    fn connect(&mut self, slot: u8, ask: Ask) {
+    pub(crate) fn connect(&mut self, slot: u8, ask: Ask) {
         if self.lines.len() >= MOST || usize::from(slot) >= self.slots.len() {
             return;
         }
@@ -499,8 +502,4 @@ fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] 
             noise(6, (length as usize).saturating_sub(around).min(MOST) as u32)
         }
     }
-}
-
-pub(crate) fn form_is_cut(form: Form) -> bool {
-    matches!(form, Form::Pieces(_) | Form::Pinged(_))
 }

@@ -48,7 +48,8 @@ impl Mouth {
 
     /// Takes what comes next, if the server has read it.
     pub(crate) fn next(&mut self, read: u64) -> Option<Said> {
-        self.said.pop_front_if(|said| said.at <= read)
+        self.peek(read)?;
+        self.said.pop_front()
     }
 
     /// Whether something has been said after which nothing is understood any more.

@@ -231,6 +231,9 @@ impl Line {
         if let Some(kind) = self.failure {
             return Err(kind.into());
         }
+        if self.is_shut {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
         if let Some(left) = self.interrupts.checked_sub(1) {
             self.interrupts = left;
             return Err(ErrorKind::Interrupted.into());
