@@ -39,10 +39,10 @@ impl Harness for Adapter {
                         smol::spawn(connect(stream, &server, Some(peer))).detach();
                     }
                 };
-                or(accept, async { drop(stopped.recv().await) }).await;
+                or(accept, async { _ = stopped.recv().await }).await;
                 drop(listener);
                 server.shutdown();
-                let limit = async { drop(Timer::after(server.drain_limit()).await) };
+                let limit = async { _ = Timer::after(server.drain_limit()).await };
                 or(server.drained(), limit).await;
             });
         });

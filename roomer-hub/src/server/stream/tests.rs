@@ -108,6 +108,8 @@ impl AsyncWrite for Narrow {
             state.writing = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        // As smol's streams do: whoever waited for room is forgotten.
+        state.writing = None;
         state.is_flushed = true;
         Poll::Ready(Ok(()))
     }
@@ -165,7 +167,9 @@ fn the_owner_hears_of_room_whoever_wrote() {
         });
     });
     assert!(writer.poll_writable(&mut cx).is_pending());
+    assert!(reader.poll_read(&mut cx, &mut [0; 8]).is_pending());
     assert_eq!(owner.woken(), 0);
+    assert!(lock(&narrow.state).writing.is_some(), "nobody waits for room any more");
     narrow.give_room(3);
     assert!(owner.woken() > 0);
     assert!(writer.poll_writable(&mut cx).is_ready());
