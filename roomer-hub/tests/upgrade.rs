@@ -1,5 +1,6 @@
 //! The way in for requests that a framework has read: the same rules, answered as data.
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, clippy::result_large_err, reason = "helpers of tests")]
 
 use http::{Method, Request, Response, Version};
 use roomer_hub::server::{Builder, Claims, Refusal, Server, Upgrade};

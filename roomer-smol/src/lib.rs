@@ -47,7 +47,39 @@
 //! variable `SMOL_THREADS` says otherwise; [`serve_on`] takes an executor of your own, with as many
 //! threads as you run it on.
 //!
+//! # TLS, and other streams
+//!
+//! [`serve`] takes a TCP listener, a Unix one, or, with the feature `tls`, TLS over TCP by
+//! [rustls](https://docs.rs/rustls). The TLS handshake is a part of the connection's, under the same
+//! time limit.
+#![cfg_attr(feature = "tls", doc = "```no_run")]
+#![cfg_attr(not(feature = "tls"), doc = "```ignore")]
+//! use roomer_smol::rustls::ServerConfig;
+//! use roomer_smol::rustls::pki_types::pem::PemObject;
+//! use roomer_smol::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+//! use roomer_smol::{Server, serve, tls};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # smol::block_on(async {
+//! let chain = CertificateDer::pem_file_iter("cert.pem")?.collect::<Result<_, _>>()?;
+//! let key = PrivateKeyDer::from_pem_file("key.pem")?;
+//! let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+//! let listener = smol::net::TcpListener::bind("127.0.0.1:8443").await?;
+//! serve(tls(listener, config), Server::builder().build()?).await?;
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! [`connect`] takes any other stream: a pipe, what is left after an upgrade, TLS of one's own.
+//!
+//! # Behind a proxy
+//!
+//! [`Builder::trust_proxy`] says whose `X-Forwarded-For` to believe, so that [`Request::peer`] is the
+//! client's address.
+//!
 //! Every option is a method of [`Builder`], with its default and the reason for it.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod listener;
 mod transport;

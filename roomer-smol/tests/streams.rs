@@ -6,12 +6,13 @@
 #[allow(dead_code, reason = "the other file of tests uses the rest")]
 mod conformance;
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 
 use conformance::Harness;
-use roomer_hub::server::socket;
+use roomer_hub::server::{socket, stream};
 use roomer_smol::{Server, connect};
 use smol::channel::{self, Sender};
 use smol::future::or;
@@ -39,10 +40,10 @@ impl Harness for Adapter {
                         smol::spawn(connect(stream, &server, Some(peer))).detach();
                     }
                 };
-                or(accept, async { drop(stopped.recv().await) }).await;
+                or(accept, async { _ = stopped.recv().await }).await;
                 drop(listener);
                 server.shutdown();
-                let limit = async { drop(Timer::after(server.drain_limit()).await) };
+                let limit = async { _ = Timer::after(server.drain_limit()).await };
                 or(server.drained(), limit).await;
             });
         });
@@ -77,4 +78,26 @@ fn a_narrow_pipe_is_served() {
         server.drained().await;
         assert_eq!(server.stats().sockets, 0);
     });
+}
+
+/// Between the answer, which the framework sends, and the connection there is a moment.
+#[test]
+fn one_that_is_upgraded_during_a_shutdown_is_told() {
+    let server = Server::builder().build().unwrap();
+    let request = http::Request::get("/")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let upgrade = server.upgrade(request.body(()).unwrap(), None).unwrap();
+    server.shutdown();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let (reader, writer) = stream::split(Async::new(theirs).unwrap());
+    let task = smol::spawn(upgrade.connect(reader, writer, b""));
+    let mut close = [0; 4 + "server is going away".len()];
+    ours.read_exact(&mut close).unwrap();
+    assert_eq!(&close, b"\x88\x16\x03\xe9server is going away");
+    drop(ours);
+    smol::block_on(task);
+    smol::block_on(server.drained());
 }

@@ -68,7 +68,67 @@
 //! # }
 //! ```
 //!
+//! # Inside axum, or anything tower
+//!
+//! With the feature `tower`, `mount` makes a server a service beside other routes; it answers the
+//! handshake and takes the connection over. Middleware may put [`Claims`] into the request's
+//! extensions, and the client's `SocketAddr`. There is nothing to start: the server's time is kept
+//! for as long as somebody is there.
+#![cfg_attr(feature = "tower", doc = "```no_run")]
+#![cfg_attr(not(feature = "tower"), doc = "```ignore")]
+//! use axum::{Router, routing::get};
+//! use roomer_tokio::{Server, mount};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let rooms = Server::builder().build()?;
+//! let stats = rooms.clone();
+//! let app = Router::new()
+//!     .route("/stats", get(async move || format!("{:?}", stats.stats())))
+//!     .route_service("/ws", mount(rooms.clone()));
+//!
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let stop = async { drop(tokio::signal::ctrl_c().await) };
+//! axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+//! // axum lets go of upgraded connections; the rooms close them with 1001.
+//! rooms.shutdown();
+//! tokio::time::timeout(rooms.drain_limit(), rooms.drained()).await.ok();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # TLS, and other streams
+//!
+//! [`serve`] takes a TCP listener, a Unix one, or, with the feature `tls`, TLS over TCP by
+//! [rustls](https://docs.rs/rustls). The TLS handshake is a part of the connection's, under the same
+//! time limit.
+#![cfg_attr(feature = "tls", doc = "```no_run")]
+#![cfg_attr(not(feature = "tls"), doc = "```ignore")]
+//! use roomer_tokio::rustls::ServerConfig;
+//! use roomer_tokio::rustls::pki_types::pem::PemObject;
+//! use roomer_tokio::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+//! use roomer_tokio::{Server, serve, tls};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let chain = CertificateDer::pem_file_iter("cert.pem")?.collect::<Result<_, _>>()?;
+//! let key = PrivateKeyDer::from_pem_file("key.pem")?;
+//! let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8443").await?;
+//! serve(tls(listener, config), Server::builder().build()?).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`connect`] takes any other stream: a pipe, what is left after an upgrade, TLS of one's own.
+//!
+//! # Behind a proxy
+//!
+//! [`Builder::trust_proxy`] says whose `X-Forwarded-For` to believe, so that [`Request::peer`] is the
+//! client's address.
+//!
 //! Every option is a method of [`Builder`], with its default and the reason for it.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod listener;
 #[cfg(feature = "tower")]

@@ -80,6 +80,7 @@ async fn take_over(upgrade: Upgrade, stream: OnUpgrade) {
     }
 }
 
+/// Hands the stream to the engine.
 fn start(upgrade: Upgrade, stream: Upgraded) {
     let server = upgrade.server().clone();
     // What hyper has put round the socket, its read buffer above all, is not needed any more.
@@ -105,3 +106,6 @@ fn unwrap(stream: Upgraded) -> Result<(TcpStream, Vec<u8>), Upgraded> {
     let parts = stream.downcast::<TokioIo<TcpStream>>()?;
     Ok((parts.io.into_inner(), parts.read_buf.into()))
 }
+
+#[cfg(test)]
+mod tests;

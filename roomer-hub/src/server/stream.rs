@@ -153,11 +153,15 @@ struct ReadHalf<S>(Arc<Shared<S>>);
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Reader for ReadHalf<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let _ = self.0.bell.listen(cx);
-        let mut cx = Context::from_waker(&self.0.waker);
         let mut pipe = lock(&self.0.pipe);
-        // Nobody else comes back for what could not be flushed.
-        if let Poll::Ready(Err(error)) = pipe.settle(&mut cx) {
+        let has_room = self.0.bell.listen(cx).is_ready();
+        let mut cx = Context::from_waker(&self.0.waker);
+        // Nobody else comes back for what could not be flushed. A full stream is left alone: it
+        // may forget whom to wake for writing when a flush comes between, and wants to be written
+        // to next anyway.
+        if (has_room || pipe.owes != Owes::Flush)
+            && let Poll::Ready(Err(error)) = pipe.settle(&mut cx)
+        {
             return Poll::Ready(Err(error));
         }
         Pin::new(&mut pipe.stream).poll_read(&mut cx, buf)
@@ -179,10 +183,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Writer for WriteHalf<S>
         let (taken, end) = pipe.write(&mut cx, pieces);
         if end.is_ready() {
             self.0.bell.set_full(false);
-        }
-        // What cannot be flushed now will be when the owner next reads.
-        if let Poll::Ready(Err(error)) = pipe.settle(&mut cx) {
-            return Err(error);
+            // What cannot be flushed now will be when the owner next reads.
+            if let Poll::Ready(Err(error)) = pipe.settle(&mut cx) {
+                return Err(error);
+            }
         }
         match end {
             Poll::Ready(Err(error)) if error.kind() != ErrorKind::Interrupted => Err(error),

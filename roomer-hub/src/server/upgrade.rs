@@ -64,7 +64,7 @@ impl Server {
     ///
     /// The answer to send instead: an error for this client alone, or 503 when the server shuts
     /// down.
-    #[allow(clippy::result_large_err, reason = "an answer either way")]
+    #[expect(clippy::result_large_err, reason = "an answer either way")]
     pub fn upgrade(
         &self,
         request: http::Request<()>,

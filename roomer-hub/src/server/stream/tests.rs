@@ -108,6 +108,8 @@ impl AsyncWrite for Narrow {
             state.writing = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        // As smol's streams do: whoever waited for room is forgotten.
+        state.writing = None;
         state.is_flushed = true;
         Poll::Ready(Ok(()))
     }
@@ -173,6 +175,29 @@ fn the_owner_hears_of_room_whoever_wrote() {
     assert_eq!(narrow.taken(), b"abcdef");
     // Nothing stands in the way, so nobody waits.
     assert!(writer.poll_writable(&mut cx).is_ready());
+}
+
+#[test]
+fn nothing_comes_between_a_full_stream_and_its_wake_up() {
+    let narrow = Narrow::default();
+    let (mut reader, writer) = split(narrow.clone());
+    let owner = Arc::new(Task::default());
+    let waker = owner.waker();
+    let mut cx = Context::from_waker(&waker);
+    let waits_for_room = || lock(&narrow.state).writing.is_some();
+    narrow.give_room(3);
+    assert_eq!(writer.try_write(b"abcdef").unwrap(), 3);
+    assert!(waits_for_room(), "the write was followed by a flush");
+    narrow.change(|state| (state.room, state.is_clogged) = (1, true));
+    assert_eq!(writer.try_write(b"d").unwrap(), 1);
+    assert!(is_full(writer.try_write(b"ef")));
+    lock(&narrow.state).is_clogged = false;
+    assert!(reader.poll_read(&mut cx, &mut [0; 8]).is_pending());
+    assert!(waits_for_room(), "the read was");
+    narrow.give_room(2);
+    assert!(writer.poll_writable(&mut cx).is_ready());
+    assert_eq!(writer.try_write(b"ef").unwrap(), 2);
+    assert!(lock(&narrow.state).is_flushed);
 }
 
 #[test]
