@@ -1,6 +1,7 @@
 //! What a client can know: what it was sent, and nothing else. Each keeps its view of its rooms
 //! as the protocol says, and everything that it gets must fit that view.
 
+use roomer_hub::Membership;
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use super::fault::{Fault, ensure};
@@ -28,7 +29,8 @@ struct Client {
     rooms: Vec<View>,
 }
 
-/// An open room: `snapshot + new_member - member_left`.
+/// An open room: `snapshot + new_member - member_left`. Where members do not hear of each other,
+/// the client itself.
 #[derive(Debug)]
 struct View {
     room: u8,
@@ -56,14 +58,23 @@ impl Clients {
     }
 
     /// A packet for one client alone.
-    pub(crate) fn direct(&mut self, to: u16, packet: &PacketRef<'_>) -> Result<(), Fault> {
+    /// `shows` is what the room tells its members of each other, where that matters.
+    pub(crate) fn direct(
+        &mut self,
+        to: u16,
+        packet: &PacketRef<'_>,
+        shows: Membership,
+    ) -> Result<(), Fault> {
         let (client, shown) = (&mut self.all[usize::from(to)], Letter(packet));
         ensure!(client.is_here, "{shown} for a client that is gone");
         let own = &*person(client.id).text;
         match packet.event {
             JOIN_ACK => {
                 ensure!(packet.src == own && packet.dst.is_empty(), "a join_ack that says {shown}");
-                let members = read_snapshot(packet.payload)?;
+                let members = match shows {
+                    Membership::Full => read_snapshot(packet.payload)?,
+                    _ => Set::from_iter([client.id]),
+                };
                 ensure!(members.contains(client.id), "a join_ack without the joiner: {members:?}");
                 let room = number(packet.room)?;
                 let Some(view) = client.view(room) else {
@@ -98,6 +109,7 @@ impl Clients {
         to: impl Iterator<Item = u16>,
         packet: &PacketRef<'_>,
         is_command: bool,
+        shows: Membership,
     ) -> Result<(), Fault> {
         let (room, shown) = (number(packet.room)?, Letter(packet));
         ensure!(packet.dst.is_empty(), "a message for {} goes to a room", packet.dst);
@@ -107,13 +119,16 @@ impl Clients {
         };
         let src = id_number(packet.src.as_bytes());
         ensure!(src.is_some() || packet.src.is_empty(), "a message from {}", packet.src);
+        let is_full = shows == Membership::Full;
+        ensure!(is_full || notice.is_none(), "{shown}, though nobody is to hear of it");
         let (mut reached, mut common) = (Set::default(), None);
         for who in to {
             let client = &mut self.all[usize::from(who)];
             let id = client.id;
             ensure!(client.is_here, "{shown} for a client that is gone");
             ensure!(reached.insert(id), "{shown} twice for {}", person(id).text);
-            let is_own = src == Some(id) || notice == Some(id);
+            // A command may leave out somebody else than the sender, or nobody.
+            let is_own = src == Some(id) && !is_command || notice == Some(id);
             ensure!(!is_own, "{} gets back its own {shown}", person(id).text);
             let Some(view) = client.view(room) else {
                 return Err(Fault::new(format!("{} is not in the room: {shown}", person(id).text)));
@@ -128,13 +143,21 @@ impl Clients {
                 }
                 _ => {}
             }
+            if !is_full {
+                continue;
+            }
             let seen = *common.get_or_insert(view.members);
             ensure!(seen == view.members, "some see {seen:?}, some {:?}", view.members);
         }
         let Some(mut others) = common else { return Ok(()) };
+        if is_command {
+            let missed = others.len() - reached.len();
+            ensure!(missed <= 1, "{shown} reaches {reached:?}, but {others:?} are in the room");
+            return Ok(());
+        }
         if let Some(left_out) = src.or(notice) {
             let was_in = others.remove(left_out);
-            let from_outside = notice.is_none() && (is_command || !self.members_only);
+            let from_outside = notice.is_none() && !self.members_only;
             let has_left = packet.event == MEMBER_LEFT;
             ensure!(was_in != has_left || from_outside, "{shown} from outside");
         }

@@ -2,6 +2,8 @@
 //! some never, few names and few slots. So plans differ from each other, and each of them goes
 //! deep somewhere.
 
+use roomer_hub::Membership;
+
 use super::names::{EVENTS, REASONS, RESERVED, ROOMS};
 use super::plan::{Address, Ending, Handler, LIMITS, Payload, Plan, Rules, Step, Who};
 use super::random::Dice;
@@ -73,8 +75,23 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let max_rooms = dice.pick(&[LIMITS.1, LIMITS.1, 3, 2, 4, 3, 2, 1, 5, 0]);
     let ending = dice.pick(&[Ending::Gone, Ending::Closed, Ending::Left]);
     let (key, swarm) = (dice.below(1 << 16) as u16, swarm(dice));
+    let asks = [(); 3].map(|()| dice.once_in(6));
+    let (answers, is_late) = (dice.below(256) as u8, dice.once_in(3));
+    let memberships = memberships(dice);
     let (handlers, steps) = (Vec::new(), Vec::new());
-    let mut plan = Plan { rules, max_name, max_rooms, handlers, steps, ending, key };
+    let mut plan = Plan {
+        rules,
+        max_name,
+        max_rooms,
+        asks,
+        answers,
+        is_late,
+        memberships,
+        handlers,
+        steps,
+        ending,
+        key,
+    };
     for _ in 0..dice.below(4) {
         let event = dice.pick(&swarm.events);
         let is_new = plan.handlers.iter().all(|handler| handler.event != event);
@@ -92,6 +109,13 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
         swarm.step(dice, &mut plan.steps);
     }
     plan
+}
+
+fn memberships(dice: &mut impl Dice) -> Vec<(&'static str, Membership)> {
+    let most = if dice.once_in(5) { 3 } else { 1 };
+    let modes = [Membership::Own, Membership::Count, Membership::Full];
+    let patterns = ["root", "r", "ro*", "*", "root2", "Root", "roo*"];
+    (0..dice.below(most)).map(|_| (dice.pick(&patterns), dice.pick(&modes))).collect()
 }
 
 fn swarm(dice: &mut impl Dice) -> Swarm {
@@ -193,7 +217,8 @@ impl Swarm {
             Broadcast => {
                 let (from, room) = (self.from(dice, in_handler), dice.pick(&self.rooms));
                 let (event, payload) = (self.command_event(dice), self.payload(dice));
-                Step::Broadcast { from, room, event, payload }
+                let except = if dice.once_in(3) { self.from(dice, in_handler) } else { from };
+                Step::Broadcast { from, except, room, event, payload }
             }
             Send => {
                 let (from, dst) = (self.from(dice, in_handler), self.address(dice, in_handler));

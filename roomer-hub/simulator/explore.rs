@@ -102,7 +102,7 @@ fn alphabet(scope: &Scope) -> Vec<Step> {
         }
     }
     for &room in scope.rooms {
-        steps.push(Step::Broadcast { from: None, room, event: "chat", payload });
+        steps.push(Step::Broadcast { from: None, except: None, room, event: "chat", payload });
     }
     // Whoever was first may have gone, and another may sit where he sat.
     let who = Who::Ever(0);
@@ -121,6 +121,10 @@ fn empty(scope: &Scope) -> Plan {
         rules: scope.rules,
         max_name: 4096,
         max_rooms: scope.max_rooms,
+        asks: [false; 3],
+        answers: 0,
+        is_late: false,
+        memberships: Vec::new(),
         handlers: vec![Handler { event: "ping", does }],
         steps: Vec::new(),
         ending: Ending::Gone,

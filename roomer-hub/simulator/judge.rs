@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use roomer_hub::{
-    Action, Command, Config, ConnId, ConnKey, HashKey, Hub, Input, Members, RegisterError, RoomKey,
-    Snapshot,
+    Action, Command, Config, ConnId, ConnKey, HashKey, Hub, Input, Members, Membership,
+    RegisterError, RoomKey, Snapshot,
 };
 use roomer_proto::{JOIN_ACK, PacketRef, is_built_in};
 use slotmap::{Key, SecondaryMap};
@@ -69,10 +69,15 @@ impl Court {
         }
         let nameless = hub.register("");
         ensure!(nameless == Err(RegisterError::Empty), "{nameless:?}");
+        for (pattern, membership) in &plan.memberships {
+            hub.set_membership(pattern, *membership);
+        }
         let (members_only, announces_rejoins) = (config.members_only, config.announce_rejoin);
         let clients = Clients::new(members_only, announces_rejoins);
+        let mut model = Model::new(config, events);
+        model.memberships.clone_from(&plan.memberships);
         let bench = Bench {
-            model: Model::new(config, events),
+            model,
             clients,
             trace: Trace::new(),
             keys: Vec::new(),
@@ -168,7 +173,7 @@ impl Bench {
         self.now = now;
         self.model.input(op);
         self.told.as_mut().map(Vec::clear);
-        self.is_command = !matches!(op, Op::Open { .. } | Op::Packet { .. } | Op::Gone { .. });
+        self.is_command = matches!(op, Op::Broadcast { .. } | Op::Send { .. });
         self.is_posing = match op {
             Op::Broadcast { event, .. } | Op::Send { event, .. } => is_built_in(event),
             _ => false,
@@ -183,9 +188,11 @@ impl Bench {
         Input::Command(match op {
             Op::Open { id } => return Input::Open { id: person(id).id },
             Op::Packet { who, packet } => return Input::Packet { conn: self.key(who), packet },
+            Op::Allowed { who, packet } => return Input::Allowed { conn: self.key(who), packet },
+            Op::Denied { who, packet } => return Input::Denied { conn: self.key(who), packet },
             Op::Gone { who } => return Input::Gone { conn: self.key(who) },
-            Op::Broadcast { from: who, room, event, payload } => {
-                Command::Broadcast { from: from(who), except: from(who), room, event, payload }
+            Op::Broadcast { from: who, except, room, event, payload } => {
+                Command::Broadcast { from: from(who), except: from(except), room, event, payload }
             }
             Op::Send { from: who, dst, event, payload } => {
                 Command::Send { from: from(who), dst, event, payload }
@@ -256,31 +263,35 @@ impl Bench {
                 self.trace.number(1);
                 true
             }
-            (Action::Joined { conn, room, .. }, Effect::Joined { who, room: number }) => {
+            (
+                Action::Joined { conn, room, name },
+                Effect::Joined { who, room: number, name: due },
+            ) => {
+                ensure!(name == due, "{name:?} is joined, {due:?} was meant");
                 if number as usize == self.rooms.len() {
                     ensure!(!self.rooms.contains(&room), "a room's key is used again");
                     self.rooms.push(room);
                 }
                 conn == self.key(who) && room == self.rooms[number as usize]
             }
-            (Action::Left { conn, .. }, Effect::Left { who, room }) => {
-                conn == self.key(who) && number == Some(room)
+            (Action::Left { conn, name, .. }, Effect::Left { who, room, name: due }) => {
+                conn == self.key(who) && number == Some(room) && name == due
             }
             (Action::RoomClosed { .. }, Effect::RoomClosed { room }) => number == Some(room),
             (
                 Action::JoinAck { to, id, room, snapshot },
-                Effect::JoinAck { to: who, room: name, members },
+                Effect::JoinAck { to: who, room: name, shows, members },
             ) => {
                 let own = &*person(self.clients.id(who)).text;
                 let fits = to == self.key(who) && id == own && room == name;
-                fits && self.join_ack(hub, who, name, &snapshot, members)?
+                fits && self.join_ack(hub, who, name, &snapshot, (shows, members))?
             }
             (Action::Send { to, packet }, Effect::Send { to: who, packet: due }) => {
                 let fits = to == self.key(who) && packet == due;
                 if fits {
                     self.encode(u64::from(who), &packet)?;
                     if !self.is_posing {
-                        self.clients.direct(who, &packet)?;
+                        self.clients.direct(who, &packet, Membership::Full)?;
                     }
                 }
                 fits
@@ -298,7 +309,8 @@ impl Bench {
                     }
                     if !self.is_posing {
                         let receivers = self.receivers.iter().copied();
-                        self.clients.broadcast(receivers, &packet, self.is_command)?;
+                        let shows = self.model.membership(packet.room);
+                        self.clients.broadcast(receivers, &packet, self.is_command, shows)?;
                     }
                 }
                 fits
@@ -309,6 +321,13 @@ impl Bench {
             ) => {
                 self.encode(u64::from(who) << 16, &packet)?;
                 conn == self.key(who) && handler.index() == at && packet == due
+            }
+            (
+                Action::Ask { conn, about, packet },
+                Effect::Ask { who, about: due, packet: sent },
+            ) => {
+                self.encode(u64::from(who) << 8, &packet)?;
+                conn == self.key(who) && about == due && packet == sent
             }
             (
                 Action::Close { conn, code, reason },
@@ -341,13 +360,27 @@ impl Bench {
         who: u16,
         room: &str,
         snapshot: &Snapshot<'_>,
-        due: Set,
+        (shows, due): (Membership, Set),
     ) -> Result<bool, Fault> {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         snapshot.pages().iter().for_each(|page| text.extend_from_slice(page));
         snapshot.write_tail(&mut text);
         ensure!(snapshot.len() == text.len(), "a snapshot of {} bytes", snapshot.len());
+        let src = &*person(self.clients.id(who)).text;
+        let told = match shows {
+            Membership::Full => None,
+            Membership::Own => Some(format!("[\"{src}\"]")),
+            _ => Some(due.len().to_string()),
+        };
+        if let Some(told) = told {
+            ensure!(text == told.as_bytes(), "not {told} but {}", text.escape_ascii());
+            let packet = PacketRef { room, event: JOIN_ACK, dst: "", src, payload: &text };
+            self.encode(who.into(), &packet)?;
+            self.clients.direct(who, &packet, shows)?;
+            self.text = text;
+            return Ok(true);
+        }
         let members = hub.room(room).map(|room| hub.members(room));
         let mut listed = Set::default();
         let mut cells = text.chunks(CELL);
@@ -358,10 +391,9 @@ impl Bench {
             ensure!(is_there && listed.insert(id), "a snapshot in another order than its room");
         }
         ensure!(cells.len() == 1, "a snapshot with more than its room's members");
-        let src = &*person(self.clients.id(who)).text;
         let packet = PacketRef { room, event: JOIN_ACK, dst: "", src, payload: &text };
         self.encode(who.into(), &packet)?;
-        self.clients.direct(who, &packet)?;
+        self.clients.direct(who, &packet, shows)?;
         self.text = text;
         Ok(listed == due)
     }

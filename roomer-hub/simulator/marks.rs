@@ -79,6 +79,12 @@ marks! {
     PageNew = "a snapshot one member above a page",
     TwoPages = "a snapshot above two pages",
     PageGivenUp = "a room that shrinks to a full page",
+    AskedAndAllowed = "a packet that the application was asked about and allowed",
+    AskedAndDenied = "a packet that the application was asked about and denied",
+    JoinDenied = "a join that the application denied",
+    AnswerTooLate = "an answer about one who has gone meanwhile",
+    OwnAlone = "a join_ack that shows the joiner alone",
+    Counted = "a join_ack that is a number",
     HoleInPage = "a leave of a room of more than a page",
 }
 

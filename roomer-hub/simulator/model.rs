@@ -3,7 +3,7 @@
 //!
 //! Connections are known by their number in order of opening, rooms by theirs in order of making.
 
-use roomer_hub::{Config, Refusals};
+use roomer_hub::{Config, Membership, Question, Refusals};
 use roomer_proto::PacketRef;
 
 use super::names::person;
@@ -16,6 +16,8 @@ pub(crate) struct Model {
     pub(crate) clients: Vec<Client>,
     pub(crate) rooms: Vec<Room>,
     pub(crate) refusals: Refusals,
+    /// What members hear of each other, where that is not everything, by name or `prefix*`.
+    pub(crate) memberships: Vec<(&'static str, Membership)>,
     /// What is due after the last input. What nobody hears is not told.
     pub(crate) due: Vec<Effect>,
     rooms_made: u32,
@@ -41,7 +43,8 @@ impl Model {
     pub(crate) fn new(config: Config, handlers: Vec<&'static str>) -> Self {
         let (clients, rooms, due) = (Vec::new(), Vec::new(), Vec::new());
         let refusals = Refusals::default();
-        Model { config, handlers, clients, rooms, refusals, due, rooms_made: 0 }
+        let memberships = Vec::new();
+        Model { config, handlers, clients, rooms, refusals, memberships, due, rooms_made: 0 }
     }
 
     /// Works out what is due after an input.
@@ -58,12 +61,26 @@ impl Model {
                 self.join(who, "root");
             }
             Op::Packet { who, packet } if self.is_here(who) => {
-                self.packet(who, PacketRef { src: self.id(Some(who)), ..packet })
+                self.packet(who, PacketRef { src: self.id(Some(who)), ..packet }, false)
+            }
+            Op::Allowed { who, packet } if self.is_here(who) => {
+                self.packet(who, PacketRef { src: self.id(Some(who)), ..packet }, true)
+            }
+            Op::Denied { who, packet }
+                if packet.event == "join" && self.is_in(who, packet.room) =>
+            {
+                self.join(who, packet.room)
+            }
+            Op::Denied { who, packet } if self.is_here(who) => {
+                self.refusals.by_rule += 1;
+                if packet.event == "join" {
+                    self.leave_ack(who, packet.room);
+                }
             }
             Op::Gone { who } if self.is_here(who) => self.gone(who),
-            Op::Broadcast { from, room, event, payload } if self.may_speak(from) => {
+            Op::Broadcast { from, except, room, event, payload } if self.may_speak(from) => {
                 let src = self.id(from);
-                self.broadcast(from, PacketRef { room, event, src, payload, dst: "" });
+                self.broadcast(except, PacketRef { room, event, src, payload, dst: "" });
             }
             Op::Send { from, dst, event, payload } if self.may_speak(from) => {
                 let src = self.id(from);
@@ -109,9 +126,26 @@ impl Model {
         self.clients.iter().position(is_meant).map(|who| who as u16)
     }
 
-    fn packet(&mut self, who: u16, packet: Letter) {
+    /// What members of a room hear of each other.
+    pub(crate) fn membership(&self, name: &str) -> Membership {
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == pattern,
+        };
+        let chosen = self.memberships.iter().find(|(pattern, _)| fits(pattern));
+        chosen.map_or(Membership::Full, |chosen| chosen.1)
+    }
+
+    fn packet(&mut self, who: u16, packet: Letter, is_allowed: bool) {
         let from_servers = ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
         if packet.event == "join" {
+            let asks = self.config.ask_join && !is_allowed;
+            let is_new = !self.is_in(who, packet.room);
+            let fits = packet.room.len() <= self.config.max_name
+                && self.rooms_of(who) < self.config.max_rooms;
+            if asks && is_new && fits {
+                return self.due.push(Effect::Ask { who, about: Question::Join, packet });
+            }
             return self.join(who, packet.room);
         }
         if packet.event == "leave" {
@@ -127,6 +161,9 @@ impl Model {
             return;
         }
         if !packet.dst.is_empty() {
+            if self.config.ask_direct && !is_allowed && self.find(packet.dst).is_some() {
+                return self.due.push(Effect::Ask { who, about: Question::Direct, packet });
+            }
             if !self.direct(packet) {
                 self.refusals.unknown_dst += 1;
             }
@@ -135,6 +172,9 @@ impl Model {
         if self.config.members_only && !self.is_in(who, packet.room) {
             self.refusals.not_member += 1;
             return;
+        }
+        if self.config.ask_publish && !is_allowed {
+            return self.due.push(Effect::Ask { who, about: Question::Publish, packet });
         }
         match self.handlers.iter().position(|event| *event == packet.event) {
             Some(handler) => self.due.push(Effect::Call { who, handler, packet }),
@@ -175,12 +215,13 @@ impl Model {
             }
             if let Some(room) = self.rooms.iter_mut().find(|room| room.name == name) {
                 room.members.push(who);
-                self.due.push(Effect::Joined { who, room: room.number });
+                self.due.push(Effect::Joined { who, room: room.number, name });
             }
         }
+        let shows = self.membership(name);
         let members = self.room(name).map_or(&[][..], |room| &room.members);
         let members = members.iter().map(|&who| self.clients[usize::from(who)].id).collect();
-        self.due.push(Effect::JoinAck { to: who, room: name, members });
+        self.due.push(Effect::JoinAck { to: who, room: name, shows, members });
         if !was_in || self.config.announce_rejoin {
             self.notice(who, name, "new_member");
         }
@@ -194,7 +235,7 @@ impl Model {
             return self.leave_ack(who, name);
         }
         room.members.retain(|&member| member != who);
-        self.due.push(Effect::Left { who, room: room.number });
+        self.due.push(Effect::Left { who, room: room.number, name });
         self.leave_ack(who, name);
         self.after_leaving(who, name);
     }
@@ -203,8 +244,8 @@ impl Model {
         self.clients[usize::from(who)].is_here = false;
         while let Some(room) = self.rooms.iter_mut().find(|room| room.members.contains(&who)) {
             room.members.retain(|&member| member != who);
-            self.due.push(Effect::Left { who, room: room.number });
             let name = room.name;
+            self.due.push(Effect::Left { who, room: room.number, name });
             self.after_leaving(who, name);
         }
     }
@@ -224,6 +265,9 @@ impl Model {
     }
 
     fn notice(&mut self, about: u16, room: &'static str, event: &'static str) {
+        if self.membership(room) != Membership::Full {
+            return;
+        }
         let payload = self.id(Some(about)).as_bytes();
         self.broadcast(Some(about), PacketRef { room, event, dst: "", src: "", payload });
     }

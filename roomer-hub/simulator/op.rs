@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use roomer_hub::{Membership, Question};
 use roomer_proto::PacketRef;
 
 use super::names::{IDS, person};
@@ -10,14 +11,51 @@ use super::names::{IDS, person};
 /// One input, complete. Clients are numbered in order of opening.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
-    Open { id: u16 },
-    Packet { who: u16, packet: PacketRef<'static> },
-    Gone { who: u16 },
-    Broadcast { from: Option<u16>, room: &'static str, event: &'static str, payload: &'static [u8] },
-    Send { from: Option<u16>, dst: &'static str, event: &'static str, payload: &'static [u8] },
-    Join { who: u16, room: &'static str },
-    Leave { who: u16, room: &'static str },
-    Close { who: u16, code: u16, reason: &'static str },
+    Open {
+        id: u16,
+    },
+    Packet {
+        who: u16,
+        packet: PacketRef<'static>,
+    },
+    /// The application's word on a packet that it was asked about.
+    Allowed {
+        who: u16,
+        packet: PacketRef<'static>,
+    },
+    Denied {
+        who: u16,
+        packet: PacketRef<'static>,
+    },
+    Gone {
+        who: u16,
+    },
+    Broadcast {
+        from: Option<u16>,
+        except: Option<u16>,
+        room: &'static str,
+        event: &'static str,
+        payload: &'static [u8],
+    },
+    Send {
+        from: Option<u16>,
+        dst: &'static str,
+        event: &'static str,
+        payload: &'static [u8],
+    },
+    Join {
+        who: u16,
+        room: &'static str,
+    },
+    Leave {
+        who: u16,
+        room: &'static str,
+    },
+    Close {
+        who: u16,
+        code: u16,
+        reason: &'static str,
+    },
 }
 
 /// What is to be done because of it. Rooms are numbered in order of making; receivers are named
@@ -26,13 +64,14 @@ pub(crate) enum Op {
 pub(crate) enum Effect {
     Opened { who: u16 },
     Refused,
-    Joined { who: u16, room: u32 },
-    Left { who: u16, room: u32 },
+    Joined { who: u16, room: u32, name: &'static str },
+    Left { who: u16, room: u32, name: &'static str },
     RoomClosed { room: u32 },
-    JoinAck { to: u16, room: &'static str, members: Set },
+    JoinAck { to: u16, room: &'static str, shows: Membership, members: Set },
     Send { to: u16, packet: PacketRef<'static> },
     Broadcast { room: u32, to: Set, packet: PacketRef<'static> },
     Call { who: u16, handler: usize, packet: PacketRef<'static> },
+    Ask { who: u16, about: Question, packet: PacketRef<'static> },
     Close { who: u16, code: u16, reason: &'static str },
 }
 

@@ -3,13 +3,21 @@
 //!
 //! Clients are named by slot, so that a plan stays meaningful when steps are taken out of it.
 
-use roomer_hub::{Config, HashKey};
+use roomer_hub::{Config, HashKey, Membership};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) rules: Rules,
     pub(crate) max_name: usize,
     pub(crate) max_rooms: usize,
+    /// What the application is asked about: joins, messages into rooms, direct messages.
+    pub(crate) asks: [bool; 3],
+    /// Its answers, as bits, used round and round.
+    pub(crate) answers: u8,
+    /// Each answer comes one step late.
+    pub(crate) is_late: bool,
+    /// What members hear of each other, where that is not everything.
+    pub(crate) memberships: Vec<(&'static str, Membership)>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) steps: Vec<Step>,
     pub(crate) ending: Ending,
@@ -64,6 +72,7 @@ pub(crate) enum Step {
     },
     Broadcast {
         from: Option<Who>,
+        except: Option<Who>,
         room: &'static str,
         event: &'static str,
         payload: Payload,
@@ -128,6 +137,7 @@ impl Plan {
         if (self.max_name, self.max_rooms) != (config.max_name, config.max_rooms) {
             (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
         }
+        [config.ask_join, config.ask_publish, config.ask_direct] = self.asks;
         config
     }
 
@@ -143,6 +153,7 @@ impl Plan {
         config.members_only = self.rules == Rules::Default;
         config.announce_rejoin = self.rules == Rules::Compat;
         (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
+        [config.ask_join, config.ask_publish, config.ask_direct] = self.asks;
         config
     }
 }

@@ -82,14 +82,18 @@ pub(crate) fn explain(plan: &Plan, title: &str, test: &str) -> String {
 
 /// A plan as the text of a test that runs it.
 pub(crate) fn as_test(plan: &Plan, name: &str) -> String {
-    let Plan { rules, max_name, max_rooms, handlers, steps, ending, key } = plan;
+    let Plan { rules, max_name, max_rooms, handlers, steps, ending, key, .. } = plan;
+    let Plan { asks, answers, is_late, memberships, .. } = plan;
     let mut text = format!("#[test]\nfn {name}() {{\n    must_hold(&Plan {{\n");
     let _ = writeln!(text, "        rules: Rules::{rules:?},");
     let _ = writeln!(text, "        max_name: {max_name},\n        max_rooms: {max_rooms},");
-    let _ = writeln!(
-        text,
-        "        ending: Ending::{ending:?},\n        key: {key},\n        handlers: vec!["
-    );
+    let _ = writeln!(text, "        ending: Ending::{ending:?},\n        key: {key},");
+    let _ = writeln!(text, "        asks: {asks:?},\n        answers: {answers},");
+    let _ = writeln!(text, "        is_late: {is_late},\n        memberships: vec![");
+    for (pattern, membership) in memberships {
+        let _ = writeln!(text, "            ({pattern:?}, Membership::{membership:?}),");
+    }
+    let _ = writeln!(text, "        ],\n        handlers: vec![");
     for handler in handlers {
         let (event, does) = (handler.event, &handler.does);
         let _ = writeln!(text, "            Handler {{ event: {event:?}, does: vec!{does:?} }},");
@@ -133,7 +137,11 @@ fn shrink(plan: &mut Plan) {
                 fails(&other)
             });
         }
-        let simpler: [fn(&mut Plan); 5] = [
+        let simpler: [fn(&mut Plan); 9] = [
+            |plan| plan.memberships.clear(),
+            |plan| plan.asks = [false; 3],
+            |plan| plan.answers = 255,
+            |plan| plan.is_late = false,
             |plan| plan.key = 0,
             |plan| plan.rules = Rules::Default,
             |plan| plan.max_name = LIMITS.0,
@@ -175,11 +183,12 @@ fn plainer(step: &Step) -> Vec<Step> {
             }
             add(Step::Packet { who, room: "root", event, dst, src, payload });
         }
-        Step::Broadcast { from, room, event, payload } => {
-            add(Step::Broadcast { from: None, room, event, payload });
-            add(Step::Broadcast { from, room, event, payload: empty });
-            add(Step::Broadcast { from, room: "root", event, payload });
-            add(Step::Broadcast { from, room, event: "chat", payload });
+        Step::Broadcast { from, except, room, event, payload } => {
+            add(Step::Broadcast { from: None, except: None, room, event, payload });
+            add(Step::Broadcast { from, except: from, room, event, payload });
+            add(Step::Broadcast { from, except, room, event, payload: empty });
+            add(Step::Broadcast { from, except, room: "root", event, payload });
+            add(Step::Broadcast { from, except, room, event: "chat", payload });
         }
         Step::Send { from, dst, event, payload } => {
             add(Step::Send { from: None, dst, event, payload });

@@ -33,6 +33,9 @@ pub(crate) struct Run<'p> {
     /// How many ids have been used.
     ids: u16,
     now: Duration,
+    /// What the application has been asked and has not answered.
+    asked: Option<(u16, PacketRef<'static>)>,
+    answers: u32,
     pub(crate) steps: u64,
     /// After how many inputs the tables are looked through, while few are there.
     pub(crate) round: u64,
@@ -49,7 +52,19 @@ impl<'p> Run<'p> {
     pub(crate) fn with_key(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
         let court = Court::new(plan, key)?;
         let (sight, slots, now) = (Sight::default(), [None; SLOTS], Duration::from_secs(1 << 20));
-        Ok(Run { plan, court, sight, slots, ids: 0, now, steps: 0, round: ROUND, last: None })
+        Ok(Run {
+            plan,
+            court,
+            sight,
+            slots,
+            ids: 0,
+            now,
+            asked: None,
+            answers: 0,
+            steps: 0,
+            round: ROUND,
+            last: None,
+        })
     }
 
     /// Runs it all. A panic of the hub is a fault like any other.
@@ -99,7 +114,34 @@ impl<'p> Run<'p> {
             return Ok(());
         }
         let Some(op) = self.resolve(step, None) else { return Ok(()) };
+        let late = self.asked.take();
         self.input(op, Some(at))?;
+        self.follow(step, at)?;
+        if let Some((who, packet)) = late {
+            self.answer(who, packet, at)?;
+            self.follow(&Step::Clock { millis: 0 }, at)?;
+        }
+        if !self.plan.is_late
+            && let Some((who, packet)) = self.asked.take()
+        {
+            self.answer(who, packet, at)?;
+            self.follow(&Step::Clock { millis: 0 }, at)?;
+        }
+        Ok(())
+    }
+
+    /// Says the application's word on a packet.
+    fn answer(&mut self, who: u16, packet: PacketRef<'static>, at: usize) -> Result<(), Fault> {
+        let is_allowed = self.plan.answers >> (self.answers % 8) & 1 == 1;
+        self.answers += 1;
+        let model = &self.court.bench.model;
+        self.sight.answer(model.is_here(who), is_allowed, packet.event == "join");
+        let op = if is_allowed { Op::Allowed { who, packet } } else { Op::Denied { who, packet } };
+        self.input(op, Some(at))
+    }
+
+    /// Does what the last input has led to.
+    fn follow(&mut self, step: &Step, at: usize) -> Result<(), Fault> {
         let opened = self.court.bench.model.due.first();
         match (step, opened) {
             (Step::Open { slot } | Step::OpenAs { slot, .. }, Some(&Effect::Opened { who })) => {
@@ -109,6 +151,7 @@ impl<'p> Run<'p> {
             (_, Some(&Effect::Call { who, handler, packet })) => {
                 self.call(who, handler, packet, at)?
             }
+            (_, Some(&Effect::Ask { who, packet, .. })) => self.asked = Some((who, packet)),
             _ => {}
         }
         Ok(())
@@ -190,8 +233,9 @@ impl<'p> Run<'p> {
                 Op::Packet { who: who(sender)?, packet }
             }
             Step::Gone { who: leaver } => Op::Gone { who: who(leaver)? },
-            Step::Broadcast { from: sender, room, event, payload } => {
-                Op::Broadcast { from: from(sender)?, room, event, payload: bytes(payload) }
+            Step::Broadcast { from: sender, except, room, event, payload } => {
+                let (from, except) = (from(sender)?, from(except)?);
+                Op::Broadcast { from, except, room, event, payload: bytes(payload) }
             }
             Step::Send { from: sender, dst, event, payload } => {
                 let (dst, payload) = (address(dst), bytes(payload));
@@ -215,7 +259,7 @@ impl<'p> Run<'p> {
             self.court.bench.model.rooms.iter().map(|room| room.name).collect();
         for &room in &rooms {
             let (event, payload) = ("probe", noise(1, 9));
-            self.input(Op::Broadcast { from: None, room, event, payload }, None)?;
+            self.input(Op::Broadcast { from: None, except: None, room, event, payload }, None)?;
         }
         for who in 0..self.court.bench.keys.len() as u16 {
             if !self.court.bench.model.is_here(who) {

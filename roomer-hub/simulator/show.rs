@@ -25,14 +25,17 @@ pub(crate) fn action(action: &Action<'_>) -> String {
         Action::Call { conn, handler, packet } => {
             format!("Call of {} by {conn:?}: {}", handler.index(), Letter(packet))
         }
+        Action::Ask { conn, about, packet } => {
+            format!("Ask about {about:?} of {conn:?}: {}", Letter(packet))
+        }
         other => format!("{other:?}"),
     }
 }
 
 pub(crate) fn effect(effect: &Effect) -> String {
     match effect {
-        Effect::JoinAck { to, room, members } => {
-            format!("JoinAck to client {to} of {room:?}: {members:?}")
+        Effect::JoinAck { to, room, shows, members } => {
+            format!("JoinAck to client {to} of {room:?}: {members:?}, shown {shows:?}")
         }
         Effect::Send { to, packet } => format!("Send to client {to}: {}", Letter(packet)),
         Effect::Broadcast { to, packet, .. } => format!("Broadcast to {to:?}: {}", Letter(packet)),
@@ -65,8 +68,13 @@ pub(crate) fn op(op: &Op) -> String {
     match op {
         Op::Open { id } => format!("Open with the id {}", person(*id).text),
         Op::Packet { who, packet } => format!("Packet of client {who}: {}", Letter(packet)),
-        Op::Broadcast { from, room, event, payload: bytes } => {
-            format!("Command Broadcast for {from:?}: {event:?} in {room:?}: {}", payload(bytes))
+        Op::Allowed { who, packet } => format!("Allowed to client {who}: {}", Letter(packet)),
+        Op::Denied { who, packet } => format!("Denied to client {who}: {}", Letter(packet)),
+        Op::Broadcast { from, except, room, event, payload: bytes } => {
+            format!(
+                "Command Broadcast for {from:?} without {except:?}: {event:?} in {room:?}: {}",
+                payload(bytes)
+            )
         }
         Op::Send { from, dst, event, payload: bytes } => {
             format!("Command Send for {from:?}: {event:?} for {dst:?}: {}", payload(bytes))

@@ -1,6 +1,6 @@
 //! Watches a run for the situations that plans have to get into.
 
-use roomer_hub::ConnKey;
+use roomer_hub::{ConnKey, Membership};
 use roomer_proto::PacketRef;
 use slotmap::Key;
 
@@ -62,10 +62,20 @@ impl Sight {
         }
     }
 
+    /// The application's word on a packet, before the hub hears it.
+    pub(crate) fn answer(&mut self, is_here: bool, is_allowed: bool, is_join: bool) {
+        self.seen.mark(!is_here, Mark::AnswerTooLate);
+        self.seen.mark(is_here && is_allowed, Mark::AskedAndAllowed);
+        self.seen.mark(is_here && !is_allowed, Mark::AskedAndDenied);
+        self.seen.mark(is_here && !is_allowed && is_join, Mark::JoinDenied);
+    }
+
     pub(crate) fn before(&mut self, bench: &Bench, op: Op) {
         let model = &bench.model;
         let (who, room) = match op {
-            Op::Packet { who, packet } => (Some(who), packet.room),
+            Op::Packet { who, packet }
+            | Op::Allowed { who, packet }
+            | Op::Denied { who, packet } => (Some(who), packet.room),
             Op::Join { who, room } | Op::Leave { who, room } => (Some(who), room),
             Op::Broadcast { from, room, .. } => (from, room),
             Op::Gone { who } | Op::Close { who, .. } => (Some(who), ""),
@@ -102,7 +112,7 @@ impl Sight {
             match *effect {
                 Effect::Refused => self.seen.mark(true, Mark::IdInUse),
                 Effect::Opened { who } => self.opened(bench, who, freed),
-                Effect::Joined { who, room } if room as usize == self.names.len() => {
+                Effect::Joined { who, room, .. } if room as usize == self.names.len() => {
                     let name = model.rooms.iter().find(|known| known.number == room);
                     self.born(model, name.map_or("", |room| room.name), just_closed);
                     self.seen
@@ -116,7 +126,13 @@ impl Sight {
                     closes = true;
                     self.just_closed |= 1 << self.names[room as usize];
                 }
-                Effect::JoinAck { members, .. } => self.snapshot(members.len()),
+                Effect::JoinAck { shows, members, .. } => {
+                    self.seen.mark(shows == Membership::Own, Mark::OwnAlone);
+                    self.seen.mark(shows == Membership::Count, Mark::Counted);
+                    if shows == Membership::Full {
+                        self.snapshot(members.len());
+                    }
+                }
                 Effect::Broadcast { to, packet, .. } if !packet.src.is_empty() => {
                     self.seen.mark(to.len() >= 4, Mark::BroadcastToFour);
                 }

@@ -1,8 +1,11 @@
 //! A look through the hub's tables, between inputs.
 
+use roomer_hub::Membership;
+
 use super::fault::{Fault, ensure};
 use super::judge::Court;
 use super::names::{person, room_number};
+use super::op::Set;
 
 /// How many rooms are looked at though they may be gone.
 const LATEST: usize = 8;
@@ -63,6 +66,10 @@ impl Court {
             let mut truth = Vec::new();
             for room in hub.rooms_of(bench.keys[usize::from(who)]) {
                 let members = hub.members(room).iter().filter_map(|conn| bench.id(conn)).collect();
+                let is_full = hub.name(room).map(|name| bench.model.membership(name))
+                    == Some(Membership::Full);
+                let members =
+                    if is_full { members } else { Set::from_iter([bench.clients.id(who)]) };
                 let number = hub.name(room).and_then(room_number);
                 truth.push((number.unwrap_or(u8::MAX), members));
             }

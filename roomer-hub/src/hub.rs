@@ -287,8 +287,14 @@ impl Hub {
             return;
         };
         self.subject = Some(sender.id);
+        let is_join = packet.event == JOIN;
+        let room = self.room(packet.room).filter(|&room| is_join && self.is_member(conn, room));
+        if let Some(room) = room {
+            // The server has put it there meanwhile: "you are out" would be wrong.
+            return self.acknowledge(room, self.config.announce_rejoin);
+        }
         self.refusals.by_rule += 1;
-        if packet.event == JOIN {
+        if is_join {
             self.records.push(Record::LeaveAck);
         }
     }

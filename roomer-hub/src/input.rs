@@ -28,7 +28,8 @@ pub enum Input<'a> {
         packet: PacketRef<'a>,
     },
     /// The packet of an [`Action::Ask`](crate::Action::Ask) is refused: it is dropped and
-    /// counted; a join is answered with `leave_ack`.
+    /// counted; a join is answered with `leave_ack`, unless the server has put the connection
+    /// into that room meanwhile, which makes it a repeated join.
     Denied {
         /// Who sent it.
         conn: ConnKey,

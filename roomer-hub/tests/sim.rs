@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use roomer_hub::HashKey;
+use roomer_hub::{HashKey, Membership};
 
 use simulator::explore::{Explored, Scope, explore};
 use simulator::plan::{Ending, Handler, Payload, Plan, Rules, Step, Who};
@@ -125,10 +125,20 @@ fn a_plan_is_told_as_a_test_that_compiles() {
         max_rooms: 2,
         ending: Ending::Left,
         key: 9,
+        asks: [true, false, false],
+        answers: 3,
+        is_late: true,
+        memberships: vec![("root", Membership::Own)],
         handlers: vec![Handler { event: "ping", does }],
         steps: vec![
             Step::Open { slot: 0 },
-            Step::Broadcast { from: Some(who), room: "root\0", event: "chatt\u{e9}", payload },
+            Step::Broadcast {
+                from: Some(who),
+                except: None,
+                room: "root\0",
+                event: "chatt\u{e9}",
+                payload,
+            },
         ],
     };
     let text = as_test(&plan, "a_sample");

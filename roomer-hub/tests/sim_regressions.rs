@@ -5,6 +5,7 @@
 #[allow(dead_code)] // each who shares it needs a part
 mod simulator;
 
+use roomer_hub::Membership;
 use simulator::plan::Step::*;
 use simulator::plan::Who::*;
 #[allow(unused_imports)] // until a plan has one
@@ -20,6 +21,10 @@ fn a_sample() {
         max_rooms: 2,
         ending: Ending::Left,
         key: 9,
+        asks: [true, false, false],
+        answers: 3,
+        is_late: true,
+        memberships: vec![("root", Membership::Own)],
         handlers: vec![Handler {
             event: "ping",
             does: vec![Close { who: Caller, code: 1008, reason: "bye" }],
@@ -28,6 +33,7 @@ fn a_sample() {
             Open { slot: 0 },
             Broadcast {
                 from: Some(Slot(0)),
+                except: None,
                 room: "root\0",
                 event: "chatté",
                 payload: Payload(7, 2),

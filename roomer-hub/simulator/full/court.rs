@@ -191,7 +191,7 @@ impl Stage<'_> {
             Done::ToRoom { by, room, event, payload } => {
                 let from = self.by_id(by).and_then(|at| self.lines[at].who);
                 let due = Applied::Broadcast(key(self, by));
-                (due, Op::Broadcast { from, room, event, payload })
+                (due, Op::Broadcast { from, except: from, room, event, payload })
             }
             Done::ToClient { by, dst, event, payload } => {
                 let from = self.by_id(by).and_then(|at| self.lines[at].who);
@@ -372,7 +372,7 @@ impl Stage<'_> {
         for effect in &effects {
             match *effect {
                 Effect::Left { room, .. } => left = Some(room),
-                Effect::JoinAck { to, room, members } => {
+                Effect::JoinAck { to, room, members, .. } => {
                     let at = self.people[usize::from(to)];
                     let id = &*person(self.lines[at].id).text;
                     let number = self.model.room(room).map_or(u32::MAX, |room| room.number);
@@ -408,7 +408,9 @@ impl Stage<'_> {
                 Effect::Opened { .. }
                 | Effect::Joined { .. }
                 | Effect::RoomClosed { .. }
-                | Effect::Call { .. } => {}
+                | Effect::Call { .. }
+                // Nothing is asked in full plans.
+                | Effect::Ask { .. } => {}
             }
         }
         self.model.due = effects;
