@@ -4,7 +4,6 @@
  * @module client
  */
 
-import { findCodec } from "./codec.js";
 import { RoomerError, check } from "./error.js";
 import { createEvents } from "./events.js";
 import { createLink } from "./link.js";
@@ -31,7 +30,6 @@ export function connect(url, options = {}) {
     const leaving = new Map();
     const queue = createQueue(options.queue);
     const codec = options.codec ?? "bytes";
-    findCodec(codec);
     /** Ours on this connection, "" until the server has told. */
     let id = "";
 

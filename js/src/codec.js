@@ -42,7 +42,7 @@ const codecs = {
 
 /** The codec of that name, or one that the application brings. */
 export function findCodec(codec) {
-    const found = Object.hasOwn(codecs, codec) ? codecs[codec] : codec;
+    const found = codecs[codec] ?? codec;
     check(found?.encode && found.decode, 'codec must be "bytes", "text", "json" or { encode, decode }');
     return found;
 }

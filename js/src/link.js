@@ -128,7 +128,8 @@ export function createLink(url, options, { probe, opened, received, changed }) {
 
     /** The connection, or the attempt at one, has come to nothing. */
     function lost(error, final) {
-        if (openedAt !== undefined && clock.now() - openedAt >= minUptime) {
+        // Not if it has never been open: then there is nothing to compare.
+        if (clock.now() - openedAt >= minUptime) {
             failures = 0;
         }
         release();

@@ -3,7 +3,7 @@
  */
 
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, mock, test } from "node:test";
 
 import { connect } from "../src/index.js";
 import { withWebSocket } from "./support/fake-socket.js";
@@ -206,6 +206,19 @@ describe("url and token", () => {
         assert.deepEqual([client.state, kit.server.connections().length], ["closed", 0]);
     });
 
+    test("a failure that comes after its attempt was given up harms no later one", async () => {
+        const kit = setUp();
+        const failures = [];
+        const client = connect(() => (failures.length ? "ws://test/ws" : new Promise((resolve, reject) => failures.push(reject))), kit.server.options);
+        await kit.server.advance(11_000);
+        assert.equal(client.state, "open");
+        const log = record(client, "state");
+        failures[0](new Error("late"));
+        await kit.server.advance(1_000);
+        assert.deepEqual(log, []);
+        client.close();
+    });
+
     test("http becomes ws, a fragment is dropped, a token of null is none, and the query stays", async () => {
         const kit = setUp();
         const urls = [];
@@ -257,6 +270,16 @@ describe("AbortSignal", () => {
             await kit.server.advance(60_000);
             assert.deepEqual([kit.server.connections().length, kit.server.clock.pending()], [0, 0]);
         }
+    });
+
+    test("is let go when the client closes", async () => {
+        const kit = setUp();
+        const { signal } = new AbortController();
+        const spy = mock.method(signal, "removeEventListener");
+        const { client } = kit.connect({ signal });
+        await kit.server.advance();
+        client.close();
+        assert.equal(spy.mock.callCount(), 1);
     });
 
     test("that has aborted already lets nothing begin", async () => {
@@ -329,8 +352,11 @@ describe("signs of life", () => {
 
     test("times without end do not spin", async () => {
         const kit = setUp();
-        const { client } = kit.connect({ heartbeat: Infinity, timeout: Infinity });
+        const delays = [];
+        const clock = { ...kit.server.clock, setTimeout: (action, delay) => (delays.push(delay), kit.server.clock.setTimeout(action, delay)) };
+        const { client } = kit.connect({ heartbeat: Infinity, timeout: Infinity, clock });
         await kit.server.advance(1_000_000);
         assert.deepEqual([client.state, kit.server.clock.pending()], ["open", 1]);
+        assert.ok(delays.every((delay) => delay < 2 ** 31), "what setTimeout() cannot wait for");
     });
 });

@@ -315,6 +315,20 @@ describe("members", () => {
         }
     });
 
+    test("told twice, or gone without having come, are told once or not at all", async () => {
+        const kit = setUp();
+        const [{ room }] = await kit.inRoom("lobby");
+        const log = record(room, ...LIFE);
+        const [conn] = kit.server.connections();
+        for (const [event, id] of [["new_member", "b"], ["new_member", "b"], ["member_left", "stranger"], ["member_left", "b"], ["member_left", "b"]]) {
+            conn.deliver(encode("lobby", event, "", "", toBytes(id)));
+        }
+        // The server's answer to a repeated join.
+        conn.join("lobby");
+        await kit.server.advance();
+        assert.deepEqual(log, [["new_member", "b"], ["member_left", "b"]]);
+    });
+
     test("10,000 and 200,000 members arrive whole, and change one by one", async () => {
         for (const count of [10_000, 200_000]) {
             const kit = setUp();

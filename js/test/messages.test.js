@@ -60,7 +60,7 @@ describe("the queue", () => {
     });
 
     test("is bounded in messages and in bytes; the newest is refused, and told of", async () => {
-        for (const queue of [{ messages: 3 }, { bytes: 150 }]) {
+        for (const queue of [{ messages: 3 }, { bytes: 3 * 49 }, { bytes: 4 * 49 - 1 }]) {
             const kit = setUp();
             const [b] = await kit.inRoom("lobby");
             const log = record(b.room, "chat");
@@ -77,6 +77,18 @@ describe("the queue", () => {
             kit.server.cut();
             assert.equal(room.send("chat", '"again"'), "queued");
         }
+    });
+
+    test("is sent before anything that a listener of the state says", async () => {
+        const kit = setUp();
+        const [b] = await kit.inRoom("lobby");
+        const log = record(b.room, "chat");
+        const { client } = kit.connect();
+        const room = client.join("lobby");
+        room.send("chat", "first");
+        client.on("state", () => void room.send("chat", "second"));
+        await kit.server.advance();
+        assert.deepEqual(log.map(([, payload]) => payload), ["first", "second"]);
     });
 
     test("of none drops at once", async () => {
@@ -236,6 +248,8 @@ describe("listeners", () => {
             room.on("chat", () => void calls.push("late"), { once: true });
         }, { once: true });
         off = room.on("chat", () => void calls.push("removed"));
+        // Keeps the list alive, so that it is the same one.
+        room.on("chat", () => {});
         kit.server.broadcast("lobby", "chat");
         await kit.server.advance();
         assert.deepEqual(calls, []);
@@ -273,13 +287,16 @@ describe("listeners", () => {
             await kit.server.advance();
             kit.server.broadcast("root", "chat");
             await kit.server.advance();
+            client.on("error", () => {})();
+            kit.server.broadcast("root", "chat");
+            await kit.server.advance();
             client.on("error", () => { throw new Error("worse"); });
             kit.server.broadcast("root", "chat");
             await kit.server.advance();
         } finally {
             spy.mock.restore();
         }
-        assert.deepEqual(spy.mock.calls.map(({ arguments: [error] }) => error.cause.message), ["mine", "worse"]);
+        assert.deepEqual(spy.mock.calls.map(({ arguments: [error] }) => error.cause.message), ["mine", "mine", "worse"]);
     });
 
     test("a closed room forgets its listeners", async () => {

@@ -14,6 +14,7 @@ import { decodePacket, encodePacket, text } from "./support/packets.js";
 /** A bare socket on the server, and the packets that it gets. */
 async function bare(server, url = "ws://test/ws") {
     const socket = new server.options.WebSocket(url);
+    socket.binaryType = "arraybuffer";
     const packets = [];
     const ends = [];
     socket.onmessage = ({ data }) => packets.push(decodePacket(data));
@@ -63,6 +64,10 @@ describe("the server", () => {
         a.send({ room: "lobby", event: "join" });
         a.send({ room: "lobby", event: "join" });
         await server.advance();
+        for (const event of ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"]) {
+            b.send({ room: "lobby", event, payload: nthId(1) });
+            b.send({ room: "lobby", event, dst: nthId(1), payload: nthId(1) });
+        }
         b.send({ room: "lobby", event: "chat", src: "forged", payload: "hi" });
         b.send({ room: "anywhere", event: "psst", dst: nthId(1), payload: "you" });
         b.send({ room: "lobby", event: "leave" });

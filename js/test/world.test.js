@@ -15,8 +15,15 @@ describe("the world changes", () => {
         document.visibilityState = "visible";
         const before = { addEventListener: globalThis.addEventListener, removeEventListener: globalThis.removeEventListener };
         Object.assign(globalThis, { document, addEventListener: page.addEventListener.bind(page), removeEventListener: page.removeEventListener.bind(page) });
+        const listening = new Set();
+        for (const target of [document, globalThis]) {
+            const { addEventListener, removeEventListener } = target;
+            target.addEventListener = (event, listener) => (listening.add(event), addEventListener.call(target, event, listener));
+            target.removeEventListener = (event, listener) => (listening.delete(event), removeEventListener.call(target, event, listener));
+        }
         try {
             await body({
+                listening,
                 see: (state) => {
                     document.visibilityState = state;
                     document.dispatchEvent(new Event("visibilitychange"));
@@ -65,10 +72,25 @@ describe("the world changes", () => {
             kit.server.start();
             happen(page);
             await kit.server.advance(500);
-            assert.deepEqual(life.slice(-2), [[1_000_500, "connecting", undefined], [1_000_500, "open", undefined]]);
+            const back = [[1_000_500, "connecting", undefined], [1_000_500, "open", undefined]];
+            assert.deepEqual(life.slice(-2), back);
+            await kit.server.advance(1e6);
+            assert.deepEqual(life.slice(-2), back, "the long wait is over for good");
             client.close();
         }));
     }
+
+    test("a wait that is nearly over is not made longer", () => inPage(async ({ tell }) => {
+        const kit = setUp();
+        const { life, client } = kit.connect({ reconnect: { minDelay: 1_000 } });
+        await kit.server.advance();
+        kit.server.cut();
+        await kit.server.advance(400);
+        tell("online");
+        await kit.server.advance(100);
+        assert.deepEqual(life.slice(-1), [[500, "open", undefined]]);
+        client.close();
+    }));
 
     test("a page that goes out of sight changes nothing", () => inPage(async ({ see }) => {
         const kit = setUp();
@@ -81,11 +103,13 @@ describe("the world changes", () => {
         client.close();
     }));
 
-    test("a closed client listens no more", () => inPage(async ({ tell }) => {
+    test("a closed client listens no more", () => inPage(async ({ tell, listening }) => {
         const kit = setUp();
         const { client } = kit.connect();
         await kit.server.advance();
+        assert.deepEqual([...listening].sort(), ["online", "pageshow", "visibilitychange"]);
         client.close();
+        assert.deepEqual([...listening], []);
         tell("online");
         await kit.server.advance(60_000);
         assert.deepEqual([client.state, kit.server.clock.pending()], ["closed", 0]);
@@ -123,6 +147,7 @@ describe("WebSocket classes with ways of their own", () => {
                 super(url);
             }
             close() {
+                queueMicrotask(() => this.onerror({}));
                 throw new Error("not so");
             }
         }
@@ -130,6 +155,26 @@ describe("WebSocket classes with ways of their own", () => {
         await kit.server.advance(1_000);
         assert.deepEqual(life.map(([, state, why]) => [state, why]), [["suspended", "address"], ["connecting", undefined], ["open", undefined]]);
         client.close();
+        await kit.server.advance();
         assert.equal(client.state, "closed");
+    });
+
+    test("one that tells of an error before it tells of the end with its code", async () => {
+        const kit = setUp();
+        const sockets = [];
+        class Talkative extends kit.server.options.WebSocket {
+            constructor(url) {
+                super(url);
+                sockets.push(this);
+            }
+        }
+        const { client } = kit.connect({ WebSocket: Talkative });
+        const reasons = [];
+        client.on("state", (state, error) => error && reasons.push(error.closeCode));
+        await kit.server.advance();
+        sockets[0].onerror({});
+        sockets[0].onclose({ code: 1012, reason: "restart" });
+        assert.deepEqual(reasons, [1012]);
+        client.close();
     });
 });

@@ -63,7 +63,8 @@ export function createSocketClass({ later, accept }) {
             this.#peer = accept({
                 deliver: (packet) => later(() => {
                     if (this.readyState === 1) {
-                        this.onmessage?.({ data: packet.slice().buffer });
+                        // As a real one does, for whom forgets to ask for an ArrayBuffer.
+                        this.onmessage?.({ data: this.binaryType === "arraybuffer" ? packet.slice().buffer : new Blob([packet]) });
                     }
                 }),
                 close: (code, reason) => later(() => this.#end(code, reason)),
