@@ -240,7 +240,11 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
         20 => fill(dice, swarm, slot, steps),
         21 => {
             let of = dice.below(swarm.slots) as u8;
-            Step::Meanwhile { slot, of, room: room(dice, swarm), payload: payload(dice) }
+            if dice.once_in(2) {
+                steps.push(Step::Room { slot, bytes: dice.below(60) });
+            }
+            let room = if dice.once_in(2) { "root" } else { room(dice, swarm) };
+            Step::Meanwhile { slot, of, room, payload: payload(dice) }
         }
         _ => {
             steps.push(Step::Say { slot, talk: talk(dice, swarm) });
