@@ -240,7 +240,11 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
         20 => fill(dice, swarm, slot, steps),
         21 => {
             let of = dice.below(swarm.slots) as u8;
-            Step::Meanwhile { slot, of, room: room(dice, swarm), payload: payload(dice) }
+            if dice.once_in(2) {
+                steps.push(Step::Room { slot, bytes: dice.below(60) });
+            }
+            let room = if dice.once_in(2) { "root" } else { room(dice, swarm) };
+            Step::Meanwhile { slot, of, room, payload: payload(dice) }
         }
         _ => {
             steps.push(Step::Say { slot, talk: talk(dice, swarm) });
@@ -279,6 +283,7 @@ fn crowd(dice: &mut impl Dice, steps: &mut Vec<Step>) {
 fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
     let from = dice.below(swarm.slots) as u8;
     let hard = dice.once_in(2);
+    let millis = dice.pick(&[20, 60, 60]);
     steps.push(Step::Room { slot, bytes: dice.pick(&[0, 0, 1, 50]) });
     let mut say = |payload| {
         let (dst, src) = (Address::Id(Who::Slot(slot)), Address::Nothing);
@@ -287,7 +292,7 @@ fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) ->
         steps.push(Step::Say { slot: from, talk });
         steps.push(Step::Deliver { slot: from, bytes: u32::MAX });
         // Those who send are held back for a while.
-        steps.push(Step::Pass { millis: 60 });
+        steps.push(Step::Pass { millis });
     };
     if hard {
         for _ in 0..1 + dice.below(4) {

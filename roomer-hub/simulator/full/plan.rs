@@ -117,8 +117,8 @@ pub(crate) enum Step {
     Interrupt {
         slot: u8,
     },
-    /// While the next write is under way, somebody speaks in a room with the handle of the one in
-    /// another slot.
+    /// While the next write is under way, somebody speaks in a room, three times, with the handle
+    /// of the one in another slot.
     Meanwhile {
         slot: u8,
         of: u8,

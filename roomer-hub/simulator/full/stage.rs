@@ -291,7 +291,8 @@ impl<'p> Stage<'p> {
             _ => 10,
         };
         let around = head + bare.encoded_len() - bare.src.len() + person(0).text.len();
-        noise(8, left.saturating_sub(around).min(0x1_0000) as u32)
+        let most = setup.max_message.saturating_sub(bare.encoded_len()).min(0x1_0000);
+        noise(8, left.saturating_sub(around).min(most) as u32)
     }
 
     pub(crate) fn deliver(&mut self, at: usize, bytes: usize) {
@@ -336,7 +337,7 @@ impl<'p> Stage<'p> {
             Step::Meanwhile { of, room, payload, .. } => {
                 let application = self.application.clone();
                 let deed = Deed::ToRoom { room, event: "cha", payload };
-                peer.meanwhile(move || application.outside(of, &deed));
+                peer.meanwhile(move || (0..3).for_each(|_| application.outside(of, &deed)));
             }
             Step::Pretend { .. } => peer.pretend_room(),
             Step::HalfClose { .. } => {

@@ -148,20 +148,22 @@ impl Mouth {
     pub(crate) fn bad(&mut self, bad: Bad, setup: &Setup) {
         let wrong = Some(Meaning::Wrong(1002));
         let binary = first::FINAL | first::BINARY;
+        // Nothing is wrong with it but how it is said.
+        let word = PacketRef { room: "root", event: "cha", ..PacketRef::default() }.to_bytes();
         // What is wrong with the whole of it.
         let (start, payload, code): (u8, &[u8], u16) = match bad {
-            Bad::ReservedBits => return self.frame(0x40 | binary, b"hi", wrong),
+            Bad::ReservedBits => return self.frame(0x40 | binary, &word, wrong),
             Bad::Unmasked => {
-                self.bytes(b"\x82\x02");
+                self.bytes(&[binary, word.len() as u8]);
                 self.means(Meaning::Wrong(1002));
-                return self.bytes(b"hi");
+                return self.bytes(&word);
             }
             Bad::Continuation => return self.frame(first::FINAL, b"hi", wrong),
             Bad::Inside => {
-                self.frame(first::BINARY, b"hi", None);
-                return self.frame(binary, b"hi", wrong);
+                self.frame(first::BINARY, &word[..9], None);
+                return self.frame(binary, &word, wrong);
             }
-            Bad::Opcode => return self.frame(0x83, b"hi", wrong),
+            Bad::Opcode => return self.frame(0x83, &word, wrong),
             Bad::LongPing => return self.frame(first::PING, noise(1, 126), wrong),
             Bad::CutPing => return self.frame(0x09, b"hi", wrong),
             Bad::TopBit => {

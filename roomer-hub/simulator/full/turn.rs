@@ -1,0 +1,154 @@
+//! What a connection's own turn must have led to, by what it has read and what the clock says.
+
+use std::time::Duration;
+
+use super::due::{Order, What};
+use super::line::State;
+use super::marks::Mark;
+use super::stage::Stage;
+use super::talk::Meaning;
+use crate::simulator::fault::{Fault, ensure};
+
+/// See the engine's `open.rs`: these are the shortest times after which one that is owed too much
+/// may be given up, at ease and in a flood.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+const IMPATIENCE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+
+impl Stage<'_> {
+    /// What a turn of its own must have led to.
+    pub(super) fn after_turn(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
+        let is_done = self.tasks.is_done(self.lines[at].task);
+        if self.lines[at].state == State::Handshake {
+            self.after_handshake_turn(at, is_done)?;
+        }
+        if self.lines[at].state == State::Open && !is_done {
+            self.before(at);
+            let line = &self.lines[at];
+            if let Some(what) = line.mouth.peek(line.read) {
+                return Err(Fault::new(format!("connection {at} has read {what:?}, for nothing")));
+            }
+            self.after_open_turn(at, has_read)?;
+        }
+        let may_end = self.may_end(at);
+        let wait = Duration::from_millis(self.plan.setup.close);
+        let line = &mut self.lines[at];
+        if is_done && line.state != State::Done {
+            ensure!(may_end, "connection {at} ends before its time ({:?})", line.state);
+            let cut_short = line.due.owed() > 0 && line.state == State::Closing;
+            self.seen.mark(cut_short, Mark::CloseTimeout);
+            let is_cut_off = line.is_refused || line.is_aborted || line.is_read_to_the_end();
+            let is_late = line.closed.is_some_and(|(since, _)| self.clock.now() >= since + wait);
+            line.has_agreed = line.state == State::Closing && !is_cut_off && !is_late;
+            line.state = State::Done;
+        }
+        Ok(())
+    }
+
+    fn after_handshake_turn(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
+        let now = self.now();
+        let wait = Duration::from_millis(self.plan.setup.handshake);
+        let is_stopping = self.is_stopping;
+        let line = &mut self.lines[at];
+        if line.is_aborted {
+            return Ok(());
+        }
+        let status = match line.mouth.next(line.read).map(|said| said.what) {
+            Some(Meaning::Request(101)) if is_stopping => 503,
+            Some(Meaning::Request(101)) => {
+                return Err(Fault::new(format!("connection {at} is not opened")));
+            }
+            Some(Meaning::Request(status)) => status,
+            Some(other) => return Err(Fault::new(format!("{other:?} before a request"))),
+            None if line.is_read_to_the_end() => {
+                ensure!(is_done, "connection {at} outlives its client's handshake");
+                return Ok(());
+            }
+            None if is_stopping => {
+                ensure!(is_done, "the handshake of connection {at} outlives the stop");
+                return Ok(());
+            }
+            None if now >= line.created + wait => 408,
+            None => {
+                ensure!(!is_done, "the handshake of connection {at} ends for nothing");
+                return Ok(());
+            }
+        };
+        line.due.push(now, Order::Alone, What::Answer(status), false);
+        line.is_deaf = true;
+        line.begin_closing(now);
+        Ok(())
+    }
+
+    fn after_open_turn(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
+        let now = self.now();
+        let setup = &self.plan.setup;
+        let (ping, pong) = (Duration::from_millis(setup.ping), Duration::from_millis(setup.pong));
+        let may_be_over = self.may_be_over(at);
+        let line = &mut self.lines[at];
+        if now >= line.pinged + ping {
+            line.pinged = now;
+            line.asked.get_or_insert(now);
+            line.is_unsure |= has_read;
+            match may_be_over {
+                true => line.due.lax_pings += 1,
+                false => line.due.pings += 1,
+            }
+            self.seen.mark(true, Mark::Ping);
+        }
+        let silent = line.asked.map(|asked| (line.heard + pong).max(asked + pong - ping));
+        let is_silent = silent.is_some_and(|at| now >= at) && !line.is_unsure;
+        ensure!(!is_silent, "connection {at} is silent since {:?} and stays", line.heard);
+        Ok(())
+    }
+
+    /// Whether a task may have come to its end.
+    fn may_end(&self, at: usize) -> bool {
+        let line = &self.lines[at];
+        if line.is_refused || line.is_aborted || line.is_read_to_the_end() {
+            return true;
+        }
+        let wait = Duration::from_millis(self.plan.setup.close);
+        match (line.state, line.closed) {
+            (State::Handshake, _) => self.is_stopping,
+            (State::Closing, Some((since, _))) => {
+                let is_late = self.now() >= since + wait;
+                let hears_close = line.closes_at.is_some_and(|at| line.peer.read() >= at);
+                is_late || hears_close
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether one that is given up as too slow is.
+    pub(super) fn check_slow(&mut self, at: usize) -> Result<(), Fault> {
+        let now = self.now();
+        let setup = &self.plan.setup;
+        let line = &self.lines[at];
+        let may_ping = now >= line.pinged + Duration::from_millis(setup.ping);
+        let (soft, owed) = (setup.max_backlog as u64, line.due.owed() + 2 * u64::from(may_ping));
+        let hard = soft + setup.max_message as u64;
+        if line.due.may_overrun || (may_ping && line.due.owed() > hard) {
+            self.seen.mark(true, Mark::HardLimit);
+            return Ok(());
+        }
+        let line = &self.lines[at];
+        ensure!(
+            !line.peer.has_room() || line.peer.is_full(),
+            "{at} is too slow with room, owed {owed} of {soft}, {hard}"
+        );
+        let write = Duration::from_millis(setup.write);
+        let (stall, trickle) = if owed > 3 * soft { IMPATIENCE } else { PATIENCE };
+        let stood = now - line.took.1;
+        // The newest message is not held against it.
+        let newest = match may_ping || line.due.pings + line.due.lax_pings > 0 {
+            true => 0,
+            false => line.due.items.iter().map(|item| item.what.len()).min().unwrap_or(0),
+        };
+        let counted = owed.saturating_sub(newest);
+        let behind = line.behind.map_or(Duration::ZERO, |since| now - since);
+        self.seen.mark(stood >= write, Mark::WriteTimeout);
+        let may = stood >= write || (counted > soft / 2 && (stood >= stall || behind >= trickle));
+        ensure!(may, "{at} is too slow after {stood:?} and {behind:?}, owed {owed} of {soft}");
+        Ok(())
+    }
+}
