@@ -179,6 +179,31 @@ fn what_has_changed_while_a_rule_was_asked_counts() {
 }
 
 #[test]
+fn a_late_no_does_not_undo_what_the_server_itself_has_done() {
+    let gate = Gate::default();
+    let waiting = gate.clone();
+    let site = Site::with(|builder| {
+        builder.may_join_async(move |_, _| {
+            let waiting = waiting.clone();
+            async move {
+                waiting.await;
+                false
+            }
+        })
+    });
+    let mut a = site.loner();
+    a.say("lobby", "join", b"");
+    assert!(site.server.join(roomer_hub::ConnId::parse(&a.id).unwrap(), "lobby"));
+    let ack = a.packet();
+    a.snapshot("lobby", ack);
+    gate.open();
+    let again = a.packet();
+    a.snapshot("lobby", again);
+    a.expect_nothing();
+    assert_eq!(site.server.count("lobby"), 1);
+}
+
+#[test]
 fn a_connection_that_ends_while_it_waits_is_let_go() {
     let gate = Gate::default();
     let waiting = gate.clone();

@@ -45,7 +45,7 @@ struct Node {
 /// # Errors
 ///
 /// The shortest plan that leads to a fault, and the fault.
-pub(crate) fn explore(scope: &Scope) -> Result<Explored, (Plan, Fault)> {
+pub(crate) fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
     let steps = alphabet(scope);
     let (mut nodes, mut known) = (Vec::<Node>::new(), BTreeSet::new());
     let mut explored = Explored { states: 1, ways: 0, depth: 0, is_all: true };
@@ -66,7 +66,7 @@ pub(crate) fn explore(scope: &Scope) -> Result<Explored, (Plan, Fault)> {
             explored.ways += 1;
             let state = match state(&plan, scope) {
                 Ok(state) => state,
-                Err(fault) => return Err((plan, fault)),
+                Err(fault) => return Err(Box::new((plan, fault))),
             };
             if known.insert(state) {
                 nodes.push(Node { from: here.map_or(0, |here| here + 1), step, depth: depth + 1 });

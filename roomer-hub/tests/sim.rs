@@ -98,7 +98,10 @@ fn every_order_of_steps_of_two_clients_holds() {
 fn found(scope: Scope) -> Explored {
     match explore(&scope) {
         Ok(explored) => explored,
-        Err((plan, fault)) => panic!("{fault:?}\n{}", explain(&plan, "explored", "found")),
+        Err(found) => {
+            let (plan, fault) = *found;
+            panic!("{fault:?}\n{}", explain(&plan, "explored", "found"))
+        }
     }
 }
 
