@@ -31,8 +31,12 @@ const FLOODED: usize = 3;
 /// more: those who would be are not to wait for one that has stopped.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// How long those who send to one that is owed too much are held back after each of their reads.
+/// How long those who send to one that is owed too much are held back after each of their reads,
+/// for each [`SWALLOW`] of it.
 const HOLD: Duration = Duration::from_millis(20);
+
+/// See [`HOLD`].
+const SWALLOW: usize = 64 * 1024;
 
 /// An open connection's state, but for its reader.
 pub(super) struct Open {
@@ -76,6 +80,7 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
     (open.heard, open.asked) = (now, None);
     let mut core = server.core();
     core.counts.bytes_in += chunk.len() as u64;
+    let held = now + HOLD * chunk.len().div_ceil(SWALLOW).max(1) as u32;
     let mut feed = open.session.feed(&options.limits, chunk);
     let mut end = None;
     while open.wait.is_none()
@@ -121,7 +126,7 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
         let passed;
         (core, passed) = passage.pass(core, Input::Packet { conn: key, packet }, packet);
         open.wait = passed.wait;
-        open.hold = hold(passed.jam, link, now).or(open.hold.take());
+        open.hold = hold(passed.jam, link, held).or(open.hold.take());
     }
     drop(feed);
     let is_over = end.is_some();
@@ -188,7 +193,7 @@ pub(super) fn resume(
     let passed;
     (core, passed) = passage.pass(core, verdict, message);
     open.wait = passed.wait;
-    open.hold = hold(passed.jam, link, now).or(open.hold.take());
+    open.hold = hold(passed.jam, link, now + HOLD).or(open.hold.take());
     end_turn(now, core, open);
     match open.wait {
         Some(_) => Resumed::On,
@@ -204,8 +209,8 @@ impl Resumed {
 }
 
 /// For whose sake to read nothing, and until when.
-fn hold(jam: Option<Arc<Link>>, own: &Arc<Link>, now: Duration) -> Option<(Arc<Link>, Duration)> {
-    Some((jam.filter(|jam| !Arc::ptr_eq(jam, own))?, now + HOLD))
+fn hold(jam: Option<Arc<Link>>, own: &Arc<Link>, until: Duration) -> Option<(Arc<Link>, Duration)> {
+    Some((jam.filter(|jam| !Arc::ptr_eq(jam, own))?, until))
 }
 
 /// Writes what the turn has led to, once the lock is released, and tells the application.
