@@ -1,19 +1,16 @@
 //! How a server is put together.
 
-use std::any::Any;
+mod application;
+
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_proto::Packet;
 
 use super::Server;
-use super::conn::Conn;
 use super::env::{Environment, System};
-use super::handler::{Code, Handler, HandlerError, HandlerResult, Message, Rule};
-use super::hooks::Reason;
+use super::handler::Handler;
 use super::options::{Options, Page};
 use super::origin::{Origin, Origins};
 use super::request::{Request, Verdict};
@@ -115,174 +112,6 @@ impl Builder {
         self
     }
 
-    /// Runs `handler` when a client sends `event` to a room, instead of broadcasting it. It runs
-    /// in the connection's own task and holds up only that: its later messages wait. A panic
-    /// closes that connection with 1011.
-    ///
-    /// Direct messages never come to a handler, nor do, by default, messages into rooms that the
-    /// sender is not in.
-    pub fn on<F>(mut self, event: impl Into<String>, handler: F) -> Self
-    where
-        F: Fn(&Conn, &Message<'_>) -> HandlerResult + Send + Sync + 'static,
-    {
-        self.handlers.push((event.into(), Code::Sync(Box::new(handler))));
-        self
-    }
-
-    /// As [`on`](Self::on), for a handler that waits for something: a database, another service.
-    /// While it does, its connection's later messages wait, and only those; pings still go out.
-    /// It is dropped, wherever it is, when the connection ends.
-    ///
-    /// ```
-    /// # use roomer_hub::server::Server;
-    /// # async fn store(_: &str) -> std::io::Result<()> { Ok(()) }
-    /// let server = Server::builder()
-    ///     .on_async("save", |conn, message| async move {
-    ///         store(message.text()?).await?;
-    ///         conn.send_to_room(&message.room, "saved", &message.payload);
-    ///         Ok(())
-    ///     })
-    ///     .build()?;
-    /// # Ok::<(), roomer_hub::server::BuildError>(())
-    /// ```
-    pub fn on_async<F, R>(mut self, event: impl Into<String>, handler: F) -> Self
-    where
-        F: Fn(Conn, Packet) -> R + Send + Sync + 'static,
-        R: Future<Output = HandlerResult> + Send + 'static,
-    {
-        let handler = move |conn, packet| Box::pin(handler(conn, packet)) as _;
-        self.handlers.push((event.into(), Code::Async(Box::new(handler))));
-        self
-    }
-
-    /// Decides whether a client may join a room. If not, it hears `leave_ack`, as clients of the
-    /// original expect, and is not told why. It is not asked about `root`, which
-    /// [`authorize`](Self::authorize) is for, about a room that the client is in already, nor
-    /// about what the server itself does. A panic closes that connection with 1011.
-    ///
-    /// ```
-    /// # use roomer_hub::server::Server;
-    /// let server = Server::builder()
-    ///     .may_join(|conn, room| {
-    ///         let team = conn.claims().and_then(|claims| claims.get("team"));
-    ///         !room.starts_with("team:") || team.is_some_and(|team| room[5..] == **team)
-    ///     })
-    ///     .build()?;
-    /// # Ok::<(), roomer_hub::server::BuildError>(())
-    /// ```
-    pub fn may_join<F>(mut self, rule: F) -> Self
-    where
-        F: Fn(&Conn, &str) -> bool + Send + Sync + 'static,
-    {
-        let rule = move |conn: &Conn, message: &Message<'_>| rule(conn, message.room);
-        self.options.rules.join = Some(Code::Sync(Box::new(rule)));
-        self
-    }
-
-    /// As [`may_join`](Self::may_join), for a rule that has to ask somebody. The pending join
-    /// holds up only that connection.
-    pub fn may_join_async<F, R>(mut self, rule: F) -> Self
-    where
-        F: Fn(Conn, String) -> R + Send + Sync + 'static,
-        R: Future<Output = bool> + Send + 'static,
-    {
-        let rule = move |conn, packet: Packet| Box::pin(rule(conn, packet.room.to_string())) as _;
-        self.options.rules.join = Some(Code::Async(Box::new(rule)));
-        self
-    }
-
-    /// Decides whether a message may go into its room, be it to the members or to a handler. If
-    /// not, it is dropped and counted. By default only members are asked about, since messages of
-    /// others are dropped anyway. A panic closes that connection with 1011.
-    pub fn may_publish<F>(mut self, rule: F) -> Self
-    where
-        F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,
-    {
-        self.options.rules.publish = Some(Code::Sync(Box::new(rule)));
-        self
-    }
-
-    /// As [`may_publish`](Self::may_publish), for a rule that has to ask somebody.
-    pub fn may_publish_async<F, R>(mut self, rule: F) -> Self
-    where
-        F: Fn(Conn, Packet) -> R + Send + Sync + 'static,
-        R: Future<Output = bool> + Send + 'static,
-    {
-        self.options.rules.publish = Some(asynchronous(rule));
-        self
-    }
-
-    /// Decides whether a direct message may go to the connection that it names
-    /// ([`dst`](roomer_proto::PacketRef::dst)). If not, it is dropped and counted. A panic closes
-    /// the sender's connection with 1011.
-    pub fn may_send<F>(mut self, rule: F) -> Self
-    where
-        F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,
-    {
-        self.options.rules.direct = Some(Code::Sync(Box::new(rule)));
-        self
-    }
-
-    /// As [`may_send`](Self::may_send), for a rule that has to ask somebody.
-    pub fn may_send_async<F, R>(mut self, rule: F) -> Self
-    where
-        F: Fn(Conn, Packet) -> R + Send + Sync + 'static,
-        R: Future<Output = bool> + Send + 'static,
-    {
-        self.options.rules.direct = Some(asynchronous(rule));
-        self
-    }
-
-    /// Hears of each connection, right after it is in `root`.
-    ///
-    /// The hooks that hear of things run one at a time, in the order in which the things happened,
-    /// so a slow one holds up the others; what is sent and received goes on meanwhile. One that
-    /// panics closes the connection that it was told of with 1011.
-    pub fn on_connect<F>(mut self, hook: F) -> Self
-    where
-        F: Fn(&Conn) + Send + Sync + 'static,
-    {
-        self.options.hooks.connect = Some(Box::new(hook));
-        self
-    }
-
-    /// Hears of each join, `root` included, after the room has. Order and panics as for
-    /// [`on_connect`](Self::on_connect).
-    pub fn on_join<F>(mut self, hook: F) -> Self
-    where
-        F: Fn(&Conn, &str) + Send + Sync + 'static,
-    {
-        self.options.hooks.join = Some(Box::new(hook));
-        self
-    }
-
-    /// Hears of each leave, `root` included, whatever the reason. Order and panics as for
-    /// [`on_connect`](Self::on_connect).
-    pub fn on_leave<F>(mut self, hook: F) -> Self
-    where
-        F: Fn(&Conn, &str) + Send + Sync + 'static,
-    {
-        self.options.hooks.leave = Some(Box::new(hook));
-        self
-    }
-
-    /// Hears of the end of each connection, once it has left all its rooms, and why. Order and
-    /// panics as for [`on_connect`](Self::on_connect).
-    pub fn on_disconnect<F>(mut self, hook: F) -> Self
-    where
-        F: Fn(&Conn, Reason) + Send + Sync + 'static,
-    {
-        self.options.hooks.disconnect = Some(Box::new(hook));
-        self
-    }
-
-    /// Gives handlers, rules and hooks something to share: [`Conn::state`] finds it by its type.
-    /// The first of a type counts.
-    pub fn state<T: Any + Send + Sync>(mut self, state: T) -> Self {
-        self.options.state.push(Box::new(state));
-        self
-    }
-
     /// Decides what the members of a room hear of each other. `pattern` is a room's name, or the
     /// beginning of names with a `*` behind; the first pattern that fits counts. Default: all of
     /// it, as in the original, which costs bytes for each pair of members; a `root` of more than
@@ -300,17 +129,6 @@ impl Builder {
     /// ```
     pub fn membership(mut self, pattern: impl Into<String>, membership: Membership) -> Self {
         self.memberships.push((pattern.into(), membership));
-        self
-    }
-
-    /// Hears of the errors that handlers return, and of the panics
-    /// ([`HandlerPanic`](super::HandlerPanic)) of handlers and rules. Without it they are only
-    /// counted. An error leaves the connection open.
-    pub fn on_error<F>(mut self, hook: F) -> Self
-    where
-        F: Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync + 'static,
-    {
-        self.options.on_error = Some(Box::new(hook));
         self
     }
 
@@ -491,14 +309,6 @@ impl Builder {
         }
         Ok(Server::new(hub, options, handlers, Arc::from(env)))
     }
-}
-
-fn asynchronous<F, R>(rule: F) -> Rule
-where
-    F: Fn(Conn, Packet) -> R + Send + Sync + 'static,
-    R: Future<Output = bool> + Send + 'static,
-{
-    Code::Async(Box::new(move |conn, packet| Box::pin(rule(conn, packet)) as _))
 }
 
 fn check(options: &Options) -> Result<(), BuildError> {
