@@ -117,20 +117,18 @@ impl Hub {
     pub fn handle<'a>(&'a mut self, now: Duration, input: Input<'a>) -> Actions<'a> {
         self.records.clear();
         self.records.shrink_to(SPARE_RECORDS);
-        self.closed.clear();
+        if !self.closed.is_empty() {
+            self.closed.clear();
+        }
         self.subject = None;
-        let nothing = PacketRef::default();
         let (conn, except, packet) = match input {
             Input::Open { id } => {
                 let conn = self.open(now, id);
-                (conn, Some(conn), PacketRef { room: ROOT, ..nothing })
+                (conn, Some(conn), PacketRef { room: ROOT, ..PacketRef::default() })
             }
-            Input::Packet { conn, packet } => {
-                self.packet(conn, &packet, Asking::Due);
-                (conn, Some(conn), packet)
-            }
-            Input::Allowed { conn, packet } => {
-                self.packet(conn, &packet, Asking::Done);
+            Input::Packet { conn, packet } | Input::Allowed { conn, packet } => {
+                let is_asked = matches!(input, Input::Allowed { .. });
+                self.packet(conn, &packet, if is_asked { Asking::Done } else { Asking::Due });
                 (conn, Some(conn), packet)
             }
             Input::Denied { conn, packet } => {
@@ -139,7 +137,7 @@ impl Hub {
             }
             Input::Gone { conn } => {
                 self.gone(conn);
-                (conn, Some(conn), nothing)
+                (conn, Some(conn), PacketRef::default())
             }
             Input::Command(command) => self.command(command),
         };
