@@ -97,9 +97,10 @@ use roomer_hub::server::stream;
 #[cfg(feature = "tls")]
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
-    BuildError, Builder, Claims, Conn, HandlerError, HandlerResult, Message, Refusal, Request,
-    Server, Stats, Verdict,
+    Backlog, BuildError, Builder, Claims, Conn, HandlerError, HandlerPanic, HandlerResult, Message,
+    Reason, Refusal, Request, Server, Stats, Verdict,
 };
+pub use roomer_hub::{ConnId, Membership};
 use smol::future::or;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Executor, Task, Timer};

@@ -50,6 +50,39 @@
 //! # Ok::<(), roomer_tokio::BuildError>(())
 //! ```
 //!
+//! # Rules, hooks, and the server from anywhere
+//!
+//! Rules decide what clients may do, hooks hear of what has happened, handlers that wait for
+//! something hold up only their own connection. A [`Server`] is a handle that any task or thread
+//! can use:
+//!
+//! ```
+//! use roomer_tokio::{Membership, Server};
+//!
+//! # async fn store(_text: &str) -> std::io::Result<()> { Ok(()) }
+//! let server = Server::builder()
+//!     .membership("root", Membership::Own) // who comes and goes there is nobody's business
+//!     .may_join(|conn, room| room != "staff" || conn.claims().is_some())
+//!     .may_publish(|_, message| message.payload.len() <= 4096)
+//!     .on_async("save", |conn, message| async move {
+//!         store(message.text()?).await?;
+//!         conn.send_to_room(&message.room, "saved", &message.payload);
+//!         Ok(())
+//!     })
+//!     .on_disconnect(|conn, reason| println!("{} has gone: {reason:?}", conn.id()))
+//!     .build()?;
+//!
+//! // An admin's action, from wherever you like:
+//! for (room, members) in server.rooms() {
+//!     println!("{room}: {members}");
+//! }
+//! server.broadcast("lobby", "news", b"lunch is ready");
+//! for id in server.members("noisy") {
+//!     server.kick(id, "noisy");
+//! }
+//! # Ok::<(), roomer_tokio::BuildError>(())
+//! ```
+//!
 //! # Ending it
 //!
 //! [`serve_until`] takes a future that says when to stop: a signal, a channel, here one that is
@@ -147,10 +180,11 @@ pub use mount::{Mount, mount};
 #[cfg(feature = "tls")]
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
-    BuildError, Builder, Claims, Conn, HandlerError, HandlerResult, Message, Refusal, Request,
-    Server, Stats, Verdict,
+    Backlog, BuildError, Builder, Claims, Conn, HandlerError, HandlerPanic, HandlerResult, Message,
+    Reason, Refusal, Request, Server, Stats, Verdict,
 };
 use roomer_hub::server::{Connection, Reader};
+pub use roomer_hub::{ConnId, Membership};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
