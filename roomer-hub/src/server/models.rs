@@ -20,7 +20,7 @@ use super::link::{Limit, Link, Phase, Piece};
 use super::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 use super::{Environment, Server, Writer};
 use crate::id::{ConnId, ConnKey};
-use crate::input::{Command, Input};
+use crate::input::Input;
 
 /// A socket's sending side: it takes as many bytes as it has been given room for.
 #[derive(Default)]
@@ -424,9 +424,7 @@ fn all_members_hear_two_speakers_in_one_order() {
             let id = ConnId::from_random_bytes([number as u8; 16]);
             server.core().apply(Duration::ZERO, Input::Open { id }, Some(&link));
         }
-        let speak = |server: &Server, event| {
-            server.command(Command::Broadcast { from: None, room: "root", event, payload: b"" });
-        };
+        let speak = |server: &Server, event| server.broadcast("root", event, b"");
         let other = {
             let server = server.clone();
             thread::spawn(move || speak(&server, "one"))
