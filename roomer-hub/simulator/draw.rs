@@ -75,8 +75,8 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let max_rooms = dice.pick(&[LIMITS.1, LIMITS.1, 3, 2, 4, 3, 2, 1, 5, 0]);
     let ending = dice.pick(&[Ending::Gone, Ending::Closed, Ending::Left]);
     let (key, swarm) = (dice.below(1 << 16) as u16, swarm(dice));
-    let asks = [(); 3].map(|()| dice.once_in(6));
-    let (answers, is_late) = (dice.below(256) as u8, dice.once_in(3));
+    let asks = [(); 3].map(|()| dice.once_in(4));
+    let (answers, late) = (dice.below(256) as u8, dice.pick(&[0, 8, 3, 1, 20]));
     let memberships = memberships(dice);
     let (handlers, steps) = (Vec::new(), Vec::new());
     let mut plan = Plan {
@@ -85,7 +85,7 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
         max_rooms,
         asks,
         answers,
-        is_late,
+        late,
         memberships,
         handlers,
         steps,

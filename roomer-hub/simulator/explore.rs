@@ -123,7 +123,7 @@ fn empty(scope: &Scope) -> Plan {
         max_rooms: scope.max_rooms,
         asks: [false; 3],
         answers: 0,
-        is_late: false,
+        late: 0,
         memberships: Vec::new(),
         handlers: vec![Handler { event: "ping", does }],
         steps: Vec::new(),

@@ -14,8 +14,8 @@ pub(crate) struct Plan {
     pub(crate) asks: [bool; 3],
     /// Its answers, as bits, used round and round.
     pub(crate) answers: u8,
-    /// Each answer comes one step late.
-    pub(crate) is_late: bool,
+    /// How many steps later each answer comes.
+    pub(crate) late: u8,
     /// What members hear of each other, where that is not everything.
     pub(crate) memberships: Vec<(&'static str, Membership)>,
     pub(crate) handlers: Vec<Handler>,

@@ -83,13 +83,13 @@ pub(crate) fn explain(plan: &Plan, title: &str, test: &str) -> String {
 /// A plan as the text of a test that runs it.
 pub(crate) fn as_test(plan: &Plan, name: &str) -> String {
     let Plan { rules, max_name, max_rooms, handlers, steps, ending, key, .. } = plan;
-    let Plan { asks, answers, is_late, memberships, .. } = plan;
+    let Plan { asks, answers, late, memberships, .. } = plan;
     let mut text = format!("#[test]\nfn {name}() {{\n    must_hold(&Plan {{\n");
     let _ = writeln!(text, "        rules: Rules::{rules:?},");
     let _ = writeln!(text, "        max_name: {max_name},\n        max_rooms: {max_rooms},");
     let _ = writeln!(text, "        ending: Ending::{ending:?},\n        key: {key},");
     let _ = writeln!(text, "        asks: {asks:?},\n        answers: {answers},");
-    let _ = writeln!(text, "        is_late: {is_late},\n        memberships: vec![");
+    let _ = writeln!(text, "        late: {late},\n        memberships: vec![");
     for (pattern, membership) in memberships {
         let _ = writeln!(text, "            ({pattern:?}, Membership::{membership:?}),");
     }
@@ -141,7 +141,7 @@ fn shrink(plan: &mut Plan) {
             |plan| plan.memberships.clear(),
             |plan| plan.asks = [false; 3],
             |plan| plan.answers = 255,
-            |plan| plan.is_late = false,
+            |plan| plan.late = 0,
             |plan| plan.key = 0,
             |plan| plan.rules = Rules::Default,
             |plan| plan.max_name = LIMITS.0,

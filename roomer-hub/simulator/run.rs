@@ -35,6 +35,8 @@ pub(crate) struct Run<'p> {
     now: Duration,
     /// What the application has been asked and has not answered.
     asked: Option<(u16, PacketRef<'static>)>,
+    /// In how many steps it will.
+    patience: u8,
     answers: u32,
     pub(crate) steps: u64,
     /// After how many inputs the tables are looked through, while few are there.
@@ -60,6 +62,7 @@ impl<'p> Run<'p> {
             ids: 0,
             now,
             asked: None,
+            patience: 0,
             answers: 0,
             steps: 0,
             round: ROUND,
@@ -114,20 +117,17 @@ impl<'p> Run<'p> {
             return Ok(());
         }
         let Some(op) = self.resolve(step, None) else { return Ok(()) };
-        let late = self.asked.take();
         self.input(op, Some(at))?;
         self.follow(step, at)?;
-        if let Some((who, packet)) = late {
-            self.answer(who, packet, at)?;
-            self.follow(&Step::Clock { millis: 0 }, at)?;
+        let is_due = self.patience == 0;
+        self.patience = self.patience.saturating_sub(1);
+        match self.asked.take_if(|_| is_due) {
+            Some((who, packet)) => {
+                self.answer(who, packet, at)?;
+                self.follow(&Step::Clock { millis: 0 }, at)
+            }
+            None => Ok(()),
         }
-        if !self.plan.is_late
-            && let Some((who, packet)) = self.asked.take()
-        {
-            self.answer(who, packet, at)?;
-            self.follow(&Step::Clock { millis: 0 }, at)?;
-        }
-        Ok(())
     }
 
     /// Says the application's word on a packet.
@@ -151,7 +151,10 @@ impl<'p> Run<'p> {
             (_, Some(&Effect::Call { who, handler, packet })) => {
                 self.call(who, handler, packet, at)?
             }
-            (_, Some(&Effect::Ask { who, packet, .. })) => self.asked = Some((who, packet)),
+            // One question at a time; who asks meanwhile is not answered at all.
+            (_, Some(&Effect::Ask { who, packet, .. })) if self.asked.is_none() => {
+                (self.asked, self.patience) = (Some((who, packet)), self.plan.late);
+            }
             _ => {}
         }
         Ok(())

@@ -130,7 +130,7 @@ fn a_plan_is_told_as_a_test_that_compiles() {
         key: 9,
         asks: [true, false, false],
         answers: 3,
-        is_late: true,
+        late: 1,
         memberships: vec![("root", Membership::Own)],
         handlers: vec![Handler { event: "ping", does }],
         steps: vec![

@@ -23,7 +23,7 @@ fn a_sample() {
         key: 9,
         asks: [true, false, false],
         answers: 3,
-        is_late: true,
+        late: 1,
         memberships: vec![("root", Membership::Own)],
         handlers: vec![Handler {
             event: "ping",
