@@ -42,6 +42,7 @@ mod limits;
 mod load;
 mod members;
 mod membership;
+mod memory;
 mod names;
 mod order;
 mod origin;

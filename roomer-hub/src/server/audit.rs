@@ -13,6 +13,10 @@ impl Server {
     pub fn audit(&self, at_rest: bool) -> Result<(), String> {
         let (connections, closing) = (self.0.life.connections(), self.is_closing());
         self.core().audit(at_rest, self.options())?;
+        let held = self.0.budget.held();
+        if at_rest && connections == 0 && held > 0 {
+            return Err(format!("{held} bytes are held by nobody"));
+        }
         let alarms = self.0.alarms.count();
         let too_many = alarms > connections;
         if too_many || (at_rest && alarms < connections) {

@@ -65,6 +65,16 @@ pub enum BuildError {
         /// The builder's method.
         option: &'static str,
     },
+    /// One connection alone could not stay within the memory budget.
+    #[error(
+        "the memory budget ({budget}) must not be below max_message and max_backlog together ({least})"
+    )]
+    MemoryBudget {
+        /// The budget, in bytes.
+        budget: usize,
+        /// What one connection may hold.
+        least: usize,
+    },
     /// An origin is no scheme and host.
     #[error("{0:?} is no origin; write it as https://example.com or https://example.com:8443")]
     Origin(String),
@@ -205,6 +215,18 @@ impl Builder {
         self
     }
 
+    /// The most bytes that all connections together may hold in memory: what waits to be written,
+    /// and messages that have not come in whole. A buffer that many wait for counts once. Default
+    /// 1 GiB. Above it those who hold most are closed with 1013, the worst first, until an eighth
+    /// of it is free; one that cannot even take its close frame is cut.
+    ///
+    /// What the system buffers for sockets comes on top of it, as does what one turn queues before
+    /// it writes.
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.options.memory_budget = bytes;
+        self
+    }
+
     /// The most rooms that one connection may be in, `root` included. Default 1,100. A join above
     /// it is answered with `leave_ack`.
     pub fn max_rooms(mut self, rooms: usize) -> Self {
@@ -325,6 +347,10 @@ fn check(options: &Options) -> Result<(), BuildError> {
         if is_zero {
             return Err(BuildError::Zero { option });
         }
+    }
+    let (budget, least) = (options.memory_budget, options.link_limit().hard);
+    if budget < least {
+        return Err(BuildError::MemoryBudget { budget, least });
     }
     if ping >= pong {
         return Err(BuildError::PingPeriod { ping, pong });

@@ -53,10 +53,15 @@ enum Stage {
 }
 
 struct Closing {
-    session: Session,
+    /// What looks for the peer's close frame, unless that would take much memory.
+    session: Option<Session>,
     until: Duration,
     is_shut: bool,
 }
+
+/// How much one that is being closed may have begun to send for its close frame to be looked for
+/// behind it.
+const LOOK_BEHIND: usize = 64 * 1024;
 
 /// What a turn leads to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,7 +108,7 @@ impl<R: Reader> Connection<R> {
         stage: Stage,
     ) -> Self {
         server.0.life.enter();
-        let link = Link::new(writer, server.options().link_limit());
+        let link = Link::new(writer, server.options().link_limit(), server.0.budget.clone());
         Connection { server, link, reader, peer, alarm: Alarm::default(), stage }
     }
 
@@ -331,6 +336,7 @@ impl<R: Reader> Connection<R> {
     fn close(&mut self, now: Duration, session: Session) -> Turn {
         let until = now + self.server.options().close_wait;
         self.link.last_words();
+        let session = Some(session).filter(|session| session.held() <= LOOK_BEHIND);
         self.stage = Stage::Closing(Closing { session, until, is_shut: false });
         Turn::Again
     }
@@ -348,7 +354,8 @@ impl<R: Reader> Connection<R> {
             return Turn::Again;
         }
         if status.queued == 0 {
-            if closing.session.is_closed_by_peer() && self.link.poll_closed(cx).is_ready() {
+            let is_closed = closing.session.as_ref().is_some_and(Session::is_closed_by_peer);
+            if is_closed && self.link.poll_closed(cx).is_ready() {
                 return Turn::Done;
             }
             if !std::mem::replace(&mut closing.is_shut, true) {
@@ -360,8 +367,11 @@ impl<R: Reader> Connection<R> {
         let limits = &self.server.options().limits;
         let read = with_buffer(|buffer| {
             self.reader.poll_read(cx, buffer).map_ok(|size| {
-                let mut feed = closing.session.feed(limits, &mut buffer[..size]);
-                while feed.next().is_some() {}
+                if let Some(session) = &mut closing.session {
+                    let mut feed = session.feed(limits, &mut buffer[..size]);
+                    while feed.next().is_some() {}
+                }
+                closing.session.take_if(|session| session.held() > LOOK_BEHIND);
                 size
             })
         });

@@ -15,6 +15,7 @@ use super::hooks::{News, Reason, Wire};
 #[cfg(feature = "testkit")]
 use super::journal::Journal;
 use super::link::{Link, Piece};
+use super::shed::Leaving;
 use super::stats::Counts;
 use super::tick::Tick;
 use crate::action::{Action, Members, Question};
@@ -47,6 +48,7 @@ pub(super) struct Core {
     listed: Listed,
     /// Connections that are owed too much.
     pub(super) jams: Vec<ConnKey>,
+    pub(super) leaving: Leaving,
     pub(super) wire: Wire,
     pub(super) counts: Counts,
     #[cfg(feature = "testkit")]
@@ -95,6 +97,7 @@ impl Core {
             unclaimed: false,
             listed: Vec::new(),
             jams: Vec::new(),
+            leaving: Leaving::default(),
             wire: Wire::new(has_hooks),
             counts: Counts::default(),
             #[cfg(feature = "testkit")]
@@ -114,7 +117,18 @@ impl Core {
         #[cfg(feature = "testkit")]
         self.journal.note(&input);
         let Core {
-            hub, links, people, ticks, dirty, unclaimed, listed, jams, wire, counts, ..
+            hub,
+            links,
+            people,
+            ticks,
+            dirty,
+            unclaimed,
+            listed,
+            jams,
+            leaving,
+            wire,
+            counts,
+            ..
         } = self;
         let mut spoken_in = None;
         let mut has_joined = false;
@@ -214,6 +228,7 @@ impl Core {
                         // What one that does not read has waiting would only be in the way.
                         let cut = code == websocket::code::TOO_SLOW;
                         link.close(Some(code), reason, cut);
+                        leaving.add(&link);
                         listed.push((conn, link));
                     }
                 }
@@ -244,6 +259,7 @@ impl Core {
         self.apply(now, Input::Gone { conn }, None);
         if let Some(link) = self.links.remove(conn) {
             self.counts.bytes_out += link.count_written();
+            self.leaving.add(&link);
         }
         if let Some(person) = self.people.remove(conn) {
             self.counts.lost += u64::from(why == Reason::Lost);

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes};
 use roomer_proto::websocket;
 
+use super::budget::{Budget, Holding};
 use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use super::transport::Writer;
 
@@ -27,6 +28,7 @@ pub(super) struct Link<W: ?Sized = dyn Writer> {
     /// Whether it has taken nothing of that for a while.
     stalled: AtomicBool,
     limit: Limit,
+    budget: Arc<Budget>,
     writer: W,
 }
 
@@ -69,6 +71,10 @@ struct Outbox {
     first: Piece,
     rest: VecDeque<Piece>,
     queued: usize,
+    /// Bytes of frames and messages that have not come in whole, or not been looked at.
+    unfinished: usize,
+    /// What the budget has last been told of these two.
+    weighed: usize,
     /// Bytes of the newest message, which are not held against anybody.
     newest: usize,
     /// The newest message is not all here yet.
@@ -113,12 +119,13 @@ pub(super) struct Status {
 }
 
 impl Link {
-    pub(super) fn new(writer: impl Writer, limit: Limit) -> Arc<Link> {
+    pub(super) fn new(writer: impl Writer, limit: Limit, budget: Arc<Budget>) -> Arc<Link> {
         Arc::new(Link {
             outbox: Mutex::default(),
             over: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             limit,
+            budget,
             writer,
         })
     }
@@ -149,6 +156,7 @@ impl Link {
             outbox.cut();
         }
         outbox.phase = Phase::Closing;
+        outbox.unfinished = 0;
         if !last.is_empty() {
             outbox.append(Piece::whole(last));
         }
@@ -236,6 +244,7 @@ impl Link {
     /// does not flutter. Returns whether it is over now and was not, and whom to wake because it
     /// no longer is.
     fn weigh(&self, outbox: &mut Outbox) -> (bool, Vec<Waker>) {
+        self.account(outbox);
         let owed = outbox.queued.saturating_sub(outbox.newest);
         let was_over = self.over.load(Ordering::Relaxed);
         let over = outbox.phase == Phase::Open
@@ -245,6 +254,34 @@ impl Link {
         }
         let held = if over { Vec::new() } else { std::mem::take(&mut outbox.held) };
         (over && !was_over, held)
+    }
+
+    /// Tells the budget what the connection holds.
+    fn account(&self, outbox: &mut Outbox) {
+        let holds = outbox.queued + outbox.unfinished;
+        if holds != outbox.weighed {
+            self.budget.change(std::mem::replace(&mut outbox.weighed, holds), holds);
+        }
+    }
+
+    /// How many bytes the connection's session holds on to.
+    pub(super) fn set_unfinished(&self, bytes: usize) {
+        let mut outbox = lock(&self.outbox);
+        if outbox.phase == Phase::Open {
+            outbox.unfinished = bytes;
+            self.account(&mut outbox);
+        }
+    }
+
+    /// What the connection holds in memory.
+    pub(super) fn holding(&self) -> Holding {
+        let outbox = lock(&self.outbox);
+        let pieces = std::iter::once(&outbox.first).chain(&outbox.rest);
+        let buffers = pieces.filter(|piece| piece.len() > 0).map(|piece| {
+            let range = piece.bytes.as_ptr_range();
+            (range.end.addr(), piece.len())
+        });
+        Holding { own: outbox.unfinished, buffers: buffers.collect() }
     }
 
     /// How many bytes wait, and how many have been written that nobody has counted.
@@ -346,6 +383,14 @@ impl Link {
         drop(outbox);
         held.into_iter().for_each(Waker::wake);
     }
+
+    /// Drops what waits, the last words among it, and tells the connection's own task that it is
+    /// over.
+    pub(super) fn abandon(&self) {
+        self.bury();
+        let owner = lock(&self.outbox).owner.clone();
+        owner.into_iter().for_each(Waker::wake);
+    }
 }
 
 impl Outbox {
@@ -385,6 +430,7 @@ impl Outbox {
 
     fn die(&mut self) {
         self.phase = Phase::Dead;
+        self.unfinished = 0;
         self.first = Piece::default();
         self.rest = VecDeque::new();
         self.queued = 0;

@@ -26,6 +26,7 @@ mod alarm;
 mod answer;
 #[cfg(feature = "testkit")]
 mod audit;
+mod budget;
 mod buffer;
 mod builder;
 mod claims;
@@ -50,6 +51,7 @@ mod origin;
 mod passage;
 mod proxy;
 mod request;
+mod shed;
 mod shift;
 pub mod socket;
 mod stats;
@@ -72,6 +74,7 @@ use std::time::Duration;
 use roomer_proto::websocket::code;
 
 use self::alarm::Alarms;
+use self::budget::Budget;
 pub use self::builder::{BuildError, Builder};
 pub use self::claims::Claims;
 pub use self::conn::Conn;
@@ -109,6 +112,7 @@ struct Inner {
     alarms: Alarms,
     crew: Crew,
     life: Life,
+    budget: Arc<Budget>,
 }
 
 impl Server {
@@ -118,6 +122,7 @@ impl Server {
     }
 
     fn new(hub: Hub, options: Options, handlers: Vec<Handler>, env: Arc<dyn Environment>) -> Self {
+        let budget = Arc::new(Budget::new(options.memory_budget));
         Server(Arc::new(Inner {
             core: Mutex::new(Core::new(hub, !options.hooks.is_empty())),
             options,
@@ -126,6 +131,7 @@ impl Server {
             alarms: Alarms::default(),
             crew: Crew::default(),
             life: Life::default(),
+            budget,
         }))
     }
 
@@ -241,6 +247,11 @@ impl Server {
 
     /// Writes, with no lock held; a large flush only in part. True as for [`flush`](Self::flush).
     fn write(&self, work: Work) -> bool {
+        let more = self.write_work(work);
+        self.shed() || more
+    }
+
+    fn write_work(&self, work: Work) -> bool {
         if work.links.len() > TURN_LINKS {
             let job = self.0.crew.post(work);
             return self.toil(&job);

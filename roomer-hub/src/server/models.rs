@@ -13,6 +13,7 @@ use loom::model;
 use loom::thread;
 
 use super::alarm::{Alarm, Alarms};
+use super::budget::Budget;
 use super::core::Work;
 use super::crew::Crew;
 use super::life::Life;
@@ -96,7 +97,7 @@ impl Writer for Pipe {
 }
 
 fn link(socket: &Arc<Socket>, soft: usize) -> Arc<Link> {
-    Link::new(Pipe(socket.clone()), Limit { soft, hard: soft + 100 })
+    Link::new(Pipe(socket.clone()), Limit { soft, hard: soft + 100 }, Arc::new(Budget::new(1000)))
 }
 
 /// The connection's own task, as far as its outbox is concerned, until its last bytes are out.
@@ -264,6 +265,30 @@ fn a_dead_outbox_stays_empty() {
         own(&link);
         let status = block_on(poll_fn(|cx| Poll::Ready(link.attend(cx))));
         assert_eq!((status.phase, status.queued), (Phase::Dead, 0));
+    });
+}
+
+#[test]
+fn what_is_accounted_for_is_what_is_held_and_one_that_is_cut_hears_of_it() {
+    model(|| {
+        let socket = Socket::with_room(2);
+        let budget = Arc::new(Budget::new(1));
+        let limit = Limit { soft: 100, hard: 200 };
+        let link = Link::new(Pipe(socket.clone()), limit, budget.clone());
+        let owner = {
+            let link = link.clone();
+            thread::spawn(move || {
+                link.set_unfinished(7);
+                own(&link);
+            })
+        };
+        if link.push(Piece::whole(&b"abcd"[..])) {
+            link.flush();
+        }
+        assert!(budget.held() >= 2 && budget.is_suspect());
+        link.abandon();
+        owner.join().unwrap();
+        assert_eq!(budget.held(), 0);
     });
 }
 

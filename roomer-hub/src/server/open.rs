@@ -38,10 +38,15 @@ const HOLD: Duration = Duration::from_millis(20);
 /// See [`HOLD`].
 const SWALLOW: usize = 64 * 1024;
 
+/// What a session may hold on to without anybody being told.
+const SMALL_CHANGE: usize = 4096;
+
 /// An open connection's state, but for its reader.
 pub(super) struct Open {
     pub(super) conn: Conn,
     pub(super) session: Session,
+    /// What its link knows the session to hold on to.
+    unfinished: usize,
     /// When something last came in.
     pub(super) heard: Duration,
     pub(super) pinged: Duration,
@@ -142,6 +147,7 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
         }
         None => {}
     }
+    open.weigh(link);
     end_turn(now, core, open);
     is_over
 }
@@ -245,6 +251,7 @@ impl Open {
         Open {
             conn,
             session: Session::new(),
+            unfinished: 0,
             heard: now,
             pinged: now,
             asked: None,
@@ -252,6 +259,16 @@ impl Open {
             hold: None,
             wait: None,
             come_back: None,
+        }
+    }
+
+    /// Tells the link what the session holds on to, and a handler that keeps it waiting.
+    fn weigh(&mut self, link: &Link) {
+        let waiting = self.wait.as_ref().map_or(0, |wait| wait.packet.payload.len());
+        let unfinished = self.session.held() + waiting;
+        if unfinished != self.unfinished && unfinished.max(self.unfinished) > SMALL_CHANGE {
+            self.unfinished = unfinished;
+            link.set_unfinished(unfinished);
         }
     }
 

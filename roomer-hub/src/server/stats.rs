@@ -20,6 +20,9 @@ pub struct Stats {
     pub sockets: usize,
     /// Bytes that wait to be written, of all connections.
     pub queued_bytes: usize,
+    /// Bytes that connections hold, as [`memory_budget`](super::Builder::memory_budget) counts
+    /// them, but for buffers that many wait for, which count for each of them.
+    pub held_bytes: usize,
     /// Connections that there have been.
     pub opened: u64,
     /// Packets that clients have sent.
@@ -87,6 +90,7 @@ impl Server {
             memberships: hub.iter_rooms().map(|(room, _)| hub.members(room).len()).sum(),
             sockets,
             queued_bytes,
+            held_bytes: self.0.budget.held(),
             opened: counts.opened,
             messages_in: counts.messages_in,
             bytes_in: counts.bytes_in,

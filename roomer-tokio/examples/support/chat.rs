@@ -17,6 +17,8 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --compat                  the Go original's rules, holes included
     --allow-origin ORIGIN     also let in pages of this origin; any: of all (repeatable)
     --max-message BYTES       the largest message taken (default 16777216)
+    --max-backlog BYTES       what may wait for one client (default 1048576)
+    --memory-budget BYTES     what all may hold together (default 1073741824)
     --ping-period TIME        how often clients are pinged (default 54s)
     --pong-wait TIME          how long a client may be silent (default 60s)
     --write-wait TIME         how long a client may take nothing (default 10s)
@@ -60,6 +62,8 @@ impl Chat {
                 Long("compat") => compat = true,
                 Long("allow-origin") => builder = builder.allow_origin(&args.value()?.string()?),
                 Long("max-message") => builder = builder.max_message(args.value()?.parse()?),
+                Long("max-backlog") => builder = builder.max_backlog(args.value()?.parse()?),
+                Long("memory-budget") => builder = builder.memory_budget(args.value()?.parse()?),
                 Long("ping-period") => builder = builder.ping_period(time(&mut args)?),
                 Long("pong-wait") => builder = builder.pong_wait(time(&mut args)?),
                 Long("write-wait") => builder = builder.write_wait(time(&mut args)?),

@@ -1,5 +1,6 @@
 //! Whether the core's tables agree with each other.
 
+use super::super::budget::Ledger;
 use super::super::options::Options;
 use super::Core;
 
@@ -15,6 +16,14 @@ impl Core {
                 return Err(format!("a link of nobody: {conn:?}"));
             }
             link.audit(at_rest, options).map_err(|error| format!("{conn:?}: {error}"))?;
+        }
+        if at_rest {
+            let mut ledger = Ledger::new();
+            self.links.values().for_each(|link| ledger.add(&link.holding()));
+            let (held, limit) = (ledger.sum(), options.memory_budget);
+            if held > limit {
+                return Err(format!("{held} bytes are held, {limit} may be"));
+            }
         }
         for (room, tick) in &self.ticks {
             let Some(name) = self.hub.name(room) else {

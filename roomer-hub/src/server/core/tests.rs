@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
+use super::super::budget::Budget;
 use super::super::link::Limit;
 use super::super::transport::Writer;
 use super::*;
@@ -43,7 +44,11 @@ impl Crowd {
         let mut crowd = Crowd { core: Core::new(hub, false), keys: vec![], tapes: vec![] };
         for number in 0..SMALL_ROOM as u8 + 4 {
             let tape = Tape::default();
-            let link = Link::new(tape.clone(), Limit { soft: 1 << 20, hard: 1 << 24 });
+            let link = Link::new(
+                tape.clone(),
+                Limit { soft: 1 << 20, hard: 1 << 24 },
+                Arc::new(Budget::new(1 << 30)),
+            );
             let id = ConnId::from_random_bytes([number; 16]);
             let outcome = crowd.core.apply(Duration::ZERO, Input::Open { id }, Some(&link));
             crowd.keys.push(outcome.opened.unwrap());

@@ -29,6 +29,9 @@ impl Link {
         if outbox.writing || outbox.listed {
             return Err("somebody is said to be writing, and nobody is".into());
         }
+        if outbox.weighed != outbox.queued + outbox.unfinished {
+            return Err(format!("{} bytes are accounted for", outbox.weighed));
+        }
         if outbox.queued > 0 && !outbox.blocked && outbox.phase == Phase::Open {
             return Err(format!("{} bytes wait though the socket has room", outbox.queued));
         }
