@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use roomer_proto::{DecodeError, Field, MIN_PACKET, Packet, PacketRef};
+use roomer_proto::{DecodeError, Field, MIN_PACKET, Packet, PacketRef, is_built_in, is_reserved};
 
 const FIELDS: [Field; 5] = [Field::Room, Field::Event, Field::Dst, Field::Src, Field::Payload];
 
@@ -238,4 +238,25 @@ fn a_field_of_4_gib_is_refused_and_leaves_the_output_alone() {
         "payload has 4294967296 bytes, but a field's length must fit 32 bits"
     );
     assert_eq!(out, b"before");
+}
+
+#[test]
+fn eight_events_belong_to_the_protocol_and_six_to_the_server() {
+    let six = ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
+    assert!(six.iter().all(|event| is_reserved(event) && is_built_in(event)));
+    assert!(["join", "leave"].iter().all(|event| is_built_in(event) && !is_reserved(event)));
+    let others = ["", "chat", "Join", "joi", "joined", "join_ac", "leave ", "ping", "error"];
+    assert!(others.iter().all(|event| !is_built_in(event) && !is_reserved(event)));
+}
+
+#[test]
+fn a_payload_is_text_when_it_is_utf8() {
+    let cases: [(&[u8], Result<&str, usize>); 3] =
+        [(b"", Ok("")), ("h\u{e4}llo".as_bytes(), Ok("h\u{e4}llo")), (b"ab\xff", Err(2))];
+    for (payload, expected) in cases {
+        let packet = PacketRef { payload, ..PacketRef::default() };
+        assert_eq!(packet.text().map_err(|error| error.valid_up_to()), expected);
+        let packet = Packet::decode(packet.to_bytes()).unwrap();
+        assert_eq!(packet.text().map_err(|error| error.valid_up_to()), expected);
+    }
 }

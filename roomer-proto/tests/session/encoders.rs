@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use roomer_proto::websocket::{
-    CONTROL_MAX, Kind, close_frame, message_frame, packet_frame, ping_frame, pong_frame,
+    CONTROL_MAX, Kind, close_frame, message_frame, packet_frame, packet_frame_head, ping_frame,
+    pong_frame,
 };
 use roomer_proto::{Field, PacketRef};
 
@@ -67,6 +68,23 @@ fn packets_at_each_framing_step() {
         let packet = PacketRef { payload: &payload, ..PacketRef::default() };
         let wire = encoded(|out| packet_frame(&packet, out).unwrap());
         assert!(read_frame(&wire) == (2, &packet.to_bytes(), &[]), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_head_with_its_payload_behind_is_the_whole_packet() {
+    let payload = filler(70_000);
+    for (own, length) in [(0, 0), (0, 3), (9, 3), (3, 70_000), (0, 60), (0, 65_515)] {
+        let whole = PacketRef {
+            room: "r",
+            event: "ev",
+            payload: &payload[..length],
+            ..PacketRef::default()
+        };
+        let head = PacketRef { payload: &payload[..own], ..whole };
+        let mut parts = encoded(|out| packet_frame_head(&head, length, out).unwrap());
+        parts.extend_from_slice(whole.payload);
+        assert!(parts == encoded(|out| packet_frame(&whole, out).unwrap()), "{own}, {length}");
     }
 }
 
