@@ -1,0 +1,80 @@
+//! What the pages name is there: tests, options, dependencies. A page that names a test which has
+//! gone promises what nobody checks.
+#![allow(clippy::unwrap_used)] // a page that cannot be read has to fail its test
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn the_threats_name_tests_and_options_that_there_are() {
+    let page = read("THREATS.md");
+    let rows: Vec<Vec<&str>> = page.lines().filter_map(row).collect();
+    assert!(rows.len() > 40, "{} threats", rows.len());
+    let options = options();
+    for row in rows {
+        let [threat, _, limit, shown_by] = row[..] else { panic!("four columns: {row:?}") };
+        assert!(names_tests(shown_by) > 0, "no test: {threat}");
+        for option in spans(limit).filter(|span| span.starts_with(char::is_lowercase)) {
+            assert!(options.contains(option), "no option {option}: {threat}");
+        }
+    }
+}
+
+/// The cells of a table's row; nothing for its head and for other lines.
+fn row(line: &str) -> Option<Vec<&str>> {
+    let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
+    Some(cells.split(" | ").collect()).filter(|cells: &Vec<&str>| cells[0] != "threat")
+}
+
+/// Checks the tests that a text names, each file before its tests, and says how many they are.
+fn names_tests(text: &str) -> usize {
+    let mut file = None;
+    let mut count = 0;
+    for span in spans(text) {
+        if span.ends_with(".rs") {
+            file = Some((span, tests_in(span)));
+        } else {
+            let (path, tests) = file.as_ref().unwrap_or_else(|| panic!("{span}: in which file?"));
+            assert!(tests.contains(span), "{path} has no test {span}");
+            count += 1;
+        }
+    }
+    count
+}
+
+/// What stands between backticks.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The names of a file's tests.
+fn tests_in(path: &str) -> BTreeSet<String> {
+    let source = read(path);
+    let tests = source.split("#[test]").skip(1);
+    tests
+        .filter_map(|test| test.split_once("fn ")?.1.split_once('('))
+        .map(|(name, _)| name.into())
+        .collect()
+}
+
+/// The names of the builder's methods.
+fn options() -> BTreeSet<String> {
+    let files = fs::read_dir(at("src/server/builder")).unwrap().map(|file| file.unwrap().path());
+    let sources =
+        files.chain([at("src/server/builder.rs")]).map(|file| fs::read_to_string(file).unwrap());
+    let methods = |source: String| {
+        let names = source.split("    pub fn ").skip(1);
+        let names = names.filter_map(|method| method.split_once(['(', '<']));
+        names.map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+    };
+    sources.flat_map(methods).collect()
+}
+
+fn at(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
