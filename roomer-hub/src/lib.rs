@@ -46,6 +46,8 @@
 //! * Keys are generational: a stale one does nothing, whatever it is used for.
 //! * Joining and leaving cost the same in a room of two and of ten thousand; a broadcast lends its
 //!   member list and allocates nothing.
+//!
+//! [`contract`] is the whole of it, with a test of each promise.
 #![cfg_attr(
     feature = "server",
     doc = "
@@ -68,6 +70,8 @@ mod action;
 #[cfg(feature = "testkit")]
 mod audit;
 mod config;
+#[doc = include_str!("../guide/contract.md")]
+pub mod contract {}
 mod hash;
 mod hub;
 mod id;

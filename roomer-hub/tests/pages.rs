@@ -21,6 +21,18 @@ fn the_threats_name_tests_and_options_that_there_are() {
     }
 }
 
+#[test]
+fn the_contract_names_a_test_for_each_promise() {
+    let page = read("guide/contract.md");
+    let promises =
+        page.split("\n## ").filter(|part| part.starts_with(|c: char| c.is_ascii_digit()));
+    let counts = promises.map(|promise| {
+        let shown_by = promise.split("\n\nShown by ").nth(1).unwrap_or_default();
+        names_tests(shown_by.split(". ").next().unwrap())
+    });
+    assert!(counts.collect::<Vec<_>>().iter().all(|count| *count > 0));
+}
+
 /// The cells of a table's row; nothing for its head and for other lines.
 fn row(line: &str) -> Option<Vec<&str>> {
     let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
