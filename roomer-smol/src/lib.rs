@@ -78,7 +78,13 @@
 //! [`Builder::trust_proxy`] says whose `X-Forwarded-For` to believe, so that [`Request::peer`] is the
 //! client's address.
 //!
-//! Every option is a method of [`Builder`], with its default and the reason for it.
+//! # More
+//!
+//! Every option is a method of [`Builder`], with its default and the reason for it. What is
+//! promised stands in [`contract`](roomer_hub::contract). How to set it up for many connections and
+//! behind proxies, and how to move from the Go original, is told in `roomer-tokio`'s
+//! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/): all but its tokio is true here
+//! too.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod listener;

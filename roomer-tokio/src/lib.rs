@@ -160,9 +160,14 @@
 //! [`Builder::trust_proxy`] says whose `X-Forwarded-For` to believe, so that [`Request::peer`] is the
 //! client's address.
 //!
-//! Every option is a method of [`Builder`], with its default and the reason for it.
+//! # More
+//!
+//! Every option is a method of [`Builder`], with its default and the reason for it. And there are
+//! pages: what is promised ([`guide::contract`]), how to set it up for many connections and behind
+//! proxies ([`guide::tuning`]), how to move from the Go original ([`guide::migration`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod guide;
 mod listener;
 #[cfg(feature = "tower")]
 mod mount;

@@ -1,0 +1,10 @@
+//! Pages to read, with code that is compiled and run.
+
+#[doc(inline)]
+pub use roomer_hub::contract;
+
+#[doc = include_str!("../guide/migration.md")]
+pub mod migration {}
+
+#[doc = include_str!("../guide/tuning.md")]
+pub mod tuning {}
