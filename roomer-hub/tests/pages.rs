@@ -33,6 +33,33 @@ fn the_contract_names_a_test_for_each_promise() {
     assert!(counts.collect::<Vec<_>>().iter().all(|count| *count > 0));
 }
 
+#[test]
+fn each_direct_dependency_is_justified_and_no_other() {
+    let page = read("../CONTRIBUTING.md");
+    let (_, page) = page.split_once("\n## Dependencies").unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `")).filter_map(row);
+    let rows: Vec<String> = rows.map(|cells| cells[0].to_owned()).collect();
+    let justified: BTreeSet<&str> = rows.iter().flat_map(|cell| spans(cell)).collect();
+    let members = ["roomer-proto", "roomer-hub", "roomer-tokio", "roomer-smol", "fuzz"];
+    let manifests = members.map(|member| read(&format!("../{member}/Cargo.toml")));
+    let used = manifests.iter().flat_map(|manifest| dependencies(manifest)).collect();
+    let differ: Vec<_> = justified.symmetric_difference(&used).collect();
+    assert!(differ.iter().all(|name| name.starts_with("roomer-")), "see to {differ:?}");
+}
+
+/// The names of a manifest's direct dependencies, those of tests included.
+fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
+    let mut is_in = false;
+    manifest.lines().filter_map(move |line| {
+        if line.starts_with('[') {
+            is_in = line.ends_with("dependencies]");
+        }
+        line.split_once(['.', ' '])
+            .map(|(name, _)| name)
+            .filter(|_| is_in && !line.starts_with(['#', '[']))
+    })
+}
+
 /// The cells of a table's row; nothing for its head and for other lines.
 fn row(line: &str) -> Option<Vec<&str>> {
     let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
