@@ -308,7 +308,7 @@ impl Drop for Feed<'_> {
 impl Session {
     /// Drops what the last event lent.
     fn forget_used(&mut self) {
-        if self.used == self.stash.len() && self.used > 0 {
+        if self.used == self.stash.len() {
             self.stash = Vec::new();
             self.used = 0;
         }
