@@ -44,6 +44,8 @@ pub(crate) struct Line {
     pub(crate) closed: Option<(Duration, Option<Duration>)>,
     /// The server does not understand the client's close frame any more.
     pub(crate) is_deaf: bool,
+    /// The hub has closed it, for a rate or for too many refusals.
+    pub(crate) is_expelled: bool,
     pub(crate) is_refused: bool,
     pub(crate) is_aborted: bool,
     /// Bytes that the socket had taken at the last rest, and since when it has been that many.
@@ -103,6 +105,7 @@ impl Line {
             closes_at: None,
             closed: None,
             is_deaf: false,
+            is_expelled: false,
             is_refused: false,
             is_aborted: false,
             took: (0, now),

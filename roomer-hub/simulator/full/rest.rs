@@ -27,6 +27,7 @@ impl Stage<'_> {
         ensure!(found == due, "connections, rooms and sockets are {found:?}, due are {due:?}");
         let (found, due) = (stats.refusals, self.model.refusals);
         ensure!(found == due, "refused: {found:?}, due: {due:?}");
+        self.seen.mark(due.no_common_room > 0, Mark::NoCommonRoom);
         for at in 0..self.lines.len() {
             self.check_line(at)
                 .map_err(|Fault(what)| Fault::new(format!("at rest, connection {at}: {what}")))?;
