@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use roomer_hub::{
-    Action, Command, Config, ConnId, ConnKey, HandlerKey, HashKey, Hub, Input, Rate, Refusals, RoomKey,
+    Action, Command, Config, ConnId, ConnKey, HandlerKey, HashKey, Hub, Input, Rate, Refusals,
+    RoomKey,
 };
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, PacketRef, ROOT};
 
