@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use roomer_hub::server::{BuildError, Builder, Reason, Server};
 
+use super::asking::Gate;
 use super::client::{Client, Seen};
 use super::site::{Site, hear_nothing};
 use super::wire;
@@ -182,6 +183,37 @@ fn nothing_behind_the_message_that_closes_is_handled() {
     let stats = site.server.stats();
     assert_eq!((stats.refusals.strikes, stats.closed_by_peer, stats.lost), (1, 0, 0));
     assert!(stats.messages_in < FLOOD as u64, "{stats:?}");
+}
+
+#[test]
+fn nothing_behind_a_message_that_is_allowed_too_late_is_handled() {
+    let gate = Gate::default();
+    let waiting = gate.clone();
+    let site = Site::with(|builder| {
+        builder.strikes(1, 1).may_publish_async(move |conn, _| {
+            let waiting = waiting.clone();
+            conn.leave("lobby");
+            async move {
+                waiting.await;
+                true
+            }
+        })
+    });
+    let [mut a, mut b] = site.room("lobby");
+    let before = site.server.stats().messages_in;
+    let mut bytes = wire::to_room("lobby", "open", b"");
+    bytes.extend(wire::to_room("lobby", "hello", b""));
+    bytes.extend(wire::to_room("lobby", "open", b"").repeat(FLOOD));
+    bytes.extend(wire::close(1000, ""));
+    a.send(&bytes);
+    a.expect_left("lobby");
+    b.expect_member_left("lobby", &a.id);
+    gate.open();
+    assert_eq!(a.expect_close(1008), "too many violations");
+    drop(a);
+    let stats = site.server.stats();
+    assert_eq!((stats.refusals.not_member, stats.messages_in - before), (1, 2));
+    b.expect_nothing();
 }
 
 #[test]

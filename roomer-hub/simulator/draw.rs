@@ -28,6 +28,8 @@ enum Kind {
     CommandJoin,
     CommandLeave,
     Close,
+    /// Two meet, one writes to the other and leaves.
+    Part,
 }
 
 use Kind::*;
@@ -76,8 +78,12 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let max_rooms = dice.pick(&[LIMITS.1, LIMITS.1, 3, 2, 4, 3, 2, 1, 5, 0]);
     let (paces, roommates_only) = (paces(dice), dice.once_in(4));
     let ending = dice.pick(&[Ending::Gone, Ending::Closed, Ending::Left]);
-    let (key, swarm) = (dice.below(1 << 16) as u16, swarm(dice));
-    let asks = [(); 3].map(|()| dice.once_in(4));
+    let (key, mut swarm) = (dice.below(1 << 16) as u16, swarm(dice));
+    let mut asks = [(); 3].map(|()| dice.once_in(4));
+    if roommates_only {
+        swarm.kinds.extend([[Direct; 4], [Part; 4]].concat());
+        asks[2] |= dice.once_in(2);
+    }
     let (answers, late) = (dice.below(256) as u8, dice.pick(&[0, 8, 3, 1, 20]));
     let memberships = memberships(dice);
     let (handlers, steps) = (Vec::new(), Vec::new());
@@ -215,6 +221,17 @@ impl Swarm {
                 };
                 let (src, payload) = (self.address(dice, false), self.payload(dice));
                 Step::Packet { who, room, event, dst, src, payload }
+            }
+            Part => {
+                let (slot, room) = (self.slot(dice), dice.pick(&self.rooms));
+                let (who, other) = (Who::Slot(slot), self.who(dice, false));
+                let (src, payload) = (Address::Nothing, self.payload(dice));
+                let event = dice.pick(&self.events);
+                let packet = |who, event, dst| Step::Packet { who, room, event, dst, src, payload };
+                steps.push(packet(who, "join", Address::Nothing));
+                steps.push(packet(other, "join", Address::Nothing));
+                steps.push(packet(who, event, Address::Id(other)));
+                packet(who, "leave", Address::Nothing)
             }
             Gone => Step::Gone { who: self.who(dice, false) },
             Clock => {

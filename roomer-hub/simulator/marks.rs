@@ -88,6 +88,7 @@ marks! {
     HoleInPage = "a leave of a room of more than a page",
     NoCommonRoom = "refused: no common room",
     RootInCommon = "refused: nothing but root in common",
+    PartedMeanwhile = "a message that is allowed when no room is common any more",
     Roommate = "a message to somebody in a common room, when it must be",
     AloneToOneself = "a message to oneself from no room, when it must be a common one",
     TooManyMessages = "closed for the number of its messages",

@@ -213,6 +213,8 @@ impl Sight {
             Op::Allowed { .. } => {
                 self.seen.mark(spent_rate && !model.due.is_empty(), Mark::AllowedForFree);
                 self.seen.mark(!model.draughts.is_empty(), Mark::StruckLate);
+                let parted = model.refusals.no_common_room > self.refused_before.no_common_room;
+                self.seen.mark(parted, Mark::PartedMeanwhile);
             }
             Op::Packet { .. } => {
                 let is_unknown = model.refusals.unknown_dst > self.refused_before.unknown_dst;

@@ -16,21 +16,25 @@ struct Swarm {
     bad: bool,
     sizes: bool,
     handlers: u32,
+    /// Connections may be closed for what they say.
+    limited: bool,
 }
 
 const KINDS: usize = 22;
 
 pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let slots = dice.pick(&[2, 3, 4, 4, 6, 8, 12, 12]);
-    let swarm = Swarm {
+    let mut swarm = Swarm {
         slots,
         rooms: dice.pick(&[1, 1, 2, 3, 5, 16]),
         weights: weights(dice),
         bad: dice.once_in(2),
         sizes: dice.once_in(4),
         handlers: dice.below(4),
+        limited: false,
     };
     let setup = setup(dice);
+    swarm.limited = setup.paces != PACES;
     let scripts = (0..swarm.handlers).map(|number| script(dice, &swarm, number)).collect();
     let mut steps = Vec::new();
     // Somebody has to be there before anything can happen to anybody.
@@ -271,6 +275,12 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
         }
         _ => {
             steps.push(Step::Say { slot, talk: talk(dice, swarm) });
+            if swarm.limited && dice.once_in(8) {
+                // One of them may be the end, with the others behind it.
+                let more = (0..dice.below(4)).map(|_| talk(dice, swarm));
+                let more = more.chain([Talk::Close(1000)]).map(|talk| Step::Say { slot, talk });
+                steps.extend(more.collect::<Vec<_>>());
+            }
             steps.push(Step::Deliver { slot, bytes: u32::MAX });
             if dice.once_in(2) { Step::Rest } else { Step::Turn { place: dice.below(4) as u8 } }
         }
