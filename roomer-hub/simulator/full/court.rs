@@ -27,8 +27,9 @@ impl Stage<'_> {
             let read = line.peer.read();
             has_read = read > line.read;
             was_open = line.state == State::Open;
-            line.read = read;
             if has_read {
+                line.gulp = read - line.read;
+                line.read = read;
                 line.before = (line.heard, line.asked);
                 (line.heard, line.asked, line.is_unsure) = (now, None, false);
             }

@@ -29,6 +29,8 @@ pub(crate) struct Line {
     pub(crate) created: Duration,
     /// Bytes that the server had read when its task last had a turn.
     pub(crate) read: u64,
+    /// How much of it in the last turn in which it read.
+    pub(crate) gulp: u64,
     pub(crate) heard: Duration,
     /// What `heard` and `asked` were before the last read.
     pub(crate) before: (Duration, Option<Duration>),
@@ -96,6 +98,7 @@ impl Line {
             id: u16::MAX,
             created: now,
             read: 0,
+            gulp: 0,
             heard: now,
             before: (now, None),
             pinged: now,
