@@ -100,8 +100,8 @@ pub enum Membership {
     Own,
 }
 
-/// What the hub has refused since it was made. A refusal leaves the connection open, but for the
-/// last two.
+/// What the hub has refused since it was made. A refusal leaves the connection open, unless it says
+/// otherwise here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusals {
