@@ -49,6 +49,7 @@ mod origin;
 mod packets;
 mod pages;
 mod proxy;
+mod rates;
 mod recorded;
 mod rules;
 mod sending;

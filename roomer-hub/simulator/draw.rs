@@ -4,8 +4,9 @@
 
 use roomer_hub::Membership;
 
+use super::bucket::Pace;
 use super::names::{EVENTS, REASONS, RESERVED, ROOMS};
-use super::plan::{Address, Ending, Handler, LIMITS, Payload, Plan, Rules, Step, Who};
+use super::plan::{Address, Ending, Handler, LIMITS, PACES, Payload, Plan, Rules, Step, Who};
 use super::random::Dice;
 
 /// What a step can be about. The name says what is drawn, not all that may come of it.
@@ -27,6 +28,8 @@ enum Kind {
     CommandJoin,
     CommandLeave,
     Close,
+    /// Two meet, one writes to the other and leaves.
+    Part,
 }
 
 use Kind::*;
@@ -43,7 +46,7 @@ const KINDS: [(Kind, usize); 16] = [
     (OpenAs, 2),
     (Replace, 2),
     (Gone, 3),
-    (Clock, 2),
+    (Clock, 4),
     (Broadcast, 3),
     (Send, 3),
     (CommandJoin, 4),
@@ -73,9 +76,14 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let rules = dice.pick(&[Rules::Default, Rules::Compat]);
     let max_name = dice.pick(&[LIMITS.0, LIMITS.0, LIMITS.0, 6, 5, 4, 4, 3, 7, 0]);
     let max_rooms = dice.pick(&[LIMITS.1, LIMITS.1, 3, 2, 4, 3, 2, 1, 5, 0]);
+    let (paces, roommates_only) = (paces(dice), dice.once_in(4));
     let ending = dice.pick(&[Ending::Gone, Ending::Closed, Ending::Left]);
-    let (key, swarm) = (dice.below(1 << 16) as u16, swarm(dice));
-    let asks = [(); 3].map(|()| dice.once_in(4));
+    let (key, mut swarm) = (dice.below(1 << 16) as u16, swarm(dice));
+    let mut asks = [(); 3].map(|()| dice.once_in(4));
+    if roommates_only {
+        swarm.kinds.extend([[Direct; 4], [Part; 4]].concat());
+        asks[2] |= dice.once_in(2);
+    }
     let (answers, late) = (dice.below(256) as u8, dice.pick(&[0, 8, 3, 1, 20]));
     let memberships = memberships(dice);
     let (handlers, steps) = (Vec::new(), Vec::new());
@@ -83,6 +91,8 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
         rules,
         max_name,
         max_rooms,
+        paces,
+        roommates_only,
         asks,
         answers,
         late,
@@ -109,6 +119,24 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
         swarm.step(dice, &mut plan.steps);
     }
     plan
+}
+
+/// Small, so that they are hit; most plans have none, so that something else can be.
+fn paces(dice: &mut impl Dice) -> [Option<Pace>; 4] {
+    let mut paces = PACES;
+    let speeds = [1, 2, 3, 7, 1000];
+    if dice.once_in(3) {
+        let bursts: [&[u32]; 3] =
+            [&[1, 2, 3, 5, 8, 20], &[40, 56, 60, 90, 100, 150, 400, 70_000], &[1, 2, 3, 5]];
+        for (pace, bursts) in paces.iter_mut().zip(bursts) {
+            let drawn = (dice.pick(&speeds), dice.pick(bursts));
+            *pace = dice.once_in(2).then_some(drawn);
+        }
+    }
+    if dice.once_in(2) {
+        paces[3] = (!dice.once_in(4)).then(|| (dice.pick(&speeds), dice.pick(&[1, 2, 3, 4])));
+    }
+    paces
 }
 
 fn memberships(dice: &mut impl Dice) -> Vec<(&'static str, Membership)> {
@@ -140,6 +168,7 @@ fn swarm(dice: &mut impl Dice) -> Swarm {
 fn crowd(dice: &mut impl Dice, plan: &mut Plan) {
     plan.max_name = plan.max_name.max(4);
     plan.max_rooms = plan.max_rooms.max(1);
+    plan.paces = PACES;
     let slots = dice.pick(&[100, 100, 100, 200]) + dice.below(10) - 3;
     let kinds =
         CROWD.iter().flat_map(|&(kind, weight)| std::iter::repeat_n(kind, weight)).collect();
@@ -193,8 +222,22 @@ impl Swarm {
                 let (src, payload) = (self.address(dice, false), self.payload(dice));
                 Step::Packet { who, room, event, dst, src, payload }
             }
+            Part => {
+                let (slot, room) = (self.slot(dice), dice.pick(&self.rooms));
+                let (who, other) = (Who::Slot(slot), self.who(dice, false));
+                let (src, payload) = (Address::Nothing, self.payload(dice));
+                let event = dice.pick(&self.events);
+                let packet = |who, event, dst| Step::Packet { who, room, event, dst, src, payload };
+                steps.push(packet(who, "join", Address::Nothing));
+                steps.push(packet(other, "join", Address::Nothing));
+                steps.push(packet(who, event, Address::Id(other)));
+                packet(who, "leave", Address::Nothing)
+            }
             Gone => Step::Gone { who: self.who(dice, false) },
-            Clock => Step::Clock { millis: dice.pick(&[1, 0, 54_000, -1, -90_000_000, 1 << 45]) },
+            Clock => {
+                let shifts = [1, 0, 54_000, -1, -90_000_000, 1 << 45, 333, 334, 500, 1000, 1, -400];
+                Step::Clock { millis: dice.pick(&shifts) }
+            }
             kind => self.ask(dice, kind, false),
         };
         steps.push(step);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::fault::Fault;
 use super::names::room_number;
-use super::plan::{Address, Ending, Handler, Payload, Plan, Rules, Step, Who};
+use super::plan::{Address, Ending, Handler, PACES, Payload, Plan, Rules, Step, Who};
 use super::run::Run;
 
 /// How large a world is explored.
@@ -121,6 +121,8 @@ fn empty(scope: &Scope) -> Plan {
         rules: scope.rules,
         max_name: 4096,
         max_rooms: scope.max_rooms,
+        paces: PACES,
+        roommates_only: false,
         asks: [false; 3],
         answers: 0,
         late: 0,

@@ -15,7 +15,7 @@ use super::fault::{Fault, ensure};
 use super::model::Model;
 use super::names::{IDS, Person, RESERVED, person};
 use super::op::{Effect, Op, Set};
-use super::plan::{LIMITS, Plan};
+use super::plan::{LIMITS, PACES, Plan};
 use super::show;
 use super::trace::Trace;
 
@@ -54,6 +54,11 @@ impl Court {
         let defaults = [Config::default(), Config::compat()];
         let limits = defaults.map(|config| (config.max_name, config.max_rooms));
         ensure!(limits == [LIMITS; 2], "limits by default: {limits:?}");
+        for config in defaults {
+            let paces = [config.message_rate, config.byte_rate, config.join_rate, config.strikes]
+                .map(|rate| rate.map(|rate| (rate.per_second(), rate.burst())));
+            ensure!(paces == PACES && !config.roommates_only, "rates by default: {paces:?}");
+        }
         ids(person(plan.key % IDS as u16))?;
         let config = plan.rules();
         let events: Vec<&'static str> = plan.handlers.iter().map(|handler| handler.event).collect();
@@ -76,6 +81,7 @@ impl Court {
         let clients = Clients::new(members_only, announces_rejoins);
         let mut model = Model::new(config, events);
         model.memberships.clone_from(&plan.memberships);
+        (model.paces, model.roommates_only) = (plan.paces, plan.roommates_only);
         let bench = Bench {
             model,
             clients,
@@ -100,7 +106,8 @@ impl Court {
         bench.begin(now, op);
         let actions = hub.handle(now, bench.hub_input(op));
         let (hub, mut left) = (actions.hub(), actions.len());
-        let mut due = Due { taken: 0, any_order: matches!(op, Op::Gone { .. } | Op::Close { .. }) };
+        let closes = matches!(bench.model.due.last(), Some(Effect::Close { .. }));
+        let mut due = Due { taken: 0, any_order: closes || matches!(op, Op::Gone { .. }) };
         for action in actions {
             if let Some(told) = &mut bench.told {
                 told.push(show::action(&action));
@@ -171,7 +178,7 @@ impl Bench {
 
     fn begin(&mut self, now: Duration, op: Op) {
         self.now = now;
-        self.model.input(op);
+        self.model.input(now, op);
         self.told.as_mut().map(Vec::clear);
         self.is_command = matches!(op, Op::Broadcast { .. } | Op::Send { .. });
         self.is_posing = match op {

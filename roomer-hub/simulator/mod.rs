@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `random`, `names`, `plan`, `draw` | a seed becomes a plan: a list of steps, as data |
-//! | `op`, `model`, `clients` | the judges: what the rules say, what clients can know |
+//! | `op`, `model`, `bucket`, `clients` | the judges: what the rules say, what clients can know |
 //! | `judge`, `tables`, `run` | a plan is carried out, hub and judges side by side |
 //! | `marks`, `sight` | the situations that a large run has to get into |
 //! | `shrink`, `report` | a plan that fails becomes short, and a test |
@@ -12,6 +12,7 @@
 //!
 //! `cargo run --release -p roomer-hub --example sim`, `tests/sim.rs` and the fuzz targets share it.
 
+pub(crate) mod bucket;
 pub(crate) mod clients;
 pub(crate) mod draw;
 pub(crate) mod explore;

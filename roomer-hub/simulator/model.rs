@@ -3,9 +3,12 @@
 //!
 //! Connections are known by their number in order of opening, rooms by theirs in order of making.
 
+use std::time::Duration;
+
 use roomer_hub::{Config, Membership, Question, Refusals};
 use roomer_proto::PacketRef;
 
+use super::bucket::{Bucket, Draught, Pace, Supply};
 use super::names::person;
 use super::op::{Effect, Op};
 
@@ -20,6 +23,11 @@ pub(crate) struct Model {
     pub(crate) memberships: Vec<(&'static str, Membership)>,
     /// What is due after the last input. What nobody hears is not told.
     pub(crate) due: Vec<Effect>,
+    /// What a connection may use up: messages, bytes, joins, refusals.
+    pub(crate) paces: [Option<Pace>; 4],
+    pub(crate) roommates_only: bool,
+    /// What the last input has used up, or tried to.
+    pub(crate) draughts: Vec<Draught>,
     rooms_made: u32,
 }
 
@@ -28,6 +36,7 @@ pub(crate) struct Client {
     /// The number of its id.
     pub(crate) id: u16,
     pub(crate) is_here: bool,
+    pub(crate) buckets: [Option<Bucket>; 4],
 }
 
 #[derive(Debug)]
@@ -43,33 +52,47 @@ impl Model {
     pub(crate) fn new(config: Config, handlers: Vec<&'static str>) -> Self {
         let (clients, rooms, due) = (Vec::new(), Vec::new(), Vec::new());
         let refusals = Refusals::default();
-        let memberships = Vec::new();
-        Model { config, handlers, clients, rooms, refusals, memberships, due, rooms_made: 0 }
+        Model {
+            config,
+            handlers,
+            clients,
+            rooms,
+            refusals,
+            memberships: Vec::new(),
+            due,
+            paces: [None; 4],
+            roommates_only: false,
+            draughts: Vec::new(),
+            rooms_made: 0,
+        }
     }
 
     /// Works out what is due after an input.
-    pub(crate) fn input(&mut self, op: Op) {
+    pub(crate) fn input(&mut self, now: Duration, op: Op) {
         self.due.clear();
+        self.draughts.clear();
         match op {
             Op::Open { id } if self.find(&person(id).text).is_some() => {
                 self.due.push(Effect::Refused)
             }
             Op::Open { id } => {
                 let who = self.clients.len() as u16;
-                self.clients.push(Client { id, is_here: true });
+                self.clients.push(Client { id, is_here: true, buckets: [None; 4] });
                 self.due.push(Effect::Opened { who });
                 self.join(who, "root");
             }
-            Op::Packet { who, packet } if self.is_here(who) => {
-                self.packet(who, PacketRef { src: self.id(Some(who)), ..packet }, false)
+            Op::Packet { who, packet }
+                if self.is_here(who) && self.has_enough(now, who, packet) =>
+            {
+                self.packet(now, who, PacketRef { src: self.id(Some(who)), ..packet }, false)
             }
             Op::Allowed { who, packet } if self.is_here(who) => {
-                self.packet(who, PacketRef { src: self.id(Some(who)), ..packet }, true)
+                self.packet(now, who, PacketRef { src: self.id(Some(who)), ..packet }, true)
             }
             Op::Denied { who, packet }
                 if packet.event == "join" && self.is_in(who, packet.room) =>
             {
-                self.join(who, packet.room)
+                _ = self.join(who, packet.room)
             }
             Op::Denied { who, packet } if self.is_here(who) => {
                 self.refusals.by_rule += 1;
@@ -86,7 +109,7 @@ impl Model {
                 let src = self.id(from);
                 self.direct(PacketRef { room: "root", event, dst, src, payload });
             }
-            Op::Join { who, room } if self.is_here(who) => self.join(who, room),
+            Op::Join { who, room } if self.is_here(who) => _ = self.join(who, room),
             Op::Leave { who, room } if self.is_here(who) => self.leave(who, room),
             Op::Close { who, code, reason } if self.is_here(who) => {
                 self.gone(who);
@@ -121,7 +144,7 @@ impl Model {
         who.map_or("", |who| &person(self.clients[usize::from(who)].id).text)
     }
 
-    fn find(&self, id: &str) -> Option<u16> {
+    pub(crate) fn find(&self, id: &str) -> Option<u16> {
         let is_meant = |client: &Client| client.is_here && person(client.id).text == id;
         self.clients.iter().position(is_meant).map(|who| who as u16)
     }
@@ -136,7 +159,49 @@ impl Model {
         chosen.map_or(Membership::Full, |chosen| chosen.1)
     }
 
-    fn packet(&mut self, who: u16, packet: Letter, is_allowed: bool) {
+    /// Takes tokens from one of a connection's buckets.
+    fn take(&mut self, now: Duration, who: u16, of: Supply, count: usize) -> bool {
+        let Some(pace) = self.paces[of as usize] else { return true };
+        let slot = &mut self.clients[usize::from(who)].buckets[of as usize];
+        let draught = Bucket::take(slot, of, pace, now, count);
+        self.draughts.push(draught);
+        draught.is_enough()
+    }
+
+    /// Whether a connection may send this packet now. If not, it is closed.
+    fn has_enough(&mut self, now: Duration, who: u16, packet: Letter) -> bool {
+        let PacketRef { room, event, dst, src, payload } = packet;
+        let bytes = 20 + room.len() + event.len() + dst.len() + src.len() + payload.len();
+        let is_enough = self.take(now, who, Supply::Messages, 1)
+            && self.take(now, who, Supply::Bytes, bytes)
+            && (event != "join" || self.take(now, who, Supply::Joins, 1));
+        if !is_enough {
+            self.refusals.rate += 1;
+            self.expel(who, "rate");
+        }
+        is_enough
+    }
+
+    /// A client has done what it should have known better.
+    fn strike(&mut self, now: Duration, who: u16) {
+        if !self.take(now, who, Supply::Strikes, 1) {
+            self.refusals.strikes += 1;
+            self.expel(who, "too many violations");
+        }
+    }
+
+    fn expel(&mut self, who: u16, reason: &'static str) {
+        self.gone(who);
+        self.due.push(Effect::Close { who, code: 1008, reason });
+    }
+
+    /// Whether two are in one room, root aside.
+    pub(crate) fn are_roommates(&self, one: u16, other: u16) -> bool {
+        let both = |room: &Room| room.members.contains(&one) && room.members.contains(&other);
+        self.rooms.iter().any(|room| room.name != "root" && both(room))
+    }
+
+    fn packet(&mut self, now: Duration, who: u16, packet: Letter, is_allowed: bool) {
         let from_servers = ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
         if packet.event == "join" {
             let asks = self.config.ask_join && !is_allowed;
@@ -146,21 +211,29 @@ impl Model {
             if asks && is_new && fits {
                 return self.due.push(Effect::Ask { who, about: Question::Join, packet });
             }
-            return self.join(who, packet.room);
+            if !self.join(who, packet.room) {
+                self.strike(now, who);
+            }
+            return;
         }
         if packet.event == "leave" {
             return self.leave(who, packet.room);
         }
         if from_servers.contains(&packet.event) {
             self.refusals.reserved += 1;
-            return;
+            return self.strike(now, who);
         }
         let limit = self.config.max_name;
         if packet.room.len() > limit || packet.event.len() > limit {
             self.refusals.long_name += 1;
-            return;
+            return self.strike(now, who);
         }
         if !packet.dst.is_empty() {
+            let receiver = self.find(packet.dst).filter(|to| *to != who && self.roommates_only);
+            if receiver.is_some_and(|to| !self.are_roommates(who, to)) {
+                self.refusals.no_common_room += 1;
+                return self.strike(now, who);
+            }
             if self.config.ask_direct && !is_allowed && self.find(packet.dst).is_some() {
                 return self.due.push(Effect::Ask { who, about: Question::Direct, packet });
             }
@@ -171,7 +244,7 @@ impl Model {
         }
         if self.config.members_only && !self.is_in(who, packet.room) {
             self.refusals.not_member += 1;
-            return;
+            return self.strike(now, who);
         }
         if self.config.ask_publish && !is_allowed {
             return self.due.push(Effect::Ask { who, about: Question::Publish, packet });
@@ -198,15 +271,18 @@ impl Model {
         }
     }
 
-    fn join(&mut self, who: u16, name: &'static str) {
+    /// False when it is refused.
+    fn join(&mut self, who: u16, name: &'static str) -> bool {
         let was_in = self.is_in(who, name);
         if !was_in && name.len() > self.config.max_name {
             self.refusals.long_name += 1;
-            return self.leave_ack(who, name);
+            self.leave_ack(who, name);
+            return false;
         }
         if !was_in && self.rooms_of(who) >= self.config.max_rooms {
             self.refusals.too_many_rooms += 1;
-            return self.leave_ack(who, name);
+            self.leave_ack(who, name);
+            return false;
         }
         if !was_in {
             if self.room(name).is_none() {
@@ -225,6 +301,7 @@ impl Model {
         if !was_in || self.config.announce_rejoin {
             self.notice(who, name, "new_member");
         }
+        true
     }
 
     fn leave(&mut self, who: u16, name: &'static str) {

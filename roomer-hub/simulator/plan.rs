@@ -3,13 +3,18 @@
 //!
 //! Clients are named by slot, so that a plan stays meaningful when steps are taken out of it.
 
-use roomer_hub::{Config, HashKey, Membership};
+use roomer_hub::{Config, HashKey, Membership, Rate};
+
+use super::bucket::Pace;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) rules: Rules,
     pub(crate) max_name: usize,
     pub(crate) max_rooms: usize,
+    /// What each connection may send: messages, bytes, joins; and how much of it may be refused.
+    pub(crate) paces: [Option<Pace>; 4],
+    pub(crate) roommates_only: bool,
     /// What the application is asked about: joins, messages into rooms, direct messages.
     pub(crate) asks: [bool; 3],
     /// Its answers, as bits, used round and round.
@@ -137,6 +142,7 @@ impl Plan {
         if (self.max_name, self.max_rooms) != (config.max_name, config.max_rooms) {
             (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
         }
+        set_limits(&mut config, self.paces, self.roommates_only);
         [config.ask_join, config.ask_publish, config.ask_direct] = self.asks;
         config
     }
@@ -157,6 +163,22 @@ impl Plan {
         config
     }
 }
+
+/// Sets up what is not so by default.
+pub(crate) fn set_limits(config: &mut Config, paces: [Option<Pace>; 4], roommates_only: bool) {
+    let rate = |(per_second, burst)| Rate::new(per_second, burst);
+    if paces != PACES {
+        let [messages, bytes, joins, strikes] = paces.map(|pace| pace.and_then(rate));
+        (config.message_rate, config.byte_rate) = (messages, bytes);
+        (config.join_rate, config.strikes) = (joins, strikes);
+    }
+    if roommates_only {
+        config.roommates_only = true;
+    }
+}
+
+/// The default of what each connection may send, by the documents.
+pub(crate) const PACES: [Option<Pace>; 4] = [None, None, None, Some((1, 256))];
 
 /// The defaults of [`Config::max_name`] and [`Config::max_rooms`], by the documents.
 pub(crate) const LIMITS: (usize, usize) = (4096, 1100);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::draw;
 use super::fault::Fault;
 use super::marks::MARKS;
-use super::plan::{Address, Ending, LIMITS, Payload, Plan, Rules, Step, Who};
+use super::plan::{Address, Ending, LIMITS, PACES, Payload, Plan, Rules, Step, Who};
 use super::random::Random;
 use super::run::Run;
 use super::show;
@@ -83,10 +83,11 @@ pub(crate) fn explain(plan: &Plan, title: &str, test: &str) -> String {
 /// A plan as the text of a test that runs it.
 pub(crate) fn as_test(plan: &Plan, name: &str) -> String {
     let Plan { rules, max_name, max_rooms, handlers, steps, ending, key, .. } = plan;
-    let Plan { asks, answers, late, memberships, .. } = plan;
+    let Plan { asks, answers, late, memberships, paces, roommates_only, .. } = plan;
     let mut text = format!("#[test]\nfn {name}() {{\n    must_hold(&Plan {{\n");
     let _ = writeln!(text, "        rules: Rules::{rules:?},");
     let _ = writeln!(text, "        max_name: {max_name},\n        max_rooms: {max_rooms},");
+    let _ = writeln!(text, "        paces: {paces:?},\n        roommates_only: {roommates_only},");
     let _ = writeln!(text, "        ending: Ending::{ending:?},\n        key: {key},");
     let _ = writeln!(text, "        asks: {asks:?},\n        answers: {answers},");
     let _ = writeln!(text, "        late: {late},\n        memberships: vec![");
@@ -137,7 +138,12 @@ fn shrink(plan: &mut Plan) {
                 fails(&other)
             });
         }
-        let simpler: [fn(&mut Plan); 9] = [
+        let simpler: [fn(&mut Plan); 14] = [
+            |plan| plan.paces = PACES,
+            |plan| plan.paces[0] = None,
+            |plan| plan.paces[1] = None,
+            |plan| plan.paces[2] = None,
+            |plan| plan.roommates_only = false,
             |plan| plan.memberships.clear(),
             |plan| plan.asks = [false; 3],
             |plan| plan.answers = 255,

@@ -1,9 +1,10 @@
 //! Watches a run for the situations that plans have to get into.
 
-use roomer_hub::{ConnKey, Membership};
+use roomer_hub::{ConnKey, Membership, Refusals};
 use roomer_proto::PacketRef;
 use slotmap::Key;
 
+use super::bucket::Supply;
 use super::judge::Bench;
 use super::marks::{Mark, Seen};
 use super::model::Model;
@@ -31,6 +32,9 @@ pub(crate) struct Sight {
     was_in: bool,
     rooms_before: usize,
     ids_before: usize,
+    refused_before: Refusals,
+    /// Which of the sender's buckets were empty.
+    spent_before: [bool; 4],
 }
 
 impl Sight {
@@ -83,11 +87,12 @@ impl Sight {
             Op::Open { .. } => (None, ""),
         };
         if let Some(who) = who {
-            if let Op::Gone { .. } | Op::Close { .. } = op {
-                self.rooms_before = model.rooms_of(who);
-            } else {
-                self.was_in = model.is_in(who, room);
-            }
+            self.rooms_before = model.rooms_of(who);
+            self.was_in = model.is_in(who, room);
+            self.refused_before = model.refusals;
+            self.spent_before = model.clients[usize::from(who)]
+                .buckets
+                .map(|bucket| bucket.is_some_and(|bucket| bucket.is_empty()));
             if !model.is_here(who) {
                 self.seen.mark(true, Mark::Stale);
                 self.seen.mark(matches!(op, Op::Gone { .. }), Mark::GoneTwice);
@@ -141,6 +146,12 @@ impl Sight {
         }
         self.closed |= self.just_closed;
         match op {
+            Op::Packet { who, .. } | Op::Allowed { who, .. }
+                if matches!(due.last(), Some(Effect::Close { .. })) =>
+            {
+                self.seen.mark(self.rooms_before >= 3, Mark::ExpelledFromThree);
+                self.ended(bench, who);
+            }
             Op::Packet { who, packet } if model.is_here(who) => {
                 self.packet(model, who, packet, due)
             }
@@ -164,7 +175,9 @@ impl Sight {
             }
             _ => {}
         }
+        self.limits(model, op);
         for (count, mark) in [
+            (model.refusals.no_common_room, Mark::NoCommonRoom),
             (model.refusals.reserved, Mark::Reserved),
             (model.refusals.not_member, Mark::NotMember),
             (model.refusals.long_name, Mark::LongName),
@@ -173,6 +186,55 @@ impl Sight {
         ] {
             self.seen.mark(count > 0, mark);
         }
+    }
+
+    /// What there is to see of rates and strikes.
+    fn limits(&mut self, model: &Model, op: Op) {
+        for draught in &model.draughts {
+            let (over, last) = match draught.of {
+                Supply::Messages => (Mark::TooManyMessages, Mark::LastMessage),
+                Supply::Bytes => (Mark::TooManyBytes, Mark::LastByte),
+                Supply::Joins => (Mark::TooManyJoins, Mark::LastJoin),
+                Supply::Strikes => (Mark::TooManyStrikes, Mark::LastStrike),
+            };
+            let (misses_part, misses_one) = draught.is_close();
+            self.seen.mark(!draught.is_enough(), over);
+            self.seen.mark(draught.is_last, last);
+            self.seen.mark(misses_one && draught.of == Supply::Bytes, Mark::OneByteOver);
+            self.seen.mark(misses_part, Mark::TooEarly);
+            self.seen.mark(draught.by_time, Mark::PassesByTime);
+            self.seen.mark(draught.ran_over, Mark::RunsOver);
+            self.seen.mark(draught.by_clock, Mark::FilledByClock);
+        }
+        let is_refused = model.refusals != self.refused_before;
+        let spent = |supply: Supply| self.spent_before[supply as usize];
+        let (spent_rate, spent_strikes) = (spent(Supply::Messages), spent(Supply::Strikes));
+        match op {
+            Op::Allowed { .. } => {
+                self.seen.mark(spent_rate && !model.due.is_empty(), Mark::AllowedForFree);
+                self.seen.mark(!model.draughts.is_empty(), Mark::StruckLate);
+                let parted = model.refusals.no_common_room > self.refused_before.no_common_room;
+                self.seen.mark(parted, Mark::PartedMeanwhile);
+            }
+            Op::Packet { .. } => {
+                let is_unknown = model.refusals.unknown_dst > self.refused_before.unknown_dst;
+                self.seen.mark(is_unknown && spent_strikes, Mark::SparedUnknownDst);
+            }
+            Op::Join { .. } => {
+                self.seen.mark(is_refused && spent_strikes, Mark::SparedCommand);
+            }
+            _ => {}
+        }
+    }
+
+    /// A direct message where there must be a common room, and whether it passes.
+    fn roommates(&mut self, model: &Model, who: u16, to: u16, passes: bool) {
+        let is_common = model.are_roommates(who, to);
+        self.seen.mark(passes && is_common && who != to, Mark::Roommate);
+        self.seen.mark(passes && !is_common && who == to, Mark::AloneToOneself);
+        let in_root = model.is_in(who, "root") && model.is_in(to, "root");
+        let is_refused = model.refusals.no_common_room > self.refused_before.no_common_room;
+        self.seen.mark(is_refused && in_root, Mark::RootInCommon);
     }
 
     fn opened(&mut self, bench: &Bench, who: u16, freed: Option<u32>) {
@@ -218,6 +280,11 @@ impl Sight {
             "join" => return self.join(model, packet.room, due),
             "leave" => return self.leave(model, who, packet.room, due),
             _ => {}
+        }
+        if model.roommates_only
+            && let Some(to) = model.find(packet.dst)
+        {
+            self.roommates(model, who, to, !due.is_empty());
         }
         let limit = model.config.max_name;
         let own = model.clients[usize::from(who)].id;

@@ -95,7 +95,8 @@ pub enum Action<'a> {
         /// What, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// Send what the connection is still owed, then close it.
+    /// Send what the connection is still owed, then close it. Because of a command, or of a packet
+    /// above a limit ([`Config::message_rate`](crate::Config::message_rate) and others).
     Close {
         /// Who; the key is stale by now.
         conn: ConnKey,
@@ -164,6 +165,26 @@ pub(crate) enum Record {
     Call(HandlerKey),
     Ask(Question),
     Close(u16),
+    Expelled(Offence),
+}
+
+/// Why the hub itself closes a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Offence {
+    Rate,
+    Strikes,
+}
+
+impl Offence {
+    /// The close code: a policy is violated.
+    const CODE: u16 = 1008;
+
+    fn reason(self) -> &'static str {
+        match self {
+            Offence::Rate => "rate",
+            Offence::Strikes => "too many violations",
+        }
+    }
 }
 
 /// The actions of one input, in order. Draw them all before the next input: the compiler holds
@@ -215,6 +236,9 @@ impl<'a> Iterator for Actions<'a> {
             Record::Close(code) => {
                 let reason = std::str::from_utf8(packet.payload).unwrap_or_default();
                 Action::Close { conn, code, reason }
+            }
+            Record::Expelled(offence) => {
+                Action::Close { conn, code: Offence::CODE, reason: offence.reason() }
             }
         })
     }

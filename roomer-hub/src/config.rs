@@ -1,5 +1,7 @@
 //! The hub's rules and limits.
 
+use crate::rate::Rate;
+
 /// What the hub allows. Start from [`Config::default`] or [`Config::compat`] and change fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,7 +26,30 @@ pub struct Config {
     pub ask_publish: bool,
     /// The same for direct messages.
     pub ask_direct: bool,
+    /// Whether a direct message passes only between connections that share a room. Default
+    /// `false`: whoever knows an id can send to it. `root` does not count, since everybody starts
+    /// there; to oneself everybody may send. What does not pass is dropped and counted.
+    pub roommates_only: bool,
+    /// How many packets each connection may send. Default `None`: any number. Whoever sends more
+    /// is closed with 1008 and the reason `rate`, and that packet is dropped.
+    pub message_rate: Option<Rate>,
+    /// The same in bytes of packets, without the headers of their frames. A packet that is larger
+    /// than the burst never passes.
+    pub byte_rate: Option<Rate>,
+    /// The same for joins alone, repeated ones too: each is answered with a list of members.
+    pub join_rate: Option<Rate>,
+    /// How many of a connection's packets may be refused before it is closed with 1008 and the
+    /// reason `too many violations`. Default 256 at once and one per second: a client that is
+    /// taken out of a room may have many messages for it under way, and is not to be closed for
+    /// them; one that goes on after it has heard of it is. `None`: any number.
+    ///
+    /// What counts is what a client should have known better: all of [`Refusals`] but messages to
+    /// nobody, for the receiver may just have gone, and what a rule of the application's refused.
+    pub strikes: Option<Rate>,
 }
+
+/// The default of [`Config::strikes`].
+const STRIKES: Option<Rate> = Rate::new(1, 256);
 
 impl Default for Config {
     fn default() -> Self {
@@ -36,6 +61,11 @@ impl Default for Config {
             ask_join: false,
             ask_publish: false,
             ask_direct: false,
+            roommates_only: false,
+            message_rate: None,
+            byte_rate: None,
+            join_rate: None,
+            strikes: STRIKES,
         }
     }
 }
@@ -46,6 +76,11 @@ impl Config {
     #[must_use]
     pub fn compat() -> Self {
         Config { members_only: false, announce_rejoin: true, ..Config::default() }
+    }
+
+    /// Whether each packet has to be weighed.
+    pub(crate) fn has_rates(&self) -> bool {
+        self.message_rate.is_some() || self.byte_rate.is_some() || self.join_rate.is_some()
     }
 }
 
@@ -65,7 +100,8 @@ pub enum Membership {
     Own,
 }
 
-/// What the hub has refused since it was made. Each refusal leaves the connection open.
+/// What the hub has refused since it was made. A refusal leaves the connection open, unless it says
+/// otherwise here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusals {
@@ -79,6 +115,12 @@ pub struct Refusals {
     pub too_many_rooms: u64,
     /// Direct messages to nobody.
     pub unknown_dst: u64,
+    /// Direct messages to somebody in no common room ([`Config::roommates_only`]).
+    pub no_common_room: u64,
     /// Whatever a rule of the application's refused ([`Action::Ask`](crate::Action::Ask)).
     pub by_rule: u64,
+    /// Packets above a rate, each of which has closed its connection.
+    pub rate: u64,
+    /// Connections that were closed because of too many refusals ([`Config::strikes`]).
+    pub strikes: u64,
 }

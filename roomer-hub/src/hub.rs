@@ -1,11 +1,15 @@
 //! The state machine.
 
+mod limits;
+mod rules;
+
 use std::time::Duration;
 
 use hashbrown::HashTable;
-use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_built_in, is_reserved};
+use roomer_proto::{PacketRef, ROOT, is_built_in};
 use slotmap::{Key, SlotMap};
 
+use self::limits::Refusal;
 use crate::action::{Actions, Members, Question, Record};
 use crate::config::{Config, Membership, Refusals};
 use crate::hash::HashKey;
@@ -20,6 +24,8 @@ const SPARE_RECORDS: usize = 64;
 #[derive(Debug)]
 pub struct Hub {
     pub(crate) config: Config,
+    /// [`Config::has_rates`].
+    has_rates: bool,
     key: HashKey,
     pub(crate) conns: SlotMap<ConnKey, Conn>,
     pub(crate) ids: HashTable<ConnKey>,
@@ -66,6 +72,7 @@ impl Hub {
     pub fn new(config: Config, key: HashKey) -> Self {
         Hub {
             config,
+            has_rates: config.has_rates(),
             key,
             conns: SlotMap::with_key(),
             ids: HashTable::new(),
@@ -128,7 +135,8 @@ impl Hub {
             }
             Input::Packet { conn, packet } | Input::Allowed { conn, packet } => {
                 let is_asked = matches!(input, Input::Allowed { .. });
-                self.packet(conn, &packet, if is_asked { Asking::Done } else { Asking::Due });
+                let asking = if is_asked { Asking::Done } else { Asking::Due };
+                self.packet(now, conn, &packet, asking);
                 (conn, Some(conn), packet)
             }
             Input::Denied { conn, packet } => {
@@ -228,73 +236,16 @@ impl Hub {
             self.records.push(Record::Refused);
             return ConnKey::null();
         }
-        let conn = self.conns.insert(Conn { id, opened: now, seats: Vec::new() });
+        let (seats, buckets) = (Vec::new(), None);
+        let conn = self.conns.insert(Conn { id, opened: now, seats, buckets });
         let (key, conns) = (self.key, &self.conns);
         self.ids.insert_unique(key.hash(id.as_str()), conn, |&other| {
             key.hash(conns[other].id.as_str())
         });
         self.subject = Some(id);
         self.records.push(Record::Opened);
-        self.join(conn, ROOT, Asking::Done);
+        self.join_for_it(conn, ROOT);
         conn
-    }
-
-    /// The rules of a client's packet, in the order of the Go original; the additions are the
-    /// reserved events, the limits on names and the membership.
-    fn packet(&mut self, conn: ConnKey, packet: &PacketRef<'_>, asking: Asking) {
-        let Some(sender) = self.conns.get(conn) else {
-            return;
-        };
-        self.subject = Some(sender.id);
-        match packet.event {
-            JOIN => return self.join(conn, packet.room, asking),
-            LEAVE => return self.leave(conn, packet.room),
-            event if is_reserved(event) => return self.refusals.reserved += 1,
-            _ => {}
-        }
-        if packet.event.len().max(packet.room.len()) > self.config.max_name {
-            return self.refusals.long_name += 1;
-        }
-        if !packet.dst.is_empty() {
-            return match self.find(packet.dst) {
-                Some(_) if self.config.ask_direct && asking == Asking::Due => {
-                    self.records.push(Record::Ask(Question::Direct));
-                }
-                Some(to) => self.records.push(Record::Direct(to)),
-                None => self.refusals.unknown_dst += 1,
-            };
-        }
-        let room = self.room(packet.room);
-        let is_member = room.is_some_and(|room| self.is_member(conn, room));
-        if self.config.members_only && !is_member {
-            return self.refusals.not_member += 1;
-        }
-        if self.config.ask_publish && asking == Asking::Due {
-            return self.records.push(Record::Ask(Question::Publish));
-        }
-        match (self.events.get(packet.event), room) {
-            (Some(&handler), _) => self.records.push(Record::Call(handler)),
-            (None, Some(room)) => self.records.push(Record::Broadcast(room)),
-            (None, None) => {}
-        }
-    }
-
-    /// The application refuses what it was asked about.
-    fn denied(&mut self, conn: ConnKey, packet: &PacketRef<'_>) {
-        let Some(sender) = self.conns.get(conn) else {
-            return;
-        };
-        self.subject = Some(sender.id);
-        let is_join = packet.event == JOIN;
-        let room = self.room(packet.room).filter(|&room| is_join && self.is_member(conn, room));
-        if let Some(room) = room {
-            // The server has put it there meanwhile: "you are out" would be wrong.
-            return self.acknowledge(room, self.config.announce_rejoin);
-        }
-        self.refusals.by_rule += 1;
-        if is_join {
-            self.records.push(Record::LeaveAck);
-        }
     }
 
     fn command<'a>(&mut self, command: Command<'a>) -> (ConnKey, Option<ConnKey>, PacketRef<'a>) {
@@ -318,7 +269,7 @@ impl Hub {
             }
             Command::Join { conn, room } => {
                 if self.speak_for(Some(conn)).is_some() {
-                    self.join(conn, room, Asking::Done);
+                    self.join_for_it(conn, room);
                 }
                 (conn, Some(conn), PacketRef { room, ..nothing })
             }
@@ -347,22 +298,30 @@ impl Hub {
         Some(conn)
     }
 
-    /// Joins a room, made if need be. The caller has set the subject.
-    fn join(&mut self, conn: ConnKey, name: &str, asking: Asking) {
+    /// A join that the server asks for: a refusal is not the client's fault.
+    fn join_for_it(&mut self, conn: ConnKey, name: &str) {
+        if let Err(why) = self.join(conn, name, Asking::Done) {
+            self.refusals.count(why);
+        }
+    }
+
+    /// Joins a room, made if need be; a refusal is answered with `leave_ack`. The caller has set
+    /// the subject.
+    fn join(&mut self, conn: ConnKey, name: &str, asking: Asking) -> Result<(), Refusal> {
         let known = self.room(name);
         if let Some(room) = known.filter(|&room| self.is_member(conn, room)) {
-            return self.acknowledge(room, self.config.announce_rejoin);
+            self.acknowledge(room, self.config.announce_rejoin);
+            return Ok(());
         }
-        if name.len() > self.config.max_name {
-            self.refusals.long_name += 1;
-            return self.records.push(Record::LeaveAck);
-        }
-        if self.conns[conn].seats.len() >= self.config.max_rooms {
-            self.refusals.too_many_rooms += 1;
-            return self.records.push(Record::LeaveAck);
+        let is_full = self.conns[conn].seats.len() >= self.config.max_rooms;
+        if is_full || name.len() > self.config.max_name {
+            self.records.push(Record::LeaveAck);
+            let is_long = name.len() > self.config.max_name;
+            return Err(if is_long { Refusal::LongName } else { Refusal::TooManyRooms });
         }
         if self.config.ask_join && asking == Asking::Due {
-            return self.records.push(Record::Ask(Question::Join));
+            self.records.push(Record::Ask(Question::Join));
+            return Ok(());
         }
         let room = known.unwrap_or_else(|| self.make_room(name));
         let joiner = &mut self.conns[conn];
@@ -375,6 +334,7 @@ impl Hub {
         joiner.seats.push(Seat { room, place });
         self.records.push(Record::Joined(room));
         self.acknowledge(room, self.rooms[room].members().len() > 1);
+        Ok(())
     }
 
     /// Tells the subject who is in a room that it is in, and the others, if they are to know, of

@@ -20,7 +20,8 @@ pub enum Input<'a> {
         packet: PacketRef<'a>,
     },
     /// The packet of an [`Action::Ask`](crate::Action::Ask) is allowed: it is handled as if
-    /// nobody had to be asked. What else is checked is checked again.
+    /// nobody had to be asked. What else is checked is checked again, but for the rates, which it
+    /// has passed.
     Allowed {
         /// Who sent it.
         conn: ConnKey,

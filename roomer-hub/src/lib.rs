@@ -76,6 +76,7 @@ mod hash;
 mod hub;
 mod id;
 mod input;
+mod rate;
 mod room;
 #[cfg(feature = "server")]
 pub mod server;
@@ -89,4 +90,5 @@ pub use hash::HashKey;
 pub use hub::{Hub, RegisterError};
 pub use id::{ConnId, ConnKey, HandlerKey, RoomKey};
 pub use input::{Command, Input};
+pub use rate::Rate;
 pub use snapshot::Snapshot;

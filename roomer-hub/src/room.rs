@@ -6,6 +6,7 @@
 use crate::action::Members;
 use crate::config::Membership;
 use crate::id::{ConnId, ConnKey, RoomKey};
+use crate::rate::Buckets;
 use crate::snapshot::{Pages, Snapshot};
 
 /// A connection's place in a room, as the room sees it.
@@ -94,4 +95,6 @@ pub(crate) struct Conn {
     pub(crate) id: ConnId,
     pub(crate) opened: std::time::Duration,
     pub(crate) seats: Vec<Seat>,
+    /// `None` until one is used: most connections never need any.
+    pub(crate) buckets: Option<Box<Buckets>>,
 }

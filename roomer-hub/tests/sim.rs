@@ -126,6 +126,8 @@ fn a_plan_is_told_as_a_test_that_compiles() {
         rules: Rules::Compat,
         max_name: 6,
         max_rooms: 2,
+        paces: [None, Some((3, 60)), None, Some((1, 256))],
+        roommates_only: true,
         ending: Ending::Left,
         key: 9,
         asks: [true, false, false],

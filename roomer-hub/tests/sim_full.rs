@@ -17,7 +17,7 @@ use std::path::Path;
 
 use full::Full;
 use full::plan::{Ask, Ending, Form, Plan, Setup, Size, Step, Talk};
-use simulator::plan::{Address, Payload, Rules};
+use simulator::plan::{Address, PACES, Payload, Rules};
 use simulator::runner;
 use simulator::simulation::Simulation;
 
@@ -59,6 +59,8 @@ const SETUP: Setup = Setup {
     rules: Rules::Default,
     max_name: 4096,
     max_rooms: 1100,
+    paces: PACES,
+    roommates_only: false,
     max_message: 1 << 20,
     max_backlog: 1 << 20,
     ping: 54_000,

@@ -19,6 +19,8 @@ fn a_sample() {
         rules: Rules::Compat,
         max_name: 6,
         max_rooms: 2,
+        paces: [None, Some((3, 60)), None, Some((1, 256))],
+        roommates_only: true,
         ending: Ending::Left,
         key: 9,
         asks: [true, false, false],

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use roomer_hub::{Config, ConnId, ConnKey, HashKey, Hub, Input, RegisterError, RoomKey};
+use roomer_hub::{Config, ConnId, ConnKey, HashKey, Hub, Input, Rate, RegisterError, RoomKey};
 use roomer_proto::PacketRef;
 
 const ID: &str = "a1a1a1a1-a1a1-41a1-a1a1-a1a1a1a1a1a1";
@@ -41,6 +41,8 @@ fn the_defaults_are_those_of_the_documents() {
     let config = Config::default();
     assert!(config.members_only && !config.announce_rejoin);
     assert_eq!((config.max_name, config.max_rooms), (4096, 1100));
+    assert_eq!((config.message_rate, config.byte_rate, config.join_rate), (None, None, None));
+    assert_eq!((config.strikes, config.roommates_only), (Rate::new(1, 256), false));
 
     let mut compat = Config::compat();
     assert!(!compat.members_only && compat.announce_rejoin);

@@ -27,8 +27,9 @@ impl Stage<'_> {
             let read = line.peer.read();
             has_read = read > line.read;
             was_open = line.state == State::Open;
-            line.read = read;
             if has_read {
+                line.gulp = read - line.read;
+                line.read = read;
                 line.before = (line.heard, line.asked);
                 (line.heard, line.asked, line.is_unsure) = (now, None, false);
             }
@@ -87,8 +88,10 @@ impl Stage<'_> {
                     let said = line.mouth.said.front();
                     return Err(Fault::new(format!("a packet is made of {said:?} of {at}")));
                 };
+                ensure!(!line.is_expelled, "a packet behind the one that has closed {at}");
                 let Some(who) = line.who else { return Ok(()) };
                 self.give(Op::Packet { who, packet }, None)?;
+                self.expelled(at);
                 self.handler(who, entries, deeds)
             }
             Applied::Gone(key) => self.gone(key, polled),
@@ -122,6 +125,20 @@ impl Stage<'_> {
             self.application.state().slots[slot] = Some(id);
         }
         self.give(Op::Open { id }, None)
+    }
+
+    /// The last packet may have been one too many.
+    fn expelled(&mut self, at: usize) {
+        let Some(Effect::Close { reason, .. }) = self.model.due.last() else { return };
+        self.seen.mark(*reason == "rate", Mark::ClosedForRate);
+        self.seen.mark(*reason != "rate", Mark::ClosedForStrikes);
+        let now = self.now();
+        let line = &mut self.lines[at];
+        let behind = line.mouth.peek(line.read);
+        self.seen.mark(matches!(behind, Some(Meaning::Packet(_))), Mark::ClosedInMidst);
+        self.seen.mark(matches!(behind, Some(Meaning::Close(_))), Mark::ClosedBeforeClose);
+        line.is_expelled = true;
+        line.begin_closing(now);
     }
 
     /// What a packet's handler did, if it has one.
@@ -226,6 +243,7 @@ impl Stage<'_> {
         self.before(at);
         let now = self.now();
         let line = &mut self.lines[at];
+        ensure!(!line.is_expelled, "the hub has closed {at}, and hears that it is gone");
         let Some(who) = line.who else { return Ok(()) };
         if let Some(Meaning::Close(code)) = line.mouth.peek(line.read) {
             line.mouth.said.pop_front();
@@ -337,7 +355,7 @@ impl Stage<'_> {
         reason: Option<Option<&'static str>>,
     ) -> Result<(), Fault> {
         let now = self.now();
-        self.model.input(op);
+        self.model.input(now, op);
         let effects = std::mem::take(&mut self.model.due);
         let mut left = None;
         for effect in &effects {
@@ -366,9 +384,9 @@ impl Stage<'_> {
                     }
                     self.seen.mark(to.len() > 8, Mark::LargeRoom);
                 }
-                Effect::Close { who, code, .. } => {
+                Effect::Close { who, code, reason: due } => {
                     let at = self.people[usize::from(who)];
-                    let reason = reason.unwrap_or_default();
+                    let reason = reason.unwrap_or(Some(due));
                     // What came after the hard limit was passed is dropped.
                     let line = &mut self.lines[at];
                     line.due.is_cut |= line.due.may_overrun;

@@ -1,8 +1,9 @@
 //! A seed becomes a plan.
 
 use super::plan::{Ask, BAD, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
+use crate::simulator::bucket::Pace;
 use crate::simulator::names::{EVENTS, REASONS, RESERVED, ROOMS};
-use crate::simulator::plan::{Address, Payload, Rules, Who};
+use crate::simulator::plan::{Address, PACES, Payload, Rules, Who};
 use crate::simulator::random::Dice;
 
 /// What a plan draws from: not every plan has everything, so that nothing is always hidden by
@@ -15,21 +16,25 @@ struct Swarm {
     bad: bool,
     sizes: bool,
     handlers: u32,
+    /// Connections may be closed for what they say.
+    limited: bool,
 }
 
 const KINDS: usize = 22;
 
 pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let slots = dice.pick(&[2, 3, 4, 4, 6, 8, 12, 12]);
-    let swarm = Swarm {
+    let mut swarm = Swarm {
         slots,
         rooms: dice.pick(&[1, 1, 2, 3, 5, 16]),
         weights: weights(dice),
         bad: dice.once_in(2),
         sizes: dice.once_in(4),
         handlers: dice.below(4),
+        limited: false,
     };
     let setup = setup(dice);
+    swarm.limited = setup.paces != PACES;
     let scripts = (0..swarm.handlers).map(|number| script(dice, &swarm, number)).collect();
     let mut steps = Vec::new();
     // Somebody has to be there before anything can happen to anybody.
@@ -77,11 +82,14 @@ fn weights(dice: &mut impl Dice) -> [u32; KINDS] {
 fn setup(dice: &mut impl Dice) -> Setup {
     let pong = dice.pick(&[60_000, 60_000, 2000, 300]);
     let ping = dice.pick(&[pong / 10 * 9, pong / 2, pong - 1]);
+    let max_message = dice.pick(&[100, 200, 1000, 70_000, 1 << 20]);
     Setup {
         rules: if dice.once_in(4) { Rules::Compat } else { Rules::Default },
         max_name: dice.pick(&[3, 4, 5, 8, 4096, 4096, 4096, 4096]),
         max_rooms: dice.pick(&[1, 2, 3, 1100, 1100, 1100]),
-        max_message: dice.pick(&[100, 200, 1000, 70_000, 1 << 20]),
+        paces: paces(dice, max_message as u32),
+        roommates_only: dice.once_in(6),
+        max_message,
         max_backlog: dice.pick(&[1, 60, 300, 1000, 5000, 1 << 20]),
         ping,
         pong,
@@ -92,6 +100,25 @@ fn setup(dice: &mut impl Dice) -> Setup {
         mute: if dice.once_in(3) { dice.below(256) } else { 0 },
         ending: dice.pick(&[Ending::HangUp, Ending::Close, Ending::Shutdown]),
     }
+}
+
+/// Small, so that they are hit; most plans have none, so that something else can be.
+fn paces(dice: &mut impl Dice, max_message: u32) -> [Option<Pace>; 4] {
+    let mut paces = PACES;
+    if dice.once_in(5) {
+        let drawn = [
+            (dice.pick(&[1, 3, 20]), dice.pick(&[1, 2, 4, 8, 16])),
+            (dice.pick(&[1, 30, 100]), max_message + dice.pick(&[0, 1, 50, 100])),
+            (dice.pick(&[1, 3]), dice.pick(&[1, 2, 4])),
+        ];
+        for (pace, drawn) in paces.iter_mut().zip(drawn) {
+            *pace = dice.once_in(2).then_some(drawn);
+        }
+    }
+    if dice.once_in(3) {
+        paces[3] = (!dice.once_in(4)).then(|| (dice.pick(&[1, 3]), dice.pick(&[1, 2, 4])));
+    }
+    paces
 }
 
 fn script(dice: &mut impl Dice, swarm: &Swarm, number: u32) -> Script {
@@ -248,6 +275,12 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
         }
         _ => {
             steps.push(Step::Say { slot, talk: talk(dice, swarm) });
+            if swarm.limited && dice.once_in(8) {
+                // One of them may be the end, with the others behind it.
+                let more = (0..dice.below(4)).map(|_| talk(dice, swarm));
+                let more = more.chain([Talk::Close(1000)]).map(|talk| Step::Say { slot, talk });
+                steps.extend(more.collect::<Vec<_>>());
+            }
             steps.push(Step::Deliver { slot, bytes: u32::MAX });
             if dice.once_in(2) { Step::Rest } else { Step::Turn { place: dice.below(4) as u8 } }
         }

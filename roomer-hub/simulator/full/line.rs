@@ -29,6 +29,8 @@ pub(crate) struct Line {
     pub(crate) created: Duration,
     /// Bytes that the server had read when its task last had a turn.
     pub(crate) read: u64,
+    /// How much of it in the last turn in which it read.
+    pub(crate) gulp: u64,
     pub(crate) heard: Duration,
     /// What `heard` and `asked` were before the last read.
     pub(crate) before: (Duration, Option<Duration>),
@@ -44,6 +46,8 @@ pub(crate) struct Line {
     pub(crate) closed: Option<(Duration, Option<Duration>)>,
     /// The server does not understand the client's close frame any more.
     pub(crate) is_deaf: bool,
+    /// The hub has closed it, for a rate or for too many refusals.
+    pub(crate) is_expelled: bool,
     pub(crate) is_refused: bool,
     pub(crate) is_aborted: bool,
     /// Bytes that the socket had taken at the last rest, and since when it has been that many.
@@ -94,6 +98,7 @@ impl Line {
             id: u16::MAX,
             created: now,
             read: 0,
+            gulp: 0,
             heard: now,
             before: (now, None),
             pinged: now,
@@ -103,6 +108,7 @@ impl Line {
             closes_at: None,
             closed: None,
             is_deaf: false,
+            is_expelled: false,
             is_refused: false,
             is_aborted: false,
             took: (0, now),

@@ -3,6 +3,7 @@
 //!
 //! Connections are named by slot, so that a plan stays meaningful when steps are taken out.
 
+use crate::simulator::bucket::Pace;
 use crate::simulator::plan::{Address, Payload, Rules};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,9 @@ pub(crate) struct Setup {
     pub(crate) rules: Rules,
     pub(crate) max_name: usize,
     pub(crate) max_rooms: usize,
+    /// Messages, bytes and joins that a connection may send, and refusals that it may cause.
+    pub(crate) paces: [Option<Pace>; 4],
+    pub(crate) roommates_only: bool,
     pub(crate) max_message: usize,
     pub(crate) max_backlog: usize,
     pub(crate) ping: u64,

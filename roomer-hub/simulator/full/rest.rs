@@ -12,8 +12,12 @@ use crate::simulator::names::room_number;
 use crate::simulator::op::Set;
 use crate::simulator::plan::{Address, Payload};
 
-/// See the engine's `open.rs`: how long senders are held back after each read.
+/// See the engine's `open.rs`: how long senders are held back after each read, for each [`SWALLOW`]
+/// of it.
 const HOLD: Duration = Duration::from_millis(20);
+
+/// See [`HOLD`].
+const SWALLOW: u64 = 64 * 1024;
 
 impl Stage<'_> {
     /// Checks the whole of it when no task is woken.
@@ -27,6 +31,7 @@ impl Stage<'_> {
         ensure!(found == due, "connections, rooms and sockets are {found:?}, due are {due:?}");
         let (found, due) = (stats.refusals, self.model.refusals);
         ensure!(found == due, "refused: {found:?}, due: {due:?}");
+        self.seen.mark(due.no_common_room > 0, Mark::NoCommonRoom);
         for at in 0..self.lines.len() {
             self.check_line(at)
                 .map_err(|Fault(what)| Fault::new(format!("at rest, connection {at}: {what}")))?;
@@ -74,11 +79,12 @@ impl Stage<'_> {
                         return Err(reads("bytes have arrived"));
                     }
                     // Whoever is held back reads something every now and then.
+                    let swallows = line.gulp.div_ceil(SWALLOW).max(1) as u32;
                     let waits = (line.read, now);
                     let (read, since) = *line.held.get_or_insert(waits);
                     if read != line.read {
                         line.held = Some(waits);
-                    } else if now >= since + HOLD && !may_be_over {
+                    } else if now >= since + HOLD * swallows && !may_be_over {
                         return Err(reads("bytes have arrived long ago"));
                     }
                     is_held = true;

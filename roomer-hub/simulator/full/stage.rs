@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use roomer_hub::server::{Applied, Environment, Server};
+use roomer_hub::server::{Applied, Builder, Environment, Server};
 use roomer_hub::testkit::{Clock, Tasks, socket};
 use roomer_proto::PacketRef;
 
@@ -17,7 +17,7 @@ use super::plan::{Ask, Deed, Plan, Setup, Size, Step, Talk};
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::model::Model;
 use crate::simulator::names::{noise, person};
-use crate::simulator::plan::Rules;
+use crate::simulator::plan::{PACES, Rules};
 use crate::simulator::trace::Trace;
 
 /// The most turns that may follow one another at one moment.
@@ -85,6 +85,26 @@ impl Setup {
         (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
         config
     }
+
+    /// Sets up what is not so by default, as an application does.
+    fn limit(&self, mut builder: Builder) -> Builder {
+        let [messages, bytes, joins, strikes] = self.paces;
+        if let Some((per_second, burst)) = messages {
+            builder = builder.message_rate(per_second, burst);
+        }
+        if let Some((per_second, burst)) = bytes {
+            builder = builder.byte_rate(per_second, burst);
+        }
+        if let Some((per_second, burst)) = joins {
+            builder = builder.join_rate(per_second, burst);
+        }
+        builder = match strikes {
+            strikes if strikes == PACES[3] => builder,
+            Some((per_second, burst)) => builder.strikes(per_second, burst),
+            None => builder.no_strikes(),
+        };
+        if self.roommates_only { builder.roommates_only() } else { builder }
+    }
 }
 
 impl<'p> Stage<'p> {
@@ -105,6 +125,7 @@ impl<'p> Stage<'p> {
             .close_timeout(millis(setup.close))
             .coalesce(millis(setup.coalesce))
             .environment(Chance { clock: clock.clone(), ids: ids.clone() });
+        builder = setup.limit(builder);
         if setup.rules == Rules::Compat {
             builder = builder.compat();
         }
@@ -117,6 +138,8 @@ impl<'p> Stage<'p> {
         let helper = server.clone();
         tasks.spawn(async move { helper.help().await });
         let handlers = plan.scripts.iter().map(|script| script.event).collect();
+        let mut model = Model::new(setup.config(), handlers);
+        (model.paces, model.roommates_only) = (setup.paces, setup.roommates_only);
         Ok(Stage {
             plan,
             clock,
@@ -125,7 +148,7 @@ impl<'p> Stage<'p> {
             lines: Vec::new(),
             slots: [None; 32],
             application,
-            model: Model::new(setup.config(), handlers),
+            model,
             people: Vec::new(),
             journal: Vec::new(),
             ids,

@@ -1,6 +1,7 @@
 //! How a server is put together.
 
 mod application;
+mod rates;
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Builder {
     bad_origin: Option<String>,
     memberships: Vec<(String, Membership)>,
     bad_proxy: Option<String>,
+    /// The method that was given a rate of zero.
+    bad_rate: Option<&'static str>,
     env: Option<Box<dyn Environment>>,
 }
 
@@ -75,6 +78,17 @@ pub enum BuildError {
         /// What one connection may hold.
         least: usize,
     },
+    /// A client could send no message of the size that it may have.
+    #[error(
+        "the burst of byte_rate ({burst}) must not be below max_message ({max_message}), or no \
+         message of that size ever passes; raise the one or lower the other"
+    )]
+    ByteBurst {
+        /// The burst of [`byte_rate`](Builder::byte_rate), in bytes.
+        burst: u32,
+        /// [`max_message`](Builder::max_message), in bytes.
+        max_message: usize,
+    },
     /// An origin is no scheme and host.
     #[error("{0:?} is no origin; write it as https://example.com or https://example.com:8443")]
     Origin(String),
@@ -103,6 +117,7 @@ impl Builder {
             bad_origin: None,
             memberships: Vec::new(),
             bad_proxy: None,
+            bad_rate: None,
             env: None,
         }
     }
@@ -112,11 +127,8 @@ impl Builder {
     /// Still the six reserved events never pass, names must be UTF-8, and a malformed packet gets
     /// a close frame.
     pub fn compat(mut self) -> Self {
-        self.config = Config {
-            max_name: self.config.max_name,
-            max_rooms: self.config.max_rooms,
-            ..Config::compat()
-        };
+        let Config { members_only, announce_rejoin, .. } = Config::compat();
+        self.config = Config { members_only, announce_rejoin, ..self.config };
         self.options.accept_text = true;
         self.options.origins = Origins::Any;
         self
@@ -307,6 +319,7 @@ impl Builder {
         let mut options = self.options;
         options.ping_period = self.ping_period.unwrap_or(options.pong_wait / 10 * 9);
         check(&options)?;
+        rates::check(&self.config, self.bad_rate, options.limits.max_message)?;
         if let Some(origin) = self.bad_origin {
             return Err(BuildError::Origin(origin));
         }

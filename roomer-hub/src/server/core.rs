@@ -66,6 +66,8 @@ pub(super) struct Outcome {
     pub(super) ask: Option<Question>,
     /// A receiver that is owed too much: whoever sends to it should wait.
     pub(super) jam: Option<Arc<Link>>,
+    /// The hub has closed the connection that the input is about.
+    pub(super) is_closed: bool,
 }
 
 /// What is to be done once the lock is released.
@@ -220,6 +222,7 @@ impl Core {
                 Action::Call { handler, .. } => outcome.call = Some(handler),
                 Action::Ask { about, .. } => outcome.ask = Some(about),
                 Action::Close { conn, code, reason } => {
+                    outcome.is_closed = true;
                     *counts.closes.entry(code).or_default() += 1;
                     wire.note(people.get(conn), || News::Gone(Reason::ByServer(code)));
                     people.remove(conn);

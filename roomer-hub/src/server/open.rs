@@ -75,6 +75,8 @@ struct Watch {
 enum End {
     Violation(u16, String),
     ByPeer(Option<u16>),
+    /// The hub has closed the connection.
+    ByHub,
 }
 
 /// Takes in bytes of an open connection. True when the session is over.
@@ -132,6 +134,10 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
         (core, passed) = passage.pass(core, Input::Packet { conn: key, packet }, packet);
         open.wait = passed.wait;
         open.hold = hold(passed.jam, link, held).or(open.hold.take());
+        if passed.is_closed {
+            end = Some(End::ByHub);
+            break;
+        }
     }
     drop(feed);
     let is_over = end.is_some();
@@ -145,6 +151,7 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
             link.close(code, "", false);
             core.list(key, link);
         }
+        Some(End::ByHub) => open.skip_to_close(),
         None => {}
     }
     open.weigh(link);
@@ -203,6 +210,10 @@ pub(super) fn resume(
     end_turn(now, core, open);
     match open.wait {
         Some(_) => Resumed::On,
+        None if passed.is_closed => {
+            open.skip_to_close();
+            Resumed::Over
+        }
         None => Resumed::behind(link, open, now),
     }
 }
@@ -270,6 +281,14 @@ impl Open {
             self.unfinished = unfinished;
             link.set_unfinished(unfinished);
         }
+    }
+
+    /// The hub has closed the connection: of what came in, only the peer's own close frame still
+    /// matters.
+    fn skip_to_close(&mut self) {
+        let limits = &self.conn.server.options().limits;
+        let mut feed = self.session.feed(limits, &mut []);
+        while feed.next().is_some() {}
     }
 
     /// Whether nothing is to be read yet, for the sake of one that is owed too much.

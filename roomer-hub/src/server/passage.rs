@@ -32,6 +32,8 @@ pub(super) struct Passed {
     pub(super) wait: Option<Box<Wait>>,
     /// A receiver that is owed too much: whoever sends to it should wait.
     pub(super) jam: Option<Arc<Link>>,
+    /// The hub has closed the sender because of it: nothing behind it is handled.
+    pub(super) is_closed: bool,
 }
 
 /// The application's word on a packet, while it is awaited.
@@ -77,7 +79,7 @@ impl<'s> Passage<'_, 's> {
         let message = Message { src: self.conn.person.id.as_str(), ..packet };
         loop {
             let outcome = core.apply(self.now, input, None);
-            passed.jam = outcome.jam;
+            (passed.jam, passed.is_closed) = (outcome.jam, outcome.is_closed);
             if let Some(handler) = outcome.call.and_then(|key| server.handler(key)) {
                 drop(core);
                 let ran = server.in_turn(|| handler.run(self.conn, &message));

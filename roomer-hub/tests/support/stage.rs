@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use roomer_hub::{
-    Action, Command, Config, ConnId, ConnKey, HandlerKey, HashKey, Hub, Input, Refusals, RoomKey,
+    Action, Command, Config, ConnId, ConnKey, HandlerKey, HashKey, Hub, Input, Rate, Refusals,
+    RoomKey,
 };
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, PacketRef, ROOT};
 
@@ -58,6 +59,8 @@ impl Stage {
             ["compat"] => self.config = Config::compat(),
             ["max_rooms", most] => self.config.max_rooms = most.parse().unwrap(),
             ["max_name", most] => self.config.max_name = most.parse().unwrap(),
+            ["strikes", burst] => self.config.strikes = Rate::new(1, burst.parse().unwrap()),
+            ["roommates_only"] => self.config.roommates_only = true,
             _ => panic!("no such config: {words:?}"),
         }
         Vec::new()
@@ -308,6 +311,10 @@ fn counted(before: Refusals, after: Refusals) -> Vec<String> {
         ("long_name", before.long_name, after.long_name),
         ("too_many_rooms", before.too_many_rooms, after.too_many_rooms),
         ("unknown_dst", before.unknown_dst, after.unknown_dst),
+        ("no_common_room", before.no_common_room, after.no_common_room),
+        ("by_rule", before.by_rule, after.by_rule),
+        ("rate", before.rate, after.rate),
+        ("strikes", before.strikes, after.strikes),
     ];
     let moved = counters.into_iter().filter(|(_, before, after)| after != before);
     moved.map(|(name, before, after)| format!("counted {name} +{}", after - before)).collect()

@@ -19,6 +19,10 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --max-message BYTES       the largest message taken (default 16777216)
     --max-backlog BYTES       what may wait for one client (default 1048576)
     --memory-budget BYTES     what all may hold together (default 1073741824)
+    --message-rate N          messages per second of a client, 4 N at once (default: any)
+    --byte-rate N             the same in bytes, at once also the largest message
+    --join-rate N             the same for joins
+    --roommates-only          direct messages only between clients in a common room
     --ping-period TIME        how often clients are pinged (default 54s)
     --pong-wait TIME          how long a client may be silent (default 60s)
     --write-wait TIME         how long a client may take nothing (default 10s)
@@ -48,6 +52,7 @@ impl Chat {
         let mut builder = Server::builder();
         let mut chat = (String::from("127.0.0.1:8080"), 1, false);
         let (mut compat, mut panic_event) = (false, false);
+        let (mut max_message, mut byte_rate) = (16 << 20, None);
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
             match arg {
@@ -61,9 +66,19 @@ impl Chat {
                 }
                 Long("compat") => compat = true,
                 Long("allow-origin") => builder = builder.allow_origin(&args.value()?.string()?),
-                Long("max-message") => builder = builder.max_message(args.value()?.parse()?),
                 Long("max-backlog") => builder = builder.max_backlog(args.value()?.parse()?),
                 Long("memory-budget") => builder = builder.memory_budget(args.value()?.parse()?),
+                Long("max-message") => max_message = args.value()?.parse()?,
+                Long("message-rate") => {
+                    let rate = args.value()?.parse()?;
+                    builder = builder.message_rate(rate, at_once(rate));
+                }
+                Long("byte-rate") => byte_rate = Some(args.value()?.parse()?),
+                Long("join-rate") => {
+                    let rate = args.value()?.parse()?;
+                    builder = builder.join_rate(rate, at_once(rate));
+                }
+                Long("roommates-only") => builder = builder.roommates_only(),
                 Long("ping-period") => builder = builder.ping_period(time(&mut args)?),
                 Long("pong-wait") => builder = builder.pong_wait(time(&mut args)?),
                 Long("write-wait") => builder = builder.write_wait(time(&mut args)?),
@@ -81,6 +96,11 @@ impl Chat {
                 }
                 _ => return Err(arg.unexpected().into()),
             }
+        }
+        builder = builder.max_message(max_message);
+        if let Some(rate) = byte_rate {
+            let burst = u32::try_from(max_message).map_or(u32::MAX, |most| most.max(at_once(rate)));
+            builder = builder.byte_rate(rate, burst);
         }
         if compat {
             builder = builder.compat();
@@ -130,6 +150,11 @@ impl Chat {
             eprintln!("stopped");
         }
     }
+}
+
+/// What a rate allows after a pause: four seconds' worth.
+fn at_once(per_second: u32) -> u32 {
+    per_second.saturating_mul(4)
 }
 
 /// Reads `2`, `0.5`, `2s` or `500ms`.
