@@ -55,6 +55,8 @@ mod sending;
 mod shutdown;
 mod slow;
 mod timers;
+#[cfg(feature = "json")]
+mod typed;
 mod waiting;
 
 pub(crate) use independent::converse;

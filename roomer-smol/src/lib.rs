@@ -100,6 +100,8 @@ use std::time::Duration;
 
 pub use listener::Listener;
 use roomer_hub::server::stream;
+#[cfg(feature = "json")]
+pub use roomer_hub::server::{JsonError, json};
 #[cfg(feature = "tls")]
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{

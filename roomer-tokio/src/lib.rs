@@ -182,6 +182,8 @@ use std::time::Duration;
 pub use listener::Listener;
 #[cfg(feature = "tower")]
 pub use mount::{Mount, mount};
+#[cfg(feature = "json")]
+pub use roomer_hub::server::{JsonError, json};
 #[cfg(feature = "tls")]
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{

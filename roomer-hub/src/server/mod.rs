@@ -72,6 +72,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use roomer_proto::websocket::code;
+#[cfg(feature = "json")]
+pub use roomer_proto::{JsonError, json};
 
 use self::alarm::Alarms;
 use self::budget::Budget;
