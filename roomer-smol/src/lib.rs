@@ -100,14 +100,14 @@ use std::time::Duration;
 
 pub use listener::Listener;
 use roomer_hub::server::stream;
-#[cfg(feature = "json")]
-pub use roomer_hub::server::{JsonError, json};
 #[cfg(feature = "tls")]
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     Backlog, BuildError, Builder, Claims, Conn, HandlerError, HandlerPanic, HandlerResult, Message,
     Reason, Refusal, Request, Server, Stats, Verdict,
 };
+#[cfg(feature = "json")]
+pub use roomer_hub::server::{JsonError, json};
 pub use roomer_hub::{ConnId, Membership};
 use smol::future::or;
 use smol::io::{AsyncRead, AsyncWrite};
@@ -218,7 +218,8 @@ async fn accept(listener: &impl Listener, server: &Server, executor: &impl Spawn
     loop {
         match listener.accept(server).await {
             Ok(connection) => executor.spawn(connection).detach(),
-            Err(_) => {
+            Err(error) => {
+                server.accept_failed(&error);
                 Timer::after(REST).await;
             }
         }

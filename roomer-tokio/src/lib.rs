@@ -182,8 +182,6 @@ use std::time::Duration;
 pub use listener::Listener;
 #[cfg(feature = "tower")]
 pub use mount::{Mount, mount};
-#[cfg(feature = "json")]
-pub use roomer_hub::server::{JsonError, json};
 #[cfg(feature = "tls")]
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
@@ -191,6 +189,8 @@ pub use roomer_hub::server::{
     Reason, Refusal, Request, Server, Stats, Verdict,
 };
 use roomer_hub::server::{Connection, Reader};
+#[cfg(feature = "json")]
+pub use roomer_hub::server::{JsonError, json};
 pub use roomer_hub::{ConnId, Membership};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
@@ -238,7 +238,10 @@ async fn accept(listener: &impl Listener, server: &Server) {
     loop {
         match listener.accept(server).await {
             Ok(connection) => drop(tokio::spawn(connection)),
-            Err(_) => sleep(REST).await,
+            Err(error) => {
+                server.accept_failed(&error);
+                sleep(REST).await;
+            }
         }
     }
 }
