@@ -15,7 +15,7 @@ use super::Harness;
 use super::client::{Client, PATIENCE};
 use super::http::{Ask, dial};
 use super::site::Site;
-use super::{slow, wire};
+use super::{memory, slow, wire};
 use crate::Adapter;
 
 /// An event as it was told: its level, its message, its fields.
@@ -230,6 +230,33 @@ fn a_laggard_is_told_with_what_waits_for_it() {
     let closed = ear.wait("conn", &stuck.id);
     assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1013"]);
     sender.expect_nothing();
+}
+
+#[test]
+fn what_the_memory_budget_costs_is_told() {
+    let site = Site::with(memory::tight);
+    let ear = Ear::open();
+    let hoarders: [Client; 12] = std::array::from_fn(|_| {
+        let mut client = site.loner();
+        client.send(&memory::half(100_000));
+        client
+    });
+    // Other tests may be out of memory too, and who tells first is open.
+    let is_own = |heard: &Heard| hoarders.iter().any(|one| one.id == heard.field("conn"));
+    let (mut shed, mut closed) = (None, None);
+    while shed.is_none() || closed.is_none() {
+        let heard = ear.0.recv_timeout(PATIENCE).expect("it is told in time");
+        if heard.message == "out of memory budget" {
+            shed = Some(heard);
+        } else if heard.field("reason") == "out of memory" && is_own(&heard) {
+            closed = Some(heard);
+        }
+    }
+    let (shed, closed) = (shed.unwrap(), closed.unwrap());
+    let budget = format!("budget={}", memory::BUDGET);
+    assert_heard(&shed, "WARN", "out of memory budget", [&budget]);
+    assert_ne!(shed.field("closed").parse(), Ok(0));
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1013"]);
 }
 
 #[test]

@@ -45,6 +45,10 @@ events! {
         conn = %person.id, peer = person.peer.map(tracing::field::display),
         queued_bytes = queued, "connection too slow"
     }
+    #[doc = "All connections together held more than the budget, and so many had to go."]
+    WARN shed(closed: usize, budget: usize) {
+        closed, budget, "out of memory budget"
+    }
     #[doc = "A handler has returned an error, or it or a rule has panicked."]
     WARN failed(person: &Person, event: &str, error: &(dyn Error + 'static)) {
         conn = %person.id, event, error, "handler failed"
