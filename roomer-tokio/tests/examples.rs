@@ -274,18 +274,16 @@ fn administrators_see_who_is_slow() {
         admin::run(listener, "secret", stop).await.map_err(|error| error.to_string())
     });
     let (stuck, mut sender) = (example.loner(), example.loner());
-    // More than the sockets between them hold, less than it is closed for.
-    let state = loop {
-        sender.tell(&stuck.id, "root", "note", &[0; 256 * 1024]);
+    // More than the sockets between them hold, and not yet more than it may be owed.
+    let is_shown = (0..100).any(|_| {
+        sender.tell(&stuck.id, "root", "note", &[0; 128 * 1024]);
         sender.expect_nothing();
         let (_, state) = example.get("/admin/state", "secret");
         let state: Value = serde_json::from_str(&state).unwrap();
-        if state["queued_bytes"].as_u64().unwrap() > 0 {
-            break state;
-        }
-    };
-    let [slow] = &state["slowest"].as_array().unwrap()[..] else { panic!("{state}") };
-    assert_eq!((&slow["id"], &slow["bytes"]), (&(&*stuck.id).into(), &state["queued_bytes"]));
+        let mut slowest = state["slowest"].as_array().unwrap().iter();
+        slowest.any(|slow| slow["id"] == *stuck.id && slow["bytes"].as_u64() > Some(0))
+    });
+    assert!(is_shown);
     drop(stuck);
     example.stop([&mut sender]);
 }

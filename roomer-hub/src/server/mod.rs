@@ -75,7 +75,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use roomer_proto::websocket::code;
+pub use http;
+pub use roomer_proto::Packet;
+pub use roomer_proto::websocket::code;
 #[cfg(feature = "json")]
 pub use roomer_proto::{JsonError, json};
 
