@@ -7,9 +7,9 @@ use super::client::{Client, PATIENCE, Seen};
 use super::site::{Site, gather};
 use super::wire;
 
-const BUDGET: usize = 1024 * 1024;
+pub(super) const BUDGET: usize = 1024 * 1024;
 
-fn tight(builder: Builder) -> Builder {
+pub(super) fn tight(builder: Builder) -> Builder {
     builder
         .max_message(128 * 1024)
         .max_backlog(512 * 1024)
@@ -22,7 +22,7 @@ fn id(client: &Client) -> ConnId {
 }
 
 /// The first bytes of a message that stays unfinished.
-fn half(size: usize) -> Vec<u8> {
+pub(super) fn half(size: usize) -> Vec<u8> {
     let mut bytes = wire::to_room("lobby", "half", &wire::filler(size + 1000));
     bytes.truncate(size);
     bytes

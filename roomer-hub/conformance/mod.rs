@@ -43,6 +43,8 @@ mod load;
 mod members;
 mod membership;
 mod memory;
+#[cfg(feature = "prometheus")]
+mod metrics;
 mod names;
 mod order;
 mod origin;
@@ -56,6 +58,10 @@ mod sending;
 mod shutdown;
 mod slow;
 mod timers;
+#[cfg(feature = "tracing")]
+pub(crate) mod traces;
+#[cfg(feature = "json")]
+mod typed;
 mod waiting;
 
 pub(crate) use independent::converse;

@@ -16,7 +16,7 @@ use super::wire::{self, View};
 const SIZE: usize = 2000;
 
 /// A client whose own kernel takes little for it.
-fn narrow(site: &Site) -> Client {
+pub(super) fn narrow(site: &Site) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
     socket.connect(&site.addr.into()).unwrap();

@@ -6,6 +6,7 @@ use crate::id::{ConnId, ConnKey};
 
 /// Something that happened. See [`Hub::handle`](crate::Hub::handle).
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Input<'a> {
     /// A connection is there, under an id that the caller made. It joins `root`.
     Open {
@@ -49,6 +50,7 @@ pub enum Input<'a> {
 /// What a handler or the application can ask for. A command about a connection that is gone does
 /// nothing.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Command<'a> {
     /// Send to the members of a room. No such room: nobody hears it. (`SendToRoom` of the Go
     /// original, which always leaves the sender out.)

@@ -8,6 +8,7 @@
 //! | this crate knows | it must not know |
 //! |---|---|
 //! | packets, names, the reserved events, why a packet is refused | sockets, clocks, runtimes |
+//! | feature `json`: payloads by serde | |
 //! | feature `websocket`: one connection's WebSocket frames over memory | who is in which room |
 //!
 //! Without features the crate is `no_std` (with `alloc`). It never allocates by a length that a
@@ -46,6 +47,8 @@ extern crate alloc;
 
 mod error;
 mod event;
+#[cfg(feature = "json")]
+mod json;
 mod packet;
 #[cfg(feature = "websocket")]
 pub mod websocket;
@@ -55,4 +58,6 @@ pub use event::{
     CLOSE, JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, OPEN, is_built_in,
     is_reserved,
 };
+#[cfg(feature = "json")]
+pub use json::{JsonError, json};
 pub use packet::{MIN_PACKET, Packet, PacketRef, ROOT};

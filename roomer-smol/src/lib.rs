@@ -47,6 +47,32 @@
 //! variable `SMOL_THREADS` says otherwise; [`serve_on`] takes an executor of your own, with as many
 //! threads as you run it on.
 //!
+//! # Payloads as JSON
+//!
+//! The feature `json` reads and writes them by serde; what is no such JSON is an error that says
+//! why, for [`Builder::on_error`].
+#![cfg_attr(feature = "json", doc = "```")]
+#![cfg_attr(not(feature = "json"), doc = "```ignore")]
+//! use roomer_smol::{Server, json};
+//!
+//! let server = Server::builder()
+//!     .on("add", |conn, message| {
+//!         let (a, b): (i64, i64) = message.json()?;
+//!         conn.send_to_client(message.src, "sum", &json(&(a + b))?);
+//!         Ok(())
+//!     })
+//!     .build()?;
+//! # Ok::<(), roomer_smol::BuildError>(())
+//! ```
+//!
+//! # Seeing what happens
+//!
+//! [`Server::stats`] counts everything; with the feature `prometheus` it is
+//! `server.stats().to_prometheus()` that a scrape is answered with. With the feature `tracing`, a
+//! subscriber hears, under the target `roomer`: at `WARN` of failing handlers, of a listener that
+//! fails and of a spent memory budget; at `INFO` of laggards and shutdowns; at `DEBUG` of each
+//! connection's begin and end, and of refused handshakes. Never of payloads or rooms.
+//!
 //! # TLS, and other streams
 //!
 //! [`serve`] takes a TCP listener, a Unix one, or, with the feature `tls`, TLS over TCP by
@@ -99,14 +125,16 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 pub use listener::Listener;
-use roomer_hub::server::stream;
 #[cfg(feature = "tls")]
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     Backlog, BuildError, Builder, Claims, Conn, HandlerError, HandlerPanic, HandlerResult, Message,
-    Reason, Refusal, Request, Server, Stats, Verdict,
+    Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, code, http, socket,
 };
-pub use roomer_hub::{ConnId, Membership};
+use roomer_hub::server::{Connection, Reader, stream};
+#[cfg(feature = "json")]
+pub use roomer_hub::server::{JsonError, json};
+pub use roomer_hub::{ConnId, Membership, Refusals, RegisterError};
 use smol::future::or;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Executor, Task, Timer};
@@ -162,8 +190,7 @@ pub async fn serve_on(
 /// than [`Server::drain_limit`].
 ///
 /// For TCP [`serve`] is better: a stream has to be locked, a socket has not, and `serve` bounds what
-/// the system buffers for a slow reader. To do so here, call
-/// [`socket::prepare`](roomer_hub::server::socket::prepare) first.
+/// the system buffers for a slow reader. To do so here, call [`socket::prepare`] first.
 pub fn connect<S>(
     stream: S,
     server: &Server,
@@ -173,8 +200,30 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (reader, writer) = stream::split(stream);
-    let mut connection = server.connect(reader, writer, peer);
-    let mut newcomer = Some(server.clone());
+    attended(server.clone(), server.connect(reader, writer, peer))
+}
+
+/// Takes in one connection whose request somebody else has read and answered: any framework that
+/// gives its stream away after an upgrade. `behind` is what came behind the request, usually
+/// nothing.
+///
+/// [`Server::upgrade`] decides about the request. Spawn what this returns, as with [`connect`].
+pub fn connect_upgraded<S>(
+    upgrade: Upgrade,
+    stream: S,
+    behind: &[u8],
+) -> impl Future<Output = ()> + Send + 'static + use<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let server = upgrade.server().clone();
+    let (reader, writer) = stream::split(stream);
+    attended(server, upgrade.connect(reader, writer, behind))
+}
+
+/// A connection that no [`serve`] keeps time for: its first turn sees to it that somebody does.
+fn attended<R: Reader>(server: Server, mut connection: Connection<R>) -> impl Future<Output = ()> {
+    let mut newcomer = Some(server);
     poll_fn(move |cx| {
         let server = newcomer.take();
         if let Some(time) = server.and_then(|server| server.keep_time_while_busy(Timer::after)) {
@@ -216,7 +265,8 @@ async fn accept(listener: &impl Listener, server: &Server, executor: &impl Spawn
     loop {
         match listener.accept(server).await {
             Ok(connection) => executor.spawn(connection).detach(),
-            Err(_) => {
+            Err(error) => {
+                server.accept_failed(&error);
                 Timer::after(REST).await;
             }
         }

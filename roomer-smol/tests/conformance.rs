@@ -24,6 +24,21 @@ pub(crate) struct Adapter {
 impl Harness for Adapter {
     fn start(server: Server) -> Self {
         let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        Adapter::serve(listener, server)
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn stop(self) {
+        self.stop.try_send(()).unwrap();
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+impl Adapter {
+    fn serve(listener: TcpListener, server: Server) -> Self {
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = channel::bounded::<()>(1);
         let executor = Arc::new(Executor::new());
@@ -39,15 +54,6 @@ impl Harness for Adapter {
         });
         Adapter { addr, stop, thread }
     }
-
-    fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    fn stop(self) {
-        self.stop.try_send(()).unwrap();
-        self.thread.join().unwrap().unwrap();
-    }
 }
 
 #[test]
@@ -60,4 +66,14 @@ fn an_independent_client_is_served() {
         conformance::converse(socket).await;
     });
     adapter.stop();
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn a_listener_that_fails_is_told_and_asked_again() {
+    conformance::traces::a_listener_that_fails_is_told_and_asked_again(|server| {
+        let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();
+        Adapter::serve(listener, server)
+    });
 }

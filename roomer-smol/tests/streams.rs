@@ -11,9 +11,11 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::protocol::Role;
 use conformance::Harness;
-use roomer_hub::server::{socket, stream};
-use roomer_smol::{Server, connect};
+use roomer_smol::http::Request;
+use roomer_smol::{Server, Upgrade, connect, connect_upgraded, socket};
 use smol::channel::{self, Sender};
 use smol::future::or;
 use smol::net::TcpListener;
@@ -80,20 +82,39 @@ fn a_narrow_pipe_is_served() {
     });
 }
 
-/// Between the answer, which the framework sends, and the connection there is a moment.
-#[test]
-fn one_that_is_upgraded_during_a_shutdown_is_told() {
-    let server = Server::builder().build().unwrap();
-    let request = http::Request::get("/")
+/// A request that a framework has read, and the server has let in.
+fn let_in(server: &Server) -> Upgrade {
+    let request = Request::get("/")
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")
         .header("Sec-WebSocket-Version", "13")
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
-    let upgrade = server.upgrade(request.body(()).unwrap(), None).unwrap();
+    server.upgrade(request.body(()).unwrap(), None).unwrap()
+}
+
+#[test]
+fn one_that_somebody_else_has_upgraded_is_served() {
+    let server = Server::builder().build().unwrap();
+    let upgrade = let_in(&server);
+    smol::block_on(async {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let task = smol::spawn(connect_upgraded(upgrade, Async::new(theirs).unwrap(), b""));
+        let stream = Async::new(ours).unwrap();
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+        conformance::converse(socket).await;
+        task.await;
+        server.drained().await;
+    });
+}
+
+/// Between the answer, which the framework sends, and the connection there is a moment.
+#[test]
+fn one_that_is_upgraded_during_a_shutdown_is_told() {
+    let server = Server::builder().build().unwrap();
+    let upgrade = let_in(&server);
     server.shutdown();
     let (mut ours, theirs) = UnixStream::pair().unwrap();
-    let (reader, writer) = stream::split(Async::new(theirs).unwrap());
-    let task = smol::spawn(upgrade.connect(reader, writer, b""));
+    let task = smol::spawn(connect_upgraded(upgrade, Async::new(theirs).unwrap(), b""));
     let mut close = [0; 4 + "server is going away".len()];
     ours.read_exact(&mut close).unwrap();
     assert_eq!(&close, b"\x88\x16\x03\xe9server is going away");

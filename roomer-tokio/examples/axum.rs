@@ -1,38 +1,46 @@
 //! Rooms as a part of an axum application, which shares its state and its middleware with them:
-//! `cargo run -p roomer-tokio --features tower --example axum`, then connect to
-//! `ws://127.0.0.1:8080/ws`, with a header `X-Name` or without, and look at
-//! `http://127.0.0.1:8080/stats`.
+//! `ADMIN_TOKEN=secret cargo run -p roomer-tokio --features tower --example axum`, then connect to
+//! `ws://127.0.0.1:8080/ws`, with a header `X-Name` or without, look at
+//! `http://127.0.0.1:8080/stats`, and throw somebody out of a room:
+//! `curl -X POST -H 'Authorization: Bearer secret' http://127.0.0.1:8080/rooms/lobby/kick/ID`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
 
+use std::env;
 use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::get;
-use roomer_tokio::{Claims, Server, mount};
+use axum::routing::{get, post};
+use roomer_tokio::{Claims, ConnId, Server, mount};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 #[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
 pub async fn main() -> Result<(), Box<dyn Error>> {
+    let token = env::var("ADMIN_TOKEN").map_err(|_| "set ADMIN_TOKEN to a secret of yours")?;
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    run(listener, async { drop(tokio::signal::ctrl_c().await) }).await
+    run(listener, &token, async { drop(tokio::signal::ctrl_c().await) }).await
 }
 
 /// What every route can ask, the rooms among it.
 #[derive(Clone)]
 struct App {
     rooms: Server,
+    admin: Arc<str>,
 }
 
 pub async fn run(
     listener: TcpListener,
+    token: &str,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn Error>> {
     let rooms = Server::builder()
@@ -45,9 +53,10 @@ pub async fn run(
         .build()?;
     let app = Router::new()
         .route("/stats", get(stats))
+        .route("/rooms/{room}/kick/{id}", post(kick))
         .route_service("/ws", mount(rooms.clone()))
         .layer(from_fn(introduce))
-        .with_state(App { rooms: rooms.clone() })
+        .with_state(App { rooms: rooms.clone(), admin: token.into() })
         .into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     // axum has let go of the connections; the rooms close them.
@@ -59,6 +68,22 @@ pub async fn run(
 async fn stats(State(app): State<App>) -> String {
     let stats = app.rooms.stats();
     format!("{} connections in {} rooms\n", stats.connections, stats.rooms)
+}
+
+/// Takes a connection out of a room, if an administrator says so.
+async fn kick(
+    State(app): State<App>,
+    Path((room, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> StatusCode {
+    let given = headers.get(AUTHORIZATION).and_then(|given| given.to_str().ok());
+    if given.and_then(|given| given.strip_prefix("Bearer ")) != Some(&app.admin) {
+        return StatusCode::UNAUTHORIZED;
+    }
+    match ConnId::parse(&id) {
+        Some(id) if app.rooms.kick(id, &room) => StatusCode::NO_CONTENT,
+        _ => StatusCode::NOT_FOUND,
+    }
 }
 
 /// Tells the rooms what axum knows of a request: who it is, and where it comes from.

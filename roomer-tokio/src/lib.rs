@@ -130,6 +130,32 @@
 //! # }
 //! ```
 //!
+//! # Payloads as JSON
+//!
+//! The feature `json` reads and writes them by serde; what is no such JSON is an error that says
+//! why, for [`Builder::on_error`].
+#![cfg_attr(feature = "json", doc = "```")]
+#![cfg_attr(not(feature = "json"), doc = "```ignore")]
+//! use roomer_tokio::{Server, json};
+//!
+//! let server = Server::builder()
+//!     .on("add", |conn, message| {
+//!         let (a, b): (i64, i64) = message.json()?;
+//!         conn.send_to_client(message.src, "sum", &json(&(a + b))?);
+//!         Ok(())
+//!     })
+//!     .build()?;
+//! # Ok::<(), roomer_tokio::BuildError>(())
+//! ```
+//!
+//! # Seeing what happens
+//!
+//! [`Server::stats`] counts everything; with the feature `prometheus` it is
+//! `server.stats().to_prometheus()` that a scrape is answered with. With the feature `tracing`, a
+//! subscriber hears, under the target `roomer`: at `WARN` of failing handlers, of a listener that
+//! fails and of a spent memory budget; at `INFO` of laggards and shutdowns; at `DEBUG` of each
+//! connection's begin and end, and of refused handshakes. Never of payloads or rooms.
+//!
 //! # TLS, and other streams
 //!
 //! [`serve`] takes a TCP listener, a Unix one, or, with the feature `tls`, TLS over TCP by
@@ -186,10 +212,12 @@ pub use mount::{Mount, mount};
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     Backlog, BuildError, Builder, Claims, Conn, HandlerError, HandlerPanic, HandlerResult, Message,
-    Reason, Refusal, Request, Server, Stats, Verdict,
+    Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, code, http, socket,
 };
 use roomer_hub::server::{Connection, Reader};
-pub use roomer_hub::{ConnId, Membership};
+#[cfg(feature = "json")]
+pub use roomer_hub::server::{JsonError, json};
+pub use roomer_hub::{ConnId, Membership, Refusals, RegisterError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -236,7 +264,10 @@ async fn accept(listener: &impl Listener, server: &Server) {
     loop {
         match listener.accept(server).await {
             Ok(connection) => drop(tokio::spawn(connection)),
-            Err(_) => sleep(REST).await,
+            Err(error) => {
+                server.accept_failed(&error);
+                sleep(REST).await;
+            }
         }
     }
 }
@@ -250,8 +281,7 @@ async fn accept(listener: &impl Listener, server: &Server) {
 /// [`Server::drain_limit`].
 ///
 /// For TCP [`serve`] is better: a stream has to be locked, a socket has not, and `serve` bounds what
-/// the system buffers for a slow reader. To do so here, call
-/// [`socket::prepare`](roomer_hub::server::socket::prepare) first.
+/// the system buffers for a slow reader. To do so here, call [`socket::prepare`] first.
 ///
 /// # Panics
 ///
@@ -266,6 +296,28 @@ where
 {
     let (reader, writer) = transport::share(transport::Futures(stream));
     attended(server.clone(), server.connect(reader, writer, peer))
+}
+
+/// Takes in one connection whose request somebody else has read and answered: any framework that
+/// gives its stream away after an upgrade. `behind` is what came behind the request, usually
+/// nothing. For axum, hyper and tower there is `mount`, of the feature `tower`.
+///
+/// [`Server::upgrade`] decides about the request. Spawn what this returns, as with [`connect`].
+///
+/// # Panics
+///
+/// The future, when it is polled outside a tokio runtime.
+pub fn connect_upgraded<S>(
+    upgrade: Upgrade,
+    stream: S,
+    behind: &[u8],
+) -> impl Future<Output = ()> + Send + 'static + use<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let server = upgrade.server().clone();
+    let (reader, writer) = transport::share(transport::Futures(stream));
+    attended(server, upgrade.connect(reader, writer, behind))
 }
 
 /// A connection that no [`serve`] keeps time for: its first turn sees to it that somebody does.

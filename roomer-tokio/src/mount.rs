@@ -8,13 +8,12 @@ use std::task::{Context, Poll};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
-use roomer_hub::server::Upgrade;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use crate::transport::{self, Futures};
-use crate::{Server, attended};
+use crate::transport;
+use crate::{Server, Upgrade, attended, connect_upgraded};
 
 /// A server as a [`tower` service](Service): for axum's `route_service`, for hyper, for anything
 /// that takes one.
@@ -87,8 +86,7 @@ fn start(upgrade: Upgrade, stream: Upgraded) {
     let (socket, behind) = match unwrap(stream) {
         Ok(parts) => parts,
         Err(stream) => {
-            let (reader, writer) = transport::share(Futures(TokioIo::new(stream)));
-            tokio::spawn(attended(server, upgrade.connect(reader, writer, &[])));
+            tokio::spawn(connect_upgraded(upgrade, TokioIo::new(stream), &[]));
             return;
         }
     };

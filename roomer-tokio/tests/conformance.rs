@@ -24,12 +24,7 @@ impl Harness for Adapter {
     fn start(server: Server) -> Self {
         let runtime = runtime();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let addr = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            runtime.block_on(roomer_tokio::serve_until(listener, server, stopped))
-        });
-        Adapter { addr, stop, thread }
+        Adapter::serve(runtime, listener, server)
     }
 
     fn addr(&self) -> SocketAddr {
@@ -39,6 +34,17 @@ impl Harness for Adapter {
     fn stop(self) {
         self.stop.send(()).unwrap();
         self.thread.join().unwrap().unwrap();
+    }
+}
+
+impl Adapter {
+    fn serve(runtime: Runtime, listener: TcpListener, server: Server) -> Self {
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            runtime.block_on(roomer_tokio::serve_until(listener, server, stopped))
+        });
+        Adapter { addr, stop, thread }
     }
 }
 
@@ -56,4 +62,15 @@ fn an_independent_client_is_served() {
         conformance::converse(socket).await;
     });
     adapter.stop();
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn a_listener_that_fails_is_told_and_asked_again() {
+    conformance::traces::a_listener_that_fails_is_told_and_asked_again(|server| {
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();
+        Adapter::serve(runtime, listener, server)
+    });
 }

@@ -5,8 +5,6 @@
 #[path = "../../roomer-hub/conformance/client.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod client;
-#[path = "../examples/axum.rs"]
-mod example;
 #[path = "../../roomer-hub/conformance/http.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod http;
@@ -14,7 +12,7 @@ mod http;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod wire;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,7 +30,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::time::timeout;
 
 use client::{Client, PATIENCE, Seen};
-use http::{Answer, Ask, dial};
+use http::{Ask, dial};
 
 /// An axum application with a server in it, on a runtime of its own.
 struct Site {
@@ -312,37 +310,4 @@ fn what_is_no_socket_of_tcp_is_served_too() {
         });
         in_time(&runtime, server.drained());
     }
-}
-
-#[test]
-fn the_axum_example_runs() {
-    let runtime = runtime();
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let task = runtime.spawn(async {
-        example::run(listener, async { drop(stopped.await) }).await.map_err(|e| e.to_string())
-    });
-    let ask = Ask::upgrade(addr).add("X-Name", "ann");
-    let mut ann = Client::upgrade(dial(addr), &ask);
-    let mut nobody = Client::connect(addr);
-    ann.expect_new_member("root", &nobody.id);
-    for (client, name) in [(&mut ann, "ann"), (&mut nobody, "nobody")] {
-        client.say("root", "whoami", b"");
-        assert_eq!(client.packet().payload, name.as_bytes());
-    }
-    ann.join("lobby");
-    let mut stream = dial(addr);
-    let ask = Ask::plain(addr).target("/stats").add("Connection", "close");
-    stream.write_all(&ask.bytes()).unwrap();
-    let (answer, mut body) = Answer::read_head(&mut stream);
-    stream.read_to_end(&mut body).unwrap();
-    assert_eq!((answer.status, &*body), (200, &b"2 connections in 2 rooms\n"[..]));
-    stop.send(()).unwrap();
-    for client in [&mut ann, &mut nobody] {
-        while let Seen::Packet(_) = client.next() {}
-        let _ = client.stream.write_all(&wire::close(1001, ""));
-        client.expect_end();
-    }
-    in_time(&runtime, task).unwrap().unwrap();
 }

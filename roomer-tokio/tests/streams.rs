@@ -13,8 +13,8 @@ use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
 use async_tungstenite::tungstenite::protocol::Role;
 use conformance::Harness;
-use roomer_hub::server::socket;
-use roomer_tokio::{Server, connect};
+use roomer_tokio::http::Request;
+use roomer_tokio::{Server, connect, connect_upgraded, socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -120,4 +120,23 @@ fn a_server_outlives_the_runtime_that_kept_its_time() {
         });
     }
     assert_eq!(server.stats().connections, 0);
+}
+
+#[test]
+fn one_that_somebody_else_has_upgraded_is_served() {
+    let server = Server::builder().build().unwrap();
+    let request = Request::get("/")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let upgrade = server.upgrade(request.body(()).unwrap(), None).unwrap();
+    runtime().block_on(async {
+        let (ours, theirs) = duplex(100);
+        let task = tokio::spawn(connect_upgraded(upgrade, theirs, b""));
+        let ours = TokioAdapter::new(ours);
+        conformance::converse(Socket::from_raw_socket(ours, Role::Client, None).await).await;
+        task.await.unwrap();
+        server.drained().await;
+    });
 }

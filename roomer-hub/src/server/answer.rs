@@ -63,6 +63,10 @@ impl Answer {
         Answer { status, lines, body }
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// As bytes; what is no upgrade ends the connection. To HEAD it is all the headers and nothing
     /// after them (RFC 9110 section 9.3.2).
     pub(super) fn to_bytes(&self, is_head: bool) -> Vec<u8> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::StatusCode;
 use roomer_proto::ROOT;
 use roomer_proto::websocket::{self, Session, code};
 
@@ -22,6 +23,7 @@ use super::handshake::{Handshake, Outcome};
 use super::hooks::Reason;
 use super::link::{Link, Phase, Piece};
 use super::open::{Open, Resumed, end_turn, receive, resume};
+use super::trace;
 use super::transport::{Reader, Writer};
 use crate::id::ConnId;
 use crate::input::{Command, Input};
@@ -149,11 +151,14 @@ impl<R: Reader> Connection<R> {
                 self.peer = peer;
                 self.upgrade(now, response, claims, behind)
             }
-            Outcome::End { response } => self.refuse(now, response),
+            Outcome::End { status, response } => self.refuse(now, status, response),
         }
     }
 
-    fn refuse(&mut self, now: Duration, response: Vec<u8>) -> Turn {
+    fn refuse(&mut self, now: Duration, status: StatusCode, response: Vec<u8>) -> Turn {
+        if !status.is_success() {
+            trace::refused(self.peer, status.as_u16());
+        }
         self.link.finish(response.into(), false);
         self.close(now, Session::new())
     }
@@ -176,7 +181,8 @@ impl<R: Reader> Connection<R> {
                 self.link.close(Some(code::GOING_AWAY), "server is going away", false);
                 return self.close(now, Session::new());
             }
-            return self.refuse(now, Handshake::unavailable());
+            let (status, response) = Handshake::unavailable();
+            return self.refuse(now, status, response);
         }
         self.link.push(Piece::whole(response));
         let newcomer = (!server.options().echo).then_some(&self.link);
@@ -307,6 +313,9 @@ impl<R: Reader> Connection<R> {
 
     /// Closes a connection that does not take what it is sent.
     fn give_up(&mut self, now: Duration) -> Turn {
+        if let Stage::Open(open) = &self.stage {
+            trace::lagged(&open.conn.person, self.link.backlog().0);
+        }
         self.end(now, code::TOO_SLOW, "too slow")
     }
 

@@ -224,7 +224,9 @@ impl Core {
                 Action::Close { conn, code, reason } => {
                     outcome.is_closed = true;
                     *counts.closes.entry(code).or_default() += 1;
-                    wire.note(people.get(conn), || News::Gone(Reason::ByServer(code)));
+                    wire.note_life(people.get(conn), || {
+                        News::Gone(Reason::ByServer(code), reason.into())
+                    });
                     people.remove(conn);
                     if let Some(link) = links.remove(conn) {
                         counts.bytes_out += link.count_written();
@@ -251,7 +253,7 @@ impl Core {
     pub(super) fn arrived(&mut self, person: &Arc<Person>) {
         self.people.insert(person.key, person.clone());
         let Core { hub, wire, .. } = self;
-        wire.note(Some(person), || News::Connected);
+        wire.note_life(Some(person), || News::Connected);
         for room in hub.rooms_of(person.key) {
             wire.note(Some(person), || News::Joined(hub.name(room).unwrap_or_default().into()));
         }
@@ -267,7 +269,7 @@ impl Core {
         if let Some(person) = self.people.remove(conn) {
             self.counts.lost += u64::from(why == Reason::Lost);
             self.counts.by_peer += u64::from(why != Reason::Lost);
-            self.wire.note(Some(&person), || News::Gone(why));
+            self.wire.note_life(Some(&person), || News::Gone(why, "".into()));
         }
     }
 

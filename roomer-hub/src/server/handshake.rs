@@ -30,7 +30,7 @@ pub(super) enum Outcome {
         peer: Option<SocketAddr>,
     },
     /// Send this, then end the connection.
-    End { response: Vec<u8> },
+    End { status: StatusCode, response: Vec<u8> },
 }
 
 impl Handshake {
@@ -70,8 +70,9 @@ impl Handshake {
     }
 
     /// The answer to one that comes while the server shuts down.
-    pub(super) fn unavailable() -> Vec<u8> {
-        Answer::error(StatusCode::SERVICE_UNAVAILABLE).to_bytes(false)
+    pub(super) fn unavailable() -> (StatusCode, Vec<u8>) {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        (status, Answer::error(status).to_bytes(false))
     }
 
     /// The answer to one that took too long.
@@ -122,11 +123,11 @@ fn answer(request: &Request, behind: Vec<u8>, options: &Options) -> Outcome {
         }
     };
     let is_head = request.head.method() == Method::HEAD;
-    Outcome::End { response: answer.to_bytes(is_head) }
+    Outcome::End { status: answer.status(), response: answer.to_bytes(is_head) }
 }
 
 impl Outcome {
     fn error(status: StatusCode) -> Self {
-        Outcome::End { response: Answer::error(status).to_bytes(false) }
+        Outcome::End { status, response: Answer::error(status).to_bytes(false) }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::Server;
 use super::conn::{Conn, Person};
 use super::handler::contain;
+use super::trace;
 use crate::input::{Command, Input};
 use roomer_proto::websocket::code;
 
@@ -50,7 +51,7 @@ impl Hooks {
             News::Connected => self.connect.iter().for_each(|hook| hook(conn)),
             News::Joined(room) => self.join.iter().for_each(|hook| hook(conn, room)),
             News::Left(room) => self.leave.iter().for_each(|hook| hook(conn, room)),
-            News::Gone(why) => self.disconnect.iter().for_each(|hook| hook(conn, *why)),
+            News::Gone(why, _) => self.disconnect.iter().for_each(|hook| hook(conn, *why)),
         }
     }
 }
@@ -60,13 +61,14 @@ pub(super) enum News {
     Connected,
     Joined(Box<str>),
     Left(Box<str>),
-    Gone(Reason),
+    /// Why, and what it was told.
+    Gone(Reason, Box<str>),
 }
 
 /// What has happened and has not been told yet.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
-    /// Whether anybody wants to hear.
+    /// Whether there are hooks.
     is_on: bool,
     untold: VecDeque<(Arc<Person>, News)>,
     /// Somebody is telling, and will tell the rest.
@@ -78,8 +80,16 @@ impl Wire {
         Wire { is_on, ..Wire::default() }
     }
 
+    /// Something has happened in a room.
     pub(super) fn note(&mut self, who: Option<&Arc<Person>>, what: impl FnOnce() -> News) {
         if self.is_on {
+            self.untold.extend(who.map(|who| (who.clone(), what())));
+        }
+    }
+
+    /// A connection has come or gone, which others than the hooks may want to hear of.
+    pub(super) fn note_life(&mut self, who: Option<&Arc<Person>>, what: impl FnOnce() -> News) {
+        if self.is_on || trace::is_heard() {
             self.untold.extend(who.map(|who| (who.clone(), what())));
         }
     }
@@ -101,9 +111,15 @@ impl Server {
     /// was told to; what the hooks want sent is left to the caller to flush.
     pub(super) fn tell(&self) {
         while let Some((person, news)) = self.next_news() {
+            match &news {
+                News::Connected => trace::opened(&person),
+                News::Gone(why, text) => trace::closed(&person, *why, text),
+                News::Joined(_) | News::Left(_) => {}
+            }
             let conn = Conn { server: self.clone(), person };
             let told = self.in_turn(|| contain(|| self.options().hooks.tell(&conn, &news)));
-            if told.is_err() {
+            if let Err(panic) = told {
+                trace::hook_failed(&conn.person, &panic);
                 let (conn, code) = (conn.person.key, code::INTERNAL);
                 let close = Command::Close { conn, code, reason: "a hook failed" };
                 let mut core = self.core();

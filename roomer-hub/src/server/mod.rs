@@ -49,6 +49,8 @@ mod open;
 mod options;
 mod origin;
 mod passage;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod proxy;
 mod request;
 mod shed;
@@ -60,18 +62,24 @@ mod sync;
 mod tick;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod trace;
 mod transport;
 mod upgrade;
 
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use roomer_proto::websocket::code;
+pub use http;
+pub use roomer_proto::Packet;
+pub use roomer_proto::websocket::code;
+#[cfg(feature = "json")]
+pub use roomer_proto::{JsonError, json};
 
 use self::alarm::Alarms;
 use self::budget::Budget;
@@ -171,12 +179,20 @@ impl Server {
     pub fn shutdown(&self) {
         self.0.life.close();
         let keys: Vec<ConnKey> = self.core().links.keys().collect();
+        trace::closing(keys.len());
         for conn in keys {
             let reason = "server is going away";
             self.command(Command::Close { conn, code: code::GOING_AWAY, reason });
         }
         // Handshakes under way look at their clock, and find that they are over.
         self.0.alarms.ring_all();
+    }
+
+    /// Takes note that the system refused to give an adapter the next connection: too many open
+    /// files, say. An adapter waits a little then, and asks again.
+    pub fn accept_failed(&self, error: &io::Error) {
+        self.core().counts.accept_errors += 1;
+        trace::accept_failed(error);
     }
 
     /// Waits until no connection is left.

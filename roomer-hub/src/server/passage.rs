@@ -16,6 +16,7 @@ use super::core::Core;
 use super::handler::{self, HandlerError, HandlerPanic, HandlerResult, Message, Ran, Run};
 use super::link::Link;
 use super::sync::MutexGuard;
+use super::trace;
 use crate::input::{Command, Input};
 
 /// A connection whose packet passes.
@@ -152,11 +153,17 @@ impl<'s> Passage<'_, 's> {
         error: HandlerError,
     ) -> MutexGuard<'s, Core> {
         let server = self.server;
-        let Some(hook) = &server.options().on_error else { return core };
+        let hook = server.options().on_error.as_ref();
+        if hook.is_none() && !cfg!(feature = "tracing") {
+            return core;
+        }
         drop(core);
-        let told = server.in_turn(|| handler::contain(|| hook(self.conn, message, error)));
+        trace::failed(&self.conn.person, message.event, &*error);
+        let tell = || hook.map(|hook| hook(self.conn, message, error));
+        let told = server.in_turn(|| handler::contain(tell));
+        // A hook that panics has nobody else to be reported to.
+        let told = told.inspect_err(|panic| trace::hook_failed(&self.conn.person, panic));
         let core = server.core();
-        // A hook that panics has nobody to be reported to.
         if told.is_err() { self.give_up(core) } else { core }
     }
 }

@@ -8,6 +8,7 @@ use roomer_proto::websocket::code;
 use super::Server;
 use super::budget::{Holding, Ledger};
 use super::link::Link;
+use super::trace;
 use crate::id::ConnKey;
 use crate::input::{Command, Input};
 
@@ -61,6 +62,7 @@ impl Server {
             }
         }
         holders.sort_unstable_by_key(|(size, conn, _)| (*size, *conn));
+        let mut closed = 0;
         for (_, conn, holding) in holders {
             if !is_over || ledger.sum() <= budget.target() {
                 break;
@@ -69,11 +71,16 @@ impl Server {
             let link = core.links.get(conn).cloned();
             let close = Command::Close { conn, code: code::TOO_SLOW, reason: "out of memory" };
             core.apply(self.now(), Input::Command(close), None);
+            closed += 1;
             if let Some(link) = link.filter(|link| link.holding().size() > FAREWELL) {
                 link.abandon();
             }
         }
         budget.settle(ledger.sum());
+        drop(core);
+        if closed > 0 {
+            trace::shed(closed, budget.limit());
+        }
         is_over
     }
 }

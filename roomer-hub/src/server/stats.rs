@@ -45,6 +45,8 @@ pub struct Stats {
     pub handler_errors: u64,
     /// Panics of handlers, rules and hooks.
     pub panics: u64,
+    /// How often the system has refused to give the next connection: out of file descriptors, say.
+    pub accept_errors: u64,
 }
 
 /// A connection and how many bytes wait for it.
@@ -71,6 +73,7 @@ pub(super) struct Counts {
     pub(super) lost: u64,
     pub(super) handler_errors: u64,
     pub(super) panics: u64,
+    pub(super) accept_errors: u64,
 }
 
 impl Server {
@@ -102,6 +105,7 @@ impl Server {
             lost: counts.lost,
             handler_errors: counts.handler_errors,
             panics: counts.panics,
+            accept_errors: counts.accept_errors,
         }
     }
 

@@ -18,6 +18,7 @@ use super::claims::Claims;
 use super::connection::Connection;
 use super::options::Options;
 use super::request::{Refusal, Request};
+use super::trace;
 use super::transport::{Reader, Writer};
 
 /// A request that may come in: the answer to send, and the connection to start once it is sent.
@@ -75,6 +76,7 @@ impl Server {
         }
         let request = Request::new(request, peer, self.options());
         let (answer, claims) = check(&request, self.options())
+            .inspect_err(|refusal| trace::refused(request.peer, refusal.status().as_u16()))
             .map_err(|refusal| Answer::refusal(&refusal).into_response())?;
         self.0.life.enter();
         Ok(Upgrade { server: self.clone(), answer, claims, peer: request.peer })

@@ -1,0 +1,285 @@
+//! What a subscriber of `tracing` hears, with that feature.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::io::Write;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, Once};
+
+use roomer_hub::server::{Refusal, Server};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Metadata, Subscriber};
+
+use super::Harness;
+use super::client::{Client, PATIENCE};
+use super::http::{Ask, dial};
+use super::site::Site;
+use super::{memory, slow, wire};
+use crate::Adapter;
+
+/// An event as it was told: its level, its message, its fields.
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    level: String,
+    message: String,
+    fields: BTreeMap<&'static str, String>,
+}
+
+impl Heard {
+    fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", |value| value)
+    }
+}
+
+impl Visit for Heard {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let value = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = value,
+            name => drop(self.fields.insert(name, value)),
+        }
+    }
+}
+
+/// Those who listen at the moment: the subscriber is one for the process, and its tests run at
+/// once.
+static EARS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
+
+struct Everything;
+
+impl Subscriber for Everything {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "roomer"
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut ears = EARS.lock().unwrap();
+        if !ears.is_empty() {
+            let level = event.metadata().level().to_string();
+            let mut heard = Heard { level, ..Heard::default() };
+            event.record(&mut heard);
+            ears.retain(|ear| ear.send(heard.clone()).is_ok());
+        }
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// What is told from now on.
+struct Ear(Receiver<Heard>);
+
+impl Ear {
+    fn open() -> Ear {
+        static SUBSCRIBED: Once = Once::new();
+        SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(Everything).unwrap());
+        let (ear, heard) = channel();
+        EARS.lock().unwrap().push(ear);
+        Ear(heard)
+    }
+
+    /// Waits for the next of these events about this connection, peer or what else a field says.
+    #[track_caller]
+    fn wait(&self, field: &str, value: &str) -> Heard {
+        loop {
+            let heard = self.0.recv_timeout(PATIENCE).expect("it is told in time");
+            if heard.field(field) == value {
+                return heard;
+            }
+        }
+    }
+}
+
+fn peer(client: &Client) -> String {
+    client.stream.local_addr().unwrap().to_string()
+}
+
+#[track_caller]
+fn assert_heard<const N: usize>(heard: &Heard, level: &str, message: &str, fields: [&str; N]) {
+    assert_eq!((&*heard.level, &*heard.message), (level, message), "{heard:?}");
+    for (name, value) in fields.map(|field| field.split_once('=').expect("name=value")) {
+        assert_eq!(heard.field(name), value, "{name} of {heard:?}");
+    }
+}
+
+#[test]
+fn who_comes_and_goes_is_told() {
+    let site = Site::open();
+    let ear = Ear::open();
+    let leaver = site.client();
+    let (id, from) = (leaver.id.clone(), peer(&leaver));
+    let opened = ear.wait("conn", &id);
+    assert_heard(&opened, "DEBUG", "connection opened", [&format!("peer={from}")]);
+    leaver.goodbye();
+    let closed = ear.wait("conn", &id);
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=client", "code=1000", "reason="]);
+
+    let lost = site.client();
+    let id = lost.id.clone();
+    lost.reset();
+    ear.wait("conn", &id);
+    let closed = ear.wait("conn", &id);
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=network", "code=", "reason="]);
+
+    let mut bad = site.client();
+    bad.send(&wire::message(b"no packet"));
+    let reason = bad.expect_close(1002);
+    ear.wait("conn", &bad.id);
+    let closed = ear.wait("conn", &bad.id);
+    let reason = format!("reason={reason}");
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1002", &reason]);
+}
+
+#[test]
+fn a_refused_handshake_is_told() {
+    let site = Site::with(|builder| {
+        builder.page("/", "text/plain", "page").authorize(|request| match request.query("token") {
+            Some(_) => Err(Refusal::forbidden("no")),
+            None => Ok(Default::default()),
+        })
+    });
+    let ear = Ear::open();
+    for (request, status) in [
+        ("GET /ws?token=x HTTP/1.1\r\nHost: chat.example\r\n\r\n", "403"),
+        ("GET /ws HTTP/1.1\r\nHost: chat.example\r\n\r\n", "400"),
+        ("nonsense\r\n\r\n", "400"),
+        ("GET /nowhere HTTP/1.1\r\nHost: chat.example\r\n\r\n", "404"),
+    ] {
+        let mut stream = dial(site.addr);
+        stream.write_all(request.as_bytes()).unwrap();
+        let from = stream.local_addr().unwrap().to_string();
+        let refused = ear.wait("peer", &from);
+        assert_heard(&refused, "DEBUG", "handshake refused", [&format!("status={status}")]);
+    }
+    // A page is no refusal: what is told next of this socket's is its connection's.
+    assert_eq!(Ask::plain(site.addr).target("/").refused(site.addr).status, 200);
+    let client = site.client();
+    while let Ok(heard) = ear.0.recv_timeout(PATIENCE) {
+        if heard.field("conn") == client.id {
+            return;
+        }
+        assert_ne!(heard.field("status"), "200");
+    }
+    panic!("nothing is told of the connection");
+}
+
+#[test]
+fn failures_of_the_application_s_are_told() {
+    let site = Site::with(|builder| {
+        builder
+            .on("fail", |_, _| Err("a test's own".into()))
+            .on_async("fail later", |_, _| async { Err("a test's own, later".into()) })
+            .on("panic", |_, _| panic!("oh"))
+            .on_join(|_, room| assert_ne!(room, "cursed"))
+    });
+    let ear = Ear::open();
+    let mut a = site.client();
+    ear.wait("conn", &a.id);
+    for (event, error) in [("fail", "a test's own"), ("fail later", "a test's own, later")] {
+        a.say("root", event, b"");
+        let failed = ear.wait("conn", &a.id);
+        let fields = [&*format!("event={event}"), &*format!("error={error}")];
+        assert_heard(&failed, "WARN", "handler failed", fields);
+    }
+    a.say("root", "panic", b"");
+    let failed = ear.wait("conn", &a.id);
+    let error = "error=the handler panicked: oh";
+    assert_heard(&failed, "WARN", "handler failed", ["event=panic", error]);
+    a.expect_close(1011);
+
+    let mut b = site.client();
+    ear.wait("conn", &b.id);
+    b.say("cursed", "join", b"");
+    let failed = ear.wait("conn", &b.id);
+    assert_heard(&failed, "WARN", "hook failed", []);
+    assert!(failed.field("error").contains("cursed"), "{failed:?}");
+}
+
+#[test]
+fn a_laggard_is_told_with_what_waits_for_it() {
+    let site = Site::with(|builder| builder.max_backlog(64 * 1024));
+    let ear = Ear::open();
+    let stuck = slow::narrow(&site);
+    let mut sender = site.loner();
+    for _ in 0..200 {
+        sender.tell(&stuck.id, "root", "flood", &[0; 64 * 1024]);
+    }
+    let lagged = loop {
+        let heard = ear.wait("conn", &stuck.id);
+        if heard.message != "connection opened" {
+            break heard;
+        }
+    };
+    assert_heard(&lagged, "INFO", "connection too slow", [&format!("peer={}", peer(&stuck))]);
+    let queued: usize = lagged.field("queued_bytes").parse().unwrap();
+    assert!(queued > 64 * 1024, "{queued}");
+    let closed = ear.wait("conn", &stuck.id);
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1013"]);
+    sender.expect_nothing();
+}
+
+#[test]
+fn what_the_memory_budget_costs_is_told() {
+    let site = Site::with(memory::tight);
+    let ear = Ear::open();
+    let hoarders: [Client; 12] = std::array::from_fn(|_| {
+        let mut client = site.loner();
+        client.send(&memory::half(100_000));
+        client
+    });
+    // Other tests may be out of memory too, and who tells first is open.
+    let is_own = |heard: &Heard| hoarders.iter().any(|one| one.id == heard.field("conn"));
+    let (mut shed, mut closed) = (None, None);
+    while shed.is_none() || closed.is_none() {
+        let heard = ear.0.recv_timeout(PATIENCE).expect("it is told in time");
+        if heard.message == "out of memory budget" {
+            shed = Some(heard);
+        } else if heard.field("reason") == "out of memory" && is_own(&heard) {
+            closed = Some(heard);
+        }
+    }
+    let (shed, closed) = (shed.unwrap(), closed.unwrap());
+    let budget = format!("budget={}", memory::BUDGET);
+    assert_heard(&shed, "WARN", "out of memory budget", [&budget]);
+    assert_ne!(shed.field("closed").parse(), Ok(0));
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1013"]);
+}
+
+#[test]
+fn a_shutdown_is_told() {
+    let mut site = Site::open();
+    let ear = Ear::open();
+    let clients: [Client; 7] = std::array::from_fn(|_| site.client());
+    site.server.shutdown();
+    let begun = ear.wait("connections", "7");
+    assert_heard(&begun, "INFO", "shutdown begun", []);
+    drop(clients);
+    site.stop();
+}
+
+/// For adapters to call as a test: `start` serves on a socket that does not listen any more.
+pub(crate) fn a_listener_that_fails_is_told_and_asked_again(start: impl FnOnce(Server) -> Adapter) {
+    let server = Server::builder().build().unwrap();
+    let ear = Ear::open();
+    let adapter = start(server.clone());
+    for _ in 0..2 {
+        let failed = ear.wait("error", "Invalid argument (os error 22)");
+        assert_heard(&failed, "WARN", "cannot accept", []);
+    }
+    assert!(server.stats().accept_errors >= 2);
+    adapter.stop();
+}

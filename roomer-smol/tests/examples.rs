@@ -1,0 +1,35 @@
+//! The examples, run as they are, over real sockets. That of TLS is in `tls.rs`.
+#![cfg(feature = "json")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../../roomer-hub/conformance/client.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod client;
+#[path = "../../roomer-hub/conformance/game.rs"]
+mod game;
+#[path = "../../roomer-hub/conformance/http.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod http;
+#[path = "../examples/smol_ticker.rs"]
+mod ticker;
+#[path = "../../roomer-hub/conformance/wire.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod wire;
+
+use std::thread;
+
+use smol::channel;
+use smol::net::TcpListener;
+
+#[test]
+fn the_ticker_ticks() {
+    let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = channel::bounded::<()>(1);
+    let example = thread::spawn(move || {
+        smol::block_on(ticker::run(listener, stopped.recv())).map_err(|error| error.to_string())
+    });
+    game::play(addr);
+    stop.try_send(()).unwrap();
+    example.join().unwrap().unwrap();
+}

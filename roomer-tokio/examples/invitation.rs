@@ -1,0 +1,83 @@
+//! Private rooms: `cargo run -p roomer-tokio --example invitation`, then connect to
+//! `ws://127.0.0.1:8080/ws`.
+//!
+//! Who first joins a room whose name begins with `private:` owns it, and lets others in by sending
+//! `invite` there with their id. They hear `invited`, with the room's name; whoever is not invited
+//! hears `leave_ack`. When the owner leaves, the room is over.
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use roomer_tokio::{Conn, ConnId, HandlerResult, Message, Server, serve_until};
+use tokio::net::TcpListener;
+
+#[allow(dead_code, reason = "the tests call run")]
+#[tokio::main]
+pub async fn main() -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind("127.0.0.1:8080").await?;
+    println!("listening on ws://{}/ws", listener.local_addr()?);
+    run(listener, async { drop(tokio::signal::ctrl_c().await) }).await
+}
+
+/// The private rooms, by name.
+#[derive(Default)]
+struct Private(Mutex<BTreeMap<String, Room>>);
+
+struct Room {
+    owner: ConnId,
+    guests: BTreeSet<ConnId>,
+}
+
+impl Private {
+    fn rooms(&self) -> MutexGuard<'_, BTreeMap<String, Room>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub async fn run(listener: TcpListener, stop: impl Future) -> Result<(), Box<dyn Error>> {
+    let server = Server::builder()
+        .state(Private::default())
+        .may_join(may_join)
+        .on("invite", invite)
+        .on_leave(leave)
+        .build()?;
+    Ok(serve_until(listener, server, stop).await?)
+}
+
+fn may_join(conn: &Conn, room: &str) -> bool {
+    if !room.starts_with("private:") {
+        return true;
+    }
+    let mut rooms = conn.state::<Private>().rooms();
+    let room = rooms
+        .entry(room.to_owned())
+        .or_insert_with(|| Room { owner: conn.id(), guests: BTreeSet::new() });
+    room.owner == conn.id() || room.guests.contains(&conn.id())
+}
+
+fn invite(conn: &Conn, message: &Message<'_>) -> HandlerResult {
+    let guest = ConnId::parse(message.text()?).ok_or("invite whom? Send an id")?;
+    let mut rooms = conn.state::<Private>().rooms();
+    let room = rooms.get_mut(message.room).filter(|room| room.owner == conn.id());
+    room.ok_or("only the owner of a private room may invite")?.guests.insert(guest);
+    // Nothing is called with the lock held: what it leads to may want the lock too.
+    drop(rooms);
+    conn.send_to_client(guest.as_str(), "invited", message.room.as_bytes());
+    Ok(())
+}
+
+/// The owner takes the room along: its invitations are void, its guests are sent out.
+fn leave(conn: &Conn, room: &str) {
+    let mut rooms = conn.state::<Private>().rooms();
+    if rooms.get(room).is_none_or(|private| private.owner != conn.id()) {
+        return;
+    }
+    rooms.remove(room);
+    drop(rooms);
+    for guest in conn.server().members(room) {
+        conn.server().kick(guest, room);
+    }
+}

@@ -1,0 +1,74 @@
+//! A server that lets in who shows a JSON Web Token, signed and not expired:
+//! `JWT_SECRET=secret cargo run -p roomer-tokio --example jwt`. It prints where to connect with a
+//! token for an hour. Programs send it as `Authorization: Bearer …`; browsers, which cannot, as
+//! `?token=…`.
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
+
+#[path = "support/hs256.rs"]
+mod hs256;
+
+use std::env;
+use std::error::Error;
+use std::future::Future;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use roomer_tokio::{Claims, Refusal, Server, serve_until};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+#[allow(dead_code, reason = "the tests call run")]
+#[tokio::main]
+pub async fn main() -> Result<(), Box<dyn Error>> {
+    let secret = env::var("JWT_SECRET").map_err(|_| "set JWT_SECRET to a secret of yours")?;
+    let listener = TcpListener::bind("127.0.0.1:8080").await?;
+    let hour = jsonwebtoken::get_current_timestamp() + 3600;
+    let token = issue(secret.as_bytes(), "ann", hour)?;
+    println!("connect to ws://{}/ws?token={token}", listener.local_addr()?);
+    run(listener, secret.as_bytes(), async { drop(tokio::signal::ctrl_c().await) }).await
+}
+
+/// What a token says.
+#[derive(Serialize, Deserialize)]
+struct Token {
+    /// Who shows it.
+    sub: String,
+    /// Until when it is good, in seconds since 1970.
+    exp: u64,
+}
+
+/// What a login page would do.
+pub fn issue(secret: &[u8], name: &str, until: u64) -> Result<String, Box<dyn Error>> {
+    hs256::install();
+    let token = Token { sub: name.into(), exp: until };
+    Ok(jsonwebtoken::encode(&Header::default(), &token, &EncodingKey::from_secret(secret))?)
+}
+
+pub async fn run(
+    listener: TcpListener,
+    secret: &[u8],
+    stop: impl Future,
+) -> Result<(), Box<dyn Error>> {
+    hs256::install();
+    let key = DecodingKey::from_secret(secret);
+    // It demands `exp`, allows clocks to differ by a minute, and takes no other algorithm, above
+    // all not `none`.
+    let rules = Validation::new(Algorithm::HS256);
+    let server = Server::builder()
+        .authorize(move |request| {
+            let header = request.header("authorization").and_then(|it| it.strip_prefix("Bearer "));
+            let query = request.query("token");
+            let token = header.or(query.as_deref());
+            let token = token.ok_or_else(|| Refusal::unauthorized("a token, please"))?;
+            match jsonwebtoken::decode::<Token>(token, &key, &rules) {
+                Ok(token) => Ok(Claims::from([("name".into(), token.claims.sub)])),
+                Err(error) => Err(Refusal::unauthorized(format!("not this token: {error}"))),
+            }
+        })
+        .on("whoami", |conn, message| {
+            let name = conn.claims().and_then(|claims| claims.get("name")).ok_or("no name")?;
+            conn.send_to_client(message.src, "you", name.as_bytes());
+            Ok(())
+        })
+        .build()?;
+    Ok(serve_until(listener, server, stop).await?)
+}

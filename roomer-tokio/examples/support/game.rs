@@ -1,0 +1,68 @@
+//! What the ticker is on either runtime: a board, its players, and what they hear of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{BuildError, ConnId, JsonError, Membership, Server, json};
+
+/// 30 Hz.
+pub const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 30);
+
+const ROOM: &str = "arena";
+
+/// The board: who stands where. An input changes it at once, and is told with the next tick.
+#[derive(Default)]
+struct Board(Mutex<BTreeMap<ConnId, (i32, i32)>>);
+
+impl Board {
+    fn players(&self) -> MutexGuard<'_, BTreeMap<ConnId, (i32, i32)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What each player hears at each tick.
+#[derive(Serialize)]
+struct Tick<'a> {
+    tick: u64,
+    players: BTreeMap<&'a str, &'a (i32, i32)>,
+}
+
+pub fn server() -> Result<Server, BuildError> {
+    Server::builder()
+        .state(Board::default())
+        // A tick says who is there; nobody needs a notice of each other besides.
+        .membership("*", Membership::Own)
+        .on_join(|conn, room| {
+            if room == ROOM {
+                conn.state::<Board>().players().insert(conn.id(), (0, 0));
+            }
+        })
+        .on_leave(|conn, room| {
+            if room == ROOM {
+                conn.state::<Board>().players().remove(&conn.id());
+            }
+        })
+        .on("move", |conn, message| {
+            let (x, y): (i32, i32) = message.json()?;
+            // One step at a time, whatever a client claims.
+            if let Some(place) = conn.state::<Board>().players().get_mut(&conn.id()) {
+                place.0 = place.0.saturating_add(x.signum());
+                place.1 = place.1.saturating_add(y.signum());
+            }
+            Ok(())
+        })
+        .build()
+}
+
+/// Tells everybody how the board stands.
+pub fn tick(server: &Server, tick: u64) -> Result<(), JsonError> {
+    let players = server.state::<Board>().players();
+    let state = Tick { tick, players: players.iter().map(|(id, at)| (id.as_str(), at)).collect() };
+    let state = json(&state)?;
+    drop(players);
+    server.broadcast(ROOM, "tick", &state);
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! The examples, run as they are, over real sockets. That of TLS is in `tls.rs`.
+#![cfg(all(feature = "json", feature = "tower"))]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../examples/admin.rs"]
+mod admin;
+#[path = "../examples/axum.rs"]
+mod axum_example;
+#[path = "../../roomer-hub/conformance/client.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod client;
+#[path = "../../roomer-hub/conformance/game.rs"]
+mod game;
+#[path = "../../roomer-hub/conformance/http.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod http;
+#[path = "../examples/invitation.rs"]
+mod invitation;
+#[path = "../examples/jwt.rs"]
+mod jwt;
+#[path = "../examples/ticker.rs"]
+mod ticker;
+#[path = "../../roomer-hub/conformance/wire.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod wire;
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+use client::{Client, Seen};
+use http::{Answer, Ask, dial};
+
+/// An example that runs.
+struct Example {
+    addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<(), String>>,
+}
+
+impl Example {
+    /// Runs it until the future that it is given is ready.
+    fn start<E: ToString>(
+        run: impl AsyncFnOnce(TcpListener, Stop) -> Result<(), E> + Send + 'static,
+    ) -> Example {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let stopped: Stop = Box::pin(async { drop(stopped.await) });
+        let thread = thread::spawn(move || {
+            runtime.block_on(run(listener, stopped)).map_err(|error| error.to_string())
+        });
+        Example { addr, stop, thread }
+    }
+
+    /// Somebody who has left root and so hears nothing of others.
+    fn loner(&self) -> Client {
+        let mut client = Client::connect(self.addr);
+        client.say("root", "leave", b"");
+        while client.packet().event != "leave_ack" {}
+        client
+    }
+
+    fn upgrade(&self, ask: &Ask) -> Client {
+        Client::upgrade(dial(self.addr), ask)
+    }
+
+    /// Sends a plain request and reads the whole answer.
+    fn ask(&self, ask: &Ask, body: &str) -> (u16, String) {
+        let ask = ask.clone().add("Connection", "close");
+        let ask = ask.add("Content-Length", &body.len().to_string());
+        let mut stream = dial(self.addr);
+        stream.write_all(&[&ask.bytes(), body.as_bytes()].concat()).unwrap();
+        let (answer, mut body) = Answer::read_head(&mut stream);
+        stream.read_to_end(&mut body).unwrap();
+        (answer.status, String::from_utf8(body).unwrap())
+    }
+
+    fn get(&self, target: &str, token: &str) -> (u16, String) {
+        self.ask(&bearer(Ask::plain(self.addr).target(target), token), "")
+    }
+
+    fn post(&self, target: &str, token: &str, body: &str) -> u16 {
+        self.ask(&bearer(Ask::plain(self.addr).target(target).method("POST"), token), body).0
+    }
+
+    /// Stops it: everybody who is there is told.
+    fn stop<const N: usize>(self, clients: [&mut Client; N]) {
+        self.stop.send(()).unwrap();
+        for client in clients {
+            let close = loop {
+                match client.next() {
+                    Seen::Packet(_) => {}
+                    other => break other,
+                }
+            };
+            assert_eq!(close, Seen::Close(Some(1001), "server is going away".into()));
+            // The answer may come too late to be wanted.
+            let _ = client.stream.write_all(&wire::close(1001, ""));
+        }
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+type Stop = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn bearer(ask: Ask, token: &str) -> Ask {
+    ask.add("Authorization", &format!("Bearer {token}"))
+}
+
+#[test]
+fn axum_shares_its_state_and_its_middleware() {
+    let example = Example::start(async |listener, stop| {
+        axum_example::run(listener, "let me", stop).await.map_err(|error| error.to_string())
+    });
+    let mut ann = example.upgrade(&Ask::upgrade(example.addr).add("X-Name", "ann"));
+    let mut nobody = Client::connect(example.addr);
+    ann.expect_new_member("root", &nobody.id);
+    for (client, name) in [(&mut ann, "ann"), (&mut nobody, "nobody")] {
+        client.say("root", "whoami", b"");
+        assert_eq!(client.packet().payload, name.as_bytes());
+    }
+    ann.join("lobby");
+    assert_eq!(example.get("/stats", ""), (200, "2 connections in 2 rooms\n".into()));
+    example.stop([&mut ann, &mut nobody]);
+}
+
+#[test]
+fn axum_kicks_for_administrators() {
+    let example = Example::start(async |listener, stop| {
+        axum_example::run(listener, "let me", stop).await.map_err(|error| error.to_string())
+    });
+    let (mut ann, mut bob) = (example.loner(), example.loner());
+    ann.join("the lobby");
+    bob.join("the lobby");
+    ann.expect_new_member("the lobby", &bob.id);
+    let kick = format!("/rooms/the%20lobby/kick/{}", bob.id);
+    for token in ["", "let m", "let me in"] {
+        assert_eq!(example.post(&kick, token, ""), 401);
+    }
+    bob.expect_nothing();
+    let stranger = "/rooms/lobby/kick/00000000-0000-4000-8000-000000000000";
+    for nobody in [stranger, "/rooms/lobby/kick/bob"] {
+        assert_eq!(example.post(nobody, "let me", ""), 404);
+    }
+    assert_eq!(example.post(&kick, "let me", ""), 204);
+    bob.expect_left("the lobby");
+    ann.expect_member_left("the lobby", &bob.id);
+    example.stop([&mut ann, &mut bob]);
+}
+
+#[test]
+fn jwt_lets_in_who_shows_a_good_token() {
+    let secret = b"a secret of the test's";
+    let example = Example::start(async |listener, stop| {
+        jwt::run(listener, b"a secret of the test's", stop).await.map_err(|e| e.to_string())
+    });
+    let now = jsonwebtoken::get_current_timestamp();
+    let good = jwt::issue(secret, "ann", now + 3600).unwrap();
+    let plain = Ask::upgrade(example.addr);
+    let by_query = plain.clone().target(&format!("/ws?token={good}"));
+    for ask in [by_query, bearer(plain.clone(), &good)] {
+        let mut ann = example.upgrade(&ask);
+        ann.say("root", "whoami", b"");
+        assert_eq!(ann.packet().payload, b"ann");
+        ann.goodbye();
+    }
+    let (head, body_and_signature) = good.split_once('.').unwrap();
+    let (body, signature) = body_and_signature.split_once('.').unwrap();
+    let other = jwt::issue(secret, "eve", now + 3600).unwrap();
+    let others_body = other.split('.').nth(1).unwrap();
+    // {"alg":"none"}
+    let none = format!("eyJhbGciOiJub25lIn0.{body}.");
+    for (what, token) in [
+        ("expired", jwt::issue(secret, "ann", now - 3600).unwrap()),
+        ("signed by somebody else", jwt::issue(b"another secret", "ann", now + 3600).unwrap()),
+        ("of another's claims", format!("{head}.{others_body}.{signature}")),
+        ("unsigned", none),
+        ("cut", format!("{head}.{body}")),
+        ("none at all", String::new()),
+    ] {
+        let answer = bearer(plain.clone(), &token).refused(example.addr);
+        assert_eq!(answer.status, 401, "{what}");
+        let answer = plain.clone().target(&format!("/ws?token={token}")).refused(example.addr);
+        assert_eq!(answer.status, 401, "{what}");
+    }
+    assert_eq!(plain.refused(example.addr).body, b"a token, please\n");
+    example.stop([]);
+}
+
+#[test]
+fn a_private_room_is_for_those_who_are_invited() {
+    let example = Example::start(async |listener, stop| {
+        invitation::run(listener, stop).await.map_err(|error| error.to_string())
+    });
+    let [mut ann, mut bob, mut eve] = std::array::from_fn(|_| example.loner());
+    let den = "private:den";
+    ann.join(den);
+    for uninvited in [&mut bob, &mut eve] {
+        uninvited.say(den, "join", b"");
+        uninvited.expect_left(den);
+    }
+    // Only the owner invites, and only by an id.
+    ann.say(den, "invite", b"bob");
+    ann.say(den, "invite", bob.id.as_bytes());
+    bob.expect("root", "invited", &bob.id.clone(), &ann.id, den.as_bytes());
+    assert_eq!(bob.join(den).len(), 2);
+    ann.expect_new_member(den, &bob.id);
+    bob.say(den, "invite", eve.id.as_bytes());
+    bob.expect_nothing();
+    eve.say(den, "join", b"");
+    eve.expect_left(den);
+    // A guest may come and go; other rooms are everybody's.
+    bob.say(den, "leave", b"");
+    bob.expect_left(den);
+    ann.expect_member_left(den, &bob.id);
+    assert_eq!(bob.join(den).len(), 2);
+    ann.expect_new_member(den, &bob.id);
+    eve.join("lobby");
+    // The owner leaves: the room is over, the invitations with it, and who comes next owns it.
+    ann.say(den, "leave", b"");
+    ann.expect_left(den);
+    bob.expect_member_left(den, &ann.id);
+    bob.expect_left(den);
+    eve.join(den);
+    bob.say(den, "join", b"");
+    bob.expect_left(den);
+    example.stop([&mut ann, &mut bob, &mut eve]);
+}
+
+#[test]
+fn administrators_see_rooms_and_end_what_is_in_them() {
+    let example = Example::start(async |listener, stop| {
+        admin::run(listener, "secret", stop).await.map_err(|error| error.to_string())
+    });
+    let (status, page) = example.get("/admin", "");
+    assert!(status == 200 && page.contains("<title>Rooms</title>") && !page.contains("secret"));
+    let odd = "<b>a/b</b> \"ü\"";
+    let [mut ann, mut bob] = std::array::from_fn(|_| example.loner());
+    ann.join(odd);
+    bob.join(odd);
+    ann.expect_new_member(odd, &bob.id);
+    let (kick, end) = (format!("/admin/kick/{}", bob.id), format!("/admin/disconnect/{}", bob.id));
+    assert_eq!(example.get("/admin/state", "wrong").0, 401);
+    assert_eq!(example.post(&kick, "wrong", odd), 401);
+    assert_eq!(example.post(&end, "", ""), 401);
+    let (status, state) = example.get("/admin/state", "secret");
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!((status, &state["connections"], &state["rooms"]), (200, &2.into(), &1.into()));
+    let room = &state["largest"][0];
+    assert_eq!((&room["name"], &room["count"]), (&odd.into(), &2.into()));
+    let members = room["members"].as_array().unwrap();
+    assert!(members.contains(&(&*ann.id).into()) && members.contains(&(&*bob.id).into()));
+    assert_eq!(state["slowest"], Value::Array(Vec::new()));
+    assert_eq!(example.post(&kick, "secret", odd), 204);
+    bob.expect_left(odd);
+    ann.expect_member_left(odd, &bob.id);
+    assert_eq!(example.post(&end, "secret", ""), 204);
+    assert_eq!(bob.expect_close(4000), "by an administrator");
+    assert_eq!(example.post(&end, "secret", ""), 404);
+    drop(bob);
+    example.stop([&mut ann]);
+}
+
+#[test]
+fn administrators_see_who_is_slow() {
+    let example = Example::start(async |listener, stop| {
+        admin::run(listener, "secret", stop).await.map_err(|error| error.to_string())
+    });
+    let (stuck, mut sender) = (example.loner(), example.loner());
+    // More than the sockets between them hold, and not yet more than it may be owed.
+    let is_shown = (0..100).any(|_| {
+        sender.tell(&stuck.id, "root", "note", &[0; 128 * 1024]);
+        sender.expect_nothing();
+        let (_, state) = example.get("/admin/state", "secret");
+        let state: Value = serde_json::from_str(&state).unwrap();
+        let mut slowest = state["slowest"].as_array().unwrap().iter();
+        slowest.any(|slow| slow["id"] == *stuck.id && slow["bytes"].as_u64() > Some(0))
+    });
+    assert!(is_shown);
+    drop(stuck);
+    example.stop([&mut sender]);
+}
+
+#[test]
+fn the_ticker_ticks() {
+    let example = Example::start(async |listener, stop| {
+        ticker::run(listener, stop).await.map_err(|error| error.to_string())
+    });
+    game::play(example.addr);
+    example.stop([]);
+}
