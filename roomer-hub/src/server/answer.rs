@@ -30,6 +30,19 @@ impl Answer {
         Answer::whole(StatusCode::OK, page.content_type.clone(), page.body.clone())
     }
 
+    /// The answer to a health check.
+    pub(super) fn health(is_well: bool) -> Self {
+        let (status, text) = match is_well {
+            true => (StatusCode::OK, "yes\n"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "no\n"),
+        };
+        Answer::whole(
+            status,
+            "text/plain; charset=utf-8".into(),
+            Bytes::from_static(text.as_bytes()),
+        )
+    }
+
     /// An error with nothing more to say than its name.
     pub(super) fn error(status: StatusCode) -> Self {
         Answer::refusal(&Refusal::new(status, ""))
@@ -61,6 +74,10 @@ impl Answer {
             ("X-Content-Type-Options", "nosniff".into()),
         ];
         Answer { status, lines, body }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// As bytes; what is no upgrade ends the connection. To HEAD it is all the headers and nothing

@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::StatusCode;
 use roomer_proto::websocket::{self, Session, code};
 
 use super::Server;
+use super::admission::Place;
 use super::alarm::Alarm;
 use super::buffer::with_buffer;
 use super::claims::Claims;
@@ -24,6 +26,7 @@ use super::hooks::Reason;
 use super::link::{Link, Phase};
 use super::open::{Open, Resumed, end_turn, receive, resume};
 use super::transport::{Reader, Writer};
+use super::upgrade::Asked;
 use crate::input::{Command, Input};
 
 /// Reads of one connection in a row before others get their turn.
@@ -37,14 +40,19 @@ pub struct Connection<R> {
     reader: R,
     peer: Option<SocketAddr>,
     alarm: Alarm,
+    place: Place,
     stage: Stage,
 }
 
 enum Stage {
+    /// Over before it began.
+    TurnedAway(StatusCode),
     Handshake {
         handshake: Handshake,
         until: Duration,
     },
+    /// The application decides about the request; what came behind it waits.
+    Asking(Box<Asking>),
     /// Somebody else has done the handshake; its claims, and what came behind it.
     Upgraded(Option<Arc<Claims>>, Vec<u8>),
     Open(Open),
@@ -52,8 +60,15 @@ enum Stage {
     Done,
 }
 
+struct Asking {
+    asked: Box<Asked>,
+    behind: Vec<u8>,
+    until: Duration,
+}
+
 struct Closing {
-    /// What looks for the peer's close frame, unless that would take much memory.
+    /// What looks for the peer's close frame, unless that would take much memory, or WebSocket was
+    /// never spoken.
     session: Option<Session>,
     until: Duration,
     is_shut: bool,
@@ -78,12 +93,16 @@ impl<R: Reader> Connection<R> {
         writer: impl Writer,
         peer: Option<SocketAddr>,
     ) -> Self {
-        let until = server.now() + server.options().handshake_wait;
-        let stage = Stage::Handshake { handshake: Handshake::default(), until };
-        Connection::begin(server, reader, writer, peer, stage)
+        let (options, until) = (server.options(), server.now() + server.options().handshake_wait);
+        let (place, allowed) = server.0.life.enter(options.address(peer), &options.caps);
+        let stage = match allowed {
+            Ok(()) => Stage::Handshake { handshake: Handshake::default(), until },
+            Err(status) => Stage::TurnedAway(status),
+        };
+        Connection::begin(server, reader, writer, peer, (place, stage))
     }
 
-    /// A connection whose handshake is done, with what was read behind it.
+    /// A connection whose handshake is done, with what was read behind it. It is counted already.
     pub(super) fn upgraded(
         server: Server,
         reader: R,
@@ -93,7 +112,7 @@ impl<R: Reader> Connection<R> {
         behind: &[u8],
     ) -> Self {
         let stage = Stage::Upgraded(claims, behind.to_vec());
-        Connection::begin(server, reader, writer, peer, stage)
+        Connection::begin(server, reader, writer, peer, (Place::Connection, stage))
     }
 
     fn begin(
@@ -101,21 +120,25 @@ impl<R: Reader> Connection<R> {
         reader: R,
         writer: impl Writer,
         peer: Option<SocketAddr>,
-        stage: Stage,
+        (place, stage): (Place, Stage),
     ) -> Self {
-        server.0.life.enter();
         let link = Link::new(writer, server.options().link_limit(), server.0.budget.clone());
-        Connection { server, link, reader, peer, alarm: Alarm::default(), stage }
+        Connection { server, link, reader, peer, alarm: Alarm::default(), place, stage }
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         let now = self.server.now();
         self.alarm.expire(now);
         match &mut self.stage {
+            Stage::TurnedAway(status) => {
+                let status = *status;
+                self.turn_away(now, status)
+            }
             Stage::Handshake { .. } => self.handshake(now, cx),
+            Stage::Asking(_) => self.asking(now, cx),
             Stage::Upgraded(claims, behind) => {
                 let (claims, behind) = (claims.take(), std::mem::take(behind));
-                self.upgrade(now, Vec::new(), claims, behind)
+                self.open_up(now, Vec::new(), claims, behind)
             }
             Stage::Open(_) => self.open(now, cx),
             Stage::Closing(_) => self.closing(now, cx),
@@ -248,7 +271,7 @@ impl<R: Reader> Connection<R> {
             self.server.0.alarms.call_keepers();
         }
         let session = std::mem::take(&mut open.session);
-        self.close(now, session)
+        self.close(now, Some(session))
     }
 }
 
@@ -258,7 +281,11 @@ impl<R: Reader> Future for Connection<R> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         loop {
-            match this.turn(cx) {
+            let turn = match this.server.0.life.is_cut() {
+                true => Turn::Done,
+                false => this.turn(cx),
+            };
+            match turn {
                 Turn::Again => {}
                 Turn::Later => {
                     this.reader.yield_now(cx);
@@ -266,10 +293,11 @@ impl<R: Reader> Future for Connection<R> {
                 }
                 Turn::Wait(until) => {
                     this.alarm.set(&this.server.0.alarms, until, cx.waker());
-                    // A shutdown wakes handshakes by their alarms: this one may just have come too
-                    // late to be rung.
-                    let in_handshake = matches!(this.stage, Stage::Handshake { .. });
-                    if in_handshake && this.server.is_closing() {
+                    // A shutdown wakes handshakes by their alarms, and a cut everybody: this one
+                    // may just have come too late to be rung.
+                    let in_handshake =
+                        matches!(this.stage, Stage::Handshake { .. } | Stage::Asking(_));
+                    if (in_handshake && this.server.is_closing()) || this.server.0.life.is_cut() {
                         continue;
                     }
                     return Poll::Pending;
@@ -302,7 +330,7 @@ impl<R> Connection<R> {
             }
         }
         self.stage = Stage::Done;
-        self.server.0.life.leave();
+        self.server.0.life.leave(self.place, self.server.options().address(self.peer));
     }
 }
 

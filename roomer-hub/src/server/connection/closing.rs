@@ -15,11 +15,19 @@ use super::{Closing, Connection, Stage, Turn};
 const LOOK_BEHIND: usize = 64 * 1024;
 
 impl<R: Reader> Connection<R> {
-    pub(super) fn close(&mut self, now: Duration, session: Session) -> Turn {
-        let until = now + self.server.options().close_wait;
+    pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Turn {
+        self.close_within(now, session, self.server.options().close_wait)
+    }
+
+    pub(super) fn close_within(
+        &mut self,
+        now: Duration,
+        session: Option<Session>,
+        wait: Duration,
+    ) -> Turn {
         self.link.last_words();
-        let session = Some(session).filter(|session| session.held() <= LOOK_BEHIND);
-        self.stage = Stage::Closing(Closing { session, until, is_shut: false });
+        let session = session.filter(|session| session.held() <= LOOK_BEHIND);
+        self.stage = Stage::Closing(Closing { session, until: now + wait, is_shut: false });
         Turn::Again
     }
 
