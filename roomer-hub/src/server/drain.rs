@@ -65,7 +65,7 @@ impl Server {
         let pace = self.options().pace();
         let since = life.drain(self.now());
         let deadline = since + pace.deadline;
-        let mut rest = Rest { server: self, alarm: Alarm::default() };
+        let mut sleeper = Sleeper { server: self, alarm: Alarm::default() };
         while life.with_census(|census| census.connections) > 0 {
             let now = self.now();
             if now >= deadline {
@@ -74,12 +74,12 @@ impl Server {
             while self.dismiss(pace.due(now - since)) {
                 yield_once().await;
             }
-            rest.until(deadline.min(now + TICK), Life::poll_drained).await;
+            sleeper.until(deadline.min(now + TICK), Life::poll_drained).await;
         }
         // Handshakes under way see that they are over.
         life.close();
         self.0.alarms.ring_all();
-        rest.until(deadline, Life::poll_empty).await;
+        sleeper.until(deadline, Life::poll_empty).await;
         if life.with_census(|census| census.sockets()) > 0 {
             // Their tasks are over with the next turn; what still fits into their sockets goes.
             while self.dismiss(u64::MAX) {
@@ -87,7 +87,7 @@ impl Server {
             }
             life.cut();
             self.0.alarms.ring_all();
-            rest.until(deadline + NOTICE, Life::poll_empty).await;
+            sleeper.until(deadline + NOTICE, Life::poll_empty).await;
         }
         life.drained()
     }
@@ -126,12 +126,12 @@ impl Server {
 }
 
 /// A drain at rest. It can be dropped at any point.
-struct Rest<'s> {
+struct Sleeper<'s> {
     server: &'s Server,
     alarm: Alarm,
 }
 
-impl Rest<'_> {
+impl Sleeper<'_> {
     /// Waits until then, or until there is nothing to wait for.
     async fn until(&mut self, at: Duration, ready: fn(&Life, &Context<'_>) -> Poll<()>) {
         let inner = &self.server.0;
@@ -148,7 +148,7 @@ impl Rest<'_> {
     }
 }
 
-impl Drop for Rest<'_> {
+impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         self.alarm.cancel(&self.server.0.alarms);
         self.server.0.life.end_drain();
