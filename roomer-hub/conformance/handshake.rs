@@ -242,6 +242,38 @@ fn a_head_without_measure_is_431_and_a_target_without_measure_414() {
 }
 
 #[test]
+fn a_header_far_beyond_all_measure_is_answered_all_the_same() {
+    let site = Site::open();
+    let long = Ask::upgrade(site.addr).add("X-Long", &"x".repeat(200 * 1024));
+    let many = (0..2_000).fold(Ask::upgrade(site.addr), |ask, i| ask.add(&format!("X{i}"), "1"));
+    let short = (0..2_000).fold(Ask::upgrade(site.addr), |ask, _| ask.add("X", ""));
+    for ask in [long, many, short] {
+        assert_eq!(ask.refused(site.addr).status, 431);
+    }
+    let absurd = Ask::upgrade(site.addr).target(&format!("/{}", "x".repeat(200 * 1024)));
+    assert_eq!(absurd.refused(site.addr).status, 414);
+}
+
+#[test]
+fn headers_that_contradict_each_other_are_400() {
+    let site = Site::open();
+    let upgrade = Ask::upgrade(site.addr);
+    for ask in [
+        upgrade.clone().add("Host", "elsewhere.example"),
+        upgrade.clone().add("Sec-WebSocket-Version", "8"),
+        upgrade.clone().add("Sec-WebSocket-Version", "13"),
+        upgrade.clone().add("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+        upgrade.clone().add("Content-Length", "5"),
+        upgrade.clone().add("Content-Length", "0").add("Content-Length", "5"),
+        upgrade.clone().add("Transfer-Encoding", "chunked"),
+    ] {
+        let answer = ask.refused(site.addr);
+        assert_eq!(answer.status, 400, "{}", ask.bytes().escape_ascii());
+    }
+    assert_eq!(upgrade.add("Content-Length", "0").head(site.addr).status, 101);
+}
+
+#[test]
 fn an_upgrade_of_http_1_0_is_400() {
     let site = Site::open();
     let text = String::from_utf8(Ask::upgrade(site.addr).bytes()).unwrap();

@@ -21,13 +21,16 @@ mod http;
 mod site;
 mod wire;
 
+mod admission;
 mod asking;
+mod authorizing;
 mod burst;
 mod churn;
 mod closing;
 mod compat;
 mod control;
 mod direct;
+mod drain;
 mod fairness;
 mod fragments;
 mod frames;

@@ -235,6 +235,21 @@ fn who_does_not_finish_the_tls_handshake_is_given_up() {
 }
 
 #[test]
+fn above_the_cap_a_socket_is_closed_before_tls_begins() {
+    let site = Site::open(|builder| {
+        builder.max_handshakes(1).handshake_timeout(PATIENCE * 10).close_timeout(PATIENCE * 10)
+    });
+    let silent = site.dial();
+    for _ in 0..3 {
+        // The end, or a reset; either way no word.
+        assert!(site.dial().read(&mut [0]).is_ok_and(|size| size == 0));
+    }
+    assert_eq!(site.server.stats().refused[&503], 3);
+    assert_eq!(site.server.stats().sockets, 1);
+    drop(silent);
+}
+
+#[test]
 fn who_sends_no_request_over_tls_gets_408() {
     let site = Site::open(|builder| builder.handshake_timeout(Duration::from_millis(1000)));
     let mut stream = site.secure(rustls::ALL_VERSIONS);

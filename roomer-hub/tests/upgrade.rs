@@ -2,6 +2,10 @@
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::result_large_err, reason = "helpers of tests")]
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use http::{Method, Request, Response, Version};
 use roomer_hub::server::{Builder, Claims, Refusal, Server, Upgrade};
 
@@ -94,6 +98,47 @@ fn an_upgrade_counts_until_it_is_dropped() {
     drop(upgrade);
     assert_eq!(server.stats().sockets, 0);
     assert!(ask(&server, |request| *request.method_mut() = Method::POST).is_err());
+    assert_eq!(server.stats().sockets, 0);
+}
+
+#[test]
+fn an_upgrade_takes_a_place_until_it_is_dropped() {
+    let server = server(|builder| builder.max_connections(2).max_connections_per_address(1));
+    let from = |peer: &str| {
+        let refused = |refused: Response<String>| refused.status().as_u16();
+        server.upgrade(request(), Some(peer.parse().unwrap())).map_err(refused)
+    };
+    let one = from("10.0.0.1:1").unwrap();
+    assert_eq!(from("10.0.0.1:2").unwrap_err(), 429);
+    let _two = from("10.0.0.2:1").unwrap();
+    assert_eq!(from("10.0.0.3:1").unwrap_err(), 503);
+    assert!(!server.is_ready());
+    drop(one);
+    assert!(server.is_ready() && from("10.0.0.1:2").is_ok());
+    let refused = server.stats().refused;
+    assert_eq!(refused.into_iter().collect::<Vec<_>>(), [(429, 1), (503, 1)]);
+}
+
+#[test]
+fn a_hook_that_takes_its_time_is_awaited_where_that_is_possible() {
+    let server = server(|builder| {
+        builder.authorize_async(async |request| match request.query("token").as_deref() {
+            Some("secret") => Ok(Claims::new()),
+            _ => Err(Refusal::unauthorized("a token, please")),
+        })
+    });
+    let ask = |uri: &str| {
+        let mut request = request();
+        *request.uri_mut() = uri.parse().unwrap();
+        let mut upgrade = pin!(server.upgrade_async(request, None));
+        match upgrade.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(upgrade)) => upgrade.response().status().as_u16(),
+            Poll::Ready(Err(refused)) => refused.status().as_u16(),
+            Poll::Pending => panic!("there is nothing to wait for"),
+        }
+    };
+    assert_eq!((ask("/?token=secret"), ask("/?token=guess")), (101, 401));
+    assert_eq!(status(&server, |_| {}), 500, "nobody would wait for it");
     assert_eq!(server.stats().sockets, 0);
 }
 

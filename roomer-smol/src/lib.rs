@@ -26,7 +26,8 @@
 //! # Ending it
 //!
 //! [`serve_until`] takes a future that says when to stop: a signal, a channel, here one that is
-//! ready at once. Everybody is then closed with 1001, after what they are still owed.
+//! ready at once. Everybody is then closed with 1001, after what they are still owed; all at once,
+//! or at the pace of [`Builder::drain`].
 //!
 //! ```
 //! use roomer_smol::Server;
@@ -128,8 +129,8 @@ pub use listener::Listener;
 #[cfg(feature = "tls")]
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
-    Backlog, BuildError, Builder, Claims, Conn, HandlerError, HandlerPanic, HandlerResult, Message,
-    Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, code, http, socket,
+    Backlog, BuildError, Builder, Claims, Conn, Drained, HandlerError, HandlerPanic, HandlerResult,
+    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, code, http, socket,
 };
 use roomer_hub::server::{Connection, Reader, stream};
 #[cfg(feature = "json")]
@@ -152,8 +153,10 @@ pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
     serve_until(listener, server, pending::<()>()).await
 }
 
-/// Serves on smol's global executor until `stop` is ready, then takes no more connections, closes
-/// all with 1001 and waits, for a bounded time, until they have gone.
+/// Serves on smol's global executor until `stop` is ready, then [drains](Server::drain) the
+/// server: newcomers are answered 503, all connections are closed with 1001, and it waits, for a
+/// bounded time, until they have gone. [`Builder::drain`] sets the pace; [`Server::drain`] tells
+/// afterwards what became of them.
 ///
 /// # Errors
 ///
@@ -186,8 +189,7 @@ pub async fn serve_on(
 ///
 /// Spawn the future that this returns: it ends when the connection does, and dropping it ends the
 /// connection. A task of smol's global executor keeps the server's time for as long as there are
-/// connections. To end them, call [`Server::shutdown`] and await [`Server::drained`], for no longer
-/// than [`Server::drain_limit`].
+/// connections. To end them, await [`Server::drain`].
 ///
 /// For TCP [`serve`] is better: a stream has to be locked, a socket has not, and `serve` bounds what
 /// the system buffers for a slow reader. To do so here, call [`socket::prepare`] first.
@@ -248,21 +250,25 @@ async fn run(
         let stop = async {
             stop.await;
         };
-        or(stop, accept(&listener, &server, executor)).await;
-        drop(listener);
-        server.shutdown();
-        let limit = async {
-            Timer::after(server.drain_limit()).await;
+        or(stop, accept(&listener, &server, executor, || true)).await;
+        let drain = async {
+            server.drain().await;
         };
-        or(server.drained(), limit).await;
+        or(drain, accept(&listener, &server, executor, || server.is_live())).await;
     };
     or(serve, server.keep_time(Timer::after)).await;
     drop(helpers);
     Ok(())
 }
 
-async fn accept(listener: &impl Listener, server: &Server, executor: &impl Spawn) {
-    loop {
+/// Takes connections for as long as they are wanted; never ends.
+async fn accept(
+    listener: &impl Listener,
+    server: &Server,
+    executor: &impl Spawn,
+    is_wanted: impl Fn() -> bool,
+) {
+    while is_wanted() {
         match listener.accept(server).await {
             Ok(connection) => executor.spawn(connection).detach(),
             Err(error) => {
@@ -271,6 +277,7 @@ async fn accept(listener: &impl Listener, server: &Server, executor: &impl Spawn
             }
         }
     }
+    pending().await
 }
 
 /// Where connections run.

@@ -86,7 +86,8 @@
 //! # Ending it
 //!
 //! [`serve_until`] takes a future that says when to stop: a signal, a channel, here one that is
-//! ready at once. Everybody is then closed with 1001, after what they are still owed.
+//! ready at once. Everybody is then closed with 1001, after what they are still owed; all at once,
+//! or at the pace of [`Builder::drain`].
 //!
 //! ```
 //! use roomer_tokio::Server;
@@ -124,8 +125,7 @@
 //! let stop = async { drop(tokio::signal::ctrl_c().await) };
 //! axum::serve(listener, app).with_graceful_shutdown(stop).await?;
 //! // axum lets go of upgraded connections; the rooms close them with 1001.
-//! rooms.shutdown();
-//! tokio::time::timeout(rooms.drain_limit(), rooms.drained()).await.ok();
+//! rooms.drain().await;
 //! # Ok(())
 //! # }
 //! ```
@@ -211,8 +211,8 @@ pub use mount::{Mount, mount};
 #[cfg(feature = "tls")]
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
-    Backlog, BuildError, Builder, Claims, Conn, HandlerError, HandlerPanic, HandlerResult, Message,
-    Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, code, http, socket,
+    Backlog, BuildError, Builder, Claims, Conn, Drained, HandlerError, HandlerPanic, HandlerResult,
+    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, code, http, socket,
 };
 use roomer_hub::server::{Connection, Reader};
 #[cfg(feature = "json")]
@@ -221,7 +221,7 @@ pub use roomer_hub::{ConnId, Membership, Refusals, RegisterError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// How long accepting rests after the system refused to (out of file descriptors, say). The
 /// connections that are there go on meanwhile.
@@ -236,8 +236,9 @@ pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
     serve_until(listener, server, pending::<()>()).await
 }
 
-/// Serves until `stop` is ready, then takes no more connections, closes all with 1001 and waits,
-/// for a bounded time, until they have gone.
+/// Serves until `stop` is ready, then [drains](Server::drain) the server: newcomers are answered
+/// 503, all connections are closed with 1001, and it waits, for a bounded time, until they have
+/// gone. [`Builder::drain`] sets the pace; [`Server::drain`] tells afterwards what became of them.
 ///
 /// # Errors
 ///
@@ -252,16 +253,18 @@ pub async fn serve_until(
     staff.spawn(async move { keeper.keep_time(sleep).await });
     tokio::select! {
         _ = stop => {}
-        () = accept(&listener, &server) => {}
+        () = accept(&listener, &server, || true) => {}
     }
-    drop(listener);
-    server.shutdown();
-    let _ = timeout(server.drain_limit(), server.drained()).await;
+    tokio::select! {
+        _ = server.drain() => {}
+        () = accept(&listener, &server, || server.is_live()) => {}
+    }
     Ok(())
 }
 
-async fn accept(listener: &impl Listener, server: &Server) {
-    loop {
+/// Takes connections for as long as they are wanted; never ends.
+async fn accept(listener: &impl Listener, server: &Server, is_wanted: impl Fn() -> bool) {
+    while is_wanted() {
         match listener.accept(server).await {
             Ok(connection) => drop(tokio::spawn(connection)),
             Err(error) => {
@@ -270,6 +273,7 @@ async fn accept(listener: &impl Listener, server: &Server) {
             }
         }
     }
+    pending().await
 }
 
 /// Takes in one connection over any stream: TLS, a pipe, whatever an upgrade has left. The HTTP
@@ -277,8 +281,7 @@ async fn accept(listener: &impl Listener, server: &Server) {
 ///
 /// Spawn the future that this returns: it ends when the connection does, and dropping it ends the
 /// connection. A task of the runtime keeps the server's time for as long as there are connections.
-/// To end them, call [`Server::shutdown`] and await [`Server::drained`], for no longer than
-/// [`Server::drain_limit`].
+/// To end them, await [`Server::drain`].
 ///
 /// For TCP [`serve`] is better: a stream has to be locked, a socket has not, and `serve` bounds what
 /// the system buffers for a slow reader. To do so here, call [`socket::prepare`] first.

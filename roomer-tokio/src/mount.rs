@@ -1,8 +1,9 @@
 //! A server as a part of somebody else's: anything that speaks tower over hyper.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -32,8 +33,7 @@ use crate::{Server, Upgrade, attended, connect_upgraded};
 ///   [`trust_proxy`](crate::Builder::trust_proxy). Frameworks keep it in types of their own.
 ///
 /// A runtime's task keeps the server's time for as long as there are connections, so nothing has
-/// to be started. To end it, stop the framework, then call [`Server::shutdown`] and await
-/// [`Server::drained`], for no longer than [`Server::drain_limit`].
+/// to be started. To end it, stop the framework and await [`Server::drain`].
 ///
 /// # Panics
 ///
@@ -50,7 +50,7 @@ pub fn mount(server: Server) -> Mount {
 impl<B> Service<http::Request<B>> for Mount {
     type Response = http::Response<String>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -60,16 +60,28 @@ impl<B> Service<http::Request<B>> for Mount {
         let stream = hyper::upgrade::on(&mut request);
         let (head, _) = request.into_parts();
         let peer = head.extensions.get::<SocketAddr>().copied();
-        let answer = self.0.upgrade(http::Request::from_parts(head, ()), peer);
-        ready(Ok(answer.map_or_else(
-            |refused| refused,
-            |upgrade| {
-                let response = upgrade.response();
-                tokio::spawn(take_over(upgrade, stream));
-                response
-            },
-        )))
+        let (server, request) = (self.0.clone(), http::Request::from_parts(head, ()));
+        Box::pin(async move {
+            // Dropped with the client, by the framework.
+            let decided = timeout(server.handshake_limit(), server.upgrade_async(request, peer));
+            Ok(match decided.await {
+                Ok(Ok(upgrade)) => {
+                    let response = upgrade.response();
+                    tokio::spawn(take_over(upgrade, stream));
+                    response
+                }
+                Ok(Err(refused)) => refused,
+                Err(_) => unavailable(),
+            })
+        })
     }
+}
+
+/// The answer to one for whom the application has taken too long to decide.
+fn unavailable() -> http::Response<String> {
+    let mut response = http::Response::new("Service Unavailable\n".to_owned());
+    *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 /// Waits until the framework has sent the answer and hands the stream over.

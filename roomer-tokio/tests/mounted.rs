@@ -243,6 +243,46 @@ fn a_shutdown_closes_everybody_and_lets_nobody_in() {
     site.drained();
 }
 
+#[test]
+fn a_drain_closes_one_after_the_other_with_nobody_but_them_to_keep_time() {
+    let site = Site::open(|builder| builder.drain(PATIENCE * 2, 20).max_connections(3));
+    let clients = [(); 3].map(|()| site.client());
+    assert_eq!(Ask::upgrade(site.addr).head(site.addr).status, 503, "it is full");
+    let drained = std::thread::scope(|scope| {
+        let drain = scope.spawn(|| in_time(&site.runtime, site.server.drain()));
+        for mut client in clients {
+            while let Seen::Packet(_) = client.next() {}
+        }
+        drain.join().unwrap()
+    });
+    assert_eq!((drained.closed, drained.cut), (3, 0));
+    assert_eq!(site.server.stats().refused[&503], 1);
+    site.drained();
+}
+
+#[test]
+fn a_hook_may_take_its_time_but_not_for_ever() {
+    let site = Site::open(|builder| {
+        let builder = builder.handshake_timeout(Duration::from_millis(300));
+        builder.authorize_async(async |request| {
+            tokio::task::yield_now().await;
+            match request.query("name").as_deref() {
+                Some("ann") => Ok(Claims::new()),
+                Some("bug") => panic!("a bug in the hook"),
+                Some("slow") => std::future::pending().await,
+                _ => Err(Refusal::unauthorized("who are you?")),
+            }
+        })
+    });
+    let status = |name| {
+        let ask = Ask::upgrade(site.addr).target(&format!("/ws?name={name}"));
+        ask.head(site.addr).status
+    };
+    let seen = ["ann", "bug", "slow", "eve"].map(status);
+    assert_eq!(seen, [101, 500, 503, 401]);
+    site.drained();
+}
+
 /// Serves what `accept` brings, and has somebody come in over TCP or a Unix socket.
 fn serve_one<S>(io: S, server: &Server, is_auto: bool)
 where

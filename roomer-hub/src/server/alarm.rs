@@ -137,7 +137,7 @@ impl Alarms {
 }
 
 /// Lets other tasks have their turn.
-async fn yield_once() {
+pub(super) async fn yield_once() {
     let mut has_yielded = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut has_yielded, true) {

@@ -30,6 +30,19 @@ impl Answer {
         Answer::whole(StatusCode::OK, page.content_type.clone(), page.body.clone())
     }
 
+    /// The answer to a health check.
+    pub(super) fn health(is_well: bool) -> Self {
+        let (status, text) = match is_well {
+            true => (StatusCode::OK, "yes\n"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "no\n"),
+        };
+        Answer::whole(
+            status,
+            "text/plain; charset=utf-8".into(),
+            Bytes::from_static(text.as_bytes()),
+        )
+    }
+
     /// An error with nothing more to say than its name.
     pub(super) fn error(status: StatusCode) -> Self {
         Answer::refusal(&Refusal::new(status, ""))

@@ -11,16 +11,21 @@ impl Server {
     ///
     /// The first contradiction, in words.
     pub fn audit(&self, at_rest: bool) -> Result<(), String> {
-        let (connections, closing) = (self.0.life.connections(), self.is_closing());
+        let (most, closing) = (self.0.life.audit()?, self.is_closing());
         self.core().audit(at_rest, self.options())?;
         let held = self.0.budget.held();
-        if at_rest && connections == 0 && held > 0 {
+        if at_rest && most == 0 && held > 0 {
             return Err(format!("{held} bytes are held by nobody"));
         }
         let alarms = self.0.alarms.count();
-        let too_many = alarms > connections;
-        if too_many || (at_rest && alarms < connections) {
-            return Err(format!("{alarms} alarms for {connections} connections"));
+        let too_many = alarms > most;
+        if too_many || (at_rest && alarms < most) {
+            return Err(format!("{alarms} alarms for {most} sockets and drains"));
+        }
+        let (there, counted) =
+            (self.core().links.len(), self.0.life.with_census(|census| census.connections));
+        if there > counted {
+            return Err(format!("{there} connections, of which {counted} are counted"));
         }
         if at_rest && self.0.crew.job().is_some() {
             return Err("a large flush waits for hands".into());

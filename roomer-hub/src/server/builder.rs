@@ -1,8 +1,10 @@
 //! How a server is put together.
 
+mod admission;
 mod application;
 mod rates;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Server;
+use super::admission::Caps;
 use super::env::{Environment, System};
 use super::handler::Handler;
 use super::options::{Options, Page};
-use super::origin::{Origin, Origins};
-use super::request::{Request, Verdict};
+use super::origin::Origins;
 use crate::config::{Config, Membership};
 use crate::hash::HashKey;
 use crate::hub::{Hub, RegisterError};
@@ -44,6 +46,10 @@ pub struct Builder {
     bad_proxy: Option<String>,
     /// The method that was given a rate of zero.
     bad_rate: Option<&'static str>,
+    max_handshakes_per_address: Option<usize>,
+    max_connections_per_address: Option<usize>,
+    /// The first of two options that exclude each other, and the second.
+    exclusive: Option<(&'static str, &'static str)>,
     env: Option<Box<dyn Environment>>,
 }
 
@@ -95,6 +101,22 @@ pub enum BuildError {
     /// A proxy is no address or network.
     #[error("{0:?} is no proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix")]
     Proxy(String),
+    /// Two of the options exclude each other.
+    #[error("{0} and {1} exclude each other; leave one out")]
+    Exclusive(&'static str, &'static str),
+    /// A cap for each address is above that in all, and so would never apply.
+    #[error("{option}_per_address ({per_address}) must not be above {option} ({total})")]
+    PerAddress {
+        /// The builder's method for the cap in all.
+        option: &'static str,
+        /// The cap for each address.
+        per_address: usize,
+        /// The cap in all.
+        total: usize,
+    },
+    /// Two of what the server answers have the same path.
+    #[error("the path {0:?} is taken already; choose another")]
+    SamePath(String),
     /// A path does not begin with a slash.
     #[error("the path {0:?} must begin with /")]
     Path(String),
@@ -118,6 +140,9 @@ impl Builder {
             memberships: Vec::new(),
             bad_proxy: None,
             bad_rate: None,
+            max_handshakes_per_address: None,
+            max_connections_per_address: None,
+            exclusive: None,
             env: None,
         }
     }
@@ -154,17 +179,6 @@ impl Builder {
         self
     }
 
-    /// Decides who may come in, by the HTTP request, before the upgrade: claims to come in with,
-    /// or a refusal. It is asked for each `GET` of the WebSocket's path, even one that asks for
-    /// no upgrade. Keep it quick: it runs in the connection's task. A panic is answered 500.
-    pub fn authorize<F>(mut self, hook: F) -> Self
-    where
-        F: Fn(&Request) -> Verdict + Send + Sync + 'static,
-    {
-        self.options.authorize = Some(Box::new(hook));
-        self
-    }
-
     /// The path of the WebSocket. Default `/ws`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.options.path = path.into();
@@ -180,34 +194,6 @@ impl Builder {
     ) -> Self {
         let page = Page { content_type: content_type.into(), body: body.into() };
         self.options.pages.insert(path.into(), page);
-        self
-    }
-
-    /// Lets pages of another origin connect, written as `https://example.com`; `any` lets all.
-    /// Default: only pages of the host that the request names, since a browser sends the user's
-    /// cookies whoever wrote the page. Clients that send no `Origin` are no browsers and pass.
-    pub fn allow_origin(mut self, origin: &str) -> Self {
-        match Origin::parse(origin) {
-            _ if origin == "any" => self.options.origins = Origins::Any,
-            Some(origin) => self.options.origins.allow(origin),
-            None => self.bad_origin = Some(origin.into()),
-        }
-        self
-    }
-
-    /// Believes what a proxy says about whom it speaks for, so that
-    /// [`Request::peer`](super::Request::peer) is the client's address and not the proxy's.
-    /// Written as an address (`10.0.0.1`), a network (`10.0.0.0/8`, `fd00::/8`), or `unix` for
-    /// connections that have no address; call it once for each. Default: nobody is believed,
-    /// since anybody can send the header.
-    ///
-    /// What counts is `X-Forwarded-For`, read from its end, where the proxy has added the address
-    /// that it was called from. Those named there who are trusted too are passed over; the first
-    /// who is not is the client. What is no address ends the search.
-    pub fn trust_proxy(mut self, proxy: &str) -> Self {
-        if !self.options.proxies.trust(proxy) {
-            self.bad_proxy = Some(proxy.into());
-        }
         self
     }
 
@@ -318,7 +304,18 @@ impl Builder {
     pub fn build(self) -> Result<Server, BuildError> {
         let mut options = self.options;
         options.ping_period = self.ping_period.unwrap_or(options.pong_wait / 10 * 9);
-        check(&options)?;
+        if let Some((first, second)) = self.exclusive {
+            return Err(BuildError::Exclusive(first, second));
+        }
+        // A default gives way to a cap in all that is lower, a choice does not.
+        let Caps { handshakes, connections } = &mut options.caps;
+        for (cap, chosen) in [
+            (handshakes, self.max_handshakes_per_address),
+            (connections, self.max_connections_per_address),
+        ] {
+            cap.per_address = chosen.unwrap_or(cap.per_address.min(cap.total));
+        }
+        check(&options, &self.config)?;
         rates::check(&self.config, self.bad_rate, options.limits.max_message)?;
         if let Some(origin) = self.bad_origin {
             return Err(BuildError::Origin(origin));
@@ -346,11 +343,19 @@ impl Builder {
     }
 }
 
-fn check(options: &Options) -> Result<(), BuildError> {
+fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
     let (ping, pong) = (options.ping_period, options.pong_wait);
+    let Caps { handshakes, connections } = options.caps;
     for (option, is_zero) in [
         ("max_message", options.limits.max_message == 0),
         ("max_backlog", options.max_backlog == 0),
+        ("max_rooms", config.max_rooms == 0),
+        ("max_name", config.max_name == 0),
+        ("max_handshakes", handshakes.total == 0),
+        ("max_handshakes_per_address", handshakes.per_address == 0),
+        ("max_connections", connections.total == 0),
+        ("max_connections_per_address", connections.per_address == 0),
+        ("drain", options.pace().deadline.is_zero() || options.pace().per_second == 0),
         ("ping_period", ping.is_zero()),
         ("pong_wait", pong.is_zero()),
         ("write_wait", options.write_wait.is_zero()),
@@ -368,11 +373,23 @@ fn check(options: &Options) -> Result<(), BuildError> {
     if ping >= pong {
         return Err(BuildError::PingPeriod { ping, pong });
     }
-    let mut paths = options.pages.keys().chain([&options.path]);
-    match paths.find(|path| !path.starts_with('/')) {
-        Some(path) => Err(BuildError::Path(path.clone())),
-        None => Ok(()),
+    for (option, cap) in [("max_handshakes", handshakes), ("max_connections", connections)] {
+        let (per_address, total) = (cap.per_address, cap.total);
+        if per_address > total {
+            return Err(BuildError::PerAddress { option, per_address, total });
+        }
     }
+    let health = options.health.iter().flat_map(|health| [&health.live, &health.ready]);
+    let mut seen = BTreeSet::new();
+    for path in options.pages.keys().chain([&options.path]).chain(health) {
+        if !path.starts_with('/') {
+            return Err(BuildError::Path(path.clone()));
+        }
+        if !seen.insert(path) {
+            return Err(BuildError::SamePath(path.clone()));
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Builder {

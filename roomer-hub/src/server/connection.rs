@@ -3,6 +3,9 @@
 //! A turn looks at everything that may have happened since the last one, always in the same
 //! order: what others decided about this connection, its outbox, its socket, the clock.
 
+mod closing;
+mod opening;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,21 +14,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::StatusCode;
-use roomer_proto::ROOT;
 use roomer_proto::websocket::{self, Session, code};
 
 use super::Server;
+use super::admission::Place;
 use super::alarm::Alarm;
 use super::buffer::with_buffer;
 use super::claims::Claims;
-use super::conn::{Conn, Person};
-use super::handshake::{Handshake, Outcome};
+use super::handshake::Handshake;
 use super::hooks::Reason;
-use super::link::{Link, Phase, Piece};
+use super::link::{Link, Phase};
 use super::open::{Open, Resumed, end_turn, receive, resume};
 use super::trace;
 use super::transport::{Reader, Writer};
-use crate::id::ConnId;
+use super::upgrade::Asked;
 use crate::input::{Command, Input};
 
 /// Reads of one connection in a row before others get their turn.
@@ -39,14 +41,19 @@ pub struct Connection<R> {
     reader: R,
     peer: Option<SocketAddr>,
     alarm: Alarm,
+    place: Place,
     stage: Stage,
 }
 
 enum Stage {
+    /// Over before it began.
+    TurnedAway(StatusCode),
     Handshake {
         handshake: Handshake,
         until: Duration,
     },
+    /// The application decides about the request; what came behind it waits.
+    Asking(Box<Asking>),
     /// Somebody else has done the handshake; its claims, and what came behind it.
     Upgraded(Option<Arc<Claims>>, Vec<u8>),
     Open(Open),
@@ -54,16 +61,19 @@ enum Stage {
     Done,
 }
 
+struct Asking {
+    asked: Box<Asked>,
+    behind: Vec<u8>,
+    until: Duration,
+}
+
 struct Closing {
-    /// What looks for the peer's close frame, unless that would take much memory.
+    /// What looks for the peer's close frame, unless that would take much memory, or WebSocket was
+    /// never spoken.
     session: Option<Session>,
     until: Duration,
     is_shut: bool,
 }
-
-/// How much one that is being closed may have begun to send for its close frame to be looked for
-/// behind it.
-const LOOK_BEHIND: usize = 64 * 1024;
 
 /// What a turn leads to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,12 +94,16 @@ impl<R: Reader> Connection<R> {
         writer: impl Writer,
         peer: Option<SocketAddr>,
     ) -> Self {
-        let until = server.now() + server.options().handshake_wait;
-        let stage = Stage::Handshake { handshake: Handshake::default(), until };
-        Connection::begin(server, reader, writer, peer, stage)
+        let (options, until) = (server.options(), server.now() + server.options().handshake_wait);
+        let (place, allowed) = server.0.life.enter(options.address(peer), &options.caps);
+        let stage = match allowed {
+            Ok(()) => Stage::Handshake { handshake: Handshake::default(), until },
+            Err(status) => Stage::TurnedAway(status),
+        };
+        Connection::begin(server, reader, writer, peer, (place, stage))
     }
 
-    /// A connection whose handshake is done, with what was read behind it.
+    /// A connection whose handshake is done, with what was read behind it. It is counted already.
     pub(super) fn upgraded(
         server: Server,
         reader: R,
@@ -99,7 +113,7 @@ impl<R: Reader> Connection<R> {
         behind: &[u8],
     ) -> Self {
         let stage = Stage::Upgraded(claims, behind.to_vec());
-        Connection::begin(server, reader, writer, peer, stage)
+        Connection::begin(server, reader, writer, peer, (Place::Connection, stage))
     }
 
     fn begin(
@@ -107,107 +121,29 @@ impl<R: Reader> Connection<R> {
         reader: R,
         writer: impl Writer,
         peer: Option<SocketAddr>,
-        stage: Stage,
+        (place, stage): (Place, Stage),
     ) -> Self {
-        server.0.life.enter();
         let link = Link::new(writer, server.options().link_limit(), server.0.budget.clone());
-        Connection { server, link, reader, peer, alarm: Alarm::default(), stage }
+        Connection { server, link, reader, peer, alarm: Alarm::default(), place, stage }
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         let now = self.server.now();
         self.alarm.expire(now);
         match &mut self.stage {
+            Stage::TurnedAway(status) => {
+                let status = *status;
+                self.turn_away(now, status)
+            }
             Stage::Handshake { .. } => self.handshake(now, cx),
+            Stage::Asking(_) => self.asking(now, cx),
             Stage::Upgraded(claims, behind) => {
                 let (claims, behind) = (claims.take(), std::mem::take(behind));
-                self.upgrade(now, Vec::new(), claims, behind)
+                self.open_up(now, Vec::new(), claims, behind)
             }
             Stage::Open(_) => self.open(now, cx),
             Stage::Closing(_) => self.closing(now, cx),
             Stage::Done => Turn::Done,
-        }
-    }
-
-    fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
-        let Stage::Handshake { handshake, until } = &mut self.stage else {
-            return Turn::Again;
-        };
-        let (options, peer) = (self.server.options(), self.peer);
-        let read = with_buffer(|buffer| {
-            let read = self.reader.poll_read(cx, buffer);
-            read.map_ok(|size| (size, handshake.take(&buffer[..size], options, peer)))
-        });
-        let outcome = match read {
-            Poll::Ready(Ok((0, _)) | Err(_)) => return Turn::Done,
-            Poll::Ready(Ok((_, None))) => return Turn::Again,
-            Poll::Ready(Ok((_, Some(outcome)))) => outcome,
-            Poll::Pending if self.server.is_closing() => return Turn::Done,
-            Poll::Pending if now < *until => return Turn::Wait(*until),
-            Poll::Pending => Handshake::timeout(),
-        };
-        match outcome {
-            Outcome::Upgrade { response, claims, behind, peer } => {
-                self.peer = peer;
-                self.upgrade(now, response, claims, behind)
-            }
-            Outcome::End { status, response } => self.refuse(now, status, response),
-        }
-    }
-
-    fn refuse(&mut self, now: Duration, status: StatusCode, response: Vec<u8>) -> Turn {
-        if !status.is_success() {
-            trace::refused(self.peer, status.as_u16());
-        }
-        self.link.finish(response.into(), false);
-        self.close(now, Session::new())
-    }
-
-    /// Sends the answer, if it is not sent yet, and opens the connection in the hub, in one step.
-    fn upgrade(
-        &mut self,
-        now: Duration,
-        response: Vec<u8>,
-        claims: Option<Arc<Claims>>,
-        mut behind: Vec<u8>,
-    ) -> Turn {
-        let server = &self.server;
-        let id = ConnId::from_random_bytes(server.0.env.random());
-        let mut core = server.core();
-        // Under the lock: a shutdown either finds this connection in the hub or is found here.
-        if server.is_closing() {
-            drop(core);
-            if response.is_empty() {
-                self.link.close(Some(code::GOING_AWAY), "server is going away", false);
-                return self.close(now, Session::new());
-            }
-            let (status, response) = Handshake::unavailable();
-            return self.refuse(now, status, response);
-        }
-        self.link.push(Piece::whole(response));
-        let newcomer = (!server.options().echo).then_some(&self.link);
-        let outcome = core.apply(now, Input::Open { id }, newcomer);
-        let Some(key) = outcome.opened else {
-            return Turn::Done;
-        };
-        if server.options().echo {
-            // Without a link it has heard nothing of root; it leaves it as quietly.
-            let leave = Command::Leave { conn: key, room: ROOT };
-            core.apply(now, Input::Command(leave), None);
-            core.links.insert(key, self.link.clone());
-        }
-        core.list(key, &self.link);
-        core.counts.opened += 1;
-        let person = Person::new(key, id, claims, self.peer);
-        core.arrived(&person);
-        let conn = Conn { server: server.clone(), person };
-        let mut open = Open::new(conn, now);
-        end_turn(now, core, &mut open);
-        let over = (!behind.is_empty()).then(|| receive(&self.link, &mut open, &mut behind, now));
-        self.stage = Stage::Open(open);
-        match over {
-            Some(true) => self.close_open(now),
-            _ => Turn::Again,
         }
     }
 
@@ -339,59 +275,7 @@ impl<R: Reader> Connection<R> {
             self.server.0.alarms.call_keepers();
         }
         let session = std::mem::take(&mut open.session);
-        self.close(now, session)
-    }
-
-    fn close(&mut self, now: Duration, session: Session) -> Turn {
-        let until = now + self.server.options().close_wait;
-        self.link.last_words();
-        let session = Some(session).filter(|session| session.held() <= LOOK_BEHIND);
-        self.stage = Stage::Closing(Closing { session, until, is_shut: false });
-        Turn::Again
-    }
-
-    fn closing(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
-        let Stage::Closing(closing) = &mut self.stage else {
-            return Turn::Again;
-        };
-        let status = self.link.attend(cx);
-        if status.phase == Phase::Dead || now >= closing.until {
-            return Turn::Done;
-        }
-        if status.blocked && self.link.poll_unblock(cx).is_ready() {
-            self.link.flush();
-            return Turn::Again;
-        }
-        if status.queued == 0 {
-            let is_closed = closing.session.as_ref().is_some_and(Session::is_closed_by_peer);
-            if is_closed && self.link.poll_closed(cx).is_ready() {
-                return Turn::Done;
-            }
-            if !std::mem::replace(&mut closing.is_shut, true) {
-                self.link.shutdown();
-            }
-        }
-        // What still comes in is read, so that the close frame is not lost to a reset, and
-        // searched only for the peer's own.
-        let limits = &self.server.options().limits;
-        let read = with_buffer(|buffer| {
-            self.reader.poll_read(cx, buffer).map_ok(|size| {
-                if let Some(session) = &mut closing.session {
-                    let mut feed = session.feed(limits, &mut buffer[..size]);
-                    while feed.next().is_some() {}
-                }
-                closing.session.take_if(|session| session.held() > LOOK_BEHIND);
-                size
-            })
-        });
-        match read {
-            Poll::Ready(Ok(0)) if status.queued == 0 && self.link.poll_closed(cx).is_pending() => {
-                Turn::Wait(closing.until)
-            }
-            Poll::Ready(Ok(0) | Err(_)) => Turn::Done,
-            Poll::Ready(Ok(_)) => Turn::Later,
-            Poll::Pending => Turn::Wait(closing.until),
-        }
+        self.close(now, Some(session))
     }
 }
 
@@ -401,7 +285,11 @@ impl<R: Reader> Future for Connection<R> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         loop {
-            match this.turn(cx) {
+            let turn = match this.server.0.life.is_cut() {
+                true => Turn::Done,
+                false => this.turn(cx),
+            };
+            match turn {
                 Turn::Again => {}
                 Turn::Later => {
                     this.reader.yield_now(cx);
@@ -409,10 +297,11 @@ impl<R: Reader> Future for Connection<R> {
                 }
                 Turn::Wait(until) => {
                     this.alarm.set(&this.server.0.alarms, until, cx.waker());
-                    // A shutdown wakes handshakes by their alarms: this one may just have come too
-                    // late to be rung.
-                    let in_handshake = matches!(this.stage, Stage::Handshake { .. });
-                    if in_handshake && this.server.is_closing() {
+                    // A shutdown wakes handshakes by their alarms, and a cut everybody: this one
+                    // may just have come too late to be rung.
+                    let in_handshake =
+                        matches!(this.stage, Stage::Handshake { .. } | Stage::Asking(_));
+                    if (in_handshake && this.server.is_closing()) || this.server.0.life.is_cut() {
                         continue;
                     }
                     return Poll::Pending;
@@ -445,7 +334,7 @@ impl<R> Connection<R> {
             }
         }
         self.stage = Stage::Done;
-        self.server.0.life.leave();
+        self.server.0.life.leave(self.place, self.server.options().address(self.peer));
     }
 }
 

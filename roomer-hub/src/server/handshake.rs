@@ -1,16 +1,12 @@
-//! The HTTP side of a connection, over memory: bytes in, an answer out. What an upgrade has to
-//! bring with it is in [`upgrade`](super::upgrade).
-
-use std::net::SocketAddr;
-use std::sync::Arc;
+//! The HTTP side of a connection, over memory: bytes in, a request out, and the answers to those
+//! that ask for no upgrade. What an upgrade has to bring with it is in [`upgrade`](super::upgrade).
 
 use http::{Method, StatusCode, Version};
 
+use super::Server;
 use super::answer::Answer;
-use super::claims::Claims;
 use super::options::Options;
 use super::request::Request;
-use super::upgrade;
 
 /// A request whose head is still coming in.
 #[derive(Debug, Default)]
@@ -18,29 +14,12 @@ pub(super) struct Handshake {
     head: Vec<u8>,
 }
 
-/// What a handshake comes to.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// Upgrade: send this, then talk WebSocket, beginning with what came behind the head, with
-    /// the client at this address.
-    Upgrade {
-        response: Vec<u8>,
-        claims: Option<Arc<Claims>>,
-        behind: Vec<u8>,
-        peer: Option<SocketAddr>,
-    },
-    /// Send this, then end the connection.
-    End { status: StatusCode, response: Vec<u8> },
-}
+/// A request's head, and what came behind it; or the status to refuse it with.
+pub(super) type Head = Result<(http::Request<()>, Vec<u8>), StatusCode>;
 
 impl Handshake {
     /// Takes in bytes; `None` while the head is incomplete.
-    pub(super) fn take(
-        &mut self,
-        bytes: &[u8],
-        options: &Options,
-        peer: Option<SocketAddr>,
-    ) -> Option<Outcome> {
+    pub(super) fn take(&mut self, bytes: &[u8], options: &Options) -> Option<Head> {
         let is_first = self.head.is_empty();
         let seen = self.head.len().saturating_sub(3);
         let room = options.max_head.saturating_sub(self.head.len());
@@ -53,31 +32,19 @@ impl Handshake {
                 Ok(Some((size, head))) => {
                     let mut behind = self.head.split_off(size);
                     behind.extend_from_slice(beyond);
-                    return Some(answer(&Request::new(head, peer, options), behind, options));
+                    return Some(Ok((head, behind)));
                 }
                 Ok(None) => {}
-                Err(status) => return Some(Outcome::error(status)),
+                Err(status) => return Some(Err(status)),
             }
         }
         if self.head.len() >= options.max_head {
-            let status = match self.head.contains(&b'\n') {
+            return Some(Err(match self.head.contains(&b'\n') {
                 true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 false => StatusCode::URI_TOO_LONG,
-            };
-            return Some(Outcome::error(status));
+            }));
         }
         None
-    }
-
-    /// The answer to one that comes while the server shuts down.
-    pub(super) fn unavailable() -> (StatusCode, Vec<u8>) {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        (status, Answer::error(status).to_bytes(false))
-    }
-
-    /// The answer to one that took too long.
-    pub(super) fn timeout() -> Outcome {
-        Outcome::error(StatusCode::REQUEST_TIMEOUT)
     }
 }
 
@@ -106,28 +73,23 @@ fn parse(bytes: &[u8], most: usize) -> Result<Option<(usize, http::Request<()>)>
     request.body(()).map(|request| Some((size, request))).map_err(|_| StatusCode::BAD_REQUEST)
 }
 
-fn answer(request: &Request, behind: Vec<u8>, options: &Options) -> Outcome {
-    let answer = if request.path() == options.path {
-        match upgrade::check(request, options) {
-            Ok((answer, claims)) => {
-                let (response, peer) = (answer.to_bytes(false), request.peer);
-                return Outcome::Upgrade { response, claims, behind, peer };
-            }
-            Err(refusal) => Answer::refusal(&refusal),
+impl Server {
+    /// The answer to a request that is not for the WebSocket's path, or the status to refuse it
+    /// with; `None` to one that is.
+    pub(super) fn page(&self, request: &Request) -> Option<Result<Answer, StatusCode>> {
+        let (options, path) = (self.options(), request.path());
+        if path == options.path {
+            return None;
         }
-    } else {
-        match (options.pages.get(request.path()), request.head.method()) {
-            (None, _) => Answer::error(StatusCode::NOT_FOUND),
-            (Some(page), &(Method::GET | Method::HEAD)) => Answer::page(page),
-            (Some(_), _) => Answer::error(StatusCode::METHOD_NOT_ALLOWED),
-        }
-    };
-    let is_head = request.head.method() == Method::HEAD;
-    Outcome::End { status: answer.status(), response: answer.to_bytes(is_head) }
-}
-
-impl Outcome {
-    fn error(status: StatusCode) -> Self {
-        Outcome::End { status, response: Answer::error(status).to_bytes(false) }
+        let answer = match (&options.health, options.pages.get(path)) {
+            (Some(health), _) if health.live == path => Answer::health(self.is_live()),
+            (Some(health), _) if health.ready == path => Answer::health(self.is_ready()),
+            (_, Some(page)) => Answer::page(page),
+            (_, None) => return Some(Err(StatusCode::NOT_FOUND)),
+        };
+        Some(match *request.head.method() {
+            Method::GET | Method::HEAD => Ok(answer),
+            _ => Err(StatusCode::METHOD_NOT_ALLOWED),
+        })
     }
 }

@@ -1,79 +1,232 @@
-//! How many connections a server has in its care, and whether it takes more.
+//! The life of a server: whom it has in its care, and whether it takes more.
 
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use super::sync::{Mutex, lock};
+use http::StatusCode;
+
+use super::admission::{Address, Caps, Census, Place};
+use super::drain::Drained;
+use super::sync::{AtomicBool, Mutex, Ordering, lock};
 
 #[derive(Debug, Default)]
-pub(super) struct Life(Mutex<State>);
+pub(super) struct Life {
+    state: Mutex<State>,
+    /// Whatever is left has to end with its next turn.
+    is_cut: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct State {
-    /// Connections that have not ended, handshakes included.
-    connections: usize,
-    is_closing: bool,
+    census: Census,
+    phase: Phase,
+    /// When the drain began.
+    since: Option<Duration>,
+    /// How many connections it has closed, and what became of them.
+    dismissed: u64,
+    drained: Drained,
+    /// Futures that wait for the drain.
+    drains: usize,
     /// Somebody keeps time while there are connections.
     has_shift: bool,
     waiting: Vec<Waker>,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    /// Who is in stays for now; nobody comes in.
+    Draining,
+    /// Handshakes under way are over, too.
+    Closed,
+}
+
 impl Life {
-    pub(super) fn enter(&self) {
-        lock(&self.0).connections += 1;
+    /// A socket has come. A handshake may begin, or the status to refuse it with.
+    pub(super) fn enter(
+        &self,
+        address: Option<Address>,
+        caps: &Caps,
+    ) -> (Place, Result<(), StatusCode>) {
+        let mut state = lock(&self.state);
+        let allowed = state.census.check(Place::Handshake, address, caps);
+        let place = match allowed {
+            Ok(()) => Place::Handshake,
+            Err(_) if state.census.check(Place::Lingering, None, caps).is_ok() => Place::Lingering,
+            Err(_) => Place::Outside,
+        };
+        if let Err(status) = allowed {
+            state.census.note_refused(status);
+        }
+        state.census.enter(place, address);
+        (place, allowed)
     }
 
-    /// A connection has ended; whoever waits for the last hears of it.
-    pub(super) fn leave(&self) {
-        let mut state = lock(&self.0);
-        state.connections -= 1;
-        if state.connections == 0 {
+    /// Whether one more connection may come in.
+    pub(super) fn check(&self, address: Option<Address>, caps: &Caps) -> Result<(), StatusCode> {
+        lock(&self.state).check(address, caps)
+    }
+
+    /// A handshake becomes a connection, if it may; it may count for another address from now on.
+    pub(super) fn promote(
+        &self,
+        from: Option<Address>,
+        to: Option<Address>,
+        caps: &Caps,
+    ) -> Result<(), StatusCode> {
+        let mut state = lock(&self.state);
+        state.check(to, caps)?;
+        state.census.leave(Place::Handshake, from);
+        state.census.enter(Place::Connection, to);
+        Ok(())
+    }
+
+    /// A connection comes in, if it may, whose handshake was somebody else's care.
+    pub(super) fn seat(&self, address: Option<Address>, caps: &Caps) -> Result<(), StatusCode> {
+        let mut state = lock(&self.state);
+        state.check(address, caps)?;
+        state.census.enter(Place::Connection, address);
+        Ok(())
+    }
+
+    /// A socket has gone; whoever waits for the last hears of it.
+    pub(super) fn leave(&self, place: Place, address: Option<Address>) {
+        let mut state = lock(&self.state);
+        state.census.leave(place, address);
+        if place == Place::Connection && state.since.is_some() {
+            match self.is_cut() {
+                true => state.drained.cut += 1,
+                false => state.drained.closed += 1,
+            }
+        }
+        let is_drained = state.since.is_some() && state.census.connections == 0;
+        if is_drained || state.census.sockets() == 0 {
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
         }
     }
 
-    pub(super) fn connections(&self) -> usize {
-        lock(&self.0).connections
+    /// A handshake was refused.
+    pub(super) fn note_refused(&self, status: StatusCode) {
+        lock(&self.state).census.note_refused(status);
     }
 
+    pub(super) fn with_census<T>(&self, look: impl FnOnce(&Census) -> T) -> T {
+        look(&lock(&self.state).census)
+    }
+
+    /// Nobody comes in from now on. Since when that is so, by a drain.
+    pub(super) fn drain(&self, now: Duration) -> Duration {
+        let mut state = lock(&self.state);
+        if state.phase == Phase::Open {
+            state.phase = Phase::Draining;
+        }
+        state.drains += 1;
+        *state.since.get_or_insert(now)
+    }
+
+    /// Who began to wait for the drain does not any more.
+    pub(super) fn end_drain(&self) {
+        lock(&self.state).drains -= 1;
+    }
+
+    /// How many more connections to close, of those that are there, to make it so many in all
+    /// since the drain began. The caller closes them.
+    pub(super) fn dismiss(&self, due: u64, there: usize) -> usize {
+        let mut state = lock(&self.state);
+        let count = due.saturating_sub(state.dismissed).min(there as u64);
+        state.dismissed += count;
+        count as usize
+    }
+
+    /// What the drain has come to; who is still there counts as cut.
+    pub(super) fn drained(&self) -> Drained {
+        let state = lock(&self.state);
+        Drained { cut: state.drained.cut + state.census.connections, ..state.drained }
+    }
+
+    /// Handshakes end, too, once they look.
     pub(super) fn close(&self) {
-        lock(&self.0).is_closing = true;
+        lock(&self.state).phase = Phase::Closed;
+    }
+
+    /// Everything ends with its next turn. Before it rests, each looks here once it has set its
+    /// alarm: so either it sees this, or its alarm rings.
+    pub(super) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.state).phase == Phase::Open
     }
 
     pub(super) fn is_closing(&self) -> bool {
-        lock(&self.0).is_closing
+        lock(&self.state).phase == Phase::Closed
     }
 
     /// True for one who is to keep time from now on.
     pub(super) fn begin_shift(&self) -> bool {
-        !std::mem::replace(&mut lock(&self.0).has_shift, true)
+        !std::mem::replace(&mut lock(&self.state).has_shift, true)
     }
 
     pub(super) fn end_shift(&self) {
-        lock(&self.0).has_shift = false;
+        lock(&self.state).has_shift = false;
     }
 
-    /// Ready once no connection is left to keep time for, and the shift is over: whoever comes in
-    /// now begins the next.
+    /// Ready once no socket is left to keep time for, and the shift is over: whoever comes in now
+    /// begins the next.
     pub(super) fn poll_shift(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         std::task::ready!(state.poll_empty(cx));
         state.has_shift = false;
         Poll::Ready(())
     }
 
-    /// Ready once no connection is left.
+    /// Ready once no socket is left.
     pub(super) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
-        lock(&self.0).poll_empty(cx)
+        lock(&self.state).poll_empty(cx)
+    }
+
+    /// Ready once no connection is left, handshakes or not. For the time of a drain.
+    pub(super) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        match state.census.connections {
+            0 => Poll::Ready(()),
+            _ => state.wait(cx),
+        }
+    }
+
+    /// See [`Server::audit`](super::Server::audit): how many alarms there may be, and at rest are.
+    #[cfg(feature = "testkit")]
+    pub(super) fn audit(&self) -> Result<usize, String> {
+        let state = lock(&self.state);
+        state.census.audit()?;
+        Ok(state.census.sockets() + state.drains)
     }
 }
 
 impl State {
-    fn poll_empty(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.connections == 0 {
-            return Poll::Ready(());
+    fn check(&self, address: Option<Address>, caps: &Caps) -> Result<(), StatusCode> {
+        match self.phase {
+            Phase::Open => self.census.check(Place::Connection, address, caps),
+            _ => Err(StatusCode::SERVICE_UNAVAILABLE),
         }
+    }
+
+    fn poll_empty(&mut self, cx: &Context<'_>) -> Poll<()> {
+        match self.census.sockets() {
+            0 => Poll::Ready(()),
+            _ => self.wait(cx),
+        }
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
         if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.waiting.push(cx.waker().clone());
         }

@@ -22,6 +22,7 @@
 //! are held back for moments, so that a prompt reader catches up; one that does not is closed with
 //! 1013, so that nobody waits long for it.
 
+mod admission;
 mod alarm;
 mod answer;
 #[cfg(feature = "testkit")]
@@ -35,6 +36,7 @@ mod connection;
 mod control;
 mod core;
 mod crew;
+mod drain;
 mod env;
 mod handler;
 mod handshake;
@@ -89,6 +91,8 @@ pub use self::conn::Conn;
 pub use self::connection::Connection;
 use self::core::{Core, Work};
 use self::crew::{Crew, Job};
+pub use self::drain::Drained;
+use self::drain::GOING_AWAY;
 pub use self::env::{Environment, System};
 use self::handler::Handler;
 pub use self::handler::{HandlerError, HandlerPanic, HandlerResult, Message};
@@ -175,13 +179,14 @@ impl Server {
         .await
     }
 
-    /// Closes every connection with 1001, after what it is still owed, and takes no new ones.
+    /// Closes every connection with 1001, after what it is still owed, all at once, and takes no
+    /// new ones. [`drain`](Self::drain) does it gently.
     pub fn shutdown(&self) {
         self.0.life.close();
         let keys: Vec<ConnKey> = self.core().links.keys().collect();
         trace::closing(keys.len());
         for conn in keys {
-            let reason = "server is going away";
+            let reason = GOING_AWAY;
             self.command(Command::Close { conn, code: code::GOING_AWAY, reason });
         }
         // Handshakes under way look at their clock, and find that they are over.
@@ -204,6 +209,13 @@ impl Server {
     #[must_use]
     pub fn drain_limit(&self) -> Duration {
         self.options().close_wait + Duration::from_secs(1)
+    }
+
+    /// How long a handshake may take ([`handshake_timeout`](Builder::handshake_timeout)), for those
+    /// who await [`upgrade_async`](Self::upgrade_async).
+    #[must_use]
+    pub fn handshake_limit(&self) -> Duration {
+        self.options().handshake_wait
     }
 
     fn options(&self) -> &Options {

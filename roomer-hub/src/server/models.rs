@@ -1,6 +1,8 @@
 //! Every interleaving of the engine's locks, atomics and wakers, tried by loom (CONTRIBUTING.md
 //! has the command). A lost wake-up shows as a deadlock, which loom reports.
 
+mod life;
+
 use std::future::{pending, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::pin;
@@ -16,7 +18,6 @@ use super::alarm::{Alarm, Alarms};
 use super::budget::Budget;
 use super::core::Work;
 use super::crew::Crew;
-use super::life::Life;
 use super::link::{Limit, Link, Phase, Piece};
 use super::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 use super::{Environment, Server, Writer};
@@ -408,21 +409,6 @@ fn keepers_that_are_called_look_again() {
         todo.store(1, Ordering::SeqCst);
         alarms.call_keepers();
         keeper.join().unwrap();
-    });
-}
-
-#[test]
-fn who_waits_for_the_last_to_leave_hears_of_it() {
-    model(|| {
-        let life = Arc::new(Life::default());
-        life.enter();
-        life.enter();
-        let others = [(); 2].map(|()| {
-            let life = life.clone();
-            thread::spawn(move || life.leave())
-        });
-        block_on(poll_fn(|cx| life.poll_empty(cx)));
-        others.into_iter().for_each(|other| other.join().unwrap());
     });
 }
 

@@ -3,13 +3,16 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use roomer_proto::websocket::Limits;
 
+use super::admission::{Address, Cap, Caps};
 use super::conn::Conn;
-use super::handler::{HandlerError, Message, Rule};
+use super::drain::Pace;
+use super::handler::{HandlerError, Message, Rule, Run};
 use super::hooks::Hooks;
 use super::link::Limit;
 use super::origin::Origins;
@@ -17,7 +20,6 @@ use super::proxy::Proxies;
 use super::request::{Request, Verdict};
 use crate::action::Question;
 
-type Authorize = Box<dyn Fn(&Request) -> Verdict + Send + Sync>;
 type OnError = Box<dyn Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync>;
 
 /// The builder's choices, checked. Each is explained at its method of
@@ -25,6 +27,9 @@ type OnError = Box<dyn Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync>;
 pub(super) struct Options {
     pub(super) path: String,
     pub(super) pages: BTreeMap<String, Page>,
+    pub(super) health: Option<Health>,
+    pub(super) caps: Caps,
+    pub(super) pace: Option<Pace>,
     pub(super) origins: Origins,
     pub(super) proxies: Proxies,
     pub(super) authorize: Option<Authorize>,
@@ -65,6 +70,19 @@ impl Rules {
     }
 }
 
+/// Who decides about a handshake.
+pub(super) enum Authorize {
+    Sync(Box<dyn Fn(&Request) -> Verdict + Send + Sync>),
+    Async(Box<dyn Fn(Request) -> Run<Verdict> + Send + Sync>),
+}
+
+/// The paths of the health checks.
+#[derive(Debug)]
+pub(super) struct Health {
+    pub(super) live: String,
+    pub(super) ready: String,
+}
+
 /// Something served over plain HTTP.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -77,6 +95,12 @@ impl Default for Options {
         Options {
             path: "/ws".into(),
             pages: BTreeMap::new(),
+            health: None,
+            caps: Caps {
+                handshakes: Cap { total: 16_384, per_address: 8_192 },
+                connections: Cap { total: 100_000, per_address: 20_000 },
+            },
+            pace: None,
             origins: Origins::default(),
             proxies: Proxies::default(),
             authorize: None,
@@ -102,6 +126,17 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whom a socket counts for; nobody where it has no address, or speaks for others.
+    pub(super) fn address(&self, peer: Option<SocketAddr>) -> Option<Address> {
+        peer.filter(|peer| !self.proxies.trusts(Some(*peer))).map(|peer| Address::of(peer.ip()))
+    }
+
+    /// How to drain: by default all at once.
+    pub(super) fn pace(&self) -> Pace {
+        let deadline = self.close_wait + Duration::from_secs(1);
+        self.pace.unwrap_or(Pace { deadline, per_second: usize::MAX })
+    }
+
     pub(super) fn link_limit(&self) -> Limit {
         Limit {
             soft: self.max_backlog,

@@ -26,6 +26,7 @@ impl Stats {
             rooms,
             memberships,
             sockets,
+            handshakes,
             queued_bytes,
             held_bytes,
             opened,
@@ -34,6 +35,7 @@ impl Stats {
             messages_out,
             bytes_out,
             refusals,
+            refused,
             closes,
             closed_by_peer,
             lost,
@@ -46,6 +48,7 @@ impl Stats {
         page.gauge("rooms", "Rooms, root included.", *rooms);
         page.gauge("memberships", "Seats in rooms, of all connections.", *memberships);
         page.gauge("sockets", "Connections, handshakes and those being closed.", *sockets);
+        page.gauge("handshakes", "Handshakes under way.", *handshakes);
         page.gauge("queued_bytes", "Bytes that wait to be written.", *queued_bytes);
         page.gauge("held_bytes", "Bytes that connections hold.", *held_bytes);
         page.counter("opened", "Connections that there have been.", *opened);
@@ -54,6 +57,8 @@ impl Stats {
         page.counter("messages_out", "Packets queued, for each receiver.", *messages_out);
         page.counter("bytes_out", "Bytes that sockets have taken.", *bytes_out);
         page.counters("refusals", "What the hub has refused.", "kind", kinds(refusals));
+        let refused = refused.iter().map(|(status, count)| (status, *count));
+        page.counters("refused", "Requests that were refused.", "status", refused);
         let closes = closes.iter().map(|(code, count)| (code, *count));
         page.counters("closes", "Connections that the server has closed.", "code", closes);
         page.counter("closed_by_peer", "Connections that clients have closed.", *closed_by_peer);
@@ -67,8 +72,17 @@ impl Stats {
 
 /// Each kind of refusal by its field's name.
 fn kinds(refusals: &Refusals) -> impl Iterator<Item = (&'static str, u64)> {
-    let Refusals { reserved, not_member, long_name, too_many_rooms, unknown_dst, by_rule } =
-        *refusals;
+    let Refusals {
+        reserved,
+        not_member,
+        long_name,
+        too_many_rooms,
+        unknown_dst,
+        by_rule,
+        no_common_room,
+        rate,
+        strikes,
+    } = *refusals;
     [
         ("reserved", reserved),
         ("not_member", not_member),
@@ -76,6 +90,9 @@ fn kinds(refusals: &Refusals) -> impl Iterator<Item = (&'static str, u64)> {
         ("too_many_rooms", too_many_rooms),
         ("unknown_dst", unknown_dst),
         ("by_rule", by_rule),
+        ("no_common_room", no_common_room),
+        ("rate", rate),
+        ("strikes", strikes),
     ]
     .into_iter()
 }

@@ -59,7 +59,8 @@ impl Proxies {
         client
     }
 
-    fn trusts(&self, peer: Option<SocketAddr>) -> bool {
+    /// Whether what comes from this address is somebody else's word.
+    pub(super) fn trusts(&self, peer: Option<SocketAddr>) -> bool {
         match peer {
             Some(peer) => self.networks.iter().any(|network| network.has(peer.ip())),
             None => self.unix,

@@ -18,6 +18,8 @@ pub struct Stats {
     pub memberships: usize,
     /// Sockets in the engine's care: connections, handshakes and those being closed.
     pub sockets: usize,
+    /// Of those, handshakes under way, and refused ones whose answer is still to be read.
+    pub handshakes: usize,
     /// Bytes that wait to be written, of all connections.
     pub queued_bytes: usize,
     /// Bytes that connections hold, as [`memory_budget`](super::Builder::memory_budget) counts
@@ -35,6 +37,9 @@ pub struct Stats {
     pub bytes_out: u64,
     /// What the hub has refused.
     pub refusals: Refusals,
+    /// Handshakes and other requests that were refused, by HTTP status. Those over a cap
+    /// ([`max_handshakes`](super::Builder::max_handshakes) and its kind) are among 429 and 503.
+    pub refused: BTreeMap<u16, u64>,
     /// Connections that the server has closed, by close code.
     pub closes: BTreeMap<u16, u64>,
     /// Connections that clients have closed with a close frame.
@@ -81,7 +86,10 @@ impl Server {
     /// message.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let sockets = self.0.life.connections();
+        let (sockets, handshakes, refused) = self
+            .0
+            .life
+            .with_census(|census| (census.sockets(), census.handshakes, census.refused().clone()));
         let core = self.core();
         let (hub, counts) = (&core.hub, &core.counts);
         let status = core.links.values().map(|link| link.backlog());
@@ -92,6 +100,7 @@ impl Server {
             rooms: hub.rooms(),
             memberships: hub.iter_rooms().map(|(room, _)| hub.members(room).len()).sum(),
             sockets,
+            handshakes,
             queued_bytes,
             held_bytes: self.0.budget.held(),
             opened: counts.opened,
@@ -100,6 +109,7 @@ impl Server {
             messages_out: counts.messages_out,
             bytes_out: counts.bytes_out + written,
             refusals: hub.refusals(),
+            refused,
             closes: counts.closes.clone(),
             closed_by_peer: counts.by_peer,
             lost: counts.lost,

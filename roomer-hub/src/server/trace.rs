@@ -65,6 +65,14 @@ events! {
     INFO closing(connections: usize) {
         connections, "shutdown begun"
     }
+    #[doc = "Nobody is let in any more; who is here goes little by little."]
+    INFO draining(connections: usize) {
+        connections, "drain begun"
+    }
+    #[doc = "A drain is over."]
+    INFO drained(closed: usize, cut: usize) {
+        closed, cut, "drain ended"
+    }
 }
 
 /// Whether anybody may want to hear of connections. Asks no subscriber, so that it can be asked

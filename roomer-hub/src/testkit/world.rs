@@ -1,7 +1,9 @@
 //! A server and its clients in a world of their own.
 
 use std::fmt;
+use std::future::Future;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::client::Client;
@@ -106,11 +108,31 @@ impl World {
 
     /// A new client that begins with any bytes.
     pub fn open(&mut self, bytes: Vec<u8>) -> Client {
+        self.open_from(None, bytes)
+    }
+
+    /// As [`connect`](Self::connect), from an address: clients have none otherwise.
+    pub fn connect_from(&mut self, address: SocketAddr) -> Client {
+        self.open_from(Some(address), frames::request("/ws", ""))
+    }
+
+    fn open_from(&mut self, address: Option<SocketAddr>, bytes: Vec<u8>) -> Client {
         let (reader, writer, peer) = socket();
-        let task = self.tasks.spawn(self.server.connect(reader, writer, None));
+        let task = self.tasks.spawn(self.server.connect(reader, writer, address));
         let client = Client::new(self.clients.len(), peer, task, bytes);
         self.clients.push(client.clone());
         client
+    }
+
+    /// Runs a future of yours beside the server, such as
+    /// [`Server::drain`](crate::server::Server::drain); a number to [`abort`](Self::abort) it by.
+    pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
+        self.tasks.spawn(future)
+    }
+
+    /// Drops a future wherever it is.
+    pub fn abort(&mut self, task: usize) {
+        self.tasks.abort(task);
     }
 
     /// Lets everything happen that can happen without time going on.

@@ -27,6 +27,11 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --pong-wait TIME          how long a client may be silent (default 60s)
     --write-wait TIME         how long a client may take nothing (default 10s)
     --handshake-timeout TIME  how long a handshake may take (default 10s)
+    --max-connections N       how many may be connected (default 100000)
+    --max-connections-per-address N
+                              how many of them from one address (default 20000)
+    --drain TIME              at the end, close 1,000 connections a second for at most so long
+                              (default: all at once)
     --threads N               worker threads (default 1)
     --coalesce TIME           how long a large room's messages are collected (default 0)
     --echo                    a WebSocket echo instead, for conformance tests
@@ -85,6 +90,13 @@ impl Chat {
                 Long("handshake-timeout") => {
                     builder = builder.handshake_timeout(time(&mut args)?);
                 }
+                Long("max-connections") => {
+                    builder = builder.max_connections(args.value()?.parse()?);
+                }
+                Long("max-connections-per-address") => {
+                    builder = builder.max_connections_per_address(args.value()?.parse()?);
+                }
+                Long("drain") => builder = builder.drain(time(&mut args)?, 1000),
                 Long("coalesce") => builder = builder.coalesce(time(&mut args)?),
                 Long("echo") => builder = builder.echo(),
                 Long("threads") => chat.1 = args.value()?.parse()?,

@@ -1,5 +1,6 @@
 //! Whether the socket is found under what frameworks put round it.
 
+use std::future::{Ready, ready};
 use std::io::Write;
 use std::sync::Mutex;
 

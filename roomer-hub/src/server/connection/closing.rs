@@ -1,0 +1,77 @@
+//! A connection's last part: its last bytes go out, and the peer's are read away.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use roomer_proto::websocket::Session;
+
+use super::super::buffer::with_buffer;
+use super::super::link::Phase;
+use super::super::transport::Reader;
+use super::{Closing, Connection, Stage, Turn};
+
+/// How much one that is being closed may have begun to send for its close frame to be looked for
+/// behind it.
+const LOOK_BEHIND: usize = 64 * 1024;
+
+impl<R: Reader> Connection<R> {
+    pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Turn {
+        self.close_within(now, session, self.server.options().close_wait)
+    }
+
+    pub(super) fn close_within(
+        &mut self,
+        now: Duration,
+        session: Option<Session>,
+        wait: Duration,
+    ) -> Turn {
+        self.link.last_words();
+        let session = session.filter(|session| session.held() <= LOOK_BEHIND);
+        self.stage = Stage::Closing(Closing { session, until: now + wait, is_shut: false });
+        Turn::Again
+    }
+
+    pub(super) fn closing(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
+        let Stage::Closing(closing) = &mut self.stage else {
+            return Turn::Again;
+        };
+        let status = self.link.attend(cx);
+        if status.phase == Phase::Dead || now >= closing.until {
+            return Turn::Done;
+        }
+        if status.blocked && self.link.poll_unblock(cx).is_ready() {
+            self.link.flush();
+            return Turn::Again;
+        }
+        if status.queued == 0 {
+            let is_closed = closing.session.as_ref().is_some_and(Session::is_closed_by_peer);
+            if is_closed && self.link.poll_closed(cx).is_ready() {
+                return Turn::Done;
+            }
+            if !std::mem::replace(&mut closing.is_shut, true) {
+                self.link.shutdown();
+            }
+        }
+        // What still comes in is read, so that the close frame is not lost to a reset, and
+        // searched only for the peer's own.
+        let limits = &self.server.options().limits;
+        let read = with_buffer(|buffer| {
+            self.reader.poll_read(cx, buffer).map_ok(|size| {
+                if let Some(session) = &mut closing.session {
+                    let mut feed = session.feed(limits, &mut buffer[..size]);
+                    while feed.next().is_some() {}
+                }
+                closing.session.take_if(|session| session.held() > LOOK_BEHIND);
+                size
+            })
+        });
+        match read {
+            Poll::Ready(Ok(0)) if status.queued == 0 && self.link.poll_closed(cx).is_pending() => {
+                Turn::Wait(closing.until)
+            }
+            Poll::Ready(Ok(0) | Err(_)) => Turn::Done,
+            Poll::Ready(Ok(_)) => Turn::Later,
+            Poll::Pending => Turn::Wait(closing.until),
+        }
+    }
+}

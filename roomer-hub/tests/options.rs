@@ -1,0 +1,60 @@
+//! What cannot be meant is refused when the server is built, with an error that says what to do.
+#![cfg(feature = "server")]
+
+use std::time::Duration;
+
+use roomer_hub::server::{BuildError, Builder, Claims, Server};
+
+fn error(choose: impl FnOnce(Builder) -> Builder) -> BuildError {
+    choose(Server::builder()).build().expect_err("an impossible choice of options")
+}
+
+#[test]
+fn a_limit_of_nothing_would_refuse_everybody() {
+    let nothing = Duration::ZERO;
+    for (option, error) in [
+        ("max_rooms", error(|builder| builder.max_rooms(0))),
+        ("max_name", error(|builder| builder.max_name(0))),
+        ("max_message", error(|builder| builder.max_message(0))),
+        ("max_handshakes", error(|builder| builder.max_handshakes(0))),
+        ("max_handshakes_per_address", error(|builder| builder.max_handshakes_per_address(0))),
+        ("max_connections", error(|builder| builder.max_connections(0))),
+        ("max_connections_per_address", error(|builder| builder.max_connections_per_address(0))),
+        ("drain", error(|builder| builder.drain(nothing, 1))),
+        ("drain", error(|builder| builder.drain(Duration::from_secs(1), 0))),
+    ] {
+        assert_eq!(error, BuildError::Zero { option });
+    }
+}
+
+#[test]
+fn a_cap_for_each_address_is_not_above_that_in_all() {
+    let error = error(|builder| builder.max_connections(10).max_connections_per_address(11));
+    let text = "max_connections_per_address (11) must not be above max_connections (10)";
+    assert_eq!(error.to_string(), text);
+    let sound = Server::builder().max_handshakes(10).max_handshakes_per_address(10);
+    assert!(sound.build().is_ok());
+    // The defaults give way.
+    assert!(Server::builder().max_handshakes(1).max_connections(1).build().is_ok());
+}
+
+#[test]
+fn there_is_one_hook_that_decides_about_handshakes() {
+    let quick = |builder: Builder| builder.authorize(|_| Ok(Claims::new()));
+    let slow = |builder: Builder| builder.authorize_async(async |_| Ok(Claims::new()));
+    let both = BuildError::Exclusive("authorize", "authorize_async");
+    assert_eq!(error(|builder| slow(quick(builder))), both);
+    assert_eq!(error(|builder| quick(slow(builder))), both);
+    assert_eq!(both.to_string(), "authorize and authorize_async exclude each other; leave one out");
+    assert!(slow(Server::builder()).build().is_ok());
+}
+
+#[test]
+fn a_path_is_taken_once_and_begins_with_a_slash() {
+    let taken = |path: &str| BuildError::SamePath(path.into());
+    assert_eq!(error(|builder| builder.page("/ws", "text/plain", "")), taken("/ws"));
+    assert_eq!(error(|builder| builder.health("/live", "/live")), taken("/live"));
+    assert_eq!(error(|builder| builder.health("/ws", "/ready")), taken("/ws"));
+    let slashless = error(|builder| builder.health("/live", "ready"));
+    assert_eq!(slashless, BuildError::Path("ready".into()));
+}
