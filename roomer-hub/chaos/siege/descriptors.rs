@@ -1,0 +1,54 @@
+//! A process that has no file descriptors left.
+
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use super::super::client::Client;
+use super::super::process::Process;
+use super::GRANT;
+
+/// What the process may have, and how many want to come in.
+const LIMIT: usize = 80;
+const KNOCKING: usize = 150;
+
+/// CPU time that the process may take in a second in which nothing happens. One that spins takes
+/// all of it.
+const IDLE: Duration = Duration::from_millis(300);
+
+#[test]
+fn without_descriptors_old_clients_go_on_nothing_spins_and_it_comes_back_by_itself() {
+    let mut process = Process::start(&format!("quiet=1 descriptors={LIMIT}"));
+    let before = process.level();
+    let [mut a, mut b] = [(); 2].map(|()| process.client());
+    a.join("lobby");
+    b.join("lobby");
+    a.expect_new_member("lobby", &b.id);
+    let knocking: Vec<TcpStream> =
+        (0..KNOCKING).map(|_| TcpStream::connect(process.addr).unwrap()).collect();
+    while process.level().descriptors < LIMIT - 1 {
+        talk(&mut a, &mut b);
+    }
+    let cpu = process.cpu();
+    thread::sleep(Duration::from_secs(1));
+    let spent = process.cpu() - cpu;
+    assert!(spent < IDLE, "{spent:?} of CPU in a second without anything to do");
+    for _ in 0..50 {
+        talk(&mut a, &mut b);
+    }
+    drop(knocking);
+    // Somebody new comes in, without anybody's help.
+    let mut c = process.client();
+    c.expect_nothing();
+    assert!(process.numbers().lost == 0, "old clients are lost");
+    drop([a, b, c]);
+    process.recovers(before, GRANT / 4);
+    process.stop();
+}
+
+fn talk(a: &mut Client, b: &mut Client) {
+    a.say("lobby", "hello", b"a");
+    b.expect("lobby", "hello", "", &a.id, b"a");
+    b.say("lobby", "hello", b"b");
+    a.expect("lobby", "hello", "", &b.id, b"b");
+}

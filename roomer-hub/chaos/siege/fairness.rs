@@ -1,0 +1,141 @@
+//! What one does to the others: bursts, noise, flapping, a crowd.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::super::process::Process;
+use super::super::wire;
+use super::{Crowd, GRANT};
+
+/// Members of the crowd, and messages that it is flooded with.
+const MEMBERS: usize = 2000;
+const FLOOD: usize = 60;
+
+fn numbered(room: &str, count: u32) -> Vec<u8> {
+    (0..count).flat_map(|n| wire::to_room(room, "n", &n.to_be_bytes())).collect()
+}
+
+#[test]
+fn bursts_arrive_whole_and_in_order() {
+    let mut process = Process::start("quiet=1");
+    for (readers, count) in [(1, 5000), (29, 2000)] {
+        let mut sender = process.client();
+        sender.join("lobby");
+        let mut crowd = Crowd::gather(&process, readers, "lobby");
+        let (burst, mut writer) = (numbered("lobby", count), sender.stream.try_clone().unwrap());
+        thread::scope(|scope| {
+            scope.spawn(move || writer.write_all(&burst).unwrap());
+            let (mut next, mut done) = (vec![0; readers], 0);
+            crowd.until(|reader, _, view| {
+                if view.event == b"n" {
+                    assert_eq!(view.payload, u32::to_be_bytes(next[reader]), "of {reader}");
+                    next[reader] += 1;
+                    done += usize::from(next[reader] == count);
+                }
+                done == readers
+            });
+        });
+        drop((sender, crowd));
+        let numbers = process.until(|numbers| numbers.sockets == 0);
+        assert!(numbers.closes.is_empty(), "{numbers:?}");
+    }
+    process.stop();
+}
+
+#[test]
+fn a_noisy_and_a_flapping_client_get_nobody_else_disconnected() {
+    let mut process = Process::start("quiet=1");
+    let mut crowd = Crowd::gather(&process, 20, "lobby");
+    let before = process.level();
+    let [mut noisy, flapping] = [(); 2].map(|()| process.client());
+    noisy.join("lobby");
+    let flap = [wire::to_room("lobby", "join", b""), wire::to_room("lobby", "leave", b"")].concat();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let mut writer = noisy.stream.try_clone().unwrap();
+        scope.spawn(move || {
+            let noise = wire::to_room("lobby", "noise", &[7; 100]).repeat(100);
+            (0..60).for_each(|_| writer.write_all(&noise).unwrap());
+            writer.write_all(&wire::to_room("lobby", "end", b"")).unwrap();
+        });
+        // They read what they get, so that only what they say may cost others anything.
+        for mut client in [noisy.stream.try_clone().unwrap(), flapping.stream.try_clone().unwrap()]
+        {
+            scope.spawn(move || std::io::copy(&mut client, &mut std::io::sink()));
+        }
+        let mut writer = flapping.stream.try_clone().unwrap();
+        scope.spawn(move || {
+            let flaps = flap.repeat(50);
+            (0..20).for_each(|_| writer.write_all(&flaps).unwrap());
+        });
+        let (mut noise, mut flaps, mut ends) = (0, 0, 0);
+        crowd.until(|_, _, view| {
+            match view.event {
+                b"noise" => noise += 1,
+                b"new_member" | b"member_left" => flaps += 1,
+                _ => ends += usize::from(view.event == b"end"),
+            }
+            // The noisy one came after them; the flapping one came and went a thousand times.
+            ends == 20 && flaps == 20 * 2000 + 20
+        });
+        assert_eq!(noise, 20 * 6000);
+        is_over.store(true, Ordering::Relaxed);
+        noisy.hang_up();
+        flapping.hang_up();
+    });
+    let numbers = process.until(|numbers| numbers.sockets == 20);
+    assert!(numbers.closes.is_empty(), "{numbers:?}");
+    drop(crowd);
+    process.recovers(before, GRANT);
+    process.stop();
+}
+
+#[test]
+fn a_crowd_that_is_flooded_does_not_stop_another_room() {
+    let mut process = Process::start("quiet=1");
+    drop(Crowd::gather(&process, MEMBERS, "crowd"));
+    process.until(|numbers| numbers.sockets == 0);
+    let before = process.level();
+    let mut crowd = Crowd::gather(&process, MEMBERS, "crowd");
+    let [mut a, mut b] = [(); 2].map(|()| process.client());
+    a.join("quiet");
+    b.join("quiet");
+    a.expect_new_member("quiet", &b.id);
+    let (is_over, rounds) = (AtomicBool::new(false), std::sync::atomic::AtomicUsize::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                a.say("quiet", "hello", b"a");
+                b.expect("quiet", "hello", "", &a.id, b"a");
+                rounds.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let mut said = 0;
+        let mut speak = |crowd: &mut Crowd| {
+            let message = wire::to_room("crowd", "flood", &[1; 100]);
+            crowd.peers[said * 7 % MEMBERS].send(&message);
+            said += 1;
+        };
+        let mut heard = 0;
+        for _ in 0..FLOOD {
+            speak(&mut crowd);
+            crowd.turn(|_, _, view| {
+                heard += usize::from(view.event == b"flood");
+                false
+            });
+        }
+        crowd.until(|_, _, view| {
+            heard += usize::from(view.event == b"flood");
+            heard == FLOOD * (MEMBERS - 1)
+        });
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let rounds = rounds.into_inner();
+    eprintln!("{rounds} rounds in a quiet room beside {FLOOD} messages to {MEMBERS}");
+    assert!(rounds >= FLOOD, "the quiet room had its say {rounds} times only");
+    drop(crowd);
+    drop([a, b]);
+    process.recovers(before, GRANT);
+    process.stop();
+}
