@@ -8,9 +8,14 @@ use super::super::process::Process;
 use super::super::wire;
 use super::{Crowd, GRANT};
 
-/// Members of the crowd, and messages that it is flooded with.
+/// Members of the crowd, and messages to it that are under way at any time.
 const MEMBERS: usize = 2000;
-const FLOOD: usize = 60;
+const AFLOAT: usize = 5;
+
+/// Rounds of two messages in a quiet room beside it, and how many messages to the crowd may have
+/// their turn before one such round.
+const ROUNDS: usize = 20;
+const SHARE: usize = 8;
 
 fn numbered(room: &str, count: u32) -> Vec<u8> {
     (0..count).flat_map(|n| wire::to_room(room, "n", &n.to_be_bytes())).collect()
@@ -102,38 +107,34 @@ fn a_crowd_that_is_flooded_does_not_stop_another_room() {
     a.join("quiet");
     b.join("quiet");
     a.expect_new_member("quiet", &b.id);
-    let (is_over, rounds) = (AtomicBool::new(false), std::sync::atomic::AtomicUsize::new(0));
-    thread::scope(|scope| {
+    let is_over = AtomicBool::new(false);
+    let said = thread::scope(|scope| {
         scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
+            for _ in 0..ROUNDS {
                 a.say("quiet", "hello", b"a");
                 b.expect("quiet", "hello", "", &a.id, b"a");
-                rounds.fetch_add(1, Ordering::Relaxed);
+                b.say("quiet", "hello", b"b");
+                a.expect("quiet", "hello", "", &b.id, b"b");
             }
+            is_over.store(true, Ordering::Relaxed);
         });
-        let mut said = 0;
-        let mut speak = |crowd: &mut Crowd| {
-            let message = wire::to_room("crowd", "flood", &[1; 100]);
-            crowd.peers[said * 7 % MEMBERS].send(&message);
-            said += 1;
-        };
-        let mut heard = 0;
-        for _ in 0..FLOOD {
-            speak(&mut crowd);
+        // There is always more to be written to the crowd, for as long as it takes.
+        let (mut said, mut heard) = (0, 0);
+        while !is_over.load(Ordering::Relaxed) || heard < said * (MEMBERS - 1) {
+            if !is_over.load(Ordering::Relaxed) && said * (MEMBERS - 1) < heard + AFLOAT * MEMBERS {
+                let speaker = said * 7 % MEMBERS;
+                crowd.peers[speaker].send(&wire::to_room("crowd", "flood", &[1; 100]));
+                said += 1;
+            }
             crowd.turn(|_, _, view| {
                 heard += usize::from(view.event == b"flood");
                 false
             });
         }
-        crowd.until(|_, _, view| {
-            heard += usize::from(view.event == b"flood");
-            heard == FLOOD * (MEMBERS - 1)
-        });
-        is_over.store(true, Ordering::Relaxed);
+        said
     });
-    let rounds = rounds.into_inner();
-    eprintln!("{rounds} rounds in a quiet room beside {FLOOD} messages to {MEMBERS}");
-    assert!(rounds >= FLOOD, "the quiet room had its say {rounds} times only");
+    eprintln!("{ROUNDS} rounds in a quiet room beside {said} messages to {MEMBERS}");
+    assert!(said < ROUNDS * SHARE, "{said} messages to {MEMBERS} came before {ROUNDS} rounds");
     drop(crowd);
     drop([a, b]);
     process.recovers(before, GRANT);

@@ -60,7 +60,7 @@ fn flood(process: &mut Process, stuck: usize) -> usize {
 
 #[test]
 fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
-    let mut process = Process::start("quiet=1 message=65536");
+    let mut process = Process::start("quiet=1");
     let before = process.level();
     let grown = flood(&mut process, 1);
     // Its backlog, and what the others are behind by.
@@ -72,7 +72,7 @@ fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
 
 #[test]
 fn a_thousand_stuck_readers_cost_little_more_than_one() {
-    let mut process = Process::start("quiet=1 message=65536");
+    let mut process = Process::start("quiet=1");
     let before = process.level();
     let grown = flood(&mut process, 1000);
     eprintln!("{grown} KiB for a thousand stuck readers");
