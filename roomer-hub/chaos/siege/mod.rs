@@ -13,6 +13,7 @@ mod ending;
 mod fairness;
 mod frames;
 mod handshakes;
+mod memory;
 mod rooms;
 mod slow;
 mod stopped;
