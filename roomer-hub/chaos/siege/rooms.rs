@@ -58,9 +58,9 @@ fn unread_acks_and_snapshots_are_bounded() {
     let id = deaf.id.clone();
     thread::scope(|scope| {
         let deaf = &mut deaf;
-        // 200,000 visits, unless it is closed in the midst of it, or not read any more.
+        // 100,000 visits, unless it is closed in the midst of it, or not read any more.
         scope.spawn(move || {
-            for _ in 0..400 {
+            for _ in 0..200 {
                 if deaf.stream.write_all(&talk).is_err() {
                     break;
                 }
