@@ -210,10 +210,9 @@ impl Ledger {
             let is_own = |entry: &Heard| matches!(entry, Heard::Said(by, _) if *by == who);
             *place += log.heard[*place..].iter().take_while(|entry| is_own(entry)).count();
             let Some(entry) = log.heard.get(*place) else { return };
-            assert_eq!(
-                (heard, "heard by a member"),
-                (entry, "heard by a member"),
-                "{} of {} ({who}) and the witness differ at {place}: {:?}",
+            assert!(
+                heard == entry,
+                "in {}, {} ({who}) heard {heard:?} where the witness heard, from 4 before: {:?}",
                 self.rooms[visit.room],
                 self.names[who as usize],
                 &log.heard[place.saturating_sub(4)..log.heard.len().min(*place + 4)],

@@ -12,7 +12,7 @@ use super::client::PATIENCE;
 use super::evil::{self, Victims};
 use super::guest::{Guest, Seat, Stage};
 use super::ledger::{LONGEST, Ledger, Room, Who};
-use super::process::Process;
+use super::process::{Process, pause};
 use super::random::{Dice, Random};
 
 /// Good clients, the witness included.
@@ -160,7 +160,7 @@ impl Storm {
             guest.flush();
         }
         if !some {
-            super::process::pause();
+            pause();
         }
         let start = Instant::now();
         for _ in 0..self.guests.len() {
@@ -329,13 +329,16 @@ impl Storm {
         self.until("the witness is alone", Storm::is_true);
         self.guests[1..].iter_mut().for_each(|guest| guest.goodbye(&mut self.ledger));
         self.guests[0].goodbye(&mut self.ledger);
+        let start = Instant::now();
         while !self.guests.is_empty() {
+            assert!(start.elapsed() < PATIENCE, "{} goodbyes are not answered", self.guests.len());
             self.guests.retain_mut(|guest| {
+                guest.flush();
                 guest.peer.read();
                 guest.think(&mut self.ledger);
-                guest.flush();
                 guest.stage(&self.ledger) == Stage::There
             });
+            pause();
         }
     }
 }

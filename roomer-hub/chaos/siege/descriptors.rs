@@ -2,9 +2,9 @@
 
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::super::client::Client;
+use super::super::client::{Client, PATIENCE};
 use super::super::process::Process;
 use super::GRANT;
 
@@ -26,7 +26,9 @@ fn without_descriptors_old_clients_go_on_nothing_spins_and_it_comes_back_by_itse
     a.expect_new_member("lobby", &b.id);
     let knocking: Vec<TcpStream> =
         (0..KNOCKING).map(|_| TcpStream::connect(process.addr).unwrap()).collect();
+    let start = Instant::now();
     while process.level().descriptors < LIMIT - 1 {
+        assert!(start.elapsed() < PATIENCE, "it has descriptors left: {:?}", process.level());
         talk(&mut a, &mut b);
     }
     let cpu = process.cpu();
