@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::http::Ask;
 use super::kinds::KINDS;
-use super::peer::{dial, is_early, reset};
+use super::peer::{Width, dial, is_early, reset};
 use super::random::{Dice, Random};
 
 /// How many evil ones there are at any time.
@@ -95,7 +95,7 @@ pub(super) fn rage(
             *counts.get_mut(kind).unwrap() += 1;
             let steps = script(&scene, &mut dice).into();
             let now = Instant::now();
-            let stream = dial(addr);
+            let stream = dial(addr, Width::Usual);
             gang.push(Villain { kind, stream, steps, step: None, since: now, due: now });
         }
         gang.retain_mut(|villain| villain.due > Instant::now() || villain.act(addr));

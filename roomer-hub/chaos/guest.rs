@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use super::ledger::{Heard, Ledger, Room, Visit, Who, number};
-use super::peer::Peer;
+use super::peer::{Peer, Width};
 use super::wire::{self, View};
 
 /// The room that everybody is in from the start.
@@ -75,7 +75,7 @@ pub(super) enum Stage {
 }
 
 impl Guest {
-    pub(super) fn arrive(addr: SocketAddr, is_witness: bool) -> Guest {
+    pub(super) fn arrive(addr: SocketAddr, width: Width, is_witness: bool) -> Guest {
         let mind = Mind {
             me: None,
             is_witness,
@@ -85,7 +85,7 @@ impl Guest {
             probes: BTreeMap::new(),
             fences: 0,
         };
-        Guest { peer: Peer::dial(addr), mind, going: Going::Not }
+        Guest { peer: Peer::dial(addr, width), mind, going: Going::Not }
     }
 
     /// Whether it is welcome, has not too much unsent and is not about to go.

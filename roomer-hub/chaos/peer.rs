@@ -12,6 +12,9 @@ use super::wire::{self, Frame};
 /// Bytes that are read of one connection before others have their turn.
 const TURN: usize = 256 * 1024;
 
+/// See [`Width::Narrow`], in bytes.
+const NARROW: usize = 16 * 1024;
+
 pub(super) struct Peer {
     stream: TcpStream,
     /// What was read; everything before `at` is used up.
@@ -29,10 +32,21 @@ pub(super) enum End {
     Reset,
 }
 
+/// How much a client's own kernel takes for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Width {
+    Usual,
+    /// So little that the server often has to wait for it.
+    Narrow,
+}
+
 /// A socket that waits for nothing, not even for being connected.
-pub(super) fn dial(addr: SocketAddr) -> TcpStream {
+pub(super) fn dial(addr: SocketAddr, width: Width) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("descriptors");
     socket.set_nonblocking(true).unwrap();
+    if width == Width::Narrow {
+        socket.set_recv_buffer_size(NARROW).unwrap();
+    }
     socket.set_tcp_nodelay(true).unwrap();
     match socket.connect(&addr.into()) {
         Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => panic!("no way in: {error}"),
@@ -44,8 +58,8 @@ const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 impl Peer {
     /// Sets out to come in.
-    pub(super) fn dial(addr: SocketAddr) -> Peer {
-        let stream = dial(addr);
+    pub(super) fn dial(addr: SocketAddr, width: Width) -> Peer {
+        let stream = dial(addr, width);
         let outbox = Ask::upgrade(addr).bytes();
         Peer { stream, inbox: Vec::new(), at: 0, outbox, is_upgraded: false, end: None }
     }

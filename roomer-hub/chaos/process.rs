@@ -150,6 +150,17 @@ impl Process {
         fs::write(self.proc("clear_refs"), "5").expect("one's own child");
     }
 
+    /// Whether one of its threads has something to do.
+    pub(crate) fn is_runnable(&self) -> bool {
+        let threads = fs::read_dir(self.proc("task")).expect("the test needs Linux").flatten();
+        // One may have ended meanwhile.
+        let stats =
+            threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+        stats
+            .filter_map(|stat| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('R')))
+            .any(|is| is)
+    }
+
     /// CPU time so far, user's and system's.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(self.proc("stat")).unwrap();

@@ -12,6 +12,7 @@ use super::client::PATIENCE;
 use super::evil::{self, Victims};
 use super::guest::{Guest, Seat, Stage};
 use super::ledger::{LONGEST, Ledger, Room, Who};
+use super::peer::Width;
 use super::process::{Process, pause};
 use super::random::{Dice, Random};
 
@@ -30,7 +31,7 @@ const OPTIONS: &str = "handshake=2000 ping=1000 pong=20000 write=4000 close=2000
 const GRANT: usize = 24 * 1024;
 
 /// How long the test looks at what was read before it reads on.
-const MOMENT: Duration = Duration::from_millis(50);
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// Bytes that may be read and not looked at before the test waits for itself.
 const BEHIND: usize = 4 << 20;
@@ -137,14 +138,14 @@ impl Storm {
 
     /// The witness comes first, into each room that it watches; then the others.
     fn gather(&mut self) {
-        self.guests.push(Guest::arrive(self.process.addr, true));
+        self.guests.push(Guest::arrive(self.process.addr, Width::Usual, true));
         self.until("the witness is welcome", |storm| storm.guests[0].mind.me.is_some());
         for room in 1..WATCHED {
             self.guests[0].join(&self.ledger, room);
         }
         self.until("the witness is in", |storm| storm.guests[0].mind.is_settled(&mut storm.ledger));
         let addr = self.process.addr;
-        self.guests.extend((1..GUESTS).map(|_| Guest::arrive(addr, false)));
+        self.guests.extend((1..GUESTS).map(|index| Guest::arrive(addr, width(index), false)));
         self.ledger.checked.clients += GUESTS;
         self.until("all are welcome", |storm| {
             storm.guests.iter().all(|guest| guest.mind.me.is_some())
@@ -169,7 +170,7 @@ impl Storm {
             guest.think(&mut self.ledger);
             if guest.stage(&self.ledger) == Stage::Gone {
                 self.ledger.checked.clients += 1;
-                let newcomer = Guest::arrive(self.process.addr, false);
+                let newcomer = Guest::arrive(self.process.addr, width(self.next), false);
                 std::mem::replace(guest, newcomer).mind.end(&mut self.ledger);
             }
             if start.elapsed() > MOMENT {
@@ -242,7 +243,7 @@ impl Storm {
             197 => guest.goodbye(ledger),
             198 => guest.hang_up(ledger),
             199 => {
-                let newcomer = Guest::arrive(self.process.addr, false);
+                let newcomer = Guest::arrive(self.process.addr, width(index), false);
                 ledger.checked.clients += 1;
                 std::mem::replace(guest, newcomer).vanish(ledger, dice.once_in(2));
             }
@@ -341,6 +342,11 @@ impl Storm {
             pause();
         }
     }
+}
+
+/// Every fourth guest makes the server wait now and then, though it reads all the time.
+fn width(index: usize) -> Width {
+    if index.is_multiple_of(4) { Width::Narrow } else { Width::Usual }
 }
 
 /// Has the evil ones stop, also when the good ones have failed.

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::client::PATIENCE;
-use super::peer::Peer;
+use super::peer::{Peer, Width};
 use super::process::{Process, pause};
 use super::wire::{self, View};
 
@@ -36,7 +36,7 @@ impl Crowd {
         // Some at a time: a listener's queue is not the subject.
         while crowd.peers.len() < count {
             let more = (count - crowd.peers.len()).min(100);
-            crowd.peers.extend((0..more).map(|_| Peer::dial(process.addr)));
+            crowd.peers.extend((0..more).map(|_| Peer::dial(process.addr, Width::Usual)));
             crowd.peers.iter_mut().rev().take(more).for_each(|peer| peer.send(&join));
             let mut welcome = 0;
             crowd.until(|_, _, view| {
