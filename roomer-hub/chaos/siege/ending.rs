@@ -27,7 +27,7 @@ fn hear_out(client: &mut Client, code: u16) -> usize {
 
 #[test]
 fn sigterm_closes_everybody_with_1001_after_what_they_are_owed_and_ends_well() {
-    let mut process = Process::start("quiet=1 close=1000");
+    let mut process = Process::start("quiet=1 close=2500");
     let mut clients: Vec<Client> = (0..100).map(|_| process.client()).collect();
     for (n, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.join("lobby").len(), n + 1);
@@ -39,17 +39,21 @@ fn sigterm_closes_everybody_with_1001_after_what_they_are_owed_and_ends_well() {
     half.write_all(&Ask::upgrade(process.addr).bytes()[..50]).unwrap();
     let (first, others) = clients.split_first_mut().unwrap();
     (0..50).for_each(|_| first.say("lobby", "last", b"words"));
+    // One that has not read yet what it was told: more than sockets hold, less than it may be owed.
+    let mut late = process.client();
+    (0..60).for_each(|_| first.tell(&late.id, "", "last", &[7; 10_000]));
     // It is said once its own next message is through, and that comes after the others' notices.
     let id = first.id.clone();
     first.tell(&id, "", "fence", b"");
     while first.packet().event != "fence" {}
     process.signal(Signal::TERM);
     others.iter_mut().for_each(|other| assert_eq!(hear_out(other, 1001), 50));
+    assert_eq!(hear_out(&mut late, 1001), 60);
     hear_out(first, 1001);
-    drop(clients);
+    hear_out(&mut stuck, 1001);
+    drop((clients, late));
     let status = process.ended();
     assert!(status.success(), "{status}");
-    hear_out(&mut stuck, 1001);
 }
 
 #[test]
