@@ -1,10 +1,11 @@
 //! Ends: the process's, by SIGTERM, and those of clients that are dead and do not say so.
 
 use std::io::Write;
+use std::time::Instant;
 
 use rustix::process::Signal;
 
-use super::super::client::{Client, Seen};
+use super::super::client::{Client, PATIENCE, Seen};
 use super::super::http::{Ask, dial};
 use super::super::process::Process;
 use super::super::wire;
@@ -78,7 +79,9 @@ fn peers_that_are_dead_and_do_not_say_so_are_gone_within_the_pong_wait() {
     });
     assert_eq!(came, dead.len());
     // Their sockets are given up, too, though they never answer.
+    let start = Instant::now();
     while process.numbers().sockets > 5 {
+        assert!(start.elapsed() < PATIENCE, "they are held on to");
         healthy.turn(|_, _, _| false);
     }
     let numbers = process.numbers();

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::super::client::PATIENCE;
 use super::super::process::Process;
 use super::super::wire;
 use super::{Crowd, GRANT};
@@ -67,8 +68,9 @@ fn unread_acks_and_snapshots_are_bounded() {
             }
             deaf.hang_up();
         });
-        let mut is_in = false;
+        let (start, mut is_in) = (Instant::now(), false);
         while process.numbers().connections > 1 {
+            assert!(start.elapsed() < 2 * PATIENCE, "it neither goes on nor ends");
             // The witness hears of each coming and going, by turns.
             witness.turn(|_, _, view| {
                 assert_eq!(view.event == b"new_member", !is_in, "out of turn");
