@@ -1,8 +1,9 @@
 //! Messages that are announced, begun and never ended.
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
-use super::super::client::Client;
+use super::super::client::{Client, PATIENCE};
 use super::super::process::Process;
 use super::super::wire::{self, BINARY, CONTINUATION, FIN, PING};
 use super::GRANT;
@@ -47,7 +48,10 @@ fn fragments_are_counted_and_empty_ones_too() {
         endless.send(&wire::frame(BINARY, b""));
         let more = wire::frame(CONTINUATION, payload).repeat(1000);
         // It is closed in the midst of it.
-        while endless.stream.write_all(&more).is_ok() {}
+        let start = Instant::now();
+        while endless.stream.write_all(&more).is_ok() {
+            assert!(start.elapsed() < PATIENCE, "it may go on for ever");
+        }
         drop(endless);
     }
     let numbers = process.until(|numbers| numbers.sockets == 1);
@@ -66,7 +70,7 @@ fn unread_pongs_are_bounded() {
     process.forget_peak();
     let pings = wire::frame(FIN | PING, &wire::filler(125)).repeat(1000);
     let mut flood = process.client();
-    flood.stream.set_write_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
+    flood.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
     // 40 MB of pongs, unless it is closed in the midst of it, or not read any more.
     for _ in 0..300 {
         if flood.stream.write_all(&pings).is_err() {
