@@ -1,7 +1,7 @@
 //! A WebSocket client that waits for what should come, and takes nothing else.
 //!
-//! Whatever it reads, it checks what is true of everything a server sends: no mask, no fragments,
-//! no reserved bits, lengths in their shortest form, binary messages only.
+//! Whatever it reads, it checks what is true of everything a server sends: sound frames
+//! ([`wire::incoming`]), binary messages only.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::http::{Answer, Ask, dial};
-use super::wire::{self, Packet, View};
+use super::wire::{self, Frame, Packet, View};
 
 /// The longest that anything which should come may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -254,56 +254,42 @@ impl Client {
     }
 
     fn place(&mut self) -> Place {
-        let Some(head) = self.need(2) else { return self.ending() };
-        let (first, second) = (self.inbox[head], self.inbox[head + 1]);
-        assert_eq!(first & 0x70, 0, "reserved bits");
-        assert_ne!(first & 0x80, 0, "a fragment");
-        assert_eq!(second & 0x80, 0, "a mask");
-        let size = match second {
-            126 => 4,
-            127 => 10,
-            _ => 2,
-        };
-        let head = self.need(size).expect("a whole header");
-        let length = self.inbox[head + 2..head + size].iter();
-        let length = match size {
-            2 => u64::from(second),
-            _ => length.fold(0, |length, byte| length << 8 | u64::from(*byte)),
-        };
-        let shortest = match length {
-            0..=125 => 2,
-            126..=0xffff => 4,
-            _ => 10,
-        };
-        assert_eq!(size, shortest, "a length of {length} in {size} bytes");
-        let whole = size + length as usize;
-        let head = self.need(whole).expect("a whole frame");
-        self.at += whole;
-        Place::Frame { opcode: first & 0x0f, start: head + size, end: head + whole }
+        loop {
+            let at = self.at;
+            if let Some(Frame { opcode, payload }) = wire::incoming(&self.inbox[at..]) {
+                self.at += payload.end;
+                return Place::Frame { opcode, start: at + payload.start, end: at + payload.end };
+            }
+            if !self.read() {
+                return self.ending();
+            }
+        }
     }
 
     /// The stream has ended where a frame would begin; how?
     fn ending(&self) -> Place {
-        assert_eq!(self.at, self.inbox.len(), "the end inside a header");
+        assert_eq!(self.at, self.inbox.len(), "the end inside a frame");
         if self.is_reset { Place::Reset } else { Place::End }
     }
 
-    /// Reads until so many unused bytes are there and says where they start. `None` at the end.
-    fn need(&mut self, size: usize) -> Option<usize> {
-        while self.inbox.len() < self.at + size {
-            self.inbox.drain(..std::mem::take(&mut self.at));
-            let mut chunk = [0; 16 * 1024];
+    /// Reads on. False at the end.
+    fn read(&mut self) -> bool {
+        self.inbox.drain(..std::mem::take(&mut self.at));
+        let mut chunk = [0; 16 * 1024];
+        loop {
             match self.stream.read(&mut chunk) {
-                Ok(0) => return None,
-                Ok(size) => self.inbox.extend_from_slice(&chunk[..size]),
+                Ok(0) => return false,
+                Ok(size) => {
+                    self.inbox.extend_from_slice(&chunk[..size]);
+                    return true;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => {
                     self.is_reset = true;
-                    return None;
+                    return false;
                 }
                 Err(error) => panic!("nothing comes: {error}"),
             }
         }
-        Some(self.at)
     }
 }

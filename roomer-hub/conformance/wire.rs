@@ -1,6 +1,7 @@
 //! Frames and packets as bytes, written down a second time.
 
 use std::fmt;
+use std::ops::Range;
 
 pub(crate) const FIN: u8 = 0x80;
 pub(crate) const CONTINUATION: u8 = 0;
@@ -66,6 +67,34 @@ pub(crate) fn to_room(room: &str, event: &str, payload: &[u8]) -> Vec<u8> {
 /// A message of a packet with src empty.
 pub(crate) fn to_client(dst: &str, room: &str, event: &str, payload: &[u8]) -> Vec<u8> {
     message(&packet([room.as_bytes(), event.as_bytes(), dst.as_bytes(), b"", payload]))
+}
+
+/// A frame that came in: its opcode, and where its payload lies.
+pub(crate) struct Frame {
+    pub(crate) opcode: u8,
+    pub(crate) payload: Range<usize>,
+}
+
+/// The frame that `bytes` begin with, if it is all there. Checks what is true of every frame that
+/// a server sends: no mask, no fragments, no reserved bits, lengths in their shortest form.
+pub(crate) fn incoming(bytes: &[u8]) -> Option<Frame> {
+    let (&[first, second], rest) = bytes.split_first_chunk()?;
+    assert_eq!(first & 0x70, 0, "reserved bits");
+    assert_ne!(first & FIN, 0, "a fragment");
+    assert_eq!(second & 0x80, 0, "a mask");
+    let (size, length) = match second {
+        126 => (4, u16::from_be_bytes(*rest.first_chunk()?).into()),
+        127 => (10, u64::from_be_bytes(*rest.first_chunk()?)),
+        _ => (2, u64::from(second)),
+    };
+    let shortest = match length {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    };
+    assert_eq!(size, shortest, "a length of {length} in {size} bytes");
+    let payload = size..size + length as usize;
+    (payload.end <= bytes.len()).then_some(Frame { opcode: first & 0x0f, payload })
 }
 
 /// Bytes that tell their place, so that lost, doubled or swapped ones show.
