@@ -185,6 +185,26 @@ fn what_comes_behind_the_request_waits_and_is_taken_in_order() {
 }
 
 #[test]
+fn what_comes_while_the_hook_is_asked_is_kept() {
+    let gate = Gate::default();
+    let site = Site::with(slow(&gate));
+    let mut stream = dial(site.addr);
+    stream.write_all(&ask(&site, "ann").bytes()).unwrap();
+    for room in ["one", "two", "three"] {
+        // The server comes to this one behind what the other has sent before.
+        Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
+        stream.write_all(&wire::to_room(room, "join", b"")).unwrap();
+    }
+    Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
+    gate.open();
+    let mut ann = Client::welcomed(stream);
+    for room in ["one", "two", "three"] {
+        let ack = ann.packet();
+        assert_eq!(ann.snapshot(room, ack), [&*ann.id]);
+    }
+}
+
+#[test]
 fn who_passes_while_others_take_the_last_place_is_refused() {
     let gate = Gate::default();
     let hook = slow(&gate);

@@ -76,7 +76,7 @@ impl Builder {
     }
 
     /// Believes what a proxy says about whom it speaks for, so that
-    /// [`Request::peer`](super::Request::peer) is the client's address and not the proxy's.
+    /// [`Request::peer`](crate::server::Request::peer) is the client's address and not the proxy's.
     /// Written as an address (`10.0.0.1`), a network (`10.0.0.0/8`, `fd00::/8`), or `unix` for
     /// connections that have no address; call it once for each. Default: nobody is believed,
     /// since anybody can send the header.
