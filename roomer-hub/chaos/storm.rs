@@ -223,7 +223,9 @@ impl Storm {
         match dice.below(200) {
             ..90 if is_in => guest.say(ledger, room, "hello", dice.below(200) as usize),
             ..95 if is_in => guest.say(ledger, room, "hello", dice.below(LONGEST as u32) as usize),
-            ..98 if is_in => (0..50).for_each(|_| guest.say(ledger, room, "hello", 30)),
+            ..97 if is_in => (0..50).for_each(|_| guest.say(ledger, room, "hello", 30)),
+            // More than a narrow socket takes at once.
+            ..98 if is_in => (0..40).for_each(|_| guest.say(ledger, room, "hello", 4000)),
             ..105 if is_in => guest.join(ledger, room),
             ..130 if is_in => guest.leave(ledger, room),
             // What is said at once is said as a member.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use super::super::peer::Width;
 use super::super::process::Process;
 use super::super::wire;
 use super::{Crowd, GRANT};
@@ -18,12 +19,12 @@ const ROUNDS: usize = 20;
 const SHARE: usize = 8;
 
 /// Each gets everything, though it is sent as fast as the server takes it.
-fn whole_and_in_order(bursts: &[(usize, u32, usize)]) {
+fn whole_and_in_order(width: Width, bursts: &[(usize, u32, usize)]) {
     let mut process = Process::start("quiet=1");
     for &(readers, count, size) in bursts {
         let mut sender = process.client();
         sender.join("lobby");
-        let mut crowd = Crowd::gather(&process, readers, "lobby");
+        let mut crowd = Crowd::of(width, &process, readers, "lobby");
         let message = |n: u32| {
             let payload = [&n.to_be_bytes()[..], &vec![7; size]].concat();
             wire::to_room("lobby", "n", &payload)
@@ -51,13 +52,13 @@ fn whole_and_in_order(bursts: &[(usize, u32, usize)]) {
 
 #[test]
 fn bursts_arrive_whole_and_in_order() {
-    whole_and_in_order(&[(1, 5000, 0), (29, 2000, 0)]);
+    whole_and_in_order(Width::Usual, &[(1, 5000, 0), (29, 2000, 0)]);
 }
 
 /// Whoever sends has to wait, or a reader would come to be owed more than it may be.
 #[test]
 fn more_than_a_reader_may_be_owed_arrives_whole_and_in_order() {
-    whole_and_in_order(&[(2, 250, 100_000)]);
+    whole_and_in_order(Width::Narrow, &[(1, 300, 100_000)]);
 }
 
 #[test]

@@ -31,12 +31,16 @@ struct Crowd {
 impl Crowd {
     /// So many come in, and join a room.
     fn gather(process: &Process, count: usize, room: &str) -> Crowd {
+        Crowd::of(Width::Usual, process, count, room)
+    }
+
+    fn of(width: Width, process: &Process, count: usize, room: &str) -> Crowd {
         let mut crowd = Crowd { peers: Vec::new(), heard: 0 };
         let join = wire::to_room(room, "join", b"");
         // Some at a time: a listener's queue is not the subject.
         while crowd.peers.len() < count {
             let more = (count - crowd.peers.len()).min(100);
-            crowd.peers.extend((0..more).map(|_| Peer::dial(process.addr, Width::Usual)));
+            crowd.peers.extend((0..more).map(|_| Peer::dial(process.addr, width)));
             crowd.peers.iter_mut().rev().take(more).for_each(|peer| peer.send(&join));
             let mut welcome = 0;
             crowd.until(|_, _, view| {

@@ -48,7 +48,7 @@ fn a_hundred_thousand_rooms_joined_and_left_leave_nothing_behind() {
 
 #[test]
 fn unread_acks_and_snapshots_are_bounded() {
-    let mut process = Process::start("quiet=1 message=1000000 write=2000 close=500");
+    let mut process = Process::start("quiet=1 message=1000000 close=500");
     let mut witness = Crowd::gather(&process, 1, "lobby");
     let before = process.level();
     process.forget_peak();
