@@ -276,6 +276,15 @@ impl Stage<'_> {
         deeds: &mut Deeds<'_>,
     ) -> Result<(), Fault> {
         let now = self.now();
+        if code == 1013 && self.may_be_out_of_memory() {
+            if polled == Some(at) {
+                self.before(at);
+            }
+            self.seen.mark(polled != Some(at), Mark::OutOfMemory);
+            self.close(at, code, None)?;
+            (self.lines[at].due.is_cut, self.lines[at].is_shed) = (true, true);
+            return Ok(());
+        }
         // Outside a turn it is the application's or the stop's.
         if polled.is_none() {
             while let Some(Done::Raw { by, payload, taken }) = deeds.peek() {
@@ -301,6 +310,9 @@ impl Stage<'_> {
         if matches!(line.mouth.peek(line.read), Some(Meaning::Wrong(due)) if due == code) {
             line.mouth.said.pop_front();
             line.is_deaf = true;
+            if let Some(bad) = line.bad {
+                self.seen.bad(bad);
+            }
             return self.close(at, code, None);
         }
         match code {
@@ -323,6 +335,7 @@ impl Stage<'_> {
                 self.check_slow(at)?;
                 let others = self.lines.iter().filter(|line| line.state == State::Open).count();
                 self.seen.mark(others > 2, Mark::SlowClosed);
+                self.seen.mark(self.lines[at].is_felled, Mark::KillKills);
                 self.close(at, code, Some("too slow"))?;
                 let line = &mut self.lines[at];
                 line.due.is_cut = true;
@@ -357,6 +370,7 @@ impl Stage<'_> {
         let now = self.now();
         self.model.input(now, op);
         let effects = std::mem::take(&mut self.model.due);
+        let is_close = matches!(op, Op::Close { .. });
         let mut left = None;
         for effect in &effects {
             match *effect {
@@ -379,7 +393,10 @@ impl Stage<'_> {
                 Effect::Broadcast { room, to, packet } => {
                     for at in 0..self.lines.len() {
                         if self.lines[at].who.is_some() && to.contains(self.lines[at].id) {
+                            let was_over = self.lines[at].due.may_overrun;
                             self.due(now, at, Order::Room(room), What::Packet(packet));
+                            let line = &mut self.lines[at];
+                            line.is_felled |= is_close && !was_over && line.due.may_overrun;
                         }
                     }
                     self.seen.mark(to.len() > 8, Mark::LargeRoom);
@@ -441,6 +458,19 @@ impl Stage<'_> {
     pub(super) fn may_be_over(&self, at: usize) -> bool {
         let soft = self.plan.setup.max_backlog as u64;
         self.lines[at].due.owed() > soft / 2
+    }
+
+    /// Whether all together may hold more than they may. What has been read of a message that is
+    /// not whole yet takes at most twice its size.
+    fn may_be_out_of_memory(&self) -> bool {
+        let Some(budget) = self.plan.setup.budget() else { return false };
+        let most = self.plan.setup.max_message as u64 + 100;
+        let held = self.lines.iter().filter(|line| line.state != State::Done).map(|line| {
+            let is_whole = line.mouth.said.front().is_none_or(|said| said.at <= line.read);
+            let unfinished = if is_whole { 0 } else { 2 * most.min(line.read) };
+            line.due.owed() + unfinished
+        });
+        held.sum::<u64>() > budget
     }
 
     pub(super) fn is_here(&self, at: usize) -> bool {

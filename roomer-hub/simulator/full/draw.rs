@@ -91,6 +91,7 @@ fn setup(dice: &mut impl Dice) -> Setup {
         roommates_only: dice.once_in(6),
         max_message,
         max_backlog: dice.pick(&[1, 60, 300, 1000, 5000, 1 << 20]),
+        spare: if dice.once_in(4) { Some(dice.pick(&[0, 1, 100, 1000])) } else { None },
         ping,
         pong,
         write: dice.pick(&[10_000, 10_000, 500, 100]),

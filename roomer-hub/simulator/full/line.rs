@@ -7,6 +7,7 @@ use roomer_hub::testkit::socket::Peer;
 use roomer_proto::PacketRef;
 
 use super::due::{Due, Item, What};
+use super::plan::Bad;
 use super::talk::Mouth;
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::names::{id_number, room_number};
@@ -46,8 +47,14 @@ pub(crate) struct Line {
     pub(crate) closed: Option<(Duration, Option<Duration>)>,
     /// The server does not understand the client's close frame any more.
     pub(crate) is_deaf: bool,
+    /// The first thing wrong that the client has said.
+    pub(crate) bad: Option<Bad>,
+    /// What brought it above its hard limit was the notice of another's being closed.
+    pub(crate) is_felled: bool,
     /// The hub has closed it, for a rate or for too many refusals.
     pub(crate) is_expelled: bool,
+    /// It was closed for the sake of all, and cut off if much was left of it.
+    pub(crate) is_shed: bool,
     pub(crate) is_refused: bool,
     pub(crate) is_aborted: bool,
     /// Bytes that the socket had taken at the last rest, and since when it has been that many.
@@ -108,7 +115,10 @@ impl Line {
             closes_at: None,
             closed: None,
             is_deaf: false,
+            bad: None,
+            is_felled: false,
             is_expelled: false,
+            is_shed: false,
             is_refused: false,
             is_aborted: false,
             took: (0, now),

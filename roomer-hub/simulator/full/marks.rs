@@ -1,5 +1,7 @@
 //! The situations that full plans have to get into.
 
+use super::plan::Bad;
+
 macro_rules! marks {
     ($($mark:ident = $name:literal,)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,7 @@ marks! {
     HardLimit = "a queue above its hard limit",
     WriteTimeout = "a write that took too long",
     CloseTimeout = "a close that took too long",
+    OutOfMemory = "somebody closed for the sake of all",
     SlowClosed = "a slow reader closed among others",
     Held = "a sender held back",
     HeldReleased = "a sender that was held back and reads on",
@@ -59,6 +62,25 @@ marks! {
     Closed1011 = "close 1011",
     Closed1013 = "close 1013",
     ClosedWithout = "a close without a code",
+    KillKills = "a close whose notice is too much for another",
+    // One for each of `Bad`, in its order.
+    BadReservedBits = "reserved bits",
+    BadUnmasked = "an unmasked frame",
+    BadContinuation = "a continuation of nothing",
+    BadInside = "a message inside another",
+    BadOpcode = "an unknown opcode",
+    BadLongPing = "a ping too long",
+    BadCutPing = "a ping in pieces",
+    BadHalfCode = "half a close code",
+    BadWrongCode = "a close code of nobody's",
+    BadCloseText = "a close reason that is no text",
+    BadTextBytes = "a text that is none",
+    BadTopBit = "a length with its top bit set",
+    BadFragments = "too many fragments",
+    BadShortPacket = "a packet cut short",
+    BadLongPacket = "a packet with something behind it",
+    BadPastEnd = "a field beyond the packet's end",
+    BadNameBytes = "a name that is no text",
 }
 
 /// Those that there have been, as bits.
@@ -68,6 +90,11 @@ pub(crate) struct Seen(pub(crate) u128);
 impl Seen {
     pub(crate) fn mark(&mut self, is_so: bool, mark: Mark) {
         self.0 |= u128::from(is_so) << mark as u8;
+    }
+
+    /// Somebody was closed for this.
+    pub(crate) fn bad(&mut self, bad: Bad) {
+        self.0 |= 1 << (Mark::BadReservedBits as u8 + bad as u8);
     }
 
     /// A close frame has come.

@@ -24,6 +24,8 @@ pub(crate) struct Setup {
     pub(crate) roommates_only: bool,
     pub(crate) max_message: usize,
     pub(crate) max_backlog: usize,
+    /// What all may hold together, beyond what one may; `None`: as by default.
+    pub(crate) spare: Option<usize>,
     pub(crate) ping: u64,
     pub(crate) pong: u64,
     pub(crate) write: u64,

@@ -86,6 +86,11 @@ impl Setup {
         config
     }
 
+    /// What all may hold together, if it is little.
+    pub(super) fn budget(&self) -> Option<u64> {
+        Some((self.max_backlog + self.max_message + self.spare?) as u64)
+    }
+
     /// Sets up what is not so by default, as an application does.
     fn limit(&self, mut builder: Builder) -> Builder {
         let [messages, bytes, joins, strikes] = self.paces;
@@ -103,6 +108,9 @@ impl Setup {
             Some((per_second, burst)) => builder.strikes(per_second, burst),
             None => builder.no_strikes(),
         };
+        if let Some(budget) = self.budget() {
+            builder = builder.memory_budget(budget as usize);
+        }
         if self.roommates_only { builder.roommates_only() } else { builder }
     }
 }
@@ -297,6 +305,7 @@ impl<'p> Stage<'p> {
             }
             Talk::Bad(bad) => {
                 line.mouth.bad(bad, setup);
+                line.bad.get_or_insert(bad);
                 line.is_deaf = true;
             }
         }

@@ -36,7 +36,8 @@ impl Stage<'_> {
             ensure!(may_end, "connection {at} ends before its time ({:?})", line.state);
             let cut_short = line.due.owed() > 0 && line.state == State::Closing;
             self.seen.mark(cut_short, Mark::CloseTimeout);
-            let is_cut_off = line.is_refused || line.is_aborted || line.is_read_to_the_end();
+            let is_cut_off = line.is_refused || line.is_aborted || line.is_shed;
+            let is_cut_off = is_cut_off || line.is_read_to_the_end();
             let is_late = line.closed.is_some_and(|(since, _)| self.clock.now() >= since + wait);
             line.has_agreed = line.state == State::Closing && !is_cut_off && !is_late;
             line.state = State::Done;
@@ -53,7 +54,8 @@ impl Stage<'_> {
             return Ok(());
         }
         let status = match line.mouth.next(line.read).map(|said| said.what) {
-            Some(Meaning::Request(101)) if is_stopping => 503,
+            // What else might be wrong with it is not looked at then.
+            Some(Meaning::Request(101 | 400 | 403)) if is_stopping => 503,
             Some(Meaning::Request(101)) => {
                 return Err(Fault::new(format!("connection {at} is not opened")));
             }
@@ -104,7 +106,8 @@ impl Stage<'_> {
     /// Whether a task may have come to its end.
     fn may_end(&self, at: usize) -> bool {
         let line = &self.lines[at];
-        if line.is_refused || line.is_aborted || line.is_read_to_the_end() {
+        let is_cut_off = line.is_refused || line.is_aborted || line.is_shed;
+        if is_cut_off || line.is_read_to_the_end() {
             return true;
         }
         let wait = Duration::from_millis(self.plan.setup.close);
