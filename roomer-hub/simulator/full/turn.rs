@@ -53,7 +53,8 @@ impl Stage<'_> {
             return Ok(());
         }
         let status = match line.mouth.next(line.read).map(|said| said.what) {
-            Some(Meaning::Request(101)) if is_stopping => 503,
+            // Whatever is wrong with a request for an upgrade, this comes first.
+            Some(Meaning::Request(101 | 400 | 403)) if is_stopping => 503,
             Some(Meaning::Request(101)) => {
                 return Err(Fault::new(format!("connection {at} is not opened")));
             }
