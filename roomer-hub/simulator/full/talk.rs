@@ -17,6 +17,8 @@ pub(crate) struct Mouth {
     pub(crate) said: VecDeque<Said>,
     /// Bytes ever said.
     total: u64,
+    /// The most bytes of one message ever said.
+    pub(crate) largest: usize,
     scratch: Vec<u8>,
     masks: u32,
 }
@@ -118,6 +120,7 @@ impl Mouth {
     /// Says a packet. In pieces, the first are of one byte each.
     pub(crate) fn packet(&mut self, packet: PacketRef<'static>, form: Form, setup: &Setup) {
         let message = packet.to_bytes();
+        self.largest = self.largest.max(message.len());
         let is_text = form == Form::Text;
         let kind = if is_text { first::TEXT } else { first::BINARY };
         let pieces = match form {

@@ -54,7 +54,7 @@ impl Stage<'_> {
             return Ok(());
         }
         let status = match line.mouth.next(line.read).map(|said| said.what) {
-            // What else might be wrong with it is not looked at then.
+            // Whatever is wrong with a request for an upgrade, this comes first.
             Some(Meaning::Request(101 | 400 | 403)) if is_stopping => 503,
             Some(Meaning::Request(101)) => {
                 return Err(Fault::new(format!("connection {at} is not opened")));
