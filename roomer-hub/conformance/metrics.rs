@@ -53,6 +53,7 @@ fn due(stats: &Stats) -> Samples {
         ("roomer_rooms", stats.rooms as u64),
         ("roomer_memberships", stats.memberships as u64),
         ("roomer_sockets", stats.sockets as u64),
+        ("roomer_handshakes", stats.handshakes as u64),
         ("roomer_queued_bytes", stats.queued_bytes as u64),
         ("roomer_held_bytes", stats.held_bytes as u64),
         ("roomer_opened_total", stats.opened),
@@ -66,6 +67,9 @@ fn due(stats: &Stats) -> Samples {
         ("roomer_refusals_total{kind=\"too_many_rooms\"}", refusals.too_many_rooms),
         ("roomer_refusals_total{kind=\"unknown_dst\"}", refusals.unknown_dst),
         ("roomer_refusals_total{kind=\"by_rule\"}", refusals.by_rule),
+        ("roomer_refusals_total{kind=\"no_common_room\"}", refusals.no_common_room),
+        ("roomer_refusals_total{kind=\"rate\"}", refusals.rate),
+        ("roomer_refusals_total{kind=\"strikes\"}", refusals.strikes),
         ("roomer_closed_by_peer_total", stats.closed_by_peer),
         ("roomer_lost_total", stats.lost),
         ("roomer_handler_errors_total", stats.handler_errors),
@@ -76,6 +80,9 @@ fn due(stats: &Stats) -> Samples {
     .into();
     for (code, count) in &stats.closes {
         due.insert(format!("roomer_closes_total{{code=\"{code}\"}}"), *count);
+    }
+    for (status, count) in &stats.refused {
+        due.insert(format!("roomer_refused_total{{status=\"{status}\"}}"), *count);
     }
     due
 }
@@ -106,6 +113,11 @@ fn every_number_is_there_under_its_name() {
     stats.handler_errors = 21;
     stats.panics = 22;
     stats.accept_errors = 23;
+    stats.handshakes = 24;
+    stats.refusals.no_common_room = 25;
+    stats.refusals.rate = 26;
+    stats.refusals.strikes = 27;
+    stats.refused = BTreeMap::from([(401, 28), (503, 29)]);
     assert_eq!(read(&stats.to_prometheus()), due(&stats));
     let nothing = Stats::default();
     assert_eq!(read(&nothing.to_prometheus()), due(&nothing));

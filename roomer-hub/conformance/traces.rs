@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, Once};
+use std::thread;
 
+use roomer_hub::server::http::Request;
 use roomer_hub::server::{Refusal, Server};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -178,6 +181,19 @@ fn a_refused_handshake_is_told() {
 }
 
 #[test]
+fn a_refused_request_of_a_framework_s_is_told() {
+    let server = Server::builder().build().unwrap();
+    let ear = Ear::open();
+    let peer = SocketAddr::from(([192, 0, 2, 1], 4321));
+    for status in ["400", "503"] {
+        assert!(server.upgrade(Request::get("/").body(()).unwrap(), Some(peer)).is_err());
+        let refused = ear.wait("peer", "192.0.2.1:4321");
+        assert_heard(&refused, "DEBUG", "handshake refused", [&format!("status={status}")]);
+        server.shutdown();
+    }
+}
+
+#[test]
 fn failures_of_the_application_s_are_told() {
     let site = Site::with(|builder| {
         builder
@@ -269,6 +285,22 @@ fn a_shutdown_is_told() {
     assert_heard(&begun, "INFO", "shutdown begun", []);
     drop(clients);
     site.stop();
+}
+
+#[test]
+fn a_drain_is_told() {
+    let mut site = Site::open();
+    let ear = Ear::open();
+    // Other tests' servers are drained meanwhile: the numbers tell which is which.
+    let clients: [Client; 23] = std::array::from_fn(|_| site.loner());
+    thread::scope(|scope| {
+        scope.spawn(|| site.stop());
+        let begun = ear.wait("connections", "23");
+        assert_heard(&begun, "INFO", "drain begun", []);
+        drop(clients);
+        let ended = ear.wait("closed", "23");
+        assert_heard(&ended, "INFO", "drain ended", ["cut=0"]);
+    });
 }
 
 /// For adapters to call as a test: `start` serves on a socket that does not listen any more.

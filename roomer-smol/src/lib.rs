@@ -71,7 +71,7 @@
 //! [`Server::stats`] counts everything; with the feature `prometheus` it is
 //! `server.stats().to_prometheus()` that a scrape is answered with. With the feature `tracing`, a
 //! subscriber hears, under the target `roomer`: at `WARN` of failing handlers, of a listener that
-//! fails and of a spent memory budget; at `INFO` of laggards and shutdowns; at `DEBUG` of each
+//! fails and of a spent memory budget; at `INFO` of laggards, drains and shutdowns; at `DEBUG` of each
 //! connection's begin and end, and of refused handshakes. Never of payloads or rooms.
 //!
 //! # TLS, and other streams
