@@ -28,7 +28,7 @@ const FLEETING: usize = 6;
 const OPTIONS: &str = "handshake=2000 ping=1000 pong=20000 write=4000 close=2000 backlog=4194304";
 
 /// Memory that a storm may leave with the allocator, in KiB, beyond what the first has.
-const GRANT: usize = 24 * 1024;
+const GRANT: usize = 40 * 1024;
 
 /// How long the test looks at what was read before it reads on.
 const MOMENT: Duration = Duration::from_millis(20);
