@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use super::ledger::{Heard, Ledger, Room, Visit, Who, number};
-use super::peer::{Peer, Width};
+use super::peer::{End, Peer, Width};
 use super::wire::{self, View};
 
 /// The room that everybody is in from the start.
@@ -17,7 +17,7 @@ pub(super) struct Guest {
 }
 
 /// How far it is with taking its leave.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Going {
     Not,
     /// Hangs up as soon as everything is sent.
@@ -139,6 +139,7 @@ impl Guest {
     /// Takes its leave by a close frame.
     pub(super) fn goodbye(&mut self, ledger: &mut Ledger) {
         self.mind.pack(ledger);
+        ledger.note(self.mind.me, "said goodbye");
         self.peer.send(&wire::close(1000, ""));
         self.going = Going::Closing;
     }
@@ -146,6 +147,7 @@ impl Guest {
     /// Takes its leave by ending the writing direction.
     pub(super) fn hang_up(&mut self, ledger: &mut Ledger) {
         self.mind.pack(ledger);
+        ledger.note(self.mind.me, "hung up");
         self.going = Going::HangsUp;
     }
 
@@ -189,8 +191,9 @@ impl Guest {
     /// Whether it is gone, which it must be only by its own will.
     pub(super) fn stage(&self, ledger: &Ledger) -> Stage {
         let Some(end) = self.peer.end() else { return Stage::There };
-        let is_meant = matches!(self.going, Going::HungUp | Going::Closed);
-        assert!(is_meant, "{} is cut off: {end:?}", self.mind.name(ledger));
+        let is_meant =
+            self.going == Going::Closed || (self.going, end) == (Going::HungUp, End::Fin);
+        assert!(is_meant, "{} is cut off: {:?}, {end:?}", self.mind.name(ledger), self.going);
         Stage::Gone
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Ledger {
     told: BTreeMap<(Who, Who), u32>,
     /// Good clients that went without ado: their last messages may be lost.
     cut: HashSet<Who>,
+    manners: HashMap<Who, &'static str>,
     /// Visits that are over, of which not everything is in the log yet.
     tails: Vec<(Who, Visit)>,
     doubt: Option<(Instant, String)>,
@@ -155,10 +156,21 @@ impl Ledger {
     pub(super) fn check_end(&mut self, who: Who, room: Room, next: u32) {
         let Some(tally) = self.said.get(&(who, room)) else { return };
         if !(tally.ends.contains(&next) || self.cut.contains(&who) && next <= tally.said) {
-            let doubt =
-                format!("{} has left, and message {next} is lost", self.names[who as usize]);
+            let doubt = format!(
+                "{} has left {}, and message {next} of {} is lost; it had left after {:?}, and {}",
+                self.names[who as usize],
+                self.rooms[room],
+                tally.said,
+                tally.ends,
+                self.manners.get(&who).unwrap_or(&"was to stay"),
+            );
             self.doubt.get_or_insert((Instant::now(), doubt));
         }
+    }
+
+    /// How somebody takes its leave, for whoever looks for a loss.
+    pub(super) fn note(&mut self, who: Option<Who>, manner: &'static str) {
+        self.manners.extend(who.map(|who| (who, manner)));
     }
 
     /// A loss is a loss, unless it turns out that the server has closed the one who spoke, which

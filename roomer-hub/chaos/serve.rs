@@ -48,6 +48,7 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
         "message" => builder.max_message(number as usize),
         // Nobody hears of others who come and go in root, and where there is a crowd.
         "quiet" => builder.membership("root", Membership::Own).membership("crowd", Membership::Own),
+        "backlog" => builder.max_backlog(number as usize),
         "budget" => builder.memory_budget(number as usize),
         "descriptors" => {
             let limit = Rlimit { current: Some(number), maximum: Some(number) };
