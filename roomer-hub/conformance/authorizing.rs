@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::sync::mpsc::{self, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use roomer_hub::server::{Builder, Claims, Refusal};
 
@@ -152,11 +152,15 @@ fn it_is_dropped_when_the_client_goes() {
 fn it_does_not_hold_up_the_stop() {
     let gate = Gate::default();
     let hook = slow(&gate);
-    let mut site = Site::with(|builder| hook(builder.handshake_timeout(PATIENCE * 10)));
+    let mut site = Site::with(|builder| {
+        hook(builder.handshake_timeout(PATIENCE * 10).close_timeout(PATIENCE * 2))
+    });
+    let start = Instant::now();
     let mut stream = dial(site.addr);
     stream.write_all(&ask(&site, "ann").bytes()).unwrap();
     Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
     site.stop();
+    assert!(start.elapsed() < PATIENCE);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP/1.1 101"), "{}", answer.escape_ascii());

@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the other file of tests uses the rest")]
 mod conformance;
 
+use std::future::pending;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -16,10 +17,10 @@ use async_tungstenite::tungstenite::protocol::Role;
 use conformance::Harness;
 use roomer_smol::http::Request;
 use roomer_smol::{Server, Upgrade, connect, connect_upgraded, socket};
+use smol::Async;
 use smol::channel::{self, Sender};
 use smol::future::or;
 use smol::net::TcpListener;
-use smol::{Async, Timer};
 use socket2::SockRef;
 
 pub(crate) struct Adapter {
@@ -35,18 +36,16 @@ impl Harness for Adapter {
         let (stop, stopped) = channel::bounded::<()>(1);
         let thread = thread::spawn(move || {
             smol::block_on(async {
-                let accept = async {
-                    loop {
+                let accept = async || {
+                    while server.is_live() {
                         let (stream, peer) = listener.accept().await.unwrap();
                         socket::prepare(&stream);
                         smol::spawn(connect(stream, &server, Some(peer))).detach();
                     }
+                    pending::<()>().await;
                 };
-                or(accept, async { _ = stopped.recv().await }).await;
-                drop(listener);
-                server.shutdown();
-                let limit = async { _ = Timer::after(server.drain_limit()).await };
-                or(server.drained(), limit).await;
+                or(accept(), async { _ = stopped.recv().await }).await;
+                or(async { _ = server.drain().await }, accept()).await;
             });
         });
         Adapter { addr, stop, thread }

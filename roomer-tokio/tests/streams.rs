@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the other file of tests uses the rest")]
 mod conformance;
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::thread;
 
@@ -20,7 +21,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 pub(crate) struct Adapter {
     addr: SocketAddr,
@@ -33,22 +33,19 @@ impl Harness for Adapter {
         let runtime = runtime();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
-        let (stop, mut stopped) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             runtime.block_on(async {
-                loop {
-                    tokio::select! {
-                        accepted = listener.accept() => {
-                            let (stream, peer) = accepted.unwrap();
-                            socket::prepare(&stream);
-                            tokio::spawn(connect(stream, &server, Some(peer)));
-                        }
-                        _ = &mut stopped => break,
+                let accept = async || {
+                    while server.is_live() {
+                        let (stream, peer) = listener.accept().await.unwrap();
+                        socket::prepare(&stream);
+                        tokio::spawn(connect(stream, &server, Some(peer)));
                     }
-                }
-                drop(listener);
-                server.shutdown();
-                let _ = timeout(server.drain_limit(), server.drained()).await;
+                    pending::<()>().await;
+                };
+                tokio::select! { _ = stopped => {}, () = accept() => {} }
+                tokio::select! { _ = server.drain() => {}, () = accept() => {} }
             });
         });
         Adapter { addr, stop, thread }
