@@ -17,7 +17,7 @@ use tracing::{Metadata, Subscriber};
 use super::Harness;
 use super::client::{Client, PATIENCE};
 use super::http::{Ask, dial};
-use super::site::Site;
+use super::site::{Site, block_on};
 use super::{memory, slow, wire};
 use crate::Adapter;
 
@@ -289,12 +289,12 @@ fn a_shutdown_is_told() {
 
 #[test]
 fn a_drain_is_told() {
-    let mut site = Site::open();
+    let site = Site::open();
     let ear = Ear::open();
     // Other tests' servers are drained meanwhile: the numbers tell which is which.
     let clients: [Client; 23] = std::array::from_fn(|_| site.loner());
     thread::scope(|scope| {
-        scope.spawn(|| site.stop());
+        scope.spawn(|| block_on(site.server.drain()));
         let begun = ear.wait("connections", "23");
         assert_heard(&begun, "INFO", "drain begun", []);
         drop(clients);
