@@ -185,7 +185,10 @@ impl Guest {
                 _ => panic!("{} gets {opcode}: {}", self.mind.name(ledger), payload.escape_ascii()),
             }
         }
-        self.peer.send(&pongs);
+        // Nothing follows a close frame: the answer to it would be lost to a reset.
+        if !matches!(self.going, Going::Closing | Going::Closed) {
+            self.peer.send(&pongs);
+        }
     }
 
     /// Whether it is gone, which it must be only by its own will.

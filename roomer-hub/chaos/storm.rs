@@ -25,7 +25,7 @@ const FLEETING: usize = 6;
 
 /// Waits that are short enough to run out many times in a storm. The pong wait is long enough for
 /// a busy machine: who is silent for a moment because it got no time is not to be closed.
-const OPTIONS: &str = "handshake=2000 ping=1000 pong=20000 write=4000 close=2000 backlog=4194304";
+const OPTIONS: &str = "handshake=2000 ping=1000 pong=20000 write=8000 close=4000 backlog=4194304";
 
 /// Memory that a storm may leave with the allocator, in KiB, beyond what the first has.
 const GRANT: usize = 40 * 1024;
