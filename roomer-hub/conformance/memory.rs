@@ -12,7 +12,7 @@ pub(super) const BUDGET: usize = 1024 * 1024;
 pub(super) fn tight(builder: Builder) -> Builder {
     builder
         .max_message(128 * 1024)
-        .max_backlog(512 * 1024)
+        .max_backlog(128 * 1024)
         .memory_budget(BUDGET)
         .close_timeout(PATIENCE)
 }

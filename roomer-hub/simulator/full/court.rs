@@ -425,7 +425,7 @@ impl Stage<'_> {
 
     fn due(&mut self, now: Duration, at: usize, order: Order, what: What) {
         let setup = &self.plan.setup;
-        let (soft, hard) = (setup.max_backlog, setup.max_backlog + setup.max_message);
+        let (soft, hard) = (setup.max_backlog, setup.hard());
         let line = &mut self.lines[at];
         line.due.push(now, order, what, false);
         let owed = line.due.owed() as usize;

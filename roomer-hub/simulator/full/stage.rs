@@ -88,7 +88,12 @@ impl Setup {
 
     /// What all may hold together, if it is little.
     pub(super) fn budget(&self) -> Option<u64> {
-        Some((self.max_backlog + self.max_message + self.spare?) as u64)
+        Some((self.hard() + self.spare?) as u64)
+    }
+
+    /// How much may ever wait for one.
+    pub(super) fn hard(&self) -> usize {
+        self.max_backlog + self.max_message.max(3 * self.max_backlog)
     }
 
     /// Sets up what is not so by default, as an application does.
@@ -253,7 +258,7 @@ impl<'p> Stage<'p> {
         let task = self.tasks.spawn(self.server.connect(reader, writer, None));
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
         let mut line = Line::new(peer, task, slot, is_mute, self.now());
-        line.due.hard = (self.plan.setup.max_backlog + self.plan.setup.max_message) as u64;
+        line.due.hard = self.plan.setup.hard() as u64;
         line.mouth.ask(ask, self.plan.setup.rules);
         if self.tells {
             line.due.heard = Some(Vec::new());
@@ -314,7 +319,7 @@ impl<'p> Stage<'p> {
     /// A payload that brings a queue to its limit, or near it.
     fn fill(&self, slot: u8, hard: bool, more: i8, bare: &PacketRef<'_>) -> &'static [u8] {
         let setup = &self.plan.setup;
-        let limit = setup.max_backlog + if hard { setup.max_message } else { 0 };
+        let limit = if hard { setup.hard() } else { setup.max_backlog };
         let owed = self.line(slot).map_or(0, |at| self.lines[at].due.owed()) as usize;
         let left = limit.saturating_sub(owed).saturating_add_signed(more.into());
         let head = match left {

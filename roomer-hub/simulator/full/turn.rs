@@ -129,7 +129,7 @@ impl Stage<'_> {
         let line = &self.lines[at];
         let may_ping = now >= line.pinged + Duration::from_millis(setup.ping);
         let (soft, owed) = (setup.max_backlog as u64, line.due.owed() + 2 * u64::from(may_ping));
-        let hard = soft + setup.max_message as u64;
+        let hard = setup.hard() as u64;
         if line.due.may_overrun || (may_ping && line.due.owed() > hard) {
             self.seen.mark(true, Mark::HardLimit);
             return Ok(());

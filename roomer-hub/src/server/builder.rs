@@ -76,7 +76,8 @@ pub enum BuildError {
     },
     /// One connection alone could not stay within the memory budget.
     #[error(
-        "the memory budget ({budget}) must not be below max_message and max_backlog together ({least})"
+        "the memory budget ({budget}) must not be below what one connection may be owed ({least}), \
+         which max_backlog and max_message decide"
     )]
     MemoryBudget {
         /// The budget, in bytes.
@@ -207,7 +208,9 @@ impl Builder {
     /// The most bytes that may wait for one connection, the newest message not counted, before
     /// whoever sends to it is held back for moments. Default 1 MiB. A connection that is over it
     /// and takes nothing for a second, or less than half of it in four, is closed with 1013; in a
-    /// flood, at three times the backlog, much sooner: nobody else is to wait for it.
+    /// flood, at three times the backlog, much sooner: nobody else is to wait for it. Above four
+    /// times the backlog, or the backlog and [`max_message`](Self::max_message) if that is more, it
+    /// is closed at once.
     pub fn max_backlog(mut self, bytes: usize) -> Self {
         self.options.max_backlog = bytes;
         self

@@ -20,6 +20,9 @@ use super::proxy::Proxies;
 use super::request::{Request, Verdict};
 use crate::action::Question;
 
+/// How many times the backlog may wait on top of it, if no single message is larger.
+const SPARE: usize = 3;
+
 type OnError = Box<dyn Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync>;
 
 /// The builder's choices, checked. Each is explained at its method of
@@ -137,11 +140,13 @@ impl Options {
         self.pace.unwrap_or(Pace { deadline, per_second: usize::MAX })
     }
 
+    /// What may wait for one connection. Above the hard limit it is closed at once, so there must be
+    /// room for what senders bring along before they are held back: the largest message, and
+    /// reads full of small ones.
     pub(super) fn link_limit(&self) -> Limit {
-        Limit {
-            soft: self.max_backlog,
-            hard: self.max_backlog.saturating_add(self.limits.max_message),
-        }
+        let soft = self.max_backlog;
+        let spare = self.limits.max_message.max(soft.saturating_mul(SPARE));
+        Limit { soft, hard: soft.saturating_add(spare) }
     }
 }
 
