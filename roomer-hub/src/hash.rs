@@ -30,3 +30,22 @@ impl BuildHasher for HashKey {
         SipHasher13::new_with_key(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever does not know the key must not be able to tell which names collide.
+    #[test]
+    fn every_name_and_every_bit_of_the_key_count() {
+        let key = HashKey([7; 16]);
+        assert_ne!(key.hash("lobby"), key.hash("lobbz"));
+        assert_eq!(key.hash("lobby"), HashKey([7; 16]).hash("lobby"));
+        for byte in 0..16 {
+            let mut other = key;
+            other.0[byte] ^= 1;
+            assert_ne!(key.hash("lobby"), other.hash("lobby"), "byte {byte}");
+            assert_ne!(key.hash_one("lobby"), other.hash_one("lobby"), "byte {byte}");
+        }
+    }
+}

@@ -124,9 +124,7 @@ impl Hub {
     pub fn handle<'a>(&'a mut self, now: Duration, input: Input<'a>) -> Actions<'a> {
         self.records.clear();
         self.records.shrink_to(SPARE_RECORDS);
-        if !self.closed.is_empty() {
-            self.closed.clear();
-        }
+        self.closed.clear();
         self.subject = None;
         let (conn, except, packet) = match input {
             Input::Open { id } => {

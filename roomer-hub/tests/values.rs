@@ -101,3 +101,25 @@ fn an_error_of_register_says_what_was_wrong() {
 fn a_secret_is_not_printed() {
     assert_eq!(format!("{:?}", HashKey(*b"a secret in here")), "HashKey(secret)");
 }
+
+#[test]
+fn rooms_and_members_can_be_looked_at() {
+    let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
+    assert_eq!(hub.iter_rooms().count(), 0);
+    let mut open = |byte| {
+        hub.handle(Duration::ZERO, Input::Open { id: ConnId::from_random_bytes([byte; 16]) })
+            .for_each(drop);
+        hub.find(ConnId::from_random_bytes([byte; 16]).as_str()).unwrap()
+    };
+    let keys = [open(1), open(2)];
+    let join = PacketRef { room: "lobby", event: "join", ..PacketRef::default() };
+    hub.handle(Duration::ZERO, Input::Packet { conn: keys[1], packet: join }).for_each(drop);
+    let rooms: Vec<(RoomKey, &str)> = hub.iter_rooms().collect();
+    assert_eq!(rooms.iter().map(|(_, name)| *name).collect::<Vec<_>>(), ["root", "lobby"]);
+    assert_eq!(
+        rooms.iter().map(|(key, _)| hub.name(*key)).collect::<Vec<_>>(),
+        [Some("root"), Some("lobby")]
+    );
+    let members = hub.members(rooms[0].0);
+    assert_eq!(format!("{members:?}"), format!("{keys:?}"));
+}
