@@ -98,3 +98,33 @@ pub(crate) struct Conn {
     /// `None` until one is used: most connections never need any.
     pub(crate) buckets: Option<Box<Buckets>>,
 }
+
+#[cfg(all(test, feature = "testkit"))]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    /// A room that was large once must not hold that memory for ever, nor move house at each leave.
+    #[test]
+    fn memory_follows_the_members_in_few_steps() {
+        let mut keys: SlotMap<ConnKey, ()> = SlotMap::with_key();
+        let mut room = Room::new("lobby", Membership::Full);
+        for number in 0..1000_u16 {
+            let mut bytes = [0; 16];
+            bytes[..2].copy_from_slice(&number.to_be_bytes());
+            let member = Member { conn: keys.insert(()), seat: 0 };
+            room.push(member, &ConnId::from_random_bytes(bytes));
+        }
+        let (mut moves, mut before) = (0, room.capacity().0);
+        for left in (1..1000).rev() {
+            room.swap_remove(0);
+            let (places, text) = room.capacity();
+            assert!(places <= 4 * left.max(2), "{places} places for {left}");
+            assert!(text <= 8 * 39 * left.max(2), "{text} bytes of text for {left}");
+            moves += u32::from(places != before);
+            before = places;
+        }
+        assert!(moves <= 10, "moved {moves} times");
+    }
+}
