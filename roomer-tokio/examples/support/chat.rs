@@ -17,6 +17,7 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --compat                  the Go original's rules, holes included
     --allow-origin ORIGIN     also let in pages of this origin; any: of all (repeatable)
     --max-message BYTES       the largest message taken (default 16777216)
+    --max-rooms N             rooms of one client (default 1100)
     --max-backlog BYTES       what may wait for one client (default 1048576)
     --memory-budget BYTES     what all may hold together (default 1073741824)
     --message-rate N          messages per second of a client, 4 N at once (default: any)
@@ -30,6 +31,9 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --max-connections N       how many may be connected (default 100000)
     --max-connections-per-address N
                               how many of them from one address (default 20000)
+    --max-handshakes N        how many may be about to connect (default 16384)
+    --max-handshakes-per-address N
+                              how many of them from one address (default 8192)
     --drain TIME              at the end, close 1,000 connections a second for at most so long
                               (default: all at once)
     --threads N               worker threads (default 1)
@@ -89,6 +93,11 @@ impl Chat {
                 Long("write-wait") => builder = builder.write_wait(time(&mut args)?),
                 Long("handshake-timeout") => {
                     builder = builder.handshake_timeout(time(&mut args)?);
+                }
+                Long("max-rooms") => builder = builder.max_rooms(args.value()?.parse()?),
+                Long("max-handshakes") => builder = builder.max_handshakes(args.value()?.parse()?),
+                Long("max-handshakes-per-address") => {
+                    builder = builder.max_handshakes_per_address(args.value()?.parse()?);
                 }
                 Long("max-connections") => {
                     builder = builder.max_connections(args.value()?.parse()?);
