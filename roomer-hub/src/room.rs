@@ -83,7 +83,7 @@ impl Room {
         }
         self.members.swap_remove(place);
         if self.members.len() * 4 < self.members.capacity() {
-            self.members.shrink_to(self.members.len() * 2);
+            self.members.shrink_to_fit();
             self.pages.shrink();
         }
         self.members.get(place).copied()

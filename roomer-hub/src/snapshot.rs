@@ -58,8 +58,8 @@ impl Pages {
     }
 
     pub(crate) fn shrink(&mut self) {
-        self.tail.shrink_to(self.tail.len() * 2);
-        self.full.shrink_to(self.full.len() * 2);
+        self.tail.shrink_to_fit();
+        self.full.shrink_to_fit();
     }
 
     /// Bytes that memory is held for behind the last full page.
