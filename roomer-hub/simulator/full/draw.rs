@@ -318,6 +318,18 @@ fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) ->
     let from = dice.below(swarm.slots) as u8;
     let hard = dice.once_in(2);
     let millis = dice.pick(&[20, 60, 60]);
+    // An application gets to know it, and goes on sending to it.
+    let known = dice.once_in(3);
+    if known {
+        let (room, event, form, dst) = ("root", "chat", Form::Whole, Address::Nothing);
+        let payload = Size::Bytes(payload(dice));
+        let talk = Talk::Packet { room, event, dst, src: dst, payload, form };
+        steps.extend([
+            Step::Say { slot, talk },
+            Step::Deliver { slot, bytes: u32::MAX },
+            Step::Rest,
+        ]);
+    }
     steps.push(Step::Room { slot, bytes: dice.pick(&[0, 0, 1, 50]) });
     let mut say = |payload| {
         let (dst, src) = (Address::Id(Who::Slot(slot)), Address::Nothing);
@@ -335,6 +347,9 @@ fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) ->
     }
     say(Size::Queue { slot, hard, more: dice.pick(&[-1, 0, 0, 1]) });
     say(Size::Bytes(payload(dice)));
+    if known {
+        steps.push(Step::App { slot, deed: Deed::Raw(payload(dice)) });
+    }
     Step::Pass { millis: dice.pick(&[1, 300, 1100]) }
 }
 
