@@ -276,10 +276,10 @@ impl Stage<'_> {
         deeds: &mut Deeds<'_>,
     ) -> Result<(), Fault> {
         let now = self.now();
+        if code == 1013 && polled == Some(at) {
+            self.before(at);
+        }
         if code == 1013 && self.may_be_out_of_memory() {
-            if polled == Some(at) {
-                self.before(at);
-            }
             self.seen.mark(polled != Some(at), Mark::OutOfMemory);
             self.close(at, code, None)?;
             (self.lines[at].due.is_cut, self.lines[at].is_shed) = (true, true);

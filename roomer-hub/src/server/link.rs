@@ -281,7 +281,11 @@ impl Link {
             let range = piece.bytes.as_ptr_range();
             (range.end.addr(), piece.len())
         });
-        Holding { own: outbox.unfinished, buffers: buffers.collect() }
+        let buffers: Vec<_> = buffers.collect();
+        let seen: usize = buffers.iter().map(|(_, len)| len).sum();
+        // Somebody who is writing has the rest in hand.
+        let own = outbox.unfinished + outbox.queued.saturating_sub(seen);
+        Holding { own, buffers }
     }
 
     /// How many bytes wait, and how many have been written that nobody has counted.
