@@ -253,7 +253,7 @@ impl Stage<'_> {
             line.begin_closing(now);
             self.give(Op::Gone { who }, None)?;
             let line = &mut self.lines[at];
-            line.due.is_cut |= line.due.may_overrun;
+            line.due.is_cut |= line.due.is_beyond();
             let close = What::Close { code, reason: code.map(|_| "").or(Some("")) };
             line.due.push(now, Order::Barrier, close, false);
             self.seen.mark(true, Mark::ClosedByPeer);
@@ -279,6 +279,12 @@ impl Stage<'_> {
         if code == 1013 && polled == Some(at) {
             self.before(at);
         }
+        if polled.is_none() {
+            while let Some(Done::Raw { by, payload, taken }) = deeds.peek() {
+                deeds.next();
+                self.raw(by, payload, taken)?;
+            }
+        }
         if code == 1013 && self.may_be_out_of_memory() {
             self.seen.mark(polled != Some(at), Mark::OutOfMemory);
             self.close(at, code, None)?;
@@ -287,10 +293,6 @@ impl Stage<'_> {
         }
         // Outside a turn it is the application's or the stop's.
         if polled.is_none() {
-            while let Some(Done::Raw { by, payload, taken }) = deeds.peek() {
-                deeds.next();
-                self.raw(by, payload, taken)?;
-            }
             let id = self.lines[at].id;
             if matches!(deeds.peek(), Some(Done::Close { who, code: due, .. }) if who == id && due == code)
             {
@@ -406,7 +408,7 @@ impl Stage<'_> {
                     let reason = reason.unwrap_or(Some(due));
                     // What came after the hard limit was passed is dropped.
                     let line = &mut self.lines[at];
-                    line.due.is_cut |= line.due.may_overrun;
+                    line.due.is_cut |= line.due.is_beyond();
                     let close = What::Close { code: Some(code), reason };
                     line.due.push(now, Order::Barrier, close, false);
                 }

@@ -104,6 +104,11 @@ impl Due {
         (self.bytes + 2 * pings).saturating_sub(self.came)
     }
 
+    /// Whether what comes next may be dropped, be it what a room has owed for a while.
+    pub(crate) fn is_beyond(&self) -> bool {
+        self.may_overrun || self.owed() > self.hard
+    }
+
     /// Whether the last frame that came is not whole.
     pub(crate) fn is_inside(&self) -> bool {
         !self.incoming.is_empty()

@@ -57,10 +57,14 @@ impl Budget {
         }
     }
 
-    /// What is held in truth has been counted, and found to be within the limit.
+    /// What is held in truth has been counted. If that may still be too much, the next look is due
+    /// at once.
     pub(super) fn settle(&self, counted: usize) {
-        let slack = self.limit.saturating_sub(counted);
-        let alert = self.grown.load(Ordering::Relaxed).wrapping_add(slack);
+        let grown = self.grown.load(Ordering::Relaxed);
+        let alert = match self.limit.checked_sub(counted) {
+            Some(slack) => grown.wrapping_add(slack),
+            None => grown.wrapping_sub(1),
+        };
         self.alert.store(alert, Ordering::Relaxed);
     }
 
@@ -126,6 +130,8 @@ impl Ledger {
 pub(super) struct Holding {
     /// Bytes that nobody else can hold too.
     pub(super) own: usize,
+    /// Bytes that somebody is writing at this moment; nobody can tell of which buffers.
+    pub(super) in_hand: usize,
     /// Where each buffer ends, and how much of it is left.
     pub(super) buffers: Vec<(usize, usize)>,
 }
@@ -133,7 +139,7 @@ pub(super) struct Holding {
 impl Holding {
     /// All its bytes, whoever else holds them too.
     pub(super) fn size(&self) -> usize {
-        self.own + self.buffers.iter().map(|(_, len)| len).sum::<usize>()
+        self.own + self.in_hand + self.buffers.iter().map(|(_, len)| len).sum::<usize>()
     }
 }
 
@@ -155,6 +161,8 @@ mod tests {
         assert!(!budget.is_suspect(), "it can be 100 by now, and no more");
         budget.change(40, 41);
         assert!(budget.is_suspect());
+        budget.settle(101);
+        assert!(budget.is_suspect(), "it is too much already");
         budget.change(141, 99);
         assert!(!budget.is_suspect(), "they cannot hold more than all of theirs together");
     }
@@ -173,8 +181,8 @@ mod tests {
     #[test]
     fn counts_a_shared_buffer_once() {
         let mut ledger = Ledger::new();
-        let ann = Holding { own: 5, buffers: vec![(1000, 100), (2000, 7)] };
-        let bob = Holding { own: 0, buffers: vec![(1000, 40)] };
+        let ann = Holding { own: 5, in_hand: 0, buffers: vec![(1000, 100), (2000, 7)] };
+        let bob = Holding { own: 0, in_hand: 0, buffers: vec![(1000, 40)] };
         ledger.add(&bob);
         ledger.add(&ann);
         assert_eq!((ledger.sum(), ann.size(), bob.size()), (112, 112, 40));

@@ -283,9 +283,8 @@ impl Link {
         });
         let buffers: Vec<_> = buffers.collect();
         let seen: usize = buffers.iter().map(|(_, len)| len).sum();
-        // Somebody who is writing has the rest in hand.
-        let own = outbox.unfinished + outbox.queued.saturating_sub(seen);
-        Holding { own, buffers }
+        let in_hand = outbox.queued.saturating_sub(seen);
+        Holding { own: outbox.unfinished, in_hand, buffers }
     }
 
     /// How many bytes wait, and how many have been written that nobody has counted.

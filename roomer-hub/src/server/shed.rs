@@ -45,11 +45,18 @@ impl Server {
         let mut core = self.core();
         let mut ledger = Ledger::new();
         let leaving: Vec<_> = core.leaving.take().map(|link| (link.holding(), link)).collect();
-        leaving.iter().for_each(|(holding, _)| ledger.add(holding));
+        // What is being written may be more than has been counted, or the same: nobody is closed for
+        // it, but it will be looked at again.
+        let mut in_hand = 0;
+        for (holding, _) in &leaving {
+            ledger.add(holding);
+            in_hand += holding.in_hand;
+        }
         let mut holders: Vec<(Reverse<usize>, ConnKey, Holding)> = Vec::new();
         for (conn, link) in &core.links {
             let holding = link.holding();
             ledger.add(&holding);
+            in_hand += holding.in_hand;
             holders.push((Reverse(holding.size()), conn, holding));
         }
         let is_over = ledger.sum() > budget.limit();
@@ -76,7 +83,7 @@ impl Server {
                 link.abandon();
             }
         }
-        budget.settle(ledger.sum());
+        budget.settle(ledger.sum() + in_hand);
         drop(core);
         if closed > 0 {
             trace::shed(closed, budget.limit());
