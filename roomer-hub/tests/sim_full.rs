@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 
 use full::Full;
-use full::plan::{Ask, Ending, Form, Plan, Setup, Size, Step, Talk};
+use full::plan::{Ask, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
 use simulator::plan::{Address, PACES, Payload, Rules};
 use simulator::runner;
 use simulator::simulation::Simulation;
@@ -103,4 +103,36 @@ fn a_repeated_join_waits_for_the_notices_before_it() {
     steps.extend([0, 1].map(|slot| Step::Deliver { slot, bytes: ALL }));
     steps.extend([Step::Turn { place: 0 }, Step::Turn { place: 0 }, Step::Rest]);
     full::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
+}
+
+/// Seed 1073926: what somebody was writing at that moment did not count against the memory budget.
+#[test]
+fn bytes_that_are_being_written_count_against_the_memory_budget() {
+    let setup = Setup { max_message: 1000, max_backlog: 300, spare: Some(0), ..SETUP };
+    let come = |slot| Step::Connect { slot, ask: Ask::Upgrade };
+    let arrive = |slot| Step::Deliver { slot, bytes: ALL };
+    let (dst, src) = (Address::Nothing, Address::Nothing);
+    let (room, event, payload, form) = ("root", "Close", Size::Limit(0), Form::Whole);
+    let largest = Talk::Packet { room, event, dst, src, payload, form };
+    let steps = vec![
+        come(0),
+        come(1),
+        arrive(1),
+        come(2),
+        arrive(2),
+        come(3),
+        Step::Rest,
+        say(3, "chat"),
+        arrive(3),
+        Step::Room { slot: 2, bytes: 0 },
+        arrive(0),
+        Step::Rest,
+        Step::Room { slot: 1, bytes: 5 },
+        Step::Meanwhile { slot: 1, of: 3, room: "root", payload: Payload(104, 0) },
+        Step::Say { slot: 0, talk: largest },
+        arrive(0),
+        Step::Rest,
+    ];
+    let scripts = vec![Script { event: "chat", does: vec![] }];
+    full::must_hold(&Plan { setup, scripts, steps });
 }
