@@ -6,6 +6,7 @@ use std::time::Duration;
 use roomer_hub::ConnKey;
 use roomer_hub::server::Applied;
 
+use super::cursor::{Cursor, kind};
 use super::due::{Order, What};
 use super::handlers::{Done, hash};
 use super::line::State;
@@ -40,8 +41,8 @@ impl Stage<'_> {
         }
         let journal = std::mem::take(&mut self.journal);
         let mut done = std::mem::take(&mut self.application.state().done);
-        let mut deeds = Deeds { done: &done, at: 0 };
-        let mut entries = Entries { journal: &journal, at: 0 };
+        let mut deeds = Cursor::new(&done);
+        let mut entries = Cursor::new(&journal);
         while let Some(entry) = entries.next() {
             self.trace.number(kind(entry));
             self.entry(entry, polled, &mut entries, &mut deeds)?;
@@ -73,8 +74,8 @@ impl Stage<'_> {
         &mut self,
         entry: Applied,
         polled: Option<usize>,
-        entries: &mut Entries<'_>,
-        deeds: &mut Deeds<'_>,
+        entries: &mut Cursor<'_, Applied>,
+        deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
         match entry {
             Applied::Opened(key) => self.opened(key, polled),
@@ -145,8 +146,8 @@ impl Stage<'_> {
     fn handler(
         &mut self,
         who: u16,
-        entries: &mut Entries<'_>,
-        deeds: &mut Deeds<'_>,
+        entries: &mut Cursor<'_, Applied>,
+        deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
         let call = self.model.due.iter().find_map(|effect| match effect {
             Effect::Call { handler, packet, .. } => Some((*handler, *packet)),
@@ -186,7 +187,7 @@ impl Stage<'_> {
     }
 
     /// A command that no handler gave.
-    fn outside(&mut self, entry: Applied, deeds: &mut Deeds<'_>) -> Result<(), Fault> {
+    fn outside(&mut self, entry: Applied, deeds: &mut Cursor<'_, Done>) -> Result<(), Fault> {
         loop {
             match deeds.next() {
                 Some(Done::Raw { by, payload, taken }) => self.raw(by, payload, taken)?,
@@ -273,7 +274,7 @@ impl Stage<'_> {
         at: usize,
         code: u16,
         polled: Option<usize>,
-        deeds: &mut Deeds<'_>,
+        deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
         let now = self.now();
         if code == 1013 && polled == Some(at) {
@@ -492,47 +493,5 @@ impl Stage<'_> {
     /// Whether somebody might be so far behind that those who send are held back.
     pub(super) fn may_hold(&self) -> bool {
         (0..self.lines.len()).any(|at| self.lines[at].state == State::Open && self.may_be_over(at))
-    }
-}
-
-struct Deeds<'d> {
-    done: &'d [Done],
-    at: usize,
-}
-
-impl Deeds<'_> {
-    fn peek(&self) -> Option<Done> {
-        self.done.get(self.at).copied()
-    }
-
-    fn next(&mut self) -> Option<Done> {
-        let deed = self.done.get(self.at).copied()?;
-        self.at += 1;
-        Some(deed)
-    }
-}
-
-struct Entries<'e> {
-    journal: &'e [Applied],
-    at: usize,
-}
-
-impl Entries<'_> {
-    fn next(&mut self) -> Option<Applied> {
-        let entry = self.journal.get(self.at).copied()?;
-        self.at += 1;
-        Some(entry)
-    }
-}
-
-fn kind(entry: Applied) -> u64 {
-    match entry {
-        Applied::Opened(_) => 1,
-        Applied::Packet(_) => 2,
-        Applied::Gone(_) => 3,
-        Applied::Broadcast(_) => 4,
-        Applied::Send(_) => 5,
-        Applied::Close(_, code) => 0x1_0000 + u64::from(code),
-        _ => 6,
     }
 }

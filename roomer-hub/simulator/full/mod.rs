@@ -12,6 +12,7 @@
 //! | `marks` | the situations that a large run has to get into |
 
 mod court;
+mod cursor;
 mod draw;
 mod due;
 mod handlers;
@@ -19,6 +20,7 @@ mod line;
 mod marks;
 pub(crate) mod plan;
 mod rest;
+mod setup;
 mod stage;
 mod talk;
 mod turn;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use roomer_hub::server::{Applied, Builder, Environment, Server};
+use roomer_hub::server::{Applied, Environment, Server};
 use roomer_hub::testkit::{Clock, Tasks, socket};
 use roomer_proto::PacketRef;
 
@@ -17,7 +17,7 @@ use super::plan::{Ask, Deed, Plan, Setup, Size, Step, Talk};
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::model::Model;
 use crate::simulator::names::{noise, person};
-use crate::simulator::plan::{PACES, Rules};
+use crate::simulator::plan::Rules;
 use crate::simulator::trace::Trace;
 
 /// The most turns that may follow one another at one moment.
@@ -72,76 +72,14 @@ impl Environment for Chance {
     }
 }
 
-fn millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-impl Setup {
-    pub(crate) fn config(&self) -> roomer_hub::Config {
-        let mut config = match self.rules {
-            Rules::Default => roomer_hub::Config::default(),
-            Rules::Compat => roomer_hub::Config::compat(),
-        };
-        (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
-        config
-    }
-
-    /// What all may hold together, if it is little.
-    pub(super) fn budget(&self) -> Option<u64> {
-        Some((self.hard() + self.spare?) as u64)
-    }
-
-    /// How much may ever wait for one.
-    pub(super) fn hard(&self) -> usize {
-        self.max_backlog + self.max_message.max(3 * self.max_backlog)
-    }
-
-    /// Sets up what is not so by default, as an application does.
-    fn limit(&self, mut builder: Builder) -> Builder {
-        let [messages, bytes, joins, strikes] = self.paces;
-        if let Some((per_second, burst)) = messages {
-            builder = builder.message_rate(per_second, burst);
-        }
-        if let Some((per_second, burst)) = bytes {
-            builder = builder.byte_rate(per_second, burst);
-        }
-        if let Some((per_second, burst)) = joins {
-            builder = builder.join_rate(per_second, burst);
-        }
-        builder = match strikes {
-            strikes if strikes == PACES[3] => builder,
-            Some((per_second, burst)) => builder.strikes(per_second, burst),
-            None => builder.no_strikes(),
-        };
-        if let Some(budget) = self.budget() {
-            builder = builder.memory_budget(budget as usize);
-        }
-        if self.roommates_only { builder.roommates_only() } else { builder }
-    }
-}
-
 impl<'p> Stage<'p> {
     pub(crate) fn new(plan: &'p Plan) -> Result<Self, Fault> {
         let setup = &plan.setup;
         let clock = Clock::new(0);
         let ids = Arc::new(AtomicU32::new(0));
         let application = Application::default();
-        let mut builder = Server::builder()
-            .max_name(setup.max_name)
-            .max_rooms(setup.max_rooms)
-            .max_message(setup.max_message)
-            .max_backlog(setup.max_backlog)
-            .ping_period(millis(setup.ping))
-            .pong_wait(millis(setup.pong))
-            .write_wait(millis(setup.write))
-            .handshake_timeout(millis(setup.handshake))
-            .close_timeout(millis(setup.close))
-            .coalesce(millis(setup.coalesce))
-            .environment(Chance { clock: clock.clone(), ids: ids.clone() });
-        builder = setup.limit(builder);
-        if setup.rules == Rules::Compat {
-            builder = builder.compat();
-        }
+        let env = Chance { clock: clock.clone(), ids: ids.clone() };
+        let builder = setup.builder().environment(env);
         let server = application.register(builder, &plan.scripts).build();
         let server = server.map_err(|error| Fault::new(error.to_string()))?;
         server.keep_journal();
@@ -201,9 +139,9 @@ impl<'p> Stage<'p> {
             }
             Step::Rest => self.rest()?,
             Step::Jump { millis } => {
-                self.clock.advance_to(self.now() + self::millis(millis.into()))
+                self.clock.advance_to(self.now() + Duration::from_millis(millis.into()))
             }
-            Step::Pass { millis } => self.pass(self::millis(millis.into()))?,
+            Step::Pass { millis } => self.pass(Duration::from_millis(millis.into()))?,
             Step::Shutdown => {
                 self.is_stopping = true;
                 self.mark_shutdown();

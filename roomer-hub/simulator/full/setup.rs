@@ -1,0 +1,70 @@
+//! What a plan's server is built with: for the engine, for the model and for the judge.
+
+use std::time::Duration;
+
+use roomer_hub::server::{Builder, Server};
+
+use super::plan::Setup;
+use crate::simulator::plan::{PACES, Rules};
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+impl Setup {
+    pub(crate) fn config(&self) -> roomer_hub::Config {
+        let mut config = match self.rules {
+            Rules::Default => roomer_hub::Config::default(),
+            Rules::Compat => roomer_hub::Config::compat(),
+        };
+        (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
+        config
+    }
+
+    /// What all may hold together, if it is little.
+    pub(super) fn budget(&self) -> Option<u64> {
+        Some((self.hard() + self.spare?) as u64)
+    }
+
+    /// How much may ever wait for one.
+    pub(super) fn hard(&self) -> usize {
+        self.max_backlog + self.max_message.max(3 * self.max_backlog)
+    }
+
+    /// A server's options, chosen as an application does.
+    pub(super) fn builder(&self) -> Builder {
+        let mut builder = Server::builder()
+            .max_name(self.max_name)
+            .max_rooms(self.max_rooms)
+            .max_message(self.max_message)
+            .max_backlog(self.max_backlog)
+            .ping_period(millis(self.ping))
+            .pong_wait(millis(self.pong))
+            .write_wait(millis(self.write))
+            .handshake_timeout(millis(self.handshake))
+            .close_timeout(millis(self.close))
+            .coalesce(millis(self.coalesce));
+        let [messages, bytes, joins, strikes] = self.paces;
+        if let Some((per_second, burst)) = messages {
+            builder = builder.message_rate(per_second, burst);
+        }
+        if let Some((per_second, burst)) = bytes {
+            builder = builder.byte_rate(per_second, burst);
+        }
+        if let Some((per_second, burst)) = joins {
+            builder = builder.join_rate(per_second, burst);
+        }
+        builder = match strikes {
+            strikes if strikes == PACES[3] => builder,
+            Some((per_second, burst)) => builder.strikes(per_second, burst),
+            None => builder.no_strikes(),
+        };
+        if let Some(budget) = self.budget() {
+            builder = builder.memory_budget(budget as usize);
+        }
+        if self.roommates_only {
+            builder = builder.roommates_only();
+        }
+        if self.rules == Rules::Compat { builder.compat() } else { builder }
+    }
+}
