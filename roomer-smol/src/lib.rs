@@ -121,7 +121,10 @@ use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -136,7 +139,6 @@ use roomer_hub::server::{Connection, Reader, stream};
 #[cfg(feature = "json")]
 pub use roomer_hub::server::{JsonError, json};
 pub use roomer_hub::{ConnId, Membership, Refusals, RegisterError};
-use smol::future::or;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Executor, Task, Timer};
 
@@ -166,17 +168,17 @@ pub async fn serve_until(
     server: Server,
     stop: impl Future,
 ) -> io::Result<()> {
-    run(listener, server, stop, &Global).await
+    run(listener, server, stop, Global).await
 }
 
-/// As [`serve_until`], on an executor of your own. Somebody has to run it; each thread that does
-/// serves connections.
+/// As [`serve_until`], on an executor of your own: a `&'static Executor<'static>` or an
+/// `Arc<Executor<'static>>`. Somebody has to run it; each thread that does serves connections.
 ///
 /// # Errors
 ///
 /// As [`serve`].
 pub async fn serve_on(
-    executor: &Executor<'static>,
+    executor: impl Deref<Target = Executor<'static>> + Clone + Send + Sync + 'static,
     listener: impl Listener,
     server: Server,
     stop: impl Future,
@@ -239,37 +241,38 @@ async fn run(
     listener: impl Listener,
     server: Server,
     stop: impl Future,
-    executor: &impl Spawn,
+    executor: impl Spawn,
 ) -> io::Result<()> {
+    // Each a task of its own: an executor with much to do comes back to the future that it was
+    // given to run only after 200 turns of its tasks, and neither newcomers nor the clock can wait
+    // for that.
+    let keep = server.clone();
+    let time = executor.spawn(async move { keep.keep_time(Timer::after).await });
     let helpers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
         .map(|_| server.clone())
         .map(|server| executor.spawn(async move { server.help().await }))
         .collect();
-    let serve = async {
-        let listener = listener;
-        let stop = async {
-            stop.await;
-        };
-        or(stop, accept(&listener, &server, executor, || true)).await;
-        let drain = async {
-            server.drain().await;
-        };
-        or(drain, accept(&listener, &server, executor, || server.is_live())).await;
-    };
-    or(serve, server.keep_time(Timer::after)).await;
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    let accepting = accept(listener, server.clone(), executor.clone(), is_stopping.clone());
+    let accepting = executor.spawn(accepting);
+    stop.await;
+    is_stopping.store(true, Ordering::Relaxed);
+    executor.spawn(async move { _ = server.drain().await }).await;
+    accepting.cancel().await;
+    time.cancel().await;
     drop(helpers);
     Ok(())
 }
 
-/// Takes connections for as long as they are wanted; never ends.
+/// Takes connections, also during a drain, so that they hear of it; never ends.
 async fn accept(
-    listener: &impl Listener,
-    server: &Server,
-    executor: &impl Spawn,
-    is_wanted: impl Fn() -> bool,
+    listener: impl Listener,
+    server: Server,
+    executor: impl Spawn,
+    is_stopping: Arc<AtomicBool>,
 ) {
-    while is_wanted() {
-        match listener.accept(server).await {
+    while !is_stopping.load(Ordering::Relaxed) || server.is_live() {
+        match listener.accept(&server).await {
             Ok(connection) => executor.spawn(connection).detach(),
             Err(error) => {
                 server.accept_failed(&error);
@@ -281,11 +284,12 @@ async fn accept(
 }
 
 /// Where connections run.
-trait Spawn {
+trait Spawn: Clone + Send + Sync + 'static {
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()>;
 }
 
 /// smol's global executor.
+#[derive(Clone)]
 struct Global;
 
 impl Spawn for Global {
@@ -294,7 +298,10 @@ impl Spawn for Global {
     }
 }
 
-impl Spawn for Executor<'static> {
+impl<E> Spawn for E
+where
+    E: Deref<Target = Executor<'static>> + Clone + Send + Sync + 'static,
+{
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()> {
         Executor::spawn(self, future)
     }

@@ -20,7 +20,7 @@ impl<L: Accept> Listener for L {}
 
 /// How a listener gives connections. In a private place, so that it can grow.
 #[allow(unreachable_pub)]
-pub trait Accept: Send + Sync {
+pub trait Accept: Send + Sync + 'static {
     /// Waits for the next connection, takes it into the server's care and gives its task.
     fn accept(
         &self,

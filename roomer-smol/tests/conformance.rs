@@ -46,7 +46,7 @@ impl Adapter {
             let (done, is_done) = channel::bounded::<()>(1);
             let second = executor.clone();
             let second = thread::spawn(move || smol::block_on(second.run(is_done.recv())));
-            let serve = roomer_smol::serve_on(&executor, listener, server, stopped.recv());
+            let serve = roomer_smol::serve_on(executor.clone(), listener, server, stopped.recv());
             let result = smol::block_on(executor.run(serve));
             done.close();
             assert!(second.join().unwrap().is_err());
