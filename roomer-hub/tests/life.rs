@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use roomer_hub::Membership;
 use roomer_hub::server::{Builder, Drained, Server};
 use roomer_hub::testkit::{Client, Faults, World, run, socket};
+use roomer_hub::{ConnId, Membership};
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -45,6 +45,7 @@ fn count(drained: Option<Drained>) -> Option<(usize, usize)> {
 #[test]
 fn a_drain_closes_so_many_a_second_the_first_place_first() {
     let (mut world, clients) = world(Server::builder().drain(ms(60_000), 2), 4);
+    world.advance(ms(10_000));
     let (_, told) = drain(&mut world);
     let mut seen = Vec::new();
     for _ in 0..4 {
@@ -97,6 +98,9 @@ fn newcomers_are_refused_and_who_is_in_talks_on() {
     world.advance(ms(3_000));
     assert_eq!(count(told.get()), Some((3, 0)));
     assert!(!world.server().is_live());
+    let later = world.connect();
+    world.settle();
+    assert_eq!(later.status(), Some(503), "also once it is over");
 }
 
 #[test]
@@ -171,6 +175,21 @@ fn a_drain_holds_under_any_faults() {
         world.advance(ms(20_000));
         assert_eq!(world.server().stats().sockets, 0);
     });
+}
+
+#[test]
+fn ends_are_counted_by_whose_doing_they_were() {
+    let (mut world, clients) = world(Server::builder(), 6);
+    clients[0].close(1000, "bye");
+    clients[1].reset();
+    clients[2].half_close();
+    let id = ConnId::parse(&clients[3].id()).unwrap();
+    assert!(world.server().disconnect(id, 4000, "go"));
+    clients[4].frame(0xff, b"no such frame");
+    world.settle();
+    let stats = world.server().stats();
+    assert_eq!((stats.closed_by_peer, stats.lost, stats.connections), (1, 2, 1));
+    assert_eq!(stats.closes.into_iter().collect::<Vec<_>>(), [(1002, 1), (4000, 1)]);
 }
 
 #[test]
