@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_hub::server::{Builder, Drained, Server};
-use roomer_hub::testkit::{Client, Faults, World, run, socket};
+use roomer_hub::server::{Builder, Drained, Server, Writer};
+use roomer_hub::testkit::{Client, Clock, Faults, Tasks, World, frames, run, socket};
 use roomer_hub::{ConnId, Membership};
 
 const fn ms(millis: u64) -> Duration {
@@ -40,6 +42,17 @@ fn open(clients: &[Client]) -> Vec<bool> {
 
 fn count(drained: Option<Drained>) -> Option<(usize, usize)> {
     drained.map(|drained| (drained.closed, drained.cut))
+}
+
+/// A request that a framework has read.
+fn request() -> http::Request<()> {
+    http::Request::get("/ws")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .body(())
+        .unwrap()
 }
 
 #[test]
@@ -106,6 +119,8 @@ fn newcomers_are_refused_and_who_is_in_talks_on() {
 #[test]
 fn who_leaves_by_itself_was_closed_in_time_and_the_drain_is_over_with_the_last() {
     let (mut world, clients) = world(Server::builder().drain(ms(60_000), 1), 3);
+    // One that never gets further than this is no connection to wait for.
+    world.open(b"GET /ws".to_vec());
     let (_, told) = drain(&mut world);
     world.settle();
     clients[1].close(1000, "");
@@ -178,6 +193,68 @@ fn a_drain_holds_under_any_faults() {
 }
 
 #[test]
+fn what_not_even_a_cut_ends_is_told_as_cut() {
+    let (clock, mut tasks) = (Clock::new(1), Tasks::new());
+    let builder = Server::builder().environment(clock.clone()).drain(ms(1_000), usize::MAX);
+    let server = builder.build().unwrap();
+    let (keeper, sleeper) = (server.clone(), clock.clone());
+    tasks.spawn(async move { keeper.keep_time(|wait| sleeper.sleep(wait)).await });
+    // A framework that keeps what it was given.
+    let upgrade = server.upgrade(request(), None).unwrap();
+    let (drained, told) = (server.clone(), Rc::new(Cell::new(None)));
+    let tell = told.clone();
+    tasks.spawn(async move { tell.set(Some(drained.drain().await)) });
+    while told.get().is_none() {
+        if tasks.turn(0).is_none() {
+            clock.advance_to(clock.next().expect("somebody waits for the drain to end"));
+        }
+    }
+    assert_eq!(count(told.get()), Some((0, 1)));
+    drop(upgrade);
+    assert_eq!(server.stats().sockets, 0);
+}
+
+#[test]
+fn only_one_keeps_time_and_another_once_it_is_gone() {
+    let server = Server::builder().build().unwrap();
+    let begin = || server.keep_time_while_busy(|_| std::future::pending::<()>());
+    let first = begin();
+    assert!(first.is_some() && begin().is_none());
+    drop(first);
+    assert!(begin().is_some());
+}
+
+/// A socket that takes nothing and does not say so.
+struct Shut;
+
+impl Writer for Shut {
+    fn try_write(&self, _: &[u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn try_write_vectored(&self, _: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn poll_writable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn shutdown(&self) {}
+}
+
+#[test]
+fn a_socket_that_takes_nothing_though_it_could_is_lost() {
+    let mut world = World::with_faults(1, Faults::none(), Server::builder());
+    let (reader, _writer, peer) = socket();
+    peer.deliver(&frames::request("/ws", ""));
+    let connection = world.server().connect(reader, Shut, None);
+    world.spawn(connection);
+    world.settle();
+    assert_eq!(world.server().stats().sockets, 0);
+}
+
+#[test]
 fn ends_are_counted_by_whose_doing_they_were() {
     let (mut world, clients) = world(Server::builder(), 6);
     clients[0].close(1000, "bye");
@@ -201,16 +278,8 @@ fn a_crowd_from_one_address_passes_by_default() {
         (server.connect(reader, writer, Some(address)), peer)
     };
     // So many at the same moment, beside some thousands who are in already.
-    let upgrades: Vec<_> = (0..5_000)
-        .map(|_| {
-            let request = http::Request::get("/ws")
-                .header("Connection", "Upgrade")
-                .header("Upgrade", "websocket")
-                .header("Sec-WebSocket-Version", "13")
-                .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
-            server.upgrade(request.body(()).unwrap(), Some(address)).unwrap()
-        })
-        .collect();
+    let upgrades: Vec<_> =
+        (0..5_000).map(|_| server.upgrade(request(), Some(address)).unwrap()).collect();
     let silent: Vec<_> = (0..5_000).map(come).collect();
     let stats = server.stats();
     assert_eq!((stats.handshakes, stats.sockets, stats.refused.len()), (5_000, 10_000, 0));
