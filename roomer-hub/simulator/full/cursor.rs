@@ -12,6 +12,11 @@ impl<'a, T: Copy> Cursor<'a, T> {
         Cursor { items, at: 0 }
     }
 
+    /// How many have been gone through.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn peek(&self) -> Option<T> {
         self.items.get(self.at).copied()
     }

@@ -16,11 +16,13 @@ struct Swarm {
     bad: bool,
     sizes: bool,
     handlers: u32,
+    /// Handlers may take their time.
+    slow: bool,
     /// Connections may be closed for what they say.
     limited: bool,
 }
 
-const KINDS: usize = 22;
+const KINDS: usize = 23;
 
 pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let slots = dice.pick(&[2, 3, 4, 4, 6, 8, 12, 12]);
@@ -31,6 +33,7 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
         bad: dice.once_in(2),
         sizes: dice.once_in(4),
         handlers: dice.below(4),
+        slow: dice.once_in(2),
         limited: false,
     };
     let setup = setup(dice);
@@ -64,8 +67,8 @@ fn weights(dice: &mut impl Dice) -> [u32; KINDS] {
         8, 4, 2, 2, 1, 1, 1, 1, 1, //
         // jump, pass, application, shutdown, say and deliver
         2, 4, 4, 1, 30, //
-        // fill a queue, meanwhile
-        2, 5,
+        // fill a queue, meanwhile, a slow handler
+        2, 5, 6,
     ];
     for (kind, weight) in weights.iter_mut().enumerate().skip(6) {
         if kind != 19 && !dice.once_in(2) {
@@ -124,7 +127,13 @@ fn paces(dice: &mut impl Dice, max_message: u32) -> [Option<Pace>; 4] {
 
 fn script(dice: &mut impl Dice, swarm: &Swarm, number: u32) -> Script {
     let event = ["chat", "ping", "chatt"][number as usize % 3];
-    let does = (0..dice.below(4)).map(|_| deed(dice, swarm)).collect();
+    let mut does: Vec<Deed> = (0..dice.below(4)).map(|_| deed(dice, swarm)).collect();
+    if swarm.slow && !dice.once_in(3) {
+        for _ in 0..1 + dice.below(2) {
+            let millis = dice.pick(&[0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000]);
+            does.insert(dice.below(does.len() as u32 + 1) as usize, Deed::Pause { millis });
+        }
+    }
     Script { event, does }
 }
 
@@ -274,6 +283,7 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
             let room = if dice.once_in(2) { "root" } else { room(dice, swarm) };
             Step::Meanwhile { slot, of, room, payload: payload(dice) }
         }
+        22 => wait(dice, swarm, slot, steps),
         _ => {
             steps.push(Step::Say { slot, talk: talk(dice, swarm) });
             if swarm.limited && dice.once_in(8) {
@@ -351,6 +361,47 @@ fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) ->
         steps.push(Step::App { slot, deed: Deed::Raw(payload(dice)) });
     }
     Step::Pass { millis: dice.pick(&[1, 300, 1100]) }
+}
+
+/// Calls a handler that may take its time, says more, and has something happen meanwhile.
+fn wait(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
+    let (room, event, form, dst) =
+        ("root", dice.pick(&["chat", "ping"]), Form::Whole, Address::Nothing);
+    let payload = Size::Bytes(payload(dice));
+    if dice.once_in(4) {
+        steps.push(Step::Say { slot, talk: Talk::Ping(1) });
+    }
+    let slow = Talk::Packet { room, event, dst, src: dst, payload, form };
+    steps.push(Step::Say { slot, talk: slow });
+    for _ in 0..dice.below(4) {
+        steps.push(Step::Say { slot, talk: talk(dice, swarm) });
+    }
+    if dice.once_in(4) {
+        steps.push(Step::Say { slot, talk: Talk::Close(1000) });
+    }
+    steps.push(Step::Deliver { slot, bytes: u32::MAX });
+    if dice.once_in(2) {
+        steps.push(Step::Rest);
+    }
+    match dice.below(16) {
+        0 => steps.push(Step::App { slot, deed: Deed::Close { code: 4000, reason: "bye" } }),
+        1 => steps.push(Step::Abort { slot }),
+        2 => steps.push(Step::Reset { slot }),
+        3 => steps.push(Step::Refuse { slot }),
+        4 => steps.push(Step::HalfClose { slot }),
+        5 => steps.push(Step::Room { slot, bytes: dice.below(60) }),
+        6 => steps.push(Step::Poll { slot }),
+        7..11 => {
+            steps.push(Step::Say { slot, talk: talk(dice, swarm) });
+            steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        }
+        _ => {}
+    }
+    match dice.below(4) {
+        0 => Step::Rest,
+        1 => Step::Jump { millis: time(dice) },
+        _ => Step::Pass { millis: dice.pick(&[1, 20, 60, 300, 1000, 4000]) },
+    }
 }
 
 fn time(dice: &mut impl Dice) -> u32 {

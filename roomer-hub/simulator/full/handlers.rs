@@ -1,10 +1,14 @@
 //! The application: handlers that do what the plan says and write down what they did, as they
 //! did it.
 
+use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
 
-use roomer_hub::server::{Builder, Conn, HandlerResult};
+use roomer_hub::server::{Applied, Builder, Conn, HandlerResult};
+use roomer_hub::testkit::Clock;
 use roomer_proto::PacketRef;
 
 use super::plan::{Deed, Script};
@@ -23,18 +27,66 @@ pub(crate) struct State {
     /// The numbers of the ids of those in the slots.
     pub(crate) slots: [Option<u16>; 32],
     pub(crate) done: Vec<Done>,
+    /// The journal up to the last [`Done::Resumed`].
+    pub(crate) journal: Vec<Applied>,
+    /// Slow handlers that are under way.
+    pub(crate) running: usize,
+    /// For whom those ran that were dropped before their end.
+    pub(crate) dropped: Vec<u16>,
 }
 
 /// What an application has done. Connections are named by the numbers of their ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Done {
-    Called { by: u16, handler: usize, hash: u64 },
-    ToRoom { by: u16, room: &'static str, event: &'static str, payload: &'static [u8] },
-    ToClient { by: u16, dst: &'static str, event: &'static str, payload: &'static [u8] },
-    Raw { by: u16, payload: &'static [u8], taken: bool },
-    Close { who: u16, code: u16, reason: &'static str },
+    Called {
+        by: u16,
+        handler: usize,
+        hash: u64,
+    },
+    ToRoom {
+        by: u16,
+        room: &'static str,
+        event: &'static str,
+        payload: &'static [u8],
+    },
+    ToClient {
+        by: u16,
+        dst: &'static str,
+        event: &'static str,
+        payload: &'static [u8],
+    },
+    Raw {
+        by: u16,
+        payload: &'static [u8],
+        taken: bool,
+    },
+    Close {
+        who: u16,
+        code: u16,
+        reason: &'static str,
+    },
+    /// A handler waits until then.
+    Paused {
+        until: Duration,
+    },
+    /// One that waits has its turn, for the first time or again, after so many entries of the
+    /// journal.
+    Resumed {
+        by: u16,
+        after: usize,
+    },
     Panicked,
-    Returned,
+    Returned {
+        failed: bool,
+    },
+}
+
+/// What a slow handler has to do, wherever it is in it.
+struct Errand {
+    application: Application,
+    conn: Conn,
+    by: u16,
+    is_over: bool,
 }
 
 impl Application {
@@ -43,49 +95,67 @@ impl Application {
     }
 
     /// Registers a handler for each script.
-    pub(crate) fn register(&self, mut builder: Builder, scripts: &[Script]) -> Builder {
+    pub(crate) fn register(
+        &self,
+        mut builder: Builder,
+        scripts: &[Script],
+        clock: &Clock,
+    ) -> Builder {
         for (handler, script) in scripts.iter().enumerate() {
             let (application, does) = (self.clone(), script.does.clone());
-            builder = builder.on(script.event, move |conn, message| {
-                application.run(handler, conn, message, &does)
-            });
+            builder = if script.is_slow() {
+                let clock = clock.clone();
+                builder.on_async(script.event, move |conn, message| {
+                    let by = application.called(handler, &conn, &message.as_ref());
+                    if let [Deed::Panic, ..] = *does {
+                        _ = application.does(&conn, by, Deed::Panic);
+                    }
+                    let errand = Errand::new(application.clone(), conn);
+                    errand.run(clock.clone(), does.clone())
+                })
+            } else {
+                builder.on(script.event, move |conn, message| {
+                    let by = application.called(handler, conn, message);
+                    let end = does.iter().find_map(|deed| application.does(conn, by, *deed));
+                    end.unwrap_or_else(|| application.returns(Ok(())))
+                })
+            };
         }
         builder
     }
 
-    fn run(
-        &self,
-        handler: usize,
-        conn: &Conn,
-        message: &PacketRef<'_>,
-        does: &[Deed],
-    ) -> HandlerResult {
-        let by = id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX);
-        {
-            let mut state = self.state();
-            let at = usize::from(by);
-            if state.handles.len() <= at {
-                state.handles.resize(at + 1, None);
-            }
-            state.handles[at] = Some(conn.clone());
-            state.done.push(Done::Called { by, handler, hash: hash(message) });
+    /// Notes that a handler was called. The number of its caller's id.
+    fn called(&self, handler: usize, conn: &Conn, message: &PacketRef<'_>) -> u16 {
+        let by = number(conn);
+        let mut state = self.state();
+        let at = usize::from(by);
+        if state.handles.len() <= at {
+            state.handles.resize(at + 1, None);
         }
-        for deed in does {
-            match deed {
-                Deed::Panic => {
-                    self.state().done.push(Done::Panicked);
-                    // Not panic!, whose hook would tell people.
-                    resume_unwind(Box::new("a plan's panic"));
-                }
-                Deed::Fail => {
-                    self.state().done.push(Done::Returned);
-                    return Err("a plan's error".into());
-                }
-                _ => self.act(conn, by, deed),
+        state.handles[at] = Some(conn.clone());
+        state.done.push(Done::Called { by, handler, hash: hash(message) });
+        by
+    }
+
+    fn returns(&self, result: HandlerResult) -> HandlerResult {
+        self.state().done.push(Done::Returned { failed: result.is_err() });
+        result
+    }
+
+    /// Does something. What the handler returns, if that was its end.
+    fn does(&self, conn: &Conn, by: u16, deed: Deed) -> Option<HandlerResult> {
+        match deed {
+            Deed::Panic => {
+                self.state().done.push(Done::Panicked);
+                // Not panic!, whose hook would tell people.
+                resume_unwind(Box::new("a plan's panic"))
+            }
+            Deed::Fail => Some(self.returns(Err("a plan's error".into()))),
+            deed => {
+                self.act(conn, by, &deed);
+                None
             }
         }
-        self.state().done.push(Done::Returned);
-        Ok(())
     }
 
     /// Does something with the handle of the one in a slot, outside any handler.
@@ -127,7 +197,7 @@ impl Application {
                 log(Done::Close { who, code, reason });
                 other.close(code, reason);
             }
-            Deed::Fail | Deed::Panic => {}
+            Deed::Fail | Deed::Panic | Deed::Pause { .. } => {}
         }
     }
 }
@@ -154,6 +224,70 @@ impl State {
             Address::Word(word) => word,
         }
     }
+}
+
+impl Errand {
+    fn new(application: Application, conn: Conn) -> Self {
+        application.state().running += 1;
+        Errand { application, by: number(&conn), conn, is_over: false }
+    }
+
+    async fn run(mut self, clock: Clock, does: Vec<Deed>) -> HandlerResult {
+        self.resumes();
+        for deed in does {
+            if let Deed::Pause { millis } = deed {
+                let wait = Duration::from_millis(millis.into());
+                self.application.state().done.push(Done::Paused { until: clock.now() + wait });
+                match millis {
+                    0 => yield_now().await,
+                    _ => clock.sleep(wait).await,
+                }
+                self.resumes();
+                continue;
+            }
+            self.is_over = matches!(deed, Deed::Fail | Deed::Panic);
+            if let Some(result) = self.application.does(&self.conn, self.by, deed) {
+                return result;
+            }
+        }
+        self.is_over = true;
+        self.application.returns(Ok(()))
+    }
+
+    fn resumes(&self) {
+        let mut state = self.application.state();
+        self.conn.server().take_journal(&mut state.journal);
+        let after = state.journal.len();
+        state.done.push(Done::Resumed { by: self.by, after });
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        let mut state = self.application.state();
+        state.running -= 1;
+        if !self.is_over {
+            state.dropped.push(self.by);
+        }
+    }
+}
+
+/// Lets others have a turn.
+async fn yield_now() {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The number of a connection's id.
+fn number(conn: &Conn) -> u16 {
+    id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX)
 }
 
 /// What stands for a message that a handler was given.

@@ -8,7 +8,7 @@ use roomer_proto::PacketRef;
 
 use super::due::{Due, Item, What};
 use super::plan::Bad;
-use super::talk::Mouth;
+use super::talk::{Meaning, Mouth};
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::names::{id_number, room_number};
 use crate::simulator::op::Set;
@@ -64,11 +64,28 @@ pub(crate) struct Line {
     pub(crate) was_unread: bool,
     /// How much it had read, and since when, while it is held back.
     pub(crate) held: Option<(u64, Duration)>,
+    /// What keeps whatever it says waiting.
+    pub(crate) waiting: Option<Waiting>,
+    /// From where on the session may hold on to what it has read, since a handler kept it waiting.
+    pub(crate) kept_from: Option<u64>,
+    /// Something that kept it waiting has come to its end in this turn.
+    pub(crate) has_resumed: bool,
     /// Both sides have closed, and that is why it ended.
     pub(crate) has_agreed: bool,
     /// When it was first seen at rest that its socket is full and takes nothing since.
     blocked: Duration,
     seen_written: u64,
+}
+
+/// A handler that takes its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    /// Until when; `None`: it has been called, and has not begun.
+    pub(crate) until: Option<Duration>,
+    /// How much had been read when it was called.
+    pub(crate) read: u64,
+    /// Bytes of the message's payload.
+    pub(crate) payload: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +142,9 @@ impl Line {
             behind: None,
             was_unread: false,
             held: None,
+            waiting: None,
+            kept_from: None,
+            has_resumed: false,
             has_agreed: false,
             blocked: Duration::MAX / 4,
             seen_written: u64::MAX,
@@ -154,6 +174,17 @@ impl Line {
     /// Whether the server has read everything, the end included.
     pub(crate) fn is_read_to_the_end(&self) -> bool {
         self.end == Some(End::Arrived) && self.peer.unread() == 0
+    }
+
+    /// Whether the server can know that the client's side is over: while a handler takes its time
+    /// nothing is read.
+    pub(crate) fn is_seen_to_end(&self) -> bool {
+        self.waiting.is_none() && self.is_read_to_the_end()
+    }
+
+    /// What the server has read and is to understand next.
+    pub(crate) fn next(&self) -> Option<Meaning> {
+        if self.waiting.is_some() { None } else { self.mouth.peek(self.read) }
     }
 
     pub(crate) fn begin_closing(&mut self, now: Duration) {

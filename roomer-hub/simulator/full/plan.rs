@@ -52,6 +52,13 @@ pub(crate) struct Script {
     pub(crate) does: Vec<Deed>,
 }
 
+impl Script {
+    /// Whether it takes its time.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.does.iter().any(|deed| matches!(deed, Deed::Pause { .. }))
+    }
+}
+
 /// What code of an application's does with a connection's handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
@@ -75,6 +82,10 @@ pub(crate) enum Deed {
         slot: u8,
         code: u16,
         reason: &'static str,
+    },
+    /// Time passes; 0: somebody else has a turn, or not even that.
+    Pause {
+        millis: u32,
     },
     /// An error is returned.
     Fail,

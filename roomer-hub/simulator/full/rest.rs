@@ -36,6 +36,11 @@ impl Stage<'_> {
         let (found, due) = (stats.refusals, self.model.refusals);
         ensure!(found == due, "refused: {found:?}, due: {due:?}");
         self.seen.mark(due.no_common_room > 0, Mark::NoCommonRoom);
+        let (found, due) = ((stats.handler_errors, stats.panics), self.failures);
+        ensure!(found == due, "errors and panics are {found:?}, due are {due:?}");
+        let waiting = self.lines.iter().filter(|line| line.waiting.is_some()).count();
+        let running = self.application.state().running;
+        ensure!(running == waiting, "{running} handlers are under way, due are {waiting}");
         for at in 0..self.lines.len() {
             self.check_line(at)
                 .map_err(|Fault(what)| Fault::new(format!("at rest, connection {at}: {what}")))?;
@@ -60,6 +65,11 @@ impl Stage<'_> {
             return Ok(());
         }
         ensure!(!line.is_aborted, "its task was dropped");
+        if let Some(waiting) = line.waiting {
+            ensure!(line.state == State::Open, "it is closed, and its handler goes on");
+            let is_asleep = waiting.until.is_some_and(|until| now < until);
+            ensure!(is_asleep, "its handler waits until {:?}", waiting.until);
+        }
         match line.state {
             State::Handshake => {
                 ensure!(!self.is_stopping, "a handshake outlives the stop");
@@ -75,8 +85,11 @@ impl Stage<'_> {
                 let (pong, spare) = (millis(setup.pong), millis(setup.pong - setup.ping));
                 let silent = line.asked.map(|asked| (line.heard + pong).max(asked + spare));
                 let is_silent = silent.is_some_and(|at| now >= at) && !line.is_unsure;
-                ensure!(!is_silent, "silent since {:?}", line.heard);
-                if unread > 0 || is_read {
+                ensure!(!is_silent || line.waiting.is_some(), "silent since {:?}", line.heard);
+                if line.waiting.is_some() {
+                    // Nothing is read before its handler is done.
+                    self.seen.mark(unread > 0, Mark::UnreadBehindSlow);
+                } else if unread > 0 || is_read {
                     self.seen.mark(may_hold, Mark::Held);
                     line.was_unread = true;
                     if !may_hold {
@@ -171,6 +184,13 @@ impl Stage<'_> {
         // Long enough for whatever the engine waits for, so that all is decided.
         let longest = setup.close.max(setup.handshake).max(setup.write).max(1000);
         self.pass_answering(Duration::from_millis(longest + 50))?;
+        // One slow handler may come after the other.
+        for _ in 0..1000 {
+            if self.lines.iter().all(|line| line.waiting.is_none()) {
+                break;
+            }
+            self.pass_answering(Duration::from_millis(longest + 50))?;
+        }
         self.compare_views()?;
         self.probe()?;
         self.end()

@@ -43,6 +43,8 @@ pub(crate) struct Stage<'p> {
     pub(crate) ids: Arc<AtomicU32>,
     pub(crate) is_stopping: bool,
     pub(crate) trace: Trace,
+    /// Handlers that have failed, and those that have panicked.
+    pub(crate) failures: (u64, u64),
     pub(crate) steps: u64,
     pub(crate) seen: Seen,
     pub(crate) tells: bool,
@@ -80,7 +82,7 @@ impl<'p> Stage<'p> {
         let application = Application::default();
         let env = Chance { clock: clock.clone(), ids: ids.clone() };
         let builder = setup.builder().environment(env);
-        let server = application.register(builder, &plan.scripts).build();
+        let server = application.register(builder, &plan.scripts, &clock).build();
         let server = server.map_err(|error| Fault::new(error.to_string()))?;
         server.keep_journal();
         let mut tasks = Tasks::new();
@@ -105,6 +107,7 @@ impl<'p> Stage<'p> {
             ids,
             is_stopping: false,
             trace: Trace::new(),
+            failures: (0, 0),
             steps: 0,
             seen: Seen::default(),
             tells: false,
@@ -149,7 +152,7 @@ impl<'p> Stage<'p> {
                 self.look(None)?;
             }
             Step::App { slot, ref deed } => {
-                if !matches!(deed, Deed::Panic | Deed::Fail) {
+                if !matches!(deed, Deed::Panic | Deed::Fail | Deed::Pause { .. }) {
                     self.application.outside(slot, deed);
                     self.look(None)?;
                 }
@@ -376,6 +379,7 @@ impl<'p> Stage<'p> {
 
     /// Follows what has happened: what the server did with its inputs, and what it sent.
     pub(crate) fn look(&mut self, task: Option<usize>) -> Result<(), Fault> {
+        self.journal.append(&mut self.application.state().journal);
         self.server.take_journal(&mut self.journal);
         let polled = task.and_then(|task| task.checked_sub(2));
         let now = self.now();
