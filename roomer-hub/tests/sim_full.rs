@@ -63,6 +63,7 @@ const SETUP: Setup = Setup {
     roommates_only: false,
     max_message: 1 << 20,
     max_backlog: 1 << 20,
+    asks: [None; 3],
     spare: None,
     ping: 54_000,
     pong: 60_000,

@@ -9,39 +9,82 @@ use super::handlers::{Done, hash};
 use super::line::{State, Waiting};
 use super::marks::Mark;
 use super::plan::Deed;
+use super::rules::sum;
 use super::stage::Stage;
 use super::talk::Meaning;
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::op::{Effect, Op};
 
 impl Stage<'_> {
-    /// What the handler of a packet that ends at `end` did, if it has one.
-    pub(super) fn handler(
+    /// What the application has to do with a packet: a rule is asked, or a handler called.
+    pub(super) fn called(
         &mut self,
-        who: u16,
-        end: u64,
+        at: usize,
         entries: &mut Cursor<'_, Applied>,
         deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
-        let call = self.model.due.iter().find_map(|effect| match effect {
-            Effect::Call { handler, packet, .. } => Some((*handler, *packet)),
-            _ => None,
-        });
-        let Some((handler, packet)) = call else { return Ok(()) };
-        let at = self.people[usize::from(who)];
         let id = self.lines[at].id;
-        let called = deeds.next();
-        let is_right = matches!(called, Some(Done::Called { by, handler: h, hash: sum })
-            if by == id && h == handler && sum == hash(&packet));
-        ensure!(is_right, "{handler} is to be called by client {who}, but: {called:?}");
-        let script = &self.plan.scripts[handler];
-        if !script.is_slow() || script.does[0] == Deed::Panic {
+        let plan = self.plan;
+        let is_due = |effect: &&Effect| matches!(effect, Effect::Call { .. } | Effect::Ask { .. });
+        let (is_slow, packet) = match self.model.due.iter().find(is_due) {
+            Some(&Effect::Call { handler, packet, .. }) => {
+                let called = deeds.next();
+                let is_right = matches!(called, Some(Done::Called { by, handler: h, hash: sum })
+                    if by == id && h == handler && sum == hash(&packet));
+                ensure!(is_right, "{handler} is to be called by connection {at}, but: {called:?}");
+                let after_rule = self.lines[at].asked_about.take().is_some();
+                self.seen.mark(after_rule, Mark::HandlerAfterRule);
+                let script = &plan.scripts[handler];
+                (script.is_slow() && script.does[0] != Deed::Panic, packet)
+            }
+            Some(&Effect::Ask { about, packet, .. }) => {
+                let asked = deeds.next();
+                let due = sum(about, &packet);
+                let is_right = matches!(asked, Some(Done::Asked { by, about: question, sum })
+                    if by == id && question == about && sum == due);
+                ensure!(is_right, "{about:?} is to be asked for connection {at}, but: {asked:?}");
+                self.lines[at].asked_about = Some((about, packet));
+                let answers = plan.setup.asks[about as usize];
+                (answers.is_some_and(|answers| answers.wait.is_some()), packet)
+            }
+            _ => return Ok(()),
+        };
+        if !is_slow {
             return self.acts(at, entries, deeds);
         }
         let line = &mut self.lines[at];
         let (read, payload) = (line.read, packet.payload.len() as u64);
         line.waiting = Some(Waiting { until: None, read, payload });
-        line.kept_from.get_or_insert(end);
+        line.kept_from.get_or_insert(line.understood);
+        Ok(())
+    }
+
+    /// A rule has answered, and the hub hears of it.
+    fn answered(
+        &mut self,
+        at: usize,
+        is_allowed: bool,
+        entries: &mut Cursor<'_, Applied>,
+        deeds: &mut Cursor<'_, Done>,
+    ) -> Result<(), Fault> {
+        let line = &mut self.lines[at];
+        let has_waited = line.waiting.take().is_some_and(|waiting| waiting.until.is_some());
+        let (Some((about, packet)), Some(key), Some(who)) = (line.asked_about, line.key, line.who)
+        else {
+            return Err(Fault::new(format!("an answer about {at} that nobody asked for")));
+        };
+        let entry = entries.next();
+        let (due, op) = match is_allowed {
+            true => (Applied::Allowed(key), Op::Allowed { who, packet }),
+            false => (Applied::Denied(key), Op::Denied { who, packet }),
+        };
+        ensure!(entry == Some(due), "a rule says {due:?}, the hub hears {entry:?}");
+        self.seen.mark(!self.is_here(at), Mark::AnswerForNobody);
+        self.seen.rule(about, is_allowed, has_waited);
+        self.give(op, None)?;
+        self.expelled(at);
+        self.called(at, entries, deeds)?;
+        self.lines[at].asked_about = None;
         Ok(())
     }
 
@@ -91,20 +134,25 @@ impl Stage<'_> {
                     self.lines[at].waiting = None;
                     return Ok(());
                 }
+                Done::Answered { allowed } => return self.answered(at, allowed, entries, deeds),
                 Done::Paused { until } => {
                     let Some(waiting) = &mut self.lines[at].waiting else {
                         return Err(Fault::new(format!("a quick handler of {at} waits")));
                     };
                     waiting.until = Some(until);
                     let count = self.lines.iter().filter(|line| line.waiting.is_some()).count();
-                    self.seen.mark(true, Mark::SlowHandler);
+                    let is_rule = self.lines[at].asked_about.is_some();
+                    self.seen.mark(true, if is_rule { Mark::SlowRule } else { Mark::SlowHandler });
                     self.seen.mark(count > 1, Mark::TwoWait);
                     return Ok(());
                 }
                 Done::Panicked => {
                     self.failures.1 += 1;
                     self.lines[at].waiting = None;
-                    self.seen.mark(true, Mark::HandlerPanics);
+                    let is_rule = self.lines[at].asked_about.take().is_some();
+                    self.seen.mark(is_rule && has_waited, Mark::RulePanicsAfterWait);
+                    self.seen.mark(is_rule, Mark::RulePanics);
+                    self.seen.mark(!is_rule, Mark::HandlerPanics);
                     self.seen.mark(has_waited, Mark::PanicAfterWait);
                     let crowd = self.lines.iter().filter(|l| l.state == State::Open).count();
                     self.seen.mark(crowd > 2, Mark::PanicInCrowd);

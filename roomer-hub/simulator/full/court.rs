@@ -109,7 +109,8 @@ impl Stage<'_> {
                 let Some(who) = line.who else { return Ok(()) };
                 self.give(Op::Packet { who, packet }, None)?;
                 self.expelled(at);
-                self.handler(who, end, entries, deeds)
+                self.lines[at].understood = end;
+                self.called(at, entries, deeds)
             }
             Applied::Gone(key) => self.gone(key, polled),
             Applied::Close(key, code) => {
@@ -145,7 +146,7 @@ impl Stage<'_> {
     }
 
     /// The last packet may have been one too many.
-    fn expelled(&mut self, at: usize) {
+    pub(super) fn expelled(&mut self, at: usize) {
         let Some(Effect::Close { reason, .. }) = self.model.due.last() else { return };
         self.seen.mark(*reason == "rate", Mark::ClosedForRate);
         self.seen.mark(*reason != "rate", Mark::ClosedForStrikes);
@@ -342,7 +343,6 @@ impl Stage<'_> {
                 | Effect::Joined { .. }
                 | Effect::RoomClosed { .. }
                 | Effect::Call { .. }
-                // Nothing is asked in full plans.
                 | Effect::Ask { .. } => {}
             }
         }

@@ -1,6 +1,6 @@
 //! A seed becomes a plan.
 
-use super::plan::{Ask, BAD, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
+use super::plan::{Answers, Ask, BAD, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
 use crate::simulator::bucket::Pace;
 use crate::simulator::names::{EVENTS, REASONS, RESERVED, ROOMS};
 use crate::simulator::plan::{Address, PACES, Payload, Rules, Who};
@@ -24,6 +24,9 @@ struct Swarm {
 
 const KINDS: usize = 23;
 
+/// How long what takes its time may take.
+const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
+
 pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let slots = dice.pick(&[2, 3, 4, 4, 6, 8, 12, 12]);
     let mut swarm = Swarm {
@@ -36,7 +39,8 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
         slow: dice.once_in(2),
         limited: false,
     };
-    let setup = setup(dice);
+    let mut setup = setup(dice);
+    setup.asks = [(); 3].map(|()| dice.once_in(8).then(|| answers(dice, &swarm)));
     swarm.limited = setup.paces != PACES;
     let scripts = (0..swarm.handlers).map(|number| script(dice, &swarm, number)).collect();
     let mut steps = Vec::new();
@@ -94,6 +98,7 @@ fn setup(dice: &mut impl Dice) -> Setup {
         roommates_only: dice.once_in(6),
         max_message,
         max_backlog: dice.pick(&[1, 60, 300, 1000, 5000, 1 << 20]),
+        asks: [None; 3],
         spare: if dice.once_in(4) { Some(dice.pick(&[0, 1, 100, 1000])) } else { None },
         ping,
         pong,
@@ -130,11 +135,23 @@ fn script(dice: &mut impl Dice, swarm: &Swarm, number: u32) -> Script {
     let mut does: Vec<Deed> = (0..dice.below(4)).map(|_| deed(dice, swarm)).collect();
     if swarm.slow && !dice.once_in(3) {
         for _ in 0..1 + dice.below(2) {
-            let millis = dice.pick(&[0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000]);
+            let millis = dice.pick(&PAUSES);
             does.insert(dice.below(does.len() as u32 + 1) as usize, Deed::Pause { millis });
         }
     }
     Script { event, does }
+}
+
+fn answers(dice: &mut impl Dice, swarm: &Swarm) -> Answers {
+    let wait = dice.pick(&PAUSES);
+    let (some, deed) = (dice.below(256) as u8, deed(dice, swarm));
+    Answers {
+        allows: dice.pick(&[some, some, 0xff, 0]),
+        acts: if dice.once_in(2) { dice.below(256) as u8 } else { 0 },
+        deed: if deed == Deed::Fail { Deed::Panic } else { deed },
+        wait: (swarm.slow && !dice.once_in(3)).then_some(wait),
+        waits: dice.below(256) as u8,
+    }
 }
 
 fn deed(dice: &mut impl Dice, swarm: &Swarm) -> Deed {

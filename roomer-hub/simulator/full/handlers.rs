@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use roomer_hub::Question;
 use roomer_hub::server::{Applied, Builder, Conn, HandlerResult};
 use roomer_hub::testkit::Clock;
 use roomer_proto::PacketRef;
@@ -29,7 +30,7 @@ pub(crate) struct State {
     pub(crate) done: Vec<Done>,
     /// The journal up to the last [`Done::Resumed`].
     pub(crate) journal: Vec<Applied>,
-    /// Slow handlers that are under way.
+    /// Slow handlers and rules that are under way.
     pub(crate) running: usize,
     /// For whom those ran that were dropped before their end.
     pub(crate) dropped: Vec<u16>,
@@ -79,14 +80,23 @@ pub(crate) enum Done {
     Returned {
         failed: bool,
     },
+    /// A rule was asked.
+    Asked {
+        by: u16,
+        about: Question,
+        sum: u64,
+    },
+    Answered {
+        allowed: bool,
+    },
 }
 
-/// What a slow handler has to do, wherever it is in it.
-struct Errand {
-    application: Application,
-    conn: Conn,
+/// What a slow handler or rule has to do, wherever it is in it.
+pub(super) struct Errand {
+    pub(super) application: Application,
+    pub(super) conn: Conn,
     by: u16,
-    is_over: bool,
+    pub(super) is_over: bool,
 }
 
 impl Application {
@@ -126,6 +136,11 @@ impl Application {
 
     /// Notes that a handler was called. The number of its caller's id.
     fn called(&self, handler: usize, conn: &Conn, message: &PacketRef<'_>) -> u16 {
+        self.notes(conn, |by| Done::Called { by, handler, hash: hash(message) })
+    }
+
+    /// Notes what has come to the application, and a handle of the one that it is about.
+    pub(super) fn notes(&self, conn: &Conn, what: impl FnOnce(u16) -> Done) -> u16 {
         let by = number(conn);
         let mut state = self.state();
         let at = usize::from(by);
@@ -133,7 +148,7 @@ impl Application {
             state.handles.resize(at + 1, None);
         }
         state.handles[at] = Some(conn.clone());
-        state.done.push(Done::Called { by, handler, hash: hash(message) });
+        state.done.push(what(by));
         by
     }
 
@@ -143,7 +158,7 @@ impl Application {
     }
 
     /// Does something. What the handler returns, if that was its end.
-    fn does(&self, conn: &Conn, by: u16, deed: Deed) -> Option<HandlerResult> {
+    pub(super) fn does(&self, conn: &Conn, by: u16, deed: Deed) -> Option<HandlerResult> {
         match deed {
             Deed::Panic => {
                 self.state().done.push(Done::Panicked);
@@ -227,7 +242,7 @@ impl State {
 }
 
 impl Errand {
-    fn new(application: Application, conn: Conn) -> Self {
+    pub(super) fn new(application: Application, conn: Conn) -> Self {
         application.state().running += 1;
         Errand { application, by: number(&conn), conn, is_over: false }
     }
@@ -236,13 +251,7 @@ impl Errand {
         self.resumes();
         for deed in does {
             if let Deed::Pause { millis } = deed {
-                let wait = Duration::from_millis(millis.into());
-                self.application.state().done.push(Done::Paused { until: clock.now() + wait });
-                match millis {
-                    0 => yield_now().await,
-                    _ => clock.sleep(wait).await,
-                }
-                self.resumes();
+                self.pauses(&clock, millis).await;
                 continue;
             }
             self.is_over = matches!(deed, Deed::Fail | Deed::Panic);
@@ -254,7 +263,17 @@ impl Errand {
         self.application.returns(Ok(()))
     }
 
-    fn resumes(&self) {
+    pub(super) async fn pauses(&self, clock: &Clock, millis: u32) {
+        let wait = Duration::from_millis(millis.into());
+        self.application.state().done.push(Done::Paused { until: clock.now() + wait });
+        match millis {
+            0 => yield_now().await,
+            _ => clock.sleep(wait).await,
+        }
+        self.resumes();
+    }
+
+    pub(super) fn resumes(&self) {
         let mut state = self.application.state();
         self.conn.server().take_journal(&mut state.journal);
         let after = state.journal.len();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use roomer_hub::ConnKey;
 use roomer_hub::testkit::socket::Peer;
+use roomer_hub::{ConnKey, Question};
 use roomer_proto::PacketRef;
 
 use super::due::{Due, Item, What};
@@ -64,8 +64,12 @@ pub(crate) struct Line {
     pub(crate) was_unread: bool,
     /// How much it had read, and since when, while it is held back.
     pub(crate) held: Option<(u64, Duration)>,
+    /// What a rule is asked about, until it has answered.
+    pub(crate) asked_about: Option<(Question, PacketRef<'static>)>,
     /// What keeps whatever it says waiting.
     pub(crate) waiting: Option<Waiting>,
+    /// Where the last packet ended that the server has understood.
+    pub(crate) understood: u64,
     /// From where on the session may hold on to what it has read, since a handler kept it waiting.
     pub(crate) kept_from: Option<u64>,
     /// Something that kept it waiting has come to its end in this turn.
@@ -77,7 +81,7 @@ pub(crate) struct Line {
     seen_written: u64,
 }
 
-/// A handler that takes its time.
+/// A handler or a rule that takes its time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
     /// Until when; `None`: it has been called, and has not begun.
@@ -142,7 +146,9 @@ impl Line {
             behind: None,
             was_unread: false,
             held: None,
+            asked_about: None,
             waiting: None,
+            understood: 0,
             kept_from: None,
             has_resumed: false,
             has_agreed: false,

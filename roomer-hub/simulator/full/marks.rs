@@ -1,5 +1,7 @@
 //! The situations that full plans have to get into.
 
+use roomer_hub::Question;
+
 use super::plan::Bad;
 
 macro_rules! marks {
@@ -63,6 +65,16 @@ marks! {
     PanicAfterWait = "a handler panics after a wait",
     ErrorAfterWait = "a handler fails after a wait",
     ClosesCallerAfterWait = "a handler closes its caller after a wait",
+    JoinDenied = "a join denied by a rule",
+    PublishDenied = "a message denied by a rule",
+    DirectDenied = "a direct message denied by a rule",
+    SlowRule = "a rule waits",
+    AllowedAfterWait = "allowed after a wait",
+    DeniedAfterWait = "denied after a wait",
+    RulePanics = "a rule panics",
+    RulePanicsAfterWait = "a rule panics after a wait",
+    AnswerForNobody = "a rule answers for one that it has closed",
+    HandlerAfterRule = "a handler after a rule",
     ClosedForRate = "closed for its rate",
     ClosedForStrikes = "closed for too many refusals",
     ClosedInMidst = "closed for either with more that came in at once",
@@ -111,6 +123,18 @@ impl Seen {
     /// Somebody was closed for this.
     pub(crate) fn bad(&mut self, bad: Bad) {
         self.0 |= 1 << (Mark::BadReservedBits as u8 + bad as u8);
+    }
+
+    /// A rule has answered.
+    pub(crate) fn rule(&mut self, about: Question, is_allowed: bool, has_waited: bool) {
+        let denied = match about {
+            Question::Join => Mark::JoinDenied,
+            Question::Publish => Mark::PublishDenied,
+            _ => Mark::DirectDenied,
+        };
+        self.mark(!is_allowed, denied);
+        let after = if is_allowed { Mark::AllowedAfterWait } else { Mark::DeniedAfterWait };
+        self.mark(has_waited, after);
     }
 
     /// A close frame has come.

@@ -4,7 +4,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `plan`, `draw`, `talk` | a seed becomes a plan; what clients say, as bytes and as meanings |
-//! | `stage`, `line`, `handlers` | the plan is carried out: server, sockets, application |
+//! | `stage`, `line`, `handlers`, `rules` | the plan is carried out: server, sockets, application |
 //! | `court` | each input that the engine gives its hub is held against what it has read |
 //! | `acts` | what handlers and holders of handles did, and what the engine made of it |
 //! | `turn` | what a connection's own turn must have led to |
@@ -22,6 +22,7 @@ mod line;
 mod marks;
 pub(crate) mod plan;
 mod rest;
+mod rules;
 mod setup;
 mod stage;
 mod talk;
@@ -160,6 +161,13 @@ fn shrink(plan: &mut Plan) {
                 other.scripts[at].does = does.to_vec();
                 fails(&other)
             });
+        }
+        for at in 0..plan.setup.asks.len() {
+            let mut other = plan.clone();
+            other.setup.asks[at] = None;
+            if fails(&other) {
+                *plan = other;
+            }
         }
         let mut other = plan.clone();
         shorten(&mut plan.scripts, |scripts| {

@@ -24,6 +24,9 @@ pub(crate) struct Setup {
     pub(crate) roommates_only: bool,
     pub(crate) max_message: usize,
     pub(crate) max_backlog: usize,
+    /// What is answered about joins, about messages into rooms and about direct messages, if the
+    /// application wants to be asked.
+    pub(crate) asks: [Option<Answers>; 3],
     /// What all may hold together, beyond what one may; `None`: as by default.
     pub(crate) spare: Option<usize>,
     pub(crate) ping: u64,
@@ -36,6 +39,18 @@ pub(crate) struct Setup {
     pub(crate) mute: u32,
     /// How the last connections end.
     pub(crate) ending: Ending,
+}
+
+/// What a rule does. Questions are of eight kinds, by what they are about; sets of them are bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answers {
+    pub(crate) allows: u8,
+    /// Those before whose answers it does something, and what.
+    pub(crate) acts: u8,
+    pub(crate) deed: Deed,
+    /// How long some take, if it is a slow rule, and which.
+    pub(crate) wait: Option<u32>,
+    pub(crate) waits: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,6 +58,11 @@ impl Stage<'_> {
         let may_be_over = line.due.owed() > setup.max_backlog as u64 / 2;
         let mut is_held = false;
         let reads = |what: &str| Fault::new(format!("{what} and nobody reads"));
+        if let Some(waiting) = line.waiting {
+            ensure!(line.state == State::Open, "it is closed, and its handler goes on");
+            let is_asleep = waiting.until.is_some_and(|until| now < until);
+            ensure!(is_asleep, "its handler waits until {:?}", waiting.until);
+        }
         if line.state == State::Done {
             ensure!(line.peer.is_dropped(), "its task has ended, its socket is kept");
             let lacks = line.due.items.iter().any(|item| !item.may_lack) && !line.due.is_over;
@@ -65,11 +70,6 @@ impl Stage<'_> {
             return Ok(());
         }
         ensure!(!line.is_aborted, "its task was dropped");
-        if let Some(waiting) = line.waiting {
-            ensure!(line.state == State::Open, "it is closed, and its handler goes on");
-            let is_asleep = waiting.until.is_some_and(|until| now < until);
-            ensure!(is_asleep, "its handler waits until {:?}", waiting.until);
-        }
         match line.state {
             State::Handshake => {
                 ensure!(!self.is_stopping, "a handshake outlives the stop");
@@ -183,14 +183,7 @@ impl Stage<'_> {
         self.drain()?;
         // Long enough for whatever the engine waits for, so that all is decided.
         let longest = setup.close.max(setup.handshake).max(setup.write).max(1000);
-        self.pass_answering(Duration::from_millis(longest + 50))?;
-        // One slow handler may come after the other.
-        for _ in 0..1000 {
-            if self.lines.iter().all(|line| line.waiting.is_none()) {
-                break;
-            }
-            self.pass_answering(Duration::from_millis(longest + 50))?;
-        }
+        self.settle(Duration::from_millis(longest + 50))?;
         self.compare_views()?;
         self.probe()?;
         self.end()
@@ -233,6 +226,18 @@ impl Stage<'_> {
         self.drain()
     }
 
+    /// Lets time go on, and on as long as a handler or a rule waits: one may come after the other.
+    fn settle(&mut self, span: Duration) -> Result<(), Fault> {
+        self.pass_answering(span)?;
+        for _ in 0..1000 {
+            if self.lines.iter().all(|line| line.waiting.is_none()) {
+                return Ok(());
+            }
+            self.pass_answering(span.max(Duration::from_secs(1)))?;
+        }
+        Err(Fault::new("handlers and rules wait for ever".into()))
+    }
+
     fn compare_views(&self) -> Result<(), Fault> {
         for (at, line) in self.lines.iter().enumerate() {
             if line.state != State::Open {
@@ -269,7 +274,7 @@ impl Stage<'_> {
         }
         self.drain()?;
         let coalesce = self.plan.setup.coalesce;
-        self.pass_answering(Duration::from_millis(coalesce))?;
+        self.settle(Duration::from_millis(coalesce))?;
         for (at, line) in self.lines.iter().enumerate() {
             let is_owed = line.state == State::Open && !line.due.items.is_empty();
             ensure!(!is_owed, "connection {at} waits for a word: {}", line.due.words());

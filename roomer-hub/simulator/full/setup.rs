@@ -18,6 +18,8 @@ impl Setup {
             Rules::Compat => roomer_hub::Config::compat(),
         };
         (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
+        [config.ask_join, config.ask_publish, config.ask_direct] =
+            self.asks.map(|answers| answers.is_some());
         config
     }
 

@@ -82,7 +82,8 @@ impl<'p> Stage<'p> {
         let application = Application::default();
         let env = Chance { clock: clock.clone(), ids: ids.clone() };
         let builder = setup.builder().environment(env);
-        let server = application.register(builder, &plan.scripts, &clock).build();
+        let builder = application.register(builder, &plan.scripts, &clock);
+        let server = application.rules(builder, &setup.asks, &clock).build();
         let server = server.map_err(|error| Fault::new(error.to_string()))?;
         server.keep_journal();
         let mut tasks = Tasks::new();
