@@ -1,6 +1,7 @@
 //! What the application did: its handlers, at once or after a while, and whoever else has a
 //! connection's handle.
 
+use roomer_hub::Question;
 use roomer_hub::server::Applied;
 
 use super::cursor::Cursor;
@@ -80,9 +81,12 @@ impl Stage<'_> {
         };
         ensure!(entry == Some(due), "a rule says {due:?}, the hub hears {entry:?}");
         self.seen.mark(!self.is_here(at), Mark::AnswerForNobody);
+        let is_in = about == Question::Join && self.model.is_in(who, packet.room);
+        self.seen.mark(!is_allowed && is_in, Mark::DeniedInside);
         self.seen.rule(about, is_allowed, has_waited);
         self.give(op, None)?;
         self.expelled(at);
+        self.seen.mark(self.lines[at].is_expelled, Mark::ClosedByAnswer);
         self.called(at, entries, deeds)?;
         self.lines[at].asked_about = None;
         Ok(())
@@ -226,6 +230,16 @@ impl Stage<'_> {
             Done::ToClient { by, dst, event, payload } => {
                 let from = self.by_id(by).and_then(|at| self.lines[at].who);
                 (Applied::Send(key(self, by)), Op::Send { from, dst, event, payload })
+            }
+            Done::Join { who, room } | Done::Leave { who, room } => {
+                let found = self.by_id(who).map(|at| (self.lines[at].key, self.lines[at].who));
+                let Some((Some(key), Some(who))) = found else {
+                    return Err(Fault::new(format!("nobody is moved: {deed:?}")));
+                };
+                match deed {
+                    Done::Join { .. } => (Applied::Join(key), Op::Join { who, room }),
+                    _ => (Applied::Leave(key), Op::Leave { who, room }),
+                }
             }
             Done::Close { who, code, reason } => {
                 let Some(at) = self.by_id(who) else {

@@ -117,7 +117,9 @@ impl Stage<'_> {
                 let at = self.by_key(key)?;
                 self.closed(at, code, polled, deeds)
             }
-            Applied::Broadcast(_) | Applied::Send(_) => self.outside(entry, deeds),
+            Applied::Broadcast(_) | Applied::Send(_) | Applied::Join(_) | Applied::Leave(_) => {
+                self.outside(entry, deeds)
+            }
             other => Err(Fault::new(format!("an input that nobody gave: {other:?}"))),
         }
     }

@@ -36,6 +36,8 @@ pub(super) fn kind(entry: Applied) -> u64 {
         Applied::Gone(_) => 3,
         Applied::Broadcast(_) => 4,
         Applied::Send(_) => 5,
+        Applied::Join(_) => 9,
+        Applied::Leave(_) => 10,
         Applied::Allowed(_) => 7,
         Applied::Denied(_) => 8,
         Applied::Close(_, code) => 0x1_0000 + u64::from(code),

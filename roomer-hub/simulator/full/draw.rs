@@ -1,6 +1,7 @@
 //! A seed becomes a plan.
 
 use super::plan::{Answers, Ask, BAD, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
+use super::scenes::{answered_too_late, crowd, fill, wait};
 use crate::simulator::bucket::Pace;
 use crate::simulator::names::{EVENTS, REASONS, RESERVED, ROOMS};
 use crate::simulator::plan::{Address, PACES, Payload, Rules, Who};
@@ -8,8 +9,8 @@ use crate::simulator::random::Dice;
 
 /// What a plan draws from: not every plan has everything, so that nothing is always hidden by
 /// something else.
-struct Swarm {
-    slots: u32,
+pub(super) struct Swarm {
+    pub(super) slots: u32,
     rooms: usize,
     /// Weights of the kinds of steps.
     weights: [u32; KINDS],
@@ -25,7 +26,7 @@ struct Swarm {
 const KINDS: usize = 23;
 
 /// How long what takes its time may take.
-const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
+pub(super) const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
 
 pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let slots = dice.pick(&[2, 3, 4, 4, 6, 8, 12, 12]);
@@ -59,6 +60,9 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     }
     if dice.once_in(400) {
         crowd(dice, &mut steps);
+    }
+    if dice.once_in(200) {
+        answered_too_late(dice, &mut setup, &mut steps);
     }
     Plan { setup, scripts, steps }
 }
@@ -156,7 +160,9 @@ fn answers(dice: &mut impl Dice, swarm: &Swarm) -> Answers {
 
 fn deed(dice: &mut impl Dice, swarm: &Swarm) -> Deed {
     let (code, reason) = (dice.pick(&[1000, 1008, 4000]), dice.pick(&REASONS));
-    match dice.below(16) {
+    match dice.below(18) {
+        16 => Deed::Join { room: room(dice, swarm) },
+        17 => Deed::Leave { room: room(dice, swarm) },
         0..5 => Deed::ToRoom {
             room: room(dice, swarm),
             event: dice.pick(&EVENTS),
@@ -175,16 +181,16 @@ fn slot(dice: &mut impl Dice, swarm: &Swarm) -> u8 {
     dice.below(swarm.slots) as u8
 }
 
-fn room(dice: &mut impl Dice, swarm: &Swarm) -> &'static str {
+pub(super) fn room(dice: &mut impl Dice, swarm: &Swarm) -> &'static str {
     dice.pick(&ROOMS[..swarm.rooms])
 }
 
-fn payload(dice: &mut impl Dice) -> Payload {
+pub(super) fn payload(dice: &mut impl Dice) -> Payload {
     let length = dice.pick(&[0, 1, 2, 3, 8, 40, 200]);
     Payload(dice.below(200) as u8, length)
 }
 
-fn someone(dice: &mut impl Dice, swarm: &Swarm) -> Address {
+pub(super) fn someone(dice: &mut impl Dice, swarm: &Swarm) -> Address {
     let who = match dice.below(8) {
         0 => Who::Ever(dice.below(16) as u16),
         1 => Who::Caller,
@@ -198,7 +204,7 @@ fn someone(dice: &mut impl Dice, swarm: &Swarm) -> Address {
     }
 }
 
-fn talk(dice: &mut impl Dice, swarm: &Swarm) -> Talk {
+pub(super) fn talk(dice: &mut impl Dice, swarm: &Swarm) -> Talk {
     match dice.below(40) {
         0 | 1 => Talk::Ping(dice.pick(&[0, 1, 124, 125])),
         2 => Talk::Pong(dice.pick(&[0, 125])),
@@ -316,112 +322,7 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
     steps.push(last);
 }
 
-/// So many come that a snapshot has more than one page, and one of the last does not read it all.
-fn crowd(dice: &mut impl Dice, steps: &mut Vec<Step>) {
-    let count = 101 + dice.below(8);
-    for number in 0..count {
-        let slot = (number % 30) as u8;
-        steps.push(Step::Connect { slot, ask: Ask::Upgrade });
-        if number + 2 > count {
-            steps.push(Step::Room { slot, bytes: 100 + dice.below(4500) });
-        }
-        steps.push(Step::Deliver { slot, bytes: u32::MAX });
-        steps.push(Step::Turn { place: 0 });
-    }
-    steps.push(Step::Rest);
-    for slot in [0, 1, 2] {
-        let (dst, src) = (Address::Nothing, Address::Nothing);
-        let (room, event, payload) = ("root", "cha", Size::Bytes(Payload(0, 200)));
-        let talk = Talk::Packet { room, event, dst, src, payload, form: Form::Whole };
-        steps.push(Step::Say { slot, talk });
-        steps.push(Step::Deliver { slot, bytes: u32::MAX });
-        steps.push(Step::Pass { millis: 60 });
-    }
-    steps.push(Step::Pass { millis: dice.pick(&[100, 1500, 12_000]) });
-}
-
-/// Brings the queue of one that does not read to its limit, or near it, and then says more.
-fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
-    let from = dice.below(swarm.slots) as u8;
-    let hard = dice.once_in(2);
-    let millis = dice.pick(&[20, 60, 60]);
-    // An application gets to know it, and goes on sending to it.
-    let known = dice.once_in(3);
-    if known {
-        let (room, event, form, dst) = ("root", "chat", Form::Whole, Address::Nothing);
-        let payload = Size::Bytes(payload(dice));
-        let talk = Talk::Packet { room, event, dst, src: dst, payload, form };
-        steps.extend([
-            Step::Say { slot, talk },
-            Step::Deliver { slot, bytes: u32::MAX },
-            Step::Rest,
-        ]);
-    }
-    steps.push(Step::Room { slot, bytes: dice.pick(&[0, 0, 1, 50]) });
-    let mut say = |payload| {
-        let (dst, src) = (Address::Id(Who::Slot(slot)), Address::Nothing);
-        let (room, event, form) = ("root", "cha", Form::Whole);
-        let talk = Talk::Packet { room, event, dst, src, payload, form };
-        steps.push(Step::Say { slot: from, talk });
-        steps.push(Step::Deliver { slot: from, bytes: u32::MAX });
-        // Those who send are held back for a while.
-        steps.push(Step::Pass { millis });
-    };
-    if hard {
-        for _ in 0..1 + dice.below(4) {
-            say(Size::Queue { slot, hard: false, more: 1 });
-        }
-    }
-    say(Size::Queue { slot, hard, more: dice.pick(&[-1, 0, 0, 1]) });
-    say(Size::Bytes(payload(dice)));
-    if known {
-        steps.push(Step::App { slot, deed: Deed::Raw(payload(dice)) });
-    }
-    Step::Pass { millis: dice.pick(&[1, 300, 1100]) }
-}
-
-/// Calls a handler that may take its time, says more, and has something happen meanwhile.
-fn wait(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
-    let (room, event, form, dst) =
-        ("root", dice.pick(&["chat", "ping"]), Form::Whole, Address::Nothing);
-    let payload = Size::Bytes(payload(dice));
-    if dice.once_in(4) {
-        steps.push(Step::Say { slot, talk: Talk::Ping(1) });
-    }
-    let slow = Talk::Packet { room, event, dst, src: dst, payload, form };
-    steps.push(Step::Say { slot, talk: slow });
-    for _ in 0..dice.below(4) {
-        steps.push(Step::Say { slot, talk: talk(dice, swarm) });
-    }
-    if dice.once_in(4) {
-        steps.push(Step::Say { slot, talk: Talk::Close(1000) });
-    }
-    steps.push(Step::Deliver { slot, bytes: u32::MAX });
-    if dice.once_in(2) {
-        steps.push(Step::Rest);
-    }
-    match dice.below(16) {
-        0 => steps.push(Step::App { slot, deed: Deed::Close { code: 4000, reason: "bye" } }),
-        1 => steps.push(Step::Abort { slot }),
-        2 => steps.push(Step::Reset { slot }),
-        3 => steps.push(Step::Refuse { slot }),
-        4 => steps.push(Step::HalfClose { slot }),
-        5 => steps.push(Step::Room { slot, bytes: dice.below(60) }),
-        6 => steps.push(Step::Poll { slot }),
-        7..11 => {
-            steps.push(Step::Say { slot, talk: talk(dice, swarm) });
-            steps.push(Step::Deliver { slot, bytes: u32::MAX });
-        }
-        _ => {}
-    }
-    match dice.below(4) {
-        0 => Step::Rest,
-        1 => Step::Jump { millis: time(dice) },
-        _ => Step::Pass { millis: dice.pick(&[1, 20, 60, 300, 1000, 4000]) },
-    }
-}
-
-fn time(dice: &mut impl Dice) -> u32 {
+pub(super) fn time(dice: &mut impl Dice) -> u32 {
     match dice.below(6) {
         0 => 1,
         1 => 20,

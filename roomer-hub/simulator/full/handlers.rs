@@ -61,6 +61,14 @@ pub(crate) enum Done {
         payload: &'static [u8],
         taken: bool,
     },
+    Join {
+        who: u16,
+        room: &'static str,
+    },
+    Leave {
+        who: u16,
+        room: &'static str,
+    },
     Close {
         who: u16,
         code: u16,
@@ -201,6 +209,14 @@ impl Application {
                 let payload = noise(payload.0, payload.1);
                 let taken = conn.try_send(payload);
                 log(Done::Raw { by, payload, taken });
+            }
+            Deed::Join { room } => {
+                log(Done::Join { who: by, room });
+                conn.join(room);
+            }
+            Deed::Leave { room } => {
+                log(Done::Leave { who: by, room });
+                conn.leave(room);
             }
             Deed::Close { code, reason } => {
                 log(Done::Close { who: by, code, reason });

@@ -74,6 +74,8 @@ marks! {
     RulePanics = "a rule panics",
     RulePanicsAfterWait = "a rule panics after a wait",
     AnswerForNobody = "a rule answers for one that it has closed",
+    DeniedInside = "a join denied to one that was put into the room meanwhile",
+    ClosedByAnswer = "closed for what came of an answer",
     HandlerAfterRule = "a handler after a rule",
     ClosedForRate = "closed for its rate",
     ClosedForStrikes = "closed for too many refusals",

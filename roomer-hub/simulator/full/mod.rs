@@ -3,7 +3,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `plan`, `draw`, `talk` | a seed becomes a plan; what clients say, as bytes and as meanings |
+//! | `plan`, `draw`, `scenes`, `talk` | a seed becomes a plan; what clients say, as bytes and as meanings |
 //! | `stage`, `line`, `handlers`, `rules` | the plan is carried out: server, sockets, application |
 //! | `court` | each input that the engine gives its hub is held against what it has read |
 //! | `acts` | what handlers and holders of handles did, and what the engine made of it |
@@ -23,6 +23,7 @@ mod marks;
 pub(crate) mod plan;
 mod rest;
 mod rules;
+mod scenes;
 mod setup;
 mod stage;
 mod talk;

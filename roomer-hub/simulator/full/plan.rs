@@ -88,6 +88,13 @@ pub(crate) enum Deed {
         payload: Payload,
     },
     Raw(Payload),
+    /// The connection is put into a room, or taken out of one, no rule being asked.
+    Join {
+        room: &'static str,
+    },
+    Leave {
+        room: &'static str,
+    },
     Close {
         code: u16,
         reason: &'static str,
