@@ -64,6 +64,7 @@ const SETUP: Setup = Setup {
     max_message: 1 << 20,
     max_backlog: 1 << 20,
     asks: [None; 3],
+    memberships: [None; 2],
     spare: None,
     ping: 54_000,
     pong: 60_000,

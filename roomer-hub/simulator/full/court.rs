@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use roomer_hub::ConnKey;
 use roomer_hub::server::Applied;
+use roomer_hub::{ConnKey, Membership};
 
 use super::cursor::{Cursor, kind};
 use super::due::{Order, What};
@@ -305,11 +305,14 @@ impl Stage<'_> {
         for effect in &effects {
             match *effect {
                 Effect::Left { room, .. } => left = Some(room),
-                Effect::JoinAck { to, room, members, .. } => {
+                Effect::JoinAck { to, room, members, shows } => {
                     let at = self.people[usize::from(to)];
                     let id = &*person(self.lines[at].id).text;
                     let number = self.model.room(room).map_or(u32::MAX, |room| room.number);
-                    self.due(now, at, Order::After(number), What::JoinAck { room, id, members });
+                    let due = What::JoinAck { room, id, members, shows };
+                    self.seen.mark(shows == Membership::Count, Mark::CountShown);
+                    self.seen.mark(shows == Membership::Own, Mark::OwnShown);
+                    self.due(now, at, Order::After(number), due);
                 }
                 Effect::Send { to, packet } => {
                     let at = self.people[usize::from(to)];

@@ -1,5 +1,7 @@
 //! A seed becomes a plan.
 
+use roomer_hub::Membership;
+
 use super::plan::{Answers, Ask, BAD, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
 use super::scenes::{answered_too_late, crowd, fill, wait};
 use crate::simulator::bucket::Pace;
@@ -103,6 +105,7 @@ fn setup(dice: &mut impl Dice) -> Setup {
         max_message,
         max_backlog: dice.pick(&[1, 60, 300, 1000, 5000, 1 << 20]),
         asks: [None; 3],
+        memberships: [(); 2].map(|()| membership(dice)),
         spare: if dice.once_in(4) { Some(dice.pick(&[0, 1, 100, 1000])) } else { None },
         ping,
         pong,
@@ -113,6 +116,12 @@ fn setup(dice: &mut impl Dice) -> Setup {
         mute: if dice.once_in(3) { dice.below(256) } else { 0 },
         ending: dice.pick(&[Ending::HangUp, Ending::Close, Ending::Shutdown]),
     }
+}
+
+fn membership(dice: &mut impl Dice) -> Option<(&'static str, Membership)> {
+    let modes = [Membership::Own, Membership::Count, Membership::Full];
+    let patterns = ["root", "r", "ro*", "*", "root2", "Root", "roo*"];
+    dice.once_in(8).then(|| (dice.pick(&patterns), dice.pick(&modes)))
 }
 
 /// Small, so that they are hit; most plans have none, so that something else can be.

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::Duration;
 
+use roomer_hub::Membership;
 use roomer_hub::testkit::frames::{self, Frame};
 use roomer_proto::PacketRef;
 
@@ -73,6 +74,7 @@ pub(crate) enum What {
         room: &'static str,
         id: &'static str,
         members: Set,
+        shows: Membership,
     },
     Raw(&'static [u8]),
     Pong(&'static [u8]),
@@ -251,8 +253,12 @@ impl What {
             // Nothing is counted on it: whoever is refused is owed nothing more.
             What::Answer(_) => 0,
             What::Packet(packet) => framed(packet.encoded_len()),
-            What::JoinAck { room, id, members } => {
-                let snapshot = 39 * members.len() as usize + 1;
+            What::JoinAck { room, id, members, shows } => {
+                let snapshot = match shows {
+                    Membership::Count => members.len().to_string().len(),
+                    Membership::Own => 40,
+                    _ => 39 * members.len() as usize + 1,
+                };
                 framed(20 + room.len() + "join_ack".len() + id.len() + snapshot)
             }
             What::Raw(bytes) | What::Pong(bytes) => framed(bytes.len()),
@@ -264,10 +270,19 @@ impl What {
     fn is(&self, frame: &Frame<'_>) -> bool {
         match (*self, *frame) {
             (What::Packet(packet), Frame::Binary(data)) => is_packet(&packet, data),
-            (What::JoinAck { room, id, members }, Frame::Binary(data)) => {
+            (What::JoinAck { room, id, members, shows }, Frame::Binary(data)) => {
                 let Ok(packet) = PacketRef::decode(data) else { return false };
                 let due = PacketRef { room, event: "join_ack", dst: "", src: id, ..packet };
-                packet == due && snapshot(packet.payload) == Some(members)
+                let payload = packet.payload;
+                let is_right = match shows {
+                    Membership::Count => payload == members.len().to_string().as_bytes(),
+                    Membership::Own => {
+                        let own = id_number(id.as_bytes()).map(|id| Set::from_iter([id]));
+                        own.is_some() && snapshot(payload) == own
+                    }
+                    _ => snapshot(payload) == Some(members),
+                };
+                packet == due && is_right
             }
             (What::Raw(due), Frame::Binary(data)) | (What::Pong(due), Frame::Pong(data)) => {
                 due == data

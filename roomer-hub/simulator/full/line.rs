@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomer_hub::testkit::socket::Peer;
-use roomer_hub::{ConnKey, Question};
+use roomer_hub::{ConnKey, Membership, Question};
 use roomer_proto::PacketRef;
 
 use super::due::{Due, Item, What};
@@ -211,10 +211,13 @@ pub(crate) struct View {
 impl View {
     pub(crate) fn hear(&mut self, id: u16, item: &Item, compat: bool) -> Result<(), Fault> {
         match item.what {
-            What::JoinAck { room, members, .. } => {
+            What::JoinAck { room, members, shows, .. } => {
                 self.is_in = true;
                 ensure!(members.contains(id), "a snapshot without its reader");
                 let room = room_number(room).unwrap_or(u8::MAX);
+                // Who hears nothing of the others knows of itself.
+                let own = Set::from_iter([id]);
+                let members = if shows == Membership::Full { members } else { own };
                 match self.rooms.iter().find(|(known, _)| *known == room) {
                     Some((_, seen)) => {
                         ensure!(*seen == members, "a snapshot of {members:?}, seen {seen:?}");

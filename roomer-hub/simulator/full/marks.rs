@@ -65,6 +65,8 @@ marks! {
     PanicAfterWait = "a handler panics after a wait",
     ErrorAfterWait = "a handler fails after a wait",
     ClosesCallerAfterWait = "a handler closes its caller after a wait",
+    CountShown = "a join_ack with a number",
+    OwnShown = "a join_ack with its reader alone",
     JoinDenied = "a join denied by a rule",
     PublishDenied = "a message denied by a rule",
     DirectDenied = "a direct message denied by a rule",

@@ -163,6 +163,13 @@ fn shrink(plan: &mut Plan) {
                 fails(&other)
             });
         }
+        for at in 0..plan.setup.memberships.len() {
+            let mut other = plan.clone();
+            other.setup.memberships[at] = None;
+            if fails(&other) {
+                *plan = other;
+            }
+        }
         for at in 0..plan.setup.asks.len() {
             let mut other = plan.clone();
             other.setup.asks[at] = None;

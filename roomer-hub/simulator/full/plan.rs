@@ -3,6 +3,8 @@
 //!
 //! Connections are named by slot, so that a plan stays meaningful when steps are taken out.
 
+use roomer_hub::Membership;
+
 use crate::simulator::bucket::Pace;
 use crate::simulator::plan::{Address, Payload, Rules};
 
@@ -27,6 +29,8 @@ pub(crate) struct Setup {
     /// What is answered about joins, about messages into rooms and about direct messages, if the
     /// application wants to be asked.
     pub(crate) asks: [Option<Answers>; 3],
+    /// What members hear of each other, where that is not everything, by name or `prefix*`.
+    pub(crate) memberships: [Option<(&'static str, Membership)>; 2],
     /// What all may hold together, beyond what one may; `None`: as by default.
     pub(crate) spare: Option<usize>,
     pub(crate) ping: u64,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use roomer_hub::Membership;
+
 use super::due::{Item, Order};
 use super::line::{End, State};
 use super::marks::Mark;
@@ -248,8 +250,11 @@ impl Stage<'_> {
             let rooms = self.model.rooms.iter().filter(|room| room.members.contains(&who));
             let mut truth: Vec<(u8, Set)> = rooms
                 .map(|room| {
-                    let ids =
-                        room.members.iter().map(|&who| self.model.clients[usize::from(who)].id);
+                    let is_shown = |member: &&u16| {
+                        **member == who || self.model.membership(room.name) == Membership::Full
+                    };
+                    let shown = room.members.iter().filter(is_shown);
+                    let ids = shown.map(|&who| self.model.clients[usize::from(who)].id);
                     (room_number(room.name).unwrap_or(u8::MAX), ids.collect())
                 })
                 .collect();

@@ -61,6 +61,9 @@ impl Setup {
             Some((per_second, burst)) => builder.strikes(per_second, burst),
             None => builder.no_strikes(),
         };
+        for (pattern, membership) in self.memberships.into_iter().flatten() {
+            builder = builder.membership(pattern, membership);
+        }
         if let Some(budget) = self.budget() {
             builder = builder.memory_budget(budget as usize);
         }

@@ -93,6 +93,7 @@ impl<'p> Stage<'p> {
         tasks.spawn(async move { helper.help().await });
         let handlers = plan.scripts.iter().map(|script| script.event).collect();
         let mut model = Model::new(setup.config(), handlers);
+        model.memberships.extend(setup.memberships.into_iter().flatten());
         (model.paces, model.roommates_only) = (setup.paces, setup.roommates_only);
         Ok(Stage {
             plan,
