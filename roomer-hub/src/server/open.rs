@@ -194,7 +194,9 @@ pub(super) fn resume(
         Outcome::Judged(true) => Input::Allowed { conn: key, packet: message },
         Outcome::Judged(false) => Input::Denied { conn: key, packet: message },
         Outcome::Handled(result) => {
-            end_turn(now, passage.handled(core, &message, result), open);
+            core = passage.handled(core, &message, result);
+            open.weigh(link);
+            end_turn(now, core, open);
             return Resumed::behind(link, open, now);
         }
         Outcome::Panicked(panic) => {
@@ -206,6 +208,7 @@ pub(super) fn resume(
     (core, passed) = passage.pass(core, verdict, message);
     open.wait = passed.wait;
     open.hold = hold(passed.jam, link, now + HOLD).or(open.hold.take());
+    open.weigh(link);
     end_turn(now, core, open);
     match open.wait {
         Some(_) => Resumed::On,
