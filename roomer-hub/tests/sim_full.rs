@@ -16,8 +16,8 @@ use std::fs;
 use std::path::Path;
 
 use full::Full;
-use full::plan::{Ask, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
-use simulator::plan::{Address, PACES, Payload, Rules};
+use full::plan::{Answers, Ask, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
+use simulator::plan::{Address, PACES, Payload, Rules, Who};
 use simulator::runner;
 use simulator::simulation::Simulation;
 
@@ -64,6 +64,7 @@ const SETUP: Setup = Setup {
     max_message: 1 << 20,
     max_backlog: 1 << 20,
     asks: [None; 3],
+    hooks: None,
     memberships: [None; 2],
     spare: None,
     ping: 54_000,
@@ -181,4 +182,26 @@ fn one_that_is_held_back_while_a_handler_waits_sleeps() {
 #[test]
 fn one_that_waits_keeps_no_socket_of_one_that_is_gone() {
     full::must_hold(&held_back_and_waiting(Step::Reset { slot: 1 }));
+}
+
+/// Seed 2229393: what a rule had been asked about counted against the memory budget once more when
+/// it was in a queue already.
+#[test]
+fn a_message_that_a_rule_has_allowed_counts_once() {
+    let answers = Answers { allows: 0xff, acts: 0, deed: Deed::Fail, wait: Some(0), waits: 0xff };
+    let setup = Setup {
+        max_message: 70_000,
+        max_backlog: 5000,
+        asks: [None, None, Some(answers)],
+        spare: Some(100),
+        ..SETUP
+    };
+    let dst = Address::Id(Who::Slot(0));
+    let payload = Size::Queue { slot: 0, hard: true, more: -1 };
+    let (room, event, src, form) = ("root", "cha", Address::Nothing, Form::Whole);
+    let mut steps: Vec<Step> = come(0..1).collect();
+    steps.extend([Step::Rest, Step::Room { slot: 0, bytes: 0 }]);
+    let talk = Talk::Packet { room, event, dst, src, payload, form };
+    steps.extend([Step::Say { slot: 0, talk }, Step::Deliver { slot: 0, bytes: ALL }, Step::Rest]);
+    full::must_hold(&Plan { setup, scripts: vec![], steps });
 }

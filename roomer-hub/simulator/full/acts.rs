@@ -95,7 +95,7 @@ impl Stage<'_> {
     /// A slow handler has its turn, which is its connection's.
     pub(super) fn resumed(
         &mut self,
-        by: u16,
+        (by, bytes_in): (u16, u64),
         polled: Option<usize>,
         entries: &mut Cursor<'_, Applied>,
         deeds: &mut Cursor<'_, Done>,
@@ -112,7 +112,7 @@ impl Stage<'_> {
         if line.has_resumed {
             // Nothing was read meanwhile: silence begins anew.
             (line.heard, line.asked, line.is_unsure) = (now, None, false);
-            line.before = (now, None);
+            (line.before, line.behind_slow) = ((now, None), Some(bytes_in));
             let behind = line.next();
             self.seen.mark(matches!(behind, Some(Meaning::Packet(_))), Mark::MessageBehindSlow);
             self.seen.mark(matches!(behind, Some(Meaning::Ping(_))), Mark::PingBehindSlow);

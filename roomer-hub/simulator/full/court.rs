@@ -3,19 +3,24 @@
 
 use std::time::Duration;
 
-use roomer_hub::server::Applied;
+use roomer_hub::server::{Applied, Reason};
 use roomer_hub::{ConnKey, Membership};
 
 use super::cursor::{Cursor, kind};
 use super::due::{Order, What};
 use super::handlers::Done;
-use super::line::State;
+use super::hooks::News;
+use super::line::{Line, State};
 use super::marks::Mark;
 use super::stage::Stage;
 use super::talk::{Meaning, Said};
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::names::person;
 use crate::simulator::op::{Effect, Op};
+
+/// See the engine's `shed.rs`: one that is being closed and is owed more may be cut off for the sake
+/// of all.
+const FAREWELL: u64 = 64 * 1024;
 
 impl Stage<'_> {
     /// Goes through the new entries of the journal; `polled` is the line whose task had a turn.
@@ -26,6 +31,7 @@ impl Stage<'_> {
             let now = self.now();
             let line = &mut self.lines[at];
             let read = line.peer.read();
+            (line.began, line.behind_slow) = (line.read, None);
             has_read = read > line.read;
             was_open = line.state == State::Open;
             if has_read {
@@ -39,6 +45,7 @@ impl Stage<'_> {
             let (now, journal) = (self.clock.now(), &self.journal);
             self.history.push(format!("{now:?}, turn of {polled:?}: {journal:?}"));
         }
+        self.has_spoken = false;
         let journal = std::mem::take(&mut self.journal);
         let (mut done, dropped) = {
             let mut state = self.application.state();
@@ -47,11 +54,21 @@ impl Stage<'_> {
         let mut deeds = Cursor::new(&done);
         let mut entries = Cursor::new(&journal);
         loop {
-            if let Some(Done::Resumed { by, after }) = deeds.peek()
+            if let Some(Done::Resumed { by, after, bytes_in }) = deeds.peek()
                 && after == entries.at()
             {
                 deeds.next();
-                self.resumed(by, polled, &mut entries, &mut deeds)?;
+                self.resumed((by, bytes_in), polled, &mut entries, &mut deeds)?;
+                continue;
+            }
+            if let Some(Done::Told { by, what, after, bytes_in }) = deeds.peek()
+                && after == entries.at()
+            {
+                deeds.next();
+                if let Some(at) = polled {
+                    self.before_news(at, bytes_in);
+                }
+                self.told((by, what), &mut entries, &mut deeds)?;
                 continue;
             }
             let Some(entry) = entries.next() else { break };
@@ -72,6 +89,15 @@ impl Stage<'_> {
         self.application.state().done.append(&mut done);
         for by in dropped {
             self.dropped(by, polled)?;
+        }
+        if self.may_be_out_of_memory() {
+            let is_leaving = |line: &&mut Line| line.state == State::Closing;
+            for line in self.lines.iter_mut().filter(is_leaving) {
+                line.is_shed |= line.due.owed() > FAREWELL;
+            }
+        }
+        if self.plan.setup.hooks.is_some() {
+            self.bytes_in = self.server.stats().bytes_in;
         }
         let Some(at) = polled else { return Ok(()) };
         let has_resumed = std::mem::take(&mut self.lines[at].has_resumed);
@@ -109,7 +135,7 @@ impl Stage<'_> {
                 let Some(who) = line.who else { return Ok(()) };
                 self.give(Op::Packet { who, packet }, None)?;
                 self.expelled(at);
-                self.lines[at].understood = end;
+                (self.lines[at].understood, self.lines[at].behind_slow) = (end, None);
                 self.called(at, entries, deeds)
             }
             Applied::Gone(key) => self.gone(key, polled),
@@ -118,6 +144,7 @@ impl Stage<'_> {
                 self.closed(at, code, polled, deeds)
             }
             Applied::Broadcast(_) | Applied::Send(_) | Applied::Join(_) | Applied::Leave(_) => {
+                self.has_spoken |= polled.is_some();
                 self.outside(entry, deeds)
             }
             other => Err(Fault::new(format!("an input that nobody gave: {other:?}"))),
@@ -139,6 +166,7 @@ impl Stage<'_> {
         self.people.push(at);
         (line.who, line.key, line.id, line.state) = (Some(who), Some(key), id, State::Open);
         (line.heard, line.pinged) = (now, now);
+        line.began = said.map_or(0, |said| said.at);
         line.due.push(now, Order::Alone, What::Answer(101), false);
         let slot = usize::from(line.slot);
         if self.slots[slot] == Some(at) {
@@ -176,6 +204,7 @@ impl Stage<'_> {
             }
             line.begin_closing(now);
             self.give(Op::Gone { who }, None)?;
+            self.happened(who, News::Gone(Reason::ByPeer(code)));
             let line = &mut self.lines[at];
             line.due.is_cut |= line.due.is_beyond();
             let close = What::Close { code, reason: code.map(|_| "").or(Some("")) };
@@ -188,7 +217,12 @@ impl Stage<'_> {
         ensure!(may || !self.is_here(at), "connection {at} is gone for no reason");
         ensure!(self.tasks.is_done(line.task), "connection {at} is gone, but its task goes on");
         self.seen.mark(!line.due.items.is_empty(), Mark::GoneWhileOwed);
-        self.give(Op::Gone { who }, None)
+        let was_here = self.is_here(at);
+        self.give(Op::Gone { who }, None)?;
+        if was_here {
+            self.happened(who, News::Gone(Reason::Lost));
+        }
+        Ok(())
     }
 
     /// The engine has closed a connection: for a reason?
@@ -299,12 +333,18 @@ impl Stage<'_> {
     ) -> Result<(), Fault> {
         let now = self.now();
         self.model.input(now, op);
+        self.causes += 1;
         let effects = std::mem::take(&mut self.model.due);
         let is_close = matches!(op, Op::Close { .. });
         let mut left = None;
         for effect in &effects {
             match *effect {
-                Effect::Left { room, .. } => left = Some(room),
+                Effect::Left { who, room, name } => {
+                    left = Some(room);
+                    self.happened(who, News::Left(name));
+                }
+                Effect::Opened { who } => self.happened(who, News::Connected),
+                Effect::Joined { who, name, .. } => self.happened(who, News::Joined(name)),
                 Effect::JoinAck { to, room, members, shows } => {
                     let at = self.people[usize::from(to)];
                     let id = &*person(self.lines[at].id).text;
@@ -335,6 +375,7 @@ impl Stage<'_> {
                     self.seen.mark(to.len() > 8, Mark::LargeRoom);
                 }
                 Effect::Close { who, code, reason: due } => {
+                    self.happened(who, News::Gone(Reason::ByServer(code)));
                     let at = self.people[usize::from(who)];
                     let reason = reason.unwrap_or(Some(due));
                     // What came after the hard limit was passed is dropped.
@@ -344,11 +385,7 @@ impl Stage<'_> {
                     line.due.push(now, Order::Barrier, close, false);
                 }
                 Effect::Refused => return Err(Fault::new("an id twice".into())),
-                Effect::Opened { .. }
-                | Effect::Joined { .. }
-                | Effect::RoomClosed { .. }
-                | Effect::Call { .. }
-                | Effect::Ask { .. } => {}
+                Effect::RoomClosed { .. } | Effect::Call { .. } | Effect::Ask { .. } => {}
             }
         }
         self.model.due = effects;
@@ -372,13 +409,24 @@ impl Stage<'_> {
 
     /// Pings and pongs before the next thing that the server has understood.
     pub(super) fn before(&mut self, at: usize) {
-        while let Some(what @ (Meaning::Ping(_) | Meaning::Pong)) = self.lines[at].next() {
+        self.before_byte(at, u64::MAX);
+    }
+
+    /// The same, of what the server has understood once it has read so much.
+    pub(super) fn before_byte(&mut self, at: usize, read: u64) {
+        while let Some(what @ (Meaning::Ping(_) | Meaning::Pong)) = self.lines[at].next()
+            && self.lines[at].mouth.said.front().is_some_and(|said| said.at <= read)
+        {
             self.lines[at].mouth.said.pop_front();
             if let Meaning::Ping(payload) = what
                 && self.is_here(at)
             {
                 let (now, may_lack) = (self.now(), self.may_be_over(at));
-                self.lines[at].due.push(now, Order::Alone, What::Pong(payload), may_lack);
+                let has_spoken = self.has_spoken;
+                let due = &mut self.lines[at].due;
+                due.push(now, Order::Alone, What::Pong(payload), may_lack);
+                // It may have been what was being written.
+                due.may_overrun |= has_spoken && due.is_beyond();
                 self.seen.mark(true, Mark::Pong);
             }
         }

@@ -2,7 +2,9 @@
 
 use roomer_hub::Membership;
 
-use super::plan::{Answers, Ask, BAD, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
+use super::plan::{
+    Answers, Ask, BAD, Deed, Ending, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
+};
 use super::scenes::{answered_too_late, crowd, fill, wait};
 use crate::simulator::bucket::Pace;
 use crate::simulator::names::{EVENTS, REASONS, RESERVED, ROOMS};
@@ -43,6 +45,11 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
         limited: false,
     };
     let mut setup = setup(dice);
+    setup.hooks = dice.once_in(5).then(|| hooks(dice, &swarm));
+    if let Some(hooks) = setup.hooks.as_mut().filter(|_| setup.spare.is_some()) {
+        // Whom others have closed for want of memory is told of before or after a ping is answered.
+        hooks.acts = 0;
+    }
     setup.asks = [(); 3].map(|()| dice.once_in(8).then(|| answers(dice, &swarm)));
     swarm.limited = setup.paces != PACES;
     let scripts = (0..swarm.handlers).map(|number| script(dice, &swarm, number)).collect();
@@ -105,6 +112,7 @@ fn setup(dice: &mut impl Dice) -> Setup {
         max_message,
         max_backlog: dice.pick(&[1, 60, 300, 1000, 5000, 1 << 20]),
         asks: [None; 3],
+        hooks: None,
         memberships: [(); 2].map(|()| membership(dice)),
         spare: if dice.once_in(4) { Some(dice.pick(&[0, 1, 100, 1000])) } else { None },
         ping,
@@ -153,6 +161,15 @@ fn script(dice: &mut impl Dice, swarm: &Swarm, number: u32) -> Script {
         }
     }
     Script { event, does }
+}
+
+fn hooks(dice: &mut impl Dice, swarm: &Swarm) -> Hooks {
+    let deed = deed(dice, swarm);
+    Hooks {
+        hears: dice.pick(&[15, 15, 15, 1, 2, 4, 8]),
+        acts: dice.pick(&[0, 1, 2, 4, 8, 3, 0x10, 0x22, 0x88, 0xff]),
+        deed: if deed == Deed::Fail { Deed::Panic } else { deed },
+    }
 }
 
 fn answers(dice: &mut impl Dice, swarm: &Swarm) -> Answers {

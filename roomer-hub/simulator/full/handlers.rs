@@ -12,6 +12,7 @@ use roomer_hub::server::{Applied, Builder, Conn, HandlerResult};
 use roomer_hub::testkit::Clock;
 use roomer_proto::PacketRef;
 
+use super::hooks::News;
 use super::plan::{Deed, Script};
 use crate::simulator::names::{id_number, noise, person};
 use crate::simulator::plan::{Address, Who};
@@ -28,7 +29,7 @@ pub(crate) struct State {
     /// The numbers of the ids of those in the slots.
     pub(crate) slots: [Option<u16>; 32],
     pub(crate) done: Vec<Done>,
-    /// The journal up to the last [`Done::Resumed`].
+    /// The journal, as far as somebody has asked for its length.
     pub(crate) journal: Vec<Applied>,
     /// Slow handlers and rules that are under way.
     pub(crate) running: usize,
@@ -79,15 +80,25 @@ pub(crate) enum Done {
         until: Duration,
     },
     /// One that waits has its turn, for the first time or again, after so many entries of the
-    /// journal.
+    /// journal and bytes that have come in.
     Resumed {
         by: u16,
         after: usize,
+        bytes_in: u64,
     },
     Panicked,
     Returned {
         failed: bool,
     },
+    /// A hook has heard of something, then as well.
+    Told {
+        by: u16,
+        what: News,
+        after: usize,
+        bytes_in: u64,
+    },
+    /// That is all it did.
+    Heard,
     /// A rule was asked.
     Asked {
         by: u16,
@@ -110,6 +121,13 @@ pub(super) struct Errand {
 impl Application {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many entries the journal has, and how many bytes have come in.
+    pub(super) fn entries(&self, conn: &Conn) -> (usize, u64) {
+        let mut state = self.state();
+        conn.server().take_journal(&mut state.journal);
+        (state.journal.len(), conn.server().stats().bytes_in)
     }
 
     /// Registers a handler for each script.
@@ -290,10 +308,8 @@ impl Errand {
     }
 
     pub(super) fn resumes(&self) {
-        let mut state = self.application.state();
-        self.conn.server().take_journal(&mut state.journal);
-        let after = state.journal.len();
-        state.done.push(Done::Resumed { by: self.by, after });
+        let (by, (after, bytes_in)) = (self.by, self.application.entries(&self.conn));
+        self.application.state().done.push(Done::Resumed { by, after, bytes_in });
     }
 }
 

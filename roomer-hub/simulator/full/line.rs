@@ -68,6 +68,11 @@ pub(crate) struct Line {
     pub(crate) asked_about: Option<(Question, PacketRef<'static>)>,
     /// What keeps whatever it says waiting.
     pub(crate) waiting: Option<Waiting>,
+    /// What it had read when its turn began, or its handshake was done.
+    pub(crate) began: u64,
+    /// A handler or a rule is done, and what lies behind it has not been looked at until more bytes
+    /// than these have come in.
+    pub(crate) behind_slow: Option<u64>,
     /// Where the last packet ended that the server has understood.
     pub(crate) understood: u64,
     /// From where on the session may hold on to what it has read, since a handler kept it waiting.
@@ -148,6 +153,8 @@ impl Line {
             held: None,
             asked_about: None,
             waiting: None,
+            began: 0,
+            behind_slow: None,
             understood: 0,
             kept_from: None,
             has_resumed: false,

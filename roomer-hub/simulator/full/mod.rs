@@ -4,7 +4,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `plan`, `draw`, `scenes`, `talk` | a seed becomes a plan; what clients say, as bytes and as meanings |
-//! | `stage`, `line`, `handlers`, `rules` | the plan is carried out: server, sockets, application |
+//! | `stage`, `line`, `handlers`, `rules`, `hooks` | the plan is carried out: server, sockets, application |
 //! | `court` | each input that the engine gives its hub is held against what it has read |
 //! | `acts` | what handlers and holders of handles did, and what the engine made of it |
 //! | `turn` | what a connection's own turn must have led to |
@@ -18,6 +18,7 @@ mod cursor;
 mod draw;
 mod due;
 mod handlers;
+mod hooks;
 mod line;
 mod marks;
 pub(crate) mod plan;

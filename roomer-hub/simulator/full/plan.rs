@@ -29,6 +29,7 @@ pub(crate) struct Setup {
     /// What is answered about joins, about messages into rooms and about direct messages, if the
     /// application wants to be asked.
     pub(crate) asks: [Option<Answers>; 3],
+    pub(crate) hooks: Option<Hooks>,
     /// What members hear of each other, where that is not everything, by name or `prefix*`.
     pub(crate) memberships: [Option<(&'static str, Membership)>; 2],
     /// What all may hold together, beyond what one may; `None`: as by default.
@@ -55,6 +56,16 @@ pub(crate) struct Answers {
     /// How long some take, if it is a slow rule, and which.
     pub(crate) wait: Option<u32>,
     pub(crate) waits: u8,
+}
+
+/// What hooks do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hooks {
+    /// Which there are, as bits: for those who connect, join, leave, go.
+    pub(crate) hears: u8,
+    /// The same of those that do something, for connections of even and of odd numbers; and what.
+    pub(crate) acts: u8,
+    pub(crate) deed: Deed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,7 @@ impl Stage<'_> {
         self.seen.mark(due.no_common_room > 0, Mark::NoCommonRoom);
         let (found, due) = ((stats.handler_errors, stats.panics), self.failures);
         ensure!(found == due, "errors and panics are {found:?}, due are {due:?}");
+        ensure!(self.untold.is_empty(), "no hook has heard of {:?}", self.untold);
         let waiting = self.lines.iter().filter(|line| line.waiting.is_some()).count();
         let running = self.application.state().running;
         ensure!(running == waiting, "{running} handlers are under way, due are {waiting}");
