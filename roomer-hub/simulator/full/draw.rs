@@ -22,7 +22,7 @@ pub(super) struct Swarm {
     sizes: bool,
     handlers: u32,
     /// Handlers may take their time.
-    slow: bool,
+    pub(super) slow: bool,
     /// Connections may be closed for what they say.
     limited: bool,
 }

@@ -47,22 +47,28 @@ pub(super) fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Ve
         ]);
     }
     steps.push(Step::Room { slot, bytes: dice.pick(&[0, 0, 1, 50]) });
-    let mut say = |payload| {
+    let mut say = |payload, calls| {
         let (dst, src) = (Address::Id(Who::Slot(slot)), Address::Nothing);
         let (room, event, form) = ("root", "cha", Form::Whole);
         let talk = Talk::Packet { room, event, dst, src, payload, form };
         steps.push(Step::Say { slot: from, talk });
+        if calls {
+            let (event, dst, payload) = ("chat", Address::Nothing, Size::Bytes(Payload(2, 2)));
+            let talk = Talk::Packet { room, event, dst, src, payload, form };
+            steps.push(Step::Say { slot: from, talk });
+        }
         steps.push(Step::Deliver { slot: from, bytes: u32::MAX });
         // Those who send are held back for a while.
         steps.push(Step::Pass { millis });
     };
     if hard {
         for _ in 0..1 + dice.below(4) {
-            say(Size::Queue { slot, hard: false, more: 1 });
+            say(Size::Queue { slot, hard: false, more: 1 }, false);
         }
     }
-    say(Size::Queue { slot, hard, more: dice.pick(&[-1, 0, 0, 1]) });
-    say(Size::Bytes(payload(dice)));
+    say(Size::Queue { slot, hard, more: dice.pick(&[-1, 0, 0, 1]) }, false);
+    // Whoever is held back may wait for a handler too.
+    say(Size::Bytes(payload(dice)), swarm.slow && dice.once_in(2));
     if known {
         steps.push(Step::App { slot, deed: Deed::Raw(payload(dice)) });
     }
