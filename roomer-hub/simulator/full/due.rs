@@ -33,6 +33,8 @@ pub(crate) struct Due {
     pub(crate) came: u64,
     /// How much may ever be queued.
     pub(crate) hard: u64,
+    /// What rooms owe may be handed over a while later.
+    pub(crate) coalesces: bool,
     /// More may have been queued than may ever be, so that what came after it was dropped.
     pub(crate) may_overrun: bool,
     /// What was queued may have been dropped to make room for a close frame.
@@ -98,6 +100,13 @@ impl Due {
         self.may_overrun |= self.owed() > self.hard;
         self.bytes += what.len();
         self.items.push_back(Item { order, what, at, may_lack });
+        // What another room has owed since before this may be handed over after it.
+        let is_later = |item: &Item| match item.order {
+            Order::Room(_) if item.order == order => false,
+            Order::Room(_) => item.at == at || self.coalesces,
+            _ => false,
+        };
+        self.may_overrun |= self.owed() > self.hard && self.items.iter().any(is_later);
     }
 
     /// Bytes that are due and have not come. At most so many are queued.

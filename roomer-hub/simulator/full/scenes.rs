@@ -31,9 +31,14 @@ pub(super) fn crowd(dice: &mut impl Dice, steps: &mut Vec<Step>) {
 
 /// Brings the queue of one that does not read to its limit, or near it, and then says more.
 pub(super) fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
-    let from = dice.below(swarm.slots) as u8;
+    let mut from = dice.below(swarm.slots) as u8;
     let hard = dice.once_in(2);
-    let millis = dice.pick(&[20, 60, 60]);
+    let mut millis = dice.pick(&[20, 60, 60]);
+    let waits = swarm.slow && dice.once_in(2);
+    if waits {
+        // Somebody else's handler, called before it has been forgotten that one does not read.
+        (from, millis) = ((slot + 1) % swarm.slots as u8, 1);
+    }
     // An application gets to know it, and goes on sending to it.
     let known = dice.once_in(3);
     if known {
@@ -61,14 +66,14 @@ pub(super) fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Ve
         // Those who send are held back for a while.
         steps.push(Step::Pass { millis });
     };
-    if hard {
+    if hard || waits {
         for _ in 0..1 + dice.below(4) {
             say(Size::Queue { slot, hard: false, more: 1 }, false);
         }
     }
     say(Size::Queue { slot, hard, more: dice.pick(&[-1, 0, 0, 1]) }, false);
     // Whoever is held back may wait for a handler too.
-    say(Size::Bytes(payload(dice)), swarm.slow && dice.once_in(2));
+    say(Size::Bytes(payload(dice)), waits);
     if known {
         steps.push(Step::App { slot, deed: Deed::Raw(payload(dice)) });
     }

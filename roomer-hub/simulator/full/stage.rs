@@ -197,6 +197,7 @@ impl<'p> Stage<'p> {
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
         let mut line = Line::new(peer, task, slot, is_mute, self.now());
         line.due.hard = self.plan.setup.hard() as u64;
+        line.due.coalesces = self.plan.setup.coalesce > 0;
         line.mouth.ask(ask, self.plan.setup.rules);
         if self.tells {
             line.due.heard = Some(Vec::new());
