@@ -16,8 +16,8 @@ use std::fs;
 use std::path::Path;
 
 use full::Full;
-use full::plan::{Ask, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
-use simulator::plan::{Address, PACES, Payload, Rules};
+use full::plan::{Answers, Ask, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
+use simulator::plan::{Address, PACES, Payload, Rules, Who};
 use simulator::runner;
 use simulator::simulation::Simulation;
 
@@ -63,6 +63,9 @@ const SETUP: Setup = Setup {
     roommates_only: false,
     max_message: 1 << 20,
     max_backlog: 1 << 20,
+    asks: [None; 3],
+    hooks: None,
+    memberships: [None; 2],
     spare: None,
     ping: 54_000,
     pong: 60_000,
@@ -135,4 +138,70 @@ fn bytes_that_are_being_written_count_against_the_memory_budget() {
     ];
     let scripts = vec![Script { event: "chat", does: vec![] }];
     full::must_hold(&Plan { setup, scripts, steps });
+}
+
+/// One whose handler for `chat` takes its time.
+fn slow(millis: u32) -> Vec<Script> {
+    vec![Script { event: "chat", does: vec![Deed::Pause { millis }] }]
+}
+
+/// Seed 1231: a close frame behind a message whose handler took its time was not seen when the
+/// connection was closed meanwhile, which then waited for it until it was too late.
+#[test]
+fn a_close_frame_behind_a_slow_handler_is_seen() {
+    let mut steps: Vec<Step> = come(0..1).collect();
+    steps.extend([say(0, "chat"), Step::Say { slot: 0, talk: Talk::Close(1000) }]);
+    steps.extend([Step::Deliver { slot: 0, bytes: ALL }, Step::Rest]);
+    steps.push(Step::App { slot: 0, deed: Deed::Close { code: 4000, reason: "bye" } });
+    steps.push(Step::Rest);
+    full::must_hold(&Plan { setup: SETUP, scripts: slow(300), steps });
+}
+
+/// One is held back for the sake of another, who does not read, and calls a handler that takes its
+/// time; then this happens.
+fn held_back_and_waiting(then: Step) -> Plan {
+    let mut steps: Vec<Step> = come(0..2).collect();
+    steps.extend([Step::Rest, Step::Room { slot: 1, bytes: 0 }]);
+    let arrive = Step::Deliver { slot: 0, bytes: ALL };
+    for _ in 0..2 {
+        steps.extend([say(0, "cha"), arrive, Step::Rest]);
+    }
+    steps.extend([say(0, "cha"), say(0, "chat"), arrive, Step::Turn { place: 0 }, then]);
+    steps.push(Step::Rest);
+    Plan { setup: Setup { max_backlog: 1, ..SETUP }, scripts: slow(1000), steps }
+}
+
+/// Seed 5396: whoever was held back while a handler took its time was woken over and over.
+#[test]
+fn one_that_is_held_back_while_a_handler_waits_sleeps() {
+    full::must_hold(&held_back_and_waiting(Step::Pass { millis: 60 }));
+}
+
+/// Seed 29108: whoever was held back while a handler took its time kept the socket of one that
+/// was gone.
+#[test]
+fn one_that_waits_keeps_no_socket_of_one_that_is_gone() {
+    full::must_hold(&held_back_and_waiting(Step::Reset { slot: 1 }));
+}
+
+/// Seed 2229393: what a rule had been asked about counted against the memory budget once more when
+/// it was in a queue already.
+#[test]
+fn a_message_that_a_rule_has_allowed_counts_once() {
+    let answers = Answers { allows: 0xff, acts: 0, deed: Deed::Fail, wait: Some(0), waits: 0xff };
+    let setup = Setup {
+        max_message: 70_000,
+        max_backlog: 5000,
+        asks: [None, None, Some(answers)],
+        spare: Some(100),
+        ..SETUP
+    };
+    let dst = Address::Id(Who::Slot(0));
+    let payload = Size::Queue { slot: 0, hard: true, more: -1 };
+    let (room, event, src, form) = ("root", "cha", Address::Nothing, Form::Whole);
+    let mut steps: Vec<Step> = come(0..1).collect();
+    steps.extend([Step::Rest, Step::Room { slot: 0, bytes: 0 }]);
+    let talk = Talk::Packet { room, event, dst, src, payload, form };
+    steps.extend([Step::Say { slot: 0, talk }, Step::Deliver { slot: 0, bytes: ALL }, Step::Rest]);
+    full::must_hold(&Plan { setup, scripts: vec![], steps });
 }

@@ -3,19 +3,24 @@
 
 use std::time::Duration;
 
-use roomer_hub::ConnKey;
-use roomer_hub::server::Applied;
+use roomer_hub::server::{Applied, Reason};
+use roomer_hub::{ConnKey, Membership};
 
 use super::cursor::{Cursor, kind};
 use super::due::{Order, What};
-use super::handlers::{Done, hash};
-use super::line::State;
+use super::handlers::Done;
+use super::hooks::News;
+use super::line::{Line, State};
 use super::marks::Mark;
 use super::stage::Stage;
 use super::talk::{Meaning, Said};
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::names::person;
 use crate::simulator::op::{Effect, Op};
+
+/// See the engine's `shed.rs`: one that is being closed and is owed more may be cut off for the sake
+/// of all.
+const FAREWELL: u64 = 64 * 1024;
 
 impl Stage<'_> {
     /// Goes through the new entries of the journal; `polled` is the line whose task had a turn.
@@ -26,6 +31,7 @@ impl Stage<'_> {
             let now = self.now();
             let line = &mut self.lines[at];
             let read = line.peer.read();
+            (line.began, line.behind_slow) = (line.read, None);
             has_read = read > line.read;
             was_open = line.state == State::Open;
             if has_read {
@@ -39,11 +45,33 @@ impl Stage<'_> {
             let (now, journal) = (self.clock.now(), &self.journal);
             self.history.push(format!("{now:?}, turn of {polled:?}: {journal:?}"));
         }
+        self.has_spoken = false;
         let journal = std::mem::take(&mut self.journal);
-        let mut done = std::mem::take(&mut self.application.state().done);
+        let (mut done, dropped) = {
+            let mut state = self.application.state();
+            (std::mem::take(&mut state.done), std::mem::take(&mut state.dropped))
+        };
         let mut deeds = Cursor::new(&done);
         let mut entries = Cursor::new(&journal);
-        while let Some(entry) = entries.next() {
+        loop {
+            if let Some(Done::Resumed { by, after, bytes_in }) = deeds.peek()
+                && after == entries.at()
+            {
+                deeds.next();
+                self.resumed((by, bytes_in), polled, &mut entries, &mut deeds)?;
+                continue;
+            }
+            if let Some(Done::Told { by, what, after, bytes_in }) = deeds.peek()
+                && after == entries.at()
+            {
+                deeds.next();
+                if let Some(at) = polled {
+                    self.before_news(at, bytes_in);
+                }
+                self.told((by, what), &mut entries, &mut deeds)?;
+                continue;
+            }
+            let Some(entry) = entries.next() else { break };
             self.trace.number(kind(entry));
             self.entry(entry, polled, &mut entries, &mut deeds)?;
         }
@@ -59,8 +87,21 @@ impl Stage<'_> {
         self.journal = journal;
         done.clear();
         self.application.state().done.append(&mut done);
+        for by in dropped {
+            self.dropped(by, polled)?;
+        }
+        if self.may_be_out_of_memory() {
+            let is_leaving = |line: &&mut Line| line.state == State::Closing;
+            for line in self.lines.iter_mut().filter(is_leaving) {
+                line.is_shed |= line.due.owed() > FAREWELL;
+            }
+        }
+        if self.plan.setup.hooks.is_some() {
+            self.bytes_in = self.server.stats().bytes_in;
+        }
         let Some(at) = polled else { return Ok(()) };
-        self.after_turn(at, has_read)?;
+        let has_resumed = std::mem::take(&mut self.lines[at].has_resumed);
+        self.after_turn(at, has_read || has_resumed)?;
         let line = &mut self.lines[at];
         let is_due = self.clock.now() >= line.pinged + Duration::from_millis(self.plan.setup.ping);
         if was_open && line.state != State::Open && is_due {
@@ -84,8 +125,9 @@ impl Stage<'_> {
                 ensure!(Some(at) == polled, "a packet of connection {at}, which had no turn");
                 self.before(at);
                 let line = &mut self.lines[at];
-                let Some(Said { what: Meaning::Packet(packet), .. }) = line.mouth.next(line.read)
-                else {
+                ensure!(line.waiting.is_none(), "a packet of {at} while its handler waits");
+                let said = line.mouth.next(line.read);
+                let Some(Said { what: Meaning::Packet(packet), at: end }) = said else {
                     let said = line.mouth.said.front();
                     return Err(Fault::new(format!("a packet is made of {said:?} of {at}")));
                 };
@@ -93,14 +135,18 @@ impl Stage<'_> {
                 let Some(who) = line.who else { return Ok(()) };
                 self.give(Op::Packet { who, packet }, None)?;
                 self.expelled(at);
-                self.handler(who, entries, deeds)
+                (self.lines[at].understood, self.lines[at].behind_slow) = (end, None);
+                self.called(at, entries, deeds)
             }
             Applied::Gone(key) => self.gone(key, polled),
             Applied::Close(key, code) => {
                 let at = self.by_key(key)?;
                 self.closed(at, code, polled, deeds)
             }
-            Applied::Broadcast(_) | Applied::Send(_) => self.outside(entry, deeds),
+            Applied::Broadcast(_) | Applied::Send(_) | Applied::Join(_) | Applied::Leave(_) => {
+                self.has_spoken |= polled.is_some();
+                self.outside(entry, deeds)
+            }
             other => Err(Fault::new(format!("an input that nobody gave: {other:?}"))),
         }
     }
@@ -120,6 +166,7 @@ impl Stage<'_> {
         self.people.push(at);
         (line.who, line.key, line.id, line.state) = (Some(who), Some(key), id, State::Open);
         (line.heard, line.pinged) = (now, now);
+        line.began = said.map_or(0, |said| said.at);
         line.due.push(now, Order::Alone, What::Answer(101), false);
         let slot = usize::from(line.slot);
         if self.slots[slot] == Some(at) {
@@ -129,113 +176,17 @@ impl Stage<'_> {
     }
 
     /// The last packet may have been one too many.
-    fn expelled(&mut self, at: usize) {
+    pub(super) fn expelled(&mut self, at: usize) {
         let Some(Effect::Close { reason, .. }) = self.model.due.last() else { return };
         self.seen.mark(*reason == "rate", Mark::ClosedForRate);
         self.seen.mark(*reason != "rate", Mark::ClosedForStrikes);
         let now = self.now();
         let line = &mut self.lines[at];
-        let behind = line.mouth.peek(line.read);
+        let behind = line.next();
         self.seen.mark(matches!(behind, Some(Meaning::Packet(_))), Mark::ClosedInMidst);
         self.seen.mark(matches!(behind, Some(Meaning::Close(_))), Mark::ClosedBeforeClose);
         line.is_expelled = true;
         line.begin_closing(now);
-    }
-
-    /// What a packet's handler did, if it has one.
-    fn handler(
-        &mut self,
-        who: u16,
-        entries: &mut Cursor<'_, Applied>,
-        deeds: &mut Cursor<'_, Done>,
-    ) -> Result<(), Fault> {
-        let call = self.model.due.iter().find_map(|effect| match effect {
-            Effect::Call { handler, packet, .. } => Some((*handler, *packet)),
-            _ => None,
-        });
-        let Some((handler, packet)) = call else { return Ok(()) };
-        let at = self.people[usize::from(who)];
-        let id = self.lines[at].id;
-        let called = deeds.next();
-        let is_right = matches!(called, Some(Done::Called { by, handler: h, hash: sum })
-            if by == id && h == handler && sum == hash(&packet));
-        ensure!(is_right, "{handler} is to be called by client {who}, but: {called:?}");
-        while let Some(deed) = deeds.next() {
-            match deed {
-                Done::Returned => return Ok(()),
-                Done::Panicked => {
-                    self.seen.mark(true, Mark::HandlerPanics);
-                    let crowd = self.lines.iter().filter(|l| l.state == State::Open).count();
-                    self.seen.mark(crowd > 2, Mark::PanicInCrowd);
-                    let entry = entries.next();
-                    let close = self.lines[at].key.map(|key| Applied::Close(key, 1011));
-                    ensure!(entry == close, "a handler panicked, and then: {entry:?}");
-                    return self.close(at, 1011, Some("handler failed"));
-                }
-                Done::Raw { by, payload, taken } => self.raw(by, payload, taken)?,
-                deed => {
-                    let entry = entries.next();
-                    self.deed(deed, entry)?;
-                    let closes = matches!(deed, Done::Close { who, .. } if who == id);
-                    self.seen.mark(closes, Mark::HandlerClosesCaller);
-                    let other = matches!(deed, Done::Close { who, .. } if who != id);
-                    self.seen.mark(other, Mark::HandlerClosesOther);
-                }
-            }
-        }
-        Err(Fault::new("a handler did not come to its end".into()))
-    }
-
-    /// A command that no handler gave.
-    fn outside(&mut self, entry: Applied, deeds: &mut Cursor<'_, Done>) -> Result<(), Fault> {
-        loop {
-            match deeds.next() {
-                Some(Done::Raw { by, payload, taken }) => self.raw(by, payload, taken)?,
-                Some(deed) => return self.deed(deed, Some(entry)),
-                None => return Err(Fault::new(format!("nobody asked for {entry:?}"))),
-            }
-        }
-    }
-
-    /// What a handle was used for, beside what the engine made of it.
-    fn deed(&mut self, deed: Done, entry: Option<Applied>) -> Result<(), Fault> {
-        let key = |stage: &Self, id| stage.by_id(id).and_then(|at| stage.lines[at].key);
-        let (due, op) = match deed {
-            Done::ToRoom { by, room, event, payload } => {
-                let from = self.by_id(by).and_then(|at| self.lines[at].who);
-                let due = Applied::Broadcast(key(self, by));
-                (due, Op::Broadcast { from, except: from, room, event, payload })
-            }
-            Done::ToClient { by, dst, event, payload } => {
-                let from = self.by_id(by).and_then(|at| self.lines[at].who);
-                (Applied::Send(key(self, by)), Op::Send { from, dst, event, payload })
-            }
-            Done::Close { who, code, reason } => {
-                let Some(at) = self.by_id(who) else {
-                    return Err(Fault::new(format!("nobody is closed: {deed:?}")));
-                };
-                let due = key(self, who).map(|key| Applied::Close(key, code));
-                ensure!(entry == due, "{deed:?} became {entry:?}");
-                return self.close(at, code, Some(reason));
-            }
-            other => return Err(Fault::new(format!("out of turn: {other:?}"))),
-        };
-        ensure!(entry == Some(due), "{deed:?} became {entry:?}");
-        self.give(op, None)
-    }
-
-    fn raw(&mut self, by: u16, payload: &'static [u8], taken: bool) -> Result<(), Fault> {
-        let now = self.now();
-        let Some(at) = self.by_id(by) else { return Ok(()) };
-        let is_here = self.is_here(at);
-        if taken {
-            ensure!(is_here, "a message is taken for connection {at}, which is gone");
-            self.due(now, at, Order::Alone, What::Raw(payload));
-            return Ok(());
-        }
-        self.seen.mark(is_here, Mark::RawRefused);
-        ensure!(!is_here || self.may_be_over(at), "a message for connection {at} is not taken");
-        Ok(())
     }
 
     fn gone(&mut self, key: ConnKey, polled: Option<usize>) -> Result<(), Fault> {
@@ -246,13 +197,14 @@ impl Stage<'_> {
         let line = &mut self.lines[at];
         ensure!(!line.is_expelled, "the hub has closed {at}, and hears that it is gone");
         let Some(who) = line.who else { return Ok(()) };
-        if let Some(Meaning::Close(code)) = line.mouth.peek(line.read) {
+        if let Some(Meaning::Close(code)) = line.next() {
             line.mouth.said.pop_front();
             if line.state != State::Open {
                 return self.give(Op::Gone { who }, None);
             }
             line.begin_closing(now);
             self.give(Op::Gone { who }, None)?;
+            self.happened(who, News::Gone(Reason::ByPeer(code)));
             let line = &mut self.lines[at];
             line.due.is_cut |= line.due.is_beyond();
             let close = What::Close { code, reason: code.map(|_| "").or(Some("")) };
@@ -261,11 +213,16 @@ impl Stage<'_> {
             return Ok(());
         }
         let line = &self.lines[at];
-        let may = line.is_refused || line.is_aborted || line.is_read_to_the_end();
+        let may = line.is_refused || line.is_aborted || line.is_seen_to_end();
         ensure!(may || !self.is_here(at), "connection {at} is gone for no reason");
         ensure!(self.tasks.is_done(line.task), "connection {at} is gone, but its task goes on");
         self.seen.mark(!line.due.items.is_empty(), Mark::GoneWhileOwed);
-        self.give(Op::Gone { who }, None)
+        let was_here = self.is_here(at);
+        self.give(Op::Gone { who }, None)?;
+        if was_here {
+            self.happened(who, News::Gone(Reason::Lost));
+        }
+        Ok(())
     }
 
     /// The engine has closed a connection: for a reason?
@@ -310,7 +267,7 @@ impl Stage<'_> {
         self.before(at);
         let setup = &self.plan.setup;
         let line = &mut self.lines[at];
-        if matches!(line.mouth.peek(line.read), Some(Meaning::Wrong(due)) if due == code) {
+        if matches!(line.next(), Some(Meaning::Wrong(due)) if due == code) {
             line.mouth.said.pop_front();
             line.is_deaf = true;
             if let Some(bad) = line.bad {
@@ -320,6 +277,10 @@ impl Stage<'_> {
         }
         match code {
             1008 => {
+                ensure!(
+                    line.waiting.is_none(),
+                    "connection {at} is closed as silent, and not read"
+                );
                 let pong = Duration::from_millis(setup.pong);
                 let spare = Duration::from_millis(setup.pong - setup.ping);
                 // Whatever it has read it may have read after that.
@@ -372,17 +333,26 @@ impl Stage<'_> {
     ) -> Result<(), Fault> {
         let now = self.now();
         self.model.input(now, op);
+        self.causes += 1;
         let effects = std::mem::take(&mut self.model.due);
         let is_close = matches!(op, Op::Close { .. });
         let mut left = None;
         for effect in &effects {
             match *effect {
-                Effect::Left { room, .. } => left = Some(room),
-                Effect::JoinAck { to, room, members, .. } => {
+                Effect::Left { who, room, name } => {
+                    left = Some(room);
+                    self.happened(who, News::Left(name));
+                }
+                Effect::Opened { who } => self.happened(who, News::Connected),
+                Effect::Joined { who, name, .. } => self.happened(who, News::Joined(name)),
+                Effect::JoinAck { to, room, members, shows } => {
                     let at = self.people[usize::from(to)];
                     let id = &*person(self.lines[at].id).text;
                     let number = self.model.room(room).map_or(u32::MAX, |room| room.number);
-                    self.due(now, at, Order::After(number), What::JoinAck { room, id, members });
+                    let due = What::JoinAck { room, id, members, shows };
+                    self.seen.mark(shows == Membership::Count, Mark::CountShown);
+                    self.seen.mark(shows == Membership::Own, Mark::OwnShown);
+                    self.due(now, at, Order::After(number), due);
                 }
                 Effect::Send { to, packet } => {
                     let at = self.people[usize::from(to)];
@@ -405,6 +375,7 @@ impl Stage<'_> {
                     self.seen.mark(to.len() > 8, Mark::LargeRoom);
                 }
                 Effect::Close { who, code, reason: due } => {
+                    self.happened(who, News::Gone(Reason::ByServer(code)));
                     let at = self.people[usize::from(who)];
                     let reason = reason.unwrap_or(Some(due));
                     // What came after the hard limit was passed is dropped.
@@ -414,19 +385,14 @@ impl Stage<'_> {
                     line.due.push(now, Order::Barrier, close, false);
                 }
                 Effect::Refused => return Err(Fault::new("an id twice".into())),
-                Effect::Opened { .. }
-                | Effect::Joined { .. }
-                | Effect::RoomClosed { .. }
-                | Effect::Call { .. }
-                // Nothing is asked in full plans.
-                | Effect::Ask { .. } => {}
+                Effect::RoomClosed { .. } | Effect::Call { .. } | Effect::Ask { .. } => {}
             }
         }
         self.model.due = effects;
         Ok(())
     }
 
-    fn due(&mut self, now: Duration, at: usize, order: Order, what: What) {
+    pub(super) fn due(&mut self, now: Duration, at: usize, order: Order, what: What) {
         let setup = &self.plan.setup;
         let (soft, hard) = (setup.max_backlog, setup.hard());
         let line = &mut self.lines[at];
@@ -443,15 +409,24 @@ impl Stage<'_> {
 
     /// Pings and pongs before the next thing that the server has understood.
     pub(super) fn before(&mut self, at: usize) {
-        while let Some(what @ (Meaning::Ping(_) | Meaning::Pong)) =
-            self.lines[at].mouth.peek(self.lines[at].read)
+        self.before_byte(at, u64::MAX);
+    }
+
+    /// The same, of what the server has understood once it has read so much.
+    pub(super) fn before_byte(&mut self, at: usize, read: u64) {
+        while let Some(what @ (Meaning::Ping(_) | Meaning::Pong)) = self.lines[at].next()
+            && self.lines[at].mouth.said.front().is_some_and(|said| said.at <= read)
         {
             self.lines[at].mouth.said.pop_front();
             if let Meaning::Ping(payload) = what
                 && self.is_here(at)
             {
                 let (now, may_lack) = (self.now(), self.may_be_over(at));
-                self.lines[at].due.push(now, Order::Alone, What::Pong(payload), may_lack);
+                let has_spoken = self.has_spoken;
+                let due = &mut self.lines[at].due;
+                due.push(now, Order::Alone, What::Pong(payload), may_lack);
+                // It may have been what was being written.
+                due.may_overrun |= has_spoken && due.is_beyond();
                 self.seen.mark(true, Mark::Pong);
             }
         }
@@ -464,14 +439,16 @@ impl Stage<'_> {
     }
 
     /// Whether all together may hold more than they may. What has been read of a message that is
-    /// not whole yet takes at most twice its size.
+    /// not whole yet takes at most twice its size, and so does what lies behind a slow handler.
     fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
         let most = self.plan.setup.max_message as u64 + 100;
         let held = self.lines.iter().filter(|line| line.state != State::Done).map(|line| {
             let is_whole = line.mouth.said.front().is_none_or(|said| said.at <= line.read);
             let unfinished = if is_whole { 0 } else { 2 * most.min(line.read) };
-            line.due.owed() + unfinished
+            let waiting = line.waiting.map_or(0, |waiting| waiting.payload);
+            let kept = line.kept_from.map_or(0, |from| 2 * (line.read - from));
+            line.due.owed() + unfinished + waiting + kept
         });
         held.sum::<u64>() > budget
     }

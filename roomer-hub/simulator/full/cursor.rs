@@ -12,6 +12,11 @@ impl<'a, T: Copy> Cursor<'a, T> {
         Cursor { items, at: 0 }
     }
 
+    /// How many have been gone through.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn peek(&self) -> Option<T> {
         self.items.get(self.at).copied()
     }
@@ -31,6 +36,10 @@ pub(super) fn kind(entry: Applied) -> u64 {
         Applied::Gone(_) => 3,
         Applied::Broadcast(_) => 4,
         Applied::Send(_) => 5,
+        Applied::Join(_) => 9,
+        Applied::Leave(_) => 10,
+        Applied::Allowed(_) => 7,
+        Applied::Denied(_) => 8,
         Applied::Close(_, code) => 0x1_0000 + u64::from(code),
         _ => 6,
     }

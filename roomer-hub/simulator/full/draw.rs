@@ -1,6 +1,11 @@
 //! A seed becomes a plan.
 
-use super::plan::{Ask, BAD, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
+use roomer_hub::Membership;
+
+use super::plan::{
+    Answers, Ask, BAD, Deed, Ending, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
+};
+use super::scenes::{answered_too_late, crowd, fill, wait};
 use crate::simulator::bucket::Pace;
 use crate::simulator::names::{EVENTS, REASONS, RESERVED, ROOMS};
 use crate::simulator::plan::{Address, PACES, Payload, Rules, Who};
@@ -8,19 +13,24 @@ use crate::simulator::random::Dice;
 
 /// What a plan draws from: not every plan has everything, so that nothing is always hidden by
 /// something else.
-struct Swarm {
-    slots: u32,
+pub(super) struct Swarm {
+    pub(super) slots: u32,
     rooms: usize,
     /// Weights of the kinds of steps.
     weights: [u32; KINDS],
     bad: bool,
     sizes: bool,
     handlers: u32,
+    /// Handlers may take their time.
+    pub(super) slow: bool,
     /// Connections may be closed for what they say.
     limited: bool,
 }
 
-const KINDS: usize = 22;
+const KINDS: usize = 23;
+
+/// How long what takes its time may take.
+pub(super) const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
 
 pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     let slots = dice.pick(&[2, 3, 4, 4, 6, 8, 12, 12]);
@@ -31,9 +41,16 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
         bad: dice.once_in(2),
         sizes: dice.once_in(4),
         handlers: dice.below(4),
+        slow: dice.once_in(2),
         limited: false,
     };
-    let setup = setup(dice);
+    let mut setup = setup(dice);
+    setup.hooks = dice.once_in(5).then(|| hooks(dice, &swarm));
+    if let Some(hooks) = setup.hooks.as_mut().filter(|_| setup.spare.is_some()) {
+        // Whom others have closed for want of memory is told of before or after a ping is answered.
+        hooks.acts = 0;
+    }
+    setup.asks = [(); 3].map(|()| dice.once_in(8).then(|| answers(dice, &swarm)));
     swarm.limited = setup.paces != PACES;
     let scripts = (0..swarm.handlers).map(|number| script(dice, &swarm, number)).collect();
     let mut steps = Vec::new();
@@ -53,6 +70,9 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     if dice.once_in(400) {
         crowd(dice, &mut steps);
     }
+    if dice.once_in(200) {
+        answered_too_late(dice, &mut setup, &mut steps);
+    }
     Plan { setup, scripts, steps }
 }
 
@@ -64,8 +84,8 @@ fn weights(dice: &mut impl Dice) -> [u32; KINDS] {
         8, 4, 2, 2, 1, 1, 1, 1, 1, //
         // jump, pass, application, shutdown, say and deliver
         2, 4, 4, 1, 30, //
-        // fill a queue, meanwhile
-        2, 5,
+        // fill a queue, meanwhile, a slow handler
+        2, 5, 6,
     ];
     for (kind, weight) in weights.iter_mut().enumerate().skip(6) {
         if kind != 19 && !dice.once_in(2) {
@@ -91,6 +111,9 @@ fn setup(dice: &mut impl Dice) -> Setup {
         roommates_only: dice.once_in(6),
         max_message,
         max_backlog: dice.pick(&[1, 60, 300, 1000, 5000, 1 << 20]),
+        asks: [None; 3],
+        hooks: None,
+        memberships: [(); 2].map(|()| membership(dice)),
         spare: if dice.once_in(4) { Some(dice.pick(&[0, 1, 100, 1000])) } else { None },
         ping,
         pong,
@@ -101,6 +124,12 @@ fn setup(dice: &mut impl Dice) -> Setup {
         mute: if dice.once_in(3) { dice.below(256) } else { 0 },
         ending: dice.pick(&[Ending::HangUp, Ending::Close, Ending::Shutdown]),
     }
+}
+
+fn membership(dice: &mut impl Dice) -> Option<(&'static str, Membership)> {
+    let modes = [Membership::Own, Membership::Count, Membership::Full];
+    let patterns = ["root", "r", "ro*", "*", "root2", "Root", "roo*"];
+    dice.once_in(8).then(|| (dice.pick(&patterns), dice.pick(&modes)))
 }
 
 /// Small, so that they are hit; most plans have none, so that something else can be.
@@ -124,13 +153,42 @@ fn paces(dice: &mut impl Dice, max_message: u32) -> [Option<Pace>; 4] {
 
 fn script(dice: &mut impl Dice, swarm: &Swarm, number: u32) -> Script {
     let event = ["chat", "ping", "chatt"][number as usize % 3];
-    let does = (0..dice.below(4)).map(|_| deed(dice, swarm)).collect();
+    let mut does: Vec<Deed> = (0..dice.below(4)).map(|_| deed(dice, swarm)).collect();
+    if swarm.slow && !dice.once_in(3) {
+        for _ in 0..1 + dice.below(2) {
+            let millis = dice.pick(&PAUSES);
+            does.insert(dice.below(does.len() as u32 + 1) as usize, Deed::Pause { millis });
+        }
+    }
     Script { event, does }
+}
+
+fn hooks(dice: &mut impl Dice, swarm: &Swarm) -> Hooks {
+    let deed = deed(dice, swarm);
+    Hooks {
+        hears: dice.pick(&[15, 15, 15, 1, 2, 4, 8]),
+        acts: dice.pick(&[0, 1, 2, 4, 8, 3, 0x10, 0x22, 0x88, 0xff]),
+        deed: if deed == Deed::Fail { Deed::Panic } else { deed },
+    }
+}
+
+fn answers(dice: &mut impl Dice, swarm: &Swarm) -> Answers {
+    let wait = dice.pick(&PAUSES);
+    let (some, deed) = (dice.below(256) as u8, deed(dice, swarm));
+    Answers {
+        allows: dice.pick(&[some, some, 0xff, 0]),
+        acts: if dice.once_in(2) { dice.below(256) as u8 } else { 0 },
+        deed: if deed == Deed::Fail { Deed::Panic } else { deed },
+        wait: (swarm.slow && !dice.once_in(3)).then_some(wait),
+        waits: dice.below(256) as u8,
+    }
 }
 
 fn deed(dice: &mut impl Dice, swarm: &Swarm) -> Deed {
     let (code, reason) = (dice.pick(&[1000, 1008, 4000]), dice.pick(&REASONS));
-    match dice.below(16) {
+    match dice.below(18) {
+        16 => Deed::Join { room: room(dice, swarm) },
+        17 => Deed::Leave { room: room(dice, swarm) },
         0..5 => Deed::ToRoom {
             room: room(dice, swarm),
             event: dice.pick(&EVENTS),
@@ -149,16 +207,16 @@ fn slot(dice: &mut impl Dice, swarm: &Swarm) -> u8 {
     dice.below(swarm.slots) as u8
 }
 
-fn room(dice: &mut impl Dice, swarm: &Swarm) -> &'static str {
+pub(super) fn room(dice: &mut impl Dice, swarm: &Swarm) -> &'static str {
     dice.pick(&ROOMS[..swarm.rooms])
 }
 
-fn payload(dice: &mut impl Dice) -> Payload {
+pub(super) fn payload(dice: &mut impl Dice) -> Payload {
     let length = dice.pick(&[0, 1, 2, 3, 8, 40, 200]);
     Payload(dice.below(200) as u8, length)
 }
 
-fn someone(dice: &mut impl Dice, swarm: &Swarm) -> Address {
+pub(super) fn someone(dice: &mut impl Dice, swarm: &Swarm) -> Address {
     let who = match dice.below(8) {
         0 => Who::Ever(dice.below(16) as u16),
         1 => Who::Caller,
@@ -172,7 +230,7 @@ fn someone(dice: &mut impl Dice, swarm: &Swarm) -> Address {
     }
 }
 
-fn talk(dice: &mut impl Dice, swarm: &Swarm) -> Talk {
+pub(super) fn talk(dice: &mut impl Dice, swarm: &Swarm) -> Talk {
     match dice.below(40) {
         0 | 1 => Talk::Ping(dice.pick(&[0, 1, 124, 125])),
         2 => Talk::Pong(dice.pick(&[0, 125])),
@@ -274,6 +332,7 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
             let room = if dice.once_in(2) { "root" } else { room(dice, swarm) };
             Step::Meanwhile { slot, of, room, payload: payload(dice) }
         }
+        22 => wait(dice, swarm, slot, steps),
         _ => {
             steps.push(Step::Say { slot, talk: talk(dice, swarm) });
             if swarm.limited && dice.once_in(8) {
@@ -289,71 +348,7 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
     steps.push(last);
 }
 
-/// So many come that a snapshot has more than one page, and one of the last does not read it all.
-fn crowd(dice: &mut impl Dice, steps: &mut Vec<Step>) {
-    let count = 101 + dice.below(8);
-    for number in 0..count {
-        let slot = (number % 30) as u8;
-        steps.push(Step::Connect { slot, ask: Ask::Upgrade });
-        if number + 2 > count {
-            steps.push(Step::Room { slot, bytes: 100 + dice.below(4500) });
-        }
-        steps.push(Step::Deliver { slot, bytes: u32::MAX });
-        steps.push(Step::Turn { place: 0 });
-    }
-    steps.push(Step::Rest);
-    for slot in [0, 1, 2] {
-        let (dst, src) = (Address::Nothing, Address::Nothing);
-        let (room, event, payload) = ("root", "cha", Size::Bytes(Payload(0, 200)));
-        let talk = Talk::Packet { room, event, dst, src, payload, form: Form::Whole };
-        steps.push(Step::Say { slot, talk });
-        steps.push(Step::Deliver { slot, bytes: u32::MAX });
-        steps.push(Step::Pass { millis: 60 });
-    }
-    steps.push(Step::Pass { millis: dice.pick(&[100, 1500, 12_000]) });
-}
-
-/// Brings the queue of one that does not read to its limit, or near it, and then says more.
-fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
-    let from = dice.below(swarm.slots) as u8;
-    let hard = dice.once_in(2);
-    let millis = dice.pick(&[20, 60, 60]);
-    // An application gets to know it, and goes on sending to it.
-    let known = dice.once_in(3);
-    if known {
-        let (room, event, form, dst) = ("root", "chat", Form::Whole, Address::Nothing);
-        let payload = Size::Bytes(payload(dice));
-        let talk = Talk::Packet { room, event, dst, src: dst, payload, form };
-        steps.extend([
-            Step::Say { slot, talk },
-            Step::Deliver { slot, bytes: u32::MAX },
-            Step::Rest,
-        ]);
-    }
-    steps.push(Step::Room { slot, bytes: dice.pick(&[0, 0, 1, 50]) });
-    let mut say = |payload| {
-        let (dst, src) = (Address::Id(Who::Slot(slot)), Address::Nothing);
-        let (room, event, form) = ("root", "cha", Form::Whole);
-        let talk = Talk::Packet { room, event, dst, src, payload, form };
-        steps.push(Step::Say { slot: from, talk });
-        steps.push(Step::Deliver { slot: from, bytes: u32::MAX });
-        // Those who send are held back for a while.
-        steps.push(Step::Pass { millis });
-    };
-    if hard {
-        for _ in 0..1 + dice.below(4) {
-            say(Size::Queue { slot, hard: false, more: 1 });
-        }
-    }
-    say(Size::Queue { slot, hard, more: dice.pick(&[-1, 0, 0, 1]) });
-    say(Size::Bytes(payload(dice)));
-    if known {
-        steps.push(Step::App { slot, deed: Deed::Raw(payload(dice)) });
-    }
-    Step::Pass { millis: dice.pick(&[1, 300, 1100]) }
-}
-
-fn time(dice: &mut impl Dice) -> u32 {
+pub(super) fn time(dice: &mut impl Dice) -> u32 {
     match dice.below(6) {
         0 => 1,
         1 => 20,

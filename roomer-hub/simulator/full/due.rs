@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::Duration;
 
+use roomer_hub::Membership;
 use roomer_hub::testkit::frames::{self, Frame};
 use roomer_proto::PacketRef;
 
@@ -32,6 +33,8 @@ pub(crate) struct Due {
     pub(crate) came: u64,
     /// How much may ever be queued.
     pub(crate) hard: u64,
+    /// What rooms owe may be handed over a while later.
+    pub(crate) coalesces: bool,
     /// More may have been queued than may ever be, so that what came after it was dropped.
     pub(crate) may_overrun: bool,
     /// What was queued may have been dropped to make room for a close frame.
@@ -73,6 +76,7 @@ pub(crate) enum What {
         room: &'static str,
         id: &'static str,
         members: Set,
+        shows: Membership,
     },
     Raw(&'static [u8]),
     Pong(&'static [u8]),
@@ -96,6 +100,13 @@ impl Due {
         self.may_overrun |= self.owed() > self.hard;
         self.bytes += what.len();
         self.items.push_back(Item { order, what, at, may_lack });
+        // What another room has owed since before this may be handed over after it.
+        let is_later = |item: &Item| match item.order {
+            Order::Room(_) if item.order == order => false,
+            Order::Room(_) => item.at == at || self.coalesces,
+            _ => false,
+        };
+        self.may_overrun |= self.owed() > self.hard && self.items.iter().any(is_later);
     }
 
     /// Bytes that are due and have not come. At most so many are queued.
@@ -251,8 +262,12 @@ impl What {
             // Nothing is counted on it: whoever is refused is owed nothing more.
             What::Answer(_) => 0,
             What::Packet(packet) => framed(packet.encoded_len()),
-            What::JoinAck { room, id, members } => {
-                let snapshot = 39 * members.len() as usize + 1;
+            What::JoinAck { room, id, members, shows } => {
+                let snapshot = match shows {
+                    Membership::Count => members.len().to_string().len(),
+                    Membership::Own => 40,
+                    _ => 39 * members.len() as usize + 1,
+                };
                 framed(20 + room.len() + "join_ack".len() + id.len() + snapshot)
             }
             What::Raw(bytes) | What::Pong(bytes) => framed(bytes.len()),
@@ -264,10 +279,19 @@ impl What {
     fn is(&self, frame: &Frame<'_>) -> bool {
         match (*self, *frame) {
             (What::Packet(packet), Frame::Binary(data)) => is_packet(&packet, data),
-            (What::JoinAck { room, id, members }, Frame::Binary(data)) => {
+            (What::JoinAck { room, id, members, shows }, Frame::Binary(data)) => {
                 let Ok(packet) = PacketRef::decode(data) else { return false };
                 let due = PacketRef { room, event: "join_ack", dst: "", src: id, ..packet };
-                packet == due && snapshot(packet.payload) == Some(members)
+                let payload = packet.payload;
+                let is_right = match shows {
+                    Membership::Count => payload == members.len().to_string().as_bytes(),
+                    Membership::Own => {
+                        let own = id_number(id.as_bytes()).map(|id| Set::from_iter([id]));
+                        own.is_some() && snapshot(payload) == own
+                    }
+                    _ => snapshot(payload) == Some(members),
+                };
+                packet == due && is_right
             }
             (What::Raw(due), Frame::Binary(data)) | (What::Pong(due), Frame::Pong(data)) => {
                 due == data

@@ -1,12 +1,18 @@
 //! The application: handlers that do what the plan says and write down what they did, as they
 //! did it.
 
+use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
 
-use roomer_hub::server::{Builder, Conn, HandlerResult};
+use roomer_hub::Question;
+use roomer_hub::server::{Applied, Builder, Conn, HandlerResult};
+use roomer_hub::testkit::Clock;
 use roomer_proto::PacketRef;
 
+use super::hooks::News;
 use super::plan::{Deed, Script};
 use crate::simulator::names::{id_number, noise, person};
 use crate::simulator::plan::{Address, Who};
@@ -23,18 +29,93 @@ pub(crate) struct State {
     /// The numbers of the ids of those in the slots.
     pub(crate) slots: [Option<u16>; 32],
     pub(crate) done: Vec<Done>,
+    /// The journal, as far as somebody has asked for its length.
+    pub(crate) journal: Vec<Applied>,
+    /// Slow handlers and rules that are under way.
+    pub(crate) running: usize,
+    /// For whom those ran that were dropped before their end.
+    pub(crate) dropped: Vec<u16>,
 }
 
 /// What an application has done. Connections are named by the numbers of their ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Done {
-    Called { by: u16, handler: usize, hash: u64 },
-    ToRoom { by: u16, room: &'static str, event: &'static str, payload: &'static [u8] },
-    ToClient { by: u16, dst: &'static str, event: &'static str, payload: &'static [u8] },
-    Raw { by: u16, payload: &'static [u8], taken: bool },
-    Close { who: u16, code: u16, reason: &'static str },
+    Called {
+        by: u16,
+        handler: usize,
+        hash: u64,
+    },
+    ToRoom {
+        by: u16,
+        room: &'static str,
+        event: &'static str,
+        payload: &'static [u8],
+    },
+    ToClient {
+        by: u16,
+        dst: &'static str,
+        event: &'static str,
+        payload: &'static [u8],
+    },
+    Raw {
+        by: u16,
+        payload: &'static [u8],
+        taken: bool,
+    },
+    Join {
+        who: u16,
+        room: &'static str,
+    },
+    Leave {
+        who: u16,
+        room: &'static str,
+    },
+    Close {
+        who: u16,
+        code: u16,
+        reason: &'static str,
+    },
+    /// A handler waits until then.
+    Paused {
+        until: Duration,
+    },
+    /// One that waits has its turn, for the first time or again, after so many entries of the
+    /// journal and bytes that have come in.
+    Resumed {
+        by: u16,
+        after: usize,
+        bytes_in: u64,
+    },
     Panicked,
-    Returned,
+    Returned {
+        failed: bool,
+    },
+    /// A hook has heard of something, then as well.
+    Told {
+        by: u16,
+        what: News,
+        after: usize,
+        bytes_in: u64,
+    },
+    /// That is all it did.
+    Heard,
+    /// A rule was asked.
+    Asked {
+        by: u16,
+        about: Question,
+        sum: u64,
+    },
+    Answered {
+        allowed: bool,
+    },
+}
+
+/// What a slow handler or rule has to do, wherever it is in it.
+pub(super) struct Errand {
+    pub(super) application: Application,
+    pub(super) conn: Conn,
+    by: u16,
+    pub(super) is_over: bool,
 }
 
 impl Application {
@@ -42,50 +123,80 @@ impl Application {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many entries the journal has, and how many bytes have come in.
+    pub(super) fn entries(&self, conn: &Conn) -> (usize, u64) {
+        let mut state = self.state();
+        conn.server().take_journal(&mut state.journal);
+        (state.journal.len(), conn.server().stats().bytes_in)
+    }
+
     /// Registers a handler for each script.
-    pub(crate) fn register(&self, mut builder: Builder, scripts: &[Script]) -> Builder {
+    pub(crate) fn register(
+        &self,
+        mut builder: Builder,
+        scripts: &[Script],
+        clock: &Clock,
+    ) -> Builder {
         for (handler, script) in scripts.iter().enumerate() {
             let (application, does) = (self.clone(), script.does.clone());
-            builder = builder.on(script.event, move |conn, message| {
-                application.run(handler, conn, message, &does)
-            });
+            builder = if script.is_slow() {
+                let clock = clock.clone();
+                builder.on_async(script.event, move |conn, message| {
+                    let by = application.called(handler, &conn, &message.as_ref());
+                    if let [Deed::Panic, ..] = *does {
+                        _ = application.does(&conn, by, Deed::Panic);
+                    }
+                    let errand = Errand::new(application.clone(), conn);
+                    errand.run(clock.clone(), does.clone())
+                })
+            } else {
+                builder.on(script.event, move |conn, message| {
+                    let by = application.called(handler, conn, message);
+                    let end = does.iter().find_map(|deed| application.does(conn, by, *deed));
+                    end.unwrap_or_else(|| application.returns(Ok(())))
+                })
+            };
         }
         builder
     }
 
-    fn run(
-        &self,
-        handler: usize,
-        conn: &Conn,
-        message: &PacketRef<'_>,
-        does: &[Deed],
-    ) -> HandlerResult {
-        let by = id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX);
-        {
-            let mut state = self.state();
-            let at = usize::from(by);
-            if state.handles.len() <= at {
-                state.handles.resize(at + 1, None);
-            }
-            state.handles[at] = Some(conn.clone());
-            state.done.push(Done::Called { by, handler, hash: hash(message) });
+    /// Notes that a handler was called. The number of its caller's id.
+    fn called(&self, handler: usize, conn: &Conn, message: &PacketRef<'_>) -> u16 {
+        self.notes(conn, |by| Done::Called { by, handler, hash: hash(message) })
+    }
+
+    /// Notes what has come to the application, and a handle of the one that it is about.
+    pub(super) fn notes(&self, conn: &Conn, what: impl FnOnce(u16) -> Done) -> u16 {
+        let by = number(conn);
+        let mut state = self.state();
+        let at = usize::from(by);
+        if state.handles.len() <= at {
+            state.handles.resize(at + 1, None);
         }
-        for deed in does {
-            match deed {
-                Deed::Panic => {
-                    self.state().done.push(Done::Panicked);
-                    // Not panic!, whose hook would tell people.
-                    resume_unwind(Box::new("a plan's panic"));
-                }
-                Deed::Fail => {
-                    self.state().done.push(Done::Returned);
-                    return Err("a plan's error".into());
-                }
-                _ => self.act(conn, by, deed),
+        state.handles[at] = Some(conn.clone());
+        state.done.push(what(by));
+        by
+    }
+
+    fn returns(&self, result: HandlerResult) -> HandlerResult {
+        self.state().done.push(Done::Returned { failed: result.is_err() });
+        result
+    }
+
+    /// Does something. What the handler returns, if that was its end.
+    pub(super) fn does(&self, conn: &Conn, by: u16, deed: Deed) -> Option<HandlerResult> {
+        match deed {
+            Deed::Panic => {
+                self.state().done.push(Done::Panicked);
+                // Not panic!, whose hook would tell people.
+                resume_unwind(Box::new("a plan's panic"))
+            }
+            Deed::Fail => Some(self.returns(Err("a plan's error".into()))),
+            deed => {
+                self.act(conn, by, &deed);
+                None
             }
         }
-        self.state().done.push(Done::Returned);
-        Ok(())
     }
 
     /// Does something with the handle of the one in a slot, outside any handler.
@@ -117,6 +228,14 @@ impl Application {
                 let taken = conn.try_send(payload);
                 log(Done::Raw { by, payload, taken });
             }
+            Deed::Join { room } => {
+                log(Done::Join { who: by, room });
+                conn.join(room);
+            }
+            Deed::Leave { room } => {
+                log(Done::Leave { who: by, room });
+                conn.leave(room);
+            }
             Deed::Close { code, reason } => {
                 log(Done::Close { who: by, code, reason });
                 conn.close(code, reason);
@@ -127,7 +246,7 @@ impl Application {
                 log(Done::Close { who, code, reason });
                 other.close(code, reason);
             }
-            Deed::Fail | Deed::Panic => {}
+            Deed::Fail | Deed::Panic | Deed::Pause { .. } => {}
         }
     }
 }
@@ -154,6 +273,72 @@ impl State {
             Address::Word(word) => word,
         }
     }
+}
+
+impl Errand {
+    pub(super) fn new(application: Application, conn: Conn) -> Self {
+        application.state().running += 1;
+        Errand { application, by: number(&conn), conn, is_over: false }
+    }
+
+    async fn run(mut self, clock: Clock, does: Vec<Deed>) -> HandlerResult {
+        self.resumes();
+        for deed in does {
+            if let Deed::Pause { millis } = deed {
+                self.pauses(&clock, millis).await;
+                continue;
+            }
+            self.is_over = matches!(deed, Deed::Fail | Deed::Panic);
+            if let Some(result) = self.application.does(&self.conn, self.by, deed) {
+                return result;
+            }
+        }
+        self.is_over = true;
+        self.application.returns(Ok(()))
+    }
+
+    pub(super) async fn pauses(&self, clock: &Clock, millis: u32) {
+        let wait = Duration::from_millis(millis.into());
+        self.application.state().done.push(Done::Paused { until: clock.now() + wait });
+        match millis {
+            0 => yield_now().await,
+            _ => clock.sleep(wait).await,
+        }
+        self.resumes();
+    }
+
+    pub(super) fn resumes(&self) {
+        let (by, (after, bytes_in)) = (self.by, self.application.entries(&self.conn));
+        self.application.state().done.push(Done::Resumed { by, after, bytes_in });
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        let mut state = self.application.state();
+        state.running -= 1;
+        if !self.is_over {
+            state.dropped.push(self.by);
+        }
+    }
+}
+
+/// Lets others have a turn.
+async fn yield_now() {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The number of a connection's id.
+fn number(conn: &Conn) -> u16 {
+    id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX)
 }
 
 /// What stands for a message that a handler was given.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use roomer_hub::ConnKey;
 use roomer_hub::testkit::socket::Peer;
+use roomer_hub::{ConnKey, Membership, Question};
 use roomer_proto::PacketRef;
 
 use super::due::{Due, Item, What};
 use super::plan::Bad;
-use super::talk::Mouth;
+use super::talk::{Meaning, Mouth};
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::names::{id_number, room_number};
 use crate::simulator::op::Set;
@@ -64,11 +64,37 @@ pub(crate) struct Line {
     pub(crate) was_unread: bool,
     /// How much it had read, and since when, while it is held back.
     pub(crate) held: Option<(u64, Duration)>,
+    /// What a rule is asked about, until it has answered.
+    pub(crate) asked_about: Option<(Question, PacketRef<'static>)>,
+    /// What keeps whatever it says waiting.
+    pub(crate) waiting: Option<Waiting>,
+    /// What it had read when its turn began, or its handshake was done.
+    pub(crate) began: u64,
+    /// A handler or a rule is done, and what lies behind it has not been looked at until more bytes
+    /// than these have come in.
+    pub(crate) behind_slow: Option<u64>,
+    /// Where the last packet ended that the server has understood.
+    pub(crate) understood: u64,
+    /// From where on the session may hold on to what it has read, since a handler kept it waiting.
+    pub(crate) kept_from: Option<u64>,
+    /// Something that kept it waiting has come to its end in this turn.
+    pub(crate) has_resumed: bool,
     /// Both sides have closed, and that is why it ended.
     pub(crate) has_agreed: bool,
     /// When it was first seen at rest that its socket is full and takes nothing since.
     blocked: Duration,
     seen_written: u64,
+}
+
+/// A handler or a rule that takes its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    /// Until when; `None`: it has been called, and has not begun.
+    pub(crate) until: Option<Duration>,
+    /// How much had been read when it was called.
+    pub(crate) read: u64,
+    /// Bytes of the message's payload.
+    pub(crate) payload: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +151,13 @@ impl Line {
             behind: None,
             was_unread: false,
             held: None,
+            asked_about: None,
+            waiting: None,
+            began: 0,
+            behind_slow: None,
+            understood: 0,
+            kept_from: None,
+            has_resumed: false,
             has_agreed: false,
             blocked: Duration::MAX / 4,
             seen_written: u64::MAX,
@@ -156,6 +189,17 @@ impl Line {
         self.end == Some(End::Arrived) && self.peer.unread() == 0
     }
 
+    /// Whether the server can know that the client's side is over: while a handler takes its time
+    /// nothing is read.
+    pub(crate) fn is_seen_to_end(&self) -> bool {
+        self.waiting.is_none() && self.is_read_to_the_end()
+    }
+
+    /// What the server has read and is to understand next.
+    pub(crate) fn next(&self) -> Option<Meaning> {
+        if self.waiting.is_some() { None } else { self.mouth.peek(self.read) }
+    }
+
     pub(crate) fn begin_closing(&mut self, now: Duration) {
         if self.state != State::Done {
             self.state = State::Closing;
@@ -174,10 +218,13 @@ pub(crate) struct View {
 impl View {
     pub(crate) fn hear(&mut self, id: u16, item: &Item, compat: bool) -> Result<(), Fault> {
         match item.what {
-            What::JoinAck { room, members, .. } => {
+            What::JoinAck { room, members, shows, .. } => {
                 self.is_in = true;
                 ensure!(members.contains(id), "a snapshot without its reader");
                 let room = room_number(room).unwrap_or(u8::MAX);
+                // Who hears nothing of the others knows of itself.
+                let own = Set::from_iter([id]);
+                let members = if shows == Membership::Full { members } else { own };
                 match self.rooms.iter().find(|(known, _)| *known == room) {
                     Some((_, seen)) => {
                         ensure!(*seen == members, "a snapshot of {members:?}, seen {seen:?}");

@@ -1,5 +1,7 @@
 //! The situations that full plans have to get into.
 
+use roomer_hub::Question;
+
 use super::plan::Bad;
 
 macro_rules! marks {
@@ -47,6 +49,40 @@ marks! {
     PanicInCrowd = "a handler panics among others",
     HandlerClosesCaller = "a handler closes its caller",
     HandlerClosesOther = "a handler closes another",
+    SlowHandler = "a handler waits",
+    TwoWait = "two handlers wait at once",
+    MessageBehindSlow = "a message behind a handler that waits",
+    PingBehindSlow = "a ping behind a handler that waits",
+    CloseBehindSlow = "a close frame behind a handler that waits",
+    UnreadBehindSlow = "bytes that are not read while a handler waits",
+    PingWhileWaiting = "a ping while a handler waits",
+    SilentWhileWaiting = "silence while a handler waits",
+    ClosedWhileWaiting = "closed while a handler waits",
+    LostWhileWaiting = "lost while a handler waits",
+    AbortedWhileWaiting = "aborted while a handler waits",
+    ShutdownWhileWaiting = "a stop while a handler waits",
+    SlowNeverBegun = "a slow handler that is dropped before it begins",
+    PanicAfterWait = "a handler panics after a wait",
+    ErrorAfterWait = "a handler fails after a wait",
+    ClosesCallerAfterWait = "a handler closes its caller after a wait",
+    HookPanics = "a hook panics",
+    HookPanicsWhileWaiting = "a hook panics while a handler waits",
+    HookCloses = "a hook closes the one that it hears of",
+    HookActsForGone = "a hook does something for one that is gone",
+    CountShown = "a join_ack with a number",
+    OwnShown = "a join_ack with its reader alone",
+    JoinDenied = "a join denied by a rule",
+    PublishDenied = "a message denied by a rule",
+    DirectDenied = "a direct message denied by a rule",
+    SlowRule = "a rule waits",
+    AllowedAfterWait = "allowed after a wait",
+    DeniedAfterWait = "denied after a wait",
+    RulePanics = "a rule panics",
+    RulePanicsAfterWait = "a rule panics after a wait",
+    AnswerForNobody = "a rule answers for one that it has closed",
+    DeniedInside = "a join denied to one that was put into the room meanwhile",
+    ClosedByAnswer = "closed for what came of an answer",
+    HandlerAfterRule = "a handler after a rule",
     ClosedForRate = "closed for its rate",
     ClosedForStrikes = "closed for too many refusals",
     ClosedInMidst = "closed for either with more that came in at once",
@@ -95,6 +131,18 @@ impl Seen {
     /// Somebody was closed for this.
     pub(crate) fn bad(&mut self, bad: Bad) {
         self.0 |= 1 << (Mark::BadReservedBits as u8 + bad as u8);
+    }
+
+    /// A rule has answered.
+    pub(crate) fn rule(&mut self, about: Question, is_allowed: bool, has_waited: bool) {
+        let denied = match about {
+            Question::Join => Mark::JoinDenied,
+            Question::Publish => Mark::PublishDenied,
+            _ => Mark::DirectDenied,
+        };
+        self.mark(!is_allowed, denied);
+        let after = if is_allowed { Mark::AllowedAfterWait } else { Mark::DeniedAfterWait };
+        self.mark(has_waited, after);
     }
 
     /// A close frame has come.

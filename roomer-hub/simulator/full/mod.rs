@@ -3,23 +3,28 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `plan`, `draw`, `talk` | a seed becomes a plan; what clients say, as bytes and as meanings |
-//! | `stage`, `line`, `handlers` | the plan is carried out: server, sockets, application |
+//! | `plan`, `draw`, `scenes`, `talk` | a seed becomes a plan; what clients say, as bytes and as meanings |
+//! | `stage`, `line`, `handlers`, `rules`, `hooks` | the plan is carried out: server, sockets, application |
 //! | `court` | each input that the engine gives its hub is held against what it has read |
+//! | `acts` | what handlers and holders of handles did, and what the engine made of it |
 //! | `turn` | what a connection's own turn must have led to |
 //! | `due` | each byte that it sends is held against what the model says is due |
 //! | `rest` | what must be true at rest, when all is quiet, and when all is over |
 //! | `marks` | the situations that a large run has to get into |
 
+mod acts;
 mod court;
 mod cursor;
 mod draw;
 mod due;
 mod handlers;
+mod hooks;
 mod line;
 mod marks;
 pub(crate) mod plan;
 mod rest;
+mod rules;
+mod scenes;
 mod setup;
 mod stage;
 mod talk;
@@ -158,6 +163,20 @@ fn shrink(plan: &mut Plan) {
                 other.scripts[at].does = does.to_vec();
                 fails(&other)
             });
+        }
+        for at in 0..plan.setup.memberships.len() {
+            let mut other = plan.clone();
+            other.setup.memberships[at] = None;
+            if fails(&other) {
+                *plan = other;
+            }
+        }
+        for at in 0..plan.setup.asks.len() {
+            let mut other = plan.clone();
+            other.setup.asks[at] = None;
+            if fails(&other) {
+                *plan = other;
+            }
         }
         let mut other = plan.clone();
         shorten(&mut plan.scripts, |scripts| {

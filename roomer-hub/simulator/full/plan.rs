@@ -3,6 +3,8 @@
 //!
 //! Connections are named by slot, so that a plan stays meaningful when steps are taken out.
 
+use roomer_hub::Membership;
+
 use crate::simulator::bucket::Pace;
 use crate::simulator::plan::{Address, Payload, Rules};
 
@@ -24,6 +26,12 @@ pub(crate) struct Setup {
     pub(crate) roommates_only: bool,
     pub(crate) max_message: usize,
     pub(crate) max_backlog: usize,
+    /// What is answered about joins, about messages into rooms and about direct messages, if the
+    /// application wants to be asked.
+    pub(crate) asks: [Option<Answers>; 3],
+    pub(crate) hooks: Option<Hooks>,
+    /// What members hear of each other, where that is not everything, by name or `prefix*`.
+    pub(crate) memberships: [Option<(&'static str, Membership)>; 2],
     /// What all may hold together, beyond what one may; `None`: as by default.
     pub(crate) spare: Option<usize>,
     pub(crate) ping: u64,
@@ -36,6 +44,28 @@ pub(crate) struct Setup {
     pub(crate) mute: u32,
     /// How the last connections end.
     pub(crate) ending: Ending,
+}
+
+/// What a rule does. Questions are of eight kinds, by what they are about; sets of them are bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answers {
+    pub(crate) allows: u8,
+    /// Those before whose answers it does something, and what.
+    pub(crate) acts: u8,
+    pub(crate) deed: Deed,
+    /// How long some take, if it is a slow rule, and which.
+    pub(crate) wait: Option<u32>,
+    pub(crate) waits: u8,
+}
+
+/// What hooks do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hooks {
+    /// Which there are, as bits: for those who connect, join, leave, go.
+    pub(crate) hears: u8,
+    /// The same of those that do something, for connections of even and of odd numbers; and what.
+    pub(crate) acts: u8,
+    pub(crate) deed: Deed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +82,13 @@ pub(crate) struct Script {
     pub(crate) does: Vec<Deed>,
 }
 
+impl Script {
+    /// Whether it takes its time.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.does.iter().any(|deed| matches!(deed, Deed::Pause { .. }))
+    }
+}
+
 /// What code of an application's does with a connection's handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
@@ -66,6 +103,13 @@ pub(crate) enum Deed {
         payload: Payload,
     },
     Raw(Payload),
+    /// The connection is put into a room, or taken out of one, no rule being asked.
+    Join {
+        room: &'static str,
+    },
+    Leave {
+        room: &'static str,
+    },
     Close {
         code: u16,
         reason: &'static str,
@@ -75,6 +119,10 @@ pub(crate) enum Deed {
         slot: u8,
         code: u16,
         reason: &'static str,
+    },
+    /// Time passes; 0: somebody else has a turn, or not even that.
+    Pause {
+        millis: u32,
     },
     /// An error is returned.
     Fail,

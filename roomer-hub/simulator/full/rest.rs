@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use roomer_hub::Membership;
+
 use super::due::{Item, Order};
 use super::line::{End, State};
 use super::marks::Mark;
@@ -36,6 +38,12 @@ impl Stage<'_> {
         let (found, due) = (stats.refusals, self.model.refusals);
         ensure!(found == due, "refused: {found:?}, due: {due:?}");
         self.seen.mark(due.no_common_room > 0, Mark::NoCommonRoom);
+        let (found, due) = ((stats.handler_errors, stats.panics), self.failures);
+        ensure!(found == due, "errors and panics are {found:?}, due are {due:?}");
+        ensure!(self.untold.is_empty(), "no hook has heard of {:?}", self.untold);
+        let waiting = self.lines.iter().filter(|line| line.waiting.is_some()).count();
+        let running = self.application.state().running;
+        ensure!(running == waiting, "{running} handlers are under way, due are {waiting}");
         for at in 0..self.lines.len() {
             self.check_line(at)
                 .map_err(|Fault(what)| Fault::new(format!("at rest, connection {at}: {what}")))?;
@@ -53,6 +61,11 @@ impl Stage<'_> {
         let may_be_over = line.due.owed() > setup.max_backlog as u64 / 2;
         let mut is_held = false;
         let reads = |what: &str| Fault::new(format!("{what} and nobody reads"));
+        if let Some(waiting) = line.waiting {
+            ensure!(line.state == State::Open, "it is closed, and its handler goes on");
+            let is_asleep = waiting.until.is_some_and(|until| now < until);
+            ensure!(is_asleep, "its handler waits until {:?}", waiting.until);
+        }
         if line.state == State::Done {
             ensure!(line.peer.is_dropped(), "its task has ended, its socket is kept");
             let lacks = line.due.items.iter().any(|item| !item.may_lack) && !line.due.is_over;
@@ -75,8 +88,11 @@ impl Stage<'_> {
                 let (pong, spare) = (millis(setup.pong), millis(setup.pong - setup.ping));
                 let silent = line.asked.map(|asked| (line.heard + pong).max(asked + spare));
                 let is_silent = silent.is_some_and(|at| now >= at) && !line.is_unsure;
-                ensure!(!is_silent, "silent since {:?}", line.heard);
-                if unread > 0 || is_read {
+                ensure!(!is_silent || line.waiting.is_some(), "silent since {:?}", line.heard);
+                if line.waiting.is_some() {
+                    // Nothing is read before its handler is done.
+                    self.seen.mark(unread > 0, Mark::UnreadBehindSlow);
+                } else if unread > 0 || is_read {
                     self.seen.mark(may_hold, Mark::Held);
                     line.was_unread = true;
                     if !may_hold {
@@ -170,7 +186,7 @@ impl Stage<'_> {
         self.drain()?;
         // Long enough for whatever the engine waits for, so that all is decided.
         let longest = setup.close.max(setup.handshake).max(setup.write).max(1000);
-        self.pass_answering(Duration::from_millis(longest + 50))?;
+        self.settle(Duration::from_millis(longest + 50))?;
         self.compare_views()?;
         self.probe()?;
         self.end()
@@ -213,6 +229,18 @@ impl Stage<'_> {
         self.drain()
     }
 
+    /// Lets time go on, and on as long as a handler or a rule waits: one may come after the other.
+    fn settle(&mut self, span: Duration) -> Result<(), Fault> {
+        self.pass_answering(span)?;
+        for _ in 0..1000 {
+            if self.lines.iter().all(|line| line.waiting.is_none()) {
+                return Ok(());
+            }
+            self.pass_answering(span.max(Duration::from_secs(1)))?;
+        }
+        Err(Fault::new("handlers and rules wait for ever".into()))
+    }
+
     fn compare_views(&self) -> Result<(), Fault> {
         for (at, line) in self.lines.iter().enumerate() {
             if line.state != State::Open {
@@ -223,8 +251,11 @@ impl Stage<'_> {
             let rooms = self.model.rooms.iter().filter(|room| room.members.contains(&who));
             let mut truth: Vec<(u8, Set)> = rooms
                 .map(|room| {
-                    let ids =
-                        room.members.iter().map(|&who| self.model.clients[usize::from(who)].id);
+                    let is_shown = |member: &&u16| {
+                        **member == who || self.model.membership(room.name) == Membership::Full
+                    };
+                    let shown = room.members.iter().filter(is_shown);
+                    let ids = shown.map(|&who| self.model.clients[usize::from(who)].id);
                     (room_number(room.name).unwrap_or(u8::MAX), ids.collect())
                 })
                 .collect();
@@ -249,7 +280,7 @@ impl Stage<'_> {
         }
         self.drain()?;
         let coalesce = self.plan.setup.coalesce;
-        self.pass_answering(Duration::from_millis(coalesce))?;
+        self.settle(Duration::from_millis(coalesce))?;
         for (at, line) in self.lines.iter().enumerate() {
             let is_owed = line.state == State::Open && !line.due.items.is_empty();
             ensure!(!is_owed, "connection {at} waits for a word: {}", line.due.words());

@@ -1,11 +1,35 @@
 //! What a plan's server is built with: for the engine, for the model and for the judge.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use roomer_hub::server::{Builder, Server};
+use roomer_hub::server::{Builder, Environment, Server};
+use roomer_hub::testkit::Clock;
 
 use super::plan::Setup;
 use crate::simulator::plan::{PACES, Rules};
+
+/// Virtual time, and the ids of [`person`], one after the other.
+pub(super) struct Chance {
+    pub(super) clock: Clock,
+    pub(super) ids: Arc<AtomicU32>,
+}
+
+impl Environment for Chance {
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        // The first is the key of the hash tables.
+        let number = self.ids.fetch_add(1, Ordering::Relaxed).wrapping_sub(1);
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&[0xa0, number as u8, (number >> 8) as u8, 7]);
+        bytes[15] = 0xf;
+        bytes
+    }
+}
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -18,6 +42,8 @@ impl Setup {
             Rules::Compat => roomer_hub::Config::compat(),
         };
         (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
+        [config.ask_join, config.ask_publish, config.ask_direct] =
+            self.asks.map(|answers| answers.is_some());
         config
     }
 
@@ -59,6 +85,9 @@ impl Setup {
             Some((per_second, burst)) => builder.strikes(per_second, burst),
             None => builder.no_strikes(),
         };
+        for (pattern, membership) in self.memberships.into_iter().flatten() {
+            builder = builder.membership(pattern, membership);
+        }
         if let Some(budget) = self.budget() {
             builder = builder.memory_budget(budget as usize);
         }

@@ -1,19 +1,22 @@
 //! A plan is carried out: the real server, its sockets and tasks, and the clients, step by step.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use roomer_hub::server::{Applied, Environment, Server};
+use roomer_hub::server::{Applied, Server};
 use roomer_hub::testkit::{Clock, Tasks, socket};
 use roomer_proto::PacketRef;
 
 use super::due::{Heard, Item, What};
 use super::handlers::Application;
+use super::hooks::Untold;
 use super::line::{End, Line, State};
 use super::marks::{Mark, Seen};
 use super::plan::{Ask, Deed, Plan, Setup, Size, Step, Talk};
+use super::setup::Chance;
 use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::model::Model;
 use crate::simulator::names::{noise, person};
@@ -43,33 +46,22 @@ pub(crate) struct Stage<'p> {
     pub(crate) ids: Arc<AtomicU32>,
     pub(crate) is_stopping: bool,
     pub(crate) trace: Trace,
+    /// What hooks have not heard of.
+    pub(crate) untold: VecDeque<Untold>,
+    /// Bytes that the server had counted before this turn, if there are hooks.
+    pub(crate) bytes_in: u64,
+    /// Somebody has spoken while a write of this turn was under way.
+    pub(crate) has_spoken: bool,
+    /// How many inputs there have been.
+    pub(crate) causes: u32,
+    /// Handlers that have failed, and those that have panicked.
+    pub(crate) failures: (u64, u64),
     pub(crate) steps: u64,
     pub(crate) seen: Seen,
     pub(crate) tells: bool,
     /// What the engine gave its hub, for a report.
     pub(crate) history: Vec<String>,
     buffer: Vec<u8>,
-}
-
-/// Virtual time, and the ids of [`person`], one after the other.
-struct Chance {
-    clock: Clock,
-    ids: Arc<AtomicU32>,
-}
-
-impl Environment for Chance {
-    fn now(&self) -> Duration {
-        self.clock.now()
-    }
-
-    fn random(&self) -> [u8; 16] {
-        // The first is the key of the hash tables.
-        let number = self.ids.fetch_add(1, Ordering::Relaxed).wrapping_sub(1);
-        let mut bytes = [0; 16];
-        bytes[..4].copy_from_slice(&[0xa0, number as u8, (number >> 8) as u8, 7]);
-        bytes[15] = 0xf;
-        bytes
-    }
 }
 
 impl<'p> Stage<'p> {
@@ -80,7 +72,9 @@ impl<'p> Stage<'p> {
         let application = Application::default();
         let env = Chance { clock: clock.clone(), ids: ids.clone() };
         let builder = setup.builder().environment(env);
-        let server = application.register(builder, &plan.scripts).build();
+        let builder = application.register(builder, &plan.scripts, &clock);
+        let builder = application.hooks(builder, setup.hooks);
+        let server = application.rules(builder, &setup.asks, &clock).build();
         let server = server.map_err(|error| Fault::new(error.to_string()))?;
         server.keep_journal();
         let mut tasks = Tasks::new();
@@ -90,6 +84,7 @@ impl<'p> Stage<'p> {
         tasks.spawn(async move { helper.help().await });
         let handlers = plan.scripts.iter().map(|script| script.event).collect();
         let mut model = Model::new(setup.config(), handlers);
+        model.memberships.extend(setup.memberships.into_iter().flatten());
         (model.paces, model.roommates_only) = (setup.paces, setup.roommates_only);
         Ok(Stage {
             plan,
@@ -105,6 +100,11 @@ impl<'p> Stage<'p> {
             ids,
             is_stopping: false,
             trace: Trace::new(),
+            untold: VecDeque::new(),
+            bytes_in: 0,
+            has_spoken: false,
+            causes: 0,
+            failures: (0, 0),
             steps: 0,
             seen: Seen::default(),
             tells: false,
@@ -149,7 +149,7 @@ impl<'p> Stage<'p> {
                 self.look(None)?;
             }
             Step::App { slot, ref deed } => {
-                if !matches!(deed, Deed::Panic | Deed::Fail) {
+                if !matches!(deed, Deed::Panic | Deed::Fail | Deed::Pause { .. }) {
                     self.application.outside(slot, deed);
                     self.look(None)?;
                 }
@@ -197,6 +197,7 @@ impl<'p> Stage<'p> {
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
         let mut line = Line::new(peer, task, slot, is_mute, self.now());
         line.due.hard = self.plan.setup.hard() as u64;
+        line.due.coalesces = self.plan.setup.coalesce > 0;
         line.mouth.ask(ask, self.plan.setup.rules);
         if self.tells {
             line.due.heard = Some(Vec::new());
@@ -376,6 +377,7 @@ impl<'p> Stage<'p> {
 
     /// Follows what has happened: what the server did with its inputs, and what it sent.
     pub(crate) fn look(&mut self, task: Option<usize>) -> Result<(), Fault> {
+        self.journal.append(&mut self.application.state().journal);
         self.server.take_journal(&mut self.journal);
         let polled = task.and_then(|task| task.checked_sub(2));
         let now = self.now();

@@ -23,10 +23,15 @@ impl Stage<'_> {
         }
         if self.lines[at].state == State::Open && !is_done {
             self.before(at);
-            let line = &self.lines[at];
-            if let Some(what) = line.mouth.peek(line.read) {
+            let line = &mut self.lines[at];
+            if line.waiting.is_none() && line.mouth.said.is_empty() {
+                line.kept_from = None;
+            }
+            if let Some(what) = line.next() {
                 return Err(Fault::new(format!("connection {at} has read {what:?}, for nothing")));
             }
+            let has_read_on = line.waiting.is_some_and(|waiting| line.read > waiting.read);
+            ensure!(!has_read_on, "connection {at} reads on while its handler waits");
             self.after_open_turn(at, has_read)?;
         }
         let may_end = self.may_end(at);
@@ -88,6 +93,7 @@ impl Stage<'_> {
         let may_be_over = self.may_be_over(at);
         let line = &mut self.lines[at];
         if now >= line.pinged + ping {
+            self.seen.mark(line.waiting.is_some(), Mark::PingWhileWaiting);
             line.pinged = now;
             line.asked.get_or_insert(now);
             line.is_unsure |= has_read;
@@ -99,7 +105,9 @@ impl Stage<'_> {
         }
         let silent = line.asked.map(|asked| (line.heard + pong).max(asked + pong - ping));
         let is_silent = silent.is_some_and(|at| now >= at) && !line.is_unsure;
-        ensure!(!is_silent, "connection {at} is silent since {:?} and stays", line.heard);
+        self.seen.mark(is_silent && line.waiting.is_some(), Mark::SilentWhileWaiting);
+        let may_stay = !is_silent || line.waiting.is_some();
+        ensure!(may_stay, "connection {at} is silent since {:?} and stays", line.heard);
         Ok(())
     }
 
@@ -107,7 +115,7 @@ impl Stage<'_> {
     fn may_end(&self, at: usize) -> bool {
         let line = &self.lines[at];
         let is_cut_off = line.is_refused || line.is_aborted || line.is_shed;
-        if is_cut_off || line.is_read_to_the_end() {
+        if is_cut_off || line.is_seen_to_end() {
             return true;
         }
         let wait = Duration::from_millis(self.plan.setup.close);

@@ -168,6 +168,8 @@ impl<R: Reader> Connection<R> {
             end_turn(now, core, open);
             return Turn::Again;
         }
+        // Also while a handler keeps it waiting: the time has to pass, and who is gone is let go of.
+        let is_held = open.is_held(now, cx);
         if open.wait.is_some() {
             return match resume(link, open, now, cx) {
                 Resumed::Not => self.watch(now, cx, false),
@@ -176,7 +178,7 @@ impl<R: Reader> Connection<R> {
             };
         }
         let (mut has_more, mut is_full) = (false, false);
-        if !open.is_held(now, cx) && !status.over {
+        if !is_held && !status.over {
             for _ in 0..READS {
                 let read = with_buffer(|buffer| {
                     let read = self.reader.poll_read(cx, buffer);
@@ -274,6 +276,7 @@ impl<R: Reader> Connection<R> {
         if open.come_back.is_some() {
             self.server.0.alarms.call_keepers();
         }
+        open.skip_to_close();
         let session = std::mem::take(&mut open.session);
         self.close(now, Some(session))
     }

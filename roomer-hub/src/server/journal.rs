@@ -11,6 +11,10 @@ pub enum Applied {
     Opened(ConnKey),
     /// A packet of a connection's.
     Packet(ConnKey),
+    /// The application allows what it was asked about for a connection.
+    Allowed(ConnKey),
+    /// The application denies it.
+    Denied(ConnKey),
     /// A connection is gone.
     Gone(ConnKey),
     /// Something was sent into a room.
@@ -37,9 +41,9 @@ impl Journal {
         let Some(entries) = &mut self.entries else { return };
         entries.push(match *input {
             Input::Open { .. } => return,
-            Input::Packet { conn, .. }
-            | Input::Allowed { conn, .. }
-            | Input::Denied { conn, .. } => Applied::Packet(conn),
+            Input::Packet { conn, .. } => Applied::Packet(conn),
+            Input::Allowed { conn, .. } => Applied::Allowed(conn),
+            Input::Denied { conn, .. } => Applied::Denied(conn),
             Input::Gone { conn } => Applied::Gone(conn),
             Input::Command(command) => match command {
                 Command::Broadcast { from, .. } => Applied::Broadcast(from),

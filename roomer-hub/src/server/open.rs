@@ -151,8 +151,7 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
             link.close(code, "", false);
             core.list(key, link);
         }
-        Some(End::ByHub) => open.skip_to_close(),
-        None => {}
+        Some(End::ByHub) | None => {}
     }
     open.weigh(link);
     end_turn(now, core, open);
@@ -195,7 +194,9 @@ pub(super) fn resume(
         Outcome::Judged(true) => Input::Allowed { conn: key, packet: message },
         Outcome::Judged(false) => Input::Denied { conn: key, packet: message },
         Outcome::Handled(result) => {
-            end_turn(now, passage.handled(core, &message, result), open);
+            core = passage.handled(core, &message, result);
+            open.weigh(link);
+            end_turn(now, core, open);
             return Resumed::behind(link, open, now);
         }
         Outcome::Panicked(panic) => {
@@ -207,13 +208,11 @@ pub(super) fn resume(
     (core, passed) = passage.pass(core, verdict, message);
     open.wait = passed.wait;
     open.hold = hold(passed.jam, link, now + HOLD).or(open.hold.take());
+    open.weigh(link);
     end_turn(now, core, open);
     match open.wait {
         Some(_) => Resumed::On,
-        None if passed.is_closed => {
-            open.skip_to_close();
-            Resumed::Over
-        }
+        None if passed.is_closed => Resumed::Over,
         None => Resumed::behind(link, open, now),
     }
 }
@@ -283,9 +282,9 @@ impl Open {
         }
     }
 
-    /// The hub has closed the connection: of what came in, only the peer's own close frame still
-    /// matters.
-    fn skip_to_close(&mut self) {
+    /// The connection is closed: of what came in and was not handled, only the peer's own close
+    /// frame still matters.
+    pub(super) fn skip_to_close(&mut self) {
         let limits = &self.conn.server.options().limits;
         let mut feed = self.session.feed(limits, &mut []);
         while feed.next().is_some() {}

@@ -1,0 +1,152 @@
+//! Steps that belong together, since they would seldom come so by chance.
+
+use super::draw::{PAUSES, Swarm, payload, room, someone, talk, time};
+use super::plan::{Answers, Ask, Deed, Form, Setup, Size, Step, Talk};
+use crate::simulator::plan::{Address, Payload, Rules, Who};
+use crate::simulator::random::Dice;
+
+/// So many come that a snapshot has more than one page, and one of the last does not read it all.
+pub(super) fn crowd(dice: &mut impl Dice, steps: &mut Vec<Step>) {
+    let count = 101 + dice.below(8);
+    for number in 0..count {
+        let slot = (number % 30) as u8;
+        steps.push(Step::Connect { slot, ask: Ask::Upgrade });
+        if number + 2 > count {
+            steps.push(Step::Room { slot, bytes: 100 + dice.below(4500) });
+        }
+        steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        steps.push(Step::Turn { place: 0 });
+    }
+    steps.push(Step::Rest);
+    for slot in [0, 1, 2] {
+        let (dst, src) = (Address::Nothing, Address::Nothing);
+        let (room, event, payload) = ("root", "cha", Size::Bytes(Payload(0, 200)));
+        let talk = Talk::Packet { room, event, dst, src, payload, form: Form::Whole };
+        steps.push(Step::Say { slot, talk });
+        steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        steps.push(Step::Pass { millis: 60 });
+    }
+    steps.push(Step::Pass { millis: dice.pick(&[100, 1500, 12_000]) });
+}
+
+/// Brings the queue of one that does not read to its limit, or near it, and then says more.
+pub(super) fn fill(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
+    let mut from = dice.below(swarm.slots) as u8;
+    let hard = dice.once_in(2);
+    let mut millis = dice.pick(&[20, 60, 60]);
+    let waits = swarm.slow && dice.once_in(2);
+    if waits {
+        // Somebody else's handler, called before it has been forgotten that one does not read.
+        (from, millis) = ((slot + 1) % swarm.slots as u8, 1);
+    }
+    // An application gets to know it, and goes on sending to it.
+    let known = dice.once_in(3);
+    if known {
+        let (room, event, form, dst) = ("root", "chat", Form::Whole, Address::Nothing);
+        let payload = Size::Bytes(payload(dice));
+        let talk = Talk::Packet { room, event, dst, src: dst, payload, form };
+        steps.extend([
+            Step::Say { slot, talk },
+            Step::Deliver { slot, bytes: u32::MAX },
+            Step::Rest,
+        ]);
+    }
+    steps.push(Step::Room { slot, bytes: dice.pick(&[0, 0, 1, 50]) });
+    let mut say = |payload, calls| {
+        let (dst, src) = (Address::Id(Who::Slot(slot)), Address::Nothing);
+        let (room, event, form) = ("root", "cha", Form::Whole);
+        let talk = Talk::Packet { room, event, dst, src, payload, form };
+        steps.push(Step::Say { slot: from, talk });
+        if calls {
+            let (event, dst, payload) = ("chat", Address::Nothing, Size::Bytes(Payload(2, 2)));
+            let talk = Talk::Packet { room, event, dst, src, payload, form };
+            steps.push(Step::Say { slot: from, talk });
+        }
+        steps.push(Step::Deliver { slot: from, bytes: u32::MAX });
+        // Those who send are held back for a while.
+        steps.push(Step::Pass { millis });
+    };
+    if hard || waits {
+        for _ in 0..1 + dice.below(4) {
+            say(Size::Queue { slot, hard: false, more: 1 }, false);
+        }
+    }
+    say(Size::Queue { slot, hard, more: dice.pick(&[-1, 0, 0, 1]) }, false);
+    // Whoever is held back may wait for a handler too.
+    say(Size::Bytes(payload(dice)), waits);
+    if known {
+        steps.push(Step::App { slot, deed: Deed::Raw(payload(dice)) });
+    }
+    Step::Pass { millis: dice.pick(&[1, 300, 1100]) }
+}
+
+/// A message is allowed when its sender is no member any more, which is one refusal too many.
+pub(super) fn answered_too_late(dice: &mut impl Dice, setup: &mut Setup, steps: &mut Vec<Step>) {
+    let (wait, deed) = (Some(dice.pick(&PAUSES)), Deed::Raw(Payload(1, 1)));
+    setup.rules = Rules::Default;
+    setup.paces = [None, None, None, Some((1, 1))];
+    setup.asks[1] = Some(Answers { allows: 0xff, acts: 0, deed, wait, waits: 0xff });
+    let slot = 30;
+    steps.push(Step::Connect { slot, ask: Ask::Upgrade });
+    for event in ["open", "cha", "cha", "leave"] {
+        let (dst, src) = (Address::Nothing, Address::Nothing);
+        let (room, payload, form) = ("root", Size::Bytes(payload(dice)), Form::Whole);
+        let talk = Talk::Packet { room, event, dst, src, payload, form };
+        steps.push(Step::Say { slot, talk });
+    }
+    if dice.once_in(2) {
+        steps.push(Step::Say { slot, talk: Talk::Close(1000) });
+    }
+    steps.push(Step::Deliver { slot, bytes: u32::MAX });
+    steps.push(if dice.once_in(2) { Step::Rest } else { Step::Poll { slot } });
+    steps.push(Step::App { slot, deed: Deed::Leave { room: "root" } });
+    steps.push(Step::Pass { millis: dice.pick(&[1, 60, 4000]) });
+}
+
+/// Calls a handler, or has a rule asked, that may take its time, says more, and has something happen meanwhile.
+pub(super) fn wait(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
+    let (place, payload) = (room(dice, swarm), Size::Bytes(payload(dice)));
+    let (room, event, dst) = match dice.below(6) {
+        0 => (place, "join", Address::Nothing),
+        1 => ("root", "cha", someone(dice, swarm)),
+        _ => ("root", dice.pick(&["chat", "ping"]), Address::Nothing),
+    };
+    let (src, form) = (Address::Nothing, Form::Whole);
+    if dice.once_in(4) {
+        steps.push(Step::Say { slot, talk: Talk::Ping(1) });
+    }
+    let slow = Talk::Packet { room, event, dst, src, payload, form };
+    steps.push(Step::Say { slot, talk: slow });
+    for _ in 0..dice.below(4) {
+        steps.push(Step::Say { slot, talk: talk(dice, swarm) });
+    }
+    if dice.once_in(4) {
+        steps.push(Step::Say { slot, talk: Talk::Close(1000) });
+    }
+    steps.push(Step::Deliver { slot, bytes: u32::MAX });
+    if dice.once_in(2) {
+        steps.push(Step::Rest);
+    }
+    match dice.below(19) {
+        0 => steps.push(Step::App { slot, deed: Deed::Close { code: 4000, reason: "bye" } }),
+        16 => steps.push(Step::App { slot, deed: Deed::Join { room: "r" } }),
+        17 => steps.push(Step::App { slot, deed: Deed::Leave { room: "root" } }),
+        18 => steps.push(Step::App { slot, deed: Deed::Join { room: place } }),
+        1 => steps.push(Step::Abort { slot }),
+        2 => steps.push(Step::Reset { slot }),
+        3 => steps.push(Step::Refuse { slot }),
+        4 => steps.push(Step::HalfClose { slot }),
+        5 => steps.push(Step::Room { slot, bytes: dice.below(60) }),
+        6 => steps.push(Step::Poll { slot }),
+        7..11 => {
+            steps.push(Step::Say { slot, talk: talk(dice, swarm) });
+            steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        }
+        _ => {}
+    }
+    match dice.below(4) {
+        0 => Step::Rest,
+        1 => Step::Jump { millis: time(dice) },
+        _ => Step::Pass { millis: dice.pick(&[1, 20, 60, 300, 1000, 4000]) },
+    }
+}
