@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use http::{Method, Request, Response, Version};
 use roomer_hub::server::{Builder, Claims, Refusal, Server, Upgrade};
@@ -49,6 +50,13 @@ fn an_upgrade_is_answered_with_the_key_derived() {
     assert_eq!(header("sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     assert_eq!(header("upgrade"), "websocket");
     assert_eq!(header("connection"), "Upgrade");
+}
+
+#[test]
+fn its_answer_may_take_as_long_as_a_handshake() {
+    let server = server(|builder| builder.handshake_timeout(Duration::from_secs(7)));
+    let limit = ask(&server, |_| {}).unwrap().time_limit();
+    assert_eq!((limit, server.handshake_limit()), (Duration::from_secs(7), limit));
 }
 
 #[test]

@@ -1,0 +1,187 @@
+//! Readers that are behind: who waits for them, for how long, and what they are told. In virtual
+//! time; every settled moment is audited.
+#![cfg(feature = "testkit")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use roomer_hub::server::{Builder, Conn, Server};
+use roomer_hub::testkit::{Client, Clock, Faults, Tasks, World, frames, socket};
+use roomer_hub::{ConnId, Membership};
+
+const KIB: usize = 1024;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// So many who are in one room, and hear of nobody else in it.
+fn room<const N: usize>(builder: Builder) -> (World, [Client; N]) {
+    let builder = builder.membership("*", Membership::Own);
+    let mut world = World::with_faults(3, Faults::none(), builder);
+    let members = std::array::from_fn(|_| world.connect());
+    world.settle();
+    members.iter().for_each(|member: &Client| member.join("room"));
+    world.settle();
+    (world, members)
+}
+
+fn id(client: &Client) -> ConnId {
+    ConnId::parse(&client.id()).unwrap()
+}
+
+fn bytes_in(world: &World) -> usize {
+    world.server().stats().bytes_in as usize
+}
+
+#[test]
+fn who_sends_to_one_that_is_behind_is_not_read_for_a_while() {
+    let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
+    let (mut world, [reader, sender]) = room(builder);
+    reader.stall(0);
+    let before = bytes_in(&world);
+    (0..40).for_each(|_| sender.send("room", "x", [7; 60_000]));
+    world.settle();
+    let read = bytes_in(&world) - before;
+    assert!((64 * KIB..=512 * KIB).contains(&read), "{read} bytes were read");
+    assert!(reader.is_open());
+    reader.resume();
+    world.advance(ms(1_000));
+    assert_eq!(reader.texts("room", "x").len(), 40);
+}
+
+#[test]
+fn nobody_waits_for_one_that_has_stopped() {
+    let builder = Server::builder().max_backlog(200 * KIB).max_message(1024 * KIB);
+    let (mut world, [reader, sender]) = room(builder);
+    reader.stall(0);
+    let before = bytes_in(&world);
+    (0..40).for_each(|_| sender.send("room", "x", [7; 60_000]));
+    world.advance(ms(49));
+    assert!(bytes_in(&world) - before <= 1024 * KIB);
+    world.advance(ms(1));
+    assert!(bytes_in(&world) - before > 40 * 60_000, "its sender waits on");
+    assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
+}
+
+/// One that is owed two and a half times what it may be, and takes so much each half second.
+fn trickle(bytes: usize) -> (World, Client) {
+    let (mut world, [reader]) = room(Server::builder().max_backlog(64 * KIB));
+    reader.stall(0);
+    for _ in 0..5 {
+        world.server().broadcast("room", "x", &[7; 32 * KIB]);
+    }
+    for _ in 0..7 {
+        world.advance(ms(500));
+        reader.stall(bytes);
+    }
+    world.advance(ms(499));
+    assert!(world.server().stats().closes.is_empty(), "before its four seconds are over");
+    for _ in 0..10 {
+        reader.stall(bytes);
+        world.advance(ms(500));
+    }
+    (world, reader)
+}
+
+#[test]
+fn who_takes_less_than_half_of_what_it_may_be_owed_in_four_seconds_is_closed() {
+    let (world, reader) = trickle(3_000);
+    assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
+    reader.resume();
+}
+
+#[test]
+fn who_takes_more_than_half_is_not() {
+    let (mut world, reader) = trickle(5_000);
+    assert!(world.server().stats().closes.is_empty());
+    reader.resume();
+    world.settle();
+    assert_eq!(reader.texts("room", "x").len(), 5);
+}
+
+#[test]
+fn one_that_was_behind_takes_messages_again_once_half_is_left() {
+    let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
+    let keeper = kept.clone();
+    let builder = Server::builder().max_backlog(64 * KIB).on("keep", move |conn, _| {
+        *keeper.lock().unwrap() = Some(conn.clone());
+        Ok(())
+    });
+    let (mut world, [reader]) = room(builder);
+    reader.send("room", "keep", "");
+    world.settle();
+    reader.stall(0);
+    for _ in 0..4 {
+        world.server().broadcast("room", "x", &[7; 32 * KIB]);
+    }
+    let mut takes_after = |bytes| {
+        reader.stall(bytes);
+        world.settle();
+        kept.lock().unwrap().as_ref().unwrap().try_send(b"more")
+    };
+    assert!(!takes_after(0), "three quarters of it are one and a half times what may wait");
+    assert!(!takes_after(40_000), "more than half");
+    assert!(takes_after(40_000));
+}
+
+#[test]
+fn the_slowest_are_named_worst_first() {
+    let (mut world, [a, b, c, d]) = room(Server::builder());
+    for (client, bytes) in [(&a, 100), (&b, 300), (&c, 200)] {
+        client.stall(0);
+        assert!(world.server().send(id(client), "x", &vec![7; bytes]));
+    }
+    assert!(world.server().send(id(&d), "x", &[7; 400]));
+    world.settle();
+    let names = |most| {
+        let slowest = world.server().slowest(most);
+        slowest.into_iter().map(|backlog| backlog.id).collect::<Vec<_>>()
+    };
+    assert_eq!(names(9), [id(&b), id(&c), id(&a)]);
+    assert_eq!(names(2), [id(&b), id(&c)]);
+}
+
+#[test]
+fn one_that_is_being_closed_goes_before_anybody_is_closed_for_its_memory() {
+    let builder = Server::builder()
+        .max_backlog(256 * KIB)
+        .max_message(64 * KIB)
+        .memory_budget(1_200_000)
+        .close_timeout(ms(60_000));
+    let (mut world, [leaver, reader, witness]) = room(builder);
+    let server = world.server().clone();
+    leaver.stall(0);
+    reader.stall(0);
+    (0..10).for_each(|_| assert!(server.send(id(&leaver), "x", &[7; 60_000])));
+    assert!(server.disconnect(id(&leaver), 4000, "go"));
+    world.settle();
+    assert_eq!(server.stats().sockets, 3);
+    (0..11).for_each(|_| assert!(server.send(id(&reader), "x", &[7; 60_000])));
+    world.settle();
+    assert_eq!(server.stats().sockets, 2, "what it is owed is needed");
+    assert_eq!(server.stats().closes.into_iter().collect::<Vec<_>>(), [(4000, 1)]);
+    reader.resume();
+    world.settle();
+    assert_eq!(reader.texts("root", "x").len(), 11);
+    assert!(witness.is_open());
+}
+
+#[test]
+fn bytes_out_are_what_sockets_took() {
+    let (server, mut tasks) =
+        (Server::builder().environment(Clock::new(1)).build().unwrap(), Tasks::new());
+    let peers: Vec<_> = (0..3)
+        .map(|_| {
+            let (reader, writer, peer) = socket();
+            peer.deliver(&frames::request("/ws", ""));
+            tasks.spawn(server.connect(reader, writer, None));
+            peer
+        })
+        .collect();
+    while tasks.turn(0).is_some() {}
+    let taken: u64 = peers.iter().map(|peer| peer.written()).sum();
+    assert!(taken > 0);
+    assert_eq!(server.stats().bytes_out, taken);
+}
