@@ -185,3 +185,26 @@ fn bytes_out_are_what_sockets_took() {
     assert!(taken > 0);
     assert_eq!(server.stats().bytes_out, taken);
 }
+
+#[test]
+fn a_long_answer_that_was_begun_is_finished_before_the_close_that_drops_the_rest() {
+    let builder = Server::builder().max_backlog(4 * KIB).membership("root", Membership::Own);
+    let mut world = World::with_faults(3, Faults::none(), builder);
+    let members: Vec<Client> = (0..300).map(|_| world.connect()).collect();
+    world.settle();
+    let (joiner, rest) = members.split_last().unwrap();
+    rest.iter().for_each(|member| member.join("hall"));
+    world.settle();
+    joiner.stall(1_000);
+    joiner.join("hall");
+    world.settle();
+    for _ in 0..8 {
+        world.server().broadcast("hall", "x", &[7; KIB]);
+    }
+    world.advance(ms(1_000));
+    joiner.resume();
+    world.settle();
+    assert_eq!(joiner.members("hall").unwrap().len(), 300);
+    assert_eq!(joiner.texts("hall", "x").len(), 0);
+    assert_eq!(joiner.closed().unwrap().code, Some(1013));
+}
