@@ -144,24 +144,26 @@ fn the_slowest_are_named_worst_first() {
 }
 
 #[test]
-fn one_that_is_being_closed_goes_before_anybody_is_closed_for_its_memory() {
+fn those_who_are_being_closed_go_before_anybody_is_closed_for_its_memory() {
     let builder = Server::builder()
         .max_backlog(256 * KIB)
         .max_message(64 * KIB)
         .memory_budget(1_200_000)
         .close_timeout(ms(60_000));
-    let (mut world, [leaver, reader, witness]) = room(builder);
+    let (mut world, [a, b, c, d, e, f, reader, witness]) = room(builder);
     let server = world.server().clone();
-    leaver.stall(0);
     reader.stall(0);
-    (0..10).for_each(|_| assert!(server.send(id(&leaver), "x", &[7; 60_000])));
-    assert!(server.disconnect(id(&leaver), 4000, "go"));
+    for leaver in [&a, &b, &c, &d, &e, &f] {
+        leaver.stall(0);
+        (0..2).for_each(|_| assert!(server.send(id(leaver), "x", &[7; 50_000])));
+        assert!(server.disconnect(id(leaver), 4000, "go"));
+    }
     world.settle();
-    assert_eq!(server.stats().sockets, 3);
+    assert_eq!(server.stats().sockets, 8);
     (0..11).for_each(|_| assert!(server.send(id(&reader), "x", &[7; 60_000])));
     world.settle();
-    assert_eq!(server.stats().sockets, 2, "what it is owed is needed");
-    assert_eq!(server.stats().closes.into_iter().collect::<Vec<_>>(), [(4000, 1)]);
+    assert_eq!(server.stats().sockets, 2, "what they are owed is needed");
+    assert_eq!(server.stats().closes.into_iter().collect::<Vec<_>>(), [(4000, 6)]);
     reader.resume();
     world.settle();
     assert_eq!(reader.texts("root", "x").len(), 11);
