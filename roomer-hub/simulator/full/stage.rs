@@ -56,6 +56,10 @@ pub(crate) struct Stage<'p> {
     pub(crate) causes: u32,
     /// Handlers that have failed, and those that have panicked.
     pub(crate) failures: (u64, u64),
+    /// Helpers. Their tasks come after the keeper's and before the connections'.
+    pub(super) helpers: usize,
+    /// What was left of each large flush after the last turn.
+    pub(super) flushes: Vec<usize>,
     pub(crate) steps: u64,
     pub(crate) seen: Seen,
     pub(crate) tells: bool,
@@ -80,8 +84,11 @@ impl<'p> Stage<'p> {
         let mut tasks = Tasks::new();
         let (keeper, sleeper) = (server.clone(), clock.clone());
         tasks.spawn(async move { keeper.keep_time(|wait| sleeper.sleep(wait)).await });
-        let helper = server.clone();
-        tasks.spawn(async move { helper.help().await });
+        let helpers = setup.flush.map_or(1, |flush| flush.helpers);
+        for _ in 0..helpers {
+            let helper = server.clone();
+            tasks.spawn(async move { helper.help().await });
+        }
         let handlers = plan.scripts.iter().map(|script| script.event).collect();
         let mut model = Model::new(setup.config(), handlers);
         model.memberships.extend(setup.memberships.into_iter().flatten());
@@ -105,6 +112,8 @@ impl<'p> Stage<'p> {
             has_spoken: false,
             causes: 0,
             failures: (0, 0),
+            helpers,
+            flushes: Vec::new(),
             steps: 0,
             seen: Seen::default(),
             tells: false,
@@ -379,7 +388,8 @@ impl<'p> Stage<'p> {
     pub(crate) fn look(&mut self, task: Option<usize>) -> Result<(), Fault> {
         self.journal.append(&mut self.application.state().journal);
         self.server.take_journal(&mut self.journal);
-        let polled = task.and_then(|task| task.checked_sub(2));
+        let polled = task.and_then(|task| task.checked_sub(1 + self.helpers));
+        self.look_at_flushes(task)?;
         let now = self.now();
         for line in &mut self.lines {
             let written = line.peer.written();

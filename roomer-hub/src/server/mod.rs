@@ -261,12 +261,13 @@ impl Server {
         {
             return true;
         }
+        let mut more = false;
         loop {
             let mut core = self.core();
             let work = core.take(true);
             let is_news = core.wire.begin();
             drop(core);
-            let more = self.write(work);
+            more |= self.write(work);
             if !is_news {
                 return more;
             }
