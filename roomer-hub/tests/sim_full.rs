@@ -75,6 +75,7 @@ const SETUP: Setup = Setup {
     handshake: 10_000,
     close: 5000,
     coalesce: 0,
+    caps: [None; 2],
     flush: None,
     mute: 0,
     ending: Ending::HangUp,

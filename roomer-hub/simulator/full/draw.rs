@@ -137,10 +137,16 @@ fn setup(dice: &mut impl Dice) -> Setup {
         handshake: dice.pick(&[10_000, 400]),
         close: dice.pick(&[5000, 5000, 200]),
         coalesce: dice.pick(&[0, 0, 0, 2]),
+        caps: caps(dice),
         flush: None,
         mute: if dice.once_in(3) { dice.below(256) } else { 0 },
         ending: dice.pick(&[Ending::HangUp, Ending::Close, Ending::Shutdown]),
     }
+}
+
+fn caps(dice: &mut impl Dice) -> [Option<usize>; 2] {
+    let mut cap = || dice.once_in(12).then(|| 1 + dice.below(6) as usize);
+    [cap(), cap()]
 }
 
 fn membership(dice: &mut impl Dice) -> Option<(&'static str, Membership)> {

@@ -2,6 +2,7 @@
 
 use roomer_hub::Question;
 
+use super::due::{Item, What};
 use super::plan::Bad;
 
 macro_rules! marks {
@@ -18,6 +19,9 @@ marks! {
     HandshakeRefused = "a handshake refused",
     HandshakeTimeout = "a handshake timed out",
     Unavailable = "a handshake refused by a server that stops",
+    Full = "a handshake refused by a full server",
+    OpenedAfterFull = "one that comes in once a full server has room again",
+    TurnedAway = "turned away before its handshake",
     ShutdownInHandshake = "a stop during a handshake",
     ShutdownWhileStalled = "a stop while somebody does not read",
     SlotReused = "a slot reused right after a death",
@@ -148,6 +152,25 @@ impl Seen {
         self.mark(!is_allowed, denied);
         let after = if is_allowed { Mark::AllowedAfterWait } else { Mark::DeniedAfterWait };
         self.mark(has_waited, after);
+    }
+
+    /// Something that was due has come.
+    pub(crate) fn frame(&mut self, item: &Item) {
+        let mark = match item.what {
+            What::Packet(packet) => match packet.encoded_len() {
+                125 => Mark::Frame125,
+                126 => Mark::Frame126,
+                127 => Mark::Frame127,
+                65535 => Mark::Frame65535,
+                65536 => Mark::Frame65536,
+                _ => return,
+            },
+            What::Answer(503) => return,
+            What::Answer(408) => Mark::HandshakeTimeout,
+            What::Answer(status) if status >= 400 => Mark::HandshakeRefused,
+            _ => return,
+        };
+        self.mark(true, mark);
     }
 
     /// A close frame has come.

@@ -40,6 +40,8 @@ pub(crate) struct Setup {
     pub(crate) handshake: u64,
     pub(crate) close: u64,
     pub(crate) coalesce: u64,
+    /// Connections, and handshakes, that there may be at a time, if they are few.
+    pub(crate) caps: [Option<usize>; 2],
     /// What makes flushes large; `None`: as by default, with one helper.
     pub(crate) flush: Option<Flush>,
     /// Slots of clients that answer neither pings nor close frames, as bits.

@@ -85,6 +85,12 @@ impl Setup {
             Some((per_second, burst)) => builder.strikes(per_second, burst),
             None => builder.no_strikes(),
         };
+        if let Some(connections) = self.caps[0] {
+            builder = builder.max_connections(connections);
+        }
+        if let Some(handshakes) = self.caps[1] {
+            builder = builder.max_handshakes(handshakes);
+        }
         if let Some(Flush { turn, handful, .. }) = self.flush {
             builder = builder.flush_at_a_time(turn, handful);
         }

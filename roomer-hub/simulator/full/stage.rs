@@ -10,7 +10,7 @@ use roomer_hub::server::{Applied, Server};
 use roomer_hub::testkit::{Clock, Tasks, socket};
 use roomer_proto::PacketRef;
 
-use super::due::{Heard, Item, What};
+use super::due::Heard;
 use super::handlers::Application;
 use super::hooks::Untold;
 use super::line::{End, Line, State};
@@ -56,6 +56,8 @@ pub(crate) struct Stage<'p> {
     pub(crate) causes: u32,
     /// Handlers that have failed, and those that have panicked.
     pub(crate) failures: (u64, u64),
+    /// Somebody was refused since there was no room.
+    pub(super) was_full: bool,
     /// Helpers. Their tasks come after the keeper's and before the connections'.
     pub(super) helpers: usize,
     /// What was left of each large flush after the last turn.
@@ -114,6 +116,7 @@ impl<'p> Stage<'p> {
             failures: (0, 0),
             helpers,
             flushes: Vec::new(),
+            was_full: false,
             steps: 0,
             seen: Seen::default(),
             tells: false,
@@ -202,9 +205,11 @@ impl<'p> Stage<'p> {
             return;
         }
         let (reader, writer, peer) = socket();
+        let is_turned_away = self.is_too_busy();
         let task = self.tasks.spawn(self.server.connect(reader, writer, None));
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
         let mut line = Line::new(peer, task, slot, is_mute, self.now());
+        line.is_turned_away = is_turned_away;
         line.due.hard = self.plan.setup.hard() as u64;
         line.due.coalesces = self.plan.setup.coalesce > 0;
         line.mouth.ask(ask, self.plan.setup.rules);
@@ -430,7 +435,7 @@ impl<'p> Stage<'p> {
                     }
                 }
                 Heard::Item(item) => {
-                    mark_frame(seen, &item);
+                    seen.frame(&item);
                     view.hear(id, &item, compat)?;
                 }
             }
@@ -454,23 +459,6 @@ impl<'p> Stage<'p> {
     /// The number of a client's line, by the number of its id.
     pub(crate) fn by_id(&self, id: u16) -> Option<usize> {
         self.lines.iter().rposition(|line| line.id == id && line.who.is_some())
-    }
-}
-
-fn mark_frame(seen: &mut Seen, item: &Item) {
-    match item.what {
-        What::Packet(packet) => match packet.encoded_len() {
-            125 => seen.mark(true, Mark::Frame125),
-            126 => seen.mark(true, Mark::Frame126),
-            127 => seen.mark(true, Mark::Frame127),
-            65535 => seen.mark(true, Mark::Frame65535),
-            65536 => seen.mark(true, Mark::Frame65536),
-            _ => {}
-        },
-        What::Answer(503) => seen.mark(true, Mark::Unavailable),
-        What::Answer(408) => seen.mark(true, Mark::HandshakeTimeout),
-        What::Answer(status) if status >= 400 => seen.mark(true, Mark::HandshakeRefused),
-        _ => {}
     }
 }
 
