@@ -16,7 +16,9 @@ use std::fs;
 use std::path::Path;
 
 use full::Full;
-use full::plan::{Answers, Ask, Deed, Ending, Form, Plan, Script, Setup, Size, Step, Talk};
+use full::plan::{
+    Answers, Ask, Deed, Ending, Flush, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
+};
 use simulator::plan::{Address, PACES, Payload, Rules, Who};
 use simulator::runner;
 use simulator::simulation::Simulation;
@@ -73,6 +75,8 @@ const SETUP: Setup = Setup {
     handshake: 10_000,
     close: 5000,
     coalesce: 0,
+    caps: [None; 2],
+    flush: None,
     mute: 0,
     ending: Ending::HangUp,
 };
@@ -204,4 +208,19 @@ fn a_message_that_a_rule_has_allowed_counts_once() {
     let talk = Talk::Packet { room, event, dst, src, payload, form };
     steps.extend([Step::Say { slot: 0, talk }, Step::Deliver { slot: 0, bytes: ALL }, Step::Rest]);
     full::must_hold(&Plan { setup, scripts: vec![], steps });
+}
+
+/// Seed 9583: without a helper, nobody came back for what was left of a large flush when hooks had
+/// to be told of what had caused it.
+#[test]
+fn a_large_flush_that_hooks_hear_of_is_written_without_helpers() {
+    let hooks = Hooks { hears: 15, acts: 0, deed: Deed::Panic };
+    let flush = Flush { turn: 1, handful: 1, helpers: 0 };
+    let setup = Setup { hooks: Some(hooks), flush: Some(flush), ..SETUP };
+    let mut steps: Vec<Step> = come(0..3).collect();
+    steps.extend([say(1, "chat"), Step::Deliver { slot: 1, bytes: ALL }, Step::Rest]);
+    steps.push(Step::App { slot: 1, deed: Deed::Leave { room: "root" } });
+    steps.push(Step::Rest);
+    let scripts = vec![Script { event: "chat", does: vec![] }];
+    full::must_hold(&Plan { setup, scripts, steps });
 }

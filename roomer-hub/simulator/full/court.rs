@@ -156,6 +156,8 @@ impl Stage<'_> {
             return Err(Fault::new("a connection opens though none had a turn".into()));
         };
         let (now, id) = (self.now(), self.last_id());
+        ensure!(!self.is_full(), "connection {at} opens, and the server is full");
+        self.seen.mark(self.was_full, Mark::OpenedAfterFull);
         let line = &mut self.lines[at];
         ensure!(line.state == State::Handshake, "connection {at} opens twice");
         let said = line.mouth.next(line.read);

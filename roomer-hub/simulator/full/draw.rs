@@ -3,9 +3,9 @@
 use roomer_hub::Membership;
 
 use super::plan::{
-    Answers, Ask, BAD, Deed, Ending, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
+    Answers, Ask, BAD, Deed, Ending, Flush, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
 };
-use super::scenes::{answered_too_late, crowd, fill, wait};
+use super::scenes::{answered_too_late, crowd, fill, flood, moved_while_waiting, wait};
 use crate::simulator::bucket::Pace;
 use crate::simulator::names::{EVENTS, REASONS, RESERVED, ROOMS};
 use crate::simulator::plan::{Address, PACES, Payload, Rules, Who};
@@ -27,17 +27,26 @@ pub(super) struct Swarm {
     limited: bool,
 }
 
-const KINDS: usize = 23;
+const KINDS: usize = 24;
 
 /// How long what takes its time may take.
 pub(super) const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
 
 pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
-    let slots = dice.pick(&[2, 3, 4, 4, 6, 8, 12, 12]);
+    // A large flush takes more than a few.
+    let flush = dice.once_in(4).then(|| Flush {
+        turn: 1 + dice.below(8) as usize,
+        handful: dice.pick(&[1, 2, 3, 8]),
+        helpers: dice.pick(&[0, 1, 2, 2]),
+    });
+    let slots = match flush {
+        None => dice.pick(&[2, 3, 4, 4, 6, 8, 12, 12]),
+        Some(_) => dice.pick(&[3, 6, 10, 12, 12, 16, 24]),
+    };
     let mut swarm = Swarm {
         slots,
         rooms: dice.pick(&[1, 1, 2, 3, 5, 16]),
-        weights: weights(dice),
+        weights: weights(dice, flush.is_some()),
         bad: dice.once_in(2),
         sizes: dice.once_in(4),
         handlers: dice.below(4),
@@ -45,6 +54,7 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
         limited: false,
     };
     let mut setup = setup(dice);
+    setup.flush = flush;
     setup.hooks = dice.once_in(5).then(|| hooks(dice, &swarm));
     if let Some(hooks) = setup.hooks.as_mut().filter(|_| setup.spare.is_some()) {
         // Whom others have closed for want of memory is told of before or after a ping is answered.
@@ -73,10 +83,13 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     if dice.once_in(200) {
         answered_too_late(dice, &mut setup, &mut steps);
     }
+    if dice.once_in(400) {
+        moved_while_waiting(dice, &mut setup, &mut steps);
+    }
     Plan { setup, scripts, steps }
 }
 
-fn weights(dice: &mut impl Dice) -> [u32; KINDS] {
+fn weights(dice: &mut impl Dice, is_large: bool) -> [u32; KINDS] {
     let mut weights = [
         // connect, say, deliver, turn, poll, rest
         4, 30, 24, 20, 3, 12, //
@@ -84,13 +97,16 @@ fn weights(dice: &mut impl Dice) -> [u32; KINDS] {
         8, 4, 2, 2, 1, 1, 1, 1, 1, //
         // jump, pass, application, shutdown, say and deliver
         2, 4, 4, 1, 30, //
-        // fill a queue, meanwhile, a slow handler
-        2, 5, 6,
+        // fill a queue, meanwhile, a slow handler, a large flush
+        2, 5, 6, 12,
     ];
     for (kind, weight) in weights.iter_mut().enumerate().skip(6) {
         if kind != 19 && !dice.once_in(2) {
             *weight = 0;
         }
+    }
+    if !is_large {
+        weights[23] = 0;
     }
     // A stop ends most of what is interesting.
     if !dice.once_in(4) {
@@ -121,9 +137,16 @@ fn setup(dice: &mut impl Dice) -> Setup {
         handshake: dice.pick(&[10_000, 400]),
         close: dice.pick(&[5000, 5000, 200]),
         coalesce: dice.pick(&[0, 0, 0, 2]),
+        caps: caps(dice),
+        flush: None,
         mute: if dice.once_in(3) { dice.below(256) } else { 0 },
         ending: dice.pick(&[Ending::HangUp, Ending::Close, Ending::Shutdown]),
     }
+}
+
+fn caps(dice: &mut impl Dice) -> [Option<usize>; 2] {
+    let mut cap = || dice.once_in(12).then(|| 1 + dice.below(6) as usize);
+    [cap(), cap()]
 }
 
 fn membership(dice: &mut impl Dice) -> Option<(&'static str, Membership)> {
@@ -333,6 +356,7 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
             Step::Meanwhile { slot, of, room, payload: payload(dice) }
         }
         22 => wait(dice, swarm, slot, steps),
+        23 => flood(dice, swarm, slot, steps),
         _ => {
             steps.push(Step::Say { slot, talk: talk(dice, swarm) });
             if swarm.limited && dice.once_in(8) {

@@ -18,6 +18,8 @@ pub(crate) struct Line {
     pub(crate) peer: Peer,
     pub(crate) task: usize,
     pub(crate) slot: u8,
+    /// There were too many handshakes when it came.
+    pub(crate) is_turned_away: bool,
     pub(crate) is_mute: bool,
     pub(crate) mouth: Mouth,
     pub(crate) due: Due,
@@ -121,6 +123,7 @@ impl Line {
             peer,
             task,
             slot,
+            is_turned_away: false,
             is_mute,
             mouth: Mouth::default(),
             due: Due::default(),

@@ -2,6 +2,7 @@
 
 use roomer_hub::Question;
 
+use super::due::{Item, What};
 use super::plan::Bad;
 
 macro_rules! marks {
@@ -18,6 +19,9 @@ marks! {
     HandshakeRefused = "a handshake refused",
     HandshakeTimeout = "a handshake timed out",
     Unavailable = "a handshake refused by a server that stops",
+    Full = "a handshake refused by a full server",
+    OpenedAfterFull = "one that comes in once a full server has room again",
+    TurnedAway = "turned away before its handshake",
     ShutdownInHandshake = "a stop during a handshake",
     ShutdownWhileStalled = "a stop while somebody does not read",
     SlotReused = "a slot reused right after a death",
@@ -31,6 +35,11 @@ marks! {
     Frame65536 = "a frame of 65,536 bytes",
     HalfFrameResumed = "a half-written frame",
     LargeRoom = "a broadcast to more than eight",
+    LargeFlush = "a flush of more than one turn",
+    FlushShared = "a large flush that a helper takes part of",
+    TwoFlushes = "two large flushes at once",
+    SpokenInFlush = "somebody speaks during a large flush",
+    GoneInFlush = "somebody goes during a large flush",
     Ping = "a ping",
     Pong = "a pong for a client's ping",
     SoftExactly = "a queue at its soft limit",
@@ -143,6 +152,25 @@ impl Seen {
         self.mark(!is_allowed, denied);
         let after = if is_allowed { Mark::AllowedAfterWait } else { Mark::DeniedAfterWait };
         self.mark(has_waited, after);
+    }
+
+    /// Something that was due has come.
+    pub(crate) fn frame(&mut self, item: &Item) {
+        let mark = match item.what {
+            What::Packet(packet) => match packet.encoded_len() {
+                125 => Mark::Frame125,
+                126 => Mark::Frame126,
+                127 => Mark::Frame127,
+                65535 => Mark::Frame65535,
+                65536 => Mark::Frame65536,
+                _ => return,
+            },
+            What::Answer(503) => return,
+            What::Answer(408) => Mark::HandshakeTimeout,
+            What::Answer(status) if status >= 400 => Mark::HandshakeRefused,
+            _ => return,
+        };
+        self.mark(true, mark);
     }
 
     /// A close frame has come.

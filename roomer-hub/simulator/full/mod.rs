@@ -7,16 +7,20 @@
 //! | `stage`, `line`, `handlers`, `rules`, `hooks` | the plan is carried out: server, sockets, application |
 //! | `court` | each input that the engine gives its hub is held against what it has read |
 //! | `acts` | what handlers and holders of handles did, and what the engine made of it |
+//! | `caps` | how many may come |
+//! | `flushes` | large flushes, which several hands write |
 //! | `turn` | what a connection's own turn must have led to |
 //! | `due` | each byte that it sends is held against what the model says is due |
 //! | `rest` | what must be true at rest, when all is quiet, and when all is over |
 //! | `marks` | the situations that a large run has to get into |
 
 mod acts;
+mod caps;
 mod court;
 mod cursor;
 mod draw;
 mod due;
+mod flushes;
 mod handlers;
 mod hooks;
 mod line;

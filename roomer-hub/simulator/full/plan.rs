@@ -40,6 +40,10 @@ pub(crate) struct Setup {
     pub(crate) handshake: u64,
     pub(crate) close: u64,
     pub(crate) coalesce: u64,
+    /// Connections, and handshakes, that there may be at a time, if they are few.
+    pub(crate) caps: [Option<usize>; 2],
+    /// What makes flushes large; `None`: as by default, with one helper.
+    pub(crate) flush: Option<Flush>,
     /// Slots of clients that answer neither pings nor close frames, as bits.
     pub(crate) mute: u32,
     /// How the last connections end.
@@ -56,6 +60,17 @@ pub(crate) struct Answers {
     /// How long some take, if it is a slow rule, and which.
     pub(crate) wait: Option<u32>,
     pub(crate) waits: u8,
+}
+
+/// How large flushes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flush {
+    /// Connections that a turn writes to: more of them are a large flush.
+    pub(crate) turn: usize,
+    /// Connections that a hand takes at a time.
+    pub(crate) handful: usize,
+    /// A runtime of one thread may have none.
+    pub(crate) helpers: usize,
 }
 
 /// What hooks do.

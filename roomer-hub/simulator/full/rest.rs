@@ -54,7 +54,7 @@ impl Stage<'_> {
     fn check_line(&mut self, at: usize) -> Result<(), Fault> {
         let (now, setup) = (self.now(), &self.plan.setup);
         let millis = Duration::from_millis;
-        let may_hold = self.may_hold();
+        let (may_hold, close_wait) = (self.may_hold(), self.close_wait(at));
         let line = &mut self.lines[at];
         let has_room = line.peer.has_room();
         let (unread, is_read) = (line.peer.unread(), line.is_read_to_the_end());
@@ -141,7 +141,7 @@ impl Stage<'_> {
             State::Closing => {
                 // Whoever was told has had its turn by now.
                 let told = line.closed.get_or_insert((now, None)).1.get_or_insert(now);
-                let is_late = now >= *told + millis(setup.close);
+                let is_late = now >= *told + close_wait;
                 ensure!(!is_late, "it takes too long to close");
                 ensure!(unread == 0 && !is_read, "it is closing, and nobody reads");
                 if has_room {

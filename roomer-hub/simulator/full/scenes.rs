@@ -1,8 +1,8 @@
 //! Steps that belong together, since they would seldom come so by chance.
 
 use super::draw::{PAUSES, Swarm, payload, room, someone, talk, time};
-use super::plan::{Answers, Ask, Deed, Form, Setup, Size, Step, Talk};
-use crate::simulator::plan::{Address, Payload, Rules, Who};
+use super::plan::{Answers, Ask, Deed, Form, Hooks, Setup, Size, Step, Talk};
+use crate::simulator::plan::{Address, PACES, Payload, Rules, Who};
 use crate::simulator::random::Dice;
 
 /// So many come that a snapshot has more than one page, and one of the last does not read it all.
@@ -103,6 +103,26 @@ pub(super) fn answered_too_late(dice: &mut impl Dice, setup: &mut Setup, steps: 
     steps.push(Step::Pass { millis: dice.pick(&[1, 60, 4000]) });
 }
 
+/// One that waits for a rule's answer about a room is put into it meanwhile, or leaves another, and
+/// the hook that hears of that panics.
+pub(super) fn moved_while_waiting(dice: &mut impl Dice, setup: &mut Setup, steps: &mut Vec<Step>) {
+    let (wait, deed) = (Some(dice.pick(&[20, 300])), Deed::Raw(Payload(1, 1)));
+    (setup.max_rooms, setup.paces, setup.spare) = (1100, PACES, None);
+    setup.asks[0] = Some(Answers { allows: 0, acts: 0, deed, wait, waits: 0xff });
+    setup.hooks = Some(Hooks { hears: 15, acts: 0x44, deed: Deed::Panic });
+    let (slot, room) = (30, "r");
+    let (event, dst, src) = ("join", Address::Nothing, Address::Nothing);
+    let (payload, form) = (Size::Bytes(payload(dice)), Form::Whole);
+    steps.push(Step::Connect { slot, ask: Ask::Upgrade });
+    steps.push(Step::Say { slot, talk: Talk::Packet { room, event, dst, src, payload, form } });
+    steps.push(Step::Deliver { slot, bytes: u32::MAX });
+    steps.push(Step::Rest);
+    let leaves = dice.once_in(2);
+    let deed = if leaves { Deed::Leave { room: "root" } } else { Deed::Join { room } };
+    steps.push(Step::App { slot, deed });
+    steps.push(Step::Pass { millis: dice.pick(&[1, 60, 4000]) });
+}
+
 /// Calls a handler, or has a rule asked, that may take its time, says more, and has something happen meanwhile.
 pub(super) fn wait(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
     let (place, payload) = (room(dice, swarm), Size::Bytes(payload(dice)));
@@ -148,5 +168,61 @@ pub(super) fn wait(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Ve
         0 => Step::Rest,
         1 => Step::Jump { millis: time(dice) },
         _ => Step::Pass { millis: dice.pick(&[1, 20, 60, 300, 1000, 4000]) },
+    }
+}
+
+/// Says something to many, so that one turn does not write it all, and has something happen in the
+/// midst of that.
+pub(super) fn flood(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut Vec<Step>) -> Step {
+    if dice.once_in(3) {
+        for slot in 0..swarm.slots as u8 {
+            steps.push(Step::Connect { slot, ask: Ask::Upgrade });
+            steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        }
+        steps.push(Step::Rest);
+    }
+    let other = dice.below(swarm.slots) as u8;
+    let say = |room, event, payload| {
+        let (dst, src, form) = (Address::Nothing, Address::Nothing, Form::Whole);
+        Talk::Packet { room, event, dst, src, payload: Size::Bytes(payload), form }
+    };
+    if dice.once_in(4) {
+        // Whoever has called a handler can be made to speak.
+        steps.push(Step::Say { slot, talk: say("root", "chat", payload(dice)) });
+        steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        steps.push(Step::Rest);
+        let room = if dice.once_in(2) { "root" } else { room(dice, swarm) };
+        steps.push(Step::Meanwhile { slot: other, of: slot, room, payload: payload(dice) });
+    }
+    steps.push(Step::Say { slot, talk: say("root", "cha", payload(dice)) });
+    steps.push(Step::Deliver { slot, bytes: u32::MAX });
+    // The turn in which it is heard, and the one in which the room is flushed, or its delay over.
+    steps.push(if dice.once_in(4) { Step::Jump { millis: 2 } } else { Step::Turn { place: 0 } });
+    turns(dice, 3, steps);
+    for _ in 0..1 + dice.below(2) {
+        let (slot, place) = (other, room(dice, swarm));
+        match dice.below(14) {
+            0 => steps.push(Step::Abort { slot }),
+            1 => steps.push(Step::Reset { slot }),
+            2 => steps.push(Step::App { slot, deed: Deed::Close { code: 4000, reason: "bye" } }),
+            3 => steps.push(Step::App { slot, deed: Deed::Leave { room: "root" } }),
+            4 => steps.push(Step::Room { slot, bytes: dice.below(60) }),
+            5 => steps.push(Step::Connect { slot, ask: Ask::Upgrade }),
+            6 => steps.push(Step::Say { slot, talk: Talk::Close(1000) }),
+            7 => steps.push(Step::Say { slot, talk: say(place, "join", payload(dice)) }),
+            8 => steps.push(Step::Say { slot, talk: say(place, "leave", payload(dice)) }),
+            9 => steps.push(Step::Say { slot, talk: talk(dice, swarm) }),
+            _ => steps.push(Step::Say { slot, talk: say("root", "cha", payload(dice)) }),
+        }
+        steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        turns(dice, 4, steps);
+    }
+    if dice.once_in(2) { Step::Rest } else { Step::Turn { place: 0 } }
+}
+
+/// Somebody who has been woken has a turn, some times, or never.
+fn turns(dice: &mut impl Dice, most: u32, steps: &mut Vec<Step>) {
+    for _ in 0..dice.below(most) {
+        steps.push(Step::Turn { place: dice.below(6) as u8 });
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use roomer_hub::server::{Builder, Environment, Server};
 use roomer_hub::testkit::Clock;
 
-use super::plan::Setup;
+use super::plan::{Flush, Setup};
 use crate::simulator::plan::{PACES, Rules};
 
 /// Virtual time, and the ids of [`person`], one after the other.
@@ -85,6 +85,15 @@ impl Setup {
             Some((per_second, burst)) => builder.strikes(per_second, burst),
             None => builder.no_strikes(),
         };
+        if let Some(connections) = self.caps[0] {
+            builder = builder.max_connections(connections);
+        }
+        if let Some(handshakes) = self.caps[1] {
+            builder = builder.max_handshakes(handshakes);
+        }
+        if let Some(Flush { turn, handful, .. }) = self.flush {
+            builder = builder.flush_at_a_time(turn, handful);
+        }
         for (pattern, membership) in self.memberships.into_iter().flatten() {
             builder = builder.membership(pattern, membership);
         }

@@ -10,7 +10,7 @@ use roomer_hub::server::{Applied, Server};
 use roomer_hub::testkit::{Clock, Tasks, socket};
 use roomer_proto::PacketRef;
 
-use super::due::{Heard, Item, What};
+use super::due::Heard;
 use super::handlers::Application;
 use super::hooks::Untold;
 use super::line::{End, Line, State};
@@ -56,6 +56,12 @@ pub(crate) struct Stage<'p> {
     pub(crate) causes: u32,
     /// Handlers that have failed, and those that have panicked.
     pub(crate) failures: (u64, u64),
+    /// Somebody was refused since there was no room.
+    pub(super) was_full: bool,
+    /// Helpers. Their tasks come after the keeper's and before the connections'.
+    pub(super) helpers: usize,
+    /// What was left of each large flush after the last turn.
+    pub(super) flushes: Vec<usize>,
     pub(crate) steps: u64,
     pub(crate) seen: Seen,
     pub(crate) tells: bool,
@@ -80,8 +86,11 @@ impl<'p> Stage<'p> {
         let mut tasks = Tasks::new();
         let (keeper, sleeper) = (server.clone(), clock.clone());
         tasks.spawn(async move { keeper.keep_time(|wait| sleeper.sleep(wait)).await });
-        let helper = server.clone();
-        tasks.spawn(async move { helper.help().await });
+        let helpers = setup.flush.map_or(1, |flush| flush.helpers);
+        for _ in 0..helpers {
+            let helper = server.clone();
+            tasks.spawn(async move { helper.help().await });
+        }
         let handlers = plan.scripts.iter().map(|script| script.event).collect();
         let mut model = Model::new(setup.config(), handlers);
         model.memberships.extend(setup.memberships.into_iter().flatten());
@@ -105,6 +114,9 @@ impl<'p> Stage<'p> {
             has_spoken: false,
             causes: 0,
             failures: (0, 0),
+            helpers,
+            flushes: Vec::new(),
+            was_full: false,
             steps: 0,
             seen: Seen::default(),
             tells: false,
@@ -193,9 +205,11 @@ impl<'p> Stage<'p> {
             return;
         }
         let (reader, writer, peer) = socket();
+        let is_turned_away = self.is_too_busy();
         let task = self.tasks.spawn(self.server.connect(reader, writer, None));
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
         let mut line = Line::new(peer, task, slot, is_mute, self.now());
+        line.is_turned_away = is_turned_away;
         line.due.hard = self.plan.setup.hard() as u64;
         line.due.coalesces = self.plan.setup.coalesce > 0;
         line.mouth.ask(ask, self.plan.setup.rules);
@@ -379,7 +393,8 @@ impl<'p> Stage<'p> {
     pub(crate) fn look(&mut self, task: Option<usize>) -> Result<(), Fault> {
         self.journal.append(&mut self.application.state().journal);
         self.server.take_journal(&mut self.journal);
-        let polled = task.and_then(|task| task.checked_sub(2));
+        let polled = task.and_then(|task| task.checked_sub(1 + self.helpers));
+        self.look_at_flushes(task)?;
         let now = self.now();
         for line in &mut self.lines {
             let written = line.peer.written();
@@ -420,7 +435,7 @@ impl<'p> Stage<'p> {
                     }
                 }
                 Heard::Item(item) => {
-                    mark_frame(seen, &item);
+                    seen.frame(&item);
                     view.hear(id, &item, compat)?;
                 }
             }
@@ -444,23 +459,6 @@ impl<'p> Stage<'p> {
     /// The number of a client's line, by the number of its id.
     pub(crate) fn by_id(&self, id: u16) -> Option<usize> {
         self.lines.iter().rposition(|line| line.id == id && line.who.is_some())
-    }
-}
-
-fn mark_frame(seen: &mut Seen, item: &Item) {
-    match item.what {
-        What::Packet(packet) => match packet.encoded_len() {
-            125 => seen.mark(true, Mark::Frame125),
-            126 => seen.mark(true, Mark::Frame126),
-            127 => seen.mark(true, Mark::Frame127),
-            65535 => seen.mark(true, Mark::Frame65535),
-            65536 => seen.mark(true, Mark::Frame65536),
-            _ => {}
-        },
-        What::Answer(503) => seen.mark(true, Mark::Unavailable),
-        What::Answer(408) => seen.mark(true, Mark::HandshakeTimeout),
-        What::Answer(status) if status >= 400 => seen.mark(true, Mark::HandshakeRefused),
-        _ => {}
     }
 }
 

@@ -35,7 +35,7 @@ impl Stage<'_> {
             self.after_open_turn(at, has_read)?;
         }
         let may_end = self.may_end(at);
-        let wait = Duration::from_millis(self.plan.setup.close);
+        let wait = self.close_wait(at);
         let line = &mut self.lines[at];
         if is_done && line.state != State::Done {
             ensure!(may_end, "connection {at} ends before its time ({:?})", line.state);
@@ -53,14 +53,26 @@ impl Stage<'_> {
     fn after_handshake_turn(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
         let now = self.now();
         let wait = Duration::from_millis(self.plan.setup.handshake);
-        let is_stopping = self.is_stopping;
+        let (is_stopping, is_full) = (self.is_stopping, self.is_full());
         let line = &mut self.lines[at];
         if line.is_aborted {
             return Ok(());
         }
+        if line.is_turned_away {
+            self.seen.mark(true, Mark::TurnedAway);
+            line.due.push(now, Order::Alone, What::Answer(503), false);
+            line.is_deaf = true;
+            line.begin_closing(now);
+            return Ok(());
+        }
         let status = match line.mouth.next(line.read).map(|said| said.what) {
             // Whatever is wrong with a request for an upgrade, this comes first.
-            Some(Meaning::Request(101 | 400 | 403)) if is_stopping => 503,
+            Some(Meaning::Request(101 | 400 | 403)) if is_stopping || is_full => {
+                self.seen.mark(is_stopping, Mark::Unavailable);
+                self.seen.mark(!is_stopping, Mark::Full);
+                self.was_full = true;
+                503
+            }
             Some(Meaning::Request(101)) => {
                 return Err(Fault::new(format!("connection {at} is not opened")));
             }
@@ -118,7 +130,7 @@ impl Stage<'_> {
         if is_cut_off || line.is_seen_to_end() {
             return true;
         }
-        let wait = Duration::from_millis(self.plan.setup.close);
+        let wait = self.close_wait(at);
         match (line.state, line.closed) {
             (State::Handshake, _) => self.is_stopping,
             (State::Closing, Some((since, _))) => {

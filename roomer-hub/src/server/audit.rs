@@ -36,6 +36,21 @@ impl Server {
         Ok(())
     }
 
+    /// The large flushes under way: how many connections of each nobody has taken yet.
+    ///
+    /// # Errors
+    ///
+    /// A room that somebody else will flush as well, in words.
+    pub fn large_flushes(&self) -> Result<Vec<usize>, String> {
+        let jobs = self.0.crew.under_way();
+        let core = self.core();
+        core.audit_dirty()?;
+        for job in &jobs {
+            core.audit_work(&job.work)?;
+        }
+        Ok(jobs.iter().map(|job| job.left()).collect())
+    }
+
     /// Begins to keep a journal of all inputs, for [`take_journal`](Self::take_journal).
     pub fn keep_journal(&self) {
         self.core().journal.entries.get_or_insert_default();

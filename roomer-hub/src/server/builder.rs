@@ -13,6 +13,8 @@ use bytes::Bytes;
 
 use super::Server;
 use super::admission::Caps;
+#[cfg(feature = "testkit")]
+use super::crew::Flush;
 use super::env::{Environment, System};
 use super::handler::Handler;
 use super::options::{Options, Page};
@@ -296,6 +298,14 @@ impl Builder {
     /// Where time and randomness come from. Default: the system's. For simulations.
     pub fn environment(mut self, env: impl Environment) -> Self {
         self.env = Some(Box::new(env));
+        self
+    }
+
+    /// How many connections a turn writes to before others have theirs, and how many of a larger
+    /// flush a hand takes at a time. Default 256 and 32. For simulations of few connections.
+    #[cfg(feature = "testkit")]
+    pub fn flush_at_a_time(mut self, turn: usize, handful: usize) -> Self {
+        self.options.flush = Flush { turn: turn.max(1), handful: handful.max(1) };
         self
     }
 

@@ -14,11 +14,25 @@ use std::task::{Context, Waker};
 use super::core::Work;
 use super::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 
-/// Connections that a hand takes at a time.
-const HANDFUL: usize = 32;
+/// How many connections are written to before others have their turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flush {
+    /// Of one turn. A flush of more is a large one.
+    pub(super) turn: usize,
+    /// That a hand takes at a time, of a large one.
+    pub(super) handful: usize,
+}
 
-#[derive(Debug, Default)]
+impl Default for Flush {
+    /// A turn is a millisecond's work.
+    fn default() -> Self {
+        Flush { turn: 256, handful: 32 }
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Crew {
+    handful: usize,
     board: Mutex<Board>,
 }
 
@@ -31,6 +45,7 @@ struct Board {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) work: Work,
+    handful: usize,
     next: AtomicUsize,
     is_settled: AtomicBool,
 }
@@ -38,13 +53,19 @@ pub(super) struct Job {
 impl Job {
     /// The next connections to write to; `None` when all are taken.
     pub(super) fn take(&self) -> Option<Range<usize>> {
-        let start = self.next.fetch_add(HANDFUL, Ordering::Relaxed);
-        let end = self.work.links.len().min(start + HANDFUL);
+        let start = self.next.fetch_add(self.handful, Ordering::Relaxed);
+        let end = self.work.links.len().min(start + self.handful);
         (start < end).then_some(start..end)
     }
 
     fn is_taken(&self) -> bool {
         self.next.load(Ordering::Relaxed) >= self.work.links.len()
+    }
+
+    /// How many connections nobody has taken.
+    #[cfg(feature = "testkit")]
+    pub(super) fn left(&self) -> usize {
+        self.work.links.len().saturating_sub(self.next.load(Ordering::Relaxed))
     }
 
     /// True for the one hand that is to settle the job, once all of it is taken.
@@ -54,10 +75,14 @@ impl Job {
 }
 
 impl Crew {
+    pub(super) fn new(handful: usize) -> Self {
+        Crew { handful, board: Mutex::default() }
+    }
+
     /// Puts up a job and calls the helpers.
     pub(super) fn post(&self, work: Work) -> Arc<Job> {
         let (next, is_settled) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let job = Arc::new(Job { work, next, is_settled });
+        let job = Arc::new(Job { work, handful: self.handful, next, is_settled });
         let mut board = lock(&self.board);
         board.jobs.push_back(job.clone());
         let idle = std::mem::take(&mut board.idle);
@@ -73,6 +98,13 @@ impl Crew {
             board.jobs.pop_front();
         }
         board.jobs.front().cloned()
+    }
+
+    /// The jobs that are not taken whole.
+    #[cfg(feature = "testkit")]
+    pub(super) fn under_way(&self) -> Vec<Arc<Job>> {
+        let board = lock(&self.board);
+        board.jobs.iter().filter(|job| job.left() > 0).cloned().collect()
     }
 
     /// Has a helper woken when there is a job. False when there is one already.

@@ -8,7 +8,7 @@ use roomer_proto::websocket::code;
 
 use super::alarm::{Alarm, yield_once};
 use super::life::Life;
-use super::{Server, TURN_LINKS, trace};
+use super::{Server, trace};
 use crate::id::ConnKey;
 use crate::input::{Command, Input};
 
@@ -116,7 +116,8 @@ impl Server {
     /// there is none to close.
     fn dismiss(&self, due: u64) -> bool {
         let mut core = self.core();
-        let count = self.0.life.dismiss(due, core.links.len().min(TURN_LINKS));
+        let most = self.options().flush.turn;
+        let count = self.0.life.dismiss(due, core.links.len().min(most));
         let keys: Vec<ConnKey> = core.links.keys().take(count).collect();
         for conn in keys {
             let close = Command::Close { conn, code: code::GOING_AWAY, reason: GOING_AWAY };

@@ -135,13 +135,14 @@ impl Server {
 
     fn new(hub: Hub, options: Options, handlers: Vec<Handler>, env: Arc<dyn Environment>) -> Self {
         let budget = Arc::new(Budget::new(options.memory_budget));
+        let crew = Crew::new(options.flush.handful);
         Server(Arc::new(Inner {
             core: Mutex::new(Core::new(hub, !options.hooks.is_empty())),
             options,
             handlers,
             env,
             alarms: Alarms::default(),
-            crew: Crew::default(),
+            crew,
             life: Life::default(),
             budget,
         }))
@@ -260,12 +261,13 @@ impl Server {
         {
             return true;
         }
+        let mut more = false;
         loop {
             let mut core = self.core();
             let work = core.take(true);
             let is_news = core.wire.begin();
             drop(core);
-            let more = self.write(work);
+            more |= self.write(work);
             if !is_news {
                 return more;
             }
@@ -280,7 +282,7 @@ impl Server {
     }
 
     fn write_work(&self, work: Work) -> bool {
-        if work.links.len() > TURN_LINKS {
+        if work.links.len() > self.options().flush.turn {
             let job = self.0.crew.post(work);
             return self.toil(&job);
         }
@@ -296,7 +298,7 @@ impl Server {
     /// Does a turn's share of a large flush. True as for [`flush`](Self::flush).
     fn toil(&self, job: &Job) -> bool {
         let mut jams = Vec::new();
-        let mut left = TURN_LINKS;
+        let mut left = self.options().flush.turn;
         while left > 0
             && let Some(handful) = job.take()
         {
@@ -327,9 +329,6 @@ impl Server {
         Arc::as_ptr(&self.0).addr()
     }
 }
-
-/// Connections that one turn writes to before others have theirs; a millisecond's work.
-const TURN_LINKS: usize = 256;
 
 /// Writes to each connection and returns those that have come to be owed too much.
 fn write_to(links: &[(ConnKey, Arc<Link>)]) -> Vec<ConnKey> {

@@ -299,7 +299,7 @@ fn each_handful_of_a_job_is_taken_once_and_one_hand_settles() {
         let socket = Socket::with_room(0);
         let link = link(&socket, 100);
         let links = vec![(ConnKey::default(), link); 70];
-        let crew = Crew::default();
+        let crew = Crew::new(32);
         let job = crew.post(Work::on(links));
         let hand = |job: &super::Job| {
             let mut taken = 0;
@@ -323,7 +323,7 @@ fn each_handful_of_a_job_is_taken_once_and_one_hand_settles() {
 #[test]
 fn a_resting_helper_hears_of_a_job() {
     model(|| {
-        let crew = Arc::new(Crew::default());
+        let crew = Arc::new(Crew::new(32));
         let helper = {
             let crew = crew.clone();
             thread::spawn(move || {

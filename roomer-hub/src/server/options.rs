@@ -11,6 +11,7 @@ use roomer_proto::websocket::Limits;
 
 use super::admission::{Address, Cap, Caps};
 use super::conn::Conn;
+use super::crew::Flush;
 use super::drain::Pace;
 use super::handler::{HandlerError, Message, Rule, Run};
 use super::hooks::Hooks;
@@ -52,6 +53,7 @@ pub(super) struct Options {
     pub(super) handshake_wait: Duration,
     pub(super) close_wait: Duration,
     pub(super) coalesce: Duration,
+    pub(super) flush: Flush,
     pub(super) echo: bool,
 }
 
@@ -123,6 +125,7 @@ impl Default for Options {
             handshake_wait: Duration::from_secs(10),
             close_wait: Duration::from_secs(5),
             coalesce: Duration::ZERO,
+            flush: Flush::default(),
             echo: false,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::super::budget::Ledger;
 use super::super::options::Options;
-use super::Core;
+use super::{Core, Work};
 
 impl Core {
     /// See [`Server::audit`](crate::server::Server::audit).
@@ -25,6 +25,7 @@ impl Core {
                 return Err(format!("{held} bytes are held, {limit} may be"));
             }
         }
+        self.audit_dirty()?;
         for (room, tick) in &self.ticks {
             let Some(name) = self.hub.name(room) else {
                 return Err("a tick of a room that is gone".into());
@@ -40,6 +41,25 @@ impl Core {
         }
         if at_rest && !self.listed.is_empty() {
             return Err(format!("{} links wait for a flush that nobody makes", self.listed.len()));
+        }
+        Ok(())
+    }
+    pub(in super::super) fn audit_dirty(&self) -> Result<(), String> {
+        let mut dirty = self.dirty.clone();
+        dirty.sort_unstable();
+        match dirty.windows(2).any(|pair| pair[0] == pair[1]) {
+            true => Err("a room is to be flushed twice".into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whoever speaks in a room that is being written leaves it to those who write.
+    pub(in super::super) fn audit_work(&self, work: &Work) -> Result<(), String> {
+        for &room in &work.rooms {
+            let Some(name) = self.hub.name(room) else { continue };
+            if self.dirty.contains(&room) || !self.ticks.contains_key(room) {
+                return Err(format!("{name:?} is settled before all of it is written"));
+            }
         }
         Ok(())
     }
