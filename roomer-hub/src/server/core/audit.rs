@@ -44,6 +44,8 @@ impl Core {
         }
         Ok(())
     }
+
+    /// Each room that is to be flushed is so once.
     pub(in super::super) fn audit_dirty(&self) -> Result<(), String> {
         let mut dirty = self.dirty.clone();
         dirty.sort_unstable();
