@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use roomer_hub::server::{Reader, Writer, socket};
 use smol::Async;
@@ -48,11 +48,7 @@ impl Reader for ReadHalf {
                 }
             }
             self.is_ready = true;
-            match self.stream.poll_readable(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
+            ready!(self.stream.poll_readable(cx))?;
         }
     }
 }
