@@ -35,13 +35,19 @@ fn bytes_in(world: &World) -> usize {
     world.server().stats().bytes_in as usize
 }
 
-#[test]
-fn who_sends_to_one_that_is_behind_is_not_read_for_a_while() {
-    let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
-    let (mut world, [reader, sender]) = room(builder);
+/// One who sends 2.4 MB to another who has stopped reading. With what had been read before.
+fn flood(max_backlog: usize) -> (World, Client, usize) {
+    let builder = Server::builder().max_backlog(max_backlog).max_message(1024 * KIB);
+    let (world, [reader, sender]) = room(builder);
     reader.stall(0);
     let before = bytes_in(&world);
     (0..40).for_each(|_| sender.send("room", "x", [7; 60_000]));
+    (world, reader, before)
+}
+
+#[test]
+fn who_sends_to_one_that_is_behind_is_not_read_for_a_while() {
+    let (mut world, reader, before) = flood(64 * KIB);
     world.settle();
     let read = bytes_in(&world) - before;
     assert!((64 * KIB..=512 * KIB).contains(&read), "{read} bytes were read");
@@ -53,11 +59,7 @@ fn who_sends_to_one_that_is_behind_is_not_read_for_a_while() {
 
 #[test]
 fn nobody_waits_for_one_that_has_stopped() {
-    let builder = Server::builder().max_backlog(200 * KIB).max_message(1024 * KIB);
-    let (mut world, [reader, sender]) = room(builder);
-    reader.stall(0);
-    let before = bytes_in(&world);
-    (0..40).for_each(|_| sender.send("room", "x", [7; 60_000]));
+    let (mut world, _, before) = flood(200 * KIB);
     world.advance(ms(49));
     assert!(bytes_in(&world) - before <= 1024 * KIB);
     world.advance(ms(1));

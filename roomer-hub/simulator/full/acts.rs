@@ -121,6 +121,19 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// The application's code has panicked: its connection is closed, at once.
+    pub(super) fn panicked(
+        &mut self,
+        at: usize,
+        entries: &mut Cursor<'_, Applied>,
+        reason: &'static str,
+    ) -> Result<(), Fault> {
+        let entry = entries.next();
+        let close = self.lines[at].key.map(|key| Applied::Close(key, 1011));
+        ensure!(entry == close, "{reason}: it panicked, and then: {entry:?}");
+        self.close(at, 1011, Some(reason))
+    }
+
     /// What a handler does until its end, or until it waits.
     fn acts(
         &mut self,
@@ -160,10 +173,7 @@ impl Stage<'_> {
                     self.seen.mark(has_waited, Mark::PanicAfterWait);
                     let crowd = self.lines.iter().filter(|l| l.state == State::Open).count();
                     self.seen.mark(crowd > 2, Mark::PanicInCrowd);
-                    let entry = entries.next();
-                    let close = self.lines[at].key.map(|key| Applied::Close(key, 1011));
-                    ensure!(entry == close, "a handler panicked, and then: {entry:?}");
-                    return self.close(at, 1011, Some("handler failed"));
+                    return self.panicked(at, entries, "handler failed");
                 }
                 Done::Raw { by, payload, taken } => self.raw(by, payload, taken)?,
                 deed => {

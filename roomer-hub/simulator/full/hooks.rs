@@ -135,10 +135,7 @@ impl Stage<'_> {
                     self.failures.1 += 1;
                     self.seen.mark(true, Mark::HookPanics);
                     self.seen.mark(self.lines[at].waiting.is_some(), Mark::HookPanicsWhileWaiting);
-                    let entry = entries.next();
-                    let close = self.lines[at].key.map(|key| Applied::Close(key, 1011));
-                    ensure!(entry == close, "a hook panicked, and then: {entry:?}");
-                    return self.close(at, 1011, Some("a hook failed"));
+                    return self.panicked(at, entries, "a hook failed");
                 }
                 Done::Raw { by, payload, taken } => self.raw(by, payload, taken)?,
                 deed => {
