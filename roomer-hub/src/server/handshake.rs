@@ -21,7 +21,7 @@ impl Handshake {
     /// Takes in bytes; `None` while the head is incomplete.
     pub(super) fn take(&mut self, bytes: &[u8], options: &Options) -> Option<Head> {
         let is_first = self.head.is_empty();
-        let seen = self.head.len().saturating_sub(3);
+        let seen = self.head.len().saturating_sub(2);
         let room = options.max_head.saturating_sub(self.head.len());
         let (bytes, beyond) = bytes.split_at(bytes.len().min(room));
         self.head.extend_from_slice(bytes);
@@ -48,8 +48,10 @@ impl Handshake {
     }
 }
 
+/// Whether an empty line is among them. A line may end without a carriage return (RFC 9112 section
+/// 2.2), and the next one with it.
 fn has_end(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(4).any(|end| end == b"\r\n\r\n")
+    bytes.windows(2).any(|end| end == b"\n\n") || bytes.windows(3).any(|end| end == b"\n\r\n")
 }
 
 fn parse(bytes: &[u8], most: usize) -> Result<Option<(usize, http::Request<()>)>, StatusCode> {
@@ -91,5 +93,26 @@ impl Server {
             Method::GET | Method::HEAD => Ok(answer),
             _ => Err(StatusCode::METHOD_NOT_ALLOWED),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Handshake;
+    use crate::server::options::Options;
+
+    #[test]
+    fn a_head_in_single_bytes_ends_with_its_empty_line_however_lines_end() {
+        let options = Options::default();
+        for styles in 0..8 {
+            let end = |line: u8| if styles >> line & 1 == 0 { "\r\n" } else { "\n" };
+            let wire = ["GET / HTTP/1.1", end(0), "Host: chat.example", end(1), end(2)].concat();
+            let mut handshake = Handshake::default();
+            let heads = wire.bytes().map(|byte| handshake.take(&[byte], &options));
+            let ended: Vec<bool> =
+                heads.map(|head| head.is_some_and(|head| head.is_ok())).collect();
+            let (last, before) = ended.split_last().unwrap();
+            assert!(*last && !before.contains(&true), "{wire:?}: {ended:?}");
+        }
     }
 }
