@@ -17,7 +17,7 @@ use std::path::Path;
 
 use full::Full;
 use full::plan::{
-    Answers, Ask, Deed, Ending, Flush, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
+    Answers, Ask, Cap, Deed, Ending, Flush, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
 };
 use simulator::plan::{Address, PACES, Payload, Rules, Who};
 use simulator::runner;
@@ -75,7 +75,9 @@ const SETUP: Setup = Setup {
     handshake: 10_000,
     close: 5000,
     coalesce: 0,
-    caps: [None; 2],
+    caps: [Cap { total: None, per_address: None }; 2],
+    door: None,
+    drain: None,
     flush: None,
     mute: 0,
     ending: Ending::HangUp,

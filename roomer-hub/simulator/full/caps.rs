@@ -1,30 +1,83 @@
-//! How many may come: connections, and handshakes before them.
+//! How many may come, and from where: connections, and handshakes before them.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::drain::is_in;
 use super::line::{Line, State};
+use super::plan::Cap;
 use super::stage::Stage;
 
 /// See the engine's `opening.rs`: how long one that was turned away may take to read the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Where the one in a slot comes from. Some have no address, and of the others two kinds count as
+/// one each: an IPv4 address, also when IPv6 has it in itself, and the hosts of an IPv6 network.
+pub(super) fn address(slot: u8) -> Option<SocketAddr> {
+    let v4 = Ipv4Addr::new(10, 0, 0, 7);
+    let ip = match slot % 6 {
+        0 => return None,
+        1 | 2 => IpAddr::V4(v4),
+        3 => IpAddr::V6(v4.to_ipv6_mapped()),
+        _ => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 7, 0, 0, 0, slot.into())),
+    };
+    Some((ip, 4000 + u16::from(slot)).into())
+}
+
+/// Whom the one in a slot counts for, if for anybody.
+fn customer(slot: u8) -> Option<u8> {
+    match slot % 6 {
+        0 => None,
+        1..=3 => Some(4),
+        _ => Some(6),
+    }
+}
+
+impl Cap {
+    /// The status to refuse one more with that is in this slot, if those are there that count.
+    fn refusal<'l>(&self, slot: u8, there: impl Iterator<Item = &'l Line>) -> Option<u16> {
+        let (mut all, mut own) = (0, 0);
+        for line in there {
+            all += 1;
+            own += usize::from(customer(line.slot) == customer(slot));
+        }
+        let is_known = customer(slot).is_some();
+        match self {
+            cap if cap.total.is_some_and(|most| all >= most) => Some(503),
+            cap if is_known && cap.per_address.is_some_and(|most| own >= most) => Some(429),
+            _ => None,
+        }
+    }
+}
+
 impl Stage<'_> {
-    /// Whether there are as many connections as there may be.
-    pub(super) fn is_full(&self) -> bool {
-        let is_in = |line: &&Line| line.state != State::Done && line.who.is_some();
-        self.plan.setup.caps[0].is_some_and(|cap| self.lines.iter().filter(is_in).count() >= cap)
+    /// The status to refuse a connection with, if there may not be one more like it.
+    pub(super) fn refusal(&self, at: usize) -> Option<u16> {
+        if self.is_stopping || self.drain.is_some() {
+            return Some(503);
+        }
+        let there = self.lines.iter().filter(|line| is_in(line));
+        self.plan.setup.caps[0].refusal(self.lines[at].slot, there)
     }
 
-    /// Whether there are as many handshakes as there may be, refused ones included until they end.
-    pub(super) fn is_too_busy(&self) -> bool {
-        let begins =
-            |line: &&Line| line.state != State::Done && line.who.is_none() && !line.is_turned_away;
-        self.plan.setup.caps[1].is_some_and(|cap| self.lines.iter().filter(begins).count() >= cap)
+    /// The status to turn one away with at once, since there are as many handshakes as there may
+    /// be, refused ones included until they end.
+    pub(super) fn turns_away(&self, slot: u8) -> Option<u16> {
+        let begins = |line: &&Line| {
+            line.state != State::Done && line.who.is_none() && line.turned_away.is_none()
+        };
+        self.plan.setup.caps[1].refusal(slot, self.lines.iter().filter(begins))
+    }
+
+    /// Whether there are as many connections as there may be in all.
+    pub(super) fn is_full(&self) -> bool {
+        let count = self.lines.iter().filter(|line| is_in(line)).count();
+        self.plan.setup.caps[0].total.is_some_and(|most| count >= most)
     }
 
     /// How long one that is being closed may take for its last bytes.
     pub(super) fn close_wait(&self, at: usize) -> Duration {
         let wait = Duration::from_millis(self.plan.setup.close);
-        if self.lines[at].is_turned_away { wait.min(LINGER) } else { wait }
+        if self.lines[at].turned_away.is_some() { wait.min(LINGER) } else { wait }
     }
 }

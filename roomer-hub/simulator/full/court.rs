@@ -25,7 +25,6 @@ const FAREWELL: u64 = 64 * 1024;
 impl Stage<'_> {
     /// Goes through the new entries of the journal; `polled` is the line whose task had a turn.
     pub(super) fn follow(&mut self, polled: Option<usize>) -> Result<(), Fault> {
-        let polled = polled.filter(|&at| at < self.lines.len());
         let (mut has_read, mut was_open) = (false, false);
         if let Some(at) = polled {
             let now = self.now();
@@ -156,19 +155,16 @@ impl Stage<'_> {
             return Err(Fault::new("a connection opens though none had a turn".into()));
         };
         let (now, id) = (self.now(), self.last_id());
-        ensure!(!self.is_full(), "connection {at} opens, and the server is full");
+        ensure!(self.lines[at].state == State::Handshake, "connection {at} opens twice");
+        let end = self.admitted(at)?;
         self.seen.mark(self.was_full, Mark::OpenedAfterFull);
         let line = &mut self.lines[at];
-        ensure!(line.state == State::Handshake, "connection {at} opens twice");
-        let said = line.mouth.next(line.read);
-        let is_agreed = matches!(said, Some(Said { what: Meaning::Request(101), .. }));
-        ensure!(is_agreed && !self.is_stopping, "connection {at} opens with {said:?}");
         ensure!(self.people.len() == self.model.clients.len(), "people are miscounted");
         let who = self.people.len() as u16;
         self.people.push(at);
         (line.who, line.key, line.id, line.state) = (Some(who), Some(key), id, State::Open);
         (line.heard, line.pinged) = (now, now);
-        line.began = said.map_or(0, |said| said.at);
+        line.began = end;
         line.due.push(now, Order::Alone, What::Answer(101), false);
         let slot = usize::from(line.slot);
         if self.slots[slot] == Some(at) {
@@ -262,7 +258,11 @@ impl Stage<'_> {
                     None => Ok(()),
                 };
             }
-            ensure!(self.is_stopping && code == 1001, "connection {at} is closed with {code}");
+            let is_ending = self.is_stopping || self.is_dismissing;
+            ensure!(is_ending && code == 1001, "connection {at} is closed with {code}");
+            if self.is_dismissing {
+                self.dismissed()?;
+            }
             return self.close(at, code, Some("server is going away"));
         }
         ensure!(polled == Some(at), "connection {at} is closed with {code}, but had no turn");

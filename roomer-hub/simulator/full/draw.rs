@@ -3,7 +3,8 @@
 use roomer_hub::Membership;
 
 use super::plan::{
-    Answers, Ask, BAD, Deed, Ending, Flush, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
+    Answers, Ask, BAD, Cap, Deed, Door, Drain, Ending, Flush, Form, Hooks, Plan, Script, Setup,
+    Size, Step, Talk,
 };
 use super::scenes::{answered_too_late, crowd, fill, flood, moved_while_waiting, wait};
 use crate::simulator::bucket::Pace;
@@ -137,16 +138,32 @@ fn setup(dice: &mut impl Dice) -> Setup {
         handshake: dice.pick(&[10_000, 400]),
         close: dice.pick(&[5000, 5000, 200]),
         coalesce: dice.pick(&[0, 0, 0, 2]),
-        caps: caps(dice),
+        caps: [cap(dice), cap(dice)],
+        door: dice.once_in(8).then(|| door(dice)),
+        drain: dice.once_in(2).then(|| Drain {
+            deadline: dice.pick(&[1, 100, 2000, 8000]),
+            per_second: dice.pick(&[1, 4, 20, 1000, usize::MAX]),
+        }),
         flush: None,
         mute: if dice.once_in(3) { dice.below(256) } else { 0 },
-        ending: dice.pick(&[Ending::HangUp, Ending::Close, Ending::Shutdown]),
+        ending: dice.pick(&[Ending::HangUp, Ending::Close, Ending::Shutdown, Ending::Drain]),
     }
 }
 
-fn caps(dice: &mut impl Dice) -> [Option<usize>; 2] {
-    let mut cap = || dice.once_in(12).then(|| 1 + dice.below(6) as usize);
-    [cap(), cap()]
+fn cap(dice: &mut impl Dice) -> Cap {
+    let total = dice.once_in(12).then(|| 1 + dice.below(6) as usize);
+    let per_address = dice.once_in(12).then(|| 1 + dice.below(4) as usize);
+    Cap { total, per_address: per_address.map(|most| most.min(total.unwrap_or(most))) }
+}
+
+fn door(dice: &mut impl Dice) -> Door {
+    let some = dice.below(u32::MAX);
+    Door {
+        admits: some | dice.pick(&[0, 0x0f0f_0f0f, u32::MAX]),
+        panics: dice.below(u32::MAX),
+        wait: dice.once_in(2).then(|| dice.pick(&PAUSES)),
+        waits: dice.pick(&[some.rotate_left(7), u32::MAX]),
+    }
 }
 
 fn membership(dice: &mut impl Dice) -> Option<(&'static str, Membership)> {
@@ -345,6 +362,7 @@ fn step(dice: &mut impl Dice, swarm: &Swarm, steps: &mut Vec<Step>) {
         15 => Step::Jump { millis: time(dice) },
         16 => Step::Pass { millis: time(dice) },
         17 => Step::App { slot, deed: deed(dice, swarm) },
+        18 if dice.once_in(2) => Step::Drain,
         18 => Step::Shutdown,
         20 => fill(dice, swarm, slot, steps),
         21 => {

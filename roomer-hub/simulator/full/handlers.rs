@@ -35,6 +35,12 @@ pub(crate) struct State {
     pub(crate) running: usize,
     /// For whom those ran that were dropped before their end.
     pub(crate) dropped: Vec<u16>,
+    /// The slots of those about whom it was asked whether they may come in, and of those about whom
+    /// it has made up its mind after a while.
+    pub(crate) knocks: Vec<u8>,
+    pub(crate) resolved: Vec<u8>,
+    /// About how many it still thinks.
+    pub(crate) knocking: usize,
 }
 
 /// What an application has done. Connections are named by the numbers of their ids.
@@ -324,7 +330,7 @@ impl Drop for Errand {
 }
 
 /// Lets others have a turn.
-async fn yield_now() {
+pub(super) async fn yield_now() {
     let mut has_waited = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut has_waited, true) {

@@ -6,6 +6,7 @@ use roomer_hub::testkit::socket::Peer;
 use roomer_hub::{ConnKey, Membership, Question};
 use roomer_proto::PacketRef;
 
+use super::door::Asking;
 use super::due::{Due, Item, What};
 use super::plan::Bad;
 use super::talk::{Meaning, Mouth};
@@ -13,13 +14,18 @@ use crate::simulator::fault::{Fault, ensure};
 use crate::simulator::names::{id_number, room_number};
 use crate::simulator::op::Set;
 
+/// See the engine's `options.rs`: how much of a client is read before it is let in.
+const MAX_HEAD: u64 = 16 * 1024;
+
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) peer: Peer,
     pub(crate) task: usize,
     pub(crate) slot: u8,
-    /// There were too many handshakes when it came.
-    pub(crate) is_turned_away: bool,
+    /// There were too many handshakes when it came: the answer.
+    pub(crate) turned_away: Option<u16>,
+    /// The application was asked whether it may come in.
+    pub(crate) asking: Option<Asking>,
     pub(crate) is_mute: bool,
     pub(crate) mouth: Mouth,
     pub(crate) due: Due,
@@ -123,7 +129,8 @@ impl Line {
             peer,
             task,
             slot,
-            is_turned_away: false,
+            turned_away: None,
+            asking: None,
             is_mute,
             mouth: Mouth::default(),
             due: Due::default(),
@@ -190,6 +197,11 @@ impl Line {
     /// Whether the server has read everything, the end included.
     pub(crate) fn is_read_to_the_end(&self) -> bool {
         self.end == Some(End::Arrived) && self.peer.unread() == 0
+    }
+
+    /// Whether it has said so much while the application decides about it that no more is read.
+    pub(crate) fn is_glutted(&self) -> bool {
+        self.asking.is_some_and(|asking| self.read - asking.at >= MAX_HEAD)
     }
 
     /// Whether the server can know that the client's side is over: while a handler takes its time

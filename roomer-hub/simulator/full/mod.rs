@@ -7,7 +7,8 @@
 //! | `stage`, `line`, `handlers`, `rules`, `hooks` | the plan is carried out: server, sockets, application |
 //! | `court` | each input that the engine gives its hub is held against what it has read |
 //! | `acts` | what handlers and holders of handles did, and what the engine made of it |
-//! | `caps` | how many may come |
+//! | `caps`, `door` | how many may come, from where, and whom the application lets in |
+//! | `drain` | the end of a server, one after the other |
 //! | `flushes` | large flushes, which several hands write |
 //! | `turn` | what a connection's own turn must have led to |
 //! | `due` | each byte that it sends is held against what the model says is due |
@@ -18,6 +19,8 @@ mod acts;
 mod caps;
 mod court;
 mod cursor;
+mod door;
+mod drain;
 mod draw;
 mod due;
 mod flushes;
@@ -181,6 +184,11 @@ fn shrink(plan: &mut Plan) {
             if fails(&other) {
                 *plan = other;
             }
+        }
+        let mut other = plan.clone();
+        other.setup.door = None;
+        if fails(&other) {
+            *plan = other;
         }
         let mut other = plan.clone();
         shorten(&mut plan.scripts, |scripts| {

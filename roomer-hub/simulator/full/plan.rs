@@ -40,8 +40,12 @@ pub(crate) struct Setup {
     pub(crate) handshake: u64,
     pub(crate) close: u64,
     pub(crate) coalesce: u64,
-    /// Connections, and handshakes, that there may be at a time, if they are few.
-    pub(crate) caps: [Option<usize>; 2],
+    /// Connections, and handshakes, that there may be at a time.
+    pub(crate) caps: [Cap; 2],
+    /// What is said to those who ask to come in, if the application wants to be asked.
+    pub(crate) door: Option<Door>,
+    /// How a drain goes; `None`: as by default.
+    pub(crate) drain: Option<Drain>,
     /// What makes flushes large; `None`: as by default, with one helper.
     pub(crate) flush: Option<Flush>,
     /// Slots of clients that answer neither pings nor close frames, as bits.
@@ -60,6 +64,32 @@ pub(crate) struct Answers {
     /// How long some take, if it is a slow rule, and which.
     pub(crate) wait: Option<u32>,
     pub(crate) waits: u8,
+}
+
+/// How many there may be of something, if they are few: in all, and for each address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cap {
+    pub(crate) total: Option<usize>,
+    pub(crate) per_address: Option<usize>,
+}
+
+/// What is said to those who ask to come in. Sets of slots are bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Door {
+    pub(crate) admits: u32,
+    /// Those of the others over whom it panics.
+    pub(crate) panics: u32,
+    /// How long some take, if it takes its time, and which.
+    pub(crate) wait: Option<u32>,
+    pub(crate) waits: u32,
+}
+
+/// How a drain goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Drain {
+    /// In milliseconds.
+    pub(crate) deadline: u64,
+    pub(crate) per_second: usize,
 }
 
 /// How large flushes are written.
@@ -88,6 +118,7 @@ pub(crate) enum Ending {
     HangUp,
     Close,
     Shutdown,
+    Drain,
 }
 
 /// A handler and what it does when it is called, in order.
@@ -232,6 +263,8 @@ pub(crate) enum Step {
         deed: Deed,
     },
     Shutdown,
+    /// The server is drained, by one more who waits for that.
+    Drain,
 }
 
 /// A request.

@@ -44,6 +44,18 @@ impl Stage<'_> {
         let waiting = self.lines.iter().filter(|line| line.waiting.is_some()).count();
         let running = self.application.state().running;
         ensure!(running == waiting, "{running} handlers are under way, due are {waiting}");
+        let asking = self.lines.iter().filter(|line| line.asking.is_some()).count();
+        let knocking = self.application.state().knocking;
+        ensure!(knocking == asking, "{knocking} are being thought about, due are {asking}");
+        let state = self.application.state();
+        let unasked = state.knocks.len() + state.resolved.len();
+        drop(state);
+        ensure!(unasked == 0, "the hook was asked, or has decided, {unasked} times too often");
+        let is_ready = !self.is_stopping && self.drain.is_none() && !self.is_full();
+        let found = (self.server.is_ready(), self.server.is_live());
+        let due = (is_ready, !self.is_stopping);
+        ensure!(found == due, "ready and live: {found:?}, due: {due:?}");
+        self.check_drain()?;
         for at in 0..self.lines.len() {
             self.check_line(at)
                 .map_err(|Fault(what)| Fault::new(format!("at rest, connection {at}: {what}")))?;
@@ -77,7 +89,11 @@ impl Stage<'_> {
             State::Handshake => {
                 ensure!(!self.is_stopping, "a handshake outlives the stop");
                 ensure!(now < line.created + millis(setup.handshake), "a handshake without end");
-                ensure!(unread == 0 && !is_read, "a handshake that is not read");
+                let is_asleep = line.asking.is_none_or(|asking| now < asking.until);
+                ensure!(is_asleep, "the hook has decided, and nobody is let in or refused");
+                let may_wait = line.is_glutted();
+                ensure!(may_wait || (unread == 0 && !is_read), "a handshake that is not read");
+                self.seen.mark(may_wait && unread > 0, Mark::UnreadWhileAsking);
             }
             State::Open => {
                 ensure!(!self.is_stopping, "it outlives the stop");
@@ -299,6 +315,7 @@ impl Stage<'_> {
                 self.rest()?;
                 self.step(&Step::Shutdown)?;
             }
+            Ending::Drain => self.step(&Step::Drain)?,
             ending => {
                 for at in 0..self.lines.len() {
                     let line = &mut self.lines[at];
@@ -314,7 +331,8 @@ impl Stage<'_> {
         let waiter = self.server.clone();
         let drained = self.tasks.spawn(async move { waiter.drained().await });
         self.drain()?;
-        self.pass_answering(Duration::from_millis(setup.close.max(setup.pong * 2) + 50))?;
+        let longest = Duration::from_millis(setup.close.max(setup.pong * 2) + 50);
+        self.pass_answering(longest.max(self.drain_wait()))?;
         for (at, line) in self.lines.iter().enumerate() {
             ensure!(line.state == State::Done, "connection {at} is left over ({:?})", line.state);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use roomer_hub::server::{Builder, Environment, Server};
 use roomer_hub::testkit::Clock;
 
-use super::plan::{Flush, Setup};
+use super::plan::{Drain, Flush, Setup};
 use crate::simulator::plan::{PACES, Rules};
 
 /// Virtual time, and the ids of [`person`], one after the other.
@@ -85,11 +85,21 @@ impl Setup {
             Some((per_second, burst)) => builder.strikes(per_second, burst),
             None => builder.no_strikes(),
         };
-        if let Some(connections) = self.caps[0] {
-            builder = builder.max_connections(connections);
+        let [connections, handshakes] = self.caps;
+        if let Some(most) = connections.total {
+            builder = builder.max_connections(most);
         }
-        if let Some(handshakes) = self.caps[1] {
-            builder = builder.max_handshakes(handshakes);
+        if let Some(most) = connections.per_address {
+            builder = builder.max_connections_per_address(most);
+        }
+        if let Some(most) = handshakes.total {
+            builder = builder.max_handshakes(most);
+        }
+        if let Some(most) = handshakes.per_address {
+            builder = builder.max_handshakes_per_address(most);
+        }
+        if let Some(Drain { deadline, per_second }) = self.drain {
+            builder = builder.drain(millis(deadline), per_second);
         }
         if let Some(Flush { turn, handful, .. }) = self.flush {
             builder = builder.flush_at_a_time(turn, handful);

@@ -10,6 +10,8 @@ use roomer_hub::server::{Applied, Server};
 use roomer_hub::testkit::{Clock, Tasks, socket};
 use roomer_proto::PacketRef;
 
+use super::caps::address;
+use super::drain::Drain;
 use super::due::Heard;
 use super::handlers::Application;
 use super::hooks::Untold;
@@ -45,6 +47,9 @@ pub(crate) struct Stage<'p> {
     /// How many ids have been given out.
     pub(crate) ids: Arc<AtomicU32>,
     pub(crate) is_stopping: bool,
+    pub(super) drain: Option<Drain>,
+    /// This is a turn of the drain's.
+    pub(super) is_dismissing: bool,
     pub(crate) trace: Trace,
     /// What hooks have not heard of.
     pub(crate) untold: VecDeque<Untold>,
@@ -80,6 +85,7 @@ impl<'p> Stage<'p> {
         let builder = setup.builder().environment(env);
         let builder = application.register(builder, &plan.scripts, &clock);
         let builder = application.hooks(builder, setup.hooks);
+        let builder = application.door(builder, setup.door, &clock);
         let server = application.rules(builder, &setup.asks, &clock).build();
         let server = server.map_err(|error| Fault::new(error.to_string()))?;
         server.keep_journal();
@@ -108,6 +114,8 @@ impl<'p> Stage<'p> {
             journal: Vec::new(),
             ids,
             is_stopping: false,
+            drain: None,
+            is_dismissing: false,
             trace: Trace::new(),
             untold: VecDeque::new(),
             bytes_in: 0,
@@ -160,6 +168,7 @@ impl<'p> Stage<'p> {
                 self.server.shutdown();
                 self.look(None)?;
             }
+            Step::Drain => self.begin_drain()?,
             Step::App { slot, ref deed } => {
                 if !matches!(deed, Deed::Panic | Deed::Fail | Deed::Pause { .. }) {
                     self.application.outside(slot, deed);
@@ -205,14 +214,14 @@ impl<'p> Stage<'p> {
             return;
         }
         let (reader, writer, peer) = socket();
-        let is_turned_away = self.is_too_busy();
-        let task = self.tasks.spawn(self.server.connect(reader, writer, None));
+        let turned_away = self.turns_away(slot);
+        let task = self.tasks.spawn(self.server.connect(reader, writer, address(slot)));
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
         let mut line = Line::new(peer, task, slot, is_mute, self.now());
-        line.is_turned_away = is_turned_away;
+        line.turned_away = turned_away;
         line.due.hard = self.plan.setup.hard() as u64;
         line.due.coalesces = self.plan.setup.coalesce > 0;
-        line.mouth.ask(ask, self.plan.setup.rules);
+        line.mouth.ask(ask, slot, self.plan.setup.rules);
         if self.tells {
             line.due.heard = Some(Vec::new());
         }
@@ -393,8 +402,10 @@ impl<'p> Stage<'p> {
     pub(crate) fn look(&mut self, task: Option<usize>) -> Result<(), Fault> {
         self.journal.append(&mut self.application.state().journal);
         self.server.take_journal(&mut self.journal);
-        let polled = task.and_then(|task| task.checked_sub(1 + self.helpers));
+        let at = |task| self.lines.binary_search_by_key(&task, |line| line.task).ok();
+        let polled = task.and_then(at);
         self.look_at_flushes(task)?;
+        self.look_at_drain(task)?;
         let now = self.now();
         for line in &mut self.lines {
             let written = line.peer.written();
@@ -449,7 +460,7 @@ impl<'p> Stage<'p> {
         heard.map_err(|Fault(what)| Fault::new(format!("connection {at} (client {who:?}): {what}")))
     }
 
-    fn mark_shutdown(&mut self) {
+    pub(super) fn mark_shutdown(&mut self) {
         let in_handshake = self.lines.iter().any(|line| line.state == State::Handshake);
         self.seen.mark(in_handshake, Mark::ShutdownInHandshake);
         let is_stalled = |line: &Line| line.state == State::Open && !line.peer.has_room();

@@ -83,16 +83,18 @@ impl Mouth {
         self.scratch = scratch;
     }
 
-    pub(crate) fn ask(&mut self, ask: Ask, rules: Rules) {
-        let good = frames::request("/ws", "");
+    /// Asks to come in, and says from which slot.
+    pub(crate) fn ask(&mut self, ask: Ask, slot: u8, rules: Rules) {
+        let slot = format!("X-Slot: {slot}\r\n");
+        let good = frames::request("/ws", &slot);
         let request = match ask {
             Ask::Upgrade => good,
-            Ask::WrongPath => frames::request("/wss", ""),
+            Ask::WrongPath => frames::request("/wss", &slot),
             Ask::Post => swap(&good, "GET", "POST"),
             Ask::NoUpgrade => swap(&good, "Upgrade: websocket\r\n", ""),
             Ask::OldVersion => swap(&good, "Version: 13", "Version: 12"),
             Ask::BadKey => swap(&good, "dGhl", "dGh"),
-            Ask::BadOrigin => frames::request("/ws", "Origin: http://elsewhere\r\n"),
+            Ask::BadOrigin => frames::request("/ws", &(slot + "Origin: http://elsewhere\r\n")),
             Ask::Http10 => swap(&good, "HTTP/1.1", "HTTP/1.0"),
         };
         self.bytes(&request);

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::due::{Order, What};
 use super::line::State;
 use super::marks::Mark;
 use super::stage::Stage;
-use super::talk::Meaning;
 use crate::simulator::fault::{Fault, ensure};
 
 /// See the engine's `open.rs`: these are the shortest times after which one that is owed too much
@@ -34,7 +32,7 @@ impl Stage<'_> {
             ensure!(!has_read_on, "connection {at} reads on while its handler waits");
             self.after_open_turn(at, has_read)?;
         }
-        let may_end = self.may_end(at);
+        let (may_end, may_be_cut) = (self.may_end(at), self.may_be_cut());
         let wait = self.close_wait(at);
         let line = &mut self.lines[at];
         if is_done && line.state != State::Done {
@@ -42,59 +40,14 @@ impl Stage<'_> {
             let cut_short = line.due.owed() > 0 && line.state == State::Closing;
             self.seen.mark(cut_short, Mark::CloseTimeout);
             let is_cut_off = line.is_refused || line.is_aborted || line.is_shed;
-            let is_cut_off = is_cut_off || line.is_read_to_the_end();
+            let is_cut_off = is_cut_off || may_be_cut || line.is_read_to_the_end();
             let is_late = line.closed.is_some_and(|(since, _)| self.clock.now() >= since + wait);
             line.has_agreed = line.state == State::Closing && !is_cut_off && !is_late;
             line.state = State::Done;
+            if line.who.is_some() {
+                self.ended();
+            }
         }
-        Ok(())
-    }
-
-    fn after_handshake_turn(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
-        let now = self.now();
-        let wait = Duration::from_millis(self.plan.setup.handshake);
-        let (is_stopping, is_full) = (self.is_stopping, self.is_full());
-        let line = &mut self.lines[at];
-        if line.is_aborted {
-            return Ok(());
-        }
-        if line.is_turned_away {
-            self.seen.mark(true, Mark::TurnedAway);
-            line.due.push(now, Order::Alone, What::Answer(503), false);
-            line.is_deaf = true;
-            line.begin_closing(now);
-            return Ok(());
-        }
-        let status = match line.mouth.next(line.read).map(|said| said.what) {
-            // Whatever is wrong with a request for an upgrade, this comes first.
-            Some(Meaning::Request(101 | 400 | 403)) if is_stopping || is_full => {
-                self.seen.mark(is_stopping, Mark::Unavailable);
-                self.seen.mark(!is_stopping, Mark::Full);
-                self.was_full = true;
-                503
-            }
-            Some(Meaning::Request(101)) => {
-                return Err(Fault::new(format!("connection {at} is not opened")));
-            }
-            Some(Meaning::Request(status)) => status,
-            Some(other) => return Err(Fault::new(format!("{other:?} before a request"))),
-            None if line.is_read_to_the_end() => {
-                ensure!(is_done, "connection {at} outlives its client's handshake");
-                return Ok(());
-            }
-            None if is_stopping => {
-                ensure!(is_done, "the handshake of connection {at} outlives the stop");
-                return Ok(());
-            }
-            None if now >= line.created + wait => 408,
-            None => {
-                ensure!(!is_done, "the handshake of connection {at} ends for nothing");
-                return Ok(());
-            }
-        };
-        line.due.push(now, Order::Alone, What::Answer(status), false);
-        line.is_deaf = true;
-        line.begin_closing(now);
         Ok(())
     }
 
@@ -127,7 +80,7 @@ impl Stage<'_> {
     fn may_end(&self, at: usize) -> bool {
         let line = &self.lines[at];
         let is_cut_off = line.is_refused || line.is_aborted || line.is_shed;
-        if is_cut_off || line.is_seen_to_end() {
+        if is_cut_off || self.may_be_cut() || line.is_seen_to_end() {
             return true;
         }
         let wait = self.close_wait(at);
