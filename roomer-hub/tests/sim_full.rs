@@ -75,7 +75,7 @@ const SETUP: Setup = Setup {
     handshake: 10_000,
     close: 5000,
     coalesce: 0,
-    caps: [Cap { total: None, per_address: None }; 2],
+    caps: [Cap::NONE; 2],
     door: None,
     drain: None,
     flush: None,

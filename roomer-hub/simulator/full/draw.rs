@@ -6,7 +6,9 @@ use super::plan::{
     Answers, Ask, BAD, Cap, Deed, Door, Drain, Ending, Flush, Form, Hooks, Plan, Script, Setup,
     Size, Step, Talk,
 };
-use super::scenes::{answered_too_late, crowd, fill, flood, moved_while_waiting, wait};
+use super::scenes::{
+    answered_too_late, crowd, fill, flood, moved_while_waiting, spoken_at_the_end, wait,
+};
 use crate::simulator::bucket::Pace;
 use crate::simulator::names::{EVENTS, REASONS, RESERVED, ROOMS};
 use crate::simulator::plan::{Address, PACES, Payload, Rules, Who};
@@ -87,7 +89,11 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     if dice.once_in(400) {
         moved_while_waiting(dice, &mut setup, &mut steps);
     }
-    Plan { setup, scripts, steps }
+    let mut plan = Plan { setup, scripts, steps };
+    if dice.once_in(200) {
+        spoken_at_the_end(dice, &mut plan);
+    }
+    plan
 }
 
 fn weights(dice: &mut impl Dice, is_large: bool) -> [u32; KINDS] {

@@ -73,6 +73,10 @@ pub(crate) struct Cap {
     pub(crate) per_address: Option<usize>,
 }
 
+impl Cap {
+    pub(crate) const NONE: Cap = Cap { total: None, per_address: None };
+}
+
 /// What is said to those who ask to come in. Sets of slots are bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Door {

@@ -1,7 +1,9 @@
 //! Steps that belong together, since they would seldom come so by chance.
 
 use super::draw::{PAUSES, Swarm, payload, room, someone, talk, time};
-use super::plan::{Answers, Ask, Deed, Form, Hooks, Setup, Size, Step, Talk};
+use super::plan::{
+    Answers, Ask, Cap, Deed, Flush, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
+};
 use crate::simulator::plan::{Address, PACES, Payload, Rules, Who};
 use crate::simulator::random::Dice;
 
@@ -218,6 +220,39 @@ pub(super) fn flood(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut V
         turns(dice, 4, steps);
     }
     if dice.once_in(2) { Step::Rest } else { Step::Turn { place: 0 } }
+}
+
+/// The turn that begins a large flush also ends it, since it takes many at a time, and in its midst
+/// somebody speaks in the room that is being written.
+pub(super) fn spoken_at_the_end(dice: &mut impl Dice, plan: &mut Plan) {
+    let Plan { setup, scripts, steps } = plan;
+    let helpers = dice.below(2) as usize;
+    setup.flush = Some(Flush { turn: 1 + dice.below(2) as usize, handful: 32, helpers });
+    (setup.paces, setup.max_message, setup.spare) = (PACES, 1000, None);
+    (setup.max_name, setup.max_backlog, setup.caps) = (4096, 5000, [Cap::NONE; 2]);
+    if scripts.is_empty() {
+        scripts.push(Script { event: "chat", does: Vec::new() });
+    }
+    for slot in 25..30 {
+        steps.push(Step::Connect { slot, ask: Ask::Upgrade });
+        steps.push(Step::Deliver { slot, bytes: u32::MAX });
+    }
+    steps.push(Step::Rest);
+    let (slot, payload) = (25 + dice.below(5) as u8, payload(dice));
+    for event in ["chat", "cha"] {
+        let (dst, src, payload) = (Address::Nothing, Address::Nothing, Size::Bytes(payload));
+        let talk = Talk::Packet { room: "root", event, dst, src, payload, form: Form::Whole };
+        steps.push(Step::Say { slot, talk });
+        steps.push(Step::Deliver { slot, bytes: u32::MAX });
+        steps.push(Step::Rest);
+        let reader = 25 + dice.below(5) as u8;
+        steps.push(Step::Meanwhile {
+            slot: reader,
+            of: slot,
+            room: "root",
+            payload: Payload(2, 3),
+        });
+    }
 }
 
 /// Somebody who has been woken has a turn, some times, or never.
