@@ -58,6 +58,20 @@ fn who_sends_to_one_that_is_behind_is_not_read_for_a_while() {
 }
 
 #[test]
+fn a_large_flush_tells_of_one_that_is_behind_whoever_writes_to_it() {
+    // Each turn writes to two; the last one alone sees that all is written.
+    let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
+    let (mut world, members) = room::<6>(builder.flush_at_a_time(2, 1));
+    let [stuck, .., sender] = &members;
+    stuck.stall(0);
+    let before = bytes_in(&world);
+    (0..40).for_each(|_| sender.send("room", "x", [7; 60_000]));
+    world.settle();
+    let read = bytes_in(&world) - before;
+    assert!(read <= 1024 * KIB, "{read} bytes were read");
+}
+
+#[test]
 fn nobody_waits_for_one_that_has_stopped() {
     let (mut world, _, before) = flood(200 * KIB);
     world.advance(ms(49));

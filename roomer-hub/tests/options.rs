@@ -28,6 +28,12 @@ fn a_limit_of_nothing_would_refuse_everybody() {
 }
 
 #[test]
+fn an_echo_server_has_the_options_chosen_before() {
+    let error = error(|builder| builder.max_rooms(0).echo());
+    assert_eq!(error, BuildError::Zero { option: "max_rooms" });
+}
+
+#[test]
 fn a_cap_for_each_address_is_not_above_that_in_all() {
     let error = error(|builder| builder.max_connections(10).max_connections_per_address(11));
     let text = "max_connections_per_address (11) must not be above max_connections (10)";

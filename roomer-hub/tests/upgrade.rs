@@ -60,6 +60,12 @@ fn its_answer_may_take_as_long_as_a_handshake() {
 }
 
 #[test]
+fn who_waits_for_the_end_waits_for_a_close_and_a_second() {
+    let server = server(|builder| builder.close_timeout(Duration::from_secs(3)));
+    assert_eq!(server.drain_limit(), Duration::from_secs(4));
+}
+
+#[test]
 fn what_is_no_upgrade_is_refused_as_on_the_servers_own_port() {
     let server = server(|builder| builder);
     let without =
