@@ -122,6 +122,7 @@ impl Stage<'_> {
             Applied::Packet(key) => {
                 let at = self.by_key(key)?;
                 ensure!(Some(at) == polled, "a packet of connection {at}, which had no turn");
+                self.counts.messages_in += 1;
                 self.before(at);
                 let line = &mut self.lines[at];
                 ensure!(line.waiting.is_none(), "a packet of {at} while its handler waits");
@@ -155,6 +156,7 @@ impl Stage<'_> {
             return Err(Fault::new("a connection opens though none had a turn".into()));
         };
         let (now, id) = (self.now(), self.last_id());
+        self.counts.opened += 1;
         ensure!(self.lines[at].state == State::Handshake, "connection {at} opens twice");
         let end = self.admitted(at)?;
         self.seen.mark(self.was_full, Mark::OpenedAfterFull);
@@ -201,6 +203,7 @@ impl Stage<'_> {
                 return self.give(Op::Gone { who }, None);
             }
             line.begin_closing(now);
+            self.counts.closed_by_peer += 1;
             self.give(Op::Gone { who }, None)?;
             self.happened(who, News::Gone(Reason::ByPeer(code)));
             let line = &mut self.lines[at];
@@ -218,6 +221,7 @@ impl Stage<'_> {
         let was_here = self.is_here(at);
         self.give(Op::Gone { who }, None)?;
         if was_here {
+            self.counts.lost += 1;
             self.happened(who, News::Gone(Reason::Lost));
         }
         Ok(())
@@ -354,6 +358,7 @@ impl Stage<'_> {
                     let due = What::JoinAck { room, id, members, shows };
                     self.seen.mark(shows == Membership::Count, Mark::CountShown);
                     self.seen.mark(shows == Membership::Own, Mark::OwnShown);
+                    self.counts.messages_out += 1;
                     self.due(now, at, Order::After(number), due);
                 }
                 Effect::Send { to, packet } => {
@@ -363,6 +368,7 @@ impl Stage<'_> {
                         (true, Some(room)) => Order::After(room),
                         (true, None) => Order::Alone,
                     };
+                    self.counts.messages_out += 1;
                     self.due(now, at, order, What::Packet(packet));
                 }
                 Effect::Broadcast { room, to, packet } => {
@@ -375,9 +381,11 @@ impl Stage<'_> {
                         }
                     }
                     self.seen.mark(to.len() > 8, Mark::LargeRoom);
+                    self.counts.messages_out += to.len() as u64;
                 }
                 Effect::Close { who, code, reason: due } => {
                     self.happened(who, News::Gone(Reason::ByServer(code)));
+                    *self.counts.closes.entry(code).or_default() += 1;
                     let at = self.people[usize::from(who)];
                     let reason = reason.unwrap_or(Some(due));
                     // What came after the hard limit was passed is dropped.

@@ -221,6 +221,9 @@ impl Stage<'_> {
         ensure!(status != 101, "connection {at} is not opened");
         let now = self.now();
         let line = &mut self.lines[at];
+        if line.turned_away.is_none() {
+            self.counts.refused(status);
+        }
         line.asking = None;
         line.due.push(now, Order::Alone, What::Answer(status), false);
         line.is_deaf = true;

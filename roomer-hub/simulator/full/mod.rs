@@ -12,11 +12,13 @@
 //! | `flushes` | large flushes, which several hands write |
 //! | `turn` | what a connection's own turn must have led to |
 //! | `due` | each byte that it sends is held against what the model says is due |
+//! | `counts` | what the server counts |
 //! | `rest` | what must be true at rest, when all is quiet, and when all is over |
 //! | `marks` | the situations that a large run has to get into |
 
 mod acts;
 mod caps;
+mod counts;
 mod court;
 mod cursor;
 mod door;

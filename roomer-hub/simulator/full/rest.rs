@@ -29,17 +29,8 @@ impl Stage<'_> {
     /// Checks the whole of it when no task is woken.
     pub(super) fn check_rest(&mut self) -> Result<(), Fault> {
         self.server.audit(true).map_err(Fault::new)?;
-        let stats = self.server.stats();
-        let (here, rooms) = (self.model.clients.iter().filter(|c| c.is_here), &self.model.rooms);
-        let sockets = self.lines.iter().filter(|line| line.state != State::Done).count();
-        let due = (here.count(), rooms.len(), sockets);
-        let found = (stats.connections, stats.rooms, stats.sockets);
-        ensure!(found == due, "connections, rooms and sockets are {found:?}, due are {due:?}");
-        let (found, due) = (stats.refusals, self.model.refusals);
-        ensure!(found == due, "refused: {found:?}, due: {due:?}");
-        self.seen.mark(due.no_common_room > 0, Mark::NoCommonRoom);
-        let (found, due) = ((stats.handler_errors, stats.panics), self.failures);
-        ensure!(found == due, "errors and panics are {found:?}, due are {due:?}");
+        self.check_counts()?;
+        self.seen.mark(self.model.refusals.no_common_room > 0, Mark::NoCommonRoom);
         ensure!(self.untold.is_empty(), "no hook has heard of {:?}", self.untold);
         let waiting = self.lines.iter().filter(|line| line.waiting.is_some()).count();
         let running = self.application.state().running;

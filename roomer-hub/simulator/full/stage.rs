@@ -11,6 +11,7 @@ use roomer_hub::testkit::{Clock, Tasks, socket};
 use roomer_proto::PacketRef;
 
 use super::caps::address;
+use super::counts::Counts;
 use super::drain::Drain;
 use super::due::Heard;
 use super::handlers::Application;
@@ -59,6 +60,7 @@ pub(crate) struct Stage<'p> {
     pub(crate) has_spoken: bool,
     /// How many inputs there have been.
     pub(crate) causes: u32,
+    pub(super) counts: Counts,
     /// Handlers that have failed, and those that have panicked.
     pub(crate) failures: (u64, u64),
     /// Somebody was refused since there was no room.
@@ -121,6 +123,7 @@ impl<'p> Stage<'p> {
             bytes_in: 0,
             has_spoken: false,
             causes: 0,
+            counts: Counts::default(),
             failures: (0, 0),
             helpers,
             flushes: Vec::new(),
@@ -219,6 +222,7 @@ impl<'p> Stage<'p> {
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
         let mut line = Line::new(peer, task, slot, is_mute, self.now());
         line.turned_away = turned_away;
+        turned_away.into_iter().for_each(|status| self.counts.refused(status));
         line.due.hard = self.plan.setup.hard() as u64;
         line.due.coalesces = self.plan.setup.coalesce > 0;
         line.mouth.ask(ask, slot, self.plan.setup.rules);
