@@ -72,6 +72,22 @@ fn a_large_flush_tells_of_one_that_is_behind_whoever_writes_to_it() {
 }
 
 #[test]
+fn who_speaks_elsewhere_does_not_wait_for_one_that_is_behind() {
+    let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
+    let (mut world, [stuck, sender, listener]) = room(builder);
+    sender.join("elsewhere");
+    listener.join("elsewhere");
+    world.settle();
+    stuck.stall(0);
+    for _ in 0..3 {
+        world.server().broadcast("room", "x", &[7; 60_000]);
+    }
+    (0..40).for_each(|_| sender.send("elsewhere", "x", [7; 60_000]));
+    world.settle();
+    assert_eq!(listener.texts("elsewhere", "x").len(), 40, "at once");
+}
+
+#[test]
 fn nobody_waits_for_one_that_has_stopped() {
     let (mut world, _, before) = flood(200 * KIB);
     world.advance(ms(49));

@@ -33,6 +33,20 @@ fn an_echo_server_has_the_options_chosen_before() {
     assert_eq!(error, BuildError::Zero { option: "max_rooms" });
 }
 
+#[cfg(feature = "testkit")]
+#[test]
+fn an_echo_server_sends_each_message_back_as_it_came() {
+    use roomer_hub::testkit::{World, frames::first};
+
+    let mut world = World::new(1, Server::builder().echo());
+    let clients = [world.connect(), world.connect()];
+    world.settle();
+    clients[0].frame(first::FINAL | first::BINARY, b"no packet");
+    world.settle();
+    assert_eq!(clients[0].raw(), [&b"no packet"[..]]);
+    assert!(clients[1].raw().is_empty());
+}
+
 #[test]
 fn a_cap_for_each_address_is_not_above_that_in_all() {
     let error = error(|builder| builder.max_connections(10).max_connections_per_address(11));
