@@ -224,6 +224,31 @@ fn only_one_keeps_time_and_another_once_it_is_gone() {
     assert!(begin().is_some());
 }
 
+#[test]
+fn time_is_kept_for_as_long_as_there_is_somebody() {
+    let clock = Clock::new(0);
+    let builder = Server::builder().ping_period(ms(100)).environment(clock.clone());
+    let server = builder.build().unwrap();
+    let mut tasks = Tasks::new();
+    for _ in 0..2 {
+        let (reader, writer, peer) = socket();
+        tasks.spawn(server.upgrade(request(), None).unwrap().connect(reader, writer, b""));
+        let sleeper = clock.clone();
+        let time = server.keep_time_while_busy(move |wait| sleeper.sleep(wait));
+        let keeper = tasks.spawn(time.expect("nobody does yet"));
+        while tasks.turn(0).is_some() {}
+        peer.take(usize::MAX, &mut Vec::new());
+        clock.advance_to(clock.now() + ms(100));
+        while tasks.turn(0).is_some() {}
+        let mut heard = Vec::new();
+        peer.take(usize::MAX, &mut heard);
+        assert_eq!((heard, tasks.is_done(keeper)), (vec![0x89, 0], false), "a ping");
+        peer.end(Ok(()));
+        while tasks.turn(0).is_some() {}
+        assert_eq!((server.stats().sockets, tasks.is_done(keeper)), (0, true));
+    }
+}
+
 /// A socket that takes nothing and does not say so.
 struct Shut;
 
