@@ -88,6 +88,48 @@ fn who_speaks_elsewhere_does_not_wait_for_one_that_is_behind() {
 }
 
 #[test]
+fn nobody_is_held_for_one_that_has_taken_nothing_for_a_while() {
+    let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
+    let (mut world, [stuck, sender, listener]) = room(builder);
+    stuck.stall(0);
+    for _ in 0..3 {
+        world.server().broadcast("room", "x", &[7; 60_000]);
+    }
+    let say = |world: &mut World| {
+        let before = listener.texts("room", "say").len();
+        for _ in 0..2 {
+            sender.send("room", "say", "");
+            world.settle();
+        }
+        listener.texts("room", "say").len() - before
+    };
+    assert_eq!(say(&mut world), 1, "whoever has spoken is not read");
+    world.advance(ms(100));
+    assert_eq!(say(&mut world), 2);
+    assert!(world.server().stats().closes.is_empty(), "it is still waited for");
+}
+
+#[test]
+fn the_hard_limit_may_be_met_and_then_passed_by_one_message() {
+    // It is four times this.
+    let (mut world, [reader]) = room(Server::builder().max_backlog(1_000).max_message(100));
+    reader.stall(0);
+    let server = world.server().clone();
+    let mut send = |payload: usize| {
+        assert!(server.send(id(&reader), "x", &vec![7; payload]));
+        world.settle();
+        (server.stats().queued_bytes, server.stats().closes.into_keys().collect::<Vec<_>>())
+    };
+    let around = send(0).0;
+    // Above 125 bytes a frame's length takes two more.
+    let (queued, closes) = send(4_000 - 2 * around - 2);
+    assert_eq!((queued, closes), (4_000, vec![]));
+    let (queued, closes) = send(0);
+    assert_eq!((queued, closes), (4_000 + around, vec![]));
+    assert_eq!(send(0).1, [1013]);
+}
+
+#[test]
 fn nobody_waits_for_one_that_has_stopped() {
     let (mut world, _, before) = flood(200 * KIB);
     world.advance(ms(49));
