@@ -6,6 +6,8 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -275,6 +277,52 @@ fn a_socket_that_takes_nothing_though_it_could_is_lost() {
     peer.deliver(&frames::request("/ws", ""));
     let connection = world.server().connect(reader, Shut, None);
     world.spawn(connection);
+    world.settle();
+    assert_eq!(world.server().stats().sockets, 0);
+}
+
+/// A socket behind a transport that writes on by itself.
+struct Buffered {
+    socket: socket::Writer,
+    is_out: Arc<AtomicBool>,
+}
+
+impl Writer for Buffered {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.try_write(bytes)
+    }
+
+    fn try_write_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.try_write_vectored(pieces)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_writable(cx)
+    }
+
+    fn shutdown(&self) {}
+
+    fn poll_closed(&self, _: &mut Context<'_>) -> Poll<()> {
+        if self.is_out.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[test]
+fn who_has_closed_is_kept_until_its_transport_has_written_the_last_bytes() {
+    let mut world = World::with_faults(1, Faults::none(), Server::builder());
+    let (reader, socket, peer) = socket();
+    let is_out = Arc::new(AtomicBool::new(false));
+    let mut said = frames::request("/ws", "");
+    frames::write(frames::first::CLOSE, &1000_u16.to_be_bytes(), [1, 2, 3, 4], &mut said);
+    peer.deliver(&said);
+    let writer = Buffered { socket, is_out: is_out.clone() };
+    let connection = world.server().connect(reader, writer, None);
+    world.spawn(connection);
+    world.settle();
+    let stats = world.server().stats();
+    assert_eq!((stats.closed_by_peer, stats.sockets), (1, 1), "it is dropped too early");
+    is_out.store(true, Ordering::Relaxed);
+    peer.end(Ok(()));
     world.settle();
     assert_eq!(world.server().stats().sockets, 0);
 }
