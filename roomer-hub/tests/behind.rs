@@ -109,24 +109,53 @@ fn nobody_is_held_for_one_that_has_taken_nothing_for_a_while() {
     assert!(world.server().stats().closes.is_empty(), "it is still waited for");
 }
 
+/// One that may be owed a thousand bytes, has stopped reading, and is owed so many. Above 125 bytes
+/// a frame's length takes two more.
+fn owed(bytes: usize, max_message: usize) -> (World, Client, usize) {
+    let builder = Server::builder().max_backlog(1_000).max_message(max_message);
+    let (mut world, [reader]) = room(builder);
+    reader.stall(0);
+    let queued = |world: &World| world.server().stats().queued_bytes;
+    tell(&mut world, &reader, 0);
+    let around = queued(&world);
+    // In pieces: the newest is never held against anybody.
+    let (piece, rest) = ((bytes - around) / 4, (bytes - around) % 4);
+    for piece in [piece, piece, piece, piece + rest] {
+        tell(&mut world, &reader, piece - around - 2);
+    }
+    assert_eq!(queued(&world), bytes);
+    (world, reader, around)
+}
+
+fn tell(world: &mut World, reader: &Client, payload: usize) {
+    assert!(world.server().send(id(reader), "x", &vec![7; payload]));
+    world.settle();
+}
+
+/// How many were closed as too slow.
+fn laggards(world: &World) -> u64 {
+    world.server().stats().closes.get(&1013).copied().unwrap_or_default()
+}
+
 #[test]
 fn the_hard_limit_may_be_met_and_then_passed_by_one_message() {
-    // It is four times this.
-    let (mut world, [reader]) = room(Server::builder().max_backlog(1_000).max_message(100));
-    reader.stall(0);
-    let server = world.server().clone();
-    let mut send = |payload: usize| {
-        assert!(server.send(id(&reader), "x", &vec![7; payload]));
-        world.settle();
-        (server.stats().queued_bytes, server.stats().closes.into_keys().collect::<Vec<_>>())
-    };
-    let around = send(0).0;
-    // Above 125 bytes a frame's length takes two more.
-    let (queued, closes) = send(4_000 - 2 * around - 2);
-    assert_eq!((queued, closes), (4_000, vec![]));
-    let (queued, closes) = send(0);
-    assert_eq!((queued, closes), (4_000 + around, vec![]));
-    assert_eq!(send(0).1, [1013]);
+    // It is four times the soft one.
+    let (mut world, reader, around) = owed(4_000, 100);
+    tell(&mut world, &reader, 0);
+    assert_eq!((world.server().stats().queued_bytes, laggards(&world)), (4_000 + around, 0));
+    tell(&mut world, &reader, 0);
+    assert_eq!(laggards(&world), 1);
+}
+
+#[test]
+fn one_that_stops_has_a_second_and_in_a_flood_a_twentieth_of_it() {
+    for (bytes, patience) in [(3_000, 1_000), (3_001, 50)] {
+        let (mut world, _, _) = owed(bytes, 10_000);
+        world.advance(ms(patience - 1));
+        assert_eq!(laggards(&world), 0, "owed {bytes}, too early");
+        world.advance(ms(1));
+        assert_eq!(laggards(&world), 1, "owed {bytes}, too late");
+    }
 }
 
 #[test]
@@ -142,6 +171,9 @@ fn nobody_waits_for_one_that_has_stopped() {
 /// One that is owed two and a half times what it may be, and takes so much each half second.
 fn trickle(bytes: usize) -> (World, Client) {
     let (mut world, [reader]) = room(Server::builder().max_backlog(64 * KIB));
+    // What it has read long ago does not count.
+    world.server().broadcast("room", "before", &[7; 64 * KIB]);
+    world.settle();
     reader.stall(0);
     for _ in 0..5 {
         world.server().broadcast("room", "x", &[7; 32 * KIB]);
