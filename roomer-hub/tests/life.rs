@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -249,6 +249,23 @@ fn time_is_kept_for_as_long_as_there_is_somebody() {
         while tasks.turn(0).is_some() {}
         assert_eq!((server.stats().sockets, tasks.is_done(keeper)), (0, true));
     }
+}
+
+#[test]
+fn debug_output_names_a_connection() {
+    let told = Arc::new(Mutex::new(String::new()));
+    let tell = told.clone();
+    let builder = Server::builder().on("tell", move |conn, _| {
+        *tell.lock().unwrap() = format!("{conn:?}");
+        Ok(())
+    });
+    let (mut world, clients) = world(builder, 1);
+    clients[0].send("root", "tell", "");
+    world.settle();
+    assert!(told.lock().unwrap().contains(&clients[0].id()));
+    let (reader, writer, _peer) = socket();
+    let connection = world.server().connect(reader, writer, "10.0.0.7:80".parse().ok());
+    assert_eq!(format!("{connection:?}"), "Connection { peer: Some(10.0.0.7:80), .. }");
 }
 
 /// A socket that takes nothing and does not say so.

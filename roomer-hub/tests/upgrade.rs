@@ -60,6 +60,17 @@ fn its_answer_may_take_as_long_as_a_handshake() {
 }
 
 #[test]
+fn debug_output_tells_one_from_another() {
+    let builder = Server::builder().on("chat", |_, _| Ok(()));
+    assert_eq!(format!("{builder:?}"), r#"Builder { events: ["chat"], .. }"#);
+    let server = builder.build().unwrap();
+    assert!(format!("{server:?}").starts_with("Server { stats: Stats { connections: 0"));
+    let peer = "10.0.0.7:80".parse().ok();
+    let upgrade = server.upgrade(request(), peer).unwrap();
+    assert_eq!(format!("{upgrade:?}"), "Upgrade { peer: Some(10.0.0.7:80), .. }");
+}
+
+#[test]
 fn who_waits_for_the_end_waits_for_a_close_and_a_second() {
     let server = server(|builder| builder.close_timeout(Duration::from_secs(3)));
     assert_eq!(server.drain_limit(), Duration::from_secs(4));
