@@ -230,4 +230,18 @@ mod tests {
         all().for_each(|(place, who)| census.leave(place, who));
         assert_eq!((census.sockets(), census.shares.len()), (0, 0));
     }
+
+    #[cfg(feature = "testkit")]
+    #[test]
+    fn the_audit_sees_what_does_not_add_up() {
+        let mut census = Census::default();
+        assert_eq!(census.audit(), Ok(()));
+        census.enter(Place::Connection, address("1.1.1.1"));
+        assert_eq!(census.audit(), Ok(()));
+        census.connections = 0;
+        assert_eq!(census.audit().unwrap_err(), "addresses have 1 connections, the server 0");
+        let mut census = Census::default();
+        census.shares.insert(address("1.1.1.1").unwrap(), Share::default());
+        assert!(census.audit().is_err());
+    }
 }
