@@ -18,6 +18,8 @@ struct State {
     is_flushed: bool,
     is_closed: bool,
     is_broken: bool,
+    /// It is interrupted once it has taken this much.
+    interrupted_at: Option<usize>,
     reading: Option<Waker>,
     writing: Option<Waker>,
 }
@@ -75,6 +77,10 @@ impl AsyncWrite for Narrow {
         state.calls += 1;
         if state.is_broken {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        }
+        if state.interrupted_at == Some(state.taken.len()) {
+            state.interrupted_at = None;
+            return Poll::Ready(Err(ErrorKind::Interrupted.into()));
         }
         let size = state.room.min(bytes.len());
         if size == 0 {
@@ -144,6 +150,21 @@ impl Task {
 
 fn is_full(result: io::Result<usize>) -> bool {
     result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+#[test]
+fn what_was_taken_before_an_interruption_counts() {
+    let narrow = Narrow::default();
+    let (_reader, writer) = split(narrow.clone());
+    let pieces = [IoSlice::new(b"abc"), IoSlice::new(b"def")];
+    narrow.change(|state| (state.room, state.interrupted_at) = (9, Some(3)));
+    assert_eq!(writer.try_write_vectored(&pieces).unwrap(), 3);
+    assert_eq!(writer.try_write_vectored(&pieces[1..]).unwrap(), 3);
+    narrow.change(|state| state.interrupted_at = Some(6));
+    let error = writer.try_write(b"ghi").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert_eq!(writer.try_write(b"ghi").unwrap(), 3);
+    assert_eq!(narrow.taken(), b"abcdefghi");
 }
 
 #[test]
