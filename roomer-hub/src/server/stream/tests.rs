@@ -153,6 +153,16 @@ fn is_full(result: io::Result<usize>) -> bool {
 }
 
 #[test]
+fn a_shutdown_ends_the_stream_and_its_writing() {
+    let narrow = Narrow::default();
+    narrow.give_room(9);
+    let (_reader, writer) = split(narrow.clone());
+    writer.shutdown();
+    assert!(lock(&narrow.state).is_closed);
+    assert_eq!(writer.try_write(b"abc").unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+#[test]
 fn what_was_taken_before_an_interruption_counts() {
     let narrow = Narrow::default();
     let (_reader, writer) = split(narrow.clone());
