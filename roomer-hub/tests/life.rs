@@ -6,9 +6,8 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use roomer_hub::server::{Builder, Drained, Server, Writer};
@@ -301,8 +300,12 @@ fn a_socket_that_takes_nothing_though_it_could_is_lost() {
 /// A socket behind a transport that writes on by itself.
 struct Buffered {
     socket: socket::Writer,
-    is_out: Arc<AtomicBool>,
+    buffer: Arc<Buffer>,
 }
+
+/// Whether it is written, and who waits for that.
+#[derive(Default)]
+struct Buffer(Mutex<(bool, Option<Waker>)>);
 
 impl Writer for Buffered {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -319,29 +322,70 @@ impl Writer for Buffered {
 
     fn shutdown(&self) {}
 
-    fn poll_closed(&self, _: &mut Context<'_>) -> Poll<()> {
-        if self.is_out.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let (is_written, waker) = &mut *self.buffer.0.lock().unwrap();
+        *waker = Some(cx.waker().clone());
+        if *is_written { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
 #[test]
-fn who_has_closed_is_kept_until_its_transport_has_written_the_last_bytes() {
-    let mut world = World::with_faults(1, Faults::none(), Server::builder());
-    let (reader, socket, peer) = socket();
-    let is_out = Arc::new(AtomicBool::new(false));
-    let mut said = frames::request("/ws", "");
-    frames::write(frames::first::CLOSE, &1000_u16.to_be_bytes(), [1, 2, 3, 4], &mut said);
-    peer.deliver(&said);
-    let writer = Buffered { socket, is_out: is_out.clone() };
-    let connection = world.server().connect(reader, writer, None);
-    world.spawn(connection);
-    world.settle();
-    let stats = world.server().stats();
-    assert_eq!((stats.closed_by_peer, stats.sockets), (1, 1), "it is dropped too early");
-    is_out.store(true, Ordering::Relaxed);
-    peer.end(Ok(()));
-    world.settle();
-    assert_eq!(world.server().stats().sockets, 0);
+fn who_has_gone_is_kept_until_its_transport_has_written_the_last_bytes() {
+    for hangs_up in [false, true] {
+        let mut world = World::with_faults(1, Faults::none(), Server::builder());
+        let (reader, socket, peer) = socket();
+        let buffer = Arc::new(Buffer::default());
+        peer.deliver(&[frames::request("/ws", ""), close_frame()].concat());
+        let writer = Buffered { socket, buffer: buffer.clone() };
+        let connection = world.server().connect(reader, writer, None);
+        world.spawn(connection);
+        world.settle();
+        if hangs_up {
+            peer.end(Ok(()));
+            world.settle();
+        }
+        let stats = world.server().stats();
+        assert_eq!((stats.closed_by_peer, stats.sockets), (1, 1), "it is dropped too early");
+        let waker = {
+            let (is_written, waker) = &mut *buffer.0.lock().unwrap();
+            *is_written = true;
+            waker.take()
+        };
+        waker.expect("the connection waits").wake();
+        world.settle();
+        assert_eq!(world.server().stats().sockets, 0);
+    }
+}
+
+fn close_frame() -> Vec<u8> {
+    let mut frame = Vec::new();
+    frames::write(frames::first::CLOSE, &1000_u16.to_be_bytes(), [1, 2, 3, 4], &mut frame);
+    frame
+}
+
+#[test]
+fn a_close_frame_is_looked_for_behind_a_short_message_and_not_behind_a_long_one() {
+    for (message, sockets) in [(60 * 1024, 0), (80 * 1024, 1)] {
+        let builder = Server::builder().close_timeout(ms(1_000));
+        let mut world = World::with_faults(1, Faults::none(), builder);
+        let (reader, writer, peer) = socket();
+        peer.deliver(&frames::request("/ws", ""));
+        let connection = world.server().connect(reader, writer, None);
+        world.spawn(connection);
+        world.settle();
+        world.server().shutdown();
+        world.settle();
+        let mut frame = Vec::new();
+        let binary = frames::first::FINAL | frames::first::BINARY;
+        frames::write(binary, &vec![7; message], [1, 2, 3, 4], &mut frame);
+        for piece in [&frame[..message], &frame[message..], &close_frame()] {
+            peer.deliver(piece);
+            world.settle();
+        }
+        assert_eq!(world.server().stats().sockets, sockets, "behind {message} bytes");
+        world.advance(ms(1_000));
+        assert_eq!(world.server().stats().sockets, 0);
+    }
 }
 
 #[test]
