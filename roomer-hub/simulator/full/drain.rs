@@ -33,6 +33,9 @@ pub(crate) struct Drain {
     dismissed: u64,
     /// Whatever was left at the deadline may have been cut.
     may_be_cut: bool,
+    /// Nobody was left to be closed before that, and who has ended since.
+    is_cut: bool,
+    cut: usize,
     waiters: Vec<Waiter>,
 }
 
@@ -74,6 +77,8 @@ impl Stage<'_> {
             ended: 0,
             dismissed: 0,
             may_be_cut: false,
+            is_cut: false,
+            cut: 0,
             waiters: Vec::new(),
         });
         drain.waiters.push(Waiter { task, is_told: false, result });
@@ -91,6 +96,7 @@ impl Stage<'_> {
         if let Some(waiter) = drain.waiters.iter_mut().find(|waiter| Some(waiter.task) == task) {
             self.is_dismissing = true;
             drain.may_be_cut |= now >= drain.deadline && sockets > 0;
+            drain.is_cut |= drain.may_be_cut && self.journal.is_empty();
             let result = *waiter.result.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(Drained { closed, cut, .. }) = result
                 && !std::mem::replace(&mut waiter.is_told, true)
@@ -100,6 +106,7 @@ impl Stage<'_> {
                 let (there, ended) = (drain.there, drain.ended);
                 ensure!(closed + cut == there, "drained {closed} and {cut} of {there}");
                 ensure!(closed >= ended, "drained {closed} of {ended}");
+                ensure!(cut >= drain.cut, "{cut} are told of, and {} cut", drain.cut);
                 self.seen.mark(closed > 0 && cut == 0, Mark::Drained);
                 self.seen.mark(cut > 0, Mark::DrainCuts);
             }
@@ -131,10 +138,9 @@ impl Stage<'_> {
 
     /// A connection has ended.
     pub(super) fn ended(&mut self) {
-        if !self.may_be_cut()
-            && let Some(drain) = &mut self.drain
-        {
-            drain.ended += 1;
+        if let Some(drain) = &mut self.drain {
+            drain.ended += usize::from(!drain.may_be_cut);
+            drain.cut += usize::from(drain.is_cut);
         }
     }
 

@@ -298,15 +298,15 @@ impl Stage<'_> {
     fn end(&mut self) -> Result<(), Fault> {
         let setup = self.plan.setup;
         match setup.ending {
-            Ending::Shutdown => {
+            Ending::Shutdown | Ending::Drain => {
                 // One who has just come, and has said half of what it wants.
                 let slot = 31;
                 self.connect(slot, Ask::Upgrade);
                 self.step(&Step::Deliver { slot, bytes: 50 })?;
                 self.rest()?;
-                self.step(&Step::Shutdown)?;
+                let is_drain = setup.ending == Ending::Drain;
+                self.step(if is_drain { &Step::Drain } else { &Step::Shutdown })?;
             }
-            Ending::Drain => self.step(&Step::Drain)?,
             ending => {
                 for at in 0..self.lines.len() {
                     let line = &mut self.lines[at];
