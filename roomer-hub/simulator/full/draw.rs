@@ -7,7 +7,8 @@ use super::plan::{
     Size, Step, Talk,
 };
 use super::scenes::{
-    answered_too_late, crowd, fill, flood, moved_while_waiting, spoken_at_the_end, wait,
+    answered_too_late, asked_together, crowd, fill, flood, moved_while_waiting, spoken_at_the_end,
+    wait,
 };
 use crate::simulator::bucket::Pace;
 use crate::simulator::names::{EVENTS, REASONS, RESERVED, ROOMS};
@@ -88,6 +89,9 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     }
     if dice.once_in(400) {
         moved_while_waiting(dice, &mut setup, &mut steps);
+    }
+    if dice.once_in(200) {
+        asked_together(dice, &mut setup, &mut steps);
     }
     let mut plan = Plan { setup, scripts, steps };
     if dice.once_in(200) {

@@ -2,7 +2,7 @@
 
 use super::draw::{PAUSES, Swarm, payload, room, someone, talk, time};
 use super::plan::{
-    Answers, Ask, Cap, Deed, Flush, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
+    Answers, Ask, Cap, Deed, Door, Flush, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
 };
 use crate::simulator::plan::{Address, PACES, Payload, Rules, Who};
 use crate::simulator::random::Dice;
@@ -220,6 +220,24 @@ pub(super) fn flood(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut V
         turns(dice, 4, steps);
     }
     if dice.once_in(2) { Step::Rest } else { Step::Turn { place: 0 } }
+}
+
+/// Two from one address, which may have one connection, are thought about at the same time; or the
+/// server is drained meanwhile.
+pub(super) fn asked_together(dice: &mut impl Dice, setup: &mut Setup, steps: &mut Vec<Step>) {
+    let wait = Some(dice.pick(&[20, 300]));
+    setup.door = Some(Door { admits: u32::MAX, panics: 0, wait, waits: u32::MAX });
+    setup.caps[0] = Cap { total: None, per_address: Some(1) };
+    setup.handshake = 10_000;
+    for slot in [25, 26] {
+        steps.push(Step::Connect { slot, ask: Ask::Upgrade });
+        steps.push(Step::Deliver { slot, bytes: u32::MAX });
+    }
+    steps.push(Step::Rest);
+    if dice.once_in(4) {
+        steps.push(Step::Drain);
+    }
+    steps.push(Step::Pass { millis: 300 });
 }
 
 /// The turn that begins a large flush also ends it, since it takes many at a time, and in its midst
