@@ -61,3 +61,18 @@ fn who_is_told_something_in_the_midst_of_a_flush_hears_it_too() {
         assert_eq!(member.texts("root", "tell"), [number.to_string()], "{number}");
     }
 }
+
+#[test]
+fn what_is_left_of_a_large_flush_is_told_while_it_is_under_way() {
+    let (mut world, members) = hall(2, Faults::none());
+    let server = world.server().clone();
+    members[0].send("hall", "say", "to all");
+    let mut seen = Vec::new();
+    while world.step() {
+        seen.extend(server.large_flushes().unwrap());
+    }
+    assert!(seen.is_sorted_by(|before, after| before >= after), "{seen:?}");
+    let is_begun = seen.first().is_some_and(|left| (1..MEMBERS).contains(left));
+    assert!(is_begun && seen.len() > 1, "{seen:?}");
+    assert!(server.large_flushes().unwrap().is_empty());
+}
