@@ -8,6 +8,7 @@ use roomer_hub::testkit::Clock;
 
 use super::due::{Order, What};
 use super::handlers::{Application, yield_now};
+use super::line::MAX_HEAD;
 use super::marks::Mark;
 use super::plan::Door;
 use super::stage::Stage;
@@ -23,6 +24,8 @@ pub(super) struct Asking {
     status: u16,
     /// Where the request ended.
     pub(super) at: u64,
+    /// How much may have been read by the time that it has decided.
+    pub(super) most: u64,
 }
 
 /// A hook that has not come to its end.
@@ -127,7 +130,8 @@ impl Stage<'_> {
         self.seen.mark(comes_to == 500, Mark::DoorPanics);
         let Some(wait) = door.wait(slot) else { return Ok(Some(comes_to)) };
         let until = now + Duration::from_millis(wait.into());
-        self.lines[at].asking = Some(Asking { until, status: comes_to, at: said.at });
+        let most = self.lines[at].read.max(said.at + MAX_HEAD);
+        self.lines[at].asking = Some(Asking { until, status: comes_to, at: said.at, most });
         Ok(None)
     }
 

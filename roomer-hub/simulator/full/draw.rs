@@ -90,7 +90,7 @@ pub(crate) fn plan(dice: &mut impl Dice) -> Plan {
     if dice.once_in(400) {
         moved_while_waiting(dice, &mut setup, &mut steps);
     }
-    if dice.once_in(200) {
+    if dice.once_in(100) {
         asked_together(dice, &mut setup, &mut steps);
     }
     let mut plan = Plan { setup, scripts, steps };

@@ -15,7 +15,7 @@ use crate::simulator::names::{id_number, room_number};
 use crate::simulator::op::Set;
 
 /// See the engine's `options.rs`: how much of a client is read before it is let in.
-const MAX_HEAD: u64 = 16 * 1024;
+pub(super) const MAX_HEAD: u64 = 16 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Line {

@@ -82,6 +82,8 @@ impl Stage<'_> {
                 ensure!(now < line.created + millis(setup.handshake), "a handshake without end");
                 let is_asleep = line.asking.is_none_or(|asking| now < asking.until);
                 ensure!(is_asleep, "the hook has decided, and nobody is let in or refused");
+                let is_measured = line.asking.is_none_or(|asking| line.read <= asking.most);
+                ensure!(is_measured, "too much is read before the hook has decided");
                 let may_wait = line.is_glutted();
                 ensure!(may_wait || (unread == 0 && !is_read), "a handshake that is not read");
                 self.seen.mark(may_wait && unread > 0, Mark::UnreadWhileAsking);

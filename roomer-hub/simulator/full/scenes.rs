@@ -223,7 +223,7 @@ pub(super) fn flood(dice: &mut impl Dice, swarm: &Swarm, slot: u8, steps: &mut V
 }
 
 /// Two from one address, which may have one connection, are thought about at the same time; or the
-/// server is drained meanwhile.
+/// server is drained or stopped meanwhile.
 pub(super) fn asked_together(dice: &mut impl Dice, setup: &mut Setup, steps: &mut Vec<Step>) {
     let wait = Some(dice.pick(&[20, 300]));
     setup.door = Some(Door { admits: u32::MAX, panics: 0, wait, waits: u32::MAX });
@@ -234,8 +234,10 @@ pub(super) fn asked_together(dice: &mut impl Dice, setup: &mut Setup, steps: &mu
         steps.push(Step::Deliver { slot, bytes: u32::MAX });
     }
     steps.push(Step::Rest);
-    if dice.once_in(4) {
-        steps.push(Step::Drain);
+    match dice.below(4) {
+        0 => steps.push(Step::Drain),
+        1 => steps.push(Step::Shutdown),
+        _ => {}
     }
     steps.push(Step::Pass { millis: 300 });
 }
