@@ -454,7 +454,8 @@ impl Stage<'_> {
         let Some(budget) = self.plan.setup.budget() else { return false };
         let most = self.plan.setup.max_message as u64 + 100;
         let held = self.lines.iter().filter(|line| line.state != State::Done).map(|line| {
-            let is_whole = line.mouth.said.front().is_none_or(|said| said.at <= line.read);
+            // What is whole by now may have been read in pieces.
+            let is_whole = line.mouth.said.front().is_none_or(|said| said.at <= line.began);
             let unfinished = if is_whole { 0 } else { 2 * most.min(line.read) };
             let waiting = line.waiting.map_or(0, |waiting| waiting.payload);
             let kept = line.kept_from.map_or(0, |from| 2 * (line.read - from));
