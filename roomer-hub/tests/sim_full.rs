@@ -19,6 +19,7 @@ use full::Full;
 use full::plan::{
     Answers, Ask, Cap, Deed, Ending, Flush, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
 };
+use roomer_hub::Membership;
 use simulator::plan::{Address, PACES, Payload, Rules, Who};
 use simulator::runner;
 use simulator::simulation::Simulation;
@@ -112,6 +113,17 @@ fn a_repeated_join_waits_for_the_notices_before_it() {
     steps.extend([0, 1].map(|slot| Step::Deliver { slot, bytes: ALL }));
     steps.extend([Step::Turn { place: 0 }, Step::Turn { place: 0 }, Step::Rest]);
     full::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
+}
+
+/// Seed 10152477: the same where nobody is told of the ninth, who had spoken from outside.
+#[test]
+fn a_room_that_grows_large_unheard_is_flushed() {
+    let memberships = [Some(("root", Membership::Count)), None];
+    let setup = Setup { rules: Rules::Compat, memberships, ..SETUP };
+    let mut steps: Vec<Step> = come(0..9).collect();
+    steps.extend([Step::Rest, say(4, "leave"), say(4, "cha"), say(4, "join")]);
+    steps.extend([Step::Deliver { slot: 4, bytes: ALL }, Step::Rest]);
+    full::must_hold(&Plan { setup, scripts: vec![], steps });
 }
 
 /// Seed 1073926: what somebody was writing at that moment did not count against the memory budget.

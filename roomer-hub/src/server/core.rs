@@ -118,20 +118,8 @@ impl Core {
         let mut outcome = Outcome::default();
         #[cfg(feature = "testkit")]
         self.journal.note(&input);
-        let Core {
-            hub,
-            links,
-            people,
-            ticks,
-            dirty,
-            unclaimed,
-            listed,
-            jams,
-            leaving,
-            wire,
-            counts,
-            ..
-        } = self;
+        let Core { hub, links, people, ticks, dirty, listed, jams, leaving, wire, counts, .. } =
+            self;
         let mut spoken_in = None;
         let mut has_joined = false;
         let mut actions = hub.handle(now, input);
@@ -206,14 +194,8 @@ impl Core {
                     }
                     if tick.frames.len() >= LARGE_TICK {
                         hand_over(tick, members, links, listed);
-                    } else {
-                        if !std::mem::replace(&mut tick.awaited, true) {
-                            dirty.push(room);
-                        }
-                        // Also one that was small when it came to be dirty.
-                        if members.len() > SMALL_ROOM {
-                            *unclaimed |= !std::mem::replace(&mut tick.claimed, true);
-                        }
+                    } else if !std::mem::replace(&mut tick.awaited, true) {
+                        dirty.push(room);
                     }
                     let left_out = except.is_some_and(|conn| actions.hub().is_member(conn, room));
                     counts.messages_out += (members.len() - usize::from(left_out)) as u64;
@@ -303,14 +285,16 @@ impl Core {
         *unclaimed &= !all;
         let mut rooms = Vec::new();
         dirty.retain(|&room| {
-            let members = hub.members(room);
-            let is_small = members.len() <= SMALL_ROOM;
-            if !all && !is_small {
-                return true;
-            }
             let Some(tick) = ticks.get_mut(room) else {
                 return false;
             };
+            let members = hub.members(room);
+            let is_small = members.len() <= SMALL_ROOM;
+            if !all && !is_small {
+                // Here and not when it was spoken in: it may have grown since, unheard.
+                *unclaimed |= !std::mem::replace(&mut tick.claimed, true);
+                return true;
+            }
             hand_over(tick, members, links, listed);
             if is_small {
                 ticks.remove(room);
