@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import { build } from "esbuild";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
 
 import { setUp } from "./support/kit.js";
 
@@ -82,7 +84,6 @@ describe("the package", () => {
     });
 
     test("holds all that its exports name, and no tests", () => {
-        execFileSync("npm", ["run", "build"], { cwd: path("."), stdio: "ignore" });
         const packed = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: path("."), encoding: "utf8" }));
         const files = new Set((Array.isArray(packed) ? packed[0] : Object.values(packed)[0]).files.map((file) => file.path));
         const named = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? [target] : Object.values(target)));
@@ -92,7 +93,31 @@ describe("the package", () => {
         assert.deepEqual([...files].filter((file) => /test\/|gallery|chat\/|node_modules/.test(file)), []);
     });
 
+    test("is made of its sources alone: to pack it, nothing runs", () => {
+        const hooks = ["prepare", "prepack", "postpack", "preinstall", "install", "postinstall"];
+        assert.deepEqual(hooks.filter((name) => name in manifest.scripts), []);
+    });
+
+    test("has nothing that publint complains of", async () => {
+        const { messages } = await publint({ pkgDir: path("."), strict: true });
+        assert.deepEqual(messages.map((message) => formatMessage(message, manifest)), []);
+    });
+
+    test("has pages whose links and pictures are in it too, since they are shown where the repository is not", () => {
+        const packed = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: path("."), encoding: "utf8" }));
+        const files = (Array.isArray(packed) ? packed[0] : Object.values(packed)[0]).files.map((file) => file.path);
+        const pages = files.filter((file) => file.endsWith(".md"));
+        assert.ok(pages.includes("README.md"));
+        for (const page of pages) {
+            const text = readFileSync(path(page), "utf8").replace(/```.*?```/gs, "");
+            const targets = [...text.matchAll(/\]\(([^)\s]+)\)|(?:src|href)="([^"]+)"/g)].map(([, link, attribute]) => link ?? attribute);
+            const relative = targets.filter((target) => !/^(https:|#)/.test(target)).map((target) => target.split("#")[0]);
+            assert.deepEqual(relative.filter((target) => !files.includes(target)), [], page);
+        }
+    });
+
     test("is also one file, which does the same", async () => {
+        execFileSync("npm", ["run", "build"], { cwd: path("."), stdio: "ignore" });
         const whole = await import(path("dist/roomer.min.js"));
         assert.deepEqual(Object.keys(whole).sort(), Object.keys(await import(path("src/index.js"))).sort());
         const kit = setUp();
