@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::close::code;
+
 /// One of the five fields of a packet, in wire order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Field {
@@ -71,8 +73,8 @@ impl DecodeError {
     #[must_use]
     pub fn close_code(&self) -> u16 {
         match self {
-            DecodeError::NotUtf8 { .. } => 1007,
-            _ => 1002,
+            DecodeError::NotUtf8 { .. } => code::NOT_UTF8,
+            _ => code::PROTOCOL,
         }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! | this crate knows | it must not know |
 //! |---|---|
-//! | packets, names, the reserved events, why a packet is refused | sockets, clocks, runtimes |
+//! | packets, names, the reserved events, why a packet is refused, [close codes](close) | sockets, clocks, runtimes |
 //! | feature `json`: payloads by serde | |
 //! | feature `websocket`: one connection's WebSocket frames over memory | who is in which room |
 //!
@@ -45,6 +45,7 @@
 
 extern crate alloc;
 
+pub mod close;
 mod error;
 mod event;
 #[cfg(feature = "json")]

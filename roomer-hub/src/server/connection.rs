@@ -254,7 +254,7 @@ impl<R: Reader> Connection<R> {
         if let Stage::Open(open) = &self.stage {
             trace::lagged(&open.conn.person, self.link.backlog().0);
         }
-        self.end(now, code::TOO_SLOW, "too slow")
+        self.end(now, code::TRY_AGAIN_LATER, "too slow")
     }
 
     /// Ends an open connection from within.

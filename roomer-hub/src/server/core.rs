@@ -213,7 +213,7 @@ impl Core {
                     if let Some(link) = links.remove(conn) {
                         counts.bytes_out += link.count_written();
                         // What one that does not read has waiting would only be in the way.
-                        let cut = code == websocket::code::TOO_SLOW;
+                        let cut = code == websocket::code::TRY_AGAIN_LATER;
                         link.close(Some(code), reason, cut);
                         leaving.add(&link);
                         listed.push((conn, link));

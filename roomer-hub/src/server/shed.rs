@@ -76,7 +76,8 @@ impl Server {
             }
             ledger.remove(&holding);
             let link = core.links.get(conn).cloned();
-            let close = Command::Close { conn, code: code::TOO_SLOW, reason: "out of memory" };
+            let close =
+                Command::Close { conn, code: code::TRY_AGAIN_LATER, reason: "out of memory" };
             core.apply(self.now(), Input::Command(close), None);
             closed += 1;
             if let Some(link) = link.filter(|link| link.holding().size() > FAREWELL) {

@@ -111,7 +111,7 @@ fn a_stalled_client_is_closed_and_the_others_are_not() {
     world.advance(Duration::from_secs(3));
     bob.resume();
     world.settle();
-    assert_eq!(bob.closed().unwrap().code, Some(code::TOO_SLOW));
+    assert_eq!(bob.closed().unwrap().code, Some(code::TRY_AGAIN_LATER));
     assert_eq!(eve.messages("root").len(), 20);
     assert!(ann.is_open());
 }

@@ -26,9 +26,10 @@ mod mask;
 mod session;
 mod violation;
 
+pub use crate::close::code;
 pub use encode::{
     CONTROL_MAX, close_frame, message_frame, packet_frame, packet_frame_head, ping_frame,
     pong_frame,
 };
 pub use session::{Event, Feed, Kind, Limits, Session};
-pub use violation::{Violation, code, valid_close_code};
+pub use violation::{Violation, valid_close_code};

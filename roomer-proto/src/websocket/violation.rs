@@ -1,26 +1,6 @@
 //! Close codes, and what earns them.
 
-/// The close codes that roomer uses (RFC 6455 section 7.4.1 and the IANA registry).
-pub mod code {
-    /// The purpose is fulfilled.
-    pub const NORMAL: u16 = 1000;
-    /// The server shuts down.
-    pub const GOING_AWAY: u16 = 1001;
-    /// The peer broke the WebSocket or the packet format.
-    pub const PROTOCOL: u16 = 1002;
-    /// A kind of message that is not served here (text).
-    pub const UNSUPPORTED: u16 = 1003;
-    /// Text or a name that is not UTF-8.
-    pub const NOT_UTF8: u16 = 1007;
-    /// The application's rules, or a rate.
-    pub const POLICY: u16 = 1008;
-    /// A message above the limit.
-    pub const TOO_BIG: u16 = 1009;
-    /// A handler failed.
-    pub const INTERNAL: u16 = 1011;
-    /// The peer does not read what it is sent.
-    pub const TOO_SLOW: u16 = 1013;
-}
+use crate::close::code;
 
 /// Whether a peer may put `code` in a close frame: 1000–1003, 1007–1014 and 3000–4999
 /// (RFC 6455 section 7.4.2).

@@ -40,7 +40,7 @@ fn our_own_codes_are_for_the_wire() {
         code::POLICY,
         code::TOO_BIG,
         code::INTERNAL,
-        code::TOO_SLOW,
+        code::TRY_AGAIN_LATER,
     ];
     assert_eq!(ours, [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1013]);
     assert!(ours.into_iter().all(valid_close_code));

@@ -1,0 +1,360 @@
+//! Why WebSocket connections are closed: each close code and reason, who is at fault, and whether
+//! and when a client connects again.
+//!
+//! Only the client's own fault and the application's word are final; whatever the environment does
+//! (a client that sleeps, a network that stalls, a server that restarts) is not. The same table is
+//! `close-codes.json` beside this crate, for programs in other languages.
+//!
+//! ```
+//! use roomer_proto::close::{self, Wait};
+//!
+//! let close = close::find(1008, "rate").unwrap();
+//! assert_eq!(close.wait, Some(Wait::Slow));
+//!
+//! // The application's own words.
+//! let close = close::find(4001, "enough for today").unwrap();
+//! assert!(close.is_final());
+//! ```
+
+/// The close codes that roomer uses (RFC 6455 section 7.4.1 and the IANA registry).
+pub mod code {
+    /// The purpose is fulfilled.
+    pub const NORMAL: u16 = 1000;
+    /// The server shuts down.
+    pub const GOING_AWAY: u16 = 1001;
+    /// The peer broke the WebSocket or the packet format.
+    pub const PROTOCOL: u16 = 1002;
+    /// A kind of message that is not served here (text).
+    pub const UNSUPPORTED: u16 = 1003;
+    /// Text or a name that is not UTF-8.
+    pub const NOT_UTF8: u16 = 1007;
+    /// The application's rules, or a rate.
+    pub const POLICY: u16 = 1008;
+    /// A message above the limit.
+    pub const TOO_BIG: u16 = 1009;
+    /// A handler failed.
+    pub const INTERNAL: u16 = 1011;
+    /// The connection cannot go on now, but a new one may: the peer is silent or does not read
+    /// what it is sent, or the server is short of memory.
+    pub const TRY_AGAIN_LATER: u16 = 1013;
+}
+
+/// One row of the table: a close code, or a code with one reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Close {
+    /// The close code, the first of a range.
+    pub code: u16,
+    /// The last code of a range; equal to `code` for a single one.
+    pub last: u16,
+    /// The reason in the close frame; `None` for every reason that has no row of its own.
+    pub reason: Option<&'static str>,
+    /// The party that usually sends it.
+    pub sender: Sender,
+    /// The party whose doing it is.
+    pub fault: Fault,
+    /// How long a client waits before it connects again; `None` when it does not.
+    pub wait: Option<Wait>,
+    /// A sentence for people, without a full stop.
+    pub means: &'static str,
+}
+
+/// The party that sends a close code, or makes it up where none was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sender {
+    /// roomer's server, by itself.
+    Server,
+    /// The application on the server, by `Conn::close` or `Server::disconnect`.
+    Application,
+    /// A client.
+    Client,
+    /// A proxy in between.
+    Proxy,
+    /// The client's own WebSocket implementation; the code is never on the wire.
+    Browser,
+}
+
+/// The party whose doing the end of a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The client broke a rule or a limit.
+    Client,
+    /// The server.
+    Server,
+    /// The network, a proxy, or the machine that the client runs on.
+    Environment,
+    /// The application on the server.
+    Application,
+}
+
+/// How long a client waits before it connects again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wait {
+    /// As after a connection that broke: the client's ordinary backoff.
+    Normal,
+    /// Longer: the client was too fast, and has to be slower once it is back.
+    Slow,
+}
+
+impl Close {
+    /// Whether a client stays away.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        self.wait.is_none()
+    }
+
+    /// The code and the reason of a close frame; the reason is empty where the row has none.
+    #[must_use]
+    pub const fn frame(&self) -> (u16, &'static str) {
+        match self.reason {
+            Some(reason) => (self.code, reason),
+            None => (self.code, ""),
+        }
+    }
+
+    const fn with_reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    const fn up_to(mut self, last: u16) -> Self {
+        self.last = last;
+        self
+    }
+}
+
+/// Finds the row for a close code and reason: the one with this very reason, else the one for any
+/// reason of the code. `None` for a code that is not in the table; a client connects again then,
+/// since it knows nothing against it.
+#[must_use]
+pub fn find(code: u16, reason: &str) -> Option<&'static Close> {
+    let of_code = || TABLE.iter().filter(|close| (close.code..=close.last).contains(&code));
+    of_code()
+        .find(|close| close.reason == Some(reason))
+        .or_else(|| of_code().find(|close| close.reason.is_none()))
+}
+
+/// A row whose client connects again.
+const fn back(code: u16, sender: Sender, fault: Fault, wait: Wait, means: &'static str) -> Close {
+    Close { code, last: code, reason: None, sender, fault, wait: Some(wait), means }
+}
+
+/// A row whose client stays away.
+const fn over(code: u16, sender: Sender, fault: Fault, means: &'static str) -> Close {
+    Close { code, last: code, reason: None, sender, fault, wait: None, means }
+}
+
+/// The server shuts down or is being drained.
+pub const SHUTDOWN: Close = back(
+    code::GOING_AWAY,
+    Sender::Server,
+    Fault::Server,
+    Wait::Normal,
+    "the server shuts down or is being drained",
+)
+.with_reason("server is going away");
+
+/// The client broke the WebSocket protocol or the packet format; the reason says where.
+pub const PROTOCOL: Close = over(
+    code::PROTOCOL,
+    Sender::Server,
+    Fault::Client,
+    "the client broke the WebSocket protocol or the packet format; the reason says where",
+);
+
+/// The client sent a text message.
+pub const TEXT: Close =
+    over(code::UNSUPPORTED, Sender::Server, Fault::Client, "the client sent a text message")
+        .with_reason("text is not served here; send binary");
+
+/// The client sent a text or a name that is not UTF-8; the reason says where.
+pub const NOT_UTF8: Close = over(
+    code::NOT_UTF8,
+    Sender::Server,
+    Fault::Client,
+    "the client sent a text or a name that is not UTF-8; the reason says where",
+);
+
+/// The client sent or joined faster than message_rate, byte_rate or join_rate allow.
+pub const RATE: Close = back(
+    code::POLICY,
+    Sender::Server,
+    Fault::Client,
+    Wait::Slow,
+    "the client sent or joined faster than message_rate, byte_rate or join_rate allow",
+)
+.with_reason("rate");
+
+/// The client went on sending what is refused (strikes).
+pub const VIOLATIONS: Close = over(
+    code::POLICY,
+    Sender::Server,
+    Fault::Client,
+    "the client went on sending what is refused (strikes)",
+)
+.with_reason("too many violations");
+
+/// A message of the client is above max_message, or in too many fragments; that message is lost.
+pub const TOO_BIG: Close = back(
+    code::TOO_BIG,
+    Sender::Server,
+    Fault::Client,
+    Wait::Normal,
+    "a message of the client is above max_message, or in too many fragments; that message is lost",
+);
+
+/// A handler or a rule of the application panicked.
+pub const HANDLER_FAILED: Close = back(
+    code::INTERNAL,
+    Sender::Server,
+    Fault::Application,
+    Wait::Normal,
+    "a handler or a rule of the application panicked",
+)
+.with_reason("handler failed");
+
+/// A hook of the application panicked.
+pub const HOOK_FAILED: Close = back(
+    code::INTERNAL,
+    Sender::Server,
+    Fault::Application,
+    Wait::Normal,
+    "a hook of the application panicked",
+)
+.with_reason("a hook failed");
+
+/// No byte came in and none was taken for pong_wait: the client sleeps, or its network is gone.
+pub const SILENT: Close = back(
+    code::TRY_AGAIN_LATER,
+    Sender::Server,
+    Fault::Environment,
+    Wait::Normal,
+    "no byte came in and none was taken for pong_wait: the client sleeps, or its network is gone",
+)
+.with_reason("no sign of life");
+
+/// The client does not take what it is sent fast enough (max_backlog, write_wait).
+pub const TOO_SLOW: Close = back(
+    code::TRY_AGAIN_LATER,
+    Sender::Server,
+    Fault::Environment,
+    Wait::Normal,
+    "the client does not take what it is sent fast enough (max_backlog, write_wait)",
+)
+.with_reason("too slow");
+
+/// A message of the client stopped coming in, or comes in too slowly (message_timeout).
+pub const UNFINISHED: Close = back(
+    code::TRY_AGAIN_LATER,
+    Sender::Server,
+    Fault::Environment,
+    Wait::Normal,
+    "a message of the client stopped coming in, or comes in too slowly (message_timeout)",
+)
+.with_reason("unfinished message");
+
+/// All connections together hold more than memory_budget, and this one holds most.
+pub const OUT_OF_MEMORY: Close = back(
+    code::TRY_AGAIN_LATER,
+    Sender::Server,
+    Fault::Server,
+    Wait::Normal,
+    "all connections together hold more than memory_budget, and this one holds most",
+)
+.with_reason("out of memory");
+
+/// Every close code that a client may see, and what it does then. A row with a reason stands before the
+/// row for any other reason of its code.
+pub const TABLE: &[Close] = &[
+    over(
+        code::NORMAL,
+        Sender::Application,
+        Fault::Application,
+        "the application is done with the connection",
+    ),
+    SHUTDOWN,
+    back(
+        code::GOING_AWAY,
+        Sender::Proxy,
+        Fault::Environment,
+        Wait::Normal,
+        "a proxy shuts down, or a browser leaves the page",
+    ),
+    PROTOCOL,
+    TEXT,
+    over(
+        code::UNSUPPORTED,
+        Sender::Application,
+        Fault::Client,
+        "the client sent a kind of message that is not served",
+    ),
+    back(
+        1005,
+        Sender::Proxy,
+        Fault::Environment,
+        Wait::Normal,
+        "the close frame had no code; never on the wire",
+    ),
+    back(
+        1006,
+        Sender::Browser,
+        Fault::Environment,
+        Wait::Normal,
+        "the connection broke, or was refused, without a close frame; never on the wire",
+    ),
+    NOT_UTF8,
+    RATE,
+    VIOLATIONS,
+    over(
+        code::POLICY,
+        Sender::Application,
+        Fault::Application,
+        "the application's rules forbid the connection",
+    ),
+    TOO_BIG,
+    over(
+        1010,
+        Sender::Client,
+        Fault::Client,
+        "the client needs an extension that the server does not have",
+    ),
+    HANDLER_FAILED,
+    HOOK_FAILED,
+    back(
+        code::INTERNAL,
+        Sender::Application,
+        Fault::Server,
+        Wait::Normal,
+        "an error inside the server or a proxy",
+    ),
+    back(1012, Sender::Proxy, Fault::Server, Wait::Normal, "the server or a proxy restarts"),
+    SILENT,
+    TOO_SLOW,
+    UNFINISHED,
+    OUT_OF_MEMORY,
+    back(
+        code::TRY_AGAIN_LATER,
+        Sender::Proxy,
+        Fault::Environment,
+        Wait::Normal,
+        "the server or a proxy is overloaded for now",
+    ),
+    back(
+        1014,
+        Sender::Proxy,
+        Fault::Environment,
+        Wait::Normal,
+        "a proxy got no good answer from the server",
+    ),
+    back(
+        1015,
+        Sender::Browser,
+        Fault::Environment,
+        Wait::Normal,
+        "the TLS handshake failed; never on the wire",
+    ),
+    over(3000, Sender::Application, Fault::Application, "the application's own codes").up_to(4999),
+];

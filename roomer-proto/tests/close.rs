@@ -1,0 +1,80 @@
+//! The close codes: the table in Rust and `close-codes.json`, which other languages read, are one.
+#![allow(clippy::unwrap_used)] // the table is part of the test; a broken one has to fail it
+
+use roomer_proto::close::{self, Close, Fault, Sender, TABLE, Wait};
+use serde_json::{Value, json};
+
+fn row(close: &Close) -> Value {
+    let mut row = json!({
+        "code": close.code,
+        "sender": match close.sender {
+            Sender::Server => "server",
+            Sender::Application => "application",
+            Sender::Client => "client",
+            Sender::Proxy => "proxy",
+            Sender::Browser => "browser",
+            sender => panic!("{sender:?} has no name in close-codes.json"),
+        },
+        "fault": match close.fault {
+            Fault::Client => "client",
+            Fault::Server => "server",
+            Fault::Environment => "environment",
+            Fault::Application => "application",
+            fault => panic!("{fault:?} has no name in close-codes.json"),
+        },
+        "final": close.is_final(),
+        "means": close.means,
+    });
+    if close.last != close.code {
+        row["last"] = close.last.into();
+    }
+    if let Some(reason) = close.reason {
+        row["reason"] = reason.into();
+    }
+    if let Some(wait) = close.wait {
+        row["wait"] = match wait {
+            Wait::Normal => "normal",
+            Wait::Slow => "slow",
+            wait => panic!("{wait:?} has no name in close-codes.json"),
+        }
+        .into();
+    }
+    row
+}
+
+#[test]
+fn the_table_is_that_of_the_json() {
+    let json: Vec<Value> = serde_json::from_str(include_str!("../close-codes.json")).unwrap();
+    let rust: Vec<Value> = TABLE.iter().map(row).collect();
+    assert_eq!(rust, json);
+}
+
+#[test]
+fn only_the_clients_fault_and_the_applications_word_are_final() {
+    for close in TABLE.iter().filter(|close| close.is_final()) {
+        let is_word = close.fault == Fault::Application && close.sender == Sender::Application;
+        assert!(is_word || close.fault == Fault::Client, "{close:?}");
+    }
+}
+
+#[test]
+fn each_row_can_be_found() {
+    for close in TABLE {
+        for code in [close.code, close.last] {
+            let reason = close.reason.unwrap_or("a reason that has no row of its own");
+            assert_eq!(close::find(code, reason), Some(close));
+        }
+    }
+    assert_eq!(close::find(1004, ""), None);
+    assert_eq!(close::find(2999, ""), None);
+    assert_eq!(close::find(5000, ""), None);
+}
+
+#[test]
+fn what_the_server_sends_fits_into_a_close_frame() {
+    for close in TABLE.iter().filter(|close| close.sender == Sender::Server) {
+        let (code, reason) = close.frame();
+        assert!(reason.len() <= 123, "{reason}");
+        assert!(matches!(code, 1000..=1003 | 1007..=1014), "{code} is not for the wire");
+    }
+}
