@@ -1,5 +1,6 @@
 //! What a hub wants done.
 
+use roomer_proto::close::{self, Close};
 use roomer_proto::{LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use crate::hub::Hub;
@@ -176,13 +177,10 @@ pub(crate) enum Offence {
 }
 
 impl Offence {
-    /// The close code: a policy is violated.
-    const CODE: u16 = 1008;
-
-    fn reason(self) -> &'static str {
+    fn close(self) -> &'static Close {
         match self {
-            Offence::Rate => "rate",
-            Offence::Strikes => "too many violations",
+            Offence::Rate => &close::RATE,
+            Offence::Strikes => &close::VIOLATIONS,
         }
     }
 }
@@ -238,7 +236,8 @@ impl<'a> Iterator for Actions<'a> {
                 Action::Close { conn, code, reason }
             }
             Record::Expelled(offence) => {
-                Action::Close { conn, code: Offence::CODE, reason: offence.reason() }
+                let (code, reason) = offence.close().frame();
+                Action::Close { conn, code, reason }
             }
         })
     }

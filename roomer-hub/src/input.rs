@@ -1,6 +1,7 @@
 //! What can happen to a hub.
 
 use roomer_proto::PacketRef;
+use roomer_proto::close::Close;
 
 use crate::id::{ConnId, ConnKey};
 
@@ -101,4 +102,13 @@ pub enum Command<'a> {
         /// The close reason.
         reason: &'a str,
     },
+}
+
+impl Command<'static> {
+    /// Ends a connection for a reason that stands in the table of close codes.
+    #[must_use]
+    pub fn close(conn: ConnKey, why: &Close) -> Self {
+        let (code, reason) = why.frame();
+        Command::Close { conn, code, reason }
+    }
 }

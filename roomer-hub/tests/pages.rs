@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use roomer_proto::close::{self, Close, Wait};
+
 #[test]
 fn the_threats_name_tests_and_options_that_there_are() {
     let page = read("THREATS.md");
@@ -34,6 +36,63 @@ fn the_contract_names_a_test_for_each_promise() {
         count += 1;
     }
     assert_eq!(count, 7, "promises");
+}
+
+#[test]
+fn the_contract_has_the_table_of_close_codes() {
+    let page = read("guide/contract.md");
+    let (_, section) = page.split_once("\n## How connections end\n").unwrap();
+    let rows = section.lines().skip_while(|line| !line.starts_with("|---"));
+    let rows: Vec<&str> = rows.skip(1).take_while(|line| line.starts_with('|')).collect();
+    let due: Vec<String> = close::TABLE.iter().map(close_row).collect();
+    assert_eq!(rows, due);
+}
+
+fn close_row(close: &Close) -> String {
+    let codes = match close.last {
+        last if last == close.code => last.to_string(),
+        last => format!("{}–{last}", close.code),
+    };
+    let reason = close.reason.map_or("any other".into(), |reason| format!("`{reason}`"));
+    let client = match close.wait {
+        None => "stays away",
+        Some(Wait::Slow) => "comes back, more slowly",
+        Some(_) => "comes back",
+    };
+    let (sender, fault) = (format!("{:?}", close.sender), format!("{:?}", close.fault));
+    let (sender, fault) = (sender.to_lowercase(), fault.to_lowercase());
+    format!("| {codes} | {reason} | {sender} | {fault} | {client} | {} |", close.means)
+}
+
+/// What the server closes for stands in the table; a code or a reason elsewhere would be one of
+/// which no client knows whether to come back.
+#[test]
+fn the_server_closes_for_nothing_that_is_not_in_the_table() {
+    // What the application says is passed on by these.
+    let pass = ["conn.rs", "control.rs", "hub.rs", "input.rs", "journal.rs"];
+    for path in sources(&at("src")).into_iter().chain(sources(&at("../roomer-proto/src"))) {
+        let source = fs::read_to_string(&path).unwrap();
+        let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.components().any(|part| part.as_os_str() == "testkit") || name == "tests.rs" {
+            continue;
+        }
+        for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let has_number = words.any(|word| (1001..=1015).any(|code| word == code.to_string()));
+            // The queue of one that is to come back later is cut.
+            let has_name = line.contains("code::") && !line.contains("use ") && name != "core.rs";
+            let has_code = has_number || has_name;
+            let is_literal = line.contains("Close {") && line.contains("code:");
+            let is_told = name == "close.rs" || name == "violation.rs";
+            assert!(!has_code || is_told, "{}: a close code: {line}", path.display());
+            assert!(
+                !is_literal || is_told || pass.contains(&name),
+                "{}: not from the table: {line}",
+                path.display()
+            );
+        }
+    }
 }
 
 #[test]
@@ -112,6 +171,13 @@ fn options() -> BTreeSet<String> {
         names.map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
     };
     sources.flat_map(methods).collect()
+}
+
+/// All Rust files in a folder and below it.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
 fn at(path: &str) -> PathBuf {

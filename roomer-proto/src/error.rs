@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::close::code;
+use crate::close;
 
 /// One of the five fields of a packet, in wire order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,8 +73,8 @@ impl DecodeError {
     #[must_use]
     pub fn close_code(&self) -> u16 {
         match self {
-            DecodeError::NotUtf8 { .. } => code::NOT_UTF8,
-            _ => code::PROTOCOL,
+            DecodeError::NotUtf8 { .. } => close::NOT_UTF8.code,
+            _ => close::PROTOCOL.code,
         }
     }
 }

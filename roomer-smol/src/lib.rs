@@ -133,7 +133,8 @@ pub use listener::Listener;
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     Backlog, BuildError, Builder, Claims, Conn, Drained, HandlerError, HandlerPanic, HandlerResult,
-    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, code, http, socket,
+    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, close, code, http,
+    socket,
 };
 use roomer_hub::server::{Connection, Reader, stream};
 #[cfg(feature = "json")]

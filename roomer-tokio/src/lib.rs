@@ -212,7 +212,8 @@ pub use mount::{Mount, mount};
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     Backlog, BuildError, Builder, Claims, Conn, Drained, HandlerError, HandlerPanic, HandlerResult,
-    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, code, http, socket,
+    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, close, code, http,
+    socket,
 };
 use roomer_hub::server::{Connection, Reader};
 #[cfg(feature = "json")]

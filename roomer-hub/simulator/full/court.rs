@@ -235,7 +235,6 @@ impl Stage<'_> {
         polled: Option<usize>,
         deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
-        let now = self.now();
         if code == 1013 && polled == Some(at) {
             self.before(at);
         }
@@ -271,7 +270,6 @@ impl Stage<'_> {
         }
         ensure!(polled == Some(at), "connection {at} is closed with {code}, but had no turn");
         self.before(at);
-        let setup = &self.plan.setup;
         let line = &mut self.lines[at];
         if matches!(line.next(), Some(Meaning::Wrong(due)) if due == code) {
             line.mouth.said.pop_front();
@@ -282,37 +280,41 @@ impl Stage<'_> {
             return self.close(at, code, None);
         }
         match code {
-            1008 => {
-                ensure!(
-                    line.waiting.is_none(),
-                    "connection {at} is closed as silent, and not read"
-                );
-                let pong = Duration::from_millis(setup.pong);
-                let spare = Duration::from_millis(setup.pong - setup.ping);
-                // Whatever it has read it may have read after that.
-                let is_silent = [(line.heard, line.asked), line.before].iter().any(|silence| {
-                    let (heard, Some(asked)) = *silence else { return false };
-                    now >= (heard + pong).max(asked + spare)
-                });
-                ensure!(
-                    is_silent,
-                    "connection {at} is closed as silent, heard at {:?}",
-                    line.heard
-                );
-                self.close(at, code, Some("no sign of life"))
-            }
             1013 => {
-                self.check_slow(at)?;
-                let others = self.lines.iter().filter(|line| line.state == State::Open).count();
-                self.seen.mark(others > 2, Mark::SlowClosed);
-                self.seen.mark(self.lines[at].is_felled, Mark::KillKills);
-                self.close(at, code, Some("too slow"))?;
-                let line = &mut self.lines[at];
-                line.due.is_cut = true;
+                let is_silent = self.may_be_silent(at);
+                let slow = self.check_slow(at);
+                let reason = match (is_silent, slow) {
+                    // Either will do.
+                    (true, Ok(())) => None,
+                    (true, Err(_)) => Some("no sign of life"),
+                    (false, Ok(())) => Some("too slow"),
+                    (false, Err(fault)) => return Err(fault),
+                };
+                self.seen.mark(reason == Some("no sign of life"), Mark::SilentClosed);
+                if reason != Some("no sign of life") {
+                    let others = self.lines.iter().filter(|line| line.state == State::Open).count();
+                    self.seen.mark(others > 2, Mark::SlowClosed);
+                    self.seen.mark(self.lines[at].is_felled, Mark::KillKills);
+                }
+                self.close(at, code, reason)?;
+                self.lines[at].due.is_cut = true;
                 Ok(())
             }
             _ => Err(Fault::new(format!("connection {at} is closed with {code} for no reason"))),
         }
+    }
+
+    /// Whether the server may take a connection for silent.
+    fn may_be_silent(&self, at: usize) -> bool {
+        let (line, setup) = (&self.lines[at], &self.plan.setup);
+        let pong = Duration::from_millis(setup.pong);
+        let spare = Duration::from_millis(setup.pong - setup.ping);
+        // Whatever it has read it may have read after that.
+        let is_silent = [(line.heard, line.asked), line.before].iter().any(|silence| {
+            let (heard, Some(asked)) = *silence else { return false };
+            self.now() >= (heard + pong).max(asked + spare)
+        });
+        line.waiting.is_none() && is_silent
     }
 
     pub(super) fn close(

@@ -78,6 +78,7 @@ marks! {
     CloseBehindSlow = "a close frame behind a handler that waits",
     UnreadBehindSlow = "bytes that are not read while a handler waits",
     PingWhileWaiting = "a ping while a handler waits",
+    SilentClosed = "close of a silent one",
     SilentWhileWaiting = "silence while a handler waits",
     ClosedWhileWaiting = "closed while a handler waits",
     LostWhileWaiting = "lost while a handler waits",

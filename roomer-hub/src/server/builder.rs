@@ -250,8 +250,8 @@ impl Builder {
         self
     }
 
-    /// How long a client may be silent before it counts as gone. Any traffic is a sign of life.
-    /// Default 60 s.
+    /// How long a client may be silent before it is closed with 1013: the network is gone, or the
+    /// client's machine sleeps. Any traffic is a sign of life. Default 60 s.
     pub fn pong_wait(mut self, wait: Duration) -> Self {
         self.options.pong_wait = wait;
         self

@@ -14,7 +14,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::StatusCode;
-use roomer_proto::websocket::{self, Session, code};
+use roomer_proto::close::{self, Close};
+use roomer_proto::websocket::{self, Session};
 
 use super::Server;
 use super::admission::Place;
@@ -224,7 +225,7 @@ impl<R: Reader> Connection<R> {
             .filter(|_| open.wait.is_none())
             .map(|asked| (open.heard + options.pong_wait).max(asked + options.pong_wait - period));
         if silent.is_some_and(|at| now >= at) {
-            return self.end(now, code::POLICY, "no sign of life");
+            return self.end(now, &close::SILENT);
         }
         if now >= open.pinged + period {
             open.pinged = now;
@@ -254,14 +255,14 @@ impl<R: Reader> Connection<R> {
         if let Stage::Open(open) = &self.stage {
             trace::lagged(&open.conn.person, self.link.backlog().0);
         }
-        self.end(now, code::TRY_AGAIN_LATER, "too slow")
+        self.end(now, &close::TOO_SLOW)
     }
 
     /// Ends an open connection from within.
-    fn end(&mut self, now: Duration, code: u16, reason: &str) -> Turn {
+    fn end(&mut self, now: Duration, why: &Close) -> Turn {
         if let Stage::Open(open) = &mut self.stage {
             let mut core = self.server.core();
-            let close = Command::Close { conn: open.conn.person.key, code, reason };
+            let close = Command::close(open.conn.person.key, why);
             core.apply(now, Input::Command(close), None);
             end_turn(now, core, open);
         }

@@ -4,16 +4,13 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::websocket::code;
+use roomer_proto::close;
 
 use super::alarm::{Alarm, yield_once};
 use super::life::Life;
 use super::{Server, trace};
 use crate::id::ConnKey;
 use crate::input::{Command, Input};
-
-/// Why connections are closed when a server ends.
-pub(super) const GOING_AWAY: &str = "server is going away";
 
 /// How often a drain closes some.
 const TICK: Duration = Duration::from_millis(50);
@@ -120,7 +117,7 @@ impl Server {
         let count = self.0.life.dismiss(due, core.links.len().min(most));
         let keys: Vec<ConnKey> = core.links.keys().take(count).collect();
         for conn in keys {
-            let close = Command::Close { conn, code: code::GOING_AWAY, reason: GOING_AWAY };
+            let close = Command::close(conn, &close::SHUTDOWN);
             core.apply(self.now(), Input::Command(close), None);
         }
         drop(core);

@@ -12,7 +12,7 @@ use super::conn::{Conn, Person};
 use super::handler::contain;
 use super::trace;
 use crate::input::{Command, Input};
-use roomer_proto::websocket::code;
+use roomer_proto::close;
 
 /// Why a connection is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,8 +120,7 @@ impl Server {
             let told = self.in_turn(|| contain(|| self.options().hooks.tell(&conn, &news)));
             if let Err(panic) = told {
                 trace::hook_failed(&conn.person, &panic);
-                let (conn, code) = (conn.person.key, code::INTERNAL);
-                let close = Command::Close { conn, code, reason: "a hook failed" };
+                let close = Command::close(conn.person.key, &close::HOOK_FAILED);
                 let mut core = self.core();
                 core.counts.panics += 1;
                 core.apply(self.now(), Input::Command(close), None);

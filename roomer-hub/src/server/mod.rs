@@ -79,7 +79,7 @@ use std::time::Duration;
 
 pub use http;
 pub use roomer_proto::Packet;
-pub use roomer_proto::websocket::code;
+pub use roomer_proto::close::{self, code};
 #[cfg(feature = "json")]
 pub use roomer_proto::{JsonError, json};
 
@@ -92,7 +92,6 @@ pub use self::connection::Connection;
 use self::core::{Core, Work};
 use self::crew::{Crew, Job};
 pub use self::drain::Drained;
-use self::drain::GOING_AWAY;
 pub use self::env::{Environment, System};
 use self::handler::Handler;
 pub use self::handler::{HandlerError, HandlerPanic, HandlerResult, Message};
@@ -187,8 +186,7 @@ impl Server {
         let keys: Vec<ConnKey> = self.core().links.keys().collect();
         trace::closing(keys.len());
         for conn in keys {
-            let reason = GOING_AWAY;
-            self.command(Command::Close { conn, code: code::GOING_AWAY, reason });
+            self.command(Command::close(conn, &close::SHUTDOWN));
         }
         // Handshakes under way look at their clock, and find that they are over.
         self.0.alarms.ring_all();

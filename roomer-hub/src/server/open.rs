@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::PacketRef;
-use roomer_proto::websocket::{self, Event, Kind, Session, code};
+use roomer_proto::websocket::{self, Event, Kind, Session};
+use roomer_proto::{PacketRef, close};
 
 use super::conn::Conn;
 use super::core::Core;
@@ -95,8 +95,8 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
     {
         let packet = match event {
             Ok(Event::Message { kind: Kind::Text, .. }) if !options.accept_text => {
-                let reason = "text is not served here; send binary";
-                end = Some(End::Violation(code::UNSUPPORTED, reason.into()));
+                let (code, reason) = close::TEXT.frame();
+                end = Some(End::Violation(code, reason.into()));
                 break;
             }
             Ok(Event::Message { kind, data }) if options.echo => {

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::websocket::code;
-use roomer_proto::{Packet, PacketRef};
+use roomer_proto::{Packet, PacketRef, close};
 
 use super::Server;
 use super::conn::Conn;
@@ -141,7 +140,7 @@ impl<'s> Passage<'_, 's> {
     fn give_up(&self, mut core: MutexGuard<'s, Core>) -> MutexGuard<'s, Core> {
         let conn = self.conn.person.key;
         core.counts.panics += 1;
-        let close = Command::Close { conn, code: code::INTERNAL, reason: "handler failed" };
+        let close = Command::close(conn, &close::HANDLER_FAILED);
         core.apply(self.now, Input::Command(close), None);
         core
     }

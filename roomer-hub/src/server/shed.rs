@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::{Arc, Weak};
 
-use roomer_proto::websocket::code;
+use roomer_proto::close;
 
 use super::Server;
 use super::budget::{Holding, Ledger};
@@ -76,8 +76,7 @@ impl Server {
             }
             ledger.remove(&holding);
             let link = core.links.get(conn).cloned();
-            let close =
-                Command::Close { conn, code: code::TRY_AGAIN_LATER, reason: "out of memory" };
+            let close = Command::close(conn, &close::OUT_OF_MEMORY);
             core.apply(self.now(), Input::Command(close), None);
             closed += 1;
             if let Some(link) = link.filter(|link| link.holding().size() > FAREWELL) {

@@ -1,6 +1,6 @@
 //! Close codes, and what earns them.
 
-use crate::close::code;
+use crate::close;
 
 /// Whether a peer may put `code` in a close frame: 1000–1003, 1007–1014 and 3000–4999
 /// (RFC 6455 section 7.4.2).
@@ -22,14 +22,14 @@ pub struct Violation {
 
 impl Violation {
     pub(crate) const fn protocol(reason: &'static str) -> Self {
-        Violation { code: code::PROTOCOL, reason }
+        Violation { code: close::PROTOCOL.code, reason }
     }
 
     pub(crate) const fn not_utf8(reason: &'static str) -> Self {
-        Violation { code: code::NOT_UTF8, reason }
+        Violation { code: close::NOT_UTF8.code, reason }
     }
 
     pub(crate) const fn too_big(reason: &'static str) -> Self {
-        Violation { code: code::TOO_BIG, reason }
+        Violation { code: close::TOO_BIG.code, reason }
     }
 }

@@ -5,15 +5,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use roomer_proto::ROOT;
-use roomer_proto::websocket::{Session, code};
+use roomer_proto::websocket::Session;
+use roomer_proto::{ROOT, close};
 
 use super::super::admission::Place;
 use super::super::answer::Answer;
 use super::super::buffer::with_buffer;
 use super::super::claims::Claims;
 use super::super::conn::{Conn, Person};
-use super::super::drain::GOING_AWAY;
 use super::super::link::Piece;
 use super::super::open::{Open, end_turn, receive};
 use super::super::request::{Refusal, Request};
@@ -162,7 +161,8 @@ impl<R: Reader> Connection<R> {
         if server.is_closing() {
             drop(core);
             if response.is_empty() {
-                self.link.close(Some(code::GOING_AWAY), GOING_AWAY, false);
+                let (code, reason) = close::SHUTDOWN.frame();
+                self.link.close(Some(code), reason, false);
                 return self.close(now, Some(Session::new()));
             }
             return self.refuse(now, &Answer::error(StatusCode::SERVICE_UNAVAILABLE), false);
