@@ -19,6 +19,8 @@ use super::env::{Environment, System};
 use super::handler::Handler;
 use super::options::{Options, Page};
 use super::origin::Origins;
+#[cfg(feature = "testkit")]
+use super::witness::Witness;
 use crate::config::{Config, Membership};
 use crate::hash::HashKey;
 use crate::hub::{Hub, RegisterError};
@@ -306,6 +308,13 @@ impl Builder {
     #[cfg(feature = "testkit")]
     pub fn flush_at_a_time(mut self, turn: usize, handful: usize) -> Self {
         self.options.flush = Flush { turn: turn.max(1), handful: handful.max(1) };
+        self
+    }
+
+    /// Has a test see what becomes of the application's code: panics, errors, what does not end.
+    #[cfg(feature = "testkit")]
+    pub fn witness(mut self, witness: Witness) -> Self {
+        self.options.witness = Some(witness);
         self
     }
 

@@ -65,6 +65,18 @@ pub(super) enum News {
     Gone(Reason, Box<str>),
 }
 
+impl News {
+    /// The builder's method for the hook that is told of it.
+    fn hook(&self) -> &'static str {
+        match self {
+            News::Connected => "on_connect",
+            News::Joined(_) => "on_join",
+            News::Left(_) => "on_leave",
+            News::Gone(..) => "on_disconnect",
+        }
+    }
+}
+
 /// What has happened and has not been told yet.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
@@ -120,6 +132,8 @@ impl Server {
             let told = self.in_turn(|| contain(|| self.options().hooks.tell(&conn, &news)));
             if let Err(panic) = told {
                 trace::hook_failed(&conn.person, &panic);
+                let id = Some(conn.person.id);
+                self.show(|| (format!("the hook `{}`", news.hook()), id), &panic.message, true);
                 let close = Command::close(conn.person.key, &close::HOOK_FAILED);
                 let mut core = self.core();
                 core.counts.panics += 1;

@@ -67,6 +67,7 @@ pub mod tls;
 mod trace;
 mod transport;
 mod upgrade;
+mod witness;
 
 use std::cell::Cell;
 use std::fmt;
@@ -106,6 +107,8 @@ pub use self::stats::{Backlog, Stats};
 use self::sync::{Mutex, MutexGuard, lock};
 pub use self::transport::{Reader, Writer};
 pub use self::upgrade::Upgrade;
+#[cfg(feature = "testkit")]
+pub use self::witness::{Mishap, Waiting, Witness};
 use crate::hub::Hub;
 use crate::id::{ConnKey, HandlerKey};
 use crate::input::Command;

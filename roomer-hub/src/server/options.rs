@@ -55,6 +55,8 @@ pub(super) struct Options {
     pub(super) coalesce: Duration,
     pub(super) flush: Flush,
     pub(super) echo: bool,
+    #[cfg(feature = "testkit")]
+    pub(super) witness: Option<super::Witness>,
 }
 
 /// What is asked before a client's packet passes.
@@ -127,6 +129,8 @@ impl Default for Options {
             coalesce: Duration::ZERO,
             flush: Flush::default(),
             echo: false,
+            #[cfg(feature = "testkit")]
+            witness: None,
         }
     }
 }

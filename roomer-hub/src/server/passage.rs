@@ -3,6 +3,7 @@
 //! The hub decides; where it wants the application's word, it says so, and the word is fetched with
 //! the lock released. A word that takes its time makes the connection wait, and only that.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::handler::{self, HandlerError, HandlerPanic, HandlerResult, Message, R
 use super::link::Link;
 use super::sync::MutexGuard;
 use super::trace;
+use super::witness::Followed;
 use crate::input::{Command, Input};
 
 /// A connection whose packet passes.
@@ -39,6 +41,7 @@ pub(super) struct Passed {
 /// The application's word on a packet, while it is awaited.
 pub(super) struct Wait {
     word: Word,
+    followed: Followed,
     pub(super) packet: Packet,
 }
 
@@ -56,10 +59,10 @@ pub(super) enum Outcome {
 
 impl Wait {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let outcome = match &mut self.word {
+        let outcome = self.followed.poll(cx, |cx| match &mut self.word {
             Word::Handler(run) => handler::poll(run, cx).map_ok(Outcome::Handled),
             Word::Rule(run) => handler::poll(run, cx).map_ok(Outcome::Judged),
-        };
+        });
         outcome.map(|result| result.unwrap_or_else(Outcome::Panicked))
     }
 }
@@ -88,7 +91,7 @@ impl<'s> Passage<'_, 's> {
                     Ran::Done(result) => self.handled(core, &message, result),
                     Ran::Panicked(panic) => self.panicked(core, &message, panic),
                     Ran::Waits(run, packet) => {
-                        passed.wait = Some(Box::new(Wait { word: Word::Handler(run), packet }));
+                        passed.wait = Some(self.wait("handler of", Word::Handler(run), packet));
                         core
                     }
                 };
@@ -106,11 +109,18 @@ impl<'s> Passage<'_, 's> {
                 Ran::Done(false) => Input::Denied { conn, packet: message },
                 Ran::Panicked(panic) => return (self.panicked(core, &message, panic), passed),
                 Ran::Waits(run, packet) => {
-                    passed.wait = Some(Box::new(Wait { word: Word::Rule(run), packet }));
+                    passed.wait = Some(self.wait("rule about", Word::Rule(run), packet));
                     return (core, passed);
                 }
             };
         }
+    }
+
+    fn wait(&self, kind: &str, word: Word, packet: Packet) -> Box<Wait> {
+        let id = self.conn.person.id;
+        let whose = || (format!("the {kind} `{}`", packet.event), Some(id));
+        let followed = self.server.follow(whose);
+        Box::new(Wait { word, followed, packet })
     }
 
     /// A handler has come to its end.
@@ -153,15 +163,24 @@ impl<'s> Passage<'_, 's> {
     ) -> MutexGuard<'s, Core> {
         let server = self.server;
         let hook = server.options().on_error.as_ref();
-        if hook.is_none() && !cfg!(feature = "tracing") {
+        if hook.is_none() && !cfg!(any(feature = "tracing", feature = "testkit")) {
             return core;
         }
         drop(core);
+        let id = Some(self.conn.person.id);
+        let panic = error.downcast_ref::<HandlerPanic>();
+        let kind = if panic.is_some() { "handler or a rule" } else { "handler" };
+        let whose = || (format!("the {kind} of `{}`", message.event), id);
+        let said: &dyn Display = panic.map_or(&error, |panic| &panic.message);
+        server.show(whose, said, panic.is_some());
         trace::failed(&self.conn.person, message.event, &*error);
         let tell = || hook.map(|hook| hook(self.conn, message, error));
         let told = server.in_turn(|| handler::contain(tell));
         // A hook that panics has nobody else to be reported to.
-        let told = told.inspect_err(|panic| trace::hook_failed(&self.conn.person, panic));
+        let told = told.inspect_err(|panic| {
+            trace::hook_failed(&self.conn.person, panic);
+            server.show(|| ("the hook `on_error`".into(), id), &panic.message, true);
+        });
         let core = server.core();
         if told.is_err() { self.give_up(core) } else { core }
     }

@@ -57,6 +57,10 @@ events! {
     WARN hook_failed(person: &Person, error: &(dyn Error + 'static)) {
         conn = %person.id, error, "hook failed"
     }
+    #[doc = "The authorize hook has panicked."]
+    WARN authorize_failed(peer: Option<SocketAddr>, error: &(dyn Error + 'static)) {
+        peer = peer.map(tracing::field::display), error, "authorize failed"
+    }
     #[doc = "The system refused to give the next connection."]
     WARN accept_failed(error: &io::Error) {
         error = error as &(dyn Error + 'static), "cannot accept"

@@ -26,6 +26,7 @@ use super::options::{Authorize, Options};
 use super::request::{Refusal, Request, Verdict};
 use super::trace;
 use super::transport::{Reader, Writer};
+use super::witness::{Followed, Whose};
 
 /// A request that may come in: the answer to send, and the connection to start once it is sent.
 ///
@@ -195,7 +196,9 @@ pub(super) enum Decision {
 
 /// A decision that the application takes its time for.
 pub(super) struct Asked {
+    server: Server,
     run: Run<Verdict>,
+    followed: Followed,
     /// What comes of it if the application agrees.
     rest: Option<Rest>,
 }
@@ -210,9 +213,12 @@ struct Rest {
 impl Asked {
     /// Ready once.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pass, Refusal>> {
-        let verdict = ready!(handler::poll(&mut self.run, cx));
+        let run = &mut self.run;
+        let verdict = ready!(self.followed.poll(cx, |cx| handler::poll(run, cx)));
         Poll::Ready(match self.rest.take() {
-            Some(rest) => said(verdict).and_then(|claims| rest.agree(Some(claims))),
+            Some(rest) => {
+                self.server.said(verdict, rest.peer).and_then(|claims| rest.agree(Some(claims)))
+            }
             None => Err(refused(StatusCode::INTERNAL_SERVER_ERROR)),
         })
     }
@@ -229,9 +235,8 @@ impl Rest {
     }
 }
 
-/// What a hook has said; a panic is an error of the server's.
-fn said(verdict: Result<Verdict, HandlerPanic>) -> Verdict {
-    verdict.unwrap_or_else(|_| Err(refused(StatusCode::INTERNAL_SERVER_ERROR)))
+fn authorize() -> Whose {
+    ("the hook `authorize`".into(), None)
 }
 
 /// No, for a reason that the status says.
@@ -257,16 +262,28 @@ impl Server {
         Ok(match &options.authorize {
             None => Decision::Made(rest(check(&request, options)).agree(None)),
             Some(Authorize::Sync(hook)) => {
-                let claims = said(handler::contain(|| hook(&request)))?;
+                let claims = self.said(handler::contain(|| hook(&request)), peer)?;
                 Decision::Made(rest(check(&request, options)).agree(Some(claims)))
             }
             Some(Authorize::Async(hook)) => {
                 let rest = Some(rest(check(&request, options)));
                 let run = handler::contain(|| hook(request));
-                let run = run.map_err(|_| refused(StatusCode::INTERNAL_SERVER_ERROR))?;
-                Decision::Asked(Box::new(Asked { run, rest }))
+                let run = run.map_err(|panic| self.authorize_failed(&panic, peer))?;
+                let followed = self.follow(authorize);
+                Decision::Asked(Box::new(Asked { server: self.clone(), run, followed, rest }))
             }
         })
+    }
+
+    /// What the hook has said; a panic is an error of the server's.
+    fn said(&self, verdict: Result<Verdict, HandlerPanic>, peer: Option<SocketAddr>) -> Verdict {
+        verdict.unwrap_or_else(|panic| Err(self.authorize_failed(&panic, peer)))
+    }
+
+    fn authorize_failed(&self, panic: &HandlerPanic, peer: Option<SocketAddr>) -> Refusal {
+        trace::authorize_failed(peer, panic);
+        self.show(authorize, &panic.message, true);
+        refused(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 

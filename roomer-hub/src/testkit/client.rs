@@ -100,7 +100,13 @@ impl Client {
     }
 
     /// Sends an event to one client by its id.
+    ///
+    /// # Panics
+    ///
+    /// When the id is empty, which would be the whole room: the other client has not been told its
+    /// id yet.
     pub fn send_to(&self, id: &str, event: &str, payload: impl AsRef<[u8]>) {
+        assert!(!id.is_empty(), "the receiver has no id yet: settle the world first");
         let payload = payload.as_ref();
         self.packet(&PacketRef { room: "root", event, dst: id, payload, ..PacketRef::default() });
     }

@@ -121,6 +121,42 @@
 //! });
 //! ```
 //!
+//! # When your code panics, fails, or waits
+//!
+//! The server contains a panic of a handler, a rule or a hook, since it may cost one connection
+//! only. A world does not: the test fails with what the panic said, and the seed. A test about a
+//! panic allows it ([`World::allow_panics`]) and looks at [`World::panics`]. Errors that handlers
+//! return are at [`World::errors`], and are printed when a test fails.
+//!
+//! ```
+//! use roomer_hub::server::Server;
+//! use roomer_hub::testkit::{World, find};
+//!
+//! let sell = |seed| {
+//!     let mut world = World::new(seed, Server::builder().on("sell", |_, message| {
+//!         let stock = [7, 3];
+//!         let number: usize = message.text()?.parse()?;
+//!         assert!(stock[number] > 0);
+//!         Ok(())
+//!     }));
+//!     let ann = world.connect();
+//!     ann.send("root", "sell", "two");
+//!     world.settle();
+//!     assert_eq!(world.errors()[0].message, "invalid digit found in string");
+//!     ann.send("root", "sell", "2");
+//!     world.settle();
+//! };
+//! let message = find(0..1, sell).expect("it panics").message;
+//! assert!(message.contains("`sell`, for client 0, panicked: index out of bounds"));
+//! ```
+//!
+//! A handler may wait for what another client does, or for what the test does between two steps;
+//! [`World::waiting`] tells which do. What is *outside* a world has no order that a seed decides,
+//! and no runtime runs here: one that waits for tokio, for a thread (as smol's `unblock` and its
+//! timers do), or for something that can never come, fails the test by name. For tokio there is
+//! `TokioWorld` in `roomer_tokio::testkit`, inside `#[tokio::test]`. For other runtimes, test such
+//! handlers over a real socket, or give them a stand-in that the test answers for.
+//!
 //! # Losing connections
 //!
 //! What is true under every fault is worth more than what is true in fair weather. Let
@@ -159,10 +195,12 @@
 //! roomer's own. They are public: roomer's simulator (`examples/sim.rs`) is built on them, and so
 //! can yours be.
 
+mod application;
 mod client;
 mod clock;
 mod faults;
 pub mod frames;
+mod network;
 mod rng;
 pub mod socket;
 mod tasks;
@@ -170,6 +208,7 @@ mod trials;
 mod view;
 mod world;
 
+pub use crate::server::{Mishap, Waiting, Witness};
 pub use client::{Client, Closed};
 pub use clock::{Clock, Sleep};
 pub use faults::Faults;

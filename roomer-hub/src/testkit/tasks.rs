@@ -12,7 +12,14 @@ use std::task::{Context, Poll, Wake, Waker};
 #[derive(Default)]
 pub struct Tasks {
     slots: Vec<Slot>,
-    woken: Arc<Mutex<Vec<usize>>>,
+    woken: Arc<Mutex<Woken>>,
+}
+
+/// The tasks that have been woken, and what is to hear of the next.
+#[derive(Default)]
+struct Woken {
+    tasks: Vec<usize>,
+    watcher: Option<Waker>,
 }
 
 struct Slot {
@@ -25,7 +32,7 @@ struct Slot {
 struct Bell {
     task: usize,
     has_rung: AtomicBool,
-    woken: Arc<Mutex<Vec<usize>>>,
+    woken: Arc<Mutex<Woken>>,
 }
 
 impl Wake for Bell {
@@ -35,7 +42,11 @@ impl Wake for Bell {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.has_rung.swap(true, Ordering::Relaxed) {
-            list(&self.woken).push(self.task);
+            let mut woken = list(&self.woken);
+            woken.tasks.push(self.task);
+            let watcher = woken.watcher.take();
+            drop(woken);
+            watcher.into_iter().for_each(Waker::wake);
         }
     }
 }
@@ -61,7 +72,18 @@ impl Tasks {
     /// How many tasks have been woken and not had their turn since.
     #[must_use]
     pub fn woken(&self) -> usize {
-        list(&self.woken).len()
+        list(&self.woken).tasks.len()
+    }
+
+    /// Waits until a task has been woken, for a runtime that these tasks are a part of: what wakes
+    /// them may come from there.
+    pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut woken = list(&self.woken);
+        if woken.tasks.is_empty() {
+            woken.watcher = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 
     /// Gives the one that was woken as number `place` its turn, and says which task that was.
@@ -69,10 +91,10 @@ impl Tasks {
     pub fn turn(&mut self, place: usize) -> Option<usize> {
         let task = {
             let mut woken = list(&self.woken);
-            if place >= woken.len() {
+            if place >= woken.tasks.len() {
                 return None;
             }
-            woken.remove(place)
+            woken.tasks.remove(place)
         };
         self.slots[task].alarm.has_rung.store(false, Ordering::Relaxed);
         self.poll(task);
@@ -107,7 +129,7 @@ impl Tasks {
     }
 }
 
-fn list(woken: &Mutex<Vec<usize>>) -> MutexGuard<'_, Vec<usize>> {
+fn list(woken: &Mutex<Woken>) -> MutexGuard<'_, Woken> {
     woken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,3 +1,5 @@
+mod panics_and_waits;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ fn chatter(seed: u64, faults: Faults) -> World {
 
 fn panics(run: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it goes through");
-    *panic.downcast::<String>().expect("a text")
+    application::said(&*panic)
 }
 
 #[test]

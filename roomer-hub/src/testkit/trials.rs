@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::application::said;
+
 /// The environment variable that has [`run`] try one seed only.
 pub const SEED: &str = "ROOMER_SEED";
 
@@ -36,9 +38,7 @@ pub fn run(seeds: Range<u64>, scenario: impl Fn(u64)) {
 pub fn find(seeds: Range<u64>, scenario: impl Fn(u64)) -> Option<Failure> {
     for seed in seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            return Some(Failure { seed, message: message.unwrap_or_default() });
+            return Some(Failure { seed, message: said(&*panic) });
         }
     }
     None

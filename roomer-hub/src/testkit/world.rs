@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::application::{Application, said};
 use super::client::Client;
 use super::clock::Clock;
 use super::faults::Faults;
@@ -18,6 +20,9 @@ use crate::server::{Builder, Server};
 /// The most moves that may follow one another at one moment of virtual time.
 const RESTLESS: u64 = 10_000_000;
 
+/// The most turns in a row without a byte moved that a handler may have kept busy.
+const RESTLESS_HANDLER: u64 = 100_000;
+
 /// A real server, scripted clients, and a network between them, in virtual time on one thread.
 /// See the [module's page](super).
 ///
@@ -26,20 +31,25 @@ const RESTLESS: u64 = 10_000_000;
 /// decided by the seed: the same seed, the same world, to the byte ([`trace`](Self::trace)).
 pub struct World {
     seed: u64,
-    rng: Rng,
-    clock: Clock,
+    pub(super) rng: Rng,
+    pub(super) clock: Clock,
     server: Server,
-    tasks: Tasks,
-    clients: Vec<Client>,
-    faults: Faults,
+    pub(super) tasks: Tasks,
+    pub(super) clients: Vec<Client>,
+    pub(super) faults: Faults,
     /// What is to happen to clients, and when.
-    later: Vec<(Duration, usize, Later)>,
+    pub(super) later: Vec<(Duration, usize, Later)>,
     moves: u64,
+    /// The client whose connection has had the last turn.
+    pub(super) in_turn: Option<usize>,
+    /// How many turns in a row in which no byte has moved.
+    pub(super) idle_turns: u64,
     trace: u64,
+    pub(super) application: Application,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Later {
+pub(super) enum Later {
     Resume,
     Notify,
 }
@@ -72,7 +82,9 @@ impl World {
     #[must_use]
     pub fn with_faults(seed: u64, faults: Faults, builder: Builder) -> Self {
         let clock = Clock::new(seed);
-        let server = match builder.environment(clock.clone()).build() {
+        let application = Application::default();
+        let builder = builder.environment(clock.clone()).witness(application.witness.clone());
+        let server = match builder.build() {
             Ok(server) => server,
             Err(error) => panic!("{error}"),
         };
@@ -91,6 +103,9 @@ impl World {
             faults,
             later: Vec::new(),
             moves: 0,
+            in_turn: None,
+            idle_turns: 0,
+            application,
             trace: 0xcbf2_9ce4_8422_2325,
         }
     }
@@ -148,6 +163,7 @@ impl World {
                 "the server does not come to rest".into()
             });
         }
+        self.check_waiting();
         if let Err(error) = self.server.audit(true) {
             self.fail(&error);
         }
@@ -162,9 +178,7 @@ impl World {
         let end = self.now() + span;
         loop {
             self.settle();
-            let later = self.later.iter().map(|(at, ..)| *at).min();
-            let due = [self.clock.next(), later].into_iter().flatten().min();
-            let Some(due) = due.filter(|due| *due <= end) else {
+            let Some(due) = self.next_due().filter(|due| *due <= end) else {
                 break;
             };
             self.jump_to(due);
@@ -177,6 +191,19 @@ impl World {
     /// in between.
     pub fn jump(&mut self, span: Duration) {
         self.jump_to(self.now() + span);
+    }
+
+    /// When the next thing is due: a timer of the server's, or something that befalls a client.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Duration> {
+        let later = self.later.iter().map(|(at, ..)| *at).min();
+        [self.clock.next(), later].into_iter().flatten().min()
+    }
+
+    /// Waits until a task has been woken, for a runtime that drives this world by
+    /// [`step`](Self::step) and [`jump`](Self::jump).
+    pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.tasks.poll_woken(cx)
     }
 
     /// Lets one thing happen, chosen by the seed: a task has its turn, some bytes arrive, a client
@@ -205,12 +232,14 @@ impl World {
         self.moves += 1;
         match *self.rng.pick(&moves) {
             Move::Turn(place) => {
-                let task = self.tasks.turn(place);
+                let task = self.turn(place);
+                self.idle_turns += 1;
                 self.note(&[1, task.unwrap_or_default() as u8]);
             }
             Move::Deliver(number) => self.deliver(number),
             Move::Take(number) => self.take(number),
         }
+        self.check_application(self.idle_turns > RESTLESS_HANDLER);
         if self.faults.spurious && self.rng.chance(2) && !self.clients.is_empty() {
             let number = self.rng.below(self.clients.len());
             let task = self.clients[number].state().task;
@@ -296,7 +325,7 @@ impl World {
         }
     }
 
-    fn fail(&self, why: &str) -> ! {
+    pub(super) fn fail(&self, why: &str) -> ! {
         panic!("under seed {}, at {:?}: {why}", self.seed, self.now());
     }
 
@@ -314,106 +343,20 @@ impl World {
         }
     }
 
-    /// Has some of what is under way arrive.
-    fn deliver(&mut self, number: usize) {
-        let client = self.clients[number].clone();
-        let mut state = client.state_mut();
-        let all = state.under_way.len();
-        let size = match self.faults.cuts {
-            true if self.rng.chance(25) => 1 + self.rng.below(all.min(4)),
-            true if self.rng.chance(35) => 1 + self.rng.below(all),
-            _ => all,
-        };
-        let bytes: Vec<u8> = state.under_way.drain(..size.min(all)).collect();
-        if self.faults.cuts && self.rng.chance(10) {
-            let most = 1 + self.rng.below(8);
-            state.peer.max_read(if self.rng.chance(50) { most } else { usize::MAX });
-        }
-        state.peer.deliver(&bytes);
-        if state.under_way.is_empty()
-            && let Some(end) = state.end.filter(|end| end.is_ok())
-        {
-            state.peer.end(end);
-            // Said once.
-            state.end = Some(Err(ErrorKind::NotConnected));
-        }
-        drop(state);
-        self.note(&[2, number as u8]);
-        self.note(&bytes);
-    }
-
-    /// Has a client read.
-    fn take(&mut self, number: usize) {
-        let client = self.clients[number].clone();
-        let mut bytes = Vec::new();
-        {
-            let state = client.state();
-            let peer = &state.peer;
-            let waiting = peer.waiting();
-            let cut = self.faults.cuts && self.rng.chance(30);
-            peer.take(if cut { 1 + self.rng.below(waiting) } else { waiting }, &mut bytes);
-            if self.faults.narrows && self.rng.chance(30) {
-                peer.max_write(1 + self.rng.below(200));
-                peer.room(1 + self.rng.below(400));
-                peer.interrupt(self.rng.below(2) as u32);
-            } else {
-                peer.max_write(usize::MAX);
-                peer.room(usize::MAX);
+    /// Gives a task its turn. One of the test's own may panic.
+    fn turn(&mut self, place: usize) -> Option<usize> {
+        match catch_unwind(AssertUnwindSafe(|| self.tasks.turn(place))) {
+            Ok(task) => {
+                let is_its = |client: &Client| Some(client.state().task) == task;
+                self.in_turn = self.clients.iter().position(is_its);
+                task
             }
-        }
-        self.note(&[3, number as u8]);
-        self.note(&bytes);
-        if let Err(error) = client.hear(&bytes) {
-            self.fail(&format!("client {number}: {error}"));
-        }
-    }
-
-    /// Tells clients whose server has ended the stream, once they have read everything.
-    fn hang_up(&mut self) {
-        for client in &self.clients {
-            let state = client.state();
-            let is_shut = state.peer.is_shut() || self.tasks.is_done(state.task);
-            let has_ended = is_shut && state.peer.waiting() == 0 && state.is_reading;
-            let knows = state.end.is_some() && state.has_ended();
-            drop(state);
-            if has_ended && !knows {
-                client.hear_end();
-            }
-        }
-    }
-
-    /// What goes wrong by itself.
-    fn mischief(&mut self) {
-        let faults = self.faults;
-        if !(faults.stalls || faults.resets || faults.half_closes) || self.clients.is_empty() {
-            return;
-        }
-        let number = self.rng.below(self.clients.len());
-        let client = &self.clients[number];
-        if client.state().is_lost || !client.state().is_reading {
-            return;
-        }
-        let late = Duration::from_millis(self.rng.below(10_000) as u64);
-        match self.rng.below(600) {
-            0 if faults.stalls => {
-                client.stall(self.rng.below(200));
-                self.later.push((self.clock.now() + late, number, Later::Resume));
-            }
-            1 if faults.half_closes => client.half_close(),
-            2 if faults.resets => {
-                client.vanish();
-                match self.rng.below(3) {
-                    0 => client.notify(),
-                    1 => self.later.push((self.clock.now() + late, number, Later::Notify)),
-                    _ => {} // never
-                }
-            }
-            _ => {}
+            Err(panic) => self.fail(&format!("a spawned task panicked: {}", said(&*panic))),
         }
     }
 
     /// Makes something part of the trace (FNV-1a).
-    fn note(&mut self, bytes: &[u8]) {
+    pub(super) fn note(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
