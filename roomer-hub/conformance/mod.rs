@@ -60,12 +60,14 @@ mod rules;
 mod sending;
 mod shutdown;
 mod slow;
+mod subprotocols;
 mod timers;
 #[cfg(feature = "tracing")]
 pub(crate) mod traces;
 #[cfg(feature = "json")]
 mod typed;
 mod waiting;
+mod warnings;
 
 pub(crate) use independent::converse;
 

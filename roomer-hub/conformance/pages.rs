@@ -61,3 +61,23 @@ fn the_websocket_can_be_elsewhere() {
     assert_eq!(Ask::upgrade(site.addr).target("/rooms").head(site.addr).status, 101);
     assert_eq!(Ask::upgrade(site.addr).refused(site.addr).status, 404);
 }
+
+#[test]
+fn load_balancers_may_ask_by_options() {
+    let site = Site::with(|builder| {
+        builder.page("/page", "text/plain", "").health("/live", "/ready").max_connections(1)
+    });
+    let options =
+        |target| Ask::plain(site.addr).target(target).method("OPTIONS").refused(site.addr);
+    for target in ["/", "*", "/page", "/live", "/ready"] {
+        let answer = options(target);
+        assert_eq!(answer.status, 200, "{target}");
+        assert!(answer.header("allow").unwrap().contains("OPTIONS"), "{target}");
+    }
+    assert_eq!(options("/nowhere").status, 404);
+    assert_eq!(options("/ws").status, 405);
+    let _last = site.client();
+    let answer = options("/ready");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "it is full");
+    assert_eq!(options("/live").status, 200);
+}

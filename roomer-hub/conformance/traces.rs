@@ -181,6 +181,22 @@ fn a_refused_handshake_is_told() {
 }
 
 #[test]
+fn what_the_operator_should_look_at_is_told_at_warn() {
+    let site = Site::open();
+    let ear = Ear::open();
+    let ask = Ask::upgrade(site.addr).add("Origin", "http://localhost:5173");
+    assert_eq!(ask.refused(site.addr).status, 403);
+    let warned = loop {
+        let heard = ear.wait("kind", "origin");
+        if heard.message.contains(&site.addr.to_string()) {
+            break heard;
+        }
+    };
+    assert_eq!((&*warned.level, warned.field("suppressed")), ("WARN", "0"));
+    assert!(warned.message.contains("allow_origin(\"http://localhost:5173\")"), "{warned:?}");
+}
+
+#[test]
 fn a_refused_request_of_a_framework_s_is_told() {
     let server = Server::builder().build().unwrap();
     let ear = Ear::open();

@@ -71,8 +71,10 @@
 //! [`Server::stats`] counts everything; with the feature `prometheus` it is
 //! `server.stats().to_prometheus()` that a scrape is answered with. With the feature `tracing`, a
 //! subscriber hears, under the target `roomer`: at `WARN` of failing handlers, of a listener that
-//! fails and of a spent memory budget; at `INFO` of laggards, drains and shutdowns; at `DEBUG` of each
-//! connection's begin and end, and of refused handshakes. Never of payloads or rooms.
+//! fails, of a spent memory budget, and of what the operator should look at, such as a page whose
+//! origin is refused; at `INFO` of laggards, drains and shutdowns; at `DEBUG` of each connection's
+//! begin and end, and of refused handshakes. Never of payloads, rooms or tokens. Without
+//! `tracing`, [`Builder::on_warning`] hears what the operator should look at.
 //!
 //! # TLS, and other streams
 //!
@@ -115,6 +117,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod listener;
+mod signals;
 mod transport;
 
 use std::future::{Future, pending, poll_fn};
@@ -133,13 +136,14 @@ pub use listener::Listener;
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     Backlog, BuildError, Builder, Claims, Conn, Drained, HandlerError, HandlerPanic, HandlerResult,
-    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, close, code, http,
-    socket,
+    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, Warning,
+    WarningCause, close, code, http, socket,
 };
 use roomer_hub::server::{Connection, Reader, stream};
 #[cfg(feature = "json")]
 pub use roomer_hub::server::{JsonError, json};
 pub use roomer_hub::{ConnId, Membership, Refusals, RegisterError};
+pub use signals::shutdown_signal;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Executor, Task, Timer};
 
@@ -149,9 +153,16 @@ const REST: Duration = Duration::from_millis(100);
 
 /// Serves on smol's global executor, for as long as the future is polled.
 ///
+/// Raises the process's soft limit of open descriptors to what the server may need
+/// ([`max_connections`](Builder::max_connections) and
+/// [`max_handshakes`](Builder::max_handshakes)) or to the hard limit, and
+/// [warns](Builder::on_warning) when that is too low for `max_connections`.
+///
 /// # Errors
 ///
-/// None today: a failure to accept is waited out. The type leaves room.
+/// `InvalidInput` when an option was chosen that needs clients' addresses and the listener has
+/// none (a Unix socket), unless [`trust_proxy("unix")`](Builder::trust_proxy) was called. A failure
+/// to accept is waited out.
 pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
     serve_until(listener, server, pending::<()>()).await
 }
@@ -244,6 +255,7 @@ async fn run(
     stop: impl Future,
     executor: impl Spawn,
 ) -> io::Result<()> {
+    server.start_listening(listener.has_addresses())?;
     // Each a task of its own: an executor with much to do comes back to the future that it was
     // given to run only after 200 turns of its tasks, and neither newcomers nor the clock can wait
     // for that.

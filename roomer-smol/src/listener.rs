@@ -21,6 +21,11 @@ impl<L: Accept> Listener for L {}
 /// How a listener gives connections. In a private place, so that it can grow.
 #[allow(unreachable_pub)]
 pub trait Accept: Send + Sync + 'static {
+    /// Whether it knows the addresses of those who connect.
+    fn has_addresses(&self) -> bool {
+        true
+    }
+
     /// Waits for the next connection, takes it into the server's care and gives its task.
     fn accept(
         &self,
@@ -41,6 +46,10 @@ impl Accept for TcpListener {
 
 #[cfg(unix)]
 impl Accept for UnixListener {
+    fn has_addresses(&self) -> bool {
+        false
+    }
+
     async fn accept(
         &self,
         server: &Server,

@@ -121,3 +121,52 @@ fn one_that_is_upgraded_during_a_shutdown_is_told() {
     smol::block_on(task);
     smol::block_on(server.drained());
 }
+
+#[test]
+fn a_listener_without_addresses_does_not_serve_what_needs_them() {
+    use roomer_smol::{Builder, serve_until};
+
+    let path = format!("{}/smol-addressless.sock", env!("CARGO_TARGET_TMPDIR"));
+    let serve = |choose: fn(Builder) -> Builder| {
+        let _ = std::fs::remove_file(&path);
+        smol::block_on(async {
+            let listener = smol::net::unix::UnixListener::bind(&path).unwrap();
+            serve_until(listener, choose(Server::builder()).build().unwrap(), async {}).await
+        })
+    };
+    for (option, choose) in [
+        (
+            "max_connections_per_address",
+            (|builder| builder.max_connections_per_address(1)) as fn(Builder) -> Builder,
+        ),
+        ("max_handshakes_per_address", |builder| builder.max_handshakes_per_address(1)),
+        ("trust_proxy", |builder| builder.trust_proxy("10.0.0.1")),
+    ] {
+        let error = serve(choose).expect_err("it cannot hold");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        let text = error.to_string();
+        assert!(text.starts_with(option) && text.contains("trust_proxy(\"unix\")"), "{text}");
+    }
+    serve(|builder| builder).unwrap();
+    serve(|builder| builder.max_connections_per_address(1).trust_proxy("unix")).unwrap();
+}
+
+#[test]
+fn a_stream_without_an_address_is_refused_where_a_limit_needs_one() {
+    for is_chosen in [false, true] {
+        let builder = Server::builder();
+        let server = match is_chosen {
+            true => builder.max_connections_per_address(1),
+            false => builder,
+        };
+        let server = server.build().unwrap();
+        let upgrade = Request::get("/")
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let upgraded = server.upgrade(upgrade.body(()).unwrap(), None);
+        let status = upgraded.map_or_else(|refused| refused.status().as_u16(), |_| 101);
+        assert_eq!(status, if is_chosen { 500 } else { 101 });
+    }
+}

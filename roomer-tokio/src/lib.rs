@@ -106,24 +106,30 @@
 //!
 //! With the feature `tower`, `mount` makes a server a service beside other routes; it answers the
 //! handshake and takes the connection over. Middleware may put [`Claims`] into the request's
-//! extensions, and the client's `SocketAddr`. There is nothing to start: the server's time is kept
-//! for as long as somebody is there.
+//! extensions. There is nothing to start: the server's time is kept for as long as there are
+//! connections.
+//!
+//! The client's address, which limits per address and [`Builder::trust_proxy`] need, comes from a
+//! `SocketAddr` among the extensions or, with the feature `axum`, from axum's `ConnectInfo`, which
+//! is there when the application is served as below.
 #![cfg_attr(feature = "tower", doc = "```no_run")]
 #![cfg_attr(not(feature = "tower"), doc = "```ignore")]
+//! use std::net::SocketAddr;
+//!
 //! use axum::{Router, routing::get};
-//! use roomer_tokio::{Server, mount};
+//! use roomer_tokio::{Server, mount, shutdown_signal};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let rooms = Server::builder().build()?;
+//! let rooms = Server::builder().max_connections_per_address(100).build()?;
 //! let stats = rooms.clone();
 //! let app = Router::new()
 //!     .route("/stats", get(async move || format!("{:?}", stats.stats())))
-//!     .route_service("/ws", mount(rooms.clone()));
+//!     .route_service("/ws", mount(rooms.clone()))
+//!     .into_make_service_with_connect_info::<SocketAddr>();
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-//! let stop = async { drop(tokio::signal::ctrl_c().await) };
-//! axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+//! axum::serve(listener, app).with_graceful_shutdown(shutdown_signal()).await?;
 //! // axum lets go of upgraded connections; the rooms close them with 1001.
 //! rooms.drain().await;
 //! # Ok(())
@@ -153,8 +159,10 @@
 //! [`Server::stats`] counts everything; with the feature `prometheus` it is
 //! `server.stats().to_prometheus()` that a scrape is answered with. With the feature `tracing`, a
 //! subscriber hears, under the target `roomer`: at `WARN` of failing handlers, of a listener that
-//! fails and of a spent memory budget; at `INFO` of laggards, drains and shutdowns; at `DEBUG` of each
-//! connection's begin and end, and of refused handshakes. Never of payloads or rooms.
+//! fails, of a spent memory budget, and of what the operator should look at, such as a page whose
+//! origin is refused; at `INFO` of laggards, drains and shutdowns; at `DEBUG` of each connection's
+//! begin and end, and of refused handshakes. Never of payloads, rooms or tokens. Without
+//! `tracing`, [`Builder::on_warning`] hears what the operator should look at.
 //!
 //! # TLS, and other streams
 //!
@@ -197,6 +205,7 @@ pub mod guide;
 mod listener;
 #[cfg(feature = "tower")]
 mod mount;
+mod signals;
 mod transport;
 
 use std::future::{Future, pending, poll_fn};
@@ -212,13 +221,14 @@ pub use mount::{Mount, mount};
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     Backlog, BuildError, Builder, Claims, Conn, Drained, HandlerError, HandlerPanic, HandlerResult,
-    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, close, code, http,
-    socket,
+    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, Warning,
+    WarningCause, close, code, http, socket,
 };
 use roomer_hub::server::{Connection, Reader};
 #[cfg(feature = "json")]
 pub use roomer_hub::server::{JsonError, json};
 pub use roomer_hub::{ConnId, Membership, Refusals, RegisterError};
+pub use signals::shutdown_signal;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -230,9 +240,16 @@ const REST: Duration = Duration::from_millis(100);
 
 /// Serves until the task is dropped.
 ///
+/// Raises the process's soft limit of open descriptors to what the server may need
+/// ([`max_connections`](Builder::max_connections) and
+/// [`max_handshakes`](Builder::max_handshakes)) or to the hard limit, and
+/// [warns](Builder::on_warning) when that is too low for `max_connections`.
+///
 /// # Errors
 ///
-/// None today: a failure to accept is waited out. The type leaves room.
+/// `InvalidInput` when an option was chosen that needs clients' addresses and the listener has
+/// none (a Unix socket), unless [`trust_proxy("unix")`](Builder::trust_proxy) was called. A failure
+/// to accept is waited out.
 pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
     serve_until(listener, server, pending::<()>()).await
 }
@@ -249,6 +266,7 @@ pub async fn serve_until(
     server: Server,
     stop: impl Future,
 ) -> io::Result<()> {
+    server.start_listening(listener.has_addresses())?;
     let mut staff = helpers(&server);
     let keeper = server.clone();
     staff.spawn(async move { keeper.keep_time(sleep).await });

@@ -14,6 +14,7 @@ mod wire;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use axum::Router;
@@ -24,7 +25,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use roomer_tokio::{Builder, Claims, Mount, Refusal, Server, mount};
+use roomer_tokio::{Builder, Claims, Mount, Refusal, Server, WarningCause, mount};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{self, Runtime};
 use tokio::time::timeout;
@@ -281,6 +282,114 @@ fn a_hook_may_take_its_time_but_not_for_ever() {
     let seen = ["ann", "bug", "slow", "eve"].map(status);
     assert_eq!(seen, [101, 500, 503, 401]);
     site.drained();
+}
+
+/// An application as the front page has it, without middleware; its warnings.
+fn plain_app(
+    choose: impl FnOnce(Builder) -> Builder,
+    serve: impl FnOnce(&Runtime, TcpListener, Router),
+) -> (SocketAddr, Runtime, Receiver<String>) {
+    let (sender, warnings) = channel();
+    let builder = choose(Server::builder()).on_warning(move |warning| match warning.cause {
+        // How many descriptors there may be is the machine's affair.
+        WarningCause::Descriptors { .. } => {}
+        _ => drop(sender.send(warning.to_string())),
+    });
+    let app = Router::new().route_service("/ws", mount(builder.build().unwrap()));
+    let runtime = runtime();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap();
+    serve(&runtime, listener, app);
+    (addr, runtime, warnings)
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn axum_s_connect_info_is_found_without_middleware() {
+    let serve = |runtime: &Runtime, listener, app: Router| {
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        runtime.spawn(async { axum::serve(listener, app).await });
+    };
+    let (addr, _runtime, warnings) =
+        plain_app(|builder| builder.max_connections_per_address(2), serve);
+    let _in = [(); 2].map(|()| Client::connect(addr));
+    for _ in 0..3 {
+        assert_eq!(Ask::upgrade(addr).head(addr).status, 429);
+    }
+    assert!(warnings.try_recv().unwrap().contains("max_connections_per_address(2)"));
+
+    let behind = |builder: Builder| builder.max_connections_per_address(1).trust_proxy("127.0.0.1");
+    let (addr, _runtime, _) = plain_app(behind, serve);
+    let by = |client| Ask::upgrade(addr).add("X-Forwarded-For", client);
+    let _in = ["1.2.3.4", "5.6.7.8"].map(|client| Client::upgrade(dial(addr), &by(client)));
+    assert_eq!(by("1.2.3.4").head(addr).status, 429);
+}
+
+#[test]
+fn without_addresses_what_needs_them_is_refused_and_says_so() {
+    let serve = |runtime: &Runtime, listener, app| {
+        runtime.spawn(async { axum::serve(listener, app).await });
+    };
+    for (option, choose) in [
+        (
+            "max_connections_per_address",
+            (|builder| builder.max_connections_per_address(2)) as fn(Builder) -> Builder,
+        ),
+        ("trust_proxy", |builder| builder.trust_proxy("127.0.0.1")),
+    ] {
+        let (addr, _runtime, warnings) = plain_app(choose, serve);
+        let answer = Ask::upgrade(addr).add("Connection", "close").refused(addr);
+        let body = String::from_utf8(answer.body).unwrap();
+        assert_eq!(answer.status, 500, "{body}");
+        let warning = warnings.recv_timeout(PATIENCE).unwrap();
+        for text in [body, warning] {
+            let remedy = "into_make_service_with_connect_info::<SocketAddr>()";
+            assert!(text.contains(option) && text.contains(remedy), "{text}");
+        }
+    }
+    // A limit that is a default counts those without an address together.
+    let (addr, _runtime, warnings) = plain_app(|builder| builder, serve);
+    Client::connect(addr).goodbye();
+    assert!(warnings.try_recv().is_err());
+}
+
+#[test]
+fn options_that_cannot_apply_are_named() {
+    let (_, _, warnings) = plain_app(
+        |builder| {
+            let builder = builder.path("/chat").page("/", "text/plain", "").health("/l", "/r");
+            builder.max_handshakes(9).max_handshakes_per_address(9)
+        },
+        |_, _, _| {},
+    );
+    let warning = warnings.try_recv().unwrap();
+    let options = "path, page, health, max_handshakes, max_handshakes_per_address has no effect";
+    assert!(warning.starts_with(options), "{warning}");
+    let (_, _, warnings) = plain_app(|builder| builder, |_, _, _| {});
+    assert!(warnings.try_recv().is_err());
+}
+
+#[test]
+fn a_connection_s_address_may_be_known_to_its_service() {
+    let server = Server::builder().max_connections_per_address(1).build().unwrap();
+    let runtime = runtime();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let shared = server.clone();
+    runtime.spawn(async move {
+        while let Ok((stream, peer)) = listener.accept().await {
+            let service = mount(shared.clone()).peer_from(move |_| Some(peer));
+            let service = TowerToHyperService::new(service);
+            tokio::spawn(async move {
+                let http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let _ = http.with_upgrades().await;
+            });
+        }
+    });
+    let client = Client::connect(addr);
+    assert_eq!(Ask::upgrade(addr).head(addr).status, 429);
+    client.goodbye();
+    in_time(&runtime, server.drained());
 }
 
 /// Serves what `accept` brings, and has somebody come in over TCP or a Unix socket.

@@ -86,6 +86,8 @@ impl Setup {
             None => builder.no_strikes(),
         };
         let [connections, handshakes] = self.caps;
+        // Some have no address; where that is chosen, they count only in all.
+        builder = builder.trust_proxy("unix");
         if let Some(most) = connections.total {
             builder = builder.max_connections(most);
         }

@@ -6,6 +6,9 @@ use http::{HeaderValue, StatusCode};
 use super::options::Page;
 use super::request::Refusal;
 
+/// After how many seconds one that was refused for want of room may ask again.
+const RETRY_AFTER: &str = "5";
+
 /// A whole answer.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
@@ -15,13 +18,14 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// 101: what follows is WebSocket.
-    pub(super) fn switch(accept: String) -> Self {
-        let lines = vec![
+    /// 101: what follows is WebSocket, by the subprotocol that the server has selected, if any.
+    pub(super) fn switch(accept: String, subprotocol: Option<String>) -> Self {
+        let mut lines = vec![
             ("Upgrade", "websocket".into()),
             ("Connection", "Upgrade".into()),
             ("Sec-WebSocket-Accept", accept),
         ];
+        lines.extend(subprotocol.map(|name| ("Sec-WebSocket-Protocol", name)));
         Answer { status: StatusCode::SWITCHING_PROTOCOLS, lines, body: Bytes::new() }
     }
 
@@ -36,11 +40,19 @@ impl Answer {
             true => (StatusCode::OK, "yes\n"),
             false => (StatusCode::SERVICE_UNAVAILABLE, "no\n"),
         };
-        Answer::whole(
+        let mut answer = Answer::whole(
             status,
             "text/plain; charset=utf-8".into(),
             Bytes::from_static(text.as_bytes()),
-        )
+        );
+        answer.lines.push(("Allow", "GET, HEAD, OPTIONS".into()));
+        answer
+    }
+
+    /// The methods that a path answers, for load balancers that ask by OPTIONS.
+    pub(super) fn options(allow: &str) -> Self {
+        let lines = vec![("Allow", allow.into())];
+        Answer { status: StatusCode::OK, lines, body: Bytes::new() }
     }
 
     /// An error with nothing more to say than its name.
@@ -68,11 +80,14 @@ impl Answer {
     }
 
     fn whole(status: StatusCode, content_type: String, body: Bytes) -> Self {
-        let lines = vec![
+        let mut lines = vec![
             ("Content-Type", content_type),
             ("Cache-Control", "no-cache".into()),
             ("X-Content-Type-Options", "nosniff".into()),
         ];
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            lines.push(("Retry-After", RETRY_AFTER.into()));
+        }
         Answer { status, lines, body }
     }
 

@@ -48,6 +48,7 @@ pub struct Builder {
     bad_origin: Option<String>,
     memberships: Vec<(String, Membership)>,
     bad_proxy: Option<String>,
+    bad_subprotocol: Option<String>,
     /// The method that was given a rate of zero.
     bad_rate: Option<&'static str>,
     max_handshakes_per_address: Option<usize>,
@@ -106,6 +107,12 @@ pub enum BuildError {
     /// A proxy is no address or network.
     #[error("{0:?} is no proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix")]
     Proxy(String),
+    /// A subprotocol is not a name that HTTP allows, or one that carries a token.
+    #[error(
+        "{0:?} is not a subprotocol's name; use letters, digits and the like, without spaces, \
+         commas and slashes, and not beginning with \"token.\""
+    )]
+    Subprotocol(String),
     /// Two of the options exclude each other.
     #[error("{0} and {1} exclude each other; leave one out")]
     Exclusive(&'static str, &'static str),
@@ -144,6 +151,7 @@ impl Builder {
             bad_origin: None,
             memberships: Vec::new(),
             bad_proxy: None,
+            bad_subprotocol: None,
             bad_rate: None,
             max_handshakes_per_address: None,
             max_connections_per_address: None,
@@ -187,6 +195,7 @@ impl Builder {
     /// The path of the WebSocket. Default `/ws`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.options.path = path.into();
+        self.options.chosen.path = true;
         self
     }
 
@@ -337,6 +346,8 @@ impl Builder {
         ] {
             cap.per_address = chosen.unwrap_or(cap.per_address.min(cap.total));
         }
+        options.chosen.max_handshakes_per_address = self.max_handshakes_per_address.is_some();
+        options.chosen.max_connections_per_address = self.max_connections_per_address.is_some();
         check(&options, &self.config)?;
         rates::check(&self.config, self.bad_rate, options.limits.max_message)?;
         if let Some(origin) = self.bad_origin {
@@ -344,6 +355,9 @@ impl Builder {
         }
         if let Some(proxy) = self.bad_proxy {
             return Err(BuildError::Proxy(proxy));
+        }
+        if let Some(name) = self.bad_subprotocol {
+            return Err(BuildError::Subprotocol(name));
         }
         let env = self.env.unwrap_or_else(|| Box::new(System::new()));
         let config = Config {

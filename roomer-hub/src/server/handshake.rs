@@ -83,14 +83,18 @@ impl Server {
         if path == options.path {
             return None;
         }
+        let is_options = *request.head.method() == Method::OPTIONS;
         let answer = match (&options.health, options.pages.get(path)) {
             (Some(health), _) if health.live == path => Answer::health(self.is_live()),
             (Some(health), _) if health.ready == path => Answer::health(self.is_ready()),
+            (_, Some(_)) if is_options => Answer::options("GET, HEAD, OPTIONS"),
             (_, Some(page)) => Answer::page(page),
+            // What load balancers ask that were told no path.
+            (_, None) if is_options && matches!(path, "/" | "*") => Answer::options("OPTIONS"),
             (_, None) => return Some(Err(StatusCode::NOT_FOUND)),
         };
         Some(match *request.head.method() {
-            Method::GET | Method::HEAD => Ok(answer),
+            Method::GET | Method::HEAD | Method::OPTIONS => Ok(answer),
             _ => Err(StatusCode::METHOD_NOT_ALLOWED),
         })
     }

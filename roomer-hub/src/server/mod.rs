@@ -58,8 +58,10 @@ mod request;
 mod shed;
 mod shift;
 pub mod socket;
+mod start;
 mod stats;
 pub mod stream;
+mod subprotocol;
 mod sync;
 mod tick;
 #[cfg(feature = "tls")]
@@ -67,6 +69,7 @@ pub mod tls;
 mod trace;
 mod transport;
 mod upgrade;
+mod warning;
 mod witness;
 
 use std::cell::Cell;
@@ -107,6 +110,8 @@ pub use self::stats::{Backlog, Stats};
 use self::sync::{Mutex, MutexGuard, lock};
 pub use self::transport::{Reader, Writer};
 pub use self::upgrade::Upgrade;
+use self::warning::Warnings;
+pub use self::warning::{Warning, WarningCause};
 #[cfg(feature = "testkit")]
 pub use self::witness::{Mishap, Waiting, Witness};
 use crate::hub::Hub;
@@ -127,6 +132,7 @@ struct Inner {
     crew: Crew,
     life: Life,
     budget: Arc<Budget>,
+    warnings: Warnings,
 }
 
 impl Server {
@@ -147,6 +153,7 @@ impl Server {
             crew,
             life: Life::default(),
             budget,
+            warnings: Warnings::default(),
         }))
     }
 

@@ -19,11 +19,14 @@ use super::link::Limit;
 use super::origin::Origins;
 use super::proxy::Proxies;
 use super::request::{Request, Verdict};
+use super::subprotocol::Subprotocols;
+use super::warning::Warning;
 use crate::action::Question;
 
 /// How many times the backlog may wait on top of it, if no single message is larger.
 const SPARE: usize = 3;
 
+type OnWarning = Box<dyn Fn(&Warning) + Send + Sync>;
 type OnError = Box<dyn Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync>;
 
 /// The builder's choices, checked. Each is explained at its method of
@@ -37,6 +40,9 @@ pub(super) struct Options {
     pub(super) origins: Origins,
     pub(super) proxies: Proxies,
     pub(super) authorize: Option<Authorize>,
+    pub(super) subprotocols: Subprotocols,
+    pub(super) chosen: Chosen,
+    pub(super) on_warning: Option<OnWarning>,
     pub(super) on_error: Option<OnError>,
     pub(super) state: Vec<Box<dyn Any + Send + Sync>>,
     pub(super) rules: Rules,
@@ -57,6 +63,16 @@ pub(super) struct Options {
     pub(super) echo: bool,
     #[cfg(feature = "testkit")]
     pub(super) witness: Option<super::Witness>,
+}
+
+/// Options that were set by the application, and not left at their defaults. What was asked for
+/// must hold, or the server says that it does not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Chosen {
+    pub(super) path: bool,
+    pub(super) max_handshakes: bool,
+    pub(super) max_handshakes_per_address: bool,
+    pub(super) max_connections_per_address: bool,
 }
 
 /// What is asked before a client's packet passes.
@@ -111,6 +127,9 @@ impl Default for Options {
             origins: Origins::default(),
             proxies: Proxies::default(),
             authorize: None,
+            subprotocols: Subprotocols::default(),
+            chosen: Chosen::default(),
+            on_warning: None,
             on_error: None,
             state: Vec::new(),
             rules: Rules::default(),
@@ -139,6 +158,32 @@ impl Options {
     /// Whom a socket counts for; nobody where it has no address, or speaks for others.
     pub(super) fn address(&self, peer: Option<SocketAddr>) -> Option<Address> {
         peer.filter(|peer| !self.proxies.trusts(Some(*peer))).map(|peer| Address::of(peer.ip()))
+    }
+
+    /// The option that was chosen and needs the address of each client, if there is one. A
+    /// framework that reads the requests itself counts unfinished ones in its own way.
+    pub(super) fn needs_address(&self, is_mounted: bool) -> Option<&'static str> {
+        [
+            ("max_connections_per_address", self.chosen.max_connections_per_address),
+            ("max_handshakes_per_address", self.chosen.max_handshakes_per_address && !is_mounted),
+            ("trust_proxy", self.proxies.has_networks()),
+        ]
+        .into_iter()
+        .find_map(|(option, is_chosen)| is_chosen.then_some(option))
+    }
+
+    /// The options that were chosen and have no effect where a framework reads the requests.
+    pub(super) fn not_for_frameworks(&self) -> Vec<&'static str> {
+        [
+            ("path", self.chosen.path),
+            ("page", !self.pages.is_empty()),
+            ("health", self.health.is_some()),
+            ("max_handshakes", self.chosen.max_handshakes),
+            ("max_handshakes_per_address", self.chosen.max_handshakes_per_address),
+        ]
+        .into_iter()
+        .filter_map(|(option, is_chosen)| is_chosen.then_some(option))
+        .collect()
     }
 
     /// How to drain: by default all at once.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::HeaderMap;
 
 /// What proxies write.
-const HEADER: &str = "x-forwarded-for";
+pub(super) const HEADER: &str = "x-forwarded-for";
 
 /// The proxies to believe; by default none.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +57,11 @@ impl Proxies {
             client = Some(address);
         }
         client
+    }
+
+    /// Whether there is a proxy to believe that has an address.
+    pub(super) fn has_networks(&self) -> bool {
+        !self.networks.is_empty()
     }
 
     /// Whether what comes from this address is somebody else's word.

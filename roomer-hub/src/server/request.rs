@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::claims::Claims;
 use super::options::Options;
+use super::subprotocol;
 
 /// The request that asks for an upgrade, as the [`authorize`](super::Builder::authorize) hook
 /// sees it.
@@ -58,6 +59,20 @@ impl Request {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().get(name)?.to_str().ok()
+    }
+
+    /// The token that the client brought: as `Authorization: Bearer`, which programs can send; as a
+    /// subprotocol, which browsers can send too and which is in no address and no log (see
+    /// [`subprotocol`](super::Builder::subprotocol)); or as the query parameter `token`. The first
+    /// of these counts.
+    #[must_use]
+    pub fn token(&self) -> Option<Cow<'_, str>> {
+        let bearer = || {
+            let (scheme, token) = self.header("authorization")?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| Cow::Borrowed(token.trim()))
+        };
+        let offered = || subprotocol::token(self.headers()).map(Cow::Owned);
+        bearer().or_else(offered).or_else(|| self.query("token"))
     }
 
     pub(super) fn headers(&self) -> &HeaderMap {

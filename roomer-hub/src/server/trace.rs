@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 
 use super::conn::Person;
 use super::hooks::Reason;
+use super::warning::Warning;
 
 /// A function for each event, which without the feature does nothing.
 macro_rules! events {
@@ -39,6 +40,10 @@ events! {
     #[doc = "A request is answered with an error."]
     DEBUG refused(peer: Option<SocketAddr>, status: u16) {
         peer = peer.map(tracing::field::display), status, "handshake refused"
+    }
+    #[doc = "Something that the operator should look at."]
+    WARN warning(warning: &Warning) {
+        kind = warning.cause.kind(), suppressed = warning.suppressed, "{}", warning.cause
     }
     #[doc = "A connection that does not take what it is sent is given up, with so much waiting."]
     INFO lagged(person: &Person, queued: usize) {

@@ -2,31 +2,29 @@
 //!
 //! The order of the checks, and their answers, are those of the Go original.
 
+mod check;
+
 use std::fmt;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderName, Method, StatusCode, Version};
-use tungstenite::handshake::derive_accept_key;
+use http::{Method, StatusCode};
 
-use super::Server;
+use self::check::untrusted_proxy;
 use super::admission::Place;
 use super::answer::Answer;
 use super::claims::Claims;
 use super::connection::Connection;
 use super::handler::{self, HandlerPanic, Run};
-use super::options::{Authorize, Options};
+use super::options::Authorize;
 use super::request::{Refusal, Request, Verdict};
-use super::trace;
 use super::transport::{Reader, Writer};
+use super::warning::WarningCause;
 use super::witness::{Followed, Whose};
+use super::{Server, trace};
 
 /// A request that may come in: the answer to send, and the connection to start once it is sent.
 ///
@@ -83,9 +81,9 @@ impl Server {
     ) -> Result<Upgrade, http::Response<String>> {
         self.seat(
             peer,
-            match self.decide(Request::new(request, peer, self.options())) {
+            match self.decide(Request::new(request, peer, self.options()), true) {
                 Decision::Made(decided) => decided,
-                Decision::Asked(_) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "")),
+                Decision::Asked(_) => Err(refused(StatusCode::INTERNAL_SERVER_ERROR)),
             },
         )
     }
@@ -102,7 +100,7 @@ impl Server {
         request: http::Request<()>,
         peer: Option<SocketAddr>,
     ) -> Result<Upgrade, http::Response<String>> {
-        let decided = match self.decide(Request::new(request, peer, self.options())) {
+        let decided = match self.decide(Request::new(request, peer, self.options()), true) {
             Decision::Made(decided) => decided,
             Decision::Asked(mut asked) => poll_fn(|cx| asked.poll(cx)).await,
         };
@@ -113,21 +111,56 @@ impl Server {
     fn seat(
         &self,
         peer: Option<SocketAddr>,
-        decided: Result<Pass, Refusal>,
+        decided: Result<Pass, Refused>,
     ) -> Result<Upgrade, http::Response<String>> {
         let (life, options) = (&self.0.life, self.options());
         let seated = decided.and_then(|pass| {
-            life.seat(options.address(pass.peer), &options.caps).map_err(refused)?;
+            let seated = life.seat(options.address(pass.peer), &options.caps);
+            seated.map_err(|status| self.full(status, pass.untrusted_proxy))?;
             Ok(pass)
         });
         match seated {
             Ok(pass) => Ok(Upgrade { server: self.clone(), pass, is_seated: true }),
-            Err(refusal) => {
-                life.note_refused(refusal.status());
-                trace::refused(peer, refusal.status().as_u16());
+            Err(Refused { refusal, cause }) => {
+                self.note_refused(peer, refusal.status(), cause);
                 Err(Answer::refusal(&refusal).into_response())
             }
         }
+    }
+
+    /// Refuses a client whose [`upgrade_async`](Self::upgrade_async) took longer than
+    /// [`handshake_limit`](Self::handshake_limit): returns the answer to send, 503.
+    pub fn authorize_timed_out(&self, peer: Option<SocketAddr>) -> http::Response<String> {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        self.note_refused(peer, status, Some(WarningCause::AuthorizeTimeout));
+        Answer::error(status).into_response()
+    }
+
+    /// Counts a refused handshake and reports it.
+    pub(super) fn note_refused(
+        &self,
+        peer: Option<SocketAddr>,
+        status: StatusCode,
+        cause: Option<WarningCause>,
+    ) {
+        self.0.life.note_refused(status);
+        trace::refused(peer, status.as_u16());
+        if let Some(cause) = cause {
+            self.warn(cause);
+        }
+    }
+
+    /// A refusal for want of room: of the limit on connections, or since the server ends.
+    pub(super) fn full(&self, status: StatusCode, untrusted_proxy: Option<IpAddr>) -> Refused {
+        let cap = self.options().caps.connections;
+        let (option, limit) = match status {
+            StatusCode::TOO_MANY_REQUESTS => ("max_connections_per_address", cap.per_address),
+            _ => ("max_connections", cap.total),
+        };
+        let cause = WarningCause::Full { option, limit, untrusted_proxy };
+        // That a server which ends lets nothing in is as it should be.
+        let cause = self.0.life.is_open().then_some(cause);
+        Refused { refusal: Refusal::new(status, ""), cause }
     }
 }
 
@@ -185,11 +218,18 @@ pub(super) struct Pass {
     pub(super) answer: Answer,
     pub(super) claims: Option<Arc<Claims>>,
     pub(super) peer: Option<SocketAddr>,
+    pub(super) untrusted_proxy: Option<IpAddr>,
+}
+
+/// A request that does not pass: the answer to the client, and the warning to the operator.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) cause: Option<WarningCause>,
 }
 
 /// What becomes of a request for an upgrade.
 pub(super) enum Decision {
-    Made(Result<Pass, Refusal>),
+    Made(Result<Pass, Refused>),
     /// The application takes its time.
     Asked(Box<Asked>),
 }
@@ -206,18 +246,21 @@ pub(super) struct Asked {
 /// All of a decision but the application's word.
 struct Rest {
     given: Option<Claims>,
-    sound: Result<Answer, Refusal>,
+    sound: Result<Answer, Refused>,
     peer: Option<SocketAddr>,
+    untrusted_proxy: Option<IpAddr>,
+    has_token: bool,
 }
 
 impl Asked {
     /// Ready once.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pass, Refusal>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pass, Refused>> {
         let run = &mut self.run;
         let verdict = ready!(self.followed.poll(cx, |cx| handler::poll(run, cx)));
         Poll::Ready(match self.rest.take() {
             Some(rest) => {
-                self.server.said(verdict, rest.peer).and_then(|claims| rest.agree(Some(claims)))
+                let said = self.server.said(verdict, rest.peer, rest.has_token);
+                said.and_then(|claims| rest.agree(Some(claims)))
             }
             None => Err(refused(StatusCode::INTERNAL_SERVER_ERROR)),
         })
@@ -225,13 +268,14 @@ impl Asked {
 }
 
 impl Rest {
-    fn agree(self, said: Option<Claims>) -> Result<Pass, Refusal> {
+    fn agree(self, said: Option<Claims>) -> Result<Pass, Refused> {
         let mut claims = self.given;
         if let Some(said) = said {
             claims.get_or_insert_default().extend(said);
         }
         let (claims, peer) = (claims.map(Arc::new), self.peer);
-        self.sound.map(|answer| Pass { answer, claims, peer })
+        let untrusted_proxy = self.untrusted_proxy;
+        self.sound.map(|answer| Pass { answer, claims, peer, untrusted_proxy })
     }
 }
 
@@ -240,33 +284,39 @@ fn authorize() -> Whose {
 }
 
 /// No, for a reason that the status says.
-pub(super) fn refused(status: StatusCode) -> Refusal {
-    Refusal::new(status, "")
+pub(super) fn refused(status: StatusCode) -> Refused {
+    Refused { refusal: Refusal::new(status, ""), cause: None }
 }
 
 impl Server {
-    /// Decides about a request for an upgrade, as far as that is possible at once.
-    pub(super) fn decide(&self, request: Request) -> Decision {
-        self.begin(request).unwrap_or_else(|refusal| Decision::Made(Err(refusal)))
+    /// Decides about a request for an upgrade, as far as that is possible at once. `is_mounted`:
+    /// a framework has read it.
+    pub(super) fn decide(&self, request: Request, is_mounted: bool) -> Decision {
+        self.begin(request, is_mounted).unwrap_or_else(|refused| Decision::Made(Err(refused)))
     }
 
-    fn begin(&self, request: Request) -> Result<Decision, Refusal> {
+    fn begin(&self, request: Request, is_mounted: bool) -> Result<Decision, Refused> {
         let options = self.options();
         if request.head.method() != Method::GET {
             return Err(refused(StatusCode::METHOD_NOT_ALLOWED));
         }
+        self.check_address(&request, is_mounted)?;
+        let untrusted_proxy = untrusted_proxy(&request, options);
         // Before anybody is asked who would have to do something for it.
-        self.0.life.check(options.address(request.peer), &options.caps).map_err(refused)?;
+        let allowed = self.0.life.check(options.address(request.peer), &options.caps);
+        allowed.map_err(|status| self.full(status, untrusted_proxy))?;
         let (given, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
-        let rest = |sound| Rest { given, sound, peer };
+        let has_token = options.authorize.is_some() && request.token().is_some();
+        let rest = |sound| Rest { given, sound, peer, untrusted_proxy, has_token };
         Ok(match &options.authorize {
-            None => Decision::Made(rest(check(&request, options)).agree(None)),
+            None => Decision::Made(rest(self.check(&request)).agree(None)),
             Some(Authorize::Sync(hook)) => {
-                let claims = self.said(handler::contain(|| hook(&request)), peer)?;
-                Decision::Made(rest(check(&request, options)).agree(Some(claims)))
+                let said = handler::contain(|| hook(&request));
+                let claims = self.said(said, peer, has_token)?;
+                Decision::Made(rest(self.check(&request)).agree(Some(claims)))
             }
             Some(Authorize::Async(hook)) => {
-                let rest = Some(rest(check(&request, options)));
+                let rest = Some(rest(self.check(&request)));
                 let run = handler::contain(|| hook(request));
                 let run = run.map_err(|panic| self.authorize_failed(&panic, peer))?;
                 let followed = self.follow(authorize);
@@ -276,65 +326,22 @@ impl Server {
     }
 
     /// What the hook has said; a panic is an error of the server's.
-    fn said(&self, verdict: Result<Verdict, HandlerPanic>, peer: Option<SocketAddr>) -> Verdict {
-        verdict.unwrap_or_else(|panic| Err(self.authorize_failed(&panic, peer)))
+    fn said(
+        &self,
+        verdict: Result<Verdict, HandlerPanic>,
+        peer: Option<SocketAddr>,
+        has_token: bool,
+    ) -> Result<Claims, Refused> {
+        let verdict = verdict.map_err(|panic| self.authorize_failed(&panic, peer))?;
+        verdict.map_err(|refusal| {
+            let status = refusal.status().as_u16();
+            Refused { refusal, cause: Some(WarningCause::Unauthorized { status, has_token }) }
+        })
     }
 
-    fn authorize_failed(&self, panic: &HandlerPanic, peer: Option<SocketAddr>) -> Refusal {
+    fn authorize_failed(&self, panic: &HandlerPanic, peer: Option<SocketAddr>) -> Refused {
         trace::authorize_failed(peer, panic);
         self.show(authorize, &panic.message, true);
         refused(StatusCode::INTERNAL_SERVER_ERROR)
     }
-}
-
-/// The answer of 101 to a request that is a sound one for an upgrade; or why it is not.
-fn check(request: &Request, options: &Options) -> Result<Answer, Refusal> {
-    let refuse = |status, message: &str| Err(Refusal::new(status, message));
-    let headers = request.headers();
-    let is_single = |name| headers.get_all(name).iter().count() <= 1;
-    if request.head.version() < Version::HTTP_11 {
-        return refuse(StatusCode::BAD_REQUEST, "a WebSocket needs HTTP/1.1");
-    }
-    if !has_token(request, CONNECTION, "upgrade") || !has_token(request, UPGRADE, "websocket") {
-        return refuse(StatusCode::BAD_REQUEST, "this address speaks WebSocket only");
-    }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13")
-        || !is_single(SEC_WEBSOCKET_VERSION)
-    {
-        return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Version must be 13");
-    }
-    let has_length = headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0");
-    if has_length || headers.contains_key(TRANSFER_ENCODING) {
-        // A proxy before the server would take for a body what is frames here.
-        return refuse(StatusCode::BAD_REQUEST, "a request for an upgrade has no body");
-    }
-    if !is_single(HOST) {
-        return refuse(StatusCode::BAD_REQUEST, "there must be one Host");
-    }
-    let origin = headers.get(ORIGIN).map(|origin| origin.as_bytes());
-    let host = request.header(HOST.as_str());
-    if !is_single(ORIGIN) || !options.origins.admit(origin, host) {
-        return refuse(StatusCode::FORBIDDEN, "pages of this origin may not connect");
-    }
-    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
-    let key = match (keys.next(), keys.next()) {
-        (Some(key), None) if is_key(key.as_bytes()) => key,
-        _ => {
-            return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes");
-        }
-    };
-    Ok(Answer::switch(derive_accept_key(key.as_bytes())))
-}
-
-/// Whether a header, a list over one or several lines, has a token (RFC 9110 section 5.6.1).
-fn has_token(request: &Request, name: HeaderName, token: &str) -> bool {
-    let values = request.headers().get_all(name);
-    let mut tokens =
-        values.iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
-    tokens.any(|candidate| candidate.trim().eq_ignore_ascii_case(token))
-}
-
-/// Whether a key is 16 bytes in Base64 (RFC 6455 section 4.2.1).
-fn is_key(key: &[u8]) -> bool {
-    data_encoding::BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16)
 }

@@ -7,6 +7,7 @@ use super::super::drain::Pace;
 use super::super::options::{Authorize, Health};
 use super::super::origin::{Origin, Origins};
 use super::super::request::{Request, Verdict};
+use super::super::warning::Warning;
 use super::Builder;
 
 impl Builder {
@@ -63,6 +64,41 @@ impl Builder {
         self
     }
 
+    /// Adds a subprotocol to select when a client offers it in `Sec-WebSocket-Protocol`; call it
+    /// once for each. Of several that a client offers and the server knows, the client's first is
+    /// selected. A browser that offers some and gets none ends the connection.
+    ///
+    /// Default: `roomer` alone, which the Go original does not select. A client offers it beside
+    /// its token, written `token.` and the token's UTF-8 in Base64 for URLs without padding, so
+    /// that the token is in no address and no proxy's log; [`Request::token`] finds it. What
+    /// begins with `token.` is never selected.
+    pub fn subprotocol(mut self, name: &str) -> Self {
+        if !self.options.subprotocols.add(name) {
+            self.bad_subprotocol = Some(name.into());
+        }
+        self
+    }
+
+    /// Calls `hook` with what the operator should look at: refused handshakes with the reason and
+    /// the remedy, options that cannot hold, a low limit of descriptors. At most one of each kind
+    /// in ten seconds. The hook runs in a connection's task: keep it quick. Default: none; with
+    /// the feature `tracing` the subscriber gets the same at `WARN`.
+    ///
+    /// ```
+    /// # use roomer_hub::server::Server;
+    /// let server = Server::builder()
+    ///     .on_warning(|warning| eprintln!("warning: {warning}"))
+    ///     .build()?;
+    /// # Ok::<(), roomer_hub::server::BuildError>(())
+    /// ```
+    pub fn on_warning<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&Warning) + Send + Sync + 'static,
+    {
+        self.options.on_warning = Some(Box::new(hook));
+        self
+    }
+
     /// Lets pages of another origin connect, written as `https://example.com`; `any` lets all.
     /// Default: only pages of the host that the request names, since a browser sends the user's
     /// cookies whoever wrote the page. Clients that send no `Origin` are no browsers and pass.
@@ -80,6 +116,9 @@ impl Builder {
     /// Written as an address (`10.0.0.1`), a network (`10.0.0.0/8`, `fd00::/8`), or `unix` for
     /// connections that have no address; call it once for each. Default: nobody is believed,
     /// since anybody can send the header.
+    ///
+    /// If this is called with an address or a network, a request without an address is answered 500,
+    /// with a [warning](Self::on_warning), unless `unix` is trusted too.
     ///
     /// What counts is `X-Forwarded-For`, read from its end, where the proxy has added the address
     /// that it was called from. Those named there who are trusted too are passed over; the first
@@ -104,7 +143,6 @@ impl Builder {
     /// office behind one address, and not all. Above it an upgrade is answered 429.
     ///
     /// Behind a proxy that is [trusted](Self::trust_proxy) the address is that of the proxy's
-    /// client. A proxy that names none, and a connection without an address, count only in all.
     pub fn max_connections_per_address(mut self, connections: usize) -> Self {
         self.max_connections_per_address = Some(connections);
         self
@@ -116,6 +154,7 @@ impl Builder {
     /// whatever it was going to ask, and is gone after a second; TLS is closed without an answer.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.options.caps.handshakes.total = handshakes;
+        self.options.chosen.max_handshakes = true;
         self
     }
 

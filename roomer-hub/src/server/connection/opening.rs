@@ -15,10 +15,11 @@ use super::super::claims::Claims;
 use super::super::conn::{Conn, Person};
 use super::super::link::Piece;
 use super::super::open::{Open, end_turn, receive};
-use super::super::request::{Refusal, Request};
+use super::super::request::Request;
 use super::super::trace;
 use super::super::transport::Reader;
-use super::super::upgrade::{Decision, Pass, refused};
+use super::super::upgrade::{Decision, Pass, Refused};
+use super::super::warning::WarningCause;
 use super::{Asking, Connection, Stage, Turn};
 use crate::id::ConnId;
 use crate::input::{Command, Input};
@@ -30,6 +31,12 @@ impl<R: Reader> Connection<R> {
     /// Answers at once, whatever the request would be.
     pub(super) fn turn_away(&mut self, now: Duration, status: StatusCode) -> Turn {
         trace::refused(self.peer, status.as_u16());
+        let cap = self.server.options().caps.handshakes;
+        let (option, limit) = match status {
+            StatusCode::TOO_MANY_REQUESTS => ("max_handshakes_per_address", cap.per_address),
+            _ => ("max_handshakes", cap.total),
+        };
+        self.server.warn(WarningCause::Full { option, limit, untrusted_proxy: None });
         self.link.finish(Answer::error(status).to_bytes(false).into(), false);
         if self.place == Place::Outside {
             self.link.last_words();
@@ -52,11 +59,13 @@ impl<R: Reader> Connection<R> {
             Poll::Ready(Ok((_, None))) => Turn::Again,
             Poll::Ready(Ok((_, Some(Ok((head, behind)))))) => self.decide(now, until, head, behind),
             Poll::Ready(Ok((_, Some(Err(status))))) => {
-                self.refuse(now, &Answer::error(status), false)
+                self.refuse(now, &Answer::error(status), None, false)
             }
             Poll::Pending if self.server.is_closing() => Turn::Done,
             Poll::Pending if now < until => Turn::Wait(until),
-            Poll::Pending => self.refuse(now, &Answer::error(StatusCode::REQUEST_TIMEOUT), false),
+            Poll::Pending => {
+                self.refuse(now, &Answer::error(StatusCode::REQUEST_TIMEOUT), None, false)
+            }
         }
     }
 
@@ -73,11 +82,16 @@ impl<R: Reader> Connection<R> {
         match self.server.page(&request) {
             None => {}
             Some(Ok(answer)) => return self.answer(now, &answer, is_head),
-            Some(Err(status)) => return self.refuse(now, &Answer::error(status), is_head),
+            Some(Err(status)) => {
+                let cause = self.server.elsewhere(&request);
+                return self.refuse(now, &Answer::error(status), cause, is_head);
+            }
         }
-        match self.server.decide(request) {
+        match self.server.decide(request, false) {
             // HEAD is refused, and wants no body.
-            Decision::Made(Err(refusal)) => self.refuse(now, &Answer::refusal(&refusal), is_head),
+            Decision::Made(Err(Refused { refusal, cause })) => {
+                self.refuse(now, &Answer::refusal(&refusal), cause, is_head)
+            }
             Decision::Made(decided) => self.admit(now, decided, behind),
             Decision::Asked(asked) => {
                 self.stage = Stage::Asking(Box::new(Asking { asked, behind, until }));
@@ -99,7 +113,9 @@ impl<R: Reader> Connection<R> {
             return Turn::Done;
         }
         if now >= asking.until {
-            return self.refuse(now, &Answer::error(StatusCode::SERVICE_UNAVAILABLE), false);
+            let cause = Some(WarningCause::AuthorizeTimeout);
+            let answer = Answer::error(StatusCode::SERVICE_UNAVAILABLE);
+            return self.refuse(now, &answer, cause, false);
         }
         // Read on, to hear when the client goes; but not without measure.
         let room = self.server.options().max_head.saturating_sub(asking.behind.len());
@@ -118,25 +134,35 @@ impl<R: Reader> Connection<R> {
     }
 
     /// Lets a client in that has passed, if there is still a place for it.
-    fn admit(&mut self, now: Duration, decided: Result<Pass, Refusal>, behind: Vec<u8>) -> Turn {
+    fn admit(&mut self, now: Duration, decided: Result<Pass, Refused>, behind: Vec<u8>) -> Turn {
         let options = self.server.options();
-        let promote = |to| {
-            let (from, to) = (options.address(self.peer), options.address(to));
-            self.server.0.life.promote(from, to, &options.caps).map_err(refused)
+        let promote = |pass: Pass| {
+            let (from, to) = (options.address(self.peer), options.address(pass.peer));
+            match self.server.0.life.promote(from, to, &options.caps) {
+                Ok(()) => Ok(pass),
+                Err(status) => Err(self.server.full(status, pass.untrusted_proxy)),
+            }
         };
-        match decided.and_then(|pass| promote(pass.peer).map(|()| pass)) {
+        match decided.and_then(promote) {
             Ok(pass) => {
                 (self.place, self.peer) = (Place::Connection, pass.peer);
                 self.open_up(now, pass.answer.to_bytes(false), pass.claims, behind)
             }
-            Err(refusal) => self.refuse(now, &Answer::refusal(&refusal), false),
+            Err(Refused { refusal, cause }) => {
+                self.refuse(now, &Answer::refusal(&refusal), cause, false)
+            }
         }
     }
 
     /// Answers what is refused. To HEAD without a body.
-    fn refuse(&mut self, now: Duration, answer: &Answer, is_head: bool) -> Turn {
-        self.server.0.life.note_refused(answer.status());
-        trace::refused(self.peer, answer.status().as_u16());
+    fn refuse(
+        &mut self,
+        now: Duration,
+        answer: &Answer,
+        cause: Option<WarningCause>,
+        is_head: bool,
+    ) -> Turn {
+        self.server.note_refused(self.peer, answer.status(), cause);
         self.answer(now, answer, is_head)
     }
 
@@ -165,7 +191,8 @@ impl<R: Reader> Connection<R> {
                 self.link.close(Some(code), reason, false);
                 return self.close(now, Some(Session::new()));
             }
-            return self.refuse(now, &Answer::error(StatusCode::SERVICE_UNAVAILABLE), false);
+            let answer = Answer::error(StatusCode::SERVICE_UNAVAILABLE);
+            return self.refuse(now, &answer, None, false);
         }
         self.link.push(Piece::whole(response));
         let newcomer = (!server.options().echo).then_some(&self.link);

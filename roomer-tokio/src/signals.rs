@@ -1,0 +1,78 @@
+//! The end of a program by a signal.
+
+use std::future::{Future, pending};
+use std::io;
+use std::process;
+use std::thread;
+
+use tokio::runtime;
+
+/// Waits for the signals that ask a program to end: Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`,
+/// which service managers and containers send. To be given to
+/// [`serve_until`](crate::serve_until). The signals are caught from this call on, also by a
+/// process with the number 1, which they could not end otherwise.
+///
+/// A second signal ends the process at once, with exit code 130 or 143, as the signal alone would
+/// have done.
+///
+/// When the system refuses to have the signals caught, the future is never ready, and the signals
+/// end the process as they do by default.
+///
+/// # Panics
+///
+/// When it is called outside a tokio runtime.
+pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
+    let signals = Signals::catch();
+    async move {
+        let Ok(mut signals) = signals else { return pending().await };
+        signals.next().await;
+        // On a thread and a runtime of its own: a handler that does not return may be the reason
+        // for the second signal.
+        let _ = thread::Builder::new().name("second signal".into()).spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_io().build();
+            if let Ok(runtime) = runtime {
+                process::exit(128 + runtime.block_on(signals.next()));
+            }
+        });
+    }
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Signals { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one; returns its number.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 2,
+            _ = self.terminate.recv() => 15,
+        }
+    }
+}
+
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Signals(tokio::signal::windows::ctrl_c()?))
+    }
+
+    /// Waits for the next one; returns its number.
+    async fn next(&mut self) -> i32 {
+        self.0.recv().await;
+        2
+    }
+}
