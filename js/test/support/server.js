@@ -23,7 +23,8 @@ const BINARIES = {
 
 export const RUNTIMES = Object.keys(BINARIES);
 
-function findBinary(runtime) {
+/** The program of the chat on a runtime. */
+export function findBinary(runtime) {
     const { variable, name, build } = BINARIES[runtime];
     const binary = resolve(process.env[variable] ?? EXAMPLES + name);
     if (!existsSync(binary)) {
@@ -35,18 +36,22 @@ function findBinary(runtime) {
 /** Starts a server on tokio: see startServerOn(). */
 export const startServer = (...flags) => startServerOn("tokio", ...flags);
 
+/** Starts a server on a runtime: see startServerIn(). */
+export const startServerOn = (runtime, ...flags) => startServerIn([], runtime, ...flags);
+
 /**
  * Starts a server on a free port and waits until it listens.
  *
+ * @param {string[]} wrapper a command that runs the server, such as one that enters a namespace; it must not fork
  * @param {string} runtime "tokio" or "smol"
  * @param {...string} flags more flags for the server
- * @returns {Promise<{url: string, origin: string, stop: () => Promise<void>, kill: () => Promise<void>}>} url of the WebSocket,
- *   origin of the page. stop() ends the server and fails if it does not end cleanly; kill() gives it no chance to
+ * @returns {Promise<{url: string, origin: string, signal: (name: string) => void, stop: () => Promise<void>, kill: () => Promise<void>}>}
+ *   url of the WebSocket, origin of the page. signal() sends one to its process; stop() ends the server and fails if it does not
+ *   end cleanly; kill() gives it no chance to
  */
-export async function startServerOn(runtime, ...flags) {
-    const child = spawn(findBinary(runtime), ["--listen", "127.0.0.1:0", "--quiet", ...flags], {
-        stdio: ["ignore", "pipe", "pipe"]
-    });
+export async function startServerIn(wrapper, runtime, ...flags) {
+    const [program, ...args] = [...wrapper, findBinary(runtime), "--listen", "127.0.0.1:0", "--quiet", ...flags];
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     let complaints = "";
     child.stderr.setEncoding("utf8").on("data", (text) => (complaints = (complaints + text).slice(-4096)));
     const ended = once(child, "close");
@@ -70,6 +75,7 @@ export async function startServerOn(runtime, ...flags) {
     return {
         origin: address,
         url: `${address.replace("http:", "ws:")}/ws`,
+        signal: (name) => void child.kill(name),
         async kill() {
             process.off("exit", kill);
             kill();

@@ -1,0 +1,134 @@
+/**
+ * Behind real reverse proxies: whatever they do to connections, the client is back when they let it.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { WebSocket } from "ws";
+
+import { startFar } from "../support/far.js";
+import { observe } from "../support/observer.js";
+import { PROXIES, folderFor, makeCertificate, missing, startReverseProxy } from "../support/reverse-proxy.js";
+import { blocksOf } from "../support/pages.js";
+import { startServer } from "../support/server.js";
+
+const suspended = ([what, state]) => what === "state" && state === "suspended";
+const port = (server) => new URL(server.url).port;
+
+for (const proxy of PROXIES) {
+    describe(`behind ${proxy}`, { concurrency: 4, timeout: 180_000, skip: missing(proxy) }, () => {
+        /** A server with a proxy before it and a client in two rooms, through the proxy. */
+        async function setUp(t, { flags = [], settings, client } = {}) {
+            const server = await startServer(...flags);
+            t.after(() => server.kill());
+            const front = await startReverseProxy(t, proxy, port(server), settings);
+            const far = await startFar(t, { url: front.url, rooms: ["lobby", "kitchen"], ...client }).opened();
+            return { server, front, far };
+        }
+
+        for (const socket of ["ws", "global"]) {
+            test(`a stopped process comes back: ${socket}`, async (t) => {
+                const { server, far } = await setUp(t, { flags: ["--pong-wait", "1s", "--ping-period", "300ms"], client: { socket } });
+                const observer = await observe(t, server.url, "lobby");
+                await observer.sees(far.id);
+                const before = far.log.length;
+                far.signal("SIGSTOP");
+                await observer.misses(far.id);
+                far.signal("SIGCONT");
+                await far.cameBack(before);
+                await observer.sees(far.id);
+            });
+        }
+
+        test("the proxy restarts", async (t) => {
+            const { front, far } = await setUp(t);
+            for (let round = 0; round < 2; round++) {
+                const before = far.log.length;
+                await front.stop();
+                await far.until("suspended", suspended, before);
+                await front.start();
+                await far.cameBack(before);
+            }
+        });
+
+        for (const how of ["stop", "kill"]) {
+            test(`the server restarts (${how}), the proxy answers 502 or 503 meanwhile`, async (t) => {
+                const { server, front, far } = await setUp(t);
+                const before = far.log.length;
+                await server[how]();
+                await far.until("suspended", suspended, before);
+                await far.until("refused by the proxy", suspended, far.log.length);
+                const { status } = await fetch(front.url.replace("ws:", "http:"));
+                assert.ok([502, 503].includes(status), `${status}`);
+                const next = await startServer("--listen", `127.0.0.1:${port(server)}`);
+                t.after(() => next.kill());
+                await far.cameBack(before);
+            });
+        }
+
+        test("an idle timeout shorter than the ping period: cut, back, cut, back", async (t) => {
+            const { far } = await setUp(t, { settings: { idle: 400 } });
+            const before = far.log.length;
+            for (let round = 0; round < 3; round++) {
+                await far.cameBack(far.log.length);
+            }
+            assert.ok(far.log.slice(before).filter(suspended).every(([, , code]) => code === "lost"));
+        });
+
+        test("an idle timeout longer than the ping period never cuts", async (t) => {
+            const { server, far } = await setUp(t, { flags: ["--ping-period", "100ms", "--pong-wait", "5s"], settings: { idle: 1_000 } });
+            const observer = await observe(t, server.url, "lobby");
+            await observer.sees(far.id);
+            const before = far.log.length;
+            // Another client, of the same proxy but cut by it each time, is the clock.
+            const { far: clock } = await setUp(t, { settings: { idle: 1_000 } });
+            await clock.cameBack(clock.log.length);
+            await clock.cameBack(clock.log.length);
+            assert.deepEqual(far.log.slice(before).filter(([what]) => ["state", "close"].includes(what)), []);
+        });
+
+        test("a proxy that passes no upgrade on: tried as often as allowed, and back once it does", async (t) => {
+            const server = await startServer();
+            t.after(() => server.kill());
+            const front = await startReverseProxy(t, proxy, port(server), { strip: true });
+            const given = startFar(t, { url: front.url, rooms: ["lobby"], options: { reconnect: { minDelay: 10, maxDelay: 20, retries: 3 } } });
+            const [, , code] = await given.until("closed", ([what, state]) => what === "state" && state === "closed");
+            assert.equal(code, "gave_up");
+
+            const far = startFar(t, { url: front.url, rooms: ["lobby"] });
+            await far.until("suspended", suspended);
+            await front.stop();
+            await front.start({ strip: false });
+            await far.opened();
+        });
+
+        test("TLS at the proxy, and its restart", async (t) => {
+            const { certificate, both } = makeCertificate(folderFor(t));
+            const env = { NODE_EXTRA_CA_CERTS: certificate };
+            const { front, far } = await setUp(t, { settings: { tls: both }, client: { env } });
+            const before = far.log.length;
+            await front.stop();
+            await far.until("suspended", suspended, before);
+            await front.start();
+            await far.cameBack(before);
+        });
+    });
+}
+
+describe("nginx by the settings of the guide", { timeout: 60_000, skip: missing("nginx") }, () => {
+    test("passes on upgrades, the page's host and the client's address", async (t) => {
+        const server = await startServer();
+        t.after(() => server.kill());
+        const { code } = blocksOf("roomer-tokio/guide/tuning.md").find((block) => block.code.startsWith("location /ws {"));
+        const location = code.replace("127.0.0.1:8080", `127.0.0.1:${port(server)}`);
+        const { url } = await startReverseProxy(t, "nginx", port(server), { location });
+        await startFar(t, { url, rooms: ["lobby"] }).opened();
+        // Pages of the same host are let in, and others not: the server compares the origin with the host that nginx names.
+        for (const [origin, wanted] of [[new URL(url).origin.replace("ws:", "http:"), "open"], ["http://elsewhere.example", "error"]]) {
+            const socket = new WebSocket(url, { origin });
+            t.after(() => socket.terminate());
+            assert.equal(await new Promise((resolve) => ["open", "error"].forEach((event) => socket.once(event, () => resolve(event)))), wanted);
+        }
+    });
+});

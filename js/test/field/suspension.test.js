@@ -1,0 +1,71 @@
+/**
+ * A client that stands still for longer than the server waits for a sign of life has broken no rule: it comes back by itself.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { findNode22, startFar } from "../support/far.js";
+import { observe } from "../support/observer.js";
+import { RUNTIMES, startServerOn } from "../support/server.js";
+import { eventually } from "../support/wait.js";
+
+const IMPATIENT = ["--pong-wait", "1s", "--ping-period", "300ms"];
+
+const CLIENTS = [
+    { name: "Node 20's WebSocket", socket: "global" },
+    { name: "the package ws", socket: "ws" },
+    { name: "Node 22's WebSocket", socket: "global", node: findNode22() },
+    { name: "a client that never asks for signs of life", socket: "ws", options: { heartbeat: false } }
+];
+
+for (const runtime of RUNTIMES) {
+    describe(`on ${runtime}`, { concurrency: 4, timeout: 120_000 }, () => {
+        for (const { name, ...client } of CLIENTS) {
+            const skip = "node" in client && !client.node && "there is no Node 22 here";
+            test(`a stopped process comes back into all its rooms: ${name}`, { skip }, async (t) => {
+                const server = await startServerOn(runtime, ...IMPATIENT);
+                t.after(() => server.kill());
+                const observer = await observe(t, server.url, "lobby");
+                const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], ...client }).opened();
+                // Each time again: what was learnt from one end must not make the next one final.
+                for (let round = 0; round < 2; round++) {
+                    await observer.sees(far.id);
+                    const before = far.log.length;
+                    far.signal("SIGSTOP");
+                    await observer.misses(far.id);
+                    far.signal("SIGCONT");
+                    await far.cameBack(before);
+                }
+                await observer.sees(far.id);
+                far.say("lobby", "here I am");
+                await eventually("heard", () => observer.heard.includes("here I am"));
+            });
+        }
+
+        test("a stopped server is left and found again", async (t) => {
+            const server = await startServerOn(runtime, ...IMPATIENT);
+            t.after(() => server.kill());
+            const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], options: { heartbeat: 200, timeout: 500 } }).opened();
+            const before = far.log.length;
+            server.signal("SIGSTOP");
+            const [, , code] = await far.until("suspended", ([what, state]) => what === "state" && state === "suspended", before);
+            assert.equal(code, "timeout");
+            server.signal("SIGCONT");
+            await far.cameBack(before);
+        });
+
+        test("both stopped, the server for longer: nothing is closed", async (t) => {
+            const server = await startServerOn(runtime, ...IMPATIENT);
+            t.after(() => server.kill());
+            const far = await startFar(t, { url: server.url, rooms: ["lobby"], options: { heartbeat: 200, timeout: 500 } }).opened();
+            const before = far.log.length;
+            server.signal("SIGSTOP");
+            await far.until("suspended", ([what, state]) => what === "state" && state === "suspended", before);
+            far.signal("SIGSTOP");
+            server.signal("SIGCONT");
+            far.signal("SIGCONT");
+            await far.cameBack(before);
+        });
+    });
+}

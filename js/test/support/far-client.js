@@ -1,0 +1,36 @@
+/**
+ * The program of far.js: a client of connect() in a process of its own, driven by lines of JSON on its input, and telling
+ * all that it sees as lines of JSON on its output.
+ */
+
+import { createInterface } from "node:readline";
+
+import { connect } from "../../src/index.js";
+
+const { url, rooms, socket, options } = JSON.parse(process.argv[2]);
+const tell = (...line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+
+const WebSocket = socket === "ws" ? (await import("ws")).WebSocket : globalThis.WebSocket;
+const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay: 200 }, ...options, WebSocket });
+
+client.on("state", (state, error) => tell("state", state, error?.code, error?.closeCode, error?.reason));
+client.on("error", (error) => tell("error", error.code, error.message));
+client.on("overflow", ({ room, event, payload }) => tell("overflow", room, event, payload));
+for (const event of ["unsent", "lost"]) {
+    client.on(event, (...args) => tell(event, ...args));
+}
+for (const name of rooms) {
+    const room = client.join(name);
+    room.on("open", () => tell("open", name, client.id));
+    room.on("reopen", () => tell("reopen", name, client.id));
+    room.on("close", (error) => tell("close", name, error?.code));
+    for (const event of ["new_member", "member_left"]) {
+        room.on(event, (member) => tell(event, name, member));
+    }
+    room.on("chat", (payload, from) => tell("chat", name, typeof payload === "string" && payload.length > 100 ? payload.length : payload, from));
+}
+
+createInterface({ input: process.stdin }).on("line", (line) => {
+    const { room, payload, size } = JSON.parse(line);
+    tell("said", room, client.join(room).send("chat", size ? "x".repeat(size) : payload));
+}).on("close", () => process.exit());

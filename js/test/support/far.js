@@ -1,0 +1,96 @@
+/**
+ * Clients in processes of their own, which a test can stop, put into a namespace, or run by another Node.
+ */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+import { eventually } from "./wait.js";
+
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+const major = (version) => Number(version.split(".")[0]);
+
+/** Where `.ci/test` installs another Node, unless ROOMER_NODE_22 names one. */
+const INSTALLED = path(`../../../target/node22/node_modules/node-linux-${process.arch}/bin/node`);
+
+/** A Node of version 22 or later; undefined if there is none. In CI there must be one. */
+export function findNode22() {
+    const found = process.env.ROOMER_NODE_22 ?? (major(process.versions.node) >= 22 ? process.execPath : INSTALLED);
+    if (existsSync(found)) {
+        return found;
+    }
+    assert.ok(!process.env.CI, `there is no Node 22 at ${found}: .ci/test installs it`);
+    return undefined;
+}
+
+/**
+ * Starts a client in a process of its own, in these rooms, and ends it with the test. Does not wait.
+ *
+ * @param {object} t the test
+ * @param {object} about
+ * @param {string} about.url
+ * @param {string[]} about.rooms
+ * @param {"ws" | "global"} [about.socket] which WebSocket class
+ * @param {object} [about.options] for connect(), as JSON can write them
+ * @param {string} [about.node] the program
+ * @param {string[]} [about.wrapper] a command that runs it, such as one that enters a namespace; it must not fork
+ * @param {object} [about.env]
+ */
+export function startFar(t, { url, rooms, socket = "ws", options = {}, node = process.execPath, wrapper = [], env = {} }) {
+    const flags = socket === "global" && node === process.execPath ? ["--experimental-websocket", "--no-warnings"] : ["--no-warnings"];
+    const [program, ...args] = [...wrapper, node, ...flags, path("far-client.js"), JSON.stringify({ url, rooms, socket, options })];
+    const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"], env: { ...process.env, ...env } });
+    const ended = once(child, "close");
+    const log = [];
+    createInterface({ input: child.stdout }).on("line", (line) => log.push(JSON.parse(line)));
+    t.after(async () => {
+        child.kill("SIGKILL");
+        await ended;
+    });
+
+    const far = {
+        /** All that it has seen, as arrays [what, ...details]. */
+        log,
+        rooms,
+        /** Its id in the room it opened last, "" before. */
+        get id() {
+            return log.findLast(([what]) => what === "open" || what === "reopen")?.[2] ?? "";
+        },
+        get state() {
+            return log.findLast(([what]) => what === "state")?.[1];
+        },
+        signal: (name) => void child.kill(name),
+        say: (room, payload) => void child.stdin.write(`${JSON.stringify({ room, payload })}\n`),
+        /** Sends a message of so many bytes. */
+        sayMuch: (room, size) => void child.stdin.write(`${JSON.stringify({ room, size })}\n`),
+        /** Waits until it has seen such a thing, from the nth line on. */
+        until: (what, fits, from = 0) => eventually(`${what}, in ${program}`, () => {
+            assert.equal(child.exitCode, null, `the client's process ended; it had seen ${JSON.stringify(log)}`);
+            return log.slice(from).find(fits);
+        }),
+        /** Waits until all its rooms are open. */
+        async opened() {
+            for (const name of rooms) {
+                await far.until(`open ${name}`, ([what, room]) => what === "open" && room === name);
+            }
+            return far;
+        },
+        /** Waits until it was suspended and all its rooms are open again, counting from a line on; fails if anything closes. */
+        async cameBack(from) {
+            for (const name of rooms) {
+                await far.until(`reopen ${name}`, ([what, room, state]) => {
+                    assert.ok(what !== "close" && !(what === "state" && room === "closed"), `closed: ${JSON.stringify([what, room, state])}; it had seen ${JSON.stringify(log.slice(from))}`);
+                    return what === "reopen" && room === name;
+                }, from);
+            }
+            const states = log.slice(from).filter(([what]) => what === "state").map(([, state]) => state);
+            assert.deepEqual([states[0], states.at(-1)], ["suspended", "open"]);
+            return far;
+        }
+    };
+    return far;
+}

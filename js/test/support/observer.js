@@ -1,0 +1,23 @@
+/**
+ * Somebody who stays and sees who goes.
+ */
+
+import { connect } from "../../src/index.js";
+import { eventually } from "./wait.js";
+
+/** Joins a room, and is closed when the test ends. */
+export async function observe(t, url, name) {
+    const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay: 200 } });
+    t.after(() => client.close());
+    const room = client.join(name);
+    await room.opened;
+    const heard = [];
+    room.on("chat", (payload) => void heard.push(payload));
+    return {
+        client,
+        room,
+        heard,
+        sees: (id) => eventually(`${id} in ${name}`, () => room.memberSet.has(id)),
+        misses: (id) => eventually(`${id} gone from ${name}`, () => !room.memberSet.has(id))
+    };
+}

@@ -1,0 +1,145 @@
+/**
+ * Real reverse proxies, nginx and HAProxy, on free ports and with configurations of the test.
+ */
+
+import assert from "node:assert/strict";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { eventually } from "./wait.js";
+
+const isRoot = process.getuid() === 0;
+
+/** A port of this machine that is free now. */
+export async function freePort() {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address();
+    server.close();
+    await once(server, "close");
+    return port;
+}
+
+/** Whether something listens there. */
+export function listens(port) {
+    return new Promise((resolve) => {
+        const socket = connect(port, "127.0.0.1");
+        socket.on("connect", () => resolve(true)).on("error", () => resolve(false));
+        socket.on("connect", () => socket.destroy());
+    });
+}
+
+/** Headers that an upgrade needs, which nginx does not pass on by itself. */
+export const UPGRADE = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host;';
+
+/**
+ * What each proxy is: its program and its configuration.
+ *
+ * @property {(where: object) => string} config `port` to listen on, `upstream` the server's port, `idle` how many
+ *   milliseconds a connection may be idle, `strip` whether the request to upgrade is taken for a plain one, `tls` the
+ *   path of a certificate with its key, `location` nginx's own lines for it
+ */
+const PROGRAMS = {
+    nginx: {
+        args: (file, folder) => ["-c", file, "-p", folder, "-e", "stderr"],
+        config: ({ port, upstream, idle, strip, tls, folder, location }) => `
+            daemon off; pid ${folder}/nginx.pid; error_log stderr; worker_processes 1; ${isRoot ? "user root;" : ""}
+            events { worker_connections 256; }
+            http {
+                access_log off;
+                ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`).join(" ")}
+                server {
+                    listen 127.0.0.1:${port}${tls ? " ssl" : ""};
+                    ${tls ? `ssl_certificate ${tls}; ssl_certificate_key ${tls};` : ""}
+                    ${location ?? `location / { proxy_pass http://127.0.0.1:${upstream}; ${strip ? "" : UPGRADE} proxy_read_timeout ${idle}ms; proxy_send_timeout ${idle}ms; }`}
+                }
+            }`
+    },
+    haproxy: {
+        args: (file) => ["-f", file],
+        config: ({ port, upstream, idle, strip, tls }) => `
+defaults
+    mode http
+    retries 0
+    timeout connect 1s
+    timeout client ${idle}ms
+    timeout server ${idle}ms
+    timeout tunnel ${idle}ms
+frontend front
+    bind 127.0.0.1:${port}${tls ? ` ssl crt ${tls}` : ""}
+    ${strip ? "http-request del-header Upgrade" : ""}
+    default_backend back
+backend back
+    server only 127.0.0.1:${upstream}
+`
+    }
+};
+
+export const PROXIES = Object.keys(PROGRAMS);
+
+/** Why there is no such test here, or false. In CI there must be one. */
+export function missing(name) {
+    const found = spawnSync("sh", ["-c", `command -v ${name}`], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } }).status === 0;
+    assert.ok(found || !process.env.CI, `${name} is missing: .ci/test installs it`);
+    return found ? false : `${name} is missing`;
+}
+
+/** A folder that is gone after the test. */
+export function folderFor(t) {
+    const folder = mkdtempSync(join(tmpdir(), "roomer-field-"));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    return folder;
+}
+
+/** A certificate for 127.0.0.1 with its key, in one file. */
+export function makeCertificate(folder) {
+    const [key, certificate] = ["key.pem", "certificate.pem"].map((name) => join(folder, name));
+    execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"], { stdio: "pipe" });
+    const both = join(folder, "both.pem");
+    writeFileSync(both, execFileSync("cat", [certificate, key]));
+    return { certificate, both };
+}
+
+/**
+ * Starts a proxy before a server, and ends it with the test.
+ *
+ * @param {object} t the test
+ * @param {"nginx" | "haproxy"} name
+ * @param {number | string} upstream the server's port
+ * @param {object} [settings] see `config` above
+ */
+export async function startReverseProxy(t, name, upstream, settings = {}) {
+    const { args, config } = PROGRAMS[name];
+    const folder = folderFor(t);
+    const port = settings.port ?? await freePort();
+    const file = join(folder, `${name}.conf`);
+    let child;
+    let complaints = "";
+
+    async function start(changed = {}) {
+        writeFileSync(file, config({ idle: 60_000, ...settings, ...changed, port, upstream, folder }));
+        child = spawn(name, args(file, folder), { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
+        child.stderr.setEncoding("utf8").on("data", (text) => (complaints = (complaints + text).slice(-4096)));
+        await eventually(`${name} listens`, () => {
+            assert.equal(child.exitCode, null, `${name} ended at once: ${complaints}`);
+            return listens(port);
+        });
+    }
+
+    async function stop() {
+        if (child.exitCode === null && child.signalCode === null) {
+            const ended = once(child, "close");
+            child.kill("SIGTERM");
+            await ended;
+        }
+    }
+
+    await start();
+    t.after(stop);
+    return { port, url: `${settings.tls ? "wss" : "ws"}://127.0.0.1:${port}/ws`, start, stop };
+}
