@@ -1,0 +1,107 @@
+/**
+ * Each block of code on each page is run, compiled or checked by a test: what has none fails here.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { build } from "esbuild";
+
+import { checkCommands } from "./support/commands.js";
+import { ROOT, blocksOf, listFiles, read } from "./support/pages.js";
+
+const blocks = listFiles("*.md").flatMap(blocksOf);
+const of = (...languages) => blocks.filter(({ language }) => languages.includes(language));
+
+/**
+ * The blocks that no rule below can check, by page and how they begin: which test does, by its file and name, or why none can.
+ * A block that is missing here fails, and so does an entry without a block or a test.
+ */
+const WITNESSES = {
+    "js/README.md: <!DOCTYPE html>": { file: "js/test/browser/tutorial.browser.test.js" },
+    "roomer-tokio/guide/tuning.md: ulimit ": { why: "three settings of three systems, each of which needs another machine" },
+    "roomer-tokio/guide/tuning.md: location /ws {": { file: "js/test/field/proxy.test.js", name: "the settings of the guide" }
+};
+
+const checks = {
+    rust({ page, flags }) {
+        const folder = page.split("/")[0];
+        const included = listFiles("*.rs").some((file) => new RegExp(`#!?\\[doc = include_str!\\("(\\.\\./)+${page.includes("/") ? page.slice(folder.length + 1) : page}"\\)\\]`).test(read(file)) && (!page.includes("/") || file.startsWith(`${folder}/`)));
+        return [
+            !included && "no crate's documentation includes the page, so no test compiles it",
+            flags.includes("ignore") && "it is ignored"
+        ];
+    },
+    sh: ({ code }) => checkCommands(code),
+    async js({ code, language }) {
+        try {
+            // Names that a block takes for granted are fine; names that the package does not export are not.
+            await build({
+                stdin: { contents: code, loader: language === "js" ? "jsx" : language === "ts" ? "ts" : "tsx", resolveDir: `${ROOT}js/test` },
+                bundle: true, write: false, format: "esm", logLevel: "silent", target: "es2022",
+                external: ["react", "react-dom", "react/*", "react-dom/*", "vue", "svelte", "svelte/*", "node:*", "ws"],
+                plugins: [{ name: "copied", setup: (plugin) => plugin.onResolve({ filter: /^\.\/roomer(\.min)?\.js$/ }, ({ path }) => ({ path: `${ROOT}js/src/${path === "./roomer.js" ? "roomer" : "index"}.js` })) }]
+            });
+            return [];
+        } catch (error) {
+            return error.errors.map(({ text }) => text);
+        }
+    },
+    toml({ code }) {
+        const crates = [...code.matchAll(/^(roomer-\w+) = /gm)].map(([, name]) => name);
+        const features = [...code.matchAll(/^(roomer-\w+) = .*features = \[([^\]]*)\]/gm)].flatMap(([, crate, list]) => [...list.matchAll(/"([\w-]+)"/g)].map(([, feature]) => [crate, feature]));
+        return [
+            ...crates.filter((name) => listFiles(`${name}/Cargo.toml`).length === 0).map((name) => `no crate ${name}`),
+            ...features.filter(([crate, feature]) => !new RegExp(`^${feature} = `, "m").test(read(`${crate}/Cargo.toml`))).map(([crate, feature]) => `${crate} has no feature ${feature}`)
+        ];
+    }
+};
+Object.assign(checks, { ts: checks.js, tsx: checks.js, jsx: checks.js, bash: checks.sh, console: checks.sh });
+
+describe("each block of code on a page", () => {
+    test("is found", () => {
+        for (const [languages, least] of [[["rust"], 15], [["js", "ts", "jsx", "tsx"], 8], [["sh"], 10]]) {
+            assert.ok(of(...languages).length >= least, `${of(...languages).length} blocks of ${languages}`);
+        }
+        assert.equal(blocks.filter(({ page }) => page === "CONTRIBUTING.md").length, 1);
+    });
+
+    for (const block of blocks.filter(({ language }) => language in checks)) {
+        test(`${block.page}:${block.line} (${block.language}) compiles, or could be run`, async () => {
+            assert.deepEqual((await checks[block.language](block)).filter(Boolean), []);
+        });
+    }
+
+    test("of another language has a test of its own, or a reason", () => {
+        const others = blocks.filter(({ language }) => !(language in checks));
+        const keys = others.map(({ key }) => key);
+        const starts = Object.keys(WITNESSES);
+        assert.deepEqual(keys.filter((key) => !starts.some((start) => key.startsWith(start))), [], "blocks without a test");
+        assert.deepEqual(starts.filter((start) => !keys.some((key) => key.startsWith(start))), [], "tests without a block");
+        for (const { file, name = "", why } of Object.values(WITNESSES)) {
+            assert.ok(why || read(file).includes(name), `${file} has no test "${name}"`);
+        }
+    });
+});
+
+describe("the check of commands", () => {
+    test("finds what does not exist", () => {
+        const wrong = {
+            "cargo run -p roomer-tokio --example chatt": "example chatt",
+            "cargo run -p roomer-tokyo --example chat": "package roomer-tokyo",
+            "cargo run -p roomer-tokio --example chat -- --colour red": "flag --colour",
+            "cargo test -p roomer-tokio --test chaoss": "test chaoss",
+            "cargo test -p roomer-tokio --features tlss": "feature tlss",
+            "cargo flunk": "cargo flunk",
+            "cargo fuzz run -s none nothing -- -max_total_time=60": "fuzz target nothing",
+            "(cd js && npm run test:phone)": "npm script test:phone",
+            "X=1 .ci/tset": ".ci/tset",
+            "npm pack ../roomer/jss": "package ../roomer/jss",
+            "rm -rf target": "program rm",
+            "echo 'open": "unexpected EOF"
+        };
+        for (const [command, problem] of Object.entries(wrong)) {
+            assert.ok(checkCommands(command).some((found) => found.includes(problem)), `${command}: ${checkCommands(command)}`);
+        }
+    });
+});
