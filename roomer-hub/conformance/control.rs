@@ -135,11 +135,7 @@ fn a_connection_keeps_typed_data_and_a_server_its_state() {
         builder.state(Bonus(10)).on("win", |conn, message| {
             let before = conn.get::<Score>().map_or(0, |score| score.0);
             conn.set(Score(before + conn.state::<Bonus>().0));
-            conn.send_to_client(
-                message.src,
-                "score",
-                &conn.get::<Score>().unwrap().0.to_be_bytes(),
-            );
+            conn.send_to_client(message.src, "score", conn.get::<Score>().unwrap().0.to_be_bytes());
             Ok(())
         })
     });

@@ -18,7 +18,7 @@ fn a_registered_event_is_handled_and_not_forwarded() {
     let site = Site::with(|builder| {
         builder.on("chat", move |conn, message| {
             let m = message;
-            let names = [m.room, m.event, m.dst, m.src].map(str::to_owned);
+            let names = [m.room, m.event, m.dst, m.src.as_str()].map(str::to_owned);
             let call = (conn.id().to_string(), names, m.payload.to_vec());
             seen.lock().unwrap().send(call)?;
             Ok(())
@@ -47,7 +47,7 @@ fn handlers_run_once_for_each_message_in_order() {
     let site = Site::with(|builder| {
         builder.on("count", move |conn, message| {
             let n = count.fetch_add(1, Ordering::SeqCst).to_be_bytes();
-            conn.send_to_client(message.src, "counted", &[&n, message.payload].concat());
+            conn.send_to_client(message.src, "counted", [&n, message.payload].concat());
             Ok(())
         })
     });

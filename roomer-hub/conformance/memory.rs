@@ -63,7 +63,7 @@ fn what_stuck_readers_are_owed_stays_within_the_budget() {
         }
         let held = site.server.stats().queued_bytes;
         assert!(held <= BUDGET + message.len(), "{held} bytes wait after {n}");
-        site.server.send(id(&prompt), "tick", &n.to_be_bytes());
+        site.server.send(id(&prompt), "tick", n.to_be_bytes());
     }
     let own = prompt.id.clone();
     for n in 0..400u32 {
@@ -98,7 +98,7 @@ fn one_that_cannot_take_its_close_frame_is_cut() {
     let mut members = [site.loner(), site.loner()];
     gather("lobby", &mut members);
     let [stuck, mut other] = members;
-    site.server.send(id(&stuck), "huge", &wire::filler(16 * 1024 * 1024));
+    site.server.send(id(&stuck), "huge", wire::filler(16 * 1024 * 1024));
     other.expect_member_left("lobby", &stuck.id);
     witness.expect_nothing();
     assert_eq!(site.server.stats().held_bytes, 0);

@@ -125,7 +125,7 @@ fn what_the_server_sends_and_does_is_free() {
     let site = Site::with(|builder| {
         builder.message_rate(1, 4).join_rate(1, 1).on("work", |conn, _| {
             for number in 0..20 {
-                conn.join(&format!("room {number}"));
+                conn.join(format!("room {number}"));
                 conn.send_to_client(conn.id().as_str(), "done", b"");
             }
             Ok(())

@@ -109,9 +109,9 @@ fn what_one_handler_sends_comes_in_its_order() {
     let site = Site::with(|builder| {
         builder.on("go", |conn, message| {
             for n in 0..50u8 {
-                conn.send_to_client(message.src, "n", &[n]);
-                assert!(conn.try_send(&wire::packet([b"raw", b"n", b"", b"", &[n]])));
-                conn.send_to_room("lobby", "n", &[n]);
+                conn.send_to_client(message.src, "n", [n]);
+                assert!(conn.try_send(wire::packet([b"raw", b"n", b"", b"", &[n]])));
+                conn.send_to_room("lobby", "n", [n]);
             }
             Ok(())
         })
@@ -139,7 +139,7 @@ fn a_handle_can_be_kept_and_used_from_any_thread() {
     std::thread::spawn(move || {
         conn.send_to_room("lobby", "timer", b"1");
         conn.send_to_client(&to, "timer", b"2");
-        assert!(conn.try_send(&wire::packet([b"r", b"e", b"", b"", b"3"])));
+        assert!(conn.try_send(wire::packet([b"r", b"e", b"", b"", b"3"])));
     })
     .join()
     .unwrap();

@@ -17,7 +17,7 @@ fn handlers_read_and_write_json() {
             })
             .on_async("greet", |conn, message| async move {
                 let name: &str = message.json()?;
-                conn.send_to_client(&message.src, "hello", &json(&["hello", name])?);
+                conn.send_to_client(message.src, "hello", &json(&["hello", name])?);
                 Ok(())
             })
     });

@@ -59,7 +59,7 @@ fn one_that_waits_is_pinged_and_not_taken_for_dead() {
                 let waiting = waiting.clone();
                 async move {
                     waiting.await;
-                    conn.send_to_client(&message.src, "done", b"");
+                    conn.send_to_client(message.src, "done", b"");
                     Ok(())
                 }
             })

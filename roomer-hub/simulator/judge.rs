@@ -7,7 +7,7 @@ use roomer_hub::{
     Action, Command, Config, ConnId, ConnKey, HashKey, Hub, Input, Members, Membership,
     RegisterError, RoomKey, Snapshot,
 };
-use roomer_proto::{JOIN_ACK, PacketRef, is_built_in};
+use roomer_proto::{JOIN_ACK, PacketRef, ROOT, is_built_in};
 use slotmap::{Key, SecondaryMap};
 
 use super::clients::{CELL, Clients};
@@ -202,7 +202,7 @@ impl Bench {
                 Command::Broadcast { from: from(who), except: from(except), room, event, payload }
             }
             Op::Send { from: who, dst, event, payload } => {
-                Command::Send { from: from(who), dst, event, payload }
+                Command::Send { from: from(who), dst, room: ROOT, event, payload }
             }
             Op::Join { who, room } => Command::Join { conn: self.key(who), room },
             Op::Leave { who, room } => Command::Leave { conn: self.key(who), room },

@@ -257,12 +257,12 @@ impl Hub {
                 let packet = PacketRef { room, event, payload, ..nothing };
                 (from.unwrap_or_default(), except, packet)
             }
-            Command::Send { from, dst, event, payload } => {
+            Command::Send { from, dst, room, event, payload } => {
                 let from = self.speak_for(from);
                 if let (Some(_), Some(to)) = (from, self.find(dst)) {
                     self.records.push(Record::Direct(to));
                 }
-                let packet = PacketRef { room: ROOT, event, dst, payload, ..nothing };
+                let packet = PacketRef { room, event, dst, payload, ..nothing };
                 (from.unwrap_or_default(), None, packet)
             }
             Command::Join { conn, room } => {

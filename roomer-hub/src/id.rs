@@ -1,6 +1,7 @@
 //! Who is who: ids on the wire, keys in the tables.
 
 use std::fmt;
+use std::str::FromStr;
 
 use uuid::{Builder, Uuid};
 
@@ -25,7 +26,8 @@ impl ConnId {
         Builder::from_random_bytes(bytes).into_uuid().into()
     }
 
-    /// Reads an id, comparing bytes as the wire does: upper case, braces or blanks are no id.
+    /// Reads an id, comparing bytes as the wire does: upper case, braces and blanks are refused.
+    /// [`FromStr`] does the same, with an error that says so.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let id = ConnId::from(Uuid::try_parse(text).ok()?);
@@ -36,6 +38,77 @@ impl ConnId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// A text is not a [`ConnId`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a connection's id, which is a UUID in lower case with hyphens")]
+pub struct ParseConnIdError {
+    text: String,
+}
+
+impl FromStr for ConnId {
+    type Err = ParseConnIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseConnIdError> {
+        // A text from outside may be long; its beginning says enough.
+        let error = || ParseConnIdError { text: text.chars().take(64).collect() };
+        ConnId::parse(text).ok_or_else(error)
+    }
+}
+
+impl AsRef<str> for ConnId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<[u8]> for ConnId {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for ConnId {
+    fn eq(&self, text: &str) -> bool {
+        self.as_str() == text
+    }
+}
+
+impl PartialEq<&str> for ConnId {
+    fn eq(&self, text: &&str) -> bool {
+        self.as_str() == *text
+    }
+}
+
+#[cfg(feature = "json")]
+impl serde::Serialize for ConnId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(feature = "json")]
+impl<'de> serde::Deserialize<'de> for ConnId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(IdVisitor)
+    }
+}
+
+#[cfg(feature = "json")]
+struct IdVisitor;
+
+#[cfg(feature = "json")]
+impl serde::de::Visitor<'_> for IdVisitor {
+    type Value = ConnId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a connection's id, a UUID in lower case with hyphens")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ConnId, E> {
+        text.parse().map_err(E::custom)
     }
 }
 

@@ -67,13 +67,15 @@ pub enum Command<'a> {
         /// Anything.
         payload: &'a [u8],
     },
-    /// Send to one connection; the packet says `root` as its room. Unknown id: nobody hears it.
-    /// (`SendToClient` of the Go original.)
+    /// Send to one connection. Unknown id: nobody hears it. (`SendToClient` of the Go original,
+    /// whose room is always `root`.)
     Send {
         /// On whose behalf, if anybody's: `src` of the packet.
         from: Option<ConnKey>,
         /// The receiver's id.
         dst: &'a str,
+        /// The room that the packet names. The receiver need not be in it.
+        room: &'a str,
         /// The event's name.
         event: &'a str,
         /// Anything.

@@ -88,7 +88,7 @@ pub use action::{Action, Actions, Members, Question};
 pub use config::{Config, Membership, Refusals};
 pub use hash::HashKey;
 pub use hub::{Hub, RegisterError};
-pub use id::{ConnId, ConnKey, HandlerKey, RoomKey};
+pub use id::{ConnId, ConnKey, HandlerKey, ParseConnIdError, RoomKey};
 pub use input::{Command, Input};
 pub use rate::Rate;
 pub use snapshot::Snapshot;

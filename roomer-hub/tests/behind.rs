@@ -80,7 +80,7 @@ fn who_speaks_elsewhere_does_not_wait_for_one_that_is_behind() {
     world.settle();
     stuck.stall(0);
     for _ in 0..3 {
-        world.server().broadcast("room", "x", &[7; 60_000]);
+        world.server().broadcast("room", "x", [7; 60_000]);
     }
     (0..40).for_each(|_| sender.send("elsewhere", "x", [7; 60_000]));
     world.settle();
@@ -93,7 +93,7 @@ fn nobody_is_held_for_one_that_has_taken_nothing_for_a_while() {
     let (mut world, [stuck, sender, listener]) = room(builder);
     stuck.stall(0);
     for _ in 0..3 {
-        world.server().broadcast("room", "x", &[7; 60_000]);
+        world.server().broadcast("room", "x", [7; 60_000]);
     }
     let say = |world: &mut World| {
         let before = listener.texts("room", "say").len();
@@ -128,7 +128,7 @@ fn owed(bytes: usize, max_message: usize) -> (World, Client, usize) {
 }
 
 fn tell(world: &mut World, reader: &Client, payload: usize) {
-    assert!(world.server().send(id(reader), "x", &vec![7; payload]));
+    assert!(world.server().send(id(reader), "x", vec![7; payload]));
     world.settle();
 }
 
@@ -172,11 +172,11 @@ fn nobody_waits_for_one_that_has_stopped() {
 fn trickle(bytes: usize) -> (World, Client) {
     let (mut world, [reader]) = room(Server::builder().max_backlog(64 * KIB));
     // What it has read long ago does not count.
-    world.server().broadcast("room", "before", &[7; 64 * KIB]);
+    world.server().broadcast("room", "before", [7; 64 * KIB]);
     world.settle();
     reader.stall(0);
     for _ in 0..5 {
-        world.server().broadcast("room", "x", &[7; 32 * KIB]);
+        world.server().broadcast("room", "x", [7; 32 * KIB]);
     }
     for _ in 0..7 {
         world.advance(ms(500));
@@ -220,7 +220,7 @@ fn one_that_was_behind_takes_messages_again_once_half_is_left() {
     world.settle();
     reader.stall(0);
     for _ in 0..4 {
-        world.server().broadcast("room", "x", &[7; 32 * KIB]);
+        world.server().broadcast("room", "x", [7; 32 * KIB]);
     }
     let mut takes_after = |bytes| {
         reader.stall(bytes);
@@ -237,9 +237,9 @@ fn the_slowest_are_named_worst_first() {
     let (mut world, [a, b, c, d]) = room(Server::builder());
     for (client, bytes) in [(&a, 100), (&b, 300), (&c, 200)] {
         client.stall(0);
-        assert!(world.server().send(id(client), "x", &vec![7; bytes]));
+        assert!(world.server().send(id(client), "x", vec![7; bytes]));
     }
-    assert!(world.server().send(id(&d), "x", &[7; 400]));
+    assert!(world.server().send(id(&d), "x", [7; 400]));
     world.settle();
     let names = |most| {
         let slowest = world.server().slowest(most);
@@ -261,12 +261,12 @@ fn those_who_are_being_closed_go_before_anybody_is_closed_for_its_memory() {
     reader.stall(0);
     for leaver in [&a, &b, &c, &d, &e, &f] {
         leaver.stall(0);
-        (0..2).for_each(|_| assert!(server.send(id(leaver), "x", &[7; 50_000])));
+        (0..2).for_each(|_| assert!(server.send(id(leaver), "x", [7; 50_000])));
         assert!(server.disconnect(id(leaver), 4000, "go"));
     }
     world.settle();
     assert_eq!(server.stats().sockets, 8);
-    (0..11).for_each(|_| assert!(server.send(id(&reader), "x", &[7; 60_000])));
+    (0..11).for_each(|_| assert!(server.send(id(&reader), "x", [7; 60_000])));
     world.settle();
     assert_eq!(server.stats().sockets, 2, "what they are owed is needed");
     assert_eq!(server.stats().closes.into_iter().collect::<Vec<_>>(), [(4000, 6)]);
@@ -307,7 +307,7 @@ fn a_long_answer_that_was_begun_is_finished_before_the_close_that_drops_the_rest
     joiner.join("hall");
     world.settle();
     for _ in 0..8 {
-        world.server().broadcast("hall", "x", &[7; KIB]);
+        world.server().broadcast("hall", "x", [7; KIB]);
     }
     world.advance(ms(1_000));
     joiner.resume();

@@ -220,14 +220,15 @@ pub use mount::{Mount, mount};
 #[cfg(feature = "tls")]
 pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
-    Backlog, BuildError, Builder, Claims, Conn, Drained, HandlerError, HandlerPanic, HandlerResult,
-    Message, Packet, Reason, Refusal, Request, Server, Stats, Upgrade, Verdict, Warning,
-    WarningCause, close, code, http, socket,
+    Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, Drained, HandlerError,
+    HandlerPanic, HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, Reason,
+    Refusal, Request, Server, Stats, Upgrade, Verdict, Warning, WarningCause, close, code, http,
+    socket,
 };
 use roomer_hub::server::{Connection, Reader};
 #[cfg(feature = "json")]
 pub use roomer_hub::server::{JsonError, json};
-pub use roomer_hub::{ConnId, Membership, Refusals, RegisterError};
+pub use roomer_hub::{ConnId, Membership, ParseConnIdError, Refusals, RegisterError};
 pub use signals::shutdown_signal;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;

@@ -148,7 +148,7 @@ impl Application {
             builder = if script.is_slow() {
                 let clock = clock.clone();
                 builder.on_async(script.event, move |conn, message| {
-                    let by = application.called(handler, &conn, &message.as_ref());
+                    let by = application.called(handler, &conn, &message.packet());
                     if let [Deed::Panic, ..] = *does {
                         _ = application.does(&conn, by, Deed::Panic);
                     }
@@ -157,7 +157,7 @@ impl Application {
                 })
             } else {
                 builder.on(script.event, move |conn, message| {
-                    let by = application.called(handler, conn, message);
+                    let by = application.called(handler, conn, &message.packet());
                     let end = does.iter().find_map(|deed| application.does(conn, by, *deed));
                     end.unwrap_or_else(|| application.returns(Ok(())))
                 })

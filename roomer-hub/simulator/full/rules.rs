@@ -49,17 +49,18 @@ impl Application {
 
     fn quick_rule(&self, builder: Builder, about: Question, answers: Answers) -> Builder {
         let application = self.clone();
-        let rule = move |conn: &Conn, packet: &PacketRef<'_>| {
-            let sum = sum(about, packet);
+        let rule = move |conn: &Conn, packet: PacketRef<'_>| {
+            let sum = sum(about, &packet);
             let by = application.asked(about, sum, conn);
             application.answers(&answers, sum, conn, by)
         };
         match about {
-            Question::Join => builder.may_join(move |conn, room| {
-                rule(conn, &PacketRef { room, ..PacketRef::default() })
-            }),
-            Question::Publish => builder.may_publish(rule),
-            _ => builder.may_send(rule),
+            Question::Join => builder
+                .may_join(move |conn, room| rule(conn, PacketRef { room, ..PacketRef::default() })),
+            Question::Publish => {
+                builder.may_publish(move |conn, message| rule(conn, message.packet()))
+            }
+            _ => builder.may_send(move |conn, message| rule(conn, message.packet())),
         }
     }
 
@@ -90,10 +91,9 @@ impl Application {
                 rule(conn, sum(about, &packet))
             }),
             Question::Publish => builder
-                .may_publish_async(move |conn, packet| rule(conn, sum(about, &packet.as_ref()))),
-            _ => {
-                builder.may_send_async(move |conn, packet| rule(conn, sum(about, &packet.as_ref())))
-            }
+                .may_publish_async(move |conn, message| rule(conn, sum(about, &message.packet()))),
+            _ => builder
+                .may_send_async(move |conn, message| rule(conn, sum(about, &message.packet()))),
         }
     }
 

@@ -6,6 +6,7 @@ mod rates;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::admission::Caps;
 #[cfg(feature = "testkit")]
 use super::crew::Flush;
 use super::env::{Environment, System};
-use super::handler::Handler;
+use super::handler::{Handler, HandlerError};
 use super::options::{Options, Page};
 use super::origin::Origins;
 #[cfg(feature = "testkit")]
@@ -40,7 +41,7 @@ use crate::hub::{Hub, RegisterError};
 /// # Ok::<(), roomer_hub::server::BuildError>(())
 /// ```
 #[must_use]
-pub struct Builder {
+pub struct Builder<E = HandlerError> {
     config: Config,
     options: Options,
     handlers: Vec<(String, Handler)>,
@@ -56,6 +57,7 @@ pub struct Builder {
     /// The first of two options that exclude each other, and the second.
     exclusive: Option<(&'static str, &'static str)>,
     env: Option<Box<dyn Environment>>,
+    error: PhantomData<fn(E)>,
 }
 
 /// Why a server cannot be built. The caller is at fault.
@@ -157,9 +159,12 @@ impl Builder {
             max_connections_per_address: None,
             exclusive: None,
             env: None,
+            error: PhantomData,
         }
     }
+}
 
+impl<E> Builder<E> {
     /// Changes the rules to the Go original's: strangers may send into a room, a repeated join is
     /// announced again, text messages are taken as packets, pages of any origin may connect.
     /// Still the six reserved events never pass, names must be UTF-8, and a malformed packet gets
@@ -327,6 +332,25 @@ impl Builder {
         self
     }
 
+    fn with_error_type<N>(self) -> Builder<N> {
+        Builder {
+            config: self.config,
+            options: self.options,
+            handlers: self.handlers,
+            ping_period: self.ping_period,
+            bad_origin: self.bad_origin,
+            memberships: self.memberships,
+            bad_proxy: self.bad_proxy,
+            bad_rate: self.bad_rate,
+            bad_subprotocol: self.bad_subprotocol,
+            max_handshakes_per_address: self.max_handshakes_per_address,
+            max_connections_per_address: self.max_connections_per_address,
+            exclusive: self.exclusive,
+            env: self.env,
+            error: PhantomData,
+        }
+    }
+
     /// Checks everything and makes the server.
     ///
     /// # Errors
@@ -428,7 +452,7 @@ fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
     Ok(())
 }
 
-impl fmt::Debug for Builder {
+impl<E> fmt::Debug for Builder<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let events: Vec<_> = self.handlers.iter().map(|(event, _)| event).collect();
         f.debug_struct("Builder").field("events", &events).finish_non_exhaustive()

@@ -3,13 +3,16 @@
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use roomer_proto::ROOT;
 use roomer_proto::websocket::{Kind, message_frame};
 
 use super::Server;
 use super::claims::Claims;
+use super::message::Message;
 use super::sync::{Mutex, lock};
 use crate::id::{ConnId, ConnKey};
 use crate::input::Command;
@@ -128,36 +131,80 @@ impl Conn {
     }
 
     /// Puts the connection into a room, as if it had asked; no rule is asked.
-    pub fn join(&self, room: &str) {
-        self.server.command(Command::Join { conn: self.person.key, room });
+    pub fn join(&self, room: impl AsRef<str>) {
+        self.server.command(Command::Join { conn: self.person.key, room: room.as_ref() });
     }
 
     /// Takes the connection out of a room; it hears `leave_ack`, the others that it has left.
-    pub fn leave(&self, room: &str) {
-        self.server.command(Command::Leave { conn: self.person.key, room });
+    pub fn leave(&self, room: impl AsRef<str>) {
+        self.server.command(Command::Leave { conn: self.person.key, room: room.as_ref() });
     }
 
-    /// Sends to every member of a room but this connection, which need not be in it. No such
-    /// room: nobody hears it.
-    pub fn send_to_room(&self, room: &str, event: &str, payload: &[u8]) {
+    /// Sends to every member of a room but this connection, which need not be in it. `src` is this
+    /// connection's id. Without such a room it is not sent.
+    pub fn send_to_room(
+        &self,
+        room: impl AsRef<str>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) {
         let from = Some(self.person.key);
+        let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
         self.server.command(Command::Broadcast { from, except: from, room, event, payload });
     }
 
-    /// Sends to one connection by id, as a packet of the room `root`. Unknown id: nobody hears
-    /// it.
-    pub fn send_to_client(&self, id: &str, event: &str, payload: &[u8]) {
+    /// Sends to one connection by id, as a packet of the room `root`. `src` is this connection's
+    /// id. Without such a connection it is not sent.
+    pub fn send_to_client(
+        &self,
+        id: impl AsRef<str>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) {
         let from = Some(self.person.key);
-        self.server.command(Command::Send { from, dst: id, event, payload });
+        let (dst, event, payload) = (id.as_ref(), event.as_ref(), payload.as_ref());
+        self.server.command(Command::Send { from, dst, room: ROOT, event, payload });
+    }
+
+    /// Sends to this connection, in the server's own name (`src` is empty), as a packet of the
+    /// room `root`. [`reply`](Self::reply) answers a message in its room.
+    pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) {
+        self.send_in(ROOT, event.as_ref(), payload.as_ref());
+    }
+
+    /// Answers a message: sends to this connection, in the server's own name (`src` is empty), as
+    /// a packet of the message's room.
+    ///
+    /// ```
+    /// # use roomer_hub::server::Server;
+    /// let server = Server::builder()
+    ///     .on("time", |conn, message| {
+    ///         conn.reply(&message, "time", "12:00");
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), roomer_hub::server::BuildError>(())
+    /// ```
+    pub fn reply<S: AsRef<str>, B: AsRef<[u8]>>(
+        &self,
+        message: &Message<'_, S, B>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) {
+        self.send_in(message.room.as_ref(), event.as_ref(), payload.as_ref());
+    }
+
+    fn send_in(&self, room: &str, event: &str, payload: &[u8]) {
+        let dst = self.person.id.as_str();
+        self.server.command(Command::Send { from: None, dst, room, event, payload });
     }
 
     /// Queues raw bytes for this connection as one binary message; they are not checked. True
     /// means queued, not delivered; false means that the connection is gone, or already owed more
     /// than [`max_backlog`](super::Builder::max_backlog). Never waits.
     #[must_use = "false means that the message was not taken"]
-    pub fn try_send(&self, message: &[u8]) -> bool {
+    pub fn try_send(&self, message: impl AsRef<[u8]>) -> bool {
         let mut frame = Vec::new();
-        message_frame(Kind::Binary, message, &mut frame);
+        message_frame(Kind::Binary, message.as_ref(), &mut frame);
         self.server.send_frame(self.person.key, frame)
     }
 
@@ -165,6 +212,27 @@ impl Conn {
     /// frame.
     pub fn close(&self, code: u16, reason: &str) {
         self.server.command(Command::Close { conn: self.person.key, code, reason });
+    }
+}
+
+/// Two handles are equal when they are to the same connection of the same server.
+impl PartialEq for Conn {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Conn {}
+
+impl Hash for Conn {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
+impl Conn {
+    fn identity(&self) -> (usize, ConnKey) {
+        (self.server.token(), self.person.key)
     }
 }
 

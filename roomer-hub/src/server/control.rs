@@ -1,7 +1,11 @@
 //! The server from anywhere: rooms and connections for whoever holds a [`Server`], with no
 //! connection at hand.
+//!
+//! Connections are named by their ids, as a [`ConnId`] or as text; an unknown one is a `false`.
 
 use std::any::Any;
+
+use roomer_proto::ROOT;
 
 use super::Server;
 use super::conn::Conn;
@@ -18,15 +22,27 @@ impl Server {
     /// server.broadcast("root", "news", b"lunch is ready");
     /// # }
     /// ```
-    pub fn broadcast(&self, room: &str, event: &str, payload: &[u8]) {
-        let (from, except) = (None, None);
-        self.command(Command::Broadcast { from, except, room, event, payload });
+    pub fn broadcast(
+        &self,
+        room: impl AsRef<str>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) {
+        let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
+        self.command(Command::Broadcast { from: None, except: None, room, event, payload });
     }
 
     /// As [`broadcast`](Self::broadcast), but one member does not get it.
-    pub fn broadcast_except(&self, except: ConnId, room: &str, event: &str, payload: &[u8]) {
+    pub fn broadcast_except(
+        &self,
+        except: impl AsRef<str>,
+        room: impl AsRef<str>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) {
+        let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
         let mut core = self.core();
-        let except = core.hub.find(except.as_str());
+        let except = core.hub.find(except.as_ref());
         let command = Command::Broadcast { from: None, except, room, event, payload };
         core.apply(self.now(), Input::Command(command), None);
         drop(core);
@@ -35,33 +51,46 @@ impl Server {
 
     /// Sends to one connection, in the server's own name, as a packet of the room `root`. False
     /// when there is no such connection; true does not mean that it has arrived.
-    pub fn send(&self, to: ConnId, event: &str, payload: &[u8]) -> bool {
-        let command = |_| Command::Send { from: None, dst: to.as_str(), event, payload };
-        self.command_about(to, command)
+    pub fn send(
+        &self,
+        to: impl AsRef<str>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) -> bool {
+        let (dst, event, payload) = (to.as_ref(), event.as_ref(), payload.as_ref());
+        self.command_about(dst, |_| Command::Send { from: None, dst, room: ROOT, event, payload })
     }
 
     /// Puts a connection into a room, as if it had asked; no rule is asked. False when there is
     /// no such connection. Whether it may be in one more room shows in
     /// [`members`](Self::members).
-    pub fn join(&self, who: ConnId, room: &str) -> bool {
-        self.command_about(who, |conn| Command::Join { conn, room })
+    pub fn join(&self, who: impl AsRef<str>, room: impl AsRef<str>) -> bool {
+        let room = room.as_ref();
+        self.command_about(who.as_ref(), |conn| Command::Join { conn, room })
     }
 
     /// Takes a connection out of a room: it hears `leave_ack`, the others that it has left. It
     /// stays connected and may come back; a rule ([`may_join`](super::Builder::may_join)) keeps
     /// it out. False when there is no such connection.
-    pub fn kick(&self, who: ConnId, room: &str) -> bool {
-        self.command_about(who, |conn| Command::Leave { conn, room })
+    pub fn kick(&self, who: impl AsRef<str>, room: impl AsRef<str>) -> bool {
+        let room = room.as_ref();
+        self.command_about(who.as_ref(), |conn| Command::Leave { conn, room })
     }
 
     /// Takes a connection from one room to another in one step: nobody sees it in neither or in
     /// both. False when there is no such connection, or it is not in `from`; nothing happens
     /// then.
-    pub fn move_to(&self, who: ConnId, from: &str, to: &str) -> bool {
+    pub fn move_to(
+        &self,
+        who: impl AsRef<str>,
+        from: impl AsRef<str>,
+        to: impl AsRef<str>,
+    ) -> bool {
+        let (from, to) = (from.as_ref(), to.as_ref());
         let mut core = self.core();
         let hub = &core.hub;
         let is_in = |conn: &ConnKey| hub.room(from).is_some_and(|room| hub.is_member(*conn, room));
-        let Some(conn) = hub.find(who.as_str()).filter(is_in) else {
+        let Some(conn) = hub.find(who.as_ref()).filter(is_in) else {
             return false;
         };
         for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
@@ -74,8 +103,8 @@ impl Server {
 
     /// Ends a connection: it leaves all its rooms, gets what it is still owed, then a close frame
     /// with this code and reason. False when there is no such connection.
-    pub fn disconnect(&self, who: ConnId, code: u16, reason: &str) -> bool {
-        self.command_about(who, |conn| Command::Close { conn, code, reason })
+    pub fn disconnect(&self, who: impl AsRef<str>, code: u16, reason: &str) -> bool {
+        self.command_about(who.as_ref(), |conn| Command::Close { conn, code, reason })
     }
 
     /// The names of all rooms and how many members each has, sorted by name.
@@ -91,24 +120,24 @@ impl Server {
 
     /// How many members a room has; 0 when there is no such room.
     #[must_use]
-    pub fn count(&self, room: &str) -> usize {
+    pub fn count(&self, room: impl AsRef<str>) -> usize {
         let hub = &self.core().hub;
-        hub.room(room).map_or(0, |room| hub.members(room).len())
+        hub.room(room.as_ref()).map_or(0, |room| hub.members(room).len())
     }
 
     /// The ids of a room's members; none when there is no such room.
     #[must_use]
-    pub fn members(&self, room: &str) -> Vec<ConnId> {
+    pub fn members(&self, room: impl AsRef<str>) -> Vec<ConnId> {
         let hub = &self.core().hub;
-        let Some(room) = hub.room(room) else { return Vec::new() };
+        let Some(room) = hub.room(room.as_ref()) else { return Vec::new() };
         hub.members(room).iter().filter_map(|member| hub.id(member)).collect()
     }
 
     /// A handle to a connection: its claims, its data, its rooms.
     #[must_use]
-    pub fn conn(&self, id: ConnId) -> Option<Conn> {
+    pub fn conn(&self, id: impl AsRef<str>) -> Option<Conn> {
         let core = self.core();
-        let person = core.people.get(core.hub.find(id.as_str())?)?.clone();
+        let person = core.people.get(core.hub.find(id.as_ref())?)?.clone();
         Some(Conn { server: self.clone(), person })
     }
 
@@ -141,9 +170,9 @@ impl Server {
     }
 
     /// The same, about a connection by id; false when there is none.
-    fn command_about<'a>(&self, id: ConnId, command: impl Fn(ConnKey) -> Command<'a>) -> bool {
+    fn command_about<'a>(&self, id: &str, command: impl Fn(ConnKey) -> Command<'a>) -> bool {
         let mut core = self.core();
-        let Some(conn) = core.hub.find(id.as_str()) else {
+        let Some(conn) = core.hub.find(id) else {
             return false;
         };
         core.apply(self.now(), Input::Command(command(conn)), None);

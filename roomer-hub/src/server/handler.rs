@@ -7,18 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use roomer_proto::{Packet, PacketRef};
-
 use super::conn::Conn;
+use super::message::{Message, OwnedMessage};
 
-/// A message as a handler sees it: `src` is the caller's id, `dst` is empty.
-pub type Message<'a> = PacketRef<'a>;
-
-/// What a handler may fail with; anything that is an error.
+/// Any error. `?` makes one of any error type, of text, and of what anyhow or eyre return.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
-/// What a handler returns. An error is reported ([`on_error`](super::Builder::on_error)); the
-/// connection stays.
+/// The result of a handler. An error is reported ([`on_error`](super::Builder::on_error)); the
+/// connection stays open.
 pub type HandlerResult = Result<(), HandlerError>;
 
 /// A handler or a rule has panicked. Reported ([`on_error`](super::Builder::on_error)) as the
@@ -41,7 +37,7 @@ pub(super) enum Code<T> {
 }
 
 type Quick<T> = Box<dyn Fn(&Conn, &Message<'_>) -> T + Send + Sync>;
-type Slow<T> = Box<dyn Fn(Conn, Packet) -> Run<T> + Send + Sync>;
+type Slow<T> = Box<dyn Fn(Conn, OwnedMessage) -> Run<T> + Send + Sync>;
 
 pub(super) type Handler = Code<HandlerResult>;
 pub(super) type Rule = Code<bool>;
@@ -50,7 +46,7 @@ pub(super) type Rule = Code<bool>;
 pub(super) enum Ran<T> {
     Done(T),
     /// It takes its time; here is what it is about, for afterwards.
-    Waits(Run<T>, Packet),
+    Waits(Run<T>, OwnedMessage),
     Panicked(HandlerPanic),
 }
 
@@ -63,9 +59,9 @@ impl<T> Code<T> {
                 Err(panic) => Ran::Panicked(panic),
             },
             Code::Async(run) => {
-                let packet = own(message);
-                match contain(|| run(conn.clone(), packet.clone())) {
-                    Ok(future) => Ran::Waits(future, packet),
+                let message = message.to_owned();
+                match contain(|| run(conn.clone(), message.clone())) {
+                    Ok(future) => Ran::Waits(future, message),
                     Err(panic) => Ran::Panicked(panic),
                 }
             }
@@ -91,16 +87,4 @@ fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("something that is no text").to_owned()
-}
-
-/// A message with bytes of its own.
-fn own(message: &Message<'_>) -> Packet {
-    let PacketRef { room, event, dst, src, payload } = *message;
-    Packet {
-        room: room.into(),
-        event: event.into(),
-        dst: dst.into(),
-        src: src.into(),
-        payload: payload.to_vec().into(),
-    }
 }

@@ -45,6 +45,7 @@ mod hooks;
 mod journal;
 mod life;
 mod link;
+mod message;
 #[cfg(all(test, roomer_loom))]
 mod models;
 mod open;
@@ -55,6 +56,7 @@ mod passage;
 mod prometheus;
 mod proxy;
 mod request;
+mod returned;
 mod shed;
 mod shift;
 pub mod socket;
@@ -81,8 +83,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+pub use bytes::Bytes;
+pub use bytestring::ByteString;
 pub use http;
-pub use roomer_proto::Packet;
+pub use roomer_proto::PacketRef;
 pub use roomer_proto::close::{self, code};
 #[cfg(feature = "json")]
 pub use roomer_proto::{JsonError, json};
@@ -98,14 +102,16 @@ use self::crew::{Crew, Job};
 pub use self::drain::Drained;
 pub use self::env::{Environment, System};
 use self::handler::Handler;
-pub use self::handler::{HandlerError, HandlerPanic, HandlerResult, Message};
+pub use self::handler::{HandlerError, HandlerPanic, HandlerResult};
 pub use self::hooks::Reason;
 #[cfg(feature = "testkit")]
 pub use self::journal::Applied;
 use self::life::Life;
 use self::link::Link;
+pub use self::message::{Message, OwnedMessage};
 use self::options::Options;
 pub use self::request::{Refusal, Request, Verdict};
+pub use self::returned::IntoHandlerResult;
 pub use self::stats::{Backlog, Stats};
 use self::sync::{Mutex, MutexGuard, lock};
 pub use self::transport::{Reader, Writer};

@@ -185,14 +185,14 @@ pub(super) fn resume(
         end_turn(now, core, open);
         return Resumed::Not;
     };
-    let Some(Wait { packet, .. }) = open.wait.take().map(|wait| *wait) else {
+    let Some(Wait { message: owned, .. }) = open.wait.take().map(|wait| *wait) else {
         return Resumed::Not;
     };
-    let message = packet.as_ref();
+    let (message, packet) = (owned.borrowed(), owned.packet());
     let passage = Passage { server: &server, conn: &open.conn, now };
     let verdict = match outcome {
-        Outcome::Judged(true) => Input::Allowed { conn: key, packet: message },
-        Outcome::Judged(false) => Input::Denied { conn: key, packet: message },
+        Outcome::Judged(true) => Input::Allowed { conn: key, packet },
+        Outcome::Judged(false) => Input::Denied { conn: key, packet },
         Outcome::Handled(result) => {
             core = passage.handled(core, &message, result);
             open.weigh(link);
@@ -205,7 +205,7 @@ pub(super) fn resume(
         }
     };
     let passed;
-    (core, passed) = passage.pass(core, verdict, message);
+    (core, passed) = passage.pass(core, verdict, packet);
     open.wait = passed.wait;
     open.hold = hold(passed.jam, link, now + HOLD).or(open.hold.take());
     open.weigh(link);
@@ -274,7 +274,7 @@ impl Open {
 
     /// Tells the link what the session holds on to, and a handler that keeps it waiting.
     fn weigh(&mut self, link: &Link) {
-        let waiting = self.wait.as_ref().map_or(0, |wait| wait.packet.payload.len());
+        let waiting = self.wait.as_ref().map_or(0, |wait| wait.message.payload.len());
         let unfinished = self.session.held() + waiting;
         if unfinished != self.unfinished && unfinished.max(self.unfinished) > SMALL_CHANGE {
             self.unfinished = unfinished;

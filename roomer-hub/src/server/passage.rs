@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::{Packet, PacketRef, close};
+use roomer_proto::{PacketRef, close};
 
 use super::Server;
 use super::conn::Conn;
 use super::core::Core;
-use super::handler::{self, HandlerError, HandlerPanic, HandlerResult, Message, Ran, Run};
+use super::handler::{self, HandlerError, HandlerPanic, HandlerResult, Ran, Run};
 use super::link::Link;
+use super::message::{Message, OwnedMessage};
 use super::sync::MutexGuard;
 use super::trace;
 use super::witness::Followed;
@@ -42,7 +43,7 @@ pub(super) struct Passed {
 pub(super) struct Wait {
     word: Word,
     followed: Followed,
-    pub(super) packet: Packet,
+    pub(super) message: OwnedMessage,
 }
 
 enum Word {
@@ -79,7 +80,8 @@ impl<'s> Passage<'_, 's> {
         let (conn, server) = (self.conn.person.key, self.server);
         let mut passed = Passed::default();
         let mut input: Input<'_> = input;
-        let message = Message { src: self.conn.person.id.as_str(), ..packet };
+        let packet = PacketRef { src: self.conn.person.id.as_str(), ..packet };
+        let message = Message::new(&packet, self.conn.person.id);
         loop {
             let outcome = core.apply(self.now, input, None);
             (passed.jam, passed.is_closed) = (outcome.jam, outcome.is_closed);
@@ -90,8 +92,8 @@ impl<'s> Passage<'_, 's> {
                 core = match ran {
                     Ran::Done(result) => self.handled(core, &message, result),
                     Ran::Panicked(panic) => self.panicked(core, &message, panic),
-                    Ran::Waits(run, packet) => {
-                        passed.wait = Some(self.wait("handler of", Word::Handler(run), packet));
+                    Ran::Waits(run, message) => {
+                        passed.wait = Some(self.wait("handler of", Word::Handler(run), message));
                         core
                     }
                 };
@@ -105,22 +107,22 @@ impl<'s> Passage<'_, 's> {
             let ran = server.in_turn(|| rule.run(self.conn, &message));
             core = server.core();
             input = match ran {
-                Ran::Done(true) => Input::Allowed { conn, packet: message },
-                Ran::Done(false) => Input::Denied { conn, packet: message },
+                Ran::Done(true) => Input::Allowed { conn, packet },
+                Ran::Done(false) => Input::Denied { conn, packet },
                 Ran::Panicked(panic) => return (self.panicked(core, &message, panic), passed),
-                Ran::Waits(run, packet) => {
-                    passed.wait = Some(self.wait("rule about", Word::Rule(run), packet));
+                Ran::Waits(run, message) => {
+                    passed.wait = Some(self.wait("rule about", Word::Rule(run), message));
                     return (core, passed);
                 }
             };
         }
     }
 
-    fn wait(&self, kind: &str, word: Word, packet: Packet) -> Box<Wait> {
+    fn wait(&self, kind: &str, word: Word, message: OwnedMessage) -> Box<Wait> {
         let id = self.conn.person.id;
-        let whose = || (format!("the {kind} `{}`", packet.event), Some(id));
+        let whose = || (format!("the {kind} `{}`", message.event), Some(id));
         let followed = self.server.follow(whose);
-        Box::new(Wait { word, followed, packet })
+        Box::new(Wait { word, followed, message })
     }
 
     /// A handler has come to its end.

@@ -70,7 +70,7 @@ impl World {
     ///
     /// When the server cannot be built.
     #[must_use]
-    pub fn new(seed: u64, builder: Builder) -> Self {
+    pub fn new<E>(seed: u64, builder: Builder<E>) -> Self {
         World::with_faults(seed, Faults::gentle(), builder)
     }
 
@@ -80,7 +80,7 @@ impl World {
     ///
     /// When the server cannot be built.
     #[must_use]
-    pub fn with_faults(seed: u64, faults: Faults, builder: Builder) -> Self {
+    pub fn with_faults<E>(seed: u64, faults: Faults, builder: Builder<E>) -> Self {
         let clock = Clock::new(seed);
         let application = Application::default();
         let builder = builder.environment(clock.clone()).witness(application.witness.clone());

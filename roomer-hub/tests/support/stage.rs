@@ -134,7 +134,7 @@ impl Stage {
             ["send", who, dst, event, ..] => {
                 let (from, dst, payload) = (from(who), self.cast.text(dst), payload(4));
                 let (dst, payload) = (&*dst, payload.as_bytes());
-                self.handle(Input::Command(Command::Send { from, dst, event, payload }))
+                self.handle(Input::Command(Command::Send { from, dst, room: ROOT, event, payload }))
             }
             ["join", who, room] => {
                 let conn = self.cast.key(who);

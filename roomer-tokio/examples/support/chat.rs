@@ -142,14 +142,14 @@ impl Chat {
             })
             .on("ping", |conn, message| {
                 // The Go original's quick start answers in this room, whatever room was asked.
-                let pong = roomer_hub::server::Message {
+                let pong = roomer_hub::server::PacketRef {
                     room: "util",
                     event: "pong",
                     dst: "",
-                    src: message.src,
+                    src: message.src.as_str(),
                     payload: &[],
                 };
-                match conn.try_send(&pong.to_bytes()) {
+                match conn.try_send(pong.to_bytes()) {
                     true => Ok(()),
                     false => Err("the pong was not taken".into()),
                 }

@@ -10,7 +10,7 @@ use super::super::request::{Request, Verdict};
 use super::super::warning::Warning;
 use super::Builder;
 
-impl Builder {
+impl<E> Builder<E> {
     /// Decides who may come in, by the HTTP request, before the upgrade: claims to come in with,
     /// or a refusal. It is asked for each `GET` of the WebSocket's path, even one that asks for
     /// no upgrade, unless the server is full. Keep it quick: it runs in the connection's task. A

@@ -3,24 +3,43 @@
 use std::any::Any;
 use std::future::Future;
 
-use roomer_proto::Packet;
-
 use super::super::conn::Conn;
-use super::super::handler::{Code, HandlerError, HandlerResult, Message, Rule};
+use super::super::handler::{Code, HandlerError, Rule};
 use super::super::hooks::Reason;
+use super::super::message::{Message, OwnedMessage};
+use super::super::returned::IntoHandlerResult;
 use super::Builder;
 
-impl Builder {
+impl<E> Builder<E> {
     /// Runs `handler` when a client sends `event` to a room, instead of broadcasting it. It runs
     /// in the connection's own task and holds up only that: its later messages wait. A panic
     /// closes that connection with 1011.
     ///
+    /// It returns nothing, or a result: an error is reported to [`on_error`](Self::on_error) and
+    /// the connection stays open. `?` converts any error.
+    ///
+    /// ```
+    /// # use roomer_hub::server::Server;
+    /// let server = Server::builder()
+    ///     .on("ping", |conn, message| conn.reply(message, "pong", &message.payload))
+    ///     .on("double", |conn, message| {
+    ///         let number: i32 = message.text()?.parse()?;
+    ///         conn.reply(message, "doubled", (2 * number).to_string());
+    ///         Ok(())
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), roomer_hub::server::BuildError>(())
+    /// ```
+    ///
     /// Direct messages never come to a handler, nor do, by default, messages into rooms that the
     /// sender is not in.
-    pub fn on<F>(mut self, event: impl Into<String>, handler: F) -> Self
+    pub fn on<F, R>(mut self, event: impl Into<String>, handler: F) -> Self
     where
-        F: Fn(&Conn, &Message<'_>) -> HandlerResult + Send + Sync + 'static,
+        F: Fn(&Conn, &Message<'_>) -> R + Send + Sync + 'static,
+        R: IntoHandlerResult<E>,
     {
+        let handler =
+            move |conn: &Conn, message: &Message<'_>| handler(conn, message).into_handler_result();
         self.handlers.push((event.into(), Code::Sync(Box::new(handler))));
         self
     }
@@ -29,12 +48,19 @@ impl Builder {
     /// While it does, its connection's later messages wait, and only those; pings still go out.
     /// It is dropped, wherever it is, when the connection ends.
     ///
+    /// The handler is cloned for each message, so an `async move` closure may use what it has
+    /// captured, a pool or a sender, without cloning that by hand; what it captures has to be
+    /// [`Clone`] (put anything else into an [`Arc`](std::sync::Arc)). Its future has to be [`Send`].
+    ///
     /// ```
     /// # use roomer_hub::server::Server;
-    /// # async fn store(_: &str) -> std::io::Result<()> { Ok(()) }
+    /// # #[derive(Clone)]
+    /// # struct Pool;
+    /// # impl Pool { async fn store(&self, _: &str) -> std::io::Result<()> { Ok(()) } }
+    /// # let pool = Pool;
     /// let server = Server::builder()
-    ///     .on_async("save", |conn, message| async move {
-    ///         store(message.text()?).await?;
+    ///     .on_async("save", async move |conn, message| {
+    ///         pool.store(message.text()?).await?;
     ///         conn.send_to_room(&message.room, "saved", &message.payload);
     ///         Ok(())
     ///     })
@@ -43,12 +69,36 @@ impl Builder {
     /// ```
     pub fn on_async<F, R>(mut self, event: impl Into<String>, handler: F) -> Self
     where
-        F: Fn(Conn, Packet) -> R + Send + Sync + 'static,
-        R: Future<Output = HandlerResult> + Send + 'static,
+        F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
+        R: Future + Send + 'static,
+        R::Output: IntoHandlerResult<E>,
     {
-        let handler = move |conn, packet| Box::pin(handler(conn, packet)) as _;
+        let handler = move |conn, message| {
+            let result = handler.clone()(conn, message);
+            Box::pin(async { result.await.into_handler_result() }) as _
+        };
         self.handlers.push((event.into(), Code::Async(Box::new(handler))));
         self
+    }
+
+    /// Sets the error type of the results that handlers return which are added after this. Default:
+    /// [`HandlerError`], which every error can be converted to. With another one, functions that
+    /// return it can be handlers, and macros as anyhow's `bail!` can be used in them.
+    ///
+    /// ```
+    /// # use roomer_hub::server::{Conn, OwnedMessage, Server};
+    /// async fn save(_: Conn, message: OwnedMessage) -> std::io::Result<()> {
+    ///     std::fs::write("saved", &message.payload)
+    /// }
+    ///
+    /// let server = Server::builder()
+    ///     .error_type::<std::io::Error>() // or anyhow::Error
+    ///     .on_async("save", save)
+    ///     .build()?;
+    /// # Ok::<(), roomer_hub::server::BuildError>(())
+    /// ```
+    pub fn error_type<N: Into<HandlerError>>(self) -> Builder<N> {
+        self.with_error_type()
     }
 
     /// Decides whether a client may join a room. If not, it hears `leave_ack`, as clients of the
@@ -75,14 +125,17 @@ impl Builder {
         self
     }
 
-    /// As [`may_join`](Self::may_join), for a rule that has to ask somebody. The pending join
-    /// holds up only that connection.
+    /// As [`may_join`](Self::may_join), for a rule that has to wait for a database or another
+    /// service. The pending join holds up only that connection. The rule is cloned for each join,
+    /// as a handler of [`on_async`](Self::on_async) is.
     pub fn may_join_async<F, R>(mut self, rule: F) -> Self
     where
-        F: Fn(Conn, String) -> R + Send + Sync + 'static,
+        F: FnOnce(Conn, String) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = bool> + Send + 'static,
     {
-        let rule = move |conn, packet: Packet| Box::pin(rule(conn, packet.room.to_string())) as _;
+        let rule = move |conn, message: OwnedMessage| {
+            Box::pin(rule.clone()(conn, message.room.to_string())) as _
+        };
         self.options.rules.join = Some(Code::Async(Box::new(rule)));
         self
     }
@@ -101,7 +154,7 @@ impl Builder {
     /// As [`may_publish`](Self::may_publish), for a rule that has to ask somebody.
     pub fn may_publish_async<F, R>(mut self, rule: F) -> Self
     where
-        F: Fn(Conn, Packet) -> R + Send + Sync + 'static,
+        F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = bool> + Send + 'static,
     {
         self.options.rules.publish = Some(asynchronous(rule));
@@ -109,7 +162,7 @@ impl Builder {
     }
 
     /// Decides whether a direct message may go to the connection that it names
-    /// ([`dst`](roomer_proto::PacketRef::dst)). If not, it is dropped and counted. A panic closes
+    /// ([`dst`](Message::dst)). If not, it is dropped and counted. A panic closes
     /// the sender's connection with 1011.
     pub fn may_send<F>(mut self, rule: F) -> Self
     where
@@ -122,7 +175,7 @@ impl Builder {
     /// As [`may_send`](Self::may_send), for a rule that has to ask somebody.
     pub fn may_send_async<F, R>(mut self, rule: F) -> Self
     where
-        F: Fn(Conn, Packet) -> R + Send + Sync + 'static,
+        F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = bool> + Send + 'static,
     {
         self.options.rules.direct = Some(asynchronous(rule));
@@ -193,8 +246,8 @@ impl Builder {
 
 fn asynchronous<F, R>(rule: F) -> Rule
 where
-    F: Fn(Conn, Packet) -> R + Send + Sync + 'static,
+    F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = bool> + Send + 'static,
 {
-    Code::Async(Box::new(move |conn, packet| Box::pin(rule(conn, packet)) as _))
+    Code::Async(Box::new(move |conn, message| Box::pin(rule.clone()(conn, message)) as _))
 }

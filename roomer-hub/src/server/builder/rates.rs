@@ -4,7 +4,7 @@ use super::{BuildError, Builder};
 use crate::config::Config;
 use crate::rate::Rate;
 
-impl Builder {
+impl<E> Builder<E> {
     /// The most messages that one connection may send: `per_second` on average, `burst` at once
     /// after a pause. Joins and leaves count too. Default: any number. Whoever sends more is
     /// closed with 1008 and the reason `rate`: messages are never dropped one by one, since a

@@ -125,7 +125,7 @@ trait AsyncHandler {
 
 impl<F, R> AsyncHandler for F
 where
-    F: Fn() -> R + Send + Sync + 'static,
+    F: Fn() -> R + Clone + Send + Sync + 'static,
     R: Future<Output = HandlerResult> + Send + 'static,
 {
     fn of(self, builder: Builder) -> Builder {
