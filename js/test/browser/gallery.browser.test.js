@@ -18,6 +18,7 @@ import { Person, launch } from "./support.js";
 
 const PHONE = { viewport: { width: 375, height: 667 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 const gallery = (name) => fileURLToPath(new URL(`../../gallery/${name}`, import.meta.url));
+const chat = (name) => fileURLToPath(new URL(`../../chat/${name}`, import.meta.url));
 const PAGES = readdirSync(gallery("")).filter((name) => name.endsWith(".html"));
 const DEMOS = PAGES.filter((name) => name !== "index.html");
 
@@ -80,6 +81,8 @@ describe("the gallery", { timeout: 300_000 }, () => {
                 for (const [address, file] of [
                     ...PAGES.map((name) => [`gallery/${name === "index.html" ? "" : name}`, gallery(name)]),
                     ["gallery/gallery.css", gallery("gallery.css")],
+                    ["", chat("index.html")],
+                    ...readdirSync(chat("")).filter((name) => /\.(js|css)$/.test(name)).map((name) => [`chat/${name}`, chat(name)]),
                     ...modules.map((name) => [`src/${name}`, source(name)])
                 ]) {
                     const answer = await fetch(`${each.origin}/${address}`);

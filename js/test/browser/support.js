@@ -52,7 +52,7 @@ export class Person {
 
     /** Waits until the server has let this person in; returns their id. */
     async inRoom(name) {
-        await this.page.locator(`[data-log="${name}"] [data-kind=opened]`).last().waitFor({ state: "attached" });
+        await this.page.locator(`[data-log="${name}"][data-open=true]`).waitFor({ state: "attached" });
         return this.page.locator("#you-face").getAttribute("data-face-of");
     }
 
@@ -81,8 +81,9 @@ export class Person {
         return this.page.locator(`#log ol:not([hidden]) .message[data-kind=${kind}]`, { hasText: text });
     }
 
-    notice(kind) {
-        return this.page.locator(`#log ol:not([hidden]) .notice[data-kind=${kind}]`);
+    /** The lines about what happened with this text, of the room on screen. */
+    notice(text) {
+        return this.page.locator("#log ol:not([hidden]) .notice", { hasText: text });
     }
 
     close() {

@@ -13,9 +13,20 @@ macro_rules! file {
     };
 }
 
-/// The gallery and the modules that its pages import, at the paths that they have in the
-/// repository, so that the same pages work from there.
+/// The modules and styles of the chat page, the gallery, and the client that both import, at the
+/// paths that they have in the repository, so that the gallery works from there too.
 const FILES: &[(&str, &str, &[u8])] = &[
+    file!(CSS, "chat/chat.css"),
+    file!(JS, "chat/connection.js"),
+    file!(JS, "chat/conversation.js"),
+    file!(JS, "chat/drawers.js"),
+    file!(JS, "chat/frame.js"),
+    file!(JS, "chat/links.js"),
+    file!(JS, "chat/log.js"),
+    file!(JS, "chat/main.js"),
+    file!(JS, "chat/members.js"),
+    file!(JS, "chat/names.js"),
+    file!(JS, "chat/summary.js"),
     file!(CSS, "gallery/gallery.css"),
     file!(HTML, "gallery/chat.html"),
     file!(HTML, "gallery/counter.html"),
@@ -40,9 +51,6 @@ const FILES: &[(&str, &str, &[u8])] = &[
 pub fn add(builder: Builder) -> Builder {
     let builder = builder
         .page("/", HTML, &include_bytes!("../../../js/chat/index.html")[..])
-        .page("/roomer.js", JS, &include_bytes!("../../../js/src/roomer.js")[..])
-        .page("/bytecursor.js", JS, &include_bytes!("../../../js/src/bytecursor.js")[..])
-        .page("/emitter.js", JS, &include_bytes!("../../../js/src/emitter.js")[..])
         .page("/gallery/", HTML, &include_bytes!("../../../js/gallery/index.html")[..]);
     FILES.iter().fold(builder, |builder, (path, kind, body)| builder.page(*path, *kind, *body))
 }

@@ -1,0 +1,60 @@
+/**
+ * The connection to the server this page is from.
+ *
+ * @module connection
+ */
+
+import { connect } from "../src/index.js";
+
+const token = new URLSearchParams(location.search).get("token");
+
+/** Statuses by which a server says that asking again would be in vain. */
+const REFUSALS = [401, 403];
+
+/** A browser does not tell a page why it gets no WebSocket; the same address as a plain request says it. */
+async function whyRefused() {
+    const address = new URL("/ws", location.href);
+    if (token !== null) {
+        address.searchParams.set("token", token);
+    }
+    try {
+        const answer = await fetch(address, { cache: "no-store" });
+        return REFUSALS.includes(answer.status) ? (await answer.text()).trim().slice(0, 200) || `status ${answer.status}` : "";
+    } catch {
+        // Not there at all: the client tries on.
+        return "";
+    }
+}
+
+/**
+ * Connects, and comes back by itself.
+ *
+ * @param {object} told
+ * @param {(state: string, problem: string) => void} told.changed the state of the client, and why it is closed
+ * @param {(client: object) => void} told.started there is a new client, before it connects
+ * @returns {{ start: () => void, client: object }}
+ */
+export function createConnection({ changed, started }) {
+    const connection = { client: null, start };
+
+    function start() {
+        const client = connect("/ws", { codec: "text", ...(token === null ? {} : { token }) });
+        let problem = "";
+        let wasOpen = false;
+        connection.client = client;
+        client.on("state", async (state, error) => {
+            changed(state, problem || error?.reason || error?.message || "");
+            const wasRefused = state === "suspended" && !wasOpen;
+            wasOpen = state === "open";
+            if (wasRefused && (problem = await whyRefused())) {
+                client.close();
+            }
+        });
+        // What does not fit is a peer's mistake, and no concern of the user's.
+        client.on("error", (error) => error.code === "payload" || console.error(error));
+        started(client);
+        changed(client.state, "");
+    }
+
+    return connection;
+}

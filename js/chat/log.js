@@ -1,0 +1,257 @@
+/**
+ * The log of one room: messages, and between them what happened. Lines are collected, and become elements once for each
+ * picture; old ones make way.
+ *
+ * @module log
+ */
+
+import { paint, scroll } from "./frame.js";
+import { withLinks } from "./links.js";
+import { nameElement, showFace, showName } from "./names.js";
+import { createSummary } from "./summary.js";
+
+/** Messages that are kept. Between two there are at most two other lines. */
+const MAX_MESSAGES = 300;
+
+/** Messages of one sender within this time stand together, in milliseconds. */
+const TOGETHER = 180_000;
+
+/** More lines than this at once come without a movement. */
+const MOST_MOVING = 3;
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const box = document.getElementById("log");
+const latest = document.getElementById("latest");
+const template = document.getElementById("message-template").content.firstElementChild;
+const labelTemplate = document.getElementById("label-template").content.firstElementChild;
+
+/** The log on screen, and whether its end is in view, and to be kept there. */
+let shown = null;
+let isFollowing = true;
+
+/** The latest minute that was written out. */
+let minute = { number: NaN, text: "" };
+
+function fillTime(element, date) {
+    const number = Math.floor(date / 60_000);
+    if (number !== minute.number) {
+        minute = { number, text: clock.format(date) };
+    }
+    element.dateTime = date.toISOString();
+    element.textContent = minute.text;
+    return element;
+}
+
+function toEnd() {
+    box.scrollTop = box.scrollHeight;
+}
+
+/** Goes to the end, and stays there. */
+export function follow() {
+    isFollowing = true;
+    latest.hidden = true;
+    scroll(toEnd);
+}
+
+box.addEventListener("scroll", () => {
+    isFollowing = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+    latest.hidden ||= isFollowing;
+});
+latest.addEventListener("click", follow);
+new ResizeObserver(() => isFollowing && toEnd()).observe(box);
+
+/** What a message's element says about its fate, by state. */
+const FATES = {
+    queued: "waits for the connection",
+    lost: "may not have arrived",
+    dropped: "not sent: too much is waiting"
+};
+
+/**
+ * @param {string} name of the room
+ * @param {object} actions
+ * @param {(id: string) => void} actions.whisper starts a whisper to the author of a message
+ */
+export function createLog(name, { whisper }) {
+    const list = document.createElement("ol");
+    list.addEventListener("click", ({ target }) => {
+        const author = target.closest(".author");
+        author && whisper(author.dataset.nameOf);
+    });
+    list.hidden = true;
+    list.dataset.log = name;
+    box.append(list);
+    /** All lines, oldest first: { kind, element?, isStale, … }. */
+    let lines = [];
+    let messages = 0;
+    /** Elements of lines that have made way. */
+    let gone = [];
+    /** What has happened since the last message, by kind: at most one line each. */
+    let since = {};
+    let last = null;
+    let isQuiet = false;
+
+    function push(line) {
+        lines.push(line);
+        if (line.kind === "message" && ++messages > MAX_MESSAGES) {
+            // With the oldest message go the lines before it.
+            const end = lines.findIndex(({ kind }) => kind === "message") + 1;
+            gone.push(...lines.splice(0, end).flatMap(({ element }) => element ?? []));
+            messages--;
+        }
+        paint(update);
+        return line;
+    }
+
+    function changed(line) {
+        line.isStale = true;
+        paint(update);
+    }
+
+    /** The line of this kind since the last message, moved to the end. */
+    function event(kind, make) {
+        const line = since[kind] ?? make();
+        since[kind] = line;
+        line.time = new Date();
+        if (lines.at(-1) !== line) {
+            lines = lines.filter((each) => each !== line);
+            line.isMoved = !!line.element;
+            push(line);
+        }
+        changed(line);
+        return line;
+    }
+
+    function fillNotice(line) {
+        line.element ??= document.createElement("li");
+        line.element.className = "notice";
+        line.element.dataset.kind = line.kind;
+        line.element.replaceChildren(...(line.summary?.parts() ?? [line.text]), fillTime(document.createElement("time"), line.time));
+        line.element.hidden = line.element.childNodes.length < 2 || (isQuiet && line.kind === "people");
+    }
+
+    function makeMessage(line) {
+        const { src, to, isOwn, isDirect } = line;
+        const item = template.cloneNode(true);
+        const [face, head, body] = item.children;
+        const [author] = head.children;
+        const [text, time] = body.children;
+        Object.assign(item.dataset, { kind: isDirect ? "whisper" : "chat", src });
+        item.classList.toggle("own", isOwn);
+        item.classList.toggle("follow", line.isFollowing);
+        showFace(face, src);
+        showName(author, src, line.name);
+        author.disabled = isOwn;
+        text.append(...withLinks(line.text));
+        fillTime(time, line.time);
+        text.dataset.time = time.textContent;
+        if (isDirect) {
+            const label = labelTemplate.cloneNode(true);
+            label.lastElementChild.append(...(to ? ["whisper to ", nameElement(to)] : ["whisper to you"]));
+            head.append(label);
+        }
+        // A message of our own needs no head, unless it is a whisper.
+        head.hidden = isOwn && !isDirect;
+        return item;
+    }
+
+    /** Makes a message's element, once, and says what has become of it. */
+    function fillMessage(line) {
+        line.element ??= makeMessage(line);
+        const fate = FATES[line.state];
+        const shown = line.element.querySelector(".fate");
+        line.element.classList.toggle("unsent", !!fate);
+        if (fate) {
+            const element = shown ?? line.element.appendChild(document.createElement("p"));
+            element.className = "fate";
+            element.textContent = fate;
+        } else {
+            shown?.remove();
+        }
+    }
+
+    function update() {
+        gone.forEach((element) => element.remove());
+        gone = [];
+        const fresh = [];
+        const added = document.createDocumentFragment();
+        for (const line of lines) {
+            const isNew = !line.element;
+            if (isNew || line.isStale) {
+                line.isStale = false;
+                (line.kind === "message" ? fillMessage : fillNotice)(line);
+            }
+            // New lines, and those that have moved, are the last ones, in order.
+            if (isNew || line.isMoved) {
+                line.isMoved = false;
+                isNew && fresh.push(line);
+                added.append(line.element);
+            }
+        }
+        if (!added.childElementCount) {
+            return;
+        }
+        list.append(added);
+        if (shown !== list) {
+            return;
+        }
+        if (fresh.length <= MOST_MOVING && !calm.matches) {
+            fresh.forEach(({ element }) => element.animate({ opacity: [0, 1], translate: ["0 4px", "0 0"] }, { duration: 160, easing: "ease-out" }));
+        }
+        if (isFollowing || fresh.some(({ isOwn }) => isOwn)) {
+            follow();
+        } else {
+            latest.hidden = false;
+        }
+    }
+
+    const people = () => event("people", () => ({ kind: "people", summary: createSummary() }));
+
+    return {
+        /** Adds a message; `to` is the receiver of our own whisper. Returns it, to be marked. */
+        message({ src, name: author, text, to, isOwn, isDirect = false, state = "sent" }) {
+            const time = new Date();
+            const key = `${isDirect} ${src} ${to} ${author}`;
+            const isFollowing = last?.key === key && time - last.time < TOGETHER && lines.at(-1) === last;
+            since = {};
+            return (last = push({ kind: "message", key, time, src, name: author, text, to, isOwn, isDirect, state, isFollowing }));
+        },
+        /** Says what has become of our own message. */
+        mark(line, state) {
+            line.state = state;
+            changed(line);
+        },
+        /** The messages of our own that are in this state, oldest first. */
+        own: (state) => lines.filter((line) => line.isOwn && line.state === state),
+        came: (id) => people().summary.came(id),
+        left: (id) => people().summary.left(id),
+        renamed: (id, before) => people().summary.renamed(id, before),
+        /** Says what has become of our connection, or of our place in this room. */
+        notice(text) {
+            event("notice", () => ({ kind: "notice" })).text = text;
+        },
+        /** Whether to say nothing yet of those who come and go. */
+        set isQuiet(value) {
+            isQuiet = value;
+            since.people && changed(since.people);
+        },
+        /** A member's name is known now: that may be one who has come back. */
+        named: () => since.people && changed(since.people),
+        set isOpen(isOpen) {
+            list.dataset.open = isOpen;
+        },
+        show() {
+            if (shown) {
+                shown.hidden = true;
+            }
+            shown = list;
+            list.hidden = false;
+            follow();
+        },
+        remove() {
+            list.remove();
+            shown = shown === list ? null : shown;
+        }
+    };
+}

@@ -1,0 +1,311 @@
+/**
+ * The chat page: what is where, and what the user does.
+ *
+ * @module main
+ */
+
+import { createConnection } from "./connection.js";
+import { createConversation } from "./conversation.js";
+import { closeDrawer } from "./drawers.js";
+import { paint } from "./frame.js";
+import { createMembers } from "./members.js";
+import { chooseName, me, nameElement, nameOf, recallName, showFace } from "./names.js";
+
+const $ = (id) => document.getElementById(id);
+const query = new URLSearchParams(location.search);
+
+/** By name of the room, in the order of joining. */
+const conversations = new Map();
+/** The conversation on screen. */
+let active = null;
+let state = "connecting";
+let problem = "";
+let wasOpen = false;
+
+const connection = createConnection({
+    started(client) {
+        client.on("lost", ({ room, event, payload, to } = {}) => {
+            if (event === "chat" || event === "whisper") {
+                conversations.get(room)?.lost(payload, to);
+            }
+        });
+        client.root.on("new_member", refresh);
+        client.root.on("member_left", refresh);
+        conversations.forEach((each) => each.join(client));
+    },
+    changed(next, why) {
+        state = next;
+        problem = why;
+        wasOpen ||= state === "open";
+        if (state === "suspended") {
+            conversations.forEach((each) => each.suspended());
+        }
+        refresh();
+    }
+});
+
+const members = createMembers({
+    whisper(id) {
+        active?.startWhisper(id);
+    },
+    receiver: () => active?.whisperTo ?? null
+});
+
+const page = {
+    open: (conversation) => activate(conversation, true),
+    leave(conversation) {
+        conversations.delete(conversation.name);
+        conversation.remove();
+        if (active === conversation) {
+            active = null;
+            activate([...conversations.values()].at(-1) ?? null, true);
+        }
+    },
+    opened(conversation) {
+        me.id = conversation.room.id;
+        updateYou();
+        if (conversation === active) {
+            members.reset(active.members);
+        }
+        refresh();
+    },
+    changed: refresh,
+    member(conversation, change, id) {
+        if (conversation === active) {
+            members[change](id);
+        }
+        refresh();
+    },
+    knows: (id) => [...conversations.values()].some((each) => each.members.has(id)),
+    isWatched: (conversation) => conversation === active && !document.hidden,
+    write() {
+        closeDrawer();
+        $("message").focus();
+    }
+};
+
+/** Joins a room by name, or goes to it if it is there. Returns what is wrong with the name, if anything. */
+function enter(name) {
+    if (name === "root") {
+        return "Everybody is in root already; please pick another name.";
+    }
+    if (!conversations.has(name)) {
+        conversations.set(name, createConversation(name, page));
+    }
+    if (state !== "closed") {
+        conversations.get(name).join(connection.client);
+    }
+    activate(conversations.get(name), true);
+    return "";
+}
+
+function activate(conversation, focus = false) {
+    if (active) {
+        active.draft = $("message").value;
+    }
+    active = conversation;
+    closeDrawer();
+    $("welcome").hidden = !!active;
+    $("log").hidden = !active;
+    $("composer").hidden = !active;
+    const params = new URLSearchParams(query);
+    params.delete("room");
+    if (active) {
+        params.append("room", active.name);
+        active.log.show();
+        active.unread = 0;
+        $("message").value = active.draft;
+        growMessage();
+    }
+    members.reset(active?.members ?? []);
+    history.replaceState(null, "", params.size ? `?${params}` : location.pathname);
+    refresh();
+    // On a touch screen this would bring up the keyboard.
+    if (focus && active && matchMedia("(hover: hover)").matches) {
+        $("message").focus();
+    }
+}
+
+/* What is on screen */
+
+function refresh() {
+    paint(update);
+}
+
+/** Sets a text, if it is another. */
+function say(id, text) {
+    if ($(id).textContent !== text) {
+        $(id).textContent = text;
+    }
+}
+
+/** Brings everything but the log and the list of members up to date. */
+function update() {
+    const connecting = wasOpen ? "reconnecting…" : "connecting…";
+    const online = connection.client.root.memberSet.size;
+    const unread = [...conversations.values()].reduce((sum, each) => sum + each.unread, 0);
+    document.body.dataset.state = $("connection").dataset.state = state;
+    say("connection-text", { connecting, suspended: connecting, open: "connected", closed: "disconnected" }[state]);
+    say("online", online && state === "open" ? `· ${online} online` : "");
+    document.title = `${unread ? `(${unread}) ` : ""}${active ? `#${active.name} · ` : ""}roomer`;
+    $("unread-dot").hidden = unread === 0;
+    conversations.forEach(updateTab);
+    updateYou();
+    updateBanner();
+    updateHead(active?.members.size ?? 0);
+    members.refresh();
+    if (active) {
+        updateComposer();
+    }
+}
+
+function updateTab(conversation) {
+    const { tab, unread } = conversation;
+    tab.dataset.active = conversation === active;
+    tab.dataset.unread = unread > 0;
+    tab.querySelector(".badge").hidden = unread === 0;
+    tab.querySelector(".badge").textContent = unread > 99 ? "99+" : unread;
+    if (conversation === active) {
+        tab.querySelector(".room-open").setAttribute("aria-current", "true");
+    } else {
+        tab.querySelector(".room-open").removeAttribute("aria-current");
+    }
+}
+
+function updateYou() {
+    showFace($("you-face"), me.id);
+    if (document.activeElement !== $("nick")) {
+        $("nick").value = me.name;
+    }
+    say("you-hint", me.isChosen ? "you" : "you · click to choose a name");
+}
+
+function updateBanner() {
+    const isOutside = active && !active.room && state !== "closed";
+    const isBack = state === "open" || (!wasOpen && state === "connecting");
+    $("banner").hidden = isBack && !isOutside;
+    $("banner").dataset.kind = state === "closed" ? "closed" : isOutside ? "outside" : "waiting";
+    $("again").hidden = state !== "closed" && !isOutside;
+    say("again", state === "closed" ? "Connect again" : "Join again");
+    say("banner-text", state === "closed" ? `The connection has ended${problem ? `: ${problem}` : "."}`
+        : isOutside ? "You are not in this room any more."
+        : wasOpen ? "The connection is lost. What you write waits and goes out when it is back."
+        : "The server does not answer yet; trying again.");
+}
+
+function updateHead(count) {
+    $("room-head").dataset.inRoom = !!active;
+    say("room-title", active?.name ?? "Welcome");
+    say("room-info", !active ? "not in a room yet"
+        : active.isOpen ? `${count} here`
+        : state === "closed" ? "not connected"
+        : !active.room ? "not in this room"
+        : wasOpen && state !== "open" ? "reconnecting…" : "joining…");
+    say("member-count", count ? `· ${count}` : "");
+    say("people-hint", count > 1 ? "Pick a member to whisper."
+        : count === 1 ? "Only you are here. Invite a friend, or open this page in a second window."
+        : active ? "" : "Join a room to see who is there.");
+}
+
+function updateComposer() {
+    const { whisperTo: to, members: here, room } = active;
+    const isGone = to !== null && !here.has(to);
+    $("composer").dataset.mode = to ? "whisper" : "chat";
+    $("whisper").hidden = !to;
+    // Only when it is another: what is said here is read out.
+    const key = `${to} ${isGone}`;
+    if (to && $("whisper-text").dataset.key !== key) {
+        $("whisper-text").replaceChildren(...(isGone ? [nameElement(to, active.whisperName), " is not here any more"] : ["Only ", nameElement(to), " will see this"]));
+    }
+    $("whisper-text").dataset.key = key;
+    $("message").placeholder = !room ? "Not in the room" : to ? `Whisper to ${nameOf(to)}` : `Message #${active.name}`;
+    $("send").disabled = !room || (to !== null && (isGone || !active.isOpen));
+}
+
+function growMessage() {
+    const box = $("message");
+    box.style.height = "auto";
+    box.style.height = `${box.scrollHeight}px`;
+}
+
+/* What the user does */
+
+for (const [form, input] of [["join-form", "room-input"], ["welcome-form", "welcome-input"]]) {
+    $(input).addEventListener("input", () => $(input).setCustomValidity(""));
+    $(form).addEventListener("submit", (event) => {
+        event.preventDefault();
+        const name = $(input).value.trim().replace(/^#\s*/u, "");
+        const wrong = name ? enter(name) : "Please type a name.";
+        $(input).setCustomValidity(wrong);
+        if (wrong) {
+            $(input).reportValidity();
+        } else {
+            $(input).value = "";
+        }
+    });
+}
+for (const chip of document.querySelectorAll("[data-join]")) {
+    chip.addEventListener("click", () => enter(chip.dataset.join));
+}
+
+$("composer").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = $("message").value.trim();
+    if (text && active.send(text)) {
+        $("message").value = "";
+        growMessage();
+    }
+    $("message").focus();
+});
+$("message").addEventListener("input", growMessage);
+$("message").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        $("composer").requestSubmit();
+    }
+});
+$("whisper-cancel").addEventListener("click", () => {
+    active.stopWhisper();
+    $("message").focus();
+});
+document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !closeDrawer() && active?.whisperTo) {
+        active.stopWhisper();
+        $("message").focus();
+    }
+});
+
+$("nick-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    $("nick").blur();
+});
+$("nick").addEventListener("change", () => {
+    chooseName($("nick").value);
+    $("nick").value = me.name;
+    members.renamed(me.id);
+    conversations.forEach((each) => each.tellName());
+    refresh();
+});
+
+$("again").addEventListener("click", () => {
+    if (state === "closed") {
+        connection.start();
+    } else {
+        active.join(connection.client);
+    }
+});
+document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && active) {
+        active.unread = 0;
+        refresh();
+    }
+});
+
+recallName();
+connection.start();
+for (const name of query.getAll("room")) {
+    if (name && name !== "root") {
+        enter(name);
+    }
+}
+refresh();

@@ -1,0 +1,218 @@
+/**
+ * The list of who is here: one stop for the Tab key, with arrows, letters and Enter inside. Only what is in view has
+ * elements, and only what differs is changed, so that two thousand members cost as little as twenty.
+ *
+ * @module members
+ */
+
+import { paint, scroll } from "./frame.js";
+import { me, nameOf, showFace, showName } from "./names.js";
+
+/** Height of a row in pixels, as in the style sheet. */
+const ROW = 44;
+
+/** Rows beyond the view, above and below. */
+const MARGIN = 6;
+
+/** Letters typed within this time are one word, in milliseconds. */
+const TYPING = 700;
+
+const collator = new Intl.Collator();
+const list = document.getElementById("members");
+const template = document.getElementById("member-template").content.firstElementChild;
+
+/** Ourselves first, then by name; equal names by id, so that the order is one. */
+function compare(a, b) {
+    return (b.id === me.id) - (a.id === me.id) || collator.compare(a.name, b.name) || (a.id < b.id ? -1 : 1);
+}
+
+/**
+ * @param {object} actions
+ * @param {(id: string) => void} actions.whisper
+ * @param {() => string | null} actions.receiver whom the user whispers to
+ */
+export function createMembers({ whisper, receiver }) {
+    /** All members in order: { id, name }. */
+    let entries = [];
+    /** What has come, gone or been renamed since the last picture. */
+    const fresh = new Set();
+    const gone = new Set();
+    /** Rows by id. */
+    const rows = new Map();
+    /** The row that Tab leads to, as an id. */
+    let current = "";
+    let top = 0;
+    let height = 0;
+    let typed = "";
+    let typedAt = -TYPING;
+
+    const indexOf = (id) => entries.findIndex((entry) => entry.id === id);
+
+    function sort() {
+        if (gone.size || fresh.size) {
+            entries = entries.filter(({ id }) => !gone.has(id) && !fresh.has(id));
+            for (const id of fresh) {
+                entries.push({ id, name: nameOf(id) });
+            }
+            // Nearly in order already, which costs next to nothing.
+            entries.sort(compare);
+            gone.clear();
+            fresh.clear();
+        }
+    }
+
+    function makeRow(id) {
+        const row = template.cloneNode(true);
+        row.dataset.id = id;
+        row.title = id;
+        row.id = `member-${id}`;
+        showFace(row.querySelector(".face"), id);
+        showName(row.querySelector(".name"), id);
+        row.querySelector(".tag").textContent = id === me.id ? "you" : id.slice(0, 4);
+        row.setAttribute("aria-disabled", id === me.id);
+        rows.set(id, row);
+        return row;
+    }
+
+    function update() {
+        const hadFocus = list.contains(document.activeElement);
+        const before = indexOf(current);
+        sort();
+        if (indexOf(current) < 0) {
+            // The one who has gone hands its place to the one after it.
+            current = entries[Math.max(0, Math.min(before, entries.length - 1))]?.id ?? "";
+        }
+        list.firstElementChild.style.height = `${entries.length * ROW}px`;
+        const first = Math.max(0, Math.floor(top / ROW) - MARGIN);
+        const end = Math.min(entries.length, Math.ceil((top + height) / ROW) + MARGIN);
+        const wanted = new Map(entries.slice(first, end).map(({ id }, n) => [id, first + n]));
+        if (current && !wanted.has(current)) {
+            wanted.set(current, indexOf(current));
+        }
+        for (const [id, row] of rows) {
+            if (!wanted.has(id)) {
+                row.remove();
+                rows.delete(id);
+            }
+        }
+        const to = receiver();
+        let next = list.firstElementChild.firstElementChild;
+        for (const [id, index] of [...wanted].sort(([, a], [, b]) => a - b)) {
+            const row = rows.get(id) ?? makeRow(id);
+            // In the page as on the screen, for those who have it read out.
+            if (row === next) {
+                next = next.nextElementSibling;
+            } else {
+                list.firstElementChild.insertBefore(row, next);
+            }
+            row.style.setProperty("--row", index);
+            set(row, "aria-posinset", index + 1);
+            set(row, "aria-setsize", entries.length);
+            set(row, "aria-selected", id === to);
+            set(row, "tabindex", id === current ? 0 : -1);
+        }
+        if (hadFocus && !list.contains(document.activeElement)) {
+            rows.get(current)?.focus({ preventScroll: true });
+        }
+    }
+
+    /** Changes an attribute only if it is another. */
+    function set(row, name, value) {
+        if (row.getAttribute(name) !== String(value)) {
+            row.setAttribute(name, value);
+        }
+    }
+
+    const refresh = () => paint(update);
+
+    /** Leads the keyboard to another row, and brings it into view. */
+    function go(index) {
+        const entry = entries[Math.max(0, Math.min(index, entries.length - 1))];
+        if (entry) {
+            current = entry.id;
+            update();
+            const row = rows.get(current);
+            row.focus({ preventScroll: true });
+            scroll(() => row.scrollIntoView({ block: "nearest" }));
+        }
+    }
+
+    /** Finds the next name that begins with what is being typed. */
+    function find(letter, now) {
+        typed = now - typedAt < TYPING ? typed + letter : letter;
+        typedAt = now;
+        const from = indexOf(current) + (typed.length === 1 ? 1 : 0);
+        const wanted = typed.toLocaleLowerCase();
+        const found = entries.findIndex(({ name }, n) => n >= from && name.toLocaleLowerCase().startsWith(wanted));
+        const again = found < 0 ? entries.findIndex(({ name }) => name.toLocaleLowerCase().startsWith(wanted)) : found;
+        again >= 0 && go(again);
+    }
+
+    list.addEventListener("keydown", (event) => {
+        const page = Math.max(1, Math.floor(height / ROW) - 1);
+        const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+        if (event.ctrlKey || event.metaKey || event.altKey) {
+            return;
+        }
+        if (event.key in steps) {
+            go(indexOf(current) + steps[event.key]);
+        } else if (event.key === "Enter" || (event.key === " " && event.timeStamp - typedAt >= TYPING)) {
+            whisper(current);
+        } else if ([...event.key].length === 1) {
+            find(event.key, event.timeStamp);
+        } else {
+            return;
+        }
+        event.preventDefault();
+    });
+    list.addEventListener("click", ({ target }) => {
+        const id = target.closest("[data-id]")?.dataset.id;
+        if (id) {
+            current = id;
+            whisper(id);
+        }
+    });
+    list.addEventListener("focusin", ({ target }) => {
+        current = target.closest("[data-id]")?.dataset.id ?? current;
+        refresh();
+    });
+    list.addEventListener("scroll", () => {
+        top = list.scrollTop;
+        refresh();
+    });
+    new ResizeObserver(([{ contentRect }]) => {
+        height = contentRect.height;
+        refresh();
+    }).observe(list);
+
+    return {
+        /** Shows these members, and no others. */
+        reset(ids) {
+            entries = [];
+            gone.clear();
+            fresh.clear();
+            for (const id of ids) {
+                fresh.add(id);
+            }
+            refresh();
+        },
+        add(id) {
+            gone.delete(id);
+            fresh.add(id);
+            refresh();
+        },
+        remove(id) {
+            fresh.delete(id);
+            gone.add(id);
+            refresh();
+        },
+        /** A member is called otherwise now. */
+        renamed(id) {
+            if (indexOf(id) >= 0) {
+                fresh.add(id);
+                refresh();
+            }
+        },
+        refresh
+    };
+}

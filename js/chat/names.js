@@ -1,0 +1,150 @@
+/**
+ * Who is called what. Peers tell their names; one that has told none goes by a name made from its id.
+ *
+ * @module names
+ */
+
+import { paint } from "./frame.js";
+
+const MAX_NAME = 24;
+const KEY = "roomer name";
+
+const ADJECTIVES = "amber brave calm clever cosy daring eager fuzzy gentle happy jolly keen lucky merry mighty nimble olive plucky quiet rapid rosy silver snowy sunny swift teal tidy vivid warm witty young zesty".split(" ");
+const ANIMALS = "badger beaver bison crane dingo dolphin falcon ferret finch fox gecko goose hare heron ibis jackal koala lemur lynx magpie marten moose newt ocelot otter owl panda puffin raven robin seal sparrow stoat swan tapir toad turtle walrus wombat wren".split(" ");
+
+/** We ourselves: our id on this connection, and our name, which outlives connections and reloads. */
+export const me = { id: "", name: "", isChosen: false };
+
+/** Names that peers have told, by id. */
+const told = new Map();
+
+/** Ids whose names on screen are out of date. */
+const stale = new Set();
+
+function hash(text) {
+    let value = 0x811c9dc5;
+    for (const char of text) {
+        value = Math.imul(value ^ char.codePointAt(0), 0x01000193) >>> 0;
+    }
+    return value;
+}
+
+const capital = (word) => word[0].toUpperCase() + word.slice(1);
+
+function inventName(seed) {
+    const value = hash(seed);
+    const animal = ANIMALS[Math.floor(value / ADJECTIVES.length) % ANIMALS.length];
+    return `${capital(ADJECTIVES[value % ADJECTIVES.length])} ${capital(animal)}`;
+}
+
+export function nameOf(id) {
+    return (id === me.id ? me.name : told.get(id)) || inventName(id);
+}
+
+/** Whether a peer has told its name. */
+export const hasTold = (id) => told.has(id);
+
+/** Takes what a peer says it is called; tells whether that is new. */
+export function learn(id, name) {
+    const before = nameOf(id);
+    if (name) {
+        told.set(id, name);
+    } else {
+        told.delete(id);
+    }
+    const isNew = nameOf(id) !== before;
+    if (isNew) {
+        renew(id);
+    }
+    return isNew;
+}
+
+/** Forgets a peer that has gone. What stands on the page stays as it is. */
+export function forget(id) {
+    told.delete(id);
+}
+
+/** Takes out control characters and marks that change the direction of the text around. */
+export function cleanName(text) {
+    const plain = text.replace(/[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, " ").replace(/\s+/gu, " ").trim();
+    return [...plain].slice(0, MAX_NAME).join("").trim();
+}
+
+/* Our own name. A chosen one is kept for all windows, an invented one for this window alone, so that two windows of one
+   browser are two people until they say otherwise. */
+
+/** Reads, or writes, what a browser keeps; it may forbid both. */
+function kept(storage, value) {
+    try {
+        return value === undefined ? window[storage].getItem(KEY) : window[storage].setItem(KEY, value);
+    } catch {
+        return null;
+    }
+}
+
+/** Finds the name of the last visit, or invents one. */
+export function recallName() {
+    const chosen = cleanName(kept("localStorage") ?? "");
+    const ofWindow = cleanName(kept("sessionStorage") ?? "");
+    me.name = ofWindow || chosen || inventName(String(Math.random()));
+    me.isChosen = chosen !== "" && me.name === chosen;
+    kept("sessionStorage", me.name);
+}
+
+/** Takes the name that the user has typed; an empty one asks for an invented one. */
+export function chooseName(text) {
+    const name = cleanName(text);
+    me.isChosen = name !== "";
+    me.name = name || inventName(String(Math.random()));
+    kept("sessionStorage", me.name);
+    kept("localStorage", name);
+    renew(me.id);
+}
+
+/* Names and faces on the page */
+
+function initials(name) {
+    return name.split(" ").slice(0, 2).map((word) => [...word][0]).join("").toUpperCase();
+}
+
+function fill(element, name) {
+    // By name and not by id: who comes back on a new connection looks as before.
+    element.style.setProperty("--hue", hash(`hue ${name}`) % 360);
+    element.textContent = element.dataset.faceOf === undefined ? name : initials(name);
+    return element;
+}
+
+/** Puts the name of a peer into an element, and keeps it up to date. */
+export function showName(element, id, name = nameOf(id)) {
+    element.dataset.nameOf = id;
+    return fill(element, name);
+}
+
+/** Puts the face of a peer into an element, and keeps it up to date. */
+export function showFace(element, id) {
+    element.dataset.faceOf = id;
+    return fill(element, nameOf(id));
+}
+
+/** Makes an element with the name of a peer. */
+export function nameElement(id, name) {
+    const span = document.createElement("span");
+    span.className = "name";
+    return showName(span, id, name);
+}
+
+function renew(id) {
+    stale.add(id);
+    paint(renewAll);
+}
+
+/** Looks through the page once, for all that have changed. */
+function renewAll() {
+    for (const element of document.querySelectorAll("[data-name-of], [data-face-of]")) {
+        const id = element.dataset.nameOf ?? element.dataset.faceOf;
+        if (stale.has(id)) {
+            fill(element, nameOf(id));
+        }
+    }
+    stale.clear();
+}

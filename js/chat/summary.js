@@ -1,0 +1,98 @@
+/**
+ * Who came, went and changed names between two messages, in one line: a thousand people who come must not push the
+ * conversation out of sight.
+ *
+ * @module summary
+ */
+
+import { hasTold, nameElement, nameOf } from "./names.js";
+
+/** So many are called by their names; more are counted. */
+const MOST_NAMES = 3;
+
+/** Names that are kept of those who have gone; of more, the oldest are forgotten. */
+const MOST_KEPT = 2_000;
+
+function keep(names, id, name) {
+    names.set(id, name);
+    if (names.size > MOST_KEPT) {
+        names.delete(names.keys().next().value);
+    }
+}
+
+/** Sorts what happens: one that comes and goes again has looked in, one that goes and comes again has done nothing. */
+export function createSummary() {
+    /** Names by id, as they were then: they are forgotten when their owners go. */
+    const came = new Map();
+    const left = new Map();
+    const passed = new Map();
+    /** First name by id. */
+    const renamed = new Map();
+
+    /** Those who came and those who left, without those who are back: on a new connection they have another id. */
+    function withoutReturned() {
+        if (!left.size || !came.size) {
+            return [came, left];
+        }
+        const gone = new Map([...left].map(([id, name]) => [name, id]));
+        const newcomers = new Map(came);
+        const missing = new Map(left);
+        for (const id of came.keys()) {
+            if (missing.delete(gone.get(nameOf(id)))) {
+                newcomers.delete(id);
+            }
+        }
+        return [newcomers, missing];
+    }
+
+    function people(names) {
+        if (names.size > MOST_NAMES) {
+            return [`${names.size} people`];
+        }
+        const parts = [];
+        for (const [id, name] of names) {
+            const before = parts.length === 0 ? [] : [parts.length === (names.size - 1) * 2 - 1 ? " and " : ", "];
+            parts.push(...before, nameElement(id, hasTold(id) ? nameOf(id) : name));
+        }
+        return parts;
+    }
+
+    return {
+        came(id) {
+            came.set(id, nameOf(id));
+        },
+        left(id) {
+            const name = nameOf(id);
+            renamed.delete(id);
+            keep(came.delete(id) ? passed : left, id, name);
+        },
+        /** One that has just come, or is about to go, is not worth a word more. */
+        renamed(id, before) {
+            if (!came.has(id)) {
+                renamed.set(id, renamed.get(id) ?? before);
+            }
+        },
+        /** The line, as texts and elements. */
+        parts() {
+            const all = [];
+            const [newcomers, missing] = withoutReturned();
+            const add = (...parts) => all.push(...(all.length ? [" · "] : []), ...parts);
+            if (newcomers.size) {
+                add(...people(newcomers), " joined");
+            }
+            if (passed.size) {
+                add(...people(passed), " looked in");
+            }
+            if (missing.size) {
+                add(...people(missing), " left");
+            }
+            if (renamed.size === 1) {
+                const [[id, before]] = renamed;
+                add(`${before} is now `, nameElement(id));
+            } else if (renamed.size) {
+                add(`${renamed.size} people changed their names`);
+            }
+            return all;
+        }
+    };
+}

@@ -1,0 +1,107 @@
+/**
+ * What much traffic costs the chat page, in layouts: those that the browser made, of its own counting.
+ */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { startServer } from "../support/server.js";
+import { crowd, guest } from "./guests.js";
+import { Person, launch } from "./support.js";
+
+let browser;
+let server;
+
+/** What the page's main thread does while `body` runs: layouts, pictures and milliseconds. */
+async function costs(person, body) {
+    const session = await person.page.context().newCDPSession(person.page);
+    await session.send("Performance.enable");
+    const read = async () => Object.fromEntries((await session.send("Performance.getMetrics")).metrics.map(({ name, value }) => [name, value]));
+    await person.page.evaluate(() => {
+        window.pictures = 0;
+        const count = () => (window.pictures++, requestAnimationFrame(count));
+        requestAnimationFrame(count);
+    });
+    const start = await read();
+    await body();
+    const end = await read();
+    const pictures = await person.page.evaluate(() => window.pictures);
+    return { pictures, layouts: end.LayoutCount - start.LayoutCount, milliseconds: Math.round((end.TaskDuration - start.TaskDuration) * 1_000) };
+}
+
+/** Each picture has one layout at most; some come without any, and the log's own scrolling may ask for a few more. */
+function judge(t, { pictures, layouts, milliseconds }) {
+    t.diagnostic(`${layouts} layouts in ${pictures} pictures, ${milliseconds} ms of main thread`);
+    assert.ok(layouts <= pictures + 10, `${layouts} layouts in ${pictures} pictures`);
+}
+
+async function open(room) {
+    const person = await Person.open(browser, `${server.origin}/?room=${room}`);
+    await person.inRoom(room);
+    return person;
+}
+
+const here = (person, count) => person.page.locator("#room-info", { hasText: new RegExp(`^${count} here$`) }).waitFor();
+
+describe("the chat page under load", { timeout: 300_000 }, () => {
+    before(async () => {
+        server = await startServer();
+        browser = await launch();
+    });
+    after(async () => {
+        await browser?.close();
+        await server?.stop();
+    });
+
+    test("a thousand messages: one layout for each picture, and the latest three hundred stay", async (t) => {
+        const person = await open("flood");
+        const author = await guest(server, "flood");
+        await here(person, 2);
+        judge(t, await costs(person, async () => {
+            for (let n = 1; n <= 1_000; n++) {
+                author.say("chat", `message ${n} of 1000, see https://example.org/${n}`);
+            }
+            await person.message("message 1000 of 1000").waitFor();
+        }));
+        assert.equal(await person.page.locator(".message").count(), 300);
+        assert.deepEqual(await person.page.locator(".message .text").first().textContent(), "message 701 of 1000, see https://example.org/701");
+        assert.deepEqual(person.errors, []);
+        author.close();
+        await person.close();
+    });
+
+    test("a thousand joins: one layout for each picture, one line in the log, and what was said stays in sight", async (t) => {
+        const person = await open("crowd");
+        await person.say("said before all of them came");
+        let guests;
+        judge(t, await costs(person, async () => {
+            guests = await crowd(server, "crowd", 1_000);
+            await here(person, 1_001);
+            await person.notice("1000 people joined").waitFor();
+        }));
+        assert.equal(await person.notice("").count(), 2, "one line of our own, one of all others");
+        assert.ok(await person.message("said before all of them came").isVisible());
+        assert.ok(await person.page.locator("#members [data-id]").count() < 60, "only those in view are elements");
+        assert.equal(await person.page.locator("#members [data-id]").first().getAttribute("aria-setsize"), "1001");
+        guests.forEach((each) => each.close());
+        await here(person, 1);
+        await person.notice("1000 people looked in").waitFor();
+        assert.deepEqual(person.errors, []);
+        await person.close();
+    });
+
+    test("a thousand names: those on screen are right, with one layout for each picture", async (t) => {
+        const person = await open("names");
+        const guests = await crowd(server, "names", 200);
+        await here(person, 201);
+        judge(t, await costs(person, async () => {
+            for (let round = 1; round <= 5; round++) {
+                guests.forEach((each, n) => each.say("nick", `Guest ${round} ${n}`));
+            }
+            await person.page.locator("#members .name", { hasText: "Guest 5 0" }).waitFor();
+        }));
+        assert.equal(await person.notice(/changed their names/).count(), 0, "those who have just come are no news");
+        guests.forEach((each) => each.close());
+        await person.close();
+    });
+});
