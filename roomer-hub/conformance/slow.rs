@@ -4,8 +4,9 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::{LazyLock, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use roomer_hub::ConnId;
 use socket2::{Domain, Socket, Type};
 
 use super::client::{Client, PATIENCE, Seen};
@@ -158,6 +159,58 @@ fn one_that_does_not_read_its_pongs_is_owed_a_bounded_number_of_them() {
     witness.expect_nothing();
     stuck.reset();
     site.settled(1, || witness.expect_nothing());
+}
+
+/// It neither answers pings nor says anything else for several pong waits; what its socket takes is
+/// all that shows that it lives.
+#[test]
+fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
+    let site = Site::with(|builder| {
+        builder.ping_period(Duration::from_millis(300)).pong_wait(Duration::from_millis(600))
+    });
+    let mut reader = narrow(&site);
+    let payload = wire::filler(3_000_000);
+    let id = ConnId::parse(&reader.id).unwrap();
+    assert!(site.server.send(id, "state", &payload));
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        reader.read_some(16 * 1024);
+        // The link's speed: about a megabyte a second.
+        thread::sleep(Duration::from_millis(16));
+    }
+    assert_eq!(site.server.stats().closes.len(), 0);
+    let arrived = loop {
+        match reader.next() {
+            Seen::Packet(packet) => break packet.payload,
+            Seen::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(arrived == payload, "it came changed");
+}
+
+/// Its answers to pings have to wait behind what it sends.
+#[test]
+fn a_large_message_that_comes_in_slowly_is_a_sign_of_life() {
+    let site = Site::with(|builder| {
+        builder.ping_period(Duration::from_millis(300)).pong_wait(Duration::from_millis(600))
+    });
+    let mut sender = site.loner();
+    let id = sender.id.clone();
+    let payload = wire::filler(400_000);
+    let message = wire::to_client(&id, "r", "file", &payload);
+    for piece in message.chunks(4_000) {
+        sender.send(piece);
+        thread::sleep(Duration::from_millis(20));
+    }
+    let arrived = loop {
+        match sender.next() {
+            Seen::Packet(packet) => break packet.payload,
+            Seen::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(arrived == payload, "it came changed");
 }
 
 /// Whoever sends to it has to wait, or it would come to be owed more than it may be.

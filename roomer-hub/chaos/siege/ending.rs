@@ -85,7 +85,7 @@ fn peers_that_are_dead_and_do_not_say_so_are_gone_within_the_pong_wait() {
         healthy.turn(|_, _, _| false);
     }
     let numbers = process.numbers();
-    assert_eq!(numbers.closes.get(&1008), Some(&dead.len()), "{numbers:?}");
+    assert_eq!(numbers.closes.get(&1013), Some(&dead.len()), "{numbers:?}");
     drop((healthy, dead));
     process.recovers(before, GRANT / 4);
     process.stop();

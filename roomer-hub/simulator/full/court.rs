@@ -312,7 +312,7 @@ impl Stage<'_> {
         // Whatever it has read it may have read after that.
         let is_silent = [(line.heard, line.asked), line.before].iter().any(|silence| {
             let (heard, Some(asked)) = *silence else { return false };
-            self.now() >= (heard + pong).max(asked + spare)
+            self.now() >= (heard.max(line.relieved.0) + pong).max(asked + spare)
         });
         line.waiting.is_none() && is_silent
     }

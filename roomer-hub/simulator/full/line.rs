@@ -41,6 +41,12 @@ pub(crate) struct Line {
     /// How much of it in the last turn in which it read.
     pub(crate) gulp: u64,
     pub(crate) heard: Duration,
+    /// When its socket, full before, certainly took bytes again, and when it may have.
+    pub(crate) relieved: (Duration, Duration),
+    /// Its socket has been full since it last took bytes.
+    pub(crate) was_full: bool,
+    /// Its socket may take less than it has room for, and be full for a moment.
+    pub(crate) is_narrow: bool,
     /// What `heard` and `asked` were before the last read.
     pub(crate) before: (Duration, Option<Duration>),
     pub(crate) pinged: Duration,
@@ -143,6 +149,9 @@ impl Line {
             read: 0,
             gulp: 0,
             heard: now,
+            relieved: (now, now),
+            was_full: false,
+            is_narrow: false,
             before: (now, None),
             pinged: now,
             asked: None,

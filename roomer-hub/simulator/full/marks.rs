@@ -78,6 +78,7 @@ marks! {
     CloseBehindSlow = "a close frame behind a handler that waits",
     UnreadBehindSlow = "bytes that are not read while a handler waits",
     PingWhileWaiting = "a ping while a handler waits",
+    TakingIsLife = "one that says nothing, and takes what it is sent",
     SilentClosed = "close of a silent one",
     SilentWhileWaiting = "silence while a handler waits",
     ClosedWhileWaiting = "closed while a handler waits",

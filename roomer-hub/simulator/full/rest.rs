@@ -95,9 +95,10 @@ impl Stage<'_> {
                 let is_late = now >= line.pinged + millis(setup.ping);
                 ensure!(!is_late, "no ping since {:?}", line.pinged);
                 let (pong, spare) = (millis(setup.pong), millis(setup.pong - setup.ping));
-                let silent = line.asked.map(|asked| (line.heard + pong).max(asked + spare));
+                let heard = line.heard.max(line.relieved.1);
+                let silent = line.asked.map(|asked| (heard + pong).max(asked + spare));
                 let is_silent = silent.is_some_and(|at| now >= at) && !line.is_unsure;
-                ensure!(!is_silent || line.waiting.is_some(), "silent since {:?}", line.heard);
+                ensure!(!is_silent || line.waiting.is_some(), "silent since {heard:?}");
                 if line.waiting.is_some() {
                     // Nothing is read before its handler is done.
                     self.seen.mark(unread > 0, Mark::UnreadBehindSlow);

@@ -335,6 +335,7 @@ impl<'p> Stage<'p> {
             Step::Narrow { read, write, .. } => {
                 peer.max_read(read as usize);
                 peer.max_write(write as usize);
+                line.is_narrow = true;
             }
             Step::Interrupt { .. } => peer.interrupt(1),
             Step::Meanwhile { of, room, payload, .. } => {
@@ -415,7 +416,13 @@ impl<'p> Stage<'p> {
             let written = line.peer.written();
             if written != line.took.0 {
                 line.took = (written, now);
+                if std::mem::take(&mut line.was_full) {
+                    line.relieved = (now, now);
+                } else if line.is_narrow {
+                    line.relieved.1 = now;
+                }
             }
+            line.was_full |= line.peer.is_full();
         }
         self.follow(polled)?;
         for at in 0..self.lines.len() {

@@ -68,11 +68,14 @@ impl Stage<'_> {
             }
             self.seen.mark(true, Mark::Ping);
         }
-        let silent = line.asked.map(|asked| (line.heard + pong).max(asked + pong - ping));
+        let heard = line.heard.max(line.relieved.1);
+        let silent = line.asked.map(|asked| (heard + pong).max(asked + pong - ping));
         let is_silent = silent.is_some_and(|at| now >= at) && !line.is_unsure;
+        let says_nothing = line.asked.is_some_and(|_| now >= line.heard + pong);
+        self.seen.mark(says_nothing && now < line.relieved.0 + pong, Mark::TakingIsLife);
         self.seen.mark(is_silent && line.waiting.is_some(), Mark::SilentWhileWaiting);
         let may_stay = !is_silent || line.waiting.is_some();
-        ensure!(may_stay, "connection {at} is silent since {:?} and stays", line.heard);
+        ensure!(may_stay, "connection {at} is silent since {heard:?} and stays");
         Ok(())
     }
 

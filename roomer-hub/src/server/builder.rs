@@ -224,9 +224,11 @@ impl<E> Builder<E> {
     }
 
     /// The most bytes that may wait for one connection, the newest message not counted, before
-    /// whoever sends to it is held back for moments. Default 1 MiB. A connection that is over it
-    /// and takes nothing for a second, or less than half of it in four, is closed with 1013; in a
-    /// flood, at three times the backlog, much sooner: nobody else is to wait for it. Above four
+    /// connections that send to it are held back for moments. Default 1 MiB. A connection that is
+    /// over it and takes nothing for a second, or less than half of it in four, is closed with 1013;
+    /// in a flood, at three times the backlog, much sooner, so that no sender waits for it. A message
+    /// above 64 KiB that is on its way is not counted here: it may take a slow link as long as it
+    /// takes, if it moves ([`write_wait`](Self::write_wait)). Above four
     /// times the backlog, or the backlog and [`max_message`](Self::max_message) if that is more, it
     /// is closed at once.
     pub fn max_backlog(mut self, bytes: usize) -> Self {
@@ -267,7 +269,8 @@ impl<E> Builder<E> {
     }
 
     /// How long a client may be silent before it is closed with 1013: the network is gone, or the
-    /// client's machine sleeps. Any traffic is a sign of life. Default 60 s.
+    /// client's machine sleeps. Any traffic is a sign of life: a byte that comes in, be it of a
+    /// message that is not complete, and bytes that a full socket takes again. Default 60 s.
     pub fn pong_wait(mut self, wait: Duration) -> Self {
         self.options.pong_wait = wait;
         self

@@ -215,6 +215,8 @@ impl<R: Reader> Connection<R> {
         };
         let options = self.server.options();
         let period = options.ping_period;
+        let status = self.link.attend(cx);
+        open.note_relief(now, status);
         // Silence counts once a ping has gone unanswered for as long as the two waits differ, and
         // whatever came in was read before this: a process that was stopped for a while must not
         // take its own sleep for the client's.
@@ -235,7 +237,6 @@ impl<R: Reader> Connection<R> {
             self.server.send_frame(open.conn.person.key, ping);
             return Turn::Again;
         }
-        let status = self.link.attend(cx);
         let stuck = open.stuck(now, &self.link, status, options);
         if stuck.is_some_and(|(verdict, _)| now >= verdict) {
             return self.give_up(now);

@@ -21,6 +21,9 @@ use super::transport::Writer;
 /// The most pieces of one vectored write.
 const PIECES: usize = 64;
 
+/// A message that may keep a slow link busy for seconds: more than the system takes at a time.
+const LARGE: usize = 64 * 1024;
+
 pub(super) struct Link<W: ?Sized = dyn Writer> {
     outbox: Mutex<Outbox>,
     /// Whether more waits than the connection may be owed.
@@ -88,6 +91,11 @@ struct Outbox {
     writing: bool,
     /// The socket is full; the connection's own task waits for it.
     blocked: bool,
+    /// The socket has been full since it last took bytes.
+    was_full: bool,
+    /// How often a full socket has taken bytes again. Only the peer's reading makes it do so,
+    /// whereas a socket with room takes bytes whether the peer lives or not.
+    relieved: u64,
     /// Somebody has this link on a list of links to flush.
     listed: bool,
     owner: Option<Waker>,
@@ -114,7 +122,11 @@ pub(super) struct Status {
     pub(super) phase: Phase,
     pub(super) blocked: bool,
     pub(super) queued: usize,
+    /// See [`Outbox::newest`].
+    pub(super) newest: usize,
     pub(super) written: u64,
+    /// See [`Outbox::relieved`].
+    pub(super) relieved: u64,
     pub(super) over: bool,
 }
 
@@ -210,6 +222,9 @@ impl Link {
                 }
             };
             outbox.written += written as u64;
+            if written > 0 && std::mem::take(&mut outbox.was_full) {
+                outbox.relieved += 1;
+            }
             if written > 0 && self.stalled.load(Ordering::Relaxed) {
                 self.stalled.store(false, Ordering::Release);
             }
@@ -219,6 +234,7 @@ impl Link {
                 outbox.blocked |= 0 < written && written < offered;
                 outbox.put_back(first, rest);
             }
+            outbox.was_full |= outbox.blocked;
         }
         outbox.writing = false;
         outbox
@@ -287,6 +303,21 @@ impl Link {
         Holding { own: outbox.unfinished, in_hand, buffers }
     }
 
+    /// How many bytes are left of the oldest message, if it is a [`LARGE`] one.
+    pub(super) fn large_on_its_way(&self) -> usize {
+        let outbox = lock(&self.outbox);
+        let mut left = outbox.first.len();
+        let mut goes_on = outbox.first.goes_on;
+        for piece in &outbox.rest {
+            if !goes_on {
+                break;
+            }
+            left += piece.len();
+            goes_on = piece.goes_on;
+        }
+        if left > LARGE { left } else { 0 }
+    }
+
     /// How many bytes wait, and how many have been written that nobody has counted.
     pub(super) fn backlog(&self) -> (usize, u64) {
         let outbox = lock(&self.outbox);
@@ -308,9 +339,14 @@ impl Link {
         self.over.load(Ordering::Acquire)
     }
 
+    /// Whether it has taken nothing for a while of the too much that it is owed.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
+    }
+
     /// Whether it is worth holding senders back for: it is owed too much, and takes it.
     pub(super) fn is_jammed(&self) -> bool {
-        self.is_over() && !self.stalled.load(Ordering::Acquire)
+        self.is_over() && !self.is_stalled()
     }
 
     /// The connection's own task has seen it take nothing for a while.
@@ -344,7 +380,9 @@ impl Link {
             phase: outbox.phase,
             blocked: outbox.blocked,
             queued: outbox.queued,
+            newest: outbox.newest,
             written: outbox.written,
+            relieved: outbox.relieved,
             over: self.is_over(),
         }
     }

@@ -47,8 +47,10 @@ pub(super) struct Open {
     pub(super) session: Session,
     /// What its link knows the session to hold on to.
     unfinished: usize,
-    /// When something last came in.
+    /// When the client last gave a sign of life: bytes came in, or its full socket took some.
     pub(super) heard: Duration,
+    /// What the link's count of the latter was then.
+    relieved: u64,
     pub(super) pinged: Duration,
     /// When a ping was first sent since something came in.
     pub(super) asked: Option<Duration>,
@@ -263,6 +265,7 @@ impl Open {
             session: Session::new(),
             unfinished: 0,
             heard: now,
+            relieved: 0,
             pinged: now,
             asked: None,
             watch: None,
@@ -300,6 +303,14 @@ impl Open {
         self.hold.is_some()
     }
 
+    /// Takes what a full socket has taken for a sign of life: behind a large message, neither a ping
+    /// nor its answer arrives before that is through.
+    pub(super) fn note_relief(&mut self, now: Duration, status: Status) {
+        if self.relieved != status.relieved {
+            (self.relieved, self.heard) = (status.relieved, now);
+        }
+    }
+
     /// When the connection is to be given up, if its socket stays full until then, and when to
     /// look again.
     pub(super) fn stuck(
@@ -319,19 +330,22 @@ impl Open {
         if watch.written != written {
             (watch.moved, watch.written) = (now, written);
         }
-        if !status.over {
+        if status.over && now >= watch.moved + QUIET {
+            link.stall();
+        }
+        // A large message may take a slow link its time, whatever small ones wait behind it.
+        let counted = status.queued.saturating_sub(link.large_on_its_way());
+        if !status.over || counted.saturating_sub(status.newest) <= options.max_backlog / 2 {
             watch.over = None;
             let verdict = watch.moved + options.write_wait;
-            return Some((verdict, verdict));
-        }
-        if now >= watch.moved + QUIET {
-            link.stall();
+            let look = if status.over && !link.is_stalled() { now + QUIET } else { verdict };
+            return Some((verdict, verdict.min(look)));
         }
         let (since, before) = *watch.over.get_or_insert((now, written));
         if written - before >= options.max_backlog as u64 / 2 {
             watch.over = Some((now, written));
         }
-        let is_flooded = status.queued > options.max_backlog.saturating_mul(FLOODED);
+        let is_flooded = counted > options.max_backlog.saturating_mul(FLOODED);
         let (stall, trickle) = if is_flooded { IMPATIENCE } else { PATIENCE };
         let verdict = (watch.moved + stall.min(options.write_wait)).min(since + trickle);
         Some((verdict, verdict.min(now + QUIET)))
