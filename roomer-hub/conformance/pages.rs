@@ -63,6 +63,28 @@ fn the_websocket_can_be_elsewhere() {
 }
 
 #[test]
+fn a_folder_s_path_without_its_slash_leads_to_its_page() {
+    let site = Site::with(|builder| {
+        builder.page("/gallery/", "text/plain", "g").page("/both", "text/plain", "b").page(
+            "/both/",
+            "text/plain",
+            "c",
+        )
+    });
+    let get = |target| Ask::plain(site.addr).target(target).refused(site.addr);
+    for (target, location) in [("/gallery", "/gallery/"), ("/gallery?a=b&c", "/gallery/?a=b&c")] {
+        let answer = get(target);
+        assert_eq!((answer.status, answer.header("location")), (308, Some(location)));
+    }
+    assert_eq!((get("/gallery/").status, &*get("/both").body), (200, &b"b"[..]));
+    for target in ["/galler", "//gallery", "/gallery//"] {
+        assert_eq!(get(target).status, 404, "{target}");
+    }
+    let post = Ask::plain(site.addr).target("/gallery").method("POST").refused(site.addr);
+    assert_eq!(post.status, 405);
+}
+
+#[test]
 fn load_balancers_may_ask_by_options() {
     let site = Site::with(|builder| {
         builder.page("/page", "text/plain", "").health("/live", "/ready").max_connections(1)

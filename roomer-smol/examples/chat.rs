@@ -4,27 +4,30 @@
 #[path = "../../roomer-tokio/examples/support/chat.rs"]
 mod chat;
 
-use std::error::Error;
+use std::process::ExitCode;
 use std::thread;
 
-use async_signal::{Signal, Signals};
+use chat::program::{self, Outcome};
+use roomer_smol::{serve_on, shutdown_signal};
 use smol::Executor;
 use smol::future::pending;
 use smol::net::TcpListener;
-use smol::stream::StreamExt;
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub fn main() -> ExitCode {
+    program::finish(start())
+}
+
+fn start() -> Outcome {
     let Some(chat) = chat::Chat::from_args()? else { return Ok(()) };
     let executor: &'static Executor<'static> = Box::leak(Box::new(Executor::new()));
     for _ in 1..chat.threads {
         thread::spawn(|| smol::block_on(executor.run(pending::<()>())));
     }
     smol::block_on(executor.run(async {
-        let listener = TcpListener::bind(&chat.listen).await?;
-        let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+        let listener = program::bound(&chat.listen, TcpListener::bind(&chat.listen).await)?;
+        let stop = shutdown_signal();
         chat.announce(listener.local_addr()?);
-        let stop = async { signals.next().await };
-        roomer_smol::serve_on(executor, listener, chat.server.clone(), stop).await?;
+        serve_on(executor, listener, chat.server.clone(), stop).await?;
         chat.farewell();
         Ok(())
     }))

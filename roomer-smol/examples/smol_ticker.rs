@@ -1,28 +1,40 @@
 //! A game's server on smol: `cargo run -p roomer-smol --features json --example smol_ticker`. The
 //! game is that of the example `ticker`, to the letter; what differs is how time is kept.
-#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "../../roomer-tokio/examples/support/game.rs"]
 mod game;
+#[path = "../../roomer-tokio/examples/support/program.rs"]
+mod program;
 
-use std::error::Error;
-use std::future::{Future, pending};
+use std::future::Future;
+use std::process::ExitCode;
 
-use roomer_smol::{BuildError, ConnId, JsonError, Membership, Server, json, serve_until};
+use program::{Outcome, Program};
+use roomer_smol::{
+    BuildError, ConnId, JsonError, Membership, Server, json, serve_until, shutdown_signal,
+};
 use smol::Timer;
 use smol::net::TcpListener;
 use smol::stream::StreamExt;
 
 #[allow(dead_code, reason = "the tests call run")]
-pub fn main() -> Result<(), Box<dyn Error>> {
-    smol::block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:8080").await?;
-        println!("listening on ws://{}/ws", listener.local_addr()?);
-        run(listener, pending::<()>()).await
-    })
+pub fn main() -> ExitCode {
+    program::finish(smol::block_on(start()))
 }
 
-pub async fn run(listener: TcpListener, stop: impl Future) -> Result<(), Box<dyn Error>> {
+async fn start() -> Outcome {
+    let about =
+        "A game's server: 30 times a second the state of the board goes to the room `arena`.";
+    let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
+    let Some(args) = program.args()? else { return Ok(()) };
+    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let stop = shutdown_signal();
+    println!("listening on ws://{}/ws", listener.local_addr()?);
+    run(listener, stop).await
+}
+
+pub async fn run(listener: TcpListener, stop: impl Future) -> Outcome {
     let server = game::server()?;
     // Dropped, and so ended, with this function.
     let _clock = smol::spawn(keep_ticking(server.clone()));

@@ -1,42 +1,45 @@
 //! A server on smol that speaks TLS with a certificate from files, as PEM:
 //! `cargo run -p roomer-smol --features tls --example smol_tls -- cert.pem key.pem`, then connect
 //! to `wss://127.0.0.1:8443/ws`.
-#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
-use std::env;
-use std::error::Error;
-use std::future::{Future, pending};
+#[path = "../../roomer-tokio/examples/support/certificate.rs"]
+mod certificate;
+#[path = "../../roomer-tokio/examples/support/program.rs"]
+mod program;
+
+use std::future::Future;
 use std::path::Path;
+use std::process::ExitCode;
 
+use program::{Outcome, Program};
 use roomer_smol::rustls::ServerConfig;
 use roomer_smol::rustls::pki_types::pem::PemObject;
 use roomer_smol::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use roomer_smol::{Server, serve_until, tls};
+use roomer_smol::{Server, serve_until, shutdown_signal, tls};
 use smol::net::TcpListener;
 
 #[allow(dead_code, reason = "the tests call run")]
-pub fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = env::args_os().skip(1);
-    let (Some(cert), Some(key)) = (args.next(), args.next()) else {
-        return Err("which certificate? Give two files, cert.pem and key.pem".into());
-    };
-    smol::block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:8443").await?;
-        println!("listening on wss://{}/ws", listener.local_addr()?);
-        run(listener, cert.as_ref(), key.as_ref(), pending::<()>()).await
-    })
+pub fn main() -> ExitCode {
+    program::finish(smol::block_on(start()))
 }
 
-pub async fn run(
-    listener: TcpListener,
-    cert: &Path,
-    key: &Path,
-    stop: impl Future,
-) -> Result<(), Box<dyn Error>> {
-    let chain = CertificateDer::pem_file_iter(cert)?.collect::<Result<_, _>>()?;
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+async fn start() -> Outcome {
+    let about = "A server that speaks TLS with a certificate and its key from files, as PEM.";
+    let program = Program { about, listen: "127.0.0.1:8443", files: &["cert.pem", "key.pem"] };
+    let Some(args) = program.args()? else { return Ok(()) };
+    let config = certificate::config(&args.files[0], &args.files[1])?;
+    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let stop = shutdown_signal();
+    println!("listening on wss://{}/ws", listener.local_addr()?);
+    serve(listener, config, stop).await
+}
+
+async fn serve(listener: TcpListener, config: ServerConfig, stop: impl Future) -> Outcome {
     let server = Server::builder().build()?;
     Ok(serve_until(tls(listener, config), server, stop).await?)
+}
+
+pub async fn run(listener: TcpListener, cert: &Path, key: &Path, stop: impl Future) -> Outcome {
+    serve(listener, certificate::config(cert, key)?, stop).await
 }

@@ -7,7 +7,7 @@
 //! # A server
 //!
 //! ```no_run
-//! use roomer_smol::Server;
+//! use roomer_smol::{Server, serve_until, shutdown_signal};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     smol::block_on(async {
@@ -18,15 +18,15 @@
 //!             })
 //!             .build()?;
 //!         let listener = smol::net::TcpListener::bind("127.0.0.1:8080").await?;
-//!         Ok(roomer_smol::serve(listener, server).await?)
+//!         Ok(serve_until(listener, server, shutdown_signal()).await?)
 //!     })
 //! }
 //! ```
 //!
 //! # Ending it
 //!
-//! [`serve_until`] takes a future that says when to stop: a signal, a channel, here one that is
-//! ready at once. Everybody is then closed with 1001, after what they are still owed; all at once,
+//! [`serve_until`] takes a future that says when to stop: [`shutdown_signal`], a channel, here one
+//! that is ready at once. Everybody is then closed with 1001, after what they are still owed; all at once,
 //! or at the pace of [`Builder::drain`].
 //!
 //! ```

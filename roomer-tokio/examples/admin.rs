@@ -4,12 +4,14 @@
 //!
 //! The page is no secret; what it asks for is. The token stands behind the `#` of the address, which
 //! browsers send to nobody, and goes along in a header.
-#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "support/program.rs"]
+mod program;
 
 use std::cmp::Reverse;
-use std::env;
-use std::error::Error;
 use std::future::Future;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
@@ -19,7 +21,8 @@ use axum::http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use roomer_tokio::{ConnId, Server, json, mount};
+use program::{Outcome, Program};
+use roomer_tokio::{ConnId, Server, json, mount, shutdown_signal};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -29,18 +32,26 @@ const MOST: usize = 100;
 
 #[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
-pub async fn main() -> Result<(), Box<dyn Error>> {
-    let token = env::var("ADMIN_TOKEN").map_err(|_| "set ADMIN_TOKEN to a secret of yours")?;
-    let listener = TcpListener::bind("127.0.0.1:8080").await?;
+pub async fn main() -> ExitCode {
+    program::finish(start().await)
+}
+
+async fn start() -> Outcome {
+    let about = "Rooms, and a page for those who know the secret in ADMIN_TOKEN.";
+    let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
+    let Some(args) = program.args()? else { return Ok(()) };
+    let token = program::secret("ADMIN_TOKEN")?;
+    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let stop = shutdown_signal();
     println!("open http://{}/admin#{token}", listener.local_addr()?);
-    run(listener, &token, async { drop(tokio::signal::ctrl_c().await) }).await
+    run(listener, &token, stop).await
 }
 
 pub async fn run(
     listener: TcpListener,
     token: &str,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Box<dyn Error>> {
+) -> Outcome {
     let rooms = Server::builder().build()?;
     let app = Router::new()
         .route("/admin/state", get(state))

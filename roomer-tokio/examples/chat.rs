@@ -5,30 +5,28 @@
 #[path = "support/chat.rs"]
 mod chat;
 
-use std::error::Error;
+use std::process::ExitCode;
 
+use chat::program::{self, Outcome};
+use roomer_tokio::{serve_until, shutdown_signal};
 use tokio::net::TcpListener;
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub fn main() -> ExitCode {
+    program::finish(start())
+}
+
+fn start() -> Outcome {
     let Some(chat) = chat::Chat::from_args()? else { return Ok(()) };
     let runtime = match chat.threads {
         0 | 1 => runtime::Builder::new_current_thread().enable_all().build()?,
         n => runtime::Builder::new_multi_thread().worker_threads(n).enable_all().build()?,
     };
     runtime.block_on(async {
-        let listener = TcpListener::bind(&chat.listen).await?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let listener = program::bound(&chat.listen, TcpListener::bind(&chat.listen).await)?;
+        let stop = shutdown_signal();
         chat.announce(listener.local_addr()?);
-        roomer_tokio::serve_until(listener, chat.server.clone(), async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })
-        .await?;
+        serve_until(listener, chat.server.clone(), stop).await?;
         chat.farewell();
         Ok(())
     })

@@ -4,22 +4,34 @@
 //! Who first joins a room whose name begins with `private:` owns it, and lets others in by sending
 //! `invite` there with their id. They hear `invited`, with the room's name; whoever is not invited
 //! hears `leave_ack`. When the owner leaves, the room is over.
-#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "support/program.rs"]
+mod program;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::future::Future;
+use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use roomer_tokio::{Conn, ConnId, HandlerResult, Message, Server, serve_until};
+use program::{Outcome, Program};
+use roomer_tokio::{Conn, ConnId, HandlerResult, Message, Server, serve_until, shutdown_signal};
 use tokio::net::TcpListener;
 
 #[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
-pub async fn main() -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind("127.0.0.1:8080").await?;
+pub async fn main() -> ExitCode {
+    program::finish(start().await)
+}
+
+async fn start() -> Outcome {
+    let about = "Private rooms: who joins one first owns it, and invites others.";
+    let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
+    let Some(args) = program.args()? else { return Ok(()) };
+    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let stop = shutdown_signal();
     println!("listening on ws://{}/ws", listener.local_addr()?);
-    run(listener, async { drop(tokio::signal::ctrl_c().await) }).await
+    run(listener, stop).await
 }
 
 /// The private rooms, by name.
@@ -37,7 +49,7 @@ impl Private {
     }
 }
 
-pub async fn run(listener: TcpListener, stop: impl Future) -> Result<(), Box<dyn Error>> {
+pub async fn run(listener: TcpListener, stop: impl Future) -> Outcome {
     let server = Server::builder()
         .state(Private::default())
         .may_join(may_join)

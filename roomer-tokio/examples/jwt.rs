@@ -1,30 +1,40 @@
 //! A server that lets in who shows a JSON Web Token, signed and not expired:
 //! `JWT_SECRET=secret cargo run -p roomer-tokio --example jwt`. It prints where to connect with a
-//! token for an hour. Programs send it as `Authorization: Bearer …`; browsers, which cannot, as
-//! `?token=…`.
-#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
+//! token for an hour. Programs send it as `Authorization: Bearer …`; browsers, which cannot, as a
+//! subprotocol or as `?token=…`.
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "support/hs256.rs"]
 mod hs256;
+#[path = "support/program.rs"]
+mod program;
 
-use std::env;
-use std::error::Error;
 use std::future::Future;
+use std::process::ExitCode;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use roomer_tokio::{Claims, Refusal, Server, serve_until};
+use program::{Outcome, Program};
+use roomer_tokio::{Claims, Refusal, Server, serve_until, shutdown_signal};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 #[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
-pub async fn main() -> Result<(), Box<dyn Error>> {
-    let secret = env::var("JWT_SECRET").map_err(|_| "set JWT_SECRET to a secret of yours")?;
-    let listener = TcpListener::bind("127.0.0.1:8080").await?;
+pub async fn main() -> ExitCode {
+    program::finish(start().await)
+}
+
+async fn start() -> Outcome {
+    let about = "Lets in who shows a JSON Web Token, signed with the secret in JWT_SECRET.";
+    let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
+    let Some(args) = program.args()? else { return Ok(()) };
+    let secret = program::secret("JWT_SECRET")?;
+    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let stop = shutdown_signal();
     let hour = jsonwebtoken::get_current_timestamp() + 3600;
     let token = issue(secret.as_bytes(), "ann", hour)?;
     println!("connect to ws://{}/ws?token={token}", listener.local_addr()?);
-    run(listener, secret.as_bytes(), async { drop(tokio::signal::ctrl_c().await) }).await
+    run(listener, secret.as_bytes(), stop).await
 }
 
 /// What a token says.
@@ -37,17 +47,13 @@ struct Token {
 }
 
 /// What a login page would do.
-pub fn issue(secret: &[u8], name: &str, until: u64) -> Result<String, Box<dyn Error>> {
+pub fn issue(secret: &[u8], name: &str, until: u64) -> Outcome<String> {
     hs256::install();
     let token = Token { sub: name.into(), exp: until };
     Ok(jsonwebtoken::encode(&Header::default(), &token, &EncodingKey::from_secret(secret))?)
 }
 
-pub async fn run(
-    listener: TcpListener,
-    secret: &[u8],
-    stop: impl Future,
-) -> Result<(), Box<dyn Error>> {
+pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Outcome {
     hs256::install();
     let key = DecodingKey::from_secret(secret);
     // It demands `exp`, allows clocks to differ by a minute, and takes no other algorithm, above
@@ -55,11 +61,8 @@ pub async fn run(
     let rules = Validation::new(Algorithm::HS256);
     let server = Server::builder()
         .authorize(move |request| {
-            let header = request.header("authorization").and_then(|it| it.strip_prefix("Bearer "));
-            let query = request.query("token");
-            let token = header.or(query.as_deref());
-            let token = token.ok_or_else(|| Refusal::unauthorized("a token, please"))?;
-            match jsonwebtoken::decode::<Token>(token, &key, &rules) {
+            let token = request.token().ok_or_else(|| Refusal::unauthorized("a token, please"))?;
+            match jsonwebtoken::decode::<Token>(&*token, &key, &rules) {
                 Ok(token) => Ok(Claims::from([("name".into(), token.claims.sub)])),
                 Err(error) => Err(Refusal::unauthorized(format!("not this token: {error}"))),
             }

@@ -2,27 +2,41 @@
 //! `ws://127.0.0.1:8080/ws`, join `arena`, send it `move` with `[1, 0]` and the like, and hear
 //! `tick` 30 times a second: `{"tick": 7, "players": {"…id…": [1, 0]}}`. The game itself is in
 //! `support/game.rs`, the same on smol.
-#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "support/game.rs"]
 mod game;
+#[path = "support/program.rs"]
+mod program;
 
-use std::error::Error;
 use std::future::Future;
+use std::process::ExitCode;
 
-use roomer_tokio::{BuildError, ConnId, JsonError, Membership, Server, json, serve_until};
+use program::{Outcome, Program};
+use roomer_tokio::{
+    BuildError, ConnId, JsonError, Membership, Server, json, serve_until, shutdown_signal,
+};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
 #[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
-pub async fn main() -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind("127.0.0.1:8080").await?;
-    println!("listening on ws://{}/ws", listener.local_addr()?);
-    run(listener, async { drop(tokio::signal::ctrl_c().await) }).await
+pub async fn main() -> ExitCode {
+    program::finish(start().await)
 }
 
-pub async fn run(listener: TcpListener, stop: impl Future) -> Result<(), Box<dyn Error>> {
+async fn start() -> Outcome {
+    let about =
+        "A game's server: 30 times a second the state of the board goes to the room `arena`.";
+    let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
+    let Some(args) = program.args()? else { return Ok(()) };
+    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let stop = shutdown_signal();
+    println!("listening on ws://{}/ws", listener.local_addr()?);
+    run(listener, stop).await
+}
+
+pub async fn run(listener: TcpListener, stop: impl Future) -> Outcome {
     let server = game::server()?;
     let clock = tokio::spawn(keep_ticking(server.clone()));
     serve_until(listener, server, stop).await?;

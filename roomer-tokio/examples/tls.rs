@@ -1,42 +1,46 @@
 //! A server that speaks TLS with a certificate from files, as PEM:
 //! `cargo run -p roomer-tokio --features tls --example tls -- cert.pem key.pem`, then connect to
 //! `wss://127.0.0.1:8443/ws`.
-#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
-use std::env;
-use std::error::Error;
+#[path = "support/certificate.rs"]
+mod certificate;
+#[path = "support/program.rs"]
+mod program;
+
 use std::future::Future;
 use std::path::Path;
+use std::process::ExitCode;
 
+use program::{Outcome, Program};
 use roomer_tokio::rustls::ServerConfig;
 use roomer_tokio::rustls::pki_types::pem::PemObject;
 use roomer_tokio::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use roomer_tokio::{Server, serve_until, tls};
+use roomer_tokio::{Server, serve_until, shutdown_signal, tls};
 use tokio::net::TcpListener;
 
 #[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
-pub async fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = env::args_os().skip(1);
-    let (Some(cert), Some(key)) = (args.next(), args.next()) else {
-        return Err("which certificate? Give two files, cert.pem and key.pem".into());
-    };
-    let listener = TcpListener::bind("127.0.0.1:8443").await?;
-    println!("listening on wss://{}/ws", listener.local_addr()?);
-    let stop = async { drop(tokio::signal::ctrl_c().await) };
-    run(listener, cert.as_ref(), key.as_ref(), stop).await
+pub async fn main() -> ExitCode {
+    program::finish(start().await)
 }
 
-pub async fn run(
-    listener: TcpListener,
-    cert: &Path,
-    key: &Path,
-    stop: impl Future,
-) -> Result<(), Box<dyn Error>> {
-    let chain = CertificateDer::pem_file_iter(cert)?.collect::<Result<_, _>>()?;
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+async fn start() -> Outcome {
+    let about = "A server that speaks TLS with a certificate and its key from files, as PEM.";
+    let program = Program { about, listen: "127.0.0.1:8443", files: &["cert.pem", "key.pem"] };
+    let Some(args) = program.args()? else { return Ok(()) };
+    let config = certificate::config(&args.files[0], &args.files[1])?;
+    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let stop = shutdown_signal();
+    println!("listening on wss://{}/ws", listener.local_addr()?);
+    serve(listener, config, stop).await
+}
+
+async fn serve(listener: TcpListener, config: ServerConfig, stop: impl Future) -> Outcome {
     let server = Server::builder().build()?;
     Ok(serve_until(tls(listener, config), server, stop).await?)
+}
+
+pub async fn run(listener: TcpListener, cert: &Path, key: &Path, stop: impl Future) -> Outcome {
+    serve(listener, certificate::config(cert, key)?, stop).await
 }

@@ -1,5 +1,6 @@
 //! The examples, run as they are, over real sockets. That of TLS is in `tls.rs`.
 #![cfg(all(feature = "json", feature = "tower"))]
+#![allow(clippy::duplicate_mod, reason = "each example is a program of its own")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "../examples/admin.rs"]

@@ -49,6 +49,14 @@ impl Answer {
         answer
     }
 
+    /// A page is elsewhere: relative links in it would lead astray from here.
+    pub(super) fn moved(location: String) -> Self {
+        let text = "text/plain; charset=utf-8".into();
+        let mut answer = Answer::whole(StatusCode::PERMANENT_REDIRECT, text, Bytes::new());
+        answer.lines.push(("Location", location));
+        answer
+    }
+
     /// The methods that a path answers, for load balancers that ask by OPTIONS.
     pub(super) fn options(allow: &str) -> Self {
         let lines = vec![("Allow", allow.into())];

@@ -204,7 +204,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Serves a page over plain HTTP, for servers that bring their own front end.
+    /// Serves a page over plain HTTP, for servers that bring their own front end. Without the
+    /// slash at its end, the path of such a page is redirected to it.
     pub fn page(
         mut self,
         path: impl Into<String>,

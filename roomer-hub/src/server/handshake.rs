@@ -91,6 +91,11 @@ impl Server {
             (_, Some(page)) => Answer::page(page),
             // What load balancers ask that were told no path.
             (_, None) if is_options && matches!(path, "/" | "*") => Answer::options("OPTIONS"),
+            (_, None) if path.starts_with('/') && options.pages.contains_key(&slashed(path)) => {
+                let query = request.head.uri().query();
+                let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+                Answer::moved(slashed(path) + &query)
+            }
             (_, None) => return Some(Err(StatusCode::NOT_FOUND)),
         };
         Some(match *request.head.method() {
@@ -98,6 +103,11 @@ impl Server {
             _ => Err(StatusCode::METHOD_NOT_ALLOWED),
         })
     }
+}
+
+/// The path of a folder's page, by that of the folder.
+fn slashed(path: &str) -> String {
+    format!("{path}/")
 }
 
 #[cfg(test)]

@@ -261,7 +261,9 @@ impl Server {
         trace::warning(&warning);
         if let Some(hook) = &self.options().on_warning {
             // A panic of the hook must not end the connection that the warning is about.
-            let _ = super::handler::contain(|| hook(&warning));
+            if let Err(panic) = super::handler::contain(|| hook(&warning)) {
+                self.show(|| ("the hook `on_warning`".into(), None), &panic.message, true);
+            }
         }
     }
 }

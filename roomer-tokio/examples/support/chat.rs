@@ -2,18 +2,20 @@
 
 #[path = "pages.rs"]
 mod pages;
+#[path = "program.rs"]
+pub mod program;
 
-use std::error::Error;
 use std::time::Duration;
 
 use lexopt::prelude::*;
-use roomer_hub::server::{Claims, Refusal, Server};
+use program::{Outcome, text, value};
+use roomer_hub::server::{Claims, Refusal, Server, Warning, WarningCause};
 
 const HELP: &str = "\
 A chat server with its page, and the gallery of the JavaScript client at /gallery/.
 
     --listen ADDR             where to listen (default 127.0.0.1:8080)
-    --auth-token TOKEN        let in only who connects to /ws?token=TOKEN
+    --auth-token TOKEN        let in only who shows it: as a subprotocol, /ws?token=TOKEN or a header
     --compat                  the Go original's rules, holes included
     --allow-origin ORIGIN     also let in pages of this origin; any: of all (repeatable)
     --max-message BYTES       the largest message taken (default 16777216)
@@ -41,7 +43,8 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --echo                    a WebSocket echo instead, for conformance tests
     --panic-event             an event `panic` whose handler panics, for tests
     --quiet                   say nothing but where it listens
-    --help                    this
+    -h, --help                this
+    -V, --version             the version
 
 TIME is in seconds: 2, 0.5, 2s or 500ms.
 ";
@@ -57,65 +60,85 @@ pub struct Chat {
 
 impl Chat {
     /// Reads the command line. `None` when it only asked for help.
-    pub fn from_args() -> Result<Option<Chat>, Box<dyn Error>> {
+    pub fn from_args() -> Outcome<Option<Chat>> {
         let mut builder = Server::builder();
         let mut chat = (String::from("127.0.0.1:8080"), 1, false);
         let (mut compat, mut panic_event) = (false, false);
         let (mut max_message, mut byte_rate) = (16 << 20, None);
         let mut args = lexopt::Parser::from_env();
-        while let Some(arg) = args.next()? {
+        while let Some(arg) = program::next(&mut args)? {
             match arg {
-                Long("listen") => chat.0 = args.value()?.string()?,
+                Long("listen") => chat.0 = text(&mut args, "listen")?,
                 Long("auth-token") => {
-                    let token = args.value()?.string()?;
-                    builder = builder.authorize(move |request| match request.query("token") {
+                    let token = text(&mut args, "auth-token")?;
+                    builder = builder.authorize(move |request| match request.token() {
                         Some(given) if *given == *token => Ok(Claims::new()),
                         _ => Err(Refusal::unauthorized("wrong or missing token")),
                     });
                 }
                 Long("compat") => compat = true,
-                Long("allow-origin") => builder = builder.allow_origin(&args.value()?.string()?),
-                Long("max-backlog") => builder = builder.max_backlog(args.value()?.parse()?),
-                Long("memory-budget") => builder = builder.memory_budget(args.value()?.parse()?),
-                Long("max-message") => max_message = args.value()?.parse()?,
+                Long("allow-origin") => {
+                    builder = builder.allow_origin(&text(&mut args, "allow-origin")?)
+                }
+                Long("max-backlog") => {
+                    builder = builder.max_backlog(value(&mut args, "max-backlog")?)
+                }
+                Long("memory-budget") => {
+                    builder = builder.memory_budget(value(&mut args, "memory-budget")?)
+                }
+                Long("max-message") => max_message = value(&mut args, "max-message")?,
                 Long("message-rate") => {
-                    let rate = args.value()?.parse()?;
+                    let rate = value(&mut args, "message-rate")?;
                     builder = builder.message_rate(rate, at_once(rate));
                 }
-                Long("byte-rate") => byte_rate = Some(args.value()?.parse()?),
+                Long("byte-rate") => byte_rate = Some(value(&mut args, "byte-rate")?),
                 Long("join-rate") => {
-                    let rate = args.value()?.parse()?;
+                    let rate = value(&mut args, "join-rate")?;
                     builder = builder.join_rate(rate, at_once(rate));
                 }
                 Long("roommates-only") => builder = builder.roommates_only(),
-                Long("ping-period") => builder = builder.ping_period(time(&mut args)?),
-                Long("pong-wait") => builder = builder.pong_wait(time(&mut args)?),
-                Long("write-wait") => builder = builder.write_wait(time(&mut args)?),
-                Long("handshake-timeout") => {
-                    builder = builder.handshake_timeout(time(&mut args)?);
+                Long("ping-period") => {
+                    builder = builder.ping_period(time(&mut args, "ping-period")?)
                 }
-                Long("max-rooms") => builder = builder.max_rooms(args.value()?.parse()?),
-                Long("max-handshakes") => builder = builder.max_handshakes(args.value()?.parse()?),
+                Long("pong-wait") => builder = builder.pong_wait(time(&mut args, "pong-wait")?),
+                Long("write-wait") => builder = builder.write_wait(time(&mut args, "write-wait")?),
+                Long("handshake-timeout") => {
+                    builder = builder.handshake_timeout(time(&mut args, "handshake-timeout")?);
+                }
+                Long("max-rooms") => builder = builder.max_rooms(value(&mut args, "max-rooms")?),
+                Long("max-handshakes") => {
+                    builder = builder.max_handshakes(value(&mut args, "max-handshakes")?)
+                }
                 Long("max-handshakes-per-address") => {
-                    builder = builder.max_handshakes_per_address(args.value()?.parse()?);
+                    builder = builder.max_handshakes_per_address(value(
+                        &mut args,
+                        "max-handshakes-per-address",
+                    )?);
                 }
                 Long("max-connections") => {
-                    builder = builder.max_connections(args.value()?.parse()?);
+                    builder = builder.max_connections(value(&mut args, "max-connections")?);
                 }
                 Long("max-connections-per-address") => {
-                    builder = builder.max_connections_per_address(args.value()?.parse()?);
+                    builder = builder.max_connections_per_address(value(
+                        &mut args,
+                        "max-connections-per-address",
+                    )?);
                 }
-                Long("drain") => builder = builder.drain(time(&mut args)?, 1000),
-                Long("coalesce") => builder = builder.coalesce(time(&mut args)?),
+                Long("drain") => builder = builder.drain(time(&mut args, "drain")?, 1000),
+                Long("coalesce") => builder = builder.coalesce(time(&mut args, "coalesce")?),
                 Long("echo") => builder = builder.echo(),
-                Long("threads") => chat.1 = args.value()?.parse()?,
+                Long("threads") => chat.1 = value(&mut args, "threads")?,
                 Long("panic-event") => panic_event = true,
                 Long("quiet") => chat.2 = true,
-                Long("help") => {
+                Short('h') | Long("help") => {
                     print!("{HELP}");
                     return Ok(None);
                 }
-                _ => return Err(arg.unexpected().into()),
+                Short('V') | Long("version") => {
+                    program::version();
+                    return Ok(None);
+                }
+                _ => return Err(program::unknown(&arg.unexpected())),
             }
         }
         builder = builder.max_message(max_message);
@@ -134,6 +157,7 @@ impl Chat {
             builder = builder.on_error(|conn, message, error| {
                 eprintln!("{} {:?}: {error}", conn.id(), message.event);
             });
+            builder = builder.on_warning(|warning| eprintln!("warning: {}", advice(warning)));
         }
         let builder = builder
             .on("chat", |conn, message| {
@@ -178,13 +202,28 @@ fn at_once(per_second: u32) -> u32 {
     per_second.saturating_mul(4)
 }
 
+/// A warning, with the flag that the option has here.
+fn advice(warning: &Warning) -> String {
+    let flag = match &warning.cause {
+        WarningCause::Origin { origin, .. } if origin == "null" => "--allow-origin any".into(),
+        WarningCause::Origin { origin, .. } => format!("--allow-origin {origin}"),
+        WarningCause::Full { option, .. } => format!("--{} N", option.replace('_', "-")),
+        WarningCause::Descriptors { .. } => "--max-connections N".into(),
+        WarningCause::AuthorizeTimeout => "--handshake-timeout TIME".into(),
+        _ => return warning.to_string(),
+    };
+    format!("{warning} (here: {flag})")
+}
+
 /// Reads `2`, `0.5`, `2s` or `500ms`.
-fn time(args: &mut lexopt::Parser) -> Result<Duration, Box<dyn Error>> {
-    let text = args.value()?.string()?;
+fn time(args: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
+    let text = text(args, option)?;
     let (number, unit) = match text.strip_suffix("ms") {
         Some(number) => (number, 0.001),
         None => (text.strip_suffix('s').unwrap_or(&text), 1.0),
     };
-    let seconds: f64 = number.parse().map_err(|_| format!("{text:?} is no time; write 2s"))?;
-    Duration::try_from_secs_f64(seconds * unit).map_err(|error| format!("{text:?}: {error}").into())
+    let seconds: f64 =
+        number.parse().map_err(|_| format!("--{option}: {text:?} is not a time; write 2s"))?;
+    let time = Duration::try_from_secs_f64(seconds * unit);
+    time.map_err(|error| format!("--{option}: {text:?}: {error}").into())
 }

@@ -49,8 +49,10 @@ const FILES: &[(&str, &str, &[u8])] = &[
 
 /// Adds all pages to a server.
 pub fn add(builder: Builder) -> Builder {
-    let builder = builder
-        .page("/", HTML, &include_bytes!("../../../js/chat/index.html")[..])
-        .page("/gallery/", HTML, &include_bytes!("../../../js/gallery/index.html")[..]);
+    let builder = builder.page("/", HTML, &include_bytes!("../../../js/chat/index.html")[..]).page(
+        "/gallery/",
+        HTML,
+        &include_bytes!("../../../js/gallery/index.html")[..],
+    );
     FILES.iter().fold(builder, |builder, (path, kind, body)| builder.page(*path, *kind, *body))
 }

@@ -1,0 +1,133 @@
+//! The examples as programs, on either runtime: how they read their command line, and how they say
+//! what went wrong: in one sentence, on standard error.
+#![allow(dead_code, reason = "no program uses all of it")]
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use lexopt::prelude::*;
+
+pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+/// Ends a program: prints the error, if there is one, with its causes.
+pub fn finish(outcome: Outcome) -> ExitCode {
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Some errors say their cause themselves.
+        let own = error.to_string();
+        if !text.contains(&own) {
+            text = format!("{text}: {own}");
+        }
+        cause = error.source();
+    }
+    eprintln!("error: {text}");
+    ExitCode::FAILURE
+}
+
+/// The command line of an example that takes an address and perhaps files.
+pub struct Program {
+    /// What the program does, in a sentence.
+    pub about: &'static str,
+    /// The address to listen on by default.
+    pub listen: &'static str,
+    /// The files that it needs: a name for each.
+    pub files: &'static [&'static str],
+}
+
+/// The choices on the command line.
+pub struct Args {
+    pub listen: String,
+    /// As many as the program needs.
+    pub files: Vec<PathBuf>,
+}
+
+impl Program {
+    /// Reads the command line. `None` when it only asked for help or the version.
+    pub fn args(&self) -> Outcome<Option<Args>> {
+        let mut args = Args { listen: self.listen.into(), files: Vec::new() };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(arg) = next(&mut parser)? {
+            match arg {
+                Long("listen") => args.listen = text(&mut parser, "listen")?,
+                Value(file) if args.files.len() < self.files.len() => args.files.push(file.into()),
+                Short('h') | Long("help") => {
+                    print!("{}", self.help(parser.bin_name().unwrap_or("example")));
+                    return Ok(None);
+                }
+                Short('V') | Long("version") => {
+                    version();
+                    return Ok(None);
+                }
+                _ => return Err(unknown(&arg.unexpected())),
+            }
+        }
+        match self.files.get(args.files.len()) {
+            Some(file) => {
+                Err(format!("the file {file} is missing; --help says what to give").into())
+            }
+            None => Ok(Some(args)),
+        }
+    }
+
+    fn help(&self, name: &str) -> String {
+        let files: String = self.files.iter().map(|file| format!(" {file}")).collect();
+        format!(
+            "{}\n\nUsage: {name} [--listen ADDR]{files}\n\n    \
+             --listen ADDR   where to listen (default {})\n    \
+             -h, --help      this\n    \
+             -V, --version   the version\n",
+            self.about, self.listen
+        )
+    }
+}
+
+/// The next argument.
+pub fn next(parser: &mut lexopt::Parser) -> Outcome<Option<lexopt::Arg<'_>>> {
+    parser.next().map_err(|error| unknown(&error))
+}
+
+/// The error for an argument that there is not.
+pub fn unknown(error: &lexopt::Error) -> Box<dyn Error> {
+    format!("{error}; --help lists the options").into()
+}
+
+/// Prints the version.
+pub fn version() {
+    println!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+}
+
+/// The value of an option, as text.
+pub fn text(parser: &mut lexopt::Parser, option: &str) -> Outcome<String> {
+    let value: OsString = parser.value()?;
+    value.into_string().map_err(|value| format!("--{option}: {value:?} is not UTF-8").into())
+}
+
+/// The value of an option, read as what it should be.
+pub fn value<T: FromStr<Err: Display>>(parser: &mut lexopt::Parser, option: &str) -> Outcome<T> {
+    let text = text(parser, option)?;
+    text.parse().map_err(|error| format!("--{option}: cannot read {text:?}: {error}").into())
+}
+
+/// A listener, or the sentence that says why there is none.
+pub fn bound<T>(addr: &str, listener: io::Result<T>) -> Outcome<T> {
+    listener.map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => "; end the other program, or take another --listen",
+            io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
+            _ => "",
+        };
+        format!("cannot listen on {addr}: {error}{advice}").into()
+    })
+}
+
+/// A secret from the environment.
+pub fn secret(name: &str) -> Outcome<String> {
+    std::env::var(name).map_err(|_| format!("set the variable {name} to a secret of yours").into())
+}

@@ -1,0 +1,78 @@
+//! The examples as programs. The cases are in `roomer-hub/programs`.
+#![cfg(all(unix, feature = "json", feature = "tls", feature = "tower"))]
+#![allow(
+    clippy::duplicate_mod,
+    clippy::module_inception,
+    reason = "each example is a program of its own"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers of tests"
+)]
+
+#[path = "../../roomer-hub/conformance/client.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod client;
+#[path = "../../roomer-hub/conformance/http.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod http;
+#[path = "../../roomer-hub/programs/mod.rs"]
+mod programs;
+#[path = "../../roomer-hub/conformance/wire.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod wire;
+
+#[path = "../examples/admin.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod admin;
+#[path = "../examples/chat.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod chat;
+#[path = "../examples/invitation.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod invitation;
+#[path = "../examples/jwt.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod jwt;
+#[path = "../examples/ticker.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod ticker;
+#[path = "../examples/tls.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod tls;
+
+use std::process::ExitCode;
+
+use programs::{Case, Example, cases};
+
+const EXAMPLES: &[Example] = &[
+    ("admin", admin::main),
+    ("chat", chat::main),
+    ("invitation", invitation::main),
+    ("jwt", jwt::main),
+    ("ticker", ticker::main),
+    ("tls", tls::main),
+];
+
+const NAMES: &[&str] = &["admin", "chat", "invitation", "jwt", "ticker", "tls"];
+
+const CASES: &[Case] = &[
+    ("mistakes_are_told_in_one_line", || cases::mistakes_are_told_in_one_line(NAMES)),
+    ("help_and_version_are_there", || cases::help_and_version_are_there(NAMES)),
+    ("an_address_in_use_is_named", || cases::an_address_in_use_is_named(NAMES)),
+    ("files_of_tls_are_named_before_it_listens", || {
+        cases::files_of_tls_are_named_before_it_listens("tls");
+    }),
+    ("signals_end_it_gently", || cases::signals_end_it_gently(NAMES)),
+    ("a_second_signal_ends_it_at_once", cases::a_second_signal_ends_it_at_once),
+    ("process_number_one_ends_by_sigterm", cases::process_number_one_ends_by_sigterm),
+    ("the_chat_says_which_option_is_wrong", cases::the_chat_says_which_option_is_wrong),
+    ("the_chat_warns_with_its_own_flags", cases::the_chat_warns_with_its_own_flags),
+    ("descriptors_are_raised_or_missed", cases::descriptors_are_raised_or_missed),
+];
+
+fn main() -> ExitCode {
+    programs::run(EXAMPLES, CASES)
+}
