@@ -107,6 +107,13 @@
 //! [`Builder::trust_proxy`] says whose `X-Forwarded-For` to believe, so that [`Request::peer`] is the
 //! client's address.
 //!
+//! # Tests
+//!
+//! The feature `testkit` runs your handlers, rules and hooks in the real server, with scripted
+//! clients and no socket: in virtual time, in an order that a seed decides. smol's timers, its
+//! sockets and `unblock` have threads of their own, which no seed decides about: a handler that
+//! waits for one fails the test by name. Test such handlers over a real socket.
+//!
 //! # More
 //!
 //! Every option is a method of [`Builder`], with its default and the reason for it. What is
@@ -119,6 +126,8 @@
 mod listener;
 mod signals;
 mod transport;
+#[cfg(feature = "testkit")]
+pub use roomer_hub::testkit;
 
 use std::future::{Future, pending, poll_fn};
 use std::io;

@@ -194,6 +194,12 @@
 //! [`Builder::trust_proxy`] says whose `X-Forwarded-For` to believe, so that [`Request::peer`] is the
 //! client's address.
 //!
+//! # Tests
+//!
+//! The feature `testkit` runs your handlers, rules and hooks in the real server, with scripted
+//! clients and no socket: in virtual time, in an order that a seed decides, with tokio's paused
+//! clock where they need tokio. See the module `testkit`.
+//!
 //! # More
 //!
 //! Every option is a method of [`Builder`], with its default and the reason for it. And there are
@@ -206,6 +212,8 @@ mod listener;
 #[cfg(feature = "tower")]
 mod mount;
 mod signals;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod transport;
 
 use std::future::{Future, pending, poll_fn};

@@ -124,8 +124,7 @@ mod kept {
         /// Whether its waker is kept by something: a channel, a timer, a socket, a thread. What
         /// waits without that is never woken again.
         pub can_wake: bool,
-        /// How often anything of its kind had been polled when it last was: it has been polled
-        /// again when this has changed, and no two share one.
+        /// Tells this wait from all others: a new number each time it was woken and waits again.
         pub turn: u64,
     }
 
@@ -172,6 +171,7 @@ mod kept {
                 witness: self.clone(),
                 task: Mutex::new((Waker::noop().clone(), thread::current().id())),
                 is_followed: AtomicBool::new(true),
+                has_rung: AtomicBool::new(true),
                 turn: AtomicU64::new(0),
             });
             self.seen().followed.push(Arc::downgrade(&bell));
@@ -190,10 +190,11 @@ mod kept {
         /// What to poll the future with, in its connection's turn.
         pub(super) fn waker(&self, cx: &Context<'_>) -> Waker {
             *self.0.task() = (cx.waker().clone(), thread::current().id());
-            let mut seen = self.0.witness.seen();
-            seen.turns += 1;
-            self.0.turn.store(seen.turns, Relaxed);
-            drop(seen);
+            if self.0.has_rung.swap(false, Relaxed) {
+                let mut seen = self.0.witness.seen();
+                seen.turns += 1;
+                self.0.turn.store(seen.turns, Relaxed);
+            }
             Waker::from(self.0.clone())
         }
     }
@@ -212,6 +213,7 @@ mod kept {
         /// The task, and the thread that has last polled it.
         task: Mutex<(Waker, ThreadId)>,
         is_followed: AtomicBool,
+        has_rung: AtomicBool,
         turn: AtomicU64,
     }
 
@@ -228,6 +230,7 @@ mod kept {
 
         fn wake_by_ref(self: &Arc<Self>) {
             let (task, thread) = self.task().clone();
+            self.has_rung.store(true, Relaxed);
             if thread != thread::current().id() && self.is_followed.load(Relaxed) {
                 self.witness.seen().outsiders.push(self.whose.clone());
             }

@@ -16,6 +16,8 @@ pub(super) struct Application {
     pub(super) witness: Witness,
     may_panic: bool,
     may_wait: bool,
+    /// A runtime drives this world, and wakes it.
+    pub(super) is_driven: bool,
     panics: RefCell<Vec<Mishap>>,
     errors: RefCell<Vec<Mishap>>,
 }
@@ -54,6 +56,12 @@ impl World {
         self.application.may_wait = true;
     }
 
+    /// Lets other threads wake handlers, rules and hooks, and send while this world is at rest: for
+    /// a runtime that drives it and waits for them, by [`poll_woken`](Self::poll_woken).
+    pub fn allow_outside(&mut self) {
+        self.application.is_driven = true;
+    }
+
     /// What has panicked so far, in order.
     #[must_use]
     pub fn panics(&self) -> Vec<Mishap> {
@@ -87,8 +95,9 @@ impl World {
         if let Some(panic) = self.application.note() {
             self.fail_for(&panic);
         }
-        if !self.application.may_wait
-            && let Some((part, conn)) = self.application.witness.take_outsiders().first()
+        let outsiders = self.application.witness.take_outsiders();
+        if !(self.application.may_wait || self.application.is_driven)
+            && let Some((part, conn)) = outsiders.first()
         {
             self.fail(&format!(
                 "{} waits for something outside this world: another thread has woken it. \
@@ -129,8 +138,10 @@ impl World {
         self.fail(&format!("{name} panicked: {}{hint}", panic.message));
     }
 
-    /// Names a part of the application and the client that it ran for.
-    fn name(&self, part: &str, conn: Option<ConnId>) -> String {
+    /// Names a part of the application, and the client that it runs or ran for, as messages of a
+    /// world's do: ``the handler of `save`, for client 0,``.
+    #[must_use]
+    pub fn name(&self, part: &str, conn: Option<ConnId>) -> String {
         let Some(conn) = conn else { return part.to_owned() };
         let has = |id: &str| self.clients().iter().position(|client| client.id() == id);
         // One that has not read its id yet is known by the turn that it has just had.

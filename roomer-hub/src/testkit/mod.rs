@@ -154,8 +154,9 @@
 //! [`World::waiting`] tells which do. What is *outside* a world has no order that a seed decides,
 //! and no runtime runs here: one that waits for tokio, for a thread (as smol's `unblock` and its
 //! timers do), or for something that can never come, fails the test by name. For tokio there is
-//! `TokioWorld` in `roomer_tokio::testkit`, inside `#[tokio::test]`. For other runtimes, test such
-//! handlers over a real socket, or give them a stand-in that the test answers for.
+//! `TokioWorld` in `roomer_tokio::testkit`, inside `#[tokio::test(start_paused = true)]`. For other
+//! runtimes, test such handlers over a real socket, or give them a stand-in that the test answers
+//! for.
 //!
 //! # Losing connections
 //!

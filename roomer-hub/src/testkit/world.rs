@@ -164,7 +164,9 @@ impl World {
             });
         }
         self.check_waiting();
-        if let Err(error) = self.server.audit(true) {
+        // Where other threads take part, it may be at rest for a moment only.
+        let is_at_rest = !self.application.is_driven;
+        if let Err(error) = self.server.audit(is_at_rest) {
             self.fail(&error);
         }
     }
