@@ -29,7 +29,7 @@ fn pair(builder: Builder) -> (World, Client, Client) {
 
 fn send(world: &World, to: &Client, bytes: usize) {
     let id = ConnId::parse(&to.id()).unwrap();
-    assert!(world.server().send(id, "state", &vec![7; bytes]));
+    assert!(world.server().send(id, "state", vec![7; bytes]));
 }
 
 /// Lets a client's socket take `bytes` in every `period` until `count` are through.

@@ -277,7 +277,7 @@ fn a_handler_that_can_never_end_is_named() {
     let message = said(|| {
         on_tokio(async {
             let builder = Server::builder();
-            let builder = builder.on_async("hang", |_, _| std::future::pending());
+            let builder = builder.on_async("hang", |_, _| std::future::pending::<()>());
             let mut world = TokioWorld::new(8, builder);
             world.connect().send("root", "hang", "");
             world.settle().await;
