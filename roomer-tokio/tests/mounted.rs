@@ -226,7 +226,7 @@ fn a_silent_client_is_closed() {
     loop {
         match silent.next() {
             Seen::Ping(_) => {}
-            Seen::Close(code, _) => break assert_eq!(code, Some(1008)),
+            Seen::Close(code, _) => break assert_eq!(code, Some(1013)),
             other => panic!("{other:?}"),
         }
     }

@@ -20,12 +20,9 @@ pub(super) struct Answer {
 impl Answer {
     /// 101: what follows is WebSocket, by the subprotocol that the server has selected, if any.
     pub(super) fn switch(accept: String, subprotocol: Option<String>) -> Self {
-        let mut lines = vec![
-            ("Upgrade", "websocket".into()),
-            ("Connection", "Upgrade".into()),
-            ("Sec-WebSocket-Accept", accept),
-        ];
+        let mut lines = vec![("Upgrade", "websocket".into()), ("Connection", "Upgrade".into())];
         lines.extend(subprotocol.map(|name| ("Sec-WebSocket-Protocol", name)));
+        lines.push(("Sec-WebSocket-Accept", accept));
         Answer { status: StatusCode::SWITCHING_PROTOCOLS, lines, body: Bytes::new() }
     }
 
