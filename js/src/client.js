@@ -1,20 +1,33 @@
 /**
  * A client: its rooms, and which of them a packet is for.
  *
+ * The server acknowledges joins and leaves without saying which, and puts clients into rooms and out of them by itself, with
+ * the same words. So an acknowledgement that may be the answer to more than one thing is held until all that we asked
+ * before is surely answered (see the outbox): the last one then tells where we are.
+ *
  * @module client
  */
 
-import { RoomerError, check } from "./error.js";
+import { isRelative } from "./address.js";
+import { RoomerError, check, checkKeys } from "./error.js";
 import { createEvents } from "./events.js";
 import { createLink } from "./link.js";
+import { createOutbox } from "./outbox.js";
 import { decode, encode } from "./packet.js";
-import { createQueue } from "./queue.js";
-import { checkName, createRoom } from "./room.js";
+import { LOCAL, checkName, createRoom, decodePayload } from "./room.js";
 
 const ROOT = "root";
 
 /** A room that nobody can join here: a server answers each wish to leave it, in which ever room the client is. */
 const PROBE = "\0probe";
+
+const OPTIONS = "codec token tokenIn signal reconnect timeout heartbeat isFinal queue lazy debug WebSocket clock random";
+
+const realClock = {
+    now: () => performance.now(),
+    setTimeout: (action, delay) => setTimeout(action, delay),
+    clearTimeout: (timer) => clearTimeout(timer)
+};
 
 /**
  * Connects to a roomer server, and stays connected.
@@ -24,12 +37,12 @@ const PROBE = "\0probe";
  * @returns {import("./index.js").Client}
  */
 export function connect(url, options = {}) {
+    checkKeys(options, OPTIONS, "connect()");
+    const { clock = realClock, codec = "bytes" } = options;
     /** The rooms that we want to be in, by name. */
     const rooms = new Map();
     /** Rooms whose leave is not answered yet, oldest first, by name: till then the name's traffic is theirs. */
     const leaving = new Map();
-    const queue = createQueue(options.queue);
-    const codec = options.codec ?? "bytes";
     /** Ours on this connection, "" until the server has told. */
     let id = "";
 
@@ -46,152 +59,271 @@ export function connect(url, options = {}) {
         events.emit("error", error) || console.error(error);
     }
 
-    const link = createLink(url, options, {
-        probe: encode(PROBE, "leave"),
+    const tell = options.debug === true ? (record) => console.debug("roomer", record) : options.debug;
+    tell && events.on(PROBE, tell);
+    /** What happens, for the option `debug`. */
+    const debug = (what, details) => tell && events.emit(PROBE, { what, ...details });
+
+    const outbox = createOutbox(checkKeys(options.queue ?? {}, "messages bytes", "queue"), clock, {
+        entries: () => rooms.values(),
+        isReady: () => link.isReady(),
+        transmit({ entry, data, kind, event = kind, to }) {
+            debug("sent", { room: entry.room.name, event, to, bytes: data.length });
+            link.send(data);
+        },
+        probe() {
+            debug("sent", { room: PROBE, event: "leave" });
+            link.send(encode(PROBE, "leave"));
+        },
+        settled({ entry, kind }) {
+            const { held, room: { name } } = entry;
+            if (kind === "leave") {
+                closeLeft(entry);
+                // Put into it again since: a room that we have not asked for.
+                leaving.has(name) || rooms.has(name) || held?.forEach(route);
+            } else if (held && !outbox.hasten(entry)) {
+                entry.held = undefined;
+                if (held.length) {
+                    held.forEach(route);
+                } else if (rooms.get(name) === entry) {
+                    putOut(entry);
+                }
+            }
+        },
+        lost({ entry, event, payload, to }, reason) {
+            const room = entry.room.name;
+            debug("lost", { room, event, to, reason });
+            events.emit("lost", { room, event, payload, to, reason });
+        }
+    });
+
+    const link = createLink(url, options, clock, {
+        probe: outbox.probe,
+        underWay: outbox.underWay,
+        debug,
         opened() {
             id = "";
-            for (const name of rooms.keys()) {
-                // The server has put us there already.
-                name === ROOT || link.send(encode(name, "join"));
-            }
+            // The server has put us into root already.
+            outbox.open([...rooms.values()].filter(({ room }) => room.name !== ROOT).map(wish("join")));
             if (!rooms.has(ROOT)) {
-                leave(createEntry(ROOT));
-            }
-            for (const { data } of queue.takeAll()) {
-                link.send(data);
+                depart(createEntry(ROOT));
             }
         },
         received(buffer) {
+            let packet;
             try {
-                route(decode(buffer));
+                packet = decode(buffer);
             } catch (cause) {
-                report(new RoomerError("packet", "the server has sent what is no packet; is this its address?", { cause }));
+                return report(new RoomerError("packet", "the server has sent what is no packet; is this its address?", { cause }));
             }
+            const { room, event, src, dst, payload } = packet;
+            debug("received", { room, event, from: src, to: dst, bytes: payload.length });
+            route(packet);
         },
         changed(state, error) {
+            debug("state", { state, error });
             if (state === "suspended" || state === "closed") {
-                const gone = [...leaving.values()].flat();
+                for (const { room } of [...leaving.values()].flat()) {
+                    room.close();
+                }
                 leaving.clear();
-                gone.forEach(({ room }) => room.close());
-                for (const { room } of [...rooms.values()]) {
-                    if (state === "suspended") {
-                        room.suspend();
-                    } else {
-                        forget(room.name);
-                        room.close(error ?? new RoomerError("closed", "this client was closed; connect() makes a new one"));
-                    }
+                const all = [...rooms.values()];
+                for (const entry of all) {
+                    entry.held = undefined;
+                    entry.isIn = false;
+                    entry.room.suspend();
+                }
+                outbox.close(error?.reason === "rate");
+                if (state === "closed") {
+                    all.forEach((entry) => close(entry, error ?? new RoomerError("closed", "this client was closed; connect() makes a new one")));
                 }
             }
             events.emit("state", state, error);
         }
     });
 
-    /** Forgets a room and what it still wanted to say. */
-    function forget(name) {
-        queue.drop(rooms.get(name).room);
-        rooms.delete(name);
+    /** What to ask of the server about a room. */
+    const wish = (kind) => (entry) => ({ entry, kind, data: encode(entry.room.name, kind) });
+
+    /** Forgets a room that we wanted, and closes it. */
+    function close(entry, error) {
+        if (rooms.get(entry.room.name) === entry) {
+            rooms.delete(entry.room.name);
+        }
+        entry.isIn = false;
+        outbox.forget(entry);
+        entry.room.close(error);
+    }
+
+    /** The server does not want us in a room. */
+    function putOut(entry) {
+        const { name } = entry.room;
+        close(entry, new RoomerError(entry.wasIn ? "removed" : "refused", `the server has not let us ${entry.wasIn ? "stay in" : "into"} room "${name}"`));
     }
 
     function createEntry(name, roomCodec = codec) {
-        const entry = { unanswered: 1 };
+        const entry = { waiting: [], isIn: false, wasIn: false, joins: 0 };
         entry.room = createRoom(name, roomCodec, {
             report,
-            send(event, dst, bytes, payload) {
-                const data = encode(name, event, dst, "", bytes);
-                // A network that stalls must not fill the memory either.
-                if (link.backlog() <= queue.bytes) {
-                    if (link.send(data)) {
-                        return "sent";
-                    }
-                    if (queue.push(entry.room, data)) {
-                        return "queued";
-                    }
+            send(event, to, bytes, payload) {
+                const result = outbox.send({ entry, event, to, payload, data: encode(name, event, to, "", bytes) });
+                if (result === "dropped") {
+                    debug("dropped", { room: name, event, to, why: "the queue is full" });
+                    events.emit("overflow", { room: name, event, payload, to });
                 }
-                events.emit("overflow", { room: name, event, payload, to: dst });
-                return "dropped";
+                return result;
             },
-            leave() {
-                forget(name);
-                leave(entry);
+            /** One who joined is done; the last one leaves, unless another joins before this turn is over. */
+            leave(left) {
+                if (--entry.joins > 0) {
+                    return Promise.resolve();
+                }
+                entry.isLast = true;
+                queueMicrotask(() => entry.isLast && depart(entry));
+                return left();
             }
         });
         return entry;
     }
 
-    function leave(entry) {
+    /** Leaves a room for good. */
+    function depart(entry) {
         const { name } = entry.room;
-        if (link.send(encode(name, "leave"))) {
-            entry.unanswered = entry.room.state() === "open" ? 1 : 2;
+        entry.isLast = entry.isIn = false;
+        if (rooms.get(name) === entry) {
+            rooms.delete(name);
+        }
+        outbox.forget(entry);
+        const wasAsked = !outbox.withdraw(entry) || entry.wasIn;
+        if (link.isReady() && wasAsked) {
+            const isFence = outbox.isUnsure(name);
+            entry.held = isFence ? [] : undefined;
             entry.room.leaving();
             leaving.set(name, [...(leaving.get(name) ?? []), entry]);
+            outbox.ask({ ...wish("leave")(entry), isFence });
         } else {
             entry.room.close();
         }
     }
 
-    function join(name, { codec: roomCodec } = {}) {
+    function closeLeft(entry) {
+        const { name } = entry.room;
+        const others = leaving.get(name)?.filter((each) => each !== entry);
+        if (others?.length) {
+            leaving.set(name, others);
+        } else {
+            leaving.delete(name);
+        }
+        entry.room.close();
+    }
+
+    function join(name, roomOptions = {}) {
         checkName(name, "a room");
+        checkKeys(roomOptions, "codec", "join()");
         check(name !== PROBE, "this room is reserved");
         if (link.state() === "closed") {
             throw new RoomerError("closed", "this client was closed; connect() makes a new one");
         }
-        if (!rooms.has(name)) {
-            rooms.set(name, createEntry(name, roomCodec));
-            link.send(encode(name, "join"));
+        let entry = rooms.get(name);
+        if (!entry) {
+            entry = createEntry(name, roomOptions.codec);
+            rooms.set(name, entry);
+            ask(entry);
+        } else if (entry.isLast) {
+            // Said before anything went out: nobody hears of it. Asked again, lest we were put out meanwhile.
+            entry.isLast = false;
+            entry.room.stay();
+            name === ROOT || ask(entry);
         }
-        return rooms.get(name).room.api;
+        entry.joins++;
+        return entry.room.api;
+    }
+
+    function ask(entry) {
+        if (link.isReady()) {
+            const isFence = outbox.isUnsure(entry.room.name);
+            if (isFence && !entry.isIn) {
+                entry.held = [];
+            }
+            outbox.ask({ ...wish("join")(entry), isFence });
+        }
     }
 
     /** Hands a packet to its room, unless a peer pretends to be the server: it cannot do without a dst or its own src. */
-    function route({ room: name, event, dst, src, payload }) {
-        const [first] = leaving.get(name) ?? [];
-        let entry = first ?? rooms.get(name);
-        if (event === "join_ack" || event === "leave_ack") {
+    function route(packet) {
+        const { room: name, event, dst, src, payload } = packet;
+        const gone = leaving.get(name) ?? [];
+        const [left] = gone;
+        const entry = rooms.get(name);
+        const unsure = [...gone, entry].filter((each) => each?.held);
+        const isIn = event === "join_ack";
+        if (isIn || event === "leave_ack") {
             if (dst || (id && src !== id)) {
                 return;
             }
             id = src;
-            if (event === "join_ack" && !entry) {
-                // The server has put us into a room that we have not asked for.
-                rooms.set(name, (entry = createEntry(name)));
-                events.emit("room", entry.room.api);
+            if (name === PROBE) {
+                outbox.confirmed();
+                return;
             }
-            if (entry) {
-                answered(entry, first, event === "join_ack", payload);
+            isIn || outbox.doubt(name);
+            for (const each of unsure) {
+                each.held = isIn ? [packet] : [];
             }
+            if (left) {
+                isIn || left.held || closeLeft(left);
+            } else if (isIn) {
+                letIn(entry, packet);
+            } else if (entry && !entry.held) {
+                letOut(entry);
+            }
+            return;
+        }
+        for (const { held } of unsure) {
+            held.length && held.push(packet);
+        }
+        if (entry?.held?.length) {
+            // Heard when it opens.
         } else if (event === "new_member" || event === "member_left") {
             if (!dst && !src) {
-                entry?.room[event === "new_member" ? "came" : "went"](payload);
+                (left ?? entry)?.room[event === "new_member" ? "came" : "went"](payload);
             }
-        } else {
-            entry?.room.said(event, payload, src, dst !== "");
+        } else if (left || entry) {
+            (left ?? entry).room.said(event, payload, src, dst !== "");
+        } else if (dst && !LOCAL.includes(event)) {
+            const value = decodePayload(codec, packet, report);
+            value && events.emit("direct", { room: name, event, payload: value[0], from: src });
         }
     }
 
-    /** One of a room's wishes, to join or to leave, has its answer. */
-    function answered(entry, isLeaving, isIn, payload) {
-        const { room } = entry;
-        if (isLeaving) {
-            // If a join was refused, there are two acks of a leave.
-            if (--entry.unanswered === 0) {
-                const others = leaving.get(room.name).slice(1);
-                if (others.length) {
-                    leaving.set(room.name, others);
-                } else {
-                    leaving.delete(room.name);
-                }
-                room.close();
-            }
-        } else if (isIn) {
-            room.joined(id, payload);
+    function letIn(entry, { room: name, payload }) {
+        if (!entry) {
+            // The server has put us into a room that we have not asked for.
+            entry = createEntry(name);
+            rooms.set(name, entry);
+            events.emit("room", entry.room.api);
+        }
+        if (!entry.held && rooms.get(name) === entry) {
+            entry.isIn = entry.wasIn = true;
+            entry.room.joined(id, payload);
+            outbox.pump();
+        }
+    }
+
+    function letOut(entry) {
+        const isSure = !outbox.hasten(entry);
+        if (isSure) {
+            putOut(entry);
         } else {
-            const was = room.state();
-            forget(room.name);
-            room.close(new RoomerError(was === "open" ? "removed" : "refused", `the server has not let us ${was === "open" ? "stay in" : "into"} room "${room.name}"`));
+            // Perhaps it is older than our wish to be in: its answer will tell.
+            entry.held = [];
+            entry.isIn = false;
+            entry.room.suspend();
         }
     }
 
     const root = createEntry(ROOT);
+    root.joins = 1;
     rooms.set(ROOT, root);
     const client = Object.freeze({
         root: root.room.api,
@@ -202,11 +334,23 @@ export function connect(url, options = {}) {
             return id;
         },
         join,
-        rooms: () => [...rooms.values()].map(({ room }) => room.api),
+        rooms: () => [...rooms.values()].filter(({ isLast }) => !isLast).map(({ room }) => room.api),
         on: events.on,
         off: events.off,
+        start() {
+            const error = link.start();
+            if (error) {
+                throw error;
+            }
+        },
         close: link.close
     });
-    link.start();
+    if (!options.lazy) {
+        const error = link.start();
+        // Where pages are rendered on a server there is nothing to connect to or with: start() tells.
+        if (error && error.code === "argument" && !isRelative(url)) {
+            throw error;
+        }
+    }
     return client;
 }

@@ -25,3 +25,11 @@ export function check(condition, message) {
         throw new RoomerError("argument", message);
     }
 }
+
+/** Refuses options that do not exist, so that a slip of the pen is noticed; returns them. */
+export function checkKeys(options, known, what) {
+    for (const key of Object.keys(options)) {
+        check(known.split(" ").includes(key), `there is no option "${key}" of ${what}; there are: ${known}`);
+    }
+    return options;
+}

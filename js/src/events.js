@@ -4,7 +4,7 @@
  * @module events
  */
 
-import { check } from "./error.js";
+import { check, checkKeys } from "./error.js";
 
 /**
  * @param {(error: unknown, event: string) => void} failed hears what listeners throw, and of promises they return that reject
@@ -14,7 +14,8 @@ export function createEvents(failed) {
     const lists = new Map();
 
     /** Adds a listener; returns the function that removes it. */
-    function on(event, listener, { once, signal } = {}) {
+    function on(event, listener, options = {}) {
+        const { once, signal } = checkKeys(options, "once signal", "on()");
         check(typeof listener === "function", "a listener must be a function");
         const call = once ? (...args) => (drop(), listener(...args)) : listener;
         const entry = { listener, call, drop };

@@ -1,7 +1,7 @@
 /**
  * The life of the connection: attempts, waits, signs of life, the end. Knows nothing of rooms.
  *
- *     connecting ──▶ open ──▶ suspended ──▶ connecting …        any ──▶ closed
+ *     idle ──▶ connecting ──▶ open ──▶ suspended ──▶ connecting …        any ──▶ closed
  *
  * Each state waits for one thing at a time, so there is one timer: in `connecting` for the attempt's time limit, in `open`
  * for the next sign of life, in `suspended` for the next attempt.
@@ -9,30 +9,22 @@
  * @module link
  */
 
-import { RoomerError } from "./error.js";
+import { toAddress, toProtocols } from "./address.js";
+import { RoomerError, check, checkKeys } from "./error.js";
 
-/** Close codes after which the same client would only fail again, or is not wanted. The README has the reasons. */
+/** Close codes of the client's own fault, and those of the application. The README has the reasons. */
 const FINAL = [1000, 1002, 1003, 1007, 1008, 1010];
+/** What older servers say with 1008 to a client that only stood still, or was too fast. */
+const NO_FAULT = ["rate", "no sign of life"];
 
 /** Above it, setTimeout() does not wait at all. */
 const LONGEST_DELAY = 2 ** 31 - 1;
+/** The least that a link is taken to carry, in bytes per second: larger messages get more time. */
+const SLOWEST_LINK = 2 ** 16;
+/** A timer that is so late says that the program stood still, in milliseconds. */
+const LATE = 100;
 
-const isFinalCode = (code) => code > 2999 || FINAL.includes(code);
-
-/** The address of one attempt: relative ones are the page's, http is ws, and the token goes into the query. */
-function toAddress(url, token) {
-    // undefined would become the page "undefined".
-    const address = new URL(url ?? "", url && globalThis.location?.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    address.hash = "";
-    if (!/^wss?:/.test(address.protocol)) {
-        throw new TypeError(`no WebSocket at ${address}`);
-    }
-    if (token != null) {
-        address.searchParams.set("token", token);
-    }
-    return address.href;
-}
+const isFinalCode = (code, reason) => code > 2999 || (FINAL.includes(code) && !(code === 1008 && NO_FAULT.includes(reason)));
 
 /** The value itself, or what a function gives; what it throws comes as a rejection. */
 const call = async (value) => (typeof value === "function" ? value() : value);
@@ -49,34 +41,24 @@ function watchWorld(wake) {
 /**
  * @param {string | URL | (() => any)} url
  * @param {object} options those of connect()
+ * @param {import("./index.js").Clock} clock
  * @param {object} hooks
- * @param {Uint8Array} hooks.probe a message that the server surely answers
+ * @param {() => void} hooks.probe send what the server surely answers
+ * @param {() => number} hooks.underWay bytes that the server has not confirmed
  * @param {() => void} hooks.opened the socket is open: send what must be first
  * @param {(buffer: ArrayBuffer) => void} hooks.received must not throw
  * @param {(state: string, error?: RoomerError) => void} hooks.changed
+ * @param {(what: string, details: object) => void} hooks.debug
  */
-export function createLink(url, options, { probe, opened, received, changed }) {
-    const { token, signal, timeout = 10_000, heartbeat = 30_000, isFinal = isFinalCode, random = Math.random } = options;
+export function createLink(url, options, clock, { probe, underWay, opened, received, changed, debug }) {
+    const { token, tokenIn, signal, timeout = 10_000, heartbeat = 30_000, isFinal = isFinalCode, random = Math.random } = options;
     const { minDelay = 500, maxDelay = 30_000, minUptime = 5_000, retries = Infinity } =
-        options.reconnect === false ? { retries: 0 } : options.reconnect ?? {};
-    const clock = options.clock ?? {
-        now: () => performance.now(),
-        setTimeout: (action, delay) => setTimeout(action, delay),
-        clearTimeout: (timer) => clearTimeout(timer)
-    };
-    const Socket = options.WebSocket ?? globalThis.WebSocket;
-    if (!Socket) {
-        throw new RoomerError("no_websocket", "no WebSocket here: use Node 22 or newer, or pass a class as the option WebSocket");
-    }
-    if (typeof url !== "function") {
-        try {
-            toAddress(url);
-        } catch (cause) {
-            throw new RoomerError("argument", `url must be an address such as "wss://example.org/ws", or a function that gives one; not ${url}`, { cause });
-        }
-    }
+        checkKeys(options.reconnect || {}, "minDelay maxDelay minUptime retries", "reconnect");
+    const mostRetries = options.reconnect === false ? 0 : retries;
+    /** A message shows only when it is whole, so the default gives a large one on a slow link some time. */
+    const answerTime = options.timeout ?? 2 * timeout;
 
-    let state = "connecting";
+    let state = "idle";
     let socket;
     /** The attempt under way or in use; what belongs to an older one is ignored. */
     let current;
@@ -86,12 +68,41 @@ export function createLink(url, options, { probe, opened, received, changed }) {
     let openedAt;
     let heardAt = 0;
     let probing = false;
+    /** How much longer than usual an answer may take: doubled by each connection that we gave up for silence. */
+    let patience = 1;
+    let largest = 0;
+    let backlog = 0;
+    let unwatch = () => {};
+
+    /** Bytes that the socket has taken and the network has not. */
+    const readBacklog = () => socket?.bufferedAmount ?? 0;
 
     /** Sets the one timer. */
     function arm(delay, action) {
         clock.clearTimeout(timer);
         timerEnd = clock.now() + delay;
         timer = clock.setTimeout(action, Math.min(delay, LONGEST_DELAY));
+    }
+
+    /** Gives the server a time limit; says when it is over that the connection is. */
+    function allow(limit) {
+        let excuses = 2;
+        let looks = 2;
+        backlog = readBacklog();
+        arm(limit(), function judge() {
+            const before = backlog;
+            backlog = readBacklog();
+            if (backlog < before || (clock.now() - timerEnd > LATE && excuses-- > 0)) {
+                // The network takes our bytes; or this program stood still, and so did the clock that it was judged by.
+                arm(limit(), judge);
+            } else if (looks-- > 0) {
+                // What lies in the socket already is read before.
+                arm(0, judge);
+            } else {
+                patience = state === "open" ? Math.min(2 * patience, 4) : patience;
+                lost(new RoomerError("timeout", "the server does not answer"));
+            }
+        });
     }
 
     /** Lets go of the socket, which may say what it likes from now on. */
@@ -112,13 +123,17 @@ export function createLink(url, options, { probe, opened, received, changed }) {
         }
     }
 
+    function become(next, error) {
+        state = next;
+        changed(next, error);
+    }
+
     function end(error, code) {
         if (state !== "closed") {
             release(code);
             unwatch();
             signal?.removeEventListener("abort", abort);
-            state = "closed";
-            changed(state, error);
+            become("closed", error);
         }
     }
 
@@ -136,28 +151,27 @@ export function createLink(url, options, { probe, opened, received, changed }) {
         if (final) {
             return end(error);
         }
-        if (failures >= retries) {
+        if (failures >= mostRetries) {
             return end(new RoomerError("gave_up", `no connection after ${retries} retries; connect() starts anew`, { cause: error }));
         }
-        // Full jitter after the cap: a crowd that lost its server does not come back as one.
-        arm(random() * Math.min(maxDelay, minDelay * 2 ** failures++), attempt);
-        state = "suspended";
-        changed(state, error);
+        // Full jitter after the cap: a crowd that lost its server does not come back as one. Who was too fast waits longer.
+        arm((error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++), attempt);
+        become("suspended", error);
     }
-
-    const silent = () => lost(new RoomerError("timeout", "the server does not answer"));
 
     async function attempt() {
         const mine = (current = {});
-        arm(timeout, silent);
+        allow(() => timeout);
         if (state !== "connecting") {
-            state = "connecting";
-            changed(state);
+            become("connecting");
         }
         try {
             const [address, pass] = await Promise.all([call(url), call(token)]);
             if (mine === current) {
-                use(new Socket(toAddress(address, pass)));
+                const inProtocol = tokenIn === "protocol" && pass != null;
+                const target = toAddress(address, inProtocol ? undefined : pass);
+                debug("connect", { url: target.split("?")[0] });
+                use(inProtocol ? new Socket(target, toProtocols(pass)) : new Socket(target));
             }
         } catch (cause) {
             if (mine === current) {
@@ -178,8 +192,12 @@ export function createLink(url, options, { probe, opened, received, changed }) {
         };
         socket.onmessage = ({ data }) => {
             heardAt = clock.now();
+            largest = Math.max(largest, data?.byteLength || 0);
             // Whatever came is as good as the answer.
-            probing && beat();
+            if (probing) {
+                patience = 1;
+                beat();
+            }
             received(data);
         };
         socket.onclose = ({ code = 1006, reason = "" }) => {
@@ -205,41 +223,53 @@ export function createLink(url, options, { probe, opened, received, changed }) {
         // A second question would put off the time limit of the first.
         if (!probing) {
             probing = true;
-            send(probe);
-            arm(timeout, silent);
+            probe();
+            allow(() => answerTime * patience + Math.floor(Math.max(largest, underWay()) / SLOWEST_LINK) * 1_000);
         }
     }
 
-    /** Tells whether the socket has taken it. */
-    function send(data) {
-        const ready = socket?.readyState === 1;
-        if (ready) {
-            socket.send(data);
-        }
-        return ready;
-    }
-
-    const unwatch = watchWorld(() => {
+    function wake() {
         if (state === "open") {
             ask();
         } else if (state === "suspended") {
             arm(Math.min(timerEnd - clock.now(), random() * minDelay), attempt);
         }
-    });
+    }
+
+    let Socket;
+
+    /** What keeps us from starting here, if anything. */
+    function obstacle() {
+        Socket = options.WebSocket ?? globalThis.WebSocket;
+        if (!Socket) {
+            return new RoomerError("no_websocket", "no WebSocket here: use Node 22 or newer, or pass a class as the option WebSocket");
+        }
+        try {
+            typeof url === "function" || toAddress(url);
+        } catch (cause) {
+            return new RoomerError("argument", `url must be an address such as "wss://example.org/ws", or a function that gives one; not ${url}`, { cause });
+        }
+    }
 
     return {
         state: () => state,
+        /** Begins, if that is possible here; returns what is in the way. */
         start() {
-            if (signal?.aborted) {
-                abort();
-            } else {
-                signal?.addEventListener("abort", abort);
-                attempt();
+            const error = state === "idle" && !signal?.aborted ? obstacle() : undefined;
+            if (state === "idle" && !error) {
+                state = "connecting";
+                if (signal?.aborted) {
+                    abort();
+                } else {
+                    signal?.addEventListener("abort", abort);
+                    unwatch = watchWorld(wake);
+                    attempt();
+                }
             }
+            return error;
         },
-        send,
-        /** Bytes that the socket has taken and the network has not. */
-        backlog: () => socket?.bufferedAmount ?? 0,
+        isReady: () => socket?.readyState === 1 && state === "open",
+        send: (data) => socket.send(data),
         close: () => end(undefined, 1000)
     };
 }

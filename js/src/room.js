@@ -11,19 +11,29 @@ import { toText } from "./packet.js";
 import { createStream } from "./stream.js";
 
 /** Events that only this client brings about: a peer's message of such a name is not passed on. */
-const LOCAL = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open", "reopen"];
+export const LOCAL = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open", "reopen"];
 
 /** Refuses names that UTF-8 cannot express: the server would read another name. */
 export function checkName(name, what) {
     check(typeof name === "string" && !/\p{Surrogate}/u.test(name), `${what} must be a string without lone surrogates`);
 }
 
-/** The ids in the payload of a join_ack. */
+/** The ids in the payload of a join_ack; a server that only counts members sends their number. */
 function parseIds(payload) {
     try {
-        return JSON.parse(toText(payload)).filter((id) => typeof id === "string");
+        const list = JSON.parse(toText(payload));
+        return typeof list === "number" ? list : list.filter((id) => typeof id === "string");
     } catch {
         return [];
+    }
+}
+
+/** The payload in a list, or nothing if it does not fit; then that is reported. */
+export function decodePayload(codec, { room, event, src, payload }, report) {
+    try {
+        return [findCodec(codec).decode(payload)];
+    } catch (cause) {
+        report(new RoomerError("payload", `"${event}" from ${src} in room "${room}" does not fit the codec`, { cause }));
     }
 }
 
@@ -33,7 +43,7 @@ function parseIds(payload) {
  * @param {object} client what the room asks of its client
  * @param {(error: RoomerError) => void} client.report
  * @param {(event: string, dst: string | undefined, payload: Uint8Array, value: any) => string} client.send
- * @param {() => void} client.leave
+ * @param {(left: () => Promise<void>) => Promise<void>} client.leave one who joined is done; left() gives the promise for when we are out
  */
 export function createRoom(name, codec, client) {
     codec = findCodec(codec);
@@ -45,8 +55,10 @@ export function createRoom(name, codec, client) {
     const opened = new Promise((resolve, reject) => (settle = { resolve, reject }));
     // Whoever does not ask need not hear of a failure.
     opened.catch(() => {});
-    let leftResolve;
-    const left = new Promise((resolve) => (leftResolve = resolve));
+    /** Number of members, where the server tells no more. */
+    let counted;
+    let left = {};
+    let stateBefore;
 
     const events = createEvents((cause, event) => {
         client.report(new RoomerError("listener", `a listener of "${event}" in room "${name}" has thrown`, { cause }));
@@ -60,6 +72,9 @@ export function createRoom(name, codec, client) {
         },
         get id() {
             return id;
+        },
+        get count() {
+            return counted ?? ids.size;
         },
         members: () => [...ids],
         memberSet: Object.freeze({
@@ -83,10 +98,15 @@ export function createRoom(name, codec, client) {
             return client.send(event, to, payload === undefined ? new Uint8Array() : codec.encode(payload), payload);
         },
         leave() {
-            if (state !== "leaving" && state !== "closed") {
-                client.leave();
+            if (state === "closed" || state === "leaving") {
+                return left.promise ?? Promise.resolve();
             }
-            return left;
+            return client.leave(() => {
+                left.promise = new Promise((resolve) => (left.resolve = resolve));
+                stateBefore = state;
+                state = "leaving";
+                return left.promise;
+            });
         },
         on: events.on,
         off: events.off,
@@ -106,7 +126,9 @@ export function createRoom(name, codec, client) {
             const was = state;
             const previousId = id;
             id = ownId;
-            ids = new Set(parseIds(payload));
+            const list = parseIds(payload);
+            counted = Array.isArray(list) ? undefined : list;
+            ids = new Set(counted === undefined ? list : []);
             state = "open";
             if (!wasOpen) {
                 wasOpen = true;
@@ -140,24 +162,28 @@ export function createRoom(name, codec, client) {
         },
         said(event, payload, from, direct) {
             if (!LOCAL.includes(event) && events.has(event)) {
-                let value;
-                try {
-                    value = codec.decode(payload);
-                } catch (cause) {
-                    return client.report(new RoomerError("payload", `"${event}" from ${from} in room "${name}" does not fit the codec`, { cause }));
-                }
-                events.emit(event, value, from, direct);
+                const value = decodePayload(codec, { room: name, event, src: from, payload }, client.report);
+                value && events.emit(event, value[0], from, direct);
             }
         },
         leaving: () => (state = "leaving"),
+        /** The last one who left has thought better of it, or another has come. */
+        stay() {
+            state = stateBefore;
+            left.resolve();
+            left = {};
+        },
         /** The connection is lost, or was never there; the client will join again. */
-        suspend: () => (state = "joining"),
+        suspend() {
+            stateBefore = "joining";
+            state = state === "leaving" ? state : stateBefore;
+        },
         /** Out, for good. Without an error it was our own wish. */
         close(error) {
             if (state !== "closed") {
                 state = "closed";
                 settle.reject(error ?? new RoomerError("closed", `room "${name}" was left before it opened`));
-                leftResolve();
+                left.resolve?.();
                 events.emit("close", error);
                 events.clear();
             }

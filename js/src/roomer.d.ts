@@ -18,7 +18,7 @@ export interface Room extends Emitter {
     join(name: string): Room;
     leave(): Room;
     send(event: string, payload?: unknown, dst?: string | null): Room;
-    forceClose(): void;
+    forceClose(): Room;
     clearListeners(keep?: string[]): Room;
     parse(packet: Packet): void;
 }

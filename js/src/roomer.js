@@ -59,7 +59,7 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
  *   as text), another object (sent as JSON) or nothing. Throws Error if not open, if the event is no string or is
  *   reserved; TypeError if dst is neither string, undefined nor null, or if a name has lone surrogates. Does nothing if
  *   the connection is closing
- * @property {() => void} forceClose closes and forgets the room on our side only, open or pending; open() is false when
+ * @property {() => Room} forceClose closes and forgets the room on our side only, open or pending; open() is false when
  *   "close" is emitted. The server still has us as a member
  * @property {(keep?: string[]) => Room} clearListeners removes all listeners but those of the events in `keep`
  * @property {(packet: Packet) => void} parse takes one decoded packet as if the server had sent it, for tests
@@ -277,6 +277,7 @@ function roomer(url) {
                     clear();
                     close();
                 }
+                return room;
             },
             clearListeners(keep) {
                 for (const type of [...listeners.keys()]) {

@@ -68,7 +68,7 @@ for (const runtime of RUNTIMES) {
 
             const left = next(b.room, "member_left");
             const back = next(b.room, "new_member");
-            a.room.leave();
+            await a.room.leave();
             const again = a.client.join("lobby");
             await again.opened;
             assert.deepEqual([await left, await back, a.room.state], [[a.client.id], [a.client.id], "closed"]);

@@ -230,7 +230,7 @@ describe("url and token", () => {
         assert.deepEqual(urls, ["wss://test/ws?a=1", "ws://test/ws?a=1&token=x"]);
     });
 
-    for (const url of [undefined, null, "", 5, {}, "nonsense", "/ws", "ftp://test/ws", "file:///ws"]) {
+    for (const url of [undefined, null, "", 5, {}, "ws://", "ftp://test/ws", "file:///ws"]) {
         test(`an address that can never do is refused at once: ${JSON.stringify(url)}`, () => {
             assert.throws(() => connect(url, setUp().server.options), code("argument"));
         });
@@ -251,9 +251,6 @@ describe("url and token", () => {
         assert.deepEqual(urls, ["wss://example.org/ws", "wss://example.org/app/ws"]);
     });
 
-    test("without a WebSocket the error says what to do", () => {
-        assert.throws(() => withWebSocket(undefined, () => connect("ws://test/ws")), (error) => code("no_websocket")(error) && /option WebSocket/.test(error.message));
-    });
 });
 
 describe("AbortSignal", () => {

@@ -201,12 +201,25 @@ describe("leave", () => {
         assert.throws(() => a.room.send("chat", 2), code("closed"));
     });
 
-    test("then join at once is a new room, in as many turns as one likes", async () => {
+    test("then join before the turn is over is as if nothing had been said: others see nothing", async () => {
+        const kit = setUp();
+        const [a, b] = await kit.inRoom("lobby", 2);
+        const logs = [a, b].map(({ room }) => record(room, ...LIFE));
+        const left = a.room.leave();
+        assert.equal(a.client.join("lobby"), a.room);
+        assert.equal(a.room.state, "open");
+        await left;
+        await kit.server.advance();
+        assert.deepEqual([logs, a.room.state, kit.server.members("lobby")], [[[], []], "open", [a.client.id, b.client.id]]);
+    });
+
+    test("then join in a later turn is a new room, in as many turns as one likes", async () => {
         const kit = setUp();
         const [{ client, room }] = await kit.inRoom("lobby");
         const rooms = [room];
         for (let n = 0; n < 5; n++) {
             rooms.at(-1).leave();
+            await null;
             rooms.push(client.join("lobby"));
             if (n === 2) {
                 await kit.server.advance();
@@ -228,6 +241,7 @@ describe("leave", () => {
         kit.server.allow({ join: () => ++asked > 1 });
         const first = client.join("vip");
         first.leave();
+        await null;
         const second = client.join("vip");
         await kit.server.advance();
         assert.deepEqual([first.state, second.state, kit.server.members("vip")], ["closed", "open", [client.id]]);
@@ -238,6 +252,7 @@ describe("leave", () => {
         const [{ client, room }] = await kit.inRoom("lobby");
         await kit.server.advance(100);
         const left = room.leave();
+        await null;
         const again = client.join("lobby");
         kit.server.cut();
         await left;

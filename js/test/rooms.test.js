@@ -93,6 +93,14 @@ describe("forceClose", () => {
         assert.deepEqual(socket.takePackets(), []);
     });
 
+    test("returns the room, open, pending or closed", () => {
+        const { root, room } = inRoom("lobby");
+        const pending = root.join("pending");
+        for (const each of [room, pending, room]) {
+            assert.equal(each.forceClose(), each);
+        }
+    });
+
     test("does nothing on a closed room", () => {
         const { room } = inRoom("lobby");
         const states = closeStates(room);

@@ -8,13 +8,16 @@
 const { setTimeout: realTimeout } = globalThis;
 
 /** Lets promises run till nothing is left that could run without time passing. */
-function settle() {
+function realTurn() {
     return new Promise((resolve) => realTimeout(resolve, 0));
 }
 
-export function createClock() {
+/** @param {{settle?: () => Promise<void>}} [settings] how to wait for promises of others; without it a turn of the real time passes */
+export function createClock({ settle = realTurn } = {}) {
     let now = 0;
     let lastId = 0;
+    /** What timers have thrown, until advance() can say so. */
+    const errors = [];
     /** In the order they were set, which is the order in which those of one moment run. */
     const timers = new Map();
 
@@ -29,6 +32,15 @@ export function createClock() {
         return found;
     }
 
+    function fire(timer) {
+        timers.delete(timer.id);
+        try {
+            timer.action();
+        } catch (error) {
+            errors.push(error);
+        }
+    }
+
     /** Runs what is due until a moment, with some turns for promises in between. */
     async function run(until) {
         let ran = false;
@@ -37,8 +49,7 @@ export function createClock() {
             now = Math.max(now, timer.at);
             const moment = now;
             for (timer = nextDue(moment); timer; timer = nextDue(moment)) {
-                timers.delete(timer.id);
-                timer.action();
+                fire(timer);
             }
             for (let turn = 0; turn < 10; turn++) {
                 await null;
@@ -63,7 +74,15 @@ export function createClock() {
             do {
                 await settle();
             } while (await run(target));
-            now = target;
+            now = Math.max(now, target);
+            if (errors.length) {
+                throw errors.splice(0)[0];
+            }
+        },
+        /** Stands still: time passes, and only then runs, once and late, what was due meanwhile. */
+        sleep(milliseconds) {
+            now += milliseconds;
+            [...timers.values()].filter(({ at }) => at <= now).sort((a, b) => a.at - b.at).forEach((timer) => timers.has(timer.id) && fire(timer));
         }
     };
 }

@@ -15,8 +15,10 @@
  * @module testkit
  */
 
+import { checkKeys } from "../error.js";
 import { decode, encode, toBytes, toText } from "../packet.js";
 import { createClock } from "./clock.js";
+import { createBucket } from "./limits.js";
 import { createSocketClass } from "./socket.js";
 
 export { createClock };
@@ -28,12 +30,22 @@ function toPayload(value) {
     return value instanceof Uint8Array ? value : toBytes(typeof value === "string" ? value : JSON.stringify(value) ?? "");
 }
 
+/** The token that a client came with, in its address or as a subprotocol. */
+function readToken(url, protocols) {
+    const offered = protocols.find((each) => each.startsWith("token."));
+    if (offered) {
+        return toText(Uint8Array.from(atob(offered.slice(6).replaceAll("-", "+").replaceAll("_", "/")), (char) => char.charCodeAt(0)));
+    }
+    return new URL(url).searchParams.get("token") ?? undefined;
+}
+
 /**
- * @param {{latency?: number}} [settings] latency in milliseconds, one way, 0 by default
+ * @param {import("./index.js").ServerSettings} [settings]
  * @returns {import("./index.js").TestServer}
  */
-export function createServer({ latency = 0 } = {}) {
-    const clock = createClock();
+export function createServer(settings = {}) {
+    checkKeys(settings, "latency clock messageRate joinRate strikes membership", "createServer()");
+    const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full" } = settings;
     /** Connections by id. */
     const conns = new Map();
     /** Members by room, in the order in which they came. @type {Map<string, Set<object>>} */
@@ -44,23 +56,33 @@ export function createServer({ latency = 0 } = {}) {
     let mayJoin = () => true;
     let running = true;
     let stalled = false;
-    /** What a stalled network holds back, both ways. */
-    const held = [];
+    /** What is on its way, both ways, in order. */
+    const line = [];
 
     function later(action) {
-        clock.setTimeout(() => (stalled ? held.push(action) : action()), latency);
+        line.push({ action, at: clock.now() + latency });
+        clock.setTimeout(arrive, latency);
     }
 
-    function join(conn, name) {
+    function arrive() {
+        while (!stalled && line[0]?.at <= clock.now()) {
+            line.shift().action();
+        }
+    }
+
+    function join(conn, name, isForced) {
         const members = rooms.get(name) ?? new Set();
         const isNew = !members.has(conn);
-        if (isNew && !mayJoin(conn.api, name)) {
+        // Rules are for clients: what the server itself does is allowed.
+        if (isNew && !isForced && !mayJoin(conn.api, name)) {
             return conn.deliver(encode(name, "leave_ack", "", conn.id, toBytes(conn.id)));
         }
         const others = [...members];
         rooms.set(name, members.add(conn));
-        conn.deliver(encode(name, "join_ack", "", conn.id, toBytes(JSON.stringify([...members].map(({ id }) => id)))));
-        if (isNew) {
+        const mode = membership(name);
+        const list = { full: [...members].map(({ id }) => id), count: members.size, own: [conn.id] }[mode];
+        conn.deliver(encode(name, "join_ack", "", conn.id, toBytes(JSON.stringify(list))));
+        if (isNew && mode === "full") {
             const notice = encode(name, "new_member", "", "", toBytes(conn.id));
             others.forEach((other) => other.deliver(notice));
         }
@@ -73,7 +95,7 @@ export function createServer({ latency = 0 } = {}) {
                 rooms.delete(name);
             }
             const notice = encode(name, "member_left", "", "", toBytes(conn.id));
-            members.forEach((other) => other.deliver(notice));
+            membership(name) === "full" && members.forEach((other) => other.deliver(notice));
         }
     }
 
@@ -96,27 +118,35 @@ export function createServer({ latency = 0 } = {}) {
             return conn.api.close(1002, "malformed packet");
         }
         const { room, event, dst, payload } = packet;
+        if (!conn.takes.message() || (event === "join" && !conn.takes.join())) {
+            return conn.api.close(1008, "rate");
+        }
         if (event === "join") {
             join(conn, room);
         } else if (event === "leave") {
             leave(conn, room);
-        } else if (RESERVED.includes(event)) {
-            // Never forwarded: somebody would take it for the server's word.
+        } else if (RESERVED.includes(event) || (!dst && !rooms.get(room)?.has(conn))) {
+            // Never forwarded: a client would take it for the server's word, or is not in that room.
+            conn.takes.strike() || conn.api.close(1008, "too many violations");
         } else if (dst) {
             conns.get(dst)?.deliver(encode(room, event, dst, conn.id, payload));
-        } else if (rooms.get(room)?.has(conn)) {
-            const handler = handlers.get(event);
-            if (handler) {
-                handler(conn.api, { room, event, payload: payload.slice(), text: () => toText(payload) });
-            } else {
-                broadcast(conn, room, event, payload);
+        } else if (handlers.has(event)) {
+            try {
+                handlers.get(event)(conn.api, { room, event, payload: payload.slice(), text: () => toText(payload) });
+            } catch (error) {
+                conn.api.close(1011, "handler failed");
+                // advance() throws it: a test must not pass over it.
+                throw error;
             }
+        } else {
+            broadcast(conn, room, event, payload);
         }
     }
 
     /** The server's end of a new connection. */
-    function accept(link, url) {
-        if (!running || !mayConnect(url)) {
+    function accept(link, url, protocols) {
+        const token = readToken(url, protocols);
+        if (!running || !mayConnect(url, token)) {
             return undefined;
         }
         const id = `00000000-0000-4000-8000-${String(++lastId).padStart(12, "0")}`;
@@ -125,16 +155,27 @@ export function createServer({ latency = 0 } = {}) {
                 [...rooms.keys()].forEach((name) => vacate(conn, name));
             }
         };
-        const conn = { id, deliver: link.deliver };
+        const takes = {
+            message: createBucket(messageRate, clock.now),
+            join: createBucket(joinRate, clock.now),
+            strike: createBucket(strikes, clock.now)
+        };
+        const conn = { id, takes, deliver: link.deliver };
         conn.api = Object.freeze({
             id,
             url,
+            token,
             rooms: () => [...rooms].filter(([, members]) => members.has(conn)).map(([name]) => name),
             send: (room, event, payload) => link.deliver(encode(room, event, id, "", toPayload(payload))),
             sendToRoom: (room, event, payload) => broadcast(conn, room, event, toPayload(payload)),
             deliver: link.deliver,
-            join: (name) => join(conn, name),
+            join: (name) => join(conn, name, true),
+            /** As a real server does, it says so even if there was nothing to leave. */
             kick: (name) => leave(conn, name),
+            move(from, to) {
+                leave(conn, from);
+                join(conn, to, true);
+            },
             close(code = 1000, reason = "") {
                 gone();
                 link.close(code, reason);
@@ -147,11 +188,19 @@ export function createServer({ latency = 0 } = {}) {
         return {
             opened() {
                 conns.set(id, conn);
-                join(conn, "root");
+                join(conn, "root", true);
             },
             received: (buffer) => conns.has(id) && handle(conn, buffer),
             ended: gone
         };
+    }
+
+    function resume() {
+        stalled = false;
+        for (const each of line) {
+            each.at = Math.max(each.at, clock.now() + latency);
+            clock.setTimeout(arrive, latency);
+        }
     }
 
     const all = () => [...conns.values()].map(({ api }) => api);
@@ -180,9 +229,13 @@ export function createServer({ latency = 0 } = {}) {
         },
         start: () => void (running = true),
         stall: () => void (stalled = true),
-        resume() {
-            stalled = false;
-            held.splice(0).forEach(later);
+        resume,
+        async sleep(milliseconds) {
+            const wasStalled = stalled;
+            stalled = true;
+            clock.sleep(milliseconds);
+            wasStalled || resume();
+            await clock.advance();
         }
     });
 }

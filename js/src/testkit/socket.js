@@ -9,7 +9,7 @@
  *
  * @param {object} network
  * @param {(action: () => void) => void} network.later runs an action when it has crossed the network, in order
- * @param {(link: object, url: string) => object | undefined} network.accept the server's end for a new link, or nothing if it refuses.
+ * @param {(link: object, url: string, protocols: string[]) => object | undefined} network.accept the server's end for a new link, or nothing if it refuses.
  *   The server's end has received(buffer) and ended()
  */
 export function createSocketClass({ later, accept }) {
@@ -23,9 +23,13 @@ export function createSocketClass({ later, accept }) {
         onerror = null;
         /** The server's end. */
         #peer;
+        #offered;
 
-        constructor(url) {
+        constructor(url, protocols = []) {
             this.url = String(url);
+            this.#offered = [protocols].flat();
+            // The server takes the first that it knows.
+            this.protocol = "";
             if (!/^wss?:/.test(this.url)) {
                 throw new SyntaxError(`not the address of a WebSocket: ${url}`);
             }
@@ -69,9 +73,10 @@ export function createSocketClass({ later, accept }) {
                 }),
                 close: (code, reason) => later(() => this.#end(code, reason)),
                 cut: () => this.#end(1006, "")
-            }, this.url);
+            }, this.url, this.#offered);
             if (this.#peer) {
                 this.readyState = 1;
+                this.protocol = this.#offered.find((each) => each === "roomer") ?? "";
                 this.onopen?.({});
                 this.#peer.opened();
             } else {

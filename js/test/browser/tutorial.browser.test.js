@@ -100,9 +100,9 @@ describe("the tutorial", { timeout: 600_000 }, () => {
 
     test("its page chats when vite serves it", async (t) => {
         const [html] = blocks("html");
-        const [main] = blocks("js");
+        const [main] = blocks("ts");
         writeFileSync(join(project, "index.html"), html);
-        writeFileSync(join(project, "main.js"), main.replace("ws://127.0.0.1:8080/ws", server.url));
+        writeFileSync(join(project, "main.ts"), main.replace("ws://127.0.0.1:8080/ws", server.url));
         await vite(t, project, "--port", page, "--strictPort");
         await chat();
     });

@@ -59,6 +59,43 @@ client.on("state", (state, error) => console.log(state === "suspended", error?.c
 client.on("overflow", ({ room, event, to }) => console.log(room, event, to?.length));
 client.on("room", (room) => room.send("typing"));
 
+// Functions over any map, as a hook is: no cast, no any.
+function useEvent<E, K extends keyof E & string>(room: Room<E>, event: K, fn: (payload: E[K], from: string, direct: boolean) => unknown): () => void {
+    return room.on(event, fn, { signal: new AbortController().signal });
+}
+function useSend<E, K extends keyof E & string>(room: Room<E>, event: K): (payload: E[K], to?: string) => SendResult {
+    return (payload, to) => (to === undefined ? room.send(event, payload) : room.send(event, payload, to));
+}
+async function* useMessages<E, K extends keyof E & string>(room: Room<E>, event: K): AsyncGenerator<E[K]> {
+    for await (const { payload } of room.messages(event)) {
+        yield payload;
+    }
+}
+function useAnyEvent<E>(room: Room<E>, events: (keyof E & string)[], fn: (event: string, payload: unknown) => void): (() => void)[] {
+    return events.map((event) => room.on(event, (payload) => fn(event, payload)));
+}
+class Chat<E extends { chat: { text: string } }> {
+    constructor(private readonly room: Room<E>) {}
+    join(other: Client<E>): Room<E> {
+        return other.join(this.room.name);
+    }
+    listen(fn: (payload: E["chat"]) => void): () => void {
+        return this.room.on("chat", fn);
+    }
+}
+useEvent(lobby, "cursor", ([x, y], from, direct) => console.log(x + y, from.length, direct));
+useSend(lobby, "chat")({ text: "hello" });
+useSend(lobby, "typing")(undefined, "id");
+useMessages(lobby, "chat").next().then(({ value }) => console.log(value));
+useAnyEvent(lobby, ["chat", "typing"], console.log);
+new Chat(lobby).join(client).on("chat", ({ text }) => text);
+
+client.on("lost", ({ room, event, to, reason }) => console.log(room, event, to?.length, reason === "unconfirmed"));
+client.on("direct", ({ room, event, from }) => console.log(room, event, from.length));
+connect("/ws", { lazy: true, tokenIn: "protocol", token: null, debug: ({ what, room, bytes }) => console.log(what, room, bytes) }).start();
+const size: number = lobby.count;
+console.log(size);
+
 // Rooms with a map, or a codec, of their own.
 client.join<{ move: { from: string; to: string } }>("game").send("move", { from: "e2", to: "e4" });
 client.join("notes", { codec: "text" }).send("note", "text");
@@ -79,13 +116,14 @@ connect<{ at: Date }>("/ws", { codec: { encode: (date: Date) => new Uint8Array([
     .root.on("at", (date) => date.toISOString());
 
 // The test kit fits, and so does the original client.
-const server = createServer({ latency: 5 });
+const server = createServer({ latency: 5, messageRate: { perSecond: 10 }, joinRate: { perSecond: 1, burst: 5 }, membership: (room) => (room === "big" ? "count" : "full") });
 connect("ws://test/ws", { ...server.options, codec: "json" });
 server.handle("chat", (conn, { room, text }) => conn.sendToRoom(room, "chat", text()));
-server.allow({ join: (conn, room) => conn.id !== "" && room !== "vip" });
+server.allow({ join: (conn, room) => conn.token !== "" && room !== "vip", connect: (url, token) => url !== token });
+server.sleep(70_000).then(() => server.connections()[0]?.move("lobby", "table"));
 server.advance(1_000).then(() => server.connections()[0]?.close(1008));
 
 const root = roomer("wss://example.org/ws");
 root.on("open", () => root.join("lobby").send("chat", { any: "thing" }, "id").leave());
-root.purge().rooms().lobby?.clearListeners(["chat"]).forceClose();
+root.purge().rooms().lobby?.clearListeners(["chat"]).forceClose().clearListeners();
 console.log(bytecursor(new ArrayBuffer(8)).writeUint8(1).skip(2).getBytes(3).length, emitter({ x: 1 }).on("y", () => {}).x);

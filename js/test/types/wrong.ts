@@ -35,12 +35,6 @@ lobby.send("chta", { text: "hello" });
 lobby.on("chta", () => {});
 // @ts-expect-error unknown event
 lobby.messages("chta");
-// @ts-expect-error reserved
-connect("/ws").root.send("join_ack", "x");
-// @ts-expect-error open has no payload
-connect("/ws").root.on("open", (payload: Uint8Array) => payload);
-// @ts-expect-error reserved
-connect("/ws").root.messages("close");
 
 // Receivers.
 // @ts-expect-error null is no receiver
@@ -81,6 +75,10 @@ connect("/ws", { codec: "json" }).root.on("data", (payload) => payload.text);
 // Options and properties.
 // @ts-expect-error no such option
 connect("/ws", { reconect: true });
+// @ts-expect-error no such place
+connect("/ws", { tokenIn: "header" });
+// @ts-expect-error a count is told, not set
+lobby.count = 5;
 // @ts-expect-error an address is needed
 connect();
 // @ts-expect-error read only

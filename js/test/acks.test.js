@@ -1,0 +1,122 @@
+/**
+ * Acknowledgements that were not asked for, between those that were: every order of what a client asks of one room and what
+ * the server does to it there. When all is answered, client and server say the same.
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { connect } from "../src/index.js";
+import { createClock, createServer } from "../src/testkit/index.js";
+import { code, microtasks, setUp } from "./support/kit.js";
+
+/** What the application does, and the server, one act each. */
+const CALLS = {
+    join: (client) => void client.join("lobby"),
+    leave: (client) => void client.rooms().find(({ name }) => name === "lobby")?.leave()
+};
+const ACTS = {
+    kick: (conn) => conn.kick("lobby"),
+    put: (conn) => conn.join("lobby"),
+    move: (conn) => conn.move("lobby", "elsewhere")
+};
+
+/** All lists of `length` of these. */
+const lists = (items, length) => (length ? items.flatMap((item) => lists(items, length - 1).map((list) => [item, ...list])) : [[]]);
+
+/** All ways to put two lists into one, each in its own order. */
+function* merges(a, b) {
+    if (!a.length || !b.length) {
+        yield [...a, ...b];
+        return;
+    }
+    for (const rest of merges(a.slice(1), b)) {
+        yield [a[0], ...rest];
+    }
+    for (const rest of merges(a, b.slice(1))) {
+        yield [b[0], ...rest];
+    }
+}
+
+test("every order of three calls and two acts, in a room or not, with each step at any time of the way there", { timeout: 120_000 }, async () => {
+    let count = 0;
+    for (const isIn of [true, false]) {
+        for (const calls of lists(Object.keys(CALLS), 3)) {
+            for (const acts of lists(Object.keys(ACTS), 2)) {
+                for (const order of merges(calls, acts)) {
+                    // In flight together, or each answered before the next, or half of the way.
+                    for (const pause of [0, 10, 15]) {
+                        await one(isIn, order, pause);
+                        count++;
+                    }
+                }
+            }
+        }
+    }
+    assert.ok(count > 4_000);
+});
+
+async function one(isIn, order, pause) {
+    const server = createServer({ latency: 10, clock: createClock({ settle: microtasks }) });
+    const client = connect("ws://test/ws", server.options);
+    isIn && client.join("lobby");
+    await server.advance(5_000);
+    const [conn] = server.connections();
+    let joinedLast = false;
+    for (const step of order) {
+        if (step in CALLS) {
+            // One more who joins a room that we are in asks for nothing.
+            joinedLast = step === "join" && !client.rooms().some(({ name }) => name === "lobby");
+            CALLS[step](client);
+        } else {
+            ACTS[step](conn);
+            joinedLast = false;
+        }
+        await null;
+        pause && (await server.advance(pause));
+    }
+    await server.advance(5_000);
+    const states = client.rooms().map(({ name, state, id }) => [name, state, id]).sort();
+    const truth = conn.rooms().map((name) => [name, "open", conn.id]).sort();
+    const about = `${isIn ? "in" : "out"}, ${order.join(", ")}, ${pause} ms apart`;
+    assert.deepEqual(states, truth, about);
+    if (joinedLast) {
+        assert.ok(server.members("lobby").includes(client.id), about);
+    }
+    client.close();
+}
+
+test("put out while we leave and join again: the new room opens", async () => {
+    for (const act of ["kick", "move"]) {
+        for (const turns of [0, 1]) {
+            const kit = setUp({ latency: 10 });
+            const [{ client, room }] = await kit.inRoom("lobby");
+            await kit.server.advance(5_000);
+            kit.server.connections()[0][act]("lobby", "other");
+            room.leave();
+            for (let n = 0; n < turns; n++) {
+                await null;
+            }
+            const again = client.join("lobby");
+            await kit.server.advance(1_000);
+            assert.deepEqual([again.state, kit.server.members("lobby")], ["open", [client.id]]);
+            assert.equal(await again.opened, again);
+        }
+    }
+});
+
+test("put out after we have joined again: removed, and the server agrees", async () => {
+    const kit = setUp({ latency: 10 });
+    const [{ client, room }] = await kit.inRoom("lobby");
+    await kit.server.advance(5_000);
+    room.leave();
+    await null;
+    const again = client.join("lobby");
+    let reason;
+    again.on("close", (error) => (reason = error));
+    await kit.server.advance(25);
+    kit.server.connections()[0].kick("lobby");
+    await kit.server.advance(1_000);
+    assert.deepEqual([again.state, kit.server.members("lobby")], ["closed", []]);
+    assert.ok(code("removed")(reason) || code("refused")(reason));
+});

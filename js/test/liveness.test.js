@@ -1,0 +1,172 @@
+/**
+ * When a silent connection is taken for dead, and when it is not: bytes that move are life, and what has come is read before
+ * anything is judged.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { connect } from "../src/index.js";
+import { encode, toBytes } from "../src/packet.js";
+import { setUp } from "./support/kit.js";
+
+/** A client whose sockets a test can reach, open and quiet. */
+async function open(options) {
+    const kit = setUp();
+    const sockets = [];
+    class Seen extends kit.server.options.WebSocket {
+        constructor(...args) {
+            super(...args);
+            sockets.push(this);
+        }
+    }
+    const made = kit.connect({ WebSocket: Seen, ...options });
+    await kit.server.advance(1_000);
+    return { kit, socket: sockets[0], sockets, ...made };
+}
+
+const lostAt = (life) => life.find(([, , why]) => why === "timeout")?.[0];
+
+describe("bytes that move are life", () => {
+    test("5 MB come in at 1 Mbit/s: 42 seconds in which nothing shows", async () => {
+        const { kit, life } = await open();
+        kit.server.stall();
+        await kit.server.advance(42_000);
+        kit.server.connections()[0].send("root", "state", "x".repeat(5_000_000));
+        kit.server.resume();
+        await kit.server.advance(1_000);
+        assert.equal(lostAt(life), undefined);
+        // Such a message may come again, at half the speed.
+        kit.server.stall();
+        await kit.server.advance(85_000);
+        kit.server.resume();
+        await kit.server.advance(1_000);
+        assert.equal(lostAt(life), undefined);
+    });
+
+    test("a large message goes out: the answer gets the time that it may take", async () => {
+        const { kit, client, life } = await open({ heartbeat: 5_000, timeout: 5_000 });
+        kit.server.stall();
+        client.root.send("state", "x".repeat(5_000_000));
+        await kit.server.advance(80_000);
+        kit.server.resume();
+        await kit.server.advance(1_000);
+        assert.equal(lostAt(life), undefined);
+    });
+
+    test("as long as the network takes bytes, and no longer", async () => {
+        const { kit, socket, life } = await open({ heartbeat: 1_000, timeout: 1_000 });
+        kit.server.stall();
+        let backlog = 50_000;
+        Object.defineProperty(socket, "bufferedAmount", { get: () => backlog, set() {} });
+        for (let n = 0; n < 100; n++) {
+            await kit.server.advance(500);
+            backlog -= 500;
+        }
+        assert.equal(lostAt(life), undefined, "fifty times the time limit, but it moves");
+        await kit.server.advance(3_000);
+        assert.ok(lostAt(life), "it stands still");
+    });
+
+    test("an application that gets a large state on each connection does not loop for ever", async () => {
+        const { kit, client } = await open({ heartbeat: 5_000, timeout: 5_000 });
+        // Each new connection is busy with it for 17 seconds, and shows nothing meanwhile.
+        let losses = 0;
+        for (let seconds = 0; seconds < 17; ) {
+            kit.server.stall();
+            for (seconds = 0; seconds < 17 && client.state === "open"; seconds++) {
+                await kit.server.advance(1_000);
+            }
+            kit.server.resume();
+            losses += seconds < 17 ? 1 : 0;
+            await kit.server.advance(4_000);
+        }
+        assert.equal(losses, 2);
+        assert.equal(client.state, "open");
+    });
+});
+
+describe("read before judging", () => {
+    test("a program that stood still reads what has come, however long it stood", async () => {
+        for (const time of [20_000, 70_000, 3_600_000]) {
+            const { kit, life, client } = await open();
+            await kit.server.advance(29_000);
+            await kit.server.sleep(time);
+            await kit.server.advance(30_000);
+            assert.deepEqual([client.state, life.length], ["open", 1], `${time} ms`);
+        }
+    });
+
+    test("it stands still just after the question, so that the answer waits with the verdict", async () => {
+        const { kit, life } = await open();
+        // The heartbeat is due: the question goes out, and the answer lies in the socket when the time limit is over.
+        await kit.server.advance(29_000);
+        kit.server.stall();
+        await kit.server.advance(2_000);
+        kit.server.clock.sleep(60_000);
+        kit.server.resume();
+        await kit.server.advance(60_000);
+        assert.equal(life.length, 1);
+    });
+
+    test("the server has gone meanwhile: asked once more, then found out", async () => {
+        const { kit, life } = await open();
+        await kit.server.advance(29_000);
+        kit.server.stall();
+        kit.server.clock.sleep(600_000);
+        await kit.server.advance(21_000);
+        assert.ok(lostAt(life) > 600_000);
+    });
+
+    test("an attempt that was answered while the program stood still is open", async () => {
+        const kit = setUp({ latency: 5 });
+        const { life, client } = kit.connect();
+        await kit.server.advance(1);
+        await kit.server.sleep(60_000);
+        await kit.server.advance(100);
+        assert.deepEqual([client.state, life.length], ["open", 1]);
+    });
+
+    test("in real time: a loop that is busy just after the question keeps its connection", { timeout: 60_000 }, async () => {
+        // The answer comes from a timer of its own, as from a socket: after those that are overdue.
+        const sockets = [];
+        class Answering {
+            readyState = 0;
+            bufferedAmount = 0;
+            constructor() {
+                sockets.push(this);
+                setImmediate(() => {
+                    this.readyState = 1;
+                    this.onopen({});
+                });
+            }
+            send() {
+                // The loop is blocked until long after the limit, and the answer is there only then.
+                setImmediate(() => {
+                    const end = performance.now() + 400;
+                    while (performance.now() < end);
+                    setImmediate(() => this.onmessage?.({ data: encode("\0probe", "leave_ack", "", "me", toBytes("me")).buffer }));
+                });
+            }
+            close() {}
+        }
+        const client = connect("ws://test/ws", { WebSocket: Answering, heartbeat: 20, timeout: 100 });
+        const states = [];
+        let answers = 0;
+        await new Promise((resolve) => {
+            client.on("state", (state) => {
+                states.push(state);
+                const { send } = sockets[0];
+                sockets[0].send = function () {
+                    if (++answers === 4) {
+                        resolve();
+                    }
+                    send.call(this);
+                };
+            });
+        });
+        client.close();
+        assert.deepEqual(states, ["open", "closed"].slice(0, states.length));
+        assert.equal(sockets.length, 1);
+    });
+});

@@ -1,0 +1,59 @@
+/**
+ * Random plans against one client, in virtual time; see support/plan.js for what a plan is and what must hold after it.
+ * ROOMER_PLANS says how many, ROOMER_SEED where to begin. A plan that fails is made small and printed as a test.
+ *
+ * Each of these bugs, planted by hand, was found within 20,000 plans: see the list at the end.
+ */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { describe, test } from "node:test";
+
+import { draw, run, shrink } from "./support/plan.js";
+
+const count = Number(process.env.ROOMER_PLANS ?? 20_000);
+const first = Number(process.env.ROOMER_SEED ?? 1);
+
+test(`${count} plans from seed ${first} on`, { timeout: 600_000 }, () => {
+    // In a process of its own: the test runner watches each promise, which costs three times as much as the plans.
+    const code = `import { runSeeds } from "${new URL("./support/plan.js", import.meta.url)}"; await runSeeds(${first}, ${count});`;
+    const { status, stderr } = spawnSync(process.execPath, ["--stack-trace-limit=0", "--input-type=module", "-e", code], { encoding: "utf8" });
+    assert.deepEqual([stderr, status], ["", 0], stderr);
+});
+
+describe("plans that have failed once", () => {
+    test("members who come while it is not clear whose acknowledgement it was", () => run({
+        latency: 1,
+        steps: [
+            { do: "again", room: "a", turns: 1 },
+            { do: "wait", time: 1 },
+            { do: "sleep", time: 15_000 },
+            { do: "again", room: "a", turns: 1 },
+            { do: "other", room: "a", event: "join" }
+        ]
+    }));
+
+    test("a leave behind a network that stalls", () => run({
+        latency: 1,
+        steps: [
+            { do: "wait", time: 2_500 },
+            { do: "stall" },
+            { do: "join", room: "b" },
+            { do: "wait", time: 45_000 },
+            { do: "leave", room: "b" }
+        ]
+    }));
+});
+
+describe("the plans themselves", () => {
+    test("a seed gives the same plan each time, and others other ones", () => {
+        assert.deepEqual(draw(7), draw(7));
+        assert.notDeepEqual(draw(7), draw(8));
+    });
+
+    test("one that fails is made as small as it can be", async () => {
+        // A step that there is not, among others, fails for itself.
+        const plan = { ...draw(1), steps: [...draw(1).steps, { do: "nonsense" }, ...draw(2).steps] };
+        assert.deepEqual((await shrink(plan)).steps, [{ do: "nonsense" }]);
+    });
+});

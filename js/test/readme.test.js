@@ -1,0 +1,97 @@
+/**
+ * The README: each block of code compiles under `strict`, and its tables say what the client does.
+ */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+
+import { setUp } from "./support/kit.js";
+
+const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+const readme = readFileSync(path("README.md"), "utf8");
+
+/** What stands before a block that is a part of a program. */
+const PRELUDE = `
+import type { Client, Room } from "roomer";
+declare const url: string, id: string, signal: AbortSignal;
+declare function fetchToken(): Promise<string>;
+`;
+const CLIENT = `declare const client: Client;`;
+const ROOM = `declare const room: Room<{ chat: { text: string } }>;`;
+const AMBIENT = `declare module "node:assert/strict" { const assert: { equal(a: unknown, b: unknown): void }; export default assert; }`;
+
+/** A block as a module: with what it takes for granted, and its lines that are meant to be wrong marked as such. */
+function toModule(code) {
+    const takes = (name) => new RegExp(`\\b${name}\\b`).test(code) && !new RegExp(`const \\[?${name}\\b|import .*\\b${name}\\b|, ${name}\\]`).test(code);
+    const imports = takes("connect") ? 'import { connect } from "roomer";' : "";
+    return [
+        imports,
+        PRELUDE,
+        takes("client") ? CLIENT : "",
+        takes("room") ? ROOM : "",
+        code.replace(/^(.*\/\/ error: .*)$/gm, "// @ts-expect-error\n$1"),
+        "export {};"
+    ].join("\n");
+}
+
+test("each block of code compiles under strict", () => {
+    const blocks = [...readme.matchAll(/\n```(?:js|ts)\n(.*?)\n```/gs)].map((match) => match[1]);
+    assert.ok(blocks.length >= 8);
+    // In the package, so that it finds itself by name.
+    const folder = mkdtempSync(path("test/types/readme-"));
+    try {
+        blocks.forEach((code, n) => writeFileSync(join(folder, `block-${n}.ts`), toModule(code)));
+        writeFileSync(join(folder, "ambient.d.ts"), AMBIENT);
+        writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../tsconfig.json", compilerOptions: { noUnusedLocals: false }, include: ["*.ts"] }));
+        const { status, stdout } = spawnSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", folder], { encoding: "utf8" });
+        assert.deepEqual([stdout, status], ["", 0]);
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
+});
+
+describe("close codes: the table that servers use, the README's, and the client agree", () => {
+    const entries = JSON.parse(readFileSync(path("../roomer-proto/close-codes.json"), "utf8"));
+
+    /** What the README says of a code: the row with this reason first. */
+    function readRow(code, reason) {
+        const [, table] = /\| code \| the server means \| the client \|\n\|---\|---\|---\|\n(.*?)\n\n/s.exec(readme);
+        const rows = table.split("\n").map((line) => line.split("|").slice(1, 4).map((cell) => cell.trim()));
+        const names = (cell) => cell.includes("–") ? code >= Number(cell.slice(0, 4)) && code <= Number(cell.slice(5)) : cell.split(/[ ,]+/).includes(String(code));
+        const fits = rows.filter(([cell]) => names(cell));
+        return fits.find(([cell]) => cell.endsWith(`\`${reason}\``)) ?? fits.find(([cell]) => !cell.includes("`"));
+    }
+
+    for (const { code, last = code, reason = "", final, wait } of entries) {
+        for (const each of new Set([code, last])) {
+            test(`${each} ${reason}: ${final ? "final" : `comes back, ${wait}`}`, async () => {
+                const [, , says] = readRow(each, reason);
+                assert.equal(says.startsWith("stays away"), final);
+                assert.equal(says.includes("later and slower"), wait === "slow");
+                const kit = setUp();
+                const { client, life } = kit.connect();
+                await kit.server.advance(10_000);
+                kit.server.connections()[0].close(each, reason);
+                await kit.server.advance(1_000);
+                assert.equal(client.state, final ? "closed" : wait === "slow" ? "suspended" : "open");
+                await kit.server.advance(1_000);
+                assert.equal(client.state, final ? "closed" : "open", "after two seconds");
+                assert.equal(life[1][2], final ? "ended" : "lost");
+                client.close();
+            });
+        }
+    }
+
+    test("what older servers say of a client that stood still is not final", async () => {
+        const kit = setUp();
+        const { client } = kit.connect();
+        await kit.server.advance();
+        kit.server.connections()[0].close(1008, "no sign of life");
+        await kit.server.advance(1_000);
+        assert.equal(client.state, "open");
+    });
+});

@@ -1,0 +1,292 @@
+/**
+ * Plans: what an application, a server and a network do to one client, one step after the other, in time that costs nothing.
+ * A plan is data, so that one that fails can be made smaller and written down as a test.
+ */
+
+import assert from "node:assert/strict";
+
+import { connect } from "../../src/index.js";
+import { createClock, createServer } from "../../src/testkit/index.js";
+import { encode, toBytes } from "../../src/packet.js";
+import { microtasks } from "./kit.js";
+
+const ROOMS = ["a", "b"];
+const WAITS = [0, 1, 5, 20, 60, 300, 1_000, 2_500, 12_000, 45_000];
+const CLOSES = [[1001, "server is going away"], [1008, "rate"], [1008, "no sign of life"], [1013, "no sign of life"], [1013, "too slow"], [1009, ""], [1011, "handler failed"], [1012, ""]];
+
+/** Numbers that look like chance and are the same each time: below(n) gives one from 0 to n - 1. */
+export function createChance(seed) {
+    let state = seed;
+    return (below) => {
+        state = (state + 0x6d2b79f5) | 0;
+        let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+        mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+        return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
+    };
+}
+
+/** Steps, each as often as it stands here. */
+const STEPS = {
+    join: (pick) => ({ room: pick(ROOMS) }),
+    join2: (pick) => ({ room: pick(ROOMS) }),
+    leave: (pick) => ({ room: pick(ROOMS) }),
+    leave2: (pick) => ({ room: pick(ROOMS) }),
+    again: (pick) => ({ room: pick(ROOMS), turns: pick([0, 1]) }),
+    send: (pick) => ({ room: pick(ROOMS), count: pick([1, 1, 2, 5, 30]) }),
+    send2: (pick) => ({ room: pick(ROOMS), count: pick([1, 3]) }),
+    kick: (pick) => ({ room: pick(ROOMS) }),
+    put: (pick) => ({ room: pick(ROOMS) }),
+    move: (pick) => ({ room: pick(ROOMS), to: pick(ROOMS) }),
+    other: (pick) => ({ room: pick(ROOMS), event: pick(["join", "leave"]) }),
+    forbid: (pick) => ({ room: pick(ROOMS), isForbidden: pick([true, false]) }),
+    cut: () => ({}),
+    close: (pick) => ({ code: pick(CLOSES) }),
+    stop: () => ({}),
+    start: () => ({}),
+    stall: () => ({}),
+    resume: () => ({}),
+    sleep: (pick) => ({ time: pick([200, 15_000, 70_000]) }),
+    wait: (pick) => ({ time: pick(WAITS) }),
+    wait2: (pick) => ({ time: pick(WAITS.slice(0, 5)) }),
+    wait3: (pick) => ({ time: pick(WAITS) }),
+    turn: () => ({})
+};
+
+/** The plan of a seed. */
+export function draw(seed) {
+    const below = createChance(seed);
+    const pick = (list) => list[below(list.length)];
+    const names = Object.keys(STEPS);
+    const kinds = below(3) ? names : names.filter((name) => !/kick|put|move|forbid/.test(name));
+    const steps = Array.from({ length: 3 + below(14) }, () => {
+        const name = pick(kinds);
+        return { do: name.replace(/\d/, ""), ...STEPS[name](pick) };
+    });
+    return {
+        latency: pick([0, 1, 10, 40]),
+        messageRate: pick([undefined, undefined, undefined, { perSecond: 10 }]),
+        joinRate: pick([undefined, undefined, undefined, { perSecond: 2, burst: 2 }]),
+        queue: pick([undefined, undefined, { messages: 4 }]),
+        steps
+    };
+}
+
+/** Carries out a plan; throws if the client has broken a promise. */
+export async function run({ latency, messageRate, joinRate, queue, steps }) {
+    const clock = createClock({ settle: microtasks });
+    // Where nobody is put out, nothing may ever be sent into a room that we are not in.
+    const strikes = steps.some((step) => ["kick", "move"].includes(step.do)) ? undefined : { perSecond: 0, burst: 0 };
+    const server = createServer({ latency, clock, messageRate, joinRate, ...(strikes && { strikes }) });
+    const forbidden = new Set();
+    server.allow({ join: (conn, room) => conn.token === "other" || !forbidden.has(room) });
+    const delivered = [];
+    server.handle("m", (conn, message) => delivered.push([message.room, Number(message.text())]));
+
+    const world = { clock, server, forbidden, connection: () => server.connections().find(({ token }) => token !== "other") };
+    const other = new server.options.WebSocket("ws://test/ws?token=other");
+    world.other = (room, event) => other.readyState === 1 && other.send(encode(room, event, "", "", toBytes("")));
+
+    const client = connect("ws://test/ws", { ...server.options, codec: "json", ...(queue && { queue }) });
+    const app = createApp(client, world);
+    for (const step of steps) {
+        await app.steps[step.do](step);
+    }
+    // The world becomes good; whatever is under way comes to its end.
+    server.resume();
+    server.start();
+    let rounds = 0;
+    do {
+        await clock.advance(10_000);
+    } while (!app.isQuiet(delivered) && ++rounds < 40);
+    app.check(delivered);
+    client.close();
+    await clock.advance(1_000);
+    app.checkClosed();
+}
+
+/** An application that knows what it has asked for, and hears what it is told. */
+function createApp(client, { clock, server, forbidden, connection, other }) {
+    /** The rooms that it believes to be in, by name, and what it may be put out by. */
+    const mine = new Map();
+    const sent = new Map();
+    const lost = new Map();
+    const errors = [];
+    const states = [];
+    let leaves = 0;
+    let lastNumber = 0;
+    const disturbed = new Set();
+
+    function adopt(room) {
+        if (mine.get(room.name) !== room) {
+            assert.ok(!mine.has(room.name), `two rooms "${room.name}" at a time`);
+            mine.set(room.name, room);
+            let opened = room.state === "open";
+            room.on("open", () => {
+                assert.ok(!opened, "open twice");
+                opened = true;
+            });
+            room.on("close", (error) => {
+                if (mine.get(room.name) === room) {
+                    mine.delete(room.name);
+                    assert.ok(error, `room "${room.name}" closed, though nobody has left it`);
+                    assert.ok(error.code === "closed" || disturbed.has(room.name), `room "${room.name}" closed (${error.code}), though nobody has closed it`);
+                }
+            });
+        }
+        return room;
+    }
+
+    client.on("error", (error) => errors.push(error.cause ?? error));
+    client.on("room", adopt);
+    client.on("state", (state) => states.push(state));
+    client.on("lost", ({ payload, reason }) => {
+        assert.ok(["sent", "queued"].includes(sent.get(payload)?.result), "lost, but never taken");
+        assert.ok(!lost.has(payload), "lost twice");
+        lost.set(payload, reason);
+    });
+
+    const join = (room) => client.state !== "closed" && adopt(client.join(room));
+
+    /** Whether this was the last of those who joined. */
+    function leave(name) {
+        const room = mine.get(name);
+        if (!room) {
+            return;
+        }
+        leaves++;
+        room.leave().then(() => leaves--);
+        if (room.state === "leaving" || room.state === "closed") {
+            mine.delete(name);
+        }
+    }
+
+    const steps = {
+        join: ({ room }) => join(room),
+        leave: ({ room }) => leave(room),
+        async again({ room, turns }) {
+            leave(room);
+            for (; turns; turns--) {
+                await null;
+            }
+            join(room);
+        },
+        send({ room: name, count }) {
+            const room = mine.get(name);
+            for (; room && count; count--) {
+                const payload = ++lastNumber;
+                // It may be told that this is lost before send() returns.
+                sent.set(payload, { room: name, result: "queued" });
+                sent.set(payload, { room: name, result: room.send("m", payload) });
+            }
+        },
+        kick({ room }) {
+            disturbed.add(room);
+            connection()?.kick(room);
+        },
+        put: ({ room }) => connection()?.join(room),
+        move({ room, to }) {
+            disturbed.add(room);
+            connection()?.move(room, to);
+        },
+        other: ({ room, event }) => other(room, event),
+        forbid({ room, isForbidden }) {
+            disturbed.add(room);
+            forbidden[isForbidden ? "add" : "delete"](room);
+        },
+        cut: () => connection()?.cut(),
+        close: ({ code }) => connection()?.close(...code),
+        stop: () => server.stop(),
+        start: () => server.start(),
+        stall: () => server.stall(),
+        resume: () => server.resume(),
+        sleep: ({ time }) => server.sleep(time),
+        wait: ({ time }) => clock.advance(time),
+        turn: () => null
+    };
+
+    /** Whether nothing is under way any more, as far as one can see. */
+    function isQuiet(delivered) {
+        const arrived = new Set(delivered.map(([, number]) => number));
+        const isTold = ([number, { result }]) => result === "dropped" || arrived.has(number) || lost.has(number);
+        return client.state === "open" && client.id === connection()?.id && !leaves && client.rooms().every(({ state }) => state === "open") && [...sent].every(isTold);
+    }
+
+    /** When all is quiet: what the client says is what its calls and the server say. */
+    function check(delivered) {
+        assert.deepEqual(errors, []);
+        assert.equal(client.state, "open");
+        assert.equal(leaves, 0, "a leave() that never ends");
+        const open = client.rooms().map((room) => [room.name, room.state, room.id, [...room.members()].sort()]);
+        const truth = connection().rooms().map((name) => [name, "open", connection().id, server.members(name).sort()]);
+        assert.deepEqual(open.sort(), truth.sort());
+        assert.deepEqual([...mine.keys()].sort(), client.rooms().map(({ name }) => name).filter((name) => name !== "root").sort(), "rooms that the application knows of");
+        const last = new Map();
+        const seen = new Set();
+        for (const [room, number] of delivered) {
+            assert.ok(!seen.has(number), `message ${number} is doubled`);
+            seen.add(number);
+            assert.equal(sent.get(number).room, room);
+            assert.ok(number > (last.get(room) ?? 0), `message ${number} has overtaken another`);
+            last.set(room, number);
+        }
+        for (const [number, { result }] of sent) {
+            const expected = seen.has(number) ? ["unconfirmed", undefined] : ["unconfirmed", "unsent"];
+            if (result === "dropped") {
+                assert.ok(!seen.has(number) && !lost.has(number), `message ${number} was refused`);
+            } else {
+                assert.ok(expected.includes(lost.get(number)), `message ${number} (${result}) ${seen.has(number) ? "arrived" : "did not arrive"}, told: ${lost.get(number)}`);
+            }
+        }
+    }
+
+    function checkClosed() {
+        assert.deepEqual([client.state, client.rooms(), connection(), clock.pending()], ["closed", [], undefined, 0]);
+    }
+
+    return { steps, isQuiet, check, checkClosed };
+}
+
+/** Whether a plan fails, and how. */
+async function failure(plan) {
+    try {
+        await run(plan);
+    } catch (error) {
+        return error;
+    }
+}
+
+/** Leaves out of a plan that fails whatever it can do without. */
+export async function shrink(plan) {
+    let smallest = plan;
+    const tryOne = async (smaller) => {
+        const fails = await failure(smaller);
+        smallest = fails ? smaller : smallest;
+        return fails;
+    };
+    for (let goes = true; goes; ) {
+        goes = false;
+        for (let n = smallest.steps.length; n--; ) {
+            goes = !!(await tryOne({ ...smallest, steps: smallest.steps.toSpliced(n, 1) })) || goes;
+        }
+    }
+    for (const option of ["messageRate", "joinRate", "queue"]) {
+        smallest[option] && (await tryOne({ ...smallest, [option]: undefined }));
+    }
+    return smallest;
+}
+
+/** Runs the plans of these seeds; the first that fails is made small and shown as a test. */
+export async function runSeeds(first, count) {
+    for (let seed = first; seed < first + count; seed++) {
+        const plan = draw(seed);
+        if (await failure(plan)) {
+            Error.stackTraceLimit = 10;
+            const smallest = await shrink(plan);
+            const { message } = await failure(smallest);
+            const steps = smallest.steps.map((step) => `        ${JSON.stringify(step)}`).join(",\n");
+            const { steps: _, ...settings } = smallest;
+            const shown = JSON.stringify(settings).slice(1, -1);
+            throw new Error(`seed ${seed}: ${message}\n\ntest("seed ${seed}", () => run({\n    ${shown},\n    "steps": [\n${steps}\n    ]\n}));`);
+        }
+    }
+}
