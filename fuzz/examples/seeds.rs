@@ -182,7 +182,8 @@ fn header(first: u8, length: u64) -> Vec<u8> {
     }
 }
 
-/// What a client sends, well or badly. The target's limits are 1,000 bytes and 5 fragments.
+/// What a client sends, well or badly. The target's limits are 1,000 bytes and
+/// 5 fragments, and one for each 200 bytes.
 fn streams(packets: &Seeds) -> Seeds {
     let mut seeds: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
     let mut add = |name: &str, frames: &[Vec<u8>]| seeds.push((name.to_owned(), frames.to_vec()));
@@ -207,6 +208,8 @@ fn streams(packets: &Seeds) -> Seeds {
     add("fragments", &[frame(BINARY, b"ab"), frame(PING, b"p"), frame(0, b""), frame(FIN, b"c")]);
     add("fragments-5", &[frame(BINARY, b"a"), frame(0, b"b").repeat(3), frame(FIN, b"c")]);
     add("fragments-6", &[frame(BINARY, b"a"), frame(0, b"b").repeat(4), frame(FIN, b"c")]);
+    add("fragments-7", &[frame(BINARY, &[1; 400]), frame(0, b"").repeat(5), frame(FIN, b"")]);
+    add("fragments-8", &[frame(BINARY, &[1; 399]), frame(0, b"").repeat(5), frame(FIN, b"")]);
     add("fragments-1000", &[frame(BINARY, &[1; 600]), frame(FIN, &[2; 400])]);
     add("fragments-1001", &[frame(BINARY, &[1; 600]), frame(FIN, &[2; 401])]);
     add("controls", &[frame(PING, b""), frame(PONG, b"x"), frame(PING, &[7; 125])]);

@@ -147,7 +147,8 @@ fn meaning(frame: Frame, begun: &mut Option<Begun>, limits: &Limits) -> Result<O
     message.data.extend(payload);
     message.fragments += 1;
     let whole = frame.fin && message.fragments == 1;
-    if message.fragments > limits.max_fragments && !whole {
+    let most = limits.max_fragments as usize + message.data.len() / limits.mean_fragment;
+    if message.fragments as usize > most && !whole {
         return Err(1009);
     }
     if message.text && !may_be_text(&message.data, frame.fin) {

@@ -30,6 +30,7 @@ fn small_limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_message = 1000;
     limits.max_fragments = 5;
+    limits.mean_fragment = 200;
     limits
 }
 

@@ -1,5 +1,8 @@
 //! Fragmented messages (section 3).
 
+use std::io::Write;
+use std::thread;
+
 use super::client::{Client, Seen};
 use super::site::Site;
 use super::wire::{self, BINARY, CONTINUATION, FIN, PING, PONG, TEXT};
@@ -101,6 +104,48 @@ fn endless_fragments_come_to_an_end() {
     let mut client = site.loner();
     client.send(&wire::frame(BINARY, b""));
     client.send(&wire::frame(CONTINUATION, b"").repeat(1024));
+    client.expect_close(1009);
+}
+
+#[test]
+fn large_messages_may_come_in_pieces_of_a_kilobyte() {
+    let site = Site::open();
+    let mut client = site.loner();
+    for (size, piece) in [(5 << 20, 4096), (2 << 20, 1024)] {
+        let payload = wire::filler(size);
+        let packet = to_self(&client, &payload);
+        let mut bytes = wire::frame(BINARY, b"");
+        for piece in packet.chunks(piece) {
+            bytes.extend(wire::frame(CONTINUATION, piece));
+        }
+        bytes.extend(wire::frame(FIN | CONTINUATION, b""));
+        let mut writer = client.stream.try_clone().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || writer.write_all(&bytes).unwrap());
+            assert!(client.view().payload == payload, "{size} bytes in pieces of {piece}");
+        });
+    }
+}
+
+#[test]
+fn small_fragments_of_a_large_message_come_to_an_end() {
+    let site = Site::open();
+    let mut client = site.loner();
+    client.send(&wire::frame(BINARY, &wire::filler(25_600)));
+    client.send(&wire::frame(CONTINUATION, b"").repeat(1024 + 100));
+    client.expect_close(1009);
+}
+
+#[test]
+fn how_many_fragments_there_may_be_is_an_option() {
+    let site = Site::with(|builder| builder.max_fragments(2, 10));
+    let mut client = site.loner();
+    let packet = to_self(&client, b"ten bytes.");
+    client.send(&wire::frame(BINARY, &packet[..10]));
+    client.send(&wire::frame(CONTINUATION, &packet[10..20]));
+    client.send(&wire::frame(FIN | CONTINUATION, &packet[20..]));
+    expect_back(&mut client, b"ten bytes.");
+    client.send(&[wire::frame(BINARY, b"x"), wire::frame(CONTINUATION, b"").repeat(2)].concat());
     client.expect_close(1009);
 }
 

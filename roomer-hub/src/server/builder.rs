@@ -224,6 +224,16 @@ impl<E> Builder<E> {
         self
     }
 
+    /// The most fragments that one message from a client may come in: `count`, and one more for each
+    /// `mean` bytes of it. Default 1,024 and 256, so that clients that cut messages into pieces of a
+    /// kilobyte may send large ones, and floods of tiny or empty fragments end. Above it the
+    /// connection is closed with 1009. A `mean` of 0 allows `count` alone.
+    pub fn max_fragments(mut self, count: u32, mean: usize) -> Self {
+        self.options.limits.max_fragments = count;
+        self.options.limits.mean_fragment = mean;
+        self
+    }
+
     /// The most bytes that may wait for one connection, the newest message not counted, before
     /// connections that send to it are held back for moments. Default 1 MiB. A connection that is
     /// over it and takes nothing for a second, or less than half of it in four, is closed with 1013;
@@ -412,6 +422,7 @@ fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
     let Caps { handshakes, connections } = options.caps;
     for (option, is_zero) in [
         ("max_message", options.limits.max_message == 0),
+        ("max_fragments", options.limits.max_fragments == 0),
         ("max_backlog", options.max_backlog == 0),
         ("max_rooms", config.max_rooms == 0),
         ("max_name", config.max_name == 0),

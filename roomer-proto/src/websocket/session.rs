@@ -24,14 +24,27 @@ pub struct Limits {
     /// The most bytes of one message, all fragments added up, inclusive. Checked when a frame's
     /// header arrives, before its payload is read. Default 16 MiB, the Go original's.
     pub max_message: usize,
-    /// The most fragments of one message, so that endless empty ones come to an end. Default
-    /// 1,024.
+    /// The most fragments of one message, so that endless empty ones come to an end; large messages
+    /// may have more, see [`mean_fragment`](Self::mean_fragment). Default 1,024.
     pub max_fragments: u32,
+    /// The bytes of a message for each of which it may have one fragment above
+    /// [`max_fragments`](Self::max_fragments). What fragments cost is then bounded by what they
+    /// bring along, however large the message is. Default 256: a message of 5 MiB may come in
+    /// 21,504 fragments. 0 is none: `max_fragments` is all.
+    pub mean_fragment: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_message: 16 * 1024 * 1024, max_fragments: 1024 }
+        Limits { max_message: 16 * 1024 * 1024, max_fragments: 1024, mean_fragment: 256 }
+    }
+}
+
+impl Limits {
+    /// Whether a message that has so many bytes may have so many fragments.
+    fn allow(&self, fragments: u32, bytes: usize) -> bool {
+        let more = bytes.checked_div(self.mean_fragment).unwrap_or(0);
+        u64::from(fragments) <= u64::from(self.max_fragments) + more as u64
     }
 }
 
@@ -377,7 +390,7 @@ impl Assembly {
 
     fn add(&mut self, data: &[u8], last: bool, limits: &Limits) -> Result<(), Violation> {
         self.fragments += 1;
-        if self.fragments > limits.max_fragments {
+        if !limits.allow(self.fragments, self.data.len() + data.len()) {
             return Err(Violation::too_big("message has too many fragments"));
         }
         self.data.extend_from_slice(data);

@@ -136,6 +136,43 @@ fn fragments_at_the_limit_and_one_over() {
 }
 
 #[test]
+fn large_messages_may_have_more_fragments() {
+    for (bytes, each) in [(5 << 20, 4096), (2 << 20, 1024), (1 << 20, 256)] {
+        let wire = fragmented(&filler(bytes), &vec![each; bytes / each]);
+        let seen = read_chunks(&Limits::default(), [&wire[..]]);
+        assert!(seen == [binary(&filler(bytes))], "{bytes} bytes in pieces of {each}");
+    }
+}
+
+#[test]
+fn the_mean_size_of_fragments_counts() {
+    let mut limits = limits(1000, 2);
+    limits.mean_fragment = 100;
+    // Two, and one for each 100 bytes of the message so far.
+    for (sizes, is_allowed) in [
+        (&[1, 1, 98][..], true),
+        (&[1, 1, 97][..], false),
+        (&[300, 0, 0, 0, 0][..], true),
+        (&[300, 0, 0, 0, 0, 0][..], false),
+        (&[0, 0, 0, 300][..], false),
+        (&[100, 100, 100, 100, 100, 100][..], true),
+    ] {
+        let data = filler(sizes.iter().sum());
+        let due = if is_allowed { binary(&data) } else { TOO_MANY };
+        assert_eq!(read_chunks(&limits, [&fragmented(&data, sizes)[..]]), [due], "{sizes:?}");
+    }
+}
+
+#[test]
+fn small_fragments_of_a_large_message_come_to_an_end() {
+    for each in [1, 16, 200] {
+        let wire = fragmented(&filler(5000 * each), &vec![each; 5000]);
+        let seen = read_chunks(&Limits::default(), [&wire[..]]);
+        assert_eq!(seen, [TOO_MANY], "pieces of {each}");
+    }
+}
+
+#[test]
 fn endless_empty_fragments_come_to_an_end() {
     let wire = [frame(TEXT, b""), frame(CONTINUE, b"").repeat(5000)].concat();
     assert_eq!(read(&wire), [TOO_MANY]);

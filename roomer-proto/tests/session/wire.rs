@@ -139,5 +139,6 @@ pub(crate) fn limits(max_message: usize, max_fragments: u32) -> Limits {
     let mut limits = Limits::default();
     limits.max_message = max_message;
     limits.max_fragments = max_fragments;
+    limits.mean_fragment = 0;
     limits
 }
