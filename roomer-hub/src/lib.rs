@@ -72,6 +72,9 @@ mod audit;
 mod config;
 #[doc = include_str!("../guide/contract.md")]
 pub mod contract {}
+#[cfg(feature = "server")]
+#[doc = include_str!("../guide/scope.md")]
+pub mod scope {}
 mod hash;
 mod hub;
 mod id;

@@ -103,11 +103,80 @@ fn each_direct_dependency_is_justified_and_no_other() {
     let rows: Vec<String> = rows.map(|cells| cells[0].to_owned()).collect();
     let justified: BTreeSet<&str> = rows.iter().flat_map(|cell| spans(cell)).collect();
     let members = ["roomer-proto", "roomer-hub", "roomer-tokio", "roomer-smol", "fuzz"];
-    let manifests = members.map(|member| read(&format!("../{member}/Cargo.toml")));
+    let manifests = members.map(|member| read(format!("../{member}/Cargo.toml")));
     let used = manifests.iter().flat_map(|manifest| dependencies(manifest)).collect();
     let differ = justified.symmetric_difference(&used).filter(|name| !name.starts_with("roomer-"));
     let differ: Vec<_> = differ.collect();
     assert!(differ.is_empty(), "not both used and justified in CONTRIBUTING.md: {differ:?}");
+}
+
+#[test]
+fn pages_link_to_pages_and_headings_that_there_are() {
+    let pages = [
+        "../README.md",
+        "../BENCHMARKS.md",
+        "../CHANGELOG.md",
+        "../CONTRIBUTING.md",
+        "../SECURITY.md",
+        "../js/README.md",
+        "../roomer-tokio/guide/migration.md",
+        "../roomer-tokio/guide/tuning.md",
+        "MUTANTS.md",
+        "PROOF.md",
+        "THREATS.md",
+        "guide/contract.md",
+        "guide/scope.md",
+    ];
+    let mut count = 0;
+    for page in pages {
+        let text = read(page);
+        // Links that stand in code are somebody else's.
+        let prose = text.split("```").step_by(2).flat_map(|part| part.split("](").skip(1));
+        for target in prose.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
+            let is_elsewhere = target.contains("://") || target.contains("::");
+            let is_rustdoc_s = target.starts_with("crate") || target.starts_with("super");
+            if is_elsewhere || is_rustdoc_s {
+                continue;
+            }
+            count += 1;
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let folder = Path::new(page).parent().unwrap();
+            let file = if file.is_empty() { page.into() } else { folder.join(file) };
+            assert!(at(&file).exists(), "{page} links to {target}, which is not there");
+            if !heading.is_empty() {
+                let text = read(&file);
+                let mut headings = text.lines().filter_map(anchor);
+                assert!(headings.any(|anchor| anchor == heading), "{page}: no heading {target}");
+            }
+        }
+    }
+    assert!(count > 20, "{count} links");
+    assert!(read("../README.md").contains("](roomer-hub/guide/scope.md)"));
+}
+
+/// What a link to a heading says behind the `#`.
+fn anchor(line: &str) -> Option<String> {
+    let (_, title) = line.split_once("# ").filter(|(marks, _)| marks.chars().all(|c| c == '#'))?;
+    let is_kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    Some(title.to_lowercase().chars().filter(is_kept).collect::<String>().replace(' ', "-"))
+}
+
+#[test]
+fn the_page_of_what_is_missing_has_whole_tables_and_a_date() {
+    let page = read("guide/scope.md");
+    assert!(page.contains("Written on 20"), "no date");
+    let (missing, beside) = page.split_once("\n## Beside others").unwrap();
+    let rows: Vec<Vec<&str>> = missing.lines().filter_map(row).collect();
+    assert!(rows.len() > 10, "{} rows", rows.len());
+    for row in rows {
+        assert!(row.len() == 2 && row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+    }
+    let rows: Vec<Vec<&str>> = beside.lines().filter_map(row).collect();
+    assert!(rows.len() > 10 && rows.iter().all(|row| row.len() == 7), "{rows:?}");
+    for option in spans(missing).filter(|span| span.starts_with("max_") || span.starts_with("on_"))
+    {
+        assert!(options().contains(option), "no option {option}");
+    }
 }
 
 /// The names of a manifest's direct dependencies, those of tests included.
@@ -180,10 +249,11 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
-fn at(path: &str) -> PathBuf {
+fn at(path: impl AsRef<Path>) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn read(path: &str) -> String {
-    fs::read_to_string(at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+fn read(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    fs::read_to_string(at(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -117,7 +117,8 @@
 //! # More
 //!
 //! Every option is a method of [`Builder`], with its default and the reason for it. What is
-//! promised stands in [`contract`](roomer_hub::contract). How to set it up for many connections and
+//! promised stands in [`contract`](roomer_hub::contract), what is not there, and what to do instead, in
+//! [`scope`](roomer_hub::scope). How to set it up for many connections and
 //! behind proxies, and how to move from the Go original, is told in `roomer-tokio`'s
 //! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/): all but its tokio is true here
 //! too.

@@ -2,6 +2,8 @@
 
 #[doc(inline)]
 pub use roomer_hub::contract;
+#[doc(inline)]
+pub use roomer_hub::scope;
 
 #[doc = include_str!("../guide/migration.md")]
 pub mod migration {}

@@ -203,7 +203,8 @@
 //! # More
 //!
 //! Every option is a method of [`Builder`], with its default and the reason for it. And there are
-//! pages: what is promised ([`guide::contract`]), how to set it up for many connections and behind
+//! pages: what is promised ([`guide::contract`]), what is not there and what to do
+//! instead ([`guide::scope`]), how to set it up for many connections and behind
 //! proxies ([`guide::tuning`]), how to move from the Go original ([`guide::migration`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
