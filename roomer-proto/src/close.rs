@@ -197,6 +197,24 @@ pub const VIOLATIONS: Close = over(
 )
 .with_reason("too many violations");
 
+/// The login of the client's user is over (Claims::good_for): it has to log in again.
+pub const LOGIN_EXPIRED: Close = over(
+    code::POLICY,
+    Sender::Server,
+    Fault::Client,
+    "the login of the client's user is over (Claims::good_for): it has to log in again",
+)
+.with_reason("login expired");
+
+/// A newer connection of the same user took the place (max_connections_per_user).
+pub const REPLACED: Close = over(
+    code::POLICY,
+    Sender::Server,
+    Fault::Client,
+    "a newer connection of the same user took the place (max_connections_per_user)",
+)
+.with_reason("replaced by a newer connection");
+
 /// A message of the client is above max_message, or in too many fragments; that message is lost.
 pub const TOO_BIG: Close = back(
     code::TOO_BIG,
@@ -308,6 +326,8 @@ pub const TABLE: &[Close] = &[
     NOT_UTF8,
     RATE,
     VIOLATIONS,
+    LOGIN_EXPIRED,
+    REPLACED,
     over(
         code::POLICY,
         Sender::Application,

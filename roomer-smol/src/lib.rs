@@ -147,8 +147,8 @@ pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, Drained, HandlerError,
     HandlerPanic, HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, Reason,
-    Refusal, Request, Server, Stats, Upgrade, Verdict, Warning, WarningCause, close, code, http,
-    socket,
+    Refusal, Request, Server, Stats, Upgrade, User, Verdict, Warning, WarningCause, close, code,
+    http, socket,
 };
 use roomer_hub::server::{Connection, Reader, stream};
 #[cfg(feature = "json")]

@@ -28,25 +28,35 @@
 //!
 //! # Who may come in
 //!
-//! [`Builder::authorize`] sees the HTTP request before the upgrade and answers with claims, which
-//! handlers find at [`Conn::claims`], or with a refusal:
+//! [`Builder::authorize`] sees the HTTP request before the upgrade and answers with [`Claims`], or
+//! with a refusal. Claims name the user, say how long the login is good, and carry values of your
+//! own types, which handlers, rules and hooks find at [`Conn::extension`]:
 //!
 //! ```
+//! use std::time::Duration;
 //! use roomer_tokio::{Claims, Refusal, Server};
+//!
+//! #[derive(Clone)]
+//! struct Role(&'static str);
 //!
 //! let server = Server::builder()
 //!     .authorize(|request| match request.query("token").as_deref() {
-//!         Some("secret") => Ok(Claims::from([("role".into(), "admin".into())])),
+//!         Some("secret") => {
+//!             let hour = Duration::from_secs(3600);
+//!             Ok(Claims::new().user("ann").good_for(hour).with(Role("admin")))
+//!         }
 //!         _ => Err(Refusal::unauthorized("a token, please")),
 //!     })
+//!     .max_connections_per_user(3)
 //!     .on("shout", |conn, message| {
-//!         let role = conn.claims().and_then(|claims| claims.get("role"));
-//!         if role.is_some_and(|role| role == "admin") {
+//!         if conn.extension::<Role>().is_some_and(|role| role.0 == "admin") {
 //!             conn.send_to_room("root", "shout", message.payload);
 //!         }
-//!         Ok(())
 //!     })
 //!     .build()?;
+//!
+//! // All of ann's connections, from any task or thread:
+//! server.user("ann").send("mail", "from bob");
 //! # Ok::<(), roomer_tokio::BuildError>(())
 //! ```
 //!
@@ -231,8 +241,8 @@ pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
 pub use roomer_hub::server::{
     Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, Drained, HandlerError,
     HandlerPanic, HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, Reason,
-    Refusal, Request, Server, Stats, Upgrade, Verdict, Warning, WarningCause, close, code, http,
-    socket,
+    Refusal, Request, Server, Stats, Upgrade, User, Verdict, Warning, WarningCause, close, code,
+    http, socket,
 };
 use roomer_hub::server::{Connection, Reader};
 #[cfg(feature = "json")]

@@ -33,6 +33,7 @@ use crate::{Server, Upgrade, attended, connect_upgraded};
 ///
 /// - [`Claims`](crate::Claims): what the connection comes in with, see
 ///   [`Server::upgrade`];
+/// - any type of the application's: [`Conn::extension`](crate::Conn::extension) finds it;
 /// - [`SocketAddr`]: the address at the other end, for
 ///   [`Request::peer`](crate::Request::peer), [`trust_proxy`](crate::Builder::trust_proxy) and
 ///   [`max_connections_per_address`](crate::Builder::max_connections_per_address). With the feature

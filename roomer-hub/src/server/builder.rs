@@ -430,6 +430,7 @@ fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
         ("max_handshakes_per_address", handshakes.per_address == 0),
         ("max_connections", connections.total == 0),
         ("max_connections_per_address", connections.per_address == 0),
+        ("max_connections_per_user", options.max_connections_per_user == 0),
         ("drain", options.pace().deadline.is_zero() || options.pace().per_second == 0),
         ("ping_period", ping.is_zero()),
         ("pong_wait", pong.is_zero()),

@@ -6,12 +6,13 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use roomer_proto::ROOT;
 use roomer_proto::websocket::{Kind, message_frame};
 
 use super::Server;
-use super::claims::Claims;
+use super::claims::{Claims, Credentials};
 use super::message::Message;
 use super::sync::{Mutex, lock};
 use crate::id::{ConnId, ConnKey};
@@ -30,7 +31,7 @@ pub struct Conn {
 pub(super) struct Person {
     pub(super) key: ConnKey,
     pub(super) id: ConnId,
-    pub(super) claims: Option<Arc<Claims>>,
+    pub(super) credentials: Option<Arc<Credentials>>,
     pub(super) peer: Option<SocketAddr>,
     data: Mutex<Data>,
 }
@@ -41,10 +42,23 @@ impl Person {
     pub(super) fn new(
         key: ConnKey,
         id: ConnId,
-        claims: Option<Arc<Claims>>,
+        credentials: Option<Arc<Credentials>>,
         peer: Option<SocketAddr>,
     ) -> Arc<Self> {
-        Arc::new(Person { key, id, claims, peer, data: Mutex::default() })
+        Arc::new(Person { key, id, credentials, peer, data: Mutex::default() })
+    }
+
+    pub(super) fn claims(&self) -> Option<&Claims> {
+        self.credentials.as_ref()?.claims.as_ref()
+    }
+
+    pub(super) fn user(&self) -> Option<&Arc<str>> {
+        self.credentials.as_ref()?.user()
+    }
+
+    /// The end of the login, if it has one.
+    pub(super) fn expires(&self) -> Option<Duration> {
+        self.credentials.as_ref()?.expires
     }
 }
 
@@ -55,10 +69,41 @@ impl Conn {
         self.person.id
     }
 
-    /// What the [`authorize`](super::Builder::authorize) hook gave it; `None` without a hook.
+    /// The claims that the connection came in with, from
+    /// [`authorize`](super::Builder::authorize) or middleware; `None` when neither gave any.
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
-        self.person.claims.as_deref()
+        self.person.claims()
+    }
+
+    /// Returns the value of this type that the connection came in with: from
+    /// [`Claims::with`], or from middleware, which puts it into the extensions of the request
+    /// for the upgrade. It is kept as long as there is a handle to the connection. What handlers
+    /// keep with a connection themselves is [`set`](Self::set) and [`get`](Self::get).
+    ///
+    /// ```
+    /// # use roomer_hub::server::Server;
+    /// #[derive(Clone)]
+    /// struct User { name: String }
+    ///
+    /// let server = Server::builder()
+    ///     .on("whoami", |conn, message| {
+    ///         let user = conn.extension::<User>().ok_or("not logged in")?;
+    ///         conn.reply(message, "you", &user.name);
+    ///         Ok(())
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), roomer_hub::server::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn extension<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.person.credentials.as_ref()?.extensions.get()
+    }
+
+    /// Returns the name of the user that the connection belongs to ([`Claims::user`]).
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.person.user().map(|user| &**user)
     }
 
     /// The address that the [`authorize`](super::Builder::authorize) hook saw.
@@ -240,7 +285,7 @@ impl fmt::Debug for Conn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn")
             .field("id", &self.person.id)
-            .field("claims", &self.person.claims)
+            .field("claims", &self.person.claims())
             .finish_non_exhaustive()
     }
 }

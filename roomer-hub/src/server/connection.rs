@@ -21,7 +21,7 @@ use super::Server;
 use super::admission::Place;
 use super::alarm::Alarm;
 use super::buffer::with_buffer;
-use super::claims::Claims;
+use super::claims::Credentials;
 use super::handshake::Handshake;
 use super::hooks::Reason;
 use super::link::{Link, Phase};
@@ -55,8 +55,8 @@ enum Stage {
     },
     /// The application decides about the request; what came behind it waits.
     Asking(Box<Asking>),
-    /// Somebody else has done the handshake; its claims, and what came behind it.
-    Upgraded(Option<Arc<Claims>>, Vec<u8>),
+    /// Somebody else has done the handshake; its credentials, and what came behind it.
+    Upgraded(Option<Arc<Credentials>>, Vec<u8>),
     Open(Open),
     Closing(Closing),
     Done,
@@ -110,10 +110,10 @@ impl<R: Reader> Connection<R> {
         reader: R,
         writer: impl Writer,
         peer: Option<SocketAddr>,
-        claims: Option<Arc<Claims>>,
+        credentials: Option<Arc<Credentials>>,
         behind: &[u8],
     ) -> Self {
-        let stage = Stage::Upgraded(claims, behind.to_vec());
+        let stage = Stage::Upgraded(credentials, behind.to_vec());
         Connection::begin(server, reader, writer, peer, (Place::Connection, stage))
     }
 
@@ -138,9 +138,9 @@ impl<R: Reader> Connection<R> {
             }
             Stage::Handshake { .. } => self.handshake(now, cx),
             Stage::Asking(_) => self.asking(now, cx),
-            Stage::Upgraded(claims, behind) => {
-                let (claims, behind) = (claims.take(), std::mem::take(behind));
-                self.open_up(now, Vec::new(), claims, behind)
+            Stage::Upgraded(credentials, behind) => {
+                let (credentials, behind) = (credentials.take(), std::mem::take(behind));
+                self.open_up(now, Vec::new(), credentials, behind)
             }
             Stage::Open(_) => self.open(now, cx),
             Stage::Closing(_) => self.closing(now, cx),
@@ -229,6 +229,10 @@ impl<R: Reader> Connection<R> {
         if silent.is_some_and(|at| now >= at) {
             return self.end(now, &close::SILENT);
         }
+        let expires = open.conn.person.expires();
+        if expires.is_some_and(|at| now >= at) {
+            return self.end(now, &close::LOGIN_EXPIRED);
+        }
         if now >= open.pinged + period {
             open.pinged = now;
             open.asked.get_or_insert(now);
@@ -248,7 +252,8 @@ impl<R: Reader> Connection<R> {
         }
         let hold = open.hold.as_ref().map(|(_, until)| *until);
         let wait = open.pinged + period;
-        Turn::Wait([silent, stuck, hold, come_back].into_iter().flatten().fold(wait, Duration::min))
+        let next = [silent, expires, stuck, hold, come_back].into_iter().flatten();
+        Turn::Wait(next.fold(wait, Duration::min))
     }
 
     /// Closes a connection that does not take what it is sent.

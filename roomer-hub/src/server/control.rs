@@ -145,7 +145,7 @@ impl Server {
     #[must_use]
     pub fn conns(&self) -> Vec<Conn> {
         let core = self.core();
-        let people = core.people.values().cloned();
+        let people = core.people.iter().cloned();
         people.map(|person| Conn { server: self.clone(), person }).collect()
     }
 

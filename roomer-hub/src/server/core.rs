@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomer_proto::websocket::{self, Kind};
-use roomer_proto::{JOIN_ACK, PacketRef};
+use roomer_proto::{JOIN_ACK, PacketRef, close};
 use slotmap::SecondaryMap;
 
 use super::conn::Person;
@@ -15,13 +15,14 @@ use super::hooks::{News, Reason, Wire};
 #[cfg(feature = "testkit")]
 use super::journal::Journal;
 use super::link::{Link, Piece};
+use super::people::People;
 use super::shed::Leaving;
 use super::stats::Counts;
 use super::tick::Tick;
 use crate::action::{Action, Members, Question};
 use crate::hub::Hub;
 use crate::id::{ConnKey, HandlerKey, RoomKey};
-use crate::input::Input;
+use crate::input::{Command, Input};
 use crate::snapshot::Snapshot;
 
 /// Rooms of up to this many members are flushed at once. In larger ones a flush takes long enough
@@ -38,7 +39,7 @@ pub(super) type Listed = Vec<(ConnKey, Arc<Link>)>;
 pub(super) struct Core {
     pub(super) hub: Hub,
     pub(super) links: SecondaryMap<ConnKey, Arc<Link>>,
-    pub(super) people: SecondaryMap<ConnKey, Arc<Person>>,
+    pub(super) people: People,
     ticks: SecondaryMap<RoomKey, Box<Tick>>,
     /// Rooms whose members are owed something.
     dirty: Vec<RoomKey>,
@@ -93,7 +94,7 @@ impl Core {
         Core {
             hub,
             links: SecondaryMap::new(),
-            people: SecondaryMap::new(),
+            people: People::default(),
             ticks: SecondaryMap::new(),
             dirty: Vec::new(),
             unclaimed: false,
@@ -233,11 +234,24 @@ impl Core {
 
     /// A connection is there: who it is, is known before anything is said of it.
     pub(super) fn arrived(&mut self, person: &Arc<Person>) {
-        self.people.insert(person.key, person.clone());
+        self.people.insert(person);
         let Core { hub, wire, .. } = self;
         wire.note_life(Some(person), || News::Connected);
         for room in hub.rooms_of(person.key) {
             wire.note(Some(person), || News::Joined(hub.name(room).unwrap_or_default().into()));
+        }
+    }
+
+    /// Closes the oldest connection of a user that has more than it may.
+    pub(super) fn limit_user(&mut self, now: Duration, newcomer: &Person, most: usize) {
+        let Some(user) = newcomer.user() else { return };
+        let mut conns = self.people.of(user);
+        if conns.len() > most
+            && let Some(conn) = conns.next()
+        {
+            drop(conns);
+            let (code, reason) = close::REPLACED.frame();
+            self.apply(now, Input::Command(Command::Close { conn, code, reason }), None);
         }
     }
 

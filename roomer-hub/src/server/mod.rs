@@ -52,6 +52,7 @@ mod open;
 mod options;
 mod origin;
 mod passage;
+mod people;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod proxy;
@@ -71,6 +72,7 @@ pub mod tls;
 mod trace;
 mod transport;
 mod upgrade;
+mod user;
 mod warning;
 mod witness;
 
@@ -116,6 +118,7 @@ pub use self::stats::{Backlog, Stats};
 use self::sync::{Mutex, MutexGuard, lock};
 pub use self::transport::{Reader, Writer};
 pub use self::upgrade::Upgrade;
+pub use self::user::User;
 use self::warning::Warnings;
 pub use self::warning::{Warning, WarningCause};
 #[cfg(feature = "testkit")]

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{Extensions, Method, StatusCode};
 
 use self::check::untrusted_proxy;
 use super::admission::Place;
 use super::answer::Answer;
-use super::claims::Claims;
+use super::claims::{Claims, Credentials, Expired};
 use super::connection::Connection;
 use super::handler::{self, HandlerPanic, Run};
 use super::options::Authorize;
@@ -62,9 +62,10 @@ impl Server {
     /// [`connect`](Self::connect) does, but for the path, and for the caps on handshakes: those
     /// are the framework's.
     ///
-    /// `peer` is the address at the other end of the connection, if it is known. A [`Claims`]
-    /// among the request's extensions, which a middleware may put there, is what the connection
-    /// comes in with. With an [`authorize`](super::Builder::authorize) hook too, both apply; the
+    /// `peer` is the address at the other end of the connection, if it is known. The request's
+    /// extensions, which middleware fills, stay with the connection
+    /// ([`Conn::extension`](super::Conn::extension)); a [`Claims`] among them is what the
+    /// connection comes in with. With an [`authorize`](super::Builder::authorize) hook too, both apply; the
     /// hook sees the middleware's at [`Request::head`], and its own win where both have a name.
     ///
     /// # Errors
@@ -180,8 +181,8 @@ impl Upgrade {
         behind: &[u8],
     ) -> Connection<R> {
         self.is_seated = false;
-        let (server, claims) = (self.server.clone(), self.pass.claims.take());
-        Connection::upgraded(server, reader, writer, self.pass.peer, claims, behind)
+        let (server, credentials) = (self.server.clone(), self.pass.credentials.take());
+        Connection::upgraded(server, reader, writer, self.pass.peer, credentials, behind)
     }
 
     /// How long the answer may take to be sent, the handshake's time limit; drop this after it.
@@ -216,7 +217,7 @@ impl fmt::Debug for Upgrade {
 pub(super) struct Pass {
     /// 101.
     pub(super) answer: Answer,
-    pub(super) claims: Option<Arc<Claims>>,
+    pub(super) credentials: Option<Arc<Credentials>>,
     pub(super) peer: Option<SocketAddr>,
     pub(super) untrusted_proxy: Option<IpAddr>,
 }
@@ -246,6 +247,7 @@ pub(super) struct Asked {
 /// All of a decision but the application's word.
 struct Rest {
     given: Option<Claims>,
+    extensions: Extensions,
     sound: Result<Answer, Refused>,
     peer: Option<SocketAddr>,
     untrusted_proxy: Option<IpAddr>,
@@ -260,7 +262,7 @@ impl Asked {
         Poll::Ready(match self.rest.take() {
             Some(rest) => {
                 let said = self.server.said(verdict, rest.peer, rest.has_token);
-                said.and_then(|claims| rest.agree(Some(claims)))
+                said.and_then(|claims| rest.agree(Some(claims), self.server.now()))
             }
             None => Err(refused(StatusCode::INTERNAL_SERVER_ERROR)),
         })
@@ -268,14 +270,17 @@ impl Asked {
 }
 
 impl Rest {
-    fn agree(self, said: Option<Claims>) -> Result<Pass, Refused> {
-        let mut claims = self.given;
+    fn agree(self, said: Option<Claims>, now: Duration) -> Result<Pass, Refused> {
+        let Rest { given: mut claims, extensions, sound, peer, untrusted_proxy, .. } = self;
         if let Some(said) = said {
-            claims.get_or_insert_default().extend(said);
+            claims.get_or_insert_default().merge(said);
         }
-        let (claims, peer) = (claims.map(Arc::new), self.peer);
-        let untrusted_proxy = self.untrusted_proxy;
-        self.sound.map(|answer| Pass { answer, claims, peer, untrusted_proxy })
+        let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
+            let refusal = Refusal::unauthorized("the login has expired");
+            let (status, has_token) = (refusal.status().as_u16(), self.has_token);
+            Refused { refusal, cause: Some(WarningCause::Unauthorized { status, has_token }) }
+        })?;
+        sound.map(|answer| Pass { answer, credentials, peer, untrusted_proxy })
     }
 }
 
@@ -307,13 +312,14 @@ impl Server {
         allowed.map_err(|status| self.full(status, untrusted_proxy))?;
         let (given, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
         let has_token = options.authorize.is_some() && request.token().is_some();
-        let rest = |sound| Rest { given, sound, peer, untrusted_proxy, has_token };
+        let extensions = request.head.extensions().clone();
+        let rest = |sound| Rest { given, extensions, sound, peer, untrusted_proxy, has_token };
         Ok(match &options.authorize {
-            None => Decision::Made(rest(self.check(&request)).agree(None)),
+            None => Decision::Made(rest(self.check(&request)).agree(None, self.now())),
             Some(Authorize::Sync(hook)) => {
                 let said = handler::contain(|| hook(&request));
                 let claims = self.said(said, peer, has_token)?;
-                Decision::Made(rest(self.check(&request)).agree(Some(claims)))
+                Decision::Made(rest(self.check(&request)).agree(Some(claims), self.now()))
             }
             Some(Authorize::Async(hook)) => {
                 let rest = Some(rest(self.check(&request)));

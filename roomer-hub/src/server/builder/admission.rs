@@ -11,8 +11,8 @@ use super::super::warning::Warning;
 use super::Builder;
 
 impl<E> Builder<E> {
-    /// Decides who may come in, by the HTTP request, before the upgrade: claims to come in with,
-    /// or a refusal. It is asked for each `GET` of the WebSocket's path, even one that asks for
+    /// Decides who may come in, by the HTTP request, before the upgrade: [`Claims`](crate::server::Claims)
+    /// to come in with, or a refusal. It is asked for each `GET` of the WebSocket's path, even one that asks for
     /// no upgrade, unless the server is full. Keep it quick: it runs in the connection's task. A
     /// panic is answered 500.
     pub fn authorize<F>(self, hook: F) -> Self
@@ -145,6 +145,15 @@ impl<E> Builder<E> {
     /// Behind a proxy that is [trusted](Self::trust_proxy) the address is that of the proxy's
     pub fn max_connections_per_address(mut self, connections: usize) -> Self {
         self.max_connections_per_address = Some(connections);
+        self
+    }
+
+    /// Limits the connections of one user, whom [`Claims::user`](crate::server::Claims::user)
+    /// names. Default: any number. A new connection above it is let in, and the user's oldest is
+    /// closed with 1008 `replaced by a newer connection`, which its client takes as final: one
+    /// that comes back after its network broke is not kept out by what it left behind.
+    pub fn max_connections_per_user(mut self, connections: usize) -> Self {
+        self.options.max_connections_per_user = connections;
         self
     }
 

@@ -11,7 +11,7 @@ use roomer_proto::{ROOT, close};
 use super::super::admission::Place;
 use super::super::answer::Answer;
 use super::super::buffer::with_buffer;
-use super::super::claims::Claims;
+use super::super::claims::Credentials;
 use super::super::conn::{Conn, Person};
 use super::super::link::Piece;
 use super::super::open::{Open, end_turn, receive};
@@ -146,7 +146,7 @@ impl<R: Reader> Connection<R> {
         match decided.and_then(promote) {
             Ok(pass) => {
                 (self.place, self.peer) = (Place::Connection, pass.peer);
-                self.open_up(now, pass.answer.to_bytes(false), pass.claims, behind)
+                self.open_up(now, pass.answer.to_bytes(false), pass.credentials, behind)
             }
             Err(Refused { refusal, cause }) => {
                 self.refuse(now, &Answer::refusal(&refusal), cause, false)
@@ -177,7 +177,7 @@ impl<R: Reader> Connection<R> {
         &mut self,
         now: Duration,
         response: Vec<u8>,
-        claims: Option<Arc<Claims>>,
+        credentials: Option<Arc<Credentials>>,
         mut behind: Vec<u8>,
     ) -> Turn {
         let server = &self.server;
@@ -208,8 +208,9 @@ impl<R: Reader> Connection<R> {
         }
         core.list(key, &self.link);
         core.counts.opened += 1;
-        let person = Person::new(key, id, claims, self.peer);
+        let person = Person::new(key, id, credentials, self.peer);
         core.arrived(&person);
+        core.limit_user(now, &person, server.options().max_connections_per_user);
         let conn = Conn { server: server.clone(), person };
         let mut open = Open::new(conn, now);
         end_turn(now, core, &mut open);

@@ -25,6 +25,7 @@ impl Core {
                 return Err(format!("{held} bytes are held, {limit} may be"));
             }
         }
+        self.people.audit()?;
         self.audit_dirty()?;
         for (room, tick) in &self.ticks {
             let Some(name) = self.hub.name(room) else {
