@@ -32,7 +32,7 @@ describe("types", () => {
 
     test("each runtime export is declared, and nothing else", async () => {
         const declared = (name) => [...readFileSync(path(name), "utf8").matchAll(/^export (?:declare )?(?:function|class|const) (\w+)/gm)].map((match) => match[1]);
-        for (const entry of ["src/index", "src/testkit/index"]) {
+        for (const entry of ["src/index", "src/testkit/index", "src/react/index"]) {
             const module = await import(path(`${entry}.js`));
             assert.deepEqual([...new Set(declared(`${entry}.d.ts`))].sort(), Object.keys(module).sort());
         }
@@ -50,7 +50,7 @@ describe("size, minified and gzipped", () => {
 
     test("who imports nothing pays nothing", async () => {
         const { outputFiles } = await build({
-            stdin: { contents: 'import "roomer"; import "roomer/compat"; import "roomer/testkit";', resolveDir: path("test") },
+            stdin: { contents: 'import "roomer"; import "roomer/compat"; import "roomer/testkit"; import "roomer/react";', resolveDir: path("test") },
             bundle: true, minify: true, format: "esm", write: false, logLevel: "silent"
         });
         assert.equal(outputFiles[0].text, "");
@@ -80,7 +80,9 @@ describe("the README", () => {
 
 describe("the package", () => {
     test("needs nothing else at run time", () => {
-        assert.deepEqual([manifest.dependencies, manifest.peerDependencies, manifest.sideEffects], [undefined, undefined, false]);
+        assert.deepEqual([manifest.dependencies, manifest.sideEffects], [undefined, false]);
+        // React is for roomer/react alone, and nothing else asks for it.
+        assert.deepEqual([manifest.peerDependencies, manifest.peerDependenciesMeta], [{ react: ">=18" }, { react: { optional: true } }]);
     });
 
     test("holds all that its exports name, and no tests", () => {

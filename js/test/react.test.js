@@ -1,0 +1,53 @@
+/**
+ * The hooks in React 18 and 19: test/react/suite.js is bundled with each.
+ */
+
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { describe, test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
+
+import { build } from "esbuild";
+
+import { makePage } from "./support/dom.js";
+
+const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+const FOLDERS = { 18: path("test/react18/node_modules"), 19: path("node_modules") };
+
+mkdirSync(path("node_modules/.cache"), { recursive: true });
+
+/** For act(), which in a bundle does not find Node's timers: without ports, which would keep this process alive. */
+const CHANNEL = "class MessageChannel { port1 = {}; port2 = { postMessage: () => setImmediate(() => this.port1.onmessage()) }; }";
+
+/** A module with one of the Reacts in it. */
+async function load(version, name) {
+    const outfile = path(`node_modules/.cache/roomer-${name}-${version}.cjs`);
+    await build({
+        entryPoints: [path(`test/react/${name}.js`)], bundle: true, platform: "node", format: "cjs", outfile, logLevel: "error", banner: { js: CHANNEL },
+        alias: { react: `${FOLDERS[version]}/react`, "react-dom": `${FOLDERS[version]}/react-dom` }
+    });
+    return (await import(pathToFileURL(outfile))).default;
+}
+
+const servers = {};
+for (const version of Object.keys(FOLDERS)) {
+    servers[version] = await load(version, "render");
+}
+makePage();
+globalThis.IS_REACT_ACT_ENVIRONMENT = true;
+for (const version of Object.keys(FOLDERS)) {
+    const { suite } = await load(version, "suite");
+    describe(`React ${version}`, () => suite(version, servers[version].renderOnServer));
+}
+
+describe("roomer/react", () => {
+    test("is at most 1,500 bytes, minified and gzipped, beside the client and React", async (t) => {
+        const { outputFiles } = await build({
+            entryPoints: [path("src/react/index.js")], bundle: true, minify: true, format: "esm", target: "es2022", write: false, external: ["react", "../index.js"]
+        });
+        const size = gzipSync(outputFiles[0].contents, { level: 9 }).length;
+        t.diagnostic(`${size} bytes`);
+        assert.ok(size <= 1_500, `${size} bytes`);
+    });
+});

@@ -1,0 +1,276 @@
+/**
+ * What the hooks do, in which ever React they are bundled with. The server is the one in memory.
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import * as React from "react";
+import { createRoot, hydrateRoot } from "react-dom/client";
+
+import { connect } from "../../src/index.js";
+import { RoomerProvider, useClient, useConnection, useEvent, useMembers, useRoom } from "../../src/react/index.js";
+import { createServer } from "../../src/testkit/index.js";
+import { Count, State, app } from "./app.js";
+
+const { StrictMode, createElement: h, act: actIn } = React;
+
+/** A page with a root, on a server in memory. */
+function setUp() {
+    const server = createServer();
+    const host = document.createElement("div");
+    document.body.append(host);
+    let root;
+    const options = { ...server.options, codec: "json" };
+    const settle = () => actIn(async () => {
+        await server.advance();
+        // What waits for the end of the turn.
+        await new Promise((resolve) => setTimeout(resolve));
+        await server.advance();
+    });
+    return {
+        server,
+        host,
+        options,
+        settle,
+        async render(element) {
+            await actIn(async () => {
+                root ??= createRoot(host);
+                root.render(element);
+            });
+            await settle();
+        },
+        async hydrate(element) {
+            const errors = [];
+            await actIn(async () => {
+                root = hydrateRoot(host, element, { onRecoverableError: (error) => errors.push(error) });
+            });
+            await settle();
+            return errors;
+        },
+        async unmount() {
+            await actIn(async () => root.unmount());
+            await settle();
+        },
+        provider: (...children) => h(RoomerProvider, { url: "ws://test/ws", options }, ...children)
+    };
+}
+
+/** Another client, and all that it sees of a room. */
+async function observe({ server, options, settle }, name) {
+    const client = connect("ws://test/ws", options);
+    const room = client.join(name);
+    const seen = [];
+    room.on("new_member", () => void seen.push("came"));
+    room.on("member_left", () => void seen.push("left"));
+    await settle();
+    return { client, room, seen };
+}
+
+/** Runs `body`, and returns what went to the console meanwhile. */
+async function complaints(body) {
+    const said = [];
+    const { error, warn } = console;
+    console.error = console.warn = (...args) => said.push(args.join(" "));
+    try {
+        await body();
+    } finally {
+        Object.assign(console, { error, warn });
+    }
+    return said;
+}
+
+/** @param {(options: object) => string} renderOnServer renders the app below in a React that has never seen a page */
+export function suite(version, renderOnServer) {
+    test("it is that version", () => assert.equal(React.version.split(".")[0], version));
+
+    test("a room is joined while it is mounted, and renders again when it opens", async () => {
+        const page = setUp();
+        const other = await observe(page, "lobby");
+        await page.render(page.provider(h(Count)));
+        assert.equal(page.host.textContent, "lobby open 2");
+        await page.render(page.provider());
+        assert.deepEqual([other.seen, page.server.members("lobby").length], [["came", "left"], 1]);
+        await page.unmount();
+        assert.equal(page.server.connections().length, 1, "the provider's own client is closed with it");
+        other.client.close();
+    });
+
+    test("StrictMode shows others one coming and one going, on one connection", async () => {
+        const page = setUp();
+        const other = await observe(page, "lobby");
+        const said = await complaints(() => page.render(h(StrictMode, null, page.provider(h(Count), h(Count)))));
+        assert.deepEqual([said, other.seen, page.server.connections().length], [[], ["came"], 2]);
+        assert.equal(page.host.textContent, "lobby open 2lobby open 2");
+        await page.unmount();
+        assert.deepEqual([other.seen, page.server.connections().length], [["came", "left"], 1]);
+        other.client.close();
+    });
+
+    test("components share a room; the last one leaves", async () => {
+        const page = setUp();
+        const other = await observe(page, "lobby");
+        await page.render(page.provider(h(Count, { key: 1 }), h(Count, { key: 2 })));
+        await page.render(page.provider(h(Count, { key: 2 })));
+        assert.deepEqual(other.seen, ["came"]);
+        // One goes and another comes in the same turn.
+        await page.render(page.provider(h(Count, { key: 3 })));
+        assert.deepEqual([other.seen, page.host.textContent], [["came"], "lobby open 2"]);
+        await page.render(page.provider());
+        assert.deepEqual(other.seen, ["came", "left"]);
+        await page.unmount();
+        other.client.close();
+    });
+
+    test("another name is another room, and none is none", async () => {
+        const page = setUp();
+        await page.render(page.provider(h(Count, { name: "a" })));
+        await page.render(page.provider(h(Count, { name: "b" })));
+        assert.deepEqual([page.host.textContent, page.server.members("a").length, page.server.members("b").length], ["b open 1", 0, 1]);
+        await page.render(page.provider(h(Count, { name: null })));
+        assert.deepEqual([page.host.textContent, page.server.members("b").length], ["null none 0", 0]);
+        await page.unmount();
+    });
+
+    test("a listener is that of the latest rendering, is added once, and hears the first message", async () => {
+        const page = setUp();
+        const other = await observe(page, "lobby");
+        // As early as can be: at once when somebody comes.
+        other.room.on("new_member", (id) => void other.room.send("chat", "welcome", id));
+        const heard = [];
+        function Listener({ mark }) {
+            useEvent(useRoom("lobby"), "chat", (text, from, direct) => heard.push([mark, text, from === other.room.id, direct]));
+            return null;
+        }
+        await page.render(h(StrictMode, null, page.provider(h(Listener, { mark: 1 }))));
+        assert.deepEqual(heard, [[1, "welcome", true, true]]);
+        for (const mark of [2, 3, 4]) {
+            await page.render(h(StrictMode, null, page.provider(h(Listener, { mark }))));
+        }
+        other.room.send("chat", "hello");
+        await page.settle();
+        assert.deepEqual(heard.slice(1), [[4, "hello", true, false]]);
+        await page.unmount();
+        other.room.send("chat", "too late");
+        await page.settle();
+        assert.equal(heard.length, 2);
+        other.client.close();
+    });
+
+    test("the list of members is the same array until it changes", async () => {
+        const page = setUp();
+        const lists = new Set();
+        let redraw;
+        function List() {
+            [, redraw] = React.useState(0);
+            lists.add(useMembers(useRoom("lobby")));
+            return null;
+        }
+        await page.render(page.provider(h(List), h(Count)));
+        lists.clear();
+        await actIn(async () => redraw(1));
+        await actIn(async () => redraw(2));
+        assert.equal(lists.size, 1);
+        const other = await observe(page, "lobby");
+        await actIn(async () => redraw(3));
+        assert.deepEqual([...lists].map((list) => list.length), [1, 2]);
+        assert.ok([...lists][1].includes(other.room.id));
+        await page.unmount();
+        other.client.close();
+    });
+
+    test("the connection's state and error, across a break; members are right after it", async () => {
+        const page = setUp();
+        const other = await observe(page, "lobby");
+        await page.render(page.provider(h(State), h(Count)));
+        assert.equal(page.host.textContent, "open lobby open 2");
+        await actIn(async () => page.server.cut());
+        await page.settle();
+        assert.equal(page.host.textContent, "suspended lostlobby joining 2");
+        await actIn(() => page.server.advance(2_000));
+        await page.settle();
+        assert.equal(page.host.textContent, "open lobby open 2");
+        await page.unmount();
+        other.client.close();
+    });
+
+    test("one that is put out of a room is told, and a new component joins anew", async () => {
+        const page = setUp();
+        await page.render(page.provider(h(Count, { key: 1 })));
+        await actIn(async () => page.server.connections()[0].kick("lobby"));
+        await page.settle();
+        assert.match(page.host.textContent, /^lobby closed/);
+        await page.render(page.provider(h(Count, { key: 2 })));
+        assert.equal(page.host.textContent, "lobby open 1");
+        await page.unmount();
+        assert.equal(page.server.members("lobby").length, 0);
+    });
+
+    test("a client that is given is not closed, and can be listened to", async () => {
+        const page = setUp();
+        const client = connect("ws://test/ws", page.options);
+        const states = [];
+        function States() {
+            useEvent(useClient(), "state", (state) => states.push(state));
+            return h(State);
+        }
+        const said = await complaints(() => page.render(h(StrictMode, null, h(RoomerProvider, { client }, h(States), h(Count)))));
+        assert.deepEqual([said, page.host.textContent, states], [[], "open lobby open 1", ["open"]]);
+        await page.unmount();
+        assert.deepEqual([client.state, page.server.members("lobby").length], ["open", 0]);
+        client.close();
+    });
+
+    test("another address is another connection", async () => {
+        const page = setUp();
+        for (const url of ["ws://test/one", "ws://test/two"]) {
+            await page.render(h(RoomerProvider, { url, options: page.options }, h(Count)));
+        }
+        await page.settle();
+        assert.deepEqual([page.server.connections().map((each) => each.url), page.host.textContent], [["ws://test/two"], "lobby open 1"]);
+        await page.unmount();
+    });
+
+    test("a client that is over is no reason to fail", async () => {
+        const page = setUp();
+        const client = connect("ws://test/ws", page.options);
+        client.close();
+        await page.render(h(RoomerProvider, { client }, h(State), h(Count)));
+        assert.equal(page.host.textContent, "closed lobby none 0");
+        await page.unmount();
+    });
+
+    test("without a provider there is no room, and nothing fails", async () => {
+        const page = setUp();
+        await page.render(h("p", null, h(State), h(Count)));
+        assert.equal(page.host.textContent, "connecting lobby none 0");
+        await page.unmount();
+    });
+
+    test("on a server nothing happens, and hydrating finds what was rendered", async () => {
+        const page = setUp();
+        const timers = page.server.clock.pending();
+        let html;
+        const said = await complaints(() => (html = renderOnServer(page.options)));
+        await page.settle();
+        assert.deepEqual([said, page.server.connections().length, page.server.clock.pending()], [[], 0, timers]);
+        assert.match(html, /connecting .*lobby none 0/);
+        page.host.innerHTML = html;
+        let errors;
+        const warned = await complaints(async () => (errors = await page.hydrate(app(page.options))));
+        assert.deepEqual([warned, errors, page.host.textContent], [[], [], "open lobby open 1"]);
+        await page.unmount();
+    });
+
+    test("a rendering that is thrown away has joined nothing", async () => {
+        const page = setUp();
+        const never = new Promise(() => {});
+        function Suspended() {
+            useRoom("hidden");
+            throw never;
+        }
+        await page.render(page.provider(h(React.Suspense, { fallback: "…" }, h(Suspended))));
+        assert.deepEqual([page.host.textContent, page.server.members("hidden").length], ["…", 0]);
+        await page.unmount();
+    });
+}

@@ -1,0 +1,101 @@
+/**
+ * The recipes for Vue and Svelte, compiled as they are written, on the server in memory.
+ */
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { before, describe, test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+import { build } from "esbuild";
+import { compile } from "svelte/compiler";
+import { compileScript, parse } from "vue/compiler-sfc";
+
+import { connect } from "../src/index.js";
+import { createServer } from "../src/testkit/index.js";
+import { makePage } from "./support/dom.js";
+
+const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+const folder = path("node_modules/.cache/roomer-recipes");
+const page = readFileSync(path("RECIPES.md"), "utf8");
+
+/** The files that the page shows, by name. */
+const files = Object.fromEntries([...page.matchAll(/\n```(?:js|vue|svelte)\n(?:\/\/|<!--) ([\w.-]+).*?\n(.*?)\n```/gs)].map(([, name, code]) => [name, code]));
+
+const compilers = {
+    vue: (code) => compileScript(parse(code).descriptor, { id: "lobby", inlineTemplate: true }).content,
+    svelte: (code) => compile(code, { generate: "client" }).js.code
+};
+
+/** Bundles an entry as a browser would get it. The client is on the server that the test has made. */
+async function load(name, entry) {
+    const outfile = `${folder}/${name}.mjs`;
+    await build({
+        stdin: { contents: entry, resolveDir: folder }, bundle: true, format: "esm", platform: "browser", conditions: ["browser"], mainFields: ["module", "main"], outfile, logLevel: "error",
+        define: { "process.env.NODE_ENV": '"development"', __VUE_OPTIONS_API__: "false", __VUE_PROD_DEVTOOLS__: "false", __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: "false" },
+        plugins: [{
+            name: "recipes",
+            setup({ onLoad, onResolve }) {
+                onResolve({ filter: /client\.js$/ }, ({ path: wanted, importer }) => (importer.startsWith(folder) && wanted === "./client.js" ? { path: "client", namespace: "test" } : undefined));
+                onLoad({ filter: /.*/, namespace: "test" }, () => ({ contents: "export const client = globalThis.recipeClient;" }));
+                onLoad({ filter: /\.(vue|svelte)$/ }, ({ path: file }) => ({ contents: compilers[file.split(".").at(-1)](readFileSync(file, "utf8")) }));
+            }
+        }]
+    });
+    return import(pathToFileURL(outfile));
+}
+
+const ENTRIES = {
+    vue: `import { createApp, nextTick } from "vue"; import Lobby from "./Lobby.vue";
+        export function mount(host) { const app = createApp(Lobby); app.mount(host); return () => app.unmount(); }
+        export const settle = nextTick;`,
+    svelte: `import { flushSync, mount as mountIt, unmount } from "svelte"; import Lobby from "./Lobby.svelte";
+        export function mount(target) { const app = mountIt(Lobby, { target }); return () => unmount(app); }
+        export const settle = flushSync;`
+};
+
+describe("the recipes", () => {
+    before(() => {
+        makePage();
+        rmSync(folder, { recursive: true, force: true });
+        mkdirSync(folder, { recursive: true });
+        for (const [name, code] of Object.entries(files)) {
+            writeFileSync(`${folder}/${name}`, code);
+        }
+    });
+
+    test("are whole", () => assert.deepEqual(Object.keys(files), ["client.js", "use-room.js", "Lobby.vue", "room.js", "Lobby.svelte"]));
+
+    for (const [name, entry] of Object.entries(ENTRIES)) {
+        test(`${name}: joins, shows who is there and what is said, says something, leaves`, async () => {
+            const server = createServer();
+            const options = { ...server.options, codec: "json" };
+            const other = connect("ws://test/ws", options).join("lobby");
+            const heard = [];
+            other.on("chat", (text) => void heard.push(text));
+            globalThis.recipeClient = connect("ws://test/ws", options);
+            const { mount, settle } = await load(name, entry);
+            const host = document.createElement("div");
+            document.body.append(host);
+            const unmount = mount(host);
+            const shown = async () => {
+                await server.advance();
+                await settle();
+                return [...host.children].slice(0, 2).map((each) => each.textContent);
+            };
+            assert.deepEqual(await shown(), ["open, 2 here", ""]);
+            other.send("chat", "from afar");
+            assert.deepEqual(await shown(), ["open, 2 here", "from afar"]);
+            host.querySelector("button").click();
+            await server.advance();
+            assert.deepEqual(heard, ["hello"]);
+            server.cut();
+            assert.deepEqual((await shown())[0], "joining, 2 here");
+            await server.advance(2_000);
+            assert.deepEqual((await shown())[0], "open, 2 here");
+            unmount();
+            await server.advance();
+            assert.equal(server.members("lobby").length, 1);
+        });
+    }
+});
