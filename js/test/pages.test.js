@@ -18,6 +18,8 @@ const of = (...languages) => blocks.filter(({ language }) => languages.includes(
  * A block that is missing here fails, and so does an entry without a block or a test.
  */
 const WITNESSES = {
+    "js/RECIPES.md: <!-- Lobby.vue -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
+    "js/RECIPES.md: <!-- Lobby.svelte -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
     "js/README.md: <!DOCTYPE html>": { file: "js/test/browser/tutorial.browser.test.js" },
     "roomer-tokio/guide/tuning.md: ulimit ": { why: "three settings of three systems, each of which needs another machine" },
     "roomer-tokio/guide/tuning.md: location /ws {": { file: "js/test/field/proxy.test.js", name: "the settings of the guide" }

@@ -17,12 +17,6 @@ const useEarlyEffect = typeof window === "undefined" ? useEffect : useLayoutEffe
 
 const nothing = () => {};
 
-/**
- * Does something when the current turn is over: a component that unmounts and mounts again within it, as in StrictMode, or
- * hands its place to another, has not gone.
- */
-const afterTurn = (action) => setTimeout(action);
-
 /* The connection */
 
 /** What the connection of each client is like: one object for each change, as useSyncExternalStore wants it. */
@@ -63,7 +57,8 @@ export function RoomerProvider({ client: given, url, options, children }) {
         clearTimeout(mine.end);
         setOwn(mine.client);
         return () => {
-            mine.end = afterTurn(() => {
+            // In StrictMode all effects are undone and done again, within one turn.
+            mine.end = setTimeout(() => {
                 mine.client.close();
                 kept.current = kept.current === mine ? undefined : kept.current;
             });
@@ -89,32 +84,6 @@ export function useConnection() {
 
 /* Rooms */
 
-/** Rooms in use, by client and name: how many components use each. */
-const shared = new WeakMap();
-
-function enter(client, name, options) {
-    const rooms = shared.get(client) ?? new Map();
-    shared.set(client, rooms);
-    let entry = rooms.get(name);
-    if (!entry || entry.room.state === "closed") {
-        entry = { room: client.join(name, options), users: 0 };
-        rooms.set(name, entry);
-    }
-    entry.users++;
-    return entry;
-}
-
-function exit(client, name, entry) {
-    entry.users--;
-    afterTurn(() => {
-        const rooms = shared.get(client);
-        if (entry.users === 0 && rooms.get(name) === entry) {
-            rooms.delete(name);
-            entry.room.leave();
-        }
-    });
-}
-
 const CHANGES = ["open", "reopen", "close"];
 
 function listen(room, events, changed) {
@@ -130,9 +99,10 @@ export function useRoom(name, options) {
         if (!client || name == null || client.state === "closed") {
             return undefined;
         }
-        const entry = enter(client, name, options);
-        setJoined({ client, room: entry.room });
-        return () => exit(client, name, entry);
+        // The client counts: the last one leaves, at the end of its turn.
+        const room = client.join(name, options);
+        setJoined({ client, room });
+        return () => void room.leave();
     }, [client, name]);
     const room = joined?.client === client && joined?.room.name === name ? joined.room : undefined;
     // Renders again when the room opens or closes, and when the connection breaks, of which rooms have no event.
