@@ -78,3 +78,19 @@ fn a_path_is_taken_once_and_begins_with_a_slash() {
     let slashless = error(|builder| builder.health("/live", "ready"));
     assert_eq!(slashless, BuildError::Path("ready".into()));
 }
+
+#[test]
+fn the_proxy_protocol_wants_a_proxy_to_believe() {
+    assert_eq!(error(|builder| builder.proxy_protocol()), BuildError::ProxyProtocol);
+    assert!(Server::builder().trust_proxy("unix").proxy_protocol().build().is_ok());
+}
+
+#[test]
+fn a_subprotocol_has_a_name_that_http_allows() {
+    for name in ["", "a b", "token.x"] {
+        assert_eq!(
+            error(|builder| builder.subprotocol(name)),
+            BuildError::Subprotocol(name.into())
+        );
+    }
+}

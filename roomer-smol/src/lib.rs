@@ -266,7 +266,7 @@ async fn run(
     stop: impl Future,
     executor: impl Spawn,
 ) -> io::Result<()> {
-    server.start_listening(listener.has_addresses())?;
+    server.start_listening(listener.has_addresses(), listener.is_tls())?;
     // Each a task of its own: an executor with much to do comes back to the future that it was
     // given to run only after 200 turns of its tasks, and neither newcomers nor the clock can wait
     // for that.

@@ -26,6 +26,11 @@ pub trait Accept: Send + Sync + 'static {
         true
     }
 
+    /// Whether connections begin with TLS.
+    fn is_tls(&self) -> bool {
+        false
+    }
+
     /// Waits for the next connection, takes it into the server's care and gives its task.
     fn accept(
         &self,
@@ -62,6 +67,10 @@ impl Accept for UnixListener {
 
 #[cfg(feature = "tls")]
 impl Accept for TlsListener<TcpListener> {
+    fn is_tls(&self) -> bool {
+        true
+    }
+
     async fn accept(
         &self,
         server: &Server,

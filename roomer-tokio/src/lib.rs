@@ -286,7 +286,7 @@ pub async fn serve_until(
     server: Server,
     stop: impl Future,
 ) -> io::Result<()> {
-    server.start_listening(listener.has_addresses())?;
+    server.start_listening(listener.has_addresses(), listener.is_tls())?;
     let mut staff = helpers(&server);
     let keeper = server.clone();
     staff.spawn(async move { keeper.keep_time(sleep).await });

@@ -58,3 +58,19 @@ fn the_example_runs() {
         Adapter::run(async move |listener, stop| example::run(listener, &cert, &key, stop).await)
     });
 }
+
+#[test]
+fn the_proxy_protocol_before_tls_is_refused_and_says_so() {
+    let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+    let key = made.signing_key.serialize_der().try_into().unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let server = Server::builder().trust_proxy("127.0.0.1").proxy_protocol().build().unwrap();
+    let served = Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        serve_until(tls(listener, config), server, async {}).await
+    });
+    assert!(served.unwrap_err().to_string().contains("proxy_protocol"));
+}

@@ -109,6 +109,11 @@ pub enum BuildError {
     /// A proxy is no address or network.
     #[error("{0:?} is no proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix")]
     Proxy(String),
+    /// Without a trusted proxy no connection would begin with its header.
+    #[error(
+        "proxy_protocol needs to know whom to believe: call trust_proxy with the proxy's address"
+    )]
+    ProxyProtocol,
     /// A subprotocol is not a name that HTTP allows, or one that carries a token.
     #[error(
         "{0:?} is not a subprotocol's name; use letters, digits and the like, without spaces, \
@@ -393,6 +398,9 @@ impl<E> Builder<E> {
         }
         if let Some(proxy) = self.bad_proxy {
             return Err(BuildError::Proxy(proxy));
+        }
+        if options.proxy_protocol && options.proxies.is_empty() {
+            return Err(BuildError::ProxyProtocol);
         }
         if let Some(name) = self.bad_subprotocol {
             return Err(BuildError::Subprotocol(name));

@@ -3,6 +3,7 @@
 //! A turn looks at everything that may have happened since the last one, always in the same
 //! order: what others decided about this connection, its outbox, its socket, the clock.
 
+mod announcing;
 mod closing;
 mod opening;
 
@@ -26,6 +27,7 @@ use super::handshake::Handshake;
 use super::hooks::Reason;
 use super::link::{Link, Phase};
 use super::open::{Open, Resumed, end_turn, receive, resume};
+use super::proxy::protocol::Announcement;
 use super::trace;
 use super::transport::{Reader, Writer};
 use super::upgrade::Asked;
@@ -49,6 +51,11 @@ pub struct Connection<R> {
 enum Stage {
     /// Over before it began.
     TurnedAway(StatusCode),
+    /// A proxy says for whom the connection is.
+    Announcing {
+        header: Announcement,
+        until: Duration,
+    },
     Handshake {
         handshake: Handshake,
         until: Duration,
@@ -98,6 +105,9 @@ impl<R: Reader> Connection<R> {
         let (options, until) = (server.options(), server.now() + server.options().handshake_wait);
         let (place, allowed) = server.0.life.enter(options.address(peer), &options.caps);
         let stage = match allowed {
+            Ok(()) if options.announces(peer) => {
+                Stage::Announcing { header: Announcement::default(), until }
+            }
             Ok(()) => Stage::Handshake { handshake: Handshake::default(), until },
             Err(status) => Stage::TurnedAway(status),
         };
@@ -136,6 +146,7 @@ impl<R: Reader> Connection<R> {
                 let status = *status;
                 self.turn_away(now, status)
             }
+            Stage::Announcing { .. } => self.announcing(now, cx),
             Stage::Handshake { .. } => self.handshake(now, cx),
             Stage::Asking(_) => self.asking(now, cx),
             Stage::Upgraded(credentials, behind) => {

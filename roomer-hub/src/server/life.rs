@@ -82,6 +82,20 @@ impl Life {
         Ok(())
     }
 
+    /// A handshake counts for another address from now on, if that may have one more.
+    pub(super) fn reassign(
+        &self,
+        from: Option<Address>,
+        to: Option<Address>,
+        caps: &Caps,
+    ) -> Result<(), StatusCode> {
+        let mut state = lock(&self.state);
+        state.census.leave(Place::Handshake, from);
+        let allowed = state.census.check(Place::Handshake, to, caps);
+        state.census.enter(Place::Handshake, if allowed.is_ok() { to } else { from });
+        allowed
+    }
+
     /// A connection comes in, if it may, whose handshake was somebody else's care.
     pub(super) fn seat(&self, address: Option<Address>, caps: &Caps) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);

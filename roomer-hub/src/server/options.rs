@@ -41,6 +41,7 @@ pub(super) struct Options {
     pub(super) pace: Option<Pace>,
     pub(super) origins: Origins,
     pub(super) proxies: Proxies,
+    pub(super) proxy_protocol: bool,
     pub(super) authorize: Option<Authorize>,
     pub(super) subprotocols: Subprotocols,
     pub(super) chosen: Chosen,
@@ -129,6 +130,7 @@ impl Default for Options {
             pace: None,
             origins: Origins::default(),
             proxies: Proxies::default(),
+            proxy_protocol: false,
             authorize: None,
             subprotocols: Subprotocols::default(),
             chosen: Chosen::default(),
@@ -175,12 +177,18 @@ impl Options {
         .find_map(|(option, is_chosen)| is_chosen.then_some(option))
     }
 
+    /// Whether a connection begins with a header of the PROXY protocol.
+    pub(super) fn announces(&self, peer: Option<SocketAddr>) -> bool {
+        self.proxy_protocol && self.proxies.trusts(peer)
+    }
+
     /// The options that were chosen and have no effect where a framework reads the requests.
     pub(super) fn not_for_frameworks(&self) -> Vec<&'static str> {
         [
             ("path", self.chosen.path),
             ("page", !self.pages.is_empty()),
             ("health", self.health.is_some()),
+            ("proxy_protocol", self.proxy_protocol),
             ("max_handshakes", self.chosen.max_handshakes),
             ("max_handshakes_per_address", self.chosen.max_handshakes_per_address),
         ]

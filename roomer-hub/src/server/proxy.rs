@@ -5,6 +5,8 @@
 //! proxy that is trusted, and is read from its end for as long as those named there are trusted
 //! too: the first who is not is the client.
 
+pub(super) mod protocol;
+
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
@@ -57,6 +59,11 @@ impl Proxies {
             client = Some(address);
         }
         client
+    }
+
+    /// Whether there is no proxy to believe.
+    pub(super) fn is_empty(&self) -> bool {
+        self.networks.is_empty() && !self.unix
     }
 
     /// Whether there is a proxy to believe that has an address.

@@ -11,14 +11,21 @@ const RESERVE: u64 = 64;
 impl Server {
     /// Prepares to be served by a listener; for adapters. `has_addresses`: the listener knows the
     /// addresses of those who connect. Raises the process's limit of open descriptors to what the
-    /// server may need, as far as the system allows, and warns if that is too few.
+    /// server may need, as far as the system allows, and warns if that is too few. `is_tls`: TLS
+    /// comes before all else on a connection.
     ///
     /// # Errors
     ///
     /// `InvalidInput` when an option was chosen that needs clients' addresses, the listener has
-    /// none, and no proxy at a Unix socket is [trusted](super::Builder::trust_proxy) to name them.
-    pub fn start_listening(&self, has_addresses: bool) -> io::Result<()> {
+    /// none, and no proxy at a Unix socket is [trusted](super::Builder::trust_proxy) to name them;
+    /// or when [`proxy_protocol`](super::Builder::proxy_protocol) meets TLS.
+    pub fn start_listening(&self, has_addresses: bool, is_tls: bool) -> io::Result<()> {
         let options = self.options();
+        if is_tls && options.proxy_protocol {
+            let text = "proxy_protocol cannot be read before TLS: let the proxy end TLS and serve a \
+                        plain listener, or leave proxy_protocol out";
+            return Err(io::Error::new(ErrorKind::InvalidInput, text));
+        }
         if let (false, false, Some(option)) =
             (has_addresses, options.proxies.trusts(None), options.needs_address(false))
         {

@@ -151,6 +151,16 @@ impl Server {
         }
     }
 
+    /// The warning of a handshake that is refused for want of room.
+    pub(super) fn handshakes_full(&self, status: StatusCode) -> WarningCause {
+        let cap = self.options().caps.handshakes;
+        let (option, limit) = match status {
+            StatusCode::TOO_MANY_REQUESTS => ("max_handshakes_per_address", cap.per_address),
+            _ => ("max_handshakes", cap.total),
+        };
+        WarningCause::Full { option, limit, untrusted_proxy: None }
+    }
+
     /// A refusal for want of room: of the limit on connections, or since the server ends.
     pub(super) fn full(&self, status: StatusCode, untrusted_proxy: Option<IpAddr>) -> Refused {
         let cap = self.options().caps.connections;

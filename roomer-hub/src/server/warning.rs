@@ -89,6 +89,12 @@ pub enum WarningCause {
         /// The proxy's address; `None` behind a Unix socket.
         proxy: Option<IpAddr>,
     },
+    /// A trusted proxy began a connection without the header that
+    /// [`proxy_protocol`](super::Builder::proxy_protocol) expects; refused with 400.
+    NotAnnounced {
+        /// The proxy's address; `None` behind a Unix socket.
+        proxy: Option<IpAddr>,
+    },
     /// Options that were chosen do not apply, as a framework does what they are about.
     NotApplied {
         /// The methods of [`Builder`](super::Builder) that were called.
@@ -117,6 +123,7 @@ impl WarningCause {
             WarningCause::Full { option, .. } => option,
             WarningCause::NoAddress { .. } => "no address",
             WarningCause::NoForwardedFor { .. } => "no forwarded for",
+            WarningCause::NotAnnounced { .. } => "not announced",
             WarningCause::NotApplied { .. } => "not applied",
             WarningCause::Descriptors { .. } => "descriptors",
         }
@@ -193,6 +200,17 @@ impl fmt::Display for WarningCause {
                     " sends no X-Forwarded-For, so {option} does not hold for its clients: have \
                      it send one, with nginx by `proxy_set_header X-Forwarded-For \
                      $proxy_add_x_forwarded_for;`"
+                )
+            }
+            WarningCause::NotAnnounced { proxy } => {
+                f.write_str("refused a connection of ")?;
+                match proxy {
+                    Some(proxy) => write!(f, "the trusted proxy {proxy}")?,
+                    None => f.write_str("the proxy at the Unix socket")?,
+                }
+                f.write_str(
+                    " that does not begin with a PROXY header (400): have it send one, with \
+                     HAProxy by `send-proxy-v2`, or leave proxy_protocol out",
                 )
             }
             WarningCause::NotApplied { options } => write!(

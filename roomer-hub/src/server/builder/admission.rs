@@ -130,6 +130,20 @@ impl<E> Builder<E> {
         self
     }
 
+    /// Expects each connection of a [trusted proxy](Self::trust_proxy) to begin with a header of the
+    /// PROXY protocol, version 1 or 2, which says for whom it is: what HAProxy sends with
+    /// `send-proxy` or `send-proxy-v2`, and load balancers that do not read HTTP. The address in it
+    /// is the connection's, for limits and for [`Request::peer`]; if that is a trusted proxy too,
+    /// its `X-Forwarded-For` counts. Connections of others do not begin so, and a header in them is
+    /// answered 400, as is a trusted proxy without one. Default: no connection begins so.
+    ///
+    /// The header comes before all else, so a listener with TLS of roomer's own cannot read it, and
+    /// is not served with this option: let the proxy end TLS.
+    pub fn proxy_protocol(mut self) -> Self {
+        self.options.proxy_protocol = true;
+        self
+    }
+
     /// The most connections at one time, those that are being closed included. Default 100,000,
     /// which take some hundred megabytes. Above it an upgrade is answered 503, and the server is
     /// not [ready](crate::server::Server::is_ready).

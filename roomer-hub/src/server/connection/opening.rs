@@ -31,12 +31,7 @@ impl<R: Reader> Connection<R> {
     /// Answers at once, whatever the request would be.
     pub(super) fn turn_away(&mut self, now: Duration, status: StatusCode) -> Turn {
         trace::refused(self.peer, status.as_u16());
-        let cap = self.server.options().caps.handshakes;
-        let (option, limit) = match status {
-            StatusCode::TOO_MANY_REQUESTS => ("max_handshakes_per_address", cap.per_address),
-            _ => ("max_handshakes", cap.total),
-        };
-        self.server.warn(WarningCause::Full { option, limit, untrusted_proxy: None });
+        self.server.warn(self.server.handshakes_full(status));
         self.link.finish(Answer::error(status).to_bytes(false).into(), false);
         if self.place == Place::Outside {
             self.link.last_words();
@@ -155,7 +150,7 @@ impl<R: Reader> Connection<R> {
     }
 
     /// Answers what is refused. To HEAD without a body.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         now: Duration,
         answer: &Answer,
