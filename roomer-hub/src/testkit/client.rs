@@ -9,7 +9,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use roomer_proto::{JOIN, LEAVE, Packet, PacketRef};
 
-use super::frames::{self, Frame, first};
+use super::frames::{self, first};
+use super::hearing::Heard;
 use super::socket::Peer;
 use super::view::View;
 
@@ -45,14 +46,15 @@ pub(super) struct State {
     pub(super) is_reading: bool,
     pub(super) is_lost: bool,
     /// What came and is not read yet.
-    incoming: Vec<u8>,
+    pub(super) incoming: Vec<u8>,
     /// The status of the server's answer to the handshake.
-    status: Option<u16>,
-    view: View,
-    heard: Vec<Packet>,
-    raw: Vec<Bytes>,
-    pongs: Vec<Bytes>,
-    closed: Option<Closed>,
+    pub(super) status: Option<u16>,
+    pub(super) subprotocol: Option<String>,
+    pub(super) view: View,
+    pub(super) heard: Vec<Packet>,
+    pub(super) raw: Vec<Bytes>,
+    pub(super) pongs: Vec<Bytes>,
+    pub(super) closed: Option<Closed>,
     has_closed: bool,
     reactions: Vec<(String, Reaction)>,
     masks: u32,
@@ -70,6 +72,7 @@ impl Client {
             is_lost: false,
             incoming: Vec::new(),
             status: None,
+            subprotocol: None,
             view: View::default(),
             heard: Vec::new(),
             raw: Vec::new(),
@@ -217,6 +220,12 @@ impl Client {
         self.state().status
     }
 
+    /// The subprotocol that the server has selected.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<String> {
+        self.state().subprotocol.clone()
+    }
+
     /// Whether it is in `root` and its connection has not ended.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -325,78 +334,9 @@ impl Client {
     }
 }
 
-enum Heard {
-    Ping(Vec<u8>),
-    Close(Vec<u8>),
-    Packet(Packet),
-    Other,
-}
-
 impl State {
     pub(super) fn has_ended(&self) -> bool {
         self.closed.is_some()
-    }
-
-    fn hear_one(&mut self) -> Result<Option<Heard>, String> {
-        let incoming = std::mem::take(&mut self.incoming);
-        let result = self.read(&incoming);
-        let size = result.as_ref().map_or(0, |read| read.as_ref().map_or(0, |(_, size)| *size));
-        self.incoming = incoming;
-        self.incoming.drain(..size);
-        Ok(result?.map(|(heard, _)| heard))
-    }
-
-    /// Reads what `bytes` start with, and says how many bytes that was.
-    fn read(&mut self, bytes: &[u8]) -> Result<Option<(Heard, usize)>, String> {
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        if self.status.is_none() {
-            let Some((status, size)) = frames::answer(bytes)? else {
-                return Ok(None);
-            };
-            if status == 101 && &bytes[..size] != frames::AGREED {
-                return Err("the handshake is answered wrongly".into());
-            }
-            self.status = Some(status);
-            return Ok(Some((Heard::Other, size)));
-        }
-        if self.closed.is_some() || self.status != Some(101) {
-            return Err(format!("{} bytes behind the end", bytes.len()));
-        }
-        let Some((frame, size)) = frames::read(bytes)? else {
-            return Ok(None);
-        };
-        let heard = match frame {
-            Frame::Binary(data) => self.message(data)?,
-            // An echo server's, or a handler's: none of the room protocol's business.
-            Frame::Text(data) => {
-                self.raw.push(Bytes::copy_from_slice(data));
-                Heard::Other
-            }
-            Frame::Ping(payload) => Heard::Ping(payload.into()),
-            Frame::Pong(payload) => {
-                self.pongs.push(Bytes::copy_from_slice(payload));
-                Heard::Other
-            }
-            Frame::Close(code, reason) => {
-                let text = String::from_utf8_lossy(reason).into_owned();
-                self.closed = Some(Closed { code, reason: text });
-                Heard::Close(code.map_or_else(Vec::new, |code| code.to_be_bytes().into()))
-            }
-        };
-        Ok(Some((heard, size)))
-    }
-
-    fn message(&mut self, data: &[u8]) -> Result<Heard, String> {
-        let Ok(packet) = Packet::decode(Bytes::copy_from_slice(data)) else {
-            self.raw.push(Bytes::copy_from_slice(data));
-            return Ok(Heard::Other);
-        };
-        if self.view.hear(&packet.as_ref())? {
-            self.heard.push(packet.clone());
-        }
-        Ok(Heard::Packet(packet))
     }
 }
 

@@ -116,20 +116,50 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     Ok(Some((frame, size as usize)))
 }
 
+/// The headers of a request for an upgrade.
+pub const REQUEST_HEADERS: &[(&str, &str)] = &[
+    ("Host", "testkit"),
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
 /// The request that a client begins with. `extra` are more header lines, each with its line's end.
 #[must_use]
 pub fn request(target: &str, extra: &str) -> Vec<u8> {
-    format!(
-        "GET {target} HTTP/1.1\r\nHost: testkit\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{extra}\r\n"
-    )
-    .into_bytes()
+    let mut request = format!("GET {target} HTTP/1.1\r\n");
+    for (name, value) in REQUEST_HEADERS {
+        request += &format!("{name}: {value}\r\n");
+    }
+    (request + extra + "\r\n").into_bytes()
 }
 
 /// What a server answers to [`request`] when it agrees; the key and its answer are RFC 6455's
 /// own example.
 pub const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+/// The subprotocol, if any, of the head of an answer that agrees to [`request`]: that of
+/// [`AGREED`], and one more line for the subprotocol.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub fn agreed(head: &[u8]) -> Result<Option<String>, String> {
+    let (head, agreed) = (String::from_utf8_lossy(head), String::from_utf8_lossy(AGREED));
+    let lines = |head: &str| -> Vec<(String, String)> {
+        let lines = head.trim_end().split("\r\n").skip(1).filter_map(|line| line.split_once(": "));
+        lines.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect()
+    };
+    let (mut found, due) = (lines(&head), lines(&agreed));
+    let place = found.iter().position(|(name, _)| name == "sec-websocket-protocol");
+    let subprotocol = place.map(|place| found.remove(place).1);
+    match found == due {
+        true => Ok(subprotocol),
+        false => Err(format!("the handshake is answered wrongly: {head:?}")),
+    }
+}
 
 /// The status and the size of the HTTP answer that `bytes` start with, its body included; `None`
 /// when it is not all there yet.

@@ -158,6 +158,27 @@
 //! runtimes, test such handlers over a real socket, or give them a stand-in that the test answers
 //! for.
 //!
+//! # Who comes in, and with what
+//!
+//! [`World::connect`] is a client that says nothing of itself. [`World::connect_with`] takes a
+//! [`Handshake`]: path, query, headers, the client's address, and what a middleware of your
+//! framework would put into the request's extensions, such as claims.
+//!
+//! ```
+//! use roomer_hub::server::{Claims, Server};
+//! use roomer_hub::testkit::{Handshake, World};
+//!
+//! let builder = Server::builder().may_join(|conn, room| room != "staff" || conn.claims().is_some());
+//! let mut world = World::new(1, builder);
+//! let ann = world.connect_with(Handshake::new().extension(Claims::default()));
+//! let bob = world.connect_with(Handshake::new().query("token", "guess"));
+//! ann.join("staff");
+//! bob.join("staff");
+//! world.settle();
+//! assert_eq!(ann.members("staff").unwrap(), [ann.id()]);
+//! assert_eq!(bob.members("staff"), None);
+//! ```
+//!
 //! # Losing connections
 //!
 //! What is true under every fault is worth more than what is true in fair weather. Let
@@ -201,6 +222,8 @@ mod client;
 mod clock;
 mod faults;
 pub mod frames;
+mod handshake;
+mod hearing;
 mod network;
 mod rng;
 pub mod socket;
@@ -213,6 +236,7 @@ pub use crate::server::{Mishap, Waiting, Witness};
 pub use client::{Client, Closed};
 pub use clock::{Clock, Sleep};
 pub use faults::Faults;
+pub use handshake::Handshake;
 pub use rng::Rng;
 pub use socket::socket;
 pub use tasks::Tasks;

@@ -1,3 +1,4 @@
+mod handshakes;
 mod panics_and_waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

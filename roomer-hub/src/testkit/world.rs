@@ -116,7 +116,7 @@ impl World {
     }
 
     /// As [`connect`](Self::connect), for another path and query, and with more header lines, each
-    /// with its `\r\n`.
+    /// with its `\r\n`. [`connect_with`](Self::connect_with) writes them.
     pub fn connect_to(&mut self, target: &str, headers: &str) -> Client {
         self.open(frames::request(target, headers))
     }
@@ -131,7 +131,7 @@ impl World {
         self.open_from(Some(address), frames::request("/ws", ""))
     }
 
-    fn open_from(&mut self, address: Option<SocketAddr>, bytes: Vec<u8>) -> Client {
+    pub(super) fn open_from(&mut self, address: Option<SocketAddr>, bytes: Vec<u8>) -> Client {
         let (reader, writer, peer) = socket();
         let task = self.tasks.spawn(self.server.connect(reader, writer, address));
         let client = Client::new(self.clients.len(), peer, task, bytes);

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
-use roomer_hub::testkit::{Client, Faults, Rng, World};
+use roomer_hub::testkit::{Client, Faults, Handshake, Rng, World};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{spawn_blocking, unconstrained, yield_now};
 use tokio::time::{self, Instant, sleep};
@@ -198,6 +198,15 @@ impl TokioWorld {
     /// As [`World::connect_from`].
     pub fn connect_from(&mut self, address: SocketAddr) -> Client {
         self.world.connect_from(address)
+    }
+
+    /// As [`World::connect_with`].
+    ///
+    /// # Panics
+    ///
+    /// As [`World::connect_with`].
+    pub fn connect_with(&mut self, handshake: Handshake) -> Client {
+        self.world.connect_with(handshake)
     }
 
     /// As [`World::open`].
