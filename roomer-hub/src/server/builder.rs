@@ -18,6 +18,7 @@ use super::admission::Caps;
 use super::crew::Flush;
 use super::env::{Environment, System};
 use super::handler::{Handler, HandlerError};
+use super::memory;
 use super::options::{Options, Page};
 use super::origin::Origins;
 #[cfg(feature = "testkit")]
@@ -56,6 +57,7 @@ pub struct Builder<E = HandlerError> {
     max_connections_per_address: Option<usize>,
     /// The first of two options that exclude each other, and the second.
     exclusive: Option<(&'static str, &'static str)>,
+    memory_budget: Option<usize>,
     env: Option<Box<dyn Environment>>,
     error: PhantomData<fn(E)>,
 }
@@ -163,6 +165,7 @@ impl Builder {
             max_handshakes_per_address: None,
             max_connections_per_address: None,
             exclusive: None,
+            memory_budget: None,
             env: None,
             error: PhantomData,
         }
@@ -254,13 +257,16 @@ impl<E> Builder<E> {
 
     /// The most bytes that all connections together may hold in memory: what waits to be written,
     /// and messages that have not come in whole. A buffer that many wait for counts once. Default
-    /// 1 GiB. Above it those who hold most are closed with 1013, the worst first, until an eighth
+    /// a quarter of the memory that there is for the process, by the machine and the process's
+    /// control groups ([`Environment::memory`]), at most 1 GiB; the rest is for the connections
+    /// themselves, the system's buffers and the application.
+    /// [`Server::memory_budget`](super::Server::memory_budget) tells it. Above it those who hold most are closed with 1013, the worst first, until an eighth
     /// of it is free; one that cannot even take its close frame is cut.
     ///
     /// What the system buffers for sockets comes on top of it, as does what one turn queues before
     /// it writes.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
-        self.options.memory_budget = bytes;
+        self.memory_budget = Some(bytes);
         self
     }
 
@@ -365,6 +371,7 @@ impl<E> Builder<E> {
             max_handshakes_per_address: self.max_handshakes_per_address,
             max_connections_per_address: self.max_connections_per_address,
             exclusive: self.exclusive,
+            memory_budget: self.memory_budget,
             env: self.env,
             error: PhantomData,
         }
@@ -391,6 +398,10 @@ impl<E> Builder<E> {
         }
         options.chosen.max_handshakes_per_address = self.max_handshakes_per_address.is_some();
         options.chosen.max_connections_per_address = self.max_connections_per_address.is_some();
+        let env = self.env.unwrap_or_else(|| Box::new(System::new()));
+        options.memory_budget = self
+            .memory_budget
+            .unwrap_or_else(|| memory::budget(env.memory(), options.link_limit().hard));
         check(&options, &self.config)?;
         rates::check(&self.config, self.bad_rate, options.limits.max_message)?;
         if let Some(origin) = self.bad_origin {
@@ -405,7 +416,6 @@ impl<E> Builder<E> {
         if let Some(name) = self.bad_subprotocol {
             return Err(BuildError::Subprotocol(name));
         }
-        let env = self.env.unwrap_or_else(|| Box::new(System::new()));
         let config = Config {
             ask_join: options.rules.join.is_some(),
             ask_publish: options.rules.publish.is_some(),

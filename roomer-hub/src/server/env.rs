@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::memory;
+
 /// Where a server takes time and randomness from. A simulation brings its own; everybody else
 /// uses [`System`].
 pub trait Environment: Send + Sync + 'static {
@@ -12,6 +14,13 @@ pub trait Environment: Send + Sync + 'static {
 
     /// 16 bytes that nobody can guess: a connection's id, a hash key.
     fn random(&self) -> [u8; 16];
+
+    /// The bytes of memory that there are for the server, which decide on the default of
+    /// [`memory_budget`](super::Builder::memory_budget). Asked once, when the server is built.
+    /// Default: `None`, not known.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The operating system's monotonic clock, and a generator seeded by it.
@@ -42,5 +51,11 @@ impl Environment for System {
 
     fn random(&self) -> [u8; 16] {
         Uuid::new_v4().into_bytes()
+    }
+
+    /// On Linux the machine's memory, or what the process's control groups (version 1 or 2) leave of
+    /// it; elsewhere `None`.
+    fn memory(&self) -> Option<u64> {
+        memory::available()
     }
 }

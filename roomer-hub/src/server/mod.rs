@@ -45,6 +45,7 @@ mod hooks;
 mod journal;
 mod life;
 mod link;
+mod memory;
 mod message;
 #[cfg(all(test, roomer_loom))]
 mod models;

@@ -119,6 +119,14 @@ impl Server {
         }
     }
 
+    /// The most bytes that all connections together may hold: what was chosen
+    /// ([`memory_budget`](super::Builder::memory_budget)), or the default for the memory that there
+    /// is.
+    #[must_use]
+    pub fn memory_budget(&self) -> usize {
+        self.options().memory_budget
+    }
+
     /// The connections that most bytes wait for, the worst first, at most `most` of them. One for
     /// which nothing waits is not among them.
     #[must_use]

@@ -21,7 +21,8 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --max-message BYTES       the largest message taken (default 16777216)
     --max-rooms N             rooms of one client (default 1100)
     --max-backlog BYTES       what may wait for one client (default 1048576)
-    --memory-budget BYTES     what all may hold together (default 1073741824)
+    --memory-budget BYTES     what all may hold together (default: a quarter of the memory, at most
+                              1073741824)
     --message-rate N          messages per second of a client, 4 N at once (default: any)
     --byte-rate N             the same in bytes, at once also the largest message
     --join-rate N             the same for joins
@@ -185,6 +186,7 @@ impl Chat {
     pub fn announce(&self, addr: std::net::SocketAddr) {
         println!("listening on http://{addr}");
         if !self.quiet {
+            eprintln!("memory budget: {} MiB", self.server.memory_budget() >> 20);
             eprintln!("open it, or /gallery/ there, in two windows; Ctrl-C ends it");
         }
     }
