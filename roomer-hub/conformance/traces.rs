@@ -1,5 +1,6 @@
 //! What a subscriber of `tracing` hears, with that feature.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::Write;
@@ -53,6 +54,13 @@ impl Visit for Heard {
 /// once.
 static EARS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
 
+/// All spans that there were, and those that this thread is in.
+static SPANS: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static ENTERED: RefCell<Vec<Heard>> = const { RefCell::new(Vec::new()) };
+}
+
 struct Everything;
 
 impl Subscriber for Everything {
@@ -60,8 +68,12 @@ impl Subscriber for Everything {
         metadata.target() == "roomer"
     }
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut heard = Heard::default();
+        span.record(&mut heard);
+        let mut spans = SPANS.lock().unwrap();
+        spans.push(heard);
+        Id::from_u64(spans.len() as u64)
     }
 
     fn record(&self, _: &Id, _: &Record<'_>) {}
@@ -78,9 +90,14 @@ impl Subscriber for Everything {
         }
     }
 
-    fn enter(&self, _: &Id) {}
+    fn enter(&self, id: &Id) {
+        let span = SPANS.lock().unwrap()[id.into_u64() as usize - 1].clone();
+        ENTERED.with_borrow_mut(|entered| entered.push(span));
+    }
 
-    fn exit(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {
+        ENTERED.with_borrow_mut(Vec::pop);
+    }
 }
 
 /// What is told from now on.
@@ -145,6 +162,32 @@ fn who_comes_and_goes_is_told() {
     let closed = ear.wait("conn", &bad.id);
     let reason = format!("reason={reason}");
     assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1002", &reason]);
+}
+
+#[test]
+fn the_application_s_code_runs_in_its_connection_s_span() {
+    let spans = || ENTERED.with_borrow(Clone::clone);
+    let (sender, seen) = channel();
+    let later = sender.clone();
+    let site = Site::with(move |builder| {
+        builder
+            .trust_proxy("127.0.0.1")
+            .on("at once", move |_, _| Ok(sender.send(spans())?))
+            .on_async("later", move |_, _| {
+                let later = later.clone();
+                async move { Ok(later.send(spans())?) }
+            })
+    });
+    let _ear = Ear::open();
+    let ask = Ask::upgrade(site.addr).add("X-Forwarded-For", "192.0.2.7");
+    let mut client = Client::upgrade(dial(site.addr), &ask);
+    for event in ["at once", "later"] {
+        client.say("root", event, b"");
+        let spans = seen.recv_timeout(PATIENCE).unwrap();
+        let [span] = &spans[..] else { panic!("one span: {spans:?}") };
+        assert_eq!((span.field("conn"), span.field("peer")), (&*client.id, "192.0.2.7:0"));
+    }
+    client.goodbye();
 }
 
 #[test]

@@ -75,6 +75,7 @@
 //! origin is refused; at `INFO` of laggards, drains and shutdowns; at `DEBUG` of each connection's
 //! begin and end, and of refused handshakes. Never of payloads, rooms or tokens. Without
 //! `tracing`, [`Builder::on_warning`] hears what the operator should look at.
+//! Handlers and rules run in their connection's span, `connection`, with its id and address.
 //!
 //! # TLS, and other streams
 //!

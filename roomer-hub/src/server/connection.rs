@@ -46,6 +46,7 @@ pub struct Connection<R> {
     alarm: Alarm,
     place: Place,
     stage: Stage,
+    span: trace::Span,
 }
 
 enum Stage {
@@ -135,7 +136,8 @@ impl<R: Reader> Connection<R> {
         (place, stage): (Place, Stage),
     ) -> Self {
         let link = Link::new(writer, server.options().link_limit(), server.0.budget.clone());
-        Connection { server, link, reader, peer, alarm: Alarm::default(), place, stage }
+        let (alarm, span) = (Alarm::default(), trace::Span::default());
+        Connection { server, link, reader, peer, alarm, place, stage, span }
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
@@ -308,7 +310,7 @@ impl<R: Reader> Future for Connection<R> {
         loop {
             let turn = match this.server.0.life.is_cut() {
                 true => Turn::Done,
-                false => this.turn(cx),
+                false => this.in_span(|this| this.turn(cx)),
             };
             match turn {
                 Turn::Again => {}
@@ -320,15 +322,17 @@ impl<R: Reader> Future for Connection<R> {
                     this.alarm.set(&this.server.0.alarms, until, cx.waker());
                     // A shutdown wakes handshakes by their alarms, and a cut everybody: this one
                     // may just have come too late to be rung.
-                    let in_handshake =
-                        matches!(this.stage, Stage::Handshake { .. } | Stage::Asking(_));
+                    let in_handshake = matches!(
+                        this.stage,
+                        Stage::Announcing { .. } | Stage::Handshake { .. } | Stage::Asking(_)
+                    );
                     if (in_handshake && this.server.is_closing()) || this.server.0.life.is_cut() {
                         continue;
                     }
                     return Poll::Pending;
                 }
                 Turn::Done => {
-                    this.finish();
+                    this.in_span(Self::finish);
                     return Poll::Ready(());
                 }
             }
@@ -337,6 +341,12 @@ impl<R: Reader> Future for Connection<R> {
 }
 
 impl<R> Connection<R> {
+    /// Runs a part of the connection's task where a subscriber of `tracing` sees whose it is.
+    #[inline]
+    fn in_span<O>(&mut self, run: impl FnOnce(&mut Self) -> O) -> O {
+        trace::Span::within(self, |this| &mut this.span, run)
+    }
+
     /// Lets go of everything, however the connection came to its end.
     fn finish(&mut self) {
         if let Stage::Done = self.stage {

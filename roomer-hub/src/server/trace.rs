@@ -84,6 +84,43 @@ events! {
     }
 }
 
+/// The span of one connection, by its id and its client's address, in which the application's code
+/// for it runs too. Empty until the connection is open, and without the feature.
+#[derive(Debug, Default)]
+pub(super) struct Span(#[cfg(feature = "tracing")] Option<tracing::Span>);
+
+impl Span {
+    /// Begins the span of a connection. Asks the subscriber: not with a lock held.
+    pub(super) fn begin(person: &Person) -> Self {
+        #[cfg(not(feature = "tracing"))]
+        let _ = person;
+        Span(
+            #[cfg(feature = "tracing")]
+            Some(tracing::info_span!(
+                target: "roomer",
+                "connection",
+                conn = %person.id,
+                peer = person.peer.map(tracing::field::display)
+            )),
+        )
+    }
+
+    /// Runs a part of the connection's turn. What runs may begin the span.
+    #[inline]
+    pub(super) fn within<T, O>(
+        of: &mut T,
+        field: impl Fn(&mut T) -> &mut Span,
+        run: impl FnOnce(&mut T) -> O,
+    ) -> O {
+        #[cfg(feature = "tracing")]
+        if let Some(span) = field(of).0.clone() {
+            return span.in_scope(|| run(of));
+        }
+        let _ = field;
+        run(of)
+    }
+}
+
 /// Whether anybody may want to hear of connections. Asks no subscriber, so that it can be asked
 /// with the lock held.
 #[inline]

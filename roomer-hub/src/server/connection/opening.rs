@@ -209,7 +209,12 @@ impl<R: Reader> Connection<R> {
         let conn = Conn { server: server.clone(), person };
         let mut open = Open::new(conn, now);
         end_turn(now, core, &mut open);
-        let over = (!behind.is_empty()).then(|| receive(&self.link, &mut open, &mut behind, now));
+        self.span = trace::Span::begin(&open.conn.person);
+        let over = (!behind.is_empty()).then(|| {
+            let link = &self.link;
+            let take = |_: &mut _| receive(link, &mut open, &mut behind, now);
+            trace::Span::within(&mut self.span, |span| span, take)
+        });
         self.stage = Stage::Open(open);
         match over {
             Some(true) => self.close_open(now),
