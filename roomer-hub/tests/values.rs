@@ -123,3 +123,17 @@ fn rooms_and_members_can_be_looked_at() {
     let members = hub.members(rooms[0].0);
     assert_eq!(format!("{members:?}"), format!("{keys:?}"));
 }
+
+#[test]
+fn an_id_is_read_from_text_or_an_error_says_what_it_should_be() {
+    let id: ConnId = ID.parse().unwrap();
+    assert_eq!((id, id.as_ref() as &str), (ConnId::from_random_bytes([0xa1; 16]), ID));
+    assert!(id == *ID && id == ID && id != "ann");
+    let error = "ann".parse::<ConnId>().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "\"ann\" is not a connection's id, which is a UUID in lower case with hyphens"
+    );
+    let long = "x".repeat(1_000_000).parse::<ConnId>().unwrap_err();
+    assert!(long.to_string().len() < 200);
+}

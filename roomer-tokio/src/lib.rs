@@ -79,7 +79,7 @@
 //!         conn.send_to_room(&message.room, "saved", &message.payload);
 //!         Ok(())
 //!     })
-//!     .on_disconnect(|conn, reason| println!("{} has gone: {reason:?}", conn.id()))
+//!     .on_disconnect(|conn, reason| println!("{} has gone: {reason}", conn.id()))
 //!     .build()?;
 //!
 //! // An admin's action, from wherever you like:

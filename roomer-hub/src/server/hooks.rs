@@ -5,6 +5,7 @@
 //! a hook never hears of a leave before it has heard of the join.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use super::Server;
@@ -25,6 +26,17 @@ pub enum Reason {
     /// The server closed it, with this code (RFC 6455 section 7.4): a broken rule, a limit, a
     /// handler that failed, the application's own wish, a shutdown.
     ByServer(u16),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::ByPeer(Some(code)) => write!(f, "closed by the client with {code}"),
+            Reason::ByPeer(None) => f.write_str("closed by the client without a code"),
+            Reason::Lost => f.write_str("the connection was lost"),
+            Reason::ByServer(code) => write!(f, "closed by the server with {code}"),
+        }
+    }
 }
 
 type Hook = Box<dyn Fn(&Conn) + Send + Sync>;

@@ -43,6 +43,8 @@ mod handshake;
 mod hooks;
 #[cfg(feature = "testkit")]
 mod journal;
+#[cfg(feature = "json")]
+mod json;
 mod life;
 mod link;
 mod memory;
