@@ -39,14 +39,14 @@ function toModule(code) {
 }
 
 test("each block of code compiles under strict", () => {
-    const blocks = [...readme.matchAll(/\n```(?:js|ts)\n(.*?)\n```/gs)].map((match) => match[1]);
+    const blocks = [...readme.matchAll(/\n```(js|tsx?)\n(.*?)\n```/gs)].map(([, language, code]) => [language === "tsx" ? "tsx" : "ts", code]);
     assert.ok(blocks.length >= 8);
     // In the package, so that it finds itself by name.
     const folder = mkdtempSync(path("test/types/readme-"));
     try {
-        blocks.forEach((code, n) => writeFileSync(join(folder, `block-${n}.ts`), toModule(code)));
+        blocks.forEach(([language, code], n) => writeFileSync(join(folder, `block-${n}.${language}`), toModule(code)));
         writeFileSync(join(folder, "ambient.d.ts"), AMBIENT);
-        writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../tsconfig.json", compilerOptions: { noUnusedLocals: false }, include: ["*.ts"] }));
+        writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../tsconfig.json", compilerOptions: { noUnusedLocals: false, jsx: "react-jsx" }, include: ["*.ts", "*.tsx"] }));
         const { status, stdout } = spawnSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", folder], { encoding: "utf8" });
         assert.deepEqual([stdout, status], ["", 0]);
     } finally {

@@ -4,7 +4,7 @@ import type { Address, AnyEvents, Client, ClientEvents, Codec, CodecName, Option
 
 export type RoomerProviderProps = { children?: ReactNode } & (
     | {
-          /** A client that is yours: the provider does not close it. */
+          /** A client that is yours: the provider starts it if it is idle, and does not close it. */
           client: Client<any>;
           url?: undefined;
           options?: undefined;
@@ -34,7 +34,7 @@ export interface Connection {
     readonly error: RoomerError | undefined;
 }
 
-/** State and latest error of the connection; `connecting` on a server. */
+/** State and latest error of the connection; `idle` on a server. */
 export function useConnection(): Connection;
 
 /**

@@ -21,7 +21,7 @@ const nothing = () => {};
 
 /** What the connection of each client is like: one object for each change, as useSyncExternalStore wants it. */
 const connections = new WeakMap();
-const START = { state: "connecting", error: undefined };
+const START = { state: "idle", error: undefined };
 
 function connectionOf(client) {
     if (!client) {
@@ -49,6 +49,8 @@ export function RoomerProvider({ client: given, url, options, children }) {
     const kept = useRef();
     useEarlyEffect(() => {
         if (given) {
+            // Made lazily, or where it was rendered first.
+            given.state === "idle" && given.start();
             return undefined;
         }
         const last = kept.current;

@@ -221,6 +221,17 @@ export function suite(version, renderOnServer) {
         client.close();
     });
 
+    test("a lazy client is started by its provider", async () => {
+        const page = setUp();
+        const client = connect("ws://test/ws", { ...page.options, lazy: true });
+        await page.settle();
+        assert.equal(client.state, "idle");
+        await page.render(h(RoomerProvider, { client }, h(State), h(Count)));
+        assert.equal(page.host.textContent, "open lobby open 1");
+        await page.unmount();
+        client.close();
+    });
+
     test("another address is another connection", async () => {
         const page = setUp();
         for (const url of ["ws://test/one", "ws://test/two"]) {
@@ -243,7 +254,7 @@ export function suite(version, renderOnServer) {
     test("without a provider there is no room, and nothing fails", async () => {
         const page = setUp();
         await page.render(h("p", null, h(State), h(Count)));
-        assert.equal(page.host.textContent, "connecting lobby none 0");
+        assert.equal(page.host.textContent, "idle lobby none 0");
         await page.unmount();
     });
 
@@ -254,7 +265,7 @@ export function suite(version, renderOnServer) {
         const said = await complaints(() => (html = renderOnServer(page.options)));
         await page.settle();
         assert.deepEqual([said, page.server.connections().length, page.server.clock.pending()], [[], 0, timers]);
-        assert.match(html, /connecting .*lobby none 0/);
+        assert.match(html, /idle .*lobby none 0/);
         page.host.innerHTML = html;
         let errors;
         const warned = await complaints(async () => (errors = await page.hydrate(app(page.options))));
