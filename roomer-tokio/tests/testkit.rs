@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use roomer_tokio::testkit::{Client, Faults, TokioWorld, World};
-use roomer_tokio::{Builder, Claims, Refusal, Server};
+use roomer_tokio::{Builder, Claims, HandlerError, Refusal, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -191,6 +191,39 @@ async fn one_handler_may_wait_for_another() {
     bob.send("root", "tell", "");
     world.settle().await;
     assert_eq!(bob.texts("root", "told"), [""]);
+}
+
+/// As drivers of databases do that have a thread of their own.
+#[tokio::test(start_paused = true)]
+async fn a_thread_of_the_application_s_own_is_waited_for() {
+    let (queries, asked) = std::sync::mpsc::channel::<(String, oneshot::Sender<String>)>();
+    let database = thread::spawn(move || {
+        for (query, answer) in asked {
+            thread::yield_now();
+            let _ = answer.send(query.to_uppercase());
+        }
+    });
+    let builder = Server::builder().on_async("query", move |conn, message| {
+        let queries = queries.clone();
+        async move {
+            for query in message.text()?.split(' ') {
+                let (answer, answered) = oneshot::channel();
+                queries.send((query.to_owned(), answer))?;
+                // Virtual time does not go on while it waits, so this does not fire early.
+                let answer = timeout(SECOND, answered).await??;
+                conn.send_to_room("root", "answer", answer);
+            }
+            Ok::<_, HandlerError>(())
+        }
+    });
+    let mut world = TokioWorld::new(12, builder);
+    let (ann, bob) = (world.connect(), world.connect());
+    world.settle().await;
+    ann.send("root", "query", "one two three");
+    world.settle().await;
+    assert_eq!(bob.texts("root", "answer"), ["ONE", "TWO", "THREE"]);
+    drop(world);
+    database.join().unwrap();
 }
 
 /// A task of the application's own, beside its handlers.

@@ -84,9 +84,10 @@ impl Handshake {
     }
 
     /// Adds what a middleware would put into the request's extensions:
-    /// [`Claims`](crate::server::Claims), a user of your own type. The request then comes through a
-    /// framework that the server is mounted into ([`Server::upgrade_async`]): its path is the
-    /// framework's business, and the server asks none of its own.
+    /// [`Claims`](crate::server::Claims), which the connection comes in with, or values of your own
+    /// types, which the `authorize` hook finds at [`Request::head`](crate::server::Request::head).
+    /// The request then comes through a framework that the server is mounted into
+    /// ([`Server::upgrade_async`]): its path is the framework's business.
     pub fn extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         self.extensions.insert(value);
         self

@@ -168,9 +168,14 @@
 //! use roomer_hub::server::{Claims, Server};
 //! use roomer_hub::testkit::{Handshake, World};
 //!
-//! let builder = Server::builder().may_join(|conn, room| room != "staff" || conn.claims().is_some());
+//! #[derive(Clone)]
+//! struct Staff;
+//!
+//! let is_staff = |conn: &roomer_hub::server::Conn| conn.extension::<Staff>().is_some();
+//! let builder = Server::builder().may_join(move |conn, room| room != "staff" || is_staff(conn));
 //! let mut world = World::new(1, builder);
-//! let ann = world.connect_with(Handshake::new().extension(Claims::default()));
+//! let ann = Claims::new().user("ann").with(Staff);
+//! let ann = world.connect_with(Handshake::new().extension(ann));
 //! let bob = world.connect_with(Handshake::new().query("token", "guess"));
 //! ann.join("staff");
 //! bob.join("staff");

@@ -71,15 +71,23 @@ fn extensions_come_through_a_framework() {
 
 #[test]
 fn claims_of_a_middleware_are_the_connection_s() {
-    let builder = Server::builder().may_join(|conn, _| conn.claims().is_some());
+    let builder = Server::builder().may_join(|conn, _| conn.extension() == Some(&User(7)));
     let mut world = World::new(3, builder);
-    let known = world.connect_with(Handshake::new().extension(Claims::default()));
+    let claims = Claims::new().user("ann").with(User(7)).good_for(MINUTE);
+    let known = world.connect_with(Handshake::new().extension(claims));
     let unknown = world.connect();
     known.join("lobby");
     unknown.join("lobby");
     world.settle();
     assert_eq!(world.server().count("lobby"), 1);
     assert_eq!(known.members("lobby").unwrap(), [known.id()]);
+    world.server().user("ann").send("mail", "from bob");
+    world.settle();
+    assert_eq!(known.texts("root", "mail"), ["from bob"]);
+    // Her login ends in virtual time, too.
+    world.advance(MINUTE);
+    assert_eq!(known.closed().unwrap().code, Some(code::POLICY));
+    assert!(unknown.is_open());
 }
 
 #[test]
