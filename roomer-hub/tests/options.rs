@@ -94,3 +94,9 @@ fn a_subprotocol_has_a_name_that_http_allows() {
         );
     }
 }
+
+#[test]
+fn a_main_that_returns_the_error_prints_a_sentence() {
+    let error = error(|builder| builder.max_message(0));
+    assert_eq!(format!("{error:?}"), "max_message must not be zero");
+}

@@ -199,6 +199,6 @@ fn what_is_no_proxy_is_refused_when_the_server_is_built() {
     let error = Server::builder().trust_proxy("proxy.example").build().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "\"proxy.example\" is no proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix"
+        "\"proxy.example\" is not a proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix"
     );
 }
