@@ -1,6 +1,7 @@
 //! What is true of every example, and of some.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::PROGRAM;
 use super::process::{Process, command, output, until};
 use crate::client::{Client, Seen};
-use crate::http::Ask;
+use crate::http::{Answer, Ask, dial};
 
 const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
@@ -219,6 +220,25 @@ pub(crate) fn the_chat_warns_with_its_own_flags() {
         assert!(errors.contains(part), "{errors}");
     }
     assert!(!errors.contains("s3cret") && !errors.contains("other"), "{errors}");
+}
+
+pub(crate) fn the_chat_stands_behind_a_proxy() {
+    let mut args = ANYWHERE.to_vec();
+    args.extend(["--trust-proxy", "127.0.0.1", "--proxy-protocol", "--health"]);
+    args.extend(["--max-connections-per-address", "1", "--quiet"]);
+    let process = Process::start(command("chat", &args));
+    let come = |header: &str, ask: &Ask| {
+        let mut stream = dial(process.addr);
+        stream.write_all(&[header.as_bytes(), &ask.bytes()].concat()).unwrap();
+        let status = Answer::read_head(&mut stream).0.status;
+        (stream, status)
+    };
+    let (ann, upgrade) = ("PROXY TCP4 1.2.3.4 5.6.7.8 9 80\r\n", Ask::upgrade(process.addr));
+    let (_first, status) = come(ann, &upgrade);
+    let bob = come("PROXY TCP4 1.2.3.5 5.6.7.8 9 80\r\n", &upgrade);
+    assert_eq!((status, come(ann, &upgrade).1, bob.1), (101, 429, 101));
+    let check = Ask::plain(process.addr).target("/ready").method("OPTIONS");
+    assert_eq!(come("PROXY UNKNOWN\r\n", &check).1, 200);
 }
 
 /// With few descriptors at first the limit is raised; where it cannot be, it is said, once.

@@ -55,6 +55,7 @@ const CASES: &[Case] = &[
     ("process_number_one_ends_by_sigterm", cases::process_number_one_ends_by_sigterm),
     ("the_chat_says_which_option_is_wrong", cases::the_chat_says_which_option_is_wrong),
     ("the_chat_warns_with_its_own_flags", cases::the_chat_warns_with_its_own_flags),
+    ("the_chat_stands_behind_a_proxy", cases::the_chat_stands_behind_a_proxy),
     ("descriptors_are_raised_or_missed", cases::descriptors_are_raised_or_missed),
 ];
 

@@ -18,6 +18,9 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --auth-token TOKEN        let in only who shows it: as a subprotocol, /ws?token=TOKEN or a header
     --compat                  the Go original's rules, holes included
     --allow-origin ORIGIN     also let in pages of this origin; any: of all (repeatable)
+    --trust-proxy ADDR        whose X-Forwarded-For to believe (repeatable)
+    --proxy-protocol          trusted proxies begin connections with a PROXY header
+    --health                  answer health checks at /live and /ready
     --max-message BYTES       the largest message taken (default 16777216)
     --max-rooms N             rooms of one client (default 1100)
     --max-backlog BYTES       what may wait for one client (default 1048576)
@@ -81,6 +84,11 @@ impl Chat {
                 Long("allow-origin") => {
                     builder = builder.allow_origin(&text(&mut args, "allow-origin")?)
                 }
+                Long("trust-proxy") => {
+                    builder = builder.trust_proxy(&text(&mut args, "trust-proxy")?);
+                }
+                Long("proxy-protocol") => builder = builder.proxy_protocol(),
+                Long("health") => builder = builder.health("/live", "/ready"),
                 Long("max-backlog") => {
                     builder = builder.max_backlog(value(&mut args, "max-backlog")?)
                 }
@@ -211,6 +219,7 @@ fn advice(warning: &Warning) -> String {
         WarningCause::Origin { origin, .. } => format!("--allow-origin {origin}"),
         WarningCause::Full { option, .. } => format!("--{} N", option.replace('_', "-")),
         WarningCause::Descriptors { .. } => "--max-connections N".into(),
+        WarningCause::Subprotocol { .. } => "offer `roomer`, alone or beside a token".into(),
         WarningCause::AuthorizeTimeout => "--handshake-timeout TIME".into(),
         _ => return warning.to_string(),
     };
