@@ -1,5 +1,8 @@
 //! Test *your* handlers: the real server, scripted clients and a hostile network, without a socket.
 //!
+//! It is the feature `testkit`, for `[dev-dependencies]`; `#[tokio::test(start_paused = true)]` needs
+//! tokio's feature `test-util`.
+//!
 //! Everything of [`roomer_hub::testkit`] is here; its page has the tutorial. A [`World`] of it is a
 //! plain test on one thread, with no runtime: all that happens happens in an order that the seed
 //! decides. Handlers that need tokio (its timers, `spawn_blocking`, `tokio::spawn`, sockets, and so

@@ -167,9 +167,13 @@ impl Drop for World {
         for mishap in self.application.errors.borrow().iter() {
             tell(&format!("{} {mishap}", self.seed()));
         }
+        let hint = match self.application.is_driven {
+            true => "",
+            false => " that has not come in this world, which no runtime drives",
+        };
         for Waiting { part, conn, .. } in self.waiting() {
             let name = self.name(&part, conn);
-            tell(&format!("{} {name} had not ended: it waited for something", self.seed()));
+            tell(&format!("{} {name} had not ended: it waits for something{hint}", self.seed()));
         }
     }
 }
