@@ -7,6 +7,7 @@ use roomer_hub::server::{Builder, Claims, Refusal, Warning, WarningCause};
 
 use super::client::PATIENCE;
 use super::http::{Ask, KEY, dial};
+use super::memory;
 use super::site::Site;
 
 /// A server, and its warnings.
@@ -218,6 +219,31 @@ fn subprotocols_of_which_none_is_known_are_told_of_without_their_names() {
     let text = watched.next();
     assert_says(&text, ["2 subprotocol", "subprotocol(\""]);
     assert!(!text.contains("chat.v1"), "{text}");
+}
+
+#[test]
+fn a_listener_that_fails_is_told_of() {
+    let watched = Watched::with(|builder| builder);
+    for _ in 0..3 {
+        watched.site.server.accept_failed(&std::io::Error::from_raw_os_error(24));
+    }
+    assert_says(&watched.next(), ["cannot accept", "os error 24"]);
+    watched.silent();
+}
+
+#[test]
+fn connections_that_the_memory_budget_costs_are_told_of() {
+    let watched = Watched::with(memory::tight);
+    let mut hoarders = Vec::new();
+    while watched.site.server.stats().closes.is_empty() {
+        assert!(hoarders.len() < 40, "{:?}", watched.site.server.stats());
+        let mut client = watched.site.loner();
+        client.send(&memory::half(70_000));
+        hoarders.push(client);
+        watched.site.loner().expect_nothing();
+    }
+    let budget = format!("memory_budget({})", memory::BUDGET);
+    assert_says(&watched.next(), ["closed", "max_backlog", &budget]);
 }
 
 #[test]

@@ -40,7 +40,7 @@
 //! struct Role(&'static str);
 //!
 //! let server = Server::builder()
-//!     .authorize(|request| match request.query("token").as_deref() {
+//!     .authorize(|request| match request.token().as_deref() {
 //!         Some("secret") => {
 //!             let hour = Duration::from_secs(3600);
 //!             Ok(Claims::new().user("ann").good_for(hour).with(Role("admin")))

@@ -219,6 +219,7 @@ impl Server {
     pub fn accept_failed(&self, error: &io::Error) {
         self.core().counts.accept_errors += 1;
         trace::accept_failed(error);
+        self.warn_beside_trace(WarningCause::AcceptFailed { error: error.to_string() });
     }
 
     /// Waits until no connection is left.

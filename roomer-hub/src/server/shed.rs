@@ -9,6 +9,7 @@ use super::Server;
 use super::budget::{Holding, Ledger};
 use super::link::Link;
 use super::trace;
+use super::warning::WarningCause;
 use crate::id::ConnKey;
 use crate::input::{Command, Input};
 
@@ -87,6 +88,8 @@ impl Server {
         drop(core);
         if closed > 0 {
             trace::shed(closed, budget.limit());
+            let budget = budget.limit();
+            self.warn_beside_trace(WarningCause::MemoryBudget { closed, budget });
         }
         is_over
     }

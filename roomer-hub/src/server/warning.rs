@@ -100,6 +100,20 @@ pub enum WarningCause {
         /// The methods of [`Builder`](super::Builder) that were called.
         options: Vec<&'static str>,
     },
+    /// The system refused to give a listener its next connection; it is asked again after a tenth
+    /// of a second.
+    AcceptFailed {
+        /// The error, as text.
+        error: String,
+    },
+    /// All connections together held more than
+    /// [`memory_budget`](super::Builder::memory_budget), and some were closed with 1013.
+    MemoryBudget {
+        /// The number of connections that were closed.
+        closed: usize,
+        /// The budget, in bytes.
+        budget: usize,
+    },
     /// The process may have fewer descriptors open than the server may need.
     Descriptors {
         /// The most descriptors that the process may have open.
@@ -125,7 +139,17 @@ impl WarningCause {
             WarningCause::NoForwardedFor { .. } => "no forwarded for",
             WarningCause::NotAnnounced { .. } => "not announced",
             WarningCause::NotApplied { .. } => "not applied",
+            WarningCause::AcceptFailed { .. } => "accept failed",
+            WarningCause::MemoryBudget { .. } => "memory budget",
             WarningCause::Descriptors { .. } => "descriptors",
+        }
+    }
+
+    /// The shortest time between two of this kind. How a server is set up does not change.
+    fn period(&self) -> Duration {
+        match self {
+            WarningCause::NotApplied { .. } | WarningCause::Descriptors { .. } => Duration::MAX,
+            _ => PERIOD,
         }
     }
 }
@@ -219,6 +243,15 @@ impl fmt::Display for WarningCause {
                  the framework's",
                 options.join(", ")
             ),
+            WarningCause::AcceptFailed { error } => write!(
+                f,
+                "cannot accept a connection: {error}; open connections go on, and new ones wait"
+            ),
+            WarningCause::MemoryBudget { closed, budget } => write!(
+                f,
+                "closed {closed} connection(s) that held most, as all together held more than \
+                 memory_budget({budget}): raise it, or lower max_backlog or max_message"
+            ),
             WarningCause::Descriptors { limit, needed } => write!(
                 f,
                 "this process may open {limit} files, and {needed} are needed for max_connections: \
@@ -251,10 +284,10 @@ struct Recent {
 impl Warnings {
     /// Returns how many warnings of the kind were left out before this one, or `None` to leave out
     /// this one too.
-    fn count(&self, kind: &'static str, now: Duration) -> Option<u64> {
+    fn count(&self, kind: &'static str, now: Duration, period: Duration) -> Option<u64> {
         let mut recent = lock(&self.0);
         match recent.get_mut(kind) {
-            Some(last) if now < last.at + PERIOD => {
+            Some(last) if now < last.at.saturating_add(period) => {
                 last.suppressed += 1;
                 None
             }
@@ -274,12 +307,31 @@ impl Server {
     /// Gives a warning, unless there was one of its kind a moment ago. Calls the application: not
     /// with a lock held.
     pub(super) fn warn(&self, cause: WarningCause) {
-        let Some(suppressed) = self.0.warnings.count(cause.kind(), self.now()) else { return };
-        let warning = Warning { cause, suppressed };
-        trace::warning(&warning);
+        if let Some(warning) = self.warning(cause) {
+            trace::warning(&warning);
+            self.give(&warning);
+        }
+    }
+
+    /// As [`warn`](Self::warn), of an event that a subscriber of `tracing` gets by itself.
+    pub(super) fn warn_beside_trace(&self, cause: WarningCause) {
+        if self.options().on_warning.is_some()
+            && let Some(warning) = self.warning(cause)
+        {
+            self.give(&warning);
+        }
+    }
+
+    fn warning(&self, cause: WarningCause) -> Option<Warning> {
+        let (kind, period) = (cause.kind(), cause.period());
+        let suppressed = self.0.warnings.count(kind, self.now(), period)?;
+        Some(Warning { cause, suppressed })
+    }
+
+    fn give(&self, warning: &Warning) {
         if let Some(hook) = &self.options().on_warning {
             // A panic of the hook must not end the connection that the warning is about.
-            if let Err(panic) = super::handler::contain(|| hook(&warning)) {
+            if let Err(panic) = super::handler::contain(|| hook(warning)) {
                 self.show(|| ("the hook `on_warning`".into(), None), &panic.message, true);
             }
         }
@@ -300,13 +352,16 @@ mod tests {
     #[test]
     fn one_of_each_kind_passes_in_a_period_and_the_others_are_counted() {
         let (warnings, second) = (Warnings::default(), Duration::from_secs(1));
-        assert_eq!(warnings.count("a", second), Some(0));
-        assert_eq!(warnings.count("b", second), Some(0));
-        assert_eq!([2, 3, 10].map(|at| warnings.count("a", second * at)), [None; 3]);
-        assert_eq!(warnings.count("a", second * 11), Some(3));
-        assert_eq!(warnings.count("a", second * 12), None);
-        assert_eq!(warnings.count("a", second * 100), Some(1));
-        assert_eq!(warnings.count("a", second * 200), Some(0));
+        let count = |kind, at| warnings.count(kind, at, PERIOD);
+        assert_eq!(count("a", second), Some(0));
+        assert_eq!(count("b", second), Some(0));
+        assert_eq!([2, 3, 10].map(|at| count("a", second * at)), [None; 3]);
+        assert_eq!(count("a", second * 11), Some(3));
+        assert_eq!(count("a", second * 12), None);
+        assert_eq!(count("a", second * 100), Some(1));
+        assert_eq!(count("a", second * 200), Some(0));
+        let once = |at| warnings.count("once", at, Duration::MAX);
+        assert_eq!((once(second), once(second * 1_000_000)), (Some(0), None));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl<E> Builder<E> {
     ///
     /// let server = Server::builder()
     ///     .authorize_async(|request| async move {
-    ///         let token = request.query("token").unwrap_or_default();
+    ///         let token = request.token().unwrap_or_default();
     ///         match find_user(&token).await {
     ///             Some(user) => Ok(Claims::from([("user".into(), user)])),
     ///             None => Err(Refusal::unauthorized("a token, please")),
