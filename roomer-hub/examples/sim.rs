@@ -52,9 +52,13 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = match options() {
-        Ok(options) => options,
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
         Err(what) => {
-            eprintln!("{what}\n{USAGE}");
+            eprintln!("error: {what}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -63,7 +67,8 @@ fn main() -> ExitCode {
     if options.full { run::<Full>(&options) } else { run::<Plans>(&options) }
 }
 
-fn options() -> Result<Options, String> {
+/// Reads the command line. `None` when it only asked for help.
+fn options() -> Result<Option<Options>, String> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut options = Options { seeds: 0, start: 0, threads, full: false };
     let mut words = std::env::args().skip(1);
@@ -77,10 +82,15 @@ fn options() -> Result<Options, String> {
             "--start" => options.start = number()?,
             "--threads" => options.threads = number()?.max(1) as usize,
             "--full" => options.full = true,
-            _ => return Err(format!("unknown: {word}")),
+            "-h" | "--help" => return Ok(None),
+            _ => return Err(format!("there is no option {word:?}")),
         }
     }
-    if options.seeds == 0 { Err("how many seeds?".into()) } else { Ok(options) }
+    if options.seeds == 0 {
+        Err("how many seeds? Give --seeds N".into())
+    } else {
+        Ok(Some(options))
+    }
 }
 
 fn run<S: Simulation>(options: &Options) -> ExitCode {

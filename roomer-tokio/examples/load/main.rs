@@ -30,6 +30,8 @@ mod net;
 mod opening;
 mod options;
 mod process;
+#[path = "../support/program.rs"]
+mod program;
 mod report;
 mod talk;
 mod wire;

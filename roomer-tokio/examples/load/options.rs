@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
+use super::program::{self, Outcome, text, time, value};
+
 const HELP: &str = "\
 Puts load on a roomer server and checks what comes back.
 
@@ -39,7 +41,8 @@ churn      connections that join a room and leave it as fast as they are answere
     --secs TIME      how long to measure (5)
     --warmup TIME    how long to run before that (1)
     --timeout TIME   when to give up waiting for the server (120)
-    --help           this
+    -h, --help       this
+    -V, --version    the version
 
 One line of JSON on stdout. Exit code 1 when the server lost, doubled or reordered something,
 2 when the run could not be made.
@@ -111,24 +114,24 @@ impl Options {
             timeout: Duration::from_secs(120),
         };
         let mut args = lexopt::Parser::from_env();
-        while let Some(arg) = args.next()? {
+        while let Some(arg) = program::next(&mut args)? {
             match arg {
-                Long("url") => url = args.value()?.string()?,
-                Long("pid") => options.pid = Some(args.value()?.parse()?),
-                Long("members") => options.members = count(&mut args)?,
-                Long("rooms") => options.rooms = count(&mut args)?,
-                Long("conns") => options.conns = count(&mut args)?,
-                Long("senders") => options.senders = count(&mut args)?,
-                Long("slow") => options.slow = count(&mut args)?,
-                Long("window") => options.window = count(&mut args)?,
-                Long("rate") => options.rate = args.value()?.parse()?,
-                Long("pairs") => options.pairs = count(&mut args)?,
-                Long("inflight") => options.inflight = count(&mut args)?,
-                Long("leave") => options.leave = args.value()?.parse()?,
-                Long("size") => options.size = count(&mut args)?,
-                Long("secs") => options.secs = time(&mut args)?,
-                Long("warmup") => options.warmup = time(&mut args)?,
-                Long("timeout") => options.timeout = time(&mut args)?,
+                Long("url") => url = text(&mut args, "url")?,
+                Long("pid") => options.pid = Some(value(&mut args, "pid")?),
+                Long("members") => options.members = count(&mut args, "members")?,
+                Long("rooms") => options.rooms = count(&mut args, "rooms")?,
+                Long("conns") => options.conns = count(&mut args, "conns")?,
+                Long("senders") => options.senders = count(&mut args, "senders")?,
+                Long("slow") => options.slow = count(&mut args, "slow")?,
+                Long("window") => options.window = count(&mut args, "window")?,
+                Long("rate") => options.rate = value(&mut args, "rate")?,
+                Long("pairs") => options.pairs = count(&mut args, "pairs")?,
+                Long("inflight") => options.inflight = count(&mut args, "inflight")?,
+                Long("leave") => options.leave = value(&mut args, "leave")?,
+                Long("size") => options.size = count(&mut args, "size")?,
+                Long("secs") => options.secs = time(&mut args, "secs")?,
+                Long("warmup") => options.warmup = time(&mut args, "warmup")?,
+                Long("timeout") => options.timeout = time(&mut args, "timeout")?,
                 Short('h') | Long("help") => {
                     print!("{HELP}");
                     return Ok(None);
@@ -136,7 +139,11 @@ impl Options {
                 Value(name) if scenario.is_none() => {
                     scenario = Some(Scenario::parse(&name.string()?)?)
                 }
-                _ => return Err(arg.unexpected().into()),
+                Short('V') | Long("version") => {
+                    program::version();
+                    return Ok(None);
+                }
+                _ => return Err(program::unknown(&arg.unexpected())),
             }
         }
         options.target = Target::parse(&url)?;
@@ -249,20 +256,9 @@ impl Target {
     }
 }
 
-fn count(args: &mut lexopt::Parser) -> Result<usize, Box<dyn Error>> {
-    match args.value()?.parse()? {
-        0 => Err("0 is too few".into()),
+fn count(args: &mut lexopt::Parser, option: &str) -> Outcome<usize> {
+    match value(args, option)? {
+        0 => Err(format!("--{option}: 0 is too few").into()),
         count => Ok(count),
     }
-}
-
-/// Reads `2`, `0.5`, `2s` or `500ms`.
-fn time(args: &mut lexopt::Parser) -> Result<Duration, Box<dyn Error>> {
-    let text = args.value()?.string()?;
-    let (number, unit) = match text.strip_suffix("ms") {
-        Some(number) => (number, 0.001),
-        None => (text.strip_suffix('s').unwrap_or(&text), 1.0),
-    };
-    let seconds: f64 = number.parse().map_err(|_| format!("{text:?} is no time; write 2s"))?;
-    Duration::try_from_secs_f64(seconds * unit).map_err(|error| format!("{text:?}: {error}").into())
 }

@@ -5,10 +5,8 @@ mod pages;
 #[path = "program.rs"]
 pub mod program;
 
-use std::time::Duration;
-
 use lexopt::prelude::*;
-use program::{Outcome, text, value};
+use program::{Outcome, text, time, value};
 use roomer_hub::server::{Claims, Refusal, Server, Warning, WarningCause};
 
 const HELP: &str = "\
@@ -224,17 +222,4 @@ fn advice(warning: &Warning) -> String {
         _ => return warning.to_string(),
     };
     format!("{warning} (here: {flag})")
-}
-
-/// Reads `2`, `0.5`, `2s` or `500ms`.
-fn time(args: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
-    let text = text(args, option)?;
-    let (number, unit) = match text.strip_suffix("ms") {
-        Some(number) => (number, 0.001),
-        None => (text.strip_suffix('s').unwrap_or(&text), 1.0),
-    };
-    let seconds: f64 =
-        number.parse().map_err(|_| format!("--{option}: {text:?} is not a time; write 2s"))?;
-    let time = Duration::try_from_secs_f64(seconds * unit);
-    time.map_err(|error| format!("--{option}: {text:?}: {error}").into())
 }

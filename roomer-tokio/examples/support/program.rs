@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
 use lexopt::prelude::*;
 
@@ -113,6 +114,19 @@ pub fn text(parser: &mut lexopt::Parser, option: &str) -> Outcome<String> {
 pub fn value<T: FromStr<Err: Display>>(parser: &mut lexopt::Parser, option: &str) -> Outcome<T> {
     let text = text(parser, option)?;
     text.parse().map_err(|error| format!("--{option}: cannot read {text:?}: {error}").into())
+}
+
+/// The value of an option, read as a time: `2`, `0.5`, `2s` or `500ms`.
+pub fn time(parser: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
+    let text = text(parser, option)?;
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (text.strip_suffix('s').unwrap_or(&text), 1.0),
+    };
+    let seconds: f64 =
+        number.parse().map_err(|_| format!("--{option}: {text:?} is not a time; write 2s"))?;
+    let time = Duration::try_from_secs_f64(seconds * unit);
+    time.map_err(|error| format!("--{option}: {text:?}: {error}").into())
 }
 
 /// A listener, or the sentence that says why there is none.
