@@ -114,14 +114,15 @@
 //!
 //! # Inside axum, or anything tower
 //!
-//! With the feature `tower`, `mount` makes a server a service beside other routes; it answers the
-//! handshake and takes the connection over. Middleware may put [`Claims`] into the request's
+//! With the feature `axum`, or `tower` for other frameworks, `mount` makes a server a service beside
+//! other routes; it answers the handshake and takes the connection over. Middleware may put [`Claims`] into the request's
 //! extensions. There is nothing to start: the server's time is kept for as long as there are
 //! connections.
 //!
 //! The client's address, which limits per address and [`Builder::trust_proxy`] need, comes from a
 //! `SocketAddr` among the extensions or, with the feature `axum`, from axum's `ConnectInfo`, which
-//! is there when the application is served as below.
+//! is there when the application is served as below. A limit that was asked for and cannot hold,
+//! as no address is found, is answered 500, with a body that says what to do.
 #![cfg_attr(feature = "tower", doc = "```no_run")]
 #![cfg_attr(not(feature = "tower"), doc = "```ignore")]
 //! use std::net::SocketAddr;
