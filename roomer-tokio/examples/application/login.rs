@@ -1,0 +1,88 @@
+//! Logins by JSON Web Tokens, checked by middleware before any route is reached.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use roomer_tokio::Claims;
+use serde::{Deserialize, Serialize};
+
+use super::hs256;
+use super::program::Outcome;
+
+/// Who is logged in: for the routes of axum, and for the rules and handlers of the rooms.
+#[derive(Clone)]
+pub struct Account {
+    pub name: String,
+    pub is_admin: bool,
+}
+
+/// What a token says.
+#[derive(Serialize, Deserialize)]
+struct Token {
+    /// The user's name.
+    sub: String,
+    admin: bool,
+    /// The end of the login, in seconds since 1970.
+    exp: u64,
+}
+
+/// What tokens are checked with.
+pub struct Logins {
+    key: DecodingKey,
+    rules: Validation,
+}
+
+impl Logins {
+    pub fn new(secret: &[u8]) -> Self {
+        hs256::install();
+        let mut rules = Validation::new(Algorithm::HS256);
+        // The rooms close a connection at this very second.
+        rules.leeway = 0;
+        Logins { key: DecodingKey::from_secret(secret), rules }
+    }
+}
+
+/// What a login page would do.
+pub fn issue(secret: &[u8], name: &str, is_admin: bool, good_for: Duration) -> Outcome<String> {
+    hs256::install();
+    let exp = jsonwebtoken::get_current_timestamp() + good_for.as_secs();
+    let token = Token { sub: name.into(), admin: is_admin, exp };
+    Ok(jsonwebtoken::encode(&Header::default(), &token, &EncodingKey::from_secret(secret))?)
+}
+
+/// Browsers cannot send headers with a WebSocket.
+#[derive(Deserialize)]
+pub struct Parameters {
+    token: Option<String>,
+}
+
+pub async fn check(
+    State(logins): State<Arc<Logins>>,
+    Query(parameters): Query<Parameters>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let header = request.headers().get(AUTHORIZATION).and_then(|header| header.to_str().ok());
+    let bearer = header.and_then(|header| header.strip_prefix("Bearer "));
+    let Some(token) = bearer.or(parameters.token.as_deref()) else {
+        return (StatusCode::UNAUTHORIZED, "a token, please\n").into_response();
+    };
+    let token = match jsonwebtoken::decode::<Token>(token, &logins.key, &logins.rules) {
+        Ok(token) => token.claims,
+        Err(error) => {
+            return (StatusCode::UNAUTHORIZED, format!("not this token: {error}\n"))
+                .into_response();
+        }
+    };
+    let rest = token.exp.saturating_sub(jsonwebtoken::get_current_timestamp());
+    let claims = Claims::new().user(&token.sub).good_for(Duration::from_secs(rest));
+    request.extensions_mut().insert(claims);
+    request.extensions_mut().insert(Account { name: token.sub, is_admin: token.admin });
+    next.run(request).await
+}
