@@ -2,8 +2,11 @@
 
 use std::io::Write;
 use std::thread;
+use std::time::Duration;
 
-use super::client::Client;
+use socket2::SockRef;
+
+use super::client::{Client, Seen};
 use super::site::Site;
 use super::wire::{self, BINARY, CONTINUATION, FIN};
 
@@ -79,6 +82,27 @@ fn an_oversized_message_harms_nobody_else_even_if_it_is_sent_in_full() {
     let _ = culprit.stream.write_all(&message);
     witness.expect_member_left("room", &culprit.id);
     witness.expect_nothing();
+}
+
+/// The server reads on for a while, so that its close frame is not lost, and then no more.
+#[test]
+fn what_is_read_after_a_close_is_bounded_and_the_close_frame_is_not_lost() {
+    let site =
+        Site::with(|builder| builder.max_message(1000).close_timeout(Duration::from_secs(3)));
+    let mut culprit = site.loner();
+    SockRef::from(&culprit.stream).set_send_buffer_size(64 * 1024).unwrap();
+    culprit.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    culprit.send(&wire::header(FIN | BINARY, 48 << 20));
+    let filler = wire::filler(64 * 1024);
+    let mut sent = 0;
+    // Until nothing more is taken for a second.
+    while sent < 48 << 20 && culprit.stream.write_all(&filler).is_ok() {
+        sent += filler.len();
+    }
+    assert!(sent < 24 << 20, "{sent} bytes were taken after the close");
+    let Seen::Close(code, reason) = culprit.next() else { panic!("no close frame") };
+    assert_eq!((code, &*reason), (Some(1009), "message is above the limit"));
+    culprit.reset();
 }
 
 #[test]

@@ -3,10 +3,13 @@
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use roomer_hub::ConnId;
-use roomer_hub::server::{Builder, Server, close};
+use roomer_hub::server::{Builder, HandlerError, Server, close};
 use roomer_hub::testkit::{Client, Faults, World, frames};
 use roomer_proto::PacketRef;
 use roomer_proto::close::Close;
@@ -108,10 +111,7 @@ fn one_who_is_far_behind_apart_from_a_large_message_is_closed() {
 #[test]
 fn a_message_that_comes_in_over_a_slow_link_is_a_sign_of_life() {
     let (mut world, ann, bob) = pair(Server::builder().ping_period(ms(500)).pong_wait(ms(1_000)));
-    let (room, event, payload) = ("room", "file", &vec![7; 1_250 * KIB][..]);
-    let message = PacketRef { room, event, payload, ..PacketRef::default() }.to_bytes();
-    let mut bytes = Vec::new();
-    frames::write(frames::first::FINAL | frames::first::BINARY, &message, [1; 4], &mut bytes);
+    let bytes = wire(1_250 * KIB);
     // Its answers to pings would have to wait behind the message: it does not even see the pings.
     ann.stall(usize::MAX);
     for piece in bytes.chunks(12 * KIB) {
@@ -119,7 +119,7 @@ fn a_message_that_comes_in_over_a_slow_link_is_a_sign_of_life() {
         world.advance(ms(100));
     }
     assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
-    assert_eq!(bob.messages("room")[0].payload.len(), payload.len());
+    assert_eq!(bob.messages("room")[0].payload.len(), 1_250 * KIB);
 }
 
 #[test]
@@ -144,4 +144,115 @@ fn what_a_socket_with_room_takes_is_no_sign_of_life() {
     assert!(world.server().stats().closes.is_empty());
     world.advance(ms(1));
     assert_closed(&mut world, &ann, &close::SILENT);
+}
+
+/// A message to the room, as it goes over the wire.
+fn wire(payload: usize) -> Vec<u8> {
+    let (room, event, payload) = ("room", "file", &vec![7; payload][..]);
+    let message = PacketRef { room, event, payload, ..PacketRef::default() }.to_bytes();
+    let mut bytes = Vec::new();
+    frames::write(frames::first::FINAL | frames::first::BINARY, &message, [1; 4], &mut bytes);
+    bytes
+}
+
+#[test]
+fn a_message_that_stops_coming_in_is_given_up() {
+    let (mut world, ann, _) = pair(Server::builder());
+    ann.bytes(&wire(4_000 * KIB)[..3_000 * KIB]);
+    world.advance(ms(29_999));
+    assert!(world.server().stats().closes.is_empty());
+    assert!(world.server().stats().held_bytes >= 3_000 * KIB);
+    world.advance(ms(1));
+    assert_closed(&mut world, &ann, &close::UNFINISHED);
+    assert_eq!(world.server().stats().held_bytes, 0);
+}
+
+#[test]
+fn a_byte_now_and_then_does_not_keep_a_message_alive() {
+    let (mut world, ann, _) = pair(Server::builder());
+    let bytes = wire(4_000 * KIB);
+    ann.bytes(&bytes[..3_000 * KIB]);
+    for byte in bytes.into_iter().take(29) {
+        world.advance(ms(1_000));
+        ann.bytes(&[byte]);
+    }
+    world.settle();
+    assert!(world.server().stats().closes.is_empty());
+    world.advance(ms(1_000));
+    assert_closed(&mut world, &ann, &close::UNFINISHED);
+}
+
+#[test]
+fn neither_pings_nor_empty_fragments_keep_a_message_alive() {
+    let (mut world, ann, _) = pair(Server::builder().message_timeout(ms(5_000)));
+    ann.frame(frames::first::PART | frames::first::BINARY, b"begun");
+    for _ in 0..4 {
+        world.advance(ms(1_000));
+        ann.ping(b"still here");
+        ann.frame(frames::first::PART, b"");
+    }
+    world.settle();
+    assert!(world.server().stats().closes.is_empty());
+    world.advance(ms(1_000));
+    assert_closed(&mut world, &ann, &close::UNFINISHED);
+}
+
+#[test]
+fn a_large_message_may_come_in_over_64_kilobits_a_second() {
+    let (mut world, ann, bob) = pair(Server::builder());
+    ann.stall(usize::MAX);
+    for piece in wire(1_000 * KIB).chunks(8_000) {
+        ann.bytes(piece);
+        world.advance(ms(1_000));
+    }
+    assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
+    assert_eq!(bob.messages("room")[0].payload.len(), 1_000 * KIB);
+}
+
+/// Each read ends within a message, but never within the same one for long.
+#[test]
+fn messages_that_are_always_cut_are_no_unfinished_message() {
+    let (mut world, ann, bob) = pair(Server::builder().message_timeout(ms(5_000)));
+    // Its answers to pings would come in between.
+    ann.stall(usize::MAX);
+    let stream = wire(60).repeat(100);
+    ann.bytes(&stream[..50]);
+    for piece in stream[50..].chunks(wire(60).len()) {
+        world.advance(ms(1_000));
+        ann.bytes(piece);
+    }
+    world.settle();
+    assert!(world.server().stats().closes.is_empty());
+    assert_eq!(bob.messages("room").len(), 100);
+}
+
+/// While a handler takes its time nothing is read, which is not the client's doing.
+#[test]
+fn a_message_behind_a_slow_handler_has_its_time() {
+    let gate = Arc::new(Mutex::new((false, None::<Waker>)));
+    let handler = gate.clone();
+    let builder = Server::builder().message_timeout(ms(5_000)).on_async("slow", move |_, _| {
+        let gate = handler.clone();
+        poll_fn(move |cx| {
+            let mut gate = gate.lock().unwrap();
+            gate.1 = Some(cx.waker().clone());
+            if gate.0 { Poll::Ready(Ok::<_, HandlerError>(())) } else { Poll::Pending }
+        })
+    });
+    let (mut world, ann, bob) = pair(builder);
+    ann.send("room", "slow", b"");
+    let bytes = wire(100);
+    ann.bytes(&bytes[..50]);
+    world.advance(ms(20_000));
+    let waker = {
+        let mut gate = gate.lock().unwrap();
+        gate.0 = true;
+        gate.1.take()
+    };
+    waker.unwrap().wake();
+    world.advance(ms(4_000));
+    assert!(world.server().stats().closes.is_empty());
+    ann.bytes(&bytes[50..]);
+    world.settle();
+    assert_eq!(bob.messages("room").len(), 1);
 }

@@ -59,6 +59,8 @@ pub(crate) struct Line {
     pub(crate) closes_at: Option<u64>,
     /// When the server decided to close, and when its task has certainly had a turn after that.
     pub(crate) closed: Option<(Duration, Option<Duration>)>,
+    /// How much it had read when the turn of that decision began.
+    pub(crate) read_at_close: u64,
     /// The server does not understand the client's close frame any more.
     pub(crate) is_deaf: bool,
     /// The first thing wrong that the client has said.
@@ -159,6 +161,7 @@ impl Line {
             end: None,
             closes_at: None,
             closed: None,
+            read_at_close: 0,
             is_deaf: false,
             bad: None,
             is_felled: false,
@@ -227,6 +230,9 @@ impl Line {
     pub(crate) fn begin_closing(&mut self, now: Duration) {
         if self.state != State::Done {
             self.state = State::Closing;
+        }
+        if self.closed.is_none() {
+            self.read_at_close = self.began;
         }
         self.closed.get_or_insert((now, None));
     }

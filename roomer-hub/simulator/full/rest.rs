@@ -25,6 +25,9 @@ const SWALLOW: u64 = 64 * 1024;
 /// session holds may have room for twice as much.
 const LOOK_BEHIND: usize = 32 * 1024;
 
+/// See the engine's `closing`: how much is read after the close.
+const READ_AWAY: u64 = 256 * 1024;
+
 impl Stage<'_> {
     /// Checks the whole of it when no task is woken.
     pub(super) fn check_rest(&mut self) -> Result<(), Fault> {
@@ -153,7 +156,11 @@ impl Stage<'_> {
                 let told = line.closed.get_or_insert((now, None)).1.get_or_insert(now);
                 let is_late = now >= *told + close_wait;
                 ensure!(!is_late, "it takes too long to close");
-                ensure!(unread == 0 && !is_read, "it is closing, and nobody reads");
+                let has_read = line.peer.read() - line.read_at_close;
+                let is_enough = has_read >= READ_AWAY;
+                ensure!(is_enough || (unread == 0 && !is_read), "it is closing, and nobody reads");
+                // What it has read in the turn that closed it comes on top.
+                ensure!(has_read < 6 * READ_AWAY, "it is closing, and reads on for ever");
                 if has_room {
                     let lacks = line.due.items.iter().any(|item| !item.may_lack);
                     if lacks && !line.due.is_over {

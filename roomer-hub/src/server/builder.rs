@@ -231,6 +231,14 @@ impl<E> Builder<E> {
         self
     }
 
+    /// How long a message that has begun to come in may take for each 64 KiB of it, or for the rest.
+    /// Default 30 s: a link of 17 kbit/s is fast enough, and a client that sends a byte now and then
+    /// does not hold on to memory. A client that is slower is closed with 1013.
+    pub fn message_timeout(mut self, wait: Duration) -> Self {
+        self.options.message_wait = wait;
+        self
+    }
+
     /// How long a connection that is being closed may take for its last bytes. Default 5 s.
     pub fn close_timeout(mut self, wait: Duration) -> Self {
         self.options.close_wait = wait;
@@ -374,6 +382,7 @@ fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
         ("ping_period", ping.is_zero()),
         ("pong_wait", pong.is_zero()),
         ("write_wait", options.write_wait.is_zero()),
+        ("message_timeout", options.message_wait.is_zero()),
         ("handshake_timeout", options.handshake_wait.is_zero()),
         ("close_timeout", options.close_wait.is_zero()),
     ] {

@@ -82,6 +82,8 @@ struct Closing {
     session: Option<Session>,
     until: Duration,
     is_shut: bool,
+    /// How many bytes may still be read.
+    left: usize,
 }
 
 /// What a turn leads to.
@@ -246,6 +248,12 @@ impl<R: Reader> Connection<R> {
         if expires.is_some_and(|at| now >= at) {
             return self.end(now, &close::LOGIN_EXPIRED);
         }
+        // A message that comes in too slowly is given up, unless it is the server that does not read.
+        open.note_unread(now, status);
+        let unfinished = open.message.map(|(since, _)| since + options.message_wait);
+        if unfinished.is_some_and(|at| now >= at) {
+            return self.end(now, &close::UNFINISHED);
+        }
         if now >= open.pinged + period {
             open.pinged = now;
             open.asked.get_or_insert(now);
@@ -265,7 +273,7 @@ impl<R: Reader> Connection<R> {
         }
         let hold = open.hold.as_ref().map(|(_, until)| *until);
         let wait = open.pinged + period;
-        let next = [silent, expires, stuck, hold, come_back].into_iter().flatten();
+        let next = [silent, expires, unfinished, stuck, hold, come_back].into_iter().flatten();
         Turn::Wait(next.fold(wait, Duration::min))
     }
 

@@ -38,6 +38,10 @@ const HOLD: Duration = Duration::from_millis(20);
 /// See [`HOLD`].
 const SWALLOW: usize = 64 * 1024;
 
+/// How much more of a message has to come in within each
+/// [`message_timeout`](super::Builder::message_timeout): some 17 kbit/s with the default.
+const PROGRESS: usize = 64 * 1024;
+
 /// What a session may hold on to without anybody being told.
 const SMALL_CHANGE: usize = 4096;
 
@@ -54,6 +58,8 @@ pub(super) struct Open {
     pub(super) pinged: Duration,
     /// When a ping was first sent since something came in.
     pub(super) asked: Option<Duration>,
+    /// Of a message that has not come in whole: since when how many bytes of it have been there.
+    pub(super) message: Option<(Duration, usize)>,
     /// When the outbox last moved, for as long as its socket is full.
     /// Boxed, since few connections have one.
     watch: Option<Box<Watch>>,
@@ -91,10 +97,11 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
     core.counts.bytes_in += chunk.len() as u64;
     let held = now + HOLD * chunk.len().div_ceil(SWALLOW).max(1) as u32;
     let mut feed = open.session.feed(&options.limits, chunk);
-    let mut end = None;
+    let (mut end, mut has_message) = (None, false);
     while open.wait.is_none()
         && let Some(event) = feed.next()
     {
+        has_message |= matches!(event, Ok(Event::Message { .. }));
         let packet = match event {
             Ok(Event::Message { kind: Kind::Text, .. }) if !options.accept_text => {
                 let (code, reason) = close::TEXT.frame();
@@ -155,6 +162,7 @@ pub(super) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
         }
         Some(End::ByHub) | None => {}
     }
+    open.note_progress(now, has_message);
     open.weigh(link);
     end_turn(now, core, open);
     is_over
@@ -268,6 +276,7 @@ impl Open {
             relieved: 0,
             pinged: now,
             asked: None,
+            message: None,
             watch: None,
             hold: None,
             wait: None,
@@ -291,6 +300,26 @@ impl Open {
         let limits = &self.conn.server.options().limits;
         let mut feed = self.session.feed(limits, &mut []);
         while feed.next().is_some() {}
+    }
+
+    /// Takes note of how much there is of a message that has not come in whole. `is_new`: another
+    /// one has come in since the last time.
+    fn note_progress(&mut self, now: Duration, is_new: bool) {
+        let bytes = self.session.unfinished();
+        self.message = match self.message {
+            _ if bytes == 0 => None,
+            Some(message) if !is_new && bytes < message.1 + PROGRESS => Some(message),
+            _ => Some((now, bytes)),
+        };
+    }
+
+    /// While nothing is read, a message that has not come in whole gets its time anew.
+    pub(super) fn note_unread(&mut self, now: Duration, status: Status) {
+        if (status.over || self.wait.is_some() || self.hold.is_some())
+            && let Some((since, _)) = &mut self.message
+        {
+            *since = now;
+        }
     }
 
     /// Whether nothing is to be read yet, for the sake of one that is owed too much.

@@ -129,6 +129,14 @@ impl Session {
         self.stash.capacity() + self.assembly.as_ref().map_or(0, |a| a.data.capacity())
     }
 
+    /// The bytes that have come in of a frame or message that is not complete, or of several that no
+    /// feed has been drawn for.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        let assembly = self.assembly.as_ref().filter(|assembly| !assembly.complete);
+        self.stash.len() - self.used + assembly.map_or(0, |assembly| assembly.data.len())
+    }
+
     /// Whether the peer has closed or broken the rules: nothing more will come of this session.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -310,6 +318,7 @@ impl Drop for Feed<'_> {
         self.session.forget_used();
         if self.session.over {
             self.session.stash = Vec::new();
+            self.session.used = 0;
             self.session.assembly = None;
             return;
         }

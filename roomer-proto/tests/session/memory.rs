@@ -74,6 +74,30 @@ fn a_whole_frame_is_held_once() {
 }
 
 #[test]
+fn what_is_unfinished_is_told() {
+    let mut session = Session::new();
+    let limits = Limits::default();
+    let whole = frame(FIN | BINARY, b"whole");
+    let begun = frame(BINARY, &filler(100));
+    feed(&mut session, &limits, &[&whole[..], &begun[..]].concat());
+    assert_eq!(session.unfinished(), 100);
+    let next = frame(FIN | CONTINUE, &filler(50));
+    let (front, back) = next.split_at(20);
+    feed(&mut session, &limits, front);
+    assert_eq!(session.unfinished(), 120);
+    feed(&mut session, &limits, back);
+    feed(&mut session, &limits, &[]);
+    assert_eq!(session.unfinished(), 0);
+    // Over, with a frame in two chunks.
+    let close = frame(FIN | CLOSE, b"");
+    feed(&mut session, &limits, &close[..3]);
+    assert_eq!(session.unfinished(), 3);
+    feed(&mut session, &limits, &close[3..]);
+    assert!(session.is_over());
+    assert_eq!(session.unfinished(), 0);
+}
+
+#[test]
 fn fragments_cost_what_has_come_of_them() {
     for size in [0, 1, 100, 5000] {
         let (limits, mut session) = (Limits::default(), Session::new());

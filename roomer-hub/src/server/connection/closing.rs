@@ -14,6 +14,11 @@ use super::{Closing, Connection, Stage, Turn};
 /// behind it.
 const LOOK_BEHIND: usize = 64 * 1024;
 
+/// How much of what a client goes on sending is read after the close. Enough for what was under way
+/// from a client that closes as it should; one that does not would have the server read for as long
+/// as the close may take.
+const READ_AWAY: usize = 256 * 1024;
+
 impl<R: Reader> Connection<R> {
     pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Turn {
         self.close_within(now, session, self.server.options().close_wait)
@@ -27,7 +32,8 @@ impl<R: Reader> Connection<R> {
     ) -> Turn {
         self.link.last_words();
         let session = session.filter(|session| session.held() <= LOOK_BEHIND);
-        self.stage = Stage::Closing(Closing { session, until: now + wait, is_shut: false });
+        let until = now + wait;
+        self.stage = Stage::Closing(Closing { session, until, is_shut: false, left: READ_AWAY });
         Turn::Again
     }
 
@@ -53,10 +59,16 @@ impl<R: Reader> Connection<R> {
             }
         }
         // What still comes in is read, so that the close frame is not lost to a reset, and
-        // searched only for the peer's own.
+        // searched only for the peer's own. What comes after that stays with the system, which has
+        // the client wait: its close frame can still be read by then, and the end is near.
+        if closing.left == 0 {
+            return Turn::Wait(closing.until);
+        }
         let limits = &self.server.options().limits;
         let read = with_buffer(|buffer| {
-            self.reader.poll_read(cx, buffer).map_ok(|size| {
+            let most = closing.left.min(buffer.len());
+            self.reader.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
+                closing.left -= size;
                 if let Some(session) = &mut closing.session {
                     let mut feed = session.feed(limits, &mut buffer[..size]);
                     while feed.next().is_some() {}
