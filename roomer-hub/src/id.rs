@@ -18,7 +18,8 @@ impl ConnId {
     /// guessable, so take it from the operating system or a cryptographic generator.
     ///
     /// ```
-    /// let id = roomer_hub::ConnId::from_random_bytes([7; 16]);
+    /// # use roomer_hub as roomer_tokio;
+    /// let id = roomer_tokio::ConnId::from_random_bytes([7; 16]);
     /// assert_eq!(id.as_str(), "07070707-0707-4707-8707-070707070707");
     /// ```
     #[must_use]

@@ -179,6 +179,47 @@ fn the_page_of_what_is_missing_has_whole_tables_and_a_date() {
     }
 }
 
+/// Users depend on an adapter, so examples of what adapters export name one of them, not this
+/// crate; and they import only what both export.
+#[test]
+fn examples_import_from_the_crate_that_one_uses() {
+    let mut imports = 0;
+    let files = sources(&at("src/server")).into_iter().chain(sources(&at("src/testkit")));
+    for file in files.chain([at("src/id.rs"), at("guide/contract.md")]) {
+        let text = fs::read_to_string(&file).unwrap();
+        let is_page = file.extension().is_some_and(|extension| extension == "md");
+        for line in text.lines() {
+            let doc = line.trim_start();
+            let doc = doc.strip_prefix("/// ").or_else(|| doc.strip_prefix("//! "));
+            let code = if is_page { Some(line) } else { doc };
+            let Some(line) = code else { continue };
+            if line.starts_with("# ") || line.contains('`') || line.contains("](") {
+                continue; // hidden, or not code
+            }
+            assert!(!line.contains("roomer_hub::"), "{}: {line}", file.display());
+            if let Some(import) = line.strip_prefix("use roomer_tokio::") {
+                imports += 1;
+                both_export(import.split_once(';').unwrap().0);
+            }
+        }
+    }
+    assert!(imports > 20, "{imports} imports");
+}
+
+/// Checks the names of an import against what the adapters export.
+fn both_export(import: &str) {
+    let names = import.trim_matches(['{', '}']).split([',', ' ']).filter(|name| !name.is_empty());
+    // Both export the whole module.
+    for name in names.filter(|_| !import.starts_with("testkit::")) {
+        for adapter in ["tokio", "smol"] {
+            let exports = read(format!("../roomer-{adapter}/src/lib.rs"));
+            let exports = exports.split("pub use ").skip(1).filter_map(|it| it.split(';').next());
+            let mut words = exports.flat_map(|it| it.split([',', ' ', '\n', '{', '}', ':']));
+            assert!(words.any(|word| word == name), "roomer_{adapter} does not export {name}");
+        }
+    }
+}
+
 /// The names of a manifest's direct dependencies, those of tests included.
 fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     let mut is_in = false;

@@ -32,7 +32,8 @@ use crate::hub::Hub;
 /// Collects handlers and options; [`build`](Builder::build) checks them all at once.
 ///
 /// ```
-/// use roomer_hub::server::Server;
+/// # use roomer_hub::server as roomer_tokio;
+/// use roomer_tokio::Server; // or roomer_smol
 ///
 /// let server = Server::builder()
 ///     .on("chat", |conn, message| {
@@ -112,8 +113,8 @@ impl<E> Builder<E> {
     /// some thousand connections wants another.
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
-    /// use roomer_hub::Membership;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::{Membership, Server}; // or roomer_smol
     ///
     /// let server = Server::builder()
     ///     .membership("root", Membership::Own)

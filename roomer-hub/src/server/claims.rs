@@ -17,7 +17,8 @@ use http::Extensions;
 /// application's own types, the user, and how long the login is good.
 ///
 /// ```
-/// # use roomer_hub::server::{Claims, Refusal, Server};
+/// # use roomer_hub::server as roomer_tokio;
+/// use roomer_tokio::{Claims, Refusal, Server}; // or roomer_smol
 /// use std::time::Duration;
 ///
 /// #[derive(Clone)]

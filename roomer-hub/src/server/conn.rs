@@ -82,7 +82,8 @@ impl Conn {
     /// keep with a connection themselves is [`set`](Self::set) and [`get`](Self::get).
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// #[derive(Clone)]
     /// struct User { name: String }
     ///
@@ -128,7 +129,8 @@ impl Conn {
     /// long as anybody has a handle to the connection.
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// struct Name(String);
     ///
     /// let server = Server::builder()
@@ -221,7 +223,8 @@ impl Conn {
     /// a packet of the message's room.
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// let server = Server::builder()
     ///     .on("time", |conn, message| {
     ///         conn.reply(&message, "time", "12:00");

@@ -17,7 +17,8 @@ impl Server {
     /// nobody hears it.
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// # fn announce(server: &Server) {
     /// server.broadcast("root", "news", b"lunch is ready");
     /// # }

@@ -9,7 +9,8 @@ impl Conn {
     /// As [`send`](Self::send), a value as JSON.
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// let server = Server::builder()
     ///     .on("add", |conn, message| {
     ///         let (a, b): (i64, i64) = message.json()?;

@@ -20,7 +20,8 @@ use crate::id::ConnId;
 /// a body moves from one to the other as it is:
 ///
 /// ```
-/// # use roomer_hub::server::Server;
+/// # use roomer_hub::server as roomer_tokio;
+/// use roomer_tokio::Server; // or roomer_smol
 /// let server = Server::builder()
 ///     .on("add", |conn, message| {
 ///         let sum: i64 = message.text()?.split('+').map(str::parse::<i64>).sum::<Result<_, _>>()?;

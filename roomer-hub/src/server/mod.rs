@@ -126,7 +126,10 @@ use self::warning::Warnings;
 pub use self::warning::{Warning, WarningCause};
 #[cfg(feature = "testkit")]
 pub use self::witness::{Mishap, Waiting, Witness};
+pub use crate::config::{Membership, Refusals};
 use crate::hub::Hub;
+pub use crate::hub::RegisterError;
+pub use crate::id::{ConnId, ParseConnIdError};
 use crate::id::{ConnKey, HandlerKey};
 use crate::input::Command;
 

@@ -13,7 +13,8 @@ impl Stats {
     /// to be answered with, as `text/plain; version=0.0.4`. Every name begins with `roomer_`.
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// let server = Server::builder().build()?;
     /// let text = server.stats().to_prometheus();
     /// assert!(text.contains("# TYPE roomer_connections gauge\nroomer_connections 0\n"));

@@ -30,7 +30,8 @@ use super::{Server, trace};
 ///
 /// ```
 /// use http::Request;
-/// use roomer_hub::server::Server;
+/// # use roomer_hub::server as roomer_tokio;
+/// use roomer_tokio::Server; // or roomer_smol
 ///
 /// let server = Server::builder().build()?;
 /// let request = Request::get("/anywhere")

@@ -7,7 +7,8 @@ use super::rng::Rng;
 /// hand, with the methods of [`Client`](super::Client).
 ///
 /// ```
-/// use roomer_hub::testkit::Faults;
+/// # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+/// use roomer_tokio::testkit::Faults;
 ///
 /// // Everything of the gentle kind, and clients that lose their connection.
 /// let mut faults = Faults::gentle();

@@ -14,14 +14,15 @@ use crate::server::{Server, Writer, http};
 /// known of it besides, its address and what a middleware has put into its extensions.
 ///
 /// ```
-/// use roomer_hub::server::Server;
-/// use roomer_hub::testkit::{Handshake, World};
+/// # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+/// use roomer_tokio::Server;
+/// use roomer_tokio::testkit::{Handshake, World};
 ///
 /// let builder = Server::builder()
 ///     .max_connections_per_address(1)
 ///     .authorize(|request| match request.query("name") {
 ///         Some(_) if request.header("cookie").is_some() => Ok(Default::default()),
-///         _ => Err(roomer_hub::server::Refusal::unauthorized("who are you?")),
+///         _ => Err(roomer_tokio::Refusal::unauthorized("who are you?")),
 ///     });
 /// let mut world = World::new(1, builder);
 /// let ann = Handshake::new().query("name", "ann & co").header("Cookie", "session=1");

@@ -8,8 +8,9 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use roomer_hub::server::Server;
-//! use roomer_hub::testkit::World;
+//! # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+//! use roomer_tokio::Server;
+//! use roomer_tokio::testkit::World;
 //!
 //! let builder = Server::builder().on("add", |conn, message| {
 //!     conn.send_to_room(message.room, "added", message.payload);
@@ -52,8 +53,9 @@
 //! ```
 //! use std::sync::Arc;
 //! use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-//! use roomer_hub::server::{Builder, Server};
-//! use roomer_hub::testkit::{World, find};
+//! # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+//! use roomer_tokio::{Builder, Server};
+//! use roomer_tokio::testkit::{World, find};
 //!
 //! fn counter(count: &Arc<AtomicU64>) -> Builder {
 //!     let (get, set) = (count.clone(), count.clone());
@@ -129,8 +131,9 @@
 //! return are at [`World::errors`], and are printed when a test fails.
 //!
 //! ```
-//! use roomer_hub::server::Server;
-//! use roomer_hub::testkit::{World, find};
+//! # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+//! use roomer_tokio::Server;
+//! use roomer_tokio::testkit::{World, find};
 //!
 //! let sell = |seed| {
 //!     let mut world = World::new(seed, Server::builder().on("sell", |_, message| {
@@ -165,13 +168,14 @@
 //! framework would put into the request's extensions, such as claims.
 //!
 //! ```
-//! use roomer_hub::server::{Claims, Server};
-//! use roomer_hub::testkit::{Handshake, World};
+//! # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+//! use roomer_tokio::{Claims, Server};
+//! use roomer_tokio::testkit::{Handshake, World};
 //!
 //! #[derive(Clone)]
 //! struct Staff;
 //!
-//! let is_staff = |conn: &roomer_hub::server::Conn| conn.extension::<Staff>().is_some();
+//! let is_staff = |conn: &roomer_tokio::Conn| conn.extension::<Staff>().is_some();
 //! let builder = Server::builder().may_join(move |conn, room| room != "staff" || is_staff(conn));
 //! let mut world = World::new(1, builder);
 //! let ann = Claims::new().user("ann").with(Staff);
@@ -193,8 +197,9 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use roomer_hub::server::Server;
-//! use roomer_hub::testkit::{Faults, World, run};
+//! # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+//! use roomer_tokio::Server;
+//! use roomer_tokio::testkit::{Faults, World, run};
 //!
 //! run(0..20, |seed| {
 //!     let faults = Faults::harsh().some(seed);

@@ -29,9 +29,9 @@ impl<E> Builder<E> {
     /// both are wanted, this one calls the first.
     ///
     /// ```
-    /// # use roomer_hub::server::{Claims, Server};
+    /// # use roomer_hub::server as roomer_tokio;
     /// # async fn find_user(_: &str) -> Option<String> { None }
-    /// use roomer_hub::server::Refusal;
+    /// use roomer_tokio::{Claims, Refusal, Server}; // or roomer_smol
     ///
     /// let server = Server::builder()
     ///     .authorize_async(|request| async move {
@@ -85,7 +85,8 @@ impl<E> Builder<E> {
     /// the feature `tracing` the subscriber gets the same at `WARN`.
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// let server = Server::builder()
     ///     .on_warning(|warning| eprintln!("warning: {warning}"))
     ///     .build()?;

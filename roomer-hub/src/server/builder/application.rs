@@ -19,7 +19,8 @@ impl<E> Builder<E> {
     /// the connection stays open. `?` converts any error.
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// let server = Server::builder()
     ///     .on("ping", |conn, message| conn.reply(message, "pong", &message.payload))
     ///     .on("double", |conn, message| {
@@ -53,7 +54,8 @@ impl<E> Builder<E> {
     /// [`Clone`] (put anything else into an [`Arc`](std::sync::Arc)). Its future has to be [`Send`].
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// # #[derive(Clone)]
     /// # struct Pool;
     /// # impl Pool { async fn store(&self, _: &str) -> std::io::Result<()> { Ok(()) } }
@@ -86,7 +88,8 @@ impl<E> Builder<E> {
     /// return it can be handlers, and macros as anyhow's `bail!` can be used in them.
     ///
     /// ```
-    /// # use roomer_hub::server::{Conn, OwnedMessage, Server};
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::{Conn, OwnedMessage, Server}; // or roomer_smol
     /// async fn save(_: Conn, message: OwnedMessage) -> std::io::Result<()> {
     ///     std::fs::write("saved", &message.payload)
     /// }
@@ -107,7 +110,8 @@ impl<E> Builder<E> {
     /// about what the server itself does. A panic closes that connection with 1011.
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// let server = Server::builder()
     ///     .may_join(|conn, room| {
     ///         let team = conn.claims().and_then(|claims| claims.get("team"));

@@ -11,7 +11,8 @@ impl<E> Builder<E> {
     /// client could not know which.
     ///
     /// ```
-    /// # use roomer_hub::server::Server;
+    /// # use roomer_hub::server as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
     /// let server = Server::builder()
     ///     .message_rate(50, 200)
     ///     .join_rate(5, 100)
