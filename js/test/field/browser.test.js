@@ -1,0 +1,114 @@
+/**
+ * Chromium stands still, whole or in part, and goes on: pages, workers and frames are back in all their rooms.
+ */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { launch } from "../browser/support.js";
+import { startFar } from "../support/far.js";
+import { observe } from "../support/observer.js";
+import { openClient, servePages } from "../support/page-client.js";
+import { startServer } from "../support/server.js";
+
+const ROOMS = ["lobby", "kitchen"];
+
+let pages;
+before(async () => (pages = await servePages()));
+after(() => pages?.close());
+
+/** A browser with a client in a place of it, a server that is soon impatient, and one who sees who goes. */
+async function setUp(t, place, options) {
+    const server = await startServer("--allow-origin", pages.origin, "--pong-wait", "1s", "--ping-period", "300ms");
+    t.after(() => server.kill());
+    const browser = await launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
+    t.after(() => browser.close());
+    const client = await (await openClient(browser, pages.origin, place, { url: server.url, rooms: ROOMS, options })).opened();
+    const observer = await observe(t, server.url, "lobby");
+    await observer.sees(await client.id());
+    const session = await browser.newBrowserCDPSession();
+    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+    const signal = (name, fits) => processInfo.filter(fits).forEach(({ id }) => process.kill(id, name));
+    // What is stopped does not notice the end of its browser.
+    const kill = () => processInfo.forEach(({ id }) => {
+        try {
+            process.kill(id, "SIGKILL");
+        } catch {
+            // It has ended already.
+        }
+    });
+    process.once("exit", kill);
+    t.after(() => process.off("exit", kill));
+    return { server, browser, client, observer, signal, types: processInfo.map(({ type }) => type) };
+}
+
+/** Lets the time pass that the server allows: until a process that stands still is dropped. */
+async function aClientIsDropped(t, server, observer) {
+    const far = await startFar(t, { url: server.url, rooms: ["lobby"] }).opened();
+    await observer.sees(far.id);
+    far.signal("SIGSTOP");
+    await observer.misses(far.id);
+    far.signal("SIGCONT");
+}
+
+describe("a stopped browser", { timeout: 300_000 }, () => {
+    for (const place of ["page", "worker", "frame"]) {
+        test(`the whole of it, the client in a ${place}`, async (t) => {
+            const { client, observer, signal } = await setUp(t, place);
+            for (let round = 0; round < 2; round++) {
+                const [id, { length }] = [await client.id(), await client.log()];
+                await observer.sees(id);
+                signal("SIGSTOP", () => true);
+                await observer.misses(id);
+                signal("SIGCONT", () => true);
+                await client.cameBack(length);
+            }
+        });
+    }
+
+    test("its network service alone", async (t) => {
+        const { client, observer, signal, types } = await setUp(t, "page");
+        const isNetwork = ({ type }) => type === "utility" || type.includes("network");
+        assert.ok(types.some((type) => isNetwork({ type })), `${types}`);
+        const [id, { length }] = [await client.id(), await client.log()];
+        signal("SIGSTOP", isNetwork);
+        await observer.misses(id);
+        signal("SIGCONT", isNetwork);
+        await client.cameBack(length);
+    });
+
+    test("its renderer alone: the browser answers for it, and nothing is lost", async (t) => {
+        const { server, client, observer, signal } = await setUp(t, "page", { heartbeat: 200, timeout: 500 });
+        const { length } = await client.log();
+        const isRenderer = ({ type }) => type === "renderer";
+        signal("SIGSTOP", isRenderer);
+        await aClientIsDropped(t, server, observer);
+        signal("SIGCONT", isRenderer);
+        await client.stays(length);
+    });
+});
+
+describe("a page that is left and come back to", { timeout: 120_000 }, () => {
+    test("the back/forward cache keeps it, and its client is in its rooms", async (t) => {
+        const { server, client, observer } = await setUp(t, "page");
+        const { length } = await client.log();
+        await client.page.goto(`${pages.origin}/elsewhere`);
+        await aClientIsDropped(t, server, observer);
+        observer.room.send("chat", "while you were away");
+        // goBack() would wait for a load that does not come: the page is as it was left.
+        await client.page.evaluate(() => void setTimeout(() => history.back()));
+        await client.until("kept", ([what]) => what === "persisted", length);
+        await client.stays(length);
+        await observer.sees(await client.id());
+    });
+
+    test("frozen by the browser, and thawed", async (t) => {
+        const { server, client, observer } = await setUp(t, "page", { heartbeat: 200, timeout: 500 });
+        const { length } = await client.log();
+        const session = await client.page.context().newCDPSession(client.page);
+        await session.send("Page.setWebLifecycleState", { state: "frozen" });
+        await aClientIsDropped(t, server, observer);
+        await session.send("Page.setWebLifecycleState", { state: "active" });
+        await client.stays(length);
+    });
+});

@@ -1,0 +1,110 @@
+/**
+ * Clients in pages, workers and frames of a real browser, and the web server that their pages come from.
+ */
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
+
+import { eventually } from "./wait.js";
+
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+
+/** Connects, and tells all that it sees by `tell`, as far-client.js does. */
+const CLIENT = `
+    import { connect } from ${JSON.stringify(path("../../src/index.js"))};
+    export function start(url, rooms, options, tell) {
+        const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay: 200 }, ...options });
+        client.on("state", (state, error) => tell(["state", state, error?.code, error?.closeCode, error?.reason]));
+        for (const name of rooms) {
+            const room = client.join(name);
+            room.on("open", () => tell(["open", name, client.id]));
+            room.on("reopen", () => tell(["reopen", name, client.id]));
+            room.on("close", (error) => tell(["close", name, error?.code]));
+        }
+    }
+`;
+
+const RUN = `const { url, rooms, options } = JSON.parse(decodeURIComponent(location.hash.slice(1)));`;
+
+/** What the server serves, by path. A page keeps what it has seen in \`log\`. */
+const FILES = {
+    "/page": `<!DOCTYPE html><title>page</title><script type="module">
+        import { start } from "/client.js"; ${RUN}
+        const { log } = window.parent === window ? Object.assign(window, { log: [] }) : window.parent;
+        addEventListener("pageshow", ({ persisted }) => persisted && log.push(["persisted"]));
+        start(url, rooms, options, (line) => log.push(line));
+    </script>`,
+    "/worker": `<!DOCTYPE html><title>worker</title><script type="module">
+        window.log = [];
+        const worker = new Worker("/worker.js" + location.hash, { type: "module" });
+        worker.onmessage = ({ data }) => log.push(data);
+    </script>`,
+    "/worker.js": `import { start } from "/client.js"; ${RUN} start(url, rooms, options, (line) => postMessage(line));`,
+    "/frame": `<!DOCTYPE html><title>frame</title><script>
+        window.log = [];
+        document.write('<iframe src="/page' + location.hash + '"></iframe>');
+    </script>`,
+    "/elsewhere": "<!DOCTYPE html><title>elsewhere</title>"
+};
+
+/** Starts the web server, and ends it with the suite: returns its origin and how to end it. */
+export async function servePages() {
+    const { outputFiles } = await build({ stdin: { contents: CLIENT, resolveDir: path(".") }, bundle: true, format: "esm", write: false });
+    const files = { ...FILES, "/client.js": outputFiles[0].text };
+    const server = createServer(({ url }, response) => {
+        const { pathname } = new URL(url, "http://here");
+        const type = pathname.endsWith(".js") ? "text/javascript" : "text/html";
+        response.writeHead(pathname in files ? 200 : 404, { "content-type": `${type}; charset=utf-8` }).end(files[pathname] ?? "");
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return {
+        origin: `http://127.0.0.1:${server.address().port}`,
+        async close() {
+            server.close();
+            server.closeAllConnections();
+            await once(server, "close");
+        }
+    };
+}
+
+/** Opens a page with a client in it, in these rooms. `place` is "page", "worker" or "frame". */
+export async function openClient(browser, origin, place, { url, rooms, options = {} }) {
+    const page = await browser.newPage();
+    await page.goto(`${origin}/${place}#${encodeURIComponent(JSON.stringify({ url, rooms, options }))}`);
+    const log = () => page.evaluate(() => window.log);
+    const until = (what, fits, from = 0) => eventually(what, async () => (await log())?.slice(from).find(fits));
+    const client = {
+        page,
+        log,
+        until,
+        id: async () => (await log()).findLast(([what]) => what === "open" || what === "reopen")[2],
+        async opened() {
+            for (const name of rooms) {
+                await until(`open ${name}`, ([what, room]) => what === "open" && room === name);
+            }
+            return client;
+        },
+        /** Waits until all its rooms are open again, counting from a line on; fails if anything closes. */
+        async cameBack(from) {
+            for (const name of rooms) {
+                await until(`reopen ${name}`, (line) => {
+                    assert.ok(line[0] !== "close" && line[1] !== "closed", `closed: ${JSON.stringify(line)}`);
+                    return line[0] === "reopen" && line[1] === name;
+                }, from);
+            }
+            const states = (await log()).slice(from).filter(([what]) => what === "state").map(([, state]) => state);
+            assert.deepEqual([states[0], states.at(-1)], ["suspended", "open"]);
+        },
+        /** Waits until its state is open after a turn of the page's own timers; fails if anything was closed since a line. */
+        async stays(from) {
+            await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1_000)));
+            await eventually("open", async () => (await log()).findLast(([what]) => what === "state")[1] === "open");
+            assert.deepEqual((await log()).slice(from).filter(([what, state]) => what === "close" || state === "closed"), []);
+        }
+    };
+    return client;
+}
