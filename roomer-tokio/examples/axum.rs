@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
-use roomer_tokio::{Claims, ConnId, Server, mount};
+use roomer_tokio::{Claims, ConnId, Server, mount, shutdown_signal};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -27,8 +27,9 @@ use tokio::time::timeout;
 pub async fn main() -> Result<(), Box<dyn Error>> {
     let token = env::var("ADMIN_TOKEN").map_err(|_| "set ADMIN_TOKEN to a secret of yours")?;
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
+    let stop = shutdown_signal();
     println!("listening on http://{}", listener.local_addr()?);
-    run(listener, &token, async { drop(tokio::signal::ctrl_c().await) }).await
+    run(listener, &token, stop).await
 }
 
 /// What every route can ask, the rooms among it.
