@@ -20,7 +20,7 @@ for (const runtime of RUNTIMES) {
         /** Two machines with a server on one, a client of it on the other, and one of its own on the server's. */
         async function setUp(t, options) {
             const { server: there, client: here } = connectMachines(t);
-            const server = await startServerIn(there.wrapper, runtime, "--pong-wait", "1s", "--ping-period", "300ms", "--write-wait", "1s", "--listen", `${there.address}:0`);
+            const server = await startServerIn(there, runtime, "--pong-wait", "1s", "--ping-period", "300ms", "--write-wait", "1s", "--listen", `${there.address}:0`);
             t.after(() => server.kill());
             const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], wrapper: here.wrapper, options }).opened();
             const local = await startFar(t, { url: server.url, rooms: ["lobby"], wrapper: there.wrapper }).opened();

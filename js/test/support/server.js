@@ -37,20 +37,22 @@ export function findBinary(runtime) {
 export const startServer = (...flags) => startServerOn("tokio", ...flags);
 
 /** Starts a server on a runtime: see startServerIn(). */
-export const startServerOn = (runtime, ...flags) => startServerIn([], runtime, ...flags);
+export const startServerOn = (runtime, ...flags) => startServerIn({}, runtime, ...flags);
 
 /**
  * Starts a server on a free port and waits until it listens.
  *
- * @param {string[]} wrapper a command that runs the server, such as one that enters a namespace; it must not fork
+ * @param {object} how
+ * @param {string[]} [how.wrapper] a command that runs the server, such as one that enters a namespace; it must not fork
+ * @param {boolean} [how.quiet] whether it says nothing but where it listens
  * @param {string} runtime "tokio" or "smol"
  * @param {...string} flags more flags for the server
- * @returns {Promise<{url: string, origin: string, signal: (name: string) => void, stop: () => Promise<void>, kill: () => Promise<void>}>}
- *   url of the WebSocket, origin of the page. signal() sends one to its process; stop() ends the server and fails if it does not
- *   end cleanly; kill() gives it no chance to
+ * @returns {Promise<{url: string, origin: string, pid: number, complaints: () => string, signal: (name: string) => void, stop: () => Promise<void>, kill: () => Promise<void>}>}
+ *   url of the WebSocket, origin of the page, the process and what it has complained of. signal() sends one to its process;
+ *   stop() ends the server and fails if it does not end cleanly; kill() gives it no chance to
  */
-export async function startServerIn(wrapper, runtime, ...flags) {
-    const [program, ...args] = [...wrapper, findBinary(runtime), "--listen", "127.0.0.1:0", "--quiet", ...flags];
+export async function startServerIn({ wrapper = [], quiet = true }, runtime, ...flags) {
+    const [program, ...args] = [...wrapper, findBinary(runtime), "--listen", "127.0.0.1:0", ...(quiet ? ["--quiet"] : []), ...flags];
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     let complaints = "";
     child.stderr.setEncoding("utf8").on("data", (text) => (complaints = (complaints + text).slice(-4096)));
@@ -75,6 +77,8 @@ export async function startServerIn(wrapper, runtime, ...flags) {
     return {
         origin: address,
         url: `${address.replace("http:", "ws:")}/ws`,
+        pid: child.pid,
+        complaints: () => complaints,
         signal: (name) => void child.kill(name),
         async kill() {
             process.off("exit", kill);

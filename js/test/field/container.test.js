@@ -1,0 +1,89 @@
+/**
+ * In a container a server is process 1, which no signal ends unless it is handled, and hears SIGTERM instead of Ctrl-C.
+ */
+
+import assert from "node:assert/strict";
+import { existsSync, readdirSync } from "node:fs";
+import { basename } from "node:path";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { startContainer } from "../support/container.js";
+import { startFar } from "../support/far.js";
+import { noNamespaces } from "../support/namespace.js";
+import { folderFor, makeCertificate } from "../support/reverse-proxy.js";
+import { RUNTIMES, findBinary } from "../support/server.js";
+
+const path = (name) => fileURLToPath(new URL(`../../../${name}`, import.meta.url));
+
+/** Where the examples are, but for the chats: see server.js for those. */
+const EXAMPLES = process.env.ROOMER_EXAMPLES ?? path("target/debug/examples");
+
+/** What each example needs. One that is not here fails: put it in. */
+const NEEDS = {
+    admin: { env: { ADMIN_TOKEN: "let me" } },
+    axum: { env: { ADMIN_TOKEN: "let me" } },
+    invitation: {},
+    jwt: { env: { JWT_SECRET: "a secret of at least thirty-two bytes" } },
+    ticker: {},
+    tls: { tls: true },
+    smol_ticker: {},
+    smol_tls: { tls: true }
+};
+
+const examples = ["tokio", "smol"].flatMap((runtime) => readdirSync(path(`roomer-${runtime}/examples`)).filter((name) => name.endsWith(".rs")).map((name) => basename(name, ".rs")));
+
+const lost = (far) => far.until("the server is going away", ([what, state]) => what === "state" && (state === "suspended" || state === "closed"));
+
+describe("as process 1", { concurrency: 4, timeout: 180_000, skip: noNamespaces() }, () => {
+    for (const runtime of RUNTIMES) {
+        for (const signal of ["SIGTERM", "SIGINT"]) {
+            test(`${signal} ends the chat on ${runtime}: clients are told, the exit code is 0`, async (t) => {
+                const server = await startContainer(t, findBinary(runtime), { args: ["--quiet", "--threads", "2"] });
+                const { url, wrapper } = server;
+                const clients = await Promise.all([1, 2, 3].map(() => startFar(t, { url, wrapper, rooms: ["lobby"] }).opened()));
+                server.signal(signal);
+                for (const far of clients) {
+                    assert.equal((await lost(far))[3], 1001);
+                }
+                assert.deepEqual(await server.ended, [0, ""]);
+            });
+
+            test(`a second ${signal} ends the chat on ${runtime} at once, whatever it waits for`, async (t) => {
+                const server = await startContainer(t, findBinary(runtime), { args: ["--quiet", "--drain", "3600"] });
+                const { url, wrapper } = server;
+                const far = await startFar(t, { url, wrapper, rooms: ["lobby"] }).opened();
+                // A client that does not answer the close keeps its connection for a while.
+                far.signal("SIGSTOP");
+                server.signal(signal);
+                const late = startFar(t, { url, wrapper, rooms: [], options: { reconnect: false } });
+                await late.until("no one is let in any more", ([what, state]) => what === "state" && state === "closed");
+                assert.ok(server.alive());
+                server.signal(signal);
+                const [code] = await server.ended;
+                assert.equal(code, { SIGTERM: 143, SIGINT: 130 }[signal]);
+            });
+        }
+    }
+
+    for (const example of new Set(examples.filter((name) => name !== "chat"))) {
+        test(`SIGTERM ends the example ${example}: clients are told, the exit code is 0`, async (t) => {
+            assert.ok(example in NEEDS, `what does ${example} need to run? NEEDS here does not say`);
+            const program = `${EXAMPLES}/${example}`;
+            const built = existsSync(program);
+            if (!built && !process.env.CI) {
+                return t.skip(`there is no ${program}: run "cargo build --all-features --examples" for roomer-tokio and roomer-smol, or set ROOMER_EXAMPLES`);
+            }
+            assert.ok(built, `there is no ${program}: .ci/test builds it`);
+            const { env, tls } = NEEDS[example];
+            const { certificate, both } = tls ? makeCertificate(folderFor(t)) : {};
+            const server = await startContainer(t, program, { env, args: tls ? [certificate, both] : [] });
+            const far = startFar(t, { url: server.url, wrapper: server.wrapper, rooms: [], env: { NODE_EXTRA_CA_CERTS: certificate } });
+            await far.until("open", ([what, state]) => what === "state" && state === "open");
+            server.signal("SIGTERM");
+            assert.equal((await lost(far))[3], 1001);
+            assert.equal((await server.ended)[0], 0);
+        });
+    }
+});
+

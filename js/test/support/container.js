@@ -1,0 +1,55 @@
+/**
+ * Programs as containers run them: the first process of a PID namespace, on a network of its own.
+ */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+
+import { isolate } from "./namespace.js";
+import { eventually } from "./wait.js";
+
+/** The children of a process. */
+const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+
+/**
+ * Starts a program and waits until it says where it listens.
+ *
+ * @param {object} t the test
+ * @param {string} program
+ * @param {object} [about]
+ * @param {string[]} [about.args]
+ * @param {object} [about.env]
+ * @returns {Promise<{url: string, wrapper: string[], signal: (name: string) => void, ended: Promise<[number, string]>, alive: () => boolean}>}
+ *   url of its WebSocket, the command that runs a client on its network, its exit code and its complaints
+ */
+export async function startContainer(t, program, { args = [], env = {} } = {}) {
+    const wrapper = isolate(t);
+    const [command, ...rest] = [...wrapper, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", program, ...args];
+    const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    let complaints = "";
+    child.stderr.setEncoding("utf8").on("data", (text) => (complaints = (complaints + text).slice(-4096)));
+    const ended = once(child, "close").then(([code]) => [code, complaints]);
+    t.after(async () => {
+        child.kill("SIGKILL");
+        await ended;
+    });
+    let address;
+    createInterface({ input: child.stdout }).on("line", (line) => (address ??= /\b(?:http|ws)s?:\/\/[^\s#]+/.exec(line)?.[0]));
+    await eventually(`${program} listens`, () => {
+        assert.equal(child.exitCode, null, `${program} ended at once: ${complaints}`);
+        return address;
+    });
+    const url = new URL(address.replace("http", "ws"));
+    url.pathname = "/ws";
+    const [pid] = childrenOf(child.pid);
+    return {
+        url: url.href,
+        wrapper,
+        ended,
+        alive: () => child.exitCode === null && child.signalCode === null,
+        signal: (name) => void process.kill(pid, name)
+    };
+}
