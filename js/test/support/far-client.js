@@ -16,9 +16,7 @@ const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay
 client.on("state", (state, error) => tell("state", state, error?.code, error?.closeCode, error?.reason));
 client.on("error", (error) => tell("error", error.code, error.message));
 client.on("overflow", ({ room, event, payload }) => tell("overflow", room, event, payload));
-for (const event of ["unsent", "lost"]) {
-    client.on(event, (...args) => tell(event, ...args));
-}
+client.on("lost", ({ room, event, payload, reason }) => tell("lost", { room, event, payload, reason }));
 for (const name of rooms) {
     const room = client.join(name);
     room.on("open", () => tell("open", name, client.id));
