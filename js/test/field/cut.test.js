@@ -1,0 +1,108 @@
+/**
+ * What send() answered comes true, or the sender is told: whatever becomes of the server and the network.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { startFar } from "../support/far.js";
+import { startProxy } from "../support/proxy.js";
+import { RUNTIMES, startServerOn } from "../support/server.js";
+import { eventually } from "../support/wait.js";
+
+const FIVE = [1, 2, 3, 4, 5].map((n) => `message ${n}`);
+
+const suspended = ([what, state]) => what === "state" && state === "suspended";
+const heardBy = (far) => far.log.filter(([what]) => what === "chat").map(([, , payload]) => payload);
+/** What the sender was told of as perhaps not arrived. */
+const toldTo = (far) => far.log.filter(([what]) => what === "lost").map(([, { payload }]) => payload);
+const answersTo = (far) => far.log.filter(([what]) => what === "said").map(([, , answer]) => answer);
+
+/** Waits until each message was heard, or its sender was told; and says which were heard. */
+async function accountedFor(sender, receiver, messages) {
+    await eventually("each message was heard, or its sender told", () => {
+        const known = [...heardBy(receiver), ...toldTo(sender)];
+        return messages.every((message) => known.includes(message));
+    });
+    const heard = heardBy(receiver);
+    assert.deepEqual(heard, [...new Set(heard)], "none comes twice");
+    return heard;
+}
+
+/** Two clients in a room, who know of each other. */
+async function pair(t, urls) {
+    const [a, b] = await Promise.all(urls.map((url) => startFar(t, { url, rooms: ["lobby"] }).opened()));
+    await eventually("they see each other", () => [a, b].some(({ log }) => log.some(([what]) => what === "new_member")));
+    return [a, b];
+}
+
+for (const runtime of RUNTIMES) {
+    describe(`on ${runtime}`, { concurrency: 4, timeout: 180_000 }, () => {
+        for (const how of ["stop", "kill"]) {
+            test(`said while the server was away (${how}): the other gets it, or the sender is told`, async (t) => {
+                const server = await startServerOn(runtime);
+                t.after(() => server.kill());
+                const [a, b] = await pair(t, [server.url, server.url]);
+                const before = [a, b].map(({ log }) => log.length);
+                await server[how]();
+                await Promise.all([a, b].map((far) => far.until("suspended", suspended)));
+                a.say("lobby", "meanwhile");
+                await a.until("queued", ([what]) => what === "said");
+                assert.deepEqual(answersTo(a), ["queued"]);
+                const next = await startServerOn(runtime, "--listen", `127.0.0.1:${new URL(server.url).port}`);
+                t.after(() => next.kill());
+                await Promise.all([a, b].map((far, n) => far.cameBack(before[n])));
+                await accountedFor(a, b, ["meanwhile"]);
+            });
+        }
+
+        test("said just before the server is killed", async (t) => {
+            const server = await startServerOn(runtime);
+            t.after(() => server.kill());
+            const [a, b] = await pair(t, [server.url, server.url]);
+            server.signal("SIGSTOP");
+            FIVE.forEach((message) => a.say("lobby", message));
+            await eventually("all answered", () => answersTo(a).length === FIVE.length);
+            assert.deepEqual(answersTo(a), FIVE.map(() => "sent"));
+            await server.kill();
+            await a.until("suspended", suspended);
+            assert.deepEqual(await accountedFor(a, b, FIVE), []);
+            assert.deepEqual(toldTo(a), FIVE, "once each, in order");
+        });
+
+        test("said just before the network is cut", async (t) => {
+            const server = await startServerOn(runtime);
+            t.after(() => server.kill());
+            const proxy = await startProxy(new URL(server.url).port);
+            t.after(() => proxy.close());
+            const [a, b] = await pair(t, [`ws://127.0.0.1:${proxy.port}/ws`, server.url]);
+            for (let round = 0; round < 3; round++) {
+                const [before, messages] = [a.log.length, FIVE.map((message) => `${message} of round ${round}`)];
+                proxy.stall();
+                messages.forEach((message) => a.say("lobby", message));
+                await eventually("all answered", () => answersTo({ log: a.log.slice(before) }).length === FIVE.length);
+                proxy.cut();
+                proxy.resume();
+                await a.cameBack(before);
+                await accountedFor(a, b, messages);
+            }
+        });
+
+        for (const how of ["stop", "kill"]) {
+            test(`said while the server ends (${how}): each is heard or told, none twice`, async (t) => {
+                const server = await startServerOn(runtime);
+                t.after(() => server.kill());
+                const [a, b] = await pair(t, [server.url, server.url]);
+                const messages = Array.from({ length: 200 }, (_, n) => `message ${n}`);
+                messages.slice(0, 100).forEach((message) => a.say("lobby", message));
+                const ended = server[how]();
+                messages.slice(100).forEach((message) => a.say("lobby", message));
+                await ended;
+                await eventually("all answered", () => answersTo(a).length === messages.length);
+                const next = await startServerOn(runtime, "--listen", `127.0.0.1:${new URL(server.url).port}`);
+                t.after(() => next.kill());
+                await accountedFor(a, b, messages);
+            });
+        }
+    });
+}
