@@ -1,5 +1,5 @@
 /**
- * Somebody who stays and sees who goes.
+ * A client that stays and sees which others go.
  */
 
 import { connect } from "../../src/index.js";
