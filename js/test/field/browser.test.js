@@ -96,7 +96,7 @@ describe("a page that is left and come back to", { timeout: 120_000 }, () => {
         await aClientIsDropped(t, server, observer);
         observer.room.send("chat", "while you were away");
         // goBack() would wait for a load that does not come: the page is as it was left.
-        await client.page.evaluate(() => void setTimeout(() => history.back()));
+        await client.page.evaluate(() => void setTimeout(() => history.back(), 100));
         await client.until("kept", ([what]) => what === "persisted", length);
         await client.stays(length);
         await observer.sees(await client.id());

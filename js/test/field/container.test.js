@@ -13,6 +13,7 @@ import { startFar } from "../support/far.js";
 import { noNamespaces } from "../support/namespace.js";
 import { folderFor, makeCertificate } from "../support/reverse-proxy.js";
 import { RUNTIMES, findBinary } from "../support/server.js";
+import { eventually } from "../support/wait.js";
 
 const path = (name) => fileURLToPath(new URL(`../../../${name}`, import.meta.url));
 
@@ -21,6 +22,7 @@ const EXAMPLES = process.env.ROOMER_EXAMPLES ?? path("target/debug/examples");
 
 /** What each example needs. One that is not here fails: put it in. */
 const NEEDS = {
+    application: { env: { JWT_SECRET: "a secret of at least thirty-two bytes" }, tls: true, token: /^TOKEN=(.*)/ },
     admin: { env: { ADMIN_TOKEN: "let me" } },
     axum: { env: { ADMIN_TOKEN: "let me" } },
     invitation: {},
@@ -31,7 +33,11 @@ const NEEDS = {
     smol_tls: { tls: true }
 };
 
-const examples = ["tokio", "smol"].flatMap((runtime) => readdirSync(path(`roomer-${runtime}/examples`)).filter((name) => name.endsWith(".rs")).map((name) => basename(name, ".rs")));
+/** All but the load generator, which is no server, and the chats. */
+const examples = ["tokio", "smol"].flatMap((runtime) => {
+    const folder = path(`roomer-${runtime}/examples`);
+    return readdirSync(folder).filter((name) => name.endsWith(".rs") || existsSync(`${folder}/${name}/main.rs`)).map((name) => basename(name, ".rs"));
+}).filter((name) => !["chat", "load"].includes(name));
 
 const lost = (far) => far.until("the server is going away", ([what, state]) => what === "state" && (state === "suspended" || state === "closed"));
 
@@ -66,7 +72,7 @@ describe("as process 1", { concurrency: 4, timeout: 180_000, skip: noNamespaces(
         }
     }
 
-    for (const example of new Set(examples.filter((name) => name !== "chat"))) {
+    for (const example of examples) {
         test(`SIGTERM ends the example ${example}: clients are told, the exit code is 0`, async (t) => {
             assert.ok(example in NEEDS, `what does ${example} need to run? NEEDS here does not say`);
             const program = `${EXAMPLES}/${example}`;
@@ -75,10 +81,11 @@ describe("as process 1", { concurrency: 4, timeout: 180_000, skip: noNamespaces(
                 return t.skip(`there is no ${program}: run "cargo build --all-features --examples" for roomer-tokio and roomer-smol, or set ROOMER_EXAMPLES`);
             }
             assert.ok(built, `there is no ${program}: .ci/test builds it`);
-            const { env, tls } = NEEDS[example];
+            const { env, tls, token } = NEEDS[example];
             const { certificate, both } = tls ? makeCertificate(folderFor(t)) : {};
-            const server = await startContainer(t, program, { env, args: tls ? [certificate, both] : [] });
-            const far = startFar(t, { url: server.url, wrapper: server.wrapper, rooms: [], env: { NODE_EXTRA_CA_CERTS: certificate } });
+            const server = await startContainer(t, program, { env, args: tls ? [certificate, both] : [], cwd: folderFor(t) });
+            const pass = token && await eventually("it names a token", () => server.said.map((line) => token.exec(line)?.[1]).find(Boolean));
+            const far = startFar(t, { url: server.url, wrapper: server.wrapper, rooms: [], options: { token: pass }, env: { NODE_EXTRA_CA_CERTS: certificate } });
             await far.until("open", ([what, state]) => what === "state" && state === "open");
             server.signal("SIGTERM");
             assert.equal((await lost(far))[3], 1001);

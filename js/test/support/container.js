@@ -22,13 +22,14 @@ const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, "u
  * @param {object} [about]
  * @param {string[]} [about.args]
  * @param {object} [about.env]
- * @returns {Promise<{url: string, wrapper: string[], signal: (name: string) => void, ended: Promise<[number, string]>, alive: () => boolean}>}
- *   url of its WebSocket, the command that runs a client on its network, its exit code and its complaints
+ * @param {string} [about.cwd] where it runs
+ * @returns {Promise<{url: string, said: string[], wrapper: string[], signal: (name: string) => void, ended: Promise<[number, string]>, alive: () => boolean}>}
+ *   url of its WebSocket, the lines that it has printed, the command that runs a client on its network, its exit code and its complaints
  */
-export async function startContainer(t, program, { args = [], env = {} } = {}) {
+export async function startContainer(t, program, { args = [], env = {}, cwd } = {}) {
     const wrapper = isolate(t);
     const [command, ...rest] = [...wrapper, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", program, ...args];
-    const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env }, cwd });
     let complaints = "";
     child.stderr.setEncoding("utf8").on("data", (text) => (complaints = (complaints + text).slice(-4096)));
     const ended = once(child, "close").then(([code]) => [code, complaints]);
@@ -36,17 +37,18 @@ export async function startContainer(t, program, { args = [], env = {} } = {}) {
         child.kill("SIGKILL");
         await ended;
     });
-    let address;
-    createInterface({ input: child.stdout }).on("line", (line) => (address ??= /\b(?:http|ws)s?:\/\/[^\s#]+/.exec(line)?.[0]));
-    await eventually(`${program} listens`, () => {
+    const said = [];
+    createInterface({ input: child.stdout }).on("line", (line) => void said.push(line));
+    const address = await eventually(`${program} listens`, () => {
         assert.equal(child.exitCode, null, `${program} ended at once: ${complaints}`);
-        return address;
+        return said.map((line) => /\b(?:http|ws)s?:\/\/[^\s#]+/.exec(line)?.[0]).find(Boolean);
     });
     const url = new URL(address.replace("http", "ws"));
     url.pathname = "/ws";
     const [pid] = childrenOf(child.pid);
     return {
         url: url.href,
+        said,
         wrapper,
         ended,
         alive: () => child.exitCode === null && child.signalCode === null,

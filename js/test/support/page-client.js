@@ -75,8 +75,10 @@ export async function servePages() {
 export async function openClient(browser, origin, place, { url, rooms, options = {} }) {
     const page = await browser.newPage();
     await page.goto(`${origin}/${place}#${encodeURIComponent(JSON.stringify({ url, rooms, options }))}`);
-    const log = () => page.evaluate(() => window.log);
-    const until = (what, fits, from = 0) => eventually(what, async () => (await log())?.slice(from).find(fits));
+    // While the page changes to another it cannot be asked.
+    const changing = (error) => assert.match(error.message, /context was destroyed|navigat/);
+    const log = () => eventually("the page answers", () => page.evaluate(() => window.log ?? []).catch(changing));
+    const until = (what, fits, from = 0) => eventually(what, async () => (await log()).slice(from).find(fits));
     const client = {
         page,
         log,
