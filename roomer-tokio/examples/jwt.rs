@@ -11,6 +11,7 @@ mod program;
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use program::{Outcome, Program};
@@ -63,13 +64,17 @@ pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Out
         .authorize(move |request| {
             let token = request.token().ok_or_else(|| Refusal::unauthorized("a token, please"))?;
             match jsonwebtoken::decode::<Token>(&*token, &key, &rules) {
-                Ok(token) => Ok(Claims::from([("name".into(), token.claims.sub)])),
+                Ok(token) => {
+                    // The connection ends with the token, at the latest.
+                    let rest = token.claims.exp + rules.leeway;
+                    let rest = rest.saturating_sub(jsonwebtoken::get_current_timestamp());
+                    Ok(Claims::new().user(token.claims.sub).good_for(Duration::from_secs(rest)))
+                }
                 Err(error) => Err(Refusal::unauthorized(format!("not this token: {error}"))),
             }
         })
         .on("whoami", |conn, message| {
-            let name = conn.claims().and_then(|claims| claims.get("name")).ok_or("no name")?;
-            conn.send_to_client(message.src, "you", name.as_bytes());
+            conn.send_to_client(message.src, "you", conn.user().ok_or("no name")?);
             Ok(())
         })
         .build()?;
