@@ -1,32 +1,42 @@
 //! Rooms as a part of an axum application, which shares its state and its middleware with them:
-//! `ADMIN_TOKEN=secret cargo run -p roomer-tokio --features tower --example axum`, then connect to
+//! `ADMIN_TOKEN=secret cargo run -p roomer-tokio --features axum --example axum`, then connect to
 //! `ws://127.0.0.1:8080/ws`, with a header `X-Name` or without, look at
 //! `http://127.0.0.1:8080/stats`, and throw somebody out of a room:
 //! `curl -X POST -H 'Authorization: Bearer secret' http://127.0.0.1:8080/rooms/lobby/kick/ID`.
-#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
-use std::env;
-use std::error::Error;
+#[path = "support/program.rs"]
+mod program;
+
 use std::future::Future;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
+use program::{Outcome, Program};
 use roomer_tokio::{Claims, ConnId, Server, mount, shutdown_signal};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 #[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
-pub async fn main() -> Result<(), Box<dyn Error>> {
-    let token = env::var("ADMIN_TOKEN").map_err(|_| "set ADMIN_TOKEN to a secret of yours")?;
-    let listener = TcpListener::bind("127.0.0.1:8080").await?;
+pub async fn main() -> ExitCode {
+    program::finish(start().await)
+}
+
+async fn start() -> Outcome {
+    let about = "Rooms as a part of an axum application; ADMIN_TOKEN is the secret that may kick.";
+    let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
+    let Some(args) = program.args()? else { return Ok(()) };
+    let token = program::secret("ADMIN_TOKEN")?;
+    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
     let stop = shutdown_signal();
     println!("listening on http://{}", listener.local_addr()?);
     run(listener, &token, stop).await
@@ -43,7 +53,7 @@ pub async fn run(
     listener: TcpListener,
     token: &str,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Box<dyn Error>> {
+) -> Outcome {
     let rooms = Server::builder()
         .on("whoami", |conn, message| {
             let name = conn.claims().and_then(|claims| claims.get("name"));
@@ -87,16 +97,11 @@ async fn kick(
     }
 }
 
-/// Tells the rooms what axum knows of a request: who it is, and where it comes from.
-async fn introduce(
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Tells the rooms what axum knows of a request's sender. Its address they find by themselves.
+async fn introduce(mut request: Request, next: Next) -> Response {
     // A session cookie in earnest.
     let name = request.headers().get("x-name").and_then(|name| name.to_str().ok());
     let claims: Claims = name.map(|name| ("name".into(), name.into())).into_iter().collect();
     request.extensions_mut().insert(claims);
-    request.extensions_mut().insert(address);
     next.run(request).await
 }

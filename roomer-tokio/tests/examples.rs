@@ -1,5 +1,5 @@
 //! The examples, run as they are, over real sockets. That of TLS is in `tls.rs`.
-#![cfg(all(feature = "json", feature = "tower"))]
+#![cfg(all(feature = "json", feature = "axum"))]
 #![allow(clippy::duplicate_mod, reason = "each example is a program of its own")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 

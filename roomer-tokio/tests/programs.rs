@@ -1,5 +1,5 @@
 //! The examples as programs. The cases are in `roomer-hub/programs`.
-#![cfg(all(unix, feature = "json", feature = "tls", feature = "tower"))]
+#![cfg(all(unix, feature = "json", feature = "tls", feature = "axum"))]
 #![allow(
     clippy::duplicate_mod,
     clippy::module_inception,
@@ -27,6 +27,9 @@ mod wire;
 #[path = "../examples/admin.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod admin;
+#[path = "../examples/axum.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod axum_example;
 #[path = "../examples/chat.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod chat;
@@ -49,6 +52,7 @@ use programs::{Case, Example, cases};
 
 const EXAMPLES: &[Example] = &[
     ("admin", admin::main),
+    ("axum", axum_example::main),
     ("chat", chat::main),
     ("invitation", invitation::main),
     ("jwt", jwt::main),
@@ -56,7 +60,7 @@ const EXAMPLES: &[Example] = &[
     ("tls", tls::main),
 ];
 
-const NAMES: &[&str] = &["admin", "chat", "invitation", "jwt", "ticker", "tls"];
+const NAMES: &[&str] = &["admin", "axum", "chat", "invitation", "jwt", "ticker", "tls"];
 
 const CASES: &[Case] = &[
     ("mistakes_are_told_in_one_line", || cases::mistakes_are_told_in_one_line(NAMES)),
