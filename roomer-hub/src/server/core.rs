@@ -14,8 +14,9 @@ use super::conn::Person;
 use super::hooks::{News, Reason, Wire};
 #[cfg(feature = "testkit")]
 use super::journal::Journal;
-use super::link::{Link, Piece};
+use super::link::Link;
 use super::people::People;
+use super::piece::Piece;
 use super::shed::Leaving;
 use super::stats::Counts;
 use super::tick::Tick;

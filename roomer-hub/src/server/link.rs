@@ -11,10 +11,11 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use roomer_proto::websocket;
 
 use super::budget::{Budget, Holding};
+use super::piece::{Piece, advance, frame_left};
 use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use super::transport::Writer;
 
@@ -42,30 +43,6 @@ pub(super) struct Limit {
     pub(super) soft: usize,
     /// Above this, the newest piece not counted, the connection takes no more and is closed.
     pub(super) hard: usize,
-}
-
-/// Bytes to be written.
-#[derive(Debug, Default)]
-pub(super) struct Piece {
-    bytes: Bytes,
-    /// The frame that these bytes end in goes on in the next piece.
-    goes_on: bool,
-}
-
-impl Piece {
-    /// Whole frames.
-    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Piece { bytes: bytes.into(), goes_on: false }
-    }
-
-    /// A part of one frame, of which another piece has to follow at once.
-    pub(super) fn part(bytes: impl Into<Bytes>) -> Self {
-        Piece { bytes: bytes.into(), goes_on: true }
-    }
-
-    fn len(&self) -> usize {
-        self.bytes.len()
-    }
 }
 
 #[derive(Default)]
@@ -243,13 +220,13 @@ impl Link {
     /// How many bytes were offered, and how many of them the socket took.
     fn write(&self, first: &Piece, rest: &VecDeque<Piece>) -> (usize, io::Result<usize>) {
         if rest.is_empty() {
-            return (first.len(), self.writer.try_write(&first.bytes));
+            return (first.len(), self.writer.try_write(first.left()));
         }
         let mut pieces = [IoSlice::new(&[]); PIECES];
         let queue = std::iter::once(first).chain(rest);
         let (mut count, mut offered) = (0, 0);
         for (slot, piece) in pieces.iter_mut().zip(queue) {
-            *slot = IoSlice::new(&piece.bytes);
+            *slot = IoSlice::new(piece.left());
             count += 1;
             offered += piece.len();
         }
@@ -306,15 +283,7 @@ impl Link {
     /// How many bytes are left of the oldest message, if it is a [`LARGE`] one.
     pub(super) fn large_on_its_way(&self) -> usize {
         let outbox = lock(&self.outbox);
-        let mut left = outbox.first.len();
-        let mut goes_on = outbox.first.goes_on;
-        for piece in &outbox.rest {
-            if !goes_on {
-                break;
-            }
-            left += piece.len();
-            goes_on = piece.goes_on;
-        }
+        let left = frame_left(&outbox.first, &outbox.rest);
         if left > LARGE { left } else { 0 }
     }
 
@@ -435,7 +404,8 @@ impl Link {
 }
 
 impl Outbox {
-    fn append(&mut self, piece: Piece) {
+    fn append(&mut self, mut piece: Piece) {
+        piece.continues = self.is_partial;
         self.queued += piece.len();
         self.newest = piece.len() + if self.is_partial { self.newest } else { 0 };
         self.is_partial = piece.goes_on;
@@ -476,19 +446,6 @@ impl Outbox {
         self.rest = VecDeque::new();
         self.queued = 0;
     }
-}
-
-/// Takes `written` bytes off the front. False when nothing is left.
-fn advance(first: &mut Piece, rest: &mut VecDeque<Piece>, mut written: usize) -> bool {
-    while written >= first.len() {
-        written -= first.len();
-        match rest.pop_front() {
-            Some(next) => *first = next,
-            None => return false,
-        }
-    }
-    first.bytes.advance(written);
-    true
 }
 
 impl fmt::Debug for Link {

@@ -56,6 +56,7 @@ mod options;
 mod origin;
 mod passage;
 mod people;
+mod piece;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod proxy;
