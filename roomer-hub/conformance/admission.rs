@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use roomer_hub::server::Builder;
 use socket2::{Domain, Socket, Type};
@@ -226,14 +226,16 @@ fn a_flood_of_sockets_does_not_disturb_who_is_in() {
 
 #[test]
 fn what_a_refused_client_sends_is_not_kept() {
-    let site = Site::alone(|builder| builder.close_timeout(PATIENCE));
+    let site = Site::alone(|builder| builder.close_timeout(Duration::from_secs(5)));
     let before = resident();
     let frame = [wire::header(FIN | BINARY, 16_000_000), vec![0; 15_000_000]].concat();
     let streams = [(); 10].map(|()| {
         let mut stream = dial(site.addr);
         stream.write_all(&Ask::plain(site.addr).bytes()).unwrap();
         assert_eq!(Answer::read_head(&mut stream).0.status, 400);
-        stream.write_all(&frame).unwrap();
+        // It is read for a while, and then no more.
+        stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert!(stream.write_all(&frame).is_err(), "all of it was read");
         stream
     });
     let grown = resident().saturating_sub(before);

@@ -256,3 +256,31 @@ fn a_message_behind_a_slow_handler_has_its_time() {
     world.settle();
     assert_eq!(bob.messages("room").len(), 1);
 }
+
+#[test]
+fn what_is_owed_at_the_end_arrives_over_a_slow_link_and_so_does_the_close() {
+    let (mut world, _, bob) = pair(Server::builder());
+    bob.stall(0);
+    send(&world, &bob, 1_000 * KIB);
+    let id = ConnId::parse(&bob.id()).unwrap();
+    assert!(world.server().disconnect(id, 4000, "enough"));
+    // A megabit a second: 8 s, where the close may take 5 s without a byte.
+    trickle(&mut world, &bob, 1_000 * KIB, 64 * KIB, ms(524));
+    bob.resume();
+    world.settle();
+    assert_eq!(bob.messages("root")[0].payload.len(), 1_000 * KIB);
+    assert_eq!(bob.closed().unwrap().code, Some(4000));
+}
+
+#[test]
+fn a_close_does_not_last_for_ever_however_slowly_its_last_bytes_are_taken() {
+    let (mut world, _, bob) = pair(Server::builder().close_timeout(ms(1_000)));
+    bob.stall(0);
+    send(&world, &bob, 1_000 * KIB);
+    let id = ConnId::parse(&bob.id()).unwrap();
+    assert!(world.server().disconnect(id, 4000, "enough"));
+    trickle(&mut world, &bob, 23, 1, ms(500));
+    assert_eq!(world.server().stats().sockets, 2);
+    trickle(&mut world, &bob, 2, 1, ms(500));
+    assert_eq!(world.server().stats().sockets, 1);
+}

@@ -154,7 +154,7 @@ impl Stage<'_> {
             State::Closing => {
                 // Whoever was told has had its turn by now.
                 let told = line.closed.get_or_insert((now, None)).1.get_or_insert(now);
-                let is_late = now >= *told + close_wait;
+                let is_late = now >= (*told).max(line.relieved.1) + close_wait;
                 ensure!(!is_late, "it takes too long to close");
                 let has_read = line.peer.read() - line.read_at_close;
                 let is_enough = has_read >= READ_AWAY;

@@ -240,7 +240,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// How long a connection that is being closed may take for its last bytes. Default 5 s.
+    /// How long a connection that is being closed may take nothing of its last bytes, or leave the
+    /// server's close frame unanswered. Default 5 s. A slow link that takes them bit by bit has twelve
+    /// times as long, a [`drain`](Self::drain) permitting.
     pub fn close_timeout(mut self, wait: Duration) -> Self {
         self.options.close_wait = wait;
         self

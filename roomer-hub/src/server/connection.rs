@@ -80,7 +80,12 @@ struct Closing {
     /// What looks for the peer's close frame, unless that would take much memory, or WebSocket was
     /// never spoken.
     session: Option<Session>,
+    /// How long it may take nothing of its last bytes.
+    wait: Duration,
     until: Duration,
+    latest: Duration,
+    /// The link's count of times when a full socket took bytes again.
+    relieved: u64,
     is_shut: bool,
     /// How many bytes may still be read.
     left: usize,

@@ -308,6 +308,11 @@ impl Link {
         self.over.load(Ordering::Acquire)
     }
 
+    /// See [`Outbox::relieved`].
+    pub(super) fn relieved(&self) -> u64 {
+        lock(&self.outbox).relieved
+    }
+
     /// Whether it has taken nothing for a while of the too much that it is owed.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Acquire)

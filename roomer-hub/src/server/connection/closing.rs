@@ -19,6 +19,10 @@ const LOOK_BEHIND: usize = 64 * 1024;
 /// as the close may take.
 const READ_AWAY: usize = 256 * 1024;
 
+/// How many times the wait of a close all of it may take while its last bytes go out over a slow
+/// link. What waits is bounded, and so is how long a client may make it last.
+const WAITS: u32 = 12;
+
 impl<R: Reader> Connection<R> {
     pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Turn {
         self.close_within(now, session, self.server.options().close_wait)
@@ -32,8 +36,16 @@ impl<R: Reader> Connection<R> {
     ) -> Turn {
         self.link.last_words();
         let session = session.filter(|session| session.held() <= LOOK_BEHIND);
-        let until = now + wait;
-        self.stage = Stage::Closing(Closing { session, until, is_shut: false, left: READ_AWAY });
+        let relieved = self.link.relieved();
+        self.stage = Stage::Closing(Closing {
+            session,
+            wait,
+            until: now + wait,
+            latest: now + wait * WAITS,
+            relieved,
+            is_shut: false,
+            left: READ_AWAY,
+        });
         Turn::Again
     }
 
@@ -42,6 +54,10 @@ impl<R: Reader> Connection<R> {
             return Turn::Again;
         };
         let status = self.link.attend(cx);
+        if status.relieved != closing.relieved {
+            closing.relieved = status.relieved;
+            closing.until = (now + closing.wait).min(closing.latest);
+        }
         if status.phase == Phase::Dead || now >= closing.until {
             return Turn::Done;
         }
