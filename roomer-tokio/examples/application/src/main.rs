@@ -1,9 +1,8 @@
 //! Rooms in a whole application on axum: logins by JSON Web Tokens in middleware, permissions in
 //! SQLite, routes for administrators, figures for Prometheus, a log, TLS, and an orderly end.
 //!
-//! `JWT_SECRET=secret cargo run -p roomer-tokio --features axum,prometheus,tls,tracing --example
-//! application -- cert.pem key.pem`. It prints a token for an administrator, `root`. Then, with
-//! `-k` where the certificate is not a known one:
+//! `JWT_SECRET=secret cargo run -p roomer-application -- cert.pem key.pem`. It prints a token
+//! for an administrator, `root`. Then, with `-k` where the certificate is not a known one:
 //!
 //! - `curl -H "Authorization: Bearer $TOKEN" -X PUT https://127.0.0.1:8443/rooms/staff/allow/ann`
 //!   lets ann into the room `staff`, from now on and after a restart;
@@ -12,13 +11,13 @@
 //! - `https://127.0.0.1:8443/metrics` is for Prometheus.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
-#[path = "../support/certificate.rs"]
+#[path = "../../support/certificate.rs"]
 mod certificate;
-#[path = "../support/hs256.rs"]
+#[path = "../../support/hs256.rs"]
 mod hs256;
 mod login;
 mod permissions;
-#[path = "../support/program.rs"]
+#[path = "../../support/program.rs"]
 mod program;
 mod tls;
 

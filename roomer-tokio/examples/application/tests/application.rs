@@ -1,8 +1,7 @@
 //! The example of a whole application, run as it is: over TLS, with a database in a file.
-#![cfg(all(feature = "axum", feature = "prometheus", feature = "tls", feature = "tracing"))]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "../examples/application/main.rs"]
+#[path = "../src/main.rs"]
 mod application;
 
 use std::io::{Read, Write};
