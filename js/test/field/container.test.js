@@ -20,9 +20,12 @@ const path = (name) => fileURLToPath(new URL(`../../../${name}`, import.meta.url
 /** Where the examples are, but for the chats: see server.js for those. */
 const EXAMPLES = process.env.ROOMER_EXAMPLES ?? path("target/debug/examples");
 
+/** The example that is a package of its own. */
+const APPLICATION = "../roomer-application";
+
 /** What each example needs. One that is not here fails: put it in. */
 const NEEDS = {
-    application: { env: { JWT_SECRET: "a secret of at least thirty-two bytes" }, tls: true, token: /^TOKEN=(.*)/ },
+    [APPLICATION]: { env: { JWT_SECRET: "a secret of at least thirty-two bytes" }, tls: true, token: /^TOKEN=(.*)/ },
     admin: { env: { ADMIN_TOKEN: "let me" } },
     axum: { env: { ADMIN_TOKEN: "let me" } },
     invitation: {},
@@ -37,7 +40,7 @@ const NEEDS = {
 const examples = ["tokio", "smol"].flatMap((runtime) => {
     const folder = path(`roomer-${runtime}/examples`);
     return readdirSync(folder).filter((name) => name.endsWith(".rs") || existsSync(`${folder}/${name}/main.rs`)).map((name) => basename(name, ".rs"));
-}).filter((name) => !["chat", "load"].includes(name));
+}).filter((name) => !["chat", "load"].includes(name)).concat(APPLICATION);
 
 const lost = (far) => far.until("the server is going away", ([what, state]) => what === "state" && (state === "suspended" || state === "closed"));
 
@@ -73,12 +76,12 @@ describe("as process 1", { concurrency: 4, timeout: 180_000, skip: noNamespaces(
     }
 
     for (const example of examples) {
-        test(`SIGTERM ends the example ${example}: clients are told, the exit code is 0`, async (t) => {
+        test(`SIGTERM ends the example ${basename(example)}: clients are told, the exit code is 0`, async (t) => {
             assert.ok(example in NEEDS, `what does ${example} need to run? NEEDS here does not say`);
             const program = `${EXAMPLES}/${example}`;
             const built = existsSync(program);
             if (!built && !process.env.CI) {
-                return t.skip(`there is no ${program}: run "cargo build --all-features --examples" for roomer-tokio and roomer-smol, or set ROOMER_EXAMPLES`);
+                return t.skip(`there is no ${program}: run "cargo build --all-features --examples" for roomer-tokio and roomer-smol and "cargo build -p roomer-application", or set ROOMER_EXAMPLES`);
             }
             assert.ok(built, `there is no ${program}: .ci/test builds it`);
             const { env, tls, token } = NEEDS[example];
