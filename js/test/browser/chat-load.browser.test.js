@@ -6,34 +6,12 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { startServer } from "../support/server.js";
+import { costs, judge } from "./costs.js";
 import { crowd, guest } from "./guests.js";
 import { Person, launch } from "./support.js";
 
 let browser;
 let server;
-
-/** What the page's main thread does while `body` runs: layouts, pictures and milliseconds. */
-async function costs(person, body) {
-    const session = await person.page.context().newCDPSession(person.page);
-    await session.send("Performance.enable");
-    const read = async () => Object.fromEntries((await session.send("Performance.getMetrics")).metrics.map(({ name, value }) => [name, value]));
-    await person.page.evaluate(() => {
-        window.pictures = 0;
-        const count = () => (window.pictures++, requestAnimationFrame(count));
-        requestAnimationFrame(count);
-    });
-    const start = await read();
-    await body();
-    const end = await read();
-    const pictures = await person.page.evaluate(() => window.pictures);
-    return { pictures, layouts: end.LayoutCount - start.LayoutCount, milliseconds: Math.round((end.TaskDuration - start.TaskDuration) * 1_000) };
-}
-
-/** Each picture has one layout at most; some come without any, and the log's own scrolling may ask for a few more. */
-function judge(t, { pictures, layouts, milliseconds }) {
-    t.diagnostic(`${layouts} layouts in ${pictures} pictures, ${milliseconds} ms of main thread`);
-    assert.ok(layouts <= pictures + 10, `${layouts} layouts in ${pictures} pictures`);
-}
 
 async function open(room) {
     const person = await Person.open(browser, `${server.origin}/?room=${room}`);
@@ -57,7 +35,7 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
         const person = await open("flood");
         const author = await guest(server, "flood");
         await here(person, 2);
-        judge(t, await costs(person, async () => {
+        judge(t, "chat", await costs(person, async () => {
             for (let n = 1; n <= 1_000; n++) {
                 author.say("chat", `message ${n} of 1000, see https://example.org/${n}`);
             }
@@ -74,7 +52,7 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
         const person = await open("crowd");
         await person.say("said before all of them came");
         let guests;
-        judge(t, await costs(person, async () => {
+        judge(t, "chat", await costs(person, async () => {
             guests = await crowd(server, "crowd", 1_000);
             await here(person, 1_001);
             await person.notice("1000 people joined").waitFor();
@@ -94,7 +72,7 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
         const person = await open("names");
         const guests = await crowd(server, "names", 200);
         await here(person, 201);
-        judge(t, await costs(person, async () => {
+        judge(t, "chat", await costs(person, async () => {
             for (let round = 1; round <= 5; round++) {
                 guests.forEach((each, n) => each.say("nick", `Guest ${round} ${n}`));
             }

@@ -14,6 +14,9 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 import { RUNTIMES, startServer, startServerOn } from "../support/server.js";
+import { faintTexts } from "./contrast.js";
+import { costs, judge } from "./costs.js";
+import { guest } from "./guests.js";
 import { Person, launch } from "./support.js";
 
 const PHONE = { viewport: { width: 375, height: 667 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
@@ -119,17 +122,22 @@ describe("the gallery", { timeout: 300_000 }, () => {
         const box = await a.page.locator("#field").boundingBox();
         await a.page.mouse.move(box.x + box.width / 2, box.y + box.height / 4, { steps: 3 });
         await b.page.locator(".cursor").waitFor();
-        await b.page.waitForFunction(() => {
-            const [, x, y] = /translate\(([\d.]+)px, ([\d.]+)px\)/.exec(document.querySelector(".cursor").style.transform);
-            const field = document.querySelector("#field");
-            return Math.abs(x - field.clientWidth / 2) < 2 && Math.abs(y - field.clientHeight / 4) < 2;
-        });
+        const at = (x, y) => b.page.waitForFunction(([x, y]) => {
+            const [field, cursor] = ["#field", ".cursor"].map((each) => document.querySelector(each).getBoundingClientRect());
+            return Math.abs(cursor.left - field.left - field.width * x) < 4 && Math.abs(cursor.top - field.top - field.height * y) < 4;
+        }, [x, y]);
+        await at(1 / 2, 1 / 4);
         const ring = b.page.evaluate(() => new Promise((resolve) => {
             new MutationObserver((changes) => changes.some(({ addedNodes }) => [...addedNodes].some((node) => node.className === "ripple")) && resolve(true))
                 .observe(document.querySelector("#field"), { childList: true });
         }));
         await a.page.mouse.down();
         assert.ok(await ring);
+        await a.page.mouse.up();
+        await a.page.locator("#field").focus();
+        await a.page.keyboard.press("ArrowDown");
+        await a.page.keyboard.press("ArrowRight");
+        await at(1 / 2 + 1 / 40, 1 / 4 + 1 / 40);
         await a.page.goto("about:blank");
         await b.page.locator(".cursor").waitFor({ state: "detached" });
     }));
@@ -158,6 +166,66 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await total(late, 9);
         await late.close();
     }));
+
+    test("without scripts each page says what it needs", async () => {
+        for (const name of DEMOS) {
+            const person = await Person.open(browser, `${server.origin}/gallery/${name}`, { javaScriptEnabled: false });
+            assert.ok(await person.page.locator("noscript p", { hasText: "allow JavaScript" }).isVisible(), name);
+            await person.close();
+        }
+    });
+
+    for (const colorScheme of ["light", "dark"]) {
+        test(`no text is below 4.5 : 1 when it is ${colorScheme}`, async () => {
+            for (const name of PAGES) {
+                const page = name === "index.html" ? "" : name;
+                const windows = await Promise.all([{ colorScheme, reducedMotion: "reduce" }, {}].map((options) => Person.open(browser, `${server.origin}/gallery/${page}`, options)));
+                const [a, b] = windows;
+                if (page) {
+                    await Promise.all(windows.map((each) => each.page.getByText("2 here", { exact: true }).waitFor()));
+                }
+                if (page === "chat.html") {
+                    await say(b, "hello");
+                    await say(a, "own");
+                    await heard(a, "hello");
+                    await a.page.evaluate(() => ["own queued", "own lost"].forEach((kind) => (document.querySelector("#log ol").appendChild(document.createElement("li")).append(kind), (document.querySelector("#log li:last-child").className = kind))));
+                } else if (page === "cursors.html") {
+                    await b.page.locator("#field").click();
+                    await a.page.locator(".cursor").waitFor();
+                } else if (page === "presence.html") {
+                    await a.page.locator("#people li").nth(1).waitFor();
+                    await a.page.evaluate(() => document.querySelector("#people li").classList.add("away"));
+                }
+                const { seen, faint } = await faintTexts(a.page);
+                assert.ok(seen > 4, `${name}: ${seen} texts`);
+                assert.deepEqual(faint, [], name);
+                await Promise.all(windows.map((each) => each.close()));
+            }
+        });
+    }
+
+    test("a thousand messages, moves, profiles and counts: one layout for each picture", async (t) => {
+        for (const [page, room, event, payload, last] of [
+            ["chat.html", "gallery chat", "chat", (n) => `message ${n}`, ["#log li", "message 1000"]],
+            ["presence.html", "gallery presence", "profile", (n) => ({ name: `Guest ${n}` }), ["#people .name", "Guest 1000"]],
+            ["counter.html", "gallery counter", "counts", (n) => ({ [`who${n % 9}`]: [n, 0] }), ["#total", /^8964$/]],
+            ["cursors.html", "gallery cursors", "move", (n) => [n / 2000, 0.5], [".cursor[style*='50cqw']", ""]]
+        ]) {
+            const person = await Person.open(browser, `${server.origin}/gallery/${page}`);
+            await person.page.getByText("1 here", { exact: true }).waitFor();
+            const author = await guest(server, room);
+            await person.page.getByText("2 here", { exact: true }).waitFor();
+            judge(t, page, await costs(person, async () => {
+                for (let n = 1; n <= 1_000; n++) {
+                    author.say(event, JSON.stringify(payload(n)));
+                }
+                await person.page.locator(last[0], { hasText: last[1] }).waitFor({ state: "attached" });
+            }));
+            assert.ok(page !== "chat.html" || await person.page.locator("#log li").count() === 300);
+            author.close();
+            await person.close();
+        }
+    });
 
     for (const [what, options] of [["a phone", PHONE], ["a phone in the dark", { ...PHONE, colorScheme: "dark" }], ["a desk", {}]]) {
         test(`on ${what} nothing sticks out`, async () => {
@@ -197,7 +265,7 @@ describe("a browser and its connection", { timeout: 120_000 }, () => {
         await total(c, 2);
         server = await startServer("--listen", `127.0.0.1:${port}`);
         await are("open");
-        await a.page.locator(".own:not(.queued)").waitFor();
+        await a.page.locator(".own.sent").waitFor();
         await say(a, "written after");
         await Promise.all([heard(b, "written after"), total(c, 3), total(d, 3)]);
         assert.ok(await b.page.locator("#log li", { hasText: "written meanwhile" }).count() <= 1);
@@ -211,13 +279,13 @@ describe("a browser and its connection", { timeout: 120_000 }, () => {
         const block = (language) => new RegExp(`\\n\`\`\`${language}\\n(.*?)\\n\`\`\``, "gs");
         const readme = readFileSync(fileURLToPath(new URL("../../README.md", import.meta.url)), "utf8");
         const [page] = [...readme.matchAll(block("html"))].map((match) => match[1]);
-        const [code] = [...readme.matchAll(block("js"))].map((match) => match[1]).filter((each) => each.includes("addEventListener"));
+        const [code] = [...readme.matchAll(block("ts"))].map((match) => match[1]).filter((each) => each.includes("addEventListener"));
         const { outputFiles } = await build({
-            stdin: { contents: code.replace("127.0.0.1:8080", `127.0.0.1:${port}`), resolveDir: fileURLToPath(new URL(".", import.meta.url)) },
+            stdin: { contents: code.replace("127.0.0.1:8080", `127.0.0.1:${port}`), loader: "ts", resolveDir: fileURLToPath(new URL(".", import.meta.url)) },
             bundle: true, format: "esm", write: false
         });
         const web = createServer(({ url }, response) => {
-            const isScript = url === "/main.js";
+            const isScript = url === "/main.ts";
             response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html");
             response.end(isScript ? outputFiles[0].text : page);
         }).listen(0, "127.0.0.1");
