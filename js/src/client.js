@@ -104,10 +104,8 @@ export function connect(url, options = {}) {
         opened() {
             id = "";
             // The server has put us into root already.
-            outbox.open([...rooms.values()].filter(({ room }) => room.name !== ROOT).map(wish("join")));
-            if (!rooms.has(ROOT)) {
-                depart(createEntry(ROOT));
-            }
+            rooms.forEach((entry, name) => name === ROOT || ask(entry));
+            rooms.has(ROOT) || depart(createEntry(ROOT));
         },
         received(buffer) {
             let packet;
@@ -142,8 +140,15 @@ export function connect(url, options = {}) {
         }
     });
 
-    /** What to ask of the server about a room. */
-    const wish = (kind) => (entry) => ({ entry, kind, data: encode(entry.room.name, kind) });
+    /** Asks to be let into a room, or out of it. What may be the answer to more than that is held till it is clear. */
+    function wish(kind, entry) {
+        const { name } = entry.room;
+        const isFence = outbox.isUnsure(name);
+        entry.held = isFence && !entry.isIn ? [] : undefined;
+        outbox.ask({ entry, kind, data: encode(name, kind), isFence });
+    }
+
+    const ask = (entry) => link.isReady() && wish("join", entry);
 
     /** Forgets a room that we wanted, and closes it. */
     function close(entry, error) {
@@ -194,13 +199,10 @@ export function connect(url, options = {}) {
             rooms.delete(name);
         }
         outbox.forget(entry);
-        const wasAsked = !outbox.withdraw(entry) || entry.wasIn;
-        if (link.isReady() && wasAsked) {
-            const isFence = outbox.isUnsure(name);
-            entry.held = isFence ? [] : undefined;
+        if (link.isReady()) {
             entry.room.leaving();
             leaving.set(name, [...(leaving.get(name) ?? []), entry]);
-            outbox.ask({ ...wish("leave")(entry), isFence });
+            wish("leave", entry);
         } else {
             entry.room.close();
         }
@@ -233,20 +235,10 @@ export function connect(url, options = {}) {
             // Said before anything went out: nobody hears of it. Asked again, lest we were put out meanwhile.
             entry.isLast = false;
             entry.room.stay();
-            name === ROOT || ask(entry);
+            ask(entry);
         }
         entry.joins++;
         return entry.room.api;
-    }
-
-    function ask(entry) {
-        if (link.isReady()) {
-            const isFence = outbox.isUnsure(entry.room.name);
-            if (isFence && !entry.isIn) {
-                entry.held = [];
-            }
-            outbox.ask({ ...wish("join")(entry), isFence });
-        }
     }
 
     /** Hands a packet to its room, unless a peer pretends to be the server: it cannot do without a dst or its own src. */
@@ -337,18 +329,14 @@ export function connect(url, options = {}) {
         rooms: () => [...rooms.values()].filter(({ isLast }) => !isLast).map(({ room }) => room.api),
         on: events.on,
         off: events.off,
-        start() {
-            const error = link.start();
-            if (error) {
-                throw error;
-            }
-        },
+        start: link.start,
         close: link.close
     });
-    if (!options.lazy) {
-        const error = link.start();
+    try {
+        options.lazy || link.start();
+    } catch (error) {
         // Where pages are rendered on a server there is nothing to connect to or with: start() tells.
-        if (error && error.code === "argument" && !isRelative(url)) {
+        if (error.code === "argument" && !isRelative(url)) {
             throw error;
         }
     }

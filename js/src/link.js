@@ -59,6 +59,7 @@ export function createLink(url, options, clock, { probe, underWay, opened, recei
     const answerTime = options.timeout ?? 2 * timeout;
 
     let state = "idle";
+    let Socket;
     let socket;
     /** The attempt under way or in use; what belongs to an older one is ignored. */
     let current;
@@ -236,37 +237,29 @@ export function createLink(url, options, clock, { probe, underWay, opened, recei
         }
     }
 
-    let Socket;
-
-    /** What keeps us from starting here, if anything. */
-    function obstacle() {
-        Socket = options.WebSocket ?? globalThis.WebSocket;
-        if (!Socket) {
-            return new RoomerError("no_websocket", "no WebSocket here: use Node 22 or newer, or pass a class as the option WebSocket");
-        }
-        try {
-            typeof url === "function" || toAddress(url);
-        } catch (cause) {
-            return new RoomerError("argument", `url must be an address such as "wss://example.org/ws", or a function that gives one; not ${url}`, { cause });
-        }
-    }
-
     return {
         state: () => state,
-        /** Begins, if that is possible here; returns what is in the way. */
+        /** Begins, if it has not; throws what is in the way. */
         start() {
-            const error = state === "idle" && !signal?.aborted ? obstacle() : undefined;
-            if (state === "idle" && !error) {
-                state = "connecting";
-                if (signal?.aborted) {
-                    abort();
-                } else {
-                    signal?.addEventListener("abort", abort);
-                    unwatch = watchWorld(wake);
-                    attempt();
-                }
+            if (state !== "idle") {
+                return;
             }
-            return error;
+            if (signal?.aborted) {
+                return abort();
+            }
+            Socket = options.WebSocket ?? globalThis.WebSocket;
+            if (!Socket) {
+                throw new RoomerError("no_websocket", "no WebSocket here: use Node 22 or newer, or pass a class as the option WebSocket");
+            }
+            try {
+                typeof url === "function" || toAddress(url);
+            } catch (cause) {
+                throw new RoomerError("argument", `url must be an address such as "wss://example.org/ws", or a function that gives one; not ${url}`, { cause });
+            }
+            state = "connecting";
+            signal?.addEventListener("abort", abort);
+            unwatch = watchWorld(wake);
+            attempt();
         },
         isReady: () => socket?.readyState === 1 && state === "open",
         send: (data) => socket.send(data),

@@ -50,8 +50,6 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20 } = {}, clock, c
     let confirmAt = 0;
     let timer;
 
-    const named = (name) => (item) => item.kind && item.entry.room.name === name;
-
     function put(item) {
         const now = clock.now();
         client.transmit(item);
@@ -114,11 +112,6 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20 } = {}, clock, c
         pump,
         probe,
         underWay: () => underWay,
-        /** A new connection: these joins come first. */
-        open(joins) {
-            control = joins;
-            pump();
-        },
         /** The connection is gone; what it took and was not confirmed may have arrived or not. */
         close(isTooFast) {
             const gone = sent;
@@ -140,7 +133,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20 } = {}, clock, c
             pump();
         },
         /** Whether the server may still have to answer a join or leave of a room of this name. */
-        isUnsure: (name) => [...sent, ...control].some(named(name)),
+        isUnsure: (name) => [...sent, ...control].some((item) => item.kind && item.entry.room.name === name),
         /** Asks for certainty about a room's join; false if there is nothing to be unsure about. */
         hasten(entry) {
             const item = [...sent, ...control].findLast((each) => each.entry === entry && each.kind === "join");
@@ -149,12 +142,6 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20 } = {}, clock, c
                 pump();
             }
             return !!item;
-        },
-        /** Takes back a join that has not gone out; tells whether it could. */
-        withdraw(entry) {
-            const before = control.length;
-            control = control.filter((item) => item.entry !== entry);
-            return control.length < before && !sent.some((item) => item.entry === entry);
         },
         /** A message: "sent" if it went out at once, "queued", or "dropped" if there is no space. */
         send(item) {

@@ -114,7 +114,9 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
     const states = [];
     let leaves = 0;
     let lastNumber = 0;
+    /** Rooms that the server may put us out of, and into. */
     const disturbed = new Set();
+    const offered = new Set();
 
     function adopt(room) {
         if (mine.get(room.name) !== room) {
@@ -137,7 +139,10 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
     }
 
     client.on("error", (error) => errors.push(error.cause ?? error));
-    client.on("room", adopt);
+    client.on("room", (room) => {
+        assert.ok(offered.has(room.name), `room "${room.name}" told as new, though the server has put nobody into it`);
+        adopt(room);
+    });
     client.on("state", (state) => states.push(state));
     client.on("lost", ({ payload, reason }) => {
         assert.ok(["sent", "queued"].includes(sent.get(payload)?.result), "lost, but never taken");
@@ -183,9 +188,13 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
             disturbed.add(room);
             connection()?.kick(room);
         },
-        put: ({ room }) => connection()?.join(room),
+        put({ room }) {
+            offered.add(room);
+            connection()?.join(room);
+        },
         move({ room, to }) {
             disturbed.add(room);
+            offered.add(to);
             connection()?.move(room, to);
         },
         other: ({ room, event }) => other(room, event),
