@@ -36,16 +36,17 @@ impl Harness for Adapter {
         let (stop, stopped) = channel::bounded::<()>(1);
         let thread = thread::spawn(move || {
             smol::block_on(async {
-                let accept = async || {
-                    while server.is_live() {
+                // As `serve`: a server that ends by itself still answers.
+                let accept = async |is_stopped: bool| {
+                    while !is_stopped || server.is_live() {
                         let (stream, peer) = listener.accept().await.unwrap();
                         socket::prepare(&stream);
                         smol::spawn(connect(stream, &server, Some(peer))).detach();
                     }
                     pending::<()>().await;
                 };
-                or(accept(), async { _ = stopped.recv().await }).await;
-                or(async { _ = server.drain().await }, accept()).await;
+                or(accept(false), async { _ = stopped.recv().await }).await;
+                or(async { _ = server.drain().await }, accept(true)).await;
             });
         });
         Adapter { addr, stop, thread }

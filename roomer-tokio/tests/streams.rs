@@ -36,16 +36,17 @@ impl Harness for Adapter {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             runtime.block_on(async {
-                let accept = async || {
-                    while server.is_live() {
+                // As `serve`: a server that ends by itself still answers.
+                let accept = async |is_stopped: bool| {
+                    while !is_stopped || server.is_live() {
                         let (stream, peer) = listener.accept().await.unwrap();
                         socket::prepare(&stream);
                         tokio::spawn(connect(stream, &server, Some(peer)));
                     }
                     pending::<()>().await;
                 };
-                tokio::select! { _ = stopped => {}, () = accept() => {} }
-                tokio::select! { _ = server.drain() => {}, () = accept() => {} }
+                tokio::select! { _ = stopped => {}, () = accept(false) => {} }
+                tokio::select! { _ = server.drain() => {}, () = accept(true) => {} }
             });
         });
         Adapter { addr, stop, thread }
