@@ -21,6 +21,13 @@ const ROOT = "root";
 /** A room that nobody can join here: a server answers each wish to leave it, in which ever room the client is. */
 const PROBE = "\0probe";
 
+/**
+ * How long, in milliseconds, what waits for a room waits on for the others, who lost their connections when we lost ours:
+ * at least, and at most. In between it is twice as long as we were gone, since waits between attempts double.
+ */
+const GRACE = 1_000;
+const LONGEST_GRACE = 30_000;
+
 const OPTIONS = "codec token tokenIn signal reconnect timeout heartbeat isFinal queue lazy debug WebSocket clock random";
 
 const realClock = {
@@ -45,6 +52,9 @@ export function connect(url, options = {}) {
     const leaving = new Map();
     /** Ours on this connection, "" until the server has told. */
     let id = "";
+    /** When the connection was lost that is not back yet. */
+    let lostAt;
+    let grace = 0;
 
     const events = createEvents((cause, event) => {
         const error = new RoomerError("listener", `a listener of "${event}" has thrown`, { cause });
@@ -103,6 +113,8 @@ export function connect(url, options = {}) {
         debug,
         opened() {
             id = "";
+            grace = Math.min(LONGEST_GRACE, GRACE + 2 * (clock.now() - lostAt)) || 0;
+            lostAt = undefined;
             // The server has put us into root already.
             rooms.forEach((entry, name) => name === ROOT || ask(entry));
             rooms.has(ROOT) || depart(createEntry(ROOT));
@@ -126,8 +138,10 @@ export function connect(url, options = {}) {
                 }
                 leaving.clear();
                 const all = [...rooms.values()];
+                lostAt ??= clock.now();
                 for (const entry of all) {
                     entry.held = undefined;
+                    entry.hadOthers ||= entry.isIn && entry.room.api.count > 1;
                     entry.isIn = false;
                     entry.room.suspend();
                 }
@@ -167,7 +181,7 @@ export function connect(url, options = {}) {
     }
 
     function createEntry(name, roomCodec = codec) {
-        const entry = { waiting: [], isIn: false, wasIn: false, joins: 0 };
+        const entry = { waiting: [], quietUntil: 0, isIn: false, wasIn: false, joins: 0 };
         entry.room = createRoom(name, roomCodec, {
             report,
             send(event, to, bytes, payload) {
@@ -279,6 +293,10 @@ export function connect(url, options = {}) {
         } else if (event === "new_member" || event === "member_left") {
             if (!dst && !src) {
                 (left ?? entry)?.room[event === "new_member" ? "came" : "went"](payload);
+                if (entry?.quietUntil) {
+                    entry.quietUntil = 0;
+                    outbox.pump();
+                }
             }
         } else if (left || entry) {
             (left ?? entry).room.said(event, payload, src, dst !== "");
@@ -298,6 +316,10 @@ export function connect(url, options = {}) {
         if (!entry.held && rooms.get(name) === entry) {
             entry.isIn = entry.wasIn = true;
             entry.room.joined(id, payload);
+            // The first one back would speak to an empty room.
+            const isAlone = entry.hadOthers && entry.room.api.count < 2;
+            entry.quietUntil = isAlone ? clock.now() + grace : 0;
+            entry.hadOthers = isAlone;
             outbox.pump();
         }
     }

@@ -21,6 +21,8 @@ const NO_FAULT = ["rate", "no sign of life"];
 const LONGEST_DELAY = 2 ** 31 - 1;
 /** The least that a link is taken to carry, in bytes per second: larger messages get more time. */
 const SLOWEST_LINK = 2 ** 16;
+/** How long an answer may take at least, in milliseconds, before nothing but a dead connection explains its absence. */
+const LONGEST_ANSWER = 60_000;
 /** A timer that is so late says that the program stood still, in milliseconds. */
 const LATE = 100;
 
@@ -100,7 +102,7 @@ export function createLink(url, options, clock, { probe, underWay, opened, recei
                 // What lies in the socket already is read before.
                 arm(0, judge);
             } else {
-                patience = state === "open" ? Math.min(2 * patience, 4) : patience;
+                patience = state === "open" ? Math.min(2 * patience, Math.max(4, LONGEST_ANSWER / answerTime)) : patience;
                 lost(new RoomerError("timeout", "the server does not answer"));
             }
         });

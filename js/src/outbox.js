@@ -25,7 +25,7 @@ const RELAX = 60_000;
  * @param {{messages?: number, bytes?: number}} [limits]
  * @param {import("./index.js").Clock} clock
  * @param {object} client
- * @param {() => Iterable<object>} client.entries rooms with what waits for them: `{ waiting: item[], isIn: boolean }`
+ * @param {() => Iterable<object>} client.entries rooms with what waits for them, and until when it has to: `{ waiting: item[], isIn: boolean, quietUntil: number }`
  * @param {() => boolean} client.isReady whether the socket takes messages
  * @param {(item: object) => void} client.transmit hands it to the socket
  * @param {() => void} client.probe asks the server for an answer
@@ -61,13 +61,13 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20 } = {}, clock, c
         sent.push(item);
     }
 
-    /** Takes out what may go next: a room's messages only once we are in it. */
-    function next() {
+    /** Takes out what may go next: a room's messages only once we are in it, and not before it is to speak again. */
+    function next(now) {
         if (control.length || !waiting) {
             return control.shift();
         }
         for (const entry of client.entries()) {
-            if (entry.isIn && entry.waiting.length) {
+            if (entry.isIn && entry.quietUntil <= now && entry.waiting.length) {
                 const item = entry.waiting.shift();
                 waiting--;
                 waitingBytes -= item.data.length;
@@ -92,20 +92,22 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20 } = {}, clock, c
             return;
         }
         const now = clock.now();
-        for (let item; flight < window && nextAt <= now && underWay <= bytes && (item = next()); flight++) {
+        for (let item; flight < window && nextAt <= now && underWay <= bytes && (item = next(now)); flight++) {
             put(item);
         }
+        const dues = [];
         if (asked < 0 && sent.length) {
             if (flight >= window || sent.length >= MANY || underWay >= Math.min(MUCH, bytes) || confirmAt <= now || sent.some((item) => item.isFence)) {
                 probe();
             } else {
-                timer = clock.setTimeout(pump, confirmAt - now);
+                dues.push(confirmAt);
             }
         }
-        if (nextAt > now && control.length + waiting) {
-            clock.clearTimeout(timer);
-            timer = clock.setTimeout(pump, nextAt - now);
+        if (control.length + waiting) {
+            dues.push(nextAt, ...[...client.entries()].map(({ quietUntil }) => quietUntil));
         }
+        const due = Math.min(...dues.filter((at) => at > now));
+        timer = due < Infinity ? clock.setTimeout(pump, due - now) : undefined;
     }
 
     return {
@@ -146,7 +148,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20 } = {}, clock, c
         /** A message: "sent" if it went out at once, "queued", or "dropped" if there is no space. */
         send(item) {
             const { entry, data } = item;
-            if (client.isReady() && entry.isIn && !pace && !entry.waiting.length && underWay <= bytes) {
+            if (client.isReady() && entry.isIn && entry.quietUntil <= clock.now() && !pace && !entry.waiting.length && underWay <= bytes) {
                 put(item);
                 pump();
                 return "sent";

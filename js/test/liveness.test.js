@@ -54,6 +54,26 @@ describe("bytes that move are life", () => {
         assert.equal(lostAt(life), undefined);
     });
 
+    test("a link that is too slow for a short timeout gets more with each connection, until what it brings is whole", async () => {
+        const { kit, client, life } = await open({ heartbeat: 1_000, timeout: 1_000 });
+        // A server that sends its state to each newcomer, which takes 40 seconds in which nothing shows.
+        const losses = () => life.filter(([, , why]) => why === "timeout").length;
+        let waited = 0;
+        while (waited < 40_000) {
+            assert.ok(losses() < 10, "it loops for ever");
+            const before = losses();
+            kit.server.stall();
+            for (waited = 0; waited < 40_000 && losses() === before; waited += 1_000) {
+                await kit.server.advance(1_000);
+            }
+            kit.server.resume();
+            while (client.state !== "open") {
+                await kit.server.advance(100);
+            }
+        }
+        assert.ok(losses() > 0);
+    });
+
     test("as long as the network takes bytes, and no longer", async () => {
         const { kit, socket, life } = await open({ heartbeat: 1_000, timeout: 1_000 });
         kit.server.stall();

@@ -9,6 +9,62 @@ import { connect } from "../src/index.js";
 import { code, record, setUp } from "./support/kit.js";
 import { text } from "./support/packets.js";
 
+describe("what waits for a room in which others were", () => {
+    /** Two in a room, whose server goes and comes again: the first is back at once, the second about so many milliseconds later. */
+    async function restart(delay) {
+        const kit = setUp();
+        const [a] = await kit.inRoom("lobby", 1, { reconnect: { minDelay: 20, maxDelay: 20 } });
+        const [b] = await kit.inRoom("lobby", 1, { reconnect: { minDelay: delay, maxDelay: delay } });
+        const heard = record(b.room, "chat");
+        kit.server.stop();
+        await kit.server.advance();
+        assert.equal(a.room.send("chat", "meanwhile"), "queued");
+        kit.server.start();
+        await kit.server.advance(100);
+        assert.equal(a.room.state, "open");
+        return { kit, a, b, heard };
+    }
+
+    test("waits until another is back, and what is said then goes behind it", async () => {
+        const { kit, a, heard } = await restart(1_600);
+        assert.equal(a.room.send("chat", "later"), "queued");
+        await kit.server.advance(1_000);
+        assert.deepEqual(heard.map(([, payload]) => payload), ["meanwhile", "later"]);
+        assert.equal(a.room.send("chat", "now"), "sent");
+    });
+
+    test("goes without them in the end: the server may want it", async () => {
+        const kit = setUp();
+        const [a, b] = await kit.inRoom("lobby", 2);
+        const handled = [];
+        kit.server.handle("save", (conn, message) => handled.push(message.text()));
+        kit.server.stop();
+        await kit.server.advance();
+        b.client.close();
+        a.room.send("save", 1);
+        kit.server.start();
+        await kit.server.advance(500);
+        assert.deepEqual([a.room.state, handled], ["open", []]);
+        await kit.server.advance(3_000);
+        assert.deepEqual(handled, ["1"]);
+    });
+
+    test("does not wait where no other was, nor where another is", async () => {
+        const kit = setUp();
+        const [{ room }] = await kit.inRoom("lobby");
+        kit.server.cut();
+        room.send("chat", "alone");
+        await kit.server.advance(500);
+        assert.equal(room.send("chat", "again"), "sent");
+        const [a, b] = await kit.inRoom("hall", 2);
+        const heard = record(b.room, "chat");
+        kit.server.connections().find(({ id }) => id === a.client.id).cut();
+        a.room.send("chat", "back");
+        await kit.server.advance(500);
+        assert.deepEqual(heard.map(([, payload]) => payload), ["back"]);
+    });
+});
+
 describe("send", () => {
     test("goes to all others in the room, or to one", async () => {
         const kit = setUp();
@@ -314,6 +370,35 @@ describe("listeners", () => {
 });
 
 describe("messages()", () => {
+    test("end at once when their reader goes, before it has begun or while it waits", async () => {
+        const kit = setUp();
+        const [{ client, room }, b] = await kit.inRoom("lobby", 2);
+        const over = { value: undefined, done: true };
+        const unread = room.messages("chat");
+        assert.deepEqual(await unread.return(), over);
+        const read = room.messages("chat");
+        const waiting = [read.next(), read.next()];
+        assert.deepEqual(await read.return(), over);
+        assert.deepEqual(await Promise.all(waiting), [over, over]);
+        // As ReadableStream.from() does it, which Node 20 has only by a flag.
+        const iterator = room.messages("chat");
+        const stream = new ReadableStream({
+            pull: async (controller) => controller.enqueue((await iterator.next()).value),
+            cancel: () => iterator.return()
+        });
+        const reader = stream.getReader();
+        const next = reader.read();
+        await reader.cancel();
+        assert.deepEqual(await next, over);
+        assert.deepEqual(await iterator.next(), over);
+        b.room.send("chat", "later");
+        await kit.server.advance();
+        for (const each of [unread, read, iterator]) {
+            assert.deepEqual(await each.next(), over);
+        }
+        assert.equal(client.state, "open");
+    });
+
     /** Reads until the loop ends. */
     async function readAll(messages) {
         const all = [];

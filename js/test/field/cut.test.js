@@ -29,14 +29,14 @@ async function accountedFor(sender, receiver, messages) {
     return heard;
 }
 
-/** Starts the server again; the sender is back after the receiver, so that what it kept finds a receiver. */
-async function startAgain(t, runtime, server, sender, receiver) {
-    sender.signal("SIGSTOP");
+/** Starts the server again, and has one client come back before the other. */
+async function startAgain(t, runtime, server, first, second) {
+    second.signal("SIGSTOP");
     const next = await startServerOn(runtime, "--listen", `127.0.0.1:${new URL(server.url).port}`);
     t.after(() => next.kill());
-    await receiver.cameBack(receiver.log.findIndex(suspended));
-    sender.signal("SIGCONT");
-    await sender.cameBack(sender.log.findIndex(suspended));
+    await first.cameBack(first.log.findIndex(suspended));
+    second.signal("SIGCONT");
+    await second.cameBack(second.log.findIndex(suspended));
 }
 
 /** Two clients in a room, who know of each other. */
@@ -48,8 +48,8 @@ async function pair(t, urls) {
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { concurrency: 4, timeout: 180_000 }, () => {
-        for (const how of ["stop", "kill"]) {
-            test(`said while the server was away (${how}): it reaches the other, who is back`, async (t) => {
+        for (const [how, isFirst] of [["stop", false], ["kill", false], ["stop", true], ["kill", true]]) {
+            test(`said while the server was away (${how}): it reaches the other, whether the sender is back ${isFirst ? "before" : "after"} it`, async (t) => {
                 const server = await startServerOn(runtime);
                 t.after(() => server.kill());
                 const [a, b] = await pair(t, [server.url, server.url]);
@@ -58,7 +58,7 @@ for (const runtime of RUNTIMES) {
                 a.say("lobby", "meanwhile");
                 await a.until("queued", ([what]) => what === "said");
                 assert.deepEqual(answersTo(a), ["queued"]);
-                await startAgain(t, runtime, server, a, b);
+                await startAgain(t, runtime, server, ...(isFirst ? [a, b] : [b, a]));
                 assert.deepEqual(await accountedFor(a, b, ["meanwhile"]), ["meanwhile"]);
             });
         }
