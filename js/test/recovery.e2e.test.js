@@ -1,0 +1,117 @@
+/**
+ * Coming back to real servers that refuse, limit, and take tokens as a subprotocol.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { WebSocket as OtherWebSocket } from "ws";
+
+import { connect } from "../src/index.js";
+import { record } from "./support/kit.js";
+import { RUNTIMES, startServerOn } from "./support/server.js";
+
+const TIMEOUT = { timeout: 120_000 };
+const EAGER = { minDelay: 10, maxDelay: 200 };
+const times = (count, action) => Array.from({ length: count }, (_, n) => action(n));
+
+/** A client that ends with the test. */
+function enter(t, url, options) {
+    const client = connect(url, { codec: "json", reconnect: EAGER, ...options });
+    t.after(() => client.close());
+    return client;
+}
+
+/** Resolves when a listener of the event has seen what it waits for. */
+const until = (source, event, isDone) => new Promise((resolve) => {
+    const off = source.on(event, (...args) => {
+        if (isDone(...args)) {
+            off();
+            resolve();
+        }
+    });
+});
+
+for (const runtime of RUNTIMES) {
+    describe(`on ${runtime}`, TIMEOUT, () => {
+        /** A server that ends with the test. */
+        async function start(t, ...flags) {
+            const server = await startServerOn(runtime, ...flags);
+            t.after(() => server.stop());
+            return server;
+        }
+
+        test("a room that is refused takes its 300 messages with it, and nothing else", async (t) => {
+            const server = await start(t, "--max-rooms", "2");
+            const client = enter(t, server.url);
+            const [lobby, late] = [client.join("lobby"), client.join("late")];
+            const lost = record(client, "lost");
+            times(300, (n) => late.send("chat", n));
+            await assert.rejects(late.opened, { code: "refused" });
+            assert.deepEqual(lost.map(([, { room, reason }]) => [room, reason]), times(300, () => ["late", "unsent"]));
+            await lobby.opened;
+            const heard = until(lobby, "echo", () => true);
+            lobby.send("echo", 1, client.id);
+            await heard;
+            assert.equal(client.state, "open");
+        });
+
+        test("60 rooms on a server that allows two joins per second at first are open in the end", async (t) => {
+            const server = await start(t, "--join-rate", "8");
+            const client = enter(t, server.url);
+            const rooms = times(60, (n) => client.join(`room ${n}`));
+            await Promise.all(rooms.map((room) => room.opened));
+            // One of them may have been lost again with the connection, and be back by now or soon.
+            await Promise.all(rooms.filter(({ state }) => state !== "open").map((room) => until(room, "reopen", () => true)));
+            assert.deepEqual(rooms.filter(({ state }) => state === "closed"), []);
+        });
+
+        test("100 messages that waited for a server with ten per second arrive or are told, in order", async (t) => {
+            const server = await start(t, "--message-rate", "10");
+            const hearer = enter(t, server.url);
+            const hall = hearer.join("hall");
+            await hall.opened;
+            const heard = [];
+            const client = enter(t, server.url);
+            const lost = record(client, "lost");
+            const room = client.join("hall");
+            const all = new Promise((resolve) => {
+                const look = () => heard.length + lost.length >= 100 && new Set([...heard, ...lost.map(([, { payload }]) => payload)]).size === 100 && resolve();
+                hall.on("chat", (n) => (heard.push(n), look()));
+                client.on("lost", look);
+            });
+            assert.deepEqual(new Set(times(100, (n) => room.send("chat", n))), new Set(["queued"]));
+            await all;
+            assert.deepEqual(heard, [...new Set(heard)].sort((a, b) => a - b));
+            assert.ok(lost.every(([, { reason }]) => reason === "unconfirmed"));
+        });
+
+        test("a token as a subprotocol opens the door, a wrong one does not; in either WebSocket", async (t) => {
+            const server = await start(t, "--auth-token", "s3cret ÿ~?>");
+            for (const WebSocket of [globalThis.WebSocket, OtherWebSocket]) {
+                const tokens = ["wrong", "s3cret ÿ~?>"];
+                const client = enter(t, server.url, { WebSocket, tokenIn: "protocol", token: () => tokens.shift() });
+                const log = record(client, "state");
+                await client.root.opened;
+                assert.deepEqual(log.map(([, state, error]) => [state, error?.code]), [["suspended", "lost"], ["connecting", undefined], ["open", undefined]]);
+            }
+        });
+
+        test("put out of a room by nobody: leaving and joining at once, time and again, ends in the room", async (t) => {
+            const server = await start(t);
+            const client = enter(t, server.url);
+            const log = record(client, "room", "error", "lost");
+            let room = client.join("lobby");
+            for (let n = 0; n < 50; n++) {
+                room.leave();
+                n % 3 && (await null);
+                room = client.join("lobby");
+            }
+            await room.opened;
+            const other = enter(t, server.url);
+            const seen = other.join("lobby");
+            await seen.opened;
+            assert.deepEqual([seen.memberSet.has(client.id), seen.memberSet.size, log], [true, 2, []]);
+        });
+    });
+}
