@@ -85,6 +85,8 @@ export function createConversation(name, page) {
                 log.isQuiet = true;
                 clearTimeout(settling);
                 log.notice("The connection is lost; it comes back by itself");
+                // Before all that is said meanwhile, since others know our next id by no name.
+                self.room.send("nick", me.name);
             }
         },
         tellName: () => void (self.isOpen && self.room.send("nick", me.name)),

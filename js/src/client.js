@@ -23,9 +23,10 @@ const PROBE = "\0probe";
 
 /**
  * How long, in milliseconds, what waits for a room waits on for the others, who lost their connections when we lost ours:
- * at least, and at most. In between it is twice as long as we were gone, since waits between attempts double.
+ * at least, and at most. In between it grows four times as fast as the time that we were gone: waits between attempts double,
+ * and chance makes some short.
  */
-const GRACE = 1_000;
+const GRACE = 4_000;
 const LONGEST_GRACE = 30_000;
 
 const OPTIONS = "codec token tokenIn signal reconnect timeout heartbeat isFinal queue lazy debug WebSocket clock random";
@@ -113,7 +114,7 @@ export function connect(url, options = {}) {
         debug,
         opened() {
             id = "";
-            grace = Math.min(LONGEST_GRACE, GRACE + 2 * (clock.now() - lostAt)) || 0;
+            grace = Math.min(LONGEST_GRACE, GRACE + 4 * (clock.now() - lostAt)) || 0;
             lostAt = undefined;
             // The server has put us into root already.
             rooms.forEach((entry, name) => name === ROOT || ask(entry));
@@ -141,7 +142,8 @@ export function connect(url, options = {}) {
                 lostAt ??= clock.now();
                 for (const entry of all) {
                     entry.held = undefined;
-                    entry.hadOthers ||= entry.isIn && entry.room.api.count > 1;
+                    // A server that ends may close the others first.
+                    entry.hadOthers ||= entry.isIn && (entry.room.api.count > 1 || clock.now() - entry.aloneAt < GRACE);
                     entry.isIn = false;
                     entry.room.suspend();
                 }
@@ -293,7 +295,9 @@ export function connect(url, options = {}) {
         } else if (event === "new_member" || event === "member_left") {
             if (!dst && !src) {
                 (left ?? entry)?.room[event === "new_member" ? "came" : "went"](payload);
-                if (entry?.quietUntil) {
+                if (event === "member_left") {
+                    entry && entry.room.api.count < 2 && (entry.aloneAt = clock.now());
+                } else if (entry?.quietUntil) {
                     entry.quietUntil = 0;
                     outbox.pump();
                 }
@@ -315,11 +319,12 @@ export function connect(url, options = {}) {
         }
         if (!entry.held && rooms.get(name) === entry) {
             entry.isIn = entry.wasIn = true;
-            entry.room.joined(id, payload);
+            const announce = entry.room.joined(id, payload);
             // The first one back would speak to an empty room.
             const isAlone = entry.hadOthers && entry.room.api.count < 2;
             entry.quietUntil = isAlone ? clock.now() + grace : 0;
             entry.hadOthers = isAlone;
+            announce();
             outbox.pump();
         }
     }

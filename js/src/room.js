@@ -120,7 +120,10 @@ export function createRoom(name, codec, client) {
         name,
         api,
         state: () => state,
-        /** The server has let us in. Others who came and went meanwhile are announced, so that lists stay true. */
+        /**
+         * The server has let us in. Returns what tells the application: others who came and went meanwhile are announced, so
+         * that lists stay true.
+         */
         joined(ownId, payload) {
             const before = ids;
             const was = state;
@@ -130,22 +133,24 @@ export function createRoom(name, codec, client) {
             counted = Array.isArray(list) ? undefined : list;
             ids = new Set(counted === undefined ? list : []);
             state = "open";
-            if (!wasOpen) {
-                wasOpen = true;
-                settle.resolve(api);
-                events.emit("open");
-                return;
-            }
             const now = ids;
-            for (const member of before) {
-                member === previousId || now.has(member) || events.emit("member_left", member);
-            }
-            for (const member of now) {
-                member === ownId || before.has(member) || events.emit("new_member", member);
-            }
-            if (was !== "open") {
-                events.emit("reopen", previousId);
-            }
+            return () => {
+                if (!wasOpen) {
+                    wasOpen = true;
+                    settle.resolve(api);
+                    events.emit("open");
+                    return;
+                }
+                for (const member of before) {
+                    member === previousId || now.has(member) || events.emit("member_left", member);
+                }
+                for (const member of now) {
+                    member === ownId || before.has(member) || events.emit("new_member", member);
+                }
+                if (was !== "open") {
+                    events.emit("reopen", previousId);
+                }
+            };
         },
         came(payload) {
             const member = toText(payload);

@@ -11,11 +11,17 @@ import { text } from "./support/packets.js";
 
 describe("what waits for a room in which others were", () => {
     /** Two in a room, whose server goes and comes again: the first is back at once, the second about so many milliseconds later. */
-    async function restart(delay) {
+    async function restart(delay, isOlder) {
         const kit = setUp();
-        const [a] = await kit.inRoom("lobby", 1, { reconnect: { minDelay: 20, maxDelay: 20 } });
-        const [b] = await kit.inRoom("lobby", 1, { reconnect: { minDelay: delay, maxDelay: delay } });
+        const come = async (wait) => (await kit.inRoom("lobby", 1, { reconnect: { minDelay: wait, maxDelay: wait } }))[0];
+        const b = isOlder && (await come(delay));
+        const a = await come(20);
+        return stopAndStart(kit, a, b || (await come(delay)));
+    }
+
+    async function stopAndStart(kit, a, b) {
         const heard = record(b.room, "chat");
+        a.room.on("reopen", () => assert.equal(a.room.send("chat", "back"), "queued"));
         kit.server.stop();
         await kit.server.advance();
         assert.equal(a.room.send("chat", "meanwhile"), "queued");
@@ -25,13 +31,15 @@ describe("what waits for a room in which others were", () => {
         return { kit, a, b, heard };
     }
 
-    test("waits until another is back, and what is said then goes behind it", async () => {
-        const { kit, a, heard } = await restart(1_600);
-        assert.equal(a.room.send("chat", "later"), "queued");
-        await kit.server.advance(1_000);
-        assert.deepEqual(heard.map(([, payload]) => payload), ["meanwhile", "later"]);
-        assert.equal(a.room.send("chat", "now"), "sent");
-    });
+    for (const isOlder of [false, true]) {
+        test(`waits until another is back, and what is said then goes behind it (the other is closed ${isOlder ? "first" : "last"})`, async () => {
+            const { kit, a, heard } = await restart(1_600, isOlder);
+            assert.equal(a.room.send("chat", "later"), "queued");
+            await kit.server.advance(1_000);
+            assert.deepEqual(heard.map(([, payload]) => payload), ["meanwhile", "back", "later"]);
+            assert.equal(a.room.send("chat", "now"), "sent");
+        });
+    }
 
     test("goes without them in the end: the server may want it", async () => {
         const kit = setUp();
@@ -45,7 +53,7 @@ describe("what waits for a room in which others were", () => {
         kit.server.start();
         await kit.server.advance(500);
         assert.deepEqual([a.room.state, handled], ["open", []]);
-        await kit.server.advance(3_000);
+        await kit.server.advance(6_000);
         assert.deepEqual(handled, ["1"]);
     });
 

@@ -81,7 +81,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
             await server.stop();
             await a.page.locator("#banner").waitFor();
             await a.say("waits");
-            await a.page.locator(".fate").waitFor();
+            await a.page.locator(".fate", { hasText: "waits" }).waitFor();
             await check("without a connection");
             server = await startServer("--listen", `127.0.0.1:${port}`, "--auth-token", "x");
             await a.page.locator("#again").waitFor();

@@ -231,8 +231,9 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         await server.stop();
     });
 
-    test("when the server goes the page says so, comes back to the next one by itself, and everybody is called as before", async () => {
+    test("when the server goes the page says so, comes back to the next one by itself, and everybody is called as before", async (t) => {
         server = await startServer();
+        t.after(() => server.kill());
         const { port } = new URL(server.origin);
         const person = await Person.open(browser, `${server.origin}/?room=lobby`);
         const before = await person.inRoom("lobby");
@@ -241,6 +242,7 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         const name = await person.page.locator("#nick").inputValue();
         await person.say("before");
         await other.message("before").waitFor();
+        await other.page.locator("#members .name", { hasText: name }).waitFor();
         await server.stop();
         await person.page.locator("#connection-text", { hasText: "reconnecting" }).waitFor();
         await person.notice("The connection is lost").waitFor();
@@ -253,6 +255,7 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         assert.notEqual(await person.inRoom("lobby"), before);
         assert.equal(await person.page.locator("#banner").isVisible(), false);
         assert.equal(await person.page.locator("#nick").inputValue(), name);
+        await other.message("meanwhile").waitFor();
         assert.equal(await person.message("before").count(), 1, "the log is kept");
         await other.page.locator("#members .name", { hasText: name }).waitFor();
         await person.say("after");
