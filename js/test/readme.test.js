@@ -68,10 +68,10 @@ describe("close codes: the table that servers use, the README's, and the client 
 
     for (const { code, last = code, reason = "", final, wait } of entries) {
         for (const each of new Set([code, last])) {
-            test(`${each} ${reason}: ${final ? "final" : `comes back, ${wait}`}`, async () => {
+            test(`${each} ${reason}: ${final ? "final" : `reconnects, ${wait}`}`, async () => {
                 const [, , says] = readRow(each, reason);
-                assert.equal(says.startsWith("stays away"), final);
-                assert.equal(says.includes("later and slower"), wait === "slow");
+                assert.equal(says.startsWith("does not reconnect"), final);
+                assert.equal(says.includes("more slowly"), wait === "slow");
                 const kit = setUp();
                 const { client, life } = kit.connect();
                 await kit.server.advance(10_000);
