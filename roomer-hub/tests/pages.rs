@@ -55,9 +55,9 @@ fn close_row(close: &Close) -> String {
     };
     let reason = close.reason.map_or("any other".into(), |reason| format!("`{reason}`"));
     let client = match close.wait {
-        None => "stays away",
-        Some(Wait::Slow) => "comes back, more slowly",
-        Some(_) => "comes back",
+        None => "does not reconnect",
+        Some(Wait::Slow) => "reconnects, more slowly",
+        Some(_) => "reconnects",
     };
     let (sender, fault) = (format!("{:?}", close.sender), format!("{:?}", close.fault));
     let (sender, fault) = (sender.to_lowercase(), fault.to_lowercase());
