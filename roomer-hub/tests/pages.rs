@@ -117,6 +117,25 @@ fn each_direct_dependency_is_justified_and_no_other() {
     assert!(differ.is_empty(), "not both used and justified in CONTRIBUTING.md: {differ:?}");
 }
 
+/// `RELEASING.md` names these places.
+#[test]
+fn all_versions_are_equal() {
+    let manifest = read("../Cargo.toml");
+    let (_, package) = manifest.split_once("\n[workspace.package]\n").unwrap();
+    let version = package.split('"').nth(1).unwrap();
+    let own = manifest.lines().filter(|line| line.starts_with("roomer-"));
+    let pinned = format!("version = \"{version}\"");
+    let differ: Vec<&str> = own.filter(|line| !line.contains(&pinned)).collect();
+    assert!(differ.is_empty(), "not {version}: {differ:?}");
+    assert!(read("../js/package.json").contains(&format!("\n  \"version\": \"{version}\",")));
+    assert!(read("../js/README.md").contains(&format!("roomer-{version}.tgz")));
+    let changelog = read("../CHANGELOG.md");
+    let mut releases = changelog.lines().filter(|line| line.starts_with("## ["));
+    assert_eq!(releases.next(), Some("## [Unreleased]"));
+    let newest = releases.next().unwrap();
+    assert!(newest.starts_with(&format!("## [{version}] - ")), "{newest}");
+}
+
 #[test]
 fn pages_link_to_pages_and_headings_that_there_are() {
     let pages = [
@@ -124,6 +143,7 @@ fn pages_link_to_pages_and_headings_that_there_are() {
         "../BENCHMARKS.md",
         "../CHANGELOG.md",
         "../CONTRIBUTING.md",
+        "../RELEASING.md",
         "../SECURITY.md",
         "../js/README.md",
         "../roomer-tokio/guide/migration.md",

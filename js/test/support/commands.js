@@ -15,12 +15,12 @@ const exists = (name) => existsSync(join(ROOT, name));
 const CRATES = ["roomer-proto", "roomer-hub", "roomer-tokio", "roomer-smol"];
 
 /** Subcommands of cargo, and those that are programs of their own. */
-const CARGO = ["run", "test", "build", "bench", "clippy", "fmt", "doc", "tree", "deny", "fuzz", "mutants", "install", "add"];
+const CARGO = ["run", "test", "build", "bench", "clippy", "fmt", "doc", "tree", "deny", "fuzz", "mutants", "install", "add", "update", "package", "publish"];
 
 /** Programs that are no business of ours. */
 const OTHERS = ["curl", "git", "openssl", "kill", "export"];
 
-const NPM = ["ci", "init", "install", "pack", "create"];
+const NPM = ["ci", "init", "install", "pack", "create", "publish"];
 
 /** Source files of a crate's example. */
 const sourcesOf = (crate, example) => [`${crate}/examples/${example}.rs`, `${crate}/examples/${example}/main.rs`].filter(exists);
