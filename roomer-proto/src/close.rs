@@ -188,30 +188,30 @@ pub const RATE: Close = back(
 )
 .with_reason("rate");
 
-/// The client went on sending what is refused (strikes).
+/// The client kept sending rejected packets (strikes).
 pub const VIOLATIONS: Close = over(
     code::POLICY,
     Sender::Server,
     Fault::Client,
-    "the client went on sending what is refused (strikes)",
+    "the client kept sending rejected packets (strikes)",
 )
 .with_reason("too many violations");
 
-/// The login of the client's user is over (Claims::good_for): it has to log in again.
+/// The login of the client's user has expired (Claims::good_for); the user has to log in again.
 pub const LOGIN_EXPIRED: Close = over(
     code::POLICY,
     Sender::Server,
     Fault::Client,
-    "the login of the client's user is over (Claims::good_for): it has to log in again",
+    "the login of the client's user has expired (Claims::good_for); the user has to log in again",
 )
 .with_reason("login expired");
 
-/// A newer connection of the same user took the place (max_connections_per_user).
+/// A newer connection of the same user replaced this one (max_connections_per_user).
 pub const REPLACED: Close = over(
     code::POLICY,
     Sender::Server,
     Fault::Client,
-    "a newer connection of the same user took the place (max_connections_per_user)",
+    "a newer connection of the same user replaced this one (max_connections_per_user)",
 )
 .with_reason("replaced by a newer connection");
 
@@ -244,33 +244,33 @@ pub const HOOK_FAILED: Close = back(
 )
 .with_reason("a hook failed");
 
-/// No byte came in and none was taken for pong_wait: the client sleeps, or its network is gone.
+/// No bytes were received or accepted for pong_wait: the client is suspended or offline.
 pub const SILENT: Close = back(
     code::TRY_AGAIN_LATER,
     Sender::Server,
     Fault::Environment,
     Wait::Normal,
-    "no byte came in and none was taken for pong_wait: the client sleeps, or its network is gone",
+    "no bytes were received or accepted for pong_wait: the client is suspended or offline",
 )
 .with_reason("no sign of life");
 
-/// The client does not take what it is sent fast enough (max_backlog, write_wait).
+/// The client does not read fast enough (max_backlog, write_wait).
 pub const TOO_SLOW: Close = back(
     code::TRY_AGAIN_LATER,
     Sender::Server,
     Fault::Environment,
     Wait::Normal,
-    "the client does not take what it is sent fast enough (max_backlog, write_wait)",
+    "the client does not read fast enough (max_backlog, write_wait)",
 )
 .with_reason("too slow");
 
-/// A message of the client stopped coming in, or comes in too slowly (message_timeout).
+/// A message of the client stopped arriving, or arrives too slowly (message_timeout).
 pub const UNFINISHED: Close = back(
     code::TRY_AGAIN_LATER,
     Sender::Server,
     Fault::Environment,
     Wait::Normal,
-    "a message of the client stopped coming in, or comes in too slowly (message_timeout)",
+    "a message of the client stopped arriving, or arrives too slowly (message_timeout)",
 )
 .with_reason("unfinished message");
 
@@ -284,8 +284,8 @@ pub const OUT_OF_MEMORY: Close = back(
 )
 .with_reason("out of memory");
 
-/// Every close code that a client may see, and what it does then. A row with a reason stands before the
-/// row for any other reason of its code.
+/// Every close code that a client may receive, and its reaction. A row with a reason precedes the row
+/// for any other reason of its code.
 pub const TABLE: &[Close] = &[
     over(
         code::NORMAL,
@@ -307,7 +307,7 @@ pub const TABLE: &[Close] = &[
         code::UNSUPPORTED,
         Sender::Application,
         Fault::Client,
-        "the client sent a kind of message that is not served",
+        "the client sent an unsupported kind of message",
     ),
     back(
         1005,
@@ -360,14 +360,14 @@ pub const TABLE: &[Close] = &[
         Sender::Proxy,
         Fault::Environment,
         Wait::Normal,
-        "the server or a proxy is overloaded for now",
+        "the server or a proxy is temporarily overloaded",
     ),
     back(
         1014,
         Sender::Proxy,
         Fault::Environment,
         Wait::Normal,
-        "a proxy got no good answer from the server",
+        "a proxy received no valid response from the server",
     ),
     back(
         1015,
