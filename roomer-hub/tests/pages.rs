@@ -192,13 +192,13 @@ fn anchor(line: &str) -> Option<String> {
 fn the_page_of_what_is_missing_has_whole_tables_and_a_date() {
     let page = read("guide/scope.md");
     assert!(page.contains("Written on 20"), "no date");
-    let (missing, beside) = page.split_once("\n## Beside others").unwrap();
+    let (missing, compared) = page.split_once("\n## Comparison with other frameworks").unwrap();
     let rows: Vec<Vec<&str>> = missing.lines().filter_map(row).collect();
     assert!(rows.len() > 10, "{} rows", rows.len());
     for row in rows {
         assert!(row.len() == 2 && row.iter().all(|cell| !cell.is_empty()), "{row:?}");
     }
-    let rows: Vec<Vec<&str>> = beside.lines().filter_map(row).collect();
+    let rows: Vec<Vec<&str>> = compared.lines().filter_map(row).collect();
     assert!(rows.len() > 10 && rows.iter().all(|row| row.len() == 7), "{rows:?}");
     for option in spans(missing).filter(|span| span.starts_with("max_") || span.starts_with("on_"))
     {

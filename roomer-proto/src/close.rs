@@ -284,8 +284,8 @@ pub const OUT_OF_MEMORY: Close = back(
 )
 .with_reason("out of memory");
 
-/// Every close code that a client may receive, and its reaction. A row with a reason precedes the row
-/// for any other reason of its code.
+/// Every close code that a client may receive, and its reaction. A row with a reason precedes the
+/// row for any other reason of its code.
 pub const TABLE: &[Close] = &[
     over(
         code::NORMAL,
