@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use roomer_hub::server::Server;
-use roomer_hub::testkit::{Clock, Tasks, frames, socket};
+use roomer_engine::Server;
+use roomer_testkit::{Clock, Tasks, frames, socket};
 
 /// How long a handshake and a close may take together, by the server's defaults.
 const WAIT: Duration = Duration::from_secs(10 + 5);

@@ -18,9 +18,6 @@ mod handshake;
 mod model;
 mod plan;
 mod session;
-#[path = "../../roomer-hub/simulator/mod.rs"]
-#[allow(dead_code)] // each who shares it needs a part
-mod simulator;
 mod snapshot;
 
 pub use decode::decode;

@@ -4,13 +4,12 @@ use roomer_proto::close::{self, Close};
 use roomer_proto::{LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use crate::hub::Hub;
-use crate::id::{ConnKey, HandlerKey, RoomKey};
+use crate::keys::{ConnKey, HandlerKey, RoomKey};
 use crate::room::Member;
 use crate::snapshot::Snapshot;
 
 /// One thing to do, in order, because of one input.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub enum Action<'a> {
     /// The connection is in the tables under this key. Always the first action of an
     /// [`Input::Open`](crate::Input::Open), unless it is [`Refused`](Action::Refused).
@@ -110,7 +109,6 @@ pub enum Action<'a> {
 
 /// What the application is asked: may this connection do this?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Question {
     /// Join the packet's room.
     Join,

@@ -124,3 +124,32 @@ pub struct Refusals {
     /// Connections that were closed because of too many refusals ([`Config::strikes`]).
     pub strikes: u64,
 }
+
+impl Refusals {
+    /// Returns each count with its field's name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let Refusals {
+            reserved,
+            not_member,
+            long_name,
+            too_many_rooms,
+            unknown_dst,
+            no_common_room,
+            by_rule,
+            rate,
+            strikes,
+        } = *self;
+        [
+            ("reserved", reserved),
+            ("not_member", not_member),
+            ("long_name", long_name),
+            ("too_many_rooms", too_many_rooms),
+            ("unknown_dst", unknown_dst),
+            ("no_common_room", no_common_room),
+            ("by_rule", by_rule),
+            ("rate", rate),
+            ("strikes", strikes),
+        ]
+        .into_iter()
+    }
+}

@@ -13,9 +13,10 @@ use self::limits::Refusal;
 use crate::action::{Actions, Members, Question, Record};
 use crate::config::{Config, Membership, Refusals};
 use crate::hash::HashKey;
-use crate::id::{ConnId, ConnKey, HandlerKey, RoomKey};
 use crate::input::{Command, Input};
+use crate::keys::{ConnKey, HandlerKey, RoomKey};
 use crate::room::{Conn, Member, Room, Seat};
+use roomer_proto::ConnId;
 
 /// Records that are kept allocated between inputs.
 const SPARE_RECORDS: usize = 64;

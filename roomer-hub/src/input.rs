@@ -3,11 +3,11 @@
 use roomer_proto::PacketRef;
 use roomer_proto::close::Close;
 
-use crate::id::{ConnId, ConnKey};
+use crate::keys::ConnKey;
+use roomer_proto::ConnId;
 
 /// Something that happened. See [`Hub::handle`](crate::Hub::handle).
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub enum Input<'a> {
     /// A connection is there, under an id that the caller made. It joins `root`.
     Open {
@@ -51,7 +51,6 @@ pub enum Input<'a> {
 /// What a handler or the application can ask for. A command about a connection that is gone does
 /// nothing.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub enum Command<'a> {
     /// Send to the members of a room. No such room: nobody hears it. (`SendToRoom` of the Go
     /// original, which always leaves the sender out.)

@@ -48,50 +48,26 @@
 //!   member list and allocates nothing.
 //!
 //! [`contract`] is the whole of it, with a test of each promise.
-#![cfg_attr(
-    feature = "server",
-    doc = "
-# The engine
-
-The feature `server` adds [`server`]: the lock round the hub, outboxes, handlers and the poll loop
-of one connection, for adapters to put a runtime under."
-)]
-#![cfg_attr(
-    feature = "testkit",
-    doc = "
-# The test kit
-
-The feature `testkit` adds [`testkit`]: the real server with scripted clients in virtual time, for
-tests of your own handlers."
-)]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod action;
-#[cfg(feature = "testkit")]
 mod audit;
 mod config;
 #[doc = include_str!("../guide/contract.md")]
 pub mod contract {}
-#[cfg(feature = "server")]
-#[doc = include_str!("../guide/scope.md")]
-pub mod scope {}
 mod hash;
 mod hub;
-mod id;
 mod input;
+mod keys;
 mod rate;
 mod room;
-#[cfg(feature = "server")]
-pub mod server;
 mod snapshot;
-#[cfg(feature = "testkit")]
-pub mod testkit;
 
 pub use action::{Action, Actions, Members, Question};
 pub use config::{Config, Membership, Refusals};
 pub use hash::HashKey;
 pub use hub::{Hub, RegisterError};
-pub use id::{ConnId, ConnKey, HandlerKey, ParseConnIdError, RoomKey};
 pub use input::{Command, Input};
+pub use keys::{ConnKey, HandlerKey, RoomKey};
 pub use rate::Rate;
+pub use roomer_proto::{ConnId, ParseConnIdError};
 pub use snapshot::Snapshot;

@@ -5,9 +5,10 @@
 
 use crate::action::Members;
 use crate::config::Membership;
-use crate::id::{ConnId, ConnKey, RoomKey};
+use crate::keys::{ConnKey, RoomKey};
 use crate::rate::Buckets;
 use crate::snapshot::{Pages, Snapshot};
+use roomer_proto::ConnId;
 
 /// A connection's place in a room, as the room sees it.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +58,6 @@ impl Room {
     }
 
     /// Places, and bytes of text behind the last full page, that memory is held for.
-    #[cfg(feature = "testkit")]
     pub(crate) fn capacity(&self) -> (usize, usize) {
         (self.members.capacity(), self.pages.capacity())
     }
@@ -99,7 +99,7 @@ pub(crate) struct Conn {
     pub(crate) buckets: Option<Box<Buckets>>,
 }
 
-#[cfg(all(test, feature = "testkit"))]
+#[cfg(test)]
 mod tests {
     use slotmap::SlotMap;
 

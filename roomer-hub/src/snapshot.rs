@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 
-use crate::id::ConnId;
+use roomer_proto::ConnId;
 
 /// Bytes that a member takes: what separates it from the one before, its id, two quotes. Ids need
 /// no escaping and are all of one length.
@@ -63,7 +63,6 @@ impl Pages {
     }
 
     /// Bytes that memory is held for behind the last full page.
-    #[cfg(feature = "testkit")]
     pub(crate) fn capacity(&self) -> usize {
         self.tail.capacity()
     }

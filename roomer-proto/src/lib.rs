@@ -48,6 +48,7 @@ extern crate alloc;
 pub mod close;
 mod error;
 mod event;
+mod id;
 #[cfg(feature = "json")]
 mod json;
 mod packet;
@@ -59,6 +60,7 @@ pub use event::{
     CLOSE, JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, OPEN, is_built_in,
     is_reserved,
 };
+pub use id::{ConnId, ParseConnIdError};
 #[cfg(feature = "json")]
 pub use json::{JsonError, json};
 pub use packet::{MIN_PACKET, Packet, PacketRef, ROOT};

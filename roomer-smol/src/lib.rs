@@ -1,7 +1,7 @@
 //! Room servers on [smol].
 //!
 //! This crate knows smol: how to accept, read, write and sleep there. What a room is, who may
-//! join and when a slow client is closed it must not know; that lives in [`roomer_hub`], and is
+//! join and when a slow client is closed it must not know; that lives in [`roomer_engine`], and is
 //! the same on every runtime.
 //!
 //! # A server
@@ -118,8 +118,8 @@
 //! # More
 //!
 //! Every option is a method of [`Builder`], with its default and the reason for it. What is
-//! promised stands in [`contract`](roomer_hub::contract), what is not there, and what to do instead, in
-//! [`scope`](roomer_hub::scope). How to set it up for many connections and
+//! promised stands in [`contract`](roomer_engine::contract), what is not there, and what to do instead, in
+//! [`scope`](roomer_engine::scope). How to set it up for many connections and
 //! behind proxies, and how to move from the Go original, is told in `roomer-tokio`'s
 //! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/): all but its tokio is true here
 //! too.
@@ -129,7 +129,7 @@ mod listener;
 mod signals;
 mod transport;
 #[cfg(feature = "testkit")]
-pub use roomer_hub::testkit;
+pub use roomer_testkit as testkit;
 
 use std::future::{Future, pending, poll_fn};
 use std::io;
@@ -144,17 +144,17 @@ use std::time::Duration;
 
 pub use listener::Listener;
 #[cfg(feature = "tls")]
-pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
-pub use roomer_hub::server::{
+pub use roomer_engine::tls::{TlsListener, rustls, tls};
+pub use roomer_engine::{
     Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, Drained, HandlerError,
     HandlerPanic, HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, Reason,
     Refusal, Request, Server, Stats, Upgrade, User, Verdict, Warning, WarningCause, close, code,
     http, socket,
 };
-use roomer_hub::server::{Connection, Reader, stream};
+pub use roomer_engine::{ConnId, Membership, ParseConnIdError, Refusals, RegisterError};
+use roomer_engine::{Connection, Reader, stream};
 #[cfg(feature = "json")]
-pub use roomer_hub::server::{JsonError, json};
-pub use roomer_hub::{ConnId, Membership, ParseConnIdError, Refusals, RegisterError};
+pub use roomer_engine::{JsonError, json};
 pub use signals::shutdown_signal;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Executor, Task, Timer};

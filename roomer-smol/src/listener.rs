@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::io;
 
-use roomer_hub::server::stream;
+use roomer_engine::stream;
 #[cfg(feature = "tls")]
-use roomer_hub::server::{socket, tls::TlsListener};
+use roomer_engine::{socket, tls::TlsListener};
 use smol::net::TcpListener;
 #[cfg(unix)]
 use smol::net::unix::UnixListener;

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use roomer_hub::server::{Reader, Writer, socket};
+use roomer_engine::{Reader, Writer, socket};
 use smol::Async;
 
 type Stream = Arc<Async<TcpStream>>;

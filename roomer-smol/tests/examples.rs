@@ -2,19 +2,8 @@
 #![cfg(feature = "json")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "../../roomer-hub/conformance/client.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod client;
-#[path = "../../roomer-hub/conformance/game.rs"]
-mod game;
-#[path = "../../roomer-hub/conformance/http.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod http;
 #[path = "../examples/smol_ticker.rs"]
 mod ticker;
-#[path = "../../roomer-hub/conformance/wire.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod wire;
 
 use std::thread;
 
@@ -29,7 +18,7 @@ fn the_ticker_ticks() {
     let example = thread::spawn(move || {
         smol::block_on(ticker::run(listener, stopped.recv())).map_err(|error| error.to_string())
     });
-    game::play(addr);
+    roomer_conformance::game::play(addr);
     stop.try_send(()).unwrap();
     example.join().unwrap().unwrap();
 }

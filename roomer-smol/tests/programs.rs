@@ -12,18 +12,6 @@
     reason = "helpers of tests"
 )]
 
-#[path = "../../roomer-hub/conformance/client.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod client;
-#[path = "../../roomer-hub/conformance/http.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod http;
-#[path = "../../roomer-hub/programs/mod.rs"]
-mod programs;
-#[path = "../../roomer-hub/conformance/wire.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod wire;
-
 #[path = "../examples/chat.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod chat;
@@ -36,7 +24,7 @@ mod smol_tls;
 
 use std::process::ExitCode;
 
-use programs::{Case, Example, cases};
+use roomer_conformance::programs::{Case, Example, cases};
 
 const EXAMPLES: &[Example] =
     &[("chat", chat::main), ("smol_ticker", smol_ticker::main), ("smol_tls", smol_tls::main)];
@@ -60,5 +48,5 @@ const CASES: &[Case] = &[
 ];
 
 fn main() -> ExitCode {
-    programs::run(EXAMPLES, CASES)
+    roomer_conformance::programs::run(EXAMPLES, CASES)
 }

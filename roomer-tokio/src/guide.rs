@@ -1,9 +1,9 @@
 //! Pages to read, with code that is compiled and run.
 
 #[doc(inline)]
-pub use roomer_hub::contract;
+pub use roomer_engine::contract;
 #[doc(inline)]
-pub use roomer_hub::scope;
+pub use roomer_engine::scope;
 
 #[doc = include_str!("../guide/migration.md")]
 pub mod migration {}

@@ -1,7 +1,7 @@
 //! Room servers on [tokio].
 //!
 //! This crate knows tokio: how to accept, read, write and sleep there. What a room is, who may
-//! join and when a slow client is closed it must not know; that lives in [`roomer_hub`], and is
+//! join and when a slow client is closed it must not know; that lives in [`roomer_engine`], and is
 //! the same on every runtime.
 //!
 //! # A server
@@ -239,17 +239,17 @@ pub use listener::Listener;
 #[cfg(feature = "tower")]
 pub use mount::{Mount, mount};
 #[cfg(feature = "tls")]
-pub use roomer_hub::server::tls::{TlsListener, rustls, tls};
-pub use roomer_hub::server::{
+pub use roomer_engine::tls::{TlsListener, rustls, tls};
+pub use roomer_engine::{
     Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, Drained, HandlerError,
     HandlerPanic, HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, Reason,
     Refusal, Request, Server, Stats, Upgrade, User, Verdict, Warning, WarningCause, close, code,
     http, socket,
 };
-use roomer_hub::server::{Connection, Reader};
+pub use roomer_engine::{ConnId, Membership, ParseConnIdError, Refusals, RegisterError};
+use roomer_engine::{Connection, Reader};
 #[cfg(feature = "json")]
-pub use roomer_hub::server::{JsonError, json};
-pub use roomer_hub::{ConnId, Membership, ParseConnIdError, Refusals, RegisterError};
+pub use roomer_engine::{JsonError, json};
 pub use signals::shutdown_signal;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 
 #[cfg(feature = "tls")]
-use roomer_hub::server::{socket, tls::TlsListener};
+use roomer_engine::{socket, tls::TlsListener};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;

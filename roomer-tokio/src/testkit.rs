@@ -3,7 +3,7 @@
 //! It is the feature `testkit`, for `[dev-dependencies]`; `#[tokio::test(start_paused = true)]` needs
 //! tokio's feature `test-util`.
 //!
-//! Everything of [`roomer_hub::testkit`] is here; its page has the tutorial. A [`World`] of it is a
+//! Everything of [`roomer_testkit`] is here; its page has the tutorial. A [`World`] of it is a
 //! plain test on one thread, with no runtime: all that happens happens in an order that the seed
 //! decides. Handlers that need tokio (its timers, `spawn_blocking`, `tokio::spawn`, sockets, and so
 //! sqlx and reqwest) need a [`TokioWorld`] instead, inside `#[tokio::test(start_paused = true)]`:
@@ -81,5 +81,5 @@
 
 mod world;
 
-pub use roomer_hub::testkit::*;
+pub use roomer_testkit::*;
 pub use world::TokioWorld;

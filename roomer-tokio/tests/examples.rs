@@ -7,23 +7,12 @@
 mod admin;
 #[path = "../examples/axum.rs"]
 mod axum_example;
-#[path = "../../roomer-hub/conformance/client.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod client;
-#[path = "../../roomer-hub/conformance/game.rs"]
-mod game;
-#[path = "../../roomer-hub/conformance/http.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod http;
 #[path = "../examples/invitation.rs"]
 mod invitation;
 #[path = "../examples/jwt.rs"]
 mod jwt;
 #[path = "../examples/ticker.rs"]
 mod ticker;
-#[path = "../../roomer-hub/conformance/wire.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod wire;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -34,8 +23,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use client::{Client, Seen};
-use http::{Answer, Ask, dial};
+use roomer_conformance::client::{Client, Seen};
+use roomer_conformance::http::{Answer, Ask, dial};
 
 /// An example that runs.
 struct Example {
@@ -294,6 +283,6 @@ fn the_ticker_ticks() {
     let example = Example::start(async |listener, stop| {
         ticker::run(listener, stop).await.map_err(|error| error.to_string())
     });
-    game::play(example.addr);
+    roomer_conformance::game::play(example.addr);
     example.stop([]);
 }

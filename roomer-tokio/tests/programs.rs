@@ -12,18 +12,6 @@
     reason = "helpers of tests"
 )]
 
-#[path = "../../roomer-hub/conformance/client.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod client;
-#[path = "../../roomer-hub/conformance/http.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod http;
-#[path = "../../roomer-hub/programs/mod.rs"]
-mod programs;
-#[path = "../../roomer-hub/conformance/wire.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod wire;
-
 #[path = "../examples/admin.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod admin;
@@ -48,7 +36,7 @@ mod tls;
 
 use std::process::ExitCode;
 
-use programs::{Case, Example, cases};
+use roomer_conformance::programs::{Case, Example, cases};
 
 const EXAMPLES: &[Example] = &[
     ("admin", admin::main),
@@ -79,5 +67,5 @@ const CASES: &[Case] = &[
 ];
 
 fn main() -> ExitCode {
-    programs::run(EXAMPLES, CASES)
+    roomer_conformance::programs::run(EXAMPLES, CASES)
 }

@@ -7,7 +7,7 @@ use roomer_proto::{JOIN, PacketRef, ROOT};
 use super::Hub;
 use crate::action::{Offence, Record};
 use crate::config::Refusals;
-use crate::id::ConnKey;
+use crate::keys::ConnKey;
 use crate::rate::{Bucket, Rate};
 
 /// Why a client's packet, or a join, is refused.

@@ -7,7 +7,7 @@ use roomer_proto::{JOIN, LEAVE, PacketRef, is_reserved};
 use super::limits::Refusal;
 use super::{Asking, Hub};
 use crate::action::{Offence, Question, Record};
-use crate::id::ConnKey;
+use crate::keys::ConnKey;
 
 impl Hub {
     /// A client's packet: within its rates it passes, unless the rules refuse it.

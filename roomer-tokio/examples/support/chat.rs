@@ -7,7 +7,7 @@ pub mod program;
 
 use lexopt::prelude::*;
 use program::{Outcome, text, time, value};
-use roomer_hub::server::{Claims, Refusal, Server, Warning, WarningCause};
+use roomer_engine::{Claims, Refusal, Server, Warning, WarningCause};
 
 const HELP: &str = "\
 A chat server with its page, and the gallery of the JavaScript client at /gallery/.
@@ -173,7 +173,7 @@ impl Chat {
             })
             .on("ping", |conn, message| {
                 // The Go original's quick start answers in this room, whatever room was asked.
-                let pong = roomer_hub::server::PacketRef {
+                let pong = roomer_engine::PacketRef {
                     room: "util",
                     event: "pong",
                     dst: "",

@@ -1,6 +1,6 @@
 //! What the chat servers show in a browser, embedded: the chat page, the gallery, the client.
 
-use roomer_hub::server::Builder;
+use roomer_engine::Builder;
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";

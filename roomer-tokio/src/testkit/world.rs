@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
-use roomer_hub::testkit::{Client, Faults, Handshake, Rng, World};
+use roomer_testkit::{Client, Faults, Handshake, Rng, World};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{spawn_blocking, unconstrained, yield_now};
 use tokio::time::{self, Instant, sleep};

@@ -1,0 +1,64 @@
+//! The ticker example on either runtime, played by two.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::client::Client;
+
+/// What a tick says: its number, and where everybody is.
+#[track_caller]
+fn tick(client: &mut Client) -> (u64, BTreeMap<String, Value>) {
+    let packet = client.packet();
+    assert_eq!((&*packet.room, &*packet.event, &*packet.src), ("arena", "tick", ""));
+    let tick: Value = serde_json::from_slice(&packet.payload).unwrap();
+    let players = tick["players"].as_object().unwrap();
+    let players = players.iter().map(|(id, place)| (id.clone(), place.clone()));
+    (tick["tick"].as_u64().unwrap(), players.collect())
+}
+
+/// Hears tick after tick, none of them left out, until the board is as it should be.
+#[track_caller]
+fn watch(client: &mut Client, is_due: impl Fn(&BTreeMap<String, Value>) -> bool) {
+    let (mut before, mut players) = tick(client);
+    for _ in 0..1000 {
+        if is_due(&players) {
+            return;
+        }
+        let (number, now) = tick(client);
+        assert_eq!(number, before + 1, "a tick is left out");
+        (before, players) = (number, now);
+    }
+    panic!("never so: {players:?}");
+}
+
+pub fn play(addr: SocketAddr) {
+    let (mut ann, mut bob) = (Client::connect(addr), Client::connect(addr));
+    for player in [&mut ann, &mut bob] {
+        assert_eq!(player.welcome, [&*player.id], "who else is in root is told");
+        let snapshot = player.join("arena");
+        assert_eq!(snapshot, [&*player.id]);
+    }
+    let is_at = |id: &str, place: [i32; 2]| {
+        let (id, place) = (id.to_owned(), Value::from(place.to_vec()));
+        move |players: &BTreeMap<String, Value>| players.get(&id) == Some(&place)
+    };
+    let (a, b) = (ann.id.clone(), bob.id.clone());
+    watch(&mut ann, |players| is_at(&a, [0, 0])(players) && is_at(&b, [0, 0])(players));
+    // One step for each move, however long; what is no move is none.
+    for input in [&b"[1, 0]"[..], b"[1, 0]", b"north", b"[-900, 7]", b"[0, 1]"] {
+        bob.say("arena", "move", input);
+    }
+    ann.say("arena", "move", b"[0, -1]");
+    for player in [&mut ann, &mut bob] {
+        watch(player, |players| is_at(&a, [0, -1])(players) && is_at(&b, [1, 2])(players));
+    }
+    bob.reset();
+    watch(&mut ann, |players| players.len() == 1 && is_at(&a, [0, -1])(players));
+    // The board is the room's: who is not in it has no place there.
+    ann.say("arena", "leave", b"");
+    while ann.packet().event != "leave_ack" {}
+    ann.say("root", "move", b"[1, 1]");
+    ann.expect_nothing();
+}

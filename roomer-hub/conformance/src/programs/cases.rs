@@ -1,0 +1,272 @@
+//! What is true of every example, and of some.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::PROGRAM;
+use super::process::{Process, command, output, until};
+use crate::client::{Client, Seen};
+use crate::http::{Answer, Ask, dial};
+
+const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+/// Runs it to its end, which is a failure; returns the one line that it prints, and that on
+/// standard error.
+#[track_caller]
+fn error(example: &str, args: &[&str]) -> String {
+    let output = output(command(example, args));
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8(output.stderr));
+    let error = error.expect("text");
+    assert_eq!((output.status.code(), &*out), (Some(1), ""), "{error}");
+    let line = error.strip_suffix('\n').expect("a line");
+    assert!(line.starts_with("error: ") && !line.contains('\n'), "{error}");
+    // That would be what a program's `Debug` looks like.
+    assert!(!line.contains(" { ") && !line.contains("Os {"), "{error}");
+    line.to_owned()
+}
+
+/// Nothing is said of a mistake on the command line but what it is.
+pub fn mistakes_are_told_in_one_line(examples: &[&str]) {
+    for example in examples {
+        assert!(error(example, &["--nonsense"]).contains("--nonsense"));
+        assert!(error(example, &["--listen"]).contains("--listen"));
+        assert!(error(example, &["a", "b", "nonsense"]).contains("; --help lists the options"));
+        let text = error_with_files(example, "nowhere");
+        assert!(text.contains("cannot listen on nowhere"), "{text}");
+    }
+}
+
+pub fn help_and_version_are_there(examples: &[&str]) {
+    for example in examples {
+        for flag in ["-h", "--help", "-V", "--version"] {
+            let output = output(command(example, &[flag]));
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{example} {flag}");
+            let part = if flag.to_ascii_lowercase().contains('v') { "0." } else { "--listen" };
+            assert!(text.contains(part), "{example} {flag}: {text}");
+        }
+    }
+}
+
+pub fn an_address_in_use_is_named(examples: &[&str]) {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    for example in examples {
+        let text = error_with_files(example, &addr);
+        assert!(text.contains(&format!("cannot listen on {addr}: ")), "{text}");
+    }
+}
+
+/// With files that are fine, where files are wanted.
+#[track_caller]
+fn error_with_files(example: &str, addr: &str) -> String {
+    let files = files(example);
+    let mut args = vec!["--listen", addr];
+    args.extend(files.iter().map(|file| file.to_str().unwrap()));
+    error(example, &args)
+}
+
+/// What the example wants besides options.
+fn files(example: &str) -> Vec<PathBuf> {
+    if example.ends_with("tls") { certificate(example).into() } else { Vec::new() }
+}
+
+fn certificate(name: &str) -> [PathBuf; 2] {
+    let folder = std::env::temp_dir();
+    let paths = ["cert", "key"].map(|kind| folder.join(format!("programs-{name}-{kind}.pem")));
+    let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+    fs::write(&paths[0], made.cert.pem()).unwrap();
+    fs::write(&paths[1], made.signing_key.serialize_pem()).unwrap();
+    paths
+}
+
+pub fn files_of_tls_are_named_before_it_listens(example: &str) {
+    let [cert, key] = certificate("good").map(|path| path.to_str().unwrap().to_owned());
+    let [_, other] = certificate("other").map(|path| path.to_str().unwrap().to_owned());
+    let empty = std::env::temp_dir().join("roomer-programs-empty.pem").display().to_string();
+    fs::write(&empty, "nothing\n").unwrap();
+    for (cert, key, named) in [
+        ("missing.pem", &*key, "missing.pem"),
+        (&*cert, "missing.pem", "missing.pem"),
+        (&*empty, &*key, &*empty),
+        (&*cert, &*empty, &*empty),
+        (&*cert, &*other, &*other),
+    ] {
+        let text = error(example, &["--listen", "127.0.0.1:0", cert, key]);
+        assert!(text.contains(named), "{named}: {text}");
+    }
+    assert!(error(example, &["cert.pem"]).contains("key.pem"));
+}
+
+/// Ends by either signal: clients hear 1001, the exit code is 0.
+pub fn signals_end_it_gently(examples: &[&str]) {
+    for example in examples {
+        for signal in [Signal::TERM, Signal::INT] {
+            let files = files(example);
+            let mut args = ANYWHERE.to_vec();
+            args.extend(files.iter().map(|file| file.to_str().unwrap()));
+            let mut process = Process::start(command(example, &args));
+            // TLS and tokens are not what this is about.
+            let mut client = (!example.ends_with("tls") && *example != "jwt")
+                .then(|| Client::connect(process.addr));
+            process.signal(signal);
+            if let Some(client) = &mut client {
+                going_away(client);
+            }
+            let (status, errors) = process.ended();
+            assert_eq!(status.code(), Some(0), "{example}: {status} {errors}");
+        }
+    }
+}
+
+#[track_caller]
+fn going_away(client: &mut Client) {
+    let close = loop {
+        match client.next() {
+            Seen::Packet(_) => {}
+            other => break other,
+        }
+    };
+    assert!(matches!(close, Seen::Close(Some(1001), _)), "{close:?}");
+    let _ = client.stream.shutdown(std::net::Shutdown::Both);
+}
+
+/// The second signal does not wait for those who have time.
+pub fn a_second_signal_ends_it_at_once() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let mut args = ANYWHERE.to_vec();
+        args.extend(["--drain", "600s", "--quiet"]);
+        let mut process = Process::start(command("chat", &args));
+        // So many that a second's worth of closing is not all of them would take long; one that
+        // does not answer its close frame is as good.
+        let mut client = Client::connect(process.addr);
+        process.signal(Signal::TERM);
+        assert!(matches!(client.next(), Seen::Close(Some(1001), _)));
+        process.signal(signal);
+        let (status, errors) = process.ended();
+        assert_eq!(status.code(), Some(code), "{status} {errors}");
+    }
+}
+
+/// A container's first process has no default for signals: what it does not catch is lost.
+pub fn process_number_one_ends_by_sigterm() {
+    let mut probe = Command::new("unshare");
+    probe.args(["--pid", "--fork", "--mount-proc", "true"]).stderr(Stdio::piped());
+    match probe.output() {
+        Ok(output) if output.status.success() => {}
+        refused => {
+            println!("skipped: this system allows no PID namespace: {refused:?}");
+            return;
+        }
+    }
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    unshare.arg(std::env::current_exe().unwrap()).args(ANYWHERE).env(PROGRAM, "chat");
+    let mut process = Process::start(unshare);
+    let mut client = Client::connect(process.addr);
+    let children = format!("/proc/{0}/task/{0}/children", process.id());
+    let first = until("it has no child", || {
+        let children = fs::read_to_string(&children).ok()?;
+        children.split_whitespace().next().and_then(|pid| pid.parse().ok())
+    });
+    kill_process(Pid::from_raw(first).unwrap(), Signal::TERM).unwrap();
+    going_away(&mut client);
+    let (status, errors) = process.ended();
+    assert_eq!((status.code(), status.signal()), (Some(0), None), "{errors}");
+}
+
+/// The chat's own.
+pub fn the_chat_says_which_option_is_wrong() {
+    for (args, parts) in [
+        (&["--max-rooms", "x"][..], &["--max-rooms", "\"x\""][..]),
+        (&["--max-message", "0"], &["max_message must not be zero"]),
+        (&["--ping-period", "soon"], &["--ping-period", "\"soon\""]),
+        (&["--allow-origin", "localhost"], &["\"localhost\"", "https://example.com"]),
+        (&["--max-connections", "1", "--max-connections-per-address", "2"], &["max_connections"]),
+    ] {
+        let text = error("chat", args);
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+}
+
+pub fn the_chat_warns_with_its_own_flags() {
+    let mut args = ANYWHERE.to_vec();
+    args.extend(["--auth-token", "s3cret"]);
+    let mut process = Process::start(command("chat", &args));
+    let addr = process.addr;
+    let ask = Ask::upgrade(addr).add("Sec-WebSocket-Protocol", "roomer, token.czNjcmV0");
+    let foreign = ask.clone().add("Origin", "http://localhost:5173");
+    assert_eq!(foreign.refused(addr).status, 403);
+    let answer = ask.head(addr);
+    assert_eq!((answer.status, answer.header("sec-websocket-protocol")), (101, Some("roomer")));
+    assert_eq!(Ask::upgrade(addr).target("/ws?token=s3cret").head(addr).status, 101);
+    assert_eq!(Ask::upgrade(addr).target("/ws?token=other").refused(addr).status, 401);
+    let gallery = Ask::plain(addr).target("/gallery").refused(addr);
+    assert_eq!((gallery.status, gallery.header("location")), (308, Some("/gallery/")));
+    process.signal(Signal::TERM);
+    let (_, errors) = process.ended();
+    for part in [
+        "warning: refused a page of http://localhost:5173",
+        "allow_origin(\"http://localhost:5173\")",
+        "--allow-origin http://localhost:5173",
+        "warning: authorize refused a client with a token (401)",
+    ] {
+        assert!(errors.contains(part), "{errors}");
+    }
+    assert!(!errors.contains("s3cret") && !errors.contains("other"), "{errors}");
+}
+
+pub fn the_chat_stands_behind_a_proxy() {
+    let mut args = ANYWHERE.to_vec();
+    args.extend(["--trust-proxy", "127.0.0.1", "--proxy-protocol", "--health"]);
+    args.extend(["--max-connections-per-address", "1", "--quiet"]);
+    let process = Process::start(command("chat", &args));
+    let come = |header: &str, ask: &Ask| {
+        let mut stream = dial(process.addr);
+        stream.write_all(&[header.as_bytes(), &ask.bytes()].concat()).unwrap();
+        let status = Answer::read_head(&mut stream).0.status;
+        (stream, status)
+    };
+    let (ann, upgrade) = ("PROXY TCP4 1.2.3.4 5.6.7.8 9 80\r\n", Ask::upgrade(process.addr));
+    let (_first, status) = come(ann, &upgrade);
+    let bob = come("PROXY TCP4 1.2.3.5 5.6.7.8 9 80\r\n", &upgrade);
+    assert_eq!((status, come(ann, &upgrade).1, bob.1), (101, 429, 101));
+    let check = Ask::plain(process.addr).target("/ready").method("OPTIONS");
+    assert_eq!(come("PROXY UNKNOWN\r\n", &check).1, 200);
+}
+
+/// With few descriptors at first the limit is raised; where it cannot be, it is said, once.
+pub fn descriptors_are_raised_or_missed() {
+    let limited = |limits: &str| {
+        let mut shell = Command::new("sh");
+        let exec = format!("ulimit {limits} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &exec]).arg(std::env::current_exe().unwrap()).args(ANYWHERE);
+        shell.args(["--max-connections", "400", "--max-handshakes", "50"]).env(PROGRAM, "chat");
+        Process::start(shell)
+    };
+    let mut raised = limited("-Sn 100");
+    let limits = format!("/proc/{}/limits", raised.id());
+    until("the limit is not raised", || {
+        let limits = fs::read_to_string(&limits).ok()?;
+        let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
+        (line.split_whitespace().nth(3)?.parse::<u64>().ok()? >= 400).then_some(())
+    });
+    raised.signal(Signal::TERM);
+    let (_, errors) = raised.ended();
+    assert!(!errors.contains("warning"), "{errors}");
+
+    let mut low = limited("-n 100");
+    low.signal(Signal::TERM);
+    let (_, errors) = low.ended();
+    let warnings: Vec<&str> = errors.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert_eq!(warnings.len(), 1, "{errors}");
+    for part in ["may open 100 files", "464", "max_connections", "ulimit", "--max-connections"] {
+        assert!(warnings[0].contains(part), "{part}: {errors}");
+    }
+}

@@ -1,0 +1,94 @@
+//! A process that is an example.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::PROGRAM;
+use crate::client::PATIENCE;
+
+/// The example with these arguments and the secrets that some want.
+pub fn command(example: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env::current_exe().expect("one's own path"));
+    command.env(PROGRAM, example).args(args);
+    command.env("ADMIN_TOKEN", "secret").env("JWT_SECRET", "secret");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end.
+pub fn output(mut command: Command) -> Output {
+    command.output().expect("it runs")
+}
+
+/// An example that listens; it ends with this.
+pub struct Process {
+    pub addr: SocketAddr,
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Process {
+    /// Starts it and waits for the line with its address.
+    pub fn start(mut command: Command) -> Process {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("a line");
+        let Some((_, rest)) = line.split_once("://") else {
+            let output = child.wait_with_output().expect("its end");
+            panic!("{line:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':');
+        let addr = rest[..end.unwrap_or(rest.len())].parse().expect("an address");
+        Process { addr, child, output }
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("one's own child");
+    }
+
+    /// Waits for its end; returns how it ended, and its standard error.
+    pub fn ended(&mut self) -> (ExitStatus, String) {
+        let status = until("it does not end", || self.child.try_wait().expect("one's own child"));
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).expect("text");
+        let mut errors = String::new();
+        if let Some(stderr) = &mut self.child.stderr {
+            stderr.read_to_string(&mut errors).expect("text");
+        }
+        (status, errors)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks until there is an answer. Other processes tell nobody when something changes.
+#[track_caller]
+pub fn until<T>(otherwise: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "{otherwise}");
+        sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,164 @@
+//! Frames and packets as bytes, written down a second time.
+
+use std::fmt;
+use std::ops::Range;
+
+pub const FIN: u8 = 0x80;
+pub const CONTINUATION: u8 = 0;
+pub const TEXT: u8 = 1;
+pub const BINARY: u8 = 2;
+pub const CLOSE: u8 = 8;
+pub const PING: u8 = 9;
+pub const PONG: u8 = 10;
+
+/// A key without a repeated byte, so that a wrong rotation shows.
+const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
+
+/// The header of a masked frame, its length in the shortest form.
+pub fn header(first: u8, length: u64) -> Vec<u8> {
+    let mut out = vec![first];
+    match length {
+        0..=125 => out.push(0x80 | length as u8),
+        126..=0xffff => {
+            out.push(0x80 | 126);
+            out.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0x80 | 127);
+            out.extend(length.to_be_bytes());
+        }
+    }
+    out.extend(KEY);
+    out
+}
+
+/// A whole masked frame.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = header(first, payload.len() as u64);
+    out.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
+    out
+}
+
+/// A whole binary message.
+pub fn message(packet: &[u8]) -> Vec<u8> {
+    frame(FIN | BINARY, packet)
+}
+
+/// A close frame with a code.
+pub fn close(code: u16, reason: &str) -> Vec<u8> {
+    frame(FIN | CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
+}
+
+/// A packet: room, event, dst, src, payload.
+pub fn packet(fields: [&[u8]; 5]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for field in fields {
+        out.extend((field.len() as u32).to_be_bytes());
+        out.extend(field);
+    }
+    out
+}
+
+/// A message of a packet with dst and src empty.
+pub fn to_room(room: &str, event: &str, payload: &[u8]) -> Vec<u8> {
+    message(&packet([room.as_bytes(), event.as_bytes(), b"", b"", payload]))
+}
+
+/// A message of a packet with src empty.
+pub fn to_client(dst: &str, room: &str, event: &str, payload: &[u8]) -> Vec<u8> {
+    message(&packet([room.as_bytes(), event.as_bytes(), dst.as_bytes(), b"", payload]))
+}
+
+/// A frame that came in: its opcode, and where its payload lies.
+pub struct Frame {
+    pub opcode: u8,
+    pub payload: Range<usize>,
+}
+
+/// The frame that `bytes` begin with, if it is all there. Checks what is true of every frame that
+/// a server sends: no mask, no fragments, no reserved bits, lengths in their shortest form.
+pub fn incoming(bytes: &[u8]) -> Option<Frame> {
+    let (&[first, second], rest) = bytes.split_first_chunk()?;
+    assert_eq!(first & 0x70, 0, "reserved bits");
+    assert_ne!(first & FIN, 0, "a fragment");
+    assert_eq!(second & 0x80, 0, "a mask");
+    let (size, length) = match second {
+        126 => (4, u16::from_be_bytes(*rest.first_chunk()?).into()),
+        127 => (10, u64::from_be_bytes(*rest.first_chunk()?)),
+        _ => (2, u64::from(second)),
+    };
+    let shortest = match length {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    };
+    assert_eq!(size, shortest, "a length of {length} in {size} bytes");
+    let payload = size..size + length as usize;
+    (payload.end <= bytes.len()).then_some(Frame { opcode: first & 0x0f, payload })
+}
+
+/// Bytes that tell their place, so that lost, doubled or swapped ones show.
+pub fn filler(length: usize) -> Vec<u8> {
+    (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
+}
+
+/// A packet that came in, borrowed.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub room: &'a [u8],
+    pub event: &'a [u8],
+    pub dst: &'a [u8],
+    pub src: &'a [u8],
+    pub payload: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    /// A message must be one packet exactly.
+    pub fn decode(mut message: &'a [u8]) -> View<'a> {
+        let mut field = || {
+            let (length, rest) = message.split_first_chunk().expect("a field's length");
+            let length = u32::from_be_bytes(*length) as usize;
+            let (field, rest) = rest.split_at_checked(length).expect("a whole field");
+            message = rest;
+            field
+        };
+        let (room, event, dst, src, payload) = (field(), field(), field(), field(), field());
+        assert_eq!(message.len(), 0, "bytes after the payload");
+        View { room, event, dst, src, payload }
+    }
+}
+
+/// A packet that came in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Packet {
+    pub room: String,
+    pub event: String,
+    pub dst: String,
+    pub src: String,
+    pub payload: Vec<u8>,
+}
+
+impl From<View<'_>> for Packet {
+    fn from(view: View<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("names are UTF-8");
+        Packet {
+            room: text(view.room),
+            event: text(view.event),
+            dst: text(view.dst),
+            src: text(view.src),
+            payload: view.payload.to_vec(),
+        }
+    }
+}
+
+/// Without megabytes of names or payload.
+impl fmt::Debug for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Packet { room, event, dst, src, payload } = self;
+        for name in [room, event, dst, src] {
+            write!(f, "{:?} ", name.chars().take(48).collect::<String>())?;
+        }
+        let start = payload[..payload.len().min(80)].escape_ascii();
+        write!(f, "b\"{start}\" of {} bytes", payload.len())
+    }
+}

@@ -1,0 +1,221 @@
+//! Who may come in, decided after a while.
+
+use std::io::{Read, Write};
+use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
+
+use roomer_engine::{Builder, Claims, Refusal};
+
+use super::asking::Gate;
+use super::site::Site;
+use roomer_conformance::client::{Client, PATIENCE};
+use roomer_conformance::http::{Answer, Ask, dial};
+use roomer_conformance::wire;
+
+/// Says that it was dropped.
+struct Last(Sender<()>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+/// A hook that decides by the name, once the gate is open; `anybody` it lets in at once.
+fn slow(gate: &Gate) -> impl FnOnce(Builder) -> Builder + use<> {
+    let gate = gate.clone();
+    move |builder| {
+        builder.authorize_async(move |request| {
+            let gate = gate.clone();
+            async move {
+                let name = request.query("name").unwrap_or_default().into_owned();
+                if name != "anybody" {
+                    gate.await;
+                }
+                match &*name {
+                    "eve" => Err(Refusal::forbidden("not you")),
+                    "bug" => panic!("a bug in the hook"),
+                    _ => Ok(Claims::from([("name".into(), name)])),
+                }
+            }
+        })
+    }
+}
+
+fn ask(site: &Site, name: &str) -> Ask {
+    Ask::upgrade(site.addr).target(&format!("/ws?name={name}"))
+}
+
+#[test]
+fn only_that_client_waits_and_then_comes_in_with_its_claims() {
+    let gate = Gate::default();
+    let hook = slow(&gate);
+    let site = Site::with(|builder| {
+        hook(builder).on("who", |conn, message| {
+            let name = &conn.claims().ok_or("no claims")?["name"];
+            conn.send_to_client(message.src, "you", name.as_bytes());
+            Ok(())
+        })
+    });
+    let mut ann = dial(site.addr);
+    ann.write_all(&ask(&site, "ann").bytes()).unwrap();
+    let mut witness = Client::upgrade(dial(site.addr), &ask(&site, "anybody"));
+    witness.expect_nothing();
+    assert_eq!((site.server.stats().handshakes, site.server.stats().connections), (1, 1));
+    gate.open();
+    let mut ann = Client::welcomed(ann);
+    ann.say("root", "who", b"");
+    assert_eq!(ann.packet().payload, b"ann");
+    witness.expect_new_member("root", &ann.id);
+}
+
+#[test]
+fn no_is_no_and_a_panic_is_500() {
+    let gate = Gate::default();
+    let site = Site::with(slow(&gate));
+    gate.open();
+    let answer = ask(&site, "eve").refused(site.addr);
+    assert_eq!((answer.status, &*answer.body), (403, &b"not you\n"[..]));
+    assert_eq!(ask(&site, "bug").refused(site.addr).status, 500);
+    assert_eq!(ask(&site, "ann").head(site.addr).status, 101);
+    let refused = site.server.stats().refused;
+    assert_eq!(refused.into_iter().collect::<Vec<_>>(), [(403, 1), (500, 1)]);
+}
+
+#[test]
+fn a_panic_before_the_first_wait_is_500_too() {
+    let site = Site::with(|builder| {
+        builder.authorize_async(|request| {
+            assert!(request.query("name").is_some(), "a bug in the hook");
+            async { Ok(Claims::new()) }
+        })
+    });
+    assert_eq!(Ask::upgrade(site.addr).refused(site.addr).status, 500);
+    assert_eq!(ask(&site, "ann").head(site.addr).status, 101);
+}
+
+#[test]
+fn its_word_comes_before_the_other_checks() {
+    let gate = Gate::default();
+    let site = Site::with(slow(&gate));
+    gate.open();
+    let plain = |name| Ask::plain(site.addr).target(&format!("/ws?name={name}"));
+    assert_eq!(plain("eve").refused(site.addr).status, 403);
+    assert_eq!(plain("ann").refused(site.addr).status, 400);
+    assert_eq!(plain("eve").method("POST").refused(site.addr).status, 405);
+    assert_eq!(plain("eve").target("/elsewhere").refused(site.addr).status, 404);
+}
+
+#[test]
+fn it_has_as_long_as_a_handshake_may_take() {
+    let (sender, dropped) = mpsc::channel();
+    let site = Site::with(|builder| {
+        builder.handshake_timeout(Duration::from_millis(300)).authorize_async(move |_| {
+            let last = Last(sender.clone());
+            async move {
+                let _last = last;
+                std::future::pending().await
+            }
+        })
+    });
+    assert_eq!(Ask::upgrade(site.addr).refused(site.addr).status, 503);
+    dropped.recv_timeout(PATIENCE).unwrap();
+    site.drained();
+}
+
+#[test]
+fn it_is_dropped_when_the_client_goes() {
+    let ((sender, dropped), (begin, begun)) = (mpsc::channel(), mpsc::channel());
+    let site = Site::with(|builder| {
+        builder.handshake_timeout(PATIENCE * 10).authorize_async(move |_| {
+            let (last, begin) = (Last(sender.clone()), begin.clone());
+            async move {
+                let _last = last;
+                begin.send(()).unwrap();
+                std::future::pending().await
+            }
+        })
+    });
+    for behind in [&b""[..], b"something behind the request"] {
+        let mut stream = dial(site.addr);
+        stream.write_all(&Ask::upgrade(site.addr).bytes()).unwrap();
+        stream.write_all(behind).unwrap();
+        begun.recv_timeout(PATIENCE).unwrap();
+        assert!(dropped.try_recv().is_err());
+        drop(stream);
+        dropped.recv_timeout(PATIENCE).unwrap();
+    }
+    site.drained();
+}
+
+#[test]
+fn it_does_not_hold_up_the_stop() {
+    let gate = Gate::default();
+    let hook = slow(&gate);
+    let mut site = Site::with(|builder| {
+        hook(builder.handshake_timeout(PATIENCE * 10).close_timeout(PATIENCE * 2))
+    });
+    let start = Instant::now();
+    let mut stream = dial(site.addr);
+    stream.write_all(&ask(&site, "ann").bytes()).unwrap();
+    Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
+    site.stop();
+    assert!(start.elapsed() < PATIENCE);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/1.1 101"), "{}", answer.escape_ascii());
+}
+
+#[test]
+fn what_comes_behind_the_request_waits_and_is_taken_in_order() {
+    let gate = Gate::default();
+    let site = Site::with(slow(&gate));
+    let mut stream = dial(site.addr);
+    let mut sent = ask(&site, "ann").bytes();
+    // More than is kept for one that nobody knows yet.
+    for n in 0..1_000u32 {
+        sent.extend(wire::to_room("echo", "join", &wire::filler(50)));
+        sent.extend(wire::to_room("echo", "leave", &n.to_be_bytes()));
+    }
+    stream.write_all(&sent).unwrap();
+    Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
+    gate.open();
+    let mut ann = Client::welcomed(stream);
+    for _ in 0..1_000 {
+        let ack = ann.packet();
+        assert_eq!(ann.snapshot("echo", ack), [&*ann.id]);
+        ann.expect_left("echo");
+    }
+}
+
+#[test]
+fn what_comes_while_the_hook_is_asked_is_kept() {
+    let gate = Gate::default();
+    let site = Site::with(slow(&gate));
+    let mut stream = dial(site.addr);
+    stream.write_all(&ask(&site, "ann").bytes()).unwrap();
+    for room in ["one", "two", "three"] {
+        // The server comes to this one behind what the other has sent before.
+        Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
+        stream.write_all(&wire::to_room(room, "join", b"")).unwrap();
+    }
+    Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
+    gate.open();
+    let mut ann = Client::welcomed(stream);
+    for room in ["one", "two", "three"] {
+        let ack = ann.packet();
+        assert_eq!(ann.snapshot(room, ack), [&*ann.id]);
+    }
+}
+
+#[test]
+fn who_passes_while_others_take_the_last_place_is_refused() {
+    let gate = Gate::default();
+    let hook = slow(&gate);
+    let site = Site::with(|builder| hook(builder.max_connections(1)));
+    let mut ann = dial(site.addr);
+    ann.write_all(&ask(&site, "ann").bytes()).unwrap();
+    let _client = Client::upgrade(dial(site.addr), &ask(&site, "anybody"));
+    gate.open();
+    assert_eq!(Answer::read(&mut ann, false).status, 503);
+}

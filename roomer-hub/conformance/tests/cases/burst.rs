@@ -1,0 +1,115 @@
+//! Bursts to prompt readers: everything arrives (section 12).
+
+use std::io::Write;
+use std::thread;
+
+use super::site::Site;
+use roomer_conformance::client::Client;
+use roomer_conformance::wire;
+
+/// Sends in one go and reads meanwhile.
+fn in_one_go(sender: &Client, bytes: Vec<u8>, read: impl FnOnce() + Send) {
+    let mut writer = sender.stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || writer.write_all(&bytes).unwrap());
+        read();
+    });
+}
+
+#[test]
+fn five_thousand_messages_in_one_go_reach_one_reader_whole_and_in_order() {
+    let site = Site::open();
+    let [mut a, mut b] = site.room("lobby");
+    let messages = (0..5000u32).map(|n| wire::to_room("lobby", "n", &n.to_be_bytes()));
+    let (from, bytes) = (a.id.clone(), messages.collect::<Vec<_>>().concat());
+    in_one_go(&a, bytes, || {
+        for n in 0..5000u32 {
+            b.expect("lobby", "n", "", &from, &n.to_be_bytes());
+        }
+    });
+    a.expect_nothing();
+    b.expect_nothing();
+}
+
+#[test]
+fn five_thousand_direct_messages_in_one_go_reach_their_receiver_whole_and_in_order() {
+    let site = Site::open();
+    let [mut a, mut b] = site.loners();
+    let (from, to) = (a.id.clone(), b.id.clone());
+    let messages = (0..5000u32).map(|n| wire::to_client(&to, "r", "n", &n.to_be_bytes()));
+    let bytes = messages.collect::<Vec<_>>().concat();
+    in_one_go(&a, bytes, || {
+        for n in 0..5000u32 {
+            b.expect("r", "n", &to, &from, &n.to_be_bytes());
+        }
+    });
+    a.expect_nothing();
+    b.expect_nothing();
+}
+
+#[test]
+fn two_thousand_messages_in_one_go_reach_a_room_of_thirty_whole_and_in_order() {
+    let site = Site::open();
+    let mut members: [Client; 30] = site.room("lobby");
+    let (a, others) = members.split_first_mut().unwrap();
+    let messages = (0..2000u32).map(|n| wire::to_room("lobby", "n", &n.to_be_bytes()));
+    let (from, bytes) = (&a.id, messages.collect::<Vec<_>>().concat());
+    in_one_go(a, bytes, || {
+        thread::scope(|scope| {
+            for other in others {
+                scope.spawn(move || {
+                    for n in 0..2000u32 {
+                        other.expect("lobby", "n", "", from, &n.to_be_bytes());
+                    }
+                    other.expect_nothing();
+                });
+            }
+        });
+    });
+    a.expect_nothing();
+}
+
+#[test]
+fn a_burst_of_large_messages_beyond_the_backlog_reaches_a_prompt_reader_whole() {
+    let site = Site::open();
+    let [mut a, mut b] = site.room("lobby");
+    let payload = wire::filler(100_000);
+    let bytes = wire::to_room("lobby", "large", &payload).repeat(200);
+    let from = a.id.clone();
+    in_one_go(&a, bytes, || {
+        for _ in 0..200 {
+            let view = b.view();
+            assert!(view.src == from.as_bytes() && view.payload == payload);
+        }
+    });
+    a.expect_nothing();
+    b.expect_nothing();
+}
+
+#[test]
+fn a_peer_who_shares_a_thousand_rooms_and_disconnects_does_no_harm() {
+    let site = Site::open();
+    let [mut a, mut b] = site.loners();
+    let names: Vec<String> = (0..1000).map(|n| format!("{n}")).collect();
+    let joins: Vec<u8> = names.iter().flat_map(|name| wire::to_room(name, "join", b"")).collect();
+    a.send(&joins);
+    names.iter().for_each(|name| assert_eq!(a.packet().room, *name));
+    b.send(&joins);
+    let id = b.id.clone();
+    for name in &names {
+        assert_eq!(b.packet().room, *name);
+        a.expect_new_member(name, &id);
+    }
+    b.goodbye();
+    let mut left: Vec<String> = (0..1000)
+        .map(|_| {
+            let packet = a.packet();
+            assert_eq!((&*packet.event, &*packet.payload), ("member_left", id.as_bytes()));
+            packet.room
+        })
+        .collect();
+    left.sort_unstable();
+    left.dedup();
+    assert_eq!(left.len(), 1000);
+    a.expect_nothing();
+}

@@ -1,0 +1,81 @@
+//! Those who send without measure, and those who only want a word meanwhile (sections 7 and 12).
+
+use std::io::Write;
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread;
+
+use super::site::Site;
+use roomer_conformance::client::Client;
+use roomer_conformance::wire;
+
+/// How many messages a flood sends in one go.
+const GO: usize = 100;
+
+/// How many bytes of a flood may be on their way.
+const AFLOAT: usize = 8 << 20;
+
+/// Two clients flood a room, or each other, as fast as the server lets them and the other reads;
+/// the others have their say.
+fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&Site)) {
+    // How slow a reader may be is not the subject here.
+    let site = Site::with(|builder| builder.max_backlog(64 << 20));
+    let [a, b] = site.room("flooded");
+    let floods = [(&a, message(&b)), (&b, message(&a))];
+    let floods =
+        floods.map(|(client, message)| (client.stream.try_clone().unwrap(), message.repeat(GO)));
+    thread::scope(|scope| {
+        // Gone with this scope, also when something fails in it.
+        let mut stops = Vec::new();
+        let mut readers = vec![b, a];
+        for (mut stream, flood) in floods {
+            let (stop, stopped) = mpsc::channel::<()>();
+            stops.push(stop);
+            let (permit, permits) = mpsc::channel();
+            (0..AFLOAT / flood.len()).for_each(|_| permit.send(()).unwrap());
+            scope.spawn(move || {
+                while stopped.try_recv() == Err(TryRecvError::Empty) && permits.recv().is_ok() {
+                    stream.write_all(&flood).unwrap();
+                }
+                stream.write_all(&wire::to_room("flooded", "end", b"")).unwrap();
+            });
+            // Each hears the other to the end, and nothing is lost on the way.
+            let mut reader = readers.remove(0);
+            scope.spawn(move || {
+                let mut heard = 0;
+                while reader.view().event != b"end" {
+                    heard += 1;
+                    if heard % GO == 0 {
+                        // The sender may have come to its end.
+                        let _ = permit.send(());
+                    }
+                }
+                assert_eq!(heard % GO, 0, "each go is whole");
+            });
+        }
+        talk(&site);
+    });
+}
+
+#[test]
+fn a_flood_in_one_room_does_not_silence_another() {
+    let noise = |_: &Client| wire::to_room("flooded", "noise", b"x");
+    beside_a_flood(noise, |site| {
+        let [mut a, mut b] = site.room("quiet");
+        for n in 0..20u8 {
+            a.say("quiet", "hello", &[n]);
+            b.expect("quiet", "hello", "", &a.id, &[n]);
+            b.say("quiet", "hello", &[n]);
+            a.expect("quiet", "hello", "", &b.id, &[n]);
+        }
+    });
+}
+
+#[test]
+fn a_flood_of_direct_messages_does_not_keep_newcomers_out() {
+    let noise = |to: &Client| wire::to_client(&to.id, "r", "noise", &wire::filler(500));
+    beside_a_flood(noise, |site| {
+        for _ in 0..20 {
+            site.client().goodbye();
+        }
+    });
+}

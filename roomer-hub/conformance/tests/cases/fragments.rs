@@ -1,0 +1,160 @@
+//! Fragmented messages (section 3).
+
+use std::io::Write;
+use std::thread;
+
+use super::site::Site;
+use roomer_conformance::client::{Client, Seen};
+use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING, PONG, TEXT};
+
+/// A direct message to the client itself, to be cut.
+fn to_self(client: &Client, payload: &[u8]) -> Vec<u8> {
+    wire::packet([b"r", b"e", client.id.as_bytes(), b"", payload])
+}
+
+#[track_caller]
+fn expect_back(client: &mut Client, payload: &[u8]) {
+    let id = client.id.clone();
+    client.expect("r", "e", &id, &id, payload);
+}
+
+#[test]
+fn fragments_are_put_together_wherever_they_are_cut() {
+    let site = Site::open();
+    let mut client = site.loner();
+    let packet = to_self(&client, b"payload");
+    for cut in 0..=packet.len() {
+        client.send(&wire::frame(BINARY, &packet[..cut]));
+        client.send(&wire::frame(FIN | CONTINUATION, &packet[cut..]));
+        expect_back(&mut client, b"payload");
+    }
+}
+
+#[test]
+fn any_number_of_fragments_empty_ones_too_make_one_message() {
+    let site = Site::open();
+    let mut client = site.loner();
+    let packet = to_self(&client, &wire::filler(400));
+    let mut bytes = wire::frame(BINARY, b"");
+    for byte in &packet {
+        bytes.extend(wire::frame(CONTINUATION, &[*byte]));
+        bytes.extend(wire::frame(CONTINUATION, b""));
+    }
+    bytes.extend(wire::frame(FIN | CONTINUATION, b""));
+    client.send(&bytes);
+    expect_back(&mut client, &wire::filler(400));
+}
+
+#[test]
+fn control_frames_between_fragments_are_served_at_once() {
+    let site = Site::open();
+    let mut client = site.loner();
+    let packet = to_self(&client, b"payload");
+    client.send(&wire::frame(BINARY, &packet[..10]));
+    client.send(&wire::frame(FIN | PING, b"one"));
+    // The answer comes although the message is unfinished.
+    assert_eq!(client.next(), Seen::Pong(b"one".to_vec()));
+    client.send(&wire::frame(CONTINUATION, &packet[10..20]));
+    client.send(&wire::frame(FIN | PONG, b"ignored"));
+    client.send(&wire::frame(FIN | PING, b"two"));
+    assert_eq!(client.next(), Seen::Pong(b"two".to_vec()));
+    client.send(&wire::frame(FIN | CONTINUATION, &packet[20..]));
+    expect_back(&mut client, b"payload");
+}
+
+#[test]
+fn a_close_frame_between_fragments_closes() {
+    let site = Site::open();
+    let mut client = site.loner();
+    client.send(&wire::frame(BINARY, b"unfinished"));
+    client.send(&wire::close(1000, "enough"));
+    client.expect_close(1000);
+}
+
+#[test]
+fn a_continuation_without_a_start_is_1002() {
+    let site = Site::open();
+    for first in [CONTINUATION, FIN | CONTINUATION] {
+        let mut client = site.loner();
+        client.send(&wire::frame(first, b"x"));
+        client.expect_close(1002);
+    }
+    // A message that was whole has no continuation.
+    let mut client = site.loner();
+    client.send(&wire::message(&to_self(&client, b"whole")));
+    client.send(&wire::frame(FIN | CONTINUATION, b"x"));
+    expect_back(&mut client, b"whole");
+    client.expect_close(1002);
+}
+
+#[test]
+fn a_new_message_inside_a_fragmented_one_is_1002() {
+    let site = Site::open();
+    for second in [BINARY, TEXT, FIN | BINARY, FIN | TEXT] {
+        let mut client = site.loner();
+        client.send(&wire::frame(BINARY, b"x"));
+        client.send(&wire::frame(second, b"y"));
+        client.expect_close(1002);
+    }
+}
+
+#[test]
+fn endless_fragments_come_to_an_end() {
+    let site = Site::open();
+    let mut client = site.loner();
+    client.send(&wire::frame(BINARY, b""));
+    client.send(&wire::frame(CONTINUATION, b"").repeat(1024));
+    client.expect_close(1009);
+}
+
+#[test]
+fn large_messages_may_come_in_pieces_of_a_kilobyte() {
+    let site = Site::open();
+    let mut client = site.loner();
+    for (size, piece) in [(5 << 20, 4096), (2 << 20, 1024)] {
+        let payload = wire::filler(size);
+        let packet = to_self(&client, &payload);
+        let mut bytes = wire::frame(BINARY, b"");
+        for piece in packet.chunks(piece) {
+            bytes.extend(wire::frame(CONTINUATION, piece));
+        }
+        bytes.extend(wire::frame(FIN | CONTINUATION, b""));
+        let mut writer = client.stream.try_clone().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || writer.write_all(&bytes).unwrap());
+            assert!(client.view().payload == payload, "{size} bytes in pieces of {piece}");
+        });
+    }
+}
+
+#[test]
+fn small_fragments_of_a_large_message_come_to_an_end() {
+    let site = Site::open();
+    let mut client = site.loner();
+    client.send(&wire::frame(BINARY, &wire::filler(25_600)));
+    client.send(&wire::frame(CONTINUATION, b"").repeat(1024 + 100));
+    client.expect_close(1009);
+}
+
+#[test]
+fn how_many_fragments_there_may_be_is_an_option() {
+    let site = Site::with(|builder| builder.max_fragments(2, 10));
+    let mut client = site.loner();
+    let packet = to_self(&client, b"ten bytes.");
+    client.send(&wire::frame(BINARY, &packet[..10]));
+    client.send(&wire::frame(CONTINUATION, &packet[10..20]));
+    client.send(&wire::frame(FIN | CONTINUATION, &packet[20..]));
+    expect_back(&mut client, b"ten bytes.");
+    client.send(&[wire::frame(BINARY, b"x"), wire::frame(CONTINUATION, b"").repeat(2)].concat());
+    client.expect_close(1009);
+}
+
+#[test]
+fn fragmented_text_is_1003_by_default() {
+    let site = Site::open();
+    let mut client = site.loner();
+    let packet = to_self(&client, b"");
+    client.send(&wire::frame(TEXT, &packet[..30]));
+    client.send(&wire::frame(FIN | CONTINUATION, &packet[30..]));
+    client.expect_close(1003);
+}

@@ -1,0 +1,197 @@
+//! WebSocket frames: what a client may send, and what ends its connection (section 3).
+//!
+//! That a server's own frames are binary, whole and unmasked is checked by the client with each
+//! one it reads.
+
+use std::io::Write;
+
+use super::site::Site;
+use roomer_conformance::client::{Client, Seen};
+use roomer_conformance::wire::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
+
+/// Sends what breaks a rule; a close frame must come, then the end.
+#[track_caller]
+fn breaks(site: &Site, bytes: &[u8], codes: &[u16]) {
+    let mut client = site.loner();
+    client.send(bytes);
+    let Seen::Close(Some(code), reason) = client.next() else {
+        panic!("no close frame after {}", bytes.escape_ascii())
+    };
+    assert!(codes.contains(&code), "{code} {reason} after {}", bytes.escape_ascii());
+    assert!(!reason.is_empty(), "a short reason belongs to {code}");
+    client.expect_end();
+}
+
+fn join() -> Vec<u8> {
+    wire::packet([b"room", b"join", b"", b"", b""])
+}
+
+#[test]
+fn messages_of_every_length_form_come_back_whole() {
+    let site = Site::open();
+    let mut client = site.loner();
+    let id = client.id.clone();
+    // 20 bytes of lengths, the room, the event and two ids make the frame's payload.
+    for whole in [0, 125, 126, 127, 65_535, 65_536, 65_537, 300_000] {
+        let payload = wire::filler(usize::saturating_sub(whole, 20 + 1 + 1 + 36 + 36));
+        client.tell(&id, "r", "e", &payload);
+        client.expect("r", "e", &id, &id, &payload);
+    }
+}
+
+#[test]
+fn a_length_need_not_be_in_its_shortest_form() {
+    let site = Site::open();
+    let mut client = site.loner();
+    let join = join();
+    let whole = wire::message(&join);
+    let mut long = vec![FIN | BINARY, 0x80 | 127];
+    long.extend((join.len() as u64).to_be_bytes());
+    long.extend(&whole[2..]);
+    client.send(&long);
+    let ack = client.packet();
+    client.snapshot("room", ack);
+}
+
+#[test]
+fn a_frame_may_come_in_any_pieces() {
+    let site = Site::open();
+    let mut client = site.loner();
+    for byte in wire::message(&join()) {
+        client.send(&[byte]);
+    }
+    let ack = client.packet();
+    client.snapshot("room", ack);
+}
+
+#[test]
+fn many_frames_may_come_in_one_piece() {
+    let site = Site::open();
+    let mut client = site.loner();
+    let id = client.id.clone();
+    let frames = (0..100u8).map(|n| wire::to_client(&id, "r", "e", &[n]));
+    client.send(&frames.collect::<Vec<_>>().concat());
+    for n in 0..100 {
+        client.expect("r", "e", &id, &id, &[n]);
+    }
+}
+
+#[test]
+fn a_ping_gets_a_pong_with_the_same_bytes() {
+    let site = Site::open();
+    let mut client = site.loner();
+    for payload in [&b""[..], b"x", &wire::filler(124), &wire::filler(125)] {
+        client.send(&wire::frame(FIN | PING, payload));
+        assert_eq!(client.next(), Seen::Pong(payload.to_vec()));
+    }
+    client.expect_nothing();
+}
+
+#[test]
+fn a_pong_that_nobody_asked_for_is_ignored() {
+    let site = Site::open();
+    let mut client = site.loner();
+    for payload in [&b""[..], b"unasked", &wire::filler(125)] {
+        client.send(&wire::frame(FIN | PONG, payload));
+        client.expect_nothing();
+    }
+}
+
+#[test]
+fn an_unmasked_frame_is_1002() {
+    let site = Site::open();
+    let join = join();
+    for first in [BINARY, TEXT, PING, CLOSE] {
+        let body = if first == CLOSE { &[][..] } else { &join };
+        let frame = [&[FIN | first, body.len() as u8], body].concat();
+        breaks(&site, &frame, &[1002]);
+    }
+}
+
+#[test]
+fn reserved_bits_are_1002() {
+    let site = Site::open();
+    for bits in [0x40, 0x20, 0x10, 0x70] {
+        breaks(&site, &wire::frame(FIN | BINARY | bits, &join()), &[1002]);
+    }
+    breaks(&site, &wire::frame(FIN | PING | 0x40, b""), &[1002]);
+}
+
+#[test]
+fn unknown_opcodes_are_1002() {
+    let site = Site::open();
+    for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
+        breaks(&site, &wire::frame(FIN | opcode, b""), &[1002]);
+    }
+}
+
+#[test]
+fn control_frames_above_125_bytes_are_1002() {
+    let site = Site::open();
+    for opcode in [PING, PONG, CLOSE] {
+        // By the header alone: nothing of the payload is ever sent.
+        breaks(&site, &wire::header(FIN | opcode, 126), &[1002]);
+        breaks(&site, &wire::header(FIN | opcode, 65_536), &[1002]);
+    }
+}
+
+#[test]
+fn control_frames_in_fragments_are_1002() {
+    let site = Site::open();
+    for opcode in [PING, PONG, CLOSE] {
+        breaks(&site, &wire::frame(opcode, b""), &[1002]);
+    }
+}
+
+#[test]
+fn a_length_with_the_top_bit_set_ends_the_connection() {
+    let site = Site::open();
+    for length in [1 << 63, u64::MAX] {
+        breaks(&site, &wire::header(FIN | BINARY, length), &[1002, 1009]);
+    }
+}
+
+#[test]
+fn text_is_1003_by_default() {
+    let site = Site::open();
+    breaks(&site, &wire::frame(FIN | TEXT, &join()), &[1003]);
+    breaks(&site, &wire::frame(FIN | TEXT, b"hello"), &[1003]);
+}
+
+#[test]
+fn what_came_before_the_violation_still_counts_and_what_follows_does_not() {
+    let site = Site::open();
+    let [mut witness, mut culprit] = site.room("room");
+    let mut bytes = wire::to_room("room", "before", b"1");
+    bytes.extend(wire::frame(FIN | 3, b""));
+    bytes.extend(wire::to_room("room", "after", b"2"));
+    culprit.send(&bytes);
+    witness.expect("room", "before", "", &culprit.id, b"1");
+    witness.expect_member_left("room", &culprit.id);
+    witness.expect_nothing();
+    culprit.expect_close(1002);
+}
+
+#[test]
+fn a_client_that_breaks_a_rule_goes_on_sending_and_harms_nobody() {
+    let site = Site::open();
+    let [mut witness, mut culprit] = site.room("room");
+    culprit.send(&wire::frame(CONTINUATION, b""));
+    let flood = wire::to_room("room", "after", &wire::filler(1000)).repeat(1000);
+    // The server may have ended the connection by now; then this fails, and is allowed to.
+    let _ = culprit.stream.write_all(&flood);
+    witness.expect_member_left("room", &culprit.id);
+    witness.expect_nothing();
+}
+
+#[test]
+fn two_servers_in_one_process_share_nothing() {
+    let (one, other) = (Site::open(), Site::open());
+    let (mut a, mut b): (Client, Client) = (one.client(), other.client());
+    assert_eq!((a.welcome.len(), b.welcome.len()), (1, 1));
+    let id = b.id.clone();
+    a.tell(&id, "root", "hello", b"");
+    a.say("root", "hello", b"");
+    a.expect_nothing();
+    b.expect_nothing();
+}

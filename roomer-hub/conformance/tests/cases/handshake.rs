@@ -1,0 +1,283 @@
+//! The upgrade: what is asked, in which order it is checked, what is answered (section 2).
+
+use std::io::Write;
+
+use roomer_engine::Refusal;
+
+use super::site::Site;
+use roomer_conformance::client::Client;
+use roomer_conformance::http::{ACCEPT, Answer, Ask, KEY, dial};
+use roomer_conformance::wire;
+
+#[test]
+fn the_answer_proves_the_key_and_promises_nothing_else() {
+    let site = Site::open();
+    let ask = Ask::upgrade(site.addr)
+        .add("Sec-WebSocket-Protocol", "chat, superchat")
+        .add("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
+    let answer = ask.head(site.addr);
+    assert_eq!(answer.status, 101);
+    assert_eq!(answer.header("sec-websocket-accept"), Some(ACCEPT));
+    assert!(answer.header("upgrade").unwrap().eq_ignore_ascii_case("websocket"));
+    assert!(answer.header("connection").unwrap().eq_ignore_ascii_case("upgrade"));
+    assert_eq!(answer.header("sec-websocket-protocol"), None, "no subprotocol is ever selected");
+    assert_eq!(answer.header("sec-websocket-extensions"), None, "no extension is ever accepted");
+}
+
+#[test]
+fn other_keys_get_other_proofs() {
+    let site = Site::open();
+    for (key, accept) in [
+        ("AAAAAAAAAAAAAAAAAAAAAA==", "ICX+Yqv66kxgM0FcWaLWlFLwTAI="),
+        ("/////////////////////w==", "XXpj4jYzLM2yUE0C7TIgMwTQh2g="),
+    ] {
+        let answer = Ask::upgrade(site.addr).set("Sec-WebSocket-Key", key).head(site.addr);
+        assert_eq!((answer.status, answer.header("sec-websocket-accept")), (101, Some(accept)));
+    }
+}
+
+#[test]
+fn any_method_but_get_is_405_before_all_else() {
+    let site = Site::with(|builder| builder.authorize(|_| Err(Refusal::unauthorized("no"))));
+    for method in ["POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get"] {
+        let upgrade = Ask::upgrade(site.addr).method(method).refused(site.addr);
+        assert_eq!(upgrade.status, 405, "{method} with all that an upgrade needs");
+        assert_eq!(upgrade.header("allow"), Some("GET"), "{method}");
+        assert_eq!(Ask::plain(site.addr).method(method).refused(site.addr).status, 405, "{method}");
+    }
+}
+
+#[test]
+fn refused_by_authorize_is_401_even_for_a_plain_get() {
+    let site = Site::with(|builder| {
+        builder.authorize(|request| match request.query("token").as_deref() {
+            Some("s e&c") => Ok([].into()),
+            _ => Err(Refusal::unauthorized("a token, please")),
+        })
+    });
+    let answer = Ask::plain(site.addr).refused(site.addr);
+    assert_eq!((answer.status, &*answer.body), (401, &b"a token, please\n"[..]));
+    // Everything that comes later in the order is wrong here.
+    let bad = Ask::upgrade(site.addr)
+        .set("Sec-WebSocket-Version", "12")
+        .set("Sec-WebSocket-Key", "short")
+        .add("Origin", "https://elsewhere.example");
+    assert_eq!(bad.refused(site.addr).status, 401);
+    let ask = Ask::upgrade(site.addr).target("/ws?token=s+e%26c");
+    assert_eq!(ask.head(site.addr).status, 101);
+    assert_eq!(Ask::plain(site.addr).target("/ws?token=s+e%26c").refused(site.addr).status, 400);
+}
+
+#[test]
+fn authorize_may_refuse_with_another_status() {
+    let site = Site::with(|builder| {
+        builder.authorize(|request| match request.header("x-who") {
+            Some("banned") => Err(Refusal::forbidden("banned")),
+            Some("bug") => panic!("a bug in the hook"),
+            _ => Ok([].into()),
+        })
+    });
+    let ask = |who| Ask::upgrade(site.addr).add("X-Who", who);
+    assert_eq!(ask("banned").refused(site.addr).status, 403);
+    assert_eq!(ask("bug").refused(site.addr).status, 500, "a panic is contained");
+    assert_eq!(ask("anybody").head(site.addr).status, 101);
+}
+
+#[test]
+fn no_upgrade_asked_is_400_and_names_the_version() {
+    let site = Site::open();
+    let upgrade = Ask::upgrade(site.addr);
+    for ask in [
+        Ask::plain(site.addr),
+        upgrade.clone().without("Connection"),
+        upgrade.clone().set("Connection", "keep-alive"),
+        upgrade.clone().set("Connection", "Upgraded, notupgrade, up grade"),
+        upgrade.clone().without("Upgrade"),
+        upgrade.clone().set("Upgrade", "h2c"),
+        upgrade.clone().set("Upgrade", "websockets, web socket"),
+    ] {
+        let answer = ask.refused(site.addr);
+        assert_eq!(answer.status, 400, "{}", ask.bytes().escape_ascii());
+        assert_eq!(answer.header("sec-websocket-version"), Some("13"));
+    }
+}
+
+#[test]
+fn a_version_that_is_not_13_is_400_and_names_the_one_that_is() {
+    let site = Site::open();
+    let upgrade = Ask::upgrade(site.addr);
+    for ask in [
+        upgrade.clone().without("Sec-WebSocket-Version"),
+        upgrade.clone().set("Sec-WebSocket-Version", "8"),
+        upgrade.clone().set("Sec-WebSocket-Version", "14"),
+        upgrade.clone().set("Sec-WebSocket-Version", "013"),
+        upgrade.clone().set("Sec-WebSocket-Version", ""),
+    ] {
+        let answer = ask.refused(site.addr);
+        assert!([400, 426].contains(&answer.status), "{answer:?}");
+        assert_eq!(answer.header("sec-websocket-version"), Some("13"));
+    }
+}
+
+#[test]
+fn a_key_that_is_not_16_bytes_in_base64_is_400() {
+    let site = Site::open();
+    let upgrade = Ask::upgrade(site.addr);
+    assert_eq!(upgrade.clone().without("Sec-WebSocket-Key").refused(site.addr).status, 400);
+    for key in [
+        "",
+        "dGhlIHNhbXBsZSBub25jZQ",
+        "dGhlIHNhbXBsZSBub25j",
+        "dGhlIHNhbXBsZSBub25jZTE3",
+        "dGhlIHNhbXBsZSBub25jZ===",
+        "dGhl!HNhbXBsZSBub25jZQ==",
+        "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==",
+    ] {
+        let answer = upgrade.clone().set("Sec-WebSocket-Key", key).refused(site.addr);
+        assert_eq!(answer.status, 400, "{key:?}");
+        assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{key:?}");
+    }
+    let twice = upgrade.add("Sec-WebSocket-Key", KEY);
+    assert_eq!(twice.refused(site.addr).status, 400, "two keys");
+}
+
+#[test]
+fn the_version_is_checked_before_the_origin_and_the_origin_before_the_key() {
+    let site = Site::open();
+    let ask = Ask::upgrade(site.addr).add("Origin", "https://elsewhere.example");
+    let bad_version = ask.clone().set("Sec-WebSocket-Version", "12").refused(site.addr);
+    assert!([400, 426].contains(&bad_version.status));
+    assert_eq!(ask.set("Sec-WebSocket-Key", "bad").refused(site.addr).status, 403);
+}
+
+#[test]
+fn header_names_and_tokens_are_case_insensitive() {
+    let site = Site::open();
+    let ask = Ask::upgrade(site.addr).set("Upgrade", "WebSocket").set("Connection", "UPGRADE");
+    assert_eq!(ask.clone().names(str::to_ascii_lowercase).head(site.addr).status, 101);
+    assert_eq!(ask.names(str::to_ascii_uppercase).head(site.addr).status, 101);
+}
+
+#[test]
+fn tokens_are_found_in_lists() {
+    let site = Site::open();
+    let upgrade = Ask::upgrade(site.addr);
+    for ask in [
+        upgrade.clone().set("Connection", "keep-alive, Upgrade"),
+        upgrade.clone().set("Connection", "upgrade,keep-alive"),
+        upgrade.clone().set("Connection", "keep-alive").add("Connection", "Upgrade"),
+        upgrade.clone().set("Upgrade", "h2c, websocket"),
+        upgrade.clone().set("Upgrade", "h2c").add("Upgrade", "websocket"),
+    ] {
+        let answer = ask.head(site.addr);
+        assert_eq!(answer.status, 101, "{}", ask.bytes().escape_ascii());
+    }
+}
+
+#[test]
+fn a_query_string_is_fine() {
+    let site = Site::open();
+    let ask = Ask::upgrade(site.addr).target("/ws?a=b&c=/ws?%00");
+    Client::upgrade(dial(site.addr), &ask).goodbye();
+}
+
+#[test]
+fn a_request_may_come_in_any_pieces() {
+    let site = Site::open();
+    let mut stream = dial(site.addr);
+    for byte in Ask::upgrade(site.addr).bytes() {
+        stream.write_all(&[byte]).unwrap();
+    }
+    Client::welcomed(stream).goodbye();
+}
+
+#[test]
+fn frames_right_behind_the_request_are_taken_in_order() {
+    let site = Site::open();
+    let mut bytes = Ask::upgrade(site.addr).bytes();
+    bytes.extend(wire::to_room("early", "join", b""));
+    bytes.extend(wire::to_room("early", "leave", b""));
+    let mut stream = dial(site.addr);
+    stream.write_all(&bytes).unwrap();
+    let mut client = Client::welcomed(stream);
+    let ack = client.packet();
+    assert_eq!(client.snapshot("early", ack), [&*client.id]);
+    client.expect_left("early");
+    client.expect_nothing();
+}
+
+#[test]
+fn who_is_refused_was_never_there() {
+    let site = Site::open();
+    let mut witness = site.client();
+    assert_eq!(Ask::upgrade(site.addr).without("Upgrade").refused(site.addr).status, 400);
+    assert_eq!(Ask::upgrade(site.addr).method("POST").refused(site.addr).status, 405);
+    witness.expect_nothing();
+    assert_eq!(site.server.stats().connections, 1);
+}
+
+#[test]
+fn what_is_no_http_gets_400() {
+    let site = Site::open();
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello on the plain port";
+    for bytes in [&hello[..], b"GET\r\n\r\n", b"GET /ws HTTP/3.7\r\n\r\n", b"\0\0\0\0\r\n\r\n"] {
+        let mut stream = dial(site.addr);
+        stream.write_all(bytes).unwrap();
+        let answer = Answer::read(&mut stream, false);
+        assert_eq!(answer.status, 400, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn a_head_without_measure_is_431_and_a_target_without_measure_414() {
+    let site = Site::open();
+    let long = Ask::upgrade(site.addr).add("X-Long", &"x".repeat(20_000));
+    let many = (0..200).fold(Ask::upgrade(site.addr), |ask, i| ask.add(&format!("X-{i}"), "1"));
+    for (ask, status) in [(long, 431), (many, 431)] {
+        assert_eq!(ask.refused(site.addr).status, status);
+    }
+    let mut stream = dial(site.addr);
+    stream.write_all(&[b"GET /".as_slice(), &[b'x'; 20_000]].concat()).unwrap();
+    assert_eq!(Answer::read(&mut stream, false).status, 414);
+}
+
+#[test]
+fn a_header_far_beyond_all_measure_is_answered_all_the_same() {
+    let site = Site::open();
+    let long = Ask::upgrade(site.addr).add("X-Long", &"x".repeat(200 * 1024));
+    let many = (0..2_000).fold(Ask::upgrade(site.addr), |ask, i| ask.add(&format!("X{i}"), "1"));
+    let short = (0..2_000).fold(Ask::upgrade(site.addr), |ask, _| ask.add("X", ""));
+    for ask in [long, many, short] {
+        assert_eq!(ask.refused(site.addr).status, 431);
+    }
+    let absurd = Ask::upgrade(site.addr).target(&format!("/{}", "x".repeat(200 * 1024)));
+    assert_eq!(absurd.refused(site.addr).status, 414);
+}
+
+#[test]
+fn headers_that_contradict_each_other_are_400() {
+    let site = Site::open();
+    let upgrade = Ask::upgrade(site.addr);
+    for ask in [
+        upgrade.clone().add("Host", "elsewhere.example"),
+        upgrade.clone().add("Sec-WebSocket-Version", "8"),
+        upgrade.clone().add("Sec-WebSocket-Version", "13"),
+        upgrade.clone().add("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+        upgrade.clone().add("Content-Length", "5"),
+        upgrade.clone().add("Content-Length", "0").add("Content-Length", "5"),
+        upgrade.clone().add("Transfer-Encoding", "chunked"),
+    ] {
+        let answer = ask.refused(site.addr);
+        assert_eq!(answer.status, 400, "{}", ask.bytes().escape_ascii());
+    }
+    assert_eq!(upgrade.add("Content-Length", "0").head(site.addr).status, 101);
+}
+
+#[test]
+fn an_upgrade_of_http_1_0_is_400() {
+    let site = Site::open();
+    let text = String::from_utf8(Ask::upgrade(site.addr).bytes()).unwrap();
+    let mut stream = dial(site.addr);
+    stream.write_all(text.replace("HTTP/1.1", "HTTP/1.0").as_bytes()).unwrap();
+    assert_eq!(Answer::read(&mut stream, false).status, 400);
+}

@@ -1,0 +1,131 @@
+//! What the application hears of who comes, joins, leaves and goes.
+
+use std::sync::{Arc, Mutex};
+
+use roomer_engine::ConnId;
+use roomer_engine::{Builder, Reason};
+
+use super::site::Site;
+use roomer_conformance::client::{Client, Seen};
+use roomer_conformance::wire;
+
+/// What hooks have heard, in order, with the id of whom it was about.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<(ConnId, String)>>>);
+
+impl Diary {
+    fn note(&self, who: ConnId, what: impl Into<String>) {
+        self.0.lock().unwrap().push((who, what.into()));
+    }
+
+    fn of(&self, who: &str) -> Vec<String> {
+        let diary = self.0.lock().unwrap();
+        let entries = diary.iter().filter(|entry| entry.0.as_str() == who);
+        entries.map(|entry| entry.1.clone()).collect()
+    }
+
+    fn kept_by(&self, builder: Builder) -> Builder {
+        let [a, b, c, d] = [(); 4].map(|()| self.clone());
+        builder
+            .on_connect(move |conn| a.note(conn.id(), "connect"))
+            .on_join(move |conn, room| b.note(conn.id(), format!("join {room}")))
+            .on_leave(move |conn, room| c.note(conn.id(), format!("leave {room}")))
+            .on_disconnect(move |conn, reason| d.note(conn.id(), reason.to_string()))
+    }
+}
+
+#[test]
+fn everything_is_told_in_the_order_in_which_it_happens() {
+    let diary = Diary::default();
+    let site = Site::with(|builder| diary.kept_by(builder));
+    let mut a = site.client();
+    a.join("lobby");
+    a.leave("lobby");
+    a.join("garden");
+    let id = a.id.clone();
+    a.goodbye();
+    site.drained();
+    let heard = diary.of(&id);
+    let due = ["connect", "join root", "join lobby", "leave lobby", "join garden"];
+    assert_eq!(heard[..5], due);
+    let mut left = heard[5..7].to_vec();
+    left.sort_unstable();
+    assert_eq!(left, ["leave garden", "leave root"]);
+    assert_eq!(heard[7..], ["closed by the client with 1000"]);
+}
+
+#[test]
+fn the_reason_of_an_end_is_told() {
+    let diary = Diary::default();
+    let site = Site::with(|builder| diary.kept_by(builder).on("fail", |_, _| panic!("as planned")));
+    type End = fn(&mut Client);
+    let ends: [(&str, End); 4] = [
+        ("closed by the client without a code", |client| client.send(&wire::frame(0x88, b""))),
+        ("the connection was lost", |client| client.hang_up()),
+        ("closed by the server with 1002", |client| client.send(&wire::frame(0x83, b""))),
+        ("closed by the server with 1011", |client| client.say("root", "fail", b"")),
+    ];
+    for (reason, end) in ends {
+        let mut client = site.client();
+        end(&mut client);
+        while !matches!(client.next(), Seen::End | Seen::Reset) {}
+        let id = client.id.clone();
+        drop(client);
+        site.drained();
+        assert_eq!(diary.of(&id).last().map(String::as_str), Some(reason));
+    }
+    let by_code = Reason::ByServer(4321).to_string();
+    let mut client = site.client();
+    assert!(site.server.disconnect(ConnId::parse(&client.id).unwrap(), 4321, ""));
+    client.expect_close(4321);
+    let id = client.id.clone();
+    drop(client);
+    site.drained();
+    assert_eq!(diary.of(&id).last(), Some(&by_code));
+}
+
+#[test]
+fn hooks_may_speak_and_act() {
+    let site = Site::with(|builder| {
+        builder.on_connect(|conn| conn.send_to_client(conn.id().as_str(), "welcome", b"")).on_join(
+            |conn, room| {
+                if room == "lobby" {
+                    conn.join("garden");
+                    conn.server().broadcast("garden", "came", conn.id().as_str().as_bytes());
+                }
+            },
+        )
+    });
+    let mut a = site.client();
+    let id = a.id.clone();
+    a.expect("root", "welcome", &id, &id, b"");
+    a.join("lobby");
+    let ack = a.packet();
+    a.snapshot("garden", ack);
+    a.expect("garden", "came", "", "", id.as_bytes());
+    a.expect_nothing();
+}
+
+#[test]
+fn a_hook_that_panics_costs_whom_it_was_told_of() {
+    let site =
+        Site::with(|builder| builder.on_join(|_, room| assert_ne!(room, "trap", "as planned")));
+    let [mut a, mut b] = site.loners();
+    a.say("trap", "join", b"");
+    let ack = a.packet();
+    a.snapshot("trap", ack);
+    a.expect_close(1011);
+    b.expect_nothing();
+    assert_eq!(site.server.stats().panics, 1);
+}
+
+#[test]
+fn a_shutdown_is_told_too() {
+    let diary = Diary::default();
+    let mut site = Site::with(|builder| diary.kept_by(builder));
+    let mut a = site.client();
+    site.server.shutdown();
+    a.expect_close(1001);
+    site.stop();
+    assert_eq!(diary.of(&a.id).last().map(String::as_str), Some("closed by the server with 1001"));
+}

@@ -1,0 +1,185 @@
+//! Clients that mean harm, beside ones that talk on (sections 3 and 8).
+
+use std::io::Write;
+
+use super::load::resident;
+use super::members::Member;
+use super::site::Site;
+use roomer_conformance::client::Client;
+use roomer_conformance::http::{Ask, dial};
+use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING, TEXT};
+
+/// A stranger in the room does something; the good ones hear of its end and talk on.
+fn harms_nobody(evils: impl IntoIterator<Item = Box<dyn FnOnce(Client)>>) {
+    let site = Site::open();
+    let [mut a, mut b] = site.room("lobby");
+    for (round, evil) in evils.into_iter().enumerate() {
+        let mut stranger = site.loner();
+        stranger.join("lobby");
+        let id = stranger.id.clone();
+        a.expect_new_member("lobby", &id);
+        b.expect_new_member("lobby", &id);
+        evil(stranger);
+        a.expect_member_left("lobby", &id);
+        b.expect_member_left("lobby", &id);
+        let (payload, to) = (round.to_be_bytes(), b.id.clone());
+        a.say("lobby", "hello", &payload);
+        b.expect("lobby", "hello", "", &a.id, &payload);
+        a.tell(&to, "lobby", "hello", &payload);
+        b.expect("lobby", "hello", &to, &a.id, &payload);
+    }
+    a.expect_nothing();
+    b.expect_nothing();
+    assert_eq!(site.server.stats().connections, 2);
+}
+
+fn evil(act: impl FnOnce(Client) + 'static) -> Box<dyn FnOnce(Client)> {
+    Box::new(act)
+}
+
+/// Sends bytes, all of which the server may not want, then waits for the end, however it comes.
+fn send(bytes: Vec<u8>) -> Box<dyn FnOnce(Client)> {
+    evil(move |mut client| {
+        let _ = client.stream.write_all(&bytes);
+        client.hang_up();
+    })
+}
+
+/// Numbers without a pattern, the same each time.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn garbage() {
+    harms_nobody((0..40).map(|seed| send(noise(seed, 1 + seed as usize * 97))));
+}
+
+#[test]
+fn garbage_inside_sound_frames() {
+    harms_nobody((0..40).map(|seed| send(wire::message(&noise(seed, 1 + seed as usize * 97)))));
+}
+
+#[test]
+fn one_bit_wrong_in_a_sound_conversation() {
+    // Whatever the bit makes of it, the others hear of nothing but the end.
+    let talk = wire::to_room("elsewhere", "join", b"").repeat(2);
+    let bits = 0..talk.len() * 8;
+    harms_nobody(bits.step_by(5).map(|bit| {
+        let mut bytes = talk.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        send(bytes)
+    }));
+}
+
+#[test]
+fn frames_cut_short_by_a_fin() {
+    let frame = wire::to_room("lobby", "hello", &wire::filler(200));
+    harms_nobody((0..frame.len()).step_by(7).map(|cut| send(frame[..cut].to_vec())));
+}
+
+#[test]
+fn frames_cut_short_by_a_reset() {
+    let frame = wire::to_room("lobby", "hello", &wire::filler(200));
+    harms_nobody((0..frame.len()).step_by(7).map(|cut| {
+        let part = frame[..cut].to_vec();
+        evil(move |mut client| {
+            client.send(&part);
+            client.reset();
+        })
+    }));
+}
+
+#[test]
+fn announcements_beyond_the_limit() {
+    let headers = [
+        wire::header(FIN | BINARY, 16_777_217),
+        wire::header(FIN | BINARY, 1 << 40),
+        wire::header(FIN | BINARY, u64::MAX),
+        wire::header(FIN | TEXT, 1 << 32),
+        wire::header(FIN | PING, 1 << 32),
+        [wire::frame(BINARY, b"x"), wire::header(FIN | CONTINUATION, 16_777_216)].concat(),
+    ];
+    // Nothing follows, and nobody hangs up: the header alone must do.
+    harms_nobody(headers.map(|header| {
+        evil(move |mut client: Client| {
+            client.send(&header);
+            assert!(matches!(client.next(), roomer_conformance::client::Seen::Close(Some(_), _)));
+        })
+    }));
+}
+
+#[test]
+fn announcements_that_are_never_kept() {
+    harms_nobody([1000, 70_000, 16_777_216].map(|length| {
+        evil(move |mut client: Client| {
+            client.send(&wire::header(FIN | BINARY, length));
+            client.send(b"the first few bytes");
+            client.reset();
+        })
+    }));
+}
+
+#[test]
+fn memory_follows_what_arrived_and_not_what_was_announced() {
+    let site = Site::alone(|builder| builder);
+    let mut witness = site.loner();
+    let before = resident();
+    let mut liars: [Client; 100] = site.loners();
+    for liar in &mut liars {
+        liar.send(&wire::header(FIN | BINARY, 16_777_216));
+        liar.send(&[0; 100]);
+    }
+    witness.expect_nothing();
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 100 << 20, "{grown} bytes for 100 promises of 16 MiB");
+}
+
+#[test]
+fn a_flood_of_pings_and_of_empty_fragments() {
+    let pings = wire::frame(FIN | PING, &wire::filler(125)).repeat(2000);
+    let mut empty = wire::frame(BINARY, b"");
+    empty.extend(wire::frame(CONTINUATION, b"").repeat(100_000));
+    harms_nobody([send(pings), send(empty)]);
+}
+
+#[test]
+fn vanishing_at_every_point_of_the_handshake() {
+    let site = Site::open();
+    let mut witness = site.client();
+    let request = Ask::upgrade(site.addr).bytes();
+    for cut in (0..request.len()).step_by(9) {
+        dial(site.addr).write_all(&request[..cut]).unwrap();
+    }
+    for seed in 0..20 {
+        let mut stream = dial(site.addr);
+        stream.write_all(&noise(seed, 300)).unwrap();
+    }
+    let mut after = site.client();
+    witness.expect_new_member("root", &after.id);
+    witness.expect_nothing();
+    after.expect_nothing();
+}
+
+#[test]
+fn many_who_vanish_right_after_their_request() {
+    let site = Site::open();
+    let request = Ask::upgrade(site.addr).bytes();
+    for _ in 0..200 {
+        let mut stream = dial(site.addr);
+        stream.write_all(&request).unwrap();
+    }
+    // The server comes to the next one in line after all of them, and then sees them vanish.
+    let client = site.client();
+    let members = client.welcome.iter().cloned().collect();
+    let mut after = Member { client, room: "root", members };
+    site.settled(1, || after.catch_up());
+    assert_eq!(after.members.len(), 1, "somebody was left in root");
+}

@@ -1,0 +1,201 @@
+//! The life of a connection, from its id to its last notice (section 4).
+
+use std::collections::BTreeSet;
+
+use super::site::{Site, hear_nothing};
+use roomer_conformance::client::Client;
+use roomer_conformance::wire::{self, BINARY, FIN};
+
+#[test]
+fn an_id_is_a_random_uuid_of_version_4_in_lower_case() {
+    let site = Site::open();
+    let mut ids = BTreeSet::new();
+    for _ in 0..50 {
+        let client = site.client();
+        let id = client.id.clone();
+        assert_eq!(id.len(), 36);
+        for (at, byte) in id.bytes().enumerate() {
+            match at {
+                8 | 13 | 18 | 23 => assert_eq!(byte, b'-', "{id}"),
+                14 => assert_eq!(byte, b'4', "the version of {id}"),
+                19 => assert!(b"89ab".contains(&byte), "the variant of {id}"),
+                _ => assert!(b"0123456789abcdef".contains(&byte), "{id}"),
+            }
+        }
+        assert!(ids.insert(id), "an id was used again");
+        client.goodbye();
+    }
+}
+
+#[test]
+fn the_first_thing_heard_is_a_join_ack_of_root_with_everybody_in_it() {
+    let site = Site::open();
+    // That the join_ack comes first, with the id as src, is checked as each client connects.
+    let (a, b, c) = (site.client(), site.client(), site.client());
+    assert_eq!(a.welcome, [&*a.id]);
+    assert_eq!(sorted(&b.welcome), sorted(&[a.id.clone(), b.id.clone()]));
+    assert_eq!(sorted(&c.welcome), sorted(&[a.id.clone(), b.id.clone(), c.id.clone()]));
+}
+
+fn sorted(ids: &[String]) -> Vec<String> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn the_others_in_root_hear_of_who_comes() {
+    let site = Site::open();
+    let (mut a, mut b) = (site.client(), site.client());
+    a.expect_new_member("root", &b.id);
+    let mut c = site.client();
+    a.expect_new_member("root", &c.id);
+    b.expect_new_member("root", &c.id);
+    // Nobody hears of itself.
+    hear_nothing([&mut a, &mut b, &mut c]);
+}
+
+#[test]
+fn a_client_is_known_for_direct_messages_from_its_welcome_on_in_root_or_not() {
+    let site = Site::open();
+    let mut a = site.loner();
+    let mut b = site.client();
+    let id = b.id.clone();
+    a.tell(&id, "anything", "one", b"");
+    b.expect("anything", "one", &id, &a.id, b"");
+    b.leave("root");
+    a.tell(&id, "anything", "two", b"");
+    b.expect("anything", "two", &id, &a.id, b"");
+}
+
+#[test]
+fn an_id_that_is_gone_gets_nothing_and_nobody_else_does_instead() {
+    let site = Site::open();
+    let [mut a, gone] = site.loners();
+    let id = gone.id.clone();
+    gone.goodbye();
+    let mut heirs: [Client; 3] = site.loners();
+    a.tell(&id, "room", "event", b"");
+    a.expect_nothing();
+    heirs.iter_mut().for_each(|heir| heir.expect_nothing());
+}
+
+/// Somebody in four rooms goes in some way; the others must hear of it once for each room.
+fn parting(go: impl FnOnce(Client)) {
+    let site = Site::open();
+    let rooms = ["a", "b", "c"];
+    let mut leaver = site.client();
+    let mut witness = site.client();
+    leaver.expect_new_member("root", &witness.id);
+    for room in rooms {
+        assert_eq!(leaver.join(room).len(), 1);
+        assert_eq!(witness.join(room).len(), 2);
+        leaver.expect_new_member(room, &witness.id);
+    }
+    // A room that only the leaver is in ends with it, and nobody hears of it.
+    leaver.join("alone");
+    let id = leaver.id.clone();
+    go(leaver);
+    let mut left = Vec::new();
+    for _ in 0..4 {
+        let packet = witness.packet();
+        let (event, payload) = (&*packet.event, &*packet.payload);
+        assert_eq!((event, payload), ("member_left", id.as_bytes()));
+        assert_eq!((&*packet.dst, &*packet.src), ("", ""));
+        left.push(packet.room);
+    }
+    left.sort_unstable();
+    assert_eq!(left, ["a", "b", "c", "root"]);
+    witness.expect_nothing();
+    for room in rooms {
+        assert_eq!(witness.join(room), [&*witness.id], "nobody is left behind in {room}");
+    }
+    let stats = site.server.stats();
+    assert_eq!((stats.connections, stats.rooms), (1, 4));
+}
+
+#[test]
+fn a_close_frame_leaves_every_room_once() {
+    parting(Client::goodbye);
+}
+
+#[test]
+fn a_fin_leaves_every_room_once() {
+    parting(drop);
+}
+
+#[test]
+fn a_reset_leaves_every_room_once() {
+    parting(Client::reset);
+}
+
+#[test]
+fn a_half_close_leaves_every_room_once_and_ends_the_connection() {
+    parting(|mut client| {
+        client.hang_up();
+        client.expect_end();
+    });
+}
+
+#[test]
+fn a_violation_leaves_every_room_once() {
+    parting(|mut client| {
+        client.send(&wire::frame(FIN | 5, b""));
+        client.expect_close(1002);
+    });
+}
+
+#[test]
+fn a_malformed_packet_leaves_every_room_once() {
+    parting(|mut client| {
+        client.send(&wire::message(b"no packet"));
+        client.expect_close(1002);
+    });
+}
+
+#[test]
+fn a_fin_inside_a_frame_leaves_every_room_once() {
+    parting(|mut client| client.send(&wire::message(&wire::filler(100))[..50]));
+}
+
+#[test]
+fn a_reset_inside_a_fragmented_message_leaves_every_room_once() {
+    parting(|mut client| {
+        client.send(&wire::frame(BINARY, b"unfinished"));
+        client.reset();
+    });
+}
+
+#[test]
+fn a_close_after_leaving_some_rooms_leaves_the_rest() {
+    let site = Site::open();
+    let [mut witness, mut leaver] = site.room("a");
+    witness.join("b");
+    leaver.join("b");
+    witness.expect_new_member("b", &leaver.id);
+    leaver.leave("a");
+    witness.expect_member_left("a", &leaver.id);
+    let id = leaver.id.clone();
+    leaver.goodbye();
+    witness.expect_member_left("b", &id);
+    witness.expect_nothing();
+}
+
+#[test]
+fn what_was_sent_before_the_end_still_counts() {
+    let site = Site::open();
+    let mut witness = site.loner();
+    witness.join("lobby");
+    for end in [wire::close(1000, ""), wire::frame(FIN | 3, b""), Vec::new()] {
+        let mut hasty = site.loner();
+        let talk =
+            [wire::to_room("lobby", "join", b""), wire::to_room("lobby", "last", b"words"), end];
+        hasty.send(&talk.concat());
+        hasty.hang_up();
+        let id = hasty.id.clone();
+        witness.expect_new_member("lobby", &id);
+        witness.expect("lobby", "last", "", &id, b"words");
+        witness.expect_member_left("lobby", &id);
+    }
+    witness.expect_nothing();
+}

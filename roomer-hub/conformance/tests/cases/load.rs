@@ -1,0 +1,219 @@
+//! A thousand connections: nothing lost, nothing doubled, nothing left behind.
+
+use std::fs;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::site::Site;
+use roomer_conformance::client::{Client, Seen};
+use roomer_conformance::wire::{self, View};
+
+/// How many come, and how many messages are said.
+const CROWD: usize = 1000;
+const MESSAGES: usize = 1000;
+
+/// Threads on the client side, and steps in which everything is done, so that nobody has much
+/// unread at any time.
+const THREADS: usize = 4;
+const STEPS: usize = 10;
+
+/// Bytes that a round may leave behind: a KiB for each connection would be too much.
+const MOST_GROWN: usize = 1 << 20;
+
+/// Bytes of memory that this process has in use.
+pub(crate) fn resident() -> usize {
+    let pages = fs::read_to_string("/proc/self/statm").expect("the test needs Linux");
+    let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * rustix::param::page_size()
+}
+
+/// How many connections the system lets this process have at both ends: two descriptors each.
+fn affordable() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = 2 * CROWD as u64 + 200;
+    let most = limit.maximum.unwrap_or(wanted).max(limit.current.unwrap_or(wanted));
+    let soft = limit.current.map_or(wanted, |soft| soft.max(wanted.min(most)));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(soft), ..limit }).unwrap();
+    let crowd = (soft as usize - 200) / 2;
+    if crowd >= CROWD {
+        return CROWD;
+    }
+    let step = THREADS * STEPS;
+    let crowd = crowd / step * step;
+    eprintln!("SCALED DOWN: {soft} file descriptors are enough for {crowd} of {CROWD} connections");
+    crowd
+}
+
+/// One of the crowd, and what it knows: how many are in each room, and the sum of their ids.
+struct One {
+    client: Client,
+    root: Known,
+    room: Known,
+    heard: Vec<bool>,
+    said: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Known {
+    count: usize,
+    sum: u128,
+}
+
+impl Known {
+    fn of(ids: &[String]) -> Known {
+        let mut known = Known::default();
+        ids.iter().for_each(|id| known.add(id.as_bytes()));
+        known
+    }
+
+    fn add(&mut self, id: &[u8]) {
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(number(id));
+    }
+
+    fn remove(&mut self, id: &[u8]) {
+        self.count -= 1;
+        self.sum = self.sum.wrapping_sub(number(id));
+    }
+}
+
+fn number(id: &[u8]) -> u128 {
+    let digits = id.iter().filter(|byte| **byte != b'-');
+    digits.fold(0, |sum, byte| sum << 4 | u128::from((*byte as char).to_digit(16).unwrap()))
+}
+
+impl One {
+    fn arrive(site: &Site) -> One {
+        let client = site.client();
+        let (root, room) = (Known::of(&client.welcome), Known::default());
+        let mut one = One { client, root, room, heard: vec![false; MESSAGES], said: 0 };
+        one.client.say("crowd", "join", b"");
+        while one.room.count == 0 {
+            one.hear();
+        }
+        one
+    }
+
+    /// Takes in one packet.
+    fn hear(&mut self) {
+        let View { room, event, payload, .. } = self.client.view();
+        let known = if room == b"root" { &mut self.root } else { &mut self.room };
+        match event {
+            b"new_member" => known.add(payload),
+            b"member_left" => known.remove(payload),
+            b"join_ack" => {
+                let ids = payload.split(|byte| *byte == b'"').filter(|cell| cell.len() == 36);
+                ids.for_each(|id| known.add(id));
+            }
+            b"hello" => {
+                let n = u32::from_be_bytes(*payload.first_chunk().unwrap()) as usize;
+                assert!(!std::mem::replace(&mut self.heard[n], true), "message {n} twice");
+            }
+            _ => panic!("{}", event.escape_ascii()),
+        }
+    }
+
+    /// Takes in what comes until both rooms have so many members.
+    fn settle(&mut self, count: usize) {
+        while self.root.count != count || self.room.count != count {
+            self.hear();
+        }
+    }
+
+    /// Says message `n`, which it will not hear itself.
+    fn say(&mut self, n: usize) {
+        let mut payload = wire::filler(64);
+        payload[..4].copy_from_slice(&(n as u32).to_be_bytes());
+        self.client.say("crowd", "hello", &payload);
+        self.heard[n] = true;
+        self.said += 1;
+    }
+
+    fn goodbye(mut self) {
+        self.client.send(&wire::close(1000, ""));
+        loop {
+            match self.client.next() {
+                Seen::Packet(packet) => assert_eq!(packet.event, "member_left"),
+                Seen::Close(code, _) => break assert_eq!(code, Some(1000)),
+                other => panic!("{other:?}"),
+            }
+        }
+        self.client.expect_end();
+    }
+}
+
+/// All of it once: they come, they talk, they go.
+fn round(site: &Site, crowd: usize) {
+    let barrier = Barrier::new(THREADS);
+    let share = crowd / THREADS / STEPS;
+    let work = |thread: usize| {
+        let mut own: Vec<One> = Vec::new();
+        for step in 1..=STEPS {
+            own.extend((0..share).map(|_| One::arrive(site)));
+            barrier.wait();
+            own.iter_mut().for_each(|one| one.settle(step * crowd / STEPS));
+        }
+        for step in 0..STEPS {
+            let messages = step * MESSAGES / STEPS..(step + 1) * MESSAGES / STEPS;
+            for n in messages.clone() {
+                // The senders are spread over all members.
+                let sender = n * 7 % crowd;
+                if sender % THREADS == thread {
+                    own[sender / THREADS].say(n);
+                }
+            }
+            for one in &mut own {
+                while !one.heard[messages.clone()].iter().all(|heard| *heard) {
+                    one.hear();
+                }
+            }
+            barrier.wait();
+        }
+        // Nothing came twice: what comes next is what each sends to itself.
+        own.iter_mut().for_each(|one| one.client.expect_nothing());
+        let views: Vec<_> = own.iter().map(|one| (one.root, one.room)).collect();
+        barrier.wait();
+        for step in 1..=STEPS {
+            own.drain(..share).for_each(One::goodbye);
+            barrier.wait();
+            own.iter_mut().for_each(|one| one.settle(crowd - step * crowd / STEPS));
+            barrier.wait();
+        }
+        views
+    };
+    let views: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || work(n))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(views.len(), crowd);
+    assert!(views.iter().all(|view| *view == views[0]), "their views differ");
+    assert_eq!(views[0].0, views[0].1);
+    site.drained();
+    let stats = site.server.stats();
+    assert_eq!((stats.connections, stats.rooms), (0, 0));
+}
+
+#[test]
+fn a_thousand_connections_and_a_thousand_broadcasts_lose_and_leave_nothing() {
+    let crowd = affordable();
+    // No pings: on a busy machine this takes longer than their period, and they are not the subject.
+    let site = Site::alone(|builder| {
+        builder.write_wait(Duration::from_secs(60)).pong_wait(Duration::from_secs(3600))
+    });
+    round(&site, crowd);
+    let mut before = resident();
+    // An allocator may need a few rounds to come to rest; what leaks never does.
+    for _ in 0..3 {
+        round(&site, crowd);
+        let after = resident();
+        eprintln!("{before} bytes in use after one round, {after} after the next");
+        if after.saturating_sub(before) < MOST_GROWN {
+            return;
+        }
+        before = after;
+    }
+    panic!("every round needs more memory");
+}

@@ -1,0 +1,77 @@
+//! The view that a client keeps of a room: `snapshot + new_member - member_left` (section 7).
+
+use std::collections::BTreeSet;
+
+use roomer_conformance::client::Client;
+use roomer_conformance::wire::Packet;
+
+/// A member that keeps the list of members, and finds fault with every notice that does not fit.
+pub(crate) struct Member {
+    pub(crate) client: Client,
+    pub(crate) room: &'static str,
+    pub(crate) members: BTreeSet<String>,
+}
+
+impl Member {
+    pub(crate) fn join(mut client: Client, room: &'static str) -> Member {
+        let members = client.join(room).into_iter().collect();
+        Member { client, room, members }
+    }
+
+    pub(crate) fn rejoin(&mut self) {
+        self.members = self.client.join(self.room).into_iter().collect();
+    }
+
+    /// Leaves, and takes in what comes before the leave_ack. Nothing of the room may follow it.
+    pub(crate) fn leave(&mut self) {
+        self.client.say(self.room, "leave", b"");
+        loop {
+            let heard = self.hear();
+            if heard.is_some_and(|packet| packet.event == "leave_ack") {
+                return self.client.expect_nothing();
+            }
+        }
+    }
+
+    /// Takes in what comes next. Notices end up in the list; everything else is returned.
+    pub(crate) fn hear(&mut self) -> Option<Packet> {
+        let packet = self.client.packet();
+        let is_new = match &*packet.event {
+            "new_member" => true,
+            "member_left" => false,
+            event => {
+                let is_built_in = matches!(event, "join_ack" | "leave_ack");
+                let is_known = !packet.dst.is_empty() || self.members.contains(&packet.src);
+                assert!(is_built_in || is_known, "from one that is not in: {packet:?}");
+                return Some(packet);
+            }
+        };
+        let Packet { room, event, dst, src, payload } = packet;
+        assert_eq!((&*room, &*dst, &*src), (self.room, "", ""));
+        let id = String::from_utf8(payload).unwrap();
+        assert_ne!(id, self.client.id, "nobody hears of itself");
+        let fits = if is_new { self.members.insert(id) } else { self.members.remove(&id) };
+        assert!(fits, "{event} of one that was in already, or was not");
+        None
+    }
+
+    /// Takes in all that has come by now.
+    pub(crate) fn catch_up(&mut self) {
+        let id = self.client.id.clone();
+        self.client.tell(&id, "", "caught up", b"");
+        while self.hear().is_none_or(|packet| packet.event != "caught up") {}
+    }
+
+    /// Takes in everything until somebody says this.
+    pub(crate) fn hear_until(&mut self, event: &str) {
+        while self.hear().is_none_or(|packet| packet.event != event) {}
+    }
+
+    /// Takes in notices until the list is of this size; nothing else may come.
+    pub(crate) fn settle(&mut self, size: usize) {
+        while self.members.len() != size {
+            let other = self.hear();
+            assert!(other.is_none(), "{other:?}");
+        }
+    }
+}

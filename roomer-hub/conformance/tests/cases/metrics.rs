@@ -1,0 +1,151 @@
+//! Statistics for Prometheus, with the feature `prometheus`: a page that a strict reader of the text
+//! format takes, with every number of the statistics in it.
+
+use std::collections::BTreeMap;
+
+use roomer_engine::Stats;
+
+use super::site::{Site, hear_nothing};
+use roomer_conformance::wire;
+
+/// What a page says: each sample, by its name and its label as they stand there.
+type Samples = BTreeMap<String, u64>;
+
+/// Reads a page by the rules of the text format: per family one `HELP`, one `TYPE`, then its
+/// samples and nothing else, none of them twice.
+#[track_caller]
+fn read(page: &str) -> Samples {
+    assert!(page.ends_with('\n'), "the last line is not ended");
+    let (mut samples, mut families) = (Samples::new(), Vec::new());
+    let mut lines = page.lines().peekable();
+    while let Some(line) = lines.next() {
+        let help = line.strip_prefix("# HELP ").unwrap_or_else(|| panic!("no HELP: {line}"));
+        let (name, text) = help.split_once(' ').expect("a text");
+        assert!(!text.contains('\\') && text.ends_with('.'), "{line}");
+        let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        assert!(name.starts_with("roomer_") && name.chars().all(fine), "{name}");
+        assert!(!families.contains(&name), "{name} twice");
+        families.push(name);
+        let kind = lines.next().and_then(|line| line.strip_prefix(&format!("# TYPE {name} ")));
+        let kind = kind.unwrap_or_else(|| panic!("no TYPE of {name}"));
+        assert_eq!(kind, if name.ends_with("_total") { "counter" } else { "gauge" }, "{name}");
+        while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
+            let (sample, value) = line.rsplit_once(' ').expect("a value");
+            let labels = sample.strip_prefix(name).unwrap_or_else(|| panic!("a stray {line}"));
+            if !labels.is_empty() {
+                let label = labels.strip_prefix('{').and_then(|l| l.strip_suffix("\"}"));
+                let (label, value) = label.and_then(|l| l.split_once("=\"")).expect("a label");
+                assert!(!label.is_empty() && label.chars().all(fine), "{line}");
+                assert!(value.chars().all(fine), "{line}");
+            }
+            let before = samples.insert(sample.to_owned(), value.parse().expect("a number"));
+            assert_eq!(before, None, "{sample} twice");
+        }
+    }
+    samples
+}
+
+/// The samples that there have to be, of every field.
+fn due(stats: &Stats) -> Samples {
+    let refusals = stats.refusals;
+    let mut due: Samples = [
+        ("roomer_connections", stats.connections as u64),
+        ("roomer_rooms", stats.rooms as u64),
+        ("roomer_memberships", stats.memberships as u64),
+        ("roomer_sockets", stats.sockets as u64),
+        ("roomer_handshakes", stats.handshakes as u64),
+        ("roomer_queued_bytes", stats.queued_bytes as u64),
+        ("roomer_held_bytes", stats.held_bytes as u64),
+        ("roomer_opened_total", stats.opened),
+        ("roomer_messages_in_total", stats.messages_in),
+        ("roomer_bytes_in_total", stats.bytes_in),
+        ("roomer_messages_out_total", stats.messages_out),
+        ("roomer_bytes_out_total", stats.bytes_out),
+        ("roomer_refusals_total{kind=\"reserved\"}", refusals.reserved),
+        ("roomer_refusals_total{kind=\"not_member\"}", refusals.not_member),
+        ("roomer_refusals_total{kind=\"long_name\"}", refusals.long_name),
+        ("roomer_refusals_total{kind=\"too_many_rooms\"}", refusals.too_many_rooms),
+        ("roomer_refusals_total{kind=\"unknown_dst\"}", refusals.unknown_dst),
+        ("roomer_refusals_total{kind=\"by_rule\"}", refusals.by_rule),
+        ("roomer_refusals_total{kind=\"no_common_room\"}", refusals.no_common_room),
+        ("roomer_refusals_total{kind=\"rate\"}", refusals.rate),
+        ("roomer_refusals_total{kind=\"strikes\"}", refusals.strikes),
+        ("roomer_closed_by_peer_total", stats.closed_by_peer),
+        ("roomer_lost_total", stats.lost),
+        ("roomer_handler_errors_total", stats.handler_errors),
+        ("roomer_panics_total", stats.panics),
+        ("roomer_accept_errors_total", stats.accept_errors),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    for (code, count) in &stats.closes {
+        due.insert(format!("roomer_closes_total{{code=\"{code}\"}}"), *count);
+    }
+    for (status, count) in &stats.refused {
+        due.insert(format!("roomer_refused_total{{status=\"{status}\"}}"), *count);
+    }
+    due
+}
+
+#[test]
+fn every_number_is_there_under_its_name() {
+    let mut stats = Stats::default();
+    stats.connections = 1;
+    stats.rooms = 2;
+    stats.memberships = 3;
+    stats.sockets = 4;
+    stats.queued_bytes = 5;
+    stats.held_bytes = 10;
+    stats.opened = 6;
+    stats.messages_in = 7;
+    stats.bytes_in = 8;
+    stats.messages_out = 9;
+    stats.bytes_out = u64::MAX;
+    stats.refusals.reserved = 11;
+    stats.refusals.not_member = 12;
+    stats.refusals.long_name = 13;
+    stats.refusals.too_many_rooms = 14;
+    stats.refusals.unknown_dst = 15;
+    stats.refusals.by_rule = 16;
+    stats.closes = BTreeMap::from([(1001, 17), (4000, 18)]);
+    stats.closed_by_peer = 19;
+    stats.lost = 20;
+    stats.handler_errors = 21;
+    stats.panics = 22;
+    stats.accept_errors = 23;
+    stats.handshakes = 24;
+    stats.refusals.no_common_room = 25;
+    stats.refusals.rate = 26;
+    stats.refusals.strikes = 27;
+    stats.refused = BTreeMap::from([(401, 28), (503, 29)]);
+    assert_eq!(read(&stats.to_prometheus()), due(&stats));
+    let nothing = Stats::default();
+    assert_eq!(read(&nothing.to_prometheus()), due(&nothing));
+}
+
+#[test]
+fn a_server_s_numbers_are_there() {
+    let site = Site::with(|builder| builder.on("fail", |_, _| Err("no".into())));
+    let [mut a, mut b] = site.room("lobby");
+    a.say("lobby", "fail", b"");
+    a.say("nowhere", "chat", b"");
+    a.say("lobby", "join_ack", b"");
+    hear_nothing([&mut a, &mut b]);
+    b.send(&wire::message(b"no packet"));
+    b.expect_close(1002);
+    a.expect_member_left("lobby", &b.id);
+    let stats = site.server.stats();
+    let samples = read(&stats.to_prometheus());
+    assert_eq!(samples, due(&stats));
+    for (name, value) in [
+        ("roomer_connections", 1),
+        ("roomer_rooms", 1),
+        ("roomer_opened_total", 2),
+        ("roomer_handler_errors_total", 1),
+        ("roomer_refusals_total{kind=\"not_member\"}", 1),
+        ("roomer_refusals_total{kind=\"reserved\"}", 1),
+        ("roomer_closes_total{code=\"1002\"}", 1),
+    ] {
+        assert_eq!(samples[name], value, "{name}");
+    }
+}

@@ -1,0 +1,69 @@
+//! The packet inside a message (section 1).
+
+use super::site::Site;
+use roomer_conformance::wire;
+
+#[test]
+fn messages_that_are_no_packet_are_1002_and_touch_nobody_else() {
+    let site = Site::open();
+    let mut witness = site.loner();
+    witness.join("room");
+    let good = wire::packet([b"room", b"event", b"", b"", b"payload"]);
+    let mut bad = vec![Vec::new(), vec![0; 19], vec![0; 21], [&good[..], b"x"].concat()];
+    // Cut anywhere.
+    bad.extend((0..good.len()).map(|length| good[..length].to_vec()));
+    // A length that claims too much, in each field.
+    let mut at = 0;
+    for field in ["room", "event", "", "", "payload"] {
+        for claim in [field.len() as u32 + 1000, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+            let mut packet = good.clone();
+            packet[at..at + 4].copy_from_slice(&claim.to_be_bytes());
+            bad.push(packet);
+        }
+        at += 4 + field.len();
+    }
+    for packet in bad {
+        let mut culprit = site.loner();
+        culprit.join("room");
+        witness.expect_new_member("room", &culprit.id);
+        culprit.send(&wire::message(&packet));
+        let reason = culprit.expect_close(1002);
+        assert!(!reason.is_empty(), "{}", packet.escape_ascii());
+        witness.expect_member_left("room", &culprit.id);
+    }
+    witness.expect_nothing();
+}
+
+#[test]
+fn the_shortest_packet_is_20_zero_bytes() {
+    let site = Site::open();
+    let [mut a, mut b] = site.room("");
+    a.send(&wire::message(&[0; 20]));
+    b.expect("", "", "", &a.id, b"");
+    a.expect_nothing();
+}
+
+#[test]
+fn any_bytes_are_a_payload() {
+    let site = Site::open();
+    let [mut a, mut b] = site.room("room");
+    let all: Vec<u8> = (0..=255).collect();
+    for payload in [&b""[..], b"\0", b"\xff\xfe\xc3\x28", &all, &wire::packet([b"a"; 5])] {
+        a.say("room", "bytes", payload);
+        b.expect("room", "bytes", "", &a.id, payload);
+    }
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_1007() {
+    let site = Site::open();
+    for bad in [&b"\xff"[..], b"cut \xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"] {
+        for place in 0..4 {
+            let mut fields = [&b"room"[..], b"event", b"", b"", b""];
+            fields[place] = bad;
+            let mut client = site.loner();
+            client.send(&wire::message(&wire::packet(fields)));
+            client.expect_close(1007);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Who a client is behind a proxy: what `X-Forwarded-For` is worth.
+
+use std::io::Write;
+
+use roomer_engine::{Builder, Claims};
+
+use super::site::Site;
+use roomer_conformance::client::{Client, PATIENCE};
+use roomer_conformance::http::{Answer, Ask, dial};
+
+/// Where the server takes this client to come from.
+fn seen(choose: impl FnOnce(Builder) -> Builder, forwarded: &[&str]) -> String {
+    let site = Site::with(|builder| {
+        choose(builder)
+            .authorize(|request| {
+                let peer = request.peer().map_or("nobody".into(), |peer| peer.ip().to_string());
+                Ok(Claims::from([("peer".into(), peer)]))
+            })
+            .on("who", |conn, message| {
+                let peer = &conn.claims().expect("claims")["peer"];
+                conn.send_to_client(message.src, "you", peer.as_bytes());
+                Ok(())
+            })
+    });
+    let ask = forwarded
+        .iter()
+        .fold(Ask::upgrade(site.addr), |ask, line| ask.add("X-Forwarded-For", line));
+    let mut client = Client::upgrade(dial(site.addr), &ask);
+    client.say("root", "who", b"");
+    let peer = String::from_utf8(client.packet().payload).unwrap();
+    client.goodbye();
+    peer
+}
+
+#[test]
+fn by_default_what_is_forwarded_is_not_believed() {
+    assert_eq!(seen(|builder| builder, &["1.2.3.4"]), "127.0.0.1");
+}
+
+#[test]
+fn a_trusted_proxy_is_believed_about_its_own_caller_only() {
+    let local = |builder: Builder| builder.trust_proxy("127.0.0.0/8");
+    assert_eq!(seen(local, &["1.2.3.4"]), "1.2.3.4");
+    assert_eq!(seen(local, &["6.6.6.6, 1.2.3.4"]), "1.2.3.4");
+    assert_eq!(seen(local, &["6.6.6.6", "1.2.3.4, 127.0.0.2"]), "1.2.3.4");
+    assert_eq!(seen(local, &[]), "127.0.0.1");
+}
+
+#[test]
+fn who_is_no_trusted_proxy_is_not_believed() {
+    let elsewhere = |builder: Builder| builder.trust_proxy("10.0.0.1").trust_proxy("unix");
+    assert_eq!(seen(elsewhere, &["1.2.3.4"]), "127.0.0.1");
+}
+
+/// Comes in behind bytes that a proxy sends first; what the server takes the client's address to be.
+fn announced(site: &Site, header: &[u8]) -> String {
+    let mut stream = dial(site.addr);
+    let request = Ask::upgrade(site.addr).bytes();
+    // In one piece, so that reading too far would show.
+    stream.write_all(&[header, &request].concat()).unwrap();
+    let mut client = Client::welcomed(stream);
+    client.say("root", "who", b"");
+    let peer = loop {
+        let packet = client.packet();
+        if packet.event == "you" {
+            break String::from_utf8(packet.payload).unwrap();
+        }
+    };
+    client.goodbye();
+    peer
+}
+
+fn with_protocol(builder: Builder) -> Builder {
+    builder
+        .trust_proxy("127.0.0.1")
+        .proxy_protocol()
+        .authorize(|request| {
+            let peer = request.peer().map_or("nobody".into(), |peer| peer.to_string());
+            Ok(Claims::from([("peer".into(), peer)]))
+        })
+        .on("who", |conn, message| {
+            let peer = &conn.claims().expect("claims")["peer"];
+            conn.send_to_client(message.src, "you", peer.as_bytes());
+            Ok(())
+        })
+}
+
+#[test]
+fn a_header_of_the_proxy_protocol_says_for_whom_a_connection_is() {
+    let site = Site::with(with_protocol);
+    let block = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\0\x63\0\x50";
+    assert_eq!(announced(&site, b"PROXY TCP4 1.2.3.4 5.6.7.8 99 80\r\n"), "1.2.3.4:99");
+    assert_eq!(announced(&site, b"PROXY TCP6 2001:db8::7 ::1 9 80\r\n"), "[2001:db8::7]:9");
+    assert_eq!(announced(&site, block), "1.2.3.4:99");
+    let own = announced(&site, b"PROXY UNKNOWN\r\n");
+    assert!(own.starts_with("127.0.0.1:"), "{own}");
+}
+
+#[test]
+fn a_trusted_proxy_must_announce_and_others_must_not() {
+    let site = Site::with(with_protocol);
+    assert_eq!(Ask::upgrade(site.addr).refused(site.addr).status, 400);
+    let elsewhere = Site::with(|builder| builder.trust_proxy("10.0.0.1").proxy_protocol());
+    assert_eq!(Ask::upgrade(elsewhere.addr).head(elsewhere.addr).status, 101);
+    let mut stream = dial(elsewhere.addr);
+    let request = Ask::upgrade(elsewhere.addr).bytes();
+    stream.write_all(&[b"PROXY TCP4 1.2.3.4 5.6.7.8 9 80\r\n", &request[..]].concat()).unwrap();
+    assert_eq!(Answer::read(&mut stream, false).status, 400);
+}
+
+#[test]
+fn an_announced_address_is_what_limits_count() {
+    let site = Site::with(|builder| {
+        let builder = with_protocol(builder).max_handshakes_per_address(1);
+        builder.max_connections_per_address(1)
+    });
+    let come = |client: &str| {
+        let mut stream = dial(site.addr);
+        let header = format!("PROXY TCP4 {client} 5.6.7.8 99 80\r\n");
+        stream.write_all(&[header.as_bytes(), &Ask::upgrade(site.addr).bytes()].concat()).unwrap();
+        let status = Answer::read_head(&mut stream).0.status;
+        (stream, status)
+    };
+    let (first, status) = come("1.2.3.4");
+    assert_eq!((status, come("1.2.3.4").1, come("1.2.3.5").1), (101, 429, 101));
+    drop(first);
+    // One that has not asked for anything yet.
+    let mut silent = dial(site.addr);
+    silent.write_all(b"PROXY TCP4 9.9.9.9 5.6.7.8 99 80\r\n").unwrap();
+    let start = std::time::Instant::now();
+    while come("9.9.9.9").1 != 429 {
+        assert!(start.elapsed() < PATIENCE, "it is not counted");
+    }
+    drop(silent);
+    site.settled(0, || drop(site.server.stats()));
+}

@@ -1,0 +1,326 @@
+//! How much one client may ask of a server, and what becomes of whoever asks for more.
+
+use std::sync::{Arc, Mutex};
+
+use roomer_engine::{BuildError, Builder, Reason, Server};
+
+use super::asking::Gate;
+use super::site::{Site, hear_nothing};
+use roomer_conformance::client::{Client, Seen};
+use roomer_conformance::wire;
+
+/// Far more than comes back in the time that a test takes.
+const FLOOD: usize = 500;
+
+/// Sends the same again and again, in one go.
+fn flood(client: &mut Client, message: &[u8]) {
+    client.send(&message.repeat(FLOOD));
+}
+
+/// How many messages come before a close with 1008, and its reason.
+#[track_caller]
+fn until_closed(client: &mut Client) -> (usize, String) {
+    let mut count = 0;
+    loop {
+        match client.next() {
+            Seen::Packet(_) => count += 1,
+            Seen::Close(code, reason) => {
+                assert_eq!(code, Some(1008), "{reason}");
+                client.expect_end();
+                return (count, reason);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Whoever floods is closed for it after so many of its messages, and those that came back while
+/// they arrived; the room hears them, then that it has left, and goes on.
+#[track_caller]
+fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
+    let site = Site::with(choose);
+    let mut witness = site.loner();
+    witness.join("lobby");
+    let mut flooder = site.client();
+    flooder.join("lobby");
+    let id = flooder.id.clone();
+    witness.expect_new_member("lobby", &id);
+    flood(&mut flooder, &wire::to_room("lobby", event, b"payload"));
+    assert_eq!(until_closed(&mut flooder).1, "rate");
+    let mut heard = 0;
+    loop {
+        let packet = witness.packet();
+        if packet.event == "member_left" {
+            assert_eq!(packet.payload, id.as_bytes());
+            break;
+        }
+        assert_eq!((&*packet.event, &*packet.src), (event, &*id));
+        heard += 1;
+    }
+    assert!((burst..FLOOD).contains(&heard), "{heard} passed, of a burst of {burst}");
+    witness.expect_nothing();
+    let stats = site.server.stats();
+    assert_eq!((stats.refusals.rate, stats.closes.get(&1008)), (1, Some(&1)));
+}
+
+#[test]
+fn too_many_messages_close_with_1008() {
+    // One was the join.
+    closes(|builder| builder.message_rate(1, 30), 29, "hello");
+}
+
+#[test]
+fn too_many_bytes_close_with_1008() {
+    let whole = 20 + "lobby".len() + "hello".len() + "payload".len();
+    // One was the join, and it is shorter.
+    closes(|builder| builder.max_message(100).byte_rate(1, 30 * whole as u32), 29, "hello");
+}
+
+#[test]
+fn too_many_joins_close_with_1008_and_other_messages_do_not() {
+    let site = Site::with(|builder| builder.join_rate(1, 10));
+    let [mut speaker, mut joiner] = site.loners();
+    speaker.join("lobby");
+    for _ in 0..FLOOD {
+        speaker.send(&wire::to_room("lobby", "hello", b""));
+    }
+    speaker.expect_nothing();
+    // Repeated joins count: each is answered with a list.
+    flood(&mut joiner, &wire::to_room("garden", "join", b""));
+    let (acks, reason) = until_closed(&mut joiner);
+    assert_eq!(reason, "rate");
+    assert!((10..FLOOD).contains(&acks), "{acks} joins of a burst of 10");
+}
+
+#[test]
+fn a_burst_passes_whole() {
+    let site = Site::with(|builder| {
+        builder.max_message(1000).message_rate(1, 102).byte_rate(1, 103 * 1000).join_rate(1, 2)
+    });
+    let [mut a, mut b] = site.room("lobby");
+    // It has left root and joined: two messages.
+    let message = wire::to_room("lobby", "hello", &wire::filler(900));
+    a.send(&message.repeat(99));
+    for _ in 0..99 {
+        let packet = b.packet();
+        assert_eq!((&*packet.event, &*packet.src), ("hello", &*a.id));
+    }
+    hear_nothing([&mut a, &mut b]);
+    assert_eq!(site.server.stats().refusals.rate, 0);
+}
+
+#[test]
+fn time_brings_more() {
+    // A whole burst's worth in a few nanoseconds. A few messages may be handled at one moment.
+    let site = Site::with(|builder| builder.message_rate(u32::MAX, 50));
+    let mut client = site.loner();
+    for _ in 0..200 {
+        client.expect_nothing();
+    }
+    assert_eq!(site.server.stats().refusals.rate, 0);
+}
+
+#[test]
+fn what_the_server_sends_and_does_is_free() {
+    let site = Site::with(|builder| {
+        builder.message_rate(1, 4).join_rate(1, 1).on("work", |conn, _| {
+            for number in 0..20 {
+                conn.join(format!("room {number}"));
+                conn.send_to_client(conn.id().as_str(), "done", b"");
+            }
+            Ok(())
+        })
+    });
+    let mut client = site.client();
+    client.say("root", "work", b"");
+    for number in 0..20 {
+        let ack = client.packet();
+        client.snapshot(&format!("room {number}"), ack);
+        let id = client.id.clone();
+        client.expect("root", "done", &id, &id, b"");
+    }
+    client.expect_nothing();
+}
+
+#[test]
+fn an_allowed_message_counts_once() {
+    let site = Site::with(|builder| {
+        builder.message_rate(1, 12).may_publish_async(|_, _| std::future::ready(true))
+    });
+    let [mut a, mut b] = site.room("lobby");
+    a.send(&wire::to_room("lobby", "hello", b"").repeat(8));
+    for _ in 0..8 {
+        b.expect("lobby", "hello", "", &a.id, b"");
+    }
+    hear_nothing([&mut a, &mut b]);
+}
+
+#[test]
+fn nothing_behind_the_message_that_closes_is_handled() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (gone, calls) = (heard.clone(), Arc::new(Mutex::new(0)));
+    let counted = calls.clone();
+    let site = Site::with(|builder| {
+        builder
+            .strikes(1, 3)
+            .on("work", move |_, _| {
+                *counted.lock().unwrap() += 1;
+                Ok(())
+            })
+            .on_disconnect(move |_, reason| gone.lock().unwrap().push(reason))
+    });
+    let mut client = site.client();
+    let mut bytes = wire::to_room("root", "work", b"");
+    bytes.extend(wire::to_room("root", "close", b"").repeat(FLOOD));
+    bytes.extend(wire::to_room("root", "work", b"").repeat(FLOOD));
+    bytes.extend(wire::close(1000, ""));
+    client.send(&bytes);
+    assert_eq!(client.expect_close(1008), "too many violations");
+    drop(client);
+    site.drained();
+    assert_eq!(*calls.lock().unwrap(), 1);
+    assert_eq!(*heard.lock().unwrap(), [Reason::ByServer(1008)]);
+    let stats = site.server.stats();
+    assert_eq!((stats.refusals.strikes, stats.closed_by_peer, stats.lost), (1, 0, 0));
+    assert!(stats.messages_in < FLOOD as u64, "{stats:?}");
+}
+
+#[test]
+fn nothing_behind_a_message_that_is_allowed_too_late_is_handled() {
+    let gate = Gate::default();
+    let waiting = gate.clone();
+    let site = Site::with(|builder| {
+        builder.strikes(1, 1).may_publish_async(move |conn, _| {
+            let waiting = waiting.clone();
+            conn.leave("lobby");
+            async move {
+                waiting.await;
+                true
+            }
+        })
+    });
+    let [mut a, mut b] = site.room("lobby");
+    let before = site.server.stats().messages_in;
+    let mut bytes = wire::to_room("lobby", "open", b"");
+    bytes.extend(wire::to_room("lobby", "hello", b""));
+    bytes.extend(wire::to_room("lobby", "open", b"").repeat(FLOOD));
+    bytes.extend(wire::close(1000, ""));
+    a.send(&bytes);
+    a.expect_left("lobby");
+    b.expect_member_left("lobby", &a.id);
+    gate.open();
+    assert_eq!(a.expect_close(1008), "too many violations");
+    drop(a);
+    let stats = site.server.stats();
+    assert_eq!((stats.refusals.not_member, stats.messages_in - before), (1, 2));
+    b.expect_nothing();
+}
+
+#[test]
+fn each_kind_of_violation_strikes() {
+    type Violate = fn(&mut Client, &str);
+    let kinds: [(&str, Violate); 5] = [
+        ("reserved", |client, _| client.send(&wire::to_room("root", "open", b"").repeat(FLOOD))),
+        ("not_member", |client, _| client.send(&wire::to_room("no", "x", b"").repeat(FLOOD))),
+        ("long_name", |client, _| {
+            client.send(&wire::to_room(&"n".repeat(20), "x", b"").repeat(FLOOD));
+        }),
+        ("too_many_rooms", |client, _| client.send(&wire::to_room("r", "join", b"").repeat(FLOOD))),
+        ("no_common_room", |client, other| {
+            client.send(&wire::to_client(other, "root", "x", b"").repeat(FLOOD));
+        }),
+    ];
+    for (kind, violate) in kinds {
+        let site =
+            Site::with(|builder| builder.strikes(1, 20).max_name(16).max_rooms(1).roommates_only());
+        let mut other = site.loner();
+        let mut client = site.client();
+        violate(&mut client, &other.id);
+        assert_eq!(until_closed(&mut client).1, "too many violations", "{kind}");
+        other.expect_nothing();
+        let refusals = site.server.stats().refusals;
+        let counted = match kind {
+            "reserved" => refusals.reserved,
+            "not_member" => refusals.not_member,
+            "long_name" => refusals.long_name,
+            "too_many_rooms" => refusals.too_many_rooms,
+            _ => refusals.no_common_room,
+        };
+        assert!((21..FLOOD as u64).contains(&counted), "{kind}: {refusals:?}");
+    }
+}
+
+#[test]
+fn what_may_be_a_mishap_does_not_strike() {
+    let site = Site::with(|builder| {
+        builder.strikes(1, 1).may_publish(|_, message| message.event != "forbidden")
+    });
+    let mut client = site.loner();
+    client.join("lobby");
+    let nobody = "00000000-0000-4000-8000-000000000000";
+    client.send(&wire::to_client(nobody, "root", "hello", b"").repeat(FLOOD));
+    client.send(&wire::to_room("lobby", "forbidden", b"").repeat(FLOOD));
+    for _ in 0..20 {
+        client.leave("nowhere");
+    }
+    client.expect_nothing();
+    let refusals = site.server.stats().refusals;
+    assert_eq!((refusals.unknown_dst, refusals.by_rule, refusals.strikes), (500, 500, 0));
+}
+
+#[test]
+fn one_that_is_taken_out_of_a_room_may_have_256_messages_under_way() {
+    let site = Site::open();
+    let mut client = site.loner();
+    client.send(&wire::to_room("lobby", "hello", b"").repeat(256));
+    client.expect_nothing();
+    flood(&mut client, &wire::to_room("lobby", "hello", b""));
+    assert_eq!(until_closed(&mut client), (0, "too many violations".into()));
+    let site = Site::with(Builder::no_strikes);
+    let mut client = site.loner();
+    flood(&mut client, &wire::to_room("lobby", "hello", b""));
+    client.expect_nothing();
+}
+
+#[test]
+fn direct_messages_may_be_for_roommates_only() {
+    let site = Site::with(|builder| builder.roommates_only().compat());
+    let (mut a, mut b) = (site.client(), site.client());
+    let (to_a, to_b) = (a.id.clone(), b.id.clone());
+    a.expect_new_member("root", &to_b);
+    a.tell(&to_b, "root", "hello", b"only root in common");
+    b.join("lobby");
+    a.tell(&to_b, "lobby", "hello", b"no room in common");
+    hear_nothing([&mut a, &mut b]);
+    a.join("lobby");
+    b.expect_new_member("lobby", &to_a);
+    a.tell(&to_b, "elsewhere", "hello", b"");
+    b.expect("elsewhere", "hello", &to_b, &to_a, b"");
+    b.tell(&to_a, "lobby", "hello", b"");
+    a.expect("lobby", "hello", &to_a, &to_b, b"");
+    b.leave("lobby");
+    a.expect_member_left("lobby", &to_b);
+    b.tell(&to_a, "lobby", "hello", b"no longer");
+    hear_nothing([&mut a, &mut b]);
+    assert_eq!(site.server.stats().refusals.no_common_room, 3);
+}
+
+#[test]
+fn what_could_never_pass_is_refused_at_build() {
+    type Choose = fn(Builder) -> Builder;
+    let zeros: [(&str, Choose); 4] = [
+        ("message_rate", |builder| builder.message_rate(0, 1)),
+        ("byte_rate", |builder| builder.byte_rate(1, 0)),
+        ("join_rate", |builder| builder.join_rate(1, 0)),
+        ("strikes", |builder| builder.strikes(0, 1)),
+    ];
+    for (option, choose) in zeros {
+        let error = choose(Server::builder()).build().err();
+        assert_eq!(error, Some(BuildError::Zero { option }));
+    }
+    let with = |burst| Server::builder().max_message(1000).byte_rate(1, burst).build().err();
+    assert_eq!(with(1000), None);
+    let error = with(999).unwrap();
+    assert_eq!(error, BuildError::ByteBurst { burst: 999, max_message: 1000 });
+    assert!(error.to_string().contains("raise the one or lower the other"), "{error}");
+}

@@ -1,0 +1,312 @@
+//! TLS over real sockets, for adapters with the feature `tls`: their `tests/tls.rs` includes this
+//! file, and says how to start and stop such a server.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use async_tungstenite::tungstenite::protocol::CloseFrame;
+use async_tungstenite::tungstenite::{Bytes, Error, Message, WebSocket, client};
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use roomer_engine::tls::rustls;
+use roomer_engine::{Builder, Server};
+use roomer_proto::PacketRef;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+
+use crate::Adapter;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const NAME: &str = "chat.example";
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// A server with a certificate of its own making, and clients who know it.
+struct Site {
+    server: Server,
+    certificate: CertificateDer<'static>,
+    adapter: Option<Adapter>,
+}
+
+impl Site {
+    fn open(choose: impl FnOnce(Builder) -> Builder) -> Site {
+        let server = choose(Server::builder()).build().unwrap();
+        let CertifiedKey { cert, signing_key } = certify();
+        let certificate = cert.der().clone();
+        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let adapter = Some(Adapter::start(server.clone(), config));
+        Site { server, certificate, adapter }
+    }
+
+    fn dial(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.adapter.as_ref().unwrap().addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// A stream that speaks TLS once it is used, with these versions of it.
+    fn secure(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> Stream {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let config = ClientConfig::builder_with_protocol_versions(versions)
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from(NAME).unwrap();
+        StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), self.dial())
+    }
+
+    fn client(&self) -> Client {
+        Client::welcomed(self.secure(rustls::ALL_VERSIONS))
+    }
+
+    fn stop(&mut self) {
+        self.adapter.take().unwrap().stop();
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        if self.adapter.is_some() {
+            self.stop();
+        }
+        assert_eq!(self.server.stats().sockets, 0, "somebody is left");
+    }
+}
+
+fn certify() -> CertifiedKey<KeyPair> {
+    generate_simple_self_signed([NAME.to_owned()]).unwrap()
+}
+
+/// Tries a server that reads its certificate and its key from files.
+pub(crate) fn try_files(folder: &str, start: impl FnOnce(&Path, &Path) -> Adapter) {
+    let CertifiedKey { cert, signing_key } = certify();
+    let (cert_file, key_file) = (format!("{folder}/cert.pem"), format!("{folder}/key.pem"));
+    fs::write(&cert_file, cert.pem()).unwrap();
+    fs::write(&key_file, signing_key.serialize_pem()).unwrap();
+    let adapter = Some(start(cert_file.as_ref(), key_file.as_ref()));
+    let server = Server::builder().build().unwrap();
+    let mut site = Site { server, certificate: cert.der().clone(), adapter };
+    let client = site.client();
+    thread::scope(|scope| {
+        scope.spawn(|| site.stop());
+        client.expect_close(1001);
+    });
+}
+
+struct Client {
+    socket: WebSocket<Stream>,
+    id: String,
+}
+
+impl Client {
+    fn welcomed(stream: Stream) -> Client {
+        let (socket, _) = client(format!("wss://{NAME}/ws"), stream).unwrap();
+        let mut client = Client { socket, id: String::new() };
+        let welcome = client.message();
+        let welcome = PacketRef::decode(&welcome).unwrap();
+        assert_eq!((welcome.room, welcome.event), ("root", "join_ack"));
+        client.id = welcome.src.into();
+        client
+    }
+
+    fn message(&mut self) -> Bytes {
+        match self.socket.read().unwrap() {
+            Message::Binary(message) => message,
+            other => panic!("no binary message: {other:?}"),
+        }
+    }
+
+    fn say(&mut self, event: &str, dst: &str, payload: &[u8]) {
+        let packet = PacketRef { room: "root", event, dst, src: "", payload };
+        self.socket.send(Message::binary(packet.to_bytes())).unwrap();
+    }
+
+    /// A close frame comes next, then the end of TLS and of the stream, in this order.
+    fn expect_close(mut self, code: u16) {
+        match self.socket.read().unwrap() {
+            Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), code),
+            other => panic!("no close frame: {other:?}"),
+        }
+        match self.socket.read().unwrap_err() {
+            Error::ConnectionClosed => {}
+            other => panic!("the end is not clean: {other}"),
+        }
+        assert_eq!(self.socket.get_mut().read(&mut [0]).unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_conversation_is_served() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let site = Site::open(|builder| builder);
+        let mut client = Client::welcomed(site.secure(&[version]));
+        let id = client.id.clone();
+        for length in [0, 1, 1000, 100_000, 3_000_000] {
+            let payload: Vec<u8> = (0..length).map(|i| (i * 7 + i / 251) as u8).collect();
+            client.say("note", &id, &payload);
+            let note = client.message();
+            assert!(PacketRef::decode(&note).unwrap().payload == payload, "{length} bytes");
+        }
+        client.socket.send(Message::Ping(Bytes::from_static(b"there?"))).unwrap();
+        let pong = client.socket.read().unwrap();
+        assert_eq!(pong, Message::Pong(Bytes::from_static(b"there?")));
+        let goodbye = CloseFrame { code: 4000.into(), reason: "done".into() };
+        client.socket.close(Some(goodbye)).unwrap();
+        client.expect_close(4000);
+    }
+}
+
+#[test]
+fn everybody_hears_everything_in_order() {
+    let site = Site::open(|builder| builder);
+    let mut clients = [site.client(), site.client(), site.client()];
+    for (here, client) in clients.iter_mut().enumerate() {
+        for _ in here + 1..3 {
+            assert_eq!(PacketRef::decode(&client.message()).unwrap().event, "new_member");
+        }
+    }
+    let [sender, receivers @ ..] = &mut clients;
+    for n in 0..2000u32 {
+        sender.say("n", "", &n.to_be_bytes());
+    }
+    for receiver in receivers {
+        for n in 0..2000u32 {
+            let message = receiver.message();
+            assert_eq!(PacketRef::decode(&message).unwrap().payload, n.to_be_bytes());
+        }
+    }
+}
+
+#[test]
+fn a_receiver_that_reads_late_gets_everything() {
+    let site = Site::open(|builder| builder.max_backlog(64 * 1024 * 1024));
+    let (mut late, mut sender) = (site.client(), site.client());
+    assert_eq!(PacketRef::decode(&late.message()).unwrap().event, "new_member");
+    let payload: Vec<u8> = (0..100_000).map(|i| (i * 7 + i / 251) as u8).collect();
+    for _ in 0..100 {
+        sender.say("large", &late.id, &payload);
+    }
+    // Everything is with the server by now, and much more than a socket holds.
+    let id = sender.id.clone();
+    sender.say("fence", &id, b"");
+    assert_eq!(PacketRef::decode(&sender.message()).unwrap().event, "fence");
+    for _ in 0..100 {
+        assert!(PacketRef::decode(&late.message()).unwrap().payload == payload);
+    }
+}
+
+#[test]
+fn plain_http_is_ended_and_nobody_else_is_disturbed() {
+    let site = Site::open(|builder| builder);
+    let witness = site.client();
+    let mut plain = site.dial();
+    plain.write_all(b"GET /ws HTTP/1.1\r\nHost: chat.example\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    plain.read_to_end(&mut answer).unwrap();
+    assert!(!answer.starts_with(b"HTTP"), "{}", answer.escape_ascii());
+    drop(witness);
+    site.client();
+}
+
+#[test]
+fn who_does_not_finish_the_tls_handshake_is_given_up() {
+    let site = Site::open(|builder| builder.handshake_timeout(Duration::from_millis(300)));
+    // Nothing, and the begin of a hello.
+    for bytes in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
+        let start = Instant::now();
+        let mut stream = site.dial();
+        stream.write_all(bytes).unwrap();
+        let result = stream.read_to_end(&mut Vec::new());
+        let is_over = result.is_ok_and(|size| size == 0);
+        assert!(is_over && start.elapsed() >= Duration::from_millis(300));
+    }
+}
+
+#[test]
+fn above_the_cap_a_socket_is_closed_before_tls_begins() {
+    let site = Site::open(|builder| {
+        builder.max_handshakes(1).handshake_timeout(PATIENCE * 10).close_timeout(PATIENCE * 10)
+    });
+    let silent = site.dial();
+    for _ in 0..3 {
+        // The end, or a reset; either way no word.
+        assert!(site.dial().read(&mut [0]).is_ok_and(|size| size == 0));
+    }
+    assert_eq!(site.server.stats().refused[&503], 3);
+    assert_eq!(site.server.stats().sockets, 1);
+    drop(silent);
+}
+
+#[test]
+fn who_sends_no_request_over_tls_gets_408() {
+    let site = Site::open(|builder| builder.handshake_timeout(Duration::from_millis(1000)));
+    let mut stream = site.secure(rustls::ALL_VERSIONS);
+    stream.write_all(b"GET /ws HTTP/1.1\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[test]
+fn pages_are_served() {
+    let site = Site::open(|builder| builder.page("/", "text/plain", &b"hello"[..]));
+    let mut stream = site.secure(rustls::ALL_VERSIONS);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer}");
+}
+
+#[test]
+fn a_client_that_does_not_trust_the_certificate_is_gone() {
+    let site = Site::open(|builder| builder);
+    let stranger = Site::open(|builder| builder);
+    let mut stream = stranger.secure(rustls::ALL_VERSIONS);
+    stream.sock = site.dial();
+    let error = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+}
+
+#[test]
+fn silence_is_pinged() {
+    let site = Site::open(|builder| builder.ping_period(Duration::from_millis(50)));
+    let mut client = site.client();
+    for _ in 0..3 {
+        assert_eq!(client.socket.read().unwrap(), Message::Ping(Bytes::new()));
+    }
+}
+
+#[test]
+fn stop_says_goodbye_to_everybody() {
+    let mut site = Site::open(|builder| builder);
+    let client = site.client();
+    thread::scope(|scope| {
+        scope.spawn(|| site.stop());
+        client.expect_close(1001);
+    });
+}
+
+#[test]
+fn who_cuts_the_line_is_gone() {
+    let site = Site::open(|builder| builder);
+    let (mut witness, client) = (site.client(), site.client());
+    assert_eq!(PacketRef::decode(&witness.message()).unwrap().event, "new_member");
+    let id = client.id.clone();
+    // Without a close frame, and without the end of TLS.
+    drop(client.socket);
+    let left = witness.message();
+    let left = PacketRef::decode(&left).unwrap();
+    assert_eq!((left.event, left.payload), ("member_left", id.as_bytes()));
+}

@@ -1,0 +1,262 @@
+//! What handlers, and whoever keeps a handle to a connection, can send (sections 9 and 12).
+
+use std::sync::{Arc, Mutex};
+
+use roomer_engine::{Builder, Conn};
+
+use super::site::{Site, gather, hear_nothing};
+use roomer_conformance::client::Client;
+use roomer_conformance::wire;
+
+/// Keeps the handle of whoever sends the event `keep`.
+struct Kept(Arc<Mutex<Option<Conn>>>);
+
+impl Kept {
+    fn site(choose: impl FnOnce(Builder) -> Builder) -> (Site, Kept) {
+        let kept = Arc::new(Mutex::new(None));
+        let slot = kept.clone();
+        let site = Site::with(|builder| {
+            choose(builder).on("keep", move |conn, _| {
+                *slot.lock().unwrap() = Some(conn.clone());
+                Ok(())
+            })
+        });
+        (site, Kept(kept))
+    }
+
+    /// The handle of a client, which must be a member of this room.
+    fn handle(&self, client: &mut Client, room: &str) -> Conn {
+        client.say(room, "keep", b"");
+        client.expect_nothing();
+        self.0.lock().unwrap().take().expect("the handler has run")
+    }
+}
+
+/// A site whose handler sends to the room that the payload names.
+fn relay() -> Site {
+    Site::with(|builder| {
+        builder.on("relay", |conn, message| {
+            let room = std::str::from_utf8(message.payload)?;
+            conn.send_to_room(room, "relayed", b"payload");
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn send_to_room_reaches_all_members_but_the_connection() {
+    let site = relay();
+    let [mut a, mut b, mut c] = site.room("lobby");
+    a.say("lobby", "relay", b"lobby");
+    b.expect("lobby", "relayed", "", &a.id, b"payload");
+    c.expect("lobby", "relayed", "", &a.id, b"payload");
+    hear_nothing([&mut a, &mut b, &mut c]);
+}
+
+#[test]
+fn send_to_room_needs_no_membership() {
+    let site = relay();
+    let [mut a] = site.room("lobby");
+    let [mut b, mut c] = site.room("elsewhere");
+    a.say("lobby", "relay", b"elsewhere");
+    b.expect("elsewhere", "relayed", "", &a.id, b"payload");
+    c.expect("elsewhere", "relayed", "", &a.id, b"payload");
+    a.expect_nothing();
+}
+
+#[test]
+fn send_to_no_room_is_dropped_and_makes_none() {
+    let site = relay();
+    let [mut a] = site.room("lobby");
+    a.say("lobby", "relay", b"nowhere");
+    a.expect_nothing();
+    assert_eq!(site.server.stats().rooms, 1);
+}
+
+#[test]
+fn send_to_client_is_a_packet_of_root_from_the_connection() {
+    let site = Site::with(|builder| {
+        builder.on("pass", |conn, message| {
+            conn.send_to_client(std::str::from_utf8(message.payload)?, "passed", b"payload");
+            Ok(())
+        })
+    });
+    let [mut a, mut b] = site.room("lobby");
+    let (own, other) = (a.id.clone(), b.id.clone());
+    a.say("lobby", "pass", other.as_bytes());
+    b.expect("root", "passed", &other, &own, b"payload");
+    a.say("lobby", "pass", own.as_bytes());
+    a.expect("root", "passed", &own, &own, b"payload");
+    a.say("lobby", "pass", b"nobody");
+    a.say("lobby", "pass", other.to_ascii_uppercase().replace('-', "").as_bytes());
+    a.expect_nothing();
+    b.expect_nothing();
+}
+
+#[test]
+fn try_send_sends_its_bytes_as_they_are() {
+    let (site, kept) = Kept::site(|builder| builder);
+    let mut client = site.client();
+    let conn = kept.handle(&mut client, "root");
+    for bytes in [&b""[..], b"no packet", &wire::filler(70_000)] {
+        assert!(conn.try_send(bytes));
+        assert_eq!(client.message(), bytes);
+    }
+}
+
+#[test]
+fn what_one_handler_sends_comes_in_its_order() {
+    let site = Site::with(|builder| {
+        builder.on("go", |conn, message| {
+            for n in 0..50u8 {
+                conn.send_to_client(message.src, "n", [n]);
+                assert!(conn.try_send(wire::packet([b"raw", b"n", b"", b"", &[n]])));
+                conn.send_to_room("lobby", "n", [n]);
+            }
+            Ok(())
+        })
+    });
+    let [mut a, mut b] = site.room("lobby");
+    a.say("lobby", "go", b"");
+    a.say("lobby", "done", b"");
+    let id = a.id.clone();
+    for n in 0..50 {
+        a.expect("root", "n", &id, &id, &[n]);
+        a.expect("raw", "n", "", "", &[n]);
+        b.expect("lobby", "n", "", &id, &[n]);
+    }
+    b.expect("lobby", "done", "", &id, b"");
+}
+
+#[test]
+fn a_handle_can_be_kept_and_used_from_any_thread() {
+    let (site, kept) = Kept::site(|builder| builder);
+    let [mut a, mut b] = site.room("lobby");
+    let conn = kept.handle(&mut a, "lobby");
+    assert_eq!(conn.id().to_string(), a.id);
+    let (own, other) = (a.id.clone(), b.id.clone());
+    let to = other.clone();
+    std::thread::spawn(move || {
+        conn.send_to_room("lobby", "timer", b"1");
+        conn.send_to_client(&to, "timer", b"2");
+        assert!(conn.try_send(wire::packet([b"r", b"e", b"", b"", b"3"])));
+    })
+    .join()
+    .unwrap();
+    b.expect("lobby", "timer", "", &own, b"1");
+    b.expect("root", "timer", &other, &own, b"2");
+    a.expect("r", "e", "", "", b"3");
+}
+
+#[test]
+fn a_handle_can_close_its_connection_from_outside() {
+    let (site, kept) = Kept::site(|builder| builder);
+    let [mut witness, mut client] = site.room("lobby");
+    let conn = kept.handle(&mut client, "lobby");
+    conn.close(4000, "kicked");
+    assert_eq!(client.expect_close(4000), "kicked");
+    witness.expect_member_left("lobby", &client.id);
+    conn.close(4001, "again");
+    witness.expect_nothing();
+}
+
+#[test]
+fn a_handle_to_a_connection_that_is_gone_does_nothing() {
+    let (site, kept) = Kept::site(|builder| builder);
+    let [mut a, mut b] = site.room("lobby");
+    let conn = kept.handle(&mut a, "lobby");
+    let (own, other) = (a.id.clone(), b.id.clone());
+    a.goodbye();
+    b.expect_member_left("lobby", &own);
+    conn.send_to_room("lobby", "ghost", b"");
+    conn.send_to_client(&other, "ghost", b"");
+    assert!(!conn.try_send(b"ghost"));
+    conn.close(4000, "");
+    b.expect_nothing();
+}
+
+#[test]
+fn try_send_is_false_once_too_much_is_owed_and_never_waits() {
+    let (site, kept) = Kept::site(|builder| builder.max_backlog(100_000));
+    let mut client = site.client();
+    let conn = kept.handle(&mut client, "root");
+    let chunk = wire::filler(50_000);
+    // Whatever the kernel takes comes on top of the backlog, and is a few megabytes at most.
+    let taken = (0..10_000).take_while(|_| conn.try_send(&chunk)).count();
+    assert!(taken >= 2, "less than the backlog was taken: {taken}");
+    assert!(taken < 2_000, "without end");
+    drop(client);
+    site.drained();
+}
+
+/// Somebody whose handler makes another member speak in the lobby, so that there is something
+/// said in one go with what it asks for next. Returns the puppeteer, the speaker and the others.
+fn puppets(others: usize) -> (Site, Client, Client, Vec<Client>) {
+    let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
+    let slot = kept.clone();
+    let site = Site::with(|builder| {
+        builder
+            .on("keep", move |conn, _| {
+                *slot.lock().unwrap() = Some(conn.clone());
+                Ok(())
+            })
+            .on("pull", move |_, message| {
+                let speaker = kept.lock().unwrap();
+                speaker.as_ref().ok_or("nobody")?.send_to_room("lobby", "said", message.payload);
+                Ok(())
+            })
+    });
+    let mut all: Vec<Client> = (0..others + 2).map(|_| site.loner()).collect();
+    gather("lobby", &mut all);
+    let (mut puppeteer, mut speaker) = (all.remove(0), all.remove(0));
+    puppeteer.join("strings");
+    speaker.say("lobby", "keep", b"");
+    speaker.expect_nothing();
+    (site, puppeteer, speaker, all)
+}
+
+#[test]
+fn a_leaver_gets_all_that_was_said_before_its_leave() {
+    for others in [0, 20] {
+        let (_site, mut puppeteer, speaker, others) = puppets(others);
+        let talk = [
+            wire::to_room("lobby", "pull", b"heard"),
+            wire::to_room("lobby", "leave", b""),
+            wire::to_room("strings", "pull", b"not heard"),
+        ];
+        puppeteer.send(&talk.concat());
+        puppeteer.expect("lobby", "said", "", &speaker.id, b"heard");
+        puppeteer.expect_left("lobby");
+        puppeteer.expect_nothing();
+        for mut other in others {
+            other.expect("lobby", "said", "", &speaker.id, b"heard");
+            other.expect_member_left("lobby", &puppeteer.id);
+            other.expect("lobby", "said", "", &speaker.id, b"not heard");
+        }
+    }
+}
+
+#[test]
+fn a_joiner_gets_nothing_that_was_said_before_its_join() {
+    for others in [0, 20] {
+        let (_site, mut puppeteer, mut speaker, others) = puppets(others);
+        puppeteer.leave("lobby");
+        speaker.expect_member_left("lobby", &puppeteer.id);
+        let talk = [
+            wire::to_room("strings", "pull", b"not heard"),
+            wire::to_room("lobby", "join", b""),
+            wire::to_room("lobby", "pull", b"heard"),
+        ];
+        puppeteer.send(&talk.concat());
+        let ack = puppeteer.packet();
+        assert_eq!(puppeteer.snapshot("lobby", ack).len(), others.len() + 2);
+        puppeteer.expect("lobby", "said", "", &speaker.id, b"heard");
+        puppeteer.expect_nothing();
+        for mut other in others {
+            other.expect_member_left("lobby", &puppeteer.id);
+            other.expect("lobby", "said", "", &speaker.id, b"not heard");
+            other.expect_new_member("lobby", &puppeteer.id);
+            other.expect("lobby", "said", "", &speaker.id, b"heard");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Subprotocols: which one is selected, and tokens among those that a client offers.
+
+use roomer_engine::{Builder, Claims, Refusal};
+
+use super::site::Site;
+use roomer_conformance::client::Client;
+use roomer_conformance::http::{ACCEPT, Ask, dial};
+
+const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+
+/// What is selected of what is offered.
+fn selected(site: &Site, offers: &[&str]) -> Option<String> {
+    let ask = offers.iter().fold(Ask::upgrade(site.addr), |ask, line| ask.add(PROTOCOL, line));
+    let answer = ask.head(site.addr);
+    assert_eq!((answer.status, answer.header("sec-websocket-accept")), (101, Some(ACCEPT)));
+    answer.header("sec-websocket-protocol").map(str::to_owned)
+}
+
+#[test]
+fn by_default_roomer_alone_is_selected() {
+    let site = Site::open();
+    assert_eq!(selected(&site, &["chat, superchat"]), None);
+    assert_eq!(selected(&site, &[]), None);
+    assert_eq!(selected(&site, &["roomer"]).as_deref(), Some("roomer"));
+    assert_eq!(selected(&site, &["token.c2VjcmV0"]), None, "a token is never sent back");
+    assert_eq!(selected(&site, &["token.c2VjcmV0, roomer"]).as_deref(), Some("roomer"));
+}
+
+#[test]
+fn of_those_that_the_server_knows_the_client_s_first_is_selected() {
+    let site = Site::with(|builder| builder.subprotocol("chat.v1").subprotocol("chat.v2"));
+    assert_eq!(selected(&site, &["chat.v3, chat.v2, chat.v1"]).as_deref(), Some("chat.v2"));
+    assert_eq!(selected(&site, &["chat.v1", "chat.v2"]).as_deref(), Some("chat.v1"));
+    assert_eq!(selected(&site, &["CHAT.V1"]), None, "names are case-sensitive");
+}
+
+/// A server that lets in one token, and says which it has seen.
+fn guarded(builder: Builder) -> Builder {
+    builder
+        .authorize(|request| match request.token().as_deref() {
+            Some(token @ ("süß&?" | "secret")) => Ok(Claims::from([("t".into(), token.into())])),
+            _ => Err(Refusal::unauthorized("a token, please")),
+        })
+        .on("who", |conn, message| {
+            let token = &conn.claims().ok_or("no claims")?["t"];
+            conn.send_to_client(message.src, "you", token.as_bytes());
+            Ok(())
+        })
+}
+
+#[test]
+fn a_token_is_found_wherever_a_client_can_put_it() {
+    let site = Site::with(guarded);
+    let plain = Ask::upgrade(site.addr);
+    for (ask, token) in [
+        (plain.clone().add(PROTOCOL, "roomer, token.c8O8w58mPw"), "süß&?"),
+        (plain.clone().add(PROTOCOL, "roomer").add(PROTOCOL, "token.c2VjcmV0"), "secret"),
+        (plain.clone().target("/ws?token=s%C3%BC%C3%9F%26?"), "süß&?"),
+        (plain.clone().add("Authorization", "Bearer secret"), "secret"),
+        (plain.clone().add("Authorization", "Basic c2VjcmV0").target("/ws?token=secret"), "secret"),
+    ] {
+        let mut client = Client::upgrade(dial(site.addr), &ask);
+        client.say("root", "who", b"");
+        assert_eq!(client.packet().payload, token.as_bytes());
+        client.goodbye();
+    }
+    for offers in ["roomer", "roomer, token.", "roomer, token.c2VjcmV", "roomer, token.c2VjcmV0="] {
+        let answer = plain.clone().add(PROTOCOL, offers).refused(site.addr);
+        assert_eq!(answer.status, 401, "{offers}");
+        assert_eq!(answer.header("sec-websocket-protocol"), None);
+    }
+}

@@ -1,0 +1,190 @@
+//! Pings, signs of life and deadlines (sections 3, 8 and 12). Lower bounds are exact; upper ones
+//! are as generous as the client's patience.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use roomer_engine::{BuildError, Server};
+
+use super::site::Site;
+use roomer_conformance::client::{Client, PATIENCE, Seen};
+use roomer_conformance::http::{Answer, Ask, dial};
+use roomer_conformance::wire::{self, FIN, PING, PONG};
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Pings often; a client has a little less than two seconds for its sign of life.
+fn lively() -> Site {
+    Site::with(|builder| builder.ping_period(ms(50)).pong_wait(ms(2000)))
+}
+
+#[test]
+fn pings_come_again_and_again_and_are_empty() {
+    let site = Site::with(|builder| builder.ping_period(ms(50)).pong_wait(ms(60_000)));
+    let start = Instant::now();
+    let mut client = site.client();
+    for _ in 0..5 {
+        assert_eq!(client.next(), Seen::Ping(Vec::new()));
+    }
+    assert!(start.elapsed() >= ms(5 * 50), "they came too early");
+}
+
+#[test]
+fn the_ping_period_follows_the_pong_wait() {
+    let site = Site::with(|builder| builder.pong_wait(ms(1000)));
+    let start = Instant::now();
+    let mut client = site.client();
+    assert_eq!(client.next(), Seen::Ping(Vec::new()));
+    assert!(start.elapsed() >= ms(900), "nine tenths of the wait");
+}
+
+#[test]
+fn a_silent_client_is_gone_after_the_pong_wait_and_the_others_hear_of_it() {
+    let site = Site::with(|builder| builder.ping_period(ms(100)).pong_wait(ms(600)));
+    let start = Instant::now();
+    let mut silent = site.client();
+    let mut pings = 0;
+    let code = loop {
+        assert!(start.elapsed() < PATIENCE, "it is never closed");
+        match silent.next() {
+            Seen::Ping(_) => pings += 1,
+            Seen::Close(code, reason) => break (code, reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(start.elapsed() >= ms(600), "it was not given its time");
+    assert!(pings >= 1, "nobody asked whether it lives");
+    // Not the client's fault: it comes back.
+    assert_eq!(code, (Some(1013), "no sign of life".into()));
+    silent.expect_end();
+    assert_eq!(site.server.stats().connections, 0);
+}
+
+#[test]
+fn a_client_that_falls_silent_is_told_to_the_others() {
+    let site = Site::with(|builder| builder.ping_period(ms(100)).pong_wait(ms(1000)));
+    let mut witness = site.client();
+    let silent = site.client();
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        match witness.next() {
+            Seen::Ping(payload) => witness.send(&wire::frame(FIN | PONG, &payload)),
+            Seen::Packet(packet) => {
+                assert_eq!(packet.payload, silent.id.as_bytes());
+                if packet.event == "member_left" {
+                    return;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("nobody has heard of it");
+}
+
+/// Answers each ping in some way, for longer than the pong wait; the connection must stay.
+fn keeps_alive(sign: impl Fn(&mut Client)) {
+    let site = lively();
+    let mut client = site.client();
+    let start = Instant::now();
+    while start.elapsed() < ms(3000) {
+        match client.next() {
+            Seen::Ping(payload) => {
+                assert_eq!(payload, b"");
+                sign(&mut client);
+            }
+            Seen::Packet(_) | Seen::Pong(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_pong_is_a_sign_of_life() {
+    keeps_alive(|client| client.send(&wire::frame(FIN | PONG, b"")));
+}
+
+#[test]
+fn a_message_is_a_sign_of_life() {
+    keeps_alive(|client| client.say("nowhere", "hello", b""));
+}
+
+#[test]
+fn a_client_s_own_ping_is_a_sign_of_life() {
+    keeps_alive(|client| client.send(&wire::frame(FIN | PING, b"and you?")));
+}
+
+#[test]
+fn a_ping_period_that_is_not_below_the_pong_wait_is_refused() {
+    for ping in [ms(1000), ms(1001)] {
+        let builder = Server::builder().ping_period(ping).pong_wait(ms(1000));
+        assert_eq!(builder.build().err(), Some(BuildError::PingPeriod { ping, pong: ms(1000) }));
+    }
+}
+
+/// A handshake that is not finished must end in time, with 408 where an answer can be sent.
+fn times_out(request: &[u8]) {
+    let site = Site::with(|builder| builder.handshake_timeout(ms(300)).close_timeout(ms(300)));
+    let start = Instant::now();
+    let mut stream = dial(site.addr);
+    stream.write_all(request).unwrap();
+    let answer = Answer::read(&mut stream, false);
+    assert_eq!(answer.status, 408);
+    assert!(start.elapsed() >= ms(300), "it was not given its time");
+    site.drained();
+}
+
+#[test]
+fn a_silent_handshake_times_out() {
+    times_out(b"");
+}
+
+#[test]
+fn an_unfinished_handshake_times_out() {
+    times_out(b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n");
+}
+
+#[test]
+fn a_trickled_handshake_times_out() {
+    let site = Site::with(|builder| builder.handshake_timeout(ms(500)).close_timeout(ms(300)));
+    let mut stream = dial(site.addr);
+    let mut request = Ask::upgrade(site.addr).bytes();
+    request.truncate(request.len() - 4);
+    request.extend(b"\r\nX-Pad: ");
+    request.resize(10_000, b'x');
+    // A byte each time that 20 ms have brought no answer: by far too slow for the whole.
+    stream.set_read_timeout(Some(ms(20))).unwrap();
+    let mut answer = Vec::new();
+    for byte in request {
+        match stream.read_to_end(&mut answer) {
+            Ok(_) => break,
+            Err(_) => drop(stream.write_all(&[byte])),
+        }
+    }
+    let text = answer.escape_ascii().to_string();
+    assert!(answer.is_empty() || text.starts_with("HTTP/1.1 408"), "{text}");
+    site.drained();
+}
+
+#[test]
+fn a_handshake_in_time_is_not_bound_by_the_timeout_any_more() {
+    let site = Site::with(|builder| builder.handshake_timeout(ms(500)));
+    let mut client = site.loner();
+    let start = Instant::now();
+    while start.elapsed() < ms(1000) {
+        assert!(client.is_silent_for(ms(100)));
+    }
+    client.expect_nothing();
+}
+
+#[test]
+fn a_client_that_does_not_end_a_closed_connection_is_ended() {
+    let site = Site::with(|builder| builder.close_timeout(ms(300)));
+    let mut client = site.loner();
+    client.send(b"garbage");
+    client.expect_close(1002);
+    // The client neither answers the close frame nor ends its side.
+    site.drained();
+    drop(client);
+}

@@ -1,0 +1,378 @@
+//! What a subscriber of `tracing` hears, with that feature.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, Once};
+use std::thread;
+
+use roomer_engine::http::Request;
+use roomer_engine::{Refusal, Server};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Metadata, Subscriber};
+
+use super::Harness;
+use super::site::{Site, block_on};
+use roomer_conformance::wire;
+
+use super::{memory, slow};
+use crate::Adapter;
+use roomer_conformance::client::{Client, PATIENCE};
+use roomer_conformance::http::{Ask, dial};
+
+/// An event as it was told: its level, its message, its fields.
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    level: String,
+    message: String,
+    fields: BTreeMap<&'static str, String>,
+}
+
+impl Heard {
+    fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", |value| value)
+    }
+}
+
+impl Visit for Heard {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let value = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = value,
+            name => drop(self.fields.insert(name, value)),
+        }
+    }
+}
+
+/// Those who listen at the moment: the subscriber is one for the process, and its tests run at
+/// once.
+static EARS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
+
+/// All spans that there were, and those that this thread is in.
+static SPANS: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static ENTERED: RefCell<Vec<Heard>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Everything;
+
+impl Subscriber for Everything {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "roomer"
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut heard = Heard::default();
+        span.record(&mut heard);
+        let mut spans = SPANS.lock().unwrap();
+        spans.push(heard);
+        Id::from_u64(spans.len() as u64)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut ears = EARS.lock().unwrap();
+        if !ears.is_empty() {
+            let level = event.metadata().level().to_string();
+            let mut heard = Heard { level, ..Heard::default() };
+            event.record(&mut heard);
+            ears.retain(|ear| ear.send(heard.clone()).is_ok());
+        }
+    }
+
+    fn enter(&self, id: &Id) {
+        let span = SPANS.lock().unwrap()[id.into_u64() as usize - 1].clone();
+        ENTERED.with_borrow_mut(|entered| entered.push(span));
+    }
+
+    fn exit(&self, _: &Id) {
+        ENTERED.with_borrow_mut(Vec::pop);
+    }
+}
+
+/// What is told from now on.
+struct Ear(Receiver<Heard>);
+
+impl Ear {
+    fn open() -> Ear {
+        static SUBSCRIBED: Once = Once::new();
+        SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(Everything).unwrap());
+        let (ear, heard) = channel();
+        EARS.lock().unwrap().push(ear);
+        Ear(heard)
+    }
+
+    /// Waits for the next of these events about this connection, peer or what else a field says.
+    #[track_caller]
+    fn wait(&self, field: &str, value: &str) -> Heard {
+        loop {
+            let heard = self.0.recv_timeout(PATIENCE).expect("it is told in time");
+            if heard.field(field) == value {
+                return heard;
+            }
+        }
+    }
+}
+
+fn peer(client: &Client) -> String {
+    client.stream.local_addr().unwrap().to_string()
+}
+
+#[track_caller]
+fn assert_heard<const N: usize>(heard: &Heard, level: &str, message: &str, fields: [&str; N]) {
+    assert_eq!((&*heard.level, &*heard.message), (level, message), "{heard:?}");
+    for (name, value) in fields.map(|field| field.split_once('=').expect("name=value")) {
+        assert_eq!(heard.field(name), value, "{name} of {heard:?}");
+    }
+}
+
+#[test]
+fn who_comes_and_goes_is_told() {
+    let site = Site::open();
+    let ear = Ear::open();
+    let leaver = site.client();
+    let (id, from) = (leaver.id.clone(), peer(&leaver));
+    let opened = ear.wait("conn", &id);
+    assert_heard(&opened, "DEBUG", "connection opened", [&format!("peer={from}")]);
+    leaver.goodbye();
+    let closed = ear.wait("conn", &id);
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=client", "code=1000", "reason="]);
+
+    let lost = site.client();
+    let id = lost.id.clone();
+    lost.reset();
+    ear.wait("conn", &id);
+    let closed = ear.wait("conn", &id);
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=network", "code=", "reason="]);
+
+    let mut bad = site.client();
+    bad.send(&wire::message(b"no packet"));
+    let reason = bad.expect_close(1002);
+    ear.wait("conn", &bad.id);
+    let closed = ear.wait("conn", &bad.id);
+    let reason = format!("reason={reason}");
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1002", &reason]);
+}
+
+#[test]
+fn the_application_s_code_runs_in_its_connection_s_span() {
+    let spans = || ENTERED.with_borrow(Clone::clone);
+    let (sender, seen) = channel();
+    let later = sender.clone();
+    let site = Site::with(move |builder| {
+        builder
+            .trust_proxy("127.0.0.1")
+            .on("at once", move |_, _| Ok(sender.send(spans())?))
+            .on_async("later", move |_, _| {
+                let later = later.clone();
+                async move { Ok(later.send(spans())?) }
+            })
+    });
+    let _ear = Ear::open();
+    let ask = Ask::upgrade(site.addr).add("X-Forwarded-For", "192.0.2.7");
+    let mut client = Client::upgrade(dial(site.addr), &ask);
+    for event in ["at once", "later"] {
+        client.say("root", event, b"");
+        let spans = seen.recv_timeout(PATIENCE).unwrap();
+        let [span] = &spans[..] else { panic!("one span: {spans:?}") };
+        assert_eq!((span.field("conn"), span.field("peer")), (&*client.id, "192.0.2.7:0"));
+    }
+    client.goodbye();
+}
+
+#[test]
+fn a_refused_handshake_is_told() {
+    let site = Site::with(|builder| {
+        builder.page("/", "text/plain", "page").authorize(|request| match request.query("token") {
+            Some(_) => Err(Refusal::forbidden("no")),
+            None => Ok(Default::default()),
+        })
+    });
+    let ear = Ear::open();
+    for (request, status) in [
+        ("GET /ws?token=x HTTP/1.1\r\nHost: chat.example\r\n\r\n", "403"),
+        ("GET /ws HTTP/1.1\r\nHost: chat.example\r\n\r\n", "400"),
+        ("nonsense\r\n\r\n", "400"),
+        ("GET /nowhere HTTP/1.1\r\nHost: chat.example\r\n\r\n", "404"),
+    ] {
+        let mut stream = dial(site.addr);
+        stream.write_all(request.as_bytes()).unwrap();
+        let from = stream.local_addr().unwrap().to_string();
+        let refused = ear.wait("peer", &from);
+        assert_heard(&refused, "DEBUG", "handshake refused", [&format!("status={status}")]);
+    }
+    // A page is no refusal: what is told next of this socket's is its connection's.
+    assert_eq!(Ask::plain(site.addr).target("/").refused(site.addr).status, 200);
+    let client = site.client();
+    while let Ok(heard) = ear.0.recv_timeout(PATIENCE) {
+        if heard.field("conn") == client.id {
+            return;
+        }
+        assert_ne!(heard.field("status"), "200");
+    }
+    panic!("nothing is told of the connection");
+}
+
+#[test]
+fn what_the_operator_should_look_at_is_told_at_warn() {
+    let site = Site::open();
+    let ear = Ear::open();
+    let ask = Ask::upgrade(site.addr).add("Origin", "http://localhost:5173");
+    assert_eq!(ask.refused(site.addr).status, 403);
+    let warned = loop {
+        let heard = ear.wait("kind", "origin");
+        if heard.message.contains(&site.addr.to_string()) {
+            break heard;
+        }
+    };
+    assert_eq!((&*warned.level, warned.field("suppressed")), ("WARN", "0"));
+    assert!(warned.message.contains("allow_origin(\"http://localhost:5173\")"), "{warned:?}");
+}
+
+#[test]
+fn a_refused_request_of_a_framework_s_is_told() {
+    let server = Server::builder().build().unwrap();
+    let ear = Ear::open();
+    let peer = SocketAddr::from(([192, 0, 2, 1], 4321));
+    for status in ["400", "503"] {
+        assert!(server.upgrade(Request::get("/").body(()).unwrap(), Some(peer)).is_err());
+        let refused = ear.wait("peer", "192.0.2.1:4321");
+        assert_heard(&refused, "DEBUG", "handshake refused", [&format!("status={status}")]);
+        server.shutdown();
+    }
+}
+
+#[test]
+fn failures_of_the_application_s_are_told() {
+    let site = Site::with(|builder| {
+        builder
+            .on("fail", |_, _| Err("a test's own".into()))
+            .on_async("fail later", |_, _| async { Err("a test's own, later".into()) })
+            .on("panic", |_, _| panic!("oh"))
+            .on_join(|_, room| assert_ne!(room, "cursed"))
+    });
+    let ear = Ear::open();
+    let mut a = site.client();
+    ear.wait("conn", &a.id);
+    for (event, error) in [("fail", "a test's own"), ("fail later", "a test's own, later")] {
+        a.say("root", event, b"");
+        let failed = ear.wait("conn", &a.id);
+        let fields = [&*format!("event={event}"), &*format!("error={error}")];
+        assert_heard(&failed, "WARN", "handler failed", fields);
+    }
+    a.say("root", "panic", b"");
+    let failed = ear.wait("conn", &a.id);
+    let error = "error=the handler panicked: oh";
+    assert_heard(&failed, "WARN", "handler failed", ["event=panic", error]);
+    a.expect_close(1011);
+
+    let mut b = site.client();
+    ear.wait("conn", &b.id);
+    b.say("cursed", "join", b"");
+    let failed = ear.wait("conn", &b.id);
+    assert_heard(&failed, "WARN", "hook failed", []);
+    assert!(failed.field("error").contains("cursed"), "{failed:?}");
+}
+
+#[test]
+fn a_laggard_is_told_with_what_waits_for_it() {
+    let site = Site::with(|builder| builder.max_backlog(64 * 1024));
+    let ear = Ear::open();
+    let stuck = slow::narrow(&site);
+    let mut sender = site.loner();
+    for _ in 0..200 {
+        sender.tell(&stuck.id, "root", "flood", &[0; 64 * 1024]);
+    }
+    let lagged = loop {
+        let heard = ear.wait("conn", &stuck.id);
+        if heard.message != "connection opened" {
+            break heard;
+        }
+    };
+    assert_heard(&lagged, "INFO", "connection too slow", [&format!("peer={}", peer(&stuck))]);
+    let queued: usize = lagged.field("queued_bytes").parse().unwrap();
+    assert!(queued > 64 * 1024, "{queued}");
+    let closed = ear.wait("conn", &stuck.id);
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1013"]);
+    sender.expect_nothing();
+}
+
+#[test]
+fn what_the_memory_budget_costs_is_told() {
+    let site = Site::with(memory::tight);
+    let ear = Ear::open();
+    let hoarders: [Client; 12] = std::array::from_fn(|_| {
+        let mut client = site.loner();
+        client.send(&memory::half(100_000));
+        client
+    });
+    // Other tests may be out of memory too, and who tells first is open.
+    let is_own = |heard: &Heard| hoarders.iter().any(|one| one.id == heard.field("conn"));
+    let (mut shed, mut closed) = (None, None);
+    while shed.is_none() || closed.is_none() {
+        let heard = ear.0.recv_timeout(PATIENCE).expect("it is told in time");
+        if heard.message == "out of memory budget" {
+            shed = Some(heard);
+        } else if heard.field("reason") == "out of memory" && is_own(&heard) {
+            closed = Some(heard);
+        }
+    }
+    let (shed, closed) = (shed.unwrap(), closed.unwrap());
+    let budget = format!("budget={}", memory::BUDGET);
+    assert_heard(&shed, "WARN", "out of memory budget", [&budget]);
+    assert_ne!(shed.field("closed").parse(), Ok(0));
+    assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1013"]);
+}
+
+#[test]
+fn a_shutdown_is_told() {
+    let mut site = Site::open();
+    let ear = Ear::open();
+    let clients: [Client; 7] = std::array::from_fn(|_| site.client());
+    site.server.shutdown();
+    let begun = ear.wait("connections", "7");
+    assert_heard(&begun, "INFO", "shutdown begun", []);
+    drop(clients);
+    site.stop();
+}
+
+#[test]
+fn a_drain_is_told() {
+    let site = Site::open();
+    let ear = Ear::open();
+    // Other tests' servers are drained meanwhile: the numbers tell which is which.
+    let clients: [Client; 23] = std::array::from_fn(|_| site.loner());
+    thread::scope(|scope| {
+        scope.spawn(|| block_on(site.server.drain()));
+        let begun = ear.wait("connections", "23");
+        assert_heard(&begun, "INFO", "drain begun", []);
+        drop(clients);
+        let ended = ear.wait("closed", "23");
+        assert_heard(&ended, "INFO", "drain ended", ["cut=0"]);
+    });
+}
+
+/// For adapters to call as a test: `start` serves on a socket that does not listen any more.
+pub(crate) fn a_listener_that_fails_is_told_and_asked_again(start: impl FnOnce(Server) -> Adapter) {
+    let server = Server::builder().build().unwrap();
+    let ear = Ear::open();
+    let adapter = start(server.clone());
+    for _ in 0..2 {
+        let failed = ear.wait("error", "Invalid argument (os error 22)");
+        assert_heard(&failed, "WARN", "cannot accept", []);
+    }
+    assert!(server.stats().accept_errors >= 2);
+    adapter.stop();
+}

@@ -1,0 +1,57 @@
+//! Payloads as JSON, with the feature `json`: read and written by handlers of both kinds.
+
+use std::sync::{Arc, Mutex};
+
+use roomer_engine::json;
+
+use super::site::Site;
+
+#[test]
+fn handlers_read_and_write_json() {
+    let site = Site::with(|builder| {
+        builder
+            .on("add", |conn, message| {
+                let (a, b): (i32, i32) = message.json()?;
+                conn.send_to_client(message.src, "sum", &json(&(a + b))?);
+                Ok(())
+            })
+            .on_async("greet", |conn, message| async move {
+                let name: &str = message.json()?;
+                conn.send_to_client(message.src, "hello", &json(&["hello", name])?);
+                Ok(())
+            })
+    });
+    let mut a = site.client();
+    let id = a.id.clone();
+    a.say("root", "add", b"[2, 40]");
+    a.expect("root", "sum", &id, &id, b"42");
+    a.say("root", "greet", br#""ann""#);
+    a.expect("root", "hello", &id, &id, br#"["hello","ann"]"#);
+}
+
+#[test]
+fn what_is_no_such_json_is_reported_and_the_connection_stays() {
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let log = reports.clone();
+    let site = Site::with(|builder| {
+        builder
+            .on("add", |_, message| {
+                let _: (i32, i32) = message.json()?;
+                Ok(())
+            })
+            .on_async("greet", |_, message| async move {
+                let _: String = message.json()?;
+                Ok(())
+            })
+            .on_error(move |_, _, error| log.lock().unwrap().push(error.to_string()))
+    });
+    let mut a = site.client();
+    a.say("root", "add", b"[2, forty]");
+    a.say("root", "greet", b"7");
+    a.expect_nothing();
+    let reports = reports.lock().unwrap();
+    let [add, greet] = &reports[..] else { panic!("{reports:?}") };
+    assert!(add.contains("payload") && add.contains("line 1 column"), "{add}");
+    assert!(greet.contains("invalid type: integer `7`, expected a string"), "{greet}");
+    assert_eq!(site.server.stats().handler_errors, 2);
+}

@@ -1,0 +1,128 @@
+//! Handlers that take their time.
+
+use std::time::Duration;
+
+use roomer_engine::HandlerPanic;
+
+use super::asking::Gate;
+use super::site::{Site, hear_nothing};
+use roomer_conformance::client::Seen;
+use roomer_conformance::wire;
+
+#[test]
+fn later_messages_wait_and_come_in_order() {
+    let gate = Gate::default();
+    let waiting = gate.clone();
+    let site = Site::with(|builder| {
+        builder.on_async("slow", move |conn, message| {
+            let waiting = waiting.clone();
+            async move {
+                conn.send_to_room(&message.room, "begun", &message.payload);
+                waiting.await;
+                conn.send_to_room(&message.room, "done", &message.payload);
+                Ok(())
+            }
+        })
+    });
+    let [mut a, mut b] = site.room("lobby");
+    let own = a.id.clone();
+    // Whole messages behind the slow one, then half of another, in one go and after a while.
+    let mut sent = wire::to_room("lobby", "slow", b"1");
+    for n in 0..100u32 {
+        sent.extend(wire::to_room("lobby", "chat", &n.to_be_bytes()));
+    }
+    let last = wire::to_room("lobby", "slow", &[b'2'; 300]);
+    sent.extend(&last[..150]);
+    a.send(&sent);
+    b.expect("lobby", "begun", "", &own, b"1");
+    b.expect_nothing();
+    a.send(&last[150..]);
+    gate.open();
+    b.expect("lobby", "done", "", &own, b"1");
+    for n in 0..100u32 {
+        b.expect("lobby", "chat", "", &own, &n.to_be_bytes());
+    }
+    b.expect("lobby", "begun", "", &own, &[b'2'; 300]);
+    b.expect("lobby", "done", "", &own, &[b'2'; 300]);
+    hear_nothing([&mut a, &mut b]);
+}
+
+#[test]
+fn one_that_waits_is_pinged_and_not_taken_for_dead() {
+    let gate = Gate::default();
+    let waiting = gate.clone();
+    let site = Site::with(|builder| {
+        builder
+            .ping_period(Duration::from_millis(60))
+            .pong_wait(Duration::from_millis(100))
+            .on_async("slow", move |conn, message| {
+                let waiting = waiting.clone();
+                async move {
+                    waiting.await;
+                    conn.send_to_client(message.src, "done", b"");
+                    Ok(())
+                }
+            })
+    });
+    let mut a = site.client();
+    a.say("root", "slow", b"");
+    // Far more than the pong wait: none of these is answered, nor could an answer be read.
+    for _ in 0..5 {
+        assert!(matches!(a.next(), Seen::Ping(_)));
+    }
+    gate.open();
+    let own = a.id.clone();
+    loop {
+        match a.next() {
+            Seen::Ping(_) => {}
+            Seen::Packet(packet) => {
+                assert_eq!((&*packet.event, &*packet.dst), ("done", &*own));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn errors_and_panics_after_a_while_are_reported() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let gate = Gate::default();
+    let waiting = gate.clone();
+    let site = Site::with(|builder| {
+        builder
+            .on_async("fail", move |_, message| {
+                let waiting = waiting.clone();
+                async move {
+                    waiting.await;
+                    match message.text()? {
+                        "panic" => panic!("as planned"),
+                        text => Err(text.into()),
+                    }
+                }
+            })
+            .on_error(move |conn, message, error| {
+                let is_panic = error.downcast_ref::<HandlerPanic>().is_some();
+                let entry = (conn.id().to_string(), message.event.to_owned(), error.to_string());
+                tell.lock().unwrap().send((entry, is_panic)).unwrap();
+            })
+    });
+    let [mut a] = site.loners();
+    a.say("root", "join", b"");
+    let ack = a.packet();
+    a.snapshot("root", ack);
+    gate.open();
+    a.say("root", "fail", b"no");
+    a.say("root", "fail", b"\xff");
+    a.expect_nothing();
+    a.say("root", "fail", b"panic");
+    a.expect_close(1011);
+    let next = || told.recv_timeout(roomer_conformance::client::PATIENCE).unwrap();
+    let entry = |text: &str| (a.id.clone(), "fail".to_owned(), text.to_owned());
+    assert_eq!(next(), (entry("no"), false));
+    assert!(!next().1, "text that is no text");
+    assert_eq!(next(), (entry("the handler panicked: as planned"), true));
+    let stats = site.server.stats();
+    assert_eq!((stats.handler_errors, stats.panics), (2, 1));
+}

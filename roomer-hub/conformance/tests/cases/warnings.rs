@@ -1,0 +1,257 @@
+//! Refused handshakes as the operator sees them: one sentence with the reason and the remedy, not
+//! too often, without tokens, on one line.
+
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+
+use roomer_engine::{Builder, Claims, Refusal, Warning, WarningCause};
+
+use super::memory;
+use super::site::Site;
+use roomer_conformance::client::PATIENCE;
+use roomer_conformance::http::{Ask, KEY, dial};
+
+/// A server, and its warnings.
+struct Watched {
+    site: Site,
+    warnings: Receiver<Warning>,
+}
+
+impl Watched {
+    fn with(choose: impl FnOnce(Builder) -> Builder) -> Watched {
+        let (sender, warnings) = channel();
+        let site = Site::with(|builder| {
+            choose(builder).on_warning(move |warning| {
+                // How many descriptors there may be is the machine's affair.
+                if !matches!(warning.cause, WarningCause::Descriptors { .. }) {
+                    let _ = sender.send(warning.clone());
+                }
+            })
+        });
+        Watched { site, warnings }
+    }
+
+    fn upgrade(&self) -> Ask {
+        Ask::upgrade(self.site.addr)
+    }
+
+    /// Asks, checks the status, and returns the warning's text.
+    #[track_caller]
+    fn refused(&self, ask: &Ask, status: u16) -> String {
+        assert_eq!(ask.head(self.site.addr).status, status);
+        self.next()
+    }
+
+    #[track_caller]
+    fn next(&self) -> String {
+        let text = self.warnings.recv_timeout(PATIENCE).expect("a warning in time").to_string();
+        assert!(!text.contains("s3cret") && !text.contains("czNjcmV0"), "{text}");
+        assert!(text.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "one line: {text:?}");
+        text
+    }
+
+    /// No warning has been given that was not expected.
+    #[track_caller]
+    fn silent(&self) {
+        assert_eq!(self.warnings.try_recv(), Err(TryRecvError::Empty));
+    }
+}
+
+#[track_caller]
+fn assert_says<const N: usize>(text: &str, parts: [&str; N]) {
+    for part in parts {
+        assert!(text.contains(part), "no {part:?} in: {text}");
+    }
+}
+
+#[test]
+fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
+    let watched = Watched::with(|builder| builder);
+    let host = watched.site.addr.to_string();
+    let page = |origin| watched.upgrade().add("Origin", origin).target("/ws?token=s3cret");
+    let text = watched.refused(&page("http://localhost:5173"), 403);
+    assert_says(&text, ["403", &host, "allow_origin(\"http://localhost:5173\")"]);
+    // The same again and again is told once.
+    for _ in 0..5 {
+        assert_eq!(page("http://localhost:5173").head(watched.site.addr).status, 403);
+    }
+    watched.silent();
+}
+
+#[test]
+fn a_page_without_an_origin_is_told_of() {
+    let watched = Watched::with(|builder| builder);
+    let text = watched.refused(&watched.upgrade().add("Origin", "null"), 403);
+    assert_says(&text, ["403", "sandboxed", "allow_origin(\"any\")"]);
+}
+
+#[test]
+fn what_a_client_chose_is_escaped_and_cut() {
+    let watched = Watched::with(|builder| builder);
+    let origin = format!("http://a\u{e9}\t\"{}", "x".repeat(5_000));
+    let text = watched.refused(&watched.upgrade().add("Origin", &origin), 403);
+    assert!(text.len() < 1_000, "{} bytes", text.len());
+    let path = format!("/{}\\\"", "y".repeat(5_000));
+    let text = watched.refused(&watched.upgrade().target(&path), 404);
+    assert!(text.len() < 1_000, "{} bytes", text.len());
+}
+
+#[test]
+fn an_upgrade_at_another_path_is_told_where_the_websocket_is() {
+    let watched = Watched::with(|builder| builder.path("/rooms"));
+    // Icons and the like are not worth a word.
+    let icon = Ask::plain(watched.site.addr).target("/favicon.ico");
+    assert_eq!(icon.refused(watched.site.addr).status, 404);
+    watched.silent();
+    let text = watched.refused(&watched.upgrade().target("/chat?token=s3cret"), 404);
+    assert_says(&text, ["404", "/chat", "/rooms"]);
+}
+
+#[test]
+fn an_upgrade_that_a_proxy_has_removed_is_told_with_the_proxy_s_setting() {
+    for ask in [
+        |ask: Ask| ask.without("Upgrade").set("Connection", "close"),
+        |ask: Ask| ask.without("Connection"),
+        |ask: Ask| ask.set("Connection", "keep-alive"),
+    ] {
+        let watched = Watched::with(|builder| builder);
+        let text = watched.refused(&ask(watched.upgrade()), 400);
+        assert_says(&text, ["400", "proxy_set_header Upgrade $http_upgrade", "proxy_http_version"]);
+    }
+    // Somebody who types the address into a browser is not worth a word.
+    let watched = Watched::with(|builder| builder);
+    assert_eq!(Ask::plain(watched.site.addr).refused(watched.site.addr).status, 400);
+    watched.silent();
+    let old = format!("GET /ws HTTP/1.0\r\nHost: a\r\nSec-WebSocket-Key: {KEY}\r\n\r\n");
+    std::io::Write::write_all(&mut dial(watched.site.addr), old.as_bytes()).unwrap();
+    assert_says(&watched.next(), ["proxy_http_version 1.1"]);
+}
+
+#[test]
+fn a_client_that_authorize_refuses_is_told_of_without_its_token() {
+    let hook = |builder: Builder| {
+        builder.authorize(|request| Err(Refusal::unauthorized(format!("{:?}", request.token()))))
+    };
+    for (ask, with) in [
+        ((|ask| ask) as fn(Ask) -> Ask, "without a token"),
+        (|ask| ask.target("/ws?token=s3cret"), "with a token"),
+        (|ask| ask.add("Authorization", "Bearer s3cret"), "with a token"),
+        (|ask| ask.add("Sec-WebSocket-Protocol", "roomer, token.czNjcmV0"), "with a token"),
+    ] {
+        let watched = Watched::with(hook);
+        let text = watched.refused(&ask(watched.upgrade()), 401);
+        assert_says(&text, ["401", "authorize", with]);
+    }
+    let later = Watched::with(|builder| {
+        builder.authorize_async(async |_| Err(Refusal::new(402.try_into().unwrap(), "pay")))
+    });
+    let text = later.refused(&later.upgrade().target("/ws?token=s3cret"), 402);
+    assert_says(&text, ["402", "with a token"]);
+}
+
+#[test]
+fn a_hook_that_takes_too_long_is_told_of() {
+    let watched = Watched::with(|builder| {
+        let builder = builder.handshake_timeout(std::time::Duration::from_millis(50));
+        builder.authorize_async(async |_| std::future::pending().await)
+    });
+    let text = watched.refused(&watched.upgrade(), 503);
+    assert_says(&text, ["503", "authorize_async", "handshake_timeout"]);
+}
+
+#[test]
+fn limits_that_are_reached_are_named() {
+    let watched = Watched::with(|builder| builder.max_connections(1));
+    let client = watched.site.client();
+    let text = watched.refused(&watched.upgrade(), 503);
+    assert_says(&text, ["503", "max_connections(1)"]);
+    drop(client);
+
+    let watched = Watched::with(|builder| builder.max_connections_per_address(1));
+    let client = watched.site.client();
+    let retry = watched.upgrade().head(watched.site.addr).header("retry-after").map(str::to_owned);
+    assert_eq!(retry.as_deref(), Some("5"));
+    let text = watched.next();
+    assert_says(&text, ["429", "max_connections_per_address(1)"]);
+    assert!(!text.contains("trust_proxy"), "{text}");
+    drop(client);
+
+    let watched = Watched::with(|builder| builder.max_connections_per_address(1));
+    let client = watched.site.client();
+    let text = watched.refused(&watched.upgrade().add("X-Forwarded-For", "1.2.3.4"), 429);
+    assert_says(&text, ["429", "trust_proxy(\"127.0.0.1\")"]);
+    drop(client);
+
+    let watched = Watched::with(|builder| builder.max_handshakes_per_address(1));
+    let silent = dial(watched.site.addr);
+    while watched.site.server.stats().handshakes < 1 {
+        std::thread::yield_now();
+    }
+    let text = watched.refused(&watched.upgrade(), 429);
+    assert_says(&text, ["429", "max_handshakes_per_address(1)"]);
+    drop(silent);
+}
+
+#[test]
+fn that_a_server_which_ends_lets_nothing_in_is_not_worth_a_word() {
+    let watched = Watched::with(|builder| builder);
+    watched.site.server.shutdown();
+    let answer = watched.upgrade().head(watched.site.addr);
+    assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true));
+    watched.silent();
+}
+
+#[test]
+fn a_trusted_proxy_that_names_no_client_is_told_of_where_that_breaks_a_limit() {
+    let watched =
+        Watched::with(|builder| builder.trust_proxy("127.0.0.1").max_connections_per_address(1));
+    let named = watched.upgrade().add("X-Forwarded-For", "1.2.3.4");
+    assert_eq!(named.head(watched.site.addr).status, 101);
+    watched.silent();
+    assert_eq!(watched.upgrade().head(watched.site.addr).status, 101);
+    assert_says(&watched.next(), ["127.0.0.1", "X-Forwarded-For", "max_connections_per_address"]);
+}
+
+#[test]
+fn subprotocols_of_which_none_is_known_are_told_of_without_their_names() {
+    let watched = Watched::with(|builder| builder.subprotocol("chat.v2"));
+    let ask = watched.upgrade().add("Sec-WebSocket-Protocol", "s3cret, chat.v1");
+    assert_eq!(ask.head(watched.site.addr).status, 101);
+    let text = watched.next();
+    assert_says(&text, ["2 subprotocol", "subprotocol(\""]);
+    assert!(!text.contains("chat.v1"), "{text}");
+}
+
+#[test]
+fn a_listener_that_fails_is_told_of() {
+    let watched = Watched::with(|builder| builder);
+    for _ in 0..3 {
+        watched.site.server.accept_failed(&std::io::Error::from_raw_os_error(24));
+    }
+    assert_says(&watched.next(), ["cannot accept", "os error 24"]);
+    watched.silent();
+}
+
+#[test]
+fn connections_that_the_memory_budget_costs_are_told_of() {
+    let watched = Watched::with(memory::tight);
+    let mut hoarders = Vec::new();
+    while watched.site.server.stats().closes.is_empty() {
+        assert!(hoarders.len() < 40, "{:?}", watched.site.server.stats());
+        let mut client = watched.site.loner();
+        client.send(&memory::half(70_000));
+        hoarders.push(client);
+        watched.site.loner().expect_nothing();
+    }
+    let budget = format!("memory_budget({})", memory::BUDGET);
+    assert_says(&watched.next(), ["closed", "max_backlog", &budget]);
+}
+
+#[test]
+fn a_hook_that_panics_harms_nobody() {
+    let site = Site::with(|builder| {
+        builder.authorize(|_| Ok(Claims::new())).on_warning(|_| panic!("a bug in the hook"))
+    });
+    let ask = Ask::upgrade(site.addr).add("Origin", "http://elsewhere.example");
+    assert_eq!(ask.refused(site.addr).status, 403);
+    site.client().goodbye();
+}

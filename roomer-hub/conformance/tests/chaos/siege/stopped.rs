@@ -1,0 +1,46 @@
+//! A process that is stopped for a while.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::super::process::Process;
+use super::Crowd;
+use roomer_conformance::wire;
+
+/// Short waits, with room for a client that gets no time of a busy machine for a second.
+const OPTIONS: &str = "quiet=1 ping=500 pong=2500";
+
+/// Longer than any of them.
+const STOP: Duration = Duration::from_secs(4);
+
+#[test]
+fn a_process_that_was_stopped_takes_nobody_for_dead() {
+    let mut process = Process::start(OPTIONS);
+    let mut crowd = Crowd::gather(&process, 40, "lobby");
+    let mut pass = |time: Duration| {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            crowd.turn(|_, _, _| false);
+        }
+    };
+    // Long enough for pings to have gone out and come back.
+    pass(Duration::from_millis(1200));
+    process.signal(Signal::STOP);
+    pass(STOP);
+    process.signal(Signal::CONT);
+    // Whoever is to be closed is closed within this.
+    pass(Duration::from_millis(3500));
+    let numbers = process.numbers();
+    assert_eq!((numbers.connections, numbers.lost), (40, 0), "{numbers:?}");
+    assert!(numbers.closes.is_empty(), "{numbers:?}");
+    crowd.peers[0].send(&wire::to_room("lobby", "hello", b""));
+    let mut left = 39;
+    crowd.until(|_, _, view| {
+        left -= usize::from(view.event == b"hello");
+        left == 0
+    });
+    drop(crowd);
+    process.until(|numbers| numbers.sockets == 0);
+    process.stop();
+}

@@ -1,0 +1,78 @@
+//! The conformance suite on smol. Its cases are in `roomer-hub/conformance`.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "cases/mod.rs"]
+mod conformance;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use conformance::Harness;
+use roomer_smol::Server;
+use smol::Executor;
+use smol::channel::{self, Sender};
+use smol::net::{TcpListener, TcpStream};
+
+pub(crate) struct Adapter {
+    addr: SocketAddr,
+    stop: Sender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Harness for Adapter {
+    fn start(server: Server) -> Self {
+        let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        Adapter::serve(listener, server)
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn stop(self) {
+        self.stop.try_send(()).unwrap();
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+impl Adapter {
+    fn serve(listener: TcpListener, server: Server) -> Self {
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = channel::bounded::<()>(1);
+        let executor = Arc::new(Executor::new());
+        let thread = thread::spawn(move || {
+            let (done, is_done) = channel::bounded::<()>(1);
+            let second = executor.clone();
+            let second = thread::spawn(move || smol::block_on(second.run(is_done.recv())));
+            let serve = roomer_smol::serve_on(executor.clone(), listener, server, stopped.recv());
+            let result = smol::block_on(executor.run(serve));
+            done.close();
+            assert!(second.join().unwrap().is_err());
+            result
+        });
+        Adapter { addr, stop, thread }
+    }
+}
+
+#[test]
+fn an_independent_client_is_served() {
+    let adapter = Adapter::start(Server::builder().build().unwrap());
+    smol::block_on(async {
+        let stream = TcpStream::connect(adapter.addr).await.unwrap();
+        let url = format!("ws://{}/ws", adapter.addr);
+        let (socket, _) = async_tungstenite::client_async(url, stream).await.unwrap();
+        conformance::converse(socket).await;
+    });
+    adapter.stop();
+}
+
+#[test]
+fn a_listener_that_fails_is_told_and_asked_again() {
+    conformance::traces::a_listener_that_fails_is_told_and_asked_again(|server| {
+        let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();
+        Adapter::serve(listener, server)
+    });
+}

@@ -1,0 +1,75 @@
+//! The conformance suite on tokio. Its cases are in `roomer-hub/conformance`.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "cases/mod.rs"]
+mod conformance;
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
+
+use conformance::Harness;
+use roomer_tokio::Server;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+pub(crate) struct Adapter {
+    addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Harness for Adapter {
+    fn start(server: Server) -> Self {
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        Adapter::serve(runtime, listener, server)
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+impl Adapter {
+    fn serve(runtime: Runtime, listener: TcpListener, server: Server) -> Self {
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            runtime.block_on(roomer_tokio::serve_until(listener, server, stopped))
+        });
+        Adapter { addr, stop, thread }
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+#[test]
+fn an_independent_client_is_served() {
+    let adapter = Adapter::start(Server::builder().build().unwrap());
+    runtime().block_on(async {
+        let stream = TcpStream::connect(adapter.addr).await.unwrap();
+        let url = format!("ws://{}/ws", adapter.addr);
+        let (socket, _) = async_tungstenite::tokio::client_async(url, stream).await.unwrap();
+        conformance::converse(socket).await;
+    });
+    adapter.stop();
+}
+
+#[test]
+fn a_listener_that_fails_is_told_and_asked_again() {
+    conformance::traces::a_listener_that_fails_is_told_and_asked_again(|server| {
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();
+        Adapter::serve(runtime, listener, server)
+    });
+}

@@ -1,0 +1,120 @@
+//! Who a connection belongs to, by middleware and by the server's own hook, over real sockets.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use roomer_tokio::{Builder, Claims, Server, mount};
+use tokio::net::TcpListener;
+use tokio::runtime::{self, Runtime};
+
+use roomer_conformance::client::Client;
+use roomer_conformance::http::{Ask, dial};
+
+/// An axum application whose middleware puts something into each request.
+struct Site {
+    addr: SocketAddr,
+    _runtime: Runtime,
+}
+
+impl Site {
+    fn open(
+        choose: impl FnOnce(Builder) -> Builder,
+        put: impl Fn(&mut Request) + Clone + Send + Sync + 'static,
+    ) -> Site {
+        let server = choose(Server::builder()).build().unwrap();
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.unwrap();
+        let introduce = from_fn(move |mut request: Request, next: Next| {
+            put(&mut request);
+            next.run(request)
+        });
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let guard = runtime.enter();
+        let app = Router::new().route_service("/ws", mount(server)).layer(introduce);
+        drop(guard);
+        runtime.spawn(async { axum::serve(listener, app).await });
+        Site { addr, _runtime: runtime }
+    }
+
+    /// What the server answers one who asks who it is.
+    fn ask(&self, ask: &Ask) -> String {
+        let mut client = Client::upgrade(dial(self.addr), ask);
+        client.say("root", "who", b"");
+        let answer = String::from_utf8(client.packet().payload).unwrap();
+        client.goodbye();
+        answer
+    }
+}
+
+#[test]
+fn a_map_that_middleware_leaves_in_a_request_is_not_taken_for_claims() {
+    let site = Site::open(
+        |builder| builder.on("who", |conn, _| conn.send("you", format!("{:?}", conn.claims()))),
+        |request| {
+            // Of query parameters, say: the client's own words.
+            let parameters = BTreeMap::from([("role".to_owned(), "admin".to_owned())]);
+            request.extensions_mut().insert(parameters);
+        },
+    );
+    assert_eq!(site.ask(&Ask::upgrade(site.addr)), "None");
+}
+
+/// What middleware knows of who asks.
+#[derive(Clone)]
+struct Account {
+    name: String,
+}
+
+#[test]
+fn what_middleware_leaves_in_a_request_is_there_by_its_type() {
+    let site = Site::open(
+        |builder| {
+            builder.on("who", |conn, message| {
+                let name = conn.extension::<Account>().map_or("nobody", |account| &account.name);
+                let user = conn.user().unwrap_or("nobody");
+                conn.reply(message, "you", format!("{name}, {user}, {:?}", conn.claims()));
+            })
+        },
+        |request| {
+            let name = request.headers().get("x-name").map(|name| name.to_str().unwrap());
+            let Some(name) = name.map(String::from) else { return };
+            request.extensions_mut().insert(Claims::new().user(&name));
+            request.extensions_mut().insert(Account { name });
+        },
+    );
+    let plain = Ask::upgrade(site.addr);
+    assert_eq!(site.ask(&plain), "nobody, nobody, None");
+    assert_eq!(site.ask(&plain.add("X-Name", "ann")), "ann, ann, Some({})");
+}
+
+#[test]
+fn the_hooks_word_wins_over_that_of_middleware() {
+    let site = Site::open(
+        |builder| {
+            builder
+                .authorize(|request| {
+                    let account = request.head().extensions().get::<Account>();
+                    assert_eq!(account.unwrap().name, "from middleware");
+                    let name = "from the hook".to_owned();
+                    Ok(Claims::new().user("bob").with(Account { name }))
+                })
+                .on("who", |conn, message| {
+                    let account = conn.extension::<Account>().ok_or("no account")?;
+                    let number = conn.extension::<u64>().ok_or("no number")?;
+                    let (user, name) = (conn.user(), &account.name);
+                    conn.reply(message, "you", format!("{user:?}, {name}, {number}"));
+                    Ok(())
+                })
+        },
+        |request| {
+            request.extensions_mut().insert(Claims::new().user("ann").with(7_u64));
+            request.extensions_mut().insert(Account { name: "from middleware".into() });
+        },
+    );
+    assert_eq!(site.ask(&Ask::upgrade(site.addr)), r#"Some("bob"), from the hook, 7"#);
+}

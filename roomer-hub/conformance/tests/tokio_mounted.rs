@@ -1,0 +1,450 @@
+//! A server as a part of another: axum, hyper, streams that are no sockets.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{Next, from_fn};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use roomer_tokio::{Builder, Claims, Mount, Refusal, Server, WarningCause, mount};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::{self, Runtime};
+use tokio::time::timeout;
+
+use roomer_conformance::client::{Client, PATIENCE, Seen};
+use roomer_conformance::http::{Ask, dial};
+
+/// An axum application with a server in it, on a runtime of its own.
+struct Site {
+    server: Server,
+    addr: SocketAddr,
+    runtime: Runtime,
+}
+
+impl Site {
+    fn open(choose: impl FnOnce(Builder) -> Builder) -> Site {
+        let server = choose(Server::builder()).build().unwrap();
+        let app = Router::new()
+            .route("/", get(async || "hello"))
+            .route_service("/chat/{room}", mount(server.clone()))
+            .route_service("/ws", mount(server.clone()))
+            .layer(from_fn(async |mut request: Request, next: Next| {
+                let address = request.extensions().get::<ConnectInfo<SocketAddr>>().copied();
+                request.extensions_mut().insert(address.unwrap().0);
+                if let Some(name) = request.headers().get("x-name") {
+                    let name = name.to_str().unwrap().to_owned();
+                    let by = ("by".to_owned(), "middleware".to_owned());
+                    request.extensions_mut().insert(Claims::from([("name".into(), name), by]));
+                }
+                next.run(request).await
+            }))
+            .into_make_service_with_connect_info::<SocketAddr>();
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        runtime.spawn(async { axum::serve(listener, app).await });
+        Site { server, addr, runtime }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.addr)
+    }
+
+    /// Waits until nobody is left.
+    fn drained(&self) {
+        in_time(&self.runtime, self.server.drained());
+        assert_eq!(self.server.stats().sockets, 0);
+    }
+}
+
+fn runtime() -> Runtime {
+    runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Runs a future for a bounded time.
+fn in_time<T>(runtime: &Runtime, future: impl Future<Output = T>) -> T {
+    runtime.block_on(async { timeout(PATIENCE, future).await }).expect("it ends in time")
+}
+
+#[test]
+fn members_of_a_room_hear_each_other() {
+    let site = Site::open(|builder| builder);
+    let mut ann = site.client();
+    let mut bob = site.client();
+    ann.expect_new_member("root", &bob.id);
+    for length in [0, 100, 70_000, 2_000_000] {
+        let payload = wire::filler(length);
+        ann.say("root", "note", &payload);
+        bob.expect("root", "note", "", &ann.id, &payload);
+    }
+    let id = ann.id.clone();
+    ann.goodbye();
+    bob.expect_member_left("root", &id);
+    bob.goodbye();
+    site.drained();
+}
+
+#[test]
+fn other_routes_are_the_frameworks() {
+    let site = Site::open(|builder| builder.path("/elsewhere").page("/page", "text/plain", "page"));
+    let plain = |target| Ask::plain(site.addr).target(target).add("Connection", "close");
+    let answer = plain("/").refused(site.addr);
+    assert_eq!((answer.status, &*answer.body), (200, &b"hello"[..]));
+    assert_eq!(plain("/page").refused(site.addr).status, 404);
+    assert_eq!(plain("/elsewhere").refused(site.addr).status, 404);
+    let ask = Ask::upgrade(site.addr).target("/chat/lobby");
+    Client::upgrade(dial(site.addr), &ask).goodbye();
+}
+
+#[test]
+fn what_is_no_handshake_is_refused() {
+    let site = Site::open(|builder| {
+        builder.authorize(|request| match request.header("x-token") {
+            Some("wrong") => Err(Refusal::unauthorized("a token, please")),
+            _ => Ok(Claims::new()),
+        })
+    });
+    let close = |ask: Ask| ask.add("Connection", "close").refused(site.addr);
+    assert_eq!(close(Ask::plain(site.addr)).status, 400);
+    assert_eq!(close(Ask::plain(site.addr).add("X-Token", "wrong")).status, 401);
+    let post = close(Ask::upgrade(site.addr).method("POST"));
+    assert_eq!((post.status, post.header("allow")), (405, Some("GET")));
+    assert_eq!(close(Ask::upgrade(site.addr).add("Origin", "https://evil.example")).status, 403);
+    assert_eq!(close(Ask::upgrade(site.addr).without("Sec-WebSocket-Key")).status, 400);
+    let head = Ask::upgrade(site.addr).head(site.addr);
+    assert_eq!(head.header("sec-websocket-accept"), Some(http::ACCEPT));
+    site.drained();
+}
+
+#[test]
+fn frames_right_behind_the_request_are_taken_in_order() {
+    let site = Site::open(|builder| builder);
+    let mut bytes = Ask::upgrade(site.addr).bytes();
+    bytes.extend(wire::to_room("early", "join", b""));
+    bytes.extend(wire::to_room("early", "leave", b""));
+    let mut stream = dial(site.addr);
+    stream.write_all(&bytes).unwrap();
+    let mut client = Client::welcomed(stream);
+    let ack = client.packet();
+    assert_eq!(client.snapshot("early", ack), [&*client.id]);
+    client.expect_left("early");
+    client.expect_nothing();
+}
+
+#[test]
+fn middleware_and_the_hook_both_tell_who_comes() {
+    let site = Site::open(|builder| {
+        builder
+            .trust_proxy("127.0.0.1")
+            .authorize(|request| {
+                // What the middleware has found is there to be seen.
+                let earlier = request.head().extensions().get::<Claims>();
+                assert_eq!(earlier.is_some(), request.header("x-name").is_some());
+                let peer = request.peer().map(|peer| peer.ip().to_string());
+                let peer = peer.unwrap_or_default();
+                Ok(Claims::from([("peer".into(), peer), ("by".into(), "hook".into())]))
+            })
+            .on("who", |conn, message| {
+                let claims = format!("{:?}", conn.claims().expect("claims"));
+                conn.send_to_client(message.src, "you", claims.as_bytes());
+                Ok(())
+            })
+    });
+    let plain = Ask::upgrade(site.addr);
+    for (ask, claims) in [
+        (plain.clone(), r#"{"by": "hook", "peer": "127.0.0.1"}"#),
+        (
+            plain.add("X-Name", "ann").add("X-Forwarded-For", "6.6.6.6, 1.2.3.4"),
+            r#"{"by": "hook", "name": "ann", "peer": "1.2.3.4"}"#,
+        ),
+    ] {
+        let mut client = Client::upgrade(dial(site.addr), &ask);
+        client.say("root", "who", b"");
+        assert_eq!(client.packet().payload, claims.as_bytes());
+        client.goodbye();
+        site.drained();
+    }
+}
+
+#[test]
+fn middleware_alone_may_tell_who_comes() {
+    let site = Site::open(|builder| {
+        builder.on("who", |conn, message| {
+            let claims = format!("{:?}", conn.claims());
+            conn.send_to_client(message.src, "you", claims.as_bytes());
+            Ok(())
+        })
+    });
+    let plain = Ask::upgrade(site.addr);
+    let ann = r#"Some({"by": "middleware", "name": "ann"})"#;
+    for (ask, claims) in [(plain.clone(), "None"), (plain.add("X-Name", "ann"), ann)] {
+        let mut client = Client::upgrade(dial(site.addr), &ask);
+        client.say("root", "who", b"");
+        assert_eq!(client.packet().payload, claims.as_bytes());
+        client.goodbye();
+    }
+}
+
+#[test]
+fn time_is_kept_whenever_somebody_is_there() {
+    let period = Duration::from_millis(50);
+    let site = Site::open(|builder| builder.ping_period(period).pong_wait(PATIENCE));
+    for _ in 0..3 {
+        let mut client = site.client();
+        for _ in 0..2 {
+            assert_eq!(client.next(), Seen::Ping(Vec::new()));
+        }
+        client.reset();
+        site.drained();
+    }
+}
+
+#[test]
+fn a_silent_client_is_closed() {
+    let ms = Duration::from_millis;
+    let site = Site::open(|builder| builder.ping_period(ms(100)).pong_wait(ms(400)));
+    let mut silent = site.client();
+    loop {
+        match silent.next() {
+            Seen::Ping(_) => {}
+            Seen::Close(code, _) => break assert_eq!(code, Some(1013)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_shutdown_closes_everybody_and_lets_nobody_in() {
+    let site = Site::open(|builder| builder);
+    let mut client = site.client();
+    site.server.shutdown();
+    client.send(&wire::close(1000, ""));
+    client.expect_close(1001);
+    let late = Ask::upgrade(site.addr).head(site.addr);
+    assert_eq!(late.status, 503);
+    site.drained();
+}
+
+#[test]
+fn a_drain_closes_one_after_the_other_with_nobody_but_them_to_keep_time() {
+    let site = Site::open(|builder| builder.drain(PATIENCE * 2, 20).max_connections(3));
+    let clients = [(); 3].map(|()| site.client());
+    assert_eq!(Ask::upgrade(site.addr).head(site.addr).status, 503, "it is full");
+    let drained = std::thread::scope(|scope| {
+        let drain = scope.spawn(|| in_time(&site.runtime, site.server.drain()));
+        for mut client in clients {
+            while let Seen::Packet(_) = client.next() {}
+        }
+        drain.join().unwrap()
+    });
+    assert_eq!((drained.closed, drained.cut), (3, 0));
+    assert_eq!(site.server.stats().refused[&503], 1);
+    site.drained();
+}
+
+#[test]
+fn a_hook_may_take_its_time_but_not_for_ever() {
+    let site = Site::open(|builder| {
+        let builder = builder.handshake_timeout(Duration::from_millis(300));
+        builder.authorize_async(async |request| {
+            tokio::task::yield_now().await;
+            match request.query("name").as_deref() {
+                Some("ann") => Ok(Claims::new()),
+                Some("bug") => panic!("a bug in the hook"),
+                Some("slow") => std::future::pending().await,
+                _ => Err(Refusal::unauthorized("who are you?")),
+            }
+        })
+    });
+    let status = |name| {
+        let ask = Ask::upgrade(site.addr).target(&format!("/ws?name={name}"));
+        ask.head(site.addr).status
+    };
+    let seen = ["ann", "bug", "slow", "eve"].map(status);
+    assert_eq!(seen, [101, 500, 503, 401]);
+    site.drained();
+}
+
+/// An application as the front page has it, without middleware; its warnings.
+fn plain_app(
+    choose: impl FnOnce(Builder) -> Builder,
+    serve: impl FnOnce(&Runtime, TcpListener, Router),
+) -> (SocketAddr, Runtime, Receiver<String>) {
+    let (sender, warnings) = channel();
+    let builder = choose(Server::builder()).on_warning(move |warning| match warning.cause {
+        // How many descriptors there may be is the machine's affair.
+        WarningCause::Descriptors { .. } => {}
+        _ => drop(sender.send(warning.to_string())),
+    });
+    let app = Router::new().route_service("/ws", mount(builder.build().unwrap()));
+    let runtime = runtime();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap();
+    serve(&runtime, listener, app);
+    (addr, runtime, warnings)
+}
+
+#[test]
+fn axum_s_connect_info_is_found_without_middleware() {
+    let serve = |runtime: &Runtime, listener, app: Router| {
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        runtime.spawn(async { axum::serve(listener, app).await });
+    };
+    let (addr, _runtime, warnings) =
+        plain_app(|builder| builder.max_connections_per_address(2), serve);
+    let _in = [(); 2].map(|()| Client::connect(addr));
+    for _ in 0..3 {
+        assert_eq!(Ask::upgrade(addr).head(addr).status, 429);
+    }
+    assert!(warnings.try_recv().unwrap().contains("max_connections_per_address(2)"));
+
+    let behind = |builder: Builder| builder.max_connections_per_address(1).trust_proxy("127.0.0.1");
+    let (addr, _runtime, _) = plain_app(behind, serve);
+    let by = |client| Ask::upgrade(addr).add("X-Forwarded-For", client);
+    let _in = ["1.2.3.4", "5.6.7.8"].map(|client| Client::upgrade(dial(addr), &by(client)));
+    assert_eq!(by("1.2.3.4").head(addr).status, 429);
+}
+
+#[test]
+fn without_addresses_what_needs_them_is_refused_and_says_so() {
+    let serve = |runtime: &Runtime, listener, app| {
+        runtime.spawn(async { axum::serve(listener, app).await });
+    };
+    for (option, choose) in [
+        (
+            "max_connections_per_address",
+            (|builder| builder.max_connections_per_address(2)) as fn(Builder) -> Builder,
+        ),
+        ("trust_proxy", |builder| builder.trust_proxy("127.0.0.1")),
+    ] {
+        let (addr, _runtime, warnings) = plain_app(choose, serve);
+        let answer = Ask::upgrade(addr).add("Connection", "close").refused(addr);
+        let body = String::from_utf8(answer.body).unwrap();
+        assert_eq!(answer.status, 500, "{body}");
+        let warning = warnings.recv_timeout(PATIENCE).unwrap();
+        for text in [body, warning] {
+            let remedy = "into_make_service_with_connect_info::<SocketAddr>()";
+            assert!(text.contains(option) && text.contains(remedy), "{text}");
+        }
+    }
+    // A limit that is a default counts those without an address together.
+    let (addr, _runtime, warnings) = plain_app(|builder| builder, serve);
+    Client::connect(addr).goodbye();
+    assert!(warnings.try_recv().is_err());
+}
+
+#[test]
+fn options_that_cannot_apply_are_named() {
+    let (_, _, warnings) = plain_app(
+        |builder| {
+            let builder = builder.path("/chat").page("/", "text/plain", "").health("/l", "/r");
+            builder.max_handshakes(9).max_handshakes_per_address(9)
+        },
+        |_, _, _| {},
+    );
+    let warning = warnings.try_recv().unwrap();
+    let options = "path, page, health, max_handshakes, max_handshakes_per_address has no effect";
+    assert!(warning.starts_with(options), "{warning}");
+    let (_, _, warnings) = plain_app(|builder| builder, |_, _, _| {});
+    assert!(warnings.try_recv().is_err());
+}
+
+#[test]
+fn a_connection_s_address_may_be_known_to_its_service() {
+    let server = Server::builder().max_connections_per_address(1).build().unwrap();
+    let runtime = runtime();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let shared = server.clone();
+    runtime.spawn(async move {
+        while let Ok((stream, peer)) = listener.accept().await {
+            let service = mount(shared.clone()).peer_from(move |_| Some(peer));
+            let service = TowerToHyperService::new(service);
+            tokio::spawn(async move {
+                let http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let _ = http.with_upgrades().await;
+            });
+        }
+    });
+    let client = Client::connect(addr);
+    assert_eq!(Ask::upgrade(addr).head(addr).status, 429);
+    client.goodbye();
+    in_time(&runtime, server.drained());
+}
+
+/// Serves what `accept` brings, and has somebody come in over TCP or a Unix socket.
+fn serve_one<S>(io: S, server: &Server, is_auto: bool)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let (io, service): (_, TowerToHyperService<Mount>) =
+        (TokioIo::new(io), TowerToHyperService::new(mount(server.clone())));
+    tokio::spawn(async move {
+        if is_auto {
+            let _ = auto::Builder::new(TokioExecutor::new())
+                .serve_connection_with_upgrades(io, service)
+                .await;
+        } else {
+            let _ = http1::Builder::new().serve_connection(io, service).with_upgrades().await;
+        }
+    });
+}
+
+#[test]
+fn hyper_serves_it_alone() {
+    for is_auto in [false, true] {
+        let server = Server::builder().build().unwrap();
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shared = server.clone();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serve_one(stream, &shared, is_auto);
+            }
+        });
+        let (mut ann, mut bob) = (Client::connect(addr), Client::connect(addr));
+        let payload = wire::filler(3_000_000);
+        bob.say("root", "note", &payload);
+        ann.expect_new_member("root", &bob.id);
+        ann.expect("root", "note", "", &bob.id, &payload);
+        ann.goodbye();
+        drop(bob);
+        in_time(&runtime, server.drained());
+    }
+}
+
+#[test]
+fn what_is_no_socket_of_tcp_is_served_too() {
+    for is_auto in [false, true] {
+        let server = Server::builder().build().unwrap();
+        let path = format!("{}/mounted-{is_auto}.sock", env!("CARGO_TARGET_TMPDIR"));
+        let _ = std::fs::remove_file(&path);
+        let runtime = runtime();
+        let listener = runtime.block_on(async { UnixListener::bind(&path) }).unwrap();
+        let shared = server.clone();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serve_one(stream, &shared, is_auto);
+            }
+        });
+        runtime.block_on(async {
+            let stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+            let url = "ws://unix.example/ws";
+            let (mut socket, _) =
+                async_tungstenite::tokio::client_async(url, stream).await.unwrap();
+            let welcome = futures_util::StreamExt::next(&mut socket).await.unwrap().unwrap();
+            assert!(welcome.into_data().windows(8).any(|bytes| bytes == b"join_ack"));
+            socket.close(None).await.unwrap();
+        });
+        in_time(&runtime, server.drained());
+    }
+}

@@ -1,0 +1,294 @@
+//! A connection as handlers see it.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomer_proto::ROOT;
+use roomer_proto::websocket::{Kind, message_frame};
+
+use crate::Server;
+use crate::app::claims::{Claims, Credentials};
+use crate::app::message::Message;
+use crate::sync::{Mutex, lock};
+use roomer_hub::Command;
+use roomer_hub::{ConnId, ConnKey};
+
+/// A handle to one connection. Cheap to clone, usable from any thread, and harmless once the
+/// connection is gone: what is sent through it then is dropped.
+#[derive(Clone)]
+pub struct Conn {
+    pub(crate) server: Server,
+    pub(crate) person: Arc<Person>,
+}
+
+/// What is known of a connection, for as long as anybody has a handle to it.
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub(crate) key: ConnKey,
+    pub(crate) id: ConnId,
+    pub(crate) credentials: Option<Arc<Credentials>>,
+    pub(crate) peer: Option<SocketAddr>,
+    data: Mutex<Data>,
+}
+
+type Data = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+impl Person {
+    pub(crate) fn new(
+        key: ConnKey,
+        id: ConnId,
+        credentials: Option<Arc<Credentials>>,
+        peer: Option<SocketAddr>,
+    ) -> Arc<Self> {
+        Arc::new(Person { key, id, credentials, peer, data: Mutex::default() })
+    }
+
+    pub(crate) fn claims(&self) -> Option<&Claims> {
+        self.credentials.as_ref()?.claims.as_ref()
+    }
+
+    pub(crate) fn user(&self) -> Option<&Arc<str>> {
+        self.credentials.as_ref()?.user()
+    }
+
+    /// The end of the login, if it has one.
+    pub(crate) fn expires(&self) -> Option<Duration> {
+        self.credentials.as_ref()?.expires
+    }
+}
+
+impl Conn {
+    /// The connection's id: what others see as `src` and address as `dst`.
+    #[must_use]
+    pub fn id(&self) -> ConnId {
+        self.person.id
+    }
+
+    /// The claims that the connection came in with, from
+    /// [`authorize`](crate::Builder::authorize) or middleware; `None` when neither gave any.
+    #[must_use]
+    pub fn claims(&self) -> Option<&Claims> {
+        self.person.claims()
+    }
+
+    /// Returns the value of this type that the connection came in with: from
+    /// [`Claims::with`], or from middleware, which puts it into the extensions of the request
+    /// for the upgrade. It is kept as long as there is a handle to the connection. What handlers
+    /// keep with a connection themselves is [`set`](Self::set) and [`get`](Self::get).
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
+    /// #[derive(Clone)]
+    /// struct User { name: String }
+    ///
+    /// let server = Server::builder()
+    ///     .on("whoami", |conn, message| {
+    ///         let user = conn.extension::<User>().ok_or("not logged in")?;
+    ///         conn.reply(message, "you", &user.name);
+    ///         Ok(())
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn extension<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.person.credentials.as_ref()?.extensions.get()
+    }
+
+    /// Returns the name of the user that the connection belongs to ([`Claims::user`]).
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.person.user().map(|user| &**user)
+    }
+
+    /// The address that the [`authorize`](crate::Builder::authorize) hook saw.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.person.peer
+    }
+
+    /// The server that the connection belongs to.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Whether the connection is still open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.server.core().hub.id(self.person.key).is_some()
+    }
+
+    /// Keeps a value with the connection, one for each type; returns the one before. It lives as
+    /// long as anybody has a handle to the connection.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
+    /// struct Name(String);
+    ///
+    /// let server = Server::builder()
+    ///     .on("name", |conn, message| {
+    ///         conn.set(Name(message.text()?.to_owned()));
+    ///         Ok(())
+    ///     })
+    ///     .on("who", |conn, message| {
+    ///         if let Some(name) = conn.get::<Name>() {
+    ///             conn.send_to_room(message.room, "who", name.0.as_bytes());
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// # server.build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn set<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
+        let before = lock(&self.person.data).insert(TypeId::of::<T>(), Arc::new(value));
+        before.and_then(|before| before.downcast().ok())
+    }
+
+    /// The value of this type that was [`set`](Self::set).
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let value = lock(&self.person.data).get(&TypeId::of::<T>()).cloned();
+        value.and_then(|value| value.downcast().ok())
+    }
+
+    /// The state that the server was built with ([`Builder::state`](crate::Builder::state)).
+    ///
+    /// # Panics
+    ///
+    /// When the server was built with no state of this type, which its author is at fault for.
+    #[must_use]
+    pub fn state<T: Any + Send + Sync>(&self) -> &T {
+        self.server.state()
+    }
+
+    /// The names of the rooms that it is in; none once it is gone.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<String> {
+        let hub = &self.server.core().hub;
+        let rooms = hub.rooms_of(self.person.key);
+        rooms.filter_map(|room| hub.name(room).map(String::from)).collect()
+    }
+
+    /// Puts the connection into a room, as if it had asked; no rule is asked.
+    pub fn join(&self, room: impl AsRef<str>) {
+        self.server.command(Command::Join { conn: self.person.key, room: room.as_ref() });
+    }
+
+    /// Takes the connection out of a room; it hears `leave_ack`, the others that it has left.
+    pub fn leave(&self, room: impl AsRef<str>) {
+        self.server.command(Command::Leave { conn: self.person.key, room: room.as_ref() });
+    }
+
+    /// Sends to every member of a room but this connection, which need not be in it. `src` is this
+    /// connection's id. Without such a room it is not sent.
+    pub fn send_to_room(
+        &self,
+        room: impl AsRef<str>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) {
+        let from = Some(self.person.key);
+        let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
+        self.server.command(Command::Broadcast { from, except: from, room, event, payload });
+    }
+
+    /// Sends to one connection by id, as a packet of the room `root`. `src` is this connection's
+    /// id. Without such a connection it is not sent.
+    pub fn send_to_client(
+        &self,
+        id: impl AsRef<str>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) {
+        let from = Some(self.person.key);
+        let (dst, event, payload) = (id.as_ref(), event.as_ref(), payload.as_ref());
+        self.server.command(Command::Send { from, dst, room: ROOT, event, payload });
+    }
+
+    /// Sends to this connection, in the server's own name (`src` is empty), as a packet of the
+    /// room `root`. [`reply`](Self::reply) answers a message in its room.
+    pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) {
+        self.send_in(ROOT, event.as_ref(), payload.as_ref());
+    }
+
+    /// Answers a message: sends to this connection, in the server's own name (`src` is empty), as
+    /// a packet of the message's room.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
+    /// let server = Server::builder()
+    ///     .on("time", |conn, message| {
+    ///         conn.reply(&message, "time", "12:00");
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn reply<S: AsRef<str>, B: AsRef<[u8]>>(
+        &self,
+        message: &Message<'_, S, B>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) {
+        self.send_in(message.room.as_ref(), event.as_ref(), payload.as_ref());
+    }
+
+    fn send_in(&self, room: &str, event: &str, payload: &[u8]) {
+        let dst = self.person.id.as_str();
+        self.server.command(Command::Send { from: None, dst, room, event, payload });
+    }
+
+    /// Queues raw bytes for this connection as one binary message; they are not checked. True
+    /// means queued, not delivered; false means that the connection is gone, or already owed more
+    /// than [`max_backlog`](crate::Builder::max_backlog). Never waits.
+    #[must_use = "false means that the message was not taken"]
+    pub fn try_send(&self, message: impl AsRef<[u8]>) -> bool {
+        let mut frame = Vec::new();
+        message_frame(Kind::Binary, message.as_ref(), &mut frame);
+        self.server.send_frame(self.person.key, frame)
+    }
+
+    /// Closes this connection: it leaves all its rooms, gets what it is still owed, then a close
+    /// frame.
+    pub fn close(&self, code: u16, reason: &str) {
+        self.server.command(Command::Close { conn: self.person.key, code, reason });
+    }
+}
+
+/// Two handles are equal when they are to the same connection of the same server.
+impl PartialEq for Conn {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Conn {}
+
+impl Hash for Conn {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
+impl Conn {
+    fn identity(&self) -> (usize, ConnKey) {
+        (self.server.token(), self.person.key)
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn")
+            .field("id", &self.person.id)
+            .field("claims", &self.person.claims())
+            .finish_non_exhaustive()
+    }
+}

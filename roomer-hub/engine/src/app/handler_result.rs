@@ -1,0 +1,62 @@
+//! The values that a handler may return.
+
+use crate::app::handler::{HandlerError, HandlerResult};
+
+/// A value that a handler may return: nothing, or a result whose error is the builder's
+/// [`error_type`](crate::Builder::error_type).
+///
+/// By default that is [`HandlerError`], which `?` makes of any error, of text, and of what
+/// libraries as anyhow or eyre return. A trait to read, not to implement.
+#[diagnostic::on_unimplemented(
+    message = "a handler returns `()` or `Result<(), {E}>`, not `{Self}`",
+    label = "this handler returns `{Self}`",
+    note = "inside the handler, `?` converts any error; for handlers that return errors of another \
+            type themselves, call `.error_type::<TheirType>()` on the builder before them"
+)]
+pub trait IntoHandlerResult<E = HandlerError>: sealed::Sealed<E> {
+    /// Converts the value.
+    ///
+    /// # Errors
+    ///
+    /// The handler's own.
+    fn into_handler_result(self) -> HandlerResult;
+}
+
+impl<E> IntoHandlerResult<E> for () {
+    fn into_handler_result(self) -> HandlerResult {
+        Ok(())
+    }
+}
+
+impl<E: Into<HandlerError>> IntoHandlerResult<E> for Result<(), E> {
+    fn into_handler_result(self) -> HandlerResult {
+        self.map_err(Into::into)
+    }
+}
+
+/// Handlers that only panic, or never end, return this.
+impl<E> IntoHandlerResult<E> for sealed::Never {
+    fn into_handler_result(self) -> HandlerResult {
+        self
+    }
+}
+
+#[allow(unreachable_pub, reason = "parts of a public trait that has no other implementations")]
+mod sealed {
+    pub trait Sealed<E> {}
+
+    impl<E> Sealed<E> for () {}
+    impl<E: Into<super::HandlerError>> Sealed<E> for Result<(), E> {}
+    impl<E> Sealed<E> for Never {}
+
+    /// The type `!`, which cannot be named yet.
+    pub type Never = <fn() -> ! as Returns>::Type;
+
+    pub trait Returns {
+        type Type;
+    }
+
+    impl<R> Returns for fn() -> R {
+        type Type = R;
+    }
+}

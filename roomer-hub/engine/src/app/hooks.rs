@@ -1,0 +1,160 @@
+//! Telling the application what has happened: who came, joined, left, went.
+//!
+//! Things happen under the hub's lock, where nobody may run the application's code. So they are
+//! noted there, in order, and told afterwards by whoever released the lock; one at a time, so that
+//! a hook never hears of a leave before it has heard of the join.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::Server;
+use crate::app::conn::{Conn, Person};
+use crate::app::handler::contain;
+use crate::metrics::trace;
+use roomer_hub::{Command, Input};
+use roomer_proto::close;
+
+/// Why a connection is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The client closed it, with this code if it gave one.
+    ByPeer(Option<u16>),
+    /// It was cut: the client vanished without a word, or its network did.
+    Lost,
+    /// The server closed it, with this code (RFC 6455 section 7.4): a broken rule, a limit, a
+    /// handler that failed, the application's own wish, a shutdown.
+    ByServer(u16),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::ByPeer(Some(code)) => write!(f, "closed by the client with {code}"),
+            Reason::ByPeer(None) => f.write_str("closed by the client without a code"),
+            Reason::Lost => f.write_str("the connection was lost"),
+            Reason::ByServer(code) => write!(f, "closed by the server with {code}"),
+        }
+    }
+}
+
+type Hook = Box<dyn Fn(&Conn) + Send + Sync>;
+type RoomHook = Box<dyn Fn(&Conn, &str) + Send + Sync>;
+type EndHook = Box<dyn Fn(&Conn, Reason) + Send + Sync>;
+
+/// What is to be told to whom.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) connect: Option<Hook>,
+    pub(crate) join: Option<RoomHook>,
+    pub(crate) leave: Option<RoomHook>,
+    pub(crate) disconnect: Option<EndHook>,
+}
+
+impl Hooks {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Hooks { connect, join, leave, disconnect } = self;
+        connect.is_none() && join.is_none() && leave.is_none() && disconnect.is_none()
+    }
+
+    fn tell(&self, conn: &Conn, what: &News) {
+        match what {
+            News::Connected => self.connect.iter().for_each(|hook| hook(conn)),
+            News::Joined(room) => self.join.iter().for_each(|hook| hook(conn, room)),
+            News::Left(room) => self.leave.iter().for_each(|hook| hook(conn, room)),
+            News::Gone(why, _) => self.disconnect.iter().for_each(|hook| hook(conn, *why)),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum News {
+    Connected,
+    Joined(Box<str>),
+    Left(Box<str>),
+    /// Why, and what it was told.
+    Gone(Reason, Box<str>),
+}
+
+impl News {
+    /// The builder's method for the hook that is told of it.
+    fn hook(&self) -> &'static str {
+        match self {
+            News::Connected => "on_connect",
+            News::Joined(_) => "on_join",
+            News::Left(_) => "on_leave",
+            News::Gone(..) => "on_disconnect",
+        }
+    }
+}
+
+/// What has happened and has not been told yet.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    /// Whether there are hooks.
+    is_on: bool,
+    untold: VecDeque<(Arc<Person>, News)>,
+    /// Somebody is telling, and will tell the rest.
+    is_busy: bool,
+}
+
+impl Wire {
+    pub(crate) fn new(is_on: bool) -> Self {
+        Wire { is_on, ..Wire::default() }
+    }
+
+    /// Something has happened in a room.
+    pub(crate) fn note(&mut self, who: Option<&Arc<Person>>, what: impl FnOnce() -> News) {
+        if self.is_on {
+            self.untold.extend(who.map(|who| (who.clone(), what())));
+        }
+    }
+
+    /// A connection has come or gone, which others than the hooks may want to hear of.
+    pub(crate) fn note_life(&mut self, who: Option<&Arc<Person>>, what: impl FnOnce() -> News) {
+        if self.is_on || trace::is_heard() {
+            self.untold.extend(who.map(|who| (who.clone(), what())));
+        }
+    }
+
+    /// Whether the caller has to [`tell`](Server::tell), once it has released the lock.
+    pub(crate) fn begin(&mut self) -> bool {
+        !self.untold.is_empty() && !std::mem::replace(&mut self.is_busy, true)
+    }
+
+    fn next(&mut self) -> Option<(Arc<Person>, News)> {
+        let next = self.untold.pop_front();
+        self.is_busy = next.is_some();
+        next
+    }
+}
+
+impl Server {
+    /// Tells the application what has happened. To be called with no lock held, by the one who
+    /// was told to; what the hooks want sent is left to the caller to flush.
+    pub(crate) fn tell(&self) {
+        while let Some((person, news)) = self.next_news() {
+            match &news {
+                News::Connected => trace::opened(&person),
+                News::Gone(why, text) => trace::closed(&person, *why, text),
+                News::Joined(_) | News::Left(_) => {}
+            }
+            let conn = Conn { server: self.clone(), person };
+            let told = self.in_turn(|| contain(|| self.options().hooks.tell(&conn, &news)));
+            if let Err(panic) = told {
+                trace::hook_failed(&conn.person, &panic);
+                let id = Some(conn.person.id);
+                self.show(|| (format!("the hook `{}`", news.hook()), id), &panic.message, true);
+                let close = Command::close(conn.person.key, &close::HOOK_FAILED);
+                let mut core = self.core();
+                core.counts.panics += 1;
+                core.apply(self.now(), Input::Command(close), None);
+            }
+        }
+    }
+
+    fn next_news(&self) -> Option<(Arc<Person>, News)> {
+        self.core().wire.next()
+    }
+}

@@ -1,0 +1,192 @@
+//! Values as payloads, and figures as JSON, by serde.
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use crate::json;
+use crate::{Backlog, Conn, JsonError, Message, Server, Stats, User};
+use roomer_hub::Refusals;
+
+impl Conn {
+    /// As [`send`](Self::send), a value as JSON.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
+    /// let server = Server::builder()
+    ///     .on("add", |conn, message| {
+    ///         let (a, b): (i64, i64) = message.json()?;
+    ///         conn.reply_json(message, "sum", &(a + b))?;
+    ///         Ok(())
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When JSON cannot express the value; nothing is sent then.
+    pub fn send_json<T: Serialize + ?Sized>(
+        &self,
+        event: impl AsRef<str>,
+        value: &T,
+    ) -> Result<(), JsonError> {
+        self.send(event, json(value)?);
+        Ok(())
+    }
+
+    /// As [`reply`](Self::reply), a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_json`](Self::send_json).
+    pub fn reply_json<S: AsRef<str>, B: AsRef<[u8]>, T: Serialize + ?Sized>(
+        &self,
+        message: &Message<'_, S, B>,
+        event: impl AsRef<str>,
+        value: &T,
+    ) -> Result<(), JsonError> {
+        self.reply(message, event, json(value)?);
+        Ok(())
+    }
+
+    /// As [`send_to_room`](Self::send_to_room), a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_json`](Self::send_json).
+    pub fn send_to_room_json<T: Serialize + ?Sized>(
+        &self,
+        room: impl AsRef<str>,
+        event: impl AsRef<str>,
+        value: &T,
+    ) -> Result<(), JsonError> {
+        self.send_to_room(room, event, json(value)?);
+        Ok(())
+    }
+
+    /// As [`send_to_client`](Self::send_to_client), a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_json`](Self::send_json).
+    pub fn send_to_client_json<T: Serialize + ?Sized>(
+        &self,
+        id: impl AsRef<str>,
+        event: impl AsRef<str>,
+        value: &T,
+    ) -> Result<(), JsonError> {
+        self.send_to_client(id, event, json(value)?);
+        Ok(())
+    }
+}
+
+impl Server {
+    /// As [`broadcast`](Self::broadcast), a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// When JSON cannot express the value; nothing is sent then.
+    pub fn broadcast_json<T: Serialize + ?Sized>(
+        &self,
+        room: impl AsRef<str>,
+        event: impl AsRef<str>,
+        value: &T,
+    ) -> Result<(), JsonError> {
+        self.broadcast(room, event, json(value)?);
+        Ok(())
+    }
+
+    /// As [`broadcast_except`](Self::broadcast_except), a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`broadcast_json`](Self::broadcast_json).
+    pub fn broadcast_except_json<T: Serialize + ?Sized>(
+        &self,
+        except: impl AsRef<str>,
+        room: impl AsRef<str>,
+        event: impl AsRef<str>,
+        value: &T,
+    ) -> Result<(), JsonError> {
+        self.broadcast_except(except, room, event, json(value)?);
+        Ok(())
+    }
+
+    /// As [`send`](Self::send), a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`broadcast_json`](Self::broadcast_json).
+    pub fn send_json<T: Serialize + ?Sized>(
+        &self,
+        to: impl AsRef<str>,
+        event: impl AsRef<str>,
+        value: &T,
+    ) -> Result<bool, JsonError> {
+        Ok(self.send(to, event, json(value)?))
+    }
+}
+
+impl User {
+    /// As [`send`](Self::send), a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// When JSON cannot express the value; nothing is sent then.
+    pub fn send_json<T: Serialize + ?Sized>(
+        &self,
+        event: impl AsRef<str>,
+        value: &T,
+    ) -> Result<usize, JsonError> {
+        Ok(self.send(event, json(value)?))
+    }
+}
+
+/// Writes a struct with all its fields; one that is left out does not compile.
+macro_rules! serialize {
+    ($name:ident { $($field:ident $(as $wrapper:ident)?),* $(,)? }) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let $name { $($field),* } = self;
+                let count = [$(stringify!($field)),*].len();
+                let mut fields = serializer.serialize_struct(stringify!($name), count)?;
+                $(fields.serialize_field(stringify!($field), $(&$wrapper)?($field))?;)*
+                fields.end()
+            }
+        }
+    };
+}
+
+serialize!(Stats {
+    connections,
+    rooms,
+    memberships,
+    sockets,
+    handshakes,
+    queued_bytes,
+    held_bytes,
+    opened,
+    messages_in,
+    bytes_in,
+    messages_out,
+    bytes_out,
+    refusals as Counts,
+    refused,
+    closes,
+    closed_by_peer,
+    lost,
+    handler_errors,
+    panics,
+    accept_errors,
+});
+
+serialize!(Backlog { id, bytes });
+
+/// The counts of a type of another crate, each by its name.
+struct Counts<'a>(&'a Refusals);
+
+impl Serialize for Counts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
+}

@@ -1,0 +1,143 @@
+//! A message as handlers and rules get it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::Utf8Error;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use roomer_proto::PacketRef;
+
+use roomer_hub::ConnId;
+
+/// A message from a client, as handlers and rules get it.
+///
+/// Handlers that run at once ([`on`](crate::Builder::on)) borrow it from the connection's read
+/// buffer: names are `&str`, the payload is `&[u8]`, and nothing is copied. Those that wait
+/// ([`on_async`](crate::Builder::on_async)) own it, as an [`OwnedMessage`]: names are
+/// [`ByteString`](https://docs.rs/bytestring), the payload is [`Bytes`], which are cheap to clone
+/// and dereference to the same. Fields, methods and what takes them are the same for both, so that
+/// a body moves from one to the other as it is:
+///
+/// ```
+/// # use roomer_engine as roomer_tokio;
+/// use roomer_tokio::Server; // or roomer_smol
+/// let server = Server::builder()
+///     .on("add", |conn, message| {
+///         let sum: i64 = message.text()?.split('+').map(str::parse::<i64>).sum::<Result<_, _>>()?;
+///         conn.reply(&message, "sum", sum.to_string());
+///         conn.send_to_room(&message.room, "asked", &message.payload);
+///         Ok(())
+///     })
+///     .on_async("add later", async |conn, message| {
+///         let sum: i64 = message.text()?.split('+').map(str::parse::<i64>).sum::<Result<_, _>>()?;
+///         conn.reply(&message, "sum", sum.to_string());
+///         conn.send_to_room(&message.room, "asked", &message.payload);
+///         Ok(())
+///     })
+///     .build()?;
+/// # Ok::<(), roomer_engine::BuildError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Message<'a, S = &'a str, B = &'a [u8]> {
+    /// The name of the room that it was sent to.
+    pub room: S,
+    /// The event's name.
+    pub event: S,
+    /// The id of the connection that a direct message is for, as the sender wrote it. Empty in a
+    /// message to a room.
+    pub dst: S,
+    /// The sender's id. It is the server's word, whatever the client wrote.
+    pub src: ConnId,
+    /// The payload's bytes, see [`text`](Self::text) and `json`.
+    pub payload: B,
+    life: PhantomData<&'a ()>,
+}
+
+/// A [`Message`] that owns its fields, for handlers and rules that wait.
+pub type OwnedMessage = Message<'static, ByteString, Bytes>;
+
+impl<'a> Message<'a> {
+    pub(crate) fn new(packet: &PacketRef<'a>, src: ConnId) -> Self {
+        let PacketRef { room, event, dst, payload, .. } = *packet;
+        Message { room, event, dst, src, payload, life: PhantomData }
+    }
+}
+
+impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
+    /// Returns the sender's id, which is [`src`](Self::src).
+    #[must_use]
+    pub fn sender(&self) -> ConnId {
+        self.src
+    }
+
+    /// Reads the payload as text.
+    ///
+    /// # Errors
+    ///
+    /// When the payload is not UTF-8.
+    pub fn text(&self) -> Result<&str, Utf8Error> {
+        std::str::from_utf8(self.payload.as_ref())
+    }
+
+    /// Reads the payload as JSON, which may borrow from it (feature `json`).
+    ///
+    /// # Errors
+    ///
+    /// When the payload is not JSON, is JSON of another type, or is nested more than 128 deep. The
+    /// sender is at fault.
+    #[cfg(feature = "json")]
+    pub fn json<'s, T: serde::Deserialize<'s>>(&'s self) -> Result<T, roomer_proto::JsonError> {
+        PacketRef { payload: self.payload.as_ref(), ..PacketRef::default() }.json()
+    }
+
+    /// Borrows the message, for code that takes one of [`Builder::on`](crate::Builder::on).
+    #[must_use]
+    pub fn borrowed(&self) -> Message<'_> {
+        Message {
+            room: self.room.as_ref(),
+            event: self.event.as_ref(),
+            dst: self.dst.as_ref(),
+            src: self.src,
+            payload: self.payload.as_ref(),
+            life: PhantomData,
+        }
+    }
+
+    /// Copies the message, to keep it for longer than the handler runs.
+    #[must_use]
+    pub fn to_owned(&self) -> OwnedMessage {
+        Message {
+            room: self.room.as_ref().into(),
+            event: self.event.as_ref().into(),
+            dst: self.dst.as_ref().into(),
+            src: self.src,
+            payload: Bytes::copy_from_slice(self.payload.as_ref()),
+            life: PhantomData,
+        }
+    }
+
+    /// Borrows the message as a packet, `src` included.
+    #[must_use]
+    pub fn packet(&self) -> PacketRef<'_> {
+        PacketRef {
+            room: self.room.as_ref(),
+            event: self.event.as_ref(),
+            dst: self.dst.as_ref(),
+            src: self.src.as_str(),
+            payload: self.payload.as_ref(),
+        }
+    }
+}
+
+impl<S: AsRef<str>, B: AsRef<[u8]>> fmt::Debug for Message<'_, S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("room", &self.room.as_ref())
+            .field("event", &self.event.as_ref())
+            .field("dst", &self.dst.as_ref())
+            .field("src", &self.src)
+            .field("payload", &self.payload.as_ref())
+            .finish()
+    }
+}

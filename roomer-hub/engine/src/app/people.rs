@@ -1,0 +1,81 @@
+//! What is known of all connections, by key and by user.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use slotmap::SecondaryMap;
+
+use crate::app::conn::Person;
+use roomer_hub::ConnKey;
+
+/// All connections that are open, and which of them belong to one user.
+#[derive(Debug, Default)]
+pub(crate) struct People {
+    by_key: SecondaryMap<ConnKey, (Arc<Person>, Arrival)>,
+    /// The connections of each user that has any, the oldest first.
+    by_user: BTreeMap<Arc<str>, BTreeMap<Arrival, ConnKey>>,
+    arrivals: Arrival,
+}
+
+/// The number of a connection in the order in which they came.
+type Arrival = u64;
+
+impl People {
+    pub(crate) fn insert(&mut self, person: &Arc<Person>) {
+        self.arrivals += 1;
+        if let Some(user) = person.user() {
+            let connections = self.by_user.entry(user.clone()).or_default();
+            connections.insert(self.arrivals, person.key);
+        }
+        self.by_key.insert(person.key, (person.clone(), self.arrivals));
+    }
+
+    pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<Arc<Person>> {
+        let (person, arrival) = self.by_key.remove(conn)?;
+        if let Some(user) = person.user()
+            && let Some(connections) = self.by_user.get_mut(user)
+        {
+            connections.remove(&arrival);
+            if connections.is_empty() {
+                self.by_user.remove(user);
+            }
+        }
+        Some(person)
+    }
+
+    pub(crate) fn get(&self, conn: ConnKey) -> Option<&Arc<Person>> {
+        self.by_key.get(conn).map(|(person, _)| person)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Person>> {
+        self.by_key.values().map(|(person, _)| person)
+    }
+
+    /// A user's connections, the oldest first.
+    pub(crate) fn of(&self, user: &str) -> impl ExactSizeIterator<Item = ConnKey> {
+        self.by_user.get(user).map(BTreeMap::values).unwrap_or_default().copied()
+    }
+
+    /// See [`Server::audit`](crate::Server::audit).
+    #[cfg(feature = "audit")]
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        for (user, connections) in &self.by_user {
+            if connections.is_empty() {
+                return Err(format!("user {user:?} has no connection and is still in the table"));
+            }
+            for (arrival, conn) in connections {
+                let entry = self.by_key.get(*conn);
+                let entry = entry.map(|(person, arrival)| (person.user(), *arrival));
+                if entry != Some((Some(user), *arrival)) {
+                    return Err(format!("{conn:?} is not a connection of user {user:?}"));
+                }
+            }
+        }
+        let with_user = self.iter().filter(|person| person.user().is_some()).count();
+        let sum: usize = self.by_user.values().map(BTreeMap::len).sum();
+        match with_user == sum {
+            true => Ok(()),
+            false => Err(format!("{with_user} connections have a user, {sum} are in the table")),
+        }
+    }
+}

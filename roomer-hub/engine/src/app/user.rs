@@ -1,0 +1,112 @@
+//! All connections of one user.
+
+use std::fmt;
+use std::sync::Arc;
+
+use roomer_proto::ROOT;
+
+use crate::Server;
+use crate::app::conn::Conn;
+use roomer_hub::ConnKey;
+use roomer_hub::{Command, Input};
+
+/// A handle to all connections of one user, whom [`Claims::user`](crate::Claims::user) has named:
+/// those that are open whenever a method is called. Cheap to clone, usable from any thread, and
+/// valid whether the user is connected or not.
+///
+/// ```
+/// # fn ban(server: &roomer_engine::Server) {
+/// let ann = server.user("ann");
+/// ann.send("notice", "enough for today");
+/// ann.kick("lobby");
+/// println!("{} connections are closed", ann.disconnect(4000, "banned"));
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct User {
+    server: Server,
+    name: Arc<str>,
+}
+
+impl Server {
+    /// Returns a handle to all connections of the user with this name.
+    #[must_use]
+    pub fn user(&self, name: impl AsRef<str>) -> User {
+        User { server: self.clone(), name: name.as_ref().into() }
+    }
+}
+
+impl User {
+    /// Returns the user's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Counts the user's connections; 0 when the user is not connected.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.server.core().people.of(&self.name).len()
+    }
+
+    /// Returns handles to the user's connections, the oldest first.
+    #[must_use]
+    pub fn conns(&self) -> Vec<Conn> {
+        let core = self.server.core();
+        let people = core.people.of(&self.name).filter_map(|conn| core.people.get(conn).cloned());
+        people.map(|person| Conn { server: self.server.clone(), person }).collect()
+    }
+
+    /// Sends to each of the user's connections, in the server's own name, as a packet of the room
+    /// `root`. Returns the number of connections.
+    pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) -> usize {
+        let (event, payload) = (event.as_ref(), payload.as_ref());
+        let conns = self.conns();
+        for conn in &conns {
+            let dst = conn.person.id.as_str();
+            self.command(Command::Send { from: None, dst, room: ROOT, event, payload });
+        }
+        self.server.flush_outside_turn();
+        conns.len()
+    }
+
+    /// Takes each of the user's connections out of a room, as [`Server::kick`] does. Returns the
+    /// number of those that were in it.
+    pub fn kick(&self, room: impl AsRef<str>) -> usize {
+        let room = room.as_ref();
+        let is_in = |conn: &ConnKey| {
+            let hub = &self.server.core().hub;
+            hub.room(room).is_some_and(|room| hub.is_member(*conn, room))
+        };
+        self.for_each(is_in, |conn| Command::Leave { conn, room })
+    }
+
+    /// Ends each of the user's connections, as [`Server::disconnect`] does. Returns the number of
+    /// connections.
+    pub fn disconnect(&self, code: u16, reason: &str) -> usize {
+        self.for_each(|_| true, |conn| Command::Close { conn, code, reason })
+    }
+
+    fn for_each<'a>(
+        &self,
+        concerns: impl Fn(&ConnKey) -> bool,
+        command: impl Fn(ConnKey) -> Command<'a>,
+    ) -> usize {
+        let conns: Vec<ConnKey> = self.server.core().people.of(&self.name).collect();
+        let conns: Vec<ConnKey> = conns.into_iter().filter(concerns).collect();
+        conns.iter().for_each(|&conn| self.command(command(conn)));
+        self.server.flush_outside_turn();
+        conns.len()
+    }
+
+    /// Carries out a command; the caller has it written.
+    fn command(&self, command: Command<'_>) {
+        self.server.core().apply(self.server.now(), Input::Command(command), None);
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+    }
+}

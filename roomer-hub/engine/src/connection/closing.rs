@@ -1,0 +1,105 @@
+//! A connection's last part: its last bytes go out, and the peer's are read away.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use roomer_proto::websocket::Session;
+
+use crate::connection::read_buffer::with_buffer;
+use crate::connection::{Closing, Connection, Stage, Turn};
+use crate::outbound::outbox::Phase;
+use crate::transport::Reader;
+
+/// How much one that is being closed may have begun to send for its close frame to be looked for
+/// behind it.
+const LOOK_BEHIND: usize = 64 * 1024;
+
+/// How much of what a client goes on sending is read after the close. Enough for what was under way
+/// from a client that closes as it should; one that does not would have the server read for as long
+/// as the close may take.
+const READ_AWAY: usize = 256 * 1024;
+
+/// How many times the wait of a close all of it may take while its last bytes go out over a slow
+/// link. What waits is bounded, and so is how long a client may make it last.
+const WAITS: u32 = 12;
+
+impl<R: Reader> Connection<R> {
+    pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Turn {
+        self.close_within(now, session, self.server.options().close_wait)
+    }
+
+    pub(super) fn close_within(
+        &mut self,
+        now: Duration,
+        session: Option<Session>,
+        wait: Duration,
+    ) -> Turn {
+        self.link.last_words();
+        let session = session.filter(|session| session.held() <= LOOK_BEHIND);
+        let relieved = self.link.relieved();
+        self.stage = Stage::Closing(Closing {
+            session,
+            wait,
+            until: now + wait,
+            latest: now + wait * WAITS,
+            relieved,
+            is_shut: false,
+            left: READ_AWAY,
+        });
+        Turn::Again
+    }
+
+    pub(super) fn closing(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
+        let Stage::Closing(closing) = &mut self.stage else {
+            return Turn::Again;
+        };
+        let status = self.link.attend(cx);
+        if status.relieved != closing.relieved {
+            closing.relieved = status.relieved;
+            closing.until = (now + closing.wait).min(closing.latest);
+        }
+        if status.phase == Phase::Dead || now >= closing.until {
+            return Turn::Done;
+        }
+        if status.blocked && self.link.poll_unblock(cx).is_ready() {
+            self.link.flush();
+            return Turn::Again;
+        }
+        if status.queued == 0 {
+            let is_closed = closing.session.as_ref().is_some_and(Session::is_closed_by_peer);
+            if is_closed && self.link.poll_closed(cx).is_ready() {
+                return Turn::Done;
+            }
+            if !std::mem::replace(&mut closing.is_shut, true) {
+                self.link.shutdown();
+            }
+        }
+        // What still comes in is read, so that the close frame is not lost to a reset, and
+        // searched only for the peer's own. What comes after that stays with the system, which has
+        // the client wait: its close frame can still be read by then, and the end is near.
+        if closing.left == 0 {
+            return Turn::Wait(closing.until);
+        }
+        let limits = &self.server.options().limits;
+        let read = with_buffer(|buffer| {
+            let most = closing.left.min(buffer.len());
+            self.reader.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
+                closing.left -= size;
+                if let Some(session) = &mut closing.session {
+                    let mut feed = session.feed(limits, &mut buffer[..size]);
+                    while feed.next().is_some() {}
+                }
+                closing.session.take_if(|session| session.held() > LOOK_BEHIND);
+                size
+            })
+        });
+        match read {
+            Poll::Ready(Ok(0)) if status.queued == 0 && self.link.poll_closed(cx).is_pending() => {
+                Turn::Wait(closing.until)
+            }
+            Poll::Ready(Ok(0) | Err(_)) => Turn::Done,
+            Poll::Ready(Ok(_)) => Turn::Later,
+            Poll::Pending => Turn::Wait(closing.until),
+        }
+    }
+}

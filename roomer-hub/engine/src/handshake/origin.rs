@@ -1,0 +1,128 @@
+//! Which web pages may connect.
+
+use http::Uri;
+use http::uri::Authority;
+
+/// A rule for the `Origin` header, which browsers send and scripts cannot forge. Clients without
+/// one are no browsers and always pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Origins {
+    /// Pages of the host that the request names, and of no other.
+    #[default]
+    SameHost,
+    /// Also pages of these origins.
+    Listed(Vec<Origin>),
+    /// Any page.
+    Any,
+}
+
+/// A scheme, a host and a port (RFC 6454 section 4), compared after parsing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Origin {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let uri: Uri = text.parse().ok()?;
+        let scheme = uri.scheme_str()?.to_ascii_lowercase();
+        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        let authority = uri.authority().filter(|authority| bare && !has_user(authority))?;
+        let port = authority.port_u16().or_else(|| default_port(&scheme));
+        Some(Origin { host: authority.host().to_ascii_lowercase(), port, scheme })
+    }
+
+    /// Whether a `Host` header names this origin's host. It has no scheme, so a port that it
+    /// leaves out is the origin's scheme's own.
+    fn is_host(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<Authority>() else {
+            return false;
+        };
+        let port = authority.port_u16().or_else(|| default_port(&self.scheme));
+        !has_user(&authority)
+            && authority.host().eq_ignore_ascii_case(&self.host)
+            && port == self.port
+    }
+}
+
+impl Origins {
+    pub(crate) fn allow(&mut self, origin: Origin) {
+        match self {
+            Origins::SameHost => *self = Origins::Listed(vec![origin]),
+            Origins::Listed(list) => list.push(origin),
+            Origins::Any => {}
+        }
+    }
+
+    pub(crate) fn admit(&self, origin: Option<&[u8]>, host: Option<&str>) -> bool {
+        let (Some(origin), false) = (origin, *self == Origins::Any) else {
+            return true;
+        };
+        let text = std::str::from_utf8(origin).ok();
+        let Some(origin) = text.and_then(Origin::parse) else {
+            return false;
+        };
+        let listed = matches!(self, Origins::Listed(list) if list.contains(&origin));
+        listed || host.is_some_and(|host| origin.is_host(host))
+    }
+}
+
+fn has_user(authority: &Authority) -> bool {
+    authority.as_str().contains('@')
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_host_compares_host_and_port() {
+        let rule = Origins::default();
+        let admit = |origin: &str, host| rule.admit(Some(origin.as_bytes()), Some(host));
+        assert!(admit("http://example.com", "example.com"));
+        assert!(admit("http://example.com", "example.com:80"));
+        assert!(admit("https://EXAMPLE.com", "example.COM"));
+        assert!(admit("http://127.0.0.1:8080", "127.0.0.1:8080"));
+        assert!(admit("http://[::1]:8080", "[::1]:8080"));
+        assert!(!admit("http://example.com:8080", "example.com"));
+        assert!(!admit("http://example.com.evil.org", "example.com"));
+        assert!(!admit("http://evil.org/example.com", "example.com"));
+        assert!(!admit("http://example.com@evil.org", "example.com"));
+        assert!(!admit("null", "example.com"));
+        assert!(!admit("", "example.com"));
+        assert!(!rule.admit(Some(b"http://example.com"), None));
+        assert!(!rule.admit(Some(b"\xff"), Some("example.com")));
+    }
+
+    #[test]
+    fn no_origin_is_no_browser() {
+        assert!(Origins::default().admit(None, Some("example.com")));
+    }
+
+    #[test]
+    fn listed_origins_come_on_top() {
+        let mut rule = Origins::default();
+        rule.allow(Origin::parse("https://app.example.com").unwrap());
+        assert!(rule.admit(Some(b"https://app.example.com:443"), Some("api.example.com")));
+        assert!(rule.admit(Some(b"https://api.example.com"), Some("api.example.com")));
+        assert!(!rule.admit(Some(b"http://app.example.com"), Some("api.example.com")));
+        assert!(Origins::Any.admit(Some(b"null"), None));
+    }
+
+    #[test]
+    fn an_origin_is_a_scheme_and_an_authority() {
+        for text in ["example.com", "http://", "http://a/b", "http://a?b", "*", "http://u@a"] {
+            assert_eq!(Origin::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The PROXY protocol, versions 1 and 2: the line or block of bytes by which a proxy says, before
+//! all else, for whom a connection is. Over memory, and read to its end and no further: behind it
+//! comes what the client sends.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// What version 2 begins with.
+const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+
+/// The longest line of version 1, its end included.
+const MAX_LINE: usize = 107;
+
+/// The shortest line of version 1: `PROXY UNKNOWN`.
+const MIN_LINE: usize = 15;
+
+/// The fixed part of version 2.
+const FIXED: usize = 16;
+
+/// The most bytes behind the fixed part of version 2 that are taken: addresses, and what proxies
+/// add to them.
+const MAX_BLOCK: usize = 4096;
+
+/// A header that is coming in.
+#[derive(Debug, Default)]
+pub(crate) struct Announcement(Vec<u8>);
+
+/// The bytes are not a header of the PROXY protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NotAnnounced;
+
+/// For whom a connection is: an address, or `None` when it is the proxy's own, or of a kind that
+/// has no address.
+pub(crate) type Announced = Option<SocketAddr>;
+
+impl Announcement {
+    /// The most bytes that may be read without reading beyond the header; never 0.
+    pub(crate) fn wanted(&self) -> usize {
+        let have = self.0.len();
+        match self.0.first() {
+            Some(b'P') if have >= MIN_LINE => 1,
+            Some(b'P') | None => MIN_LINE - have,
+            Some(_) => (FIXED + self.block().unwrap_or(0)).saturating_sub(have).max(1),
+        }
+    }
+
+    /// Takes bytes, not more than are [wanted](Self::wanted). `Ok(None)` while there must be more.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Option<Announced>, NotAnnounced> {
+        self.0.extend_from_slice(bytes);
+        let have = &self.0[..];
+        if have.first() == Some(&b'P') {
+            return match have.strip_suffix(b"\r\n") {
+                Some(line) => parse_line(line).map(Some),
+                None if have.len() >= MAX_LINE => Err(NotAnnounced),
+                None if is_begun(have, b"PROXY ") => Ok(None),
+                None => Err(NotAnnounced),
+            };
+        }
+        if !is_begun(have, &SIGNATURE) {
+            return Err(NotAnnounced);
+        }
+        match self.block() {
+            Some(size) if size > MAX_BLOCK => Err(NotAnnounced),
+            Some(size) if have.len() >= FIXED + size => parse_block(have).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The size of what follows the fixed part of version 2.
+    fn block(&self) -> Option<usize> {
+        let size = self.0.get(14..FIXED)?;
+        Some(usize::from(u16::from_be_bytes(size.try_into().ok()?)))
+    }
+}
+
+fn is_begun(have: &[u8], with: &[u8]) -> bool {
+    have.iter().zip(with).all(|(have, with)| have == with)
+}
+
+fn parse_line(line: &[u8]) -> Result<Announced, NotAnnounced> {
+    let line = std::str::from_utf8(line).map_err(|_| NotAnnounced)?;
+    let mut words = line.split(' ');
+    let (Some("PROXY"), Some(family)) = (words.next(), words.next()) else {
+        return Err(NotAnnounced);
+    };
+    let words: Vec<&str> = words.collect();
+    match (family, &words[..]) {
+        ("UNKNOWN", _) => Ok(None),
+        ("TCP4" | "TCP6", [source, _, port, _]) => {
+            let ip: IpAddr = source.parse().map_err(|_| NotAnnounced)?;
+            let port = port.parse().map_err(|_| NotAnnounced)?;
+            match ip.is_ipv4() == (family == "TCP4") {
+                true => Ok(Some(SocketAddr::new(ip, port))),
+                false => Err(NotAnnounced),
+            }
+        }
+        _ => Err(NotAnnounced),
+    }
+}
+
+fn parse_block(bytes: &[u8]) -> Result<Announced, NotAnnounced> {
+    let (fixed, block) = bytes.split_at(FIXED);
+    match fixed[12] {
+        // The proxy itself asks, to see whether the server lives.
+        0x20 => return Ok(None),
+        0x21 => {}
+        _ => return Err(NotAnnounced),
+    }
+    // The source's address, the destination's, the source's port, the destination's.
+    let (ip, port) = match fixed[13] >> 4 {
+        1 if block.len() < 12 => return Err(NotAnnounced),
+        2 if block.len() < 36 => return Err(NotAnnounced),
+        1 => {
+            let ip: [u8; 4] = array(block, 0)?;
+            (IpAddr::V4(Ipv4Addr::from(ip)), array(block, 8)?)
+        }
+        2 => {
+            let ip: [u8; 16] = array(block, 0)?;
+            (IpAddr::V6(Ipv6Addr::from(ip)), array(block, 32)?)
+        }
+        // Unix sockets, and what is not known.
+        _ => return Ok(None),
+    };
+    Ok(Some(SocketAddr::new(ip, u16::from_be_bytes(port))))
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], NotAnnounced> {
+    let part = bytes.get(at..at + N).ok_or(NotAnnounced)?;
+    part.try_into().map_err(|_| NotAnnounced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a header from bytes as from a socket that gives so many at a time: the outcome, and
+    /// what is left behind it. `None` when it does not end.
+    fn read(bytes: &[u8], most: usize) -> Option<(Result<Announced, NotAnnounced>, usize)> {
+        let (mut header, mut at) = (Announcement::default(), 0);
+        loop {
+            let wanted = header.wanted();
+            assert!(wanted > 0 && wanted <= FIXED + usize::from(u16::MAX), "{wanted}");
+            let size = wanted.min(most).min(bytes.len() - at);
+            if size == 0 {
+                return None;
+            }
+            let taken = header.take(&bytes[at..at + size]);
+            at += size;
+            match taken {
+                Ok(None) => {}
+                Ok(Some(source)) => return Some((Ok(source), bytes.len() - at)),
+                Err(error) => return Some((Err(error), bytes.len() - at)),
+            }
+        }
+    }
+
+    /// A header of version 2.
+    fn block(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
+        let size = u16::try_from(block.len()).unwrap().to_be_bytes();
+        [&SIGNATURE[..], &[command, family], &size, block].concat()
+    }
+
+    fn good() -> Vec<(Vec<u8>, Option<&'static str>)> {
+        let mut six = [0; 36];
+        six[15] = 7;
+        six[33] = 80;
+        let four = [1, 2, 3, 4, 5, 6, 7, 8, 0, 99, 0, 80];
+        let more = [&four[..], &[0x04; 300]].concat();
+        vec![
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 99 80\r\n".to_vec(), Some("1.2.3.4:99")),
+            (b"PROXY TCP6 2001:db8::7 ::1 65535 80\r\n".to_vec(), Some("[2001:db8::7]:65535")),
+            (b"PROXY UNKNOWN\r\n".to_vec(), None),
+            (b"PROXY UNKNOWN ffff::1 ::2 1 2\r\n".to_vec(), None),
+            (block(0x21, 0x11, &four), Some("1.2.3.4:99")),
+            (block(0x21, 0x11, &more), Some("1.2.3.4:99")),
+            (block(0x21, 0x21, &six), Some("[::7]:80")),
+            (block(0x21, 0x31, &[0; 216]), None),
+            (block(0x21, 0x00, &[]), None),
+            (block(0x20, 0x00, &[]), None),
+            (block(0x20, 0x11, &four), None),
+        ]
+    }
+
+    #[test]
+    fn a_header_is_read_to_its_end_and_no_further_however_it_is_cut() {
+        for (header, source) in good() {
+            let source = source.map(|source| source.parse().unwrap());
+            let bytes = [&header[..], b"GET / HTTP/1.1\r\n"].concat();
+            for most in [1, 2, 3, 7, 15, 16, 17, 1000] {
+                let shown = header.escape_ascii();
+                assert_eq!(read(&bytes, most), Some((Ok(source), 16)), "{shown} by {most}");
+            }
+            for size in 0..header.len() {
+                assert_eq!(read(&header[..size], 1000), None, "{}", header.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_header_is_refused_as_soon_as_it_shows() {
+        for bytes in [
+            &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+            b"POST / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 99\r\n",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 99 80 1\r\n",
+            b"PROXY TCP4 ::1 ::1 99 80\r\n",
+            b"PROXY TCP6 1.2.3.4 5.6.7.8 99 80\r\n",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 65536 80\r\n",
+            b"PROXY  TCP4 1.2.3.4 5.6.7.8 99 80\r\n",
+            b"PROXY UDP4 1.2.3.4 5.6.7.8 99 80\r\n",
+            b"proxy TCP4 1.2.3.4 5.6.7.8 99 80\r\n",
+            &[b"PROXY UNKNOWN ".as_slice(), &[b'x'; 200]].concat(),
+            &block(0x11, 0x11, &[0; 12]),
+            &block(0x22, 0x11, &[0; 12]),
+            &block(0x21, 0x11, &[0; 11]),
+            &block(0x21, 0x21, &[0; 33]),
+            &block(0x21, 0x11, &[0; MAX_BLOCK + 1]),
+        ] {
+            let shown = bytes[..bytes.len().min(40)].escape_ascii();
+            for most in [1, 5, 1000] {
+                let outcome = read(bytes, most).map(|(outcome, _)| outcome);
+                assert_eq!(outcome, Some(Err(NotAnnounced)), "{shown} by {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_fall_over_or_keep_without_measure() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed
+        };
+        let good = good();
+        for _ in 0..20_000 {
+            let mut bytes = good[(random() % good.len() as u64) as usize].0.clone();
+            for _ in 0..random() % 4 {
+                let at = (random() % bytes.len() as u64) as usize;
+                bytes[at] = random() as u8;
+            }
+            bytes.extend([0; 5_000]);
+            let most = 1 + (random() % 40) as usize;
+            let (outcome, left) = read(&bytes, most).expect("it ends");
+            assert!(bytes.len() - left <= FIXED + MAX_BLOCK);
+            let (whole, left_of_whole) = read(&bytes, 1000).expect("it ends");
+            assert_eq!(whole, outcome, "the cuts do not matter");
+            assert!(outcome.is_err() || left == left_of_whole);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Subprotocols (RFC 6455 section 1.9): which one the server selects, and the token that may stand
+//! among those that a client offers.
+
+use http::HeaderMap;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
+
+/// The name that every server selects, so that a client can offer it beside a token.
+pub(crate) const ROOMER: &str = "roomer";
+
+/// What an offered name begins with that carries a token.
+const TOKEN: &str = "token.";
+
+/// The names that a server selects.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subprotocols(Vec<String>);
+
+impl Subprotocols {
+    /// Adds a name. False when it cannot be one.
+    pub(crate) fn add(&mut self, name: &str) -> bool {
+        let is_name = !name.is_empty() && name.bytes().all(is_token_char);
+        let is_good = is_name && !name.starts_with(TOKEN);
+        if is_good {
+            self.0.push(name.to_owned());
+        }
+        is_good
+    }
+
+    /// The first offered name that the server knows; the client's order is its preference.
+    pub(crate) fn select(&self, headers: &HeaderMap) -> Option<String> {
+        offers(headers).find(|name| self.knows(name)).map(str::to_owned)
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        name == ROOMER || self.0.iter().any(|known| known == name)
+    }
+}
+
+/// The number of subprotocols that a client offers.
+pub(crate) fn offered(headers: &HeaderMap) -> usize {
+    offers(headers).count()
+}
+
+/// The token that a client offers as `token.` and its UTF-8 in Base64 for URLs without padding.
+pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
+    let encoded = offers(headers).find_map(|name| name.strip_prefix(TOKEN))?;
+    let bytes = data_encoding::BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+fn offers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(lines: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(line));
+        }
+        headers
+    }
+
+    #[test]
+    fn the_first_offer_that_is_known_is_selected() {
+        let mut known = Subprotocols::default();
+        assert!(known.add("chat.v1") && known.add("chat.v2"));
+        let select = |lines: &[&'static str]| known.select(&headers(lines));
+        assert_eq!(select(&["chat.v2, chat.v1"]).as_deref(), Some("chat.v2"));
+        assert_eq!(select(&["other", " chat.v1\t,chat.v2"]).as_deref(), Some("chat.v1"));
+        assert_eq!(select(&["other, token.eA, roomer"]).as_deref(), Some("roomer"));
+        assert_eq!(select(&["CHAT.V1", "token.eA", "chat.v1x", ", ,"]), None);
+        assert_eq!(select(&[]), None);
+    }
+
+    #[test]
+    fn a_name_is_a_token_and_does_not_carry_one() {
+        for name in ["", "a b", "a,b", "a/b", "ä", "token.x"] {
+            assert!(!Subprotocols::default().add(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_decoded_or_it_is_none() {
+        let token = |lines: &[&'static str]| token(&headers(lines));
+        assert_eq!(token(&["roomer, token.c8O8w58_Pg"]).as_deref(), Some("süß?>"));
+        assert_eq!(token(&["roomer", "token.c2VjcmV0"]).as_deref(), Some("secret"));
+        assert_eq!(token(&["token."]).as_deref(), Some(""));
+        for line in ["roomer", "token.c2VjcmV0=", "token.c", "token.//__", "token._w", "token"] {
+            assert_eq!(token(&[line]), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The life of a server: whom it has in its care, and whether it takes more.
+
+pub(crate) mod admission;
+pub(crate) mod drain;
+
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::lifecycle::admission::{Address, Caps, Census, Place};
+use crate::lifecycle::drain::Drained;
+use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    state: Mutex<State>,
+    /// Whatever is left has to end with its next turn.
+    is_cut: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    census: Census,
+    phase: Phase,
+    /// When the drain began.
+    since: Option<Duration>,
+    /// How many connections it has closed, and what became of them.
+    dismissed: u64,
+    drained: Drained,
+    /// Futures that wait for the drain.
+    drains: usize,
+    /// Somebody keeps time while there are connections.
+    has_shift: bool,
+    waiting: Vec<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    /// Who is in stays for now; nobody comes in.
+    Draining,
+    /// Handshakes under way are over, too.
+    Closed,
+}
+
+impl Life {
+    /// A socket has come. A handshake may begin, or the status to refuse it with.
+    pub(crate) fn enter(
+        &self,
+        address: Option<Address>,
+        caps: &Caps,
+    ) -> (Place, Result<(), StatusCode>) {
+        let mut state = lock(&self.state);
+        let allowed = state.census.check(Place::Handshake, address, caps);
+        let place = match allowed {
+            Ok(()) => Place::Handshake,
+            Err(_) if state.census.check(Place::Lingering, None, caps).is_ok() => Place::Lingering,
+            Err(_) => Place::Outside,
+        };
+        if let Err(status) = allowed {
+            state.census.note_refused(status);
+        }
+        state.census.enter(place, address);
+        (place, allowed)
+    }
+
+    /// Whether one more connection may come in.
+    pub(crate) fn check(&self, address: Option<Address>, caps: &Caps) -> Result<(), StatusCode> {
+        lock(&self.state).check(address, caps)
+    }
+
+    /// A handshake becomes a connection, if it may; it may count for another address from now on.
+    pub(crate) fn promote(
+        &self,
+        from: Option<Address>,
+        to: Option<Address>,
+        caps: &Caps,
+    ) -> Result<(), StatusCode> {
+        let mut state = lock(&self.state);
+        state.check(to, caps)?;
+        state.census.leave(Place::Handshake, from);
+        state.census.enter(Place::Connection, to);
+        Ok(())
+    }
+
+    /// A handshake counts for another address from now on, if that may have one more.
+    pub(crate) fn reassign(
+        &self,
+        from: Option<Address>,
+        to: Option<Address>,
+        caps: &Caps,
+    ) -> Result<(), StatusCode> {
+        let mut state = lock(&self.state);
+        state.census.leave(Place::Handshake, from);
+        let allowed = state.census.check(Place::Handshake, to, caps);
+        state.census.enter(Place::Handshake, if allowed.is_ok() { to } else { from });
+        allowed
+    }
+
+    /// A connection comes in, if it may, whose handshake was somebody else's care.
+    pub(crate) fn seat(&self, address: Option<Address>, caps: &Caps) -> Result<(), StatusCode> {
+        let mut state = lock(&self.state);
+        state.check(address, caps)?;
+        state.census.enter(Place::Connection, address);
+        Ok(())
+    }
+
+    /// A socket has gone; whoever waits for the last hears of it.
+    pub(crate) fn leave(&self, place: Place, address: Option<Address>) {
+        let mut state = lock(&self.state);
+        state.census.leave(place, address);
+        if place == Place::Connection && state.since.is_some() {
+            match self.is_cut() {
+                true => state.drained.cut += 1,
+                false => state.drained.closed += 1,
+            }
+        }
+        let is_drained = state.since.is_some() && state.census.connections == 0;
+        if is_drained || state.census.sockets() == 0 {
+            let waiting = std::mem::take(&mut state.waiting);
+            drop(state);
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// A handshake was refused.
+    pub(crate) fn note_refused(&self, status: StatusCode) {
+        lock(&self.state).census.note_refused(status);
+    }
+
+    pub(crate) fn with_census<T>(&self, look: impl FnOnce(&Census) -> T) -> T {
+        look(&lock(&self.state).census)
+    }
+
+    /// Nobody comes in from now on. Since when that is so, by a drain.
+    pub(crate) fn drain(&self, now: Duration) -> Duration {
+        let mut state = lock(&self.state);
+        if state.phase == Phase::Open {
+            state.phase = Phase::Draining;
+        }
+        state.drains += 1;
+        *state.since.get_or_insert(now)
+    }
+
+    /// Who began to wait for the drain does not any more.
+    pub(crate) fn end_drain(&self) {
+        lock(&self.state).drains -= 1;
+    }
+
+    /// How many more connections to close, of those that are there, to make it so many in all
+    /// since the drain began. The caller closes them.
+    pub(crate) fn dismiss(&self, due: u64, there: usize) -> usize {
+        let mut state = lock(&self.state);
+        let count = due.saturating_sub(state.dismissed).min(there as u64);
+        state.dismissed += count;
+        count as usize
+    }
+
+    /// What the drain has come to; who is still there counts as cut.
+    pub(crate) fn drained(&self) -> Drained {
+        let state = lock(&self.state);
+        Drained { cut: state.drained.cut + state.census.connections, ..state.drained }
+    }
+
+    /// Handshakes end, too, once they look.
+    pub(crate) fn close(&self) {
+        lock(&self.state).phase = Phase::Closed;
+    }
+
+    /// Everything ends with its next turn. Before it rests, each looks here once it has set its
+    /// alarm: so either it sees this, or its alarm rings.
+    pub(crate) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.state).phase == Phase::Open
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        lock(&self.state).phase == Phase::Closed
+    }
+
+    /// True for one who is to keep time from now on.
+    pub(crate) fn begin_shift(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.state).has_shift, true)
+    }
+
+    pub(crate) fn end_shift(&self) {
+        lock(&self.state).has_shift = false;
+    }
+
+    /// Ready once no socket is left to keep time for, and the shift is over: whoever comes in now
+    /// begins the next.
+    pub(crate) fn poll_shift(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        std::task::ready!(state.poll_empty(cx));
+        state.has_shift = false;
+        Poll::Ready(())
+    }
+
+    /// Ready once no socket is left.
+    pub(crate) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
+        lock(&self.state).poll_empty(cx)
+    }
+
+    /// Ready once no connection is left, handshakes or not. For the time of a drain.
+    pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        match state.census.connections {
+            0 => Poll::Ready(()),
+            _ => state.wait(cx),
+        }
+    }
+
+    /// See [`Server::audit`](crate::Server::audit): how many alarms there may be, and at rest are.
+    #[cfg(feature = "audit")]
+    pub(crate) fn audit(&self) -> Result<usize, String> {
+        let state = lock(&self.state);
+        state.census.audit()?;
+        Ok(state.census.sockets() + state.drains)
+    }
+}
+
+impl State {
+    fn check(&self, address: Option<Address>, caps: &Caps) -> Result<(), StatusCode> {
+        match self.phase {
+            Phase::Open => self.census.check(Place::Connection, address, caps),
+            _ => Err(StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+
+    fn poll_empty(&mut self, cx: &Context<'_>) -> Poll<()> {
+        match self.census.sockets() {
+            0 => Poll::Ready(()),
+            _ => self.wait(cx),
+        }
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,453 @@
+//! Every interleaving of the engine's locks, atomics and wakers, tried by loom (CONTRIBUTING.md
+//! has the command). A lost wake-up shows as a deadlock, which loom reports.
+
+mod life;
+
+use std::future::{pending, poll_fn};
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use loom::future::block_on;
+use loom::model;
+use loom::thread;
+
+use crate::core::Work;
+use crate::outbound::budget::Budget;
+use crate::outbound::chunk::Piece;
+use crate::outbound::flush_pool::Crew;
+use crate::outbound::outbox::{Limit, Link, Phase};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
+use crate::timer::{Alarm, Alarms};
+use crate::{Environment, Server, Writer};
+use roomer_hub::Input;
+use roomer_hub::{ConnId, ConnKey};
+
+/// A socket's sending side: it takes as many bytes as it has been given room for.
+#[derive(Default)]
+struct Socket(Mutex<Kernel>);
+
+#[derive(Default)]
+struct Kernel {
+    room: usize,
+    taken: Vec<u8>,
+    waiting: Option<Waker>,
+    /// Who waits for a number of bytes to be taken.
+    reader: Option<Waker>,
+}
+
+impl Socket {
+    fn with_room(room: usize) -> Arc<Socket> {
+        Arc::new(Socket(Mutex::new(Kernel { room, ..Kernel::default() })))
+    }
+
+    fn give(&self, room: usize) {
+        let mut kernel = lock(&self.0);
+        kernel.room += room;
+        let waiting = kernel.waiting.take();
+        drop(kernel);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    fn taken(&self) -> Vec<u8> {
+        lock(&self.0).taken.clone()
+    }
+
+    /// Waits until so many bytes have been taken.
+    fn read(&self, size: usize) {
+        block_on(poll_fn(|cx| {
+            let mut kernel = lock(&self.0);
+            if kernel.taken.len() >= size {
+                return Poll::Ready(());
+            }
+            kernel.reader = Some(cx.waker().clone());
+            Poll::Pending
+        }));
+    }
+}
+
+struct Pipe(Arc<Socket>);
+
+impl Writer for Pipe {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut kernel = lock(&self.0.0);
+        let size = bytes.len().min(kernel.room);
+        kernel.room -= size;
+        kernel.taken.extend_from_slice(&bytes[..size]);
+        let reader = kernel.reader.take();
+        drop(kernel);
+        reader.into_iter().for_each(Waker::wake);
+        if size > 0 { Ok(size) } else { Err(ErrorKind::WouldBlock.into()) }
+    }
+
+    fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write(&pieces.iter().flat_map(|piece| piece.iter().copied()).collect::<Vec<u8>>())
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut kernel = lock(&self.0.0);
+        if kernel.room > 0 {
+            return Poll::Ready(Ok(()));
+        }
+        kernel.waiting = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn shutdown(&self) {}
+}
+
+fn link(socket: &Arc<Socket>, soft: usize) -> Arc<Link> {
+    Link::new(Pipe(socket.clone()), Limit { soft, hard: soft + 100 }, Arc::new(Budget::new(1000)))
+}
+
+/// The connection's own task, as far as its outbox is concerned, until its last bytes are out.
+fn own(link: &Link) {
+    block_on(poll_fn(|cx| {
+        loop {
+            let status = link.attend(cx);
+            if status.blocked && link.poll_unblock(cx).is_ready() {
+                link.flush();
+                continue;
+            }
+            let is_over = match status.phase {
+                Phase::Closing => status.queued == 0,
+                phase => phase == Phase::Dead,
+            };
+            return if is_over { Poll::Ready(()) } else { Poll::Pending };
+        }
+    }));
+}
+
+/// What decides the order: the engine's one lock.
+type Order = Mutex<Vec<u8>>;
+
+fn say(order: &Order, link: &Link, word: &'static [u8]) {
+    let mut order = lock(order);
+    order.extend_from_slice(word);
+    let is_due = link.push(Piece::whole(word));
+    drop(order);
+    if is_due {
+        link.flush();
+    }
+}
+
+#[test]
+fn what_two_say_comes_out_whole_and_in_the_order_of_the_lock() {
+    model(|| {
+        let socket = Socket::with_room(1);
+        let link = link(&socket, 100);
+        let order = Arc::new(Order::default());
+        let other = {
+            let (order, link) = (order.clone(), link.clone());
+            thread::spawn(move || say(&order, &link, b"ab"))
+        };
+        let owner = {
+            let link = link.clone();
+            thread::spawn(move || own(&link))
+        };
+        say(&order, &link, b"cd");
+        socket.give(2);
+        other.join().unwrap();
+        link.finish(b"!"[..].into(), false);
+        link.flush();
+        socket.give(2);
+        owner.join().unwrap();
+        let due = [&lock(&order)[..], b"!"].concat();
+        assert_eq!(socket.taken(), due);
+    });
+}
+
+#[test]
+fn what_a_full_socket_leaves_is_taken_up_by_the_task_of_its_own() {
+    model(|| {
+        let socket = Socket::with_room(1);
+        let link = link(&socket, 100);
+        let owner = {
+            let link = link.clone();
+            thread::spawn(move || own(&link))
+        };
+        say(&Order::default(), &link, b"ab");
+        socket.give(2);
+        socket.read(2);
+        link.finish(b"!"[..].into(), false);
+        link.flush();
+        owner.join().unwrap();
+        assert_eq!(socket.taken(), b"ab!");
+    });
+}
+
+#[test]
+fn a_begun_frame_is_finished_before_a_close_that_cuts() {
+    model(|| {
+        let socket = Socket::with_room(1);
+        let link = link(&socket, 1);
+        link.push(Piece::part(&b"a"[..]));
+        let writer = {
+            let link = link.clone();
+            thread::spawn(move || link.flush())
+        };
+        link.push(Piece::part(&b"b"[..]));
+        link.push(Piece::whole(&b"c"[..]));
+        link.push(Piece::whole(&b"de"[..]));
+        link.finish(b"!"[..].into(), true);
+        link.flush();
+        let owner = {
+            let link = link.clone();
+            thread::spawn(move || own(&link))
+        };
+        socket.give(5);
+        writer.join().unwrap();
+        owner.join().unwrap();
+        let taken = socket.taken();
+        let is_whole = [&b"abc!"[..], b"abcde!"].contains(&&taken[..]);
+        assert!(is_whole, "{:?}", String::from_utf8_lossy(&taken));
+    });
+}
+
+/// A link that is owed more than it may be, with a full socket.
+fn jammed() -> (Arc<Socket>, Arc<Link>) {
+    let socket = Socket::with_room(0);
+    let link = link(&socket, 1);
+    link.push(Piece::whole(&b"ab"[..]));
+    link.push(Piece::whole(&b"cd"[..]));
+    assert!(link.flush(), "it has just come to be owed too much");
+    assert!(link.is_jammed());
+    (socket, link)
+}
+
+#[test]
+fn who_is_held_back_goes_on_once_enough_is_taken() {
+    model(|| {
+        let (socket, link) = jammed();
+        let owner = {
+            let link = link.clone();
+            thread::spawn(move || own(&link))
+        };
+        let kernel = thread::spawn(move || socket.give(5));
+        block_on(poll_fn(|cx| link.poll_relief(cx)));
+        kernel.join().unwrap();
+        link.finish(b"!"[..].into(), false);
+        link.flush();
+        owner.join().unwrap();
+    });
+}
+
+#[test]
+fn who_is_held_back_goes_on_when_the_other_stalls_or_dies() {
+    for ends in [Link::stall, Link::bury] {
+        model(move || {
+            let (_, link) = jammed();
+            let other = {
+                let link = link.clone();
+                thread::spawn(move || ends(&link))
+            };
+            block_on(poll_fn(|cx| link.poll_relief(cx)));
+            other.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_dead_outbox_stays_empty() {
+    model(|| {
+        let socket = Socket::with_room(3);
+        let link = link(&socket, 100);
+        let other = {
+            let link = link.clone();
+            thread::spawn(move || {
+                if link.push(Piece::whole(&b"abcd"[..])) {
+                    link.flush();
+                }
+            })
+        };
+        link.bury();
+        other.join().unwrap();
+        own(&link);
+        let status = block_on(poll_fn(|cx| Poll::Ready(link.attend(cx))));
+        assert_eq!((status.phase, status.queued), (Phase::Dead, 0));
+    });
+}
+
+#[test]
+fn what_is_accounted_for_is_what_is_held_and_one_that_is_cut_hears_of_it() {
+    model(|| {
+        let socket = Socket::with_room(2);
+        let budget = Arc::new(Budget::new(1));
+        let limit = Limit { soft: 100, hard: 200 };
+        let link = Link::new(Pipe(socket.clone()), limit, budget.clone());
+        let owner = {
+            let link = link.clone();
+            thread::spawn(move || {
+                link.set_unfinished(7);
+                own(&link);
+            })
+        };
+        if link.push(Piece::whole(&b"abcd"[..])) {
+            link.flush();
+        }
+        assert!(budget.held() >= 2 && budget.is_suspect());
+        link.abandon();
+        owner.join().unwrap();
+        assert_eq!(budget.held(), 0);
+    });
+}
+
+#[test]
+fn each_handful_of_a_job_is_taken_once_and_one_hand_settles() {
+    model(|| {
+        let socket = Socket::with_room(0);
+        let link = link(&socket, 100);
+        let links = vec![(ConnKey::default(), link); 70];
+        let crew = Crew::new(32);
+        let job = crew.post(Work::on(links));
+        let hand = |job: &crate::Job| {
+            let mut taken = 0;
+            while let Some(handful) = job.take() {
+                taken += handful.len();
+            }
+            (taken, job.settle())
+        };
+        let other = {
+            let job = job.clone();
+            thread::spawn(move || hand(&job))
+        };
+        let (here, settled_here) = hand(&job);
+        let (there, settled_there) = other.join().unwrap();
+        assert_eq!(here + there, 70);
+        assert!(settled_here != settled_there, "settled by both or by none");
+        assert!(crew.job().is_none());
+    });
+}
+
+#[test]
+fn a_resting_helper_hears_of_a_job() {
+    model(|| {
+        let crew = Arc::new(Crew::new(32));
+        let helper = {
+            let crew = crew.clone();
+            thread::spawn(move || {
+                block_on(poll_fn(|cx| {
+                    loop {
+                        if let Some(job) = crew.job() {
+                            while job.take().is_some() {}
+                            return Poll::Ready(job.settle());
+                        }
+                        if crew.rest(cx) {
+                            return Poll::Pending;
+                        }
+                    }
+                }))
+            })
+        };
+        let socket = Socket::with_room(0);
+        let links = vec![(ConnKey::default(), link(&socket, 100))];
+        crew.post(Work::on(links));
+        assert!(helper.join().unwrap());
+    });
+}
+
+/// A flag to be woken by.
+#[derive(Default)]
+struct Bell(AtomicBool);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Bell {
+    fn has_rung(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Keeps time, in a world where it is ten o'clock and nobody ever wakes from sleep, until the bell
+/// has rung.
+fn keep(alarms: &Alarms, bell: &Bell, work: impl Fn() -> bool) {
+    let mut keeper = pin!(alarms.keep(|| Duration::from_secs(10), |_| pending::<()>(), work));
+    block_on(poll_fn(|cx| {
+        if !bell.has_rung() {
+            let _ = keeper.as_mut().poll(cx);
+        }
+        if bell.has_rung() { Poll::Ready(()) } else { Poll::Pending }
+    }));
+}
+
+#[test]
+fn an_alarm_that_is_due_at_once_goes_off() {
+    model(|| {
+        let (alarms, bell) = (Arc::new(Alarms::default()), Arc::new(Bell::default()));
+        let keeper = {
+            let (alarms, bell) = (alarms.clone(), bell.clone());
+            thread::spawn(move || keep(&alarms, &bell, || false))
+        };
+        let mut alarm = Alarm::default();
+        alarm.set(&alarms, Duration::from_secs(20), Waker::noop());
+        alarm.set(&alarms, Duration::from_secs(5), &bell.into());
+        keeper.join().unwrap();
+    });
+}
+
+#[test]
+fn keepers_that_are_called_look_again() {
+    model(|| {
+        let (alarms, bell) = (Arc::new(Alarms::default()), Arc::new(Bell::default()));
+        let todo = Arc::new(AtomicUsize::new(0));
+        let keeper = {
+            let (alarms, bell, todo) = (alarms.clone(), bell.clone(), todo.clone());
+            thread::spawn(move || {
+                keep(&alarms, &bell, || {
+                    if todo.load(Ordering::SeqCst) > 0 {
+                        bell.clone().wake();
+                    }
+                    false
+                });
+            })
+        };
+        todo.store(1, Ordering::SeqCst);
+        alarms.call_keepers();
+        keeper.join().unwrap();
+    });
+}
+
+/// A world without time or chance.
+struct Still;
+
+impl Environment for Still {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn random(&self) -> [u8; 16] {
+        [7; 16]
+    }
+}
+
+#[test]
+fn all_members_hear_two_speakers_in_one_order() {
+    model(|| {
+        let server = Server::builder().environment(Still).build().unwrap();
+        let sockets = [0, 1].map(|_| Socket::with_room(1_000_000));
+        for (number, socket) in sockets.iter().enumerate() {
+            let link = link(socket, 1_000_000);
+            let id = ConnId::from_random_bytes([number as u8; 16]);
+            server.core().apply(Duration::ZERO, Input::Open { id }, Some(&link));
+        }
+        let speak = |server: &Server, event| server.broadcast("root", event, b"");
+        let other = {
+            let server = server.clone();
+            thread::spawn(move || speak(&server, "one"))
+        };
+        speak(&server, "two");
+        other.join().unwrap();
+        let heard = sockets.each_ref().map(|socket| {
+            let taken = socket.taken();
+            let place = |word: &[u8]| taken.windows(3).position(|window| window == word);
+            (place(b"one").unwrap(), place(b"two").unwrap())
+        });
+        assert_eq!(heard[0].0 < heard[0].1, heard[1].0 < heard[1].1);
+    });
+}

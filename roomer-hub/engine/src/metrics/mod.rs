@@ -1,0 +1,7 @@
+//! Statistics, warnings and traces of a running server.
+
+#[cfg(feature = "prometheus")]
+mod prometheus;
+pub(crate) mod stats;
+pub(crate) mod trace;
+pub(crate) mod warning;

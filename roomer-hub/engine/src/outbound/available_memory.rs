@@ -1,0 +1,131 @@
+//! How much memory there is for this process: the machine's, or what its control groups leave of
+//! it. A container has the machine's figures in `/proc`, and its own limit elsewhere.
+
+use std::fs;
+
+/// The default budget is this part of the memory that there is; the rest is for the connections
+/// themselves, the system's buffers, the application and whatever else runs there.
+const PART: u64 = 4;
+
+/// The most that the default budget is.
+const MOST: usize = 1024 * 1024 * 1024;
+
+/// The default of [`memory_budget`](crate::Builder::memory_budget), where there is so much memory,
+/// if that is known. Not below `least`, which one connection alone may need, or a server in a small
+/// container could not be built without choosing.
+pub(crate) fn budget(memory: Option<u64>, least: usize) -> usize {
+    let part = memory.and_then(|memory| usize::try_from(memory / PART).ok());
+    part.unwrap_or(MOST).max(least).min(MOST)
+}
+
+/// The bytes of memory that there are for this process; `None` where the system does not say.
+pub(crate) fn available() -> Option<u64> {
+    least(|path| fs::read_to_string(path).ok())
+}
+
+/// The least of all limits, each read from the file that has it.
+fn least(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
+    let machine = read("/proc/meminfo").and_then(|text| total(&text));
+    let groups = read("/proc/self/cgroup").unwrap_or_default();
+    let files = groups.lines().filter_map(limit_files).flatten();
+    let limits = files.filter_map(|file| read(&file)?.trim().parse().ok());
+    limits.chain(machine).min()
+}
+
+/// The machine's memory, by `/proc/meminfo`.
+fn total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// The files with the limits of a control group and of those that it is in, by a line of
+/// `/proc/self/cgroup`. Inside a container its own group may be mounted as the topmost.
+fn limit_files(line: &str) -> Option<Vec<String>> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (controllers, path) = (parts.next()?, parts.next()?);
+    let (root, file) = match controllers {
+        "" => ("/sys/fs/cgroup", "memory.max"),
+        _ if controllers.split(',').any(|name| name == "memory") => {
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        }
+        _ => return None,
+    };
+    let mut path = path.trim_end_matches('/');
+    let mut files = Vec::new();
+    loop {
+        files.push(format!("{root}{path}/{file}"));
+        let Some((above, _)) = path.rsplit_once('/') else { return Some(files) };
+        path = above;
+    }
+}
+
+#[cfg(all(test, not(roomer_loom)))]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// What is found where these files are.
+    fn found(files: &[(&str, &str)]) -> Option<u64> {
+        let read = |path: &str| files.iter().find(|(name, _)| *name == path);
+        least(|path| read(path).map(|(_, text)| (*text).into()))
+    }
+
+    const MACHINE: (&str, &str) = ("/proc/meminfo", "MemTotal:       16384000 kB\nMemFree: 1 kB\n");
+
+    #[test]
+    fn without_groups_it_is_the_machine_s() {
+        assert_eq!(found(&[MACHINE]), Some(16_384_000 * 1024));
+        assert_eq!(found(&[]), None);
+        assert_eq!(found(&[("/proc/meminfo", "MemTotal: much\n")]), None);
+    }
+
+    #[test]
+    fn the_limit_of_the_group_or_of_one_above_counts() {
+        let group = ("/proc/self/cgroup", "0::/a.slice/b.service\n");
+        let own = ("/sys/fs/cgroup/a.slice/b.service/memory.max", "max\n");
+        let above = ("/sys/fs/cgroup/a.slice/memory.max", "268435456\n");
+        assert_eq!(found(&[MACHINE, group, own]), Some(16_384_000 * 1024));
+        assert_eq!(found(&[MACHINE, group, own, above]), Some(256 * MIB));
+        let own = (own.0, "134217728\n");
+        assert_eq!(found(&[MACHINE, group, own, above]), Some(128 * MIB));
+    }
+
+    #[test]
+    fn a_container_finds_its_limit_at_the_top() {
+        let limit = ("/sys/fs/cgroup/memory.max", "536870912\n");
+        for path in ["0::/\n", "0::/docker/0123456789ab\n", "0::/../../elsewhere\n"] {
+            assert_eq!(found(&[MACHINE, ("/proc/self/cgroup", path), limit]), Some(512 * MIB));
+        }
+    }
+
+    #[test]
+    fn the_older_groups_count_too() {
+        let groups = ("/proc/self/cgroup", "5:cpu:/x\n4:hugetlb,memory:/docker/01:23\n0::/\n");
+        let none =
+            ("/sys/fs/cgroup/memory/docker/01:23/memory.limit_in_bytes", "9223372036854771712");
+        assert_eq!(found(&[MACHINE, groups, none]), Some(16_384_000 * 1024));
+        let top = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n");
+        assert_eq!(found(&[MACHINE, groups, none, top]), Some(64 * MIB));
+    }
+
+    #[test]
+    fn the_budget_is_a_quarter_and_not_above_a_gibibyte() {
+        let mib = |count: u64| usize::try_from(count * MIB).unwrap();
+        assert_eq!(budget(Some(512 * MIB), 1), mib(128));
+        assert_eq!(budget(Some(65_536 * MIB), 1), mib(1024));
+        assert_eq!(budget(None, 1), mib(1024));
+        assert_eq!(budget(Some(64 * MIB), mib(17)), mib(17), "room for one");
+        assert_eq!(budget(Some(64 * MIB), mib(2000)), mib(1024), "which the builder refuses");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_machine_says_how_much_there_is() {
+        let machine =
+            fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text)).unwrap();
+        let available = available().unwrap();
+        assert!((MIB..=machine).contains(&available), "{available} of {machine}");
+    }
+}

@@ -1,0 +1,168 @@
+//! What an outbox consists of: pieces of bytes, and where frames begin and end in them.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+
+/// Bytes to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Piece {
+    pub(crate) bytes: Bytes,
+    /// How many of them are written. They are kept, since they tell where a frame ends.
+    taken: u32,
+    /// The bytes begin inside a frame that an earlier piece began.
+    pub(crate) continues: bool,
+    /// The frame that these bytes end in goes on in the next piece.
+    pub(crate) goes_on: bool,
+}
+
+impl Piece {
+    /// Whole frames.
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Piece { bytes: bytes.into(), ..Piece::default() }
+    }
+
+    /// A part of one frame, of which another piece has to follow at once.
+    pub(crate) fn part(bytes: impl Into<Bytes>) -> Self {
+        Piece { bytes: bytes.into(), goes_on: true, ..Piece::default() }
+    }
+
+    /// Counts the bytes that are left to write.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.taken as usize
+    }
+
+    pub(crate) fn left(&self) -> &[u8] {
+        &self.bytes[self.taken as usize..]
+    }
+
+    fn advance(&mut self, written: usize) {
+        let taken = self.taken as usize + written;
+        match u32::try_from(taken) {
+            Ok(taken) => self.taken = taken,
+            // More than 4 GiB in one piece is one message.
+            Err(_) => {
+                self.bytes.advance(taken);
+                (self.taken, self.continues) = (0, true);
+            }
+        }
+    }
+
+    /// Counts the bytes that are left of the frame under way, as far as it lies in this piece.
+    fn frame_left(&self) -> usize {
+        let taken = self.taken as usize;
+        if self.continues {
+            return self.len();
+        }
+        let mut end = 0;
+        while end <= taken && end < self.bytes.len() {
+            end = end.saturating_add(frame_len(&self.bytes[end..]));
+        }
+        end.min(self.bytes.len()).saturating_sub(taken)
+    }
+}
+
+/// Reads the length of the frame at the beginning of bytes that a server sends (RFC 6455 section
+/// 5.2; without a mask), its header included. A header that is cut counts as the end of the bytes.
+fn frame_len(bytes: &[u8]) -> usize {
+    let extended = |width: usize| {
+        let digits = bytes.get(2..2 + width)?;
+        let len = digits.iter().fold(0_u64, |len, digit| (len << 8) | u64::from(*digit));
+        Some(usize::try_from(len).unwrap_or(usize::MAX).saturating_add(2 + width))
+    };
+    let len = match bytes.get(1).map(|byte| byte & 0x7f) {
+        None => None,
+        Some(126) => extended(2),
+        Some(127) => extended(8),
+        Some(short) => Some(2 + usize::from(short)),
+    };
+    len.unwrap_or(bytes.len())
+}
+
+/// Takes `written` bytes off the front. False when nothing is left.
+pub(crate) fn advance(first: &mut Piece, rest: &mut VecDeque<Piece>, mut written: usize) -> bool {
+    while written >= first.len() {
+        written -= first.len();
+        match rest.pop_front() {
+            Some(next) => *first = next,
+            None => return false,
+        }
+    }
+    first.advance(written);
+    true
+}
+
+/// Counts the bytes that are left of the frame under way, which may go on in the pieces behind the
+/// first.
+pub(crate) fn frame_left(first: &Piece, rest: &VecDeque<Piece>) -> usize {
+    let mut left = first.frame_left();
+    let mut goes_on = first.goes_on && left == first.len();
+    for piece in rest {
+        if !goes_on {
+            break;
+        }
+        left += piece.frame_left();
+        goes_on = piece.goes_on;
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use roomer_proto::websocket::{Kind, message_frame};
+
+    use super::*;
+
+    fn frames(sizes: &[usize]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for size in sizes {
+            message_frame(Kind::Binary, &vec![0xff; *size], &mut bytes);
+        }
+        bytes
+    }
+
+    /// What is left of the frame under way after so many bytes.
+    fn left_after(mut first: Piece, mut rest: VecDeque<Piece>, written: usize) -> usize {
+        assert!(advance(&mut first, &mut rest, written));
+        frame_left(&first, &rest)
+    }
+
+    #[test]
+    fn a_frame_ends_where_its_header_says_in_each_form_of_it() {
+        for (size, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            let bytes = frames(&[size, 7]);
+            let left = |taken| left_after(Piece::whole(bytes.clone()), VecDeque::new(), taken);
+            assert_eq!(left(0), header + size, "{size}");
+            assert_eq!(left(1), header + size - 1, "{size}");
+            assert_eq!(left(header + size), 9, "{size}: the next one");
+            assert_eq!(left(header + size + 8), 1, "{size}: its last byte");
+        }
+    }
+
+    #[test]
+    fn a_large_frame_between_small_ones_is_found() {
+        let piece = || Piece::whole(frames(&[10, 10, 100_000, 10]));
+        assert_eq!(left_after(piece(), VecDeque::new(), 3), 9);
+        assert_eq!(left_after(piece(), VecDeque::new(), 24), 100_010);
+        assert_eq!(left_after(piece(), VecDeque::new(), 24 + 60_010), 40_000);
+    }
+
+    #[test]
+    fn a_frame_goes_on_in_the_pieces_behind() {
+        let bytes = frames(&[1000]);
+        let part = |range: std::ops::Range<usize>, continues, goes_on| Piece {
+            bytes: bytes[range].to_vec().into(),
+            taken: 0,
+            continues,
+            goes_on,
+        };
+        let rest = || {
+            let more = [part(100..500, true, true), part(500..1004, true, false)];
+            VecDeque::from_iter(more.into_iter().chain([Piece::whole(frames(&[5]))]))
+        };
+        for written in [0, 50, 100, 499, 500, 1003] {
+            assert_eq!(left_after(part(0..100, false, true), rest(), written), 1004 - written);
+        }
+        assert_eq!(left_after(part(0..100, false, true), rest(), 1004), 7);
+    }
+}

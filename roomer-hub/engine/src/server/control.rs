@@ -1,0 +1,184 @@
+//! The server from anywhere: rooms and connections for whoever holds a [`Server`], with no
+//! connection at hand.
+//!
+//! Connections are named by their ids, as a [`ConnId`] or as text; an unknown one is a `false`.
+
+use std::any::Any;
+
+use roomer_proto::ROOT;
+
+use crate::Server;
+use crate::app::conn::Conn;
+use roomer_hub::{Command, Input};
+use roomer_hub::{ConnId, ConnKey};
+
+impl Server {
+    /// Sends to every member of a room, in the server's own name: `src` is empty. No such room:
+    /// nobody hears it.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
+    /// # fn announce(server: &Server) {
+    /// server.broadcast("root", "news", b"lunch is ready");
+    /// # }
+    /// ```
+    pub fn broadcast(
+        &self,
+        room: impl AsRef<str>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) {
+        let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
+        self.command(Command::Broadcast { from: None, except: None, room, event, payload });
+    }
+
+    /// As [`broadcast`](Self::broadcast), but one member does not get it.
+    pub fn broadcast_except(
+        &self,
+        except: impl AsRef<str>,
+        room: impl AsRef<str>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) {
+        let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
+        let mut core = self.core();
+        let except = core.hub.find(except.as_ref());
+        let command = Command::Broadcast { from: None, except, room, event, payload };
+        core.apply(self.now(), Input::Command(command), None);
+        drop(core);
+        self.flush_outside_turn();
+    }
+
+    /// Sends to one connection, in the server's own name, as a packet of the room `root`. False
+    /// when there is no such connection; true does not mean that it has arrived.
+    pub fn send(
+        &self,
+        to: impl AsRef<str>,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+    ) -> bool {
+        let (dst, event, payload) = (to.as_ref(), event.as_ref(), payload.as_ref());
+        self.command_about(dst, |_| Command::Send { from: None, dst, room: ROOT, event, payload })
+    }
+
+    /// Puts a connection into a room, as if it had asked; no rule is asked. False when there is
+    /// no such connection. Whether it may be in one more room shows in
+    /// [`members`](Self::members).
+    pub fn join(&self, who: impl AsRef<str>, room: impl AsRef<str>) -> bool {
+        let room = room.as_ref();
+        self.command_about(who.as_ref(), |conn| Command::Join { conn, room })
+    }
+
+    /// Takes a connection out of a room: it hears `leave_ack`, the others that it has left. It
+    /// stays connected and may come back; a rule ([`may_join`](crate::Builder::may_join)) keeps
+    /// it out. False when there is no such connection.
+    pub fn kick(&self, who: impl AsRef<str>, room: impl AsRef<str>) -> bool {
+        let room = room.as_ref();
+        self.command_about(who.as_ref(), |conn| Command::Leave { conn, room })
+    }
+
+    /// Takes a connection from one room to another in one step: nobody sees it in neither or in
+    /// both. False when there is no such connection, or it is not in `from`; nothing happens
+    /// then.
+    pub fn move_to(
+        &self,
+        who: impl AsRef<str>,
+        from: impl AsRef<str>,
+        to: impl AsRef<str>,
+    ) -> bool {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let mut core = self.core();
+        let hub = &core.hub;
+        let is_in = |conn: &ConnKey| hub.room(from).is_some_and(|room| hub.is_member(*conn, room));
+        let Some(conn) = hub.find(who.as_ref()).filter(is_in) else {
+            return false;
+        };
+        for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
+            core.apply(self.now(), Input::Command(command), None);
+        }
+        drop(core);
+        self.flush_outside_turn();
+        true
+    }
+
+    /// Ends a connection: it leaves all its rooms, gets what it is still owed, then a close frame
+    /// with this code and reason. False when there is no such connection.
+    pub fn disconnect(&self, who: impl AsRef<str>, code: u16, reason: &str) -> bool {
+        self.command_about(who.as_ref(), |conn| Command::Close { conn, code, reason })
+    }
+
+    /// The names of all rooms and how many members each has, sorted by name.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<(String, usize)> {
+        let hub = &self.core().hub;
+        let rooms = hub.iter_rooms();
+        let mut rooms: Vec<_> =
+            rooms.map(|(key, name)| (name.to_owned(), hub.members(key).len())).collect();
+        rooms.sort_unstable();
+        rooms
+    }
+
+    /// How many members a room has; 0 when there is no such room.
+    #[must_use]
+    pub fn count(&self, room: impl AsRef<str>) -> usize {
+        let hub = &self.core().hub;
+        hub.room(room.as_ref()).map_or(0, |room| hub.members(room).len())
+    }
+
+    /// The ids of a room's members; none when there is no such room.
+    #[must_use]
+    pub fn members(&self, room: impl AsRef<str>) -> Vec<ConnId> {
+        let hub = &self.core().hub;
+        let Some(room) = hub.room(room.as_ref()) else { return Vec::new() };
+        hub.members(room).iter().filter_map(|member| hub.id(member)).collect()
+    }
+
+    /// A handle to a connection: its claims, its data, its rooms.
+    #[must_use]
+    pub fn conn(&self, id: impl AsRef<str>) -> Option<Conn> {
+        let core = self.core();
+        let person = core.people.get(core.hub.find(id.as_ref())?)?.clone();
+        Some(Conn { server: self.clone(), person })
+    }
+
+    /// Handles to all connections, in no particular order.
+    #[must_use]
+    pub fn conns(&self) -> Vec<Conn> {
+        let core = self.core();
+        let people = core.people.iter().cloned();
+        people.map(|person| Conn { server: self.clone(), person }).collect()
+    }
+
+    /// The state that the server was built with ([`Builder::state`](crate::Builder::state)).
+    ///
+    /// # Panics
+    ///
+    /// When the server was built with no state of this type, which its author is at fault for.
+    #[must_use]
+    pub fn state<T: Any + Send + Sync>(&self) -> &T {
+        match self.options().state.iter().find_map(|state| state.downcast_ref()) {
+            Some(state) => state,
+            None => panic!("the server has no state of type {}", std::any::type_name::<T>()),
+        }
+    }
+
+    /// Carries out a command. Inside a handler of this server, its connection's turn sees to the
+    /// writing, so that what a handler says is batched like everything else.
+    pub(crate) fn command(&self, command: Command<'_>) {
+        self.core().apply(self.now(), Input::Command(command), None);
+        self.flush_outside_turn();
+    }
+
+    /// The same, about a connection by id; false when there is none.
+    fn command_about<'a>(&self, id: &str, command: impl Fn(ConnKey) -> Command<'a>) -> bool {
+        let mut core = self.core();
+        let Some(conn) = core.hub.find(id) else {
+            return false;
+        };
+        core.apply(self.now(), Input::Command(command(conn)), None);
+        drop(core);
+        self.flush_outside_turn();
+        true
+    }
+}

@@ -1,0 +1,152 @@
+//! One table of wake-up times for all connections of a server.
+//!
+//! A timer of the runtime's own in each connection would cost each some hundred bytes; here it is
+//! an entry in an ordered map, and one task per server sleeps until the first is due.
+
+mod on_demand;
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use crate::sync::{Mutex, lock};
+
+/// How long the keeper sleeps when no alarm is set.
+const IDLE: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Default)]
+pub(crate) struct Alarms(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    due: BTreeMap<(Duration, u64), Waker>,
+    serial: u64,
+    /// The tasks that keep time, to be woken when an alarm comes before the first.
+    keepers: Vec<Waker>,
+    called: bool,
+}
+
+/// A connection's alarm; at most one is set.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    set: Option<(Duration, u64)>,
+}
+
+impl Alarm {
+    /// Has `waker` woken at `at`. An alarm that is set for earlier stays: its task will look at
+    /// the clock and set the next.
+    pub(crate) fn set(&mut self, alarms: &Alarms, at: Duration, waker: &Waker) {
+        if self.set.is_some_and(|(earlier, _)| earlier <= at) {
+            return;
+        }
+        let mut table = lock(&alarms.0);
+        if let Some(later) = self.set.take() {
+            table.due.remove(&later);
+        }
+        let key = (at, table.serial);
+        table.serial += 1;
+        self.set = Some(key);
+        table.due.insert(key, waker.clone());
+        let is_first = table.due.first_key_value().is_some_and(|(first, _)| *first == key);
+        let keepers = if is_first { std::mem::take(&mut table.keepers) } else { Vec::new() };
+        drop(table);
+        keepers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Forgets an alarm that has gone off.
+    pub(crate) fn expire(&mut self, now: Duration) {
+        if self.set.is_some_and(|(at, _)| at <= now) {
+            self.set = None;
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, alarms: &Alarms) {
+        if let Some(key) = self.set.take() {
+            lock(&alarms.0).due.remove(&key);
+        }
+    }
+}
+
+impl Alarms {
+    /// Wakes whom it is time for and says when the next is due.
+    pub(crate) fn ring(&self, now: Duration) -> Option<Duration> {
+        let mut table = lock(&self.0);
+        let mut later = table.due.split_off(&(now + Duration::from_nanos(1), 0));
+        std::mem::swap(&mut table.due, &mut later);
+        let next = table.due.first_key_value().map(|((at, _), _)| *at);
+        drop(table);
+        later.into_values().for_each(Waker::wake);
+        next
+    }
+
+    /// How many alarms are set.
+    #[cfg(feature = "audit")]
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.0).due.len()
+    }
+
+    /// Wakes everybody before their time.
+    pub(crate) fn ring_all(&self) {
+        let wakers: Vec<Waker> = lock(&self.0).due.values().cloned().collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Has the keepers look again at once.
+    pub(crate) fn call_keepers(&self) {
+        let mut table = lock(&self.0);
+        table.called = true;
+        let keepers = std::mem::take(&mut table.keepers);
+        drop(table);
+        keepers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Keeps time for ever, with the runtime's own way to sleep. Does `work` whenever it is
+    /// called, until there is no more.
+    pub(crate) async fn keep<S: Future>(
+        &self,
+        now: impl Fn() -> Duration,
+        sleep: impl Fn(Duration) -> S,
+        work: impl Fn() -> bool,
+    ) {
+        loop {
+            if work() {
+                yield_once().await;
+                continue;
+            }
+            let next = self.ring(now());
+            let wait = next.map_or(IDLE, |next| next.saturating_sub(now()));
+            let mut rest = pin!(sleep(wait));
+            poll_fn(|cx| {
+                if rest.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                let mut table = lock(&self.0);
+                let first = table.due.first_key_value().map(|((at, _), _)| *at);
+                let is_earlier = first.is_some_and(|first| next.is_none_or(|next| first < next));
+                if std::mem::take(&mut table.called) || is_earlier {
+                    return Poll::Ready(());
+                }
+                if !table.keepers.iter().any(|keeper| keeper.will_wake(cx.waker())) {
+                    table.keepers.push(cx.waker().clone());
+                }
+                Poll::Pending
+            })
+            .await;
+        }
+    }
+}
+
+/// Lets other tasks have their turn.
+pub(crate) async fn yield_once() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,52 @@
+//! Keeping time only while there is somebody to keep it for.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use crate::Server;
+
+impl Server {
+    /// As [`keep_time`](Self::keep_time), but for as long as there are connections, and only where
+    /// nobody does it yet in this way: for connections that no accept loop of an adapter has
+    /// brought. Ask after each that is taken into care, and spawn the future that comes back.
+    #[must_use]
+    pub fn keep_time_while_busy<F, S>(
+        &self,
+        sleep: F,
+    ) -> Option<impl Future<Output = ()> + use<F, S>>
+    where
+        F: Fn(Duration) -> S,
+        S: Future,
+    {
+        let begun = self.0.life.begin_shift();
+        let mut shift = begun.then(|| Shift { server: self.clone(), is_over: false })?;
+        Some(async move {
+            let server = shift.server.clone();
+            let mut time = pin!(server.keep_time(sleep));
+            poll_fn(|cx| {
+                let _ = time.as_mut().poll(cx);
+                ready!(server.0.life.poll_shift(cx));
+                shift.is_over = true;
+                Poll::Ready(())
+            })
+            .await;
+        })
+    }
+}
+
+/// Somebody's time at it. A runtime may end in its midst; the next connection then finds somebody
+/// else.
+struct Shift {
+    server: Server,
+    is_over: bool,
+}
+
+impl Drop for Shift {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.server.0.life.end_shift();
+        }
+    }
+}

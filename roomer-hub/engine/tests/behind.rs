@@ -1,0 +1,317 @@
+//! Readers that are behind: who waits for them, for how long, and what they are told. In virtual
+//! time; every settled moment is audited.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use roomer_engine::{Builder, Conn, Server};
+use roomer_hub::{ConnId, Membership};
+use roomer_testkit::{Client, Clock, Faults, Tasks, World, frames, socket};
+
+const KIB: usize = 1024;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// So many who are in one room, and hear of nobody else in it.
+fn room<const N: usize>(builder: Builder) -> (World, [Client; N]) {
+    let builder = builder.membership("*", Membership::Own);
+    let mut world = World::with_faults(3, Faults::none(), builder);
+    let members = std::array::from_fn(|_| world.connect());
+    world.settle();
+    members.iter().for_each(|member: &Client| member.join("room"));
+    world.settle();
+    (world, members)
+}
+
+fn id(client: &Client) -> ConnId {
+    ConnId::parse(&client.id()).unwrap()
+}
+
+fn bytes_in(world: &World) -> usize {
+    world.server().stats().bytes_in as usize
+}
+
+/// One who sends 2.4 MB to another who has stopped reading. With what had been read before.
+fn flood(max_backlog: usize) -> (World, Client, usize) {
+    let builder = Server::builder().max_backlog(max_backlog).max_message(1024 * KIB);
+    let (world, [reader, sender]) = room(builder);
+    reader.stall(0);
+    let before = bytes_in(&world);
+    (0..40).for_each(|_| sender.send("room", "x", [7; 60_000]));
+    (world, reader, before)
+}
+
+#[test]
+fn who_sends_to_one_that_is_behind_is_not_read_for_a_while() {
+    let (mut world, reader, before) = flood(64 * KIB);
+    world.settle();
+    let read = bytes_in(&world) - before;
+    assert!((64 * KIB..=512 * KIB).contains(&read), "{read} bytes were read");
+    assert!(reader.is_open());
+    reader.resume();
+    world.advance(ms(1_000));
+    assert_eq!(reader.texts("room", "x").len(), 40);
+}
+
+#[test]
+fn a_large_flush_tells_of_one_that_is_behind_whoever_writes_to_it() {
+    // Each turn writes to two; the last one alone sees that all is written.
+    let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
+    let (mut world, members) = room::<6>(builder.flush_at_a_time(2, 1));
+    let [stuck, .., sender] = &members;
+    stuck.stall(0);
+    let before = bytes_in(&world);
+    (0..40).for_each(|_| sender.send("room", "x", [7; 60_000]));
+    world.settle();
+    let read = bytes_in(&world) - before;
+    assert!(read <= 1024 * KIB, "{read} bytes were read");
+}
+
+#[test]
+fn who_speaks_elsewhere_does_not_wait_for_one_that_is_behind() {
+    let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
+    let (mut world, [stuck, sender, listener]) = room(builder);
+    sender.join("elsewhere");
+    listener.join("elsewhere");
+    world.settle();
+    stuck.stall(0);
+    for _ in 0..3 {
+        world.server().broadcast("room", "x", [7; 60_000]);
+    }
+    (0..40).for_each(|_| sender.send("elsewhere", "x", [7; 60_000]));
+    world.settle();
+    assert_eq!(listener.texts("elsewhere", "x").len(), 40, "at once");
+}
+
+#[test]
+fn nobody_is_held_for_one_that_has_taken_nothing_for_a_while() {
+    let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
+    let (mut world, [stuck, sender, listener]) = room(builder);
+    stuck.stall(0);
+    for _ in 0..3 {
+        world.server().broadcast("room", "x", [7; 60_000]);
+    }
+    let say = |world: &mut World| {
+        let before = listener.texts("room", "say").len();
+        for _ in 0..2 {
+            sender.send("room", "say", "");
+            world.settle();
+        }
+        listener.texts("room", "say").len() - before
+    };
+    assert_eq!(say(&mut world), 1, "whoever has spoken is not read");
+    world.advance(ms(100));
+    assert_eq!(say(&mut world), 2);
+    assert!(world.server().stats().closes.is_empty(), "it is still waited for");
+}
+
+/// One that may be owed a thousand bytes, has stopped reading, and is owed so many. Above 125 bytes
+/// a frame's length takes two more.
+fn owed(bytes: usize, max_message: usize) -> (World, Client, usize) {
+    let builder = Server::builder().max_backlog(1_000).max_message(max_message);
+    let (mut world, [reader]) = room(builder);
+    reader.stall(0);
+    let queued = |world: &World| world.server().stats().queued_bytes;
+    tell(&mut world, &reader, 0);
+    let around = queued(&world);
+    // In pieces: the newest is never held against anybody.
+    let (piece, rest) = ((bytes - around) / 4, (bytes - around) % 4);
+    for piece in [piece, piece, piece, piece + rest] {
+        tell(&mut world, &reader, piece - around - 2);
+    }
+    assert_eq!(queued(&world), bytes);
+    (world, reader, around)
+}
+
+fn tell(world: &mut World, reader: &Client, payload: usize) {
+    assert!(world.server().send(id(reader), "x", vec![7; payload]));
+    world.settle();
+}
+
+/// How many were closed as too slow.
+fn laggards(world: &World) -> u64 {
+    world.server().stats().closes.get(&1013).copied().unwrap_or_default()
+}
+
+#[test]
+fn the_hard_limit_may_be_met_and_then_passed_by_one_message() {
+    // It is four times the soft one.
+    let (mut world, reader, around) = owed(4_000, 100);
+    tell(&mut world, &reader, 0);
+    assert_eq!((world.server().stats().queued_bytes, laggards(&world)), (4_000 + around, 0));
+    tell(&mut world, &reader, 0);
+    assert_eq!(laggards(&world), 1);
+}
+
+#[test]
+fn one_that_stops_has_a_second_and_in_a_flood_a_twentieth_of_it() {
+    for (bytes, patience) in [(3_000, 1_000), (3_001, 50)] {
+        let (mut world, _, _) = owed(bytes, 10_000);
+        world.advance(ms(patience - 1));
+        assert_eq!(laggards(&world), 0, "owed {bytes}, too early");
+        world.advance(ms(1));
+        assert_eq!(laggards(&world), 1, "owed {bytes}, too late");
+    }
+}
+
+#[test]
+fn nobody_waits_for_one_that_has_stopped() {
+    let (mut world, _, before) = flood(200 * KIB);
+    world.advance(ms(49));
+    assert!(bytes_in(&world) - before <= 1024 * KIB);
+    world.advance(ms(1));
+    assert!(bytes_in(&world) - before > 40 * 60_000, "its sender waits on");
+    assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
+}
+
+/// One that is owed two and a half times what it may be, and takes so much each half second.
+fn trickle(bytes: usize) -> (World, Client) {
+    let (mut world, [reader]) = room(Server::builder().max_backlog(64 * KIB));
+    // What it has read long ago does not count.
+    world.server().broadcast("room", "before", [7; 64 * KIB]);
+    world.settle();
+    reader.stall(0);
+    for _ in 0..5 {
+        world.server().broadcast("room", "x", [7; 32 * KIB]);
+    }
+    for _ in 0..7 {
+        world.advance(ms(500));
+        reader.stall(bytes);
+    }
+    world.advance(ms(499));
+    assert!(world.server().stats().closes.is_empty(), "before its four seconds are over");
+    for _ in 0..10 {
+        reader.stall(bytes);
+        world.advance(ms(500));
+    }
+    (world, reader)
+}
+
+#[test]
+fn who_takes_less_than_half_of_what_it_may_be_owed_in_four_seconds_is_closed() {
+    let (world, reader) = trickle(3_000);
+    assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
+    reader.resume();
+}
+
+#[test]
+fn who_takes_more_than_half_is_not() {
+    let (mut world, reader) = trickle(5_000);
+    assert!(world.server().stats().closes.is_empty());
+    reader.resume();
+    world.settle();
+    assert_eq!(reader.texts("room", "x").len(), 5);
+}
+
+#[test]
+fn one_that_was_behind_takes_messages_again_once_half_is_left() {
+    let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
+    let keeper = kept.clone();
+    let builder = Server::builder().max_backlog(64 * KIB).on("keep", move |conn, _| {
+        *keeper.lock().unwrap() = Some(conn.clone());
+        Ok(())
+    });
+    let (mut world, [reader]) = room(builder);
+    reader.send("room", "keep", "");
+    world.settle();
+    reader.stall(0);
+    for _ in 0..4 {
+        world.server().broadcast("room", "x", [7; 32 * KIB]);
+    }
+    let mut takes_after = |bytes| {
+        reader.stall(bytes);
+        world.settle();
+        kept.lock().unwrap().as_ref().unwrap().try_send(b"more")
+    };
+    assert!(!takes_after(0), "three quarters of it are one and a half times what may wait");
+    assert!(!takes_after(40_000), "more than half");
+    assert!(takes_after(40_000));
+}
+
+#[test]
+fn the_slowest_are_named_worst_first() {
+    let (mut world, [a, b, c, d]) = room(Server::builder());
+    for (client, bytes) in [(&a, 100), (&b, 300), (&c, 200)] {
+        client.stall(0);
+        assert!(world.server().send(id(client), "x", vec![7; bytes]));
+    }
+    assert!(world.server().send(id(&d), "x", [7; 400]));
+    world.settle();
+    let names = |most| {
+        let slowest = world.server().slowest(most);
+        slowest.into_iter().map(|backlog| backlog.id).collect::<Vec<_>>()
+    };
+    assert_eq!(names(9), [id(&b), id(&c), id(&a)]);
+    assert_eq!(names(2), [id(&b), id(&c)]);
+}
+
+#[test]
+fn those_who_are_being_closed_go_before_anybody_is_closed_for_its_memory() {
+    let builder = Server::builder()
+        .max_backlog(256 * KIB)
+        .max_message(64 * KIB)
+        .memory_budget(1_200_000)
+        .close_timeout(ms(60_000));
+    let (mut world, [a, b, c, d, e, f, reader, witness]) = room(builder);
+    let server = world.server().clone();
+    reader.stall(0);
+    for leaver in [&a, &b, &c, &d, &e, &f] {
+        leaver.stall(0);
+        (0..2).for_each(|_| assert!(server.send(id(leaver), "x", [7; 50_000])));
+        assert!(server.disconnect(id(leaver), 4000, "go"));
+    }
+    world.settle();
+    assert_eq!(server.stats().sockets, 8);
+    (0..11).for_each(|_| assert!(server.send(id(&reader), "x", [7; 60_000])));
+    world.settle();
+    assert_eq!(server.stats().sockets, 2, "what they are owed is needed");
+    assert_eq!(server.stats().closes.into_iter().collect::<Vec<_>>(), [(4000, 6)]);
+    reader.resume();
+    world.settle();
+    assert_eq!(reader.texts("root", "x").len(), 11);
+    assert!(witness.is_open());
+}
+
+#[test]
+fn bytes_out_are_what_sockets_took() {
+    let (server, mut tasks) =
+        (Server::builder().environment(Clock::new(1)).build().unwrap(), Tasks::new());
+    let peers: Vec<_> = (0..3)
+        .map(|_| {
+            let (reader, writer, peer) = socket();
+            peer.deliver(&frames::request("/ws", ""));
+            tasks.spawn(server.connect(reader, writer, None));
+            peer
+        })
+        .collect();
+    while tasks.turn(0).is_some() {}
+    let taken: u64 = peers.iter().map(|peer| peer.written()).sum();
+    assert!(taken > 0);
+    assert_eq!(server.stats().bytes_out, taken);
+}
+
+#[test]
+fn a_long_answer_that_was_begun_is_finished_before_the_close_that_drops_the_rest() {
+    let builder = Server::builder().max_backlog(4 * KIB).membership("root", Membership::Own);
+    let mut world = World::with_faults(3, Faults::none(), builder);
+    let members: Vec<Client> = (0..300).map(|_| world.connect()).collect();
+    world.settle();
+    let (joiner, rest) = members.split_last().unwrap();
+    rest.iter().for_each(|member| member.join("hall"));
+    world.settle();
+    joiner.stall(1_000);
+    joiner.join("hall");
+    world.settle();
+    for _ in 0..8 {
+        world.server().broadcast("hall", "x", [7; KIB]);
+    }
+    world.advance(ms(1_000));
+    joiner.resume();
+    world.settle();
+    assert_eq!(joiner.members("hall").unwrap().len(), 300);
+    assert_eq!(joiner.texts("hall", "x").len(), 0);
+    assert_eq!(joiner.closed().unwrap().code, Some(1013));
+}

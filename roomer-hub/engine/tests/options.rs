@@ -1,0 +1,100 @@
+//! What cannot be meant is refused when the server is built, with an error that says what to do.
+
+use std::time::Duration;
+
+use roomer_engine::{BuildError, Builder, Claims, Server};
+
+fn error(choose: impl FnOnce(Builder) -> Builder) -> BuildError {
+    choose(Server::builder()).build().expect_err("an impossible choice of options")
+}
+
+#[test]
+fn a_limit_of_nothing_would_refuse_everybody() {
+    let nothing = Duration::ZERO;
+    for (option, error) in [
+        ("max_rooms", error(|builder| builder.max_rooms(0))),
+        ("max_name", error(|builder| builder.max_name(0))),
+        ("max_message", error(|builder| builder.max_message(0))),
+        ("max_handshakes", error(|builder| builder.max_handshakes(0))),
+        ("max_handshakes_per_address", error(|builder| builder.max_handshakes_per_address(0))),
+        ("max_connections", error(|builder| builder.max_connections(0))),
+        ("max_connections_per_address", error(|builder| builder.max_connections_per_address(0))),
+        ("drain", error(|builder| builder.drain(nothing, 1))),
+        ("drain", error(|builder| builder.drain(Duration::from_secs(1), 0))),
+    ] {
+        assert_eq!(error, BuildError::Zero { option });
+    }
+}
+
+#[test]
+fn an_echo_server_has_the_options_chosen_before() {
+    let error = error(|builder| builder.max_rooms(0).echo());
+    assert_eq!(error, BuildError::Zero { option: "max_rooms" });
+}
+
+#[test]
+fn an_echo_server_sends_each_message_back_as_it_came() {
+    use roomer_testkit::{World, frames::first};
+
+    let mut world = World::new(1, Server::builder().echo());
+    let clients = [world.connect(), world.connect()];
+    world.settle();
+    clients[0].frame(first::FINAL | first::BINARY, b"no packet");
+    world.settle();
+    assert_eq!(clients[0].raw(), [&b"no packet"[..]]);
+    assert!(clients[1].raw().is_empty());
+}
+
+#[test]
+fn a_cap_for_each_address_is_not_above_that_in_all() {
+    let error = error(|builder| builder.max_connections(10).max_connections_per_address(11));
+    let text = "max_connections_per_address (11) must not be above max_connections (10)";
+    assert_eq!(error.to_string(), text);
+    let sound = Server::builder().max_handshakes(10).max_handshakes_per_address(10);
+    assert!(sound.build().is_ok());
+    // The defaults give way.
+    assert!(Server::builder().max_handshakes(1).max_connections(1).build().is_ok());
+}
+
+#[test]
+fn there_is_one_hook_that_decides_about_handshakes() {
+    let quick = |builder: Builder| builder.authorize(|_| Ok(Claims::new()));
+    let slow = |builder: Builder| builder.authorize_async(async |_| Ok(Claims::new()));
+    let both = BuildError::Exclusive("authorize", "authorize_async");
+    assert_eq!(error(|builder| slow(quick(builder))), both);
+    assert_eq!(error(|builder| quick(slow(builder))), both);
+    assert_eq!(both.to_string(), "authorize and authorize_async exclude each other; leave one out");
+    assert!(slow(Server::builder()).build().is_ok());
+}
+
+#[test]
+fn a_path_is_taken_once_and_begins_with_a_slash() {
+    let taken = |path: &str| BuildError::SamePath(path.into());
+    assert_eq!(error(|builder| builder.page("/ws", "text/plain", "")), taken("/ws"));
+    assert_eq!(error(|builder| builder.health("/live", "/live")), taken("/live"));
+    assert_eq!(error(|builder| builder.health("/ws", "/ready")), taken("/ws"));
+    let slashless = error(|builder| builder.health("/live", "ready"));
+    assert_eq!(slashless, BuildError::Path("ready".into()));
+}
+
+#[test]
+fn the_proxy_protocol_wants_a_proxy_to_believe() {
+    assert_eq!(error(|builder| builder.proxy_protocol()), BuildError::ProxyProtocol);
+    assert!(Server::builder().trust_proxy("unix").proxy_protocol().build().is_ok());
+}
+
+#[test]
+fn a_subprotocol_has_a_name_that_http_allows() {
+    for name in ["", "a b", "token.x"] {
+        assert_eq!(
+            error(|builder| builder.subprotocol(name)),
+            BuildError::Subprotocol(name.into())
+        );
+    }
+}
+
+#[test]
+fn a_main_that_returns_the_error_prints_a_sentence() {
+    let error = error(|builder| builder.max_message(0));
+    assert_eq!(format!("{error:?}"), "max_message must not be zero");
+}

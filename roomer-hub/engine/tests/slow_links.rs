@@ -1,0 +1,285 @@
+//! Large messages over slow links: bytes that move are a sign of life, in both directions, and only
+//! standstill is silence. In virtual time.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use roomer_engine::{Builder, HandlerError, Server, close};
+use roomer_hub::ConnId;
+use roomer_proto::PacketRef;
+use roomer_proto::close::Close;
+use roomer_testkit::{Client, Faults, World, frames};
+
+const KIB: usize = 1024;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn pair(builder: Builder) -> (World, Client, Client) {
+    let mut world = World::with_faults(5, Faults::none(), builder);
+    let (ann, bob) = (world.connect(), world.connect());
+    world.settle();
+    ann.join("room");
+    bob.join("room");
+    world.settle();
+    (world, ann, bob)
+}
+
+fn send(world: &World, to: &Client, bytes: usize) {
+    let id = ConnId::parse(&to.id()).unwrap();
+    assert!(world.server().send(id, "state", vec![7; bytes]));
+}
+
+/// Lets a client's socket take `bytes` in every `period` until `count` are through.
+fn trickle(world: &mut World, client: &Client, count: usize, bytes: usize, period: Duration) {
+    for _ in 0..count.div_ceil(bytes) {
+        client.stall(bytes);
+        world.advance(period);
+    }
+}
+
+fn assert_closed(world: &mut World, client: &Client, why: &Close) {
+    client.resume();
+    world.settle();
+    let closed = client.closed().unwrap();
+    assert_eq!((closed.code, &*closed.reason), (Some(why.code), why.reason.unwrap()));
+}
+
+#[test]
+fn five_megabytes_arrive_over_one_megabit_a_second() {
+    let (mut world, _, bob) = pair(Server::builder());
+    // The ping that is due at 54 s comes to stand behind the message, as does some chatter.
+    world.advance(ms(40_000));
+    bob.stall(0);
+    send(&world, &bob, 5_000 * KIB);
+    for _ in 0..80 {
+        send(&world, &bob, 100);
+        trickle(&mut world, &bob, 64 * KIB, 64 * KIB, ms(524));
+    }
+    assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
+    bob.resume();
+    world.settle();
+    let heard = bob.messages("root");
+    assert_eq!((heard.len(), heard[0].payload.len()), (81, 5_000 * KIB));
+}
+
+#[test]
+fn a_large_message_arrives_over_64_kilobits_a_second() {
+    let (mut world, _, bob) = pair(Server::builder());
+    bob.stall(0);
+    send(&world, &bob, 2_000 * KIB);
+    // More than four minutes: several pings, none of which arrives before the message does.
+    trickle(&mut world, &bob, 2_010 * KIB, 64 * KIB, ms(8192));
+    assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
+    bob.resume();
+    world.settle();
+    assert_eq!(bob.messages("root")[0].payload.len(), 2_000 * KIB);
+}
+
+#[test]
+fn one_who_takes_nothing_of_a_large_message_is_closed_after_the_write_wait() {
+    let (mut world, ann, bob) = pair(Server::builder().write_wait(ms(7_000)));
+    bob.stall(0);
+    send(&world, &bob, 5_000 * KIB);
+    send(&world, &bob, 1);
+    world.advance(ms(6_999));
+    assert!(world.server().stats().closes.is_empty());
+    world.advance(ms(1));
+    assert_closed(&mut world, &bob, &close::TOO_SLOW);
+    assert!(ann.is_open());
+}
+
+#[test]
+fn one_who_is_far_behind_apart_from_a_large_message_is_closed() {
+    let (mut world, _, bob) = pair(Server::builder().max_backlog(64 * KIB));
+    bob.stall(0);
+    send(&world, &bob, 1_000 * KIB);
+    for _ in 0..5 {
+        send(&world, &bob, 30 * KIB);
+    }
+    trickle(&mut world, &bob, 3_000, 1_000, ms(900));
+    assert!(world.server().stats().closes.is_empty());
+    trickle(&mut world, &bob, 2_000, 1_000, ms(900));
+    assert_closed(&mut world, &bob, &close::TOO_SLOW);
+}
+
+#[test]
+fn a_message_that_comes_in_over_a_slow_link_is_a_sign_of_life() {
+    let (mut world, ann, bob) = pair(Server::builder().ping_period(ms(500)).pong_wait(ms(1_000)));
+    let bytes = wire(1_250 * KIB);
+    // Its answers to pings would have to wait behind the message: it does not even see the pings.
+    ann.stall(usize::MAX);
+    for piece in bytes.chunks(12 * KIB) {
+        ann.bytes(piece);
+        world.advance(ms(100));
+    }
+    assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
+    assert_eq!(bob.messages("room")[0].payload.len(), 1_250 * KIB);
+}
+
+#[test]
+fn half_a_message_and_then_nothing_is_silence() {
+    let (mut world, ann, _) = pair(Server::builder().ping_period(ms(500)).pong_wait(ms(1_000)));
+    ann.stall(usize::MAX);
+    let mut bytes = Vec::new();
+    frames::write(frames::first::FINAL | frames::first::BINARY, &[7; 1000], [1; 4], &mut bytes);
+    ann.bytes(&bytes[..500]);
+    world.advance(ms(999));
+    assert!(world.server().stats().closes.is_empty());
+    world.advance(ms(1));
+    assert_closed(&mut world, &ann, &close::SILENT);
+}
+
+/// The system takes pings for a peer that is long gone, as long as there is room.
+#[test]
+fn what_a_socket_with_room_takes_is_no_sign_of_life() {
+    let (mut world, ann, _) = pair(Server::builder().ping_period(ms(100)).pong_wait(ms(1_000)));
+    ann.stall(usize::MAX);
+    world.advance(ms(999));
+    assert!(world.server().stats().closes.is_empty());
+    world.advance(ms(1));
+    assert_closed(&mut world, &ann, &close::SILENT);
+}
+
+/// A message to the room, as it goes over the wire.
+fn wire(payload: usize) -> Vec<u8> {
+    let (room, event, payload) = ("room", "file", &vec![7; payload][..]);
+    let message = PacketRef { room, event, payload, ..PacketRef::default() }.to_bytes();
+    let mut bytes = Vec::new();
+    frames::write(frames::first::FINAL | frames::first::BINARY, &message, [1; 4], &mut bytes);
+    bytes
+}
+
+#[test]
+fn a_message_that_stops_coming_in_is_given_up() {
+    let (mut world, ann, _) = pair(Server::builder());
+    ann.bytes(&wire(4_000 * KIB)[..3_000 * KIB]);
+    world.advance(ms(29_999));
+    assert!(world.server().stats().closes.is_empty());
+    assert!(world.server().stats().held_bytes >= 3_000 * KIB);
+    world.advance(ms(1));
+    assert_closed(&mut world, &ann, &close::UNFINISHED);
+    assert_eq!(world.server().stats().held_bytes, 0);
+}
+
+#[test]
+fn a_byte_now_and_then_does_not_keep_a_message_alive() {
+    let (mut world, ann, _) = pair(Server::builder());
+    let bytes = wire(4_000 * KIB);
+    ann.bytes(&bytes[..3_000 * KIB]);
+    for byte in bytes.into_iter().take(29) {
+        world.advance(ms(1_000));
+        ann.bytes(&[byte]);
+    }
+    world.settle();
+    assert!(world.server().stats().closes.is_empty());
+    world.advance(ms(1_000));
+    assert_closed(&mut world, &ann, &close::UNFINISHED);
+}
+
+#[test]
+fn neither_pings_nor_empty_fragments_keep_a_message_alive() {
+    let (mut world, ann, _) = pair(Server::builder().message_timeout(ms(5_000)));
+    ann.frame(frames::first::PART | frames::first::BINARY, b"begun");
+    for _ in 0..4 {
+        world.advance(ms(1_000));
+        ann.ping(b"still here");
+        ann.frame(frames::first::PART, b"");
+    }
+    world.settle();
+    assert!(world.server().stats().closes.is_empty());
+    world.advance(ms(1_000));
+    assert_closed(&mut world, &ann, &close::UNFINISHED);
+}
+
+#[test]
+fn a_large_message_may_come_in_over_64_kilobits_a_second() {
+    let (mut world, ann, bob) = pair(Server::builder());
+    ann.stall(usize::MAX);
+    for piece in wire(1_000 * KIB).chunks(8_000) {
+        ann.bytes(piece);
+        world.advance(ms(1_000));
+    }
+    assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
+    assert_eq!(bob.messages("room")[0].payload.len(), 1_000 * KIB);
+}
+
+/// Each read ends within a message, but never within the same one for long.
+#[test]
+fn messages_that_are_always_cut_are_no_unfinished_message() {
+    let (mut world, ann, bob) = pair(Server::builder().message_timeout(ms(5_000)));
+    // Its answers to pings would come in between.
+    ann.stall(usize::MAX);
+    let stream = wire(60).repeat(100);
+    ann.bytes(&stream[..50]);
+    for piece in stream[50..].chunks(wire(60).len()) {
+        world.advance(ms(1_000));
+        ann.bytes(piece);
+    }
+    world.settle();
+    assert!(world.server().stats().closes.is_empty());
+    assert_eq!(bob.messages("room").len(), 100);
+}
+
+/// While a handler takes its time nothing is read, which is not the client's doing.
+#[test]
+fn a_message_behind_a_slow_handler_has_its_time() {
+    let gate = Arc::new(Mutex::new((false, None::<Waker>)));
+    let handler = gate.clone();
+    let builder = Server::builder().message_timeout(ms(5_000)).on_async("slow", move |_, _| {
+        let gate = handler.clone();
+        poll_fn(move |cx| {
+            let mut gate = gate.lock().unwrap();
+            gate.1 = Some(cx.waker().clone());
+            if gate.0 { Poll::Ready(Ok::<_, HandlerError>(())) } else { Poll::Pending }
+        })
+    });
+    let (mut world, ann, bob) = pair(builder);
+    ann.send("room", "slow", b"");
+    let bytes = wire(100);
+    ann.bytes(&bytes[..50]);
+    world.advance(ms(20_000));
+    let waker = {
+        let mut gate = gate.lock().unwrap();
+        gate.0 = true;
+        gate.1.take()
+    };
+    waker.unwrap().wake();
+    world.advance(ms(4_000));
+    assert!(world.server().stats().closes.is_empty());
+    ann.bytes(&bytes[50..]);
+    world.settle();
+    assert_eq!(bob.messages("room").len(), 1);
+}
+
+#[test]
+fn what_is_owed_at_the_end_arrives_over_a_slow_link_and_so_does_the_close() {
+    let (mut world, _, bob) = pair(Server::builder());
+    bob.stall(0);
+    send(&world, &bob, 1_000 * KIB);
+    let id = ConnId::parse(&bob.id()).unwrap();
+    assert!(world.server().disconnect(id, 4000, "enough"));
+    // A megabit a second: 8 s, where the close may take 5 s without a byte.
+    trickle(&mut world, &bob, 1_000 * KIB, 64 * KIB, ms(524));
+    bob.resume();
+    world.settle();
+    assert_eq!(bob.messages("root")[0].payload.len(), 1_000 * KIB);
+    assert_eq!(bob.closed().unwrap().code, Some(4000));
+}
+
+#[test]
+fn a_close_does_not_last_for_ever_however_slowly_its_last_bytes_are_taken() {
+    let (mut world, _, bob) = pair(Server::builder().close_timeout(ms(1_000)));
+    bob.stall(0);
+    send(&world, &bob, 1_000 * KIB);
+    let id = ConnId::parse(&bob.id()).unwrap();
+    assert!(world.server().disconnect(id, 4000, "enough"));
+    trickle(&mut world, &bob, 23, 1, ms(500));
+    assert_eq!(world.server().stats().sockets, 2);
+    trickle(&mut world, &bob, 2, 1, ms(500));
+    assert_eq!(world.server().stats().sockets, 1);
+}

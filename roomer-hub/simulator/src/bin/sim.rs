@@ -1,0 +1,141 @@
+//! The simulator: seeded plans against the real hub, in as many threads as there are cores.
+//!
+//! ```text
+//! cargo run --release -p roomer-simulator --bin sim -- --seeds N [--start S] [--full] [--threads T]
+//! ```
+//!
+//! With `--full` plans drive sessions, outboxes and handlers byte by byte as well. The last line
+//! is `N seeds, M steps, R steps/s, F failures`, where R is per thread, so per core; the exit
+//! status is 0 only if F is 0. What fails is made short and printed, with a test to keep it.
+//! From 10,000 seeds on, a situation that never came up is a failure too.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a program for people
+#![allow(clippy::disallowed_methods)] // the speed is measured here and nowhere else
+
+use std::io::{IsTerminal, Write};
+use std::process::{ExitCode, exit};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use roomer_simulator::full::Full;
+use roomer_simulator::report::Plans;
+use roomer_simulator::runner;
+use roomer_simulator::simulation::Simulation;
+
+const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] [--full]";
+
+/// How many failures are explained.
+const EXPLAINED: usize = 2;
+
+/// From how many seeds on all marks have to come up.
+const LARGE: u64 = 10_000;
+
+/// A few seeds take milliseconds. If nothing has come of them for so long, one does not end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many seeds are done. What is explained counts on.
+static DONE: AtomicU64 = AtomicU64::new(0);
+
+struct Options {
+    seeds: u64,
+    start: u64,
+    threads: usize,
+    full: bool,
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(what) => {
+            eprintln!("error: {what}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    // A panic of the hub is caught and told as a fault.
+    std::panic::set_hook(Box::new(|_| {}));
+    if options.full { run::<Full>(&options) } else { run::<Plans>(&options) }
+}
+
+/// Reads the command line. `None` when it only asked for help.
+fn options() -> Result<Option<Options>, String> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let mut options = Options { seeds: 0, start: 0, threads, full: false };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut number = || {
+            let number = words.next().and_then(|number| number.parse::<u64>().ok());
+            number.ok_or_else(|| format!("{word} needs a number"))
+        };
+        match &*word {
+            "--seeds" => options.seeds = number()?,
+            "--start" => options.start = number()?,
+            "--threads" => options.threads = number()?.max(1) as usize,
+            "--full" => options.full = true,
+            "-h" | "--help" => return Ok(None),
+            _ => return Err(format!("there is no option {word:?}")),
+        }
+    }
+    if options.seeds == 0 {
+        Err("how many seeds? Give --seeds N".into())
+    } else {
+        Ok(Some(options))
+    }
+}
+
+fn run<S: Simulation>(options: &Options) -> ExitCode {
+    let Options { seeds, start, threads, .. } = *options;
+    let is_terminal = std::io::stderr().is_terminal();
+    let begin = Instant::now();
+    thread::spawn(move || end_if_stuck(seeds));
+    let progress = |done: u64, failures: u64| {
+        DONE.store(done, Ordering::Relaxed);
+        if is_terminal && (done % 1024 < 64 || done == seeds) {
+            let mut out = std::io::stderr().lock();
+            let _ = write!(out, "\r{done} of {seeds} seeds, {failures} failures ");
+        }
+    };
+    let sum = runner::seeds::<S>(start, seeds, threads, &progress);
+    let seconds = begin.elapsed().as_secs_f64();
+    if is_terminal {
+        eprintln!();
+    }
+    for (at, (seed, fault)) in sum.kept.iter().enumerate() {
+        println!("seed {seed}: {fault}");
+        if at < EXPLAINED {
+            println!("{}", S::explain(*seed));
+            DONE.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let mut failures = sum.failures;
+    if seeds >= LARGE && failures == 0 {
+        for mark in sum.missing::<S>() {
+            println!("never came up: {mark}");
+            failures += 1;
+        }
+    }
+    println!("hash of all: {:016x}", sum.hash);
+    let speed = (sum.steps as f64 / seconds / threads as f64) as u64;
+    println!("{seeds} seeds, {} steps, {speed} steps/s, {failures} failures", sum.steps);
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Ends the program, as failed, when it does not get on.
+fn end_if_stuck(seeds: u64) {
+    let mut before = 0;
+    loop {
+        thread::sleep(PATIENCE);
+        let done = DONE.load(Ordering::Relaxed);
+        if done == before {
+            println!(
+                "after {done} seeds there is one that does not end, or whose shrinking does not"
+            );
+            println!("{seeds} seeds, 0 steps, 0 steps/s, 1 failures");
+            exit(1);
+        }
+        before = done;
+    }
+}

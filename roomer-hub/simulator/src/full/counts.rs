@@ -1,0 +1,73 @@
+//! What the server counts is held against what has happened.
+
+use std::collections::BTreeMap;
+
+use super::line::{Line, State};
+use super::stage::Stage;
+use crate::fault::{Fault, ensure};
+
+/// What there has been.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) opened: u64,
+    pub(super) messages_in: u64,
+    pub(super) messages_out: u64,
+    pub(super) closes: BTreeMap<u16, u64>,
+    pub(super) closed_by_peer: u64,
+    pub(super) lost: u64,
+    /// Handshakes that were refused, by status.
+    pub(super) refused: BTreeMap<u16, u64>,
+}
+
+impl Counts {
+    pub(super) fn refused(&mut self, status: u16) {
+        *self.refused.entry(status).or_default() += 1;
+    }
+}
+
+impl Stage<'_> {
+    /// Checks what the server has counted when no task is woken.
+    pub(super) fn check_counts(&mut self) -> Result<(), Fault> {
+        let stats = self.server.stats();
+        let lines = || self.lines.iter().filter(|line| line.state != State::Done);
+        let here = self.model.clients.iter().filter(|client| client.is_here).count();
+        let rooms = &self.model.rooms;
+        let seats: usize = rooms.iter().map(|room| room.members.len()).sum();
+        let begins = lines().filter(|line| line.who.is_none() && line.turned_away.is_none());
+        let due = (here, rooms.len(), seats, lines().count(), begins.count());
+        let found = (stats.connections, stats.rooms, stats.memberships, stats.sockets);
+        let found = (found.0, found.1, found.2, found.3, stats.handshakes);
+        ensure!(
+            found == due,
+            "connections, rooms, seats, sockets and handshakes are {found:?}, due are {due:?}"
+        );
+        let (found, due) = (stats.refusals, self.model.refusals);
+        ensure!(found == due, "refused: {found:?}, due: {due:?}");
+        let (found, due) = ((stats.handler_errors, stats.panics), self.failures);
+        ensure!(found == due, "errors and panics are {found:?}, due are {due:?}");
+        let found = Counts {
+            opened: stats.opened,
+            messages_in: stats.messages_in,
+            messages_out: stats.messages_out,
+            closes: stats.closes,
+            closed_by_peer: stats.closed_by_peer,
+            lost: stats.lost,
+            refused: stats.refused,
+        };
+        ensure!(found == self.counts, "counted are {found:?}, due are {:?}", self.counts);
+        // What handshakes and those that are being closed take is counted when they are done.
+        let written = |is_so: fn(&Line) -> bool| -> u64 {
+            let lines = self.lines.iter().filter(|line| is_so(line));
+            lines.map(|line| line.peer.written()).sum()
+        };
+        let counted = written(|line| matches!(line.state, State::Open | State::Done));
+        let written = written(|_| true);
+        let is_so = (counted..=written).contains(&stats.bytes_out);
+        ensure!(is_so, "{} bytes out, {counted} to {written} written", stats.bytes_out);
+        if lines().count() == 0 {
+            let found = (stats.bytes_out, stats.queued_bytes, stats.held_bytes);
+            ensure!(found == (written, 0, 0), "{found:?} bytes out and left, {written} written");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! Large flushes: written by whoever caused them and by helpers, some connections at a time.
+
+use roomer_engine::Applied;
+
+use super::marks::Mark;
+use super::stage::Stage;
+use crate::fault::Fault;
+
+impl Stage<'_> {
+    /// Nobody flushes a room that another flushes already; marks what has happened since the last
+    /// turn.
+    pub(super) fn look_at_flushes(&mut self, task: Option<usize>) -> Result<(), Fault> {
+        if self.plan.setup.flush.is_none() {
+            return Ok(());
+        }
+        let flushes = self.server.large_flushes().map_err(Fault::new)?;
+        let before = std::mem::replace(&mut self.flushes, flushes);
+        let seen = &mut self.seen;
+        seen.mark(!self.flushes.is_empty(), Mark::LargeFlush);
+        seen.mark(self.flushes.len() > 1, Mark::TwoFlushes);
+        if !before.is_empty() {
+            let is_helper = task.is_some_and(|task| (1..=self.helpers).contains(&task));
+            seen.mark(is_helper && self.flushes != before, Mark::FlushShared);
+            let is_end = |entry: &Applied| matches!(entry, Applied::Gone(_) | Applied::Close(..));
+            seen.mark(self.journal.iter().any(is_end), Mark::GoneInFlush);
+            seen.mark(self.journal.iter().any(|entry| !is_end(entry)), Mark::SpokenInFlush);
+        }
+        Ok(())
+    }
+}

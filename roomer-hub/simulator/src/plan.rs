@@ -1,0 +1,184 @@
+//! A plan: all that happens, as data. It runs without randomness, shrinks step by step, and its
+//! `Debug` form is Rust that compiles.
+//!
+//! Clients are named by slot, so that a plan stays meaningful when steps are taken out of it.
+
+use roomer_hub::{Config, HashKey, Membership, Rate};
+
+use super::bucket::Pace;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub rules: Rules,
+    pub max_name: usize,
+    pub max_rooms: usize,
+    /// What each connection may send: messages, bytes, joins; and how much of it may be refused.
+    pub paces: [Option<Pace>; 4],
+    pub roommates_only: bool,
+    /// What the application is asked about: joins, messages into rooms, direct messages.
+    pub asks: [bool; 3],
+    /// Its answers, as bits, used round and round.
+    pub answers: u8,
+    /// How many steps later each answer comes.
+    pub late: u8,
+    /// What members hear of each other, where that is not everything.
+    pub memberships: Vec<(&'static str, Membership)>,
+    pub handlers: Vec<Handler>,
+    pub steps: Vec<Step>,
+    pub ending: Ending,
+    /// What the key of the hub's tables is made of. It must change nothing, but it decides which
+    /// names fall together in them.
+    pub key: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    Default,
+    Compat,
+}
+
+/// A handler, and what it asks for when it is called: commands, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handler {
+    pub event: &'static str,
+    pub does: Vec<Step>,
+}
+
+/// How the last connections end, once all has been looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Gone,
+    Closed,
+    /// They leave every room first, and stay.
+    Left,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A connection with an id of its own; with the id of whoever is in the slot, if somebody is.
+    Open {
+        slot: u8,
+    },
+    /// A connection with the id of one that there is or was.
+    OpenAs {
+        slot: u8,
+        like: Who,
+    },
+    Packet {
+        who: Who,
+        room: &'static str,
+        event: &'static str,
+        dst: Address,
+        src: Address,
+        payload: Payload,
+    },
+    Gone {
+        who: Who,
+    },
+    Broadcast {
+        from: Option<Who>,
+        except: Option<Who>,
+        room: &'static str,
+        event: &'static str,
+        payload: Payload,
+    },
+    Send {
+        from: Option<Who>,
+        dst: Address,
+        event: &'static str,
+        payload: Payload,
+    },
+    Join {
+        who: Who,
+        room: &'static str,
+    },
+    Leave {
+        who: Who,
+        room: &'static str,
+    },
+    Close {
+        who: Who,
+        code: u16,
+        reason: &'static str,
+    },
+    /// The clock goes on, or back.
+    Clock {
+        millis: i64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The one in this slot, here or gone.
+    Slot(u8),
+    /// Anyone who ever was, by number, counted round and round.
+    Ever(u16),
+    /// In a handler: the one who called it.
+    Caller,
+}
+
+/// What can stand in dst and src.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    Nothing,
+    Id(Who),
+    Upper(Who),
+    Padded(Who),
+    Cut(Who),
+    Word(&'static str),
+}
+
+/// Where in the noise, and how many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload(pub u8, pub u32);
+
+impl Plan {
+    /// The configuration, as an application sets it up.
+    pub fn config(&self) -> Config {
+        let mut config = match self.rules {
+            Rules::Default => Config::default(),
+            Rules::Compat => Config::compat(),
+        };
+        if (self.max_name, self.max_rooms) != (config.max_name, config.max_rooms) {
+            (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
+        }
+        set_limits(&mut config, self.paces, self.roommates_only);
+        [config.ask_join, config.ask_publish, config.ask_direct] = self.asks;
+        config
+    }
+
+    /// The key of the hub's tables.
+    pub fn hash_key(&self) -> HashKey {
+        let [low, high] = self.key.to_le_bytes();
+        HashKey([low, high, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7])
+    }
+
+    /// What that means, by the documents.
+    pub fn rules(&self) -> Config {
+        let mut config = Config::default();
+        config.members_only = self.rules == Rules::Default;
+        config.announce_rejoin = self.rules == Rules::Compat;
+        (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
+        [config.ask_join, config.ask_publish, config.ask_direct] = self.asks;
+        config
+    }
+}
+
+/// Sets up what is not so by default.
+pub fn set_limits(config: &mut Config, paces: [Option<Pace>; 4], roommates_only: bool) {
+    let rate = |(per_second, burst)| Rate::new(per_second, burst);
+    if paces != PACES {
+        let [messages, bytes, joins, strikes] = paces.map(|pace| pace.and_then(rate));
+        (config.message_rate, config.byte_rate) = (messages, bytes);
+        (config.join_rate, config.strikes) = (joins, strikes);
+    }
+    if roommates_only {
+        config.roommates_only = true;
+    }
+}
+
+/// The default of what each connection may send, by the documents.
+pub const PACES: [Option<Pace>; 4] = [None, None, None, Some((1, 256))];
+
+/// The defaults of [`Config::max_name`] and [`Config::max_rooms`], by the documents.
+pub const LIMITS: (usize, usize) = (4096, 1100);

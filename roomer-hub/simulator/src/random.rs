@@ -1,0 +1,75 @@
+//! Where plans come from: dice that a seed decides, or a tape of bytes that a fuzzer writes.
+
+/// What draws a plan.
+pub trait Dice {
+    /// A number below `end`, which must not be 0.
+    fn below(&mut self, end: u32) -> u32;
+
+    /// Whether nothing more is to be drawn.
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    /// True once in `times`.
+    fn once_in(&mut self, times: u32) -> bool {
+        self.below(times) == times - 1
+    }
+
+    /// One of several.
+    fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u32) as usize]
+    }
+}
+
+/// Dice that a seed decides (SplitMix64): the same everywhere, in every version.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        // Neighbouring seeds must not give sequences that are shifts of one another.
+        let mut first = Random(seed ^ 0x5bf0_3635_dca5_9c21);
+        Random(first.next())
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl Dice for Random {
+    fn below(&mut self, end: u32) -> u32 {
+        (((self.next() >> 32) * u64::from(end)) >> 32) as u32
+    }
+}
+
+/// Bytes instead of dice, so that a small change of the bytes is a small change of the plan. What
+/// is behind the end counts as zeros.
+#[derive(Clone, Debug)]
+pub struct Tape<'a>(pub &'a [u8]);
+
+impl Tape<'_> {
+    fn byte(&mut self) -> u32 {
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        first.into()
+    }
+}
+
+impl Dice for Tape<'_> {
+    fn below(&mut self, end: u32) -> u32 {
+        let number = match end {
+            ..=0x100 => self.byte(),
+            _ => self.byte() | self.byte() << 8 | self.byte() << 16,
+        };
+        number % end
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+}

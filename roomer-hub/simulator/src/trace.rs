@@ -1,0 +1,28 @@
+//! A hash of everything that was sent. Not the standard library's hashers: those may change, and
+//! hashes of this one are committed.
+
+/// Folds bytes and numbers into 64 bits, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace(u64);
+
+impl Trace {
+    pub fn new() -> Self {
+        Trace(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub fn number(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.number(u64::from_le_bytes(*word)));
+        let last = rest.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        self.number(last);
+    }
+
+    pub fn hash(self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}

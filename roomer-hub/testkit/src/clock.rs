@@ -1,0 +1,115 @@
+//! Virtual time and seeded chance, as the engine's [`Environment`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::rng::Rng;
+use roomer_engine::Environment;
+
+/// A clock that stands still until it is told to go on, and a seeded source of ids. Clones are
+/// the same clock.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    nanos: AtomicU64,
+    sleepers: Mutex<Sleepers>,
+    chance: Mutex<Rng>,
+}
+
+#[derive(Debug, Default)]
+struct Sleepers {
+    waiting: Vec<(Duration, u64, Waker)>,
+    serial: u64,
+}
+
+impl Clock {
+    /// A clock at zero.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Clock(Arc::new(Inner {
+            nanos: AtomicU64::new(0),
+            sleepers: Mutex::default(),
+            chance: Mutex::new(Rng::new(seed)),
+        }))
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.nanos.load(Ordering::Relaxed))
+    }
+
+    /// Moves the time forward and wakes those who have slept until then. An earlier time changes
+    /// nothing: the clock never goes back.
+    pub fn advance_to(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0.nanos.fetch_max(nanos, Ordering::Relaxed);
+        let now = self.now();
+        let due: Vec<_> = self.sleepers().waiting.extract_if(.., |(at, ..)| *at <= now).collect();
+        due.into_iter().for_each(|(_, _, waker)| waker.wake());
+    }
+
+    /// When the first sleeper is due.
+    #[must_use]
+    pub fn next(&self) -> Option<Duration> {
+        self.sleepers().waiting.iter().map(|(at, ..)| *at).min()
+    }
+
+    /// Sleeps in virtual time, for [`Server::keep_time`](roomer_engine::Server::keep_time).
+    #[must_use]
+    pub fn sleep(&self, wait: Duration) -> Sleep {
+        let mut sleepers = self.sleepers();
+        sleepers.serial += 1;
+        Sleep { until: self.now() + wait, serial: sleepers.serial, clock: self.clone() }
+    }
+
+    fn sleepers(&self) -> std::sync::MutexGuard<'_, Sleepers> {
+        self.0.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Environment for Clock {
+    fn now(&self) -> Duration {
+        Clock::now(self)
+    }
+
+    fn random(&self) -> [u8; 16] {
+        let mut chance = self.0.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let [high, low] = [chance.next(), chance.next()];
+        ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
+    }
+}
+
+/// A future that is ready once its clock has reached a time. See [`Clock::sleep`].
+#[derive(Debug)]
+pub struct Sleep {
+    clock: Clock,
+    until: Duration,
+    serial: u64,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.clock.now() >= self.until {
+            return Poll::Ready(());
+        }
+        let mut sleepers = self.clock.sleepers();
+        sleepers.waiting.retain(|(_, serial, _)| *serial != self.serial);
+        sleepers.waiting.push((self.until, self.serial, cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.clock.sleepers().waiting.retain(|(_, serial, _)| *serial != self.serial);
+    }
+}

@@ -1,0 +1,193 @@
+//! What a client asks for an upgrade with, over its own socket or through a framework.
+
+use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use super::client::Client;
+use super::frames;
+use super::socket::socket;
+use super::world::World;
+use roomer_engine::{Server, Writer, http};
+
+/// A client's request for an upgrade, for [`World::connect_with`]: path, query, headers, and what is
+/// known of it besides, its address and what a middleware has put into its extensions.
+///
+/// ```
+/// # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+/// use roomer_tokio::Server;
+/// use roomer_tokio::testkit::{Handshake, World};
+///
+/// let builder = Server::builder()
+///     .max_connections_per_address(1)
+///     .authorize(|request| match request.query("name") {
+///         Some(_) if request.header("cookie").is_some() => Ok(Default::default()),
+///         _ => Err(roomer_tokio::Refusal::unauthorized("who are you?")),
+///     });
+/// let mut world = World::new(1, builder);
+/// let ann = Handshake::new().query("name", "ann & co").header("Cookie", "session=1");
+/// let ann = ann.address(([192, 0, 2, 1], 50_000));
+/// let (first, second) = (world.connect_with(ann.clone()), world.connect_with(ann));
+/// world.settle();
+/// assert!(first.is_open() != second.is_open());
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it asks for nothing unless a world connects with it"]
+pub struct Handshake {
+    path: String,
+    query: String,
+    headers: Vec<(String, String)>,
+    address: Option<SocketAddr>,
+    extensions: http::Extensions,
+}
+
+impl Default for Handshake {
+    fn default() -> Self {
+        Handshake::new()
+    }
+}
+
+impl Handshake {
+    /// A request for `/ws`, from no address.
+    pub fn new() -> Self {
+        Handshake {
+            path: "/ws".into(),
+            query: String::new(),
+            headers: Vec::new(),
+            address: None,
+            extensions: http::Extensions::new(),
+        }
+    }
+
+    /// Asks for another path.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// Adds a parameter to the query, encoded as browsers do.
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        let query = form_urlencoded::Serializer::new(self.query);
+        self.query = { query }.append_pair(name, value).finish();
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Comes from an address.
+    pub fn address(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// Adds what a middleware would put into the request's extensions:
+    /// [`Claims`](roomer_engine::Claims), which the connection comes in with, or values of your own
+    /// types, which the `authorize` hook finds at [`Request::head`](roomer_engine::Request::head).
+    /// The request then comes through a framework that the server is mounted into
+    /// ([`Server::upgrade_async`]): its path is the framework's business.
+    pub fn extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    fn target(&self) -> String {
+        match &*self.query {
+            "" => self.path.clone(),
+            query => format!("{}?{query}", self.path),
+        }
+    }
+
+    /// As bytes.
+    fn to_bytes(&self) -> Vec<u8> {
+        let line = |(name, value): &(String, String)| format!("{name}: {value}\r\n");
+        frames::request(&self.target(), &self.headers.iter().map(line).collect::<String>())
+    }
+
+    /// As a framework has read it.
+    fn into_request(self) -> http::Result<http::Request<()>> {
+        let mut request = http::Request::get(self.target());
+        for (name, value) in frames::REQUEST_HEADERS {
+            request = request.header(*name, *value);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let mut request = request.body(())?;
+        *request.extensions_mut() = self.extensions;
+        Ok(request)
+    }
+}
+
+impl World {
+    /// A new client, which asks for an upgrade at once.
+    ///
+    /// # Panics
+    ///
+    /// When the handshake has extensions, and its path or a header is none that HTTP knows.
+    pub fn connect_with(&mut self, handshake: Handshake) -> Client {
+        let address = handshake.address;
+        if handshake.extensions.is_empty() {
+            return self.open_from(address, handshake.to_bytes());
+        }
+        let request = match handshake.into_request() {
+            Ok(request) => request,
+            Err(error) => self.fail(&format!("a handshake that cannot be written: {error}")),
+        };
+        let (reader, writer, peer) = socket();
+        let server = self.server().clone();
+        let task = self.tasks.spawn(mounted(server, request, address, reader, writer));
+        let client = Client::new(self.clients.len(), peer, task, Vec::new());
+        self.clients.push(client.clone());
+        client
+    }
+}
+
+/// One request, as a framework handles it that a server is mounted into.
+async fn mounted(
+    server: Server,
+    request: http::Request<()>,
+    address: Option<SocketAddr>,
+    reader: super::socket::Reader,
+    writer: super::socket::Writer,
+) {
+    match server.upgrade_async(request, address).await {
+        Ok(upgrade) => {
+            say(&writer, &upgrade.response()).await;
+            upgrade.connect(reader, writer, b"").await;
+        }
+        Err(response) => {
+            say(&writer, &response).await;
+            writer.shutdown();
+        }
+    }
+}
+
+/// Writes an answer, however narrow the socket is.
+async fn say(writer: &impl Writer, response: &http::Response<String>) {
+    let status = response.status();
+    let mut text = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status);
+    for (name, value) in response.headers() {
+        text += &format!("{name}: {}\r\n", value.to_str().unwrap_or_default());
+    }
+    if status != http::StatusCode::SWITCHING_PROTOCOLS {
+        text += &format!("content-length: {}\r\n", response.body().len());
+    }
+    text += &format!("\r\n{}", response.body());
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match writer.try_write(rest) {
+            Ok(size) => rest = &rest[size..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if poll_fn(|cx| writer.poll_writable(cx)).await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+mod handshakes;
+mod panics_and_waits;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use roomer_proto::PacketRef;
+use roomer_proto::websocket::code;
+
+use super::*;
+use roomer_engine::{Builder, Refusal, Server};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn chatter(seed: u64, faults: Faults) -> World {
+    let mut world = World::with_faults(seed, faults, Server::builder());
+    let clients: Vec<Client> = (0..4).map(|_| world.connect()).collect();
+    for client in &clients {
+        client.join("lobby");
+        client.send("lobby", "chat", "hello");
+        client.leave("lobby");
+    }
+    world.settle();
+    world
+}
+
+fn panics(run: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it goes through");
+    application::said(&*panic)
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for faults in [Faults::none(), Faults::gentle(), Faults::harsh()] {
+        let trace = |seed| {
+            let mut world = chatter(seed, faults);
+            world.advance(2 * MINUTE);
+            world.trace()
+        };
+        assert_eq!(trace(5), trace(5));
+        assert_ne!(trace(5), trace(6));
+    }
+}
+
+#[test]
+fn different_seeds_have_different_orders() {
+    let first = |seed| {
+        let mut world = World::with_faults(seed, Faults::none(), Server::builder());
+        let (ann, bob, eve) = (world.connect(), world.connect(), world.connect());
+        world.settle();
+        ann.send("root", "chat", "ann");
+        bob.send("root", "chat", "bob");
+        world.settle();
+        eve.texts("root", "chat")
+    };
+    let orders: Vec<_> = (0..20).map(first).collect();
+    assert!(orders.iter().any(|order| order == &["ann", "bob"]));
+    assert!(orders.iter().any(|order| order == &["bob", "ann"]));
+}
+
+#[test]
+fn minutes_pass_and_pings_are_answered() {
+    let mut world = World::new(1, Server::builder());
+    let clients: Vec<Client> = (0..10).map(|_| world.connect()).collect();
+    world.advance(17 * MINUTE);
+    assert_eq!(world.now(), 17 * MINUTE);
+    assert!(clients.iter().all(Client::is_open));
+    assert_eq!(world.server().stats().connections, 10);
+}
+
+#[test]
+fn a_client_hears_what_it_is_told() {
+    let mut world = World::new(2, Server::builder());
+    let (ann, bob) = (world.connect(), world.connect());
+    world.settle();
+    ann.send_to(&bob.id(), "whisper", "psst");
+    ann.ping("are you there");
+    world.settle();
+    let heard = bob.messages("root");
+    assert_eq!(heard.len(), 1);
+    assert_eq!((&*heard[0].dst, &*heard[0].src), (&*bob.id(), &*ann.id()));
+    assert_eq!(ann.pongs(), ["are you there"]);
+    bob.forget();
+    assert!(bob.messages("root").is_empty());
+    ann.close(1000, "bye");
+    world.settle();
+    assert_eq!(ann.closed().unwrap().code, Some(1000));
+    assert_eq!(bob.members("root").unwrap(), [bob.id()]);
+}
+
+#[test]
+fn a_refused_handshake_is_an_answer() {
+    let builder = Server::builder().authorize(|request| match request.query("name") {
+        Some(name) => Ok([("name".into(), name.into_owned())].into()),
+        None => Err(Refusal::unauthorized("who are you?")),
+    });
+    let mut world = World::new(3, builder);
+    let (nobody, ann) = (world.connect(), world.connect_to("/ws?name=ann", "X-More: 1\r\n"));
+    let lost = world.connect_to("/nowhere", "");
+    world.settle();
+    assert_eq!((nobody.status(), ann.status(), lost.status()), (Some(401), Some(101), Some(404)));
+    assert!(ann.is_open() && !nobody.is_open());
+}
+
+#[test]
+fn a_stalled_client_is_closed_and_the_others_are_not() {
+    let mut world = World::new(4, Server::builder().max_backlog(1000));
+    let (ann, bob, eve) = (world.connect(), world.connect(), world.connect());
+    world.settle();
+    bob.stall(10);
+    for _ in 0..20 {
+        ann.send("root", "chat", [b'x'; 100]);
+    }
+    world.advance(Duration::from_secs(3));
+    bob.resume();
+    world.settle();
+    assert_eq!(bob.closed().unwrap().code, Some(code::TRY_AGAIN_LATER));
+    assert_eq!(eve.messages("root").len(), 20);
+    assert!(ann.is_open());
+}
+
+#[test]
+fn a_stopped_server_takes_leave() {
+    let mut world = World::new(5, Server::builder());
+    let (ann, bob) = (world.connect(), world.connect());
+    world.settle();
+    world.server().shutdown();
+    world.advance(MINUTE);
+    for client in [ann, bob] {
+        assert_eq!(client.closed().unwrap().code, Some(code::GOING_AWAY));
+    }
+    assert_eq!(world.server().stats().sockets, 0);
+}
+
+#[test]
+fn a_vanished_client_is_missed_and_a_reset_one_at_once() {
+    let mut world = World::new(6, Server::builder());
+    let (ann, bob, eve) = (world.connect(), world.connect(), world.connect());
+    world.settle();
+    bob.vanish();
+    eve.reset();
+    world.settle();
+    assert_eq!(ann.members("root").unwrap().len(), 2);
+    world.advance(3 * MINUTE);
+    assert_eq!(ann.members("root").unwrap(), [ann.id()]);
+}
+
+#[test]
+fn half_a_connection_is_none() {
+    let mut world = World::new(7, Server::builder());
+    let (ann, bob) = (world.connect(), world.connect());
+    world.settle();
+    bob.send("root", "chat", "last words");
+    bob.half_close();
+    world.settle();
+    assert_eq!(ann.texts("root", "chat"), ["last words"]);
+    assert_eq!(ann.members("root").unwrap(), [ann.id()]);
+    assert!(!bob.is_open());
+}
+
+/// A server whose handler sends whatever it is given, as it is.
+fn forger() -> Builder {
+    Server::builder().on("forge", |conn, message| {
+        let _ = conn.try_send(message.payload);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_breach_of_the_contract_is_found_with_its_seed() {
+    let message = panics(|| {
+        let mut world = World::new(8, forger());
+        let ann = world.connect();
+        world.settle();
+        let id = ann.id();
+        let payload = id.as_bytes();
+        let notice = PacketRef { room: "root", event: "new_member", payload, ..Default::default() };
+        ann.send("root", "forge", notice.to_bytes());
+        world.settle();
+    });
+    assert!(message.contains("under seed 8") && message.contains("client 0"), "{message}");
+}
+
+#[test]
+fn what_is_no_packet_is_kept_as_it_is() {
+    let mut world = World::new(9, forger());
+    let ann = world.connect();
+    ann.send("root", "forge", "no packet");
+    world.settle();
+    assert_eq!(ann.raw(), ["no packet"]);
+}
+
+#[test]
+fn harsh_faults_do_harm_and_calm_ends_it() {
+    let (mut lost, mut closed) = (0, 0);
+    run(0..100, |seed| {
+        let mut world = chatter(seed, Faults::harsh().some(seed));
+        world.advance(2 * MINUTE);
+        world.calm();
+        let open: Vec<_> = world.clients().iter().filter(|client| client.is_open()).collect();
+        for client in &open {
+            assert_eq!(client.members("root").unwrap().len(), open.len());
+        }
+        assert_eq!(world.server().stats().connections, open.len());
+    });
+    for seed in 0..100 {
+        let mut world = chatter(seed, Faults::harsh().some(seed));
+        world.advance(2 * MINUTE);
+        lost += world.clients().iter().filter(|client| client.state().is_lost).count();
+        closed += world.clients().iter().filter(|client| !client.is_open()).count();
+    }
+    assert!(lost > 5 && closed > lost, "{lost} lost, {closed} closed");
+}
+
+#[test]
+fn a_scenario_that_fails_names_its_seed() {
+    let fails = |seed| assert!(seed < 7, "too large");
+    assert_eq!(find(0..7, fails), None);
+    let failure = find(0..100, fails).unwrap();
+    assert_eq!((failure.seed, &*failure.message), (7, "too large"));
+    let message = panics(|| run(5..9, fails));
+    assert!(message.starts_with("seed 7 fails; ROOMER_SEED=7"), "{message}");
+}

@@ -1,0 +1,231 @@
+//! What the application does wrong comes to light in its test.
+
+use std::future::{pending, poll_fn};
+use std::task::{Poll, Waker};
+use std::thread;
+
+use super::*;
+use roomer_engine::HandlerResult;
+
+/// A server on which everything that an application can be asked panics, if the client's
+/// address says so.
+fn sinking() -> Builder {
+    let sinks = |conn: &roomer_engine::Conn, what: &str| {
+        assert!(!conn.claims().is_some_and(|claims| claims.contains_key(what)), "sunk: {what}");
+    };
+    Server::builder()
+        .authorize(|request| {
+            assert!(request.path() == "/ws" && request.query("sink").is_none(), "sunk at the door");
+            Ok(request.query("in").map(|what| (what.into(), String::new())).into_iter().collect())
+        })
+        .on("sync", |_, _| panic!("sunk at once"))
+        .on_async("later", async |_, _| panic!("sunk later"))
+        .on("error", |_, message| Err(message.text()?.into()))
+        .may_join(move |conn, _| {
+            sinks(conn, "may_join");
+            true
+        })
+        .may_publish(move |conn, _| {
+            sinks(conn, "may_publish");
+            true
+        })
+        .on_connect(move |conn| sinks(conn, "on_connect"))
+        .on_join(move |conn, _| sinks(conn, "on_join"))
+        .on_leave(move |conn, _| sinks(conn, "on_leave"))
+        .on_disconnect(move |conn, _| sinks(conn, "on_disconnect"))
+        .on_error(move |conn, _, _| sinks(conn, "on_error"))
+}
+
+/// One client that does a little of everything.
+fn voyage(target: &str, event: &str, prepare: impl FnOnce(&mut World)) -> World {
+    let mut world = World::new(11, sinking());
+    prepare(&mut world);
+    let ann = world.connect_to(target, "");
+    ann.join("lobby");
+    ann.send("lobby", event, "a storm");
+    ann.leave("lobby");
+    world.settle();
+    ann.close(1000, "");
+    world.settle();
+    world
+}
+
+#[test]
+fn a_panic_of_the_application_fails_the_test_with_its_message_and_the_seed() {
+    for (target, event, part, said) in [
+        ("/ws?sink", "chat", "the hook `authorize` panicked", "sunk at the door"),
+        ("/ws", "sync", "the handler or a rule of `sync`, for client 0, panicked", "sunk at once"),
+        ("/ws", "later", "the handler or a rule of `later`, for client 0, panicked", "sunk later"),
+        ("/ws?in=may_join", "chat", "a rule of `join`", "sunk: may_join"),
+        ("/ws?in=may_publish", "chat", "a rule of `chat`", "sunk: may_publish"),
+        ("/ws?in=on_connect", "chat", "the hook `on_connect`", "sunk: on_connect"),
+        ("/ws?in=on_join", "chat", "the hook `on_join`", "sunk: on_join"),
+        ("/ws?in=on_leave", "chat", "the hook `on_leave`", "sunk: on_leave"),
+        ("/ws?in=on_disconnect", "chat", "the hook `on_disconnect`", "sunk: on_disconnect"),
+        ("/ws?in=on_error", "error", "the hook `on_error`", "sunk: on_error"),
+    ] {
+        let message = panics(|| drop(voyage(target, event, |_| {})));
+        assert!(message.contains("under seed 11"), "{message}");
+        assert!(message.contains(part) && message.contains(said), "{message}");
+
+        let world = voyage(target, event, World::allow_panics);
+        let found = world.panics();
+        assert!(!found.is_empty() && found.iter().all(|panic| panic.is_panic), "{found:?}");
+        assert!(found[0].message.contains(said), "{found:?}");
+    }
+}
+
+#[test]
+fn what_panics_outside_a_step_fails_the_test_as_well() {
+    let message = panics(|| {
+        let mut world = World::new(
+            12,
+            Server::builder().on_join(|_, room| {
+                assert_eq!(room, "root", "there is no other room");
+            }),
+        );
+        let ann = world.connect();
+        world.settle();
+        let id = world.server().conns()[0].id();
+        assert!(ann.is_open() && world.server().join(id, "lobby"));
+    });
+    assert!(message.contains("under seed 12") && message.contains("no other room"), "{message}");
+}
+
+#[test]
+fn a_spawned_task_that_panics_fails_the_test_with_the_seed() {
+    let message = panics(|| {
+        let mut world = World::new(13, Server::builder());
+        world.spawn(async { panic!("the task is sunk") });
+        world.settle();
+    });
+    assert!(message.contains("under seed 13") && message.contains("the task is sunk"), "{message}");
+}
+
+#[test]
+fn errors_of_handlers_can_be_seen() {
+    let world = voyage("/ws", "error", |_| {});
+    let [error] = &world.errors()[..] else { panic!("one error") };
+    assert_eq!((&*error.message, error.is_panic), ("a storm", false));
+    assert_eq!(error.to_string(), "the handler of `error` returned an error: a storm");
+    assert!(world.panics().is_empty());
+}
+
+fn with(handler: impl AsyncHandler) -> (World, Client) {
+    let mut world = World::new(14, handler.of(Server::builder()));
+    let ann = world.connect();
+    ann.send("root", "wait", "");
+    (world, ann)
+}
+
+/// Puts itself behind an event.
+trait AsyncHandler {
+    fn of(self, builder: Builder) -> Builder;
+}
+
+impl<F, R> AsyncHandler for F
+where
+    F: Fn() -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = HandlerResult> + Send + 'static,
+{
+    fn of(self, builder: Builder) -> Builder {
+        builder.on_async("wait", move |_, _| self())
+    }
+}
+
+#[test]
+fn a_handler_that_nothing_can_wake_is_named() {
+    let message = panics(|| with(pending::<HandlerResult>).0.settle());
+    let named = "the handler of `wait`, for client 0, waits for something outside this world";
+    assert!(message.contains("under seed 14") && message.contains(named), "{message}");
+
+    let (mut world, ann) = with(pending::<HandlerResult>);
+    world.allow_waiting();
+    world.settle();
+    let [waiting] = &world.waiting()[..] else { panic!("one waits") };
+    assert_eq!((&*waiting.part, waiting.can_wake), ("the handler of `wait`", false));
+    assert_eq!(waiting.conn.unwrap().as_str(), ann.id());
+    ann.reset();
+    world.advance(2 * MINUTE);
+    assert_eq!(world.waiting(), []);
+}
+
+#[test]
+fn a_rule_and_a_hook_that_nothing_can_wake_are_named() {
+    let message = panics(|| {
+        let mut world = World::new(15, Server::builder().may_join_async(|_, _| pending()));
+        world.connect().join("lobby");
+        world.settle();
+    });
+    assert!(message.contains("the rule about `join`, for client 0, waits"), "{message}");
+    let message = panics(|| {
+        let mut world = World::new(15, Server::builder().authorize_async(|_| pending()));
+        world.connect();
+        world.settle();
+    });
+    assert!(message.contains("the hook `authorize` waits"), "{message}");
+}
+
+#[test]
+fn a_handler_that_another_one_wakes_may_wait() {
+    let waker = std::sync::Arc::new(std::sync::Mutex::new(None::<Waker>));
+    let kept = waker.clone();
+    let (mut world, _ann) = with(move || {
+        let (kept, mut again) = (kept.clone(), false);
+        poll_fn(move |cx| match std::mem::replace(&mut again, true) {
+            true => Poll::Ready(Ok(())),
+            false => {
+                *kept.lock().unwrap() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+    });
+    world.set_faults(Faults::none());
+    world.settle();
+    assert!(world.waiting()[0].can_wake);
+    waker.lock().unwrap().take().unwrap().wake();
+    world.settle();
+    assert_eq!(world.waiting(), []);
+}
+
+#[test]
+fn a_handler_that_another_thread_wakes_is_named() {
+    let handler = || {
+        // As a pool of threads does, or a reactor.
+        poll_fn(|cx| {
+            let waker = cx.waker();
+            thread::scope(|scope| drop(scope.spawn(|| waker.wake_by_ref())));
+            Poll::Pending
+        })
+    };
+    let message = panics(|| {
+        let (mut world, _ann) = with(handler);
+        loop {
+            world.settle();
+        }
+    });
+    assert!(message.contains("the handler of `wait`, for client 0, waits"), "{message}");
+    assert!(message.contains("another thread has woken it"), "{message}");
+}
+
+#[test]
+fn a_handler_that_wakes_itself_over_and_over_is_named() {
+    let handler = || {
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    };
+    let message = panics(|| with(handler).0.settle());
+    assert!(message.contains("the handler of `wait`, for client 0, does not come"), "{message}");
+}
+
+#[test]
+fn a_client_without_an_id_cannot_be_sent_to() {
+    let message = panics(|| {
+        let mut world = World::new(16, Server::builder());
+        let (ann, bob) = (world.connect(), world.connect());
+        ann.send_to(&bob.id(), "whisper", "psst");
+    });
+    assert!(message.contains("settle"), "{message}");
+}

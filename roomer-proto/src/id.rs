@@ -1,0 +1,132 @@
+//! The ids of connections as they stand in `src` and `dst`.
+
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
+
+use uuid::{Builder, Uuid};
+
+/// A connection's id as it stands on the wire: a UUID in lower case with hyphens, always 36
+/// bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId([u8; ConnId::LEN]);
+
+impl ConnId {
+    /// The length of an id in bytes.
+    pub const LEN: usize = 36;
+
+    /// A version 4 id from 16 random bytes. The randomness is the caller's: ids must not be
+    /// guessable, so take it from the operating system or a cryptographic generator.
+    ///
+    /// ```
+    /// let id = roomer_proto::ConnId::from_random_bytes([7; 16]);
+    /// assert_eq!(id.as_str(), "07070707-0707-4707-8707-070707070707");
+    /// ```
+    #[must_use]
+    pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
+        ConnId::of(Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// Reads an id, comparing bytes as the wire does: upper case, braces and blanks are refused.
+    /// [`FromStr`] does the same, with an error that says so.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let id = ConnId::of(Uuid::try_parse(text).ok()?);
+        (id.as_str() == text).then_some(id)
+    }
+
+    fn of(uuid: Uuid) -> Self {
+        let mut text = [0; ConnId::LEN];
+        uuid.hyphenated().encode_lower(&mut text);
+        ConnId(text)
+    }
+
+    /// The id's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// A text is not a [`ConnId`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a connection's id, which is a UUID in lower case with hyphens")]
+pub struct ParseConnIdError {
+    text: String,
+}
+
+impl FromStr for ConnId {
+    type Err = ParseConnIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseConnIdError> {
+        // A text from outside may be long; its beginning says enough.
+        let error = || ParseConnIdError { text: text.chars().take(64).collect() };
+        ConnId::parse(text).ok_or_else(error)
+    }
+}
+
+impl AsRef<str> for ConnId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<[u8]> for ConnId {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for ConnId {
+    fn eq(&self, text: &str) -> bool {
+        self.as_str() == text
+    }
+}
+
+impl PartialEq<&str> for ConnId {
+    fn eq(&self, text: &&str) -> bool {
+        self.as_str() == *text
+    }
+}
+
+#[cfg(feature = "json")]
+impl serde::Serialize for ConnId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(feature = "json")]
+impl<'de> serde::Deserialize<'de> for ConnId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(IdVisitor)
+    }
+}
+
+#[cfg(feature = "json")]
+struct IdVisitor;
+
+#[cfg(feature = "json")]
+impl serde::de::Visitor<'_> for IdVisitor {
+    type Value = ConnId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a connection's id, a UUID in lower case with hyphens")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ConnId, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
