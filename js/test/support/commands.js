@@ -12,7 +12,19 @@ const scripts = () => JSON.parse(read("js/package.json")).scripts;
 const exists = (name) => existsSync(join(ROOT, name));
 
 /** The folder of each crate of the workspace. */
-const CRATES = ["roomer-proto", "roomer-hub", "roomer-tokio", "roomer-smol"];
+/** The packages of the workspace, and their folders. */
+const PACKAGES = {
+    "roomer-proto": "roomer-proto",
+    "roomer-hub": "roomer-hub",
+    "roomer-engine": "roomer-hub/engine",
+    "roomer-testkit": "roomer-hub/testkit",
+    "roomer-simulator": "roomer-hub/simulator",
+    "roomer-conformance": "roomer-hub/conformance",
+    "roomer-tokio": "roomer-tokio",
+    "roomer-smol": "roomer-smol"
+};
+
+const CRATES = Object.values(PACKAGES);
 
 /** Subcommands of cargo, and those that are programs of their own. */
 const CARGO = ["run", "test", "build", "bench", "clippy", "fmt", "doc", "tree", "deny", "fuzz", "mutants", "install", "add", "update", "package", "publish"];
@@ -41,8 +53,8 @@ function* checkCargo(words) {
     const program = split < 0 ? [] : rest.slice(split + 1);
     const after = (...names) => args.flatMap((arg, n) => (names.includes(arg) ? [args[n + 1]] : []));
     const named = after("-p", "--package").filter((name) => name !== "roomer-X");
-    const crates = named.length ? named : CRATES;
-    yield* named.filter((name) => !CRATES.includes(name)).map((name) => `package ${name}`);
+    const crates = named.length ? named.map((name) => PACKAGES[name]) : CRATES;
+    yield* named.filter((name) => !PACKAGES[name]).map((name) => `package ${name}`);
     for (const name of after("--test")) {
         if (!crates.some((crate) => exists(`${crate}/tests/${name}.rs`))) {
             yield `test ${name}`;
