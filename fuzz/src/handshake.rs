@@ -35,7 +35,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
     let server = builder.build().expect("good options");
     let mut tasks = Tasks::new();
     let (keeper, sleeper) = (server.clone(), clock.clone());
-    tasks.spawn(async move { keeper.keep_time(|wait| sleeper.sleep(wait)).await });
+    tasks.spawn(async move { keeper.run_timers(|wait| sleeper.sleep(wait)).await });
     let (reader, writer, peer) = socket();
     let task = tasks.spawn(server.connect(reader, writer, None));
     let mut rest = wire;

@@ -91,7 +91,7 @@ pub enum Action<'a> {
         /// Who sent the packet.
         conn: ConnKey,
         /// What it is about.
-        about: Question,
+        about: Permission,
         /// What, with `src` set.
         packet: PacketRef<'a>,
     },
@@ -109,7 +109,7 @@ pub enum Action<'a> {
 
 /// What the application is asked: may this connection do this?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Question {
+pub enum Permission {
     /// Join the packet's room.
     Join,
     /// Send the packet into its room, be it to a handler or to the members.
@@ -162,23 +162,23 @@ pub(crate) enum Record {
     Broadcast(RoomKey),
     Direct(ConnKey),
     Call(HandlerKey),
-    Ask(Question),
+    Ask(Permission),
     Close(u16),
-    Expelled(Offence),
+    Expelled(CloseCause),
 }
 
 /// Why the hub itself closes a connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Offence {
+pub(crate) enum CloseCause {
     Rate,
     Strikes,
 }
 
-impl Offence {
+impl CloseCause {
     fn close(self) -> &'static Close {
         match self {
-            Offence::Rate => &close::RATE,
-            Offence::Strikes => &close::VIOLATIONS,
+            CloseCause::Rate => &close::RATE,
+            CloseCause::Strikes => &close::VIOLATIONS,
         }
     }
 }
@@ -209,8 +209,10 @@ impl<'a> Iterator for Actions<'a> {
         Some(match record {
             Record::Opened => Action::Opened { conn },
             Record::Refused => Action::Refused,
-            Record::Joined(room) => Action::Joined { conn, room, name: hub.late_name(room) },
-            Record::Left(room) => Action::Left { conn, room, name: hub.late_name(room) },
+            Record::Joined(room) => {
+                Action::Joined { conn, room, name: hub.room_name_or_closed(room) }
+            }
+            Record::Left(room) => Action::Left { conn, room, name: hub.room_name_or_closed(room) },
             Record::RoomClosed(room) => Action::RoomClosed { room },
             Record::JoinAck(room) => {
                 let room = &hub.rooms[room];

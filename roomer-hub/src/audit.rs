@@ -6,7 +6,7 @@ use crate::hub::Hub;
 const SPARE: usize = 4;
 
 /// More than the bytes of a full page of a snapshot.
-const PAGE: usize = 4096;
+const ENTRIES_PER_CHUNK: usize = 4096;
 
 impl Hub {
     /// Looks through all tables: every id, name, seat and place must lead to where it belongs and
@@ -52,7 +52,9 @@ impl Hub {
                 return Err(format!("the snapshot of {name:?} is not {text}"));
             }
             let (held, text_held) = entry.capacity();
-            if held > SPARE * members.len() || text_held > 2 * SPARE * text.len().min(PAGE) {
+            if held > SPARE * members.len()
+                || text_held > 2 * SPARE * text.len().min(ENTRIES_PER_CHUNK)
+            {
                 return Err(format!("{held} places, {text_held} bytes for {}", members.len()));
             }
             places += members.len();

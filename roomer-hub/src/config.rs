@@ -21,15 +21,15 @@ pub struct Config {
     /// Whether somebody is to be asked before a client joins a room
     /// ([`Action::Ask`](crate::Action::Ask)). Default `false`. Only joins that nothing else
     /// refuses are asked about, so neither is a repeated one; nor is what the server itself does.
-    pub ask_join: bool,
+    pub authorize_join: bool,
     /// The same for messages into a room.
-    pub ask_publish: bool,
+    pub authorize_publish: bool,
     /// The same for direct messages.
-    pub ask_direct: bool,
+    pub authorize_direct: bool,
     /// Whether a direct message passes only between connections that share a room. Default
     /// `false`: whoever knows an id can send to it. `root` does not count, since everybody starts
     /// there; to oneself everybody may send. What does not pass is dropped and counted.
-    pub roommates_only: bool,
+    pub shared_room_only: bool,
     /// How many packets each connection may send. Default `None`: any number. Whoever sends more
     /// is closed with 1008 and the reason `rate`, and that packet is dropped.
     pub message_rate: Option<Rate>,
@@ -43,12 +43,12 @@ pub struct Config {
     /// taken out of a room may have many messages for it under way, and is not to be closed for
     /// them; one that goes on after it has heard of it is. `None`: any number.
     ///
-    /// What counts is what a client should have known better: all of [`Refusals`] but messages to
+    /// What counts is what a client should have known better: all of [`RejectedPackets`] but messages to
     /// nobody, for the receiver may just have gone, and what a rule of the application's refused.
-    pub strikes: Option<Rate>,
+    pub violation_rate: Option<Rate>,
 }
 
-/// The default of [`Config::strikes`].
+/// The default of [`Config::violation_rate`].
 const STRIKES: Option<Rate> = Rate::new(1, 256);
 
 impl Default for Config {
@@ -58,14 +58,14 @@ impl Default for Config {
             announce_rejoin: false,
             max_name: 4096,
             max_rooms: 1100,
-            ask_join: false,
-            ask_publish: false,
-            ask_direct: false,
-            roommates_only: false,
+            authorize_join: false,
+            authorize_publish: false,
+            authorize_direct: false,
+            shared_room_only: false,
             message_rate: None,
             byte_rate: None,
             join_rate: None,
-            strikes: STRIKES,
+            violation_rate: STRIKES,
         }
     }
 }
@@ -87,7 +87,7 @@ impl Config {
 /// What the members of a room hear of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Membership {
+pub enum Presence {
     /// Everything, as in the Go original: who joins gets the list of all members, and everybody
     /// hears of every join and leave. Costs each member bytes for each other: 10,000 of them
     /// joining one after the other cause 50 million notices.
@@ -97,14 +97,14 @@ pub enum Membership {
     /// joins and leaves. Clients have to know, since it is no list.
     Count,
     /// Nothing: `join_ack` lists the joiner alone, and nobody hears of joins and leaves.
-    Own,
+    Off,
 }
 
 /// What the hub has refused since it was made. A refusal leaves the connection open, unless it says
 /// otherwise here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Refusals {
+pub struct RejectedPackets {
     /// Messages whose event only a server may send ([`roomer_proto::is_reserved`]).
     pub reserved: u64,
     /// Messages into rooms that the sender is not in.
@@ -115,29 +115,29 @@ pub struct Refusals {
     pub too_many_rooms: u64,
     /// Direct messages to nobody.
     pub unknown_dst: u64,
-    /// Direct messages to somebody in no common room ([`Config::roommates_only`]).
-    pub no_common_room: u64,
+    /// Direct messages to somebody in no common room ([`Config::shared_room_only`]).
+    pub no_shared_room: u64,
     /// Whatever a rule of the application's refused ([`Action::Ask`](crate::Action::Ask)).
-    pub by_rule: u64,
+    pub by_application: u64,
     /// Packets above a rate, each of which has closed its connection.
     pub rate: u64,
-    /// Connections that were closed because of too many refusals ([`Config::strikes`]).
-    pub strikes: u64,
+    /// Connections that were closed because of too many refusals ([`Config::violation_rate`]).
+    pub violations: u64,
 }
 
-impl Refusals {
+impl RejectedPackets {
     /// Returns each count with its field's name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        let Refusals {
+        let RejectedPackets {
             reserved,
             not_member,
             long_name,
             too_many_rooms,
             unknown_dst,
-            no_common_room,
-            by_rule,
+            no_shared_room,
+            by_application,
             rate,
-            strikes,
+            violations,
         } = *self;
         [
             ("reserved", reserved),
@@ -145,10 +145,10 @@ impl Refusals {
             ("long_name", long_name),
             ("too_many_rooms", too_many_rooms),
             ("unknown_dst", unknown_dst),
-            ("no_common_room", no_common_room),
-            ("by_rule", by_rule),
+            ("no_shared_room", no_shared_room),
+            ("by_application", by_application),
             ("rate", rate),
-            ("strikes", strikes),
+            ("violations", violations),
         ]
         .into_iter()
     }

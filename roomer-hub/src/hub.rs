@@ -9,9 +9,9 @@ use hashbrown::HashTable;
 use roomer_proto::{PacketRef, ROOT, is_built_in};
 use slotmap::{Key, SlotMap};
 
-use self::limits::Refusal;
-use crate::action::{Actions, Members, Question, Record};
-use crate::config::{Config, Membership, Refusals};
+use self::limits::RejectReason;
+use crate::action::{Actions, Members, Permission, Record};
+use crate::config::{Config, Presence, RejectedPackets};
 use crate::hash::HashKey;
 use crate::input::{Command, Input};
 use crate::keys::{ConnKey, HandlerKey, RoomKey};
@@ -33,10 +33,10 @@ pub struct Hub {
     pub(crate) rooms: SlotMap<RoomKey, Room>,
     pub(crate) names: HashTable<RoomKey>,
     events: hashbrown::HashMap<Box<str>, HandlerKey, HashKey>,
-    refusals: Refusals,
+    rejected_packets: RejectedPackets,
     records: Vec<Record>,
     /// Which rooms have another membership than full: the first name or `prefix*` that fits.
-    memberships: Vec<(Box<str>, Membership)>,
+    memberships: Vec<(Box<str>, Presence)>,
     /// The rooms that the last input has closed.
     closed: Vec<(RoomKey, Box<str>)>,
     /// The payload of the last input's `join_ack`, in a room whose membership is not full.
@@ -47,8 +47,8 @@ pub struct Hub {
 
 /// Whether the application has been asked about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asking {
-    Due,
+enum Check {
+    Required,
     Done,
 }
 
@@ -80,7 +80,7 @@ impl Hub {
             rooms: SlotMap::with_key(),
             names: HashTable::new(),
             events: hashbrown::HashMap::with_hasher(key),
-            refusals: Refusals::default(),
+            rejected_packets: RejectedPackets::default(),
             records: Vec::new(),
             memberships: Vec::new(),
             closed: Vec::new(),
@@ -111,9 +111,9 @@ impl Hub {
 
     /// Decides what the members of a room hear of each other, once it is made. `pattern` is a
     /// room's name, or the beginning of names with a `*` behind. The first pattern that fits
-    /// counts; without one it is [`Membership::Full`].
-    pub fn set_membership(&mut self, pattern: &str, membership: Membership) {
-        self.memberships.push((pattern.into(), membership));
+    /// counts; without one it is [`Presence::Full`].
+    pub fn set_presence(&mut self, pattern: &str, presence: Presence) {
+        self.memberships.push((pattern.into(), presence));
     }
 
     /// The one door: something happened at the time `now` (since whatever the caller counts
@@ -134,7 +134,7 @@ impl Hub {
             }
             Input::Packet { conn, packet } | Input::Allowed { conn, packet } => {
                 let is_asked = matches!(input, Input::Allowed { .. });
-                let asking = if is_asked { Asking::Done } else { Asking::Due };
+                let asking = if is_asked { Check::Done } else { Check::Required };
                 self.packet(now, conn, &packet, asking);
                 (conn, Some(conn), packet)
             }
@@ -153,8 +153,8 @@ impl Hub {
 
     /// What has been refused so far.
     #[must_use]
-    pub fn refusals(&self) -> Refusals {
-        self.refusals
+    pub fn rejected_packets(&self) -> RejectedPackets {
+        self.rejected_packets
     }
 
     /// How many connections there are.
@@ -202,7 +202,7 @@ impl Hub {
     }
 
     /// The name of a room that there is, or that the last input has closed.
-    pub(crate) fn late_name(&self, room: RoomKey) -> &str {
+    pub(crate) fn room_name_or_closed(&self, room: RoomKey) -> &str {
         let closed = || self.closed.iter().find(|(key, _)| *key == room);
         self.name(room).or_else(|| Some(&*closed()?.1)).unwrap_or_default()
     }
@@ -243,7 +243,7 @@ impl Hub {
         });
         self.subject = Some(id);
         self.records.push(Record::Opened);
-        self.join_for_it(conn, ROOT);
+        self.join_as_server(conn, ROOT);
         conn
     }
 
@@ -251,7 +251,7 @@ impl Hub {
         let nothing = PacketRef::default();
         match command {
             Command::Broadcast { from, except, room, event, payload } => {
-                let from = self.speak_for(from);
+                let from = self.acting_as(from);
                 if let (Some(_), Some(room)) = (from, self.room(room)) {
                     self.records.push(Record::Broadcast(room));
                 }
@@ -259,7 +259,7 @@ impl Hub {
                 (from.unwrap_or_default(), except, packet)
             }
             Command::Send { from, dst, room, event, payload } => {
-                let from = self.speak_for(from);
+                let from = self.acting_as(from);
                 if let (Some(_), Some(to)) = (from, self.find(dst)) {
                     self.records.push(Record::Direct(to));
                 }
@@ -267,13 +267,13 @@ impl Hub {
                 (from.unwrap_or_default(), None, packet)
             }
             Command::Join { conn, room } => {
-                if self.speak_for(Some(conn)).is_some() {
-                    self.join_for_it(conn, room);
+                if self.acting_as(Some(conn)).is_some() {
+                    self.join_as_server(conn, room);
                 }
                 (conn, Some(conn), PacketRef { room, ..nothing })
             }
             Command::Leave { conn, room } => {
-                if self.speak_for(Some(conn)).is_some() {
+                if self.acting_as(Some(conn)).is_some() {
                     self.leave(conn, room);
                 }
                 (conn, Some(conn), PacketRef { room, ..nothing })
@@ -289,7 +289,7 @@ impl Hub {
 
     /// Makes the one on whose behalf a command is the subject. `None` when it is gone; the null
     /// key when it is nobody.
-    fn speak_for(&mut self, from: Option<ConnKey>) -> Option<ConnKey> {
+    fn acting_as(&mut self, from: Option<ConnKey>) -> Option<ConnKey> {
         let Some(conn) = from else {
             return Some(ConnKey::null());
         };
@@ -298,15 +298,15 @@ impl Hub {
     }
 
     /// A join that the server asks for: a refusal is not the client's fault.
-    fn join_for_it(&mut self, conn: ConnKey, name: &str) {
-        if let Err(why) = self.join(conn, name, Asking::Done) {
-            self.refusals.count(why);
+    fn join_as_server(&mut self, conn: ConnKey, name: &str) {
+        if let Err(why) = self.join(conn, name, Check::Done) {
+            self.rejected_packets.count(why);
         }
     }
 
     /// Joins a room, made if need be; a refusal is answered with `leave_ack`. The caller has set
     /// the subject.
-    fn join(&mut self, conn: ConnKey, name: &str, asking: Asking) -> Result<(), Refusal> {
+    fn join(&mut self, conn: ConnKey, name: &str, asking: Check) -> Result<(), RejectReason> {
         let known = self.room(name);
         if let Some(room) = known.filter(|&room| self.is_member(conn, room)) {
             self.acknowledge(room, self.config.announce_rejoin);
@@ -316,10 +316,10 @@ impl Hub {
         if is_full || name.len() > self.config.max_name {
             self.records.push(Record::LeaveAck);
             let is_long = name.len() > self.config.max_name;
-            return Err(if is_long { Refusal::LongName } else { Refusal::TooManyRooms });
+            return Err(if is_long { RejectReason::LongName } else { RejectReason::TooManyRooms });
         }
-        if self.config.ask_join && asking == Asking::Due {
-            self.records.push(Record::Ask(Question::Join));
+        if self.config.authorize_join && asking == Check::Required {
+            self.records.push(Record::Ask(Permission::Join));
             return Ok(());
         }
         let room = known.unwrap_or_else(|| self.make_room(name));
@@ -340,16 +340,16 @@ impl Hub {
     /// the subject.
     fn acknowledge(&mut self, room: RoomKey, announce: bool) {
         self.records.push(Record::JoinAck(room));
-        let Room { membership, .. } = self.rooms[room];
+        let Room { presence, .. } = self.rooms[room];
         let answer = &mut self.answer;
         answer.clear();
-        match membership {
-            Membership::Full if announce => self.records.push(Record::NewMember(room)),
-            Membership::Full => {}
-            Membership::Count => {
+        match presence {
+            Presence::Full if announce => self.records.push(Record::NewMember(room)),
+            Presence::Full => {}
+            Presence::Count => {
                 answer.extend_from_slice(self.rooms[room].members().len().to_string().as_bytes());
             }
-            Membership::Own => {
+            Presence::Off => {
                 let id = self.subject.as_ref().map_or("", ConnId::as_str);
                 answer.extend_from_slice(b"[\"");
                 answer.extend_from_slice(id.as_bytes());
@@ -364,8 +364,8 @@ impl Hub {
             None => name == pattern,
         };
         let chosen = self.memberships.iter().find(|(pattern, _)| fits(pattern));
-        let membership = chosen.map(|(_, membership)| *membership).unwrap_or_default();
-        let room = self.rooms.insert(Room::new(name, membership));
+        let presence = chosen.map(|(_, presence)| *presence).unwrap_or_default();
+        let room = self.rooms.insert(Room::new(name, presence));
         let (key, rooms) = (self.key, &self.rooms);
         self.names.insert_unique(key.hash(name), room, |&other| key.hash(&rooms[other].name));
         room
@@ -380,7 +380,7 @@ impl Hub {
         };
         self.records.push(Record::Left(room));
         self.records.push(Record::LeaveAck);
-        self.vacate(conn, seat);
+        self.leave_seat(conn, seat);
     }
 
     /// Takes a connection out of the tables. False when it was not in them.
@@ -392,7 +392,7 @@ impl Hub {
         self.subject = Some(id);
         while let Some(seat) = self.conns[conn].seats.last() {
             self.records.push(Record::Left(seat.room));
-            self.vacate(conn, self.conns[conn].seats.len() - 1);
+            self.leave_seat(conn, self.conns[conn].seats.len() - 1);
         }
         if let Ok(entry) = self.ids.find_entry(self.key.hash(id.as_str()), |&other| other == conn) {
             entry.remove();
@@ -402,7 +402,7 @@ impl Hub {
     }
 
     /// Gives up a seat: tells the other members, or drops the room if there are none.
-    fn vacate(&mut self, conn: ConnKey, seat: usize) {
+    fn leave_seat(&mut self, conn: ConnKey, seat: usize) {
         let Seat { room: key, place } = self.conns[conn].seats.swap_remove(seat);
         if let Some(&moved) = self.conns[conn].seats.get(seat) {
             self.rooms[moved.room].member_mut(moved.place).seat = seat as u32;

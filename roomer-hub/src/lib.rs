@@ -62,8 +62,8 @@ mod rate;
 mod room;
 mod snapshot;
 
-pub use action::{Action, Actions, Members, Question};
-pub use config::{Config, Membership, Refusals};
+pub use action::{Action, Actions, Members, Permission};
+pub use config::{Config, Presence, RejectedPackets};
 pub use hash::HashKey;
 pub use hub::{Hub, RegisterError};
 pub use input::{Command, Input};

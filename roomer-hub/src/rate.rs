@@ -79,7 +79,7 @@ pub(crate) struct Buckets {
     pub(crate) messages: Bucket,
     pub(crate) bytes: Bucket,
     pub(crate) joins: Bucket,
-    pub(crate) strikes: Bucket,
+    pub(crate) violation_rate: Bucket,
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 //! `swap_remove` on either side and nobody searches.
 
 use crate::action::Members;
-use crate::config::Membership;
+use crate::config::Presence;
 use crate::keys::{ConnKey, RoomKey};
 use crate::rate::Buckets;
-use crate::snapshot::{Pages, Snapshot};
+use crate::snapshot::{MemberList, Snapshot};
 use roomer_proto::ConnId;
 
 /// A connection's place in a room, as the room sees it.
@@ -29,20 +29,20 @@ pub(crate) struct Seat {
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) name: Box<str>,
-    pub(crate) membership: Membership,
+    pub(crate) presence: Presence,
     members: Vec<Member>,
     /// In the order of `members`; empty where nobody gets to see them.
-    pages: Pages,
+    pages: MemberList,
 }
 
 impl Room {
-    pub(crate) fn new(name: &str, membership: Membership) -> Self {
-        Room { name: name.into(), membership, members: Vec::new(), pages: Pages::default() }
+    pub(crate) fn new(name: &str, presence: Presence) -> Self {
+        Room { name: name.into(), presence, members: Vec::new(), pages: MemberList::default() }
     }
 
     /// Whether members hear of each other.
     pub(crate) fn is_full(&self) -> bool {
-        self.membership == Membership::Full
+        self.presence == Presence::Full
     }
 
     pub(crate) fn members(&self) -> Members<'_> {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn memory_follows_the_members_in_few_steps() {
         let mut keys: SlotMap<ConnKey, ()> = SlotMap::with_key();
-        let mut room = Room::new("lobby", Membership::Full);
+        let mut room = Room::new("lobby", Presence::Full);
         for number in 0..1000_u16 {
             let mut bytes = [0; 16];
             bytes[..2].copy_from_slice(&number.to_be_bytes());

@@ -11,21 +11,21 @@ use roomer_proto::ConnId;
 
 /// Bytes that a member takes: what separates it from the one before, its id, two quotes. Ids need
 /// no escaping and are all of one length.
-const CELL: usize = ConnId::LEN + 3;
+const ENTRY_LEN: usize = ConnId::LEN + 3;
 
 /// Members of a full page, which is 3,900 bytes.
-const PAGE: usize = 100;
+const ENTRIES_PER_CHUNK: usize = 100;
 
 /// The text up to, but without, the closing bracket.
 #[derive(Debug, Default)]
-pub(crate) struct Pages {
+pub(crate) struct MemberList {
     full: Vec<Bytes>,
     tail: Vec<u8>,
 }
 
-impl Pages {
+impl MemberList {
     pub(crate) fn push(&mut self, id: &ConnId) {
-        if self.tail.len() == PAGE * CELL {
+        if self.tail.len() == ENTRIES_PER_CHUNK * ENTRY_LEN {
             self.full.push(std::mem::take(&mut self.tail).into());
         }
         let is_first = self.full.is_empty() && self.tail.is_empty();
@@ -37,11 +37,11 @@ impl Pages {
 
     /// Puts the last member in the place of the one at `place`.
     pub(crate) fn swap_remove(&mut self, place: usize) {
-        let last = self.tail.len() - CELL;
+        let last = self.tail.len() - ENTRY_LEN;
         // All but the separator, which belongs to the place.
-        let id: [u8; CELL - 1] = std::array::from_fn(|index| self.tail[last + 1 + index]);
-        let cell = 1 + place % PAGE * CELL;
-        match self.full.get_mut(place / PAGE) {
+        let id: [u8; ENTRY_LEN - 1] = std::array::from_fn(|index| self.tail[last + 1 + index]);
+        let cell = 1 + place % ENTRIES_PER_CHUNK * ENTRY_LEN;
+        match self.full.get_mut(place / ENTRIES_PER_CHUNK) {
             Some(page) => {
                 let mut copy = Vec::from(std::mem::take(page));
                 copy[cell..cell + id.len()].copy_from_slice(&id);
@@ -73,7 +73,7 @@ impl Pages {
 }
 
 /// The members of a room as a JSON array of ids, or as a number, as the room's
-/// [`Membership`](crate::Membership) wants it: the payload of a `join_ack`, in pieces that can be
+/// [`Presence`](crate::Presence) wants it: the payload of a `join_ack`, in pieces that can be
 /// shared.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
@@ -137,7 +137,7 @@ mod tests {
         for size in [1, 2, 99, 100, 101, 200, 201, 350] {
             for place in [0, 1, 98, 99, 100, 101, 199, 200, size - 1] {
                 let mut ids: Vec<ConnId> = (0..size as u32).map(id).collect();
-                let mut pages = Pages::default();
+                let mut pages = MemberList::default();
                 ids.iter().for_each(|id| pages.push(id));
                 let shared = pages.snapshot().pages().to_vec();
                 let before = shared.concat();

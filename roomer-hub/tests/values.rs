@@ -42,7 +42,7 @@ fn the_defaults_are_those_of_the_documents() {
     assert!(config.members_only && !config.announce_rejoin);
     assert_eq!((config.max_name, config.max_rooms), (4096, 1100));
     assert_eq!((config.message_rate, config.byte_rate, config.join_rate), (None, None, None));
-    assert_eq!((config.strikes, config.roommates_only), (Rate::new(1, 256), false));
+    assert_eq!((config.violation_rate, config.shared_room_only), (Rate::new(1, 256), false));
 
     let mut compat = Config::compat();
     assert!(!compat.members_only && compat.announce_rejoin);
@@ -68,7 +68,7 @@ fn the_default_limits_hold_to_the_byte_and_the_room() {
     }
     assert!(!join("one more"));
     assert_eq!((hub.rooms(), hub.rooms_of(conn).len()), (1100, 1100));
-    assert_eq!((hub.refusals().long_name, hub.refusals().too_many_rooms), (1, 1));
+    assert_eq!((hub.rejected_packets().long_name, hub.rejected_packets().too_many_rooms), (1, 1));
     for _ in hub.handle(Duration::ZERO, Input::Gone { conn }) {}
     assert_eq!((hub.connections(), hub.rooms()), (0, 0));
 }

@@ -27,7 +27,7 @@ pub mod code {
     /// A kind of message that is not served here (text).
     pub const UNSUPPORTED: u16 = 1003;
     /// Text or a name that is not UTF-8.
-    pub const NOT_UTF8: u16 = 1007;
+    pub const INVALID_PAYLOAD: u16 = 1007;
     /// The application's rules, or a rate.
     pub const POLICY: u16 = 1008;
     /// A message above the limit.
@@ -171,8 +171,8 @@ pub const TEXT: Close =
         .with_reason("text is not served here; send binary");
 
 /// The client sent a text or a name that is not UTF-8; the reason says where.
-pub const NOT_UTF8: Close = over(
-    code::NOT_UTF8,
+pub const INVALID_PAYLOAD: Close = over(
+    code::INVALID_PAYLOAD,
     Sender::Server,
     Fault::Client,
     "the client sent a text or a name that is not UTF-8; the reason says where",
@@ -193,7 +193,7 @@ pub const VIOLATIONS: Close = over(
     code::POLICY,
     Sender::Server,
     Fault::Client,
-    "the client kept sending rejected packets (strikes)",
+    "the client kept sending rejected packets (violation_rate)",
 )
 .with_reason("too many violations");
 
@@ -250,7 +250,7 @@ pub const SILENT: Close = back(
     Sender::Server,
     Fault::Environment,
     Wait::Normal,
-    "no bytes were received or accepted for pong_wait: the client is suspended or offline",
+    "no bytes were received or accepted for pong_timeout: the client is suspended or offline",
 )
 .with_reason("no sign of life");
 
@@ -260,7 +260,7 @@ pub const TOO_SLOW: Close = back(
     Sender::Server,
     Fault::Environment,
     Wait::Normal,
-    "the client does not read fast enough (max_backlog, write_wait)",
+    "the client does not read fast enough (max_backlog, write_timeout)",
 )
 .with_reason("too slow");
 
@@ -323,7 +323,7 @@ pub const TABLE: &[Close] = &[
         Wait::Normal,
         "the connection broke, or was refused, without a close frame; never on the wire",
     ),
-    NOT_UTF8,
+    INVALID_PAYLOAD,
     RATE,
     VIOLATIONS,
     LOGIN_EXPIRED,

@@ -73,7 +73,7 @@ impl DecodeError {
     #[must_use]
     pub fn close_code(&self) -> u16 {
         match self {
-            DecodeError::NotUtf8 { .. } => close::NOT_UTF8.code,
+            DecodeError::NotUtf8 { .. } => close::INVALID_PAYLOAD.code,
             _ => close::PROTOCOL.code,
         }
     }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use program::{Outcome, Program};
 use roomer_smol::{
-    BuildError, ConnId, JsonError, Membership, Server, json, serve_until, shutdown_signal,
+    BuildError, ConnId, JsonError, Presence, Server, json, serve_until, shutdown_signal,
 };
 use smol::Timer;
 use smol::net::TcpListener;

@@ -146,12 +146,12 @@ pub use listener::Listener;
 #[cfg(feature = "tls")]
 pub use roomer_engine::tls::{TlsListener, rustls, tls};
 pub use roomer_engine::{
-    Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, Drained, HandlerError,
-    HandlerPanic, HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, Reason,
-    Refusal, Request, Server, Stats, Upgrade, User, Verdict, Warning, WarningCause, close, code,
-    http, socket,
+    AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, DisconnectReason,
+    DrainReport, HandlerError, HandlerPanic, HandlerResult, IntoHandlerResult, Message,
+    OwnedMessage, PacketRef, Rejection, Request, Server, Stats, Upgrade, User, Warning,
+    WarningCause, close, code, http, socket,
 };
-pub use roomer_engine::{ConnId, Membership, ParseConnIdError, Refusals, RegisterError};
+pub use roomer_engine::{ConnId, ParseConnIdError, Presence, RegisterError, RejectedPackets};
 use roomer_engine::{Connection, Reader, stream};
 #[cfg(feature = "json")]
 pub use roomer_engine::{JsonError, json};
@@ -254,7 +254,7 @@ fn attended<R: Reader>(server: Server, mut connection: Connection<R>) -> impl Fu
     let mut newcomer = Some(server);
     poll_fn(move |cx| {
         let server = newcomer.take();
-        if let Some(time) = server.and_then(|server| server.keep_time_while_busy(Timer::after)) {
+        if let Some(time) = server.and_then(|server| server.run_timers_on_demand(Timer::after)) {
             smol::spawn(time).detach();
         }
         Pin::new(&mut connection).poll(cx)
@@ -272,10 +272,10 @@ async fn run(
     // given to run only after 200 turns of its tasks, and neither newcomers nor the clock can wait
     // for that.
     let keep = server.clone();
-    let time = executor.spawn(async move { keep.keep_time(Timer::after).await });
+    let time = executor.spawn(async move { keep.run_timers(Timer::after).await });
     let helpers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
         .map(|_| server.clone())
-        .map(|server| executor.spawn(async move { server.help().await }))
+        .map(|server| executor.spawn(async move { server.run_flush_worker().await }))
         .collect();
     let is_stopping = Arc::new(AtomicBool::new(false));
     let accepting = accept(listener, server.clone(), executor.clone(), is_stopping.clone());
@@ -300,7 +300,7 @@ async fn accept(
         match listener.accept(&server).await {
             Ok(connection) => executor.spawn(connection).detach(),
             Err(error) => {
-                server.accept_failed(&error);
+                server.record_accept_error(&error);
                 Timer::after(REST).await;
             }
         }

@@ -83,8 +83,8 @@ impl Writer for WriteHalf {
         socket::shutdown(self.stream.get_ref());
     }
 
-    fn last_words(&self) {
-        socket::last_words(self.stream.get_ref());
+    fn prepare_final_write(&self) {
+        socket::prepare_final_write(self.stream.get_ref());
     }
 }
 

@@ -63,7 +63,7 @@ pub async fn run(
         .route_service("/ws", mount(rooms.clone()));
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     rooms.shutdown();
-    let _ = timeout(rooms.drain_limit(), rooms.drained()).await;
+    let _ = timeout(rooms.drain_timeout(), rooms.drained()).await;
     Ok(())
 }
 

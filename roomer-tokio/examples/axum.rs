@@ -72,7 +72,7 @@ pub async fn run(
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     // axum has let go of the connections; the rooms close them.
     rooms.shutdown();
-    let _ = timeout(rooms.drain_limit(), rooms.drained()).await;
+    let _ = timeout(rooms.drain_timeout(), rooms.drained()).await;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use program::{Outcome, Program};
-use roomer_tokio::{Claims, Refusal, Server, serve_until, shutdown_signal};
+use roomer_tokio::{Claims, Rejection, Server, serve_until, shutdown_signal};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -62,7 +62,8 @@ pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Out
     let rules = Validation::new(Algorithm::HS256);
     let server = Server::builder()
         .authorize(move |request| {
-            let token = request.token().ok_or_else(|| Refusal::unauthorized("a token, please"))?;
+            let token =
+                request.token().ok_or_else(|| Rejection::unauthorized("a token, please"))?;
             match jsonwebtoken::decode::<Token>(&*token, &key, &rules) {
                 Ok(token) => {
                     // The connection ends with the token, at the latest.
@@ -70,7 +71,7 @@ pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Out
                     let rest = rest.saturating_sub(jsonwebtoken::get_current_timestamp());
                     Ok(Claims::new().user(token.claims.sub).good_for(Duration::from_secs(rest)))
                 }
-                Err(error) => Err(Refusal::unauthorized(format!("not this token: {error}"))),
+                Err(error) => Err(Rejection::unauthorized(format!("not this token: {error}"))),
             }
         })
         .on("whoami", |conn, message| {

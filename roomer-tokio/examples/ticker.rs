@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use program::{Outcome, Program};
 use roomer_tokio::{
-    BuildError, ConnId, JsonError, Membership, Server, json, serve_until, shutdown_signal,
+    BuildError, ConnId, JsonError, Presence, Server, json, serve_until, shutdown_signal,
 };
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};

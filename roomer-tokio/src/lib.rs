@@ -34,7 +34,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use roomer_tokio::{Claims, Refusal, Server};
+//! use roomer_tokio::{Claims, Rejection, Server};
 //!
 //! #[derive(Clone)]
 //! struct Role(&'static str);
@@ -45,7 +45,7 @@
 //!             let hour = Duration::from_secs(3600);
 //!             Ok(Claims::new().user("ann").good_for(hour).with(Role("admin")))
 //!         }
-//!         _ => Err(Refusal::unauthorized("a token, please")),
+//!         _ => Err(Rejection::unauthorized("a token, please")),
 //!     })
 //!     .max_connections_per_user(3)
 //!     .on("shout", |conn, message| {
@@ -67,11 +67,11 @@
 //! can use:
 //!
 //! ```
-//! use roomer_tokio::{Membership, Server};
+//! use roomer_tokio::{Presence, Server};
 //!
 //! # async fn store(_text: &str) -> std::io::Result<()> { Ok(()) }
 //! let server = Server::builder()
-//!     .membership("root", Membership::Own) // who comes and goes there is nobody's business
+//!     .presence("root", Presence::Off) // who comes and goes there is nobody's business
 //!     .may_join(|conn, room| room != "staff" || conn.claims().is_some())
 //!     .may_publish(|_, message| message.payload.len() <= 4096)
 //!     .on_async("save", |conn, message| async move {
@@ -241,12 +241,12 @@ pub use mount::{Mount, mount};
 #[cfg(feature = "tls")]
 pub use roomer_engine::tls::{TlsListener, rustls, tls};
 pub use roomer_engine::{
-    Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, Drained, HandlerError,
-    HandlerPanic, HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, Reason,
-    Refusal, Request, Server, Stats, Upgrade, User, Verdict, Warning, WarningCause, close, code,
-    http, socket,
+    AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, DisconnectReason,
+    DrainReport, HandlerError, HandlerPanic, HandlerResult, IntoHandlerResult, Message,
+    OwnedMessage, PacketRef, Rejection, Request, Server, Stats, Upgrade, User, Warning,
+    WarningCause, close, code, http, socket,
 };
-pub use roomer_engine::{ConnId, Membership, ParseConnIdError, Refusals, RegisterError};
+pub use roomer_engine::{ConnId, ParseConnIdError, Presence, RegisterError, RejectedPackets};
 use roomer_engine::{Connection, Reader};
 #[cfg(feature = "json")]
 pub use roomer_engine::{JsonError, json};
@@ -291,7 +291,7 @@ pub async fn serve_until(
     server.start_listening(listener.has_addresses(), listener.is_tls())?;
     let mut staff = helpers(&server);
     let keeper = server.clone();
-    staff.spawn(async move { keeper.keep_time(sleep).await });
+    staff.spawn(async move { keeper.run_timers(sleep).await });
     tokio::select! {
         _ = stop => {}
         () = accept(&listener, &server, || true) => {}
@@ -309,7 +309,7 @@ async fn accept(listener: &impl Listener, server: &Server, is_wanted: impl Fn() 
         match listener.accept(server).await {
             Ok(connection) => drop(tokio::spawn(connection)),
             Err(error) => {
-                server.accept_failed(&error);
+                server.record_accept_error(&error);
                 sleep(REST).await;
             }
         }
@@ -369,7 +369,7 @@ fn attended<R: Reader>(server: Server, mut connection: Connection<R>) -> impl Fu
     let mut newcomer = Some(server);
     poll_fn(move |cx| {
         let time =
-            newcomer.take().and_then(|server| Some((server.keep_time_while_busy(sleep)?, server)));
+            newcomer.take().and_then(|server| Some((server.run_timers_on_demand(sleep)?, server)));
         if let Some((time, server)) = time {
             tokio::spawn(async move {
                 let _staff = helpers(&server);
@@ -384,7 +384,7 @@ fn attended<R: Reader>(server: Server, mut connection: Connection<R>) -> impl Fu
 fn helpers(server: &Server) -> JoinSet<()> {
     let workers = Handle::current().metrics().num_workers();
     let helpers = (0..workers).filter(|_| workers > 1).map(|_| server.clone());
-    helpers.map(|server| async move { server.help().await }).collect()
+    helpers.map(|server| async move { server.run_flush_worker().await }).collect()
 }
 
 #[cfg(doctest)]

@@ -123,7 +123,7 @@ impl<B> Service<http::Request<B>> for Mount {
         let (server, request) = (self.server.clone(), http::Request::from_parts(head, ()));
         Box::pin(async move {
             // Dropped with the client, by the framework.
-            let decided = timeout(server.handshake_limit(), server.upgrade_async(request, peer));
+            let decided = timeout(server.handshake_timeout(), server.upgrade_async(request, peer));
             Ok(match decided.await {
                 Ok(Ok(upgrade)) => {
                     let response = upgrade.response();

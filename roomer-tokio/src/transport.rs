@@ -98,8 +98,8 @@ impl Writer for WriteHalf {
         socket::shutdown(self.stream());
     }
 
-    fn last_words(&self) {
-        socket::last_words(self.stream());
+    fn prepare_final_write(&self) {
+        socket::prepare_final_write(self.stream());
         self.is_last.store(true, Ordering::Relaxed);
     }
 }

@@ -92,7 +92,7 @@ impl Example {
             };
             assert_eq!(close, Seen::Close(Some(1001), "server is going away".into()));
             // The answer may come too late to be wanted.
-            let _ = client.stream.write_all(&wire::close(1001, ""));
+            let _ = client.stream.write_all(&roomer_conformance::wire::close(1001, ""));
         }
         self.thread.join().unwrap().unwrap();
     }

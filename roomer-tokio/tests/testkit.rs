@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use roomer_tokio::testkit::{Client, Faults, TokioWorld, World};
-use roomer_tokio::{Builder, Claims, HandlerError, Refusal, Server};
+use roomer_tokio::{Builder, Claims, HandlerError, Rejection, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -77,7 +77,7 @@ async fn room(seed: u64) -> (TokioWorld, Client, Client) {
         let token = request.query("token").map(|token| token.into_owned());
         match shout(shouter, &token.unwrap_or_default()).await {
             Ok(token) if token == "SECRET" => Ok(Claims::default()),
-            _ => Err(Refusal::unauthorized("a token, please")),
+            _ => Err(Rejection::unauthorized("a token, please")),
         }
     });
     let mut world = TokioWorld::new(seed, builder);

@@ -14,13 +14,14 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use roomer_tokio::{Builder, Claims, Mount, Refusal, Server, WarningCause, mount};
+use roomer_tokio::{Builder, Claims, Mount, Rejection, Server, WarningCause, mount};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{self, Runtime};
 use tokio::time::timeout;
 
 use roomer_conformance::client::{Client, PATIENCE, Seen};
 use roomer_conformance::http::{Ask, dial};
+use roomer_conformance::wire;
 
 /// An axum application with a server in it, on a runtime of its own.
 struct Site {
@@ -108,7 +109,7 @@ fn other_routes_are_the_frameworks() {
 fn what_is_no_handshake_is_refused() {
     let site = Site::open(|builder| {
         builder.authorize(|request| match request.header("x-token") {
-            Some("wrong") => Err(Refusal::unauthorized("a token, please")),
+            Some("wrong") => Err(Rejection::unauthorized("a token, please")),
             _ => Ok(Claims::new()),
         })
     });
@@ -120,7 +121,7 @@ fn what_is_no_handshake_is_refused() {
     assert_eq!(close(Ask::upgrade(site.addr).add("Origin", "https://evil.example")).status, 403);
     assert_eq!(close(Ask::upgrade(site.addr).without("Sec-WebSocket-Key")).status, 400);
     let head = Ask::upgrade(site.addr).head(site.addr);
-    assert_eq!(head.header("sec-websocket-accept"), Some(http::ACCEPT));
+    assert_eq!(head.header("sec-websocket-accept"), Some(roomer_conformance::http::ACCEPT));
     site.drained();
 }
 
@@ -196,7 +197,7 @@ fn middleware_alone_may_tell_who_comes() {
 #[test]
 fn time_is_kept_whenever_somebody_is_there() {
     let period = Duration::from_millis(50);
-    let site = Site::open(|builder| builder.ping_period(period).pong_wait(PATIENCE));
+    let site = Site::open(|builder| builder.ping_interval(period).pong_timeout(PATIENCE));
     for _ in 0..3 {
         let mut client = site.client();
         for _ in 0..2 {
@@ -210,7 +211,7 @@ fn time_is_kept_whenever_somebody_is_there() {
 #[test]
 fn a_silent_client_is_closed() {
     let ms = Duration::from_millis;
-    let site = Site::open(|builder| builder.ping_period(ms(100)).pong_wait(ms(400)));
+    let site = Site::open(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(400)));
     let mut silent = site.client();
     loop {
         match silent.next() {
@@ -260,7 +261,7 @@ fn a_hook_may_take_its_time_but_not_for_ever() {
                 Some("ann") => Ok(Claims::new()),
                 Some("bug") => panic!("a bug in the hook"),
                 Some("slow") => std::future::pending().await,
-                _ => Err(Refusal::unauthorized("who are you?")),
+                _ => Err(Rejection::unauthorized("who are you?")),
             }
         })
     });

@@ -1,6 +1,6 @@
 //! Whether the engine's tables, queues and counts agree, for tests.
 
-use crate::{Applied, Server};
+use crate::{RecordedInput, Server};
 
 impl Server {
     /// Compares everything that the engine keeps twice. With `at_rest`, also what must be true
@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// Moves the inputs since the last call to the end of `into`.
-    pub fn take_journal(&self, into: &mut Vec<Applied>) {
+    pub fn take_journal(&self, into: &mut Vec<RecordedInput>) {
         if let Some(entries) = &mut self.core().journal.entries {
             into.append(entries);
         }

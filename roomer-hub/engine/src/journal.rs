@@ -6,7 +6,7 @@ use roomer_hub::{Command, Input};
 /// An input as the engine gave it to its hub. What was in it is for the reader to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Applied {
+pub enum RecordedInput {
     /// A connection opened, under this key.
     Opened(ConnKey),
     /// A packet of a connection's.
@@ -32,7 +32,7 @@ pub enum Applied {
 /// A list of inputs; kept only when somebody reads it.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    pub(crate) entries: Option<Vec<Applied>>,
+    pub(crate) entries: Option<Vec<RecordedInput>>,
 }
 
 impl Journal {
@@ -41,23 +41,23 @@ impl Journal {
         let Some(entries) = &mut self.entries else { return };
         entries.push(match *input {
             Input::Open { .. } => return,
-            Input::Packet { conn, .. } => Applied::Packet(conn),
-            Input::Allowed { conn, .. } => Applied::Allowed(conn),
-            Input::Denied { conn, .. } => Applied::Denied(conn),
-            Input::Gone { conn } => Applied::Gone(conn),
+            Input::Packet { conn, .. } => RecordedInput::Packet(conn),
+            Input::Allowed { conn, .. } => RecordedInput::Allowed(conn),
+            Input::Denied { conn, .. } => RecordedInput::Denied(conn),
+            Input::Gone { conn } => RecordedInput::Gone(conn),
             Input::Command(command) => match command {
-                Command::Broadcast { from, .. } => Applied::Broadcast(from),
-                Command::Send { from, .. } => Applied::Send(from),
-                Command::Join { conn, .. } => Applied::Join(conn),
-                Command::Leave { conn, .. } => Applied::Leave(conn),
-                Command::Close { conn, code, .. } => Applied::Close(conn, code),
+                Command::Broadcast { from, .. } => RecordedInput::Broadcast(from),
+                Command::Send { from, .. } => RecordedInput::Send(from),
+                Command::Join { conn, .. } => RecordedInput::Join(conn),
+                Command::Leave { conn, .. } => RecordedInput::Leave(conn),
+                Command::Close { conn, code, .. } => RecordedInput::Close(conn, code),
             },
         });
     }
 
     pub(crate) fn opened(&mut self, conn: ConnKey) {
         if let Some(entries) = &mut self.entries {
-            entries.push(Applied::Opened(conn));
+            entries.push(RecordedInput::Opened(conn));
         }
     }
 }

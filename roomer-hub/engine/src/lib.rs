@@ -8,7 +8,7 @@
 //! ```
 //!
 //! An adapter accepts sockets, splits each into a [`Reader`] and a [`Writer`], spawns the
-//! [`Connection`] that [`Server::connect`] gives for it, and spawns [`Server::keep_time`] once.
+//! [`Connection`] that [`Server::connect`] gives for it, and spawns [`Server::run_timers`] once.
 //! What it must not contain is anything about rooms, frames or limits.
 //!
 //! How a message travels: the sender's task reads it, gives it to the hub, and writes to the
@@ -48,7 +48,9 @@ mod upgrade;
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use http;
-pub use roomer_hub::{ConnId, Membership, ParseConnIdError, Refusals, RegisterError, contract};
+pub use roomer_hub::{
+    ConnId, ParseConnIdError, Presence, RegisterError, RejectedPackets, contract,
+};
 pub use roomer_proto::PacketRef;
 pub use roomer_proto::close::{self, code};
 #[cfg(feature = "json")]
@@ -58,18 +60,18 @@ pub use crate::app::claims::Claims;
 pub use crate::app::conn::Conn;
 pub use crate::app::handler::{HandlerError, HandlerPanic, HandlerResult};
 pub use crate::app::handler_result::IntoHandlerResult;
-pub use crate::app::hooks::Reason;
+pub use crate::app::hooks::DisconnectReason;
 pub use crate::app::message::{Message, OwnedMessage};
 pub use crate::app::user::User;
 #[cfg(feature = "audit")]
-pub use crate::app::witness::{Mishap, Waiting, Witness};
+pub use crate::app::witness::{HandlerFailure, HandlerMonitor, PendingHandler};
 pub use crate::builder::{BuildError, Builder};
 pub use crate::connection::Connection;
 pub use crate::env::{Environment, System};
-pub use crate::handshake::request::{Refusal, Request, Verdict};
+pub use crate::handshake::request::{AuthResult, Rejection, Request};
 #[cfg(feature = "audit")]
-pub use crate::journal::Applied;
-pub use crate::lifecycle::drain::Drained;
+pub use crate::journal::RecordedInput;
+pub use crate::lifecycle::drain::DrainReport;
 pub use crate::metrics::stats::{Backlog, Stats};
 pub use crate::metrics::warning::{Warning, WarningCause};
 pub use crate::server::Server;

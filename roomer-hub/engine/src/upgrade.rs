@@ -17,7 +17,7 @@ use crate::app::handler::{self, HandlerPanic, Run};
 use crate::app::witness::{Followed, Whose};
 use crate::builder::options::Authorize;
 use crate::connection::Connection;
-use crate::handshake::request::{Refusal, Request, Verdict};
+use crate::handshake::request::{AuthResult, Rejection, Request};
 use crate::handshake::response::Answer;
 use crate::handshake::rules::untrusted_proxy;
 use crate::lifecycle::admission::Place;
@@ -91,7 +91,7 @@ impl Server {
 
     /// As [`upgrade`](Self::upgrade), for a server that may have an
     /// [`authorize_async`](crate::Builder::authorize_async) hook. Drop it when the client goes, or
-    /// after [`handshake_limit`](Self::handshake_limit); that ends the hook.
+    /// after [`handshake_timeout`](Self::handshake_timeout); that ends the hook.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl Server {
     }
 
     /// Refuses a client whose [`upgrade_async`](Self::upgrade_async) took longer than
-    /// [`handshake_limit`](Self::handshake_limit): returns the answer to send, 503.
+    /// [`handshake_timeout`](Self::handshake_timeout): returns the answer to send, 503.
     pub fn authorize_timed_out(&self, peer: Option<SocketAddr>) -> http::Response<String> {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         self.note_refused(peer, status, Some(WarningCause::AuthorizeTimeout));
@@ -171,7 +171,7 @@ impl Server {
         let cause = WarningCause::Full { option, limit, untrusted_proxy };
         // That a server which ends lets nothing in is as it should be.
         let cause = self.0.life.is_open().then_some(cause);
-        Refused { refusal: Refusal::new(status, ""), cause }
+        Refused { refusal: Rejection::new(status, ""), cause }
     }
 }
 
@@ -198,7 +198,7 @@ impl Upgrade {
     /// How long the answer may take to be sent, the handshake's time limit; drop this after it.
     #[must_use]
     pub fn time_limit(&self) -> Duration {
-        self.server.options().handshake_wait
+        self.server.options().handshake_timeout
     }
 
     /// The server that it is an upgrade of.
@@ -234,7 +234,7 @@ pub(crate) struct Pass {
 
 /// A request that does not pass: the answer to the client, and the warning to the operator.
 pub(crate) struct Refused {
-    pub(crate) refusal: Refusal,
+    pub(crate) refusal: Rejection,
     pub(crate) cause: Option<WarningCause>,
 }
 
@@ -248,7 +248,7 @@ pub(crate) enum Decision {
 /// A decision that the application takes its time for.
 pub(crate) struct Asked {
     server: Server,
-    run: Run<Verdict>,
+    run: Run<AuthResult>,
     followed: Followed,
     /// What comes of it if the application agrees.
     rest: Option<Rest>,
@@ -286,7 +286,7 @@ impl Rest {
             claims.get_or_insert_default().merge(said);
         }
         let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
-            let refusal = Refusal::unauthorized("the login has expired");
+            let refusal = Rejection::unauthorized("the login has expired");
             let (status, has_token) = (refusal.status().as_u16(), self.has_token);
             Refused { refusal, cause: Some(WarningCause::Unauthorized { status, has_token }) }
         })?;
@@ -300,7 +300,7 @@ fn authorize() -> Whose {
 
 /// No, for a reason that the status says.
 pub(crate) fn refused(status: StatusCode) -> Refused {
-    Refused { refusal: Refusal::new(status, ""), cause: None }
+    Refused { refusal: Rejection::new(status, ""), cause: None }
 }
 
 impl Server {
@@ -344,7 +344,7 @@ impl Server {
     /// What the hook has said; a panic is an error of the server's.
     fn said(
         &self,
-        verdict: Result<Verdict, HandlerPanic>,
+        verdict: Result<AuthResult, HandlerPanic>,
         peer: Option<SocketAddr>,
         has_token: bool,
     ) -> Result<Claims, Refused> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use roomer_engine::{Builder, Conn, Server};
-use roomer_hub::{ConnId, Membership};
+use roomer_hub::{ConnId, Presence};
 use roomer_testkit::{Client, Clock, Faults, Tasks, World, frames, socket};
 
 const KIB: usize = 1024;
@@ -17,7 +17,7 @@ const fn ms(millis: u64) -> Duration {
 
 /// So many who are in one room, and hear of nobody else in it.
 fn room<const N: usize>(builder: Builder) -> (World, [Client; N]) {
-    let builder = builder.membership("*", Membership::Own);
+    let builder = builder.presence("*", Presence::Off);
     let mut world = World::with_faults(3, Faults::none(), builder);
     let members = std::array::from_fn(|_| world.connect());
     world.settle();
@@ -295,7 +295,7 @@ fn bytes_out_are_what_sockets_took() {
 
 #[test]
 fn a_long_answer_that_was_begun_is_finished_before_the_close_that_drops_the_rest() {
-    let builder = Server::builder().max_backlog(4 * KIB).membership("root", Membership::Own);
+    let builder = Server::builder().max_backlog(4 * KIB).presence("root", Presence::Off);
     let mut world = World::with_faults(3, Faults::none(), builder);
     let members: Vec<Client> = (0..300).map(|_| world.connect()).collect();
     world.settle();

@@ -3,15 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use roomer_engine::Server;
-use roomer_hub::{ConnId, Membership};
+use roomer_hub::{ConnId, Presence};
 use roomer_testkit::{Client, Faults, World, run};
 
 const MEMBERS: usize = 600;
 const SPEAKERS: [usize; 3] = [0, 299, 599];
 
 fn hall(seed: u64, faults: Faults) -> (World, Vec<Client>) {
-    let builder =
-        Server::builder().membership("root", Membership::Own).membership("hall", Membership::Own);
+    let builder = Server::builder().presence("root", Presence::Off).presence("hall", Presence::Off);
     let mut world = World::with_faults(seed, Faults::none(), builder);
     let members: Vec<Client> = (0..MEMBERS).map(|_| world.connect()).collect();
     world.settle();

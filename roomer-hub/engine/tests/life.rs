@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use roomer_engine::{Builder, Drained, Server, Writer};
-use roomer_hub::{ConnId, Membership};
+use roomer_engine::{Builder, DrainReport, Server, Writer};
+use roomer_hub::{ConnId, Presence};
 use roomer_testkit::{Client, Clock, Faults, Tasks, World, frames, run, socket};
 
 const fn ms(millis: u64) -> Duration {
@@ -18,7 +18,7 @@ const fn ms(millis: u64) -> Duration {
 }
 
 /// Begins a drain; what it returns, once it has.
-fn drain(world: &mut World) -> (usize, Rc<Cell<Option<Drained>>>) {
+fn drain(world: &mut World) -> (usize, Rc<Cell<Option<DrainReport>>>) {
     let (server, told) = (world.server().clone(), Rc::new(Cell::new(None)));
     let tell = told.clone();
     let task = world.spawn(async move { tell.set(Some(server.drain().await)) });
@@ -40,7 +40,7 @@ fn open(clients: &[Client]) -> Vec<bool> {
     clients.iter().map(Client::is_open).collect()
 }
 
-fn count(drained: Option<Drained>) -> Option<(usize, usize)> {
+fn count(drained: Option<DrainReport>) -> Option<(usize, usize)> {
     drained.map(|drained| (drained.closed, drained.cut))
 }
 
@@ -74,7 +74,7 @@ fn a_drain_closes_so_many_a_second_the_first_place_first() {
 
 #[test]
 fn a_pace_without_bound_closes_all_at_once() {
-    let builder = Server::builder().membership("root", Membership::Own);
+    let builder = Server::builder().presence("root", Presence::Off);
     let (mut world, clients) = world(builder, 300);
     let (_, told) = drain(&mut world);
     world.settle();
@@ -198,7 +198,7 @@ fn what_not_even_a_cut_ends_is_told_as_cut() {
     let builder = Server::builder().environment(clock.clone()).drain(ms(1_000), usize::MAX);
     let server = builder.build().unwrap();
     let (keeper, sleeper) = (server.clone(), clock.clone());
-    tasks.spawn(async move { keeper.keep_time(|wait| sleeper.sleep(wait)).await });
+    tasks.spawn(async move { keeper.run_timers(|wait| sleeper.sleep(wait)).await });
     // A framework that keeps what it was given.
     let upgrade = server.upgrade(request(), None).unwrap();
     let (drained, told) = (server.clone(), Rc::new(Cell::new(None)));
@@ -217,7 +217,7 @@ fn what_not_even_a_cut_ends_is_told_as_cut() {
 #[test]
 fn only_one_keeps_time_and_another_once_it_is_gone() {
     let server = Server::builder().build().unwrap();
-    let begin = || server.keep_time_while_busy(|_| std::future::pending::<()>());
+    let begin = || server.run_timers_on_demand(|_| std::future::pending::<()>());
     let first = begin();
     assert!(first.is_some() && begin().is_none());
     drop(first);
@@ -227,14 +227,14 @@ fn only_one_keeps_time_and_another_once_it_is_gone() {
 #[test]
 fn time_is_kept_for_as_long_as_there_is_somebody() {
     let clock = Clock::new(0);
-    let builder = Server::builder().ping_period(ms(100)).environment(clock.clone());
+    let builder = Server::builder().ping_interval(ms(100)).environment(clock.clone());
     let server = builder.build().unwrap();
     let mut tasks = Tasks::new();
     for _ in 0..2 {
         let (reader, writer, peer) = socket();
         tasks.spawn(server.upgrade(request(), None).unwrap().connect(reader, writer, b""));
         let sleeper = clock.clone();
-        let time = server.keep_time_while_busy(move |wait| sleeper.sleep(wait));
+        let time = server.run_timers_on_demand(move |wait| sleeper.sleep(wait));
         let keeper = tasks.spawn(time.expect("nobody does yet"));
         while tasks.turn(0).is_some() {}
         peer.take(usize::MAX, &mut Vec::new());

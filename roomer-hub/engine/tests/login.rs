@@ -5,7 +5,9 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use roomer_engine::{Builder, Claims, Reason, Refusal, Request, Server, Verdict, close};
+use roomer_engine::{
+    AuthResult, Builder, Claims, DisconnectReason, Rejection, Request, Server, close,
+};
 use roomer_testkit::{Client, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -17,9 +19,9 @@ struct Account {
 }
 
 /// Takes what it needs from the query: `user`, and `good_for` in seconds.
-fn log_in(request: &Request) -> Verdict {
+fn log_in(request: &Request) -> AuthResult {
     let Some(user) = request.query("user") else {
-        return Err(Refusal::unauthorized("who are you?"));
+        return Err(Rejection::unauthorized("who are you?"));
     };
     let claims = Claims::new().user(&user).with(Account { number: user.len() as u64 });
     Ok(match request.query("good_for").and_then(|seconds| seconds.parse().ok()) {
@@ -102,7 +104,7 @@ fn a_connection_is_closed_when_its_login_is_over() {
         assert!(is_closed(client, &close::LOGIN_EXPIRED), "{:?}", client.closed());
     }
     assert!(unlimited.is_open() && close::LOGIN_EXPIRED.is_final());
-    assert_eq!(*reasons.lock().unwrap(), [Reason::ByServer(1008); 3]);
+    assert_eq!(*reasons.lock().unwrap(), [DisconnectReason::ByServer(1008); 3]);
     assert_eq!(world.server().stats().closes[&1008], 3);
 }
 

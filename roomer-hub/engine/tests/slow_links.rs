@@ -82,7 +82,7 @@ fn a_large_message_arrives_over_64_kilobits_a_second() {
 
 #[test]
 fn one_who_takes_nothing_of_a_large_message_is_closed_after_the_write_wait() {
-    let (mut world, ann, bob) = pair(Server::builder().write_wait(ms(7_000)));
+    let (mut world, ann, bob) = pair(Server::builder().write_timeout(ms(7_000)));
     bob.stall(0);
     send(&world, &bob, 5_000 * KIB);
     send(&world, &bob, 1);
@@ -109,7 +109,8 @@ fn one_who_is_far_behind_apart_from_a_large_message_is_closed() {
 
 #[test]
 fn a_message_that_comes_in_over_a_slow_link_is_a_sign_of_life() {
-    let (mut world, ann, bob) = pair(Server::builder().ping_period(ms(500)).pong_wait(ms(1_000)));
+    let (mut world, ann, bob) =
+        pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     let bytes = wire(1_250 * KIB);
     // Its answers to pings would have to wait behind the message: it does not even see the pings.
     ann.stall(usize::MAX);
@@ -123,7 +124,8 @@ fn a_message_that_comes_in_over_a_slow_link_is_a_sign_of_life() {
 
 #[test]
 fn half_a_message_and_then_nothing_is_silence() {
-    let (mut world, ann, _) = pair(Server::builder().ping_period(ms(500)).pong_wait(ms(1_000)));
+    let (mut world, ann, _) =
+        pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     ann.stall(usize::MAX);
     let mut bytes = Vec::new();
     frames::write(frames::first::FINAL | frames::first::BINARY, &[7; 1000], [1; 4], &mut bytes);
@@ -137,7 +139,8 @@ fn half_a_message_and_then_nothing_is_silence() {
 /// The system takes pings for a peer that is long gone, as long as there is room.
 #[test]
 fn what_a_socket_with_room_takes_is_no_sign_of_life() {
-    let (mut world, ann, _) = pair(Server::builder().ping_period(ms(100)).pong_wait(ms(1_000)));
+    let (mut world, ann, _) =
+        pair(Server::builder().ping_interval(ms(100)).pong_timeout(ms(1_000)));
     ann.stall(usize::MAX);
     world.advance(ms(999));
     assert!(world.server().stats().closes.is_empty());

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{Method, Request, Response, Version};
-use roomer_engine::{Builder, Claims, Refusal, Server, Upgrade};
+use roomer_engine::{Builder, Claims, Rejection, Server, Upgrade};
 
 fn server(choose: impl FnOnce(Builder) -> Builder) -> Server {
     choose(Server::builder()).build().unwrap()
@@ -55,7 +55,7 @@ fn an_upgrade_is_answered_with_the_key_derived() {
 fn its_answer_may_take_as_long_as_a_handshake() {
     let server = server(|builder| builder.handshake_timeout(Duration::from_secs(7)));
     let limit = ask(&server, |_| {}).unwrap().time_limit();
-    assert_eq!((limit, server.handshake_limit()), (Duration::from_secs(7), limit));
+    assert_eq!((limit, server.handshake_timeout()), (Duration::from_secs(7), limit));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn debug_output_tells_one_from_another() {
 #[test]
 fn who_waits_for_the_end_waits_for_a_close_and_a_second() {
     let server = server(|builder| builder.close_timeout(Duration::from_secs(3)));
-    assert_eq!(server.drain_limit(), Duration::from_secs(4));
+    assert_eq!(server.drain_timeout(), Duration::from_secs(4));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn the_authorize_hook_is_asked() {
         builder.authorize(|request| match request.query("token").as_deref() {
             Some("secret") => Ok(Claims::new()),
             Some("panic") => panic!("the hook panics"),
-            _ => Err(Refusal::unauthorized("a token, please")),
+            _ => Err(Rejection::unauthorized("a token, please")),
         })
     });
     let with = |uri: &'static str| {
@@ -148,7 +148,7 @@ fn a_hook_that_takes_its_time_is_awaited_where_that_is_possible() {
     let server = server(|builder| {
         builder.authorize_async(async |request| match request.query("token").as_deref() {
             Some("secret") => Ok(Claims::new()),
-            _ => Err(Refusal::unauthorized("a token, please")),
+            _ => Err(Rejection::unauthorized("a token, please")),
         })
     });
     let ask = |uri: &str| {
@@ -179,7 +179,7 @@ fn a_trusted_proxy_says_who_comes() {
         builder.trust_proxy("10.0.0.0/8").authorize(|request| {
             match request.peer().map(|peer| peer.ip().to_string()).as_deref() {
                 Some("1.2.3.4") => Ok(Claims::new()),
-                _ => Err(Refusal::forbidden("not you")),
+                _ => Err(Rejection::forbidden("not you")),
             }
         })
     });

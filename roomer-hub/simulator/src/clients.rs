@@ -1,7 +1,7 @@
 //! What a client can know: what it was sent, and nothing else. Each keeps its view of its rooms
 //! as the protocol says, and everything that it gets must fit that view.
 
-use roomer_hub::Membership;
+use roomer_hub::Presence;
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use super::fault::{Fault, ensure};
@@ -63,7 +63,7 @@ impl Clients {
         &mut self,
         to: u16,
         packet: &PacketRef<'_>,
-        shows: Membership,
+        shows: Presence,
     ) -> Result<(), Fault> {
         let (client, shown) = (&mut self.all[usize::from(to)], Letter(packet));
         ensure!(client.is_here, "{shown} for a client that is gone");
@@ -72,7 +72,7 @@ impl Clients {
             JOIN_ACK => {
                 ensure!(packet.src == own && packet.dst.is_empty(), "a join_ack that says {shown}");
                 let members = match shows {
-                    Membership::Full => read_snapshot(packet.payload)?,
+                    Presence::Full => read_snapshot(packet.payload)?,
                     _ => Set::from_iter([client.id]),
                 };
                 ensure!(members.contains(client.id), "a join_ack without the joiner: {members:?}");
@@ -109,7 +109,7 @@ impl Clients {
         to: impl Iterator<Item = u16>,
         packet: &PacketRef<'_>,
         is_command: bool,
-        shows: Membership,
+        shows: Presence,
     ) -> Result<(), Fault> {
         let (room, shown) = (number(packet.room)?, Letter(packet));
         ensure!(packet.dst.is_empty(), "a message for {} goes to a room", packet.dst);
@@ -119,7 +119,7 @@ impl Clients {
         };
         let src = id_number(packet.src.as_bytes());
         ensure!(src.is_some() || packet.src.is_empty(), "a message from {}", packet.src);
-        let is_full = shows == Membership::Full;
+        let is_full = shows == Presence::Full;
         ensure!(is_full || notice.is_none(), "{shown}, though nobody is to hear of it");
         let (mut reached, mut common) = (Set::default(), None);
         for who in to {

@@ -2,7 +2,7 @@
 //! some never, few names and few slots. So plans differ from each other, and each of them goes
 //! deep somewhere.
 
-use roomer_hub::Membership;
+use roomer_hub::Presence;
 
 use super::bucket::Pace;
 use super::names::{EVENTS, REASONS, RESERVED, ROOMS};
@@ -76,11 +76,11 @@ pub fn plan(dice: &mut impl Dice) -> Plan {
     let rules = dice.pick(&[Rules::Default, Rules::Compat]);
     let max_name = dice.pick(&[LIMITS.0, LIMITS.0, LIMITS.0, 6, 5, 4, 4, 3, 7, 0]);
     let max_rooms = dice.pick(&[LIMITS.1, LIMITS.1, 3, 2, 4, 3, 2, 1, 5, 0]);
-    let (paces, roommates_only) = (paces(dice), dice.once_in(4));
+    let (paces, shared_room_only) = (paces(dice), dice.once_in(4));
     let ending = dice.pick(&[Ending::Gone, Ending::Closed, Ending::Left]);
     let (key, mut swarm) = (dice.below(1 << 16) as u16, swarm(dice));
     let mut asks = [(); 3].map(|()| dice.once_in(4));
-    if roommates_only {
+    if shared_room_only {
         swarm.kinds.extend([[Direct; 4], [Part; 4]].concat());
         asks[2] |= dice.once_in(2);
     }
@@ -92,7 +92,7 @@ pub fn plan(dice: &mut impl Dice) -> Plan {
         max_name,
         max_rooms,
         paces,
-        roommates_only,
+        shared_room_only,
         asks,
         answers,
         late,
@@ -139,9 +139,9 @@ fn paces(dice: &mut impl Dice) -> [Option<Pace>; 4] {
     paces
 }
 
-fn memberships(dice: &mut impl Dice) -> Vec<(&'static str, Membership)> {
+fn memberships(dice: &mut impl Dice) -> Vec<(&'static str, Presence)> {
     let most = if dice.once_in(5) { 3 } else { 1 };
-    let modes = [Membership::Own, Membership::Count, Membership::Full];
+    let modes = [Presence::Off, Presence::Count, Presence::Full];
     let patterns = ["root", "r", "ro*", "*", "root2", "Root", "roo*"];
     (0..dice.below(most)).map(|_| (dice.pick(&patterns), dice.pick(&modes))).collect()
 }

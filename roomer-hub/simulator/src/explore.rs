@@ -122,7 +122,7 @@ fn empty(scope: &Scope) -> Plan {
         max_name: 4096,
         max_rooms: scope.max_rooms,
         paces: PACES,
-        roommates_only: false,
+        shared_room_only: false,
         asks: [false; 3],
         answers: 0,
         late: 0,

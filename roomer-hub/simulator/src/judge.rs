@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use roomer_hub::{
-    Action, Command, Config, ConnId, ConnKey, HashKey, Hub, Input, Members, Membership,
+    Action, Command, Config, ConnId, ConnKey, HashKey, Hub, Input, Members, Presence,
     RegisterError, RoomKey, Snapshot,
 };
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT, is_built_in};
@@ -55,9 +55,10 @@ impl Court {
         let limits = defaults.map(|config| (config.max_name, config.max_rooms));
         ensure!(limits == [LIMITS; 2], "limits by default: {limits:?}");
         for config in defaults {
-            let paces = [config.message_rate, config.byte_rate, config.join_rate, config.strikes]
-                .map(|rate| rate.map(|rate| (rate.per_second(), rate.burst())));
-            ensure!(paces == PACES && !config.roommates_only, "rates by default: {paces:?}");
+            let paces =
+                [config.message_rate, config.byte_rate, config.join_rate, config.violation_rate]
+                    .map(|rate| rate.map(|rate| (rate.per_second(), rate.burst())));
+            ensure!(paces == PACES && !config.shared_room_only, "rates by default: {paces:?}");
         }
         ids(person(plan.key % IDS as u16))?;
         let config = plan.rules();
@@ -74,14 +75,14 @@ impl Court {
         }
         let nameless = hub.register("");
         ensure!(nameless == Err(RegisterError::Empty), "{nameless:?}");
-        for (pattern, membership) in &plan.memberships {
-            hub.set_membership(pattern, *membership);
+        for (pattern, presence) in &plan.memberships {
+            hub.set_presence(pattern, *presence);
         }
         let (members_only, announces_rejoins) = (config.members_only, config.announce_rejoin);
         let clients = Clients::new(members_only, announces_rejoins);
         let mut model = Model::new(config, events);
         model.memberships.clone_from(&plan.memberships);
-        (model.paces, model.roommates_only) = (plan.paces, plan.roommates_only);
+        (model.paces, model.shared_room_only) = (plan.paces, plan.shared_room_only);
         let bench = Bench {
             model,
             clients,
@@ -119,7 +120,7 @@ impl Court {
         ensure!(left == 0, "{left} actions fewer than were announced");
         let missing = due.missing(&bench.model.due);
         ensure!(missing.is_none(), "not done: {}", missing.map_or(String::new(), show::effect));
-        let (counted, due) = (hub.refusals(), bench.model.refusals);
+        let (counted, due) = (hub.rejected_packets(), bench.model.rejected_packets);
         ensure!(counted == due, "the hub has counted {counted:?}, due are {due:?}");
         ensure!(hub.rooms() == bench.model.rooms.len(), "{} rooms", hub.rooms());
         Ok(())
@@ -298,7 +299,7 @@ impl Bench {
                 if fits {
                     self.encode(u64::from(who), &packet)?;
                     if !self.is_posing {
-                        self.clients.direct(who, &packet, Membership::Full)?;
+                        self.clients.direct(who, &packet, Presence::Full)?;
                     }
                 }
                 fits
@@ -316,7 +317,7 @@ impl Bench {
                     }
                     if !self.is_posing {
                         let receivers = self.receivers.iter().copied();
-                        let shows = self.model.membership(packet.room);
+                        let shows = self.model.presence(packet.room);
                         self.clients.broadcast(receivers, &packet, self.is_command, shows)?;
                     }
                 }
@@ -367,7 +368,7 @@ impl Bench {
         who: u16,
         room: &str,
         snapshot: &Snapshot<'_>,
-        (shows, due): (Membership, Set),
+        (shows, due): (Presence, Set),
     ) -> Result<bool, Fault> {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
@@ -376,8 +377,8 @@ impl Bench {
         ensure!(snapshot.len() == text.len(), "a snapshot of {} bytes", snapshot.len());
         let src = &*person(self.clients.id(who)).text;
         let told = match shows {
-            Membership::Full => None,
-            Membership::Own => Some(format!("[\"{src}\"]")),
+            Presence::Full => None,
+            Presence::Off => Some(format!("[\"{src}\"]")),
             _ => Some(due.len().to_string()),
         };
         if let Some(told) = told {

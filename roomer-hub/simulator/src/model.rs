@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use roomer_hub::{Config, Membership, Question, Refusals};
+use roomer_hub::{Config, Permission, Presence, RejectedPackets};
 use roomer_proto::PacketRef;
 
 use super::bucket::{Bucket, Draught, Pace, Supply};
@@ -18,14 +18,14 @@ pub struct Model {
     pub handlers: Vec<&'static str>,
     pub clients: Vec<Client>,
     pub rooms: Vec<Room>,
-    pub refusals: Refusals,
+    pub rejected_packets: RejectedPackets,
     /// What members hear of each other, where that is not everything, by name or `prefix*`.
-    pub memberships: Vec<(&'static str, Membership)>,
+    pub memberships: Vec<(&'static str, Presence)>,
     /// What is due after the last input. What nobody hears is not told.
     pub due: Vec<Effect>,
     /// What a connection may use up: messages, bytes, joins, refusals.
     pub paces: [Option<Pace>; 4],
-    pub roommates_only: bool,
+    pub shared_room_only: bool,
     /// What the last input has used up, or tried to.
     pub draughts: Vec<Draught>,
     rooms_made: u32,
@@ -51,17 +51,17 @@ type Letter = PacketRef<'static>;
 impl Model {
     pub fn new(config: Config, handlers: Vec<&'static str>) -> Self {
         let (clients, rooms, due) = (Vec::new(), Vec::new(), Vec::new());
-        let refusals = Refusals::default();
+        let rejected_packets = RejectedPackets::default();
         Model {
             config,
             handlers,
             clients,
             rooms,
-            refusals,
+            rejected_packets,
             memberships: Vec::new(),
             due,
             paces: [None; 4],
-            roommates_only: false,
+            shared_room_only: false,
             draughts: Vec::new(),
             rooms_made: 0,
         }
@@ -95,7 +95,7 @@ impl Model {
                 _ = self.join(who, packet.room)
             }
             Op::Denied { who, packet } if self.is_here(who) => {
-                self.refusals.by_rule += 1;
+                self.rejected_packets.by_application += 1;
                 if packet.event == "join" {
                     self.leave_ack(who, packet.room);
                 }
@@ -150,13 +150,13 @@ impl Model {
     }
 
     /// What members of a room hear of each other.
-    pub fn membership(&self, name: &str) -> Membership {
+    pub fn presence(&self, name: &str) -> Presence {
         let fits = |pattern: &str| match pattern.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
             None => name == pattern,
         };
         let chosen = self.memberships.iter().find(|(pattern, _)| fits(pattern));
-        chosen.map_or(Membership::Full, |chosen| chosen.1)
+        chosen.map_or(Presence::Full, |chosen| chosen.1)
     }
 
     /// Takes tokens from one of a connection's buckets.
@@ -176,7 +176,7 @@ impl Model {
             && self.take(now, who, Supply::Bytes, bytes)
             && (event != "join" || self.take(now, who, Supply::Joins, 1));
         if !is_enough {
-            self.refusals.rate += 1;
+            self.rejected_packets.rate += 1;
             self.expel(who, "rate");
         }
         is_enough
@@ -185,7 +185,7 @@ impl Model {
     /// A client has done what it should have known better.
     fn strike(&mut self, now: Duration, who: u16) {
         if !self.take(now, who, Supply::Strikes, 1) {
-            self.refusals.strikes += 1;
+            self.rejected_packets.violations += 1;
             self.expel(who, "too many violations");
         }
     }
@@ -204,12 +204,12 @@ impl Model {
     fn packet(&mut self, now: Duration, who: u16, packet: Letter, is_allowed: bool) {
         let from_servers = ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
         if packet.event == "join" {
-            let asks = self.config.ask_join && !is_allowed;
+            let asks = self.config.authorize_join && !is_allowed;
             let is_new = !self.is_in(who, packet.room);
             let fits = packet.room.len() <= self.config.max_name
                 && self.rooms_of(who) < self.config.max_rooms;
             if asks && is_new && fits {
-                return self.due.push(Effect::Ask { who, about: Question::Join, packet });
+                return self.due.push(Effect::Ask { who, about: Permission::Join, packet });
             }
             if !self.join(who, packet.room) {
                 self.strike(now, who);
@@ -220,34 +220,34 @@ impl Model {
             return self.leave(who, packet.room);
         }
         if from_servers.contains(&packet.event) {
-            self.refusals.reserved += 1;
+            self.rejected_packets.reserved += 1;
             return self.strike(now, who);
         }
         let limit = self.config.max_name;
         if packet.room.len() > limit || packet.event.len() > limit {
-            self.refusals.long_name += 1;
+            self.rejected_packets.long_name += 1;
             return self.strike(now, who);
         }
         if !packet.dst.is_empty() {
-            let receiver = self.find(packet.dst).filter(|to| *to != who && self.roommates_only);
+            let receiver = self.find(packet.dst).filter(|to| *to != who && self.shared_room_only);
             if receiver.is_some_and(|to| !self.are_roommates(who, to)) {
-                self.refusals.no_common_room += 1;
+                self.rejected_packets.no_shared_room += 1;
                 return self.strike(now, who);
             }
-            if self.config.ask_direct && !is_allowed && self.find(packet.dst).is_some() {
-                return self.due.push(Effect::Ask { who, about: Question::Direct, packet });
+            if self.config.authorize_direct && !is_allowed && self.find(packet.dst).is_some() {
+                return self.due.push(Effect::Ask { who, about: Permission::Direct, packet });
             }
             if !self.direct(packet) {
-                self.refusals.unknown_dst += 1;
+                self.rejected_packets.unknown_dst += 1;
             }
             return;
         }
         if self.config.members_only && !self.is_in(who, packet.room) {
-            self.refusals.not_member += 1;
+            self.rejected_packets.not_member += 1;
             return self.strike(now, who);
         }
-        if self.config.ask_publish && !is_allowed {
-            return self.due.push(Effect::Ask { who, about: Question::Publish, packet });
+        if self.config.authorize_publish && !is_allowed {
+            return self.due.push(Effect::Ask { who, about: Permission::Publish, packet });
         }
         match self.handlers.iter().position(|event| *event == packet.event) {
             Some(handler) => self.due.push(Effect::Call { who, handler, packet }),
@@ -275,12 +275,12 @@ impl Model {
     fn join(&mut self, who: u16, name: &'static str) -> bool {
         let was_in = self.is_in(who, name);
         if !was_in && name.len() > self.config.max_name {
-            self.refusals.long_name += 1;
+            self.rejected_packets.long_name += 1;
             self.leave_ack(who, name);
             return false;
         }
         if !was_in && self.rooms_of(who) >= self.config.max_rooms {
-            self.refusals.too_many_rooms += 1;
+            self.rejected_packets.too_many_rooms += 1;
             self.leave_ack(who, name);
             return false;
         }
@@ -294,7 +294,7 @@ impl Model {
                 self.due.push(Effect::Joined { who, room: room.number, name });
             }
         }
-        let shows = self.membership(name);
+        let shows = self.presence(name);
         let members = self.room(name).map_or(&[][..], |room| &room.members);
         let members = members.iter().map(|&who| self.clients[usize::from(who)].id).collect();
         self.due.push(Effect::JoinAck { to: who, room: name, shows, members });
@@ -342,7 +342,7 @@ impl Model {
     }
 
     fn notice(&mut self, about: u16, room: &'static str, event: &'static str) {
-        if self.membership(room) != Membership::Full {
+        if self.presence(room) != Presence::Full {
             return;
         }
         let payload = self.id(Some(about)).as_bytes();

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use roomer_hub::{Membership, Question};
+use roomer_hub::{Permission, Presence};
 use roomer_proto::PacketRef;
 
 use super::names::{IDS, person};
@@ -67,11 +67,11 @@ pub enum Effect {
     Joined { who: u16, room: u32, name: &'static str },
     Left { who: u16, room: u32, name: &'static str },
     RoomClosed { room: u32 },
-    JoinAck { to: u16, room: &'static str, shows: Membership, members: Set },
+    JoinAck { to: u16, room: &'static str, shows: Presence, members: Set },
     Send { to: u16, packet: PacketRef<'static> },
     Broadcast { room: u32, to: Set, packet: PacketRef<'static> },
     Call { who: u16, handler: usize, packet: PacketRef<'static> },
-    Ask { who: u16, about: Question, packet: PacketRef<'static> },
+    Ask { who: u16, about: Permission, packet: PacketRef<'static> },
     Close { who: u16, code: u16, reason: &'static str },
 }
 

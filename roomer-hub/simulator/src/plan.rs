@@ -3,7 +3,7 @@
 //!
 //! Clients are named by slot, so that a plan stays meaningful when steps are taken out of it.
 
-use roomer_hub::{Config, HashKey, Membership, Rate};
+use roomer_hub::{Config, HashKey, Presence, Rate};
 
 use super::bucket::Pace;
 
@@ -14,7 +14,7 @@ pub struct Plan {
     pub max_rooms: usize,
     /// What each connection may send: messages, bytes, joins; and how much of it may be refused.
     pub paces: [Option<Pace>; 4],
-    pub roommates_only: bool,
+    pub shared_room_only: bool,
     /// What the application is asked about: joins, messages into rooms, direct messages.
     pub asks: [bool; 3],
     /// Its answers, as bits, used round and round.
@@ -22,7 +22,7 @@ pub struct Plan {
     /// How many steps later each answer comes.
     pub late: u8,
     /// What members hear of each other, where that is not everything.
-    pub memberships: Vec<(&'static str, Membership)>,
+    pub memberships: Vec<(&'static str, Presence)>,
     pub handlers: Vec<Handler>,
     pub steps: Vec<Step>,
     pub ending: Ending,
@@ -142,8 +142,8 @@ impl Plan {
         if (self.max_name, self.max_rooms) != (config.max_name, config.max_rooms) {
             (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
         }
-        set_limits(&mut config, self.paces, self.roommates_only);
-        [config.ask_join, config.ask_publish, config.ask_direct] = self.asks;
+        set_limits(&mut config, self.paces, self.shared_room_only);
+        [config.authorize_join, config.authorize_publish, config.authorize_direct] = self.asks;
         config
     }
 
@@ -159,21 +159,21 @@ impl Plan {
         config.members_only = self.rules == Rules::Default;
         config.announce_rejoin = self.rules == Rules::Compat;
         (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
-        [config.ask_join, config.ask_publish, config.ask_direct] = self.asks;
+        [config.authorize_join, config.authorize_publish, config.authorize_direct] = self.asks;
         config
     }
 }
 
 /// Sets up what is not so by default.
-pub fn set_limits(config: &mut Config, paces: [Option<Pace>; 4], roommates_only: bool) {
+pub fn set_limits(config: &mut Config, paces: [Option<Pace>; 4], shared_room_only: bool) {
     let rate = |(per_second, burst)| Rate::new(per_second, burst);
     if paces != PACES {
-        let [messages, bytes, joins, strikes] = paces.map(|pace| pace.and_then(rate));
+        let [messages, bytes, joins, violation_rate] = paces.map(|pace| pace.and_then(rate));
         (config.message_rate, config.byte_rate) = (messages, bytes);
-        (config.join_rate, config.strikes) = (joins, strikes);
+        (config.join_rate, config.violation_rate) = (joins, violation_rate);
     }
-    if roommates_only {
-        config.roommates_only = true;
+    if shared_room_only {
+        config.shared_room_only = true;
     }
 }
 

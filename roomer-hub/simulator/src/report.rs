@@ -83,16 +83,17 @@ pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
 /// A plan as the text of a test that runs it.
 pub fn as_test(plan: &Plan, name: &str) -> String {
     let Plan { rules, max_name, max_rooms, handlers, steps, ending, key, .. } = plan;
-    let Plan { asks, answers, late, memberships, paces, roommates_only, .. } = plan;
+    let Plan { asks, answers, late, memberships, paces, shared_room_only, .. } = plan;
     let mut text = format!("#[test]\nfn {name}() {{\n    must_hold(&Plan {{\n");
     let _ = writeln!(text, "        rules: Rules::{rules:?},");
     let _ = writeln!(text, "        max_name: {max_name},\n        max_rooms: {max_rooms},");
-    let _ = writeln!(text, "        paces: {paces:?},\n        roommates_only: {roommates_only},");
+    let _ =
+        writeln!(text, "        paces: {paces:?},\n        shared_room_only: {shared_room_only},");
     let _ = writeln!(text, "        ending: Ending::{ending:?},\n        key: {key},");
     let _ = writeln!(text, "        asks: {asks:?},\n        answers: {answers},");
     let _ = writeln!(text, "        late: {late},\n        memberships: vec![");
-    for (pattern, membership) in memberships {
-        let _ = writeln!(text, "            ({pattern:?}, Membership::{membership:?}),");
+    for (pattern, presence) in memberships {
+        let _ = writeln!(text, "            ({pattern:?}, Presence::{presence:?}),");
     }
     let _ = writeln!(text, "        ],\n        handlers: vec![");
     for handler in handlers {
@@ -143,7 +144,7 @@ fn shrink(plan: &mut Plan) {
             |plan| plan.paces[0] = None,
             |plan| plan.paces[1] = None,
             |plan| plan.paces[2] = None,
-            |plan| plan.roommates_only = false,
+            |plan| plan.shared_room_only = false,
             |plan| plan.memberships.clear(),
             |plan| plan.asks = [false; 3],
             |plan| plan.answers = 255,

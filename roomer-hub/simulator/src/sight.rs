@@ -1,6 +1,6 @@
 //! Watches a run for the situations that plans have to get into.
 
-use roomer_hub::{ConnKey, Membership, Refusals};
+use roomer_hub::{ConnKey, Presence, RejectedPackets};
 use roomer_proto::PacketRef;
 use slotmap::Key;
 
@@ -32,7 +32,7 @@ pub struct Sight {
     was_in: bool,
     rooms_before: usize,
     ids_before: usize,
-    refused_before: Refusals,
+    refused_before: RejectedPackets,
     /// Which of the sender's buckets were empty.
     spent_before: [bool; 4],
 }
@@ -89,7 +89,7 @@ impl Sight {
         if let Some(who) = who {
             self.rooms_before = model.rooms_of(who);
             self.was_in = model.is_in(who, room);
-            self.refused_before = model.refusals;
+            self.refused_before = model.rejected_packets;
             self.spent_before = model.clients[usize::from(who)]
                 .buckets
                 .map(|bucket| bucket.is_some_and(|bucket| bucket.is_empty()));
@@ -132,9 +132,9 @@ impl Sight {
                     self.just_closed |= 1 << self.names[room as usize];
                 }
                 Effect::JoinAck { shows, members, .. } => {
-                    self.seen.mark(shows == Membership::Own, Mark::OwnAlone);
-                    self.seen.mark(shows == Membership::Count, Mark::Counted);
-                    if shows == Membership::Full {
+                    self.seen.mark(shows == Presence::Off, Mark::OwnAlone);
+                    self.seen.mark(shows == Presence::Count, Mark::Counted);
+                    if shows == Presence::Full {
                         self.snapshot(members.len());
                     }
                 }
@@ -177,12 +177,12 @@ impl Sight {
         }
         self.limits(model, op);
         for (count, mark) in [
-            (model.refusals.no_common_room, Mark::NoCommonRoom),
-            (model.refusals.reserved, Mark::Reserved),
-            (model.refusals.not_member, Mark::NotMember),
-            (model.refusals.long_name, Mark::LongName),
-            (model.refusals.too_many_rooms, Mark::TooManyRooms),
-            (model.refusals.unknown_dst, Mark::UnknownDst),
+            (model.rejected_packets.no_shared_room, Mark::NoCommonRoom),
+            (model.rejected_packets.reserved, Mark::Reserved),
+            (model.rejected_packets.not_member, Mark::NotMember),
+            (model.rejected_packets.long_name, Mark::LongName),
+            (model.rejected_packets.too_many_rooms, Mark::TooManyRooms),
+            (model.rejected_packets.unknown_dst, Mark::UnknownDst),
         ] {
             self.seen.mark(count > 0, mark);
         }
@@ -206,18 +206,20 @@ impl Sight {
             self.seen.mark(draught.ran_over, Mark::RunsOver);
             self.seen.mark(draught.by_clock, Mark::FilledByClock);
         }
-        let is_refused = model.refusals != self.refused_before;
+        let is_refused = model.rejected_packets != self.refused_before;
         let spent = |supply: Supply| self.spent_before[supply as usize];
         let (spent_rate, spent_strikes) = (spent(Supply::Messages), spent(Supply::Strikes));
         match op {
             Op::Allowed { .. } => {
                 self.seen.mark(spent_rate && !model.due.is_empty(), Mark::AllowedForFree);
                 self.seen.mark(!model.draughts.is_empty(), Mark::StruckLate);
-                let parted = model.refusals.no_common_room > self.refused_before.no_common_room;
+                let parted =
+                    model.rejected_packets.no_shared_room > self.refused_before.no_shared_room;
                 self.seen.mark(parted, Mark::PartedMeanwhile);
             }
             Op::Packet { .. } => {
-                let is_unknown = model.refusals.unknown_dst > self.refused_before.unknown_dst;
+                let is_unknown =
+                    model.rejected_packets.unknown_dst > self.refused_before.unknown_dst;
                 self.seen.mark(is_unknown && spent_strikes, Mark::SparedUnknownDst);
             }
             Op::Join { .. } => {
@@ -233,7 +235,7 @@ impl Sight {
         self.seen.mark(passes && is_common && who != to, Mark::Roommate);
         self.seen.mark(passes && !is_common && who == to, Mark::AloneToOneself);
         let in_root = model.is_in(who, "root") && model.is_in(to, "root");
-        let is_refused = model.refusals.no_common_room > self.refused_before.no_common_room;
+        let is_refused = model.rejected_packets.no_shared_room > self.refused_before.no_shared_room;
         self.seen.mark(is_refused && in_root, Mark::RootInCommon);
     }
 
@@ -281,7 +283,7 @@ impl Sight {
             "leave" => return self.leave(model, who, packet.room, due),
             _ => {}
         }
-        if model.roommates_only
+        if model.shared_room_only
             && let Some(to) = model.find(packet.dst)
         {
             self.roommates(model, who, to, !due.is_empty());

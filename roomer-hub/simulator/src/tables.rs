@@ -1,6 +1,6 @@
 //! A look through the hub's tables, between inputs.
 
-use roomer_hub::Membership;
+use roomer_hub::Presence;
 
 use super::fault::{Fault, ensure};
 use super::judge::Court;
@@ -66,8 +66,8 @@ impl Court {
             let mut truth = Vec::new();
             for room in hub.rooms_of(bench.keys[usize::from(who)]) {
                 let members = hub.members(room).iter().filter_map(|conn| bench.id(conn)).collect();
-                let is_full = hub.name(room).map(|name| bench.model.membership(name))
-                    == Some(Membership::Full);
+                let is_full =
+                    hub.name(room).map(|name| bench.model.presence(name)) == Some(Presence::Full);
                 let members =
                     if is_full { members } else { Set::from_iter([bench.clients.id(who)]) };
                 let number = hub.name(room).and_then(room_number);

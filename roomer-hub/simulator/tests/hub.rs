@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use roomer_hub::{HashKey, Membership};
+use roomer_hub::{HashKey, Presence};
 
 use roomer_simulator::explore::{Explored, Scope, explore};
 use roomer_simulator::plan::{Ending, Handler, Payload, Plan, Rules, Step, Who};
@@ -123,13 +123,13 @@ fn a_plan_is_told_as_a_test_that_compiles() {
         max_name: 6,
         max_rooms: 2,
         paces: [None, Some((3, 60)), None, Some((1, 256))],
-        roommates_only: true,
+        shared_room_only: true,
         ending: Ending::Left,
         key: 9,
         asks: [true, false, false],
         answers: 3,
         late: 1,
-        memberships: vec![("root", Membership::Own)],
+        memberships: vec![("root", Presence::Off)],
         handlers: vec![Handler { event: "ping", does }],
         steps: vec![
             Step::Open { slot: 0 },

@@ -1,7 +1,7 @@
 //! Plans that once failed, each with the seed that found it. The simulator prints them ready to be
 //! pasted here.
 
-use roomer_hub::Membership;
+use roomer_hub::Presence;
 use roomer_simulator::plan::Step::*;
 use roomer_simulator::plan::Who::*;
 #[allow(unused_imports)] // until a plan has one
@@ -16,13 +16,13 @@ fn a_sample() {
         max_name: 6,
         max_rooms: 2,
         paces: [None, Some((3, 60)), None, Some((1, 256))],
-        roommates_only: true,
+        shared_room_only: true,
         ending: Ending::Left,
         key: 9,
         asks: [true, false, false],
         answers: 3,
         late: 1,
-        memberships: vec![("root", Membership::Own)],
+        memberships: vec![("root", Presence::Off)],
         handlers: vec![Handler {
             event: "ping",
             does: vec![Close { who: Caller, code: 1008, reason: "bye" }],

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use roomer_hub::Membership;
+use roomer_hub::Presence;
 use roomer_simulator::full::Full;
 use roomer_simulator::full::plan::{
     Answers, Ask, Cap, Deed, Ending, Flush, Form, Hooks, Plan, Script, Setup, Size, Step, Talk,
@@ -56,7 +56,7 @@ const SETUP: Setup = Setup {
     max_name: 4096,
     max_rooms: 1100,
     paces: PACES,
-    roommates_only: false,
+    shared_room_only: false,
     max_message: 1 << 20,
     max_backlog: 1 << 20,
     asks: [None; 3],
@@ -95,7 +95,7 @@ fn a_room_that_grows_large_within_a_turn_is_flushed() {
     let mut steps: Vec<Step> = come(0..9).collect();
     steps.extend([Step::Rest, say(4, "leave"), say(4, "join")]);
     steps.extend([Step::Deliver { slot: 4, bytes: ALL }, Step::Rest]);
-    full::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
+    roomer_simulator::full::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
 }
 
 /// Seed 56: a repeated join was answered with a snapshot that was ahead of the notices before it.
@@ -105,18 +105,18 @@ fn a_repeated_join_waits_for_the_notices_before_it() {
     steps.extend([Step::Rest, say(0, "leave"), say(1, "join")]);
     steps.extend([0, 1].map(|slot| Step::Deliver { slot, bytes: ALL }));
     steps.extend([Step::Turn { place: 0 }, Step::Turn { place: 0 }, Step::Rest]);
-    full::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
+    roomer_simulator::full::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
 }
 
 /// Seed 10152477: the same where nobody is told of the ninth, who had spoken from outside.
 #[test]
 fn a_room_that_grows_large_unheard_is_flushed() {
-    let memberships = [Some(("root", Membership::Count)), None];
+    let memberships = [Some(("root", Presence::Count)), None];
     let setup = Setup { rules: Rules::Compat, memberships, ..SETUP };
     let mut steps: Vec<Step> = come(0..9).collect();
     steps.extend([Step::Rest, say(4, "leave"), say(4, "cha"), say(4, "join")]);
     steps.extend([Step::Deliver { slot: 4, bytes: ALL }, Step::Rest]);
-    full::must_hold(&Plan { setup, scripts: vec![], steps });
+    roomer_simulator::full::must_hold(&Plan { setup, scripts: vec![], steps });
 }
 
 /// Seed 1073926: what somebody was writing at that moment did not count against the memory budget.
@@ -148,7 +148,7 @@ fn bytes_that_are_being_written_count_against_the_memory_budget() {
         Step::Rest,
     ];
     let scripts = vec![Script { event: "chat", does: vec![] }];
-    full::must_hold(&Plan { setup, scripts, steps });
+    roomer_simulator::full::must_hold(&Plan { setup, scripts, steps });
 }
 
 /// One whose handler for `chat` takes its time.
@@ -165,7 +165,7 @@ fn a_close_frame_behind_a_slow_handler_is_seen() {
     steps.extend([Step::Deliver { slot: 0, bytes: ALL }, Step::Rest]);
     steps.push(Step::App { slot: 0, deed: Deed::Close { code: 4000, reason: "bye" } });
     steps.push(Step::Rest);
-    full::must_hold(&Plan { setup: SETUP, scripts: slow(300), steps });
+    roomer_simulator::full::must_hold(&Plan { setup: SETUP, scripts: slow(300), steps });
 }
 
 /// One is held back for the sake of another, who does not read, and calls a handler that takes its
@@ -185,14 +185,14 @@ fn held_back_and_waiting(then: Step) -> Plan {
 /// Seed 5396: whoever was held back while a handler took its time was woken over and over.
 #[test]
 fn one_that_is_held_back_while_a_handler_waits_sleeps() {
-    full::must_hold(&held_back_and_waiting(Step::Pass { millis: 60 }));
+    roomer_simulator::full::must_hold(&held_back_and_waiting(Step::Pass { millis: 60 }));
 }
 
 /// Seed 29108: whoever was held back while a handler took its time kept the socket of one that
 /// was gone.
 #[test]
 fn one_that_waits_keeps_no_socket_of_one_that_is_gone() {
-    full::must_hold(&held_back_and_waiting(Step::Reset { slot: 1 }));
+    roomer_simulator::full::must_hold(&held_back_and_waiting(Step::Reset { slot: 1 }));
 }
 
 /// Seed 2229393: what a rule had been asked about counted against the memory budget once more when
@@ -214,7 +214,7 @@ fn a_message_that_a_rule_has_allowed_counts_once() {
     steps.extend([Step::Rest, Step::Room { slot: 0, bytes: 0 }]);
     let talk = Talk::Packet { room, event, dst, src, payload, form };
     steps.extend([Step::Say { slot: 0, talk }, Step::Deliver { slot: 0, bytes: ALL }, Step::Rest]);
-    full::must_hold(&Plan { setup, scripts: vec![], steps });
+    roomer_simulator::full::must_hold(&Plan { setup, scripts: vec![], steps });
 }
 
 /// Seed 9583: without a helper, nobody came back for what was left of a large flush when hooks had
@@ -229,5 +229,5 @@ fn a_large_flush_that_hooks_hear_of_is_written_without_helpers() {
     steps.push(Step::App { slot: 1, deed: Deed::Leave { room: "root" } });
     steps.push(Step::Rest);
     let scripts = vec![Script { event: "chat", does: vec![] }];
-    full::must_hold(&Plan { setup, scripts, steps });
+    roomer_simulator::full::must_hold(&Plan { setup, scripts, steps });
 }

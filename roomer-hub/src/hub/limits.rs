@@ -5,14 +5,14 @@ use std::time::Duration;
 use roomer_proto::{JOIN, PacketRef, ROOT};
 
 use super::Hub;
-use crate::action::{Offence, Record};
-use crate::config::Refusals;
+use crate::action::{CloseCause, Record};
+use crate::config::RejectedPackets;
 use crate::keys::ConnKey;
 use crate::rate::{Bucket, Rate};
 
 /// Why a client's packet, or a join, is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum RejectReason {
     Reserved,
     NotMember,
     LongName,
@@ -21,15 +21,15 @@ pub(super) enum Refusal {
     NoCommonRoom,
 }
 
-impl Refusals {
-    pub(super) fn count(&mut self, why: Refusal) {
+impl RejectedPackets {
+    pub(super) fn count(&mut self, why: RejectReason) {
         *match why {
-            Refusal::Reserved => &mut self.reserved,
-            Refusal::NotMember => &mut self.not_member,
-            Refusal::LongName => &mut self.long_name,
-            Refusal::TooManyRooms => &mut self.too_many_rooms,
-            Refusal::UnknownDst => &mut self.unknown_dst,
-            Refusal::NoCommonRoom => &mut self.no_common_room,
+            RejectReason::Reserved => &mut self.reserved,
+            RejectReason::NotMember => &mut self.not_member,
+            RejectReason::LongName => &mut self.long_name,
+            RejectReason::TooManyRooms => &mut self.too_many_rooms,
+            RejectReason::UnknownDst => &mut self.unknown_dst,
+            RejectReason::NoCommonRoom => &mut self.no_shared_room,
         } += 1;
     }
 }
@@ -53,29 +53,31 @@ impl Hub {
     }
 
     /// Counts a refusal of a client's packet, and closes who has had too many.
-    pub(super) fn refuse(&mut self, now: Duration, conn: ConnKey, why: Refusal) {
-        self.refusals.count(why);
+    pub(super) fn reject(&mut self, now: Duration, conn: ConnKey, why: RejectReason) {
+        self.rejected_packets.count(why);
         // Its receiver may just have gone: not the sender's fault.
-        let Some(strikes) = self.config.strikes.filter(|_| why != Refusal::UnknownDst) else {
+        let Some(violation_rate) =
+            self.config.violation_rate.filter(|_| why != RejectReason::UnknownDst)
+        else {
             return;
         };
         let buckets = self.conns[conn].buckets.get_or_insert_default();
-        if !buckets.strikes.take(strikes, now, 1) {
-            self.refusals.strikes += 1;
-            self.expel(conn, Offence::Strikes);
+        if !buckets.violation_rate.take(violation_rate, now, 1) {
+            self.rejected_packets.violations += 1;
+            self.close_for(conn, CloseCause::Strikes);
         }
     }
 
     /// Takes a connection out of the tables and has it closed.
-    pub(super) fn expel(&mut self, conn: ConnKey, offence: Offence) {
+    pub(super) fn close_for(&mut self, conn: ConnKey, offence: CloseCause) {
         if self.gone(conn) {
             self.records.push(Record::Expelled(offence));
         }
     }
 
-    /// Whether one may send to the other by [`Config::roommates_only`](crate::Config).
+    /// Whether one may send to the other by [`Config::shared_room_only`](crate::Config).
     pub(super) fn may_reach(&self, from: ConnKey, to: ConnKey) -> bool {
-        if !self.config.roommates_only || from == to {
+        if !self.config.shared_room_only || from == to {
             return true;
         }
         let root = self.room(ROOT);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use roomer_proto::{JOIN, LEAVE, PacketRef, is_reserved};
 
-use super::limits::Refusal;
-use super::{Asking, Hub};
-use crate::action::{Offence, Question, Record};
+use super::limits::RejectReason;
+use super::{Check, Hub};
+use crate::action::{CloseCause, Permission, Record};
 use crate::keys::ConnKey;
 
 impl Hub {
@@ -16,19 +16,19 @@ impl Hub {
         now: Duration,
         conn: ConnKey,
         packet: &PacketRef<'_>,
-        asking: Asking,
+        asking: Check,
     ) {
         let Some(sender) = self.conns.get(conn) else {
             return;
         };
         self.subject = Some(sender.id);
-        let is_new = asking == Asking::Due;
+        let is_new = asking == Check::Required;
         if self.has_rates && is_new && !self.is_within_rates(now, conn, packet) {
-            self.refusals.rate += 1;
-            return self.expel(conn, Offence::Rate);
+            self.rejected_packets.rate += 1;
+            return self.close_for(conn, CloseCause::Rate);
         }
         if let Err(why) = self.pass(conn, packet, asking) {
-            self.refuse(now, conn, why);
+            self.reject(now, conn, why);
         }
     }
 
@@ -38,28 +38,28 @@ impl Hub {
         &mut self,
         conn: ConnKey,
         packet: &PacketRef<'_>,
-        asking: Asking,
-    ) -> Result<(), Refusal> {
+        asking: Check,
+    ) -> Result<(), RejectReason> {
         match packet.event {
             JOIN => return self.join(conn, packet.room, asking),
             LEAVE => {
                 self.leave(conn, packet.room);
                 return Ok(());
             }
-            event if is_reserved(event) => return Err(Refusal::Reserved),
+            event if is_reserved(event) => return Err(RejectReason::Reserved),
             _ => {}
         }
         if packet.event.len().max(packet.room.len()) > self.config.max_name {
-            return Err(Refusal::LongName);
+            return Err(RejectReason::LongName);
         }
         if !packet.dst.is_empty() {
-            let to = self.find(packet.dst).ok_or(Refusal::UnknownDst)?;
+            let to = self.find(packet.dst).ok_or(RejectReason::UnknownDst)?;
             if !self.may_reach(conn, to) {
-                return Err(Refusal::NoCommonRoom);
+                return Err(RejectReason::NoCommonRoom);
             }
-            let asks = self.config.ask_direct && asking == Asking::Due;
+            let asks = self.config.authorize_direct && asking == Check::Required;
             self.records.push(match asks {
-                true => Record::Ask(Question::Direct),
+                true => Record::Ask(Permission::Direct),
                 false => Record::Direct(to),
             });
             return Ok(());
@@ -67,10 +67,10 @@ impl Hub {
         let room = self.room(packet.room);
         let is_member = room.is_some_and(|room| self.is_member(conn, room));
         if self.config.members_only && !is_member {
-            return Err(Refusal::NotMember);
+            return Err(RejectReason::NotMember);
         }
-        if self.config.ask_publish && asking == Asking::Due {
-            self.records.push(Record::Ask(Question::Publish));
+        if self.config.authorize_publish && asking == Check::Required {
+            self.records.push(Record::Ask(Permission::Publish));
             return Ok(());
         }
         match (self.events.get(packet.event), room) {
@@ -93,7 +93,7 @@ impl Hub {
             // The server has put it there meanwhile: "you are out" would be wrong.
             return self.acknowledge(room, self.config.announce_rejoin);
         }
-        self.refusals.by_rule += 1;
+        self.rejected_packets.by_application += 1;
         if is_join {
             self.records.push(Record::LeaveAck);
         }

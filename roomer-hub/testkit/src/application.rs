@@ -5,7 +5,7 @@ use std::any::Any;
 use std::cell::RefCell;
 
 use super::world::World;
-use roomer_engine::{Mishap, Waiting, Witness};
+use roomer_engine::{HandlerFailure, HandlerMonitor, PendingHandler};
 use roomer_hub::ConnId;
 
 /// What tokio's panic says where there is no tokio.
@@ -13,19 +13,19 @@ const NO_TOKIO: &str = "there is no reactor running";
 
 #[derive(Default)]
 pub(super) struct Application {
-    pub(super) witness: Witness,
+    pub(super) witness: HandlerMonitor,
     may_panic: bool,
     may_wait: bool,
     /// A runtime drives this world, and wakes it.
     pub(super) is_driven: bool,
-    panics: RefCell<Vec<Mishap>>,
-    errors: RefCell<Vec<Mishap>>,
+    panics: RefCell<Vec<HandlerFailure>>,
+    errors: RefCell<Vec<HandlerFailure>>,
 }
 
 impl Application {
     /// Takes note of what has gone wrong. The first panic since the last time, unless panics are
     /// allowed.
-    fn note(&self) -> Option<Mishap> {
+    fn note(&self) -> Option<HandlerFailure> {
         let mut unexpected = None;
         for mishap in self.witness.take_mishaps() {
             if !mishap.is_panic {
@@ -64,7 +64,7 @@ impl World {
 
     /// What has panicked so far, in order.
     #[must_use]
-    pub fn panics(&self) -> Vec<Mishap> {
+    pub fn panics(&self) -> Vec<HandlerFailure> {
         // One that is unexpected is still to fail the test, and does so with the next step.
         if self.application.may_panic {
             self.application.note();
@@ -75,7 +75,7 @@ impl World {
     /// The errors that handlers have returned so far, in order. They are printed, too, when a test
     /// fails.
     #[must_use]
-    pub fn errors(&self) -> Vec<Mishap> {
+    pub fn errors(&self) -> Vec<HandlerFailure> {
         if let Some(panic) = self.application.note() {
             self.fail_for(&panic);
         }
@@ -85,7 +85,7 @@ impl World {
     /// The handlers, rules and hooks that have begun and wait for something, in the order in which
     /// they began. They are printed, too, when a test fails.
     #[must_use]
-    pub fn waiting(&self) -> Vec<Waiting> {
+    pub fn waiting(&self) -> Vec<PendingHandler> {
         self.application.witness.waiting()
     }
 
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    fn fail_for(&self, panic: &Mishap) -> ! {
+    fn fail_for(&self, panic: &HandlerFailure) -> ! {
         let hint = match panic.message.contains(NO_TOKIO) {
             true => ". This world has no tokio: use roomer_tokio::testkit::TokioWorld",
             false => "",
@@ -171,7 +171,7 @@ impl Drop for World {
             true => "",
             false => " that has not come in this world, which no runtime drives",
         };
-        for Waiting { part, conn, .. } in self.waiting() {
+        for PendingHandler { part, conn, .. } in self.waiting() {
             let name = self.name(&part, conn);
             tell(&format!("{} {name} had not ended: it waits for something{hint}", self.seed()));
         }

@@ -61,7 +61,7 @@ impl Clock {
         self.sleepers().waiting.iter().map(|(at, ..)| *at).min()
     }
 
-    /// Sleeps in virtual time, for [`Server::keep_time`](roomer_engine::Server::keep_time).
+    /// Sleeps in virtual time, for [`Server::run_timers`](roomer_engine::Server::run_timers).
     #[must_use]
     pub fn sleep(&self, wait: Duration) -> Sleep {
         let mut sleepers = self.sleepers();

@@ -22,7 +22,7 @@ use roomer_engine::{Server, Writer, http};
 ///     .max_connections_per_address(1)
 ///     .authorize(|request| match request.query("name") {
 ///         Some(_) if request.header("cookie").is_some() => Ok(Default::default()),
-///         _ => Err(roomer_tokio::Refusal::unauthorized("who are you?")),
+///         _ => Err(roomer_tokio::Rejection::unauthorized("who are you?")),
 ///     });
 /// let mut world = World::new(1, builder);
 /// let ann = Handshake::new().query("name", "ann & co").header("Cookie", "session=1");

@@ -247,7 +247,7 @@ pub use clock::{Clock, Sleep};
 pub use faults::Faults;
 pub use handshake::Handshake;
 pub use rng::Rng;
-pub use roomer_engine::{Mishap, Waiting, Witness};
+pub use roomer_engine::{HandlerFailure, HandlerMonitor, PendingHandler};
 pub use socket::socket;
 pub use tasks::Tasks;
 pub use trials::{Failure, SEED, find, run};

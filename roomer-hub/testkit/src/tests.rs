@@ -8,7 +8,7 @@ use roomer_proto::PacketRef;
 use roomer_proto::websocket::code;
 
 use super::*;
-use roomer_engine::{Builder, Refusal, Server};
+use roomer_engine::{Builder, Rejection, Server};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -92,7 +92,7 @@ fn a_client_hears_what_it_is_told() {
 fn a_refused_handshake_is_an_answer() {
     let builder = Server::builder().authorize(|request| match request.query("name") {
         Some(name) => Ok([("name".into(), name.into_owned())].into()),
-        None => Err(Refusal::unauthorized("who are you?")),
+        None => Err(Rejection::unauthorized("who are you?")),
     });
     let mut world = World::new(3, builder);
     let (nobody, ann) = (world.connect(), world.connect_to("/ws?name=ann", "X-More: 1\r\n"));

@@ -90,9 +90,9 @@ impl World {
         };
         let mut tasks = Tasks::new();
         let (keeper, sleeper) = (server.clone(), clock.clone());
-        tasks.spawn(async move { keeper.keep_time(|wait| sleeper.sleep(wait)).await });
+        tasks.spawn(async move { keeper.run_timers(|wait| sleeper.sleep(wait)).await });
         let helper = server.clone();
-        tasks.spawn(async move { helper.help().await });
+        tasks.spawn(async move { helper.run_flush_worker().await });
         World {
             seed,
             rng: Rng::new(seed ^ 0x0077_6f72_6c64),

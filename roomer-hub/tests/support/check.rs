@@ -49,7 +49,7 @@ pub(crate) fn snapshots(hub: &mut Hub, rooms: &[RoomKey]) {
         let Some(first) = hub.members(room).iter().next() else { continue };
         let name = String::from(hub.name(room).unwrap());
         let ids: Vec<ConnId> = hub.members(room).iter().map(|of| hub.id(of).unwrap()).collect();
-        let before = hub.refusals();
+        let before = hub.rejected_packets();
         let again = PacketRef { room: &name, event: JOIN, ..PacketRef::default() };
         let mut actions = hub.handle(Duration::ZERO, Input::Packet { conn: first, packet: again });
         match actions.next() {
@@ -65,7 +65,7 @@ pub(crate) fn snapshots(hub: &mut Hub, rooms: &[RoomKey]) {
         });
         let events: Vec<String> = events.collect();
         assert!(events.iter().all(|event| event == NEW_MEMBER), "a repeated join: {events:?}");
-        assert_eq!(hub.refusals(), before);
+        assert_eq!(hub.rejected_packets(), before);
     }
 }
 

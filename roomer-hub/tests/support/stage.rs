@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use roomer_hub::{
-    Action, Command, Config, ConnId, ConnKey, HandlerKey, HashKey, Hub, Input, Rate, Refusals,
-    RoomKey,
+    Action, Command, Config, ConnId, ConnKey, HandlerKey, HashKey, Hub, Input, Rate,
+    RejectedPackets, RoomKey,
 };
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, PacketRef, ROOT};
 
@@ -59,8 +59,8 @@ impl Stage {
             ["compat"] => self.config = Config::compat(),
             ["max_rooms", most] => self.config.max_rooms = most.parse().unwrap(),
             ["max_name", most] => self.config.max_name = most.parse().unwrap(),
-            ["strikes", burst] => self.config.strikes = Rate::new(1, burst.parse().unwrap()),
-            ["roommates_only"] => self.config.roommates_only = true,
+            ["strikes", burst] => self.config.violation_rate = Rate::new(1, burst.parse().unwrap()),
+            ["roommates_only"] => self.config.shared_room_only = true,
             _ => panic!("no such config: {words:?}"),
         }
         Vec::new()
@@ -155,7 +155,7 @@ impl Stage {
     fn handle(&mut self, input: Input<'_>) -> Vec<String> {
         self.hub();
         let hub = self.hub.as_mut().unwrap();
-        let before = hub.refusals();
+        let before = hub.rejected_packets();
         let opening = if let Input::Open { id } = input { Some(id) } else { None };
         let mut seen = Vec::new();
         let actions = hub.handle(Duration::ZERO, input);
@@ -166,7 +166,7 @@ impl Stage {
             }
             seen.push(self.cast.tell(view, action));
         }
-        seen.extend(counted(before, hub.refusals()));
+        seen.extend(counted(before, hub.rejected_packets()));
         if seen.is_empty() {
             seen.push("nothing".into());
         }
@@ -304,17 +304,17 @@ impl Cast {
 }
 
 /// What has been refused, counter by counter.
-fn counted(before: Refusals, after: Refusals) -> Vec<String> {
+fn counted(before: RejectedPackets, after: RejectedPackets) -> Vec<String> {
     let counters = [
         ("reserved", before.reserved, after.reserved),
         ("not_member", before.not_member, after.not_member),
         ("long_name", before.long_name, after.long_name),
         ("too_many_rooms", before.too_many_rooms, after.too_many_rooms),
         ("unknown_dst", before.unknown_dst, after.unknown_dst),
-        ("no_common_room", before.no_common_room, after.no_common_room),
-        ("by_rule", before.by_rule, after.by_rule),
+        ("no_common_room", before.no_shared_room, after.no_shared_room),
+        ("by_rule", before.by_application, after.by_application),
         ("rate", before.rate, after.rate),
-        ("strikes", before.strikes, after.strikes),
+        ("strikes", before.violations, after.violations),
     ];
     let moved = counters.into_iter().filter(|(_, before, after)| after != before);
     moved.map(|(name, before, after)| format!("counted {name} +{}", after - before)).collect()

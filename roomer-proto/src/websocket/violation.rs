@@ -26,7 +26,7 @@ impl Violation {
     }
 
     pub(crate) const fn not_utf8(reason: &'static str) -> Self {
-        Violation { code: close::NOT_UTF8.code, reason }
+        Violation { code: close::INVALID_PAYLOAD.code, reason }
     }
 
     pub(crate) const fn too_big(reason: &'static str) -> Self {

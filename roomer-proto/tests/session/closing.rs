@@ -36,7 +36,7 @@ fn our_own_codes_are_for_the_wire() {
         code::GOING_AWAY,
         code::PROTOCOL,
         code::UNSUPPORTED,
-        code::NOT_UTF8,
+        code::INVALID_PAYLOAD,
         code::POLICY,
         code::TOO_BIG,
         code::INTERNAL,

@@ -7,7 +7,7 @@ pub mod program;
 
 use lexopt::prelude::*;
 use program::{Outcome, text, time, value};
-use roomer_engine::{Claims, Refusal, Server, Warning, WarningCause};
+use roomer_engine::{Claims, Rejection, Server, Warning, WarningCause};
 
 const HELP: &str = "\
 A chat server with its page, and the gallery of the JavaScript client at /gallery/.
@@ -75,7 +75,7 @@ impl Chat {
                     let token = text(&mut args, "auth-token")?;
                     builder = builder.authorize(move |request| match request.token() {
                         Some(given) if *given == *token => Ok(Claims::new()),
-                        _ => Err(Refusal::unauthorized("wrong or missing token")),
+                        _ => Err(Rejection::unauthorized("wrong or missing token")),
                     });
                 }
                 Long("compat") => compat = true,
@@ -103,12 +103,14 @@ impl Chat {
                     let rate = value(&mut args, "join-rate")?;
                     builder = builder.join_rate(rate, at_once(rate));
                 }
-                Long("roommates-only") => builder = builder.roommates_only(),
+                Long("roommates-only") => builder = builder.shared_room_only(),
                 Long("ping-period") => {
-                    builder = builder.ping_period(time(&mut args, "ping-period")?)
+                    builder = builder.ping_interval(time(&mut args, "ping-period")?)
                 }
-                Long("pong-wait") => builder = builder.pong_wait(time(&mut args, "pong-wait")?),
-                Long("write-wait") => builder = builder.write_wait(time(&mut args, "write-wait")?),
+                Long("pong-wait") => builder = builder.pong_timeout(time(&mut args, "pong-wait")?),
+                Long("write-wait") => {
+                    builder = builder.write_timeout(time(&mut args, "write-wait")?)
+                }
                 Long("handshake-timeout") => {
                     builder = builder.handshake_timeout(time(&mut args, "handshake-timeout")?);
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{BuildError, ConnId, JsonError, Membership, Server, json};
+use super::{BuildError, ConnId, JsonError, Presence, Server, json};
 
 /// 30 Hz.
 pub const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 30);
@@ -34,7 +34,7 @@ pub fn server() -> Result<Server, BuildError> {
     Server::builder()
         .state(Board::default())
         // A tick says who is there; nobody needs a notice of each other besides.
-        .membership("*", Membership::Own)
+        .presence("*", Presence::Off)
         .on_join(|conn, room| {
             if room == ROOM {
                 conn.state::<Board>().players().insert(conn.id(), (0, 0));

@@ -43,7 +43,7 @@ fn a_refused_join_is_answered_with_leave_ack_and_counted() {
     a.say("cellar", "join", b"");
     a.expect_left("cellar");
     assert_eq!(site.server.count("cellar"), 0);
-    assert_eq!(site.server.stats().refusals.by_rule, 1);
+    assert_eq!(site.server.stats().rejected_packets.by_application, 1);
     // The server itself is not asked.
     assert!(site.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "cellar"));
     let ack = a.packet();
@@ -51,7 +51,7 @@ fn a_refused_join_is_answered_with_leave_ack_and_counted() {
     // Nor is anybody about a room one is in.
     a.join("cellar");
     hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().refusals.by_rule, 1);
+    assert_eq!(site.server.stats().rejected_packets.by_application, 1);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_message_that_may_not_pass_reaches_neither_members_nor_handlers() {
     a.say("lobby", "shout", b"hi");
     b.expect("lobby", "shouted", "", &own, b"hi");
     hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().refusals.by_rule, 2);
+    assert_eq!(site.server.stats().rejected_packets.by_application, 2);
     // A stranger is refused by the hub: the rule is not asked.
     site.loner().say("lobby", "chat", b"hi");
     hear_nothing([&mut b]);
@@ -91,7 +91,7 @@ fn a_direct_message_needs_its_rule_s_consent() {
     a.tell(&to, "x", "hello", b"");
     b.expect("x", "hello", &to, &from, b"");
     hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().refusals.by_rule, 1);
+    assert_eq!(site.server.stats().rejected_packets.by_application, 1);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn what_has_changed_while_a_rule_was_asked_counts() {
     gate.open();
     b.expect_member_left("lobby", &a.id);
     hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().refusals.not_member, 1);
+    assert_eq!(site.server.stats().rejected_packets.not_member, 1);
 }
 
 #[test]

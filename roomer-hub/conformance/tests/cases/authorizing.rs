@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
-use roomer_engine::{Builder, Claims, Refusal};
+use roomer_engine::{Builder, Claims, Rejection};
 
 use super::asking::Gate;
 use super::site::Site;
@@ -33,7 +33,7 @@ fn slow(gate: &Gate) -> impl FnOnce(Builder) -> Builder + use<> {
                     gate.await;
                 }
                 match &*name {
-                    "eve" => Err(Refusal::forbidden("not you")),
+                    "eve" => Err(Rejection::forbidden("not you")),
                     "bug" => panic!("a bug in the hook"),
                     _ => Ok(Claims::from([("name".into(), name)])),
                 }

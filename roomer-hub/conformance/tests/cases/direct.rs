@@ -73,7 +73,7 @@ fn a_direct_message_to_nobody_is_dropped() {
     a.tell("00000000-0000-4000-8000-000000000000", "lobby", "whisper", b"");
     a.expect_nothing();
     b.expect_nothing();
-    assert_eq!(site.server.stats().refusals.unknown_dst, 1);
+    assert_eq!(site.server.stats().rejected_packets.unknown_dst, 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use roomer_engine::Drained;
+use roomer_engine::DrainReport;
 
 use super::site::{Site, block_on};
 use roomer_conformance::client::{Client, PATIENCE, Seen};
@@ -13,7 +13,7 @@ use roomer_conformance::http::{Answer, Ask, dial};
 
 /// What became of the connections, once that is over.
 fn told(site: &Site) -> (usize, usize) {
-    let Drained { closed, cut, .. } = block_on(site.server.drain());
+    let DrainReport { closed, cut, .. } = block_on(site.server.drain());
     (closed, cut)
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use roomer_engine::Refusal;
+use roomer_engine::Rejection;
 
 use super::site::Site;
 use roomer_conformance::client::Client;
@@ -38,7 +38,7 @@ fn other_keys_get_other_proofs() {
 
 #[test]
 fn any_method_but_get_is_405_before_all_else() {
-    let site = Site::with(|builder| builder.authorize(|_| Err(Refusal::unauthorized("no"))));
+    let site = Site::with(|builder| builder.authorize(|_| Err(Rejection::unauthorized("no"))));
     for method in ["POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get"] {
         let upgrade = Ask::upgrade(site.addr).method(method).refused(site.addr);
         assert_eq!(upgrade.status, 405, "{method} with all that an upgrade needs");
@@ -52,7 +52,7 @@ fn refused_by_authorize_is_401_even_for_a_plain_get() {
     let site = Site::with(|builder| {
         builder.authorize(|request| match request.query("token").as_deref() {
             Some("s e&c") => Ok([].into()),
-            _ => Err(Refusal::unauthorized("a token, please")),
+            _ => Err(Rejection::unauthorized("a token, please")),
         })
     });
     let answer = Ask::plain(site.addr).refused(site.addr);
@@ -72,7 +72,7 @@ fn refused_by_authorize_is_401_even_for_a_plain_get() {
 fn authorize_may_refuse_with_another_status() {
     let site = Site::with(|builder| {
         builder.authorize(|request| match request.header("x-who") {
-            Some("banned") => Err(Refusal::forbidden("banned")),
+            Some("banned") => Err(Rejection::forbidden("banned")),
             Some("bug") => panic!("a bug in the hook"),
             _ => Ok([].into()),
         })

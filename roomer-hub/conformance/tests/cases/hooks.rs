@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use roomer_engine::ConnId;
-use roomer_engine::{Builder, Reason};
+use roomer_engine::{Builder, DisconnectReason};
 
 use super::site::Site;
 use roomer_conformance::client::{Client, Seen};
@@ -74,7 +74,7 @@ fn the_reason_of_an_end_is_told() {
         site.drained();
         assert_eq!(diary.of(&id).last().map(String::as_str), Some(reason));
     }
-    let by_code = Reason::ByServer(4321).to_string();
+    let by_code = DisconnectReason::ByServer(4321).to_string();
     let mut client = site.client();
     assert!(site.server.disconnect(ConnId::parse(&client.id).unwrap(), 4321, ""));
     client.expect_close(4321);

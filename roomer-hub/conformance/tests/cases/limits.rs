@@ -120,7 +120,7 @@ fn joins_above_the_limit_of_rooms_are_answered_with_leave_ack() {
     client.join("c");
     client.say("d", "join", b"");
     client.expect_left("d");
-    assert_eq!(site.server.stats().refusals.too_many_rooms, 2);
+    assert_eq!(site.server.stats().rejected_packets.too_many_rooms, 2);
 }
 
 #[test]

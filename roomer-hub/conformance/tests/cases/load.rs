@@ -201,7 +201,7 @@ fn a_thousand_connections_and_a_thousand_broadcasts_lose_and_leave_nothing() {
     let crowd = affordable();
     // No pings: on a busy machine this takes longer than their period, and they are not the subject.
     let site = Site::alone(|builder| {
-        builder.write_wait(Duration::from_secs(60)).pong_wait(Duration::from_secs(3600))
+        builder.write_timeout(Duration::from_secs(60)).pong_timeout(Duration::from_secs(3600))
     });
     round(&site, crowd);
     let mut before = resident();

@@ -47,7 +47,7 @@ fn read(page: &str) -> Samples {
 
 /// The samples that there have to be, of every field.
 fn due(stats: &Stats) -> Samples {
-    let refusals = stats.refusals;
+    let rejected_packets = stats.rejected_packets;
     let mut due: Samples = [
         ("roomer_connections", stats.connections as u64),
         ("roomer_rooms", stats.rooms as u64),
@@ -61,15 +61,15 @@ fn due(stats: &Stats) -> Samples {
         ("roomer_bytes_in_total", stats.bytes_in),
         ("roomer_messages_out_total", stats.messages_out),
         ("roomer_bytes_out_total", stats.bytes_out),
-        ("roomer_refusals_total{kind=\"reserved\"}", refusals.reserved),
-        ("roomer_refusals_total{kind=\"not_member\"}", refusals.not_member),
-        ("roomer_refusals_total{kind=\"long_name\"}", refusals.long_name),
-        ("roomer_refusals_total{kind=\"too_many_rooms\"}", refusals.too_many_rooms),
-        ("roomer_refusals_total{kind=\"unknown_dst\"}", refusals.unknown_dst),
-        ("roomer_refusals_total{kind=\"by_rule\"}", refusals.by_rule),
-        ("roomer_refusals_total{kind=\"no_common_room\"}", refusals.no_common_room),
-        ("roomer_refusals_total{kind=\"rate\"}", refusals.rate),
-        ("roomer_refusals_total{kind=\"strikes\"}", refusals.strikes),
+        ("roomer_refusals_total{kind=\"reserved\"}", rejected_packets.reserved),
+        ("roomer_refusals_total{kind=\"not_member\"}", rejected_packets.not_member),
+        ("roomer_refusals_total{kind=\"long_name\"}", rejected_packets.long_name),
+        ("roomer_refusals_total{kind=\"too_many_rooms\"}", rejected_packets.too_many_rooms),
+        ("roomer_refusals_total{kind=\"unknown_dst\"}", rejected_packets.unknown_dst),
+        ("roomer_refusals_total{kind=\"by_application\"}", rejected_packets.by_application),
+        ("roomer_refusals_total{kind=\"no_shared_room\"}", rejected_packets.no_shared_room),
+        ("roomer_refusals_total{kind=\"rate\"}", rejected_packets.rate),
+        ("roomer_refusals_total{kind=\"violation_rate\"}", rejected_packets.violations),
         ("roomer_closed_by_peer_total", stats.closed_by_peer),
         ("roomer_lost_total", stats.lost),
         ("roomer_handler_errors_total", stats.handler_errors),
@@ -101,12 +101,12 @@ fn every_number_is_there_under_its_name() {
     stats.bytes_in = 8;
     stats.messages_out = 9;
     stats.bytes_out = u64::MAX;
-    stats.refusals.reserved = 11;
-    stats.refusals.not_member = 12;
-    stats.refusals.long_name = 13;
-    stats.refusals.too_many_rooms = 14;
-    stats.refusals.unknown_dst = 15;
-    stats.refusals.by_rule = 16;
+    stats.rejected_packets.reserved = 11;
+    stats.rejected_packets.not_member = 12;
+    stats.rejected_packets.long_name = 13;
+    stats.rejected_packets.too_many_rooms = 14;
+    stats.rejected_packets.unknown_dst = 15;
+    stats.rejected_packets.by_application = 16;
     stats.closes = BTreeMap::from([(1001, 17), (4000, 18)]);
     stats.closed_by_peer = 19;
     stats.lost = 20;
@@ -114,9 +114,9 @@ fn every_number_is_there_under_its_name() {
     stats.panics = 22;
     stats.accept_errors = 23;
     stats.handshakes = 24;
-    stats.refusals.no_common_room = 25;
-    stats.refusals.rate = 26;
-    stats.refusals.strikes = 27;
+    stats.rejected_packets.no_shared_room = 25;
+    stats.rejected_packets.rate = 26;
+    stats.rejected_packets.violations = 27;
     stats.refused = BTreeMap::from([(401, 28), (503, 29)]);
     assert_eq!(read(&stats.to_prometheus()), due(&stats));
     let nothing = Stats::default();

@@ -107,7 +107,7 @@ fn an_event_s_name_of_4097_bytes_is_dropped() {
     a.say("room", "next", b"");
     b.expect("room", "next", "", &a.id, b"");
     b.expect_nothing();
-    assert!(site.server.stats().refusals.long_name >= 2);
+    assert!(site.server.stats().rejected_packets.long_name >= 2);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use roomer_engine::{BuildError, Builder, Reason, Server};
+use roomer_engine::{BuildError, Builder, DisconnectReason, Server};
 
 use super::asking::Gate;
 use super::site::{Site, hear_nothing};
@@ -60,7 +60,7 @@ fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
     assert!((burst..FLOOD).contains(&heard), "{heard} passed, of a burst of {burst}");
     witness.expect_nothing();
     let stats = site.server.stats();
-    assert_eq!((stats.refusals.rate, stats.closes.get(&1008)), (1, Some(&1)));
+    assert_eq!((stats.rejected_packets.rate, stats.closes.get(&1008)), (1, Some(&1)));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_burst_passes_whole() {
         assert_eq!((&*packet.event, &*packet.src), ("hello", &*a.id));
     }
     hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().refusals.rate, 0);
+    assert_eq!(site.server.stats().rejected_packets.rate, 0);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn time_brings_more() {
     for _ in 0..200 {
         client.expect_nothing();
     }
-    assert_eq!(site.server.stats().refusals.rate, 0);
+    assert_eq!(site.server.stats().rejected_packets.rate, 0);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn nothing_behind_the_message_that_closes_is_handled() {
     let counted = calls.clone();
     let site = Site::with(|builder| {
         builder
-            .strikes(1, 3)
+            .violation_rate(1, 3)
             .on("work", move |_, _| {
                 *counted.lock().unwrap() += 1;
                 Ok(())
@@ -179,9 +179,9 @@ fn nothing_behind_the_message_that_closes_is_handled() {
     drop(client);
     site.drained();
     assert_eq!(*calls.lock().unwrap(), 1);
-    assert_eq!(*heard.lock().unwrap(), [Reason::ByServer(1008)]);
+    assert_eq!(*heard.lock().unwrap(), [DisconnectReason::ByServer(1008)]);
     let stats = site.server.stats();
-    assert_eq!((stats.refusals.strikes, stats.closed_by_peer, stats.lost), (1, 0, 0));
+    assert_eq!((stats.rejected_packets.violations, stats.closed_by_peer, stats.lost), (1, 0, 0));
     assert!(stats.messages_in < FLOOD as u64, "{stats:?}");
 }
 
@@ -190,7 +190,7 @@ fn nothing_behind_a_message_that_is_allowed_too_late_is_handled() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let site = Site::with(|builder| {
-        builder.strikes(1, 1).may_publish_async(move |conn, _| {
+        builder.violation_rate(1, 1).may_publish_async(move |conn, _| {
             let waiting = waiting.clone();
             conn.leave("lobby");
             async move {
@@ -212,7 +212,7 @@ fn nothing_behind_a_message_that_is_allowed_too_late_is_handled() {
     assert_eq!(a.expect_close(1008), "too many violations");
     drop(a);
     let stats = site.server.stats();
-    assert_eq!((stats.refusals.not_member, stats.messages_in - before), (1, 2));
+    assert_eq!((stats.rejected_packets.not_member, stats.messages_in - before), (1, 2));
     b.expect_nothing();
 }
 
@@ -226,34 +226,35 @@ fn each_kind_of_violation_strikes() {
             client.send(&wire::to_room(&"n".repeat(20), "x", b"").repeat(FLOOD));
         }),
         ("too_many_rooms", |client, _| client.send(&wire::to_room("r", "join", b"").repeat(FLOOD))),
-        ("no_common_room", |client, other| {
+        ("no_shared_room", |client, other| {
             client.send(&wire::to_client(other, "root", "x", b"").repeat(FLOOD));
         }),
     ];
     for (kind, violate) in kinds {
-        let site =
-            Site::with(|builder| builder.strikes(1, 20).max_name(16).max_rooms(1).roommates_only());
+        let site = Site::with(|builder| {
+            builder.violation_rate(1, 20).max_name(16).max_rooms(1).shared_room_only()
+        });
         let mut other = site.loner();
         let mut client = site.client();
         violate(&mut client, &other.id);
         assert_eq!(until_closed(&mut client).1, "too many violations", "{kind}");
         other.expect_nothing();
-        let refusals = site.server.stats().refusals;
+        let rejected_packets = site.server.stats().rejected_packets;
         let counted = match kind {
-            "reserved" => refusals.reserved,
-            "not_member" => refusals.not_member,
-            "long_name" => refusals.long_name,
-            "too_many_rooms" => refusals.too_many_rooms,
-            _ => refusals.no_common_room,
+            "reserved" => rejected_packets.reserved,
+            "not_member" => rejected_packets.not_member,
+            "long_name" => rejected_packets.long_name,
+            "too_many_rooms" => rejected_packets.too_many_rooms,
+            _ => rejected_packets.no_shared_room,
         };
-        assert!((21..FLOOD as u64).contains(&counted), "{kind}: {refusals:?}");
+        assert!((21..FLOOD as u64).contains(&counted), "{kind}: {rejected_packets:?}");
     }
 }
 
 #[test]
 fn what_may_be_a_mishap_does_not_strike() {
     let site = Site::with(|builder| {
-        builder.strikes(1, 1).may_publish(|_, message| message.event != "forbidden")
+        builder.violation_rate(1, 1).may_publish(|_, message| message.event != "forbidden")
     });
     let mut client = site.loner();
     client.join("lobby");
@@ -264,8 +265,15 @@ fn what_may_be_a_mishap_does_not_strike() {
         client.leave("nowhere");
     }
     client.expect_nothing();
-    let refusals = site.server.stats().refusals;
-    assert_eq!((refusals.unknown_dst, refusals.by_rule, refusals.strikes), (500, 500, 0));
+    let rejected_packets = site.server.stats().rejected_packets;
+    assert_eq!(
+        (
+            rejected_packets.unknown_dst,
+            rejected_packets.by_application,
+            rejected_packets.violations
+        ),
+        (500, 500, 0)
+    );
 }
 
 #[test]
@@ -276,7 +284,7 @@ fn one_that_is_taken_out_of_a_room_may_have_256_messages_under_way() {
     client.expect_nothing();
     flood(&mut client, &wire::to_room("lobby", "hello", b""));
     assert_eq!(until_closed(&mut client), (0, "too many violations".into()));
-    let site = Site::with(Builder::no_strikes);
+    let site = Site::with(Builder::unlimited_violations);
     let mut client = site.loner();
     flood(&mut client, &wire::to_room("lobby", "hello", b""));
     client.expect_nothing();
@@ -284,7 +292,7 @@ fn one_that_is_taken_out_of_a_room_may_have_256_messages_under_way() {
 
 #[test]
 fn direct_messages_may_be_for_roommates_only() {
-    let site = Site::with(|builder| builder.roommates_only().compat());
+    let site = Site::with(|builder| builder.shared_room_only().compat());
     let (mut a, mut b) = (site.client(), site.client());
     let (to_a, to_b) = (a.id.clone(), b.id.clone());
     a.expect_new_member("root", &to_b);
@@ -302,7 +310,7 @@ fn direct_messages_may_be_for_roommates_only() {
     a.expect_member_left("lobby", &to_b);
     b.tell(&to_a, "lobby", "hello", b"no longer");
     hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().refusals.no_common_room, 3);
+    assert_eq!(site.server.stats().rejected_packets.no_shared_room, 3);
 }
 
 #[test]
@@ -312,7 +320,7 @@ fn what_could_never_pass_is_refused_at_build() {
         ("message_rate", |builder| builder.message_rate(0, 1)),
         ("byte_rate", |builder| builder.byte_rate(1, 0)),
         ("join_rate", |builder| builder.join_rate(1, 0)),
-        ("strikes", |builder| builder.strikes(0, 1)),
+        ("violation_rate", |builder| builder.violation_rate(0, 1)),
     ];
     for (option, choose) in zeros {
         let error = choose(Server::builder()).build().err();

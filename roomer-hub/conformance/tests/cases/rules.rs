@@ -52,7 +52,7 @@ fn reserved_events_are_never_forwarded_to_a_room() {
         a.say("lobby", "next", b"");
         b.expect("lobby", "next", "", &a.id, b"");
         a.expect_nothing();
-        assert_eq!(site.server.stats().refusals.reserved, 6);
+        assert_eq!(site.server.stats().rejected_packets.reserved, 6);
     }
 }
 
@@ -85,7 +85,7 @@ fn a_broadcast_into_a_room_that_one_is_not_in_is_dropped() {
     b.say("lobby", "hello", b"was in");
     b.expect_nothing();
     a.expect_nothing();
-    assert_eq!(site.server.stats().refusals.not_member, 2);
+    assert_eq!(site.server.stats().rejected_packets.not_member, 2);
 }
 
 #[test]

@@ -281,7 +281,7 @@ fn a_client_that_does_not_trust_the_certificate_is_gone() {
 
 #[test]
 fn silence_is_pinged() {
-    let site = Site::open(|builder| builder.ping_period(Duration::from_millis(50)));
+    let site = Site::open(|builder| builder.ping_interval(Duration::from_millis(50)));
     let mut client = site.client();
     for _ in 0..3 {
         assert_eq!(client.socket.read().unwrap(), Message::Ping(Bytes::new()));

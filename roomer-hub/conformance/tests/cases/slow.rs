@@ -115,7 +115,7 @@ fn one_that_takes_nothing_for_the_write_wait_is_closed_though_little_is_owed() {
     let site = Site::with(|builder| {
         builder
             .max_backlog(64 * 1024 * 1024)
-            .write_wait(Duration::from_secs(1))
+            .write_timeout(Duration::from_secs(1))
             .close_timeout(PATIENCE)
     });
     assert!(flood(&site, 2, 1500) < 1500);
@@ -166,7 +166,7 @@ fn one_that_does_not_read_its_pongs_is_owed_a_bounded_number_of_them() {
 #[test]
 fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
     let site = Site::with(|builder| {
-        builder.ping_period(Duration::from_millis(300)).pong_wait(Duration::from_millis(600))
+        builder.ping_interval(Duration::from_millis(300)).pong_timeout(Duration::from_millis(600))
     });
     let mut reader = narrow(&site);
     let payload = wire::filler(3_000_000);
@@ -193,7 +193,7 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
 #[test]
 fn a_large_message_that_comes_in_slowly_is_a_sign_of_life() {
     let site = Site::with(|builder| {
-        builder.ping_period(Duration::from_millis(300)).pong_wait(Duration::from_millis(600))
+        builder.ping_interval(Duration::from_millis(300)).pong_timeout(Duration::from_millis(600))
     });
     let mut sender = site.loner();
     let id = sender.id.clone();

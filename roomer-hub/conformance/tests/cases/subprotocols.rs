@@ -1,6 +1,6 @@
 //! Subprotocols: which one is selected, and tokens among those that a client offers.
 
-use roomer_engine::{Builder, Claims, Refusal};
+use roomer_engine::{Builder, Claims, Rejection};
 
 use super::site::Site;
 use roomer_conformance::client::Client;
@@ -39,7 +39,7 @@ fn guarded(builder: Builder) -> Builder {
     builder
         .authorize(|request| match request.token().as_deref() {
             Some(token @ ("süß&?" | "secret")) => Ok(Claims::from([("t".into(), token.into())])),
-            _ => Err(Refusal::unauthorized("a token, please")),
+            _ => Err(Rejection::unauthorized("a token, please")),
         })
         .on("who", |conn, message| {
             let token = &conn.claims().ok_or("no claims")?["t"];

@@ -17,12 +17,12 @@ const fn ms(millis: u64) -> Duration {
 
 /// Pings often; a client has a little less than two seconds for its sign of life.
 fn lively() -> Site {
-    Site::with(|builder| builder.ping_period(ms(50)).pong_wait(ms(2000)))
+    Site::with(|builder| builder.ping_interval(ms(50)).pong_timeout(ms(2000)))
 }
 
 #[test]
 fn pings_come_again_and_again_and_are_empty() {
-    let site = Site::with(|builder| builder.ping_period(ms(50)).pong_wait(ms(60_000)));
+    let site = Site::with(|builder| builder.ping_interval(ms(50)).pong_timeout(ms(60_000)));
     let start = Instant::now();
     let mut client = site.client();
     for _ in 0..5 {
@@ -33,7 +33,7 @@ fn pings_come_again_and_again_and_are_empty() {
 
 #[test]
 fn the_ping_period_follows_the_pong_wait() {
-    let site = Site::with(|builder| builder.pong_wait(ms(1000)));
+    let site = Site::with(|builder| builder.pong_timeout(ms(1000)));
     let start = Instant::now();
     let mut client = site.client();
     assert_eq!(client.next(), Seen::Ping(Vec::new()));
@@ -42,7 +42,7 @@ fn the_ping_period_follows_the_pong_wait() {
 
 #[test]
 fn a_silent_client_is_gone_after_the_pong_wait_and_the_others_hear_of_it() {
-    let site = Site::with(|builder| builder.ping_period(ms(100)).pong_wait(ms(600)));
+    let site = Site::with(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(600)));
     let start = Instant::now();
     let mut silent = site.client();
     let mut pings = 0;
@@ -64,7 +64,7 @@ fn a_silent_client_is_gone_after_the_pong_wait_and_the_others_hear_of_it() {
 
 #[test]
 fn a_client_that_falls_silent_is_told_to_the_others() {
-    let site = Site::with(|builder| builder.ping_period(ms(100)).pong_wait(ms(1000)));
+    let site = Site::with(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(1000)));
     let mut witness = site.client();
     let silent = site.client();
     let start = Instant::now();
@@ -118,7 +118,7 @@ fn a_client_s_own_ping_is_a_sign_of_life() {
 #[test]
 fn a_ping_period_that_is_not_below_the_pong_wait_is_refused() {
     for ping in [ms(1000), ms(1001)] {
-        let builder = Server::builder().ping_period(ping).pong_wait(ms(1000));
+        let builder = Server::builder().ping_interval(ping).pong_timeout(ms(1000));
         assert_eq!(builder.build().err(), Some(BuildError::PingPeriod { ping, pong: ms(1000) }));
     }
 }

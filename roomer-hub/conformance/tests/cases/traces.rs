@@ -10,7 +10,7 @@ use std::sync::{Mutex, Once};
 use std::thread;
 
 use roomer_engine::http::Request;
-use roomer_engine::{Refusal, Server};
+use roomer_engine::{Rejection, Server};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Metadata, Subscriber};
@@ -196,7 +196,7 @@ fn the_application_s_code_runs_in_its_connection_s_span() {
 fn a_refused_handshake_is_told() {
     let site = Site::with(|builder| {
         builder.page("/", "text/plain", "page").authorize(|request| match request.query("token") {
-            Some(_) => Err(Refusal::forbidden("no")),
+            Some(_) => Err(Rejection::forbidden("no")),
             None => Ok(Default::default()),
         })
     });

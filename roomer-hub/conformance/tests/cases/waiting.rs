@@ -53,8 +53,8 @@ fn one_that_waits_is_pinged_and_not_taken_for_dead() {
     let waiting = gate.clone();
     let site = Site::with(|builder| {
         builder
-            .ping_period(Duration::from_millis(60))
-            .pong_wait(Duration::from_millis(100))
+            .ping_interval(Duration::from_millis(60))
+            .pong_timeout(Duration::from_millis(100))
             .on_async("slow", move |conn, message| {
                 let waiting = waiting.clone();
                 async move {

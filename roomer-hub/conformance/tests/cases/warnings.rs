@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-use roomer_engine::{Builder, Claims, Refusal, Warning, WarningCause};
+use roomer_engine::{Builder, Claims, Rejection, Warning, WarningCause};
 
 use super::memory;
 use super::site::Site;
@@ -129,7 +129,7 @@ fn an_upgrade_that_a_proxy_has_removed_is_told_with_the_proxy_s_setting() {
 #[test]
 fn a_client_that_authorize_refuses_is_told_of_without_its_token() {
     let hook = |builder: Builder| {
-        builder.authorize(|request| Err(Refusal::unauthorized(format!("{:?}", request.token()))))
+        builder.authorize(|request| Err(Rejection::unauthorized(format!("{:?}", request.token()))))
     };
     for (ask, with) in [
         ((|ask| ask) as fn(Ask) -> Ask, "without a token"),
@@ -142,7 +142,7 @@ fn a_client_that_authorize_refuses_is_told_of_without_its_token() {
         assert_says(&text, ["401", "authorize", with]);
     }
     let later = Watched::with(|builder| {
-        builder.authorize_async(async |_| Err(Refusal::new(402.try_into().unwrap(), "pay")))
+        builder.authorize_async(async |_| Err(Rejection::new(402.try_into().unwrap(), "pay")))
     });
     let text = later.refused(&later.upgrade().target("/ws?token=s3cret"), 402);
     assert_says(&text, ["402", "with a token"]);
@@ -225,7 +225,7 @@ fn subprotocols_of_which_none_is_known_are_told_of_without_their_names() {
 fn a_listener_that_fails_is_told_of() {
     let watched = Watched::with(|builder| builder);
     for _ in 0..3 {
-        watched.site.server.accept_failed(&std::io::Error::from_raw_os_error(24));
+        watched.site.server.record_accept_error(&std::io::Error::from_raw_os_error(24));
     }
     assert_says(&watched.next(), ["cannot accept", "os error 24"]);
     watched.silent();

@@ -6,7 +6,7 @@ use std::process;
 use std::thread;
 use std::time::Duration;
 
-use roomer_engine::Membership;
+use roomer_engine::Presence;
 use roomer_engine::{Builder, Server};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -41,13 +41,13 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
     let time = Duration::from_millis(number);
     match name {
         "handshake" => builder.handshake_timeout(time),
-        "ping" => builder.ping_period(time),
-        "pong" => builder.pong_wait(time),
-        "write" => builder.write_wait(time),
+        "ping" => builder.ping_interval(time),
+        "pong" => builder.pong_timeout(time),
+        "write" => builder.write_timeout(time),
         "close" => builder.close_timeout(time),
         "message" => builder.max_message(number as usize),
         // Nobody hears of others who come and go in root, and where there is a crowd.
-        "quiet" => builder.membership("root", Membership::Own).membership("crowd", Membership::Own),
+        "quiet" => builder.presence("root", Presence::Off).presence("crowd", Presence::Off),
         "backlog" => builder.max_backlog(number as usize),
         "budget" => builder.memory_budget(number as usize),
         "descriptors" => {

@@ -18,7 +18,7 @@ use http::Extensions;
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
-/// use roomer_tokio::{Claims, Refusal, Server}; // or roomer_smol
+/// use roomer_tokio::{Claims, Rejection, Server}; // or roomer_smol
 /// use std::time::Duration;
 ///
 /// #[derive(Clone)]
@@ -32,7 +32,7 @@ use http::Extensions;
 ///     .authorize(|request| {
 ///         let token = request.query("token").unwrap_or_default();
 ///         let Some((user, rest)) = check(&token) else {
-///             return Err(Refusal::unauthorized("a token, please"));
+///             return Err(Rejection::unauthorized("a token, please"));
 ///         };
 ///         Ok(Claims::new().user(&user.name).good_for(rest).with(user))
 ///     })

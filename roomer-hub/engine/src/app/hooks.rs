@@ -18,7 +18,7 @@ use roomer_proto::close;
 /// Why a connection is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum DisconnectReason {
     /// The client closed it, with this code if it gave one.
     ByPeer(Option<u16>),
     /// It was cut: the client vanished without a word, or its network did.
@@ -28,20 +28,20 @@ pub enum Reason {
     ByServer(u16),
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::ByPeer(Some(code)) => write!(f, "closed by the client with {code}"),
-            Reason::ByPeer(None) => f.write_str("closed by the client without a code"),
-            Reason::Lost => f.write_str("the connection was lost"),
-            Reason::ByServer(code) => write!(f, "closed by the server with {code}"),
+            DisconnectReason::ByPeer(Some(code)) => write!(f, "closed by the client with {code}"),
+            DisconnectReason::ByPeer(None) => f.write_str("closed by the client without a code"),
+            DisconnectReason::Lost => f.write_str("the connection was lost"),
+            DisconnectReason::ByServer(code) => write!(f, "closed by the server with {code}"),
         }
     }
 }
 
 type Hook = Box<dyn Fn(&Conn) + Send + Sync>;
 type RoomHook = Box<dyn Fn(&Conn, &str) + Send + Sync>;
-type EndHook = Box<dyn Fn(&Conn, Reason) + Send + Sync>;
+type EndHook = Box<dyn Fn(&Conn, DisconnectReason) + Send + Sync>;
 
 /// What is to be told to whom.
 #[derive(Default)]
@@ -74,7 +74,7 @@ pub(crate) enum News {
     Joined(Box<str>),
     Left(Box<str>),
     /// Why, and what it was told.
-    Gone(Reason, Box<str>),
+    Gone(DisconnectReason, Box<str>),
 }
 
 impl News {

@@ -4,7 +4,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::json;
 use crate::{Backlog, Conn, JsonError, Message, Server, Stats, User};
-use roomer_hub::Refusals;
+use roomer_hub::RejectedPackets;
 
 impl Conn {
     /// As [`send`](Self::send), a value as JSON.
@@ -170,7 +170,7 @@ serialize!(Stats {
     bytes_in,
     messages_out,
     bytes_out,
-    refusals as Counts,
+    rejected_packets as Counts,
     refused,
     closes,
     closed_by_peer,
@@ -183,7 +183,7 @@ serialize!(Stats {
 serialize!(Backlog { id, bytes });
 
 /// The counts of a type of another crate, each by its name.
-struct Counts<'a>(&'a Refusals);
+struct Counts<'a>(&'a RejectedPackets);
 
 impl Serialize for Counts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -10,7 +10,7 @@ use crate::Server;
 use roomer_hub::ConnId;
 
 #[cfg(feature = "audit")]
-pub use self::kept::{Mishap, Waiting, Witness};
+pub use self::kept::{HandlerFailure, HandlerMonitor, PendingHandler};
 
 /// Whose code it is: the application's part, and the connection that it ran for.
 pub(crate) type Whose = (String, Option<ConnId>);
@@ -81,11 +81,11 @@ mod kept {
     /// Sees what becomes of the application's code in a server that was built with it
     /// ([`Builder::witness`](crate::Builder::witness)). Clones see the same.
     #[derive(Clone, Debug, Default)]
-    pub struct Witness(Arc<Mutex<Seen>>);
+    pub struct HandlerMonitor(Arc<Mutex<Seen>>);
 
     #[derive(Debug, Default)]
     struct Seen {
-        mishaps: Vec<Mishap>,
+        mishaps: Vec<HandlerFailure>,
         outsiders: Vec<Whose>,
         followed: Vec<Weak<Bell>>,
         turns: u64,
@@ -94,7 +94,7 @@ mod kept {
     /// A panic of the application's, or an error that one of its handlers has returned.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub struct Mishap {
+    pub struct HandlerFailure {
         /// Whose it was, in words: `` the handler of `save` ``.
         pub part: String,
         /// The connection that the code ran for; `None` when it had none yet.
@@ -105,9 +105,9 @@ mod kept {
         pub is_panic: bool,
     }
 
-    impl fmt::Display for Mishap {
+    impl fmt::Display for HandlerFailure {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            let Mishap { part, message, is_panic, .. } = self;
+            let HandlerFailure { part, message, is_panic, .. } = self;
             let what = if *is_panic { "panicked" } else { "returned an error" };
             write!(f, "{part} {what}: {message}")
         }
@@ -116,7 +116,7 @@ mod kept {
     /// A handler, a rule or an authorize hook that has begun and not ended.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub struct Waiting {
+    pub struct PendingHandler {
         /// Which, in words: `` the handler of `save` ``.
         pub part: String,
         /// The connection that it runs for; `None` when it has none yet.
@@ -128,10 +128,10 @@ mod kept {
         pub turn: u64,
     }
 
-    impl Witness {
+    impl HandlerMonitor {
         /// Moves out what has gone wrong so far, in order.
         #[must_use]
-        pub fn take_mishaps(&self) -> Vec<Mishap> {
+        pub fn take_mishaps(&self) -> Vec<HandlerFailure> {
             std::mem::take(&mut self.seen().mishaps)
         }
 
@@ -144,14 +144,14 @@ mod kept {
 
         /// What is waiting now, in the order in which it began.
         #[must_use]
-        pub fn waiting(&self) -> Vec<Waiting> {
+        pub fn waiting(&self) -> Vec<PendingHandler> {
             let mut seen = self.seen();
             seen.followed.retain(|bell| bell.strong_count() > 0);
             let waiting = seen.followed.iter().filter_map(|weak| {
                 // Its entry has one; what is above that, something waits to wake it by.
                 let can_wake = weak.strong_count() > 1;
                 let bell = weak.upgrade().filter(|bell| bell.is_followed.load(Relaxed))?;
-                Some(Waiting {
+                Some(PendingHandler {
                     part: bell.whose.0.clone(),
                     conn: bell.whose.1,
                     can_wake,
@@ -162,7 +162,7 @@ mod kept {
         }
 
         pub(crate) fn note(&self, (part, conn): Whose, message: String, is_panic: bool) {
-            self.seen().mishaps.push(Mishap { part, conn, message, is_panic });
+            self.seen().mishaps.push(HandlerFailure { part, conn, message, is_panic });
         }
 
         pub(crate) fn follow(&self, whose: Whose) -> Entry {
@@ -209,7 +209,7 @@ mod kept {
     #[derive(Debug)]
     struct Bell {
         whose: Whose,
-        witness: Witness,
+        witness: HandlerMonitor,
         /// The task, and the thread that has last polled it.
         task: Mutex<(Waker, ThreadId)>,
         is_followed: AtomicBool,

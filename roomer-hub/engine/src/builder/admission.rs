@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::builder::Builder;
 use crate::builder::options::{Authorize, Health};
 use crate::handshake::origin::{Origin, Origins};
-use crate::handshake::request::{Request, Verdict};
+use crate::handshake::request::{AuthResult, Request};
 use crate::lifecycle::drain::Pace;
 use crate::metrics::warning::Warning;
 
@@ -17,7 +17,7 @@ impl<E> Builder<E> {
     /// panic is answered 500.
     pub fn authorize<F>(self, hook: F) -> Self
     where
-        F: Fn(&Request) -> Verdict + Send + Sync + 'static,
+        F: Fn(&Request) -> AuthResult + Send + Sync + 'static,
     {
         self.ask(Authorize::Sync(Box::new(hook)))
     }
@@ -31,14 +31,14 @@ impl<E> Builder<E> {
     /// ```
     /// # use roomer_engine as roomer_tokio;
     /// # async fn find_user(_: &str) -> Option<String> { None }
-    /// use roomer_tokio::{Claims, Refusal, Server}; // or roomer_smol
+    /// use roomer_tokio::{Claims, Rejection, Server}; // or roomer_smol
     ///
     /// let server = Server::builder()
     ///     .authorize_async(|request| async move {
     ///         let token = request.token().unwrap_or_default();
     ///         match find_user(&token).await {
     ///             Some(user) => Ok(Claims::from([("user".into(), user)])),
-    ///             None => Err(Refusal::unauthorized("a token, please")),
+    ///             None => Err(Rejection::unauthorized("a token, please")),
     ///         }
     ///     })
     ///     .build()?;
@@ -47,7 +47,7 @@ impl<E> Builder<E> {
     pub fn authorize_async<F, R>(self, hook: F) -> Self
     where
         F: Fn(Request) -> R + Send + Sync + 'static,
-        R: Future<Output = Verdict> + Send + 'static,
+        R: Future<Output = AuthResult> + Send + 'static,
     {
         self.ask(Authorize::Async(Box::new(move |request| Box::pin(hook(request)))))
     }

@@ -6,7 +6,7 @@ use std::future::Future;
 use crate::app::conn::Conn;
 use crate::app::handler::{Code, HandlerError, Rule};
 use crate::app::handler_result::IntoHandlerResult;
-use crate::app::hooks::Reason;
+use crate::app::hooks::DisconnectReason;
 use crate::app::message::{Message, OwnedMessage};
 use crate::builder::Builder;
 
@@ -223,7 +223,7 @@ impl<E> Builder<E> {
     /// panics as for [`on_connect`](Self::on_connect).
     pub fn on_disconnect<F>(mut self, hook: F) -> Self
     where
-        F: Fn(&Conn, Reason) + Send + Sync + 'static,
+        F: Fn(&Conn, DisconnectReason) + Send + Sync + 'static,
     {
         self.options.hooks.disconnect = Some(Box::new(hook));
         self

@@ -18,7 +18,7 @@ pub use self::error::BuildError;
 use crate::Server;
 use crate::app::handler::{Handler, HandlerError};
 #[cfg(feature = "audit")]
-use crate::app::witness::Witness;
+use crate::app::witness::HandlerMonitor;
 use crate::builder::options::{Options, Page};
 use crate::env::{Environment, System};
 use crate::handshake::origin::Origins;
@@ -28,7 +28,7 @@ use crate::outbound::available_memory;
 use crate::outbound::flush_pool::Flush;
 use roomer_hub::HashKey;
 use roomer_hub::Hub;
-use roomer_hub::{Config, Membership};
+use roomer_hub::{Config, Presence};
 
 /// Collects handlers and options; [`build`](Builder::build) checks them all at once.
 ///
@@ -50,9 +50,9 @@ pub struct Builder<E = HandlerError> {
     config: Config,
     options: Options,
     handlers: Vec<(String, Handler)>,
-    ping_period: Option<Duration>,
+    ping_interval: Option<Duration>,
     bad_origin: Option<String>,
-    memberships: Vec<(String, Membership)>,
+    memberships: Vec<(String, Presence)>,
     bad_proxy: Option<String>,
     bad_subprotocol: Option<String>,
     /// The method that was given a rate of zero.
@@ -79,7 +79,7 @@ impl Builder {
             config: Config::default(),
             options: Options::default(),
             handlers: Vec::new(),
-            ping_period: None,
+            ping_interval: None,
             bad_origin: None,
             memberships: Vec::new(),
             bad_proxy: None,
@@ -116,16 +116,16 @@ impl<E> Builder<E> {
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
-    /// use roomer_tokio::{Membership, Server}; // or roomer_smol
+    /// use roomer_tokio::{Presence, Server}; // or roomer_smol
     ///
     /// let server = Server::builder()
-    ///     .membership("root", Membership::Own)
-    ///     .membership("stadium:*", Membership::Count)
+    ///     .presence("root", Presence::Off)
+    ///     .presence("stadium:*", Presence::Count)
     ///     .build()?;
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
-    pub fn membership(mut self, pattern: impl Into<String>, membership: Membership) -> Self {
-        self.memberships.push((pattern.into(), membership));
+    pub fn presence(mut self, pattern: impl Into<String>, presence: Presence) -> Self {
+        self.memberships.push((pattern.into(), presence));
         self
     }
 
@@ -171,7 +171,7 @@ impl<E> Builder<E> {
     /// over it and takes nothing for a second, or less than half of it in four, is closed with 1013;
     /// in a flood, at three times the backlog, much sooner, so that no sender waits for it. A message
     /// above 64 KiB that is on its way is not counted here: it may take a slow link as long as it
-    /// takes, if it moves ([`write_wait`](Self::write_wait)). Above four
+    /// takes, if it moves ([`write_timeout`](Self::write_timeout)). Above four
     /// times the backlog, or the backlog and [`max_message`](Self::max_message) if that is more, it
     /// is closed at once.
     pub fn max_backlog(mut self, bytes: usize) -> Self {
@@ -207,30 +207,30 @@ impl<E> Builder<E> {
         self
     }
 
-    /// How often clients are pinged. Default nine tenths of the [`pong_wait`](Self::pong_wait),
+    /// How often clients are pinged. Default nine tenths of the [`pong_timeout`](Self::pong_timeout),
     /// 54 s.
-    pub fn ping_period(mut self, period: Duration) -> Self {
-        self.ping_period = Some(period);
+    pub fn ping_interval(mut self, period: Duration) -> Self {
+        self.ping_interval = Some(period);
         self
     }
 
     /// How long a client may be silent before it is closed with 1013: the network is gone, or the
     /// client's machine sleeps. Any traffic is a sign of life: a byte that comes in, be it of a
     /// message that is not complete, and bytes that a full socket takes again. Default 60 s.
-    pub fn pong_wait(mut self, wait: Duration) -> Self {
-        self.options.pong_wait = wait;
+    pub fn pong_timeout(mut self, wait: Duration) -> Self {
+        self.options.pong_timeout = wait;
         self
     }
 
     /// How long a client may take nothing of what waits for it. Default 10 s.
-    pub fn write_wait(mut self, wait: Duration) -> Self {
-        self.options.write_wait = wait;
+    pub fn write_timeout(mut self, wait: Duration) -> Self {
+        self.options.write_timeout = wait;
         self
     }
 
     /// How long a handshake may take as a whole. Default 10 s.
     pub fn handshake_timeout(mut self, wait: Duration) -> Self {
-        self.options.handshake_wait = wait;
+        self.options.handshake_timeout = wait;
         self
     }
 
@@ -246,7 +246,7 @@ impl<E> Builder<E> {
     /// server's close frame unanswered. Default 5 s. A slow link that takes them bit by bit has twelve
     /// times as long, a [`drain`](Self::drain) permitting.
     pub fn close_timeout(mut self, wait: Duration) -> Self {
-        self.options.close_wait = wait;
+        self.options.close_timeout = wait;
         self
     }
 
@@ -286,7 +286,7 @@ impl<E> Builder<E> {
 
     /// Has a test see what becomes of the application's code: panics, errors, what does not end.
     #[cfg(feature = "audit")]
-    pub fn witness(mut self, witness: Witness) -> Self {
+    pub fn witness(mut self, witness: HandlerMonitor) -> Self {
         self.options.witness = Some(witness);
         self
     }
@@ -296,7 +296,7 @@ impl<E> Builder<E> {
             config: self.config,
             options: self.options,
             handlers: self.handlers,
-            ping_period: self.ping_period,
+            ping_interval: self.ping_interval,
             bad_origin: self.bad_origin,
             memberships: self.memberships,
             bad_proxy: self.bad_proxy,
@@ -318,7 +318,7 @@ impl<E> Builder<E> {
     /// [`BuildError`] says what to change.
     pub fn build(self) -> Result<Server, BuildError> {
         let mut options = self.options;
-        options.ping_period = self.ping_period.unwrap_or(options.pong_wait / 10 * 9);
+        options.ping_interval = self.ping_interval.unwrap_or(options.pong_timeout / 10 * 9);
         if let Some((first, second)) = self.exclusive {
             return Err(BuildError::Exclusive(first, second));
         }
@@ -351,12 +351,12 @@ impl<E> Builder<E> {
             return Err(BuildError::Subprotocol(name));
         }
         let mut config = self.config;
-        config.ask_join = options.rules.join.is_some();
-        config.ask_publish = options.rules.publish.is_some();
-        config.ask_direct = options.rules.direct.is_some();
+        config.authorize_join = options.rules.join.is_some();
+        config.authorize_publish = options.rules.publish.is_some();
+        config.authorize_direct = options.rules.direct.is_some();
         let mut hub = Hub::new(config, HashKey(env.random()));
-        for (pattern, membership) in &self.memberships {
-            hub.set_membership(pattern, *membership);
+        for (pattern, presence) in &self.memberships {
+            hub.set_presence(pattern, *presence);
         }
         let mut handlers = Vec::new();
         for (event, handler) in self.handlers {
@@ -368,7 +368,7 @@ impl<E> Builder<E> {
 }
 
 fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
-    let (ping, pong) = (options.ping_period, options.pong_wait);
+    let (ping, pong) = (options.ping_interval, options.pong_timeout);
     let Caps { handshakes, connections } = options.caps;
     for (option, is_zero) in [
         ("max_message", options.limits.max_message == 0),
@@ -382,12 +382,12 @@ fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
         ("max_connections_per_address", connections.per_address == 0),
         ("max_connections_per_user", options.max_connections_per_user == 0),
         ("drain", options.pace().deadline.is_zero() || options.pace().per_second == 0),
-        ("ping_period", ping.is_zero()),
-        ("pong_wait", pong.is_zero()),
-        ("write_wait", options.write_wait.is_zero()),
+        ("ping_interval", ping.is_zero()),
+        ("pong_timeout", pong.is_zero()),
+        ("write_timeout", options.write_timeout.is_zero()),
         ("message_timeout", options.message_wait.is_zero()),
-        ("handshake_timeout", options.handshake_wait.is_zero()),
-        ("close_timeout", options.close_wait.is_zero()),
+        ("handshake_timeout", options.handshake_timeout.is_zero()),
+        ("close_timeout", options.close_timeout.is_zero()),
     ] {
         if is_zero {
             return Err(BuildError::Zero { option });

@@ -15,14 +15,14 @@ use crate::app::hooks::Hooks;
 use crate::app::message::Message;
 use crate::handshake::origin::Origins;
 use crate::handshake::proxy::Proxies;
-use crate::handshake::request::{Request, Verdict};
+use crate::handshake::request::{AuthResult, Request};
 use crate::handshake::subprotocol::Subprotocols;
 use crate::lifecycle::admission::{Address, Cap, Caps};
 use crate::lifecycle::drain::Pace;
 use crate::metrics::warning::Warning;
 use crate::outbound::flush_pool::Flush;
 use crate::outbound::outbox::Limit;
-use roomer_hub::Question;
+use roomer_hub::Permission;
 
 /// How many times the backlog may wait on top of it, if no single message is larger.
 const SPARE: usize = 3;
@@ -56,17 +56,17 @@ pub(crate) struct Options {
     pub(crate) memory_budget: usize,
     pub(crate) max_head: usize,
     pub(crate) max_headers: usize,
-    pub(crate) ping_period: Duration,
-    pub(crate) pong_wait: Duration,
-    pub(crate) write_wait: Duration,
-    pub(crate) handshake_wait: Duration,
+    pub(crate) ping_interval: Duration,
+    pub(crate) pong_timeout: Duration,
+    pub(crate) write_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
     pub(crate) message_wait: Duration,
-    pub(crate) close_wait: Duration,
+    pub(crate) close_timeout: Duration,
     pub(crate) coalesce: Duration,
     pub(crate) flush: Flush,
     pub(crate) echo: bool,
     #[cfg(feature = "audit")]
-    pub(crate) witness: Option<crate::Witness>,
+    pub(crate) witness: Option<crate::HandlerMonitor>,
 }
 
 /// Options that were set by the application, and not left at their defaults. What was asked for
@@ -88,19 +88,19 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn rule(&self, about: Question) -> Option<&Rule> {
+    pub(crate) fn rule(&self, about: Permission) -> Option<&Rule> {
         match about {
-            Question::Join => self.join.as_ref(),
-            Question::Publish => self.publish.as_ref(),
-            Question::Direct => self.direct.as_ref(),
+            Permission::Join => self.join.as_ref(),
+            Permission::Publish => self.publish.as_ref(),
+            Permission::Direct => self.direct.as_ref(),
         }
     }
 }
 
 /// Who decides about a handshake.
 pub(crate) enum Authorize {
-    Sync(Box<dyn Fn(&Request) -> Verdict + Send + Sync>),
-    Async(Box<dyn Fn(Request) -> Run<Verdict> + Send + Sync>),
+    Sync(Box<dyn Fn(&Request) -> AuthResult + Send + Sync>),
+    Async(Box<dyn Fn(Request) -> Run<AuthResult> + Send + Sync>),
 }
 
 /// The paths of the health checks.
@@ -146,12 +146,12 @@ impl Default for Options {
             memory_budget: 1024 * 1024 * 1024,
             max_head: 16 * 1024,
             max_headers: 100,
-            ping_period: Duration::from_secs(54),
-            pong_wait: Duration::from_secs(60),
-            write_wait: Duration::from_secs(10),
-            handshake_wait: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(54),
+            pong_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
             message_wait: Duration::from_secs(30),
-            close_wait: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(5),
             coalesce: Duration::ZERO,
             flush: Flush::default(),
             echo: false,
@@ -201,7 +201,7 @@ impl Options {
 
     /// How to drain: by default all at once.
     pub(crate) fn pace(&self) -> Pace {
-        let deadline = self.close_wait + Duration::from_secs(1);
+        let deadline = self.close_timeout + Duration::from_secs(1);
         self.pace.unwrap_or(Pace { deadline, per_second: usize::MAX })
     }
 

@@ -44,23 +44,23 @@ impl<E> Builder<E> {
     /// How many of a client's messages may be refused before it is closed with 1008 and the reason
     /// `too many violations`: `burst` at once, and `per_second` on average. Default 1 per second
     /// and 256 at once, which is far more than a client has under way when it is taken out of a
-    /// room, and far less than one sends that means it. [`Config::strikes`] says what counts.
-    pub fn strikes(mut self, per_second: u32, burst: u32) -> Self {
-        self.config.strikes = self.rate("strikes", per_second, burst);
+    /// room, and far less than one sends that means it. [`Config::violation_rate`] says what counts.
+    pub fn violation_rate(mut self, per_second: u32, burst: u32) -> Self {
+        self.config.violation_rate = self.rate("violation_rate", per_second, burst);
         self
     }
 
     /// Closes nobody for messages that are refused, however many.
-    pub fn no_strikes(mut self) -> Self {
-        self.config.strikes = None;
+    pub fn unlimited_violations(mut self) -> Self {
+        self.config.violation_rate = None;
         self
     }
 
     /// Lets direct messages pass only between clients that share a room; `root` does not count,
     /// since everybody starts there. Default: whoever knows an id can send to it, as in the Go
     /// original. What does not pass is dropped and counted. Handlers send to whom they like.
-    pub fn roommates_only(mut self) -> Self {
-        self.config.roommates_only = true;
+    pub fn shared_room_only(mut self) -> Self {
+        self.config.shared_room_only = true;
         self
     }
 

@@ -25,7 +25,7 @@ const WAITS: u32 = 12;
 
 impl<R: Reader> Connection<R> {
     pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Turn {
-        self.close_within(now, session, self.server.options().close_wait)
+        self.close_within(now, session, self.server.options().close_timeout)
     }
 
     pub(super) fn close_within(
@@ -34,7 +34,7 @@ impl<R: Reader> Connection<R> {
         session: Option<Session>,
         wait: Duration,
     ) -> Turn {
-        self.link.last_words();
+        self.link.prepare_final_write();
         let session = session.filter(|session| session.held() <= LOOK_BEHIND);
         let relieved = self.link.relieved();
         self.stage = Stage::Closing(Closing {

@@ -8,7 +8,7 @@ use roomer_proto::websocket::{self, Event, Kind, Session};
 use roomer_proto::{PacketRef, close};
 
 use crate::app::conn::Conn;
-use crate::app::hooks::Reason;
+use crate::app::hooks::DisconnectReason;
 use crate::builder::options::Options;
 use crate::connection::dispatch::{Outcome, Passage, Wait};
 use crate::core::Core;
@@ -156,7 +156,7 @@ pub(crate) fn receive(link: &Arc<Link>, open: &mut Open, chunk: &mut [u8], now: 
             core.apply(now, Input::Command(close), None);
         }
         Some(End::ByPeer(code)) => {
-            core.gone(now, key, Reason::ByPeer(code));
+            core.gone(now, key, DisconnectReason::ByPeer(code));
             link.close(code, "", false);
             core.list(key, link);
         }
@@ -366,7 +366,7 @@ impl Open {
         let counted = status.queued.saturating_sub(link.large_on_its_way());
         if !status.over || counted.saturating_sub(status.newest) <= options.max_backlog / 2 {
             watch.over = None;
-            let verdict = watch.moved + options.write_wait;
+            let verdict = watch.moved + options.write_timeout;
             let look = if status.over && !link.is_stalled() { now + QUIET } else { verdict };
             return Some((verdict, verdict.min(look)));
         }
@@ -376,7 +376,7 @@ impl Open {
         }
         let is_flooded = counted > options.max_backlog.saturating_mul(FLOODED);
         let (stall, trickle) = if is_flooded { IMPATIENCE } else { PATIENCE };
-        let verdict = (watch.moved + stall.min(options.write_wait)).min(since + trickle);
+        let verdict = (watch.moved + stall.min(options.write_timeout)).min(since + trickle);
         Some((verdict, verdict.min(now + QUIET)))
     }
 }

@@ -23,7 +23,7 @@ use roomer_proto::websocket::{self, Session};
 
 use crate::Server;
 use crate::app::claims::Credentials;
-use crate::app::hooks::Reason;
+use crate::app::hooks::DisconnectReason;
 use crate::connection::established::{Open, Resumed, end_turn, receive, resume};
 use crate::connection::read_buffer::with_buffer;
 use crate::handshake::parser::Handshake;
@@ -113,7 +113,8 @@ impl<R: Reader> Connection<R> {
         writer: impl Writer,
         peer: Option<SocketAddr>,
     ) -> Self {
-        let (options, until) = (server.options(), server.now() + server.options().handshake_wait);
+        let (options, until) =
+            (server.options(), server.now() + server.options().handshake_timeout);
         let (place, allowed) = server.0.life.enter(options.address(peer), &options.caps);
         let stage = match allowed {
             Ok(()) if options.announces(peer) => {
@@ -237,7 +238,7 @@ impl<R: Reader> Connection<R> {
             return Turn::Again;
         };
         let options = self.server.options();
-        let period = options.ping_period;
+        let period = options.ping_interval;
         let status = self.link.attend(cx);
         open.note_relief(now, status);
         // Silence counts once a ping has gone unanswered for as long as the two waits differ, and
@@ -245,10 +246,9 @@ impl<R: Reader> Connection<R> {
         // take its own sleep for the client's.
         // While a handler keeps the connection's messages waiting, nothing is read: that is not
         // the client's silence.
-        let silent = open
-            .asked
-            .filter(|_| open.wait.is_none())
-            .map(|asked| (open.heard + options.pong_wait).max(asked + options.pong_wait - period));
+        let silent = open.asked.filter(|_| open.wait.is_none()).map(|asked| {
+            (open.heard + options.pong_timeout).max(asked + options.pong_timeout - period)
+        });
         if silent.is_some_and(|at| now >= at) {
             return self.end(now, &close::SILENT);
         }
@@ -374,7 +374,7 @@ impl<R> Connection<R> {
         if let Stage::Open(open) = &mut self.stage {
             let mut core = self.server.core();
             let now = self.server.now();
-            core.gone(now, open.conn.person.key, Reason::Lost);
+            core.gone(now, open.conn.person.key, DisconnectReason::Lost);
             end_turn(now, core, open);
             if open.come_back.is_some() {
                 self.server.0.alarms.call_keepers();

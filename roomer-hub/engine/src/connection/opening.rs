@@ -34,10 +34,10 @@ impl<R: Reader> Connection<R> {
         self.server.warn(self.server.handshakes_full(status));
         self.link.finish(Answer::error(status).to_bytes(false).into(), false);
         if self.place == Place::Outside {
-            self.link.last_words();
+            self.link.prepare_final_write();
             return Turn::Done;
         }
-        self.close_within(now, None, LINGER.min(self.server.options().close_wait))
+        self.close_within(now, None, LINGER.min(self.server.options().close_timeout))
     }
 
     pub(super) fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {

@@ -11,7 +11,7 @@ use roomer_proto::{JOIN_ACK, PacketRef, close};
 use slotmap::SecondaryMap;
 
 use crate::app::conn::Person;
-use crate::app::hooks::{News, Reason, Wire};
+use crate::app::hooks::{DisconnectReason, News, Wire};
 use crate::app::people::People;
 #[cfg(feature = "audit")]
 use crate::journal::Journal;
@@ -22,7 +22,7 @@ use crate::outbound::outbox::Link;
 use crate::outbound::shed::Leaving;
 use roomer_hub::Hub;
 use roomer_hub::Snapshot;
-use roomer_hub::{Action, Members, Question};
+use roomer_hub::{Action, Members, Permission};
 use roomer_hub::{Command, Input};
 use roomer_hub::{ConnKey, HandlerKey, RoomKey};
 
@@ -65,7 +65,7 @@ pub(crate) struct Outcome {
     /// A handler to run, with the packet that was given.
     pub(crate) call: Option<HandlerKey>,
     /// A rule to ask about the packet that was given.
-    pub(crate) ask: Option<Question>,
+    pub(crate) ask: Option<Permission>,
     /// A receiver that is owed too much: whoever sends to it should wait.
     pub(crate) jam: Option<Arc<Link>>,
     /// The hub has closed the connection that the input is about.
@@ -209,7 +209,7 @@ impl Core {
                     outcome.is_closed = true;
                     *counts.closes.entry(code).or_default() += 1;
                     wire.note_life(people.get(conn), || {
-                        News::Gone(Reason::ByServer(code), reason.into())
+                        News::Gone(DisconnectReason::ByServer(code), reason.into())
                     });
                     people.remove(conn);
                     if let Some(link) = links.remove(conn) {
@@ -257,15 +257,15 @@ impl Core {
     }
 
     /// A connection is gone without a close of the hub's making.
-    pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, why: Reason) {
+    pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, why: DisconnectReason) {
         self.apply(now, Input::Gone { conn }, None);
         if let Some(link) = self.links.remove(conn) {
             self.counts.bytes_out += link.count_written();
             self.leaving.add(&link);
         }
         if let Some(person) = self.people.remove(conn) {
-            self.counts.lost += u64::from(why == Reason::Lost);
-            self.counts.by_peer += u64::from(why != Reason::Lost);
+            self.counts.lost += u64::from(why == DisconnectReason::Lost);
+            self.counts.by_peer += u64::from(why != DisconnectReason::Lost);
             self.wire.note_life(Some(&person), || News::Gone(why, "".into()));
         }
     }

@@ -81,27 +81,27 @@ impl Request {
 }
 
 /// What [`authorize`](crate::Builder::authorize) decides: claims to come in with, or a refusal.
-pub type Verdict = Result<Claims, Refusal>;
+pub type AuthResult = Result<Claims, Rejection>;
 
 /// No upgrade: the answer is an HTTP error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{status}: {message}")]
-pub struct Refusal {
+pub struct Rejection {
     status: StatusCode,
     message: String,
 }
 
-impl Refusal {
+impl Rejection {
     /// 401 Unauthorized, with a text for the answer's body.
     #[must_use]
     pub fn unauthorized(message: impl Into<String>) -> Self {
-        Refusal { status: StatusCode::UNAUTHORIZED, message: message.into() }
+        Rejection { status: StatusCode::UNAUTHORIZED, message: message.into() }
     }
 
     /// 403 Forbidden, with a text for the answer's body.
     #[must_use]
     pub fn forbidden(message: impl Into<String>) -> Self {
-        Refusal { status: StatusCode::FORBIDDEN, message: message.into() }
+        Rejection { status: StatusCode::FORBIDDEN, message: message.into() }
     }
 
     /// Any error status. One below 400 is no refusal and becomes 403.
@@ -109,7 +109,7 @@ impl Refusal {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let is_error = status.is_client_error() || status.is_server_error();
         let status = if is_error { status } else { StatusCode::FORBIDDEN };
-        Refusal { status, message: message.into() }
+        Rejection { status, message: message.into() }
     }
 
     pub(crate) fn status(&self) -> StatusCode {

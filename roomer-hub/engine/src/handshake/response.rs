@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 use crate::builder::options::Page;
-use crate::handshake::request::Refusal;
+use crate::handshake::request::Rejection;
 
 /// After how many seconds one that was refused for want of room may ask again.
 const RETRY_AFTER: &str = "5";
@@ -62,11 +62,11 @@ impl Answer {
 
     /// An error with nothing more to say than its name.
     pub(crate) fn error(status: StatusCode) -> Self {
-        Answer::refusal(&Refusal::new(status, ""))
+        Answer::refusal(&Rejection::new(status, ""))
     }
 
     /// No.
-    pub(crate) fn refusal(refusal: &Refusal) -> Self {
+    pub(crate) fn refusal(refusal: &Rejection) -> Self {
         let status = refusal.status();
         let message = match refusal.message() {
             "" => status.canonical_reason().unwrap_or_default(),

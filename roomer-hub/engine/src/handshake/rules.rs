@@ -12,7 +12,7 @@ use tungstenite::handshake::derive_accept_key;
 use crate::Server;
 use crate::builder::options::Options;
 use crate::handshake::proxy;
-use crate::handshake::request::{Refusal, Request};
+use crate::handshake::request::{Rejection, Request};
 use crate::handshake::response::Answer;
 use crate::handshake::subprotocol;
 use crate::metrics::warning::{WarningCause, shown};
@@ -37,7 +37,7 @@ impl Server {
                 let cause = WarningCause::NoAddress { option };
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 Err(Refused {
-                    refusal: Refusal::new(status, cause.to_string()),
+                    refusal: Rejection::new(status, cause.to_string()),
                     cause: Some(cause),
                 })
             }
@@ -68,7 +68,7 @@ impl Server {
 /// The value of `Sec-WebSocket-Accept` for a request that is a sound one.
 fn accept(request: &Request, options: &Options) -> Result<String, Refused> {
     let refuse = |status, message: &str| {
-        Err(Refused { refusal: Refusal::new(status, message), cause: None })
+        Err(Refused { refusal: Rejection::new(status, message), cause: None })
     };
     let headers = request.headers();
     let is_single = |name| headers.get_all(name).iter().count() <= 1;
@@ -80,7 +80,7 @@ fn accept(request: &Request, options: &Options) -> Result<String, Refused> {
         // A proxy that does not know better removes the headers of one connection, and no others.
         if headers.contains_key(SEC_WEBSOCKET_KEY) {
             let message = "a proxy before this server does not pass the upgrade on";
-            let refusal = Refusal::new(StatusCode::BAD_REQUEST, message);
+            let refusal = Rejection::new(StatusCode::BAD_REQUEST, message);
             return Err(Refused { refusal, cause: Some(WarningCause::UpgradeRemoved) });
         }
         let message = match is_old {
@@ -110,7 +110,7 @@ fn accept(request: &Request, options: &Options) -> Result<String, Refused> {
             origin: shown(origin.unwrap_or_default()),
             host: shown(host.unwrap_or_default().as_bytes()),
         };
-        return Err(Refused { refusal: Refusal::forbidden(message), cause: Some(cause) });
+        return Err(Refused { refusal: Rejection::forbidden(message), cause: Some(cause) });
     }
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     match (keys.next(), keys.next()) {

@@ -22,7 +22,7 @@ const NOTICE: Duration = Duration::from_secs(1);
 /// What became of the connections of a server that was drained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Drained {
+pub struct DrainReport {
     /// Connections that ended in time: closed by the server, or gone by themselves meanwhile.
     pub closed: usize,
     /// Connections that were left at the deadline, and cut.
@@ -57,8 +57,8 @@ impl Server {
     /// a server that still takes nobody, whose connections stay until somebody drains on or calls
     /// [`shutdown`](Self::shutdown).
     ///
-    /// The waits need somebody who keeps time ([`keep_time`](Self::keep_time)), as connections do.
-    pub async fn drain(&self) -> Drained {
+    /// The waits need somebody who keeps time ([`run_timers`](Self::run_timers)), as connections do.
+    pub async fn drain(&self) -> DrainReport {
         let life = &self.0.life;
         let pace = self.options().pace();
         let since = life.drain(self.now());

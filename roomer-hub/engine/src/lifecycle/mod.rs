@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::lifecycle::admission::{Address, Caps, Census, Place};
-use crate::lifecycle::drain::Drained;
+use crate::lifecycle::drain::DrainReport;
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ struct State {
     since: Option<Duration>,
     /// How many connections it has closed, and what became of them.
     dismissed: u64,
-    drained: Drained,
+    drained: DrainReport,
     /// Futures that wait for the drain.
     drains: usize,
     /// Somebody keeps time while there are connections.
@@ -159,9 +159,9 @@ impl Life {
     }
 
     /// What the drain has come to; who is still there counts as cut.
-    pub(crate) fn drained(&self) -> Drained {
+    pub(crate) fn drained(&self) -> DrainReport {
         let state = lock(&self.state);
-        Drained { cut: state.drained.cut + state.census.connections, ..state.drained }
+        DrainReport { cut: state.drained.cut + state.census.connections, ..state.drained }
     }
 
     /// Handshakes end, too, once they look.

@@ -34,7 +34,7 @@ impl Stats {
             bytes_in,
             messages_out,
             bytes_out,
-            refusals,
+            rejected_packets,
             refused,
             closes,
             closed_by_peer,
@@ -56,7 +56,12 @@ impl Stats {
         page.counter("bytes_in", "Bytes that connections have sent.", *bytes_in);
         page.counter("messages_out", "Packets queued, for each receiver.", *messages_out);
         page.counter("bytes_out", "Bytes that sockets have taken.", *bytes_out);
-        page.counters("refusals", "What the hub has refused.", "kind", refusals.iter());
+        page.counters(
+            "rejected_packets",
+            "What the hub has refused.",
+            "kind",
+            rejected_packets.iter(),
+        );
         let refused = refused.iter().map(|(status, count)| (status, *count));
         page.counters("refused", "Requests that were refused.", "status", refused);
         let closes = closes.iter().map(|(code, count)| (code, *count));

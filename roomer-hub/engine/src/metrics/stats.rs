@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Server;
 use roomer_hub::ConnId;
-use roomer_hub::Refusals;
+use roomer_hub::RejectedPackets;
 
 /// How much there is of everything, and how much there has been since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Stats {
     /// Bytes that sockets have taken.
     pub bytes_out: u64,
     /// What the hub has refused.
-    pub refusals: Refusals,
+    pub rejected_packets: RejectedPackets,
     /// Handshakes and other requests that were refused, by HTTP status. Those over a cap
     /// ([`max_handshakes`](crate::Builder::max_handshakes) and its kind) are among 429 and 503.
     pub refused: BTreeMap<u16, u64>,
@@ -108,7 +108,7 @@ impl Server {
             bytes_in: counts.bytes_in,
             messages_out: counts.messages_out,
             bytes_out: counts.bytes_out + written,
-            refusals: hub.refusals(),
+            rejected_packets: hub.rejected_packets(),
             refused,
             closes: counts.closes.clone(),
             closed_by_peer: counts.by_peer,

@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::app::conn::Person;
-use crate::app::hooks::Reason;
+use crate::app::hooks::DisconnectReason;
 use crate::metrics::warning::Warning;
 
 /// A function for each event, which without the feature does nothing.
@@ -33,7 +33,7 @@ events! {
         conn = %person.id, peer = person.peer.map(tracing::field::display), "connection opened"
     }
     #[doc = "A connection is no more; `text` is what it was told, if it was told anything."]
-    DEBUG closed(person: &Person, why: Reason, text: &str) {
+    DEBUG closed(person: &Person, why: DisconnectReason, text: &str) {
         conn = %person.id, peer = person.peer.map(tracing::field::display),
         by = author(why), code = code(why), reason = text, "connection closed"
     }
@@ -67,7 +67,7 @@ events! {
         peer = peer.map(tracing::field::display), error, "authorize failed"
     }
     #[doc = "The system refused to give the next connection."]
-    WARN accept_failed(error: &io::Error) {
+    WARN record_accept_error(error: &io::Error) {
         error = error as &(dyn Error + 'static), "cannot accept"
     }
     #[doc = "Nobody is let in any more, and all who are here are to go."]
@@ -133,19 +133,19 @@ pub(crate) fn is_heard() -> bool {
 }
 
 #[cfg(feature = "tracing")]
-fn author(why: Reason) -> &'static str {
+fn author(why: DisconnectReason) -> &'static str {
     match why {
-        Reason::ByPeer(_) => "client",
-        Reason::Lost => "network",
-        Reason::ByServer(_) => "server",
+        DisconnectReason::ByPeer(_) => "client",
+        DisconnectReason::Lost => "network",
+        DisconnectReason::ByServer(_) => "server",
     }
 }
 
 #[cfg(feature = "tracing")]
-fn code(why: Reason) -> Option<u16> {
+fn code(why: DisconnectReason) -> Option<u16> {
     match why {
-        Reason::ByPeer(code) => code,
-        Reason::Lost => None,
-        Reason::ByServer(code) => Some(code),
+        DisconnectReason::ByPeer(code) => code,
+        DisconnectReason::Lost => None,
+        DisconnectReason::ByServer(code) => Some(code),
     }
 }

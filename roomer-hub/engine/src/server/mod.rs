@@ -88,13 +88,13 @@ impl Server {
 
     /// Keeps time for all connections, with the runtime's way to sleep. Spawn it once; it never
     /// ends.
-    pub async fn keep_time<S: Future>(&self, sleep: impl Fn(Duration) -> S) {
+    pub async fn run_timers<S: Future>(&self, sleep: impl Fn(Duration) -> S) {
         self.0.alarms.keep(|| self.now(), sleep, || self.flush()).await;
     }
 
     /// Takes part in large broadcasts for ever. On a runtime with several threads, spawn it once
     /// per thread; elsewhere it has nothing to do.
-    pub async fn help(&self) {
+    pub async fn run_flush_worker(&self) {
         // Whoever settles a job comes back for what has been said meanwhile.
         let mut owes = false;
         poll_fn(|cx| {
@@ -122,9 +122,9 @@ impl Server {
 
     /// Takes note that the system refused to give an adapter the next connection: too many open
     /// files, say. An adapter waits a little then, and asks again.
-    pub fn accept_failed(&self, error: &io::Error) {
+    pub fn record_accept_error(&self, error: &io::Error) {
         self.core().counts.accept_errors += 1;
-        trace::accept_failed(error);
+        trace::record_accept_error(error);
         self.warn_beside_trace(WarningCause::AcceptFailed { error: error.to_string() });
     }
 
@@ -135,15 +135,15 @@ impl Server {
 
     /// How long [`drained`](Self::drained) can take after [`shutdown`](Self::shutdown).
     #[must_use]
-    pub fn drain_limit(&self) -> Duration {
-        self.options().close_wait + Duration::from_secs(1)
+    pub fn drain_timeout(&self) -> Duration {
+        self.options().close_timeout + Duration::from_secs(1)
     }
 
     /// How long a handshake may take ([`handshake_timeout`](Builder::handshake_timeout)), for those
     /// who await [`upgrade_async`](Self::upgrade_async).
     #[must_use]
-    pub fn handshake_limit(&self) -> Duration {
-        self.options().handshake_wait
+    pub fn handshake_timeout(&self) -> Duration {
+        self.options().handshake_timeout
     }
 
     pub(crate) fn options(&self) -> &Options {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use crate::Server;
 
 impl Server {
-    /// As [`keep_time`](Self::keep_time), but for as long as there are connections, and only where
+    /// As [`run_timers`](Self::run_timers), but for as long as there are connections, and only where
     /// nobody does it yet in this way: for connections that no accept loop of an adapter has
     /// brought. Ask after each that is taken into care, and spawn the future that comes back.
     #[must_use]
-    pub fn keep_time_while_busy<F, S>(
+    pub fn run_timers_on_demand<F, S>(
         &self,
         sleep: F,
     ) -> Option<impl Future<Output = ()> + use<F, S>>
@@ -24,7 +24,7 @@ impl Server {
         let mut shift = begun.then(|| Shift { server: self.clone(), is_over: false })?;
         Some(async move {
             let server = shift.server.clone();
-            let mut time = pin!(server.keep_time(sleep));
+            let mut time = pin!(server.run_timers(sleep));
             poll_fn(|cx| {
                 let _ = time.as_mut().poll(cx);
                 ready!(server.0.life.poll_shift(cx));

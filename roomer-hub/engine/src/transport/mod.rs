@@ -61,5 +61,5 @@ pub trait Writer: Send + Sync + 'static {
     }
 
     /// The next write is the last. Whatever keeps the transport from buffering much may give way.
-    fn last_words(&self) {}
+    fn prepare_final_write(&self) {}
 }

@@ -20,7 +20,7 @@ pub fn prepare<'s>(socket: impl Into<SockRef<'s>>) {
 
 /// Lifts the bound of [`prepare`], so that a close frame still finds room behind what a slow
 /// reader has not taken.
-pub fn last_words<'s>(socket: impl Into<SockRef<'s>>) {
+pub fn prepare_final_write<'s>(socket: impl Into<SockRef<'s>>) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = socket.into().set_tcp_notsent_lowat(u32::MAX);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

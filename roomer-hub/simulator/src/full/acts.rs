@@ -1,8 +1,8 @@
 //! What the application did: its handlers, at once or after a while, and whoever else has a
 //! connection's handle.
 
-use roomer_engine::Applied;
-use roomer_hub::Question;
+use roomer_engine::RecordedInput;
+use roomer_hub::Permission;
 
 use super::cursor::Cursor;
 use super::due::{Order, What};
@@ -21,7 +21,7 @@ impl Stage<'_> {
     pub(super) fn called(
         &mut self,
         at: usize,
-        entries: &mut Cursor<'_, Applied>,
+        entries: &mut Cursor<'_, RecordedInput>,
         deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
         let id = self.lines[at].id;
@@ -65,7 +65,7 @@ impl Stage<'_> {
         &mut self,
         at: usize,
         is_allowed: bool,
-        entries: &mut Cursor<'_, Applied>,
+        entries: &mut Cursor<'_, RecordedInput>,
         deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
         let line = &mut self.lines[at];
@@ -76,12 +76,12 @@ impl Stage<'_> {
         };
         let entry = entries.next();
         let (due, op) = match is_allowed {
-            true => (Applied::Allowed(key), Op::Allowed { who, packet }),
-            false => (Applied::Denied(key), Op::Denied { who, packet }),
+            true => (RecordedInput::Allowed(key), Op::Allowed { who, packet }),
+            false => (RecordedInput::Denied(key), Op::Denied { who, packet }),
         };
         ensure!(entry == Some(due), "a rule says {due:?}, the hub hears {entry:?}");
         self.seen.mark(!self.is_here(at), Mark::AnswerForNobody);
-        let is_in = about == Question::Join && self.model.is_in(who, packet.room);
+        let is_in = about == Permission::Join && self.model.is_in(who, packet.room);
         self.seen.mark(!is_allowed && is_in, Mark::DeniedInside);
         self.seen.rule(about, is_allowed, has_waited);
         self.give(op, None)?;
@@ -97,7 +97,7 @@ impl Stage<'_> {
         &mut self,
         (by, bytes_in): (u16, u64),
         polled: Option<usize>,
-        entries: &mut Cursor<'_, Applied>,
+        entries: &mut Cursor<'_, RecordedInput>,
         deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
         let found = self.by_id(by).filter(|&at| self.lines[at].waiting.is_some());
@@ -125,11 +125,11 @@ impl Stage<'_> {
     pub(super) fn panicked(
         &mut self,
         at: usize,
-        entries: &mut Cursor<'_, Applied>,
+        entries: &mut Cursor<'_, RecordedInput>,
         reason: &'static str,
     ) -> Result<(), Fault> {
         let entry = entries.next();
-        let close = self.lines[at].key.map(|key| Applied::Close(key, 1011));
+        let close = self.lines[at].key.map(|key| RecordedInput::Close(key, 1011));
         ensure!(entry == close, "{reason}: it panicked, and then: {entry:?}");
         self.close(at, 1011, Some(reason))
     }
@@ -138,7 +138,7 @@ impl Stage<'_> {
     fn acts(
         &mut self,
         at: usize,
-        entries: &mut Cursor<'_, Applied>,
+        entries: &mut Cursor<'_, RecordedInput>,
         deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
         let id = self.lines[at].id;
@@ -216,7 +216,7 @@ impl Stage<'_> {
     /// A command that no handler gave.
     pub(super) fn outside(
         &mut self,
-        entry: Applied,
+        entry: RecordedInput,
         deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
         loop {
@@ -229,17 +229,17 @@ impl Stage<'_> {
     }
 
     /// What a handle was used for, beside what the engine made of it.
-    pub(super) fn deed(&mut self, deed: Done, entry: Option<Applied>) -> Result<(), Fault> {
+    pub(super) fn deed(&mut self, deed: Done, entry: Option<RecordedInput>) -> Result<(), Fault> {
         let key = |stage: &Self, id| stage.by_id(id).and_then(|at| stage.lines[at].key);
         let (due, op) = match deed {
             Done::ToRoom { by, room, event, payload } => {
                 let from = self.by_id(by).and_then(|at| self.lines[at].who);
-                let due = Applied::Broadcast(key(self, by));
+                let due = RecordedInput::Broadcast(key(self, by));
                 (due, Op::Broadcast { from, except: from, room, event, payload })
             }
             Done::ToClient { by, dst, event, payload } => {
                 let from = self.by_id(by).and_then(|at| self.lines[at].who);
-                (Applied::Send(key(self, by)), Op::Send { from, dst, event, payload })
+                (RecordedInput::Send(key(self, by)), Op::Send { from, dst, event, payload })
             }
             Done::Join { who, room } | Done::Leave { who, room } => {
                 let found = self.by_id(who).map(|at| (self.lines[at].key, self.lines[at].who));
@@ -247,15 +247,15 @@ impl Stage<'_> {
                     return Err(Fault::new(format!("nobody is moved: {deed:?}")));
                 };
                 match deed {
-                    Done::Join { .. } => (Applied::Join(key), Op::Join { who, room }),
-                    _ => (Applied::Leave(key), Op::Leave { who, room }),
+                    Done::Join { .. } => (RecordedInput::Join(key), Op::Join { who, room }),
+                    _ => (RecordedInput::Leave(key), Op::Leave { who, room }),
                 }
             }
             Done::Close { who, code, reason } => {
                 let Some(at) = self.by_id(who) else {
                     return Err(Fault::new(format!("nobody is closed: {deed:?}")));
                 };
-                let due = key(self, who).map(|key| Applied::Close(key, code));
+                let due = key(self, who).map(|key| RecordedInput::Close(key, code));
                 ensure!(entry == due, "{deed:?} became {entry:?}");
                 return self.close(at, code, Some(reason));
             }

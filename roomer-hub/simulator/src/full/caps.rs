@@ -76,7 +76,7 @@ impl Stage<'_> {
     }
 
     /// How long one that is being closed may take for its last bytes.
-    pub(super) fn close_wait(&self, at: usize) -> Duration {
+    pub(super) fn close_timeout(&self, at: usize) -> Duration {
         let wait = Duration::from_millis(self.plan.setup.close);
         if self.lines[at].turned_away.is_some() { wait.min(LINGER) } else { wait }
     }

@@ -41,7 +41,7 @@ impl Stage<'_> {
             found == due,
             "connections, rooms, seats, sockets and handshakes are {found:?}, due are {due:?}"
         );
-        let (found, due) = (stats.refusals, self.model.refusals);
+        let (found, due) = (stats.rejected_packets, self.model.rejected_packets);
         ensure!(found == due, "refused: {found:?}, due: {due:?}");
         let (found, due) = ((stats.handler_errors, stats.panics), self.failures);
         ensure!(found == due, "errors and panics are {found:?}, due are {due:?}");

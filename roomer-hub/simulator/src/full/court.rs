@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use roomer_engine::{Applied, Reason};
-use roomer_hub::{ConnKey, Membership};
+use roomer_engine::{DisconnectReason, RecordedInput};
+use roomer_hub::{ConnKey, Presence};
 
 use super::cursor::{Cursor, kind};
 use super::due::{Order, What};
@@ -112,14 +112,14 @@ impl Stage<'_> {
 
     fn entry(
         &mut self,
-        entry: Applied,
+        entry: RecordedInput,
         polled: Option<usize>,
-        entries: &mut Cursor<'_, Applied>,
+        entries: &mut Cursor<'_, RecordedInput>,
         deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
         match entry {
-            Applied::Opened(key) => self.opened(key, polled),
-            Applied::Packet(key) => {
+            RecordedInput::Opened(key) => self.opened(key, polled),
+            RecordedInput::Packet(key) => {
                 let at = self.by_key(key)?;
                 ensure!(Some(at) == polled, "a packet of connection {at}, which had no turn");
                 self.counts.messages_in += 1;
@@ -138,12 +138,15 @@ impl Stage<'_> {
                 (self.lines[at].understood, self.lines[at].behind_slow) = (end, None);
                 self.called(at, entries, deeds)
             }
-            Applied::Gone(key) => self.gone(key, polled),
-            Applied::Close(key, code) => {
+            RecordedInput::Gone(key) => self.gone(key, polled),
+            RecordedInput::Close(key, code) => {
                 let at = self.by_key(key)?;
                 self.closed(at, code, polled, deeds)
             }
-            Applied::Broadcast(_) | Applied::Send(_) | Applied::Join(_) | Applied::Leave(_) => {
+            RecordedInput::Broadcast(_)
+            | RecordedInput::Send(_)
+            | RecordedInput::Join(_)
+            | RecordedInput::Leave(_) => {
                 self.has_spoken |= polled.is_some();
                 self.outside(entry, deeds)
             }
@@ -205,7 +208,7 @@ impl Stage<'_> {
             line.begin_closing(now);
             self.counts.closed_by_peer += 1;
             self.give(Op::Gone { who }, None)?;
-            self.happened(who, News::Gone(Reason::ByPeer(code)));
+            self.happened(who, News::Gone(DisconnectReason::ByPeer(code)));
             let line = &mut self.lines[at];
             line.due.is_cut |= line.due.is_beyond();
             let close = What::Close { code, reason: code.map(|_| "").or(Some("")) };
@@ -222,7 +225,7 @@ impl Stage<'_> {
         self.give(Op::Gone { who }, None)?;
         if was_here {
             self.counts.lost += 1;
-            self.happened(who, News::Gone(Reason::Lost));
+            self.happened(who, News::Gone(DisconnectReason::Lost));
         }
         Ok(())
     }
@@ -255,7 +258,7 @@ impl Stage<'_> {
             let id = self.lines[at].id;
             if matches!(deeds.peek(), Some(Done::Close { who, code: due, .. }) if who == id && due == code)
             {
-                let entry = self.lines[at].key.map(|key| Applied::Close(key, code));
+                let entry = self.lines[at].key.map(|key| RecordedInput::Close(key, code));
                 return match deeds.next() {
                     Some(deed) => self.deed(deed, entry),
                     None => Ok(()),
@@ -358,8 +361,8 @@ impl Stage<'_> {
                     let id = &*person(self.lines[at].id).text;
                     let number = self.model.room(room).map_or(u32::MAX, |room| room.number);
                     let due = What::JoinAck { room, id, members, shows };
-                    self.seen.mark(shows == Membership::Count, Mark::CountShown);
-                    self.seen.mark(shows == Membership::Own, Mark::OwnShown);
+                    self.seen.mark(shows == Presence::Count, Mark::CountShown);
+                    self.seen.mark(shows == Presence::Off, Mark::OwnShown);
                     self.counts.messages_out += 1;
                     self.due(now, at, Order::After(number), due);
                 }
@@ -386,7 +389,7 @@ impl Stage<'_> {
                     self.counts.messages_out += to.len() as u64;
                 }
                 Effect::Close { who, code, reason: due } => {
-                    self.happened(who, News::Gone(Reason::ByServer(code)));
+                    self.happened(who, News::Gone(DisconnectReason::ByServer(code)));
                     *self.counts.closes.entry(code).or_default() += 1;
                     let at = self.people[usize::from(who)];
                     let reason = reason.unwrap_or(Some(due));

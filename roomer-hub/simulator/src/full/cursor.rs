@@ -1,6 +1,6 @@
 //! What is known of a turn, gone through in order: the journal's entries, and what handlers did.
 
-use roomer_engine::Applied;
+use roomer_engine::RecordedInput;
 
 pub(super) struct Cursor<'a, T> {
     items: &'a [T],
@@ -29,18 +29,18 @@ impl<'a, T: Copy> Cursor<'a, T> {
 }
 
 /// An entry as a part of the trace's hash.
-pub(super) fn kind(entry: Applied) -> u64 {
+pub(super) fn kind(entry: RecordedInput) -> u64 {
     match entry {
-        Applied::Opened(_) => 1,
-        Applied::Packet(_) => 2,
-        Applied::Gone(_) => 3,
-        Applied::Broadcast(_) => 4,
-        Applied::Send(_) => 5,
-        Applied::Join(_) => 9,
-        Applied::Leave(_) => 10,
-        Applied::Allowed(_) => 7,
-        Applied::Denied(_) => 8,
-        Applied::Close(_, code) => 0x1_0000 + u64::from(code),
+        RecordedInput::Opened(_) => 1,
+        RecordedInput::Packet(_) => 2,
+        RecordedInput::Gone(_) => 3,
+        RecordedInput::Broadcast(_) => 4,
+        RecordedInput::Send(_) => 5,
+        RecordedInput::Join(_) => 9,
+        RecordedInput::Leave(_) => 10,
+        RecordedInput::Allowed(_) => 7,
+        RecordedInput::Denied(_) => 8,
+        RecordedInput::Close(_, code) => 0x1_0000 + u64::from(code),
         _ => 6,
     }
 }

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::time::Duration;
 
-use roomer_engine::{Builder, Claims, Refusal, Request, Verdict};
+use roomer_engine::{AuthResult, Builder, Claims, Rejection, Request};
 use roomer_testkit::Clock;
 
 use super::due::{Order, What};
@@ -51,10 +51,10 @@ impl Door {
         }
     }
 
-    fn verdict(&self, slot: u8) -> Verdict {
+    fn verdict(&self, slot: u8) -> AuthResult {
         match self.status(slot, 101) {
             101 => Ok(Claims::default()),
-            401 => Err(Refusal::unauthorized("not today")),
+            401 => Err(Rejection::unauthorized("not today")),
             // Not panic!, whose hook would tell people.
             _ => resume_unwind(Box::new("a plan's panic")),
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use roomer_engine::Drained;
+use roomer_engine::DrainReport;
 
 use super::line::{Line, State};
 use super::marks::Mark;
@@ -44,7 +44,7 @@ pub struct Drain {
 struct Waiter {
     task: usize,
     is_told: bool,
-    result: Arc<Mutex<Option<Drained>>>,
+    result: Arc<Mutex<Option<DrainReport>>>,
 }
 
 impl Drain {
@@ -98,7 +98,7 @@ impl Stage<'_> {
             drain.may_be_cut |= now >= drain.deadline && sockets > 0;
             drain.is_cut |= drain.may_be_cut && self.journal.is_empty();
             let result = *waiter.result.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(Drained { closed, cut, .. }) = result
+            if let Some(DrainReport { closed, cut, .. }) = result
                 && !std::mem::replace(&mut waiter.is_told, true)
             {
                 let is_late = now >= drain.deadline + NOTICE;
@@ -107,7 +107,7 @@ impl Stage<'_> {
                 ensure!(closed + cut == there, "drained {closed} and {cut} of {there}");
                 ensure!(closed >= ended, "drained {closed} of {ended}");
                 ensure!(cut >= drain.cut, "{cut} are told of, and {} cut", drain.cut);
-                self.seen.mark(closed > 0 && cut == 0, Mark::Drained);
+                self.seen.mark(closed > 0 && cut == 0, Mark::DrainReport);
                 self.seen.mark(cut > 0, Mark::DrainCuts);
             }
         }

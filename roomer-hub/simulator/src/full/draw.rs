@@ -1,6 +1,6 @@
 //! A seed becomes a plan.
 
-use roomer_hub::Membership;
+use roomer_hub::Presence;
 
 use super::plan::{
     Answers, Ask, BAD, Cap, Deed, Door, Drain, Ending, Flush, Form, Hooks, Plan, Script, Setup,
@@ -135,12 +135,12 @@ fn setup(dice: &mut impl Dice) -> Setup {
         max_name: dice.pick(&[3, 4, 5, 8, 4096, 4096, 4096, 4096]),
         max_rooms: dice.pick(&[1, 2, 3, 1100, 1100, 1100]),
         paces: paces(dice, max_message as u32),
-        roommates_only: dice.once_in(6),
+        shared_room_only: dice.once_in(6),
         max_message,
         max_backlog: dice.pick(&[1, 60, 300, 1000, 5000, 1 << 20]),
         asks: [None; 3],
         hooks: None,
-        memberships: [(); 2].map(|()| membership(dice)),
+        memberships: [(); 2].map(|()| presence(dice)),
         spare: if dice.once_in(4) { Some(dice.pick(&[0, 1, 100, 1000])) } else { None },
         ping,
         pong,
@@ -176,8 +176,8 @@ fn door(dice: &mut impl Dice) -> Door {
     }
 }
 
-fn membership(dice: &mut impl Dice) -> Option<(&'static str, Membership)> {
-    let modes = [Membership::Own, Membership::Count, Membership::Full];
+fn presence(dice: &mut impl Dice) -> Option<(&'static str, Presence)> {
+    let modes = [Presence::Off, Presence::Count, Presence::Full];
     let patterns = ["root", "r", "ro*", "*", "root2", "Root", "roo*"];
     dice.once_in(8).then(|| (dice.pick(&patterns), dice.pick(&modes)))
 }

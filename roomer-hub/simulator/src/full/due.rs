@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::Duration;
 
-use roomer_hub::Membership;
+use roomer_hub::Presence;
 use roomer_proto::PacketRef;
 use roomer_testkit::frames::{self, Frame};
 
@@ -76,7 +76,7 @@ pub enum What {
         room: &'static str,
         id: &'static str,
         members: Set,
-        shows: Membership,
+        shows: Presence,
     },
     Raw(&'static [u8]),
     Pong(&'static [u8]),
@@ -264,8 +264,8 @@ impl What {
             What::Packet(packet) => framed(packet.encoded_len()),
             What::JoinAck { room, id, members, shows } => {
                 let snapshot = match shows {
-                    Membership::Count => members.len().to_string().len(),
-                    Membership::Own => 40,
+                    Presence::Count => members.len().to_string().len(),
+                    Presence::Off => 40,
                     _ => 39 * members.len() as usize + 1,
                 };
                 framed(20 + room.len() + "join_ack".len() + id.len() + snapshot)
@@ -284,8 +284,8 @@ impl What {
                 let due = PacketRef { room, event: "join_ack", dst: "", src: id, ..packet };
                 let payload = packet.payload;
                 let is_right = match shows {
-                    Membership::Count => payload == members.len().to_string().as_bytes(),
-                    Membership::Own => {
+                    Presence::Count => payload == members.len().to_string().as_bytes(),
+                    Presence::Off => {
                         let own = id_number(id.as_bytes()).map(|id| Set::from_iter([id]));
                         own.is_some() && snapshot(payload) == own
                     }

@@ -1,6 +1,6 @@
 //! Large flushes: written by whoever caused them and by helpers, some connections at a time.
 
-use roomer_engine::Applied;
+use roomer_engine::RecordedInput;
 
 use super::marks::Mark;
 use super::stage::Stage;
@@ -21,7 +21,9 @@ impl Stage<'_> {
         if !before.is_empty() {
             let is_helper = task.is_some_and(|task| (1..=self.helpers).contains(&task));
             seen.mark(is_helper && self.flushes != before, Mark::FlushShared);
-            let is_end = |entry: &Applied| matches!(entry, Applied::Gone(_) | Applied::Close(..));
+            let is_end = |entry: &RecordedInput| {
+                matches!(entry, RecordedInput::Gone(_) | RecordedInput::Close(..))
+            };
             seen.mark(self.journal.iter().any(is_end), Mark::GoneInFlush);
             seen.mark(self.journal.iter().any(|entry| !is_end(entry)), Mark::SpokenInFlush);
         }

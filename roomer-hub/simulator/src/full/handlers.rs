@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use roomer_engine::{Applied, Builder, Conn, HandlerResult};
-use roomer_hub::Question;
+use roomer_engine::{Builder, Conn, HandlerResult, RecordedInput};
+use roomer_hub::Permission;
 use roomer_proto::PacketRef;
 use roomer_testkit::Clock;
 
@@ -30,7 +30,7 @@ pub struct State {
     pub slots: [Option<u16>; 32],
     pub done: Vec<Done>,
     /// The journal, as far as somebody has asked for its length.
-    pub journal: Vec<Applied>,
+    pub journal: Vec<RecordedInput>,
     /// Slow handlers and rules that are under way.
     pub running: usize,
     /// For whom those ran that were dropped before their end.
@@ -108,7 +108,7 @@ pub enum Done {
     /// A rule was asked.
     Asked {
         by: u16,
-        about: Question,
+        about: Permission,
         sum: u64,
     },
     Answered {

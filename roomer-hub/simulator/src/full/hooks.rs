@@ -1,7 +1,7 @@
 //! The application's hooks: they hear of what happens, each thing once and in order, and may do
 //! something about it.
 
-use roomer_engine::{Applied, Builder, Conn, Reason};
+use roomer_engine::{Builder, Conn, DisconnectReason, RecordedInput};
 
 use super::cursor::Cursor;
 use super::handlers::{Application, Done};
@@ -17,7 +17,7 @@ pub enum News {
     Connected,
     Joined(&'static str),
     Left(&'static str),
-    Gone(Reason),
+    Gone(DisconnectReason),
 }
 
 impl News {
@@ -65,7 +65,7 @@ impl Application {
         if hooks.hears(News::Left("")) {
             builder = builder.on_leave(move |conn, room| leave(conn, News::Left(known(room))));
         }
-        if hooks.hears(News::Gone(Reason::Lost)) {
+        if hooks.hears(News::Gone(DisconnectReason::Lost)) {
             builder = builder.on_disconnect(move |conn, why| end(conn, News::Gone(why)));
         }
         builder
@@ -110,7 +110,7 @@ impl Stage<'_> {
     pub(super) fn told(
         &mut self,
         (by, what): (u16, News),
-        entries: &mut Cursor<'_, Applied>,
+        entries: &mut Cursor<'_, RecordedInput>,
         deeds: &mut Cursor<'_, Done>,
     ) -> Result<(), Fault> {
         let first = self.untold.front().copied();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_hub::{ConnKey, Membership, Question};
+use roomer_hub::{ConnKey, Permission, Presence};
 use roomer_proto::PacketRef;
 use roomer_testkit::socket::Peer;
 
@@ -81,7 +81,7 @@ pub struct Line {
     /// How much it had read, and since when, while it is held back.
     pub held: Option<(u64, Duration)>,
     /// What a rule is asked about, until it has answered.
-    pub asked_about: Option<(Question, PacketRef<'static>)>,
+    pub asked_about: Option<(Permission, PacketRef<'static>)>,
     /// What keeps whatever it says waiting.
     pub waiting: Option<Waiting>,
     /// What it had read when its turn began, or its handshake was done.
@@ -254,7 +254,7 @@ impl View {
                 let room = room_number(room).unwrap_or(u8::MAX);
                 // Who hears nothing of the others knows of itself.
                 let own = Set::from_iter([id]);
-                let members = if shows == Membership::Full { members } else { own };
+                let members = if shows == Presence::Full { members } else { own };
                 match self.rooms.iter().find(|(known, _)| *known == room) {
                     Some((_, seen)) => {
                         ensure!(*seen == members, "a snapshot of {members:?}, seen {seen:?}");

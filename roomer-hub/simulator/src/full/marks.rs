@@ -1,6 +1,6 @@
 //! The situations that full plans have to get into.
 
-use roomer_hub::Question;
+use roomer_hub::Permission;
 
 use super::due::{Item, What};
 use super::plan::Bad;
@@ -31,7 +31,7 @@ marks! {
     UnreadWhileAsking = "more said while the application decides than is read",
     Draining = "a drain under way",
     DrainedAtPace = "a drain that closes as many as its pace allows",
-    Drained = "a drain that closes all in time",
+    DrainReport = "a drain that closes all in time",
     DrainCuts = "a drain that cuts somebody",
     TwoDrain = "two who wait for a drain",
     OpenedAfterFull = "one that comes in once a full server has room again",
@@ -109,7 +109,7 @@ marks! {
     ClosedByAnswer = "closed for what came of an answer",
     HandlerAfterRule = "a handler after a rule",
     ClosedForRate = "closed for its rate",
-    ClosedForStrikes = "closed for too many refusals",
+    ClosedForStrikes = "closed for too many rejected_packets",
     ClosedInMidst = "closed for either with more that came in at once",
     ClosedBeforeClose = "closed for either just before it would have closed itself",
     NoCommonRoom = "refused: no common room",
@@ -159,10 +159,10 @@ impl Seen {
     }
 
     /// A rule has answered.
-    pub fn rule(&mut self, about: Question, is_allowed: bool, has_waited: bool) {
+    pub fn rule(&mut self, about: Permission, is_allowed: bool, has_waited: bool) {
         let denied = match about {
-            Question::Join => Mark::JoinDenied,
-            Question::Publish => Mark::PublishDenied,
+            Permission::Join => Mark::JoinDenied,
+            Permission::Publish => Mark::PublishDenied,
             _ => Mark::DirectDenied,
         };
         self.mark(!is_allowed, denied);

@@ -3,7 +3,7 @@
 //!
 //! Connections are named by slot, so that a plan stays meaningful when steps are taken out.
 
-use roomer_hub::Membership;
+use roomer_hub::Presence;
 
 use crate::bucket::Pace;
 use crate::plan::{Address, Payload, Rules};
@@ -23,7 +23,7 @@ pub struct Setup {
     pub max_rooms: usize,
     /// Messages, bytes and joins that a connection may send, and refusals that it may cause.
     pub paces: [Option<Pace>; 4],
-    pub roommates_only: bool,
+    pub shared_room_only: bool,
     pub max_message: usize,
     pub max_backlog: usize,
     /// What is answered about joins, about messages into rooms and about direct messages, if the
@@ -31,7 +31,7 @@ pub struct Setup {
     pub asks: [Option<Answers>; 3],
     pub hooks: Option<Hooks>,
     /// What members hear of each other, where that is not everything, by name or `prefix*`.
-    pub memberships: [Option<(&'static str, Membership)>; 2],
+    pub memberships: [Option<(&'static str, Presence)>; 2],
     /// What all may hold together, beyond what one may; `None`: as by default.
     pub spare: Option<usize>,
     pub ping: u64,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_hub::Membership;
+use roomer_hub::Presence;
 
 use super::due::{Item, Order};
 use super::line::{End, State};
@@ -33,7 +33,7 @@ impl Stage<'_> {
     pub(super) fn check_rest(&mut self) -> Result<(), Fault> {
         self.server.audit(true).map_err(Fault::new)?;
         self.check_counts()?;
-        self.seen.mark(self.model.refusals.no_common_room > 0, Mark::NoCommonRoom);
+        self.seen.mark(self.model.rejected_packets.no_shared_room > 0, Mark::NoCommonRoom);
         ensure!(self.untold.is_empty(), "no hook has heard of {:?}", self.untold);
         let waiting = self.lines.iter().filter(|line| line.waiting.is_some()).count();
         let running = self.application.state().running;
@@ -60,7 +60,7 @@ impl Stage<'_> {
     fn check_line(&mut self, at: usize) -> Result<(), Fault> {
         let (now, setup) = (self.now(), &self.plan.setup);
         let millis = Duration::from_millis;
-        let (may_hold, close_wait) = (self.may_hold(), self.close_wait(at));
+        let (may_hold, close_timeout) = (self.may_hold(), self.close_timeout(at));
         let line = &mut self.lines[at];
         let has_room = line.peer.has_room();
         let (unread, is_read) = (line.peer.unread(), line.is_read_to_the_end());
@@ -154,7 +154,7 @@ impl Stage<'_> {
             State::Closing => {
                 // Whoever was told has had its turn by now.
                 let told = line.closed.get_or_insert((now, None)).1.get_or_insert(now);
-                let is_late = now >= (*told).max(line.relieved.1) + close_wait;
+                let is_late = now >= (*told).max(line.relieved.1) + close_timeout;
                 ensure!(!is_late, "it takes too long to close");
                 let has_read = line.peer.read() - line.read_at_close;
                 let is_enough = has_read >= READ_AWAY;
@@ -269,7 +269,7 @@ impl Stage<'_> {
             let mut truth: Vec<(u8, Set)> = rooms
                 .map(|room| {
                     let is_shown = |member: &&u16| {
-                        **member == who || self.model.membership(room.name) == Membership::Full
+                        **member == who || self.model.presence(room.name) == Presence::Full
                     };
                     let shown = room.members.iter().filter(is_shown);
                     let ids = shown.map(|&who| self.model.clients[usize::from(who)].id);

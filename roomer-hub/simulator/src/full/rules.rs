@@ -1,19 +1,19 @@
 //! The application's rules: they answer what the plan says, at once or after a while.
 
 use roomer_engine::{Builder, Conn};
-use roomer_hub::Question;
+use roomer_hub::Permission;
 use roomer_proto::PacketRef;
 use roomer_testkit::Clock;
 
 use super::handlers::{Application, Done, Errand, hash};
 use super::plan::Answers;
 
-const QUESTIONS: [Question; 3] = [Question::Join, Question::Publish, Question::Direct];
+const QUESTIONS: [Permission; 3] = [Permission::Join, Permission::Publish, Permission::Direct];
 
 /// What stands for a question. A rule for joins is told of the room alone.
-pub(super) fn sum(about: Question, packet: &PacketRef<'_>) -> u64 {
+pub(super) fn sum(about: Permission, packet: &PacketRef<'_>) -> u64 {
     match about {
-        Question::Join => hash(&PacketRef { room: packet.room, ..PacketRef::default() }),
+        Permission::Join => hash(&PacketRef { room: packet.room, ..PacketRef::default() }),
         _ => hash(packet),
     }
 }
@@ -47,7 +47,7 @@ impl Application {
         builder
     }
 
-    fn quick_rule(&self, builder: Builder, about: Question, answers: Answers) -> Builder {
+    fn quick_rule(&self, builder: Builder, about: Permission, answers: Answers) -> Builder {
         let application = self.clone();
         let rule = move |conn: &Conn, packet: PacketRef<'_>| {
             let sum = sum(about, &packet);
@@ -55,9 +55,9 @@ impl Application {
             application.answers(&answers, sum, conn, by)
         };
         match about {
-            Question::Join => builder
+            Permission::Join => builder
                 .may_join(move |conn, room| rule(conn, PacketRef { room, ..PacketRef::default() })),
-            Question::Publish => {
+            Permission::Publish => {
                 builder.may_publish(move |conn, message| rule(conn, message.packet()))
             }
             _ => builder.may_send(move |conn, message| rule(conn, message.packet())),
@@ -67,7 +67,7 @@ impl Application {
     fn slow_rule(
         &self,
         builder: Builder,
-        about: Question,
+        about: Permission,
         answers: Answers,
         (wait, clock): (u32, &Clock),
     ) -> Builder {
@@ -86,11 +86,11 @@ impl Application {
             }
         };
         match about {
-            Question::Join => builder.may_join_async(move |conn, room| {
+            Permission::Join => builder.may_join_async(move |conn, room| {
                 let packet = PacketRef { room: &room, ..PacketRef::default() };
                 rule(conn, sum(about, &packet))
             }),
-            Question::Publish => builder
+            Permission::Publish => builder
                 .may_publish_async(move |conn, message| rule(conn, sum(about, &message.packet()))),
             _ => builder
                 .may_send_async(move |conn, message| rule(conn, sum(about, &message.packet()))),
@@ -98,7 +98,7 @@ impl Application {
     }
 
     /// Notes that a rule was asked. The number of the id of the one it is about.
-    fn asked(&self, about: Question, sum: u64, conn: &Conn) -> u16 {
+    fn asked(&self, about: Permission, sum: u64, conn: &Conn) -> u16 {
         self.notes(conn, |by| Done::Asked { by, about, sum })
     }
 

@@ -42,7 +42,7 @@ impl Setup {
             Rules::Compat => roomer_hub::Config::compat(),
         };
         (config.max_name, config.max_rooms) = (self.max_name, self.max_rooms);
-        [config.ask_join, config.ask_publish, config.ask_direct] =
+        [config.authorize_join, config.authorize_publish, config.authorize_direct] =
             self.asks.map(|answers| answers.is_some());
         config
     }
@@ -64,15 +64,15 @@ impl Setup {
             .max_rooms(self.max_rooms)
             .max_message(self.max_message)
             .max_backlog(self.max_backlog)
-            .ping_period(millis(self.ping))
-            .pong_wait(millis(self.pong))
-            .write_wait(millis(self.write))
+            .ping_interval(millis(self.ping))
+            .pong_timeout(millis(self.pong))
+            .write_timeout(millis(self.write))
             .handshake_timeout(millis(self.handshake))
             .close_timeout(millis(self.close))
             // The judge knows nothing of it.
             .message_timeout(Duration::from_secs(1 << 30))
             .coalesce(millis(self.coalesce));
-        let [messages, bytes, joins, strikes] = self.paces;
+        let [messages, bytes, joins, violation_rate] = self.paces;
         if let Some((per_second, burst)) = messages {
             builder = builder.message_rate(per_second, burst);
         }
@@ -82,10 +82,10 @@ impl Setup {
         if let Some((per_second, burst)) = joins {
             builder = builder.join_rate(per_second, burst);
         }
-        builder = match strikes {
-            strikes if strikes == PACES[3] => builder,
-            Some((per_second, burst)) => builder.strikes(per_second, burst),
-            None => builder.no_strikes(),
+        builder = match violation_rate {
+            violation_rate if violation_rate == PACES[3] => builder,
+            Some((per_second, burst)) => builder.violation_rate(per_second, burst),
+            None => builder.unlimited_violations(),
         };
         let [connections, handshakes] = self.caps;
         // Some have no address; where that is chosen, they count only in all.
@@ -108,14 +108,14 @@ impl Setup {
         if let Some(Flush { turn, handful, .. }) = self.flush {
             builder = builder.flush_at_a_time(turn, handful);
         }
-        for (pattern, membership) in self.memberships.into_iter().flatten() {
-            builder = builder.membership(pattern, membership);
+        for (pattern, presence) in self.memberships.into_iter().flatten() {
+            builder = builder.presence(pattern, presence);
         }
         if let Some(budget) = self.budget() {
             builder = builder.memory_budget(budget as usize);
         }
-        if self.roommates_only {
-            builder = builder.roommates_only();
+        if self.shared_room_only {
+            builder = builder.shared_room_only();
         }
         if self.rules == Rules::Compat { builder.compat() } else { builder }
     }

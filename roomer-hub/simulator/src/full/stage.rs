@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use roomer_engine::{Applied, Server};
+use roomer_engine::{RecordedInput, Server};
 use roomer_proto::PacketRef;
 use roomer_testkit::{Clock, Tasks, socket};
 
@@ -44,7 +44,7 @@ pub struct Stage<'p> {
     pub model: Model,
     /// Lines by number of client.
     pub people: Vec<usize>,
-    pub journal: Vec<Applied>,
+    pub journal: Vec<RecordedInput>,
     /// How many ids have been given out.
     pub ids: Arc<AtomicU32>,
     pub is_stopping: bool,
@@ -93,16 +93,16 @@ impl<'p> Stage<'p> {
         server.keep_journal();
         let mut tasks = Tasks::new();
         let (keeper, sleeper) = (server.clone(), clock.clone());
-        tasks.spawn(async move { keeper.keep_time(|wait| sleeper.sleep(wait)).await });
+        tasks.spawn(async move { keeper.run_timers(|wait| sleeper.sleep(wait)).await });
         let helpers = setup.flush.map_or(1, |flush| flush.helpers);
         for _ in 0..helpers {
             let helper = server.clone();
-            tasks.spawn(async move { helper.help().await });
+            tasks.spawn(async move { helper.run_flush_worker().await });
         }
         let handlers = plan.scripts.iter().map(|script| script.event).collect();
         let mut model = Model::new(setup.config(), handlers);
         model.memberships.extend(setup.memberships.into_iter().flatten());
-        (model.paces, model.roommates_only) = (setup.paces, setup.roommates_only);
+        (model.paces, model.shared_room_only) = (setup.paces, setup.shared_room_only);
         Ok(Stage {
             plan,
             clock,

@@ -33,7 +33,7 @@ impl Stage<'_> {
             self.after_open_turn(at, has_read)?;
         }
         let (may_end, may_be_cut) = (self.may_end(at), self.may_be_cut());
-        let wait = self.close_wait(at);
+        let wait = self.close_timeout(at);
         let line = &mut self.lines[at];
         if is_done && line.state != State::Done {
             ensure!(may_end, "connection {at} ends before its time ({:?})", line.state);
@@ -86,7 +86,7 @@ impl Stage<'_> {
         if is_cut_off || self.may_be_cut() || line.is_seen_to_end() {
             return true;
         }
-        let wait = self.close_wait(at);
+        let wait = self.close_timeout(at);
         match (line.state, line.closed) {
             (State::Handshake, _) => self.is_stopping,
             (State::Closing, Some((since, _))) => {

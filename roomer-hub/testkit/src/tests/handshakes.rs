@@ -21,7 +21,7 @@ fn strict() -> Builder {
         match user {
             Some(user) if *user == User(7) => Ok(Claims::default()),
             None if is_known => Ok(Claims::default()),
-            _ => Err(Refusal::unauthorized("who are you?")),
+            _ => Err(Rejection::unauthorized("who are you?")),
         }
     })
 }

@@ -374,8 +374,8 @@ impl Link {
 
     /// The last bytes are due: the socket may take what it otherwise would not, so it is tried
     /// again.
-    pub(crate) fn last_words(&self) {
-        self.writer.last_words();
+    pub(crate) fn prepare_final_write(&self) {
+        self.writer.prepare_final_write();
         lock(&self.outbox).blocked = false;
         self.flush();
     }

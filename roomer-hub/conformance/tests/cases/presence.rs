@@ -1,13 +1,13 @@
 //! What the members of a room hear of each other, where that is not everything.
 
-use roomer_engine::Membership;
+use roomer_engine::Presence;
 
 use super::site::{Site, hear_nothing};
 use roomer_conformance::client::Client;
 
 #[test]
 fn own_shows_the_joiner_alone_and_tells_nobody() {
-    let site = Site::with(|builder| builder.membership("root", Membership::Own));
+    let site = Site::with(|builder| builder.presence("root", Presence::Off));
     let mut a = site.client();
     let mut b = site.client();
     assert_eq!((&a.welcome, &b.welcome), (&vec![a.id.clone()], &vec![b.id.clone()]));
@@ -25,7 +25,7 @@ fn own_shows_the_joiner_alone_and_tells_nobody() {
 #[test]
 fn count_gives_a_number_and_tells_nobody() {
     let site = Site::with(|builder| {
-        builder.membership("stadium:*", Membership::Count).membership("*", Membership::Full)
+        builder.presence("stadium:*", Presence::Count).presence("*", Presence::Full)
     });
     let [mut a, mut b, mut c] = site.loners();
     for (number, client) in [&mut a, &mut b, &mut c].into_iter().enumerate() {
@@ -47,7 +47,7 @@ fn count_gives_a_number_and_tells_nobody() {
 #[test]
 fn many_in_root_cost_a_constant_number_of_bytes_each() {
     let cost = |many: u64| {
-        let site = Site::with(|builder| builder.membership("root", Membership::Own));
+        let site = Site::with(|builder| builder.presence("root", Presence::Off));
         let clients: Vec<_> = (0..many).map(|_| site.client()).collect();
         clients.into_iter().for_each(Client::goodbye);
         site.drained();
