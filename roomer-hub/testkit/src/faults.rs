@@ -7,7 +7,7 @@ use super::rng::Rng;
 /// hand, with the methods of [`Client`](super::Client).
 ///
 /// ```
-/// # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+/// # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
 /// use roomer_tokio::testkit::Faults;
 ///
 /// // Everything of the gentle kind, and clients that lose their connection.

@@ -14,7 +14,7 @@ use roomer_engine::{Server, Writer, http};
 /// known of it besides, its address and what a middleware has put into its extensions.
 ///
 /// ```
-/// # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+/// # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
 /// use roomer_tokio::Server;
 /// use roomer_tokio::testkit::{Handshake, World};
 ///

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+//! # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
 //! use roomer_tokio::Server;
 //! use roomer_tokio::testkit::World;
 //!
@@ -53,7 +53,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-//! # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+//! # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
 //! use roomer_tokio::{Builder, Server};
 //! use roomer_tokio::testkit::{World, find};
 //!
@@ -131,7 +131,7 @@
 //! return are at [`World::errors`], and are printed when a test fails.
 //!
 //! ```
-//! # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+//! # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
 //! use roomer_tokio::Server;
 //! use roomer_tokio::testkit::{World, find};
 //!
@@ -168,7 +168,7 @@
 //! framework would put into the request's extensions, such as claims.
 //!
 //! ```
-//! # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+//! # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
 //! use roomer_tokio::{Claims, Server};
 //! use roomer_tokio::testkit::{Handshake, World};
 //!
@@ -197,7 +197,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! # mod roomer_tokio { pub use roomer_hub::{server::*, testkit}; }
+//! # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
 //! use roomer_tokio::Server;
 //! use roomer_tokio::testkit::{Faults, World, run};
 //!
