@@ -12,13 +12,13 @@ use crate::snapshot::Snapshot;
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
     /// The connection is in the tables under this key. Always the first action of an
-    /// [`Input::Open`](crate::Input::Open), unless it is [`Refused`](Action::Refused).
+    /// [`Input::Open`](crate::Input::Open), unless it is [`Refused`](Action::Rejected).
     Opened {
         /// The new key.
         conn: ConnKey,
     },
     /// The connection is not taken: its id is in use.
-    Refused,
+    Rejected,
     /// The connection is a member from here on: it gets every broadcast of the room that follows
     /// and none that came before.
     Joined {
@@ -151,7 +151,7 @@ impl std::fmt::Debug for Members<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Record {
     Opened,
-    Refused,
+    Rejected,
     Joined(RoomKey),
     Left(RoomKey),
     RoomClosed(RoomKey),
@@ -208,7 +208,7 @@ impl<'a> Iterator for Actions<'a> {
         let packet = PacketRef { src: id, ..self.packet };
         Some(match record {
             Record::Opened => Action::Opened { conn },
-            Record::Refused => Action::Refused,
+            Record::Rejected => Action::Rejected,
             Record::Joined(room) => {
                 Action::Joined { conn, room, name: hub.room_name_or_closed(room) }
             }

@@ -232,7 +232,7 @@ impl Hub {
 
     fn open(&mut self, now: Duration, id: ConnId) -> ConnKey {
         if self.find(id.as_str()).is_some() {
-            self.records.push(Record::Refused);
+            self.records.push(Record::Rejected);
             return ConnKey::null();
         }
         let (seats, buckets) = (Vec::new(), None);

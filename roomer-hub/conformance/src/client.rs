@@ -217,6 +217,7 @@ impl Client {
     }
 
     /// Whatever comes next.
+    #[allow(clippy::should_implement_trait, reason = "a client does not end as an iterator does")]
     pub fn next(&mut self) -> Seen {
         let (opcode, data) = match self.place() {
             Place::Frame { opcode, start, end } => (opcode, &self.inbox[start..end]),

@@ -11,26 +11,26 @@ impl Server {
     ///
     /// The first contradiction, in words.
     pub fn audit(&self, at_rest: bool) -> Result<(), String> {
-        let (most, closing) = (self.0.life.audit()?, self.is_closing());
+        let (most, closing) = (self.0.lifecycle.audit()?, self.is_closing());
         self.core().audit(at_rest, self.options())?;
         let held = self.0.budget.held();
         if at_rest && most == 0 && held > 0 {
             return Err(format!("{held} bytes are held by nobody"));
         }
-        let alarms = self.0.alarms.count();
-        let too_many = alarms > most;
-        if too_many || (at_rest && alarms < most) {
-            return Err(format!("{alarms} alarms for {most} sockets and drains"));
+        let timers = self.0.timers.count();
+        let too_many = timers > most;
+        if too_many || (at_rest && timers < most) {
+            return Err(format!("{timers} timers for {most} sockets and drains"));
         }
         let (there, counted) =
-            (self.core().links.len(), self.0.life.with_census(|census| census.connections));
+            (self.core().outboxes.len(), self.0.lifecycle.with_counts(|counts| counts.connections));
         if there > counted {
             return Err(format!("{there} connections, of which {counted} are counted"));
         }
-        if at_rest && self.0.crew.job().is_some() {
+        if at_rest && self.0.flush_pool.job().is_some() {
             return Err("a large flush waits for hands".into());
         }
-        if closing && at_rest && !self.core().links.is_empty() {
+        if closing && at_rest && !self.core().outboxes.is_empty() {
             return Err("a connection is open after a shutdown".into());
         }
         Ok(())
@@ -42,7 +42,7 @@ impl Server {
     ///
     /// A room that somebody else will flush as well, in words.
     pub fn large_flushes(&self) -> Result<Vec<usize>, String> {
-        let jobs = self.0.crew.under_way();
+        let jobs = self.0.flush_pool.unfinished_jobs();
         let core = self.core();
         core.audit_dirty()?;
         for job in &jobs {

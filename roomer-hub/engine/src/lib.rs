@@ -62,9 +62,9 @@ pub use crate::app::handler::{HandlerError, HandlerPanic, HandlerResult};
 pub use crate::app::handler_result::IntoHandlerResult;
 pub use crate::app::hooks::DisconnectReason;
 pub use crate::app::message::{Message, OwnedMessage};
-pub use crate::app::user::User;
 #[cfg(feature = "audit")]
-pub use crate::app::witness::{HandlerFailure, HandlerMonitor, PendingHandler};
+pub use crate::app::monitor::{HandlerFailure, HandlerMonitor, PendingHandler};
+pub use crate::app::user::User;
 pub use crate::builder::{BuildError, Builder};
 pub use crate::connection::Connection;
 pub use crate::env::{Environment, System};

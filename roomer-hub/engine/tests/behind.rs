@@ -60,7 +60,7 @@ fn who_sends_to_one_that_is_behind_is_not_read_for_a_while() {
 fn a_large_flush_tells_of_one_that_is_behind_whoever_writes_to_it() {
     // Each turn writes to two; the last one alone sees that all is written.
     let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
-    let (mut world, members) = room::<6>(builder.flush_at_a_time(2, 1));
+    let (mut world, members) = room::<6>(builder.flush_sizes(2, 1));
     let [stuck, .., sender] = &members;
     stuck.stall(0);
     let before = bytes_in(&world);

@@ -267,7 +267,7 @@ impl Bench {
                 self.open(hub, conn, who)?;
                 true
             }
-            (Action::Refused, Effect::Refused) => {
+            (Action::Rejected, Effect::Refused) => {
                 self.trace.number(1);
                 true
             }

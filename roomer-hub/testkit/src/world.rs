@@ -83,7 +83,7 @@ impl World {
     pub fn with_faults<E>(seed: u64, faults: Faults, builder: Builder<E>) -> Self {
         let clock = Clock::new(seed);
         let application = Application::default();
-        let builder = builder.environment(clock.clone()).witness(application.witness.clone());
+        let builder = builder.environment(clock.clone()).monitor(application.witness.clone());
         let server = match builder.build() {
             Ok(server) => server,
             Err(error) => panic!("{error}"),

@@ -246,7 +246,7 @@ impl Cast {
     fn tell(&mut self, hub: &Hub, action: Action<'_>) -> String {
         match action {
             Action::Opened { conn } => format!("opened {}", self.name(conn)),
-            Action::Refused => "refused".into(),
+            Action::Rejected => "refused".into(),
             Action::Joined { conn, room, .. } => {
                 format!("joined {} {}", self.name(conn).to_owned(), self.label(hub, room))
             }

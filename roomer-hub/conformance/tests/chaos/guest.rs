@@ -306,7 +306,7 @@ impl Mind {
             Heard::Went(other)
         };
         match is_witness {
-            true => ledger.witness(room, heard),
+            true => ledger.monitor(room, heard),
             false => ledger.hear(me, &mut stay.visit, heard),
         }
     }
@@ -332,7 +332,7 @@ impl Mind {
         assert!(!matches!(view.event, b"open" | b"close"), "a reserved event");
         let heard = Heard::said(by, view.event, view.payload);
         match is_witness {
-            true => ledger.witness(room, heard),
+            true => ledger.monitor(room, heard),
             false => ledger.hear(me, &mut stay.visit, heard),
         }
         if view.event == b"probe" {

@@ -191,7 +191,7 @@ impl Ledger {
     }
 
     /// The witness has heard something.
-    pub(super) fn witness(&mut self, room: Room, heard: Heard) {
+    pub(super) fn monitor(&mut self, room: Room, heard: Heard) {
         let Some(log) = self.logs.get_mut(&room) else { return };
         log.heard.push(heard);
         if let Heard::Came(who) = heard {

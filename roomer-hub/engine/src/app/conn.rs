@@ -23,12 +23,12 @@ use roomer_hub::{ConnId, ConnKey};
 #[derive(Clone)]
 pub struct Conn {
     pub(crate) server: Server,
-    pub(crate) person: Arc<Person>,
+    pub(crate) info: Arc<ConnInfo>,
 }
 
 /// What is known of a connection, for as long as anybody has a handle to it.
 #[derive(Debug)]
-pub(crate) struct Person {
+pub(crate) struct ConnInfo {
     pub(crate) key: ConnKey,
     pub(crate) id: ConnId,
     pub(crate) credentials: Option<Arc<Credentials>>,
@@ -38,14 +38,14 @@ pub(crate) struct Person {
 
 type Data = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
-impl Person {
+impl ConnInfo {
     pub(crate) fn new(
         key: ConnKey,
         id: ConnId,
         credentials: Option<Arc<Credentials>>,
         peer: Option<SocketAddr>,
     ) -> Arc<Self> {
-        Arc::new(Person { key, id, credentials, peer, data: Mutex::default() })
+        Arc::new(ConnInfo { key, id, credentials, peer, data: Mutex::default() })
     }
 
     pub(crate) fn claims(&self) -> Option<&Claims> {
@@ -66,14 +66,14 @@ impl Conn {
     /// The connection's id: what others see as `src` and address as `dst`.
     #[must_use]
     pub fn id(&self) -> ConnId {
-        self.person.id
+        self.info.id
     }
 
     /// The claims that the connection came in with, from
     /// [`authorize`](crate::Builder::authorize) or middleware; `None` when neither gave any.
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
-        self.person.claims()
+        self.info.claims()
     }
 
     /// Returns the value of this type that the connection came in with: from
@@ -98,19 +98,19 @@ impl Conn {
     /// ```
     #[must_use]
     pub fn extension<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.person.credentials.as_ref()?.extensions.get()
+        self.info.credentials.as_ref()?.extensions.get()
     }
 
     /// Returns the name of the user that the connection belongs to ([`Claims::user`]).
     #[must_use]
     pub fn user(&self) -> Option<&str> {
-        self.person.user().map(|user| &**user)
+        self.info.user().map(|user| &**user)
     }
 
     /// The address that the [`authorize`](crate::Builder::authorize) hook saw.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.person.peer
+        self.info.peer
     }
 
     /// The server that the connection belongs to.
@@ -122,7 +122,7 @@ impl Conn {
     /// Whether the connection is still open.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.server.core().hub.id(self.person.key).is_some()
+        self.server.core().hub.id(self.info.key).is_some()
     }
 
     /// Keeps a value with the connection, one for each type; returns the one before. It lives as
@@ -148,14 +148,14 @@ impl Conn {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     pub fn set<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
-        let before = lock(&self.person.data).insert(TypeId::of::<T>(), Arc::new(value));
+        let before = lock(&self.info.data).insert(TypeId::of::<T>(), Arc::new(value));
         before.and_then(|before| before.downcast().ok())
     }
 
     /// The value of this type that was [`set`](Self::set).
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let value = lock(&self.person.data).get(&TypeId::of::<T>()).cloned();
+        let value = lock(&self.info.data).get(&TypeId::of::<T>()).cloned();
         value.and_then(|value| value.downcast().ok())
     }
 
@@ -173,18 +173,18 @@ impl Conn {
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
         let hub = &self.server.core().hub;
-        let rooms = hub.rooms_of(self.person.key);
+        let rooms = hub.rooms_of(self.info.key);
         rooms.filter_map(|room| hub.name(room).map(String::from)).collect()
     }
 
     /// Puts the connection into a room, as if it had asked; no rule is asked.
     pub fn join(&self, room: impl AsRef<str>) {
-        self.server.command(Command::Join { conn: self.person.key, room: room.as_ref() });
+        self.server.command(Command::Join { conn: self.info.key, room: room.as_ref() });
     }
 
     /// Takes the connection out of a room; it hears `leave_ack`, the others that it has left.
     pub fn leave(&self, room: impl AsRef<str>) {
-        self.server.command(Command::Leave { conn: self.person.key, room: room.as_ref() });
+        self.server.command(Command::Leave { conn: self.info.key, room: room.as_ref() });
     }
 
     /// Sends to every member of a room but this connection, which need not be in it. `src` is this
@@ -195,7 +195,7 @@ impl Conn {
         event: impl AsRef<str>,
         payload: impl AsRef<[u8]>,
     ) {
-        let from = Some(self.person.key);
+        let from = Some(self.info.key);
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
         self.server.command(Command::Broadcast { from, except: from, room, event, payload });
     }
@@ -208,7 +208,7 @@ impl Conn {
         event: impl AsRef<str>,
         payload: impl AsRef<[u8]>,
     ) {
-        let from = Some(self.person.key);
+        let from = Some(self.info.key);
         let (dst, event, payload) = (id.as_ref(), event.as_ref(), payload.as_ref());
         self.server.command(Command::Send { from, dst, room: ROOT, event, payload });
     }
@@ -242,7 +242,7 @@ impl Conn {
     }
 
     fn send_in(&self, room: &str, event: &str, payload: &[u8]) {
-        let dst = self.person.id.as_str();
+        let dst = self.info.id.as_str();
         self.server.command(Command::Send { from: None, dst, room, event, payload });
     }
 
@@ -253,13 +253,13 @@ impl Conn {
     pub fn try_send(&self, message: impl AsRef<[u8]>) -> bool {
         let mut frame = Vec::new();
         message_frame(Kind::Binary, message.as_ref(), &mut frame);
-        self.server.send_frame(self.person.key, frame)
+        self.server.send_frame(self.info.key, frame)
     }
 
     /// Closes this connection: it leaves all its rooms, gets what it is still owed, then a close
     /// frame.
     pub fn close(&self, code: u16, reason: &str) {
-        self.server.command(Command::Close { conn: self.person.key, code, reason });
+        self.server.command(Command::Close { conn: self.info.key, code, reason });
     }
 }
 
@@ -280,15 +280,15 @@ impl Hash for Conn {
 
 impl Conn {
     fn identity(&self) -> (usize, ConnKey) {
-        (self.server.token(), self.person.key)
+        (self.server.address(), self.info.key)
     }
 }
 
 impl fmt::Debug for Conn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn")
-            .field("id", &self.person.id)
-            .field("claims", &self.person.claims())
+            .field("id", &self.info.id)
+            .field("claims", &self.info.claims())
             .finish_non_exhaustive()
     }
 }

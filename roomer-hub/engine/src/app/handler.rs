@@ -28,41 +28,41 @@ pub struct HandlerPanic {
 }
 
 /// A piece of the application's, to be polled in a connection's task.
-pub(crate) type Run<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A piece of the application's code that a message comes to.
-pub(crate) enum Code<T> {
-    Sync(Quick<T>),
-    Async(Slow<T>),
+pub(crate) enum Callback<T> {
+    Sync(SyncFn<T>),
+    Async(AsyncFn<T>),
 }
 
-type Quick<T> = Box<dyn Fn(&Conn, &Message<'_>) -> T + Send + Sync>;
-type Slow<T> = Box<dyn Fn(Conn, OwnedMessage) -> Run<T> + Send + Sync>;
+type SyncFn<T> = Box<dyn Fn(&Conn, &Message<'_>) -> T + Send + Sync>;
+type AsyncFn<T> = Box<dyn Fn(Conn, OwnedMessage) -> BoxFuture<T> + Send + Sync>;
 
-pub(crate) type Handler = Code<HandlerResult>;
-pub(crate) type Rule = Code<bool>;
+pub(crate) type Handler = Callback<HandlerResult>;
+pub(crate) type Rule = Callback<bool>;
 
 /// What comes of running some code.
-pub(crate) enum Ran<T> {
+pub(crate) enum CallResult<T> {
     Done(T),
     /// It takes its time; here is what it is about, for afterwards.
-    Waits(Run<T>, OwnedMessage),
+    Pending(BoxFuture<T>, OwnedMessage),
     Panicked(HandlerPanic),
 }
 
-impl<T> Code<T> {
+impl<T> Callback<T> {
     /// Runs it, or its beginning.
-    pub(crate) fn run(&self, conn: &Conn, message: &Message<'_>) -> Ran<T> {
+    pub(crate) fn run(&self, conn: &Conn, message: &Message<'_>) -> CallResult<T> {
         match self {
-            Code::Sync(run) => match contain(|| run(conn, message)) {
-                Ok(result) => Ran::Done(result),
-                Err(panic) => Ran::Panicked(panic),
+            Callback::Sync(run) => match catch_panic(|| run(conn, message)) {
+                Ok(result) => CallResult::Done(result),
+                Err(panic) => CallResult::Panicked(panic),
             },
-            Code::Async(run) => {
+            Callback::Async(run) => {
                 let message = message.to_owned();
-                match contain(|| run(conn.clone(), message.clone())) {
-                    Ok(future) => Ran::Waits(future, message),
-                    Err(panic) => Ran::Panicked(panic),
+                match catch_panic(|| run(conn.clone(), message.clone())) {
+                    Ok(future) => CallResult::Pending(future, message),
+                    Err(panic) => CallResult::Panicked(panic),
                 }
             }
         }
@@ -70,8 +70,11 @@ impl<T> Code<T> {
 }
 
 /// Polls what takes its time.
-pub(crate) fn poll<T>(run: &mut Run<T>, cx: &mut Context<'_>) -> Poll<Result<T, HandlerPanic>> {
-    match contain(|| run.as_mut().poll(cx)) {
+pub(crate) fn poll<T>(
+    run: &mut BoxFuture<T>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<T, HandlerPanic>> {
+    match catch_panic(|| run.as_mut().poll(cx)) {
         Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
         Ok(Poll::Pending) => Poll::Pending,
         Err(panic) => Poll::Ready(Err(panic)),
@@ -79,11 +82,12 @@ pub(crate) fn poll<T>(run: &mut Run<T>, cx: &mut Context<'_>) -> Poll<Result<T, 
 }
 
 /// Runs code of the application's, which may panic: at most one connection is to suffer.
-pub(crate) fn contain<T>(run: impl FnOnce() -> T) -> Result<T, HandlerPanic> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| HandlerPanic { message: said(&*panic) })
+pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, HandlerPanic> {
+    catch_unwind(AssertUnwindSafe(run))
+        .map_err(|panic| HandlerPanic { message: panic_message(&*panic) })
 }
 
-fn said(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("something that is no text").to_owned()

@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Server;
-use crate::app::conn::{Conn, Person};
-use crate::app::handler::contain;
+use crate::app::conn::{Conn, ConnInfo};
+use crate::app::handler::catch_panic;
 use crate::metrics::trace;
 use roomer_hub::{Command, Input};
 use roomer_proto::close;
@@ -58,18 +58,18 @@ impl Hooks {
         connect.is_none() && join.is_none() && leave.is_none() && disconnect.is_none()
     }
 
-    fn tell(&self, conn: &Conn, what: &News) {
+    fn run_hooks(&self, conn: &Conn, what: &HookEvent) {
         match what {
-            News::Connected => self.connect.iter().for_each(|hook| hook(conn)),
-            News::Joined(room) => self.join.iter().for_each(|hook| hook(conn, room)),
-            News::Left(room) => self.leave.iter().for_each(|hook| hook(conn, room)),
-            News::Gone(why, _) => self.disconnect.iter().for_each(|hook| hook(conn, *why)),
+            HookEvent::Connected => self.connect.iter().for_each(|hook| hook(conn)),
+            HookEvent::Joined(room) => self.join.iter().for_each(|hook| hook(conn, room)),
+            HookEvent::Left(room) => self.leave.iter().for_each(|hook| hook(conn, room)),
+            HookEvent::Gone(why, _) => self.disconnect.iter().for_each(|hook| hook(conn, *why)),
         }
     }
 }
 
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum HookEvent {
     Connected,
     Joined(Box<str>),
     Left(Box<str>),
@@ -77,54 +77,62 @@ pub(crate) enum News {
     Gone(DisconnectReason, Box<str>),
 }
 
-impl News {
+impl HookEvent {
     /// The builder's method for the hook that is told of it.
     fn hook(&self) -> &'static str {
         match self {
-            News::Connected => "on_connect",
-            News::Joined(_) => "on_join",
-            News::Left(_) => "on_leave",
-            News::Gone(..) => "on_disconnect",
+            HookEvent::Connected => "on_connect",
+            HookEvent::Joined(_) => "on_join",
+            HookEvent::Left(_) => "on_leave",
+            HookEvent::Gone(..) => "on_disconnect",
         }
     }
 }
 
 /// What has happened and has not been told yet.
 #[derive(Debug, Default)]
-pub(crate) struct Wire {
+pub(crate) struct HookQueue {
     /// Whether there are hooks.
     is_on: bool,
-    untold: VecDeque<(Arc<Person>, News)>,
+    pending: VecDeque<(Arc<ConnInfo>, HookEvent)>,
     /// Somebody is telling, and will tell the rest.
     is_busy: bool,
 }
 
-impl Wire {
+impl HookQueue {
     pub(crate) fn new(is_on: bool) -> Self {
-        Wire { is_on, ..Wire::default() }
+        HookQueue { is_on, ..HookQueue::default() }
     }
 
     /// Something has happened in a room.
-    pub(crate) fn note(&mut self, who: Option<&Arc<Person>>, what: impl FnOnce() -> News) {
+    pub(crate) fn push(
+        &mut self,
+        conn_info: Option<&Arc<ConnInfo>>,
+        what: impl FnOnce() -> HookEvent,
+    ) {
         if self.is_on {
-            self.untold.extend(who.map(|who| (who.clone(), what())));
+            self.pending.extend(conn_info.map(|conn_info| (conn_info.clone(), what())));
         }
     }
 
     /// A connection has come or gone, which others than the hooks may want to hear of.
-    pub(crate) fn note_life(&mut self, who: Option<&Arc<Person>>, what: impl FnOnce() -> News) {
+    pub(crate) fn push_lifecycle(
+        &mut self,
+        conn_info: Option<&Arc<ConnInfo>>,
+        what: impl FnOnce() -> HookEvent,
+    ) {
         if self.is_on || trace::is_heard() {
-            self.untold.extend(who.map(|who| (who.clone(), what())));
+            self.pending.extend(conn_info.map(|conn_info| (conn_info.clone(), what())));
         }
     }
 
-    /// Whether the caller has to [`tell`](Server::tell), once it has released the lock.
-    pub(crate) fn begin(&mut self) -> bool {
-        !self.untold.is_empty() && !std::mem::replace(&mut self.is_busy, true)
+    /// Whether the caller has to [`run_hooks`](Server::run_hooks), once it has released the lock.
+    pub(crate) fn try_start(&mut self) -> bool {
+        !self.pending.is_empty() && !std::mem::replace(&mut self.is_busy, true)
     }
 
-    fn next(&mut self) -> Option<(Arc<Person>, News)> {
-        let next = self.untold.pop_front();
+    fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
+        let next = self.pending.pop_front();
         self.is_busy = next.is_some();
         next
     }
@@ -133,20 +141,25 @@ impl Wire {
 impl Server {
     /// Tells the application what has happened. To be called with no lock held, by the one who
     /// was told to; what the hooks want sent is left to the caller to flush.
-    pub(crate) fn tell(&self) {
-        while let Some((person, news)) = self.next_news() {
-            match &news {
-                News::Connected => trace::opened(&person),
-                News::Gone(why, text) => trace::closed(&person, *why, text),
-                News::Joined(_) | News::Left(_) => {}
+    pub(crate) fn run_hooks(&self) {
+        while let Some((info, event)) = self.next_news() {
+            match &event {
+                HookEvent::Connected => trace::opened(&info),
+                HookEvent::Gone(why, text) => trace::closed(&info, *why, text),
+                HookEvent::Joined(_) | HookEvent::Left(_) => {}
             }
-            let conn = Conn { server: self.clone(), person };
-            let told = self.in_turn(|| contain(|| self.options().hooks.tell(&conn, &news)));
-            if let Err(panic) = told {
-                trace::hook_failed(&conn.person, &panic);
-                let id = Some(conn.person.id);
-                self.show(|| (format!("the hook `{}`", news.hook()), id), &panic.message, true);
-                let close = Command::close(conn.person.key, &close::HOOK_FAILED);
+            let conn = Conn { server: self.clone(), info };
+            let result =
+                self.run_callback(|| catch_panic(|| self.options().hooks.run_hooks(&conn, &event)));
+            if let Err(panic) = result {
+                trace::hook_failed(&conn.info, &panic);
+                let id = Some(conn.info.id);
+                self.report_failure(
+                    || (format!("the hook `{}`", event.hook()), id),
+                    &panic.message,
+                    true,
+                );
+                let close = Command::close(conn.info.key, &close::HOOK_FAILED);
                 let mut core = self.core();
                 core.counts.panics += 1;
                 core.apply(self.now(), Input::Command(close), None);
@@ -154,7 +167,7 @@ impl Server {
         }
     }
 
-    fn next_news(&self) -> Option<(Arc<Person>, News)> {
-        self.core().wire.next()
+    fn next_news(&self) -> Option<(Arc<ConnInfo>, HookEvent)> {
+        self.core().hook_queue.next()
     }
 }

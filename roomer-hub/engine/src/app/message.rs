@@ -51,7 +51,7 @@ pub struct Message<'a, S = &'a str, B = &'a [u8]> {
     pub src: ConnId,
     /// The payload's bytes, see [`text`](Self::text) and `json`.
     pub payload: B,
-    life: PhantomData<&'a ()>,
+    lifecycle: PhantomData<&'a ()>,
 }
 
 /// A [`Message`] that owns its fields, for handlers and rules that wait.
@@ -60,7 +60,7 @@ pub type OwnedMessage = Message<'static, ByteString, Bytes>;
 impl<'a> Message<'a> {
     pub(crate) fn new(packet: &PacketRef<'a>, src: ConnId) -> Self {
         let PacketRef { room, event, dst, payload, .. } = *packet;
-        Message { room, event, dst, src, payload, life: PhantomData }
+        Message { room, event, dst, src, payload, lifecycle: PhantomData }
     }
 }
 
@@ -100,7 +100,7 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
             dst: self.dst.as_ref(),
             src: self.src,
             payload: self.payload.as_ref(),
-            life: PhantomData,
+            lifecycle: PhantomData,
         }
     }
 
@@ -113,7 +113,7 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
             dst: self.dst.as_ref().into(),
             src: self.src,
             payload: Bytes::copy_from_slice(self.payload.as_ref()),
-            life: PhantomData,
+            lifecycle: PhantomData,
         }
     }
 

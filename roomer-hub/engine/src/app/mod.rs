@@ -2,12 +2,12 @@
 
 pub(crate) mod claims;
 pub(crate) mod conn;
+pub(crate) mod conn_table;
 pub(crate) mod handler;
 pub(crate) mod handler_result;
 pub(crate) mod hooks;
 #[cfg(feature = "json")]
 mod json;
 pub(crate) mod message;
-pub(crate) mod people;
+pub(crate) mod monitor;
 pub(crate) mod user;
-pub(crate) mod witness;

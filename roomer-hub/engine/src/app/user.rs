@@ -46,15 +46,15 @@ impl User {
     /// Counts the user's connections; 0 when the user is not connected.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.server.core().people.of(&self.name).len()
+        self.server.core().infos.of(&self.name).len()
     }
 
     /// Returns handles to the user's connections, the oldest first.
     #[must_use]
     pub fn conns(&self) -> Vec<Conn> {
         let core = self.server.core();
-        let people = core.people.of(&self.name).filter_map(|conn| core.people.get(conn).cloned());
-        people.map(|person| Conn { server: self.server.clone(), person }).collect()
+        let infos = core.infos.of(&self.name).filter_map(|conn| core.infos.get(conn).cloned());
+        infos.map(|info| Conn { server: self.server.clone(), info }).collect()
     }
 
     /// Sends to each of the user's connections, in the server's own name, as a packet of the room
@@ -63,10 +63,10 @@ impl User {
         let (event, payload) = (event.as_ref(), payload.as_ref());
         let conns = self.conns();
         for conn in &conns {
-            let dst = conn.person.id.as_str();
+            let dst = conn.info.id.as_str();
             self.command(Command::Send { from: None, dst, room: ROOT, event, payload });
         }
-        self.server.flush_outside_turn();
+        self.server.flush_unless_in_callback();
         conns.len()
     }
 
@@ -92,10 +92,10 @@ impl User {
         concerns: impl Fn(&ConnKey) -> bool,
         command: impl Fn(ConnKey) -> Command<'a>,
     ) -> usize {
-        let conns: Vec<ConnKey> = self.server.core().people.of(&self.name).collect();
+        let conns: Vec<ConnKey> = self.server.core().infos.of(&self.name).collect();
         let conns: Vec<ConnKey> = conns.into_iter().filter(concerns).collect();
         conns.iter().for_each(|&conn| self.command(command(conn)));
-        self.server.flush_outside_turn();
+        self.server.flush_unless_in_callback();
         conns.len()
     }
 

@@ -7,7 +7,7 @@ use crate::builder::Builder;
 use crate::builder::options::{Authorize, Health};
 use crate::handshake::origin::{Origin, Origins};
 use crate::handshake::request::{AuthResult, Request};
-use crate::lifecycle::drain::Pace;
+use crate::lifecycle::drain::DrainPolicy;
 use crate::metrics::warning::Warning;
 
 impl<E> Builder<E> {
@@ -149,7 +149,7 @@ impl<E> Builder<E> {
     /// which take some hundred megabytes. Above it an upgrade is answered 503, and the server is
     /// not [ready](crate::Server::is_ready).
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.options.caps.connections.total = connections;
+        self.options.admission.connections.total = connections;
         self
     }
 
@@ -177,7 +177,7 @@ impl<E> Builder<E> {
     /// [`handshake_timeout`](Self::handshake_timeout). One above it is answered 503 at once,
     /// whatever it was going to ask, and is gone after a second; TLS is closed without an answer.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
-        self.options.caps.handshakes.total = handshakes;
+        self.options.admission.handshakes.total = handshakes;
         self.options.chosen.max_handshakes = true;
         self
     }
@@ -197,7 +197,8 @@ impl<E> Builder<E> {
     /// closed, so that those who come back do not come all at once. Default: all are closed at
     /// once, and have [`close_timeout`](Self::close_timeout) and one second more for it.
     pub fn drain(mut self, deadline: Duration, connections_per_second: usize) -> Self {
-        self.options.pace = Some(Pace { deadline, per_second: connections_per_second });
+        self.options.drain_policy =
+            Some(DrainPolicy { deadline, per_second: connections_per_second });
         self
     }
 

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::Future;
 
 use crate::app::conn::Conn;
-use crate::app::handler::{Code, HandlerError, Rule};
+use crate::app::handler::{Callback, HandlerError, Rule};
 use crate::app::handler_result::IntoHandlerResult;
 use crate::app::hooks::DisconnectReason;
 use crate::app::message::{Message, OwnedMessage};
@@ -41,7 +41,7 @@ impl<E> Builder<E> {
     {
         let handler =
             move |conn: &Conn, message: &Message<'_>| handler(conn, message).into_handler_result();
-        self.handlers.push((event.into(), Code::Sync(Box::new(handler))));
+        self.handlers.push((event.into(), Callback::Sync(Box::new(handler))));
         self
     }
 
@@ -79,7 +79,7 @@ impl<E> Builder<E> {
             let result = handler.clone()(conn, message);
             Box::pin(async { result.await.into_handler_result() }) as _
         };
-        self.handlers.push((event.into(), Code::Async(Box::new(handler))));
+        self.handlers.push((event.into(), Callback::Async(Box::new(handler))));
         self
     }
 
@@ -125,7 +125,7 @@ impl<E> Builder<E> {
         F: Fn(&Conn, &str) -> bool + Send + Sync + 'static,
     {
         let rule = move |conn: &Conn, message: &Message<'_>| rule(conn, message.room);
-        self.options.rules.join = Some(Code::Sync(Box::new(rule)));
+        self.options.rules.join = Some(Callback::Sync(Box::new(rule)));
         self
     }
 
@@ -140,7 +140,7 @@ impl<E> Builder<E> {
         let rule = move |conn, message: OwnedMessage| {
             Box::pin(rule.clone()(conn, message.room.to_string())) as _
         };
-        self.options.rules.join = Some(Code::Async(Box::new(rule)));
+        self.options.rules.join = Some(Callback::Async(Box::new(rule)));
         self
     }
 
@@ -151,7 +151,7 @@ impl<E> Builder<E> {
     where
         F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,
     {
-        self.options.rules.publish = Some(Code::Sync(Box::new(rule)));
+        self.options.rules.publish = Some(Callback::Sync(Box::new(rule)));
         self
     }
 
@@ -172,7 +172,7 @@ impl<E> Builder<E> {
     where
         F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,
     {
-        self.options.rules.direct = Some(Code::Sync(Box::new(rule)));
+        self.options.rules.direct = Some(Callback::Sync(Box::new(rule)));
         self
     }
 
@@ -253,5 +253,5 @@ where
     F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = bool> + Send + 'static,
 {
-    Code::Async(Box::new(move |conn, message| Box::pin(rule.clone()(conn, message)) as _))
+    Callback::Async(Box::new(move |conn, message| Box::pin(rule.clone()(conn, message)) as _))
 }

@@ -18,11 +18,11 @@ pub use self::error::BuildError;
 use crate::Server;
 use crate::app::handler::{Handler, HandlerError};
 #[cfg(feature = "audit")]
-use crate::app::witness::HandlerMonitor;
+use crate::app::monitor::HandlerMonitor;
 use crate::builder::options::{Options, Page};
 use crate::env::{Environment, System};
 use crate::handshake::origin::Origins;
-use crate::lifecycle::admission::Caps;
+use crate::lifecycle::admission::AdmissionLimits;
 use crate::outbound::available_memory;
 #[cfg(feature = "audit")]
 use crate::outbound::flush_pool::Flush;
@@ -279,15 +279,15 @@ impl<E> Builder<E> {
     /// How many connections a turn writes to before others have theirs, and how many of a larger
     /// flush a hand takes at a time. Default 256 and 32. For simulations of few connections.
     #[cfg(feature = "audit")]
-    pub fn flush_at_a_time(mut self, turn: usize, handful: usize) -> Self {
-        self.options.flush = Flush { turn: turn.max(1), handful: handful.max(1) };
+    pub fn flush_sizes(mut self, max_per_poll: usize, chunk: usize) -> Self {
+        self.options.flush = Flush { max_per_poll: max_per_poll.max(1), chunk: chunk.max(1) };
         self
     }
 
     /// Has a test see what becomes of the application's code: panics, errors, what does not end.
     #[cfg(feature = "audit")]
-    pub fn witness(mut self, witness: HandlerMonitor) -> Self {
-        self.options.witness = Some(witness);
+    pub fn monitor(mut self, monitor: HandlerMonitor) -> Self {
+        self.options.monitor = Some(monitor);
         self
     }
 
@@ -323,7 +323,7 @@ impl<E> Builder<E> {
             return Err(BuildError::Exclusive(first, second));
         }
         // A default gives way to a cap in all that is lower, a choice does not.
-        let Caps { handshakes, connections } = &mut options.caps;
+        let AdmissionLimits { handshakes, connections } = &mut options.admission;
         for (cap, chosen) in [
             (handshakes, self.max_handshakes_per_address),
             (connections, self.max_connections_per_address),
@@ -335,7 +335,7 @@ impl<E> Builder<E> {
         let env = self.env.unwrap_or_else(|| Box::new(System::new()));
         options.memory_budget = self
             .memory_budget
-            .unwrap_or_else(|| available_memory::budget(env.memory(), options.link_limit().hard));
+            .unwrap_or_else(|| available_memory::budget(env.memory(), options.water_marks().max));
         check(&options, &self.config)?;
         rates::check(&self.config, self.bad_rate, options.limits.max_message)?;
         if let Some(origin) = self.bad_origin {
@@ -369,7 +369,7 @@ impl<E> Builder<E> {
 
 fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
     let (ping, pong) = (options.ping_interval, options.pong_timeout);
-    let Caps { handshakes, connections } = options.caps;
+    let AdmissionLimits { handshakes, connections } = options.admission;
     for (option, is_zero) in [
         ("max_message", options.limits.max_message == 0),
         ("max_fragments", options.limits.max_fragments == 0),
@@ -381,7 +381,10 @@ fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
         ("max_connections", connections.total == 0),
         ("max_connections_per_address", connections.per_address == 0),
         ("max_connections_per_user", options.max_connections_per_user == 0),
-        ("drain", options.pace().deadline.is_zero() || options.pace().per_second == 0),
+        (
+            "drain",
+            options.drain_policy().deadline.is_zero() || options.drain_policy().per_second == 0,
+        ),
         ("ping_interval", ping.is_zero()),
         ("pong_timeout", pong.is_zero()),
         ("write_timeout", options.write_timeout.is_zero()),
@@ -393,7 +396,7 @@ fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
             return Err(BuildError::Zero { option });
         }
     }
-    let (budget, least) = (options.memory_budget, options.link_limit().hard);
+    let (budget, least) = (options.memory_budget, options.water_marks().max);
     if budget < least {
         return Err(BuildError::MemoryBudget { budget, least });
     }

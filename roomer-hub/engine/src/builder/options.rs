@@ -10,18 +10,18 @@ use bytes::Bytes;
 use roomer_proto::websocket::Limits;
 
 use crate::app::conn::Conn;
-use crate::app::handler::{HandlerError, Rule, Run};
+use crate::app::handler::{BoxFuture, HandlerError, Rule};
 use crate::app::hooks::Hooks;
 use crate::app::message::Message;
 use crate::handshake::origin::Origins;
 use crate::handshake::proxy::Proxies;
 use crate::handshake::request::{AuthResult, Request};
 use crate::handshake::subprotocol::Subprotocols;
-use crate::lifecycle::admission::{Address, Cap, Caps};
-use crate::lifecycle::drain::Pace;
+use crate::lifecycle::admission::{Address, AdmissionLimit, AdmissionLimits};
+use crate::lifecycle::drain::DrainPolicy;
 use crate::metrics::warning::Warning;
 use crate::outbound::flush_pool::Flush;
-use crate::outbound::outbox::Limit;
+use crate::outbound::outbox::WaterMarks;
 use roomer_hub::Permission;
 
 /// How many times the backlog may wait on top of it, if no single message is larger.
@@ -36,9 +36,9 @@ pub(crate) struct Options {
     pub(crate) path: String,
     pub(crate) pages: BTreeMap<String, Page>,
     pub(crate) health: Option<Health>,
-    pub(crate) caps: Caps,
+    pub(crate) admission: AdmissionLimits,
     pub(crate) max_connections_per_user: usize,
-    pub(crate) pace: Option<Pace>,
+    pub(crate) drain_policy: Option<DrainPolicy>,
     pub(crate) origins: Origins,
     pub(crate) proxies: Proxies,
     pub(crate) proxy_protocol: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Options {
     pub(crate) flush: Flush,
     pub(crate) echo: bool,
     #[cfg(feature = "audit")]
-    pub(crate) witness: Option<crate::HandlerMonitor>,
+    pub(crate) monitor: Option<crate::HandlerMonitor>,
 }
 
 /// Options that were set by the application, and not left at their defaults. What was asked for
@@ -100,7 +100,7 @@ impl Rules {
 /// Who decides about a handshake.
 pub(crate) enum Authorize {
     Sync(Box<dyn Fn(&Request) -> AuthResult + Send + Sync>),
-    Async(Box<dyn Fn(Request) -> Run<AuthResult> + Send + Sync>),
+    Async(Box<dyn Fn(Request) -> BoxFuture<AuthResult> + Send + Sync>),
 }
 
 /// The paths of the health checks.
@@ -123,12 +123,12 @@ impl Default for Options {
             path: "/ws".into(),
             pages: BTreeMap::new(),
             health: None,
-            caps: Caps {
-                handshakes: Cap { total: 16_384, per_address: 8_192 },
-                connections: Cap { total: 100_000, per_address: 20_000 },
+            admission: AdmissionLimits {
+                handshakes: AdmissionLimit { total: 16_384, per_address: 8_192 },
+                connections: AdmissionLimit { total: 100_000, per_address: 20_000 },
             },
             max_connections_per_user: usize::MAX,
-            pace: None,
+            drain_policy: None,
             origins: Origins::default(),
             proxies: Proxies::default(),
             proxy_protocol: false,
@@ -156,7 +156,7 @@ impl Default for Options {
             flush: Flush::default(),
             echo: false,
             #[cfg(feature = "audit")]
-            witness: None,
+            monitor: None,
         }
     }
 }
@@ -180,7 +180,7 @@ impl Options {
     }
 
     /// Whether a connection begins with a header of the PROXY protocol.
-    pub(crate) fn announces(&self, peer: Option<SocketAddr>) -> bool {
+    pub(crate) fn expects_proxy_header(&self, peer: Option<SocketAddr>) -> bool {
         self.proxy_protocol && self.proxies.trusts(peer)
     }
 
@@ -200,18 +200,18 @@ impl Options {
     }
 
     /// How to drain: by default all at once.
-    pub(crate) fn pace(&self) -> Pace {
+    pub(crate) fn drain_policy(&self) -> DrainPolicy {
         let deadline = self.close_timeout + Duration::from_secs(1);
-        self.pace.unwrap_or(Pace { deadline, per_second: usize::MAX })
+        self.drain_policy.unwrap_or(DrainPolicy { deadline, per_second: usize::MAX })
     }
 
     /// What may wait for one connection. Above the hard limit it is closed at once, so there must be
     /// room for what senders bring along before they are held back: the largest message, and
     /// reads full of small ones.
-    pub(crate) fn link_limit(&self) -> Limit {
-        let soft = self.max_backlog;
-        let spare = self.limits.max_message.max(soft.saturating_mul(SPARE));
-        Limit { soft, hard: soft.saturating_add(spare) }
+    pub(crate) fn water_marks(&self) -> WaterMarks {
+        let high = self.max_backlog;
+        let spare = self.limits.max_message.max(high.saturating_mul(SPARE));
+        WaterMarks { high, max: high.saturating_add(spare) }
     }
 }
 

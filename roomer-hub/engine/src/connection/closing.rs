@@ -6,25 +6,25 @@ use std::time::Duration;
 use roomer_proto::websocket::Session;
 
 use crate::connection::read_buffer::with_buffer;
-use crate::connection::{Closing, Connection, Stage, Turn};
-use crate::outbound::outbox::Phase;
+use crate::connection::{Closing, Connection, State, Step};
+use crate::outbound::outbox::OutboxPhase;
 use crate::transport::Reader;
 
 /// How much one that is being closed may have begun to send for its close frame to be looked for
 /// behind it.
-const LOOK_BEHIND: usize = 64 * 1024;
+const CLOSE_SCAN_LIMIT: usize = 64 * 1024;
 
 /// How much of what a client goes on sending is read after the close. Enough for what was under way
 /// from a client that closes as it should; one that does not would have the server read for as long
 /// as the close may take.
-const READ_AWAY: usize = 256 * 1024;
+const MAX_DISCARD: usize = 256 * 1024;
 
 /// How many times the wait of a close all of it may take while its last bytes go out over a slow
 /// link. What waits is bounded, and so is how long a client may make it last.
-const WAITS: u32 = 12;
+const CLOSE_EXTENSIONS: u32 = 12;
 
 impl<R: Reader> Connection<R> {
-    pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Turn {
+    pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Step {
         self.close_within(now, session, self.server.options().close_timeout)
     }
 
@@ -33,52 +33,52 @@ impl<R: Reader> Connection<R> {
         now: Duration,
         session: Option<Session>,
         wait: Duration,
-    ) -> Turn {
-        self.link.prepare_final_write();
-        let session = session.filter(|session| session.held() <= LOOK_BEHIND);
-        let relieved = self.link.relieved();
-        self.stage = Stage::Closing(Closing {
+    ) -> Step {
+        self.outbox.prepare_final_write();
+        let session = session.filter(|session| session.held() <= CLOSE_SCAN_LIMIT);
+        let relieved = self.outbox.relieved();
+        self.state = State::Closing(Closing {
             session,
             wait,
             until: now + wait,
-            latest: now + wait * WAITS,
+            latest: now + wait * CLOSE_EXTENSIONS,
             relieved,
             is_shut: false,
-            left: READ_AWAY,
+            left: MAX_DISCARD,
         });
-        Turn::Again
+        Step::Again
     }
 
-    pub(super) fn closing(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
-        let Stage::Closing(closing) = &mut self.stage else {
-            return Turn::Again;
+    pub(super) fn closing(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+        let State::Closing(closing) = &mut self.state else {
+            return Step::Again;
         };
-        let status = self.link.attend(cx);
+        let status = self.outbox.poll_status(cx);
         if status.relieved != closing.relieved {
             closing.relieved = status.relieved;
             closing.until = (now + closing.wait).min(closing.latest);
         }
-        if status.phase == Phase::Dead || now >= closing.until {
-            return Turn::Done;
+        if status.phase == OutboxPhase::Dead || now >= closing.until {
+            return Step::Done;
         }
-        if status.blocked && self.link.poll_unblock(cx).is_ready() {
-            self.link.flush();
-            return Turn::Again;
+        if status.blocked && self.outbox.poll_unblock(cx).is_ready() {
+            self.outbox.flush();
+            return Step::Again;
         }
         if status.queued == 0 {
             let is_closed = closing.session.as_ref().is_some_and(Session::is_closed_by_peer);
-            if is_closed && self.link.poll_closed(cx).is_ready() {
-                return Turn::Done;
+            if is_closed && self.outbox.poll_closed(cx).is_ready() {
+                return Step::Done;
             }
             if !std::mem::replace(&mut closing.is_shut, true) {
-                self.link.shutdown();
+                self.outbox.shutdown();
             }
         }
         // What still comes in is read, so that the close frame is not lost to a reset, and
         // searched only for the peer's own. What comes after that stays with the system, which has
         // the client wait: its close frame can still be read by then, and the end is near.
         if closing.left == 0 {
-            return Turn::Wait(closing.until);
+            return Step::Wait(closing.until);
         }
         let limits = &self.server.options().limits;
         let read = with_buffer(|buffer| {
@@ -89,17 +89,19 @@ impl<R: Reader> Connection<R> {
                     let mut feed = session.feed(limits, &mut buffer[..size]);
                     while feed.next().is_some() {}
                 }
-                closing.session.take_if(|session| session.held() > LOOK_BEHIND);
+                closing.session.take_if(|session| session.held() > CLOSE_SCAN_LIMIT);
                 size
             })
         });
         match read {
-            Poll::Ready(Ok(0)) if status.queued == 0 && self.link.poll_closed(cx).is_pending() => {
-                Turn::Wait(closing.until)
+            Poll::Ready(Ok(0))
+                if status.queued == 0 && self.outbox.poll_closed(cx).is_pending() =>
+            {
+                Step::Wait(closing.until)
             }
-            Poll::Ready(Ok(0) | Err(_)) => Turn::Done,
-            Poll::Ready(Ok(_)) => Turn::Later,
-            Poll::Pending => Turn::Wait(closing.until),
+            Poll::Ready(Ok(0) | Err(_)) => Step::Done,
+            Poll::Ready(Ok(_)) => Step::Later,
+            Poll::Pending => Step::Wait(closing.until),
         }
     }
 }

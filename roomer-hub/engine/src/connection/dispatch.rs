@@ -12,17 +12,17 @@ use roomer_proto::{PacketRef, close};
 
 use crate::Server;
 use crate::app::conn::Conn;
-use crate::app::handler::{self, HandlerError, HandlerPanic, HandlerResult, Ran, Run};
+use crate::app::handler::{self, BoxFuture, CallResult, HandlerError, HandlerPanic, HandlerResult};
 use crate::app::message::{Message, OwnedMessage};
-use crate::app::witness::Followed;
+use crate::app::monitor::ObservedCall;
 use crate::core::Core;
 use crate::metrics::trace;
-use crate::outbound::outbox::Link;
+use crate::outbound::outbox::Outbox;
 use crate::sync::MutexGuard;
 use roomer_hub::{Command, Input};
 
 /// A connection whose packet passes.
-pub(crate) struct Passage<'p, 's> {
+pub(crate) struct Dispatcher<'p, 's> {
     pub(crate) server: &'s Server,
     pub(crate) conn: &'p Conn,
     pub(crate) now: Duration,
@@ -30,99 +30,102 @@ pub(crate) struct Passage<'p, 's> {
 
 /// What comes of a packet.
 #[derive(Default)]
-pub(crate) struct Passed {
+pub(crate) struct Dispatched {
     /// The application's word is not out yet.
-    pub(crate) wait: Option<Box<Wait>>,
+    pub(crate) wait: Option<Box<PendingCall>>,
     /// A receiver that is owed too much: whoever sends to it should wait.
-    pub(crate) jam: Option<Arc<Link>>,
+    pub(crate) congested: Option<Arc<Outbox>>,
     /// The hub has closed the sender because of it: nothing behind it is handled.
     pub(crate) is_closed: bool,
 }
 
 /// The application's word on a packet, while it is awaited.
-pub(crate) struct Wait {
-    word: Word,
-    followed: Followed,
+pub(crate) struct PendingCall {
+    future: CallFuture,
+    observed: ObservedCall,
     pub(crate) message: OwnedMessage,
 }
 
-enum Word {
-    Handler(Run<HandlerResult>),
-    Rule(Run<bool>),
+enum CallFuture {
+    Handler(BoxFuture<HandlerResult>),
+    Rule(BoxFuture<bool>),
 }
 
 /// What the application has to say.
-pub(crate) enum Outcome {
+pub(crate) enum CallOutcome {
     Handled(HandlerResult),
     Judged(bool),
     Panicked(HandlerPanic),
 }
 
-impl Wait {
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let outcome = self.followed.poll(cx, |cx| match &mut self.word {
-            Word::Handler(run) => handler::poll(run, cx).map_ok(Outcome::Handled),
-            Word::Rule(run) => handler::poll(run, cx).map_ok(Outcome::Judged),
+impl PendingCall {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CallOutcome> {
+        let outcome = self.observed.poll(cx, |cx| match &mut self.future {
+            CallFuture::Handler(run) => handler::poll(run, cx).map_ok(CallOutcome::Handled),
+            CallFuture::Rule(run) => handler::poll(run, cx).map_ok(CallOutcome::Judged),
         });
-        outcome.map(|result| result.unwrap_or_else(Outcome::Panicked))
+        outcome.map(|result| result.unwrap_or_else(CallOutcome::Panicked))
     }
 }
 
-impl<'s> Passage<'_, 's> {
+impl<'s> Dispatcher<'_, 's> {
     /// Gives the hub an input about a packet and does what it asks for, until that is done or has
     /// to be waited for.
-    pub(crate) fn pass(
+    pub(crate) fn dispatch(
         &self,
         mut core: MutexGuard<'s, Core>,
         input: Input<'_>,
         packet: PacketRef<'_>,
-    ) -> (MutexGuard<'s, Core>, Passed) {
-        let (conn, server) = (self.conn.person.key, self.server);
-        let mut passed = Passed::default();
+    ) -> (MutexGuard<'s, Core>, Dispatched) {
+        let (conn, server) = (self.conn.info.key, self.server);
+        let mut dispatched = Dispatched::default();
         let mut input: Input<'_> = input;
-        let packet = PacketRef { src: self.conn.person.id.as_str(), ..packet };
-        let message = Message::new(&packet, self.conn.person.id);
+        let packet = PacketRef { src: self.conn.info.id.as_str(), ..packet };
+        let message = Message::new(&packet, self.conn.info.id);
         loop {
             let outcome = core.apply(self.now, input, None);
-            (passed.jam, passed.is_closed) = (outcome.jam, outcome.is_closed);
+            (dispatched.congested, dispatched.is_closed) = (outcome.congested, outcome.is_closed);
             if let Some(handler) = outcome.call.and_then(|key| server.handler(key)) {
                 drop(core);
-                let ran = server.in_turn(|| handler.run(self.conn, &message));
+                let ran = server.run_callback(|| handler.run(self.conn, &message));
                 core = server.core();
                 core = match ran {
-                    Ran::Done(result) => self.handled(core, &message, result),
-                    Ran::Panicked(panic) => self.panicked(core, &message, panic),
-                    Ran::Waits(run, message) => {
-                        passed.wait = Some(self.wait("handler of", Word::Handler(run), message));
+                    CallResult::Done(result) => self.handled(core, &message, result),
+                    CallResult::Panicked(panic) => self.panicked(core, &message, panic),
+                    CallResult::Pending(run, message) => {
+                        dispatched.wait =
+                            Some(self.wait("handler of", CallFuture::Handler(run), message));
                         core
                     }
                 };
-                return (core, passed);
+                return (core, dispatched);
             }
             let Some(rule) = outcome.ask.and_then(|about| server.options().rules.rule(about))
             else {
-                return (core, passed);
+                return (core, dispatched);
             };
             drop(core);
-            let ran = server.in_turn(|| rule.run(self.conn, &message));
+            let ran = server.run_callback(|| rule.run(self.conn, &message));
             core = server.core();
             input = match ran {
-                Ran::Done(true) => Input::Allowed { conn, packet },
-                Ran::Done(false) => Input::Denied { conn, packet },
-                Ran::Panicked(panic) => return (self.panicked(core, &message, panic), passed),
-                Ran::Waits(run, message) => {
-                    passed.wait = Some(self.wait("rule about", Word::Rule(run), message));
-                    return (core, passed);
+                CallResult::Done(true) => Input::Allowed { conn, packet },
+                CallResult::Done(false) => Input::Denied { conn, packet },
+                CallResult::Panicked(panic) => {
+                    return (self.panicked(core, &message, panic), dispatched);
+                }
+                CallResult::Pending(run, message) => {
+                    dispatched.wait = Some(self.wait("rule about", CallFuture::Rule(run), message));
+                    return (core, dispatched);
                 }
             };
         }
     }
 
-    fn wait(&self, kind: &str, word: Word, message: OwnedMessage) -> Box<Wait> {
-        let id = self.conn.person.id;
+    fn wait(&self, kind: &str, future: CallFuture, message: OwnedMessage) -> Box<PendingCall> {
+        let id = self.conn.info.id;
         let whose = || (format!("the {kind} `{}`", message.event), Some(id));
-        let followed = self.server.follow(whose);
-        Box::new(Wait { word, followed, message })
+        let observed = self.server.observe(whose);
+        Box::new(PendingCall { future, observed, message })
     }
 
     /// A handler has come to its end.
@@ -144,13 +147,13 @@ impl<'s> Passage<'_, 's> {
         message: &Message<'_>,
         panic: HandlerPanic,
     ) -> MutexGuard<'s, Core> {
-        core = self.give_up(core);
+        core = self.close_failed(core);
         self.report(core, message, panic.into())
     }
 
     /// The application's code has panicked.
-    fn give_up(&self, mut core: MutexGuard<'s, Core>) -> MutexGuard<'s, Core> {
-        let conn = self.conn.person.key;
+    fn close_failed(&self, mut core: MutexGuard<'s, Core>) -> MutexGuard<'s, Core> {
+        let conn = self.conn.info.key;
         core.counts.panics += 1;
         let close = Command::close(conn, &close::HANDLER_FAILED);
         core.apply(self.now, Input::Command(close), None);
@@ -169,21 +172,21 @@ impl<'s> Passage<'_, 's> {
             return core;
         }
         drop(core);
-        let id = Some(self.conn.person.id);
+        let id = Some(self.conn.info.id);
         let panic = error.downcast_ref::<HandlerPanic>();
         let kind = if panic.is_some() { "handler or a rule" } else { "handler" };
         let whose = || (format!("the {kind} of `{}`", message.event), id);
-        let said: &dyn Display = panic.map_or(&error, |panic| &panic.message);
-        server.show(whose, said, panic.is_some());
-        trace::failed(&self.conn.person, message.event, &*error);
-        let tell = || hook.map(|hook| hook(self.conn, message, error));
-        let told = server.in_turn(|| handler::contain(tell));
+        let sent: &dyn Display = panic.map_or(&error, |panic| &panic.message);
+        server.report_failure(whose, sent, panic.is_some());
+        trace::failed(&self.conn.info, message.event, &*error);
+        let run_hooks = || hook.map(|hook| hook(self.conn, message, error));
+        let result = server.run_callback(|| handler::catch_panic(run_hooks));
         // A hook that panics has nobody else to be reported to.
-        let told = told.inspect_err(|panic| {
-            trace::hook_failed(&self.conn.person, panic);
-            server.show(|| ("the hook `on_error`".into(), id), &panic.message, true);
+        let result = result.inspect_err(|panic| {
+            trace::hook_failed(&self.conn.info, panic);
+            server.report_failure(|| ("the hook `on_error`".into(), id), &panic.message, true);
         });
         let core = server.core();
-        if told.is_err() { self.give_up(core) } else { core }
+        if result.is_err() { self.close_failed(core) } else { core }
     }
 }

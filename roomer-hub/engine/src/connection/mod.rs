@@ -24,58 +24,60 @@ use roomer_proto::websocket::{self, Session};
 use crate::Server;
 use crate::app::claims::Credentials;
 use crate::app::hooks::DisconnectReason;
-use crate::connection::established::{Open, Resumed, end_turn, receive, resume};
+use crate::connection::established::{
+    Established, ResumeResult, finish_poll, on_bytes, resume_call,
+};
 use crate::connection::read_buffer::with_buffer;
-use crate::handshake::parser::Handshake;
-use crate::handshake::proxy_protocol::Announcement;
-use crate::lifecycle::admission::Place;
+use crate::handshake::parser::RequestParser;
+use crate::handshake::proxy_protocol::ProxyHeader;
+use crate::lifecycle::admission::SocketKind;
 use crate::metrics::trace;
-use crate::outbound::outbox::{Link, Phase};
-use crate::timer::Alarm;
+use crate::outbound::outbox::{Outbox, OutboxPhase};
+use crate::timer::Timer;
 use crate::transport::{Reader, Writer};
-use crate::upgrade::Asked;
+use crate::upgrade::PendingAuth;
 use roomer_hub::{Command, Input};
 
 /// Reads of one connection in a row before others get their turn.
-const READS: usize = 4;
+const MAX_READS_PER_POLL: usize = 4;
 
 /// The task of one connection, to be spawned. See [`Server::connect`].
 #[must_use = "a connection does nothing unless its future is polled"]
 pub struct Connection<R> {
     server: Server,
-    link: Arc<Link>,
+    outbox: Arc<Outbox>,
     reader: R,
     peer: Option<SocketAddr>,
-    alarm: Alarm,
-    place: Place,
-    stage: Stage,
+    timer: Timer,
+    place: SocketKind,
+    state: State,
     span: trace::Span,
 }
 
-enum Stage {
+enum State {
     /// Over before it began.
-    TurnedAway(StatusCode),
+    RejectedEarly(StatusCode),
     /// A proxy says for whom the connection is.
-    Announcing {
-        header: Announcement,
+    ProxyHeader {
+        header: ProxyHeader,
         until: Duration,
     },
-    Handshake {
-        handshake: Handshake,
+    RequestParser {
+        handshake: RequestParser,
         until: Duration,
     },
     /// The application decides about the request; what came behind it waits.
-    Asking(Box<Asking>),
+    Authorizing(Box<Authorizing>),
     /// Somebody else has done the handshake; its credentials, and what came behind it.
     Upgraded(Option<Arc<Credentials>>, Vec<u8>),
-    Open(Open),
+    Established(Established),
     Closing(Closing),
     Done,
 }
 
-struct Asking {
-    asked: Box<Asked>,
-    behind: Vec<u8>,
+struct Authorizing {
+    ping_unanswered_since: Box<PendingAuth>,
+    leftover: Vec<u8>,
     until: Duration,
 }
 
@@ -96,7 +98,7 @@ struct Closing {
 
 /// What a turn leads to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum Step {
     /// Look again at once.
     Again,
     /// Look again after others have had their turn.
@@ -115,15 +117,15 @@ impl<R: Reader> Connection<R> {
     ) -> Self {
         let (options, until) =
             (server.options(), server.now() + server.options().handshake_timeout);
-        let (place, allowed) = server.0.life.enter(options.address(peer), &options.caps);
-        let stage = match allowed {
-            Ok(()) if options.announces(peer) => {
-                Stage::Announcing { header: Announcement::default(), until }
+        let (place, allowed) = server.0.lifecycle.enter(options.address(peer), &options.admission);
+        let state = match allowed {
+            Ok(()) if options.expects_proxy_header(peer) => {
+                State::ProxyHeader { header: ProxyHeader::default(), until }
             }
-            Ok(()) => Stage::Handshake { handshake: Handshake::default(), until },
-            Err(status) => Stage::TurnedAway(status),
+            Ok(()) => State::RequestParser { handshake: RequestParser::default(), until },
+            Err(status) => State::RejectedEarly(status),
         };
-        Connection::begin(server, reader, writer, peer, (place, stage))
+        Connection::begin(server, reader, writer, peer, (place, state))
     }
 
     /// A connection whose handshake is done, with what was read behind it. It is counted already.
@@ -133,10 +135,10 @@ impl<R: Reader> Connection<R> {
         writer: impl Writer,
         peer: Option<SocketAddr>,
         credentials: Option<Arc<Credentials>>,
-        behind: &[u8],
+        leftover: &[u8],
     ) -> Self {
-        let stage = Stage::Upgraded(credentials, behind.to_vec());
-        Connection::begin(server, reader, writer, peer, (Place::Connection, stage))
+        let state = State::Upgraded(credentials, leftover.to_vec());
+        Connection::begin(server, reader, writer, peer, (SocketKind::Connection, state))
     }
 
     fn begin(
@@ -144,72 +146,72 @@ impl<R: Reader> Connection<R> {
         reader: R,
         writer: impl Writer,
         peer: Option<SocketAddr>,
-        (place, stage): (Place, Stage),
+        (place, state): (SocketKind, State),
     ) -> Self {
-        let link = Link::new(writer, server.options().link_limit(), server.0.budget.clone());
-        let (alarm, span) = (Alarm::default(), trace::Span::default());
-        Connection { server, link, reader, peer, alarm, place, stage, span }
+        let outbox = Outbox::new(writer, server.options().water_marks(), server.0.budget.clone());
+        let (timer, span) = (Timer::default(), trace::Span::default());
+        Connection { server, outbox, reader, peer, timer, place, state, span }
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+    fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let now = self.server.now();
-        self.alarm.expire(now);
-        match &mut self.stage {
-            Stage::TurnedAway(status) => {
+        self.timer.expire(now);
+        match &mut self.state {
+            State::RejectedEarly(status) => {
                 let status = *status;
-                self.turn_away(now, status)
+                self.reject_early(now, status)
             }
-            Stage::Announcing { .. } => self.announcing(now, cx),
-            Stage::Handshake { .. } => self.handshake(now, cx),
-            Stage::Asking(_) => self.asking(now, cx),
-            Stage::Upgraded(credentials, behind) => {
-                let (credentials, behind) = (credentials.take(), std::mem::take(behind));
-                self.open_up(now, Vec::new(), credentials, behind)
+            State::ProxyHeader { .. } => self.read_proxy_header(now, cx),
+            State::RequestParser { .. } => self.handshake(now, cx),
+            State::Authorizing(_) => self.authorizing(now, cx),
+            State::Upgraded(credentials, leftover) => {
+                let (credentials, leftover) = (credentials.take(), std::mem::take(leftover));
+                self.establish(now, Vec::new(), credentials, leftover)
             }
-            Stage::Open(_) => self.open(now, cx),
-            Stage::Closing(_) => self.closing(now, cx),
-            Stage::Done => Turn::Done,
+            State::Established(_) => self.open(now, cx),
+            State::Closing(_) => self.closing(now, cx),
+            State::Done => Step::Done,
         }
     }
 
-    fn open(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
-        let Stage::Open(open) = &mut self.stage else {
-            return Turn::Again;
+    fn open(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+        let State::Established(open) = &mut self.state else {
+            return Step::Again;
         };
-        let (server, link) = (&self.server, &self.link);
-        if open.come_back.is_some_and(|at| now >= at) {
-            open.come_back = server.flush().then_some(now);
+        let (server, outbox) = (&self.server, &self.outbox);
+        if open.flush_at.is_some_and(|at| now >= at) {
+            open.flush_at = server.flush().then_some(now);
         }
-        let status = link.attend(cx);
+        let status = outbox.poll_status(cx);
         match status.phase {
-            Phase::Open => {}
-            Phase::Overrun => return self.give_up(now),
-            Phase::Closing => return self.close_open(now),
-            Phase::Dead => return Turn::Done,
+            OutboxPhase::Open => {}
+            OutboxPhase::Overrun => return self.close_slow(now),
+            OutboxPhase::Closing => return self.close_open(now),
+            OutboxPhase::Dead => return Step::Done,
         }
-        if status.blocked && link.poll_unblock(cx).is_ready() {
+        if status.blocked && outbox.poll_unblock(cx).is_ready() {
             let mut core = server.core();
-            core.list(open.conn.person.key, link);
-            end_turn(now, core, open);
-            return Turn::Again;
+            core.schedule(open.conn.info.key, outbox);
+            finish_poll(now, core, open);
+            return Step::Again;
         }
         // Also while a handler keeps it waiting: the time has to pass, and who is gone is let go of.
-        let is_held = open.is_held(now, cx);
+        let is_paused = open.is_paused(now, cx);
         if open.wait.is_some() {
-            return match resume(link, open, now, cx) {
-                Resumed::Not => self.watch(now, cx, false),
-                Resumed::On => Turn::Again,
-                Resumed::Over => self.close_open(now),
+            return match resume_call(outbox, open, now, cx) {
+                ResumeResult::Not => self.check_timeouts(now, cx, false),
+                ResumeResult::On => Step::Again,
+                ResumeResult::Over => self.close_open(now),
             };
         }
         let (mut has_more, mut is_full) = (false, false);
-        if !is_held && !status.over {
-            for _ in 0..READS {
+        if !is_paused && !status.over {
+            for _ in 0..MAX_READS_PER_POLL {
                 let read = with_buffer(|buffer| {
                     let read = self.reader.poll_read(cx, buffer);
                     read.map_ok(|size| {
                         is_full = size == buffer.len();
-                        (size, size > 0 && receive(link, open, &mut buffer[..size], now))
+                        (size, size > 0 && on_bytes(outbox, open, &mut buffer[..size], now))
                     })
                 });
                 match read {
@@ -217,100 +219,103 @@ impl<R: Reader> Connection<R> {
                         has_more = false;
                         break;
                     }
-                    Poll::Ready(Ok((0, _)) | Err(_)) => return Turn::Done,
+                    Poll::Ready(Ok((0, _)) | Err(_)) => return Step::Done,
                     Poll::Ready(Ok((_, true))) => return self.close_open(now),
-                    Poll::Ready(Ok(_)) if open.hold.is_some() || open.wait.is_some() => {
-                        return Turn::Again;
+                    Poll::Ready(Ok(_)) if open.pause.is_some() || open.wait.is_some() => {
+                        return Step::Again;
                     }
                     Poll::Ready(Ok(_)) => has_more = true,
                 }
-                if is_full || open.come_back.is_some_and(|at| now >= at) {
+                if is_full || open.flush_at.is_some_and(|at| now >= at) {
                     break;
                 }
             }
         }
-        self.watch(now, cx, has_more)
+        self.check_timeouts(now, cx, has_more)
     }
 
     /// The clock's part of an open connection's turn.
-    fn watch(&mut self, now: Duration, cx: &mut Context<'_>, has_more: bool) -> Turn {
-        let Stage::Open(open) = &mut self.stage else {
-            return Turn::Again;
+    fn check_timeouts(&mut self, now: Duration, cx: &mut Context<'_>, has_more: bool) -> Step {
+        let State::Established(open) = &mut self.state else {
+            return Step::Again;
         };
         let options = self.server.options();
         let period = options.ping_interval;
-        let status = self.link.attend(cx);
-        open.note_relief(now, status);
+        let status = self.outbox.poll_status(cx);
+        open.record_relief(now, status);
         // Silence counts once a ping has gone unanswered for as long as the two waits differ, and
         // whatever came in was read before this: a process that was stopped for a while must not
         // take its own sleep for the client's.
         // While a handler keeps the connection's messages waiting, nothing is read: that is not
         // the client's silence.
-        let silent = open.asked.filter(|_| open.wait.is_none()).map(|asked| {
-            (open.heard + options.pong_timeout).max(asked + options.pong_timeout - period)
-        });
+        let silent = open.ping_unanswered_since.filter(|_| open.wait.is_none()).map(
+            |ping_unanswered_since| {
+                (open.last_received + options.pong_timeout)
+                    .max(ping_unanswered_since + options.pong_timeout - period)
+            },
+        );
         if silent.is_some_and(|at| now >= at) {
             return self.end(now, &close::SILENT);
         }
-        let expires = open.conn.person.expires();
+        let expires = open.conn.info.expires();
         if expires.is_some_and(|at| now >= at) {
             return self.end(now, &close::LOGIN_EXPIRED);
         }
         // A message that comes in too slowly is given up, unless it is the server that does not read.
-        open.note_unread(now, status);
+        open.record_unread(now, status);
         let unfinished = open.message.map(|(since, _)| since + options.message_wait);
         if unfinished.is_some_and(|at| now >= at) {
             return self.end(now, &close::UNFINISHED);
         }
-        if now >= open.pinged + period {
-            open.pinged = now;
-            open.asked.get_or_insert(now);
+        if now >= open.last_ping + period {
+            open.last_ping = now;
+            open.ping_unanswered_since.get_or_insert(now);
             let mut ping = Vec::new();
             websocket::ping_frame(&mut ping);
-            self.server.send_frame(open.conn.person.key, ping);
-            return Turn::Again;
+            self.server.send_frame(open.conn.info.key, ping);
+            return Step::Again;
         }
-        let stuck = open.stuck(now, &self.link, status, options);
-        if stuck.is_some_and(|(verdict, _)| now >= verdict) {
-            return self.give_up(now);
+        let poll_slow = open.poll_slow(now, &self.outbox, status, options);
+        if poll_slow.is_some_and(|(verdict, _)| now >= verdict) {
+            return self.close_slow(now);
         }
-        let stuck = stuck.map(|(_, look)| look);
-        let come_back = open.come_back;
-        if has_more || come_back.is_some_and(|at| now >= at) {
-            return Turn::Later;
+        let poll_slow = poll_slow.map(|(_, look)| look);
+        let flush_at = open.flush_at;
+        if has_more || flush_at.is_some_and(|at| now >= at) {
+            return Step::Later;
         }
-        let hold = open.hold.as_ref().map(|(_, until)| *until);
-        let wait = open.pinged + period;
-        let next = [silent, expires, unfinished, stuck, hold, come_back].into_iter().flatten();
-        Turn::Wait(next.fold(wait, Duration::min))
+        let pause = open.pause.as_ref().map(|(_, until)| *until);
+        let wait = open.last_ping + period;
+        let next = [silent, expires, unfinished, poll_slow, pause, flush_at].into_iter().flatten();
+        Step::Wait(next.fold(wait, Duration::min))
     }
 
     /// Closes a connection that does not take what it is sent.
-    fn give_up(&mut self, now: Duration) -> Turn {
-        if let Stage::Open(open) = &self.stage {
-            trace::lagged(&open.conn.person, self.link.backlog().0);
+    fn close_slow(&mut self, now: Duration) -> Step {
+        if let State::Established(open) = &self.state {
+            trace::lagged(&open.conn.info, self.outbox.backlog().0);
         }
         self.end(now, &close::TOO_SLOW)
     }
 
     /// Ends an open connection from within.
-    fn end(&mut self, now: Duration, why: &Close) -> Turn {
-        if let Stage::Open(open) = &mut self.stage {
+    fn end(&mut self, now: Duration, why: &Close) -> Step {
+        if let State::Established(open) = &mut self.state {
             let mut core = self.server.core();
-            let close = Command::close(open.conn.person.key, why);
+            let close = Command::close(open.conn.info.key, why);
             core.apply(now, Input::Command(close), None);
-            end_turn(now, core, open);
+            finish_poll(now, core, open);
         }
         self.close_open(now)
     }
 
     /// The hub has let go of the connection; its last bytes are on their way.
-    fn close_open(&mut self, now: Duration) -> Turn {
-        let Stage::Open(open) = &mut self.stage else {
-            return Turn::Again;
+    fn close_open(&mut self, now: Duration) -> Step {
+        let State::Established(open) = &mut self.state else {
+            return Step::Again;
         };
-        if open.come_back.is_some() {
-            self.server.0.alarms.call_keepers();
+        if open.flush_at.is_some() {
+            self.server.0.timers.wake_drivers();
         }
         open.skip_to_close();
         let session = std::mem::take(&mut open.session);
@@ -324,30 +329,34 @@ impl<R: Reader> Future for Connection<R> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         loop {
-            let turn = match this.server.0.life.is_cut() {
-                true => Turn::Done,
-                false => this.in_span(|this| this.turn(cx)),
+            let step = match this.server.0.lifecycle.is_aborted() {
+                true => Step::Done,
+                false => this.in_span(|this| this.step(cx)),
             };
-            match turn {
-                Turn::Again => {}
-                Turn::Later => {
+            match step {
+                Step::Again => {}
+                Step::Later => {
                     this.reader.yield_now(cx);
                     return Poll::Pending;
                 }
-                Turn::Wait(until) => {
-                    this.alarm.set(&this.server.0.alarms, until, cx.waker());
+                Step::Wait(until) => {
+                    this.timer.set(&this.server.0.timers, until, cx.waker());
                     // A shutdown wakes handshakes by their alarms, and a cut everybody: this one
                     // may just have come too late to be rung.
                     let in_handshake = matches!(
-                        this.stage,
-                        Stage::Announcing { .. } | Stage::Handshake { .. } | Stage::Asking(_)
+                        this.state,
+                        State::ProxyHeader { .. }
+                            | State::RequestParser { .. }
+                            | State::Authorizing(_)
                     );
-                    if (in_handshake && this.server.is_closing()) || this.server.0.life.is_cut() {
+                    if (in_handshake && this.server.is_closing())
+                        || this.server.0.lifecycle.is_aborted()
+                    {
                         continue;
                     }
                     return Poll::Pending;
                 }
-                Turn::Done => {
+                Step::Done => {
                     this.in_span(Self::finish);
                     return Poll::Ready(());
                 }
@@ -365,23 +374,23 @@ impl<R> Connection<R> {
 
     /// Lets go of everything, however the connection came to its end.
     fn finish(&mut self) {
-        if let Stage::Done = self.stage {
+        if let State::Done = self.state {
             return;
         }
-        self.link.bury();
-        self.server.core().counts.bytes_out += self.link.count_written();
-        self.alarm.cancel(&self.server.0.alarms);
-        if let Stage::Open(open) = &mut self.stage {
+        self.outbox.discard();
+        self.server.core().counts.bytes_out += self.outbox.count_written();
+        self.timer.cancel(&self.server.0.timers);
+        if let State::Established(open) = &mut self.state {
             let mut core = self.server.core();
             let now = self.server.now();
-            core.gone(now, open.conn.person.key, DisconnectReason::Lost);
-            end_turn(now, core, open);
-            if open.come_back.is_some() {
-                self.server.0.alarms.call_keepers();
+            core.gone(now, open.conn.info.key, DisconnectReason::Lost);
+            finish_poll(now, core, open);
+            if open.flush_at.is_some() {
+                self.server.0.timers.wake_drivers();
             }
         }
-        self.stage = Stage::Done;
-        self.server.0.life.leave(self.place, self.server.options().address(self.peer));
+        self.state = State::Done;
+        self.server.0.lifecycle.leave(self.place, self.server.options().address(self.peer));
     }
 }
 

@@ -9,40 +9,40 @@ use roomer_proto::websocket::Session;
 use roomer_proto::{ROOT, close};
 
 use crate::app::claims::Credentials;
-use crate::app::conn::{Conn, Person};
-use crate::connection::established::{Open, end_turn, receive};
+use crate::app::conn::{Conn, ConnInfo};
+use crate::connection::established::{Established, finish_poll, on_bytes};
 use crate::connection::read_buffer::with_buffer;
-use crate::connection::{Asking, Connection, Stage, Turn};
+use crate::connection::{Authorizing, Connection, State, Step};
 use crate::handshake::request::Request;
-use crate::handshake::response::Answer;
-use crate::lifecycle::admission::Place;
+use crate::handshake::response::Response;
+use crate::lifecycle::admission::SocketKind;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
-use crate::outbound::chunk::Piece;
+use crate::outbound::chunk::Chunk;
 use crate::transport::Reader;
-use crate::upgrade::{Decision, Pass, Refused};
+use crate::upgrade::{Accepted, Decision, Rejected};
 use roomer_hub::ConnId;
 use roomer_hub::{Command, Input};
 
 /// How long one that was turned away may take to read the answer.
-const LINGER: Duration = Duration::from_secs(1);
+const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 impl<R: Reader> Connection<R> {
     /// Answers at once, whatever the request would be.
-    pub(super) fn turn_away(&mut self, now: Duration, status: StatusCode) -> Turn {
-        trace::refused(self.peer, status.as_u16());
+    pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
+        trace::rejected(self.peer, status.as_u16());
         self.server.warn(self.server.handshakes_full(status));
-        self.link.finish(Answer::error(status).to_bytes(false).into(), false);
-        if self.place == Place::Outside {
-            self.link.prepare_final_write();
-            return Turn::Done;
+        self.outbox.finish(Response::error(status).to_bytes(false).into(), false);
+        if self.place == SocketKind::Outside {
+            self.outbox.prepare_final_write();
+            return Step::Done;
         }
-        self.close_within(now, None, LINGER.min(self.server.options().close_timeout))
+        self.close_within(now, None, REJECT_LINGER.min(self.server.options().close_timeout))
     }
 
-    pub(super) fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
-        let Stage::Handshake { handshake, until } = &mut self.stage else {
-            return Turn::Again;
+    pub(super) fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+        let State::RequestParser { handshake, until } = &mut self.state else {
+            return Step::Again;
         };
         let (options, until) = (self.server.options(), *until);
         let read = with_buffer(|buffer| {
@@ -50,16 +50,18 @@ impl<R: Reader> Connection<R> {
             read.map_ok(|size| (size, handshake.take(&buffer[..size], options)))
         });
         match read {
-            Poll::Ready(Ok((0, _)) | Err(_)) => Turn::Done,
-            Poll::Ready(Ok((_, None))) => Turn::Again,
-            Poll::Ready(Ok((_, Some(Ok((head, behind)))))) => self.decide(now, until, head, behind),
-            Poll::Ready(Ok((_, Some(Err(status))))) => {
-                self.refuse(now, &Answer::error(status), None, false)
+            Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,
+            Poll::Ready(Ok((_, None))) => Step::Again,
+            Poll::Ready(Ok((_, Some(Ok((head, leftover)))))) => {
+                self.decide(now, until, head, leftover)
             }
-            Poll::Pending if self.server.is_closing() => Turn::Done,
-            Poll::Pending if now < until => Turn::Wait(until),
+            Poll::Ready(Ok((_, Some(Err(status))))) => {
+                self.reject(now, &Response::error(status), None, false)
+            }
+            Poll::Pending if self.server.is_closing() => Step::Done,
+            Poll::Pending if now < until => Step::Wait(until),
             Poll::Pending => {
-                self.refuse(now, &Answer::error(StatusCode::REQUEST_TIMEOUT), None, false)
+                self.reject(now, &Response::error(StatusCode::REQUEST_TIMEOUT), None, false)
             }
         }
     }
@@ -70,111 +72,125 @@ impl<R: Reader> Connection<R> {
         now: Duration,
         until: Duration,
         head: http::Request<()>,
-        behind: Vec<u8>,
-    ) -> Turn {
+        leftover: Vec<u8>,
+    ) -> Step {
         let request = Request::new(head, self.peer, self.server.options());
         let is_head = request.head.method() == Method::HEAD;
         match self.server.page(&request) {
             None => {}
-            Some(Ok(answer)) => return self.answer(now, &answer, is_head),
+            Some(Ok(response)) => return self.response(now, &response, is_head),
             Some(Err(status)) => {
                 let cause = self.server.elsewhere(&request);
-                return self.refuse(now, &Answer::error(status), cause, is_head);
+                return self.reject(now, &Response::error(status), cause, is_head);
             }
         }
         match self.server.decide(request, false) {
             // HEAD is refused, and wants no body.
-            Decision::Made(Err(Refused { refusal, cause })) => {
-                self.refuse(now, &Answer::refusal(&refusal), cause, is_head)
+            Decision::Ready(Err(Rejected { refusal, cause })) => {
+                self.reject(now, &Response::refusal(&refusal), cause, is_head)
             }
-            Decision::Made(decided) => self.admit(now, decided, behind),
-            Decision::Asked(asked) => {
-                self.stage = Stage::Asking(Box::new(Asking { asked, behind, until }));
-                Turn::Again
+            Decision::Ready(decided) => self.admit(now, decided, leftover),
+            Decision::PendingAuth(ping_unanswered_since) => {
+                self.state = State::Authorizing(Box::new(Authorizing {
+                    ping_unanswered_since,
+                    leftover,
+                    until,
+                }));
+                Step::Again
             }
         }
     }
 
     /// The application takes its time to decide.
-    pub(super) fn asking(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
-        let Stage::Asking(asking) = &mut self.stage else {
-            return Turn::Again;
+    pub(super) fn authorizing(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+        let State::Authorizing(authorizing) = &mut self.state else {
+            return Step::Again;
         };
-        if let Poll::Ready(decided) = asking.asked.poll(cx) {
-            let behind = std::mem::take(&mut asking.behind);
-            return self.admit(now, decided, behind);
+        if let Poll::Ready(decided) = authorizing.ping_unanswered_since.poll(cx) {
+            let leftover = std::mem::take(&mut authorizing.leftover);
+            return self.admit(now, decided, leftover);
         }
         if self.server.is_closing() {
-            return Turn::Done;
+            return Step::Done;
         }
-        if now >= asking.until {
+        if now >= authorizing.until {
             let cause = Some(WarningCause::AuthorizeTimeout);
-            let answer = Answer::error(StatusCode::SERVICE_UNAVAILABLE);
-            return self.refuse(now, &answer, cause, false);
+            let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
+            return self.reject(now, &response, cause, false);
         }
         // Read on, to hear when the client goes; but not without measure.
-        let room = self.server.options().max_head.saturating_sub(asking.behind.len());
+        let room = self.server.options().max_head.saturating_sub(authorizing.leftover.len());
         let read = with_buffer(|buffer| match room.min(buffer.len()) {
             0 => Poll::Pending,
             most => self.reader.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
-                asking.behind.extend_from_slice(&buffer[..size]);
+                authorizing.leftover.extend_from_slice(&buffer[..size]);
                 size
             }),
         });
         match read {
-            Poll::Ready(Ok(0) | Err(_)) => Turn::Done,
-            Poll::Ready(Ok(_)) => Turn::Again,
-            Poll::Pending => Turn::Wait(asking.until),
+            Poll::Ready(Ok(0) | Err(_)) => Step::Done,
+            Poll::Ready(Ok(_)) => Step::Again,
+            Poll::Pending => Step::Wait(authorizing.until),
         }
     }
 
     /// Lets a client in that has passed, if there is still a place for it.
-    fn admit(&mut self, now: Duration, decided: Result<Pass, Refused>, behind: Vec<u8>) -> Turn {
+    fn admit(
+        &mut self,
+        now: Duration,
+        decided: Result<Accepted, Rejected>,
+        leftover: Vec<u8>,
+    ) -> Step {
         let options = self.server.options();
-        let promote = |pass: Pass| {
-            let (from, to) = (options.address(self.peer), options.address(pass.peer));
-            match self.server.0.life.promote(from, to, &options.caps) {
-                Ok(()) => Ok(pass),
-                Err(status) => Err(self.server.full(status, pass.untrusted_proxy)),
+        let promote = |dispatch: Accepted| {
+            let (from, to) = (options.address(self.peer), options.address(dispatch.peer));
+            match self.server.0.lifecycle.promote(from, to, &options.admission) {
+                Ok(()) => Ok(dispatch),
+                Err(status) => Err(self.server.full(status, dispatch.untrusted_proxy)),
             }
         };
         match decided.and_then(promote) {
-            Ok(pass) => {
-                (self.place, self.peer) = (Place::Connection, pass.peer);
-                self.open_up(now, pass.answer.to_bytes(false), pass.credentials, behind)
+            Ok(dispatch) => {
+                (self.place, self.peer) = (SocketKind::Connection, dispatch.peer);
+                self.establish(
+                    now,
+                    dispatch.response.to_bytes(false),
+                    dispatch.credentials,
+                    leftover,
+                )
             }
-            Err(Refused { refusal, cause }) => {
-                self.refuse(now, &Answer::refusal(&refusal), cause, false)
+            Err(Rejected { refusal, cause }) => {
+                self.reject(now, &Response::refusal(&refusal), cause, false)
             }
         }
     }
 
     /// Answers what is refused. To HEAD without a body.
-    pub(super) fn refuse(
+    pub(super) fn reject(
         &mut self,
         now: Duration,
-        answer: &Answer,
+        response: &Response,
         cause: Option<WarningCause>,
         is_head: bool,
-    ) -> Turn {
-        self.server.note_refused(self.peer, answer.status(), cause);
-        self.answer(now, answer, is_head)
+    ) -> Step {
+        self.server.record_rejected(self.peer, response.status(), cause);
+        self.response(now, response, is_head)
     }
 
     /// Answers what is no upgrade.
-    fn answer(&mut self, now: Duration, answer: &Answer, is_head: bool) -> Turn {
-        self.link.finish(answer.to_bytes(is_head).into(), false);
+    fn response(&mut self, now: Duration, response: &Response, is_head: bool) -> Step {
+        self.outbox.finish(response.to_bytes(is_head).into(), false);
         self.close(now, None)
     }
 
     /// Sends the answer, if it is not sent yet, and opens the connection in the hub, in one step.
-    pub(super) fn open_up(
+    pub(super) fn establish(
         &mut self,
         now: Duration,
         response: Vec<u8>,
         credentials: Option<Arc<Credentials>>,
-        mut behind: Vec<u8>,
-    ) -> Turn {
+        mut leftover: Vec<u8>,
+    ) -> Step {
         let server = &self.server;
         let id = ConnId::from_random_bytes(server.0.env.random());
         let mut core = server.core();
@@ -183,42 +199,42 @@ impl<R: Reader> Connection<R> {
             drop(core);
             if response.is_empty() {
                 let (code, reason) = close::SHUTDOWN.frame();
-                self.link.close(Some(code), reason, false);
+                self.outbox.close(Some(code), reason, false);
                 return self.close(now, Some(Session::new()));
             }
-            let answer = Answer::error(StatusCode::SERVICE_UNAVAILABLE);
-            return self.refuse(now, &answer, None, false);
+            let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
+            return self.reject(now, &response, None, false);
         }
-        self.link.push(Piece::whole(response));
-        let newcomer = (!server.options().echo).then_some(&self.link);
-        let outcome = core.apply(now, Input::Open { id }, newcomer);
+        self.outbox.push(Chunk::complete(response));
+        let opening = (!server.options().echo).then_some(&self.outbox);
+        let outcome = core.apply(now, Input::Open { id }, opening);
         let Some(key) = outcome.opened else {
-            return Turn::Done;
+            return Step::Done;
         };
         if server.options().echo {
             // Without a link it has heard nothing of root; it leaves it as quietly.
             let leave = Command::Leave { conn: key, room: ROOT };
             core.apply(now, Input::Command(leave), None);
-            core.links.insert(key, self.link.clone());
+            core.outboxes.insert(key, self.outbox.clone());
         }
-        core.list(key, &self.link);
+        core.schedule(key, &self.outbox);
         core.counts.opened += 1;
-        let person = Person::new(key, id, credentials, self.peer);
-        core.arrived(&person);
-        core.limit_user(now, &person, server.options().max_connections_per_user);
-        let conn = Conn { server: server.clone(), person };
-        let mut open = Open::new(conn, now);
-        end_turn(now, core, &mut open);
-        self.span = trace::Span::begin(&open.conn.person);
-        let over = (!behind.is_empty()).then(|| {
-            let link = &self.link;
-            let take = |_: &mut _| receive(link, &mut open, &mut behind, now);
+        let info = ConnInfo::new(key, id, credentials, self.peer);
+        core.arrived(&info);
+        core.limit_user(now, &info, server.options().max_connections_per_user);
+        let conn = Conn { server: server.clone(), info };
+        let mut open = Established::new(conn, now);
+        finish_poll(now, core, &mut open);
+        self.span = trace::Span::begin(&open.conn.info);
+        let over = (!leftover.is_empty()).then(|| {
+            let outbox = &self.outbox;
+            let take = |_: &mut _| on_bytes(outbox, &mut open, &mut leftover, now);
             trace::Span::within(&mut self.span, |span| span, take)
         });
-        self.stage = Stage::Open(open);
+        self.state = State::Established(open);
         match over {
             Some(true) => self.close_open(now),
-            _ => Turn::Again,
+            _ => Step::Again,
         }
     }
 }

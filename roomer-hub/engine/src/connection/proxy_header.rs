@@ -7,16 +7,16 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::connection::read_buffer::with_buffer;
-use crate::connection::{Connection, Stage, Turn};
-use crate::handshake::parser::Handshake;
-use crate::handshake::response::Answer;
+use crate::connection::{Connection, State, Step};
+use crate::handshake::parser::RequestParser;
+use crate::handshake::response::Response;
 use crate::metrics::warning::WarningCause;
 use crate::transport::Reader;
 
 impl<R: Reader> Connection<R> {
-    pub(super) fn announcing(&mut self, now: Duration, cx: &mut Context<'_>) -> Turn {
-        let Stage::Announcing { header, until } = &mut self.stage else {
-            return Turn::Again;
+    pub(super) fn read_proxy_header(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+        let State::ProxyHeader { header, until } = &mut self.state else {
+            return Step::Again;
         };
         let until = *until;
         let read = with_buffer(|buffer| {
@@ -25,33 +25,34 @@ impl<R: Reader> Connection<R> {
             read.map_ok(|size| (size, header.take(&buffer[..size])))
         });
         match read {
-            Poll::Ready(Ok((0, _)) | Err(_)) => Turn::Done,
-            Poll::Ready(Ok((_, Ok(None)))) => Turn::Again,
+            Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,
+            Poll::Ready(Ok((_, Ok(None)))) => Step::Again,
             Poll::Ready(Ok((_, Ok(Some(source))))) => {
-                self.stage = Stage::Handshake { handshake: Handshake::default(), until };
+                self.state = State::RequestParser { handshake: RequestParser::default(), until };
                 // Without a source the connection is the proxy's own.
                 let client = source.or(self.peer);
                 let options = self.server.options();
                 let (from, to) = (options.address(self.peer), options.address(client));
-                match self.server.0.life.reassign(from, to, &options.caps) {
+                match self.server.0.lifecycle.reassign(from, to, &options.admission) {
                     Ok(()) => {
                         self.peer = client;
-                        Turn::Again
+                        Step::Again
                     }
                     Err(status) => {
                         let cause = self.server.handshakes_full(status);
-                        self.refuse(now, &Answer::error(status), Some(cause), false)
+                        self.reject(now, &Response::error(status), Some(cause), false)
                     }
                 }
             }
             Poll::Ready(Ok((_, Err(_)))) => {
-                let cause = WarningCause::NotAnnounced { proxy: self.peer.map(|peer| peer.ip()) };
-                self.refuse(now, &Answer::error(StatusCode::BAD_REQUEST), Some(cause), false)
+                let cause =
+                    WarningCause::InvalidProxyHeader { proxy: self.peer.map(|peer| peer.ip()) };
+                self.reject(now, &Response::error(StatusCode::BAD_REQUEST), Some(cause), false)
             }
-            Poll::Pending if self.server.is_closing() => Turn::Done,
-            Poll::Pending if now < until => Turn::Wait(until),
+            Poll::Pending if self.server.is_closing() => Step::Done,
+            Poll::Pending if now < until => Step::Wait(until),
             Poll::Pending => {
-                self.refuse(now, &Answer::error(StatusCode::REQUEST_TIMEOUT), None, false)
+                self.reject(now, &Response::error(StatusCode::REQUEST_TIMEOUT), None, false)
             }
         }
     }

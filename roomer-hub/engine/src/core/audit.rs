@@ -1,47 +1,50 @@
 //! Whether the core's tables agree with each other.
 
 use crate::builder::options::Options;
-use crate::core::{Core, Work};
-use crate::outbound::budget::Ledger;
+use crate::core::{Core, FlushWork};
+use crate::outbound::budget::BufferSet;
 
 impl Core {
     /// See [`Server::audit`](crate::Server::audit).
     pub(crate) fn audit(&self, at_rest: bool, options: &Options) -> Result<(), String> {
-        if self.links.len() != self.hub.connections() {
-            let (links, conns) = (self.links.len(), self.hub.connections());
-            return Err(format!("{links} links for {conns} connections"));
+        if self.outboxes.len() != self.hub.connections() {
+            let (outboxes, conns) = (self.outboxes.len(), self.hub.connections());
+            return Err(format!("{outboxes} outboxes for {conns} connections"));
         }
-        for (conn, link) in &self.links {
+        for (conn, outbox) in &self.outboxes {
             if self.hub.id(conn).is_none() {
-                return Err(format!("a link of nobody: {conn:?}"));
+                return Err(format!("an outbox without a connection: {conn:?}"));
             }
-            link.audit(at_rest, options).map_err(|error| format!("{conn:?}: {error}"))?;
+            outbox.audit(at_rest, options).map_err(|error| format!("{conn:?}: {error}"))?;
         }
         if at_rest {
-            let mut ledger = Ledger::new();
-            self.links.values().for_each(|link| ledger.add(&link.holding()));
+            let mut ledger = BufferSet::new();
+            self.outboxes.values().for_each(|outbox| ledger.add(&outbox.usage()));
             let (held, limit) = (ledger.sum(), options.memory_budget);
             if held > limit {
                 return Err(format!("{held} bytes are held, {limit} may be"));
             }
         }
-        self.people.audit()?;
+        self.infos.audit()?;
         self.audit_dirty()?;
-        for (room, tick) in &self.ticks {
+        for (room, batch) in &self.batches {
             let Some(name) = self.hub.name(room) else {
-                return Err("a tick of a room that is gone".into());
+                return Err("a batch of a room that is gone".into());
             };
             let is_dirty = self.dirty.contains(&room);
-            let is_due = !tick.frames.is_empty();
-            if is_due && !(tick.awaited || is_dirty) {
+            let is_due = !batch.frames.is_empty();
+            if is_due && !(batch.queued || is_dirty) {
                 return Err(format!("nobody is to flush {name:?}"));
             }
             if at_rest && is_due && !is_dirty {
                 return Err(format!("nobody will flush {name:?}"));
             }
         }
-        if at_rest && !self.listed.is_empty() {
-            return Err(format!("{} links wait for a flush that nobody makes", self.listed.len()));
+        if at_rest && !self.flush_list.is_empty() {
+            return Err(format!(
+                "{} outboxes wait for a flush that no task makes",
+                self.flush_list.len()
+            ));
         }
         Ok(())
     }
@@ -57,10 +60,10 @@ impl Core {
     }
 
     /// Whoever speaks in a room that is being written leaves it to those who write.
-    pub(crate) fn audit_work(&self, work: &Work) -> Result<(), String> {
+    pub(crate) fn audit_work(&self, work: &FlushWork) -> Result<(), String> {
         for &room in &work.rooms {
             let Some(name) = self.hub.name(room) else { continue };
-            if self.dirty.contains(&room) || !self.ticks.contains_key(room) {
+            if self.dirty.contains(&room) || !self.batches.contains_key(room) {
                 return Err(format!("{name:?} is settled before all of it is written"));
             }
         }

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::task::{Context, Poll};
 
 use crate::core::*;
-use crate::outbound::budget::Budget;
-use crate::outbound::outbox::Limit;
+use crate::outbound::budget::MemoryBudget;
+use crate::outbound::outbox::WaterMarks;
 use crate::transport::Writer;
 use roomer_hub::{Config, ConnId, HashKey};
 
@@ -20,8 +20,8 @@ impl Writer for Tape {
         Ok(bytes.len())
     }
 
-    fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        pieces.iter().map(|piece| self.try_write(piece)).sum()
+    fn try_write_vectored(&self, chunks: &[IoSlice<'_>]) -> io::Result<usize> {
+        chunks.iter().map(|piece| self.try_write(piece)).sum()
     }
 
     fn poll_writable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -44,14 +44,14 @@ impl Crowd {
         let mut crowd = Crowd { core: Core::new(hub, false), keys: vec![], tapes: vec![] };
         for number in 0..SMALL_ROOM as u8 + 4 {
             let tape = Tape::default();
-            let link = Link::new(
+            let outbox = Outbox::new(
                 tape.clone(),
-                Limit { soft: 1 << 20, hard: 1 << 24 },
-                Arc::new(Budget::new(1 << 30)),
+                WaterMarks { high: 1 << 20, max: 1 << 24 },
+                Arc::new(MemoryBudget::new(1 << 30)),
             );
             let id = ConnId::from_random_bytes([number; 16]);
-            let outcome = crowd.core.apply(Duration::ZERO, Input::Open { id }, Some(&link));
-            crowd.keys.push(outcome.opened.unwrap());
+            let applied = crowd.core.apply(Duration::ZERO, Input::Open { id }, Some(&outbox));
+            crowd.keys.push(applied.opened.unwrap());
             crowd.tapes.push(tape);
         }
         crowd.flush();
@@ -59,17 +59,17 @@ impl Crowd {
     }
 
     fn say(&mut self, who: usize, event: &str, dst: &str) {
-        let packet = PacketRef { room: "root", event, dst, ..NOTHING };
+        let packet = PacketRef { room: "root", event, dst, ..EMPTY_PACKET };
         let conn = self.keys[who];
         self.core.apply(Duration::ZERO, Input::Packet { conn, packet }, None);
     }
 
     fn flush(&mut self) {
         let work = self.core.take(true);
-        for (_, link) in &work.links {
-            link.flush();
+        for (_, outbox) in &work.outboxes {
+            outbox.flush();
         }
-        self.core.settle_up(&work);
+        self.core.finish_flush(&work);
     }
 
     /// The events that one has heard since it was last asked, in order.
@@ -81,9 +81,9 @@ impl Crowd {
                 126 => (4, usize::from(u16::from_be_bytes([rest[2], rest[3]]))),
                 short => (2, usize::from(short)),
             };
-            let (message, behind) = rest[head..].split_at(length);
+            let (message, leftover) = rest[head..].split_at(length);
             events.push(PacketRef::decode(message).unwrap().event.to_string());
-            rest = behind;
+            rest = leftover;
         }
         assert!(rest.is_empty(), "{rest:?} is no frame");
         events
@@ -143,11 +143,11 @@ fn a_room_that_grows_large_in_one_turn_is_flushed() {
         crowd.say(who, "leave", "");
     }
     crowd.flush();
-    crowd.core.claim();
+    crowd.core.take_flush_duty();
     crowd.say(1, "leave", "");
     crowd.say(1, "join", "");
     crowd.core.take(false);
-    assert!(crowd.core.claim());
+    assert!(crowd.core.take_flush_duty());
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn only_the_first_to_speak_in_a_busy_room_has_to_come_back() {
     let mut crowd = Crowd::new();
     let ends_turn = |crowd: &mut Crowd| {
         crowd.core.take(false);
-        crowd.core.claim()
+        crowd.core.take_flush_duty()
     };
     ends_turn(&mut crowd);
     crowd.flush();

@@ -11,7 +11,7 @@ pub(crate) enum Origins {
     #[default]
     SameHost,
     /// Also pages of these origins.
-    Listed(Vec<Origin>),
+    FlushList(Vec<Origin>),
     /// Any page.
     Any,
 }
@@ -50,8 +50,8 @@ impl Origin {
 impl Origins {
     pub(crate) fn allow(&mut self, origin: Origin) {
         match self {
-            Origins::SameHost => *self = Origins::Listed(vec![origin]),
-            Origins::Listed(list) => list.push(origin),
+            Origins::SameHost => *self = Origins::FlushList(vec![origin]),
+            Origins::FlushList(list) => list.push(origin),
             Origins::Any => {}
         }
     }
@@ -64,8 +64,8 @@ impl Origins {
         let Some(origin) = text.and_then(Origin::parse) else {
             return false;
         };
-        let listed = matches!(self, Origins::Listed(list) if list.contains(&origin));
-        listed || host.is_some_and(|host| origin.is_host(host))
+        let flush_list = matches!(self, Origins::FlushList(list) if list.contains(&origin));
+        flush_list || host.is_some_and(|host| origin.is_host(host))
     }
 }
 

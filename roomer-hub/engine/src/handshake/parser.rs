@@ -6,20 +6,20 @@ use http::{Method, StatusCode, Version};
 use crate::Server;
 use crate::builder::options::Options;
 use crate::handshake::request::Request;
-use crate::handshake::response::Answer;
+use crate::handshake::response::Response;
 
 /// A request whose head is still coming in.
 #[derive(Debug, Default)]
-pub(crate) struct Handshake {
+pub(crate) struct RequestParser {
     head: Vec<u8>,
 }
 
 /// A request's head, and what came behind it; or the status to refuse it with.
-pub(crate) type Head = Result<(http::Request<()>, Vec<u8>), StatusCode>;
+pub(crate) type ParsedHead = Result<(http::Request<()>, Vec<u8>), StatusCode>;
 
-impl Handshake {
+impl RequestParser {
     /// Takes in bytes; `None` while the head is incomplete.
-    pub(crate) fn take(&mut self, bytes: &[u8], options: &Options) -> Option<Head> {
+    pub(crate) fn take(&mut self, bytes: &[u8], options: &Options) -> Option<ParsedHead> {
         let is_first = self.head.is_empty();
         let seen = self.head.len().saturating_sub(2);
         let room = options.max_head.saturating_sub(self.head.len());
@@ -30,9 +30,9 @@ impl Handshake {
         if is_first || has_end(&self.head[seen..]) {
             match parse(&self.head, options.max_headers) {
                 Ok(Some((size, head))) => {
-                    let mut behind = self.head.split_off(size);
-                    behind.extend_from_slice(beyond);
-                    return Some(Ok((head, behind)));
+                    let mut leftover = self.head.split_off(size);
+                    leftover.extend_from_slice(beyond);
+                    return Some(Ok((head, leftover)));
                 }
                 Ok(None) => {}
                 Err(status) => return Some(Err(status)),
@@ -78,28 +78,28 @@ fn parse(bytes: &[u8], most: usize) -> Result<Option<(usize, http::Request<()>)>
 impl Server {
     /// The answer to a request that is not for the WebSocket's path, or the status to refuse it
     /// with; `None` to one that is.
-    pub(crate) fn page(&self, request: &Request) -> Option<Result<Answer, StatusCode>> {
+    pub(crate) fn page(&self, request: &Request) -> Option<Result<Response, StatusCode>> {
         let (options, path) = (self.options(), request.path());
         if path == options.path {
             return None;
         }
         let is_options = *request.head.method() == Method::OPTIONS;
-        let answer = match (&options.health, options.pages.get(path)) {
-            (Some(health), _) if health.live == path => Answer::health(self.is_live()),
-            (Some(health), _) if health.ready == path => Answer::health(self.is_ready()),
-            (_, Some(_)) if is_options => Answer::options("GET, HEAD, OPTIONS"),
-            (_, Some(page)) => Answer::page(page),
+        let response = match (&options.health, options.pages.get(path)) {
+            (Some(health), _) if health.live == path => Response::health(self.is_live()),
+            (Some(health), _) if health.ready == path => Response::health(self.is_ready()),
+            (_, Some(_)) if is_options => Response::options("GET, HEAD, OPTIONS"),
+            (_, Some(page)) => Response::page(page),
             // What load balancers ask that were told no path.
-            (_, None) if is_options && matches!(path, "/" | "*") => Answer::options("OPTIONS"),
+            (_, None) if is_options && matches!(path, "/" | "*") => Response::options("OPTIONS"),
             (_, None) if path.starts_with('/') && options.pages.contains_key(&slashed(path)) => {
                 let query = request.head.uri().query();
                 let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-                Answer::moved(slashed(path) + &query)
+                Response::moved(slashed(path) + &query)
             }
             (_, None) => return Some(Err(StatusCode::NOT_FOUND)),
         };
         Some(match *request.head.method() {
-            Method::GET | Method::HEAD | Method::OPTIONS => Ok(answer),
+            Method::GET | Method::HEAD | Method::OPTIONS => Ok(response),
             _ => Err(StatusCode::METHOD_NOT_ALLOWED),
         })
     }
@@ -112,7 +112,7 @@ fn slashed(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Handshake;
+    use super::RequestParser;
     use crate::builder::options::Options;
 
     #[test]
@@ -120,13 +120,14 @@ mod tests {
         let options = Options::default();
         for styles in 0..8 {
             let end = |line: u8| if styles >> line & 1 == 0 { "\r\n" } else { "\n" };
-            let wire = ["GET / HTTP/1.1", end(0), "Host: chat.example", end(1), end(2)].concat();
-            let mut handshake = Handshake::default();
-            let heads = wire.bytes().map(|byte| handshake.take(&[byte], &options));
+            let hook_queue =
+                ["GET / HTTP/1.1", end(0), "Host: chat.example", end(1), end(2)].concat();
+            let mut handshake = RequestParser::default();
+            let heads = hook_queue.bytes().map(|byte| handshake.take(&[byte], &options));
             let ended: Vec<bool> =
                 heads.map(|head| head.is_some_and(|head| head.is_ok())).collect();
             let (last, before) = ended.split_last().unwrap();
-            assert!(*last && !before.contains(&true), "{wire:?}: {ended:?}");
+            assert!(*last && !before.contains(&true), "{hook_queue:?}: {ended:?}");
         }
     }
 }

@@ -22,17 +22,17 @@ const MAX_BLOCK: usize = 4096;
 
 /// A header that is coming in.
 #[derive(Debug, Default)]
-pub(crate) struct Announcement(Vec<u8>);
+pub(crate) struct ProxyHeader(Vec<u8>);
 
 /// The bytes are not a header of the PROXY protocol.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NotAnnounced;
+pub(crate) struct InvalidProxyHeader;
 
 /// For whom a connection is: an address, or `None` when it is the proxy's own, or of a kind that
 /// has no address.
-pub(crate) type Announced = Option<SocketAddr>;
+pub(crate) type ProxiedAddress = Option<SocketAddr>;
 
-impl Announcement {
+impl ProxyHeader {
     /// The most bytes that may be read without reading beyond the header; never 0.
     pub(crate) fn wanted(&self) -> usize {
         let have = self.0.len();
@@ -44,22 +44,25 @@ impl Announcement {
     }
 
     /// Takes bytes, not more than are [wanted](Self::wanted). `Ok(None)` while there must be more.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Option<Announced>, NotAnnounced> {
+    pub(crate) fn take(
+        &mut self,
+        bytes: &[u8],
+    ) -> Result<Option<ProxiedAddress>, InvalidProxyHeader> {
         self.0.extend_from_slice(bytes);
         let have = &self.0[..];
         if have.first() == Some(&b'P') {
             return match have.strip_suffix(b"\r\n") {
                 Some(line) => parse_line(line).map(Some),
-                None if have.len() >= MAX_LINE => Err(NotAnnounced),
+                None if have.len() >= MAX_LINE => Err(InvalidProxyHeader),
                 None if is_begun(have, b"PROXY ") => Ok(None),
-                None => Err(NotAnnounced),
+                None => Err(InvalidProxyHeader),
             };
         }
         if !is_begun(have, &SIGNATURE) {
-            return Err(NotAnnounced);
+            return Err(InvalidProxyHeader);
         }
         match self.block() {
-            Some(size) if size > MAX_BLOCK => Err(NotAnnounced),
+            Some(size) if size > MAX_BLOCK => Err(InvalidProxyHeader),
             Some(size) if have.len() >= FIXED + size => parse_block(have).map(Some),
             _ => Ok(None),
         }
@@ -76,39 +79,39 @@ fn is_begun(have: &[u8], with: &[u8]) -> bool {
     have.iter().zip(with).all(|(have, with)| have == with)
 }
 
-fn parse_line(line: &[u8]) -> Result<Announced, NotAnnounced> {
-    let line = std::str::from_utf8(line).map_err(|_| NotAnnounced)?;
+fn parse_line(line: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
+    let line = std::str::from_utf8(line).map_err(|_| InvalidProxyHeader)?;
     let mut words = line.split(' ');
     let (Some("PROXY"), Some(family)) = (words.next(), words.next()) else {
-        return Err(NotAnnounced);
+        return Err(InvalidProxyHeader);
     };
     let words: Vec<&str> = words.collect();
     match (family, &words[..]) {
         ("UNKNOWN", _) => Ok(None),
         ("TCP4" | "TCP6", [source, _, port, _]) => {
-            let ip: IpAddr = source.parse().map_err(|_| NotAnnounced)?;
-            let port = port.parse().map_err(|_| NotAnnounced)?;
+            let ip: IpAddr = source.parse().map_err(|_| InvalidProxyHeader)?;
+            let port = port.parse().map_err(|_| InvalidProxyHeader)?;
             match ip.is_ipv4() == (family == "TCP4") {
                 true => Ok(Some(SocketAddr::new(ip, port))),
-                false => Err(NotAnnounced),
+                false => Err(InvalidProxyHeader),
             }
         }
-        _ => Err(NotAnnounced),
+        _ => Err(InvalidProxyHeader),
     }
 }
 
-fn parse_block(bytes: &[u8]) -> Result<Announced, NotAnnounced> {
+fn parse_block(bytes: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
     let (fixed, block) = bytes.split_at(FIXED);
     match fixed[12] {
         // The proxy itself asks, to see whether the server lives.
         0x20 => return Ok(None),
         0x21 => {}
-        _ => return Err(NotAnnounced),
+        _ => return Err(InvalidProxyHeader),
     }
     // The source's address, the destination's, the source's port, the destination's.
     let (ip, port) = match fixed[13] >> 4 {
-        1 if block.len() < 12 => return Err(NotAnnounced),
-        2 if block.len() < 36 => return Err(NotAnnounced),
+        1 if block.len() < 12 => return Err(InvalidProxyHeader),
+        2 if block.len() < 36 => return Err(InvalidProxyHeader),
         1 => {
             let ip: [u8; 4] = array(block, 0)?;
             (IpAddr::V4(Ipv4Addr::from(ip)), array(block, 8)?)
@@ -123,9 +126,9 @@ fn parse_block(bytes: &[u8]) -> Result<Announced, NotAnnounced> {
     Ok(Some(SocketAddr::new(ip, u16::from_be_bytes(port))))
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], NotAnnounced> {
-    let part = bytes.get(at..at + N).ok_or(NotAnnounced)?;
-    part.try_into().map_err(|_| NotAnnounced)
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], InvalidProxyHeader> {
+    let part = bytes.get(at..at + N).ok_or(InvalidProxyHeader)?;
+    part.try_into().map_err(|_| InvalidProxyHeader)
 }
 
 #[cfg(test)]
@@ -134,8 +137,11 @@ mod tests {
 
     /// Reads a header from bytes as from a socket that gives so many at a time: the outcome, and
     /// what is left behind it. `None` when it does not end.
-    fn read(bytes: &[u8], most: usize) -> Option<(Result<Announced, NotAnnounced>, usize)> {
-        let (mut header, mut at) = (Announcement::default(), 0);
+    fn read(
+        bytes: &[u8],
+        most: usize,
+    ) -> Option<(Result<ProxiedAddress, InvalidProxyHeader>, usize)> {
+        let (mut header, mut at) = (ProxyHeader::default(), 0);
         loop {
             let wanted = header.wanted();
             assert!(wanted > 0 && wanted <= FIXED + usize::from(u16::MAX), "{wanted}");
@@ -219,7 +225,7 @@ mod tests {
             let shown = bytes[..bytes.len().min(40)].escape_ascii();
             for most in [1, 5, 1000] {
                 let outcome = read(bytes, most).map(|(outcome, _)| outcome);
-                assert_eq!(outcome, Some(Err(NotAnnounced)), "{shown} by {most}");
+                assert_eq!(outcome, Some(Err(InvalidProxyHeader)), "{shown} by {most}");
             }
         }
     }

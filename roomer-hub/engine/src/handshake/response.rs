@@ -11,24 +11,24 @@ const RETRY_AFTER: &str = "5";
 
 /// A whole answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     status: StatusCode,
     lines: Vec<(&'static str, String)>,
     body: Bytes,
 }
 
-impl Answer {
+impl Response {
     /// 101: what follows is WebSocket, by the subprotocol that the server has selected, if any.
     pub(crate) fn switch(accept: String, subprotocol: Option<String>) -> Self {
         let mut lines = vec![("Upgrade", "websocket".into()), ("Connection", "Upgrade".into())];
         lines.extend(subprotocol.map(|name| ("Sec-WebSocket-Protocol", name)));
         lines.push(("Sec-WebSocket-Accept", accept));
-        Answer { status: StatusCode::SWITCHING_PROTOCOLS, lines, body: Bytes::new() }
+        Response { status: StatusCode::SWITCHING_PROTOCOLS, lines, body: Bytes::new() }
     }
 
     /// Something that was asked for.
     pub(crate) fn page(page: &Page) -> Self {
-        Answer::whole(StatusCode::OK, page.content_type.clone(), page.body.clone())
+        Response::whole(StatusCode::OK, page.content_type.clone(), page.body.clone())
     }
 
     /// The answer to a health check.
@@ -37,32 +37,32 @@ impl Answer {
             true => (StatusCode::OK, "yes\n"),
             false => (StatusCode::SERVICE_UNAVAILABLE, "no\n"),
         };
-        let mut answer = Answer::whole(
+        let mut response = Response::whole(
             status,
             "text/plain; charset=utf-8".into(),
             Bytes::from_static(text.as_bytes()),
         );
-        answer.lines.push(("Allow", "GET, HEAD, OPTIONS".into()));
-        answer
+        response.lines.push(("Allow", "GET, HEAD, OPTIONS".into()));
+        response
     }
 
     /// A page is elsewhere: relative links in it would lead astray from here.
     pub(crate) fn moved(location: String) -> Self {
         let text = "text/plain; charset=utf-8".into();
-        let mut answer = Answer::whole(StatusCode::PERMANENT_REDIRECT, text, Bytes::new());
-        answer.lines.push(("Location", location));
-        answer
+        let mut response = Response::whole(StatusCode::PERMANENT_REDIRECT, text, Bytes::new());
+        response.lines.push(("Location", location));
+        response
     }
 
     /// The methods that a path answers, for load balancers that ask by OPTIONS.
     pub(crate) fn options(allow: &str) -> Self {
         let lines = vec![("Allow", allow.into())];
-        Answer { status: StatusCode::OK, lines, body: Bytes::new() }
+        Response { status: StatusCode::OK, lines, body: Bytes::new() }
     }
 
     /// An error with nothing more to say than its name.
     pub(crate) fn error(status: StatusCode) -> Self {
-        Answer::refusal(&Rejection::new(status, ""))
+        Response::refusal(&Rejection::new(status, ""))
     }
 
     /// No.
@@ -73,15 +73,15 @@ impl Answer {
             message => message,
         };
         let text = "text/plain; charset=utf-8".into();
-        let mut answer = Answer::whole(status, text, format!("{message}\n").into());
+        let mut response = Response::whole(status, text, format!("{message}\n").into());
         match status {
-            StatusCode::METHOD_NOT_ALLOWED => answer.lines.push(("Allow", "GET".into())),
+            StatusCode::METHOD_NOT_ALLOWED => response.lines.push(("Allow", "GET".into())),
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
-                answer.lines.push(("Sec-WebSocket-Version", "13".into()));
+                response.lines.push(("Sec-WebSocket-Version", "13".into()));
             }
             _ => {}
         }
-        answer
+        response
     }
 
     fn whole(status: StatusCode, content_type: String, body: Bytes) -> Self {
@@ -93,7 +93,7 @@ impl Answer {
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             lines.push(("Retry-After", RETRY_AFTER.into()));
         }
-        Answer { status, lines, body }
+        Response { status, lines, body }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -103,7 +103,7 @@ impl Answer {
     /// As bytes; what is no upgrade ends the connection. To HEAD it is all the headers and nothing
     /// after them (RFC 9110 section 9.3.2).
     pub(crate) fn to_bytes(&self, is_head: bool) -> Vec<u8> {
-        let reason = self.status.canonical_reason().unwrap_or("Refused");
+        let reason = self.status.canonical_reason().unwrap_or("Rejected");
         let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16());
         for (name, value) in &self.lines {
             head += &format!("{name}: {value}\r\n");

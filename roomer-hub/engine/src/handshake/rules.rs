@@ -13,15 +13,19 @@ use crate::Server;
 use crate::builder::options::Options;
 use crate::handshake::proxy;
 use crate::handshake::request::{Rejection, Request};
-use crate::handshake::response::Answer;
+use crate::handshake::response::Response;
 use crate::handshake::subprotocol;
 use crate::metrics::warning::{WarningCause, shown};
-use crate::upgrade::Refused;
+use crate::upgrade::Rejected;
 
 impl Server {
     /// Refuses a request without an address if an option was chosen that needs one. A proxy that
     /// is trusted and does not name its client passes: it may speak for itself.
-    pub(crate) fn check_address(&self, request: &Request, is_mounted: bool) -> Result<(), Refused> {
+    pub(crate) fn check_address(
+        &self,
+        request: &Request,
+        is_mounted: bool,
+    ) -> Result<(), Rejected> {
         let options = self.options();
         let Some(option) = options.needs_address(is_mounted) else { return Ok(()) };
         if options.proxies.trusts(request.peer) {
@@ -36,7 +40,7 @@ impl Server {
             None => {
                 let cause = WarningCause::NoAddress { option };
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                Err(Refused {
+                Err(Rejected {
                     refusal: Rejection::new(status, cause.to_string()),
                     cause: Some(cause),
                 })
@@ -45,14 +49,14 @@ impl Server {
     }
 
     /// The answer of 101 to a request that is a sound one for an upgrade; or why it is not.
-    pub(crate) fn check(&self, request: &Request) -> Result<Answer, Refused> {
+    pub(crate) fn check(&self, request: &Request) -> Result<Response, Rejected> {
         let accept = accept(request, self.options())?;
         let subprotocol = self.options().subprotocols.select(request.headers());
         let offered = subprotocol::offered(request.headers());
         if subprotocol.is_none() && offered > 0 {
             self.warn(WarningCause::Subprotocol { offered });
         }
-        Ok(Answer::switch(accept, subprotocol))
+        Ok(Response::switch(accept, subprotocol))
     }
 
     /// Why a request for a path without a WebSocket is refused.
@@ -66,9 +70,9 @@ impl Server {
 }
 
 /// The value of `Sec-WebSocket-Accept` for a request that is a sound one.
-fn accept(request: &Request, options: &Options) -> Result<String, Refused> {
+fn accept(request: &Request, options: &Options) -> Result<String, Rejected> {
     let refuse = |status, message: &str| {
-        Err(Refused { refusal: Rejection::new(status, message), cause: None })
+        Err(Rejected { refusal: Rejection::new(status, message), cause: None })
     };
     let headers = request.headers();
     let is_single = |name| headers.get_all(name).iter().count() <= 1;
@@ -81,7 +85,7 @@ fn accept(request: &Request, options: &Options) -> Result<String, Refused> {
         if headers.contains_key(SEC_WEBSOCKET_KEY) {
             let message = "a proxy before this server does not pass the upgrade on";
             let refusal = Rejection::new(StatusCode::BAD_REQUEST, message);
-            return Err(Refused { refusal, cause: Some(WarningCause::UpgradeRemoved) });
+            return Err(Rejected { refusal, cause: Some(WarningCause::UpgradeRemoved) });
         }
         let message = match is_old {
             true => "a WebSocket needs HTTP/1.1",
@@ -110,7 +114,7 @@ fn accept(request: &Request, options: &Options) -> Result<String, Refused> {
             origin: shown(origin.unwrap_or_default()),
             host: shown(host.unwrap_or_default().as_bytes()),
         };
-        return Err(Refused { refusal: Rejection::forbidden(message), cause: Some(cause) });
+        return Err(Rejected { refusal: Rejection::forbidden(message), cause: Some(cause) });
     }
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     match (keys.next(), keys.next()) {

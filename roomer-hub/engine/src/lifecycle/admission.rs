@@ -1,6 +1,6 @@
 //! Who is let in: how many sockets there are, of which kind and from where, and their caps.
 //!
-//! Bookkeeping only; [`Life`](crate::lifecycle::Life) keeps it under its lock.
+//! Bookkeeping only; [`Lifecycle`](crate::lifecycle::Lifecycle) keeps it under its lock.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -30,23 +30,23 @@ impl Address {
 /// The most there may be of something, in all and for each address. Each is explained at its
 /// method of [`Builder`](crate::Builder).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cap {
+pub(crate) struct AdmissionLimit {
     pub(crate) total: usize,
     pub(crate) per_address: usize,
 }
 
 /// What a server lets in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Caps {
-    pub(crate) handshakes: Cap,
-    pub(crate) connections: Cap,
+pub(crate) struct AdmissionLimits {
+    pub(crate) handshakes: AdmissionLimit,
+    pub(crate) connections: AdmissionLimit,
 }
 
 /// What a socket counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum SocketKind {
     /// It has not asked for an upgrade yet, or was refused one.
-    Handshake,
+    RequestParser,
     Connection,
     /// Turned away at once; it stays for as long as the answer may take to be read.
     Lingering,
@@ -60,34 +60,34 @@ const MOST_LINGERING: usize = 1024;
 
 /// How many sockets there are.
 #[derive(Debug, Default)]
-pub(crate) struct Census {
+pub(crate) struct SocketCounts {
     pub(crate) handshakes: usize,
     pub(crate) connections: usize,
     lingering: usize,
     /// Only those who have something.
-    shares: BTreeMap<Address, Share>,
+    shares: BTreeMap<Address, PerAddress>,
     /// Handshakes that were refused, by status.
     refused: BTreeMap<u16, u64>,
 }
 
 /// What one address has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Share {
+struct PerAddress {
     handshakes: u32,
     connections: u32,
 }
 
-impl Share {
-    fn of(&mut self, place: Place) -> Option<&mut u32> {
+impl PerAddress {
+    fn of(&mut self, place: SocketKind) -> Option<&mut u32> {
         match place {
-            Place::Handshake => Some(&mut self.handshakes),
-            Place::Connection => Some(&mut self.connections),
-            Place::Lingering | Place::Outside => None,
+            SocketKind::RequestParser => Some(&mut self.handshakes),
+            SocketKind::Connection => Some(&mut self.connections),
+            SocketKind::Lingering | SocketKind::Outside => None,
         }
     }
 }
 
-impl Census {
+impl SocketCounts {
     pub(crate) fn sockets(&self) -> usize {
         self.handshakes + self.connections + self.lingering
     }
@@ -96,22 +96,24 @@ impl Census {
         &self.refused
     }
 
-    pub(crate) fn note_refused(&mut self, status: StatusCode) {
+    pub(crate) fn record_rejected(&mut self, status: StatusCode) {
         *self.refused.entry(status.as_u16()).or_default() += 1;
     }
 
     /// Whether one more would be too many: the status to refuse it with.
     pub(crate) fn check(
         &self,
-        place: Place,
+        place: SocketKind,
         address: Option<Address>,
-        caps: &Caps,
+        admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let (count, cap) = match place {
-            Place::Handshake => (self.handshakes, caps.handshakes),
-            Place::Connection => (self.connections, caps.connections),
-            Place::Lingering => (self.lingering, Cap { total: MOST_LINGERING, per_address: 0 }),
-            Place::Outside => return Ok(()),
+            SocketKind::RequestParser => (self.handshakes, admission.handshakes),
+            SocketKind::Connection => (self.connections, admission.connections),
+            SocketKind::Lingering => {
+                (self.lingering, AdmissionLimit { total: MOST_LINGERING, per_address: 0 })
+            }
+            SocketKind::Outside => return Ok(()),
         };
         if count >= cap.total {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
@@ -124,11 +126,11 @@ impl Census {
         }
     }
 
-    pub(crate) fn enter(&mut self, place: Place, address: Option<Address>) {
+    pub(crate) fn enter(&mut self, place: SocketKind, address: Option<Address>) {
         if let Some(count) = self.count(place) {
             *count += 1;
         }
-        if let Some(address) = address.filter(|_| Share::default().of(place).is_some())
+        if let Some(address) = address.filter(|_| PerAddress::default().of(place).is_some())
             && let Some(count) = self.shares.entry(address).or_default().of(place)
         {
             *count += 1;
@@ -136,7 +138,7 @@ impl Census {
     }
 
     /// Takes back an [`enter`](Self::enter) with the same arguments.
-    pub(crate) fn leave(&mut self, place: Place, address: Option<Address>) {
+    pub(crate) fn leave(&mut self, place: SocketKind, address: Option<Address>) {
         if let Some(count) = self.count(place) {
             *count -= 1;
         }
@@ -145,28 +147,29 @@ impl Census {
             && let Some(count) = share.of(place)
         {
             *count -= 1;
-            if *share == Share::default() {
+            if *share == PerAddress::default() {
                 self.shares.remove(&address);
             }
         }
     }
 
-    fn count(&mut self, place: Place) -> Option<&mut usize> {
+    fn count(&mut self, place: SocketKind) -> Option<&mut usize> {
         match place {
-            Place::Handshake => Some(&mut self.handshakes),
-            Place::Connection => Some(&mut self.connections),
-            Place::Lingering => Some(&mut self.lingering),
-            Place::Outside => None,
+            SocketKind::RequestParser => Some(&mut self.handshakes),
+            SocketKind::Connection => Some(&mut self.connections),
+            SocketKind::Lingering => Some(&mut self.lingering),
+            SocketKind::Outside => None,
         }
     }
 
     /// See [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<(), String> {
-        if self.shares.values().any(|share| *share == Share::default()) {
+        if self.shares.values().any(|share| *share == PerAddress::default()) {
             return Err("an address that has nothing is still counted".into());
         }
-        let sum = |count: fn(&Share) -> u32| self.shares.values().map(count).sum::<u32>() as usize;
+        let sum =
+            |count: fn(&PerAddress) -> u32| self.shares.values().map(count).sum::<u32>() as usize;
         for (what, parts, whole) in [
             ("handshakes", sum(|share| share.handshakes), self.handshakes),
             ("connections", sum(|share| share.connections), self.connections),
@@ -183,9 +186,9 @@ impl Census {
 mod tests {
     use super::*;
 
-    const CAPS: Caps = Caps {
-        handshakes: Cap { total: 3, per_address: 2 },
-        connections: Cap { total: 3, per_address: 1 },
+    const CAPS: AdmissionLimits = AdmissionLimits {
+        handshakes: AdmissionLimit { total: 3, per_address: 2 },
+        connections: AdmissionLimit { total: 3, per_address: 1 },
     };
 
     fn address(text: &str) -> Option<Address> {
@@ -203,45 +206,53 @@ mod tests {
 
     #[test]
     fn caps_hold_in_all_and_for_each_address() {
-        let mut census = Census::default();
+        let mut counts = SocketCounts::default();
         let (one, two) = (address("1.1.1.1"), address("2.2.2.2"));
-        let refused = |census: &Census, address| {
-            census.check(Place::Handshake, address, &CAPS).err().map(|status| status.as_u16())
+        let refused = |counts: &SocketCounts, address| {
+            counts
+                .check(SocketKind::RequestParser, address, &CAPS)
+                .err()
+                .map(|status| status.as_u16())
         };
-        census.enter(Place::Handshake, one);
-        assert_eq!(refused(&census, one), None);
-        census.enter(Place::Handshake, one);
-        assert_eq!((refused(&census, one), refused(&census, two)), (Some(429), None));
-        census.enter(Place::Handshake, None);
-        assert_eq!((refused(&census, two), refused(&census, None)), (Some(503), Some(503)));
-        census.leave(Place::Handshake, one);
-        assert_eq!((refused(&census, one), refused(&census, two)), (None, None));
-        assert_eq!(census.check(Place::Connection, one, &CAPS), Ok(()));
+        counts.enter(SocketKind::RequestParser, one);
+        assert_eq!(refused(&counts, one), None);
+        counts.enter(SocketKind::RequestParser, one);
+        assert_eq!((refused(&counts, one), refused(&counts, two)), (Some(429), None));
+        counts.enter(SocketKind::RequestParser, None);
+        assert_eq!((refused(&counts, two), refused(&counts, None)), (Some(503), Some(503)));
+        counts.leave(SocketKind::RequestParser, one);
+        assert_eq!((refused(&counts, one), refused(&counts, two)), (None, None));
+        assert_eq!(counts.check(SocketKind::Connection, one, &CAPS), Ok(()));
     }
 
     #[test]
     fn nothing_is_left_of_who_has_gone() {
-        let mut census = Census::default();
-        let places = [Place::Handshake, Place::Connection, Place::Lingering, Place::Outside];
+        let mut counts = SocketCounts::default();
+        let places = [
+            SocketKind::RequestParser,
+            SocketKind::Connection,
+            SocketKind::Lingering,
+            SocketKind::Outside,
+        ];
         let whos = [address("1.1.1.1"), address("::1"), None];
         let all = || whos.iter().flat_map(|who| places.map(|place| (place, *who)));
-        all().for_each(|(place, who)| census.enter(place, who));
-        assert_eq!((census.sockets(), census.shares.len()), (9, 2));
-        all().for_each(|(place, who)| census.leave(place, who));
-        assert_eq!((census.sockets(), census.shares.len()), (0, 0));
+        all().for_each(|(place, who)| counts.enter(place, who));
+        assert_eq!((counts.sockets(), counts.shares.len()), (9, 2));
+        all().for_each(|(place, who)| counts.leave(place, who));
+        assert_eq!((counts.sockets(), counts.shares.len()), (0, 0));
     }
 
     #[cfg(feature = "audit")]
     #[test]
     fn the_audit_sees_what_does_not_add_up() {
-        let mut census = Census::default();
-        assert_eq!(census.audit(), Ok(()));
-        census.enter(Place::Connection, address("1.1.1.1"));
-        assert_eq!(census.audit(), Ok(()));
-        census.connections = 0;
-        assert_eq!(census.audit().unwrap_err(), "addresses have 1 connections, the server 0");
-        let mut census = Census::default();
-        census.shares.insert(address("1.1.1.1").unwrap(), Share::default());
-        assert!(census.audit().is_err());
+        let mut counts = SocketCounts::default();
+        assert_eq!(counts.audit(), Ok(()));
+        counts.enter(SocketKind::Connection, address("1.1.1.1"));
+        assert_eq!(counts.audit(), Ok(()));
+        counts.connections = 0;
+        assert_eq!(counts.audit().unwrap_err(), "addresses have 1 connections, the server 0");
+        let mut counts = SocketCounts::default();
+        counts.shares.insert(address("1.1.1.1").unwrap(), PerAddress::default());
+        assert!(counts.audit().is_err());
     }
 }

@@ -7,17 +7,17 @@ use std::time::Duration;
 use roomer_proto::close;
 
 use crate::Server;
-use crate::lifecycle::Life;
+use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;
-use crate::timer::{Alarm, yield_once};
+use crate::timer::{Timer, yield_once};
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
 /// How often a drain closes some.
-const TICK: Duration = Duration::from_millis(50);
+const DRAIN_STEP: Duration = Duration::from_millis(50);
 
 /// How long tasks may take to notice that their connection was cut.
-const NOTICE: Duration = Duration::from_secs(1);
+const ABORT_GRACE: Duration = Duration::from_secs(1);
 
 /// What became of the connections of a server that was drained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,15 +31,15 @@ pub struct DrainReport {
 
 /// How to drain a server. See [`Builder::drain`](crate::Builder::drain).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct DrainPolicy {
     pub(crate) deadline: Duration,
     pub(crate) per_second: usize,
 }
 
-impl Pace {
+impl DrainPolicy {
     /// How many connections are to be closed by then.
     fn due(self, elapsed: Duration) -> u64 {
-        let millis = (elapsed + TICK).as_millis();
+        let millis = (elapsed + DRAIN_STEP).as_millis();
         let due = (self.per_second as u128).saturating_mul(millis).div_ceil(1000);
         due.try_into().unwrap_or(u64::MAX)
     }
@@ -59,36 +59,36 @@ impl Server {
     ///
     /// The waits need somebody who keeps time ([`run_timers`](Self::run_timers)), as connections do.
     pub async fn drain(&self) -> DrainReport {
-        let life = &self.0.life;
-        let pace = self.options().pace();
-        let since = life.drain(self.now());
-        trace::draining(life.with_census(|census| census.connections));
-        let deadline = since + pace.deadline;
-        let mut sleeper = Sleeper { server: self, alarm: Alarm::default() };
-        while life.with_census(|census| census.connections) > 0 {
+        let lifecycle = &self.0.lifecycle;
+        let drain_policy = self.options().drain_policy();
+        let since = lifecycle.drain(self.now());
+        trace::draining(lifecycle.with_counts(|counts| counts.connections));
+        let deadline = since + drain_policy.deadline;
+        let mut sleeper = DrainWait { server: self, timer: Timer::default() };
+        while lifecycle.with_counts(|counts| counts.connections) > 0 {
             let now = self.now();
             if now >= deadline {
                 break;
             }
-            while self.dismiss(pace.due(now - since)) {
+            while self.close_some(drain_policy.due(now - since)) {
                 yield_once().await;
             }
-            sleeper.until(deadline.min(now + TICK), Life::poll_drained).await;
+            sleeper.until(deadline.min(now + DRAIN_STEP), Lifecycle::poll_drained).await;
         }
         // Handshakes under way see that they are over.
-        life.close();
-        self.0.alarms.ring_all();
-        sleeper.until(deadline, Life::poll_empty).await;
-        if life.with_census(|census| census.sockets()) > 0 {
+        lifecycle.close();
+        self.0.timers.fire_all();
+        sleeper.until(deadline, Lifecycle::poll_empty).await;
+        if lifecycle.with_counts(|counts| counts.sockets()) > 0 {
             // Their tasks are over with the next turn; what still fits into their sockets goes.
-            while self.dismiss(u64::MAX) {
+            while self.close_some(u64::MAX) {
                 yield_once().await;
             }
-            life.cut();
-            self.0.alarms.ring_all();
-            sleeper.until(deadline + NOTICE, Life::poll_empty).await;
+            lifecycle.abort();
+            self.0.timers.fire_all();
+            sleeper.until(deadline + ABORT_GRACE, Lifecycle::poll_empty).await;
         }
-        let drained = life.drained();
+        let drained = lifecycle.drained();
         trace::drained(drained.closed, drained.cut);
         drained
     }
@@ -98,8 +98,9 @@ impl Server {
     /// before it sends somebody here.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let most = self.options().caps.connections.total;
-        self.0.life.is_open() && self.0.life.with_census(|census| census.connections < most)
+        let most = self.options().admission.connections.total;
+        self.0.lifecycle.is_open()
+            && self.0.lifecycle.with_counts(|counts| counts.connections < most)
     }
 
     /// Whether the server lives: also when it is full, or being drained; not once that is over,
@@ -112,47 +113,47 @@ impl Server {
 
     /// Closes some more connections, until there were so many since the drain began. False when
     /// there is none to close.
-    fn dismiss(&self, due: u64) -> bool {
+    fn close_some(&self, due: u64) -> bool {
         let mut core = self.core();
-        let most = self.options().flush.turn;
-        let count = self.0.life.dismiss(due, core.links.len().min(most));
-        let keys: Vec<ConnKey> = core.links.keys().take(count).collect();
+        let most = self.options().flush.max_per_poll;
+        let count = self.0.lifecycle.close_some(due, core.outboxes.len().min(most));
+        let keys: Vec<ConnKey> = core.outboxes.keys().take(count).collect();
         for conn in keys {
             let close = Command::close(conn, &close::SHUTDOWN);
             core.apply(self.now(), Input::Command(close), None);
         }
         drop(core);
-        self.flush_outside_turn();
+        self.flush_unless_in_callback();
         count > 0
     }
 }
 
 /// A drain at rest. It can be dropped at any point.
-struct Sleeper<'s> {
+struct DrainWait<'s> {
     server: &'s Server,
-    alarm: Alarm,
+    timer: Timer,
 }
 
-impl Sleeper<'_> {
+impl DrainWait<'_> {
     /// Waits until then, or until there is nothing to wait for.
-    async fn until(&mut self, at: Duration, ready: fn(&Life, &Context<'_>) -> Poll<()>) {
+    async fn until(&mut self, at: Duration, ready: fn(&Lifecycle, &Context<'_>) -> Poll<()>) {
         let inner = &self.server.0;
         poll_fn(|cx| {
             // Always anew: the task that waits may be another one than before.
-            self.alarm.cancel(&inner.alarms);
-            if ready(&inner.life, cx).is_ready() || self.server.now() >= at {
+            self.timer.cancel(&inner.timers);
+            if ready(&inner.lifecycle, cx).is_ready() || self.server.now() >= at {
                 return Poll::Ready(());
             }
-            self.alarm.set(&inner.alarms, at, cx.waker());
+            self.timer.set(&inner.timers, at, cx.waker());
             Poll::Pending
         })
         .await;
     }
 }
 
-impl Drop for Sleeper<'_> {
+impl Drop for DrainWait<'_> {
     fn drop(&mut self) {
-        self.alarm.cancel(&self.server.0.alarms);
-        self.server.0.life.end_drain();
+        self.timer.cancel(&self.server.0.timers);
+        self.server.0.lifecycle.end_drain();
     }
 }

@@ -8,30 +8,30 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::lifecycle::admission::{Address, Caps, Census, Place};
+use crate::lifecycle::admission::{Address, AdmissionLimits, SocketCounts, SocketKind};
 use crate::lifecycle::drain::DrainReport;
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
 #[derive(Debug, Default)]
-pub(crate) struct Life {
+pub(crate) struct Lifecycle {
     state: Mutex<State>,
     /// Whatever is left has to end with its next turn.
-    is_cut: AtomicBool,
+    is_aborted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    census: Census,
+    counts: SocketCounts,
     phase: Phase,
     /// When the drain began.
     since: Option<Duration>,
     /// How many connections it has closed, and what became of them.
-    dismissed: u64,
+    closed_so_far: u64,
     drained: DrainReport,
     /// Futures that wait for the drain.
     drains: usize,
     /// Somebody keeps time while there are connections.
-    has_shift: bool,
+    has_timer_task: bool,
     waiting: Vec<Waker>,
 }
 
@@ -45,30 +45,36 @@ enum Phase {
     Closed,
 }
 
-impl Life {
+impl Lifecycle {
     /// A socket has come. A handshake may begin, or the status to refuse it with.
     pub(crate) fn enter(
         &self,
         address: Option<Address>,
-        caps: &Caps,
-    ) -> (Place, Result<(), StatusCode>) {
+        admission: &AdmissionLimits,
+    ) -> (SocketKind, Result<(), StatusCode>) {
         let mut state = lock(&self.state);
-        let allowed = state.census.check(Place::Handshake, address, caps);
+        let allowed = state.counts.check(SocketKind::RequestParser, address, admission);
         let place = match allowed {
-            Ok(()) => Place::Handshake,
-            Err(_) if state.census.check(Place::Lingering, None, caps).is_ok() => Place::Lingering,
-            Err(_) => Place::Outside,
+            Ok(()) => SocketKind::RequestParser,
+            Err(_) if state.counts.check(SocketKind::Lingering, None, admission).is_ok() => {
+                SocketKind::Lingering
+            }
+            Err(_) => SocketKind::Outside,
         };
         if let Err(status) = allowed {
-            state.census.note_refused(status);
+            state.counts.record_rejected(status);
         }
-        state.census.enter(place, address);
+        state.counts.enter(place, address);
         (place, allowed)
     }
 
     /// Whether one more connection may come in.
-    pub(crate) fn check(&self, address: Option<Address>, caps: &Caps) -> Result<(), StatusCode> {
-        lock(&self.state).check(address, caps)
+    pub(crate) fn check(
+        &self,
+        address: Option<Address>,
+        admission: &AdmissionLimits,
+    ) -> Result<(), StatusCode> {
+        lock(&self.state).check(address, admission)
     }
 
     /// A handshake becomes a connection, if it may; it may count for another address from now on.
@@ -76,12 +82,12 @@ impl Life {
         &self,
         from: Option<Address>,
         to: Option<Address>,
-        caps: &Caps,
+        admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        state.check(to, caps)?;
-        state.census.leave(Place::Handshake, from);
-        state.census.enter(Place::Connection, to);
+        state.check(to, admission)?;
+        state.counts.leave(SocketKind::RequestParser, from);
+        state.counts.enter(SocketKind::Connection, to);
         Ok(())
     }
 
@@ -90,35 +96,39 @@ impl Life {
         &self,
         from: Option<Address>,
         to: Option<Address>,
-        caps: &Caps,
+        admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        state.census.leave(Place::Handshake, from);
-        let allowed = state.census.check(Place::Handshake, to, caps);
-        state.census.enter(Place::Handshake, if allowed.is_ok() { to } else { from });
+        state.counts.leave(SocketKind::RequestParser, from);
+        let allowed = state.counts.check(SocketKind::RequestParser, to, admission);
+        state.counts.enter(SocketKind::RequestParser, if allowed.is_ok() { to } else { from });
         allowed
     }
 
     /// A connection comes in, if it may, whose handshake was somebody else's care.
-    pub(crate) fn seat(&self, address: Option<Address>, caps: &Caps) -> Result<(), StatusCode> {
+    pub(crate) fn reserve(
+        &self,
+        address: Option<Address>,
+        admission: &AdmissionLimits,
+    ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        state.check(address, caps)?;
-        state.census.enter(Place::Connection, address);
+        state.check(address, admission)?;
+        state.counts.enter(SocketKind::Connection, address);
         Ok(())
     }
 
     /// A socket has gone; whoever waits for the last hears of it.
-    pub(crate) fn leave(&self, place: Place, address: Option<Address>) {
+    pub(crate) fn leave(&self, place: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
-        state.census.leave(place, address);
-        if place == Place::Connection && state.since.is_some() {
-            match self.is_cut() {
+        state.counts.leave(place, address);
+        if place == SocketKind::Connection && state.since.is_some() {
+            match self.is_aborted() {
                 true => state.drained.cut += 1,
                 false => state.drained.closed += 1,
             }
         }
-        let is_drained = state.since.is_some() && state.census.connections == 0;
-        if is_drained || state.census.sockets() == 0 {
+        let is_drained = state.since.is_some() && state.counts.connections == 0;
+        if is_drained || state.counts.sockets() == 0 {
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
@@ -126,12 +136,12 @@ impl Life {
     }
 
     /// A handshake was refused.
-    pub(crate) fn note_refused(&self, status: StatusCode) {
-        lock(&self.state).census.note_refused(status);
+    pub(crate) fn record_rejected(&self, status: StatusCode) {
+        lock(&self.state).counts.record_rejected(status);
     }
 
-    pub(crate) fn with_census<T>(&self, look: impl FnOnce(&Census) -> T) -> T {
-        look(&lock(&self.state).census)
+    pub(crate) fn with_counts<T>(&self, look: impl FnOnce(&SocketCounts) -> T) -> T {
+        look(&lock(&self.state).counts)
     }
 
     /// Nobody comes in from now on. Since when that is so, by a drain.
@@ -151,17 +161,17 @@ impl Life {
 
     /// How many more connections to close, of those that are there, to make it so many in all
     /// since the drain began. The caller closes them.
-    pub(crate) fn dismiss(&self, due: u64, there: usize) -> usize {
+    pub(crate) fn close_some(&self, due: u64, there: usize) -> usize {
         let mut state = lock(&self.state);
-        let count = due.saturating_sub(state.dismissed).min(there as u64);
-        state.dismissed += count;
+        let count = due.saturating_sub(state.closed_so_far).min(there as u64);
+        state.closed_so_far += count;
         count as usize
     }
 
     /// What the drain has come to; who is still there counts as cut.
     pub(crate) fn drained(&self) -> DrainReport {
         let state = lock(&self.state);
-        DrainReport { cut: state.drained.cut + state.census.connections, ..state.drained }
+        DrainReport { cut: state.drained.cut + state.counts.connections, ..state.drained }
     }
 
     /// Handshakes end, too, once they look.
@@ -171,12 +181,12 @@ impl Life {
 
     /// Everything ends with its next turn. Before it rests, each looks here once it has set its
     /// alarm: so either it sees this, or its alarm rings.
-    pub(crate) fn cut(&self) {
-        self.is_cut.store(true, Ordering::Release);
+    pub(crate) fn abort(&self) {
+        self.is_aborted.store(true, Ordering::Release);
     }
 
-    pub(crate) fn is_cut(&self) -> bool {
-        self.is_cut.load(Ordering::Acquire)
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.is_aborted.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -188,20 +198,20 @@ impl Life {
     }
 
     /// True for one who is to keep time from now on.
-    pub(crate) fn begin_shift(&self) -> bool {
-        !std::mem::replace(&mut lock(&self.state).has_shift, true)
+    pub(crate) fn start_on_demand(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.state).has_timer_task, true)
     }
 
-    pub(crate) fn end_shift(&self) {
-        lock(&self.state).has_shift = false;
+    pub(crate) fn stop_on_demand(&self) {
+        lock(&self.state).has_timer_task = false;
     }
 
     /// Ready once no socket is left to keep time for, and the shift is over: whoever comes in now
     /// begins the next.
-    pub(crate) fn poll_shift(&self, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         std::task::ready!(state.poll_empty(cx));
-        state.has_shift = false;
+        state.has_timer_task = false;
         Poll::Ready(())
     }
 
@@ -213,7 +223,7 @@ impl Life {
     /// Ready once no connection is left, handshakes or not. For the time of a drain.
     pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
-        match state.census.connections {
+        match state.counts.connections {
             0 => Poll::Ready(()),
             _ => state.wait(cx),
         }
@@ -223,21 +233,25 @@ impl Life {
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<usize, String> {
         let state = lock(&self.state);
-        state.census.audit()?;
-        Ok(state.census.sockets() + state.drains)
+        state.counts.audit()?;
+        Ok(state.counts.sockets() + state.drains)
     }
 }
 
 impl State {
-    fn check(&self, address: Option<Address>, caps: &Caps) -> Result<(), StatusCode> {
+    fn check(
+        &self,
+        address: Option<Address>,
+        admission: &AdmissionLimits,
+    ) -> Result<(), StatusCode> {
         match self.phase {
-            Phase::Open => self.census.check(Place::Connection, address, caps),
+            Phase::Open => self.counts.check(SocketKind::Connection, address, admission),
             _ => Err(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 
     fn poll_empty(&mut self, cx: &Context<'_>) -> Poll<()> {
-        match self.census.sockets() {
+        match self.counts.sockets() {
             0 => Poll::Ready(()),
             _ => self.wait(cx),
         }

@@ -1,7 +1,7 @@
 //! Every interleaving of the engine's locks, atomics and wakers, tried by loom (CONTRIBUTING.md
 //! has the command). A lost wake-up shows as a deadlock, which loom reports.
 
-mod life;
+mod lifecycle;
 
 use std::future::{pending, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
@@ -14,13 +14,13 @@ use loom::future::block_on;
 use loom::model;
 use loom::thread;
 
-use crate::core::Work;
-use crate::outbound::budget::Budget;
-use crate::outbound::chunk::Piece;
-use crate::outbound::flush_pool::Crew;
-use crate::outbound::outbox::{Limit, Link, Phase};
+use crate::core::FlushWork;
+use crate::outbound::budget::MemoryBudget;
+use crate::outbound::chunk::Chunk;
+use crate::outbound::flush_pool::FlushPool;
+use crate::outbound::outbox::{Outbox, OutboxPhase, WaterMarks};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
-use crate::timer::{Alarm, Alarms};
+use crate::timer::{Timer, TimerQueue};
 use crate::{Environment, Server, Writer};
 use roomer_hub::Input;
 use roomer_hub::{ConnId, ConnKey};
@@ -98,22 +98,26 @@ impl Writer for Pipe {
     fn shutdown(&self) {}
 }
 
-fn link(socket: &Arc<Socket>, soft: usize) -> Arc<Link> {
-    Link::new(Pipe(socket.clone()), Limit { soft, hard: soft + 100 }, Arc::new(Budget::new(1000)))
+fn outbox(socket: &Arc<Socket>, high: usize) -> Arc<Outbox> {
+    Outbox::new(
+        Pipe(socket.clone()),
+        WaterMarks { high, max: high + 100 },
+        Arc::new(MemoryBudget::new(1000)),
+    )
 }
 
 /// The connection's own task, as far as its outbox is concerned, until its last bytes are out.
-fn own(link: &Link) {
+fn own(outbox: &Outbox) {
     block_on(poll_fn(|cx| {
         loop {
-            let status = link.attend(cx);
-            if status.blocked && link.poll_unblock(cx).is_ready() {
-                link.flush();
+            let status = outbox.poll_status(cx);
+            if status.blocked && outbox.poll_unblock(cx).is_ready() {
+                outbox.flush();
                 continue;
             }
             let is_over = match status.phase {
-                Phase::Closing => status.queued == 0,
-                phase => phase == Phase::Dead,
+                OutboxPhase::Closing => status.queued == 0,
+                phase => phase == OutboxPhase::Dead,
             };
             return if is_over { Poll::Ready(()) } else { Poll::Pending };
         }
@@ -123,13 +127,13 @@ fn own(link: &Link) {
 /// What decides the order: the engine's one lock.
 type Order = Mutex<Vec<u8>>;
 
-fn say(order: &Order, link: &Link, word: &'static [u8]) {
+fn say(order: &Order, outbox: &Outbox, word: &'static [u8]) {
     let mut order = lock(order);
     order.extend_from_slice(word);
-    let is_due = link.push(Piece::whole(word));
+    let is_due = outbox.push(Chunk::complete(word));
     drop(order);
     if is_due {
-        link.flush();
+        outbox.flush();
     }
 }
 
@@ -137,21 +141,21 @@ fn say(order: &Order, link: &Link, word: &'static [u8]) {
 fn what_two_say_comes_out_whole_and_in_the_order_of_the_lock() {
     model(|| {
         let socket = Socket::with_room(1);
-        let link = link(&socket, 100);
+        let outbox = outbox(&socket, 100);
         let order = Arc::new(Order::default());
         let other = {
-            let (order, link) = (order.clone(), link.clone());
-            thread::spawn(move || say(&order, &link, b"ab"))
+            let (order, outbox) = (order.clone(), outbox.clone());
+            thread::spawn(move || say(&order, &outbox, b"ab"))
         };
         let owner = {
-            let link = link.clone();
-            thread::spawn(move || own(&link))
+            let outbox = outbox.clone();
+            thread::spawn(move || own(&outbox))
         };
-        say(&order, &link, b"cd");
+        say(&order, &outbox, b"cd");
         socket.give(2);
         other.join().unwrap();
-        link.finish(b"!"[..].into(), false);
-        link.flush();
+        outbox.finish(b"!"[..].into(), false);
+        outbox.flush();
         socket.give(2);
         owner.join().unwrap();
         let due = [&lock(&order)[..], b"!"].concat();
@@ -163,16 +167,16 @@ fn what_two_say_comes_out_whole_and_in_the_order_of_the_lock() {
 fn what_a_full_socket_leaves_is_taken_up_by_the_task_of_its_own() {
     model(|| {
         let socket = Socket::with_room(1);
-        let link = link(&socket, 100);
+        let outbox = outbox(&socket, 100);
         let owner = {
-            let link = link.clone();
-            thread::spawn(move || own(&link))
+            let outbox = outbox.clone();
+            thread::spawn(move || own(&outbox))
         };
-        say(&Order::default(), &link, b"ab");
+        say(&Order::default(), &outbox, b"ab");
         socket.give(2);
         socket.read(2);
-        link.finish(b"!"[..].into(), false);
-        link.flush();
+        outbox.finish(b"!"[..].into(), false);
+        outbox.flush();
         owner.join().unwrap();
         assert_eq!(socket.taken(), b"ab!");
     });
@@ -182,20 +186,20 @@ fn what_a_full_socket_leaves_is_taken_up_by_the_task_of_its_own() {
 fn a_begun_frame_is_finished_before_a_close_that_cuts() {
     model(|| {
         let socket = Socket::with_room(1);
-        let link = link(&socket, 1);
-        link.push(Piece::part(&b"a"[..]));
+        let outbox = outbox(&socket, 1);
+        outbox.push(Chunk::partial(&b"a"[..]));
         let writer = {
-            let link = link.clone();
-            thread::spawn(move || link.flush())
+            let outbox = outbox.clone();
+            thread::spawn(move || outbox.flush())
         };
-        link.push(Piece::part(&b"b"[..]));
-        link.push(Piece::whole(&b"c"[..]));
-        link.push(Piece::whole(&b"de"[..]));
-        link.finish(b"!"[..].into(), true);
-        link.flush();
+        outbox.push(Chunk::partial(&b"b"[..]));
+        outbox.push(Chunk::complete(&b"c"[..]));
+        outbox.push(Chunk::complete(&b"de"[..]));
+        outbox.finish(b"!"[..].into(), true);
+        outbox.flush();
         let owner = {
-            let link = link.clone();
-            thread::spawn(move || own(&link))
+            let outbox = outbox.clone();
+            thread::spawn(move || own(&outbox))
         };
         socket.give(5);
         writer.join().unwrap();
@@ -207,43 +211,43 @@ fn a_begun_frame_is_finished_before_a_close_that_cuts() {
 }
 
 /// A link that is owed more than it may be, with a full socket.
-fn jammed() -> (Arc<Socket>, Arc<Link>) {
+fn congested() -> (Arc<Socket>, Arc<Outbox>) {
     let socket = Socket::with_room(0);
-    let link = link(&socket, 1);
-    link.push(Piece::whole(&b"ab"[..]));
-    link.push(Piece::whole(&b"cd"[..]));
-    assert!(link.flush(), "it has just come to be owed too much");
-    assert!(link.is_jammed());
-    (socket, link)
+    let outbox = outbox(&socket, 1);
+    outbox.push(Chunk::complete(&b"ab"[..]));
+    outbox.push(Chunk::complete(&b"cd"[..]));
+    assert!(outbox.flush(), "it has just come to be owed too much");
+    assert!(outbox.is_congested());
+    (socket, outbox)
 }
 
 #[test]
 fn who_is_held_back_goes_on_once_enough_is_taken() {
     model(|| {
-        let (socket, link) = jammed();
+        let (socket, outbox) = congested();
         let owner = {
-            let link = link.clone();
-            thread::spawn(move || own(&link))
+            let outbox = outbox.clone();
+            thread::spawn(move || own(&outbox))
         };
         let kernel = thread::spawn(move || socket.give(5));
-        block_on(poll_fn(|cx| link.poll_relief(cx)));
+        block_on(poll_fn(|cx| outbox.poll_uncongested(cx)));
         kernel.join().unwrap();
-        link.finish(b"!"[..].into(), false);
-        link.flush();
+        outbox.finish(b"!"[..].into(), false);
+        outbox.flush();
         owner.join().unwrap();
     });
 }
 
 #[test]
 fn who_is_held_back_goes_on_when_the_other_stalls_or_dies() {
-    for ends in [Link::stall, Link::bury] {
+    for ends in [Outbox::mark_stalled, Outbox::discard] {
         model(move || {
-            let (_, link) = jammed();
+            let (_, outbox) = congested();
             let other = {
-                let link = link.clone();
-                thread::spawn(move || ends(&link))
+                let outbox = outbox.clone();
+                thread::spawn(move || ends(&outbox))
             };
-            block_on(poll_fn(|cx| link.poll_relief(cx)));
+            block_on(poll_fn(|cx| outbox.poll_uncongested(cx)));
             other.join().unwrap();
         });
     }
@@ -253,20 +257,20 @@ fn who_is_held_back_goes_on_when_the_other_stalls_or_dies() {
 fn a_dead_outbox_stays_empty() {
     model(|| {
         let socket = Socket::with_room(3);
-        let link = link(&socket, 100);
+        let outbox = outbox(&socket, 100);
         let other = {
-            let link = link.clone();
+            let outbox = outbox.clone();
             thread::spawn(move || {
-                if link.push(Piece::whole(&b"abcd"[..])) {
-                    link.flush();
+                if outbox.push(Chunk::complete(&b"abcd"[..])) {
+                    outbox.flush();
                 }
             })
         };
-        link.bury();
+        outbox.discard();
         other.join().unwrap();
-        own(&link);
-        let status = block_on(poll_fn(|cx| Poll::Ready(link.attend(cx))));
-        assert_eq!((status.phase, status.queued), (Phase::Dead, 0));
+        own(&outbox);
+        let status = block_on(poll_fn(|cx| Poll::Ready(outbox.poll_status(cx))));
+        assert_eq!((status.phase, status.queued), (OutboxPhase::Dead, 0));
     });
 }
 
@@ -274,21 +278,21 @@ fn a_dead_outbox_stays_empty() {
 fn what_is_accounted_for_is_what_is_held_and_one_that_is_cut_hears_of_it() {
     model(|| {
         let socket = Socket::with_room(2);
-        let budget = Arc::new(Budget::new(1));
-        let limit = Limit { soft: 100, hard: 200 };
-        let link = Link::new(Pipe(socket.clone()), limit, budget.clone());
+        let budget = Arc::new(MemoryBudget::new(1));
+        let limit = WaterMarks { high: 100, max: 200 };
+        let outbox = Outbox::new(Pipe(socket.clone()), limit, budget.clone());
         let owner = {
-            let link = link.clone();
+            let outbox = outbox.clone();
             thread::spawn(move || {
-                link.set_unfinished(7);
-                own(&link);
+                outbox.set_unfinished(7);
+                own(&outbox);
             })
         };
-        if link.push(Piece::whole(&b"abcd"[..])) {
-            link.flush();
+        if outbox.push(Chunk::complete(&b"abcd"[..])) {
+            outbox.flush();
         }
-        assert!(budget.held() >= 2 && budget.is_suspect());
-        link.abandon();
+        assert!(budget.held() >= 2 && budget.may_exceed());
+        outbox.abort();
         owner.join().unwrap();
         assert_eq!(budget.held(), 0);
     });
@@ -298,16 +302,16 @@ fn what_is_accounted_for_is_what_is_held_and_one_that_is_cut_hears_of_it() {
 fn each_handful_of_a_job_is_taken_once_and_one_hand_settles() {
     model(|| {
         let socket = Socket::with_room(0);
-        let link = link(&socket, 100);
-        let links = vec![(ConnKey::default(), link); 70];
-        let crew = Crew::new(32);
-        let job = crew.post(Work::on(links));
-        let hand = |job: &crate::Job| {
+        let outbox = outbox(&socket, 100);
+        let outboxes = vec![(ConnKey::default(), outbox); 70];
+        let flush_pool = FlushPool::new(32);
+        let job = flush_pool.post(FlushWork::on(outboxes));
+        let hand = |job: &crate::outbound::flush_pool::FlushJob| {
             let mut taken = 0;
-            while let Some(handful) = job.take() {
-                taken += handful.len();
+            while let Some(chunk) = job.take() {
+                taken += chunk.len();
             }
-            (taken, job.settle())
+            (taken, job.finish())
         };
         let other = {
             let job = job.clone();
@@ -317,24 +321,24 @@ fn each_handful_of_a_job_is_taken_once_and_one_hand_settles() {
         let (there, settled_there) = other.join().unwrap();
         assert_eq!(here + there, 70);
         assert!(settled_here != settled_there, "settled by both or by none");
-        assert!(crew.job().is_none());
+        assert!(flush_pool.job().is_none());
     });
 }
 
 #[test]
 fn a_resting_helper_hears_of_a_job() {
     model(|| {
-        let crew = Arc::new(Crew::new(32));
+        let flush_pool = Arc::new(FlushPool::new(32));
         let helper = {
-            let crew = crew.clone();
+            let flush_pool = flush_pool.clone();
             thread::spawn(move || {
                 block_on(poll_fn(|cx| {
                     loop {
-                        if let Some(job) = crew.job() {
+                        if let Some(job) = flush_pool.job() {
                             while job.take().is_some() {}
-                            return Poll::Ready(job.settle());
+                            return Poll::Ready(job.finish());
                         }
-                        if crew.rest(cx) {
+                        if flush_pool.park(cx) {
                             return Poll::Pending;
                         }
                     }
@@ -342,8 +346,8 @@ fn a_resting_helper_hears_of_a_job() {
             })
         };
         let socket = Socket::with_room(0);
-        let links = vec![(ConnKey::default(), link(&socket, 100))];
-        crew.post(Work::on(links));
+        let outboxes = vec![(ConnKey::default(), outbox(&socket, 100))];
+        flush_pool.post(FlushWork::on(outboxes));
         assert!(helper.join().unwrap());
     });
 }
@@ -366,8 +370,8 @@ impl Bell {
 
 /// Keeps time, in a world where it is ten o'clock and nobody ever wakes from sleep, until the bell
 /// has rung.
-fn keep(alarms: &Alarms, bell: &Bell, work: impl Fn() -> bool) {
-    let mut keeper = pin!(alarms.keep(|| Duration::from_secs(10), |_| pending::<()>(), work));
+fn keep(timers: &TimerQueue, bell: &Bell, work: impl Fn() -> bool) {
+    let mut keeper = pin!(timers.run(|| Duration::from_secs(10), |_| pending::<()>(), work));
     block_on(poll_fn(|cx| {
         if !bell.has_rung() {
             let _ = keeper.as_mut().poll(cx);
@@ -379,14 +383,14 @@ fn keep(alarms: &Alarms, bell: &Bell, work: impl Fn() -> bool) {
 #[test]
 fn an_alarm_that_is_due_at_once_goes_off() {
     model(|| {
-        let (alarms, bell) = (Arc::new(Alarms::default()), Arc::new(Bell::default()));
+        let (timers, bell) = (Arc::new(TimerQueue::default()), Arc::new(Bell::default()));
         let keeper = {
-            let (alarms, bell) = (alarms.clone(), bell.clone());
-            thread::spawn(move || keep(&alarms, &bell, || false))
+            let (timers, bell) = (timers.clone(), bell.clone());
+            thread::spawn(move || keep(&timers, &bell, || false))
         };
-        let mut alarm = Alarm::default();
-        alarm.set(&alarms, Duration::from_secs(20), Waker::noop());
-        alarm.set(&alarms, Duration::from_secs(5), &bell.into());
+        let mut timer = Timer::default();
+        timer.set(&timers, Duration::from_secs(20), Waker::noop());
+        timer.set(&timers, Duration::from_secs(5), &bell.into());
         keeper.join().unwrap();
     });
 }
@@ -394,12 +398,12 @@ fn an_alarm_that_is_due_at_once_goes_off() {
 #[test]
 fn keepers_that_are_called_look_again() {
     model(|| {
-        let (alarms, bell) = (Arc::new(Alarms::default()), Arc::new(Bell::default()));
+        let (timers, bell) = (Arc::new(TimerQueue::default()), Arc::new(Bell::default()));
         let todo = Arc::new(AtomicUsize::new(0));
         let keeper = {
-            let (alarms, bell, todo) = (alarms.clone(), bell.clone(), todo.clone());
+            let (timers, bell, todo) = (timers.clone(), bell.clone(), todo.clone());
             thread::spawn(move || {
-                keep(&alarms, &bell, || {
+                keep(&timers, &bell, || {
                     if todo.load(Ordering::SeqCst) > 0 {
                         bell.clone().wake();
                     }
@@ -408,7 +412,7 @@ fn keepers_that_are_called_look_again() {
             })
         };
         todo.store(1, Ordering::SeqCst);
-        alarms.call_keepers();
+        timers.wake_drivers();
         keeper.join().unwrap();
     });
 }
@@ -432,9 +436,9 @@ fn all_members_hear_two_speakers_in_one_order() {
         let server = Server::builder().environment(Still).build().unwrap();
         let sockets = [0, 1].map(|_| Socket::with_room(1_000_000));
         for (number, socket) in sockets.iter().enumerate() {
-            let link = link(socket, 1_000_000);
+            let outbox = outbox(socket, 1_000_000);
             let id = ConnId::from_random_bytes([number as u8; 16]);
-            server.core().apply(Duration::ZERO, Input::Open { id }, Some(&link));
+            server.core().apply(Duration::ZERO, Input::Open { id }, Some(&outbox));
         }
         let speak = |server: &Server, event| server.broadcast("root", event, b"");
         let other = {

@@ -88,11 +88,11 @@ impl Server {
     pub fn stats(&self) -> Stats {
         let (sockets, handshakes, refused) = self
             .0
-            .life
-            .with_census(|census| (census.sockets(), census.handshakes, census.refused().clone()));
+            .lifecycle
+            .with_counts(|counts| (counts.sockets(), counts.handshakes, counts.refused().clone()));
         let core = self.core();
         let (hub, counts) = (&core.hub, &core.counts);
-        let status = core.links.values().map(|link| link.backlog());
+        let status = core.outboxes.values().map(|outbox| outbox.backlog());
         let (queued_bytes, written) =
             status.fold((0, 0), |(queued, sum), (bytes, written)| (queued + bytes, sum + written));
         Stats {
@@ -133,10 +133,10 @@ impl Server {
     pub fn slowest(&self, most: usize) -> Vec<Backlog> {
         let core = self.core();
         let mut all: Vec<Backlog> = core
-            .links
+            .outboxes
             .iter()
-            .filter_map(|(conn, link)| {
-                Some(Backlog { id: core.hub.id(conn)?, bytes: link.backlog().0 })
+            .filter_map(|(conn, outbox)| {
+                Some(Backlog { id: core.hub.id(conn)?, bytes: outbox.backlog().0 })
             })
             .filter(|backlog| backlog.bytes > 0)
             .collect();

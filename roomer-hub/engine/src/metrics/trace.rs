@@ -9,7 +9,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-use crate::app::conn::Person;
+use crate::app::conn::ConnInfo;
 use crate::app::hooks::DisconnectReason;
 use crate::metrics::warning::Warning;
 
@@ -29,16 +29,16 @@ macro_rules! events {
 
 events! {
     #[doc = "A connection is in `root`."]
-    DEBUG opened(person: &Person) {
-        conn = %person.id, peer = person.peer.map(tracing::field::display), "connection opened"
+    DEBUG opened(info: &ConnInfo) {
+        conn = %info.id, peer = info.peer.map(tracing::field::display), "connection opened"
     }
-    #[doc = "A connection is no more; `text` is what it was told, if it was told anything."]
-    DEBUG closed(person: &Person, why: DisconnectReason, text: &str) {
-        conn = %person.id, peer = person.peer.map(tracing::field::display),
+    #[doc = "A connection ended; `text` is the reason of its close frame, if it has one."]
+    DEBUG closed(info: &ConnInfo, why: DisconnectReason, text: &str) {
+        conn = %info.id, peer = info.peer.map(tracing::field::display),
         by = author(why), code = code(why), reason = text, "connection closed"
     }
     #[doc = "A request is answered with an error."]
-    DEBUG refused(peer: Option<SocketAddr>, status: u16) {
+    DEBUG rejected(peer: Option<SocketAddr>, status: u16) {
         peer = peer.map(tracing::field::display), status, "handshake refused"
     }
     #[doc = "Something that the operator should look at."]
@@ -46,8 +46,8 @@ events! {
         kind = warning.cause.kind(), suppressed = warning.suppressed, "{}", warning.cause
     }
     #[doc = "A connection that does not take what it is sent is given up, with so much waiting."]
-    INFO lagged(person: &Person, queued: usize) {
-        conn = %person.id, peer = person.peer.map(tracing::field::display),
+    INFO lagged(info: &ConnInfo, queued: usize) {
+        conn = %info.id, peer = info.peer.map(tracing::field::display),
         queued_bytes = queued, "connection too slow"
     }
     #[doc = "All connections together held more than the budget, and so many had to go."]
@@ -55,12 +55,12 @@ events! {
         closed, budget, "out of memory budget"
     }
     #[doc = "A handler has returned an error, or it or a rule has panicked."]
-    WARN failed(person: &Person, event: &str, error: &(dyn Error + 'static)) {
-        conn = %person.id, event, error, "handler failed"
+    WARN failed(info: &ConnInfo, event: &str, error: &(dyn Error + 'static)) {
+        conn = %info.id, event, error, "handler failed"
     }
     #[doc = "A hook has panicked."]
-    WARN hook_failed(person: &Person, error: &(dyn Error + 'static)) {
-        conn = %person.id, error, "hook failed"
+    WARN hook_failed(info: &ConnInfo, error: &(dyn Error + 'static)) {
+        conn = %info.id, error, "hook failed"
     }
     #[doc = "The authorize hook has panicked."]
     WARN authorize_failed(peer: Option<SocketAddr>, error: &(dyn Error + 'static)) {
@@ -91,16 +91,16 @@ pub(crate) struct Span(#[cfg(feature = "tracing")] Option<tracing::Span>);
 
 impl Span {
     /// Begins the span of a connection. Asks the subscriber: not with a lock held.
-    pub(crate) fn begin(person: &Person) -> Self {
+    pub(crate) fn begin(info: &ConnInfo) -> Self {
         #[cfg(not(feature = "tracing"))]
-        let _ = person;
+        let _ = info;
         Span(
             #[cfg(feature = "tracing")]
             Some(tracing::info_span!(
                 target: "roomer",
                 "connection",
-                conn = %person.id,
-                peer = person.peer.map(tracing::field::display)
+                conn = %info.id,
+                peer = info.peer.map(tracing::field::display)
             )),
         )
     }

@@ -91,7 +91,7 @@ pub enum WarningCause {
     },
     /// A trusted proxy began a connection without the header that
     /// [`proxy_protocol`](crate::Builder::proxy_protocol) expects; refused with 400.
-    NotAnnounced {
+    InvalidProxyHeader {
         /// The proxy's address; `None` behind a Unix socket.
         proxy: Option<IpAddr>,
     },
@@ -137,7 +137,7 @@ impl WarningCause {
             WarningCause::Full { option, .. } => option,
             WarningCause::NoAddress { .. } => "no address",
             WarningCause::NoForwardedFor { .. } => "no forwarded for",
-            WarningCause::NotAnnounced { .. } => "not announced",
+            WarningCause::InvalidProxyHeader { .. } => "not announced",
             WarningCause::NotApplied { .. } => "not applied",
             WarningCause::AcceptFailed { .. } => "accept failed",
             WarningCause::MemoryBudget { .. } => "memory budget",
@@ -166,8 +166,8 @@ impl fmt::Display for WarningCause {
                     ),
                     _ => write!(
                         f,
-                        "to let its pages in, call allow_origin(\"{origin}\"); behind a proxy, \
-                         have it pass the header Host on"
+                        "to let its pages in, call allow_origin(\"{origin}\"); leftover a proxy, \
+                         have it dispatch the header Host on"
                     ),
                 }
             }
@@ -178,7 +178,7 @@ impl fmt::Display for WarningCause {
             ),
             WarningCause::UpgradeRemoved => f.write_str(
                 "refused a WebSocket's request that does not ask for an upgrade (400): a proxy has \
-                 removed it; have it speak HTTP/1.1 and pass Upgrade and Connection on, with nginx \
+                 removed it; have it speak HTTP/1.1 and dispatch Upgrade and Connection on, with nginx \
                  by `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
                  proxy_set_header Connection \"upgrade\";`",
             ),
@@ -226,7 +226,7 @@ impl fmt::Display for WarningCause {
                      $proxy_add_x_forwarded_for;`"
                 )
             }
-            WarningCause::NotAnnounced { proxy } => {
+            WarningCause::InvalidProxyHeader { proxy } => {
                 f.write_str("refused a connection of ")?;
                 match proxy {
                     Some(proxy) => write!(f, "the trusted proxy {proxy}")?,
@@ -331,8 +331,12 @@ impl Server {
     fn give(&self, warning: &Warning) {
         if let Some(hook) = &self.options().on_warning {
             // A panic of the hook must not end the connection that the warning is about.
-            if let Err(panic) = crate::app::handler::contain(|| hook(warning)) {
-                self.show(|| ("the hook `on_warning`".into(), None), &panic.message, true);
+            if let Err(panic) = crate::app::handler::catch_panic(|| hook(warning)) {
+                self.report_failure(
+                    || ("the hook `on_warning`".into(), None),
+                    &panic.message,
+                    true,
+                );
             }
         }
     }

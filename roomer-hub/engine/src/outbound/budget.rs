@@ -13,7 +13,7 @@ use roomer_hub::HashKey;
 
 /// What all connections hold, as they have last said.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct MemoryBudget {
     limit: usize,
     /// The sum over all connections, shared buffers counted for each.
     held: AtomicUsize,
@@ -24,9 +24,9 @@ pub(crate) struct Budget {
     alert: AtomicUsize,
 }
 
-impl Budget {
+impl MemoryBudget {
     pub(crate) fn new(limit: usize) -> Self {
-        Budget {
+        MemoryBudget {
             limit,
             held: AtomicUsize::new(0),
             grown: AtomicUsize::new(0),
@@ -49,7 +49,7 @@ impl Budget {
     }
 
     /// Whether there may be more than is allowed.
-    pub(crate) fn is_suspect(&self) -> bool {
+    pub(crate) fn may_exceed(&self) -> bool {
         self.held() > self.limit && {
             let above = self.grown.load(Ordering::Relaxed).wrapping_sub(self.alert_level());
             // What has wrapped round is below.
@@ -85,35 +85,35 @@ impl Budget {
 
 /// Buffers, each counted once however many connections hold it.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct BufferSet {
     /// By where a buffer ends, since its beginning moves as it is written: how long its longest
     /// holder's rest is, and how many hold it.
     buffers: HashMap<usize, (usize, usize), HashKey>,
     sum: usize,
 }
 
-impl Ledger {
+impl BufferSet {
     pub(crate) fn new() -> Self {
         // Addresses are nobody's choice: the hash needs no secret.
-        Ledger { buffers: HashMap::with_hasher(HashKey([0; 16])), sum: 0 }
+        BufferSet { buffers: HashMap::with_hasher(HashKey([0; 16])), sum: 0 }
     }
 
     pub(crate) fn sum(&self) -> usize {
         self.sum
     }
 
-    pub(crate) fn add(&mut self, holding: &Holding) {
-        self.sum += holding.own;
-        for &(end, len) in &holding.buffers {
+    pub(crate) fn add(&mut self, usage: &Usage) {
+        self.sum += usage.own;
+        for &(end, len) in &usage.buffers {
             let (longest, holders) = self.buffers.entry(end).or_default();
             self.sum += len.saturating_sub(*longest);
             (*longest, *holders) = (len.max(*longest), *holders + 1);
         }
     }
 
-    pub(crate) fn remove(&mut self, holding: &Holding) {
-        self.sum -= holding.own;
-        for &(end, _) in &holding.buffers {
+    pub(crate) fn remove(&mut self, usage: &Usage) {
+        self.sum -= usage.own;
+        for &(end, _) in &usage.buffers {
             if let Some((longest, holders)) = self.buffers.get_mut(&end) {
                 *holders -= 1;
                 if *holders == 0 {
@@ -127,7 +127,7 @@ impl Ledger {
 
 /// What one connection holds.
 #[derive(Debug, Default)]
-pub(crate) struct Holding {
+pub(crate) struct Usage {
     /// Bytes that nobody else can hold too.
     pub(crate) own: usize,
     /// Bytes that somebody is writing at this moment; nobody can tell of which buffers.
@@ -136,7 +136,7 @@ pub(crate) struct Holding {
     pub(crate) buffers: Vec<(usize, usize)>,
 }
 
-impl Holding {
+impl Usage {
     /// All its bytes, whoever else holds them too.
     pub(crate) fn size(&self) -> usize {
         self.own + self.in_hand + self.buffers.iter().map(|(_, len)| len).sum::<usize>()
@@ -149,40 +149,40 @@ mod tests {
 
     #[test]
     fn is_suspicious_of_what_could_have_grown_past_the_limit_and_no_sooner() {
-        let budget = Budget::new(100);
+        let budget = MemoryBudget::new(100);
         budget.change(0, 100);
-        assert!(!budget.is_suspect());
+        assert!(!budget.may_exceed());
         budget.change(0, 1);
-        assert!(budget.is_suspect());
+        assert!(budget.may_exceed());
         // It was one buffer, held twice.
         budget.settle(60);
-        assert!(!budget.is_suspect());
+        assert!(!budget.may_exceed());
         budget.change(0, 40);
-        assert!(!budget.is_suspect(), "it can be 100 by now, and no more");
+        assert!(!budget.may_exceed(), "it can be 100 by now, and no more");
         budget.change(40, 41);
-        assert!(budget.is_suspect());
+        assert!(budget.may_exceed());
         budget.settle(101);
-        assert!(budget.is_suspect(), "it is too much already");
+        assert!(budget.may_exceed(), "it is too much already");
         budget.change(141, 99);
-        assert!(!budget.is_suspect(), "they cannot hold more than all of theirs together");
+        assert!(!budget.may_exceed(), "they cannot hold more than all of theirs together");
     }
 
     #[test]
     fn survives_the_day_when_all_that_ever_grew_no_longer_fits() {
-        let budget = Budget::new(100);
+        let budget = MemoryBudget::new(100);
         budget.grown.store(usize::MAX - 20, Ordering::Relaxed);
         budget.settle(50);
         budget.change(0, 120);
-        assert!(budget.is_suspect());
+        assert!(budget.may_exceed());
         budget.settle(50);
-        assert!(!budget.is_suspect());
+        assert!(!budget.may_exceed());
     }
 
     #[test]
     fn counts_a_shared_buffer_once() {
-        let mut ledger = Ledger::new();
-        let ann = Holding { own: 5, in_hand: 0, buffers: vec![(1000, 100), (2000, 7)] };
-        let bob = Holding { own: 0, in_hand: 0, buffers: vec![(1000, 40)] };
+        let mut ledger = BufferSet::new();
+        let ann = Usage { own: 5, in_hand: 0, buffers: vec![(1000, 100), (2000, 7)] };
+        let bob = Usage { own: 0, in_hand: 0, buffers: vec![(1000, 40)] };
         ledger.add(&bob);
         ledger.add(&ann);
         assert_eq!((ledger.sum(), ann.size(), bob.size()), (112, 112, 40));

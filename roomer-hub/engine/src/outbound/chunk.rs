@@ -6,25 +6,25 @@ use bytes::{Buf, Bytes};
 
 /// Bytes to be written.
 #[derive(Debug, Default)]
-pub(crate) struct Piece {
+pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
     /// How many of them are written. They are kept, since they tell where a frame ends.
     taken: u32,
     /// The bytes begin inside a frame that an earlier piece began.
     pub(crate) continues: bool,
     /// The frame that these bytes end in goes on in the next piece.
-    pub(crate) goes_on: bool,
+    pub(crate) more_follows: bool,
 }
 
-impl Piece {
+impl Chunk {
     /// Whole frames.
-    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Piece { bytes: bytes.into(), ..Piece::default() }
+    pub(crate) fn complete(bytes: impl Into<Bytes>) -> Self {
+        Chunk { bytes: bytes.into(), ..Chunk::default() }
     }
 
     /// A part of one frame, of which another piece has to follow at once.
-    pub(crate) fn part(bytes: impl Into<Bytes>) -> Self {
-        Piece { bytes: bytes.into(), goes_on: true, ..Piece::default() }
+    pub(crate) fn partial(bytes: impl Into<Bytes>) -> Self {
+        Chunk { bytes: bytes.into(), more_follows: true, ..Chunk::default() }
     }
 
     /// Counts the bytes that are left to write.
@@ -80,7 +80,7 @@ fn frame_len(bytes: &[u8]) -> usize {
 }
 
 /// Takes `written` bytes off the front. False when nothing is left.
-pub(crate) fn advance(first: &mut Piece, rest: &mut VecDeque<Piece>, mut written: usize) -> bool {
+pub(crate) fn advance(first: &mut Chunk, rest: &mut VecDeque<Chunk>, mut written: usize) -> bool {
     while written >= first.len() {
         written -= first.len();
         match rest.pop_front() {
@@ -94,15 +94,15 @@ pub(crate) fn advance(first: &mut Piece, rest: &mut VecDeque<Piece>, mut written
 
 /// Counts the bytes that are left of the frame under way, which may go on in the pieces behind the
 /// first.
-pub(crate) fn frame_left(first: &Piece, rest: &VecDeque<Piece>) -> usize {
+pub(crate) fn frame_left(first: &Chunk, rest: &VecDeque<Chunk>) -> usize {
     let mut left = first.frame_left();
-    let mut goes_on = first.goes_on && left == first.len();
+    let mut more_follows = first.more_follows && left == first.len();
     for piece in rest {
-        if !goes_on {
+        if !more_follows {
             break;
         }
         left += piece.frame_left();
-        goes_on = piece.goes_on;
+        more_follows = piece.more_follows;
     }
     left
 }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     /// What is left of the frame under way after so many bytes.
-    fn left_after(mut first: Piece, mut rest: VecDeque<Piece>, written: usize) -> usize {
+    fn left_after(mut first: Chunk, mut rest: VecDeque<Chunk>, written: usize) -> usize {
         assert!(advance(&mut first, &mut rest, written));
         frame_left(&first, &rest)
     }
@@ -131,7 +131,7 @@ mod tests {
     fn a_frame_ends_where_its_header_says_in_each_form_of_it() {
         for (size, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
             let bytes = frames(&[size, 7]);
-            let left = |taken| left_after(Piece::whole(bytes.clone()), VecDeque::new(), taken);
+            let left = |taken| left_after(Chunk::complete(bytes.clone()), VecDeque::new(), taken);
             assert_eq!(left(0), header + size, "{size}");
             assert_eq!(left(1), header + size - 1, "{size}");
             assert_eq!(left(header + size), 9, "{size}: the next one");
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_large_frame_between_small_ones_is_found() {
-        let piece = || Piece::whole(frames(&[10, 10, 100_000, 10]));
+        let piece = || Chunk::complete(frames(&[10, 10, 100_000, 10]));
         assert_eq!(left_after(piece(), VecDeque::new(), 3), 9);
         assert_eq!(left_after(piece(), VecDeque::new(), 24), 100_010);
         assert_eq!(left_after(piece(), VecDeque::new(), 24 + 60_010), 40_000);
@@ -150,15 +150,15 @@ mod tests {
     #[test]
     fn a_frame_goes_on_in_the_pieces_behind() {
         let bytes = frames(&[1000]);
-        let part = |range: std::ops::Range<usize>, continues, goes_on| Piece {
+        let part = |range: std::ops::Range<usize>, continues, more_follows| Chunk {
             bytes: bytes[range].to_vec().into(),
             taken: 0,
             continues,
-            goes_on,
+            more_follows,
         };
         let rest = || {
             let more = [part(100..500, true, true), part(500..1004, true, false)];
-            VecDeque::from_iter(more.into_iter().chain([Piece::whole(frames(&[5]))]))
+            VecDeque::from_iter(more.into_iter().chain([Chunk::complete(frames(&[5]))]))
         };
         for written in [0, 50, 100, 499, 500, 1003] {
             assert_eq!(left_after(part(0..100, false, true), rest(), written), 1004 - written);

@@ -8,30 +8,30 @@ use roomer_proto::close;
 use crate::Server;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
-use crate::outbound::budget::{Holding, Ledger};
-use crate::outbound::outbox::Link;
+use crate::outbound::budget::{BufferSet, Usage};
+use crate::outbound::outbox::Outbox;
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
 /// What one that is let go of may go on holding until its close frame is out.
-const FAREWELL: usize = 64 * 1024;
+const CLOSE_ALLOWANCE: usize = 64 * 1024;
 
 /// Connections that the hub has let go of while much still waited for them.
 #[derive(Debug, Default)]
-pub(crate) struct Leaving(Vec<Weak<Link>>);
+pub(crate) struct ClosingOutboxes(Vec<Weak<Outbox>>);
 
-impl Leaving {
-    pub(crate) fn add(&mut self, link: &Arc<Link>) {
-        if link.backlog().0 > FAREWELL {
+impl ClosingOutboxes {
+    pub(crate) fn add(&mut self, outbox: &Arc<Outbox>) {
+        if outbox.backlog().0 > CLOSE_ALLOWANCE {
             if self.0.len() == self.0.capacity() {
-                self.0.retain(|link| link.strong_count() > 0);
+                self.0.retain(|outbox| outbox.strong_count() > 0);
             }
-            self.0.push(Arc::downgrade(link));
+            self.0.push(Arc::downgrade(outbox));
         }
     }
 
-    fn take(&mut self) -> impl Iterator<Item = Arc<Link>> + use<> {
-        std::mem::take(&mut self.0).into_iter().filter_map(|link| link.upgrade())
+    fn take(&mut self) -> impl Iterator<Item = Arc<Outbox>> + use<> {
+        std::mem::take(&mut self.0).into_iter().filter_map(|outbox| outbox.upgrade())
     }
 }
 
@@ -40,48 +40,49 @@ impl Server {
     /// closed, so that the caller has to come back for a flush.
     pub(crate) fn shed(&self) -> bool {
         let budget = &self.0.budget;
-        if !budget.is_suspect() {
+        if !budget.may_exceed() {
             return false;
         }
         let mut core = self.core();
-        let mut ledger = Ledger::new();
-        let leaving: Vec<_> = core.leaving.take().map(|link| (link.holding(), link)).collect();
+        let mut ledger = BufferSet::new();
+        let closing_outboxes: Vec<_> =
+            core.closing_outboxes.take().map(|outbox| (outbox.usage(), outbox)).collect();
         // What is being written may be more than has been counted, or the same: nobody is closed for
         // it, but it will be looked at again.
         let mut in_hand = 0;
-        for (holding, _) in &leaving {
-            ledger.add(holding);
-            in_hand += holding.in_hand;
+        for (usage, _) in &closing_outboxes {
+            ledger.add(usage);
+            in_hand += usage.in_hand;
         }
-        let mut holders: Vec<(Reverse<usize>, ConnKey, Holding)> = Vec::new();
-        for (conn, link) in &core.links {
-            let holding = link.holding();
-            ledger.add(&holding);
-            in_hand += holding.in_hand;
-            holders.push((Reverse(holding.size()), conn, holding));
+        let mut holders: Vec<(Reverse<usize>, ConnKey, Usage)> = Vec::new();
+        for (conn, outbox) in &core.outboxes {
+            let usage = outbox.usage();
+            ledger.add(&usage);
+            in_hand += usage.in_hand;
+            holders.push((Reverse(usage.size()), conn, usage));
         }
         let is_over = ledger.sum() > budget.limit();
-        for (holding, link) in leaving {
+        for (usage, outbox) in closing_outboxes {
             if is_over {
-                ledger.remove(&holding);
-                link.abandon();
+                ledger.remove(&usage);
+                outbox.abort();
             } else {
-                core.leaving.add(&link);
+                core.closing_outboxes.add(&outbox);
             }
         }
         holders.sort_unstable_by_key(|(size, conn, _)| (*size, *conn));
         let mut closed = 0;
-        for (_, conn, holding) in holders {
+        for (_, conn, usage) in holders {
             if !is_over || ledger.sum() <= budget.target() {
                 break;
             }
-            ledger.remove(&holding);
-            let link = core.links.get(conn).cloned();
+            ledger.remove(&usage);
+            let outbox = core.outboxes.get(conn).cloned();
             let close = Command::close(conn, &close::OUT_OF_MEMORY);
             core.apply(self.now(), Input::Command(close), None);
             closed += 1;
-            if let Some(link) = link.filter(|link| link.holding().size() > FAREWELL) {
-                link.abandon();
+            if let Some(outbox) = outbox.filter(|outbox| outbox.usage().size() > CLOSE_ALLOWANCE) {
+                outbox.abort();
             }
         }
         budget.settle(ledger.sum() + in_hand);

@@ -20,7 +20,7 @@ impl Server {
     /// # use roomer_engine as roomer_tokio;
     /// use roomer_tokio::Server; // or roomer_smol
     /// # fn announce(server: &Server) {
-    /// server.broadcast("root", "news", b"lunch is ready");
+    /// server.broadcast("root", "event", b"lunch is ready");
     /// # }
     /// ```
     pub fn broadcast(
@@ -47,7 +47,7 @@ impl Server {
         let command = Command::Broadcast { from: None, except, room, event, payload };
         core.apply(self.now(), Input::Command(command), None);
         drop(core);
-        self.flush_outside_turn();
+        self.flush_unless_in_callback();
     }
 
     /// Sends to one connection, in the server's own name, as a packet of the room `root`. False
@@ -98,7 +98,7 @@ impl Server {
             core.apply(self.now(), Input::Command(command), None);
         }
         drop(core);
-        self.flush_outside_turn();
+        self.flush_unless_in_callback();
         true
     }
 
@@ -138,16 +138,16 @@ impl Server {
     #[must_use]
     pub fn conn(&self, id: impl AsRef<str>) -> Option<Conn> {
         let core = self.core();
-        let person = core.people.get(core.hub.find(id.as_ref())?)?.clone();
-        Some(Conn { server: self.clone(), person })
+        let info = core.infos.get(core.hub.find(id.as_ref())?)?.clone();
+        Some(Conn { server: self.clone(), info })
     }
 
     /// Handles to all connections, in no particular order.
     #[must_use]
     pub fn conns(&self) -> Vec<Conn> {
         let core = self.core();
-        let people = core.people.iter().cloned();
-        people.map(|person| Conn { server: self.clone(), person }).collect()
+        let infos = core.infos.iter().cloned();
+        infos.map(|info| Conn { server: self.clone(), info }).collect()
     }
 
     /// The state that the server was built with ([`Builder::state`](crate::Builder::state)).
@@ -167,7 +167,7 @@ impl Server {
     /// writing, so that what a handler says is batched like everything else.
     pub(crate) fn command(&self, command: Command<'_>) {
         self.core().apply(self.now(), Input::Command(command), None);
-        self.flush_outside_turn();
+        self.flush_unless_in_callback();
     }
 
     /// The same, about a connection by id; false when there is none.
@@ -178,7 +178,7 @@ impl Server {
         };
         core.apply(self.now(), Input::Command(command(conn)), None);
         drop(core);
-        self.flush_outside_turn();
+        self.flush_unless_in_callback();
         true
     }
 }

@@ -19,16 +19,16 @@ use crate::app::handler::Handler;
 use crate::builder::Builder;
 use crate::builder::options::Options;
 use crate::connection::Connection;
-use crate::core::{Core, Work};
+use crate::core::{Core, FlushWork};
 use crate::env::Environment;
-use crate::lifecycle::Life;
+use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;
 use crate::metrics::warning::{WarningCause, Warnings};
-use crate::outbound::budget::Budget;
-use crate::outbound::flush_pool::{Crew, Job};
-use crate::outbound::outbox::Link;
+use crate::outbound::budget::MemoryBudget;
+use crate::outbound::flush_pool::{FlushJob, FlushPool};
+use crate::outbound::outbox::Outbox;
 use crate::sync::{Mutex, MutexGuard, lock};
-use crate::timer::Alarms;
+use crate::timer::TimerQueue;
 use crate::transport::{Reader, Writer};
 
 /// A room server: a cheap handle to share between tasks. It serves nobody until an adapter
@@ -41,10 +41,10 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) env: Arc<dyn Environment>,
-    pub(crate) alarms: Alarms,
-    pub(crate) crew: Crew,
-    pub(crate) life: Life,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) timers: TimerQueue,
+    pub(crate) flush_pool: FlushPool,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) warnings: Warnings,
 }
 
@@ -60,16 +60,16 @@ impl Server {
         handlers: Vec<Handler>,
         env: Arc<dyn Environment>,
     ) -> Self {
-        let budget = Arc::new(Budget::new(options.memory_budget));
-        let crew = Crew::new(options.flush.handful);
+        let budget = Arc::new(MemoryBudget::new(options.memory_budget));
+        let flush_pool = FlushPool::new(options.flush.chunk);
         Server(Arc::new(Inner {
             core: Mutex::new(Core::new(hub, !options.hooks.is_empty())),
             options,
             handlers,
             env,
-            alarms: Alarms::default(),
-            crew,
-            life: Life::default(),
+            timers: TimerQueue::default(),
+            flush_pool,
+            lifecycle: Lifecycle::default(),
             budget,
             warnings: Warnings::default(),
         }))
@@ -89,7 +89,7 @@ impl Server {
     /// Keeps time for all connections, with the runtime's way to sleep. Spawn it once; it never
     /// ends.
     pub async fn run_timers<S: Future>(&self, sleep: impl Fn(Duration) -> S) {
-        self.0.alarms.keep(|| self.now(), sleep, || self.flush()).await;
+        self.0.timers.run(|| self.now(), sleep, || self.flush()).await;
     }
 
     /// Takes part in large broadcasts for ever. On a runtime with several threads, spawn it once
@@ -98,8 +98,8 @@ impl Server {
         // Whoever settles a job comes back for what has been said meanwhile.
         let mut owes = false;
         poll_fn(|cx| {
-            owes = (owes || self.0.crew.job().is_some()) && self.flush();
-            if owes || !self.0.crew.rest(cx) {
+            owes = (owes || self.0.flush_pool.job().is_some()) && self.flush();
+            if owes || !self.0.flush_pool.park(cx) {
                 cx.waker().wake_by_ref();
             }
             Poll::Pending
@@ -110,14 +110,14 @@ impl Server {
     /// Closes every connection with 1001, after what it is still owed, all at once, and takes no
     /// new ones. [`drain`](Self::drain) does it gently.
     pub fn shutdown(&self) {
-        self.0.life.close();
-        let keys: Vec<ConnKey> = self.core().links.keys().collect();
+        self.0.lifecycle.close();
+        let keys: Vec<ConnKey> = self.core().outboxes.keys().collect();
         trace::closing(keys.len());
         for conn in keys {
             self.command(Command::close(conn, &close::SHUTDOWN));
         }
         // Handshakes under way look at their clock, and find that they are over.
-        self.0.alarms.ring_all();
+        self.0.timers.fire_all();
     }
 
     /// Takes note that the system refused to give an adapter the next connection: too many open
@@ -130,7 +130,7 @@ impl Server {
 
     /// Waits until no connection is left.
     pub async fn drained(&self) {
-        poll_fn(|cx| self.0.life.poll_empty(cx)).await;
+        poll_fn(|cx| self.0.lifecycle.poll_empty(cx)).await;
     }
 
     /// How long [`drained`](Self::drained) can take after [`shutdown`](Self::shutdown).
@@ -155,7 +155,7 @@ impl Server {
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.0.life.is_closing()
+        self.0.lifecycle.is_closing()
     }
 
     pub(crate) fn handler(&self, key: HandlerKey) -> Option<&Handler> {
@@ -168,13 +168,13 @@ impl Server {
 
     pub(crate) fn send_frame(&self, conn: ConnKey, frame: Vec<u8>) -> bool {
         let taken = self.core().send(conn, frame);
-        self.flush_outside_turn();
+        self.flush_unless_in_callback();
         taken
     }
 
-    pub(crate) fn flush_outside_turn(&self) {
-        if TURN.get() != self.token() && self.flush() {
-            self.0.alarms.call_keepers();
+    pub(crate) fn flush_unless_in_callback(&self) {
+        if CURRENT_SERVER.get() != self.address() && self.flush() {
+            self.0.timers.wake_drivers();
         }
     }
 
@@ -183,8 +183,8 @@ impl Server {
     /// turn.
     pub(crate) fn flush(&self) -> bool {
         // A large flush under way comes first; what the caller wants written is not in it.
-        if let Some(job) = self.0.crew.job()
-            && self.toil(&job)
+        if let Some(job) = self.0.flush_pool.job()
+            && self.work_on(&job)
         {
             return true;
         }
@@ -192,80 +192,80 @@ impl Server {
         loop {
             let mut core = self.core();
             let work = core.take(true);
-            let is_news = core.wire.begin();
+            let has_events = core.hook_queue.try_start();
             drop(core);
             more |= self.write(work);
-            if !is_news {
+            if !has_events {
                 return more;
             }
-            self.tell();
+            self.run_hooks();
         }
     }
 
     /// Writes, with no lock held; a large flush only in part. True as for [`flush`](Self::flush).
-    pub(crate) fn write(&self, work: Work) -> bool {
+    pub(crate) fn write(&self, work: FlushWork) -> bool {
         let more = self.write_work(work);
         self.shed() || more
     }
 
-    pub(crate) fn write_work(&self, work: Work) -> bool {
-        if work.links.len() > self.options().flush.turn {
-            let job = self.0.crew.post(work);
-            return self.toil(&job);
+    pub(crate) fn write_work(&self, work: FlushWork) -> bool {
+        if work.outboxes.len() > self.options().flush.max_per_poll {
+            let job = self.0.flush_pool.post(work);
+            return self.work_on(&job);
         }
-        let jams = write_to(&work.links);
-        if jams.is_empty() && !work.has_rooms() {
+        let congested = write_to(&work.outboxes);
+        if congested.is_empty() && !work.has_rooms() {
             return false;
         }
         let mut core = self.core();
-        core.jams.extend(jams);
-        core.settle_up(&work)
+        core.congested.extend(congested);
+        core.finish_flush(&work)
     }
 
     /// Does a turn's share of a large flush. True as for [`flush`](Self::flush).
-    pub(crate) fn toil(&self, job: &Job) -> bool {
-        let mut jams = Vec::new();
-        let mut left = self.options().flush.turn;
+    pub(crate) fn work_on(&self, job: &FlushJob) -> bool {
+        let mut congested = Vec::new();
+        let mut left = self.options().flush.max_per_poll;
         while left > 0
-            && let Some(handful) = job.take()
+            && let Some(chunk) = job.take()
         {
-            left = left.saturating_sub(handful.len());
-            jams.append(&mut write_to(&job.work.links[handful]));
+            left = left.saturating_sub(chunk.len());
+            congested.append(&mut write_to(&job.work.outboxes[chunk]));
         }
-        let settles = job.settle();
+        let finishes = job.finish();
         let mut more = false;
-        if settles || !jams.is_empty() {
+        if finishes || !congested.is_empty() {
             let mut core = self.core();
-            core.jams.extend(jams);
-            more = settles && core.settle_up(&job.work);
+            core.congested.extend(congested);
+            more = finishes && core.finish_flush(&job.work);
         }
-        more || self.0.crew.job().is_some()
+        more || self.0.flush_pool.job().is_some()
     }
 
     /// Runs code of the application's as part of a turn: what it has sent is left to the turn to
     /// flush.
-    pub(crate) fn in_turn<T>(&self, run: impl FnOnce() -> T) -> T {
-        let outer = TURN.replace(self.token());
+    pub(crate) fn run_callback<T>(&self, run: impl FnOnce() -> T) -> T {
+        let outer = CURRENT_SERVER.replace(self.address());
         let result = run();
-        TURN.set(outer);
+        CURRENT_SERVER.set(outer);
         result
     }
 
     /// What tells this server from others in this process.
-    pub(crate) fn token(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
 }
 
 /// Writes to each connection and returns those that have come to be owed too much.
-fn write_to(links: &[(ConnKey, Arc<Link>)]) -> Vec<ConnKey> {
-    let jammed = links.iter().filter(|(_, link)| link.flush());
-    jammed.map(|(conn, _)| *conn).collect()
+fn write_to(outboxes: &[(ConnKey, Arc<Outbox>)]) -> Vec<ConnKey> {
+    let congested = outboxes.iter().filter(|(_, outbox)| outbox.flush());
+    congested.map(|(conn, _)| *conn).collect()
 }
 
 thread_local! {
     /// The server in one of whose connections' turns this thread is running a handler.
-    static TURN: Cell<usize> = const { Cell::new(0) };
+    static CURRENT_SERVER: Cell<usize> = const { Cell::new(0) };
 }
 
 impl fmt::Debug for Server {

@@ -31,7 +31,7 @@ impl Server {
         {
             let text = format!(
                 "{option} needs clients' addresses, which this listener does not have: trust the \
-                 proxy behind it by trust_proxy(\"unix\"), or leave {option} out"
+                 proxy leftover it by trust_proxy(\"unix\"), or leave {option} out"
             );
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
@@ -52,10 +52,10 @@ impl Server {
 
     /// A connection needs a descriptor, and so does one that comes or has been refused.
     fn raise_descriptor_limit(&self) {
-        let caps = self.options().caps;
+        let admission = self.options().admission;
         let count = |sockets: usize| u64::try_from(sockets).unwrap_or(u64::MAX);
-        let needed = count(caps.connections.total).saturating_add(RESERVE);
-        let wanted = needed.saturating_add(count(caps.handshakes.total));
+        let needed = count(admission.connections.total).saturating_add(RESERVE);
+        let wanted = needed.saturating_add(count(admission.handshakes.total));
         if let Some(limit) = raise(wanted).filter(|limit| *limit < needed) {
             self.warn(WarningCause::Descriptors { limit, needed });
         }

@@ -17,31 +17,31 @@ use crate::sync::{Mutex, lock};
 const IDLE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]
-pub(crate) struct Alarms(Mutex<Table>);
+pub(crate) struct TimerQueue(Mutex<Deadlines>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct Deadlines {
     due: BTreeMap<(Duration, u64), Waker>,
     serial: u64,
     /// The tasks that keep time, to be woken when an alarm comes before the first.
-    keepers: Vec<Waker>,
+    drivers: Vec<Waker>,
     called: bool,
 }
 
 /// A connection's alarm; at most one is set.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm {
+pub(crate) struct Timer {
     set: Option<(Duration, u64)>,
 }
 
-impl Alarm {
+impl Timer {
     /// Has `waker` woken at `at`. An alarm that is set for earlier stays: its task will look at
     /// the clock and set the next.
-    pub(crate) fn set(&mut self, alarms: &Alarms, at: Duration, waker: &Waker) {
+    pub(crate) fn set(&mut self, timers: &TimerQueue, at: Duration, waker: &Waker) {
         if self.set.is_some_and(|(earlier, _)| earlier <= at) {
             return;
         }
-        let mut table = lock(&alarms.0);
+        let mut table = lock(&timers.0);
         if let Some(later) = self.set.take() {
             table.due.remove(&later);
         }
@@ -50,9 +50,9 @@ impl Alarm {
         self.set = Some(key);
         table.due.insert(key, waker.clone());
         let is_first = table.due.first_key_value().is_some_and(|(first, _)| *first == key);
-        let keepers = if is_first { std::mem::take(&mut table.keepers) } else { Vec::new() };
+        let drivers = if is_first { std::mem::take(&mut table.drivers) } else { Vec::new() };
         drop(table);
-        keepers.into_iter().for_each(Waker::wake);
+        drivers.into_iter().for_each(Waker::wake);
     }
 
     /// Forgets an alarm that has gone off.
@@ -62,16 +62,16 @@ impl Alarm {
         }
     }
 
-    pub(crate) fn cancel(&mut self, alarms: &Alarms) {
+    pub(crate) fn cancel(&mut self, timers: &TimerQueue) {
         if let Some(key) = self.set.take() {
-            lock(&alarms.0).due.remove(&key);
+            lock(&timers.0).due.remove(&key);
         }
     }
 }
 
-impl Alarms {
+impl TimerQueue {
     /// Wakes whom it is time for and says when the next is due.
-    pub(crate) fn ring(&self, now: Duration) -> Option<Duration> {
+    pub(crate) fn fire_due(&self, now: Duration) -> Option<Duration> {
         let mut table = lock(&self.0);
         let mut later = table.due.split_off(&(now + Duration::from_nanos(1), 0));
         std::mem::swap(&mut table.due, &mut later);
@@ -88,23 +88,23 @@ impl Alarms {
     }
 
     /// Wakes everybody before their time.
-    pub(crate) fn ring_all(&self) {
+    pub(crate) fn fire_all(&self) {
         let wakers: Vec<Waker> = lock(&self.0).due.values().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Has the keepers look again at once.
-    pub(crate) fn call_keepers(&self) {
+    pub(crate) fn wake_drivers(&self) {
         let mut table = lock(&self.0);
         table.called = true;
-        let keepers = std::mem::take(&mut table.keepers);
+        let drivers = std::mem::take(&mut table.drivers);
         drop(table);
-        keepers.into_iter().for_each(Waker::wake);
+        drivers.into_iter().for_each(Waker::wake);
     }
 
     /// Keeps time for ever, with the runtime's own way to sleep. Does `work` whenever it is
     /// called, until there is no more.
-    pub(crate) async fn keep<S: Future>(
+    pub(crate) async fn run<S: Future>(
         &self,
         now: impl Fn() -> Duration,
         sleep: impl Fn(Duration) -> S,
@@ -115,7 +115,7 @@ impl Alarms {
                 yield_once().await;
                 continue;
             }
-            let next = self.ring(now());
+            let next = self.fire_due(now());
             let wait = next.map_or(IDLE, |next| next.saturating_sub(now()));
             let mut rest = pin!(sleep(wait));
             poll_fn(|cx| {
@@ -128,8 +128,8 @@ impl Alarms {
                 if std::mem::take(&mut table.called) || is_earlier {
                     return Poll::Ready(());
                 }
-                if !table.keepers.iter().any(|keeper| keeper.will_wake(cx.waker())) {
-                    table.keepers.push(cx.waker().clone());
+                if !table.drivers.iter().any(|keeper| keeper.will_wake(cx.waker())) {
+                    table.drivers.push(cx.waker().clone());
                 }
                 Poll::Pending
             })

@@ -20,15 +20,15 @@ impl Server {
         F: Fn(Duration) -> S,
         S: Future,
     {
-        let begun = self.0.life.begin_shift();
-        let mut shift = begun.then(|| Shift { server: self.clone(), is_over: false })?;
+        let begun = self.0.lifecycle.start_on_demand();
+        let mut guard = begun.then(|| TimerGuard { server: self.clone(), is_over: false })?;
         Some(async move {
-            let server = shift.server.clone();
+            let server = guard.server.clone();
             let mut time = pin!(server.run_timers(sleep));
             poll_fn(|cx| {
                 let _ = time.as_mut().poll(cx);
-                ready!(server.0.life.poll_shift(cx));
-                shift.is_over = true;
+                ready!(server.0.lifecycle.poll_idle(cx));
+                guard.is_over = true;
                 Poll::Ready(())
             })
             .await;
@@ -38,15 +38,15 @@ impl Server {
 
 /// Somebody's time at it. A runtime may end in its midst; the next connection then finds somebody
 /// else.
-struct Shift {
+struct TimerGuard {
     server: Server,
     is_over: bool,
 }
 
-impl Drop for Shift {
+impl Drop for TimerGuard {
     fn drop(&mut self) {
         if !self.is_over {
-            self.server.0.life.end_shift();
+            self.server.0.lifecycle.stop_on_demand();
         }
     }
 }

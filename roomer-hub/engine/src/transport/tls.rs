@@ -17,7 +17,7 @@ use futures_rustls::{Accept, TlsAcceptor, server};
 /// handshake holds up nobody else.
 ///
 /// `config` says which certificate to show and whom to admit. rustls needs a
-/// [provider](rustls::crypto) of cryptography; the feature brings `ring`. Offer no protocol by ALPN
+/// [provider](rustls::crypto) of cryptography; the feature brings `fire_due`. Offer no protocol by ALPN
 /// but `http/1.1`.
 pub fn tls<L>(listener: L, config: impl Into<Arc<rustls::ServerConfig>>) -> TlsListener<L> {
     TlsListener { listener, config: config.into() }

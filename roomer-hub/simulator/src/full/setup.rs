@@ -106,7 +106,7 @@ impl Setup {
             builder = builder.drain(millis(deadline), per_second);
         }
         if let Some(Flush { turn, handful, .. }) = self.flush {
-            builder = builder.flush_at_a_time(turn, handful);
+            builder = builder.flush_sizes(turn, handful);
         }
         for (pattern, presence) in self.memberships.into_iter().flatten() {
             builder = builder.presence(pattern, presence);

@@ -13,20 +13,20 @@ use roomer_hub::ConnId;
 pub use self::kept::{HandlerFailure, HandlerMonitor, PendingHandler};
 
 /// Whose code it is: the application's part, and the connection that it ran for.
-pub(crate) type Whose = (String, Option<ConnId>);
+pub(crate) type CallOwner = (String, Option<ConnId>);
 
 impl Server {
     /// Shows a panic of the application's, or an error that a handler has returned.
     #[inline]
-    pub(crate) fn show(
+    pub(crate) fn report_failure(
         &self,
-        whose: impl FnOnce() -> Whose,
+        whose: impl FnOnce() -> CallOwner,
         error: &dyn std::fmt::Display,
         is_panic: bool,
     ) {
         #[cfg(feature = "audit")]
-        if let Some(witness) = &self.options().witness {
-            witness.note(whose(), error.to_string(), is_panic);
+        if let Some(monitor) = &self.options().monitor {
+            monitor.note(whose(), error.to_string(), is_panic);
         }
         #[cfg(not(feature = "audit"))]
         let _ = (whose, error, is_panic);
@@ -34,24 +34,24 @@ impl Server {
 
     /// Begins to follow a future of the application's.
     #[inline]
-    pub(crate) fn follow(&self, whose: impl FnOnce() -> Whose) -> Followed {
+    pub(crate) fn observe(&self, whose: impl FnOnce() -> CallOwner) -> ObservedCall {
         #[cfg(feature = "audit")]
-        return Followed { entry: self.options().witness.as_ref().map(|w| w.follow(whose())) };
+        return ObservedCall { entry: self.options().monitor.as_ref().map(|w| w.observe(whose())) };
         #[cfg(not(feature = "audit"))]
         {
             let _ = whose;
-            Followed {}
+            ObservedCall {}
         }
     }
 }
 
 /// A future of the application's that is shown for as long as this lives.
-pub(crate) struct Followed {
+pub(crate) struct ObservedCall {
     #[cfg(feature = "audit")]
     entry: Option<kept::Entry>,
 }
 
-impl Followed {
+impl ObservedCall {
     /// Polls it.
     #[inline]
     pub(crate) fn poll<T>(
@@ -75,19 +75,19 @@ mod kept {
     use std::task::{Context, Wake, Waker};
     use std::thread::{self, ThreadId};
 
-    use super::Whose;
+    use super::CallOwner;
     use roomer_hub::ConnId;
 
     /// Sees what becomes of the application's code in a server that was built with it
-    /// ([`Builder::witness`](crate::Builder::witness)). Clones see the same.
+    /// ([`Builder::monitor`](crate::Builder::monitor)). Clones see the same.
     #[derive(Clone, Debug, Default)]
     pub struct HandlerMonitor(Arc<Mutex<Seen>>);
 
     #[derive(Debug, Default)]
     struct Seen {
         mishaps: Vec<HandlerFailure>,
-        outsiders: Vec<Whose>,
-        followed: Vec<Weak<Bell>>,
+        outsiders: Vec<CallOwner>,
+        observed: Vec<Weak<Bell>>,
         turns: u64,
     }
 
@@ -146,8 +146,8 @@ mod kept {
         #[must_use]
         pub fn waiting(&self) -> Vec<PendingHandler> {
             let mut seen = self.seen();
-            seen.followed.retain(|bell| bell.strong_count() > 0);
-            let waiting = seen.followed.iter().filter_map(|weak| {
+            seen.observed.retain(|bell| bell.strong_count() > 0);
+            let waiting = seen.observed.iter().filter_map(|weak| {
                 // Its entry has one; what is above that, something waits to wake it by.
                 let can_wake = weak.strong_count() > 1;
                 let bell = weak.upgrade().filter(|bell| bell.is_followed.load(Relaxed))?;
@@ -161,20 +161,20 @@ mod kept {
             waiting.collect()
         }
 
-        pub(crate) fn note(&self, (part, conn): Whose, message: String, is_panic: bool) {
+        pub(crate) fn note(&self, (part, conn): CallOwner, message: String, is_panic: bool) {
             self.seen().mishaps.push(HandlerFailure { part, conn, message, is_panic });
         }
 
-        pub(crate) fn follow(&self, whose: Whose) -> Entry {
+        pub(crate) fn observe(&self, whose: CallOwner) -> Entry {
             let bell = Arc::new(Bell {
                 whose,
-                witness: self.clone(),
+                monitor: self.clone(),
                 task: Mutex::new((Waker::noop().clone(), thread::current().id())),
                 is_followed: AtomicBool::new(true),
                 has_rung: AtomicBool::new(true),
                 turn: AtomicU64::new(0),
             });
-            self.seen().followed.push(Arc::downgrade(&bell));
+            self.seen().observed.push(Arc::downgrade(&bell));
             Entry(bell)
         }
 
@@ -183,7 +183,7 @@ mod kept {
         }
     }
 
-    /// The place on a witness's list of one future.
+    /// The place on a monitor's list of one future.
     pub(crate) struct Entry(Arc<Bell>);
 
     impl Entry {
@@ -191,7 +191,7 @@ mod kept {
         pub(crate) fn waker(&self, cx: &Context<'_>) -> Waker {
             *self.0.task() = (cx.waker().clone(), thread::current().id());
             if self.0.has_rung.swap(false, Relaxed) {
-                let mut seen = self.0.witness.seen();
+                let mut seen = self.0.monitor.seen();
                 seen.turns += 1;
                 self.0.turn.store(seen.turns, Relaxed);
             }
@@ -208,8 +208,8 @@ mod kept {
     /// The waker of one future of the application's: it wakes the connection's task.
     #[derive(Debug)]
     struct Bell {
-        whose: Whose,
-        witness: HandlerMonitor,
+        whose: CallOwner,
+        monitor: HandlerMonitor,
         /// The task, and the thread that has last polled it.
         task: Mutex<(Waker, ThreadId)>,
         is_followed: AtomicBool,
@@ -232,7 +232,7 @@ mod kept {
             let (task, thread) = self.task().clone();
             self.has_rung.store(true, Relaxed);
             if thread != thread::current().id() && self.is_followed.load(Relaxed) {
-                self.witness.seen().outsiders.push(self.whose.clone());
+                self.monitor.seen().outsiders.push(self.whose.clone());
             }
             task.wake();
         }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use slotmap::SecondaryMap;
 
-use crate::app::conn::Person;
+use crate::app::conn::ConnInfo;
 use roomer_hub::ConnKey;
 
 /// All connections that are open, and which of them belong to one user.
 #[derive(Debug, Default)]
-pub(crate) struct People {
-    by_key: SecondaryMap<ConnKey, (Arc<Person>, Arrival)>,
+pub(crate) struct ConnTable {
+    by_key: SecondaryMap<ConnKey, (Arc<ConnInfo>, Arrival)>,
     /// The connections of each user that has any, the oldest first.
     by_user: BTreeMap<Arc<str>, BTreeMap<Arrival, ConnKey>>,
     arrivals: Arrival,
@@ -20,19 +20,19 @@ pub(crate) struct People {
 /// The number of a connection in the order in which they came.
 type Arrival = u64;
 
-impl People {
-    pub(crate) fn insert(&mut self, person: &Arc<Person>) {
+impl ConnTable {
+    pub(crate) fn insert(&mut self, info: &Arc<ConnInfo>) {
         self.arrivals += 1;
-        if let Some(user) = person.user() {
+        if let Some(user) = info.user() {
             let connections = self.by_user.entry(user.clone()).or_default();
-            connections.insert(self.arrivals, person.key);
+            connections.insert(self.arrivals, info.key);
         }
-        self.by_key.insert(person.key, (person.clone(), self.arrivals));
+        self.by_key.insert(info.key, (info.clone(), self.arrivals));
     }
 
-    pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<Arc<Person>> {
-        let (person, arrival) = self.by_key.remove(conn)?;
-        if let Some(user) = person.user()
+    pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<Arc<ConnInfo>> {
+        let (info, arrival) = self.by_key.remove(conn)?;
+        if let Some(user) = info.user()
             && let Some(connections) = self.by_user.get_mut(user)
         {
             connections.remove(&arrival);
@@ -40,15 +40,15 @@ impl People {
                 self.by_user.remove(user);
             }
         }
-        Some(person)
+        Some(info)
     }
 
-    pub(crate) fn get(&self, conn: ConnKey) -> Option<&Arc<Person>> {
-        self.by_key.get(conn).map(|(person, _)| person)
+    pub(crate) fn get(&self, conn: ConnKey) -> Option<&Arc<ConnInfo>> {
+        self.by_key.get(conn).map(|(info, _)| info)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Person>> {
-        self.by_key.values().map(|(person, _)| person)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<ConnInfo>> {
+        self.by_key.values().map(|(info, _)| info)
     }
 
     /// A user's connections, the oldest first.
@@ -65,13 +65,13 @@ impl People {
             }
             for (arrival, conn) in connections {
                 let entry = self.by_key.get(*conn);
-                let entry = entry.map(|(person, arrival)| (person.user(), *arrival));
+                let entry = entry.map(|(info, arrival)| (info.user(), *arrival));
                 if entry != Some((Some(user), *arrival)) {
                     return Err(format!("{conn:?} is not a connection of user {user:?}"));
                 }
             }
         }
-        let with_user = self.iter().filter(|person| person.user().is_some()).count();
+        let with_user = self.iter().filter(|info| info.user().is_some()).count();
         let sum: usize = self.by_user.values().map(BTreeMap::len).sum();
         match with_user == sum {
             true => Ok(()),
