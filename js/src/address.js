@@ -1,33 +1,32 @@
 /**
- * The address of an attempt. By text alone where it can: the URL of React Native has no setters.
+ * The address of an attempt. Works on text where it can: the URL of React Native does not have setters.
  *
  * @module address
  */
 
 import { toBytes } from "./packet.js";
 
-const ABSOLUTE = /^(ws|http)s?:\/\/[^/?#]/i;
+/** Returns true if only a page can complete the address. */
+export const isRelative = (url) => typeof url === "string" && /^(?![a-z][a-z\d+.-]*:)./is.test(url);
 
-/** Tells whether only a page can make an address of it. */
-export const isRelative = (url) => typeof url === "string" && url !== "" && !/^[a-z][a-z\d+.-]*:/i.test(url);
-
-/** The address: relative ones are the page's, http is ws, and the token goes into the query. */
+/**
+ * Returns the address to connect to: relative ones belong to the page, http becomes ws, and the token joins the query.
+ * Throws TypeError if there is none.
+ */
 export function toAddress(url, token) {
-    const base = globalThis.document?.baseURI ?? globalThis.location?.href;
-    let address = isRelative(url) ? new URL(url, base).href : String(url ?? "");
-    if (!ABSOLUTE.test(address) || !new URL(address)) {
-        throw new TypeError(`no WebSocket at ${address}`);
+    const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href : url;
+    // Without the fragment, which a WebSocket does not take.
+    const [, rest] = /^(?:ws|http)(s?:\/\/[^/?#][^#]*)/i.exec(whole);
+    const address = new URL(`ws${rest}`) && `ws${rest}`;
+    if (token == null) {
+        return address;
     }
-    address = address.replace(/^http/i, "ws").replace(/#.*/s, "");
-    if (token != null) {
-        const [place, query = ""] = address.split(/\?(.*)/s);
-        const others = query.split("&").filter((each) => each && !each.startsWith("token="));
-        address = `${place}?${[...others, `token=${encodeURIComponent(token)}`].join("&")}`;
-    }
-    return address;
+    // This token replaces those of the address.
+    const others = address.replace(/([?&])(token=[^&]*(&|$))+/g, "$1").replace(/[?&]$/, "");
+    return `${others}${others.includes("?") ? "&" : "?"}token=${encodeURIComponent(token)}`;
 }
 
-/** The subprotocols that carry a token: the server takes "roomer", and reads the token from the other. */
+/** Returns the subprotocols that carry a token: the server selects "roomer", and reads the token from the other. */
 export function toProtocols(token) {
     const base64 = btoa(String.fromCharCode(...toBytes(token)));
     return ["roomer", `token.${base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];

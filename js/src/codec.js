@@ -1,5 +1,5 @@
 /**
- * How payloads become bytes, and bytes payloads.
+ * Conversion of payloads to bytes and back.
  *
  * @module codec
  */
@@ -7,42 +7,33 @@
 import { check } from "./error.js";
 import { toBytes, toText } from "./packet.js";
 
+function encodeText(text) {
+    check(typeof text === "string", 'the codec does not take this payload; codec: "json" takes any JSON');
+    return toBytes(text);
+}
+
 const codecs = {
-    /** Hands out a copy: the packet's own memory holds more than the payload. */
     bytes: {
         encode(value) {
             if (ArrayBuffer.isView(value)) {
                 return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
             }
-            if (value instanceof ArrayBuffer) {
-                return new Uint8Array(value);
-            }
-            check(typeof value === "string", 'a payload must be bytes or a string; with { codec: "json" } it may be any JSON');
-            return toBytes(value);
+            return value instanceof ArrayBuffer ? new Uint8Array(value) : encodeText(value);
         },
+        /** Copies: the packet's own memory holds more than the payload. */
         decode: (bytes) => bytes.slice()
     },
-    text: {
-        encode(value) {
-            check(typeof value === "string", 'a payload must be a string; with { codec: "json" } it may be any JSON');
-            return toBytes(value);
-        },
-        decode: toText
-    },
+    text: { encode: encodeText, decode: toText },
     json: {
-        encode(value) {
-            const text = JSON.stringify(value);
-            check(text, "this payload cannot be written as JSON");
-            return toBytes(text);
-        },
-        /** Nothing at all is nothing in JSON too: other clients send it. */
+        encode: (value) => encodeText(JSON.stringify(value)),
+        /** An empty payload is `undefined`: other clients send it. */
         decode: (bytes) => (bytes.length ? JSON.parse(toText(bytes)) : undefined)
     }
 };
 
-/** The codec of that name, or one that the application brings. */
+/** Returns the codec of that name, or the application's own. */
 export function findCodec(codec) {
     const found = codecs[codec] ?? codec;
-    check(found?.encode && found.decode, 'codec must be "bytes", "text", "json" or { encode, decode }');
+    check(found?.encode && found.decode, `there is no codec "${codec}"`);
     return found;
 }

@@ -6,18 +6,21 @@
 
 /** An error of this client. `code` says what happened, the message what to do; see the table in the README. */
 export class RoomerError extends Error {
+    name = "RoomerError";
+
     /**
      * @param {string} code
      * @param {string} message
      * @param {object} [details] `cause`, and what else belongs to this code, such as `closeCode`
      */
     constructor(code, message, details) {
-        super(`roomer: ${message}`);
-        Object.assign(this, details);
-        this.name = "RoomerError";
-        this.code = code;
+        super(`roomer: ${code}: ${message}`);
+        Object.assign(this, details, { code });
     }
 }
+
+/** Returns the error for a client that is closed. */
+export const createClosedError = (details) => new RoomerError("closed", "connect() again", details);
 
 /** Refuses a wrong argument. */
 export function check(condition, message) {
@@ -26,10 +29,8 @@ export function check(condition, message) {
     }
 }
 
-/** Refuses options that do not exist, so that a slip of the pen is noticed; returns them. */
-export function checkKeys(options, known, what) {
-    for (const key of Object.keys(options)) {
-        check(known.split(" ").includes(key), `there is no option "${key}" of ${what}; there are: ${known}`);
-    }
-    return options;
+/** Refuses options that do not exist, so that a misspelled name is noticed. */
+export function refuse(others) {
+    const [name] = Object.keys(others);
+    check(name === undefined, `there is no option "${name}"`);
 }

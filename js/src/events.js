@@ -1,71 +1,60 @@
 /**
- * Listeners by event. Whatever a listener throws, the others hear the event.
+ * Listeners by event. An error that a listener throws does not affect the other listeners.
  *
  * @module events
  */
 
-import { check, checkKeys } from "./error.js";
+import { RoomerError, check, refuse } from "./error.js";
 
 /**
- * @param {(error: unknown, event: string) => void} failed hears what listeners throw, and of promises they return that reject
+ * @param {(error: RoomerError, event: string) => void} report receives what listeners throw, and the rejections of promises
+ *   that they return
  */
-export function createEvents(failed) {
-    /** @type {Map<string, Set<{listener: Function, drop: () => void}>>} */
-    const lists = new Map();
+export function createEvents(report) {
+    const entries = new Set();
 
     /** Adds a listener; returns the function that removes it. */
-    function on(event, listener, options = {}) {
-        const { once, signal } = checkKeys(options, "once signal", "on()");
+    function on(event, listener, { once, signal, ...others } = {}) {
+        refuse(others);
         check(typeof listener === "function", "a listener must be a function");
-        const call = once ? (...args) => (drop(), listener(...args)) : listener;
-        const entry = { listener, call, drop };
-        function drop() {
-            const list = lists.get(event);
-            if (list?.delete(entry) && !list.size) {
-                lists.delete(event);
-            }
-            signal?.removeEventListener("abort", drop);
+        const entry = { event, listener, once, remove };
+        function remove() {
+            entries.delete(entry);
+            signal?.removeEventListener("abort", remove);
         }
         if (!signal?.aborted) {
-            lists.set(event, (lists.get(event) ?? new Set()).add(entry));
-            signal?.addEventListener("abort", drop);
+            entries.add(entry);
+            signal?.addEventListener("abort", remove);
         }
-        return drop;
+        return remove;
     }
+
+    /** Returns a copy, so that listeners may be added and removed while it is in use. */
+    const find = (event) => [...entries].filter((entry) => entry.event === event);
 
     return {
         on,
-        /** Removes a listener by itself, however often it is there. */
-        off(event, listener) {
-            for (const entry of [...(lists.get(event) ?? [])]) {
-                if (entry.listener === listener) {
-                    entry.drop();
-                }
-            }
-        },
-        /** Calls those who listen now, in order; tells whether there was one. */
+        /** Removes every registration of a listener for an event. */
+        off: (event, listener) => find(event).forEach((entry) => entry.listener === listener && entry.remove()),
+        /** Calls the current listeners in order; returns their number. */
         emit(event, ...args) {
-            const list = lists.get(event);
-            for (const entry of [...(list ?? [])]) {
-                // One that an earlier listener has removed hears nothing any more.
-                if (list.has(entry)) {
+            const failed = (cause) => report(new RoomerError("listener", `of "${event}"`, { cause }), event);
+            const found = find(event);
+            for (const entry of found) {
+                // An earlier listener may have removed this one.
+                if (entries.has(entry)) {
+                    entry.once && entry.remove();
                     try {
-                        entry.call(...args)?.then?.(null, (error) => failed(error, event));
+                        entry.listener(...args)?.then?.(null, failed);
                     } catch (error) {
-                        failed(error, event);
+                        failed(error);
                     }
                 }
             }
-            return !!list;
+            return found.length;
         },
-        has: (event) => lists.has(event),
-        /** Forgets all listeners. */
-        clear() {
-            for (const list of lists.values()) {
-                for (const entry of [...list]) {
-                    entry.drop();
-                }
-            }
-        }
+        count: (event) => find(event).length,
+        /** Removes all listeners. */
+        clear: () => entries.forEach((entry) => entry.remove())
     };
 }

@@ -129,7 +129,6 @@ export interface DebugRecord {
     url?: string;
     state?: State;
     error?: RoomerError | undefined;
-    why?: string;
     reason?: string;
 }
 

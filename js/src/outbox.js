@@ -1,217 +1,186 @@
 /**
- * What goes out, in which order and how fast, and what of it has surely arrived.
+ * The order and the pace of what is sent, and how much of it has certainly arrived.
  *
- * The plain protocol acknowledges no message, but a server handles what one client sends in order, and answers each wish to
- * leave a room, also one that does not exist. Such a wish is the probe: its answer confirms all that was sent before it.
+ * The protocol does not acknowledge messages. But a server handles the packets of one client in order, and answers each request
+ * to leave a room, also of a room that does not exist. Such a request is the probe: its answer confirms all packets before it.
  *
  * @module outbox
  */
 
-/** Packets that go out of the queue before the first answer; twice as many after each further one. */
-const WINDOW = 8;
-const WIDEST = 256;
-/** Unconfirmed packets and bytes that are asked about at once, and how long fewer may wait, in milliseconds. */
-const MANY = 64;
-const MUCH = 2 ** 16;
-const SOON = 1_000;
-/** Milliseconds between packets after a server has called us too fast: at first, at most, and how long until it is tried faster. */
-const PACE = 125;
-const SLOWEST = 2_000;
-const RELAX = 60_000;
+import { refuse } from "./error.js";
+import { FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE, PROBE_BYTES, PROBE_DELAY, RELAX_TIME, SLOWEST_PACE } from "./limits.js";
+import { encode } from "./packet.js";
 
 /**
- * An item is `{ entry, data, kind }` for joins and leaves, and `{ entry, data, event, payload, to }` for messages.
+ * An item is `{ owner, room, event, data }`, with `payload` and `to` if it is a message: a room, its name, and what is sent for it.
  *
- * @param {{messages?: number, bytes?: number}} [limits]
+ * @param {{messages?: number, bytes?: number}} limits of the queue
  * @param {import("./index.js").Clock} clock
  * @param {object} client
- * @param {() => Iterable<object>} client.entries rooms with what waits for them, and until when it has to: `{ waiting: item[], isIn: boolean, quietUntil: number }`
- * @param {() => boolean} client.isReady whether the socket takes messages
- * @param {(item: object) => void} client.transmit hands it to the socket
- * @param {() => void} client.probe asks the server for an answer
- * @param {(item: object) => void} client.settled a join or leave that the server has surely answered
- * @param {(item: object, reason: string) => void} client.lost a message that was accepted, and may not or will not arrive
+ * @param {() => boolean} client.isConnected true if the socket takes packets
+ * @param {(room: object) => boolean} client.isOpen true if a room takes messages
+ * @param {(item: object) => void} client.transmit passes an item to the socket
+ * @param {(items: object[], isLost?: boolean) => void} client.settled receives what the server has handled, or what was under way when
+ *   the connection was lost
+ * @param {(item: object, reason: string) => void} client.lost receives a message that was accepted, and may not arrive
  */
-export function createOutbox({ messages = 1000, bytes = 2 ** 20 } = {}, clock, client) {
-    /** Joins and leaves that wait for their turn. */
-    let control = [];
-    /** What this connection has taken and the server has not confirmed, oldest first, and its bytes. */
-    let sent = [];
-    let underWay = 0;
-    /** How many of those the probe under way will confirm; -1 if there is none. */
-    let asked = -1;
-    let waiting = 0;
-    let waitingBytes = 0;
-    let flight = 0;
-    let window = WINDOW;
+export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, clock, client) {
+    refuse(others);
+    /** Joins, leaves and probes that wait for their turn. */
+    let requests = [];
+    /** Messages that wait. */
+    const queue = new Set();
+    let queuedBytes = 0;
+    /** Packets of this connection that the server has not confirmed, oldest first. */
+    let sent = new Set();
+    let sentBytes = 0;
+    /** The bytes after the latest probe; a small packet counts as PACKET_BYTES. */
+    let unprobed = 0;
+    let window = FIRST_WINDOW;
     let pace = 0;
     let relaxAt = 0;
-    let nextAt = 0;
-    let confirmAt = 0;
     let timer;
 
+    const createRequest = (room, event, owner) => ({ owner, room, event, data: encode(room, event) });
+    const createProbe = () => createRequest(PROBE, "leave");
+
     function put(item) {
-        const now = clock.now();
+        unprobed = item.room === PROBE ? 0 : unprobed + Math.max(PACKET_BYTES, item.data.length);
+        sentBytes += item.data.length;
+        sent.add(item);
         client.transmit(item);
-        confirmAt = sent.length ? confirmAt : now + SOON;
-        nextAt = now + pace;
-        underWay += item.size = item.data.length;
-        // Kept to be told of if it is lost; its bytes are not.
-        item.data = undefined;
-        sent.push(item);
     }
 
-    /** Takes out what may go next: a room's messages only once we are in it, and not before it is to speak again. */
-    function next(now) {
-        if (control.length || !waiting) {
-            return control.shift();
+    function unqueue(item) {
+        queue.delete(item);
+        queuedBytes -= item.data.length;
+        return item;
+    }
+
+    function unsend(item) {
+        sent.delete(item);
+        sentBytes -= item.data.length;
+        return item;
+    }
+
+    /** Removes the next item that may be sent. */
+    function take() {
+        if (requests.length) {
+            return requests.shift();
         }
-        for (const entry of client.entries()) {
-            if (entry.isIn && entry.quietUntil <= now && entry.waiting.length) {
-                const item = entry.waiting.shift();
-                waiting--;
-                waitingBytes -= item.data.length;
-                return item;
+        for (const item of queue) {
+            if (client.isOpen(item.owner)) {
+                return unqueue(item);
             }
         }
     }
 
-    /** Asks, unless the question is under way. */
-    function probe() {
-        if (asked < 0) {
-            asked = sent.length;
-            nextAt = Math.max(clock.now(), nextAt) + pace;
-            client.probe();
-        }
-    }
-
-    /** Sends what may be sent now, and sees to it that the rest is not forgotten. */
-    function pump() {
-        clock.clearTimeout(timer);
-        if (!client.isReady()) {
+    /** Sends what may be sent now, and sets the timer for the rest. */
+    function pump(isTick) {
+        if (!client.isConnected()) {
             return;
         }
-        const now = clock.now();
-        for (let item; flight < window && nextAt <= now && underWay <= bytes && (item = next(now)); flight++) {
+        let budget = pace ? Number(isTick) : Infinity;
+        for (let item; budget > 0 && sent.size < window && sentBytes <= bytes && (item = take()); budget--) {
             put(item);
         }
-        const dues = [];
-        if (asked < 0 && sent.length) {
-            if (flight >= window || sent.length >= MANY || underWay >= Math.min(MUCH, bytes) || confirmAt <= now || sent.some((item) => item.isFence)) {
-                probe();
-            } else {
-                dues.push(confirmAt);
-            }
+        const isWaiting = requests.length + queue.size > 0;
+        if (unprobed && (unprobed >= PROBE_BYTES || sentBytes > bytes || (isTick && budget > 0) || (isWaiting && sent.size >= window))) {
+            put(createProbe());
         }
-        if (control.length + waiting) {
-            dues.push(nextAt, ...[...client.entries()].map(({ quietUntil }) => quietUntil));
+        if (unprobed || isWaiting) {
+            timer ??= clock.setTimeout(tick, pace || PROBE_DELAY);
         }
-        const due = Math.min(...dues.filter((at) => at > now));
-        timer = due < Infinity ? clock.setTimeout(pump, due - now) : undefined;
+    }
+
+    function tick() {
+        timer = undefined;
+        pump(true);
+    }
+
+    /** Has all requests and messages so far confirmed. */
+    function fence() {
+        (unprobed || requests.length) && requests.push(createProbe());
     }
 
     return {
         pump,
-        probe,
-        underWay: () => underWay,
-        /** The connection is gone; what it took and was not confirmed may have arrived or not. */
-        close(isTooFast) {
-            const gone = sent;
-            clock.clearTimeout(timer);
-            control = [];
-            sent = [];
-            underWay = flight = nextAt = 0;
-            asked = -1;
-            window = WINDOW;
-            if (isTooFast) {
-                pace = Math.min(2 * pace || PACE, SLOWEST);
-                relaxAt = clock.now() + RELAX;
-            }
-            gone.forEach((item) => item.kind || client.lost(item, "unconfirmed"));
-        },
-        /** A join or leave, as soon as it may go. */
-        ask(item) {
-            control.push(item);
+        probe: () => put(createProbe()),
+        fence() {
+            fence();
             pump();
         },
-        /** Whether the server may still have to answer a join or leave of a room of this name. */
-        isUnsure: (name) => [...sent, ...control].some((item) => item.kind && item.entry.room.name === name),
-        /** Asks for certainty about a room's join; false if there is nothing to be unsure about. */
-        hasten(entry) {
-            const item = [...sent, ...control].findLast((each) => each.entry === entry && each.kind === "join");
-            if (item) {
-                item.isFence = true;
-                pump();
+        sentBytes: () => sentBytes,
+        /** Returns the room of an unconfirmed request. */
+        find: (name, event) => [...sent, ...requests].find((item) => item.event === event && item.room === name)?.owner,
+        /** Returns false without a connection. */
+        request(owner, event) {
+            if (!client.isConnected()) {
+                return false;
             }
-            return !!item;
+            // A leave_ack says that the room's unconfirmed messages may be lost, so those of a room that is left are confirmed first.
+            event === "leave" && fence();
+            requests.push(createRequest(owner.name, event, owner));
+            pump();
+            return true;
         },
-        /** A message: "sent" if it went out at once, "queued", or "dropped" if there is no space. */
         send(item) {
-            const { entry, data } = item;
-            if (client.isReady() && entry.isIn && entry.quietUntil <= clock.now() && !pace && !entry.waiting.length && underWay <= bytes) {
+            if (client.isOpen(item.owner) && !pace && !queue.size && sentBytes <= bytes) {
                 put(item);
-                pump();
-                return "sent";
-            }
-            if (waiting >= messages || waitingBytes + data.length > bytes) {
+            } else if (queue.size < messages && queuedBytes + item.data.length <= bytes) {
+                queue.add(item);
+                queuedBytes += item.data.length;
+            } else {
                 return "dropped";
             }
-            waiting++;
-            waitingBytes += data.length;
-            entry.waiting.push(item);
             pump();
-            return item.data ? "queued" : "sent";
+            return queue.has(item) ? "queued" : "sent";
         },
-        /** A room is over: what waits for it will not be sent. */
-        forget(entry) {
-            for (const item of entry.waiting.splice(0)) {
-                waiting--;
-                waitingBytes -= item.data.length;
-                client.lost(item, "unsent");
+        /** Reports the queued messages of a room that is left or closed. */
+        drop(room) {
+            for (const item of queue) {
+                item.owner === room && client.lost(unqueue(item), "unsent");
             }
         },
-        /** The server has us out of a room: it may have dropped what was on its way there. */
+        /** Reports the unconfirmed messages of a room of which the server has put us out. */
         doubt(name) {
-            for (const item of sent) {
-                if (!item.kind && item.entry.room.name === name) {
-                    item.outs = (item.outs ?? 0) + 1;
+            for (const item of [...sent]) {
+                if (item.room === name && "payload" in item) {
+                    client.lost(unsend(item), "unconfirmed");
                 }
             }
         },
-        /** The probe is answered. */
         confirmed() {
-            if (asked < 0) {
-                return;
+            const items = [];
+            for (const item of sent) {
+                items.push(unsend(item));
+                if (item.room === PROBE) {
+                    break;
+                }
             }
             const now = clock.now();
-            const sure = sent.splice(0, asked);
-            asked = -1;
-            underWay = sent.reduce((sum, { size }) => sum + size, 0);
-            flight = Math.min(flight, sent.length);
-            window = Math.min(2 * window, WIDEST);
-            confirmAt = now + SOON;
+            window = Math.min(2 * window, LARGEST_WINDOW);
             if (pace && now > relaxAt) {
-                pace = pace > PACE ? pace / 2 : 0;
-                relaxAt = now + RELAX;
+                pace = pace > FIRST_PACE ? pace / 2 : 0;
+                relaxAt = now + RELAX_TIME;
             }
-            // Out of a room more often than we asked to: it was the server's wish, before or after the message came.
-            const leaves = new Map();
-            for (let n = sure.length; n--; ) {
-                const item = sure[n];
-                const { name } = item.entry.room;
-                if (item.kind === "leave") {
-                    leaves.set(name, (leaves.get(name) ?? 0) + 1);
-                }
-                item.isDoubtful = item.outs > (leaves.get(name) ?? 0);
-            }
-            for (const item of sure) {
-                if (item.kind) {
-                    client.settled(item);
-                } else if (item.isDoubtful) {
-                    client.lost(item, "unconfirmed");
-                }
-            }
+            client.settled(items);
             pump();
+        },
+        /** The connection is lost: what was not confirmed may have arrived. */
+        disconnected(isTooFast) {
+            const items = [...sent, ...requests];
+            clock.clearTimeout(timer);
+            timer = undefined;
+            sent = new Set();
+            requests = [];
+            sentBytes = unprobed = 0;
+            window = FIRST_WINDOW;
+            if (isTooFast) {
+                pace = Math.min(2 * pace || FIRST_PACE, SLOWEST_PACE);
+                relaxAt = clock.now() + RELAX_TIME;
+            }
+            client.settled(items, true);
         }
     };
 }

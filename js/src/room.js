@@ -1,5 +1,5 @@
 /**
- * One room: who is in it, and what is said there.
+ * One room: its state, its members and its messages.
  *
  * @module room
  */
@@ -7,68 +7,65 @@
 import { findCodec } from "./codec.js";
 import { RoomerError, check } from "./error.js";
 import { createEvents } from "./events.js";
-import { toText } from "./packet.js";
+import { GRACE } from "./limits.js";
+import { encode, toBytes, toText } from "./packet.js";
 import { createStream } from "./stream.js";
 
-/** Events that only this client brings about: a peer's message of such a name is not passed on. */
-export const LOCAL = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open", "reopen"];
+/** Events that only the server or this client may cause: a peer's message of such a name is dropped. */
+export const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open", "reopen"];
 
-/** Refuses names that UTF-8 cannot express: the server would read another name. */
-export function checkName(name, what) {
-    check(typeof name === "string" && !/\p{Surrogate}/u.test(name), `${what} must be a string without lone surrogates`);
+/** Refuses reserved names, and those that UTF-8 cannot express: the server would read another name. */
+export function checkName(name, what, reserved) {
+    check(toText(toBytes(name)) === name && !reserved.includes(name), `${what} cannot be "${name}"`);
 }
 
-/** The ids in the payload of a join_ack; a server that only counts members sends their number. */
-function parseIds(payload) {
+/** Passes the payload of a packet to `use`, or reports that it does not fit the codec. */
+export function decodePayload(codec, { room, event, src, payload }, report, use) {
+    let value;
     try {
-        const list = JSON.parse(toText(payload));
-        return typeof list === "number" ? list : list.filter((id) => typeof id === "string");
-    } catch {
-        return [];
-    }
-}
-
-/** The payload in a list, or nothing if it does not fit; then that is reported. */
-export function decodePayload(codec, { room, event, src, payload }, report) {
-    try {
-        return [findCodec(codec).decode(payload)];
+        value = codec.decode(payload);
     } catch (cause) {
-        report(new RoomerError("payload", `"${event}" from ${src} in room "${room}" does not fit the codec`, { cause }));
+        return report(new RoomerError("payload", `"${event}" from ${src} in room "${room}"`, { cause }));
     }
+    use(value);
 }
 
 /**
  * @param {string} name
  * @param {any} codec
- * @param {object} client what the room asks of its client
+ * @param {object} client
  * @param {(error: RoomerError) => void} client.report
- * @param {(event: string, dst: string | undefined, payload: Uint8Array, value: any) => string} client.send
- * @param {(left: () => Promise<void>) => Promise<void>} client.leave one who joined is done; left() gives the promise for when we are out
+ * @param {(item: object) => string} client.send sends a message, or queues it; see the outbox
+ * @param {(room: object) => void} client.leave called at the end of the turn in which the last user of the room left
  */
 export function createRoom(name, codec, client) {
     codec = findCodec(codec);
-    let state = "joining";
+    /** "leaving" or "closed"; before that, the server decides. */
+    let phase = "";
+    let isIn = false;
+    /** True if queued messages wait for other members; see GRACE. */
+    let isWaiting = false;
+    /** When there were other members last. */
+    let othersAt;
     let id = "";
     let ids = new Set();
-    let wasOpen = false;
-    let settle;
-    const opened = new Promise((resolve, reject) => (settle = { resolve, reject }));
-    // Whoever does not ask need not hear of a failure.
-    opened.catch(() => {});
-    /** Number of members, where the server tells no more. */
+    /** The number of members, where the server does not send their ids. */
     let counted;
-    let left = {};
-    let stateBefore;
+    let left = Promise.resolve();
+    let setLeft = () => {};
+    let settle;
+    const opened = new Promise((...functions) => (settle = functions));
+    // An application that does not use the promise must not see an unhandled rejection.
+    opened.catch(() => {});
 
-    const events = createEvents((cause, event) => {
-        client.report(new RoomerError("listener", `a listener of "${event}" in room "${name}" has thrown`, { cause }));
-    });
+    const { on, off, emit, count, clear } = createEvents((error) => client.report(error));
+    const refuseUse = () => new RoomerError("closed", `join room "${name}" again`);
 
     const api = Object.freeze({
         name,
         opened,
         get state() {
-            return state;
+            return phase || (isIn ? "open" : "joining");
         },
         get id() {
             return id;
@@ -85,113 +82,106 @@ export function createRoom(name, codec, client) {
             [Symbol.iterator]: () => ids.values()
         }),
         send(event, payload, to) {
-            checkName(event, "an event");
-            check(!LOCAL.includes(event), `the event "${event}" is reserved`);
-            // Anything else as receiver is a mistake, and must not make a private message public.
-            if (to !== undefined) {
-                checkName(to, "a receiver");
-                check(to, "a receiver must not be empty; leave it out to send to the room");
+            checkName(event, "an event", RESERVED);
+            // An empty receiver would make a private message public.
+            to === undefined || checkName(to, "a receiver", [""]);
+            if (phase) {
+                throw refuseUse();
             }
-            if (state === "leaving" || state === "closed") {
-                throw new RoomerError("closed", `room "${name}" is ${state}; join it again to send`);
-            }
-            return client.send(event, to, payload === undefined ? new Uint8Array() : codec.encode(payload), payload);
+            const data = encode(name, event, to, "", payload === undefined ? payload : codec.encode(payload));
+            return client.send({ owner: room, room: name, event, payload, to, data });
         },
         leave() {
-            if (state === "closed" || state === "leaving") {
-                return left.promise ?? Promise.resolve();
+            if (phase) {
+                return left;
             }
-            return client.leave(() => {
-                left.promise = new Promise((resolve) => (left.resolve = resolve));
-                stateBefore = state;
-                state = "leaving";
-                return left.promise;
-            });
+            if (--room.joins > 0) {
+                return Promise.resolve();
+            }
+            phase = "leaving";
+            queueMicrotask(() => client.leave(room));
+            return (left = new Promise((resolve) => (setLeft = resolve)));
         },
-        on: events.on,
-        off: events.off,
+        on,
+        off,
         messages(event, options) {
-            check(!LOCAL.includes(event), `"${event}" is no message; use on()`);
-            return createStream(events, event, options, state === "closed");
+            checkName(event, "an event", RESERVED);
+            return createStream(on, event, options, phase === "closed");
         }
     });
 
-    return {
+    const room = {
         name,
         api,
-        state: () => state,
-        /**
-         * The server has let us in. Returns what tells the application: others who came and went meanwhile are announced, so
-         * that lists stay true.
-         */
+        /** Calls of join() that no leave() has taken back. */
+        joins: 0,
+        /** True if the room has been open. */
+        wasIn: false,
+        /** The server has let us in. Members who came and went meanwhile are reported, so that the application's lists stay true. */
         joined(ownId, payload) {
-            const before = ids;
-            const was = state;
-            const previousId = id;
+            const [before, previousId, wasOpen] = [ids, id, isIn];
+            let list;
+            try {
+                list = JSON.parse(toText(payload));
+            } catch {
+                // Some servers send none.
+            }
+            counted = typeof list === "number" ? list : undefined;
+            const now = (ids = new Set(Array.isArray(list) ? list.filter((each) => typeof each === "string") : []));
             id = ownId;
-            const list = parseIds(payload);
-            counted = Array.isArray(list) ? undefined : list;
-            ids = new Set(counted === undefined ? list : []);
-            state = "open";
-            const now = ids;
-            return () => {
-                if (!wasOpen) {
-                    wasOpen = true;
-                    settle.resolve(api);
-                    events.emit("open");
-                    return;
-                }
-                for (const member of before) {
-                    member === previousId || now.has(member) || events.emit("member_left", member);
-                }
-                for (const member of now) {
-                    member === ownId || before.has(member) || events.emit("new_member", member);
-                }
-                if (was !== "open") {
-                    events.emit("reopen", previousId);
-                }
-            };
+            isIn = true;
+            // Before any listener runs: it may send.
+            isWaiting &&= api.count < 2;
+            if (!room.wasIn) {
+                room.wasIn = true;
+                settle[0](api);
+                emit("open");
+                return;
+            }
+            for (const member of before) {
+                member === previousId || now.has(member) || emit("member_left", member);
+            }
+            for (const member of now) {
+                member === ownId || before.has(member) || emit("new_member", member);
+            }
+            wasOpen || emit("reopen", previousId);
         },
-        came(payload) {
-            const member = toText(payload);
-            if (!ids.has(member)) {
-                ids.add(member);
-                events.emit("new_member", member);
+        received(packet, now) {
+            othersAt = api.count > 1 ? now : othersAt;
+            const { event, src, dst, payload } = packet;
+            if (!RESERVED.includes(event)) {
+                count(event) && decodePayload(codec, packet, client.report, (value) => emit(event, value, src, dst !== ""));
+            } else if (!src && !dst) {
+                const member = toText(payload);
+                const isNew = event === "new_member" && !ids.has(member) && ids.add(member);
+                if (isNew || (event === "member_left" && ids.delete(member))) {
+                    emit(event, member);
+                }
             }
         },
-        went(payload) {
-            const member = toText(payload);
-            if (ids.delete(member)) {
-                events.emit("member_left", member);
-            }
-        },
-        said(event, payload, from, direct) {
-            if (!LOCAL.includes(event) && events.has(event)) {
-                const value = decodePayload(codec, { room: name, event, src: from, payload }, client.report);
-                value && events.emit(event, value[0], from, direct);
-            }
-        },
-        leaving: () => (state = "leaving"),
-        /** The last one who left has thought better of it, or another has come. */
+        /** Returns true if the room takes messages. */
+        isOpen: (isLate) => isIn && !phase && (isLate || !isWaiting || api.count > 1),
+        /** Takes back a leave() of the same turn. */
         stay() {
-            state = stateBefore;
-            left.resolve();
-            left = {};
+            phase = "";
+            setLeft();
         },
-        /** The connection is lost, or was never there; the client will join again. */
-        suspend() {
-            stateBefore = "joining";
-            state = state === "leaving" ? state : stateBefore;
+        /** The connection is lost, or it is not certain whether we are in. */
+        suspend(now) {
+            // A server that ends may close the others first.
+            isWaiting ||= isIn && (api.count > 1 || now - othersAt < GRACE);
+            isIn = false;
         },
-        /** Out, for good. Without an error it was our own wish. */
+        /** Closes the room for good. Without an error the application has left it. */
         close(error) {
-            if (state !== "closed") {
-                state = "closed";
-                settle.reject(error ?? new RoomerError("closed", `room "${name}" was left before it opened`));
-                left.resolve?.();
-                events.emit("close", error);
-                events.clear();
+            if (phase !== "closed") {
+                phase = "closed";
+                settle[1](error ?? refuseUse());
+                setLeft();
+                emit("close", error);
+                clear();
             }
         }
     };
+    return room;
 }

@@ -4,61 +4,55 @@
  * @module stream
  */
 
-import { checkKeys } from "./error.js";
+import { refuse } from "./error.js";
 
 /**
- * Collects from now on, whether somebody iterates yet or not. When the reader falls behind, the oldest messages make way;
- * the next one tells in `missed` how many. Not a generator: that could not be ended while it waits, or before it began.
+ * Collects messages from now on, even before the first read. When more than `buffer` wait, the oldest is dropped, and the
+ * next one carries the count in `missed`. This is not a generator: a generator can end neither before its first read nor
+ * while a read is pending.
  *
- * @param {ReturnType<typeof import("./events.js").createEvents>} events
+ * @param {(event: string, listener: Function) => () => void} on
  * @param {string} event
  * @param {{signal?: AbortSignal, buffer?: number}} options
- * @param {boolean} over the room is closed already
+ * @param {boolean} isOver true if the room is closed already
  */
-export function createStream(events, event, options = {}, over) {
-    const { signal, buffer = 256 } = checkKeys(options, "signal buffer", "messages()");
-    const waiting = [];
-    /** Calls of next() that wait for a message, oldest first. */
+export function createStream(on, event, { signal, buffer = 256, ...others } = {}, isOver) {
+    refuse(others);
+    const messages = [];
+    /** Resolve functions of pending reads, oldest first. */
     const readers = [];
     let missed = 0;
 
-    const offMessage = events.on(event, (payload, from, direct) => {
-        waiting.push({ event, payload, from, direct, missed: 0 });
-        if (waiting.length > buffer) {
-            waiting.shift();
-            missed += 1;
-        }
-        serve();
-    });
-    const offClose = events.on("close", end);
-    signal?.addEventListener("abort", cancel);
+    const offs = [
+        on(event, (payload, from, direct) => {
+            messages.push({ event, payload, from, direct });
+            if (messages.length > buffer) {
+                messages.shift();
+                missed++;
+            }
+            serve();
+        }),
+        // Messages that wait can still be read.
+        on("close", () => end())
+    ];
+    signal?.addEventListener("abort", end);
+    (isOver || signal?.aborted) && end();
 
     function serve() {
-        while (readers.length && (waiting.length || over)) {
-            const done = !waiting.length;
-            readers.shift()({ value: done ? undefined : { ...waiting.shift(), missed }, done });
-            missed = done ? missed : 0;
+        while (readers.length && (messages.length || isOver)) {
+            const [message] = messages.splice(0, 1);
+            readers.shift()({ value: message && { ...message, missed }, done: !message });
+            missed = 0;
         }
     }
 
-    /** What has come in is still handed out. */
-    function end() {
-        over = true;
-        offMessage();
-        offClose();
-        signal?.removeEventListener("abort", cancel);
+    /** Takes no more messages; if cancelled, also drops those that wait. */
+    function end(isCancelled) {
+        isOver = true;
+        messages.length = isCancelled ? 0 : messages.length;
+        offs.forEach((off) => off());
+        signal?.removeEventListener("abort", end);
         serve();
-    }
-
-    function cancel() {
-        waiting.length = 0;
-        end();
-    }
-
-    if (signal?.aborted) {
-        cancel();
-    } else if (over) {
-        end();
     }
 
     return {
@@ -67,12 +61,8 @@ export function createStream(events, event, options = {}, over) {
             serve();
         }),
         async return(value) {
-            cancel();
+            end(true);
             return { value, done: true };
-        },
-        async throw(error) {
-            cancel();
-            throw error;
         },
         [Symbol.asyncIterator]() {
             return this;

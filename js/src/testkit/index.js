@@ -15,7 +15,7 @@
  * @module testkit
  */
 
-import { checkKeys } from "../error.js";
+import { refuse } from "../error.js";
 import { decode, encode, toBytes, toText } from "../packet.js";
 import { createClock } from "./clock.js";
 import { createBucket } from "./limits.js";
@@ -44,8 +44,8 @@ function readToken(url, protocols) {
  * @returns {import("./index.js").TestServer}
  */
 export function createServer(settings = {}) {
-    checkKeys(settings, "latency clock messageRate joinRate strikes membership", "createServer()");
-    const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full" } = settings;
+    const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...others } = settings;
+    refuse(others);
     /** Connections by id. */
     const conns = new Map();
     /** Members by room, in the order in which they came. @type {Map<string, Set<object>>} */

@@ -1,0 +1,222 @@
+/**
+ * The life of the connection: attempts, waits, signs of life, the end. This module knows nothing about rooms.
+ *
+ *     idle ──▶ connecting ──▶ open ──▶ suspended ──▶ connecting …        any ──▶ closed
+ *
+ * Each state waits for one thing at a time, so there is one timer: in `connecting` for the attempt's time limit, in `open`
+ * for the next sign of life, in `suspended` for the next attempt.
+ *
+ * @module connection
+ */
+
+import { toAddress, toProtocols } from "./address.js";
+import { RoomerError, createClosedError, refuse } from "./error.js";
+import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
+
+/**
+ * Close codes of the client's own fault, and those of the application; the README has the reasons. Older servers send 1008 also
+ * to a client that was too fast or only stood still.
+ */
+const isFinalCode = (code, reason) => code > 2999 || (code === 1008 ? !/^(rate|no sign of life)$/.test(reason) : [1000, 1002, 1003, 1007, 1010].includes(code));
+
+/**
+ * @param {string | URL | (() => any)} url
+ * @param {object} options of connect(), those for the connection
+ * @param {import("./index.js").Clock} clock
+ * @param {ReturnType<typeof import("./outbox.js").createOutbox>} outbox
+ * @param {object} hooks
+ * @param {(buffer: ArrayBuffer) => void} hooks.received must not throw
+ * @param {(state: string, error?: RoomerError) => void} hooks.changed
+ * @param {(what: string, details: object) => void} hooks.trace
+ */
+export function createConnection(url, options, clock, outbox, { received, changed, trace }) {
+    const { token, tokenIn, signal, timeout, heartbeat = 30_000, isFinal = isFinalCode, random = Math.random, reconnect, WebSocket, ...others } = options;
+    const { minDelay = 500, maxDelay = 30_000, minUptime = 5_000, retries = reconnect === false ? 0 : Infinity, ...unknown } = reconnect || {};
+    refuse({ ...others, ...unknown });
+    /** A message shows only when it is complete, so the default gives a large one on a slow network some time. */
+    const answerTime = timeout ?? 20_000;
+
+    let state = "idle";
+    let Socket;
+    let socket;
+    /** The attempt under way or in use; results of older ones are ignored. */
+    let current;
+    let timer;
+    let timerEnd;
+    let failures = 0;
+    let openedAt;
+    let isProbing;
+    /** The factor of the time limit of an answer: doubled by each connection that was given up for silence. */
+    let patience = 1;
+    let largest = 0;
+
+    /** Sets the one timer. */
+    function setTimer(delay, action) {
+        clock.clearTimeout(timer);
+        timerEnd = clock.now() + delay;
+        timer = clock.setTimeout(action, Math.min(delay, LONGEST_DELAY));
+    }
+
+    /** Gives up the connection, or the attempt, if the server does not answer in time. */
+    function expectAnswer() {
+        // The time limit in four parts: a program that stood still, and its clock with it, loses only one of them.
+        // Then two without a delay, since the socket's events may come after the timer.
+        let parts = 7;
+        let backlog;
+        (function wait() {
+            const before = backlog;
+            backlog = socket?.bufferedAmount;
+            // While the network takes our bytes, the server may still answer.
+            parts = backlog < before ? 6 : parts - 1;
+            const isOpen = state === "open";
+            if (parts) {
+                const limit = isOpen ? answerTime * patience + Math.floor(Math.max(largest, outbox.sentBytes()) / SLOWEST_NETWORK) * 1_000 : timeout ?? 10_000;
+                setTimer(parts > 2 ? limit / 4 : 0, wait);
+            } else {
+                patience = isOpen ? Math.min(2 * patience, Math.max(4, LONGEST_ANSWER / answerTime)) : patience;
+                stop(new RoomerError("timeout", "no answer"));
+            }
+        })();
+    }
+
+    function setState(next, error) {
+        state = next;
+        changed(state, error);
+    }
+
+    /** Ends the connection, or the attempt. Waits for the next one, unless the end is final. */
+    function stop(error, isFinalError, code) {
+        if (state === "closed") {
+            return;
+        }
+        const old = socket;
+        // Comparing with undefined is false: it has never been open.
+        failures = clock.now() - openedAt >= minUptime ? 0 : failures;
+        current = socket = openedAt = undefined;
+        clock.clearTimeout(timer);
+        if (old) {
+            // Some classes throw if there is no listener for errors.
+            old.onopen = old.onmessage = old.onclose = old.onerror = () => {};
+            try {
+                old.close(code);
+            } catch {
+                // It is not used any more.
+            }
+        }
+        if (isFinalError || failures >= retries) {
+            listen("removeEventListener");
+            setState("closed", isFinalError ? error : new RoomerError("gave_up", "no retries left", { cause: error }));
+        } else {
+            // Full jitter after the cap, so that the clients of a server that went do not come back at once. After a close for the rate, longer.
+            setTimer((error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++), attempt);
+            setState("suspended", error);
+        }
+    }
+
+    function abort() {
+        stop(createClosedError({ cause: signal.reason }), true, 1000);
+    }
+
+    async function attempt() {
+        const mine = (current = {});
+        expectAnswer();
+        state === "connecting" || setState("connecting");
+        try {
+            const [address, pass] = await Promise.all([url, token].map(async (value) => (typeof value === "function" ? value() : value)));
+            if (mine === current) {
+                const protocols = tokenIn === "protocol" && pass != null ? [toProtocols(pass)] : [];
+                const target = toAddress(address, protocols.length ? undefined : pass);
+                trace("connect", { url: target.split("?")[0] });
+                use(new Socket(target, ...protocols));
+            }
+        } catch (cause) {
+            mine === current && stop(new RoomerError("address", "see the cause", { cause }));
+        }
+    }
+
+    function use(fresh) {
+        socket = fresh;
+        socket.binaryType = "arraybuffer";
+        socket.onopen = () => {
+            openedAt = clock.now();
+            scheduleHeartbeat();
+            setState("open");
+        };
+        socket.onmessage = ({ data }) => {
+            largest = Math.max(largest, data?.byteLength || 0);
+            // Any message is as good as the answer.
+            patience = isProbing ? 1 : patience;
+            scheduleHeartbeat();
+            received(data);
+        };
+        socket.onclose = ({ code = 1006, reason = "" }) => {
+            const final = isFinal(code, reason);
+            stop(new RoomerError(final ? "ended" : "lost", `${code} ${reason}`, { closeCode: code, reason }), final);
+        };
+        // Node 20 emits only "error" if it cannot connect.
+        socket.onerror = () => state === "connecting" && fresh.onclose({});
+    }
+
+    /** Waits until the server has been silent for the heartbeat, then probes. */
+    function scheduleHeartbeat() {
+        isProbing = false;
+        heartbeat ? setTimer(heartbeat, sendProbe) : clock.clearTimeout(timer);
+    }
+
+    function sendProbe() {
+        // A second probe would extend the time limit of the first.
+        if (!isProbing) {
+            isProbing = true;
+            outbox.probe();
+            expectAnswer();
+        }
+    }
+
+    /** Something has changed: the page is visible, back from the page cache, or online again. */
+    function wake() {
+        if (globalThis.document?.visibilityState === "hidden") {
+            return;
+        }
+        if (state === "open") {
+            sendProbe();
+        } else if (state === "suspended") {
+            setTimer(Math.min(timerEnd - clock.now(), random() * minDelay), attempt);
+        }
+    }
+
+    /** Adds the listeners, or removes them. */
+    function listen(method) {
+        const { document } = globalThis;
+        for (const [target, event, listener] of [[document, "visibilitychange", wake], [globalThis, "pageshow", wake], [globalThis, "online", wake], [signal, "abort", abort]]) {
+            target?.[method]?.(event, listener);
+        }
+    }
+
+    return {
+        state: () => state,
+        isReady: () => state === "open" && socket.readyState === 1,
+        send: (data) => socket.send(data),
+        close: () => stop(undefined, true, 1000),
+        /** Connects, if that has not begun; throws if it is impossible. */
+        start() {
+            if (state !== "idle") {
+                return;
+            }
+            if (signal?.aborted) {
+                return abort();
+            }
+            Socket = WebSocket ?? globalThis.WebSocket;
+            if (!Socket) {
+                throw new RoomerError("no_websocket", "pass a class as the option WebSocket");
+            }
+            try {
+                typeof url === "function" || toAddress(url);
+            } catch (cause) {
+                throw new RoomerError("argument", `${url} is not an address`, { cause });
+            }
+            state = "connecting";
+            listen("addEventListener");
+            attempt();
+        }
+    };
+}
