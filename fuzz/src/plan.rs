@@ -1,11 +1,10 @@
-//! Plans for the hub.
+//! The bytes are the choices from which the simulator generates a plan for the hub.
 
-use roomer_simulator::draw;
-use roomer_simulator::random::Tape;
-use roomer_simulator::report::must_hold;
+use roomer_simulator::hub::generate;
+use roomer_simulator::hub::report::must_hold;
+use roomer_simulator::random::ByteSource;
 
-/// Any bytes are a plan, and the hub does with it what the naive model says, as in the simulator.
-/// A plan that fails is made short and told as a test before the panic.
-pub fn plan(data: &[u8]) {
-    must_hold(&draw::plan(&mut Tape(data)));
+/// Runs the plan that the bytes generate. Panics if a check fails.
+pub fn plan(bytes: &[u8]) {
+    must_hold(&generate::plan(&mut ByteSource(bytes)));
 }

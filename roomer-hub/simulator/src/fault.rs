@@ -1,6 +1,8 @@
-//! Why a run was ended.
+//! The reason that a run failed.
 
-/// What is wrong, in one line.
+use std::any::Any;
+
+/// A failed check, described in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault(pub String);
 
@@ -11,10 +13,17 @@ impl Fault {
     }
 }
 
-/// Returns a [`Fault`] unless something is so.
+/// Returns the message of a panic.
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or(panic.downcast_ref::<&str>().copied());
+    format!("a panic: {}", text.unwrap_or("without a message"))
+}
+
+/// Returns a [`Fault`] from the enclosing function if the condition does not hold.
 macro_rules! ensure {
-    ($so:expr, $($what:tt)+) => {
-        if !$so {
+    ($condition:expr, $($what:tt)+) => {
+        if !$condition {
             return Err($crate::fault::Fault::new(format!($($what)+)));
         }
     };

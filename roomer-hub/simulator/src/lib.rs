@@ -1,41 +1,36 @@
-//! The simulator: seeded plans drive the real hub, judged after every single input.
+//! The simulator: seeded plans that drive the real hub, or the whole server, with every step
+//! checked.
 //!
-//! | file | what it does |
+//! A seed generates a plan, which is plain data. Running the plan uses no randomness, so a plan that
+//! fails can be shrunk and kept as a test. README.md describes the checks.
+//!
+//! | module | contents |
 //! |---|---|
-//! | `random`, `names`, `plan`, `draw` | a seed becomes a plan: a list of steps, as data |
-//! | `op`, `model`, `bucket`, `clients` | the judges: what the rules say, what clients can know |
-//! | `judge`, `tables`, `run` | a plan is carried out, hub and judges side by side |
-//! | `marks`, `sight` | the situations that a large run has to get into |
-//! | `shrink`, `report` | a plan that fails becomes short, and a test |
-//! | `explore` | every order of few steps instead of random ones |
-//! | `runner` | many seeds, on all cores |
+//! | [`hub`] | plans for the pure hub, checked after each input |
+//! | [`server`] | plans for the whole server, checked byte by byte |
+//! | [`runner`] | runs many seeds on all cores |
+//! | [`simulation`] | the trait that the runner uses: run a seed, explain a failure |
+//! | [`random`] | the source of a plan's choices: a seed, or the bytes of a fuzzer |
+//! | [`shrink`] | delta debugging |
+//! | `coverage` | marks: situations that a large run has to reach |
+//! | [`alphabet`] | the names, ids and payloads that plans are made of |
+//! | [`trace`] | the hash of all output |
+//! | [`fault`] | the reason that a run failed |
 //!
-//! `cargo run --release -p roomer-hub --example sim`, `tests/sim.rs` and the fuzz targets share it.
+//! The binary `sim`, the tests and the fuzz targets share these modules.
 #![allow(
     missing_docs,
     unreachable_pub,
     reason = "unpublished: its items serve its own tests, the fuzz targets and `sim`"
 )]
 
-pub mod bucket;
-pub mod clients;
-pub mod draw;
-pub mod explore;
+pub mod alphabet;
+mod coverage;
 pub mod fault;
-pub mod full;
-pub mod judge;
-pub mod marks;
-pub mod model;
-pub mod names;
-pub mod op;
-pub mod plan;
+pub mod hub;
 pub mod random;
-pub mod report;
-pub mod run;
 pub mod runner;
-pub mod show;
+pub mod server;
 pub mod shrink;
-pub mod sight;
 pub mod simulation;
-pub mod tables;
 pub mod trace;

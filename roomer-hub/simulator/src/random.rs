@@ -1,17 +1,17 @@
 //! Where plans come from: dice that a seed decides, or a tape of bytes that a fuzzer writes.
 
 /// What draws a plan.
-pub trait Dice {
+pub trait Source {
     /// A number below `end`, which must not be 0.
     fn below(&mut self, end: u32) -> u32;
 
     /// Whether nothing more is to be drawn.
-    fn is_over(&self) -> bool {
+    fn is_exhausted(&self) -> bool {
         false
     }
 
     /// True once in `times`.
-    fn once_in(&mut self, times: u32) -> bool {
+    fn one_in(&mut self, times: u32) -> bool {
         self.below(times) == times - 1
     }
 
@@ -41,7 +41,7 @@ impl Random {
     }
 }
 
-impl Dice for Random {
+impl Source for Random {
     fn below(&mut self, end: u32) -> u32 {
         (((self.next() >> 32) * u64::from(end)) >> 32) as u32
     }
@@ -50,9 +50,9 @@ impl Dice for Random {
 /// Bytes instead of dice, so that a small change of the bytes is a small change of the plan. What
 /// is behind the end counts as zeros.
 #[derive(Clone, Debug)]
-pub struct Tape<'a>(pub &'a [u8]);
+pub struct ByteSource<'a>(pub &'a [u8]);
 
-impl Tape<'_> {
+impl ByteSource<'_> {
     fn byte(&mut self) -> u32 {
         let Some((&first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
@@ -60,7 +60,7 @@ impl Tape<'_> {
     }
 }
 
-impl Dice for Tape<'_> {
+impl Source for ByteSource<'_> {
     fn below(&mut self, end: u32) -> u32 {
         let number = match end {
             ..=0x100 => self.byte(),
@@ -69,7 +69,7 @@ impl Dice for Tape<'_> {
         number % end
     }
 
-    fn is_over(&self) -> bool {
+    fn is_exhausted(&self) -> bool {
         self.0.is_empty()
     }
 }

@@ -10,47 +10,47 @@ use super::simulation::Simulation;
 const BATCH: u64 = 64;
 
 /// How many failures are kept. All are counted.
-const KEPT: usize = 8;
+const MAX_EXAMPLES: usize = 8;
 
 /// What became of many seeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sum {
+pub struct Summary {
     pub steps: u64,
     /// All hashes together, in whatever order they came.
     pub hash: u64,
     pub marks: u128,
     pub failures: u64,
     /// The lowest seeds that failed, and why.
-    pub kept: Vec<(u64, String)>,
+    pub examples: Vec<(u64, String)>,
 }
 
-impl Sum {
+impl Summary {
     /// The situations that there never were.
     pub fn missing<S: Simulation>(&self) -> Vec<&'static str> {
         let marks = S::MARKS.iter().enumerate();
         marks.filter(|(at, _)| self.marks & 1 << at == 0).map(|(_, mark)| *mark).collect()
     }
 
-    fn add(&mut self, other: Sum) {
+    fn add(&mut self, other: Summary) {
         self.steps += other.steps;
         self.hash = self.hash.wrapping_add(other.hash);
         self.marks |= other.marks;
         self.failures += other.failures;
-        self.kept.extend(other.kept);
-        self.kept.sort();
-        self.kept.truncate(KEPT);
+        self.examples.extend(other.examples);
+        self.examples.sort();
+        self.examples.truncate(MAX_EXAMPLES);
     }
 }
 
 /// Runs `count` seeds from `start` on, and calls `progress` with the number of those that are
 /// done and of those that failed.
-pub fn seeds<S: Simulation>(
+pub fn run_seeds<S: Simulation>(
     start: u64,
     count: u64,
     threads: usize,
     progress: &(dyn Fn(u64, u64) + Sync),
-) -> Sum {
-    let (next, sum) = (AtomicU64::new(0), Mutex::new((0, Sum::default())));
+) -> Summary {
+    let (next, sum) = (AtomicU64::new(0), Mutex::new((0, Summary::default())));
     let work = || {
         loop {
             let first = next.fetch_add(BATCH, Ordering::Relaxed);
@@ -58,9 +58,9 @@ pub fn seeds<S: Simulation>(
                 return;
             }
             let last = count.min(first + BATCH);
-            let mut batch = Sum::default();
+            let mut batch = Summary::default();
             for seed in start + first..start + last {
-                batch.add(one::<S>(seed));
+                batch.add(run_seed::<S>(seed));
             }
             let Ok(mut sum) = sum.lock() else { return };
             sum.1.add(batch);
@@ -72,14 +72,14 @@ pub fn seeds<S: Simulation>(
         (1..threads).for_each(|_| drop(scope.spawn(work)));
         work();
     });
-    sum.into_inner().map_or_else(|_| Sum::default(), |(_, sum)| sum)
+    sum.into_inner().map_or_else(|_| Summary::default(), |(_, sum)| sum)
 }
 
-fn one<S: Simulation>(seed: u64) -> Sum {
+fn run_seed<S: Simulation>(seed: u64) -> Summary {
     let outcome = S::run(seed);
     let failures = u64::from(outcome.fault.is_some());
-    let kept = outcome.fault.into_iter().map(|fault| (seed, fault)).collect();
+    let examples = outcome.fault.into_iter().map(|fault| (seed, fault)).collect();
     // With the seed, so that two hashes that change places are seen.
     let hash = outcome.hash.wrapping_mul(2 * seed + 1);
-    Sum { steps: outcome.steps, hash, marks: outcome.marks, failures, kept }
+    Summary { steps: outcome.steps, hash, marks: outcome.marks, failures, examples }
 }

@@ -2,30 +2,30 @@
 //! pasted here.
 
 use roomer_hub::Presence;
-use roomer_simulator::plan::Step::*;
-use roomer_simulator::plan::Who::*;
+use roomer_simulator::hub::plan::ClientRef::*;
+use roomer_simulator::hub::plan::Step::*;
 #[allow(unused_imports)] // until a plan has one
-use roomer_simulator::plan::{Address::*, Ending, Handler, Payload, Plan, Rules};
-use roomer_simulator::report::must_hold;
+use roomer_simulator::hub::plan::{Address::*, Ending, Handler, Mode, Payload, Plan};
+use roomer_simulator::hub::report::must_hold;
 
 /// Nothing was wrong here: it shows that what is printed compiles.
 #[test]
 fn a_sample() {
     must_hold(&Plan {
-        rules: Rules::Compat,
+        mode: Mode::Compat,
         max_name: 6,
         max_rooms: 2,
-        paces: [None, Some((3, 60)), None, Some((1, 256))],
+        rates: [None, Some((3, 60)), None, Some((1, 256))],
         shared_room_only: true,
         ending: Ending::Left,
         key: 9,
-        asks: [true, false, false],
+        authorize: [true, false, false],
         answers: 3,
-        late: 1,
-        memberships: vec![("root", Presence::Off)],
+        answer_delay: 1,
+        presence_rules: vec![("root", Presence::Off)],
         handlers: vec![Handler {
             event: "ping",
-            does: vec![Close { who: Caller, code: 1008, reason: "bye" }],
+            commands: vec![Close { client: Caller, code: 1008, reason: "bye" }],
         }],
         steps: vec![
             Open { slot: 0 },

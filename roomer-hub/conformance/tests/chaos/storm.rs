@@ -14,7 +14,7 @@ use super::ledger::{LONGEST, Ledger, Room, Who};
 use super::peer::Width;
 use super::process::{Process, pause};
 use roomer_conformance::client::PATIENCE;
-use roomer_simulator::random::{Dice, Random};
+use roomer_simulator::random::{Source, Random};
 
 /// Good clients, the witness included.
 const GUESTS: usize = 200;
@@ -232,13 +232,13 @@ impl Storm {
             ..60 => {
                 guest.join(ledger, room);
                 (0..dice.below(3)).for_each(|_| guest.say(ledger, room, "hello", 10));
-                if dice.once_in(4) {
+                if dice.one_in(4) {
                     guest.leave(ledger, room);
                 }
             }
             150..170 => {
                 if let Some(other) = other {
-                    let count = if dice.once_in(20) { 50 } else { 1 };
+                    let count = if dice.one_in(20) { 50 } else { 1 };
                     (0..count).for_each(|_| guest.tell(ledger, other, dice.below(300) as usize));
                 }
             }
@@ -247,7 +247,7 @@ impl Storm {
             199 => {
                 let newcomer = Guest::arrive(self.process.addr, width(index), false);
                 ledger.checked.clients += 1;
-                std::mem::replace(guest, newcomer).vanish(ledger, dice.once_in(2));
+                std::mem::replace(guest, newcomer).vanish(ledger, dice.one_in(2));
             }
             _ => {}
         }

@@ -17,9 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use roomer_simulator::full::Full;
-use roomer_simulator::report::Plans;
+use roomer_simulator::hub::report::HubPlans;
 use roomer_simulator::runner;
+use roomer_simulator::server::ServerPlans;
 use roomer_simulator::simulation::Simulation;
 
 const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] [--full]";
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     };
     // A panic of the hub is caught and told as a fault.
     std::panic::set_hook(Box::new(|_| {}));
-    if options.full { run::<Full>(&options) } else { run::<Plans>(&options) }
+    if options.full { run::<ServerPlans>(&options) } else { run::<HubPlans>(&options) }
 }
 
 /// Reads the command line. `None` when it only asked for help.
@@ -98,12 +98,12 @@ fn run<S: Simulation>(options: &Options) -> ExitCode {
             let _ = write!(out, "\r{done} of {seeds} seeds, {failures} failures ");
         }
     };
-    let sum = runner::seeds::<S>(start, seeds, threads, &progress);
+    let sum = runner::run_seeds::<S>(start, seeds, threads, &progress);
     let seconds = begin.elapsed().as_secs_f64();
     if is_terminal {
         eprintln!();
     }
-    for (at, (seed, fault)) in sum.kept.iter().enumerate() {
+    for (at, (seed, fault)) in sum.examples.iter().enumerate() {
         println!("seed {seed}: {fault}");
         if at < EXPLAINED {
             println!("{}", S::explain(*seed));

@@ -1,0 +1,107 @@
+//! The words that plans are made of: rooms, events, ids, payloads. All of them live as long as
+//! the program, so that a step is a few pointers.
+
+use std::sync::LazyLock;
+
+use roomer_hub::ConnId;
+
+/// Rooms: prefixes of each other, equal but for case, blanks or the way an accent is written, empty,
+/// and of one to eight bytes, which are not always as many letters.
+pub const ROOMS: [&str; 18] = [
+    "root",
+    "r",
+    "ro",
+    "roo",
+    "",
+    "root2",
+    "root22",
+    "root\0",
+    "Root",
+    "ro\u{e9}",
+    "roo\u{e9}",
+    "r\u{f6}\u{f6}t",
+    "r\u{f6}\u{f6}tx",
+    "r\u{f6}\u{f6}t\u{f6}",
+    "join",
+    "root222",
+    "root ",
+    "roe\u{301}",
+];
+
+/// Events that anybody may send.
+pub const EVENTS: [&str; 12] = [
+    "chat",
+    "ping",
+    "chatt",
+    "chatty",
+    "chatt\u{e9}",
+    "",
+    "JOIN",
+    "cha",
+    "joi",
+    "leave2",
+    "Close",
+    "chat ",
+];
+
+/// Events that only servers may send.
+pub const RESERVED: [&str; 6] =
+    ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
+
+/// Close reasons.
+pub const REASONS: [&str; 3] = ["", "bye", "tsch\u{fc}\u{df}"];
+
+/// The number of a room's name, if it is one of ours.
+pub fn room_number(name: &str) -> Option<u8> {
+    ROOMS.iter().position(|room| *room == name).map(|at| at as u8)
+}
+
+/// How many ids there are, so how many connections a plan can open.
+pub const IDS: usize = 512;
+
+/// An id and its false friends.
+pub struct Identity {
+    pub id: ConnId,
+    pub text: String,
+    pub upper: String,
+    pub padded: String,
+    pub cut: String,
+}
+
+static IDENTITIES: LazyLock<Vec<Identity>> = LazyLock::new(|| {
+    let identity = |number: usize| {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&[0xa0, number as u8, (number >> 8) as u8, 7]);
+        bytes[15] = 0xf;
+        let id = ConnId::from_random_bytes(bytes);
+        // As the protocol wants it: version 4, lower case, hyphens.
+        let text = format!("a0{:02x}{:02x}07-0000-4000-8000-00000000000f", bytes[1], bytes[2]);
+        let (upper, padded, cut) = (text.to_uppercase(), format!("{text} "), text[1..].into());
+        Identity { id, text, upper, padded, cut }
+    };
+    (0..IDS).map(identity).collect()
+});
+
+/// The id of a number below [`IDS`].
+pub fn identity(number: u16) -> &'static Identity {
+    &IDENTITIES[usize::from(number)]
+}
+
+/// The number of an id, if it is one of ours.
+pub fn id_number(id: &[u8]) -> Option<u16> {
+    let digit = |at: usize| char::from(*id.get(at)?).to_digit(16);
+    let number = digit(2)? << 4 | digit(3)? | digit(4)? << 12 | digit(5)? << 8;
+    let known = IDENTITIES.get(number as usize)?;
+    (known.text.as_bytes() == id).then_some(number as u16)
+}
+
+static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let byte = |at: usize| ((at * 131 + 7) ^ (at >> 8)) as u8;
+    (0..0x1_0000 + 0x200).map(byte).collect()
+});
+
+/// `len` bytes of noise, different for every `from`.
+pub fn noise(from: u8, len: u32) -> &'static [u8] {
+    let from = usize::from(from);
+    &NOISE[from..from + len as usize]
+}

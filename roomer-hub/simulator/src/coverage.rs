@@ -1,0 +1,29 @@
+//! Coverage marks: named situations that a large run has to reach. A run that never reaches one of
+//! them proves nothing about it.
+
+/// Declares an enum `Mark`, the list `MARKS` of the marks' names, in the same order, and a set
+/// `Marks` of the marks that a run has reached.
+macro_rules! marks {
+    ($($mark:ident = $name:literal,)*) => {
+        #[allow(dead_code, reason = "some are set by their position")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Mark { $($mark),* }
+
+        /// The names of the marks, in order.
+        pub const MARKS: &[&str] = &[$($name),*];
+
+        /// The marks that a run has reached, as bits.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Marks(pub u128);
+
+        impl Marks {
+            /// Sets a mark if the condition holds.
+            pub fn mark(&mut self, condition: bool, mark: Mark) {
+                self.0 |= u128::from(condition) << mark as u8;
+            }
+        }
+
+        const _: () = assert!(MARKS.len() <= 128);
+    };
+}
+pub(crate) use marks;

@@ -1,0 +1,92 @@
+//! Actions of the hub and effects that are due in one and the same words, for people to compare.
+
+use std::fmt;
+
+use roomer_hub::{Action, ConnKey};
+use roomer_proto::PacketRef;
+
+use super::op::{Effect, Op};
+use crate::alphabet::identity;
+
+/// The most bytes of a payload that are shown.
+const SHOWN: usize = 120;
+
+pub fn action(action: &Action<'_>) -> String {
+    match action {
+        Action::JoinAck { to, id, room, snapshot } => {
+            let text = snapshot.to_vec();
+            format!("JoinAck to {to:?} ({id}) of {room:?}: {}", payload(&text))
+        }
+        Action::Send { to, packet } => format!("Send to {to:?}: {}", PacketText(packet)),
+        Action::Broadcast { members, except, packet, .. } => {
+            let to: Vec<ConnKey> = members.iter().filter(|&to| Some(to) != *except).collect();
+            format!("Broadcast to {to:?}: {}", PacketText(packet))
+        }
+        Action::Call { conn, handler, packet } => {
+            format!("Call of {} by {conn:?}: {}", handler.index(), PacketText(packet))
+        }
+        Action::Ask { conn, about, packet } => {
+            format!("Ask about {about:?} of {conn:?}: {}", PacketText(packet))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+pub fn effect(effect: &Effect) -> String {
+    match effect {
+        Effect::JoinAck { to, room, shows, members } => {
+            format!("JoinAck to client {to} of {room:?}: {members:?}, shown {shows:?}")
+        }
+        Effect::Send { to, packet } => format!("Send to client {to}: {}", PacketText(packet)),
+        Effect::Broadcast { to, packet, .. } => {
+            format!("Broadcast to {to:?}: {}", PacketText(packet))
+        }
+        Effect::Call { client, handler, packet } => {
+            format!("Call of {handler} by client {client}: {}", PacketText(packet))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// A packet in words.
+pub struct PacketText<'a>(pub &'a PacketRef<'a>);
+
+impl fmt::Display for PacketText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PacketRef { room, event, dst, src, payload: bytes } = self.0;
+        write!(f, "{event:?} in {room:?} from {src:?} for {dst:?}: {}", payload(bytes))
+    }
+}
+
+fn payload(bytes: &[u8]) -> String {
+    match bytes.split_at_checked(SHOWN) {
+        Some((begin, rest)) => format!("\"{}\" and {} bytes", begin.escape_ascii(), rest.len()),
+        None => format!("\"{}\"", bytes.escape_ascii()),
+    }
+}
+
+/// An input in words.
+pub fn op(op: &Op) -> String {
+    match op {
+        Op::Open { id } => format!("Open with the id {}", identity(*id).text),
+        Op::Packet { client, packet } => {
+            format!("Packet of client {client}: {}", PacketText(packet))
+        }
+        Op::Allowed { client, packet } => {
+            format!("Allowed to client {client}: {}", PacketText(packet))
+        }
+        Op::Denied { client, packet } => {
+            format!("Denied to client {client}: {}", PacketText(packet))
+        }
+        Op::Broadcast { from, except, room, event, payload: bytes } => {
+            format!(
+                "Command Broadcast for {from:?} without {except:?}: {event:?} in {room:?}: {}",
+                payload(bytes)
+            )
+        }
+        Op::Send { from, dst, event, payload: bytes } => {
+            format!("Command Send for {from:?}: {event:?} for {dst:?}: {}", payload(bytes))
+        }
+        other => format!("{other:?}"),
+    }
+}

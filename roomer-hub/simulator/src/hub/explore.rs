@@ -1,0 +1,177 @@
+//! Every order of steps among few clients and rooms, instead of random ones: breadth first, each
+//! state of the hub once, each way out of it judged like any other input.
+
+use std::collections::BTreeSet;
+
+use super::plan::{Address, ClientRef, DEFAULT_RATES, Ending, Handler, Mode, Payload, Plan, Step};
+use super::run::Run;
+use crate::alphabet::room_number;
+use crate::fault::Fault;
+
+/// How large a world is explored.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    pub mode: Mode,
+    /// How many clients there are at once, at the most.
+    pub clients: u8,
+    /// The rooms, `root` among them.
+    pub rooms: &'static [&'static str],
+    pub max_rooms: usize,
+    /// The most steps from the empty hub.
+    pub depth: usize,
+}
+
+/// What there was to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explored {
+    pub states: usize,
+    /// Ways from one state to the next, each judged.
+    pub transitions: usize,
+    /// The steps to the state that is farthest away.
+    pub depth: usize,
+    /// Whether no state is farther away: then this was every order of any number of steps.
+    pub is_complete: bool,
+}
+
+/// A state, by the way that first led there.
+struct Node {
+    from: usize,
+    step: Step,
+    depth: usize,
+}
+
+/// Explores it all.
+///
+/// # Errors
+///
+/// The shortest plan that leads to a fault, and the fault.
+pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
+    let steps = possible_steps(scope);
+    let (mut nodes, mut known) = (Vec::<Node>::new(), BTreeSet::new());
+    let mut explored = Explored { states: 1, transitions: 0, depth: 0, is_complete: true };
+    known.insert(Vec::new());
+    let mut plan = empty_plan(scope);
+    let mut next = 0; // 0 is the empty hub, 1 the first node
+    while next <= nodes.len() {
+        let here = next.checked_sub(1);
+        let depth = here.map_or(0, |here| nodes[here].depth);
+        next += 1;
+        if depth >= scope.depth {
+            explored.is_complete = false;
+            continue;
+        }
+        for &step in &steps {
+            steps_to(&nodes, here, &mut plan.steps);
+            plan.steps.push(step);
+            explored.transitions += 1;
+            let state = match state(&plan, scope) {
+                Ok(state) => state,
+                Err(fault) => return Err(Box::new((plan, fault))),
+            };
+            if known.insert(state) {
+                nodes.push(Node { from: here.map_or(0, |here| here + 1), step, depth: depth + 1 });
+                explored.depth = depth + 1;
+                explored.states += 1;
+            }
+        }
+    }
+    Ok(explored)
+}
+
+/// All that can happen.
+fn possible_steps(scope: &Scope) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let payload = Payload(0, 1);
+    for slot in 0..scope.clients {
+        let client = ClientRef::Slot(slot);
+        steps.push(Step::Open { slot });
+        steps.push(Step::OpenAs { slot, like: client });
+        steps.push(Step::Gone { client });
+        steps.push(Step::Close { client, code: 1000, reason: "" });
+        let packet = |room, event, dst| {
+            let src = Address::Nothing;
+            Step::Packet { client, room, event, dst, src, payload }
+        };
+        for &room in scope.rooms {
+            for event in ["join", "leave", "chat", "ping"] {
+                steps.push(packet(room, event, Address::Nothing));
+            }
+        }
+        for other in 0..scope.clients {
+            steps.push(packet("root", "chat", Address::Id(ClientRef::Slot(other))));
+        }
+    }
+    for &room in scope.rooms {
+        steps.push(Step::Broadcast { from: None, except: None, room, event: "chat", payload });
+    }
+    // Whoever was first may have gone, and another may sit where he sat.
+    let client = ClientRef::Numbered(0);
+    steps.extend([Step::Gone { client }, Step::Join { client, room: "root" }]);
+    steps
+}
+
+fn empty_plan(scope: &Scope) -> Plan {
+    let client = ClientRef::Caller;
+    let commands = vec![
+        Step::Leave { client, room: "root" },
+        Step::Close { client, code: 1008, reason: "" },
+        Step::Join { client, room: "root" },
+    ];
+    Plan {
+        mode: scope.mode,
+        max_name: 4096,
+        max_rooms: scope.max_rooms,
+        rates: DEFAULT_RATES,
+        shared_room_only: false,
+        authorize: [false; 3],
+        answers: 0,
+        answer_delay: 0,
+        presence_rules: Vec::new(),
+        handlers: vec![Handler { event: "ping", commands }],
+        steps: Vec::new(),
+        ending: Ending::Gone,
+        key: 7,
+    }
+}
+
+/// The steps that lead to a node.
+fn steps_to(nodes: &[Node], mut at: Option<usize>, steps: &mut Vec<Step>) {
+    steps.clear();
+    while let Some(node) = at.map(|at| &nodes[at]) {
+        steps.push(node.step);
+        at = node.from.checked_sub(1);
+    }
+    steps.reverse();
+}
+
+/// Where a plan leads: who is here, who is in which room, and in what order the tables say so.
+fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
+    let mut run = Run::new(plan)?;
+    run.run_steps_only()?;
+    let (checked, mut state) = (&run.checked, Vec::new());
+    let (hub, checker) = (&checked.hub, &checked.checker);
+    if checker.keys.is_empty() {
+        return Ok(state);
+    }
+    state.push(checker.model.is_connected(0).into());
+    for slot in 0..scope.clients {
+        let Some(client) = run.in_slot(slot) else {
+            state.push(b'-');
+            continue;
+        };
+        state.push(if checker.model.is_connected(client) { b'+' } else { b'.' });
+        let rooms = hub.rooms_of(checker.keys[usize::from(client)]);
+        state.extend(rooms.filter_map(|room| hub.name(room).and_then(room_number)));
+    }
+    for room in scope.rooms {
+        state.push(b'|');
+        let members = hub.room(room).map(|room| hub.members(room));
+        for conn in members.into_iter().flat_map(|members| members.iter()) {
+            let is_in = |&slot: &u8| {
+                run.in_slot(slot).is_some_and(|client| checker.keys[usize::from(client)] == conn)
+            };
+            state.extend((0..scope.clients).find(is_in));
+        }
+    }
+    Ok(state)
+}

@@ -1,0 +1,28 @@
+//! Plans for the pure hub, checked after each input.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`plan`], [`generate`] | a plan as data, and how a seed generates one |
+//! | [`op`] | an input and its effects, with numbers instead of keys |
+//! | [`model`], [`token_bucket`] | the naive model, which predicts the effects of each input |
+//! | [`clients`] | what each client can derive from the packets that it receives |
+//! | [`checker`], `compare`, `tables` | compares the hub's actions and tables with the model and the clients |
+//! | [`run`] | runs a plan |
+//! | `coverage`, `marks` | records which situations a run has reached |
+//! | [`report`], [`display`] | shrinks a failing plan and prints it as a test |
+//! | [`explore`] | every order of steps of few clients, breadth first |
+
+pub mod checker;
+pub mod clients;
+mod coverage;
+pub mod display;
+pub mod explore;
+pub mod generate;
+pub mod marks;
+pub mod model;
+pub mod op;
+pub mod plan;
+pub mod report;
+pub mod run;
+mod tables;
+pub mod token_bucket;

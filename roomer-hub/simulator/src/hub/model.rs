@@ -1,0 +1,356 @@
+//! The rules of rooms once more, as naively as can be: vectors, linear search, and nothing that is
+//! kept up to date beside them. Written from the protocol's text, not from the hub.
+//!
+//! Connections are known by their number in order of opening, rooms by theirs in order of making.
+
+use std::time::Duration;
+
+use roomer_hub::{Config, Permission, Presence, RejectedPackets};
+use roomer_proto::PacketRef;
+
+use super::op::{Effect, Op};
+use super::token_bucket::{Bucket, Quota, RateSpec, Withdrawal};
+use crate::alphabet::identity;
+
+#[derive(Debug)]
+pub struct Model {
+    pub config: Config,
+    pub handlers: Vec<&'static str>,
+    pub clients: Vec<Client>,
+    pub rooms: Vec<Room>,
+    pub rejected_packets: RejectedPackets,
+    /// What members hear of each other, where that is not everything, by name or `prefix*`.
+    pub presence_rules: Vec<(&'static str, Presence)>,
+    /// What is due after the last input. What nobody hears is not told.
+    pub effects: Vec<Effect>,
+    /// What a connection may use up: messages, bytes, joins, refusals.
+    pub rates: [Option<RateSpec>; 4],
+    pub shared_room_only: bool,
+    /// What the last input has used up, or tried to.
+    pub withdrawals: Vec<Withdrawal>,
+    rooms_made: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// The number of its id.
+    pub id: u16,
+    pub is_connected: bool,
+    pub buckets: [Option<Bucket>; 4],
+}
+
+#[derive(Debug)]
+pub struct Room {
+    pub number: u32,
+    pub name: &'static str,
+    pub members: Vec<u16>,
+}
+
+type Packet = PacketRef<'static>;
+
+impl Model {
+    pub fn new(config: Config, handlers: Vec<&'static str>) -> Self {
+        let (clients, rooms, effects) = (Vec::new(), Vec::new(), Vec::new());
+        let rejected_packets = RejectedPackets::default();
+        Model {
+            config,
+            handlers,
+            clients,
+            rooms,
+            rejected_packets,
+            presence_rules: Vec::new(),
+            effects,
+            rates: [None; 4],
+            shared_room_only: false,
+            withdrawals: Vec::new(),
+            rooms_made: 0,
+        }
+    }
+
+    /// Works out what is due after an input.
+    pub fn input(&mut self, now: Duration, op: Op) {
+        self.effects.clear();
+        self.withdrawals.clear();
+        match op {
+            Op::Open { id } if self.find(&identity(id).text).is_some() => {
+                self.effects.push(Effect::Refused)
+            }
+            Op::Open { id } => {
+                let client = self.clients.len() as u16;
+                self.clients.push(Client { id, is_connected: true, buckets: [None; 4] });
+                self.effects.push(Effect::Opened { client });
+                self.join(client, "root");
+            }
+            Op::Packet { client, packet }
+                if self.is_connected(client) && self.has_enough(now, client, packet) =>
+            {
+                self.packet(now, client, PacketRef { src: self.id(Some(client)), ..packet }, false)
+            }
+            Op::Allowed { client, packet } if self.is_connected(client) => {
+                self.packet(now, client, PacketRef { src: self.id(Some(client)), ..packet }, true)
+            }
+            Op::Denied { client, packet }
+                if packet.event == "join" && self.is_in(client, packet.room) =>
+            {
+                _ = self.join(client, packet.room)
+            }
+            Op::Denied { client, packet } if self.is_connected(client) => {
+                self.rejected_packets.by_application += 1;
+                if packet.event == "join" {
+                    self.leave_ack(client, packet.room);
+                }
+            }
+            Op::Gone { client } if self.is_connected(client) => self.gone(client),
+            Op::Broadcast { from, except, room, event, payload } if self.is_sender_valid(from) => {
+                let src = self.id(from);
+                self.broadcast(except, PacketRef { room, event, src, payload, dst: "" });
+            }
+            Op::Send { from, dst, event, payload } if self.is_sender_valid(from) => {
+                let src = self.id(from);
+                self.direct(PacketRef { room: "root", event, dst, src, payload });
+            }
+            Op::Join { client, room } if self.is_connected(client) => _ = self.join(client, room),
+            Op::Leave { client, room } if self.is_connected(client) => self.leave(client, room),
+            Op::Close { client, code, reason } if self.is_connected(client) => {
+                self.gone(client);
+                self.effects.push(Effect::Close { client, code, reason });
+            }
+            _ => {} // about one who is not here
+        }
+    }
+
+    pub fn is_connected(&self, client: u16) -> bool {
+        self.clients[usize::from(client)].is_connected
+    }
+
+    pub fn room(&self, name: &str) -> Option<&Room> {
+        self.rooms.iter().find(|room| room.name == name)
+    }
+
+    pub fn is_in(&self, client: u16, name: &str) -> bool {
+        self.room(name).is_some_and(|room| room.members.contains(&client))
+    }
+
+    /// How many rooms a connection is in.
+    pub fn rooms_of(&self, client: u16) -> usize {
+        self.rooms.iter().filter(|room| room.members.contains(&client)).count()
+    }
+
+    fn is_sender_valid(&self, from: Option<u16>) -> bool {
+        from.is_none_or(|client| self.is_connected(client))
+    }
+
+    fn id(&self, client: Option<u16>) -> &'static str {
+        client.map_or("", |client| &identity(self.clients[usize::from(client)].id).text)
+    }
+
+    pub fn find(&self, id: &str) -> Option<u16> {
+        let is_meant = |client: &Client| client.is_connected && identity(client.id).text == id;
+        self.clients.iter().position(is_meant).map(|client| client as u16)
+    }
+
+    /// What members of a room hear of each other.
+    pub fn presence(&self, name: &str) -> Presence {
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == pattern,
+        };
+        let chosen = self.presence_rules.iter().find(|(pattern, _)| fits(pattern));
+        chosen.map_or(Presence::Full, |chosen| chosen.1)
+    }
+
+    /// Takes tokens from one of a connection's buckets.
+    fn take(&mut self, now: Duration, client: u16, of: Quota, count: usize) -> bool {
+        let Some(spec) = self.rates[of as usize] else { return true };
+        let slot = &mut self.clients[usize::from(client)].buckets[of as usize];
+        let withdrawal = Bucket::take(slot, of, spec, now, count);
+        self.withdrawals.push(withdrawal);
+        withdrawal.is_granted()
+    }
+
+    /// Whether a connection may send this packet now. If not, it is closed.
+    fn has_enough(&mut self, now: Duration, client: u16, packet: Packet) -> bool {
+        let PacketRef { room, event, dst, src, payload } = packet;
+        let bytes = 20 + room.len() + event.len() + dst.len() + src.len() + payload.len();
+        let is_granted = self.take(now, client, Quota::Messages, 1)
+            && self.take(now, client, Quota::Bytes, bytes)
+            && (event != "join" || self.take(now, client, Quota::Joins, 1));
+        if !is_granted {
+            self.rejected_packets.rate += 1;
+            self.close_for(client, "rate");
+        }
+        is_granted
+    }
+
+    /// A client has done what it should have known better.
+    fn violation(&mut self, now: Duration, client: u16) {
+        if !self.take(now, client, Quota::Violations, 1) {
+            self.rejected_packets.violations += 1;
+            self.close_for(client, "too many violations");
+        }
+    }
+
+    fn close_for(&mut self, client: u16, reason: &'static str) {
+        self.gone(client);
+        self.effects.push(Effect::Close { client, code: 1008, reason });
+    }
+
+    /// Whether two are in one room, root aside.
+    pub fn share_a_room(&self, one: u16, other: u16) -> bool {
+        let both = |room: &Room| room.members.contains(&one) && room.members.contains(&other);
+        self.rooms.iter().any(|room| room.name != "root" && both(room))
+    }
+
+    fn packet(&mut self, now: Duration, client: u16, packet: Packet, is_allowed: bool) {
+        let from_servers = ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
+        if packet.event == "join" {
+            let authorize = self.config.authorize_join && !is_allowed;
+            let is_new = !self.is_in(client, packet.room);
+            let fits = packet.room.len() <= self.config.max_name
+                && self.rooms_of(client) < self.config.max_rooms;
+            if authorize && is_new && fits {
+                return self.effects.push(Effect::Ask { client, about: Permission::Join, packet });
+            }
+            if !self.join(client, packet.room) {
+                self.violation(now, client);
+            }
+            return;
+        }
+        if packet.event == "leave" {
+            return self.leave(client, packet.room);
+        }
+        if from_servers.contains(&packet.event) {
+            self.rejected_packets.reserved += 1;
+            return self.violation(now, client);
+        }
+        let limit = self.config.max_name;
+        if packet.room.len() > limit || packet.event.len() > limit {
+            self.rejected_packets.long_name += 1;
+            return self.violation(now, client);
+        }
+        if !packet.dst.is_empty() {
+            let receiver =
+                self.find(packet.dst).filter(|to| *to != client && self.shared_room_only);
+            if receiver.is_some_and(|to| !self.share_a_room(client, to)) {
+                self.rejected_packets.no_shared_room += 1;
+                return self.violation(now, client);
+            }
+            if self.config.authorize_direct && !is_allowed && self.find(packet.dst).is_some() {
+                return self.effects.push(Effect::Ask {
+                    client,
+                    about: Permission::Direct,
+                    packet,
+                });
+            }
+            if !self.direct(packet) {
+                self.rejected_packets.unknown_dst += 1;
+            }
+            return;
+        }
+        if self.config.members_only && !self.is_in(client, packet.room) {
+            self.rejected_packets.not_member += 1;
+            return self.violation(now, client);
+        }
+        if self.config.authorize_publish && !is_allowed {
+            return self.effects.push(Effect::Ask { client, about: Permission::Publish, packet });
+        }
+        match self.handlers.iter().position(|event| *event == packet.event) {
+            Some(handler) => self.effects.push(Effect::Call { client, handler, packet }),
+            None => self.broadcast(Some(client), packet),
+        }
+    }
+
+    fn direct(&mut self, packet: Packet) -> bool {
+        let receiver = self.find(packet.dst);
+        self.effects.extend(receiver.map(|to| Effect::Send { to, packet }));
+        receiver.is_some()
+    }
+
+    fn broadcast(&mut self, except: Option<u16>, packet: Packet) {
+        let Some(room) = self.room(packet.room) else { return };
+        let others = room.members.iter().filter(|&&member| Some(member) != except);
+        let to = others.map(|&client| self.clients[usize::from(client)].id).collect();
+        let effect = Effect::Broadcast { room: room.number, to, packet };
+        if to.len() > 0 {
+            self.effects.push(effect);
+        }
+    }
+
+    /// False when it is refused.
+    fn join(&mut self, client: u16, name: &'static str) -> bool {
+        let was_in = self.is_in(client, name);
+        if !was_in && name.len() > self.config.max_name {
+            self.rejected_packets.long_name += 1;
+            self.leave_ack(client, name);
+            return false;
+        }
+        if !was_in && self.rooms_of(client) >= self.config.max_rooms {
+            self.rejected_packets.too_many_rooms += 1;
+            self.leave_ack(client, name);
+            return false;
+        }
+        if !was_in {
+            if self.room(name).is_none() {
+                self.rooms.push(Room { number: self.rooms_made, name, members: Vec::new() });
+                self.rooms_made += 1;
+            }
+            if let Some(room) = self.rooms.iter_mut().find(|room| room.name == name) {
+                room.members.push(client);
+                self.effects.push(Effect::Joined { client, room: room.number, name });
+            }
+        }
+        let shows = self.presence(name);
+        let members = self.room(name).map_or(&[][..], |room| &room.members);
+        let members = members.iter().map(|&client| self.clients[usize::from(client)].id).collect();
+        self.effects.push(Effect::JoinAck { to: client, room: name, shows, members });
+        if !was_in || self.config.announce_rejoin {
+            self.notice(client, name, "new_member");
+        }
+        true
+    }
+
+    fn leave(&mut self, client: u16, name: &'static str) {
+        let Some(room) = self.rooms.iter_mut().find(|room| room.name == name) else {
+            return self.leave_ack(client, name);
+        };
+        if !room.members.contains(&client) {
+            return self.leave_ack(client, name);
+        }
+        room.members.retain(|&member| member != client);
+        self.effects.push(Effect::Left { client, room: room.number, name });
+        self.leave_ack(client, name);
+        self.after_leaving(client, name);
+    }
+
+    fn gone(&mut self, client: u16) {
+        self.clients[usize::from(client)].is_connected = false;
+        while let Some(room) = self.rooms.iter_mut().find(|room| room.members.contains(&client)) {
+            room.members.retain(|&member| member != client);
+            let name = room.name;
+            self.effects.push(Effect::Left { client, room: room.number, name });
+            self.after_leaving(client, name);
+        }
+    }
+
+    fn after_leaving(&mut self, client: u16, name: &'static str) {
+        if let Some(at) = self.rooms.iter().position(|room| room.members.is_empty()) {
+            let room = self.rooms.remove(at).number;
+            return self.effects.push(Effect::RoomClosed { room });
+        }
+        self.notice(client, name, "member_left");
+    }
+
+    fn leave_ack(&mut self, client: u16, room: &'static str) {
+        let src = self.id(Some(client));
+        let packet = PacketRef { room, event: "leave_ack", dst: "", src, payload: src.as_bytes() };
+        self.effects.push(Effect::Send { to: client, packet });
+    }
+
+    fn notice(&mut self, about: u16, room: &'static str, event: &'static str) {
+        if self.presence(room) != Presence::Full {
+            return;
+        }
+        let payload = self.id(Some(about)).as_bytes();
+        self.broadcast(Some(about), PacketRef { room, event, dst: "", src: "", payload });
+    }
+}

@@ -1,0 +1,298 @@
+//! Runs a plan: every step to the hub and its judges, then quiet, in which all must be as it
+//! looks and everybody must be reached.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use roomer_hub::HashKey;
+use roomer_proto::PacketRef;
+
+use super::checker::CheckedHub;
+use super::coverage::Coverage;
+use super::marks::Marks;
+use super::op::{Effect, Op};
+use super::plan::{Address, ClientRef, Ending, Payload, Plan, Step};
+use crate::alphabet::{IDS, Identity, identity, noise};
+use crate::fault::{Fault, ensure, panic_message};
+
+/// After how many inputs the tables are looked through; after more where there is much to look
+/// through.
+const AUDIT_INTERVAL: u64 = 32;
+
+/// How many slots there are.
+const SLOTS: usize = 256;
+
+/// A plan under way.
+#[derive(Debug)]
+pub struct Run<'p> {
+    plan: &'p Plan,
+    pub checked: CheckedHub,
+    coverage: Coverage,
+    /// Who is or was in each slot.
+    slots: [Option<u16>; SLOTS],
+    /// How many ids have been used.
+    ids: u16,
+    now: Duration,
+    /// What the application has been asked and has not answered.
+    pending_answer: Option<(u16, PacketRef<'static>)>,
+    /// In how many steps it will.
+    answer_in: u8,
+    answers: u32,
+    pub steps: u64,
+    /// After how many inputs the tables are looked through, while few are there.
+    pub audit_interval: u64,
+    /// The last input, and whose step of the plan it came from.
+    pub last: Option<(Op, Option<usize>)>,
+}
+
+impl<'p> Run<'p> {
+    pub fn new(plan: &'p Plan) -> Result<Self, Fault> {
+        Run::with_key(plan, plan.hash_key())
+    }
+
+    /// A run with another key than the plan's.
+    pub fn with_key(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
+        let checked = CheckedHub::new(plan, key)?;
+        let (coverage, slots, now) =
+            (Coverage::default(), [None; SLOTS], Duration::from_secs(1 << 20));
+        Ok(Run {
+            plan,
+            checked,
+            coverage,
+            slots,
+            ids: 0,
+            now,
+            pending_answer: None,
+            answer_in: 0,
+            answers: 0,
+            steps: 0,
+            audit_interval: AUDIT_INTERVAL,
+            last: None,
+        })
+    }
+
+    /// Runs it all. A panic of the hub is a fault like any other.
+    pub fn run_to_end(&mut self) -> Result<(), Fault> {
+        caught(|| {
+            self.steps()?;
+            self.finish()
+        })
+    }
+
+    /// Runs the plan's own steps, looks round, and stops there.
+    pub fn run_steps_only(&mut self) -> Result<(), Fault> {
+        caught(|| {
+            self.steps()?;
+            self.checked.audit_tables()?;
+            self.checked.compare_views()
+        })
+    }
+
+    /// Who is or was the last in a slot.
+    pub fn in_slot(&self, slot: u8) -> Option<u16> {
+        self.slots[usize::from(slot)]
+    }
+
+    pub fn hash(&self) -> u64 {
+        self.checked.checker.trace.hash()
+    }
+
+    pub fn marks(&self) -> Marks {
+        self.coverage.marks
+    }
+
+    fn steps(&mut self) -> Result<(), Fault> {
+        for (at, step) in self.plan.steps.iter().enumerate() {
+            self.step(step, at)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step, at: usize) -> Result<(), Fault> {
+        if let Step::Clock { millis } = *step {
+            let far = Duration::from_millis(millis.unsigned_abs());
+            let moved =
+                if millis < 0 { self.now.checked_sub(far) } else { self.now.checked_add(far) };
+            self.now = moved.unwrap_or_default();
+            self.coverage.clock(millis);
+            return Ok(());
+        }
+        let Some(op) = self.resolve(step, None) else { return Ok(()) };
+        self.input(op, Some(at))?;
+        self.apply_effects(step, at)?;
+        let is_due = self.answer_in == 0;
+        self.answer_in = self.answer_in.saturating_sub(1);
+        match self.pending_answer.take_if(|_| is_due) {
+            Some((client, packet)) => {
+                self.answer(client, packet, at)?;
+                self.apply_effects(&Step::Clock { millis: 0 }, at)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Says the application's word on a packet.
+    fn answer(&mut self, client: u16, packet: PacketRef<'static>, at: usize) -> Result<(), Fault> {
+        let is_allowed = self.plan.answers >> (self.answers % 8) & 1 == 1;
+        self.answers += 1;
+        let model = &self.checked.checker.model;
+        self.coverage.answer(model.is_connected(client), is_allowed, packet.event == "join");
+        let op =
+            if is_allowed { Op::Allowed { client, packet } } else { Op::Denied { client, packet } };
+        self.input(op, Some(at))
+    }
+
+    /// Does what the last input has led to.
+    fn apply_effects(&mut self, step: &Step, at: usize) -> Result<(), Fault> {
+        let opened = self.checked.checker.model.effects.first();
+        match (step, opened) {
+            (Step::Open { slot } | Step::OpenAs { slot, .. }, Some(&Effect::Opened { client })) => {
+                self.slots[usize::from(*slot)] = Some(client);
+                self.ids += u16::from(matches!(step, Step::Open { .. }));
+            }
+            (_, Some(&Effect::Call { client, handler, packet })) => {
+                self.call(client, handler, packet, at)?
+            }
+            // One question at a time; who asks meanwhile is not answered at all.
+            (_, Some(&Effect::Ask { client, packet, .. })) if self.pending_answer.is_none() => {
+                (self.pending_answer, self.answer_in) =
+                    (Some((client, packet)), self.plan.answer_delay);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Does what a handler does: its commands come after all that the packet itself brings.
+    fn call(
+        &mut self,
+        caller: u16,
+        handler: usize,
+        packet: PacketRef<'static>,
+        at: usize,
+    ) -> Result<(), Fault> {
+        for step in &self.plan.handlers[handler].commands {
+            let is_command = !matches!(
+                step,
+                Step::Open { .. } | Step::OpenAs { .. } | Step::Packet { .. } | Step::Gone { .. }
+            );
+            if let Some(op) = self.resolve(step, Some(caller)).filter(|_| is_command) {
+                self.coverage.command(&self.checked.checker.model, op, caller, &packet);
+                self.input(op, Some(at))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, op: Op, step: Option<usize>) -> Result<(), Fault> {
+        self.steps += 1;
+        self.last = Some((op, step));
+        self.coverage.before(&self.checked.checker, op);
+        self.checked.input(self.now, op)?;
+        self.coverage.after(&self.checked.checker, op);
+        let many = self.checked.hub.connections() as u64 / 8 + 1;
+        let audit_interval = self.audit_interval * many;
+        if self.steps.is_multiple_of(audit_interval) { self.checked.audit_tables() } else { Ok(()) }
+    }
+
+    /// Makes a step complete. `None` when it is about a slot that nobody has been in.
+    fn resolve(&self, step: &Step, caller: Option<u16>) -> Option<Op> {
+        let model = &self.checked.checker.model;
+        let client = |client: ClientRef| match client {
+            ClientRef::Slot(slot) => self.slots[usize::from(slot)],
+            ClientRef::Numbered(_) if model.clients.is_empty() => None,
+            ClientRef::Numbered(number) => Some((usize::from(number) % model.clients.len()) as u16),
+            ClientRef::Caller => caller,
+        };
+        let from = |from: Option<ClientRef>| match from {
+            None => Some(None),
+            Some(from) => client(from).map(Some),
+        };
+        let id = |client: u16| model.clients[usize::from(client)].id;
+        let form = |of: ClientRef, form: fn(&'static Identity) -> &'static str| {
+            client(of).map_or("", |client| form(identity(id(client))))
+        };
+        let address = |address: Address| match address {
+            Address::Nothing => "",
+            Address::Id(client) => form(client, |identity| &identity.text),
+            Address::Upper(client) => form(client, |identity| &identity.upper),
+            Address::Padded(client) => form(client, |identity| &identity.padded),
+            Address::Cut(client) => form(client, |identity| &identity.cut),
+            Address::Word(word) => word,
+        };
+        let here =
+            |slot: u8| self.slots[usize::from(slot)].filter(|&client| model.is_connected(client));
+        let bytes = |Payload(from, len): Payload| noise(from, len);
+        Some(match *step {
+            Step::Open { slot } => match here(slot) {
+                Some(client) => Op::Open { id: id(client) },
+                None if usize::from(self.ids) < IDS => Op::Open { id: self.ids },
+                None => return None,
+            },
+            Step::OpenAs { slot, like } => {
+                let like = client(like)?;
+                let is_free = here(slot).is_none() || model.is_connected(like);
+                Op::Open { id: is_free.then(|| id(like))? }
+            }
+            Step::Packet { client: sender, room, event, dst, src, payload } => {
+                let (dst, src, payload) = (address(dst), address(src), bytes(payload));
+                let packet = PacketRef { room, event, dst, src, payload };
+                Op::Packet { client: client(sender)?, packet }
+            }
+            Step::Gone { client: leaver } => Op::Gone { client: client(leaver)? },
+            Step::Broadcast { from: sender, except, room, event, payload } => {
+                let (from, except) = (from(sender)?, from(except)?);
+                Op::Broadcast { from, except, room, event, payload: bytes(payload) }
+            }
+            Step::Send { from: sender, dst, event, payload } => {
+                let (dst, payload) = (address(dst), bytes(payload));
+                Op::Send { from: from(sender)?, dst, event, payload }
+            }
+            Step::Join { client: joiner, room } => Op::Join { client: client(joiner)?, room },
+            Step::Leave { client: leaver, room } => Op::Leave { client: client(leaver)?, room },
+            Step::Close { client: closed, code, reason } => {
+                Op::Close { client: client(closed)?, code, reason }
+            }
+            Step::Clock { .. } => return None,
+        })
+    }
+
+    /// Nothing happens any more: all that clients have seen must be so, a probe must reach
+    /// everybody, and nothing must be left behind when they end.
+    fn finish(&mut self) -> Result<(), Fault> {
+        self.checked.audit_tables()?;
+        self.checked.compare_views()?;
+        let rooms: Vec<&'static str> =
+            self.checked.checker.model.rooms.iter().map(|room| room.name).collect();
+        for &room in &rooms {
+            let (event, payload) = ("probe", noise(1, 9));
+            self.input(Op::Broadcast { from: None, except: None, room, event, payload }, None)?;
+        }
+        for client in 0..self.checked.checker.keys.len() as u16 {
+            if !self.checked.checker.model.is_connected(client) {
+                continue;
+            }
+            match self.plan.ending {
+                Ending::Gone => self.input(Op::Gone { client }, None)?,
+                Ending::Closed => self.input(Op::Close { client, code: 1001, reason: "" }, None)?,
+                Ending::Left => {
+                    for &room in &rooms {
+                        self.input(Op::Leave { client, room }, None)?;
+                    }
+                }
+            }
+        }
+        self.checked.audit_tables()?;
+        self.checked.compare_views()?;
+        let (hub, ending) = (&self.checked.hub, self.plan.ending);
+        ensure!(hub.rooms() == 0, "{} rooms are left over", hub.rooms());
+        let is_empty = hub.connections() == 0 || ending == Ending::Left;
+        ensure!(is_empty, "{} connections are left over", hub.connections());
+        Ok(())
+    }
+}
+
+/// Turns a panic into a fault.
+fn caught(run: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Fault(panic_message(&*panic))))
+}

@@ -1,0 +1,83 @@
+//! How many may come, and from where: connections, and handshakes before them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use super::conn_model::{ConnModel, State};
+use super::drain::is_in;
+use super::harness::Harness;
+use super::plan::Cap;
+
+/// See the engine's `opening.rs`: how long one that was turned away may take to read the answer.
+const REJECT_LINGER: Duration = Duration::from_secs(1);
+
+/// Where the one in a slot comes from. Some have no address, and of the others two kinds count as
+/// one each: an IPv4 address, also when IPv6 has it in itself, and the hosts of an IPv6 network.
+pub(super) fn address(slot: u8) -> Option<SocketAddr> {
+    let v4 = Ipv4Addr::new(10, 0, 0, 7);
+    let ip = match slot % 6 {
+        0 => return None,
+        1 | 2 => IpAddr::V4(v4),
+        3 => IpAddr::V6(v4.to_ipv6_mapped()),
+        _ => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 7, 0, 0, 0, slot.into())),
+    };
+    Some((ip, 4000 + u16::from(slot)).into())
+}
+
+/// Whom the one in a slot counts for, if for anybody.
+fn address_group(slot: u8) -> Option<u8> {
+    match slot % 6 {
+        0 => None,
+        1..=3 => Some(4),
+        _ => Some(6),
+    }
+}
+
+impl Cap {
+    /// The status to refuse one more with that is in this slot, if those are there that count.
+    fn rejection<'l>(&self, slot: u8, there: impl Iterator<Item = &'l ConnModel>) -> Option<u16> {
+        let (mut all, mut own) = (0, 0);
+        for conn in there {
+            all += 1;
+            own += usize::from(address_group(conn.slot) == address_group(slot));
+        }
+        let is_known = address_group(slot).is_some();
+        match self {
+            cap if cap.total.is_some_and(|most| all >= most) => Some(503),
+            cap if is_known && cap.per_address.is_some_and(|most| own >= most) => Some(429),
+            _ => None,
+        }
+    }
+}
+
+impl Harness<'_> {
+    /// The status to refuse a connection with, if there may not be one more like it.
+    pub(super) fn rejection(&self, at: usize) -> Option<u16> {
+        if self.is_stopping || self.drain.is_some() {
+            return Some(503);
+        }
+        let there = self.conns.iter().filter(|conn| is_in(conn));
+        self.plan.setup.caps[0].rejection(self.conns[at].slot, there)
+    }
+
+    /// The status to turn one away with at once, since there are as many handshakes as there may
+    /// be, refused ones included until they end.
+    pub(super) fn early_rejection(&self, slot: u8) -> Option<u16> {
+        let begins = |conn: &&ConnModel| {
+            conn.state != State::LogEntry && conn.client.is_none() && conn.rejected_early.is_none()
+        };
+        self.plan.setup.caps[1].rejection(slot, self.conns.iter().filter(begins))
+    }
+
+    /// Whether there are as many connections as there may be in all.
+    pub(super) fn is_full(&self) -> bool {
+        let count = self.conns.iter().filter(|conn| is_in(conn)).count();
+        self.plan.setup.caps[0].total.is_some_and(|most| count >= most)
+    }
+
+    /// How long one that is being closed may take for its last bytes.
+    pub(super) fn close_timeout(&self, at: usize) -> Duration {
+        let wait = Duration::from_millis(self.plan.setup.close);
+        if self.conns[at].rejected_early.is_some() { wait.min(REJECT_LINGER) } else { wait }
+    }
+}

@@ -1,0 +1,137 @@
+//! What a connection's own turn must have led to, by what it has read and what the clock says.
+
+use std::time::Duration;
+
+use super::conn_model::State;
+use super::harness::Harness;
+use super::marks::Mark;
+use crate::fault::{Fault, ensure};
+
+/// See the engine's `open.rs`: these are the shortest times after which one that is owed too much
+/// may be given up, at ease and in a flood.
+const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+const FLOOD_LIMITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+
+impl Harness<'_> {
+    /// What a turn of its own must have led to.
+    pub(super) fn after_poll(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
+        let is_done = self.tasks.is_done(self.conns[at].task);
+        if self.conns[at].state == State::Handshake {
+            self.after_handshake_poll(at, is_done)?;
+        }
+        if self.conns[at].state == State::Open && !is_done {
+            self.settle_pings(at);
+            let conn = &mut self.conns[at];
+            if conn.waiting.is_none() && conn.traffic.pending.is_empty() {
+                conn.buffered_from = None;
+            }
+            if let Some(what) = conn.next() {
+                return Err(Fault::new(format!("connection {at} has read {what:?}, for nothing")));
+            }
+            let has_read_on = conn.waiting.is_some_and(|waiting| conn.read > waiting.read);
+            ensure!(!has_read_on, "connection {at} reads on while its handler waits");
+            self.after_open_poll(at, has_read)?;
+        }
+        let (may_end, may_be_cut) = (self.may_end(at), self.may_be_cut());
+        let wait = self.close_timeout(at);
+        let conn = &mut self.conns[at];
+        if is_done && conn.state != State::LogEntry {
+            ensure!(may_end, "connection {at} ends before its time ({:?})", conn.state);
+            let cut_short = conn.expected.outstanding() > 0 && conn.state == State::Closing;
+            self.marks.mark(cut_short, Mark::CloseTimeout);
+            let is_cut_off = conn.is_broken || conn.is_aborted || conn.is_shed;
+            let is_cut_off = is_cut_off || may_be_cut || conn.is_fully_read();
+            let is_late = conn.closed.is_some_and(|(since, _)| self.clock.now() >= since + wait);
+            conn.has_closed_cleanly = conn.state == State::Closing && !is_cut_off && !is_late;
+            conn.state = State::LogEntry;
+            if conn.client.is_some() {
+                self.ended();
+            }
+        }
+        Ok(())
+    }
+
+    fn after_open_poll(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
+        let now = self.now();
+        let setup = &self.plan.setup;
+        let (ping, pong) = (Duration::from_millis(setup.ping), Duration::from_millis(setup.pong));
+        let may_be_congested = self.may_be_congested(at);
+        let conn = &mut self.conns[at];
+        if now >= conn.last_ping + ping {
+            self.marks.mark(conn.waiting.is_some(), Mark::PingWhileWaiting);
+            conn.last_ping = now;
+            conn.unanswered_ping.get_or_insert(now);
+            conn.is_ping_order_unknown |= has_read;
+            match may_be_congested {
+                true => conn.expected.optional_pings += 1,
+                false => conn.expected.pings += 1,
+            }
+            self.marks.mark(true, Mark::Ping);
+        }
+        let received = conn.last_received.max(conn.writable.1);
+        let silent = conn.unanswered_ping.map(|asked| (received + pong).max(asked + pong - ping));
+        let is_silent = silent.is_some_and(|at| now >= at) && !conn.is_ping_order_unknown;
+        let says_nothing = conn.unanswered_ping.is_some_and(|_| now >= conn.last_received + pong);
+        self.marks.mark(says_nothing && now < conn.writable.0 + pong, Mark::ProgressCountsAsAlive);
+        self.marks.mark(is_silent && conn.waiting.is_some(), Mark::SilentWhileWaiting);
+        let may_stay = !is_silent || conn.waiting.is_some();
+        ensure!(may_stay, "connection {at} is silent since {received:?} and stays");
+        Ok(())
+    }
+
+    /// Whether a task may have come to its end.
+    fn may_end(&self, at: usize) -> bool {
+        let conn = &self.conns[at];
+        let is_cut_off = conn.is_broken || conn.is_aborted || conn.is_shed;
+        if is_cut_off || self.may_be_cut() || conn.is_end_visible() {
+            return true;
+        }
+        let wait = self.close_timeout(at);
+        match (conn.state, conn.closed) {
+            (State::Handshake, _) => self.is_stopping,
+            (State::Closing, Some((since, _))) => {
+                let is_late = self.now() >= since + wait;
+                let hears_close = conn.closes_at.is_some_and(|at| conn.peer.read() >= at);
+                is_late || hears_close
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether one that is given up as too slow is.
+    pub(super) fn check_slow(&mut self, at: usize) -> Result<(), Fault> {
+        let now = self.now();
+        let setup = &self.plan.setup;
+        let conn = &self.conns[at];
+        let may_ping = now >= conn.last_ping + Duration::from_millis(setup.ping);
+        let (soft, outstanding) =
+            (setup.max_backlog as u64, conn.expected.outstanding() + 2 * u64::from(may_ping));
+        let hard = setup.hard_limit() as u64;
+        if conn.expected.may_exceed_limit || (may_ping && conn.expected.outstanding() > hard) {
+            self.marks.mark(true, Mark::HardLimit);
+            return Ok(());
+        }
+        let conn = &self.conns[at];
+        ensure!(
+            !conn.peer.has_room() || conn.peer.is_full(),
+            "{at} is too slow with room, owed {outstanding} of {soft}, {hard}"
+        );
+        let write = Duration::from_millis(setup.write);
+        let (stall, trickle) = if outstanding > 3 * soft { FLOOD_LIMITS } else { SLOW_LIMITS };
+        let stood = now - conn.taken.1;
+        // The newest message is not held against it.
+        let newest = match may_ping || conn.expected.pings + conn.expected.optional_pings > 0 {
+            true => 0,
+            false => conn.expected.items.iter().map(|item| item.what.len()).min().unwrap_or(0),
+        };
+        let counted = outstanding.saturating_sub(newest);
+        let behind = conn.congested_since.map_or(Duration::ZERO, |since| now - since);
+        self.marks.mark(stood >= write, Mark::WriteTimeout);
+        let may = stood >= write || (counted > soft / 2 && (stood >= stall || behind >= trickle));
+        ensure!(
+            may,
+            "{at} is too slow after {stood:?} and {behind:?}, owed {outstanding} of {soft}"
+        );
+        Ok(())
+    }
+}

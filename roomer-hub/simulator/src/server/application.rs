@@ -1,0 +1,367 @@
+//! The application: handlers that do what the plan says and write down what they did, as they
+//! did it.
+
+use std::future::poll_fn;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use roomer_engine::{Builder, Conn, HandlerResult, RecordedInput};
+use roomer_hub::Permission;
+use roomer_proto::PacketRef;
+use roomer_testkit::Clock;
+
+use super::hooks::HookEvent;
+use super::plan::{AppAction, Script};
+use crate::alphabet::{id_number, identity, noise};
+use crate::hub::plan::{Address, ClientRef};
+use crate::trace::Trace;
+
+/// What plan and application share.
+#[derive(Clone, Debug, Default)]
+pub struct Application(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+pub struct State {
+    /// Handles of those who have called a handler, by number of id.
+    handles: Vec<Option<Conn>>,
+    /// The numbers of the ids of those in the slots.
+    pub slots: [Option<u16>; 32],
+    pub log: Vec<LogEntry>,
+    /// The journal, as far as somebody has asked for its length.
+    pub journal: Vec<RecordedInput>,
+    /// Slow handlers and rules that are under way.
+    pub running: usize,
+    /// For whom those ran that were dropped before their end.
+    pub dropped: Vec<u16>,
+    /// The slots of those about whom it was asked whether they may come in, and of those about whom
+    /// it has made up its mind after a while.
+    pub auth_calls: Vec<u8>,
+    pub auth_decided: Vec<u8>,
+    /// About how many it still thinks.
+    pub auth_in_progress: usize,
+}
+
+/// What an application has done. Connections are named by the numbers of their ids.
+#[derive(Clone, Copy, Debug)]
+pub enum LogEntry {
+    HandlerCalled {
+        by: u16,
+        handler: usize,
+        hash: u64,
+    },
+    ToRoom {
+        by: u16,
+        room: &'static str,
+        event: &'static str,
+        payload: &'static [u8],
+    },
+    ToClient {
+        by: u16,
+        dst: &'static str,
+        event: &'static str,
+        payload: &'static [u8],
+    },
+    Raw {
+        by: u16,
+        payload: &'static [u8],
+        taken: bool,
+    },
+    Join {
+        client: u16,
+        room: &'static str,
+    },
+    Leave {
+        client: u16,
+        room: &'static str,
+    },
+    Close {
+        client: u16,
+        code: u16,
+        reason: &'static str,
+    },
+    /// A handler waits until then.
+    Paused {
+        until: Duration,
+    },
+    /// One that waits has its turn, for the first time or again, after so many entries of the
+    /// journal and bytes that have come in.
+    Resumed {
+        by: u16,
+        after: usize,
+        bytes_in: u64,
+    },
+    Panicked,
+    Returned {
+        failed: bool,
+    },
+    /// A hook has heard of something, then as well.
+    HookCalled {
+        by: u16,
+        what: HookEvent,
+        after: usize,
+        bytes_in: u64,
+    },
+    /// That is all it did.
+    HookReturned,
+    /// A rule was asked.
+    RuleCalled {
+        by: u16,
+        about: Permission,
+        digest: u64,
+    },
+    RuleAnswered {
+        allowed: bool,
+    },
+}
+
+/// What a slow handler or rule has to do, wherever it is in it.
+pub(super) struct SlowCall {
+    pub(super) application: Application,
+    pub(super) conn: Conn,
+    by: u16,
+    pub(super) is_finished: bool,
+}
+
+impl Application {
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many entries the journal has, and how many bytes have come in.
+    pub(super) fn journal_position(&self, conn: &Conn) -> (usize, u64) {
+        let mut state = self.state();
+        conn.server().take_journal(&mut state.journal);
+        (state.journal.len(), conn.server().stats().bytes_in)
+    }
+
+    /// Registers a handler for each script.
+    pub fn register_handlers(
+        &self,
+        mut builder: Builder,
+        scripts: &[Script],
+        clock: &Clock,
+    ) -> Builder {
+        for (handler, script) in scripts.iter().enumerate() {
+            let (application, actions) = (self.clone(), script.actions.clone());
+            builder = if script.is_slow() {
+                let clock = clock.clone();
+                builder.on_async(script.event, move |conn, message| {
+                    let by = application.record_call(handler, &conn, &message.packet());
+                    if let [AppAction::Panic, ..] = *actions {
+                        _ = application.run_action(&conn, by, AppAction::Panic);
+                    }
+                    let call = SlowCall::new(application.clone(), conn);
+                    call.run(clock.clone(), actions.clone())
+                })
+            } else {
+                builder.on(script.event, move |conn, message| {
+                    let by = application.record_call(handler, conn, &message.packet());
+                    let end =
+                        actions.iter().find_map(|action| application.run_action(conn, by, *action));
+                    end.unwrap_or_else(|| application.record_return(Ok(())))
+                })
+            };
+        }
+        builder
+    }
+
+    /// Notes that a handler was called. The number of its caller's id.
+    fn record_call(&self, handler: usize, conn: &Conn, message: &PacketRef<'_>) -> u16 {
+        self.record(conn, |by| LogEntry::HandlerCalled { by, handler, hash: hash(message) })
+    }
+
+    /// Notes what has come to the application, and a handle of the one that it is about.
+    pub(super) fn record(&self, conn: &Conn, what: impl FnOnce(u16) -> LogEntry) -> u16 {
+        let by = number(conn);
+        let mut state = self.state();
+        let at = usize::from(by);
+        if state.handles.len() <= at {
+            state.handles.resize(at + 1, None);
+        }
+        state.handles[at] = Some(conn.clone());
+        state.log.push(what(by));
+        by
+    }
+
+    fn record_return(&self, result: HandlerResult) -> HandlerResult {
+        self.state().log.push(LogEntry::Returned { failed: result.is_err() });
+        result
+    }
+
+    /// Does something. What the handler returns, if that was its end.
+    pub(super) fn run_action(
+        &self,
+        conn: &Conn,
+        by: u16,
+        action: AppAction,
+    ) -> Option<HandlerResult> {
+        match action {
+            AppAction::Panic => {
+                self.state().log.push(LogEntry::Panicked);
+                // Not panic!, whose hook would tell people.
+                resume_unwind(Box::new("a plan's panic"))
+            }
+            AppAction::Fail => Some(self.record_return(Err("a plan's error".into()))),
+            action => {
+                self.act(conn, by, &action);
+                None
+            }
+        }
+    }
+
+    /// Does something with the handle of the one in a slot, outside any handler.
+    pub fn outside(&self, slot: u8, action: &AppAction) {
+        let found = {
+            let state = self.state();
+            state.handle(slot).map(|(by, conn)| (by, conn.clone()))
+        };
+        if let Some((by, conn)) = found {
+            self.act(&conn, by, action);
+        }
+    }
+
+    fn act(&self, conn: &Conn, by: u16, action: &AppAction) {
+        let log = |done| self.state().log.push(done);
+        match *action {
+            AppAction::ToRoom { room, event, payload } => {
+                let payload = noise(payload.0, payload.1);
+                log(LogEntry::ToRoom { by, room, event, payload });
+                conn.send_to_room(room, event, payload);
+            }
+            AppAction::ToClient { dst, event, payload } => {
+                let (dst, payload) = (self.state().address(dst, by), noise(payload.0, payload.1));
+                log(LogEntry::ToClient { by, dst, event, payload });
+                conn.send_to_client(dst, event, payload);
+            }
+            AppAction::Raw(payload) => {
+                let payload = noise(payload.0, payload.1);
+                let taken = conn.try_send(payload);
+                log(LogEntry::Raw { by, payload, taken });
+            }
+            AppAction::Join { room } => {
+                log(LogEntry::Join { client: by, room });
+                conn.join(room);
+            }
+            AppAction::Leave { room } => {
+                log(LogEntry::Leave { client: by, room });
+                conn.leave(room);
+            }
+            AppAction::Close { code, reason } => {
+                log(LogEntry::Close { client: by, code, reason });
+                conn.close(code, reason);
+            }
+            AppAction::CloseOther { slot, code, reason } => {
+                let found = self.state().handle(slot).map(|(client, conn)| (client, conn.clone()));
+                let Some((client, other)) = found else { return };
+                log(LogEntry::Close { client, code, reason });
+                other.close(code, reason);
+            }
+            AppAction::Fail | AppAction::Panic | AppAction::Pause { .. } => {}
+        }
+    }
+}
+
+impl State {
+    fn handle(&self, slot: u8) -> Option<(u16, &Conn)> {
+        let id = (*self.slots.get(usize::from(slot))?)?;
+        Some((id, self.handles.get(usize::from(id))?.as_ref()?))
+    }
+
+    /// The text of an address, with `caller` for the one who called.
+    pub fn address(&self, address: Address, caller: u16) -> &'static str {
+        let client = |client| match client {
+            ClientRef::Slot(slot) => {
+                self.slots.get(usize::from(slot)).copied().flatten().map(identity)
+            }
+            ClientRef::Numbered(number) => Some(identity(number % 32)),
+            ClientRef::Caller => Some(identity(caller)),
+        };
+        match address {
+            Address::Nothing => "",
+            Address::Id(one) => client(one).map_or("", |identity| &identity.text),
+            Address::Upper(one) => client(one).map_or("", |identity| &identity.upper),
+            Address::Padded(one) => client(one).map_or("", |identity| &identity.padded),
+            Address::Cut(one) => client(one).map_or("", |identity| &identity.cut),
+            Address::Word(word) => word,
+        }
+    }
+}
+
+impl SlowCall {
+    pub(super) fn new(application: Application, conn: Conn) -> Self {
+        application.state().running += 1;
+        SlowCall { application, by: number(&conn), conn, is_finished: false }
+    }
+
+    async fn run(mut self, clock: Clock, actions: Vec<AppAction>) -> HandlerResult {
+        self.record_resume();
+        for action in actions {
+            if let AppAction::Pause { millis } = action {
+                self.pause(&clock, millis).await;
+                continue;
+            }
+            self.is_finished = matches!(action, AppAction::Fail | AppAction::Panic);
+            if let Some(result) = self.application.run_action(&self.conn, self.by, action) {
+                return result;
+            }
+        }
+        self.is_finished = true;
+        self.application.record_return(Ok(()))
+    }
+
+    pub(super) async fn pause(&self, clock: &Clock, millis: u32) {
+        let wait = Duration::from_millis(millis.into());
+        self.application.state().log.push(LogEntry::Paused { until: clock.now() + wait });
+        match millis {
+            0 => yield_now().await,
+            _ => clock.sleep(wait).await,
+        }
+        self.record_resume();
+    }
+
+    pub(super) fn record_resume(&self) {
+        let (by, (after, bytes_in)) = (self.by, self.application.journal_position(&self.conn));
+        self.application.state().log.push(LogEntry::Resumed { by, after, bytes_in });
+    }
+}
+
+impl Drop for SlowCall {
+    fn drop(&mut self) {
+        let mut state = self.application.state();
+        state.running -= 1;
+        if !self.is_finished {
+            state.dropped.push(self.by);
+        }
+    }
+}
+
+/// Lets others have a turn.
+pub(super) async fn yield_now() {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The number of a connection's id.
+fn number(conn: &Conn) -> u16 {
+    id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX)
+}
+
+/// What stands for a message that a handler was given.
+pub fn hash(message: &PacketRef<'_>) -> u64 {
+    let mut trace = Trace::new();
+    let PacketRef { room, event, dst, src, payload } = *message;
+    for field in [room, event, dst, src] {
+        trace.bytes(field.as_bytes());
+    }
+    trace.bytes(payload);
+    trace.hash()
+}

@@ -1,0 +1,255 @@
+//! Who is let in: the application's `authorize` hook, and what it makes of a handshake.
+
+use std::panic::resume_unwind;
+use std::time::Duration;
+
+use roomer_engine::{AuthResult, Builder, Claims, Rejection, Request};
+use roomer_testkit::Clock;
+
+use super::application::{Application, yield_now};
+use super::conn_model::MAX_HEAD;
+use super::expected::{Order, Output};
+use super::harness::Harness;
+use super::marks::Mark;
+use super::plan::AuthHook;
+use super::traffic::{Meaning, Sent};
+use crate::fault::{Fault, ensure};
+
+/// A handshake about which the application was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingAuth {
+    /// Until when it takes its time.
+    pub(super) until: Duration,
+    /// The status that it comes to, if nothing is in the way by then.
+    status: u16,
+    /// Where the request ended.
+    pub(super) at: u64,
+    /// How much may have been read by the time that it has decided.
+    pub(super) most: u64,
+}
+
+/// A hook that has not come to its end.
+struct AuthGuard(Application);
+
+impl Drop for AuthGuard {
+    fn drop(&mut self) {
+        self.0.state().auth_in_progress -= 1;
+    }
+}
+
+impl AuthHook {
+    fn has(slots: u32, slot: u8) -> bool {
+        slots >> (slot % 32) & 1 == 1
+    }
+
+    /// What a request comes to that would be answered with this status otherwise.
+    fn status(&self, slot: u8, status: u16) -> u16 {
+        match self {
+            auth_hook if AuthHook::has(auth_hook.admits, slot) => status,
+            auth_hook if AuthHook::has(auth_hook.panics, slot) => 500,
+            _ => 401,
+        }
+    }
+
+    fn result(&self, slot: u8) -> AuthResult {
+        match self.status(slot, 101) {
+            101 => Ok(Claims::default()),
+            401 => Err(Rejection::unauthorized("not today")),
+            // Not panic!, whose hook would tell people.
+            _ => resume_unwind(Box::new("a plan's panic")),
+        }
+    }
+
+    fn wait(&self, slot: u8) -> Option<u32> {
+        self.wait.filter(|_| AuthHook::has(self.waits, slot))
+    }
+}
+
+impl Application {
+    /// Registers the hook, if there is to be one.
+    pub(super) fn register_auth_hook(
+        &self,
+        builder: Builder,
+        auth_hook: Option<AuthHook>,
+        clock: &Clock,
+    ) -> Builder {
+        let (application, clock) = (self.clone(), clock.clone());
+        match auth_hook {
+            None => builder,
+            Some(auth_hook) if auth_hook.wait.is_none() => builder
+                .authorize(move |request| auth_hook.result(application.record_auth_call(request))),
+            Some(auth_hook) => builder.authorize_async(move |request| {
+                let slot = application.record_auth_call(&request);
+                application.state().auth_in_progress += 1;
+                let (application, clock) = (application.clone(), clock.clone());
+                let knock = AuthGuard(application.clone());
+                async move {
+                    let _knock = knock;
+                    match auth_hook.wait(slot) {
+                        None => {}
+                        Some(0) => yield_now().await,
+                        Some(wait) => clock.sleep(Duration::from_millis(wait.into())).await,
+                    }
+                    if auth_hook.wait(slot).is_some() {
+                        application.state().auth_decided.push(slot);
+                    }
+                    auth_hook.result(slot)
+                }
+            }),
+        }
+    }
+
+    /// Notes that it was asked about the one in a slot.
+    fn record_auth_call(&self, request: &Request) -> u8 {
+        let slot = request.header("x-slot").and_then(|slot| slot.parse().ok()).unwrap_or(u8::MAX);
+        self.state().auth_calls.push(slot);
+        slot
+    }
+}
+
+impl Harness<'_> {
+    /// A request has been read: the status that it is answered with at once, if it is.
+    fn decide(&mut self, at: usize, sent: Sent) -> Result<Option<u16>, Fault> {
+        let Meaning::Request(status) = sent.what else {
+            return Err(Fault::new(format!("{:?} before a request", sent.what)));
+        };
+        // The wrong place or the wrong method: nobody is asked.
+        if matches!(status, 404 | 405) {
+            return Ok(Some(status));
+        }
+        // Whatever else is wrong with a request for an upgrade, this comes first.
+        if let Some(status) = self.rejection(at) {
+            self.mark_full(status);
+            return Ok(Some(status));
+        }
+        let Some(auth_hook) = self.plan.setup.auth_hook else { return Ok(Some(status)) };
+        let slot = self.conns[at].slot;
+        let asked = std::mem::take(&mut self.application.state().auth_calls);
+        ensure!(
+            asked == [slot],
+            "connection {at} asks to come in, the hook was asked for {asked:?}"
+        );
+        let (now, comes_to) = (self.now(), auth_hook.status(slot, status));
+        self.marks.mark(comes_to == 401, Mark::Unauthorized);
+        self.marks.mark(comes_to == 500, Mark::AuthPanics);
+        let Some(wait) = auth_hook.wait(slot) else { return Ok(Some(comes_to)) };
+        let until = now + Duration::from_millis(wait.into());
+        let most = self.conns[at].read.max(sent.at + MAX_HEAD);
+        self.conns[at].pending_auth =
+            Some(PendingAuth { until, status: comes_to, at: sent.at, most });
+        Ok(None)
+    }
+
+    /// The hook that was asked about a connection has decided: the status that it comes to.
+    fn take_decision(&mut self, at: usize) -> Result<Option<PendingAuth>, Fault> {
+        let auth_decided = std::mem::take(&mut self.application.state().auth_decided);
+        if auth_decided.is_empty() {
+            return Ok(None);
+        }
+        let (now, conn) = (self.now(), &mut self.conns[at]);
+        let pending_auth =
+            conn.pending_auth.take().filter(|pending_auth| now >= pending_auth.until);
+        let is_due = auth_decided == [conn.slot] && pending_auth.is_some();
+        ensure!(
+            is_due,
+            "the hook lets {auth_decided:?} know, connection {at} waits: {pending_auth:?}"
+        );
+        Ok(pending_auth)
+    }
+
+    /// A connection opens. Where its request ended.
+    pub(super) fn check_admitted(&mut self, at: usize) -> Result<u64, Fault> {
+        let conn = &mut self.conns[at];
+        let (mut status, mut end) = (None, 0);
+        if conn.pending_auth.is_none()
+            && let Some(sent) = conn.traffic.next(conn.read)
+        {
+            (status, end) = (self.decide(at, sent)?, sent.at);
+        }
+        if let Some(pending_auth) = self.take_decision(at)? {
+            (status, end) = (Some(pending_auth.status), pending_auth.at);
+            self.marks.mark(true, Mark::AdmittedAfterWait);
+        }
+        let rejection = self.rejection(at);
+        ensure!(status == Some(101), "connection {at} opens, its request comes to {status:?}");
+        ensure!(rejection.is_none(), "connection {at} opens, due is {rejection:?}");
+        Ok(end)
+    }
+
+    /// What a turn has come to of a connection whose handshake is not done.
+    pub(super) fn after_handshake_poll(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
+        let now = self.now();
+        let limit = Duration::from_millis(self.plan.setup.handshake);
+        let (is_stopping, may_be_cut) = (self.is_stopping, self.may_be_cut());
+        let conn = &mut self.conns[at];
+        if conn.is_aborted || (is_done && may_be_cut) {
+            conn.pending_auth = None;
+            return Ok(());
+        }
+        if let Some(status) = conn.rejected_early {
+            self.marks.mark(true, Mark::RejectedEarly);
+            return self.reject(at, status);
+        }
+        if conn.pending_auth.is_none()
+            && let Some(sent) = conn.traffic.next(conn.read)
+            && let Some(status) = self.decide(at, sent)?
+        {
+            return self.reject(at, status);
+        }
+        if let Some(PendingAuth { status, .. }) = self.take_decision(at)? {
+            let rejection = self.rejection(at).filter(|_| status == 101);
+            if let Some(rejection) = rejection {
+                self.marks.mark(true, Mark::FullAfterWait);
+                self.mark_full(rejection);
+            }
+            return self.reject(at, rejection.unwrap_or(status));
+        }
+        let conn = &mut self.conns[at];
+        let is_asking = conn.pending_auth.is_some();
+        let status = match conn {
+            _ if is_asking && is_stopping => None,
+            _ if is_asking && now >= conn.created + limit => Some(503),
+            _ if conn.is_fully_read() && !conn.is_buffer_full() => None,
+            _ if is_stopping => None,
+            _ if now >= conn.created + limit => Some(408),
+            _ => {
+                ensure!(!is_done, "the handshake of connection {at} ends for nothing");
+                return Ok(());
+            }
+        };
+        self.marks.mark(is_asking && status.is_none(), Mark::GoneDuringAuth);
+        self.marks.mark(is_asking && status.is_some(), Mark::AuthTooLong);
+        match status {
+            Some(status) => self.reject(at, status),
+            None => {
+                ensure!(is_done, "the handshake of connection {at} goes on");
+                self.conns[at].pending_auth = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// A handshake is answered with an error.
+    fn reject(&mut self, at: usize, status: u16) -> Result<(), Fault> {
+        ensure!(status != 101, "connection {at} is not opened");
+        let now = self.now();
+        let conn = &mut self.conns[at];
+        if conn.rejected_early.is_none() {
+            self.counts.refused(status);
+        }
+        conn.pending_auth = None;
+        conn.expected.push(now, Order::Direct, Output::Response(status), false);
+        conn.ignores_input = true;
+        conn.begin_closing(now);
+        Ok(())
+    }
+
+    /// There was no room for one more.
+    fn mark_full(&mut self, status: u16) {
+        let is_ending = self.is_stopping || self.drain.is_some();
+        self.marks.mark(is_ending, Mark::Unavailable);
+        self.marks.mark(!is_ending && status == 503, Mark::ServerPlans);
+        self.marks.mark(status == 429, Mark::FullForAddress);
+        self.was_full |= !is_ending;
+    }
+}

@@ -1,0 +1,73 @@
+//! What the server counts is held against what has happened.
+
+use std::collections::BTreeMap;
+
+use super::conn_model::{ConnModel, State};
+use super::harness::Harness;
+use crate::fault::{Fault, ensure};
+
+/// What there has been.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) opened: u64,
+    pub(super) messages_in: u64,
+    pub(super) messages_out: u64,
+    pub(super) closes: BTreeMap<u16, u64>,
+    pub(super) closed_by_peer: u64,
+    pub(super) lost: u64,
+    /// Handshakes that were refused, by status.
+    pub(super) refused: BTreeMap<u16, u64>,
+}
+
+impl Counts {
+    pub(super) fn refused(&mut self, status: u16) {
+        *self.refused.entry(status).or_default() += 1;
+    }
+}
+
+impl Harness<'_> {
+    /// Checks what the server has counted when no task is woken.
+    pub(super) fn check_counts(&mut self) -> Result<(), Fault> {
+        let stats = self.server.stats();
+        let conns = || self.conns.iter().filter(|conn| conn.state != State::LogEntry);
+        let here = self.model.clients.iter().filter(|client| client.is_connected).count();
+        let rooms = &self.model.rooms;
+        let seats: usize = rooms.iter().map(|room| room.members.len()).sum();
+        let begins = conns().filter(|conn| conn.client.is_none() && conn.rejected_early.is_none());
+        let expected = (here, rooms.len(), seats, conns().count(), begins.count());
+        let found = (stats.connections, stats.rooms, stats.memberships, stats.sockets);
+        let found = (found.0, found.1, found.2, found.3, stats.handshakes);
+        ensure!(
+            found == expected,
+            "connections, rooms, seats, sockets and handshakes are {found:?}, due are {expected:?}"
+        );
+        let (found, expected) = (stats.rejected_packets, self.model.rejected_packets);
+        ensure!(found == expected, "refused: {found:?}, due: {expected:?}");
+        let (found, expected) = ((stats.handler_errors, stats.panics), self.failures);
+        ensure!(found == expected, "errors and panics are {found:?}, due are {expected:?}");
+        let found = Counts {
+            opened: stats.opened,
+            messages_in: stats.messages_in,
+            messages_out: stats.messages_out,
+            closes: stats.closes,
+            closed_by_peer: stats.closed_by_peer,
+            lost: stats.lost,
+            refused: stats.refused,
+        };
+        ensure!(found == self.counts, "counted are {found:?}, due are {:?}", self.counts);
+        // What handshakes and those that are being closed take is counted when they are done.
+        let written = |is_so: fn(&ConnModel) -> bool| -> u64 {
+            let conns = self.conns.iter().filter(|conn| is_so(conn));
+            conns.map(|conn| conn.peer.written()).sum()
+        };
+        let counted = written(|conn| matches!(conn.state, State::Open | State::LogEntry));
+        let written = written(|_| true);
+        let is_so = (counted..=written).contains(&stats.bytes_out);
+        ensure!(is_so, "{} bytes out, {counted} to {written} written", stats.bytes_out);
+        if conns().count() == 0 {
+            let found = (stats.bytes_out, stats.queued_bytes, stats.held_bytes);
+            ensure!(found == (written, 0, 0), "{found:?} bytes out and left, {written} written");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,351 @@
+//! What is due to a connection, in the order in which it was decided, and whether what comes is
+//! that: every byte of it, in an order that the engine promises.
+//!
+//! What is said to one connection alone is in its queue at once. What is said in a room is handed
+//! over some time later, each room's in order. So whatever a connection hears next is either the
+//! first thing said to it alone, or the first of some room, unless something said to it alone came
+//! before that. A direct message comes after whatever rooms owe its receiver, a `leave_ack` after
+//! whatever the room it is about owes, a close frame after everything.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::time::Duration;
+
+use roomer_hub::Presence;
+use roomer_proto::PacketRef;
+use roomer_testkit::frames::{self, Frame};
+
+use crate::alphabet::id_number;
+use crate::fault::{Fault, ensure};
+use crate::hub::display::PacketText;
+use crate::hub::op::Set;
+
+#[derive(Debug, Default)]
+pub struct Expected {
+    pub items: VecDeque<ExpectedItem>,
+    /// Pings that have been sent: nothing says between what.
+    pub pings: u32,
+    /// Pings that may have been, unless too much was owed.
+    pub optional_pings: u32,
+    /// Bytes ever due, those of the items that may be dropped included.
+    pub bytes: u64,
+    /// Bytes that came.
+    pub received_bytes: u64,
+    /// How much may ever be queued.
+    pub hard_limit: u64,
+    /// What rooms owe may be handed over a while later.
+    pub coalesces: bool,
+    /// More may have been queued than may ever be, so that what came after it was dropped.
+    pub may_exceed_limit: bool,
+    /// What was queued may have been dropped to make room for a close frame.
+    pub may_be_truncated: bool,
+    /// The close frame or the refusing answer has come: nothing may follow.
+    pub is_finished: bool,
+    incoming: Vec<u8>,
+    /// The last frames, for the report.
+    pub frame_log: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct ExpectedItem {
+    pub order: Order,
+    pub what: Output,
+    pub at: Duration,
+    /// It may have been dropped, because too much was owed.
+    pub is_optional: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Said in a room.
+    Room(u32),
+    /// Said to this one alone.
+    Direct,
+    /// As `Alone`, and after whatever a room owes.
+    After(u32),
+    /// As `Alone`, and after whatever rooms owe.
+    Barrier,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Output {
+    /// An HTTP answer.
+    Response(u16),
+    Packet(PacketRef<'static>),
+    JoinAck {
+        room: &'static str,
+        id: &'static str,
+        members: Set,
+        shows: Presence,
+    },
+    Raw(&'static [u8]),
+    Pong(&'static [u8]),
+    /// Without a reason, any.
+    Close {
+        code: Option<u16>,
+        reason: Option<&'static str>,
+    },
+}
+
+/// What a client has to react to.
+#[derive(Clone, Copy, Debug)]
+pub enum Received {
+    Ping,
+    Close(Option<u16>),
+    ExpectedItem(ExpectedItem),
+}
+
+impl Expected {
+    pub fn push(&mut self, at: Duration, order: Order, what: Output, is_optional: bool) {
+        self.may_exceed_limit |= self.outstanding() > self.hard_limit;
+        self.bytes += what.len();
+        self.items.push_back(ExpectedItem { order, what, at, is_optional });
+        // What another room has owed since before this may be handed over after it.
+        let is_later = |item: &ExpectedItem| match item.order {
+            Order::Room(_) if item.order == order => false,
+            Order::Room(_) => item.at == at || self.coalesces,
+            _ => false,
+        };
+        self.may_exceed_limit |=
+            self.outstanding() > self.hard_limit && self.items.iter().any(is_later);
+    }
+
+    /// Bytes that are due and have not come. At most so many are queued.
+    pub fn outstanding(&self) -> u64 {
+        let pings = u64::from(self.pings + self.optional_pings);
+        (self.bytes + 2 * pings).saturating_sub(self.received_bytes)
+    }
+
+    /// Whether what comes next may be dropped, be it what a room has owed for a while.
+    pub fn may_drop_next(&self) -> bool {
+        self.may_exceed_limit || self.outstanding() > self.hard_limit
+    }
+
+    /// Whether the last frame that came is not whole.
+    pub fn is_mid_frame(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
+    /// Takes in bytes that came.
+    pub fn receive(
+        &mut self,
+        bytes: &[u8],
+        mut react: impl FnMut(Received) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.received_bytes += bytes.len() as u64;
+        self.incoming.extend_from_slice(bytes);
+        let incoming = std::mem::take(&mut self.incoming);
+        let mut rest = &incoming[..];
+        while !rest.is_empty() {
+            ensure!(!self.is_finished, "{} bytes behind the last", rest.len());
+            let Some((received, size)) = self.first(rest)? else { break };
+            rest = &rest[size..];
+            react(received)?;
+        }
+        let used = incoming.len() - rest.len();
+        self.incoming = incoming;
+        self.incoming.drain(..used);
+        Ok(())
+    }
+
+    fn first(&mut self, bytes: &[u8]) -> Result<Option<(Received, usize)>, Fault> {
+        if let Some(&ExpectedItem { what: Output::Response(expected), .. }) = self.items.front() {
+            let answer = frames::answer(bytes).map_err(Fault::new)?;
+            let Some((status, size)) = answer else { return Ok(None) };
+            self.log_frame(|| format!("HTTP {status}"));
+            ensure!(status == expected, "the answer is {status}, but {expected} is due");
+            let is_exact = status != 101 || &bytes[..size] == frames::AGREED;
+            ensure!(
+                is_exact,
+                "an upgrade that says {:?}",
+                bytes[..size].escape_ascii().to_string()
+            );
+            self.is_finished = status != 101;
+            return Ok(self.items.pop_front().map(|item| (Received::ExpectedItem(item), size)));
+        }
+        let frame = frames::read(bytes).map_err(Fault::new)?;
+        let Some((frame, size)) = frame else { return Ok(None) };
+        self.log_frame(|| describe(&frame));
+        if frame == Frame::Ping(&[]) && self.pings + self.optional_pings > 0 {
+            match self.pings {
+                0 => self.optional_pings -= 1,
+                _ => self.pings -= 1,
+            }
+            self.bytes += 2;
+            return Ok(Some((Received::Ping, size)));
+        }
+        let received = match self.find(&frame) {
+            Some(at) => {
+                let item = self.items[at];
+                // What may be missing and should have come before is missing.
+                let mut number = 0;
+                self.items.retain(|item| {
+                    number += 1;
+                    number - 1 > at || (number - 1 < at && !item.is_optional)
+                });
+                Received::ExpectedItem(item)
+            }
+            None => {
+                return Err(Fault::new(format!("sent: {}\n{}", describe(&frame), self.describe())));
+            }
+        };
+        if let Received::ExpectedItem(ExpectedItem { what: Output::Close { code, .. }, .. }) =
+            received
+        {
+            self.is_finished = true;
+            return Ok(Some((Received::Close(code), size)));
+        }
+        Ok(Some((received, size)))
+    }
+
+    /// The place of the item that the frame is, among those that may come next.
+    fn find(&self, frame: &Frame<'_>) -> Option<usize> {
+        if let Frame::Close(code, reason) = *frame {
+            let at = self.items.len().checked_sub(1)?;
+            let Output::Close { code: expected, reason: why } = self.items[at].what else {
+                return None;
+            };
+            let early =
+                self.items.iter().take(at).any(|item| !item.is_optional) && !self.may_be_truncated;
+            let is_why = why.is_none_or(|why| why.as_bytes() == reason);
+            return (!early && expected == code && is_why).then_some(at);
+        }
+        let mut rooms: [u32; 16] = [u32::MAX; 16];
+        let mut seen = 0;
+        for (at, item) in self.items.iter().enumerate() {
+            let is_next = match item.order {
+                Order::Room(room) => !rooms[..seen].contains(&room),
+                Order::Direct => true,
+                Order::After(room) => !rooms[..seen].contains(&room),
+                Order::Barrier => seen == 0,
+            };
+            if is_next && item.what.is(frame) {
+                return Some(at);
+            }
+            match item.order {
+                Order::Room(room) if is_next && seen < rooms.len() => {
+                    rooms[seen] = room;
+                    seen += 1;
+                }
+                Order::Room(_) => {}
+                _ if item.is_optional => {}
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn log_frame(&mut self, describe: impl FnOnce() -> String) {
+        if let Some(received) = &mut self.frame_log {
+            received.push(describe());
+        }
+    }
+
+    /// What is due, for a report.
+    pub fn describe(&self) -> String {
+        let mut text = String::from("due, in the order of its being decided:");
+        for item in self.items.iter().take(12) {
+            let lack = if item.is_optional { " (or not)" } else { "" };
+            let _ = write!(text, "\n    {:?}{lack}: {}", item.order, item.what.describe());
+        }
+        if self.items.is_empty() {
+            text += " nothing";
+        }
+        text
+    }
+}
+
+impl Output {
+    /// The bytes of its frame.
+    pub fn len(&self) -> u64 {
+        let framed = |length: usize| match length {
+            0..=125 => length + 2,
+            126..=0xffff => length + 4,
+            _ => length + 10,
+        };
+        (match *self {
+            Output::Response(101) => frames::AGREED.len(),
+            // Nothing is counted on it: whoever is refused is owed nothing more.
+            Output::Response(_) => 0,
+            Output::Packet(packet) => framed(packet.encoded_len()),
+            Output::JoinAck { room, id, members, shows } => {
+                let snapshot = match shows {
+                    Presence::Count => members.len().to_string().len(),
+                    Presence::Off => 40,
+                    _ => 39 * members.len() as usize + 1,
+                };
+                framed(20 + room.len() + "join_ack".len() + id.len() + snapshot)
+            }
+            Output::Raw(bytes) | Output::Pong(bytes) => framed(bytes.len()),
+            Output::Close { code: None, .. } => 2,
+            Output::Close { reason, .. } => 4 + reason.map_or(123, str::len),
+        }) as u64
+    }
+
+    fn is(&self, frame: &Frame<'_>) -> bool {
+        match (*self, *frame) {
+            (Output::Packet(packet), Frame::Binary(data)) => is_packet(&packet, data),
+            (Output::JoinAck { room, id, members, shows }, Frame::Binary(data)) => {
+                let Ok(packet) = PacketRef::decode(data) else { return false };
+                let expected = PacketRef { room, event: "join_ack", dst: "", src: id, ..packet };
+                let payload = packet.payload;
+                let is_right = match shows {
+                    Presence::Count => payload == members.len().to_string().as_bytes(),
+                    Presence::Off => {
+                        let own = id_number(id.as_bytes()).map(|id| Set::from_iter([id]));
+                        own.is_some() && snapshot(payload) == own
+                    }
+                    _ => snapshot(payload) == Some(members),
+                };
+                packet == expected && is_right
+            }
+            (Output::Raw(expected), Frame::Binary(data))
+            | (Output::Pong(expected), Frame::Pong(data)) => expected == data,
+            _ => false,
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Output::Packet(packet) => PacketText(packet).to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+/// The ids in a JSON array as the hub writes it, each once.
+fn snapshot(payload: &[u8]) -> Option<Set> {
+    let inside = payload.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    let mut found = Set::default();
+    let count = (inside.len() + 1) / 39;
+    for (at, cell) in inside.chunks(39).enumerate() {
+        let cell = if at + 1 == count { cell } else { cell.strip_suffix(b",")? };
+        let id = id_number(cell.strip_prefix(b"\"")?.strip_suffix(b"\"")?)?;
+        found.insert(id).then_some(())?;
+    }
+    Some(found)
+}
+
+/// Compares without encoding: five lengths and fields.
+fn is_packet(packet: &PacketRef<'_>, data: &[u8]) -> bool {
+    let PacketRef { room, event, dst, src, payload } = *packet;
+    let mut rest = data;
+    let names = [room, event, dst, src].map(str::as_bytes);
+    names.iter().chain([&payload]).all(|expected| {
+        let Some((length, behind)) = rest.split_first_chunk::<4>() else { return false };
+        let is_long = u32::from_be_bytes(*length) as usize == expected.len();
+        let Some(behind) = behind.strip_prefix(*expected) else { return false };
+        rest = behind;
+        is_long
+    }) && rest.is_empty()
+}
+
+fn describe(frame: &Frame<'_>) -> String {
+    match frame {
+        Frame::Binary(data) => match PacketRef::decode(data) {
+            Ok(packet) => PacketText(&packet).to_string(),
+            Err(_) => format!("{} bytes that are no packet", data.len()),
+        },
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,32 @@
+//! Large flushes: written by whoever caused them and by helpers, some connections at a time.
+
+use roomer_engine::RecordedInput;
+
+use super::harness::Harness;
+use super::marks::Mark;
+use crate::fault::Fault;
+
+impl Harness<'_> {
+    /// Nobody flushes a room that another flushes already; marks what has happened since the last
+    /// turn.
+    pub(super) fn observe_flushes(&mut self, task: Option<usize>) -> Result<(), Fault> {
+        if self.plan.setup.flush.is_none() {
+            return Ok(());
+        }
+        let flushes = self.server.large_flushes().map_err(Fault::new)?;
+        let before = std::mem::replace(&mut self.flushes, flushes);
+        let marks = &mut self.marks;
+        marks.mark(!self.flushes.is_empty(), Mark::LargeFlush);
+        marks.mark(self.flushes.len() > 1, Mark::TwoFlushes);
+        if !before.is_empty() {
+            let is_helper = task.is_some_and(|task| (1..=self.workers).contains(&task));
+            marks.mark(is_helper && self.flushes != before, Mark::FlushShared);
+            let is_end = |entry: &RecordedInput| {
+                matches!(entry, RecordedInput::Gone(_) | RecordedInput::Close(..))
+            };
+            marks.mark(self.journal.iter().any(is_end), Mark::GoneDuringFlush);
+            marks.mark(self.journal.iter().any(|entry| !is_end(entry)), Mark::InputDuringFlush);
+        }
+        Ok(())
+    }
+}

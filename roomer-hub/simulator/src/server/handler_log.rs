@@ -1,0 +1,298 @@
+//! What the application did: its handlers, at once or after a while, and whoever else has a
+//! connection's handle.
+
+use roomer_engine::RecordedInput;
+use roomer_hub::Permission;
+
+use super::application::{LogEntry, hash};
+use super::conn_model::{State, Waiting};
+use super::cursor::Cursor;
+use super::expected::{Order, Output};
+use super::harness::Harness;
+use super::marks::Mark;
+use super::permissions::digest;
+use super::plan::AppAction;
+use super::traffic::Meaning;
+use crate::fault::{Fault, ensure};
+use crate::hub::op::{Effect, Op};
+
+impl Harness<'_> {
+    /// What the application has to do with a packet: a rule is asked, or a handler called.
+    pub(super) fn check_called(
+        &mut self,
+        at: usize,
+        journal: &mut Cursor<'_, RecordedInput>,
+        log: &mut Cursor<'_, LogEntry>,
+    ) -> Result<(), Fault> {
+        let id = self.conns[at].id;
+        let plan = self.plan;
+        let is_due = |effect: &&Effect| matches!(effect, Effect::Call { .. } | Effect::Ask { .. });
+        let (is_slow, packet) = match self.model.effects.iter().find(is_due) {
+            Some(&Effect::Call { handler, packet, .. }) => {
+                let called = log.next();
+                let is_right = matches!(called, Some(LogEntry::HandlerCalled { by, handler: h, hash: digest })
+                    if by == id && h == handler && digest == hash(&packet));
+                ensure!(is_right, "{handler} is to be called by connection {at}, but: {called:?}");
+                let after_rule = self.conns[at].pending_rule.take().is_some();
+                self.marks.mark(after_rule, Mark::HandlerAfterRule);
+                let script = &plan.scripts[handler];
+                (script.is_slow() && script.actions[0] != AppAction::Panic, packet)
+            }
+            Some(&Effect::Ask { about, packet, .. }) => {
+                let asked = log.next();
+                let expected = digest(about, &packet);
+                let is_right = matches!(asked, Some(LogEntry::RuleCalled { by, about: question, digest })
+                    if by == id && question == about && digest == expected);
+                ensure!(is_right, "{about:?} is to be asked for connection {at}, but: {asked:?}");
+                self.conns[at].pending_rule = Some((about, packet));
+                let answers = plan.setup.authorize[about as usize];
+                (answers.is_some_and(|answers| answers.wait.is_some()), packet)
+            }
+            _ => return Ok(()),
+        };
+        if !is_slow {
+            return self.check_call(at, journal, log);
+        }
+        let conn = &mut self.conns[at];
+        let (read, payload) = (conn.read, packet.payload.len() as u64);
+        conn.waiting = Some(Waiting { until: None, read, payload });
+        conn.buffered_from.get_or_insert(conn.parsed);
+        Ok(())
+    }
+
+    /// A rule has answered, and the hub hears of it.
+    fn check_answered(
+        &mut self,
+        at: usize,
+        is_allowed: bool,
+        journal: &mut Cursor<'_, RecordedInput>,
+        log: &mut Cursor<'_, LogEntry>,
+    ) -> Result<(), Fault> {
+        let conn = &mut self.conns[at];
+        let has_waited = conn.waiting.take().is_some_and(|waiting| waiting.until.is_some());
+        let (Some((about, packet)), Some(key), Some(client)) =
+            (conn.pending_rule, conn.key, conn.client)
+        else {
+            return Err(Fault::new(format!("an answer about {at} that nobody asked for")));
+        };
+        let entry = journal.next();
+        let (expected, op) = match is_allowed {
+            true => (RecordedInput::Allowed(key), Op::Allowed { client, packet }),
+            false => (RecordedInput::Denied(key), Op::Denied { client, packet }),
+        };
+        ensure!(entry == Some(expected), "a rule says {expected:?}, the hub hears {entry:?}");
+        self.marks.mark(!self.is_connected(at), Mark::AnswerAfterClose);
+        let is_in = about == Permission::Join && self.model.is_in(client, packet.room);
+        self.marks.mark(!is_allowed && is_in, Mark::DeniedInside);
+        self.marks.rule(about, is_allowed, has_waited);
+        self.give(op, None)?;
+        self.note_closed_by_hub(at);
+        self.marks.mark(self.conns[at].is_closed_by_hub, Mark::ClosedByAnswer);
+        self.check_called(at, journal, log)?;
+        self.conns[at].pending_rule = None;
+        Ok(())
+    }
+
+    /// A slow handler has its turn, which is its connection's.
+    pub(super) fn check_resumed(
+        &mut self,
+        (by, bytes_in): (u16, u64),
+        polled: Option<usize>,
+        journal: &mut Cursor<'_, RecordedInput>,
+        log: &mut Cursor<'_, LogEntry>,
+    ) -> Result<(), Fault> {
+        let found = self.by_id(by).filter(|&at| self.conns[at].waiting.is_some());
+        let Some(at) = found else {
+            return Err(Fault::new(format!("a handler of {by} goes on that was never called")));
+        };
+        ensure!(polled == Some(at), "the handler of {at} goes on in the turn of {polled:?}");
+        self.check_call(at, journal, log)?;
+        let now = self.now();
+        let conn = &mut self.conns[at];
+        conn.has_resumed = conn.waiting.is_none();
+        if conn.has_resumed {
+            // Nothing was read meanwhile: silence begins anew.
+            (conn.last_received, conn.unanswered_ping, conn.is_ping_order_unknown) =
+                (now, None, false);
+            (conn.before_read, conn.parse_resumes_at) = ((now, None), Some(bytes_in));
+            let behind = conn.next();
+            self.marks.mark(matches!(behind, Some(Meaning::Packet(_))), Mark::MessageBehindSlow);
+            self.marks.mark(matches!(behind, Some(Meaning::Ping(_))), Mark::PingBehindSlow);
+            self.marks.mark(matches!(behind, Some(Meaning::Close(_))), Mark::CloseBehindSlow);
+        }
+        Ok(())
+    }
+
+    /// The application's code has panicked: its connection is closed, at once.
+    pub(super) fn check_panicked(
+        &mut self,
+        at: usize,
+        journal: &mut Cursor<'_, RecordedInput>,
+        reason: &'static str,
+    ) -> Result<(), Fault> {
+        let entry = journal.next();
+        let close = self.conns[at].key.map(|key| RecordedInput::Close(key, 1011));
+        ensure!(entry == close, "{reason}: it panicked, and then: {entry:?}");
+        self.close(at, 1011, Some(reason))
+    }
+
+    /// What a handler does until its end, or until it waits.
+    fn check_call(
+        &mut self,
+        at: usize,
+        journal: &mut Cursor<'_, RecordedInput>,
+        log: &mut Cursor<'_, LogEntry>,
+    ) -> Result<(), Fault> {
+        let id = self.conns[at].id;
+        let has_waited = self.conns[at].waiting.is_some_and(|waiting| waiting.until.is_some());
+        while let Some(action) = log.next() {
+            match action {
+                LogEntry::Returned { failed } => {
+                    self.failures.0 += u64::from(failed);
+                    self.marks.mark(failed && has_waited, Mark::ErrorAfterWait);
+                    self.conns[at].waiting = None;
+                    return Ok(());
+                }
+                LogEntry::RuleAnswered { allowed } => {
+                    return self.check_answered(at, allowed, journal, log);
+                }
+                LogEntry::Paused { until } => {
+                    let Some(waiting) = &mut self.conns[at].waiting else {
+                        return Err(Fault::new(format!("a quick handler of {at} waits")));
+                    };
+                    waiting.until = Some(until);
+                    let count = self.conns.iter().filter(|conn| conn.waiting.is_some()).count();
+                    let is_rule = self.conns[at].pending_rule.is_some();
+                    self.marks.mark(true, if is_rule { Mark::SlowRule } else { Mark::SlowHandler });
+                    self.marks.mark(count > 1, Mark::TwoWait);
+                    return Ok(());
+                }
+                LogEntry::Panicked => {
+                    self.failures.1 += 1;
+                    self.conns[at].waiting = None;
+                    let is_rule = self.conns[at].pending_rule.take().is_some();
+                    self.marks.mark(is_rule && has_waited, Mark::RulePanicsAfterWait);
+                    self.marks.mark(is_rule, Mark::RulePanics);
+                    self.marks.mark(!is_rule, Mark::HandlerPanics);
+                    self.marks.mark(has_waited, Mark::PanicAfterWait);
+                    let crowd = self.conns.iter().filter(|l| l.state == State::Open).count();
+                    self.marks.mark(crowd > 2, Mark::PanicInCrowd);
+                    return self.check_panicked(at, journal, "handler failed");
+                }
+                LogEntry::Raw { by, payload, taken } => self.check_raw(by, payload, taken)?,
+                action => {
+                    let entry = journal.next();
+                    self.check_action(action, entry)?;
+                    let closes = matches!(action, LogEntry::Close { client, .. } if client == id);
+                    self.marks.mark(closes, Mark::HandlerClosesCaller);
+                    self.marks.mark(closes && has_waited, Mark::ClosesCallerAfterWait);
+                    let other = matches!(action, LogEntry::Close { client, .. } if client != id);
+                    self.marks.mark(other, Mark::HandlerClosesOther);
+                }
+            }
+        }
+        Err(Fault::new("a handler did not come to its end".into()))
+    }
+
+    /// A slow handler was dropped before its end: its connection's end has to be why, seen in a
+    /// turn of its own.
+    pub(super) fn check_dropped(&mut self, by: u16, polled: Option<usize>) -> Result<(), Fault> {
+        let found = self.by_id(by).filter(|&at| polled == Some(at));
+        let Some(at) = found else {
+            return Err(Fault::new(format!("the handler of {by} is dropped by {polled:?}")));
+        };
+        let conn = &mut self.conns[at];
+        let waiting = conn.waiting.take();
+        let is_finished = conn.state != State::Open || self.tasks.is_done(conn.task);
+        ensure!(is_finished && waiting.is_some(), "the handler of {at} is dropped: {waiting:?}");
+        let has_begun = waiting.is_some_and(|waiting| waiting.until.is_some());
+        self.marks.mark(!has_begun, Mark::SlowNeverPolled);
+        let mark = match conn {
+            conn if conn.is_aborted => Mark::AbortedWhileWaiting,
+            conn if conn.is_broken => Mark::LostWhileWaiting,
+            _ if self.is_stopping => Mark::ShutdownWhileWaiting,
+            _ => Mark::ClosedWhileWaiting,
+        };
+        self.marks.mark(has_begun, mark);
+        Ok(())
+    }
+
+    /// A command that no handler gave.
+    pub(super) fn check_outside(
+        &mut self,
+        entry: RecordedInput,
+        log: &mut Cursor<'_, LogEntry>,
+    ) -> Result<(), Fault> {
+        loop {
+            match log.next() {
+                Some(LogEntry::Raw { by, payload, taken }) => self.check_raw(by, payload, taken)?,
+                Some(action) => return self.check_action(action, Some(entry)),
+                None => return Err(Fault::new(format!("nobody asked for {entry:?}"))),
+            }
+        }
+    }
+
+    /// What a handle was used for, beside what the engine made of it.
+    pub(super) fn check_action(
+        &mut self,
+        action: LogEntry,
+        entry: Option<RecordedInput>,
+    ) -> Result<(), Fault> {
+        let key = |harness: &Self, id| harness.by_id(id).and_then(|at| harness.conns[at].key);
+        let (expected, op) = match action {
+            LogEntry::ToRoom { by, room, event, payload } => {
+                let from = self.by_id(by).and_then(|at| self.conns[at].client);
+                let expected = RecordedInput::Broadcast(key(self, by));
+                (expected, Op::Broadcast { from, except: from, room, event, payload })
+            }
+            LogEntry::ToClient { by, dst, event, payload } => {
+                let from = self.by_id(by).and_then(|at| self.conns[at].client);
+                (RecordedInput::Send(key(self, by)), Op::Send { from, dst, event, payload })
+            }
+            LogEntry::Join { client, room } | LogEntry::Leave { client, room } => {
+                let found =
+                    self.by_id(client).map(|at| (self.conns[at].key, self.conns[at].client));
+                let Some((Some(key), Some(client))) = found else {
+                    return Err(Fault::new(format!("nobody is moved: {action:?}")));
+                };
+                match action {
+                    LogEntry::Join { .. } => (RecordedInput::Join(key), Op::Join { client, room }),
+                    _ => (RecordedInput::Leave(key), Op::Leave { client, room }),
+                }
+            }
+            LogEntry::Close { client, code, reason } => {
+                let Some(at) = self.by_id(client) else {
+                    return Err(Fault::new(format!("nobody is closed: {action:?}")));
+                };
+                let expected = key(self, client).map(|key| RecordedInput::Close(key, code));
+                ensure!(entry == expected, "{action:?} became {entry:?}");
+                return self.close(at, code, Some(reason));
+            }
+            other => return Err(Fault::new(format!("out of turn: {other:?}"))),
+        };
+        ensure!(entry == Some(expected), "{action:?} became {entry:?}");
+        self.give(op, None)
+    }
+
+    pub(super) fn check_raw(
+        &mut self,
+        by: u16,
+        payload: &'static [u8],
+        taken: bool,
+    ) -> Result<(), Fault> {
+        let now = self.now();
+        let Some(at) = self.by_id(by) else { return Ok(()) };
+        let is_connected = self.is_connected(at);
+        if taken {
+            ensure!(is_connected, "a message is taken for connection {at}, which is gone");
+            self.expect(now, at, Order::Direct, Output::Raw(payload));
+            return Ok(());
+        }
+        self.marks.mark(is_connected, Mark::RawRejected);
+        ensure!(
+            !is_connected || self.may_be_congested(at),
+            "a message for connection {at} is not taken"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,506 @@
+//! A plan is carried out: the real server, its sockets and tasks, and the clients, step by step.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use roomer_engine::{RecordedInput, Server};
+use roomer_proto::PacketRef;
+use roomer_testkit::{Clock, Tasks, socket};
+
+use super::admission::address;
+use super::application::Application;
+use super::conn_model::{ConnModel, End, State};
+use super::counters::Counts;
+use super::drain::Drain;
+use super::expected::Received;
+use super::hooks::PendingHook;
+use super::marks::{Mark, Marks};
+use super::plan::{AppAction, ClientFrame, Plan, RequestKind, Setup, Size, Step};
+use super::setup::SimEnvironment;
+use crate::alphabet::{identity, noise};
+use crate::fault::{Fault, ensure};
+use crate::hub::model::Model;
+use crate::hub::plan::Mode;
+use crate::trace::Trace;
+
+/// The most turns that may follow one another at one moment.
+const MAX_POLLS: u32 = 1_000_000;
+
+/// The most connections of a plan.
+const MAX: usize = 120;
+
+pub struct Harness<'p> {
+    pub plan: &'p Plan,
+    pub clock: Clock,
+    pub server: Server,
+    pub tasks: Tasks,
+    pub conns: Vec<ConnModel>,
+    /// Who is in the slots, by number of line.
+    pub slots: [Option<usize>; 32],
+    pub application: Application,
+    pub model: Model,
+    /// Lines by number of client.
+    pub conn_of_client: Vec<usize>,
+    pub journal: Vec<RecordedInput>,
+    /// How many ids have been given out.
+    pub ids: Arc<AtomicU32>,
+    pub is_stopping: bool,
+    pub(super) drain: Option<Drain>,
+    /// This is a turn of the drain's.
+    pub(super) is_drain_poll: bool,
+    pub trace: Trace,
+    /// What hooks have not heard of.
+    pub pending_hooks: VecDeque<PendingHook>,
+    /// Bytes that the server had counted before this turn, if there are hooks.
+    pub bytes_in: u64,
+    /// Somebody has spoken while a write of this turn was under way.
+    pub sent_during_write: bool,
+    /// How many inputs there have been.
+    pub input_count: u32,
+    pub(super) counts: Counts,
+    /// Handlers that have failed, and those that have panicked.
+    pub failures: (u64, u64),
+    /// Somebody was refused since there was no room.
+    pub(super) was_full: bool,
+    /// Helpers. Their tasks come after the keeper's and before the connections'.
+    pub(super) workers: usize,
+    /// What was left of each large flush after the last turn.
+    pub(super) flushes: Vec<usize>,
+    pub steps: u64,
+    pub marks: Marks,
+    pub verbose: bool,
+    /// What the engine gave its hub, for a report.
+    pub history: Vec<String>,
+    buffer: Vec<u8>,
+}
+
+impl<'p> Harness<'p> {
+    pub fn new(plan: &'p Plan) -> Result<Self, Fault> {
+        let setup = &plan.setup;
+        let clock = Clock::new(0);
+        let ids = Arc::new(AtomicU32::new(0));
+        let application = Application::default();
+        let env = SimEnvironment { clock: clock.clone(), ids: ids.clone() };
+        let builder = setup.builder().environment(env);
+        let builder = application.register_handlers(builder, &plan.scripts, &clock);
+        let builder = application.register_hooks(builder, setup.hooks);
+        let builder = application.register_auth_hook(builder, setup.auth_hook, &clock);
+        let server = application.register_rules(builder, &setup.authorize, &clock).build();
+        let server = server.map_err(|error| Fault::new(error.to_string()))?;
+        server.keep_journal();
+        let mut tasks = Tasks::new();
+        let (keeper, sleeper) = (server.clone(), clock.clone());
+        tasks.spawn(async move { keeper.run_timers(|wait| sleeper.sleep(wait)).await });
+        let workers = setup.flush.map_or(1, |flush| flush.workers);
+        for _ in 0..workers {
+            let worker = server.clone();
+            tasks.spawn(async move { worker.run_flush_worker().await });
+        }
+        let handlers = plan.scripts.iter().map(|script| script.event).collect();
+        let mut model = Model::new(setup.config(), handlers);
+        model.presence_rules.extend(setup.presence_rules.into_iter().flatten());
+        (model.rates, model.shared_room_only) = (setup.rates, setup.shared_room_only);
+        Ok(Harness {
+            plan,
+            clock,
+            server,
+            tasks,
+            conns: Vec::new(),
+            slots: [None; 32],
+            application,
+            model,
+            conn_of_client: Vec::new(),
+            journal: Vec::new(),
+            ids,
+            is_stopping: false,
+            drain: None,
+            is_drain_poll: false,
+            trace: Trace::new(),
+            pending_hooks: VecDeque::new(),
+            bytes_in: 0,
+            sent_during_write: false,
+            input_count: 0,
+            counts: Counts::default(),
+            failures: (0, 0),
+            workers,
+            flushes: Vec::new(),
+            was_full: false,
+            steps: 0,
+            marks: Marks::default(),
+            verbose: false,
+            history: Vec::new(),
+            buffer: Vec::new(),
+        })
+    }
+
+    pub fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    pub fn step(&mut self, step: &Step) -> Result<(), Fault> {
+        match *step {
+            Step::Connect { slot, request } => self.connect(slot, request),
+            Step::PollWoken { nth } => {
+                let woken = self.tasks.woken();
+                if woken == 0 {
+                    return Ok(());
+                }
+                let task = self.tasks.turn(usize::from(nth) % woken);
+                self.steps += 1;
+                self.observe(task)?;
+            }
+            Step::RunUntilIdle => self.run_until_idle()?,
+            Step::AdvanceClock { millis } => {
+                self.clock.advance_to(self.now() + Duration::from_millis(millis.into()))
+            }
+            Step::RunFor { millis } => self.run_for(Duration::from_millis(millis.into()))?,
+            Step::Shutdown => {
+                self.is_stopping = true;
+                self.mark_shutdown();
+                self.server.shutdown();
+                self.observe(None)?;
+            }
+            Step::Drain => self.begin_drain()?,
+            Step::App { slot, ref action } => {
+                if !matches!(action, AppAction::Panic | AppAction::Fail | AppAction::Pause { .. }) {
+                    self.application.outside(slot, action);
+                    self.observe(None)?;
+                }
+            }
+            Step::Send { slot, frame } => {
+                if let Some(conn) = self.conn_in_slot(slot) {
+                    self.send(conn, frame);
+                }
+            }
+            Step::Deliver { slot, bytes } => {
+                if let Some(conn) = self.conn_in_slot(slot) {
+                    self.deliver(conn, bytes as usize);
+                }
+            }
+            Step::Poll { slot }
+            | Step::SocketSpace { slot, .. }
+            | Step::LimitIo { slot, .. }
+            | Step::Interrupt { slot }
+            | Step::SendDuringWrite { slot, .. }
+            | Step::SpuriousWritable { slot }
+            | Step::HalfClose { slot }
+            | Step::Reset { slot }
+            | Step::Vanish { slot }
+            | Step::FailWrites { slot }
+            | Step::Abort { slot } => {
+                if let Some(conn) = self.conn_in_slot(slot) {
+                    self.inject(conn, step)?;
+                }
+            }
+        }
+        self.steps += 1;
+        Ok(())
+    }
+
+    pub fn conn_in_slot(&self, slot: u8) -> Option<usize> {
+        *self.slots.get(usize::from(slot))?
+    }
+
+    pub fn connect(&mut self, slot: u8, request: RequestKind) {
+        if self.conns.len() >= MAX || usize::from(slot) >= self.slots.len() {
+            return;
+        }
+        let (reader, writer, peer) = socket();
+        let rejected_early = self.early_rejection(slot);
+        let task = self.tasks.spawn(self.server.connect(reader, writer, address(slot)));
+        let is_mute = self.plan.setup.mute & (1 << slot) != 0;
+        let mut conn = ConnModel::new(peer, task, slot, is_mute, self.now());
+        conn.rejected_early = rejected_early;
+        rejected_early.into_iter().for_each(|status| self.counts.refused(status));
+        conn.expected.hard_limit = self.plan.setup.hard_limit() as u64;
+        conn.expected.coalesces = self.plan.setup.coalesce > 0;
+        conn.traffic.request(request, slot, self.plan.setup.mode);
+        if self.verbose {
+            conn.expected.frame_log = Some(Vec::new());
+        }
+        if let Some(before) = self.conn_in_slot(slot) {
+            let is_gone = self.conns[before].state == State::LogEntry;
+            self.marks.mark(is_gone, Mark::SlotReused);
+        }
+        self.slots[usize::from(slot)] = Some(self.conns.len());
+        self.application.state().slots[usize::from(slot)] = None;
+        self.conns.push(conn);
+    }
+
+    pub fn send(&mut self, at: usize, frame: ClientFrame) {
+        let setup = &self.plan.setup;
+        let caller = self.conns[at].id;
+        let (dst, src) = match frame {
+            ClientFrame::Packet { dst, src, .. } => {
+                let state = self.application.state();
+                (state.address(dst, caller % 512), state.address(src, caller % 512))
+            }
+            _ => ("", ""),
+        };
+        let conn = &mut self.conns[at];
+        if !conn.can_send() {
+            return;
+        }
+        match frame {
+            ClientFrame::Packet { room, event, payload, form, .. } => {
+                let bare = PacketRef { room, event, dst, src, payload: &[] };
+                let payload = match payload {
+                    Size::Queue { slot, hard, more } => {
+                        self.payload_for_queue(slot, hard, more, &bare)
+                    }
+                    payload => payload_of(payload, &bare, setup),
+                };
+                let conn = &mut self.conns[at];
+                let packet = PacketRef { payload, ..bare };
+                let length = packet.encoded_len();
+                self.marks.mark(length == setup.max_message, Mark::MessageAtLimit);
+                self.marks.mark(length == setup.max_message + 1, Mark::MessageOverLimit);
+                self.marks.mark(length + 1 == setup.max_message, Mark::MessageUnderLimit);
+                conn.traffic.packet(packet, form, setup);
+                conn.ignores_input |= conn.traffic.has_sent_violation();
+            }
+            ClientFrame::Ping(length) => conn.traffic.ping(noise(3, length.min(125).into())),
+            ClientFrame::Pong(length) => conn.traffic.pong(noise(4, length.min(125).into())),
+            ClientFrame::Close(code) => {
+                conn.traffic.close((code != 0).then_some(code));
+                conn.closes_at = conn.traffic.pending.back().map(|sent| sent.at);
+            }
+            ClientFrame::Violation(violation) => {
+                conn.traffic.violation(violation, setup);
+                conn.violation.get_or_insert(violation);
+                conn.ignores_input = true;
+            }
+        }
+    }
+
+    /// A payload that brings a queue to its limit, or near it.
+    fn payload_for_queue(
+        &self,
+        slot: u8,
+        hard: bool,
+        more: i8,
+        bare: &PacketRef<'_>,
+    ) -> &'static [u8] {
+        let setup = &self.plan.setup;
+        let limit = if hard { setup.hard_limit() } else { setup.max_backlog };
+        let outstanding =
+            self.conn_in_slot(slot).map_or(0, |at| self.conns[at].expected.outstanding()) as usize;
+        let left = limit.saturating_sub(outstanding).saturating_add_signed(more.into());
+        let head = match left {
+            0..=127 => 2,
+            128..=0x1_0003 => 4,
+            _ => 10,
+        };
+        let around = head + bare.encoded_len() - bare.src.len() + identity(0).text.len();
+        let most = setup.max_message.saturating_sub(bare.encoded_len()).min(0x1_0000);
+        noise(8, left.saturating_sub(around).min(most) as u32)
+    }
+
+    pub fn deliver(&mut self, at: usize, bytes: usize) {
+        let conn = &mut self.conns[at];
+        if conn.end == Some(End::Lost) || conn.end == Some(End::Arrived) {
+            return;
+        }
+        let size = bytes.min(conn.traffic.under_way.len());
+        if size > 0 {
+            let (front, back) = conn.traffic.under_way.as_slices();
+            let first = front.len().min(size);
+            conn.peer.deliver(&front[..first]);
+            conn.peer.deliver(&back[..size - first]);
+            conn.traffic.under_way.drain(..size);
+        }
+        if conn.traffic.under_way.is_empty() && conn.end == Some(End::Sending) {
+            conn.peer.end(Ok(()));
+            conn.end = Some(End::Arrived);
+        }
+    }
+
+    fn inject(&mut self, at: usize, step: &Step) -> Result<(), Fault> {
+        let conn = &mut self.conns[at];
+        let peer = &conn.peer;
+        match *step {
+            Step::Poll { .. } => {
+                let task = conn.task;
+                if !self.tasks.is_done(task) {
+                    self.tasks.poll(task);
+                    self.observe(Some(task))?;
+                }
+            }
+            Step::SocketSpace { bytes, .. } if conn.end != Some(End::Lost) => {
+                peer.room(if bytes == u32::MAX { usize::MAX } else { bytes as usize });
+                self.marks.mark(conn.expected.is_mid_frame(), Mark::HalfFrameResumed);
+            }
+            Step::LimitIo { read, write, .. } => {
+                peer.max_read(read as usize);
+                peer.max_write(write as usize);
+                conn.is_narrow = true;
+            }
+            Step::Interrupt { .. } => peer.interrupt(1),
+            Step::SendDuringWrite { sender: of, room, payload, .. } => {
+                let application = self.application.clone();
+                let action = AppAction::ToRoom { room, event: "cha", payload };
+                peer.meanwhile(move || (0..3).for_each(|_| application.outside(of, &action)));
+            }
+            Step::SpuriousWritable { .. } => peer.pretend_room(),
+            Step::HalfClose { .. } => {
+                conn.end.get_or_insert(End::Sending);
+            }
+            Step::Reset { .. } if conn.end != Some(End::Arrived) => {
+                conn.traffic.under_way.clear();
+                peer.lose_unread();
+                peer.room(0);
+                peer.end(Err(ErrorKind::ConnectionReset));
+                peer.refuse(ErrorKind::ConnectionReset);
+                (conn.end, conn.is_broken) = (Some(End::Arrived), true);
+            }
+            Step::Vanish { .. } if conn.end != Some(End::Arrived) => {
+                conn.traffic.under_way.clear();
+                peer.lose_unread();
+                peer.room(0);
+                conn.end = Some(End::Lost);
+            }
+            Step::FailWrites { .. } => {
+                peer.refuse(ErrorKind::BrokenPipe);
+                conn.is_broken = true;
+            }
+            Step::Abort { .. } => {
+                let task = conn.task;
+                conn.is_aborted = true;
+                if !self.tasks.is_done(task) {
+                    self.tasks.abort(task);
+                    self.observe(Some(task))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lets everybody who has been woken have turns until nobody is left, then checks what must be
+    /// true at rest.
+    pub fn run_until_idle(&mut self) -> Result<(), Fault> {
+        let mut polls = 0;
+        while let Some(task) = self.tasks.turn(0) {
+            polls += 1;
+            ensure!(polls < MAX_POLLS, "the server does not come to rest");
+            self.observe(Some(task))?;
+        }
+        self.steps += u64::from(polls);
+        self.check_idle()
+    }
+
+    /// Lets time go on, stopping wherever somebody wants to be woken.
+    pub fn run_for(&mut self, span: Duration) -> Result<(), Fault> {
+        let end = self.now() + span;
+        self.run_until_idle()?;
+        while let Some(expected) = self.clock.next().filter(|expected| *expected <= end) {
+            self.clock.advance_to(expected);
+            self.run_until_idle()?;
+        }
+        self.clock.advance_to(end);
+        self.run_until_idle()
+    }
+
+    /// Follows what has happened: what the server did with its inputs, and what it sent.
+    pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
+        self.journal.append(&mut self.application.state().journal);
+        self.server.take_journal(&mut self.journal);
+        let at = |task| self.conns.binary_search_by_key(&task, |conn| conn.task).ok();
+        let polled = task.and_then(at);
+        self.observe_flushes(task)?;
+        self.observe_drain(task)?;
+        let now = self.now();
+        for conn in &mut self.conns {
+            let written = conn.peer.written();
+            if written != conn.taken.0 {
+                conn.taken = (written, now);
+                if std::mem::take(&mut conn.was_full) {
+                    conn.writable = (now, now);
+                } else if conn.is_narrow {
+                    conn.writable.1 = now;
+                }
+            }
+            conn.was_full |= conn.peer.is_full();
+        }
+        self.check_journal(polled)?;
+        for at in 0..self.conns.len() {
+            if self.conns[at].peer.waiting() > 0 {
+                self.receive(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A client reads.
+    fn receive(&mut self, at: usize) -> Result<(), Fault> {
+        let mut bytes = std::mem::take(&mut self.buffer);
+        bytes.clear();
+        let conn = &mut self.conns[at];
+        conn.peer.take(usize::MAX, &mut bytes);
+        self.trace.number(at as u64);
+        self.trace.bytes(&bytes);
+        let compat = self.plan.setup.mode == Mode::Compat;
+        let ConnModel { expected, view, traffic, is_mute, end, closes_at, id, .. } = conn;
+        let (id, is_polite) = (*id, !*is_mute && end.is_none());
+        let marks = &mut self.marks;
+        let received = expected.receive(&bytes, |received| {
+            match received {
+                Received::Ping if is_polite && closes_at.is_none() => traffic.pong(&[]),
+                Received::Ping => {}
+                Received::Close(code) => {
+                    marks.close(code);
+                    if is_polite && closes_at.is_none() {
+                        traffic.close(code);
+                        *closes_at = traffic.pending.back().map(|sent| sent.at);
+                    }
+                }
+                Received::ExpectedItem(item) => {
+                    marks.frame(&item);
+                    view.receive(id, &item, compat)?;
+                }
+            }
+            Ok(())
+        });
+        self.buffer = bytes;
+        if !self.may_be_congested(at) {
+            self.conns[at].congested_since = None;
+        }
+        let client = self.conns[at].client;
+        received.map_err(|Fault(what)| {
+            Fault::new(format!("connection {at} (client {client:?}): {what}"))
+        })
+    }
+
+    pub(super) fn mark_shutdown(&mut self) {
+        let in_handshake = self.conns.iter().any(|conn| conn.state == State::Handshake);
+        self.marks.mark(in_handshake, Mark::ShutdownInHandshake);
+        let is_stalled = |conn: &ConnModel| conn.state == State::Open && !conn.peer.has_room();
+        self.marks.mark(self.conns.iter().any(is_stalled), Mark::ShutdownWhileStalled);
+    }
+
+    /// The number of a client's line, by the number of its id.
+    pub fn by_id(&self, id: u16) -> Option<usize> {
+        self.conns.iter().rposition(|conn| conn.id == id && conn.client.is_some())
+    }
+}
+
+/// The payload of a packet that is to have a certain size.
+fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] {
+    const MAX: usize = 0x1_0000;
+    match size {
+        Size::Bytes(payload) => noise(payload.0, payload.1),
+        Size::Queue { .. } => &[],
+        Size::Limit(more) => {
+            let length = setup.max_message.saturating_add_signed(more.into());
+            noise(5, length.saturating_sub(bare.encoded_len()).min(MAX) as u32)
+        }
+        Size::Frame(length) => {
+            // The server puts the sender's id where the client's src was.
+            let around = bare.encoded_len() - bare.src.len() + identity(0).text.len();
+            noise(6, (length as usize).saturating_sub(around).min(MAX) as u32)
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The application's hooks: they hear of what happens, each thing once and in order, and may do
+//! something about it.
+
+use roomer_engine::{Builder, Conn, DisconnectReason, RecordedInput};
+
+use super::application::{Application, LogEntry};
+use super::cursor::Cursor;
+use super::harness::Harness;
+use super::marks::Mark;
+use super::plan::Hooks;
+use crate::alphabet::{ROOMS, room_number};
+use crate::fault::{Fault, ensure};
+
+/// What a hook hears of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookEvent {
+    Connected,
+    Joined(&'static str),
+    Left(&'static str),
+    Gone(DisconnectReason),
+}
+
+impl HookEvent {
+    fn kind(self) -> u8 {
+        match self {
+            HookEvent::Connected => 0,
+            HookEvent::Joined(_) => 1,
+            HookEvent::Left(_) => 2,
+            HookEvent::Gone(_) => 3,
+        }
+    }
+}
+
+/// News that are due.
+#[derive(Clone, Copy, Debug)]
+pub struct PendingHook {
+    by: u16,
+    what: HookEvent,
+    /// What caused it. What one thing causes in several rooms has no order.
+    cause: u32,
+}
+
+impl Hooks {
+    fn is_enabled(self, what: HookEvent) -> bool {
+        self.enabled >> what.kind() & 1 == 1
+    }
+
+    fn is_acting(self, by: u16, what: HookEvent) -> bool {
+        self.acting >> (what.kind() + 4 * (by & 1) as u8) & 1 == 1
+    }
+}
+
+impl Application {
+    pub(super) fn register_hooks(&self, mut builder: Builder, hooks: Option<Hooks>) -> Builder {
+        let Some(hooks) = hooks else { return builder };
+        let application = self.clone();
+        let receive = move |conn: &Conn, what| application.on_hook(hooks, conn, what);
+        let (connect, join, leave, end) =
+            (receive.clone(), receive.clone(), receive.clone(), receive);
+        if hooks.is_enabled(HookEvent::Connected) {
+            builder = builder.on_connect(move |conn| connect(conn, HookEvent::Connected));
+        }
+        if hooks.is_enabled(HookEvent::Joined("")) {
+            builder = builder.on_join(move |conn, room| join(conn, HookEvent::Joined(known(room))));
+        }
+        if hooks.is_enabled(HookEvent::Left("")) {
+            builder = builder.on_leave(move |conn, room| leave(conn, HookEvent::Left(known(room))));
+        }
+        if hooks.is_enabled(HookEvent::Gone(DisconnectReason::Lost)) {
+            builder = builder.on_disconnect(move |conn, why| end(conn, HookEvent::Gone(why)));
+        }
+        builder
+    }
+
+    fn on_hook(&self, hooks: Hooks, conn: &Conn, what: HookEvent) {
+        let (after, bytes_in) = self.journal_position(conn);
+        let by = self.record(conn, |by| LogEntry::HookCalled { by, what, after, bytes_in });
+        if hooks.is_acting(by, what) {
+            // A hook has no errors.
+            _ = self.run_action(conn, by, hooks.action);
+        }
+        self.state().log.push(LogEntry::HookReturned);
+    }
+}
+
+/// The name of a room as one that lives as long as the program.
+fn known(room: &str) -> &'static str {
+    room_number(room).map_or("no room of ours", |number| ROOMS[usize::from(number)])
+}
+
+impl Harness<'_> {
+    /// Something has happened that a hook may have to hear of.
+    pub(super) fn expect_hook(&mut self, client: u16, what: HookEvent) {
+        if self.plan.setup.hooks.is_some_and(|hooks| hooks.is_enabled(what)) {
+            let by = self.model.clients[usize::from(client)].id;
+            self.pending_hooks.push_back(PendingHook { by, what, cause: self.input_count });
+        }
+    }
+
+    /// What a connection has read before hooks hear of something in its turn is answered by then.
+    pub(super) fn answer_before_hook(&mut self, at: usize, bytes_in: u64) {
+        let conn = &self.conns[at];
+        let come = bytes_in - self.bytes_in;
+        // What lies behind a handler is looked at after the news that it has made.
+        if conn.parse_resumes_at != Some(bytes_in) {
+            self.settle_pings_up_to(at, conn.read_at_poll + come);
+        }
+    }
+
+    /// A hook has heard of something, and what it did then.
+    pub(super) fn check_hook_called(
+        &mut self,
+        (by, what): (u16, HookEvent),
+        journal: &mut Cursor<'_, RecordedInput>,
+        log: &mut Cursor<'_, LogEntry>,
+    ) -> Result<(), Fault> {
+        let first = self.pending_hooks.front().copied();
+        // One that ends leaves its rooms in any order.
+        let place = self.pending_hooks.iter().position(|news| news.by == by && news.what == what);
+        let may = place.is_some_and(|place| {
+            let is_left = |news: &PendingHook| matches!(news.what, HookEvent::Left(_));
+            let together = |news: &PendingHook| {
+                is_left(news) && news.by == by && Some(news.cause) == first.map(|news| news.cause)
+            };
+            place == 0 || self.pending_hooks.iter().take(place + 1).all(together)
+        });
+        ensure!(may, "a hook hears {what:?} of {by}, due is {first:?}");
+        place.and_then(|place| self.pending_hooks.remove(place));
+        let Some(at) = self.by_id(by) else {
+            return Err(Fault::new(format!("a hook hears of {by}, who never was")));
+        };
+        while let Some(action) = log.next() {
+            match action {
+                LogEntry::HookReturned => return Ok(()),
+                LogEntry::Panicked => {
+                    self.failures.1 += 1;
+                    self.marks.mark(true, Mark::HookPanics);
+                    self.marks.mark(self.conns[at].waiting.is_some(), Mark::HookPanicsWhileWaiting);
+                    return self.check_panicked(at, journal, "a hook failed");
+                }
+                LogEntry::Raw { by, payload, taken } => self.check_raw(by, payload, taken)?,
+                action => {
+                    let is_own = matches!(action, LogEntry::Close { client, .. } if client == by);
+                    self.marks.mark(is_own && self.is_connected(at), Mark::HookCloses);
+                    self.marks.mark(!self.is_connected(at), Mark::HookActsForGone);
+                    let entry = journal.next();
+                    self.check_action(action, entry)?;
+                }
+            }
+        }
+        Err(Fault::new("a hook did not come to its end".into()))
+    }
+}

@@ -1,0 +1,201 @@
+//! Plans for the whole server: the real engine over in-memory sockets, checked byte by byte.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`plan`], `generate`, `scenarios`, `setup` | a plan as data, and how a seed generates one |
+//! | `harness`, `faults`, `traffic` | runs a plan: server, sockets and clients; the bytes that clients send |
+//! | `application`, `permissions`, `hooks`, `auth_hook` | the application: handlers, rules, hooks and `authorize` |
+//! | `conn_model` | the state of one connection, as seen from outside the server |
+//! | `checker`, `model_link` | compares each input that the engine gives its hub with the bytes that it has read |
+//! | `handler_log` | compares the commands of handlers and handles with the engine's inputs |
+//! | `expected` | compares each byte that the server sends with the model's output |
+//! | `after_poll`, `slow` | what the poll of a connection's task must have led to |
+//! | `admission`, `drain`, `flush`, `counters` | connection limits, draining, large flushes and statistics |
+//! | `quiescence`, `ending` | invariants when no task is woken, and the end of a plan |
+//! | `coverage`, `marks` | situations that a large run has to reach |
+
+mod admission;
+mod after_poll;
+mod application;
+mod auth_hook;
+mod checker;
+mod conn_model;
+mod counters;
+mod cursor;
+mod drain;
+mod expected;
+mod flush;
+mod generate;
+mod handler_log;
+mod harness;
+mod hooks;
+mod marks;
+mod permissions;
+pub mod plan;
+mod quiescence;
+mod scenarios;
+mod setup;
+mod traffic;
+
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use self::harness::Harness;
+use self::plan::{Plan, Step};
+use crate::fault::{Fault, panic_message};
+use crate::random::Random;
+use crate::shrink::shorten;
+use crate::simulation::{Outcome, Simulation};
+
+/// Plans that drive the whole server.
+pub struct ServerPlans;
+
+impl Simulation for ServerPlans {
+    const MARKS: &'static [&'static str] = marks::MARKS;
+
+    fn run(seed: u64) -> Outcome {
+        run(&plan_of_seed(seed))
+    }
+
+    fn explain(seed: u64) -> String {
+        explain(&plan_of_seed(seed), &format!("seed {seed}"), &format!("server_seed_{seed}"))
+    }
+}
+
+/// Generates the plan of a seed.
+pub fn plan_of_seed(seed: u64) -> Plan {
+    generate::plan(&mut Random::new(seed))
+}
+
+/// Runs a plan.
+pub fn run(plan: &Plan) -> Outcome {
+    let mut harness = match Harness::new(plan) {
+        Ok(harness) => harness,
+        Err(Fault(what)) => return Outcome { fault: Some(what), ..Outcome::default() },
+    };
+    let fault = run_steps(&mut harness).map(|(_, what)| what);
+    Outcome { steps: harness.steps, hash: harness.trace.hash(), marks: harness.marks.0, fault }
+}
+
+/// Runs all steps and the end of a plan. Returns the index of the step that failed, and the reason.
+fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
+    let mut at = 0;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        for step in &harness.plan.steps {
+            harness.step(step)?;
+            at += 1;
+        }
+        harness.finish()
+    }));
+    match result {
+        Ok(Ok(())) => None,
+        Ok(Err(Fault(what))) => Some((at, what)),
+        Err(panic) => Some((at, panic_message(&*panic))),
+    }
+}
+
+/// Runs a plan inside a test.
+///
+/// # Panics
+///
+/// If the plan fails, with the report.
+pub fn must_hold(plan: &Plan) {
+    if let Some(fault) = run(plan).fault {
+        panic!("{fault}\n{}", explain(plan, "a plan", "found"));
+    }
+}
+
+/// Shrinks a plan that fails, and returns a report: the fault, the inputs of the hub, the bytes that
+/// each connection received, and the plan as a test.
+pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
+    let (mut text, mut plan) = (String::new(), plan.clone());
+    let before = plan.steps.len();
+    shrink(&mut plan);
+    let _ = writeln!(text, "{title}: {before} steps, shrunk to {}", plan.steps.len());
+    let mut harness = match Harness::new(&plan) {
+        Ok(harness) => harness,
+        Err(Fault(what)) => return text + &what,
+    };
+    harness.verbose = true;
+    let Some((at, what)) = run_steps(&mut harness) else {
+        return text + "it does not fail again\n";
+    };
+    let place = plan.steps.get(at).map_or("after the last step".into(), |step| format!("{step:?}"));
+    let _ = writeln!(text, "at {:?}, {place}\nfault: {what}", harness.now());
+    let _ = writeln!(text, "inputs of the hub:");
+    harness.history.iter().for_each(|entry| text += &format!("    {entry}\n"));
+    for (at, conn) in harness.conns.iter().enumerate() {
+        let (slot, state) = (conn.slot, conn.state);
+        let _ = writeln!(text, "connection {at} (slot {slot}, {state:?}) received:");
+        let frames = conn.expected.frame_log.iter().flatten();
+        frames.for_each(|frame| text += &format!("    {frame}\n"));
+        let _ = writeln!(text, "  {}", conn.expected.describe());
+    }
+    let _ = writeln!(text, "for tests/regressions.rs:\n\n{}", as_test(&plan, test));
+    text
+}
+
+/// Returns a plan as the source text of a test that runs it.
+fn as_test(plan: &Plan, name: &str) -> String {
+    let Plan { setup, scripts, steps } = plan;
+    let mut text = format!("#[test]\nfn {name}() {{\n    server::must_hold(&Plan {{\n");
+    let _ = writeln!(text, "        setup: {setup:?},\n        scripts: vec![");
+    for script in scripts {
+        let (event, actions) = (script.event, &script.actions);
+        let _ = write!(text, "            Script {{ event: {event:?}, ");
+        let _ = writeln!(text, "actions: vec!{actions:?} }},");
+    }
+    let _ = writeln!(text, "        ],\n        steps: vec![");
+    steps.iter().for_each(|step| text += &format!("            {step:?},\n"));
+    text + "        ],\n    });\n}\n"
+}
+
+fn fails(plan: &Plan) -> bool {
+    run(plan).fault.is_some()
+}
+
+fn shrink(plan: &mut Plan) {
+    if !fails(plan) {
+        return;
+    }
+    // Twice, since a simpler setup may make more steps unnecessary.
+    for _ in 0..2 {
+        let mut other = plan.clone();
+        shorten(&mut plan.steps, |steps: &[Step]| {
+            other.steps = steps.to_vec();
+            fails(&other)
+        });
+        for at in 0..plan.scripts.len() {
+            let mut other = plan.clone();
+            shorten(&mut plan.scripts[at].actions, |actions| {
+                other.scripts[at].actions = actions.to_vec();
+                fails(&other)
+            });
+        }
+        shrink_setup(plan);
+        let mut other = plan.clone();
+        shorten(&mut plan.scripts, |scripts| {
+            other.scripts = scripts.to_vec();
+            fails(&other)
+        });
+    }
+}
+
+/// Removes presence rules, permission rules and the `authorize` hook, as long as the plan still fails.
+fn shrink_setup(plan: &mut Plan) {
+    let simplifications: [fn(&mut Plan); 6] = [
+        |plan| plan.setup.presence_rules[0] = None,
+        |plan| plan.setup.presence_rules[1] = None,
+        |plan| plan.setup.authorize[0] = None,
+        |plan| plan.setup.authorize[1] = None,
+        |plan| plan.setup.authorize[2] = None,
+        |plan| plan.setup.auth_hook = None,
+    ];
+    for simplify in simplifications {
+        let mut other = plan.clone();
+        simplify(&mut other);
+        if fails(&other) {
+            *plan = other;
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What clients say, as bytes, and what each of those bytes means once the server has read it.
+
+use std::collections::VecDeque;
+
+use roomer_proto::PacketRef;
+use roomer_testkit::frames::{self, first};
+
+use super::plan::{Form, RequestKind, Setup, Violation};
+use crate::alphabet::noise;
+use crate::hub::plan::Mode;
+
+/// A client's way of speaking: bytes under way, and their meanings.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    pub under_way: VecDeque<u8>,
+    /// What has been said and not been understood yet, in order.
+    pub pending: VecDeque<Sent>,
+    /// Bytes ever said.
+    total: u64,
+    /// The most bytes of one message ever said.
+    pub largest: usize,
+    scratch: Vec<u8>,
+    masks: u32,
+}
+
+/// Something that the server understands once it has read so many bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub at: u64,
+    pub what: Meaning,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Meaning {
+    /// A request, and the status of its answer.
+    Request(u16),
+    Packet(PacketRef<'static>),
+    Ping(&'static [u8]),
+    Pong,
+    Close(Option<u16>),
+    /// A reason to be closed with this code.
+    Violation(u16),
+}
+
+impl Traffic {
+    /// What comes next, if the server has read it.
+    pub fn peek(&self, read: u64) -> Option<Meaning> {
+        self.pending.front().filter(|sent| sent.at <= read).map(|sent| sent.what)
+    }
+
+    /// Takes what comes next, if the server has read it.
+    pub fn next(&mut self, read: u64) -> Option<Sent> {
+        self.peek(read)?;
+        self.pending.pop_front()
+    }
+
+    /// Whether something has been said after which nothing is understood any more.
+    pub fn has_sent_violation(&self) -> bool {
+        let deafens = |sent: &Sent| matches!(sent.what, Meaning::Violation(code) if code != 1003);
+        self.pending.iter().any(deafens)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.under_way.extend(bytes);
+        self.total += bytes.len() as u64;
+    }
+
+    fn push(&mut self, what: Meaning) {
+        self.pending.push_back(Sent { at: self.total, what });
+    }
+
+    /// Says a frame; `header_means` is understood as soon as its header is read.
+    fn frame(&mut self, start: u8, payload: &[u8], header_means: Option<Meaning>) {
+        self.masks = self.masks.wrapping_add(0x9e37_79b9);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        frames::write(start, payload, self.masks.to_be_bytes(), &mut scratch);
+        if let Some(what) = header_means {
+            let at = self.total + (scratch.len() - payload.len()) as u64;
+            self.pending.push_back(Sent { at, what });
+        }
+        self.bytes(&scratch);
+        self.scratch = scratch;
+    }
+
+    /// Asks to come in, and says from which slot.
+    pub fn request(&mut self, kind: RequestKind, slot: u8, mode: Mode) {
+        let slot = format!("X-Slot: {slot}\r\n");
+        let good = frames::request("/ws", &slot);
+        let request = match kind {
+            RequestKind::Upgrade => good,
+            RequestKind::WrongPath => frames::request("/wss", &slot),
+            RequestKind::Post => swap(&good, "GET", "POST"),
+            RequestKind::NoUpgrade => swap(&good, "Upgrade: websocket\r\n", ""),
+            RequestKind::OldVersion => swap(&good, "Version: 13", "Version: 12"),
+            RequestKind::BadKey => swap(&good, "dGhl", "dGh"),
+            RequestKind::BadOrigin => {
+                frames::request("/ws", &(slot + "Origin: http://elsewhere\r\n"))
+            }
+            RequestKind::Http10 => swap(&good, "HTTP/1.1", "HTTP/1.0"),
+        };
+        self.bytes(&request);
+        self.push(Meaning::Request(status(kind, mode)));
+    }
+
+    pub fn ping(&mut self, payload: &'static [u8]) {
+        self.frame(first::PING, payload, None);
+        self.push(Meaning::Ping(payload));
+    }
+
+    pub fn pong(&mut self, payload: &[u8]) {
+        self.frame(first::PONG, payload, None);
+        self.push(Meaning::Pong);
+    }
+
+    pub fn close(&mut self, code: Option<u16>) {
+        match code {
+            Some(code) => self.frame(first::CLOSE, &code.to_be_bytes(), None),
+            None => self.frame(first::CLOSE, &[], None),
+        }
+        self.push(Meaning::Close(code));
+    }
+
+    /// Says a packet. In pieces, the first are of one byte each.
+    pub fn packet(&mut self, packet: PacketRef<'static>, form: Form, setup: &Setup) {
+        let message = packet.to_bytes();
+        self.largest = self.largest.max(message.len());
+        let is_text = form == Form::Text;
+        let kind = if is_text { first::TEXT } else { first::BINARY };
+        let pieces = match form {
+            Form::Whole | Form::Text => 0,
+            Form::Fragmented(pieces) | Form::FragmentedWithPing(pieces) => usize::from(pieces),
+        };
+        let too_big = |end: usize| (end > setup.max_message).then_some(Meaning::Violation(1009));
+        let mut at = 0;
+        for piece in 0..pieces {
+            let end = message.len().min(at + 1);
+            let start = if piece == 0 { kind } else { first::PART };
+            self.frame(start, &message[at..end], too_big(end));
+            at = end;
+        }
+        if matches!(form, Form::FragmentedWithPing(_)) {
+            self.ping(noise(9, 3));
+        }
+        let start = if pieces == 0 { kind | first::FINAL } else { first::FINAL };
+        self.frame(start, &message[at..], too_big(message.len()));
+        let what = match std::str::from_utf8(&message) {
+            Err(_) if is_text => Meaning::Violation(1007),
+            _ if is_text && setup.mode == Mode::Default => Meaning::Violation(1003),
+            _ => Meaning::Packet(packet),
+        };
+        self.push(what);
+    }
+
+    pub fn violation(&mut self, violation: Violation, setup: &Setup) {
+        let wrong = Some(Meaning::Violation(1002));
+        let binary = first::FINAL | first::BINARY;
+        // Nothing is wrong with it but how it is said.
+        let word = PacketRef { room: "root", event: "cha", ..PacketRef::default() }.to_bytes();
+        // What is wrong with the whole of it.
+        let (start, payload, code): (u8, &[u8], u16) = match violation {
+            Violation::ReservedBits => return self.frame(0x40 | binary, &word, wrong),
+            Violation::Unmasked => {
+                self.bytes(&[binary, word.len() as u8]);
+                self.push(Meaning::Violation(1002));
+                return self.bytes(&word);
+            }
+            Violation::Continuation => return self.frame(first::FINAL, b"hi", wrong),
+            Violation::Inside => {
+                self.frame(first::BINARY, &word[..9], None);
+                return self.frame(binary, &word, wrong);
+            }
+            Violation::Opcode => return self.frame(0x83, &word, wrong),
+            Violation::LongPing => return self.frame(first::PING, noise(1, 126), wrong),
+            Violation::CutPing => return self.frame(0x09, b"hi", wrong),
+            Violation::TopBit => {
+                let mut head = Vec::new();
+                frames::write_head(binary, 1 << 63, [1, 2, 3, 4], &mut head);
+                self.bytes(&head);
+                return self.push(Meaning::Violation(1002));
+            }
+            Violation::Fragments => {
+                self.frame(first::BINARY, b"", None);
+                for _ in 0..1024 {
+                    self.frame(first::PART, b"", None);
+                }
+                return self.push(Meaning::Violation(1009));
+            }
+            Violation::HalfCode => (first::CLOSE, b"\x03", 1002),
+            Violation::WrongCode => (first::CLOSE, b"\x03\xed", 1002),
+            Violation::CloseText => (first::CLOSE, b"\x03\xe8\xff", 1007),
+            Violation::TextBytes => (first::FINAL | first::TEXT, b"\xff", 1007),
+            Violation::ShortPacket => (binary, b"\0\0\0\x01r\0\0", 1002),
+            Violation::LongPacket => (binary, &[0; 21], 1002),
+            Violation::PastEnd => (binary, b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01", 1002),
+            Violation::NameBytes => {
+                (binary, b"\0\0\0\x01\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 1007)
+            }
+        };
+        let is_data = start & 0x08 == 0;
+        let too_big = is_data && payload.len() > setup.max_message;
+        self.frame(start, payload, too_big.then_some(Meaning::Violation(1009)));
+        self.push(Meaning::Violation(code));
+    }
+}
+
+fn swap(request: &[u8], from: &str, to: &str) -> Vec<u8> {
+    String::from_utf8_lossy(request).replace(from, to).into_bytes()
+}
+
+fn status(request: RequestKind, mode: Mode) -> u16 {
+    match request {
+        RequestKind::BadOrigin if mode == Mode::Compat => 101,
+        RequestKind::Upgrade => 101,
+        RequestKind::WrongPath => 404,
+        RequestKind::Post => 405,
+        RequestKind::BadOrigin => 403,
+        RequestKind::NoUpgrade
+        | RequestKind::OldVersion
+        | RequestKind::BadKey
+        | RequestKind::Http10 => 400,
+    }
+}
