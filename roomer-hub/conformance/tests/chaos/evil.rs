@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::kinds::KINDS;
 use super::peer::{Width, dial, is_early, reset};
 use roomer_conformance::http::Ask;
-use roomer_simulator::random::{Source, Random};
+use roomer_simulator::random::{Random, Source};
 
 /// How many evil ones there are at any time.
 const GANG: usize = 60;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::evil::{Scene, Step};
 use roomer_conformance::http::Ask;
 use roomer_conformance::wire::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
-use roomer_simulator::random::{Source, Random};
+use roomer_simulator::random::{Random, Source};
 
 use Step::{Enter, HangUp, MustEnd, Reset, Send, Sip, Sleep, Swallow, Trickle};
 

@@ -14,7 +14,7 @@ use super::ledger::{LONGEST, Ledger, Room, Who};
 use super::peer::Width;
 use super::process::{Process, pause};
 use roomer_conformance::client::PATIENCE;
-use roomer_simulator::random::{Source, Random};
+use roomer_simulator::random::{Random, Source};
 
 /// Good clients, the witness included.
 const GUESTS: usize = 200;
