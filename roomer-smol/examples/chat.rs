@@ -1,13 +1,11 @@
 //! The chat server on smol: the same flags and the same page as on tokio.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
-#[path = "../../roomer-tokio/examples/support/chat.rs"]
-mod chat;
-
 use std::process::ExitCode;
 use std::thread;
 
-use chat::program::{self, Outcome};
+use roomer_example_support::chat::Chat;
+use roomer_example_support::program::{self, Outcome};
 use roomer_smol::{serve_on, shutdown_signal};
 use smol::Executor;
 use smol::future::pending;
@@ -18,7 +16,7 @@ pub fn main() -> ExitCode {
 }
 
 fn start() -> Outcome {
-    let Some(chat) = chat::Chat::from_args()? else { return Ok(()) };
+    let Some(chat) = Chat::from_args()? else { return Ok(()) };
     let executor: &'static Executor<'static> = Box::leak(Box::new(Executor::new()));
     for _ in 1..chat.threads {
         thread::spawn(|| smol::block_on(executor.run(pending::<()>())));

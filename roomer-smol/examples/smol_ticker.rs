@@ -1,24 +1,17 @@
-//! A game's server on smol: `cargo run -p roomer-smol --features json --example smol_ticker`. The
+//! A game's server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. The
 //! game is that of the example `ticker`, to the letter; what differs is how time is kept.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
-
-#[path = "../../roomer-tokio/examples/support/game.rs"]
-mod game;
-#[path = "../../roomer-tokio/examples/support/program.rs"]
-mod program;
 
 use std::future::Future;
 use std::process::ExitCode;
 
-use program::{Outcome, Program};
-use roomer_smol::{
-    BuildError, ConnId, JsonError, Presence, Server, json, serve_until, shutdown_signal,
-};
+use roomer_example_support::game;
+use roomer_example_support::program::{self, Outcome, Program};
+use roomer_smol::{JsonError, Server, serve_until, shutdown_signal};
 use smol::Timer;
 use smol::net::TcpListener;
 use smol::stream::StreamExt;
 
-#[allow(dead_code, reason = "the tests call run")]
 pub fn main() -> ExitCode {
     program::finish(smol::block_on(start()))
 }

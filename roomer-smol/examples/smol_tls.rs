@@ -1,25 +1,18 @@
 //! A server on smol that speaks TLS with a certificate from files, as PEM:
-//! `cargo run -p roomer-smol --features tls --example smol_tls -- cert.pem key.pem`, then connect
+//! `cargo run -p roomer-smol-examples --example smol_tls -- cert.pem key.pem`, then connect
 //! to `wss://127.0.0.1:8443/ws`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
-
-#[path = "../../roomer-tokio/examples/support/certificate.rs"]
-mod certificate;
-#[path = "../../roomer-tokio/examples/support/program.rs"]
-mod program;
 
 use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
 
-use program::{Outcome, Program};
+use roomer_example_support::certificate;
+use roomer_example_support::program::{self, Outcome, Program};
 use roomer_smol::rustls::ServerConfig;
-use roomer_smol::rustls::pki_types::pem::PemObject;
-use roomer_smol::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use roomer_smol::{Server, serve_until, shutdown_signal, tls};
 use smol::net::TcpListener;
 
-#[allow(dead_code, reason = "the tests call run")]
 pub fn main() -> ExitCode {
     program::finish(smol::block_on(start()))
 }

@@ -1,13 +1,10 @@
 //! A page for administrators, beside the rooms that it is about:
-//! `ADMIN_TOKEN=secret cargo run -p roomer-tokio --features json,tower --example admin`, then open
+//! `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples --example admin`, then open
 //! the address that it prints. Clients connect to `ws://127.0.0.1:8080/ws`.
 //!
 //! The page is no secret; what it asks for is. The token stands behind the `#` of the address, which
 //! browsers send to nobody, and goes along in a header.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
-
-#[path = "support/program.rs"]
-mod program;
 
 use std::cmp::Reverse;
 use std::future::Future;
@@ -21,7 +18,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use program::{Outcome, Program};
+use roomer_example_support::program::{self, Outcome, Program};
 use roomer_tokio::{ConnId, Server, json, mount, shutdown_signal};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -30,7 +27,6 @@ use tokio::time::timeout;
 /// Rooms on the page, and members listed of each: the largest rooms count.
 const MOST: usize = 100;
 
-#[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
 pub async fn main() -> ExitCode {
     program::finish(start().await)

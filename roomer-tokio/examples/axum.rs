@@ -1,12 +1,9 @@
 //! Rooms as a part of an axum application, which shares its state and its middleware with them:
-//! `ADMIN_TOKEN=secret cargo run -p roomer-tokio --features axum --example axum`, then connect to
+//! `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples --example axum`, then connect to
 //! `ws://127.0.0.1:8080/ws`, with a header `X-Name` or without, look at
 //! `http://127.0.0.1:8080/stats`, and throw somebody out of a room:
 //! `curl -X POST -H 'Authorization: Bearer secret' http://127.0.0.1:8080/rooms/lobby/kick/ID`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
-
-#[path = "support/program.rs"]
-mod program;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,12 +17,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
-use program::{Outcome, Program};
+use roomer_example_support::program::{self, Outcome, Program};
 use roomer_tokio::{Claims, ConnId, Server, mount, shutdown_signal};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-#[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
 pub async fn main() -> ExitCode {
     program::finish(start().await)

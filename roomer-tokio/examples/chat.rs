@@ -2,12 +2,10 @@
 //! --example chat`, then open the address it prints in two windows.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
-#[path = "support/chat.rs"]
-mod chat;
-
 use std::process::ExitCode;
 
-use chat::program::{self, Outcome};
+use roomer_example_support::chat::Chat;
+use roomer_example_support::program::{self, Outcome};
 use roomer_tokio::{serve_until, shutdown_signal};
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -17,7 +15,7 @@ pub fn main() -> ExitCode {
 }
 
 fn start() -> Outcome {
-    let Some(chat) = chat::Chat::from_args()? else { return Ok(()) };
+    let Some(chat) = Chat::from_args()? else { return Ok(()) };
     let runtime = match chat.threads {
         0 | 1 => runtime::Builder::new_current_thread().enable_all().build()?,
         n => runtime::Builder::new_multi_thread().worker_threads(n).enable_all().build()?,

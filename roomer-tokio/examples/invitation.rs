@@ -1,4 +1,4 @@
-//! Private rooms: `cargo run -p roomer-tokio --example invitation`, then connect to
+//! Private rooms: `cargo run -p roomer-tokio-examples --example invitation`, then connect to
 //! `ws://127.0.0.1:8080/ws`.
 //!
 //! Who first joins a room whose name begins with `private:` owns it, and lets others in by sending
@@ -6,19 +6,15 @@
 //! hears `leave_ack`. When the owner leaves, the room is over.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
-#[path = "support/program.rs"]
-mod program;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use program::{Outcome, Program};
+use roomer_example_support::program::{self, Outcome, Program};
 use roomer_tokio::{Conn, ConnId, HandlerResult, Message, Server, serve_until, shutdown_signal};
 use tokio::net::TcpListener;
 
-#[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
 pub async fn main() -> ExitCode {
     program::finish(start().await)

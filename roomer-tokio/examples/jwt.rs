@@ -1,25 +1,20 @@
 //! A server that lets in who shows a JSON Web Token, signed and not expired:
-//! `JWT_SECRET=secret cargo run -p roomer-tokio --example jwt`. It prints where to connect with a
+//! `JWT_SECRET=secret cargo run -p roomer-tokio-examples --example jwt`. It prints where to connect with a
 //! token for an hour. Programs send it as `Authorization: Bearer …`; browsers, which cannot, as a
 //! subprotocol or as `?token=…`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
-
-#[path = "support/hs256.rs"]
-mod hs256;
-#[path = "support/program.rs"]
-mod program;
 
 use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use program::{Outcome, Program};
+use roomer_example_support::hs256;
+use roomer_example_support::program::{self, Outcome, Program};
 use roomer_tokio::{Claims, Rejection, Server, serve_until, shutdown_signal};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-#[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
 pub async fn main() -> ExitCode {
     program::finish(start().await)

@@ -1,25 +1,18 @@
-//! A game's server: `cargo run -p roomer-tokio --features json --example ticker`, then connect to
+//! A game's server: `cargo run -p roomer-tokio-examples --example ticker`, then connect to
 //! `ws://127.0.0.1:8080/ws`, join `arena`, send it `move` with `[1, 0]` and the like, and hear
 //! `tick` 30 times a second: `{"tick": 7, "players": {"…id…": [1, 0]}}`. The game itself is in
 //! `support/game.rs`, the same on smol.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
-#[path = "support/game.rs"]
-mod game;
-#[path = "support/program.rs"]
-mod program;
-
 use std::future::Future;
 use std::process::ExitCode;
 
-use program::{Outcome, Program};
-use roomer_tokio::{
-    BuildError, ConnId, JsonError, Presence, Server, json, serve_until, shutdown_signal,
-};
+use roomer_example_support::game;
+use roomer_example_support::program::{self, Outcome, Program};
+use roomer_tokio::{JsonError, Server, serve_until, shutdown_signal};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
-#[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
 pub async fn main() -> ExitCode {
     program::finish(start().await)

@@ -1,25 +1,18 @@
 //! A server that speaks TLS with a certificate from files, as PEM:
-//! `cargo run -p roomer-tokio --features tls --example tls -- cert.pem key.pem`, then connect to
+//! `cargo run -p roomer-tokio-examples --example tls -- cert.pem key.pem`, then connect to
 //! `wss://127.0.0.1:8443/ws`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
-
-#[path = "support/certificate.rs"]
-mod certificate;
-#[path = "support/program.rs"]
-mod program;
 
 use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
 
-use program::{Outcome, Program};
+use roomer_example_support::certificate;
+use roomer_example_support::program::{self, Outcome, Program};
 use roomer_tokio::rustls::ServerConfig;
-use roomer_tokio::rustls::pki_types::pem::PemObject;
-use roomer_tokio::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use roomer_tokio::{Server, serve_until, shutdown_signal, tls};
 use tokio::net::TcpListener;
 
-#[allow(dead_code, reason = "the tests call run")]
 #[tokio::main]
 pub async fn main() -> ExitCode {
     program::finish(start().await)

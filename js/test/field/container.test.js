@@ -36,11 +36,11 @@ const NEEDS = {
     smol_tls: { tls: true }
 };
 
-/** All but the load generator, which is no server, and the chats. */
+/** All but the chats. The libraries of their packages are files beside them. */
 const examples = ["tokio", "smol"].flatMap((runtime) => {
     const folder = path(`roomer-${runtime}/examples`);
-    return readdirSync(folder).filter((name) => name.endsWith(".rs") || existsSync(`${folder}/${name}/main.rs`)).map((name) => basename(name, ".rs"));
-}).filter((name) => !["chat", "load"].includes(name)).concat(APPLICATION);
+    return readdirSync(folder).filter((name) => name.endsWith(".rs")).map((name) => basename(name, ".rs"));
+}).filter((name) => !["chat", "lib"].includes(name)).concat(APPLICATION);
 
 const lost = (far) => far.until("the server is going away", ([what, state]) => what === "state" && (state === "suspended" || state === "closed"));
 
@@ -81,7 +81,7 @@ describe("as process 1", { concurrency: 4, timeout: 180_000, skip: noNamespaces(
             const program = `${EXAMPLES}/${example}`;
             const built = existsSync(program);
             if (!built && !process.env.CI) {
-                return t.skip(`there is no ${program}: run "cargo build --all-features --examples" for roomer-tokio and roomer-smol and "cargo build -p roomer-application", or set ROOMER_EXAMPLES`);
+                return t.skip(`there is no ${program}: run "cargo build -p roomer-tokio-examples -p roomer-smol-examples --examples" and "cargo build -p roomer-application", or set ROOMER_EXAMPLES`);
             }
             assert.ok(built, `there is no ${program}: .ci/test builds it`);
             const { env, tls, token } = NEEDS[example];

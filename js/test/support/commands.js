@@ -21,7 +21,11 @@ const PACKAGES = {
     "roomer-simulator": "roomer-hub/simulator",
     "roomer-conformance": "roomer-hub/conformance",
     "roomer-tokio": "roomer-tokio",
-    "roomer-smol": "roomer-smol"
+    "roomer-tokio-examples": "roomer-tokio/examples",
+    "roomer-application": "roomer-tokio/examples/application",
+    "roomer-load": "roomer-tokio/examples/load",
+    "roomer-smol": "roomer-smol",
+    "roomer-smol-examples": "roomer-smol/examples"
 };
 
 const CRATES = Object.values(PACKAGES);
@@ -34,12 +38,12 @@ const OTHERS = ["curl", "git", "openssl", "kill", "export"];
 
 const NPM = ["ci", "init", "install", "pack", "create", "publish"];
 
-/** Source files of a crate's example. */
-const sourcesOf = (crate, example) => [`${crate}/examples/${example}.rs`, `${crate}/examples/${example}/main.rs`].filter(exists);
+/** The source file of a crate's example, which a package of examples has at its top. */
+const sourcesOf = (crate, example) => [crate.endsWith("/examples") ? `${crate}/${example}.rs` : `${crate}/examples/${example}.rs`].filter(exists);
 
 /** Whether an example of a name, or its supporting files, know a flag. */
 function knows(crate, example, flag) {
-    const files = [...sourcesOf(crate, example), ...listFiles(`${crate}/examples/${example}/*.rs`, "roomer-tokio/examples/support/*.rs")];
+    const files = [...sourcesOf(crate, example), ...listFiles("roomer-tokio/examples/support/*.rs")];
     return files.some((file) => read(file).includes(flag.replace(/^--/, "")));
 }
 
@@ -53,7 +57,7 @@ function* checkCargo(words) {
     const program = split < 0 ? [] : rest.slice(split + 1);
     const after = (...names) => args.flatMap((arg, n) => (names.includes(arg) ? [args[n + 1]] : []));
     const named = after("-p", "--package").filter((name) => name !== "roomer-X");
-    const crates = named.length ? named.map((name) => PACKAGES[name]) : CRATES;
+    const crates = named.length ? named.map((name) => PACKAGES[name]).filter(Boolean) : CRATES;
     yield* named.filter((name) => !PACKAGES[name]).map((name) => `package ${name}`);
     for (const name of after("--test")) {
         if (!crates.some((crate) => exists(`${crate}/tests/${name}.rs`))) {
@@ -121,6 +125,10 @@ function* checkWords(words) {
     } else if (program.startsWith(".ci/")) {
         if (!exists(program) || !(statSync(join(ROOT, program)).mode & 0o100)) {
             yield program;
+        }
+    } else if (program === "target/release/load") {
+        if (!exists("roomer-tokio/examples/load/main.rs")) {
+            yield "the load generator";
         }
     } else if (/^(\.\/)?target\/release\/examples\//.test(program)) {
         const name = program.split("/").at(-1).replace("chat-smol", "chat");

@@ -115,8 +115,12 @@ fn each_direct_dependency_is_justified_and_no_other() {
         "roomer-hub/simulator",
         "roomer-hub/conformance",
         "roomer-tokio",
+        "roomer-tokio/examples",
         "roomer-tokio/examples/application",
+        "roomer-tokio/examples/load",
+        "roomer-tokio/examples/support",
         "roomer-smol",
+        "roomer-smol/examples",
         "fuzz",
     ];
     let manifests = members.map(|member| read(format!("../{member}/Cargo.toml")));

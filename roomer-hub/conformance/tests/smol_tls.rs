@@ -1,8 +1,6 @@
-//! TLS on smol. Its cases are in `roomer-hub/conformance/src/secure.rs`.
+//! TLS on smol. Its cases are in `cases/secure.rs`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "../../../roomer-smol/examples/smol_tls.rs"]
-mod example;
 #[path = "cases/secure.rs"]
 mod secure;
 
@@ -11,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use roomer_smol::rustls::ServerConfig;
 use roomer_smol::{Server, serve_until, tls};
+use roomer_smol_examples::smol_tls as example;
 use smol::channel::{self, Receiver, Sender};
 use smol::net::TcpListener;
 

@@ -1,8 +1,6 @@
-//! TLS on tokio. Its cases are in `roomer-hub/conformance/src/secure.rs`.
+//! TLS on tokio. Its cases are in `cases/secure.rs`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "../../../roomer-tokio/examples/tls.rs"]
-mod example;
 #[path = "cases/secure.rs"]
 mod secure;
 
@@ -11,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use roomer_tokio::rustls::ServerConfig;
 use roomer_tokio::{Server, serve_until, tls};
+use roomer_tokio_examples::tls as example;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;

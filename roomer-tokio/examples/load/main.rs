@@ -1,6 +1,6 @@
 //! A load generator for any server that speaks roomer's protocol: one thread, one poll loop.
 //!
-//! `cargo run --release -p roomer-tokio --example load -- --url ws://127.0.0.1:8080/ws --pid PID
+//! `cargo run --release -p roomer-load -- --url ws://127.0.0.1:8080/ws --pid PID
 //! fanout --members 100 --window 16`
 //!
 //! It measures the server from outside (CPU of all threads, memory, by its pid) and checks what it
@@ -30,8 +30,6 @@ mod net;
 mod opening;
 mod options;
 mod process;
-#[path = "../support/program.rs"]
-mod program;
 mod report;
 mod talk;
 mod wire;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use super::program::{self, Outcome, text, time, value};
+use roomer_example_support::program::{self, Outcome, text, time, value};
 
 const HELP: &str = "\
 Puts load on a roomer server and checks what comes back.

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use super::program::Outcome;
-use super::{CertificateDer, PemObject, PrivateKeyDer, ServerConfig};
+use roomer_engine::tls::rustls::ServerConfig;
+use roomer_engine::tls::rustls::pki_types::pem::PemObject;
+use roomer_engine::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::program::Outcome;
 
 /// The configuration of TLS with this certificate. Each error names its file.
 pub fn config(cert: &Path, key: &Path) -> Outcome<ServerConfig> {

@@ -1,13 +1,10 @@
 //! What the chat server is on either runtime: its flags, its page, its handlers.
 
-#[path = "pages.rs"]
-mod pages;
-#[path = "program.rs"]
-pub mod program;
-
 use lexopt::prelude::*;
-use program::{Outcome, text, time, value};
 use roomer_engine::{Claims, Rejection, Server, Warning, WarningCause};
+
+use crate::pages;
+use crate::program::{self, Outcome, text, time, value};
 
 const HELP: &str = "\
 A chat server with its page, and the gallery of the JavaScript client at /gallery/.

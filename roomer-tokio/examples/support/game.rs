@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use roomer_engine::{BuildError, ConnId, JsonError, Presence, Server, json};
 use serde::Serialize;
-
-use super::{BuildError, ConnId, JsonError, Presence, Server, json};
 
 /// 30 Hz.
 pub const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 30);

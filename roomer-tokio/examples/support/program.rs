@@ -1,6 +1,5 @@
 //! The examples as programs, on either runtime: how they read their command line, and how they say
 //! what went wrong: in one sentence, on standard error.
-#![allow(dead_code, reason = "no program uses all of it")]
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -101,7 +100,7 @@ pub fn unknown(error: &lexopt::Error) -> Box<dyn Error> {
 
 /// Prints the version.
 pub fn version() {
-    println!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    println!("roomer {}", env!("CARGO_PKG_VERSION"));
 }
 
 /// The value of an option, as text.

@@ -12,8 +12,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use roomer_tokio::Claims;
 use serde::{Deserialize, Serialize};
 
-use super::hs256;
-use super::program::Outcome;
+use roomer_example_support::hs256;
+use roomer_example_support::program::Outcome;
 
 /// Who is logged in: for the routes of axum, and for the rules and handlers of the rooms.
 #[derive(Clone)]

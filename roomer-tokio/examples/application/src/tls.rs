@@ -31,7 +31,6 @@ pub struct TlsListener {
 }
 
 impl TlsListener {
-    #[allow(dead_code, reason = "not by every test")]
     pub fn new(listener: TcpListener, config: ServerConfig) -> Self {
         // A name for nobody, if the system does not tell it: only axum's log would show it.
         let address = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));

@@ -1,9 +1,6 @@
 //! The example of a whole application, run as it is: over TLS, with a database in a file.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "../src/main.rs"]
-mod application;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -54,9 +51,9 @@ impl Application {
         let database = database.to_owned();
         let thread = thread::spawn(move || {
             runtime.block_on(async {
-                let listener = application::TlsListener::new(listener, config);
+                let listener = roomer_application::TlsListener::new(listener, config);
                 let stop = async { drop(stopped.await) };
-                let run = application::run(listener, SECRET, &database, stop);
+                let run = roomer_application::run(listener, SECRET, &database, stop);
                 run.await.map_err(|error| error.to_string())
             })
         });
@@ -171,7 +168,7 @@ impl Client {
 }
 
 fn token(name: &str, is_admin: bool) -> String {
-    application::issue(SECRET, name, is_admin, HOUR).unwrap()
+    roomer_application::issue(SECRET, name, is_admin, HOUR).unwrap()
 }
 
 /// A path in the folder for tests at which there is no database.
@@ -184,8 +181,8 @@ fn database(name: &str) -> PathBuf {
 #[test]
 fn only_those_who_are_logged_in_come_in() {
     let application = Application::start(&database("logins.sqlite"));
-    let forged = application::issue(b"another secret", "ann", true, HOUR).unwrap();
-    let late = application::issue(SECRET, "ann", true, Duration::ZERO).unwrap();
+    let forged = roomer_application::issue(b"another secret", "ann", true, HOUR).unwrap();
+    let late = roomer_application::issue(SECRET, "ann", true, Duration::ZERO).unwrap();
     for bad in [&forged, &late, "", "no-token"] {
         assert_eq!(application.connect(bad).err(), Some(401), "{bad}");
     }
@@ -202,7 +199,7 @@ fn only_those_who_are_logged_in_come_in() {
 #[test]
 fn a_connection_ends_with_its_login() {
     let application = Application::start(&database("expiry.sqlite"));
-    let short = application::issue(SECRET, "ann", false, Duration::from_secs(2)).unwrap();
+    let short = roomer_application::issue(SECRET, "ann", false, Duration::from_secs(2)).unwrap();
     assert_eq!(application.connect(&short).unwrap().closed(), 1008);
     application.stop([]);
 }

@@ -1,30 +1,10 @@
-//! The examples as programs. The cases are in `roomer-hub/programs`.
-#![cfg(all(unix, feature = "json", feature = "tls"))]
-#![allow(
-    clippy::duplicate_mod,
-    clippy::module_inception,
-    reason = "each example is a program of its own"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "helpers of tests"
-)]
-
-#[path = "../examples/chat.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod chat;
-#[path = "../examples/smol_ticker.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod smol_ticker;
-#[path = "../examples/smol_tls.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod smol_tls;
+//! The examples as programs. The cases are in `roomer_conformance::programs`.
+#![cfg(unix)]
 
 use std::process::ExitCode;
 
 use roomer_conformance::programs::{Case, Example, cases};
+use roomer_smol_examples::{chat, smol_ticker, smol_tls};
 
 const EXAMPLES: &[Example] =
     &[("chat", chat::main), ("smol_ticker", smol_ticker::main), ("smol_tls", smol_tls::main)];

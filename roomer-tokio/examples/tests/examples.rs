@@ -1,18 +1,5 @@
-//! The examples, run as they are, over real sockets. That of TLS is in `tls.rs`.
-#![cfg(all(feature = "json", feature = "axum"))]
-#![allow(clippy::duplicate_mod, reason = "each example is a program of its own")]
+//! The examples, run as they are, over real sockets. That of TLS is in the conformance tests.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-#[path = "../examples/admin.rs"]
-mod admin;
-#[path = "../examples/axum.rs"]
-mod axum_example;
-#[path = "../examples/invitation.rs"]
-mod invitation;
-#[path = "../examples/jwt.rs"]
-mod jwt;
-#[path = "../examples/ticker.rs"]
-mod ticker;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -25,6 +12,7 @@ use tokio::sync::oneshot;
 
 use roomer_conformance::client::{Client, Seen};
 use roomer_conformance::http::{Answer, Ask, dial};
+use roomer_tokio_examples::{admin, axum, invitation, jwt, ticker};
 
 /// An example that runs.
 struct Example {
@@ -107,7 +95,7 @@ fn bearer(ask: Ask, token: &str) -> Ask {
 #[test]
 fn axum_shares_its_state_and_its_middleware() {
     let example = Example::start(async |listener, stop| {
-        axum_example::run(listener, "let me", stop).await.map_err(|error| error.to_string())
+        axum::run(listener, "let me", stop).await.map_err(|error| error.to_string())
     });
     let mut ann = example.upgrade(&Ask::upgrade(example.addr).add("X-Name", "ann"));
     let mut nobody = Client::connect(example.addr);
@@ -124,7 +112,7 @@ fn axum_shares_its_state_and_its_middleware() {
 #[test]
 fn axum_kicks_for_administrators() {
     let example = Example::start(async |listener, stop| {
-        axum_example::run(listener, "let me", stop).await.map_err(|error| error.to_string())
+        axum::run(listener, "let me", stop).await.map_err(|error| error.to_string())
     });
     let (mut ann, mut bob) = (example.loner(), example.loner());
     ann.join("the lobby");

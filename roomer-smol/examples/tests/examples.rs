@@ -1,12 +1,9 @@
-//! The examples, run as they are, over real sockets. That of TLS is in `tls.rs`.
-#![cfg(feature = "json")]
+//! The examples, run as they are, over real sockets. That of TLS is in the conformance tests.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-#[path = "../examples/smol_ticker.rs"]
-mod ticker;
 
 use std::thread;
 
+use roomer_smol_examples::smol_ticker as ticker;
 use smol::channel;
 use smol::net::TcpListener;
 

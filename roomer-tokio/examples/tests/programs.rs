@@ -1,46 +1,14 @@
-//! The examples as programs. The cases are in `roomer-hub/programs`.
-#![cfg(all(unix, feature = "json", feature = "tls", feature = "axum"))]
-#![allow(
-    clippy::duplicate_mod,
-    clippy::module_inception,
-    reason = "each example is a program of its own"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "helpers of tests"
-)]
-
-#[path = "../examples/admin.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod admin;
-#[path = "../examples/axum.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod axum_example;
-#[path = "../examples/chat.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod chat;
-#[path = "../examples/invitation.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod invitation;
-#[path = "../examples/jwt.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod jwt;
-#[path = "../examples/ticker.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod ticker;
-#[path = "../examples/tls.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod tls;
+//! The examples as programs. The cases are in `roomer_conformance::programs`.
+#![cfg(unix)]
 
 use std::process::ExitCode;
 
 use roomer_conformance::programs::{Case, Example, cases};
+use roomer_tokio_examples::{admin, axum, chat, invitation, jwt, ticker, tls};
 
 const EXAMPLES: &[Example] = &[
     ("admin", admin::main),
-    ("axum", axum_example::main),
+    ("axum", axum::main),
     ("chat", chat::main),
     ("invitation", invitation::main),
     ("jwt", jwt::main),

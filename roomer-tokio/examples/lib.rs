@@ -1,0 +1,10 @@
+//! The examples on tokio, as modules, so that tests and programs can run them.
+#![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
+
+pub mod admin;
+pub mod axum;
+pub mod chat;
+pub mod invitation;
+pub mod jwt;
+pub mod ticker;
+pub mod tls;

@@ -1,0 +1,14 @@
+//! The parts that the examples have in common on every runtime.
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
+
+#[cfg(feature = "tls")]
+pub mod certificate;
+#[cfg(feature = "chat")]
+pub mod chat;
+#[cfg(feature = "game")]
+pub mod game;
+#[cfg(feature = "jwt")]
+pub mod hs256;
+#[cfg(feature = "chat")]
+mod pages;
+pub mod program;
