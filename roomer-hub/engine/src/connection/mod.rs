@@ -28,6 +28,7 @@ use crate::connection::established::{
     Established, ResumeResult, finish_poll, on_bytes, resume_call,
 };
 use crate::connection::read_buffer::with_buffer;
+use crate::handshake::decision::PendingAuth;
 use crate::handshake::parser::RequestParser;
 use crate::handshake::proxy_protocol::ProxyHeader;
 use crate::lifecycle::admission::SocketKind;
@@ -35,7 +36,6 @@ use crate::metrics::trace;
 use crate::outbound::outbox::{Outbox, OutboxPhase};
 use crate::timer::Timer;
 use crate::transport::{Reader, Writer};
-use crate::upgrade::PendingAuth;
 use roomer_hub::{Command, Input};
 
 /// Reads of one connection in a row before others get their turn.

@@ -13,6 +13,8 @@ use crate::app::conn::{Conn, ConnInfo};
 use crate::connection::established::{Established, finish_poll, on_bytes};
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::{Authorizing, Connection, State, Step};
+use crate::handshake::decision::{Accepted, Decision};
+use crate::handshake::rejected::Rejected;
 use crate::handshake::request::Request;
 use crate::handshake::response::Response;
 use crate::lifecycle::admission::SocketKind;
@@ -20,7 +22,6 @@ use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::outbound::chunk::Chunk;
 use crate::transport::Reader;
-use crate::upgrade::{Accepted, Decision, Rejected};
 use roomer_hub::ConnId;
 use roomer_hub::{Command, Input};
 
@@ -47,7 +48,7 @@ impl<R: Reader> Connection<R> {
         let (options, until) = (self.server.options(), *until);
         let read = with_buffer(|buffer| {
             let read = self.reader.poll_read(cx, buffer);
-            read.map_ok(|size| (size, handshake.take(&buffer[..size], options)))
+            read.map_ok(|size| (size, handshake.push(&buffer[..size], options)))
         });
         match read {
             Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,
@@ -80,14 +81,14 @@ impl<R: Reader> Connection<R> {
             None => {}
             Some(Ok(response)) => return self.response(now, &response, is_head),
             Some(Err(status)) => {
-                let cause = self.server.elsewhere(&request);
+                let cause = self.server.wrong_path(&request);
                 return self.reject(now, &Response::error(status), cause, is_head);
             }
         }
         match self.server.decide(request, false) {
             // HEAD is refused, and wants no body.
-            Decision::Ready(Err(Rejected { refusal, cause })) => {
-                self.reject(now, &Response::refusal(&refusal), cause, is_head)
+            Decision::Ready(Err(Rejected { rejection, cause })) => {
+                self.reject(now, &Response::rejection(&rejection), cause, is_head)
             }
             Decision::Ready(decided) => self.admit(now, decided, leftover),
             Decision::PendingAuth(ping_unanswered_since) => {
@@ -159,8 +160,8 @@ impl<R: Reader> Connection<R> {
                     leftover,
                 )
             }
-            Err(Rejected { refusal, cause }) => {
-                self.reject(now, &Response::refusal(&refusal), cause, false)
+            Err(Rejected { rejection, cause }) => {
+                self.reject(now, &Response::rejection(&rejection), cause, false)
             }
         }
     }

@@ -22,7 +22,7 @@ impl<R: Reader> Connection<R> {
         let read = with_buffer(|buffer| {
             let most = header.wanted().min(buffer.len());
             let read = self.reader.poll_read(cx, &mut buffer[..most]);
-            read.map_ok(|size| (size, header.take(&buffer[..size])))
+            read.map_ok(|size| (size, header.push(&buffer[..size])))
         });
         match read {
             Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,

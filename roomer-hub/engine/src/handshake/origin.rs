@@ -1,18 +1,18 @@
-//! Which web pages may connect.
+//! The origins whose web pages may connect.
 
 use http::Uri;
 use http::uri::Authority;
 
-/// A rule for the `Origin` header, which browsers send and scripts cannot forge. Clients without
-/// one are no browsers and always pass.
+/// A rule for the `Origin` header, which browsers send and scripts cannot forge. Clients that do
+/// not send it are not browsers and are always admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Origins {
-    /// Pages of the host that the request names, and of no other.
+    /// Only pages of the host in the request's `Host` header.
     #[default]
     SameHost,
-    /// Also pages of these origins.
-    FlushList(Vec<Origin>),
-    /// Any page.
+    /// Pages of that host and of these origins.
+    List(Vec<Origin>),
+    /// Pages of any origin.
     Any,
 }
 
@@ -28,15 +28,15 @@ impl Origin {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
-        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
-        let authority = uri.authority().filter(|authority| bare && !has_user(authority))?;
+        let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        let authority = uri.authority().filter(|authority| is_bare && !has_user(authority))?;
         let port = authority.port_u16().or_else(|| default_port(&scheme));
         Some(Origin { host: authority.host().to_ascii_lowercase(), port, scheme })
     }
 
-    /// Whether a `Host` header names this origin's host. It has no scheme, so a port that it
-    /// leaves out is the origin's scheme's own.
-    fn is_host(&self, host: &str) -> bool {
+    /// Returns true if a `Host` header names this origin's host. The header does not contain a
+    /// scheme, so a missing port is the default port of the origin's scheme.
+    fn matches_host(&self, host: &str) -> bool {
         let Ok(authority) = host.parse::<Authority>() else {
             return false;
         };
@@ -50,12 +50,13 @@ impl Origin {
 impl Origins {
     pub(crate) fn allow(&mut self, origin: Origin) {
         match self {
-            Origins::SameHost => *self = Origins::FlushList(vec![origin]),
-            Origins::FlushList(list) => list.push(origin),
+            Origins::SameHost => *self = Origins::List(vec![origin]),
+            Origins::List(list) => list.push(origin),
             Origins::Any => {}
         }
     }
 
+    /// Returns true if a request with these headers is admitted.
     pub(crate) fn admit(&self, origin: Option<&[u8]>, host: Option<&str>) -> bool {
         let (Some(origin), false) = (origin, *self == Origins::Any) else {
             return true;
@@ -64,8 +65,8 @@ impl Origins {
         let Some(origin) = text.and_then(Origin::parse) else {
             return false;
         };
-        let flush_list = matches!(self, Origins::FlushList(list) if list.contains(&origin));
-        flush_list || host.is_some_and(|host| origin.is_host(host))
+        let is_listed = matches!(self, Origins::List(list) if list.contains(&origin));
+        is_listed || host.is_some_and(|host| origin.matches_host(host))
     }
 }
 
@@ -105,12 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn no_origin_is_no_browser() {
+    fn clients_without_an_origin_are_admitted() {
         assert!(Origins::default().admit(None, Some("example.com")));
     }
 
     #[test]
-    fn listed_origins_come_on_top() {
+    fn listed_origins_are_admitted_besides_the_same_host() {
         let mut rule = Origins::default();
         rule.allow(Origin::parse("https://app.example.com").unwrap());
         assert!(rule.admit(Some(b"https://app.example.com:443"), Some("api.example.com")));

@@ -1,26 +1,26 @@
-//! Who a client is when a proxy stands before the server.
+//! The client's address behind a proxy.
 //!
-//! A proxy adds the address that it was called from to the end of `X-Forwarded-For`; everything
-//! before that is whatever the caller sent, and may be forged. So the header counts only from a
-//! proxy that is trusted, and is read from its end for as long as those named there are trusted
-//! too: the first who is not is the client.
+//! A proxy appends the address of its peer to `X-Forwarded-For`; everything before that is what the
+//! peer sent, and may be forged. So the header is used only if it comes from a trusted proxy, and
+//! is read from its end: trusted addresses in it are further proxies, and the first address that
+//! is not trusted is the client.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 
-/// What proxies write.
+/// The header in which proxies report addresses.
 pub(crate) const HEADER: &str = "x-forwarded-for";
 
-/// The proxies to believe; by default none.
+/// The trusted proxies; none by default.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {
     networks: Vec<Network>,
-    /// Whoever comes without an address: over a Unix socket.
+    /// True if peers without an address are trusted: those of Unix sockets.
     unix: bool,
 }
 
-/// The addresses that share so many first bits.
+/// A network: the addresses whose first `bits` bits are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
     address: IpAddr,
@@ -28,7 +28,7 @@ struct Network {
 }
 
 impl Proxies {
-    /// Believes one more. False when it is no address or network.
+    /// Adds a proxy. Returns false if the text is not an address, a network or `unix`.
     pub(crate) fn trust(&mut self, text: &str) -> bool {
         if text == "unix" {
             self.unix = true;
@@ -39,7 +39,7 @@ impl Proxies {
         network.is_some()
     }
 
-    /// The client's address, by that of whoever is connected and the headers that it sent.
+    /// Returns the client's address, given the peer's address and the headers that the peer sent.
     pub(crate) fn client(
         &self,
         peer: Option<SocketAddr>,
@@ -52,27 +52,30 @@ impl Proxies {
             if !self.trusts(client) {
                 break;
             }
-            // What a trusted proxy wrote and is no address tells nothing of those before it.
-            let Some(address) = std::str::from_utf8(hop).ok().and_then(address) else { break };
+            // A proxy may write `unknown`. The entries before it cannot be attributed to a proxy,
+            // so the search ends at the last known address.
+            let Some(address) = std::str::from_utf8(hop).ok().and_then(parse_address) else {
+                break;
+            };
             client = Some(address);
         }
         client
     }
 
-    /// Whether there is no proxy to believe.
+    /// Returns true if no proxy is trusted.
     pub(crate) fn is_empty(&self) -> bool {
         self.networks.is_empty() && !self.unix
     }
 
-    /// Whether there is a proxy to believe that has an address.
+    /// Returns true if a proxy with an address is trusted.
     pub(crate) fn has_networks(&self) -> bool {
         !self.networks.is_empty()
     }
 
-    /// Whether what comes from this address is somebody else's word.
+    /// Returns true if the peer is a trusted proxy, whose requests are those of other clients.
     pub(crate) fn trusts(&self, peer: Option<SocketAddr>) -> bool {
         match peer {
-            Some(peer) => self.networks.iter().any(|network| network.has(peer.ip())),
+            Some(peer) => self.networks.iter().any(|network| network.contains(peer.ip())),
             None => self.unix,
         }
     }
@@ -85,13 +88,14 @@ impl Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().ok()?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.unwrap_or(most);
-        (bits <= most).then_some(Network { address, bits })
+        let max = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.unwrap_or(max);
+        (bits <= max).then_some(Network { address, bits })
     }
 
-    /// An IPv4 address counts as itself where a listener for both kinds has mapped it into IPv6.
-    fn has(&self, address: IpAddr) -> bool {
+    /// Returns true if the address is in the network. An IPv4 address that a dual-stack listener
+    /// has mapped into IPv6 counts as IPv4.
+    fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
                 let differ = u32::from(own) ^ u32::from(other);
@@ -106,8 +110,8 @@ impl Network {
     }
 }
 
-/// An address as proxies write it: with a port or without, in brackets or not.
-fn address(text: &str) -> Option<SocketAddr> {
+/// Parses an address as proxies write it: with or without a port, with or without brackets.
+fn parse_address(text: &str) -> Option<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let without_port = || bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 0));
     text.parse().ok().or_else(without_port)
@@ -119,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    /// Who the client is, as text; the port only where there is one.
+    /// Returns the client's address as text, with the port if there is one; `-` without an address.
     fn client(trusted: &[&str], peer: &str, lines: &[&'static str]) -> String {
         let mut proxies = Proxies::default();
         assert!(trusted.iter().all(|text| proxies.trust(text)));
@@ -127,17 +131,17 @@ mod tests {
         for line in lines {
             headers.append(HEADER, HeaderValue::from_static(line));
         }
-        let client = proxies.client(address(peer), &headers);
-        client.map_or("nobody".into(), |client| match client.port() {
+        let client = proxies.client(parse_address(peer), &headers);
+        client.map_or("-".into(), |client| match client.port() {
             0 => client.ip().to_string(),
             _ => client.to_string(),
         })
     }
 
     #[test]
-    fn by_default_nobody_is_believed() {
+    fn no_proxy_is_trusted_by_default() {
         assert_eq!(client(&[], "10.0.0.1", &["1.2.3.4"]), "10.0.0.1");
-        assert_eq!(client(&[], "", &["1.2.3.4"]), "nobody");
+        assert_eq!(client(&[], "", &["1.2.3.4"]), "-");
     }
 
     #[test]
@@ -149,15 +153,15 @@ mod tests {
     }
 
     #[test]
-    fn who_is_no_proxy_cannot_say_who_it_is() {
+    fn the_header_of_an_untrusted_peer_is_ignored() {
         assert_eq!(client(&["10.0.0.1"], "10.0.0.2", &["1.2.3.4"]), "10.0.0.2");
         assert_eq!(client(&["unix"], "10.0.0.1", &["1.2.3.4"]), "10.0.0.1");
-        assert_eq!(client(&["10.0.0.1"], "", &["1.2.3.4"]), "nobody");
+        assert_eq!(client(&["10.0.0.1"], "", &["1.2.3.4"]), "-");
     }
 
     #[test]
     fn what_a_client_claims_of_itself_is_not_believed() {
-        // The client at 6.6.6.6 sent everything before that; the proxy added it.
+        // The client at 6.6.6.6 sent everything before its address, which the proxy appended.
         let lines = ["1.2.3.4, 6.6.6.6"];
         assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", &lines), "6.6.6.6");
         let lines = ["1.2.3.4", "10.0.0.9, 6.6.6.6"];
@@ -171,12 +175,12 @@ mod tests {
         let trusted = ["10.0.0.0/8", "fd00::/8"];
         assert_eq!(client(&trusted, "10.0.0.1", &["1.2.3.4, fd00::3,10.0.0.2"]), "1.2.3.4");
         assert_eq!(client(&trusted, "10.0.0.1", &["1.2.3.4", "fd00::3", "10.0.0.2"]), "1.2.3.4");
-        // Nobody outside took part.
+        // All hops are trusted: the request began within the network.
         assert_eq!(client(&trusted, "10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
     }
 
     #[test]
-    fn what_is_no_address_ends_the_search() {
+    fn an_entry_that_is_not_an_address_ends_the_search() {
         for line in ["unknown", "", "1.2.3.4, ", "1.2.3.4, for=me", "1.2.3.4, 300.1.1.1"] {
             assert_eq!(client(&["10.0.0.1"], "10.0.0.1", &[line]), "10.0.0.1", "{line}");
         }
@@ -192,19 +196,19 @@ mod tests {
         ] {
             assert_eq!(client(&["10.0.0.1"], "10.0.0.1", &[text]), canonical);
         }
-        // A listener for both kinds of addresses.
+        // A dual-stack listener.
         assert_eq!(client(&["10.0.0.1"], "::ffff:10.0.0.1", &["1.2.3.4"]), "1.2.3.4");
     }
 
     #[test]
     fn a_network_is_an_address_and_a_number_of_bits() {
-        let has = |network: &str, address: &str| {
-            Network::parse(network).unwrap().has(address.parse().unwrap())
+        let contains = |network: &str, address: &str| {
+            Network::parse(network).unwrap().contains(address.parse().unwrap())
         };
-        assert!(has("10.0.0.0/8", "10.255.255.255") && !has("10.0.0.0/8", "11.0.0.0"));
-        assert!(has("10.0.0.7/31", "10.0.0.6") && !has("10.0.0.7/32", "10.0.0.6"));
-        assert!(has("0.0.0.0/0", "1.2.3.4") && !has("0.0.0.0/0", "::1"));
-        assert!(has("fd00::/8", "fdff::1") && !has("fd00::/8", "fe00::"));
+        assert!(contains("10.0.0.0/8", "10.255.255.255") && !contains("10.0.0.0/8", "11.0.0.0"));
+        assert!(contains("10.0.0.7/31", "10.0.0.6") && !contains("10.0.0.7/32", "10.0.0.6"));
+        assert!(contains("0.0.0.0/0", "1.2.3.4") && !contains("0.0.0.0/0", "::1"));
+        assert!(contains("fd00::/8", "fdff::1") && !contains("fd00::/8", "fe00::"));
         for text in ["", "10.0.0", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1", "proxy"] {
             assert_eq!(Network::parse(text), None, "{text}");
         }

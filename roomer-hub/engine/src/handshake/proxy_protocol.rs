@@ -1,26 +1,28 @@
-//! The PROXY protocol, versions 1 and 2: the line or block of bytes by which a proxy says, before
-//! all else, for whom a connection is. Over memory, and read to its end and no further: behind it
-//! comes what the client sends.
+//! The PROXY protocol, versions 1 and 2: a line of text or a block of bytes with the client's
+//! address, which a proxy sends before the client's own bytes.
+//!
+//! The parser works on memory and requests exactly the bytes of the header, since the bytes after
+//! it belong to the client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// What version 2 begins with.
+/// The first bytes of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The longest line of version 1, its end included.
+/// The longest line of version 1, including its end.
 const MAX_LINE: usize = 107;
 
 /// The shortest line of version 1: `PROXY UNKNOWN`.
 const MIN_LINE: usize = 15;
 
-/// The fixed part of version 2.
+/// The size of the fixed part of version 2.
 const FIXED: usize = 16;
 
-/// The most bytes behind the fixed part of version 2 that are taken: addresses, and what proxies
-/// add to them.
+/// The largest accepted block after the fixed part of version 2: addresses, and the proxy's
+/// extensions (TLVs).
 const MAX_BLOCK: usize = 4096;
 
-/// A header that is coming in.
+/// An incremental parser of one header.
 #[derive(Debug, Default)]
 pub(crate) struct ProxyHeader(Vec<u8>);
 
@@ -28,23 +30,24 @@ pub(crate) struct ProxyHeader(Vec<u8>);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidProxyHeader;
 
-/// For whom a connection is: an address, or `None` when it is the proxy's own, or of a kind that
-/// has no address.
+/// The client's address; `None` if the connection is the proxy's own, or of a family without
+/// addresses.
 pub(crate) type ProxiedAddress = Option<SocketAddr>;
 
 impl ProxyHeader {
-    /// The most bytes that may be read without reading beyond the header; never 0.
+    /// Returns the number of bytes that may be read without reading beyond the header; never 0.
     pub(crate) fn wanted(&self) -> usize {
         let have = self.0.len();
         match self.0.first() {
             Some(b'P') if have >= MIN_LINE => 1,
             Some(b'P') | None => MIN_LINE - have,
-            Some(_) => (FIXED + self.block().unwrap_or(0)).saturating_sub(have).max(1),
+            Some(_) => (FIXED + self.block_size().unwrap_or(0)).saturating_sub(have).max(1),
         }
     }
 
-    /// Takes bytes, not more than are [wanted](Self::wanted). `Ok(None)` while there must be more.
-    pub(crate) fn take(
+    /// Adds bytes, at most as many as are [wanted](Self::wanted). Returns `Ok(None)` while the
+    /// header is incomplete.
+    pub(crate) fn push(
         &mut self,
         bytes: &[u8],
     ) -> Result<Option<ProxiedAddress>, InvalidProxyHeader> {
@@ -54,29 +57,30 @@ impl ProxyHeader {
             return match have.strip_suffix(b"\r\n") {
                 Some(line) => parse_line(line).map(Some),
                 None if have.len() >= MAX_LINE => Err(InvalidProxyHeader),
-                None if is_begun(have, b"PROXY ") => Ok(None),
+                None if is_prefix(have, b"PROXY ") => Ok(None),
                 None => Err(InvalidProxyHeader),
             };
         }
-        if !is_begun(have, &SIGNATURE) {
+        if !is_prefix(have, &SIGNATURE) {
             return Err(InvalidProxyHeader);
         }
-        match self.block() {
+        match self.block_size() {
             Some(size) if size > MAX_BLOCK => Err(InvalidProxyHeader),
             Some(size) if have.len() >= FIXED + size => parse_block(have).map(Some),
             _ => Ok(None),
         }
     }
 
-    /// The size of what follows the fixed part of version 2.
-    fn block(&self) -> Option<usize> {
+    /// Returns the size of the block after the fixed part of version 2, once it is known.
+    fn block_size(&self) -> Option<usize> {
         let size = self.0.get(14..FIXED)?;
         Some(usize::from(u16::from_be_bytes(size.try_into().ok()?)))
     }
 }
 
-fn is_begun(have: &[u8], with: &[u8]) -> bool {
-    have.iter().zip(with).all(|(have, with)| have == with)
+/// Returns true if one is a prefix of the other.
+fn is_prefix(have: &[u8], expected: &[u8]) -> bool {
+    have.iter().zip(expected).all(|(have, expected)| have == expected)
 }
 
 fn parse_line(line: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
@@ -103,12 +107,12 @@ fn parse_line(line: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
 fn parse_block(bytes: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
     let (fixed, block) = bytes.split_at(FIXED);
     match fixed[12] {
-        // The proxy itself asks, to see whether the server lives.
+        // LOCAL: the proxy's own connection, a health check.
         0x20 => return Ok(None),
         0x21 => {}
         _ => return Err(InvalidProxyHeader),
     }
-    // The source's address, the destination's, the source's port, the destination's.
+    // The block: source address, destination address, source port, destination port.
     let (ip, port) = match fixed[13] >> 4 {
         1 if block.len() < 12 => return Err(InvalidProxyHeader),
         2 if block.len() < 36 => return Err(InvalidProxyHeader),
@@ -120,7 +124,7 @@ fn parse_block(bytes: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
             let ip: [u8; 16] = array(block, 0)?;
             (IpAddr::V6(Ipv6Addr::from(ip)), array(block, 32)?)
         }
-        // Unix sockets, and what is not known.
+        // Unix sockets, and unknown families.
         _ => return Ok(None),
     };
     Ok(Some(SocketAddr::new(ip, u16::from_be_bytes(port))))
@@ -135,8 +139,8 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], InvalidProx
 mod tests {
     use super::*;
 
-    /// Reads a header from bytes as from a socket that gives so many at a time: the outcome, and
-    /// what is left behind it. `None` when it does not end.
+    /// Reads a header as from a socket that returns at most `most` bytes at a time. Returns the
+    /// outcome and the number of bytes after the header; `None` if the header is incomplete.
     fn read(
         bytes: &[u8],
         most: usize,
@@ -149,9 +153,9 @@ mod tests {
             if size == 0 {
                 return None;
             }
-            let taken = header.take(&bytes[at..at + size]);
+            let result = header.push(&bytes[at..at + size]);
             at += size;
-            match taken {
+            match result {
                 Ok(None) => {}
                 Ok(Some(source)) => return Some((Ok(source), bytes.len() - at)),
                 Err(error) => return Some((Err(error), bytes.len() - at)),
@@ -159,7 +163,7 @@ mod tests {
         }
     }
 
-    /// A header of version 2.
+    /// Encodes a header of version 2.
     fn block(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
         let size = u16::try_from(block.len()).unwrap().to_be_bytes();
         [&SIGNATURE[..], &[command, family], &size, block].concat()
@@ -187,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_read_to_its_end_and_no_further_however_it_is_cut() {
+    fn a_header_is_read_exactly_to_its_end_however_it_is_split() {
         for (header, source) in good() {
             let source = source.map(|source| source.parse().unwrap());
             let bytes = [&header[..], b"GET / HTTP/1.1\r\n"].concat();
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_header_is_refused_as_soon_as_it_shows() {
+    fn bytes_that_are_not_a_header_are_rejected_early() {
         for bytes in [
             &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
             b"POST / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_make_it_fall_over_or_keep_without_measure() {
+    fn arbitrary_bytes_cause_no_panic_and_bounded_buffering() {
         let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = || {
             seed ^= seed << 13;
@@ -251,7 +255,7 @@ mod tests {
             let (outcome, left) = read(&bytes, most).expect("it ends");
             assert!(bytes.len() - left <= FIXED + MAX_BLOCK);
             let (whole, left_of_whole) = read(&bytes, 1000).expect("it ends");
-            assert_eq!(whole, outcome, "the cuts do not matter");
+            assert_eq!(whole, outcome, "the result does not depend on the splits");
             assert!(outcome.is_err() || left == left_of_whole);
         }
     }

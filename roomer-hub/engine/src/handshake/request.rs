@@ -1,4 +1,4 @@
-//! The HTTP request of a handshake, and what the application may say to it.
+//! The HTTP request of a handshake, and the result of the application's `authorize` hook.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -9,8 +9,7 @@ use crate::app::claims::Claims;
 use crate::builder::options::Options;
 use crate::handshake::subprotocol;
 
-/// The request that asks for an upgrade, as the [`authorize`](crate::Builder::authorize) hook
-/// sees it.
+/// A request for an upgrade, as the [`authorize`](crate::Builder::authorize) hook receives it.
 #[derive(Debug)]
 pub struct Request {
     pub(crate) head: http::Request<()>,
@@ -27,27 +26,27 @@ impl Request {
         Request { head, peer }
     }
 
-    /// The request's head.
+    /// Returns the request's head, with the extensions that a framework's middleware has added.
     #[must_use]
     pub fn head(&self) -> &http::Request<()> {
         &self.head
     }
 
-    /// The client's address, if the transport has addresses. Behind a proxy it is the proxy's,
-    /// unless [`trust_proxy`](crate::Builder::trust_proxy) says whom to believe; the port is then
-    /// 0 where the proxy does not tell it.
+    /// Returns the client's address, if the transport has addresses. Behind a proxy it is the
+    /// proxy's, unless the proxy is [trusted](crate::Builder::trust_proxy); the port is then 0 if
+    /// the proxy does not send it.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
 
-    /// The path, without the query.
+    /// Returns the path, without the query.
     #[must_use]
     pub fn path(&self) -> &str {
         self.head.uri().path()
     }
 
-    /// The first value of a query parameter, decoded.
+    /// Returns the first value of a query parameter, decoded.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
         let query = self.head.uri().query()?;
@@ -55,16 +54,16 @@ impl Request {
             .find_map(|(key, value)| (key == name).then_some(value))
     }
 
-    /// The first value of a header, if it is visible ASCII.
+    /// Returns the first value of a header, if it is visible ASCII.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().get(name)?.to_str().ok()
     }
 
-    /// The token that the client brought: as `Authorization: Bearer`, which programs can send; as a
-    /// subprotocol, which browsers can send too and which is in no address and no log (see
-    /// [`subprotocol`](crate::Builder::subprotocol)); or as the query parameter `token`. The first
-    /// of these counts.
+    /// Returns the client's token, from the first of these that is present: `Authorization: Bearer`,
+    /// which programs can send; a subprotocol, which browsers can send too and which does not
+    /// appear in URLs and logs (see [`subprotocol`](crate::Builder::subprotocol)); or the query
+    /// parameter `token`.
     #[must_use]
     pub fn token(&self) -> Option<Cow<'_, str>> {
         let bearer = || {
@@ -80,10 +79,11 @@ impl Request {
     }
 }
 
-/// What [`authorize`](crate::Builder::authorize) decides: claims to come in with, or a refusal.
+/// The result of an [`authorize`](crate::Builder::authorize) hook: the connection's claims, or a
+/// rejection.
 pub type AuthResult = Result<Claims, Rejection>;
 
-/// No upgrade: the answer is an HTTP error.
+/// A rejected request: the status and the body of the HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{status}: {message}")]
 pub struct Rejection {
@@ -92,19 +92,20 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// 401 Unauthorized, with a text for the answer's body.
+    /// Creates a rejection with 401 Unauthorized. `message` is the response's body.
     #[must_use]
     pub fn unauthorized(message: impl Into<String>) -> Self {
         Rejection { status: StatusCode::UNAUTHORIZED, message: message.into() }
     }
 
-    /// 403 Forbidden, with a text for the answer's body.
+    /// Creates a rejection with 403 Forbidden. `message` is the response's body.
     #[must_use]
     pub fn forbidden(message: impl Into<String>) -> Self {
         Rejection { status: StatusCode::FORBIDDEN, message: message.into() }
     }
 
-    /// Any error status. One below 400 is no refusal and becomes 403.
+    /// Creates a rejection with any error status. A status below 400 is not an error and becomes
+    /// 403. If `message` is empty, the body is the status's standard text.
     #[must_use]
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let is_error = status.is_client_error() || status.is_server_error();
@@ -112,11 +113,15 @@ impl Rejection {
         Rejection { status, message: message.into() }
     }
 
-    pub(crate) fn status(&self) -> StatusCode {
+    /// Returns the status of the response.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    pub(crate) fn message(&self) -> &str {
+    /// Returns the body of the response.
+    #[must_use]
+    pub fn message(&self) -> &str {
         &self.message
     }
 }

@@ -1,4 +1,4 @@
-//! What a handshake is answered: once, as data, to be written out here or sent by a framework.
+//! HTTP responses as data: written by the connection itself, or sent by a framework.
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
@@ -6,106 +6,106 @@ use http::{HeaderValue, StatusCode};
 use crate::builder::options::Page;
 use crate::handshake::request::Rejection;
 
-/// After how many seconds one that was refused for want of room may ask again.
+/// The delay in seconds after which a client that was rejected by a limit may retry.
 const RETRY_AFTER: &str = "5";
 
-/// A whole answer.
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+/// A complete response.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     status: StatusCode,
-    lines: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, String)>,
     body: Bytes,
 }
 
 impl Response {
-    /// 101: what follows is WebSocket, by the subprotocol that the server has selected, if any.
-    pub(crate) fn switch(accept: String, subprotocol: Option<String>) -> Self {
-        let mut lines = vec![("Upgrade", "websocket".into()), ("Connection", "Upgrade".into())];
-        lines.extend(subprotocol.map(|name| ("Sec-WebSocket-Protocol", name)));
-        lines.push(("Sec-WebSocket-Accept", accept));
-        Response { status: StatusCode::SWITCHING_PROTOCOLS, lines, body: Bytes::new() }
+    /// Returns 101, with the subprotocol that the server has selected, if any.
+    pub(crate) fn switching_protocols(accept_key: String, subprotocol: Option<String>) -> Self {
+        let mut headers = vec![("Upgrade", "websocket".into()), ("Connection", "Upgrade".into())];
+        headers.extend(subprotocol.map(|name| ("Sec-WebSocket-Protocol", name)));
+        headers.push(("Sec-WebSocket-Accept", accept_key));
+        Response { status: StatusCode::SWITCHING_PROTOCOLS, headers, body: Bytes::new() }
     }
 
-    /// Something that was asked for.
+    /// Returns a page.
     pub(crate) fn page(page: &Page) -> Self {
-        Response::whole(StatusCode::OK, page.content_type.clone(), page.body.clone())
+        Response::with_body(StatusCode::OK, page.content_type.clone(), page.body.clone())
     }
 
-    /// The answer to a health check.
-    pub(crate) fn health(is_well: bool) -> Self {
-        let (status, text) = match is_well {
+    /// Returns the response to a health check.
+    pub(crate) fn health(is_healthy: bool) -> Self {
+        let (status, text) = match is_healthy {
             true => (StatusCode::OK, "yes\n"),
             false => (StatusCode::SERVICE_UNAVAILABLE, "no\n"),
         };
-        let mut response = Response::whole(
-            status,
-            "text/plain; charset=utf-8".into(),
-            Bytes::from_static(text.as_bytes()),
-        );
-        response.lines.push(("Allow", "GET, HEAD, OPTIONS".into()));
+        let body = Bytes::from_static(text.as_bytes());
+        let mut response = Response::with_body(status, PLAIN_TEXT.into(), body);
+        response.headers.push(("Allow", "GET, HEAD, OPTIONS".into()));
         response
     }
 
-    /// A page is elsewhere: relative links in it would lead astray from here.
-    pub(crate) fn moved(location: String) -> Self {
-        let text = "text/plain; charset=utf-8".into();
-        let mut response = Response::whole(StatusCode::PERMANENT_REDIRECT, text, Bytes::new());
-        response.lines.push(("Location", location));
+    /// Returns a redirect to a page's own path, since relative links in the page would not resolve
+    /// from another one.
+    pub(crate) fn redirect(location: String) -> Self {
+        let status = StatusCode::PERMANENT_REDIRECT;
+        let mut response = Response::with_body(status, PLAIN_TEXT.into(), Bytes::new());
+        response.headers.push(("Location", location));
         response
     }
 
-    /// The methods that a path answers, for load balancers that ask by OPTIONS.
+    /// Returns the methods that a path supports, for load balancers that probe with OPTIONS.
     pub(crate) fn options(allow: &str) -> Self {
-        let lines = vec![("Allow", allow.into())];
-        Response { status: StatusCode::OK, lines, body: Bytes::new() }
+        let headers = vec![("Allow", allow.into())];
+        Response { status: StatusCode::OK, headers, body: Bytes::new() }
     }
 
-    /// An error with nothing more to say than its name.
+    /// Returns an error with the status's standard text.
     pub(crate) fn error(status: StatusCode) -> Self {
-        Response::refusal(&Rejection::new(status, ""))
+        Response::rejection(&Rejection::new(status, ""))
     }
 
-    /// No.
-    pub(crate) fn refusal(refusal: &Rejection) -> Self {
-        let status = refusal.status();
-        let message = match refusal.message() {
+    /// Returns the response to a rejected request.
+    pub(crate) fn rejection(rejection: &Rejection) -> Self {
+        let status = rejection.status();
+        let message = match rejection.message() {
             "" => status.canonical_reason().unwrap_or_default(),
             message => message,
         };
-        let text = "text/plain; charset=utf-8".into();
-        let mut response = Response::whole(status, text, format!("{message}\n").into());
+        let body = format!("{message}\n").into();
+        let mut response = Response::with_body(status, PLAIN_TEXT.into(), body);
         match status {
-            StatusCode::METHOD_NOT_ALLOWED => response.lines.push(("Allow", "GET".into())),
+            StatusCode::METHOD_NOT_ALLOWED => response.headers.push(("Allow", "GET".into())),
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
-                response.lines.push(("Sec-WebSocket-Version", "13".into()));
+                response.headers.push(("Sec-WebSocket-Version", "13".into()));
             }
             _ => {}
         }
         response
     }
 
-    fn whole(status: StatusCode, content_type: String, body: Bytes) -> Self {
-        let mut lines = vec![
+    fn with_body(status: StatusCode, content_type: String, body: Bytes) -> Self {
+        let mut headers = vec![
             ("Content-Type", content_type),
             ("Cache-Control", "no-cache".into()),
             ("X-Content-Type-Options", "nosniff".into()),
         ];
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            lines.push(("Retry-After", RETRY_AFTER.into()));
+            headers.push(("Retry-After", RETRY_AFTER.into()));
         }
-        Response { status, lines, body }
+        Response { status, headers, body }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// As bytes; what is no upgrade ends the connection. To HEAD it is all the headers and nothing
-    /// after them (RFC 9110 section 9.3.2).
+    /// Encodes the response. All but 101 end the connection. A response to HEAD has all headers
+    /// and no body (RFC 9110 section 9.3.2).
     pub(crate) fn to_bytes(&self, is_head: bool) -> Vec<u8> {
         let reason = self.status.canonical_reason().unwrap_or("Rejected");
         let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16());
-        for (name, value) in &self.lines {
+        for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
         if self.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -116,12 +116,13 @@ impl Response {
         [head.as_bytes(), b"\r\n", body].concat()
     }
 
-    /// For whoever keeps the connection and writes the answer.
+    /// Converts the response for a framework, which encodes it and decides about the connection.
     pub(crate) fn into_response(self) -> http::Response<String> {
         let mut response = http::Response::new(String::from_utf8_lossy(&self.body).into_owned());
         *response.status_mut() = self.status;
-        for (name, value) in self.lines {
-            // Only a page's content type could be no header's value, and no page comes here.
+        for (name, value) in self.headers {
+            // Only a page's content type may be an invalid header value, and frameworks serve
+            // pages themselves.
             if let Ok(value) = HeaderValue::try_from(value) {
                 response.headers_mut().insert(name, value);
             }

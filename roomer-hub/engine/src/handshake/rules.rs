@@ -1,4 +1,4 @@
-//! The checks of a request for an upgrade (RFC 6455 section 4.2.1), in the order of the original.
+//! The rules for a request for an upgrade (RFC 6455 section 4.2.1), in the order of the original.
 
 use std::net::IpAddr;
 
@@ -12,15 +12,15 @@ use tungstenite::handshake::derive_accept_key;
 use crate::Server;
 use crate::builder::options::Options;
 use crate::handshake::proxy;
+use crate::handshake::rejected::Rejected;
 use crate::handshake::request::{Rejection, Request};
 use crate::handshake::response::Response;
 use crate::handshake::subprotocol;
 use crate::metrics::warning::{WarningCause, shown};
-use crate::upgrade::Rejected;
 
 impl Server {
-    /// Refuses a request without an address if an option was chosen that needs one. A proxy that
-    /// is trusted and does not name its client passes: it may speak for itself.
+    /// Rejects a request without an address if an option needs one. A request of a trusted proxy
+    /// that does not name its client is accepted, since the proxy may connect for itself.
     pub(crate) fn check_address(
         &self,
         request: &Request,
@@ -40,28 +40,26 @@ impl Server {
             None => {
                 let cause = WarningCause::NoAddress { option };
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                Err(Rejected {
-                    refusal: Rejection::new(status, cause.to_string()),
-                    cause: Some(cause),
-                })
+                let rejection = Rejection::new(status, cause.to_string());
+                Err(Rejected { rejection, cause: Some(cause) })
             }
         }
     }
 
-    /// The answer of 101 to a request that is a sound one for an upgrade; or why it is not.
-    pub(crate) fn check(&self, request: &Request) -> Result<Response, Rejected> {
-        let accept = accept(request, self.options())?;
+    /// Returns the response of 101 if the request complies with the rules, or the rejection.
+    pub(crate) fn check_upgrade(&self, request: &Request) -> Result<Response, Rejected> {
+        let accept_key = check(request, self.options())?;
         let subprotocol = self.options().subprotocols.select(request.headers());
         let offered = subprotocol::offered(request.headers());
         if subprotocol.is_none() && offered > 0 {
             self.warn(WarningCause::Subprotocol { offered });
         }
-        Ok(Response::switch(accept, subprotocol))
+        Ok(Response::switching_protocols(accept_key, subprotocol))
     }
 
-    /// Why a request for a path without a WebSocket is refused.
-    pub(crate) fn elsewhere(&self, request: &Request) -> Option<WarningCause> {
-        // Browsers ask for icons and the like.
+    /// Returns the warning for a request for an upgrade at a path without a WebSocket. Other
+    /// requests for unknown paths need none: browsers ask for icons and the like.
+    pub(crate) fn wrong_path(&self, request: &Request) -> Option<WarningCause> {
         has_token(request, UPGRADE, "websocket").then(|| WarningCause::Path {
             path: shown(request.path().as_bytes()),
             websocket: self.options().path.clone(),
@@ -69,68 +67,91 @@ impl Server {
     }
 }
 
-/// The value of `Sec-WebSocket-Accept` for a request that is a sound one.
-fn accept(request: &Request, options: &Options) -> Result<String, Rejected> {
-    let refuse = |status, message: &str| {
-        Err(Rejected { refusal: Rejection::new(status, message), cause: None })
-    };
-    let headers = request.headers();
-    let is_single = |name| headers.get_all(name).iter().count() <= 1;
-    let is_old = request.head.version() < Version::HTTP_11;
-    if is_old
-        || !has_token(request, CONNECTION, "upgrade")
-        || !has_token(request, UPGRADE, "websocket")
-    {
-        // A proxy that does not know better removes the headers of one connection, and no others.
-        if headers.contains_key(SEC_WEBSOCKET_KEY) {
-            let message = "a proxy before this server does not pass the upgrade on";
-            let refusal = Rejection::new(StatusCode::BAD_REQUEST, message);
-            return Err(Rejected { refusal, cause: Some(WarningCause::UpgradeRemoved) });
-        }
-        let message = match is_old {
-            true => "a WebSocket needs HTTP/1.1",
-            false => "this address speaks WebSocket only",
-        };
-        return refuse(StatusCode::BAD_REQUEST, message);
+/// Checks each rule and returns the value of `Sec-WebSocket-Accept`.
+fn check(request: &Request, options: &Options) -> Result<String, Rejected> {
+    check_upgrade_headers(request)?;
+    check_version_and_body(request)?;
+    check_origin(request, options)?;
+    let mut keys = request.headers().get_all(SEC_WEBSOCKET_KEY).iter();
+    match (keys.next(), keys.next()) {
+        (Some(key), None) if is_key(key.as_bytes()) => Ok(derive_accept_key(key.as_bytes())),
+        _ => Err(bad_request("Sec-WebSocket-Key must be 16 bytes")),
     }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13")
-        || !is_single(SEC_WEBSOCKET_VERSION)
+}
+
+fn check_upgrade_headers(request: &Request) -> Result<(), Rejected> {
+    let is_old = request.head.version() < Version::HTTP_11;
+    if !is_old
+        && has_token(request, CONNECTION, "upgrade")
+        && has_token(request, UPGRADE, "websocket")
     {
-        return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Version must be 13");
+        return Ok(());
+    }
+    // A proxy that does not support upgrades removes the hop-by-hop headers and no others, so the
+    // key is still there.
+    if request.headers().contains_key(SEC_WEBSOCKET_KEY) {
+        let rejected = bad_request("a proxy before this server does not pass the upgrade on");
+        return Err(Rejected { cause: Some(WarningCause::UpgradeRemoved), ..rejected });
+    }
+    Err(bad_request(match is_old {
+        true => "a WebSocket needs HTTP/1.1",
+        false => "this address speaks WebSocket only",
+    }))
+}
+
+fn check_version_and_body(request: &Request) -> Result<(), Rejected> {
+    let headers = request.headers();
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13")
+        || !is_single(request, SEC_WEBSOCKET_VERSION)
+    {
+        return Err(bad_request("Sec-WebSocket-Version must be 13"));
     }
     let has_length = headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0");
     if has_length || headers.contains_key(TRANSFER_ENCODING) {
-        // A proxy before the server would take for a body what is frames here.
-        return refuse(StatusCode::BAD_REQUEST, "a request for an upgrade has no body");
+        // A proxy before the server would take the client's frames for the request's body, and
+        // what follows them for the next request.
+        return Err(bad_request("a request for an upgrade has no body"));
     }
-    if !is_single(HOST) {
-        return refuse(StatusCode::BAD_REQUEST, "there must be one Host");
-    }
-    let origin = headers.get(ORIGIN).map(|origin| origin.as_bytes());
-    let host = request.header(HOST.as_str());
-    if !is_single(ORIGIN) || !options.origins.admit(origin, host) {
-        let message = "pages of this origin may not connect";
-        let cause = WarningCause::Origin {
-            origin: shown(origin.unwrap_or_default()),
-            host: shown(host.unwrap_or_default().as_bytes()),
-        };
-        return Err(Rejected { refusal: Rejection::forbidden(message), cause: Some(cause) });
-    }
-    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
-    match (keys.next(), keys.next()) {
-        (Some(key), None) if is_key(key.as_bytes()) => Ok(derive_accept_key(key.as_bytes())),
-        _ => refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes"),
-    }
+    Ok(())
 }
 
-/// The proxy that speaks for a client and is not trusted.
+fn check_origin(request: &Request, options: &Options) -> Result<(), Rejected> {
+    if !is_single(request, HOST) {
+        return Err(bad_request("there must be one Host"));
+    }
+    let origin = request.headers().get(ORIGIN).map(|origin| origin.as_bytes());
+    let host = request.header(HOST.as_str());
+    if is_single(request, ORIGIN) && options.origins.admit(origin, host) {
+        return Ok(());
+    }
+    let cause = WarningCause::Origin {
+        origin: shown(origin.unwrap_or_default()),
+        host: shown(host.unwrap_or_default().as_bytes()),
+    };
+    let rejection = Rejection::forbidden("pages of this origin may not connect");
+    Err(Rejected { rejection, cause: Some(cause) })
+}
+
+fn bad_request(message: &str) -> Rejected {
+    Rejected { rejection: Rejection::new(StatusCode::BAD_REQUEST, message), cause: None }
+}
+
+/// Returns the peer if it sends `X-Forwarded-For` and should perhaps be trusted: the operator may
+/// have forgotten [`trust_proxy`](crate::Builder::trust_proxy).
 pub(crate) fn untrusted_proxy(request: &Request, options: &Options) -> Option<IpAddr> {
     let proxy = request.peer.filter(|_| request.headers().contains_key(proxy::HEADER));
-    // Behind one that is trusted this is the client's own claim, or the address of a further proxy.
+    // With a trusted proxy in front, the peer is the address of a client, which may have sent the
+    // header itself, or of a further proxy.
     proxy.filter(|_| !options.proxies.has_networks()).map(|peer| peer.ip())
 }
 
-/// Whether a header, a list over one or several lines, has a token (RFC 9110 section 5.6.1).
+/// Returns true if the header has at most one line.
+fn is_single(request: &Request, name: HeaderName) -> bool {
+    request.headers().get_all(name).iter().count() <= 1
+}
+
+/// Returns true if a header that is a list, in one or several lines, contains a token (RFC 9110
+/// section 5.6.1).
 fn has_token(request: &Request, name: HeaderName, token: &str) -> bool {
     let values = request.headers().get_all(name);
     let mut tokens =
@@ -138,7 +159,7 @@ fn has_token(request: &Request, name: HeaderName, token: &str) -> bool {
     tokens.any(|candidate| candidate.trim().eq_ignore_ascii_case(token))
 }
 
-/// Whether a key is 16 bytes in Base64 (RFC 6455 section 4.2.1).
+/// Returns true if a key is 16 bytes in Base64 (RFC 6455 section 4.2.1).
 fn is_key(key: &[u8]) -> bool {
     data_encoding::BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16)
 }

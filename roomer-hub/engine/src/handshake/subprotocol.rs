@@ -1,31 +1,31 @@
-//! Subprotocols (RFC 6455 section 1.9): which one the server selects, and the token that may stand
-//! among those that a client offers.
+//! Subprotocols (RFC 6455 section 1.9): which one the server selects, and the token that a client
+//! may put among its offers.
 
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 
-/// The name that every server selects, so that a client can offer it beside a token.
+/// The name that every server selects, so that a client can offer it together with a token.
 pub(crate) const ROOMER: &str = "roomer";
 
-/// What an offered name begins with that carries a token.
-const TOKEN: &str = "token.";
+/// The prefix of an offered name that carries a token.
+const TOKEN_PREFIX: &str = "token.";
 
-/// The names that a server selects.
+/// The names that a server selects, besides [`ROOMER`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Subprotocols(Vec<String>);
 
 impl Subprotocols {
-    /// Adds a name. False when it cannot be one.
+    /// Adds a name. Returns false if it is not valid.
     pub(crate) fn add(&mut self, name: &str) -> bool {
-        let is_name = !name.is_empty() && name.bytes().all(is_token_char);
-        let is_good = is_name && !name.starts_with(TOKEN);
-        if is_good {
+        let is_token = !name.is_empty() && name.bytes().all(is_token_char);
+        let is_valid = is_token && !name.starts_with(TOKEN_PREFIX);
+        if is_valid {
             self.0.push(name.to_owned());
         }
-        is_good
+        is_valid
     }
 
-    /// The first offered name that the server knows; the client's order is its preference.
+    /// Returns the first offered name that the server knows; the client's order is its preference.
     pub(crate) fn select(&self, headers: &HeaderMap) -> Option<String> {
         offers(headers).find(|name| self.knows(name)).map(str::to_owned)
     }
@@ -35,14 +35,15 @@ impl Subprotocols {
     }
 }
 
-/// The number of subprotocols that a client offers.
+/// Returns the number of subprotocols that a client offers.
 pub(crate) fn offered(headers: &HeaderMap) -> usize {
     offers(headers).count()
 }
 
-/// The token that a client offers as `token.` and its UTF-8 in Base64 for URLs without padding.
+/// Returns the token that a client offers: `token.`, then the token's UTF-8 in Base64 for URLs
+/// without padding.
 pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
-    let encoded = offers(headers).find_map(|name| name.strip_prefix(TOKEN))?;
+    let encoded = offers(headers).find_map(|name| name.strip_prefix(TOKEN_PREFIX))?;
     let bytes = data_encoding::BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?;
     String::from_utf8(bytes).ok()
 }
@@ -53,7 +54,7 @@ fn offers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|name| !name.is_empty())
 }
 
-/// RFC 9110 section 5.6.2.
+/// Returns true if a token may contain the byte (RFC 9110 section 5.6.2).
 fn is_token_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_offer_that_is_known_is_selected() {
+    fn the_first_known_offer_is_selected() {
         let mut known = Subprotocols::default();
         assert!(known.add("chat.v1") && known.add("chat.v2"));
         let select = |lines: &[&'static str]| known.select(&headers(lines));
@@ -85,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_a_token_and_does_not_carry_one() {
+    fn names_are_http_tokens_without_the_prefix_for_tokens() {
         for name in ["", "a b", "a,b", "a/b", "ä", "token.x"] {
             assert!(!Subprotocols::default().add(name), "{name:?}");
         }
     }
 
     #[test]
-    fn a_token_is_decoded_or_it_is_none() {
+    fn a_malformed_token_is_ignored() {
         let token = |lines: &[&'static str]| token(&headers(lines));
         assert_eq!(token(&["roomer, token.c8O8w58_Pg"]).as_deref(), Some("süß?>"));
         assert_eq!(token(&["roomer", "token.c2VjcmV0"]).as_deref(), Some("secret"));

@@ -1,0 +1,162 @@
+//! Decides about a request for an upgrade: rules, admission, and the application's `authorize`.
+//!
+//! The order of the checks, and the responses, are those of the Go original.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{Extensions, Method, StatusCode};
+
+use crate::Server;
+use crate::app::claims::{Claims, Credentials, Expired};
+use crate::app::handler::{self, BoxFuture, HandlerPanic};
+use crate::app::monitor::{CallOwner, ObservedCall};
+use crate::builder::options::Authorize;
+use crate::handshake::rejected::Rejected;
+use crate::handshake::request::{AuthResult, Rejection, Request};
+use crate::handshake::response::Response;
+use crate::handshake::rules::untrusted_proxy;
+use crate::metrics::trace;
+use crate::metrics::warning::WarningCause;
+
+/// An accepted request: the response, and what the connection starts with.
+pub(crate) struct Accepted {
+    /// The response of 101.
+    pub(crate) response: Response,
+    pub(crate) credentials: Option<Arc<Credentials>>,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) untrusted_proxy: Option<IpAddr>,
+}
+
+/// The decision about a request for an upgrade.
+pub(crate) enum Decision {
+    Ready(Result<Accepted, Rejected>),
+    /// The application's `authorize_async` hook is still running.
+    PendingAuth(Box<PendingAuth>),
+}
+
+/// A decision that waits for the application's `authorize_async` hook.
+pub(crate) struct PendingAuth {
+    server: Server,
+    run: BoxFuture<AuthResult>,
+    observed: ObservedCall,
+    /// `None` once the decision was returned.
+    candidate: Option<Candidate>,
+}
+
+/// A request as the steps before `authorize` have left it.
+struct Candidate {
+    /// The claims that middleware left in the request's extensions.
+    claims: Option<Claims>,
+    extensions: Extensions,
+    /// The outcome of the protocol's rules. Clients learn of a violation only if `authorize` lets
+    /// them in.
+    checked: Result<Response, Rejected>,
+    peer: Option<SocketAddr>,
+    untrusted_proxy: Option<IpAddr>,
+    has_token: bool,
+}
+
+impl PendingAuth {
+    /// Polls the hook. Must not be polled again once it is ready.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Accepted, Rejected>> {
+        let run = &mut self.run;
+        let result = ready!(self.observed.poll(cx, |cx| handler::poll(run, cx)));
+        Poll::Ready(match self.candidate.take() {
+            Some(candidate) => {
+                let claims = self.server.auth_result(result, candidate.peer, candidate.has_token);
+                claims.and_then(|claims| candidate.accept(Some(claims), self.server.now()))
+            }
+            None => Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR)),
+        })
+    }
+}
+
+impl Candidate {
+    /// Accepts the request with the hook's claims, if the login has not expired and the request
+    /// complies with the protocol.
+    fn accept(self, from_hook: Option<Claims>, now: Duration) -> Result<Accepted, Rejected> {
+        let Candidate { mut claims, extensions, checked, peer, untrusted_proxy, has_token } = self;
+        if let Some(from_hook) = from_hook {
+            claims.get_or_insert_default().merge(from_hook);
+        }
+        let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
+            let rejection = Rejection::unauthorized("the login has expired");
+            let status = rejection.status().as_u16();
+            Rejected { rejection, cause: Some(WarningCause::Unauthorized { status, has_token }) }
+        })?;
+        checked.map(|response| Accepted { response, credentials, peer, untrusted_proxy })
+    }
+}
+
+impl Server {
+    /// Decides about a request for an upgrade. `is_mounted` is true if a framework has read the
+    /// request.
+    pub(crate) fn decide(&self, request: Request, is_mounted: bool) -> Decision {
+        self.try_decide(request, is_mounted)
+            .unwrap_or_else(|rejected| Decision::Ready(Err(rejected)))
+    }
+
+    fn try_decide(&self, request: Request, is_mounted: bool) -> Result<Decision, Rejected> {
+        let options = self.options();
+        if request.head.method() != Method::GET {
+            return Err(Rejected::with_status(StatusCode::METHOD_NOT_ALLOWED));
+        }
+        self.check_address(&request, is_mounted)?;
+        let untrusted_proxy = untrusted_proxy(&request, options);
+        // A full server rejects before it calls the hook, which may be expensive.
+        let allowed = self.0.lifecycle.check(options.address(request.peer), &options.admission);
+        allowed.map_err(|status| self.full(status, untrusted_proxy))?;
+        let (claims, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
+        let has_token = options.authorize.is_some() && request.token().is_some();
+        let extensions = request.head.extensions().clone();
+        let candidate =
+            |checked| Candidate { claims, extensions, checked, peer, untrusted_proxy, has_token };
+        Ok(match &options.authorize {
+            None => {
+                let candidate = candidate(self.check_upgrade(&request));
+                Decision::Ready(candidate.accept(None, self.now()))
+            }
+            Some(Authorize::Sync(hook)) => {
+                let result = handler::catch_panic(|| hook(&request));
+                let claims = self.auth_result(result, peer, has_token)?;
+                let candidate = candidate(self.check_upgrade(&request));
+                Decision::Ready(candidate.accept(Some(claims), self.now()))
+            }
+            Some(Authorize::Async(hook)) => {
+                // Checked before the hook takes the request, and reported after it.
+                let candidate = Some(candidate(self.check_upgrade(&request)));
+                let run = handler::catch_panic(|| hook(request));
+                let run = run.map_err(|panic| self.authorize_panicked(&panic, peer))?;
+                let (server, observed) = (self.clone(), self.observe(authorize_hook));
+                Decision::PendingAuth(Box::new(PendingAuth { server, run, observed, candidate }))
+            }
+        })
+    }
+
+    /// Returns the hook's claims, or the rejection; 500 if the hook panicked.
+    fn auth_result(
+        &self,
+        result: Result<AuthResult, HandlerPanic>,
+        peer: Option<SocketAddr>,
+        has_token: bool,
+    ) -> Result<Claims, Rejected> {
+        let result = result.map_err(|panic| self.authorize_panicked(&panic, peer))?;
+        result.map_err(|rejection| {
+            let status = rejection.status().as_u16();
+            Rejected { rejection, cause: Some(WarningCause::Unauthorized { status, has_token }) }
+        })
+    }
+
+    fn authorize_panicked(&self, panic: &HandlerPanic, peer: Option<SocketAddr>) -> Rejected {
+        trace::authorize_failed(peer, panic);
+        self.report_failure(authorize_hook, &panic.message, true);
+        Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+fn authorize_hook() -> CallOwner {
+    ("the hook `authorize`".into(), None)
+}

@@ -1,0 +1,42 @@
+//! Responses to plain HTTP requests beside the WebSocket's path: pages, health checks, redirects.
+
+use http::{Method, StatusCode};
+
+use crate::Server;
+use crate::handshake::request::Request;
+use crate::handshake::response::Response;
+
+impl Server {
+    /// Returns the response to a request for another path than the WebSocket's, or the status of
+    /// its rejection. Returns `None` for the WebSocket's path.
+    pub(crate) fn page(&self, request: &Request) -> Option<Result<Response, StatusCode>> {
+        let (options, path) = (self.options(), request.path());
+        if path == options.path {
+            return None;
+        }
+        let is_options = *request.head.method() == Method::OPTIONS;
+        let response = match (&options.health, options.pages.get(path)) {
+            (Some(health), _) if health.live == path => Response::health(self.is_live()),
+            (Some(health), _) if health.ready == path => Response::health(self.is_ready()),
+            (_, Some(_)) if is_options => Response::options("GET, HEAD, OPTIONS"),
+            (_, Some(page)) => Response::page(page),
+            // Load balancers without a configured path probe these with OPTIONS.
+            (_, None) if is_options && matches!(path, "/" | "*") => Response::options("OPTIONS"),
+            (_, None) if path.starts_with('/') && options.pages.contains_key(&folder(path)) => {
+                let query = request.head.uri().query();
+                let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+                Response::redirect(folder(path) + &query)
+            }
+            (_, None) => return Some(Err(StatusCode::NOT_FOUND)),
+        };
+        Some(match *request.head.method() {
+            Method::GET | Method::HEAD | Method::OPTIONS => Ok(response),
+            _ => Err(StatusCode::METHOD_NOT_ALLOWED),
+        })
+    }
+}
+
+/// Returns the path with a slash at its end.
+fn folder(path: &str) -> String {
+    format!("{path}/")
+}
