@@ -17,7 +17,8 @@ export function toAddress(url, token) {
     const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href : url;
     // Without the fragment, which a WebSocket does not take.
     const [, rest] = /^(?:ws|http)(s?:\/\/[^/?#][^#]*)/i.exec(whole);
-    const address = new URL(`ws${rest}`) && `ws${rest}`;
+    const address = `ws${rest}`;
+    new URL(address);
     if (token == null) {
         return address;
     }

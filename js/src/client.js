@@ -31,8 +31,7 @@ const realClock = {
  * @param {import("./index.js").Options} [options]
  * @returns {import("./index.js").Client}
  */
-export function connect(url, options = {}) {
-    const { codec: codecName = "bytes", queue = {}, lazy, debug, clock = realClock, ...others } = options;
+export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
     const codec = findCodec(codecName);
     /** The rooms that the application wants to be in, by name. */
     const rooms = new Map();
@@ -52,7 +51,7 @@ export function connect(url, options = {}) {
     }
 
     // A listener like others, so that an error in it is reported.
-    debug && on(PROBE, debug === true ? (record) => console.debug("roomer", record) : debug);
+    debug && on(PROBE, debug === true ? console.debug : debug);
     const trace = (what, { payload, ...details }) => emit(PROBE, { what, ...details });
 
     /** Emits an event about a message. */
@@ -64,14 +63,14 @@ export function connect(url, options = {}) {
     const lost = (item, reason) => emitMessage("lost", "lost", { ...item, reason });
 
     const outbox = createOutbox(queue, clock, {
-        isConnected: () => connection.isReady(),
+        isReady: () => connection.isReady(),
         isOpen: (room) => room.isOpen(clock.now() >= graceEnd),
-        transmit(item) {
+        send(item) {
             const { owner, data, ...details } = item;
             trace("sent", { ...details, bytes: data.length });
             connection.send(data);
         },
-        settled(items, isLost) {
+        confirmed(items, isLost) {
             for (const item of items) {
                 item.event === "leave" && item.owner?.close();
                 isLost && "payload" in item && lost(item, "unconfirmed");

@@ -22,10 +22,9 @@ export function createEvents(report) {
             entries.delete(entry);
             signal?.removeEventListener("abort", remove);
         }
-        if (!signal?.aborted) {
-            entries.add(entry);
-            signal?.addEventListener("abort", remove);
-        }
+        entries.add(entry);
+        signal?.addEventListener("abort", remove);
+        signal?.aborted && remove();
         return remove;
     }
 

@@ -17,10 +17,10 @@ import { encode } from "./packet.js";
  * @param {{messages?: number, bytes?: number}} limits of the queue
  * @param {import("./index.js").Clock} clock
  * @param {object} client
- * @param {() => boolean} client.isConnected true if the socket takes packets
+ * @param {() => boolean} client.isReady true if the socket takes packets
  * @param {(room: object) => boolean} client.isOpen true if a room takes messages
- * @param {(item: object) => void} client.transmit passes an item to the socket
- * @param {(items: object[], isLost?: boolean) => void} client.settled receives what the server has handled, or what was under way when
+ * @param {(item: object) => void} client.send passes an item to the socket
+ * @param {(items: object[], isLost?: boolean) => void} client.confirmed receives what the server has handled, or what was under way when
  *   the connection was lost
  * @param {(item: object, reason: string) => void} client.lost receives a message that was accepted, and may not arrive
  */
@@ -48,7 +48,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         unprobed = item.room === PROBE ? 0 : unprobed + Math.max(PACKET_BYTES, item.data.length);
         sentBytes += item.data.length;
         sent.add(item);
-        client.transmit(item);
+        client.send(item);
     }
 
     function unqueue(item) {
@@ -77,7 +77,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
 
     /** Sends what may be sent now, and sets the timer for the rest. */
     function pump(isTick) {
-        if (!client.isConnected()) {
+        if (!client.isReady()) {
             return;
         }
         let budget = pace ? Number(isTick) : Infinity;
@@ -101,21 +101,19 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     /** Has all requests and messages so far confirmed. */
     function fence() {
         (unprobed || requests.length) && requests.push(createProbe());
+        pump();
     }
 
     return {
         pump,
         probe: () => put(createProbe()),
-        fence() {
-            fence();
-            pump();
-        },
+        fence,
         sentBytes: () => sentBytes,
         /** Returns the room of an unconfirmed request. */
         find: (name, event) => [...sent, ...requests].find((item) => item.event === event && item.room === name)?.owner,
         /** Returns false without a connection. */
         request(owner, event) {
-            if (!client.isConnected()) {
+            if (!client.isReady()) {
                 return false;
             }
             // A leave_ack says that the room's unconfirmed messages may be lost, so those of a room that is left are confirmed first.
@@ -164,7 +162,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
                 pace = pace > FIRST_PACE ? pace / 2 : 0;
                 relaxAt = now + RELAX_TIME;
             }
-            client.settled(items);
+            client.confirmed(items);
             pump();
         },
         /** The connection is lost: what was not confirmed may have arrived. */
@@ -180,7 +178,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
                 pace = Math.min(2 * pace || FIRST_PACE, SLOWEST_PACE);
                 relaxAt = clock.now() + RELAX_TIME;
             }
-            client.settled(items, true);
+            client.confirmed(items, true);
         }
     };
 }

@@ -92,11 +92,8 @@ export function createRoom(name, codec, client) {
             return client.send({ owner: room, room: name, event, payload, to, data });
         },
         leave() {
-            if (phase) {
+            if (phase || --room.joins > 0) {
                 return left;
-            }
-            if (--room.joins > 0) {
-                return Promise.resolve();
             }
             phase = "leaving";
             queueMicrotask(() => client.leave(room));
