@@ -1,104 +1,106 @@
-//! What a hub wants done.
+//! The actions that a hub asks its driver for, and the output that they are resolved from.
 
-use roomer_proto::close::{self, Close};
-use roomer_proto::{LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
+use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use crate::hub::Hub;
 use crate::keys::{ConnKey, HandlerKey, RoomKey};
-use crate::room::Member;
+use crate::limits::CloseCause;
+use crate::room::Members;
 use crate::snapshot::Snapshot;
+use crate::tables::Tables;
 
-/// One thing to do, in order, because of one input.
+/// One thing for the driver to do. The actions of an input are in order.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
-    /// The connection is in the tables under this key. Always the first action of an
-    /// [`Input::Open`](crate::Input::Open), unless it is [`Refused`](Action::Rejected).
+    /// The connection is in the tables. Always the first action of an
+    /// [`Input::Open`](crate::Input::Open) that is not [`Rejected`](Action::Rejected).
     Opened {
-        /// The new key.
+        /// The key of the new connection.
         conn: ConnKey,
     },
-    /// The connection is not taken: its id is in use.
+    /// The connection is not accepted, because its id is in use.
     Rejected,
-    /// The connection is a member from here on: it gets every broadcast of the room that follows
-    /// and none that came before.
+    /// The connection is a member from here on: it receives every broadcast of the room that
+    /// follows and none that came before.
     Joined {
-        /// Who.
+        /// The new member.
         conn: ConnKey,
-        /// Where.
+        /// The room's key.
         room: RoomKey,
         /// The room's name.
         name: &'a str,
     },
-    /// The connection is no member from here on: it gets every broadcast of the room that came
-    /// before and none that follows.
+    /// The connection is not a member from here on: it receives every broadcast of the room that
+    /// came before and none that follows.
     Left {
-        /// Who; the key may be stale by now.
+        /// The former member, whose key may be stale by now.
         conn: ConnKey,
-        /// Where; the key may be stale by now.
+        /// The room's key, which may be stale by now.
         room: RoomKey,
         /// The room's name.
         name: &'a str,
     },
-    /// The last member has left: the room is gone.
+    /// The last member has left and the room is closed.
     RoomClosed {
-        /// Its key, now stale.
+        /// The room's key, now stale.
         room: RoomKey,
     },
     /// Send `join_ack` to a connection, with the room's members, itself included.
     JoinAck {
-        /// To whom.
+        /// The receiver.
         to: ConnKey,
-        /// Its id, `src` of the packet.
+        /// The receiver's id, which is the `src` of the packet.
         id: &'a str,
         /// The room's name.
         room: &'a str,
-        /// The members, the packet's payload.
+        /// The members, which are the payload of the packet.
         snapshot: Snapshot<'a>,
     },
     /// Send a packet to one connection.
     Send {
-        /// To whom.
+        /// The receiver.
         to: ConnKey,
-        /// What.
+        /// The packet to send.
         packet: PacketRef<'a>,
     },
     /// Send a packet to the members of a room.
     Broadcast {
-        /// The room.
+        /// The room's key.
         room: RoomKey,
-        /// Its members, lent by the hub: nothing is copied.
+        /// The room's members, borrowed from the hub: nothing is copied.
         members: Members<'a>,
-        /// The member to leave out, if it is one: the sender or the subject.
+        /// The connection to leave out, which need not be a member: the sender, or the connection
+        /// that a notice is about.
         except: Option<ConnKey>,
-        /// What.
+        /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// Run the handler of an event. What it wants done comes back as
-    /// [`Command`](crate::Command)s.
+    /// Run the handler of an event. Its requests are later inputs
+    /// ([`Input::Command`](crate::Input::Command)).
     Call {
-        /// Who sent the packet.
+        /// The sender of the packet.
         conn: ConnKey,
-        /// Which handler.
+        /// The handler to run.
         handler: HandlerKey,
-        /// What, with `src` set.
+        /// The client's packet, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// Ask the application whether a packet may pass. The answer comes back as
+    /// Ask the application to authorize a packet. Its answer is an
     /// [`Input::Allowed`](crate::Input::Allowed) or [`Input::Denied`](crate::Input::Denied) with
-    /// this packet; until then nothing else of this connection should be handled, so that its
-    /// packets keep their order.
+    /// the same packet. Until then no other packet of this connection should be handled, so that
+    /// its packets keep their order.
     Ask {
-        /// Who sent the packet.
+        /// The sender of the packet.
         conn: ConnKey,
-        /// What it is about.
+        /// The permission that the sender needs.
         about: Permission,
-        /// What, with `src` set.
+        /// The client's packet, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// Send what the connection is still owed, then close it. Because of a command, or of a packet
+    /// Send the connection's queued messages, then close it: because of a command, or of a packet
     /// above a limit ([`Config::message_rate`](crate::Config::message_rate) and others).
     Close {
-        /// Who; the key is stale by now.
+        /// The connection, whose key is stale by now.
         conn: ConnKey,
         /// The WebSocket close code.
         code: u16,
@@ -107,47 +109,19 @@ pub enum Action<'a> {
     },
 }
 
-/// What the application is asked: may this connection do this?
+/// A permission that an application can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Permission {
-    /// Join the packet's room.
+    /// To join the packet's room.
     Join,
-    /// Send the packet into its room, be it to a handler or to the members.
+    /// To send the packet into its room, to a handler or to the members.
     Publish,
-    /// Send the packet to the connection `dst`.
+    /// To send the packet to the connection `dst`.
     Direct,
 }
 
-/// The members of a room.
-#[derive(Clone, Copy)]
-pub struct Members<'a>(pub(crate) &'a [Member]);
-
-impl<'a> Members<'a> {
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none. A room always has one, so this is only true of no room.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Their keys, in an order that inputs alone decide.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = ConnKey> + use<'a> {
-        self.0.iter().map(|member| member.conn)
-    }
-}
-
-impl std::fmt::Debug for Members<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-/// An action before it is resolved against the tables.
+/// An action before it is resolved against the tables, so that a message to a room of thousands
+/// is recorded in two words and nothing is allocated for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Record {
     Opened,
@@ -162,40 +136,106 @@ pub(crate) enum Record {
     Broadcast(RoomKey),
     Direct(ConnKey),
     Call(HandlerKey),
-    Ask(Permission),
+    Authorize(Permission),
     Close(u16),
-    Expelled(CloseCause),
+    CloseFor(CloseCause),
 }
 
-/// Why the hub itself closes a connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum CloseCause {
-    Rate,
-    Strikes,
+/// The records of the last input, and what they need that is not in the tables.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) records: Vec<Record>,
+    /// The id of the connection that the input is about, which may be gone by now.
+    pub(crate) subject: Option<ConnId>,
+    /// The rooms that the input closed.
+    pub(crate) closed_rooms: Vec<(RoomKey, Box<str>)>,
+    /// The payload of the input's `join_ack` in a room without full presence, which is made for
+    /// its receiver alone.
+    pub(crate) own_payload: Vec<u8>,
 }
 
-impl CloseCause {
-    fn close(self) -> &'static Close {
-        match self {
-            CloseCause::Rate => &close::RATE,
-            CloseCause::Strikes => &close::VIOLATIONS,
-        }
+impl Output {
+    /// The number of records that stay allocated between inputs.
+    const SPARE_RECORDS: usize = 64;
+
+    /// Prepares for the next input.
+    pub(crate) fn clear(&mut self) {
+        self.records.clear();
+        self.records.shrink_to(Self::SPARE_RECORDS);
+        self.closed_rooms.clear();
+        self.subject = None;
     }
 }
 
-/// The actions of one input, in order. Draw them all before the next input: the compiler holds
-/// you to it, since they borrow the hub.
+/// The properties that all actions of one input share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    /// The connection that the input is about; null for a command without a sender.
+    pub(crate) conn: ConnKey,
+    /// The connection to leave out of broadcasts.
+    pub(crate) except: Option<ConnKey>,
+    /// Room, event, destination and payload of the packets to send.
+    pub(crate) packet: PacketRef<'a>,
+}
+
+impl<'a> Context<'a> {
+    /// The context of an input whose connection does not receive its own broadcasts.
+    pub(crate) fn of(conn: ConnKey, packet: PacketRef<'a>) -> Self {
+        Context { conn, except: Some(conn), packet }
+    }
+}
+
+/// The actions of one input, in order. They borrow the hub, so that the compiler enforces that
+/// they are taken before the next input.
 #[must_use = "the hub relies on its actions being carried out"]
 #[derive(Debug)]
 pub struct Actions<'a> {
-    pub(crate) hub: &'a Hub,
-    pub(crate) records: std::slice::Iter<'a, Record>,
-    /// The connection that the input is about; null for commands on nobody's behalf.
-    pub(crate) conn: ConnKey,
-    /// Who is left out of broadcasts.
-    pub(crate) except: Option<ConnKey>,
-    /// The input's packet, or what stands for it: room, event, dst, payload of what is asked.
-    pub(crate) packet: PacketRef<'a>,
+    tables: &'a Tables,
+    output: &'a Output,
+    records: std::slice::Iter<'a, Record>,
+    context: Context<'a>,
+    /// The subject's id as text, which costs a check for UTF-8; empty without a subject.
+    id: &'a str,
+    hub: &'a Hub,
+}
+
+impl<'a> Actions<'a> {
+    pub(crate) fn new(hub: &'a Hub, context: Context<'a>) -> Self {
+        let (tables, output) = (&hub.tables, &hub.output);
+        let id = output.subject.as_ref().map_or("", ConnId::as_str);
+        Actions { tables, output, records: output.records.iter(), context, id, hub }
+    }
+
+    /// Returns the tables as they are after the input.
+    #[must_use]
+    pub fn tables(&self) -> &'a Tables {
+        self.tables
+    }
+
+    /// Returns the hub as it is after the input.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn hub(&self) -> &'a Hub {
+        self.hub
+    }
+
+    /// Returns the action that notifies a room's members about the subject.
+    fn notice(&self, room: RoomKey, event: &'a str) -> Action<'a> {
+        let name = &self.tables.rooms[room].name;
+        let payload = self.id.as_bytes();
+        self.broadcast(room, PacketRef { room: name, event, dst: "", src: "", payload })
+    }
+
+    fn broadcast(&self, room: RoomKey, packet: PacketRef<'a>) -> Action<'a> {
+        let members = self.tables.rooms[room].members();
+        Action::Broadcast { room, members, except: self.context.except, packet }
+    }
+
+    /// Returns the name of a room that exists or that the input closed.
+    fn room_name(&self, room: RoomKey) -> &'a str {
+        let closed = || self.output.closed_rooms.iter().find(|(key, _)| *key == room);
+        self.tables.room_name(room).or_else(|| Some(&*closed()?.1)).unwrap_or_default()
+    }
 }
 
 impl<'a> Iterator for Actions<'a> {
@@ -203,21 +243,20 @@ impl<'a> Iterator for Actions<'a> {
 
     fn next(&mut self) -> Option<Action<'a>> {
         let record = *self.records.next()?;
-        let (hub, conn) = (self.hub, self.conn);
-        let id = hub.subject.as_ref().map_or("", |id| id.as_str());
-        let packet = PacketRef { src: id, ..self.packet };
+        let (conn, id) = (self.context.conn, self.id);
+        let packet = PacketRef { src: id, ..self.context.packet };
         Some(match record {
             Record::Opened => Action::Opened { conn },
             Record::Rejected => Action::Rejected,
-            Record::Joined(room) => {
-                Action::Joined { conn, room, name: hub.room_name_or_closed(room) }
-            }
-            Record::Left(room) => Action::Left { conn, room, name: hub.room_name_or_closed(room) },
+            Record::Joined(room) => Action::Joined { conn, room, name: self.room_name(room) },
+            Record::Left(room) => Action::Left { conn, room, name: self.room_name(room) },
             Record::RoomClosed(room) => Action::RoomClosed { room },
             Record::JoinAck(room) => {
-                let room = &hub.rooms[room];
-                let snapshot =
-                    if room.is_full() { room.snapshot() } else { Snapshot::of(&hub.answer) };
+                let room = &self.tables.rooms[room];
+                let snapshot = match room.has_full_presence() {
+                    true => room.snapshot(),
+                    false => Snapshot::plain(&self.output.own_payload),
+                };
                 Action::JoinAck { to: conn, id, room: &room.name, snapshot }
             }
             Record::LeaveAck => {
@@ -225,18 +264,19 @@ impl<'a> Iterator for Actions<'a> {
                 let packet = PacketRef { event: LEAVE_ACK, dst: "", payload, ..packet };
                 Action::Send { to: conn, packet }
             }
-            Record::NewMember(room) => self.notice(room, NEW_MEMBER, id),
-            Record::MemberLeft(room) => self.notice(room, MEMBER_LEFT, id),
+            Record::NewMember(room) => self.notice(room, NEW_MEMBER),
+            Record::MemberLeft(room) => self.notice(room, MEMBER_LEFT),
             Record::Broadcast(room) => self.broadcast(room, packet),
             Record::Direct(to) => Action::Send { to, packet },
             Record::Call(handler) => Action::Call { conn, handler, packet },
-            Record::Ask(about) => Action::Ask { conn, about, packet },
+            Record::Authorize(about) => Action::Ask { conn, about, packet },
             Record::Close(code) => {
+                // The command's reason, which `command` put into the payload.
                 let reason = std::str::from_utf8(packet.payload).unwrap_or_default();
                 Action::Close { conn, code, reason }
             }
-            Record::Expelled(offence) => {
-                let (code, reason) = offence.close().frame();
+            Record::CloseFor(cause) => {
+                let (code, reason) = cause.close().frame();
                 Action::Close { conn, code, reason }
             }
         })
@@ -248,22 +288,3 @@ impl<'a> Iterator for Actions<'a> {
 }
 
 impl ExactSizeIterator for Actions<'_> {}
-
-impl<'a> Actions<'a> {
-    /// The hub as it is after the input.
-    #[must_use]
-    pub fn hub(&self) -> &'a Hub {
-        self.hub
-    }
-
-    fn notice(&self, room: RoomKey, event: &'a str, id: &'a str) -> Action<'a> {
-        let name = &self.hub.rooms[room].name;
-        let payload = id.as_bytes();
-        self.broadcast(room, PacketRef { room: name, event, dst: "", src: "", payload })
-    }
-
-    fn broadcast(&self, room: RoomKey, packet: PacketRef<'a>) -> Action<'a> {
-        let members = self.hub.rooms[room].members();
-        Action::Broadcast { room, members, except: self.except, packet }
-    }
-}

@@ -51,6 +51,7 @@
 
 mod action;
 mod audit;
+mod command;
 mod config;
 #[doc = include_str!("../guide/contract.md")]
 pub mod contract {}
@@ -58,16 +59,23 @@ mod hash;
 mod hub;
 mod input;
 mod keys;
+mod limits;
+mod membership;
+mod packet;
 mod rate;
 mod room;
 mod snapshot;
+mod tables;
 
-pub use action::{Action, Actions, Members, Permission};
-pub use config::{Config, Presence, RejectedPackets};
+pub use action::{Action, Actions, Permission};
+pub use config::{Config, Presence};
 pub use hash::HashKey;
 pub use hub::{Hub, RegisterError};
 pub use input::{Command, Input};
 pub use keys::{ConnKey, HandlerKey, RoomKey};
+pub use limits::RejectedPackets;
 pub use rate::Rate;
+pub use room::Members;
 pub use roomer_proto::{ConnId, ParseConnIdError};
 pub use snapshot::Snapshot;
+pub use tables::Tables;

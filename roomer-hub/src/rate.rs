@@ -73,15 +73,6 @@ impl Bucket {
     }
 }
 
-/// The buckets of one connection. Each is full until it is used.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Buckets {
-    pub(crate) messages: Bucket,
-    pub(crate) bytes: Bucket,
-    pub(crate) joins: Bucket,
-    pub(crate) violation_rate: Bucket,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,29 +1,57 @@
-//! Rooms and seats: who is where, from both sides.
+//! Rooms and seats: the membership from both sides.
 //!
 //! A room's members and a connection's seats point at each other by index, so that leaving is a
-//! `swap_remove` on either side and nobody searches.
+//! `swap_remove` on either side and neither list is searched.
 
-use crate::action::Members;
-use crate::config::Presence;
-use crate::keys::{ConnKey, RoomKey};
-use crate::rate::Buckets;
-use crate::snapshot::{MemberList, Snapshot};
 use roomer_proto::ConnId;
 
-/// A connection's place in a room, as the room sees it.
+use crate::config::Presence;
+use crate::keys::{ConnKey, RoomKey};
+use crate::snapshot::{MemberList, Snapshot};
+
+/// A connection in a room, as the room has it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
     pub(crate) conn: ConnKey,
-    /// Index into the connection's seats.
-    pub(crate) seat: u32,
+    /// The index into the connection's seats.
+    pub(crate) seat_index: u32,
 }
 
-/// A connection's place in a room, as the connection sees it.
+/// A connection in a room, as the connection has it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seat {
     pub(crate) room: RoomKey,
-    /// Index into the room's members.
-    pub(crate) place: u32,
+    /// The index into the room's members.
+    pub(crate) member_index: u32,
+}
+
+/// The members of a room, borrowed from the hub.
+#[derive(Clone, Copy)]
+pub struct Members<'a>(pub(crate) &'a [Member]);
+
+impl<'a> Members<'a> {
+    /// Returns the number of members.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns true if there are no members, which means that the room does not exist.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the members' keys. Their order has no meaning, but is reproducible.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ConnKey> + use<'a> {
+        self.0.iter().map(|member| member.conn)
+    }
+}
+
+impl std::fmt::Debug for Members<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -31,17 +59,17 @@ pub(crate) struct Room {
     pub(crate) name: Box<str>,
     pub(crate) presence: Presence,
     members: Vec<Member>,
-    /// In the order of `members`; empty where nobody gets to see them.
-    pages: MemberList,
+    /// The ids in the order of `members`; empty without full presence.
+    list: MemberList,
 }
 
 impl Room {
     pub(crate) fn new(name: &str, presence: Presence) -> Self {
-        Room { name: name.into(), presence, members: Vec::new(), pages: MemberList::default() }
+        Room { name: name.into(), presence, members: Vec::new(), list: MemberList::default() }
     }
 
-    /// Whether members hear of each other.
-    pub(crate) fn is_full(&self) -> bool {
+    /// Returns true if members are notified of each other.
+    pub(crate) fn has_full_presence(&self) -> bool {
         self.presence == Presence::Full
     }
 
@@ -50,53 +78,46 @@ impl Room {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {
-        self.pages.snapshot()
+        self.list.snapshot()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// Places, and bytes of text behind the last full page, that memory is held for.
+    /// Returns the number of members, and of bytes behind the last full chunk of the member list,
+    /// that memory is allocated for.
     pub(crate) fn capacity(&self) -> (usize, usize) {
-        (self.members.capacity(), self.pages.capacity())
+        (self.members.capacity(), self.list.capacity())
     }
 
-    pub(crate) fn member_mut(&mut self, place: u32) -> &mut Member {
-        &mut self.members[place as usize]
+    pub(crate) fn member_mut(&mut self, member_index: u32) -> &mut Member {
+        &mut self.members[member_index as usize]
     }
 
-    /// Adds a member and returns its place.
+    /// Adds a member and returns its index.
     pub(crate) fn push(&mut self, member: Member, id: &ConnId) -> u32 {
-        if self.is_full() {
-            self.pages.push(id);
+        if self.has_full_presence() {
+            self.list.push(id);
         }
         self.members.push(member);
         self.members.len() as u32 - 1
     }
 
-    /// Removes the member at `place` and returns the one that took its place, if any.
-    pub(crate) fn swap_remove(&mut self, place: u32) -> Option<Member> {
-        let place = place as usize;
-        if self.is_full() {
-            self.pages.swap_remove(place);
+    /// Removes the member at an index and returns the one that has moved there, if any.
+    pub(crate) fn swap_remove(&mut self, member_index: u32) -> Option<Member> {
+        let index = member_index as usize;
+        if self.has_full_presence() {
+            self.list.swap_remove(index);
         }
-        self.members.swap_remove(place);
+        self.members.swap_remove(index);
+        // Shrinking only at a quarter keeps the cost per leave constant on average.
         if self.members.len() * 4 < self.members.capacity() {
             self.members.shrink_to_fit();
-            self.pages.shrink();
+            self.list.shrink();
         }
-        self.members.get(place).copied()
+        self.members.get(index).copied()
     }
-}
-
-#[derive(Debug)]
-pub(crate) struct Conn {
-    pub(crate) id: ConnId,
-    pub(crate) opened: std::time::Duration,
-    pub(crate) seats: Vec<Seat>,
-    /// `None` until one is used: most connections never need any.
-    pub(crate) buckets: Option<Box<Buckets>>,
 }
 
 #[cfg(test)]
@@ -105,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// A room that was large once must not hold that memory for ever, nor move house at each leave.
+    /// A room that was large once must not keep that memory, nor reallocate at each leave.
     #[test]
     fn memory_follows_the_members_in_few_steps() {
         let mut keys: SlotMap<ConnKey, ()> = SlotMap::with_key();
@@ -113,19 +134,19 @@ mod tests {
         for number in 0..1000_u16 {
             let mut bytes = [0; 16];
             bytes[..2].copy_from_slice(&number.to_be_bytes());
-            let member = Member { conn: keys.insert(()), seat: 0 };
+            let member = Member { conn: keys.insert(()), seat_index: 0 };
             room.push(member, &ConnId::from_random_bytes(bytes));
         }
-        let (mut moves, mut before) = (0, room.capacity().0);
+        let (mut reallocations, mut before) = (0, room.capacity().0);
         for left in (1..1000).rev() {
             room.swap_remove(0);
-            let (places, text) = room.capacity();
-            assert!((left..=4 * left.max(2)).contains(&places), "{places} places for {left}");
+            let (members, text) = room.capacity();
+            assert!((left..=4 * left.max(2)).contains(&members), "{members} members for {left}");
             let least = left % 100 * 39;
             assert!((least..=8 * 39 * left.max(2)).contains(&text), "{text} bytes for {left}");
-            moves += u32::from(places != before);
-            before = places;
+            reallocations += u32::from(members != before);
+            before = members;
         }
-        assert!(moves <= 10, "moved {moves} times");
+        assert!(reallocations <= 10, "reallocated {reallocations} times");
     }
 }

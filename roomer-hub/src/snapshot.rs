@@ -84,7 +84,7 @@ pub struct Snapshot<'a> {
 
 impl<'a> Snapshot<'a> {
     /// A text that lies in one piece.
-    pub(crate) fn of(text: &'a [u8]) -> Self {
+    pub(crate) fn plain(text: &'a [u8]) -> Self {
         Snapshot { full: &[], tail: text, end: b"" }
     }
 

@@ -9,6 +9,9 @@ use uuid::{Builder, Uuid};
 /// A connection's id as it stands on the wire: a UUID in lower case with hyphens, always 36
 /// bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+// Aligned so that `as_str` checks whole words for UTF-8, which halves its cost. Unaligned, that check
+// was a tenth of a direct message's cost in the hub.
+#[repr(align(8))]
 pub struct ConnId([u8; ConnId::LEN]);
 
 impl ConnId {
@@ -79,13 +82,13 @@ impl AsRef<[u8]> for ConnId {
 
 impl PartialEq<str> for ConnId {
     fn eq(&self, text: &str) -> bool {
-        self.as_str() == text
+        self.0 == *text.as_bytes()
     }
 }
 
 impl PartialEq<&str> for ConnId {
     fn eq(&self, text: &&str) -> bool {
-        self.as_str() == *text
+        *self == **text
     }
 }
 

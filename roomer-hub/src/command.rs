@@ -1,0 +1,58 @@
+//! What a command of a handler or of the application leads to.
+
+use roomer_proto::PacketRef;
+
+use crate::action::{Context, Record};
+use crate::hub::Hub;
+use crate::input::Command;
+use crate::keys::ConnKey;
+
+impl Hub {
+    /// Carries out a command, unless the connection that it names is gone.
+    pub(crate) fn command<'a>(&mut self, command: Command<'a>) -> Context<'a> {
+        let empty = PacketRef::default();
+        match command {
+            Command::Broadcast { from, except, room, event, payload } => {
+                if self.may_act_for(from)
+                    && let Some(room) = self.tables.find_room(room)
+                {
+                    self.output.records.push(Record::Broadcast(room));
+                }
+                let packet = PacketRef { room, event, payload, ..empty };
+                Context { conn: from.unwrap_or_default(), except, packet }
+            }
+            Command::Send { from, dst, room, event, payload } => {
+                if self.may_act_for(from)
+                    && let Some(to) = self.tables.find_conn(dst)
+                {
+                    self.output.records.push(Record::Direct(to));
+                }
+                let packet = PacketRef { room, event, dst, payload, ..empty };
+                Context { conn: from.unwrap_or_default(), except: None, packet }
+            }
+            Command::Join { conn, room } => {
+                if self.set_subject(conn) {
+                    self.join_as_server(conn, room);
+                }
+                Context::of(conn, PacketRef { room, ..empty })
+            }
+            Command::Leave { conn, room } => {
+                if self.set_subject(conn) {
+                    self.leave(conn, room);
+                }
+                Context::of(conn, PacketRef { room, ..empty })
+            }
+            Command::Close { conn, code, reason } => {
+                if self.remove(conn) {
+                    self.output.records.push(Record::Close(code));
+                }
+                Context::of(conn, PacketRef { payload: reason.as_bytes(), ..empty })
+            }
+        }
+    }
+
+    /// Makes the sender of a command, if it has one, the subject. Returns false if it is gone.
+    fn may_act_for(&mut self, from: Option<ConnKey>) -> bool {
+        from.is_none_or(|conn| self.set_subject(conn))
+    }
+}

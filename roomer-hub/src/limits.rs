@@ -1,0 +1,143 @@
+//! Rate limits, reasons to reject a packet, and the limit on violations.
+
+use std::time::Duration;
+
+use roomer_proto::close::{self, Close};
+use roomer_proto::{JOIN, PacketRef};
+
+use crate::config::Config;
+use crate::rate::{Bucket, Rate};
+
+/// Why a packet or a join is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RejectReason {
+    Reserved,
+    NotMember,
+    LongName,
+    TooManyRooms,
+    UnknownDst,
+    NoSharedRoom,
+}
+
+impl RejectReason {
+    /// Returns true if the sender could have known. The receiver of a direct message may have
+    /// closed a moment ago, which is not the sender's fault.
+    pub(crate) fn is_violation(self) -> bool {
+        self != RejectReason::UnknownDst
+    }
+}
+
+/// Why the hub itself closes a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CloseCause {
+    Rate,
+    Violations,
+}
+
+impl CloseCause {
+    /// Returns the row of the table of close codes.
+    pub(crate) fn close(self) -> &'static Close {
+        match self {
+            CloseCause::Rate => &close::RATE,
+            CloseCause::Violations => &close::VIOLATIONS,
+        }
+    }
+}
+
+/// The token buckets of one connection. Each is full until it is used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Buckets {
+    messages: Bucket,
+    bytes: Bucket,
+    joins: Bucket,
+    violations: Bucket,
+}
+
+impl Buckets {
+    /// Takes a packet's tokens. Returns false if one of the rates does not admit the packet.
+    pub(crate) fn take_packet(
+        &mut self,
+        config: &Config,
+        now: Duration,
+        packet: &PacketRef<'_>,
+    ) -> bool {
+        let take = |bucket: &mut Bucket, rate: Option<Rate>, count| {
+            rate.is_none_or(|rate| bucket.take(rate, now, count))
+        };
+        take(&mut self.messages, config.message_rate, 1)
+            && take(&mut self.bytes, config.byte_rate, packet.encoded_len())
+            && (packet.event != JOIN || take(&mut self.joins, config.join_rate, 1))
+    }
+
+    /// Takes the token of a violation. Returns false if there were too many.
+    pub(crate) fn take_violation(&mut self, rate: Rate, now: Duration) -> bool {
+        self.violations.take(rate, now, 1)
+    }
+}
+
+/// The number of packets and joins that a hub has rejected, by reason.
+///
+/// A rejected packet is dropped and its connection stays open, unless the field says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RejectedPackets {
+    /// Messages with an event that only a server may send ([`roomer_proto::is_reserved`]).
+    pub reserved: u64,
+    /// Messages into rooms that the sender is not a member of.
+    pub not_member: u64,
+    /// Joins and messages with a room or event name above [`Config::max_name`].
+    pub long_name: u64,
+    /// Joins above [`Config::max_rooms`].
+    pub too_many_rooms: u64,
+    /// Direct messages to ids without a connection.
+    pub unknown_dst: u64,
+    /// Direct messages between connections that share no room ([`Config::shared_room_only`]).
+    pub no_shared_room: u64,
+    /// Packets that a rule of the application denied
+    /// ([`Action::Ask`](crate::Action::Ask)).
+    pub by_application: u64,
+    /// Packets above a rate, each of which closed its connection.
+    pub rate: u64,
+    /// Connections closed because of too many violations ([`Config::violation_rate`]).
+    pub violations: u64,
+}
+
+impl RejectedPackets {
+    /// Returns each count with its field's name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let RejectedPackets {
+            reserved,
+            not_member,
+            long_name,
+            too_many_rooms,
+            unknown_dst,
+            no_shared_room,
+            by_application,
+            rate,
+            violations,
+        } = *self;
+        [
+            ("reserved", reserved),
+            ("not_member", not_member),
+            ("long_name", long_name),
+            ("too_many_rooms", too_many_rooms),
+            ("unknown_dst", unknown_dst),
+            ("no_shared_room", no_shared_room),
+            ("by_application", by_application),
+            ("rate", rate),
+            ("violations", violations),
+        ]
+        .into_iter()
+    }
+
+    pub(crate) fn count(&mut self, reason: RejectReason) {
+        *match reason {
+            RejectReason::Reserved => &mut self.reserved,
+            RejectReason::NotMember => &mut self.not_member,
+            RejectReason::LongName => &mut self.long_name,
+            RejectReason::TooManyRooms => &mut self.too_many_rooms,
+            RejectReason::UnknownDst => &mut self.unknown_dst,
+            RejectReason::NoSharedRoom => &mut self.no_shared_room,
+        } += 1;
+    }
+}

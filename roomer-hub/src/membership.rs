@@ -1,0 +1,138 @@
+//! Changes of the tables, with the actions that announce them: open, join, leave, remove.
+
+use std::time::Duration;
+
+use roomer_proto::{ConnId, PacketRef, ROOT};
+
+use crate::action::{Context, Permission, Record};
+use crate::config::Presence;
+use crate::hub::{Authorization, Hub};
+use crate::keys::{ConnKey, RoomKey};
+use crate::limits::RejectReason;
+
+impl Hub {
+    /// Opens a connection and joins it to `root`.
+    pub(crate) fn open<'a>(&mut self, now: Duration, id: ConnId) -> Context<'a> {
+        let packet = PacketRef { room: ROOT, ..PacketRef::default() };
+        let Some(conn) = self.tables.insert(id, now) else {
+            self.output.records.push(Record::Rejected);
+            return Context::of(ConnKey::default(), packet);
+        };
+        self.output.subject = Some(id);
+        self.output.records.push(Record::Opened);
+        self.join_as_server(conn, ROOT);
+        Context::of(conn, packet)
+    }
+
+    /// Joins a room on the server's behalf: a rejection is counted, but is not a violation.
+    pub(crate) fn join_as_server(&mut self, conn: ConnKey, name: &str) {
+        if let Err(reason) = self.join(conn, name, Authorization::Granted) {
+            self.rejected.count(reason);
+        }
+    }
+
+    /// Joins a room, which is created if it does not exist; answers a rejected join with
+    /// `leave_ack`. The caller has set the subject.
+    pub(crate) fn join(
+        &mut self,
+        conn: ConnKey,
+        name: &str,
+        authorization: Authorization,
+    ) -> Result<(), RejectReason> {
+        let existing = self.tables.find_room(name);
+        if let Some(room) = existing.filter(|&room| self.tables.is_member(conn, room)) {
+            self.acknowledge(room, self.config.announce_rejoin);
+            return Ok(());
+        }
+        // A name that is both too long and one too many counts as too long.
+        let is_long = name.len() > self.config.max_name;
+        if is_long || self.tables.rooms_of(conn).len() >= self.config.max_rooms {
+            self.output.records.push(Record::LeaveAck);
+            return Err(if is_long { RejectReason::LongName } else { RejectReason::TooManyRooms });
+        }
+        if self.config.authorize_join && authorization == Authorization::Required {
+            self.output.records.push(Record::Authorize(Permission::Join));
+            return Ok(());
+        }
+        let room = match existing {
+            Some(room) => room,
+            None => self.tables.insert_room(name, self.presence_of(name)),
+        };
+        self.tables.join(conn, room);
+        self.output.records.push(Record::Joined(room));
+        self.acknowledge(room, self.tables.members(room).len() > 1);
+        Ok(())
+    }
+
+    /// Sends `join_ack` to the subject, and with `announce` notifies the other members if the
+    /// room's presence is full.
+    pub(crate) fn acknowledge(&mut self, room: RoomKey, announce: bool) {
+        self.output.records.push(Record::JoinAck(room));
+        let room_entry = &self.tables.rooms[room];
+        let payload = &mut self.output.own_payload;
+        payload.clear();
+        match room_entry.presence {
+            Presence::Full if announce => self.output.records.push(Record::NewMember(room)),
+            Presence::Full => {}
+            Presence::Count => {
+                payload.extend_from_slice(room_entry.members().len().to_string().as_bytes());
+            }
+            Presence::Off => {
+                let id = self.output.subject.as_ref().map_or("", ConnId::as_str);
+                payload.extend_from_slice(b"[\"");
+                payload.extend_from_slice(id.as_bytes());
+                payload.extend_from_slice(b"\"]");
+            }
+        }
+    }
+
+    /// Leaves a room. Sends `leave_ack` even if the connection is not a member. The caller has
+    /// set the subject.
+    pub(crate) fn leave(&mut self, conn: ConnKey, name: &str) {
+        let seat = self
+            .tables
+            .find_room(name)
+            .and_then(|room| Some((room, self.tables.seat_index(conn, room)?)));
+        let Some((room, seat_index)) = seat else {
+            return self.output.records.push(Record::LeaveAck);
+        };
+        self.output.records.push(Record::Left(room));
+        self.output.records.push(Record::LeaveAck);
+        self.leave_seat(conn, seat_index);
+    }
+
+    /// Removes a connection from all rooms and from the tables, and makes it the subject. Returns
+    /// false if it is gone.
+    pub(crate) fn remove(&mut self, conn: ConnKey) -> bool {
+        if !self.set_subject(conn) {
+            return false;
+        }
+        // From the last seat to the first, so that no seat moves.
+        while let Some(seat) = self.tables.conns[conn].seats.last() {
+            self.output.records.push(Record::Left(seat.room));
+            self.leave_seat(conn, self.tables.conns[conn].seats.len() - 1);
+        }
+        self.tables.remove(conn);
+        true
+    }
+
+    /// Leaves one seat, and notifies the other members or reports that the room is closed.
+    fn leave_seat(&mut self, conn: ConnKey, seat_index: usize) {
+        let (room, closed) = self.tables.leave(conn, seat_index);
+        if let Some(name) = closed {
+            self.output.closed_rooms.push((room, name));
+            self.output.records.push(Record::RoomClosed(room));
+        } else if self.tables.rooms[room].has_full_presence() {
+            self.output.records.push(Record::MemberLeft(room));
+        }
+    }
+
+    /// Makes a connection the subject of the output. Returns false if it is gone.
+    pub(crate) fn set_subject(&mut self, conn: ConnKey) -> bool {
+        let Some(entry) = self.tables.conns.get(conn) else {
+            return false;
+        };
+        self.output.subject = Some(entry.id);
+        true
+    }
+}

@@ -1,0 +1,131 @@
+//! What a client's packet leads to, rule by rule.
+
+use std::time::Duration;
+
+use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_reserved};
+
+use crate::action::{Permission, Record};
+use crate::hub::{Authorization, Hub};
+use crate::keys::ConnKey;
+use crate::limits::{CloseCause, RejectReason};
+
+impl Hub {
+    /// Handles a client's packet: checks the rates, then the rules.
+    pub(crate) fn packet(
+        &mut self,
+        now: Duration,
+        conn: ConnKey,
+        packet: &PacketRef<'_>,
+        authorization: Authorization,
+    ) {
+        if !self.set_subject(conn) {
+            return;
+        }
+        // A packet that the application has just allowed took its tokens when it came in.
+        let is_new = authorization == Authorization::Required;
+        if self.has_rates
+            && is_new
+            && !self.tables.buckets_mut(conn).take_packet(&self.config, now, packet)
+        {
+            self.rejected.rate += 1;
+            return self.close_for(conn, CloseCause::Rate);
+        }
+        if let Err(reason) = self.apply_rules(conn, packet, authorization) {
+            self.reject(now, conn, reason);
+        }
+    }
+
+    /// Applies the rules in the order of the Go original. Reserved events, limits on names,
+    /// membership and shared rooms are additions.
+    fn apply_rules(
+        &mut self,
+        conn: ConnKey,
+        packet: &PacketRef<'_>,
+        authorization: Authorization,
+    ) -> Result<(), RejectReason> {
+        match packet.event {
+            JOIN => return self.join(conn, packet.room, authorization),
+            LEAVE => {
+                self.leave(conn, packet.room);
+                return Ok(());
+            }
+            event if is_reserved(event) => return Err(RejectReason::Reserved),
+            _ => {}
+        }
+        if packet.event.len().max(packet.room.len()) > self.config.max_name {
+            return Err(RejectReason::LongName);
+        }
+        let is_new = authorization == Authorization::Required;
+        if !packet.dst.is_empty() {
+            let to = self.tables.find_conn(packet.dst).ok_or(RejectReason::UnknownDst)?;
+            if self.config.shared_room_only && !self.may_reach(conn, to) {
+                return Err(RejectReason::NoSharedRoom);
+            }
+            self.output.records.push(match self.config.authorize_direct && is_new {
+                true => Record::Authorize(Permission::Direct),
+                false => Record::Direct(to),
+            });
+            return Ok(());
+        }
+        let room = self.tables.find_room(packet.room);
+        let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));
+        if self.config.members_only && !is_member {
+            return Err(RejectReason::NotMember);
+        }
+        if self.config.authorize_publish && is_new {
+            self.output.records.push(Record::Authorize(Permission::Publish));
+            return Ok(());
+        }
+        match (self.handlers.get(packet.event), room) {
+            (Some(&handler), _) => self.output.records.push(Record::Call(handler)),
+            (None, Some(room)) => self.output.records.push(Record::Broadcast(room)),
+            // Only without `members_only`: there is no room, so there are no receivers.
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Returns true if [`Config::shared_room_only`](crate::Config::shared_room_only) permits a
+    /// direct message.
+    fn may_reach(&self, from: ConnKey, to: ConnKey) -> bool {
+        from == to || self.tables.share_room(from, to, self.tables.find_room(ROOT))
+    }
+
+    /// Counts a rejected packet, and closes its sender if it has sent too many of them.
+    fn reject(&mut self, now: Duration, conn: ConnKey, reason: RejectReason) {
+        self.rejected.count(reason);
+        let Some(rate) = self.config.violation_rate.filter(|_| reason.is_violation()) else {
+            return;
+        };
+        if !self.tables.buckets_mut(conn).take_violation(rate, now) {
+            self.rejected.violations += 1;
+            self.close_for(conn, CloseCause::Violations);
+        }
+    }
+
+    /// Removes a connection and has it closed.
+    fn close_for(&mut self, conn: ConnKey, cause: CloseCause) {
+        if self.remove(conn) {
+            self.output.records.push(Record::CloseFor(cause));
+        }
+    }
+
+    /// Handles a packet that the application denied.
+    pub(crate) fn denied(&mut self, conn: ConnKey, packet: &PacketRef<'_>) {
+        if !self.set_subject(conn) {
+            return;
+        }
+        let is_join = packet.event == JOIN;
+        if is_join
+            && let Some(room) = self.tables.find_room(packet.room)
+            && self.tables.is_member(conn, room)
+        {
+            // The server has made it a member in the meantime, so a `leave_ack` would be wrong.
+            return self.acknowledge(room, self.config.announce_rejoin);
+        }
+        self.rejected.by_application += 1;
+        if is_join {
+            self.output.records.push(Record::LeaveAck);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The tables of connections and rooms, and the membership between them.
+
+use std::time::Duration;
+
+use hashbrown::HashTable;
+use roomer_proto::ConnId;
+use slotmap::SlotMap;
+
+use crate::config::Presence;
+use crate::hash::HashKey;
+use crate::keys::{ConnKey, RoomKey};
+use crate::limits::Buckets;
+use crate::room::{Member, Members, Room, Seat};
+
+/// The connections and rooms of a hub, and which connection is a member of which room.
+///
+/// Look-ups by key take an array access, those by id or name one hash. Iteration follows the
+/// slots of the tables, so that its order depends on the hub's inputs alone.
+#[derive(Debug)]
+pub struct Tables {
+    key: HashKey,
+    pub(crate) conns: SlotMap<ConnKey, Conn>,
+    /// The connections by id.
+    pub(crate) ids: HashTable<ConnKey>,
+    pub(crate) rooms: SlotMap<RoomKey, Room>,
+    /// The rooms by name.
+    pub(crate) names: HashTable<RoomKey>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) id: ConnId,
+    opened_at: Duration,
+    pub(crate) seats: Vec<Seat>,
+    /// `None` until a bucket is used: most connections never need one.
+    buckets: Option<Box<Buckets>>,
+}
+
+impl Tables {
+    pub(crate) fn new(key: HashKey) -> Self {
+        Tables {
+            key,
+            conns: SlotMap::with_key(),
+            ids: HashTable::new(),
+            rooms: SlotMap::with_key(),
+            names: HashTable::new(),
+        }
+    }
+
+    /// Returns the number of connections.
+    #[must_use]
+    pub fn conn_count(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Returns the number of rooms, `root` included.
+    #[must_use]
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Finds the connection with exactly this id.
+    #[must_use]
+    pub fn find_conn(&self, id: &str) -> Option<ConnKey> {
+        let conns = &self.conns;
+        self.ids.find(self.key.hash(id), |&conn| conns[conn].id == *id).copied()
+    }
+
+    /// Finds the room with exactly this name.
+    #[must_use]
+    pub fn find_room(&self, name: &str) -> Option<RoomKey> {
+        let rooms = &self.rooms;
+        self.names.find(self.key.hash(name), |&room| *rooms[room].name == *name).copied()
+    }
+
+    /// Returns the id of a connection, `None` if it is gone.
+    #[must_use]
+    pub fn conn_id(&self, conn: ConnKey) -> Option<ConnId> {
+        self.conns.get(conn).map(|conn| conn.id)
+    }
+
+    /// Returns when a connection was opened, on the clock of
+    /// [`Hub::handle`](crate::Hub::handle).
+    #[must_use]
+    pub fn opened_at(&self, conn: ConnKey) -> Option<Duration> {
+        self.conns.get(conn).map(|conn| conn.opened_at)
+    }
+
+    /// Returns the name of a room, `None` if it is closed.
+    #[must_use]
+    pub fn room_name(&self, room: RoomKey) -> Option<&str> {
+        self.rooms.get(room).map(|room| &*room.name)
+    }
+
+    /// Returns the keys and names of all rooms. Their order has no meaning, but is reproducible.
+    pub fn rooms(&self) -> impl Iterator<Item = (RoomKey, &str)> {
+        self.rooms.iter().map(|(key, room)| (key, &*room.name))
+    }
+
+    /// Returns the members of a room; none if it is closed.
+    #[must_use]
+    pub fn members(&self, room: RoomKey) -> Members<'_> {
+        self.rooms.get(room).map_or(Members(&[]), Room::members)
+    }
+
+    /// Returns the rooms of a connection; none if it is gone.
+    pub fn rooms_of(&self, conn: ConnKey) -> impl ExactSizeIterator<Item = RoomKey> {
+        let seats = self.conns.get(conn).map_or(&[][..], |conn| &conn.seats);
+        seats.iter().map(|seat| seat.room)
+    }
+
+    /// Returns true if a connection is a member of a room.
+    #[must_use]
+    pub fn is_member(&self, conn: ConnKey, room: RoomKey) -> bool {
+        self.seat_index(conn, room).is_some()
+    }
+
+    /// Returns true if two connections are members of one room other than `except`.
+    pub(crate) fn share_room(&self, one: ConnKey, other: ConnKey, except: Option<RoomKey>) -> bool {
+        // Walk the shorter list of seats.
+        let (few, many) = match self.rooms_of(one).len() <= self.rooms_of(other).len() {
+            true => (one, other),
+            false => (other, one),
+        };
+        self.rooms_of(few).any(|room| Some(room) != except && self.is_member(many, room))
+    }
+
+    /// Returns the index of a connection's seat in a room.
+    pub(crate) fn seat_index(&self, conn: ConnKey, room: RoomKey) -> Option<usize> {
+        let seats = &self.conns.get(conn)?.seats;
+        let members = self.rooms.get(room)?.members().0;
+        // Search the shorter of the two lists.
+        if members.len() < seats.len() {
+            let member = members.iter().find(|member| member.conn == conn)?;
+            return Some(member.seat_index as usize);
+        }
+        seats.iter().position(|seat| seat.room == room)
+    }
+
+    /// Returns the token buckets of a connection that is in the tables.
+    pub(crate) fn buckets_mut(&mut self, conn: ConnKey) -> &mut Buckets {
+        self.conns[conn].buckets.get_or_insert_default()
+    }
+
+    /// Inserts a connection without rooms. Returns `None` if its id is in use.
+    pub(crate) fn insert(&mut self, id: ConnId, now: Duration) -> Option<ConnKey> {
+        if self.find_conn(id.as_str()).is_some() {
+            return None;
+        }
+        let (seats, buckets) = (Vec::new(), None);
+        let conn = self.conns.insert(Conn { id, opened_at: now, seats, buckets });
+        let (key, conns) = (self.key, &self.conns);
+        self.ids.insert_unique(key.hash(id.as_str()), conn, |&other| {
+            key.hash(conns[other].id.as_str())
+        });
+        Some(conn)
+    }
+
+    /// Removes a connection that has left all its rooms.
+    pub(crate) fn remove(&mut self, conn: ConnKey) {
+        let Some(Conn { id, seats, .. }) = self.conns.remove(conn) else {
+            return;
+        };
+        debug_assert!(seats.is_empty(), "{id} is still in {} rooms", seats.len());
+        if let Ok(entry) = self.ids.find_entry(self.key.hash(id.as_str()), |&other| other == conn) {
+            entry.remove();
+        }
+    }
+
+    /// Inserts a room without members, for the caller to [`join`](Self::join) at once.
+    pub(crate) fn insert_room(&mut self, name: &str, presence: Presence) -> RoomKey {
+        let room = self.rooms.insert(Room::new(name, presence));
+        let (key, rooms) = (self.key, &self.rooms);
+        self.names.insert_unique(key.hash(name), room, |&other| key.hash(&rooms[other].name));
+        room
+    }
+
+    /// Makes a connection a member of a room that it is not in. Both are in the tables.
+    pub(crate) fn join(&mut self, conn: ConnKey, room: RoomKey) {
+        let joiner = &mut self.conns[conn];
+        let member = Member { conn, seat_index: joiner.seats.len() as u32 };
+        let member_index = self.rooms[room].push(member, &joiner.id);
+        if joiner.seats.is_empty() {
+            // Most connections stay in one or two rooms.
+            joiner.seats.reserve_exact(2);
+        }
+        joiner.seats.push(Seat { room, member_index });
+    }
+
+    /// Removes a connection's seat, and the room if that was its last member. Returns the room's
+    /// key, and its name if it is closed.
+    pub(crate) fn leave(
+        &mut self,
+        conn: ConnKey,
+        seat_index: usize,
+    ) -> (RoomKey, Option<Box<str>>) {
+        let seats = &mut self.conns[conn].seats;
+        let Seat { room: key, member_index } = seats.swap_remove(seat_index);
+        // Two entries have moved into the gaps; the other side of each has to follow.
+        if let Some(&moved) = seats.get(seat_index) {
+            self.rooms[moved.room].member_mut(moved.member_index).seat_index = seat_index as u32;
+        }
+        let room = &mut self.rooms[key];
+        if let Some(moved) = room.swap_remove(member_index) {
+            self.conns[moved.conn].seats[moved.seat_index as usize].member_index = member_index;
+        }
+        if !room.is_empty() {
+            return (key, None);
+        }
+        let hash = self.key.hash(&room.name);
+        if let Ok(entry) = self.names.find_entry(hash, |&other| other == key) {
+            entry.remove();
+        }
+        (key, self.rooms.remove(key).map(|room| room.name))
+    }
+}
