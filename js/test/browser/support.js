@@ -90,3 +90,15 @@ export class Person {
         return this.page.context().close();
     }
 }
+
+/* On the pages of the gallery */
+
+/** Sends a message on the page of the chat. */
+export const say = async ({ page }, text) => {
+    await page.fill("#text", text);
+    await page.press("#text", "Enter");
+};
+/** Waits for a message of another page. */
+export const heard = ({ page }, text) => page.locator("#log li:not(.own)", { hasText: text }).waitFor();
+/** Waits until the counter shows a sum. */
+export const total = ({ page }, wanted) => page.waitForFunction((value) => document.querySelector("#total").textContent === value, String(wanted));
