@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import bytecursor from "../src/bytecursor.js";
+import bytecursor from "../src/compat/bytecursor.js";
 
 const bytes = (...values) => new Uint8Array(values).buffer;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import emitter from "../src/emitter.js";
+import emitter from "../src/compat/emitter.js";
 
 const noop = () => {};
 

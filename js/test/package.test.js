@@ -40,7 +40,7 @@ describe("types", () => {
 });
 
 describe("size, minified and gzipped", () => {
-    for (const [entry, most] of [["src/roomer.js", 3_200], ["src/index.js", 5_850]]) {
+    for (const [entry, most] of [["src/compat/roomer.js", 3_200], ["src/index.js", 5_850]]) {
         test(`${entry} is at most ${most} bytes`, async (t) => {
             const size = gzipSync(await bundle(entry), { level: 9 }).length;
             t.diagnostic(`${entry}: ${size} bytes`);
@@ -129,7 +129,7 @@ describe("the package", () => {
     });
 
     test("runs on standards alone: no module of Node, no import from elsewhere", async () => {
-        for (const entry of ["src/index.js", "src/roomer.js", "src/testkit/index.js"]) {
+        for (const entry of ["src/index.js", "src/compat/roomer.js", "src/testkit/index.js"]) {
             const code = String(await bundle(entry));
             assert.doesNotMatch(code, /\brequire\(|\bprocess\b|\bBuffer\b|from"/);
         }

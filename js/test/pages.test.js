@@ -42,7 +42,7 @@ const checks = {
                 stdin: { contents: code, loader: language === "js" ? "jsx" : language === "ts" ? "ts" : "tsx", resolveDir: `${ROOT}js/test` },
                 bundle: true, write: false, format: "esm", logLevel: "silent", target: "es2022",
                 external: ["react", "react-dom", "react/*", "react-dom/*", "vue", "svelte", "svelte/*", "node:*", "ws"],
-                plugins: [{ name: "copied", setup: (plugin) => plugin.onResolve({ filter: /^\.\/roomer(\.min)?\.js$/ }, ({ path }) => ({ path: `${ROOT}js/src/${path === "./roomer.js" ? "roomer" : "index"}.js` })) }]
+                plugins: [{ name: "copied", setup: (plugin) => plugin.onResolve({ filter: /^\.\/roomer(\.min)?\.js$/ }, ({ path }) => ({ path: `${ROOT}js/src/${path === "./roomer.js" ? "compat/roomer" : "index"}.js` })) }]
             });
             return [];
         } catch (error) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";
 
-import roomer from "../src/roomer.js";
+import roomer from "../src/compat/roomer.js";
 import { FakeSocket, connected, connecting, inRoom, record, withWebSocket } from "./support/fake-socket.js";
 import { encodePacket, text } from "./support/packets.js";
 

@@ -2,7 +2,7 @@
  * Real clients for end-to-end tests.
  */
 
-import roomer from "../../src/roomer.js";
+import roomer from "../../src/compat/roomer.js";
 import { withWebSocket } from "./fake-socket.js";
 
 const RealSocket = globalThis.WebSocket;

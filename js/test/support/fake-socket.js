@@ -2,7 +2,7 @@
  * A stand-in for WebSocket: tests play the server.
  */
 
-import roomer from "../../src/roomer.js";
+import roomer from "../../src/compat/roomer.js";
 import { decodePacket, encodePacket } from "./packets.js";
 
 /** Looks like a WebSocket to the client. */

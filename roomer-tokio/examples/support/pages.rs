@@ -33,11 +33,12 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(HTML, "gallery/cursors.html"),
     file!(HTML, "gallery/presence.html"),
     file!(JS, "src/address.js"),
-    file!(JS, "src/bytecursor.js"),
     file!(JS, "src/client.js"),
     file!(JS, "src/codec.js"),
+    file!(JS, "src/compat/bytecursor.js"),
+    file!(JS, "src/compat/emitter.js"),
+    file!(JS, "src/compat/roomer.js"),
     file!(JS, "src/connection.js"),
-    file!(JS, "src/emitter.js"),
     file!(JS, "src/error.js"),
     file!(JS, "src/events.js"),
     file!(JS, "src/index.js"),
@@ -45,7 +46,6 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/outbox.js"),
     file!(JS, "src/packet.js"),
     file!(JS, "src/room.js"),
-    file!(JS, "src/roomer.js"),
     file!(JS, "src/stream.js"),
 ];
 
