@@ -12,7 +12,10 @@ impl Server {
     /// The first contradiction, in words.
     pub fn audit(&self, at_rest: bool) -> Result<(), String> {
         let (most, closing) = (self.0.lifecycle.audit()?, self.is_closing());
-        self.core().audit(at_rest, self.options())?;
+        let core = self.core();
+        core.outbound.audit(&core.hub, at_rest, self.options())?;
+        core.infos.audit()?;
+        drop(core);
         let held = self.0.budget.held();
         if at_rest && most == 0 && held > 0 {
             return Err(format!("{held} bytes are held by nobody"));
@@ -22,15 +25,17 @@ impl Server {
         if too_many || (at_rest && timers < most) {
             return Err(format!("{timers} timers for {most} sockets and drains"));
         }
-        let (there, counted) =
-            (self.core().outboxes.len(), self.0.lifecycle.with_counts(|counts| counts.connections));
+        let (there, counted) = (
+            self.core().outbound.writers.len(),
+            self.0.lifecycle.with_counts(|counts| counts.connections),
+        );
         if there > counted {
             return Err(format!("{there} connections, of which {counted} are counted"));
         }
         if at_rest && self.0.flush_pool.job().is_some() {
             return Err("a large flush waits for hands".into());
         }
-        if closing && at_rest && !self.core().outboxes.is_empty() {
+        if closing && at_rest && !self.core().outbound.writers.is_empty() {
             return Err("a connection is open after a shutdown".into());
         }
         Ok(())
@@ -44,9 +49,9 @@ impl Server {
     pub fn large_flushes(&self) -> Result<Vec<usize>, String> {
         let jobs = self.0.flush_pool.unfinished_jobs();
         let core = self.core();
-        core.audit_dirty()?;
+        core.outbound.audit_dirty()?;
         for job in &jobs {
-            core.audit_work(&job.work)?;
+            core.outbound.audit_work(&core.hub, &job.work)?;
         }
         Ok(jobs.iter().map(|job| job.left()).collect())
     }

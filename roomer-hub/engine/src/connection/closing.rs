@@ -34,9 +34,9 @@ impl<R: Reader> Connection<R> {
         session: Option<Session>,
         wait: Duration,
     ) -> Step {
-        self.outbox.prepare_final_write();
+        self.writer.prepare_final_write();
         let session = session.filter(|session| session.held() <= CLOSE_SCAN_LIMIT);
-        let relieved = self.outbox.relieved();
+        let relieved = self.writer.relieved();
         self.state = State::Closing(Closing {
             session,
             wait,
@@ -53,7 +53,7 @@ impl<R: Reader> Connection<R> {
         let State::Closing(closing) = &mut self.state else {
             return Step::Again;
         };
-        let status = self.outbox.poll_status(cx);
+        let status = self.writer.poll_status(cx);
         if status.relieved != closing.relieved {
             closing.relieved = status.relieved;
             closing.until = (now + closing.wait).min(closing.latest);
@@ -61,17 +61,17 @@ impl<R: Reader> Connection<R> {
         if status.phase == OutboxPhase::Dead || now >= closing.until {
             return Step::Done;
         }
-        if status.blocked && self.outbox.poll_unblock(cx).is_ready() {
-            self.outbox.flush();
+        if status.is_blocked && self.writer.poll_unblock(cx).is_ready() {
+            self.writer.flush();
             return Step::Again;
         }
         if status.queued == 0 {
             let is_closed = closing.session.as_ref().is_some_and(Session::is_closed_by_peer);
-            if is_closed && self.outbox.poll_closed(cx).is_ready() {
+            if is_closed && self.writer.poll_closed(cx).is_ready() {
                 return Step::Done;
             }
             if !std::mem::replace(&mut closing.is_shut, true) {
-                self.outbox.shutdown();
+                self.writer.shutdown();
             }
         }
         // What still comes in is read, so that the close frame is not lost to a reset, and
@@ -95,7 +95,7 @@ impl<R: Reader> Connection<R> {
         });
         match read {
             Poll::Ready(Ok(0))
-                if status.queued == 0 && self.outbox.poll_closed(cx).is_pending() =>
+                if status.queued == 0 && self.writer.poll_closed(cx).is_pending() =>
             {
                 Step::Wait(closing.until)
             }

@@ -17,7 +17,7 @@ use crate::app::message::{Message, OwnedMessage};
 use crate::app::monitor::ObservedCall;
 use crate::core::Core;
 use crate::metrics::trace;
-use crate::outbound::outbox::Outbox;
+use crate::outbound::socket_writer::SocketWriter;
 use crate::sync::MutexGuard;
 use roomer_hub::{Command, Input};
 
@@ -32,9 +32,9 @@ pub(crate) struct Dispatcher<'p, 's> {
 #[derive(Default)]
 pub(crate) struct Dispatched {
     /// The application's word is not out yet.
-    pub(crate) wait: Option<Box<PendingCall>>,
+    pub(crate) pending: Option<Box<PendingCall>>,
     /// A receiver that is owed too much: whoever sends to it should wait.
-    pub(crate) congested: Option<Arc<Outbox>>,
+    pub(crate) congested: Option<Arc<SocketWriter>>,
     /// The hub has closed the sender because of it: nothing behind it is handled.
     pub(crate) is_closed: bool,
 }
@@ -93,7 +93,7 @@ impl<'s> Dispatcher<'_, 's> {
                     CallResult::Done(result) => self.handled(core, &message, result),
                     CallResult::Panicked(panic) => self.panicked(core, &message, panic),
                     CallResult::Pending(run, message) => {
-                        dispatched.wait =
+                        dispatched.pending =
                             Some(self.wait("handler of", CallFuture::Handler(run), message));
                         core
                     }
@@ -114,7 +114,8 @@ impl<'s> Dispatcher<'_, 's> {
                     return (self.panicked(core, &message, panic), dispatched);
                 }
                 CallResult::Pending(run, message) => {
-                    dispatched.wait = Some(self.wait("rule about", CallFuture::Rule(run), message));
+                    dispatched.pending =
+                        Some(self.wait("rule about", CallFuture::Rule(run), message));
                     return (core, dispatched);
                 }
             };

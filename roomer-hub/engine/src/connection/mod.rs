@@ -1,14 +1,17 @@
 //! One connection's task: handshake, session, close.
 //!
 //! A turn looks at everything that may have happened since the last one, always in the same
-//! order: what others decided about this connection, its outbox, its socket, the clock.
+//! order: what others decided about this connection, its writer, its socket, the clock.
 
 mod closing;
 mod dispatch;
 mod established;
+mod keep_alive;
+mod message_progress;
 mod opening;
 mod proxy_header;
 mod read_buffer;
+mod slow_consumer;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,16 +27,15 @@ use roomer_proto::websocket::{self, Session};
 use crate::Server;
 use crate::app::claims::Credentials;
 use crate::app::hooks::DisconnectReason;
-use crate::connection::established::{
-    Established, ResumeResult, finish_poll, on_bytes, resume_call,
-};
+use crate::connection::established::{Established, ResumeResult};
 use crate::connection::read_buffer::with_buffer;
 use crate::handshake::decision::PendingAuth;
 use crate::handshake::parser::RequestParser;
 use crate::handshake::proxy_protocol::ProxyHeader;
 use crate::lifecycle::admission::SocketKind;
 use crate::metrics::trace;
-use crate::outbound::outbox::{Outbox, OutboxPhase};
+use crate::outbound::outbox::OutboxPhase;
+use crate::outbound::socket_writer::SocketWriter;
 use crate::timer::Timer;
 use crate::transport::{Reader, Writer};
 use roomer_hub::{Command, Input};
@@ -45,7 +47,7 @@ const MAX_READS_PER_POLL: usize = 4;
 #[must_use = "a connection does nothing unless its future is polled"]
 pub struct Connection<R> {
     server: Server,
-    outbox: Arc<Outbox>,
+    writer: Arc<SocketWriter>,
     reader: R,
     peer: Option<SocketAddr>,
     timer: Timer,
@@ -148,9 +150,10 @@ impl<R: Reader> Connection<R> {
         peer: Option<SocketAddr>,
         (place, state): (SocketKind, State),
     ) -> Self {
-        let outbox = Outbox::new(writer, server.options().water_marks(), server.0.budget.clone());
+        let writer =
+            SocketWriter::new(writer, server.options().water_marks(), server.0.budget.clone());
         let (timer, span) = (Timer::default(), trace::Span::default());
-        Connection { server, outbox, reader, peer, timer, place, state, span }
+        Connection { server, writer, reader, peer, timer, place, state, span }
     }
 
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
@@ -168,132 +171,143 @@ impl<R: Reader> Connection<R> {
                 let (credentials, leftover) = (credentials.take(), std::mem::take(leftover));
                 self.establish(now, Vec::new(), credentials, leftover)
             }
-            State::Established(_) => self.open(now, cx),
+            State::Established(_) => self.established(now, cx),
             State::Closing(_) => self.closing(now, cx),
             State::Done => Step::Done,
         }
     }
 
-    fn open(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+    /// One step of an established connection.
+    fn established(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
-        let (server, outbox) = (&self.server, &self.outbox);
+        let (server, writer) = (&self.server, &self.writer);
         if open.flush_at.is_some_and(|at| now >= at) {
             open.flush_at = server.flush().then_some(now);
         }
-        let status = outbox.poll_status(cx);
+        let status = writer.poll_status(cx);
         match status.phase {
             OutboxPhase::Open => {}
             OutboxPhase::Overrun => return self.close_slow(now),
             OutboxPhase::Closing => return self.close_open(now),
             OutboxPhase::Dead => return Step::Done,
         }
-        if status.blocked && outbox.poll_unblock(cx).is_ready() {
+        if status.is_blocked && writer.poll_unblock(cx).is_ready() {
             let mut core = server.core();
-            core.schedule(open.conn.info.key, outbox);
-            finish_poll(now, core, open);
+            core.outbound.schedule(open.conn.info.key, writer);
+            server.flush_after_input(now, core, &mut open.flush_at);
             return Step::Again;
         }
-        // Also while a handler keeps it waiting: the time has to pass, and who is gone is let go of.
+        // Polled while a handler is pending too: the time of a pause passes, and the receiver is
+        // released when it has passed.
         let is_paused = open.is_paused(now, cx);
-        if open.wait.is_some() {
-            return match resume_call(outbox, open, now, cx) {
-                ResumeResult::Not => self.check_timeouts(now, cx, false),
-                ResumeResult::On => Step::Again,
-                ResumeResult::Over => self.close_open(now),
+        if open.pending.is_some() {
+            return match open.resume_call(writer, now, cx) {
+                ResumeResult::Pending => self.check_timeouts(now, cx, false),
+                ResumeResult::Continue => Step::Again,
+                ResumeResult::Ended => self.close_open(now),
             };
         }
+        if is_paused || status.is_above() {
+            return self.check_timeouts(now, cx, false);
+        }
+        self.read(now, cx)
+    }
+
+    /// Reads and handles what the socket has, up to [`MAX_READS_PER_POLL`] times.
+    fn read(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+        let State::Established(open) = &mut self.state else {
+            return Step::Again;
+        };
         let (mut has_more, mut is_full) = (false, false);
-        if !is_paused && !status.over {
-            for _ in 0..MAX_READS_PER_POLL {
-                let read = with_buffer(|buffer| {
-                    let read = self.reader.poll_read(cx, buffer);
-                    read.map_ok(|size| {
-                        is_full = size == buffer.len();
-                        (size, size > 0 && on_bytes(outbox, open, &mut buffer[..size], now))
-                    })
-                });
-                match read {
-                    Poll::Pending => {
-                        has_more = false;
-                        break;
-                    }
-                    Poll::Ready(Ok((0, _)) | Err(_)) => return Step::Done,
-                    Poll::Ready(Ok((_, true))) => return self.close_open(now),
-                    Poll::Ready(Ok(_)) if open.pause.is_some() || open.wait.is_some() => {
-                        return Step::Again;
-                    }
-                    Poll::Ready(Ok(_)) => has_more = true,
-                }
-                if is_full || open.flush_at.is_some_and(|at| now >= at) {
+        for _ in 0..MAX_READS_PER_POLL {
+            let read = with_buffer(|buffer| {
+                let read = self.reader.poll_read(cx, buffer);
+                read.map_ok(|size| {
+                    is_full = size == buffer.len();
+                    (size, size > 0 && open.on_bytes(&self.writer, &mut buffer[..size], now))
+                })
+            });
+            match read {
+                Poll::Pending => {
+                    has_more = false;
                     break;
                 }
+                Poll::Ready(Ok((0, _)) | Err(_)) => return Step::Done,
+                Poll::Ready(Ok((_, true))) => return self.close_open(now),
+                Poll::Ready(Ok(_)) if open.pause.is_some() || open.pending.is_some() => {
+                    return Step::Again;
+                }
+                Poll::Ready(Ok(_)) => has_more = true,
+            }
+            // A full buffer is enough for one poll, and a flush that is due comes before more input.
+            if is_full || open.flush_at.is_some_and(|at| now >= at) {
+                break;
             }
         }
         self.check_timeouts(now, cx, has_more)
     }
 
-    /// The clock's part of an open connection's turn.
+    /// Acts on what the clock has made due, and finds out when to poll next. Comes after reading, so
+    /// that a process that was stopped for a while does not take its own sleep for the client's
+    /// silence: bytes that arrived meanwhile count.
     fn check_timeouts(&mut self, now: Duration, cx: &mut Context<'_>, has_more: bool) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
+        let is_due = |at: Option<Duration>| at.is_some_and(|at| now >= at);
         let options = self.server.options();
-        let period = options.ping_interval;
-        let status = self.outbox.poll_status(cx);
-        open.record_relief(now, status);
-        // Silence counts once a ping has gone unanswered for as long as the two waits differ, and
-        // whatever came in was read before this: a process that was stopped for a while must not
-        // take its own sleep for the client's.
-        // While a handler keeps the connection's messages waiting, nothing is read: that is not
-        // the client's silence.
-        let silent = open.ping_unanswered_since.filter(|_| open.wait.is_none()).map(
-            |ping_unanswered_since| {
-                (open.last_received + options.pong_timeout)
-                    .max(ping_unanswered_since + options.pong_timeout - period)
-            },
-        );
-        if silent.is_some_and(|at| now >= at) {
+        let status = self.writer.poll_status(cx);
+        open.keep_alive.relieved(now, status.relieved);
+        let silent = match open.pending {
+            None => open.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),
+            // Nothing is read while a handler is pending: that is not the client's silence.
+            Some(_) => None,
+        };
+        if is_due(silent) {
             return self.end(now, &close::SILENT);
         }
         let expires = open.conn.info.expires();
-        if expires.is_some_and(|at| now >= at) {
+        if is_due(expires) {
             return self.end(now, &close::LOGIN_EXPIRED);
         }
-        // A message that comes in too slowly is given up, unless it is the server that does not read.
-        open.record_unread(now, status);
-        let unfinished = open.message.map(|(since, _)| since + options.message_wait);
-        if unfinished.is_some_and(|at| now >= at) {
+        if open.is_reading_suspended(status) {
+            open.progress.restart(now);
+        }
+        let unfinished = open.progress.timeout_at(options.message_wait);
+        if is_due(unfinished) {
             return self.end(now, &close::UNFINISHED);
         }
-        if now >= open.last_ping + period {
-            open.last_ping = now;
-            open.ping_unanswered_since.get_or_insert(now);
-            let mut ping = Vec::new();
-            websocket::ping_frame(&mut ping);
-            self.server.send_frame(open.conn.info.key, ping);
+        let ping = open.keep_alive.ping_at(options.ping_interval);
+        if now >= ping {
+            open.keep_alive.pinged(now);
+            let mut frame = Vec::new();
+            websocket::ping_frame(&mut frame);
+            self.server.send_frame(open.conn.info.key, frame);
             return Step::Again;
         }
-        let poll_slow = open.poll_slow(now, &self.outbox, status, options);
-        if poll_slow.is_some_and(|(verdict, _)| now >= verdict) {
+        let slow = open.poll_slow(now, &status, options);
+        if slow.is_some_and(|verdict| verdict.is_stalled) {
+            self.writer.mark_stalled();
+        }
+        if is_due(slow.map(|verdict| verdict.close_at)) {
             return self.close_slow(now);
         }
-        let poll_slow = poll_slow.map(|(_, look)| look);
         let flush_at = open.flush_at;
-        if has_more || flush_at.is_some_and(|at| now >= at) {
+        if has_more || is_due(flush_at) {
             return Step::Later;
         }
+        let slow = slow.map(|verdict| verdict.poll_at);
         let pause = open.pause.as_ref().map(|(_, until)| *until);
-        let wait = open.last_ping + period;
-        let next = [silent, expires, unfinished, poll_slow, pause, flush_at].into_iter().flatten();
-        Step::Wait(next.fold(wait, Duration::min))
+        let next = [silent, expires, unfinished, slow, pause, flush_at].into_iter().flatten();
+        Step::Wait(next.fold(ping, Duration::min))
     }
 
     /// Closes a connection that does not take what it is sent.
     fn close_slow(&mut self, now: Duration) -> Step {
         if let State::Established(open) = &self.state {
-            trace::lagged(&open.conn.info, self.outbox.backlog().0);
+            trace::lagged(&open.conn.info, self.writer.backlog().0);
         }
         self.end(now, &close::TOO_SLOW)
     }
@@ -304,7 +318,7 @@ impl<R: Reader> Connection<R> {
             let mut core = self.server.core();
             let close = Command::close(open.conn.info.key, why);
             core.apply(now, Input::Command(close), None);
-            finish_poll(now, core, open);
+            self.server.flush_after_input(now, core, &mut open.flush_at);
         }
         self.close_open(now)
     }
@@ -377,14 +391,14 @@ impl<R> Connection<R> {
         if let State::Done = self.state {
             return;
         }
-        self.outbox.discard();
-        self.server.core().counts.bytes_out += self.outbox.count_written();
+        self.writer.discard();
+        self.server.core().counts.bytes_out += self.writer.count_written();
         self.timer.cancel(&self.server.0.timers);
         if let State::Established(open) = &mut self.state {
             let mut core = self.server.core();
             let now = self.server.now();
             core.gone(now, open.conn.info.key, DisconnectReason::Lost);
-            finish_poll(now, core, open);
+            self.server.flush_after_input(now, core, &mut open.flush_at);
             if open.flush_at.is_some() {
                 self.server.0.timers.wake_drivers();
             }

@@ -10,7 +10,7 @@ use roomer_proto::{ROOT, close};
 
 use crate::app::claims::Credentials;
 use crate::app::conn::{Conn, ConnInfo};
-use crate::connection::established::{Established, finish_poll, on_bytes};
+use crate::connection::established::Established;
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::{Authorizing, Connection, State, Step};
 use crate::handshake::decision::{Accepted, Decision};
@@ -20,7 +20,7 @@ use crate::handshake::response::Response;
 use crate::lifecycle::admission::SocketKind;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
-use crate::outbound::chunk::Chunk;
+use crate::outbound::Chunk;
 use crate::transport::Reader;
 use roomer_hub::ConnId;
 use roomer_hub::{Command, Input};
@@ -33,9 +33,9 @@ impl<R: Reader> Connection<R> {
     pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
         trace::rejected(self.peer, status.as_u16());
         self.server.warn(self.server.handshakes_full(status));
-        self.outbox.finish(Response::error(status).to_bytes(false).into(), false);
+        self.writer.finish(Response::error(status).to_bytes(false).into(), false);
         if self.place == SocketKind::Outside {
-            self.outbox.prepare_final_write();
+            self.writer.prepare_final_write();
             return Step::Done;
         }
         self.close_within(now, None, REJECT_LINGER.min(self.server.options().close_timeout))
@@ -180,7 +180,7 @@ impl<R: Reader> Connection<R> {
 
     /// Answers what is no upgrade.
     fn response(&mut self, now: Duration, response: &Response, is_head: bool) -> Step {
-        self.outbox.finish(response.to_bytes(is_head).into(), false);
+        self.writer.finish(response.to_bytes(is_head).into(), false);
         self.close(now, None)
     }
 
@@ -200,14 +200,14 @@ impl<R: Reader> Connection<R> {
             drop(core);
             if response.is_empty() {
                 let (code, reason) = close::SHUTDOWN.frame();
-                self.outbox.close(Some(code), reason, false);
+                self.writer.close(Some(code), reason, false);
                 return self.close(now, Some(Session::new()));
             }
             let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
             return self.reject(now, &response, None, false);
         }
-        self.outbox.push(Chunk::complete(response));
-        let opening = (!server.options().echo).then_some(&self.outbox);
+        self.writer.push(Chunk::complete(response));
+        let opening = (!server.options().echo).then_some(&self.writer);
         let outcome = core.apply(now, Input::Open { id }, opening);
         let Some(key) = outcome.opened else {
             return Step::Done;
@@ -216,20 +216,20 @@ impl<R: Reader> Connection<R> {
             // Without a link it has heard nothing of root; it leaves it as quietly.
             let leave = Command::Leave { conn: key, room: ROOT };
             core.apply(now, Input::Command(leave), None);
-            core.outboxes.insert(key, self.outbox.clone());
+            core.outbound.writers.insert(key, self.writer.clone());
         }
-        core.schedule(key, &self.outbox);
+        core.outbound.schedule(key, &self.writer);
         core.counts.opened += 1;
         let info = ConnInfo::new(key, id, credentials, self.peer);
         core.arrived(&info);
         core.limit_user(now, &info, server.options().max_connections_per_user);
         let conn = Conn { server: server.clone(), info };
         let mut open = Established::new(conn, now);
-        finish_poll(now, core, &mut open);
+        server.flush_after_input(now, core, &mut open.flush_at);
         self.span = trace::Span::begin(&open.conn.info);
         let over = (!leftover.is_empty()).then(|| {
-            let outbox = &self.outbox;
-            let take = |_: &mut _| on_bytes(outbox, &mut open, &mut leftover, now);
+            let writer = &self.writer;
+            let take = |_: &mut _| open.on_bytes(writer, &mut leftover, now);
             trace::Span::within(&mut self.span, |span| span, take)
         });
         self.state = State::Established(open);

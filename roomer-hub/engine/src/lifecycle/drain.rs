@@ -116,8 +116,8 @@ impl Server {
     fn close_some(&self, due: u64) -> bool {
         let mut core = self.core();
         let most = self.options().flush.max_per_poll;
-        let count = self.0.lifecycle.close_some(due, core.outboxes.len().min(most));
-        let keys: Vec<ConnKey> = core.outboxes.keys().take(count).collect();
+        let count = self.0.lifecycle.close_some(due, core.outbound.writers.len().min(most));
+        let keys: Vec<ConnKey> = core.outbound.writers.keys().take(count).collect();
         for conn in keys {
             let close = Command::close(conn, &close::SHUTDOWN);
             core.apply(self.now(), Input::Command(close), None);

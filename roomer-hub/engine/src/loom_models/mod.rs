@@ -14,11 +14,12 @@ use loom::future::block_on;
 use loom::model;
 use loom::thread;
 
-use crate::core::FlushWork;
+use crate::outbound::Chunk;
+use crate::outbound::FlushWork;
 use crate::outbound::budget::MemoryBudget;
-use crate::outbound::chunk::Chunk;
 use crate::outbound::flush_pool::FlushPool;
-use crate::outbound::outbox::{Outbox, OutboxPhase, WaterMarks};
+use crate::outbound::outbox::{OutboxPhase, WaterMarks};
+use crate::outbound::socket_writer::SocketWriter;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 use crate::timer::{Timer, TimerQueue};
 use crate::{Environment, Server, Writer};
@@ -98,21 +99,21 @@ impl Writer for Pipe {
     fn shutdown(&self) {}
 }
 
-fn outbox(socket: &Arc<Socket>, high: usize) -> Arc<Outbox> {
-    Outbox::new(
+fn writer(socket: &Arc<Socket>, high: usize) -> Arc<SocketWriter> {
+    SocketWriter::new(
         Pipe(socket.clone()),
         WaterMarks { high, max: high + 100 },
         Arc::new(MemoryBudget::new(1000)),
     )
 }
 
-/// The connection's own task, as far as its outbox is concerned, until its last bytes are out.
-fn own(outbox: &Outbox) {
+/// The connection's own task, as far as its writer is concerned, until its last bytes are out.
+fn own(writer: &SocketWriter) {
     block_on(poll_fn(|cx| {
         loop {
-            let status = outbox.poll_status(cx);
-            if status.blocked && outbox.poll_unblock(cx).is_ready() {
-                outbox.flush();
+            let status = writer.poll_status(cx);
+            if status.is_blocked && writer.poll_unblock(cx).is_ready() {
+                writer.flush();
                 continue;
             }
             let is_over = match status.phase {
@@ -127,13 +128,13 @@ fn own(outbox: &Outbox) {
 /// What decides the order: the engine's one lock.
 type Order = Mutex<Vec<u8>>;
 
-fn say(order: &Order, outbox: &Outbox, word: &'static [u8]) {
+fn say(order: &Order, writer: &SocketWriter, word: &'static [u8]) {
     let mut order = lock(order);
     order.extend_from_slice(word);
-    let is_due = outbox.push(Chunk::complete(word));
+    let is_due = writer.push(Chunk::complete(word));
     drop(order);
     if is_due {
-        outbox.flush();
+        writer.flush();
     }
 }
 
@@ -141,21 +142,21 @@ fn say(order: &Order, outbox: &Outbox, word: &'static [u8]) {
 fn what_two_say_comes_out_whole_and_in_the_order_of_the_lock() {
     model(|| {
         let socket = Socket::with_room(1);
-        let outbox = outbox(&socket, 100);
+        let writer = writer(&socket, 100);
         let order = Arc::new(Order::default());
         let other = {
-            let (order, outbox) = (order.clone(), outbox.clone());
-            thread::spawn(move || say(&order, &outbox, b"ab"))
+            let (order, writer) = (order.clone(), writer.clone());
+            thread::spawn(move || say(&order, &writer, b"ab"))
         };
         let owner = {
-            let outbox = outbox.clone();
-            thread::spawn(move || own(&outbox))
+            let writer = writer.clone();
+            thread::spawn(move || own(&writer))
         };
-        say(&order, &outbox, b"cd");
+        say(&order, &writer, b"cd");
         socket.give(2);
         other.join().unwrap();
-        outbox.finish(b"!"[..].into(), false);
-        outbox.flush();
+        writer.finish(b"!"[..].into(), false);
+        writer.flush();
         socket.give(2);
         owner.join().unwrap();
         let due = [&lock(&order)[..], b"!"].concat();
@@ -167,16 +168,16 @@ fn what_two_say_comes_out_whole_and_in_the_order_of_the_lock() {
 fn what_a_full_socket_leaves_is_taken_up_by_the_task_of_its_own() {
     model(|| {
         let socket = Socket::with_room(1);
-        let outbox = outbox(&socket, 100);
+        let writer = writer(&socket, 100);
         let owner = {
-            let outbox = outbox.clone();
-            thread::spawn(move || own(&outbox))
+            let writer = writer.clone();
+            thread::spawn(move || own(&writer))
         };
-        say(&Order::default(), &outbox, b"ab");
+        say(&Order::default(), &writer, b"ab");
         socket.give(2);
         socket.read(2);
-        outbox.finish(b"!"[..].into(), false);
-        outbox.flush();
+        writer.finish(b"!"[..].into(), false);
+        writer.flush();
         owner.join().unwrap();
         assert_eq!(socket.taken(), b"ab!");
     });
@@ -186,23 +187,23 @@ fn what_a_full_socket_leaves_is_taken_up_by_the_task_of_its_own() {
 fn a_begun_frame_is_finished_before_a_close_that_cuts() {
     model(|| {
         let socket = Socket::with_room(1);
-        let outbox = outbox(&socket, 1);
-        outbox.push(Chunk::partial(&b"a"[..]));
-        let writer = {
-            let outbox = outbox.clone();
-            thread::spawn(move || outbox.flush())
+        let writer = writer(&socket, 1);
+        writer.push(Chunk::partial(&b"a"[..]));
+        let flusher = {
+            let writer = writer.clone();
+            thread::spawn(move || writer.flush())
         };
-        outbox.push(Chunk::partial(&b"b"[..]));
-        outbox.push(Chunk::complete(&b"c"[..]));
-        outbox.push(Chunk::complete(&b"de"[..]));
-        outbox.finish(b"!"[..].into(), true);
-        outbox.flush();
+        writer.push(Chunk::partial(&b"b"[..]));
+        writer.push(Chunk::complete(&b"c"[..]));
+        writer.push(Chunk::complete(&b"de"[..]));
+        writer.finish(b"!"[..].into(), true);
+        writer.flush();
         let owner = {
-            let outbox = outbox.clone();
-            thread::spawn(move || own(&outbox))
+            let writer = writer.clone();
+            thread::spawn(move || own(&writer))
         };
         socket.give(5);
-        writer.join().unwrap();
+        flusher.join().unwrap();
         owner.join().unwrap();
         let taken = socket.taken();
         let is_whole = [&b"abc!"[..], b"abcde!"].contains(&&taken[..]);
@@ -211,43 +212,43 @@ fn a_begun_frame_is_finished_before_a_close_that_cuts() {
 }
 
 /// A link that is owed more than it may be, with a full socket.
-fn congested() -> (Arc<Socket>, Arc<Outbox>) {
+fn congested() -> (Arc<Socket>, Arc<SocketWriter>) {
     let socket = Socket::with_room(0);
-    let outbox = outbox(&socket, 1);
-    outbox.push(Chunk::complete(&b"ab"[..]));
-    outbox.push(Chunk::complete(&b"cd"[..]));
-    assert!(outbox.flush(), "it has just come to be owed too much");
-    assert!(outbox.is_congested());
-    (socket, outbox)
+    let writer = writer(&socket, 1);
+    writer.push(Chunk::complete(&b"ab"[..]));
+    writer.push(Chunk::complete(&b"cd"[..]));
+    assert!(writer.flush(), "it has just come to be owed too much");
+    assert!(writer.is_congested());
+    (socket, writer)
 }
 
 #[test]
 fn who_is_held_back_goes_on_once_enough_is_taken() {
     model(|| {
-        let (socket, outbox) = congested();
+        let (socket, writer) = congested();
         let owner = {
-            let outbox = outbox.clone();
-            thread::spawn(move || own(&outbox))
+            let writer = writer.clone();
+            thread::spawn(move || own(&writer))
         };
         let kernel = thread::spawn(move || socket.give(5));
-        block_on(poll_fn(|cx| outbox.poll_uncongested(cx)));
+        block_on(poll_fn(|cx| writer.poll_uncongested(cx)));
         kernel.join().unwrap();
-        outbox.finish(b"!"[..].into(), false);
-        outbox.flush();
+        writer.finish(b"!"[..].into(), false);
+        writer.flush();
         owner.join().unwrap();
     });
 }
 
 #[test]
 fn who_is_held_back_goes_on_when_the_other_stalls_or_dies() {
-    for ends in [Outbox::mark_stalled, Outbox::discard] {
+    for ends in [SocketWriter::mark_stalled, SocketWriter::discard] {
         model(move || {
-            let (_, outbox) = congested();
+            let (_, writer) = congested();
             let other = {
-                let outbox = outbox.clone();
-                thread::spawn(move || ends(&outbox))
+                let writer = writer.clone();
+                thread::spawn(move || ends(&writer))
             };
-            block_on(poll_fn(|cx| outbox.poll_uncongested(cx)));
+            block_on(poll_fn(|cx| writer.poll_uncongested(cx)));
             other.join().unwrap();
         });
     }
@@ -257,19 +258,19 @@ fn who_is_held_back_goes_on_when_the_other_stalls_or_dies() {
 fn a_dead_outbox_stays_empty() {
     model(|| {
         let socket = Socket::with_room(3);
-        let outbox = outbox(&socket, 100);
+        let writer = writer(&socket, 100);
         let other = {
-            let outbox = outbox.clone();
+            let writer = writer.clone();
             thread::spawn(move || {
-                if outbox.push(Chunk::complete(&b"abcd"[..])) {
-                    outbox.flush();
+                if writer.push(Chunk::complete(&b"abcd"[..])) {
+                    writer.flush();
                 }
             })
         };
-        outbox.discard();
+        writer.discard();
         other.join().unwrap();
-        own(&outbox);
-        let status = block_on(poll_fn(|cx| Poll::Ready(outbox.poll_status(cx))));
+        own(&writer);
+        let status = block_on(poll_fn(|cx| Poll::Ready(writer.poll_status(cx))));
         assert_eq!((status.phase, status.queued), (OutboxPhase::Dead, 0));
     });
 }
@@ -280,19 +281,19 @@ fn what_is_accounted_for_is_what_is_held_and_one_that_is_cut_hears_of_it() {
         let socket = Socket::with_room(2);
         let budget = Arc::new(MemoryBudget::new(1));
         let limit = WaterMarks { high: 100, max: 200 };
-        let outbox = Outbox::new(Pipe(socket.clone()), limit, budget.clone());
+        let writer = SocketWriter::new(Pipe(socket.clone()), limit, budget.clone());
         let owner = {
-            let outbox = outbox.clone();
+            let writer = writer.clone();
             thread::spawn(move || {
-                outbox.set_unfinished(7);
-                own(&outbox);
+                writer.set_buffered(7);
+                own(&writer);
             })
         };
-        if outbox.push(Chunk::complete(&b"abcd"[..])) {
-            outbox.flush();
+        if writer.push(Chunk::complete(&b"abcd"[..])) {
+            writer.flush();
         }
         assert!(budget.held() >= 2 && budget.may_exceed());
-        outbox.abort();
+        writer.abort();
         owner.join().unwrap();
         assert_eq!(budget.held(), 0);
     });
@@ -302,8 +303,8 @@ fn what_is_accounted_for_is_what_is_held_and_one_that_is_cut_hears_of_it() {
 fn each_handful_of_a_job_is_taken_once_and_one_hand_settles() {
     model(|| {
         let socket = Socket::with_room(0);
-        let outbox = outbox(&socket, 100);
-        let outboxes = vec![(ConnKey::default(), outbox); 70];
+        let writer = writer(&socket, 100);
+        let outboxes = vec![(ConnKey::default(), writer); 70];
         let flush_pool = FlushPool::new(32);
         let job = flush_pool.post(FlushWork::on(outboxes));
         let hand = |job: &crate::outbound::flush_pool::FlushJob| {
@@ -346,7 +347,7 @@ fn a_resting_helper_hears_of_a_job() {
             })
         };
         let socket = Socket::with_room(0);
-        let outboxes = vec![(ConnKey::default(), outbox(&socket, 100))];
+        let outboxes = vec![(ConnKey::default(), writer(&socket, 100))];
         flush_pool.post(FlushWork::on(outboxes));
         assert!(helper.join().unwrap());
     });
@@ -436,9 +437,9 @@ fn all_members_hear_two_speakers_in_one_order() {
         let server = Server::builder().environment(Still).build().unwrap();
         let sockets = [0, 1].map(|_| Socket::with_room(1_000_000));
         for (number, socket) in sockets.iter().enumerate() {
-            let outbox = outbox(socket, 1_000_000);
+            let writer = writer(socket, 1_000_000);
             let id = ConnId::from_random_bytes([number as u8; 16]);
-            server.core().apply(Duration::ZERO, Input::Open { id }, Some(&outbox));
+            server.core().apply(Duration::ZERO, Input::Open { id }, Some(&writer));
         }
         let speak = |server: &Server, event| server.broadcast("root", event, b"");
         let other = {

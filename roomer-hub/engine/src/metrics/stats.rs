@@ -92,7 +92,7 @@ impl Server {
             .with_counts(|counts| (counts.sockets(), counts.handshakes, counts.refused().clone()));
         let core = self.core();
         let (hub, counts) = (&core.hub, &core.counts);
-        let status = core.outboxes.values().map(|outbox| outbox.backlog());
+        let status = core.outbound.writers.values().map(|outbox| outbox.backlog());
         let (queued_bytes, written) =
             status.fold((0, 0), |(queued, sum), (bytes, written)| (queued + bytes, sum + written));
         Stats {
@@ -133,7 +133,8 @@ impl Server {
     pub fn slowest(&self, most: usize) -> Vec<Backlog> {
         let core = self.core();
         let mut all: Vec<Backlog> = core
-            .outboxes
+            .outbound
+            .writers
             .iter()
             .filter_map(|(conn, outbox)| {
                 Some(Backlog { id: core.hub.id(conn)?, bytes: outbox.backlog().0 })

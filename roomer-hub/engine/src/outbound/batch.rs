@@ -15,9 +15,9 @@ pub(crate) struct RoomBatch {
     exclusions: Vec<Exclusion>,
     /// The room stands on the list of rooms to be flushed, or somebody is flushing it and will
     /// look again: nobody else needs to.
-    pub(crate) queued: bool,
+    pub(crate) is_queued: bool,
     /// Somebody has been asked to come back and flush the room, which is large.
-    pub(crate) assigned: bool,
+    pub(crate) is_assigned: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

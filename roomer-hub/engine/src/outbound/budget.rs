@@ -131,7 +131,7 @@ pub(crate) struct Usage {
     /// Bytes that nobody else can hold too.
     pub(crate) own: usize,
     /// Bytes that somebody is writing at this moment; nobody can tell of which buffers.
-    pub(crate) in_hand: usize,
+    pub(crate) in_flight: usize,
     /// Where each buffer ends, and how much of it is left.
     pub(crate) buffers: Vec<(usize, usize)>,
 }
@@ -139,7 +139,7 @@ pub(crate) struct Usage {
 impl Usage {
     /// All its bytes, whoever else holds them too.
     pub(crate) fn size(&self) -> usize {
-        self.own + self.in_hand + self.buffers.iter().map(|(_, len)| len).sum::<usize>()
+        self.own + self.in_flight + self.buffers.iter().map(|(_, len)| len).sum::<usize>()
     }
 }
 
@@ -181,8 +181,8 @@ mod tests {
     #[test]
     fn counts_a_shared_buffer_once() {
         let mut ledger = BufferSet::new();
-        let ann = Usage { own: 5, in_hand: 0, buffers: vec![(1000, 100), (2000, 7)] };
-        let bob = Usage { own: 0, in_hand: 0, buffers: vec![(1000, 40)] };
+        let ann = Usage { own: 5, in_flight: 0, buffers: vec![(1000, 100), (2000, 7)] };
+        let bob = Usage { own: 0, in_flight: 0, buffers: vec![(1000, 40)] };
         ledger.add(&bob);
         ledger.add(&ann);
         assert_eq!((ledger.sum(), ann.size(), bob.size()), (112, 112, 40));

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use crate::core::FlushWork;
+use crate::outbound::FlushWork;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 
 /// How many connections are written to before others have their turn.
@@ -54,18 +54,18 @@ impl FlushJob {
     /// The next connections to write to; `None` when all are taken.
     pub(crate) fn take(&self) -> Option<Range<usize>> {
         let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
-        let end = self.work.outboxes.len().min(start + self.chunk);
+        let end = self.work.writers.len().min(start + self.chunk);
         (start < end).then_some(start..end)
     }
 
     fn is_exhausted(&self) -> bool {
-        self.next.load(Ordering::Relaxed) >= self.work.outboxes.len()
+        self.next.load(Ordering::Relaxed) >= self.work.writers.len()
     }
 
     /// How many connections nobody has taken.
     #[cfg(feature = "audit")]
     pub(crate) fn left(&self) -> usize {
-        self.work.outboxes.len().saturating_sub(self.next.load(Ordering::Relaxed))
+        self.work.writers.len().saturating_sub(self.next.load(Ordering::Relaxed))
     }
 
     /// True for the one hand that is to settle the job, once all of it is taken.

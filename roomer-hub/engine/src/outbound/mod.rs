@@ -1,9 +1,348 @@
-//! The way of a message from the hub to sockets: batch → outbox → socket.
+//! The way of a message from the hub to sockets.
+//!
+//! ```text
+//!  hub's action ──▶ RoomBatch ──▶ Outbox ──▶ socket
+//!                   one per room   one per connection
+//!   under the server's lock ───────────────▶│◀─── without it
+//! ```
+//!
+//! A broadcast is encoded once, behind what its room has already collected ([`batch`]). A flush seals
+//! the batch and queues the same bytes for every member ([`outbox`]); each outbox is then written to
+//! its socket without the server's lock ([`socket_writer`]). So a busy room costs one write per member
+//! for many messages. [`flush`] decides which task flushes which rooms, and when; large flushes are
+//! shared between threads ([`flush_pool`]). [`budget`] and [`shed`] bound the memory of all
+//! connections together.
+//!
+//! [`Outbound`] is the part of this under the server's lock.
 
 pub(crate) mod available_memory;
 pub(crate) mod batch;
 pub(crate) mod budget;
-pub(crate) mod chunk;
+mod chunk;
+pub(crate) mod flush;
 pub(crate) mod flush_pool;
 pub(crate) mod outbox;
 pub(crate) mod shed;
+pub(crate) mod socket_writer;
+
+use std::sync::Arc;
+
+use roomer_hub::{ConnKey, Hub, Members, RoomKey, Snapshot};
+use roomer_proto::websocket::{self, Kind};
+use roomer_proto::{JOIN_ACK, PacketRef};
+use slotmap::SecondaryMap;
+
+use crate::outbound::batch::RoomBatch;
+pub(crate) use crate::outbound::chunk::Chunk;
+use crate::outbound::shed::ClosingWriters;
+use crate::outbound::socket_writer::SocketWriter;
+
+/// The largest room that the sender's task flushes at once. A flush of a larger one takes long enough
+/// that it pays to let other senders that are ready add their messages first.
+pub(crate) const SMALL_ROOM: usize = 8;
+
+/// A batch of this many bytes is delivered at once, so that a busy room does not collect without
+/// bound.
+const LARGE_BATCH: usize = 128 * 1024;
+
+/// Connections whose outboxes have to be written.
+pub(crate) type FlushList = Vec<(ConnKey, Arc<SocketWriter>)>;
+
+/// What waits to be sent, and for whom.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    pub(crate) writers: SecondaryMap<ConnKey, Arc<SocketWriter>>,
+    batches: SecondaryMap<RoomKey, Box<RoomBatch>>,
+    /// Rooms whose batches have to be delivered.
+    dirty: Vec<RoomKey>,
+    /// Connections whose outboxes no task is about to write.
+    flush_list: FlushList,
+    /// Connections that a flush left above the high-water mark.
+    pub(crate) congested: Vec<ConnKey>,
+    pub(crate) closing: ClosingWriters,
+}
+
+/// What a task has to write once the lock is released.
+#[derive(Debug, Default)]
+pub(crate) struct FlushWork {
+    pub(crate) writers: FlushList,
+    /// The large rooms whose batches were delivered. Messages that arrive meanwhile wait for this
+    /// flush to end.
+    rooms: Vec<RoomKey>,
+    /// True if the caller has to flush the large rooms later.
+    pub(crate) has_more: bool,
+}
+
+impl FlushWork {
+    #[cfg(all(test, roomer_loom))]
+    pub(crate) fn on(writers: FlushList) -> Self {
+        FlushWork { writers, ..FlushWork::default() }
+    }
+
+    pub(crate) fn has_rooms(&self) -> bool {
+        !self.rooms.is_empty()
+    }
+}
+
+impl Outbound {
+    /// A connection opened.
+    pub(crate) fn opened(&mut self, conn: ConnKey, writer: Option<&Arc<SocketWriter>>) {
+        self.writers.extend(writer.map(|writer| (conn, writer.clone())));
+    }
+
+    /// A connection joined a room: it does not get what the room has collected so far.
+    pub(crate) fn joined(&mut self, conn: ConnKey, room: RoomKey) {
+        if let Some(batch) = self.batches.get_mut(room) {
+            batch.exclude(conn, 0);
+        }
+    }
+
+    /// A connection left a room: it gets what the room has collected, and nothing after.
+    pub(crate) fn left(&mut self, conn: ConnKey, room: RoomKey) {
+        let Outbound { writers, batches, flush_list, .. } = self;
+        if let (Some(batch), Some(writer)) = (batches.get_mut(room), writers.get(conn)) {
+            deliver_to(batch, conn, writer, flush_list);
+        }
+    }
+
+    pub(crate) fn room_closed(&mut self, room: RoomKey) {
+        self.batches.remove(room);
+    }
+
+    /// Queues a `join_ack`. `rejoined` is the room if the connection was a member before. Returns
+    /// false if the connection takes nothing.
+    pub(crate) fn join_ack(
+        &mut self,
+        to: ConnKey,
+        rejoined: Option<RoomKey>,
+        packet: PacketRef<'_>,
+        snapshot: Snapshot<'_>,
+    ) -> bool {
+        let Outbound { writers, batches, flush_list, .. } = self;
+        let Some(writer) = writers.get(to) else { return false };
+        // A member gets first what the snapshot already contains.
+        if let Some(batch) = rejoined.and_then(|room| batches.get_mut(room)) {
+            deliver_to(batch, to, writer, flush_list);
+        }
+        let packet = PacketRef { event: JOIN_ACK, ..packet };
+        // One chunk for a small room; for a large one, the chunks that all its snapshots share.
+        let mut chunk = Vec::new();
+        let encoded = websocket::packet_frame_head(&packet, snapshot.len(), &mut chunk);
+        debug_assert!(encoded.is_ok(), "a room of a hundred million members");
+        for page in snapshot.pages() {
+            if !chunk.is_empty() {
+                schedule(to, writer, Chunk::partial(std::mem::take(&mut chunk)), flush_list);
+            }
+            schedule(to, writer, Chunk::partial(page.clone()), flush_list);
+        }
+        snapshot.write_tail(&mut chunk);
+        schedule(to, writer, Chunk::complete(chunk), flush_list);
+        true
+    }
+
+    /// Queues a packet for one connection. `rooms` are the rooms that the receiver is in. Returns the
+    /// receiver, or `None` if it takes nothing.
+    pub(crate) fn send(
+        &mut self,
+        to: ConnKey,
+        packet: &PacketRef<'_>,
+        rooms: impl Iterator<Item = RoomKey>,
+    ) -> Option<&Arc<SocketWriter>> {
+        let Outbound { writers, batches, flush_list, .. } = self;
+        let writer = writers.get(to)?;
+        // The batches of the receiver's rooms come before a direct message, so that a sender's
+        // messages keep their order whether or not they are direct.
+        if !packet.dst.is_empty() && !batches.is_empty() {
+            for room in rooms {
+                if let Some(batch) = batches.get_mut(room) {
+                    deliver_to(batch, to, writer, flush_list);
+                }
+            }
+        }
+        schedule(to, writer, Chunk::complete(encode(packet)), flush_list);
+        Some(writer)
+    }
+
+    /// Adds a packet to a room's batch, for all members but `except`.
+    pub(crate) fn broadcast(
+        &mut self,
+        room: RoomKey,
+        members: Members<'_>,
+        except: Option<ConnKey>,
+        packet: &PacketRef<'_>,
+    ) {
+        let Outbound { writers, batches, dirty, flush_list, .. } = self;
+        if !batches.contains_key(room) {
+            batches.insert(room, Box::default());
+        }
+        let batch = &mut batches[room];
+        let start = batch.frames.len();
+        let encoded = websocket::packet_frame(packet, &mut batch.frames);
+        debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
+        if let Some(conn) = except {
+            batch.exclude(conn, start);
+        }
+        if batch.frames.len() >= LARGE_BATCH {
+            deliver(batch, members, writers, flush_list);
+        } else if !std::mem::replace(&mut batch.is_queued, true) {
+            dirty.push(room);
+        }
+    }
+
+    /// Queues a frame for one connection, outside all rooms. Returns false if the connection is gone
+    /// or above its high-water mark.
+    pub(crate) fn send_frame(&mut self, conn: ConnKey, frame: Vec<u8>) -> bool {
+        let Some(writer) = self.writers.get(conn).filter(|writer| !writer.is_above()) else {
+            return false;
+        };
+        schedule(conn, writer, Chunk::complete(frame), &mut self.flush_list);
+        true
+    }
+
+    /// Sends a message back to its sender.
+    pub(crate) fn echo(&mut self, conn: ConnKey, kind: Kind, data: &[u8]) {
+        let mut frame = Vec::new();
+        websocket::message_frame(kind, data, &mut frame);
+        if let Some(writer) = self.writers.get(conn) {
+            schedule(conn, writer, Chunk::complete(frame), &mut self.flush_list);
+        }
+    }
+
+    /// Queues a close frame for a connection and forgets it. Returns the bytes that were written to it
+    /// since they were last counted.
+    pub(crate) fn close(&mut self, conn: ConnKey, code: u16, reason: &str) -> Option<u64> {
+        let writer = self.writers.remove(conn)?;
+        let written = writer.count_written();
+        // What waits for a peer that does not read would only delay the close frame.
+        let drop_unsent = code == websocket::code::TRY_AGAIN_LATER;
+        writer.close(Some(code), reason, drop_unsent);
+        self.closing.add(&writer);
+        self.flush_list.push((conn, writer));
+        Some(written)
+    }
+
+    /// Forgets a connection that ended. Returns the bytes that were written to it since they were last
+    /// counted.
+    pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<u64> {
+        let writer = self.writers.remove(conn)?;
+        self.closing.add(&writer);
+        Some(writer.count_written())
+    }
+
+    /// Schedules a connection to be written.
+    pub(crate) fn schedule(&mut self, conn: ConnKey, writer: &Arc<SocketWriter>) {
+        self.flush_list.push((conn, writer.clone()));
+    }
+
+    /// Returns a congested member of a room, if there is one: its senders should pause.
+    pub(crate) fn congested_member(
+        &mut self,
+        hub: &Hub,
+        room: RoomKey,
+    ) -> Option<Arc<SocketWriter>> {
+        if self.congested.is_empty() {
+            return None;
+        }
+        let Outbound { writers, congested, .. } = self;
+        congested.retain(|&conn| writers.get(conn).is_some_and(|writer| writer.is_above()));
+        let members = congested.iter().filter(|&&conn| hub.is_member(conn, room));
+        members.map(|&conn| &writers[conn]).find(|writer| writer.is_congested()).cloned()
+    }
+
+    /// Delivers batches and takes what has to be written. With `all`, of every room; otherwise of the
+    /// small ones, and the first task that finds a large room dirty has to flush it later
+    /// ([`FlushWork::has_more`]). Other senders of that room need not: if all flushed, each would
+    /// write only what the one before it has just queued.
+    pub(crate) fn take(&mut self, hub: &Hub, all: bool) -> FlushWork {
+        let Outbound { writers, batches, dirty, flush_list, .. } = self;
+        let mut work = FlushWork::default();
+        dirty.retain(|&room| {
+            let Some(batch) = batches.get_mut(room) else {
+                return false;
+            };
+            let members = hub.members(room);
+            // Looked up here and not at the broadcast: the room may have grown since.
+            let is_small = members.len() <= SMALL_ROOM;
+            if !all && !is_small {
+                work.has_more |= !std::mem::replace(&mut batch.is_assigned, true);
+                return true;
+            }
+            deliver(batch, members, writers, flush_list);
+            if is_small {
+                batches.remove(room);
+            } else {
+                work.rooms.push(room);
+            }
+            false
+        });
+        work.writers = std::mem::take(flush_list);
+        work
+    }
+
+    /// Ends a flush: rooms that collected messages meanwhile become dirty again. Returns true if
+    /// there are any, which the caller has to flush later.
+    pub(crate) fn finish(&mut self, work: &FlushWork) -> bool {
+        let before = self.dirty.len();
+        for &room in &work.rooms {
+            match self.batches.get(room) {
+                Some(batch) if batch.frames.is_empty() => {
+                    self.batches.remove(room);
+                }
+                Some(_) => self.dirty.push(room),
+                None => {}
+            }
+        }
+        self.dirty.len() > before
+    }
+}
+
+/// Encodes a packet as a frame for one receiver.
+pub(crate) fn encode(packet: &PacketRef<'_>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let encoded = websocket::packet_frame(packet, &mut frame);
+    debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
+    frame
+}
+
+fn schedule(conn: ConnKey, writer: &Arc<SocketWriter>, chunk: Chunk, flush_list: &mut FlushList) {
+    if writer.push(chunk) {
+        flush_list.push((conn, writer.clone()));
+    }
+}
+
+/// Queues for one connection what a room has collected for it so far.
+fn deliver_to(
+    batch: &mut RoomBatch,
+    conn: ConnKey,
+    writer: &Arc<SocketWriter>,
+    flush_list: &mut FlushList,
+) {
+    if !batch.frames.is_empty() && writer.is_open() {
+        schedule(conn, writer, Chunk::complete(batch.pending_for(conn)), flush_list);
+        batch.exclude(conn, 0);
+    }
+}
+
+/// Queues for every member what a room has collected for it, and empties the batch.
+fn deliver(
+    batch: &mut RoomBatch,
+    members: Members<'_>,
+    writers: &SecondaryMap<ConnKey, Arc<SocketWriter>>,
+    flush_list: &mut FlushList,
+) {
+    if batch.frames.is_empty() {
+        return;
+    }
+    let sealed = batch.seal();
+    flush_list.reserve(members.len());
+    for conn in members.iter() {
+        if let Some(writer) = writers.get(conn) {
+            sealed.chunks(conn, |bytes| schedule(conn, writer, Chunk::complete(bytes), flush_list));
+        }
+    }
+}
+
+#[cfg(feature = "audit")]
+mod audit;
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::Server;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::outbound::budget::{BufferSet, Usage};
-use crate::outbound::outbox::Outbox;
+use crate::outbound::socket_writer::SocketWriter;
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
@@ -18,20 +18,20 @@ const CLOSE_ALLOWANCE: usize = 64 * 1024;
 
 /// Connections that the hub has let go of while much still waited for them.
 #[derive(Debug, Default)]
-pub(crate) struct ClosingOutboxes(Vec<Weak<Outbox>>);
+pub(crate) struct ClosingWriters(Vec<Weak<SocketWriter>>);
 
-impl ClosingOutboxes {
-    pub(crate) fn add(&mut self, outbox: &Arc<Outbox>) {
-        if outbox.backlog().0 > CLOSE_ALLOWANCE {
+impl ClosingWriters {
+    pub(crate) fn add(&mut self, writer: &Arc<SocketWriter>) {
+        if writer.backlog().0 > CLOSE_ALLOWANCE {
             if self.0.len() == self.0.capacity() {
-                self.0.retain(|outbox| outbox.strong_count() > 0);
+                self.0.retain(|writer| writer.strong_count() > 0);
             }
-            self.0.push(Arc::downgrade(outbox));
+            self.0.push(Arc::downgrade(writer));
         }
     }
 
-    fn take(&mut self) -> impl Iterator<Item = Arc<Outbox>> + use<> {
-        std::mem::take(&mut self.0).into_iter().filter_map(|outbox| outbox.upgrade())
+    fn take(&mut self) -> impl Iterator<Item = Arc<SocketWriter>> + use<> {
+        std::mem::take(&mut self.0).into_iter().filter_map(|writer| writer.upgrade())
     }
 }
 
@@ -44,48 +44,48 @@ impl Server {
             return false;
         }
         let mut core = self.core();
-        let mut ledger = BufferSet::new();
-        let closing_outboxes: Vec<_> =
-            core.closing_outboxes.take().map(|outbox| (outbox.usage(), outbox)).collect();
+        let mut buffers = BufferSet::new();
+        let closing: Vec<_> =
+            core.outbound.closing.take().map(|writer| (writer.usage(), writer)).collect();
         // What is being written may be more than has been counted, or the same: nobody is closed for
         // it, but it will be looked at again.
-        let mut in_hand = 0;
-        for (usage, _) in &closing_outboxes {
-            ledger.add(usage);
-            in_hand += usage.in_hand;
+        let mut in_flight = 0;
+        for (usage, _) in &closing {
+            buffers.add(usage);
+            in_flight += usage.in_flight;
         }
         let mut holders: Vec<(Reverse<usize>, ConnKey, Usage)> = Vec::new();
-        for (conn, outbox) in &core.outboxes {
-            let usage = outbox.usage();
-            ledger.add(&usage);
-            in_hand += usage.in_hand;
+        for (conn, writer) in &core.outbound.writers {
+            let usage = writer.usage();
+            buffers.add(&usage);
+            in_flight += usage.in_flight;
             holders.push((Reverse(usage.size()), conn, usage));
         }
-        let is_over = ledger.sum() > budget.limit();
-        for (usage, outbox) in closing_outboxes {
+        let is_over = buffers.sum() > budget.limit();
+        for (usage, writer) in closing {
             if is_over {
-                ledger.remove(&usage);
-                outbox.abort();
+                buffers.remove(&usage);
+                writer.abort();
             } else {
-                core.closing_outboxes.add(&outbox);
+                core.outbound.closing.add(&writer);
             }
         }
         holders.sort_unstable_by_key(|(size, conn, _)| (*size, *conn));
         let mut closed = 0;
         for (_, conn, usage) in holders {
-            if !is_over || ledger.sum() <= budget.target() {
+            if !is_over || buffers.sum() <= budget.target() {
                 break;
             }
-            ledger.remove(&usage);
-            let outbox = core.outboxes.get(conn).cloned();
+            buffers.remove(&usage);
+            let writer = core.outbound.writers.get(conn).cloned();
             let close = Command::close(conn, &close::OUT_OF_MEMORY);
             core.apply(self.now(), Input::Command(close), None);
             closed += 1;
-            if let Some(outbox) = outbox.filter(|outbox| outbox.usage().size() > CLOSE_ALLOWANCE) {
-                outbox.abort();
+            if let Some(writer) = writer.filter(|writer| writer.usage().size() > CLOSE_ALLOWANCE) {
+                writer.abort();
             }
         }
-        budget.settle(ledger.sum() + in_hand);
+        budget.settle(buffers.sum() + in_flight);
         drop(core);
         if closed > 0 {
             trace::shed(closed, budget.limit());

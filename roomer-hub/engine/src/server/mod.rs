@@ -3,13 +3,11 @@
 mod control;
 mod start;
 
-use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use roomer_hub::{Command, ConnKey, HandlerKey, Hub};
@@ -19,14 +17,13 @@ use crate::app::handler::Handler;
 use crate::builder::Builder;
 use crate::builder::options::Options;
 use crate::connection::Connection;
-use crate::core::{Core, FlushWork};
+use crate::core::Core;
 use crate::env::Environment;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;
 use crate::metrics::warning::{WarningCause, Warnings};
 use crate::outbound::budget::MemoryBudget;
-use crate::outbound::flush_pool::{FlushJob, FlushPool};
-use crate::outbound::outbox::Outbox;
+use crate::outbound::flush_pool::FlushPool;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::timer::TimerQueue;
 use crate::transport::{Reader, Writer};
@@ -92,26 +89,11 @@ impl Server {
         self.0.timers.run(|| self.now(), sleep, || self.flush()).await;
     }
 
-    /// Takes part in large broadcasts for ever. On a runtime with several threads, spawn it once
-    /// per thread; elsewhere it has nothing to do.
-    pub async fn run_flush_worker(&self) {
-        // Whoever settles a job comes back for what has been said meanwhile.
-        let mut owes = false;
-        poll_fn(|cx| {
-            owes = (owes || self.0.flush_pool.job().is_some()) && self.flush();
-            if owes || !self.0.flush_pool.park(cx) {
-                cx.waker().wake_by_ref();
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
     /// Closes every connection with 1001, after what it is still owed, all at once, and takes no
     /// new ones. [`drain`](Self::drain) does it gently.
     pub fn shutdown(&self) {
         self.0.lifecycle.close();
-        let keys: Vec<ConnKey> = self.core().outboxes.keys().collect();
+        let keys: Vec<ConnKey> = self.core().outbound.writers.keys().collect();
         trace::closing(keys.len());
         for conn in keys {
             self.command(Command::close(conn, &close::SHUTDOWN));
@@ -165,107 +147,6 @@ impl Server {
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
         lock(&self.0.core)
     }
-
-    pub(crate) fn send_frame(&self, conn: ConnKey, frame: Vec<u8>) -> bool {
-        let taken = self.core().send(conn, frame);
-        self.flush_unless_in_callback();
-        taken
-    }
-
-    pub(crate) fn flush_unless_in_callback(&self) {
-        if CURRENT_SERVER.get() != self.address() && self.flush() {
-            self.0.timers.wake_drivers();
-        }
-    }
-
-    /// Writes what waits to be written, as much as one turn may, and tells the application what
-    /// has happened. True when the caller has to come back for more once others have had their
-    /// turn.
-    pub(crate) fn flush(&self) -> bool {
-        // A large flush under way comes first; what the caller wants written is not in it.
-        if let Some(job) = self.0.flush_pool.job()
-            && self.work_on(&job)
-        {
-            return true;
-        }
-        let mut more = false;
-        loop {
-            let mut core = self.core();
-            let work = core.take(true);
-            let has_events = core.hook_queue.try_start();
-            drop(core);
-            more |= self.write(work);
-            if !has_events {
-                return more;
-            }
-            self.run_hooks();
-        }
-    }
-
-    /// Writes, with no lock held; a large flush only in part. True as for [`flush`](Self::flush).
-    pub(crate) fn write(&self, work: FlushWork) -> bool {
-        let more = self.write_work(work);
-        self.shed() || more
-    }
-
-    pub(crate) fn write_work(&self, work: FlushWork) -> bool {
-        if work.outboxes.len() > self.options().flush.max_per_poll {
-            let job = self.0.flush_pool.post(work);
-            return self.work_on(&job);
-        }
-        let congested = write_to(&work.outboxes);
-        if congested.is_empty() && !work.has_rooms() {
-            return false;
-        }
-        let mut core = self.core();
-        core.congested.extend(congested);
-        core.finish_flush(&work)
-    }
-
-    /// Does a turn's share of a large flush. True as for [`flush`](Self::flush).
-    pub(crate) fn work_on(&self, job: &FlushJob) -> bool {
-        let mut congested = Vec::new();
-        let mut left = self.options().flush.max_per_poll;
-        while left > 0
-            && let Some(chunk) = job.take()
-        {
-            left = left.saturating_sub(chunk.len());
-            congested.append(&mut write_to(&job.work.outboxes[chunk]));
-        }
-        let finishes = job.finish();
-        let mut more = false;
-        if finishes || !congested.is_empty() {
-            let mut core = self.core();
-            core.congested.extend(congested);
-            more = finishes && core.finish_flush(&job.work);
-        }
-        more || self.0.flush_pool.job().is_some()
-    }
-
-    /// Runs code of the application's as part of a turn: what it has sent is left to the turn to
-    /// flush.
-    pub(crate) fn run_callback<T>(&self, run: impl FnOnce() -> T) -> T {
-        let outer = CURRENT_SERVER.replace(self.address());
-        let result = run();
-        CURRENT_SERVER.set(outer);
-        result
-    }
-
-    /// What tells this server from others in this process.
-    pub(crate) fn address(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
-    }
-}
-
-/// Writes to each connection and returns those that have come to be owed too much.
-fn write_to(outboxes: &[(ConnKey, Arc<Outbox>)]) -> Vec<ConnKey> {
-    let congested = outboxes.iter().filter(|(_, outbox)| outbox.flush());
-    congested.map(|(conn, _)| *conn).collect()
-}
-
-thread_local! {
-    /// The server in one of whose connections' turns this thread is running a handler.
-    static CURRENT_SERVER: Cell<usize> = const { Cell::new(0) };
 }
 
 impl fmt::Debug for Server {

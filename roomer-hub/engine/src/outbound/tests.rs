@@ -4,11 +4,13 @@ use std::io::{self, IoSlice};
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
-use crate::core::*;
+use crate::core::Core;
 use crate::outbound::budget::MemoryBudget;
 use crate::outbound::outbox::WaterMarks;
+use crate::outbound::*;
 use crate::transport::Writer;
-use roomer_hub::{Config, ConnId, HashKey};
+use roomer_hub::{Config, ConnId, HashKey, Input};
+use std::time::Duration;
 
 /// A socket that takes everything.
 #[derive(Clone, Default)]
@@ -44,13 +46,13 @@ impl Crowd {
         let mut crowd = Crowd { core: Core::new(hub, false), keys: vec![], tapes: vec![] };
         for number in 0..SMALL_ROOM as u8 + 4 {
             let tape = Tape::default();
-            let outbox = Outbox::new(
+            let writer = SocketWriter::new(
                 tape.clone(),
                 WaterMarks { high: 1 << 20, max: 1 << 24 },
                 Arc::new(MemoryBudget::new(1 << 30)),
             );
             let id = ConnId::from_random_bytes([number; 16]);
-            let applied = crowd.core.apply(Duration::ZERO, Input::Open { id }, Some(&outbox));
+            let applied = crowd.core.apply(Duration::ZERO, Input::Open { id }, Some(&writer));
             crowd.keys.push(applied.opened.unwrap());
             crowd.tapes.push(tape);
         }
@@ -59,17 +61,17 @@ impl Crowd {
     }
 
     fn say(&mut self, who: usize, event: &str, dst: &str) {
-        let packet = PacketRef { room: "root", event, dst, ..EMPTY_PACKET };
+        let packet = PacketRef { room: "root", event, dst, ..PacketRef::default() };
         let conn = self.keys[who];
         self.core.apply(Duration::ZERO, Input::Packet { conn, packet }, None);
     }
 
     fn flush(&mut self) {
         let work = self.core.take(true);
-        for (_, outbox) in &work.outboxes {
-            outbox.flush();
+        for (_, writer) in &work.writers {
+            writer.flush();
         }
-        self.core.finish_flush(&work);
+        self.core.outbound.finish(&work);
     }
 
     /// The events that one has heard since it was last asked, in order.
@@ -143,20 +145,15 @@ fn a_room_that_grows_large_in_one_turn_is_flushed() {
         crowd.say(who, "leave", "");
     }
     crowd.flush();
-    crowd.core.take_flush_duty();
     crowd.say(1, "leave", "");
     crowd.say(1, "join", "");
-    crowd.core.take(false);
-    assert!(crowd.core.take_flush_duty());
+    assert!(crowd.core.take(false).has_more);
 }
 
 #[test]
 fn only_the_first_to_speak_in_a_busy_room_has_to_come_back() {
     let mut crowd = Crowd::new();
-    let ends_turn = |crowd: &mut Crowd| {
-        crowd.core.take(false);
-        crowd.core.take_flush_duty()
-    };
+    let ends_turn = |crowd: &mut Crowd| crowd.core.take(false).has_more;
     ends_turn(&mut crowd);
     crowd.flush();
     crowd.say(0, "first", "");

@@ -1,0 +1,104 @@
+//! Pings, and how long a client may be silent. Pure: time comes in as an argument.
+
+use std::time::Duration;
+
+/// When a client last showed that it is alive, and when it was last asked to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeepAlive {
+    /// When bytes were last received, or a full socket accepted some.
+    last_received: Duration,
+    /// The writer's count of the latter at that time.
+    relieved: u64,
+    last_ping: Duration,
+    /// When the first ping was sent that nothing has answered.
+    unanswered_since: Option<Duration>,
+}
+
+impl KeepAlive {
+    pub(crate) fn new(now: Duration) -> Self {
+        KeepAlive { last_received: now, relieved: 0, last_ping: now, unanswered_since: None }
+    }
+
+    /// Records that bytes were received. Any bytes answer a ping.
+    pub(crate) fn received(&mut self, now: Duration) {
+        (self.last_received, self.unanswered_since) = (now, None);
+    }
+
+    /// Records how often a full socket has accepted bytes again. Behind a large message, neither a
+    /// ping nor its answer arrives before the message does, so accepting bytes counts as life.
+    pub(crate) fn relieved(&mut self, now: Duration, count: u64) {
+        if self.relieved != count {
+            (self.relieved, self.last_received) = (count, now);
+        }
+    }
+
+    /// Returns when the client is taken for dead, if nothing arrives before.
+    ///
+    /// Silence counts once a ping has been unanswered for the difference of `timeout` and `interval`:
+    /// a process that was stopped for a while must not take its own sleep for the client's.
+    pub(crate) fn timeout_at(&self, interval: Duration, timeout: Duration) -> Option<Duration> {
+        let unanswered = self.unanswered_since?;
+        Some((self.last_received + timeout).max(unanswered + timeout - interval))
+    }
+
+    /// Returns when the next ping is due.
+    pub(crate) fn ping_at(&self, interval: Duration) -> Duration {
+        self.last_ping + interval
+    }
+
+    /// Records that a ping was sent.
+    pub(crate) fn pinged(&mut self, now: Duration) {
+        self.last_ping = now;
+        self.unanswered_since.get_or_insert(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(54);
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn a_client_without_an_unanswered_ping_does_not_time_out() {
+        let mut keep_alive = KeepAlive::new(secs(0));
+        assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), None);
+        assert_eq!(keep_alive.ping_at(INTERVAL), secs(54));
+        keep_alive.pinged(secs(54));
+        assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(60)));
+        keep_alive.received(secs(55));
+        assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), None);
+        assert_eq!(keep_alive.ping_at(INTERVAL), secs(108));
+    }
+
+    #[test]
+    fn a_late_ping_leaves_the_client_time_to_answer() {
+        let mut keep_alive = KeepAlive::new(secs(0));
+        // The server's process was stopped for ten minutes.
+        keep_alive.pinged(secs(600));
+        assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(606)));
+    }
+
+    #[test]
+    fn further_pings_do_not_extend_the_timeout() {
+        let mut keep_alive = KeepAlive::new(secs(0));
+        keep_alive.pinged(secs(54));
+        keep_alive.pinged(secs(58));
+        assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(60)));
+    }
+
+    #[test]
+    fn a_full_socket_that_accepts_bytes_is_a_sign_of_life() {
+        let mut keep_alive = KeepAlive::new(secs(0));
+        keep_alive.pinged(secs(54));
+        keep_alive.relieved(secs(59), 1);
+        assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(119)));
+        keep_alive.relieved(secs(100), 1);
+        assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(119)));
+    }
+}

@@ -1,0 +1,77 @@
+//! How fast a message must arrive. Pure: time comes in as an argument.
+
+use std::time::Duration;
+
+/// How much of a message has to arrive within each `message_timeout`: some 17 kbit/s with the default.
+const MIN_PROGRESS: usize = 64 * 1024;
+
+/// The progress of a message that has not arrived completely, if there is one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MessageProgress {
+    /// Since when how many bytes of it have been there.
+    unfinished: Option<(Duration, usize)>,
+}
+
+impl MessageProgress {
+    /// Records that `bytes` of an unfinished message are buffered. `is_new`: another message was
+    /// completed since the last call, so this one began after it.
+    pub(crate) fn record(&mut self, now: Duration, bytes: usize, is_new: bool) {
+        self.unfinished = match self.unfinished {
+            _ if bytes == 0 => None,
+            Some(earlier) if !is_new && bytes < earlier.1 + MIN_PROGRESS => Some(earlier),
+            _ => Some((now, bytes)),
+        };
+    }
+
+    /// Restarts the time: while the server does not read, the client cannot make progress.
+    pub(crate) fn restart(&mut self, now: Duration) {
+        if let Some((since, _)) = &mut self.unfinished {
+            *since = now;
+        }
+    }
+
+    /// Returns when the message has taken too long.
+    pub(crate) fn timeout_at(&self, timeout: Duration) -> Option<Duration> {
+        self.unfinished.map(|(since, _)| since + timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn a_trickle_does_not_extend_the_time_and_enough_bytes_do() {
+        let mut progress = MessageProgress::default();
+        assert_eq!(progress.timeout_at(secs(30)), None);
+        progress.record(secs(1), 10, false);
+        progress.record(secs(20), 10 + MIN_PROGRESS - 1, false);
+        assert_eq!(progress.timeout_at(secs(30)), Some(secs(31)));
+        progress.record(secs(25), 10 + MIN_PROGRESS, false);
+        assert_eq!(progress.timeout_at(secs(30)), Some(secs(55)));
+        progress.record(secs(26), 0, false);
+        assert_eq!(progress.timeout_at(secs(30)), None);
+    }
+
+    #[test]
+    fn a_new_message_has_its_own_time() {
+        let mut progress = MessageProgress::default();
+        progress.record(secs(1), 10, false);
+        progress.record(secs(20), 10, true);
+        assert_eq!(progress.timeout_at(secs(30)), Some(secs(50)));
+    }
+
+    #[test]
+    fn time_in_which_the_server_does_not_read_is_not_the_clients() {
+        let mut progress = MessageProgress::default();
+        progress.restart(secs(5));
+        assert_eq!(progress.timeout_at(secs(30)), None);
+        progress.record(secs(1), 10, false);
+        progress.restart(secs(20));
+        assert_eq!(progress.timeout_at(secs(30)), Some(secs(50)));
+    }
+}

@@ -1,0 +1,165 @@
+//! When a client that does not read fast enough is closed. Pure: time and the outbox's status come in
+//! as arguments.
+//!
+//! A socket that is full is normal for a moment. The connection is closed when the socket accepts
+//! nothing for `write_timeout`; sooner when more than the high-water mark waits, since other senders
+//! pause for it; and soonest when so much waits that the queue would grow without a useful bound.
+
+use std::time::Duration;
+
+use crate::outbound::socket_writer::{Pressure, Status};
+
+/// Limits of a connection above half of `max_backlog`: how long it may accept nothing, and for how
+/// long it may accept less than half of `max_backlog`.
+const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+
+/// The same with [`FLOOD_FACTOR`] times `max_backlog` in the queue, which bounds its share of a flood.
+const FLOOD_LIMITS: (Duration, Duration) = (STALL_AFTER, Duration::from_millis(500));
+
+/// See [`FLOOD_LIMITS`].
+const FLOOD_FACTOR: usize = 3;
+
+/// How long a connection above the high-water mark may accept nothing before senders no longer pause
+/// for it: they should wait for a slow reader, not for one that has stopped.
+const STALL_AFTER: Duration = Duration::from_millis(50);
+
+/// The progress of a socket that is full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlowConsumer {
+    /// When the socket last accepted bytes.
+    moved: Duration,
+    /// How many bytes it had accepted then.
+    written: u64,
+    /// Since when too much has waited, and how many bytes the socket had accepted then.
+    behind_since: Option<(Duration, u64)>,
+}
+
+/// The limits that the application chose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes that may wait.
+    pub(crate) max_backlog: usize,
+    /// How long a full socket may accept nothing.
+    pub(crate) write_timeout: Duration,
+}
+
+/// What to do about a full socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// When to close the connection if the socket stays as it is.
+    pub(crate) close_at: Duration,
+    /// When to poll again.
+    pub(crate) poll_at: Duration,
+    /// True if senders should no longer pause for it.
+    pub(crate) is_stalled: bool,
+}
+
+impl SlowConsumer {
+    /// Begins to watch a socket that has become full.
+    pub(crate) fn new(now: Duration, written: u64) -> Self {
+        SlowConsumer { moved: now, written, behind_since: None }
+    }
+
+    pub(crate) fn poll(&mut self, now: Duration, status: &Status, limits: Limits) -> Verdict {
+        let Limits { max_backlog, write_timeout } = limits;
+        if self.written != status.written {
+            (self.moved, self.written) = (now, status.written);
+        }
+        let stalls_now = status.is_above() && now >= self.moved + STALL_AFTER;
+        let is_stalled = stalls_now || status.pressure == Pressure::Stalled;
+        // A large message may take its time on a slow connection, whatever small ones wait behind it.
+        let counted = status.queued.saturating_sub(status.large_message_left);
+        if !status.is_above() || counted.saturating_sub(status.newest) <= max_backlog / 2 {
+            self.behind_since = None;
+            let close_at = self.moved + write_timeout;
+            let poll_at = match status.is_above() && !is_stalled {
+                true => close_at.min(now + STALL_AFTER),
+                false => close_at,
+            };
+            return Verdict { close_at, poll_at, is_stalled };
+        }
+        let (since, written_then) = *self.behind_since.get_or_insert((now, status.written));
+        if status.written - written_then >= max_backlog as u64 / 2 {
+            self.behind_since = Some((now, status.written));
+        }
+        let is_flooded = counted > max_backlog.saturating_mul(FLOOD_FACTOR);
+        let (no_progress, little_progress) = if is_flooded { FLOOD_LIMITS } else { SLOW_LIMITS };
+        let close_at = (self.moved + no_progress.min(write_timeout)).min(since + little_progress);
+        Verdict { close_at, poll_at: close_at.min(now + STALL_AFTER), is_stalled }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbound::outbox::OutboxPhase;
+
+    const LIMITS: Limits = Limits { max_backlog: 1000, write_timeout: Duration::from_secs(10) };
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// A full socket with so many bytes before it, above the high-water mark or not.
+    fn full(queued: usize, written: u64, pressure: Pressure) -> Status {
+        Status {
+            phase: OutboxPhase::Open,
+            is_blocked: true,
+            queued,
+            newest: 0,
+            large_message_left: 0,
+            written,
+            relieved: 0,
+            pressure,
+        }
+    }
+
+    #[test]
+    fn a_small_queue_has_the_whole_write_timeout() {
+        let mut slow = SlowConsumer::new(ms(0), 0);
+        let verdict = slow.poll(ms(5), &full(100, 0, Pressure::Normal), LIMITS);
+        assert_eq!(
+            verdict,
+            Verdict { close_at: ms(10_000), poll_at: ms(10_000), is_stalled: false }
+        );
+    }
+
+    #[test]
+    fn a_large_queue_is_closed_after_a_second_without_progress() {
+        let mut slow = SlowConsumer::new(ms(0), 0);
+        let verdict = slow.poll(ms(10), &full(900, 0, Pressure::Above), LIMITS);
+        assert_eq!((verdict.close_at, verdict.poll_at), (ms(1000), ms(60)));
+        assert!(!verdict.is_stalled);
+        let verdict = slow.poll(ms(60), &full(900, 0, Pressure::Above), LIMITS);
+        assert!(verdict.is_stalled, "senders wait no longer");
+    }
+
+    #[test]
+    fn a_trickle_does_not_save_a_large_queue() {
+        let mut slow = SlowConsumer::new(ms(0), 0);
+        slow.poll(ms(0), &full(900, 0, Pressure::Above), LIMITS);
+        // Ten bytes every half second are less than half of max_backlog in four seconds.
+        for step in 1..8 {
+            let verdict = slow.poll(ms(500 * step), &full(900, 10 * step, Pressure::Above), LIMITS);
+            assert_eq!(verdict.close_at, ms(500 * step + 1000).min(ms(4000)));
+        }
+        // Half of max_backlog begins a new period.
+        slow.poll(ms(3900), &full(900, 600, Pressure::Above), LIMITS);
+        let verdict = slow.poll(ms(3950), &full(900, 610, Pressure::Above), LIMITS);
+        assert_eq!(verdict.close_at, ms(4950));
+    }
+
+    #[test]
+    fn a_flood_is_cut_off_soon() {
+        let mut slow = SlowConsumer::new(ms(0), 0);
+        let verdict = slow.poll(ms(0), &full(3001, 0, Pressure::Above), LIMITS);
+        assert_eq!(verdict.close_at, STALL_AFTER);
+    }
+
+    #[test]
+    fn a_large_message_under_way_is_not_counted() {
+        let mut slow = SlowConsumer::new(ms(0), 0);
+        let status = Status { large_message_left: 90_000, ..full(90_400, 0, Pressure::Above) };
+        assert_eq!(slow.poll(ms(0), &status, LIMITS).close_at, ms(10_000));
+    }
+}

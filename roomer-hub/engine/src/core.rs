@@ -1,0 +1,179 @@
+//! What the server's one lock protects: the hub, and what its actions have caused.
+//!
+//! Everything here is bookkeeping in memory. Nothing writes to a socket, wakes a task or runs a
+//! handler: the task that took the lock does that after it has released it
+//! ([`flush`](crate::outbound::flush)).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomer_hub::{Action, Command, ConnKey, HandlerKey, Hub, Input, Permission};
+use roomer_proto::{PacketRef, close};
+
+use crate::app::conn::ConnInfo;
+use crate::app::conn_table::ConnTable;
+use crate::app::hooks::{DisconnectReason, HookEvent, HookQueue};
+#[cfg(feature = "audit")]
+use crate::journal::Journal;
+use crate::metrics::stats::Counts;
+use crate::outbound::socket_writer::SocketWriter;
+use crate::outbound::{FlushWork, Outbound};
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) hub: Hub,
+    pub(crate) outbound: Outbound,
+    /// What the application knows of each open connection.
+    pub(crate) infos: ConnTable,
+    pub(crate) hook_queue: HookQueue,
+    pub(crate) counts: Counts,
+    #[cfg(feature = "audit")]
+    pub(crate) journal: Journal,
+}
+
+/// What an input led to, for the task that gave it.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    /// The key of the connection that was opened.
+    pub(crate) opened: Option<ConnKey>,
+    /// A handler to run with the packet of the input.
+    pub(crate) call: Option<HandlerKey>,
+    /// A rule to ask about the packet of the input.
+    pub(crate) ask: Option<Permission>,
+    /// A receiver above its high-water mark; the sender should pause reading.
+    pub(crate) congested: Option<Arc<SocketWriter>>,
+    /// True if the hub closed the connection of the input.
+    pub(crate) is_closed: bool,
+}
+
+impl Core {
+    pub(crate) fn new(hub: Hub, has_hooks: bool) -> Self {
+        Core {
+            hub,
+            outbound: Outbound::default(),
+            infos: ConnTable::default(),
+            hook_queue: HookQueue::new(has_hooks),
+            counts: Counts::default(),
+            #[cfg(feature = "audit")]
+            journal: Journal::default(),
+        }
+    }
+
+    /// Gives the hub an input and carries out its actions. `opening` is the writer of a connection
+    /// that opens.
+    pub(crate) fn apply(
+        &mut self,
+        now: Duration,
+        input: Input<'_>,
+        opening: Option<&Arc<SocketWriter>>,
+    ) -> Applied {
+        let mut applied = Applied::default();
+        #[cfg(feature = "audit")]
+        self.journal.note(&input);
+        let Core { hub, outbound, infos, hook_queue, counts, .. } = self;
+        let mut broadcast_in = None;
+        let mut has_joined = false;
+        let mut actions = hub.handle(now, input);
+        while let Some(action) = actions.next() {
+            match action {
+                Action::Opened { conn } => {
+                    applied.opened = Some(conn);
+                    #[cfg(feature = "audit")]
+                    self.journal.opened(conn);
+                    outbound.opened(conn, opening);
+                }
+                Action::Joined { conn, room, name } => {
+                    has_joined = true;
+                    outbound.joined(conn, room);
+                    hook_queue.push(infos.get(conn), || HookEvent::Joined(name.into()));
+                }
+                Action::Left { conn, room, name } => {
+                    hook_queue.push(infos.get(conn), || HookEvent::Left(name.into()));
+                    outbound.left(conn, room);
+                }
+                Action::RoomClosed { room, .. } => outbound.room_closed(room),
+                Action::JoinAck { to, id, room, snapshot } => {
+                    let rejoined = if has_joined { None } else { actions.hub().room(room) };
+                    let packet = PacketRef { room, src: id, ..PacketRef::default() };
+                    let is_sent = outbound.join_ack(to, rejoined, packet, snapshot);
+                    counts.messages_out += u64::from(is_sent);
+                }
+                Action::Send { to, packet } => {
+                    let rooms = actions.hub().rooms_of(to);
+                    if let Some(receiver) = outbound.send(to, &packet, rooms) {
+                        counts.messages_out += 1;
+                        if receiver.is_congested() {
+                            applied.congested = Some(receiver.clone());
+                        }
+                    }
+                }
+                Action::Broadcast { room, members, except, packet } => {
+                    let is_received = members.iter().any(|member| Some(member) != except);
+                    if is_received {
+                        outbound.broadcast(room, members, except, &packet);
+                        let is_left_out =
+                            except.is_some_and(|conn| actions.hub().is_member(conn, room));
+                        counts.messages_out += (members.len() - usize::from(is_left_out)) as u64;
+                        broadcast_in = Some(room);
+                    }
+                }
+                Action::Call { handler, .. } => applied.call = Some(handler),
+                Action::Ask { about, .. } => applied.ask = Some(about),
+                Action::Close { conn, code, reason } => {
+                    applied.is_closed = true;
+                    *counts.closes.entry(code).or_default() += 1;
+                    hook_queue.push_lifecycle(infos.get(conn), || {
+                        HookEvent::Gone(DisconnectReason::ByServer(code), reason.into())
+                    });
+                    infos.remove(conn);
+                    counts.bytes_out += outbound.close(conn, code, reason).unwrap_or_default();
+                }
+                Action::Rejected => {}
+            }
+        }
+        if let Some(room) = broadcast_in {
+            applied.congested = outbound.congested_member(hub, room).or(applied.congested);
+        }
+        applied
+    }
+
+    /// Registers what is known of an open connection and queues the hooks of its first events.
+    pub(crate) fn arrived(&mut self, info: &Arc<ConnInfo>) {
+        self.infos.insert(info);
+        let Core { hub, hook_queue, .. } = self;
+        hook_queue.push_lifecycle(Some(info), || HookEvent::Connected);
+        for room in hub.rooms_of(info.key) {
+            hook_queue
+                .push(Some(info), || HookEvent::Joined(hub.name(room).unwrap_or_default().into()));
+        }
+    }
+
+    /// Closes the oldest connection of the opening one's user if the user has more than `most`.
+    pub(crate) fn limit_user(&mut self, now: Duration, opening: &ConnInfo, most: usize) {
+        let Some(user) = opening.user() else { return };
+        let mut conns = self.infos.of(user);
+        if conns.len() > most
+            && let Some(conn) = conns.next()
+        {
+            drop(conns);
+            let (code, reason) = close::REPLACED.frame();
+            self.apply(now, Input::Command(Command::Close { conn, code, reason }), None);
+        }
+    }
+
+    /// Removes a connection that ended without a close by the hub.
+    pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, why: DisconnectReason) {
+        self.apply(now, Input::Gone { conn }, None);
+        self.counts.bytes_out += self.outbound.remove(conn).unwrap_or_default();
+        if let Some(info) = self.infos.remove(conn) {
+            self.counts.lost += u64::from(why == DisconnectReason::Lost);
+            self.counts.by_peer += u64::from(why != DisconnectReason::Lost);
+            self.hook_queue.push_lifecycle(Some(&info), || HookEvent::Gone(why, "".into()));
+        }
+    }
+
+    /// Takes what has to be written; see [`Outbound::take`].
+    pub(crate) fn take(&mut self, all: bool) -> FlushWork {
+        self.outbound.take(&self.hub, all)
+    }
+}

@@ -1,0 +1,71 @@
+//! Checks of the outbound tables against each other and against the hub's.
+
+use roomer_hub::Hub;
+
+use crate::builder::options::Options;
+use crate::outbound::budget::BufferSet;
+use crate::outbound::{FlushWork, Outbound};
+
+impl Outbound {
+    /// Returns the first contradiction; see [`Server::audit`](crate::Server::audit).
+    pub(crate) fn audit(&self, hub: &Hub, at_rest: bool, options: &Options) -> Result<(), String> {
+        if self.writers.len() != hub.connections() {
+            let (writers, conns) = (self.writers.len(), hub.connections());
+            return Err(format!("{writers} writers for {conns} connections"));
+        }
+        let max = options.water_marks().max;
+        for (conn, writer) in &self.writers {
+            if hub.id(conn).is_none() {
+                return Err(format!("a writer without a connection: {conn:?}"));
+            }
+            writer.audit(at_rest, max).map_err(|error| format!("{conn:?}: {error}"))?;
+        }
+        if at_rest {
+            let mut buffers = BufferSet::new();
+            self.writers.values().for_each(|writer| buffers.add(&writer.usage()));
+            let (held, limit) = (buffers.sum(), options.memory_budget);
+            if held > limit {
+                return Err(format!("{held} bytes are held, {limit} may be"));
+            }
+        }
+        self.audit_dirty()?;
+        for (room, batch) in &self.batches {
+            let Some(name) = hub.name(room) else {
+                return Err("a batch of a room that is closed".into());
+            };
+            let is_dirty = self.dirty.contains(&room);
+            let is_due = !batch.frames.is_empty();
+            if is_due && !(batch.is_queued || is_dirty) {
+                return Err(format!("{name:?} is not scheduled for a flush"));
+            }
+            if at_rest && is_due && !is_dirty {
+                return Err(format!("no task will flush {name:?}"));
+            }
+        }
+        if at_rest && !self.flush_list.is_empty() {
+            return Err(format!("{} connections wait for a flush", self.flush_list.len()));
+        }
+        Ok(())
+    }
+
+    /// Checks that no room is scheduled twice.
+    pub(crate) fn audit_dirty(&self) -> Result<(), String> {
+        let mut dirty = self.dirty.clone();
+        dirty.sort_unstable();
+        match dirty.windows(2).any(|pair| pair[0] == pair[1]) {
+            true => Err("a room is scheduled for two flushes".into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks that the rooms of a flush under way are not scheduled for another.
+    pub(crate) fn audit_work(&self, hub: &Hub, work: &FlushWork) -> Result<(), String> {
+        for &room in &work.rooms {
+            let Some(name) = hub.name(room) else { continue };
+            if self.dirty.contains(&room) || !self.batches.contains_key(room) {
+                return Err(format!("{name:?} is finished before all of it is written"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,361 @@
+//! The queue of bytes that wait for one connection's socket.
+//!
+//! Pure: it knows nothing of sockets, locks and tasks, which are the business of
+//! [`SocketWriter`](super::socket_writer::SocketWriter). The queue has two water marks, counted
+//! without the newest message: above `high`, senders should pause; above `max`, the connection
+//! takes no more and has to be closed.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::outbound::chunk::{Chunk, advance, frame_left};
+
+/// A message that may keep a slow connection busy for seconds: more than the system buffers.
+const LARGE_MESSAGE: usize = 64 * 1024;
+
+/// How many bytes may wait for one connection. The newest message does not count, so that a single
+/// message of any permitted size can always be queued.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WaterMarks {
+    /// Above this, senders pause.
+    pub(crate) high: usize,
+    /// Above this, the queue takes no more and the connection is closed.
+    pub(crate) max: usize,
+}
+
+/// What an outbox takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OutboxPhase {
+    /// Messages.
+    #[default]
+    Open,
+    /// Nothing more, because the queue passed [`WaterMarks::max`].
+    Overrun,
+    /// Nothing more: the last bytes are in the queue.
+    Closing,
+    /// Nothing more: the socket failed or the connection ended.
+    Dead,
+}
+
+#[derive(Default)]
+pub(crate) struct Outbox {
+    /// The oldest chunk, apart from the others so that a queue of one chunk, the usual one, needs no
+    /// allocation.
+    front: Chunk,
+    back: VecDeque<Chunk>,
+    /// Bytes that wait, those that are being written included.
+    queued: usize,
+    /// Bytes of the newest message.
+    newest: usize,
+    /// True while the newest message is not queued completely.
+    is_partial: bool,
+    phase: OutboxPhase,
+    /// Bytes that the socket has accepted since the connection began.
+    written: u64,
+    /// True while the socket is full; the connection's own task waits for it.
+    blocked: bool,
+    /// True if the socket has been full since it last accepted bytes.
+    was_full: bool,
+    /// How often a full socket accepted bytes again. Only the peer's reading has that effect, whereas
+    /// a socket with room accepts bytes whether or not the peer is alive.
+    relieved: u64,
+}
+
+/// A run of chunks that was taken out of an outbox for one write.
+pub(crate) struct InFlight {
+    pub(crate) front: Chunk,
+    pub(crate) back: VecDeque<Chunk>,
+}
+
+/// The result of one write to the socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Written {
+    /// The socket accepted this many bytes of those that were offered.
+    Some { accepted: usize, offered: usize },
+    /// The write was interrupted before the socket accepted a byte.
+    Interrupted,
+    /// The socket is full.
+    Full,
+    /// The socket failed.
+    Failed,
+}
+
+impl Outbox {
+    pub(crate) fn phase(&self) -> OutboxPhase {
+        self.phase
+    }
+
+    /// Returns the number of bytes that wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Returns the number of bytes of the newest message.
+    pub(crate) fn newest(&self) -> usize {
+        self.newest
+    }
+
+    /// Returns the number of bytes that count against the water marks.
+    pub(crate) fn counted(&self) -> usize {
+        self.queued.saturating_sub(self.newest)
+    }
+
+    /// Returns the number of bytes that the socket has ever accepted.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Returns how often a full socket accepted bytes again.
+    pub(crate) fn relieved(&self) -> u64 {
+        self.relieved
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    #[cfg(feature = "audit")]
+    pub(crate) fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
+    /// Returns true if a write would have something to offer to a socket with room.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.front.len() > 0 && !self.blocked
+    }
+
+    /// Iterates over the chunks that wait and are not being written.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        std::iter::once(&self.front).chain(&self.back).filter(|chunk| chunk.len() > 0)
+    }
+
+    /// Queues a chunk. Returns false if the outbox takes no more, and so does not change.
+    pub(crate) fn push(&mut self, chunk: Chunk, max: usize) -> bool {
+        if self.phase != OutboxPhase::Open || chunk.bytes.is_empty() {
+            return false;
+        }
+        // A message that was begun is completed, or the peer would get half a frame.
+        if self.queued > max && !self.is_partial {
+            self.phase = OutboxPhase::Overrun;
+        } else {
+            self.append(chunk);
+        }
+        true
+    }
+
+    /// Queues the last bytes and takes none after them. With `drop_unsent`, the frames that the socket
+    /// has not begun to take are dropped first. Returns false if an earlier end stands.
+    pub(crate) fn finish(&mut self, last: Bytes, drop_unsent: bool) -> bool {
+        if matches!(self.phase, OutboxPhase::Closing | OutboxPhase::Dead) {
+            return false;
+        }
+        if drop_unsent {
+            self.drop_unsent();
+        }
+        self.phase = OutboxPhase::Closing;
+        if !last.is_empty() {
+            self.append(Chunk::complete(last));
+        }
+        true
+    }
+
+    /// Drops everything that waits and takes no more.
+    pub(crate) fn kill(&mut self) {
+        self.phase = OutboxPhase::Dead;
+        self.front = Chunk::default();
+        self.back = VecDeque::new();
+        self.queued = 0;
+    }
+
+    /// Marks the socket as one with room.
+    pub(crate) fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Takes all chunks for a write, whose result goes to [`put_back`](Self::put_back).
+    pub(crate) fn take(&mut self) -> InFlight {
+        InFlight { front: std::mem::take(&mut self.front), back: std::mem::take(&mut self.back) }
+    }
+
+    /// Records the result of a write and puts back what the socket did not accept, before what was
+    /// queued meanwhile.
+    pub(crate) fn put_back(&mut self, in_flight: InFlight, result: Written) {
+        if self.phase == OutboxPhase::Dead {
+            // Killed during the write.
+            return;
+        }
+        let InFlight { mut front, mut back } = in_flight;
+        let (accepted, offered) = match result {
+            Written::Some { accepted, offered } => (accepted, offered),
+            Written::Interrupted => (0, 0),
+            Written::Full => {
+                self.blocked = true;
+                (0, 0)
+            }
+            Written::Failed => return self.kill(),
+        };
+        self.written += accepted as u64;
+        if accepted > 0 && std::mem::take(&mut self.was_full) {
+            self.relieved += 1;
+        }
+        self.queued -= accepted;
+        if advance(&mut front, &mut back, accepted) {
+            // A short write means that the socket is full.
+            self.blocked |= 0 < accepted && accepted < offered;
+            let newer = std::mem::replace(&mut self.front, front);
+            if newer.len() > 0 {
+                back.push_back(newer);
+            }
+            back.append(&mut self.back);
+            self.back = back;
+        }
+        self.was_full |= self.blocked;
+    }
+
+    /// Returns the number of bytes that are left of the oldest message if it is large
+    /// ([`LARGE_MESSAGE`]), otherwise 0.
+    pub(crate) fn large_message_left(&self) -> usize {
+        let left = frame_left(&self.front, &self.back);
+        if left > LARGE_MESSAGE { left } else { 0 }
+    }
+
+    fn append(&mut self, mut chunk: Chunk) {
+        chunk.continues = self.is_partial;
+        self.queued += chunk.len();
+        self.newest = chunk.len() + if self.is_partial { self.newest } else { 0 };
+        self.is_partial = chunk.more_follows;
+        if self.front.len() == 0 {
+            self.front = chunk;
+        } else {
+            self.back.push_back(chunk);
+        }
+    }
+
+    /// Drops all chunks but the first, which may be written in part or continue one that is being
+    /// written, and the rest of its frame.
+    fn drop_unsent(&mut self) {
+        let mut kept = 0;
+        let mut more_follows = self.front.more_follows;
+        while more_follows && let Some(chunk) = self.back.get(kept) {
+            more_follows = chunk.more_follows;
+            kept += 1;
+        }
+        let dropped: usize = self.back.drain(kept..).map(|chunk| chunk.len()).sum();
+        self.queued -= dropped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: usize = 100;
+
+    fn frame(payload: usize) -> Vec<u8> {
+        let mut bytes = vec![0x82, payload as u8];
+        bytes.resize(2 + payload, b'x');
+        bytes
+    }
+
+    fn waiting(outbox: &Outbox) -> usize {
+        outbox.chunks().map(Chunk::len).sum()
+    }
+
+    /// Lets the socket accept so many bytes.
+    fn write(outbox: &mut Outbox, accepted: usize) {
+        let in_flight = outbox.take();
+        let offered = in_flight.front.len() + in_flight.back.iter().map(Chunk::len).sum::<usize>();
+        outbox.put_back(in_flight, Written::Some { accepted, offered });
+    }
+
+    #[test]
+    fn a_short_write_blocks_until_the_socket_has_room() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.push(Chunk::complete(frame(10)), MAX));
+        assert!(outbox.is_writable());
+        write(&mut outbox, 5);
+        assert_eq!((outbox.queued(), outbox.written()), (7, 5));
+        assert!(outbox.is_blocked() && !outbox.is_writable());
+        outbox.unblock();
+        write(&mut outbox, 7);
+        assert_eq!((outbox.queued(), outbox.relieved()), (0, 1));
+        assert!(!outbox.is_blocked() && !outbox.is_writable());
+    }
+
+    #[test]
+    fn bytes_queued_during_a_write_follow_those_of_the_write() {
+        let mut outbox = Outbox::default();
+        outbox.push(Chunk::complete(&b"first"[..]), MAX);
+        outbox.push(Chunk::complete(&b"second"[..]), MAX);
+        let in_flight = outbox.take();
+        outbox.push(Chunk::complete(&b"third"[..]), MAX);
+        outbox.put_back(in_flight, Written::Some { accepted: 7, offered: 11 });
+        let left: Vec<&[u8]> = outbox.chunks().map(Chunk::left).collect();
+        assert_eq!(left, [&b"cond"[..], b"third"]);
+    }
+
+    #[test]
+    fn the_newest_message_does_not_count() {
+        let mut outbox = Outbox::default();
+        outbox.push(Chunk::complete(frame(10)), MAX);
+        outbox.push(Chunk::complete(frame(50)), MAX);
+        assert_eq!((outbox.queued(), outbox.newest(), outbox.counted()), (64, 52, 12));
+    }
+
+    #[test]
+    fn a_queue_above_the_maximum_is_overrun_and_keeps_what_it_has() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.push(Chunk::complete(frame(MAX)), MAX));
+        assert_eq!(outbox.phase(), OutboxPhase::Open);
+        assert!(outbox.push(Chunk::complete(frame(1)), MAX), "this one has to be reported");
+        assert_eq!((outbox.phase(), outbox.queued()), (OutboxPhase::Overrun, MAX + 2));
+        assert!(!outbox.push(Chunk::complete(frame(1)), MAX));
+    }
+
+    #[test]
+    fn a_message_in_chunks_is_completed_above_the_maximum() {
+        let mut outbox = Outbox::default();
+        outbox.push(Chunk::partial(frame(MAX)), MAX);
+        outbox.push(Chunk::complete(&b"end"[..]), MAX);
+        assert_eq!((outbox.phase(), outbox.queued()), (OutboxPhase::Open, MAX + 5));
+    }
+
+    #[test]
+    fn dropping_unsent_frames_keeps_the_one_under_way() {
+        let mut outbox = Outbox::default();
+        outbox.push(Chunk::partial(frame(10)), MAX);
+        outbox.push(Chunk::complete(&b"rest"[..]), MAX);
+        outbox.push(Chunk::complete(frame(20)), MAX);
+        assert!(outbox.finish(Bytes::from_static(b"close"), true));
+        assert_eq!((outbox.phase(), waiting(&outbox)), (OutboxPhase::Closing, 12 + 4 + 5));
+        assert!(!outbox.finish(Bytes::from_static(b"again"), false));
+        assert_eq!(outbox.queued(), waiting(&outbox));
+    }
+
+    #[test]
+    fn an_outbox_killed_during_a_write_stays_empty() {
+        let mut outbox = Outbox::default();
+        outbox.push(Chunk::complete(frame(10)), MAX);
+        let in_flight = outbox.take();
+        outbox.kill();
+        outbox.put_back(in_flight, Written::Some { accepted: 3, offered: 12 });
+        assert_eq!((outbox.queued(), waiting(&outbox), outbox.written()), (0, 0, 0));
+        assert!(!outbox.push(Chunk::complete(frame(1)), MAX));
+    }
+
+    #[test]
+    fn a_failed_write_kills_and_an_interrupted_one_changes_nothing() {
+        let mut outbox = Outbox::default();
+        outbox.push(Chunk::complete(frame(10)), MAX);
+        let in_flight = outbox.take();
+        outbox.put_back(in_flight, Written::Interrupted);
+        assert!(outbox.is_writable());
+        let in_flight = outbox.take();
+        outbox.put_back(in_flight, Written::Full);
+        assert_eq!((outbox.is_blocked(), outbox.queued()), (true, 12));
+        let in_flight = outbox.take();
+        outbox.put_back(in_flight, Written::Failed);
+        assert_eq!((outbox.phase(), outbox.queued()), (OutboxPhase::Dead, 0));
+    }
+}

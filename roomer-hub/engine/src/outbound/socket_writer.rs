@@ -1,0 +1,414 @@
+//! One connection's sending side as the other tasks see it: an outbox behind a lock, and the socket.
+//!
+//! [`SocketWriter::push`] decides the order of what a connection gets; the engine calls it under the
+//! hub's lock. [`SocketWriter::flush`] then writes, outside that lock and from the task that has
+//! something to send. When two tasks flush at once, the second leaves its bytes to the first. When the
+//! socket is full, the connection's own task waits for it and continues.
+
+use std::fmt;
+use std::io::{ErrorKind, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use roomer_proto::websocket;
+
+use crate::outbound::budget::{MemoryBudget, Usage};
+use crate::outbound::chunk::Chunk;
+use crate::outbound::outbox::{InFlight, Outbox, OutboxPhase, WaterMarks, Written};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
+use crate::transport::Writer;
+
+/// The most slices of one vectored write.
+const MAX_IOVECS: usize = 64;
+
+pub(crate) struct SocketWriter<W: ?Sized = dyn Writer> {
+    state: Mutex<State>,
+    /// True while more than the high-water mark waits.
+    is_above: AtomicBool,
+    /// True if the socket has accepted none of that for a while.
+    is_stalled: AtomicBool,
+    marks: WaterMarks,
+    budget: Arc<MemoryBudget>,
+    socket: W,
+}
+
+#[derive(Default)]
+struct State {
+    outbox: Outbox,
+    /// Bytes of frames and messages that the session buffers.
+    buffered: usize,
+    /// The bytes that the memory budget knows of.
+    reported: usize,
+    /// Written bytes that the server's statistics contain.
+    counted: u64,
+    /// True while a task writes.
+    is_writing: bool,
+    /// True while the connection is on a list of connections to flush.
+    is_scheduled: bool,
+    /// The connection's own task.
+    task: Option<Waker>,
+    /// Tasks of senders that wait until the connection is no longer congested.
+    paused_senders: Vec<Waker>,
+}
+
+/// How far a connection is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pressure {
+    /// The queue is below the high-water mark.
+    Normal,
+    /// The queue is above it, and the socket accepts bytes: senders should pause.
+    Above,
+    /// The queue is above it, and the socket has accepted nothing for a while: senders do not wait
+    /// for a peer that has stopped reading.
+    Stalled,
+}
+
+/// The state of a connection's sending side, for its own task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Status {
+    pub(crate) phase: OutboxPhase,
+    /// True while the socket is full.
+    pub(crate) is_blocked: bool,
+    /// Bytes that wait.
+    pub(crate) queued: usize,
+    /// Bytes of the newest message.
+    pub(crate) newest: usize,
+    /// Bytes that are left of the oldest message if it is a large one.
+    pub(crate) large_message_left: usize,
+    /// Bytes that the socket has ever accepted.
+    pub(crate) written: u64,
+    /// How often a full socket accepted bytes again.
+    pub(crate) relieved: u64,
+    pub(crate) pressure: Pressure,
+}
+
+impl Status {
+    /// Returns true while more than the high-water mark waits.
+    pub(crate) fn is_above(&self) -> bool {
+        self.pressure != Pressure::Normal
+    }
+}
+
+impl SocketWriter {
+    pub(crate) fn new(
+        socket: impl Writer,
+        marks: WaterMarks,
+        budget: Arc<MemoryBudget>,
+    ) -> Arc<SocketWriter> {
+        Arc::new(SocketWriter {
+            state: Mutex::default(),
+            is_above: AtomicBool::new(false),
+            is_stalled: AtomicBool::new(false),
+            marks,
+            budget,
+            socket,
+        })
+    }
+
+    /// Queues bytes. Returns true if the caller has to schedule a flush; otherwise one is scheduled
+    /// already, or the connection takes no more.
+    pub(crate) fn push(&self, chunk: Chunk) -> bool {
+        let mut state = lock(&self.state);
+        // A queue that this overruns is flushed too: that wakes the connection's task, which closes.
+        state.outbox.push(chunk, self.marks.max)
+            && !std::mem::replace(&mut state.is_scheduled, true)
+    }
+
+    /// Queues the last bytes and takes none after them. The caller has to flush. With `drop_unsent`,
+    /// frames that the socket has not begun to take are dropped first.
+    pub(crate) fn finish(&self, last: Bytes, drop_unsent: bool) {
+        let mut state = lock(&self.state);
+        if state.outbox.finish(last, drop_unsent) {
+            state.buffered = 0;
+        }
+    }
+
+    /// Queues a close frame as the last bytes; see [`finish`](Self::finish).
+    pub(crate) fn close(&self, code: Option<u16>, reason: &str, drop_unsent: bool) {
+        let mut frame = Vec::new();
+        websocket::close_frame(code, reason, &mut frame);
+        self.finish(frame.into(), drop_unsent);
+    }
+
+    /// Writes until the socket is full or nothing waits. Returns true if this left the queue above the
+    /// high-water mark for the first time.
+    pub(crate) fn flush(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.is_scheduled = false;
+        if !state.is_writing && !state.outbox.is_blocked() {
+            state = self.write_all(state);
+        }
+        let concerns_task = state.outbox.is_blocked() || state.outbox.phase() != OutboxPhase::Open;
+        let task = if concerns_task { state.task.clone() } else { None };
+        let (is_newly_above, resumed) = self.update_pressure(&mut state);
+        drop(state);
+        task.into_iter().chain(resumed).for_each(Waker::wake);
+        is_newly_above
+    }
+
+    fn write_all<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        state.is_writing = true;
+        while state.outbox.is_writable() {
+            let in_flight = state.outbox.take();
+            // The system call happens without the lock, so that other tasks can queue meanwhile.
+            drop(state);
+            let result = self.write(&in_flight);
+            state = lock(&self.state);
+            let accepts = matches!(result, Written::Some { .. });
+            if accepts && self.is_stalled.load(Ordering::Relaxed) {
+                self.is_stalled.store(false, Ordering::Release);
+            }
+            state.outbox.put_back(in_flight, result);
+            if state.outbox.phase() == OutboxPhase::Dead {
+                state.buffered = 0;
+            }
+        }
+        state.is_writing = false;
+        state
+    }
+
+    fn write(&self, in_flight: &InFlight) -> Written {
+        let InFlight { front, back } = in_flight;
+        let (offered, result) = if back.is_empty() {
+            (front.len(), self.socket.try_write(front.left()))
+        } else {
+            let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
+            let (mut count, mut offered) = (0, 0);
+            for (slice, chunk) in slices.iter_mut().zip(std::iter::once(front).chain(back)) {
+                *slice = IoSlice::new(chunk.left());
+                count += 1;
+                offered += chunk.len();
+            }
+            (offered, self.socket.try_write_vectored(&slices[..count]))
+        };
+        match result {
+            Ok(accepted) if accepted > 0 => Written::Some { accepted, offered },
+            Err(error) if error.kind() == ErrorKind::Interrupted => Written::Interrupted,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Written::Full,
+            Ok(_) | Err(_) => Written::Failed,
+        }
+    }
+
+    /// Compares the queue with the high-water mark. Pressure ends at half the mark, so that small
+    /// writes do not make it flutter. Returns whether the queue is newly above, and the tasks to wake
+    /// because it no longer is.
+    fn update_pressure(&self, state: &mut State) -> (bool, Vec<Waker>) {
+        self.report_usage(state);
+        let was_above = self.is_above.load(Ordering::Relaxed);
+        let mark = if was_above { self.marks.high / 2 } else { self.marks.high };
+        let outbox = &state.outbox;
+        let is_above = outbox.phase() == OutboxPhase::Open && outbox.counted() > mark;
+        if is_above != was_above {
+            self.is_above.store(is_above, Ordering::Release);
+        }
+        let resumed = if is_above { Vec::new() } else { std::mem::take(&mut state.paused_senders) };
+        (is_above && !was_above, resumed)
+    }
+
+    /// Reports to the memory budget what the connection holds.
+    fn report_usage(&self, state: &mut State) {
+        let holds = state.outbox.queued() + state.buffered;
+        if holds != state.reported {
+            self.budget.change(std::mem::replace(&mut state.reported, holds), holds);
+        }
+    }
+
+    /// Sets the number of bytes that the connection's session buffers.
+    pub(crate) fn set_buffered(&self, bytes: usize) {
+        let mut state = lock(&self.state);
+        if state.outbox.phase() == OutboxPhase::Open {
+            state.buffered = bytes;
+            self.report_usage(&mut state);
+        }
+    }
+
+    /// Returns what the connection holds in memory.
+    pub(crate) fn usage(&self) -> Usage {
+        let state = lock(&self.state);
+        let buffers = state.outbox.chunks().map(|chunk| {
+            let range = chunk.bytes.as_ptr_range();
+            (range.end.addr(), chunk.len())
+        });
+        let buffers: Vec<_> = buffers.collect();
+        let seen: usize = buffers.iter().map(|(_, len)| len).sum();
+        let in_flight = state.outbox.queued().saturating_sub(seen);
+        Usage { own: state.buffered, in_flight, buffers }
+    }
+
+    /// Returns the bytes that wait, and those written since [`count_written`](Self::count_written).
+    pub(crate) fn backlog(&self) -> (usize, u64) {
+        let state = lock(&self.state);
+        (state.outbox.queued(), state.outbox.written() - state.counted)
+    }
+
+    /// Returns the bytes that were written since the last call.
+    pub(crate) fn count_written(&self) -> u64 {
+        let mut state = lock(&self.state);
+        let written = state.outbox.written();
+        written - std::mem::replace(&mut state.counted, written)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.state).outbox.phase() == OutboxPhase::Open
+    }
+
+    /// Returns how often a full socket accepted bytes again.
+    pub(crate) fn relieved(&self) -> u64 {
+        lock(&self.state).outbox.relieved()
+    }
+
+    pub(crate) fn pressure(&self) -> Pressure {
+        match (self.is_above(), self.is_stalled.load(Ordering::Acquire)) {
+            (false, _) => Pressure::Normal,
+            (true, false) => Pressure::Above,
+            (true, true) => Pressure::Stalled,
+        }
+    }
+
+    /// Returns true while more than the high-water mark waits.
+    pub(crate) fn is_above(&self) -> bool {
+        self.is_above.load(Ordering::Acquire)
+    }
+
+    /// Returns true if senders should pause.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.pressure() == Pressure::Above
+    }
+
+    /// Ends the wait of senders for a connection whose socket has accepted nothing for a while.
+    pub(crate) fn mark_stalled(&self) {
+        if !self.is_stalled.swap(true, Ordering::AcqRel) {
+            let resumed = std::mem::take(&mut lock(&self.state).paused_senders);
+            resumed.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Polls, for a sender's task, until the connection is not congested or has ended.
+    pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if !self.is_congested() || state.outbox.phase() != OutboxPhase::Open {
+            return Poll::Ready(());
+        }
+        if !state.paused_senders.iter().any(|sender| sender.will_wake(cx.waker())) {
+            state.paused_senders.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Returns the status to the connection's own task, which is woken when the socket becomes full
+    /// or the phase changes.
+    pub(crate) fn poll_status(&self, cx: &Context<'_>) -> Status {
+        let mut state = lock(&self.state);
+        if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            state.task = Some(cx.waker().clone());
+        }
+        let outbox = &state.outbox;
+        Status {
+            phase: outbox.phase(),
+            is_blocked: outbox.is_blocked(),
+            queued: outbox.queued(),
+            newest: outbox.newest(),
+            large_message_left: if outbox.is_blocked() { outbox.large_message_left() } else { 0 },
+            written: outbox.written(),
+            relieved: outbox.relieved(),
+            pressure: self.pressure(),
+        }
+    }
+
+    /// Polls, for the connection's own task, until a full socket has room again or failed.
+    pub(crate) fn poll_unblock(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let result = std::task::ready!(self.socket.poll_writable(cx));
+        let mut state = lock(&self.state);
+        state.outbox.unblock();
+        if result.is_err() {
+            state.kill();
+        }
+        Poll::Ready(())
+    }
+
+    /// Lets the socket buffer more than before and flushes: the last bytes are due.
+    pub(crate) fn prepare_final_write(&self) {
+        self.socket.prepare_final_write();
+        lock(&self.state).outbox.unblock();
+        self.flush();
+    }
+
+    /// Ends the socket's writing direction.
+    pub(crate) fn shutdown(&self) {
+        self.socket.shutdown();
+    }
+
+    /// Polls, once everything is written, until the socket may be dropped.
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.socket.poll_closed(cx)
+    }
+
+    /// Drops what waits: the connection has ended.
+    pub(crate) fn discard(&self) {
+        let mut state = lock(&self.state);
+        state.kill();
+        let (_, resumed) = self.update_pressure(&mut state);
+        drop(state);
+        resumed.into_iter().for_each(Waker::wake);
+    }
+
+    /// Drops what waits, the close frame included, and wakes the connection's own task to end.
+    pub(crate) fn abort(&self) {
+        self.discard();
+        let task = lock(&self.state).task.clone();
+        task.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl State {
+    fn kill(&mut self) {
+        self.outbox.kill();
+        self.buffered = 0;
+    }
+}
+
+impl fmt::Debug for SocketWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocketWriter").finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "audit")]
+impl SocketWriter {
+    /// Checks the queue against its counters and marks; see [`Server::audit`](crate::Server::audit).
+    pub(crate) fn audit(&self, at_rest: bool, max: usize) -> Result<(), String> {
+        let state = lock(&self.state);
+        let outbox = &state.outbox;
+        let waiting: usize = outbox.chunks().map(Chunk::len).sum();
+        if !state.is_writing && waiting != outbox.queued() {
+            return Err(format!("{waiting} bytes wait, {} are counted", outbox.queued()));
+        }
+        if outbox.is_partial() {
+            return Err("half a message is queued".into());
+        }
+        if outbox.counted() > max {
+            return Err(format!("{} bytes are queued, {max} may be", outbox.counted()));
+        }
+        if !at_rest {
+            return Ok(());
+        }
+        if state.is_writing || state.is_scheduled {
+            return Err("a flush is scheduled or under way, but no task makes it".into());
+        }
+        if state.reported != outbox.queued() + state.buffered {
+            return Err(format!("{} bytes are reported to the budget", state.reported));
+        }
+        if outbox.is_writable() && outbox.phase() == OutboxPhase::Open {
+            return Err(format!("{} bytes wait though the socket has room", outbox.queued()));
+        }
+        if !state.paused_senders.is_empty() && !self.is_congested() {
+            return Err("a sender is paused although no receiver is congested".into());
+        }
+        match outbox.phase() {
+            OutboxPhase::Overrun => Err("a connection above its maximum is not closed".into()),
+            OutboxPhase::Dead => Err("a dead connection is in the tables".into()),
+            OutboxPhase::Open | OutboxPhase::Closing => Ok(()),
+        }
+    }
+}
