@@ -40,7 +40,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
     let task = tasks.spawn(server.connect(reader, writer, None));
     let mut rest = wire;
     for size in sizes.iter().cycle() {
-        while tasks.turn(0).is_some() {}
+        while tasks.poll_nth_woken(0).is_some() {}
         if rest.is_empty() {
             break;
         }
@@ -54,20 +54,20 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
     if is_upgraded {
         check_upgrade(&answer);
         // Its client says no more.
-        peer.end(Ok(()));
+        peer.end_stream(Ok(()));
     }
     let end = clock.now() + WAIT;
-    while let Some(due) = clock.next().filter(|due| *due <= end) {
+    while let Some(due) = clock.next_deadline().filter(|due| *due <= end) {
         clock.advance_to(due);
-        while tasks.turn(0).is_some() {}
+        while tasks.poll_nth_woken(0).is_some() {}
     }
-    while tasks.turn(0).is_some() {}
+    while tasks.poll_nth_woken(0).is_some() {}
     assert!(tasks.is_done(task), "the connection is never let go of");
     assert_eq!(server.stats().sockets, 0);
     if !is_upgraded {
         peer.take(usize::MAX, &mut answer);
         let shown = answer.escape_ascii();
-        match frames::answer(&answer).expect("an HTTP answer") {
+        match frames::read_response(&answer).expect("an HTTP answer") {
             Some((status, size)) => {
                 assert!(size == answer.len() && matches!(status, 200 | 400..=499), "{shown}");
             }
@@ -83,7 +83,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
 
 /// An upgrade, and nothing but whole frames behind it.
 fn check_upgrade(answer: &[u8]) {
-    let (status, size) = frames::answer(answer).expect("an answer").expect("a whole one");
+    let (status, size) = frames::read_response(answer).expect("an answer").expect("a whole one");
     let head = &answer[..size];
     let key = head.windows(24).position(|window| window == b"\r\nSec-WebSocket-Accept: ");
     let key = key.map(|at| &head[at + 24..]).expect("a key's answer");

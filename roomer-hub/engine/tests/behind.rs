@@ -287,8 +287,8 @@ fn bytes_out_are_what_sockets_took() {
             peer
         })
         .collect();
-    while tasks.turn(0).is_some() {}
-    let taken: u64 = peers.iter().map(|peer| peer.written()).sum();
+    while tasks.poll_nth_woken(0).is_some() {}
+    let taken: u64 = peers.iter().map(|peer| peer.bytes_written()).sum();
     assert!(taken > 0);
     assert_eq!(server.stats().bytes_out, taken);
 }

@@ -242,8 +242,8 @@ fn the_same_body_runs_at_once_and_waiting() {
     let mut world = World::new(1, builder);
     let (ann, bob) = (world.connect(), world.connect());
     for event in ["quick", "slow"] {
-        ann.forget();
-        bob.forget();
+        ann.clear_messages();
+        bob.clear_messages();
         ann.send("root", event, "hello");
         world.settle();
         let got = |client: &Client, event: &str| client.texts("root", event);

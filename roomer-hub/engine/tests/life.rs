@@ -120,7 +120,7 @@ fn newcomers_are_refused_and_who_is_in_talks_on() {
 fn who_leaves_by_itself_was_closed_in_time_and_the_drain_is_over_with_the_last() {
     let (mut world, clients) = world(Server::builder().drain(ms(60_000), 1), 3);
     // One that never gets further than this is no connection to wait for.
-    world.open(b"GET /ws".to_vec());
+    world.connect_raw(b"GET /ws".to_vec());
     let (_, told) = drain(&mut world);
     world.settle();
     clients[1].close(1000, "");
@@ -173,7 +173,7 @@ fn a_shutdown_ends_a_drain() {
 fn a_drain_holds_under_any_faults() {
     run(0..60, |seed| {
         let builder = Server::builder().drain(ms(3_000), 3).max_handshakes(4).max_connections(8);
-        let mut world = World::with_faults(seed, Faults::harsh().some(seed), builder);
+        let mut world = World::with_faults(seed, Faults::harsh().subset(seed), builder);
         let begin = seed as usize % 20;
         let mut told = None;
         for number in 0..20 {
@@ -205,8 +205,8 @@ fn what_not_even_a_cut_ends_is_told_as_cut() {
     let tell = told.clone();
     tasks.spawn(async move { tell.set(Some(drained.drain().await)) });
     while told.get().is_none() {
-        if tasks.turn(0).is_none() {
-            clock.advance_to(clock.next().expect("somebody waits for the drain to end"));
+        if tasks.poll_nth_woken(0).is_none() {
+            clock.advance_to(clock.next_deadline().expect("somebody waits for the drain to end"));
         }
     }
     assert_eq!(count(told.get()), Some((0, 1)));
@@ -236,15 +236,15 @@ fn time_is_kept_for_as_long_as_there_is_somebody() {
         let sleeper = clock.clone();
         let time = server.run_timers_on_demand(move |wait| sleeper.sleep(wait));
         let keeper = tasks.spawn(time.expect("nobody does yet"));
-        while tasks.turn(0).is_some() {}
+        while tasks.poll_nth_woken(0).is_some() {}
         peer.take(usize::MAX, &mut Vec::new());
         clock.advance_to(clock.now() + ms(100));
-        while tasks.turn(0).is_some() {}
+        while tasks.poll_nth_woken(0).is_some() {}
         let mut heard = Vec::new();
         peer.take(usize::MAX, &mut heard);
         assert_eq!((heard, tasks.is_done(keeper)), (vec![0x89, 0], false), "a ping");
-        peer.end(Ok(()));
-        while tasks.turn(0).is_some() {}
+        peer.end_stream(Ok(()));
+        while tasks.poll_nth_woken(0).is_some() {}
         assert_eq!((server.stats().sockets, tasks.is_done(keeper)), (0, true));
     }
 }
@@ -340,7 +340,7 @@ fn who_has_gone_is_kept_until_its_transport_has_written_the_last_bytes() {
         world.spawn(connection);
         world.settle();
         if hangs_up {
-            peer.end(Ok(()));
+            peer.end_stream(Ok(()));
             world.settle();
         }
         let stats = world.server().stats();
@@ -358,7 +358,7 @@ fn who_has_gone_is_kept_until_its_transport_has_written_the_last_bytes() {
 
 fn close_frame() -> Vec<u8> {
     let mut frame = Vec::new();
-    frames::write(frames::first::CLOSE, &1000_u16.to_be_bytes(), [1, 2, 3, 4], &mut frame);
+    frames::write(frames::first_byte::CLOSE, &1000_u16.to_be_bytes(), [1, 2, 3, 4], &mut frame);
     frame
 }
 
@@ -375,7 +375,7 @@ fn a_close_frame_is_looked_for_behind_a_short_message_and_not_behind_a_long_one(
         world.server().shutdown();
         world.settle();
         let mut frame = Vec::new();
-        let binary = frames::first::FINAL | frames::first::BINARY;
+        let binary = frames::first_byte::FINAL | frames::first_byte::BINARY;
         frames::write(binary, &vec![7; message], [1, 2, 3, 4], &mut frame);
         for piece in [&frame[..message], &frame[message..], &close_frame()] {
             peer.deliver(piece);
@@ -395,7 +395,7 @@ fn ends_are_counted_by_whose_doing_they_were() {
     clients[2].half_close();
     let id = ConnId::parse(&clients[3].id()).unwrap();
     assert!(world.server().disconnect(id, 4000, "go"));
-    clients[4].frame(0xff, b"no such frame");
+    clients[4].send_frame(0xff, b"no such frame");
     world.settle();
     let stats = world.server().stats();
     assert_eq!((stats.closed_by_peer, stats.lost, stats.connections), (1, 2, 1));

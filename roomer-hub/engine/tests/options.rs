@@ -34,12 +34,12 @@ fn an_echo_server_has_the_options_chosen_before() {
 
 #[test]
 fn an_echo_server_sends_each_message_back_as_it_came() {
-    use roomer_testkit::{World, frames::first};
+    use roomer_testkit::{World, frames::first_byte};
 
     let mut world = World::new(1, Server::builder().echo());
     let clients = [world.connect(), world.connect()];
     world.settle();
-    clients[0].frame(first::FINAL | first::BINARY, b"no packet");
+    clients[0].send_frame(first_byte::FINAL | first_byte::BINARY, b"no packet");
     world.settle();
     assert_eq!(clients[0].raw(), [&b"no packet"[..]]);
     assert!(clients[1].raw().is_empty());

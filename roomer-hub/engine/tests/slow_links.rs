@@ -115,7 +115,7 @@ fn a_message_that_comes_in_over_a_slow_link_is_a_sign_of_life() {
     // Its answers to pings would have to wait behind the message: it does not even see the pings.
     ann.stall(usize::MAX);
     for piece in bytes.chunks(12 * KIB) {
-        ann.bytes(piece);
+        ann.send_bytes(piece);
         world.advance(ms(100));
     }
     assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
@@ -128,8 +128,13 @@ fn half_a_message_and_then_nothing_is_silence() {
         pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     ann.stall(usize::MAX);
     let mut bytes = Vec::new();
-    frames::write(frames::first::FINAL | frames::first::BINARY, &[7; 1000], [1; 4], &mut bytes);
-    ann.bytes(&bytes[..500]);
+    frames::write(
+        frames::first_byte::FINAL | frames::first_byte::BINARY,
+        &[7; 1000],
+        [1; 4],
+        &mut bytes,
+    );
+    ann.send_bytes(&bytes[..500]);
     world.advance(ms(999));
     assert!(world.server().stats().closes.is_empty());
     world.advance(ms(1));
@@ -153,14 +158,19 @@ fn wire(payload: usize) -> Vec<u8> {
     let (room, event, payload) = ("room", "file", &vec![7; payload][..]);
     let message = PacketRef { room, event, payload, ..PacketRef::default() }.to_bytes();
     let mut bytes = Vec::new();
-    frames::write(frames::first::FINAL | frames::first::BINARY, &message, [1; 4], &mut bytes);
+    frames::write(
+        frames::first_byte::FINAL | frames::first_byte::BINARY,
+        &message,
+        [1; 4],
+        &mut bytes,
+    );
     bytes
 }
 
 #[test]
 fn a_message_that_stops_coming_in_is_given_up() {
     let (mut world, ann, _) = pair(Server::builder());
-    ann.bytes(&wire(4_000 * KIB)[..3_000 * KIB]);
+    ann.send_bytes(&wire(4_000 * KIB)[..3_000 * KIB]);
     world.advance(ms(29_999));
     assert!(world.server().stats().closes.is_empty());
     assert!(world.server().stats().held_bytes >= 3_000 * KIB);
@@ -173,10 +183,10 @@ fn a_message_that_stops_coming_in_is_given_up() {
 fn a_byte_now_and_then_does_not_keep_a_message_alive() {
     let (mut world, ann, _) = pair(Server::builder());
     let bytes = wire(4_000 * KIB);
-    ann.bytes(&bytes[..3_000 * KIB]);
+    ann.send_bytes(&bytes[..3_000 * KIB]);
     for byte in bytes.into_iter().take(29) {
         world.advance(ms(1_000));
-        ann.bytes(&[byte]);
+        ann.send_bytes(&[byte]);
     }
     world.settle();
     assert!(world.server().stats().closes.is_empty());
@@ -187,11 +197,11 @@ fn a_byte_now_and_then_does_not_keep_a_message_alive() {
 #[test]
 fn neither_pings_nor_empty_fragments_keep_a_message_alive() {
     let (mut world, ann, _) = pair(Server::builder().message_timeout(ms(5_000)));
-    ann.frame(frames::first::PART | frames::first::BINARY, b"begun");
+    ann.send_frame(frames::first_byte::CONTINUATION | frames::first_byte::BINARY, b"begun");
     for _ in 0..4 {
         world.advance(ms(1_000));
         ann.ping(b"still here");
-        ann.frame(frames::first::PART, b"");
+        ann.send_frame(frames::first_byte::CONTINUATION, b"");
     }
     world.settle();
     assert!(world.server().stats().closes.is_empty());
@@ -204,7 +214,7 @@ fn a_large_message_may_come_in_over_64_kilobits_a_second() {
     let (mut world, ann, bob) = pair(Server::builder());
     ann.stall(usize::MAX);
     for piece in wire(1_000 * KIB).chunks(8_000) {
-        ann.bytes(piece);
+        ann.send_bytes(piece);
         world.advance(ms(1_000));
     }
     assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
@@ -218,10 +228,10 @@ fn messages_that_are_always_cut_are_no_unfinished_message() {
     // Its answers to pings would come in between.
     ann.stall(usize::MAX);
     let stream = wire(60).repeat(100);
-    ann.bytes(&stream[..50]);
+    ann.send_bytes(&stream[..50]);
     for piece in stream[50..].chunks(wire(60).len()) {
         world.advance(ms(1_000));
-        ann.bytes(piece);
+        ann.send_bytes(piece);
     }
     world.settle();
     assert!(world.server().stats().closes.is_empty());
@@ -244,7 +254,7 @@ fn a_message_behind_a_slow_handler_has_its_time() {
     let (mut world, ann, bob) = pair(builder);
     ann.send("room", "slow", b"");
     let bytes = wire(100);
-    ann.bytes(&bytes[..50]);
+    ann.send_bytes(&bytes[..50]);
     world.advance(ms(20_000));
     let waker = {
         let mut gate = gate.lock().unwrap();
@@ -254,7 +264,7 @@ fn a_message_behind_a_slow_handler_has_its_time() {
     waker.unwrap().wake();
     world.advance(ms(4_000));
     assert!(world.server().stats().closes.is_empty());
-    ann.bytes(&bytes[50..]);
+    ann.send_bytes(&bytes[50..]);
     world.settle();
     assert_eq!(bob.messages("room").len(), 1);
 }

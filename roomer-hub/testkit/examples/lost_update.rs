@@ -1,11 +1,12 @@
-//! A bug that no single run shows, found by the test kit: two clients count, and one count is lost.
+//! The test kit finds a bug that most runs do not show: two clients increment a counter, and one
+//! update is lost.
 //!
 //! ```text
-//! cargo run -p roomer-hub --example lost_update
+//! cargo run -p roomer-testkit --example lost_update
 //! ```
 //!
-//! The same, step by step, stands in the documentation of `roomer_testkit`.
-#![allow(clippy::print_stdout)] // a program for people
+//! The documentation of `roomer_testkit` explains the same example step by step.
+#![allow(clippy::print_stdout)] // a command-line program
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use roomer_engine::{Builder, Server};
 use roomer_testkit::{World, find, run};
 
-/// Reads, and relies on a later message to write.
+/// Reads in one message and writes in a later one, without checking for updates in between.
 fn careless(count: &Arc<AtomicU64>) -> Builder {
     let (get, set) = (count.clone(), count.clone());
     Server::builder()
@@ -28,7 +29,7 @@ fn careless(count: &Arc<AtomicU64>) -> Builder {
         })
 }
 
-/// The same, but one who has been overtaken is told, and asks again.
+/// Adds `swap`, a compare-and-swap: a client whose value is stale receives the new one and retries.
 fn careful(count: &Arc<AtomicU64>) -> Builder {
     let set = count.clone();
     careless(count).on("swap", move |conn, message| {
@@ -41,7 +42,7 @@ fn careful(count: &Arc<AtomicU64>) -> Builder {
     })
 }
 
-/// Two clients count at the same time; each reacts to what it hears.
+/// Two clients increment the counter at the same time.
 fn both_count(
     seed: u64,
     server: fn(&Arc<AtomicU64>) -> Builder,
@@ -63,15 +64,15 @@ fn both_count(
 
 fn main() {
     let careless = |seed| both_count(seed, careless, |n| ("set", (n + 1).to_string()));
-    std::panic::set_hook(Box::new(|_| {})); // failures are told below
+    std::panic::set_hook(Box::new(|_| {})); // failures are printed below
     match find(0..1000, careless) {
         Some(failure) => println!("seed {}: {}", failure.seed, failure.message),
-        None => println!("nothing is found"),
+        None => println!("no seed fails"),
     }
     let seeds = 0..1000;
     let fine = seeds.clone().filter(|&seed| find(seed..seed + 1, careless).is_none()).count();
-    println!("{fine} of {} seeds do not show it", seeds.end);
+    println!("{fine} of {} seeds do not show the bug", seeds.end);
 
     run(seeds, |seed| both_count(seed, careful, |n| ("swap", format!("{n} {}", n + 1))));
-    println!("the careful handlers lose nothing");
+    println!("the handlers with compare-and-swap lose no update");
 }

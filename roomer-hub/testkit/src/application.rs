@@ -1,5 +1,5 @@
-//! What a world knows of the application in its server: what panicked, what returned an error,
-//! what does not end.
+//! What a world observes of the application: panics, errors that handlers return, and callbacks
+//! that do not complete.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -8,123 +8,123 @@ use super::world::World;
 use roomer_engine::{HandlerFailure, HandlerMonitor, PendingHandler};
 use roomer_hub::ConnId;
 
-/// What tokio's panic says where there is no tokio.
+/// The message of tokio's panic outside a tokio runtime.
 const NO_TOKIO: &str = "there is no reactor running";
 
 #[derive(Default)]
 pub(super) struct Application {
-    pub(super) witness: HandlerMonitor,
+    pub(super) monitor: HandlerMonitor,
     may_panic: bool,
     may_wait: bool,
-    /// A runtime drives this world, and wakes it.
-    pub(super) is_driven: bool,
+    /// True if a runtime drives this world and may wake its tasks.
+    pub(super) has_driver: bool,
     panics: RefCell<Vec<HandlerFailure>>,
     errors: RefCell<Vec<HandlerFailure>>,
 }
 
 impl Application {
-    /// Takes note of what has gone wrong. The first panic since the last time, unless panics are
-    /// allowed.
-    fn note(&self) -> Option<HandlerFailure> {
+    /// Collects new panics and errors. Returns the first new panic, unless panics are allowed.
+    fn record(&self) -> Option<HandlerFailure> {
         let mut unexpected = None;
-        for mishap in self.witness.take_mishaps() {
-            if !mishap.is_panic {
-                self.errors.borrow_mut().push(mishap);
+        for failure in self.monitor.take_mishaps() {
+            if !failure.is_panic {
+                self.errors.borrow_mut().push(failure);
                 continue;
             }
             if !self.may_panic {
-                unexpected.get_or_insert(mishap.clone());
+                unexpected.get_or_insert(failure.clone());
             }
-            self.panics.borrow_mut().push(mishap);
+            self.panics.borrow_mut().push(failure);
         }
         unexpected
     }
 }
 
 impl World {
-    /// Lets the application panic: a test about that looks at [`panics`](Self::panics). Otherwise
-    /// the first panic of a handler, a rule or a hook fails the test with its message and the seed,
-    /// though the server contains it.
+    /// Allows the application to panic; the test can then inspect [`panics`](Self::panics).
+    /// Otherwise the first panic of a handler, a rule or a hook fails the test with its message and
+    /// the seed, although the server catches it.
     pub fn allow_panics(&mut self) {
         self.application.may_panic = true;
     }
 
-    /// Lets handlers, rules and hooks wait for ever, or for another thread. Otherwise the test
-    /// fails when one waits for something that can no longer wake it, or that is outside this
-    /// world and has no order that the seed decides.
+    /// Allows handlers, rules and hooks to wait forever, or for another thread. Otherwise the test
+    /// fails if one of them waits for something that can no longer wake it, or that is outside this
+    /// world and so has no order that the seed determines.
     pub fn allow_waiting(&mut self) {
         self.application.may_wait = true;
     }
 
-    /// Lets other threads wake handlers, rules and hooks, and send while this world is at rest: for
-    /// a runtime that drives it and waits for them, by [`poll_woken`](Self::poll_woken).
-    pub fn allow_outside(&mut self) {
-        self.application.is_driven = true;
+    /// Allows other threads to wake handlers, rules and hooks, and to send while this world is
+    /// idle. A runtime that drives the world and waits with [`poll_woken`](Self::poll_woken) needs
+    /// this.
+    pub fn allow_external_wakeups(&mut self) {
+        self.application.has_driver = true;
     }
 
-    /// What has panicked so far, in order.
+    /// Returns all panics so far, in order.
     #[must_use]
     pub fn panics(&self) -> Vec<HandlerFailure> {
-        // One that is unexpected is still to fail the test, and does so with the next step.
+        // An unexpected panic stays recorded as new, so that the next step fails the test.
         if self.application.may_panic {
-            self.application.note();
+            self.application.record();
         }
         self.application.panics.borrow().clone()
     }
 
-    /// The errors that handlers have returned so far, in order. They are printed, too, when a test
-    /// fails.
+    /// Returns the errors that handlers have returned so far, in order. They are also printed if
+    /// the test fails.
     #[must_use]
     pub fn errors(&self) -> Vec<HandlerFailure> {
-        if let Some(panic) = self.application.note() {
+        if let Some(panic) = self.application.record() {
             self.fail_for(&panic);
         }
         self.application.errors.borrow().clone()
     }
 
-    /// The handlers, rules and hooks that have begun and wait for something, in the order in which
-    /// they began. They are printed, too, when a test fails.
+    /// Returns the handlers, rules and hooks that have started and not completed, in the order in
+    /// which they started. They are also printed if the test fails.
     #[must_use]
     pub fn waiting(&self) -> Vec<PendingHandler> {
-        self.application.witness.waiting()
+        self.application.monitor.waiting()
     }
 
-    /// Fails if something of the application's has panicked, was woken from outside, or
-    /// `is_restless`.
-    pub(super) fn check_application(&self, is_restless: bool) {
-        if let Some(panic) = self.application.note() {
+    /// Fails the test if a part of the application has panicked, was woken from outside, or keeps
+    /// waking itself.
+    pub(super) fn check_application(&self, is_busy_looping: bool) {
+        if let Some(panic) = self.application.record() {
             self.fail_for(&panic);
         }
-        let outsiders = self.application.witness.take_outsiders();
-        if !(self.application.may_wait || self.application.is_driven)
+        let outsiders = self.application.monitor.take_outsiders();
+        if !(self.application.may_wait || self.application.has_driver)
             && let Some((part, conn)) = outsiders.first()
         {
             self.fail(&format!(
                 "{} waits for something outside this world: another thread has woken it. \
                  roomer_tokio::testkit::TokioWorld waits for such things; World::allow_waiting lets \
                  them be",
-                self.name(part, *conn)
+                self.describe(part, *conn)
             ));
         }
-        if is_restless && let Some(waiting) = self.waiting().first() {
+        if is_busy_looping && let Some(waiting) = self.waiting().first() {
             self.fail(&format!(
-                "{} does not come to rest: it wakes itself over and over. If it waits for tokio, \
+                "{} keeps waking itself. If it waits for tokio, \
                  run it in roomer_tokio::testkit::TokioWorld",
-                self.name(&waiting.part, waiting.conn)
+                self.describe(&waiting.part, waiting.conn)
             ));
         }
     }
 
-    /// Fails if something waits that nothing can wake.
+    /// Fails the test if a callback waits and nothing can wake it.
     pub(super) fn check_waiting(&self) {
         if self.application.may_wait {
             return;
         }
-        if let Some(stuck) = self.waiting().iter().find(|waiting| !waiting.can_wake) {
+        if let Some(stalled) = self.waiting().iter().find(|waiting| !waiting.can_wake) {
             self.fail(&format!(
                 "{} waits for something outside this world, or for nothing: nothing is left that \
                  could wake it. If that is meant, call World::allow_waiting",
-                self.name(&stuck.part, stuck.conn)
+                self.describe(&stalled.part, stalled.conn)
             ));
         }
     }
@@ -134,19 +134,20 @@ impl World {
             true => ". This world has no tokio: use roomer_tokio::testkit::TokioWorld",
             false => "",
         };
-        let name = self.name(&panic.part, panic.conn);
+        let name = self.describe(&panic.part, panic.conn);
         self.fail(&format!("{name} panicked: {}{hint}", panic.message));
     }
 
-    /// Names a part of the application, and the client that it runs or ran for, as messages of a
-    /// world's do: ``the handler of `save`, for client 0,``.
+    /// Names a part of the application and the client that it runs for, as in a world's failure
+    /// messages: ``the handler of `save`, for client 0,``.
     #[must_use]
-    pub fn name(&self, part: &str, conn: Option<ConnId>) -> String {
+    pub fn describe(&self, part: &str, conn: Option<ConnId>) -> String {
         let Some(conn) = conn else { return part.to_owned() };
         let has = |id: &str| self.clients().iter().position(|client| client.id() == id);
-        // One that has not read its id yet is known by the turn that it has just had.
-        let in_turn = || self.in_turn.filter(|number| self.clients()[*number].id().is_empty());
-        match has(conn.as_str()).or_else(in_turn) {
+        // A client that has not read its id yet is identified by the last poll.
+        let last_polled =
+            || self.last_polled.filter(|number| self.clients()[*number].id().is_empty());
+        match has(conn.as_str()).or_else(last_polled) {
             Some(number) => format!("{part}, for client {number},"),
             None => format!("{part}, for {conn},"),
         }
@@ -154,37 +155,40 @@ impl World {
 }
 
 impl Drop for World {
-    /// Fails the test for what has panicked since the last step. When the test is failing already,
-    /// prints what may be the cause.
+    /// Fails the test if there was a panic since the last step. If the test is failing already,
+    /// prints errors and pending callbacks, which may be the cause.
     fn drop(&mut self) {
-        let panic = self.application.note();
+        let panic = self.application.record();
         if !std::thread::panicking() {
             if let Some(panic) = panic {
                 self.fail_for(&panic);
             }
             return;
         }
-        for mishap in self.application.errors.borrow().iter() {
-            tell(&format!("{} {mishap}", self.seed()));
+        for failure in self.application.errors.borrow().iter() {
+            print_line(&format!("{} {failure}", self.seed()));
         }
-        let hint = match self.application.is_driven {
+        let hint = match self.application.has_driver {
             true => "",
             false => " that has not come in this world, which no runtime drives",
         };
         for PendingHandler { part, conn, .. } in self.waiting() {
-            let name = self.name(&part, conn);
-            tell(&format!("{} {name} had not ended: it waits for something{hint}", self.seed()));
+            let name = self.describe(&part, conn);
+            print_line(&format!(
+                "{} {name} had not ended: it waits for something{hint}",
+                self.seed()
+            ));
         }
     }
 }
 
 #[allow(clippy::print_stderr, reason = "the test harness shows it with the failure")]
-fn tell(what: &str) {
+fn print_line(what: &str) {
     eprintln!("under seed {what}");
 }
 
-/// What a panic has said.
-pub(super) fn said(panic: &(dyn Any + Send)) -> String {
+/// Returns the message of a panic.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

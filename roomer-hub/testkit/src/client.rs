@@ -1,4 +1,5 @@
-//! A scripted client: what it says, what it heard, and what befalls it.
+//! A scripted client: sends packets, records what it receives, and can stall or lose its
+//! connection.
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -9,27 +10,27 @@ use std::rc::Rc;
 use bytes::Bytes;
 use roomer_proto::{JOIN, LEAVE, Packet, PacketRef};
 
-use super::frames::{self, first};
-use super::hearing::Heard;
+use super::frames::{self, first_byte};
+use super::receive::Received;
 use super::socket::Peer;
 use super::view::View;
 
-/// A client of a [`World`](super::World). A cheap handle: clones are the same client.
+/// A client of a [`World`](super::World). Cheap to clone: clones refer to the same client.
 ///
-/// What it says goes under way at once and arrives when the world goes on
-/// ([`settle`](super::World::settle), [`advance`](super::World::advance)). It answers pings and
-/// close frames by itself, as every WebSocket client does, and checks whatever it hears against
-/// roomer's contract; a breach panics, with the seed.
+/// What it sends is in flight until the world runs ([`settle`](super::World::settle),
+/// [`advance`](super::World::advance)). It answers pings and close frames by itself, as every
+/// WebSocket client does, and checks all that it receives against roomer's contract. A violation
+/// panics with the seed.
 #[derive(Clone)]
 pub struct Client(pub(super) Rc<RefCell<State>>);
 
-/// How a connection ended, as its client saw it.
+/// How a connection ended, from the client's side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
-    /// The code of the server's close frame; `None` when the stream ended without one.
+    /// The code of the server's close frame; `None` if the stream ended without one.
     pub code: Option<u16>,
-    /// The close frame's reason.
+    /// The reason in the close frame; may be empty.
     pub reason: String,
 }
 
@@ -39,23 +40,23 @@ pub(super) struct State {
     pub(super) number: usize,
     pub(super) peer: Peer,
     pub(super) task: usize,
-    /// What is under way to the server.
-    pub(super) under_way: VecDeque<u8>,
-    /// The stream ends behind that: cleanly, or with an error.
+    /// Bytes in flight to the server.
+    pub(super) in_flight: VecDeque<u8>,
+    /// The end of the stream after those bytes: clean, or an error.
     pub(super) end: Option<Result<(), ErrorKind>>,
     pub(super) is_reading: bool,
     pub(super) is_lost: bool,
-    /// What came and is not read yet.
+    /// Received bytes that are not a whole frame yet.
     pub(super) incoming: Vec<u8>,
-    /// The status of the server's answer to the handshake.
+    /// The status of the HTTP response; `None` during the handshake.
     pub(super) status: Option<u16>,
     pub(super) subprotocol: Option<String>,
     pub(super) view: View,
-    pub(super) heard: Vec<Packet>,
+    pub(super) messages: Vec<Packet>,
     pub(super) raw: Vec<Bytes>,
     pub(super) pongs: Vec<Bytes>,
     pub(super) closed: Option<Closed>,
-    has_closed: bool,
+    has_sent_close: bool,
     reactions: Vec<(String, Reaction)>,
     masks: u32,
 }
@@ -66,7 +67,7 @@ impl Client {
             number,
             peer,
             task,
-            under_way: request.into(),
+            in_flight: request.into(),
             end: None,
             is_reading: true,
             is_lost: false,
@@ -74,70 +75,76 @@ impl Client {
             status: None,
             subprotocol: None,
             view: View::default(),
-            heard: Vec::new(),
+            messages: Vec::new(),
             raw: Vec::new(),
             pongs: Vec::new(),
             closed: None,
-            has_closed: false,
+            has_sent_close: false,
             reactions: Vec::new(),
             masks: 0,
         })))
     }
 
-    // What it says.
+    // Sending.
 
-    /// Asks to join a room.
+    /// Requests to join a room.
     pub fn join(&self, room: &str) {
-        self.packet(&PacketRef { room, event: JOIN, ..PacketRef::default() });
+        self.send_packet(&PacketRef { room, event: JOIN, ..PacketRef::default() });
     }
 
-    /// Asks to leave a room.
+    /// Requests to leave a room.
     pub fn leave(&self, room: &str) {
-        self.packet(&PacketRef { room, event: LEAVE, ..PacketRef::default() });
+        self.send_packet(&PacketRef { room, event: LEAVE, ..PacketRef::default() });
     }
 
     /// Sends an event to a room.
     pub fn send(&self, room: &str, event: &str, payload: impl AsRef<[u8]>) {
         let payload = payload.as_ref();
-        self.packet(&PacketRef { room, event, payload, ..PacketRef::default() });
+        self.send_packet(&PacketRef { room, event, payload, ..PacketRef::default() });
     }
 
-    /// Sends an event to one client by its id.
+    /// Sends an event to the client with this id.
     ///
     /// # Panics
     ///
-    /// When the id is empty, which would be the whole room: the other client has not been told its
-    /// id yet.
+    /// If the id is empty, which would address the whole room: the other client has not received
+    /// its id yet.
     pub fn send_to(&self, id: &str, event: &str, payload: impl AsRef<[u8]>) {
         assert!(!id.is_empty(), "the receiver has no id yet: settle the world first");
         let payload = payload.as_ref();
-        self.packet(&PacketRef { room: "root", event, dst: id, payload, ..PacketRef::default() });
+        self.send_packet(&PacketRef {
+            room: "root",
+            event,
+            dst: id,
+            payload,
+            ..PacketRef::default()
+        });
     }
 
-    /// Sends a packet, whatever is in it.
+    /// Sends a packet with any fields, valid or not.
     ///
     /// # Panics
     ///
-    /// When a field has 4 GiB or more.
-    pub fn packet(&self, packet: &PacketRef<'_>) {
-        self.frame(first::FINAL | first::BINARY, &packet.to_bytes());
+    /// If a field has 4 GiB or more.
+    pub fn send_packet(&self, packet: &PacketRef<'_>) {
+        self.send_frame(first_byte::FINAL | first_byte::BINARY, &packet.to_bytes());
     }
 
-    /// Sends a ping, which the server answers; see [`pongs`](Self::pongs).
+    /// Sends a ping. The server's answers are in [`pongs`](Self::pongs).
     pub fn ping(&self, payload: impl AsRef<[u8]>) {
-        self.frame(first::PING, payload.as_ref());
+        self.send_frame(first_byte::PING, payload.as_ref());
     }
 
-    /// Begins to close the connection.
+    /// Starts the closing handshake.
     pub fn close(&self, code: u16, reason: &str) {
         let body = [&code.to_be_bytes()[..], reason.as_bytes()].concat();
-        self.frame(first::CLOSE, &body);
-        self.state_mut().has_closed = true;
+        self.send_frame(first_byte::CLOSE, &body);
+        self.state_mut().has_sent_close = true;
     }
 
-    /// Sends a WebSocket frame of any kind, masked; see [`frames`]. One that has ended its
-    /// stream or lost its connection sends nothing more.
-    pub fn frame(&self, start: u8, payload: &[u8]) {
+    /// Sends a masked WebSocket frame with any first byte; see [`frames`]. Does nothing after the
+    /// client has ended its stream or lost its connection.
+    pub fn send_frame(&self, start: u8, payload: &[u8]) {
         let mut state = self.state_mut();
         if state.end.is_some() || state.is_lost {
             return;
@@ -146,145 +153,146 @@ impl Client {
         let key = state.masks.to_be_bytes();
         let mut frame = Vec::new();
         frames::write(start, payload, key, &mut frame);
-        state.under_way.extend(frame);
+        state.in_flight.extend(frame);
     }
 
-    /// Sends any bytes, be they WebSocket or not.
-    pub fn bytes(&self, bytes: &[u8]) {
-        self.state_mut().under_way.extend(bytes);
+    /// Sends raw bytes, valid WebSocket or not.
+    pub fn send_bytes(&self, bytes: &[u8]) {
+        self.state_mut().in_flight.extend(bytes);
     }
 
-    /// Calls `reaction` for each message of `event` that comes, from whatever room, once it has
-    /// been noted. What the reaction says goes under way like anything else.
+    /// Calls `reaction` for each message of `event` received from any room, after the message has
+    /// been recorded. What the reaction sends is in flight like any other data.
     pub fn on(&self, event: &str, reaction: impl Fn(&Client, &Packet) + 'static) {
         self.state_mut().reactions.push((event.into(), Rc::new(reaction)));
     }
 
-    // What befalls it.
+    // Faults.
 
-    /// Stops reading: what the server writes fills the socket, which takes `room` bytes more.
+    /// Stops reading. The socket accepts `room` more bytes from the server before it is full.
     pub fn stall(&self, room: usize) {
         let mut state = self.state_mut();
         state.is_reading = false;
-        state.peer.room(room);
+        state.peer.set_space(room);
     }
 
-    /// Goes on reading.
+    /// Reads again after [`stall`](Self::stall).
     pub fn resume(&self) {
         let mut state = self.state_mut();
         state.is_reading = true;
-        state.peer.room(usize::MAX);
+        state.peer.set_space(usize::MAX);
     }
 
-    /// Says no more, but goes on listening: the server reads what is under way, then the end.
+    /// Closes the sending direction and keeps receiving: the server reads what is in flight, then
+    /// the end of the stream.
     pub fn half_close(&self) {
         self.state_mut().end.get_or_insert(Ok(()));
     }
 
-    /// Loses the connection; the server hears of it at once. What was under way is lost.
+    /// Loses the connection with an error that the server sees at once. Data in flight is lost.
     pub fn reset(&self) {
         self.vanish();
         self.notify();
     }
 
-    /// Loses the connection without a word, as by a pulled plug: the server finds that its writes
-    /// go nowhere and nothing comes any more.
+    /// Loses the connection without any notice, like an unplugged cable: the server's writes are
+    /// never read, and nothing arrives any more.
     pub fn vanish(&self) {
         let mut state = self.state_mut();
         state.is_lost = true;
         state.is_reading = false;
-        state.under_way.clear();
-        state.peer.lose_unread();
-        state.peer.room(0);
+        state.in_flight.clear();
+        state.peer.discard_unread();
+        state.peer.set_space(0);
         state.closed.get_or_insert(Closed { code: None, reason: String::new() });
     }
 
-    /// Has the server's system hear that a connection is lost.
+    /// Lets the server's socket report that the connection is lost.
     pub(super) fn notify(&self) {
         let state = self.state();
-        state.peer.end(Err(ErrorKind::ConnectionReset));
-        state.peer.refuse(ErrorKind::ConnectionReset);
+        state.peer.end_stream(Err(ErrorKind::ConnectionReset));
+        state.peer.fail_writes(ErrorKind::ConnectionReset);
     }
 
-    // What it heard.
+    // Receiving.
 
-    /// Its id; empty until it is in `root`.
+    /// Returns the client's id; empty until it has joined `root`.
     #[must_use]
     pub fn id(&self) -> String {
         self.state().view.id.clone()
     }
 
-    /// The status of the server's answer to the handshake: 101 when it agreed.
+    /// Returns the status of the response to the handshake: 101 if the server accepted.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.state().status
     }
 
-    /// The subprotocol that the server has selected.
+    /// Returns the subprotocol that the server selected.
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
         self.state().subprotocol.clone()
     }
 
-    /// Whether it is in `root` and its connection has not ended.
+    /// Returns true if the client has joined `root` and its connection has not ended.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let state = self.state();
         !state.view.id.is_empty() && state.closed.is_none()
     }
 
-    /// How its connection ended, if it has.
+    /// Returns how the connection ended; `None` while it is open.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {
         self.state().closed.clone()
     }
 
-    /// The messages of a room so far, in order; not those about membership. Direct messages are of
-    /// the room `root`.
+    /// Returns the messages received in a room, in order, without those about membership. Direct
+    /// messages belong to the room `root`.
     #[must_use]
     pub fn messages(&self, room: &str) -> Vec<Packet> {
-        self.state().heard.iter().filter(|packet| packet.room == room).cloned().collect()
+        self.state().messages.iter().filter(|packet| packet.room == room).cloned().collect()
     }
 
-    /// The payloads of an event in a room so far, in order, as text.
+    /// Returns the payloads received for an event in a room, in order, as text.
     #[must_use]
     pub fn texts(&self, room: &str, event: &str) -> Vec<String> {
         let state = self.state();
-        let heard = state.heard.iter().filter(|p| p.room == room && p.event == event);
-        heard.map(|packet| String::from_utf8_lossy(&packet.payload).into_owned()).collect()
+        let received = state.messages.iter().filter(|p| p.room == room && p.event == event);
+        received.map(|packet| String::from_utf8_lossy(&packet.payload).into_owned()).collect()
     }
 
-    /// Binary messages that are no packets: what handlers have sent with
-    /// [`Conn::try_send`](roomer_engine::Conn::try_send).
+    /// Returns the binary messages that are not packets, which handlers send with
+    /// [`Conn::try_send`](roomer_engine::Conn::try_send), and all text messages.
     #[must_use]
     pub fn raw(&self) -> Vec<Bytes> {
         self.state().raw.clone()
     }
 
-    /// The payloads of the pongs so far.
+    /// Returns the payloads of all pongs received.
     #[must_use]
     pub fn pongs(&self) -> Vec<Bytes> {
         self.state().pongs.clone()
     }
 
-    /// The ids of a room's members as this client knows them, sorted; `None` when it is not in
-    /// the room.
+    /// Returns the ids of a room's members as this client knows them, sorted; `None` if it is not
+    /// in the room.
     #[must_use]
     pub fn members(&self, room: &str) -> Option<Vec<String>> {
         let state = self.state();
         state.view.rooms.get(room).map(|members| members.iter().cloned().collect())
     }
 
-    /// The names of the rooms that it is in, sorted.
+    /// Returns the names of the rooms that the client is in, sorted.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
         self.state().view.rooms.keys().cloned().collect()
     }
 
-    /// Forgets the messages so far, so that an assertion can be about the next ones.
-    pub fn forget(&self) {
+    /// Clears all recorded messages and pongs, so that the next assertion sees new ones only.
+    pub fn clear_messages(&self) {
         let mut state = self.state_mut();
-        state.heard.clear();
+        state.messages.clear();
         state.raw.clear();
         state.pongs.clear();
     }
@@ -297,37 +305,37 @@ impl Client {
         self.0.borrow_mut()
     }
 
-    /// Takes in bytes that have come, and reacts.
+    /// Processes received bytes, and runs the reactions.
     ///
     /// # Errors
     ///
-    /// What a server must not send, in words.
-    pub(super) fn hear(&self, bytes: &[u8]) -> Result<(), String> {
+    /// A description of what the server must not send.
+    pub(super) fn receive(&self, bytes: &[u8]) -> Result<(), String> {
         self.state_mut().incoming.extend_from_slice(bytes);
         loop {
-            let heard = self.state_mut().hear_one()?;
-            let Some(heard) = heard else { return Ok(()) };
-            match heard {
-                Heard::Ping(payload) => self.frame(first::PONG, &payload),
-                Heard::Close(body) => {
-                    if !std::mem::replace(&mut self.state_mut().has_closed, true) {
-                        self.frame(first::CLOSE, &body);
+            let received = self.state_mut().receive_one()?;
+            let Some(received) = received else { return Ok(()) };
+            match received {
+                Received::Ping(payload) => self.send_frame(first_byte::PONG, &payload),
+                Received::Close(body) => {
+                    if !std::mem::replace(&mut self.state_mut().has_sent_close, true) {
+                        self.send_frame(first_byte::CLOSE, &body);
                     }
                 }
-                Heard::Packet(packet) => {
+                Received::Packet(packet) => {
                     let state = self.state();
                     let due = state.reactions.iter().filter(|(event, _)| packet.event == **event);
                     let due: Vec<Reaction> = due.map(|(_, reaction)| reaction.clone()).collect();
                     drop(state);
                     due.iter().for_each(|reaction| reaction(self, &packet));
                 }
-                Heard::Other => {}
+                Received::Other => {}
             }
         }
     }
 
-    /// The server has ended the stream.
-    pub(super) fn hear_end(&self) {
+    /// Records that the server has ended the stream.
+    pub(super) fn receive_end(&self) {
         let mut state = self.state_mut();
         state.closed.get_or_insert(Closed { code: None, reason: String::new() });
         state.end.get_or_insert(Ok(()));

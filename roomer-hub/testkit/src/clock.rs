@@ -1,4 +1,4 @@
-//! Virtual time and seeded chance, as the engine's [`Environment`].
+//! Virtual time and seeded randomness, as the engine's [`Environment`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::rng::Rng;
 use roomer_engine::Environment;
 
-/// A clock that stands still until it is told to go on, and a seeded source of ids. Clones are
-/// the same clock.
+/// A virtual clock, which advances only by [`advance_to`](Self::advance_to), and a seeded source of
+/// ids. Clones share the same state.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Inner>);
 
@@ -29,7 +29,7 @@ struct Sleepers {
 }
 
 impl Clock {
-    /// A clock at zero.
+    /// Creates a clock at zero. The seed determines the ids.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Clock(Arc::new(Inner {
@@ -39,14 +39,13 @@ impl Clock {
         }))
     }
 
-    /// The time.
+    /// Returns the virtual time since the clock was created.
     #[must_use]
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.0.nanos.load(Ordering::Relaxed))
     }
 
-    /// Moves the time forward and wakes those who have slept until then. An earlier time changes
-    /// nothing: the clock never goes back.
+    /// Advances the time, and wakes all sleepers that are due. An earlier time has no effect.
     pub fn advance_to(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.0.nanos.fetch_max(nanos, Ordering::Relaxed);
@@ -55,13 +54,14 @@ impl Clock {
         due.into_iter().for_each(|(_, _, waker)| waker.wake());
     }
 
-    /// When the first sleeper is due.
+    /// Returns the earliest deadline of all sleepers.
     #[must_use]
-    pub fn next(&self) -> Option<Duration> {
+    pub fn next_deadline(&self) -> Option<Duration> {
         self.sleepers().waiting.iter().map(|(at, ..)| *at).min()
     }
 
-    /// Sleeps in virtual time, for [`Server::run_timers`](roomer_engine::Server::run_timers).
+    /// Returns a future that completes after `wait` of virtual time, for
+    /// [`Server::run_timers`](roomer_engine::Server::run_timers).
     #[must_use]
     pub fn sleep(&self, wait: Duration) -> Sleep {
         let mut sleepers = self.sleepers();
@@ -86,7 +86,7 @@ impl Environment for Clock {
     }
 }
 
-/// A future that is ready once its clock has reached a time. See [`Clock::sleep`].
+/// A future that completes when its clock reaches a deadline. Created by [`Clock::sleep`].
 #[derive(Debug)]
 pub struct Sleep {
     clock: Clock,

@@ -1,67 +1,66 @@
-//! How badly the network behaves.
+//! The faults of the simulated network.
 
 use super::rng::Rng;
 
-/// What a [`World`](super::World)'s network does to its clients, by chance and by itself. What it
-/// does when is decided by the seed alone. Whatever is off here can still be done to one client by
-/// hand, with the methods of [`Client`](super::Client).
+/// The faults that a [`World`](super::World)'s network injects by itself, at moments that the seed
+/// determines. The methods of [`Client`](super::Client) inject the same faults by hand.
 ///
 /// ```
 /// # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
 /// use roomer_tokio::testkit::Faults;
 ///
-/// // Everything of the gentle kind, and clients that lose their connection.
+/// // All faults that lose nothing, and lost connections.
 /// let mut faults = Faults::gentle();
 /// faults.resets = true;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Faults {
-    /// Bytes arrive in pieces cut anywhere, or several messages at once.
-    pub cuts: bool,
-    /// Sockets take a few bytes and are full for a moment; some calls are interrupted, and some
-    /// say that there is room when there is none.
-    pub narrows: bool,
-    /// Tasks are polled though nothing has happened, as futures must allow.
-    pub spurious: bool,
+    /// Bytes arrive split at any position, or several messages at once.
+    pub split: bool,
+    /// Sockets accept few bytes at a time and are sometimes full. Some calls are interrupted, and
+    /// some sockets report that they are writable when they are not.
+    pub short_writes: bool,
+    /// Tasks are polled without having been woken, as the contract of futures allows.
+    pub spurious_polls: bool,
     /// Clients stop reading for up to ten seconds.
     pub stalls: bool,
-    /// Clients lose their connection, with any part of what was under way lost. The server hears
-    /// of it at once, late, or never.
+    /// Clients lose their connection, with any part of the data in flight. The server sees it at
+    /// once, later, or never.
     pub resets: bool,
-    /// Clients say no more but go on listening.
+    /// Clients close the sending direction and keep receiving.
     pub half_closes: bool,
 }
 
 impl Faults {
-    /// None: what is sent arrives whole, in an order that the seed decides.
+    /// No faults: data arrives whole, in an order that the seed determines.
     #[must_use]
     pub fn none() -> Self {
         Faults::default()
     }
 
-    /// All those that lose nothing: what a server promises must hold under them word for word.
-    /// The default of [`World::new`](super::World::new).
+    /// All faults that lose nothing. Every promise of a server must hold under them unchanged. The
+    /// default of [`World::new`](super::World::new).
     #[must_use]
     pub fn gentle() -> Self {
-        Faults { cuts: true, narrows: true, spurious: true, ..Faults::default() }
+        Faults { split: true, short_writes: true, spurious_polls: true, ..Faults::default() }
     }
 
-    /// All. A scenario has to expect that any of its clients is gone at any time.
+    /// All faults. Under them any client may be gone at any time.
     #[must_use]
     pub fn harsh() -> Self {
         Faults { stalls: true, resets: true, half_closes: true, ..Faults::gentle() }
     }
 
-    /// Some of those that are on here, as chosen by a seed. Where all faults are on all the time,
-    /// some hide others: over many seeds, different ones each time find more.
+    /// Keeps a random subset of the enabled faults, chosen by the seed. Some faults hide others, so
+    /// different subsets find more bugs over many seeds than all faults at once.
     #[must_use]
-    pub fn some(mut self, seed: u64) -> Self {
+    pub fn subset(mut self, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x00fa_0175);
         for fault in [
-            &mut self.cuts,
-            &mut self.narrows,
-            &mut self.spurious,
+            &mut self.split,
+            &mut self.short_writes,
+            &mut self.spurious_polls,
             &mut self.stalls,
             &mut self.resets,
             &mut self.half_closes,

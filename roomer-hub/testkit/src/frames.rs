@@ -1,33 +1,33 @@
-//! WebSocket as a client speaks it (RFC 6455), written a second time: nothing here comes from the
-//! code under test, so that a mistake there cannot hide in a mistake here.
+//! A second implementation of client-side WebSocket framing (RFC 6455). It shares no code with the
+//! server, so that the same mistake cannot hide in both.
 
 /// First bytes of frames: the final bit and the opcode.
-pub mod first {
-    /// A frame that more of its message follows.
-    pub const PART: u8 = 0x00;
-    /// The last frame of its message.
+pub mod first_byte {
+    /// A continuation frame that is not the last of its message.
+    pub const CONTINUATION: u8 = 0x00;
+    /// The final bit: the last frame of a message.
     pub const FINAL: u8 = 0x80;
-    /// Text.
+    /// The opcode of a text message.
     pub const TEXT: u8 = 0x01;
-    /// Binary.
+    /// The opcode of a binary message.
     pub const BINARY: u8 = 0x02;
-    /// A close frame.
+    /// A close frame, final.
     pub const CLOSE: u8 = 0x88;
-    /// A ping.
+    /// A ping, final.
     pub const PING: u8 = 0x89;
-    /// A pong.
+    /// A pong, final.
     pub const PONG: u8 = 0x8a;
 }
 
-/// Appends a frame as a client sends it: masked, its length in the shortest form. `start` is the
-/// first byte.
+/// Appends a client's frame: masked, with the length in its shortest form. `start` is the first
+/// byte, see [`first_byte`].
 pub fn write(start: u8, payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
     write_head(start, payload.len() as u64, key, out);
     let masked = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
     out.extend(masked);
 }
 
-/// Appends a frame's header alone, whatever follows it.
+/// Appends a frame's header without its payload.
 pub fn write_head(start: u8, length: u64, key: [u8; 4], out: &mut Vec<u8>) {
     out.push(start);
     match length {
@@ -44,27 +44,27 @@ pub fn write_head(start: u8, length: u64, key: [u8; 4], out: &mut Vec<u8>) {
     out.extend(key);
 }
 
-/// What a server sends.
+/// A frame that a server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// A binary message.
+    /// A binary message in one frame.
     Binary(&'a [u8]),
-    /// A text message.
+    /// A text message in one frame.
     Text(&'a [u8]),
-    /// A ping.
+    /// A ping and its payload.
     Ping(&'a [u8]),
-    /// A pong.
+    /// A pong and its payload.
     Pong(&'a [u8]),
-    /// A close frame, with its code if it has one, and its reason.
+    /// A close frame: its code, if it has one, and its reason.
     Close(Option<u16>, &'a [u8]),
 }
 
-/// Reads the frame that `bytes` start with, and says how many bytes it takes; `None` when it is
-/// not all there yet.
+/// Parses the frame at the start of `bytes`. Returns the frame and its size in bytes, or `None` if
+/// it is incomplete.
 ///
 /// # Errors
 ///
-/// What a server must not send, in words.
+/// A description of what a server must not send.
 pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     let &[start, second, ref rest @ ..] = bytes else {
         return Ok(None);
@@ -99,9 +99,9 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     let frame = match start {
         0x81 => Frame::Text(payload),
         0x82 => Frame::Binary(payload),
-        first::PING => Frame::Ping(payload),
-        first::PONG => Frame::Pong(payload),
-        first::CLOSE => match payload {
+        first_byte::PING => Frame::Ping(payload),
+        first_byte::PONG => Frame::Pong(payload),
+        first_byte::CLOSE => match payload {
             [] => Frame::Close(None, payload),
             [_] => return Err("a close frame with half a code".into()),
             [high, low, reason @ ..] => {
@@ -116,7 +116,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     Ok(Some((frame, size as usize)))
 }
 
-/// The headers of a request for an upgrade.
+/// The headers of an upgrade request.
 pub const REQUEST_HEADERS: &[(&str, &str)] = &[
     ("Host", "testkit"),
     ("Connection", "Upgrade"),
@@ -125,7 +125,8 @@ pub const REQUEST_HEADERS: &[(&str, &str)] = &[
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 
-/// The request that a client begins with. `extra` are more header lines, each with its line's end.
+/// Returns a client's upgrade request. `extra` contains more header lines, each with its line
+/// ending.
 #[must_use]
 pub fn request(target: &str, extra: &str) -> Vec<u8> {
     let mut request = format!("GET {target} HTTP/1.1\r\n");
@@ -135,19 +136,20 @@ pub fn request(target: &str, extra: &str) -> Vec<u8> {
     (request + extra + "\r\n").into_bytes()
 }
 
-/// What a server answers to [`request`] when it agrees; the key and its answer are RFC 6455's
-/// own example.
-pub const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+/// The response that accepts [`request`]. The key and the accept value are the example in RFC 6455.
+pub const SWITCHING_PROTOCOLS: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// The subprotocol, if any, of the head of an answer that agrees to [`request`]: that of
-/// [`AGREED`], and one more line for the subprotocol.
+/// Returns the subprotocol in the head of a response that accepts [`request`]. The head must equal
+/// [`SWITCHING_PROTOCOLS`], with at most one more header for the subprotocol.
 ///
 /// # Errors
 ///
-/// What is wrong with it, in words.
-pub fn agreed(head: &[u8]) -> Result<Option<String>, String> {
-    let (head, agreed) = (String::from_utf8_lossy(head), String::from_utf8_lossy(AGREED));
+/// A description of how the head differs.
+pub fn accepted_subprotocol(head: &[u8]) -> Result<Option<String>, String> {
+    let (head, agreed) =
+        (String::from_utf8_lossy(head), String::from_utf8_lossy(SWITCHING_PROTOCOLS));
     let lines = |head: &str| -> Vec<(String, String)> {
         let lines = head.trim_end().split("\r\n").skip(1).filter_map(|line| line.split_once(": "));
         lines.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect()
@@ -157,17 +159,17 @@ pub fn agreed(head: &[u8]) -> Result<Option<String>, String> {
     let subprotocol = place.map(|place| found.remove(place).1);
     match found == due {
         true => Ok(subprotocol),
-        false => Err(format!("the handshake is answered wrongly: {head:?}")),
+        false => Err(format!("unexpected response to the handshake: {head:?}")),
     }
 }
 
-/// The status and the size of the HTTP answer that `bytes` start with, its body included; `None`
-/// when it is not all there yet.
+/// Parses the HTTP response at the start of `bytes`. Returns its status and its size including the
+/// body, or `None` if it is incomplete.
 ///
 /// # Errors
 ///
-/// What is no answer, in words.
-pub fn answer(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
+/// A description of what is not a valid response.
+pub fn read_response(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
     let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -194,7 +196,12 @@ mod tests {
     #[test]
     fn reads_what_a_server_writes() {
         let mut masked = Vec::new();
-        write(first::FINAL | first::BINARY, b"Hello", [0x37, 0xfa, 0x21, 0x3d], &mut masked);
+        write(
+            first_byte::FINAL | first_byte::BINARY,
+            b"Hello",
+            [0x37, 0xfa, 0x21, 0x3d],
+            &mut masked,
+        );
         assert_eq!(masked, b"\x82\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
         assert_eq!(read(b"\x82\x02hi!"), Ok(Some((Frame::Binary(b"hi"), 4))));
         assert_eq!(read(b"\x82\x02h"), Ok(None));

@@ -1,4 +1,4 @@
-//! What a client asks for an upgrade with, over its own socket or through a framework.
+//! Upgrade requests of clients, sent over the client's own socket or through a framework.
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -10,8 +10,8 @@ use super::socket::socket;
 use super::world::World;
 use roomer_engine::{Server, Writer, http};
 
-/// A client's request for an upgrade, for [`World::connect_with`]: path, query, headers, and what is
-/// known of it besides, its address and what a middleware has put into its extensions.
+/// A client's upgrade request, for [`World::connect_with`]: path, query, headers, the client's
+/// address, and the request extensions that a middleware would set.
 ///
 /// ```
 /// # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
@@ -48,7 +48,7 @@ impl Default for Handshake {
 }
 
 impl Handshake {
-    /// A request for `/ws`, from no address.
+    /// Creates a request for `/ws` without a client address.
     pub fn new() -> Self {
         Handshake {
             path: "/ws".into(),
@@ -59,36 +59,37 @@ impl Handshake {
         }
     }
 
-    /// Asks for another path.
+    /// Sets the path.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// Adds a parameter to the query, encoded as browsers do.
+    /// Adds a query parameter, percent-encoded as browsers do.
     pub fn query(mut self, name: &str, value: &str) -> Self {
         let query = form_urlencoded::Serializer::new(self.query);
         self.query = { query }.append_pair(name, value).finish();
         self
     }
 
-    /// Adds a header.
+    /// Adds a request header.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Comes from an address.
+    /// Sets the address of the client.
     pub fn address(mut self, address: impl Into<SocketAddr>) -> Self {
         self.address = Some(address.into());
         self
     }
 
-    /// Adds what a middleware would put into the request's extensions:
-    /// [`Claims`](roomer_engine::Claims), which the connection comes in with, or values of your own
-    /// types, which the `authorize` hook finds at [`Request::head`](roomer_engine::Request::head).
-    /// The request then comes through a framework that the server is mounted into
-    /// ([`Server::upgrade_async`]): its path is the framework's business.
+    /// Adds a value to the request's extensions, as a middleware does:
+    /// [`Claims`](roomer_engine::Claims), which become the connection's claims, or values of your
+    /// own types, which the `authorize` hook finds in
+    /// [`Request::head`](roomer_engine::Request::head). The request then goes through
+    /// [`Server::upgrade_async`], as in a framework that the server is mounted into, so the
+    /// framework decides about its path.
     pub fn extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         self.extensions.insert(value);
         self
@@ -101,13 +102,13 @@ impl Handshake {
         }
     }
 
-    /// As bytes.
+    /// Returns the request as bytes on the wire.
     fn to_bytes(&self) -> Vec<u8> {
         let line = |(name, value): &(String, String)| format!("{name}: {value}\r\n");
         frames::request(&self.target(), &self.headers.iter().map(line).collect::<String>())
     }
 
-    /// As a framework has read it.
+    /// Returns the request as a framework has parsed it.
     fn into_request(self) -> http::Result<http::Request<()>> {
         let mut request = http::Request::get(self.target());
         for (name, value) in frames::REQUEST_HEADERS {
@@ -123,15 +124,15 @@ impl Handshake {
 }
 
 impl World {
-    /// A new client, which asks for an upgrade at once.
+    /// Adds a client that sends this upgrade request.
     ///
     /// # Panics
     ///
-    /// When the handshake has extensions, and its path or a header is none that HTTP knows.
+    /// If the handshake has extensions and its path or a header is not valid in HTTP.
     pub fn connect_with(&mut self, handshake: Handshake) -> Client {
         let address = handshake.address;
         if handshake.extensions.is_empty() {
-            return self.open_from(address, handshake.to_bytes());
+            return self.connect_raw_from(address, handshake.to_bytes());
         }
         let request = match handshake.into_request() {
             Ok(request) => request,
@@ -139,15 +140,15 @@ impl World {
         };
         let (reader, writer, peer) = socket();
         let server = self.server().clone();
-        let task = self.tasks.spawn(mounted(server, request, address, reader, writer));
+        let task = self.tasks.spawn(serve_mounted(server, request, address, reader, writer));
         let client = Client::new(self.clients.len(), peer, task, Vec::new());
         self.clients.push(client.clone());
         client
     }
 }
 
-/// One request, as a framework handles it that a server is mounted into.
-async fn mounted(
+/// Serves one request as a framework does that the server is mounted into.
+async fn serve_mounted(
     server: Server,
     request: http::Request<()>,
     address: Option<SocketAddr>,
@@ -156,18 +157,18 @@ async fn mounted(
 ) {
     match server.upgrade_async(request, address).await {
         Ok(upgrade) => {
-            say(&writer, &upgrade.response()).await;
+            write_response(&writer, &upgrade.response()).await;
             upgrade.connect(reader, writer, b"").await;
         }
         Err(response) => {
-            say(&writer, &response).await;
+            write_response(&writer, &response).await;
             writer.shutdown();
         }
     }
 }
 
-/// Writes an answer, however narrow the socket is.
-async fn say(writer: &impl Writer, response: &http::Response<String>) {
+/// Writes a response, waiting while the socket is full.
+async fn write_response(writer: &impl Writer, response: &http::Response<String>) {
     let status = response.status();
     let mut text = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status);
     for (name, value) in response.headers() {

@@ -1,10 +1,10 @@
-//! Test *your* handlers: the real server, scripted clients and a hostile network, in virtual time
-//! on one thread, with no socket, no sleep and no luck.
+//! Deterministic tests for *your* handlers: the real server, scripted clients and a faulty network,
+//! in virtual time on one thread, without sockets and without sleeps.
 //!
-//! A [`World`] has a [`Server`](roomer_engine::Server) in it, built by the same
+//! A [`World`] contains a [`Server`](roomer_engine::Server), built by the same
 //! [`Builder`](roomer_engine::Builder) as in production, with the same handlers and hooks. Its
-//! [`Client`]s speak real WebSocket over sockets that are memory. Time goes on when you say so, and
-//! sixty seconds take microseconds.
+//! [`Client`]s use real WebSocket frames over in-memory sockets. Time advances only when the test
+//! advances it; sixty seconds take microseconds.
 //!
 //! ```
 //! use std::time::Duration;
@@ -27,7 +27,7 @@
 //! world.settle();
 //! assert_eq!(bob.texts("lobby", "added"), ["milk"]);
 //!
-//! // Bob's machine loses its network. Nobody knows, until he has not answered a ping.
+//! // Bob's machine loses its network. The server notices when a ping is not answered.
 //! bob.vanish();
 //! world.advance(Duration::from_secs(50));
 //! assert_eq!(ann.members("lobby").unwrap().len(), 2);
@@ -35,20 +35,20 @@
 //! assert_eq!(ann.members("lobby").unwrap(), [ann.id()]);
 //! ```
 //!
-//! # What it does to your code
+//! # What is random, and what is checked
 //!
-//! Whatever can happen in any order happens in an order that the seed decides: whose bytes arrive
-//! first, in which pieces, which connection has its turn. Under [`Faults`] the network also loses
-//! connections, stalls, and fills up. All of that is the same again for the same seed.
+//! Wherever several things can happen next, the seed determines the order: which bytes arrive first,
+//! how they are split, which connection is polled. With [`Faults`] the network also loses
+//! connections, stalls, and fills its buffers. The same seed gives the same run.
 //!
-//! It checks by itself, always: every client's view of every room against roomer's contract (a
-//! `join_ack` first, then only what agrees with it), every frame against RFC 6455, the server's
-//! tables and queues against each other. You assert the rest.
+//! A world always checks each client's view of each room against roomer's contract (a `join_ack`
+//! first, then only what is consistent with it), each frame against RFC 6455, and the server's
+//! tables and queues against each other. Your test asserts the rest.
 //!
 //! # A tutorial: a lost update
 //!
-//! A counter, kept by the server. A client that wants to count asks for the number, adds one, and
-//! stores it.
+//! The server keeps a counter. To increment it, a client requests the number, adds one, and stores
+//! the result.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -71,8 +71,8 @@
 //!         })
 //! }
 //!
-//! // The scenario: two clients count, at the same time. A client is a script: `on` says what it
-//! // does when it hears something.
+//! // The scenario: two clients increment the counter at the same time. `on` registers a client's
+//! // reaction to an event.
 //! fn both_count(seed: u64) {
 //!     let count = Arc::new(AtomicU64::new(0));
 //!     let mut world = World::new(seed, counter(&count));
@@ -87,17 +87,17 @@
 //!     assert_eq!(count.load(Relaxed), 2, "an update is lost");
 //! }
 //!
-//! // Some orders are fine, and a test that knew only those would be green. Others are not.
+//! // The bug shows only in some orders; a test with a single order could miss it.
 //! let failure = find(0..100, both_count).expect("the bug is found");
 //! assert!(failure.message.contains("an update is lost"));
 //!
-//! // The seed is all there is to know. It fails again, every time.
+//! // The seed reproduces the failure.
 //! assert_eq!(find(failure.seed..failure.seed + 1, both_count), Some(failure));
 //! ```
 //!
-//! In your own test, write [`run`]`(0..1000, both_count)`: it stops at the first seed that fails
-//! and says which it was, and `ROOMER_SEED=17 cargo test` runs that one alone, with whatever
-//! logging you add. The fix is to count where the number is kept, in one message:
+//! In your own test, call [`run`]`(0..1000, both_count)`. It stops at the first seed that fails and
+//! reports it; `ROOMER_SEED=17 cargo test` runs that seed alone, for example with more logging. The
+//! fix is to increment on the server, with one message:
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -123,12 +123,12 @@
 //! });
 //! ```
 //!
-//! # When your code panics, fails, or waits
+//! # Panics, errors and handlers that wait
 //!
-//! The server contains a panic of a handler, a rule or a hook, since it may cost one connection
-//! only. A world does not: the test fails with what the panic said, and the seed. A test about a
-//! panic allows it ([`World::allow_panics`]) and looks at [`World::panics`]. Errors that handlers
-//! return are at [`World::errors`], and are printed when a test fails.
+//! The server catches a panic of a handler, a rule or a hook, and closes that connection only. In a
+//! world the panic fails the test, with its message and the seed. A test about a panic calls
+//! [`World::allow_panics`] and inspects [`World::panics`]. Errors that handlers return are in
+//! [`World::errors`], and are printed if the test fails.
 //!
 //! ```
 //! # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
@@ -153,19 +153,20 @@
 //! assert!(message.contains("`sell`, for client 0, panicked: index out of bounds"));
 //! ```
 //!
-//! A handler may wait for what another client does, or for what the test does between two steps;
-//! [`World::waiting`] tells which do. What is *outside* a world has no order that a seed decides,
-//! and no runtime runs here: one that waits for tokio, for a thread (as smol's `unblock` and its
-//! timers do), or for something that can never come, fails the test by name. For tokio there is
-//! `TokioWorld` in `roomer_tokio::testkit`, inside `#[tokio::test(start_paused = true)]`. For other
-//! runtimes, test such handlers over a real socket, or give them a stand-in that the test answers
-//! for.
+//! A handler may wait for an action of another client, or for one of the test between two steps;
+//! [`World::waiting`] lists the handlers that wait. The seed cannot determine the order of events
+//! *outside* a world, and no runtime runs inside it. A handler that waits for tokio, for another
+//! thread (as smol's `unblock` and timers do), or for something that can never happen therefore
+//! fails the test, which names the handler. For tokio, use `TokioWorld` from
+//! `roomer_tokio::testkit` inside `#[tokio::test(start_paused = true)]`. For other runtimes, test
+//! such handlers over a real socket, or replace what they wait for by a channel that the test
+//! answers.
 //!
-//! # Who comes in, and with what
+//! # Handshakes and credentials
 //!
-//! [`World::connect`] is a client that says nothing of itself. [`World::connect_with`] takes a
-//! [`Handshake`]: path, query, headers, the client's address, and what a middleware of your
-//! framework would put into the request's extensions, such as claims.
+//! [`World::connect`] adds a client without credentials. [`World::connect_with`] takes a
+//! [`Handshake`]: path, query, headers, the client's address, and the request extensions that a
+//! middleware of your framework would set, such as claims.
 //!
 //! ```
 //! # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
@@ -188,12 +189,12 @@
 //! assert_eq!(bob.members("staff"), None);
 //! ```
 //!
-//! # Losing connections
+//! # Network faults
 //!
-//! What is true under every fault is worth more than what is true in fair weather. Let
-//! [`Faults::harsh`] rage for a while, then [`calm`](World::calm) the world and assert on what is
-//! left. [`Faults::some`] turns on others for each seed, which over many seeds finds more than all
-//! of them at once.
+//! An invariant that holds under every fault is worth more than one that holds on a perfect network.
+//! Run a scenario under [`Faults::harsh`] for a while, then [`calm`](World::calm) the world and
+//! assert on the remaining state. [`Faults::subset`] enables different faults for each seed, which
+//! finds more bugs over many seeds than all faults at once.
 //!
 //! ```
 //! use std::time::Duration;
@@ -202,7 +203,7 @@
 //! use roomer_tokio::testkit::{Faults, World, run};
 //!
 //! run(0..20, |seed| {
-//!     let faults = Faults::harsh().some(seed);
+//!     let faults = Faults::harsh().subset(seed);
 //!     let mut world = World::with_faults(seed, faults, Server::builder());
 //!     for _ in 0..5 {
 //!         let client = world.connect();
@@ -212,7 +213,7 @@
 //!     world.advance(Duration::from_secs(30));
 //!     world.calm();
 //!
-//!     // Whoever is left knows exactly who is left.
+//!     // Each open client knows exactly the open clients.
 //!     let open: Vec<_> = world.clients().iter().filter(|client| client.is_open()).collect();
 //!     for client in &open {
 //!         assert_eq!(client.members("root").unwrap().len(), open.len());
@@ -220,12 +221,12 @@
 //! });
 //! ```
 //!
-//! # What it is made of
+//! # Building blocks
 //!
-//! A [`Clock`] that is the engine's [`Environment`](roomer_engine::Environment), a [`socket()`]
-//! that is its transport, [`Tasks`] that poll its futures, and [`frames`] written independently of
-//! roomer's own. They are public: roomer's simulator (`examples/sim.rs`) is built on them, and so
-//! can yours be.
+//! A [`Clock`], which is the engine's [`Environment`](roomer_engine::Environment); a [`socket()`],
+//! which is its transport; [`Tasks`], which poll its futures; and [`frames`], a second implementation
+//! of WebSocket framing. They are public, so that you can build a simulator of your own; roomer's
+//! simulator (`roomer-hub/simulator`) is built on them.
 
 mod application;
 mod client;
@@ -233,12 +234,12 @@ mod clock;
 mod faults;
 pub mod frames;
 mod handshake;
-mod hearing;
 mod network;
+mod receive;
 mod rng;
+mod seeds;
 pub mod socket;
 mod tasks;
-mod trials;
 mod view;
 mod world;
 
@@ -248,9 +249,9 @@ pub use faults::Faults;
 pub use handshake::Handshake;
 pub use rng::Rng;
 pub use roomer_engine::{HandlerFailure, HandlerMonitor, PendingHandler};
+pub use seeds::{Failure, SEED_VARIABLE, find, run};
 pub use socket::socket;
 pub use tasks::Tasks;
-pub use trials::{Failure, SEED, find, run};
 pub use world::World;
 
 #[cfg(test)]

@@ -1,21 +1,21 @@
-//! Numbers that look random and are the same for the same seed.
+//! Reproducible random numbers.
 
-/// A small generator (SplitMix64): fast, well mixed, and not for secrets.
+/// A small, fast generator (SplitMix64). Not for secrets.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// A generator whose numbers the seed decides.
+    /// Creates a generator with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        // Neighbouring seeds are to have nothing in common.
+        // Adjacent seeds must not produce related sequences.
         let mut rng = Rng(seed ^ 0x5851_f42d_4c95_7f2d);
         rng.next();
         rng
     }
 
-    /// The next 64 bits.
-    #[allow(clippy::should_implement_trait)] // An iterator of no end helps nobody here.
+    /// Returns the next 64 bits.
+    #[allow(clippy::should_implement_trait)] // not an iterator
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -24,21 +24,21 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 up to, but without, `end`; 0 when `end` is 0.
+    /// Returns a number below `end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 
-    /// True `percent` times in a hundred.
+    /// Returns true in `percent` of a hundred cases.
     pub fn chance(&mut self, percent: u32) -> bool {
         self.below(100) < percent as usize
     }
 
-    /// One of several.
+    /// Returns one of the things.
     ///
     /// # Panics
     ///
-    /// When there are none.
+    /// If there are none.
     pub fn pick<'t, T>(&mut self, things: &'t [T]) -> &'t T {
         &things[self.below(things.len())]
     }

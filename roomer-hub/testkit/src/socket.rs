@@ -1,5 +1,5 @@
-//! A socket that is memory: the engine holds one end, a test the other, and the test says how
-//! badly the line between them behaves.
+//! An in-memory socket. The engine holds one end and a test holds the other, which also controls
+//! short reads, short writes and errors.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,11 +9,11 @@ use std::task::{Context, Poll, Waker};
 
 use roomer_engine as server;
 
-/// Makes a socket: two halves for [`Server::connect`](roomer_engine::Server::connect), and the
-/// far end. It delivers everything at once and whole until told otherwise.
+/// Creates a socket: two halves for [`Server::connect`](roomer_engine::Server::connect), and the
+/// far end. It delivers everything at once until configured otherwise.
 #[must_use]
 pub fn socket() -> (Reader, Writer, Peer) {
-    let line = Arc::new(Mutex::new(Line {
+    let channel = Arc::new(Mutex::new(Channel {
         inbound: VecDeque::new(),
         end: None,
         read: 0,
@@ -26,176 +26,178 @@ pub fn socket() -> (Reader, Writer, Peer) {
         interrupts: 0,
         is_shut: false,
         is_full: false,
-        lies: false,
-        meanwhile: None,
+        is_spurious: false,
+        during_write: None,
         reader: None,
         writer: None,
     }));
-    (Reader(line.clone()), Writer(line.clone()), Peer(line))
+    (Reader(channel.clone()), Writer(channel.clone()), Peer(channel))
 }
 
 /// The server's reading half.
 #[derive(Debug)]
-pub struct Reader(Arc<Mutex<Line>>);
+pub struct Reader(Arc<Mutex<Channel>>);
 
 /// The server's writing half.
 #[derive(Debug)]
-pub struct Writer(Arc<Mutex<Line>>);
+pub struct Writer(Arc<Mutex<Channel>>);
 
-/// The far end: the client's side, and the network's.
+/// The far end: the client's side of the socket, and the controls of the network between.
 #[derive(Debug)]
-pub struct Peer(Arc<Mutex<Line>>);
+pub struct Peer(Arc<Mutex<Channel>>);
 
-/// Something that happens during a write.
-struct Meanwhile(Box<dyn FnOnce() + Send>);
+/// A closure that runs during a write.
+struct DuringWrite(Box<dyn FnOnce() + Send>);
 
-impl fmt::Debug for Meanwhile {
+impl fmt::Debug for DuringWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Meanwhile")
     }
 }
 
 #[derive(Debug)]
-struct Line {
-    /// What has arrived and the server has not read.
+struct Channel {
+    /// Delivered bytes that the server has not read.
     inbound: VecDeque<u8>,
-    /// What the server finds behind that.
+    /// What the server reads after those bytes: the end of the stream, or an error.
     end: Option<Result<(), ErrorKind>>,
     read: u64,
     max_read: usize,
-    /// What the server has written and the client has not taken.
+    /// Bytes that the server has written and the client has not taken.
     outbound: Vec<u8>,
     written: u64,
-    /// How much more the socket takes.
+    /// The number of bytes that the socket still accepts.
     room: usize,
     max_write: usize,
     failure: Option<ErrorKind>,
     interrupts: u32,
     is_shut: bool,
     is_full: bool,
-    /// The next question whether there is room is answered with yes.
-    lies: bool,
-    meanwhile: Option<Meanwhile>,
+    /// True if the next `poll_writable` reports ready even if the socket is full.
+    is_spurious: bool,
+    during_write: Option<DuringWrite>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
 impl Peer {
-    /// Has bytes arrive at the server.
+    /// Delivers bytes to the server.
     pub fn deliver(&self, bytes: &[u8]) {
-        let mut line = lock(&self.0);
-        line.inbound.extend(bytes);
-        wake(line, |line| line.reader.take());
+        let mut channel = lock(&self.0);
+        channel.inbound.extend(bytes);
+        wake(channel, |channel| channel.reader.take());
     }
 
-    /// Has the end of the stream arrive behind what has been delivered: cleanly, or as an error.
-    pub fn end(&self, end: Result<(), ErrorKind>) {
-        let mut line = lock(&self.0);
-        line.end.get_or_insert(end);
-        wake(line, |line| line.reader.take());
+    /// Ends the stream after the delivered bytes: cleanly, or with an error.
+    pub fn end_stream(&self, end: Result<(), ErrorKind>) {
+        let mut channel = lock(&self.0);
+        channel.end.get_or_insert(end);
+        wake(channel, |channel| channel.reader.take());
     }
 
-    /// Loses what was delivered and the server has not read, as a reset does.
-    pub fn lose_unread(&self) {
+    /// Discards delivered bytes that the server has not read, as a reset does.
+    pub fn discard_unread(&self) {
         lock(&self.0).inbound.clear();
     }
 
-    /// Has every write fail from now on.
-    pub fn refuse(&self, error: ErrorKind) {
-        let mut line = lock(&self.0);
-        line.failure.get_or_insert(error);
-        wake(line, |line| line.writer.take());
+    /// Makes all further writes fail.
+    pub fn fail_writes(&self, error: ErrorKind) {
+        let mut channel = lock(&self.0);
+        channel.failure.get_or_insert(error);
+        wake(channel, |channel| channel.writer.take());
     }
 
-    /// The most bytes that one read gives, at least one.
+    /// Limits the bytes that one read returns; at least one.
     pub fn max_read(&self, bytes: usize) {
         lock(&self.0).max_read = bytes.max(1);
     }
 
-    /// The most bytes that one write takes, at least one.
+    /// Limits the bytes that one write accepts; at least one.
     pub fn max_write(&self, bytes: usize) {
         lock(&self.0).max_write = bytes.max(1);
     }
 
-    /// How many bytes more the socket takes before it is full; `usize::MAX` is any number.
-    pub fn room(&self, bytes: usize) {
-        let mut line = lock(&self.0);
-        line.room = bytes;
+    /// Sets how many more bytes the socket accepts before it is full; `usize::MAX` means no limit.
+    pub fn set_space(&self, bytes: usize) {
+        let mut channel = lock(&self.0);
+        channel.room = bytes;
         if bytes > 0 {
-            line.is_full = false;
-            wake(line, |line| line.writer.take());
+            channel.is_full = false;
+            wake(channel, |channel| channel.writer.take());
         }
     }
 
-    /// Has the next writes fail with [`ErrorKind::Interrupted`], which only means: again.
+    /// Makes the next writes fail with [`ErrorKind::Interrupted`], after which the server has to
+    /// retry.
     pub fn interrupt(&self, times: u32) {
         lock(&self.0).interrupts = times;
     }
 
-    /// Has something happen during the next write, before any byte is taken: what another thread
-    /// might do while the system is busy writing.
-    pub fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
-        lock(&self.0).meanwhile = Some(Meanwhile(Box::new(happens)));
+    /// Runs a closure during the next write, before any byte is accepted: it stands for another
+    /// thread that runs while the system call is in progress.
+    pub fn during_write(&self, happens: impl FnOnce() + Send + 'static) {
+        lock(&self.0).during_write = Some(DuringWrite(Box::new(happens)));
     }
 
-    /// Says once that there is room, though there may be none: reactors do.
-    pub fn pretend_room(&self) {
-        let mut line = lock(&self.0);
-        line.lies = true;
-        wake(line, |line| line.writer.take());
+    /// Reports the socket as writable once even if it is full, as reactors sometimes do.
+    pub fn spurious_writable(&self) {
+        let mut channel = lock(&self.0);
+        channel.is_spurious = true;
+        wake(channel, |channel| channel.writer.take());
     }
 
-    /// Takes at most `most` of the bytes that the server has written, oldest first, and appends
+    /// Removes at most `most` of the bytes that the server has written, oldest first, and appends
     /// them to `into`.
     pub fn take(&self, most: usize, into: &mut Vec<u8>) {
-        let mut line = lock(&self.0);
-        let most = most.min(line.outbound.len());
-        into.extend(line.outbound.drain(..most));
+        let mut channel = lock(&self.0);
+        let most = most.min(channel.outbound.len());
+        into.extend(channel.outbound.drain(..most));
     }
 
-    /// How many bytes have been delivered and not yet read by the server.
+    /// Returns the number of delivered bytes that the server has not read.
     #[must_use]
     pub fn unread(&self) -> usize {
         lock(&self.0).inbound.len()
     }
 
-    /// How many bytes the server has ever read.
+    /// Returns the total number of bytes that the server has read.
     #[must_use]
-    pub fn read(&self) -> u64 {
+    pub fn bytes_read(&self) -> u64 {
         lock(&self.0).read
     }
 
-    /// How many bytes the server has ever written.
+    /// Returns the total number of bytes that the server has written.
     #[must_use]
-    pub fn written(&self) -> u64 {
+    pub fn bytes_written(&self) -> u64 {
         lock(&self.0).written
     }
 
-    /// How many written bytes wait to be [taken](Self::take).
+    /// Returns the number of written bytes that can be [taken](Self::take).
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub fn available(&self) -> usize {
         lock(&self.0).outbound.len()
     }
 
-    /// Whether the server has found the socket full, and nothing has changed since.
+    /// Returns true if the server has found the socket full, and the socket has not become writable
+    /// since.
     #[must_use]
     pub fn is_full(&self) -> bool {
         lock(&self.0).is_full
     }
 
-    /// Whether the socket takes anything more.
+    /// Returns true if the socket accepts more bytes.
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub fn has_space(&self) -> bool {
         lock(&self.0).room > 0
     }
 
-    /// Whether the server has ended its writing direction.
+    /// Returns true if the server has shut down its writing direction.
     #[must_use]
-    pub fn is_shut(&self) -> bool {
+    pub fn is_shut_down(&self) -> bool {
         lock(&self.0).is_shut
     }
 
-    /// Whether the server has let go of both halves.
+    /// Returns true if the server has dropped both halves.
     #[must_use]
     pub fn is_dropped(&self) -> bool {
         Arc::strong_count(&self.0) == 1
@@ -204,29 +206,29 @@ impl Peer {
 
 impl server::Reader for Reader {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut line = lock(&self.0);
-        let size = line.inbound.len().min(line.max_read).min(buf.len());
+        let mut channel = lock(&self.0);
+        let size = channel.inbound.len().min(channel.max_read).min(buf.len());
         if size == 0 {
-            return match line.end {
+            return match channel.end {
                 Some(Ok(())) => Poll::Ready(Ok(0)),
                 Some(Err(kind)) => Poll::Ready(Err(kind.into())),
                 None => {
-                    line.reader = Some(cx.waker().clone());
+                    channel.reader = Some(cx.waker().clone());
                     Poll::Pending
                 }
             };
         }
-        let (front, back) = line.inbound.as_slices();
+        let (front, back) = channel.inbound.as_slices();
         let first = front.len().min(size);
         buf[..first].copy_from_slice(&front[..first]);
         buf[first..size].copy_from_slice(&back[..size - first]);
-        line.inbound.drain(..size);
-        line.read += size as u64;
+        channel.inbound.drain(..size);
+        channel.read += size as u64;
         Poll::Ready(Ok(size))
     }
 }
 
-impl Line {
+impl Channel {
     fn write(&mut self, bytes: &[u8], taken: usize) -> io::Result<usize> {
         if let Some(kind) = self.failure {
             return Err(kind.into());
@@ -254,9 +256,9 @@ impl Line {
 }
 
 impl Writer {
-    fn let_happen(&self) {
-        let meanwhile = lock(&self.0).meanwhile.take();
-        if let Some(Meanwhile(happens)) = meanwhile {
+    fn run_hook(&self) {
+        let during_write = lock(&self.0).during_write.take();
+        if let Some(DuringWrite(happens)) = during_write {
             happens();
         }
     }
@@ -264,19 +266,19 @@ impl Writer {
 
 impl server::Writer for Writer {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.let_happen();
+        self.run_hook();
         lock(&self.0).write(bytes, 0)
     }
 
     fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.let_happen();
-        let mut line = lock(&self.0);
+        self.run_hook();
+        let mut channel = lock(&self.0);
         let mut taken = 0;
         for piece in pieces {
-            if taken == line.max_write {
+            if taken == channel.max_write {
                 break;
             }
-            match line.write(piece, taken) {
+            match channel.write(piece, taken) {
                 Ok(size) => {
                     taken += size;
                     if size < piece.len() {
@@ -291,15 +293,15 @@ impl server::Writer for Writer {
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut line = lock(&self.0);
-        if let Some(kind) = line.failure {
+        let mut channel = lock(&self.0);
+        if let Some(kind) = channel.failure {
             return Poll::Ready(Err(kind.into()));
         }
-        if std::mem::take(&mut line.lies) || line.room > 0 {
-            line.is_full = false;
+        if std::mem::take(&mut channel.is_spurious) || channel.room > 0 {
+            channel.is_full = false;
             return Poll::Ready(Ok(()));
         }
-        line.writer = Some(cx.waker().clone());
+        channel.writer = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -308,13 +310,13 @@ impl server::Writer for Writer {
     }
 }
 
-fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(channel: &Mutex<Channel>) -> MutexGuard<'_, Channel> {
+    channel.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Wakes with the lock released.
-fn wake(mut line: MutexGuard<'_, Line>, whom: impl FnOnce(&mut Line) -> Option<Waker>) {
-    let waker = whom(&mut line);
-    drop(line);
+/// Wakes a task after releasing the lock.
+fn wake(mut channel: MutexGuard<'_, Channel>, task: impl FnOnce(&mut Channel) -> Option<Waker>) {
+    let waker = task(&mut channel);
+    drop(channel);
     waker.into_iter().for_each(Waker::wake);
 }

@@ -1,5 +1,4 @@
-//! A runtime of one thread on which nothing happens by itself: whoever holds it says which task
-//! has its turn.
+//! A single-threaded runtime without a scheduler: the caller decides which task is polled.
 
 use std::fmt;
 use std::future::Future;
@@ -8,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Tasks, by number in order of [`spawn`](Tasks::spawn), and those of them that have been woken.
+/// Tasks, numbered in order of [`spawn`](Tasks::spawn), and the list of those that have been woken.
 #[derive(Default)]
 pub struct Tasks {
     slots: Vec<Slot>,
     woken: Arc<Mutex<Woken>>,
 }
 
-/// The tasks that have been woken, and what is to hear of the next.
+/// The tasks that have been woken, and the waker to notify of the next one.
 #[derive(Default)]
 struct Woken {
     tasks: Vec<usize>,
@@ -24,25 +23,25 @@ struct Woken {
 
 struct Slot {
     future: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    alarm: Arc<Bell>,
+    flag: Arc<TaskWaker>,
     waker: Waker,
 }
 
-/// Puts its task on the list of those that have been woken, once.
-struct Bell {
+/// Adds its task to the list of woken tasks, once.
+struct TaskWaker {
     task: usize,
-    has_rung: AtomicBool,
+    is_woken: AtomicBool,
     woken: Arc<Mutex<Woken>>,
 }
 
-impl Wake for Bell {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.has_rung.swap(true, Ordering::Relaxed) {
-            let mut woken = list(&self.woken);
+        if !self.is_woken.swap(true, Ordering::Relaxed) {
+            let mut woken = lock(&self.woken);
             woken.tasks.push(self.task);
             let watcher = woken.watcher.take();
             drop(woken);
@@ -52,33 +51,33 @@ impl Wake for Bell {
 }
 
 impl Tasks {
-    /// A runtime without tasks.
+    /// Creates a runtime without tasks.
     #[must_use]
     pub fn new() -> Self {
         Tasks::default()
     }
 
-    /// Takes a task on. It counts as woken.
+    /// Adds a task, which counts as woken. Returns its number.
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         let task = self.slots.len();
-        let (has_rung, woken) = (AtomicBool::new(false), self.woken.clone());
-        let alarm = Arc::new(Bell { task, has_rung, woken });
-        alarm.wake_by_ref();
-        let waker = Waker::from(alarm.clone());
-        self.slots.push(Slot { future: Some(Box::pin(future)), alarm, waker });
+        let (is_woken, woken) = (AtomicBool::new(false), self.woken.clone());
+        let flag = Arc::new(TaskWaker { task, is_woken, woken });
+        flag.wake_by_ref();
+        let waker = Waker::from(flag.clone());
+        self.slots.push(Slot { future: Some(Box::pin(future)), flag, waker });
         task
     }
 
-    /// How many tasks have been woken and not had their turn since.
+    /// Returns the number of tasks that have been woken and not polled since.
     #[must_use]
-    pub fn woken(&self) -> usize {
-        list(&self.woken).tasks.len()
+    pub fn woken_count(&self) -> usize {
+        lock(&self.woken).tasks.len()
     }
 
-    /// Waits until a task has been woken, for a runtime that these tasks are a part of: what wakes
-    /// them may come from there.
+    /// Completes when a task has been woken. A runtime that drives these tasks waits with it, since
+    /// its own events may wake them.
     pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut woken = list(&self.woken);
+        let mut woken = lock(&self.woken);
         if woken.tasks.is_empty() {
             woken.watcher = Some(cx.waker().clone());
             return Poll::Pending;
@@ -86,26 +85,26 @@ impl Tasks {
         Poll::Ready(())
     }
 
-    /// Gives the one that was woken as number `place` its turn, and says which task that was.
-    /// `None` when there is no such one.
-    pub fn turn(&mut self, place: usize) -> Option<usize> {
+    /// Polls the task at position `place` in the list of woken tasks. Returns its number, or `None`
+    /// if the list is shorter.
+    pub fn poll_nth_woken(&mut self, place: usize) -> Option<usize> {
         let task = {
-            let mut woken = list(&self.woken);
+            let mut woken = lock(&self.woken);
             if place >= woken.tasks.len() {
                 return None;
             }
             woken.tasks.remove(place)
         };
-        self.slots[task].alarm.has_rung.store(false, Ordering::Relaxed);
+        self.slots[task].flag.is_woken.store(false, Ordering::Relaxed);
         self.poll(task);
         Some(task)
     }
 
-    /// Gives a task a turn, woken or not: the contract of futures allows that at any time.
+    /// Polls a task, woken or not, which the contract of futures allows at any time.
     ///
     /// # Panics
     ///
-    /// When there is no such task.
+    /// If there is no such task.
     pub fn poll(&mut self, task: usize) {
         let slot = &mut self.slots[task];
         if let Some(future) = &mut slot.future
@@ -115,13 +114,13 @@ impl Tasks {
         }
     }
 
-    /// Whether a task has come to its end.
+    /// Returns true if a task has completed.
     #[must_use]
     pub fn is_done(&self, task: usize) -> bool {
         self.slots.get(task).is_none_or(|slot| slot.future.is_none())
     }
 
-    /// Drops a task wherever it is, as a runtime does with one that is aborted.
+    /// Drops a task before it completes, as a runtime does with an aborted task.
     pub fn abort(&mut self, task: usize) {
         if let Some(slot) = self.slots.get_mut(task) {
             slot.future = None;
@@ -129,13 +128,16 @@ impl Tasks {
     }
 }
 
-fn list(woken: &Mutex<Woken>) -> MutexGuard<'_, Woken> {
+fn lock(woken: &Mutex<Woken>) -> MutexGuard<'_, Woken> {
     woken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Tasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let running = self.slots.iter().filter(|slot| slot.future.is_some()).count();
-        f.debug_struct("Tasks").field("running", &running).field("woken", &self.woken()).finish()
+        f.debug_struct("Tasks")
+            .field("running", &running)
+            .field("woken", &self.woken_count())
+            .finish()
     }
 }

@@ -12,7 +12,7 @@ use roomer_engine::{Builder, Rejection, Server};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn chatter(seed: u64, faults: Faults) -> World {
+fn chat(seed: u64, faults: Faults) -> World {
     let mut world = World::with_faults(seed, faults, Server::builder());
     let clients: Vec<Client> = (0..4).map(|_| world.connect()).collect();
     for client in &clients {
@@ -25,15 +25,15 @@ fn chatter(seed: u64, faults: Faults) -> World {
 }
 
 fn panics(run: impl FnOnce()) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it goes through");
-    application::said(&*panic)
+    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it should panic");
+    application::panic_message(&*panic)
 }
 
 #[test]
-fn a_seed_decides_everything() {
+fn a_seed_determines_everything() {
     for faults in [Faults::none(), Faults::gentle(), Faults::harsh()] {
         let trace = |seed| {
-            let mut world = chatter(seed, faults);
+            let mut world = chat(seed, faults);
             world.advance(2 * MINUTE);
             world.trace()
         };
@@ -69,18 +69,18 @@ fn minutes_pass_and_pings_are_answered() {
 }
 
 #[test]
-fn a_client_hears_what_it_is_told() {
+fn a_client_receives_what_is_sent_to_it() {
     let mut world = World::new(2, Server::builder());
     let (ann, bob) = (world.connect(), world.connect());
     world.settle();
     ann.send_to(&bob.id(), "whisper", "psst");
     ann.ping("are you there");
     world.settle();
-    let heard = bob.messages("root");
-    assert_eq!(heard.len(), 1);
-    assert_eq!((&*heard[0].dst, &*heard[0].src), (&*bob.id(), &*ann.id()));
+    let received = bob.messages("root");
+    assert_eq!(received.len(), 1);
+    assert_eq!((&*received[0].dst, &*received[0].src), (&*bob.id(), &*ann.id()));
     assert_eq!(ann.pongs(), ["are you there"]);
-    bob.forget();
+    bob.clear_messages();
     assert!(bob.messages("root").is_empty());
     ann.close(1000, "bye");
     world.settle();
@@ -89,17 +89,20 @@ fn a_client_hears_what_it_is_told() {
 }
 
 #[test]
-fn a_refused_handshake_is_an_answer() {
+fn a_rejected_handshake_has_a_status() {
     let builder = Server::builder().authorize(|request| match request.query("name") {
         Some(name) => Ok([("name".into(), name.into_owned())].into()),
         None => Err(Rejection::unauthorized("who are you?")),
     });
     let mut world = World::new(3, builder);
-    let (nobody, ann) = (world.connect(), world.connect_to("/ws?name=ann", "X-More: 1\r\n"));
+    let (anonymous, ann) = (world.connect(), world.connect_to("/ws?name=ann", "X-More: 1\r\n"));
     let lost = world.connect_to("/nowhere", "");
     world.settle();
-    assert_eq!((nobody.status(), ann.status(), lost.status()), (Some(401), Some(101), Some(404)));
-    assert!(ann.is_open() && !nobody.is_open());
+    assert_eq!(
+        (anonymous.status(), ann.status(), lost.status()),
+        (Some(401), Some(101), Some(404))
+    );
+    assert!(ann.is_open() && !anonymous.is_open());
 }
 
 #[test]
@@ -120,7 +123,7 @@ fn a_stalled_client_is_closed_and_the_others_are_not() {
 }
 
 #[test]
-fn a_stopped_server_takes_leave() {
+fn a_stopped_server_closes_its_clients() {
     let mut world = World::new(5, Server::builder());
     let (ann, bob) = (world.connect(), world.connect());
     world.settle();
@@ -133,7 +136,7 @@ fn a_stopped_server_takes_leave() {
 }
 
 #[test]
-fn a_vanished_client_is_missed_and_a_reset_one_at_once() {
+fn a_vanished_client_times_out_and_a_reset_one_is_gone_at_once() {
     let mut world = World::new(6, Server::builder());
     let (ann, bob, eve) = (world.connect(), world.connect(), world.connect());
     world.settle();
@@ -146,20 +149,20 @@ fn a_vanished_client_is_missed_and_a_reset_one_at_once() {
 }
 
 #[test]
-fn half_a_connection_is_none() {
+fn a_half_closed_connection_ends() {
     let mut world = World::new(7, Server::builder());
     let (ann, bob) = (world.connect(), world.connect());
     world.settle();
-    bob.send("root", "chat", "last words");
+    bob.send("root", "chat", "goodbye");
     bob.half_close();
     world.settle();
-    assert_eq!(ann.texts("root", "chat"), ["last words"]);
+    assert_eq!(ann.texts("root", "chat"), ["goodbye"]);
     assert_eq!(ann.members("root").unwrap(), [ann.id()]);
     assert!(!bob.is_open());
 }
 
-/// A server whose handler sends whatever it is given, as it is.
-fn forger() -> Builder {
+/// A server whose handler sends the payload unchanged, valid or not.
+fn forging_server() -> Builder {
     Server::builder().on("forge", |conn, message| {
         let _ = conn.try_send(message.payload);
         Ok(())
@@ -167,9 +170,9 @@ fn forger() -> Builder {
 }
 
 #[test]
-fn a_breach_of_the_contract_is_found_with_its_seed() {
+fn a_violation_of_the_contract_is_reported_with_the_seed() {
     let message = panics(|| {
-        let mut world = World::new(8, forger());
+        let mut world = World::new(8, forging_server());
         let ann = world.connect();
         world.settle();
         let id = ann.id();
@@ -182,8 +185,8 @@ fn a_breach_of_the_contract_is_found_with_its_seed() {
 }
 
 #[test]
-fn what_is_no_packet_is_kept_as_it_is() {
-    let mut world = World::new(9, forger());
+fn a_message_that_is_not_a_packet_is_kept_unchanged() {
+    let mut world = World::new(9, forging_server());
     let ann = world.connect();
     ann.send("root", "forge", "no packet");
     world.settle();
@@ -191,10 +194,10 @@ fn what_is_no_packet_is_kept_as_it_is() {
 }
 
 #[test]
-fn harsh_faults_do_harm_and_calm_ends_it() {
+fn harsh_faults_close_connections_and_calm_ends_them() {
     let (mut lost, mut closed) = (0, 0);
     run(0..100, |seed| {
-        let mut world = chatter(seed, Faults::harsh().some(seed));
+        let mut world = chat(seed, Faults::harsh().subset(seed));
         world.advance(2 * MINUTE);
         world.calm();
         let open: Vec<_> = world.clients().iter().filter(|client| client.is_open()).collect();
@@ -204,7 +207,7 @@ fn harsh_faults_do_harm_and_calm_ends_it() {
         assert_eq!(world.server().stats().connections, open.len());
     });
     for seed in 0..100 {
-        let mut world = chatter(seed, Faults::harsh().some(seed));
+        let mut world = chat(seed, Faults::harsh().subset(seed));
         world.advance(2 * MINUTE);
         lost += world.clients().iter().filter(|client| client.state().is_lost).count();
         closed += world.clients().iter().filter(|client| !client.is_open()).count();
@@ -213,7 +216,7 @@ fn harsh_faults_do_harm_and_calm_ends_it() {
 }
 
 #[test]
-fn a_scenario_that_fails_names_its_seed() {
+fn a_failing_scenario_reports_its_seed() {
     let fails = |seed| assert!(seed < 7, "too large");
     assert_eq!(find(0..7, fails), None);
     let failure = find(0..100, fails).unwrap();

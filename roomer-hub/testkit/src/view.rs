@@ -1,5 +1,4 @@
-//! What a client knows of its rooms, and what it may never hear: the contract, as far as one
-//! client can see it.
+//! A client's view of its rooms, and the part of the contract that one client can check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +6,7 @@ use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT
 
 use roomer_hub::ConnId;
 
-/// A client's own id and its rooms with their members, made from nothing but what it was sent.
+/// A client's id, its rooms and their members, derived only from received packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) id: String,
@@ -15,13 +14,13 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Takes in a packet. True when it is the application's own, false when it was about
+    /// Applies a packet. Returns true if it belongs to the application, and false if it is about
     /// membership.
     ///
     /// # Errors
     ///
-    /// What the contract rules out, in words.
-    pub(super) fn hear(&mut self, packet: &PacketRef<'_>) -> Result<bool, String> {
+    /// A description of the violation.
+    pub(super) fn receive(&mut self, packet: &PacketRef<'_>) -> Result<bool, String> {
         let room = packet.room;
         if self.id.is_empty() && (packet.event, room) != (JOIN_ACK, ROOT) {
             return Err(format!("{packet:?} comes before the join_ack of root"));
@@ -31,7 +30,7 @@ impl View {
             LEAVE_ACK if packet.src == self.id => {
                 self.rooms.remove(room);
             }
-            // Notices are nobody's: what has a sender is a handler's own.
+            // Notices have no sender; a packet with one was sent by a handler.
             NEW_MEMBER | MEMBER_LEFT if packet.src.is_empty() && packet.dst.is_empty() => {
                 self.notice(packet)?;
             }
@@ -41,7 +40,7 @@ impl View {
                     return Err(format!("{packet:?} is of a room that the client is not in"));
                 }
                 if !packet.dst.is_empty() && packet.dst != self.id {
-                    return Err(format!("{packet:?} is for somebody else"));
+                    return Err(format!("{packet:?} is for another client"));
                 }
                 return Ok(true);
             }
@@ -54,11 +53,11 @@ impl View {
             self.id = packet.src.into();
         }
         if packet.src != self.id {
-            return Err(format!("{packet:?} is a join_ack for somebody else"));
+            return Err(format!("{packet:?} is a join_ack for another client"));
         }
         let members = snapshot(packet.payload)?;
         if !members.contains(&self.id) {
-            return Err(format!("the snapshot of {:?} lacks its reader", packet.room));
+            return Err(format!("the snapshot of {:?} does not contain the client", packet.room));
         }
         match self.rooms.insert(packet.room.into(), members.clone()) {
             Some(known) if known != members => Err(format!(
@@ -77,20 +76,21 @@ impl View {
         if ConnId::parse(&about).is_none() || about == self.id {
             return Err(format!("{packet:?} is about {about:?}"));
         }
-        // The Go original announces a repeated join again, so a known id may come in once more.
+        // In compatibility mode a repeated join is announced again, so a known id may be added
+        // again.
         if packet.event == NEW_MEMBER {
             members.insert(about);
         } else if !members.remove(&about) {
-            return Err(format!("{packet:?} is about one who was not in"));
+            return Err(format!("{packet:?} is about an unknown member"));
         }
         Ok(())
     }
 }
 
-/// Reads a snapshot: a JSON array of ids, none twice.
+/// Parses a snapshot: a JSON array of unique ids.
 pub(super) fn snapshot(payload: &[u8]) -> Result<BTreeSet<String>, String> {
     let text = std::str::from_utf8(payload).map_err(|_| "a snapshot that is not UTF-8")?;
-    let wrong = || format!("a snapshot that is no list of ids: {text:?}");
+    let wrong = || format!("a snapshot that is not a list of ids: {text:?}");
     let list = text.strip_prefix("[\"").and_then(|text| text.strip_suffix("\"]"));
     let mut members = BTreeSet::new();
     for id in list.ok_or_else(wrong)?.split("\",\"") {
@@ -115,37 +115,37 @@ mod tests {
     fn ann() -> View {
         let mut view = View::default();
         let ack = format!("[\"{ANN}\"]");
-        assert_eq!(view.hear(&packet("root", JOIN_ACK, ANN, &ack)), Ok(false));
+        assert_eq!(view.receive(&packet("root", JOIN_ACK, ANN, &ack)), Ok(false));
         view
     }
 
     #[test]
     fn keeps_the_members() {
         let mut view = ann();
-        assert_eq!(view.hear(&packet("root", NEW_MEMBER, "", BOB)), Ok(false));
+        assert_eq!(view.receive(&packet("root", NEW_MEMBER, "", BOB)), Ok(false));
         assert_eq!(view.rooms["root"].len(), 2);
-        assert_eq!(view.hear(&packet("root", "chat", BOB, "hi")), Ok(true));
-        assert_eq!(view.hear(&packet("root", MEMBER_LEFT, "", BOB)), Ok(false));
+        assert_eq!(view.receive(&packet("root", "chat", BOB, "hi")), Ok(true));
+        assert_eq!(view.receive(&packet("root", MEMBER_LEFT, "", BOB)), Ok(false));
         assert_eq!(view.rooms["root"].len(), 1);
     }
 
     #[test]
-    fn hears_what_must_not_be() {
+    fn rejects_what_violates_the_contract() {
         let both = format!("[\"{ANN}\",\"{BOB}\"]");
         let twice = format!("[\"{ANN}\",\"{ANN}\"]");
         for (room, event, src, payload) in [
             ("root", MEMBER_LEFT, "", BOB),     // was not in
-            ("root", NEW_MEMBER, "", ANN),      // about oneself
-            ("lobby", NEW_MEMBER, "", BOB),     // of a room that one is not in
+            ("root", NEW_MEMBER, "", ANN),      // about the client itself
+            ("lobby", NEW_MEMBER, "", BOB),     // for a room that the client is not in
             ("lobby", "chat", BOB, "hi"),       // the same
-            ("root", JOIN_ACK, ANN, &both),     // against the notices so far
-            ("lobby", JOIN_ACK, BOB, &both),    // somebody else's
-            ("lobby", JOIN_ACK, ANN, &twice),   // one twice
+            ("root", JOIN_ACK, ANN, &both),     // contradicts the notices so far
+            ("lobby", JOIN_ACK, BOB, &both),    // another client's
+            ("lobby", JOIN_ACK, ANN, &twice),   // a duplicate id
             ("lobby", JOIN_ACK, ANN, "[\"\"]"), // no ids
         ] {
             let packet = packet(room, event, src, payload);
-            assert!(ann().hear(&packet).is_err(), "{packet:?}");
+            assert!(ann().receive(&packet).is_err(), "{packet:?}");
         }
-        assert!(View::default().hear(&packet("lobby", JOIN_ACK, ANN, &both)).is_err());
+        assert!(View::default().receive(&packet("lobby", JOIN_ACK, ANN, &both)).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! A server and its clients in a world of their own.
+//! A server, its clients, and the network between them.
 
 use std::fmt;
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::application::{Application, said};
+use super::application::{Application, panic_message};
 use super::client::Client;
 use super::clock::Clock;
 use super::faults::Faults;
@@ -17,18 +17,18 @@ use super::socket::socket;
 use super::tasks::Tasks;
 use roomer_engine::{Builder, Server};
 
-/// The most moves that may follow one another at one moment of virtual time.
-const RESTLESS: u64 = 10_000_000;
+/// The most steps in one `settle`; more are an endless loop.
+const MAX_STEPS: u64 = 10_000_000;
 
-/// The most turns in a row without a byte moved that a handler may have kept busy.
-const RESTLESS_HANDLER: u64 = 100_000;
+/// The most polls in a row without any byte moving; more mean that a handler keeps waking itself.
+const MAX_IDLE_POLLS: u64 = 100_000;
 
-/// A real server, scripted clients, and a network between them, in virtual time on one thread.
-/// See the [module's page](super).
+/// A real server, scripted clients and a network between them, in virtual time on one thread. The
+/// [crate documentation](super) is a tutorial.
 ///
-/// Everything that happens, happens in [`settle`](Self::settle), [`advance`](Self::advance) and
-/// [`step`](Self::step). The order in which things happen that could happen in any order is
-/// decided by the seed: the same seed, the same world, to the byte ([`trace`](Self::trace)).
+/// A world runs only inside [`settle`](Self::settle), [`advance`](Self::advance) and
+/// [`step`](Self::step). Wherever several things can happen next, the seed determines the order:
+/// equal seeds give equal runs, byte for byte ([`trace`](Self::trace)).
 pub struct World {
     seed: u64,
     pub(super) rng: Rng,
@@ -37,62 +37,62 @@ pub struct World {
     pub(super) tasks: Tasks,
     pub(super) clients: Vec<Client>,
     pub(super) faults: Faults,
-    /// What is to happen to clients, and when.
-    pub(super) later: Vec<(Duration, usize, Later)>,
-    moves: u64,
-    /// The client whose connection has had the last turn.
-    pub(super) in_turn: Option<usize>,
-    /// How many turns in a row in which no byte has moved.
-    pub(super) idle_turns: u64,
+    /// Faults that end at a later time, by client.
+    pub(super) scheduled: Vec<(Duration, usize, Scheduled)>,
+    step_count: u64,
+    /// The client whose connection was polled last.
+    pub(super) last_polled: Option<usize>,
+    /// The number of polls in a row in which no byte moved.
+    pub(super) idle_polls: u64,
     trace: u64,
     pub(super) application: Application,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Later {
+pub(super) enum Scheduled {
     Resume,
     Notify,
 }
 
-/// Something that could happen now.
+/// A step that is possible now.
 #[derive(Clone, Copy)]
-enum Move {
+enum StepKind {
     Turn(usize),
     Deliver(usize),
     Take(usize),
 }
 
 impl World {
-    /// Builds the server, with virtual time and seeded ids for its
-    /// [environment](Builder::environment), under [gentle](Faults::gentle) faults.
+    /// Builds the server with a virtual [environment](Builder::environment) (time and seeded ids),
+    /// under [gentle](Faults::gentle) faults.
     ///
     /// # Panics
     ///
-    /// When the server cannot be built.
+    /// If the server cannot be built.
     #[must_use]
     pub fn new<E>(seed: u64, builder: Builder<E>) -> Self {
         World::with_faults(seed, Faults::gentle(), builder)
     }
 
-    /// As [`new`](Self::new), with other faults.
+    /// Builds a world as [`new`](Self::new) does, with other faults.
     ///
     /// # Panics
     ///
-    /// When the server cannot be built.
+    /// If the server cannot be built.
     #[must_use]
     pub fn with_faults<E>(seed: u64, faults: Faults, builder: Builder<E>) -> Self {
         let clock = Clock::new(seed);
         let application = Application::default();
-        let builder = builder.environment(clock.clone()).monitor(application.witness.clone());
+        let builder = builder.environment(clock.clone()).monitor(application.monitor.clone());
         let server = match builder.build() {
             Ok(server) => server,
             Err(error) => panic!("{error}"),
         };
         let mut tasks = Tasks::new();
-        let (keeper, sleeper) = (server.clone(), clock.clone());
-        tasks.spawn(async move { keeper.run_timers(|wait| sleeper.sleep(wait)).await });
-        let helper = server.clone();
-        tasks.spawn(async move { helper.run_flush_worker().await });
+        let (timers, clock_of_timers) = (server.clone(), clock.clone());
+        tasks.spawn(async move { timers.run_timers(|wait| clock_of_timers.sleep(wait)).await });
+        let worker = server.clone();
+        tasks.spawn(async move { worker.run_flush_worker().await });
         World {
             seed,
             rng: Rng::new(seed ^ 0x0077_6f72_6c64),
@@ -101,37 +101,41 @@ impl World {
             tasks,
             clients: Vec::new(),
             faults,
-            later: Vec::new(),
-            moves: 0,
-            in_turn: None,
-            idle_turns: 0,
+            scheduled: Vec::new(),
+            step_count: 0,
+            last_polled: None,
+            idle_polls: 0,
             application,
             trace: 0xcbf2_9ce4_8422_2325,
         }
     }
 
-    /// A new client, which asks for an upgrade of the path `/ws` at once.
+    /// Adds a client that requests an upgrade of the path `/ws`.
     pub fn connect(&mut self) -> Client {
         self.connect_to("/ws", "")
     }
 
-    /// As [`connect`](Self::connect), for another path and query, and with more header lines, each
-    /// with its `\r\n`. [`connect_with`](Self::connect_with) writes them.
+    /// Adds a client with another path and query, and more header lines, each with its `\r\n`.
+    /// [`connect_with`](Self::connect_with) encodes them.
     pub fn connect_to(&mut self, target: &str, headers: &str) -> Client {
-        self.open(frames::request(target, headers))
+        self.connect_raw(frames::request(target, headers))
     }
 
-    /// A new client that begins with any bytes.
-    pub fn open(&mut self, bytes: Vec<u8>) -> Client {
-        self.open_from(None, bytes)
+    /// Adds a client that starts with these bytes instead of a request.
+    pub fn connect_raw(&mut self, bytes: Vec<u8>) -> Client {
+        self.connect_raw_from(None, bytes)
     }
 
-    /// As [`connect`](Self::connect), from an address: clients have none otherwise.
+    /// Adds a client with an address. Other clients do not have one.
     pub fn connect_from(&mut self, address: SocketAddr) -> Client {
-        self.open_from(Some(address), frames::request("/ws", ""))
+        self.connect_raw_from(Some(address), frames::request("/ws", ""))
     }
 
-    pub(super) fn open_from(&mut self, address: Option<SocketAddr>, bytes: Vec<u8>) -> Client {
+    pub(super) fn connect_raw_from(
+        &mut self,
+        address: Option<SocketAddr>,
+        bytes: Vec<u8>,
+    ) -> Client {
         let (reader, writer, peer) = socket();
         let task = self.tasks.spawn(self.server.connect(reader, writer, address));
         let client = Client::new(self.clients.len(), peer, task, bytes);
@@ -139,39 +143,39 @@ impl World {
         client
     }
 
-    /// Runs a future of yours beside the server, such as
-    /// [`Server::drain`](roomer_engine::Server::drain); a number to [`abort`](Self::abort) it by.
+    /// Spawns a future beside the server, such as [`Server::drain`](roomer_engine::Server::drain).
+    /// Returns a number for [`abort`](Self::abort).
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         self.tasks.spawn(future)
     }
 
-    /// Drops a future wherever it is.
+    /// Drops a spawned future before it completes.
     pub fn abort(&mut self, task: usize) {
         self.tasks.abort(task);
     }
 
-    /// Lets everything happen that can happen without time going on.
+    /// Runs until nothing is left to do at the current time.
     ///
     /// # Panics
     ///
-    /// When a client hears what the contract rules out, when the server's tables contradict each
-    /// other, or when there is no end of it; the message has the seed.
+    /// If a client receives what the contract excludes, if the server's tables contradict each
+    /// other, or if the world does not become idle. The message contains the seed.
     pub fn settle(&mut self) {
-        let before = self.moves;
+        let before = self.step_count;
         while self.step() {
-            self.check(self.moves < before + RESTLESS, || {
-                "the server does not come to rest".into()
+            self.check(self.step_count < before + MAX_STEPS, || {
+                "the server does not become idle".into()
             });
         }
         self.check_waiting();
-        // Where other threads take part, it may be at rest for a moment only.
-        let is_at_rest = !self.application.is_driven;
+        // With other threads, the server may be idle for a moment only.
+        let is_at_rest = !self.application.has_driver;
         if let Err(error) = self.server.audit(is_at_rest) {
             self.fail(&error);
         }
     }
 
-    /// Lets time go on by `span`, stopping wherever something is due, and settles each time.
+    /// Advances the time by `span`, stopping at each timer, and settles each time.
     ///
     /// # Panics
     ///
@@ -189,111 +193,112 @@ impl World {
         self.settle();
     }
 
-    /// Lets the clock jump by `span`, as for a process that was stopped for so long: nobody wakes
-    /// in between.
+    /// Moves the clock by `span` at once, as for a process that was suspended: no timer runs in
+    /// between.
     pub fn jump(&mut self, span: Duration) {
         self.jump_to(self.now() + span);
     }
 
-    /// When the next thing is due: a timer of the server's, or something that befalls a client.
+    /// Returns the time of the next timer or scheduled fault.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
-        let later = self.later.iter().map(|(at, ..)| *at).min();
-        [self.clock.next(), later].into_iter().flatten().min()
+        let scheduled = self.scheduled.iter().map(|(at, ..)| *at).min();
+        [self.clock.next_deadline(), scheduled].into_iter().flatten().min()
     }
 
-    /// Waits until a task has been woken, for a runtime that drives this world by
+    /// Completes when a task has been woken, for a runtime that drives this world with
     /// [`step`](Self::step) and [`jump`](Self::jump).
     pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.tasks.poll_woken(cx)
     }
 
-    /// Lets one thing happen, chosen by the seed: a task has its turn, some bytes arrive, a client
-    /// reads. False when nothing can.
+    /// Performs one step, chosen by the seed: polls a task, delivers bytes, or lets a client read.
+    /// Returns false if no step is possible.
     ///
     /// # Panics
     ///
-    /// When a client hears what the contract rules out; the message has the seed.
+    /// If a client receives what the contract excludes. The message contains the seed.
     pub fn step(&mut self) -> bool {
-        self.mischief();
-        let mut moves: Vec<Move> = (0..self.tasks.woken()).map(Move::Turn).collect();
+        self.inject_faults();
+        let mut step_count: Vec<StepKind> =
+            (0..self.tasks.woken_count()).map(StepKind::Turn).collect();
         for (number, client) in self.clients.iter().enumerate() {
             let state = client.state();
             if !state.is_lost
-                && (!state.under_way.is_empty() || state.end.is_some_and(|e| e.is_ok()))
+                && (!state.in_flight.is_empty() || state.end.is_some_and(|e| e.is_ok()))
             {
-                moves.push(Move::Deliver(number));
+                step_count.push(StepKind::Deliver(number));
             }
-            if state.is_reading && (state.peer.waiting() > 0 || state.peer.is_full()) {
-                moves.push(Move::Take(number));
+            if state.is_reading && (state.peer.available() > 0 || state.peer.is_full()) {
+                step_count.push(StepKind::Take(number));
             }
         }
-        if moves.is_empty() {
+        if step_count.is_empty() {
             return false;
         }
-        self.moves += 1;
-        match *self.rng.pick(&moves) {
-            Move::Turn(place) => {
-                let task = self.turn(place);
-                self.idle_turns += 1;
-                self.note(&[1, task.unwrap_or_default() as u8]);
+        self.step_count += 1;
+        match *self.rng.pick(&step_count) {
+            StepKind::Turn(place) => {
+                let task = self.poll_woken_task(place);
+                self.idle_polls += 1;
+                self.record(&[1, task.unwrap_or_default() as u8]);
             }
-            Move::Deliver(number) => self.deliver(number),
-            Move::Take(number) => self.take(number),
+            StepKind::Deliver(number) => self.deliver(number),
+            StepKind::Take(number) => self.take(number),
         }
-        self.check_application(self.idle_turns > RESTLESS_HANDLER);
-        if self.faults.spurious && self.rng.chance(2) && !self.clients.is_empty() {
+        self.check_application(self.idle_polls > MAX_IDLE_POLLS);
+        if self.faults.spurious_polls && self.rng.chance(2) && !self.clients.is_empty() {
             let number = self.rng.below(self.clients.len());
             let task = self.clients[number].state().task;
             self.tasks.poll(task);
         }
-        self.hang_up();
+        self.deliver_stream_ends();
         true
     }
 
-    /// The virtual time since the world began.
+    /// Returns the virtual time since the world was created.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.clock.now()
     }
 
-    /// The seed.
+    /// Returns the seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// The server.
+    /// Returns the server.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// All clients so far, in the order of their coming.
+    /// Returns all clients, in the order in which they were added.
     #[must_use]
     pub fn clients(&self) -> &[Client] {
         &self.clients
     }
 
-    /// A generator of the world's own, for scripts that want to choose by the seed as well.
+    /// Returns the world's generator, for scripts that make seeded choices of their own.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.rng
     }
 
-    /// Changes the faults from here on. `Faults::none()` is the quiet after the storm.
+    /// Replaces the faults for all further steps.
     pub fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;
     }
 
-    /// Ends all that faults have begun: who was stalled reads again, and the server hears of every
-    /// lost connection. Then settles.
+    /// Ends all faults: stalled clients read again, and the server sees every lost connection. Then
+    /// settles.
     ///
     /// # Panics
     ///
     /// As [`settle`](Self::settle).
     pub fn calm(&mut self) {
         self.faults = Faults::none();
-        self.later.clear();
+        self.scheduled.clear();
         for client in &self.clients {
             let is_lost = client.state().is_lost;
             client.state().peer.max_read(usize::MAX);
@@ -303,24 +308,24 @@ impl World {
         self.settle();
     }
 
-    /// A number that stands for everything that has happened: who had a turn, what arrived, what
-    /// each client heard. Equal for equal seeds and scripts.
+    /// Returns a hash of all steps: the order of polls, and the bytes that arrived and were
+    /// received. Equal for equal seeds and scripts.
     #[must_use]
     pub fn trace(&self) -> u64 {
         self.trace
     }
 
-    /// How many things have happened.
+    /// Returns the number of steps so far.
     #[must_use]
-    pub fn moves(&self) -> u64 {
-        self.moves
+    pub fn step_count(&self) -> u64 {
+        self.step_count
     }
 
-    /// Fails the scenario unless `holds`, with the seed in the message.
+    /// Fails the scenario with the seed unless `holds`.
     ///
     /// # Panics
     ///
-    /// That is what it is for.
+    /// If `holds` is false.
     pub fn check(&self, holds: bool, why: impl FnOnce() -> String) {
         if !holds {
             self.fail(&why());
@@ -334,31 +339,33 @@ impl World {
     fn jump_to(&mut self, time: Duration) {
         self.clock.advance_to(time);
         let now = self.now();
-        let due: Vec<_> = self.later.extract_if(.., |(at, ..)| *at <= now).collect();
+        let due: Vec<_> = self.scheduled.extract_if(.., |(at, ..)| *at <= now).collect();
         for (_, number, what) in due {
             let client = &self.clients[number];
             match what {
-                Later::Resume if client.state().is_lost => {}
-                Later::Resume => client.resume(),
-                Later::Notify => client.notify(),
+                Scheduled::Resume if client.state().is_lost => {}
+                Scheduled::Resume => client.resume(),
+                Scheduled::Notify => client.notify(),
             }
         }
     }
 
-    /// Gives a task its turn. One of the test's own may panic.
-    fn turn(&mut self, place: usize) -> Option<usize> {
-        match catch_unwind(AssertUnwindSafe(|| self.tasks.turn(place))) {
+    /// Polls a woken task. A task that the test has spawned may panic.
+    fn poll_woken_task(&mut self, place: usize) -> Option<usize> {
+        match catch_unwind(AssertUnwindSafe(|| self.tasks.poll_nth_woken(place))) {
             Ok(task) => {
                 let is_its = |client: &Client| Some(client.state().task) == task;
-                self.in_turn = self.clients.iter().position(is_its);
+                self.last_polled = self.clients.iter().position(is_its);
                 task
             }
-            Err(panic) => self.fail(&format!("a spawned task panicked: {}", said(&*panic))),
+            Err(panic) => {
+                self.fail(&format!("a spawned task panicked: {}", panic_message(&*panic)))
+            }
         }
     }
 
-    /// Makes something part of the trace (FNV-1a).
-    pub(super) fn note(&mut self, bytes: &[u8]) {
+    /// Adds bytes to the trace (FNV-1a).
+    pub(super) fn record(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }

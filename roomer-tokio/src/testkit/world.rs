@@ -70,7 +70,7 @@ impl TokioWorld {
     pub fn with_faults(seed: u64, faults: Faults, builder: Builder) -> Self {
         let is_aligned = !pause();
         let mut world = World::with_faults(seed, faults, builder);
-        world.allow_outside();
+        world.allow_external_wakeups();
         let (start, patient) = (Instant::now(), Vec::new());
         TokioWorld { world, start, is_aligned, patience: PATIENCE, patient }
     }
@@ -97,9 +97,9 @@ impl TokioWorld {
                 return;
             }
             if !self.woken_within(self.patience).await {
-                let moves = self.world.moves();
+                let moves = self.world.step_count();
                 self.rest().await;
-                if self.world.moves() == moves {
+                if self.world.step_count() == moves {
                     self.patient = waiting.iter().map(|waiting| waiting.turn).collect();
                     return;
                 }
@@ -166,7 +166,8 @@ impl TokioWorld {
             }
             self.world.check(begin.elapsed() < deadline, || {
                 let waiting = self.world.waiting();
-                let names = waiting.iter().map(|it| self.world.name(&it.part, it.conn) + " waits");
+                let names =
+                    waiting.iter().map(|it| self.world.describe(&it.part, it.conn) + " waits");
                 let names: Vec<String> = names.collect();
                 let who = if names.is_empty() { "nothing waits".into() } else { names.join("; ") };
                 format!("what the test waits for has not come within {deadline:?}: {who}")
@@ -211,7 +212,7 @@ impl TokioWorld {
 
     /// As [`World::open`].
     pub fn open(&mut self, bytes: Vec<u8>) -> Client {
-        self.world.open(bytes)
+        self.world.connect_raw(bytes)
     }
 
     /// As [`World::spawn`]: a future that takes part in the order that the seed decides, other than
@@ -254,12 +255,12 @@ impl TokioWorld {
         loop {
             self.keep_up();
             unbound(|| self.world.settle()).await;
-            let moves = self.world.moves();
+            let moves = self.world.step_count();
             for _ in 0..ROUNDS {
                 yield_now().await;
             }
             unbound(|| self.world.settle()).await;
-            if self.world.moves() == moves {
+            if self.world.step_count() == moves {
                 return;
             }
         }

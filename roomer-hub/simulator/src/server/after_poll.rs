@@ -91,7 +91,7 @@ impl Harness<'_> {
             (State::Handshake, _) => self.is_stopping,
             (State::Closing, Some((since, _))) => {
                 let is_late = self.now() >= since + wait;
-                let hears_close = conn.closes_at.is_some_and(|at| conn.peer.read() >= at);
+                let hears_close = conn.closes_at.is_some_and(|at| conn.peer.bytes_read() >= at);
                 is_late || hears_close
             }
             _ => false,
@@ -113,7 +113,7 @@ impl Harness<'_> {
         }
         let conn = &self.conns[at];
         ensure!(
-            !conn.peer.has_room() || conn.peer.is_full(),
+            !conn.peer.has_space() || conn.peer.is_full(),
             "{at} is too slow with room, owed {outstanding} of {soft}, {hard}"
         );
         let write = Duration::from_millis(setup.write);

@@ -29,7 +29,7 @@ impl Harness<'_> {
         if let Some(at) = polled {
             let now = self.now();
             let conn = &mut self.conns[at];
-            let read = conn.peer.read();
+            let read = conn.peer.bytes_read();
             (conn.read_at_poll, conn.parse_resumes_at) = (conn.read, None);
             has_read = read > conn.read;
             was_open = conn.state == State::Open;
@@ -418,7 +418,7 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         conn.expected.push(now, order, what, false);
         let outstanding = conn.expected.outstanding() as usize;
-        if !conn.peer.has_room() {
+        if !conn.peer.has_space() {
             self.marks.mark(outstanding == soft, Mark::SoftExactly);
             self.marks.mark(outstanding == hard, Mark::HardExactly);
         }

@@ -58,7 +58,7 @@ impl Harness<'_> {
         // What handshakes and those that are being closed take is counted when they are done.
         let written = |is_so: fn(&ConnModel) -> bool| -> u64 {
             let conns = self.conns.iter().filter(|conn| is_so(conn));
-            conns.map(|conn| conn.peer.written()).sum()
+            conns.map(|conn| conn.peer.bytes_written()).sum()
         };
         let counted = written(|conn| matches!(conn.state, State::Open | State::LogEntry));
         let written = written(|_| true);

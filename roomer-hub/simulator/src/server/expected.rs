@@ -150,11 +150,11 @@ impl Expected {
 
     fn first(&mut self, bytes: &[u8]) -> Result<Option<(Received, usize)>, Fault> {
         if let Some(&ExpectedItem { what: Output::Response(expected), .. }) = self.items.front() {
-            let answer = frames::answer(bytes).map_err(Fault::new)?;
+            let answer = frames::read_response(bytes).map_err(Fault::new)?;
             let Some((status, size)) = answer else { return Ok(None) };
             self.log_frame(|| format!("HTTP {status}"));
             ensure!(status == expected, "the answer is {status}, but {expected} is due");
-            let is_exact = status != 101 || &bytes[..size] == frames::AGREED;
+            let is_exact = status != 101 || &bytes[..size] == frames::SWITCHING_PROTOCOLS;
             ensure!(
                 is_exact,
                 "an upgrade that says {:?}",
@@ -264,7 +264,7 @@ impl Output {
             _ => length + 10,
         };
         (match *self {
-            Output::Response(101) => frames::AGREED.len(),
+            Output::Response(101) => frames::SWITCHING_PROTOCOLS.len(),
             // Nothing is counted on it: whoever is refused is owed nothing more.
             Output::Response(_) => 0,
             Output::Packet(packet) => framed(packet.encoded_len()),

@@ -144,11 +144,11 @@ impl<'p> Harness<'p> {
         match *step {
             Step::Connect { slot, request } => self.connect(slot, request),
             Step::PollWoken { nth } => {
-                let woken = self.tasks.woken();
+                let woken = self.tasks.woken_count();
                 if woken == 0 {
                     return Ok(());
                 }
-                let task = self.tasks.turn(usize::from(nth) % woken);
+                let task = self.tasks.poll_nth_woken(usize::from(nth) % woken);
                 self.steps += 1;
                 self.observe(task)?;
             }
@@ -313,7 +313,7 @@ impl<'p> Harness<'p> {
             conn.traffic.under_way.drain(..size);
         }
         if conn.traffic.under_way.is_empty() && conn.end == Some(End::Sending) {
-            conn.peer.end(Ok(()));
+            conn.peer.end_stream(Ok(()));
             conn.end = Some(End::Arrived);
         }
     }
@@ -330,7 +330,7 @@ impl<'p> Harness<'p> {
                 }
             }
             Step::SocketSpace { bytes, .. } if conn.end != Some(End::Lost) => {
-                peer.room(if bytes == u32::MAX { usize::MAX } else { bytes as usize });
+                peer.set_space(if bytes == u32::MAX { usize::MAX } else { bytes as usize });
                 self.marks.mark(conn.expected.is_mid_frame(), Mark::HalfFrameResumed);
             }
             Step::LimitIo { read, write, .. } => {
@@ -342,28 +342,28 @@ impl<'p> Harness<'p> {
             Step::SendDuringWrite { sender: of, room, payload, .. } => {
                 let application = self.application.clone();
                 let action = AppAction::ToRoom { room, event: "cha", payload };
-                peer.meanwhile(move || (0..3).for_each(|_| application.outside(of, &action)));
+                peer.during_write(move || (0..3).for_each(|_| application.outside(of, &action)));
             }
-            Step::SpuriousWritable { .. } => peer.pretend_room(),
+            Step::SpuriousWritable { .. } => peer.spurious_writable(),
             Step::HalfClose { .. } => {
                 conn.end.get_or_insert(End::Sending);
             }
             Step::Reset { .. } if conn.end != Some(End::Arrived) => {
                 conn.traffic.under_way.clear();
-                peer.lose_unread();
-                peer.room(0);
-                peer.end(Err(ErrorKind::ConnectionReset));
-                peer.refuse(ErrorKind::ConnectionReset);
+                peer.discard_unread();
+                peer.set_space(0);
+                peer.end_stream(Err(ErrorKind::ConnectionReset));
+                peer.fail_writes(ErrorKind::ConnectionReset);
                 (conn.end, conn.is_broken) = (Some(End::Arrived), true);
             }
             Step::Vanish { .. } if conn.end != Some(End::Arrived) => {
                 conn.traffic.under_way.clear();
-                peer.lose_unread();
-                peer.room(0);
+                peer.discard_unread();
+                peer.set_space(0);
                 conn.end = Some(End::Lost);
             }
             Step::FailWrites { .. } => {
-                peer.refuse(ErrorKind::BrokenPipe);
+                peer.fail_writes(ErrorKind::BrokenPipe);
                 conn.is_broken = true;
             }
             Step::Abort { .. } => {
@@ -383,7 +383,7 @@ impl<'p> Harness<'p> {
     /// true at rest.
     pub fn run_until_idle(&mut self) -> Result<(), Fault> {
         let mut polls = 0;
-        while let Some(task) = self.tasks.turn(0) {
+        while let Some(task) = self.tasks.poll_nth_woken(0) {
             polls += 1;
             ensure!(polls < MAX_POLLS, "the server does not come to rest");
             self.observe(Some(task))?;
@@ -396,7 +396,7 @@ impl<'p> Harness<'p> {
     pub fn run_for(&mut self, span: Duration) -> Result<(), Fault> {
         let end = self.now() + span;
         self.run_until_idle()?;
-        while let Some(expected) = self.clock.next().filter(|expected| *expected <= end) {
+        while let Some(expected) = self.clock.next_deadline().filter(|expected| *expected <= end) {
             self.clock.advance_to(expected);
             self.run_until_idle()?;
         }
@@ -414,7 +414,7 @@ impl<'p> Harness<'p> {
         self.observe_drain(task)?;
         let now = self.now();
         for conn in &mut self.conns {
-            let written = conn.peer.written();
+            let written = conn.peer.bytes_written();
             if written != conn.taken.0 {
                 conn.taken = (written, now);
                 if std::mem::take(&mut conn.was_full) {
@@ -427,7 +427,7 @@ impl<'p> Harness<'p> {
         }
         self.check_journal(polled)?;
         for at in 0..self.conns.len() {
-            if self.conns[at].peer.waiting() > 0 {
+            if self.conns[at].peer.available() > 0 {
                 self.receive(at)?;
             }
         }
@@ -477,7 +477,7 @@ impl<'p> Harness<'p> {
     pub(super) fn mark_shutdown(&mut self) {
         let in_handshake = self.conns.iter().any(|conn| conn.state == State::Handshake);
         self.marks.mark(in_handshake, Mark::ShutdownInHandshake);
-        let is_stalled = |conn: &ConnModel| conn.state == State::Open && !conn.peer.has_room();
+        let is_stalled = |conn: &ConnModel| conn.state == State::Open && !conn.peer.has_space();
         self.marks.mark(self.conns.iter().any(is_stalled), Mark::ShutdownWhileStalled);
     }
 

@@ -65,7 +65,7 @@ impl Harness<'_> {
         let millis = Duration::from_millis;
         let (may_pause_senders, close_timeout) = (self.may_pause_senders(), self.close_timeout(at));
         let conn = &mut self.conns[at];
-        let has_room = conn.peer.has_room();
+        let has_room = conn.peer.has_space();
         let (unread, is_read) = (conn.peer.unread(), conn.is_fully_read());
         let may_be_congested = conn.expected.outstanding() > setup.max_backlog as u64 / 2;
         let mut is_paused = false;
@@ -167,7 +167,7 @@ impl Harness<'_> {
                 let shared = conn.closed.get_or_insert((now, None)).1.get_or_insert(now);
                 let is_late = now >= (*shared).max(conn.writable.1) + close_timeout;
                 ensure!(!is_late, "it takes too long to close");
-                let has_read = conn.peer.read() - conn.read_at_close;
+                let has_read = conn.peer.bytes_read() - conn.read_at_close;
                 let is_enough = has_read >= MAX_READ_AFTER_CLOSE;
                 ensure!(is_enough || (unread == 0 && !is_read), "it is closing, and nobody reads");
                 // What it has read in the turn that closed it comes on top.
@@ -183,8 +183,8 @@ impl Harness<'_> {
                             conn.expected.describe()
                         )));
                     }
-                    ensure!(conn.peer.is_shut(), "its last bytes are out, but no end");
-                    let received = conn.closes_at.is_some_and(|at| conn.peer.read() >= at);
+                    ensure!(conn.peer.is_shut_down(), "its last bytes are out, but no end");
+                    let received = conn.closes_at.is_some_and(|at| conn.peer.bytes_read() >= at);
                     let ignores_input =
                         conn.ignores_input || conn.traffic.largest > CLOSE_SCAN_LIMIT;
                     ensure!(!received || ignores_input, "both have closed");
@@ -212,11 +212,11 @@ impl Harness<'_> {
             conn.peer.max_write(usize::MAX);
             conn.peer.interrupt(0);
             if conn.end == Some(End::Lost) {
-                conn.peer.end(Err(std::io::ErrorKind::TimedOut));
-                conn.peer.refuse(std::io::ErrorKind::TimedOut);
+                conn.peer.end_stream(Err(std::io::ErrorKind::TimedOut));
+                conn.peer.fail_writes(std::io::ErrorKind::TimedOut);
                 (conn.end, conn.is_broken) = (Some(End::Arrived), true);
             } else if conn.end != Some(End::Arrived) {
-                conn.peer.room(usize::MAX);
+                conn.peer.set_space(usize::MAX);
             }
         }
         self.deliver_all()?;
@@ -235,7 +235,7 @@ impl Harness<'_> {
             let mut moved = false;
             for at in 0..self.conns.len() {
                 let conn = &mut self.conns[at];
-                if conn.peer.is_shut() && conn.traffic.under_way.is_empty() {
+                if conn.peer.is_shut_down() && conn.traffic.under_way.is_empty() {
                     conn.end.get_or_insert(End::Sending);
                 }
                 let can_end = conn.end == Some(End::Sending);
@@ -257,7 +257,8 @@ impl Harness<'_> {
         let end = self.now() + span;
         loop {
             self.deliver_all()?;
-            let Some(expected) = self.clock.next().filter(|expected| *expected <= end) else {
+            let Some(expected) = self.clock.next_deadline().filter(|expected| *expected <= end)
+            else {
                 break;
             };
             self.clock.advance_to(expected);

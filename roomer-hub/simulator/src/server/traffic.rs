@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use roomer_proto::PacketRef;
-use roomer_testkit::frames::{self, first};
+use roomer_testkit::frames::{self, first_byte};
 
 use super::plan::{Form, RequestKind, Setup, Violation};
 use crate::alphabet::noise;
@@ -104,19 +104,19 @@ impl Traffic {
     }
 
     pub fn ping(&mut self, payload: &'static [u8]) {
-        self.frame(first::PING, payload, None);
+        self.frame(first_byte::PING, payload, None);
         self.push(Meaning::Ping(payload));
     }
 
     pub fn pong(&mut self, payload: &[u8]) {
-        self.frame(first::PONG, payload, None);
+        self.frame(first_byte::PONG, payload, None);
         self.push(Meaning::Pong);
     }
 
     pub fn close(&mut self, code: Option<u16>) {
         match code {
-            Some(code) => self.frame(first::CLOSE, &code.to_be_bytes(), None),
-            None => self.frame(first::CLOSE, &[], None),
+            Some(code) => self.frame(first_byte::CLOSE, &code.to_be_bytes(), None),
+            None => self.frame(first_byte::CLOSE, &[], None),
         }
         self.push(Meaning::Close(code));
     }
@@ -126,7 +126,7 @@ impl Traffic {
         let message = packet.to_bytes();
         self.largest = self.largest.max(message.len());
         let is_text = form == Form::Text;
-        let kind = if is_text { first::TEXT } else { first::BINARY };
+        let kind = if is_text { first_byte::TEXT } else { first_byte::BINARY };
         let pieces = match form {
             Form::Whole | Form::Text => 0,
             Form::Fragmented(pieces) | Form::FragmentedWithPing(pieces) => usize::from(pieces),
@@ -135,14 +135,14 @@ impl Traffic {
         let mut at = 0;
         for piece in 0..pieces {
             let end = message.len().min(at + 1);
-            let start = if piece == 0 { kind } else { first::PART };
+            let start = if piece == 0 { kind } else { first_byte::CONTINUATION };
             self.frame(start, &message[at..end], too_big(end));
             at = end;
         }
         if matches!(form, Form::FragmentedWithPing(_)) {
             self.ping(noise(9, 3));
         }
-        let start = if pieces == 0 { kind | first::FINAL } else { first::FINAL };
+        let start = if pieces == 0 { kind | first_byte::FINAL } else { first_byte::FINAL };
         self.frame(start, &message[at..], too_big(message.len()));
         let what = match std::str::from_utf8(&message) {
             Err(_) if is_text => Meaning::Violation(1007),
@@ -154,7 +154,7 @@ impl Traffic {
 
     pub fn violation(&mut self, violation: Violation, setup: &Setup) {
         let wrong = Some(Meaning::Violation(1002));
-        let binary = first::FINAL | first::BINARY;
+        let binary = first_byte::FINAL | first_byte::BINARY;
         // Nothing is wrong with it but how it is said.
         let word = PacketRef { room: "root", event: "cha", ..PacketRef::default() }.to_bytes();
         // What is wrong with the whole of it.
@@ -165,13 +165,13 @@ impl Traffic {
                 self.push(Meaning::Violation(1002));
                 return self.bytes(&word);
             }
-            Violation::Continuation => return self.frame(first::FINAL, b"hi", wrong),
+            Violation::Continuation => return self.frame(first_byte::FINAL, b"hi", wrong),
             Violation::Inside => {
-                self.frame(first::BINARY, &word[..9], None);
+                self.frame(first_byte::BINARY, &word[..9], None);
                 return self.frame(binary, &word, wrong);
             }
             Violation::Opcode => return self.frame(0x83, &word, wrong),
-            Violation::LongPing => return self.frame(first::PING, noise(1, 126), wrong),
+            Violation::LongPing => return self.frame(first_byte::PING, noise(1, 126), wrong),
             Violation::CutPing => return self.frame(0x09, b"hi", wrong),
             Violation::TopBit => {
                 let mut head = Vec::new();
@@ -180,16 +180,16 @@ impl Traffic {
                 return self.push(Meaning::Violation(1002));
             }
             Violation::Fragments => {
-                self.frame(first::BINARY, b"", None);
+                self.frame(first_byte::BINARY, b"", None);
                 for _ in 0..1024 {
-                    self.frame(first::PART, b"", None);
+                    self.frame(first_byte::CONTINUATION, b"", None);
                 }
                 return self.push(Meaning::Violation(1009));
             }
-            Violation::HalfCode => (first::CLOSE, b"\x03", 1002),
-            Violation::WrongCode => (first::CLOSE, b"\x03\xed", 1002),
-            Violation::CloseText => (first::CLOSE, b"\x03\xe8\xff", 1007),
-            Violation::TextBytes => (first::FINAL | first::TEXT, b"\xff", 1007),
+            Violation::HalfCode => (first_byte::CLOSE, b"\x03", 1002),
+            Violation::WrongCode => (first_byte::CLOSE, b"\x03\xed", 1002),
+            Violation::CloseText => (first_byte::CLOSE, b"\x03\xe8\xff", 1007),
+            Violation::TextBytes => (first_byte::FINAL | first_byte::TEXT, b"\xff", 1007),
             Violation::ShortPacket => (binary, b"\0\0\0\x01r\0\0", 1002),
             Violation::LongPacket => (binary, &[0; 21], 1002),
             Violation::PastEnd => (binary, b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01", 1002),

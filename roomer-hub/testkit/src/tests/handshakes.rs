@@ -1,4 +1,4 @@
-//! What a client's request for an upgrade says, and through what it comes.
+//! Upgrade requests of clients: their contents, and requests through a framework.
 
 use std::net::SocketAddr;
 
@@ -7,11 +7,11 @@ use roomer_engine::Claims;
 
 const HOME: ([u8; 4], u16) = ([192, 0, 2, 1], 50_000);
 
-/// A user as an application's middleware knows them.
+/// A user that an application's middleware has identified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct User(u32);
 
-/// Lets in whom it knows all of: by query and header, or by what a middleware says.
+/// Accepts a known user: by query and header, or by the middleware's extension.
 fn strict() -> Builder {
     Server::builder().path("/rooms").authorize(|request| {
         let is_known = request.query("name").as_deref() == Some("ann & bob=?")
@@ -54,7 +54,7 @@ fn extensions_come_through_a_framework() {
         let mut world = World::new(seed, strict());
         let seven = world.connect_with(Handshake::new().extension(User(7)));
         let eight = world.connect_with(ann().extension(User(8)));
-        // Its frames lie behind the request, as with any client.
+        // Frames may follow the request at once, as with any client.
         seven.send("root", "chat", "hello");
         world.settle();
         assert_eq!((seven.status(), eight.status()), (Some(101), Some(401)));
@@ -70,7 +70,7 @@ fn extensions_come_through_a_framework() {
 }
 
 #[test]
-fn claims_of_a_middleware_are_the_connection_s() {
+fn claims_of_a_middleware_become_the_connection_s_claims() {
     let builder = Server::builder().may_join(|conn, _| conn.extension() == Some(&User(7)));
     let mut world = World::new(3, builder);
     let claims = Claims::new().user("ann").with(User(7)).good_for(MINUTE);
@@ -84,7 +84,7 @@ fn claims_of_a_middleware_are_the_connection_s() {
     world.server().user("ann").send("mail", "from bob");
     world.settle();
     assert_eq!(known.texts("root", "mail"), ["from bob"]);
-    // Her login ends in virtual time, too.
+    // The claims expire in virtual time, too.
     world.advance(MINUTE);
     assert_eq!(known.closed().unwrap().code, Some(code::POLICY));
     assert!(unknown.is_open());
@@ -111,7 +111,7 @@ fn a_slow_authorize_hook_waits_in_a_framework_too() {
 }
 
 #[test]
-fn what_http_cannot_say_fails_the_test() {
+fn an_invalid_header_fails_the_test() {
     let message = panics(|| {
         let mut world = World::new(6, Server::builder());
         world.connect_with(Handshake::new().header("no header", "1").extension(User(1)));

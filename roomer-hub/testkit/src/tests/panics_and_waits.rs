@@ -1,4 +1,4 @@
-//! What the application does wrong comes to light in its test.
+//! Panics, errors and endless waits of the application fail its test.
 
 use std::future::{pending, poll_fn};
 use std::task::{Poll, Waker};
@@ -7,42 +7,44 @@ use std::thread;
 use super::*;
 use roomer_engine::HandlerResult;
 
-/// A server on which everything that an application can be asked panics, if the client's
-/// address says so.
-fn sinking() -> Builder {
-    let sinks = |conn: &roomer_engine::Conn, what: &str| {
-        assert!(!conn.claims().is_some_and(|claims| claims.contains_key(what)), "sunk: {what}");
+/// A server whose callbacks panic if the client's query selects them.
+fn panicking_server() -> Builder {
+    let may_panic = |conn: &roomer_engine::Conn, what: &str| {
+        assert!(!conn.claims().is_some_and(|claims| claims.contains_key(what)), "panic in {what}");
     };
     Server::builder()
         .authorize(|request| {
-            assert!(request.path() == "/ws" && request.query("sink").is_none(), "sunk at the door");
+            assert!(
+                request.path() == "/ws" && request.query("panic").is_none(),
+                "panic in authorize"
+            );
             Ok(request.query("in").map(|what| (what.into(), String::new())).into_iter().collect())
         })
-        .on("sync", |_, _| panic!("sunk at once"))
-        .on_async("later", async |_, _| panic!("sunk later"))
+        .on("sync", |_, _| panic!("panic at once"))
+        .on_async("later", async |_, _| panic!("panic later"))
         .on("error", |_, message| Err(message.text()?.into()))
         .may_join(move |conn, _| {
-            sinks(conn, "may_join");
+            may_panic(conn, "may_join");
             true
         })
         .may_publish(move |conn, _| {
-            sinks(conn, "may_publish");
+            may_panic(conn, "may_publish");
             true
         })
-        .on_connect(move |conn| sinks(conn, "on_connect"))
-        .on_join(move |conn, _| sinks(conn, "on_join"))
-        .on_leave(move |conn, _| sinks(conn, "on_leave"))
-        .on_disconnect(move |conn, _| sinks(conn, "on_disconnect"))
-        .on_error(move |conn, _, _| sinks(conn, "on_error"))
+        .on_connect(move |conn| may_panic(conn, "on_connect"))
+        .on_join(move |conn, _| may_panic(conn, "on_join"))
+        .on_leave(move |conn, _| may_panic(conn, "on_leave"))
+        .on_disconnect(move |conn, _| may_panic(conn, "on_disconnect"))
+        .on_error(move |conn, _, _| may_panic(conn, "on_error"))
 }
 
-/// One client that does a little of everything.
-fn voyage(target: &str, event: &str, prepare: impl FnOnce(&mut World)) -> World {
-    let mut world = World::new(11, sinking());
+/// Connects one client, which joins, sends, leaves and closes.
+fn one_client(target: &str, event: &str, prepare: impl FnOnce(&mut World)) -> World {
+    let mut world = World::new(11, panicking_server());
     prepare(&mut world);
     let ann = world.connect_to(target, "");
     ann.join("lobby");
-    ann.send("lobby", event, "a storm");
+    ann.send("lobby", event, "bad input");
     ann.leave("lobby");
     world.settle();
     ann.close(1000, "");
@@ -52,31 +54,31 @@ fn voyage(target: &str, event: &str, prepare: impl FnOnce(&mut World)) -> World 
 
 #[test]
 fn a_panic_of_the_application_fails_the_test_with_its_message_and_the_seed() {
-    for (target, event, part, said) in [
-        ("/ws?sink", "chat", "the hook `authorize` panicked", "sunk at the door"),
-        ("/ws", "sync", "the handler or a rule of `sync`, for client 0, panicked", "sunk at once"),
-        ("/ws", "later", "the handler or a rule of `later`, for client 0, panicked", "sunk later"),
-        ("/ws?in=may_join", "chat", "a rule of `join`", "sunk: may_join"),
-        ("/ws?in=may_publish", "chat", "a rule of `chat`", "sunk: may_publish"),
-        ("/ws?in=on_connect", "chat", "the hook `on_connect`", "sunk: on_connect"),
-        ("/ws?in=on_join", "chat", "the hook `on_join`", "sunk: on_join"),
-        ("/ws?in=on_leave", "chat", "the hook `on_leave`", "sunk: on_leave"),
-        ("/ws?in=on_disconnect", "chat", "the hook `on_disconnect`", "sunk: on_disconnect"),
-        ("/ws?in=on_error", "error", "the hook `on_error`", "sunk: on_error"),
+    for (target, event, part, panic_message) in [
+        ("/ws?panic", "chat", "the hook `authorize` panicked", "panic in authorize"),
+        ("/ws", "sync", "the handler or a rule of `sync`, for client 0, panicked", "panic at once"),
+        ("/ws", "later", "the handler or a rule of `later`, for client 0, panicked", "panic later"),
+        ("/ws?in=may_join", "chat", "a rule of `join`", "panic in may_join"),
+        ("/ws?in=may_publish", "chat", "a rule of `chat`", "panic in may_publish"),
+        ("/ws?in=on_connect", "chat", "the hook `on_connect`", "panic in on_connect"),
+        ("/ws?in=on_join", "chat", "the hook `on_join`", "panic in on_join"),
+        ("/ws?in=on_leave", "chat", "the hook `on_leave`", "panic in on_leave"),
+        ("/ws?in=on_disconnect", "chat", "the hook `on_disconnect`", "panic in on_disconnect"),
+        ("/ws?in=on_error", "error", "the hook `on_error`", "panic in on_error"),
     ] {
-        let message = panics(|| drop(voyage(target, event, |_| {})));
+        let message = panics(|| drop(one_client(target, event, |_| {})));
         assert!(message.contains("under seed 11"), "{message}");
-        assert!(message.contains(part) && message.contains(said), "{message}");
+        assert!(message.contains(part) && message.contains(panic_message), "{message}");
 
-        let world = voyage(target, event, World::allow_panics);
+        let world = one_client(target, event, World::allow_panics);
         let found = world.panics();
         assert!(!found.is_empty() && found.iter().all(|panic| panic.is_panic), "{found:?}");
-        assert!(found[0].message.contains(said), "{found:?}");
+        assert!(found[0].message.contains(panic_message), "{found:?}");
     }
 }
 
 #[test]
-fn what_panics_outside_a_step_fails_the_test_as_well() {
+fn a_panic_outside_a_step_fails_the_test_as_well() {
     let message = panics(|| {
         let mut world = World::new(
             12,
@@ -96,18 +98,21 @@ fn what_panics_outside_a_step_fails_the_test_as_well() {
 fn a_spawned_task_that_panics_fails_the_test_with_the_seed() {
     let message = panics(|| {
         let mut world = World::new(13, Server::builder());
-        world.spawn(async { panic!("the task is sunk") });
+        world.spawn(async { panic!("panic in the task") });
         world.settle();
     });
-    assert!(message.contains("under seed 13") && message.contains("the task is sunk"), "{message}");
+    assert!(
+        message.contains("under seed 13") && message.contains("panic in the task"),
+        "{message}"
+    );
 }
 
 #[test]
-fn errors_of_handlers_can_be_seen() {
-    let world = voyage("/ws", "error", |_| {});
+fn errors_of_handlers_are_recorded() {
+    let world = one_client("/ws", "error", |_| {});
     let [error] = &world.errors()[..] else { panic!("one error") };
-    assert_eq!((&*error.message, error.is_panic), ("a storm", false));
-    assert_eq!(error.to_string(), "the handler of `error` returned an error: a storm");
+    assert_eq!((&*error.message, error.is_panic), ("bad input", false));
+    assert_eq!(error.to_string(), "the handler of `error` returned an error: bad input");
     assert!(world.panics().is_empty());
 }
 
@@ -118,7 +123,7 @@ fn with(handler: impl AsyncHandler) -> (World, Client) {
     (world, ann)
 }
 
-/// Puts itself behind an event.
+/// Registers itself as the handler of an event.
 trait AsyncHandler {
     fn of(self, builder: Builder) -> Builder;
 }
@@ -167,7 +172,7 @@ fn a_rule_and_a_hook_that_nothing_can_wake_are_named() {
 }
 
 #[test]
-fn a_handler_that_another_one_wakes_may_wait() {
+fn a_handler_that_another_task_wakes_may_wait() {
     let waker = std::sync::Arc::new(std::sync::Mutex::new(None::<Waker>));
     let kept = waker.clone();
     let (mut world, _ann) = with(move || {
@@ -191,7 +196,7 @@ fn a_handler_that_another_one_wakes_may_wait() {
 #[test]
 fn a_handler_that_another_thread_wakes_is_named() {
     let handler = || {
-        // As a pool of threads does, or a reactor.
+        // As a thread pool or a reactor does.
         poll_fn(|cx| {
             let waker = cx.waker();
             thread::scope(|scope| drop(scope.spawn(|| waker.wake_by_ref())));
@@ -209,7 +214,7 @@ fn a_handler_that_another_thread_wakes_is_named() {
 }
 
 #[test]
-fn a_handler_that_wakes_itself_over_and_over_is_named() {
+fn a_handler_that_keeps_waking_itself_is_named() {
     let handler = || {
         poll_fn(|cx| {
             cx.waker().wake_by_ref();
@@ -217,7 +222,10 @@ fn a_handler_that_wakes_itself_over_and_over_is_named() {
         })
     };
     let message = panics(|| with(handler).0.settle());
-    assert!(message.contains("the handler of `wait`, for client 0, does not come"), "{message}");
+    assert!(
+        message.contains("the handler of `wait`, for client 0, keeps waking itself"),
+        "{message}"
+    );
 }
 
 #[test]

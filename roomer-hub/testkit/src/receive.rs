@@ -1,4 +1,4 @@
-//! What a client makes of the bytes that come.
+//! Parses the bytes that a client receives.
 
 use bytes::Bytes;
 use roomer_proto::Packet;
@@ -6,8 +6,8 @@ use roomer_proto::Packet;
 use super::client::{Closed, State};
 use super::frames::{self, Frame};
 
-/// What a client has just heard.
-pub(super) enum Heard {
+/// Something that a client has received and may have to answer.
+pub(super) enum Received {
     Ping(Vec<u8>),
     Close(Vec<u8>),
     Packet(Packet),
@@ -15,29 +15,29 @@ pub(super) enum Heard {
 }
 
 impl State {
-    pub(super) fn hear_one(&mut self) -> Result<Option<Heard>, String> {
+    pub(super) fn receive_one(&mut self) -> Result<Option<Received>, String> {
         let incoming = std::mem::take(&mut self.incoming);
         let result = self.read(&incoming);
         let size = result.as_ref().map_or(0, |read| read.as_ref().map_or(0, |(_, size)| *size));
         self.incoming = incoming;
         self.incoming.drain(..size);
-        Ok(result?.map(|(heard, _)| heard))
+        Ok(result?.map(|(received, _)| received))
     }
 
-    /// Reads what `bytes` start with, and says how many bytes that was.
-    fn read(&mut self, bytes: &[u8]) -> Result<Option<(Heard, usize)>, String> {
+    /// Parses the frame or response at the start of `bytes`. Returns it with its size.
+    fn read(&mut self, bytes: &[u8]) -> Result<Option<(Received, usize)>, String> {
         if bytes.is_empty() {
             return Ok(None);
         }
         if self.status.is_none() {
-            let Some((status, size)) = frames::answer(bytes)? else {
+            let Some((status, size)) = frames::read_response(bytes)? else {
                 return Ok(None);
             };
             if status == 101 {
-                self.subprotocol = frames::agreed(&bytes[..size])?;
+                self.subprotocol = frames::accepted_subprotocol(&bytes[..size])?;
             }
             self.status = Some(status);
-            return Ok(Some((Heard::Other, size)));
+            return Ok(Some((Received::Other, size)));
         }
         if self.closed.is_some() || self.status != Some(101) {
             return Err(format!("{} bytes behind the end", bytes.len()));
@@ -45,35 +45,35 @@ impl State {
         let Some((frame, size)) = frames::read(bytes)? else {
             return Ok(None);
         };
-        let heard = match frame {
-            Frame::Binary(data) => self.message(data)?,
-            // An echo server's, or a handler's: none of the room protocol's business.
+        let received = match frame {
+            Frame::Binary(data) => self.receive_binary(data)?,
+            // Text is not part of the room protocol: the server echoes it, or a handler sent it.
             Frame::Text(data) => {
                 self.raw.push(Bytes::copy_from_slice(data));
-                Heard::Other
+                Received::Other
             }
-            Frame::Ping(payload) => Heard::Ping(payload.into()),
+            Frame::Ping(payload) => Received::Ping(payload.into()),
             Frame::Pong(payload) => {
                 self.pongs.push(Bytes::copy_from_slice(payload));
-                Heard::Other
+                Received::Other
             }
             Frame::Close(code, reason) => {
                 let text = String::from_utf8_lossy(reason).into_owned();
                 self.closed = Some(Closed { code, reason: text });
-                Heard::Close(code.map_or_else(Vec::new, |code| code.to_be_bytes().into()))
+                Received::Close(code.map_or_else(Vec::new, |code| code.to_be_bytes().into()))
             }
         };
-        Ok(Some((heard, size)))
+        Ok(Some((received, size)))
     }
 
-    fn message(&mut self, data: &[u8]) -> Result<Heard, String> {
+    fn receive_binary(&mut self, data: &[u8]) -> Result<Received, String> {
         let Ok(packet) = Packet::decode(Bytes::copy_from_slice(data)) else {
             self.raw.push(Bytes::copy_from_slice(data));
-            return Ok(Heard::Other);
+            return Ok(Received::Other);
         };
-        if self.view.hear(&packet.as_ref())? {
-            self.heard.push(packet.clone());
+        if self.view.receive(&packet.as_ref())? {
+            self.messages.push(packet.clone());
         }
-        Ok(Heard::Packet(packet))
+        Ok(Received::Packet(packet))
     }
 }

@@ -1,0 +1,44 @@
+//! Runs a scenario with many seeds.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::application::panic_message;
+
+/// The environment variable that makes [`run`] use one seed only.
+pub const SEED_VARIABLE: &str = "ROOMER_SEED";
+
+/// A seed with which a scenario fails, and the failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The seed. It fails in the same way every time.
+    pub seed: u64,
+    /// The message of the panic.
+    pub message: String,
+}
+
+/// Runs a scenario with each of the seeds, or with the one in the environment variable
+/// [`ROOMER_SEED`](SEED_VARIABLE).
+///
+/// # Panics
+///
+/// With the first seed with which the scenario panics. The message explains how to reproduce it.
+pub fn run(seeds: Range<u64>, scenario: impl Fn(u64)) {
+    let given = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok());
+    let seeds = given.map_or(seeds, |seed: u64| seed..seed.saturating_add(1));
+    if let Some(Failure { seed, message }) = find(seeds, scenario) {
+        panic!("seed {seed} fails; {SEED_VARIABLE}={seed} runs it alone. {message}");
+    }
+}
+
+/// Returns the first seed with which a scenario panics, or `None`.
+#[must_use]
+pub fn find(seeds: Range<u64>, scenario: impl Fn(u64)) -> Option<Failure> {
+    for seed in seeds {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
+            return Some(Failure { seed, message: panic_message(&*panic) });
+        }
+    }
+    None
+}
