@@ -64,8 +64,8 @@ enum State {
         header: ProxyHeader,
         until: Duration,
     },
-    RequestParser {
-        handshake: RequestParser,
+    Handshake {
+        parser: RequestParser,
         until: Duration,
     },
     /// The application decides about the request; what came behind it waits.
@@ -124,7 +124,7 @@ impl<R: Reader> Connection<R> {
             Ok(()) if options.expects_proxy_header(peer) => {
                 State::ProxyHeader { header: ProxyHeader::default(), until }
             }
-            Ok(()) => State::RequestParser { handshake: RequestParser::default(), until },
+            Ok(()) => State::Handshake { parser: RequestParser::default(), until },
             Err(status) => State::RejectedEarly(status),
         };
         Connection::begin(server, reader, writer, peer, (place, state))
@@ -165,7 +165,7 @@ impl<R: Reader> Connection<R> {
                 self.reject_early(now, status)
             }
             State::ProxyHeader { .. } => self.read_proxy_header(now, cx),
-            State::RequestParser { .. } => self.handshake(now, cx),
+            State::Handshake { .. } => self.handshake(now, cx),
             State::Authorizing(_) => self.authorizing(now, cx),
             State::Upgraded(credentials, leftover) => {
                 let (credentials, leftover) = (credentials.take(), std::mem::take(leftover));
@@ -360,7 +360,7 @@ impl<R: Reader> Future for Connection<R> {
                     let in_handshake = matches!(
                         this.state,
                         State::ProxyHeader { .. }
-                            | State::RequestParser { .. }
+                            | State::Handshake { .. }
                             | State::Authorizing(_)
                     );
                     if (in_handshake && this.server.is_closing())

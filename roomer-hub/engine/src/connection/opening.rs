@@ -42,13 +42,13 @@ impl<R: Reader> Connection<R> {
     }
 
     pub(super) fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
-        let State::RequestParser { handshake, until } = &mut self.state else {
+        let State::Handshake { parser, until } = &mut self.state else {
             return Step::Again;
         };
         let (options, until) = (self.server.options(), *until);
         let read = with_buffer(|buffer| {
             let read = self.reader.poll_read(cx, buffer);
-            read.map_ok(|size| (size, handshake.push(&buffer[..size], options)))
+            read.map_ok(|size| (size, parser.push(&buffer[..size], options)))
         });
         match read {
             Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,

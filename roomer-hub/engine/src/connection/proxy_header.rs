@@ -28,7 +28,7 @@ impl<R: Reader> Connection<R> {
             Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,
             Poll::Ready(Ok((_, Ok(None)))) => Step::Again,
             Poll::Ready(Ok((_, Ok(Some(source))))) => {
-                self.state = State::RequestParser { handshake: RequestParser::default(), until };
+                self.state = State::Handshake { parser: RequestParser::default(), until };
                 // Without a source the connection is the proxy's own.
                 let client = source.or(self.peer);
                 let options = self.server.options();

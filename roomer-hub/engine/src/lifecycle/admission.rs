@@ -46,7 +46,7 @@ pub(crate) struct AdmissionLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SocketKind {
     /// It has not asked for an upgrade yet, or was refused one.
-    RequestParser,
+    Handshake,
     Connection,
     /// Turned away at once; it stays for as long as the answer may take to be read.
     Lingering,
@@ -80,7 +80,7 @@ struct PerAddress {
 impl PerAddress {
     fn of(&mut self, place: SocketKind) -> Option<&mut u32> {
         match place {
-            SocketKind::RequestParser => Some(&mut self.handshakes),
+            SocketKind::Handshake => Some(&mut self.handshakes),
             SocketKind::Connection => Some(&mut self.connections),
             SocketKind::Lingering | SocketKind::Outside => None,
         }
@@ -108,7 +108,7 @@ impl SocketCounts {
         admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let (count, cap) = match place {
-            SocketKind::RequestParser => (self.handshakes, admission.handshakes),
+            SocketKind::Handshake => (self.handshakes, admission.handshakes),
             SocketKind::Connection => (self.connections, admission.connections),
             SocketKind::Lingering => {
                 (self.lingering, AdmissionLimit { total: MOST_LINGERING, per_address: 0 })
@@ -155,7 +155,7 @@ impl SocketCounts {
 
     fn count(&mut self, place: SocketKind) -> Option<&mut usize> {
         match place {
-            SocketKind::RequestParser => Some(&mut self.handshakes),
+            SocketKind::Handshake => Some(&mut self.handshakes),
             SocketKind::Connection => Some(&mut self.connections),
             SocketKind::Lingering => Some(&mut self.lingering),
             SocketKind::Outside => None,
@@ -210,17 +210,17 @@ mod tests {
         let (one, two) = (address("1.1.1.1"), address("2.2.2.2"));
         let refused = |counts: &SocketCounts, address| {
             counts
-                .check(SocketKind::RequestParser, address, &CAPS)
+                .check(SocketKind::Handshake, address, &CAPS)
                 .err()
                 .map(|status| status.as_u16())
         };
-        counts.enter(SocketKind::RequestParser, one);
+        counts.enter(SocketKind::Handshake, one);
         assert_eq!(refused(&counts, one), None);
-        counts.enter(SocketKind::RequestParser, one);
+        counts.enter(SocketKind::Handshake, one);
         assert_eq!((refused(&counts, one), refused(&counts, two)), (Some(429), None));
-        counts.enter(SocketKind::RequestParser, None);
+        counts.enter(SocketKind::Handshake, None);
         assert_eq!((refused(&counts, two), refused(&counts, None)), (Some(503), Some(503)));
-        counts.leave(SocketKind::RequestParser, one);
+        counts.leave(SocketKind::Handshake, one);
         assert_eq!((refused(&counts, one), refused(&counts, two)), (None, None));
         assert_eq!(counts.check(SocketKind::Connection, one, &CAPS), Ok(()));
     }
@@ -229,7 +229,7 @@ mod tests {
     fn nothing_is_left_of_who_has_gone() {
         let mut counts = SocketCounts::default();
         let places = [
-            SocketKind::RequestParser,
+            SocketKind::Handshake,
             SocketKind::Connection,
             SocketKind::Lingering,
             SocketKind::Outside,

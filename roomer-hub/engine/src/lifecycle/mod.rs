@@ -53,9 +53,9 @@ impl Lifecycle {
         admission: &AdmissionLimits,
     ) -> (SocketKind, Result<(), StatusCode>) {
         let mut state = lock(&self.state);
-        let allowed = state.counts.check(SocketKind::RequestParser, address, admission);
+        let allowed = state.counts.check(SocketKind::Handshake, address, admission);
         let place = match allowed {
-            Ok(()) => SocketKind::RequestParser,
+            Ok(()) => SocketKind::Handshake,
             Err(_) if state.counts.check(SocketKind::Lingering, None, admission).is_ok() => {
                 SocketKind::Lingering
             }
@@ -86,7 +86,7 @@ impl Lifecycle {
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
         state.check(to, admission)?;
-        state.counts.leave(SocketKind::RequestParser, from);
+        state.counts.leave(SocketKind::Handshake, from);
         state.counts.enter(SocketKind::Connection, to);
         Ok(())
     }
@@ -99,9 +99,9 @@ impl Lifecycle {
         admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        state.counts.leave(SocketKind::RequestParser, from);
-        let allowed = state.counts.check(SocketKind::RequestParser, to, admission);
-        state.counts.enter(SocketKind::RequestParser, if allowed.is_ok() { to } else { from });
+        state.counts.leave(SocketKind::Handshake, from);
+        let allowed = state.counts.check(SocketKind::Handshake, to, admission);
+        state.counts.enter(SocketKind::Handshake, if allowed.is_ok() { to } else { from });
         allowed
     }
 

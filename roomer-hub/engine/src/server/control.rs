@@ -20,7 +20,7 @@ impl Server {
     /// # use roomer_engine as roomer_tokio;
     /// use roomer_tokio::Server; // or roomer_smol
     /// # fn announce(server: &Server) {
-    /// server.broadcast("root", "event", b"lunch is ready");
+    /// server.broadcast("root", "news", b"lunch is ready");
     /// # }
     /// ```
     pub fn broadcast(

@@ -31,7 +31,7 @@ impl Server {
         {
             let text = format!(
                 "{option} needs clients' addresses, which this listener does not have: trust the \
-                 proxy leftover it by trust_proxy(\"unix\"), or leave {option} out"
+                 proxy behind it by trust_proxy(\"unix\"), or leave {option} out"
             );
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
