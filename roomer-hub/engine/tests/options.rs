@@ -63,13 +63,13 @@ fn there_is_one_hook_that_decides_about_handshakes() {
     let both = BuildError::Exclusive("authorize", "authorize_async");
     assert_eq!(error(|builder| slow(quick(builder))), both);
     assert_eq!(error(|builder| quick(slow(builder))), both);
-    assert_eq!(both.to_string(), "authorize and authorize_async exclude each other; leave one out");
+    assert_eq!(both.to_string(), "authorize and authorize_async exclude each other; remove one");
     assert!(slow(Server::builder()).build().is_ok());
 }
 
 #[test]
 fn a_path_is_taken_once_and_begins_with_a_slash() {
-    let taken = |path: &str| BuildError::SamePath(path.into());
+    let taken = |path: &str| BuildError::DuplicatePath(path.into());
     assert_eq!(error(|builder| builder.page("/ws", "text/plain", "")), taken("/ws"));
     assert_eq!(error(|builder| builder.health("/live", "/live")), taken("/live"));
     assert_eq!(error(|builder| builder.health("/ws", "/ready")), taken("/ws"));

@@ -119,7 +119,10 @@ fn a_client_s_own_ping_is_a_sign_of_life() {
 fn a_ping_period_that_is_not_below_the_pong_wait_is_refused() {
     for ping in [ms(1000), ms(1001)] {
         let builder = Server::builder().ping_interval(ping).pong_timeout(ms(1000));
-        assert_eq!(builder.build().err(), Some(BuildError::PingPeriod { ping, pong: ms(1000) }));
+        assert_eq!(
+            builder.build().err(),
+            Some(BuildError::PingInterval { interval: ping, timeout: ms(1000) })
+        );
     }
 }
 

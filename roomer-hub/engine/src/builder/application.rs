@@ -1,4 +1,4 @@
-//! The application's part of a server: handlers, rules, hooks, state.
+//! The application's code and state: handlers, rules, hooks.
 
 use std::any::Any;
 use std::future::Future;
@@ -11,12 +11,12 @@ use crate::app::message::{Message, OwnedMessage};
 use crate::builder::Builder;
 
 impl<E> Builder<E> {
-    /// Runs `handler` when a client sends `event` to a room, instead of broadcasting it. It runs
-    /// in the connection's own task and holds up only that: its later messages wait. A panic
-    /// closes that connection with 1011.
+    /// Runs `handler` when a client sends `event` to a room, instead of broadcasting the message.
+    /// It runs in the connection's own task and delays only that connection's later messages. A
+    /// panic closes that connection with 1011.
     ///
-    /// It returns nothing, or a result: an error is reported to [`on_error`](Self::on_error) and
-    /// the connection stays open. `?` converts any error.
+    /// The handler returns `()` or a result: an error is reported to [`on_error`](Self::on_error)
+    /// and the connection stays open. `?` converts any error.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -32,8 +32,8 @@ impl<E> Builder<E> {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     ///
-    /// Direct messages never come to a handler, nor do, by default, messages into rooms that the
-    /// sender is not in.
+    /// Handlers do not receive direct messages and, by default, messages to rooms that the sender
+    /// is not in.
     pub fn on<F, R>(mut self, event: impl Into<String>, handler: F) -> Self
     where
         F: Fn(&Conn, &Message<'_>) -> R + Send + Sync + 'static,
@@ -45,13 +45,13 @@ impl<E> Builder<E> {
         self
     }
 
-    /// As [`on`](Self::on), for a handler that waits for something: a database, another service.
-    /// While it does, its connection's later messages wait, and only those; pings still go out.
-    /// It is dropped, wherever it is, when the connection ends.
+    /// Like [`on`](Self::on), for a handler that waits for a database or another service. While
+    /// its future is pending, only its connection's later messages wait; pings are still sent. The
+    /// future is dropped when the connection ends.
     ///
-    /// The handler is cloned for each message, so an `async move` closure may use what it has
-    /// captured, a pool or a sender, without cloning that by hand; what it captures has to be
-    /// [`Clone`] (put anything else into an [`Arc`](std::sync::Arc)). Its future has to be [`Send`].
+    /// The handler is cloned for each message, so that an `async move` closure may use a captured
+    /// pool or sender without cloning it explicitly. Captured values must be [`Clone`] (put others
+    /// into an [`Arc`](std::sync::Arc)), and the future must be [`Send`].
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -83,9 +83,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the error type of the results that handlers return which are added after this. Default:
-    /// [`HandlerError`], which every error can be converted to. With another one, functions that
-    /// return it can be handlers, and macros as anyhow's `bail!` can be used in them.
+    /// Sets the error type of handlers that are added after this call. Default: [`HandlerError`],
+    /// which any error converts to. With another type, functions that return it can be handlers,
+    /// and macros such as anyhow's `bail!` work in them.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -104,10 +104,10 @@ impl<E> Builder<E> {
         self.with_error_type()
     }
 
-    /// Decides whether a client may join a room. If not, it hears `leave_ack`, as clients of the
-    /// original expect, and is not told why. It is not asked about `root`, which
-    /// [`authorize`](Self::authorize) is for, about a room that the client is in already, nor
-    /// about what the server itself does. A panic closes that connection with 1011.
+    /// Decides whether a client may join a room. If the rule returns false, the client receives
+    /// `leave_ack` without a reason, as clients of the original expect. The rule is not called for
+    /// `root` (use [`authorize`](Self::authorize)), for a room that the client is already in, or
+    /// for joins by the server. A panic closes that connection with 1011.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -129,9 +129,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// As [`may_join`](Self::may_join), for a rule that has to wait for a database or another
-    /// service. The pending join holds up only that connection. The rule is cloned for each join,
-    /// as a handler of [`on_async`](Self::on_async) is.
+    /// Like [`may_join`](Self::may_join), for a rule that waits for a database or another service.
+    /// A pending join delays only that connection. The rule is cloned for each join, as a handler
+    /// of [`on_async`](Self::on_async) is for each message.
     pub fn may_join_async<F, R>(mut self, rule: F) -> Self
     where
         F: FnOnce(Conn, String) -> R + Clone + Send + Sync + 'static,
@@ -144,9 +144,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Decides whether a message may go into its room, be it to the members or to a handler. If
-    /// not, it is dropped and counted. By default only members are asked about, since messages of
-    /// others are dropped anyway. A panic closes that connection with 1011.
+    /// Decides whether a client may send a message to a room, for its members or for a handler. If
+    /// the rule returns false, the message is dropped and counted. By default the rule is called
+    /// only for members, since other clients' messages are dropped anyway. A panic closes that
+    /// connection with 1011.
     pub fn may_publish<F>(mut self, rule: F) -> Self
     where
         F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,
@@ -155,19 +156,20 @@ impl<E> Builder<E> {
         self
     }
 
-    /// As [`may_publish`](Self::may_publish), for a rule that has to ask somebody.
+    /// Like [`may_publish`](Self::may_publish), for a rule that waits for a database or another
+    /// service.
     pub fn may_publish_async<F, R>(mut self, rule: F) -> Self
     where
         F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = bool> + Send + 'static,
     {
-        self.options.rules.publish = Some(asynchronous(rule));
+        self.options.rules.publish = Some(async_rule(rule));
         self
     }
 
-    /// Decides whether a direct message may go to the connection that it names
-    /// ([`dst`](Message::dst)). If not, it is dropped and counted. A panic closes
-    /// the sender's connection with 1011.
+    /// Decides whether a client may send a direct message to the connection with the id
+    /// [`dst`](Message::dst). If the rule returns false, the message is dropped and counted. A
+    /// panic closes the sender's connection with 1011.
     pub fn may_send<F>(mut self, rule: F) -> Self
     where
         F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,
@@ -176,21 +178,21 @@ impl<E> Builder<E> {
         self
     }
 
-    /// As [`may_send`](Self::may_send), for a rule that has to ask somebody.
+    /// Like [`may_send`](Self::may_send), for a rule that waits for a database or another service.
     pub fn may_send_async<F, R>(mut self, rule: F) -> Self
     where
         F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = bool> + Send + 'static,
     {
-        self.options.rules.direct = Some(asynchronous(rule));
+        self.options.rules.direct = Some(async_rule(rule));
         self
     }
 
-    /// Hears of each connection, right after it is in `root`.
+    /// Calls `hook` for each new connection, after it has joined `root`.
     ///
-    /// The hooks that hear of things run one at a time, in the order in which the things happened,
-    /// so a slow one holds up the others; what is sent and received goes on meanwhile. One that
-    /// panics closes the connection that it was told of with 1011.
+    /// The hooks for connections, joins and leaves run one at a time, in the order of the events,
+    /// so a slow one delays the others; sending and receiving are not affected. A panic closes the
+    /// connection that the event is about with 1011.
     pub fn on_connect<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn) + Send + Sync + 'static,
@@ -199,8 +201,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Hears of each join, `root` included, after the room has. Order and panics as for
-    /// [`on_connect`](Self::on_connect).
+    /// Calls `hook` for each join, `root` included, after the room's members were notified. Order
+    /// and panics are as for [`on_connect`](Self::on_connect).
     pub fn on_join<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &str) + Send + Sync + 'static,
@@ -209,7 +211,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Hears of each leave, `root` included, whatever the reason. Order and panics as for
+    /// Calls `hook` for each leave, `root` included, for any reason. Order and panics are as for
     /// [`on_connect`](Self::on_connect).
     pub fn on_leave<F>(mut self, hook: F) -> Self
     where
@@ -219,8 +221,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Hears of the end of each connection, once it has left all its rooms, and why. Order and
-    /// panics as for [`on_connect`](Self::on_connect).
+    /// Calls `hook` with the reason when a connection has ended and left all its rooms. Order and
+    /// panics are as for [`on_connect`](Self::on_connect).
     pub fn on_disconnect<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, DisconnectReason) + Send + Sync + 'static,
@@ -229,16 +231,16 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Gives handlers, rules and hooks something to share: [`Conn::state`] finds it by its type.
-    /// The first of a type counts.
+    /// Adds state that handlers, rules and hooks share; [`Conn::state`] returns it by its type. If
+    /// a type is added twice, the first value is used.
     pub fn state<T: Any + Send + Sync>(mut self, state: T) -> Self {
         self.options.state.push(Box::new(state));
         self
     }
 
-    /// Hears of the errors that handlers return, and of the panics
-    /// ([`HandlerPanic`](crate::HandlerPanic)) of handlers and rules. Without it they are only
-    /// counted. An error leaves the connection open.
+    /// Calls `hook` for each error that a handler returns, and for each panic
+    /// ([`HandlerPanic`](crate::HandlerPanic)) of a handler or a rule. Without a hook they are only
+    /// counted. After an error the connection stays open.
     pub fn on_error<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync + 'static,
@@ -248,7 +250,7 @@ impl<E> Builder<E> {
     }
 }
 
-fn asynchronous<F, R>(rule: F) -> Rule
+fn async_rule<F, R>(rule: F) -> Rule
 where
     F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = bool> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What a server was built with.
+//! The options of a built server.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -24,14 +24,13 @@ use crate::outbound::flush_pool::Flush;
 use crate::outbound::outbox::WaterMarks;
 use roomer_hub::Permission;
 
-/// How many times the backlog may wait on top of it, if no single message is larger.
-const SPARE: usize = 3;
+/// The allowance above the backlog, as a multiple of it, unless a single message may be larger.
+const SPARE_FACTOR: usize = 3;
 
 type OnWarning = Box<dyn Fn(&Warning) + Send + Sync>;
 type OnError = Box<dyn Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync>;
 
-/// The builder's choices, checked. Each is explained at its method of
-/// [`Builder`](crate::Builder).
+/// The checked options. Each is documented at its method of [`Builder`](crate::Builder).
 pub(crate) struct Options {
     pub(crate) path: String,
     pub(crate) pages: BTreeMap<String, Page>,
@@ -60,7 +59,7 @@ pub(crate) struct Options {
     pub(crate) pong_timeout: Duration,
     pub(crate) write_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
-    pub(crate) message_wait: Duration,
+    pub(crate) message_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) coalesce: Duration,
     pub(crate) flush: Flush,
@@ -69,8 +68,8 @@ pub(crate) struct Options {
     pub(crate) monitor: Option<crate::HandlerMonitor>,
 }
 
-/// Options that were set by the application, and not left at their defaults. What was asked for
-/// must hold, or the server says that it does not.
+/// Options that the application has set, as opposed to defaults. If one of them cannot apply, the
+/// server warns or fails, while a default is dropped silently.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Chosen {
     pub(crate) path: bool,
@@ -79,7 +78,7 @@ pub(crate) struct Chosen {
     pub(crate) max_connections_per_address: bool,
 }
 
-/// What is asked before a client's packet passes.
+/// The application's rules for clients' packets.
 #[derive(Default)]
 pub(crate) struct Rules {
     pub(crate) join: Option<Rule>,
@@ -88,8 +87,8 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn rule(&self, about: Permission) -> Option<&Rule> {
-        match about {
+    pub(crate) fn rule(&self, permission: Permission) -> Option<&Rule> {
+        match permission {
             Permission::Join => self.join.as_ref(),
             Permission::Publish => self.publish.as_ref(),
             Permission::Direct => self.direct.as_ref(),
@@ -97,7 +96,7 @@ impl Rules {
     }
 }
 
-/// Who decides about a handshake.
+/// The application's hook that decides about handshakes.
 pub(crate) enum Authorize {
     Sync(Box<dyn Fn(&Request) -> AuthResult + Send + Sync>),
     Async(Box<dyn Fn(Request) -> BoxFuture<AuthResult> + Send + Sync>),
@@ -110,7 +109,7 @@ pub(crate) struct Health {
     pub(crate) ready: String,
 }
 
-/// Something served over plain HTTP.
+/// A page that is served over plain HTTP.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) content_type: String,
@@ -150,7 +149,7 @@ impl Default for Options {
             pong_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
-            message_wait: Duration::from_secs(30),
+            message_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             coalesce: Duration::ZERO,
             flush: Flush::default(),
@@ -162,13 +161,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whom a socket counts for; nobody where it has no address, or speaks for others.
+    /// Returns the address that a socket counts for; `None` if it has no address, or is a trusted
+    /// proxy, which connects for many clients.
     pub(crate) fn address(&self, peer: Option<SocketAddr>) -> Option<Address> {
         peer.filter(|peer| !self.proxies.trusts(Some(*peer))).map(|peer| Address::of(peer.ip()))
     }
 
-    /// The option that was chosen and needs the address of each client, if there is one. A
-    /// framework that reads the requests itself counts unfinished ones in its own way.
+    /// Returns an option that the application has set and that needs the address of each client.
+    /// The limit on handshakes does not apply to a mounted server: the framework reads requests.
     pub(crate) fn needs_address(&self, is_mounted: bool) -> Option<&'static str> {
         [
             ("max_connections_per_address", self.chosen.max_connections_per_address),
@@ -179,12 +179,12 @@ impl Options {
         .find_map(|(option, is_chosen)| is_chosen.then_some(option))
     }
 
-    /// Whether a connection begins with a header of the PROXY protocol.
+    /// Returns true if a connection must begin with a header of the PROXY protocol.
     pub(crate) fn expects_proxy_header(&self, peer: Option<SocketAddr>) -> bool {
         self.proxy_protocol && self.proxies.trusts(peer)
     }
 
-    /// The options that were chosen and have no effect where a framework reads the requests.
+    /// Returns the options that the application has set and that do not apply to a mounted server.
     pub(crate) fn not_for_frameworks(&self) -> Vec<&'static str> {
         [
             ("path", self.chosen.path),
@@ -199,18 +199,18 @@ impl Options {
         .collect()
     }
 
-    /// How to drain: by default all at once.
+    /// Returns the policy of a drain; by default all connections are closed at once.
     pub(crate) fn drain_policy(&self) -> DrainPolicy {
         let deadline = self.close_timeout + Duration::from_secs(1);
         self.drain_policy.unwrap_or(DrainPolicy { deadline, per_second: usize::MAX })
     }
 
-    /// What may wait for one connection. Above the hard limit it is closed at once, so there must be
-    /// room for what senders bring along before they are held back: the largest message, and
-    /// reads full of small ones.
+    /// Returns the water marks of one connection's outbox. Above `max` the connection is closed at
+    /// once, so there must be room for what senders queue before they are paused: the largest
+    /// message, and reads full of small ones.
     pub(crate) fn water_marks(&self) -> WaterMarks {
         let high = self.max_backlog;
-        let spare = self.limits.max_message.max(high.saturating_mul(SPARE));
+        let spare = self.limits.max_message.max(high.saturating_mul(SPARE_FACTOR));
         WaterMarks { high, max: high.saturating_add(spare) }
     }
 }

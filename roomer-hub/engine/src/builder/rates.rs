@@ -1,14 +1,14 @@
-//! How much one client may ask of a server.
+//! Rates that limit a single client.
 
-use crate::builder::{BuildError, Builder};
-use roomer_hub::Config;
 use roomer_hub::Rate;
 
+use crate::builder::{BuildError, Builder};
+
 impl<E> Builder<E> {
-    /// The most messages that one connection may send: `per_second` on average, `burst` at once
-    /// after a pause. Joins and leaves count too. Default: any number. Whoever sends more is
-    /// closed with 1008 and the reason `rate`: messages are never dropped one by one, since a
-    /// client could not know which.
+    /// Limits the messages that one connection may send: `per_second` on average, `burst` at once
+    /// after a pause. Joins and leaves count too. Default: no limit. A client that exceeds it is
+    /// closed with 1008 and the reason `rate`: single messages are never dropped, since a client
+    /// could not know which.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -26,39 +26,42 @@ impl<E> Builder<E> {
         self
     }
 
-    /// The same in bytes of messages, the headers of their frames not counted. `burst` must not be
-    /// below [`max_message`](Self::max_message). Default: any number.
+    /// Limits the bytes of messages that one connection may send, without the headers of their
+    /// frames, as [`message_rate`](Self::message_rate) limits their number. `burst` must not be
+    /// below [`max_message`](Self::max_message). Default: no limit.
     pub fn byte_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.byte_rate = self.rate("byte_rate", per_second, burst);
         self
     }
 
-    /// The same for joins alone, which cost more than a message: each, even a repeated one, is
-    /// answered with the room's members, and the others hear of it. Default: any number. Choose
-    /// the burst above the number of rooms that a client joins again when it comes back.
+    /// Limits the joins that one connection may send, as [`message_rate`](Self::message_rate)
+    /// limits all messages. A join costs more than a message: each, even a repeated one, is
+    /// answered with the list of the room's members, and announced to them. Default: no limit.
+    /// Choose a burst above the number of rooms that a client joins again after it reconnects.
     pub fn join_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.join_rate = self.rate("join_rate", per_second, burst);
         self
     }
 
-    /// How many of a client's messages may be refused before it is closed with 1008 and the reason
-    /// `too many violations`: `burst` at once, and `per_second` on average. Default 1 per second
-    /// and 256 at once, which is far more than a client has under way when it is taken out of a
-    /// room, and far less than one sends that means it. [`Config::violation_rate`] says what counts.
+    /// Limits the rejected messages of one connection, `burst` at once and `per_second` on average;
+    /// above it the connection is closed with 1008 and the reason `too many violations`. Default 1
+    /// per second and 256 at once: far more than a client has in flight when it is removed from a
+    /// room, and far less than an abusive client sends.
+    /// [`Config::violation_rate`](roomer_hub::Config::violation_rate) lists what counts.
     pub fn violation_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.violation_rate = self.rate("violation_rate", per_second, burst);
         self
     }
 
-    /// Closes nobody for messages that are refused, however many.
+    /// Never closes a connection because of rejected messages.
     pub fn unlimited_violations(mut self) -> Self {
         self.config.violation_rate = None;
         self
     }
 
-    /// Lets direct messages pass only between clients that share a room; `root` does not count,
-    /// since everybody starts there. Default: whoever knows an id can send to it, as in the Go
-    /// original. What does not pass is dropped and counted. Handlers send to whom they like.
+    /// Allows direct messages only between clients that share a room; `root` does not count, since
+    /// all connections start there. Others are dropped and counted. Default: a client can send to
+    /// each id that it knows, as in the Go original. Handlers are not restricted.
     pub fn shared_room_only(mut self) -> Self {
         self.config.shared_room_only = true;
         self
@@ -67,24 +70,8 @@ impl<E> Builder<E> {
     fn rate(&mut self, option: &'static str, per_second: u32, burst: u32) -> Option<Rate> {
         let rate = Rate::new(per_second, burst);
         if rate.is_none() {
-            self.bad_rate = Some(option);
+            self.fail(BuildError::Zero { option });
         }
         rate
-    }
-}
-
-pub(crate) fn check(
-    config: &Config,
-    bad_rate: Option<&'static str>,
-    max_message: usize,
-) -> Result<(), BuildError> {
-    if let Some(option) = bad_rate {
-        return Err(BuildError::Zero { option });
-    }
-    match config.byte_rate.map(Rate::burst) {
-        Some(burst) if (burst as usize) < max_message => {
-            Err(BuildError::ByteBurst { burst, max_message })
-        }
-        _ => Ok(()),
     }
 }

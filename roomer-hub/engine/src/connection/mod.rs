@@ -275,7 +275,7 @@ impl<R: Reader> Connection<R> {
         if open.is_reading_suspended(status) {
             open.progress.restart(now);
         }
-        let unfinished = open.progress.timeout_at(options.message_wait);
+        let unfinished = open.progress.timeout_at(options.message_timeout);
         if is_due(unfinished) {
             return self.end(now, &close::UNFINISHED);
         }

@@ -1,0 +1,114 @@
+//! Checks of the complete set of options, one function per topic.
+
+use std::collections::BTreeSet;
+
+use roomer_hub::{Config, Rate};
+
+use crate::builder::BuildError;
+use crate::builder::options::Options;
+use crate::lifecycle::admission::AdmissionLimits;
+
+/// Returns the first contradiction between the options.
+pub(super) fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
+    not_zero(options, config)?;
+    memory_budget(options)?;
+    ping_interval(options)?;
+    per_address(options.admission)?;
+    paths(options)?;
+    byte_burst(options, config)?;
+    proxy_protocol(options)
+}
+
+/// A limit or a timeout of zero would reject every client.
+fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
+    let AdmissionLimits { handshakes, connections } = options.admission;
+    let drain = options.drain_policy();
+    for (option, is_zero) in [
+        ("max_message", options.limits.max_message == 0),
+        ("max_fragments", options.limits.max_fragments == 0),
+        ("max_backlog", options.max_backlog == 0),
+        ("max_rooms", config.max_rooms == 0),
+        ("max_name", config.max_name == 0),
+        ("max_handshakes", handshakes.total == 0),
+        ("max_handshakes_per_address", handshakes.per_address == 0),
+        ("max_connections", connections.total == 0),
+        ("max_connections_per_address", connections.per_address == 0),
+        ("max_connections_per_user", options.max_connections_per_user == 0),
+        ("drain", drain.deadline.is_zero() || drain.per_second == 0),
+        ("ping_interval", options.ping_interval.is_zero()),
+        ("pong_timeout", options.pong_timeout.is_zero()),
+        ("write_timeout", options.write_timeout.is_zero()),
+        ("message_timeout", options.message_timeout.is_zero()),
+        ("handshake_timeout", options.handshake_timeout.is_zero()),
+        ("close_timeout", options.close_timeout.is_zero()),
+    ] {
+        if is_zero {
+            return Err(BuildError::Zero { option });
+        }
+    }
+    Ok(())
+}
+
+/// One connection alone must be able to stay within the budget.
+fn memory_budget(options: &Options) -> Result<(), BuildError> {
+    let (budget, least) = (options.memory_budget, options.water_marks().max);
+    match budget < least {
+        true => Err(BuildError::MemoryBudget { budget, least }),
+        false => Ok(()),
+    }
+}
+
+/// A client must be pinged before its silence counts as a failure.
+fn ping_interval(options: &Options) -> Result<(), BuildError> {
+    let (interval, timeout) = (options.ping_interval, options.pong_timeout);
+    match interval >= timeout {
+        true => Err(BuildError::PingInterval { interval, timeout }),
+        false => Ok(()),
+    }
+}
+
+/// A limit per address above the total would never apply.
+fn per_address(admission: AdmissionLimits) -> Result<(), BuildError> {
+    let AdmissionLimits { handshakes, connections } = admission;
+    for (option, limit) in [("max_handshakes", handshakes), ("max_connections", connections)] {
+        let (per_address, total) = (limit.per_address, limit.total);
+        if per_address > total {
+            return Err(BuildError::PerAddress { option, per_address, total });
+        }
+    }
+    Ok(())
+}
+
+/// Pages, health checks and the WebSocket need paths of their own.
+fn paths(options: &Options) -> Result<(), BuildError> {
+    let health = options.health.iter().flat_map(|health| [&health.live, &health.ready]);
+    let mut seen = BTreeSet::new();
+    for path in options.pages.keys().chain([&options.path]).chain(health) {
+        if !path.starts_with('/') {
+            return Err(BuildError::Path(path.clone()));
+        }
+        if !seen.insert(path) {
+            return Err(BuildError::DuplicatePath(path.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// A message larger than the burst of `byte_rate` would never be accepted.
+fn byte_burst(options: &Options, config: &Config) -> Result<(), BuildError> {
+    let max_message = options.limits.max_message;
+    match config.byte_rate.map(Rate::burst) {
+        Some(burst) if (burst as usize) < max_message => {
+            Err(BuildError::ByteBurst { burst, max_message })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Headers of the PROXY protocol are read from trusted proxies only.
+fn proxy_protocol(options: &Options) -> Result<(), BuildError> {
+    match options.proxy_protocol && options.proxies.is_empty() {
+        true => Err(BuildError::ProxyProtocol),
+        false => Ok(()),
+    }
+}

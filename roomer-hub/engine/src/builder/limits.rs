@@ -1,0 +1,67 @@
+//! Limits of size and memory.
+
+use crate::builder::Builder;
+
+impl<E> Builder<E> {
+    /// Limits the bytes of one message from a client, inclusive. Default 16 MiB. A client that
+    /// announces a longer message is closed with 1009 as soon as the length is received.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.options.limits.max_message = bytes;
+        self
+    }
+
+    /// Limits the fragments of one message from a client: `count`, and one more for each `mean`
+    /// bytes of the message. Default 1,024 and 256, so that clients that split messages into
+    /// fragments of a kilobyte may send large ones, and floods of tiny or empty fragments end.
+    /// Above it the connection is closed with 1009. With a `mean` of 0 only `count` applies.
+    pub fn max_fragments(mut self, count: u32, mean: usize) -> Self {
+        self.options.limits.max_fragments = count;
+        self.options.limits.mean_fragment = mean;
+        self
+    }
+
+    /// Sets the number of bytes that may be queued for one connection, the newest message not
+    /// counted, before connections that send to it are paused for moments. Default 1 MiB.
+    ///
+    /// A connection above it that takes nothing for a second, or less than half of it in four, is
+    /// closed with 1013; in a flood, at three times the backlog, much sooner, so that senders do
+    /// not wait for it. A message above 64 KiB whose transmission has begun is not counted here: it
+    /// may take a slow link as long as necessary, if it progresses
+    /// ([`write_timeout`](Self::write_timeout)). Above four times the backlog, or the sum of the
+    /// backlog and [`max_message`](Self::max_message) if that is more, the connection is closed
+    /// immediately.
+    pub fn max_backlog(mut self, bytes: usize) -> Self {
+        self.options.max_backlog = bytes;
+        self
+    }
+
+    /// Limits the bytes that all connections together may hold in memory: queued output, and
+    /// messages that are received in part. A buffer that is queued for many connections counts
+    /// once. Above the limit the connections that hold most are closed with 1013, the largest
+    /// first, until an eighth of it is free; one that cannot even take its close frame is aborted.
+    ///
+    /// Default: a quarter of the memory that is available to the process, by the machine and the
+    /// process's control groups ([`Environment::memory`](crate::Environment::memory)), at most
+    /// 1 GiB; the rest is for the connections themselves, the system's buffers and the application.
+    /// [`Server::memory_budget`](crate::Server::memory_budget) returns the value in use.
+    ///
+    /// The system's socket buffers are not included, nor is what one poll of a task queues before
+    /// it writes.
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
+    /// Limits the rooms that one connection may be in, `root` included. Default 1,100. A join above
+    /// it is answered with `leave_ack`.
+    pub fn max_rooms(mut self, rooms: usize) -> Self {
+        self.config.max_rooms = rooms;
+        self
+    }
+
+    /// Limits the bytes of the name of a room or an event. Default 4,096.
+    pub fn max_name(mut self, bytes: usize) -> Self {
+        self.config.max_name = bytes;
+        self
+    }
+}
