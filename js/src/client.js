@@ -1,9 +1,9 @@
 /**
  * A client: its rooms, and which of them a packet belongs to.
  *
- * The server answers joins and leaves without saying which, and it puts clients into rooms and out of them on its own, with the
- * same packets. So an acknowledgement that could answer more than one request is held, with what follows it, until a probe
- * confirms all requests for that room (see the outbox). The last acknowledgement then shows where we are.
+ * An acknowledgement does not name its request, and the server sends the same packets when it moves clients on its own. So an
+ * acknowledgement that contradicts an unconfirmed request is held, with the packets after it, until a probe confirms the request
+ * (see the outbox). The last acknowledgement then shows whether the client is in the room.
  *
  * @module client
  */
@@ -11,7 +11,7 @@
 import { isRelative } from "./address.js";
 import { findCodec } from "./codec.js";
 import { createConnection } from "./connection.js";
-import { RoomerError, createClosedError, refuse } from "./error.js";
+import { RoomerError, createClosedError, rejectUnknown } from "./error.js";
 import { createEvents } from "./events.js";
 import { GRACE, GRACE_FACTOR, LONGEST_GRACE, PROBE, ROOT } from "./limits.js";
 import { createOutbox } from "./outbox.js";
@@ -37,11 +37,11 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
     const rooms = new Map();
     /** By room name: an acknowledgement of uncertain meaning, and the packets after it. */
     const held = new Map();
-    /** Our id on this connection, "" until the server has sent it. */
+    /** The id of this client on this connection, "" until the server has sent it. */
     let id = "";
-    /** When the connection was lost, until there is a new one. */
+    /** The time at which the connection was lost, until there is a new one. */
     let lostAt;
-    /** When queued messages no longer wait for other members. */
+    /** The time from which queued messages do not wait for other members any more. */
     let graceEnd;
 
     const { on, off, emit } = createEvents(report);
@@ -101,7 +101,7 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
                 id = "";
                 graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - lostAt));
                 lostAt = undefined;
-                // The server has put us into root already.
+                // The server puts every client into root by itself.
                 rooms.forEach((room, name) => name === ROOT || outbox.request(room, "join"));
                 rooms.has(ROOT) || join(ROOT).leave();
             } else if (state !== "connecting") {
@@ -129,19 +129,19 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
         return result;
     }
 
-    /** The last user has left the room in this turn. */
+    /** Leaves a room whose last user has left it in this turn. */
     function leave(room) {
-        // Unless it was taken back, or done.
+        // Not if the room was joined again, or has closed since.
         if (room.api.state === "leaving" && rooms.get(room.name) === room) {
             remove(room);
             outbox.request(room, "leave") || room.close();
         }
     }
 
-    /** Removes a room from those that we want to be in. */
+    /** Removes a room from those that the application wants to be in. */
     function remove(room) {
         rooms.delete(room.name);
-        outbox.drop(room);
+        outbox.discard(room);
     }
 
     function close(room, error) {
@@ -151,13 +151,13 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
 
     function join(name, { codec: roomCodec, ...unknown } = {}) {
         checkName(name, "a room", [PROBE]);
-        refuse(unknown);
+        rejectUnknown(unknown);
         if (connection.state() === "closed") {
             throw createClosedError();
         }
         const room = rooms.get(name) ?? create(name, roomCodec);
-        room.stay();
-        // Also if only a leave() was taken back: the server may have put us out meanwhile.
+        room.cancelLeave();
+        // Also after a leave() that was undone: the server may have removed the client meanwhile.
         room.joins++ || outbox.request(room, "join");
         return room.api;
     }
@@ -167,7 +167,7 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
         const { room: name, event, dst, src, payload } = packet;
         const isJoin = event === "join_ack";
         if (isJoin || event === "leave_ack") {
-            // A peer that pretends to be the server cannot do without a dst or its own src.
+            // A peer that forges an acknowledgement must set a dst, or its own src.
             if (dst || (id && src !== id)) {
                 return;
             }
@@ -177,7 +177,7 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
             }
             if (!isJoin) {
                 rooms.get(name)?.suspend();
-                outbox.doubt(name);
+                outbox.lose(name);
             }
             held.delete(name);
             if (outbox.find(name, isJoin ? "leave" : "join")) {
@@ -188,14 +188,14 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
         if (held.has(name)) {
             return held.get(name).push(packet);
         }
-        // Until a leave is answered, the traffic of that name belongs to the room that was left.
+        // Until a leave is answered, packets of that name belong to the room that is being left.
         const left = outbox.find(name, "leave");
         let room = left?.api.state === "leaving" ? left : rooms.get(name);
         if (event === "leave_ack") {
             room && close(room, room === left ? undefined : new RoomerError(room.wasIn ? "removed" : "refused", `room "${name}"`));
         } else if (isJoin) {
             if (!room) {
-                // The server has put us into a room that we have not asked for.
+                // The server has put the client into a room that it did not join.
                 room = create(name);
                 emit("room", room.api);
             }
@@ -227,7 +227,7 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
     try {
         lazy || connection.start();
     } catch (error) {
-        // Where pages are rendered on a server there is nothing to connect to or with; start() reports it.
+        // On a server that renders pages the client stays idle; start() throws there.
         if (error.code === "argument" && !isRelative(url)) {
             throw error;
         }

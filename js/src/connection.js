@@ -10,12 +10,12 @@
  */
 
 import { toAddress, toProtocols } from "./address.js";
-import { RoomerError, createClosedError, refuse } from "./error.js";
+import { RoomerError, createClosedError, rejectUnknown } from "./error.js";
 import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
 /**
- * Close codes of the client's own fault, and those of the application; the README has the reasons. Older servers send 1008 also
- * to a client that was too fast or only stood still.
+ * Returns true for the close codes of the client's own fault and of the application; the README has the reasons. Older servers
+ * also send 1008 to a client that was too fast or suspended.
  */
 const isFinalCode = (code, reason) => code > 2999 || (code === 1008 ? !/^(rate|no sign of life)$/.test(reason) : [1000, 1002, 1003, 1007, 1010].includes(code));
 
@@ -32,41 +32,41 @@ const isFinalCode = (code, reason) => code > 2999 || (code === 1008 ? !/^(rate|n
 export function createConnection(url, options, clock, outbox, { received, changed, trace }) {
     const { token, tokenIn, signal, timeout, heartbeat = 30_000, isFinal = isFinalCode, random = Math.random, reconnect, WebSocket, ...others } = options;
     const { minDelay = 500, maxDelay = 30_000, minUptime = 5_000, retries = reconnect === false ? 0 : Infinity, ...unknown } = reconnect || {};
-    refuse({ ...others, ...unknown });
-    /** A message shows only when it is complete, so the default gives a large one on a slow network some time. */
+    rejectUnknown({ ...others, ...unknown });
+    /** A message is visible only once it is complete, so the default leaves time for a large one on a slow network. */
     const answerTime = timeout ?? 20_000;
 
     let state = "idle";
     let Socket;
     let socket;
-    /** The attempt under way or in use; results of older ones are ignored. */
+    /** The current attempt; results of older ones are ignored. */
     let current;
     let timer;
     let timerEnd;
     let failures = 0;
     let openedAt;
     let isProbing;
-    /** The factor of the time limit of an answer: doubled by each connection that was given up for silence. */
+    /** Factor of the time limit of an answer: doubled by each connection that timed out. */
     let patience = 1;
     let largest = 0;
 
-    /** Sets the one timer. */
+    /** Sets the only timer. */
     function setTimer(delay, action) {
         clock.clearTimeout(timer);
         timerEnd = clock.now() + delay;
         timer = clock.setTimeout(action, Math.min(delay, LONGEST_DELAY));
     }
 
-    /** Gives up the connection, or the attempt, if the server does not answer in time. */
+    /** Ends the connection, or the attempt, if the server does not answer in time. */
     function expectAnswer() {
-        // The time limit in four parts: a program that stood still, and its clock with it, loses only one of them.
-        // Then two without a delay, since the socket's events may come after the timer.
+        // The time limit has four parts: a suspended program, however long it was, loses only one of them.
+        // Two more parts without a delay let the socket's events run before the verdict.
         let parts = 7;
         let backlog;
         (function wait() {
             const before = backlog;
             backlog = socket?.bufferedAmount;
-            // While the network takes our bytes, the server may still answer.
+            // While the network takes bytes, the server may still answer.
             parts = backlog < before ? 6 : parts - 1;
             const isOpen = state === "open";
             if (parts) {
@@ -90,7 +90,7 @@ export function createConnection(url, options, clock, outbox, { received, change
             return;
         }
         const old = socket;
-        // Comparing with undefined is false: it has never been open.
+        // False if it has never been open: then `openedAt` is undefined.
         failures = clock.now() - openedAt >= minUptime ? 0 : failures;
         current = socket = openedAt = undefined;
         clock.clearTimeout(timer);
@@ -100,14 +100,14 @@ export function createConnection(url, options, clock, outbox, { received, change
             try {
                 old.close(code);
             } catch {
-                // It is not used any more.
+                // The socket is not used any more.
             }
         }
         if (isFinalError || failures >= retries) {
             listen("removeEventListener");
             setState("closed", isFinalError ? error : new RoomerError("gave_up", "no retries left", { cause: error }));
         } else {
-            // Full jitter after the cap, so that the clients of a server that went do not come back at once. After a close for the rate, longer.
+            // Full jitter after the cap, so that the clients of a restarted server do not reconnect at once. Longer after `rate`.
             setTimer((error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++), attempt);
             setState("suspended", error);
         }
@@ -172,7 +172,7 @@ export function createConnection(url, options, clock, outbox, { received, change
         }
     }
 
-    /** Something has changed: the page is visible, back from the page cache, or online again. */
+    /** Handles a page that is visible, restored from the page cache, or online again. */
     function wake() {
         if (globalThis.document?.visibilityState === "hidden") {
             return;
@@ -184,7 +184,7 @@ export function createConnection(url, options, clock, outbox, { received, change
         }
     }
 
-    /** Adds the listeners, or removes them. */
+    /** Adds or removes the listeners. */
     function listen(method) {
         const { document } = globalThis;
         for (const [target, event, listener] of [[document, "visibilitychange", wake], [globalThis, "pageshow", wake], [globalThis, "online", wake], [signal, "abort", abort]]) {

@@ -1,17 +1,17 @@
 /**
- * What goes wrong, in a form that code can tell apart.
+ * Errors that code can distinguish.
  *
  * @module error
  */
 
-/** An error of this client. `code` says what happened, the message what to do; see the table in the README. */
+/** An error of this client. `code` is its kind; the table in the README has the cause and the remedy of each. */
 export class RoomerError extends Error {
     name = "RoomerError";
 
     /**
      * @param {string} code
      * @param {string} message
-     * @param {object} [details] `cause`, and what else belongs to this code, such as `closeCode`
+     * @param {object} [details] `cause`, and further properties of this code, such as `closeCode`
      */
     constructor(code, message, details) {
         super(`roomer: ${code}: ${message}`);
@@ -22,15 +22,15 @@ export class RoomerError extends Error {
 /** Returns the error for a client that is closed. */
 export const createClosedError = (details) => new RoomerError("closed", "connect() again", details);
 
-/** Refuses a wrong argument. */
+/** Throws an `argument` error unless the condition holds. */
 export function check(condition, message) {
     if (!condition) {
         throw new RoomerError("argument", message);
     }
 }
 
-/** Refuses options that do not exist, so that a misspelled name is noticed. */
-export function refuse(others) {
+/** Rejects the options that are left after the known ones, so that a misspelled name is noticed. */
+export function rejectUnknown(others) {
     const [name] = Object.keys(others);
     check(name === undefined, `there is no option "${name}"`);
 }

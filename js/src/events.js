@@ -4,7 +4,7 @@
  * @module events
  */
 
-import { RoomerError, check, refuse } from "./error.js";
+import { RoomerError, check, rejectUnknown } from "./error.js";
 
 /**
  * @param {(error: RoomerError, event: string) => void} report receives what listeners throw, and the rejections of promises
@@ -15,7 +15,7 @@ export function createEvents(report) {
 
     /** Adds a listener; returns the function that removes it. */
     function on(event, listener, { once, signal, ...others } = {}) {
-        refuse(others);
+        rejectUnknown(others);
         check(typeof listener === "function", "a listener must be a function");
         const entry = { event, listener, once, remove };
         function remove() {

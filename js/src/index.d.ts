@@ -1,24 +1,24 @@
-/** What `connect()` gives when no event map is named: any event, with the codec's type of payload. */
+/** The event map of `connect()` without a type argument: any event, with the codec's type of payload. */
 export type AnyEvents<Payload> = Record<string, Payload>;
 
 export type State = "idle" | "connecting" | "open" | "suspended" | "closed";
 export type RoomState = "joining" | "open" | "leaving" | "closed";
 
 /**
- * What became of a message: handed to the network, waiting for the connection or the room, or refused because the queue is
- * full. What is not true after all of the first two is told by the client's event `lost`.
+ * The outcome of `send()`: passed to the network, waiting for the connection or the room, or rejected because the queue is full.
+ * If a message of the first two kinds does not arrive after all, the client emits `lost`.
  */
 export type SendResult = "sent" | "queued" | "dropped";
 
 export type CodecName = "bytes" | "text" | "json";
 
-/** How payloads become bytes, and bytes payloads. What `decode` throws becomes an `error` event. */
+/** A conversion of payloads to bytes and back. An error that `decode` throws becomes an `error` event. */
 export interface Codec {
     encode(payload: any): Uint8Array;
     decode(bytes: Uint8Array): any;
 }
 
-/** What happened. The README says what to do about each. */
+/** The kind of an error. The README has the cause and the remedy of each. */
 export type ErrorCode =
     | "argument"
     | "no_websocket"
@@ -40,31 +40,31 @@ export class RoomerError extends Error {
     readonly cause?: unknown;
     /** With `lost` and `ended`: the WebSocket close code, 1006 if there was none. */
     readonly closeCode?: number;
-    /** With `lost` and `ended`: the server's words. */
+    /** With `lost` and `ended`: the reason that the server sent with the close code. */
     readonly reason?: string;
 }
 
 export interface ReconnectOptions {
-    /** The first wait is between 0 and this, in milliseconds; each further one may be twice as long. Default 500. */
+    /** Upper limit of the first delay, in milliseconds; it doubles with each further one. Default 500. */
     minDelay?: number;
-    /** No wait is longer, in milliseconds. Default 30,000. */
+    /** Upper limit of every delay, in milliseconds. Default 30,000. */
     maxDelay?: number;
-    /** A connection that lasted this long, in milliseconds, was a good one: counting starts anew. Default 5,000. */
+    /** A connection that lasted this long, in milliseconds, resets the count of failures. Default 5,000. */
     minUptime?: number;
-    /** Give up after this many failures in a row. Default: never. */
+    /** Number of failures in a row after which the client closes. Default: no limit. */
     retries?: number;
 }
 
 export interface QueueOptions {
-    /** Most messages that wait while there is no connection. Default 1,000. */
+    /** Maximum number of messages that wait without a connection. Default 1,000. */
     messages?: number;
-    /** Most bytes of them. Default 1 MiB. As many may be sent and not yet confirmed by the server. */
+    /** Maximum of their bytes. Default 1 MiB. The same number may be sent and not yet confirmed by the server. */
     bytes?: number;
 }
 
 /** A clock, for tests: see `roomer/testkit`. */
 export interface Clock {
-    /** Milliseconds since whenever; never goes back. */
+    /** Milliseconds since any fixed moment; never decreases. */
     now(): number;
     setTimeout(action: () => void, delay: number): any;
     clearTimeout(timer: any): void;
@@ -73,39 +73,39 @@ export interface Clock {
 export type MaybePromise<T> = T | Promise<T>;
 
 export interface Options {
-    /** How payloads are written. Default "bytes". */
+    /** Codec of all rooms that do not name their own. Default "bytes". */
     codec?: CodecName | Codec;
-    /** Who we are. A function is asked at every attempt. */
+    /** Credentials for the server. A function is called for every attempt. */
     token?: string | null | (() => MaybePromise<string | null | undefined>);
-    /** Where the token goes: into the address as `?token=`, or into the subprotocols, which proxies do not log. Default "address". */
+    /** Place of the token: the address, as `?token=`, or the subprotocols, which proxies do not log. Default "address". */
     tokenIn?: "address" | "protocol";
-    /** Closes everything when it aborts. */
+    /** Closes the client when it aborts. */
     signal?: AbortSignal;
-    /** How to come back; false: not at all. */
+    /** Delays between attempts; false disables reconnecting. */
     reconnect?: boolean | ReconnectOptions;
     /**
-     * How long the server may take to let us in, and to give a sign of life, in milliseconds. Default 10,000 and 20,000. Signs
-     * of life get more time while the network takes our bytes, and where large messages have been seen.
+     * Time limit of an attempt, and of the answer to a probe, in milliseconds. Default 10,000 and 20,000. An answer gets more
+     * time while the network takes the client's bytes, and where large messages have been seen.
      */
     timeout?: number;
-    /** How long the server may be silent before it is asked for a sign of life, in milliseconds. Default 30,000; false: for ever. */
+    /** Silence of the server after which the client sends a probe, in milliseconds. Default 30,000; false disables probes. */
     heartbeat?: number | false;
     /**
-     * Whether a close code says "do not come back". Default: 1000, 1002, 1003, 1007, 1008 (but for the reasons `rate` and
-     * `no sign of life`), 1010 and all from 3000 on.
+     * Returns true if the client must not reconnect after this close. Default: 1000, 1002, 1003, 1007, 1008 (except with the
+     * reasons `rate` and `no sign of life`), 1010 and all from 3000 on.
      */
     isFinal?: (code: number, reason: string) => boolean;
-    /** What may wait while there is no connection. */
+    /** Limits of the queue for messages that wait for the connection or a room. */
     queue?: QueueOptions;
-    /** Do nothing before `start()` is called. Default false. */
+    /** True to do nothing before `start()` is called. Default false. */
     lazy?: boolean;
-    /** Hears of all that happens; true: it goes to `console.debug()`. Never shows a token or a payload. */
+    /** Receives a record of each step; true passes them to `console.debug()`. Records never contain a token or a payload. */
     debug?: boolean | ((record: DebugRecord) => void);
     /** The WebSocket class, where there is no global one. */
     WebSocket?: new (url: string, protocols?: string[]) => any;
-    /** The time, for tests. */
+    /** Source of time and timers, for tests. */
     clock?: Clock;
-    /** A number from 0 up to 1, for tests. */
+    /** Returns a number from 0 up to 1; replaces `Math.random` in tests. */
     random?: () => number;
 }
 
@@ -116,33 +116,33 @@ export interface ListenOptions {
     signal?: AbortSignal;
 }
 
-/** What the option `debug` hears of. */
+/** A record for the option `debug`. */
 export interface DebugRecord {
     what: "connect" | "state" | "sent" | "received" | "dropped" | "lost";
     room?: string;
     event?: string;
     from?: string;
     to?: string | undefined;
-    /** Of the whole packet when sent, of the payload when received. */
+    /** Size of the whole packet when sent, of the payload when received. */
     bytes?: number;
-    /** Without its query. */
+    /** The address without its query. */
     url?: string;
     state?: State;
     error?: RoomerError | undefined;
     reason?: string;
 }
 
-/** A message that `send()` has answered "sent" or "queued" for, and that did not make it after all. */
+/** A message for which `send()` has returned "sent" or "queued", and that may not arrive after all. */
 export interface LostMessage {
     room: string;
     event: string;
     payload: unknown;
     to?: string | undefined;
-    /** `unconfirmed`: it was sent, and may have arrived or not. `unsent`: it was never sent, since its room or the client was closed. */
+    /** `unconfirmed`: it was sent and may or may not have arrived. `unsent`: its room or the client was closed before it was sent. */
     reason: "unconfirmed" | "unsent";
 }
 
-/** A message to us alone, through a room that we have not joined. */
+/** A message to this client alone, through a room that it has not joined. */
 export interface DirectMessage {
     room: string;
     event: string;
@@ -150,36 +150,36 @@ export interface DirectMessage {
     from: string;
 }
 
-/** Removes the listener. */
+/** The function that removes a listener. */
 export type Off = () => void;
 
 /** Events of the client. */
 export interface ClientEvents<E> {
-    /** The state is another; the error says why it is `suspended` or `closed`, unless `close()` was called. */
+    /** The state has changed; the error is the cause of `suspended` and `closed`, except after `close()`. */
     state: [state: State, error?: RoomerError];
-    /** A message was dropped, because the queue is full. */
+    /** A message was rejected because the queue is full. */
     overflow: [dropped: { room: string; event: string; payload: unknown; to?: string | undefined }];
-    /** A message that was sent or queued may not have arrived, or was never sent. It is not sent again. */
+    /** A message that was sent may not have arrived, or a queued one was never sent. It is not sent again. */
     lost: [message: LostMessage];
-    /** Somebody has sent us something through a room that we have not joined; rooms hear of the others. */
+    /** A message to this client alone, through a room that it has not joined. In a joined room it is an event of the room. */
     direct: [message: DirectMessage];
-    /** Something went wrong that no caller could be told. Without a listener it goes to the console. */
+    /** An error that no call can throw. Without a listener it goes to the console. */
     error: [error: RoomerError];
-    /** The server has put us into a room that we did not ask for. Comes before the room's `open`. */
+    /** The server has put the client into a room that it did not join. Emitted before the room's `open`. */
     room: [room: Room<E>];
 }
 
-/** Events of a room that are no messages. No peer can cause them but by coming and going. */
+/** Events of a room that are not messages. A peer causes them only by joining and leaving. */
 export interface RoomEvents {
-    /** We are in, for the first time. */
+    /** The client has entered the room for the first time. */
     open: [];
-    /** We are in again: on a new connection, and with a new id instead of this one. */
+    /** The client is in the room again, with a new id instead of this one. */
     reopen: [previousId: string];
-    /** We are out for good; the error says why, unless it was `leave()`. */
+    /** The room is closed for good; the error is the cause, except after `leave()`. */
     close: [error?: RoomerError];
-    /** Somebody else came, or was found on reopening. */
+    /** Another client has joined, or was found when the room reopened. */
     new_member: [id: string];
-    /** Somebody else went, or was gone on reopening. */
+    /** Another client has left, or was missing when the room reopened. */
     member_left: [id: string];
 }
 
@@ -188,7 +188,7 @@ export type ReservedEvent = keyof RoomEvents | "join" | "join_ack" | "leave" | "
 
 type Bytes = Uint8Array | ArrayBuffer | ArrayBufferView | string;
 
-/** What `send()` takes after the event: payloads may be left out where that is a payload too. */
+/** The arguments of `send()` after the event: a payload is optional where `undefined` is one. */
 export type SendArguments<Payload> = [Payload] extends [Uint8Array]
     ? [payload?: Bytes, to?: string]
     : undefined extends Payload
@@ -199,51 +199,51 @@ export type SendArguments<Payload> = [Payload] extends [Uint8Array]
 export interface Message<Payload, Event extends string = string> {
     event: Event;
     payload: Payload;
-    /** Id of the sender, "" if it is the server. */
+    /** Id of the sender; "" for the server. */
     from: string;
-    /** For us alone, not for the room. */
+    /** True if the message is for this client alone. */
     direct: boolean;
-    /** How many messages before this one were dropped, because the reader was too slow. */
+    /** Number of messages that were dropped before this one because the reader was too slow. */
     missed: number;
 }
 
 export interface MessagesOptions {
     /** Ends the loop when it aborts. */
     signal?: AbortSignal;
-    /** Most messages that wait for the reader; then the oldest is dropped. Default 256. */
+    /** Maximum number of messages that wait for the reader; beyond it the oldest is dropped. Default 256. */
     buffer?: number;
 }
 
-/** Who is in a room, at any moment: looks at the room itself, costs no copy. */
+/** A live view of the members of a room, without a copy. */
 export interface MemberSet extends Iterable<string> {
     readonly size: number;
     has(id: string): boolean;
 }
 
-/** A room. Frozen. It keeps its listeners whatever the connection does. */
+/** A room. Frozen. Its listeners survive reconnects. */
 export interface Room<E = AnyEvents<unknown>> {
     readonly name: string;
     readonly state: RoomState;
-    /** Our own id in it, "" before it opens. A new connection has a new one. */
+    /** The id of this client in the room, "" before it opens. Each connection has a new one. */
     readonly id: string;
     /** Resolves when the room opens for the first time; rejects if it closes before. */
     readonly opened: Promise<Room<E>>;
-    /** Ids of all who are in it, ours included. Without a connection: who was there last. */
+    /** Ids of all members, including this client. Without a connection: the last known members. */
     members(): string[];
-    /** The same, live and without a copy. */
+    /** The same as a live view. */
     readonly memberSet: MemberSet;
-    /** How many are in it. Where the server tells the number alone: how many there were when we came. */
+    /** Number of members. Where the server sends only the number: their number when the client joined. */
     readonly count: number;
     /**
-     * Sends to all others in the room, or to the one client `to`, who need not be in it.
+     * Sends to all other members of the room, or to the one client `to`, which does not have to be a member.
      *
      * @throws {RoomerError} `closed` after leave() or close(), `argument` for a reserved event or a wrong payload
      */
     send<K extends keyof E & string>(event: K, ...rest: SendArguments<E[K]>): SendResult;
     send<K extends keyof E & string>(event: K, payload: E[K], to?: string): SendResult;
     /**
-     * Takes back one `join()`. The last one leaves: resolves when the server has confirmed it, or the connection is gone. If
-     * the room is joined again in the same turn, nothing goes out and others see nothing.
+     * Undoes one `join()`. The last one leaves: the promise resolves when the server has confirmed it, or the connection is lost.
+     * If the room is joined again in the same turn, the client stays, and others see no change.
      */
     leave(): Promise<void>;
     on<K extends keyof RoomEvents>(event: K, listener: (...args: RoomEvents[K]) => unknown, options?: ListenOptions): Off;
@@ -252,35 +252,35 @@ export interface Room<E = AnyEvents<unknown>> {
         listener: (payload: E[K], from: string, direct: boolean) => unknown,
         options?: ListenOptions
     ): Off;
-    /** Removes a listener by itself. */
+    /** Removes all registrations of a listener for an event. */
     off(event: string, listener: (...args: any[]) => unknown): void;
-    /** The messages of an event from now on, for `for await`. Ends when the room closes; goes on across reconnects. */
+    /** Returns the messages of an event from now on, for `for await`. Ends when the room closes; continues across reconnects. */
     messages<K extends keyof E & string>(event: K, options?: MessagesOptions): AsyncIterableIterator<Message<E[K], K>>;
 }
 
 /** A client and its connection. Frozen. */
 export interface Client<E = AnyEvents<unknown>> {
     readonly state: State;
-    /** Our id on this connection, "" until the server has told. */
+    /** The id of this client on the current connection, "" until the server has sent it. */
     readonly id: string;
-    /** The room in which the server puts every client. */
+    /** The room into which the server puts every client. */
     readonly root: Room<E>;
-    /** The room of that name, joined now if it is not yet. At any time, connected or not. Each call asks for a `leave()` of its own. */
+    /** Returns the room of that name, and joins it if necessary, connected or not. Each call requires its own `leave()`. */
     join<R = E>(name: string): Room<R>;
     join<R extends BytesMap<R> = AnyEvents<Uint8Array>>(name: string, options: { codec: "bytes" }): Room<R>;
     join<R extends TextMap<R> = AnyEvents<string>>(name: string, options: { codec: "text" }): Room<R>;
     join<R = AnyEvents<unknown>>(name: string, options: { codec: "json" | Codec }): Room<R>;
-    /** The rooms that we are in, or will be. */
+    /** Returns the rooms that the client is in, or is joining. */
     rooms(): Room<E>[];
     on<K extends keyof ClientEvents<E>>(event: K, listener: (...args: ClientEvents<E>[K]) => unknown, options?: ListenOptions): Off;
     off<K extends keyof ClientEvents<E>>(event: K, listener: (...args: ClientEvents<E>[K]) => unknown): void;
     /**
-     * Connects, if that has not begun: with `lazy`, or where `connect()` could not, as on a server that renders pages.
+     * Connects, unless that has begun: for `lazy`, and where `connect()` could not, as on a server that renders pages.
      *
-     * @throws {RoomerError} `argument` or `no_websocket`: what is in the way
+     * @throws {RoomerError} `argument` or `no_websocket` if the client cannot connect
      */
     start(): void;
-    /** Closes everything, for good. */
+    /** Closes the client and its rooms for good. */
     close(): void;
 }
 
@@ -293,10 +293,10 @@ export type TextMap<E> = { [K in keyof E]: string };
 
 /**
  * Connects to a roomer server, and stays connected. Where there is no WebSocket, or no page that a relative address could
- * belong to, it does nothing until `start()` is called.
+ * belong to, the client does nothing until `start()` is called.
  *
  * @typeParam E the payload of each event, such as `{ chat: { text: string }; typing: undefined }`
- * @param url such as "wss://example.org/ws"; in a page also "/ws". A function is asked at every attempt
+ * @param url such as "wss://example.org/ws"; in a page also "/ws". A function is called for every attempt
  * @throws {RoomerError} `argument`
  */
 export function connect<E extends BytesMap<E> = AnyEvents<Uint8Array>>(url: Address, options?: Options & { codec?: "bytes" }): Client<E>;

@@ -1,5 +1,5 @@
 /**
- * The client of a roomer server: rooms over one WebSocket that comes back by itself.
+ * The client of a roomer server: rooms over one WebSocket that reconnects by itself.
  *
  *     import { connect } from "roomer";
  *

@@ -6,34 +6,31 @@
 
 /* Times are in milliseconds. */
 
-/** How long messages for a room wait for its other members after a reconnect, at least and at most; see `isWaiting` in the room. */
+/** The time that messages of a room wait for its other members after a reconnect, at least and at most; see `isWaiting` in the room. */
 export const GRACE = 4_000;
 export const LONGEST_GRACE = 30_000;
-/** The grace per time without a connection: the waits of others double, and the jitter makes some short. */
+/** The additional grace per time without a connection: delays between attempts double, and the jitter makes some of them short. */
 export const GRACE_FACTOR = 4;
 
-/** Most packets that are sent and not confirmed while others are queued: at first, and after many answers. */
+/** Maximum number of unconfirmed packets while others are queued: at first, and after many answers. */
 export const FIRST_WINDOW = 8;
 export const LARGEST_WINDOW = 256;
 /** A probe follows at once after so many bytes, or as many packets of this size, and otherwise after this time. */
 export const PROBE_BYTES = 2 ** 16;
 export const PACKET_BYTES = 2 ** 10;
 export const PROBE_DELAY = 1_000;
-/** The time between packets after the server has closed a connection for its rate: at first, at most, and the time until it halves. */
+/** The interval between packets after a close with `rate`: at first, at most, and the time until it halves. */
 export const FIRST_PACE = 125;
 export const SLOWEST_PACE = 2_000;
 export const RELAX_TIME = 60_000;
 
 /** The longest delay that setTimeout() can wait. */
 export const LONGEST_DELAY = 2 ** 31 - 1;
-/** The least that a network is expected to carry, in bytes per second: larger messages get more time. */
+/** The expected minimum throughput of a network, in bytes per second: larger messages get more time. */
 export const SLOWEST_NETWORK = 2 ** 16;
 /** The time limit of an answer can grow to this, however short the timeout is. */
 export const LONGEST_ANSWER = 60_000;
-/** A timer that is late by more than this shows that the program stood still. */
-export const LATE = 100;
-
 /** A room that cannot be joined with this client. The server answers the request to leave it like any other; see the outbox. */
 export const PROBE = "\0probe";
-/** The room in which the server puts every client. */
+/** The room into which the server puts every client. */
 export const ROOT = "root";

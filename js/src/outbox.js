@@ -1,5 +1,5 @@
 /**
- * The order and the pace of what is sent, and how much of it has certainly arrived.
+ * The queue of outgoing packets: their order, their rate, and which of them the server has handled.
  *
  * The protocol does not acknowledge messages. But a server handles the packets of one client in order, and answers each request
  * to leave a room, also of a room that does not exist. Such a request is the probe: its answer confirms all packets before it.
@@ -7,25 +7,25 @@
  * @module outbox
  */
 
-import { refuse } from "./error.js";
+import { rejectUnknown } from "./error.js";
 import { FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE, PROBE_BYTES, PROBE_DELAY, RELAX_TIME, SLOWEST_PACE } from "./limits.js";
 import { encode } from "./packet.js";
 
 /**
- * An item is `{ owner, room, event, data }`, with `payload` and `to` if it is a message: a room, its name, and what is sent for it.
+ * An item is `{ owner, room, event, data }`, with `payload` and `to` if it is a message: the room object, the room's name and the packet.
  *
  * @param {{messages?: number, bytes?: number}} limits of the queue
  * @param {import("./index.js").Clock} clock
  * @param {object} client
  * @param {() => boolean} client.isReady true if the socket takes packets
- * @param {(room: object) => boolean} client.isOpen true if a room takes messages
- * @param {(item: object) => void} client.send passes an item to the socket
- * @param {(items: object[], isLost?: boolean) => void} client.confirmed receives what the server has handled, or what was under way when
- *   the connection was lost
- * @param {(item: object, reason: string) => void} client.lost receives a message that was accepted, and may not arrive
+ * @param {(room: object) => boolean} client.isOpen true if messages may be sent to a room
+ * @param {(item: object) => void} client.send writes an item to the socket
+ * @param {(items: object[], isLost?: boolean) => void} client.confirmed receives the items that the server has handled, or
+ *   that were in flight when the connection was lost
+ * @param {(item: object, reason: string) => void} client.lost receives a message that was accepted and may not arrive
  */
 export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, clock, client) {
-    refuse(others);
+    rejectUnknown(others);
     /** Joins, leaves and probes that wait for their turn. */
     let requests = [];
     /** Messages that wait. */
@@ -44,33 +44,33 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     const createRequest = (room, event, owner) => ({ owner, room, event, data: encode(room, event) });
     const createProbe = () => createRequest(PROBE, "leave");
 
-    function put(item) {
+    function transmit(item) {
         unprobed = item.room === PROBE ? 0 : unprobed + Math.max(PACKET_BYTES, item.data.length);
         sentBytes += item.data.length;
         sent.add(item);
         client.send(item);
     }
 
-    function unqueue(item) {
+    function dequeue(item) {
         queue.delete(item);
         queuedBytes -= item.data.length;
         return item;
     }
 
-    function unsend(item) {
+    function settle(item) {
         sent.delete(item);
         sentBytes -= item.data.length;
         return item;
     }
 
     /** Removes the next item that may be sent. */
-    function take() {
+    function next() {
         if (requests.length) {
             return requests.shift();
         }
         for (const item of queue) {
             if (client.isOpen(item.owner)) {
-                return unqueue(item);
+                return dequeue(item);
             }
         }
     }
@@ -81,12 +81,12 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             return;
         }
         let budget = pace ? Number(isTick) : Infinity;
-        for (let item; budget > 0 && sent.size < window && sentBytes <= bytes && (item = take()); budget--) {
-            put(item);
+        for (let item; budget > 0 && sent.size < window && sentBytes <= bytes && (item = next()); budget--) {
+            transmit(item);
         }
         const isWaiting = requests.length + queue.size > 0;
         if (unprobed && (unprobed >= PROBE_BYTES || sentBytes > bytes || (isTick && budget > 0) || (isWaiting && sent.size >= window))) {
-            put(createProbe());
+            transmit(createProbe());
         }
         if (unprobed || isWaiting) {
             timer ??= clock.setTimeout(tick, pace || PROBE_DELAY);
@@ -98,7 +98,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         pump(true);
     }
 
-    /** Has all requests and messages so far confirmed. */
+    /** Sends a probe behind all unconfirmed packets. */
     function fence() {
         (unprobed || requests.length) && requests.push(createProbe());
         pump();
@@ -106,25 +106,26 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
 
     return {
         pump,
-        probe: () => put(createProbe()),
+        probe: () => transmit(createProbe()),
         fence,
         sentBytes: () => sentBytes,
         /** Returns the room of an unconfirmed request. */
         find: (name, event) => [...sent, ...requests].find((item) => item.event === event && item.room === name)?.owner,
-        /** Returns false without a connection. */
+        /** Queues a join or leave; returns false without a connection. */
         request(owner, event) {
             if (!client.isReady()) {
                 return false;
             }
-            // A leave_ack says that the room's unconfirmed messages may be lost, so those of a room that is left are confirmed first.
+            // A leave_ack means that the room's unconfirmed messages may be lost, so a probe confirms them first.
             event === "leave" && fence();
             requests.push(createRequest(owner.name, event, owner));
             pump();
             return true;
         },
+        /** Sends or queues a message; returns the result for the application. */
         send(item) {
             if (client.isOpen(item.owner) && !pace && !queue.size && sentBytes <= bytes) {
-                put(item);
+                transmit(item);
             } else if (queue.size < messages && queuedBytes + item.data.length <= bytes) {
                 queue.add(item);
                 queuedBytes += item.data.length;
@@ -134,28 +135,26 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             pump();
             return queue.has(item) ? "queued" : "sent";
         },
-        /** Reports the queued messages of a room that is left or closed. */
-        drop(room) {
+        /** Discards the queued messages of a room that is left or closed, and reports them. */
+        discard(room) {
             for (const item of queue) {
-                item.owner === room && client.lost(unqueue(item), "unsent");
+                item.owner === room && client.lost(dequeue(item), "unsent");
             }
         },
-        /** Reports the unconfirmed messages of a room of which the server has put us out. */
-        doubt(name) {
+        /** Reports the unconfirmed messages of a room that the client has left or was removed from. */
+        lose(name) {
             for (const item of [...sent]) {
                 if (item.room === name && "payload" in item) {
-                    client.lost(unsend(item), "unconfirmed");
+                    client.lost(settle(item), "unconfirmed");
                 }
             }
         },
+        /** Handles the answer to a probe. */
         confirmed() {
-            const items = [];
-            for (const item of sent) {
-                items.push(unsend(item));
-                if (item.room === PROBE) {
-                    break;
-                }
-            }
+            // Up to the first probe; packets behind it are confirmed by the next one.
+            const items = [...sent];
+            items.splice(items.findIndex(({ room }) => room === PROBE) + 1);
+            items.forEach(settle);
             const now = clock.now();
             window = Math.min(2 * window, LARGEST_WINDOW);
             if (pace && now > relaxAt) {
@@ -165,7 +164,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             client.confirmed(items);
             pump();
         },
-        /** The connection is lost: what was not confirmed may have arrived. */
+        /** Handles the loss of the connection: unconfirmed messages may or may not have arrived. */
         disconnected(isTooFast) {
             const items = [...sent, ...requests];
             clock.clearTimeout(timer);

@@ -14,12 +14,12 @@ import { createStream } from "./stream.js";
 /** Events that only the server or this client may cause: a peer's message of such a name is dropped. */
 export const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open", "reopen"];
 
-/** Refuses reserved names, and those that UTF-8 cannot express: the server would read another name. */
+/** Rejects reserved names, and names that UTF-8 cannot express: the server would read a different name. */
 export function checkName(name, what, reserved) {
     check(toText(toBytes(name)) === name && !reserved.includes(name), `${what} cannot be "${name}"`);
 }
 
-/** Passes the payload of a packet to `use`, or reports that it does not fit the codec. */
+/** Decodes the payload of a packet and passes it to `use`, or reports that it does not fit the codec. */
 export function decodePayload(codec, { room, event, src, payload }, report, use) {
     let value;
     try {
@@ -36,16 +36,16 @@ export function decodePayload(codec, { room, event, src, payload }, report, use)
  * @param {object} client
  * @param {(error: RoomerError) => void} client.report
  * @param {(item: object) => string} client.send sends a message, or queues it; see the outbox
- * @param {(room: object) => void} client.leave called at the end of the turn in which the last user of the room left
+ * @param {(room: object) => void} client.leave called at the end of the turn in which the last user has left the room
  */
 export function createRoom(name, codec, client) {
     codec = findCodec(codec);
-    /** "leaving" or "closed"; before that, the server decides. */
+    /** "leaving" or "closed"; "" before, when `isIn` decides. */
     let phase = "";
     let isIn = false;
-    /** True if queued messages wait for other members; see GRACE. */
+    /** True if queued messages wait for other members, which lost their connections at the same time. */
     let isWaiting = false;
-    /** When there were other members last. */
+    /** The last time at which there were other members. */
     let othersAt;
     let id = "";
     let ids = new Set();
@@ -59,7 +59,7 @@ export function createRoom(name, codec, client) {
     opened.catch(() => {});
 
     const { on, off, emit, count, clear } = createEvents((error) => client.report(error));
-    const refuseUse = () => new RoomerError("closed", `join room "${name}" again`);
+    const createClosedError = () => new RoomerError("closed", `join room "${name}" again`);
 
     const api = Object.freeze({
         name,
@@ -86,7 +86,7 @@ export function createRoom(name, codec, client) {
             // An empty receiver would make a private message public.
             to === undefined || checkName(to, "a receiver", [""]);
             if (phase) {
-                throw refuseUse();
+                throw createClosedError();
             }
             const data = encode(name, event, to, "", payload === undefined ? payload : codec.encode(payload));
             return client.send({ owner: room, room: name, event, payload, to, data });
@@ -114,20 +114,23 @@ export function createRoom(name, codec, client) {
         joins: 0,
         /** True if the room has been open. */
         wasIn: false,
-        /** The server has let us in. Members who came and went meanwhile are reported, so that the application's lists stay true. */
+        /**
+         * Handles a join_ack. Emits the differences between the members before and now, so that lists which the application
+         * keeps stay correct.
+         */
         joined(ownId, payload) {
             const [before, previousId, wasOpen] = [ids, id, isIn];
             let list;
             try {
                 list = JSON.parse(toText(payload));
             } catch {
-                // Some servers send none.
+                // A server may send an empty payload.
             }
             counted = typeof list === "number" ? list : undefined;
             const now = (ids = new Set(Array.isArray(list) ? list.filter((each) => typeof each === "string") : []));
             id = ownId;
             isIn = true;
-            // Before any listener runs: it may send.
+            // Before any listener runs, since a listener may send.
             isWaiting &&= api.count < 2;
             if (!room.wasIn) {
                 room.wasIn = true;
@@ -143,6 +146,7 @@ export function createRoom(name, codec, client) {
             }
             wasOpen || emit("reopen", previousId);
         },
+        /** Handles a message or a change of the members. */
         received(packet, now) {
             othersAt = api.count > 1 ? now : othersAt;
             const { event, src, dst, payload } = packet;
@@ -156,24 +160,24 @@ export function createRoom(name, codec, client) {
                 }
             }
         },
-        /** Returns true if the room takes messages. */
+        /** Returns true if messages may be sent. `isLate` means that the time for waiting is over. */
         isOpen: (isLate) => isIn && !phase && (isLate || !isWaiting || api.count > 1),
-        /** Takes back a leave() of the same turn. */
-        stay() {
+        /** Undoes a leave() of the same turn. */
+        cancelLeave() {
             phase = "";
             setLeft();
         },
-        /** The connection is lost, or it is not certain whether we are in. */
+        /** Handles a lost connection, and an acknowledgement after which membership is uncertain. */
         suspend(now) {
-            // A server that ends may close the others first.
+            // A server that shuts down may close the connections of others first.
             isWaiting ||= isIn && (api.count > 1 || now - othersAt < GRACE);
             isIn = false;
         },
-        /** Closes the room for good. Without an error the application has left it. */
+        /** Closes the room for good; without an error if the application has left it. */
         close(error) {
             if (phase !== "closed") {
                 phase = "closed";
-                settle[1](error ?? refuseUse());
+                settle[1](error ?? createClosedError());
                 setLeft();
                 emit("close", error);
                 clear();

@@ -4,7 +4,7 @@
  * @module stream
  */
 
-import { refuse } from "./error.js";
+import { rejectUnknown } from "./error.js";
 
 /**
  * Collects messages from now on, even before the first read. When more than `buffer` wait, the oldest is dropped, and the
@@ -17,7 +17,7 @@ import { refuse } from "./error.js";
  * @param {boolean} isOver true if the room is closed already
  */
 export function createStream(on, event, { signal, buffer = 256, ...others } = {}, isOver) {
-    refuse(others);
+    rejectUnknown(others);
     const messages = [];
     /** Resolve functions of pending reads, oldest first. */
     const readers = [];

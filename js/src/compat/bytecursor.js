@@ -7,21 +7,21 @@
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The integer types by name, with their size in bytes, and those with a fraction. */
+/** The integer and the floating point types by name, with their size in bytes. */
 const INTEGERS = { Uint8: 1, Int8: 1, Uint16: 2, Int16: 2, Uint32: 4, Int32: 4 };
 const FLOATS = { Float32: 4, Float64: 8 };
 
 /**
  * A frozen cursor over a window of an ArrayBuffer. Positions and lengths count from the window's start. A read or
- * write that fails does not move the cursor. Numbers are big-endian unless `little` is truthy. Past the end of the
- * window everything throws RangeError.
+ * write that fails does not move the cursor. Numbers are big-endian unless `little` is truthy. Access past the end of
+ * the window throws RangeError.
  *
  * @typedef {object} Cursor
  * @property {ArrayBuffer} buffer the whole buffer
  * @property {DataView} view the window
  * @property {number} length bytes in the window
  * @property {() => number} tell the position
- * @property {() => boolean} eof whether the position is at the end
+ * @property {() => boolean} eof returns true if the position is at the end
  * @property {() => Cursor} rewind moves to the start
  * @property {(position: number) => Cursor} seek moves to a position, 0 to length
  * @property {(count: number) => Cursor} skip moves on, or back if negative
@@ -49,7 +49,7 @@ const FLOATS = { Float32: 4, Float64: 8 };
  * @property {(text: string) => Cursor} writeString as UTF-8; TypeError unless it is a string
  */
 
-/** Throws the TypeError that says what was expected. */
+/** Throws a TypeError with the expected type unless the condition holds. */
 function expect(condition, what) {
     if (!condition) {
         throw new TypeError(`bytecursor: ${what} expected`);
@@ -66,7 +66,7 @@ function within(value, max) {
 }
 
 /**
- * Makes a cursor over a buffer or a part of it.
+ * Returns a cursor over a buffer or a part of it.
  *
  * @param {ArrayBuffer} buffer
  * @param {number} [offset] where the window begins, 0 by default
@@ -83,7 +83,7 @@ function bytecursor(buffer, offset = 0, length = undefined) {
     const bytes = new Uint8Array(buffer, offset, length);
     let position = 0;
 
-    /** Moves on by some bytes that must be there; returns where they begin. */
+    /** Advances by a number of bytes; returns the position of the first. */
     function take(count) {
         const start = position;
         position += within(count, length - position);
@@ -132,7 +132,7 @@ function bytecursor(buffer, offset = 0, length = undefined) {
         }
     };
 
-    /** Adds get… and write… for one number type; `check` refuses values that cannot be written. */
+    /** Adds get… and write… for one number type; `check` rejects values that cannot be written. */
     function addNumber(type, size, check) {
         self["get" + type] = (little) => view["get" + type](take(size), !!little);
         self["write" + type] = (value, little) => {

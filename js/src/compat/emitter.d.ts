@@ -1,6 +1,6 @@
 export type Listener = (...args: any[]) => void;
 
-/** What `emitter()` mixes into its target. Arguments of a wrong type are ignored. */
+/** The methods that `emitter()` adds to its target. Arguments of a wrong type are ignored. */
 export interface Emitter {
     /** Appends a listener; emits "newListener"(type, listener) first. */
     addListener(type: string, listener: Listener): this;
@@ -12,11 +12,11 @@ export interface Emitter {
     off(type: string, listener: Listener): this;
     /** Removes all listeners of one event, or of all. */
     removeAllListeners(type?: string): this;
-    /** Calls the listeners in order; true if there was one. An exception ends the call and is passed on. */
+    /** Calls the listeners in order; returns true if there was one. An exception stops the calls and propagates. */
     emit(type: string, ...args: any[]): boolean;
     listeners(type?: string): Listener[];
 }
 
-/** Makes a frozen copy of an object, with the methods of an event emitter mixed in. */
+/** Returns a frozen copy of an object with the methods of an event emitter. */
 declare function emitter<T extends object>(target?: T): Readonly<T & Emitter>;
 export default emitter;

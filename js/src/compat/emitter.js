@@ -4,7 +4,7 @@
  * @module emitter
  */
 
-/** Events that an emitter itself emits when listeners come and go. */
+/** Events that an emitter emits when listeners are added and removed. */
 const ADDED = "newListener";
 const REMOVED = "removeListener";
 
@@ -13,35 +13,35 @@ const REMOVED = "removeListener";
  *
  * @typedef {object} Entry
  * @property {Listener} listener the function as it was registered
- * @property {boolean} once remove it before it runs
- * @property {boolean} [done] a `once` listener that has had its call
+ * @property {boolean} once true to remove it before it runs
+ * @property {boolean} [done] true if a `once` listener has been called
  *
  * @typedef {Map<string, Entry[]>} Registry listeners by event; the lists are never changed, only replaced
  */
 
 /**
- * What `emitter()` mixes into its target. Arguments of a wrong type are ignored: methods that chain then
+ * The methods that `emitter()` adds to its target. Arguments of a wrong type are ignored: chainable methods then
  * return the emitter, `emit` returns false and `listeners` an empty array.
  *
  * @typedef {object} Emitter
  * @property {(type: string, listener: Listener) => any} addListener appends a listener; emits "newListener"(type, listener) first
  * @property {(type: string, listener: Listener) => any} on the same as addListener
  * @property {(type: string, listener: Listener) => any} once appends a listener that is removed before its only call
- * @property {(type: string, listener: Listener) => any} removeListener removes the listener, the latest if it is
- *   there several times; emits "removeListener"(type, listener) afterwards
+ * @property {(type: string, listener: Listener) => any} removeListener removes the listener, the latest if it was
+ *   added several times; emits "removeListener"(type, listener) afterwards
  * @property {(type: string, listener: Listener) => any} off the same as removeListener
  * @property {(type?: string) => any} removeAllListeners removes all listeners of one event, or of all
- * @property {(type: string, ...args: any[]) => boolean} emit calls the listeners in order, at once; true if there was
- *   one. Listeners that are added or removed meanwhile make no difference; an exception ends the call and is passed on
- * @property {(type?: string) => Listener[]} listeners the functions registered for one event, or for all
+ * @property {(type: string, ...args: any[]) => boolean} emit calls the listeners in order, synchronously; returns true if
+ *   there was one. Listeners added or removed meanwhile do not change the calls; an exception stops them and propagates
+ * @property {(type?: string) => Listener[]} listeners returns the functions registered for one event, or for all
  */
 
 /**
- * Makes a frozen copy of an object, with the methods of an event emitter mixed in.
+ * Returns a frozen copy of an object with the methods of an event emitter.
  *
  * @template {object} T
  * @param {T} [target] properties of the new object
- * @param {Registry} [registry] keeps the listeners; an owner that passes its own map can see which events are listened to
+ * @param {Registry} [registry] stores the listeners; an owner that passes its own map can see which events have listeners
  * @returns {Readonly<T & Emitter>}
  */
 function emitter(target, registry = new Map()) {
@@ -95,7 +95,7 @@ function emitter(target, registry = new Map()) {
 
     function removeAllListeners(type) {
         const types = type === undefined ? [...registry.keys()] : [type];
-        // Listeners of removals go last, so that they hear of all the others.
+        // Listeners of removals are removed last, so that they receive all other removals.
         types.sort((a, b) => Number(a === REMOVED) - Number(b === REMOVED));
         for (const each of types) {
             for (const entry of entriesOf(each)) {

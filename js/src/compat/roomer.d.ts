@@ -23,12 +23,12 @@ export interface Room extends Emitter {
     parse(packet: Packet): void;
 }
 
-/** The room "root", which also knows the others. */
+/** The room "root", which also lists the other rooms. */
 export interface Root extends Room {
     purge(): Root;
     rooms(): Readonly<Record<string, Room>>;
 }
 
-/** Connects as the original client does: once, without coming back. See `connect()` of "roomer" for more. */
+/** Connects like the original client: once, without reconnecting. `connect()` of "roomer" reconnects. */
 declare function roomer(url: string): Readonly<Root>;
 export default roomer;

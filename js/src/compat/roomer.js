@@ -19,21 +19,21 @@ import emitter from "./emitter.js";
 const ROOT = "root";
 const SOCKET_OPEN = 1;
 
-/** Events that only the server or this client may bring about. */
+/** Events that only the server or this client may cause. */
 const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open"];
 
-/** Events of the emitter itself: legal names on the wire, but a peer must not be able to fake them. */
+/** Events of the emitter itself: legal names on the wire, but a peer must not be able to forge them. */
 const EMITTER_EVENTS = ["newListener", "removeListener"];
 
 const encoder = new TextEncoder();
-/** Keeps a leading byte order mark: it is part of a name. */
+/** Keeps a leading byte order mark, which is part of a name. */
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
  * @typedef {object} Packet
  * @property {string} room
  * @property {string} event
- * @property {string} dst id of the one receiver, "" for the room
+ * @property {string} dst id of the receiver, "" for the room
  * @property {string} src id of the sender
  * @property {Uint8Array} payload
  */
@@ -41,35 +41,35 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 /**
  * A room. Frozen, and an event emitter as well.
  *
- * Its events: "open"() when the server has let us in; "close"() when we are out, be it after leave(), forceClose(), a
- * refusal by the server or the end of the connection; "new_member"(id) and "member_left"(id) when others come and go;
+ * Its events: "open"() when the client has entered the room; "close"() when it has left, after leave(), forceClose(), a
+ * rejection by the server or the end of the connection; "new_member"(id) and "member_left"(id) when others join and leave;
  * every other event is a message of a peer or of the server: event(payload as Uint8Array, id of the sender). Messages
- * named "newListener" or "removeListener" are not passed on, because the emitter uses these names.
+ * named "newListener" or "removeListener" are dropped, because the emitter uses these names.
  *
  * @typedef {object} RoomMethods
  * @property {string} name
- * @property {() => boolean} open whether we are in the room
- * @property {() => string} id our own id, "" when the room is not open
- * @property {() => string[]} members ids of all who are in the room, our own included
- * @property {(name: string) => Room} join the open or pending room of that name, or a new one that is asked for now.
- *   Throws Error if this room is not open, TypeError if the name is no string or has lone surrogates
- * @property {() => Room} leave asks the server to let us out; "close" follows. Throws Error if not open
+ * @property {() => boolean} open returns true if the client is in the room
+ * @property {() => string} id returns the id of this client, "" if the room is not open
+ * @property {() => string[]} members returns the ids of all members, including this client
+ * @property {(name: string) => Room} join returns the open or pending room of that name, or joins it.
+ *   Throws Error if this room is not open, TypeError if the name is not a string or has lone surrogates
+ * @property {() => Room} leave asks the server to leave; "close" follows. Throws Error if not open
  * @property {(event: string, payload?: any, dst?: string | null) => Room} send sends to the other members, or to the one
  *   client dst alone. The payload may be a string, a typed array or DataView, an ArrayBuffer, a number or boolean (sent
- *   as text), another object (sent as JSON) or nothing. Throws Error if not open, if the event is no string or is
- *   reserved; TypeError if dst is neither string, undefined nor null, or if a name has lone surrogates. Does nothing if
+ *   as text), another object (sent as JSON) or nothing. Throws Error if not open, if the event is not a string or is
+ *   reserved; TypeError if dst is not a string, undefined or null, or if a name has lone surrogates. Does nothing if
  *   the connection is closing
- * @property {() => Room} forceClose closes and forgets the room on our side only, open or pending; open() is false when
- *   "close" is emitted. The server still has us as a member
- * @property {(keep?: string[]) => Room} clearListeners removes all listeners but those of the events in `keep`
- * @property {(packet: Packet) => void} parse takes one decoded packet as if the server had sent it, for tests
+ * @property {() => Room} forceClose closes the room on the client only, open or pending; open() is false when
+ *   "close" is emitted. The client remains a member on the server
+ * @property {(keep?: string[]) => Room} clearListeners removes all listeners except those of the events in `keep`
+ * @property {(packet: Packet) => void} parse handles a decoded packet as if the server had sent it, for tests
  * @property {() => Room} [purge] root only: leaves every other room that is open
  * @property {() => Readonly<Record<string, Room>>} [rooms] root only: the known rooms by name
  *
  * @typedef {Readonly<RoomMethods & import("./emitter.js").Emitter>} Room
  */
 
-/** The bytes that stand for a payload or a name. */
+/** Returns the bytes of a payload or a name. */
 function toBytes(value) {
     if (ArrayBuffer.isView(value)) {
         return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
@@ -83,7 +83,7 @@ function toBytes(value) {
     return encoder.encode(["string", "number", "boolean"].includes(typeof value) ? String(value) : "");
 }
 
-/** A packet: room, event, dst, src and payload, each behind its length. */
+/** Returns a packet: room, event, dst, src and payload, each preceded by its length. */
 function encode(...fields) {
     const parts = fields.map(toBytes);
     const size = parts.reduce((sum, part) => sum + 4 + part.length, 0);
@@ -94,7 +94,7 @@ function encode(...fields) {
     return cursor.buffer;
 }
 
-/** The reverse of encode(). Throws RangeError if the packet is cut short; bytes after it are ignored. */
+/** Reads a packet. Throws RangeError if it is truncated; ignores bytes after it. */
 function decode(buffer) {
     const cursor = bytecursor(buffer);
     const bytes = () => cursor.getBytes(cursor.getUint32());
@@ -102,7 +102,7 @@ function decode(buffer) {
     return { room: text(), event: text(), dst: text(), src: text(), payload: bytes() };
 }
 
-/** The ids in the payload of a join_ack. */
+/** Returns the ids in the payload of a join_ack. */
 function parseIds(payload) {
     try {
         const ids = JSON.parse(decoder.decode(payload));
@@ -112,14 +112,14 @@ function parseIds(payload) {
     }
 }
 
-/** Refuses names that UTF-8 cannot express: the server would read another name. */
+/** Rejects names that UTF-8 cannot express: the server would read a different name. */
 function checkName(name) {
     if (/\p{Surrogate}/u.test(name)) {
         throw new TypeError("roomer: lone surrogate in a name");
     }
 }
 
-/** Runs what handles incoming data: errors, also those of listeners, must not get into the socket. */
+/** Runs a handler of incoming data: its errors, also those of listeners, must not reach the socket. */
 function guard(action) {
     try {
         action();
@@ -132,9 +132,9 @@ function guard(action) {
  * Connects to a roomer server.
  *
  * @param {string} url address of the server's WebSocket, such as "wss://example.org/ws"
- * @returns {Room} the room "root", in which every client is; it is not open before its "open" event
- * @throws {TypeError} if the url is no string
- * @throws {Error} if there is no WebSocket here, and whatever `new WebSocket(url)` throws
+ * @returns {Room} the room "root", of which every client is a member; it is not open before its "open" event
+ * @throws {TypeError} if the url is not a string
+ * @throws {Error} if there is no WebSocket; also the errors of `new WebSocket(url)`
  */
 function roomer(url) {
     if (typeof url !== "string") {
@@ -144,14 +144,14 @@ function roomer(url) {
         throw new Error("roomer: no WebSocket here; use Node 22 or newer, start Node 20 with --experimental-websocket, or set globalThis.WebSocket");
     }
     const socket = new globalThis.WebSocket(url);
-    /** The rooms that join() finds, by name. @type {Map<string, Room>} */
+    /** The rooms that join() returns, by name. @type {Map<string, Room>} */
     const known = new Map();
     /** All rooms that are open or pending. @type {Set<Room>} */
     const alive = new Set();
-    /** Rooms whose leave_ack has not come yet, by name: till then the room's traffic is theirs. @type {Map<string, Room>} */
+    /** Rooms whose leave_ack has not arrived, by name: until then they receive the packets of that name. @type {Map<string, Room>} */
     const leaving = new Map();
 
-    /** Sends a packet if the socket is open; tells whether it was. */
+    /** Sends a packet if the socket is open; returns true if it was. */
     function transmit(...fields) {
         const data = encode(...fields);
         const ready = socket.readyState === SOCKET_OPEN;
@@ -173,7 +173,7 @@ function roomer(url) {
             members = new Set();
         }
 
-        /** Emits "close" and forgets the room. Does nothing if that has been done. */
+        /** Emits "close" and removes the room, once. */
         function close() {
             if (!alive.delete(room)) {
                 return;
@@ -240,7 +240,7 @@ function roomer(url) {
                 }
                 checkName(other);
                 const found = known.get(other);
-                // A room on its way out is of no use to somebody who wants in.
+                // A room that is leaving cannot be joined.
                 if (alive.has(found) && leaving.get(other) !== found) {
                     return found;
                 }
@@ -249,7 +249,7 @@ function roomer(url) {
             },
             leave() {
                 checkOpen();
-                // Only once: a second request could end a room that was joined in between.
+                // Only once: a second request could leave a room that was joined in between.
                 if (leaving.get(name) !== room && transmit(name, "leave", id, id, id)) {
                     leaving.set(name, room);
                 }
@@ -263,7 +263,7 @@ function roomer(url) {
                 if (RESERVED.includes(event)) {
                     throw new Error(`roomer: the event "${event}" is reserved`);
                 }
-                // Anything else as receiver is a mistake, and must not make a private message public.
+                // A wrong receiver must not make a private message public.
                 if (typeof (dst ?? "") !== "string") {
                     throw new TypeError("roomer: dst must be a string");
                 }
@@ -314,7 +314,7 @@ function roomer(url) {
         return room;
     }
 
-    /** Hands a packet to its room. */
+    /** Passes a packet to its room. */
     function route(packet) {
         const room = leaving.get(packet.room) ?? known.get(packet.room);
         if (packet.event === "leave_ack") {
@@ -327,7 +327,7 @@ function roomer(url) {
 
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => guard(() => route(decode(data)));
-    // Node 20 emits "error" alone if it cannot connect. After either event the socket is of no more use.
+    // Node 20 emits only "error" if it cannot connect. After either event the socket is not used any more.
     socket.onclose = socket.onerror = () => {
         for (const room of alive) {
             guard(room.forceClose);

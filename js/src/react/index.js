@@ -1,9 +1,8 @@
 /**
  * Rooms in React 18 and 19: hooks over connect().
  *
- * Everything happens in effects: rendering joins nothing, connects nothing and starts no timer, so that a server can render,
- * and React may render as often as it likes. Effects are layout effects where there is a page: a room that has just been
- * joined has its listeners before anything can arrive.
+ * All work happens in effects: rendering does not join, connect or start a timer, so a server can render, and React may
+ * render any number of times. In a page the effects are layout effects: a room has its listeners before a message arrives.
  *
  * @module react
  */
@@ -19,7 +18,7 @@ const nothing = () => {};
 
 /* The connection */
 
-/** What the connection of each client is like: one object for each change, as useSyncExternalStore wants it. */
+/** State and error per client: a new object for each change, as useSyncExternalStore requires. */
 const connections = new WeakMap();
 const START = { state: "idle", error: undefined };
 
@@ -43,13 +42,13 @@ function watch(client, changed) {
     });
 }
 
-/** Gives a client to all below: one that it is given, or one of its own, which lives as long as it does. */
+/** Provides a client to its children: the given one, or one of its own, which it closes when it is unmounted. */
 export function RoomerProvider({ client: given, url, options, children }) {
     const [own, setOwn] = useState();
     const kept = useRef();
     useEarlyEffect(() => {
         if (given) {
-            // Made lazily, or where it was rendered first.
+            // It was made with `lazy`, or on a server.
             given.state === "idle" && given.start();
             return undefined;
         }
@@ -59,7 +58,7 @@ export function RoomerProvider({ client: given, url, options, children }) {
         clearTimeout(mine.end);
         setOwn(mine.client);
         return () => {
-            // In StrictMode all effects are undone and done again, within one turn.
+            // StrictMode undoes and repeats all effects within one turn.
             mine.end = setTimeout(() => {
                 mine.client.close();
                 kept.current = kept.current === mine ? undefined : kept.current;
@@ -71,10 +70,10 @@ export function RoomerProvider({ client: given, url, options, children }) {
     return createElement(Context.Provider, { value: client }, children);
 }
 
-/** The client of the provider above; none before the first effects, and on a server. */
+/** Returns the client of the nearest provider; undefined before the first effects, and on a server. */
 export const useClient = () => useContext(Context);
 
-/** State and latest error of the connection. */
+/** Returns the state and the latest error of the connection. */
 export function useConnection() {
     const client = useClient();
     return useSyncExternalStore(
@@ -93,7 +92,7 @@ function listen(room, events, changed) {
     return () => offs.forEach((off) => off());
 }
 
-/** A room by name, joined as long as a component uses it; undefined before it is joined, and on a server. */
+/** Returns a room, joined while a component uses it; undefined before it is joined, and on a server. */
 export function useRoom(name, options) {
     const client = useClient();
     const [joined, setJoined] = useState();
@@ -101,13 +100,13 @@ export function useRoom(name, options) {
         if (!client || name == null || client.state === "closed") {
             return undefined;
         }
-        // The client counts: the last one leaves, at the end of its turn.
+        // The client counts the users of a room: the last one leaves, at the end of its turn.
         const room = client.join(name, options);
         setJoined({ client, room });
         return () => void room.leave();
     }, [client, name]);
     const room = joined?.client === client && joined?.room.name === name ? joined.room : undefined;
-    // Renders again when the room opens or closes, and when the connection breaks, of which rooms have no event.
+    // Renders again when the room opens or closes, and when the connection breaks: rooms do not have an event for that.
     useSyncExternalStore(
         useCallback((changed) => {
             const offs = [listen(room, CHANGES, changed), client?.on("state", changed)];
@@ -119,7 +118,7 @@ export function useRoom(name, options) {
     return room;
 }
 
-/** Calls a function at each event of a room, or of a client: always the one of the latest rendering. */
+/** Calls the listener of the latest rendering for each event of a room or of a client. */
 export function useEvent(source, event, listener) {
     const latest = useRef(listener);
     useInsertionEffect(() => {
@@ -131,7 +130,7 @@ export function useEvent(source, event, listener) {
 const NONE = Object.freeze([]);
 const MEMBERSHIP = [...CHANGES, "new_member", "member_left"];
 
-/** The latest list of each room: the same as long as the same are in it. */
+/** The latest list of each room: the same array until a member joins or leaves. */
 const lists = new WeakMap();
 
 function membersOf(room) {
@@ -147,7 +146,7 @@ function membersOf(room) {
     return now;
 }
 
-/** Ids of all who are in a room, ours included. */
+/** Returns the ids of all members of a room, including this client. */
 export function useMembers(room) {
     return useSyncExternalStore(
         useCallback((changed) => listen(room, MEMBERSHIP, changed), [room]),

@@ -1,27 +1,27 @@
 /**
- * Time that passes only when a test says so.
+ * A clock whose time passes only in `advance()` and `sleep()`.
  *
  * @module testkit/clock
  */
 
-/** The real one, even if a test framework puts a fake in its place later. */
+/** The real function, even if a test framework replaces the global one later. */
 const { setTimeout: realTimeout } = globalThis;
 
-/** Lets promises run till nothing is left that could run without time passing. */
+/** Lets pending promises run; a turn of the event loop runs all that do not wait for time. */
 function realTurn() {
     return new Promise((resolve) => realTimeout(resolve, 0));
 }
 
-/** @param {{settle?: () => Promise<void>}} [settings] how to wait for promises of others; without it a turn of the real time passes */
+/** @param {{settle?: () => Promise<void>}} [settings] waits for promises that do not belong to the clock; by default for a turn of the event loop */
 export function createClock({ settle = realTurn } = {}) {
     let now = 0;
     let lastId = 0;
-    /** What timers have thrown, until advance() can say so. */
+    /** Errors of timers, until advance() throws the first. */
     const errors = [];
-    /** In the order they were set, which is the order in which those of one moment run. */
+    /** In the order in which they were set: timers of the same moment run in that order. */
     const timers = new Map();
 
-    /** The timer that is due first, up to a moment. */
+    /** Returns the timer that is due first, not later than a moment. */
     function nextDue(until) {
         let found;
         for (const timer of timers.values()) {
@@ -41,7 +41,7 @@ export function createClock({ settle = realTurn } = {}) {
         }
     }
 
-    /** Runs what is due until a moment, with some turns for promises in between. */
+    /** Runs the timers that are due until a moment, with some turns for promises in between. Returns true if there was one. */
     async function run(until) {
         let ran = false;
         for (let timer = nextDue(until); timer; timer = nextDue(until)) {
@@ -66,9 +66,9 @@ export function createClock({ settle = realTurn } = {}) {
             return id;
         },
         clearTimeout: (id) => void timers.delete(id),
-        /** Timers that wait. */
+        /** Returns the number of pending timers. */
         pending: () => timers.size,
-        /** Lets time pass, and everything happen that is due meanwhile. */
+        /** Lets time pass, and runs everything that is due meanwhile. */
         async advance(milliseconds = 0) {
             const target = now + milliseconds;
             do {
@@ -79,7 +79,7 @@ export function createClock({ settle = realTurn } = {}) {
                 throw errors.splice(0)[0];
             }
         },
-        /** Stands still: time passes, and only then runs, once and late, what was due meanwhile. */
+        /** Simulates a suspended program: time passes, then everything that was due meanwhile runs once, late. */
         sleep(milliseconds) {
             now += milliseconds;
             [...timers.values()].filter(({ at }) => at <= now).sort((a, b) => a.at - b.at).forEach((timer) => timers.has(timer.id) && fire(timer));

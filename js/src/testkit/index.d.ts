@@ -1,48 +1,48 @@
 import type { Clock, Options } from "../index.js";
 
-/** A clock whose time passes only when told. */
+/** A clock whose time passes only in `advance()` and `sleep()`. */
 export interface ManualClock extends Clock {
-    /** Lets time pass, in milliseconds, and everything happen that is due meanwhile. */
+    /** Lets time pass, in milliseconds, and runs everything that is due meanwhile. */
     advance(milliseconds?: number): Promise<void>;
-    /** Timers that wait. */
+    /** Returns the number of pending timers. */
     pending(): number;
-    /** Stands still for so many milliseconds: what was due meanwhile runs once, and late. */
+    /** Simulates a suspended program: time passes, in milliseconds, then everything that was due meanwhile runs once, late. */
     sleep(milliseconds: number): void;
 }
 
 export interface ClockSettings {
-    /** Waits for promises that are not the clock's own. Default: a turn of the real time. */
+    /** Waits for promises that do not belong to the clock. Default: a turn of the event loop. */
     settle?: () => Promise<void>;
 }
 
 export function createClock(settings?: ClockSettings): ManualClock;
 
-/** Bytes and strings as they are, anything else as JSON. */
+/** A payload: bytes and strings are sent as they are, anything else as JSON. */
 export type TestPayload = unknown;
 
-/** A client, seen from the server. */
+/** The server's end of a connection. */
 export interface TestConnection {
     readonly id: string;
-    /** The address it came with, token and all. */
+    /** The address that the client has used, including its token. */
     readonly url: string;
-    /** The token that it came with, in the address or as a subprotocol. */
+    /** The token that the client has sent, in the address or as a subprotocol. */
     readonly token: string | undefined;
     rooms(): string[];
-    /** Sends it a message as the server. */
+    /** Sends a message of the server to the client. */
     send(room: string, event: string, payload?: TestPayload): void;
-    /** Sends to the others in a room, as this client. */
+    /** Sends to the other members of a room, as this client. */
     sendToRoom(room: string, event: string, payload?: TestPayload): void;
-    /** Sends it these bytes as one frame, whatever they are. */
+    /** Sends any bytes to the client as one frame. */
     deliver(bytes: Uint8Array): void;
-    /** Puts it into a room. */
+    /** Puts the client into a room. */
     join(room: string): void;
-    /** Puts it out of a room. */
+    /** Removes the client from a room. */
     kick(room: string): void;
-    /** Puts it out of one room and into another. */
+    /** Removes the client from one room and puts it into another. */
     move(from: string, to: string): void;
-    /** Ends the connection with a close code. */
+    /** Closes the connection with a close code. */
     close(code?: number, reason?: string): void;
-    /** Ends it without one, as a broken network does. */
+    /** Breaks the connection without a close code, like a broken network. */
     cut(): void;
 }
 
@@ -55,58 +55,58 @@ export interface TestMessage {
 
 /** A roomer server in memory. */
 export interface TestServer {
-    /** Give these to `connect()`: the server's WebSocket class, its clock, and no chance. */
+    /** Options for `connect()`: the server's WebSocket class, its clock, and a constant in place of random numbers. */
     readonly options: Pick<Required<Options>, "WebSocket" | "clock" | "random">;
     readonly clock: ManualClock;
-    /** Lets time pass, in milliseconds (none by default), and everything happen that is due meanwhile. */
+    /** Lets time pass, in milliseconds (0 by default), and runs everything that is due meanwhile. */
     advance(milliseconds?: number): Promise<void>;
     connections(): TestConnection[];
-    /** Ids of those in a room, in the order in which they came. */
+    /** Returns the ids of the members of a room, in the order in which they joined. */
     members(room: string): string[];
     /**
-     * Handles an event instead of passing it on to the room. What it throws closes the sender's connection with 1011, and is
-     * thrown by `advance()`.
+     * Handles an event instead of forwarding it to the room. An error of the handler closes the sender's connection with 1011,
+     * and `advance()` throws it.
      */
     handle(event: string, handler: (conn: TestConnection, message: TestMessage) => void): void;
-    /** Sends to all in a room as the server. */
+    /** Sends a message of the server to all members of a room. */
     broadcast(room: string, event: string, payload?: TestPayload): void;
-    /** Who may connect, and who may join which room. Default: all. */
+    /** Sets the rules for connecting and joining. Default: all is allowed. */
     allow(rules: { connect?: (url: string, token: string | undefined) => boolean; join?: (conn: TestConnection, room: string) => boolean }): void;
     /** Breaks all connections. */
     cut(): void;
-    /** Closes all connections, with 1001 by default, and refuses new ones. */
+    /** Closes all connections, with 1001 by default, and rejects new ones. */
     stop(code?: number, reason?: string): void;
-    /** Takes connections again. */
+    /** Accepts connections again. */
     start(): void;
-    /** Lets nothing through any more, in either direction; no end is told. */
+    /** Delays everything in both directions until `resume()`; no connection is closed. */
     stall(): void;
-    /** Lets through what has waited, in order. */
+    /** Delivers everything that was delayed, in order. */
     resume(): void;
     /**
-     * The program stands still for so many milliseconds, as on a laptop that is shut: timers run late, and before anything
-     * that came meanwhile.
+     * Simulates a program that is suspended for a number of milliseconds, as on a closed laptop: timers run late, and before
+     * anything that arrived meanwhile.
      */
     sleep(milliseconds: number): Promise<void>;
 }
 
-/** So many per second, and so many at once; `burst` is `perSecond` by default. */
+/** A limit per second, with a burst; `burst` is `perSecond` by default. */
 export interface Rate {
     perSecond: number;
     burst?: number;
 }
 
 export interface ServerSettings {
-    /** Milliseconds, one way. Default 0. */
+    /** Latency in one direction, in milliseconds. Default 0. */
     latency?: number;
-    /** Default: a clock of its own. */
+    /** Clock of the server. Default: a new one. */
     clock?: ManualClock;
-    /** Packets of each client; above it, 1008 `rate`. Default: any number. */
+    /** Limit of packets per client; beyond it the connection is closed with 1008 `rate`. Default: no limit. */
     messageRate?: Rate;
-    /** The same for joins. */
+    /** Limit of joins per client, likewise. */
     joinRate?: Rate;
-    /** Packets of each client that may be refused; above it, 1008 `too many violations`. Default 1 per second, 256 at once. */
+    /** Limit of rejected packets per client; beyond it: 1008 `too many violations`. Default 1 per second, 256 at once. */
     strikes?: Rate;
-    /** What members of a room hear of each other. Default "full" for all. */
+    /** Returns what the members of a room receive about each other. Default "full" for all. */
     membership?: (room: string) => "full" | "count" | "own";
 }
 

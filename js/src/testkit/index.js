@@ -5,17 +5,17 @@
  *
  *     const server = createServer();
  *     const client = connect("ws://test/ws", { ...server.options, codec: "json" });
- *     await server.advance();             // everything that is due now has happened
- *     server.cut();                       // the connections break
- *     await server.advance(30_000);       // the client is back
+ *     await server.advance();             // runs everything that is due now
+ *     server.cut();                       // breaks the connections
+ *     await server.advance(30_000);       // the client has reconnected
  *
- * It keeps the rules of a real server: who is not in a room can send nothing to it, reserved events never pass, a repeated
- * join is only acknowledged, and each message comes from whom the server says.
+ * It follows the rules of a real server: a client cannot send to a room that it is not in, reserved events are never
+ * forwarded, a repeated join is only acknowledged, and the server sets the sender of each message.
  *
  * @module testkit
  */
 
-import { refuse } from "../error.js";
+import { rejectUnknown } from "../error.js";
 import { decode, encode, toBytes, toText } from "../packet.js";
 import { createClock } from "./clock.js";
 import { createBucket } from "./limits.js";
@@ -25,12 +25,12 @@ export { createClock };
 
 const RESERVED = ["close", "join_ack", "leave_ack", "member_left", "new_member", "open"];
 
-/** What may be sent as a payload: bytes, text, or anything else as JSON. */
+/** Returns the bytes of a payload: bytes and text as they are, anything else as JSON. */
 function toPayload(value) {
     return value instanceof Uint8Array ? value : toBytes(typeof value === "string" ? value : JSON.stringify(value) ?? "");
 }
 
-/** The token that a client came with, in its address or as a subprotocol. */
+/** Returns the token that a client has sent, in its address or as a subprotocol. */
 function readToken(url, protocols) {
     const offered = protocols.find((each) => each.startsWith("token."));
     if (offered) {
@@ -45,10 +45,10 @@ function readToken(url, protocols) {
  */
 export function createServer(settings = {}) {
     const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...others } = settings;
-    refuse(others);
+    rejectUnknown(others);
     /** Connections by id. */
     const conns = new Map();
-    /** Members by room, in the order in which they came. @type {Map<string, Set<object>>} */
+    /** Members by room, in the order in which they joined. @type {Map<string, Set<object>>} */
     const rooms = new Map();
     const handlers = new Map();
     let lastId = 0;
@@ -56,7 +56,7 @@ export function createServer(settings = {}) {
     let mayJoin = () => true;
     let running = true;
     let stalled = false;
-    /** What is on its way, both ways, in order. */
+    /** Deliveries in flight, in both directions, in order. */
     const line = [];
 
     function later(action) {
@@ -73,7 +73,7 @@ export function createServer(settings = {}) {
     function join(conn, name, isForced) {
         const members = rooms.get(name) ?? new Set();
         const isNew = !members.has(conn);
-        // Rules are for clients: what the server itself does is allowed.
+        // The rules apply to clients: the server itself may do everything.
         if (isNew && !isForced && !mayJoin(conn.api, name)) {
             return conn.deliver(encode(name, "leave_ack", "", conn.id, toBytes(conn.id)));
         }
@@ -109,7 +109,7 @@ export function createServer(settings = {}) {
         rooms.get(room)?.forEach((member) => member !== sender && member.deliver(packet));
     }
 
-    /** One packet of a client. */
+    /** Handles one packet of a client. */
     function handle(conn, buffer) {
         let packet;
         try {
@@ -126,7 +126,7 @@ export function createServer(settings = {}) {
         } else if (event === "leave") {
             leave(conn, room);
         } else if (RESERVED.includes(event) || (!dst && !rooms.get(room)?.has(conn))) {
-            // Never forwarded: a client would take it for the server's word, or is not in that room.
+            // Not forwarded: the receiver would take a reserved event for one of the server, or the sender is not in that room.
             conn.takes.strike() || conn.api.close(1008, "too many violations");
         } else if (dst) {
             conns.get(dst)?.deliver(encode(room, event, dst, conn.id, payload));
@@ -135,7 +135,7 @@ export function createServer(settings = {}) {
                 handlers.get(event)(conn.api, { room, event, payload: payload.slice(), text: () => toText(payload) });
             } catch (error) {
                 conn.api.close(1011, "handler failed");
-                // advance() throws it: a test must not pass over it.
+                // advance() throws it, so that a test cannot miss it.
                 throw error;
             }
         } else {
@@ -143,8 +143,8 @@ export function createServer(settings = {}) {
         }
     }
 
-    /** The server's end of a new connection. */
-    function accept(link, url, protocols) {
+    /** Returns the server's end of a new connection, or undefined if it is rejected. */
+    function accept(socket, url, protocols) {
         const token = readToken(url, protocols);
         if (!running || !mayConnect(url, token)) {
             return undefined;
@@ -160,17 +160,17 @@ export function createServer(settings = {}) {
             join: createBucket(joinRate, clock.now),
             strike: createBucket(strikes, clock.now)
         };
-        const conn = { id, takes, deliver: link.deliver };
+        const conn = { id, takes, deliver: socket.deliver };
         conn.api = Object.freeze({
             id,
             url,
             token,
             rooms: () => [...rooms].filter(([, members]) => members.has(conn)).map(([name]) => name),
-            send: (room, event, payload) => link.deliver(encode(room, event, id, "", toPayload(payload))),
+            send: (room, event, payload) => socket.deliver(encode(room, event, id, "", toPayload(payload))),
             sendToRoom: (room, event, payload) => broadcast(conn, room, event, toPayload(payload)),
-            deliver: link.deliver,
+            deliver: socket.deliver,
             join: (name) => join(conn, name, true),
-            /** As a real server does, it says so even if there was nothing to leave. */
+            /** Like a real server, sends leave_ack even if the client was not in the room. */
             kick: (name) => leave(conn, name),
             move(from, to) {
                 leave(conn, from);
@@ -178,11 +178,11 @@ export function createServer(settings = {}) {
             },
             close(code = 1000, reason = "") {
                 gone();
-                link.close(code, reason);
+                socket.close(code, reason);
             },
             cut() {
                 gone();
-                link.cut();
+                socket.cut();
             }
         });
         return {
@@ -217,7 +217,7 @@ export function createServer(settings = {}) {
         members: (room) => [...(rooms.get(room) ?? [])].map(({ id }) => id),
         handle: (event, handler) => void handlers.set(event, handler),
         broadcast: (room, event, payload) => broadcast(undefined, room, event, toPayload(payload)),
-        /** Who may connect, and who may join; all by default. */
+        /** Sets the rules for connecting and joining; all is allowed by default. */
         allow({ connect = mayConnect, join: joins = mayJoin }) {
             mayConnect = connect;
             mayJoin = joins;

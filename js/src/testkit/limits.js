@@ -1,13 +1,13 @@
 /**
- * How much a client may send: a bucket that fills with time, as the real server's.
+ * The limit of what a client may send: a token bucket, like the one of the real server.
  *
  * @module testkit/limits
  */
 
 /**
- * @param {{perSecond: number, burst?: number} | undefined} rate undefined is no limit
+ * @param {{perSecond: number, burst?: number} | undefined} rate undefined: no limit
  * @param {() => number} now
- * @returns {() => boolean} takes one; false if that is too many
+ * @returns {() => boolean} takes one token; returns false if there is none
  */
 export function createBucket(rate, now) {
     if (!rate) {

@@ -1,16 +1,16 @@
 /**
- * Two ends of a connection in memory: what the client takes for a WebSocket, and the server's side of it.
+ * The two ends of a connection in memory: a WebSocket class for the client, and the server's side.
  *
  * @module testkit/socket
  */
 
 /**
- * Makes the class to pass to connect() as its option WebSocket.
+ * Returns the class for the option WebSocket of connect().
  *
  * @param {object} network
- * @param {(action: () => void) => void} network.later runs an action when it has crossed the network, in order
- * @param {(link: object, url: string, protocols: string[]) => object | undefined} network.accept the server's end for a new link, or nothing if it refuses.
- *   The server's end has received(buffer) and ended()
+ * @param {(action: () => void) => void} network.later runs an action after the latency of the network, in order
+ * @param {(link: object, url: string, protocols: string[]) => object | undefined} network.accept returns the server's end of a new connection, or
+ *   undefined to reject it. The server's end has opened(), received(buffer) and ended()
  */
 export function createSocketClass({ later, accept }) {
     return class MemorySocket {
@@ -28,7 +28,7 @@ export function createSocketClass({ later, accept }) {
         constructor(url, protocols = []) {
             this.url = String(url);
             this.#offered = [protocols].flat();
-            // The server takes the first that it knows.
+            // The server selects a protocol later.
             this.protocol = "";
             if (!/^wss?:/.test(this.url)) {
                 throw new SyntaxError(`not the address of a WebSocket: ${url}`);
@@ -67,7 +67,7 @@ export function createSocketClass({ later, accept }) {
             this.#peer = accept({
                 deliver: (packet) => later(() => {
                     if (this.readyState === 1) {
-                        // As a real one does, for whom forgets to ask for an ArrayBuffer.
+                        // A real socket also delivers a Blob unless the client asks for an ArrayBuffer.
                         this.onmessage?.({ data: this.binaryType === "arraybuffer" ? packet.slice().buffer : new Blob([packet]) });
                     }
                 }),
@@ -85,7 +85,7 @@ export function createSocketClass({ later, accept }) {
             }
         }
 
-        /** The server need not hear of the end from us any more. */
+        /** Notifies the server's end once that the connection is closed. */
         #hangUp() {
             const peer = this.#peer;
             this.#peer = undefined;
