@@ -60,7 +60,7 @@ impl Crowd {
         self.members.insert(id);
         let answer = self.handle(Input::Open { id });
         self.check(answer);
-        let conn = self.hub.find(id.as_str()).expect("the connection is taken");
+        let conn = self.hub.tables().find_conn(id.as_str()).expect("the connection is taken");
         self.people.push((id, conn));
     }
 
@@ -103,8 +103,8 @@ impl Crowd {
     fn check(&self, answer: Option<Vec<u8>>) {
         let Some(text) = answer else { return };
         let ids: Vec<String> = serde_json::from_slice(&text).expect("a JSON array of strings");
-        let room = self.hub.room(ROOT).expect("somebody is in it");
-        let members = self.hub.members(room).iter().filter_map(|conn| self.hub.id(conn));
+        let room = self.hub.tables().find_room(ROOT).expect("somebody is in it");
+        let members = self.hub.tables().members(room).iter().filter_map(|conn| self.hub.tables().conn_id(conn));
         assert!(members.map(|id| id.to_string()).eq(ids.iter().cloned()), "another order");
         let listed: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
         assert!(listed.len() == ids.len() && self.members.iter().map(ConnId::as_str).eq(listed));

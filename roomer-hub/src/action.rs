@@ -2,7 +2,6 @@
 
 use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
-use crate::hub::Hub;
 use crate::keys::{ConnKey, HandlerKey, RoomKey};
 use crate::limits::CloseCause;
 use crate::room::Members;
@@ -89,11 +88,11 @@ pub enum Action<'a> {
     /// [`Input::Allowed`](crate::Input::Allowed) or [`Input::Denied`](crate::Input::Denied) with
     /// the same packet. Until then no other packet of this connection should be handled, so that
     /// its packets keep their order.
-    Ask {
+    Authorize {
         /// The sender of the packet.
         conn: ConnKey,
         /// The permission that the sender needs.
-        about: Permission,
+        permission: Permission,
         /// The client's packet, with `src` set.
         packet: PacketRef<'a>,
     },
@@ -196,27 +195,18 @@ pub struct Actions<'a> {
     context: Context<'a>,
     /// The subject's id as text, which costs a check for UTF-8; empty without a subject.
     id: &'a str,
-    hub: &'a Hub,
 }
 
 impl<'a> Actions<'a> {
-    pub(crate) fn new(hub: &'a Hub, context: Context<'a>) -> Self {
-        let (tables, output) = (&hub.tables, &hub.output);
+    pub(crate) fn new(tables: &'a Tables, output: &'a Output, context: Context<'a>) -> Self {
         let id = output.subject.as_ref().map_or("", ConnId::as_str);
-        Actions { tables, output, records: output.records.iter(), context, id, hub }
+        Actions { tables, output, records: output.records.iter(), context, id }
     }
 
     /// Returns the tables as they are after the input.
     #[must_use]
     pub fn tables(&self) -> &'a Tables {
         self.tables
-    }
-
-    /// Returns the hub as it is after the input.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn hub(&self) -> &'a Hub {
-        self.hub
     }
 
     /// Returns the action that notifies a room's members about the subject.
@@ -269,7 +259,7 @@ impl<'a> Iterator for Actions<'a> {
             Record::Broadcast(room) => self.broadcast(room, packet),
             Record::Direct(to) => Action::Send { to, packet },
             Record::Call(handler) => Action::Call { conn, handler, packet },
-            Record::Authorize(about) => Action::Ask { conn, about, packet },
+            Record::Authorize(permission) => Action::Authorize { conn, permission, packet },
             Record::Close(code) => {
                 // The command's reason, which `command` put into the payload.
                 let reason = std::str::from_utf8(packet.payload).unwrap_or_default();

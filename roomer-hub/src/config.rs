@@ -21,7 +21,7 @@ pub struct Config {
     /// 1,000 that clients of the original are known to use.
     pub max_rooms: usize,
     /// True if a client's join needs the application's permission
-    /// ([`Action::Ask`](crate::Action::Ask)). Default `false`. A join that another rule rejects,
+    /// ([`Action::Authorize`](crate::Action::Authorize)). Default `false`. A join that another rule rejects,
     /// a repeated join and a join by the server are not authorized.
     pub authorize_join: bool,
     /// True if a client's message into a room needs the application's permission. Default `false`.

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use roomer_proto::{ConnId, PacketRef, is_built_in};
+use roomer_proto::{PacketRef, is_built_in};
 
 use crate::action::{Actions, Context, Output};
 use crate::config::{Config, Presence, RoomPattern};
 use crate::hash::HashKey;
 use crate::input::Input;
-use crate::keys::{ConnKey, HandlerKey, RoomKey};
+use crate::keys::HandlerKey;
 use crate::limits::RejectedPackets;
-use crate::room::Members;
 use crate::tables::Tables;
 
 /// Connections, rooms, members and rules. See the [crate's page](crate).
@@ -79,7 +78,7 @@ impl Hub {
             }
             Input::Command(command) => self.command(command),
         };
-        Actions::new(self, context)
+        Actions::new(&self.tables, &self.output, context)
     }
 
     /// Creates a hub without connections.
@@ -138,74 +137,5 @@ impl Hub {
     #[must_use]
     pub fn rejected_packets(&self) -> RejectedPackets {
         self.rejected
-    }
-    #[doc(hidden)]
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.tables.conn_count()
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub fn rooms(&self) -> usize {
-        self.tables.room_count()
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub fn id(&self, conn: ConnKey) -> Option<ConnId> {
-        self.tables.conn_id(conn)
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub fn opened(&self, conn: ConnKey) -> Option<Duration> {
-        self.tables.opened_at(conn)
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub fn find(&self, id: &str) -> Option<ConnKey> {
-        self.tables.find_conn(id)
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub fn room(&self, name: &str) -> Option<RoomKey> {
-        self.tables.find_room(name)
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub fn name(&self, room: RoomKey) -> Option<&str> {
-        self.tables.room_name(room)
-    }
-
-    #[doc(hidden)]
-    pub fn iter_rooms(&self) -> impl Iterator<Item = (RoomKey, &str)> {
-        self.tables.rooms()
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub fn members(&self, room: RoomKey) -> Members<'_> {
-        self.tables.members(room)
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub fn is_member(&self, conn: ConnKey, room: RoomKey) -> bool {
-        self.tables.is_member(conn, room)
-    }
-
-    #[doc(hidden)]
-    pub fn rooms_of(&self, conn: ConnKey) -> impl ExactSizeIterator<Item = RoomKey> {
-        self.tables.rooms_of(conn)
-    }
-
-    #[doc(hidden)]
-    #[allow(clippy::missing_errors_doc)]
-    pub fn audit(&self) -> Result<(), String> {
-        self.tables.audit()
     }
 }

@@ -21,7 +21,7 @@ pub enum Input<'a> {
         /// What. Its `src` is ignored.
         packet: PacketRef<'a>,
     },
-    /// The packet of an [`Action::Ask`](crate::Action::Ask) is allowed: it is handled as if
+    /// The packet of an [`Action::Authorize`](crate::Action::Authorize) is allowed: it is handled as if
     /// nobody had to be asked. What else is checked is checked again, but for the rates, which it
     /// has passed.
     Allowed {
@@ -30,7 +30,7 @@ pub enum Input<'a> {
         /// What.
         packet: PacketRef<'a>,
     },
-    /// The packet of an [`Action::Ask`](crate::Action::Ask) is refused: it is dropped and
+    /// The packet of an [`Action::Authorize`](crate::Action::Authorize) is refused: it is dropped and
     /// counted; a join is answered with `leave_ack`, unless the server has put the connection
     /// into that room meanwhile, which makes it a repeated join.
     Denied {

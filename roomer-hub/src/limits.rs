@@ -94,7 +94,7 @@ pub struct RejectedPackets {
     /// Direct messages between connections that share no room ([`Config::shared_room_only`]).
     pub no_shared_room: u64,
     /// Packets that a rule of the application denied
-    /// ([`Action::Ask`](crate::Action::Ask)).
+    /// ([`Action::Authorize`](crate::Action::Authorize)).
     pub by_application: u64,
     /// Packets above a rate, each of which closed its connection.
     pub rate: u64,

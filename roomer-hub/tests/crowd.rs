@@ -68,7 +68,8 @@ impl Crowd {
         for (number, name) in ROOMS.iter().enumerate() {
             let expected: Vec<usize> =
                 self.seats.iter().filter(|seat| seat.0 == number).map(|seat| seat.1).collect();
-            let members = self.hub.room(name).map(|room| self.hub.members(room));
+            let members =
+                self.hub.tables().find_room(name).map(|room| self.hub.tables().members(room));
             let who = |conn| self.people.iter().position(|person| person.1 == conn).unwrap();
             let mut found: Vec<usize> =
                 members.into_iter().flat_map(|members| members.iter()).map(who).collect();
@@ -90,7 +91,7 @@ fn a_crowd_comes_and_churns_and_goes() {
         let who = crowd.people.len() - 1;
         crowd.ask(JOIN, 1, who);
     }
-    crowd.rooms.extend(crowd.hub.room("root"));
+    crowd.rooms.extend(crowd.hub.tables().find_room("root"));
     for turn in 0..3_000 {
         let (room, who) = (crowd.roll(ROOMS.len()), crowd.roll(CROWD));
         let event = if crowd.roll(2) == 0 { JOIN } else { LEAVE };
@@ -114,5 +115,5 @@ fn a_crowd_comes_and_churns_and_goes() {
         crowd.check();
     }
     check::tables(&crowd.hub, &crowd.people, &crowd.rooms);
-    assert_eq!(crowd.hub.rooms(), 0);
+    assert_eq!(crowd.hub.tables().room_count(), 0);
 }

@@ -55,11 +55,11 @@ fn the_default_limits_hold_to_the_byte_and_the_room() {
     let mut hub = Hub::new(Config::default(), HashKey([1; 16]));
     let id = ConnId::parse(ID).unwrap();
     for _ in hub.handle(Duration::ZERO, Input::Open { id }) {}
-    let conn = hub.find(ID).unwrap();
+    let conn = hub.tables().find_conn(ID).unwrap();
     let mut join = |room: &str| {
         let packet = PacketRef { room, event: "join", ..PacketRef::default() };
         for _ in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {}
-        hub.room(room).is_some_and(|room| hub.is_member(conn, room))
+        hub.tables().find_room(room).is_some_and(|room| hub.tables().is_member(conn, room))
     };
     assert!(join(&"n".repeat(4096)));
     assert!(!join(&"n".repeat(4097)));
@@ -67,10 +67,10 @@ fn the_default_limits_hold_to_the_byte_and_the_room() {
         assert!(join(&format!("room {number}")));
     }
     assert!(!join("one more"));
-    assert_eq!((hub.rooms(), hub.rooms_of(conn).len()), (1100, 1100));
+    assert_eq!((hub.tables().room_count(), hub.tables().rooms_of(conn).len()), (1100, 1100));
     assert_eq!((hub.rejected_packets().long_name, hub.rejected_packets().too_many_rooms), (1, 1));
     for _ in hub.handle(Duration::ZERO, Input::Gone { conn }) {}
-    assert_eq!((hub.connections(), hub.rooms()), (0, 0));
+    assert_eq!((hub.tables().conn_count(), hub.tables().room_count()), (0, 0));
 }
 
 #[test]
@@ -82,9 +82,12 @@ fn the_keys_of_nobody_find_nothing() {
     let packet = PacketRef { room: "root", event: "chat", ..PacketRef::default() };
     assert_eq!(hub.handle(Duration::ZERO, Input::Packet { conn, packet }).len(), 0);
     assert_eq!(hub.handle(Duration::ZERO, Input::Gone { conn }).len(), 0);
-    assert_eq!((hub.id(conn), hub.opened(conn), hub.name(room)), (None, None, None));
-    assert!(hub.members(room).is_empty() && !hub.is_member(conn, room));
-    assert_eq!(hub.rooms_of(conn).len(), 0);
+    assert_eq!(
+        (hub.tables().conn_id(conn), hub.tables().opened_at(conn), hub.tables().room_name(room)),
+        (None, None, None)
+    );
+    assert!(hub.tables().members(room).is_empty() && !hub.tables().is_member(conn, room));
+    assert_eq!(hub.tables().rooms_of(conn).len(), 0);
 }
 
 #[test]
@@ -105,22 +108,22 @@ fn a_secret_is_not_printed() {
 #[test]
 fn rooms_and_members_can_be_looked_at() {
     let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
-    assert_eq!(hub.iter_rooms().count(), 0);
+    assert_eq!(hub.tables().rooms().count(), 0);
     let mut open = |byte| {
         hub.handle(Duration::ZERO, Input::Open { id: ConnId::from_random_bytes([byte; 16]) })
             .for_each(drop);
-        hub.find(ConnId::from_random_bytes([byte; 16]).as_str()).unwrap()
+        hub.tables().find_conn(ConnId::from_random_bytes([byte; 16]).as_str()).unwrap()
     };
     let keys = [open(1), open(2)];
     let join = PacketRef { room: "lobby", event: "join", ..PacketRef::default() };
     hub.handle(Duration::ZERO, Input::Packet { conn: keys[1], packet: join }).for_each(drop);
-    let rooms: Vec<(RoomKey, &str)> = hub.iter_rooms().collect();
+    let rooms: Vec<(RoomKey, &str)> = hub.tables().rooms().collect();
     assert_eq!(rooms.iter().map(|(_, name)| *name).collect::<Vec<_>>(), ["root", "lobby"]);
     assert_eq!(
-        rooms.iter().map(|(key, _)| hub.name(*key)).collect::<Vec<_>>(),
+        rooms.iter().map(|(key, _)| hub.tables().room_name(*key)).collect::<Vec<_>>(),
         [Some("root"), Some("lobby")]
     );
-    let members = hub.members(rooms[0].0);
+    let members = hub.tables().members(rooms[0].0);
     assert_eq!(format!("{members:?}"), format!("{keys:?}"));
 }
 

@@ -13,7 +13,7 @@ impl Server {
     pub fn audit(&self, at_rest: bool) -> Result<(), String> {
         let (most, closing) = (self.0.lifecycle.audit()?, self.is_closing());
         let core = self.core();
-        core.outbound.audit(&core.hub, at_rest, self.options())?;
+        core.outbound.audit(core.hub.tables(), at_rest, self.options())?;
         core.infos.audit()?;
         drop(core);
         let held = self.0.budget.held();
@@ -51,7 +51,7 @@ impl Server {
         let core = self.core();
         core.outbound.audit_dirty()?;
         for job in &jobs {
-            core.outbound.audit_work(&core.hub, &job.work)?;
+            core.outbound.audit_work(core.hub.tables(), &job.work)?;
         }
         Ok(jobs.iter().map(|job| job.left()).collect())
     }

@@ -93,13 +93,13 @@ impl Core {
                 }
                 Action::RoomClosed { room, .. } => outbound.room_closed(room),
                 Action::JoinAck { to, id, room, snapshot } => {
-                    let rejoined = if has_joined { None } else { actions.hub().room(room) };
+                    let rejoined = if has_joined { None } else { actions.tables().find_room(room) };
                     let packet = PacketRef { room, src: id, ..PacketRef::default() };
                     let is_sent = outbound.join_ack(to, rejoined, packet, snapshot);
                     counts.messages_out += u64::from(is_sent);
                 }
                 Action::Send { to, packet } => {
-                    let rooms = actions.hub().rooms_of(to);
+                    let rooms = actions.tables().rooms_of(to);
                     if let Some(receiver) = outbound.send(to, &packet, rooms) {
                         counts.messages_out += 1;
                         if receiver.is_congested() {
@@ -112,13 +112,13 @@ impl Core {
                     if is_received {
                         outbound.broadcast(room, members, except, &packet);
                         let is_left_out =
-                            except.is_some_and(|conn| actions.hub().is_member(conn, room));
+                            except.is_some_and(|conn| actions.tables().is_member(conn, room));
                         counts.messages_out += (members.len() - usize::from(is_left_out)) as u64;
                         broadcast_in = Some(room);
                     }
                 }
                 Action::Call { handler, .. } => applied.call = Some(handler),
-                Action::Ask { about, .. } => applied.ask = Some(about),
+                Action::Authorize { permission, .. } => applied.ask = Some(permission),
                 Action::Close { conn, code, reason } => {
                     applied.is_closed = true;
                     *counts.closes.entry(code).or_default() += 1;
@@ -132,7 +132,7 @@ impl Core {
             }
         }
         if let Some(room) = broadcast_in {
-            applied.congested = outbound.congested_member(hub, room).or(applied.congested);
+            applied.congested = outbound.congested_member(hub.tables(), room).or(applied.congested);
         }
         applied
     }
@@ -142,9 +142,10 @@ impl Core {
         self.infos.insert(info);
         let Core { hub, hook_queue, .. } = self;
         hook_queue.push_lifecycle(Some(info), || HookEvent::Connected);
-        for room in hub.rooms_of(info.key) {
-            hook_queue
-                .push(Some(info), || HookEvent::Joined(hub.name(room).unwrap_or_default().into()));
+        let tables = hub.tables();
+        for room in tables.rooms_of(info.key) {
+            let joined = || HookEvent::Joined(tables.room_name(room).unwrap_or_default().into());
+            hook_queue.push(Some(info), joined);
         }
     }
 
@@ -174,6 +175,6 @@ impl Core {
 
     /// Takes what has to be written; see [`Outbound::take`].
     pub(crate) fn take(&mut self, all: bool) -> FlushWork {
-        self.outbound.take(&self.hub, all)
+        self.outbound.take(self.hub.tables(), all)
     }
 }

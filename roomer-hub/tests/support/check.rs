@@ -8,33 +8,44 @@ use roomer_proto::{JOIN, NEW_MEMBER, PacketRef};
 /// Everybody and every room there ever was: the tables must agree with each other about all of
 /// them, the gone ones included.
 pub(crate) fn tables(hub: &Hub, everybody: &[(ConnId, ConnKey)], rooms: &[RoomKey]) {
-    let is_here = |conn: ConnKey| hub.id(conn).is_some();
-    assert_eq!(hub.connections(), everybody.iter().filter(|who| is_here(who.1)).count());
-    assert_eq!(hub.rooms(), rooms.iter().filter(|&&room| hub.name(room).is_some()).count());
+    let tables = hub.tables();
+    let is_here = |conn: ConnKey| tables.conn_id(conn).is_some();
+    assert_eq!(tables.conn_count(), everybody.iter().filter(|who| is_here(who.1)).count());
+    assert_eq!(
+        tables.room_count(),
+        rooms.iter().filter(|&&room| tables.room_name(room).is_some()).count()
+    );
     for &(id, conn) in everybody {
-        let seats: Vec<RoomKey> = hub.rooms_of(conn).collect();
+        let seats: Vec<RoomKey> = tables.rooms_of(conn).collect();
         assert!(all_differ(&seats), "two seats in one room");
         if is_here(conn) {
-            assert_eq!((hub.id(conn), hub.find(id.as_str())), (Some(id), Some(conn)));
+            assert_eq!(
+                (tables.conn_id(conn), tables.find_conn(id.as_str())),
+                (Some(id), Some(conn))
+            );
         } else {
-            assert_eq!((hub.opened(conn), seats.len()), (None, 0), "a stale key finds something");
-            assert_ne!(hub.find(id.as_str()), Some(conn), "an id finds a stale key");
+            assert_eq!(
+                (tables.opened_at(conn), seats.len()),
+                (None, 0),
+                "a stale key finds something"
+            );
+            assert_ne!(tables.find_conn(id.as_str()), Some(conn), "an id finds a stale key");
         }
         for &room in rooms {
-            let in_room = hub.members(room).iter().any(|member| member == conn);
+            let in_room = tables.members(room).iter().any(|member| member == conn);
             assert_eq!(seats.contains(&room), in_room, "seats and members disagree");
-            assert_eq!(hub.is_member(conn, room), in_room, "is_member and members disagree");
+            assert_eq!(tables.is_member(conn, room), in_room, "is_member and members disagree");
         }
     }
     for &room in rooms {
-        let members: Vec<ConnKey> = hub.members(room).iter().collect();
-        assert_eq!(hub.members(room).len(), members.len());
-        assert_eq!(hub.members(room).is_empty(), members.is_empty());
+        let members: Vec<ConnKey> = tables.members(room).iter().collect();
+        assert_eq!(tables.members(room).len(), members.len());
+        assert_eq!(tables.members(room).is_empty(), members.is_empty());
         assert!(all_differ(&members), "a member twice");
         assert!(members.iter().all(|&member| is_here(member)), "a member without a connection");
-        match hub.name(room) {
+        match tables.room_name(room) {
             Some(name) => {
-                assert_eq!(hub.room(name), Some(room), "a name finds another room");
+                assert_eq!(tables.find_room(name), Some(room), "a name finds another room");
                 assert!(!members.is_empty(), "a room without members");
             }
             None => assert!(members.is_empty(), "a room that is gone has members"),
@@ -46,9 +57,11 @@ pub(crate) fn tables(hub: &Hub, everybody: &[(ConnId, ConnKey)], rooms: &[RoomKe
 /// their order. Asking changes nothing.
 pub(crate) fn snapshots(hub: &mut Hub, rooms: &[RoomKey]) {
     for &room in rooms {
-        let Some(first) = hub.members(room).iter().next() else { continue };
-        let name = String::from(hub.name(room).unwrap());
-        let ids: Vec<ConnId> = hub.members(room).iter().map(|of| hub.id(of).unwrap()).collect();
+        let tables = hub.tables();
+        let Some(first) = tables.members(room).iter().next() else { continue };
+        let name = String::from(tables.room_name(room).unwrap());
+        let ids: Vec<ConnId> =
+            tables.members(room).iter().map(|of| tables.conn_id(of).unwrap()).collect();
         let before = hub.rejected_packets();
         let again = PacketRef { room: &name, event: JOIN, ..PacketRef::default() };
         let mut actions = hub.handle(Duration::ZERO, Input::Packet { conn: first, packet: again });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roomer_hub::{
     Action, Command, Config, ConnId, ConnKey, HandlerKey, HashKey, Hub, Input, Rate,
-    RejectedPackets, RoomKey,
+    RejectedPackets, RoomKey, Tables,
 };
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, PacketRef, ROOT};
 
@@ -81,14 +81,14 @@ impl Stage {
     }
 
     fn show(&mut self) -> Vec<String> {
-        let hub = self.hub.as_ref().expect("nothing to show yet");
-        let alive = self.cast.rooms.iter().filter(|room| hub.name(room.0).is_some());
+        let tables = self.hub.as_ref().expect("nothing to show yet").tables();
+        let alive = self.cast.rooms.iter().filter(|room| tables.room_name(room.0).is_some());
         let room = |(key, label): &(RoomKey, String)| {
             let members: Vec<&str> =
-                hub.members(*key).iter().map(|member| self.cast.name(member)).collect();
+                tables.members(*key).iter().map(|member| self.cast.name(member)).collect();
             format!("{label}: {}", members.join(" "))
         };
-        let counts = format!("{} connections, {} rooms", hub.connections(), hub.rooms());
+        let counts = format!("{} connections, {} rooms", tables.conn_count(), tables.room_count());
         std::iter::once(counts).chain(alive.map(room)).collect()
     }
 
@@ -159,12 +159,12 @@ impl Stage {
         let opening = if let Input::Open { id } = input { Some(id) } else { None };
         let mut seen = Vec::new();
         let actions = hub.handle(Duration::ZERO, input);
-        let view = actions.hub();
+        let tables = actions.tables();
         for action in actions {
             if let (Action::Opened { conn }, Some(id)) = (action, opening) {
                 self.cast.keys.push((id, conn));
             }
-            seen.push(self.cast.tell(view, action));
+            seen.push(self.cast.tell(tables, action));
         }
         seen.extend(counted(before, hub.rejected_packets()));
         if seen.is_empty() {
@@ -227,10 +227,10 @@ impl Cast {
     }
 
     /// A room by its name, and by its number if there was another of that name before.
-    fn label(&mut self, hub: &Hub, room: RoomKey) -> &str {
+    fn label(&mut self, tables: &Tables, room: RoomKey) -> &str {
         let known = self.rooms.iter().position(|known| known.0 == room);
         let at = known.unwrap_or_else(|| {
-            let name = plain(hub.name(room).expect("a room that was never there"));
+            let name = plain(tables.room_name(room).expect("a room that was never there"));
             let same = |label: &str| label == name || label.starts_with(&format!("{name}#"));
             let label = match self.rooms.iter().filter(|room| same(&room.1)).count() {
                 0 => name,
@@ -243,17 +243,17 @@ impl Cast {
     }
 
     /// One action as a line.
-    fn tell(&mut self, hub: &Hub, action: Action<'_>) -> String {
+    fn tell(&mut self, tables: &Tables, action: Action<'_>) -> String {
         match action {
             Action::Opened { conn } => format!("opened {}", self.name(conn)),
             Action::Rejected => "refused".into(),
             Action::Joined { conn, room, .. } => {
-                format!("joined {} {}", self.name(conn).to_owned(), self.label(hub, room))
+                format!("joined {} {}", self.name(conn).to_owned(), self.label(tables, room))
             }
             Action::Left { conn, room, .. } => {
-                format!("left {} {}", self.name(conn).to_owned(), self.label(hub, room))
+                format!("left {} {}", self.name(conn).to_owned(), self.label(tables, room))
             }
-            Action::RoomClosed { room } => format!("gone room {}", self.label(hub, room)),
+            Action::RoomClosed { room } => format!("gone room {}", self.label(tables, room)),
             Action::JoinAck { to, id, room, snapshot } => {
                 let payload = &snapshot.to_vec();
                 let packet = PacketRef { room, event: "join_ack", dst: "", src: id, payload };
@@ -263,7 +263,7 @@ impl Cast {
                 format!("send to {}: {}", self.name(to), self.packet(packet))
             }
             Action::Broadcast { room, members, except, packet } => {
-                assert_eq!(hub.name(room), Some(packet.room), "a packet of another room");
+                assert_eq!(tables.room_name(room), Some(packet.room), "a packet of another room");
                 let to = members.iter().filter(|&member| Some(member) != except);
                 let mut to: Vec<&str> = to.map(|member| self.name(member)).collect();
                 if to.is_empty() {

@@ -122,7 +122,7 @@ impl Conn {
     /// Whether the connection is still open.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.server.core().hub.id(self.info.key).is_some()
+        self.server.core().hub.tables().conn_id(self.info.key).is_some()
     }
 
     /// Keeps a value with the connection, one for each type; returns the one before. It lives as
@@ -172,9 +172,10 @@ impl Conn {
     /// The names of the rooms that it is in; none once it is gone.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
-        let hub = &self.server.core().hub;
-        let rooms = hub.rooms_of(self.info.key);
-        rooms.filter_map(|room| hub.name(room).map(String::from)).collect()
+        let core = self.server.core();
+        let tables = core.hub.tables();
+        let rooms = tables.rooms_of(self.info.key);
+        rooms.filter_map(|room| tables.room_name(room).map(String::from)).collect()
     }
 
     /// Puts the connection into a room, as if it had asked; no rule is asked.

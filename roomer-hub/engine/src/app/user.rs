@@ -75,8 +75,9 @@ impl User {
     pub fn kick(&self, room: impl AsRef<str>) -> usize {
         let room = room.as_ref();
         let is_in = |conn: &ConnKey| {
-            let hub = &self.server.core().hub;
-            hub.room(room).is_some_and(|room| hub.is_member(*conn, room))
+            let core = self.server.core();
+            let tables = core.hub.tables();
+            tables.find_room(room).is_some_and(|room| tables.is_member(*conn, room))
         };
         self.for_each(is_in, |conn| Command::Leave { conn, room })
     }

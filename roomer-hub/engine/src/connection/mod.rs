@@ -359,9 +359,7 @@ impl<R: Reader> Future for Connection<R> {
                     // may just have come too late to be rung.
                     let in_handshake = matches!(
                         this.state,
-                        State::ProxyHeader { .. }
-                            | State::Handshake { .. }
-                            | State::Authorizing(_)
+                        State::ProxyHeader { .. } | State::Handshake { .. } | State::Authorizing(_)
                     );
                     if (in_handshake && this.server.is_closing())
                         || this.server.0.lifecycle.is_aborted()

@@ -209,10 +209,7 @@ mod tests {
         let mut counts = SocketCounts::default();
         let (one, two) = (address("1.1.1.1"), address("2.2.2.2"));
         let refused = |counts: &SocketCounts, address| {
-            counts
-                .check(SocketKind::Handshake, address, &CAPS)
-                .err()
-                .map(|status| status.as_u16())
+            counts.check(SocketKind::Handshake, address, &CAPS).err().map(|status| status.as_u16())
         };
         counts.enter(SocketKind::Handshake, one);
         assert_eq!(refused(&counts, one), None);

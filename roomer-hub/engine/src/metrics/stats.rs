@@ -92,13 +92,14 @@ impl Server {
             .with_counts(|counts| (counts.sockets(), counts.handshakes, counts.refused().clone()));
         let core = self.core();
         let (hub, counts) = (&core.hub, &core.counts);
+        let tables = hub.tables();
         let status = core.outbound.writers.values().map(|outbox| outbox.backlog());
         let (queued_bytes, written) =
             status.fold((0, 0), |(queued, sum), (bytes, written)| (queued + bytes, sum + written));
         Stats {
-            connections: hub.connections(),
-            rooms: hub.rooms(),
-            memberships: hub.iter_rooms().map(|(room, _)| hub.members(room).len()).sum(),
+            connections: tables.conn_count(),
+            rooms: tables.room_count(),
+            memberships: tables.rooms().map(|(room, _)| tables.members(room).len()).sum(),
             sockets,
             handshakes,
             queued_bytes,
@@ -137,7 +138,7 @@ impl Server {
             .writers
             .iter()
             .filter_map(|(conn, outbox)| {
-                Some(Backlog { id: core.hub.id(conn)?, bytes: outbox.backlog().0 })
+                Some(Backlog { id: core.hub.tables().conn_id(conn)?, bytes: outbox.backlog().0 })
             })
             .filter(|backlog| backlog.bytes > 0)
             .collect();

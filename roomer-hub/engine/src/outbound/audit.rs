@@ -1,6 +1,6 @@
 //! Checks of the outbound tables against each other and against the hub's.
 
-use roomer_hub::Hub;
+use roomer_hub::Tables;
 
 use crate::builder::options::Options;
 use crate::outbound::budget::BufferSet;
@@ -8,14 +8,19 @@ use crate::outbound::{FlushWork, Outbound};
 
 impl Outbound {
     /// Returns the first contradiction; see [`Server::audit`](crate::Server::audit).
-    pub(crate) fn audit(&self, hub: &Hub, at_rest: bool, options: &Options) -> Result<(), String> {
-        if self.writers.len() != hub.connections() {
-            let (writers, conns) = (self.writers.len(), hub.connections());
+    pub(crate) fn audit(
+        &self,
+        tables: &Tables,
+        at_rest: bool,
+        options: &Options,
+    ) -> Result<(), String> {
+        if self.writers.len() != tables.conn_count() {
+            let (writers, conns) = (self.writers.len(), tables.conn_count());
             return Err(format!("{writers} writers for {conns} connections"));
         }
         let max = options.water_marks().max;
         for (conn, writer) in &self.writers {
-            if hub.id(conn).is_none() {
+            if tables.conn_id(conn).is_none() {
                 return Err(format!("a writer without a connection: {conn:?}"));
             }
             writer.audit(at_rest, max).map_err(|error| format!("{conn:?}: {error}"))?;
@@ -30,7 +35,7 @@ impl Outbound {
         }
         self.audit_dirty()?;
         for (room, batch) in &self.batches {
-            let Some(name) = hub.name(room) else {
+            let Some(name) = tables.room_name(room) else {
                 return Err("a batch of a room that is closed".into());
             };
             let is_dirty = self.dirty.contains(&room);
@@ -59,9 +64,9 @@ impl Outbound {
     }
 
     /// Checks that the rooms of a flush under way are not scheduled for another.
-    pub(crate) fn audit_work(&self, hub: &Hub, work: &FlushWork) -> Result<(), String> {
+    pub(crate) fn audit_work(&self, tables: &Tables, work: &FlushWork) -> Result<(), String> {
         for &room in &work.rooms {
-            let Some(name) = hub.name(room) else { continue };
+            let Some(name) = tables.room_name(room) else { continue };
             if self.dirty.contains(&room) || !self.batches.contains_key(room) {
                 return Err(format!("{name:?} is finished before all of it is written"));
             }

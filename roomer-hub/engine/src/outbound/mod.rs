@@ -27,7 +27,7 @@ pub(crate) mod socket_writer;
 
 use std::sync::Arc;
 
-use roomer_hub::{ConnKey, Hub, Members, RoomKey, Snapshot};
+use roomer_hub::{ConnKey, Members, RoomKey, Snapshot, Tables};
 use roomer_proto::websocket::{self, Kind};
 use roomer_proto::{JOIN_ACK, PacketRef};
 use slotmap::SecondaryMap;
@@ -237,7 +237,7 @@ impl Outbound {
     /// Returns a congested member of a room, if there is one: its senders should pause.
     pub(crate) fn congested_member(
         &mut self,
-        hub: &Hub,
+        tables: &Tables,
         room: RoomKey,
     ) -> Option<Arc<SocketWriter>> {
         if self.congested.is_empty() {
@@ -245,7 +245,7 @@ impl Outbound {
         }
         let Outbound { writers, congested, .. } = self;
         congested.retain(|&conn| writers.get(conn).is_some_and(|writer| writer.is_above()));
-        let members = congested.iter().filter(|&&conn| hub.is_member(conn, room));
+        let members = congested.iter().filter(|&&conn| tables.is_member(conn, room));
         members.map(|&conn| &writers[conn]).find(|writer| writer.is_congested()).cloned()
     }
 
@@ -253,14 +253,14 @@ impl Outbound {
     /// small ones, and the first task that finds a large room dirty has to flush it later
     /// ([`FlushWork::has_more`]). Other senders of that room need not: if all flushed, each would
     /// write only what the one before it has just queued.
-    pub(crate) fn take(&mut self, hub: &Hub, all: bool) -> FlushWork {
+    pub(crate) fn take(&mut self, tables: &Tables, all: bool) -> FlushWork {
         let Outbound { writers, batches, dirty, flush_list, .. } = self;
         let mut work = FlushWork::default();
         dirty.retain(|&room| {
             let Some(batch) = batches.get_mut(room) else {
                 return false;
             };
-            let members = hub.members(room);
+            let members = tables.members(room);
             // Looked up here and not at the broadcast: the room may have grown since.
             let is_small = members.len() <= SMALL_ROOM;
             if !all && !is_small {

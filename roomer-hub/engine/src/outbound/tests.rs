@@ -9,7 +9,7 @@ use crate::outbound::budget::MemoryBudget;
 use crate::outbound::outbox::WaterMarks;
 use crate::outbound::*;
 use crate::transport::Writer;
-use roomer_hub::{Config, ConnId, HashKey, Input};
+use roomer_hub::{Config, ConnId, HashKey, Hub, Input};
 use std::time::Duration;
 
 /// A socket that takes everything.
@@ -96,7 +96,7 @@ impl Crowd {
 fn a_direct_message_does_not_overtake_what_its_sender_said_before() {
     let mut crowd = Crowd::new();
     crowd.heard(1);
-    let id = crowd.core.hub.id(crowd.keys[1]).unwrap();
+    let id = crowd.core.hub.tables().conn_id(crowd.keys[1]).unwrap();
     crowd.say(0, "first", "");
     crowd.say(0, "second", id.as_str());
     crowd.say(0, "third", "");

@@ -43,7 +43,7 @@ impl Server {
     ) {
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
         let mut core = self.core();
-        let except = core.hub.find(except.as_ref());
+        let except = core.hub.tables().find_conn(except.as_ref());
         let command = Command::Broadcast { from: None, except, room, event, payload };
         core.apply(self.now(), Input::Command(command), None);
         drop(core);
@@ -89,9 +89,11 @@ impl Server {
     ) -> bool {
         let (from, to) = (from.as_ref(), to.as_ref());
         let mut core = self.core();
-        let hub = &core.hub;
-        let is_in = |conn: &ConnKey| hub.room(from).is_some_and(|room| hub.is_member(*conn, room));
-        let Some(conn) = hub.find(who.as_ref()).filter(is_in) else {
+        let tables = core.hub.tables();
+        let is_in = |conn: &ConnKey| {
+            tables.find_room(from).is_some_and(|room| tables.is_member(*conn, room))
+        };
+        let Some(conn) = tables.find_conn(who.as_ref()).filter(is_in) else {
             return false;
         };
         for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
@@ -111,10 +113,11 @@ impl Server {
     /// The names of all rooms and how many members each has, sorted by name.
     #[must_use]
     pub fn rooms(&self) -> Vec<(String, usize)> {
-        let hub = &self.core().hub;
-        let rooms = hub.iter_rooms();
+        let core = self.core();
+        let tables = core.hub.tables();
+        let rooms = tables.rooms();
         let mut rooms: Vec<_> =
-            rooms.map(|(key, name)| (name.to_owned(), hub.members(key).len())).collect();
+            rooms.map(|(key, name)| (name.to_owned(), tables.members(key).len())).collect();
         rooms.sort_unstable();
         rooms
     }
@@ -122,23 +125,25 @@ impl Server {
     /// How many members a room has; 0 when there is no such room.
     #[must_use]
     pub fn count(&self, room: impl AsRef<str>) -> usize {
-        let hub = &self.core().hub;
-        hub.room(room.as_ref()).map_or(0, |room| hub.members(room).len())
+        let core = self.core();
+        let tables = core.hub.tables();
+        tables.find_room(room.as_ref()).map_or(0, |room| tables.members(room).len())
     }
 
     /// The ids of a room's members; none when there is no such room.
     #[must_use]
     pub fn members(&self, room: impl AsRef<str>) -> Vec<ConnId> {
-        let hub = &self.core().hub;
-        let Some(room) = hub.room(room.as_ref()) else { return Vec::new() };
-        hub.members(room).iter().filter_map(|member| hub.id(member)).collect()
+        let core = self.core();
+        let tables = core.hub.tables();
+        let Some(room) = tables.find_room(room.as_ref()) else { return Vec::new() };
+        tables.members(room).iter().filter_map(|member| tables.conn_id(member)).collect()
     }
 
     /// A handle to a connection: its claims, its data, its rooms.
     #[must_use]
     pub fn conn(&self, id: impl AsRef<str>) -> Option<Conn> {
         let core = self.core();
-        let info = core.infos.get(core.hub.find(id.as_ref())?)?.clone();
+        let info = core.infos.get(core.hub.tables().find_conn(id.as_ref())?)?.clone();
         Some(Conn { server: self.clone(), info })
     }
 
@@ -173,7 +178,7 @@ impl Server {
     /// The same, about a connection by id; false when there is none.
     fn command_about<'a>(&self, id: &str, command: impl Fn(ConnKey) -> Command<'a>) -> bool {
         let mut core = self.core();
-        let Some(conn) = core.hub.find(id) else {
+        let Some(conn) = core.hub.tables().find_conn(id) else {
             return false;
         };
         core.apply(self.now(), Input::Command(command(conn)), None);

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use roomer_hub::{
     Action, Command, Config, ConnId, ConnKey, HashKey, Hub, Input, Members, Presence,
-    RegisterError, RoomKey, Snapshot,
+    RegisterError, RoomKey, Snapshot, Tables,
 };
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT, is_built_in};
-use slotmap::{Key, SecondaryMap};
+use slotmap::SecondaryMap;
 
 use super::clients::{Clients, ENTRY_LEN};
 use super::display;
@@ -109,7 +109,7 @@ impl CheckedHub {
         let CheckedHub { hub, checker } = self;
         checker.begin(now, op);
         let actions = hub.handle(now, checker.hub_input(op));
-        let (hub, mut left) = (actions.hub(), actions.len());
+        let (tables, mut left) = (actions.tables(), actions.len());
         let closes = matches!(checker.model.effects.last(), Some(Effect::Close { .. }));
         let mut expected =
             Expected { taken: 0, any_order: closes || matches!(op, Op::Gone { .. }) };
@@ -119,14 +119,15 @@ impl CheckedHub {
             }
             ensure!(left > 0, "more actions than were announced");
             left -= 1;
-            checker.action(hub, action, &mut expected)?;
+            checker.action(tables, action, &mut expected)?;
         }
         ensure!(left == 0, "{left} actions fewer than were announced");
         let missing = expected.missing(&checker.model.effects);
         ensure!(missing.is_none(), "not done: {}", missing.map_or(String::new(), display::effect));
         let (counted, expected) = (hub.rejected_packets(), checker.model.rejected_packets);
         ensure!(counted == expected, "the hub has counted {counted:?}, due are {expected:?}");
-        ensure!(hub.rooms() == checker.model.rooms.len(), "{} rooms", hub.rooms());
+        let rooms = hub.tables().room_count();
+        ensure!(rooms == checker.model.rooms.len(), "{rooms} rooms");
         Ok(())
     }
 }
@@ -229,7 +230,7 @@ impl Checker {
 
     fn action(
         &mut self,
-        hub: &Hub,
+        tables: &Tables,
         action: Action<'_>,
         expected: &mut Expected,
     ) -> Result<(), Fault> {
@@ -256,7 +257,7 @@ impl Checker {
         let Some(&effect) = expected.next(&self.model.effects, room) else {
             return Err(Fault::new(format!("not due: {}", display::action(&action))));
         };
-        let is_due = self.compare(hub, &action, room, &effect)?;
+        let is_due = self.compare(tables, &action, room, &effect)?;
         ensure!(is_due, "done: {}, due: {}", display::action(&action), display::effect(&effect));
         Ok(())
     }
@@ -278,14 +279,14 @@ impl Checker {
     /// Whether an action is the one that is due, and right for the clients that hear of it.
     fn compare(
         &mut self,
-        hub: &Hub,
+        tables: &Tables,
         action: &Action<'_>,
         number: Option<u32>,
         effect: &Effect,
     ) -> Result<bool, Fault> {
         Ok(match (*action, *effect) {
             (Action::Opened { conn }, Effect::Opened { client }) => {
-                self.open(hub, conn, client)?;
+                self.open(tables, conn, client)?;
                 true
             }
             (Action::Rejected, Effect::Refused) => {
@@ -313,7 +314,7 @@ impl Checker {
             ) => {
                 let own = &*identity(self.clients.id(client)).text;
                 let fits = to == self.key(client) && id == own && room == name;
-                fits && self.join_ack(hub, client, name, &snapshot, (shows, members))?
+                fits && self.join_ack(tables, client, name, &snapshot, (shows, members))?
             }
             (Action::Send { to, packet }, Effect::Send { to: client, packet: expected }) => {
                 let fits = to == self.key(client) && packet == expected;
@@ -358,11 +359,11 @@ impl Checker {
                 conn == self.key(client) && handler.index() == at && packet == expected
             }
             (
-                Action::Ask { conn, about, packet },
+                Action::Authorize { conn, permission, packet },
                 Effect::Ask { client, about: expected, packet: sent },
             ) => {
                 self.encode(u64::from(client) << 8, &packet)?;
-                conn == self.key(client) && about == expected && packet == sent
+                conn == self.key(client) && permission == expected && packet == sent
             }
             (
                 Action::Close { conn, code, reason },
@@ -377,21 +378,24 @@ impl Checker {
         })
     }
 
-    fn open(&mut self, hub: &Hub, conn: ConnKey, client: u16) -> Result<(), Fault> {
-        ensure!(!self.keys.contains(&conn) && !conn.is_null(), "a connection's key is used again");
-        ensure!(hub.opened(conn) == Some(self.now), "opened at {:?}", hub.opened(conn));
+    fn open(&mut self, tables: &Tables, conn: ConnKey, client: u16) -> Result<(), Fault> {
+        ensure!(
+            !self.keys.contains(&conn) && conn != ConnKey::default(),
+            "a connection's key is used again"
+        );
+        ensure!(tables.opened_at(conn) == Some(self.now), "opened at {:?}", tables.opened_at(conn));
         self.keys.push(conn);
         self.numbers.insert(conn, client);
         let id = self.model.clients[usize::from(client)].id;
         self.clients.open(id);
-        self.trace.number(conn.data().as_ffi());
+        self.trace.number(conn.as_u64());
         Ok(())
     }
 
     /// Compares the snapshot with the members that are due, and its order with the hub's.
     fn join_ack(
         &mut self,
-        hub: &Hub,
+        tables: &Tables,
         client: u16,
         room: &str,
         snapshot: &Snapshot<'_>,
@@ -420,7 +424,7 @@ impl Checker {
             self.text = text;
             return Ok(true);
         }
-        let members = hub.room(room).map(|room| hub.members(room));
+        let members = tables.find_room(room).map(|room| tables.members(room));
         let mut listed = Set::default();
         let mut entries = text.chunks(ENTRY_LEN);
         for conn in members.into_iter().flat_map(|members| members.iter()) {

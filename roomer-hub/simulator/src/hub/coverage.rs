@@ -2,7 +2,6 @@
 
 use roomer_hub::{ConnKey, Presence, RejectedPackets};
 use roomer_proto::PacketRef;
-use slotmap::Key;
 
 use super::checker::Checker;
 use super::marks::{Mark, Marks};
@@ -368,7 +367,7 @@ impl Coverage {
 
 /// The place in the hub's table of connections: the lower half of a key.
 fn place(key: ConnKey) -> u32 {
-    key.data().as_ffi() as u32
+    key.as_u64() as u32
 }
 
 const _: () = assert!(ROOMS.len() <= 32);

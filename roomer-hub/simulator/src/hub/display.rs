@@ -25,8 +25,8 @@ pub fn action(action: &Action<'_>) -> String {
         Action::Call { conn, handler, packet } => {
             format!("Call of {} by {conn:?}: {}", handler.index(), PacketText(packet))
         }
-        Action::Ask { conn, about, packet } => {
-            format!("Ask about {about:?} of {conn:?}: {}", PacketText(packet))
+        Action::Authorize { conn, permission, packet } => {
+            format!("Authorize {permission:?} of {conn:?}: {}", PacketText(packet))
         }
         other => format!("{other:?}"),
     }

@@ -149,7 +149,7 @@ fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
     let mut run = Run::new(plan)?;
     run.run_steps_only()?;
     let (checked, mut state) = (&run.checked, Vec::new());
-    let (hub, checker) = (&checked.hub, &checked.checker);
+    let (tables, checker) = (checked.hub.tables(), &checked.checker);
     if checker.keys.is_empty() {
         return Ok(state);
     }
@@ -160,12 +160,12 @@ fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
             continue;
         };
         state.push(if checker.model.is_connected(client) { b'+' } else { b'.' });
-        let rooms = hub.rooms_of(checker.keys[usize::from(client)]);
-        state.extend(rooms.filter_map(|room| hub.name(room).and_then(room_number)));
+        let rooms = tables.rooms_of(checker.keys[usize::from(client)]);
+        state.extend(rooms.filter_map(|room| tables.room_name(room).and_then(room_number)));
     }
     for room in scope.rooms {
         state.push(b'|');
-        let members = hub.room(room).map(|room| hub.members(room));
+        let members = tables.find_room(room).map(|room| tables.members(room));
         for conn in members.into_iter().flat_map(|members| members.iter()) {
             let is_in = |&slot: &u8| {
                 run.in_slot(slot).is_some_and(|client| checker.keys[usize::from(client)] == conn)

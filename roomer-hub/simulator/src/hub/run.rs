@@ -190,7 +190,7 @@ impl<'p> Run<'p> {
         self.coverage.before(&self.checked.checker, op);
         self.checked.input(self.now, op)?;
         self.coverage.after(&self.checked.checker, op);
-        let many = self.checked.hub.connections() as u64 / 8 + 1;
+        let many = self.checked.hub.tables().conn_count() as u64 / 8 + 1;
         let audit_interval = self.audit_interval * many;
         if self.steps.is_multiple_of(audit_interval) { self.checked.audit_tables() } else { Ok(()) }
     }
@@ -284,10 +284,10 @@ impl<'p> Run<'p> {
         }
         self.checked.audit_tables()?;
         self.checked.compare_views()?;
-        let (hub, ending) = (&self.checked.hub, self.plan.ending);
-        ensure!(hub.rooms() == 0, "{} rooms are left over", hub.rooms());
-        let is_empty = hub.connections() == 0 || ending == Ending::Left;
-        ensure!(is_empty, "{} connections are left over", hub.connections());
+        let (tables, ending) = (self.checked.hub.tables(), self.plan.ending);
+        ensure!(tables.room_count() == 0, "{} rooms are left over", tables.room_count());
+        let is_empty = tables.conn_count() == 0 || ending == Ending::Left;
+        ensure!(is_empty, "{} connections are left over", tables.conn_count());
         Ok(())
     }
 }

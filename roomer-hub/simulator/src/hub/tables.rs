@@ -11,16 +11,17 @@ use crate::fault::{Fault, ensure};
 const CHECKED_CLOSED_ROOMS: usize = 8;
 
 impl CheckedHub {
-    /// Holds the hub's tables against each other ([`Hub::audit`]) and against the model's. Costs a
+    /// Holds the hub's tables against each other ([`Tables::audit`](roomer_hub::Tables::audit)) and against the model's. Costs a
     /// microsecond and more, so not after each input.
     pub fn audit_tables(&self) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
-        hub.audit().map_err(Fault::new)?;
+        let tables = hub.tables();
+        tables.audit().map_err(Fault::new)?;
         let model = &checker.model;
         for room in &model.rooms {
             let key = checker.rooms[room.number as usize];
-            ensure!(hub.name(key) == Some(room.name), "{:?} has another name", room.name);
-            let members = hub.members(key);
+            ensure!(tables.room_name(key) == Some(room.name), "{:?} has another name", room.name);
+            let members = tables.members(key);
             ensure!(members.len() == room.members.len(), "{:?} has {members:?}", room.name);
             for conn in members.iter() {
                 let client = checker.client(conn);
@@ -33,24 +34,27 @@ impl CheckedHub {
             let (conn, id) = (checker.keys[number], &*identity(client.id).text);
             if client.is_connected {
                 connections += 1;
-                ensure!(hub.id(conn).is_some_and(|own| own.as_str() == id), "{id} has another id");
-                let rooms = hub.rooms_of(conn).len();
+                ensure!(
+                    tables.conn_id(conn).is_some_and(|own| own.as_str() == id),
+                    "{id} has another id"
+                );
+                let rooms = tables.rooms_of(conn).len();
                 ensure!(rooms == model.rooms_of(number as u16), "{id} sits in {rooms} rooms");
                 for room in &model.rooms {
-                    let is_member = hub.is_member(conn, checker.rooms[room.number as usize]);
+                    let is_member = tables.is_member(conn, checker.rooms[room.number as usize]);
                     let is_in = room.members.contains(&(number as u16));
                     ensure!(is_member == is_in, "is {id} in {:?}? {is_member}", room.name);
                 }
             } else {
-                let is_stale = hub.id(conn).is_none() && hub.opened(conn).is_none();
+                let is_stale = tables.conn_id(conn).is_none() && tables.opened_at(conn).is_none();
                 ensure!(is_stale, "{id} is gone and still there");
-                ensure!(hub.rooms_of(conn).len() == 0, "{id} is gone and in rooms");
+                ensure!(tables.rooms_of(conn).len() == 0, "{id} is gone and in rooms");
             }
         }
-        ensure!(hub.connections() == connections, "{} connections", hub.connections());
+        ensure!(tables.conn_count() == connections, "{} connections", tables.conn_count());
         for (number, &key) in checker.rooms.iter().enumerate().rev().take(CHECKED_CLOSED_ROOMS) {
             let is_connected = model.rooms.iter().any(|room| room.number as usize == number);
-            let found = hub.name(key).is_some() || !hub.members(key).is_empty();
+            let found = tables.room_name(key).is_some() || !tables.members(key).is_empty();
             ensure!(is_connected || !found, "the key of a room that is gone finds one");
         }
         Ok(())
@@ -59,19 +63,20 @@ impl CheckedHub {
     /// Holds what each client has seen against the hub's tables.
     pub fn compare_views(&mut self) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
+        let tables = hub.tables();
         for client in 0..checker.keys.len() as u16 {
             if !checker.model.is_connected(client) {
                 continue;
             }
             let mut truth = Vec::new();
-            for room in hub.rooms_of(checker.keys[usize::from(client)]) {
+            for room in tables.rooms_of(checker.keys[usize::from(client)]) {
                 let members =
-                    hub.members(room).iter().filter_map(|conn| checker.id(conn)).collect();
-                let is_full =
-                    hub.name(room).map(|name| checker.model.presence(name)) == Some(Presence::Full);
+                    tables.members(room).iter().filter_map(|conn| checker.id(conn)).collect();
+                let is_full = tables.room_name(room).map(|name| checker.model.presence(name))
+                    == Some(Presence::Full);
                 let members =
                     if is_full { members } else { Set::from_iter([checker.clients.id(client)]) };
-                let number = hub.name(room).and_then(room_number);
+                let number = tables.room_name(room).and_then(room_number);
                 truth.push((number.unwrap_or(u8::MAX), members));
             }
             checker.clients.agrees(client, &truth)?;
