@@ -1,12 +1,12 @@
-//! The words that plans are made of: rooms, events, ids, payloads. All of them live as long as
-//! the program, so that a step is a few pointers.
+//! The strings that plans use: rooms, events, ids, payloads. All of them are `'static`, so that a
+//! step is a few pointers.
 
 use std::sync::LazyLock;
 
 use roomer_hub::ConnId;
 
-/// Rooms: prefixes of each other, equal but for case, blanks or the way an accent is written, empty,
-/// and of one to eight bytes, which are not always as many letters.
+/// Room names: empty, prefixes of each other, equal except for case, spaces or the encoding of an
+/// accent, and of one to eight bytes, which are not always as many characters.
 pub const ROOMS: [&str; 18] = [
     "root",
     "r",
@@ -28,7 +28,7 @@ pub const ROOMS: [&str; 18] = [
     "roe\u{301}",
 ];
 
-/// Events that anybody may send.
+/// Events that clients may send.
 pub const EVENTS: [&str; 12] = [
     "chat",
     "ping",
@@ -51,15 +51,15 @@ pub const RESERVED: [&str; 6] =
 /// Close reasons.
 pub const REASONS: [&str; 3] = ["", "bye", "tsch\u{fc}\u{df}"];
 
-/// The number of a room's name, if it is one of ours.
+/// Returns the index of a room's name in [`ROOMS`].
 pub fn room_number(name: &str) -> Option<u8> {
     ROOMS.iter().position(|room| *room == name).map(|at| at as u8)
 }
 
-/// How many ids there are, so how many connections a plan can open.
+/// The number of ids, so the largest number of connections in a plan.
 pub const IDS: usize = 512;
 
-/// An id and its false friends.
+/// An id, and strings that resemble it and must not be accepted.
 pub struct Identity {
     pub id: ConnId,
     pub text: String,
@@ -74,7 +74,7 @@ static IDENTITIES: LazyLock<Vec<Identity>> = LazyLock::new(|| {
         bytes[..4].copy_from_slice(&[0xa0, number as u8, (number >> 8) as u8, 7]);
         bytes[15] = 0xf;
         let id = ConnId::from_random_bytes(bytes);
-        // As the protocol wants it: version 4, lower case, hyphens.
+        // The canonical form: version 4, lower case, hyphens.
         let text = format!("a0{:02x}{:02x}07-0000-4000-8000-00000000000f", bytes[1], bytes[2]);
         let (upper, padded, cut) = (text.to_uppercase(), format!("{text} "), text[1..].into());
         Identity { id, text, upper, padded, cut }
@@ -82,12 +82,12 @@ static IDENTITIES: LazyLock<Vec<Identity>> = LazyLock::new(|| {
     (0..IDS).map(identity).collect()
 });
 
-/// The id of a number below [`IDS`].
+/// Returns the identity with a number below [`IDS`].
 pub fn identity(number: u16) -> &'static Identity {
     &IDENTITIES[usize::from(number)]
 }
 
-/// The number of an id, if it is one of ours.
+/// Returns the number of an id; `None` for an unknown one.
 pub fn id_number(id: &[u8]) -> Option<u16> {
     let digit = |at: usize| char::from(*id.get(at)?).to_digit(16);
     let number = digit(2)? << 4 | digit(3)? | digit(4)? << 12 | digit(5)? << 8;
@@ -100,7 +100,7 @@ static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..0x1_0000 + 0x200).map(byte).collect()
 });
 
-/// `len` bytes of noise, different for every `from`.
+/// Returns `len` bytes of payload, different for every `from`.
 pub fn noise(from: u8, len: u32) -> &'static [u8] {
     let from = usize::from(from);
     &NOISE[from..from + len as usize]

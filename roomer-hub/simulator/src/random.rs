@@ -1,38 +1,38 @@
-//! Where plans come from: dice that a seed decides, or a tape of bytes that a fuzzer writes.
+//! The source of a plan's choices: a seed, or the bytes of a fuzzer.
 
-/// What draws a plan.
+/// A source of choices.
 pub trait Source {
-    /// A number below `end`, which must not be 0.
+    /// Returns a number below `end`, which must not be 0.
     fn below(&mut self, end: u32) -> u32;
 
-    /// Whether nothing more is to be drawn.
+    /// Returns true if no more choices are available.
     fn is_exhausted(&self) -> bool {
         false
     }
 
-    /// True once in `times`.
+    /// Returns true in one of `times` cases.
     fn one_in(&mut self, times: u32) -> bool {
         self.below(times) == times - 1
     }
 
-    /// One of several.
+    /// Returns one of the items.
     fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len() as u32) as usize]
     }
 }
 
-/// Dice that a seed decides (SplitMix64): the same everywhere, in every version.
+/// Choices determined by a seed (SplitMix64), equal on all platforms and in all versions.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        // Neighbouring seeds must not give sequences that are shifts of one another.
+        // Adjacent seeds must not give shifted copies of the same sequence.
         let mut first = Random(seed ^ 0x5bf0_3635_dca5_9c21);
-        Random(first.next())
+        Random(first.next_u64())
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -43,12 +43,12 @@ impl Random {
 
 impl Source for Random {
     fn below(&mut self, end: u32) -> u32 {
-        (((self.next() >> 32) * u64::from(end)) >> 32) as u32
+        (((self.next_u64() >> 32) * u64::from(end)) >> 32) as u32
     }
 }
 
-/// Bytes instead of dice, so that a small change of the bytes is a small change of the plan. What
-/// is behind the end counts as zeros.
+/// Choices taken from bytes, so that a small change of the bytes is a small change of the plan.
+/// Beyond the end all bytes are 0.
 #[derive(Clone, Debug)]
 pub struct ByteSource<'a>(pub &'a [u8]);
 

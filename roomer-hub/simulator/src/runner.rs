@@ -1,4 +1,4 @@
-//! Many seeds, on several threads. What comes out does not depend on how many.
+//! Runs many seeds on several threads. The result does not depend on the number of threads.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,26 +6,26 @@ use std::thread;
 
 use super::simulation::Simulation;
 
-/// Seeds that a thread takes at once.
+/// The number of seeds that a thread takes at a time.
 const BATCH: u64 = 64;
 
-/// How many failures are kept. All are counted.
+/// The number of failures that are kept with their reason. All failures are counted.
 const MAX_EXAMPLES: usize = 8;
 
-/// What became of many seeds.
+/// The combined outcome of many seeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub steps: u64,
-    /// All hashes together, in whatever order they came.
+    /// The hashes of all seeds, combined independently of their order.
     pub hash: u64,
     pub marks: u128,
     pub failures: u64,
-    /// The lowest seeds that failed, and why.
+    /// The lowest seeds that failed, with the reasons.
     pub examples: Vec<(u64, String)>,
 }
 
 impl Summary {
-    /// The situations that there never were.
+    /// Returns the names of the marks that no seed has reached.
     pub fn missing<S: Simulation>(&self) -> Vec<&'static str> {
         let marks = S::MARKS.iter().enumerate();
         marks.filter(|(at, _)| self.marks & 1 << at == 0).map(|(_, mark)| *mark).collect()
@@ -42,8 +42,8 @@ impl Summary {
     }
 }
 
-/// Runs `count` seeds from `start` on, and calls `progress` with the number of those that are
-/// done and of those that failed.
+/// Runs `count` seeds, beginning with `start`. Calls `progress` with the number of completed seeds
+/// and of failures.
 pub fn run_seeds<S: Simulation>(
     start: u64,
     count: u64,
@@ -79,7 +79,7 @@ fn run_seed<S: Simulation>(seed: u64) -> Summary {
     let outcome = S::run(seed);
     let failures = u64::from(outcome.fault.is_some());
     let examples = outcome.fault.into_iter().map(|fault| (seed, fault)).collect();
-    // With the seed, so that two hashes that change places are seen.
+    // Weighted by the seed, so that exchanged hashes are detected.
     let hash = outcome.hash.wrapping_mul(2 * seed + 1);
     Summary { steps: outcome.steps, hash, marks: outcome.marks, failures, examples }
 }

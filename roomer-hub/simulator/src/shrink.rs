@@ -1,7 +1,7 @@
-//! Delta debugging: what fails is made as short and as plain as it can be, and still fails.
+//! Delta debugging: makes a failing input as short and as simple as possible.
 
-/// Takes items out for as long as the rest still fails: halves, quarters, ... single ones, until
-/// not one of them can be missed.
+/// Removes items as long as the rest still fails: halves, quarters, ... single items, until no
+/// single item can be removed.
 pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool) {
     let mut size = items.len().div_ceil(2);
     while size > 0 {
@@ -21,15 +21,15 @@ pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool
     }
 }
 
-/// Puts plainer items in the place of each, for as long as all still fails. `plainer` gives what
-/// may stand for an item, the plainest first; it must not go round in circles.
+/// Replaces each item by a simpler one as long as the list still fails. `simpler` returns the
+/// possible replacements of an item, the simplest first; it must not contain cycles.
 pub fn simplify<T: Clone>(
     items: &mut [T],
-    plainer: impl Fn(&T) -> Vec<T>,
+    simpler: impl Fn(&T) -> Vec<T>,
     mut fails: impl FnMut(&[T]) -> bool,
 ) {
     for at in 0..items.len() {
-        while let Some(found) = plainer(&items[at]).into_iter().find(|other| {
+        while let Some(found) = simpler(&items[at]).into_iter().find(|other| {
             let mut changed = items.to_vec();
             changed[at] = other.clone();
             fails(&changed)

@@ -1,28 +1,27 @@
-//! What every simulation looks like to whoever runs many seeds of it.
+//! The interface between a simulation and the runner.
 
-/// Something that a seed decides completely: a plan is drawn from it, run and judged.
+/// A simulation that a seed determines completely: it generates a plan, runs and checks it.
 pub trait Simulation {
-    /// The situations that a large run has to get into, each by a name. At most 128.
+    /// The names of the situations that a large run has to reach; at most 128.
     const MARKS: &'static [&'static str];
 
-    /// Runs one seed. The same seed gives the same outcome, everywhere and always.
+    /// Runs one seed. The same seed always gives the same outcome.
     fn run(seed: u64) -> Outcome;
 
-    /// Runs a seed that has failed once more, makes its plan as short as can be, and tells all
-    /// about it: plan, `#[test]`, what was sent and what was due.
+    /// Runs a failing seed again, shrinks its plan, and returns a report: the plan as a `#[test]`,
+    /// the expected and the actual output.
     fn explain(seed: u64) -> String;
 }
 
-/// What became of a seed.
+/// The outcome of one seed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// How many inputs were given and judged.
+    /// The number of inputs that were given and checked.
     pub steps: u64,
-    /// A hash of everything that was sent, in order.
+    /// A hash of all output, in order.
     pub hash: u64,
-    /// The situations that there were, as bits: the lowest is the first of
-    /// [`MARKS`](Simulation::MARKS).
+    /// The situations that were reached, as bits in the order of [`MARKS`](Simulation::MARKS).
     pub marks: u128,
-    /// Why the run was ended, in one line; `None` when all was well.
+    /// The reason for the failure, in one line; `None` if all checks passed.
     pub fault: Option<String>,
 }

@@ -1,9 +1,15 @@
-//! A hash of everything that was sent. Not the standard library's hashers: those may change, and
+//! A hash of all output. The hashers of the standard library may change between versions, but
 //! hashes of this one are committed.
 
 /// Folds bytes and numbers into 64 bits, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace(u64);
+
+impl Default for Trace {
+    fn default() -> Self {
+        Trace::new()
+    }
+}
 
 impl Trace {
     pub fn new() -> Self {

@@ -238,7 +238,7 @@ fn one<T, const N: usize>(dice: &mut Random, of: [T; N]) -> T {
 
 fn noise(dice: &mut Random, most: u32) -> Vec<u8> {
     // An end of the head would make something of it.
-    (0..=dice.below(most)).map(|_| (dice.next() >> 40) as u8 | 0x10).collect()
+    (0..=dice.below(most)).map(|_| (dice.next_u64() >> 40) as u8 | 0x10).collect()
 }
 
 fn room<'s>(scene: &'s Scene<'_>, dice: &mut Random) -> &'s str {

@@ -1,15 +1,16 @@
-//! The simulator: seeded plans against the real hub, in as many threads as there are cores.
+//! Runs the simulator on all cores.
 //!
 //! ```text
-//! cargo run --release -p roomer-simulator --bin sim -- --seeds N [--start S] [--full] [--threads T]
+//! cargo run --release -p roomer-simulator --bin sim -- --seeds N [--start S] [--threads T] \
+//!     [--full]
 //! ```
 //!
-//! With `--full` plans drive sessions, outboxes and handlers byte by byte as well. The last line
-//! is `N seeds, M steps, R steps/s, F failures`, where R is per thread, so per core; the exit
-//! status is 0 only if F is 0. What fails is made short and printed, with a test to keep it.
-//! From 10,000 seeds on, a situation that never came up is a failure too.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a program for people
-#![allow(clippy::disallowed_methods)] // the speed is measured here and nowhere else
+//! With `--full`, plans drive the whole server (sessions, outboxes and handlers) byte by byte
+//! instead of the hub alone. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
+//! per thread; the exit status is 0 only if F is 0. Failing plans are shrunk and printed as tests.
+//! With 10,000 seeds or more, a mark that was never reached is a failure too.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line program
+#![allow(clippy::disallowed_methods)] // only here, for the reported speed
 
 use std::io::{IsTerminal, Write};
 use std::process::{ExitCode, exit};
@@ -24,16 +25,16 @@ use roomer_simulator::simulation::Simulation;
 
 const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] [--full]";
 
-/// How many failures are explained.
+/// The number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
 
-/// From how many seeds on all marks have to come up.
+/// The number of seeds from which on all marks have to be reached.
 const LARGE: u64 = 10_000;
 
-/// A few seeds take milliseconds. If nothing has come of them for so long, one does not end.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A few seeds take milliseconds. Without progress for this time, a seed does not end.
+const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many seeds are done. What is explained counts on.
+/// The number of completed seeds, and of explained failures.
 static DONE: AtomicU64 = AtomicU64::new(0);
 
 struct Options {
@@ -55,12 +56,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // A panic of the hub is caught and told as a fault.
+    // A panic of the hub is caught and reported as a fault.
     std::panic::set_hook(Box::new(|_| {}));
     if options.full { run::<ServerPlans>(&options) } else { run::<HubPlans>(&options) }
 }
 
-/// Reads the command line. `None` when it only asked for help.
+/// Parses the command line. Returns `None` for `--help`.
 fn options() -> Result<Option<Options>, String> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut options = Options { seeds: 0, start: 0, threads, full: false };
@@ -76,14 +77,10 @@ fn options() -> Result<Option<Options>, String> {
             "--threads" => options.threads = number()?.max(1) as usize,
             "--full" => options.full = true,
             "-h" | "--help" => return Ok(None),
-            _ => return Err(format!("there is no option {word:?}")),
+            _ => return Err(format!("unknown option {word:?}")),
         }
     }
-    if options.seeds == 0 {
-        Err("how many seeds? Give --seeds N".into())
-    } else {
-        Ok(Some(options))
-    }
+    if options.seeds == 0 { Err("--seeds N is required".into()) } else { Ok(Some(options)) }
 }
 
 fn run<S: Simulation>(options: &Options) -> ExitCode {
@@ -113,7 +110,7 @@ fn run<S: Simulation>(options: &Options) -> ExitCode {
     let mut failures = sum.failures;
     if seeds >= LARGE && failures == 0 {
         for mark in sum.missing::<S>() {
-            println!("never came up: {mark}");
+            println!("never reached: {mark}");
             failures += 1;
         }
     }
@@ -123,16 +120,14 @@ fn run<S: Simulation>(options: &Options) -> ExitCode {
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Ends the program, as failed, when it does not get on.
+/// Ends the program as failed if there is no progress.
 fn end_if_stuck(seeds: u64) {
     let mut before = 0;
     loop {
-        thread::sleep(PATIENCE);
+        thread::sleep(STALL_TIMEOUT);
         let done = DONE.load(Ordering::Relaxed);
         if done == before {
-            println!(
-                "after {done} seeds there is one that does not end, or whose shrinking does not"
-            );
+            println!("no progress after {done} seeds: a seed or its shrinking does not end");
             println!("{seeds} seeds, 0 steps, 0 steps/s, 1 failures");
             exit(1);
         }

@@ -1,24 +1,25 @@
-//! What a client can know: what it was sent, and nothing else. Each keeps its view of its rooms
-//! as the protocol says, and everything that it gets must fit that view.
+//! The clients' knowledge: the packets that each has received, and nothing else. Each client
+//! derives its rooms from them as the protocol specifies, and each packet must be consistent with
+//! that view.
 
 use roomer_hub::Presence;
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use super::display::PacketText;
-use super::op::Set;
+use super::op::IdSet;
 use crate::alphabet::{id_number, identity, room_number};
 use crate::fault::{Fault, ensure};
 
-/// Bytes of a snapshot that an id takes: what separates it from the one before, two quotes, it.
+/// Bytes of one id in a snapshot: a separator, two quotes and the id.
 pub const ENTRY_LEN: usize = 39;
 
-/// All clients that there ever were, by number.
+/// All clients ever, by number.
 #[derive(Debug)]
 pub struct Clients {
     all: Vec<Client>,
-    /// Whether a repeated join is announced again.
+    /// True if a repeated join is announced again.
     announces_rejoins: bool,
-    /// Whether only members can send to a room.
+    /// True if only members can send to a room.
     members_only: bool,
 }
 
@@ -29,12 +30,11 @@ struct Client {
     rooms: Vec<View>,
 }
 
-/// An open room: `snapshot + new_member - member_left`. Where members do not hear of each other,
-/// the client itself.
+/// A joined room: `snapshot + new_member - member_left`. Without presence, only the client itself.
 #[derive(Debug)]
 struct View {
     room: u8,
-    members: Set,
+    members: IdSet,
 }
 
 impl Clients {
@@ -46,7 +46,7 @@ impl Clients {
         self.all.push(Client { id, is_connected: true, rooms: Vec::new() });
     }
 
-    /// From here on it gets nothing.
+    /// Marks a client as closed: it must not receive anything afterwards.
     pub fn end(&mut self, client: u16) {
         let client = &mut self.all[usize::from(client)];
         client.is_connected = false;
@@ -57,8 +57,8 @@ impl Clients {
         self.all[usize::from(client)].id
     }
 
-    /// A packet for one client alone.
-    /// `shows` is what the room tells its members of each other, where that matters.
+    /// Checks a packet for a single client. `shows` is the presence mode of the room, for a
+    /// `join_ack`.
     pub fn direct(
         &mut self,
         to: u16,
@@ -66,14 +66,17 @@ impl Clients {
         shows: Presence,
     ) -> Result<(), Fault> {
         let (client, shown) = (&mut self.all[usize::from(to)], PacketText(packet));
-        ensure!(client.is_connected, "{shown} for a client that is gone");
+        ensure!(client.is_connected, "{shown} for a closed client");
         let own = &*identity(client.id).text;
         match packet.event {
             JOIN_ACK => {
-                ensure!(packet.src == own && packet.dst.is_empty(), "a join_ack that says {shown}");
+                ensure!(
+                    packet.src == own && packet.dst.is_empty(),
+                    "a malformed join_ack: {shown}"
+                );
                 let members = match shows {
                     Presence::Full => read_snapshot(packet.payload)?,
-                    _ => Set::from_iter([client.id]),
+                    _ => IdSet::from_iter([client.id]),
                 };
                 ensure!(members.contains(client.id), "a join_ack without the joiner: {members:?}");
                 let room = number(packet.room)?;
@@ -82,28 +85,31 @@ impl Clients {
                     return Ok(());
                 };
                 let seen = view.members;
-                ensure!(seen == members, "a snapshot of {members:?} to one who had seen {seen:?}");
+                ensure!(
+                    seen == members,
+                    "a snapshot of {members:?}, but the notices so far give {seen:?}"
+                );
             }
             LEAVE_ACK => {
                 ensure!(
                     packet.src == own && packet.dst.is_empty(),
-                    "a leave_ack that says {shown}"
+                    "a malformed leave_ack: {shown}"
                 );
                 ensure!(packet.payload == own.as_bytes(), "a leave_ack about {:?}", packet.payload);
                 let room = room_number(packet.room);
                 client.rooms.retain(|view| Some(view.room) != room);
             }
             NEW_MEMBER | MEMBER_LEFT => {
-                return Err(Fault::new(format!("a notice for one: {shown}")));
+                return Err(Fault::new(format!("a notice for a single client: {shown}")));
             }
-            _ => ensure!(packet.dst == own, "{own} gets a message for {}", packet.dst),
+            _ => ensure!(packet.dst == own, "{own} receives a message for {}", packet.dst),
         }
         Ok(())
     }
 
-    /// A packet for a room: whoever gets it must have the room open, each once, and the room as
-    /// they see it must be those who get it and the one who is left out.
-    /// A command may come from outside.
+    /// Checks a packet for a room. Each receiver must be in the room and receive it once, and the
+    /// members that the receivers see must be the receivers and the excluded sender. A command may
+    /// be sent from outside the room.
     pub fn broadcast(
         &mut self,
         to: impl Iterator<Item = u16>,
@@ -120,37 +126,22 @@ impl Clients {
         let src = id_number(packet.src.as_bytes());
         ensure!(src.is_some() || packet.src.is_empty(), "a message from {}", packet.src);
         let is_full = shows == Presence::Full;
-        ensure!(is_full || notice.is_none(), "{shown}, though nobody is to hear of it");
-        let (mut reached, mut common) = (Set::default(), None);
+        ensure!(
+            is_full || notice.is_none(),
+            "{shown}, although the room does not announce members"
+        );
+        let (mut reached, mut common) = (IdSet::default(), None);
         for client in to {
             let client = &mut self.all[usize::from(client)];
-            let id = client.id;
-            ensure!(client.is_connected, "{shown} for a client that is gone");
-            ensure!(reached.insert(id), "{shown} twice for {}", identity(id).text);
-            // A command may leave out somebody else than the sender, or nobody.
-            let is_own = src == Some(id) && !is_command || notice == Some(id);
-            ensure!(!is_own, "{} gets back its own {shown}", identity(id).text);
-            let Some(view) = client.view(room) else {
-                return Err(Fault::new(format!(
-                    "{} is not in the room: {shown}",
-                    identity(id).text
-                )));
-            };
-            match (packet.event, notice) {
-                (NEW_MEMBER, Some(subject)) => {
-                    let is_new = view.members.insert(subject);
-                    ensure!(is_new || self.announces_rejoins, "{shown}, whom one had seen");
-                }
-                (_, Some(subject)) => {
-                    ensure!(view.members.remove(subject), "{shown}, whom one had not seen");
-                }
-                _ => {}
+            ensure!(reached.insert(client.id), "{shown} twice for {}", identity(client.id).text);
+            // A command may exclude a client other than the sender, or none.
+            let is_own = src == Some(client.id) && !is_command || notice == Some(client.id);
+            ensure!(!is_own, "{} receives its own {shown}", identity(client.id).text);
+            let members = client.receive(room, packet, notice, self.announces_rejoins)?;
+            if is_full {
+                let seen = *common.get_or_insert(members);
+                ensure!(seen == members, "some clients see {seen:?}, others {members:?}");
             }
-            if !is_full {
-                continue;
-            }
-            let seen = *common.get_or_insert(view.members);
-            ensure!(seen == view.members, "some see {seen:?}, some {:?}", view.members);
         }
         let Some(mut others) = common else { return Ok(()) };
         if is_command {
@@ -168,8 +159,8 @@ impl Clients {
         Ok(())
     }
 
-    /// In the end: the rooms that a client has open are these, with these members.
-    pub fn agrees(&mut self, client: u16, truth: &[(u8, Set)]) -> Result<(), Fault> {
+    /// Compares a client's rooms and members with the true ones, at the end of a plan.
+    pub fn agrees(&mut self, client: u16, truth: &[(u8, IdSet)]) -> Result<(), Fault> {
         let client = &mut self.all[usize::from(client)];
         let (own, open) = (&identity(client.id).text, client.rooms.len());
         ensure!(open == truth.len(), "{own} has {open} rooms open, but is in {}", truth.len());
@@ -182,26 +173,53 @@ impl Clients {
 }
 
 impl Client {
+    /// Applies a packet of a room, which may be a notice about a client. Returns the members that
+    /// the client sees.
+    fn receive(
+        &mut self,
+        room: u8,
+        packet: &PacketRef<'_>,
+        notice: Option<u16>,
+        announces_rejoins: bool,
+    ) -> Result<IdSet, Fault> {
+        let (own, shown) = (&identity(self.id).text, PacketText(packet));
+        ensure!(self.is_connected, "{shown} for a closed client");
+        let Some(view) = self.view(room) else {
+            return Err(Fault::new(format!("{own} is not in the room: {shown}")));
+        };
+        match (packet.event, notice) {
+            (NEW_MEMBER, Some(subject)) => {
+                let is_new = view.members.insert(subject);
+                ensure!(is_new || announces_rejoins, "{shown}, a known member");
+            }
+            (_, Some(subject)) => {
+                ensure!(view.members.remove(subject), "{shown}, an unknown member");
+            }
+            _ => {}
+        }
+        Ok(view.members)
+    }
+
     fn view(&mut self, room: u8) -> Option<&mut View> {
         self.rooms.iter_mut().find(|view| view.room == room)
     }
 }
 
 fn number(room: &str) -> Result<u8, Fault> {
-    room_number(room).ok_or_else(|| Fault::new(format!("there never was a room {room:?}")))
+    room_number(room).ok_or_else(|| Fault::new(format!("an unknown room {room:?}")))
 }
 
-/// The one that a notice is about.
+/// Returns the number of the client that a notice is about.
 fn subject(packet: &PacketRef<'_>) -> Result<u16, Fault> {
     let shown = PacketText(packet);
     ensure!(packet.src.is_empty(), "a notice with a sender: {shown}");
     let subject = id_number(packet.payload);
-    subject.ok_or_else(|| Fault::new(format!("a notice about nobody: {shown}")))
+    subject.ok_or_else(|| Fault::new(format!("a notice about an unknown id: {shown}")))
 }
 
-/// The ids in a `join_ack`: a JSON array of strings without blanks, each once.
-fn read_snapshot(payload: &[u8]) -> Result<Set, Fault> {
-    let mut members = Set::default();
+/// Parses the ids of a `join_ack`: a JSON array of unique strings without spaces.
+fn read_snapshot(payload: &[u8]) -> Result<IdSet, Fault> {
+    let mut members = IdSet::default();
     let mut is_array = payload.last() == Some(&b']');
     let entries = payload.chunks_exact(ENTRY_LEN);
     is_array &= entries.remainder().len() == 1 && entries.len() > 0;
@@ -210,6 +228,6 @@ fn read_snapshot(payload: &[u8]) -> Result<Set, Fault> {
         is_array &= entry.starts_with(begin) && entry.ends_with(b"\"");
         is_array &= id_number(id).is_some_and(|id| members.insert(id));
     }
-    ensure!(is_array, "no array of different ids: {}", payload.escape_ascii());
+    ensure!(is_array, "not an array of unique ids: {}", payload.escape_ascii());
     Ok(members)
 }

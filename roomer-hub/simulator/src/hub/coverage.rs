@@ -1,4 +1,4 @@
-//! Watches a run for the situations that plans have to get into.
+//! Records which situations a run has reached.
 
 use roomer_hub::{ConnKey, Presence, RejectedPackets};
 use roomer_proto::PacketRef;
@@ -10,29 +10,29 @@ use super::op::{Effect, Op};
 use super::token_bucket::Quota;
 use crate::alphabet::{ROOMS, id_number, room_number};
 
-/// Members of a full page of a snapshot.
+/// Members in a full chunk of a snapshot.
 const CHUNK_MEMBERS: u32 = 100;
 
 #[derive(Debug, Default)]
 pub struct Coverage {
     pub marks: Marks,
-    /// Names of rooms by number of room, as numbers of names.
+    /// The index of each room's name, by number of room.
     names: Vec<u8>,
     /// The names of rooms that have closed, as bits.
     closed: u32,
-    /// Those of them that closed in the last input.
+    /// The names of rooms that closed in the last input, as bits.
     just_closed: u32,
-    /// The place in the hub's table that the last input freed.
+    /// The slot in the hub's connection table that the last input freed.
     freed: Option<u32>,
     emptied: bool,
-    /// No time has passed since a connection was opened.
+    /// True if no time has passed since a connection was opened.
     opened_now: bool,
-    // Before an input:
+    // The state before the current input.
     was_in: bool,
     rooms_before: usize,
     ids_before: usize,
     rejected_before: RejectedPackets,
-    /// Which of the sender's buckets were empty.
+    /// True for each of the sender's buckets that was empty.
     empty_before: [bool; 4],
 }
 
@@ -42,7 +42,7 @@ impl Coverage {
         self.opened_now &= millis == 0;
     }
 
-    /// A handler's command, before it is carried out.
+    /// Records a handler's command, before it is executed.
     pub fn command(&mut self, model: &Model, op: Op, caller: u16, packet: &PacketRef<'_>) {
         let is_connected = model.is_connected(caller);
         match op {
@@ -65,7 +65,7 @@ impl Coverage {
         }
     }
 
-    /// The application's word on a packet, before the hub hears it.
+    /// Records the application's answer about a packet, before it is given to the hub.
     pub fn answer(&mut self, is_connected: bool, is_allowed: bool, is_join: bool) {
         self.marks.mark(!is_connected, Mark::AnswerTooLate);
         self.marks.mark(is_connected && is_allowed, Mark::AskedAndAllowed);
@@ -73,6 +73,7 @@ impl Coverage {
         self.marks.mark(is_connected && !is_allowed && is_join, Mark::JoinDenied);
     }
 
+    /// Records the state before an input.
     pub fn before(&mut self, checker: &Checker, op: Op) {
         let model = &checker.model;
         let (client, room) = match op {
@@ -106,15 +107,33 @@ impl Coverage {
         }
     }
 
+    /// Records the effects of an input, and its situation.
     pub fn after(&mut self, checker: &Checker, op: Op) {
+        let closes = self.effects(checker);
+        self.input(checker, op, closes);
+        self.limits(&checker.model, op);
+        let counts = &checker.model.rejected_packets;
+        for (count, mark) in [
+            (counts.no_shared_room, Mark::NoSharedRoom),
+            (counts.reserved, Mark::Reserved),
+            (counts.not_member, Mark::NotMember),
+            (counts.long_name, Mark::LongName),
+            (counts.too_many_rooms, Mark::TooManyRooms),
+            (counts.unknown_dst, Mark::UnknownDst),
+        ] {
+            self.marks.mark(count > 0, mark);
+        }
+    }
+
+    /// Records the effects. Returns true if a room has closed.
+    fn effects(&mut self, checker: &Checker) -> bool {
         let model = &checker.model;
-        let expected = &model.effects[..];
         let just_closed = std::mem::take(&mut self.just_closed);
         let freed = self.freed.take();
         let mut closes = false;
-        for effect in expected {
+        for effect in &model.effects {
             match *effect {
-                Effect::Refused => self.marks.mark(true, Mark::IdInUse),
+                Effect::Rejected => self.marks.mark(true, Mark::IdInUse),
                 Effect::Opened { client } => self.opened(checker, client, freed),
                 Effect::Joined { client, room, .. } if room as usize == self.names.len() => {
                     let name = model.rooms.iter().find(|known| known.number == room);
@@ -144,6 +163,13 @@ impl Coverage {
             }
         }
         self.closed |= self.just_closed;
+        closes
+    }
+
+    /// Records the situation of an input, depending on its effects.
+    fn input(&mut self, checker: &Checker, op: Op, closes: bool) {
+        let model = &checker.model;
+        let expected = &model.effects[..];
         match op {
             Op::Packet { client, .. } | Op::Allowed { client, .. }
                 if matches!(expected.last(), Some(Effect::Close { .. })) =>
@@ -174,20 +200,9 @@ impl Coverage {
             }
             _ => {}
         }
-        self.limits(model, op);
-        for (count, mark) in [
-            (model.rejected_packets.no_shared_room, Mark::NoSharedRoom),
-            (model.rejected_packets.reserved, Mark::Reserved),
-            (model.rejected_packets.not_member, Mark::NotMember),
-            (model.rejected_packets.long_name, Mark::LongName),
-            (model.rejected_packets.too_many_rooms, Mark::TooManyRooms),
-            (model.rejected_packets.unknown_dst, Mark::UnknownDst),
-        ] {
-            self.marks.mark(count > 0, mark);
-        }
     }
 
-    /// What there is to see of rates and strikes.
+    /// Records rates and violations.
     fn limits(&mut self, model: &Model, op: Op) {
         for withdrawal in &model.withdrawals {
             let (over, last) = match withdrawal.of {
@@ -230,7 +245,7 @@ impl Coverage {
         }
     }
 
-    /// A direct message where there must be a common room, and whether it passes.
+    /// Records a direct message in `shared_room_only` mode.
     fn direct_with_shared_room(&mut self, model: &Model, client: u16, to: u16, passes: bool) {
         let is_common = model.share_a_room(client, to);
         self.marks.mark(passes && is_common && client != to, Mark::ToRoommate);
@@ -365,7 +380,7 @@ impl Coverage {
     }
 }
 
-/// The place in the hub's table of connections: the lower half of a key.
+/// Returns the slot in the hub's connection table: the lower half of a key.
 fn place(key: ConnKey) -> u32 {
     key.as_u64() as u32
 }

@@ -1,4 +1,4 @@
-//! Actions of the hub and effects that are due in one and the same words, for people to compare.
+//! Prints the hub's actions and the model's effects in the same form, for comparison.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use roomer_proto::PacketRef;
 use super::op::{Effect, Op};
 use crate::alphabet::identity;
 
-/// The most bytes of a payload that are shown.
+/// The most bytes of a payload that are printed.
 const SHOWN: usize = 120;
 
 pub fn action(action: &Action<'_>) -> String {
@@ -48,7 +48,7 @@ pub fn effect(effect: &Effect) -> String {
     }
 }
 
-/// A packet in words.
+/// A packet in readable form.
 pub struct PacketText<'a>(pub &'a PacketRef<'a>);
 
 impl fmt::Display for PacketText<'_> {
@@ -65,7 +65,7 @@ fn payload(bytes: &[u8]) -> String {
     }
 }
 
-/// An input in words.
+/// Prints an input.
 pub fn op(op: &Op) -> String {
     match op {
         Op::Open { id } => format!("Open with the id {}", identity(*id).text),

@@ -1,5 +1,5 @@
-//! Every order of steps among few clients and rooms, instead of random ones: breadth first, each
-//! state of the hub once, each way out of it judged like any other input.
+//! Explores every order of steps of few clients and rooms, breadth first: each state of the hub
+//! once, with every transition from it checked like any other input.
 
 use std::collections::BTreeSet;
 
@@ -8,39 +8,39 @@ use super::run::Run;
 use crate::alphabet::room_number;
 use crate::fault::Fault;
 
-/// How large a world is explored.
+/// The limits of an exploration.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     pub mode: Mode,
-    /// How many clients there are at once, at the most.
+    /// The number of clients that are open at the same time.
     pub clients: u8,
-    /// The rooms, `root` among them.
+    /// The rooms, including `root`.
     pub rooms: &'static [&'static str],
     pub max_rooms: usize,
     /// The most steps from the empty hub.
     pub depth: usize,
 }
 
-/// What there was to see.
+/// The result of an exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Explored {
     pub states: usize,
-    /// Ways from one state to the next, each judged.
+    /// Checked transitions between states.
     pub transitions: usize,
-    /// The steps to the state that is farthest away.
+    /// The number of steps to the most distant state.
     pub depth: usize,
-    /// Whether no state is farther away: then this was every order of any number of steps.
+    /// True if no state is more distant, so that every order of any number of steps was explored.
     pub is_complete: bool,
 }
 
-/// A state, by the way that first led there.
+/// A state, by the shortest path to it.
 struct Node {
     from: usize,
     step: Step,
     depth: usize,
 }
 
-/// Explores it all.
+/// Explores all states.
 ///
 /// # Errors
 ///
@@ -78,7 +78,7 @@ pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
     Ok(explored)
 }
 
-/// All that can happen.
+/// Returns all steps that are possible in any state.
 fn possible_steps(scope: &Scope) -> Vec<Step> {
     let mut steps = Vec::new();
     let payload = Payload(0, 1);
@@ -104,7 +104,7 @@ fn possible_steps(scope: &Scope) -> Vec<Step> {
     for &room in scope.rooms {
         steps.push(Step::Broadcast { from: None, except: None, room, event: "chat", payload });
     }
-    // Whoever was first may have gone, and another may sit where he sat.
+    // The first connection may be closed, and its slot reused.
     let client = ClientRef::Numbered(0);
     steps.extend([Step::Gone { client }, Step::Join { client, room: "root" }]);
     steps
@@ -134,7 +134,7 @@ fn empty_plan(scope: &Scope) -> Plan {
     }
 }
 
-/// The steps that lead to a node.
+/// Collects the steps that lead to a node.
 fn steps_to(nodes: &[Node], mut at: Option<usize>, steps: &mut Vec<Step>) {
     steps.clear();
     while let Some(node) = at.map(|at| &nodes[at]) {
@@ -144,7 +144,8 @@ fn steps_to(nodes: &[Node], mut at: Option<usize>, steps: &mut Vec<Step>) {
     steps.reverse();
 }
 
-/// Where a plan leads: who is here, who is in which room, and in what order the tables say so.
+/// Returns the state that a plan leads to: open clients, members of rooms, and the order of both in
+/// the tables.
 fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
     let mut run = Run::new(plan)?;
     run.run_steps_only()?;

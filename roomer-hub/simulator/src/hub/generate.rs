@@ -1,6 +1,6 @@
-//! Draws plans. Each plan has a mask of its own, a swarm: some kinds of steps often, some seldom,
-//! some never, few names and few slots. So plans differ from each other, and each of them goes
-//! deep somewhere.
+//! Generates plans by swarm testing: each plan has its own weights, so that some kinds of steps are
+//! frequent, some rare and some absent, with few names and few slots. Plans therefore differ, and
+//! each explores one corner in depth.
 
 use roomer_hub::Presence;
 
@@ -11,7 +11,7 @@ use super::token_bucket::RateSpec;
 use crate::alphabet::{EVENTS, REASONS, RESERVED, ROOMS};
 use crate::random::Source;
 
-/// What a step can be about. The name says what is drawn, not all that may come of it.
+/// The kinds of steps. The name says what is generated, not all that may result.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Open,
@@ -30,13 +30,13 @@ enum Kind {
     CommandJoin,
     CommandLeave,
     Close,
-    /// Two meet, one writes to the other and leaves.
+    /// Two clients join a room, one sends to the other and leaves.
     MeetAndLeave,
 }
 
 use Kind::*;
 
-/// All kinds, with how often each is drawn when all are.
+/// All kinds with their default weights.
 const KINDS: [(Kind, usize); 16] = [
     (Open, 8),
     (Join, 12),
@@ -56,24 +56,24 @@ const KINDS: [(Kind, usize); 16] = [
     (Close, 2),
 ];
 
-/// In a crowd nothing else fits into the time.
+/// The weights in a crowd, where other kinds would take too long.
 const CROWD: [(Kind, usize); 6] =
     [(Open, 6), (Join, 12), (Leave, 12), (Message, 1), (Gone, 4), (Close, 1)];
 
-/// How many slots of a crowd, the last ones, are drawn more often than others.
+/// The number of slots at the end of a crowd that are chosen more often.
 const LAST_SLOTS: u32 = 10;
 
-/// What the steps of one plan are drawn from.
+/// The choices available to one plan.
 struct Swarm {
     kinds: Vec<Kind>,
     rooms: Vec<&'static str>,
     events: Vec<&'static str>,
     slots: u32,
-    /// Somebody else than who is in a slot is drawn once in so many times.
+    /// A client other than a slot's occupant is chosen in one of so many cases.
     numbered: u32,
 }
 
-/// A whole plan.
+/// Generates a plan.
 pub fn plan(source: &mut impl Source) -> Plan {
     let mode = source.pick(&[Mode::Default, Mode::Compat]);
     let max_name =
@@ -124,7 +124,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// Small, so that they are hit; most plans have none, so that something else can be.
+/// Generates rates. Small ones, so that they are reached; most plans have none, so that other
+/// situations are.
 fn rates(source: &mut impl Source) -> [Option<RateSpec>; 4] {
     let mut rates = DEFAULT_RATES;
     let speeds = [1, 2, 3, 7, 1000];
@@ -152,7 +153,7 @@ fn presence_rules(source: &mut impl Source) -> Vec<(&'static str, Presence)> {
 fn swarm(source: &mut impl Source) -> Swarm {
     let mut kinds = Vec::new();
     for (at, (kind, weight)) in KINDS.into_iter().enumerate() {
-        // Without connections, joins and words there is nothing to see.
+        // Without connections, joins and messages a plan does not test much.
         let weight = match source.below(4) {
             0 if at > 3 => 0,
             1 => weight * 3,
@@ -167,7 +168,7 @@ fn swarm(source: &mut impl Source) -> Swarm {
     Swarm { kinds, rooms, events, slots, numbered }
 }
 
-/// Rooms of about one page or two of a snapshot.
+/// Generates a room of about one or two chunks of a snapshot.
 fn crowd(source: &mut impl Source, plan: &mut Plan) {
     plan.max_name = plan.max_name.max(4);
     plan.max_rooms = plan.max_rooms.max(1);
@@ -258,7 +259,7 @@ impl Swarm {
         Step::Packet { client, room, event, dst: Address::Nothing, src: Address::Nothing, payload }
     }
 
-    /// A command, as the application or a handler gives it.
+    /// Generates a command of the application or of a handler.
     fn command(&self, source: &mut impl Source, in_handler: bool) -> Step {
         let kind = source.pick(&[Broadcast, Send, CommandJoin, CommandLeave, Close]);
         self.command_of_kind(source, kind, in_handler)
@@ -292,7 +293,7 @@ impl Swarm {
         }
     }
 
-    /// The application may send whatever it likes.
+    /// The application may send any event.
     fn command_event(&self, source: &mut impl Source) -> &'static str {
         if source.one_in(16) { source.pick(&RESERVED) } else { source.pick(&self.events) }
     }
@@ -303,7 +304,7 @@ impl Swarm {
 
     fn slot(&self, source: &mut impl Source) -> u8 {
         if self.slots > 2 * LAST_SLOTS && source.one_in(3) {
-            // In a crowd, those on the last page.
+            // In a crowd, prefer the members in the last chunk.
             return (self.slots - 1 - source.below(LAST_SLOTS)) as u8;
         }
         source.below(self.slots) as u8

@@ -14,6 +14,7 @@
 
 pub mod checker;
 pub mod clients;
+mod compare;
 mod coverage;
 pub mod display;
 pub mod explore;

@@ -1,7 +1,7 @@
-//! The rules of rooms once more, as naively as can be: vectors, linear search, and nothing that is
-//! kept up to date beside them. Written from the protocol's text, not from the hub.
+//! A naive model of the rules of rooms: vectors and linear search, without any derived state. It
+//! was written from the protocol's text, not from the hub's code.
 //!
-//! Connections are known by their number in order of opening, rooms by theirs in order of making.
+//! Connections are numbered in order of opening, rooms in order of creation.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ pub struct Model {
     pub clients: Vec<Client>,
     pub rooms: Vec<Room>,
     pub rejected_packets: RejectedPackets,
-    /// What members hear of each other, where that is not everything, by name or `prefix*`.
+    /// The presence modes other than `Full`, by name or `prefix*`.
     pub presence_rules: Vec<(&'static str, Presence)>,
-    /// What is due after the last input. What nobody hears is not told.
+    /// The effects of the last input. Messages without receivers are left out.
     pub effects: Vec<Effect>,
-    /// What a connection may use up: messages, bytes, joins, refusals.
+    /// The rates of a connection: messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
-    /// What the last input has used up, or tried to.
+    /// The attempts of the last input to take tokens.
     pub withdrawals: Vec<Withdrawal>,
     rooms_made: u32,
 }
@@ -67,13 +67,13 @@ impl Model {
         }
     }
 
-    /// Works out what is due after an input.
+    /// Computes the effects of an input.
     pub fn input(&mut self, now: Duration, op: Op) {
         self.effects.clear();
         self.withdrawals.clear();
         match op {
             Op::Open { id } if self.find(&identity(id).text).is_some() => {
-                self.effects.push(Effect::Refused)
+                self.effects.push(Effect::Rejected)
             }
             Op::Open { id } => {
                 let client = self.clients.len() as u16;
@@ -115,7 +115,7 @@ impl Model {
                 self.gone(client);
                 self.effects.push(Effect::Close { client, code, reason });
             }
-            _ => {} // about one who is not here
+            _ => {} // the connection is closed
         }
     }
 
@@ -131,7 +131,7 @@ impl Model {
         self.room(name).is_some_and(|room| room.members.contains(&client))
     }
 
-    /// How many rooms a connection is in.
+    /// Returns the number of rooms that a connection is in.
     pub fn rooms_of(&self, client: u16) -> usize {
         self.rooms.iter().filter(|room| room.members.contains(&client)).count()
     }
@@ -149,7 +149,7 @@ impl Model {
         self.clients.iter().position(is_meant).map(|client| client as u16)
     }
 
-    /// What members of a room hear of each other.
+    /// Returns the presence mode of a room.
     pub fn presence(&self, name: &str) -> Presence {
         let fits = |pattern: &str| match pattern.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
@@ -159,7 +159,7 @@ impl Model {
         chosen.map_or(Presence::Full, |chosen| chosen.1)
     }
 
-    /// Takes tokens from one of a connection's buckets.
+    /// Takes tokens from a bucket of a connection. Returns true if there were enough.
     fn take(&mut self, now: Duration, client: u16, of: Quota, count: usize) -> bool {
         let Some(spec) = self.rates[of as usize] else { return true };
         let slot = &mut self.clients[usize::from(client)].buckets[of as usize];
@@ -168,7 +168,7 @@ impl Model {
         withdrawal.is_granted()
     }
 
-    /// Whether a connection may send this packet now. If not, it is closed.
+    /// Returns true if a connection may send this packet now. Closes it otherwise.
     fn has_enough(&mut self, now: Duration, client: u16, packet: Packet) -> bool {
         let PacketRef { room, event, dst, src, payload } = packet;
         let bytes = 20 + room.len() + event.len() + dst.len() + src.len() + payload.len();
@@ -182,7 +182,7 @@ impl Model {
         is_granted
     }
 
-    /// A client has done what it should have known better.
+    /// Counts a violation. Closes the connection if it has no violations left.
     fn violation(&mut self, now: Duration, client: u16) {
         if !self.take(now, client, Quota::Violations, 1) {
             self.rejected_packets.violations += 1;
@@ -195,7 +195,7 @@ impl Model {
         self.effects.push(Effect::Close { client, code: 1008, reason });
     }
 
-    /// Whether two are in one room, root aside.
+    /// Returns true if two connections are in one room other than `root`.
     pub fn share_a_room(&self, one: u16, other: u16) -> bool {
         let both = |room: &Room| room.members.contains(&one) && room.members.contains(&other);
         self.rooms.iter().any(|room| room.name != "root" && both(room))
@@ -209,7 +209,11 @@ impl Model {
             let fits = packet.room.len() <= self.config.max_name
                 && self.rooms_of(client) < self.config.max_rooms;
             if authorize && is_new && fits {
-                return self.effects.push(Effect::Ask { client, about: Permission::Join, packet });
+                return self.effects.push(Effect::Authorize {
+                    client,
+                    permission: Permission::Join,
+                    packet,
+                });
             }
             if !self.join(client, packet.room) {
                 self.violation(now, client);
@@ -236,9 +240,9 @@ impl Model {
                 return self.violation(now, client);
             }
             if self.config.authorize_direct && !is_allowed && self.find(packet.dst).is_some() {
-                return self.effects.push(Effect::Ask {
+                return self.effects.push(Effect::Authorize {
                     client,
-                    about: Permission::Direct,
+                    permission: Permission::Direct,
                     packet,
                 });
             }
@@ -252,7 +256,11 @@ impl Model {
             return self.violation(now, client);
         }
         if self.config.authorize_publish && !is_allowed {
-            return self.effects.push(Effect::Ask { client, about: Permission::Publish, packet });
+            return self.effects.push(Effect::Authorize {
+                client,
+                permission: Permission::Publish,
+                packet,
+            });
         }
         match self.handlers.iter().position(|event| *event == packet.event) {
             Some(handler) => self.effects.push(Effect::Call { client, handler, packet }),
@@ -276,7 +284,7 @@ impl Model {
         }
     }
 
-    /// False when it is refused.
+    /// Returns false if the join is rejected.
     fn join(&mut self, client: u16, name: &'static str) -> bool {
         let was_in = self.is_in(client, name);
         if !was_in && name.len() > self.config.max_name {

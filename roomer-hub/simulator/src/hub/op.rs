@@ -1,5 +1,4 @@
-//! What happens to the hub and what is to come of it, with clients and rooms by number instead of
-//! by key.
+//! Inputs and effects of the hub, with numbers of clients and rooms instead of keys.
 
 use std::fmt;
 
@@ -8,7 +7,7 @@ use roomer_proto::PacketRef;
 
 use crate::alphabet::{IDS, identity};
 
-/// One input, complete. Clients are numbered in order of opening.
+/// A complete input. Clients are numbered in order of opening.
 #[derive(Clone, Copy, Debug)]
 pub enum Op {
     Open {
@@ -18,7 +17,7 @@ pub enum Op {
         client: u16,
         packet: PacketRef<'static>,
     },
-    /// The application's word on a packet that it was asked about.
+    /// The application's answer about a packet.
     Allowed {
         client: u16,
         packet: PacketRef<'static>,
@@ -58,25 +57,25 @@ pub enum Op {
     },
 }
 
-/// What is to be done because of it. Rooms are numbered in order of making; receivers are named
-/// by id.
+/// The expected effect of an input. Rooms are numbered in order of creation; receivers are sets of
+/// ids.
 #[derive(Clone, Copy, Debug)]
 pub enum Effect {
     Opened { client: u16 },
-    Refused,
+    Rejected,
     Joined { client: u16, room: u32, name: &'static str },
     Left { client: u16, room: u32, name: &'static str },
     RoomClosed { room: u32 },
-    JoinAck { to: u16, room: &'static str, shows: Presence, members: Set },
+    JoinAck { to: u16, room: &'static str, shows: Presence, members: IdSet },
     Send { to: u16, packet: PacketRef<'static> },
-    Broadcast { room: u32, to: Set, packet: PacketRef<'static> },
+    Broadcast { room: u32, to: IdSet, packet: PacketRef<'static> },
     Call { client: u16, handler: usize, packet: PacketRef<'static> },
-    Ask { client: u16, about: Permission, packet: PacketRef<'static> },
+    Authorize { client: u16, permission: Permission, packet: PacketRef<'static> },
     Close { client: u16, code: u16, reason: &'static str },
 }
 
 impl Effect {
-    /// The room that it is about, where that matters to the order.
+    /// Returns the room if effects of different rooms may come in any order.
     pub fn room(&self) -> Option<u32> {
         match *self {
             Effect::Left { room, .. }
@@ -89,10 +88,10 @@ impl Effect {
 
 /// A set of ids, by number.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Set([u64; IDS / 64]);
+pub struct IdSet([u64; IDS / 64]);
 
-impl Set {
-    /// False when it was in already.
+impl IdSet {
+    /// Returns false if the id was already in the set.
     pub fn insert(&mut self, id: u16) -> bool {
         let (word, bit) = (&mut self.0[usize::from(id) / 64], 1 << (id % 64));
         let is_new = *word & bit == 0;
@@ -100,7 +99,7 @@ impl Set {
         is_new
     }
 
-    /// False when it was not in.
+    /// Returns false if the id was not in the set.
     pub fn remove(&mut self, id: u16) -> bool {
         let was_in = self.contains(id);
         self.0[usize::from(id) / 64] &= !(1 << (id % 64));
@@ -111,14 +110,18 @@ impl Set {
         self.0[usize::from(id) / 64] & 1 << (id % 64) != 0
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub fn len(&self) -> u32 {
         self.0.iter().map(|word| word.count_ones()).sum()
     }
 }
 
-impl FromIterator<u16> for Set {
+impl FromIterator<u16> for IdSet {
     fn from_iter<I: IntoIterator<Item = u16>>(ids: I) -> Self {
-        let mut set = Set::default();
+        let mut set = IdSet::default();
         for id in ids {
             set.insert(id);
         }
@@ -126,7 +129,7 @@ impl FromIterator<u16> for Set {
     }
 }
 
-impl fmt::Debug for Set {
+impl fmt::Debug for IdSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids = (0..IDS as u16).filter(|&id| self.contains(id));
         f.debug_set().entries(ids.map(|id| identity(id).id)).finish()

@@ -1,7 +1,7 @@
-//! A plan: all that happens, as data. It runs without randomness, shrinks step by step, and its
-//! `Debug` form is Rust that compiles.
+//! A plan: configuration and steps, as plain data. Running it uses no randomness, it can be shrunk
+//! step by step, and its `Debug` form is Rust that compiles.
 //!
-//! Clients are named by slot, so that a plan stays meaningful when steps are taken out of it.
+//! Clients are named by slot, so that a plan stays meaningful when steps are removed.
 
 use roomer_hub::{Config, HashKey, Presence, Rate};
 
@@ -12,22 +12,22 @@ pub struct Plan {
     pub mode: Mode,
     pub max_name: usize,
     pub max_rooms: usize,
-    /// What each connection may send: messages, bytes, joins; and how much of it may be refused.
+    /// The rates of a connection: messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
-    /// What the application is asked about: joins, messages into rooms, direct messages.
+    /// True if the application authorizes joins, messages into rooms, direct messages.
     pub authorize: [bool; 3],
-    /// Its answers, as bits, used round and round.
+    /// The application's answers, as bits, used in a cycle.
     pub answers: u8,
-    /// How many steps later each answer comes.
+    /// The number of steps until each answer is given.
     pub answer_delay: u8,
-    /// What members hear of each other, where that is not everything.
+    /// The presence modes other than `Full`, by name or `prefix*`.
     pub presence_rules: Vec<(&'static str, Presence)>,
     pub handlers: Vec<Handler>,
     pub steps: Vec<Step>,
     pub ending: Ending,
-    /// What the key of the hub's tables is made of. It must change nothing, but it decides which
-    /// names fall together in them.
+    /// The seed of the key of the hub's tables. It must not change the output, but it determines
+    /// which names collide.
     pub key: u16,
 }
 
@@ -37,29 +37,29 @@ pub enum Mode {
     Compat,
 }
 
-/// A handler, and what it asks for when it is called: commands, in order.
+/// A handler, and the commands that it issues when it is called, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handler {
     pub event: &'static str,
     pub commands: Vec<Step>,
 }
 
-/// How the last connections end, once all has been looked at.
+/// The end of the last connections, after all checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Gone,
     Closed,
-    /// They leave every room first, and stay.
+    /// The connections leave all rooms first, and stay open.
     Left,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A connection with an id of its own; with the id of whoever is in the slot, if somebody is.
+    /// Opens a connection with a new id, or with the id of the slot's occupant if it is open.
     Open {
         slot: u8,
     },
-    /// A connection with the id of one that there is or was.
+    /// Opens a connection with the id of an earlier one, open or closed.
     OpenAs {
         slot: u8,
         like: ClientRef,
@@ -101,7 +101,7 @@ pub enum Step {
         code: u16,
         reason: &'static str,
     },
-    /// The clock goes on, or back.
+    /// Moves the clock forward or back.
     Clock {
         millis: i64,
     },
@@ -109,15 +109,15 @@ pub enum Step {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientRef {
-    /// The one in this slot, here or gone.
+    /// The last client in this slot, open or closed.
     Slot(u8),
-    /// Anyone who ever was, by number, counted round and round.
+    /// The client with this number, modulo the number of clients so far.
     Numbered(u16),
-    /// In a handler: the one who called it.
+    /// In a handler: the client that called it.
     Caller,
 }
 
-/// What can stand in dst and src.
+/// A value of `dst` or `src`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Address {
     Nothing,
@@ -128,12 +128,12 @@ pub enum Address {
     Word(&'static str),
 }
 
-/// Where in the noise, and how many bytes.
+/// An offset into the noise, and a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload(pub u8, pub u32);
 
 impl Plan {
-    /// The configuration, as an application sets it up.
+    /// Returns the configuration, set up as an application does.
     pub fn config(&self) -> Config {
         let mut config = match self.mode {
             Mode::Default => Config::default(),
@@ -147,13 +147,13 @@ impl Plan {
         config
     }
 
-    /// The key of the hub's tables.
+    /// Returns the key of the hub's tables.
     pub fn hash_key(&self) -> HashKey {
         let [low, high] = self.key.to_le_bytes();
         HashKey([low, high, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7])
     }
 
-    /// What that means, by the documents.
+    /// Returns the configuration that the documentation promises for this setup.
     pub fn model_config(&self) -> Config {
         let mut config = Config::default();
         config.members_only = self.mode == Mode::Default;
@@ -164,7 +164,7 @@ impl Plan {
     }
 }
 
-/// Sets up what is not so by default.
+/// Sets the limits that differ from the defaults.
 pub fn set_limits(config: &mut Config, rates: [Option<RateSpec>; 4], shared_room_only: bool) {
     let rate = |(per_second, burst)| Rate::new(per_second, burst);
     if rates != DEFAULT_RATES {
@@ -177,8 +177,8 @@ pub fn set_limits(config: &mut Config, rates: [Option<RateSpec>; 4], shared_room
     }
 }
 
-/// The default of what each connection may send, by the documents.
+/// The documented default rates.
 pub const DEFAULT_RATES: [Option<RateSpec>; 4] = [None, None, None, Some((1, 256))];
 
-/// The defaults of [`Config::max_name`] and [`Config::max_rooms`], by the documents.
+/// The documented defaults of [`Config::max_name`] and [`Config::max_rooms`].
 pub const DEFAULT_LIMITS: (usize, usize) = (4096, 1100);

@@ -1,5 +1,4 @@
-//! Runs a plan: every step to the hub and its judges, then quiet, in which all must be as it
-//! looks and everybody must be reached.
+//! Runs a plan: gives each step to the hub and the checkers, then checks the final state.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -15,33 +14,32 @@ use super::plan::{Address, ClientRef, Ending, Payload, Plan, Step};
 use crate::alphabet::{IDS, Identity, identity, noise};
 use crate::fault::{Fault, ensure, panic_message};
 
-/// After how many inputs the tables are looked through; after more where there is much to look
-/// through.
+/// The number of inputs between audits of the tables, with few connections; more inputs with more.
 const AUDIT_INTERVAL: u64 = 32;
 
-/// How many slots there are.
+/// The number of slots.
 const SLOTS: usize = 256;
 
-/// A plan under way.
+/// A running plan.
 #[derive(Debug)]
 pub struct Run<'p> {
     plan: &'p Plan,
     pub checked: CheckedHub,
     coverage: Coverage,
-    /// Who is or was in each slot.
+    /// The last client in each slot.
     slots: [Option<u16>; SLOTS],
-    /// How many ids have been used.
+    /// The number of ids that have been used.
     ids: u16,
     now: Duration,
-    /// What the application has been asked and has not answered.
+    /// A question that the application has not answered.
     pending_answer: Option<(u16, PacketRef<'static>)>,
-    /// In how many steps it will.
+    /// The number of steps until it is answered.
     answer_in: u8,
     answers: u32,
     pub steps: u64,
-    /// After how many inputs the tables are looked through, while few are there.
+    /// The number of inputs between audits of the tables, with few connections.
     pub audit_interval: u64,
-    /// The last input, and whose step of the plan it came from.
+    /// The last input, and the index of its step in the plan.
     pub last: Option<(Op, Option<usize>)>,
 }
 
@@ -50,7 +48,7 @@ impl<'p> Run<'p> {
         Run::with_key(plan, plan.hash_key())
     }
 
-    /// A run with another key than the plan's.
+    /// Creates a run with another hash key than the plan's.
     pub fn with_key(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
         let checked = CheckedHub::new(plan, key)?;
         let (coverage, slots, now) =
@@ -71,7 +69,7 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Runs it all. A panic of the hub is a fault like any other.
+    /// Runs all steps and the final checks. A panic of the hub is a fault.
     pub fn run_to_end(&mut self) -> Result<(), Fault> {
         caught(|| {
             self.steps()?;
@@ -79,7 +77,7 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Runs the plan's own steps, looks round, and stops there.
+    /// Runs the plan's steps and audits the tables, without the final checks.
     pub fn run_steps_only(&mut self) -> Result<(), Fault> {
         caught(|| {
             self.steps()?;
@@ -88,7 +86,7 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Who is or was the last in a slot.
+    /// Returns the last client in a slot.
     pub fn in_slot(&self, slot: u8) -> Option<u16> {
         self.slots[usize::from(slot)]
     }
@@ -131,7 +129,7 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Says the application's word on a packet.
+    /// Gives the application's answer to the hub.
     fn answer(&mut self, client: u16, packet: PacketRef<'static>, at: usize) -> Result<(), Fault> {
         let is_allowed = self.plan.answers >> (self.answers % 8) & 1 == 1;
         self.answers += 1;
@@ -142,7 +140,7 @@ impl<'p> Run<'p> {
         self.input(op, Some(at))
     }
 
-    /// Does what the last input has led to.
+    /// Performs what the last input leads to: a handler's commands, or a question.
     fn apply_effects(&mut self, step: &Step, at: usize) -> Result<(), Fault> {
         let opened = self.checked.checker.model.effects.first();
         match (step, opened) {
@@ -153,8 +151,10 @@ impl<'p> Run<'p> {
             (_, Some(&Effect::Call { client, handler, packet })) => {
                 self.call(client, handler, packet, at)?
             }
-            // One question at a time; who asks meanwhile is not answered at all.
-            (_, Some(&Effect::Ask { client, packet, .. })) if self.pending_answer.is_none() => {
+            // One question at a time; questions meanwhile stay unanswered.
+            (_, Some(&Effect::Authorize { client, packet, .. }))
+                if self.pending_answer.is_none() =>
+            {
                 (self.pending_answer, self.answer_in) =
                     (Some((client, packet)), self.plan.answer_delay);
             }
@@ -163,7 +163,7 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// Does what a handler does: its commands come after all that the packet itself brings.
+    /// Runs a handler: its commands come after all effects of the packet itself.
     fn call(
         &mut self,
         caller: u16,
@@ -195,7 +195,7 @@ impl<'p> Run<'p> {
         if self.steps.is_multiple_of(audit_interval) { self.checked.audit_tables() } else { Ok(()) }
     }
 
-    /// Makes a step complete. `None` when it is about a slot that nobody has been in.
+    /// Resolves slots and addresses. Returns `None` if a slot was never used.
     fn resolve(&self, step: &Step, caller: Option<u16>) -> Option<Op> {
         let model = &self.checked.checker.model;
         let client = |client: ClientRef| match client {
@@ -257,8 +257,8 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Nothing happens any more: all that clients have seen must be so, a probe must reach
-    /// everybody, and nothing must be left behind when they end.
+    /// Checks the final state: the clients' views are true, a probe in each room reaches every
+    /// member, and the tables are empty after all clients have left.
     fn finish(&mut self) -> Result<(), Fault> {
         self.checked.audit_tables()?;
         self.checked.compare_views()?;

@@ -1,18 +1,19 @@
-//! A look through the hub's tables, between inputs.
+//! Audits the hub's tables between inputs.
 
 use roomer_hub::Presence;
 
 use super::checker::CheckedHub;
-use super::op::Set;
+use super::op::IdSet;
 use crate::alphabet::{identity, room_number};
 use crate::fault::{Fault, ensure};
 
-/// How many rooms are looked at though they may be gone.
+/// The number of latest rooms whose keys are checked even if the rooms are closed.
 const CHECKED_CLOSED_ROOMS: usize = 8;
 
 impl CheckedHub {
-    /// Holds the hub's tables against each other ([`Tables::audit`](roomer_hub::Tables::audit)) and against the model's. Costs a
-    /// microsecond and more, so not after each input.
+    /// Checks the hub's tables against each other
+    /// ([`Tables::audit`](roomer_hub::Tables::audit)) and against the model. Takes a microsecond or
+    /// more, so it does not run after each input.
     pub fn audit_tables(&self) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
         let tables = hub.tables();
@@ -39,7 +40,7 @@ impl CheckedHub {
                     "{id} has another id"
                 );
                 let rooms = tables.rooms_of(conn).len();
-                ensure!(rooms == model.rooms_of(number as u16), "{id} sits in {rooms} rooms");
+                ensure!(rooms == model.rooms_of(number as u16), "{id} is in {rooms} rooms");
                 for room in &model.rooms {
                     let is_member = tables.is_member(conn, checker.rooms[room.number as usize]);
                     let is_in = room.members.contains(&(number as u16));
@@ -47,20 +48,20 @@ impl CheckedHub {
                 }
             } else {
                 let is_stale = tables.conn_id(conn).is_none() && tables.opened_at(conn).is_none();
-                ensure!(is_stale, "{id} is gone and still there");
-                ensure!(tables.rooms_of(conn).len() == 0, "{id} is gone and in rooms");
+                ensure!(is_stale, "{id} is closed, and its key is still valid");
+                ensure!(tables.rooms_of(conn).len() == 0, "{id} is closed, and still in rooms");
             }
         }
         ensure!(tables.conn_count() == connections, "{} connections", tables.conn_count());
         for (number, &key) in checker.rooms.iter().enumerate().rev().take(CHECKED_CLOSED_ROOMS) {
             let is_connected = model.rooms.iter().any(|room| room.number as usize == number);
             let found = tables.room_name(key).is_some() || !tables.members(key).is_empty();
-            ensure!(is_connected || !found, "the key of a room that is gone finds one");
+            ensure!(is_connected || !found, "the key of a closed room is still valid");
         }
         Ok(())
     }
 
-    /// Holds what each client has seen against the hub's tables.
+    /// Compares each client's view with the hub's tables.
     pub fn compare_views(&mut self) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
         let tables = hub.tables();
@@ -75,7 +76,7 @@ impl CheckedHub {
                 let is_full = tables.room_name(room).map(|name| checker.model.presence(name))
                     == Some(Presence::Full);
                 let members =
-                    if is_full { members } else { Set::from_iter([checker.clients.id(client)]) };
+                    if is_full { members } else { IdSet::from_iter([checker.clients.id(client)]) };
                 let number = tables.room_name(room).and_then(room_number);
                 truth.push((number.unwrap_or(u8::MAX), members));
             }

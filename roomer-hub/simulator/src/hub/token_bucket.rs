@@ -1,14 +1,14 @@
-//! A token bucket as it is drawn on a blackboard: tokens in it, and a clock that drips.
+//! A textbook token bucket: a number of tokens that is refilled over time.
 
 use std::time::Duration;
 
-/// Tokens per second, and how many a bucket holds.
+/// Tokens per second, and the capacity of the bucket.
 pub type RateSpec = (u32, u32);
 
-/// One token: a nanosecond drips one of these for each token per second.
+/// One token. Each nanosecond adds one unit for each token per second.
 const TOKEN: i128 = 1_000_000_000;
 
-/// What a connection may run out of. The numbers are places in [`Plan::paces`](super::plan::Plan).
+/// The limits of a connection. The values are indices into [`Plan::rates`](super::plan::Plan).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
     Messages = 0,
@@ -23,19 +23,19 @@ pub struct Bucket {
     at: Duration,
 }
 
-/// What became of an attempt to take tokens.
+/// The result of an attempt to take tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Withdrawal {
     pub of: Quota,
-    /// How much was missing, in billionths of a token; 0 when there was enough.
+    /// The missing amount in billionths of a token; 0 if there were enough.
     pub missing: i128,
-    /// It has taken the last drop.
+    /// True if exactly the available tokens were taken.
     pub is_exact: bool,
-    /// There was enough only because time has passed.
+    /// True if there were enough only because of the time that has passed.
     pub by_refill: bool,
-    /// More had dripped than there was place for.
+    /// True if the bucket was refilled beyond its capacity.
     pub overflowed: bool,
-    /// The bucket was filled because the clock had gone back.
+    /// True if the bucket was filled because the clock had gone back.
     pub clock_went_back: bool,
 }
 
@@ -44,19 +44,19 @@ impl Withdrawal {
         self.missing == 0
     }
 
-    /// A part of a token was missing, or one.
+    /// Returns true if a part of a token was missing, and true if exactly one token was.
     pub fn is_close(&self) -> (bool, bool) {
         ((1..TOKEN).contains(&self.missing), self.missing == TOKEN)
     }
 }
 
 impl Bucket {
-    /// Whether there is not even one token in it, as it stands.
+    /// Returns true if the bucket does not contain a whole token.
     pub fn is_empty(&self) -> bool {
         self.left < TOKEN
     }
 
-    /// Takes tokens from a bucket, which is full if nobody has used it yet.
+    /// Takes tokens from a bucket. An unused bucket is full.
     pub fn take(
         slot: &mut Option<Bucket>,
         of: Quota,
@@ -64,12 +64,12 @@ impl Bucket {
         now: Duration,
         count: usize,
     ) -> Withdrawal {
-        let brim = i128::from(burst) * TOKEN;
-        let before = slot.unwrap_or(Bucket { left: brim, at: now });
+        let capacity = i128::from(burst) * TOKEN;
+        let before = slot.unwrap_or(Bucket { left: capacity, at: now });
         let passed = now.as_nanos() as i128 - before.at.as_nanos() as i128;
-        let dripped = before.left + passed * i128::from(per_second);
-        let clock_went_back = dripped < 0;
-        let there = if clock_went_back { brim } else { dripped.min(brim) };
+        let refilled = before.left + passed * i128::from(per_second);
+        let clock_went_back = refilled < 0;
+        let there = if clock_went_back { capacity } else { refilled.min(capacity) };
         let wanted = count as i128 * TOKEN;
         let left = if wanted <= there { there - wanted } else { there };
         *slot = Some(Bucket { left, at: now });
@@ -78,7 +78,7 @@ impl Bucket {
             missing: (wanted - there).max(0),
             is_exact: wanted == there,
             by_refill: (before.left + 1..=there).contains(&wanted) && !clock_went_back,
-            overflowed: dripped > brim,
+            overflowed: refilled > capacity,
             clock_went_back,
         }
     }

@@ -404,8 +404,8 @@ impl Harness<'_> {
                     let close = Output::Close { code: Some(code), reason };
                     conn.expected.push(now, Order::Barrier, close, false);
                 }
-                Effect::Refused => return Err(Fault::new("an id twice".into())),
-                Effect::RoomClosed { .. } | Effect::Call { .. } | Effect::Ask { .. } => {}
+                Effect::Rejected => return Err(Fault::new("an id twice".into())),
+                Effect::RoomClosed { .. } | Effect::Call { .. } | Effect::Authorize { .. } => {}
             }
         }
         self.model.effects = effects;

@@ -12,7 +12,7 @@ use super::plan::Violation;
 use super::traffic::{Meaning, Traffic};
 use crate::alphabet::{id_number, room_number};
 use crate::fault::{Fault, ensure};
-use crate::hub::op::Set;
+use crate::hub::op::IdSet;
 
 /// See the engine's `options.rs`: how much of a client is read before it is let in.
 pub(super) const MAX_HEAD: u64 = 16 * 1024;
@@ -241,7 +241,7 @@ impl ConnModel {
 /// What a client can know: its rooms and their members, from nothing but what it was sent.
 #[derive(Debug, Default)]
 pub struct View {
-    pub rooms: Vec<(u8, Set)>,
+    pub rooms: Vec<(u8, IdSet)>,
     is_in: bool,
 }
 
@@ -253,7 +253,7 @@ impl View {
                 ensure!(members.contains(id), "a snapshot without its reader");
                 let room = room_number(room).unwrap_or(u8::MAX);
                 // Who hears nothing of the others knows of itself.
-                let own = Set::from_iter([id]);
+                let own = IdSet::from_iter([id]);
                 let members = if shows == Presence::Full { members } else { own };
                 match self.rooms.iter().find(|(known, _)| *known == room) {
                     Some((_, seen)) => {

@@ -18,7 +18,7 @@ use roomer_testkit::frames::{self, Frame};
 use crate::alphabet::id_number;
 use crate::fault::{Fault, ensure};
 use crate::hub::display::PacketText;
-use crate::hub::op::Set;
+use crate::hub::op::IdSet;
 
 #[derive(Debug, Default)]
 pub struct Expected {
@@ -75,7 +75,7 @@ pub enum Output {
     JoinAck {
         room: &'static str,
         id: &'static str,
-        members: Set,
+        members: IdSet,
         shows: Presence,
     },
     Raw(&'static [u8]),
@@ -292,7 +292,7 @@ impl Output {
                 let is_right = match shows {
                     Presence::Count => payload == members.len().to_string().as_bytes(),
                     Presence::Off => {
-                        let own = id_number(id.as_bytes()).map(|id| Set::from_iter([id]));
+                        let own = id_number(id.as_bytes()).map(|id| IdSet::from_iter([id]));
                         own.is_some() && snapshot(payload) == own
                     }
                     _ => snapshot(payload) == Some(members),
@@ -314,9 +314,9 @@ impl Output {
 }
 
 /// The ids in a JSON array as the hub writes it, each once.
-fn snapshot(payload: &[u8]) -> Option<Set> {
+fn snapshot(payload: &[u8]) -> Option<IdSet> {
     let inside = payload.strip_prefix(b"[")?.strip_suffix(b"]")?;
-    let mut found = Set::default();
+    let mut found = IdSet::default();
     let count = (inside.len() + 1) / 39;
     for (at, cell) in inside.chunks(39).enumerate() {
         let cell = if at + 1 == count { cell } else { cell.strip_suffix(b",")? };

@@ -26,7 +26,8 @@ impl Harness<'_> {
     ) -> Result<(), Fault> {
         let id = self.conns[at].id;
         let plan = self.plan;
-        let is_due = |effect: &&Effect| matches!(effect, Effect::Call { .. } | Effect::Ask { .. });
+        let is_due =
+            |effect: &&Effect| matches!(effect, Effect::Call { .. } | Effect::Authorize { .. });
         let (is_slow, packet) = match self.model.effects.iter().find(is_due) {
             Some(&Effect::Call { handler, packet, .. }) => {
                 let called = log.next();
@@ -38,7 +39,7 @@ impl Harness<'_> {
                 let script = &plan.scripts[handler];
                 (script.is_slow() && script.actions[0] != AppAction::Panic, packet)
             }
-            Some(&Effect::Ask { about, packet, .. }) => {
+            Some(&Effect::Authorize { permission: about, packet, .. }) => {
                 let asked = log.next();
                 let expected = digest(about, &packet);
                 let is_right = matches!(asked, Some(LogEntry::RuleCalled { by, about: question, digest })

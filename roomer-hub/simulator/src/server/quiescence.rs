@@ -11,7 +11,7 @@ use super::marks::Mark;
 use super::plan::{ClientFrame, Ending, Form, RequestKind, Size, Step};
 use crate::alphabet::room_number;
 use crate::fault::{Fault, ensure};
-use crate::hub::op::Set;
+use crate::hub::op::IdSet;
 use crate::hub::plan::{Address, Payload};
 
 /// See the engine's `open.rs`: how long senders are held back after each read, for each [`SWALLOW`]
@@ -288,7 +288,7 @@ impl Harness<'_> {
             ensure!(conn.peer.unread() == 0, "connection {at} has unread bytes when all is quiet");
             let client = conn.client.unwrap_or_default();
             let rooms = self.model.rooms.iter().filter(|room| room.members.contains(&client));
-            let mut truth: Vec<(u8, Set)> = rooms
+            let mut truth: Vec<(u8, IdSet)> = rooms
                 .map(|room| {
                     let is_shown = |member: &&u16| {
                         **member == client || self.model.presence(room.name) == Presence::Full

@@ -1,0 +1,254 @@
+//! Compares the hub's actions with the model's effects.
+
+use roomer_hub::{Action, ConnKey, Members, Presence, RoomKey, Snapshot, Tables};
+use roomer_proto::{JOIN_ACK, PacketRef};
+
+use super::checker::{Checker, Expected};
+use super::clients::ENTRY_LEN;
+use super::display;
+use super::op::{Effect, IdSet};
+use crate::alphabet::identity;
+use crate::fault::{Fault, ensure};
+
+impl Checker {
+    /// Matches an action with the next expected effect.
+    pub(super) fn action(
+        &mut self,
+        tables: &Tables,
+        action: Action<'_>,
+        expected: &mut Expected,
+    ) -> Result<(), Fault> {
+        let mut room = None;
+        match action {
+            Action::Broadcast { members, except, room: key, .. } => {
+                self.receive(members, except)?;
+                if self.receivers.is_empty() {
+                    return Ok(());
+                }
+                room = Some(key);
+            }
+            Action::Left { room: key, .. } | Action::RoomClosed { room: key } => room = Some(key),
+            _ => {}
+        }
+        let room = match room {
+            Some(key) => {
+                let number = self.rooms.iter().rposition(|known| *known == key);
+                ensure!(number.is_some(), "an action about an unknown room");
+                number.map(|number| number as u32)
+            }
+            None => None,
+        };
+        let Some(&effect) = expected.next(&self.model.effects, room) else {
+            return Err(Fault::new(format!("unexpected: {}", display::action(&action))));
+        };
+        let is_equal = self.compare(tables, &action, room, &effect)?;
+        ensure!(
+            is_equal,
+            "actual: {}, expected: {}",
+            display::action(&action),
+            display::effect(&effect)
+        );
+        Ok(())
+    }
+
+    /// Collects the receivers of a broadcast.
+    fn receive(&mut self, members: Members<'_>, except: Option<ConnKey>) -> Result<(), Fault> {
+        self.receivers.clear();
+        for conn in members.iter().filter(|&conn| Some(conn) != except) {
+            let Some(client) = self.client(conn) else {
+                return Err(Fault::new(format!("a broadcast to an unknown connection {conn:?}")));
+            };
+            self.receivers.push(client);
+        }
+        let count = members.iter().len();
+        ensure!(members.len() == count && members.is_empty() == (count == 0), "{count} members");
+        Ok(())
+    }
+
+    /// Returns true if an action equals an effect. Checks it against the clients' views as well.
+    fn compare(
+        &mut self,
+        tables: &Tables,
+        action: &Action<'_>,
+        number: Option<u32>,
+        effect: &Effect,
+    ) -> Result<bool, Fault> {
+        match (*action, *effect) {
+            (Action::Opened { conn }, Effect::Opened { client }) => {
+                self.open(tables, conn, client)?;
+                Ok(true)
+            }
+            (Action::Rejected, Effect::Rejected) => {
+                self.trace.number(1);
+                Ok(true)
+            }
+            (Action::Joined { conn, room, name }, Effect::Joined { client, .. }) => {
+                Ok(self.joined(room, name, effect)? && conn == self.key(client))
+            }
+            (Action::Left { conn, name, .. }, Effect::Left { client, room, name: expected }) => {
+                Ok(conn == self.key(client) && number == Some(room) && name == expected)
+            }
+            (Action::RoomClosed { .. }, Effect::RoomClosed { room }) => Ok(number == Some(room)),
+            (
+                Action::JoinAck { to, id, room, snapshot },
+                Effect::JoinAck { to: client, room: name, shows, members },
+            ) => {
+                let own = &*identity(self.clients.id(client)).text;
+                let fits = to == self.key(client) && id == own && room == name;
+                Ok(fits && self.join_ack(tables, client, name, &snapshot, (shows, members))?)
+            }
+            (Action::Send { to, packet }, Effect::Send { to: client, packet: expected }) => {
+                let fits = to == self.key(client) && packet == expected;
+                Ok(fits && self.sent(client, &packet)?)
+            }
+            (
+                Action::Broadcast { packet, .. },
+                Effect::Broadcast { room, to, packet: expected },
+            ) => {
+                let mut reached = IdSet::default();
+                for &client in &self.receivers {
+                    let is_new = reached.insert(self.clients.id(client));
+                    ensure!(is_new, "a broadcast reaches a client twice");
+                }
+                let fits = reached == to && packet == expected && number == Some(room);
+                Ok(fits && self.broadcast(room, &packet)?)
+            }
+            (
+                Action::Call { conn, handler, packet },
+                Effect::Call { client, handler: index, packet: expected },
+            ) => {
+                self.encode(u64::from(client) << 16, &packet)?;
+                Ok(conn == self.key(client) && handler.index() == index && packet == expected)
+            }
+            (
+                Action::Authorize { conn, permission, packet },
+                Effect::Authorize { client, permission: wanted, packet: expected },
+            ) => {
+                self.encode(u64::from(client) << 8, &packet)?;
+                Ok(conn == self.key(client) && permission == wanted && packet == expected)
+            }
+            (
+                Action::Close { conn, code, reason },
+                Effect::Close { client, code: expected, reason: why },
+            ) => {
+                self.trace.number(u64::from(code) << 16 | u64::from(client));
+                self.trace.bytes(reason.as_bytes());
+                self.clients.end(client);
+                Ok(conn == self.key(client) && code == expected && reason == why)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Compares a join, whose room may be new. Returns true if the room's key is the right one.
+    fn joined(&mut self, room: RoomKey, name: &str, effect: &Effect) -> Result<bool, Fault> {
+        let Effect::Joined { room: number, name: expected, .. } = *effect else {
+            return Ok(false);
+        };
+        ensure!(name == expected, "{name:?} is joined instead of {expected:?}");
+        if number as usize == self.rooms.len() {
+            ensure!(!self.rooms.contains(&room), "a room's key is used again");
+            self.rooms.push(room);
+        }
+        Ok(room == self.rooms[number as usize])
+    }
+
+    /// Checks a packet for one client.
+    fn sent(&mut self, client: u16, packet: &PacketRef<'_>) -> Result<bool, Fault> {
+        self.encode(u64::from(client), packet)?;
+        if !self.imitates_built_in {
+            self.clients.direct(client, packet, Presence::Full)?;
+        }
+        Ok(true)
+    }
+
+    /// Checks a packet for the receivers of a broadcast.
+    fn broadcast(&mut self, room: u32, packet: &PacketRef<'_>) -> Result<bool, Fault> {
+        self.encode(u64::from(room) << 32, packet)?;
+        for &client in &self.receivers {
+            self.trace.number(client.into());
+        }
+        if !self.imitates_built_in {
+            let receivers = self.receivers.iter().copied();
+            let shows = self.model.presence(packet.room);
+            self.clients.broadcast(receivers, packet, self.is_command, shows)?;
+        }
+        Ok(true)
+    }
+
+    /// Records a new connection, whose key must be new.
+    fn open(&mut self, tables: &Tables, conn: ConnKey, client: u16) -> Result<(), Fault> {
+        let is_new = !self.keys.contains(&conn) && conn != ConnKey::default();
+        ensure!(is_new, "a connection's key is used again");
+        ensure!(tables.opened_at(conn) == Some(self.now), "opened at {:?}", tables.opened_at(conn));
+        self.keys.push(conn);
+        self.numbers.insert(conn, client);
+        let id = self.model.clients[usize::from(client)].id;
+        self.clients.open(id);
+        self.trace.number(conn.as_u64());
+        Ok(())
+    }
+
+    /// Compares a snapshot with the expected members, and its order with the hub's.
+    fn join_ack(
+        &mut self,
+        tables: &Tables,
+        client: u16,
+        room: &str,
+        snapshot: &Snapshot<'_>,
+        (shows, expected): (Presence, IdSet),
+    ) -> Result<bool, Fault> {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        snapshot.pages().iter().for_each(|page| text.extend_from_slice(page));
+        snapshot.write_tail(&mut text);
+        ensure!(snapshot.len() == text.len(), "a snapshot of {} bytes", snapshot.len());
+        let own = &*identity(self.clients.id(client)).text;
+        let fixed_text = match shows {
+            Presence::Full => None,
+            Presence::Off => Some(format!("[\"{own}\"]")),
+            _ => Some(expected.len().to_string()),
+        };
+        let is_equal = match fixed_text {
+            Some(fixed) => {
+                ensure!(text == fixed.as_bytes(), "not {fixed} but {}", text.escape_ascii());
+                true
+            }
+            None => match self.listed(tables, room, &text)? {
+                Some(listed) => listed == expected,
+                None => return Ok(false),
+            },
+        };
+        let packet = PacketRef { room, event: JOIN_ACK, dst: "", src: own, payload: &text };
+        self.encode(client.into(), &packet)?;
+        self.clients.direct(client, &packet, shows)?;
+        self.text = text;
+        Ok(is_equal)
+    }
+
+    /// Returns the ids in a snapshot, which must be in the order of the hub's members. `None` if a
+    /// member is unknown.
+    fn listed(&self, tables: &Tables, room: &str, text: &[u8]) -> Result<Option<IdSet>, Fault> {
+        let members = tables.find_room(room).map(|room| tables.members(room));
+        let mut listed = IdSet::default();
+        let mut entries = text.chunks(ENTRY_LEN);
+        for conn in members.into_iter().flat_map(|members| members.iter()) {
+            let Some(id) = self.id(conn) else { return Ok(None) };
+            let entry = entries.next().and_then(|entry| entry.get(2..ENTRY_LEN - 1));
+            let is_next = entry == Some(identity(id).text.as_bytes());
+            ensure!(is_next && listed.insert(id), "a snapshot in another order than its room");
+        }
+        ensure!(entries.len() == 1, "a snapshot with more entries than members");
+        Ok(Some(listed))
+    }
+
+    /// Encodes a packet, and adds it to the trace.
+    fn encode(&mut self, to: u64, packet: &PacketRef<'_>) -> Result<(), Fault> {
+        self.wire.clear();
+        let encoded = packet.encode(&mut self.wire);
+        ensure!(encoded.is_ok(), "{encoded:?}");
+        self.trace.number(to);
+        self.trace.bytes(&self.wire);
+        Ok(())
+    }
+}
