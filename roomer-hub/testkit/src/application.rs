@@ -26,7 +26,7 @@ impl Application {
     /// Collects new panics and errors. Returns the first new panic, unless panics are allowed.
     fn record(&self) -> Option<HandlerFailure> {
         let mut unexpected = None;
-        for failure in self.monitor.take_mishaps() {
+        for failure in self.monitor.take_failures() {
             if !failure.is_panic {
                 self.errors.borrow_mut().push(failure);
                 continue;
@@ -86,7 +86,7 @@ impl World {
     /// which they started. They are also printed if the test fails.
     #[must_use]
     pub fn waiting(&self) -> Vec<PendingHandler> {
-        self.application.monitor.waiting()
+        self.application.monitor.pending()
     }
 
     /// Fails the test if a part of the application has panicked, was woken from outside, or keeps
@@ -95,7 +95,7 @@ impl World {
         if let Some(panic) = self.application.record() {
             self.fail_for(&panic);
         }
-        let outsiders = self.application.monitor.take_outsiders();
+        let outsiders = self.application.monitor.take_foreign_wakes();
         if !(self.application.may_wait || self.application.has_driver)
             && let Some((part, conn)) = outsiders.first()
         {

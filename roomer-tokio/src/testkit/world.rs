@@ -93,14 +93,14 @@ impl TokioWorld {
         loop {
             self.rest().await;
             let waiting = self.world.waiting();
-            if waiting.iter().all(|waiting| self.patient.contains(&waiting.turn)) {
+            if waiting.iter().all(|waiting| self.patient.contains(&waiting.wait_id)) {
                 return;
             }
             if !self.woken_within(self.patience).await {
                 let moves = self.world.step_count();
                 self.rest().await;
                 if self.world.step_count() == moves {
-                    self.patient = waiting.iter().map(|waiting| waiting.turn).collect();
+                    self.patient = waiting.iter().map(|waiting| waiting.wait_id).collect();
                     return;
                 }
             }

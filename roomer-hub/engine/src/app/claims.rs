@@ -1,4 +1,4 @@
-//! What is known of a connection from its request: by the authorize hook, by middleware.
+//! Claims and extensions of a connection, from the `authorize` hook and from middleware.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use http::Extensions;
 
-/// The claims that a connection comes in with, from the hook
-/// [`authorize`](crate::Builder::authorize) or from the middleware of a framework that the server
-/// is mounted into.
+/// The claims of a connection, from the [`authorize`](crate::Builder::authorize) hook or from the
+/// middleware of a framework that the server is mounted into.
 ///
-/// They are names with values, as in a map, and what the server acts on by itself: values of the
-/// application's own types, the user, and how long the login is good.
+/// Claims are a map of names to values. In addition they carry values of the application's own
+/// types, the user, and the validity of the login, which the server enforces.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -38,13 +37,13 @@ use http::Extensions;
 ///     })
 ///     .may_publish(|conn, _| conn.extension::<User>().is_some_and(|user| user.may_write))
 ///     .build()?;
-/// // From anywhere, all of ann's connections:
+/// // Sends to all of ann's connections, from any thread:
 /// server.user("ann").send("mail", "from bob");
 /// # Ok::<(), roomer_engine::BuildError>(())
 /// ```
 ///
-/// A type of its own, so that a map which middleware leaves in a request for another purpose is
-/// never taken for what a client has proved.
+/// This is a separate type, so that a map which middleware leaves in a request's extensions for
+/// another purpose is never mistaken for a client's claims.
 #[derive(Clone, Default)]
 pub struct Claims {
     names: BTreeMap<String, String>,
@@ -54,21 +53,21 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Makes claims of nothing.
+    /// Creates empty claims.
     #[must_use]
     pub fn new() -> Self {
         Claims::default()
     }
 
-    /// Adds a value of the application's, one for each type, which handlers, rules and hooks read
-    /// with [`Conn::extension`](crate::Conn::extension).
+    /// Adds a value of one of the application's types, which handlers, rules and hooks read with
+    /// [`Conn::extension`](crate::Conn::extension). A second value of the same type replaces it.
     #[must_use]
     pub fn with<T: Any + Clone + Send + Sync>(mut self, value: T) -> Self {
         self.extensions.insert(value);
         self
     }
 
-    /// Names the user that the connection belongs to, for [`Server::user`](crate::Server::user),
+    /// Sets the user that the connection belongs to, for [`Server::user`](crate::Server::user),
     /// [`Conn::user`](crate::Conn::user) and
     /// [`max_connections_per_user`](crate::Builder::max_connections_per_user).
     #[must_use]
@@ -77,17 +76,17 @@ impl Claims {
         self
     }
 
-    /// Limits the login: the connection is closed with 1008 `login expired` once it has been open
-    /// for this long, which its client takes as final. With nothing left the answer to the
-    /// handshake is 401. Default: a login does not expire.
+    /// Limits the validity of the login: after this time the connection is closed with 1008
+    /// `login expired`, which its client treats as final. With a time of zero the handshake is
+    /// rejected with 401. Default: the login does not expire.
     #[must_use]
-    pub fn good_for(mut self, rest: Duration) -> Self {
-        self.good_for = Some(rest);
+    pub fn good_for(mut self, time: Duration) -> Self {
+        self.good_for = Some(time);
         self
     }
 
-    /// Adds the claims of a second party, whose own win where both have a name, a type or a user.
-    /// A login is good for the shorter of the two times.
+    /// Adds other claims, which take precedence where both have the same name, the same type or a
+    /// user. The login is valid for the shorter of the two times.
     pub(crate) fn merge(&mut self, other: Claims) {
         let Claims { names, extensions, user, good_for } = other;
         self.names.extend(names);
@@ -135,20 +134,21 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// All that a connection has come in with.
+/// The claims and extensions of a connection.
 #[derive(Debug)]
 pub(crate) struct Credentials {
-    /// `None` when neither middleware nor a hook has given any.
+    /// `None` if neither middleware nor a hook has provided claims.
     pub(crate) claims: Option<Claims>,
-    /// The request's, with those of the claims.
+    /// The extensions of the request and of the claims.
     pub(crate) extensions: Extensions,
-    /// The end of the login, on the environment's clock.
+    /// The time at which the login expires, on the environment's clock.
     pub(crate) expires: Option<Duration>,
 }
 
 impl Credentials {
-    /// Puts together what the request and the claims have. `None` for nothing, which costs a
-    /// connection no memory. An error when the login is over already.
+    /// Combines the claims with the request's extensions. Returns `None` if both are empty, so that
+    /// a connection without credentials needs no memory for them, and an error if the login has
+    /// already expired.
     pub(crate) fn new(
         mut claims: Option<Claims>,
         mut extensions: Extensions,
@@ -158,7 +158,7 @@ impl Credentials {
         let mut expires = None;
         if let Some(claims) = &mut claims {
             extensions.extend(std::mem::take(&mut claims.extensions));
-            expires = claims.good_for.map(|rest| now.saturating_add(rest));
+            expires = claims.good_for.map(|time| now.saturating_add(time));
         }
         if expires.is_some_and(|at| at <= now) {
             return Err(Expired);
@@ -167,10 +167,11 @@ impl Credentials {
         Ok((!is_empty).then(|| Arc::new(Credentials { claims, extensions, expires })))
     }
 
+    /// Returns the user's name.
     pub(crate) fn user(&self) -> Option<&Arc<str>> {
         self.claims.as_ref()?.user.as_ref()
     }
 }
 
-/// The login was over before the connection was open.
+/// The login has expired before the connection was established.
 pub(crate) struct Expired;

@@ -1,4 +1,4 @@
-//! A connection as handlers see it.
+//! Handles to connections, for handlers, rules, hooks and the application's own tasks.
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
@@ -18,15 +18,15 @@ use crate::sync::{Mutex, lock};
 use roomer_hub::Command;
 use roomer_hub::{ConnId, ConnKey};
 
-/// A handle to one connection. Cheap to clone, usable from any thread, and harmless once the
-/// connection is gone: what is sent through it then is dropped.
+/// A handle to one connection. It is cheap to clone, usable from any thread, and remains valid
+/// after the connection has ended: messages sent through it then are dropped.
 #[derive(Clone)]
 pub struct Conn {
     pub(crate) server: Server,
     pub(crate) info: Arc<ConnInfo>,
 }
 
-/// What is known of a connection, for as long as anybody has a handle to it.
+/// The data of a connection, which lives as long as there is a handle to it.
 #[derive(Debug)]
 pub(crate) struct ConnInfo {
     pub(crate) key: ConnKey,
@@ -56,30 +56,31 @@ impl ConnInfo {
         self.credentials.as_ref()?.user()
     }
 
-    /// The end of the login, if it has one.
+    /// Returns the time at which the login expires, if it does.
     pub(crate) fn expires(&self) -> Option<Duration> {
         self.credentials.as_ref()?.expires
     }
 }
 
 impl Conn {
-    /// The connection's id: what others see as `src` and address as `dst`.
+    /// Returns the connection's id, which is the `src` of its messages and the `dst` of direct
+    /// messages to it.
     #[must_use]
     pub fn id(&self) -> ConnId {
         self.info.id
     }
 
-    /// The claims that the connection came in with, from
-    /// [`authorize`](crate::Builder::authorize) or middleware; `None` when neither gave any.
+    /// Returns the connection's claims, from [`authorize`](crate::Builder::authorize) or
+    /// middleware; `None` if neither has provided any.
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
         self.info.claims()
     }
 
-    /// Returns the value of this type that the connection came in with: from
-    /// [`Claims::with`], or from middleware, which puts it into the extensions of the request
-    /// for the upgrade. It is kept as long as there is a handle to the connection. What handlers
-    /// keep with a connection themselves is [`set`](Self::set) and [`get`](Self::get).
+    /// Returns the value of this type from the handshake: from [`Claims::with`], or from
+    /// middleware, which puts it into the extensions of the request. It lives as long as there is a
+    /// handle to the connection. For values that handlers store themselves, see
+    /// [`set`](Self::set) and [`get`](Self::get).
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -107,26 +108,26 @@ impl Conn {
         self.info.user().map(|user| &**user)
     }
 
-    /// The address that the [`authorize`](crate::Builder::authorize) hook saw.
+    /// Returns the client's address, as in [`Request::peer`](crate::Request::peer).
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.info.peer
     }
 
-    /// The server that the connection belongs to.
+    /// Returns the server that the connection belongs to.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// Whether the connection is still open.
+    /// Returns true if the connection is still open.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.server.core().hub.tables().conn_id(self.info.key).is_some()
     }
 
-    /// Keeps a value with the connection, one for each type; returns the one before. It lives as
-    /// long as anybody has a handle to the connection.
+    /// Stores a value with the connection, one for each type, and returns the previous value. It
+    /// lives as long as there is a handle to the connection.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -152,24 +153,24 @@ impl Conn {
         before.and_then(|before| before.downcast().ok())
     }
 
-    /// The value of this type that was [`set`](Self::set).
+    /// Returns the value of this type that was stored by [`set`](Self::set).
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let value = lock(&self.info.data).get(&TypeId::of::<T>()).cloned();
         value.and_then(|value| value.downcast().ok())
     }
 
-    /// The state that the server was built with ([`Builder::state`](crate::Builder::state)).
+    /// Returns the server's state of this type ([`Builder::state`](crate::Builder::state)).
     ///
     /// # Panics
     ///
-    /// When the server was built with no state of this type, which its author is at fault for.
+    /// Panics if the server was built without state of this type, which is a bug of the application.
     #[must_use]
     pub fn state<T: Any + Send + Sync>(&self) -> &T {
         self.server.state()
     }
 
-    /// The names of the rooms that it is in; none once it is gone.
+    /// Returns the names of the rooms that the connection is in; none after it has ended.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
         let core = self.server.core();
@@ -178,18 +179,18 @@ impl Conn {
         rooms.filter_map(|room| tables.room_name(room).map(String::from)).collect()
     }
 
-    /// Puts the connection into a room, as if it had asked; no rule is asked.
+    /// Adds the connection to a room, as if its client had joined. Rules are not called.
     pub fn join(&self, room: impl AsRef<str>) {
         self.server.command(Command::Join { conn: self.info.key, room: room.as_ref() });
     }
 
-    /// Takes the connection out of a room; it hears `leave_ack`, the others that it has left.
+    /// Removes the connection from a room. It receives `leave_ack`, and the members are notified.
     pub fn leave(&self, room: impl AsRef<str>) {
         self.server.command(Command::Leave { conn: self.info.key, room: room.as_ref() });
     }
 
-    /// Sends to every member of a room but this connection, which need not be in it. `src` is this
-    /// connection's id. Without such a room it is not sent.
+    /// Sends a message to all members of a room except this connection, which need not be a member.
+    /// `src` is this connection's id. If the room does not exist, the message is dropped.
     pub fn send_to_room(
         &self,
         room: impl AsRef<str>,
@@ -201,8 +202,8 @@ impl Conn {
         self.server.command(Command::Broadcast { from, except: from, room, event, payload });
     }
 
-    /// Sends to one connection by id, as a packet of the room `root`. `src` is this connection's
-    /// id. Without such a connection it is not sent.
+    /// Sends a message to the connection with this id, as a packet of the room `root`. `src` is this
+    /// connection's id. If the connection does not exist, the message is dropped.
     pub fn send_to_client(
         &self,
         id: impl AsRef<str>,
@@ -214,14 +215,14 @@ impl Conn {
         self.server.command(Command::Send { from, dst, room: ROOT, event, payload });
     }
 
-    /// Sends to this connection, in the server's own name (`src` is empty), as a packet of the
-    /// room `root`. [`reply`](Self::reply) answers a message in its room.
+    /// Sends a message from the server (`src` is empty) to this connection, as a packet of the room
+    /// `root`. To answer a message in its room, use [`reply`](Self::reply).
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) {
         self.send_in(ROOT, event.as_ref(), payload.as_ref());
     }
 
-    /// Answers a message: sends to this connection, in the server's own name (`src` is empty), as
-    /// a packet of the message's room.
+    /// Answers a message: sends a message from the server (`src` is empty) to this connection, as a
+    /// packet of the answered message's room.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -247,24 +248,25 @@ impl Conn {
         self.server.command(Command::Send { from: None, dst, room, event, payload });
     }
 
-    /// Queues raw bytes for this connection as one binary message; they are not checked. True
-    /// means queued, not delivered; false means that the connection is gone, or already owed more
-    /// than [`max_backlog`](crate::Builder::max_backlog). Never waits.
-    #[must_use = "false means that the message was not taken"]
+    /// Queues raw bytes for this connection as one binary message, without checking that they are a
+    /// packet. Returns true if the message was queued, which does not mean delivered, and false if
+    /// the connection has ended or has more than [`max_backlog`](crate::Builder::max_backlog)
+    /// queued. Never waits.
+    #[must_use = "false means that the message was not queued"]
     pub fn try_send(&self, message: impl AsRef<[u8]>) -> bool {
         let mut frame = Vec::new();
         message_frame(Kind::Binary, message.as_ref(), &mut frame);
         self.server.send_frame(self.info.key, frame)
     }
 
-    /// Closes this connection: it leaves all its rooms, gets what it is still owed, then a close
-    /// frame.
+    /// Closes this connection: it leaves all rooms, and its queued messages are sent, followed by a
+    /// close frame with this code and reason.
     pub fn close(&self, code: u16, reason: &str) {
         self.server.command(Command::Close { conn: self.info.key, code, reason });
     }
 }
 
-/// Two handles are equal when they are to the same connection of the same server.
+/// Two handles are equal if they refer to the same connection of the same server.
 impl PartialEq for Conn {
     fn eq(&self, other: &Self) -> bool {
         self.identity() == other.identity()

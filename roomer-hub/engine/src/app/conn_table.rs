@@ -1,4 +1,4 @@
-//! What is known of all connections, by key and by user.
+//! The table of all open connections, by key and by user.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use slotmap::SecondaryMap;
 use crate::app::conn::ConnInfo;
 use roomer_hub::ConnKey;
 
-/// All connections that are open, and which of them belong to one user.
+/// All open connections.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable {
     by_key: SecondaryMap<ConnKey, (Arc<ConnInfo>, Arrival)>,
-    /// The connections of each user that has any, the oldest first.
+    /// The connections of each user that has one, the oldest first.
     by_user: BTreeMap<Arc<str>, BTreeMap<Arrival, ConnKey>>,
     arrivals: Arrival,
 }
 
-/// The number of a connection in the order in which they came.
+/// A number that increases with each new connection.
 type Arrival = u64;
 
 impl ConnTable {
@@ -51,7 +51,7 @@ impl ConnTable {
         self.by_key.values().map(|(info, _)| info)
     }
 
-    /// A user's connections, the oldest first.
+    /// Returns a user's connections, the oldest first.
     pub(crate) fn of(&self, user: &str) -> impl ExactSizeIterator<Item = ConnKey> {
         self.by_user.get(user).map(BTreeMap::values).unwrap_or_default().copied()
     }
@@ -61,7 +61,7 @@ impl ConnTable {
     pub(crate) fn audit(&self) -> Result<(), String> {
         for (user, connections) in &self.by_user {
             if connections.is_empty() {
-                return Err(format!("user {user:?} has no connection and is still in the table"));
+                return Err(format!("user {user:?} is in the table without a connection"));
             }
             for (arrival, conn) in connections {
                 let entry = self.by_key.get(*conn);

@@ -1,4 +1,4 @@
-//! What runs when an event comes in, and what is asked before a packet passes.
+//! Handlers and rules: the application's functions that run for a client's message.
 
 use std::any::Any;
 use std::error::Error;
@@ -10,27 +10,27 @@ use std::task::{Context, Poll};
 use crate::app::conn::Conn;
 use crate::app::message::{Message, OwnedMessage};
 
-/// Any error. `?` makes one of any error type, of text, and of what anyhow or eyre return.
+/// Any error. `?` converts any error type to it, text, and the errors of anyhow and eyre.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
-/// The result of a handler. An error is reported ([`on_error`](crate::Builder::on_error)); the
+/// The result of a handler. An error is reported to [`on_error`](crate::Builder::on_error); the
 /// connection stays open.
 pub type HandlerResult = Result<(), HandlerError>;
 
-/// A handler or a rule has panicked. Reported ([`on_error`](crate::Builder::on_error)) as the
-/// error of the message it was about, whose connection is closed with 1011.
+/// A panic of a handler or a rule. It is reported to [`on_error`](crate::Builder::on_error) with
+/// the message that the handler ran for, and that connection is closed with 1011.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the handler panicked: {message}")]
 #[non_exhaustive]
 pub struct HandlerPanic {
-    /// What it said.
+    /// The panic's message.
     pub message: String,
 }
 
-/// A piece of the application's, to be polled in a connection's task.
+/// A future of the application, to be polled in a connection's task.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A piece of the application's code that a message comes to.
+/// A function of the application that runs for a message.
 pub(crate) enum Callback<T> {
     Sync(SyncFn<T>),
     Async(AsyncFn<T>),
@@ -42,16 +42,16 @@ type AsyncFn<T> = Box<dyn Fn(Conn, OwnedMessage) -> BoxFuture<T> + Send + Sync>;
 pub(crate) type Handler = Callback<HandlerResult>;
 pub(crate) type Rule = Callback<bool>;
 
-/// What comes of running some code.
+/// The result of starting a [`Callback`].
 pub(crate) enum CallResult<T> {
     Done(T),
-    /// It takes its time; here is what it is about, for afterwards.
+    /// A future that is to be polled, and the message, which is needed when it completes.
     Pending(BoxFuture<T>, OwnedMessage),
     Panicked(HandlerPanic),
 }
 
 impl<T> Callback<T> {
-    /// Runs it, or its beginning.
+    /// Runs a synchronous function, or creates the future of an asynchronous one.
     pub(crate) fn run(&self, conn: &Conn, message: &Message<'_>) -> CallResult<T> {
         match self {
             Callback::Sync(run) => match catch_panic(|| run(conn, message)) {
@@ -69,7 +69,7 @@ impl<T> Callback<T> {
     }
 }
 
-/// Polls what takes its time.
+/// Polls a future of the application, which may panic.
 pub(crate) fn poll<T>(
     run: &mut BoxFuture<T>,
     cx: &mut Context<'_>,
@@ -81,7 +81,8 @@ pub(crate) fn poll<T>(
     }
 }
 
-/// Runs code of the application's, which may panic: at most one connection is to suffer.
+/// Runs code of the application and catches a panic, which must not affect more than one
+/// connection.
 pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, HandlerPanic> {
     catch_unwind(AssertUnwindSafe(run))
         .map_err(|panic| HandlerPanic { message: panic_message(&*panic) })
@@ -90,5 +91,5 @@ pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, HandlerPanic>
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("something that is no text").to_owned()
+    text.unwrap_or("the panic's payload is not text").to_owned()
 }

@@ -1,12 +1,12 @@
-//! The values that a handler may return.
+//! The return types of handlers.
 
 use crate::app::handler::{HandlerError, HandlerResult};
 
-/// A value that a handler may return: nothing, or a result whose error is the builder's
+/// A return type of handlers: `()`, or a result whose error is the builder's
 /// [`error_type`](crate::Builder::error_type).
 ///
-/// By default that is [`HandlerError`], which `?` makes of any error, of text, and of what
-/// libraries as anyhow or eyre return. A trait to read, not to implement.
+/// By default that is [`HandlerError`], to which `?` converts any error, text, and the errors of
+/// libraries such as anyhow and eyre. This trait is sealed and cannot be implemented.
 #[diagnostic::on_unimplemented(
     message = "a handler returns `()` or `Result<(), {E}>`, not `{Self}`",
     label = "this handler returns `{Self}`",
@@ -14,11 +14,11 @@ use crate::app::handler::{HandlerError, HandlerResult};
             type themselves, call `.error_type::<TheirType>()` on the builder before them"
 )]
 pub trait IntoHandlerResult<E = HandlerError>: sealed::Sealed<E> {
-    /// Converts the value.
+    /// Converts the handler's return value.
     ///
     /// # Errors
     ///
-    /// The handler's own.
+    /// Returns the handler's error.
     fn into_handler_result(self) -> HandlerResult;
 }
 
@@ -34,7 +34,7 @@ impl<E: Into<HandlerError>> IntoHandlerResult<E> for Result<(), E> {
     }
 }
 
-/// Handlers that only panic, or never end, return this.
+/// For handlers that never return, such as those that only panic.
 impl<E> IntoHandlerResult<E> for sealed::Never {
     fn into_handler_result(self) -> HandlerResult {
         self

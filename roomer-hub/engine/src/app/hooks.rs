@@ -1,8 +1,8 @@
-//! Telling the application what has happened: who came, joined, left, went.
+//! Hooks for new connections, joins, leaves and disconnects.
 //!
-//! Things happen under the hub's lock, where nobody may run the application's code. So they are
-//! noted there, in order, and told afterwards by whoever released the lock; one at a time, so that
-//! a hook never hears of a leave before it has heard of the join.
+//! These events occur under the hub's lock, where the application's code must not run. So they are
+//! queued there, in order, and a task that has released the lock runs the hooks. Only one task
+//! does so at a time, so that a hook is never called for a leave before the join.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,16 +15,16 @@ use crate::metrics::trace;
 use roomer_hub::{Command, Input};
 use roomer_proto::close;
 
-/// Why a connection is no more.
+/// The reason why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DisconnectReason {
-    /// The client closed it, with this code if it gave one.
+    /// The client closed it, with this code if the close frame contained one.
     ByPeer(Option<u16>),
-    /// It was cut: the client vanished without a word, or its network did.
+    /// The connection ended without a close frame: the client or its network failed.
     Lost,
-    /// The server closed it, with this code (RFC 6455 section 7.4): a broken rule, a limit, a
-    /// handler that failed, the application's own wish, a shutdown.
+    /// The server closed it, with this code (RFC 6455 section 7.4): because of a protocol error, a
+    /// limit, a panic of a handler, a call of the application, or a shutdown.
     ByServer(u16),
 }
 
@@ -43,7 +43,7 @@ type Hook = Box<dyn Fn(&Conn) + Send + Sync>;
 type RoomHook = Box<dyn Fn(&Conn, &str) + Send + Sync>;
 type EndHook = Box<dyn Fn(&Conn, DisconnectReason) + Send + Sync>;
 
-/// What is to be told to whom.
+/// The application's hooks.
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) connect: Option<Hook>,
@@ -58,8 +58,8 @@ impl Hooks {
         connect.is_none() && join.is_none() && leave.is_none() && disconnect.is_none()
     }
 
-    fn run_hooks(&self, conn: &Conn, what: &HookEvent) {
-        match what {
+    fn run(&self, conn: &Conn, event: &HookEvent) {
+        match event {
             HookEvent::Connected => self.connect.iter().for_each(|hook| hook(conn)),
             HookEvent::Joined(room) => self.join.iter().for_each(|hook| hook(conn, room)),
             HookEvent::Left(room) => self.leave.iter().for_each(|hook| hook(conn, room)),
@@ -68,17 +68,18 @@ impl Hooks {
     }
 }
 
+/// An event that hooks are called for.
 #[derive(Debug)]
 pub(crate) enum HookEvent {
     Connected,
     Joined(Box<str>),
     Left(Box<str>),
-    /// Why, and what it was told.
+    /// The reason, and the text of the close frame.
     Gone(DisconnectReason, Box<str>),
 }
 
 impl HookEvent {
-    /// The builder's method for the hook that is told of it.
+    /// Returns the builder's method that sets the hook for this event.
     fn hook(&self) -> &'static str {
         match self {
             HookEvent::Connected => "on_connect",
@@ -89,68 +90,66 @@ impl HookEvent {
     }
 }
 
-/// What has happened and has not been told yet.
+/// The events for which no hook has been called yet.
 #[derive(Debug, Default)]
 pub(crate) struct HookQueue {
-    /// Whether there are hooks.
-    is_on: bool,
+    /// True if the application has set a hook.
+    has_hooks: bool,
     pending: VecDeque<(Arc<ConnInfo>, HookEvent)>,
-    /// Somebody is telling, and will tell the rest.
-    is_busy: bool,
+    /// True while a task runs the hooks; it will handle events that are queued meanwhile too.
+    is_running: bool,
 }
 
 impl HookQueue {
-    pub(crate) fn new(is_on: bool) -> Self {
-        HookQueue { is_on, ..HookQueue::default() }
+    pub(crate) fn new(has_hooks: bool) -> Self {
+        HookQueue { has_hooks, ..HookQueue::default() }
     }
 
-    /// Something has happened in a room.
-    pub(crate) fn push(
-        &mut self,
-        conn_info: Option<&Arc<ConnInfo>>,
-        what: impl FnOnce() -> HookEvent,
-    ) {
-        if self.is_on {
-            self.pending.extend(conn_info.map(|conn_info| (conn_info.clone(), what())));
+    /// Queues an event of a room, if there are hooks.
+    pub(crate) fn push(&mut self, info: Option<&Arc<ConnInfo>>, event: impl FnOnce() -> HookEvent) {
+        if self.has_hooks {
+            self.pending.extend(info.map(|info| (info.clone(), event())));
         }
     }
 
-    /// A connection has come or gone, which others than the hooks may want to hear of.
+    /// Queues a new connection or the end of one, if there are hooks or a `tracing` subscriber.
     pub(crate) fn push_lifecycle(
         &mut self,
-        conn_info: Option<&Arc<ConnInfo>>,
-        what: impl FnOnce() -> HookEvent,
+        info: Option<&Arc<ConnInfo>>,
+        event: impl FnOnce() -> HookEvent,
     ) {
-        if self.is_on || trace::is_heard() {
-            self.pending.extend(conn_info.map(|conn_info| (conn_info.clone(), what())));
+        if self.has_hooks || trace::is_enabled() {
+            self.pending.extend(info.map(|info| (info.clone(), event())));
         }
     }
 
-    /// Whether the caller has to [`run_hooks`](Server::run_hooks), once it has released the lock.
+    /// Returns true if the caller must call [`run_hooks`](Server::run_hooks) after it has released
+    /// the lock.
     pub(crate) fn try_start(&mut self) -> bool {
-        !self.pending.is_empty() && !std::mem::replace(&mut self.is_busy, true)
+        !self.pending.is_empty() && !std::mem::replace(&mut self.is_running, true)
     }
 
     fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
         let next = self.pending.pop_front();
-        self.is_busy = next.is_some();
+        self.is_running = next.is_some();
         next
     }
 }
 
 impl Server {
-    /// Tells the application what has happened. To be called with no lock held, by the one who
-    /// was told to; what the hooks want sent is left to the caller to flush.
+    /// Calls the hooks for all queued events. The caller must have been selected by
+    /// [`HookQueue::try_start`], must not hold the lock, and flushes what the hooks have sent.
     pub(crate) fn run_hooks(&self) {
-        while let Some((info, event)) = self.next_news() {
+        while let Some((info, event)) = self.next_hook_event() {
             match &event {
                 HookEvent::Connected => trace::opened(&info),
                 HookEvent::Gone(why, text) => trace::closed(&info, *why, text),
                 HookEvent::Joined(_) | HookEvent::Left(_) => {}
             }
+            // A panic closes the connection that the event is about, and no other.
             let conn = Conn { server: self.clone(), info };
             let result =
-                self.run_callback(|| catch_panic(|| self.options().hooks.run_hooks(&conn, &event)));
+                self.run_callback(|| catch_panic(|| self.options().hooks.run(&conn, &event)));
             if let Err(panic) = result {
                 trace::hook_failed(&conn.info, &panic);
                 let id = Some(conn.info.id);
@@ -167,7 +166,7 @@ impl Server {
         }
     }
 
-    fn next_news(&self) -> Option<(Arc<ConnInfo>, HookEvent)> {
+    fn next_hook_event(&self) -> Option<(Arc<ConnInfo>, HookEvent)> {
         self.core().hook_queue.next()
     }
 }

@@ -1,4 +1,4 @@
-//! Values as payloads, and figures as JSON, by serde.
+//! JSON by serde: payloads of the application's types, and serialization of statistics.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
@@ -7,7 +7,7 @@ use crate::{Backlog, Conn, JsonError, Message, Server, Stats, User};
 use roomer_hub::RejectedPackets;
 
 impl Conn {
-    /// As [`send`](Self::send), a value as JSON.
+    /// Like [`send`](Self::send), with a value as JSON.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -24,7 +24,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// When JSON cannot express the value; nothing is sent then.
+    /// Returns an error if the value cannot be represented as JSON. Nothing is sent then.
     pub fn send_json<T: Serialize + ?Sized>(
         &self,
         event: impl AsRef<str>,
@@ -34,11 +34,11 @@ impl Conn {
         Ok(())
     }
 
-    /// As [`reply`](Self::reply), a value as JSON.
+    /// Like [`reply`](Self::reply), with a value as JSON.
     ///
     /// # Errors
     ///
-    /// As [`send_json`](Self::send_json).
+    /// Like [`send_json`](Self::send_json).
     pub fn reply_json<S: AsRef<str>, B: AsRef<[u8]>, T: Serialize + ?Sized>(
         &self,
         message: &Message<'_, S, B>,
@@ -49,11 +49,11 @@ impl Conn {
         Ok(())
     }
 
-    /// As [`send_to_room`](Self::send_to_room), a value as JSON.
+    /// Like [`send_to_room`](Self::send_to_room), with a value as JSON.
     ///
     /// # Errors
     ///
-    /// As [`send_json`](Self::send_json).
+    /// Like [`send_json`](Self::send_json).
     pub fn send_to_room_json<T: Serialize + ?Sized>(
         &self,
         room: impl AsRef<str>,
@@ -64,11 +64,11 @@ impl Conn {
         Ok(())
     }
 
-    /// As [`send_to_client`](Self::send_to_client), a value as JSON.
+    /// Like [`send_to_client`](Self::send_to_client), with a value as JSON.
     ///
     /// # Errors
     ///
-    /// As [`send_json`](Self::send_json).
+    /// Like [`send_json`](Self::send_json).
     pub fn send_to_client_json<T: Serialize + ?Sized>(
         &self,
         id: impl AsRef<str>,
@@ -81,11 +81,11 @@ impl Conn {
 }
 
 impl Server {
-    /// As [`broadcast`](Self::broadcast), a value as JSON.
+    /// Like [`broadcast`](Self::broadcast), with a value as JSON.
     ///
     /// # Errors
     ///
-    /// When JSON cannot express the value; nothing is sent then.
+    /// Returns an error if the value cannot be represented as JSON. Nothing is sent then.
     pub fn broadcast_json<T: Serialize + ?Sized>(
         &self,
         room: impl AsRef<str>,
@@ -96,11 +96,11 @@ impl Server {
         Ok(())
     }
 
-    /// As [`broadcast_except`](Self::broadcast_except), a value as JSON.
+    /// Like [`broadcast_except`](Self::broadcast_except), with a value as JSON.
     ///
     /// # Errors
     ///
-    /// As [`broadcast_json`](Self::broadcast_json).
+    /// Like [`broadcast_json`](Self::broadcast_json).
     pub fn broadcast_except_json<T: Serialize + ?Sized>(
         &self,
         except: impl AsRef<str>,
@@ -112,11 +112,11 @@ impl Server {
         Ok(())
     }
 
-    /// As [`send`](Self::send), a value as JSON.
+    /// Like [`send`](Self::send), with a value as JSON.
     ///
     /// # Errors
     ///
-    /// As [`broadcast_json`](Self::broadcast_json).
+    /// Like [`broadcast_json`](Self::broadcast_json).
     pub fn send_json<T: Serialize + ?Sized>(
         &self,
         to: impl AsRef<str>,
@@ -128,11 +128,11 @@ impl Server {
 }
 
 impl User {
-    /// As [`send`](Self::send), a value as JSON.
+    /// Like [`send`](Self::send), with a value as JSON.
     ///
     /// # Errors
     ///
-    /// When JSON cannot express the value; nothing is sent then.
+    /// Returns an error if the value cannot be represented as JSON. Nothing is sent then.
     pub fn send_json<T: Serialize + ?Sized>(
         &self,
         event: impl AsRef<str>,
@@ -142,7 +142,7 @@ impl User {
     }
 }
 
-/// Writes a struct with all its fields; one that is left out does not compile.
+/// Implements `Serialize` for a struct of this crate. A missing field does not compile.
 macro_rules! serialize {
     ($name:ident { $($field:ident $(as $wrapper:ident)?),* $(,)? }) => {
         impl Serialize for $name {
@@ -170,7 +170,7 @@ serialize!(Stats {
     bytes_in,
     messages_out,
     bytes_out,
-    rejected_packets as Counts,
+    rejected_packets as ByName,
     refused,
     closes,
     closed_by_peer,
@@ -182,10 +182,10 @@ serialize!(Stats {
 
 serialize!(Backlog { id, bytes });
 
-/// The counts of a type of another crate, each by its name.
-struct Counts<'a>(&'a RejectedPackets);
+/// Serializes the hub's counts as a map from name to count.
+struct ByName<'a>(&'a RejectedPackets);
 
-impl Serialize for Counts<'_> {
+impl Serialize for ByName<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter())
     }

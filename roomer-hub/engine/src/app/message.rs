@@ -1,4 +1,4 @@
-//! A message as handlers and rules get it.
+//! Messages as handlers and rules receive them.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,14 +10,14 @@ use roomer_proto::PacketRef;
 
 use roomer_hub::ConnId;
 
-/// A message from a client, as handlers and rules get it.
+/// A message from a client, as handlers and rules receive it.
 ///
-/// Handlers that run at once ([`on`](crate::Builder::on)) borrow it from the connection's read
-/// buffer: names are `&str`, the payload is `&[u8]`, and nothing is copied. Those that wait
+/// Synchronous handlers ([`on`](crate::Builder::on)) borrow it from the connection's read buffer:
+/// names are `&str`, the payload is `&[u8]`, and no byte is copied. Asynchronous handlers
 /// ([`on_async`](crate::Builder::on_async)) own it, as an [`OwnedMessage`]: names are
 /// [`ByteString`](https://docs.rs/bytestring), the payload is [`Bytes`], which are cheap to clone
-/// and dereference to the same. Fields, methods and what takes them are the same for both, so that
-/// a body moves from one to the other as it is:
+/// and dereference to the same types. Both kinds have the same fields and methods, so that the body
+/// of a handler compiles unchanged as either:
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -40,27 +40,26 @@ use roomer_hub::ConnId;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a, S = &'a str, B = &'a [u8]> {
-    /// The name of the room that it was sent to.
+    /// The name of the room that the message was sent to.
     pub room: S,
-    /// The event's name.
+    /// The name of the event.
     pub event: S,
-    /// The id of the connection that a direct message is for, as the sender wrote it. Empty in a
-    /// message to a room.
+    /// The id of a direct message's receiver, as the sender wrote it. Empty in a message to a room.
     pub dst: S,
-    /// The sender's id. It is the server's word, whatever the client wrote.
+    /// The sender's id. The server sets it, so a client cannot forge it.
     pub src: ConnId,
-    /// The payload's bytes, see [`text`](Self::text) and `json`.
+    /// The bytes of the payload; see also [`text`](Self::text) and `json`.
     pub payload: B,
-    lifecycle: PhantomData<&'a ()>,
+    lifetime: PhantomData<&'a ()>,
 }
 
-/// A [`Message`] that owns its fields, for handlers and rules that wait.
+/// A [`Message`] that owns its fields, for asynchronous handlers and rules.
 pub type OwnedMessage = Message<'static, ByteString, Bytes>;
 
 impl<'a> Message<'a> {
     pub(crate) fn new(packet: &PacketRef<'a>, src: ConnId) -> Self {
         let PacketRef { room, event, dst, payload, .. } = *packet;
-        Message { room, event, dst, src, payload, lifecycle: PhantomData }
+        Message { room, event, dst, src, payload, lifetime: PhantomData }
     }
 }
 
@@ -75,7 +74,7 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
     ///
     /// # Errors
     ///
-    /// When the payload is not UTF-8.
+    /// Returns an error if the payload is not UTF-8.
     pub fn text(&self) -> Result<&str, Utf8Error> {
         std::str::from_utf8(self.payload.as_ref())
     }
@@ -84,14 +83,14 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
     ///
     /// # Errors
     ///
-    /// When the payload is not JSON, is JSON of another type, or is nested more than 128 deep. The
-    /// sender is at fault.
+    /// Returns an error if the payload is not JSON, is JSON of another type, or is nested more than
+    /// 128 levels deep. The sender is at fault.
     #[cfg(feature = "json")]
     pub fn json<'s, T: serde::Deserialize<'s>>(&'s self) -> Result<T, roomer_proto::JsonError> {
         PacketRef { payload: self.payload.as_ref(), ..PacketRef::default() }.json()
     }
 
-    /// Borrows the message, for code that takes one of [`Builder::on`](crate::Builder::on).
+    /// Borrows the message, for functions that take the message of a synchronous handler.
     #[must_use]
     pub fn borrowed(&self) -> Message<'_> {
         Message {
@@ -100,11 +99,11 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
             dst: self.dst.as_ref(),
             src: self.src,
             payload: self.payload.as_ref(),
-            lifecycle: PhantomData,
+            lifetime: PhantomData,
         }
     }
 
-    /// Copies the message, to keep it for longer than the handler runs.
+    /// Copies the message, to keep it after the handler has returned.
     #[must_use]
     pub fn to_owned(&self) -> OwnedMessage {
         Message {
@@ -113,11 +112,11 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
             dst: self.dst.as_ref().into(),
             src: self.src,
             payload: Bytes::copy_from_slice(self.payload.as_ref()),
-            lifecycle: PhantomData,
+            lifetime: PhantomData,
         }
     }
 
-    /// Borrows the message as a packet, `src` included.
+    /// Borrows the message as a packet, including `src`.
     #[must_use]
     pub fn packet(&self) -> PacketRef<'_> {
         PacketRef {

@@ -1,4 +1,4 @@
-//! What the application brings to a server, and what it sees of connections.
+//! The application's side of a server: handlers, rules and hooks, and handles to connections.
 
 pub(crate) mod claims;
 pub(crate) mod conn;

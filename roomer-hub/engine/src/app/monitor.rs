@@ -1,58 +1,61 @@
-//! What becomes of the application's code, for the test that runs it.
+//! Reports panics, errors and pending futures of the application's code to a test.
 //!
-//! In production a handler that panics or never ends costs one connection and a line of a log. In
-//! a test it is what the test looks for, so it is shown. Without the feature `testkit` nothing of
+//! In production a handler that panics or never completes costs one connection and a line in the
+//! log. In a test it is the defect that the test looks for. Without the feature `audit` nothing of
 //! this is compiled.
 
 use std::task::{Context, Poll};
 
-use crate::Server;
 use roomer_hub::ConnId;
 
-#[cfg(feature = "audit")]
-pub use self::kept::{HandlerFailure, HandlerMonitor, PendingHandler};
+use crate::Server;
 
-/// Whose code it is: the application's part, and the connection that it ran for.
+#[cfg(feature = "audit")]
+pub use self::recorder::{HandlerFailure, HandlerMonitor, PendingHandler};
+
+/// The application's function, in words, and the connection that it runs for.
 pub(crate) type CallOwner = (String, Option<ConnId>);
 
 impl Server {
-    /// Shows a panic of the application's, or an error that a handler has returned.
+    /// Reports a panic of the application's code, or an error that a handler has returned.
     #[inline]
     pub(crate) fn report_failure(
         &self,
-        whose: impl FnOnce() -> CallOwner,
+        owner: impl FnOnce() -> CallOwner,
         error: &dyn std::fmt::Display,
         is_panic: bool,
     ) {
         #[cfg(feature = "audit")]
         if let Some(monitor) = &self.options().monitor {
-            monitor.note(whose(), error.to_string(), is_panic);
+            monitor.record(owner(), error.to_string(), is_panic);
         }
         #[cfg(not(feature = "audit"))]
-        let _ = (whose, error, is_panic);
+        let _ = (owner, error, is_panic);
     }
 
-    /// Begins to follow a future of the application's.
+    /// Starts to observe a future of the application.
     #[inline]
-    pub(crate) fn observe(&self, whose: impl FnOnce() -> CallOwner) -> ObservedCall {
+    pub(crate) fn observe(&self, owner: impl FnOnce() -> CallOwner) -> ObservedCall {
         #[cfg(feature = "audit")]
-        return ObservedCall { entry: self.options().monitor.as_ref().map(|w| w.observe(whose())) };
+        return ObservedCall {
+            entry: self.options().monitor.as_ref().map(|monitor| monitor.observe(owner())),
+        };
         #[cfg(not(feature = "audit"))]
         {
-            let _ = whose;
+            let _ = owner;
             ObservedCall {}
         }
     }
 }
 
-/// A future of the application's that is shown for as long as this lives.
+/// Observes a future of the application until it is dropped.
 pub(crate) struct ObservedCall {
     #[cfg(feature = "audit")]
-    entry: Option<kept::Entry>,
+    entry: Option<recorder::Entry>,
 }
 
 impl ObservedCall {
-    /// Polls it.
+    /// Polls the future, with a waker that records wake-ups if there is a monitor.
     #[inline]
     pub(crate) fn poll<T>(
         &mut self,
@@ -68,132 +71,133 @@ impl ObservedCall {
 }
 
 #[cfg(feature = "audit")]
-mod kept {
+mod recorder {
     use std::fmt;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
     use std::task::{Context, Wake, Waker};
     use std::thread::{self, ThreadId};
 
-    use super::CallOwner;
     use roomer_hub::ConnId;
 
-    /// Sees what becomes of the application's code in a server that was built with it
-    /// ([`Builder::monitor`](crate::Builder::monitor)). Clones see the same.
+    use super::CallOwner;
+
+    /// Records panics, errors and pending futures of the application's code in a server that was
+    /// built with it ([`Builder::monitor`](crate::Builder::monitor)). Clones share the record.
     #[derive(Clone, Debug, Default)]
-    pub struct HandlerMonitor(Arc<Mutex<Seen>>);
+    pub struct HandlerMonitor(Arc<Mutex<Record>>);
 
     #[derive(Debug, Default)]
-    struct Seen {
-        mishaps: Vec<HandlerFailure>,
-        outsiders: Vec<CallOwner>,
-        observed: Vec<Weak<Bell>>,
-        turns: u64,
+    struct Record {
+        failures: Vec<HandlerFailure>,
+        foreign_wakes: Vec<CallOwner>,
+        observed: Vec<Weak<CallWaker>>,
+        waits: u64,
     }
 
-    /// A panic of the application's, or an error that one of its handlers has returned.
+    /// A panic of the application's code, or an error that a handler has returned.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     pub struct HandlerFailure {
-        /// Whose it was, in words: `` the handler of `save` ``.
+        /// The application's function, in words: `` the handler of `save` ``.
         pub part: String,
-        /// The connection that the code ran for; `None` when it had none yet.
+        /// The connection that the function ran for; `None` before the connection was established.
         pub conn: Option<ConnId>,
-        /// What the panic or the error said.
+        /// The text of the panic or the error.
         pub message: String,
-        /// Whether it is a panic.
+        /// True for a panic, false for an error.
         pub is_panic: bool,
     }
 
     impl fmt::Display for HandlerFailure {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             let HandlerFailure { part, message, is_panic, .. } = self;
-            let what = if *is_panic { "panicked" } else { "returned an error" };
-            write!(f, "{part} {what}: {message}")
+            let verb = if *is_panic { "panicked" } else { "returned an error" };
+            write!(f, "{part} {verb}: {message}")
         }
     }
 
-    /// A handler, a rule or an authorize hook that has begun and not ended.
+    /// A handler, a rule or an authorize hook whose future is pending.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     pub struct PendingHandler {
-        /// Which, in words: `` the handler of `save` ``.
+        /// The application's function, in words: `` the handler of `save` ``.
         pub part: String,
-        /// The connection that it runs for; `None` when it has none yet.
+        /// The connection that it runs for; `None` before the connection is established.
         pub conn: Option<ConnId>,
-        /// Whether its waker is kept by something: a channel, a timer, a socket, a thread. What
-        /// waits without that is never woken again.
+        /// True if something holds the future's waker: a channel, a timer, a socket, a thread. A
+        /// future without that is never woken again.
         pub can_wake: bool,
-        /// Tells this wait from all others: a new number each time it was woken and waits again.
-        pub turn: u64,
+        /// A number for this wait: a new one each time the future was woken and is pending again.
+        pub wait_id: u64,
     }
 
     impl HandlerMonitor {
-        /// Moves out what has gone wrong so far, in order.
+        /// Removes and returns the failures so far, in order.
         #[must_use]
-        pub fn take_mishaps(&self) -> Vec<HandlerFailure> {
-            std::mem::take(&mut self.seen().mishaps)
+        pub fn take_failures(&self) -> Vec<HandlerFailure> {
+            std::mem::take(&mut self.record_lock().failures)
         }
 
-        /// Moves out what other threads have woken than those that run it: parts of the application
-        /// and the connections that they ran for.
+        /// Removes and returns the functions whose futures were woken by another thread than the one
+        /// that polls them, and the connections that they ran for.
         #[must_use]
-        pub fn take_outsiders(&self) -> Vec<(String, Option<ConnId>)> {
-            std::mem::take(&mut self.seen().outsiders)
+        pub fn take_foreign_wakes(&self) -> Vec<(String, Option<ConnId>)> {
+            std::mem::take(&mut self.record_lock().foreign_wakes)
         }
 
-        /// What is waiting now, in the order in which it began.
+        /// Returns the pending futures, in the order in which they were created.
         #[must_use]
-        pub fn waiting(&self) -> Vec<PendingHandler> {
-            let mut seen = self.seen();
-            seen.observed.retain(|bell| bell.strong_count() > 0);
-            let waiting = seen.observed.iter().filter_map(|weak| {
-                // Its entry has one; what is above that, something waits to wake it by.
+        pub fn pending(&self) -> Vec<PendingHandler> {
+            let mut record = self.record_lock();
+            record.observed.retain(|waker| waker.strong_count() > 0);
+            let pending = record.observed.iter().filter_map(|weak| {
+                // The entry holds one reference; another one is a waker that something keeps.
                 let can_wake = weak.strong_count() > 1;
-                let bell = weak.upgrade().filter(|bell| bell.is_followed.load(Relaxed))?;
+                let waker = weak.upgrade().filter(|waker| waker.is_observed.load(Relaxed))?;
                 Some(PendingHandler {
-                    part: bell.whose.0.clone(),
-                    conn: bell.whose.1,
+                    part: waker.owner.0.clone(),
+                    conn: waker.owner.1,
                     can_wake,
-                    turn: bell.turn.load(Relaxed),
+                    wait_id: waker.wait_id.load(Relaxed),
                 })
             });
-            waiting.collect()
+            pending.collect()
         }
 
-        pub(crate) fn note(&self, (part, conn): CallOwner, message: String, is_panic: bool) {
-            self.seen().mishaps.push(HandlerFailure { part, conn, message, is_panic });
+        pub(crate) fn record(&self, (part, conn): CallOwner, message: String, is_panic: bool) {
+            self.record_lock().failures.push(HandlerFailure { part, conn, message, is_panic });
         }
 
-        pub(crate) fn observe(&self, whose: CallOwner) -> Entry {
-            let bell = Arc::new(Bell {
-                whose,
+        pub(crate) fn observe(&self, owner: CallOwner) -> Entry {
+            let waker = Arc::new(CallWaker {
+                owner,
                 monitor: self.clone(),
                 task: Mutex::new((Waker::noop().clone(), thread::current().id())),
-                is_followed: AtomicBool::new(true),
-                has_rung: AtomicBool::new(true),
-                turn: AtomicU64::new(0),
+                is_observed: AtomicBool::new(true),
+                was_woken: AtomicBool::new(true),
+                wait_id: AtomicU64::new(0),
             });
-            self.seen().observed.push(Arc::downgrade(&bell));
-            Entry(bell)
+            self.record_lock().observed.push(Arc::downgrade(&waker));
+            Entry(waker)
         }
 
-        fn seen(&self) -> MutexGuard<'_, Seen> {
+        fn record_lock(&self) -> MutexGuard<'_, Record> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
-    /// The place on a monitor's list of one future.
-    pub(crate) struct Entry(Arc<Bell>);
+    /// The entry of one future in a monitor's record.
+    pub(crate) struct Entry(Arc<CallWaker>);
 
     impl Entry {
-        /// What to poll the future with, in its connection's turn.
+        /// Returns the waker to poll the future with, in its connection's task.
         pub(crate) fn waker(&self, cx: &Context<'_>) -> Waker {
             *self.0.task() = (cx.waker().clone(), thread::current().id());
-            if self.0.has_rung.swap(false, Relaxed) {
-                let mut seen = self.0.monitor.seen();
-                seen.turns += 1;
-                self.0.turn.store(seen.turns, Relaxed);
+            if self.0.was_woken.swap(false, Relaxed) {
+                let mut record = self.0.monitor.record_lock();
+                record.waits += 1;
+                self.0.wait_id.store(record.waits, Relaxed);
             }
             Waker::from(self.0.clone())
         }
@@ -201,38 +205,38 @@ mod kept {
 
     impl Drop for Entry {
         fn drop(&mut self) {
-            self.0.is_followed.store(false, Relaxed);
+            self.0.is_observed.store(false, Relaxed);
         }
     }
 
-    /// The waker of one future of the application's: it wakes the connection's task.
+    /// The waker of one future of the application: it wakes the connection's task.
     #[derive(Debug)]
-    struct Bell {
-        whose: CallOwner,
+    struct CallWaker {
+        owner: CallOwner,
         monitor: HandlerMonitor,
-        /// The task, and the thread that has last polled it.
+        /// The waker of the connection's task, and the thread that has polled it last.
         task: Mutex<(Waker, ThreadId)>,
-        is_followed: AtomicBool,
-        has_rung: AtomicBool,
-        turn: AtomicU64,
+        is_observed: AtomicBool,
+        was_woken: AtomicBool,
+        wait_id: AtomicU64,
     }
 
-    impl Bell {
+    impl CallWaker {
         fn task(&self) -> MutexGuard<'_, (Waker, ThreadId)> {
             self.task.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
-    impl Wake for Bell {
+    impl Wake for CallWaker {
         fn wake(self: Arc<Self>) {
             self.wake_by_ref();
         }
 
         fn wake_by_ref(self: &Arc<Self>) {
             let (task, thread) = self.task().clone();
-            self.has_rung.store(true, Relaxed);
-            if thread != thread::current().id() && self.is_followed.load(Relaxed) {
-                self.monitor.seen().outsiders.push(self.whose.clone());
+            self.was_woken.store(true, Relaxed);
+            if thread != thread::current().id() && self.is_observed.load(Relaxed) {
+                self.monitor.record_lock().foreign_wakes.push(self.owner.clone());
             }
             task.wake();
         }

@@ -1,4 +1,4 @@
-//! All connections of one user.
+//! Handles to all connections of one user.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use crate::app::conn::Conn;
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
-/// A handle to all connections of one user, whom [`Claims::user`](crate::Claims::user) has named:
-/// those that are open whenever a method is called. Cheap to clone, usable from any thread, and
-/// valid whether the user is connected or not.
+/// A handle to all connections of one user ([`Claims::user`](crate::Claims::user)). Each method
+/// applies to the connections that are open at the time of the call. The handle is cheap to clone,
+/// usable from any thread, and valid even while the user is not connected.
 ///
 /// ```
 /// # fn ban(server: &roomer_engine::Server) {
@@ -29,7 +29,7 @@ pub struct User {
 }
 
 impl Server {
-    /// Returns a handle to all connections of the user with this name.
+    /// Returns a handle to all connections of the user with this name, which need not be connected.
     #[must_use]
     pub fn user(&self, name: impl AsRef<str>) -> User {
         User { server: self.clone(), name: name.as_ref().into() }
@@ -43,7 +43,7 @@ impl User {
         &self.name
     }
 
-    /// Counts the user's connections; 0 when the user is not connected.
+    /// Returns the number of the user's connections; 0 if the user is not connected.
     #[must_use]
     pub fn count(&self) -> usize {
         self.server.core().infos.of(&self.name).len()
@@ -57,8 +57,8 @@ impl User {
         infos.map(|info| Conn { server: self.server.clone(), info }).collect()
     }
 
-    /// Sends to each of the user's connections, in the server's own name, as a packet of the room
-    /// `root`. Returns the number of connections.
+    /// Sends a message from the server to each of the user's connections, as a packet of the room
+    /// `root` with an empty `src`. Returns the number of connections.
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) -> usize {
         let (event, payload) = (event.as_ref(), payload.as_ref());
         let conns = self.conns();
@@ -70,8 +70,8 @@ impl User {
         conns.len()
     }
 
-    /// Takes each of the user's connections out of a room, as [`Server::kick`] does. Returns the
-    /// number of those that were in it.
+    /// Removes each of the user's connections from a room, as [`Server::kick`] does. Returns the
+    /// number of connections that were in it.
     pub fn kick(&self, room: impl AsRef<str>) -> usize {
         let room = room.as_ref();
         let is_in = |conn: &ConnKey| {
@@ -82,25 +82,27 @@ impl User {
         self.for_each(is_in, |conn| Command::Leave { conn, room })
     }
 
-    /// Ends each of the user's connections, as [`Server::disconnect`] does. Returns the number of
+    /// Closes each of the user's connections, as [`Server::disconnect`] does. Returns the number of
     /// connections.
     pub fn disconnect(&self, code: u16, reason: &str) -> usize {
         self.for_each(|_| true, |conn| Command::Close { conn, code, reason })
     }
 
+    /// Applies a command to each of the user's connections that the filter selects, and returns
+    /// their number.
     fn for_each<'a>(
         &self,
-        concerns: impl Fn(&ConnKey) -> bool,
+        filter: impl Fn(&ConnKey) -> bool,
         command: impl Fn(ConnKey) -> Command<'a>,
     ) -> usize {
         let conns: Vec<ConnKey> = self.server.core().infos.of(&self.name).collect();
-        let conns: Vec<ConnKey> = conns.into_iter().filter(concerns).collect();
+        let conns: Vec<ConnKey> = conns.into_iter().filter(filter).collect();
         conns.iter().for_each(|&conn| self.command(command(conn)));
         self.server.flush_unless_in_callback();
         conns.len()
     }
 
-    /// Carries out a command; the caller has it written.
+    /// Applies a command; the caller flushes.
     fn command(&self, command: Command<'_>) {
         self.server.core().apply(self.server.now(), Input::Command(command), None);
     }

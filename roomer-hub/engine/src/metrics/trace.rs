@@ -124,12 +124,12 @@ impl Span {
 /// Whether anybody may want to hear of connections. Asks no subscriber, so that it can be asked
 /// with the lock held.
 #[inline]
-pub(crate) fn is_heard() -> bool {
+pub(crate) fn is_enabled() -> bool {
     #[cfg(feature = "tracing")]
-    let is_heard = tracing::level_filters::LevelFilter::current() >= tracing::Level::DEBUG;
+    let is_enabled = tracing::level_filters::LevelFilter::current() >= tracing::Level::DEBUG;
     #[cfg(not(feature = "tracing"))]
-    let is_heard = false;
-    is_heard
+    let is_enabled = false;
+    is_enabled
 }
 
 #[cfg(feature = "tracing")]
