@@ -1,7 +1,12 @@
-//! Frames and packets as bytes, written down a second time.
+//! Frames and packets as bytes.
+//!
+//! Frames are written and read by [`roomer_testkit::frames`], which shares nothing with the code
+//! under test; packets are encoded here, independently of `roomer-proto`.
 
 use std::fmt;
 use std::ops::Range;
+
+use roomer_testkit::frames;
 
 pub const FIN: u8 = 0x80;
 pub const CONTINUATION: u8 = 0;
@@ -14,28 +19,17 @@ pub const PONG: u8 = 10;
 /// A key without a repeated byte, so that a wrong rotation shows.
 const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
-/// The header of a masked frame, its length in the shortest form.
+/// Returns the header of a masked frame, with its length in the shortest form.
 pub fn header(first: u8, length: u64) -> Vec<u8> {
-    let mut out = vec![first];
-    match length {
-        0..=125 => out.push(0x80 | length as u8),
-        126..=0xffff => {
-            out.push(0x80 | 126);
-            out.extend((length as u16).to_be_bytes());
-        }
-        _ => {
-            out.push(0x80 | 127);
-            out.extend(length.to_be_bytes());
-        }
-    }
-    out.extend(KEY);
+    let mut out = Vec::new();
+    frames::write_head(first, length, KEY, &mut out);
     out
 }
 
-/// A whole masked frame.
+/// Returns a complete masked frame.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = header(first, payload.len() as u64);
-    out.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
+    let mut out = Vec::new();
+    frames::write(first, payload, KEY, &mut out);
     out
 }
 
@@ -75,26 +69,23 @@ pub struct Frame {
     pub payload: Range<usize>,
 }
 
-/// The frame that `bytes` begin with, if it is all there. Checks what is true of every frame that
-/// a server sends: no mask, no fragments, no reserved bits, lengths in their shortest form.
+/// Returns the frame at the front of `bytes`, or `None` if it is incomplete.
+///
+/// # Panics
+///
+/// If a server must not send such a frame: masked, fragmented, with reserved bits, or with a length
+/// that is not in its shortest form.
 pub fn incoming(bytes: &[u8]) -> Option<Frame> {
-    let (&[first, second], rest) = bytes.split_first_chunk()?;
-    assert_eq!(first & 0x70, 0, "reserved bits");
-    assert_ne!(first & FIN, 0, "a fragment");
-    assert_eq!(second & 0x80, 0, "a mask");
-    let (size, length) = match second {
-        126 => (4, u16::from_be_bytes(*rest.first_chunk()?).into()),
-        127 => (10, u64::from_be_bytes(*rest.first_chunk()?)),
-        _ => (2, u64::from(second)),
+    let (frame, size) = frames::read(bytes).unwrap_or_else(|error| panic!("{error}"))?;
+    let length = match frame {
+        frames::Frame::Close(Some(_), reason) => 2 + reason.len(),
+        frames::Frame::Close(None, data)
+        | frames::Frame::Binary(data)
+        | frames::Frame::Text(data)
+        | frames::Frame::Ping(data)
+        | frames::Frame::Pong(data) => data.len(),
     };
-    let shortest = match length {
-        0..=125 => 2,
-        126..=0xffff => 4,
-        _ => 10,
-    };
-    assert_eq!(size, shortest, "a length of {length} in {size} bytes");
-    let payload = size..size + length as usize;
-    (payload.end <= bytes.len()).then_some(Frame { opcode: first & 0x0f, payload })
+    Some(Frame { opcode: bytes[0] & 0x0f, payload: size - length..size })
 }
 
 /// Bytes that tell their place, so that lost, doubled or swapped ones show.

@@ -2,6 +2,7 @@
 //! front of each payload.
 
 use roomer_proto::PacketRef;
+use roomer_testkit::frames::write_head;
 
 pub const CONTINUATION: u8 = 0;
 pub const CLOSE: u8 = 8;
@@ -68,19 +69,7 @@ pub fn control(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 fn head(opcode: u8, length: usize, out: &mut Vec<u8>) {
-    out.push(0x80 | opcode);
-    match length {
-        0..=125 => out.push(0x80 | length as u8),
-        126..=0xffff => {
-            out.push(0x80 | 126);
-            out.extend((length as u16).to_be_bytes());
-        }
-        _ => {
-            out.push(0x80 | 127);
-            out.extend((length as u64).to_be_bytes());
-        }
-    }
-    out.extend(KEY);
+    write_head(0x80 | opcode, length as u64, KEY, out);
 }
 
 fn mask(data: &mut [u8]) {
