@@ -1,7 +1,7 @@
-//! A WebSocket client that waits for what should come, and takes nothing else.
+//! A blocking WebSocket client that states what must arrive next and fails on anything else.
 //!
-//! Whatever it reads, it checks what is true of everything a server sends: sound frames
-//! ([`wire::incoming`]), binary messages only.
+//! Every frame that it reads is checked for the rules that all frames of a server follow
+//! ([`wire::incoming`]), and every message must be binary.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,93 +9,95 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::http::{Answer, Ask, dial};
-use crate::wire::{self, Frame, Packet, View};
+use crate::http::{HttpRequest, HttpResponse, dial};
+use crate::wire::{self, Frame, Packet, PacketView};
 
-/// The longest that anything which should come may take.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest that a test waits for an event that must happen.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Client {
     pub stream: TcpStream,
-    /// What was read; everything before `at` is used up.
+    /// Bytes read from the socket; those before `at` are consumed.
     inbox: Vec<u8>,
     at: usize,
     is_reset: bool,
     pub id: String,
-    /// The members of `root` that the first `join_ack` told.
-    pub welcome: Vec<String>,
+    /// The members of `root` in the first `join_ack`.
+    pub root_members: Vec<String>,
     fences: u32,
 }
 
-/// Something that came in.
+/// One event on the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum Received {
     Packet(Packet),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
-    /// The stream's end.
+    /// The peer closed the stream.
     End,
-    /// The stream's end by a reset.
+    /// The peer reset the stream.
     Reset,
 }
 
-/// Where something that came in lies in the inbox.
-enum Place {
+/// One event, with the position of a frame's payload in the inbox.
+enum Incoming {
     Frame { opcode: u8, start: usize, end: usize },
     End,
     Reset,
 }
 
 impl Client {
-    /// Comes in and is welcomed to root.
+    /// Connects and joins `root`.
     pub fn connect(addr: SocketAddr) -> Client {
-        Client::upgrade(dial(addr), &Ask::upgrade(addr))
+        Client::upgrade(dial(addr), &HttpRequest::upgrade(addr))
     }
 
-    /// Comes in by a request of one's own.
-    pub fn upgrade(mut stream: TcpStream, ask: &Ask) -> Client {
-        stream.write_all(&ask.bytes()).unwrap();
-        Client::welcomed(stream)
+    /// Connects with a given request.
+    pub fn upgrade(mut stream: TcpStream, request: &HttpRequest) -> Client {
+        stream.write_all(&request.bytes()).unwrap();
+        Client::established(stream)
     }
 
-    /// The request is sent: reads the answer, then the welcome.
-    pub fn welcomed(mut stream: TcpStream) -> Client {
-        let (answer, inbox) = Answer::read_head(&mut stream);
-        assert_eq!(answer.status, 101, "{answer:?}");
-        let (id, welcome) = (String::new(), Vec::new());
-        let mut client = Client { stream, inbox, at: 0, is_reset: false, id, welcome, fences: 0 };
-        let ack = client.packet();
+    /// Completes a handshake whose request is already sent: reads the response and the first
+    /// `join_ack`.
+    pub fn established(mut stream: TcpStream) -> Client {
+        let (response, inbox) = HttpResponse::read_head(&mut stream);
+        assert_eq!(response.status, 101, "{response:?}");
+        let (id, root_members) = (String::new(), Vec::new());
+        let mut client =
+            Client { stream, inbox, at: 0, is_reset: false, id, root_members, fences: 0 };
+        let ack = client.expect_packet();
         client.id.clone_from(&ack.src);
-        client.welcome = client.snapshot("root", ack);
+        client.root_members = client.snapshot("root", ack);
         client
     }
 
-    /// Sends any bytes at all.
+    /// Sends raw bytes.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the server reads");
     }
 
-    /// Broadcasts.
-    pub fn say(&mut self, room: &str, event: &str, payload: &[u8]) {
+    /// Sends a message to a room.
+    pub fn send_to_room(&mut self, room: &str, event: &str, payload: &[u8]) {
         self.send(&wire::to_room(room, event, payload));
     }
 
     /// Sends to one client.
-    pub fn tell(&mut self, dst: &str, room: &str, event: &str, payload: &[u8]) {
+    pub fn send_to_client(&mut self, dst: &str, room: &str, event: &str, payload: &[u8]) {
         self.send(&wire::to_client(dst, room, event, payload));
     }
 
-    /// Joins; the answer must come next. Returns the members it tells.
+    /// Joins a room; the `join_ack` must arrive next. Returns its members.
     pub fn join(&mut self, room: &str) -> Vec<String> {
-        self.say(room, "join", b"");
-        let ack = self.packet();
+        self.send_to_room(room, "join", b"");
+        let ack = self.expect_packet();
         self.snapshot(room, ack)
     }
 
-    /// Leaves; the answer must come next.
+    /// Leaves a room; the `leave_ack` must arrive next.
     pub fn leave(&mut self, room: &str) {
-        self.say(room, "leave", b"");
+        self.send_to_room(room, "leave", b"");
         self.expect_left(room);
     }
 
@@ -104,16 +106,16 @@ impl Client {
         self.expect(room, "leave_ack", "", &id, id.as_bytes());
     }
 
-    /// Checks a `join_ack` to the byte.
+    /// Checks every byte of a `join_ack`; returns its members.
     pub fn snapshot(&self, room: &str, ack: Packet) -> Vec<String> {
         let names = (&*ack.room, &*ack.event, &*ack.dst, &*ack.src);
         assert_eq!(names, (room, "join_ack", "", &*self.id));
         let json = String::from_utf8(ack.payload).expect("JSON is UTF-8");
         let inner = json.strip_prefix('[').and_then(|json| json.strip_suffix(']'));
-        let cells = inner.unwrap_or_else(|| panic!("no array: {json}")).split(',');
+        let cells = inner.unwrap_or_else(|| panic!("not an array: {json}")).split(',');
         let unquote = |cell: &str| {
             let id = cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"'));
-            let id = id.unwrap_or_else(|| panic!("no string {cell} in {json}"));
+            let id = id.unwrap_or_else(|| panic!("not a string: {cell} in {json}"));
             assert_eq!(id.len(), 36, "{json}");
             id.to_owned()
         };
@@ -121,12 +123,12 @@ impl Client {
         let mut once = members.clone();
         once.sort_unstable();
         once.dedup();
-        assert_eq!(once.len(), members.len(), "somebody twice: {json}");
-        assert!(members.contains(&self.id), "without the joiner: {json}");
+        assert_eq!(once.len(), members.len(), "a member is listed twice: {json}");
+        assert!(members.contains(&self.id), "the joining client is missing: {json}");
         members
     }
 
-    /// The next thing must be exactly this packet.
+    /// The next event must be exactly this packet.
     #[track_caller]
     pub fn expect(&mut self, room: &str, event: &str, dst: &str, src: &str, payload: &[u8]) {
         let expected = Packet {
@@ -136,7 +138,7 @@ impl Client {
             src: src.into(),
             payload: payload.into(),
         };
-        assert_eq!(self.next(), Seen::Packet(expected));
+        assert_eq!(self.receive(), Received::Packet(expected));
     }
 
     #[track_caller]
@@ -149,117 +151,122 @@ impl Client {
         self.expect(room, "member_left", "", "", id.as_bytes());
     }
 
-    /// Nothing has come that was not expected: sends a message to itself, which must come next.
+    /// Checks that no other event is pending: sends a message to itself, which must arrive next.
     #[track_caller]
     pub fn expect_nothing(&mut self) {
         self.fences += 1;
         let (id, mark) = (self.id.clone(), self.fences.to_be_bytes());
-        self.tell(&id, "fence", "fence", &mark);
+        self.send_to_client(&id, "fence", "fence", &mark);
         self.expect("fence", "fence", &id, &id, &mark);
     }
 
-    /// A close frame must come next, then the end. Returns its reason.
+    /// A close frame must arrive next, then the end of the stream. Returns the reason.
     #[track_caller]
     pub fn expect_close(&mut self, code: u16) -> String {
-        let Seen::Close(Some(seen), reason) = self.next() else { panic!("no close with a code") };
+        let Received::Close(Some(seen), reason) = self.receive() else {
+            panic!("not a close frame with a code")
+        };
         assert_eq!(seen, code, "{reason}");
         self.expect_end();
         reason
     }
 
-    /// The end must come next, and not by a reset.
+    /// The stream must end next, without a reset.
     #[track_caller]
     pub fn expect_end(&mut self) {
-        assert_eq!(self.next(), Seen::End);
+        assert_eq!(self.receive(), Received::End);
     }
 
-    /// Goes as the protocol wants it: close frames both ways, then the end.
-    pub fn goodbye(mut self) {
+    /// Performs the closing handshake: close frames in both directions, then the end.
+    pub fn close(mut self) {
         self.send(&wire::close(1000, ""));
         self.expect_close(1000);
     }
 
-    /// Goes without a word: the other side sees a reset.
+    /// Resets the connection.
     pub fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Ends the writing direction.
-    pub fn hang_up(&self) {
+    /// Closes the sending direction.
+    pub fn shutdown_write(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// The next thing must be a packet.
+    /// The next event must be a packet.
     #[track_caller]
-    pub fn packet(&mut self) -> Packet {
-        match self.next() {
-            Seen::Packet(packet) => packet,
-            other => panic!("no packet: {other:?}"),
+    pub fn expect_packet(&mut self) -> Packet {
+        match self.receive() {
+            Received::Packet(packet) => packet,
+            other => panic!("not a packet: {other:?}"),
         }
     }
 
-    /// As [`packet`](Self::packet), without making a copy.
+    /// As [`expect_packet`](Self::expect_packet), without a copy.
     #[track_caller]
-    pub fn view(&mut self) -> View<'_> {
-        View::decode(self.message())
+    pub fn expect_view(&mut self) -> PacketView<'_> {
+        PacketView::decode(self.expect_message())
     }
 
-    /// The next thing must be a message. Its bytes, unchecked.
+    /// The next event must be a message. Returns its bytes, unchecked.
     #[track_caller]
-    pub fn message(&mut self) -> &[u8] {
-        match self.place() {
-            Place::Frame { opcode: wire::BINARY, start, end } => &self.inbox[start..end],
-            Place::Frame { opcode, start, end } => {
+    pub fn expect_message(&mut self) -> &[u8] {
+        match self.incoming() {
+            Incoming::Frame { opcode: wire::BINARY, start, end } => &self.inbox[start..end],
+            Incoming::Frame { opcode, start, end } => {
                 panic!("opcode {opcode}: {}", self.inbox[start..end].escape_ascii())
             }
-            Place::End | Place::Reset => panic!("the end"),
+            Incoming::End | Incoming::Reset => panic!("the stream has ended"),
         }
     }
 
-    /// Whatever comes next.
-    #[allow(clippy::should_implement_trait, reason = "a client does not end as an iterator does")]
-    pub fn next(&mut self) -> Seen {
-        let (opcode, data) = match self.place() {
-            Place::Frame { opcode, start, end } => (opcode, &self.inbox[start..end]),
-            Place::End => return Seen::End,
-            Place::Reset => return Seen::Reset,
+    /// Waits for the next event.
+    pub fn receive(&mut self) -> Received {
+        let (opcode, data) = match self.incoming() {
+            Incoming::Frame { opcode, start, end } => (opcode, &self.inbox[start..end]),
+            Incoming::End => return Received::End,
+            Incoming::Reset => return Received::Reset,
         };
         match opcode {
-            wire::BINARY => Seen::Packet(View::decode(data).into()),
-            wire::PING => Seen::Ping(data.to_vec()),
-            wire::PONG => Seen::Pong(data.to_vec()),
+            wire::BINARY => Received::Packet(PacketView::decode(data).into()),
+            wire::PING => Received::Ping(data.to_vec()),
+            wire::PONG => Received::Pong(data.to_vec()),
             wire::CLOSE => match data.split_first_chunk() {
                 Some((code, reason)) => {
                     let reason = String::from_utf8(reason.to_vec()).expect("reasons are UTF-8");
-                    Seen::Close(Some(u16::from_be_bytes(*code)), reason)
+                    Received::Close(Some(u16::from_be_bytes(*code)), reason)
                 }
                 None => {
                     assert_eq!(data.len(), 0, "half a close code");
-                    Seen::Close(None, String::new())
+                    Received::Close(None, String::new())
                 }
             },
             _ => panic!("opcode {opcode}: {}", data.escape_ascii()),
         }
     }
 
-    /// Whether nothing comes for this long, without the connection's end. A way to pass time: no
-    /// test may conclude from it that nothing would have come later.
+    /// Returns true if nothing arrives for this long and the connection stays open. It only passes
+    /// time: no test may conclude that nothing would have arrived later.
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
         if self.at < self.inbox.len() {
             return false;
         }
         self.stream.set_read_timeout(Some(time)).unwrap();
         let result = self.stream.peek(&mut [0]);
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         matches!(result, Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 
-    fn place(&mut self) -> Place {
+    fn incoming(&mut self) -> Incoming {
         loop {
             let at = self.at;
             if let Some(Frame { opcode, payload }) = wire::incoming(&self.inbox[at..]) {
                 self.at += payload.end;
-                return Place::Frame { opcode, start: at + payload.start, end: at + payload.end };
+                return Incoming::Frame {
+                    opcode,
+                    start: at + payload.start,
+                    end: at + payload.end,
+                };
             }
             if !self.read() {
                 return self.ending();
@@ -267,21 +274,21 @@ impl Client {
         }
     }
 
-    /// The stream has ended where a frame would begin; how?
-    fn ending(&self) -> Place {
-        assert_eq!(self.at, self.inbox.len(), "the end inside a frame");
-        if self.is_reset { Place::Reset } else { Place::End }
+    /// Returns how the stream ended. It must not end within a frame.
+    fn ending(&self) -> Incoming {
+        assert_eq!(self.at, self.inbox.len(), "the stream ended within a frame");
+        if self.is_reset { Incoming::Reset } else { Incoming::End }
     }
 
-    /// Reads a piece of what has arrived, to be looked at later: how a slow link is made.
+    /// Reads at most so many bytes without parsing them, to imitate a slow link.
     pub fn read_some(&mut self, most: usize) {
         let size = self.inbox.len();
         self.inbox.resize(size + most, 0);
-        let read = self.stream.read(&mut self.inbox[size..]).expect("there is more to come");
+        let read = self.stream.read(&mut self.inbox[size..]).expect("the connection is open");
         self.inbox.truncate(size + read);
     }
 
-    /// Reads on. False at the end.
+    /// Reads more bytes. Returns false at the end of the stream.
     fn read(&mut self) -> bool {
         self.inbox.drain(..std::mem::take(&mut self.at));
         let mut chunk = [0; 16 * 1024];
@@ -297,7 +304,7 @@ impl Client {
                     self.is_reset = true;
                     return false;
                 }
-                Err(error) => panic!("nothing comes: {error}"),
+                Err(error) => panic!("nothing arrives: {error}"),
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::client::Client;
 /// What a tick says: its number, and where everybody is.
 #[track_caller]
 fn tick(client: &mut Client) -> (u64, BTreeMap<String, Value>) {
-    let packet = client.packet();
+    let packet = client.expect_packet();
     assert_eq!((&*packet.room, &*packet.event, &*packet.src), ("arena", "tick", ""));
     let tick: Value = serde_json::from_slice(&packet.payload).unwrap();
     let players = tick["players"].as_object().unwrap();
@@ -36,7 +36,7 @@ fn watch(client: &mut Client, is_due: impl Fn(&BTreeMap<String, Value>) -> bool)
 pub fn play(addr: SocketAddr) {
     let (mut ann, mut bob) = (Client::connect(addr), Client::connect(addr));
     for player in [&mut ann, &mut bob] {
-        assert_eq!(player.welcome, [&*player.id], "who else is in root is told");
+        assert_eq!(player.root_members, [&*player.id], "who else is in root is told");
         let snapshot = player.join("arena");
         assert_eq!(snapshot, [&*player.id]);
     }
@@ -48,17 +48,17 @@ pub fn play(addr: SocketAddr) {
     watch(&mut ann, |players| is_at(&a, [0, 0])(players) && is_at(&b, [0, 0])(players));
     // One step for each move, however long; what is no move is none.
     for input in [&b"[1, 0]"[..], b"[1, 0]", b"north", b"[-900, 7]", b"[0, 1]"] {
-        bob.say("arena", "move", input);
+        bob.send_to_room("arena", "move", input);
     }
-    ann.say("arena", "move", b"[0, -1]");
+    ann.send_to_room("arena", "move", b"[0, -1]");
     for player in [&mut ann, &mut bob] {
         watch(player, |players| is_at(&a, [0, -1])(players) && is_at(&b, [1, 2])(players));
     }
     bob.reset();
     watch(&mut ann, |players| players.len() == 1 && is_at(&a, [0, -1])(players));
     // The board is the room's: who is not in it has no place there.
-    ann.say("arena", "leave", b"");
-    while ann.packet().event != "leave_ack" {}
-    ann.say("root", "move", b"[1, 1]");
+    ann.send_to_room("arena", "leave", b"");
+    while ann.expect_packet().event != "leave_ack" {}
+    ann.send_to_room("root", "move", b"[1, 1]");
     ann.expect_nothing();
 }

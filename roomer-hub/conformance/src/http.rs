@@ -1,26 +1,26 @@
-//! The HTTP side of the test client: requests written line by line, answers read to the end.
+//! HTTP of the test client: writes requests and reads responses.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::client::PATIENCE;
+use crate::client::TIMEOUT;
 
-/// The key of RFC 6455 section 1.3, and what must be made of it.
+/// The key of the example in RFC 6455 section 1.3, and the accept value for it.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// A request to send.
+/// A request, built header by header.
 #[derive(Clone)]
-pub struct Ask {
+pub struct HttpRequest {
     method: String,
     target: String,
     headers: Vec<(String, String)>,
 }
 
-impl Ask {
-    /// A request that must be answered with 101.
+impl HttpRequest {
+    /// Returns an upgrade request that the server must accept with 101.
     pub fn upgrade(host: SocketAddr) -> Self {
-        Ask { headers: Vec::new(), ..Ask::plain(host) }
+        HttpRequest { headers: Vec::new(), ..HttpRequest::plain(host) }
             .add("Host", &host.to_string())
             .add("Upgrade", "websocket")
             .add("Connection", "Upgrade")
@@ -28,9 +28,9 @@ impl Ask {
             .add("Sec-WebSocket-Version", "13")
     }
 
-    /// A request for the same address that asks for no upgrade.
+    /// Returns a request for the same path without an upgrade.
     pub fn plain(host: SocketAddr) -> Self {
-        Ask { method: "GET".into(), target: "/ws".into(), headers: Vec::new() }
+        HttpRequest { method: "GET".into(), target: "/ws".into(), headers: Vec::new() }
             .add("Host", &host.to_string())
     }
 
@@ -58,7 +58,7 @@ impl Ask {
         self.without(name).add(name, value)
     }
 
-    /// With every header's name changed.
+    /// Changes the name of every header.
     pub fn names(mut self, change: impl Fn(&str) -> String) -> Self {
         for (name, _) in &mut self.headers {
             *name = change(name);
@@ -74,48 +74,48 @@ impl Ask {
         (text + "\r\n").into_bytes()
     }
 
-    /// Sends it and reads the answer, which must be no upgrade, to the connection's end.
-    pub fn refused(&self, addr: SocketAddr) -> Answer {
+    /// Sends the request and reads the whole response, which must not be 101.
+    pub fn rejected(&self, addr: SocketAddr) -> HttpResponse {
         let mut stream = dial(addr);
         stream.write_all(&self.bytes()).unwrap();
-        Answer::read(&mut stream, self.method == "HEAD")
+        HttpResponse::read(&mut stream, self.method == "HEAD")
     }
 
-    /// Sends it and reads the answer's head.
-    pub fn head(&self, addr: SocketAddr) -> Answer {
+    /// Sends the request and reads the head of the response.
+    pub fn head(&self, addr: SocketAddr) -> HttpResponse {
         let mut stream = dial(addr);
         stream.write_all(&self.bytes()).unwrap();
-        Answer::read_head(&mut stream).0
+        HttpResponse::read_head(&mut stream).0
     }
 }
 
-/// A socket that waits for whatever should come, but not for ever.
+/// Opens a blocking socket with a read timeout of [`TIMEOUT`].
 pub fn dial(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).expect("the server listens");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     pub status: u16,
     headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Answer {
-    /// Reads an answer's head; returns what came behind it too.
-    pub fn read_head(stream: &mut TcpStream) -> (Answer, Vec<u8>) {
+impl HttpResponse {
+    /// Reads the head of a response; also returns the bytes received after it.
+    pub fn read_head(stream: &mut TcpStream) -> (HttpResponse, Vec<u8>) {
         let mut bytes = Vec::new();
         let end = loop {
             if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end;
             }
             let mut chunk = [0; 4096];
-            let size = stream.read(&mut chunk).expect("an answer in time");
-            assert_ne!(size, 0, "ended inside the answer: {}", bytes.escape_ascii());
+            let size = stream.read(&mut chunk).expect("a response in time");
+            assert_ne!(size, 0, "ended within the response: {}", bytes.escape_ascii());
             bytes.extend_from_slice(&chunk[..size]);
         };
         let rest = bytes.split_off(end + 4);
@@ -127,21 +127,21 @@ impl Answer {
             let (name, value) = line.split_once(": ").expect("a header");
             (name.to_ascii_lowercase(), value.to_owned())
         });
-        (Answer { status, headers: headers.collect(), body: Vec::new() }, rest)
+        (HttpResponse { status, headers: headers.collect(), body: Vec::new() }, rest)
     }
 
-    /// Reads a whole answer, behind which the connection must end.
-    pub fn read(stream: &mut TcpStream, is_head: bool) -> Answer {
-        let (mut answer, body) = Answer::read_head(stream);
-        assert_ne!(answer.status, 101, "the upgrade went through");
-        answer.body = body;
-        stream.read_to_end(&mut answer.body).expect("the connection's end");
-        let length: usize = answer.header("content-length").unwrap().parse().unwrap();
-        assert_eq!(answer.body.len(), if is_head { 0 } else { length }, "{answer:?}");
-        answer
+    /// Reads a whole response, after which the connection must end.
+    pub fn read(stream: &mut TcpStream, is_head: bool) -> HttpResponse {
+        let (mut response, body) = HttpResponse::read_head(stream);
+        assert_ne!(response.status, 101, "the upgrade was accepted");
+        response.body = body;
+        stream.read_to_end(&mut response.body).expect("the connection's end");
+        let length: usize = response.header("content-length").unwrap().parse().unwrap();
+        assert_eq!(response.body.len(), if is_head { 0 } else { length }, "{response:?}");
+        response
     }
 
-    /// A header's value, if it is there once.
+    /// Returns the value of a header, which must not occur twice.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(other, _)| other == name);
         let value = values.next().map(|(_, value)| &**value);

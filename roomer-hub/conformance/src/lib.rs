@@ -1,5 +1,5 @@
-//! The client side of tests over real sockets: bytes written by hand, and nothing of the code under
-//! test, so that it can break any rule.
+//! The client side of the tests over real sockets. It shares no code with the server under test and
+//! writes its own bytes, so that it can violate any rule of the protocol.
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -16,7 +16,7 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// A key without a repeated byte, so that a wrong rotation shows.
+/// A masking key without a repeated byte, so that an error in its rotation shows.
 const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
 /// Returns the header of a masked frame, with its length in the shortest form.
@@ -33,17 +33,17 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A whole binary message.
+/// Returns a binary message in one frame.
 pub fn message(packet: &[u8]) -> Vec<u8> {
     frame(FIN | BINARY, packet)
 }
 
-/// A close frame with a code.
+/// Returns a close frame with a code.
 pub fn close(code: u16, reason: &str) -> Vec<u8> {
     frame(FIN | CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
 
-/// A packet: room, event, dst, src, payload.
+/// Encodes a packet: room, event, dst, src, payload.
 pub fn packet(fields: [&[u8]; 5]) -> Vec<u8> {
     let mut out = Vec::new();
     for field in fields {
@@ -53,17 +53,17 @@ pub fn packet(fields: [&[u8]; 5]) -> Vec<u8> {
     out
 }
 
-/// A message of a packet with dst and src empty.
+/// Returns the message of a packet for a room: dst and src are empty.
 pub fn to_room(room: &str, event: &str, payload: &[u8]) -> Vec<u8> {
     message(&packet([room.as_bytes(), event.as_bytes(), b"", b"", payload]))
 }
 
-/// A message of a packet with src empty.
+/// Returns the message of a packet for a client: src is empty.
 pub fn to_client(dst: &str, room: &str, event: &str, payload: &[u8]) -> Vec<u8> {
     message(&packet([room.as_bytes(), event.as_bytes(), dst.as_bytes(), b"", payload]))
 }
 
-/// A frame that came in: its opcode, and where its payload lies.
+/// A received frame: its opcode and the position of its payload.
 pub struct Frame {
     pub opcode: u8,
     pub payload: Range<usize>,
@@ -88,14 +88,14 @@ pub fn incoming(bytes: &[u8]) -> Option<Frame> {
     Some(Frame { opcode: bytes[0] & 0x0f, payload: size - length..size })
 }
 
-/// Bytes that tell their place, so that lost, doubled or swapped ones show.
+/// Returns bytes that depend on their position, so that lost, duplicated or swapped bytes show.
 pub fn filler(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
 }
 
-/// A packet that came in, borrowed.
+/// A received packet, borrowed.
 #[derive(Clone, Copy)]
-pub struct View<'a> {
+pub struct PacketView<'a> {
     pub room: &'a [u8],
     pub event: &'a [u8],
     pub dst: &'a [u8],
@@ -103,9 +103,9 @@ pub struct View<'a> {
     pub payload: &'a [u8],
 }
 
-impl<'a> View<'a> {
-    /// A message must be one packet exactly.
-    pub fn decode(mut message: &'a [u8]) -> View<'a> {
+impl<'a> PacketView<'a> {
+    /// Decodes a message, which must be exactly one packet.
+    pub fn decode(mut message: &'a [u8]) -> PacketView<'a> {
         let mut field = || {
             let (length, rest) = message.split_first_chunk().expect("a field's length");
             let length = u32::from_be_bytes(*length) as usize;
@@ -115,11 +115,11 @@ impl<'a> View<'a> {
         };
         let (room, event, dst, src, payload) = (field(), field(), field(), field(), field());
         assert_eq!(message.len(), 0, "bytes after the payload");
-        View { room, event, dst, src, payload }
+        PacketView { room, event, dst, src, payload }
     }
 }
 
-/// A packet that came in.
+/// A received packet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Packet {
     pub room: String,
@@ -129,8 +129,8 @@ pub struct Packet {
     pub payload: Vec<u8>,
 }
 
-impl From<View<'_>> for Packet {
-    fn from(view: View<'_>) -> Self {
+impl From<PacketView<'_>> for Packet {
+    fn from(view: PacketView<'_>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("names are UTF-8");
         Packet {
             room: text(view.room),
@@ -142,7 +142,7 @@ impl From<View<'_>> for Packet {
     }
 }
 
-/// Without megabytes of names or payload.
+/// Shortens long names and payloads.
 impl fmt::Debug for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Packet { room, event, dst, src, payload } = self;

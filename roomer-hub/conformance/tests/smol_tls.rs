@@ -1,8 +1,8 @@
-//! TLS on smol. Its cases are in `cases/secure.rs`.
+//! TLS on smol. Its cases are in `cases/tls.rs`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "cases/secure.rs"]
-mod secure;
+#[path = "cases/tls.rs"]
+mod cases;
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
@@ -49,7 +49,7 @@ impl Adapter {
 
 #[test]
 fn the_example_runs() {
-    secure::try_files(env!("CARGO_TARGET_TMPDIR"), |cert, key| {
+    cases::try_files(env!("CARGO_TARGET_TMPDIR"), |cert, key| {
         let (cert, key) = (cert.to_owned(), key.to_owned());
         Adapter::run(async move |listener, stop: Receiver<()>| {
             example::run(listener, &cert, &key, stop.recv()).await

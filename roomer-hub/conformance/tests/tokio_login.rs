@@ -12,19 +12,19 @@ use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 
 use roomer_conformance::client::Client;
-use roomer_conformance::http::{Ask, dial};
+use roomer_conformance::http::{HttpRequest, dial};
 
 /// An axum application whose middleware puts something into each request.
-struct Site {
+struct TestServer {
     addr: SocketAddr,
     _runtime: Runtime,
 }
 
-impl Site {
-    fn open(
+impl TestServer {
+    fn start(
         choose: impl FnOnce(Builder) -> Builder,
         put: impl Fn(&mut Request) + Clone + Send + Sync + 'static,
-    ) -> Site {
+    ) -> TestServer {
         let server = choose(Server::builder()).build().unwrap();
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
@@ -38,22 +38,22 @@ impl Site {
         let app = Router::new().route_service("/ws", mount(server)).layer(introduce);
         drop(guard);
         runtime.spawn(async { axum::serve(listener, app).await });
-        Site { addr, _runtime: runtime }
+        TestServer { addr, _runtime: runtime }
     }
 
     /// What the server answers one who asks who it is.
-    fn ask(&self, ask: &Ask) -> String {
+    fn ask(&self, ask: &HttpRequest) -> String {
         let mut client = Client::upgrade(dial(self.addr), ask);
-        client.say("root", "who", b"");
-        let answer = String::from_utf8(client.packet().payload).unwrap();
-        client.goodbye();
+        client.send_to_room("root", "who", b"");
+        let answer = String::from_utf8(client.expect_packet().payload).unwrap();
+        client.close();
         answer
     }
 }
 
 #[test]
 fn a_map_that_middleware_leaves_in_a_request_is_not_taken_for_claims() {
-    let site = Site::open(
+    let test = TestServer::start(
         |builder| builder.on("who", |conn, _| conn.send("you", format!("{:?}", conn.claims()))),
         |request| {
             // Of query parameters, say: the client's own words.
@@ -61,7 +61,7 @@ fn a_map_that_middleware_leaves_in_a_request_is_not_taken_for_claims() {
             request.extensions_mut().insert(parameters);
         },
     );
-    assert_eq!(site.ask(&Ask::upgrade(site.addr)), "None");
+    assert_eq!(test.ask(&HttpRequest::upgrade(test.addr)), "None");
 }
 
 /// What middleware knows of who asks.
@@ -72,7 +72,7 @@ struct Account {
 
 #[test]
 fn what_middleware_leaves_in_a_request_is_there_by_its_type() {
-    let site = Site::open(
+    let test = TestServer::start(
         |builder| {
             builder.on("who", |conn, message| {
                 let name = conn.extension::<Account>().map_or("nobody", |account| &account.name);
@@ -87,14 +87,14 @@ fn what_middleware_leaves_in_a_request_is_there_by_its_type() {
             request.extensions_mut().insert(Account { name });
         },
     );
-    let plain = Ask::upgrade(site.addr);
-    assert_eq!(site.ask(&plain), "nobody, nobody, None");
-    assert_eq!(site.ask(&plain.add("X-Name", "ann")), "ann, ann, Some({})");
+    let plain = HttpRequest::upgrade(test.addr);
+    assert_eq!(test.ask(&plain), "nobody, nobody, None");
+    assert_eq!(test.ask(&plain.add("X-Name", "ann")), "ann, ann, Some({})");
 }
 
 #[test]
 fn the_hooks_word_wins_over_that_of_middleware() {
-    let site = Site::open(
+    let test = TestServer::start(
         |builder| {
             builder
                 .authorize(|request| {
@@ -116,5 +116,5 @@ fn the_hooks_word_wins_over_that_of_middleware() {
             request.extensions_mut().insert(Account { name: "from middleware".into() });
         },
     );
-    assert_eq!(site.ask(&Ask::upgrade(site.addr)), r#"Some("bob"), from the hook, 7"#);
+    assert_eq!(test.ask(&HttpRequest::upgrade(test.addr)), r#"Some("bob"), from the hook, 7"#);
 }

@@ -19,19 +19,19 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{self, Runtime};
 use tokio::time::timeout;
 
-use roomer_conformance::client::{Client, PATIENCE, Seen};
-use roomer_conformance::http::{Ask, dial};
+use roomer_conformance::client::{Client, Received, TIMEOUT};
+use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
 /// An axum application with a server in it, on a runtime of its own.
-struct Site {
+struct TestServer {
     server: Server,
     addr: SocketAddr,
     runtime: Runtime,
 }
 
-impl Site {
-    fn open(choose: impl FnOnce(Builder) -> Builder) -> Site {
+impl TestServer {
+    fn start(choose: impl FnOnce(Builder) -> Builder) -> TestServer {
         let server = choose(Server::builder()).build().unwrap();
         let app = Router::new()
             .route("/", get(async || "hello"))
@@ -52,7 +52,7 @@ impl Site {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
         runtime.spawn(async { axum::serve(listener, app).await });
-        Site { server, addr, runtime }
+        TestServer { server, addr, runtime }
     }
 
     fn client(&self) -> Client {
@@ -72,69 +72,73 @@ fn runtime() -> Runtime {
 
 /// Runs a future for a bounded time.
 fn in_time<T>(runtime: &Runtime, future: impl Future<Output = T>) -> T {
-    runtime.block_on(async { timeout(PATIENCE, future).await }).expect("it ends in time")
+    runtime.block_on(async { timeout(TIMEOUT, future).await }).expect("it ends in time")
 }
 
 #[test]
 fn members_of_a_room_hear_each_other() {
-    let site = Site::open(|builder| builder);
-    let mut ann = site.client();
-    let mut bob = site.client();
+    let test = TestServer::start(|builder| builder);
+    let mut ann = test.client();
+    let mut bob = test.client();
     ann.expect_new_member("root", &bob.id);
     for length in [0, 100, 70_000, 2_000_000] {
         let payload = wire::filler(length);
-        ann.say("root", "note", &payload);
+        ann.send_to_room("root", "note", &payload);
         bob.expect("root", "note", "", &ann.id, &payload);
     }
     let id = ann.id.clone();
-    ann.goodbye();
+    ann.close();
     bob.expect_member_left("root", &id);
-    bob.goodbye();
-    site.drained();
+    bob.close();
+    test.drained();
 }
 
 #[test]
 fn other_routes_are_the_frameworks() {
-    let site = Site::open(|builder| builder.path("/elsewhere").page("/page", "text/plain", "page"));
-    let plain = |target| Ask::plain(site.addr).target(target).add("Connection", "close");
-    let answer = plain("/").refused(site.addr);
+    let test =
+        TestServer::start(|builder| builder.path("/elsewhere").page("/page", "text/plain", "page"));
+    let plain = |target| HttpRequest::plain(test.addr).target(target).add("Connection", "close");
+    let answer = plain("/").rejected(test.addr);
     assert_eq!((answer.status, &*answer.body), (200, &b"hello"[..]));
-    assert_eq!(plain("/page").refused(site.addr).status, 404);
-    assert_eq!(plain("/elsewhere").refused(site.addr).status, 404);
-    let ask = Ask::upgrade(site.addr).target("/chat/lobby");
-    Client::upgrade(dial(site.addr), &ask).goodbye();
+    assert_eq!(plain("/page").rejected(test.addr).status, 404);
+    assert_eq!(plain("/elsewhere").rejected(test.addr).status, 404);
+    let ask = HttpRequest::upgrade(test.addr).target("/chat/lobby");
+    Client::upgrade(dial(test.addr), &ask).close();
 }
 
 #[test]
 fn what_is_no_handshake_is_refused() {
-    let site = Site::open(|builder| {
+    let test = TestServer::start(|builder| {
         builder.authorize(|request| match request.header("x-token") {
             Some("wrong") => Err(Rejection::unauthorized("a token, please")),
             _ => Ok(Claims::new()),
         })
     });
-    let close = |ask: Ask| ask.add("Connection", "close").refused(site.addr);
-    assert_eq!(close(Ask::plain(site.addr)).status, 400);
-    assert_eq!(close(Ask::plain(site.addr).add("X-Token", "wrong")).status, 401);
-    let post = close(Ask::upgrade(site.addr).method("POST"));
+    let close = |ask: HttpRequest| ask.add("Connection", "close").rejected(test.addr);
+    assert_eq!(close(HttpRequest::plain(test.addr)).status, 400);
+    assert_eq!(close(HttpRequest::plain(test.addr).add("X-Token", "wrong")).status, 401);
+    let post = close(HttpRequest::upgrade(test.addr).method("POST"));
     assert_eq!((post.status, post.header("allow")), (405, Some("GET")));
-    assert_eq!(close(Ask::upgrade(site.addr).add("Origin", "https://evil.example")).status, 403);
-    assert_eq!(close(Ask::upgrade(site.addr).without("Sec-WebSocket-Key")).status, 400);
-    let head = Ask::upgrade(site.addr).head(site.addr);
+    assert_eq!(
+        close(HttpRequest::upgrade(test.addr).add("Origin", "https://evil.example")).status,
+        403
+    );
+    assert_eq!(close(HttpRequest::upgrade(test.addr).without("Sec-WebSocket-Key")).status, 400);
+    let head = HttpRequest::upgrade(test.addr).head(test.addr);
     assert_eq!(head.header("sec-websocket-accept"), Some(roomer_conformance::http::ACCEPT));
-    site.drained();
+    test.drained();
 }
 
 #[test]
 fn frames_right_behind_the_request_are_taken_in_order() {
-    let site = Site::open(|builder| builder);
-    let mut bytes = Ask::upgrade(site.addr).bytes();
+    let test = TestServer::start(|builder| builder);
+    let mut bytes = HttpRequest::upgrade(test.addr).bytes();
     bytes.extend(wire::to_room("early", "join", b""));
     bytes.extend(wire::to_room("early", "leave", b""));
-    let mut stream = dial(site.addr);
+    let mut stream = dial(test.addr);
     stream.write_all(&bytes).unwrap();
-    let mut client = Client::welcomed(stream);
-    let ack = client.packet();
+    let mut client = Client::established(stream);
+    let ack = client.expect_packet();
     assert_eq!(client.snapshot("early", ack), [&*client.id]);
     client.expect_left("early");
     client.expect_nothing();
@@ -142,7 +146,7 @@ fn frames_right_behind_the_request_are_taken_in_order() {
 
 #[test]
 fn middleware_and_the_hook_both_tell_who_comes() {
-    let site = Site::open(|builder| {
+    let test = TestServer::start(|builder| {
         builder
             .trust_proxy("127.0.0.1")
             .authorize(|request| {
@@ -159,7 +163,7 @@ fn middleware_and_the_hook_both_tell_who_comes() {
                 Ok(())
             })
     });
-    let plain = Ask::upgrade(site.addr);
+    let plain = HttpRequest::upgrade(test.addr);
     for (ask, claims) in [
         (plain.clone(), r#"{"by": "hook", "peer": "127.0.0.1"}"#),
         (
@@ -167,56 +171,56 @@ fn middleware_and_the_hook_both_tell_who_comes() {
             r#"{"by": "hook", "name": "ann", "peer": "1.2.3.4"}"#,
         ),
     ] {
-        let mut client = Client::upgrade(dial(site.addr), &ask);
-        client.say("root", "who", b"");
-        assert_eq!(client.packet().payload, claims.as_bytes());
-        client.goodbye();
-        site.drained();
+        let mut client = Client::upgrade(dial(test.addr), &ask);
+        client.send_to_room("root", "who", b"");
+        assert_eq!(client.expect_packet().payload, claims.as_bytes());
+        client.close();
+        test.drained();
     }
 }
 
 #[test]
 fn middleware_alone_may_tell_who_comes() {
-    let site = Site::open(|builder| {
+    let test = TestServer::start(|builder| {
         builder.on("who", |conn, message| {
             let claims = format!("{:?}", conn.claims());
             conn.send_to_client(message.src, "you", claims.as_bytes());
             Ok(())
         })
     });
-    let plain = Ask::upgrade(site.addr);
+    let plain = HttpRequest::upgrade(test.addr);
     let ann = r#"Some({"by": "middleware", "name": "ann"})"#;
     for (ask, claims) in [(plain.clone(), "None"), (plain.add("X-Name", "ann"), ann)] {
-        let mut client = Client::upgrade(dial(site.addr), &ask);
-        client.say("root", "who", b"");
-        assert_eq!(client.packet().payload, claims.as_bytes());
-        client.goodbye();
+        let mut client = Client::upgrade(dial(test.addr), &ask);
+        client.send_to_room("root", "who", b"");
+        assert_eq!(client.expect_packet().payload, claims.as_bytes());
+        client.close();
     }
 }
 
 #[test]
 fn time_is_kept_whenever_somebody_is_there() {
     let period = Duration::from_millis(50);
-    let site = Site::open(|builder| builder.ping_interval(period).pong_timeout(PATIENCE));
+    let test = TestServer::start(|builder| builder.ping_interval(period).pong_timeout(TIMEOUT));
     for _ in 0..3 {
-        let mut client = site.client();
+        let mut client = test.client();
         for _ in 0..2 {
-            assert_eq!(client.next(), Seen::Ping(Vec::new()));
+            assert_eq!(client.receive(), Received::Ping(Vec::new()));
         }
         client.reset();
-        site.drained();
+        test.drained();
     }
 }
 
 #[test]
 fn a_silent_client_is_closed() {
     let ms = Duration::from_millis;
-    let site = Site::open(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(400)));
-    let mut silent = site.client();
+    let test = TestServer::start(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(400)));
+    let mut silent = test.client();
     loop {
-        match silent.next() {
-            Seen::Ping(_) => {}
-            Seen::Close(code, _) => break assert_eq!(code, Some(1013)),
+        match silent.receive() {
+            Received::Ping(_) => {}
+            Received::Close(code, _) => break assert_eq!(code, Some(1013)),
             other => panic!("{other:?}"),
         }
     }
@@ -224,36 +228,36 @@ fn a_silent_client_is_closed() {
 
 #[test]
 fn a_shutdown_closes_everybody_and_lets_nobody_in() {
-    let site = Site::open(|builder| builder);
-    let mut client = site.client();
-    site.server.shutdown();
+    let test = TestServer::start(|builder| builder);
+    let mut client = test.client();
+    test.server.shutdown();
     client.send(&wire::close(1000, ""));
     client.expect_close(1001);
-    let late = Ask::upgrade(site.addr).head(site.addr);
+    let late = HttpRequest::upgrade(test.addr).head(test.addr);
     assert_eq!(late.status, 503);
-    site.drained();
+    test.drained();
 }
 
 #[test]
 fn a_drain_closes_one_after_the_other_with_nobody_but_them_to_keep_time() {
-    let site = Site::open(|builder| builder.drain(PATIENCE * 2, 20).max_connections(3));
-    let clients = [(); 3].map(|()| site.client());
-    assert_eq!(Ask::upgrade(site.addr).head(site.addr).status, 503, "it is full");
+    let test = TestServer::start(|builder| builder.drain(TIMEOUT * 2, 20).max_connections(3));
+    let clients = [(); 3].map(|()| test.client());
+    assert_eq!(HttpRequest::upgrade(test.addr).head(test.addr).status, 503, "it is full");
     let drained = std::thread::scope(|scope| {
-        let drain = scope.spawn(|| in_time(&site.runtime, site.server.drain()));
+        let drain = scope.spawn(|| in_time(&test.runtime, test.server.drain()));
         for mut client in clients {
-            while let Seen::Packet(_) = client.next() {}
+            while let Received::Packet(_) = client.receive() {}
         }
         drain.join().unwrap()
     });
     assert_eq!((drained.closed, drained.cut), (3, 0));
-    assert_eq!(site.server.stats().refused[&503], 1);
-    site.drained();
+    assert_eq!(test.server.stats().refused[&503], 1);
+    test.drained();
 }
 
 #[test]
 fn a_hook_may_take_its_time_but_not_for_ever() {
-    let site = Site::open(|builder| {
+    let test = TestServer::start(|builder| {
         let builder = builder.handshake_timeout(Duration::from_millis(300));
         builder.authorize_async(async |request| {
             tokio::task::yield_now().await;
@@ -266,12 +270,12 @@ fn a_hook_may_take_its_time_but_not_for_ever() {
         })
     });
     let status = |name| {
-        let ask = Ask::upgrade(site.addr).target(&format!("/ws?name={name}"));
-        ask.head(site.addr).status
+        let ask = HttpRequest::upgrade(test.addr).target(&format!("/ws?name={name}"));
+        ask.head(test.addr).status
     };
     let seen = ["ann", "bug", "slow", "eve"].map(status);
     assert_eq!(seen, [101, 500, 503, 401]);
-    site.drained();
+    test.drained();
 }
 
 /// An application as the front page has it, without middleware; its warnings.
@@ -303,13 +307,13 @@ fn axum_s_connect_info_is_found_without_middleware() {
         plain_app(|builder| builder.max_connections_per_address(2), serve);
     let _in = [(); 2].map(|()| Client::connect(addr));
     for _ in 0..3 {
-        assert_eq!(Ask::upgrade(addr).head(addr).status, 429);
+        assert_eq!(HttpRequest::upgrade(addr).head(addr).status, 429);
     }
     assert!(warnings.try_recv().unwrap().contains("max_connections_per_address(2)"));
 
     let behind = |builder: Builder| builder.max_connections_per_address(1).trust_proxy("127.0.0.1");
     let (addr, _runtime, _) = plain_app(behind, serve);
-    let by = |client| Ask::upgrade(addr).add("X-Forwarded-For", client);
+    let by = |client| HttpRequest::upgrade(addr).add("X-Forwarded-For", client);
     let _in = ["1.2.3.4", "5.6.7.8"].map(|client| Client::upgrade(dial(addr), &by(client)));
     assert_eq!(by("1.2.3.4").head(addr).status, 429);
 }
@@ -327,10 +331,10 @@ fn without_addresses_what_needs_them_is_refused_and_says_so() {
         ("trust_proxy", |builder| builder.trust_proxy("127.0.0.1")),
     ] {
         let (addr, _runtime, warnings) = plain_app(choose, serve);
-        let answer = Ask::upgrade(addr).add("Connection", "close").refused(addr);
+        let answer = HttpRequest::upgrade(addr).add("Connection", "close").rejected(addr);
         let body = String::from_utf8(answer.body).unwrap();
         assert_eq!(answer.status, 500, "{body}");
-        let warning = warnings.recv_timeout(PATIENCE).unwrap();
+        let warning = warnings.recv_timeout(TIMEOUT).unwrap();
         for text in [body, warning] {
             let remedy = "into_make_service_with_connect_info::<SocketAddr>()";
             assert!(text.contains(option) && text.contains(remedy), "{text}");
@@ -338,7 +342,7 @@ fn without_addresses_what_needs_them_is_refused_and_says_so() {
     }
     // A limit that is a default counts those without an address together.
     let (addr, _runtime, warnings) = plain_app(|builder| builder, serve);
-    Client::connect(addr).goodbye();
+    Client::connect(addr).close();
     assert!(warnings.try_recv().is_err());
 }
 
@@ -376,8 +380,8 @@ fn a_connection_s_address_may_be_known_to_its_service() {
         }
     });
     let client = Client::connect(addr);
-    assert_eq!(Ask::upgrade(addr).head(addr).status, 429);
-    client.goodbye();
+    assert_eq!(HttpRequest::upgrade(addr).head(addr).status, 429);
+    client.close();
     in_time(&runtime, server.drained());
 }
 
@@ -414,10 +418,10 @@ fn hyper_serves_it_alone() {
         });
         let (mut ann, mut bob) = (Client::connect(addr), Client::connect(addr));
         let payload = wire::filler(3_000_000);
-        bob.say("root", "note", &payload);
+        bob.send_to_room("root", "note", &payload);
         ann.expect_new_member("root", &bob.id);
         ann.expect("root", "note", "", &bob.id, &payload);
-        ann.goodbye();
+        ann.close();
         drop(bob);
         in_time(&runtime, server.drained());
     }

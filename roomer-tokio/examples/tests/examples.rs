@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use roomer_conformance::client::{Client, Seen};
-use roomer_conformance::http::{Answer, Ask, dial};
+use roomer_conformance::client::{Client, Received};
+use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_tokio_examples::{admin, axum, invitation, jwt, ticker};
 
 /// An example that runs.
@@ -38,34 +38,35 @@ impl Example {
     }
 
     /// Somebody who has left root and so hears nothing of others.
-    fn loner(&self) -> Client {
+    fn roomless_client(&self) -> Client {
         let mut client = Client::connect(self.addr);
-        client.say("root", "leave", b"");
-        while client.packet().event != "leave_ack" {}
+        client.send_to_room("root", "leave", b"");
+        while client.expect_packet().event != "leave_ack" {}
         client
     }
 
-    fn upgrade(&self, ask: &Ask) -> Client {
+    fn upgrade(&self, ask: &HttpRequest) -> Client {
         Client::upgrade(dial(self.addr), ask)
     }
 
     /// Sends a plain request and reads the whole answer.
-    fn ask(&self, ask: &Ask, body: &str) -> (u16, String) {
+    fn ask(&self, ask: &HttpRequest, body: &str) -> (u16, String) {
         let ask = ask.clone().add("Connection", "close");
         let ask = ask.add("Content-Length", &body.len().to_string());
         let mut stream = dial(self.addr);
         stream.write_all(&[&ask.bytes(), body.as_bytes()].concat()).unwrap();
-        let (answer, mut body) = Answer::read_head(&mut stream);
+        let (answer, mut body) = HttpResponse::read_head(&mut stream);
         stream.read_to_end(&mut body).unwrap();
         (answer.status, String::from_utf8(body).unwrap())
     }
 
     fn get(&self, target: &str, token: &str) -> (u16, String) {
-        self.ask(&bearer(Ask::plain(self.addr).target(target), token), "")
+        self.ask(&bearer(HttpRequest::plain(self.addr).target(target), token), "")
     }
 
     fn post(&self, target: &str, token: &str, body: &str) -> u16 {
-        self.ask(&bearer(Ask::plain(self.addr).target(target).method("POST"), token), body).0
+        self.ask(&bearer(HttpRequest::plain(self.addr).target(target).method("POST"), token), body)
+            .0
     }
 
     /// Stops it: everybody who is there is told.
@@ -73,12 +74,12 @@ impl Example {
         self.stop.send(()).unwrap();
         for client in clients {
             let close = loop {
-                match client.next() {
-                    Seen::Packet(_) => {}
+                match client.receive() {
+                    Received::Packet(_) => {}
                     other => break other,
                 }
             };
-            assert_eq!(close, Seen::Close(Some(1001), "server is going away".into()));
+            assert_eq!(close, Received::Close(Some(1001), "server is going away".into()));
             // The answer may come too late to be wanted.
             let _ = client.stream.write_all(&roomer_conformance::wire::close(1001, ""));
         }
@@ -88,7 +89,7 @@ impl Example {
 
 type Stop = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn bearer(ask: Ask, token: &str) -> Ask {
+fn bearer(ask: HttpRequest, token: &str) -> HttpRequest {
     ask.add("Authorization", &format!("Bearer {token}"))
 }
 
@@ -97,12 +98,12 @@ fn axum_shares_its_state_and_its_middleware() {
     let example = Example::start(async |listener, stop| {
         axum::run(listener, "let me", stop).await.map_err(|error| error.to_string())
     });
-    let mut ann = example.upgrade(&Ask::upgrade(example.addr).add("X-Name", "ann"));
+    let mut ann = example.upgrade(&HttpRequest::upgrade(example.addr).add("X-Name", "ann"));
     let mut nobody = Client::connect(example.addr);
     ann.expect_new_member("root", &nobody.id);
     for (client, name) in [(&mut ann, "ann"), (&mut nobody, "nobody")] {
-        client.say("root", "whoami", b"");
-        assert_eq!(client.packet().payload, name.as_bytes());
+        client.send_to_room("root", "whoami", b"");
+        assert_eq!(client.expect_packet().payload, name.as_bytes());
     }
     ann.join("lobby");
     assert_eq!(example.get("/stats", ""), (200, "2 connections in 2 rooms\n".into()));
@@ -114,7 +115,7 @@ fn axum_kicks_for_administrators() {
     let example = Example::start(async |listener, stop| {
         axum::run(listener, "let me", stop).await.map_err(|error| error.to_string())
     });
-    let (mut ann, mut bob) = (example.loner(), example.loner());
+    let (mut ann, mut bob) = (example.roomless_client(), example.roomless_client());
     ann.join("the lobby");
     bob.join("the lobby");
     ann.expect_new_member("the lobby", &bob.id);
@@ -141,13 +142,13 @@ fn jwt_lets_in_who_shows_a_good_token() {
     });
     let now = jsonwebtoken::get_current_timestamp();
     let good = jwt::issue(secret, "ann", now + 3600).unwrap();
-    let plain = Ask::upgrade(example.addr);
+    let plain = HttpRequest::upgrade(example.addr);
     let by_query = plain.clone().target(&format!("/ws?token={good}"));
     for ask in [by_query, bearer(plain.clone(), &good)] {
         let mut ann = example.upgrade(&ask);
-        ann.say("root", "whoami", b"");
-        assert_eq!(ann.packet().payload, b"ann");
-        ann.goodbye();
+        ann.send_to_room("root", "whoami", b"");
+        assert_eq!(ann.expect_packet().payload, b"ann");
+        ann.close();
     }
     let (head, body_and_signature) = good.split_once('.').unwrap();
     let (body, signature) = body_and_signature.split_once('.').unwrap();
@@ -163,12 +164,12 @@ fn jwt_lets_in_who_shows_a_good_token() {
         ("cut", format!("{head}.{body}")),
         ("none at all", String::new()),
     ] {
-        let answer = bearer(plain.clone(), &token).refused(example.addr);
+        let answer = bearer(plain.clone(), &token).rejected(example.addr);
         assert_eq!(answer.status, 401, "{what}");
-        let answer = plain.clone().target(&format!("/ws?token={token}")).refused(example.addr);
+        let answer = plain.clone().target(&format!("/ws?token={token}")).rejected(example.addr);
         assert_eq!(answer.status, 401, "{what}");
     }
-    assert_eq!(plain.refused(example.addr).body, b"a token, please\n");
+    assert_eq!(plain.rejected(example.addr).body, b"a token, please\n");
     example.stop([]);
 }
 
@@ -177,37 +178,37 @@ fn a_private_room_is_for_those_who_are_invited() {
     let example = Example::start(async |listener, stop| {
         invitation::run(listener, stop).await.map_err(|error| error.to_string())
     });
-    let [mut ann, mut bob, mut eve] = std::array::from_fn(|_| example.loner());
+    let [mut ann, mut bob, mut eve] = std::array::from_fn(|_| example.roomless_client());
     let den = "private:den";
     ann.join(den);
     for uninvited in [&mut bob, &mut eve] {
-        uninvited.say(den, "join", b"");
+        uninvited.send_to_room(den, "join", b"");
         uninvited.expect_left(den);
     }
     // Only the owner invites, and only by an id.
-    ann.say(den, "invite", b"bob");
-    ann.say(den, "invite", bob.id.as_bytes());
+    ann.send_to_room(den, "invite", b"bob");
+    ann.send_to_room(den, "invite", bob.id.as_bytes());
     bob.expect("root", "invited", &bob.id.clone(), &ann.id, den.as_bytes());
     assert_eq!(bob.join(den).len(), 2);
     ann.expect_new_member(den, &bob.id);
-    bob.say(den, "invite", eve.id.as_bytes());
+    bob.send_to_room(den, "invite", eve.id.as_bytes());
     bob.expect_nothing();
-    eve.say(den, "join", b"");
+    eve.send_to_room(den, "join", b"");
     eve.expect_left(den);
     // A guest may come and go; other rooms are everybody's.
-    bob.say(den, "leave", b"");
+    bob.send_to_room(den, "leave", b"");
     bob.expect_left(den);
     ann.expect_member_left(den, &bob.id);
     assert_eq!(bob.join(den).len(), 2);
     ann.expect_new_member(den, &bob.id);
     eve.join("lobby");
     // The owner leaves: the room is over, the invitations with it, and who comes next owns it.
-    ann.say(den, "leave", b"");
+    ann.send_to_room(den, "leave", b"");
     ann.expect_left(den);
     bob.expect_member_left(den, &ann.id);
     bob.expect_left(den);
     eve.join(den);
-    bob.say(den, "join", b"");
+    bob.send_to_room(den, "join", b"");
     bob.expect_left(den);
     example.stop([&mut ann, &mut bob, &mut eve]);
 }
@@ -220,7 +221,7 @@ fn administrators_see_rooms_and_end_what_is_in_them() {
     let (status, page) = example.get("/admin", "");
     assert!(status == 200 && page.contains("<title>Rooms</title>") && !page.contains("secret"));
     let odd = "<b>a/b</b> \"ü\"";
-    let [mut ann, mut bob] = std::array::from_fn(|_| example.loner());
+    let [mut ann, mut bob] = std::array::from_fn(|_| example.roomless_client());
     ann.join(odd);
     bob.join(odd);
     ann.expect_new_member(odd, &bob.id);
@@ -251,10 +252,10 @@ fn administrators_see_who_is_slow() {
     let example = Example::start(async |listener, stop| {
         admin::run(listener, "secret", stop).await.map_err(|error| error.to_string())
     });
-    let (stuck, mut sender) = (example.loner(), example.loner());
+    let (stuck, mut sender) = (example.roomless_client(), example.roomless_client());
     // More than the sockets between them hold, and not yet more than it may be owed.
     let is_shown = (0..100).any(|_| {
-        sender.tell(&stuck.id, "root", "note", &[0; 128 * 1024]);
+        sender.send_to_client(&stuck.id, "root", "note", &[0; 128 * 1024]);
         sender.expect_nothing();
         let (_, state) = example.get("/admin/state", "secret");
         let state: Value = serde_json::from_str(&state).unwrap();

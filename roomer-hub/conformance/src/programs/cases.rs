@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::PROGRAM;
 use super::process::{Process, command, output, until};
-use crate::client::{Client, Seen};
-use crate::http::{Answer, Ask, dial};
+use crate::client::{Client, Received};
+use crate::http::{HttpRequest, HttpResponse, dial};
 
 const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
@@ -128,12 +128,12 @@ pub fn signals_end_it_gently(examples: &[&str]) {
 #[track_caller]
 fn going_away(client: &mut Client) {
     let close = loop {
-        match client.next() {
-            Seen::Packet(_) => {}
+        match client.receive() {
+            Received::Packet(_) => {}
             other => break other,
         }
     };
-    assert!(matches!(close, Seen::Close(Some(1001), _)), "{close:?}");
+    assert!(matches!(close, Received::Close(Some(1001), _)), "{close:?}");
     let _ = client.stream.shutdown(std::net::Shutdown::Both);
 }
 
@@ -147,7 +147,7 @@ pub fn a_second_signal_ends_it_at_once() {
         // does not answer its close frame is as good.
         let mut client = Client::connect(process.addr);
         process.signal(Signal::TERM);
-        assert!(matches!(client.next(), Seen::Close(Some(1001), _)));
+        assert!(matches!(client.receive(), Received::Close(Some(1001), _)));
         process.signal(signal);
         let (status, errors) = process.ended();
         assert_eq!(status.code(), Some(code), "{status} {errors}");
@@ -200,14 +200,14 @@ pub fn the_chat_warns_with_its_own_flags() {
     args.extend(["--auth-token", "s3cret"]);
     let mut process = Process::start(command("chat", &args));
     let addr = process.addr;
-    let ask = Ask::upgrade(addr).add("Sec-WebSocket-Protocol", "roomer, token.czNjcmV0");
+    let ask = HttpRequest::upgrade(addr).add("Sec-WebSocket-Protocol", "roomer, token.czNjcmV0");
     let foreign = ask.clone().add("Origin", "http://localhost:5173");
-    assert_eq!(foreign.refused(addr).status, 403);
+    assert_eq!(foreign.rejected(addr).status, 403);
     let answer = ask.head(addr);
     assert_eq!((answer.status, answer.header("sec-websocket-protocol")), (101, Some("roomer")));
-    assert_eq!(Ask::upgrade(addr).target("/ws?token=s3cret").head(addr).status, 101);
-    assert_eq!(Ask::upgrade(addr).target("/ws?token=other").refused(addr).status, 401);
-    let gallery = Ask::plain(addr).target("/gallery").refused(addr);
+    assert_eq!(HttpRequest::upgrade(addr).target("/ws?token=s3cret").head(addr).status, 101);
+    assert_eq!(HttpRequest::upgrade(addr).target("/ws?token=other").rejected(addr).status, 401);
+    let gallery = HttpRequest::plain(addr).target("/gallery").rejected(addr);
     assert_eq!((gallery.status, gallery.header("location")), (308, Some("/gallery/")));
     process.signal(Signal::TERM);
     let (_, errors) = process.ended();
@@ -227,17 +227,18 @@ pub fn the_chat_stands_behind_a_proxy() {
     args.extend(["--trust-proxy", "127.0.0.1", "--proxy-protocol", "--health"]);
     args.extend(["--max-connections-per-address", "1", "--quiet"]);
     let process = Process::start(command("chat", &args));
-    let come = |header: &str, ask: &Ask| {
+    let come = |header: &str, ask: &HttpRequest| {
         let mut stream = dial(process.addr);
         stream.write_all(&[header.as_bytes(), &ask.bytes()].concat()).unwrap();
-        let status = Answer::read_head(&mut stream).0.status;
+        let status = HttpResponse::read_head(&mut stream).0.status;
         (stream, status)
     };
-    let (ann, upgrade) = ("PROXY TCP4 1.2.3.4 5.6.7.8 9 80\r\n", Ask::upgrade(process.addr));
+    let (ann, upgrade) =
+        ("PROXY TCP4 1.2.3.4 5.6.7.8 9 80\r\n", HttpRequest::upgrade(process.addr));
     let (_first, status) = come(ann, &upgrade);
     let bob = come("PROXY TCP4 1.2.3.5 5.6.7.8 9 80\r\n", &upgrade);
     assert_eq!((status, come(ann, &upgrade).1, bob.1), (101, 429, 101));
-    let check = Ask::plain(process.addr).target("/ready").method("OPTIONS");
+    let check = HttpRequest::plain(process.addr).target("/ready").method("OPTIONS");
     assert_eq!(come("PROXY UNKNOWN\r\n", &check).1, 200);
 }
 

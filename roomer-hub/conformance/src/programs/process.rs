@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::PROGRAM;
-use crate::client::PATIENCE;
+use crate::client::TIMEOUT;
 
 /// The example with these arguments and the secrets that some want.
 pub fn command(example: &str, args: &[&str]) -> Command {
@@ -88,7 +88,7 @@ pub fn until<T>(otherwise: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(start.elapsed() < PATIENCE, "{otherwise}");
+        assert!(start.elapsed() < TIMEOUT, "{otherwise}");
         sleep(Duration::from_millis(5));
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::thread;
 
-use super::site::Site;
+use super::test_server::TestServer;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
@@ -18,8 +18,8 @@ fn in_one_go(sender: &Client, bytes: Vec<u8>, read: impl FnOnce() + Send) {
 
 #[test]
 fn five_thousand_messages_in_one_go_reach_one_reader_whole_and_in_order() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
     let messages = (0..5000u32).map(|n| wire::to_room("lobby", "n", &n.to_be_bytes()));
     let (from, bytes) = (a.id.clone(), messages.collect::<Vec<_>>().concat());
     in_one_go(&a, bytes, || {
@@ -33,8 +33,8 @@ fn five_thousand_messages_in_one_go_reach_one_reader_whole_and_in_order() {
 
 #[test]
 fn five_thousand_direct_messages_in_one_go_reach_their_receiver_whole_and_in_order() {
-    let site = Site::open();
-    let [mut a, mut b] = site.loners();
+    let test = TestServer::start();
+    let [mut a, mut b] = test.roomless_clients();
     let (from, to) = (a.id.clone(), b.id.clone());
     let messages = (0..5000u32).map(|n| wire::to_client(&to, "r", "n", &n.to_be_bytes()));
     let bytes = messages.collect::<Vec<_>>().concat();
@@ -49,8 +49,8 @@ fn five_thousand_direct_messages_in_one_go_reach_their_receiver_whole_and_in_ord
 
 #[test]
 fn two_thousand_messages_in_one_go_reach_a_room_of_thirty_whole_and_in_order() {
-    let site = Site::open();
-    let mut members: [Client; 30] = site.room("lobby");
+    let test = TestServer::start();
+    let mut members: [Client; 30] = test.clients_in("lobby");
     let (a, others) = members.split_first_mut().unwrap();
     let messages = (0..2000u32).map(|n| wire::to_room("lobby", "n", &n.to_be_bytes()));
     let (from, bytes) = (&a.id, messages.collect::<Vec<_>>().concat());
@@ -71,14 +71,14 @@ fn two_thousand_messages_in_one_go_reach_a_room_of_thirty_whole_and_in_order() {
 
 #[test]
 fn a_burst_of_large_messages_beyond_the_backlog_reaches_a_prompt_reader_whole() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
     let payload = wire::filler(100_000);
     let bytes = wire::to_room("lobby", "large", &payload).repeat(200);
     let from = a.id.clone();
     in_one_go(&a, bytes, || {
         for _ in 0..200 {
-            let view = b.view();
+            let view = b.expect_view();
             assert!(view.src == from.as_bytes() && view.payload == payload);
         }
     });
@@ -88,22 +88,22 @@ fn a_burst_of_large_messages_beyond_the_backlog_reaches_a_prompt_reader_whole() 
 
 #[test]
 fn a_peer_who_shares_a_thousand_rooms_and_disconnects_does_no_harm() {
-    let site = Site::open();
-    let [mut a, mut b] = site.loners();
+    let test = TestServer::start();
+    let [mut a, mut b] = test.roomless_clients();
     let names: Vec<String> = (0..1000).map(|n| format!("{n}")).collect();
     let joins: Vec<u8> = names.iter().flat_map(|name| wire::to_room(name, "join", b"")).collect();
     a.send(&joins);
-    names.iter().for_each(|name| assert_eq!(a.packet().room, *name));
+    names.iter().for_each(|name| assert_eq!(a.expect_packet().room, *name));
     b.send(&joins);
     let id = b.id.clone();
     for name in &names {
-        assert_eq!(b.packet().room, *name);
+        assert_eq!(b.expect_packet().room, *name);
         a.expect_new_member(name, &id);
     }
-    b.goodbye();
+    b.close();
     let mut left: Vec<String> = (0..1000)
         .map(|_| {
-            let packet = a.packet();
+            let packet = a.expect_packet();
             assert_eq!((&*packet.event, &*packet.payload), ("member_left", id.as_bytes()));
             packet.room
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use super::members::Member;
-use super::site::Site;
+use super::test_server::TestServer;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
@@ -12,8 +12,8 @@ use roomer_conformance::wire;
 fn depart(mut client: Client, way: u32) -> Option<Client> {
     match way % 4 {
         0 => {
-            client.say("square", "leave", b"");
-            while client.packet().event != "leave_ack" {}
+            client.send_to_room("square", "leave", b"");
+            while client.expect_packet().event != "leave_ack" {}
             return Some(client);
         }
         1 => client.reset(),
@@ -26,9 +26,9 @@ fn depart(mut client: Client, way: u32) -> Option<Client> {
 
 #[test]
 fn every_view_is_the_true_list_of_members_whoever_comes_and_goes() {
-    let site = Site::open();
-    let mut conductor = Member::join(site.loner(), "square");
-    let watchers = [(); 3].map(|()| Member::join(site.loner(), "square"));
+    let test = TestServer::start();
+    let mut conductor = Member::join(test.roomless_client(), "square");
+    let watchers = [(); 3].map(|()| Member::join(test.roomless_client(), "square"));
     let views: Vec<BTreeSet<String>> = thread::scope(|scope| {
         let watchers = watchers.map(|mut watcher| {
             scope.spawn(move || {
@@ -38,24 +38,24 @@ fn every_view_is_the_true_list_of_members_whoever_comes_and_goes() {
         });
         // One that comes back again and again, and starts from a snapshot each time.
         let commuter = scope.spawn(|| {
-            let mut commuter = Member::join(site.loner(), "square");
+            let mut commuter = Member::join(test.roomless_client(), "square");
             for _ in 0..60 {
                 commuter.catch_up();
                 commuter.leave();
                 commuter.rejoin();
             }
-            commuter.client.say("square", "home", b"");
+            commuter.client.send_to_room("square", "home", b"");
             commuter.hear_until("curfew");
             commuter.members
         });
         let visitors = [0, 1, 2, 3, 4].map(|visitor| {
-            let site = &site;
+            let test = &test;
             scope.spawn(move || {
                 let mut client = None;
                 for visit in 0..40 {
-                    let mut guest = client.take().unwrap_or_else(|| site.loner());
-                    guest.say("square", "join", b"");
-                    guest.say("square", "hello", b"");
+                    let mut guest = client.take().unwrap_or_else(|| test.roomless_client());
+                    guest.send_to_room("square", "join", b"");
+                    guest.send_to_room("square", "hello", b"");
                     client = depart(guest, visitor + visit);
                 }
             })
@@ -63,15 +63,15 @@ fn every_view_is_the_true_list_of_members_whoever_comes_and_goes() {
         visitors.into_iter().for_each(|visitor| visitor.join().unwrap());
         conductor.hear_until("home");
         // The last visitors may still be on their way in, and out.
-        site.settled(5, || conductor.catch_up());
+        test.wait_for_sockets(5, || conductor.catch_up());
         assert_eq!(conductor.members.len(), 5);
         // A newcomer's snapshot is the truth, as the server sees it.
-        let mut newcomer = Member::join(site.loner(), "square");
+        let mut newcomer = Member::join(test.roomless_client(), "square");
         conductor.settle(6);
         assert_eq!(newcomer.members, conductor.members);
         newcomer.leave();
         conductor.settle(5);
-        conductor.client.say("square", "curfew", b"");
+        conductor.client.send_to_room("square", "curfew", b"");
         let watchers = watchers.into_iter().chain([commuter]);
         watchers.map(|watcher| watcher.join().unwrap()).collect()
     });
@@ -83,36 +83,36 @@ fn every_view_is_the_true_list_of_members_whoever_comes_and_goes() {
 #[test]
 fn a_room_that_ends_and_begins_again_loses_nobody() {
     // Two come and go so that the room is made and unmade all the time.
-    let site = Site::open();
+    let test = TestServer::start();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let mut member = Member::join(site.loner(), "flicker");
+                let mut member = Member::join(test.roomless_client(), "flicker");
                 for _ in 0..150 {
                     member.leave();
                     // That the snapshot has the joiner in it is checked here.
                     member.rejoin();
-                    member.client.say("flicker", "hello", b"");
+                    member.client.send_to_room("flicker", "hello", b"");
                 }
                 member.leave();
             });
         }
     });
-    assert_eq!(site.server.stats().rooms, 0);
-    let [_a, mut b] = site.room("flicker");
+    assert_eq!(test.server.stats().rooms, 0);
+    let [_a, mut b] = test.clients_in("flicker");
     b.expect_nothing();
 }
 
 #[test]
 fn who_disconnects_with_joins_in_flight_leaves_no_ghost() {
-    let site = Site::open();
+    let test = TestServer::start();
     let joins: Vec<u8> =
         (0..20).flat_map(|n| wire::to_room(&format!("{n}"), "join", b"")).collect();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for visit in 0..25 {
-                    let mut client = site.loner();
+                    let mut client = test.roomless_client();
                     client.send(&joins);
                     if visit % 2 == 0 {
                         client.reset();
@@ -121,20 +121,20 @@ fn who_disconnects_with_joins_in_flight_leaves_no_ghost() {
             });
         }
     });
-    site.drained();
-    let stats = site.server.stats();
+    test.wait_for_drain();
+    let stats = test.server.stats();
     assert_eq!((stats.connections, stats.rooms), (0, 0));
 }
 
 #[test]
 fn simultaneous_newcomers_to_root_all_end_with_the_same_list() {
-    let site = Site::open();
+    let test = TestServer::start();
     let members: Vec<Member> = thread::scope(|scope| {
         let newcomers: Vec<_> = (0..24)
             .map(|_| {
                 scope.spawn(|| {
-                    let client = site.client();
-                    let members = client.welcome.iter().cloned().collect();
+                    let client = test.client();
+                    let members = client.root_members.iter().cloned().collect();
                     let mut member = Member { client, room: "root", members };
                     member.settle(24);
                     member

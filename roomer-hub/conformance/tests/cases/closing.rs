@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use super::site::Site;
-use roomer_conformance::client::{Client, Seen};
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, CLOSE, FIN};
 
 /// The answer to a close frame must be this, then the end.
 #[track_caller]
 fn answered(client: &mut Client, code: Option<u16>) {
-    assert_eq!(client.next(), Seen::Close(code, String::new()));
+    assert_eq!(client.receive(), Received::Close(code, String::new()));
     client.expect_end();
 }
 
 #[test]
 fn a_close_frame_is_answered_with_its_code_and_no_reason() {
-    let site = Site::open();
+    let test = TestServer::start();
     let codes = (1000..=1003).chain(1007..=1013).chain([3000, 3999, 4000, 4999]);
     for code in codes {
-        let mut client = site.loner();
+        let mut client = test.roomless_client();
         client.send(&wire::close(code, "a reason, до свидания"));
         answered(&mut client, Some(code));
     }
@@ -26,17 +26,17 @@ fn a_close_frame_is_answered_with_its_code_and_no_reason() {
 
 #[test]
 fn a_close_frame_without_a_code_is_answered_with_an_empty_one() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     client.send(&wire::frame(FIN | CLOSE, b""));
     answered(&mut client, None);
 }
 
 #[test]
 fn codes_that_are_not_for_the_wire_are_1002() {
-    let site = Site::open();
+    let test = TestServer::start();
     for code in [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535] {
-        let mut client = site.loner();
+        let mut client = test.roomless_client();
         client.send(&wire::close(code, ""));
         client.expect_close(1002);
     }
@@ -44,28 +44,28 @@ fn codes_that_are_not_for_the_wire_are_1002() {
 
 #[test]
 fn a_reason_that_is_not_utf_8_is_1002_or_1007() {
-    let site = Site::open();
+    let test = TestServer::start();
     for reason in [&b"\xff"[..], b"cut \xc3", b"\xed\xa0\x80"] {
-        let mut client = site.loner();
+        let mut client = test.roomless_client();
         client.send(&wire::frame(FIN | CLOSE, &[&1000u16.to_be_bytes(), reason].concat()));
-        let seen = client.next();
-        assert!(matches!(seen, Seen::Close(Some(1002 | 1007), _)), "{seen:?}");
+        let seen = client.receive();
+        assert!(matches!(seen, Received::Close(Some(1002 | 1007), _)), "{seen:?}");
         client.expect_end();
     }
 }
 
 #[test]
 fn half_a_code_is_1002() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     client.send(&wire::frame(FIN | CLOSE, b"\x03"));
     client.expect_close(1002);
 }
 
 #[test]
 fn what_follows_a_close_frame_is_not_looked_at() {
-    let site = Site::open();
-    let [mut witness, mut client] = site.room("room");
+    let test = TestServer::start();
+    let [mut witness, mut client] = test.clients_in("room");
     let mut bytes = wire::close(1000, "");
     bytes.extend(wire::to_room("room", "late", b""));
     bytes.extend(wire::to_room("other", "join", b""));
@@ -74,13 +74,13 @@ fn what_follows_a_close_frame_is_not_looked_at() {
     answered(&mut client, Some(1000));
     witness.expect_member_left("room", &client.id);
     witness.expect_nothing();
-    assert_eq!(site.server.stats().rooms, 1);
+    assert_eq!(test.server.stats().rooms, 1);
 }
 
 #[test]
 fn what_was_owed_comes_before_the_answer() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     let id = client.id.clone();
     let mut bytes = Vec::new();
     for n in 0..200u8 {
@@ -96,14 +96,14 @@ fn what_was_owed_comes_before_the_answer() {
 
 #[test]
 fn the_server_ends_the_connection_whether_the_client_does_or_not() {
-    let site = Site::with(|builder| builder.close_timeout(Duration::from_millis(300)));
-    let mut polite = site.loner();
+    let test = TestServer::with(|builder| builder.close_timeout(Duration::from_millis(300)));
+    let mut polite = test.roomless_client();
     polite.send(&wire::close(1000, ""));
     answered(&mut polite, Some(1000));
-    let mut rude = site.loner();
+    let mut rude = test.roomless_client();
     rude.send(b"garbage");
     rude.expect_close(1002);
     // Both still hold their end of the connection; the server needs neither for letting go.
-    site.drained();
+    test.wait_for_drain();
     drop((polite, rude));
 }

@@ -1,14 +1,14 @@
 //! Where the Go original's rules differ, and are kept for those who choose them (section 12).
 
-use super::site::Site;
+use super::test_server::TestServer;
 use roomer_conformance::wire::{self, CONTINUATION, FIN, TEXT};
 
 #[test]
 fn strangers_may_speak_in_any_room() {
-    let site = Site::compat();
-    let [mut a, mut b] = site.room("lobby");
-    let mut stranger = site.loner();
-    stranger.say("lobby", "hello", b"x");
+    let test = TestServer::compat();
+    let [mut a, mut b] = test.clients_in("lobby");
+    let mut stranger = test.roomless_client();
+    stranger.send_to_room("lobby", "hello", b"x");
     a.expect("lobby", "hello", "", &stranger.id, b"x");
     b.expect("lobby", "hello", "", &stranger.id, b"x");
     stranger.expect_nothing();
@@ -16,18 +16,18 @@ fn strangers_may_speak_in_any_room() {
 
 #[test]
 fn who_has_left_may_still_speak() {
-    let site = Site::compat();
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::compat();
+    let [mut a, mut b] = test.clients_in("lobby");
     b.leave("lobby");
     a.expect_member_left("lobby", &b.id);
-    b.say("lobby", "hello", b"");
+    b.send_to_room("lobby", "hello", b"");
     a.expect("lobby", "hello", "", &b.id, b"");
 }
 
 #[test]
 fn a_repeated_join_is_announced_again() {
-    let site = Site::compat();
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::compat();
+    let [mut a, mut b] = test.clients_in("lobby");
     assert_eq!(b.join("lobby").len(), 2);
     a.expect_new_member("lobby", &b.id);
     b.expect_nothing();
@@ -38,8 +38,8 @@ fn a_repeated_join_is_announced_again() {
 
 #[test]
 fn text_is_taken_like_binary_and_goes_on_as_binary() {
-    let site = Site::compat();
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::compat();
+    let [mut a, mut b] = test.clients_in("lobby");
     let packet = wire::packet([b"lobby", "héllo".as_bytes(), b"", b"", "é".as_bytes()]);
     a.send(&wire::frame(FIN | TEXT, &packet));
     // The client takes nothing but binary.
@@ -51,12 +51,12 @@ fn text_is_taken_like_binary_and_goes_on_as_binary() {
 
 #[test]
 fn text_that_is_not_utf_8_is_1007() {
-    let site = Site::compat();
+    let test = TestServer::compat();
     let packet = wire::packet([b"lobby", b"hello", b"", b"", b"\xff"]);
-    let mut whole = site.loner();
+    let mut whole = test.roomless_client();
     whole.send(&wire::frame(FIN | TEXT, &packet));
     whole.expect_close(1007);
-    let mut cut = site.loner();
+    let mut cut = test.roomless_client();
     cut.send(&wire::frame(TEXT, &packet[..10]));
     cut.send(&wire::frame(FIN | CONTINUATION, &packet[10..]));
     cut.expect_close(1007);
@@ -64,39 +64,39 @@ fn text_that_is_not_utf_8_is_1007() {
 
 #[test]
 fn a_handler_runs_for_strangers_too() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.compat().on("shout", |conn, message| {
             conn.send_to_room(message.room, "shouted", message.payload);
             Ok(())
         })
     });
-    let [mut a] = site.room("lobby");
-    let mut stranger = site.loner();
-    stranger.say("lobby", "shout", b"x");
+    let [mut a] = test.clients_in("lobby");
+    let mut stranger = test.roomless_client();
+    stranger.send_to_room("lobby", "shout", b"x");
     a.expect("lobby", "shouted", "", &stranger.id, b"x");
-    stranger.say("nowhere", "shout", b"x");
+    stranger.send_to_room("nowhere", "shout", b"x");
     stranger.expect_nothing();
 }
 
 #[test]
 fn malformed_packets_and_names_still_end_the_connection_with_a_code() {
-    let site = Site::compat();
-    let mut malformed = site.loner();
+    let test = TestServer::compat();
+    let mut malformed = test.roomless_client();
     malformed.send(&wire::message(b"no packet"));
     malformed.expect_close(1002);
-    let mut names = site.loner();
+    let mut names = test.roomless_client();
     names.send(&wire::message(&wire::packet([b"\xff", b"hello", b"", b"", b""])));
     names.expect_close(1007);
 }
 
 #[test]
 fn limits_that_were_chosen_before_stay() {
-    let site = Site::with(|builder| builder.max_rooms(2).max_name(4).compat());
-    let mut client = site.client();
+    let test = TestServer::with(|builder| builder.max_rooms(2).max_name(4).compat());
+    let mut client = test.client();
     client.join("1234");
-    client.say("more", "join", b"");
+    client.send_to_room("more", "join", b"");
     client.expect_left("more");
     client.leave("1234");
-    client.say("12345", "join", b"");
+    client.send_to_room("12345", "join", b"");
     client.expect_left("12345");
 }

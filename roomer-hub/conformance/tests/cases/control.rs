@@ -3,9 +3,9 @@
 use roomer_engine::Claims;
 use roomer_engine::ConnId;
 
-use super::site::{Site, hear_nothing};
+use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
-use roomer_conformance::http::{Ask, dial};
+use roomer_conformance::http::{HttpRequest, dial};
 
 fn id(client: &Client) -> ConnId {
     ConnId::parse(&client.id).unwrap()
@@ -17,92 +17,93 @@ fn stranger() -> ConnId {
 
 #[test]
 fn a_broadcast_reaches_every_member_or_all_but_one() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
-    let mut outside = site.loner();
-    site.server.broadcast("lobby", "news", b"one");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
+    let mut outside = test.roomless_client();
+    test.server.broadcast("lobby", "news", b"one");
     a.expect("lobby", "news", "", "", b"one");
     b.expect("lobby", "news", "", "", b"one");
-    site.server.broadcast_except(id(&a), "lobby", "news", b"two");
+    test.server.broadcast_except(id(&a), "lobby", "news", b"two");
     b.expect("lobby", "news", "", "", b"two");
-    site.server.broadcast_except(stranger(), "lobby", "news", b"three");
+    test.server.broadcast_except(stranger(), "lobby", "news", b"three");
     a.expect("lobby", "news", "", "", b"three");
     b.expect("lobby", "news", "", "", b"three");
-    site.server.broadcast("nowhere", "news", b"");
-    hear_nothing([&mut a, &mut b, &mut outside]);
+    test.server.broadcast("nowhere", "news", b"");
+    expect_nothing([&mut a, &mut b, &mut outside]);
 }
 
 #[test]
 fn a_message_reaches_one_by_its_id() {
-    let site = Site::open();
-    let [mut a, mut b] = site.loners();
-    assert!(site.server.send(id(&a), "hello", b"you"));
+    let test = TestServer::start();
+    let [mut a, mut b] = test.roomless_clients();
+    assert!(test.server.send(id(&a), "hello", b"you"));
     let own = a.id.clone();
     a.expect("root", "hello", &own, "", b"you");
-    assert!(!site.server.send(stranger(), "hello", b""));
-    hear_nothing([&mut a, &mut b]);
+    assert!(!test.server.send(stranger(), "hello", b""));
+    expect_nothing([&mut a, &mut b]);
 }
 
 #[test]
 fn joining_kicking_and_moving_look_like_the_client_s_own_doing() {
-    let site = Site::open();
-    let [mut a] = site.room("lobby");
-    let mut b = site.loner();
-    assert!(site.server.join(id(&b), "lobby"));
-    let ack = b.packet();
+    let test = TestServer::start();
+    let [mut a] = test.clients_in("lobby");
+    let mut b = test.roomless_client();
+    assert!(test.server.join(id(&b), "lobby"));
+    let ack = b.expect_packet();
     assert_eq!(b.snapshot("lobby", ack).len(), 2);
     a.expect_new_member("lobby", &b.id);
-    assert!(site.server.kick(id(&b), "lobby"));
+    assert!(test.server.kick(id(&b), "lobby"));
     b.expect_left("lobby");
     a.expect_member_left("lobby", &b.id);
     // It may come back, unless a rule says otherwise.
     b.join("lobby");
     a.expect_new_member("lobby", &b.id);
-    assert!(site.server.move_to(id(&b), "lobby", "garden"));
+    assert!(test.server.move_to(id(&b), "lobby", "garden"));
     b.expect_left("lobby");
-    let ack = b.packet();
+    let ack = b.expect_packet();
     assert_eq!(b.snapshot("garden", ack), [b.id.clone()]);
     a.expect_member_left("lobby", &b.id);
-    assert!(!site.server.move_to(id(&b), "lobby", "cellar"), "it is not in the lobby");
+    assert!(!test.server.move_to(id(&b), "lobby", "cellar"), "it is not in the lobby");
     for done in [
-        site.server.join(stranger(), "lobby"),
-        site.server.kick(stranger(), "lobby"),
-        site.server.move_to(stranger(), "lobby", "garden"),
-        site.server.disconnect(stranger(), 1000, ""),
+        test.server.join(stranger(), "lobby"),
+        test.server.kick(stranger(), "lobby"),
+        test.server.move_to(stranger(), "lobby", "garden"),
+        test.server.disconnect(stranger(), 1000, ""),
     ] {
         assert!(!done, "there is no such connection");
     }
-    hear_nothing([&mut a, &mut b]);
+    expect_nothing([&mut a, &mut b]);
 }
 
 #[test]
 fn a_disconnect_carries_its_code_and_reason_behind_what_is_owed() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
-    assert!(site.server.send(id(&a), "last", b"words"));
-    assert!(site.server.disconnect(id(&a), 4001, "enough"));
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
+    assert!(test.server.send(id(&a), "last", b"words"));
+    assert!(test.server.disconnect(id(&a), 4001, "enough"));
     let own = a.id.clone();
     a.expect("root", "last", &own, "", b"words");
     assert_eq!(a.expect_close(4001), "enough");
     b.expect_member_left("lobby", &a.id);
-    assert!(!site.server.send(id(&a), "hello", b""));
-    assert_eq!(site.server.stats().closes.get(&4001), Some(&1));
+    assert!(!test.server.send(id(&a), "hello", b""));
+    assert_eq!(test.server.stats().closes.get(&4001), Some(&1));
 }
 
 #[test]
 fn rooms_members_and_claims_can_be_asked_for() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.authorize(|request| {
             let name = request.query("name").unwrap_or_default();
             Ok(Claims::from([("name".into(), name.into_owned())]))
         })
     });
-    let mut ann = Client::upgrade(dial(site.addr), &Ask::upgrade(site.addr).target("/ws?name=ann"));
-    let [bob] = site.room("lobby");
+    let mut ann =
+        Client::upgrade(dial(test.addr), &HttpRequest::upgrade(test.addr).target("/ws?name=ann"));
+    let [bob] = test.clients_in("lobby");
     ann.expect_new_member("root", &bob.id);
     ann.expect_member_left("root", &bob.id);
     ann.join("lobby");
-    let server = &site.server;
+    let server = &test.server;
     assert_eq!(server.rooms(), [("lobby".to_owned(), 2), ("root".to_owned(), 1)]);
     assert_eq!((server.count("lobby"), server.count("nowhere")), (2, 0));
     let mut members = server.members("lobby");
@@ -120,7 +121,7 @@ fn rooms_members_and_claims_can_be_asked_for() {
     let mut all: Vec<ConnId> = server.conns().iter().map(|conn| conn.id()).collect();
     all.sort_unstable();
     assert_eq!(all, due);
-    ann.goodbye();
+    ann.close();
     assert!(!conn.is_open());
     assert!(conn.rooms().is_empty());
     assert_eq!(conn.claims().unwrap()["name"], "ann", "the handle remembers");
@@ -131,7 +132,7 @@ fn a_connection_keeps_typed_data_and_a_server_its_state() {
     #[derive(Debug, PartialEq)]
     struct Score(u32);
     struct Bonus(u32);
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.state(Bonus(10)).on("win", |conn, message| {
             let before = conn.get::<Score>().map_or(0, |score| score.0);
             conn.set(Score(before + conn.state::<Bonus>().0));
@@ -139,43 +140,43 @@ fn a_connection_keeps_typed_data_and_a_server_its_state() {
             Ok(())
         })
     });
-    let mut a = site.client();
+    let mut a = test.client();
     for score in [10u32, 20] {
-        a.say("root", "win", b"");
+        a.send_to_room("root", "win", b"");
         let own = a.id.clone();
         a.expect("root", "score", &own, &own, &score.to_be_bytes());
     }
-    let conn = site.server.conn(id(&a)).unwrap();
+    let conn = test.server.conn(id(&a)).unwrap();
     assert_eq!(conn.get::<Score>().as_deref(), Some(&Score(20)));
     assert_eq!(conn.set(Score(1)).as_deref(), Some(&Score(20)));
     assert!(conn.get::<String>().is_none());
-    assert_eq!(site.server.state::<Bonus>().0, 10);
+    assert_eq!(test.server.state::<Bonus>().0, 10);
 }
 
 #[test]
 fn two_servers_in_one_process_know_nothing_of_each_other() {
-    let [one, other] = [Site::open(), Site::open()];
+    let [one, other] = [TestServer::start(), TestServer::start()];
     let mut a = one.client();
     let mut b = other.client();
-    assert_eq!((a.welcome.len(), b.welcome.len()), (1, 1));
+    assert_eq!((a.root_members.len(), b.root_members.len()), (1, 1));
     assert!(!one.server.send(id(&b), "hello", b""));
     one.server.broadcast("root", "news", b"");
     a.expect("root", "news", "", "", b"");
-    hear_nothing([&mut a, &mut b]);
+    expect_nothing([&mut a, &mut b]);
 }
 
 #[test]
 fn what_passes_is_counted() {
-    let site = Site::with(|builder| builder.on("fail", |_, _| Err("no".into())));
-    let [mut a, mut b] = site.room("lobby");
-    let before = site.server.stats();
+    let test = TestServer::with(|builder| builder.on("fail", |_, _| Err("no".into())));
+    let [mut a, mut b] = test.clients_in("lobby");
+    let before = test.server.stats();
     assert_eq!((before.connections, before.rooms, before.memberships), (2, 1, 2));
-    a.say("lobby", "chat", b"hi");
+    a.send_to_room("lobby", "chat", b"hi");
     let own = a.id.clone();
     b.expect("lobby", "chat", "", &own, b"hi");
-    a.say("lobby", "fail", b"");
-    hear_nothing([&mut a]);
-    let after = site.server.stats();
+    a.send_to_room("lobby", "fail", b"");
+    expect_nothing([&mut a]);
+    let after = test.server.stats();
     // The chat, the failure and the fence; the chat and the fence come out again.
     assert_eq!(after.messages_in - before.messages_in, 3);
     assert_eq!(after.messages_out - before.messages_out, 2);
@@ -183,12 +184,12 @@ fn what_passes_is_counted() {
     let chat = roomer_conformance::wire::to_room("lobby", "chat", b"hi").len() as u64;
     assert!(after.bytes_in - before.bytes_in > chat);
     assert_eq!(after.opened, 2);
-    a.goodbye();
+    a.close();
     b.reset();
-    site.drained();
-    let last = site.server.stats();
+    test.wait_for_drain();
+    let last = test.server.stats();
     assert_eq!((last.closed_by_peer, last.lost), (1, 1));
     assert!(last.bytes_out - before.bytes_out > chat, "counted once the sockets have taken it");
     assert_eq!(last.queued_bytes, 0);
-    assert!(site.server.slowest(10).is_empty());
+    assert!(test.server.slowest(10).is_empty());
 }

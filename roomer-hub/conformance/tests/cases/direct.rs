@@ -1,45 +1,45 @@
 //! Messages to one client (section 5).
 
-use super::site::{Site, hear_nothing};
+use super::test_server::{TestServer, expect_nothing};
 
 #[test]
 fn a_direct_message_reaches_its_receiver_alone() {
-    let site = Site::open();
-    let [mut a, mut b, mut c] = site.room("lobby");
+    let test = TestServer::start();
+    let [mut a, mut b, mut c] = test.clients_in("lobby");
     let id = b.id.clone();
-    a.tell(&id, "lobby", "whisper", b"payload");
+    a.send_to_client(&id, "lobby", "whisper", b"payload");
     b.expect("lobby", "whisper", &id, &a.id, b"payload");
-    hear_nothing([&mut a, &mut b, &mut c]);
+    expect_nothing([&mut a, &mut b, &mut c]);
 }
 
 #[test]
 fn a_client_may_send_to_itself() {
-    let site = Site::open();
-    let mut a = site.loner();
+    let test = TestServer::start();
+    let mut a = test.roomless_client();
     let id = a.id.clone();
-    a.tell(&id, "lobby", "note", b"to self");
+    a.send_to_client(&id, "lobby", "note", b"to self");
     a.expect("lobby", "note", &id, &id, b"to self");
 }
 
 #[test]
 fn a_direct_message_keeps_its_room_and_the_room_plays_no_part() {
-    let site = Site::open();
-    let [mut a, mut b] = site.loners();
-    let mut member = site.loner();
+    let test = TestServer::start();
+    let [mut a, mut b] = test.roomless_clients();
+    let mut member = test.roomless_client();
     member.join("of others");
     let id = b.id.clone();
     for room in ["nowhere", "of others", "root", ""] {
-        a.tell(&id, room, "whisper", b"");
+        a.send_to_client(&id, room, "whisper", b"");
         b.expect(room, "whisper", &id, &a.id, b"");
     }
     member.expect_nothing();
-    assert_eq!(site.server.stats().rooms, 1);
+    assert_eq!(test.server.stats().rooms, 1);
 }
 
 #[test]
 fn dst_must_be_the_id_exactly() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
     let id = b.id.clone();
     let close = [
         id.to_ascii_uppercase(),
@@ -58,9 +58,9 @@ fn dst_must_be_the_id_exactly() {
     ];
     // An id may, rarely, be without letters; then its upper case is the id itself.
     for dst in close.iter().filter(|dst| **dst != id) {
-        a.tell(dst, "lobby", "whisper", dst.as_bytes());
+        a.send_to_client(dst, "lobby", "whisper", dst.as_bytes());
     }
-    a.tell(&id, "lobby", "last", b"");
+    a.send_to_client(&id, "lobby", "last", b"");
     b.expect("lobby", "last", &id, &a.id, b"");
     a.expect_nothing();
     b.expect_nothing();
@@ -68,21 +68,21 @@ fn dst_must_be_the_id_exactly() {
 
 #[test]
 fn a_direct_message_to_nobody_is_dropped() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
-    a.tell("00000000-0000-4000-8000-000000000000", "lobby", "whisper", b"");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
+    a.send_to_client("00000000-0000-4000-8000-000000000000", "lobby", "whisper", b"");
     a.expect_nothing();
     b.expect_nothing();
-    assert_eq!(site.server.stats().rejected_packets.unknown_dst, 1);
+    assert_eq!(test.server.stats().rejected_packets.unknown_dst, 1);
 }
 
 #[test]
 fn a_direct_message_is_not_handled() {
-    let site = Site::with(|builder| builder.on("chat", |_, _| panic!("a handler runs")));
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::with(|builder| builder.on("chat", |_, _| panic!("a handler runs")));
+    let [mut a, mut b] = test.clients_in("lobby");
     let id = b.id.clone();
-    a.tell(&id, "lobby", "chat", b"");
+    a.send_to_client(&id, "lobby", "chat", b"");
     b.expect("lobby", "chat", &id, &a.id, b"");
-    a.tell("nobody", "lobby", "chat", b"");
+    a.send_to_client("nobody", "lobby", "chat", b"");
     a.expect_nothing();
 }

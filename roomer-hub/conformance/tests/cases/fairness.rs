@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 
-use super::site::Site;
+use super::test_server::TestServer;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
@@ -16,10 +16,10 @@ const AFLOAT: usize = 8 << 20;
 
 /// Two clients flood a room, or each other, as fast as the server lets them and the other reads;
 /// the others have their say.
-fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&Site)) {
+fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
     // How slow a reader may be is not the subject here.
-    let site = Site::with(|builder| builder.max_backlog(64 << 20));
-    let [a, b] = site.room("flooded");
+    let test = TestServer::with(|builder| builder.max_backlog(64 << 20));
+    let [a, b] = test.clients_in("flooded");
     let floods = [(&a, message(&b)), (&b, message(&a))];
     let floods =
         floods.map(|(client, message)| (client.stream.try_clone().unwrap(), message.repeat(GO)));
@@ -42,7 +42,7 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&Site)
             let mut reader = readers.remove(0);
             scope.spawn(move || {
                 let mut heard = 0;
-                while reader.view().event != b"end" {
+                while reader.expect_view().event != b"end" {
                     heard += 1;
                     if heard % GO == 0 {
                         // The sender may have come to its end.
@@ -52,19 +52,19 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&Site)
                 assert_eq!(heard % GO, 0, "each go is whole");
             });
         }
-        talk(&site);
+        talk(&test);
     });
 }
 
 #[test]
 fn a_flood_in_one_room_does_not_silence_another() {
     let noise = |_: &Client| wire::to_room("flooded", "noise", b"x");
-    beside_a_flood(noise, |site| {
-        let [mut a, mut b] = site.room("quiet");
+    beside_a_flood(noise, |test| {
+        let [mut a, mut b] = test.clients_in("quiet");
         for n in 0..20u8 {
-            a.say("quiet", "hello", &[n]);
+            a.send_to_room("quiet", "hello", &[n]);
             b.expect("quiet", "hello", "", &a.id, &[n]);
-            b.say("quiet", "hello", &[n]);
+            b.send_to_room("quiet", "hello", &[n]);
             a.expect("quiet", "hello", "", &b.id, &[n]);
         }
     });
@@ -73,9 +73,9 @@ fn a_flood_in_one_room_does_not_silence_another() {
 #[test]
 fn a_flood_of_direct_messages_does_not_keep_newcomers_out() {
     let noise = |to: &Client| wire::to_client(&to.id, "r", "noise", &wire::filler(500));
-    beside_a_flood(noise, |site| {
+    beside_a_flood(noise, |test| {
         for _ in 0..20 {
-            site.client().goodbye();
+            test.client().close();
         }
     });
 }

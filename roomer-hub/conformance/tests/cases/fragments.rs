@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::thread;
 
-use super::site::Site;
-use roomer_conformance::client::{Client, Seen};
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING, PONG, TEXT};
 
 /// A direct message to the client itself, to be cut.
@@ -20,8 +20,8 @@ fn expect_back(client: &mut Client, payload: &[u8]) {
 
 #[test]
 fn fragments_are_put_together_wherever_they_are_cut() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     let packet = to_self(&client, b"payload");
     for cut in 0..=packet.len() {
         client.send(&wire::frame(BINARY, &packet[..cut]));
@@ -32,8 +32,8 @@ fn fragments_are_put_together_wherever_they_are_cut() {
 
 #[test]
 fn any_number_of_fragments_empty_ones_too_make_one_message() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     let packet = to_self(&client, &wire::filler(400));
     let mut bytes = wire::frame(BINARY, b"");
     for byte in &packet {
@@ -47,25 +47,25 @@ fn any_number_of_fragments_empty_ones_too_make_one_message() {
 
 #[test]
 fn control_frames_between_fragments_are_served_at_once() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     let packet = to_self(&client, b"payload");
     client.send(&wire::frame(BINARY, &packet[..10]));
     client.send(&wire::frame(FIN | PING, b"one"));
     // The answer comes although the message is unfinished.
-    assert_eq!(client.next(), Seen::Pong(b"one".to_vec()));
+    assert_eq!(client.receive(), Received::Pong(b"one".to_vec()));
     client.send(&wire::frame(CONTINUATION, &packet[10..20]));
     client.send(&wire::frame(FIN | PONG, b"ignored"));
     client.send(&wire::frame(FIN | PING, b"two"));
-    assert_eq!(client.next(), Seen::Pong(b"two".to_vec()));
+    assert_eq!(client.receive(), Received::Pong(b"two".to_vec()));
     client.send(&wire::frame(FIN | CONTINUATION, &packet[20..]));
     expect_back(&mut client, b"payload");
 }
 
 #[test]
 fn a_close_frame_between_fragments_closes() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     client.send(&wire::frame(BINARY, b"unfinished"));
     client.send(&wire::close(1000, "enough"));
     client.expect_close(1000);
@@ -73,14 +73,14 @@ fn a_close_frame_between_fragments_closes() {
 
 #[test]
 fn a_continuation_without_a_start_is_1002() {
-    let site = Site::open();
+    let test = TestServer::start();
     for first in [CONTINUATION, FIN | CONTINUATION] {
-        let mut client = site.loner();
+        let mut client = test.roomless_client();
         client.send(&wire::frame(first, b"x"));
         client.expect_close(1002);
     }
     // A message that was whole has no continuation.
-    let mut client = site.loner();
+    let mut client = test.roomless_client();
     client.send(&wire::message(&to_self(&client, b"whole")));
     client.send(&wire::frame(FIN | CONTINUATION, b"x"));
     expect_back(&mut client, b"whole");
@@ -89,9 +89,9 @@ fn a_continuation_without_a_start_is_1002() {
 
 #[test]
 fn a_new_message_inside_a_fragmented_one_is_1002() {
-    let site = Site::open();
+    let test = TestServer::start();
     for second in [BINARY, TEXT, FIN | BINARY, FIN | TEXT] {
-        let mut client = site.loner();
+        let mut client = test.roomless_client();
         client.send(&wire::frame(BINARY, b"x"));
         client.send(&wire::frame(second, b"y"));
         client.expect_close(1002);
@@ -100,8 +100,8 @@ fn a_new_message_inside_a_fragmented_one_is_1002() {
 
 #[test]
 fn endless_fragments_come_to_an_end() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     client.send(&wire::frame(BINARY, b""));
     client.send(&wire::frame(CONTINUATION, b"").repeat(1024));
     client.expect_close(1009);
@@ -109,8 +109,8 @@ fn endless_fragments_come_to_an_end() {
 
 #[test]
 fn large_messages_may_come_in_pieces_of_a_kilobyte() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     for (size, piece) in [(5 << 20, 4096), (2 << 20, 1024)] {
         let payload = wire::filler(size);
         let packet = to_self(&client, &payload);
@@ -122,15 +122,15 @@ fn large_messages_may_come_in_pieces_of_a_kilobyte() {
         let mut writer = client.stream.try_clone().unwrap();
         thread::scope(|scope| {
             scope.spawn(move || writer.write_all(&bytes).unwrap());
-            assert!(client.view().payload == payload, "{size} bytes in pieces of {piece}");
+            assert!(client.expect_view().payload == payload, "{size} bytes in pieces of {piece}");
         });
     }
 }
 
 #[test]
 fn small_fragments_of_a_large_message_come_to_an_end() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     client.send(&wire::frame(BINARY, &wire::filler(25_600)));
     client.send(&wire::frame(CONTINUATION, b"").repeat(1024 + 100));
     client.expect_close(1009);
@@ -138,8 +138,8 @@ fn small_fragments_of_a_large_message_come_to_an_end() {
 
 #[test]
 fn how_many_fragments_there_may_be_is_an_option() {
-    let site = Site::with(|builder| builder.max_fragments(2, 10));
-    let mut client = site.loner();
+    let test = TestServer::with(|builder| builder.max_fragments(2, 10));
+    let mut client = test.roomless_client();
     let packet = to_self(&client, b"ten bytes.");
     client.send(&wire::frame(BINARY, &packet[..10]));
     client.send(&wire::frame(CONTINUATION, &packet[10..20]));
@@ -151,8 +151,8 @@ fn how_many_fragments_there_may_be_is_an_option() {
 
 #[test]
 fn fragmented_text_is_1003_by_default() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     let packet = to_self(&client, b"");
     client.send(&wire::frame(TEXT, &packet[..30]));
     client.send(&wire::frame(FIN | CONTINUATION, &packet[30..]));

@@ -5,16 +5,16 @@
 
 use std::io::Write;
 
-use super::site::Site;
-use roomer_conformance::client::{Client, Seen};
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 
 /// Sends what breaks a rule; a close frame must come, then the end.
 #[track_caller]
-fn breaks(site: &Site, bytes: &[u8], codes: &[u16]) {
-    let mut client = site.loner();
+fn breaks(test: &TestServer, bytes: &[u8], codes: &[u16]) {
+    let mut client = test.roomless_client();
     client.send(bytes);
-    let Seen::Close(Some(code), reason) = client.next() else {
+    let Received::Close(Some(code), reason) = client.receive() else {
         panic!("no close frame after {}", bytes.escape_ascii())
     };
     assert!(codes.contains(&code), "{code} {reason} after {}", bytes.escape_ascii());
@@ -28,46 +28,46 @@ fn join() -> Vec<u8> {
 
 #[test]
 fn messages_of_every_length_form_come_back_whole() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     let id = client.id.clone();
     // 20 bytes of lengths, the room, the event and two ids make the frame's payload.
     for whole in [0, 125, 126, 127, 65_535, 65_536, 65_537, 300_000] {
         let payload = wire::filler(usize::saturating_sub(whole, 20 + 1 + 1 + 36 + 36));
-        client.tell(&id, "r", "e", &payload);
+        client.send_to_client(&id, "r", "e", &payload);
         client.expect("r", "e", &id, &id, &payload);
     }
 }
 
 #[test]
 fn a_length_need_not_be_in_its_shortest_form() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     let join = join();
     let whole = wire::message(&join);
     let mut long = vec![FIN | BINARY, 0x80 | 127];
     long.extend((join.len() as u64).to_be_bytes());
     long.extend(&whole[2..]);
     client.send(&long);
-    let ack = client.packet();
+    let ack = client.expect_packet();
     client.snapshot("room", ack);
 }
 
 #[test]
 fn a_frame_may_come_in_any_pieces() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     for byte in wire::message(&join()) {
         client.send(&[byte]);
     }
-    let ack = client.packet();
+    let ack = client.expect_packet();
     client.snapshot("room", ack);
 }
 
 #[test]
 fn many_frames_may_come_in_one_piece() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     let id = client.id.clone();
     let frames = (0..100u8).map(|n| wire::to_client(&id, "r", "e", &[n]));
     client.send(&frames.collect::<Vec<_>>().concat());
@@ -78,19 +78,19 @@ fn many_frames_may_come_in_one_piece() {
 
 #[test]
 fn a_ping_gets_a_pong_with_the_same_bytes() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     for payload in [&b""[..], b"x", &wire::filler(124), &wire::filler(125)] {
         client.send(&wire::frame(FIN | PING, payload));
-        assert_eq!(client.next(), Seen::Pong(payload.to_vec()));
+        assert_eq!(client.receive(), Received::Pong(payload.to_vec()));
     }
     client.expect_nothing();
 }
 
 #[test]
 fn a_pong_that_nobody_asked_for_is_ignored() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     for payload in [&b""[..], b"unasked", &wire::filler(125)] {
         client.send(&wire::frame(FIN | PONG, payload));
         client.expect_nothing();
@@ -99,69 +99,69 @@ fn a_pong_that_nobody_asked_for_is_ignored() {
 
 #[test]
 fn an_unmasked_frame_is_1002() {
-    let site = Site::open();
+    let test = TestServer::start();
     let join = join();
     for first in [BINARY, TEXT, PING, CLOSE] {
         let body = if first == CLOSE { &[][..] } else { &join };
         let frame = [&[FIN | first, body.len() as u8], body].concat();
-        breaks(&site, &frame, &[1002]);
+        breaks(&test, &frame, &[1002]);
     }
 }
 
 #[test]
 fn reserved_bits_are_1002() {
-    let site = Site::open();
+    let test = TestServer::start();
     for bits in [0x40, 0x20, 0x10, 0x70] {
-        breaks(&site, &wire::frame(FIN | BINARY | bits, &join()), &[1002]);
+        breaks(&test, &wire::frame(FIN | BINARY | bits, &join()), &[1002]);
     }
-    breaks(&site, &wire::frame(FIN | PING | 0x40, b""), &[1002]);
+    breaks(&test, &wire::frame(FIN | PING | 0x40, b""), &[1002]);
 }
 
 #[test]
 fn unknown_opcodes_are_1002() {
-    let site = Site::open();
+    let test = TestServer::start();
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
-        breaks(&site, &wire::frame(FIN | opcode, b""), &[1002]);
+        breaks(&test, &wire::frame(FIN | opcode, b""), &[1002]);
     }
 }
 
 #[test]
 fn control_frames_above_125_bytes_are_1002() {
-    let site = Site::open();
+    let test = TestServer::start();
     for opcode in [PING, PONG, CLOSE] {
         // By the header alone: nothing of the payload is ever sent.
-        breaks(&site, &wire::header(FIN | opcode, 126), &[1002]);
-        breaks(&site, &wire::header(FIN | opcode, 65_536), &[1002]);
+        breaks(&test, &wire::header(FIN | opcode, 126), &[1002]);
+        breaks(&test, &wire::header(FIN | opcode, 65_536), &[1002]);
     }
 }
 
 #[test]
 fn control_frames_in_fragments_are_1002() {
-    let site = Site::open();
+    let test = TestServer::start();
     for opcode in [PING, PONG, CLOSE] {
-        breaks(&site, &wire::frame(opcode, b""), &[1002]);
+        breaks(&test, &wire::frame(opcode, b""), &[1002]);
     }
 }
 
 #[test]
 fn a_length_with_the_top_bit_set_ends_the_connection() {
-    let site = Site::open();
+    let test = TestServer::start();
     for length in [1 << 63, u64::MAX] {
-        breaks(&site, &wire::header(FIN | BINARY, length), &[1002, 1009]);
+        breaks(&test, &wire::header(FIN | BINARY, length), &[1002, 1009]);
     }
 }
 
 #[test]
 fn text_is_1003_by_default() {
-    let site = Site::open();
-    breaks(&site, &wire::frame(FIN | TEXT, &join()), &[1003]);
-    breaks(&site, &wire::frame(FIN | TEXT, b"hello"), &[1003]);
+    let test = TestServer::start();
+    breaks(&test, &wire::frame(FIN | TEXT, &join()), &[1003]);
+    breaks(&test, &wire::frame(FIN | TEXT, b"hello"), &[1003]);
 }
 
 #[test]
 fn what_came_before_the_violation_still_counts_and_what_follows_does_not() {
-    let site = Site::open();
-    let [mut witness, mut culprit] = site.room("room");
+    let test = TestServer::start();
+    let [mut witness, mut culprit] = test.clients_in("room");
     let mut bytes = wire::to_room("room", "before", b"1");
     bytes.extend(wire::frame(FIN | 3, b""));
     bytes.extend(wire::to_room("room", "after", b"2"));
@@ -174,8 +174,8 @@ fn what_came_before_the_violation_still_counts_and_what_follows_does_not() {
 
 #[test]
 fn a_client_that_breaks_a_rule_goes_on_sending_and_harms_nobody() {
-    let site = Site::open();
-    let [mut witness, mut culprit] = site.room("room");
+    let test = TestServer::start();
+    let [mut witness, mut culprit] = test.clients_in("room");
     culprit.send(&wire::frame(CONTINUATION, b""));
     let flood = wire::to_room("room", "after", &wire::filler(1000)).repeat(1000);
     // The server may have ended the connection by now; then this fails, and is allowed to.
@@ -186,12 +186,12 @@ fn a_client_that_breaks_a_rule_goes_on_sending_and_harms_nobody() {
 
 #[test]
 fn two_servers_in_one_process_share_nothing() {
-    let (one, other) = (Site::open(), Site::open());
+    let (one, other) = (TestServer::start(), TestServer::start());
     let (mut a, mut b): (Client, Client) = (one.client(), other.client());
-    assert_eq!((a.welcome.len(), b.welcome.len()), (1, 1));
+    assert_eq!((a.root_members.len(), b.root_members.len()), (1, 1));
     let id = b.id.clone();
-    a.tell(&id, "root", "hello", b"");
-    a.say("root", "hello", b"");
+    a.send_to_client(&id, "root", "hello", b"");
+    a.send_to_room("root", "hello", b"");
     a.expect_nothing();
     b.expect_nothing();
 }

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex};
 
 use roomer_engine::{BuildError, Builder, Server};
 
-use super::site::Site;
-use roomer_conformance::client::{Client, PATIENCE};
-use roomer_conformance::http::{Ask, dial};
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, TIMEOUT};
+use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
 #[test]
 fn a_registered_event_is_handled_and_not_forwarded() {
     let (seen, calls) = mpsc::channel();
     let seen = Mutex::new(seen);
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.on("chat", move |conn, message| {
             let m = message;
             let names = [m.room, m.event, m.dst, m.src.as_str()].map(str::to_owned);
@@ -24,10 +24,10 @@ fn a_registered_event_is_handled_and_not_forwarded() {
             Ok(())
         })
     });
-    let [mut a, mut b] = site.room("lobby");
+    let [mut a, mut b] = test.clients_in("lobby");
     let (own, other) = (a.id.clone(), b.id.clone());
     a.send(&wire::message(&wire::packet([b"lobby", b"chat", b"", other.as_bytes(), b"\xff!"])));
-    let (id, names, payload) = calls.recv_timeout(PATIENCE).unwrap();
+    let (id, names, payload) = calls.recv_timeout(TIMEOUT).unwrap();
     assert_eq!(id, own);
     assert_eq!(names, ["lobby", "chat", "", &own], "src is the caller's, whatever it wrote");
     assert_eq!(payload, b"\xff!");
@@ -35,7 +35,7 @@ fn a_registered_event_is_handled_and_not_forwarded() {
     b.expect_nothing();
     // Events are compared exactly.
     for event in ["Chat", "chat ", "cha"] {
-        a.say("lobby", event, b"");
+        a.send_to_room("lobby", event, b"");
         b.expect("lobby", event, "", &own, b"");
     }
     assert!(calls.try_recv().is_err());
@@ -44,14 +44,14 @@ fn a_registered_event_is_handled_and_not_forwarded() {
 #[test]
 fn handlers_run_once_for_each_message_in_order() {
     let count = AtomicU32::new(0);
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.on("count", move |conn, message| {
             let n = count.fetch_add(1, Ordering::SeqCst).to_be_bytes();
             conn.send_to_client(message.src, "counted", [&n, message.payload].concat());
             Ok(())
         })
     });
-    let mut a = site.client();
+    let mut a = test.client();
     let mut bytes = Vec::new();
     for n in 0..500u32 {
         bytes.extend(wire::to_room("root", "count", &n.to_be_bytes()));
@@ -67,18 +67,18 @@ fn handlers_run_once_for_each_message_in_order() {
 
 #[test]
 fn a_stranger_s_message_does_not_come_to_a_handler() {
-    let site = Site::with(|builder| builder.on("chat", |_, _| panic!("a handler runs")));
-    let [mut member] = site.room("lobby");
-    let mut stranger = site.loner();
-    stranger.say("lobby", "chat", b"");
-    stranger.say("nowhere", "chat", b"");
+    let test = TestServer::with(|builder| builder.on("chat", |_, _| panic!("a handler runs")));
+    let [mut member] = test.clients_in("lobby");
+    let mut stranger = test.roomless_client();
+    stranger.send_to_room("lobby", "chat", b"");
+    stranger.send_to_room("nowhere", "chat", b"");
     stranger.expect_nothing();
     member.expect_nothing();
 }
 
 #[test]
 fn claims_come_from_authorize() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder
             .authorize(|request| {
                 assert_eq!(request.path(), "/ws");
@@ -94,27 +94,27 @@ fn claims_come_from_authorize() {
             })
     });
     for name in ["ann", "bob"] {
-        let ask = Ask::upgrade(site.addr).target(&format!("/ws?name={name}"));
-        let mut client = Client::upgrade(dial(site.addr), &ask);
+        let ask = HttpRequest::upgrade(test.addr).target(&format!("/ws?name={name}"));
+        let mut client = Client::upgrade(dial(test.addr), &ask);
         let id = client.id.clone();
-        client.say("root", "who", b"");
+        client.send_to_room("root", "who", b"");
         client.expect("root", "you", &id, &id, format!("{name} at 127.0.0.1").as_bytes());
-        client.goodbye();
+        client.close();
     }
 }
 
 #[test]
 fn without_authorize_there_are_no_claims() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.on("who", |conn, message| {
             let text = if conn.claims().is_none() { "none" } else { "some" };
             conn.send_to_client(message.src, "you", text.as_bytes());
             Ok(())
         })
     });
-    let mut client = site.client();
+    let mut client = test.client();
     let id = client.id.clone();
-    client.say("root", "who", b"");
+    client.send_to_room("root", "who", b"");
     client.expect("root", "you", &id, &id, b"none");
 }
 
@@ -122,7 +122,7 @@ fn without_authorize_there_are_no_claims() {
 fn an_error_is_reported_and_the_connection_stays() {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let log = reports.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.on("fail", |_, _| Err("a test's own".into())).on_error(
             move |conn, message, error| {
                 let report = (conn.id().to_string(), message.payload.to_vec(), error.to_string());
@@ -130,9 +130,9 @@ fn an_error_is_reported_and_the_connection_stays() {
             },
         )
     });
-    let mut client = site.client();
-    client.say("root", "fail", b"1");
-    client.say("root", "fail", b"2");
+    let mut client = test.client();
+    client.send_to_room("root", "fail", b"1");
+    client.send_to_room("root", "fail", b"2");
     client.expect_nothing();
     let report = |n: &[u8]| (client.id.clone(), n.to_vec(), "a test's own".to_owned());
     assert_eq!(*reports.lock().unwrap(), [report(b"1"), report(b"2")]);
@@ -140,21 +140,21 @@ fn an_error_is_reported_and_the_connection_stays() {
 
 #[test]
 fn an_error_without_a_hook_costs_nothing() {
-    let site = Site::with(|builder| builder.on("fail", |_, _| Err("a test's own".into())));
-    let mut client = site.client();
-    client.say("root", "fail", b"");
+    let test = TestServer::with(|builder| builder.on("fail", |_, _| Err("a test's own".into())));
+    let mut client = test.client();
+    client.send_to_room("root", "fail", b"");
     client.expect_nothing();
 }
 
 /// A handler that panics, or whose error does in the hook, costs its caller's connection alone.
 fn panics(choose: impl FnOnce(Builder) -> Builder) {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         choose(builder).on("ping", |conn, message| {
             conn.send_to_client(message.src, "pong", b"");
             Ok(())
         })
     });
-    let [mut witness, mut caller] = site.room("lobby");
+    let [mut witness, mut caller] = test.clients_in("lobby");
     for _ in 0..3 {
         // What comes behind the fatal message, in the same read, is not looked at any more.
         let mut bytes = wire::to_room("lobby", "before", b"");
@@ -166,9 +166,9 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
         witness.expect_member_left("lobby", &caller.id);
         // The others' handlers still run.
         let id = witness.id.clone();
-        witness.say("lobby", "ping", b"");
+        witness.send_to_room("lobby", "ping", b"");
         witness.expect("root", "pong", &id, &id, b"");
-        caller = site.loner();
+        caller = test.roomless_client();
         assert_eq!(caller.join("lobby").len(), 2);
         witness.expect_new_member("lobby", &caller.id);
     }
@@ -188,7 +188,7 @@ fn a_panic_in_the_error_hook_does_too() {
 
 #[test]
 fn a_handler_can_close_its_caller() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.on("quit", |conn, _| {
             conn.send_to_room("lobby", "last", b"words");
             conn.close(4321, "as you wish");
@@ -196,8 +196,8 @@ fn a_handler_can_close_its_caller() {
             Ok(())
         })
     });
-    let [mut witness, mut caller] = site.room("lobby");
-    caller.say("lobby", "quit", b"");
+    let [mut witness, mut caller] = test.clients_in("lobby");
+    caller.send_to_room("lobby", "quit", b"");
     assert_eq!(caller.expect_close(4321), "as you wish");
     witness.expect("lobby", "last", "", &caller.id, b"words");
     witness.expect_member_left("lobby", &caller.id);

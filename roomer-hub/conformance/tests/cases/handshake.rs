@@ -4,18 +4,18 @@ use std::io::Write;
 
 use roomer_engine::Rejection;
 
-use super::site::Site;
+use super::test_server::TestServer;
 use roomer_conformance::client::Client;
-use roomer_conformance::http::{ACCEPT, Answer, Ask, KEY, dial};
+use roomer_conformance::http::{ACCEPT, HttpRequest, HttpResponse, KEY, dial};
 use roomer_conformance::wire;
 
 #[test]
 fn the_answer_proves_the_key_and_promises_nothing_else() {
-    let site = Site::open();
-    let ask = Ask::upgrade(site.addr)
+    let test = TestServer::start();
+    let ask = HttpRequest::upgrade(test.addr)
         .add("Sec-WebSocket-Protocol", "chat, superchat")
         .add("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
-    let answer = ask.head(site.addr);
+    let answer = ask.head(test.addr);
     assert_eq!(answer.status, 101);
     assert_eq!(answer.header("sec-websocket-accept"), Some(ACCEPT));
     assert!(answer.header("upgrade").unwrap().eq_ignore_ascii_case("websocket"));
@@ -26,69 +26,77 @@ fn the_answer_proves_the_key_and_promises_nothing_else() {
 
 #[test]
 fn other_keys_get_other_proofs() {
-    let site = Site::open();
+    let test = TestServer::start();
     for (key, accept) in [
         ("AAAAAAAAAAAAAAAAAAAAAA==", "ICX+Yqv66kxgM0FcWaLWlFLwTAI="),
         ("/////////////////////w==", "XXpj4jYzLM2yUE0C7TIgMwTQh2g="),
     ] {
-        let answer = Ask::upgrade(site.addr).set("Sec-WebSocket-Key", key).head(site.addr);
+        let answer = HttpRequest::upgrade(test.addr).set("Sec-WebSocket-Key", key).head(test.addr);
         assert_eq!((answer.status, answer.header("sec-websocket-accept")), (101, Some(accept)));
     }
 }
 
 #[test]
 fn any_method_but_get_is_405_before_all_else() {
-    let site = Site::with(|builder| builder.authorize(|_| Err(Rejection::unauthorized("no"))));
+    let test =
+        TestServer::with(|builder| builder.authorize(|_| Err(Rejection::unauthorized("no"))));
     for method in ["POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get"] {
-        let upgrade = Ask::upgrade(site.addr).method(method).refused(site.addr);
+        let upgrade = HttpRequest::upgrade(test.addr).method(method).rejected(test.addr);
         assert_eq!(upgrade.status, 405, "{method} with all that an upgrade needs");
         assert_eq!(upgrade.header("allow"), Some("GET"), "{method}");
-        assert_eq!(Ask::plain(site.addr).method(method).refused(site.addr).status, 405, "{method}");
+        assert_eq!(
+            HttpRequest::plain(test.addr).method(method).rejected(test.addr).status,
+            405,
+            "{method}"
+        );
     }
 }
 
 #[test]
 fn refused_by_authorize_is_401_even_for_a_plain_get() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.authorize(|request| match request.query("token").as_deref() {
             Some("s e&c") => Ok([].into()),
             _ => Err(Rejection::unauthorized("a token, please")),
         })
     });
-    let answer = Ask::plain(site.addr).refused(site.addr);
+    let answer = HttpRequest::plain(test.addr).rejected(test.addr);
     assert_eq!((answer.status, &*answer.body), (401, &b"a token, please\n"[..]));
     // Everything that comes later in the order is wrong here.
-    let bad = Ask::upgrade(site.addr)
+    let bad = HttpRequest::upgrade(test.addr)
         .set("Sec-WebSocket-Version", "12")
         .set("Sec-WebSocket-Key", "short")
         .add("Origin", "https://elsewhere.example");
-    assert_eq!(bad.refused(site.addr).status, 401);
-    let ask = Ask::upgrade(site.addr).target("/ws?token=s+e%26c");
-    assert_eq!(ask.head(site.addr).status, 101);
-    assert_eq!(Ask::plain(site.addr).target("/ws?token=s+e%26c").refused(site.addr).status, 400);
+    assert_eq!(bad.rejected(test.addr).status, 401);
+    let ask = HttpRequest::upgrade(test.addr).target("/ws?token=s+e%26c");
+    assert_eq!(ask.head(test.addr).status, 101);
+    assert_eq!(
+        HttpRequest::plain(test.addr).target("/ws?token=s+e%26c").rejected(test.addr).status,
+        400
+    );
 }
 
 #[test]
 fn authorize_may_refuse_with_another_status() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.authorize(|request| match request.header("x-who") {
             Some("banned") => Err(Rejection::forbidden("banned")),
             Some("bug") => panic!("a bug in the hook"),
             _ => Ok([].into()),
         })
     });
-    let ask = |who| Ask::upgrade(site.addr).add("X-Who", who);
-    assert_eq!(ask("banned").refused(site.addr).status, 403);
-    assert_eq!(ask("bug").refused(site.addr).status, 500, "a panic is contained");
-    assert_eq!(ask("anybody").head(site.addr).status, 101);
+    let ask = |who| HttpRequest::upgrade(test.addr).add("X-Who", who);
+    assert_eq!(ask("banned").rejected(test.addr).status, 403);
+    assert_eq!(ask("bug").rejected(test.addr).status, 500, "a panic is contained");
+    assert_eq!(ask("anybody").head(test.addr).status, 101);
 }
 
 #[test]
 fn no_upgrade_asked_is_400_and_names_the_version() {
-    let site = Site::open();
-    let upgrade = Ask::upgrade(site.addr);
+    let test = TestServer::start();
+    let upgrade = HttpRequest::upgrade(test.addr);
     for ask in [
-        Ask::plain(site.addr),
+        HttpRequest::plain(test.addr),
         upgrade.clone().without("Connection"),
         upgrade.clone().set("Connection", "keep-alive"),
         upgrade.clone().set("Connection", "Upgraded, notupgrade, up grade"),
@@ -96,7 +104,7 @@ fn no_upgrade_asked_is_400_and_names_the_version() {
         upgrade.clone().set("Upgrade", "h2c"),
         upgrade.clone().set("Upgrade", "websockets, web socket"),
     ] {
-        let answer = ask.refused(site.addr);
+        let answer = ask.rejected(test.addr);
         assert_eq!(answer.status, 400, "{}", ask.bytes().escape_ascii());
         assert_eq!(answer.header("sec-websocket-version"), Some("13"));
     }
@@ -104,8 +112,8 @@ fn no_upgrade_asked_is_400_and_names_the_version() {
 
 #[test]
 fn a_version_that_is_not_13_is_400_and_names_the_one_that_is() {
-    let site = Site::open();
-    let upgrade = Ask::upgrade(site.addr);
+    let test = TestServer::start();
+    let upgrade = HttpRequest::upgrade(test.addr);
     for ask in [
         upgrade.clone().without("Sec-WebSocket-Version"),
         upgrade.clone().set("Sec-WebSocket-Version", "8"),
@@ -113,7 +121,7 @@ fn a_version_that_is_not_13_is_400_and_names_the_one_that_is() {
         upgrade.clone().set("Sec-WebSocket-Version", "013"),
         upgrade.clone().set("Sec-WebSocket-Version", ""),
     ] {
-        let answer = ask.refused(site.addr);
+        let answer = ask.rejected(test.addr);
         assert!([400, 426].contains(&answer.status), "{answer:?}");
         assert_eq!(answer.header("sec-websocket-version"), Some("13"));
     }
@@ -121,9 +129,9 @@ fn a_version_that_is_not_13_is_400_and_names_the_one_that_is() {
 
 #[test]
 fn a_key_that_is_not_16_bytes_in_base64_is_400() {
-    let site = Site::open();
-    let upgrade = Ask::upgrade(site.addr);
-    assert_eq!(upgrade.clone().without("Sec-WebSocket-Key").refused(site.addr).status, 400);
+    let test = TestServer::start();
+    let upgrade = HttpRequest::upgrade(test.addr);
+    assert_eq!(upgrade.clone().without("Sec-WebSocket-Key").rejected(test.addr).status, 400);
     for key in [
         "",
         "dGhlIHNhbXBsZSBub25jZQ",
@@ -133,35 +141,36 @@ fn a_key_that_is_not_16_bytes_in_base64_is_400() {
         "dGhl!HNhbXBsZSBub25jZQ==",
         "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==",
     ] {
-        let answer = upgrade.clone().set("Sec-WebSocket-Key", key).refused(site.addr);
+        let answer = upgrade.clone().set("Sec-WebSocket-Key", key).rejected(test.addr);
         assert_eq!(answer.status, 400, "{key:?}");
         assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{key:?}");
     }
     let twice = upgrade.add("Sec-WebSocket-Key", KEY);
-    assert_eq!(twice.refused(site.addr).status, 400, "two keys");
+    assert_eq!(twice.rejected(test.addr).status, 400, "two keys");
 }
 
 #[test]
 fn the_version_is_checked_before_the_origin_and_the_origin_before_the_key() {
-    let site = Site::open();
-    let ask = Ask::upgrade(site.addr).add("Origin", "https://elsewhere.example");
-    let bad_version = ask.clone().set("Sec-WebSocket-Version", "12").refused(site.addr);
+    let test = TestServer::start();
+    let ask = HttpRequest::upgrade(test.addr).add("Origin", "https://elsewhere.example");
+    let bad_version = ask.clone().set("Sec-WebSocket-Version", "12").rejected(test.addr);
     assert!([400, 426].contains(&bad_version.status));
-    assert_eq!(ask.set("Sec-WebSocket-Key", "bad").refused(site.addr).status, 403);
+    assert_eq!(ask.set("Sec-WebSocket-Key", "bad").rejected(test.addr).status, 403);
 }
 
 #[test]
 fn header_names_and_tokens_are_case_insensitive() {
-    let site = Site::open();
-    let ask = Ask::upgrade(site.addr).set("Upgrade", "WebSocket").set("Connection", "UPGRADE");
-    assert_eq!(ask.clone().names(str::to_ascii_lowercase).head(site.addr).status, 101);
-    assert_eq!(ask.names(str::to_ascii_uppercase).head(site.addr).status, 101);
+    let test = TestServer::start();
+    let ask =
+        HttpRequest::upgrade(test.addr).set("Upgrade", "WebSocket").set("Connection", "UPGRADE");
+    assert_eq!(ask.clone().names(str::to_ascii_lowercase).head(test.addr).status, 101);
+    assert_eq!(ask.names(str::to_ascii_uppercase).head(test.addr).status, 101);
 }
 
 #[test]
 fn tokens_are_found_in_lists() {
-    let site = Site::open();
-    let upgrade = Ask::upgrade(site.addr);
+    let test = TestServer::start();
+    let upgrade = HttpRequest::upgrade(test.addr);
     for ask in [
         upgrade.clone().set("Connection", "keep-alive, Upgrade"),
         upgrade.clone().set("Connection", "upgrade,keep-alive"),
@@ -169,38 +178,38 @@ fn tokens_are_found_in_lists() {
         upgrade.clone().set("Upgrade", "h2c, websocket"),
         upgrade.clone().set("Upgrade", "h2c").add("Upgrade", "websocket"),
     ] {
-        let answer = ask.head(site.addr);
+        let answer = ask.head(test.addr);
         assert_eq!(answer.status, 101, "{}", ask.bytes().escape_ascii());
     }
 }
 
 #[test]
 fn a_query_string_is_fine() {
-    let site = Site::open();
-    let ask = Ask::upgrade(site.addr).target("/ws?a=b&c=/ws?%00");
-    Client::upgrade(dial(site.addr), &ask).goodbye();
+    let test = TestServer::start();
+    let ask = HttpRequest::upgrade(test.addr).target("/ws?a=b&c=/ws?%00");
+    Client::upgrade(dial(test.addr), &ask).close();
 }
 
 #[test]
 fn a_request_may_come_in_any_pieces() {
-    let site = Site::open();
-    let mut stream = dial(site.addr);
-    for byte in Ask::upgrade(site.addr).bytes() {
+    let test = TestServer::start();
+    let mut stream = dial(test.addr);
+    for byte in HttpRequest::upgrade(test.addr).bytes() {
         stream.write_all(&[byte]).unwrap();
     }
-    Client::welcomed(stream).goodbye();
+    Client::established(stream).close();
 }
 
 #[test]
 fn frames_right_behind_the_request_are_taken_in_order() {
-    let site = Site::open();
-    let mut bytes = Ask::upgrade(site.addr).bytes();
+    let test = TestServer::start();
+    let mut bytes = HttpRequest::upgrade(test.addr).bytes();
     bytes.extend(wire::to_room("early", "join", b""));
     bytes.extend(wire::to_room("early", "leave", b""));
-    let mut stream = dial(site.addr);
+    let mut stream = dial(test.addr);
     stream.write_all(&bytes).unwrap();
-    let mut client = Client::welcomed(stream);
-    let ack = client.packet();
+    let mut client = Client::established(stream);
+    let ack = client.expect_packet();
     assert_eq!(client.snapshot("early", ack), [&*client.id]);
     client.expect_left("early");
     client.expect_nothing();
@@ -208,56 +217,58 @@ fn frames_right_behind_the_request_are_taken_in_order() {
 
 #[test]
 fn who_is_refused_was_never_there() {
-    let site = Site::open();
-    let mut witness = site.client();
-    assert_eq!(Ask::upgrade(site.addr).without("Upgrade").refused(site.addr).status, 400);
-    assert_eq!(Ask::upgrade(site.addr).method("POST").refused(site.addr).status, 405);
+    let test = TestServer::start();
+    let mut witness = test.client();
+    assert_eq!(HttpRequest::upgrade(test.addr).without("Upgrade").rejected(test.addr).status, 400);
+    assert_eq!(HttpRequest::upgrade(test.addr).method("POST").rejected(test.addr).status, 405);
     witness.expect_nothing();
-    assert_eq!(site.server.stats().connections, 1);
+    assert_eq!(test.server.stats().connections, 1);
 }
 
 #[test]
 fn what_is_no_http_gets_400() {
-    let site = Site::open();
+    let test = TestServer::start();
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello on the plain port";
     for bytes in [&hello[..], b"GET\r\n\r\n", b"GET /ws HTTP/3.7\r\n\r\n", b"\0\0\0\0\r\n\r\n"] {
-        let mut stream = dial(site.addr);
+        let mut stream = dial(test.addr);
         stream.write_all(bytes).unwrap();
-        let answer = Answer::read(&mut stream, false);
+        let answer = HttpResponse::read(&mut stream, false);
         assert_eq!(answer.status, 400, "{}", bytes.escape_ascii());
     }
 }
 
 #[test]
 fn a_head_without_measure_is_431_and_a_target_without_measure_414() {
-    let site = Site::open();
-    let long = Ask::upgrade(site.addr).add("X-Long", &"x".repeat(20_000));
-    let many = (0..200).fold(Ask::upgrade(site.addr), |ask, i| ask.add(&format!("X-{i}"), "1"));
+    let test = TestServer::start();
+    let long = HttpRequest::upgrade(test.addr).add("X-Long", &"x".repeat(20_000));
+    let many =
+        (0..200).fold(HttpRequest::upgrade(test.addr), |ask, i| ask.add(&format!("X-{i}"), "1"));
     for (ask, status) in [(long, 431), (many, 431)] {
-        assert_eq!(ask.refused(site.addr).status, status);
+        assert_eq!(ask.rejected(test.addr).status, status);
     }
-    let mut stream = dial(site.addr);
+    let mut stream = dial(test.addr);
     stream.write_all(&[b"GET /".as_slice(), &[b'x'; 20_000]].concat()).unwrap();
-    assert_eq!(Answer::read(&mut stream, false).status, 414);
+    assert_eq!(HttpResponse::read(&mut stream, false).status, 414);
 }
 
 #[test]
 fn a_header_far_beyond_all_measure_is_answered_all_the_same() {
-    let site = Site::open();
-    let long = Ask::upgrade(site.addr).add("X-Long", &"x".repeat(200 * 1024));
-    let many = (0..2_000).fold(Ask::upgrade(site.addr), |ask, i| ask.add(&format!("X{i}"), "1"));
-    let short = (0..2_000).fold(Ask::upgrade(site.addr), |ask, _| ask.add("X", ""));
+    let test = TestServer::start();
+    let long = HttpRequest::upgrade(test.addr).add("X-Long", &"x".repeat(200 * 1024));
+    let many =
+        (0..2_000).fold(HttpRequest::upgrade(test.addr), |ask, i| ask.add(&format!("X{i}"), "1"));
+    let short = (0..2_000).fold(HttpRequest::upgrade(test.addr), |ask, _| ask.add("X", ""));
     for ask in [long, many, short] {
-        assert_eq!(ask.refused(site.addr).status, 431);
+        assert_eq!(ask.rejected(test.addr).status, 431);
     }
-    let absurd = Ask::upgrade(site.addr).target(&format!("/{}", "x".repeat(200 * 1024)));
-    assert_eq!(absurd.refused(site.addr).status, 414);
+    let absurd = HttpRequest::upgrade(test.addr).target(&format!("/{}", "x".repeat(200 * 1024)));
+    assert_eq!(absurd.rejected(test.addr).status, 414);
 }
 
 #[test]
 fn headers_that_contradict_each_other_are_400() {
-    let site = Site::open();
-    let upgrade = Ask::upgrade(site.addr);
+    let test = TestServer::start();
+    let upgrade = HttpRequest::upgrade(test.addr);
     for ask in [
         upgrade.clone().add("Host", "elsewhere.example"),
         upgrade.clone().add("Sec-WebSocket-Version", "8"),
@@ -267,17 +278,17 @@ fn headers_that_contradict_each_other_are_400() {
         upgrade.clone().add("Content-Length", "0").add("Content-Length", "5"),
         upgrade.clone().add("Transfer-Encoding", "chunked"),
     ] {
-        let answer = ask.refused(site.addr);
+        let answer = ask.rejected(test.addr);
         assert_eq!(answer.status, 400, "{}", ask.bytes().escape_ascii());
     }
-    assert_eq!(upgrade.add("Content-Length", "0").head(site.addr).status, 101);
+    assert_eq!(upgrade.add("Content-Length", "0").head(test.addr).status, 101);
 }
 
 #[test]
 fn an_upgrade_of_http_1_0_is_400() {
-    let site = Site::open();
-    let text = String::from_utf8(Ask::upgrade(site.addr).bytes()).unwrap();
-    let mut stream = dial(site.addr);
+    let test = TestServer::start();
+    let text = String::from_utf8(HttpRequest::upgrade(test.addr).bytes()).unwrap();
+    let mut stream = dial(test.addr);
     stream.write_all(text.replace("HTTP/1.1", "HTTP/1.0").as_bytes()).unwrap();
-    assert_eq!(Answer::read(&mut stream, false).status, 400);
+    assert_eq!(HttpResponse::read(&mut stream, false).status, 400);
 }

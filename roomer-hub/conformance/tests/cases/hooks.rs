@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use roomer_engine::ConnId;
 use roomer_engine::{Builder, DisconnectReason};
 
-use super::site::Site;
-use roomer_conformance::client::{Client, Seen};
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
 /// What hooks have heard, in order, with the id of whom it was about.
@@ -37,14 +37,14 @@ impl Diary {
 #[test]
 fn everything_is_told_in_the_order_in_which_it_happens() {
     let diary = Diary::default();
-    let site = Site::with(|builder| diary.kept_by(builder));
-    let mut a = site.client();
+    let test = TestServer::with(|builder| diary.kept_by(builder));
+    let mut a = test.client();
     a.join("lobby");
     a.leave("lobby");
     a.join("garden");
     let id = a.id.clone();
-    a.goodbye();
-    site.drained();
+    a.close();
+    test.wait_for_drain();
     let heard = diary.of(&id);
     let due = ["connect", "join root", "join lobby", "leave lobby", "join garden"];
     assert_eq!(heard[..5], due);
@@ -57,36 +57,37 @@ fn everything_is_told_in_the_order_in_which_it_happens() {
 #[test]
 fn the_reason_of_an_end_is_told() {
     let diary = Diary::default();
-    let site = Site::with(|builder| diary.kept_by(builder).on("fail", |_, _| panic!("as planned")));
+    let test =
+        TestServer::with(|builder| diary.kept_by(builder).on("fail", |_, _| panic!("as planned")));
     type End = fn(&mut Client);
     let ends: [(&str, End); 4] = [
         ("closed by the client without a code", |client| client.send(&wire::frame(0x88, b""))),
-        ("the connection was lost", |client| client.hang_up()),
+        ("the connection was lost", |client| client.shutdown_write()),
         ("closed by the server with 1002", |client| client.send(&wire::frame(0x83, b""))),
-        ("closed by the server with 1011", |client| client.say("root", "fail", b"")),
+        ("closed by the server with 1011", |client| client.send_to_room("root", "fail", b"")),
     ];
     for (reason, end) in ends {
-        let mut client = site.client();
+        let mut client = test.client();
         end(&mut client);
-        while !matches!(client.next(), Seen::End | Seen::Reset) {}
+        while !matches!(client.receive(), Received::End | Received::Reset) {}
         let id = client.id.clone();
         drop(client);
-        site.drained();
+        test.wait_for_drain();
         assert_eq!(diary.of(&id).last().map(String::as_str), Some(reason));
     }
     let by_code = DisconnectReason::ByServer(4321).to_string();
-    let mut client = site.client();
-    assert!(site.server.disconnect(ConnId::parse(&client.id).unwrap(), 4321, ""));
+    let mut client = test.client();
+    assert!(test.server.disconnect(ConnId::parse(&client.id).unwrap(), 4321, ""));
     client.expect_close(4321);
     let id = client.id.clone();
     drop(client);
-    site.drained();
+    test.wait_for_drain();
     assert_eq!(diary.of(&id).last(), Some(&by_code));
 }
 
 #[test]
 fn hooks_may_speak_and_act() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.on_connect(|conn| conn.send_to_client(conn.id().as_str(), "welcome", b"")).on_join(
             |conn, room| {
                 if room == "lobby" {
@@ -96,11 +97,11 @@ fn hooks_may_speak_and_act() {
             },
         )
     });
-    let mut a = site.client();
+    let mut a = test.client();
     let id = a.id.clone();
     a.expect("root", "welcome", &id, &id, b"");
     a.join("lobby");
-    let ack = a.packet();
+    let ack = a.expect_packet();
     a.snapshot("garden", ack);
     a.expect("garden", "came", "", "", id.as_bytes());
     a.expect_nothing();
@@ -108,24 +109,25 @@ fn hooks_may_speak_and_act() {
 
 #[test]
 fn a_hook_that_panics_costs_whom_it_was_told_of() {
-    let site =
-        Site::with(|builder| builder.on_join(|_, room| assert_ne!(room, "trap", "as planned")));
-    let [mut a, mut b] = site.loners();
-    a.say("trap", "join", b"");
-    let ack = a.packet();
+    let test = TestServer::with(|builder| {
+        builder.on_join(|_, room| assert_ne!(room, "trap", "as planned"))
+    });
+    let [mut a, mut b] = test.roomless_clients();
+    a.send_to_room("trap", "join", b"");
+    let ack = a.expect_packet();
     a.snapshot("trap", ack);
     a.expect_close(1011);
     b.expect_nothing();
-    assert_eq!(site.server.stats().panics, 1);
+    assert_eq!(test.server.stats().panics, 1);
 }
 
 #[test]
 fn a_shutdown_is_told_too() {
     let diary = Diary::default();
-    let mut site = Site::with(|builder| diary.kept_by(builder));
-    let mut a = site.client();
-    site.server.shutdown();
+    let mut test = TestServer::with(|builder| diary.kept_by(builder));
+    let mut a = test.client();
+    test.server.shutdown();
     a.expect_close(1001);
-    site.stop();
+    test.stop();
     assert_eq!(diary.of(&a.id).last().map(String::as_str), Some("closed by the server with 1001"));
 }

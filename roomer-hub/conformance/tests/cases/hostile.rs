@@ -4,17 +4,17 @@ use std::io::Write;
 
 use super::load::resident;
 use super::members::Member;
-use super::site::Site;
+use super::test_server::TestServer;
 use roomer_conformance::client::Client;
-use roomer_conformance::http::{Ask, dial};
+use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING, TEXT};
 
 /// A stranger in the room does something; the good ones hear of its end and talk on.
 fn harms_nobody(evils: impl IntoIterator<Item = Box<dyn FnOnce(Client)>>) {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
     for (round, evil) in evils.into_iter().enumerate() {
-        let mut stranger = site.loner();
+        let mut stranger = test.roomless_client();
         stranger.join("lobby");
         let id = stranger.id.clone();
         a.expect_new_member("lobby", &id);
@@ -23,14 +23,14 @@ fn harms_nobody(evils: impl IntoIterator<Item = Box<dyn FnOnce(Client)>>) {
         a.expect_member_left("lobby", &id);
         b.expect_member_left("lobby", &id);
         let (payload, to) = (round.to_be_bytes(), b.id.clone());
-        a.say("lobby", "hello", &payload);
+        a.send_to_room("lobby", "hello", &payload);
         b.expect("lobby", "hello", "", &a.id, &payload);
-        a.tell(&to, "lobby", "hello", &payload);
+        a.send_to_client(&to, "lobby", "hello", &payload);
         b.expect("lobby", "hello", &to, &a.id, &payload);
     }
     a.expect_nothing();
     b.expect_nothing();
-    assert_eq!(site.server.stats().connections, 2);
+    assert_eq!(test.server.stats().connections, 2);
 }
 
 fn evil(act: impl FnOnce(Client) + 'static) -> Box<dyn FnOnce(Client)> {
@@ -41,7 +41,7 @@ fn evil(act: impl FnOnce(Client) + 'static) -> Box<dyn FnOnce(Client)> {
 fn send(bytes: Vec<u8>) -> Box<dyn FnOnce(Client)> {
     evil(move |mut client| {
         let _ = client.stream.write_all(&bytes);
-        client.hang_up();
+        client.shutdown_write();
     })
 }
 
@@ -111,7 +111,10 @@ fn announcements_beyond_the_limit() {
     harms_nobody(headers.map(|header| {
         evil(move |mut client: Client| {
             client.send(&header);
-            assert!(matches!(client.next(), roomer_conformance::client::Seen::Close(Some(_), _)));
+            assert!(matches!(
+                client.receive(),
+                roomer_conformance::client::Received::Close(Some(_), _)
+            ));
         })
     }));
 }
@@ -129,10 +132,10 @@ fn announcements_that_are_never_kept() {
 
 #[test]
 fn memory_follows_what_arrived_and_not_what_was_announced() {
-    let site = Site::alone(|builder| builder);
-    let mut witness = site.loner();
+    let test = TestServer::exclusive(|builder| builder);
+    let mut witness = test.roomless_client();
     let before = resident();
-    let mut liars: [Client; 100] = site.loners();
+    let mut liars: [Client; 100] = test.roomless_clients();
     for liar in &mut liars {
         liar.send(&wire::header(FIN | BINARY, 16_777_216));
         liar.send(&[0; 100]);
@@ -152,17 +155,17 @@ fn a_flood_of_pings_and_of_empty_fragments() {
 
 #[test]
 fn vanishing_at_every_point_of_the_handshake() {
-    let site = Site::open();
-    let mut witness = site.client();
-    let request = Ask::upgrade(site.addr).bytes();
+    let test = TestServer::start();
+    let mut witness = test.client();
+    let request = HttpRequest::upgrade(test.addr).bytes();
     for cut in (0..request.len()).step_by(9) {
-        dial(site.addr).write_all(&request[..cut]).unwrap();
+        dial(test.addr).write_all(&request[..cut]).unwrap();
     }
     for seed in 0..20 {
-        let mut stream = dial(site.addr);
+        let mut stream = dial(test.addr);
         stream.write_all(&noise(seed, 300)).unwrap();
     }
-    let mut after = site.client();
+    let mut after = test.client();
     witness.expect_new_member("root", &after.id);
     witness.expect_nothing();
     after.expect_nothing();
@@ -170,16 +173,16 @@ fn vanishing_at_every_point_of_the_handshake() {
 
 #[test]
 fn many_who_vanish_right_after_their_request() {
-    let site = Site::open();
-    let request = Ask::upgrade(site.addr).bytes();
+    let test = TestServer::start();
+    let request = HttpRequest::upgrade(test.addr).bytes();
     for _ in 0..200 {
-        let mut stream = dial(site.addr);
+        let mut stream = dial(test.addr);
         stream.write_all(&request).unwrap();
     }
     // The server comes to the next one in line after all of them, and then sees them vanish.
-    let client = site.client();
-    let members = client.welcome.iter().cloned().collect();
+    let client = test.client();
+    let members = client.root_members.iter().cloned().collect();
     let mut after = Member { client, room: "root", members };
-    site.settled(1, || after.catch_up());
+    test.wait_for_sockets(1, || after.catch_up());
     assert_eq!(after.members.len(), 1, "somebody was left in root");
 }

@@ -5,9 +5,9 @@ use async_tungstenite::tungstenite::protocol::CloseFrame;
 use async_tungstenite::tungstenite::{Bytes, Message};
 use futures_util::{AsyncRead, AsyncWrite, StreamExt};
 
-use roomer_conformance::wire::{self, Packet, View};
+use roomer_conformance::wire::{self, Packet, PacketView};
 
-/// Talks to a fresh server with default rules: welcome, room, message, ping, goodbye.
+/// Talks to a fresh server with default rules: root_members, room, message, ping, goodbye.
 pub(crate) async fn converse<S>(mut socket: WebSocketStream<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -47,7 +47,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     match socket.next().await {
-        Some(Ok(Message::Binary(message))) => View::decode(&message).into(),
+        Some(Ok(Message::Binary(message))) => PacketView::decode(&message).into(),
         other => panic!("no binary message: {other:?}"),
     }
 }

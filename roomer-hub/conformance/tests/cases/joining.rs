@@ -1,18 +1,18 @@
 //! Joining and leaving rooms (sections 5 and 6).
 
 use super::members::Member;
-use super::site::{Site, gather, hear_nothing};
+use super::test_server::{TestServer, expect_nothing, join_all};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
 #[test]
 fn a_join_makes_the_room_and_tells_who_is_in() {
-    let site = Site::open();
-    let mut a = site.loner();
-    assert_eq!(site.server.stats().rooms, 0);
+    let test = TestServer::start();
+    let mut a = test.roomless_client();
+    assert_eq!(test.server.stats().rooms, 0);
     assert_eq!(a.join("lobby"), [&*a.id]);
-    assert_eq!(site.server.stats().rooms, 1);
-    let mut b = site.loner();
+    assert_eq!(test.server.stats().rooms, 1);
+    let mut b = test.roomless_client();
     let mut both = b.join("lobby");
     both.sort_unstable();
     let mut expected = [a.id.clone(), b.id.clone()];
@@ -23,10 +23,10 @@ fn a_join_makes_the_room_and_tells_who_is_in() {
 
 #[test]
 fn a_snapshot_is_a_json_array_of_strings_without_spaces() {
-    let site = Site::open();
-    let [mut a, _b, mut c] = site.room("lobby");
-    c.say("lobby", "join", b"");
-    let ack = c.packet();
+    let test = TestServer::start();
+    let [mut a, _b, mut c] = test.clients_in("lobby");
+    c.send_to_room("lobby", "join", b"");
+    let ack = c.expect_packet();
     assert_eq!((&*ack.event, &*ack.dst, &ack.src), ("join_ack", "", &c.id));
     let json = String::from_utf8(ack.payload).unwrap();
     let quoted: Vec<String> = json[1..json.len() - 1].split(',').map(str::to_owned).collect();
@@ -38,8 +38,8 @@ fn a_snapshot_is_a_json_array_of_strings_without_spaces() {
 
 #[test]
 fn whatever_else_a_request_holds_means_nothing() {
-    let site = Site::open();
-    let [mut witness, mut client] = site.loners();
+    let test = TestServer::start();
+    let [mut witness, mut client] = test.roomless_clients();
     let (other, own) = (witness.id.clone(), client.id.clone());
     for dst in ["", "nobody", &other, &own] {
         for (src, payload) in [("", &b""[..]), ("forged", b"\xff"), (&other, b"[]"), (&own, b"x")] {
@@ -48,47 +48,47 @@ fn whatever_else_a_request_holds_means_nothing() {
                 wire::message(&wire::packet(fields))
             };
             client.send(&request(b"join"));
-            let ack = client.packet();
+            let ack = client.expect_packet();
             assert_eq!(client.snapshot("lobby", ack), [&*own]);
             client.send(&request(b"leave"));
             client.expect_left("lobby");
         }
     }
     witness.expect_nothing();
-    assert_eq!(site.server.stats().rooms, 0);
+    assert_eq!(test.server.stats().rooms, 0);
 }
 
 #[test]
 fn leave_is_acknowledged_to_the_leaver_and_told_to_the_others() {
-    let site = Site::open();
-    let [mut a, mut b, mut c] = site.room("lobby");
+    let test = TestServer::start();
+    let [mut a, mut b, mut c] = test.clients_in("lobby");
     b.leave("lobby");
     a.expect_member_left("lobby", &b.id);
     c.expect_member_left("lobby", &b.id);
-    a.say("lobby", "hello", b"");
+    a.send_to_room("lobby", "hello", b"");
     c.expect("lobby", "hello", "", &a.id, b"");
     // Nobody hears of itself, and who has left hears nothing.
-    hear_nothing([&mut a, &mut b, &mut c]);
+    expect_nothing([&mut a, &mut b, &mut c]);
 }
 
 #[test]
 fn leaving_a_room_one_is_not_in_is_acknowledged_and_nothing_else() {
-    let site = Site::open();
-    let mut member = site.loner();
+    let test = TestServer::start();
+    let mut member = test.roomless_client();
     member.join("lobby");
-    let mut stranger = site.loner();
+    let mut stranger = test.roomless_client();
     stranger.leave("lobby");
     stranger.leave("no such room");
     stranger.leave("root");
     member.expect_nothing();
-    assert_eq!(site.server.stats().rooms, 1, "no room was made by leaving it");
+    assert_eq!(test.server.stats().rooms, 1, "no room was made by leaving it");
     stranger.expect_nothing();
 }
 
 #[test]
 fn a_repeated_join_is_acknowledged_in_full_and_not_announced() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
     for _ in 0..3 {
         assert_eq!(b.join("lobby").len(), 2);
     }
@@ -97,13 +97,13 @@ fn a_repeated_join_is_acknowledged_in_full_and_not_announced() {
 
 #[test]
 fn membership_is_a_set_one_leave_ends_it() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
     b.join("lobby");
     b.join("lobby");
     b.leave("lobby");
     a.expect_member_left("lobby", &b.id);
-    a.say("lobby", "hello", b"");
+    a.send_to_room("lobby", "hello", b"");
     a.expect_nothing();
     b.expect_nothing();
     b.leave("lobby");
@@ -112,90 +112,90 @@ fn membership_is_a_set_one_leave_ends_it() {
 
 #[test]
 fn root_can_be_left_and_joined_again() {
-    let site = Site::open();
-    let mut a = site.client();
-    let mut b = site.client();
+    let test = TestServer::start();
+    let mut a = test.client();
+    let mut b = test.client();
     a.expect_new_member("root", &b.id);
     a.leave("root");
     b.expect_member_left("root", &a.id);
     // The connection stays up, and is out of root.
-    b.say("root", "hello", b"1");
-    hear_nothing([&mut b, &mut a]);
+    b.send_to_room("root", "hello", b"1");
+    expect_nothing([&mut b, &mut a]);
     assert_eq!(a.join("root").len(), 2);
     b.expect_new_member("root", &a.id);
-    b.say("root", "hello", b"2");
+    b.send_to_room("root", "hello", b"2");
     a.expect("root", "hello", "", &b.id, b"2");
     b.expect_nothing();
 }
 
 #[test]
 fn root_ends_like_any_room_and_newcomers_make_it_anew() {
-    let site = Site::open();
-    let mut a = site.loner();
-    assert_eq!(site.server.stats().rooms, 0);
-    let b = site.client();
-    assert_eq!(b.welcome, [&*b.id]);
+    let test = TestServer::start();
+    let mut a = test.roomless_client();
+    assert_eq!(test.server.stats().rooms, 0);
+    let b = test.client();
+    assert_eq!(b.root_members, [&*b.id]);
     a.expect_nothing();
 }
 
 #[test]
 fn when_the_last_member_leaves_the_room_is_gone() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
     a.leave("lobby");
     b.expect_member_left("lobby", &a.id);
-    assert_eq!(site.server.stats().rooms, 1);
+    assert_eq!(test.server.stats().rooms, 1);
     b.leave("lobby");
-    assert_eq!(site.server.stats().rooms, 0);
+    assert_eq!(test.server.stats().rooms, 0);
     assert_eq!(a.join("lobby"), [&*a.id], "the next join makes a new one");
     b.expect_nothing();
 }
 
 #[test]
 fn when_the_last_member_disconnects_the_room_is_gone() {
-    let site = Site::open();
-    let [a, mut b] = site.room("lobby");
-    let mut c = site.loner();
+    let test = TestServer::start();
+    let [a, mut b] = test.clients_in("lobby");
+    let mut c = test.roomless_client();
     let id = a.id.clone();
-    a.goodbye();
+    a.close();
     b.expect_member_left("lobby", &id);
-    b.goodbye();
-    assert_eq!(site.server.stats().rooms, 0);
+    b.close();
+    assert_eq!(test.server.stats().rooms, 0);
     assert_eq!(c.join("lobby"), [&*c.id]);
 }
 
 #[test]
 fn a_client_may_be_in_many_rooms_and_they_are_apart() {
-    let site = Site::open();
-    let [mut a, mut b, mut c] = site.loners();
+    let test = TestServer::start();
+    let [mut a, mut b, mut c] = test.roomless_clients();
     a.join("x");
     a.join("y");
     b.join("x");
     a.expect_new_member("x", &b.id);
     c.join("y");
     a.expect_new_member("y", &c.id);
-    a.say("x", "hello", b"1");
-    a.say("y", "hello", b"2");
+    a.send_to_room("x", "hello", b"1");
+    a.send_to_room("y", "hello", b"2");
     b.expect("x", "hello", "", &a.id, b"1");
     c.expect("y", "hello", "", &a.id, b"2");
     b.leave("x");
     a.expect_member_left("x", &b.id);
-    hear_nothing([&mut a, &mut b, &mut c]);
+    expect_nothing([&mut a, &mut b, &mut c]);
 }
 
 #[test]
 fn rooms_of_every_size_up_to_thirty_work() {
     // The engine treats small and large rooms differently; nobody must notice.
-    let site = Site::open();
+    let test = TestServer::start();
     let mut members = Vec::new();
     for size in 1..=30 {
-        members.push(site.loner());
+        members.push(test.roomless_client());
         let (newest, earlier) = members.split_last_mut().unwrap();
         assert_eq!(newest.join("lobby").len(), size);
         for member in &mut *earlier {
             member.expect_new_member("lobby", &newest.id);
         }
-        newest.say("lobby", "hello", &[size as u8]);
+        newest.send_to_room("lobby", "hello", &[size as u8]);
         newest.expect_nothing();
         for member in &mut *earlier {
             member.expect("lobby", "hello", "", &newest.id, &[size as u8]);
@@ -208,14 +208,14 @@ fn rooms_of_every_size_up_to_thirty_work() {
         }
         leaver.expect_nothing();
     }
-    assert_eq!(site.server.stats().rooms, 0);
+    assert_eq!(test.server.stats().rooms, 0);
 }
 
 #[test]
 fn snapshots_of_a_room_of_hundreds_are_right_whoever_leaves() {
-    let site = Site::open();
-    let mut asker = Member::join(site.loner(), "lobby");
-    let mut others: Vec<Client> = (0..230).map(|_| site.loner()).collect();
+    let test = TestServer::start();
+    let mut asker = Member::join(test.roomless_client(), "lobby");
+    let mut others: Vec<Client> = (0..230).map(|_| test.roomless_client()).collect();
     let check = |asker: &mut Member| {
         // A repeated join is answered in full.
         let view = std::mem::take(&mut asker.members);
@@ -225,13 +225,13 @@ fn snapshots_of_a_room_of_hundreds_are_right_whoever_leaves() {
     // In and out again, from all over the room, in another order each time.
     for step in [7, 1, 101] {
         for (n, other) in others.iter_mut().enumerate() {
-            other.say("lobby", "join", b"");
+            other.send_to_room("lobby", "join", b"");
             asker.settle(n + 2);
         }
         check(&mut asker);
         for n in 0..others.len() {
             let place = n * step % others.len();
-            others[place].say("lobby", "leave", b"");
+            others[place].send_to_room("lobby", "leave", b"");
             asker.settle(others.len() - n);
             if n % 9 == 0 {
                 check(&mut asker);
@@ -243,13 +243,13 @@ fn snapshots_of_a_room_of_hundreds_are_right_whoever_leaves() {
 
 #[test]
 fn requests_sent_in_one_go_are_answered_in_their_order() {
-    let site = Site::open();
-    let [mut a, mut b] = site.loners();
-    gather("b", std::slice::from_mut(&mut a));
+    let test = TestServer::start();
+    let [mut a, mut b] = test.roomless_clients();
+    join_all("b", std::slice::from_mut(&mut a));
     let requests = [("a", "join"), ("b", "join"), ("a", "leave"), ("c", "leave"), ("a", "join")];
     b.send(&requests.map(|(room, event)| wire::to_room(room, event, b"")).concat());
     for (room, event) in requests {
-        let ack = b.packet();
+        let ack = b.expect_packet();
         assert_eq!((&*ack.room, &*ack.event), (room, &*format!("{event}_ack")));
     }
     a.expect_new_member("b", &b.id);

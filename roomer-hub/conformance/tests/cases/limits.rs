@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::site::Site;
-use roomer_conformance::client::{Client, Seen};
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN};
 
 /// A direct message to the client itself of so many bytes in all, and its payload.
@@ -24,8 +24,8 @@ fn expect_back(client: &mut Client, payload: &[u8]) {
 
 #[test]
 fn a_message_of_exactly_the_limit_passes_and_grows_by_its_src() {
-    let site = Site::with(|builder| builder.max_message(1000));
-    let mut client = site.loner();
+    let test = TestServer::with(|builder| builder.max_message(1000));
+    let mut client = test.roomless_client();
     let (packet, payload) = sized(&client, 1000);
     client.send(&wire::message(&packet));
     expect_back(&mut client, &payload);
@@ -33,9 +33,9 @@ fn a_message_of_exactly_the_limit_passes_and_grows_by_its_src() {
 
 #[test]
 fn one_byte_above_the_limit_is_1009_by_the_header_alone() {
-    let site = Site::with(|builder| builder.max_message(1000));
+    let test = TestServer::with(|builder| builder.max_message(1000));
     for length in [1001, 65_536, 1 << 32, 1 << 62] {
-        let mut client = site.loner();
+        let mut client = test.roomless_client();
         client.send(&wire::header(FIN | BINARY, length));
         client.expect_close(1009);
     }
@@ -43,8 +43,8 @@ fn one_byte_above_the_limit_is_1009_by_the_header_alone() {
 
 #[test]
 fn fragments_are_added_up() {
-    let site = Site::with(|builder| builder.max_message(1000));
-    let mut client = site.loner();
+    let test = TestServer::with(|builder| builder.max_message(1000));
+    let mut client = test.roomless_client();
     let (packet, payload) = sized(&client, 1000);
     client.send(&wire::frame(BINARY, &packet[..600]));
     client.send(&wire::frame(CONTINUATION, b""));
@@ -60,13 +60,13 @@ fn fragments_are_added_up() {
 
 #[test]
 fn the_default_limit_is_16_mib_inclusive() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     let (packet, payload) = sized(&client, 16_777_216);
     let mut writer = client.stream.try_clone().unwrap();
     thread::scope(|scope| {
         scope.spawn(move || writer.write_all(&wire::message(&packet)).unwrap());
-        let view = client.view();
+        let view = client.expect_view();
         assert!(view.payload == payload, "the payload came back changed");
     });
     client.send(&wire::header(FIN | BINARY, 16_777_217));
@@ -75,8 +75,8 @@ fn the_default_limit_is_16_mib_inclusive() {
 
 #[test]
 fn an_oversized_message_harms_nobody_else_even_if_it_is_sent_in_full() {
-    let site = Site::with(|builder| builder.max_message(1000));
-    let [mut witness, mut culprit] = site.room("room");
+    let test = TestServer::with(|builder| builder.max_message(1000));
+    let [mut witness, mut culprit] = test.clients_in("room");
     // The server may reset the connection under it; that is allowed.
     let message = wire::message(&wire::filler(4_000_000));
     let _ = culprit.stream.write_all(&message);
@@ -87,9 +87,9 @@ fn an_oversized_message_harms_nobody_else_even_if_it_is_sent_in_full() {
 /// The server reads on for a while, so that its close frame is not lost, and then no more.
 #[test]
 fn what_is_read_after_a_close_is_bounded_and_the_close_frame_is_not_lost() {
-    let site =
-        Site::with(|builder| builder.max_message(1000).close_timeout(Duration::from_secs(3)));
-    let mut culprit = site.loner();
+    let test =
+        TestServer::with(|builder| builder.max_message(1000).close_timeout(Duration::from_secs(3)));
+    let mut culprit = test.roomless_client();
     SockRef::from(&culprit.stream).set_send_buffer_size(64 * 1024).unwrap();
     culprit.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
     culprit.send(&wire::header(FIN | BINARY, 48 << 20));
@@ -100,40 +100,40 @@ fn what_is_read_after_a_close_is_bounded_and_the_close_frame_is_not_lost() {
         sent += filler.len();
     }
     assert!(sent < 24 << 20, "{sent} bytes were taken after the close");
-    let Seen::Close(code, reason) = culprit.next() else { panic!("no close frame") };
+    let Received::Close(code, reason) = culprit.receive() else { panic!("no close frame") };
     assert_eq!((code, &*reason), (Some(1009), "message is above the limit"));
     culprit.reset();
 }
 
 #[test]
 fn joins_above_the_limit_of_rooms_are_answered_with_leave_ack() {
-    let site = Site::with(|builder| builder.max_rooms(3));
-    let mut client = site.client();
+    let test = TestServer::with(|builder| builder.max_rooms(3));
+    let mut client = test.client();
     client.join("a");
     client.join("b");
-    client.say("c", "join", b"");
+    client.send_to_room("c", "join", b"");
     client.expect_left("c");
-    assert_eq!(site.server.stats().rooms, 3, "the refused room was not made");
+    assert_eq!(test.server.stats().rooms, 3, "the refused room was not made");
     // A room that it is in is no further room, and one it has left makes place.
     client.join("b");
     client.leave("a");
     client.join("c");
-    client.say("d", "join", b"");
+    client.send_to_room("d", "join", b"");
     client.expect_left("d");
-    assert_eq!(site.server.stats().rejected_packets.too_many_rooms, 2);
+    assert_eq!(test.server.stats().rejected_packets.too_many_rooms, 2);
 }
 
 #[test]
 fn a_thousand_rooms_are_fine_by_default() {
-    let site = Site::open();
-    let mut client = site.client();
+    let test = TestServer::start();
+    let mut client = test.client();
     let names: Vec<String> = (0..1000).map(|n| format!("room {n}")).collect();
     let joins = names.iter().map(|name| wire::to_room(name, "join", b""));
     client.send(&joins.collect::<Vec<_>>().concat());
     for name in &names {
-        let ack = client.packet();
+        let ack = client.expect_packet();
         assert_eq!(client.snapshot(name, ack).len(), 1);
     }
-    assert_eq!(site.server.stats().rooms, 1001);
+    assert_eq!(test.server.stats().rooms, 1001);
     client.expect_nothing();
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::site::Site;
-use roomer_conformance::client::{Client, Seen};
-use roomer_conformance::wire::{self, View};
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, Received};
+use roomer_conformance::wire::{self, PacketView};
 
 /// How many come, and how many messages are said.
 const CROWD: usize = 1000;
@@ -86,11 +86,11 @@ fn number(id: &[u8]) -> u128 {
 }
 
 impl One {
-    fn arrive(site: &Site) -> One {
-        let client = site.client();
-        let (root, room) = (Known::of(&client.welcome), Known::default());
+    fn arrive(test: &TestServer) -> One {
+        let client = test.client();
+        let (root, room) = (Known::of(&client.root_members), Known::default());
         let mut one = One { client, root, room, heard: vec![false; MESSAGES], said: 0 };
-        one.client.say("crowd", "join", b"");
+        one.client.send_to_room("crowd", "join", b"");
         while one.room.count == 0 {
             one.hear();
         }
@@ -99,7 +99,7 @@ impl One {
 
     /// Takes in one packet.
     fn hear(&mut self) {
-        let View { room, event, payload, .. } = self.client.view();
+        let PacketView { room, event, payload, .. } = self.client.expect_view();
         let known = if room == b"root" { &mut self.root } else { &mut self.room };
         match event {
             b"new_member" => known.add(payload),
@@ -127,17 +127,17 @@ impl One {
     fn say(&mut self, n: usize) {
         let mut payload = wire::filler(64);
         payload[..4].copy_from_slice(&(n as u32).to_be_bytes());
-        self.client.say("crowd", "hello", &payload);
+        self.client.send_to_room("crowd", "hello", &payload);
         self.heard[n] = true;
         self.said += 1;
     }
 
-    fn goodbye(mut self) {
+    fn close(mut self) {
         self.client.send(&wire::close(1000, ""));
         loop {
-            match self.client.next() {
-                Seen::Packet(packet) => assert_eq!(packet.event, "member_left"),
-                Seen::Close(code, _) => break assert_eq!(code, Some(1000)),
+            match self.client.receive() {
+                Received::Packet(packet) => assert_eq!(packet.event, "member_left"),
+                Received::Close(code, _) => break assert_eq!(code, Some(1000)),
                 other => panic!("{other:?}"),
             }
         }
@@ -146,13 +146,13 @@ impl One {
 }
 
 /// All of it once: they come, they talk, they go.
-fn round(site: &Site, crowd: usize) {
+fn round(test: &TestServer, crowd: usize) {
     let barrier = Barrier::new(THREADS);
     let share = crowd / THREADS / STEPS;
     let work = |thread: usize| {
         let mut own: Vec<One> = Vec::new();
         for step in 1..=STEPS {
-            own.extend((0..share).map(|_| One::arrive(site)));
+            own.extend((0..share).map(|_| One::arrive(test)));
             barrier.wait();
             own.iter_mut().for_each(|one| one.settle(step * crowd / STEPS));
         }
@@ -177,7 +177,7 @@ fn round(site: &Site, crowd: usize) {
         let views: Vec<_> = own.iter().map(|one| (one.root, one.room)).collect();
         barrier.wait();
         for step in 1..=STEPS {
-            own.drain(..share).for_each(One::goodbye);
+            own.drain(..share).for_each(One::close);
             barrier.wait();
             own.iter_mut().for_each(|one| one.settle(crowd - step * crowd / STEPS));
             barrier.wait();
@@ -191,8 +191,8 @@ fn round(site: &Site, crowd: usize) {
     assert_eq!(views.len(), crowd);
     assert!(views.iter().all(|view| *view == views[0]), "their views differ");
     assert_eq!(views[0].0, views[0].1);
-    site.drained();
-    let stats = site.server.stats();
+    test.wait_for_drain();
+    let stats = test.server.stats();
     assert_eq!((stats.connections, stats.rooms), (0, 0));
 }
 
@@ -200,14 +200,14 @@ fn round(site: &Site, crowd: usize) {
 fn a_thousand_connections_and_a_thousand_broadcasts_lose_and_leave_nothing() {
     let crowd = affordable();
     // No pings: on a busy machine this takes longer than their period, and they are not the subject.
-    let site = Site::alone(|builder| {
+    let test = TestServer::exclusive(|builder| {
         builder.write_timeout(Duration::from_secs(60)).pong_timeout(Duration::from_secs(3600))
     });
-    round(&site, crowd);
+    round(&test, crowd);
     let mut before = resident();
     // An allocator may need a few rounds to come to rest; what leaks never does.
     for _ in 0..3 {
-        round(&site, crowd);
+        round(&test, crowd);
         let after = resident();
         eprintln!("{before} bytes in use after one round, {after} after the next");
         if after.saturating_sub(before) < MOST_GROWN {

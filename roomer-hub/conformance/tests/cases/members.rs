@@ -24,7 +24,7 @@ impl Member {
 
     /// Leaves, and takes in what comes before the leave_ack. Nothing of the room may follow it.
     pub(crate) fn leave(&mut self) {
-        self.client.say(self.room, "leave", b"");
+        self.client.send_to_room(self.room, "leave", b"");
         loop {
             let heard = self.hear();
             if heard.is_some_and(|packet| packet.event == "leave_ack") {
@@ -35,7 +35,7 @@ impl Member {
 
     /// Takes in what comes next. Notices end up in the list; everything else is returned.
     pub(crate) fn hear(&mut self) -> Option<Packet> {
-        let packet = self.client.packet();
+        let packet = self.client.expect_packet();
         let is_new = match &*packet.event {
             "new_member" => true,
             "member_left" => false,
@@ -58,7 +58,7 @@ impl Member {
     /// Takes in all that has come by now.
     pub(crate) fn catch_up(&mut self) {
         let id = self.client.id.clone();
-        self.client.tell(&id, "", "caught up", b"");
+        self.client.send_to_client(&id, "", "caught up", b"");
         while self.hear().is_none_or(|packet| packet.event != "caught up") {}
     }
 

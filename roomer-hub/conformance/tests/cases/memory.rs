@@ -3,8 +3,8 @@
 use roomer_engine::Builder;
 use roomer_engine::ConnId;
 
-use super::site::{Site, gather};
-use roomer_conformance::client::{Client, PATIENCE, Seen};
+use super::test_server::{TestServer, join_all};
+use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::wire;
 
 pub(super) const BUDGET: usize = 1024 * 1024;
@@ -14,7 +14,7 @@ pub(super) fn tight(builder: Builder) -> Builder {
         .max_message(128 * 1024)
         .max_backlog(128 * 1024)
         .memory_budget(BUDGET)
-        .close_timeout(PATIENCE)
+        .close_timeout(TIMEOUT)
 }
 
 fn id(client: &Client) -> ConnId {
@@ -30,77 +30,77 @@ pub(super) fn half(size: usize) -> Vec<u8> {
 
 #[test]
 fn unfinished_messages_stay_within_the_budget_and_the_worst_is_closed_first() {
-    let site = Site::with(tight);
-    let [mut small, mut large] = site.loners();
+    let test = TestServer::with(tight);
+    let [mut small, mut large] = test.roomless_clients();
     small.send(&half(20_000));
     large.send(&half(120_000));
     let mut others: Vec<Client> = Vec::new();
-    while site.server.stats().closes.is_empty() {
-        assert!(others.len() < 40, "{:?}", site.server.stats());
-        let mut other = site.loner();
+    while test.server.stats().closes.is_empty() {
+        assert!(others.len() < 40, "{:?}", test.server.stats());
+        let mut other = test.roomless_client();
         other.send(&half(70_000));
         others.push(other);
-        site.loner().expect_nothing();
+        test.roomless_client().expect_nothing();
     }
     assert_eq!(large.expect_close(1013), "out of memory");
-    let held = site.server.stats().held_bytes;
+    let held = test.server.stats().held_bytes;
     assert!(held <= BUDGET, "{held}");
     // One that holds little is still here.
-    assert!(site.server.send(id(&small), "still", b"here"));
+    assert!(test.server.send(id(&small), "still", b"here"));
     let own = small.id.clone();
     small.expect("root", "still", &own, "", b"here");
 }
 
 #[test]
 fn what_stuck_readers_are_owed_stays_within_the_budget() {
-    let site = Site::with(tight);
-    let stuck: Vec<Client> = (0..16).map(|_| site.loner()).collect();
-    let mut prompt = site.loner();
+    let test = TestServer::with(tight);
+    let stuck: Vec<Client> = (0..16).map(|_| test.roomless_client()).collect();
+    let mut prompt = test.roomless_client();
     let message = wire::filler(16 * 1024);
     for n in 0..400u32 {
         for reader in &stuck {
-            site.server.send(id(reader), "flood", &message);
+            test.server.send(id(reader), "flood", &message);
         }
-        let held = site.server.stats().queued_bytes;
+        let held = test.server.stats().queued_bytes;
         assert!(held <= BUDGET + message.len(), "{held} bytes wait after {n}");
-        site.server.send(id(&prompt), "tick", n.to_be_bytes());
+        test.server.send(id(&prompt), "tick", n.to_be_bytes());
     }
     let own = prompt.id.clone();
     for n in 0..400u32 {
         prompt.expect("root", "tick", &own, "", &n.to_be_bytes());
     }
     prompt.expect_nothing();
-    let closes = site.server.stats().closes;
+    let closes = test.server.stats().closes;
     assert!(closes.get(&1013).is_some_and(|&count| count > 0), "{closes:?}");
 }
 
 /// Counted for each of them it would be thirty times the budget.
 #[test]
 fn a_message_that_many_wait_for_counts_once() {
-    let site = Site::with(tight);
-    let mut members: Vec<Client> = (0..40).map(|_| site.loner()).collect();
-    gather("lobby", &mut members);
+    let test = TestServer::with(tight);
+    let mut members: Vec<Client> = (0..40).map(|_| test.roomless_client()).collect();
+    join_all("lobby", &mut members);
     let message = wire::filler(900 * 1024);
-    site.server.broadcast("lobby", "big", &message);
+    test.server.broadcast("lobby", "big", &message);
     for member in &mut members {
-        let Seen::Packet(packet) = member.next() else { panic!("no packet") };
+        let Received::Packet(packet) = member.receive() else { panic!("no packet") };
         assert!(packet.event == "big" && packet.payload == message);
         member.expect_nothing();
     }
-    assert_eq!(site.server.stats().closes.len(), 0);
+    assert_eq!(test.server.stats().closes.len(), 0);
 }
 
 /// One whose socket is full cannot be told why: it is cut, and what it holds is free at once.
 #[test]
 fn one_that_cannot_take_its_close_frame_is_cut() {
-    let site = Site::with(tight);
-    let mut witness = site.loner();
-    let mut members = [site.loner(), site.loner()];
-    gather("lobby", &mut members);
+    let test = TestServer::with(tight);
+    let mut witness = test.roomless_client();
+    let mut members = [test.roomless_client(), test.roomless_client()];
+    join_all("lobby", &mut members);
     let [stuck, mut other] = members;
-    site.server.send(id(&stuck), "huge", wire::filler(16 * 1024 * 1024));
+    test.server.send(id(&stuck), "huge", wire::filler(16 * 1024 * 1024));
     other.expect_member_left("lobby", &stuck.id);
     witness.expect_nothing();
-    assert_eq!(site.server.stats().held_bytes, 0);
-    site.settled(2, || witness.expect_nothing());
+    assert_eq!(test.server.stats().held_bytes, 0);
+    test.wait_for_sockets(2, || witness.expect_nothing());
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use roomer_engine::Stats;
 
-use super::site::{Site, hear_nothing};
+use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;
 
 /// What a page says: each sample, by its name and its label as they stand there.
@@ -125,16 +125,16 @@ fn every_number_is_there_under_its_name() {
 
 #[test]
 fn a_server_s_numbers_are_there() {
-    let site = Site::with(|builder| builder.on("fail", |_, _| Err("no".into())));
-    let [mut a, mut b] = site.room("lobby");
-    a.say("lobby", "fail", b"");
-    a.say("nowhere", "chat", b"");
-    a.say("lobby", "join_ack", b"");
-    hear_nothing([&mut a, &mut b]);
+    let test = TestServer::with(|builder| builder.on("fail", |_, _| Err("no".into())));
+    let [mut a, mut b] = test.clients_in("lobby");
+    a.send_to_room("lobby", "fail", b"");
+    a.send_to_room("nowhere", "chat", b"");
+    a.send_to_room("lobby", "join_ack", b"");
+    expect_nothing([&mut a, &mut b]);
     b.send(&wire::message(b"no packet"));
     b.expect_close(1002);
     a.expect_member_left("lobby", &b.id);
-    let stats = site.server.stats();
+    let stats = test.server.stats();
     let samples = read(&stats.to_prometheus());
     assert_eq!(samples, due(&stats));
     for (name, value) in [

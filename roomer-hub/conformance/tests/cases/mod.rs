@@ -16,15 +16,15 @@ use std::net::SocketAddr;
 
 use roomer_engine::Server;
 
-mod site;
+mod test_server;
 
 mod admission;
-mod asking;
-mod authorizing;
+mod authorize_async;
 mod burst;
 mod churn;
 mod closing;
 mod compat;
+mod connection_lifecycle;
 mod control;
 mod direct;
 mod drain;
@@ -37,7 +37,7 @@ mod hooks;
 mod hostile;
 mod independent;
 mod joining;
-mod life;
+mod json;
 mod limits;
 mod load;
 mod members;
@@ -53,13 +53,13 @@ mod proxy;
 mod rates;
 mod recorded;
 mod rules;
+mod rules_async;
 mod sending;
 mod shutdown;
 mod slow;
 mod subprotocols;
 mod timers;
 pub(crate) mod traces;
-mod typed;
 mod waiting;
 mod warnings;
 

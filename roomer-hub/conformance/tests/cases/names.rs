@@ -1,6 +1,6 @@
 //! Names are bytes, compared as they are (sections 1 and 5).
 
-use super::site::Site;
+use super::test_server::TestServer;
 use roomer_conformance::wire;
 
 /// Names that somebody might take for one another.
@@ -25,18 +25,18 @@ const ALIKE: [&str; 16] = [
 
 #[test]
 fn room_names_are_compared_byte_for_byte() {
-    let site = Site::open();
+    let test = TestServer::start();
     let mut members = ALIKE.map(|name| {
-        let mut member = site.loner();
+        let mut member = test.roomless_client();
         assert_eq!(member.join(name), [&*member.id], "{name:?} is a room of its own");
         member
     });
-    assert_eq!(site.server.stats().rooms, ALIKE.len());
-    let mut speaker = site.loner();
+    assert_eq!(test.server.stats().rooms, ALIKE.len());
+    let mut speaker = test.roomless_client();
     for (name, member) in ALIKE.iter().zip(&mut members) {
         assert_eq!(speaker.join(name).len(), 2);
         member.expect_new_member(name, &speaker.id);
-        speaker.say(name, "hello", name.as_bytes());
+        speaker.send_to_room(name, "hello", name.as_bytes());
         member.expect(name, "hello", "", &speaker.id, name.as_bytes());
         speaker.leave(name);
         member.expect_member_left(name, &speaker.id);
@@ -46,26 +46,26 @@ fn room_names_are_compared_byte_for_byte() {
 
 #[test]
 fn event_names_are_compared_byte_for_byte_and_pass_unchanged() {
-    let site = Site::with(|builder| builder.on("lobby", |_, _| Ok(())));
-    let [mut a, mut b] = site.room("room");
+    let test = TestServer::with(|builder| builder.on("lobby", |_, _| Ok(())));
+    let [mut a, mut b] = test.clients_in("room");
     let likes_of_requests = ["JOIN", "Join", "join ", "leave\0", "Join_ack", "OPEN", "new_Member"];
     for event in ALIKE.into_iter().chain(likes_of_requests).filter(|event| *event != "lobby") {
-        a.say("room", event, b"");
+        a.send_to_room("room", event, b"");
         b.expect("room", event, "", &a.id, b"");
     }
-    a.say("room", "lobby", b"a handler has it");
+    a.send_to_room("room", "lobby", b"a handler has it");
     a.expect_nothing();
     b.expect_nothing();
 }
 
 #[test]
 fn the_empty_room_and_the_empty_event_are_ordinary() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("");
-    a.say("", "", b"x");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("");
+    a.send_to_room("", "", b"x");
     b.expect("", "", "", &a.id, b"x");
     let id = b.id.clone();
-    a.tell(&id, "", "", b"y");
+    a.send_to_client(&id, "", "", b"y");
     b.expect("", "", &b.id.clone(), &a.id, b"y");
     b.leave("");
     a.expect_member_left("", &b.id);
@@ -74,11 +74,11 @@ fn the_empty_room_and_the_empty_event_are_ordinary() {
 
 #[test]
 fn names_of_4096_bytes_work() {
-    let site = Site::open();
+    let test = TestServer::start();
     // Two bytes to the character: the limit counts bytes.
     let name = "é".repeat(2048);
-    let [mut a, mut b] = site.room(&name);
-    a.say(&name, &name, b"long");
+    let [mut a, mut b] = test.clients_in(&name);
+    a.send_to_room(&name, &name, b"long");
     b.expect(&name, &name, "", &a.id, b"long");
     a.leave(&name);
     b.expect_member_left(&name, &a.id);
@@ -86,43 +86,43 @@ fn names_of_4096_bytes_work() {
 
 #[test]
 fn a_room_s_name_of_4097_bytes_is_refused_with_leave_ack() {
-    let site = Site::open();
+    let test = TestServer::start();
     let name = "x".repeat(4097);
-    let mut client = site.client();
-    client.say(&name, "join", b"");
+    let mut client = test.client();
+    client.send_to_room(&name, "join", b"");
     client.expect_left(&name);
     client.leave(&name);
-    client.say(&name, "hello", b"");
+    client.send_to_room(&name, "hello", b"");
     client.expect_nothing();
-    assert_eq!(site.server.stats().rooms, 1);
+    assert_eq!(test.server.stats().rooms, 1);
 }
 
 #[test]
 fn an_event_s_name_of_4097_bytes_is_dropped() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("room");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("room");
     let (event, id) = ("x".repeat(4097), b.id.clone());
-    a.say("room", &event, b"");
-    a.tell(&id, "room", &event, b"");
-    a.say("room", "next", b"");
+    a.send_to_room("room", &event, b"");
+    a.send_to_client(&id, "room", &event, b"");
+    a.send_to_room("room", "next", b"");
     b.expect("room", "next", "", &a.id, b"");
     b.expect_nothing();
-    assert!(site.server.stats().rejected_packets.long_name >= 2);
+    assert!(test.server.stats().rejected_packets.long_name >= 2);
 }
 
 #[test]
 fn the_length_of_names_can_be_chosen() {
-    let site = Site::with(|builder| builder.max_name(5));
-    let mut client = site.client();
+    let test = TestServer::with(|builder| builder.max_name(5));
+    let mut client = test.client();
     client.join("12345");
-    client.say("123456", "join", b"");
+    client.send_to_room("123456", "join", b"");
     client.expect_left("123456");
 }
 
 #[test]
 fn a_dst_and_a_payload_may_be_longer_than_names() {
-    let site = Site::open();
-    let mut client = site.loner();
-    client.tell(&"x".repeat(10_000), "room", "event", &wire::filler(10_000));
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
+    client.send_to_client(&"x".repeat(10_000), "room", "event", &wire::filler(10_000));
     client.expect_nothing();
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 
 use super::members::Member;
-use super::site::{Site, hear_nothing};
+use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
@@ -20,8 +20,8 @@ fn mixed(room: &str, dst: &str, count: u32) -> Vec<u8> {
 
 #[test]
 fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
-    let site = Site::open();
-    let [mut a, mut b, mut c] = site.room("lobby");
+    let test = TestServer::start();
+    let [mut a, mut b, mut c] = test.clients_in("lobby");
     let id = b.id.clone();
     let bytes = mixed("lobby", &id, 500);
     thread::scope(|scope| {
@@ -29,25 +29,25 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
         // How the two kinds come between each other is free.
         let (mut all, mut one) = (0u32, 0u32);
         for _ in 0..1000 {
-            let packet = b.packet();
+            let packet = b.expect_packet();
             let next = if packet.event == "all" { &mut all } else { &mut one };
             assert_eq!(packet.payload, next.to_be_bytes(), "{}", packet.event);
             *next += 1;
         }
         assert_eq!((all, one), (500, 500));
         for n in 0..500u32 {
-            assert_eq!(c.packet().payload, n.to_be_bytes());
+            assert_eq!(c.expect_packet().payload, n.to_be_bytes());
         }
     });
-    hear_nothing([&mut a, &mut b, &mut c]);
+    expect_nothing([&mut a, &mut b, &mut c]);
 }
 
 #[test]
 fn a_direct_message_does_not_overtake_what_its_receiver_s_rooms_heard_before() {
     // The protocol leaves this free. The engine promises it, and this suite's way to say that
     // nothing has come stands on it.
-    let site = Site::open();
-    let mut members: [Client; 20] = site.room("lobby");
+    let test = TestServer::start();
+    let mut members: [Client; 20] = test.clients_in("lobby");
     let [a, others @ ..] = &mut members;
     for n in 0..50u8 {
         let mut bytes = wire::to_room("lobby", "all", &[n]);
@@ -67,8 +67,8 @@ const PLENTY: usize = 64 << 20;
 /// So many members, half of which speak at once, every tenth message a large one. Everybody must
 /// hear the same, in one order.
 fn everybody_hears_the_same<const N: usize>(count: u32, large: usize) {
-    let site = Site::with(|builder| builder.max_backlog(PLENTY));
-    let mut members: [Client; N] = site.room("lobby");
+    let test = TestServer::with(|builder| builder.max_backlog(PLENTY));
+    let mut members: [Client; N] = test.clients_in("lobby");
     let ids = members.each_ref().map(|member| member.id.clone());
     let speakers = N / 2;
     let filler = wire::filler(large);
@@ -93,7 +93,7 @@ fn everybody_hears_the_same<const N: usize>(count: u32, large: usize) {
             let expected = (speakers - usize::from(index < speakers)) * count as usize;
             scope.spawn(move || {
                 let hear = |_| {
-                    let packet = member.packet();
+                    let packet = member.expect_packet();
                     assert_eq!((&*packet.event, &*packet.dst), ("hello", ""));
                     let n = u32::from_be_bytes(*packet.payload.first_chunk().unwrap());
                     assert!(packet.payload == payload(n), "message {n} came back changed");
@@ -136,8 +136,8 @@ fn all_members_hear_one_order_of_large_messages_too() {
 
 #[test]
 fn notices_and_broadcasts_are_in_one_order_for_all() {
-    let site = Site::open();
-    let [a, b, mut end] = site.room("square");
+    let test = TestServer::start();
+    let [a, b, mut end] = test.clients_in("square");
     let members = [&a.id, &b.id, &end.id].map(String::clone);
     thread::scope(|scope| {
         let listeners = [a, b].map(|client| {
@@ -156,7 +156,7 @@ fn notices_and_broadcasts_are_in_one_order_for_all() {
             })
         });
         let visitors = [0, 1, 2, 3].map(|_| {
-            let mut visitor = site.loner();
+            let mut visitor = test.roomless_client();
             scope.spawn(move || {
                 for n in 0..50 {
                     let visit = [
@@ -165,12 +165,12 @@ fn notices_and_broadcasts_are_in_one_order_for_all() {
                         wire::to_room("square", "leave", b""),
                     ];
                     visitor.send(&visit.concat());
-                    while visitor.packet().event != "leave_ack" {}
+                    while visitor.expect_packet().event != "leave_ack" {}
                 }
             })
         });
         visitors.into_iter().for_each(|visitor| visitor.join().unwrap());
-        end.say("square", "end", b"");
+        end.send_to_room("square", "end", b"");
         let [(one, left), (other, right)] = listeners.map(|listener| listener.join().unwrap());
         // The visitors have taken their leave before the end was said.
         assert_eq!((left, right), (members.clone().into(), members.into()));
@@ -182,8 +182,8 @@ fn notices_and_broadcasts_are_in_one_order_for_all() {
 #[test]
 fn a_member_is_announced_before_it_speaks_and_gone_after() {
     // Member::hear checks that whoever speaks is in; here the three come in one go each time.
-    let site = Site::open();
-    let [client, mut visitor] = site.loners();
+    let test = TestServer::start();
+    let [client, mut visitor] = test.roomless_clients();
     let mut member = Member::join(client, "square");
     for n in 0..200u8 {
         let visit = [
@@ -195,7 +195,7 @@ fn a_member_is_announced_before_it_speaks_and_gone_after() {
         member.settle(2);
         assert_eq!(member.hear().expect("a broadcast").payload, [n]);
         member.settle(1);
-        assert_eq!(visitor.packet().event, "join_ack");
+        assert_eq!(visitor.expect_packet().event, "join_ack");
         visitor.expect_left("square");
     }
 }
@@ -208,7 +208,7 @@ fn make_noise(mut client: Client) {
     loop {
         client.send(&noise);
         loop {
-            match &*client.packet().event {
+            match &*client.expect_packet().event {
                 "heard" => break,
                 "quiet" => return,
                 _ => {}
@@ -219,9 +219,9 @@ fn make_noise(mut client: Client) {
 
 #[test]
 fn nothing_of_a_room_comes_before_join_ack_or_after_leave_ack() {
-    let site = Site::open();
-    let noisy: [Client; 3] = site.room("square");
-    let mut guest = Member { client: site.loner(), room: "square", members: [].into() };
+    let test = TestServer::start();
+    let noisy: [Client; 3] = test.clients_in("square");
+    let mut guest = Member { client: test.roomless_client(), room: "square", members: [].into() };
     thread::scope(|scope| {
         let noisy = noisy.map(|client| scope.spawn(|| make_noise(client)));
         for _ in 0..200 {
@@ -231,7 +231,7 @@ fn nothing_of_a_room_comes_before_join_ack_or_after_leave_ack() {
             guest.leave();
         }
         guest.rejoin();
-        guest.client.say("square", "quiet", b"");
+        guest.client.send_to_room("square", "quiet", b"");
         noisy.into_iter().for_each(|noisy| noisy.join().unwrap());
     });
 }

@@ -1,12 +1,12 @@
 //! The packet inside a message (section 1).
 
-use super::site::Site;
+use super::test_server::TestServer;
 use roomer_conformance::wire;
 
 #[test]
 fn messages_that_are_no_packet_are_1002_and_touch_nobody_else() {
-    let site = Site::open();
-    let mut witness = site.loner();
+    let test = TestServer::start();
+    let mut witness = test.roomless_client();
     witness.join("room");
     let good = wire::packet([b"room", b"event", b"", b"", b"payload"]);
     let mut bad = vec![Vec::new(), vec![0; 19], vec![0; 21], [&good[..], b"x"].concat()];
@@ -23,7 +23,7 @@ fn messages_that_are_no_packet_are_1002_and_touch_nobody_else() {
         at += 4 + field.len();
     }
     for packet in bad {
-        let mut culprit = site.loner();
+        let mut culprit = test.roomless_client();
         culprit.join("room");
         witness.expect_new_member("room", &culprit.id);
         culprit.send(&wire::message(&packet));
@@ -36,8 +36,8 @@ fn messages_that_are_no_packet_are_1002_and_touch_nobody_else() {
 
 #[test]
 fn the_shortest_packet_is_20_zero_bytes() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("");
     a.send(&wire::message(&[0; 20]));
     b.expect("", "", "", &a.id, b"");
     a.expect_nothing();
@@ -45,23 +45,23 @@ fn the_shortest_packet_is_20_zero_bytes() {
 
 #[test]
 fn any_bytes_are_a_payload() {
-    let site = Site::open();
-    let [mut a, mut b] = site.room("room");
+    let test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("room");
     let all: Vec<u8> = (0..=255).collect();
     for payload in [&b""[..], b"\0", b"\xff\xfe\xc3\x28", &all, &wire::packet([b"a"; 5])] {
-        a.say("room", "bytes", payload);
+        a.send_to_room("room", "bytes", payload);
         b.expect("room", "bytes", "", &a.id, payload);
     }
 }
 
 #[test]
 fn names_that_are_not_utf_8_are_1007() {
-    let site = Site::open();
+    let test = TestServer::start();
     for bad in [&b"\xff"[..], b"cut \xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"] {
         for place in 0..4 {
             let mut fields = [&b"room"[..], b"event", b"", b"", b""];
             fields[place] = bad;
-            let mut client = site.loner();
+            let mut client = test.roomless_client();
             client.send(&wire::message(&wire::packet(fields)));
             client.expect_close(1007);
         }

@@ -2,56 +2,56 @@
 
 use roomer_engine::Presence;
 
-use super::site::{Site, hear_nothing};
+use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
 
 #[test]
 fn own_shows_the_joiner_alone_and_tells_nobody() {
-    let site = Site::with(|builder| builder.presence("root", Presence::Off));
-    let mut a = site.client();
-    let mut b = site.client();
-    assert_eq!((&a.welcome, &b.welcome), (&vec![a.id.clone()], &vec![b.id.clone()]));
+    let test = TestServer::with(|builder| builder.presence("root", Presence::Off));
+    let mut a = test.client();
+    let mut b = test.client();
+    assert_eq!((&a.root_members, &b.root_members), (&vec![a.id.clone()], &vec![b.id.clone()]));
     let own = a.id.clone();
-    a.say("root", "chat", b"hi");
+    a.send_to_room("root", "chat", b"hi");
     b.expect("root", "chat", "", &own, b"hi");
     b.leave("root");
     a.expect_nothing();
     assert_eq!(b.join("root"), [b.id.clone()]);
     assert_eq!(b.join("root"), [b.id.clone()], "also again");
-    hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.members("root").len(), 2, "the server knows them all");
+    expect_nothing([&mut a, &mut b]);
+    assert_eq!(test.server.members("root").len(), 2, "the server knows them all");
 }
 
 #[test]
 fn count_gives_a_number_and_tells_nobody() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.presence("stadium:*", Presence::Count).presence("*", Presence::Full)
     });
-    let [mut a, mut b, mut c] = site.loners();
+    let [mut a, mut b, mut c] = test.roomless_clients();
     for (number, client) in [&mut a, &mut b, &mut c].into_iter().enumerate() {
-        client.say("stadium:1", "join", b"");
+        client.send_to_room("stadium:1", "join", b"");
         let id = client.id.clone();
         client.expect("stadium:1", "join_ack", "", &id, (number + 1).to_string().as_bytes());
     }
     a.leave("stadium:1");
-    c.say("stadium:1", "join", b"");
+    c.send_to_room("stadium:1", "join", b"");
     let id = c.id.clone();
     c.expect("stadium:1", "join_ack", "", &id, b"2");
     // Another room is as rooms are.
     a.join("stadium");
     b.join("stadium");
     a.expect_new_member("stadium", &b.id);
-    hear_nothing([&mut a, &mut b, &mut c]);
+    expect_nothing([&mut a, &mut b, &mut c]);
 }
 
 #[test]
 fn many_in_root_cost_a_constant_number_of_bytes_each() {
     let cost = |many: u64| {
-        let site = Site::with(|builder| builder.presence("root", Presence::Off));
-        let clients: Vec<_> = (0..many).map(|_| site.client()).collect();
-        clients.into_iter().for_each(Client::goodbye);
-        site.drained();
-        site.server.stats().bytes_out / many
+        let test = TestServer::with(|builder| builder.presence("root", Presence::Off));
+        let clients: Vec<_> = (0..many).map(|_| test.client()).collect();
+        clients.into_iter().for_each(Client::close);
+        test.wait_for_drain();
+        test.server.stats().bytes_out / many
     };
     assert_eq!(cost(5), cost(50));
 }

@@ -4,13 +4,13 @@ use std::io::Write;
 
 use roomer_engine::{Builder, Claims};
 
-use super::site::Site;
-use roomer_conformance::client::{Client, PATIENCE};
-use roomer_conformance::http::{Answer, Ask, dial};
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, TIMEOUT};
+use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 
 /// Where the server takes this client to come from.
 fn seen(choose: impl FnOnce(Builder) -> Builder, forwarded: &[&str]) -> String {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         choose(builder)
             .authorize(|request| {
                 let peer = request.peer().map_or("nobody".into(), |peer| peer.ip().to_string());
@@ -24,11 +24,11 @@ fn seen(choose: impl FnOnce(Builder) -> Builder, forwarded: &[&str]) -> String {
     });
     let ask = forwarded
         .iter()
-        .fold(Ask::upgrade(site.addr), |ask, line| ask.add("X-Forwarded-For", line));
-    let mut client = Client::upgrade(dial(site.addr), &ask);
-    client.say("root", "who", b"");
-    let peer = String::from_utf8(client.packet().payload).unwrap();
-    client.goodbye();
+        .fold(HttpRequest::upgrade(test.addr), |ask, line| ask.add("X-Forwarded-For", line));
+    let mut client = Client::upgrade(dial(test.addr), &ask);
+    client.send_to_room("root", "who", b"");
+    let peer = String::from_utf8(client.expect_packet().payload).unwrap();
+    client.close();
     peer
 }
 
@@ -53,20 +53,20 @@ fn who_is_no_trusted_proxy_is_not_believed() {
 }
 
 /// Comes in behind bytes that a proxy sends first; what the server takes the client's address to be.
-fn announced(site: &Site, header: &[u8]) -> String {
-    let mut stream = dial(site.addr);
-    let request = Ask::upgrade(site.addr).bytes();
+fn announced(test: &TestServer, header: &[u8]) -> String {
+    let mut stream = dial(test.addr);
+    let request = HttpRequest::upgrade(test.addr).bytes();
     // In one piece, so that reading too far would show.
     stream.write_all(&[header, &request].concat()).unwrap();
-    let mut client = Client::welcomed(stream);
-    client.say("root", "who", b"");
+    let mut client = Client::established(stream);
+    client.send_to_room("root", "who", b"");
     let peer = loop {
-        let packet = client.packet();
+        let packet = client.expect_packet();
         if packet.event == "you" {
             break String::from_utf8(packet.payload).unwrap();
         }
     };
-    client.goodbye();
+    client.close();
     peer
 }
 
@@ -87,50 +87,52 @@ fn with_protocol(builder: Builder) -> Builder {
 
 #[test]
 fn a_header_of_the_proxy_protocol_says_for_whom_a_connection_is() {
-    let site = Site::with(with_protocol);
+    let test = TestServer::with(with_protocol);
     let block = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\0\x63\0\x50";
-    assert_eq!(announced(&site, b"PROXY TCP4 1.2.3.4 5.6.7.8 99 80\r\n"), "1.2.3.4:99");
-    assert_eq!(announced(&site, b"PROXY TCP6 2001:db8::7 ::1 9 80\r\n"), "[2001:db8::7]:9");
-    assert_eq!(announced(&site, block), "1.2.3.4:99");
-    let own = announced(&site, b"PROXY UNKNOWN\r\n");
+    assert_eq!(announced(&test, b"PROXY TCP4 1.2.3.4 5.6.7.8 99 80\r\n"), "1.2.3.4:99");
+    assert_eq!(announced(&test, b"PROXY TCP6 2001:db8::7 ::1 9 80\r\n"), "[2001:db8::7]:9");
+    assert_eq!(announced(&test, block), "1.2.3.4:99");
+    let own = announced(&test, b"PROXY UNKNOWN\r\n");
     assert!(own.starts_with("127.0.0.1:"), "{own}");
 }
 
 #[test]
 fn a_trusted_proxy_must_announce_and_others_must_not() {
-    let site = Site::with(with_protocol);
-    assert_eq!(Ask::upgrade(site.addr).refused(site.addr).status, 400);
-    let elsewhere = Site::with(|builder| builder.trust_proxy("10.0.0.1").proxy_protocol());
-    assert_eq!(Ask::upgrade(elsewhere.addr).head(elsewhere.addr).status, 101);
+    let test = TestServer::with(with_protocol);
+    assert_eq!(HttpRequest::upgrade(test.addr).rejected(test.addr).status, 400);
+    let elsewhere = TestServer::with(|builder| builder.trust_proxy("10.0.0.1").proxy_protocol());
+    assert_eq!(HttpRequest::upgrade(elsewhere.addr).head(elsewhere.addr).status, 101);
     let mut stream = dial(elsewhere.addr);
-    let request = Ask::upgrade(elsewhere.addr).bytes();
+    let request = HttpRequest::upgrade(elsewhere.addr).bytes();
     stream.write_all(&[b"PROXY TCP4 1.2.3.4 5.6.7.8 9 80\r\n", &request[..]].concat()).unwrap();
-    assert_eq!(Answer::read(&mut stream, false).status, 400);
+    assert_eq!(HttpResponse::read(&mut stream, false).status, 400);
 }
 
 #[test]
 fn an_announced_address_is_what_limits_count() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         let builder = with_protocol(builder).max_handshakes_per_address(1);
         builder.max_connections_per_address(1)
     });
     let come = |client: &str| {
-        let mut stream = dial(site.addr);
+        let mut stream = dial(test.addr);
         let header = format!("PROXY TCP4 {client} 5.6.7.8 99 80\r\n");
-        stream.write_all(&[header.as_bytes(), &Ask::upgrade(site.addr).bytes()].concat()).unwrap();
-        let status = Answer::read_head(&mut stream).0.status;
+        stream
+            .write_all(&[header.as_bytes(), &HttpRequest::upgrade(test.addr).bytes()].concat())
+            .unwrap();
+        let status = HttpResponse::read_head(&mut stream).0.status;
         (stream, status)
     };
     let (first, status) = come("1.2.3.4");
     assert_eq!((status, come("1.2.3.4").1, come("1.2.3.5").1), (101, 429, 101));
     drop(first);
     // One that has not asked for anything yet.
-    let mut silent = dial(site.addr);
+    let mut silent = dial(test.addr);
     silent.write_all(b"PROXY TCP4 9.9.9.9 5.6.7.8 99 80\r\n").unwrap();
     let start = std::time::Instant::now();
     while come("9.9.9.9").1 != 429 {
-        assert!(start.elapsed() < PATIENCE, "it is not counted");
+        assert!(start.elapsed() < TIMEOUT, "it is not counted");
     }
     drop(silent);
-    site.settled(0, || drop(site.server.stats()));
+    test.wait_for_sockets(0, || drop(test.server.stats()));
 }

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use roomer_engine::{BuildError, Builder, DisconnectReason, Server};
 
-use super::asking::Gate;
-use super::site::{Site, hear_nothing};
-use roomer_conformance::client::{Client, Seen};
+use super::rules_async::Gate;
+use super::test_server::{TestServer, expect_nothing};
+use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
 /// Far more than comes back in the time that a test takes.
@@ -22,9 +22,9 @@ fn flood(client: &mut Client, message: &[u8]) {
 fn until_closed(client: &mut Client) -> (usize, String) {
     let mut count = 0;
     loop {
-        match client.next() {
-            Seen::Packet(_) => count += 1,
-            Seen::Close(code, reason) => {
+        match client.receive() {
+            Received::Packet(_) => count += 1,
+            Received::Close(code, reason) => {
                 assert_eq!(code, Some(1008), "{reason}");
                 client.expect_end();
                 return (count, reason);
@@ -38,10 +38,10 @@ fn until_closed(client: &mut Client) -> (usize, String) {
 /// they arrived; the room hears them, then that it has left, and goes on.
 #[track_caller]
 fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
-    let site = Site::with(choose);
-    let mut witness = site.loner();
+    let test = TestServer::with(choose);
+    let mut witness = test.roomless_client();
     witness.join("lobby");
-    let mut flooder = site.client();
+    let mut flooder = test.client();
     flooder.join("lobby");
     let id = flooder.id.clone();
     witness.expect_new_member("lobby", &id);
@@ -49,7 +49,7 @@ fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
     assert_eq!(until_closed(&mut flooder).1, "rate");
     let mut heard = 0;
     loop {
-        let packet = witness.packet();
+        let packet = witness.expect_packet();
         if packet.event == "member_left" {
             assert_eq!(packet.payload, id.as_bytes());
             break;
@@ -59,7 +59,7 @@ fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
     }
     assert!((burst..FLOOD).contains(&heard), "{heard} passed, of a burst of {burst}");
     witness.expect_nothing();
-    let stats = site.server.stats();
+    let stats = test.server.stats();
     assert_eq!((stats.rejected_packets.rate, stats.closes.get(&1008)), (1, Some(&1)));
 }
 
@@ -78,8 +78,8 @@ fn too_many_bytes_close_with_1008() {
 
 #[test]
 fn too_many_joins_close_with_1008_and_other_messages_do_not() {
-    let site = Site::with(|builder| builder.join_rate(1, 10));
-    let [mut speaker, mut joiner] = site.loners();
+    let test = TestServer::with(|builder| builder.join_rate(1, 10));
+    let [mut speaker, mut joiner] = test.roomless_clients();
     speaker.join("lobby");
     for _ in 0..FLOOD {
         speaker.send(&wire::to_room("lobby", "hello", b""));
@@ -94,35 +94,35 @@ fn too_many_joins_close_with_1008_and_other_messages_do_not() {
 
 #[test]
 fn a_burst_passes_whole() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.max_message(1000).message_rate(1, 102).byte_rate(1, 103 * 1000).join_rate(1, 2)
     });
-    let [mut a, mut b] = site.room("lobby");
+    let [mut a, mut b] = test.clients_in("lobby");
     // It has left root and joined: two messages.
     let message = wire::to_room("lobby", "hello", &wire::filler(900));
     a.send(&message.repeat(99));
     for _ in 0..99 {
-        let packet = b.packet();
+        let packet = b.expect_packet();
         assert_eq!((&*packet.event, &*packet.src), ("hello", &*a.id));
     }
-    hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().rejected_packets.rate, 0);
+    expect_nothing([&mut a, &mut b]);
+    assert_eq!(test.server.stats().rejected_packets.rate, 0);
 }
 
 #[test]
 fn time_brings_more() {
     // A whole burst's worth in a few nanoseconds. A few messages may be handled at one moment.
-    let site = Site::with(|builder| builder.message_rate(u32::MAX, 50));
-    let mut client = site.loner();
+    let test = TestServer::with(|builder| builder.message_rate(u32::MAX, 50));
+    let mut client = test.roomless_client();
     for _ in 0..200 {
         client.expect_nothing();
     }
-    assert_eq!(site.server.stats().rejected_packets.rate, 0);
+    assert_eq!(test.server.stats().rejected_packets.rate, 0);
 }
 
 #[test]
 fn what_the_server_sends_and_does_is_free() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.message_rate(1, 4).join_rate(1, 1).on("work", |conn, _| {
             for number in 0..20 {
                 conn.join(format!("room {number}"));
@@ -131,10 +131,10 @@ fn what_the_server_sends_and_does_is_free() {
             Ok(())
         })
     });
-    let mut client = site.client();
-    client.say("root", "work", b"");
+    let mut client = test.client();
+    client.send_to_room("root", "work", b"");
     for number in 0..20 {
-        let ack = client.packet();
+        let ack = client.expect_packet();
         client.snapshot(&format!("room {number}"), ack);
         let id = client.id.clone();
         client.expect("root", "done", &id, &id, b"");
@@ -144,15 +144,15 @@ fn what_the_server_sends_and_does_is_free() {
 
 #[test]
 fn an_allowed_message_counts_once() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.message_rate(1, 12).may_publish_async(|_, _| std::future::ready(true))
     });
-    let [mut a, mut b] = site.room("lobby");
+    let [mut a, mut b] = test.clients_in("lobby");
     a.send(&wire::to_room("lobby", "hello", b"").repeat(8));
     for _ in 0..8 {
         b.expect("lobby", "hello", "", &a.id, b"");
     }
-    hear_nothing([&mut a, &mut b]);
+    expect_nothing([&mut a, &mut b]);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn nothing_behind_the_message_that_closes_is_handled() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (gone, calls) = (heard.clone(), Arc::new(Mutex::new(0)));
     let counted = calls.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder
             .violation_rate(1, 3)
             .on("work", move |_, _| {
@@ -169,7 +169,7 @@ fn nothing_behind_the_message_that_closes_is_handled() {
             })
             .on_disconnect(move |_, reason| gone.lock().unwrap().push(reason))
     });
-    let mut client = site.client();
+    let mut client = test.client();
     let mut bytes = wire::to_room("root", "work", b"");
     bytes.extend(wire::to_room("root", "close", b"").repeat(FLOOD));
     bytes.extend(wire::to_room("root", "work", b"").repeat(FLOOD));
@@ -177,10 +177,10 @@ fn nothing_behind_the_message_that_closes_is_handled() {
     client.send(&bytes);
     assert_eq!(client.expect_close(1008), "too many violations");
     drop(client);
-    site.drained();
+    test.wait_for_drain();
     assert_eq!(*calls.lock().unwrap(), 1);
     assert_eq!(*heard.lock().unwrap(), [DisconnectReason::ByServer(1008)]);
-    let stats = site.server.stats();
+    let stats = test.server.stats();
     assert_eq!((stats.rejected_packets.violations, stats.closed_by_peer, stats.lost), (1, 0, 0));
     assert!(stats.messages_in < FLOOD as u64, "{stats:?}");
 }
@@ -189,7 +189,7 @@ fn nothing_behind_the_message_that_closes_is_handled() {
 fn nothing_behind_a_message_that_is_allowed_too_late_is_handled() {
     let gate = Gate::default();
     let waiting = gate.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.violation_rate(1, 1).may_publish_async(move |conn, _| {
             let waiting = waiting.clone();
             conn.leave("lobby");
@@ -199,8 +199,8 @@ fn nothing_behind_a_message_that_is_allowed_too_late_is_handled() {
             }
         })
     });
-    let [mut a, mut b] = site.room("lobby");
-    let before = site.server.stats().messages_in;
+    let [mut a, mut b] = test.clients_in("lobby");
+    let before = test.server.stats().messages_in;
     let mut bytes = wire::to_room("lobby", "open", b"");
     bytes.extend(wire::to_room("lobby", "hello", b""));
     bytes.extend(wire::to_room("lobby", "open", b"").repeat(FLOOD));
@@ -211,7 +211,7 @@ fn nothing_behind_a_message_that_is_allowed_too_late_is_handled() {
     gate.open();
     assert_eq!(a.expect_close(1008), "too many violations");
     drop(a);
-    let stats = site.server.stats();
+    let stats = test.server.stats();
     assert_eq!((stats.rejected_packets.not_member, stats.messages_in - before), (1, 2));
     b.expect_nothing();
 }
@@ -231,15 +231,15 @@ fn each_kind_of_violation_strikes() {
         }),
     ];
     for (kind, violate) in kinds {
-        let site = Site::with(|builder| {
+        let test = TestServer::with(|builder| {
             builder.violation_rate(1, 20).max_name(16).max_rooms(1).shared_room_only()
         });
-        let mut other = site.loner();
-        let mut client = site.client();
+        let mut other = test.roomless_client();
+        let mut client = test.client();
         violate(&mut client, &other.id);
         assert_eq!(until_closed(&mut client).1, "too many violations", "{kind}");
         other.expect_nothing();
-        let rejected_packets = site.server.stats().rejected_packets;
+        let rejected_packets = test.server.stats().rejected_packets;
         let counted = match kind {
             "reserved" => rejected_packets.reserved,
             "not_member" => rejected_packets.not_member,
@@ -253,10 +253,10 @@ fn each_kind_of_violation_strikes() {
 
 #[test]
 fn what_may_be_a_mishap_does_not_strike() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.violation_rate(1, 1).may_publish(|_, message| message.event != "forbidden")
     });
-    let mut client = site.loner();
+    let mut client = test.roomless_client();
     client.join("lobby");
     let nobody = "00000000-0000-4000-8000-000000000000";
     client.send(&wire::to_client(nobody, "root", "hello", b"").repeat(FLOOD));
@@ -265,7 +265,7 @@ fn what_may_be_a_mishap_does_not_strike() {
         client.leave("nowhere");
     }
     client.expect_nothing();
-    let rejected_packets = site.server.stats().rejected_packets;
+    let rejected_packets = test.server.stats().rejected_packets;
     assert_eq!(
         (
             rejected_packets.unknown_dst,
@@ -278,39 +278,39 @@ fn what_may_be_a_mishap_does_not_strike() {
 
 #[test]
 fn one_that_is_taken_out_of_a_room_may_have_256_messages_under_way() {
-    let site = Site::open();
-    let mut client = site.loner();
+    let test = TestServer::start();
+    let mut client = test.roomless_client();
     client.send(&wire::to_room("lobby", "hello", b"").repeat(256));
     client.expect_nothing();
     flood(&mut client, &wire::to_room("lobby", "hello", b""));
     assert_eq!(until_closed(&mut client), (0, "too many violations".into()));
-    let site = Site::with(Builder::unlimited_violations);
-    let mut client = site.loner();
+    let test = TestServer::with(Builder::unlimited_violations);
+    let mut client = test.roomless_client();
     flood(&mut client, &wire::to_room("lobby", "hello", b""));
     client.expect_nothing();
 }
 
 #[test]
 fn direct_messages_may_be_for_roommates_only() {
-    let site = Site::with(|builder| builder.shared_room_only().compat());
-    let (mut a, mut b) = (site.client(), site.client());
+    let test = TestServer::with(|builder| builder.shared_room_only().compat());
+    let (mut a, mut b) = (test.client(), test.client());
     let (to_a, to_b) = (a.id.clone(), b.id.clone());
     a.expect_new_member("root", &to_b);
-    a.tell(&to_b, "root", "hello", b"only root in common");
+    a.send_to_client(&to_b, "root", "hello", b"only root in common");
     b.join("lobby");
-    a.tell(&to_b, "lobby", "hello", b"no room in common");
-    hear_nothing([&mut a, &mut b]);
+    a.send_to_client(&to_b, "lobby", "hello", b"no room in common");
+    expect_nothing([&mut a, &mut b]);
     a.join("lobby");
     b.expect_new_member("lobby", &to_a);
-    a.tell(&to_b, "elsewhere", "hello", b"");
+    a.send_to_client(&to_b, "elsewhere", "hello", b"");
     b.expect("elsewhere", "hello", &to_b, &to_a, b"");
-    b.tell(&to_a, "lobby", "hello", b"");
+    b.send_to_client(&to_a, "lobby", "hello", b"");
     a.expect("lobby", "hello", &to_a, &to_b, b"");
     b.leave("lobby");
     a.expect_member_left("lobby", &to_b);
-    b.tell(&to_a, "lobby", "hello", b"no longer");
-    hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().rejected_packets.no_shared_room, 3);
+    b.send_to_client(&to_a, "lobby", "hello", b"no longer");
+    expect_nothing([&mut a, &mut b]);
+    assert_eq!(test.server.stats().rejected_packets.no_shared_room, 3);
 }
 
 #[test]

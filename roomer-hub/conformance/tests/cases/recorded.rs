@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use roomer_engine::{Environment, System};
 
-use super::site::Site;
-use roomer_conformance::client::PATIENCE;
+use super::test_server::TestServer;
+use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::wire;
 
 /// Few enough that every room is flushed within the turn that spoke in it.
@@ -50,14 +50,14 @@ impl Environment for Counted {
 
 #[test]
 fn recorded_input_gives_recorded_bytes() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.environment(Counted(System::new(), AtomicU64::new(1))).on("ask", |conn, message| {
             conn.send_to_client(conn.id().as_str(), "answer", message.payload);
             conn.send_to_room(message.room, "asked", b"");
             Ok(())
         })
     });
-    let mut clients: Vec<Recorder> = (0..CLIENTS).map(|_| Recorder::connect(site.addr)).collect();
+    let mut clients: Vec<Recorder> = (0..CLIENTS).map(|_| Recorder::connect(test.addr)).collect();
     let mut dice = 0x0123_4567_89ab_cdef_u64;
     for step in 0..STEPS {
         let mut roll = |sides: usize| {
@@ -104,7 +104,7 @@ impl Heard {
         let bytes = self.bytes.lock().unwrap();
         let (bytes, timeout) = self
             .more
-            .wait_timeout_while(bytes, PATIENCE, |bytes| is_there(bytes).is_none())
+            .wait_timeout_while(bytes, TIMEOUT, |bytes| is_there(bytes).is_none())
             .unwrap();
         assert!(!timeout.timed_out(), "{wanted:?} does not come");
         is_there(&bytes).unwrap()

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use roomer_engine::{Builder, Conn};
 
-use super::site::{Site, gather, hear_nothing};
+use super::test_server::{TestServer, expect_nothing, join_all};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
@@ -12,29 +12,29 @@ use roomer_conformance::wire;
 struct Kept(Arc<Mutex<Option<Conn>>>);
 
 impl Kept {
-    fn site(choose: impl FnOnce(Builder) -> Builder) -> (Site, Kept) {
+    fn test(choose: impl FnOnce(Builder) -> Builder) -> (TestServer, Kept) {
         let kept = Arc::new(Mutex::new(None));
         let slot = kept.clone();
-        let site = Site::with(|builder| {
+        let test = TestServer::with(|builder| {
             choose(builder).on("keep", move |conn, _| {
                 *slot.lock().unwrap() = Some(conn.clone());
                 Ok(())
             })
         });
-        (site, Kept(kept))
+        (test, Kept(kept))
     }
 
     /// The handle of a client, which must be a member of this room.
     fn handle(&self, client: &mut Client, room: &str) -> Conn {
-        client.say(room, "keep", b"");
+        client.send_to_room(room, "keep", b"");
         client.expect_nothing();
         self.0.lock().unwrap().take().expect("the handler has run")
     }
 }
 
-/// A site whose handler sends to the room that the payload names.
-fn relay() -> Site {
-    Site::with(|builder| {
+/// A test whose handler sends to the room that the payload names.
+fn relay() -> TestServer {
+    TestServer::with(|builder| {
         builder.on("relay", |conn, message| {
             let room = std::str::from_utf8(message.payload)?;
             conn.send_to_room(room, "relayed", b"payload");
@@ -45,20 +45,20 @@ fn relay() -> Site {
 
 #[test]
 fn send_to_room_reaches_all_members_but_the_connection() {
-    let site = relay();
-    let [mut a, mut b, mut c] = site.room("lobby");
-    a.say("lobby", "relay", b"lobby");
+    let test = relay();
+    let [mut a, mut b, mut c] = test.clients_in("lobby");
+    a.send_to_room("lobby", "relay", b"lobby");
     b.expect("lobby", "relayed", "", &a.id, b"payload");
     c.expect("lobby", "relayed", "", &a.id, b"payload");
-    hear_nothing([&mut a, &mut b, &mut c]);
+    expect_nothing([&mut a, &mut b, &mut c]);
 }
 
 #[test]
 fn send_to_room_needs_no_membership() {
-    let site = relay();
-    let [mut a] = site.room("lobby");
-    let [mut b, mut c] = site.room("elsewhere");
-    a.say("lobby", "relay", b"elsewhere");
+    let test = relay();
+    let [mut a] = test.clients_in("lobby");
+    let [mut b, mut c] = test.clients_in("elsewhere");
+    a.send_to_room("lobby", "relay", b"elsewhere");
     b.expect("elsewhere", "relayed", "", &a.id, b"payload");
     c.expect("elsewhere", "relayed", "", &a.id, b"payload");
     a.expect_nothing();
@@ -66,47 +66,47 @@ fn send_to_room_needs_no_membership() {
 
 #[test]
 fn send_to_no_room_is_dropped_and_makes_none() {
-    let site = relay();
-    let [mut a] = site.room("lobby");
-    a.say("lobby", "relay", b"nowhere");
+    let test = relay();
+    let [mut a] = test.clients_in("lobby");
+    a.send_to_room("lobby", "relay", b"nowhere");
     a.expect_nothing();
-    assert_eq!(site.server.stats().rooms, 1);
+    assert_eq!(test.server.stats().rooms, 1);
 }
 
 #[test]
 fn send_to_client_is_a_packet_of_root_from_the_connection() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.on("pass", |conn, message| {
             conn.send_to_client(std::str::from_utf8(message.payload)?, "passed", b"payload");
             Ok(())
         })
     });
-    let [mut a, mut b] = site.room("lobby");
+    let [mut a, mut b] = test.clients_in("lobby");
     let (own, other) = (a.id.clone(), b.id.clone());
-    a.say("lobby", "pass", other.as_bytes());
+    a.send_to_room("lobby", "pass", other.as_bytes());
     b.expect("root", "passed", &other, &own, b"payload");
-    a.say("lobby", "pass", own.as_bytes());
+    a.send_to_room("lobby", "pass", own.as_bytes());
     a.expect("root", "passed", &own, &own, b"payload");
-    a.say("lobby", "pass", b"nobody");
-    a.say("lobby", "pass", other.to_ascii_uppercase().replace('-', "").as_bytes());
+    a.send_to_room("lobby", "pass", b"nobody");
+    a.send_to_room("lobby", "pass", other.to_ascii_uppercase().replace('-', "").as_bytes());
     a.expect_nothing();
     b.expect_nothing();
 }
 
 #[test]
 fn try_send_sends_its_bytes_as_they_are() {
-    let (site, kept) = Kept::site(|builder| builder);
-    let mut client = site.client();
+    let (test, kept) = Kept::test(|builder| builder);
+    let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
     for bytes in [&b""[..], b"no packet", &wire::filler(70_000)] {
         assert!(conn.try_send(bytes));
-        assert_eq!(client.message(), bytes);
+        assert_eq!(client.expect_message(), bytes);
     }
 }
 
 #[test]
 fn what_one_handler_sends_comes_in_its_order() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.on("go", |conn, message| {
             for n in 0..50u8 {
                 conn.send_to_client(message.src, "n", [n]);
@@ -116,9 +116,9 @@ fn what_one_handler_sends_comes_in_its_order() {
             Ok(())
         })
     });
-    let [mut a, mut b] = site.room("lobby");
-    a.say("lobby", "go", b"");
-    a.say("lobby", "done", b"");
+    let [mut a, mut b] = test.clients_in("lobby");
+    a.send_to_room("lobby", "go", b"");
+    a.send_to_room("lobby", "done", b"");
     let id = a.id.clone();
     for n in 0..50 {
         a.expect("root", "n", &id, &id, &[n]);
@@ -130,8 +130,8 @@ fn what_one_handler_sends_comes_in_its_order() {
 
 #[test]
 fn a_handle_can_be_kept_and_used_from_any_thread() {
-    let (site, kept) = Kept::site(|builder| builder);
-    let [mut a, mut b] = site.room("lobby");
+    let (test, kept) = Kept::test(|builder| builder);
+    let [mut a, mut b] = test.clients_in("lobby");
     let conn = kept.handle(&mut a, "lobby");
     assert_eq!(conn.id().to_string(), a.id);
     let (own, other) = (a.id.clone(), b.id.clone());
@@ -150,8 +150,8 @@ fn a_handle_can_be_kept_and_used_from_any_thread() {
 
 #[test]
 fn a_handle_can_close_its_connection_from_outside() {
-    let (site, kept) = Kept::site(|builder| builder);
-    let [mut witness, mut client] = site.room("lobby");
+    let (test, kept) = Kept::test(|builder| builder);
+    let [mut witness, mut client] = test.clients_in("lobby");
     let conn = kept.handle(&mut client, "lobby");
     conn.close(4000, "kicked");
     assert_eq!(client.expect_close(4000), "kicked");
@@ -162,11 +162,11 @@ fn a_handle_can_close_its_connection_from_outside() {
 
 #[test]
 fn a_handle_to_a_connection_that_is_gone_does_nothing() {
-    let (site, kept) = Kept::site(|builder| builder);
-    let [mut a, mut b] = site.room("lobby");
+    let (test, kept) = Kept::test(|builder| builder);
+    let [mut a, mut b] = test.clients_in("lobby");
     let conn = kept.handle(&mut a, "lobby");
     let (own, other) = (a.id.clone(), b.id.clone());
-    a.goodbye();
+    a.close();
     b.expect_member_left("lobby", &own);
     conn.send_to_room("lobby", "ghost", b"");
     conn.send_to_client(&other, "ghost", b"");
@@ -177,8 +177,8 @@ fn a_handle_to_a_connection_that_is_gone_does_nothing() {
 
 #[test]
 fn try_send_is_false_once_too_much_is_owed_and_never_waits() {
-    let (site, kept) = Kept::site(|builder| builder.max_backlog(100_000));
-    let mut client = site.client();
+    let (test, kept) = Kept::test(|builder| builder.max_backlog(100_000));
+    let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
     let chunk = wire::filler(50_000);
     // Whatever the kernel takes comes on top of the backlog, and is a few megabytes at most.
@@ -186,15 +186,15 @@ fn try_send_is_false_once_too_much_is_owed_and_never_waits() {
     assert!(taken >= 2, "less than the backlog was taken: {taken}");
     assert!(taken < 2_000, "without end");
     drop(client);
-    site.drained();
+    test.wait_for_drain();
 }
 
 /// Somebody whose handler makes another member speak in the lobby, so that there is something
 /// said in one go with what it asks for next. Returns the puppeteer, the speaker and the others.
-fn puppets(others: usize) -> (Site, Client, Client, Vec<Client>) {
+fn puppets(others: usize) -> (TestServer, Client, Client, Vec<Client>) {
     let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
     let slot = kept.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder
             .on("keep", move |conn, _| {
                 *slot.lock().unwrap() = Some(conn.clone());
@@ -206,13 +206,13 @@ fn puppets(others: usize) -> (Site, Client, Client, Vec<Client>) {
                 Ok(())
             })
     });
-    let mut all: Vec<Client> = (0..others + 2).map(|_| site.loner()).collect();
-    gather("lobby", &mut all);
+    let mut all: Vec<Client> = (0..others + 2).map(|_| test.roomless_client()).collect();
+    join_all("lobby", &mut all);
     let (mut puppeteer, mut speaker) = (all.remove(0), all.remove(0));
     puppeteer.join("strings");
-    speaker.say("lobby", "keep", b"");
+    speaker.send_to_room("lobby", "keep", b"");
     speaker.expect_nothing();
-    (site, puppeteer, speaker, all)
+    (test, puppeteer, speaker, all)
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn a_joiner_gets_nothing_that_was_said_before_its_join() {
             wire::to_room("lobby", "pull", b"heard"),
         ];
         puppeteer.send(&talk.concat());
-        let ack = puppeteer.packet();
+        let ack = puppeteer.expect_packet();
         assert_eq!(puppeteer.snapshot("lobby", ack).len(), others.len() + 2);
         puppeteer.expect("lobby", "said", "", &speaker.id, b"heard");
         puppeteer.expect_nothing();

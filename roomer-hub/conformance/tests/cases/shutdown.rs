@@ -5,17 +5,17 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::site::Site;
-use roomer_conformance::client::{Client, PATIENCE, Seen};
-use roomer_conformance::http::{Ask, dial};
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, Received, TIMEOUT};
+use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
 /// Reads on until the server says goodbye, with this code.
 fn dismissed(client: &mut Client) {
     loop {
-        match client.next() {
-            Seen::Packet(packet) => assert_eq!(packet.event, "member_left"),
-            Seen::Close(code, reason) => {
+        match client.receive() {
+            Received::Packet(packet) => assert_eq!(packet.event, "member_left"),
+            Received::Close(code, reason) => {
                 assert_eq!(code, Some(1001), "{reason}");
                 // The server waits for the answer, for a while.
                 let _ = client.stream.write_all(&wire::close(1001, ""));
@@ -28,43 +28,43 @@ fn dismissed(client: &mut Client) {
 
 #[test]
 fn stop_closes_everybody_with_1001_and_returns() {
-    let mut site = Site::open();
-    let mut clients: [Client; 12] = site.room("lobby");
+    let mut test = TestServer::start();
+    let mut clients: [Client; 12] = test.clients_in("lobby");
     thread::scope(|scope| {
-        scope.spawn(|| site.stop());
+        scope.spawn(|| test.stop());
         clients.iter_mut().for_each(dismissed);
     });
-    let stats = site.server.stats();
+    let stats = test.server.stats();
     assert_eq!((stats.connections, stats.rooms, stats.sockets), (0, 0, 0));
 }
 
 #[test]
 fn stop_with_nobody_there_returns_at_once() {
-    let mut site = Site::open();
+    let mut test = TestServer::start();
     let start = Instant::now();
-    site.stop();
-    assert!(start.elapsed() < PATIENCE);
+    test.stop();
+    assert!(start.elapsed() < TIMEOUT);
 }
 
 #[test]
 fn nobody_is_let_in_after_the_stop() {
-    let mut site = Site::open();
-    site.client().goodbye();
-    site.stop();
-    assert!(TcpStream::connect(site.addr).is_err(), "the port is closed");
+    let mut test = TestServer::start();
+    test.client().close();
+    test.stop();
+    assert!(TcpStream::connect(test.addr).is_err(), "the port is closed");
 }
 
 #[test]
 fn what_was_owed_is_delivered_before_the_goodbye() {
-    let mut site = Site::open();
-    let [mut a, mut b] = site.room("lobby");
+    let mut test = TestServer::start();
+    let [mut a, mut b] = test.clients_in("lobby");
     for n in 0..1000u32 {
-        a.say("lobby", "n", &n.to_be_bytes());
+        a.send_to_room("lobby", "n", &n.to_be_bytes());
     }
     // Everything is with the server; the receiver has read nothing yet.
     a.expect_nothing();
     thread::scope(|scope| {
-        scope.spawn(|| site.stop());
+        scope.spawn(|| test.stop());
         dismissed(&mut a);
         for n in 0..1000u32 {
             b.expect("lobby", "n", "", &a.id, &n.to_be_bytes());
@@ -75,33 +75,33 @@ fn what_was_owed_is_delivered_before_the_goodbye() {
 
 #[test]
 fn unfinished_handshakes_are_ended_and_do_not_hold_up_the_stop() {
-    let mut site = Site::with(|builder| builder.handshake_timeout(PATIENCE * 10));
-    let request = Ask::upgrade(site.addr).bytes();
+    let mut test = TestServer::with(|builder| builder.handshake_timeout(TIMEOUT * 10));
+    let request = HttpRequest::upgrade(test.addr).bytes();
     for cut in [0, 1, request.len() / 2, request.len() - 1] {
-        let mut late = dial(site.addr);
+        let mut late = dial(test.addr);
         late.write_all(&request[..cut]).unwrap();
         // Somebody behind it in the queue is served, so it has been accepted too.
-        site.client().goodbye();
+        test.client().close();
         let start = Instant::now();
-        site.stop();
-        assert!(start.elapsed() < PATIENCE);
+        test.stop();
+        assert!(start.elapsed() < TIMEOUT);
         let mut answer = Vec::new();
         // Whatever is said, if anything, the connection is over and was never upgraded.
         let _ = late.read_to_end(&mut answer);
         assert!(!answer.starts_with(b"HTTP/1.1 101"), "{}", answer.escape_ascii());
-        site = Site::with(|builder| builder.handshake_timeout(PATIENCE * 10));
+        test = TestServer::with(|builder| builder.handshake_timeout(TIMEOUT * 10));
     }
 }
 
 #[test]
 fn who_comes_while_the_server_stops_is_not_forgotten() {
     for _ in 0..50 {
-        let mut site = Site::with(|builder| builder.close_timeout(PATIENCE * 2));
-        let (addr, request) = (site.addr, Ask::upgrade(site.addr).bytes());
+        let mut test = TestServer::with(|builder| builder.close_timeout(TIMEOUT * 2));
+        let (addr, request) = (test.addr, HttpRequest::upgrade(test.addr).bytes());
         let come = || {
             // Until the port is closed. Whoever gets in is dismissed, the others let down.
             while let Ok(mut stream) = TcpStream::connect(addr) {
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_read_timeout(Some(TIMEOUT)).unwrap();
                 let _ = stream.write_all(&request);
                 match stream.read_to_end(&mut Vec::new()) {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("forgotten"),
@@ -111,22 +111,22 @@ fn who_comes_while_the_server_stops_is_not_forgotten() {
         };
         thread::scope(|scope| {
             (0..3).for_each(|_| drop(scope.spawn(come)));
-            scope.spawn(|| site.stop());
+            scope.spawn(|| test.stop());
         });
     }
 }
 
 #[test]
 fn a_client_that_neither_reads_nor_answers_does_not_hold_up_the_stop() {
-    let mut site = Site::with(|builder| builder.close_timeout(Duration::from_millis(300)));
-    let [mut a, b] = site.room("lobby");
+    let mut test = TestServer::with(|builder| builder.close_timeout(Duration::from_millis(300)));
+    let [mut a, b] = test.clients_in("lobby");
     let id = b.id.clone();
     for _ in 0..20 {
-        a.tell(&id, "lobby", "large", &wire::filler(50_000));
+        a.send_to_client(&id, "lobby", "large", &wire::filler(50_000));
     }
     a.expect_nothing();
     let start = Instant::now();
-    site.stop();
-    assert!(start.elapsed() < PATIENCE);
+    test.stop();
+    assert!(start.elapsed() < TIMEOUT);
     drop((a, b));
 }

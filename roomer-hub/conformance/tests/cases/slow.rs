@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 use roomer_engine::ConnId;
 use socket2::{Domain, Socket, Type};
 
-use super::site::{Site, gather};
-use roomer_conformance::client::{Client, PATIENCE, Seen};
-use roomer_conformance::http::Ask;
-use roomer_conformance::wire::{self, View};
+use super::test_server::{TestServer, join_all};
+use roomer_conformance::client::{Client, Received, TIMEOUT};
+use roomer_conformance::http::HttpRequest;
+use roomer_conformance::wire::{self, PacketView};
 
 const SIZE: usize = 2000;
 
 /// A client whose own kernel takes little for it.
-pub(super) fn narrow(site: &Site) -> Client {
+pub(super) fn narrow(test: &TestServer) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
-    socket.connect(&site.addr.into()).unwrap();
+    socket.connect(&test.addr.into()).unwrap();
     let stream: TcpStream = socket.into();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut client = Client::upgrade(stream, &Ask::upgrade(site.addr));
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let mut client = Client::upgrade(stream, &HttpRequest::upgrade(test.addr));
     client.leave("root");
     client
 }
@@ -41,10 +41,10 @@ fn is_numbered(payload: &[u8], n: u32) -> bool {
 
 /// Floods a room with one stuck reader and some prompt ones. Returns how much the stuck one finds
 /// once it reads, before its close frame.
-fn flood(site: &Site, readers: usize, count: u32) -> u32 {
-    let mut members = vec![narrow(site), site.loner()];
-    members.extend((0..readers).map(|_| site.loner()));
-    gather("lobby", &mut members);
+fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
+    let mut members = vec![narrow(test), test.roomless_client()];
+    members.extend((0..readers).map(|_| test.roomless_client()));
+    join_all("lobby", &mut members);
     let [stuck, sender, readers @ ..] = &mut members[..] else { unreachable!() };
     let (from, gone) = (sender.id.clone(), stuck.id.clone());
     let mut writer = sender.stream.try_clone().unwrap();
@@ -60,7 +60,7 @@ fn flood(site: &Site, readers: usize, count: u32) -> u32 {
             scope.spawn(move || {
                 let (mut n, mut notices) = (0, 0);
                 while n < count || notices < 1 {
-                    let View { event, src, payload, .. } = reader.view();
+                    let PacketView { event, src, payload, .. } = reader.expect_view();
                     if event == b"member_left" {
                         assert_eq!(payload, gone.as_bytes());
                         notices += 1;
@@ -75,15 +75,15 @@ fn flood(site: &Site, readers: usize, count: u32) -> u32 {
             });
         }
         // It is out; now it reads again, and finds a part without gaps, then why it was closed.
-        left.recv_timeout(PATIENCE).expect("the stuck reader is closed");
+        left.recv_timeout(TIMEOUT).expect("the stuck reader is closed");
         let mut n = 0;
         let got = loop {
-            match stuck.next() {
-                Seen::Packet(packet) => {
+            match stuck.receive() {
+                Received::Packet(packet) => {
                     assert!(is_numbered(&packet.payload, n), "not {n}: {packet:?}");
                     n += 1;
                 }
-                Seen::Close(code, reason) => {
+                Received::Close(code, reason) => {
                     assert_eq!(code, Some(1013), "{reason}");
                     break n;
                 }
@@ -99,34 +99,34 @@ fn flood(site: &Site, readers: usize, count: u32) -> u32 {
 
 #[test]
 fn one_that_never_reads_is_closed_with_1013_and_the_others_lose_nothing() {
-    let site = Site::with(|builder| builder.close_timeout(PATIENCE));
-    let got = flood(&site, 2, 3000);
+    let test = TestServer::with(|builder| builder.close_timeout(TIMEOUT));
+    let got = flood(&test, 2, 3000);
     assert!(got < 3000, "it was owed more than it may be");
 }
 
 #[test]
 fn one_that_never_reads_in_a_large_room_is_closed_and_the_others_lose_nothing() {
-    let site = Site::with(|builder| builder.close_timeout(PATIENCE));
-    assert!(flood(&site, 12, 2000) < 2000);
+    let test = TestServer::with(|builder| builder.close_timeout(TIMEOUT));
+    assert!(flood(&test, 12, 2000) < 2000);
 }
 
 #[test]
 fn one_that_takes_nothing_for_the_write_wait_is_closed_though_little_is_owed() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder
             .max_backlog(64 * 1024 * 1024)
             .write_timeout(Duration::from_secs(1))
-            .close_timeout(PATIENCE)
+            .close_timeout(TIMEOUT)
     });
-    assert!(flood(&site, 2, 1500) < 1500);
+    assert!(flood(&test, 2, 1500) < 1500);
 }
 
 #[test]
 fn a_stuck_receiver_of_direct_messages_is_closed_and_its_sender_is_not() {
-    let site = Site::with(|builder| builder.max_backlog(64 * 1024));
-    let mut sender = site.loner();
-    let mut stuck = narrow(&site);
-    let mut witness = site.loner();
+    let test = TestServer::with(|builder| builder.max_backlog(64 * 1024));
+    let mut sender = test.roomless_client();
+    let mut stuck = narrow(&test);
+    let mut witness = test.roomless_client();
     let id = stuck.id.clone();
     stuck.join("lobby");
     witness.join("lobby");
@@ -146,9 +146,9 @@ fn a_stuck_receiver_of_direct_messages_is_closed_and_its_sender_is_not() {
 
 #[test]
 fn one_that_does_not_read_its_pongs_is_owed_a_bounded_number_of_them() {
-    let site = Site::with(|builder| builder.max_backlog(64 * 1024));
-    let mut witness = site.loner();
-    let mut stuck = narrow(&site);
+    let test = TestServer::with(|builder| builder.max_backlog(64 * 1024));
+    let mut witness = test.roomless_client();
+    let mut stuck = narrow(&test);
     let pings = wire::frame(wire::FIN | wire::PING, &wire::filler(125)).repeat(1000);
     for _ in 0..100 {
         // It may be closed in the middle of it.
@@ -158,31 +158,31 @@ fn one_that_does_not_read_its_pongs_is_owed_a_bounded_number_of_them() {
     }
     witness.expect_nothing();
     stuck.reset();
-    site.settled(1, || witness.expect_nothing());
+    test.wait_for_sockets(1, || witness.expect_nothing());
 }
 
 /// It neither answers pings nor says anything else for several pong waits; what its socket takes is
 /// all that shows that it lives.
 #[test]
 fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.ping_interval(Duration::from_millis(300)).pong_timeout(Duration::from_millis(600))
     });
-    let mut reader = narrow(&site);
+    let mut reader = narrow(&test);
     let payload = wire::filler(3_000_000);
     let id = ConnId::parse(&reader.id).unwrap();
-    assert!(site.server.send(id, "state", &payload));
+    assert!(test.server.send(id, "state", &payload));
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(2) {
         reader.read_some(16 * 1024);
         // The link's speed: about a megabyte a second.
         thread::sleep(Duration::from_millis(16));
     }
-    assert_eq!(site.server.stats().closes.len(), 0);
+    assert_eq!(test.server.stats().closes.len(), 0);
     let arrived = loop {
-        match reader.next() {
-            Seen::Packet(packet) => break packet.payload,
-            Seen::Ping(_) => {}
+        match reader.receive() {
+            Received::Packet(packet) => break packet.payload,
+            Received::Ping(_) => {}
             other => panic!("{other:?}"),
         }
     };
@@ -192,10 +192,10 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
 /// Its answers to pings have to wait behind what it sends.
 #[test]
 fn a_large_message_that_comes_in_slowly_is_a_sign_of_life() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.ping_interval(Duration::from_millis(300)).pong_timeout(Duration::from_millis(600))
     });
-    let mut sender = site.loner();
+    let mut sender = test.roomless_client();
     let id = sender.id.clone();
     let payload = wire::filler(400_000);
     let message = wire::to_client(&id, "r", "file", &payload);
@@ -204,9 +204,9 @@ fn a_large_message_that_comes_in_slowly_is_a_sign_of_life() {
         thread::sleep(Duration::from_millis(20));
     }
     let arrived = loop {
-        match sender.next() {
-            Seen::Packet(packet) => break packet.payload,
-            Seen::Ping(_) => {}
+        match sender.receive() {
+            Received::Packet(packet) => break packet.payload,
+            Received::Ping(_) => {}
             other => panic!("{other:?}"),
         }
     };
@@ -216,9 +216,9 @@ fn a_large_message_that_comes_in_slowly_is_a_sign_of_life() {
 /// Whoever sends to it has to wait, or it would come to be owed more than it may be.
 #[test]
 fn a_reader_whose_socket_is_always_full_gets_everything() {
-    let site = Site::with(|builder| builder.max_message(4096));
-    let mut members = [site.loner(), narrow(&site)];
-    gather("lobby", &mut members);
+    let test = TestServer::with(|builder| builder.max_message(4096));
+    let mut members = [test.roomless_client(), narrow(&test)];
+    join_all("lobby", &mut members);
     let [mut sender, mut reader] = members;
     let mut writer = sender.stream.try_clone().unwrap();
     thread::scope(|scope| {
@@ -228,7 +228,7 @@ fn a_reader_whose_socket_is_always_full_gets_everything() {
             }
         });
         for n in 0..5000 {
-            assert!(is_numbered(reader.view().payload, n), "not {n}");
+            assert!(is_numbered(reader.expect_view().payload, n), "not {n}");
         }
     });
     reader.expect_nothing();

@@ -2,36 +2,37 @@
 
 use roomer_engine::{Builder, Claims, Rejection};
 
-use super::site::Site;
+use super::test_server::TestServer;
 use roomer_conformance::client::Client;
-use roomer_conformance::http::{ACCEPT, Ask, dial};
+use roomer_conformance::http::{ACCEPT, HttpRequest, dial};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
 /// What is selected of what is offered.
-fn selected(site: &Site, offers: &[&str]) -> Option<String> {
-    let ask = offers.iter().fold(Ask::upgrade(site.addr), |ask, line| ask.add(PROTOCOL, line));
-    let answer = ask.head(site.addr);
+fn selected(test: &TestServer, offers: &[&str]) -> Option<String> {
+    let ask =
+        offers.iter().fold(HttpRequest::upgrade(test.addr), |ask, line| ask.add(PROTOCOL, line));
+    let answer = ask.head(test.addr);
     assert_eq!((answer.status, answer.header("sec-websocket-accept")), (101, Some(ACCEPT)));
     answer.header("sec-websocket-protocol").map(str::to_owned)
 }
 
 #[test]
 fn by_default_roomer_alone_is_selected() {
-    let site = Site::open();
-    assert_eq!(selected(&site, &["chat, superchat"]), None);
-    assert_eq!(selected(&site, &[]), None);
-    assert_eq!(selected(&site, &["roomer"]).as_deref(), Some("roomer"));
-    assert_eq!(selected(&site, &["token.c2VjcmV0"]), None, "a token is never sent back");
-    assert_eq!(selected(&site, &["token.c2VjcmV0, roomer"]).as_deref(), Some("roomer"));
+    let test = TestServer::start();
+    assert_eq!(selected(&test, &["chat, superchat"]), None);
+    assert_eq!(selected(&test, &[]), None);
+    assert_eq!(selected(&test, &["roomer"]).as_deref(), Some("roomer"));
+    assert_eq!(selected(&test, &["token.c2VjcmV0"]), None, "a token is never sent back");
+    assert_eq!(selected(&test, &["token.c2VjcmV0, roomer"]).as_deref(), Some("roomer"));
 }
 
 #[test]
 fn of_those_that_the_server_knows_the_client_s_first_is_selected() {
-    let site = Site::with(|builder| builder.subprotocol("chat.v1").subprotocol("chat.v2"));
-    assert_eq!(selected(&site, &["chat.v3, chat.v2, chat.v1"]).as_deref(), Some("chat.v2"));
-    assert_eq!(selected(&site, &["chat.v1", "chat.v2"]).as_deref(), Some("chat.v1"));
-    assert_eq!(selected(&site, &["CHAT.V1"]), None, "names are case-sensitive");
+    let test = TestServer::with(|builder| builder.subprotocol("chat.v1").subprotocol("chat.v2"));
+    assert_eq!(selected(&test, &["chat.v3, chat.v2, chat.v1"]).as_deref(), Some("chat.v2"));
+    assert_eq!(selected(&test, &["chat.v1", "chat.v2"]).as_deref(), Some("chat.v1"));
+    assert_eq!(selected(&test, &["CHAT.V1"]), None, "names are case-sensitive");
 }
 
 /// A server that lets in one token, and says which it has seen.
@@ -50,8 +51,8 @@ fn guarded(builder: Builder) -> Builder {
 
 #[test]
 fn a_token_is_found_wherever_a_client_can_put_it() {
-    let site = Site::with(guarded);
-    let plain = Ask::upgrade(site.addr);
+    let test = TestServer::with(guarded);
+    let plain = HttpRequest::upgrade(test.addr);
     for (ask, token) in [
         (plain.clone().add(PROTOCOL, "roomer, token.c8O8w58mPw"), "süß&?"),
         (plain.clone().add(PROTOCOL, "roomer").add(PROTOCOL, "token.c2VjcmV0"), "secret"),
@@ -59,13 +60,13 @@ fn a_token_is_found_wherever_a_client_can_put_it() {
         (plain.clone().add("Authorization", "Bearer secret"), "secret"),
         (plain.clone().add("Authorization", "Basic c2VjcmV0").target("/ws?token=secret"), "secret"),
     ] {
-        let mut client = Client::upgrade(dial(site.addr), &ask);
-        client.say("root", "who", b"");
-        assert_eq!(client.packet().payload, token.as_bytes());
-        client.goodbye();
+        let mut client = Client::upgrade(dial(test.addr), &ask);
+        client.send_to_room("root", "who", b"");
+        assert_eq!(client.expect_packet().payload, token.as_bytes());
+        client.close();
     }
     for offers in ["roomer", "roomer, token.", "roomer, token.c2VjcmV", "roomer, token.c2VjcmV0="] {
-        let answer = plain.clone().add(PROTOCOL, offers).refused(site.addr);
+        let answer = plain.clone().add(PROTOCOL, offers).rejected(test.addr);
         assert_eq!(answer.status, 401, "{offers}");
         assert_eq!(answer.header("sec-websocket-protocol"), None);
     }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use roomer_engine::{BuildError, Server};
 
-use super::site::Site;
-use roomer_conformance::client::{Client, PATIENCE, Seen};
-use roomer_conformance::http::{Answer, Ask, dial};
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, Received, TIMEOUT};
+use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::wire::{self, FIN, PING, PONG};
 
 const fn ms(millis: u64) -> Duration {
@@ -16,41 +16,41 @@ const fn ms(millis: u64) -> Duration {
 }
 
 /// Pings often; a client has a little less than two seconds for its sign of life.
-fn lively() -> Site {
-    Site::with(|builder| builder.ping_interval(ms(50)).pong_timeout(ms(2000)))
+fn lively() -> TestServer {
+    TestServer::with(|builder| builder.ping_interval(ms(50)).pong_timeout(ms(2000)))
 }
 
 #[test]
 fn pings_come_again_and_again_and_are_empty() {
-    let site = Site::with(|builder| builder.ping_interval(ms(50)).pong_timeout(ms(60_000)));
+    let test = TestServer::with(|builder| builder.ping_interval(ms(50)).pong_timeout(ms(60_000)));
     let start = Instant::now();
-    let mut client = site.client();
+    let mut client = test.client();
     for _ in 0..5 {
-        assert_eq!(client.next(), Seen::Ping(Vec::new()));
+        assert_eq!(client.receive(), Received::Ping(Vec::new()));
     }
     assert!(start.elapsed() >= ms(5 * 50), "they came too early");
 }
 
 #[test]
 fn the_ping_period_follows_the_pong_wait() {
-    let site = Site::with(|builder| builder.pong_timeout(ms(1000)));
+    let test = TestServer::with(|builder| builder.pong_timeout(ms(1000)));
     let start = Instant::now();
-    let mut client = site.client();
-    assert_eq!(client.next(), Seen::Ping(Vec::new()));
+    let mut client = test.client();
+    assert_eq!(client.receive(), Received::Ping(Vec::new()));
     assert!(start.elapsed() >= ms(900), "nine tenths of the wait");
 }
 
 #[test]
 fn a_silent_client_is_gone_after_the_pong_wait_and_the_others_hear_of_it() {
-    let site = Site::with(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(600)));
+    let test = TestServer::with(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(600)));
     let start = Instant::now();
-    let mut silent = site.client();
+    let mut silent = test.client();
     let mut pings = 0;
     let code = loop {
-        assert!(start.elapsed() < PATIENCE, "it is never closed");
-        match silent.next() {
-            Seen::Ping(_) => pings += 1,
-            Seen::Close(code, reason) => break (code, reason),
+        assert!(start.elapsed() < TIMEOUT, "it is never closed");
+        match silent.receive() {
+            Received::Ping(_) => pings += 1,
+            Received::Close(code, reason) => break (code, reason),
             other => panic!("{other:?}"),
         }
     };
@@ -59,19 +59,19 @@ fn a_silent_client_is_gone_after_the_pong_wait_and_the_others_hear_of_it() {
     // Not the client's fault: it comes back.
     assert_eq!(code, (Some(1013), "no sign of life".into()));
     silent.expect_end();
-    assert_eq!(site.server.stats().connections, 0);
+    assert_eq!(test.server.stats().connections, 0);
 }
 
 #[test]
 fn a_client_that_falls_silent_is_told_to_the_others() {
-    let site = Site::with(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(1000)));
-    let mut witness = site.client();
-    let silent = site.client();
+    let test = TestServer::with(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(1000)));
+    let mut witness = test.client();
+    let silent = test.client();
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        match witness.next() {
-            Seen::Ping(payload) => witness.send(&wire::frame(FIN | PONG, &payload)),
-            Seen::Packet(packet) => {
+    while start.elapsed() < TIMEOUT {
+        match witness.receive() {
+            Received::Ping(payload) => witness.send(&wire::frame(FIN | PONG, &payload)),
+            Received::Packet(packet) => {
                 assert_eq!(packet.payload, silent.id.as_bytes());
                 if packet.event == "member_left" {
                     return;
@@ -85,16 +85,16 @@ fn a_client_that_falls_silent_is_told_to_the_others() {
 
 /// Answers each ping in some way, for longer than the pong wait; the connection must stay.
 fn keeps_alive(sign: impl Fn(&mut Client)) {
-    let site = lively();
-    let mut client = site.client();
+    let test = lively();
+    let mut client = test.client();
     let start = Instant::now();
     while start.elapsed() < ms(3000) {
-        match client.next() {
-            Seen::Ping(payload) => {
+        match client.receive() {
+            Received::Ping(payload) => {
                 assert_eq!(payload, b"");
                 sign(&mut client);
             }
-            Seen::Packet(_) | Seen::Pong(_) => {}
+            Received::Packet(_) | Received::Pong(_) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -107,7 +107,7 @@ fn a_pong_is_a_sign_of_life() {
 
 #[test]
 fn a_message_is_a_sign_of_life() {
-    keeps_alive(|client| client.say("nowhere", "hello", b""));
+    keeps_alive(|client| client.send_to_room("nowhere", "hello", b""));
 }
 
 #[test]
@@ -128,14 +128,15 @@ fn a_ping_period_that_is_not_below_the_pong_wait_is_refused() {
 
 /// A handshake that is not finished must end in time, with 408 where an answer can be sent.
 fn times_out(request: &[u8]) {
-    let site = Site::with(|builder| builder.handshake_timeout(ms(300)).close_timeout(ms(300)));
+    let test =
+        TestServer::with(|builder| builder.handshake_timeout(ms(300)).close_timeout(ms(300)));
     let start = Instant::now();
-    let mut stream = dial(site.addr);
+    let mut stream = dial(test.addr);
     stream.write_all(request).unwrap();
-    let answer = Answer::read(&mut stream, false);
+    let answer = HttpResponse::read(&mut stream, false);
     assert_eq!(answer.status, 408);
     assert!(start.elapsed() >= ms(300), "it was not given its time");
-    site.drained();
+    test.wait_for_drain();
 }
 
 #[test]
@@ -150,9 +151,10 @@ fn an_unfinished_handshake_times_out() {
 
 #[test]
 fn a_trickled_handshake_times_out() {
-    let site = Site::with(|builder| builder.handshake_timeout(ms(500)).close_timeout(ms(300)));
-    let mut stream = dial(site.addr);
-    let mut request = Ask::upgrade(site.addr).bytes();
+    let test =
+        TestServer::with(|builder| builder.handshake_timeout(ms(500)).close_timeout(ms(300)));
+    let mut stream = dial(test.addr);
+    let mut request = HttpRequest::upgrade(test.addr).bytes();
     request.truncate(request.len() - 4);
     request.extend(b"\r\nX-Pad: ");
     request.resize(10_000, b'x');
@@ -167,13 +169,13 @@ fn a_trickled_handshake_times_out() {
     }
     let text = answer.escape_ascii().to_string();
     assert!(answer.is_empty() || text.starts_with("HTTP/1.1 408"), "{text}");
-    site.drained();
+    test.wait_for_drain();
 }
 
 #[test]
 fn a_handshake_in_time_is_not_bound_by_the_timeout_any_more() {
-    let site = Site::with(|builder| builder.handshake_timeout(ms(500)));
-    let mut client = site.loner();
+    let test = TestServer::with(|builder| builder.handshake_timeout(ms(500)));
+    let mut client = test.roomless_client();
     let start = Instant::now();
     while start.elapsed() < ms(1000) {
         assert!(client.is_silent_for(ms(100)));
@@ -183,11 +185,11 @@ fn a_handshake_in_time_is_not_bound_by_the_timeout_any_more() {
 
 #[test]
 fn a_client_that_does_not_end_a_closed_connection_is_ended() {
-    let site = Site::with(|builder| builder.close_timeout(ms(300)));
-    let mut client = site.loner();
+    let test = TestServer::with(|builder| builder.close_timeout(ms(300)));
+    let mut client = test.roomless_client();
     client.send(b"garbage");
     client.expect_close(1002);
     // The client neither answers the close frame nor ends its side.
-    site.drained();
+    test.wait_for_drain();
     drop(client);
 }

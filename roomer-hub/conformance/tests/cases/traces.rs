@@ -16,13 +16,13 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Metadata, Subscriber};
 
 use super::Harness;
-use super::site::{Site, block_on};
+use super::test_server::{TestServer, block_on};
 use roomer_conformance::wire;
 
 use super::{memory, slow};
 use crate::Adapter;
-use roomer_conformance::client::{Client, PATIENCE};
-use roomer_conformance::http::{Ask, dial};
+use roomer_conformance::client::{Client, TIMEOUT};
+use roomer_conformance::http::{HttpRequest, dial};
 
 /// An event as it was told: its level, its message, its fields.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +118,7 @@ impl Ear {
     #[track_caller]
     fn wait(&self, field: &str, value: &str) -> Heard {
         loop {
-            let heard = self.0.recv_timeout(PATIENCE).expect("it is told in time");
+            let heard = self.0.recv_timeout(TIMEOUT).expect("it is told in time");
             if heard.field(field) == value {
                 return heard;
             }
@@ -140,24 +140,24 @@ fn assert_heard<const N: usize>(heard: &Heard, level: &str, message: &str, field
 
 #[test]
 fn who_comes_and_goes_is_told() {
-    let site = Site::open();
+    let test = TestServer::start();
     let ear = Ear::open();
-    let leaver = site.client();
+    let leaver = test.client();
     let (id, from) = (leaver.id.clone(), peer(&leaver));
     let opened = ear.wait("conn", &id);
     assert_heard(&opened, "DEBUG", "connection opened", [&format!("peer={from}")]);
-    leaver.goodbye();
+    leaver.close();
     let closed = ear.wait("conn", &id);
     assert_heard(&closed, "DEBUG", "connection closed", ["by=client", "code=1000", "reason="]);
 
-    let lost = site.client();
+    let lost = test.client();
     let id = lost.id.clone();
     lost.reset();
     ear.wait("conn", &id);
     let closed = ear.wait("conn", &id);
     assert_heard(&closed, "DEBUG", "connection closed", ["by=network", "code=", "reason="]);
 
-    let mut bad = site.client();
+    let mut bad = test.client();
     bad.send(&wire::message(b"no packet"));
     let reason = bad.expect_close(1002);
     ear.wait("conn", &bad.id);
@@ -171,7 +171,7 @@ fn the_application_s_code_runs_in_its_connection_s_span() {
     let spans = || ENTERED.with_borrow(Clone::clone);
     let (sender, seen) = channel();
     let later = sender.clone();
-    let site = Site::with(move |builder| {
+    let test = TestServer::with(move |builder| {
         builder
             .trust_proxy("127.0.0.1")
             .on("at once", move |_, _| Ok(sender.send(spans())?))
@@ -181,20 +181,20 @@ fn the_application_s_code_runs_in_its_connection_s_span() {
             })
     });
     let _ear = Ear::open();
-    let ask = Ask::upgrade(site.addr).add("X-Forwarded-For", "192.0.2.7");
-    let mut client = Client::upgrade(dial(site.addr), &ask);
+    let ask = HttpRequest::upgrade(test.addr).add("X-Forwarded-For", "192.0.2.7");
+    let mut client = Client::upgrade(dial(test.addr), &ask);
     for event in ["at once", "later"] {
-        client.say("root", event, b"");
-        let spans = seen.recv_timeout(PATIENCE).unwrap();
+        client.send_to_room("root", event, b"");
+        let spans = seen.recv_timeout(TIMEOUT).unwrap();
         let [span] = &spans[..] else { panic!("one span: {spans:?}") };
         assert_eq!((span.field("conn"), span.field("peer")), (&*client.id, "192.0.2.7:0"));
     }
-    client.goodbye();
+    client.close();
 }
 
 #[test]
 fn a_refused_handshake_is_told() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.page("/", "text/plain", "page").authorize(|request| match request.query("token") {
             Some(_) => Err(Rejection::forbidden("no")),
             None => Ok(Default::default()),
@@ -207,16 +207,16 @@ fn a_refused_handshake_is_told() {
         ("nonsense\r\n\r\n", "400"),
         ("GET /nowhere HTTP/1.1\r\nHost: chat.example\r\n\r\n", "404"),
     ] {
-        let mut stream = dial(site.addr);
+        let mut stream = dial(test.addr);
         stream.write_all(request.as_bytes()).unwrap();
         let from = stream.local_addr().unwrap().to_string();
         let refused = ear.wait("peer", &from);
         assert_heard(&refused, "DEBUG", "handshake refused", [&format!("status={status}")]);
     }
     // A page is no refusal: what is told next of this socket's is its connection's.
-    assert_eq!(Ask::plain(site.addr).target("/").refused(site.addr).status, 200);
-    let client = site.client();
-    while let Ok(heard) = ear.0.recv_timeout(PATIENCE) {
+    assert_eq!(HttpRequest::plain(test.addr).target("/").rejected(test.addr).status, 200);
+    let client = test.client();
+    while let Ok(heard) = ear.0.recv_timeout(TIMEOUT) {
         if heard.field("conn") == client.id {
             return;
         }
@@ -227,13 +227,13 @@ fn a_refused_handshake_is_told() {
 
 #[test]
 fn what_the_operator_should_look_at_is_told_at_warn() {
-    let site = Site::open();
+    let test = TestServer::start();
     let ear = Ear::open();
-    let ask = Ask::upgrade(site.addr).add("Origin", "http://localhost:5173");
-    assert_eq!(ask.refused(site.addr).status, 403);
+    let ask = HttpRequest::upgrade(test.addr).add("Origin", "http://localhost:5173");
+    assert_eq!(ask.rejected(test.addr).status, 403);
     let warned = loop {
         let heard = ear.wait("kind", "origin");
-        if heard.message.contains(&site.addr.to_string()) {
+        if heard.message.contains(&test.addr.to_string()) {
             break heard;
         }
     };
@@ -256,7 +256,7 @@ fn a_refused_request_of_a_framework_s_is_told() {
 
 #[test]
 fn failures_of_the_application_s_are_told() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder
             .on("fail", |_, _| Err("a test's own".into()))
             .on_async("fail later", |_, _| async { Err("a test's own, later".into()) })
@@ -264,23 +264,23 @@ fn failures_of_the_application_s_are_told() {
             .on_join(|_, room| assert_ne!(room, "cursed"))
     });
     let ear = Ear::open();
-    let mut a = site.client();
+    let mut a = test.client();
     ear.wait("conn", &a.id);
     for (event, error) in [("fail", "a test's own"), ("fail later", "a test's own, later")] {
-        a.say("root", event, b"");
+        a.send_to_room("root", event, b"");
         let failed = ear.wait("conn", &a.id);
         let fields = [&*format!("event={event}"), &*format!("error={error}")];
         assert_heard(&failed, "WARN", "handler failed", fields);
     }
-    a.say("root", "panic", b"");
+    a.send_to_room("root", "panic", b"");
     let failed = ear.wait("conn", &a.id);
     let error = "error=the handler panicked: oh";
     assert_heard(&failed, "WARN", "handler failed", ["event=panic", error]);
     a.expect_close(1011);
 
-    let mut b = site.client();
+    let mut b = test.client();
     ear.wait("conn", &b.id);
-    b.say("cursed", "join", b"");
+    b.send_to_room("cursed", "join", b"");
     let failed = ear.wait("conn", &b.id);
     assert_heard(&failed, "WARN", "hook failed", []);
     assert!(failed.field("error").contains("cursed"), "{failed:?}");
@@ -288,12 +288,12 @@ fn failures_of_the_application_s_are_told() {
 
 #[test]
 fn a_laggard_is_told_with_what_waits_for_it() {
-    let site = Site::with(|builder| builder.max_backlog(64 * 1024));
+    let test = TestServer::with(|builder| builder.max_backlog(64 * 1024));
     let ear = Ear::open();
-    let stuck = slow::narrow(&site);
-    let mut sender = site.loner();
+    let stuck = slow::narrow(&test);
+    let mut sender = test.roomless_client();
     for _ in 0..200 {
-        sender.tell(&stuck.id, "root", "flood", &[0; 64 * 1024]);
+        sender.send_to_client(&stuck.id, "root", "flood", &[0; 64 * 1024]);
     }
     let lagged = loop {
         let heard = ear.wait("conn", &stuck.id);
@@ -311,10 +311,10 @@ fn a_laggard_is_told_with_what_waits_for_it() {
 
 #[test]
 fn what_the_memory_budget_costs_is_told() {
-    let site = Site::with(memory::tight);
+    let test = TestServer::with(memory::tight);
     let ear = Ear::open();
     let hoarders: [Client; 12] = std::array::from_fn(|_| {
-        let mut client = site.loner();
+        let mut client = test.roomless_client();
         client.send(&memory::half(100_000));
         client
     });
@@ -322,7 +322,7 @@ fn what_the_memory_budget_costs_is_told() {
     let is_own = |heard: &Heard| hoarders.iter().any(|one| one.id == heard.field("conn"));
     let (mut shed, mut closed) = (None, None);
     while shed.is_none() || closed.is_none() {
-        let heard = ear.0.recv_timeout(PATIENCE).expect("it is told in time");
+        let heard = ear.0.recv_timeout(TIMEOUT).expect("it is told in time");
         if heard.message == "out of memory budget" {
             shed = Some(heard);
         } else if heard.field("reason") == "out of memory" && is_own(&heard) {
@@ -338,24 +338,24 @@ fn what_the_memory_budget_costs_is_told() {
 
 #[test]
 fn a_shutdown_is_told() {
-    let mut site = Site::open();
+    let mut test = TestServer::start();
     let ear = Ear::open();
-    let clients: [Client; 7] = std::array::from_fn(|_| site.client());
-    site.server.shutdown();
+    let clients: [Client; 7] = std::array::from_fn(|_| test.client());
+    test.server.shutdown();
     let begun = ear.wait("connections", "7");
     assert_heard(&begun, "INFO", "shutdown begun", []);
     drop(clients);
-    site.stop();
+    test.stop();
 }
 
 #[test]
 fn a_drain_is_told() {
-    let site = Site::open();
+    let test = TestServer::start();
     let ear = Ear::open();
     // Other tests' servers are drained meanwhile: the numbers tell which is which.
-    let clients: [Client; 23] = std::array::from_fn(|_| site.loner());
+    let clients: [Client; 23] = std::array::from_fn(|_| test.roomless_client());
     thread::scope(|scope| {
-        scope.spawn(|| block_on(site.server.drain()));
+        scope.spawn(|| block_on(test.server.drain()));
         let begun = ear.wait("connections", "23");
         assert_heard(&begun, "INFO", "drain begun", []);
         drop(clients);

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use roomer_engine::HandlerPanic;
 
-use super::asking::Gate;
-use super::site::{Site, hear_nothing};
-use roomer_conformance::client::Seen;
+use super::rules_async::Gate;
+use super::test_server::{TestServer, expect_nothing};
+use roomer_conformance::client::Received;
 use roomer_conformance::wire;
 
 #[test]
 fn later_messages_wait_and_come_in_order() {
     let gate = Gate::default();
     let waiting = gate.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.on_async("slow", move |conn, message| {
             let waiting = waiting.clone();
             async move {
@@ -24,7 +24,7 @@ fn later_messages_wait_and_come_in_order() {
             }
         })
     });
-    let [mut a, mut b] = site.room("lobby");
+    let [mut a, mut b] = test.clients_in("lobby");
     let own = a.id.clone();
     // Whole messages behind the slow one, then half of another, in one go and after a while.
     let mut sent = wire::to_room("lobby", "slow", b"1");
@@ -44,14 +44,14 @@ fn later_messages_wait_and_come_in_order() {
     }
     b.expect("lobby", "begun", "", &own, &[b'2'; 300]);
     b.expect("lobby", "done", "", &own, &[b'2'; 300]);
-    hear_nothing([&mut a, &mut b]);
+    expect_nothing([&mut a, &mut b]);
 }
 
 #[test]
 fn one_that_waits_is_pinged_and_not_taken_for_dead() {
     let gate = Gate::default();
     let waiting = gate.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder
             .ping_interval(Duration::from_millis(60))
             .pong_timeout(Duration::from_millis(100))
@@ -64,18 +64,18 @@ fn one_that_waits_is_pinged_and_not_taken_for_dead() {
                 }
             })
     });
-    let mut a = site.client();
-    a.say("root", "slow", b"");
+    let mut a = test.client();
+    a.send_to_room("root", "slow", b"");
     // Far more than the pong wait: none of these is answered, nor could an answer be read.
     for _ in 0..5 {
-        assert!(matches!(a.next(), Seen::Ping(_)));
+        assert!(matches!(a.receive(), Received::Ping(_)));
     }
     gate.open();
     let own = a.id.clone();
     loop {
-        match a.next() {
-            Seen::Ping(_) => {}
-            Seen::Packet(packet) => {
+        match a.receive() {
+            Received::Ping(_) => {}
+            Received::Packet(packet) => {
                 assert_eq!((&*packet.event, &*packet.dst), ("done", &*own));
                 break;
             }
@@ -90,7 +90,7 @@ fn errors_and_panics_after_a_while_are_reported() {
     let tell = std::sync::Mutex::new(tell);
     let gate = Gate::default();
     let waiting = gate.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder
             .on_async("fail", move |_, message| {
                 let waiting = waiting.clone();
@@ -108,21 +108,21 @@ fn errors_and_panics_after_a_while_are_reported() {
                 tell.lock().unwrap().send((entry, is_panic)).unwrap();
             })
     });
-    let [mut a] = site.loners();
-    a.say("root", "join", b"");
-    let ack = a.packet();
+    let [mut a] = test.roomless_clients();
+    a.send_to_room("root", "join", b"");
+    let ack = a.expect_packet();
     a.snapshot("root", ack);
     gate.open();
-    a.say("root", "fail", b"no");
-    a.say("root", "fail", b"\xff");
+    a.send_to_room("root", "fail", b"no");
+    a.send_to_room("root", "fail", b"\xff");
     a.expect_nothing();
-    a.say("root", "fail", b"panic");
+    a.send_to_room("root", "fail", b"panic");
     a.expect_close(1011);
-    let next = || told.recv_timeout(roomer_conformance::client::PATIENCE).unwrap();
+    let next = || told.recv_timeout(roomer_conformance::client::TIMEOUT).unwrap();
     let entry = |text: &str| (a.id.clone(), "fail".to_owned(), text.to_owned());
     assert_eq!(next(), (entry("no"), false));
     assert!(!next().1, "text that is no text");
     assert_eq!(next(), (entry("the handler panicked: as planned"), true));
-    let stats = site.server.stats();
+    let stats = test.server.stats();
     assert_eq!((stats.handler_errors, stats.panics), (2, 1));
 }

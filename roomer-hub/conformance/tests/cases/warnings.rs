@@ -6,20 +6,20 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use roomer_engine::{Builder, Claims, Rejection, Warning, WarningCause};
 
 use super::memory;
-use super::site::Site;
-use roomer_conformance::client::PATIENCE;
-use roomer_conformance::http::{Ask, KEY, dial};
+use super::test_server::TestServer;
+use roomer_conformance::client::TIMEOUT;
+use roomer_conformance::http::{HttpRequest, KEY, dial};
 
 /// A server, and its warnings.
 struct Watched {
-    site: Site,
+    test: TestServer,
     warnings: Receiver<Warning>,
 }
 
 impl Watched {
     fn with(choose: impl FnOnce(Builder) -> Builder) -> Watched {
         let (sender, warnings) = channel();
-        let site = Site::with(|builder| {
+        let test = TestServer::with(|builder| {
             choose(builder).on_warning(move |warning| {
                 // How many descriptors there may be is the machine's affair.
                 if !matches!(warning.cause, WarningCause::Descriptors { .. }) {
@@ -27,23 +27,23 @@ impl Watched {
                 }
             })
         });
-        Watched { site, warnings }
+        Watched { test, warnings }
     }
 
-    fn upgrade(&self) -> Ask {
-        Ask::upgrade(self.site.addr)
+    fn upgrade(&self) -> HttpRequest {
+        HttpRequest::upgrade(self.test.addr)
     }
 
     /// Asks, checks the status, and returns the warning's text.
     #[track_caller]
-    fn refused(&self, ask: &Ask, status: u16) -> String {
-        assert_eq!(ask.head(self.site.addr).status, status);
+    fn rejected(&self, ask: &HttpRequest, status: u16) -> String {
+        assert_eq!(ask.head(self.test.addr).status, status);
         self.next()
     }
 
     #[track_caller]
     fn next(&self) -> String {
-        let text = self.warnings.recv_timeout(PATIENCE).expect("a warning in time").to_string();
+        let text = self.warnings.recv_timeout(TIMEOUT).expect("a warning in time").to_string();
         assert!(!text.contains("s3cret") && !text.contains("czNjcmV0"), "{text}");
         assert!(text.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "one line: {text:?}");
         text
@@ -66,13 +66,13 @@ fn assert_says<const N: usize>(text: &str, parts: [&str; N]) {
 #[test]
 fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
     let watched = Watched::with(|builder| builder);
-    let host = watched.site.addr.to_string();
+    let host = watched.test.addr.to_string();
     let page = |origin| watched.upgrade().add("Origin", origin).target("/ws?token=s3cret");
-    let text = watched.refused(&page("http://localhost:5173"), 403);
+    let text = watched.rejected(&page("http://localhost:5173"), 403);
     assert_says(&text, ["403", &host, "allow_origin(\"http://localhost:5173\")"]);
     // The same again and again is told once.
     for _ in 0..5 {
-        assert_eq!(page("http://localhost:5173").head(watched.site.addr).status, 403);
+        assert_eq!(page("http://localhost:5173").head(watched.test.addr).status, 403);
     }
     watched.silent();
 }
@@ -80,7 +80,7 @@ fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
 #[test]
 fn a_page_without_an_origin_is_told_of() {
     let watched = Watched::with(|builder| builder);
-    let text = watched.refused(&watched.upgrade().add("Origin", "null"), 403);
+    let text = watched.rejected(&watched.upgrade().add("Origin", "null"), 403);
     assert_says(&text, ["403", "sandboxed", "allow_origin(\"any\")"]);
 }
 
@@ -88,10 +88,10 @@ fn a_page_without_an_origin_is_told_of() {
 fn what_a_client_chose_is_escaped_and_cut() {
     let watched = Watched::with(|builder| builder);
     let origin = format!("http://a\u{e9}\t\"{}", "x".repeat(5_000));
-    let text = watched.refused(&watched.upgrade().add("Origin", &origin), 403);
+    let text = watched.rejected(&watched.upgrade().add("Origin", &origin), 403);
     assert!(text.len() < 1_000, "{} bytes", text.len());
     let path = format!("/{}\\\"", "y".repeat(5_000));
-    let text = watched.refused(&watched.upgrade().target(&path), 404);
+    let text = watched.rejected(&watched.upgrade().target(&path), 404);
     assert!(text.len() < 1_000, "{} bytes", text.len());
 }
 
@@ -99,30 +99,30 @@ fn what_a_client_chose_is_escaped_and_cut() {
 fn an_upgrade_at_another_path_is_told_where_the_websocket_is() {
     let watched = Watched::with(|builder| builder.path("/rooms"));
     // Icons and the like are not worth a word.
-    let icon = Ask::plain(watched.site.addr).target("/favicon.ico");
-    assert_eq!(icon.refused(watched.site.addr).status, 404);
+    let icon = HttpRequest::plain(watched.test.addr).target("/favicon.ico");
+    assert_eq!(icon.rejected(watched.test.addr).status, 404);
     watched.silent();
-    let text = watched.refused(&watched.upgrade().target("/chat?token=s3cret"), 404);
+    let text = watched.rejected(&watched.upgrade().target("/chat?token=s3cret"), 404);
     assert_says(&text, ["404", "/chat", "/rooms"]);
 }
 
 #[test]
 fn an_upgrade_that_a_proxy_has_removed_is_told_with_the_proxy_s_setting() {
     for ask in [
-        |ask: Ask| ask.without("Upgrade").set("Connection", "close"),
-        |ask: Ask| ask.without("Connection"),
-        |ask: Ask| ask.set("Connection", "keep-alive"),
+        |ask: HttpRequest| ask.without("Upgrade").set("Connection", "close"),
+        |ask: HttpRequest| ask.without("Connection"),
+        |ask: HttpRequest| ask.set("Connection", "keep-alive"),
     ] {
         let watched = Watched::with(|builder| builder);
-        let text = watched.refused(&ask(watched.upgrade()), 400);
+        let text = watched.rejected(&ask(watched.upgrade()), 400);
         assert_says(&text, ["400", "proxy_set_header Upgrade $http_upgrade", "proxy_http_version"]);
     }
     // Somebody who types the address into a browser is not worth a word.
     let watched = Watched::with(|builder| builder);
-    assert_eq!(Ask::plain(watched.site.addr).refused(watched.site.addr).status, 400);
+    assert_eq!(HttpRequest::plain(watched.test.addr).rejected(watched.test.addr).status, 400);
     watched.silent();
     let old = format!("GET /ws HTTP/1.0\r\nHost: a\r\nSec-WebSocket-Key: {KEY}\r\n\r\n");
-    std::io::Write::write_all(&mut dial(watched.site.addr), old.as_bytes()).unwrap();
+    std::io::Write::write_all(&mut dial(watched.test.addr), old.as_bytes()).unwrap();
     assert_says(&watched.next(), ["proxy_http_version 1.1"]);
 }
 
@@ -132,19 +132,19 @@ fn a_client_that_authorize_refuses_is_told_of_without_its_token() {
         builder.authorize(|request| Err(Rejection::unauthorized(format!("{:?}", request.token()))))
     };
     for (ask, with) in [
-        ((|ask| ask) as fn(Ask) -> Ask, "without a token"),
+        ((|ask| ask) as fn(HttpRequest) -> HttpRequest, "without a token"),
         (|ask| ask.target("/ws?token=s3cret"), "with a token"),
         (|ask| ask.add("Authorization", "Bearer s3cret"), "with a token"),
         (|ask| ask.add("Sec-WebSocket-Protocol", "roomer, token.czNjcmV0"), "with a token"),
     ] {
         let watched = Watched::with(hook);
-        let text = watched.refused(&ask(watched.upgrade()), 401);
+        let text = watched.rejected(&ask(watched.upgrade()), 401);
         assert_says(&text, ["401", "authorize", with]);
     }
     let later = Watched::with(|builder| {
         builder.authorize_async(async |_| Err(Rejection::new(402.try_into().unwrap(), "pay")))
     });
-    let text = later.refused(&later.upgrade().target("/ws?token=s3cret"), 402);
+    let text = later.rejected(&later.upgrade().target("/ws?token=s3cret"), 402);
     assert_says(&text, ["402", "with a token"]);
 }
 
@@ -154,21 +154,21 @@ fn a_hook_that_takes_too_long_is_told_of() {
         let builder = builder.handshake_timeout(std::time::Duration::from_millis(50));
         builder.authorize_async(async |_| std::future::pending().await)
     });
-    let text = watched.refused(&watched.upgrade(), 503);
+    let text = watched.rejected(&watched.upgrade(), 503);
     assert_says(&text, ["503", "authorize_async", "handshake_timeout"]);
 }
 
 #[test]
 fn limits_that_are_reached_are_named() {
     let watched = Watched::with(|builder| builder.max_connections(1));
-    let client = watched.site.client();
-    let text = watched.refused(&watched.upgrade(), 503);
+    let client = watched.test.client();
+    let text = watched.rejected(&watched.upgrade(), 503);
     assert_says(&text, ["503", "max_connections(1)"]);
     drop(client);
 
     let watched = Watched::with(|builder| builder.max_connections_per_address(1));
-    let client = watched.site.client();
-    let retry = watched.upgrade().head(watched.site.addr).header("retry-after").map(str::to_owned);
+    let client = watched.test.client();
+    let retry = watched.upgrade().head(watched.test.addr).header("retry-after").map(str::to_owned);
     assert_eq!(retry.as_deref(), Some("5"));
     let text = watched.next();
     assert_says(&text, ["429", "max_connections_per_address(1)"]);
@@ -176,17 +176,17 @@ fn limits_that_are_reached_are_named() {
     drop(client);
 
     let watched = Watched::with(|builder| builder.max_connections_per_address(1));
-    let client = watched.site.client();
-    let text = watched.refused(&watched.upgrade().add("X-Forwarded-For", "1.2.3.4"), 429);
+    let client = watched.test.client();
+    let text = watched.rejected(&watched.upgrade().add("X-Forwarded-For", "1.2.3.4"), 429);
     assert_says(&text, ["429", "trust_proxy(\"127.0.0.1\")"]);
     drop(client);
 
     let watched = Watched::with(|builder| builder.max_handshakes_per_address(1));
-    let silent = dial(watched.site.addr);
-    while watched.site.server.stats().handshakes < 1 {
+    let silent = dial(watched.test.addr);
+    while watched.test.server.stats().handshakes < 1 {
         std::thread::yield_now();
     }
-    let text = watched.refused(&watched.upgrade(), 429);
+    let text = watched.rejected(&watched.upgrade(), 429);
     assert_says(&text, ["429", "max_handshakes_per_address(1)"]);
     drop(silent);
 }
@@ -194,8 +194,8 @@ fn limits_that_are_reached_are_named() {
 #[test]
 fn that_a_server_which_ends_lets_nothing_in_is_not_worth_a_word() {
     let watched = Watched::with(|builder| builder);
-    watched.site.server.shutdown();
-    let answer = watched.upgrade().head(watched.site.addr);
+    watched.test.server.shutdown();
+    let answer = watched.upgrade().head(watched.test.addr);
     assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true));
     watched.silent();
 }
@@ -205,9 +205,9 @@ fn a_trusted_proxy_that_names_no_client_is_told_of_where_that_breaks_a_limit() {
     let watched =
         Watched::with(|builder| builder.trust_proxy("127.0.0.1").max_connections_per_address(1));
     let named = watched.upgrade().add("X-Forwarded-For", "1.2.3.4");
-    assert_eq!(named.head(watched.site.addr).status, 101);
+    assert_eq!(named.head(watched.test.addr).status, 101);
     watched.silent();
-    assert_eq!(watched.upgrade().head(watched.site.addr).status, 101);
+    assert_eq!(watched.upgrade().head(watched.test.addr).status, 101);
     assert_says(&watched.next(), ["127.0.0.1", "X-Forwarded-For", "max_connections_per_address"]);
 }
 
@@ -215,7 +215,7 @@ fn a_trusted_proxy_that_names_no_client_is_told_of_where_that_breaks_a_limit() {
 fn subprotocols_of_which_none_is_known_are_told_of_without_their_names() {
     let watched = Watched::with(|builder| builder.subprotocol("chat.v2"));
     let ask = watched.upgrade().add("Sec-WebSocket-Protocol", "s3cret, chat.v1");
-    assert_eq!(ask.head(watched.site.addr).status, 101);
+    assert_eq!(ask.head(watched.test.addr).status, 101);
     let text = watched.next();
     assert_says(&text, ["2 subprotocol", "subprotocol(\""]);
     assert!(!text.contains("chat.v1"), "{text}");
@@ -225,7 +225,7 @@ fn subprotocols_of_which_none_is_known_are_told_of_without_their_names() {
 fn a_listener_that_fails_is_told_of() {
     let watched = Watched::with(|builder| builder);
     for _ in 0..3 {
-        watched.site.server.record_accept_error(&std::io::Error::from_raw_os_error(24));
+        watched.test.server.record_accept_error(&std::io::Error::from_raw_os_error(24));
     }
     assert_says(&watched.next(), ["cannot accept", "os error 24"]);
     watched.silent();
@@ -235,12 +235,12 @@ fn a_listener_that_fails_is_told_of() {
 fn connections_that_the_memory_budget_costs_are_told_of() {
     let watched = Watched::with(memory::tight);
     let mut hoarders = Vec::new();
-    while watched.site.server.stats().closes.is_empty() {
-        assert!(hoarders.len() < 40, "{:?}", watched.site.server.stats());
-        let mut client = watched.site.loner();
+    while watched.test.server.stats().closes.is_empty() {
+        assert!(hoarders.len() < 40, "{:?}", watched.test.server.stats());
+        let mut client = watched.test.roomless_client();
         client.send(&memory::half(70_000));
         hoarders.push(client);
-        watched.site.loner().expect_nothing();
+        watched.test.roomless_client().expect_nothing();
     }
     let budget = format!("memory_budget({})", memory::BUDGET);
     assert_says(&watched.next(), ["closed", "max_backlog", &budget]);
@@ -248,10 +248,10 @@ fn connections_that_the_memory_budget_costs_are_told_of() {
 
 #[test]
 fn a_hook_that_panics_harms_nobody() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.authorize(|_| Ok(Claims::new())).on_warning(|_| panic!("a bug in the hook"))
     });
-    let ask = Ask::upgrade(site.addr).add("Origin", "http://elsewhere.example");
-    assert_eq!(ask.refused(site.addr).status, 403);
-    site.client().goodbye();
+    let ask = HttpRequest::upgrade(test.addr).add("Origin", "http://elsewhere.example");
+    assert_eq!(ask.rejected(test.addr).status, 403);
+    test.client().close();
 }

@@ -22,15 +22,15 @@ use std::net::SocketAddr;
 
 use roomer_engine::Server;
 
-mod evil;
-mod guest;
-mod kinds;
-mod ledger;
+mod attack_scripts;
+mod attacker;
+mod attacks;
+mod delivery_log;
+mod honest_client;
 mod peer;
 mod process;
 mod serve;
-mod siege;
-mod storm;
+mod soak;
 
 /// What an adapter brings.
 pub(crate) trait Adapter {

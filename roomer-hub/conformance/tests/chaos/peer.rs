@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use roomer_conformance::http::Ask;
+use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, Frame};
 
 /// Bytes that are read of one connection before others have their turn.
@@ -60,7 +60,7 @@ impl Peer {
     /// Sets out to come in.
     pub(super) fn dial(addr: SocketAddr, width: Width) -> Peer {
         let stream = dial(addr, width);
-        let outbox = Ask::upgrade(addr).bytes();
+        let outbox = HttpRequest::upgrade(addr).bytes();
         Peer { stream, inbox: Vec::new(), at: 0, outbox, is_upgraded: false, end: None }
     }
 

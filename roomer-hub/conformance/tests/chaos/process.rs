@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::serve::{LISTENING, NUMBERS, OPTIONS};
-use roomer_conformance::client::{Client, PATIENCE};
+use roomer_conformance::client::{Client, TIMEOUT};
 
 /// A running server. It ends with this.
 pub(crate) struct Process {
@@ -111,7 +111,7 @@ impl Process {
             if is_so(&numbers) {
                 return numbers;
             }
-            assert!(start.elapsed() < PATIENCE, "still {numbers:?}");
+            assert!(start.elapsed() < TIMEOUT, "still {numbers:?}");
             pause();
         }
     }
@@ -138,7 +138,7 @@ impl Process {
             if is_back && now.descriptors <= before.descriptors {
                 return Ok(());
             }
-            if start.elapsed() >= PATIENCE / 6 {
+            if start.elapsed() >= TIMEOUT / 6 {
                 return Err(now);
             }
             pause();
@@ -200,7 +200,7 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "it does not end");
+            assert!(start.elapsed() < TIMEOUT, "it does not end");
             pause();
         }
     }

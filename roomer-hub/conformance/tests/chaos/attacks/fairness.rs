@@ -100,8 +100,8 @@ fn a_noisy_and_a_flapping_client_get_nobody_else_disconnected() {
         });
         assert_eq!(noise, 20 * 6000);
         is_over.store(true, Ordering::Relaxed);
-        noisy.hang_up();
-        flapping.hang_up();
+        noisy.shutdown_write();
+        flapping.shutdown_write();
     });
     let numbers = process.until(|numbers| numbers.sockets == 20);
     assert!(numbers.closes.is_empty(), "{numbers:?}");
@@ -125,9 +125,9 @@ fn a_crowd_that_is_flooded_does_not_stop_another_room() {
     let said = thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..ROUNDS {
-                a.say("quiet", "hello", b"a");
+                a.send_to_room("quiet", "hello", b"a");
                 b.expect("quiet", "hello", "", &a.id, b"a");
-                b.say("quiet", "hello", b"b");
+                b.send_to_room("quiet", "hello", b"b");
                 a.expect("quiet", "hello", "", &b.id, b"b");
             }
             is_over.store(true, Ordering::Relaxed);

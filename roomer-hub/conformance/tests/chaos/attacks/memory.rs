@@ -54,7 +54,7 @@ fn round(process: &mut Process, hold: impl Fn(&mut Process, &mut Client, &mut [C
     assert!(grown < BUDGET + BESIDE, "{grown} KiB");
     let closed = numbers.closes.get(&1013).copied().unwrap_or(0) - closed;
     assert!(closed > 0 && closed < HOLDERS, "{closed} of {HOLDERS} are closed");
-    a.say("lobby", "hello", b"a");
+    a.send_to_room("lobby", "hello", b"a");
     b.expect("lobby", "hello", "", &a.id, b"a");
     a.expect_nothing();
     holders.into_iter().for_each(Client::reset);
@@ -68,7 +68,7 @@ fn stuck_readers_of_messages_of_their_own_stay_within_the_budget() {
     within_budget(|_, sender, stuck| {
         for _ in 0..EACH / SIZE {
             for one in &*stuck {
-                sender.tell(&one.id, "", "flood", &[7; SIZE]);
+                sender.send_to_client(&one.id, "", "flood", &[7; SIZE]);
             }
         }
         sender.expect_nothing();

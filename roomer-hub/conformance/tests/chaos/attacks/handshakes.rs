@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use super::super::process::Process;
 use super::GRANT;
-use roomer_conformance::http::{Ask, dial};
+use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire::filler;
 
 /// Refused requests, one after the other.
@@ -17,7 +17,7 @@ const WAITING: usize = 300;
 fn refused_handshakes_leave_nothing_behind() {
     let mut process = Process::start("");
     let addr = process.addr;
-    let ask = Ask::upgrade(addr);
+    let ask = HttpRequest::upgrade(addr);
     let requests = [
         ask.clone().method("POST").bytes(),
         ask.clone().without("Sec-WebSocket-Key").bytes(),
@@ -52,7 +52,7 @@ fn handshakes_that_never_end_are_ended() {
     drop(process.client());
     process.until(|numbers| numbers.sockets == 0);
     let before = process.level();
-    let request = Ask::upgrade(process.addr).bytes();
+    let request = HttpRequest::upgrade(process.addr).bytes();
     let waiting: Vec<_> = (0..WAITING)
         .map(|n| {
             let mut stream = dial(process.addr);

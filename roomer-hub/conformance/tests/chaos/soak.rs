@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::evil::{self, Victims};
-use super::guest::{Guest, Seat, Stage};
-use super::ledger::{LONGEST, Ledger, Room, Who};
+use super::attacker::{self as evil, Victims};
+use super::delivery_log::{LONGEST, Ledger, Room, Who};
+use super::honest_client::{Guest, Seat, Stage};
 use super::peer::Width;
 use super::process::{Process, pause};
-use roomer_conformance::client::PATIENCE;
+use roomer_conformance::client::TIMEOUT;
 use roomer_simulator::random::{Random, Source};
 
 /// Good clients, the witness included.
@@ -185,7 +185,7 @@ impl Storm {
     fn until(&mut self, what: &str, is_so: impl Fn(&mut Storm) -> bool) {
         let start = Instant::now();
         while !is_so(self) {
-            assert!(start.elapsed() < PATIENCE, "in vain: {what}; {:?}", self.process.numbers());
+            assert!(start.elapsed() < TIMEOUT, "in vain: {what}; {:?}", self.process.numbers());
             self.turn();
         }
     }
@@ -242,7 +242,7 @@ impl Storm {
                     (0..count).for_each(|_| guest.tell(ledger, other, dice.below(300) as usize));
                 }
             }
-            197 => guest.goodbye(ledger),
+            197 => guest.close(ledger),
             198 => guest.hang_up(ledger),
             199 => {
                 let newcomer = Guest::arrive(self.process.addr, width(index), false);
@@ -330,11 +330,11 @@ impl Storm {
                 && storm.guests[1..].iter().all(|guest| guest.mind.seats.is_empty())
         });
         self.until("the witness is alone", Storm::is_true);
-        self.guests[1..].iter_mut().for_each(|guest| guest.goodbye(&mut self.ledger));
-        self.guests[0].goodbye(&mut self.ledger);
+        self.guests[1..].iter_mut().for_each(|guest| guest.close(&mut self.ledger));
+        self.guests[0].close(&mut self.ledger);
         let start = Instant::now();
         while !self.guests.is_empty() {
-            assert!(start.elapsed() < PATIENCE, "{} goodbyes are not answered", self.guests.len());
+            assert!(start.elapsed() < TIMEOUT, "{} goodbyes are not answered", self.guests.len());
             self.guests.retain_mut(|guest| {
                 guest.flush();
                 guest.peer.read();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::process::Process;
 use super::GRANT;
-use roomer_conformance::client::{Client, PATIENCE};
+use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING};
 
 /// How many make promises.
@@ -33,7 +33,7 @@ fn memory_follows_what_arrived_and_not_what_was_announced() {
     first.expect_nothing();
     liars.into_iter().for_each(Client::reset);
     process.until(|numbers| numbers.connections == 1);
-    first.goodbye();
+    first.close();
     process.recovers(before, GRANT / 6);
     process.stop();
 }
@@ -50,14 +50,14 @@ fn fragments_are_counted_and_empty_ones_too() {
         // It is closed in the midst of it.
         let start = Instant::now();
         while endless.stream.write_all(&more).is_ok() {
-            assert!(start.elapsed() < PATIENCE, "it may go on for ever");
+            assert!(start.elapsed() < TIMEOUT, "it may go on for ever");
         }
         drop(endless);
     }
     let numbers = process.until(|numbers| numbers.sockets == 1);
     assert_eq!(numbers.closes.values().sum::<usize>(), 2, "{numbers:?}");
     witness.expect_nothing();
-    witness.goodbye();
+    witness.close();
     process.recovers(before, GRANT / 6);
     process.stop();
 }
@@ -82,7 +82,7 @@ fn unread_pongs_are_bounded() {
     assert!(grown < 4 * 1024, "{grown} KiB for unread pongs");
     flood.reset();
     process.until(|numbers| numbers.sockets == 1);
-    witness.goodbye();
+    witness.close();
     process.recovers(before, GRANT / 4);
     process.stop();
 }

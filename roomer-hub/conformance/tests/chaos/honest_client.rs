@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
-use super::ledger::{Heard, Ledger, Room, Visit, Who, number};
+use super::delivery_log::{Heard, Ledger, Room, Visit, Who, number};
 use super::peer::{End, Peer, Width};
-use roomer_conformance::wire::{self, View};
+use roomer_conformance::wire::{self, PacketView};
 
 /// The room that everybody is in from the start.
 pub(super) const ROOT: Room = 0;
@@ -137,7 +137,7 @@ impl Guest {
     }
 
     /// Takes its leave by a close frame.
-    pub(super) fn goodbye(&mut self, ledger: &mut Ledger) {
+    pub(super) fn close(&mut self, ledger: &mut Ledger) {
         self.mind.pack(ledger);
         ledger.note(self.mind.me, "said goodbye");
         self.peer.send(&wire::close(1000, ""));
@@ -176,7 +176,7 @@ impl Guest {
         while let Some((opcode, payload)) = self.peer.next() {
             assert!(self.going != Going::Closed, "something after the close frame");
             match opcode {
-                wire::BINARY => self.mind.packet(ledger, View::decode(payload)),
+                wire::BINARY => self.mind.packet(ledger, PacketView::decode(payload)),
                 wire::PING => pongs.extend(wire::frame(wire::FIN | wire::PONG, payload)),
                 wire::CLOSE if self.going == Going::Closing => {
                     assert_eq!(payload, 1000u16.to_be_bytes(), "another code comes back");
@@ -226,7 +226,7 @@ impl Mind {
         }
     }
 
-    fn packet(&mut self, ledger: &mut Ledger, view: View<'_>) {
+    fn packet(&mut self, ledger: &mut Ledger, view: PacketView<'_>) {
         match view.event {
             b"join_ack" => self.acked(ledger, view),
             b"leave_ack" => self.left(ledger, view),
@@ -236,7 +236,7 @@ impl Mind {
         }
     }
 
-    fn acked(&mut self, ledger: &mut Ledger, view: View<'_>) {
+    fn acked(&mut self, ledger: &mut Ledger, view: PacketView<'_>) {
         ledger.checked.acks += 1;
         let room = ledger.room(view.room);
         let me = ledger.who(view.src);
@@ -259,7 +259,7 @@ impl Mind {
         }
     }
 
-    fn left(&mut self, ledger: &mut Ledger, view: View<'_>) {
+    fn left(&mut self, ledger: &mut Ledger, view: PacketView<'_>) {
         ledger.checked.acks += 1;
         let room = ledger.room(view.room);
         let me = self.me.expect("welcome before anything else");
@@ -274,7 +274,7 @@ impl Mind {
     }
 
     /// The stay that something is about. Nothing comes before `join_ack` or after `leave_ack`.
-    fn stay<'m>(&'m mut self, ledger: &Ledger, view: View<'_>) -> (Who, Room, &'m mut Stay) {
+    fn stay<'m>(&'m mut self, ledger: &Ledger, view: PacketView<'_>) -> (Who, Room, &'m mut Stay) {
         let me = self.me.expect("welcome before anything else");
         let room = ledger.room(view.room);
         match self.seats.get_mut(&room) {
@@ -287,7 +287,7 @@ impl Mind {
         }
     }
 
-    fn notice(&mut self, ledger: &mut Ledger, view: View<'_>) {
+    fn notice(&mut self, ledger: &mut Ledger, view: PacketView<'_>) {
         ledger.checked.notices += 1;
         assert!(view.src.is_empty() && view.dst.is_empty(), "a forged notice");
         let is_witness = self.is_witness;
@@ -311,7 +311,7 @@ impl Mind {
         }
     }
 
-    fn broadcast(&mut self, ledger: &mut Ledger, view: View<'_>) {
+    fn broadcast(&mut self, ledger: &mut Ledger, view: PacketView<'_>) {
         ledger.checked.broadcasts += 1;
         let is_witness = self.is_witness;
         let by = ledger.who(view.src);
@@ -340,7 +340,7 @@ impl Mind {
         }
     }
 
-    fn direct(&mut self, ledger: &mut Ledger, view: View<'_>) {
+    fn direct(&mut self, ledger: &mut Ledger, view: PacketView<'_>) {
         ledger.checked.directs += 1;
         let me = self.me.expect("welcome before anything else");
         assert_eq!(view.dst, ledger.id(me).as_bytes(), "somebody else's message");

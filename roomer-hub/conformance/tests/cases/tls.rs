@@ -20,20 +20,20 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Stream
 
 use crate::Adapter;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const NAME: &str = "chat.example";
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A server with a certificate of its own making, and clients who know it.
-struct Site {
+struct TestServer {
     server: Server,
     certificate: CertificateDer<'static>,
     adapter: Option<Adapter>,
 }
 
-impl Site {
-    fn open(choose: impl FnOnce(Builder) -> Builder) -> Site {
+impl TestServer {
+    fn start(choose: impl FnOnce(Builder) -> Builder) -> TestServer {
         let server = choose(Server::builder()).build().unwrap();
         let CertifiedKey { cert, signing_key } = certify();
         let certificate = cert.der().clone();
@@ -43,12 +43,12 @@ impl Site {
             .with_single_cert(vec![certificate.clone()], key)
             .unwrap();
         let adapter = Some(Adapter::start(server.clone(), config));
-        Site { server, certificate, adapter }
+        TestServer { server, certificate, adapter }
     }
 
     fn dial(&self) -> TcpStream {
         let stream = TcpStream::connect(self.adapter.as_ref().unwrap().addr).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream
     }
@@ -65,7 +65,7 @@ impl Site {
     }
 
     fn client(&self) -> Client {
-        Client::welcomed(self.secure(rustls::ALL_VERSIONS))
+        Client::established(self.secure(rustls::ALL_VERSIONS))
     }
 
     fn stop(&mut self) {
@@ -73,7 +73,7 @@ impl Site {
     }
 }
 
-impl Drop for Site {
+impl Drop for TestServer {
     fn drop(&mut self) {
         if thread::panicking() {
             return;
@@ -81,7 +81,7 @@ impl Drop for Site {
         if self.adapter.is_some() {
             self.stop();
         }
-        assert_eq!(self.server.stats().sockets, 0, "somebody is left");
+        assert_eq!(self.server.stats().sockets, 0, "a connection remains");
     }
 }
 
@@ -97,10 +97,10 @@ pub(crate) fn try_files(folder: &str, start: impl FnOnce(&Path, &Path) -> Adapte
     fs::write(&key_file, signing_key.serialize_pem()).unwrap();
     let adapter = Some(start(cert_file.as_ref(), key_file.as_ref()));
     let server = Server::builder().build().unwrap();
-    let mut site = Site { server, certificate: cert.der().clone(), adapter };
-    let client = site.client();
+    let mut test = TestServer { server, certificate: cert.der().clone(), adapter };
+    let client = test.client();
     thread::scope(|scope| {
-        scope.spawn(|| site.stop());
+        scope.spawn(|| test.stop());
         client.expect_close(1001);
     });
 }
@@ -111,17 +111,17 @@ struct Client {
 }
 
 impl Client {
-    fn welcomed(stream: Stream) -> Client {
+    fn established(stream: Stream) -> Client {
         let (socket, _) = client(format!("wss://{NAME}/ws"), stream).unwrap();
         let mut client = Client { socket, id: String::new() };
-        let welcome = client.message();
+        let welcome = client.expect_message();
         let welcome = PacketRef::decode(&welcome).unwrap();
         assert_eq!((welcome.room, welcome.event), ("root", "join_ack"));
         client.id = welcome.src.into();
         client
     }
 
-    fn message(&mut self) -> Bytes {
+    fn expect_message(&mut self) -> Bytes {
         match self.socket.read().unwrap() {
             Message::Binary(message) => message,
             other => panic!("no binary message: {other:?}"),
@@ -150,13 +150,13 @@ impl Client {
 #[test]
 fn a_conversation_is_served() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let site = Site::open(|builder| builder);
-        let mut client = Client::welcomed(site.secure(&[version]));
+        let test = TestServer::start(|builder| builder);
+        let mut client = Client::established(test.secure(&[version]));
         let id = client.id.clone();
         for length in [0, 1, 1000, 100_000, 3_000_000] {
             let payload: Vec<u8> = (0..length).map(|i| (i * 7 + i / 251) as u8).collect();
             client.say("note", &id, &payload);
-            let note = client.message();
+            let note = client.expect_message();
             assert!(PacketRef::decode(&note).unwrap().payload == payload, "{length} bytes");
         }
         client.socket.send(Message::Ping(Bytes::from_static(b"there?"))).unwrap();
@@ -170,11 +170,11 @@ fn a_conversation_is_served() {
 
 #[test]
 fn everybody_hears_everything_in_order() {
-    let site = Site::open(|builder| builder);
-    let mut clients = [site.client(), site.client(), site.client()];
+    let test = TestServer::start(|builder| builder);
+    let mut clients = [test.client(), test.client(), test.client()];
     for (here, client) in clients.iter_mut().enumerate() {
         for _ in here + 1..3 {
-            assert_eq!(PacketRef::decode(&client.message()).unwrap().event, "new_member");
+            assert_eq!(PacketRef::decode(&client.expect_message()).unwrap().event, "new_member");
         }
     }
     let [sender, receivers @ ..] = &mut clients;
@@ -183,7 +183,7 @@ fn everybody_hears_everything_in_order() {
     }
     for receiver in receivers {
         for n in 0..2000u32 {
-            let message = receiver.message();
+            let message = receiver.expect_message();
             assert_eq!(PacketRef::decode(&message).unwrap().payload, n.to_be_bytes());
         }
     }
@@ -191,9 +191,9 @@ fn everybody_hears_everything_in_order() {
 
 #[test]
 fn a_receiver_that_reads_late_gets_everything() {
-    let site = Site::open(|builder| builder.max_backlog(64 * 1024 * 1024));
-    let (mut late, mut sender) = (site.client(), site.client());
-    assert_eq!(PacketRef::decode(&late.message()).unwrap().event, "new_member");
+    let test = TestServer::start(|builder| builder.max_backlog(64 * 1024 * 1024));
+    let (mut late, mut sender) = (test.client(), test.client());
+    assert_eq!(PacketRef::decode(&late.expect_message()).unwrap().event, "new_member");
     let payload: Vec<u8> = (0..100_000).map(|i| (i * 7 + i / 251) as u8).collect();
     for _ in 0..100 {
         sender.say("large", &late.id, &payload);
@@ -201,32 +201,32 @@ fn a_receiver_that_reads_late_gets_everything() {
     // Everything is with the server by now, and much more than a socket holds.
     let id = sender.id.clone();
     sender.say("fence", &id, b"");
-    assert_eq!(PacketRef::decode(&sender.message()).unwrap().event, "fence");
+    assert_eq!(PacketRef::decode(&sender.expect_message()).unwrap().event, "fence");
     for _ in 0..100 {
-        assert!(PacketRef::decode(&late.message()).unwrap().payload == payload);
+        assert!(PacketRef::decode(&late.expect_message()).unwrap().payload == payload);
     }
 }
 
 #[test]
 fn plain_http_is_ended_and_nobody_else_is_disturbed() {
-    let site = Site::open(|builder| builder);
-    let witness = site.client();
-    let mut plain = site.dial();
+    let test = TestServer::start(|builder| builder);
+    let witness = test.client();
+    let mut plain = test.dial();
     plain.write_all(b"GET /ws HTTP/1.1\r\nHost: chat.example\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     plain.read_to_end(&mut answer).unwrap();
     assert!(!answer.starts_with(b"HTTP"), "{}", answer.escape_ascii());
     drop(witness);
-    site.client();
+    test.client();
 }
 
 #[test]
 fn who_does_not_finish_the_tls_handshake_is_given_up() {
-    let site = Site::open(|builder| builder.handshake_timeout(Duration::from_millis(300)));
+    let test = TestServer::start(|builder| builder.handshake_timeout(Duration::from_millis(300)));
     // Nothing, and the begin of a hello.
     for bytes in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
         let start = Instant::now();
-        let mut stream = site.dial();
+        let mut stream = test.dial();
         stream.write_all(bytes).unwrap();
         let result = stream.read_to_end(&mut Vec::new());
         let is_over = result.is_ok_and(|size| size == 0);
@@ -236,23 +236,23 @@ fn who_does_not_finish_the_tls_handshake_is_given_up() {
 
 #[test]
 fn above_the_cap_a_socket_is_closed_before_tls_begins() {
-    let site = Site::open(|builder| {
-        builder.max_handshakes(1).handshake_timeout(PATIENCE * 10).close_timeout(PATIENCE * 10)
+    let test = TestServer::start(|builder| {
+        builder.max_handshakes(1).handshake_timeout(TIMEOUT * 10).close_timeout(TIMEOUT * 10)
     });
-    let silent = site.dial();
+    let silent = test.dial();
     for _ in 0..3 {
         // The end, or a reset; either way no word.
-        assert!(site.dial().read(&mut [0]).is_ok_and(|size| size == 0));
+        assert!(test.dial().read(&mut [0]).is_ok_and(|size| size == 0));
     }
-    assert_eq!(site.server.stats().refused[&503], 3);
-    assert_eq!(site.server.stats().sockets, 1);
+    assert_eq!(test.server.stats().refused[&503], 3);
+    assert_eq!(test.server.stats().sockets, 1);
     drop(silent);
 }
 
 #[test]
 fn who_sends_no_request_over_tls_gets_408() {
-    let site = Site::open(|builder| builder.handshake_timeout(Duration::from_millis(1000)));
-    let mut stream = site.secure(rustls::ALL_VERSIONS);
+    let test = TestServer::start(|builder| builder.handshake_timeout(Duration::from_millis(1000)));
+    let mut stream = test.secure(rustls::ALL_VERSIONS);
     stream.write_all(b"GET /ws HTTP/1.1\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -261,8 +261,8 @@ fn who_sends_no_request_over_tls_gets_408() {
 
 #[test]
 fn pages_are_served() {
-    let site = Site::open(|builder| builder.page("/", "text/plain", &b"hello"[..]));
-    let mut stream = site.secure(rustls::ALL_VERSIONS);
+    let test = TestServer::start(|builder| builder.page("/", "text/plain", &b"hello"[..]));
+    let mut stream = test.secure(rustls::ALL_VERSIONS);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -271,18 +271,18 @@ fn pages_are_served() {
 
 #[test]
 fn a_client_that_does_not_trust_the_certificate_is_gone() {
-    let site = Site::open(|builder| builder);
-    let stranger = Site::open(|builder| builder);
+    let test = TestServer::start(|builder| builder);
+    let stranger = TestServer::start(|builder| builder);
     let mut stream = stranger.secure(rustls::ALL_VERSIONS);
-    stream.sock = site.dial();
+    stream.sock = test.dial();
     let error = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidData);
 }
 
 #[test]
 fn silence_is_pinged() {
-    let site = Site::open(|builder| builder.ping_interval(Duration::from_millis(50)));
-    let mut client = site.client();
+    let test = TestServer::start(|builder| builder.ping_interval(Duration::from_millis(50)));
+    let mut client = test.client();
     for _ in 0..3 {
         assert_eq!(client.socket.read().unwrap(), Message::Ping(Bytes::new()));
     }
@@ -290,23 +290,23 @@ fn silence_is_pinged() {
 
 #[test]
 fn stop_says_goodbye_to_everybody() {
-    let mut site = Site::open(|builder| builder);
-    let client = site.client();
+    let mut test = TestServer::start(|builder| builder);
+    let client = test.client();
     thread::scope(|scope| {
-        scope.spawn(|| site.stop());
+        scope.spawn(|| test.stop());
         client.expect_close(1001);
     });
 }
 
 #[test]
 fn who_cuts_the_line_is_gone() {
-    let site = Site::open(|builder| builder);
-    let (mut witness, client) = (site.client(), site.client());
-    assert_eq!(PacketRef::decode(&witness.message()).unwrap().event, "new_member");
+    let test = TestServer::start(|builder| builder);
+    let (mut witness, client) = (test.client(), test.client());
+    assert_eq!(PacketRef::decode(&witness.expect_message()).unwrap().event, "new_member");
     let id = client.id.clone();
     // Without a close frame, and without the end of TLS.
     drop(client.socket);
-    let left = witness.message();
+    let left = witness.expect_message();
     let left = PacketRef::decode(&left).unwrap();
     assert_eq!((left.event, left.payload), ("member_left", id.as_bytes()));
 }

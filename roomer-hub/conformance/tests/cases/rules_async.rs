@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::site::{Site, gather, hear_nothing};
+use super::test_server::{TestServer, expect_nothing, join_all};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
@@ -38,25 +38,25 @@ impl Future for Gate {
 
 #[test]
 fn a_refused_join_is_answered_with_leave_ack_and_counted() {
-    let site = Site::with(|builder| builder.may_join(|_, room| room != "cellar"));
-    let [mut a, mut b] = site.room("lobby");
-    a.say("cellar", "join", b"");
+    let test = TestServer::with(|builder| builder.may_join(|_, room| room != "cellar"));
+    let [mut a, mut b] = test.clients_in("lobby");
+    a.send_to_room("cellar", "join", b"");
     a.expect_left("cellar");
-    assert_eq!(site.server.count("cellar"), 0);
-    assert_eq!(site.server.stats().rejected_packets.by_application, 1);
+    assert_eq!(test.server.count("cellar"), 0);
+    assert_eq!(test.server.stats().rejected_packets.by_application, 1);
     // The server itself is not asked.
-    assert!(site.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "cellar"));
-    let ack = a.packet();
+    assert!(test.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "cellar"));
+    let ack = a.expect_packet();
     a.snapshot("cellar", ack);
     // Nor is anybody about a room one is in.
     a.join("cellar");
-    hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().rejected_packets.by_application, 1);
+    expect_nothing([&mut a, &mut b]);
+    assert_eq!(test.server.stats().rejected_packets.by_application, 1);
 }
 
 #[test]
 fn a_message_that_may_not_pass_reaches_neither_members_nor_handlers() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         let builder = builder.on("shout", |conn, message| {
             conn.send_to_room(message.room, "shouted", message.payload);
             Ok(())
@@ -66,58 +66,58 @@ fn a_message_that_may_not_pass_reaches_neither_members_nor_handlers() {
             message.payload != b"swearing"
         })
     });
-    let [mut a, mut b] = site.room("lobby");
+    let [mut a, mut b] = test.clients_in("lobby");
     let own = a.id.clone();
     for event in ["chat", "shout"] {
-        a.say("lobby", event, b"swearing");
+        a.send_to_room("lobby", event, b"swearing");
     }
-    a.say("lobby", "chat", b"hi");
+    a.send_to_room("lobby", "chat", b"hi");
     b.expect("lobby", "chat", "", &own, b"hi");
-    a.say("lobby", "shout", b"hi");
+    a.send_to_room("lobby", "shout", b"hi");
     b.expect("lobby", "shouted", "", &own, b"hi");
-    hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().rejected_packets.by_application, 2);
+    expect_nothing([&mut a, &mut b]);
+    assert_eq!(test.server.stats().rejected_packets.by_application, 2);
     // A stranger is refused by the hub: the rule is not asked.
-    site.loner().say("lobby", "chat", b"hi");
-    hear_nothing([&mut b]);
+    test.roomless_client().send_to_room("lobby", "chat", b"hi");
+    expect_nothing([&mut b]);
 }
 
 #[test]
 fn a_direct_message_needs_its_rule_s_consent() {
-    let site = Site::with(|builder| builder.may_send(|_, message| message.event != "spam"));
-    let [mut a, mut b] = site.loners();
+    let test = TestServer::with(|builder| builder.may_send(|_, message| message.event != "spam"));
+    let [mut a, mut b] = test.roomless_clients();
     let (from, to) = (a.id.clone(), b.id.clone());
-    a.tell(&to, "x", "spam", b"");
-    a.tell(&to, "x", "hello", b"");
+    a.send_to_client(&to, "x", "spam", b"");
+    a.send_to_client(&to, "x", "hello", b"");
     b.expect("x", "hello", &to, &from, b"");
-    hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().rejected_packets.by_application, 1);
+    expect_nothing([&mut a, &mut b]);
+    assert_eq!(test.server.stats().rejected_packets.by_application, 1);
 }
 
 #[test]
 fn a_rule_that_panics_costs_its_asker_s_connection() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.may_join(|_, room| room != "trap" || panic!("as planned")).may_publish_async(
             |_, packet| async move { packet.event != "trap" || panic!("as planned") },
         )
     });
-    let [mut a, mut b, mut c] = site.room("lobby");
-    a.say("trap", "join", b"");
+    let [mut a, mut b, mut c] = test.clients_in("lobby");
+    a.send_to_room("trap", "join", b"");
     a.expect_close(1011);
     b.expect_member_left("lobby", &a.id);
-    b.say("lobby", "trap", b"");
+    b.send_to_room("lobby", "trap", b"");
     b.expect_close(1011);
     c.expect_member_left("lobby", &a.id);
     c.expect_member_left("lobby", &b.id);
-    hear_nothing([&mut c]);
-    assert_eq!(site.server.stats().panics, 2);
+    expect_nothing([&mut c]);
+    assert_eq!(test.server.stats().panics, 2);
 }
 
 #[test]
 fn a_pending_join_holds_up_that_connection_and_no_other() {
     let (gate, door) = (Gate::default(), Gate::default());
     let (waiting, opened) = (gate.clone(), door.clone());
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.may_join_async(move |_, room| {
             let (waiting, opened) = (waiting.clone(), opened.clone());
             async move {
@@ -130,8 +130,8 @@ fn a_pending_join_holds_up_that_connection_and_no_other() {
             }
         })
     });
-    let mut members = [site.loner(), site.loner()];
-    gather("lobby", &mut members);
+    let mut members = [test.roomless_client(), test.roomless_client()];
+    join_all("lobby", &mut members);
     let [mut a, mut b] = members;
     let own = a.id.clone();
     // In one go: two joins that wait, and a message behind them.
@@ -141,24 +141,24 @@ fn a_pending_join_holds_up_that_connection_and_no_other() {
         wire::to_room("lobby", "chat", b"after"),
     ];
     a.send(&sent.concat());
-    b.say("lobby", "chat", b"meanwhile");
+    b.send_to_room("lobby", "chat", b"meanwhile");
     let other = b.id.clone();
     a.expect("lobby", "chat", "", &other, b"meanwhile");
-    assert_eq!(site.server.count("slow"), 0);
+    assert_eq!(test.server.count("slow"), 0);
     gate.open();
-    let ack = a.packet();
+    let ack = a.expect_packet();
     a.snapshot("slow", ack);
     door.open();
     a.expect_left("slower");
     b.expect("lobby", "chat", "", &own, b"after");
-    hear_nothing([&mut a, &mut b]);
+    expect_nothing([&mut a, &mut b]);
 }
 
 #[test]
 fn what_has_changed_while_a_rule_was_asked_counts() {
     let gate = Gate::default();
     let waiting = gate.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.may_publish_async(move |_, _| {
             let waiting = waiting.clone();
             async move {
@@ -167,23 +167,23 @@ fn what_has_changed_while_a_rule_was_asked_counts() {
             }
         })
     });
-    let [mut a, mut b] = site.room("lobby");
-    a.say("lobby", "chat", b"too late");
+    let [mut a, mut b] = test.clients_in("lobby");
+    a.send_to_room("lobby", "chat", b"too late");
     // Its seat is gone before the word is out.
     let id = roomer_engine::ConnId::parse(&a.id).unwrap();
-    assert!(site.server.kick(id, "lobby"));
+    assert!(test.server.kick(id, "lobby"));
     a.expect_left("lobby");
     gate.open();
     b.expect_member_left("lobby", &a.id);
-    hear_nothing([&mut a, &mut b]);
-    assert_eq!(site.server.stats().rejected_packets.not_member, 1);
+    expect_nothing([&mut a, &mut b]);
+    assert_eq!(test.server.stats().rejected_packets.not_member, 1);
 }
 
 #[test]
 fn a_late_no_does_not_undo_what_the_server_itself_has_done() {
     let gate = Gate::default();
     let waiting = gate.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.may_join_async(move |_, _| {
             let waiting = waiting.clone();
             async move {
@@ -192,23 +192,23 @@ fn a_late_no_does_not_undo_what_the_server_itself_has_done() {
             }
         })
     });
-    let mut a = site.loner();
-    a.say("lobby", "join", b"");
-    assert!(site.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "lobby"));
-    let ack = a.packet();
+    let mut a = test.roomless_client();
+    a.send_to_room("lobby", "join", b"");
+    assert!(test.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "lobby"));
+    let ack = a.expect_packet();
     a.snapshot("lobby", ack);
     gate.open();
-    let again = a.packet();
+    let again = a.expect_packet();
     a.snapshot("lobby", again);
     a.expect_nothing();
-    assert_eq!(site.server.count("lobby"), 1);
+    assert_eq!(test.server.count("lobby"), 1);
 }
 
 #[test]
 fn a_connection_that_ends_while_it_waits_is_let_go() {
     let gate = Gate::default();
     let waiting = gate.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.on_async("wait", move |_, _| {
             let waiting = waiting.clone();
             async move {
@@ -217,10 +217,10 @@ fn a_connection_that_ends_while_it_waits_is_let_go() {
             }
         })
     });
-    let mut a: Client = site.client();
-    a.say("root", "wait", b"");
+    let mut a: Client = test.client();
+    a.send_to_room("root", "wait", b"");
     let id = roomer_engine::ConnId::parse(&a.id).unwrap();
-    assert!(site.server.disconnect(id, 4000, "out"));
+    assert!(test.server.disconnect(id, 4000, "out"));
     assert_eq!(a.expect_close(4000), "out");
-    site.drained();
+    test.wait_for_drain();
 }

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::kinds::KINDS;
+use super::attack_scripts::KINDS;
 use super::peer::{Width, dial, is_early, reset};
-use roomer_conformance::http::Ask;
+use roomer_conformance::http::HttpRequest;
 use roomer_simulator::random::{Random, Source};
 
 /// How many evil ones there are at any time.
@@ -113,7 +113,7 @@ impl Villain {
                 self.step = self.steps.pop_front();
                 self.since = now;
                 if let Some(Step::Enter) = self.step {
-                    self.step = Some(Step::Send(Ask::upgrade(addr).bytes()));
+                    self.step = Some(Step::Send(HttpRequest::upgrade(addr).bytes()));
                     self.steps.push_front(Step::Await);
                 }
             }

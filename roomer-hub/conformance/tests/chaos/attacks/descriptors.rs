@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::process::Process;
 use super::GRANT;
-use roomer_conformance::client::{Client, PATIENCE};
+use roomer_conformance::client::{Client, TIMEOUT};
 
 /// What the process may have, and how many want to come in.
 const LIMIT: usize = 80;
@@ -29,7 +29,7 @@ fn without_descriptors_old_clients_go_on_nothing_spins_and_it_comes_back_by_itse
         (0..KNOCKING).map(|_| TcpStream::connect(process.addr).unwrap()).collect();
     let start = Instant::now();
     while process.level().descriptors < LIMIT - 1 {
-        assert!(start.elapsed() < PATIENCE, "it has descriptors left: {:?}", process.level());
+        assert!(start.elapsed() < TIMEOUT, "it has descriptors left: {:?}", process.level());
         talk(&mut a, &mut b);
     }
     let look = |_: &usize| {
@@ -52,8 +52,8 @@ fn without_descriptors_old_clients_go_on_nothing_spins_and_it_comes_back_by_itse
 }
 
 fn talk(a: &mut Client, b: &mut Client) {
-    a.say("lobby", "hello", b"a");
+    a.send_to_room("lobby", "hello", b"a");
     b.expect("lobby", "hello", "", &a.id, b"a");
-    b.say("lobby", "hello", b"b");
+    b.send_to_room("lobby", "hello", b"b");
     a.expect("lobby", "hello", "", &b.id, b"b");
 }

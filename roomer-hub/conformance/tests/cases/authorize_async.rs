@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use roomer_engine::{Builder, Claims, Rejection};
 
-use super::asking::Gate;
-use super::site::Site;
-use roomer_conformance::client::{Client, PATIENCE};
-use roomer_conformance::http::{Answer, Ask, dial};
+use super::rules_async::Gate;
+use super::test_server::TestServer;
+use roomer_conformance::client::{Client, TIMEOUT};
+use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::wire;
 
 /// Says that it was dropped.
@@ -42,74 +42,74 @@ fn slow(gate: &Gate) -> impl FnOnce(Builder) -> Builder + use<> {
     }
 }
 
-fn ask(site: &Site, name: &str) -> Ask {
-    Ask::upgrade(site.addr).target(&format!("/ws?name={name}"))
+fn ask(test: &TestServer, name: &str) -> HttpRequest {
+    HttpRequest::upgrade(test.addr).target(&format!("/ws?name={name}"))
 }
 
 #[test]
 fn only_that_client_waits_and_then_comes_in_with_its_claims() {
     let gate = Gate::default();
     let hook = slow(&gate);
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         hook(builder).on("who", |conn, message| {
             let name = &conn.claims().ok_or("no claims")?["name"];
             conn.send_to_client(message.src, "you", name.as_bytes());
             Ok(())
         })
     });
-    let mut ann = dial(site.addr);
-    ann.write_all(&ask(&site, "ann").bytes()).unwrap();
-    let mut witness = Client::upgrade(dial(site.addr), &ask(&site, "anybody"));
+    let mut ann = dial(test.addr);
+    ann.write_all(&ask(&test, "ann").bytes()).unwrap();
+    let mut witness = Client::upgrade(dial(test.addr), &ask(&test, "anybody"));
     witness.expect_nothing();
-    assert_eq!((site.server.stats().handshakes, site.server.stats().connections), (1, 1));
+    assert_eq!((test.server.stats().handshakes, test.server.stats().connections), (1, 1));
     gate.open();
-    let mut ann = Client::welcomed(ann);
-    ann.say("root", "who", b"");
-    assert_eq!(ann.packet().payload, b"ann");
+    let mut ann = Client::established(ann);
+    ann.send_to_room("root", "who", b"");
+    assert_eq!(ann.expect_packet().payload, b"ann");
     witness.expect_new_member("root", &ann.id);
 }
 
 #[test]
 fn no_is_no_and_a_panic_is_500() {
     let gate = Gate::default();
-    let site = Site::with(slow(&gate));
+    let test = TestServer::with(slow(&gate));
     gate.open();
-    let answer = ask(&site, "eve").refused(site.addr);
+    let answer = ask(&test, "eve").rejected(test.addr);
     assert_eq!((answer.status, &*answer.body), (403, &b"not you\n"[..]));
-    assert_eq!(ask(&site, "bug").refused(site.addr).status, 500);
-    assert_eq!(ask(&site, "ann").head(site.addr).status, 101);
-    let refused = site.server.stats().refused;
+    assert_eq!(ask(&test, "bug").rejected(test.addr).status, 500);
+    assert_eq!(ask(&test, "ann").head(test.addr).status, 101);
+    let refused = test.server.stats().refused;
     assert_eq!(refused.into_iter().collect::<Vec<_>>(), [(403, 1), (500, 1)]);
 }
 
 #[test]
 fn a_panic_before_the_first_wait_is_500_too() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.authorize_async(|request| {
             assert!(request.query("name").is_some(), "a bug in the hook");
             async { Ok(Claims::new()) }
         })
     });
-    assert_eq!(Ask::upgrade(site.addr).refused(site.addr).status, 500);
-    assert_eq!(ask(&site, "ann").head(site.addr).status, 101);
+    assert_eq!(HttpRequest::upgrade(test.addr).rejected(test.addr).status, 500);
+    assert_eq!(ask(&test, "ann").head(test.addr).status, 101);
 }
 
 #[test]
 fn its_word_comes_before_the_other_checks() {
     let gate = Gate::default();
-    let site = Site::with(slow(&gate));
+    let test = TestServer::with(slow(&gate));
     gate.open();
-    let plain = |name| Ask::plain(site.addr).target(&format!("/ws?name={name}"));
-    assert_eq!(plain("eve").refused(site.addr).status, 403);
-    assert_eq!(plain("ann").refused(site.addr).status, 400);
-    assert_eq!(plain("eve").method("POST").refused(site.addr).status, 405);
-    assert_eq!(plain("eve").target("/elsewhere").refused(site.addr).status, 404);
+    let plain = |name| HttpRequest::plain(test.addr).target(&format!("/ws?name={name}"));
+    assert_eq!(plain("eve").rejected(test.addr).status, 403);
+    assert_eq!(plain("ann").rejected(test.addr).status, 400);
+    assert_eq!(plain("eve").method("POST").rejected(test.addr).status, 405);
+    assert_eq!(plain("eve").target("/elsewhere").rejected(test.addr).status, 404);
 }
 
 #[test]
 fn it_has_as_long_as_a_handshake_may_take() {
     let (sender, dropped) = mpsc::channel();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder.handshake_timeout(Duration::from_millis(300)).authorize_async(move |_| {
             let last = Last(sender.clone());
             async move {
@@ -118,16 +118,16 @@ fn it_has_as_long_as_a_handshake_may_take() {
             }
         })
     });
-    assert_eq!(Ask::upgrade(site.addr).refused(site.addr).status, 503);
-    dropped.recv_timeout(PATIENCE).unwrap();
-    site.drained();
+    assert_eq!(HttpRequest::upgrade(test.addr).rejected(test.addr).status, 503);
+    dropped.recv_timeout(TIMEOUT).unwrap();
+    test.wait_for_drain();
 }
 
 #[test]
 fn it_is_dropped_when_the_client_goes() {
     let ((sender, dropped), (begin, begun)) = (mpsc::channel(), mpsc::channel());
-    let site = Site::with(|builder| {
-        builder.handshake_timeout(PATIENCE * 10).authorize_async(move |_| {
+    let test = TestServer::with(|builder| {
+        builder.handshake_timeout(TIMEOUT * 10).authorize_async(move |_| {
             let (last, begin) = (Last(sender.clone()), begin.clone());
             async move {
                 let _last = last;
@@ -137,30 +137,30 @@ fn it_is_dropped_when_the_client_goes() {
         })
     });
     for behind in [&b""[..], b"something behind the request"] {
-        let mut stream = dial(site.addr);
-        stream.write_all(&Ask::upgrade(site.addr).bytes()).unwrap();
+        let mut stream = dial(test.addr);
+        stream.write_all(&HttpRequest::upgrade(test.addr).bytes()).unwrap();
         stream.write_all(behind).unwrap();
-        begun.recv_timeout(PATIENCE).unwrap();
+        begun.recv_timeout(TIMEOUT).unwrap();
         assert!(dropped.try_recv().is_err());
         drop(stream);
-        dropped.recv_timeout(PATIENCE).unwrap();
+        dropped.recv_timeout(TIMEOUT).unwrap();
     }
-    site.drained();
+    test.wait_for_drain();
 }
 
 #[test]
 fn it_does_not_hold_up_the_stop() {
     let gate = Gate::default();
     let hook = slow(&gate);
-    let mut site = Site::with(|builder| {
-        hook(builder.handshake_timeout(PATIENCE * 10).close_timeout(PATIENCE * 2))
+    let mut test = TestServer::with(|builder| {
+        hook(builder.handshake_timeout(TIMEOUT * 10).close_timeout(TIMEOUT * 2))
     });
     let start = Instant::now();
-    let mut stream = dial(site.addr);
-    stream.write_all(&ask(&site, "ann").bytes()).unwrap();
-    Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
-    site.stop();
-    assert!(start.elapsed() < PATIENCE);
+    let mut stream = dial(test.addr);
+    stream.write_all(&ask(&test, "ann").bytes()).unwrap();
+    Client::upgrade(dial(test.addr), &ask(&test, "anybody")).close();
+    test.stop();
+    assert!(start.elapsed() < TIMEOUT);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP/1.1 101"), "{}", answer.escape_ascii());
@@ -169,20 +169,20 @@ fn it_does_not_hold_up_the_stop() {
 #[test]
 fn what_comes_behind_the_request_waits_and_is_taken_in_order() {
     let gate = Gate::default();
-    let site = Site::with(slow(&gate));
-    let mut stream = dial(site.addr);
-    let mut sent = ask(&site, "ann").bytes();
+    let test = TestServer::with(slow(&gate));
+    let mut stream = dial(test.addr);
+    let mut sent = ask(&test, "ann").bytes();
     // More than is kept for one that nobody knows yet.
     for n in 0..1_000u32 {
         sent.extend(wire::to_room("echo", "join", &wire::filler(50)));
         sent.extend(wire::to_room("echo", "leave", &n.to_be_bytes()));
     }
     stream.write_all(&sent).unwrap();
-    Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
+    Client::upgrade(dial(test.addr), &ask(&test, "anybody")).close();
     gate.open();
-    let mut ann = Client::welcomed(stream);
+    let mut ann = Client::established(stream);
     for _ in 0..1_000 {
-        let ack = ann.packet();
+        let ack = ann.expect_packet();
         assert_eq!(ann.snapshot("echo", ack), [&*ann.id]);
         ann.expect_left("echo");
     }
@@ -191,19 +191,19 @@ fn what_comes_behind_the_request_waits_and_is_taken_in_order() {
 #[test]
 fn what_comes_while_the_hook_is_asked_is_kept() {
     let gate = Gate::default();
-    let site = Site::with(slow(&gate));
-    let mut stream = dial(site.addr);
-    stream.write_all(&ask(&site, "ann").bytes()).unwrap();
+    let test = TestServer::with(slow(&gate));
+    let mut stream = dial(test.addr);
+    stream.write_all(&ask(&test, "ann").bytes()).unwrap();
     for room in ["one", "two", "three"] {
         // The server comes to this one behind what the other has sent before.
-        Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
+        Client::upgrade(dial(test.addr), &ask(&test, "anybody")).close();
         stream.write_all(&wire::to_room(room, "join", b"")).unwrap();
     }
-    Client::upgrade(dial(site.addr), &ask(&site, "anybody")).goodbye();
+    Client::upgrade(dial(test.addr), &ask(&test, "anybody")).close();
     gate.open();
-    let mut ann = Client::welcomed(stream);
+    let mut ann = Client::established(stream);
     for room in ["one", "two", "three"] {
-        let ack = ann.packet();
+        let ack = ann.expect_packet();
         assert_eq!(ann.snapshot(room, ack), [&*ann.id]);
     }
 }
@@ -212,10 +212,10 @@ fn what_comes_while_the_hook_is_asked_is_kept() {
 fn who_passes_while_others_take_the_last_place_is_refused() {
     let gate = Gate::default();
     let hook = slow(&gate);
-    let site = Site::with(|builder| hook(builder.max_connections(1)));
-    let mut ann = dial(site.addr);
-    ann.write_all(&ask(&site, "ann").bytes()).unwrap();
-    let _client = Client::upgrade(dial(site.addr), &ask(&site, "anybody"));
+    let test = TestServer::with(|builder| hook(builder.max_connections(1)));
+    let mut ann = dial(test.addr);
+    ann.write_all(&ask(&test, "ann").bytes()).unwrap();
+    let _client = Client::upgrade(dial(test.addr), &ask(&test, "anybody"));
     gate.open();
-    assert_eq!(Answer::read(&mut ann, false).status, 503);
+    assert_eq!(HttpResponse::read(&mut ann, false).status, 503);
 }

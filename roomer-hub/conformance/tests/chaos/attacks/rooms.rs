@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::super::process::Process;
 use super::{Crowd, GRANT};
-use roomer_conformance::client::PATIENCE;
+use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::wire;
 
 /// Rooms that are joined and left, in goes.
@@ -29,8 +29,8 @@ fn a_hundred_thousand_rooms_joined_and_left_leave_nothing_behind() {
             thread::scope(|scope| {
                 scope.spawn(move || writer.write_all(&talk).unwrap());
                 for _ in 0..GO {
-                    assert_eq!(client.view().event, b"join_ack");
-                    assert_eq!(client.view().event, b"leave_ack");
+                    assert_eq!(client.expect_view().event, b"join_ack");
+                    assert_eq!(client.expect_view().event, b"leave_ack");
                 }
             });
         }
@@ -42,7 +42,7 @@ fn a_hundred_thousand_rooms_joined_and_left_leave_nothing_behind() {
     assert_eq!((numbers.rooms, numbers.memberships), (1, 1), "only root");
     let grown = process.level().memory.saturating_sub(before.memory);
     assert!(grown < 1024, "{grown} KiB for rooms that are no more");
-    client.goodbye();
+    client.close();
     process.recovers(before, GRANT / 6);
     process.stop();
 }
@@ -72,7 +72,7 @@ fn unread_acks_and_snapshots_are_bounded() {
         });
         let (start, mut is_in) = (Instant::now(), false);
         while process.numbers().connections > 1 {
-            assert!(start.elapsed() < 2 * PATIENCE, "it neither goes on nor ends");
+            assert!(start.elapsed() < 2 * TIMEOUT, "it neither goes on nor ends");
             // The witness hears of each coming and going, by turns.
             witness.turn(|_, _, view| {
                 assert_eq!(view.event == b"new_member", !is_in, "out of turn");

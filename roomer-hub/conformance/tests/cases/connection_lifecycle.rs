@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::site::{Site, hear_nothing};
+use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::{self, BINARY, FIN};
 
 #[test]
 fn an_id_is_a_random_uuid_of_version_4_in_lower_case() {
-    let site = Site::open();
+    let test = TestServer::start();
     let mut ids = BTreeSet::new();
     for _ in 0..50 {
-        let client = site.client();
+        let client = test.client();
         let id = client.id.clone();
         assert_eq!(id.len(), 36);
         for (at, byte) in id.bytes().enumerate() {
@@ -23,18 +23,18 @@ fn an_id_is_a_random_uuid_of_version_4_in_lower_case() {
             }
         }
         assert!(ids.insert(id), "an id was used again");
-        client.goodbye();
+        client.close();
     }
 }
 
 #[test]
 fn the_first_thing_heard_is_a_join_ack_of_root_with_everybody_in_it() {
-    let site = Site::open();
+    let test = TestServer::start();
     // That the join_ack comes first, with the id as src, is checked as each client connects.
-    let (a, b, c) = (site.client(), site.client(), site.client());
-    assert_eq!(a.welcome, [&*a.id]);
-    assert_eq!(sorted(&b.welcome), sorted(&[a.id.clone(), b.id.clone()]));
-    assert_eq!(sorted(&c.welcome), sorted(&[a.id.clone(), b.id.clone(), c.id.clone()]));
+    let (a, b, c) = (test.client(), test.client(), test.client());
+    assert_eq!(a.root_members, [&*a.id]);
+    assert_eq!(sorted(&b.root_members), sorted(&[a.id.clone(), b.id.clone()]));
+    assert_eq!(sorted(&c.root_members), sorted(&[a.id.clone(), b.id.clone(), c.id.clone()]));
 }
 
 fn sorted(ids: &[String]) -> Vec<String> {
@@ -45,47 +45,47 @@ fn sorted(ids: &[String]) -> Vec<String> {
 
 #[test]
 fn the_others_in_root_hear_of_who_comes() {
-    let site = Site::open();
-    let (mut a, mut b) = (site.client(), site.client());
+    let test = TestServer::start();
+    let (mut a, mut b) = (test.client(), test.client());
     a.expect_new_member("root", &b.id);
-    let mut c = site.client();
+    let mut c = test.client();
     a.expect_new_member("root", &c.id);
     b.expect_new_member("root", &c.id);
     // Nobody hears of itself.
-    hear_nothing([&mut a, &mut b, &mut c]);
+    expect_nothing([&mut a, &mut b, &mut c]);
 }
 
 #[test]
 fn a_client_is_known_for_direct_messages_from_its_welcome_on_in_root_or_not() {
-    let site = Site::open();
-    let mut a = site.loner();
-    let mut b = site.client();
+    let test = TestServer::start();
+    let mut a = test.roomless_client();
+    let mut b = test.client();
     let id = b.id.clone();
-    a.tell(&id, "anything", "one", b"");
+    a.send_to_client(&id, "anything", "one", b"");
     b.expect("anything", "one", &id, &a.id, b"");
     b.leave("root");
-    a.tell(&id, "anything", "two", b"");
+    a.send_to_client(&id, "anything", "two", b"");
     b.expect("anything", "two", &id, &a.id, b"");
 }
 
 #[test]
 fn an_id_that_is_gone_gets_nothing_and_nobody_else_does_instead() {
-    let site = Site::open();
-    let [mut a, gone] = site.loners();
+    let test = TestServer::start();
+    let [mut a, gone] = test.roomless_clients();
     let id = gone.id.clone();
-    gone.goodbye();
-    let mut heirs: [Client; 3] = site.loners();
-    a.tell(&id, "room", "event", b"");
+    gone.close();
+    let mut heirs: [Client; 3] = test.roomless_clients();
+    a.send_to_client(&id, "room", "event", b"");
     a.expect_nothing();
     heirs.iter_mut().for_each(|heir| heir.expect_nothing());
 }
 
 /// Somebody in four rooms goes in some way; the others must hear of it once for each room.
 fn parting(go: impl FnOnce(Client)) {
-    let site = Site::open();
+    let test = TestServer::start();
     let rooms = ["a", "b", "c"];
-    let mut leaver = site.client();
-    let mut witness = site.client();
+    let mut leaver = test.client();
+    let mut witness = test.client();
     leaver.expect_new_member("root", &witness.id);
     for room in rooms {
         assert_eq!(leaver.join(room).len(), 1);
@@ -98,7 +98,7 @@ fn parting(go: impl FnOnce(Client)) {
     go(leaver);
     let mut left = Vec::new();
     for _ in 0..4 {
-        let packet = witness.packet();
+        let packet = witness.expect_packet();
         let (event, payload) = (&*packet.event, &*packet.payload);
         assert_eq!((event, payload), ("member_left", id.as_bytes()));
         assert_eq!((&*packet.dst, &*packet.src), ("", ""));
@@ -110,13 +110,13 @@ fn parting(go: impl FnOnce(Client)) {
     for room in rooms {
         assert_eq!(witness.join(room), [&*witness.id], "nobody is left behind in {room}");
     }
-    let stats = site.server.stats();
+    let stats = test.server.stats();
     assert_eq!((stats.connections, stats.rooms), (1, 4));
 }
 
 #[test]
 fn a_close_frame_leaves_every_room_once() {
-    parting(Client::goodbye);
+    parting(Client::close);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_reset_leaves_every_room_once() {
 #[test]
 fn a_half_close_leaves_every_room_once_and_ends_the_connection() {
     parting(|mut client| {
-        client.hang_up();
+        client.shutdown_write();
         client.expect_end();
     });
 }
@@ -168,30 +168,30 @@ fn a_reset_inside_a_fragmented_message_leaves_every_room_once() {
 
 #[test]
 fn a_close_after_leaving_some_rooms_leaves_the_rest() {
-    let site = Site::open();
-    let [mut witness, mut leaver] = site.room("a");
+    let test = TestServer::start();
+    let [mut witness, mut leaver] = test.clients_in("a");
     witness.join("b");
     leaver.join("b");
     witness.expect_new_member("b", &leaver.id);
     leaver.leave("a");
     witness.expect_member_left("a", &leaver.id);
     let id = leaver.id.clone();
-    leaver.goodbye();
+    leaver.close();
     witness.expect_member_left("b", &id);
     witness.expect_nothing();
 }
 
 #[test]
 fn what_was_sent_before_the_end_still_counts() {
-    let site = Site::open();
-    let mut witness = site.loner();
+    let test = TestServer::start();
+    let mut witness = test.roomless_client();
     witness.join("lobby");
     for end in [wire::close(1000, ""), wire::frame(FIN | 3, b""), Vec::new()] {
-        let mut hasty = site.loner();
+        let mut hasty = test.roomless_client();
         let talk =
             [wire::to_room("lobby", "join", b""), wire::to_room("lobby", "last", b"words"), end];
         hasty.send(&talk.concat());
-        hasty.hang_up();
+        hasty.shutdown_write();
         let id = hasty.id.clone();
         witness.expect_new_member("lobby", &id);
         witness.expect("lobby", "last", "", &id, b"words");

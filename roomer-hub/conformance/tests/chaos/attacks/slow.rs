@@ -19,7 +19,7 @@ fn flood(process: &mut Process, stuck: usize) -> usize {
         .map(|_| {
             let mut client = process.client();
             // Its own notices are what it takes no notice of first.
-            client.say("lobby", "join", b"");
+            client.send_to_room("lobby", "join", b"");
             client
         })
         .collect();

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::peer::{Peer, Width};
 use super::process::{Process, pause};
-use roomer_conformance::client::PATIENCE;
-use roomer_conformance::wire::{self, View};
+use roomer_conformance::client::TIMEOUT;
+use roomer_conformance::wire::{self, PacketView};
 
 mod descriptors;
 mod ending;
@@ -53,7 +53,7 @@ impl Crowd {
 
     /// Reads and writes once for everybody, and rests if there is nothing to read. True once
     /// `look` has found what it looks for.
-    fn turn(&mut self, mut look: impl FnMut(usize, &mut Vec<u8>, View<'_>) -> bool) -> bool {
+    fn turn(&mut self, mut look: impl FnMut(usize, &mut Vec<u8>, PacketView<'_>) -> bool) -> bool {
         let (mut found, mut some) = (false, false);
         for (index, peer) in self.peers.iter_mut().enumerate() {
             some |= peer.read();
@@ -62,7 +62,7 @@ impl Crowd {
                 match opcode {
                     wire::BINARY => {
                         self.heard += 1;
-                        found |= look(index, &mut answers, View::decode(payload));
+                        found |= look(index, &mut answers, PacketView::decode(payload));
                     }
                     wire::PING => answers.extend(wire::frame(wire::FIN | wire::PONG, payload)),
                     _ => panic!("{index} gets {opcode}: {}", payload.escape_ascii()),
@@ -80,10 +80,10 @@ impl Crowd {
 
     /// Turns until `look` has found what it looks for.
     #[track_caller]
-    fn until(&mut self, mut look: impl FnMut(usize, &mut Vec<u8>, View<'_>) -> bool) {
+    fn until(&mut self, mut look: impl FnMut(usize, &mut Vec<u8>, PacketView<'_>) -> bool) {
         let start = Instant::now();
         while !self.turn(&mut look) {
-            assert!(start.elapsed() < PATIENCE, "it does not come");
+            assert!(start.elapsed() < TIMEOUT, "it does not come");
         }
     }
 }

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use roomer_engine::json;
 
-use super::site::Site;
+use super::test_server::TestServer;
 
 #[test]
 fn handlers_read_and_write_json() {
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder
             .on("add", |conn, message| {
                 let (a, b): (i32, i32) = message.json()?;
@@ -21,11 +21,11 @@ fn handlers_read_and_write_json() {
                 Ok(())
             })
     });
-    let mut a = site.client();
+    let mut a = test.client();
     let id = a.id.clone();
-    a.say("root", "add", b"[2, 40]");
+    a.send_to_room("root", "add", b"[2, 40]");
     a.expect("root", "sum", &id, &id, b"42");
-    a.say("root", "greet", br#""ann""#);
+    a.send_to_room("root", "greet", br#""ann""#);
     a.expect("root", "hello", &id, &id, br#"["hello","ann"]"#);
 }
 
@@ -33,7 +33,7 @@ fn handlers_read_and_write_json() {
 fn what_is_no_such_json_is_reported_and_the_connection_stays() {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let log = reports.clone();
-    let site = Site::with(|builder| {
+    let test = TestServer::with(|builder| {
         builder
             .on("add", |_, message| {
                 let _: (i32, i32) = message.json()?;
@@ -45,13 +45,13 @@ fn what_is_no_such_json_is_reported_and_the_connection_stays() {
             })
             .on_error(move |_, _, error| log.lock().unwrap().push(error.to_string()))
     });
-    let mut a = site.client();
-    a.say("root", "add", b"[2, forty]");
-    a.say("root", "greet", b"7");
+    let mut a = test.client();
+    a.send_to_room("root", "add", b"[2, forty]");
+    a.send_to_room("root", "greet", b"7");
     a.expect_nothing();
     let reports = reports.lock().unwrap();
     let [add, greet] = &reports[..] else { panic!("{reports:?}") };
     assert!(add.contains("payload") && add.contains("line 1 column"), "{add}");
     assert!(greet.contains("invalid type: integer `7`, expected a string"), "{greet}");
-    assert_eq!(site.server.stats().handler_errors, 2);
+    assert_eq!(test.server.stats().handler_errors, 2);
 }

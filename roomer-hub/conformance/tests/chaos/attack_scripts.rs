@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::evil::{Scene, Step};
-use roomer_conformance::http::Ask;
+use super::attacker::{Scene, Step};
+use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 use roomer_simulator::random::{Random, Source};
 
@@ -18,10 +18,10 @@ pub(super) const KINDS: &[(&str, Script)] = &[
     ("connects and vanishes", |_, _| vec![]),
     ("connects and resets", |_, _| vec![Reset]),
     ("trickles its request", |scene, _| {
-        vec![Trickle(Ask::upgrade(scene.addr).bytes(), ms(100)), MustEnd]
+        vec![Trickle(HttpRequest::upgrade(scene.addr).bytes(), ms(100)), MustEnd]
     }),
     ("asks for half of it", |scene, dice| {
-        let request = Ask::upgrade(scene.addr).bytes();
+        let request = HttpRequest::upgrade(scene.addr).bytes();
         let half = dice.below(request.len() as u32) as usize;
         vec![Send(request[..half].to_vec()), one(dice, [HangUp, Reset, MustEnd]), MustEnd]
     }),
@@ -33,21 +33,27 @@ pub(super) const KINDS: &[(&str, Script)] = &[
         ]
     }),
     ("a head of 200 KiB", |scene, _| {
-        let request = Ask::upgrade(scene.addr).add("X-Long", &"x".repeat(200 << 10));
+        let request = HttpRequest::upgrade(scene.addr).add("X-Long", &"x".repeat(200 << 10));
         vec![Send(request.bytes()), MustEnd]
     }),
     ("two thousand headers", |scene, _| {
         let headers =
-            (0..2000).fold(Ask::upgrade(scene.addr), |ask, n| ask.add("X", &n.to_string()));
+            (0..2000).fold(HttpRequest::upgrade(scene.addr), |ask, n| ask.add("X", &n.to_string()));
         vec![Send(headers.bytes()), MustEnd]
     }),
     ("the wrong version", |scene, _| {
-        vec![Send(Ask::upgrade(scene.addr).set("Sec-WebSocket-Version", "8").bytes()), MustEnd]
+        vec![
+            Send(HttpRequest::upgrade(scene.addr).set("Sec-WebSocket-Version", "8").bytes()),
+            MustEnd,
+        ]
     }),
     ("another page's origin", |scene, _| {
-        vec![Send(Ask::upgrade(scene.addr).add("Origin", "https://evil.example").bytes()), MustEnd]
+        vec![
+            Send(HttpRequest::upgrade(scene.addr).add("Origin", "https://evil.example").bytes()),
+            MustEnd,
+        ]
     }),
-    ("a request, and gone", |scene, _| vec![Send(Ask::upgrade(scene.addr).bytes()), Reset]),
+    ("a request, and gone", |scene, _| vec![Send(HttpRequest::upgrade(scene.addr).bytes()), Reset]),
     // Frames.
     ("unmasked", |_, _| vec![Enter, Send(vec![FIN | BINARY, 3, 1, 2, 3]), MustEnd]),
     ("reserved bits", |_, dice| {

@@ -7,17 +7,17 @@ use rustix::process::Signal;
 
 use super::super::process::Process;
 use super::{Crowd, GRANT};
-use roomer_conformance::client::{Client, PATIENCE, Seen};
-use roomer_conformance::http::{Ask, dial};
+use roomer_conformance::client::{Client, Received, TIMEOUT};
+use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
 /// Reads until the close frame and returns how many last words came before it.
 fn hear_out(client: &mut Client, code: u16) -> usize {
     let mut words = 0;
     loop {
-        match client.next() {
-            Seen::Packet(packet) => words += usize::from(packet.event == "last"),
-            Seen::Close(seen, reason) => {
+        match client.receive() {
+            Received::Packet(packet) => words += usize::from(packet.event == "last"),
+            Received::Close(seen, reason) => {
                 assert_eq!(seen, Some(code), "{reason}");
                 break words;
             }
@@ -37,16 +37,16 @@ fn sigterm_closes_everybody_with_1001_after_what_they_are_owed_and_ends_well() {
     let mut stuck = process.client();
     stuck.send(&wire::header(wire::FIN | wire::BINARY, 100));
     let mut half = dial(process.addr);
-    half.write_all(&Ask::upgrade(process.addr).bytes()[..50]).unwrap();
+    half.write_all(&HttpRequest::upgrade(process.addr).bytes()[..50]).unwrap();
     let (first, others) = clients.split_first_mut().unwrap();
-    (0..50).for_each(|_| first.say("lobby", "last", b"words"));
+    (0..50).for_each(|_| first.send_to_room("lobby", "last", b"words"));
     // One that has not read yet what it was told: more than sockets hold, less than it may be owed.
     let mut late = process.client();
-    (0..60).for_each(|_| first.tell(&late.id, "", "last", &[7; 10_000]));
+    (0..60).for_each(|_| first.send_to_client(&late.id, "", "last", &[7; 10_000]));
     // It is said once its own next message is through, and that comes after the others' notices.
     let id = first.id.clone();
-    first.tell(&id, "", "fence", b"");
-    while first.packet().event != "fence" {}
+    first.send_to_client(&id, "", "fence", b"");
+    while first.expect_packet().event != "fence" {}
     process.signal(Signal::TERM);
     others.iter_mut().for_each(|other| assert_eq!(hear_out(other, 1001), 50));
     assert_eq!(hear_out(&mut late, 1001), 60);
@@ -65,7 +65,7 @@ fn peers_that_are_dead_and_do_not_say_so_are_gone_within_the_pong_wait() {
     let dead: Vec<Client> = (0..50)
         .map(|_| {
             let mut client = process.client();
-            client.say("lobby", "join", b"");
+            client.send_to_room("lobby", "join", b"");
             client
         })
         .collect();
@@ -81,7 +81,7 @@ fn peers_that_are_dead_and_do_not_say_so_are_gone_within_the_pong_wait() {
     // Their sockets are given up, too, though they never answer.
     let start = Instant::now();
     while process.numbers().sockets > 5 {
-        assert!(start.elapsed() < PATIENCE, "they are held on to");
+        assert!(start.elapsed() < TIMEOUT, "they are held on to");
         healthy.turn(|_, _, _| false);
     }
     let numbers = process.numbers();

@@ -1,0 +1,198 @@
+//! The server of one test, and clients connected to it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Instant;
+
+use roomer_engine::{Builder, Server};
+
+use super::Harness;
+use crate::Adapter;
+use roomer_conformance::client::{Client, TIMEOUT};
+
+/// A running server. At the end of a test it must stop, and no connection may remain.
+pub(crate) struct TestServer {
+    pub(crate) server: Server,
+    pub(crate) addr: SocketAddr,
+    adapter: Option<Adapter>,
+    _slot: Slot,
+}
+
+impl TestServer {
+    /// Starts a server with the default options.
+    pub(crate) fn start() -> TestServer {
+        TestServer::with(|builder| builder)
+    }
+
+    /// Starts a server with the rules of the Go original.
+    pub(crate) fn compat() -> TestServer {
+        TestServer::with(Builder::compat)
+    }
+
+    /// Starts a server with options.
+    pub(crate) fn with(choose: impl FnOnce(Builder) -> Builder) -> TestServer {
+        TestServer::start_in(choose, Slot::shared())
+    }
+
+    /// Starts a server while no other test runs in this process, for tests that measure it.
+    pub(crate) fn exclusive(choose: impl FnOnce(Builder) -> Builder) -> TestServer {
+        TestServer::start_in(choose, Slot::exclusive())
+    }
+
+    fn start_in(choose: impl FnOnce(Builder) -> Builder, slot: Slot) -> TestServer {
+        let server = choose(Server::builder()).build().expect("valid options");
+        let adapter = Adapter::start(server.clone());
+        TestServer { server, addr: adapter.addr(), adapter: Some(adapter), _slot: slot }
+    }
+
+    /// Connects a client; it is a member of `root`.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.addr)
+    }
+
+    /// Connects a client that has left `root`, so that it receives no notices about the clients of
+    /// other tests.
+    pub(crate) fn roomless_client(&self) -> Client {
+        let mut client = self.client();
+        client.send_to_room("root", "leave", b"");
+        loop {
+            let packet = client.expect_packet();
+            assert_eq!(packet.room, "root");
+            match &*packet.event {
+                "new_member" | "member_left" => {}
+                "leave_ack" => return client,
+                _ => panic!("{packet:?}"),
+            }
+        }
+    }
+
+    pub(crate) fn roomless_clients<const N: usize>(&self) -> [Client; N] {
+        std::array::from_fn(|_| self.roomless_client())
+    }
+
+    /// Connects clients that are members of one room only and have received its notices.
+    pub(crate) fn clients_in<const N: usize>(&self, room: &str) -> [Client; N] {
+        let mut members = self.roomless_clients();
+        join_all(room, &mut members);
+        members
+    }
+
+    /// Waits until the engine has no socket left.
+    pub(crate) fn wait_for_drain(&self) {
+        block_on(self.server.drained());
+        assert_eq!(self.server.stats().sockets, 0);
+    }
+
+    /// Waits until the engine has at most so many sockets. Calls `poke` again and again meanwhile,
+    /// and once more at the end.
+    pub(crate) fn wait_for_sockets(&self, sockets: usize, mut poke: impl FnMut()) {
+        let deadline = Instant::now() + TIMEOUT;
+        while self.server.stats().sockets > sockets {
+            assert!(Instant::now() < deadline, "still open: {:?}", self.server.stats());
+            poke();
+        }
+        poke();
+    }
+
+    /// Stops serving; returns when the adapter has returned.
+    pub(crate) fn stop(&mut self) {
+        self.adapter.take().expect("it runs").stop();
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        if let Some(adapter) = self.adapter.take() {
+            adapter.stop();
+        }
+        let stats = self.server.stats();
+        assert_eq!(
+            (stats.connections, stats.rooms, stats.sockets),
+            (0, 0, 0),
+            "a connection or a room remains"
+        );
+    }
+}
+
+/// Makes each client join a new room and receive the notices about the clients after it.
+pub(crate) fn join_all(room: &str, members: &mut [Client]) {
+    for i in 0..members.len() {
+        let snapshot = members[i].join(room);
+        assert_eq!(snapshot.len(), i + 1);
+        let id = members[i].id.clone();
+        for earlier in &mut members[..i] {
+            assert!(snapshot.contains(&earlier.id));
+            earlier.expect_new_member(room, &id);
+        }
+    }
+}
+
+/// Checks that no client has a pending event.
+#[track_caller]
+pub(crate) fn expect_nothing<const N: usize>(clients: [&mut Client; N]) {
+    for client in clients {
+        client.expect_nothing();
+    }
+}
+
+/// Permission to run: shared with other tests, or exclusive. A waiting exclusive slot does not block
+/// new shared ones, so that one test may have several servers.
+struct Slot {
+    is_exclusive: bool,
+}
+
+/// The number of servers that run, or [`EXCLUSIVE`].
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static CHANGED: Condvar = Condvar::new();
+const EXCLUSIVE: usize = usize::MAX;
+
+impl Slot {
+    fn shared() -> Slot {
+        let running = RUNNING.lock().unwrap();
+        *CHANGED.wait_while(running, |running| *running == EXCLUSIVE).unwrap() += 1;
+        Slot { is_exclusive: false }
+    }
+
+    fn exclusive() -> Slot {
+        let running = RUNNING.lock().unwrap();
+        *CHANGED.wait_while(running, |running| *running > 0).unwrap() = EXCLUSIVE;
+        Slot { is_exclusive: true }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut running = RUNNING.lock().unwrap();
+        *running = if self.is_exclusive { 0 } else { *running - 1 };
+        CHANGED.notify_all();
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future that another thread wakes, for at most [`TIMEOUT`].
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return value;
+        }
+        let left = deadline.checked_duration_since(Instant::now()).expect("it ends in time");
+        thread::park_timeout(left);
+    }
+}
