@@ -52,7 +52,7 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
 
     // A listener like others, so that an error in it is reported.
     debug && on(PROBE, debug === true ? console.debug : debug);
-    const trace = (what, { payload, ...details }) => emit(PROBE, { what, ...details });
+    const trace = (what, { payload, owner, data, ...details }) => emit(PROBE, { what, ...details });
 
     /** Emits an event about a message. */
     function emitMessage(what, event, { owner, data, ...message }) {
@@ -66,9 +66,8 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
         isReady: () => connection.isReady(),
         isOpen: (room) => room.isOpen(clock.now() >= graceEnd),
         send(item) {
-            const { owner, data, ...details } = item;
-            trace("sent", { ...details, bytes: data.length });
-            connection.send(data);
+            trace("sent", { ...item, bytes: item.data.length });
+            connection.send(item.data);
         },
         confirmed(items, isLost) {
             for (const item of items) {
@@ -91,8 +90,7 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
             } catch (cause) {
                 return report(new RoomerError("packet", "is this the address of the server?", { cause }));
             }
-            const { room, event, src: from, dst: to, payload } = packet;
-            trace("received", { room, event, from, to, bytes: payload.length });
+            trace("received", { ...packet, bytes: packet.payload.length });
             route(packet);
         },
         changed(state, error) {
@@ -164,14 +162,14 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
 
     /** Passes a packet on, or holds it until its meaning is certain. */
     function route(packet) {
-        const { room: name, event, dst, src, payload } = packet;
+        const { room: name, event, to, from, payload } = packet;
         const isJoin = event === "join_ack";
         if (isJoin || event === "leave_ack") {
-            // A peer that forges an acknowledgement must set a dst, or its own src.
-            if (dst || (id && src !== id)) {
+            // A peer that forges an acknowledgement must set a receiver, or is the sender.
+            if (to || (id && from !== id)) {
                 return;
             }
-            id = src;
+            id = from;
             if (name === PROBE) {
                 return outbox.confirmed();
             }
@@ -181,12 +179,12 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
             }
             held.delete(name);
             if (outbox.find(name, isJoin ? "leave" : "join")) {
-                held.set(name, [packet]);
-                return outbox.fence();
+                held.set(name, []);
+                outbox.fence();
             }
         }
-        if (held.has(name)) {
-            return held.get(name).push(packet);
+        if (held.get(name)?.push(packet)) {
+            return;
         }
         // Until a leave is answered, packets of that name belong to the room that is being left.
         const left = outbox.find(name, "leave");
@@ -204,8 +202,8 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
         } else if (room) {
             room.received(packet, clock.now());
             event === "new_member" && outbox.pump();
-        } else if (dst && !RESERVED.includes(event)) {
-            decodePayload(codec, packet, report, (value) => emit("direct", { room: name, event, payload: value, from: src }));
+        } else if (to && !RESERVED.includes(event)) {
+            decodePayload(codec, packet, report, (value) => emit("direct", { room: name, event, payload: value, from }));
         }
     }
 
@@ -218,7 +216,7 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
             return id;
         },
         join,
-        rooms: () => [...rooms.values()].map(({ api }) => api).filter(({ state }) => state !== "leaving"),
+        rooms: () => [...rooms.values()].flatMap(({ api }) => (api.state === "leaving" ? [] : api)),
         on,
         off,
         start: connection.start,

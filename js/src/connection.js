@@ -85,7 +85,7 @@ export function createConnection(url, options, clock, outbox, { received, change
     }
 
     /** Ends the connection, or the attempt. Waits for the next one, unless the end is final. */
-    function stop(error, isFinalError, code) {
+    function stop(error, isFinalError) {
         if (state === "closed") {
             return;
         }
@@ -98,7 +98,7 @@ export function createConnection(url, options, clock, outbox, { received, change
             // Some classes throw if there is no listener for errors.
             old.onopen = old.onmessage = old.onclose = old.onerror = () => {};
             try {
-                old.close(code);
+                old.close(isFinalError ? 1000 : undefined);
             } catch {
                 // The socket is not used any more.
             }
@@ -114,7 +114,7 @@ export function createConnection(url, options, clock, outbox, { received, change
     }
 
     function abort() {
-        stop(createClosedError({ cause: signal.reason }), true, 1000);
+        stop(createClosedError({ cause: signal.reason }), true);
     }
 
     async function attempt() {
@@ -196,7 +196,7 @@ export function createConnection(url, options, clock, outbox, { received, change
         state: () => state,
         isReady: () => state === "open" && socket.readyState === 1,
         send: (data) => socket.send(data),
-        close: () => stop(undefined, true, 1000),
+        close: () => stop(undefined, true),
         /** Connects, if that has not begun; throws if it is impossible. */
         start() {
             if (state !== "idle") {

@@ -84,7 +84,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         for (let item; budget > 0 && sent.size < window && sentBytes <= bytes && (item = next()); budget--) {
             transmit(item);
         }
-        const isWaiting = requests.length + queue.size > 0;
+        const isWaiting = requests.length || queue.size;
         if (unprobed && (unprobed >= PROBE_BYTES || sentBytes > bytes || (isTick && budget > 0) || (isWaiting && sent.size >= window))) {
             transmit(createProbe());
         }

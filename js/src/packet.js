@@ -1,5 +1,5 @@
 /**
- * The packet: room, event, dst, src and payload, each preceded by its length as a big-endian 32-bit integer.
+ * The packet: room, event, receiver, sender and payload, each preceded by its length as a big-endian 32-bit integer.
  *
  * @module packet
  */
@@ -12,9 +12,9 @@ export const toBytes = (text) => encoder.encode(text);
 export const toText = (bytes) => decoder.decode(bytes);
 
 /** Returns the bytes of a packet. */
-export function encode(room, event, dst = "", src = "", payload = toBytes("")) {
-    const fields = [...[room, event, dst, src].map(toBytes), payload];
-    const packet = new Uint8Array(fields.reduce((size, field) => size + 4 + field.length, 0));
+export function encode(room, event, to = "", from = "", payload = toBytes("")) {
+    const fields = [...[room, event, to, from].map(toBytes), payload];
+    const packet = new Uint8Array(fields.reduce((size, field) => size + field.length, 20));
     let at = 0;
     for (const field of fields) {
         new DataView(packet.buffer).setUint32(at, field.length);
@@ -36,7 +36,7 @@ export function decode(buffer) {
         at += 4 + field.length;
         return field;
     };
-    const packet = { room: toText(take()), event: toText(take()), dst: toText(take()), src: toText(take()), payload: take() };
+    const packet = { room: toText(take()), event: toText(take()), to: toText(take()), from: toText(take()), payload: take() };
     if (at < buffer.byteLength) {
         throw new RangeError("too long");
     }

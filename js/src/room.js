@@ -20,12 +20,12 @@ export function checkName(name, what, reserved) {
 }
 
 /** Decodes the payload of a packet and passes it to `use`, or reports that it does not fit the codec. */
-export function decodePayload(codec, { room, event, src, payload }, report, use) {
+export function decodePayload(codec, { room, event, from, payload }, report, use) {
     let value;
     try {
         value = codec.decode(payload);
     } catch (cause) {
-        return report(new RoomerError("payload", `"${event}" from ${src} in room "${room}"`, { cause }));
+        return report(new RoomerError("payload", `"${event}" from ${from} in room "${room}"`, { cause }));
     }
     use(value);
 }
@@ -149,10 +149,10 @@ export function createRoom(name, codec, client) {
         /** Handles a message or a change of the members. */
         received(packet, now) {
             othersAt = api.count > 1 ? now : othersAt;
-            const { event, src, dst, payload } = packet;
+            const { event, from, to, payload } = packet;
             if (!RESERVED.includes(event)) {
-                count(event) && decodePayload(codec, packet, client.report, (value) => emit(event, value, src, dst !== ""));
-            } else if (!src && !dst) {
+                count(event) && decodePayload(codec, packet, client.report, (value) => emit(event, value, from, to !== ""));
+            } else if (!from && !to) {
                 const member = toText(payload);
                 const isNew = event === "new_member" && !ids.has(member) && ids.add(member);
                 if (isNew || (event === "member_left" && ids.delete(member))) {

@@ -49,7 +49,7 @@ export function createStream(on, event, { signal, buffer = 256, ...others } = {}
     /** Takes no more messages; if cancelled, also drops those that wait. */
     function end(isCancelled) {
         isOver = true;
-        messages.length = isCancelled ? 0 : messages.length;
+        isCancelled && messages.splice(0);
         offs.forEach((off) => off());
         signal?.removeEventListener("abort", end);
         serve();

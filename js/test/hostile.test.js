@@ -75,7 +75,7 @@ describe("frames", () => {
             const bytes = encodePacket({ room, event, dst, src, payload });
             assert.ok(bytes.equals(encode(room, event, dst, src, toBytes(payload))));
             const packet = decode(new Uint8Array(bytes).buffer);
-            assert.deepEqual({ ...packet, payload: String(Buffer.from(packet.payload)) }, { room, event, dst, src, payload });
+            assert.deepEqual({ ...packet, payload: String(Buffer.from(packet.payload)) }, { room, event, to: dst, from: src, payload });
         }
     });
 

@@ -117,7 +117,7 @@ export function createServer(settings = {}) {
         } catch {
             return conn.api.close(1002, "malformed packet");
         }
-        const { room, event, dst, payload } = packet;
+        const { room, event, to, payload } = packet;
         if (!conn.takes.message() || (event === "join" && !conn.takes.join())) {
             return conn.api.close(1008, "rate");
         }
@@ -125,11 +125,11 @@ export function createServer(settings = {}) {
             join(conn, room);
         } else if (event === "leave") {
             leave(conn, room);
-        } else if (RESERVED.includes(event) || (!dst && !rooms.get(room)?.has(conn))) {
+        } else if (RESERVED.includes(event) || (!to && !rooms.get(room)?.has(conn))) {
             // Not forwarded: the receiver would take a reserved event for one of the server, or the sender is not in that room.
             conn.takes.strike() || conn.api.close(1008, "too many violations");
-        } else if (dst) {
-            conns.get(dst)?.deliver(encode(room, event, dst, conn.id, payload));
+        } else if (to) {
+            conns.get(to)?.deliver(encode(room, event, to, conn.id, payload));
         } else if (handlers.has(event)) {
             try {
                 handlers.get(event)(conn.api, { room, event, payload: payload.slice(), text: () => toText(payload) });
