@@ -1,4 +1,4 @@
-//! How many may come, and from where: connections, and handshakes before them.
+//! Limits on connections and handshakes, in total and per address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -8,11 +8,12 @@ use super::drain::is_in;
 use super::harness::Harness;
 use super::plan::Cap;
 
-/// See the engine's `opening.rs`: how long one that was turned away may take to read the answer.
+/// The engine's `REJECT_LINGER`: the time that an early rejected client has for reading the
+/// response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
-/// Where the one in a slot comes from. Some have no address, and of the others two kinds count as
-/// one each: an IPv4 address, also when IPv6 has it in itself, and the hosts of an IPv6 network.
+/// Returns the address of the client in a slot. Some do not have one. Two kinds of the others share
+/// a limit: an IPv4 address, also if it is mapped to IPv6, and the hosts of an IPv6 network.
 pub(super) fn address(slot: u8) -> Option<SocketAddr> {
     let v4 = Ipv4Addr::new(10, 0, 0, 7);
     let ip = match slot % 6 {
@@ -24,7 +25,7 @@ pub(super) fn address(slot: u8) -> Option<SocketAddr> {
     Some((ip, 4000 + u16::from(slot)).into())
 }
 
-/// Whom the one in a slot counts for, if for anybody.
+/// Returns the group of slots that share a limit per address, if the client has an address.
 fn address_group(slot: u8) -> Option<u8> {
     match slot % 6 {
         0 => None,
@@ -34,7 +35,7 @@ fn address_group(slot: u8) -> Option<u8> {
 }
 
 impl Cap {
-    /// The status to refuse one more with that is in this slot, if those are there that count.
+    /// Returns the status to reject a client in this slot with, given those that count.
     fn rejection<'l>(&self, slot: u8, there: impl Iterator<Item = &'l ConnModel>) -> Option<u16> {
         let (mut all, mut own) = (0, 0);
         for conn in there {
@@ -51,7 +52,7 @@ impl Cap {
 }
 
 impl Harness<'_> {
-    /// The status to refuse a connection with, if there may not be one more like it.
+    /// Returns the status to reject a connection with, if a limit is reached.
     pub(super) fn rejection(&self, at: usize) -> Option<u16> {
         if self.is_stopping || self.drain.is_some() {
             return Some(503);
@@ -60,22 +61,22 @@ impl Harness<'_> {
         self.plan.setup.caps[0].rejection(self.conns[at].slot, there)
     }
 
-    /// The status to turn one away with at once, since there are as many handshakes as there may
-    /// be, refused ones included until they end.
+    /// Returns the status to reject a socket with before its handshake, if the limit of handshakes
+    /// is reached. Rejected handshakes count until they end.
     pub(super) fn early_rejection(&self, slot: u8) -> Option<u16> {
         let begins = |conn: &&ConnModel| {
-            conn.state != State::LogEntry && conn.client.is_none() && conn.rejected_early.is_none()
+            conn.state != State::Ended && conn.client.is_none() && conn.rejected_early.is_none()
         };
         self.plan.setup.caps[1].rejection(slot, self.conns.iter().filter(begins))
     }
 
-    /// Whether there are as many connections as there may be in all.
+    /// Returns true if the limit of connections is reached.
     pub(super) fn is_full(&self) -> bool {
         let count = self.conns.iter().filter(|conn| is_in(conn)).count();
         self.plan.setup.caps[0].total.is_some_and(|most| count >= most)
     }
 
-    /// How long one that is being closed may take for its last bytes.
+    /// Returns the time that a closing connection has for its last bytes.
     pub(super) fn close_timeout(&self, at: usize) -> Duration {
         let wait = Duration::from_millis(self.plan.setup.close);
         if self.conns[at].rejected_early.is_some() { wait.min(REJECT_LINGER) } else { wait }

@@ -1,4 +1,4 @@
-//! What a connection's own turn must have led to, by what it has read and what the clock says.
+//! Checks what the poll of a connection's task must have led to, given its input and the time.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use super::harness::Harness;
 use super::marks::Mark;
 use crate::fault::{Fault, ensure};
 
-/// See the engine's `open.rs`: these are the shortest times after which one that is owed too much
-/// may be given up, at ease and in a flood.
+/// The engine's `SLOW_LIMITS` and `FLOOD_LIMITS`: the shortest times after which a slow reader may
+/// be closed, normally and in a flood.
 const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 const FLOOD_LIMITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 impl Harness<'_> {
-    /// What a turn of its own must have led to.
+    /// Checks the result of a poll.
     pub(super) fn after_poll(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
         let is_done = self.tasks.is_done(self.conns[at].task);
         if self.conns[at].state == State::Handshake {
@@ -26,24 +26,26 @@ impl Harness<'_> {
                 conn.buffered_from = None;
             }
             if let Some(what) = conn.next() {
-                return Err(Fault::new(format!("connection {at} has read {what:?}, for nothing")));
+                return Err(Fault::new(format!(
+                    "connection {at} has read {what:?} and not handled it"
+                )));
             }
             let has_read_on = conn.waiting.is_some_and(|waiting| conn.read > waiting.read);
-            ensure!(!has_read_on, "connection {at} reads on while its handler waits");
+            ensure!(!has_read_on, "connection {at} reads while its handler is pending");
             self.after_open_poll(at, has_read)?;
         }
         let (may_end, may_be_cut) = (self.may_end(at), self.may_be_cut());
         let wait = self.close_timeout(at);
         let conn = &mut self.conns[at];
-        if is_done && conn.state != State::LogEntry {
-            ensure!(may_end, "connection {at} ends before its time ({:?})", conn.state);
+        if is_done && conn.state != State::Ended {
+            ensure!(may_end, "connection {at} ends too early ({:?})", conn.state);
             let cut_short = conn.expected.outstanding() > 0 && conn.state == State::Closing;
             self.marks.mark(cut_short, Mark::CloseTimeout);
             let is_cut_off = conn.is_broken || conn.is_aborted || conn.is_shed;
             let is_cut_off = is_cut_off || may_be_cut || conn.is_fully_read();
             let is_late = conn.closed.is_some_and(|(since, _)| self.clock.now() >= since + wait);
             conn.has_closed_cleanly = conn.state == State::Closing && !is_cut_off && !is_late;
-            conn.state = State::LogEntry;
+            conn.state = State::Ended;
             if conn.client.is_some() {
                 self.ended();
             }
@@ -75,11 +77,11 @@ impl Harness<'_> {
         self.marks.mark(says_nothing && now < conn.writable.0 + pong, Mark::ProgressCountsAsAlive);
         self.marks.mark(is_silent && conn.waiting.is_some(), Mark::SilentWhileWaiting);
         let may_stay = !is_silent || conn.waiting.is_some();
-        ensure!(may_stay, "connection {at} is silent since {received:?} and stays");
+        ensure!(may_stay, "connection {at} is silent since {received:?} and not closed");
         Ok(())
     }
 
-    /// Whether a task may have come to its end.
+    /// Returns true if a task may have ended.
     fn may_end(&self, at: usize) -> bool {
         let conn = &self.conns[at];
         let is_cut_off = conn.is_broken || conn.is_aborted || conn.is_shed;
@@ -98,7 +100,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Whether one that is given up as too slow is.
+    /// Checks that a connection that was closed as too slow is.
     pub(super) fn check_slow(&mut self, at: usize) -> Result<(), Fault> {
         let now = self.now();
         let setup = &self.plan.setup;
@@ -119,7 +121,7 @@ impl Harness<'_> {
         let write = Duration::from_millis(setup.write);
         let (stall, trickle) = if outstanding > 3 * soft { FLOOD_LIMITS } else { SLOW_LIMITS };
         let stood = now - conn.taken.1;
-        // The newest message is not held against it.
+        // The newest message does not count.
         let newest = match may_ping || conn.expected.pings + conn.expected.optional_pings > 0 {
             true => 0,
             false => conn.expected.items.iter().map(|item| item.what.len()).min().unwrap_or(0),

@@ -1,5 +1,5 @@
-//! The application: handlers that do what the plan says and write down what they did, as they
-//! did it.
+//! The application: handlers that perform the plan's actions, and record each action before its
+//! effect.
 
 use std::future::poll_fn;
 use std::panic::resume_unwind;
@@ -18,32 +18,31 @@ use crate::alphabet::{id_number, identity, noise};
 use crate::hub::plan::{Address, ClientRef};
 use crate::trace::Trace;
 
-/// What plan and application share.
+/// The state shared by the plan and the application.
 #[derive(Clone, Debug, Default)]
 pub struct Application(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 pub struct State {
-    /// Handles of those who have called a handler, by number of id.
+    /// The handles of connections that have called a handler, by number of id.
     handles: Vec<Option<Conn>>,
-    /// The numbers of the ids of those in the slots.
+    /// The numbers of the ids in the slots.
     pub slots: [Option<u16>; 32],
     pub log: Vec<LogEntry>,
-    /// The journal, as far as somebody has asked for its length.
+    /// The part of the journal that was taken to record a position in it.
     pub journal: Vec<RecordedInput>,
-    /// Slow handlers and rules that are under way.
+    /// Slow handlers and rules that are running.
     pub running: usize,
-    /// For whom those ran that were dropped before their end.
+    /// The callers of handlers and rules that were dropped before they completed.
     pub dropped: Vec<u16>,
-    /// The slots of those about whom it was asked whether they may come in, and of those about whom
-    /// it has made up its mind after a while.
+    /// The slots for which the hook was called, and those for which it has decided after a delay.
     pub auth_calls: Vec<u8>,
     pub auth_decided: Vec<u8>,
-    /// About how many it still thinks.
+    /// The number of calls of the hook that have not completed.
     pub auth_in_progress: usize,
 }
 
-/// What an application has done. Connections are named by the numbers of their ids.
+/// Something that the application did. Connections are named by the numbers of their ids.
 #[derive(Clone, Copy, Debug)]
 pub enum LogEntry {
     HandlerCalled {
@@ -81,12 +80,12 @@ pub enum LogEntry {
         code: u16,
         reason: &'static str,
     },
-    /// A handler waits until then.
+    /// A handler waits until this time.
     Paused {
         until: Duration,
     },
-    /// One that waits has its turn, for the first time or again, after so many entries of the
-    /// journal and bytes that have come in.
+    /// A waiting handler is polled, for the first time or again, at this position in the journal
+    /// and after this many bytes of input.
     Resumed {
         by: u16,
         after: usize,
@@ -96,16 +95,16 @@ pub enum LogEntry {
     Returned {
         failed: bool,
     },
-    /// A hook has heard of something, then as well.
+    /// A hook was called, at this position.
     HookCalled {
         by: u16,
         what: HookEvent,
         after: usize,
         bytes_in: u64,
     },
-    /// That is all it did.
+    /// The hook has returned.
     HookReturned,
-    /// A rule was asked.
+    /// A rule was called.
     RuleCalled {
         by: u16,
         about: Permission,
@@ -116,7 +115,7 @@ pub enum LogEntry {
     },
 }
 
-/// What a slow handler or rule has to do, wherever it is in it.
+/// A slow handler or rule that is running.
 pub(super) struct SlowCall {
     pub(super) application: Application,
     pub(super) conn: Conn,
@@ -129,7 +128,7 @@ impl Application {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many entries the journal has, and how many bytes have come in.
+    /// Returns the length of the journal, and the number of bytes received.
     pub(super) fn journal_position(&self, conn: &Conn) -> (usize, u64) {
         let mut state = self.state();
         conn.server().take_journal(&mut state.journal);
@@ -167,12 +166,12 @@ impl Application {
         builder
     }
 
-    /// Notes that a handler was called. The number of its caller's id.
+    /// Records that a handler was called. Returns the number of the caller's id.
     fn record_call(&self, handler: usize, conn: &Conn, message: &PacketRef<'_>) -> u16 {
         self.record(conn, |by| LogEntry::HandlerCalled { by, handler, hash: hash(message) })
     }
 
-    /// Notes what has come to the application, and a handle of the one that it is about.
+    /// Records an entry, and the handle of the connection that it is about.
     pub(super) fn record(&self, conn: &Conn, what: impl FnOnce(u16) -> LogEntry) -> u16 {
         let by = number(conn);
         let mut state = self.state();
@@ -190,7 +189,7 @@ impl Application {
         result
     }
 
-    /// Does something. What the handler returns, if that was its end.
+    /// Performs an action. Returns the handler's result if the action ends it.
     pub(super) fn run_action(
         &self,
         conn: &Conn,
@@ -200,7 +199,7 @@ impl Application {
         match action {
             AppAction::Panic => {
                 self.state().log.push(LogEntry::Panicked);
-                // Not panic!, whose hook would tell people.
+                // `panic!` would call the panic hook, which prints.
                 resume_unwind(Box::new("a plan's panic"))
             }
             AppAction::Fail => Some(self.record_return(Err("a plan's error".into()))),
@@ -211,7 +210,7 @@ impl Application {
         }
     }
 
-    /// Does something with the handle of the one in a slot, outside any handler.
+    /// Performs an action with the handle of a slot's connection, outside any handler.
     pub fn outside(&self, slot: u8, action: &AppAction) {
         let found = {
             let state = self.state();
@@ -269,7 +268,7 @@ impl State {
         Some((id, self.handles.get(usize::from(id))?.as_ref()?))
     }
 
-    /// The text of an address, with `caller` for the one who called.
+    /// Returns the text of an address; `caller` stands for [`ClientRef::Caller`].
     pub fn address(&self, address: Address, caller: u16) -> &'static str {
         let client = |client| match client {
             ClientRef::Slot(slot) => {
@@ -337,7 +336,7 @@ impl Drop for SlowCall {
     }
 }
 
-/// Lets others have a turn.
+/// Lets other tasks be polled.
 pub(super) async fn yield_now() {
     let mut has_waited = false;
     poll_fn(|cx| {
@@ -350,12 +349,12 @@ pub(super) async fn yield_now() {
     .await;
 }
 
-/// The number of a connection's id.
+/// Returns the number of a connection's id.
 fn number(conn: &Conn) -> u16 {
     id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX)
 }
 
-/// What stands for a message that a handler was given.
+/// Returns a hash of a message that a handler received.
 pub fn hash(message: &PacketRef<'_>) -> u64 {
     let mut trace = Trace::new();
     let PacketRef { room, event, dst, src, payload } = *message;

@@ -1,4 +1,4 @@
-//! Who is let in: the application's `authorize` hook, and what it makes of a handshake.
+//! The application's `authorize` hook, and the checks of handshakes.
 
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use super::plan::AuthHook;
 use super::traffic::{Meaning, Sent};
 use crate::fault::{Fault, ensure};
 
-/// A handshake about which the application was asked.
+/// A handshake that waits for the hook.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingAuth {
-    /// Until when it takes its time.
+    /// The time at which the hook decides.
     pub(super) until: Duration,
-    /// The status that it comes to, if nothing is in the way by then.
+    /// The status of the response, unless a limit is reached by then.
     status: u16,
-    /// Where the request ended.
+    /// The position of the end of the request.
     pub(super) at: u64,
-    /// How much may have been read by the time that it has decided.
+    /// The most bytes that may be read before the hook has decided.
     pub(super) most: u64,
 }
 
-/// A hook that has not come to its end.
+/// Counts a call of the hook until it is dropped.
 struct AuthGuard(Application);
 
 impl Drop for AuthGuard {
@@ -42,7 +42,7 @@ impl AuthHook {
         slots >> (slot % 32) & 1 == 1
     }
 
-    /// What a request comes to that would be answered with this status otherwise.
+    /// Returns the status for a request that would have this status without the hook.
     fn status(&self, slot: u8, status: u16) -> u16 {
         match self {
             auth_hook if AuthHook::has(auth_hook.admits, slot) => status,
@@ -55,7 +55,7 @@ impl AuthHook {
         match self.status(slot, 101) {
             101 => Ok(Claims::default()),
             401 => Err(Rejection::unauthorized("not today")),
-            // Not panic!, whose hook would tell people.
+            // `panic!` would call the panic hook, which prints.
             _ => resume_unwind(Box::new("a plan's panic")),
         }
     }
@@ -66,7 +66,7 @@ impl AuthHook {
 }
 
 impl Application {
-    /// Registers the hook, if there is to be one.
+    /// Registers the hook, if the plan has one.
     pub(super) fn register_auth_hook(
         &self,
         builder: Builder,
@@ -99,7 +99,7 @@ impl Application {
         }
     }
 
-    /// Notes that it was asked about the one in a slot.
+    /// Records a call of the hook. Returns the client's slot.
     fn record_auth_call(&self, request: &Request) -> u8 {
         let slot = request.header("x-slot").and_then(|slot| slot.parse().ok()).unwrap_or(u8::MAX);
         self.state().auth_calls.push(slot);
@@ -108,16 +108,17 @@ impl Application {
 }
 
 impl Harness<'_> {
-    /// A request has been read: the status that it is answered with at once, if it is.
+    /// Handles a complete request. Returns the status of its response, or `None` while the hook
+    /// decides.
     fn decide(&mut self, at: usize, sent: Sent) -> Result<Option<u16>, Fault> {
         let Meaning::Request(status) = sent.what else {
             return Err(Fault::new(format!("{:?} before a request", sent.what)));
         };
-        // The wrong place or the wrong method: nobody is asked.
+        // For a wrong path or method the hook is not called.
         if matches!(status, 404 | 405) {
             return Ok(Some(status));
         }
-        // Whatever else is wrong with a request for an upgrade, this comes first.
+        // Limits are checked before anything else in an upgrade request.
         if let Some(status) = self.rejection(at) {
             self.mark_full(status);
             return Ok(Some(status));
@@ -127,7 +128,7 @@ impl Harness<'_> {
         let asked = std::mem::take(&mut self.application.state().auth_calls);
         ensure!(
             asked == [slot],
-            "connection {at} asks to come in, the hook was asked for {asked:?}"
+            "connection {at} requests an upgrade, the hook was called for {asked:?}"
         );
         let (now, comes_to) = (self.now(), auth_hook.status(slot, status));
         self.marks.mark(comes_to == 401, Mark::Unauthorized);
@@ -140,7 +141,7 @@ impl Harness<'_> {
         Ok(None)
     }
 
-    /// The hook that was asked about a connection has decided: the status that it comes to.
+    /// Takes the decision of the hook, if it has decided in this poll.
     fn take_decision(&mut self, at: usize) -> Result<Option<PendingAuth>, Fault> {
         let auth_decided = std::mem::take(&mut self.application.state().auth_decided);
         if auth_decided.is_empty() {
@@ -152,12 +153,12 @@ impl Harness<'_> {
         let is_due = auth_decided == [conn.slot] && pending_auth.is_some();
         ensure!(
             is_due,
-            "the hook lets {auth_decided:?} know, connection {at} waits: {pending_auth:?}"
+            "the hook decides about {auth_decided:?}, connection {at} waits for {pending_auth:?}"
         );
         Ok(pending_auth)
     }
 
-    /// A connection opens. Where its request ended.
+    /// Checks a connection that opens. Returns the position of the end of its request.
     pub(super) fn check_admitted(&mut self, at: usize) -> Result<u64, Fault> {
         let conn = &mut self.conns[at];
         let (mut status, mut end) = (None, 0);
@@ -172,11 +173,11 @@ impl Harness<'_> {
         }
         let rejection = self.rejection(at);
         ensure!(status == Some(101), "connection {at} opens, its request comes to {status:?}");
-        ensure!(rejection.is_none(), "connection {at} opens, due is {rejection:?}");
+        ensure!(rejection.is_none(), "connection {at} opens instead of {rejection:?}");
         Ok(end)
     }
 
-    /// What a turn has come to of a connection whose handshake is not done.
+    /// Checks the poll of a connection that is still in its handshake.
     pub(super) fn after_handshake_poll(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
         let now = self.now();
         let limit = Duration::from_millis(self.plan.setup.handshake);
@@ -213,7 +214,7 @@ impl Harness<'_> {
             _ if is_stopping => None,
             _ if now >= conn.created + limit => Some(408),
             _ => {
-                ensure!(!is_done, "the handshake of connection {at} ends for nothing");
+                ensure!(!is_done, "the handshake of connection {at} ends without a reason");
                 return Ok(());
             }
         };
@@ -222,14 +223,14 @@ impl Harness<'_> {
         match status {
             Some(status) => self.reject(at, status),
             None => {
-                ensure!(is_done, "the handshake of connection {at} goes on");
+                ensure!(is_done, "the handshake of connection {at} does not end");
                 self.conns[at].pending_auth = None;
                 Ok(())
             }
         }
     }
 
-    /// A handshake is answered with an error.
+    /// Expects an HTTP error as the response.
     fn reject(&mut self, at: usize, status: u16) -> Result<(), Fault> {
         ensure!(status != 101, "connection {at} is not opened");
         let now = self.now();
@@ -244,7 +245,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// There was no room for one more.
+    /// Marks a rejection because of a limit.
     fn mark_full(&mut self, status: u16) {
         let is_ending = self.is_stopping || self.drain.is_some();
         self.marks.mark(is_ending, Mark::Unavailable);

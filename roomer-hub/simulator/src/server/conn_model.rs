@@ -1,4 +1,4 @@
-//! One connection, as everybody but the server sees it.
+//! The state of one connection, as seen from outside the server.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::alphabet::{id_number, room_number};
 use crate::fault::{Fault, ensure};
 use crate::hub::op::IdSet;
 
-/// See the engine's `options.rs`: how much of a client is read before it is let in.
+/// The engine's limit on the bytes that are read before the upgrade.
 pub(super) const MAX_HEAD: u64 = 16 * 1024;
 
 #[derive(Debug)]
@@ -22,9 +22,9 @@ pub struct ConnModel {
     pub peer: Peer,
     pub task: usize,
     pub slot: u8,
-    /// There were too many handshakes when it came: the answer.
+    /// The status of an early rejection, if there were too many handshakes.
     pub rejected_early: Option<u16>,
-    /// The application was asked whether it may come in.
+    /// The handshake waits for the `authorize` hook.
     pub pending_auth: Option<PendingAuth>,
     pub is_mute: bool,
     pub traffic: Traffic,
@@ -36,80 +36,81 @@ pub struct ConnModel {
     /// The number of its id.
     pub id: u16,
     pub created: Duration,
-    /// Bytes that the server had read when its task last had a turn.
+    /// Bytes that the server had read after the last poll.
     pub read: u64,
-    /// How much of it in the last turn in which it read.
+    /// Bytes read in the last poll that read any.
     pub last_read: u64,
     pub last_received: Duration,
-    /// When its socket, full before, certainly took bytes again, and when it may have.
+    /// The times at which a full socket has certainly, and has possibly, become writable.
     pub writable: (Duration, Duration),
-    /// Its socket has been full since it last took bytes.
+    /// True if the socket has been full since it last accepted bytes.
     pub was_full: bool,
-    /// Its socket may take less than it has room for, and be full for a moment.
+    /// True if the socket may accept fewer bytes than it has space for.
     pub is_narrow: bool,
-    /// What `heard` and `asked` were before the last read.
+    /// The values of `last_received` and `unanswered_ping` before the last read.
     pub before_read: (Duration, Option<Duration>),
     pub last_ping: Duration,
     pub unanswered_ping: Option<Duration>,
-    /// Whether something was heard before or after it was asked for is not known.
+    /// True if it is unknown whether input arrived before or after the last ping.
     pub is_ping_order_unknown: bool,
-    /// Why the client's side is over, if it is.
+    /// The end of the client's stream, if it has ended.
     pub end: Option<End>,
-    /// The client has closed, once the server has read this much.
+    /// The position of the client's close frame.
     pub closes_at: Option<u64>,
-    /// When the server decided to close, and when its task has certainly had a turn after that.
+    /// The time at which the server decided to close, and the time of a poll after that.
     pub closed: Option<(Duration, Option<Duration>)>,
-    /// How much it had read when the turn of that decision began.
+    /// Bytes that were read before the poll of that decision.
     pub read_at_close: u64,
-    /// The server does not understand the client's close frame any more.
+    /// True if the server no longer parses the client's frames.
     pub ignores_input: bool,
-    /// The first thing wrong that the client has said.
+    /// The first protocol violation that the client has sent.
     pub violation: Option<Violation>,
-    /// What brought it above its hard limit was the notice of another's being closed.
+    /// True if the notice of another connection's close exceeded the hard limit.
     pub overflowed_by_close: bool,
-    /// The hub has closed it, for a rate or for too many refusals.
+    /// True if the hub has closed it for a rate or for violations.
     pub is_closed_by_hub: bool,
-    /// It was closed for the sake of all, and cut off if much was left of it.
+    /// True if it was closed to save memory; it may be aborted with much output left.
     pub is_shed: bool,
     pub is_broken: bool,
     pub is_aborted: bool,
-    /// Bytes that the socket had taken at the last rest, and since when it has been that many.
+    /// Bytes that the socket had accepted when the server was last idle, and the time of the last
+    /// change.
     pub taken: (u64, Duration),
-    /// Since when more than half of what may be owed might have been owed.
+    /// The time since when more than half of the limit may have been queued.
     pub congested_since: Option<Duration>,
     pub was_unread: bool,
-    /// How much it had read, and since when, while it is held back.
+    /// Bytes that had been read, and the time, when its reading was paused.
     pub paused: Option<(u64, Duration)>,
-    /// What a rule is asked about, until it has answered.
+    /// The question of a pending rule.
     pub pending_rule: Option<(Permission, PacketRef<'static>)>,
-    /// What keeps whatever it says waiting.
+    /// The handler or rule that its input waits for.
     pub waiting: Option<Waiting>,
-    /// What it had read when its turn began, or its handshake was done.
+    /// Bytes that had been read when the poll began, or when the handshake ended.
     pub read_at_poll: u64,
-    /// A handler or a rule is done, and what lies behind it has not been looked at until more bytes
-    /// than these have come in.
+    /// Set when a handler or rule has completed: input behind it is not parsed until the server has
+    /// received more bytes than this.
     pub parse_resumes_at: Option<u64>,
-    /// Where the last packet ended that the server has understood.
+    /// The position of the end of the last packet that was handled.
     pub parsed: u64,
-    /// From where on the session may hold on to what it has read, since a handler kept it waiting.
+    /// The position from which on the session may buffer input behind a pending handler.
     pub buffered_from: Option<u64>,
-    /// Something that kept it waiting has come to its end in this turn.
+    /// True if a pending handler or rule has completed in this poll.
     pub has_resumed: bool,
-    /// Both sides have closed, and that is why it ended.
+    /// True if both sides have sent close frames.
     pub has_closed_cleanly: bool,
-    /// When it was first seen at rest that its socket is full and takes nothing since.
+    /// The time at which the socket was first seen full while idle.
     blocked: Duration,
     seen_written: u64,
 }
 
-/// A handler or a rule that takes its time.
+/// A pending handler or rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
-    /// Until when; `None`: it has been called, and has not begun.
+    /// The time at which it completes; `None` if it was not polled yet.
     pub until: Option<Duration>,
-    /// How much had been read when it was called.
+    /// Bytes that had been read when it was called.
     pub read: u64,
-    /// Bytes of the message's payload.
+    /// The size of the message's payload.
     pub payload: u64,
 }
 
@@ -118,16 +119,16 @@ pub enum State {
     Handshake,
     Open,
     Closing,
-    LogEntry,
+    Ended,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Nothing more will be said; what is under way still arrives.
+    /// The client sends no more; data in flight still arrives.
     Sending,
-    /// The end has arrived.
+    /// The end of the stream has arrived.
     Arrived,
-    /// The connection is broken, and the server has not been told.
+    /// The connection is lost, and the server has not noticed.
     Lost,
 }
 
@@ -186,7 +187,7 @@ impl ConnModel {
         }
     }
 
-    /// Notes at rest that the socket is full, if it is, and that something waits for it.
+    /// Records, while the server is idle, whether output waits for a full socket.
     pub fn is_blocked_since(&mut self, now: Option<Duration>) {
         match now {
             None => self.seen_written = u64::MAX,
@@ -197,7 +198,7 @@ impl ConnModel {
         }
     }
 
-    /// Since when it has been seen at rest that the socket takes nothing.
+    /// Returns the time since when the socket has been full while idle.
     pub fn blocked_since(&self) -> Option<Duration> {
         (self.seen_written == self.taken.0).then_some(self.blocked)
     }
@@ -206,29 +207,29 @@ impl ConnModel {
         self.end.is_none() && self.closes_at.is_none()
     }
 
-    /// Whether the server has read everything, the end included.
+    /// Returns true if the server has read everything, including the end of the stream.
     pub fn is_fully_read(&self) -> bool {
         self.end == Some(End::Arrived) && self.peer.unread() == 0
     }
 
-    /// Whether it has said so much while the application decides about it that no more is read.
+    /// Returns true if so much was received during `authorize` that reading has stopped.
     pub fn is_buffer_full(&self) -> bool {
         self.pending_auth.is_some_and(|pending_auth| self.read - pending_auth.at >= MAX_HEAD)
     }
 
-    /// Whether the server can know that the client's side is over: while a handler takes its time
-    /// nothing is read.
+    /// Returns true if the server can see the end of the stream: nothing is read while a handler is
+    /// pending.
     pub fn is_end_visible(&self) -> bool {
         self.waiting.is_none() && self.is_fully_read()
     }
 
-    /// What the server has read and is to understand next.
+    /// Returns the next item that the server has read and not handled.
     pub fn next(&self) -> Option<Meaning> {
         if self.waiting.is_some() { None } else { self.traffic.peek(self.read) }
     }
 
     pub fn begin_closing(&mut self, now: Duration) {
-        if self.state != State::LogEntry {
+        if self.state != State::Ended {
             self.state = State::Closing;
         }
         if self.closed.is_none() {
@@ -238,7 +239,7 @@ impl ConnModel {
     }
 }
 
-/// What a client can know: its rooms and their members, from nothing but what it was sent.
+/// A client's rooms and members, derived from received packets only.
 #[derive(Debug, Default)]
 pub struct View {
     pub rooms: Vec<(u8, IdSet)>,
@@ -250,9 +251,9 @@ impl View {
         match item.what {
             Output::JoinAck { room, members, shows, .. } => {
                 self.is_in = true;
-                ensure!(members.contains(id), "a snapshot without its reader");
+                ensure!(members.contains(id), "a snapshot without the receiver");
                 let room = room_number(room).unwrap_or(u8::MAX);
-                // Who hears nothing of the others knows of itself.
+                // Without presence, the client only knows itself.
                 let own = IdSet::from_iter([id]);
                 let members = if shows == Presence::Full { members } else { own };
                 match self.rooms.iter().find(|(known, _)| *known == room) {
@@ -278,26 +279,28 @@ impl View {
         let subject = id_number(packet.payload);
         match (packet.event, view) {
             ("leave_ack", view) if packet.dst.is_empty() => {
-                // Not even root lets everybody in.
+                // Even `root` may reject a join.
                 self.is_in = true;
                 view.map(|at| self.rooms.remove(at));
             }
             ("new_member" | "member_left", view) if packet.src.is_empty() => {
                 let Some((at, subject)) = view.zip(subject) else {
-                    return Err(Fault::new(format!("{packet:?} of a room that one is not in")));
+                    return Err(Fault::new(format!(
+                        "{packet:?} of a room that the client is not in"
+                    )));
                 };
                 let members = &mut self.rooms[at].1;
                 match packet.event {
                     "new_member" => {
                         let is_new = members.insert(subject);
-                        ensure!(is_new || compat, "{packet:?}, seen before");
+                        ensure!(is_new || compat, "{packet:?}, a known member");
                     }
-                    _ => ensure!(members.remove(subject), "{packet:?}, never seen"),
+                    _ => ensure!(members.remove(subject), "{packet:?}, an unknown member"),
                 }
             }
             (_, view) => {
                 let is_known = view.is_some() || !packet.dst.is_empty();
-                ensure!(is_known, "{packet:?} of a room that one is not in");
+                ensure!(is_known, "{packet:?} of a room that the client is not in");
             }
         }
         Ok(())

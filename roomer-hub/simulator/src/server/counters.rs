@@ -1,4 +1,4 @@
-//! What the server counts is held against what has happened.
+//! Compares the server's statistics with what has happened.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::conn_model::{ConnModel, State};
 use super::harness::Harness;
 use crate::fault::{Fault, ensure};
 
-/// What there has been.
+/// The expected counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) opened: u64,
@@ -15,7 +15,7 @@ pub(super) struct Counts {
     pub(super) closes: BTreeMap<u16, u64>,
     pub(super) closed_by_peer: u64,
     pub(super) lost: u64,
-    /// Handshakes that were refused, by status.
+    /// Rejected handshakes, by status.
     pub(super) refused: BTreeMap<u16, u64>,
 }
 
@@ -26,10 +26,10 @@ impl Counts {
 }
 
 impl Harness<'_> {
-    /// Checks what the server has counted when no task is woken.
+    /// Checks the statistics while the server is idle.
     pub(super) fn check_counts(&mut self) -> Result<(), Fault> {
         let stats = self.server.stats();
-        let conns = || self.conns.iter().filter(|conn| conn.state != State::LogEntry);
+        let conns = || self.conns.iter().filter(|conn| conn.state != State::Ended);
         let here = self.model.clients.iter().filter(|client| client.is_connected).count();
         let rooms = &self.model.rooms;
         let seats: usize = rooms.iter().map(|room| room.members.len()).sum();
@@ -39,12 +39,12 @@ impl Harness<'_> {
         let found = (found.0, found.1, found.2, found.3, stats.handshakes);
         ensure!(
             found == expected,
-            "connections, rooms, seats, sockets and handshakes are {found:?}, due are {expected:?}"
+            "connections, rooms, memberships, sockets and handshakes are {found:?}, expected {expected:?}"
         );
         let (found, expected) = (stats.rejected_packets, self.model.rejected_packets);
-        ensure!(found == expected, "refused: {found:?}, due: {expected:?}");
+        ensure!(found == expected, "rejected: {found:?}, expected {expected:?}");
         let (found, expected) = ((stats.handler_errors, stats.panics), self.failures);
-        ensure!(found == expected, "errors and panics are {found:?}, due are {expected:?}");
+        ensure!(found == expected, "errors and panics are {found:?}, expected {expected:?}");
         let found = Counts {
             opened: stats.opened,
             messages_in: stats.messages_in,
@@ -54,13 +54,13 @@ impl Harness<'_> {
             lost: stats.lost,
             refused: stats.refused,
         };
-        ensure!(found == self.counts, "counted are {found:?}, due are {:?}", self.counts);
-        // What handshakes and those that are being closed take is counted when they are done.
+        ensure!(found == self.counts, "counters are {found:?}, expected {:?}", self.counts);
+        // The output of handshakes and of closing connections is counted when they end.
         let written = |is_so: fn(&ConnModel) -> bool| -> u64 {
             let conns = self.conns.iter().filter(|conn| is_so(conn));
             conns.map(|conn| conn.peer.bytes_written()).sum()
         };
-        let counted = written(|conn| matches!(conn.state, State::Open | State::LogEntry));
+        let counted = written(|conn| matches!(conn.state, State::Open | State::Ended));
         let written = written(|_| true);
         let is_so = (counted..=written).contains(&stats.bytes_out);
         ensure!(is_so, "{} bytes out, {counted} to {written} written", stats.bytes_out);

@@ -1,4 +1,4 @@
-//! What is known of a turn, gone through in order: the journal's entries, and what handlers did.
+//! A position in the entries of one poll: the journal's, or the application's log.
 
 use roomer_engine::RecordedInput;
 
@@ -12,7 +12,7 @@ impl<'a, T: Copy> Cursor<'a, T> {
         Cursor { items, at: 0 }
     }
 
-    /// How many have been gone through.
+    /// Returns the number of entries consumed.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -28,7 +28,7 @@ impl<'a, T: Copy> Cursor<'a, T> {
     }
 }
 
-/// An entry as a part of the trace's hash.
+/// Returns the number of an input's kind for the trace.
 pub(super) fn kind(entry: RecordedInput) -> u64 {
     match entry {
         RecordedInput::Opened(_) => 1,

@@ -1,4 +1,4 @@
-//! A server that is being drained: whom it may close, and when it has to be over.
+//! The model of a drain: which connections it may close, and when it has to end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::marks::Mark;
 use super::plan;
 use crate::fault::{Fault, ensure};
 
-/// See the engine's `drain.rs`: how often a drain closes some.
+/// The engine's interval between closes of a drain.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// See the engine's `drain.rs`: how long it waits for those that it has cut.
+/// The engine's `ABORT_GRACE`: the time that aborted connections have to end.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a drain takes by default, beyond the time that a close has.
+/// The default duration of a drain, beyond the close timeout, in milliseconds.
 const DEFAULT_SLACK: u64 = 1000;
 
 #[derive(Debug)]
@@ -25,21 +25,22 @@ pub struct Drain {
     since: Duration,
     deadline: Duration,
     per_second: usize,
-    /// How many there were when it began.
+    /// The connections at the beginning.
     there: usize,
-    /// How many of them have ended before the deadline.
+    /// Those that ended before the deadline.
     ended: usize,
-    /// How many it has closed.
+    /// Those that the drain has closed.
     closed_by_drain: u64,
-    /// Whatever was left at the deadline may have been cut.
+    /// True if the connections left at the deadline may have been aborted.
     may_be_cut: bool,
-    /// Nobody was left to be closed before that, and who has ended since.
+    /// True if all that were left have been closed before, and connections that end now are
+    /// aborted.
     is_cut: bool,
     cut: usize,
     waiters: Vec<Waiter>,
 }
 
-/// Somebody who waits for the drain.
+/// A task that waits for the drain.
 #[derive(Debug)]
 struct Waiter {
     task: usize,
@@ -48,7 +49,7 @@ struct Waiter {
 }
 
 impl Drain {
-    /// How many may have been closed at that time.
+    /// Returns the number of connections that may have been closed at this time.
     fn allowed(&self, now: Duration) -> u64 {
         let millis = (now + DRAIN_INTERVAL - self.since).as_millis();
         let expected = (self.per_second as u128 * millis).div_ceil(1000);
@@ -57,7 +58,7 @@ impl Drain {
 }
 
 impl Harness<'_> {
-    /// One more waits for the end of the server.
+    /// Starts a drain, or waits for the one that is running.
     pub(super) fn begin_drain(&mut self) -> Result<(), Fault> {
         let (now, close) = (self.now(), self.plan.setup.close);
         let there = self.conns.iter().filter(|conn| is_in(conn)).count();
@@ -86,11 +87,11 @@ impl Harness<'_> {
         self.observe(Some(task))
     }
 
-    /// Follows what a turn has made of the drain.
+    /// Observes the effect of a poll on the drain.
     pub(super) fn observe_drain(&mut self, task: Option<usize>) -> Result<(), Fault> {
         let (now, is_live) = (self.now(), self.server.is_live());
         let is_empty = !self.conns.iter().any(is_in);
-        let sockets = self.conns.iter().filter(|conn| conn.state != State::LogEntry).count();
+        let sockets = self.conns.iter().filter(|conn| conn.state != State::Ended).count();
         self.is_drain_poll = false;
         let Some(drain) = &mut self.drain else { return Ok(()) };
         if let Some(waiter) = drain.waiters.iter_mut().find(|waiter| Some(waiter.task) == task) {
@@ -102,11 +103,11 @@ impl Harness<'_> {
                 && !std::mem::replace(&mut waiter.is_checked, true)
             {
                 let is_late = now >= drain.deadline + ABORT_GRACE;
-                ensure!(is_late || sockets == 0, "the drain is over, and {sockets} are there");
+                ensure!(is_late || sockets == 0, "the drain has ended with {sockets} sockets left");
                 let (there, ended) = (drain.there, drain.ended);
-                ensure!(closed + cut == there, "drained {closed} and {cut} of {there}");
+                ensure!(closed + cut == there, "drained {closed} and aborted {cut} of {there}");
                 ensure!(closed >= ended, "drained {closed} of {ended}");
-                ensure!(cut >= drain.cut, "{cut} are told of, and {} cut", drain.cut);
+                ensure!(cut >= drain.cut, "{cut} are reported as aborted, {} were", drain.cut);
                 self.marks.mark(closed > 0 && cut == 0, Mark::DrainReport);
                 self.marks.mark(cut > 0, Mark::DrainCuts);
             }
@@ -120,7 +121,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// The drain closes one, in a turn of its own.
+    /// Checks that the drain may close a connection in this poll.
     pub(super) fn closed_by_drain(&mut self) -> Result<(), Fault> {
         let (now, is_stopping) = (self.now(), self.is_stopping);
         let Some(drain) = &mut self.drain else { return Ok(()) };
@@ -134,12 +135,12 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Whether whatever is left may have been cut.
+    /// Returns true if the connections that are left may have been aborted.
     pub(super) fn may_be_cut(&self) -> bool {
         self.drain.as_ref().is_some_and(|drain| drain.may_be_cut)
     }
 
-    /// A connection has ended.
+    /// Counts a connection that has ended.
     pub(super) fn ended(&mut self) {
         if let Some(drain) = &mut self.drain {
             drain.ended += usize::from(!drain.may_be_cut);
@@ -147,22 +148,22 @@ impl Harness<'_> {
         }
     }
 
-    /// Checks the drain when no task is woken.
+    /// Checks the drain while the server is idle.
     pub(super) fn check_drain(&mut self) -> Result<(), Fault> {
         let (now, is_live) = (self.now(), self.server.is_live());
         let Some(drain) = &self.drain else { return Ok(()) };
-        let sockets = self.conns.iter().filter(|conn| conn.state != State::LogEntry).count();
+        let sockets = self.conns.iter().filter(|conn| conn.state != State::Ended).count();
         let connections = self.conns.iter().filter(|conn| is_in(conn)).count();
         let open = self.conns.iter().filter(|conn| conn.state == State::Open).count();
         let is_over = now >= drain.deadline;
         let waits = |waiter: &Waiter| !self.tasks.is_done(waiter.task);
         let is_waited_for = drain.waiters.iter().any(waits);
         if is_waited_for {
-            ensure!(!is_over, "the drain goes on beyond its deadline");
-            ensure!(sockets > 0, "nobody is left, and the drain goes on");
-            ensure!(connections > 0 || !is_live, "no connection is left, and the server lives");
+            ensure!(!is_over, "the drain continues after its deadline");
+            ensure!(sockets > 0, "the drain continues without sockets");
+            ensure!(connections > 0 || !is_live, "the server continues without connections");
         }
-        // Whoever waits has looked since then.
+        // The drain has been polled since then.
         let expected = drain.allowed(now.saturating_sub(DRAIN_INTERVAL).max(drain.since));
         let is_slow = is_live && open > 0 && drain.closed_by_drain < expected;
         ensure!(!is_slow, "the drain has closed {} of {expected}", drain.closed_by_drain);
@@ -171,7 +172,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// How long a drain takes, if there is to be one.
+    /// Returns the duration of a drain at the end of the plan.
     pub(super) fn drain_wait(&self) -> Duration {
         let setup = &self.plan.setup;
         let deadline = setup.drain.map_or(setup.close + DEFAULT_SLACK, |drain| drain.deadline);
@@ -179,7 +180,7 @@ impl Harness<'_> {
     }
 }
 
-/// Whether one counts as a connection.
+/// Returns true if it counts as a connection.
 pub(super) fn is_in(conn: &ConnModel) -> bool {
-    conn.state != State::LogEntry && conn.client.is_some()
+    conn.state != State::Ended && conn.client.is_some()
 }

@@ -1,11 +1,10 @@
-//! What is due to a connection, in the order in which it was decided, and whether what comes is
-//! that: every byte of it, in an order that the engine promises.
+//! The expected output of a connection, and the comparison with the bytes that it receives.
 //!
-//! What is said to one connection alone is in its queue at once. What is said in a room is handed
-//! over some time later, each room's in order. So whatever a connection hears next is either the
-//! first thing said to it alone, or the first of some room, unless something said to it alone came
-//! before that. A direct message comes after whatever rooms owe its receiver, a `leave_ack` after
-//! whatever the room it is about owes, a close frame after everything.
+//! Items are kept in the order in which they were decided. A message for one connection is queued
+//! at once; messages in a room are delivered later, in order within each room. The next frame is
+//! therefore the first direct item, or the first item of some room unless a direct item precedes
+//! it. A direct message comes after all pending room messages of its receiver, a `leave_ack` after
+//! those of its room, and a close frame after everything.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -23,26 +22,26 @@ use crate::hub::op::IdSet;
 #[derive(Debug, Default)]
 pub struct Expected {
     pub items: VecDeque<ExpectedItem>,
-    /// Pings that have been sent: nothing says between what.
+    /// Pings that have been sent; they may come between any two items.
     pub pings: u32,
-    /// Pings that may have been, unless too much was owed.
+    /// Pings that may have been sent, or dropped because of congestion.
     pub optional_pings: u32,
-    /// Bytes ever due, those of the items that may be dropped included.
+    /// The total size of all items ever, including those that may be dropped.
     pub bytes: u64,
-    /// Bytes that came.
+    /// The number of bytes received.
     pub received_bytes: u64,
-    /// How much may ever be queued.
+    /// The hard limit of the queue.
     pub hard_limit: u64,
-    /// What rooms owe may be handed over a while later.
+    /// True if room messages may be delivered after a delay.
     pub coalesces: bool,
-    /// More may have been queued than may ever be, so that what came after it was dropped.
+    /// True if the hard limit may have been exceeded, so that later items are dropped.
     pub may_exceed_limit: bool,
-    /// What was queued may have been dropped to make room for a close frame.
+    /// True if queued items may have been dropped in favour of a close frame.
     pub may_be_truncated: bool,
-    /// The close frame or the refusing answer has come: nothing may follow.
+    /// True if the close frame or an HTTP error has been received: nothing may follow.
     pub is_finished: bool,
     incoming: Vec<u8>,
-    /// The last frames, for the report.
+    /// The received frames, for the report.
     pub frame_log: Option<Vec<String>>,
 }
 
@@ -51,25 +50,25 @@ pub struct ExpectedItem {
     pub order: Order,
     pub what: Output,
     pub at: Duration,
-    /// It may have been dropped, because too much was owed.
+    /// True if it may have been dropped because of congestion.
     pub is_optional: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Said in a room.
+    /// A message in a room.
     Room(u32),
-    /// Said to this one alone.
+    /// A message for this connection alone.
     Direct,
-    /// As `Alone`, and after whatever a room owes.
+    /// As `Direct`, and after all pending messages of a room.
     After(u32),
-    /// As `Alone`, and after whatever rooms owe.
+    /// As `Direct`, and after all pending messages of all rooms.
     Barrier,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub enum Output {
-    /// An HTTP answer.
+    /// An HTTP response.
     Response(u16),
     Packet(PacketRef<'static>),
     JoinAck {
@@ -80,14 +79,14 @@ pub enum Output {
     },
     Raw(&'static [u8]),
     Pong(&'static [u8]),
-    /// Without a reason, any.
+    /// A close frame. Without a reason, any reason is accepted.
     Close {
         code: Option<u16>,
         reason: Option<&'static str>,
     },
 }
 
-/// What a client has to react to.
+/// Something that a client has to react to.
 #[derive(Clone, Copy, Debug)]
 pub enum Received {
     Ping,
@@ -100,7 +99,7 @@ impl Expected {
         self.may_exceed_limit |= self.outstanding() > self.hard_limit;
         self.bytes += what.len();
         self.items.push_back(ExpectedItem { order, what, at, is_optional });
-        // What another room has owed since before this may be handed over after it.
+        // Messages of other rooms from before may be delivered after this item.
         let is_later = |item: &ExpectedItem| match item.order {
             Order::Room(_) if item.order == order => false,
             Order::Room(_) => item.at == at || self.coalesces,
@@ -110,23 +109,29 @@ impl Expected {
             self.outstanding() > self.hard_limit && self.items.iter().any(is_later);
     }
 
-    /// Bytes that are due and have not come. At most so many are queued.
+    /// Returns the number of bytes that are expected and not received, which is an upper bound of
+    /// the queue.
     pub fn outstanding(&self) -> u64 {
         let pings = u64::from(self.pings + self.optional_pings);
         (self.bytes + 2 * pings).saturating_sub(self.received_bytes)
     }
 
-    /// Whether what comes next may be dropped, be it what a room has owed for a while.
+    /// Returns true if an item is expected that may not be dropped.
+    pub fn is_required_missing(&self) -> bool {
+        self.items.iter().any(|item| !item.is_optional)
+    }
+
+    /// Returns true if the next item may be dropped.
     pub fn may_drop_next(&self) -> bool {
         self.may_exceed_limit || self.outstanding() > self.hard_limit
     }
 
-    /// Whether the last frame that came is not whole.
+    /// Returns true if the last frame is incomplete.
     pub fn is_mid_frame(&self) -> bool {
         !self.incoming.is_empty()
     }
 
-    /// Takes in bytes that came.
+    /// Processes received bytes.
     pub fn receive(
         &mut self,
         bytes: &[u8],
@@ -137,7 +142,7 @@ impl Expected {
         let incoming = std::mem::take(&mut self.incoming);
         let mut rest = &incoming[..];
         while !rest.is_empty() {
-            ensure!(!self.is_finished, "{} bytes behind the last", rest.len());
+            ensure!(!self.is_finished, "{} bytes after the end", rest.len());
             let Some((received, size)) = self.first(rest)? else { break };
             rest = &rest[size..];
             react(received)?;
@@ -153,11 +158,11 @@ impl Expected {
             let answer = frames::read_response(bytes).map_err(Fault::new)?;
             let Some((status, size)) = answer else { return Ok(None) };
             self.log_frame(|| format!("HTTP {status}"));
-            ensure!(status == expected, "the answer is {status}, but {expected} is due");
+            ensure!(status == expected, "the status is {status} instead of {expected}");
             let is_exact = status != 101 || &bytes[..size] == frames::SWITCHING_PROTOCOLS;
             ensure!(
                 is_exact,
-                "an upgrade that says {:?}",
+                "an unexpected upgrade response: {:?}",
                 bytes[..size].escape_ascii().to_string()
             );
             self.is_finished = status != 101;
@@ -177,7 +182,7 @@ impl Expected {
         let received = match self.find(&frame) {
             Some(at) => {
                 let item = self.items[at];
-                // What may be missing and should have come before is missing.
+                // Optional items before this one were dropped.
                 let mut number = 0;
                 self.items.retain(|item| {
                     number += 1;
@@ -198,7 +203,7 @@ impl Expected {
         Ok(Some((received, size)))
     }
 
-    /// The place of the item that the frame is, among those that may come next.
+    /// Returns the index of the item that equals the frame, among those that may come next.
     fn find(&self, frame: &Frame<'_>) -> Option<usize> {
         if let Frame::Close(code, reason) = *frame {
             let at = self.items.len().checked_sub(1)?;
@@ -241,9 +246,9 @@ impl Expected {
         }
     }
 
-    /// What is due, for a report.
+    /// Describes the expected items, for a report.
     pub fn describe(&self) -> String {
-        let mut text = String::from("due, in the order of its being decided:");
+        let mut text = String::from("expected, in the order of decision:");
         for item in self.items.iter().take(12) {
             let lack = if item.is_optional { " (or not)" } else { "" };
             let _ = write!(text, "\n    {:?}{lack}: {}", item.order, item.what.describe());
@@ -256,7 +261,7 @@ impl Expected {
 }
 
 impl Output {
-    /// The bytes of its frame.
+    /// Returns the size of the item's frame.
     pub fn len(&self) -> u64 {
         let framed = |length: usize| match length {
             0..=125 => length + 2,
@@ -265,7 +270,7 @@ impl Output {
         };
         (match *self {
             Output::Response(101) => frames::SWITCHING_PROTOCOLS.len(),
-            // Nothing is counted on it: whoever is refused is owed nothing more.
+            // An HTTP error does not count: nothing else is queued for the connection.
             Output::Response(_) => 0,
             Output::Packet(packet) => framed(packet.encoded_len()),
             Output::JoinAck { room, id, members, shows } => {
@@ -313,7 +318,7 @@ impl Output {
     }
 }
 
-/// The ids in a JSON array as the hub writes it, each once.
+/// Parses a snapshot: a JSON array of unique ids, as the hub writes it.
 fn snapshot(payload: &[u8]) -> Option<IdSet> {
     let inside = payload.strip_prefix(b"[")?.strip_suffix(b"]")?;
     let mut found = IdSet::default();
@@ -326,7 +331,7 @@ fn snapshot(payload: &[u8]) -> Option<IdSet> {
     Some(found)
 }
 
-/// Compares without encoding: five lengths and fields.
+/// Compares a packet with its encoding, without encoding it.
 fn is_packet(packet: &PacketRef<'_>, data: &[u8]) -> bool {
     let PacketRef { room, event, dst, src, payload } = *packet;
     let mut rest = data;
@@ -344,7 +349,7 @@ fn describe(frame: &Frame<'_>) -> String {
     match frame {
         Frame::Binary(data) => match PacketRef::decode(data) {
             Ok(packet) => PacketText(&packet).to_string(),
-            Err(_) => format!("{} bytes that are no packet", data.len()),
+            Err(_) => format!("{} bytes that are not a packet", data.len()),
         },
         other => format!("{other:?}"),
     }

@@ -1,4 +1,4 @@
-//! Large flushes: written by whoever caused them and by helpers, some connections at a time.
+//! Large flushes, which their cause and the flush workers share.
 
 use roomer_engine::RecordedInput;
 
@@ -7,8 +7,8 @@ use super::marks::Mark;
 use crate::fault::Fault;
 
 impl Harness<'_> {
-    /// Nobody flushes a room that another flushes already; marks what has happened since the last
-    /// turn.
+    /// Checks that no room is flushed twice at a time, and marks what has happened since the last
+    /// poll.
     pub(super) fn observe_flushes(&mut self, task: Option<usize>) -> Result<(), Fault> {
         if self.plan.setup.flush.is_none() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A seed becomes a plan.
+//! Generates plans for the whole server.
 
 use roomer_hub::Presence;
 
@@ -15,29 +15,29 @@ use crate::hub::plan::{Address, ClientRef, DEFAULT_RATES, Mode, Payload};
 use crate::hub::token_bucket::RateSpec;
 use crate::random::Source;
 
-/// What a plan draws from: not every plan has everything, so that nothing is always hidden by
-/// something else.
+/// The choices available to one plan. Not every plan has everything, since some situations hide
+/// others.
 pub(super) struct Swarm {
     pub(super) slots: u32,
     rooms: usize,
-    /// Weights of the kinds of steps.
+    /// The weights of the kinds of steps.
     weights: [u32; KINDS],
     violation: bool,
     sizes: bool,
     handlers: u32,
-    /// Handlers may take their time.
+    /// True if handlers may wait.
     pub(super) slow: bool,
-    /// Connections may be closed for what they say.
+    /// True if connections may be closed for their rates.
     limited: bool,
 }
 
 const KINDS: usize = 24;
 
-/// How long what takes its time may take.
+/// Delays of slow handlers and rules, in milliseconds.
 pub(super) const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
 
 pub fn plan(source: &mut impl Source) -> Plan {
-    // A large flush takes more than a few.
+    // A large flush needs more connections.
     let flush = source.one_in(4).then(|| Flush {
         max_inline: 1 + source.below(8) as usize,
         chunk: source.pick(&[1, 2, 3, 8]),
@@ -61,14 +61,15 @@ pub fn plan(source: &mut impl Source) -> Plan {
     setup.flush = flush;
     setup.hooks = source.one_in(5).then(|| hooks(source, &swarm));
     if let Some(hooks) = setup.hooks.as_mut().filter(|_| setup.memory_slack.is_some()) {
-        // Whom others have closed for want of memory is told of before or after a ping is answered.
+        // With a memory budget, hooks of connections that others close have no fixed order with
+        // pongs.
         hooks.acting = 0;
     }
     setup.authorize = [(); 3].map(|()| source.one_in(8).then(|| answers(source, &swarm)));
     swarm.limited = setup.rates != DEFAULT_RATES;
     let scripts = (0..swarm.handlers).map(|number| script(source, &swarm, number)).collect();
     let mut steps = Vec::new();
-    // Somebody has to be there before anything can happen to anybody.
+    // Connect some clients first, so that the next steps have an effect.
     for slot in 0..source.below(slots + 1) {
         let slot = slot as u8;
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });
@@ -102,13 +103,14 @@ pub fn plan(source: &mut impl Source) -> Plan {
 
 fn weights(source: &mut impl Source, is_large: bool) -> [u32; KINDS] {
     let mut weights = [
-        // connect, say, deliver, turn, poll, rest
+        // connect, send, deliver, poll woken, poll, run until idle
         4, 30, 24, 20, 3, 12, //
-        // room, narrow, interrupt, pretend, half-close, reset, vanish, refuse, abort
+        // socket space, limit io, interrupt, spurious writable, half-close, reset, vanish, fail
+        // writes, abort
         8, 4, 2, 2, 1, 1, 1, 1, 1, //
-        // jump, pass, application, shutdown, say and deliver
+        // advance clock, run for, application, shutdown, send and deliver
         2, 4, 4, 1, 30, //
-        // fill a queue, meanwhile, a slow handler, a large flush
+        // fill a queue, send during write, a slow handler, a large flush
         2, 5, 6, 12,
     ];
     for (kind, weight) in weights.iter_mut().enumerate().skip(6) {
@@ -119,7 +121,7 @@ fn weights(source: &mut impl Source, is_large: bool) -> [u32; KINDS] {
     if !is_large {
         weights[23] = 0;
     }
-    // A stop ends most of what is interesting.
+    // Most situations end with a shutdown.
     if !source.one_in(4) {
         weights[18] = 0;
     }
@@ -182,7 +184,8 @@ fn presence(source: &mut impl Source) -> Option<(&'static str, Presence)> {
     source.one_in(8).then(|| (source.pick(&patterns), source.pick(&modes)))
 }
 
-/// Small, so that they are hit; most plans have none, so that something else can be.
+/// Generates rates. Small ones, so that they are reached; most plans have none, so that other
+/// situations are.
 fn rates(source: &mut impl Source, max_message: u32) -> [Option<RateSpec>; 4] {
     let mut rates = DEFAULT_RATES;
     if source.one_in(5) {
@@ -396,7 +399,7 @@ fn step(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
         _ => {
             steps.push(Step::Send { slot, frame: client_frame(source, swarm) });
             if swarm.limited && source.one_in(8) {
-                // One of them may be the end, with the others behind it.
+                // One of the frames may close the connection, with others after it.
                 let more = (0..source.below(4)).map(|_| client_frame(source, swarm));
                 let more =
                     more.chain([ClientFrame::Close(1000)]).map(|frame| Step::Send { slot, frame });

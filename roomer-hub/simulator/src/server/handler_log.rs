@@ -1,5 +1,5 @@
-//! What the application did: its handlers, at once or after a while, and whoever else has a
-//! connection's handle.
+//! Compares what the application did (handlers, rules and other holders of handles) with the inputs
+//! of the hub.
 
 use roomer_engine::RecordedInput;
 use roomer_hub::Permission;
@@ -17,7 +17,7 @@ use crate::fault::{Fault, ensure};
 use crate::hub::op::{Effect, Op};
 
 impl Harness<'_> {
-    /// What the application has to do with a packet: a rule is asked, or a handler called.
+    /// Checks the effect of a packet on the application: a rule or a handler is called.
     pub(super) fn check_called(
         &mut self,
         at: usize,
@@ -61,7 +61,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// A rule has answered, and the hub hears of it.
+    /// Checks that the answer of a rule is given to the hub.
     fn check_answered(
         &mut self,
         at: usize,
@@ -74,14 +74,14 @@ impl Harness<'_> {
         let (Some((about, packet)), Some(key), Some(client)) =
             (conn.pending_rule, conn.key, conn.client)
         else {
-            return Err(Fault::new(format!("an answer about {at} that nobody asked for")));
+            return Err(Fault::new(format!("an answer about {at} without a question")));
         };
         let entry = journal.next();
         let (expected, op) = match is_allowed {
             true => (RecordedInput::Allowed(key), Op::Allowed { client, packet }),
             false => (RecordedInput::Denied(key), Op::Denied { client, packet }),
         };
-        ensure!(entry == Some(expected), "a rule says {expected:?}, the hub hears {entry:?}");
+        ensure!(entry == Some(expected), "a rule answers {expected:?}, the hub is given {entry:?}");
         self.marks.mark(!self.is_connected(at), Mark::AnswerAfterClose);
         let is_in = about == Permission::Join && self.model.is_in(client, packet.room);
         self.marks.mark(!is_allowed && is_in, Mark::DeniedInside);
@@ -94,7 +94,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// A slow handler has its turn, which is its connection's.
+    /// Checks the poll of a slow handler, inside the poll of its connection.
     pub(super) fn check_resumed(
         &mut self,
         (by, bytes_in): (u16, u64),
@@ -104,15 +104,15 @@ impl Harness<'_> {
     ) -> Result<(), Fault> {
         let found = self.by_id(by).filter(|&at| self.conns[at].waiting.is_some());
         let Some(at) = found else {
-            return Err(Fault::new(format!("a handler of {by} goes on that was never called")));
+            return Err(Fault::new(format!("a handler of {by} is polled that was never called")));
         };
-        ensure!(polled == Some(at), "the handler of {at} goes on in the turn of {polled:?}");
+        ensure!(polled == Some(at), "the handler of {at} is polled in the poll of {polled:?}");
         self.check_call(at, journal, log)?;
         let now = self.now();
         let conn = &mut self.conns[at];
         conn.has_resumed = conn.waiting.is_none();
         if conn.has_resumed {
-            // Nothing was read meanwhile: silence begins anew.
+            // Nothing was read meanwhile, so the silence starts again.
             (conn.last_received, conn.unanswered_ping, conn.is_ping_order_unknown) =
                 (now, None, false);
             (conn.before_read, conn.parse_resumes_at) = ((now, None), Some(bytes_in));
@@ -124,7 +124,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// The application's code has panicked: its connection is closed, at once.
+    /// Checks that a panic closes the connection at once.
     pub(super) fn check_panicked(
         &mut self,
         at: usize,
@@ -133,11 +133,11 @@ impl Harness<'_> {
     ) -> Result<(), Fault> {
         let entry = journal.next();
         let close = self.conns[at].key.map(|key| RecordedInput::Close(key, 1011));
-        ensure!(entry == close, "{reason}: it panicked, and then: {entry:?}");
+        ensure!(entry == close, "{reason}: a panic is followed by {entry:?}");
         self.close(at, 1011, Some(reason))
     }
 
-    /// What a handler does until its end, or until it waits.
+    /// Checks the actions of a handler until it completes or waits.
     fn check_call(
         &mut self,
         at: usize,
@@ -159,7 +159,7 @@ impl Harness<'_> {
                 }
                 LogEntry::Paused { until } => {
                     let Some(waiting) = &mut self.conns[at].waiting else {
-                        return Err(Fault::new(format!("a quick handler of {at} waits")));
+                        return Err(Fault::new(format!("a synchronous handler of {at} waits")));
                     };
                     waiting.until = Some(until);
                     let count = self.conns.iter().filter(|conn| conn.waiting.is_some()).count();
@@ -192,11 +192,11 @@ impl Harness<'_> {
                 }
             }
         }
-        Err(Fault::new("a handler did not come to its end".into()))
+        Err(Fault::new("a handler did not complete".into()))
     }
 
-    /// A slow handler was dropped before its end: its connection's end has to be why, seen in a
-    /// turn of its own.
+    /// Checks that a slow handler was dropped because its connection has ended, in a poll of that
+    /// connection.
     pub(super) fn check_dropped(&mut self, by: u16, polled: Option<usize>) -> Result<(), Fault> {
         let found = self.by_id(by).filter(|&at| polled == Some(at));
         let Some(at) = found else {
@@ -218,7 +218,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// A command that no handler gave.
+    /// Checks a command from outside any handler.
     pub(super) fn check_outside(
         &mut self,
         entry: RecordedInput,
@@ -228,12 +228,12 @@ impl Harness<'_> {
             match log.next() {
                 Some(LogEntry::Raw { by, payload, taken }) => self.check_raw(by, payload, taken)?,
                 Some(action) => return self.check_action(action, Some(entry)),
-                None => return Err(Fault::new(format!("nobody asked for {entry:?}"))),
+                None => return Err(Fault::new(format!("an input without an action: {entry:?}"))),
             }
         }
     }
 
-    /// What a handle was used for, beside what the engine made of it.
+    /// Compares an action with the input that it caused.
     pub(super) fn check_action(
         &mut self,
         action: LogEntry,
@@ -254,7 +254,7 @@ impl Harness<'_> {
                 let found =
                     self.by_id(client).map(|at| (self.conns[at].key, self.conns[at].client));
                 let Some((Some(key), Some(client))) = found else {
-                    return Err(Fault::new(format!("nobody is moved: {action:?}")));
+                    return Err(Fault::new(format!("an unknown connection: {action:?}")));
                 };
                 match action {
                     LogEntry::Join { .. } => (RecordedInput::Join(key), Op::Join { client, room }),
@@ -263,13 +263,13 @@ impl Harness<'_> {
             }
             LogEntry::Close { client, code, reason } => {
                 let Some(at) = self.by_id(client) else {
-                    return Err(Fault::new(format!("nobody is closed: {action:?}")));
+                    return Err(Fault::new(format!("an unknown connection: {action:?}")));
                 };
                 let expected = key(self, client).map(|key| RecordedInput::Close(key, code));
                 ensure!(entry == expected, "{action:?} became {entry:?}");
                 return self.close(at, code, Some(reason));
             }
-            other => return Err(Fault::new(format!("out of turn: {other:?}"))),
+            other => return Err(Fault::new(format!("out of order: {other:?}"))),
         };
         ensure!(entry == Some(expected), "{action:?} became {entry:?}");
         self.give(op, None)
@@ -285,14 +285,14 @@ impl Harness<'_> {
         let Some(at) = self.by_id(by) else { return Ok(()) };
         let is_connected = self.is_connected(at);
         if taken {
-            ensure!(is_connected, "a message is taken for connection {at}, which is gone");
+            ensure!(is_connected, "a message is accepted for connection {at}, which is closed");
             self.expect(now, at, Order::Direct, Output::Raw(payload));
             return Ok(());
         }
         self.marks.mark(is_connected, Mark::RawRejected);
         ensure!(
             !is_connected || self.may_be_congested(at),
-            "a message for connection {at} is not taken"
+            "a message for connection {at} is not accepted"
         );
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A plan is carried out: the real server, its sockets and tasks, and the clients, step by step.
+//! Runs a plan: the real server with its sockets and tasks, and the clients, step by step.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -26,7 +26,7 @@ use crate::hub::model::Model;
 use crate::hub::plan::Mode;
 use crate::trace::Trace;
 
-/// The most turns that may follow one another at one moment.
+/// The most polls without a change of the time; more are an endless loop.
 const MAX_POLLS: u32 = 1_000_000;
 
 /// The most connections of a plan.
@@ -38,41 +38,41 @@ pub struct Harness<'p> {
     pub server: Server,
     pub tasks: Tasks,
     pub conns: Vec<ConnModel>,
-    /// Who is in the slots, by number of line.
+    /// The last connection in each slot.
     pub slots: [Option<usize>; 32],
     pub application: Application,
     pub model: Model,
-    /// Lines by number of client.
+    /// Connections by number of client.
     pub conn_of_client: Vec<usize>,
     pub journal: Vec<RecordedInput>,
-    /// How many ids have been given out.
+    /// The number of ids that have been generated.
     pub ids: Arc<AtomicU32>,
     pub is_stopping: bool,
     pub(super) drain: Option<Drain>,
-    /// This is a turn of the drain's.
+    /// True during a poll of a task that waits for the drain.
     pub(super) is_drain_poll: bool,
     pub trace: Trace,
-    /// What hooks have not heard of.
+    /// Events whose hooks have not been called yet.
     pub pending_hooks: VecDeque<PendingHook>,
-    /// Bytes that the server had counted before this turn, if there are hooks.
+    /// Bytes that the server had received before this poll, if there are hooks.
     pub bytes_in: u64,
-    /// Somebody has spoken while a write of this turn was under way.
+    /// True if another connection has sent a message during a write of this poll.
     pub sent_during_write: bool,
-    /// How many inputs there have been.
+    /// The number of inputs so far.
     pub input_count: u32,
     pub(super) counts: Counts,
-    /// Handlers that have failed, and those that have panicked.
+    /// Handlers that have failed, and callbacks that have panicked.
     pub failures: (u64, u64),
-    /// Somebody was refused since there was no room.
+    /// True if a connection was rejected because of a limit.
     pub(super) was_full: bool,
-    /// Helpers. Their tasks come after the keeper's and before the connections'.
+    /// The number of flush workers. Their tasks follow the timer task and precede the connections.
     pub(super) workers: usize,
-    /// What was left of each large flush after the last turn.
+    /// The number of connections left in each large flush after the last poll.
     pub(super) flushes: Vec<usize>,
     pub steps: u64,
     pub marks: Marks,
     pub verbose: bool,
-    /// What the engine gave its hub, for a report.
+    /// The inputs of the hub, for a report.
     pub history: Vec<String>,
     buffer: Vec<u8>,
 }
@@ -222,7 +222,7 @@ impl<'p> Harness<'p> {
             conn.expected.frame_log = Some(Vec::new());
         }
         if let Some(before) = self.conn_in_slot(slot) {
-            let is_gone = self.conns[before].state == State::LogEntry;
+            let is_gone = self.conns[before].state == State::Ended;
             self.marks.mark(is_gone, Mark::SlotReused);
         }
         self.slots[usize::from(slot)] = Some(self.conns.len());
@@ -276,7 +276,7 @@ impl<'p> Harness<'p> {
         }
     }
 
-    /// A payload that brings a queue to its limit, or near it.
+    /// Returns a payload that fills a queue up to its limit, or nearly.
     fn payload_for_queue(
         &self,
         slot: u8,
@@ -379,20 +379,19 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
-    /// Lets everybody who has been woken have turns until nobody is left, then checks what must be
-    /// true at rest.
+    /// Polls woken tasks until none is left, then checks the invariants of the idle server.
     pub fn run_until_idle(&mut self) -> Result<(), Fault> {
         let mut polls = 0;
         while let Some(task) = self.tasks.poll_nth_woken(0) {
             polls += 1;
-            ensure!(polls < MAX_POLLS, "the server does not come to rest");
+            ensure!(polls < MAX_POLLS, "the server does not become idle");
             self.observe(Some(task))?;
         }
         self.steps += u64::from(polls);
         self.check_idle()
     }
 
-    /// Lets time go on, stopping wherever somebody wants to be woken.
+    /// Advances the time, stopping at each timer.
     pub fn run_for(&mut self, span: Duration) -> Result<(), Fault> {
         let end = self.now() + span;
         self.run_until_idle()?;
@@ -404,7 +403,7 @@ impl<'p> Harness<'p> {
         self.run_until_idle()
     }
 
-    /// Follows what has happened: what the server did with its inputs, and what it sent.
+    /// Observes the result of a poll or a call: inputs of the hub, and output.
     pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
         self.journal.append(&mut self.application.state().journal);
         self.server.take_journal(&mut self.journal);
@@ -434,7 +433,7 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
-    /// A client reads.
+    /// Lets a client read.
     fn receive(&mut self, at: usize) -> Result<(), Fault> {
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.clear();
@@ -481,13 +480,13 @@ impl<'p> Harness<'p> {
         self.marks.mark(self.conns.iter().any(is_stalled), Mark::ShutdownWhileStalled);
     }
 
-    /// The number of a client's line, by the number of its id.
+    /// Returns the index of a connection by the number of its id.
     pub fn by_id(&self, id: u16) -> Option<usize> {
         self.conns.iter().rposition(|conn| conn.id == id && conn.client.is_some())
     }
 }
 
-/// The payload of a packet that is to have a certain size.
+/// Returns the payload with which a packet has a certain size.
 fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] {
     const MAX: usize = 0x1_0000;
     match size {
@@ -498,7 +497,7 @@ fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] 
             noise(5, length.saturating_sub(bare.encoded_len()).min(MAX) as u32)
         }
         Size::Frame(length) => {
-            // The server puts the sender's id where the client's src was.
+            // The server replaces the client's `src` by the sender's id.
             let around = bare.encoded_len() - bare.src.len() + identity(0).text.len();
             noise(6, (length as usize).saturating_sub(around).min(MAX) as u32)
         }

@@ -1,5 +1,4 @@
-//! The application's hooks: they hear of what happens, each thing once and in order, and may do
-//! something about it.
+//! The application's hooks: each event is reported once and in order, and a hook may act on it.
 
 use roomer_engine::{Builder, Conn, DisconnectReason, RecordedInput};
 
@@ -11,7 +10,7 @@ use super::plan::Hooks;
 use crate::alphabet::{ROOMS, room_number};
 use crate::fault::{Fault, ensure};
 
-/// What a hook hears of.
+/// An event that a hook is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookEvent {
     Connected,
@@ -31,12 +30,13 @@ impl HookEvent {
     }
 }
 
-/// News that are due.
+/// An event whose hook has not been called yet.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingHook {
     by: u16,
     what: HookEvent,
-    /// What caused it. What one thing causes in several rooms has no order.
+    /// The number of the input that caused it. Events of one input in several rooms may come in any
+    /// order.
     cause: u32,
 }
 
@@ -76,20 +76,20 @@ impl Application {
         let (after, bytes_in) = self.journal_position(conn);
         let by = self.record(conn, |by| LogEntry::HookCalled { by, what, after, bytes_in });
         if hooks.is_acting(by, what) {
-            // A hook has no errors.
+            // A hook does not return errors.
             _ = self.run_action(conn, by, hooks.action);
         }
         self.state().log.push(LogEntry::HookReturned);
     }
 }
 
-/// The name of a room as one that lives as long as the program.
+/// Returns a `'static` copy of a room's name.
 fn known(room: &str) -> &'static str {
-    room_number(room).map_or("no room of ours", |number| ROOMS[usize::from(number)])
+    room_number(room).map_or("unknown", |number| ROOMS[usize::from(number)])
 }
 
 impl Harness<'_> {
-    /// Something has happened that a hook may have to hear of.
+    /// Expects a hook to be called, if the plan has it.
     pub(super) fn expect_hook(&mut self, client: u16, what: HookEvent) {
         if self.plan.setup.hooks.is_some_and(|hooks| hooks.is_enabled(what)) {
             let by = self.model.clients[usize::from(client)].id;
@@ -97,17 +97,17 @@ impl Harness<'_> {
         }
     }
 
-    /// What a connection has read before hooks hear of something in its turn is answered by then.
+    /// Consumes the pings that were answered before a hook was called in this poll.
     pub(super) fn answer_before_hook(&mut self, at: usize, bytes_in: u64) {
         let conn = &self.conns[at];
         let come = bytes_in - self.bytes_in;
-        // What lies behind a handler is looked at after the news that it has made.
+        // Input behind a pending handler is parsed after the hooks of the handler's events.
         if conn.parse_resumes_at != Some(bytes_in) {
             self.settle_pings_up_to(at, conn.read_at_poll + come);
         }
     }
 
-    /// A hook has heard of something, and what it did then.
+    /// Checks that a hook is called for the right event, and what it did.
     pub(super) fn check_hook_called(
         &mut self,
         (by, what): (u16, HookEvent),
@@ -115,7 +115,7 @@ impl Harness<'_> {
         log: &mut Cursor<'_, LogEntry>,
     ) -> Result<(), Fault> {
         let first = self.pending_hooks.front().copied();
-        // One that ends leaves its rooms in any order.
+        // A closed connection leaves its rooms in any order.
         let place = self.pending_hooks.iter().position(|news| news.by == by && news.what == what);
         let may = place.is_some_and(|place| {
             let is_left = |news: &PendingHook| matches!(news.what, HookEvent::Left(_));
@@ -124,10 +124,10 @@ impl Harness<'_> {
             };
             place == 0 || self.pending_hooks.iter().take(place + 1).all(together)
         });
-        ensure!(may, "a hook hears {what:?} of {by}, due is {first:?}");
+        ensure!(may, "a hook is called for {what:?} of {by} instead of {first:?}");
         place.and_then(|place| self.pending_hooks.remove(place));
         let Some(at) = self.by_id(by) else {
-            return Err(Fault::new(format!("a hook hears of {by}, who never was")));
+            return Err(Fault::new(format!("a hook is called for an unknown id {by}")));
         };
         while let Some(action) = log.next() {
             match action {
@@ -148,6 +148,6 @@ impl Harness<'_> {
                 }
             }
         }
-        Err(Fault::new("a hook did not come to its end".into()))
+        Err(Fault::new("a hook did not complete".into()))
     }
 }

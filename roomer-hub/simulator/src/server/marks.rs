@@ -1,4 +1,4 @@
-//! The situations that full plans have to get into.
+//! Situations that the server plans have to reach.
 
 use roomer_hub::Permission;
 
@@ -6,28 +6,28 @@ use super::expected::{ExpectedItem, Output};
 use super::plan::Violation;
 
 crate::coverage::marks! {
-    HandshakeRejected = "a handshake refused",
+    HandshakeRejected = "a handshake rejected",
     HandshakeTimeout = "a handshake timed out",
-    Unavailable = "a handshake refused by a server that stops",
-    ServerPlans = "a handshake refused by a full server",
-    FullForAddress = "a handshake refused since there are enough from its address",
-    FullAfterWait = "a handshake refused by a server that is full once the application has agreed",
-    Unauthorized = "a handshake that the application refuses",
-    AuthPanics = "the application panics over a handshake",
-    AdmittedAfterWait = "one that comes in after the application has taken its time",
-    AuthTooLong = "a handshake that the application takes too long over",
-    GoneDuringAuth = "gone while the application decides who comes in",
-    UnreadDuringAuth = "more said while the application decides than is read",
+    Unavailable = "a handshake rejected by a server that is stopping",
+    ServerPlans = "a handshake rejected by a full server",
+    FullForAddress = "a handshake rejected for the limit of its address",
+    FullAfterWait = "a handshake rejected by a server that became full during authorize",
+    Unauthorized = "a handshake that the application rejects",
+    AuthPanics = "authorize panics",
+    AdmittedAfterWait = "a connection accepted after a delay of authorize",
+    AuthTooLong = "a handshake that times out during authorize",
+    GoneDuringAuth = "gone during authorize",
+    UnreadDuringAuth = "more received during authorize than is read",
     Draining = "a drain under way",
-    DrainedAtPace = "a drain that closes as many as its pace allows",
+    DrainedAtPace = "a drain that closes at its full rate",
     DrainReport = "a drain that closes all in time",
-    DrainCuts = "a drain that cuts somebody",
-    TwoDrains = "two who wait for a drain",
-    OpenedAfterFull = "one that comes in once a full server has room again",
-    RejectedEarly = "turned away before its handshake",
-    ShutdownInHandshake = "a stop during a handshake",
-    ShutdownWhileStalled = "a stop while somebody does not read",
-    SlotReused = "a slot reused right after a death",
+    DrainCuts = "a drain that aborts connections",
+    TwoDrains = "two callers of drain",
+    OpenedAfterFull = "a connection accepted after the server was full",
+    RejectedEarly = "rejected before its handshake",
+    ShutdownInHandshake = "a shutdown during a handshake",
+    ShutdownWhileStalled = "a shutdown while a client does not read",
+    SlotReused = "a slot reused right after a connection closed",
     MessageUnderLimit = "a message one byte under the limit",
     MessageAtLimit = "a message at the limit",
     MessageOverLimit = "a message one byte over the limit",
@@ -38,11 +38,11 @@ crate::coverage::marks! {
     Frame65536 = "a frame of 65,536 bytes",
     HalfFrameResumed = "a half-written frame",
     LargeRoom = "a broadcast to more than eight",
-    LargeFlush = "a flush of more than one turn",
-    FlushShared = "a large flush that a helper takes part of",
+    LargeFlush = "a flush of more than one poll",
+    FlushShared = "a large flush shared with a flush worker",
     TwoFlushes = "two large flushes at once",
-    InputDuringFlush = "somebody speaks during a large flush",
-    GoneDuringFlush = "somebody goes during a large flush",
+    InputDuringFlush = "a message sent during a large flush",
+    GoneDuringFlush = "a connection closed during a large flush",
     Ping = "a ping",
     Pong = "a pong for a client's ping",
     SoftExactly = "a queue at its soft limit",
@@ -50,58 +50,58 @@ crate::coverage::marks! {
     HardLimit = "a queue above its hard limit",
     WriteTimeout = "a write that took too long",
     CloseTimeout = "a close that took too long",
-    OutOfMemory = "somebody closed for the sake of all",
+    OutOfMemory = "a connection closed to save memory",
     SlowClosed = "a slow reader closed among others",
-    SenderPaused = "a sender held back",
-    SenderResumed = "a sender that was held back and reads on",
-    RawRejected = "a raw message refused",
-    GoneWithOutputLeft = "gone with something still due",
+    SenderPaused = "a paused sender",
+    SenderResumed = "a paused sender that reads again",
+    RawRejected = "a raw message not accepted",
+    GoneWithOutputLeft = "gone with output left",
     ClosedByPeer = "closed by its client",
     HandlerPanics = "a handler panics",
     PanicInCrowd = "a handler panics among others",
     HandlerClosesCaller = "a handler closes its caller",
     HandlerClosesOther = "a handler closes another",
-    SlowHandler = "a handler waits",
-    TwoWait = "two handlers wait at once",
-    MessageBehindSlow = "a message behind a handler that waits",
-    PingBehindSlow = "a ping behind a handler that waits",
-    CloseBehindSlow = "a close frame behind a handler that waits",
-    UnreadBehindSlow = "bytes that are not read while a handler waits",
-    PingWhileWaiting = "a ping while a handler waits",
-    ProgressCountsAsAlive = "one that says nothing, and takes what it is sent",
-    SilentClosed = "close of a silent one",
-    SilentWhileWaiting = "silence while a handler waits",
-    ClosedWhileWaiting = "closed while a handler waits",
-    LostWhileWaiting = "lost while a handler waits",
-    AbortedWhileWaiting = "aborted while a handler waits",
-    ShutdownWhileWaiting = "a stop while a handler waits",
-    SlowNeverPolled = "a slow handler that is dropped before it begins",
+    SlowHandler = "a pending handler",
+    TwoWait = "two pending handlers",
+    MessageBehindSlow = "a message behind a pending handler",
+    PingBehindSlow = "a ping behind a pending handler",
+    CloseBehindSlow = "a close frame behind a pending handler",
+    UnreadBehindSlow = "bytes that are not read while a handler is pending",
+    PingWhileWaiting = "a ping while a handler is pending",
+    ProgressCountsAsAlive = "a silent client that reads its output",
+    SilentClosed = "a silent client closed",
+    SilentWhileWaiting = "silence while a handler is pending",
+    ClosedWhileWaiting = "closed while a handler is pending",
+    LostWhileWaiting = "lost while a handler is pending",
+    AbortedWhileWaiting = "aborted while a handler is pending",
+    ShutdownWhileWaiting = "a stop while a handler is pending",
+    SlowNeverPolled = "a slow handler dropped before its first poll",
     PanicAfterWait = "a handler panics after a wait",
     ErrorAfterWait = "a handler fails after a wait",
     ClosesCallerAfterWait = "a handler closes its caller after a wait",
     HookPanics = "a hook panics",
-    HookPanicsWhileWaiting = "a hook panics while a handler waits",
-    HookCloses = "a hook closes the one that it hears of",
-    HookActsForGone = "a hook does something for one that is gone",
+    HookPanicsWhileWaiting = "a hook panics while a handler is pending",
+    HookCloses = "a hook closes its connection",
+    HookActsForGone = "a hook acts for a closed connection",
     CountShown = "a join_ack with a number",
-    SelfOnlyShown = "a join_ack with its reader alone",
+    SelfOnlyShown = "a join_ack with its receiver alone",
     JoinDenied = "a join denied by a rule",
     PublishDenied = "a message denied by a rule",
     DirectDenied = "a direct message denied by a rule",
-    SlowRule = "a rule waits",
+    SlowRule = "a pending rule",
     AllowedAfterWait = "allowed after a wait",
     DeniedAfterWait = "denied after a wait",
     RulePanics = "a rule panics",
     RulePanicsAfterWait = "a rule panics after a wait",
-    AnswerAfterClose = "a rule answers for one that it has closed",
-    DeniedInside = "a join denied to one that was put into the room meanwhile",
-    ClosedByAnswer = "closed for what came of an answer",
+    AnswerAfterClose = "a rule answers for a closed connection",
+    DeniedInside = "a join denied to a client that has joined meanwhile",
+    ClosedByAnswer = "closed because of an answer",
     HandlerAfterRule = "a handler after a rule",
     ClosedForRate = "closed for its rate",
-    ClosedForViolations = "closed for too many rejected_packets",
-    ClosedWithMoreInput = "closed for either with more that came in at once",
-    ClosedBeforeClose = "closed for either just before it would have closed itself",
-    NoSharedRoom = "refused: no common room",
+    ClosedForViolations = "closed for too many violations",
+    ClosedWithMoreInput = "closed for a limit with more input in the same read",
+    ClosedBeforeClose = "closed for a limit just before its own close frame",
+    NoSharedRoom = "rejected: no shared room",
     Closed1000 = "close 1000",
     Closed1001 = "close 1001",
     Closed1002 = "close 1002",
@@ -112,34 +112,34 @@ crate::coverage::marks! {
     Closed1011 = "close 1011",
     Closed1013 = "close 1013",
     ClosedWithout = "a close without a code",
-    CloseOverflowsOther = "a close whose notice is too much for another",
-    // One for each of `Bad`, in its order.
+    CloseOverflowsOther = "a close whose notice exceeds the limit of another connection",
+    // One for each `Violation`, in the same order.
     BadReservedBits = "reserved bits",
     BadUnmasked = "an unmasked frame",
-    BadContinuation = "a continuation of nothing",
+    BadContinuation = "a continuation without a message",
     BadInside = "a message inside another",
     BadOpcode = "an unknown opcode",
     BadLongPing = "a ping too long",
-    BadCutPing = "a ping in pieces",
+    BadCutPing = "a fragmented ping",
     BadHalfCode = "half a close code",
-    BadWrongCode = "a close code of nobody's",
-    BadCloseText = "a close reason that is no text",
-    BadTextBytes = "a text that is none",
+    BadWrongCode = "an invalid close code",
+    BadCloseText = "a close reason that is not UTF-8",
+    BadTextBytes = "a text message that is not UTF-8",
     BadTopBit = "a length with its top bit set",
     BadFragments = "too many fragments",
     BadShortPacket = "a packet cut short",
-    BadLongPacket = "a packet with something behind it",
+    BadLongPacket = "a packet with excess bytes",
     BadPastEnd = "a field beyond the packet's end",
-    BadNameBytes = "a name that is no text",
+    BadNameBytes = "a name that is not UTF-8",
 }
 
 impl Marks {
-    /// Somebody was closed for this.
+    /// Marks a violation that closed a connection.
     pub fn violation(&mut self, violation: Violation) {
         self.0 |= 1 << (Mark::BadReservedBits as u8 + violation as u8);
     }
 
-    /// A rule has answered.
+    /// Marks the answer of a rule.
     pub fn rule(&mut self, about: Permission, is_allowed: bool, has_waited: bool) {
         let denied = match about {
             Permission::Join => Mark::JoinDenied,
@@ -151,7 +151,7 @@ impl Marks {
         self.mark(has_waited, after);
     }
 
-    /// Something that was due has come.
+    /// Marks a received item.
     pub fn frame(&mut self, item: &ExpectedItem) {
         let mark = match item.what {
             Output::Packet(packet) => match packet.encoded_len() {
@@ -170,7 +170,7 @@ impl Marks {
         self.mark(true, mark);
     }
 
-    /// A close frame has come.
+    /// Marks a received close frame.
     pub fn close(&mut self, code: Option<u16>) {
         let mark = match code {
             Some(1000) => Mark::Closed1000,

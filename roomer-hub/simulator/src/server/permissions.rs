@@ -1,4 +1,4 @@
-//! The application's rules: they answer what the plan says, at once or after a while.
+//! The application's permission rules, which answer as the plan says, at once or after a delay.
 
 use roomer_engine::{Builder, Conn};
 use roomer_hub::Permission;
@@ -10,7 +10,7 @@ use super::plan::RuleAnswers;
 
 const QUESTIONS: [Permission; 3] = [Permission::Join, Permission::Publish, Permission::Direct];
 
-/// What stands for a question. A rule for joins is told of the room alone.
+/// Returns a hash of a question. A rule for joins only receives the room.
 pub(super) fn digest(about: Permission, packet: &PacketRef<'_>) -> u64 {
     match about {
         Permission::Join => hash(&PacketRef { room: packet.room, ..PacketRef::default() }),
@@ -19,7 +19,7 @@ pub(super) fn digest(about: Permission, packet: &PacketRef<'_>) -> u64 {
 }
 
 impl RuleAnswers {
-    /// Whether a set of kinds has this question's.
+    /// Returns true if a set of kinds contains the kind of this question.
     fn has(kinds: u8, digest: u64) -> bool {
         kinds >> (digest % 8) & 1 == 1
     }
@@ -30,7 +30,7 @@ impl RuleAnswers {
 }
 
 impl Application {
-    /// Registers a rule for whatever is asked about.
+    /// Registers the plan's rules.
     pub(super) fn register_rules(
         &self,
         mut builder: Builder,
@@ -98,14 +98,14 @@ impl Application {
         }
     }
 
-    /// Notes that a rule was asked. The number of the id of the one it is about.
+    /// Records that a rule was called. Returns the number of the connection's id.
     fn record_question(&self, about: Permission, digest: u64, conn: &Conn) -> u16 {
         self.record(conn, |by| LogEntry::RuleCalled { by, about, digest })
     }
 
     fn answer(&self, answers: &RuleAnswers, digest: u64, conn: &Conn, by: u16) -> bool {
         if RuleAnswers::has(answers.acting, digest) {
-            // A rule has no errors.
+            // A rule does not return errors.
             _ = self.run_action(conn, by, answers.action);
         }
         let allowed = answers.allows(digest);

@@ -1,7 +1,8 @@
-//! A plan for the whole server, as data: what clients say, which bytes arrive when, who has a
-//! turn, what goes wrong. It runs without randomness and shrinks step by step.
+//! A plan for the whole server, as plain data: what clients send, which bytes arrive when, which
+//! tasks are polled, and what fails. Running it uses no randomness, and it can be shrunk step by
+//! step.
 //!
-//! Connections are named by slot, so that a plan stays meaningful when steps are taken out.
+//! Connections are named by slot, so that a plan stays meaningful when steps are removed.
 
 use roomer_hub::Presence;
 
@@ -15,24 +16,23 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
-/// What the server is built with. Times are in milliseconds.
+/// The configuration of the server. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
     pub mode: Mode,
     pub max_name: usize,
     pub max_rooms: usize,
-    /// Messages, bytes and joins that a connection may send, and refusals that it may cause.
+    /// The rates of a connection: messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
     pub max_message: usize,
     pub max_backlog: usize,
-    /// What is answered about joins, about messages into rooms and about direct messages, if the
-    /// application wants to be asked.
+    /// The permission rules for joins, messages into rooms, and direct messages.
     pub authorize: [Option<RuleAnswers>; 3],
     pub hooks: Option<Hooks>,
-    /// What members hear of each other, where that is not everything, by name or `prefix*`.
+    /// The presence modes other than `Full`, by name or `prefix*`.
     pub presence_rules: [Option<(&'static str, Presence)>; 2],
-    /// What all may hold together, beyond what one may; `None`: as by default.
+    /// The memory budget beyond the limit of one connection; `None`: the default budget.
     pub memory_slack: Option<usize>,
     pub ping: u64,
     pub pong: u64,
@@ -40,33 +40,34 @@ pub struct Setup {
     pub handshake: u64,
     pub close: u64,
     pub coalesce: u64,
-    /// Connections, and handshakes, that there may be at a time.
+    /// The limits on connections and on handshakes.
     pub caps: [Cap; 2],
-    /// What is said to those who ask to come in, if the application wants to be asked.
+    /// The `authorize` hook.
     pub auth_hook: Option<AuthHook>,
-    /// How a drain goes; `None`: as by default.
+    /// The settings of a drain; `None`: the defaults.
     pub drain: Option<Drain>,
-    /// What makes flushes large; `None`: as by default, with one helper.
+    /// The settings of large flushes; `None`: the defaults, with one worker.
     pub flush: Option<Flush>,
-    /// Slots of clients that answer neither pings nor close frames, as bits.
+    /// The slots of clients that answer neither pings nor close frames, as bits.
     pub mute: u32,
-    /// How the last connections end.
+    /// The end of the last connections.
     pub ending: Ending,
 }
 
-/// What a rule does. Questions are of eight kinds, by what they are about; sets of them are bits.
+/// The behaviour of a permission rule. Questions have eight kinds, by their hash; sets of kinds are
+/// bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleAnswers {
     pub allows: u8,
-    /// Those before whose answers it does something, and what.
+    /// The kinds for which the rule performs an action before it answers, and the action.
     pub acting: u8,
     pub action: AppAction,
-    /// How long some take, if it is a slow rule, and which.
+    /// The delay of a slow rule in milliseconds, and the kinds that are delayed.
     pub wait: Option<u32>,
     pub waits: u8,
 }
 
-/// How many there may be of something, if they are few: in all, and for each address.
+/// A limit in total and one per address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cap {
     pub total: Option<usize>,
@@ -77,42 +78,43 @@ impl Cap {
     pub const NONE: Cap = Cap { total: None, per_address: None };
 }
 
-/// What is said to those who ask to come in. Sets of slots are bits.
+/// The behaviour of the `authorize` hook. Sets of slots are bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthHook {
     pub admits: u32,
-    /// Those of the others over whom it panics.
+    /// Of the others, the slots for which it panics instead of rejecting.
     pub panics: u32,
-    /// How long some take, if it takes its time, and which.
+    /// The delay of a slow hook in milliseconds, and the slots that are delayed.
     pub wait: Option<u32>,
     pub waits: u32,
 }
 
-/// How a drain goes.
+/// The settings of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// In milliseconds.
+    /// The deadline in milliseconds.
     pub deadline: u64,
     pub per_second: usize,
 }
 
-/// How large flushes are written.
+/// The settings of large flushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flush {
-    /// Connections that a turn writes to: more of them are a large flush.
+    /// The connections that one poll writes to; more of them are a large flush.
     pub max_inline: usize,
-    /// Connections that a hand takes at a time.
+    /// The connections that a worker takes at a time.
     pub chunk: usize,
-    /// A runtime of one thread may have none.
+    /// The number of flush workers; may be 0, as on a single-threaded runtime.
     pub workers: usize,
 }
 
-/// What hooks do.
+/// The behaviour of the hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hooks {
-    /// Which there are, as bits: for those who connect, join, leave, go.
+    /// The hooks that are registered, as bits: connect, join, leave, disconnect.
     pub enabled: u8,
-    /// The same of those that do something, for connections of even and of odd numbers; and what.
+    /// The hooks that perform an action, as bits, for ids with even and with odd numbers; and the
+    /// action.
     pub acting: u8,
     pub action: AppAction,
 }
@@ -125,7 +127,7 @@ pub enum Ending {
     Drain,
 }
 
-/// A handler and what it does when it is called, in order.
+/// A handler, and its actions in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
     pub event: &'static str,
@@ -133,13 +135,13 @@ pub struct Script {
 }
 
 impl Script {
-    /// Whether it takes its time.
+    /// Returns true if the handler is asynchronous.
     pub fn is_slow(&self) -> bool {
         self.actions.iter().any(|action| matches!(action, AppAction::Pause { .. }))
     }
 }
 
-/// What code of an application's does with a connection's handle.
+/// An action that application code performs with a connection's handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppAction {
     ToRoom {
@@ -153,7 +155,7 @@ pub enum AppAction {
         payload: Payload,
     },
     Raw(Payload),
-    /// The connection is put into a room, or taken out of one, no rule being asked.
+    /// Adds the connection to a room, or removes it, without asking a rule.
     Join {
         room: &'static str,
     },
@@ -164,114 +166,115 @@ pub enum AppAction {
         code: u16,
         reason: &'static str,
     },
-    /// The same for the one in a slot, if it has called a handler before.
+    /// Closes the connection in a slot, if it has called a handler before.
     CloseOther {
         slot: u8,
         code: u16,
         reason: &'static str,
     },
-    /// Time passes; 0: somebody else has a turn, or not even that.
+    /// Waits; 0 yields once.
     Pause {
         millis: u32,
     },
-    /// An error is returned.
+    /// Returns an error.
     Fail,
     Panic,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A client comes, and begins with a request; whoever is in the slot stays, out of reach.
+    /// Connects a client, which sends a request. The slot's previous connection stays open, without
+    /// further steps.
     Connect {
         slot: u8,
         request: RequestKind,
     },
-    /// A client says something; it is under way from here on.
+    /// Sends a frame, which is in flight from then on.
     Send {
         slot: u8,
         frame: ClientFrame,
     },
-    /// The next bytes that are under way arrive.
+    /// Delivers bytes in flight.
     Deliver {
         slot: u8,
         bytes: u32,
     },
-    /// One of the tasks that have been woken has its turn.
+    /// Polls one of the woken tasks.
     PollWoken {
         nth: u8,
     },
-    /// A connection's task has a turn, woken or not.
+    /// Polls a connection's task, woken or not.
     Poll {
         slot: u8,
     },
-    /// Tasks have their turns until none is woken.
+    /// Polls woken tasks until none is left.
     RunUntilIdle,
-    /// The socket takes so many bytes more, and no more; `u32::MAX` is any number.
+    /// Limits the bytes that the socket accepts; `u32::MAX` is no limit.
     SocketSpace {
         slot: u8,
         bytes: u32,
     },
-    /// The most bytes of one read and of one write.
+    /// Limits the bytes of one read and of one write.
     LimitIo {
         slot: u8,
         read: u32,
         write: u32,
     },
-    /// The next write is interrupted.
+    /// Interrupts the next write.
     Interrupt {
         slot: u8,
     },
-    /// While the next write is under way, somebody speaks in a room, three times, with the handle
-    /// of the one in another slot.
+    /// Sends three messages to a room during the next write, with the handle of the connection in
+    /// another slot.
     SendDuringWrite {
         slot: u8,
         sender: u8,
         room: &'static str,
         payload: Payload,
     },
-    /// The socket says that there is room, whether there is or not.
+    /// Reports the socket as writable, whether it is or not.
     SpuriousWritable {
         slot: u8,
     },
-    /// The client says no more.
+    /// Closes the client's sending direction.
     HalfClose {
         slot: u8,
     },
-    /// The connection breaks: what is under way is lost, and the server hears of it.
+    /// Loses the connection and the data in flight; the server notices.
     Reset {
         slot: u8,
     },
-    /// The connection breaks, and the server does not hear of it.
+    /// Loses the connection and the data in flight; the server does not notice.
     Vanish {
         slot: u8,
     },
-    /// Writes fail from now on; reads do not, yet.
+    /// Makes all further writes fail, but not reads.
     FailWrites {
         slot: u8,
     },
-    /// The runtime drops the connection's task.
+    /// Drops the connection's task, as a runtime does.
     Abort {
         slot: u8,
     },
-    /// The clock goes on, and nobody has a turn.
+    /// Advances the clock without polling.
     AdvanceClock {
         millis: u32,
     },
-    /// The clock goes on, stopping wherever somebody wants to be woken.
+    /// Advances the clock, stopping at each timer.
     RunFor {
         millis: u32,
     },
-    /// The application does something with a connection outside any handler.
+    /// Performs an action outside any handler.
     App {
         slot: u8,
         action: AppAction,
     },
     Shutdown,
-    /// The server is drained, by one more who waits for that.
+    /// Drains the server, or waits for the drain that is running.
     Drain,
 }
 
-/// A request.
+/// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
     Upgrade,
@@ -284,7 +287,7 @@ pub enum RequestKind {
     Http10,
 }
 
-/// What a client says.
+/// A frame that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientFrame {
     Packet {
@@ -297,7 +300,7 @@ pub enum ClientFrame {
     },
     Ping(u8),
     Pong(u8),
-    /// 0 is no code.
+    /// A close frame; 0 stands for no code.
     Close(u16),
     Violation(Violation),
 }
@@ -305,16 +308,16 @@ pub enum ClientFrame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     Bytes(Payload),
-    /// So many that the message is this much longer than the longest that is allowed.
+    /// So many bytes that the message exceeds the largest allowed one by this difference.
     Limit(i8),
-    /// So many that the queue of the receiver, which is in this slot, comes to be this much longer
-    /// than its soft or hard limit.
+    /// So many bytes that the queue of the client in this slot exceeds its soft or hard limit by
+    /// this difference.
     Queue {
         slot: u8,
         hard: bool,
         more: i8,
     },
-    /// So many that the server's frame for somebody else has a length of this.
+    /// So many bytes that the server's frame for another client has this length.
     Frame(u32),
 }
 
@@ -323,11 +326,11 @@ pub enum Form {
     Whole,
     Text,
     Fragmented(u8),
-    /// Pieces with a ping before the last.
+    /// Fragments with a ping before the last.
     FragmentedWithPing(u8),
 }
 
-/// What no client may say.
+/// A protocol violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
     ReservedBits,

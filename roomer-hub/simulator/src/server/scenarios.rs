@@ -1,4 +1,4 @@
-//! Steps that belong together, since they would seldom come so by chance.
+//! Sequences of steps that random choices would rarely produce.
 
 use super::generate::{PAUSES, Swarm, any_address, client_frame, payload, room, time};
 use super::plan::{
@@ -8,7 +8,8 @@ use super::plan::{
 use crate::hub::plan::{Address, ClientRef, DEFAULT_RATES, Mode, Payload};
 use crate::random::Source;
 
-/// So many come that a snapshot has more than one page, and one of the last does not read it all.
+/// Connects so many clients that a snapshot has several chunks, and one of the last clients does
+/// not read all of it.
 pub(super) fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     let count = 101 + source.below(8);
     for number in 0..count {
@@ -32,7 +33,7 @@ pub(super) fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     steps.push(Step::RunFor { millis: source.pick(&[100, 1500, 12_000]) });
 }
 
-/// Brings the queue of one that does not read to its limit, or near it, and then says more.
+/// Fills the queue of a client that does not read up to its limit, or nearly, and sends more.
 pub(super) fn fill_queue(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -44,10 +45,10 @@ pub(super) fn fill_queue(
     let mut millis = source.pick(&[20, 60, 60]);
     let waits = swarm.slow && source.one_in(2);
     if waits {
-        // Somebody else's handler, called before it has been forgotten that one does not read.
+        // The handler of another client, called while the server still remembers the congestion.
         (from, millis) = ((slot + 1) % swarm.slots as u8, 1);
     }
-    // An application gets to know it, and goes on sending to it.
+    // The application knows the client, and sends to it.
     let known = source.one_in(3);
     if known {
         let (room, event, form, dst) = ("root", "chat", Form::Whole, Address::Nothing);
@@ -71,7 +72,7 @@ pub(super) fn fill_queue(
             steps.push(Step::Send { slot: from, frame });
         }
         steps.push(Step::Deliver { slot: from, bytes: u32::MAX });
-        // Those who send are held back for a while.
+        // Congestion pauses the senders for a while.
         steps.push(Step::RunFor { millis });
     };
     if hard || waits {
@@ -80,7 +81,7 @@ pub(super) fn fill_queue(
         }
     }
     send(Size::Queue { slot, hard, more: source.pick(&[-1, 0, 0, 1]) }, false);
-    // Whoever is held back may wait for a handler too.
+    // A paused sender may wait for a handler as well.
     send(Size::Bytes(payload(source)), waits);
     if known {
         steps.push(Step::App { slot, action: AppAction::Raw(payload(source)) });
@@ -88,7 +89,7 @@ pub(super) fn fill_queue(
     Step::RunFor { millis: source.pick(&[1, 300, 1100]) }
 }
 
-/// A message is allowed when its sender is no member any more, which is one refusal too many.
+/// Allows a message when its sender is no longer a member, which is one violation too many.
 pub(super) fn answered_too_late(
     source: &mut impl Source,
     setup: &mut Setup,
@@ -115,8 +116,8 @@ pub(super) fn answered_too_late(
     steps.push(Step::RunFor { millis: source.pick(&[1, 60, 4000]) });
 }
 
-/// One that waits for a rule's answer about a room is put into it meanwhile, or leaves another, and
-/// the hook that hears of that panics.
+/// While a rule about a join is pending, adds the client to that room or removes it from another,
+/// and the hook for this event panics.
 pub(super) fn moved_while_waiting(
     source: &mut impl Source,
     setup: &mut Setup,
@@ -142,7 +143,7 @@ pub(super) fn moved_while_waiting(
     steps.push(Step::RunFor { millis: source.pick(&[1, 60, 4000]) });
 }
 
-/// Calls a handler, or has a rule asked, that may take its time, says more, and has something happen meanwhile.
+/// Calls a handler or a rule that may wait, sends more, and causes another event meanwhile.
 pub(super) fn slow_call(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -195,8 +196,8 @@ pub(super) fn slow_call(
     }
 }
 
-/// Says something to many, so that one turn does not write it all, and has something happen in the
-/// midst of that.
+/// Sends to so many clients that one poll does not write everything, and causes another event
+/// meanwhile.
 pub(super) fn large_flush(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -216,7 +217,7 @@ pub(super) fn large_flush(
         ClientFrame::Packet { room, event, dst, src, payload: Size::Bytes(payload), form }
     };
     if source.one_in(4) {
-        // Whoever has called a handler can be made to speak.
+        // A client that has called a handler can send during a write.
         steps.push(Step::Send { slot, frame: send("root", "chat", payload(source)) });
         steps.push(Step::Deliver { slot, bytes: u32::MAX });
         steps.push(Step::RunUntilIdle);
@@ -230,7 +231,7 @@ pub(super) fn large_flush(
     }
     steps.push(Step::Send { slot, frame: send("root", "cha", payload(source)) });
     steps.push(Step::Deliver { slot, bytes: u32::MAX });
-    // The turn in which it is heard, and the one in which the room is flushed, or its delay over.
+    // The poll that reads the message, and the one that flushes the room or ends its delay.
     steps.push(if source.one_in(4) {
         Step::AdvanceClock { millis: 2 }
     } else {
@@ -259,8 +260,8 @@ pub(super) fn large_flush(
     if source.one_in(2) { Step::RunUntilIdle } else { Step::PollWoken { nth: 0 } }
 }
 
-/// Two from one address, which may have one connection, are thought about at the same time; or the
-/// server is drained or stopped meanwhile.
+/// Two clients from one address, which is limited to one connection, are authorized at the same
+/// time; or the server is drained or stopped meanwhile.
 pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps: &mut Vec<Step>) {
     let wait = Some(source.pick(&[20, 300]));
     setup.auth_hook = Some(AuthHook { admits: u32::MAX, panics: 0, wait, waits: u32::MAX });
@@ -279,8 +280,8 @@ pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps
     steps.push(Step::RunFor { millis: 300 });
 }
 
-/// The turn that begins a large flush also ends it, since it takes many at a time, and in its midst
-/// somebody speaks in the room that is being written.
+/// Starts and ends a large flush in one poll, since it takes many connections at a time, with a
+/// message in the same room during its writes.
 pub(super) fn input_at_flush_end(source: &mut impl Source, plan: &mut Plan) {
     let Plan { setup, scripts, steps } = plan;
     let workers = source.below(2) as usize;
@@ -313,7 +314,7 @@ pub(super) fn input_at_flush_end(source: &mut impl Source, plan: &mut Plan) {
     }
 }
 
-/// Somebody who has been woken has a turn, some times, or never.
+/// Polls some woken tasks.
 fn poll_some(source: &mut impl Source, most: u32, steps: &mut Vec<Step>) {
     for _ in 0..source.below(most) {
         steps.push(Step::PollWoken { nth: source.below(6) as u8 });

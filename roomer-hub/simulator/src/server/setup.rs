@@ -1,4 +1,4 @@
-//! What a plan's server is built with: for the engine, for the model and for the judge.
+//! The server's configuration in a plan, for the engine, the model and the checkers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use roomer_testkit::Clock;
 use super::plan::{Drain, Flush, Setup};
 use crate::hub::plan::{DEFAULT_RATES, Mode};
 
-/// Virtual time, and the ids of [`person`], one after the other.
+/// Virtual time, and the ids of [`identity`](crate::alphabet::identity) in order.
 pub(super) struct SimEnvironment {
     pub(super) clock: Clock,
     pub(super) ids: Arc<AtomicU32>,
@@ -47,17 +47,17 @@ impl Setup {
         config
     }
 
-    /// What all may hold together, if it is little.
+    /// Returns the memory budget, unless it is the default.
     pub(super) fn budget(&self) -> Option<u64> {
         Some((self.hard_limit() + self.memory_slack?) as u64)
     }
 
-    /// How much may ever wait for one.
+    /// Returns the hard limit of a queue.
     pub(super) fn hard_limit(&self) -> usize {
         self.max_backlog + self.max_message.max(3 * self.max_backlog)
     }
 
-    /// A server's options, chosen as an application does.
+    /// Returns a builder with these options.
     pub(super) fn builder(&self) -> Builder {
         let mut builder = Server::builder()
             .max_name(self.max_name)
@@ -69,7 +69,7 @@ impl Setup {
             .write_timeout(millis(self.write))
             .handshake_timeout(millis(self.handshake))
             .close_timeout(millis(self.close))
-            // The judge knows nothing of it.
+            // The checkers do not model it.
             .message_timeout(Duration::from_secs(1 << 30))
             .coalesce(millis(self.coalesce));
         let [messages, bytes, joins, violation_rate] = self.rates;
@@ -88,7 +88,7 @@ impl Setup {
             None => builder.unlimited_violations(),
         };
         let [connections, handshakes] = self.caps;
-        // Some have no address; where that is chosen, they count only in all.
+        // Clients without an address only count in total.
         builder = builder.trust_proxy("unix");
         if let Some(most) = connections.total {
             builder = builder.max_connections(most);

@@ -1,4 +1,4 @@
-//! What clients say, as bytes, and what each of those bytes means once the server has read it.
+//! The frames that clients send, as bytes, and the meaning of each byte for the server.
 
 use std::collections::VecDeque;
 
@@ -9,21 +9,21 @@ use super::plan::{Form, RequestKind, Setup, Violation};
 use crate::alphabet::noise;
 use crate::hub::plan::Mode;
 
-/// A client's way of speaking: bytes under way, and their meanings.
+/// The bytes that a client has sent and that are in flight, with their meanings.
 #[derive(Debug, Default)]
 pub struct Traffic {
     pub under_way: VecDeque<u8>,
-    /// What has been said and not been understood yet, in order.
+    /// Sent items that the server has not handled, in order.
     pub pending: VecDeque<Sent>,
-    /// Bytes ever said.
+    /// The number of bytes sent.
     total: u64,
-    /// The most bytes of one message ever said.
+    /// The size of the largest message sent.
     pub largest: usize,
     scratch: Vec<u8>,
     masks: u32,
 }
 
-/// Something that the server understands once it has read so many bytes.
+/// An item that the server can handle once it has read up to this position.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     pub at: u64,
@@ -32,29 +32,29 @@ pub struct Sent {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Meaning {
-    /// A request, and the status of its answer.
+    /// A request, and the status of the response.
     Request(u16),
     Packet(PacketRef<'static>),
     Ping(&'static [u8]),
     Pong,
     Close(Option<u16>),
-    /// A reason to be closed with this code.
+    /// A violation, and the close code for it.
     Violation(u16),
 }
 
 impl Traffic {
-    /// What comes next, if the server has read it.
+    /// Returns the next item, if the server has read it.
     pub fn peek(&self, read: u64) -> Option<Meaning> {
         self.pending.front().filter(|sent| sent.at <= read).map(|sent| sent.what)
     }
 
-    /// Takes what comes next, if the server has read it.
+    /// Removes the next item, if the server has read it.
     pub fn next(&mut self, read: u64) -> Option<Sent> {
         self.peek(read)?;
         self.pending.pop_front()
     }
 
-    /// Whether something has been said after which nothing is understood any more.
+    /// Returns true if a violation was sent after which nothing else is parsed.
     pub fn has_sent_violation(&self) -> bool {
         let deafens = |sent: &Sent| matches!(sent.what, Meaning::Violation(code) if code != 1003);
         self.pending.iter().any(deafens)
@@ -69,7 +69,7 @@ impl Traffic {
         self.pending.push_back(Sent { at: self.total, what });
     }
 
-    /// Says a frame; `header_means` is understood as soon as its header is read.
+    /// Sends a frame; `header_means` takes effect as soon as the header is read.
     fn frame(&mut self, start: u8, payload: &[u8], header_means: Option<Meaning>) {
         self.masks = self.masks.wrapping_add(0x9e37_79b9);
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -83,7 +83,7 @@ impl Traffic {
         self.scratch = scratch;
     }
 
-    /// Asks to come in, and says from which slot.
+    /// Sends an upgrade request, which contains the slot.
     pub fn request(&mut self, kind: RequestKind, slot: u8, mode: Mode) {
         let slot = format!("X-Slot: {slot}\r\n");
         let good = frames::request("/ws", &slot);
@@ -121,7 +121,7 @@ impl Traffic {
         self.push(Meaning::Close(code));
     }
 
-    /// Says a packet. In pieces, the first are of one byte each.
+    /// Sends a packet. The first fragments have one byte each.
     pub fn packet(&mut self, packet: PacketRef<'static>, form: Form, setup: &Setup) {
         let message = packet.to_bytes();
         self.largest = self.largest.max(message.len());
@@ -155,9 +155,9 @@ impl Traffic {
     pub fn violation(&mut self, violation: Violation, setup: &Setup) {
         let wrong = Some(Meaning::Violation(1002));
         let binary = first_byte::FINAL | first_byte::BINARY;
-        // Nothing is wrong with it but how it is said.
+        // A packet that is valid except for its frame.
         let word = PacketRef { room: "root", event: "cha", ..PacketRef::default() }.to_bytes();
-        // What is wrong with the whole of it.
+        // Violations in the payload.
         let (start, payload, code): (u8, &[u8], u16) = match violation {
             Violation::ReservedBits => return self.frame(0x40 | binary, &word, wrong),
             Violation::Unmasked => {

@@ -1,0 +1,189 @@
+//! The model's effects as the expected output of connections, and estimates of the queues.
+
+use std::time::Duration;
+
+use roomer_engine::DisconnectReason;
+use roomer_hub::Presence;
+use roomer_proto::PacketRef;
+
+use super::conn_model::State;
+use super::expected::{Order, Output};
+use super::harness::Harness;
+use super::hooks::HookEvent;
+use super::marks::Mark;
+use super::traffic::Meaning;
+use crate::alphabet::identity;
+use crate::fault::Fault;
+use crate::hub::op::{Effect, IdSet, Op};
+
+impl Harness<'_> {
+    /// Gives an input to the model, and expects its effects.
+    pub(super) fn give(
+        &mut self,
+        op: Op,
+        reason: Option<Option<&'static str>>,
+    ) -> Result<(), Fault> {
+        let now = self.now();
+        self.model.input(now, op);
+        self.input_count += 1;
+        let effects = std::mem::take(&mut self.model.effects);
+        let is_close = matches!(op, Op::Close { .. });
+        let mut left = None;
+        for effect in &effects {
+            match *effect {
+                Effect::Left { client, room, name } => {
+                    left = Some(room);
+                    self.expect_hook(client, HookEvent::Left(name));
+                }
+                Effect::Opened { client } => self.expect_hook(client, HookEvent::Connected),
+                Effect::Joined { client, name, .. } => {
+                    self.expect_hook(client, HookEvent::Joined(name))
+                }
+                Effect::JoinAck { to, room, members, shows } => {
+                    self.expect_join_ack(to, room, (members, shows));
+                }
+                Effect::Send { to, packet } => self.expect_packet(to, packet, left),
+                Effect::Broadcast { room, to, packet } => {
+                    self.expect_broadcast(room, to, packet, is_close);
+                }
+                Effect::Close { client, code, reason: given } => {
+                    self.expect_close(client, code, reason.unwrap_or(Some(given)));
+                }
+                Effect::Rejected => return Err(Fault::new("a duplicate id".into())),
+                Effect::RoomClosed { .. } | Effect::Call { .. } | Effect::Authorize { .. } => {}
+            }
+        }
+        self.model.effects = effects;
+        Ok(())
+    }
+
+    fn expect_join_ack(
+        &mut self,
+        to: u16,
+        room: &'static str,
+        (members, shows): (IdSet, Presence),
+    ) {
+        let at = self.conn_of_client[usize::from(to)];
+        let id = &*identity(self.conns[at].id).text;
+        let number = self.model.room(room).map_or(u32::MAX, |room| room.number);
+        self.marks.mark(shows == Presence::Count, Mark::CountShown);
+        self.marks.mark(shows == Presence::Off, Mark::SelfOnlyShown);
+        self.counts.messages_out += 1;
+        let output = Output::JoinAck { room, id, members, shows };
+        self.expect(self.now(), at, Order::After(number), output);
+    }
+
+    /// Expects a packet for one client; `left` is the room that the same input has made a client
+    /// leave.
+    fn expect_packet(&mut self, to: u16, packet: PacketRef<'static>, left: Option<u32>) {
+        let at = self.conn_of_client[usize::from(to)];
+        let order = match (packet.dst.is_empty(), left) {
+            (false, _) => Order::Barrier,
+            (true, Some(room)) => Order::After(room),
+            (true, None) => Order::Direct,
+        };
+        self.counts.messages_out += 1;
+        self.expect(self.now(), at, order, Output::Packet(packet));
+    }
+
+    fn expect_broadcast(
+        &mut self,
+        room: u32,
+        to: IdSet,
+        packet: PacketRef<'static>,
+        is_close: bool,
+    ) {
+        let now = self.now();
+        for at in 0..self.conns.len() {
+            if self.conns[at].client.is_some() && to.contains(self.conns[at].id) {
+                let was_over = self.conns[at].expected.may_exceed_limit;
+                self.expect(now, at, Order::Room(room), Output::Packet(packet));
+                let conn = &mut self.conns[at];
+                conn.overflowed_by_close |= is_close && !was_over && conn.expected.may_exceed_limit;
+            }
+        }
+        self.marks.mark(to.len() > 8, Mark::LargeRoom);
+        self.counts.messages_out += u64::from(to.len());
+    }
+
+    fn expect_close(&mut self, client: u16, code: u16, reason: Option<&'static str>) {
+        self.expect_hook(client, HookEvent::Gone(DisconnectReason::ByServer(code)));
+        *self.counts.closes.entry(code).or_default() += 1;
+        let (now, at) = (self.now(), self.conn_of_client[usize::from(client)]);
+        // Output beyond the hard limit is dropped.
+        let expected = &mut self.conns[at].expected;
+        expected.may_be_truncated |= expected.may_drop_next();
+        let close = Output::Close { code: Some(code), reason };
+        expected.push(now, Order::Barrier, close, false);
+    }
+
+    /// Adds an item to the expected output of a connection.
+    pub(super) fn expect(&mut self, now: Duration, at: usize, order: Order, what: Output) {
+        let setup = &self.plan.setup;
+        let (soft, hard) = (setup.max_backlog, setup.hard_limit());
+        let conn = &mut self.conns[at];
+        conn.expected.push(now, order, what, false);
+        let outstanding = conn.expected.outstanding() as usize;
+        if !conn.peer.has_space() {
+            self.marks.mark(outstanding == soft, Mark::SoftExactly);
+            self.marks.mark(outstanding == hard, Mark::HardExactly);
+        }
+        if outstanding > soft / 2 {
+            conn.congested_since.get_or_insert(now);
+        }
+    }
+
+    /// Consumes pings and pongs before the next input.
+    pub(super) fn settle_pings(&mut self, at: usize) {
+        self.settle_pings_up_to(at, u64::MAX);
+    }
+
+    /// Consumes pings and pongs before the next input, up to this position.
+    pub(super) fn settle_pings_up_to(&mut self, at: usize, read: u64) {
+        while let Some(what @ (Meaning::Ping(_) | Meaning::Pong)) = self.conns[at].next()
+            && self.conns[at].traffic.pending.front().is_some_and(|sent| sent.at <= read)
+        {
+            self.conns[at].traffic.pending.pop_front();
+            if let Meaning::Ping(payload) = what
+                && self.is_connected(at)
+            {
+                let (now, is_optional) = (self.now(), self.may_be_congested(at));
+                let sent_during_write = self.sent_during_write;
+                let expected = &mut self.conns[at].expected;
+                expected.push(now, Order::Direct, Output::Pong(payload), is_optional);
+                // The pong may have been queued while the message was being written.
+                expected.may_exceed_limit |= sent_during_write && expected.may_drop_next();
+                self.marks.mark(true, Mark::Pong);
+            }
+        }
+    }
+
+    /// Returns true if so much output may have been queued that raw messages were not accepted.
+    pub(super) fn may_be_congested(&self, at: usize) -> bool {
+        let soft = self.plan.setup.max_backlog as u64;
+        self.conns[at].expected.outstanding() > soft / 2
+    }
+
+    /// Returns true if the server may exceed its memory budget. The buffer of an incomplete message
+    /// may be twice its size, and so may that of input behind a pending handler.
+    pub(super) fn may_be_out_of_memory(&self) -> bool {
+        let Some(budget) = self.plan.setup.budget() else { return false };
+        let most = self.plan.setup.max_message as u64 + 100;
+        let held = self.conns.iter().filter(|conn| conn.state != State::Ended).map(|conn| {
+            // Complete messages may have been read in several parts.
+            let is_whole =
+                conn.traffic.pending.front().is_none_or(|sent| sent.at <= conn.read_at_poll);
+            let unfinished = if is_whole { 0 } else { 2 * most.min(conn.read) };
+            let waiting = conn.waiting.map_or(0, |waiting| waiting.payload);
+            let buffered = conn.buffered_from.map_or(0, |from| 2 * (conn.read - from));
+            conn.expected.outstanding() + unfinished + waiting + buffered
+        });
+        held.sum::<u64>() > budget
+    }
+
+    /// Returns true if a connection may be so congested that senders are paused.
+    pub(super) fn may_pause_senders(&self) -> bool {
+        (0..self.conns.len())
+            .any(|at| self.conns[at].state == State::Open && self.may_be_congested(at))
+    }
+}
