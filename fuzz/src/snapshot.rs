@@ -90,10 +90,10 @@ impl Crowd {
             if let Action::JoinAck { snapshot, .. } = action {
                 let text = snapshot.to_vec();
                 assert_eq!(snapshot.len(), text.len());
-                let pages = snapshot.pages().to_vec();
-                let before = pages.concat();
+                let chunks = snapshot.chunks().to_vec();
+                let before = chunks.concat();
                 assert!(text.starts_with(&before));
-                self.shared = (pages, before);
+                self.shared = (chunks, before);
                 assert!(answer.replace(text).is_none(), "two answers");
             }
         }

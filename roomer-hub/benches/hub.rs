@@ -1,6 +1,6 @@
-//! What the hub costs, without sockets: `cargo bench -p roomer-hub --bench hub`.
+//! The cost of the hub without sockets: `cargo bench -p roomer-hub --bench hub`.
 //!
-//! Every benchmark draws all actions and walks all receivers, as a driver does.
+//! Each benchmark takes all actions and visits all receivers, as a driver does.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
 fn main() {
-    let enough = Duration::from_millis(300);
-    divan::Divan::default().min_time(enough).config_with_args().main();
+    let min_time = Duration::from_millis(300);
+    divan::Divan::default().min_time(min_time).config_with_args().main();
 }
 
-/// One message to a room: handle it and walk its members.
+/// A message to a room: the hub handles it, the driver visits the members.
 #[divan::bench(args = [5, 100, 1_000, 10_000])]
 fn broadcast(bencher: Bencher<'_, '_>, members: usize) {
     let (mut hub, conns) = hub(members);
-    let packet = PacketRef { room: ROOT, event: "chat", payload: &[7; 64], ..nothing() };
+    let packet = PacketRef { room: ROOT, event: "chat", payload: &[7; 64], ..empty() };
     bencher
         .counter(ItemsCount::new(members - 1))
         .bench_local(|| handle(&mut hub, Input::Packet { conn: conns[0], packet }));
 }
 
-/// Join and leave by turns, in a room with so many others.
+/// A leave and a join in a room with `others` members.
 #[divan::bench(args = [1, 100, 10_000])]
 fn join_and_leave(bencher: Bencher<'_, '_>, others: usize) {
     let (mut hub, conns) = hub(others + 1);
     let conn = conns[others / 2];
     bencher.bench_local(|| {
-        // Without the walk over the members, which `broadcast` measures.
+        // Without visiting the members, which `broadcast` measures.
         for event in [LEAVE, JOIN] {
-            let packet = PacketRef { room: ROOT, event, ..nothing() };
+            let packet = PacketRef { room: ROOT, event, ..empty() };
             for action in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {
                 black_box(action);
             }
@@ -40,24 +40,24 @@ fn join_and_leave(bencher: Bencher<'_, '_>, others: usize) {
     });
 }
 
-/// A repeated join: the `join_ack` with its snapshot, its pages shared and the rest copied, as it
-/// goes out.
+/// A repeated join: the snapshot of its `join_ack`, with its chunks shared and the rest copied, as
+/// a driver sends it.
 #[divan::bench(args = [100, 10_000])]
 fn snapshot(bencher: Bencher<'_, '_>, members: usize) {
     let (mut hub, conns) = hub(members);
     let (conn, mut out) = (conns[0], Vec::new());
-    let packet = PacketRef { room: ROOT, event: JOIN, ..nothing() };
+    let packet = PacketRef { room: ROOT, event: JOIN, ..empty() };
     bencher.counter(ItemsCount::new(members)).bench_local(|| {
         out.clear();
         let mut actions = hub.handle(Duration::ZERO, Input::Packet { conn, packet });
         let Some(Action::JoinAck { snapshot, .. }) = actions.next() else { panic!("no ack") };
-        snapshot.pages().iter().for_each(|page| drop(black_box(page.clone())));
+        snapshot.chunks().iter().for_each(|chunk| drop(black_box(chunk.clone())));
         snapshot.write_tail(&mut out);
         black_box(&out);
     });
 }
 
-/// A connection in 100 rooms ends; nine others are in each of them.
+/// The end of a connection in 100 rooms with nine other members each.
 #[divan::bench]
 fn disconnect_from_100_rooms(bencher: Bencher<'_, '_>) {
     let names: Vec<String> = (1..100).map(|number| format!("room {number}")).collect();
@@ -66,7 +66,7 @@ fn disconnect_from_100_rooms(bencher: Bencher<'_, '_>) {
             let (mut hub, conns) = hub(10);
             for room in &names {
                 for &conn in &conns {
-                    let packet = PacketRef { room, event: JOIN, ..nothing() };
+                    let packet = PacketRef { room, event: JOIN, ..empty() };
                     handle(&mut hub, Input::Packet { conn, packet });
                 }
             }
@@ -75,17 +75,17 @@ fn disconnect_from_100_rooms(bencher: Bencher<'_, '_>) {
         .bench_local_refs(|(hub, conn)| handle(hub, Input::Gone { conn: *conn }));
 }
 
-/// A message to one of so many.
+/// A direct message, among `connections`.
 #[divan::bench(args = [2, 10_000])]
 fn direct(bencher: Bencher<'_, '_>, connections: usize) {
     let (mut hub, conns) = hub(connections);
     let dst = id(connections / 2);
     let dst = dst.as_str();
-    let packet = PacketRef { room: ROOT, event: "chat", dst, payload: &[7; 64], ..nothing() };
+    let packet = PacketRef { room: ROOT, event: "chat", dst, payload: &[7; 64], ..empty() };
     bencher.bench_local(|| handle(&mut hub, Input::Packet { conn: conns[0], packet }));
 }
 
-/// A connection comes to a root of so many others, and goes.
+/// The start and end of a connection, with `others` in `root`.
 #[divan::bench(args = [1, 10_000])]
 fn open_and_gone(bencher: Bencher<'_, '_>, others: usize) {
     let (mut hub, _) = hub(others);
@@ -102,7 +102,7 @@ fn open_and_gone(bencher: Bencher<'_, '_>, others: usize) {
     });
 }
 
-fn nothing() -> PacketRef<'static> {
+fn empty() -> PacketRef<'static> {
     PacketRef::default()
 }
 
@@ -110,7 +110,7 @@ fn id(number: usize) -> ConnId {
     ConnId::from_random_bytes((number as u128).to_be_bytes())
 }
 
-/// A hub with so many connections in root.
+/// Creates a hub with `connections` in `root`.
 fn hub(connections: usize) -> (Hub, Vec<ConnKey>) {
     let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
     let open = |number| {
@@ -124,7 +124,7 @@ fn hub(connections: usize) -> (Hub, Vec<ConnKey>) {
     (hub, conns)
 }
 
-/// Handles one input and walks everybody who is to hear of it.
+/// Handles one input and visits all receivers.
 fn handle(hub: &mut Hub, input: Input<'_>) {
     for action in hub.handle(Duration::ZERO, input) {
         match action {

@@ -1,11 +1,11 @@
-//! Keyed hashing of what clients choose.
+//! Keyed hashing of names that clients choose.
 
 use std::hash::{BuildHasher, Hasher};
 
 use siphasher::sip::SipHasher13;
 
-/// The secret key of the hub's name tables: SipHash-1-3 with 128 bits, so that nobody who does
-/// not know the key can choose names that collide. It changes no behaviour, only speed.
+/// The secret key of the hub's hash tables, for SipHash-1-3 with 128 bits: without it a client
+/// cannot choose names that collide. It affects speed alone, not behaviour.
 #[derive(Clone, Copy)]
 pub struct HashKey(pub [u8; 16]);
 
@@ -35,9 +35,9 @@ impl BuildHasher for HashKey {
 mod tests {
     use super::*;
 
-    /// Whoever does not know the key must not be able to tell which names collide.
+    /// Collisions must not be predictable without the key.
     #[test]
-    fn every_name_and_every_bit_of_the_key_count() {
+    fn every_name_and_every_byte_of_the_key_change_the_hash() {
         let key = HashKey([7; 16]);
         assert_ne!(key.hash("lobby"), key.hash("lobbz"));
         assert_eq!(key.hash("lobby"), HashKey([7; 16]).hash("lobby"));

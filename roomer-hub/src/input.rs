@@ -1,61 +1,62 @@
-//! What can happen to a hub.
+//! The inputs of a hub: what happened to a connection, and what the application commands.
 
-use roomer_proto::PacketRef;
 use roomer_proto::close::Close;
+use roomer_proto::{ConnId, PacketRef};
 
 use crate::keys::ConnKey;
-use roomer_proto::ConnId;
 
-/// Something that happened. See [`Hub::handle`](crate::Hub::handle).
+/// An event that the hub has to handle. See [`Hub::handle`](crate::Hub::handle).
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// A connection is there, under an id that the caller made. It joins `root`.
+    /// A connection opened. It joins `root`.
     Open {
-        /// Its id, never used before.
+        /// The connection's id, made by the caller and never used before.
         id: ConnId,
     },
-    /// A connection sent a packet.
+    /// A client's packet was received.
     Packet {
-        /// Who.
+        /// The connection that sent the packet.
         conn: ConnKey,
-        /// What. Its `src` is ignored.
+        /// The client's packet. Its `src` is ignored.
         packet: PacketRef<'a>,
     },
-    /// The packet of an [`Action::Authorize`](crate::Action::Authorize) is allowed: it is handled as if
-    /// nobody had to be asked. What else is checked is checked again, but for the rates, which it
-    /// has passed.
+    /// The application allowed the packet of an [`Action::Authorize`](crate::Action::Authorize).
+    /// The packet is handled as if it did not need a permission: all other rules are checked
+    /// again, but not the rates, since it has already taken its tokens.
     Allowed {
-        /// Who sent it.
+        /// The connection that sent the packet.
         conn: ConnKey,
-        /// What.
+        /// The packet of the action.
         packet: PacketRef<'a>,
     },
-    /// The packet of an [`Action::Authorize`](crate::Action::Authorize) is refused: it is dropped and
-    /// counted; a join is answered with `leave_ack`, unless the server has put the connection
-    /// into that room meanwhile, which makes it a repeated join.
+    /// The application denied the packet of an [`Action::Authorize`](crate::Action::Authorize).
+    /// The packet is dropped and counted. A denied join is answered with `leave_ack`, unless the
+    /// server has joined the connection to that room in the meantime: then it counts as a repeated
+    /// join.
     Denied {
-        /// Who sent it.
+        /// The connection that sent the packet.
         conn: ConnKey,
-        /// What.
+        /// The packet of the action.
         packet: PacketRef<'a>,
     },
-    /// A connection is gone, for whatever reason. It leaves all its rooms.
+    /// A connection ended, for any reason. It leaves all its rooms.
     Gone {
-        /// Who.
+        /// The connection that ended.
         conn: ConnKey,
     },
-    /// A handler or the application wants something.
+    /// A handler or the application sent a command.
     Command(Command<'a>),
 }
 
-/// What a handler or the application can ask for. A command about a connection that is gone does
-/// nothing.
+/// A command of a handler or of the application. A command about a connection that is gone has no
+/// effect.
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
-    /// Send to the members of a room. No such room: nobody hears it. (`SendToRoom` of the Go
-    /// original, which always leaves the sender out.)
+    /// Send a message to the members of a room; without such a room it has no receivers.
+    /// (`SendToRoom` of the Go original, which always leaves the sender out.)
     Broadcast {
-        /// On whose behalf, if anybody's: `src` of the packet. Need not be a member.
+        /// The sender, whose id is the packet's `src`; `None` for the server. It does not have to
+        /// be a member.
         from: Option<ConnKey>,
         /// The member to leave out, if any.
         except: Option<ConnKey>,
@@ -63,40 +64,42 @@ pub enum Command<'a> {
         room: &'a str,
         /// The event's name.
         event: &'a str,
-        /// Anything.
+        /// The packet's payload, any bytes.
         payload: &'a [u8],
     },
-    /// Send to one connection. Unknown id: nobody hears it. (`SendToClient` of the Go original,
-    /// whose room is always `root`.)
+    /// Send a message to one connection; it is dropped if the id is unknown. (`SendToClient` of
+    /// the Go original, whose room is always `root`.)
     Send {
-        /// On whose behalf, if anybody's: `src` of the packet.
+        /// The sender, whose id is the packet's `src`; `None` for the server.
         from: Option<ConnKey>,
         /// The receiver's id.
         dst: &'a str,
-        /// The room that the packet names. The receiver need not be in it.
+        /// The room that the packet names. The receiver does not have to be a member.
         room: &'a str,
         /// The event's name.
         event: &'a str,
-        /// Anything.
+        /// The packet's payload, any bytes.
         payload: &'a [u8],
     },
-    /// Put a connection into a room, as if it had asked.
+    /// Join a connection to a room, as if its client had sent `join`, but without rules of the
+    /// application.
     Join {
-        /// Who.
+        /// The connection to join.
         conn: ConnKey,
         /// The room's name.
         room: &'a str,
     },
-    /// Take a connection out of a room; it hears `leave_ack`.
+    /// Remove a connection from a room and send it `leave_ack`.
     Leave {
-        /// Who.
+        /// The connection to remove.
         conn: ConnKey,
         /// The room's name.
         room: &'a str,
     },
-    /// End a connection: it leaves all its rooms, then [`Action::Close`](crate::Action::Close).
+    /// Close a connection: it leaves all its rooms, then [`Action::Close`](crate::Action::Close)
+    /// follows.
     Close {
-        /// Who.
+        /// The connection to close.
         conn: ConnKey,
         /// The WebSocket close code.
         code: u16,
@@ -106,10 +109,11 @@ pub enum Command<'a> {
 }
 
 impl Command<'static> {
-    /// Ends a connection for a reason that stands in the table of close codes.
+    /// Creates the command to close a connection with a code and reason of the table of close
+    /// codes.
     #[must_use]
-    pub fn close(conn: ConnKey, why: &Close) -> Self {
-        let (code, reason) = why.frame();
+    pub fn close(conn: ConnKey, close: &Close) -> Self {
+        let (code, reason) = close.frame();
         Command::Close { conn, code, reason }
     }
 }

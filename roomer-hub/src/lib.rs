@@ -1,13 +1,13 @@
 //! Rooms as a pure state machine.
 //!
-//! # What this crate knows, and what it must not know
+//! The [`Hub`] keeps connections, rooms, members, rules and limits. [`Hub::handle`] is its one
+//! entry: it takes an [`Input`] (a connection opened, a packet was received, a connection is gone,
+//! a handler sent a command) and returns the [`Action`]s that follow (send, broadcast, call a
+//! handler, close). The driver, which owns the sockets, carries them out.
 //!
-//! The [`Hub`] knows connections, rooms, members, rules and limits. It has one door:
-//! [`Hub::handle`] takes something that happened ([`Input`]: a connection opened, a packet came
-//! in, a connection is gone, a handler asks for something) and gives back what is to be done
-//! ([`Action`]: send, broadcast, call a handler, close). It must not know sockets, clocks,
-//! threads, runtimes, randomness or the order of a hash table: time, ids and the hash key come in
-//! as arguments, and the same inputs always give the same actions.
+//! The crate does not depend on sockets, clocks, threads, runtimes, randomness or the order of a
+//! hash table. Time, ids and the hash key are arguments, so that the same inputs always give the
+//! same actions.
 //!
 //! ```
 //! use std::time::Duration;
@@ -17,7 +17,7 @@
 //! let mut hub = Hub::new(Config::default(), HashKey([0; 16]));
 //! let now = Duration::ZERO;
 //!
-//! // Two connections open; each lands in `root`.
+//! // Two connections open; each joins `root`.
 //! let mut open = |random| {
 //!     let id = ConnId::from_random_bytes(random);
 //!     let mut actions = hub.handle(now, Input::Open { id });
@@ -28,26 +28,27 @@
 //! };
 //! let (ann, bob) = (open([1; 16]), open([2; 16]));
 //!
-//! // Ann says something in root: everybody but she herself is to get it.
+//! // Ann sends a message to root; all members except Ann receive it.
 //! let hello = PacketRef { room: "root", event: "chat", payload: b"hi", ..PacketRef::default() };
 //! for action in hub.handle(now, Input::Packet { conn: ann, packet: hello }) {
 //!     let Action::Broadcast { members, except, packet, .. } = action else { unreachable!() };
 //!     let receivers: Vec<_> = members.iter().filter(|&to| Some(to) != except).collect();
 //!     assert_eq!(receivers, [bob]);
-//!     assert_eq!(packet.src, "01010101-0101-4101-8101-010101010101"); // the hub's word
+//!     assert_eq!(packet.src, "01010101-0101-4101-8101-010101010101"); // set by the hub
 //! }
 //! ```
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! * Joining and being told so are one step: the snapshot in a `join_ack` agrees with every
-//!   notice after it, and nothing of a room follows its `leave_ack`.
-//! * No message to a non-member, no member without a connection, no room without a member.
-//! * Keys are generational: a stale one does nothing, whatever it is used for.
-//! * Joining and leaving cost the same in a room of two and of ten thousand; a broadcast lends its
-//!   member list and allocates nothing.
+//! * A join and its acknowledgement are one step: the member list in a `join_ack` agrees with
+//!   every notice after it, and no message of a room follows its `leave_ack`.
+//! * A message never reaches a connection that is not a member, every member has a connection, and
+//!   every room has a member.
+//! * Keys are generational: a stale key has no effect, wherever it is used.
+//! * Joining and leaving cost the same in a room of two and of ten thousand; a broadcast borrows
+//!   its member list and allocates nothing.
 //!
-//! [`contract`] is the whole of it, with a test of each promise.
+//! [`contract`] lists all guarantees, with a test of each.
 
 mod action;
 mod audit;

@@ -1,13 +1,14 @@
-//! How often something may happen: token buckets that keep no tokens.
+//! Rates, and token buckets that limit them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// One token: a nanosecond at a rate of `n` tokens per second brings `n` of these.
+/// One token, in the unit of [`Bucket`]: a nanosecond at a rate of `n` tokens per second adds `n`
+/// units.
 const TOKEN: u128 = 1_000_000_000;
 
-/// So many per second on average, and so many at once after a pause: a token bucket that is full
-/// at first.
+/// A rate of a token bucket: `per_second` tokens on average, `burst` at once. The bucket starts
+/// full.
 ///
 /// ```
 /// use roomer_hub::Rate;
@@ -23,8 +24,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// A rate of `per_second` tokens per second, of which `burst` are there at once. `None` when
-    /// either is zero, which would let nothing pass, or nothing ever again.
+    /// Creates a rate. Returns `None` if either argument is zero, which would reject every token,
+    /// or every token after the first burst.
     #[must_use]
     pub const fn new(per_second: u32, burst: u32) -> Option<Self> {
         match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
@@ -33,42 +34,43 @@ impl Rate {
         }
     }
 
-    /// Tokens that come back in a second.
+    /// Returns the number of tokens that are added per second.
     #[must_use]
     pub const fn per_second(self) -> u32 {
         self.per_second.get()
     }
 
-    /// Tokens that a full bucket holds.
+    /// Returns the number of tokens in a full bucket.
     #[must_use]
     pub const fn burst(self) -> u32 {
         self.burst.get()
     }
 }
 
-/// A bucket by the moment at which it will be full again (the generic cell rate algorithm's
-/// theoretical arrival time), in nanoseconds times the tokens per second. In that unit every
-/// number is whole, so nothing is ever rounded; no [`Duration`] is too long for it.
+/// A token bucket, stored as the time at which it will be full again: the theoretical arrival time
+/// of the generic cell rate algorithm. The unit is nanoseconds times tokens per second, in which
+/// every value is a whole number, so that nothing is rounded; no [`Duration`] overflows it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bucket {
     full_at: u128,
 }
 
 impl Bucket {
-    /// Takes `count` tokens. False, and nothing is taken, when there are fewer.
+    /// Takes `count` tokens. Returns false, and takes none, if there are fewer.
     ///
-    /// A clock that is seen to have gone back fills the bucket: better let one through than close
-    /// everybody.
+    /// A clock that has visibly jumped back fills the bucket: admitting one burst is better than
+    /// closing every connection.
     pub(crate) fn take(&mut self, rate: Rate, now: Duration, count: usize) -> bool {
         let now = now.as_nanos() * u128::from(rate.per_second());
         let capacity = u128::from(rate.burst()) * TOKEN;
-        let lacking = self.full_at.saturating_sub(now);
-        let lacking = if lacking > capacity { 0 } else { lacking };
-        let lacking = lacking + count as u128 * TOKEN;
-        if lacking > capacity {
+        let missing = self.full_at.saturating_sub(now);
+        // A bucket never misses more than its capacity, unless the clock has jumped back.
+        let missing = if missing > capacity { 0 } else { missing };
+        let missing = missing + count as u128 * TOKEN;
+        if missing > capacity {
             return false;
         }
-        self.full_at = now + lacking;
+        self.full_at = now + missing;
         true
     }
 }
@@ -96,11 +98,11 @@ mod tests {
         for at in 0..=1_000_000 {
             passed += u32::from(bucket.take(rate, Duration::from_millis(at), 1));
         }
-        assert_eq!(passed, 3 + 3_000, "a burst, and a thousand seconds' worth");
+        assert_eq!(passed, 3 + 3_000, "a burst and a thousand seconds");
     }
 
     #[test]
-    fn what_is_refused_costs_nothing() {
+    fn a_rejected_request_takes_no_tokens() {
         let (rate, mut bucket) = (per_second(1, 10), Bucket::default());
         assert!(!bucket.take(rate, nanos(0), 11));
         assert!(bucket.take(rate, nanos(0), 10));
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_fills_a_bucket_and_no_more() {
+    fn a_pause_fills_the_bucket_up_to_its_burst() {
         let (rate, mut bucket) = (per_second(1, 2), Bucket::default());
         for hours in [0, 1, 1_000_000] {
             let now = Duration::from_secs(3600 * hours);
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn no_jump_of_the_clock_overflows_or_shuts_out_for_ever() {
+    fn no_jump_of_the_clock_overflows_or_blocks_for_ever() {
         let most = u32::MAX;
         for (speed, burst) in [(most, most), (1, 1), (most, 1), (1, most)] {
             let (rate, mut bucket) = (per_second(speed, burst), Bucket::default());

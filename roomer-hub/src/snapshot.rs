@@ -1,25 +1,25 @@
-//! A room's member list as JSON text, kept up to date and shared by all who are sent it.
+//! A room's member list as JSON text, kept up to date and shared by all its receivers.
 //!
-//! Ten thousand ids are 390 KB; if each of sixty-four joiners who have not read theirs yet had a
-//! copy, that would be 25 MB. So the text lies in pages that never change once they are full: an
-//! answer shares them and copies only what is behind the last. A leave puts the last member into
-//! the gap, at the cost of that one page.
+//! Ten thousand ids are 390 KB. With a copy for each of sixty-four joiners that have not read theirs
+//! yet, that would be 25 MB. So the text is kept in chunks that never change once they are full: a
+//! `join_ack` shares them and copies only the rest. A leave moves the last member into the gap, at
+//! the cost of copying that one chunk.
 
 use bytes::Bytes;
-
 use roomer_proto::ConnId;
 
-/// Bytes that a member takes: what separates it from the one before, its id, two quotes. Ids need
-/// no escaping and are all of one length.
+/// The length of an entry: a separator, two quotes and an id. Ids need no escaping and are all of
+/// one length.
 const ENTRY_LEN: usize = ConnId::LEN + 3;
 
-/// Members of a full page, which is 3,900 bytes.
+/// The number of entries in a full chunk, which is 3,900 bytes.
 const ENTRIES_PER_CHUNK: usize = 100;
 
-/// The text up to, but without, the closing bracket.
+/// The text without its closing bracket.
 #[derive(Debug, Default)]
 pub(crate) struct MemberList {
     full: Vec<Bytes>,
+    /// The last chunk, which is copied for each receiver.
     tail: Vec<u8>,
 }
 
@@ -31,29 +31,30 @@ impl MemberList {
         let is_first = self.full.is_empty() && self.tail.is_empty();
         self.tail.push(if is_first { b'[' } else { b',' });
         self.tail.push(b'"');
-        self.tail.extend_from_slice(id.as_str().as_bytes());
+        self.tail.extend_from_slice(id.as_ref());
         self.tail.push(b'"');
     }
 
-    /// Puts the last member in the place of the one at `place`.
-    pub(crate) fn swap_remove(&mut self, place: usize) {
+    /// Removes the entry at `index` and moves the last one there.
+    pub(crate) fn swap_remove(&mut self, index: usize) {
         let last = self.tail.len() - ENTRY_LEN;
-        // All but the separator, which belongs to the place.
-        let id: [u8; ENTRY_LEN - 1] = std::array::from_fn(|index| self.tail[last + 1 + index]);
-        let cell = 1 + place % ENTRIES_PER_CHUNK * ENTRY_LEN;
-        match self.full.get_mut(place / ENTRIES_PER_CHUNK) {
-            Some(page) => {
-                let mut copy = Vec::from(std::mem::take(page));
-                copy[cell..cell + id.len()].copy_from_slice(&id);
-                *page = copy.into();
+        // Without the separator, which differs between the first entry and the others.
+        let id: [u8; ENTRY_LEN - 1] = std::array::from_fn(|at| self.tail[last + 1 + at]);
+        let start = 1 + index % ENTRIES_PER_CHUNK * ENTRY_LEN;
+        match self.full.get_mut(index / ENTRIES_PER_CHUNK) {
+            Some(chunk) => {
+                // Copies if a receiver still shares the chunk.
+                let mut copy = Vec::from(std::mem::take(chunk));
+                copy[start..start + id.len()].copy_from_slice(&id);
+                *chunk = copy.into();
             }
-            None => self.tail[cell..cell + id.len()].copy_from_slice(&id),
+            None => self.tail[start..start + id.len()].copy_from_slice(&id),
         }
         self.tail.truncate(last);
         if last == 0
-            && let Some(page) = self.full.pop()
+            && let Some(chunk) = self.full.pop()
         {
-            self.tail = page.into();
+            self.tail = chunk.into();
         }
     }
 
@@ -62,7 +63,7 @@ impl MemberList {
         self.full.shrink_to_fit();
     }
 
-    /// Bytes that memory is held for behind the last full page.
+    /// Returns the number of bytes that are allocated for the last chunk.
     pub(crate) fn capacity(&self) -> usize {
         self.tail.capacity()
     }
@@ -72,9 +73,8 @@ impl MemberList {
     }
 }
 
-/// The members of a room as a JSON array of ids, or as a number, as the room's
-/// [`Presence`](crate::Presence) wants it: the payload of a `join_ack`, in pieces that can be
-/// shared.
+/// The payload of a `join_ack`, in chunks that can be shared: the members of a room as a JSON array
+/// of ids, or their number, depending on the room's [`Presence`](crate::Presence).
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     full: &'a [Bytes],
@@ -83,31 +83,31 @@ pub struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// A text that lies in one piece.
+    /// Creates a snapshot from a complete text.
     pub(crate) fn plain(text: &'a [u8]) -> Self {
         Snapshot { full: &[], tail: text, end: b"" }
     }
 
-    /// The length of the whole text in bytes; never 0.
+    /// Returns the length of the whole text in bytes, which is never 0.
     #[allow(clippy::len_without_is_empty)]
     #[must_use]
     pub fn len(&self) -> usize {
         self.full.iter().map(Bytes::len).sum::<usize>() + self.tail.len() + self.end.len()
     }
 
-    /// The text's beginning, in buffers to share. Empty for a small room.
+    /// Returns the beginning of the text in chunks to share. Empty for a small room.
     #[must_use]
-    pub fn pages(&self) -> &'a [Bytes] {
+    pub fn chunks(&self) -> &'a [Bytes] {
         self.full
     }
 
-    /// Appends what follows the pages.
+    /// Appends the text after the chunks.
     pub fn write_tail(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.tail);
         out.extend_from_slice(self.end);
     }
 
-    /// The whole text.
+    /// Returns a copy of the whole text.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut text = self.full.concat();
@@ -132,28 +132,28 @@ mod tests {
     }
 
     #[test]
-    fn says_the_same_as_a_plain_list_whoever_leaves() {
-        // Sizes at which pages begin and end, and leavers at the edges and in the middle.
+    fn the_text_equals_that_of_a_plain_list_after_any_leave() {
+        // Sizes at which chunks begin and end, and leaves at the edges and in the middle.
         for size in [1, 2, 99, 100, 101, 200, 201, 350] {
-            for place in [0, 1, 98, 99, 100, 101, 199, 200, size - 1] {
+            for index in [0, 1, 98, 99, 100, 101, 199, 200, size - 1] {
                 let mut ids: Vec<ConnId> = (0..size as u32).map(id).collect();
-                let mut pages = MemberList::default();
-                ids.iter().for_each(|id| pages.push(id));
-                let shared = pages.snapshot().pages().to_vec();
+                let mut list = MemberList::default();
+                ids.iter().for_each(|id| list.push(id));
+                let shared = list.snapshot().chunks().to_vec();
                 let before = shared.concat();
-                for leaver in (place..size).rev().take(150) {
-                    ids.swap_remove(leaver);
-                    pages.swap_remove(leaver);
+                for leaving in (index..size).rev().take(150) {
+                    ids.swap_remove(leaving);
+                    list.swap_remove(leaving);
                     if !ids.is_empty() {
-                        let snapshot = pages.snapshot();
+                        let snapshot = list.snapshot();
                         assert_eq!(String::from_utf8(snapshot.to_vec()).unwrap(), text(&ids));
                         assert_eq!(snapshot.len(), text(&ids).len());
                     }
                 }
-                assert_eq!(shared.concat(), before, "what was shared has changed");
+                assert_eq!(shared.concat(), before, "a shared chunk changed");
                 ids.push(id(7777));
-                pages.push(&id(7777));
-                assert_eq!(pages.snapshot().to_vec(), text(&ids).into_bytes());
+                list.push(&id(7777));
+                assert_eq!(list.snapshot().to_vec(), text(&ids).into_bytes());
             }
         }
     }

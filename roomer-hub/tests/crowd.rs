@@ -1,4 +1,4 @@
-//! Rooms of hundreds: the tables grow, are churned and shrink, and stay true.
+//! Rooms of hundreds: the tables stay consistent while they grow, change and shrink.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 #[path = "support/check.rs"]
@@ -15,27 +15,27 @@ const ROOMS: [&str; 3] = ["root", "lobby", "attic"];
 
 struct Crowd {
     hub: Hub,
-    people: Vec<(ConnId, ConnKey)>,
-    /// Who is where, as (room, person).
+    conns: Vec<(ConnId, ConnKey)>,
+    /// The expected membership, as (room, connection).
     seats: BTreeSet<(usize, usize)>,
     rooms: Vec<RoomKey>,
-    dice: u64,
+    state: u64,
 }
 
 impl Crowd {
     fn open(&mut self) {
-        let who = self.people.len();
-        let id = ConnId::from_random_bytes((who as u128 + 1).to_be_bytes());
+        let number = self.conns.len();
+        let id = ConnId::from_random_bytes((number as u128 + 1).to_be_bytes());
         let actions = self.hub.handle(Duration::ZERO, Input::Open { id });
         let opened = |action| if let Action::Opened { conn } = action { Some(conn) } else { None };
         let conn = actions.filter_map(opened).next().unwrap();
-        self.people.push((id, conn));
-        self.seats.insert((0, who));
+        self.conns.push((id, conn));
+        self.seats.insert((0, number));
     }
 
-    fn ask(&mut self, event: &str, room: usize, who: usize) {
+    fn send(&mut self, event: &str, room: usize, conn: usize) {
         let packet = PacketRef { room: ROOMS[room], event, ..PacketRef::default() };
-        let input = Input::Packet { conn: self.people[who].1, packet };
+        let input = Input::Packet { conn: self.conns[conn].1, packet };
         for action in self.hub.handle(Duration::ZERO, input) {
             if let Action::Joined { room, .. } = action
                 && !self.rooms.contains(&room)
@@ -44,35 +44,35 @@ impl Crowd {
             }
         }
         match event {
-            JOIN => self.seats.insert((room, who)),
-            _ => self.seats.remove(&(room, who)),
+            JOIN => self.seats.insert((room, conn)),
+            _ => self.seats.remove(&(room, conn)),
         };
     }
 
-    fn gone(&mut self, who: usize) {
-        let input = Input::Gone { conn: self.people[who].1 };
+    fn gone(&mut self, conn: usize) {
+        let input = Input::Gone { conn: self.conns[conn].1 };
         for _ in self.hub.handle(Duration::ZERO, input) {}
-        self.seats.retain(|seat| seat.1 != who);
+        self.seats.retain(|seat| seat.1 != conn);
     }
 
-    /// The next number below `end`: xorshift, so that every run is the same.
-    fn roll(&mut self, end: usize) -> usize {
-        self.dice ^= self.dice << 13;
-        self.dice ^= self.dice >> 7;
-        self.dice ^= self.dice << 17;
-        self.dice as usize % end
+    /// Returns the next number below `end`, by xorshift, so that every run is the same.
+    fn random(&mut self, end: usize) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state as usize % end
     }
 
     fn check(&mut self) {
         check::snapshots(&mut self.hub, &self.rooms);
-        for (number, name) in ROOMS.iter().enumerate() {
+        for (room, name) in ROOMS.iter().enumerate() {
             let expected: Vec<usize> =
-                self.seats.iter().filter(|seat| seat.0 == number).map(|seat| seat.1).collect();
+                self.seats.iter().filter(|seat| seat.0 == room).map(|seat| seat.1).collect();
             let members =
                 self.hub.tables().find_room(name).map(|room| self.hub.tables().members(room));
-            let who = |conn| self.people.iter().position(|person| person.1 == conn).unwrap();
+            let number = |conn| self.conns.iter().position(|known| known.1 == conn).unwrap();
             let mut found: Vec<usize> =
-                members.into_iter().flat_map(|members| members.iter()).map(who).collect();
+                members.into_iter().flat_map(|members| members.iter()).map(number).collect();
             found.sort();
             assert_eq!(found, expected, "the members of {name}");
         }
@@ -80,40 +80,40 @@ impl Crowd {
 }
 
 #[test]
-fn a_crowd_comes_and_churns_and_goes() {
+fn the_tables_stay_consistent_while_a_crowd_opens_moves_and_closes() {
     let mut config = Config::default();
     config.max_rooms = ROOMS.len();
     let hub = Hub::new(config, HashKey([9; 16]));
-    let (people, seats, rooms) = (Vec::new(), BTreeSet::new(), Vec::new());
-    let mut crowd = Crowd { hub, people, seats, rooms, dice: 88_172_645_463_325_252 };
+    let (conns, seats, rooms) = (Vec::new(), BTreeSet::new(), Vec::new());
+    let mut crowd = Crowd { hub, conns, seats, rooms, state: 88_172_645_463_325_252 };
     for _ in 0..CROWD {
         crowd.open();
-        let who = crowd.people.len() - 1;
-        crowd.ask(JOIN, 1, who);
+        let conn = crowd.conns.len() - 1;
+        crowd.send(JOIN, 1, conn);
     }
     crowd.rooms.extend(crowd.hub.tables().find_room("root"));
     for turn in 0..3_000 {
-        let (room, who) = (crowd.roll(ROOMS.len()), crowd.roll(CROWD));
-        let event = if crowd.roll(2) == 0 { JOIN } else { LEAVE };
-        crowd.ask(event, room, who);
+        let (room, conn) = (crowd.random(ROOMS.len()), crowd.random(CROWD));
+        let event = if crowd.random(2) == 0 { JOIN } else { LEAVE };
+        crowd.send(event, room, conn);
         if turn % 50 == 0 {
             crowd.check();
         }
     }
-    check::tables(&crowd.hub, &crowd.people, &crowd.rooms);
-    assert!(crowd.seats.len() > CROWD, "too few left to go");
+    check::tables(&crowd.hub, &crowd.conns, &crowd.rooms);
+    assert!(crowd.seats.len() > CROWD, "too few seats are left");
 
-    // Down to nobody in an order of its own, partly by leaving all rooms and partly by going.
-    let mut here: Vec<usize> = (0..CROWD).collect();
-    while !here.is_empty() {
-        let at = crowd.roll(here.len());
-        let who = here.swap_remove(at);
-        match crowd.roll(2) {
-            0 => (0..ROOMS.len()).for_each(|room| crowd.ask(LEAVE, room, who)),
-            _ => crowd.gone(who),
+    // Close all connections in random order: some leave all rooms, the others end.
+    let mut open: Vec<usize> = (0..CROWD).collect();
+    while !open.is_empty() {
+        let at = crowd.random(open.len());
+        let conn = open.swap_remove(at);
+        match crowd.random(2) {
+            0 => (0..ROOMS.len()).for_each(|room| crowd.send(LEAVE, room, conn)),
+            _ => crowd.gone(conn),
         }
         crowd.check();
     }
-    check::tables(&crowd.hub, &crowd.people, &crowd.rooms);
+    check::tables(&crowd.hub, &crowd.conns, &crowd.rooms);
     assert_eq!(crowd.hub.tables().room_count(), 0);
 }

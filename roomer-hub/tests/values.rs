@@ -1,4 +1,4 @@
-//! Values that users rely on: ids, defaults, and what the keys of nobody do.
+//! Values that users rely on: ids, defaults, null keys and errors.
 #![allow(clippy::unwrap_used)] // an id that does not parse has to fail the test
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn an_id_is_a_version_4_uuid_in_lower_case() {
 }
 
 #[test]
-fn only_an_id_as_it_stands_on_the_wire_is_one() {
+fn an_id_is_read_only_in_its_wire_form() {
     assert_eq!(ConnId::parse(ID), Some(ConnId::from_random_bytes([0xa1; 16])));
     let plain = ID.replace('-', "");
     let others = [
@@ -37,7 +37,7 @@ fn only_an_id_as_it_stands_on_the_wire_is_one() {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_documents() {
+fn the_defaults_are_those_of_the_docs() {
     let config = Config::default();
     assert!(config.members_only && !config.announce_rejoin);
     assert_eq!((config.max_name, config.max_rooms), (4096, 1100));
@@ -51,7 +51,7 @@ fn the_defaults_are_those_of_the_documents() {
 }
 
 #[test]
-fn the_default_limits_hold_to_the_byte_and_the_room() {
+fn the_default_limits_are_exact() {
     let mut hub = Hub::new(Config::default(), HashKey([1; 16]));
     let id = ConnId::parse(ID).unwrap();
     for _ in hub.handle(Duration::ZERO, Input::Open { id }) {}
@@ -74,7 +74,7 @@ fn the_default_limits_hold_to_the_byte_and_the_room() {
 }
 
 #[test]
-fn the_keys_of_nobody_find_nothing() {
+fn null_keys_find_nothing() {
     let mut hub = Hub::new(Config::compat(), HashKey([1; 16]));
     let id = ConnId::parse(ID).unwrap();
     for _ in hub.handle(Duration::ZERO, Input::Open { id }) {}
@@ -91,7 +91,7 @@ fn the_keys_of_nobody_find_nothing() {
 }
 
 #[test]
-fn an_error_of_register_says_what_was_wrong() {
+fn register_reports_why_a_name_is_rejected() {
     let mut hub = Hub::new(Config::default(), HashKey([1; 16]));
     assert_eq!(hub.register("chat").unwrap().index(), 0);
     assert_eq!(hub.register("chat"), Err(RegisterError::Duplicate("chat".into())));
@@ -101,12 +101,12 @@ fn an_error_of_register_says_what_was_wrong() {
 }
 
 #[test]
-fn a_secret_is_not_printed() {
+fn debug_output_hides_the_hash_key() {
     assert_eq!(format!("{:?}", HashKey(*b"a secret in here")), "HashKey(secret)");
 }
 
 #[test]
-fn rooms_and_members_can_be_looked_at() {
+fn the_tables_list_rooms_and_members() {
     let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
     assert_eq!(hub.tables().rooms().count(), 0);
     let mut open = |byte| {
@@ -128,7 +128,7 @@ fn rooms_and_members_can_be_looked_at() {
 }
 
 #[test]
-fn an_id_is_read_from_text_or_an_error_says_what_it_should_be() {
+fn an_id_is_parsed_from_text_or_the_error_describes_its_form() {
     let id: ConnId = ID.parse().unwrap();
     assert_eq!((id, id.as_ref() as &str), (ConnId::from_random_bytes([0xa1; 16]), ID));
     assert!(id == *ID && id == ID && id != "ann");

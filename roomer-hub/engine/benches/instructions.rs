@@ -137,7 +137,7 @@ fn bench_hub_direct(hub: &mut Hub, conn: ConnKey, dst: &str) {
     }
 }
 
-/// The ids of 1,000 members as they go out to one who joins again: pages shared, the rest copied.
+/// The ids of 1,000 members as they are sent for a repeated join: chunks shared, the rest copied.
 fn hub_snapshot() {
     let (mut hub, conns) = hub(1_000);
     bench_hub_snapshot(&mut hub, conns[500]);
@@ -149,11 +149,11 @@ fn bench_hub_snapshot(hub: &mut Hub, conn: ConnKey) {
     for _ in 0..ROUNDS {
         for action in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {
             let Action::JoinAck { snapshot, .. } = action else { panic!("{action:?}") };
-            let pages = snapshot.pages().to_vec();
+            let chunks = snapshot.chunks().to_vec();
             let mut tail = Vec::new();
             snapshot.write_tail(&mut tail);
-            assert!(pages.len() * 3_900 + tail.len() >= 1_000 * ConnId::LEN);
-            black_box((pages, tail));
+            assert!(chunks.len() * 3_900 + tail.len() >= 1_000 * ConnId::LEN);
+            black_box((chunks, tail));
         }
     }
 }

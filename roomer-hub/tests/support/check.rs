@@ -1,24 +1,23 @@
-//! What must be true of a hub's tables after any input, asked through its public queries.
+//! Invariants of a hub's tables after any input, checked through its public look-ups.
 
 use std::time::Duration;
 
 use roomer_hub::{Action, ConnId, ConnKey, Hub, Input, RoomKey};
 use roomer_proto::{JOIN, NEW_MEMBER, PacketRef};
 
-/// Everybody and every room there ever was: the tables must agree with each other about all of
-/// them, the gone ones included.
-pub(crate) fn tables(hub: &Hub, everybody: &[(ConnId, ConnKey)], rooms: &[RoomKey]) {
+/// Checks that the tables agree with each other about all connections and rooms that ever existed.
+pub(crate) fn tables(hub: &Hub, conns: &[(ConnId, ConnKey)], rooms: &[RoomKey]) {
     let tables = hub.tables();
-    let is_here = |conn: ConnKey| tables.conn_id(conn).is_some();
-    assert_eq!(tables.conn_count(), everybody.iter().filter(|who| is_here(who.1)).count());
+    let is_open = |conn: ConnKey| tables.conn_id(conn).is_some();
+    assert_eq!(tables.conn_count(), conns.iter().filter(|conn| is_open(conn.1)).count());
     assert_eq!(
         tables.room_count(),
         rooms.iter().filter(|&&room| tables.room_name(room).is_some()).count()
     );
-    for &(id, conn) in everybody {
+    for &(id, conn) in conns {
         let seats: Vec<RoomKey> = tables.rooms_of(conn).collect();
         assert!(all_differ(&seats), "two seats in one room");
-        if is_here(conn) {
+        if is_open(conn) {
             assert_eq!(
                 (tables.conn_id(conn), tables.find_conn(id.as_str())),
                 (Some(id), Some(conn))
@@ -27,7 +26,7 @@ pub(crate) fn tables(hub: &Hub, everybody: &[(ConnId, ConnKey)], rooms: &[RoomKe
             assert_eq!(
                 (tables.opened_at(conn), seats.len()),
                 (None, 0),
-                "a stale key finds something"
+                "a stale key finds a connection"
             );
             assert_ne!(tables.find_conn(id.as_str()), Some(conn), "an id finds a stale key");
         }
@@ -42,7 +41,7 @@ pub(crate) fn tables(hub: &Hub, everybody: &[(ConnId, ConnKey)], rooms: &[RoomKe
         assert_eq!(tables.members(room).len(), members.len());
         assert_eq!(tables.members(room).is_empty(), members.is_empty());
         assert!(all_differ(&members), "a member twice");
-        assert!(members.iter().all(|&member| is_here(member)), "a member without a connection");
+        assert!(members.iter().all(|&member| is_open(member)), "a member without a connection");
         match tables.room_name(room) {
             Some(name) => {
                 assert_eq!(tables.find_room(name), Some(room), "a name finds another room");
@@ -53,8 +52,8 @@ pub(crate) fn tables(hub: &Hub, everybody: &[(ConnId, ConnKey)], rooms: &[RoomKe
     }
 }
 
-/// The snapshot of each room, as somebody who joins it again gets to see it, is its members, in
-/// their order. Asking changes nothing.
+/// Checks that a repeated join of each room is answered with its members in their order, and
+/// changes nothing.
 pub(crate) fn snapshots(hub: &mut Hub, rooms: &[RoomKey]) {
     for &room in rooms {
         let tables = hub.tables();
@@ -82,11 +81,11 @@ pub(crate) fn snapshots(hub: &mut Hub, rooms: &[RoomKey]) {
     }
 }
 
-/// The ids in a `join_ack`, in their order.
+/// Returns the ids in a `join_ack` in their order.
 pub(crate) fn read_snapshot(payload: &[u8]) -> Vec<ConnId> {
     let text = std::str::from_utf8(payload).unwrap();
     let inside = text.strip_prefix("[\"").and_then(|rest| rest.strip_suffix("\"]"));
-    let inside = inside.unwrap_or_else(|| panic!("no array of strings: {text}"));
+    let inside = inside.unwrap_or_else(|| panic!("not an array of strings: {text}"));
     let ids = inside.split("\",\"").map(ConnId::parse);
     ids.map(|id| id.unwrap_or_else(|| panic!("not an array of ids: {text}"))).collect()
 }

@@ -129,11 +129,11 @@ impl Outbound {
         let mut chunk = Vec::new();
         let encoded = websocket::packet_frame_head(&packet, snapshot.len(), &mut chunk);
         debug_assert!(encoded.is_ok(), "a room of a hundred million members");
-        for page in snapshot.pages() {
+        for shared in snapshot.chunks() {
             if !chunk.is_empty() {
                 schedule(to, writer, Chunk::partial(std::mem::take(&mut chunk)), flush_list);
             }
-            schedule(to, writer, Chunk::partial(page.clone()), flush_list);
+            schedule(to, writer, Chunk::partial(shared.clone()), flush_list);
         }
         snapshot.write_tail(&mut chunk);
         schedule(to, writer, Chunk::complete(chunk), flush_list);

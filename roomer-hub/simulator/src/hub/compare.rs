@@ -200,7 +200,7 @@ impl Checker {
     ) -> Result<bool, Fault> {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        snapshot.pages().iter().for_each(|page| text.extend_from_slice(page));
+        snapshot.chunks().iter().for_each(|chunk| text.extend_from_slice(chunk));
         snapshot.write_tail(&mut text);
         ensure!(snapshot.len() == text.len(), "a snapshot of {} bytes", snapshot.len());
         let own = &*identity(self.clients.id(client)).text;

@@ -1,4 +1,4 @@
-//! A hub that is played by lines of text. `transcripts.rs` describes the language.
+//! An interpreter of commands to a hub, one a line. `transcripts.rs` describes the language.
 
 use std::time::Duration;
 
@@ -11,24 +11,25 @@ use roomer_proto::{JOIN, JOIN_ACK, LEAVE, PacketRef, ROOT};
 use crate::check;
 
 #[derive(Default)]
-pub(crate) struct Stage {
+pub(crate) struct Interpreter {
     config: Config,
+    /// Created at the first command that is not `config`.
     hub: Option<Hub>,
-    cast: Cast,
+    names: Names,
 }
 
-/// Who and what has been on the stage, by the names to show.
+/// The names under which a transcript shows connections, rooms and handlers, gone ones included.
 #[derive(Default)]
-struct Cast {
-    people: Vec<(String, ConnId)>,
+struct Names {
+    ids: Vec<(String, ConnId)>,
     keys: Vec<(ConnId, ConnKey)>,
     rooms: Vec<(RoomKey, String)>,
     handlers: Vec<(HandlerKey, String)>,
 }
 
-impl Stage {
-    /// Carries out one command and tells what happened.
-    pub(crate) fn play(&mut self, line: &str) -> Vec<String> {
+impl Interpreter {
+    /// Runs one command and returns what the hub did, one action a line.
+    pub(crate) fn run(&mut self, line: &str) -> Vec<String> {
         let words = words(line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words[..] {
@@ -36,20 +37,20 @@ impl Stage {
             ["register", event] => self.register(event),
             ["show"] => self.show(),
             ["open", name] => {
-                let id = self.cast.make_id(name);
+                let id = self.names.make_id(name);
                 self.handle(Input::Open { id })
             }
             ["command", ..] => self.command(line, &words[1..]),
-            [who, ..] => self.packet(line, who, &words[1..]),
-            [] => panic!("an empty line is no command"),
+            [name, ..] => self.packet(line, name, &words[1..]),
+            [] => panic!("an empty line is not a command"),
         }
     }
 
     /// Checks the hub's tables against each other.
     pub(crate) fn check(&mut self) {
         let Some(hub) = &mut self.hub else { return };
-        let rooms: Vec<RoomKey> = self.cast.rooms.iter().map(|room| room.0).collect();
-        check::tables(hub, &self.cast.keys, &rooms);
+        let rooms: Vec<RoomKey> = self.names.rooms.iter().map(|room| room.0).collect();
+        check::tables(hub, &self.names.keys, &rooms);
         check::snapshots(hub, &rooms);
     }
 
@@ -73,7 +74,7 @@ impl Stage {
     fn register(&mut self, event: &str) -> Vec<String> {
         match self.hub().register(event) {
             Ok(key) => {
-                self.cast.handlers.push((key, event.into()));
+                self.names.handlers.push((key, event.into()));
                 vec![format!("handler {}", key.index())]
             }
             Err(error) => vec![format!("error: {error}")],
@@ -82,33 +83,33 @@ impl Stage {
 
     fn show(&mut self) -> Vec<String> {
         let tables = self.hub.as_ref().expect("nothing to show yet").tables();
-        let alive = self.cast.rooms.iter().filter(|room| tables.room_name(room.0).is_some());
+        let alive = self.names.rooms.iter().filter(|room| tables.room_name(room.0).is_some());
         let room = |(key, label): &(RoomKey, String)| {
             let members: Vec<&str> =
-                tables.members(*key).iter().map(|member| self.cast.name(member)).collect();
+                tables.members(*key).iter().map(|member| self.names.name(member)).collect();
             format!("{label}: {}", members.join(" "))
         };
         let counts = format!("{} connections, {} rooms", tables.conn_count(), tables.room_count());
         std::iter::once(counts).chain(alive.map(room)).collect()
     }
 
-    fn packet(&mut self, line: &str, who: &str, words: &[&str]) -> Vec<String> {
-        let conn = self.cast.key(who);
+    fn packet(&mut self, line: &str, name: &str, words: &[&str]) -> Vec<String> {
+        let conn = self.names.key(name);
         let (mut room, event, mut dst, rest) = match words {
             ["gone"] => return self.handle(Input::Gone { conn }),
             ["join", room, rest @ ..] => (*room, JOIN, String::new(), rest),
             ["leave", room, rest @ ..] => (*room, LEAVE, String::new(), rest),
             ["send", room, event, rest @ ..] => (*room, *event, String::new(), rest),
-            ["direct", dst, event, rest @ ..] => (ROOT, *event, self.cast.text(dst), rest),
+            ["direct", dst, event, rest @ ..] => (ROOT, *event, self.names.with_ids(dst), rest),
             _ => panic!("no such command: {line}"),
         };
         let (mut src, mut payload) = (String::new(), String::new());
         for word in rest {
             match word.split_once('=') {
                 Some(("room", value)) => room = value,
-                Some(("dst", value)) => dst = self.cast.text(value),
-                Some(("src", value)) => src = self.cast.text(value),
-                _ => payload = self.cast.text(word),
+                Some(("dst", value)) => dst = self.names.with_ids(value),
+                Some(("src", value)) => src = self.names.with_ids(value),
+                _ => payload = self.names.with_ids(word),
             }
         }
         let payload = payload.as_bytes();
@@ -117,11 +118,11 @@ impl Stage {
     }
 
     fn command(&mut self, line: &str, words: &[&str]) -> Vec<String> {
-        let payload = |at: usize| self.cast.text(words.get(at).unwrap_or(&""));
-        let from = |name: &str| (name != "nobody").then(|| self.cast.key(name));
+        let payload = |at: usize| self.names.with_ids(words.get(at).unwrap_or(&""));
+        let from = |name: &str| (name != "nobody").then(|| self.names.key(name));
         match *words {
-            ["broadcast", who, room, event, ..] => {
-                let (from, payload) = (from(who), payload(4));
+            ["broadcast", sender, room, event, ..] => {
+                let (from, payload) = (from(sender), payload(4));
                 let payload = payload.as_bytes();
                 self.handle(Input::Command(Command::Broadcast {
                     from,
@@ -131,21 +132,21 @@ impl Stage {
                     payload,
                 }))
             }
-            ["send", who, dst, event, ..] => {
-                let (from, dst, payload) = (from(who), self.cast.text(dst), payload(4));
+            ["send", sender, dst, event, ..] => {
+                let (from, dst, payload) = (from(sender), self.names.with_ids(dst), payload(4));
                 let (dst, payload) = (&*dst, payload.as_bytes());
                 self.handle(Input::Command(Command::Send { from, dst, room: ROOT, event, payload }))
             }
-            ["join", who, room] => {
-                let conn = self.cast.key(who);
+            ["join", name, room] => {
+                let conn = self.names.key(name);
                 self.handle(Input::Command(Command::Join { conn, room }))
             }
-            ["leave", who, room] => {
-                let conn = self.cast.key(who);
+            ["leave", name, room] => {
+                let conn = self.names.key(name);
                 self.handle(Input::Command(Command::Leave { conn, room }))
             }
-            ["close", who, code, reason] => {
-                let (conn, code) = (self.cast.key(who), code.parse().unwrap());
+            ["close", name, code, reason] => {
+                let (conn, code) = (self.names.key(name), code.parse().unwrap());
                 self.handle(Input::Command(Command::Close { conn, code, reason }))
             }
             _ => panic!("no such command: {line}"),
@@ -157,80 +158,80 @@ impl Stage {
         let hub = self.hub.as_mut().unwrap();
         let before = hub.rejected_packets();
         let opening = if let Input::Open { id } = input { Some(id) } else { None };
-        let mut seen = Vec::new();
+        let mut lines = Vec::new();
         let actions = hub.handle(Duration::ZERO, input);
         let tables = actions.tables();
         for action in actions {
             if let (Action::Opened { conn }, Some(id)) = (action, opening) {
-                self.cast.keys.push((id, conn));
+                self.names.keys.push((id, conn));
             }
-            seen.push(self.cast.tell(tables, action));
+            lines.push(self.names.action(tables, action));
         }
-        seen.extend(counted(before, hub.rejected_packets()));
-        if seen.is_empty() {
-            seen.push("nothing".into());
+        lines.extend(counted(before, hub.rejected_packets()));
+        if lines.is_empty() {
+            lines.push("nothing".into());
         }
-        seen
+        lines
     }
 }
 
-impl Cast {
-    /// The id that goes with a name: always the same one, with letters in it.
+impl Names {
+    /// Returns the id of a name: always the same one, with letters in it.
     fn make_id(&mut self, name: &str) -> ConnId {
-        if let Some(known) = self.people.iter().find(|person| person.0 == name) {
+        if let Some(known) = self.ids.iter().find(|known| known.0 == name) {
             return known.1;
         }
-        let id = ConnId::from_random_bytes([0xa1 + self.people.len() as u8; 16]);
-        self.people.push((name.into(), id));
+        let id = ConnId::from_random_bytes([0xa1 + self.ids.len() as u8; 16]);
+        self.ids.push((name.into(), id));
         id
     }
 
-    /// The key of a connection, stale or not.
+    /// Returns the last key of a connection, which may be stale.
     fn key(&self, name: &str) -> ConnKey {
-        let id = self.people.iter().find(|person| person.0 == name).map(|person| person.1);
+        let id = self.ids.iter().find(|known| known.0 == name).map(|known| known.1);
         let of = |id| self.keys.iter().rev().find(|key| key.0 == id);
-        id.and_then(of).unwrap_or_else(|| panic!("who is {name}?")).1
+        id.and_then(of).unwrap_or_else(|| panic!("no connection is named {name}")).1
     }
 
     fn name(&self, conn: ConnKey) -> &str {
         let id = self.keys.iter().find(|key| key.1 == conn).map(|key| key.0);
-        let person = |id| self.people.iter().find(|person| person.1 == id);
-        &id.and_then(person).unwrap_or_else(|| panic!("an unknown key: {conn:?}")).0
+        let name = |id| self.ids.iter().find(|known| known.1 == id);
+        &id.and_then(name).unwrap_or_else(|| panic!("an unknown key: {conn:?}")).0
     }
 
-    /// Reads `X` and payloads: names become ids.
-    fn text(&self, word: &str) -> String {
+    /// Replaces names by ids, in `X` and in payloads.
+    fn with_ids(&self, word: &str) -> String {
         let mut text = String::from(word);
-        for (name, id) in &self.people {
+        for (name, id) in &self.ids {
             if word == name {
                 return id.to_string();
             }
             text = text.replace(&format!("${name}"), id.as_str());
-            let loud = id.as_str().to_uppercase();
-            text = text.replace(&format!("${}", name.to_uppercase()), &loud);
+            let upper = id.as_str().to_uppercase();
+            text = text.replace(&format!("${}", name.to_uppercase()), &upper);
         }
         text
     }
 
-    /// Writes `X` and payloads: ids become names.
-    fn show(&self, text: &str) -> String {
+    /// Replaces ids by names, in `X` and in payloads.
+    fn with_names(&self, text: &str) -> String {
         let mut shown = String::from(text);
-        for (name, id) in &self.people {
+        for (name, id) in &self.ids {
             if text == id.as_str() {
                 return name.clone();
             }
             shown = shown.replace(id.as_str(), &format!("${name}"));
-            let loud = id.as_str().to_uppercase();
-            shown = shown.replace(&loud, &format!("${}", name.to_uppercase()));
+            let upper = id.as_str().to_uppercase();
+            shown = shown.replace(&upper, &format!("${}", name.to_uppercase()));
         }
         format!("{shown:?}")
     }
 
-    /// A room by its name, and by its number if there was another of that name before.
+    /// Returns a room's name, with a number if an earlier room had the same name.
     fn label(&mut self, tables: &Tables, room: RoomKey) -> &str {
         let known = self.rooms.iter().position(|known| known.0 == room);
         let at = known.unwrap_or_else(|| {
-            let name = plain(tables.room_name(room).expect("a room that was never there"));
+            let name = plain(tables.room_name(room).expect("a key of no room"));
             let same = |label: &str| label == name || label.starts_with(&format!("{name}#"));
             let label = match self.rooms.iter().filter(|room| same(&room.1)).count() {
                 0 => name,
@@ -242,8 +243,8 @@ impl Cast {
         &self.rooms[at].1
     }
 
-    /// One action as a line.
-    fn tell(&mut self, tables: &Tables, action: Action<'_>) -> String {
+    /// Returns an action as a line.
+    fn action(&mut self, tables: &Tables, action: Action<'_>) -> String {
         match action {
             Action::Opened { conn } => format!("opened {}", self.name(conn)),
             Action::Rejected => "refused".into(),
@@ -278,7 +279,7 @@ impl Cast {
             Action::Close { conn, code, reason } => {
                 format!("close {} {code} {reason:?}", self.name(conn))
             }
-            other => panic!("an action of a new kind: {other:?}"),
+            other => panic!("an unknown action: {other:?}"),
         }
     }
 
@@ -286,24 +287,24 @@ impl Cast {
         let mut line = format!("{} {}", plain(packet.room), plain(packet.event));
         for (field, id) in [("dst", packet.dst), ("src", packet.src)] {
             if !id.is_empty() {
-                line.push_str(&format!(" {field}={}", self.show(id)));
+                line.push_str(&format!(" {field}={}", self.with_names(id)));
             }
         }
         let payload = std::str::from_utf8(packet.payload).unwrap();
         if packet.event == JOIN_ACK {
             let mut ids = String::from(payload);
-            for (name, id) in &self.people {
+            for (name, id) in &self.ids {
                 ids = ids.replace(id.as_str(), name);
             }
             line.push_str(&format!(" {ids}"));
         } else if !payload.is_empty() {
-            line.push_str(&format!(" {}", self.show(payload)));
+            line.push_str(&format!(" {}", self.with_names(payload)));
         }
         line
     }
 }
 
-/// What has been refused, counter by counter.
+/// Returns the counters of rejected packets that changed.
 fn counted(before: RejectedPackets, after: RejectedPackets) -> Vec<String> {
     let counters = [
         ("reserved", before.reserved, after.reserved),
@@ -316,18 +317,18 @@ fn counted(before: RejectedPackets, after: RejectedPackets) -> Vec<String> {
         ("rate", before.rate, after.rate),
         ("strikes", before.violations, after.violations),
     ];
-    let moved = counters.into_iter().filter(|(_, before, after)| after != before);
-    moved.map(|(name, before, after)| format!("counted {name} +{}", after - before)).collect()
+    let changed = counters.into_iter().filter(|(_, before, after)| after != before);
+    changed.map(|(name, before, after)| format!("counted {name} +{}", after - before)).collect()
 }
 
-/// A name as it is, in quotes where it would be hard to see.
+/// Returns a name, in quotes if it is empty or contains other than visible characters.
 fn plain(name: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_graphic() && letter != '"';
     if !name.is_empty() && name.chars().all(is_plain) { name.into() } else { format!("{name:?}") }
 }
 
-/// Splits a line at blanks outside of quotes. In quotes, a backslash makes `\0`, or takes the next
-/// letter as it is.
+/// Splits a line at blanks outside of quotes. In quotes, a backslash escapes the next character; `\0`
+/// is the null character.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
     let mut letters = line.chars();
