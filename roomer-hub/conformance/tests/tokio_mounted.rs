@@ -251,7 +251,7 @@ fn a_drain_closes_one_after_the_other_with_nobody_but_them_to_keep_time() {
         drain.join().unwrap()
     });
     assert_eq!((drained.closed, drained.cut), (3, 0));
-    assert_eq!(test.server.stats().refused[&503], 1);
+    assert_eq!(test.server.stats().rejected_requests[&503], 1);
     test.drained();
 }
 

@@ -415,7 +415,10 @@ fn a_crowd_from_one_address_passes_by_default() {
         (0..5_000).map(|_| server.upgrade(request(), Some(address)).unwrap()).collect();
     let silent: Vec<_> = (0..5_000).map(come).collect();
     let stats = server.stats();
-    assert_eq!((stats.handshakes, stats.sockets, stats.refused.len()), (5_000, 10_000, 0));
+    assert_eq!(
+        (stats.handshakes, stats.sockets, stats.rejected_requests.len()),
+        (5_000, 10_000, 0)
+    );
     drop((upgrades, silent));
     assert_eq!(server.stats().sockets, 0);
 }
@@ -435,7 +438,7 @@ fn turning_away_costs_a_bounded_number_of_sockets_for_a_bounded_time() {
     world.settle();
     let stats = server.stats();
     assert_eq!((stats.handshakes, stats.sockets), (1, 1 + 1024));
-    assert_eq!(stats.refused.into_iter().collect::<Vec<_>>(), [(503, 1_999)]);
+    assert_eq!(stats.rejected_requests.into_iter().collect::<Vec<_>>(), [(503, 1_999)]);
     let mut answer = Vec::new();
     sockets[1_999].take(usize::MAX, &mut answer);
     assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", answer.escape_ascii());

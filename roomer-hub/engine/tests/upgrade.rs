@@ -139,7 +139,7 @@ fn an_upgrade_takes_a_place_until_it_is_dropped() {
     assert!(!server.is_ready());
     drop(one);
     assert!(server.is_ready() && from("10.0.0.1:2").is_ok());
-    let refused = server.stats().refused;
+    let refused = server.stats().rejected_requests;
     assert_eq!(refused.into_iter().collect::<Vec<_>>(), [(429, 1), (503, 1)]);
 }
 

@@ -212,10 +212,10 @@ pub fn the_chat_warns_with_its_own_flags() {
     process.signal(Signal::TERM);
     let (_, errors) = process.ended();
     for part in [
-        "warning: refused a page of http://localhost:5173",
+        "warning: rejected a page of http://localhost:5173",
         "allow_origin(\"http://localhost:5173\")",
         "--allow-origin http://localhost:5173",
-        "warning: authorize refused a client with a token (401)",
+        "warning: authorize rejected a client with a token (401)",
     ] {
         assert!(errors.contains(part), "{errors}");
     }

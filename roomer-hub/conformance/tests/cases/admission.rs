@@ -41,7 +41,7 @@ fn until_not(status: u16, mut ask: impl FnMut() -> u16) -> u16 {
 }
 
 fn rejected(test: &TestServer, status: u16) -> u64 {
-    test.server.stats().refused.get(&status).copied().unwrap_or_default()
+    test.server.stats().rejected_requests.get(&status).copied().unwrap_or_default()
 }
 
 #[test]

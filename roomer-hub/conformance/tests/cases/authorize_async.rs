@@ -78,7 +78,7 @@ fn no_is_no_and_a_panic_is_500() {
     assert_eq!((answer.status, &*answer.body), (403, &b"not you\n"[..]));
     assert_eq!(ask(&test, "bug").rejected(test.addr).status, 500);
     assert_eq!(ask(&test, "ann").head(test.addr).status, 101);
-    let refused = test.server.stats().refused;
+    let refused = test.server.stats().rejected_requests;
     assert_eq!(refused.into_iter().collect::<Vec<_>>(), [(403, 1), (500, 1)]);
 }
 

@@ -61,15 +61,15 @@ fn due(stats: &Stats) -> Samples {
         ("roomer_bytes_in_total", stats.bytes_in),
         ("roomer_messages_out_total", stats.messages_out),
         ("roomer_bytes_out_total", stats.bytes_out),
-        ("roomer_refusals_total{kind=\"reserved\"}", rejected_packets.reserved),
-        ("roomer_refusals_total{kind=\"not_member\"}", rejected_packets.not_member),
-        ("roomer_refusals_total{kind=\"long_name\"}", rejected_packets.long_name),
-        ("roomer_refusals_total{kind=\"too_many_rooms\"}", rejected_packets.too_many_rooms),
-        ("roomer_refusals_total{kind=\"unknown_dst\"}", rejected_packets.unknown_dst),
-        ("roomer_refusals_total{kind=\"by_application\"}", rejected_packets.by_application),
-        ("roomer_refusals_total{kind=\"no_shared_room\"}", rejected_packets.no_shared_room),
-        ("roomer_refusals_total{kind=\"rate\"}", rejected_packets.rate),
-        ("roomer_refusals_total{kind=\"violation_rate\"}", rejected_packets.violations),
+        ("roomer_rejected_packets_total{kind=\"reserved\"}", rejected_packets.reserved),
+        ("roomer_rejected_packets_total{kind=\"not_member\"}", rejected_packets.not_member),
+        ("roomer_rejected_packets_total{kind=\"long_name\"}", rejected_packets.long_name),
+        ("roomer_rejected_packets_total{kind=\"too_many_rooms\"}", rejected_packets.too_many_rooms),
+        ("roomer_rejected_packets_total{kind=\"unknown_dst\"}", rejected_packets.unknown_dst),
+        ("roomer_rejected_packets_total{kind=\"by_application\"}", rejected_packets.by_application),
+        ("roomer_rejected_packets_total{kind=\"no_shared_room\"}", rejected_packets.no_shared_room),
+        ("roomer_rejected_packets_total{kind=\"rate\"}", rejected_packets.rate),
+        ("roomer_rejected_packets_total{kind=\"violations\"}", rejected_packets.violations),
         ("roomer_closed_by_peer_total", stats.closed_by_peer),
         ("roomer_lost_total", stats.lost),
         ("roomer_handler_errors_total", stats.handler_errors),
@@ -81,8 +81,8 @@ fn due(stats: &Stats) -> Samples {
     for (code, count) in &stats.closes {
         due.insert(format!("roomer_closes_total{{code=\"{code}\"}}"), *count);
     }
-    for (status, count) in &stats.refused {
-        due.insert(format!("roomer_refused_total{{status=\"{status}\"}}"), *count);
+    for (status, count) in &stats.rejected_requests {
+        due.insert(format!("roomer_rejected_requests_total{{status=\"{status}\"}}"), *count);
     }
     due
 }
@@ -117,7 +117,7 @@ fn every_number_is_there_under_its_name() {
     stats.rejected_packets.no_shared_room = 25;
     stats.rejected_packets.rate = 26;
     stats.rejected_packets.violations = 27;
-    stats.refused = BTreeMap::from([(401, 28), (503, 29)]);
+    stats.rejected_requests = BTreeMap::from([(401, 28), (503, 29)]);
     assert_eq!(read(&stats.to_prometheus()), due(&stats));
     let nothing = Stats::default();
     assert_eq!(read(&nothing.to_prometheus()), due(&nothing));
@@ -142,8 +142,8 @@ fn a_server_s_numbers_are_there() {
         ("roomer_rooms", 1),
         ("roomer_opened_total", 2),
         ("roomer_handler_errors_total", 1),
-        ("roomer_refusals_total{kind=\"not_member\"}", 1),
-        ("roomer_refusals_total{kind=\"reserved\"}", 1),
+        ("roomer_rejected_packets_total{kind=\"not_member\"}", 1),
+        ("roomer_rejected_packets_total{kind=\"reserved\"}", 1),
         ("roomer_closes_total{code=\"1002\"}", 1),
     ] {
         assert_eq!(samples[name], value, "{name}");

@@ -244,7 +244,7 @@ fn above_the_cap_a_socket_is_closed_before_tls_begins() {
         // The end, or a reset; either way no word.
         assert!(test.dial().read(&mut [0]).is_ok_and(|size| size == 0));
     }
-    assert_eq!(test.server.stats().refused[&503], 3);
+    assert_eq!(test.server.stats().rejected_requests[&503], 3);
     assert_eq!(test.server.stats().sockets, 1);
     drop(silent);
 }

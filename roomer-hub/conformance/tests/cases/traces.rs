@@ -211,7 +211,7 @@ fn a_refused_handshake_is_told() {
         stream.write_all(request.as_bytes()).unwrap();
         let from = stream.local_addr().unwrap().to_string();
         let refused = ear.wait("peer", &from);
-        assert_heard(&refused, "DEBUG", "handshake refused", [&format!("status={status}")]);
+        assert_heard(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
     }
     // A page is no refusal: what is told next of this socket's is its connection's.
     assert_eq!(HttpRequest::plain(test.addr).target("/").rejected(test.addr).status, 200);
@@ -249,7 +249,7 @@ fn a_refused_request_of_a_framework_s_is_told() {
     for status in ["400", "503"] {
         assert!(server.upgrade(Request::get("/").body(()).unwrap(), Some(peer)).is_err());
         let refused = ear.wait("peer", "192.0.2.1:4321");
-        assert_heard(&refused, "DEBUG", "handshake refused", [&format!("status={status}")]);
+        assert_heard(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
         server.shutdown();
     }
 }

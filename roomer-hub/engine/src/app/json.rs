@@ -171,7 +171,7 @@ serialize!(Stats {
     messages_out,
     bytes_out,
     rejected_packets as ByName,
-    refused,
+    rejected_requests,
     closes,
     closed_by_peer,
     lost,

@@ -1,4 +1,4 @@
-//! Statistics, warnings and traces of a running server.
+//! Statistics, warnings and `tracing` events of a running server.
 
 #[cfg(feature = "prometheus")]
 mod prometheus;

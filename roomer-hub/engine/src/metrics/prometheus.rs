@@ -1,15 +1,16 @@
-//! Statistics as text for Prometheus.
+//! Statistics in the text format of Prometheus.
 //!
-//! A field of [`Stats`] is a family here, and one line: those below take the structs apart, so
-//! that a field which nobody shows does not compile.
+//! Each field of [`Stats`] is a metric family. The struct is destructured without `..`, so that a
+//! new field without a metric does not compile.
 
 use std::fmt::{Display, Write};
 
 use crate::metrics::stats::Stats;
 
 impl Stats {
-    /// The statistics in Prometheus' text format, version 0.0.4: what a scrape of `/metrics` is
-    /// to be answered with, as `text/plain; version=0.0.4`. Every name begins with `roomer_`.
+    /// Formats the statistics in the text format of Prometheus, version 0.0.4: the response to a
+    /// scrape of `/metrics`, with the content type `text/plain; version=0.0.4`. All names begin
+    /// with `roomer_`.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -35,7 +36,7 @@ impl Stats {
             messages_out,
             bytes_out,
             rejected_packets,
-            refused,
+            rejected_requests,
             closes,
             closed_by_peer,
             lost,
@@ -46,36 +47,44 @@ impl Stats {
         let mut page = Page(String::new());
         page.gauge("connections", "Connections in the hub.", *connections);
         page.gauge("rooms", "Rooms, root included.", *rooms);
-        page.gauge("memberships", "Seats in rooms, of all connections.", *memberships);
-        page.gauge("sockets", "Connections, handshakes and those being closed.", *sockets);
-        page.gauge("handshakes", "Handshakes under way.", *handshakes);
-        page.gauge("queued_bytes", "Bytes that wait to be written.", *queued_bytes);
-        page.gauge("held_bytes", "Bytes that connections hold.", *held_bytes);
-        page.counter("opened", "Connections that there have been.", *opened);
-        page.counter("messages_in", "Packets that clients have sent.", *messages_in);
-        page.counter("bytes_in", "Bytes that connections have sent.", *bytes_in);
-        page.counter("messages_out", "Packets queued, for each receiver.", *messages_out);
-        page.counter("bytes_out", "Bytes that sockets have taken.", *bytes_out);
+        page.gauge(
+            "memberships",
+            "Rooms of each connection, summed over all connections.",
+            *memberships,
+        );
+        page.gauge(
+            "sockets",
+            "Open sockets: connections, handshakes and closing connections.",
+            *sockets,
+        );
+        page.gauge("handshakes", "Handshakes in progress.", *handshakes);
+        page.gauge("queued_bytes", "Bytes queued for writing.", *queued_bytes);
+        page.gauge("held_bytes", "Bytes held by connections.", *held_bytes);
+        page.counter("opened", "Connections opened.", *opened);
+        page.counter("messages_in", "Packets received from clients.", *messages_in);
+        page.counter("bytes_in", "Bytes received from clients.", *bytes_in);
+        page.counter("messages_out", "Packets queued, counted for each receiver.", *messages_out);
+        page.counter("bytes_out", "Bytes written to sockets.", *bytes_out);
         page.counters(
             "rejected_packets",
-            "What the hub has refused.",
+            "Packets rejected by the hub.",
             "kind",
             rejected_packets.iter(),
         );
-        let refused = refused.iter().map(|(status, count)| (status, *count));
-        page.counters("refused", "Requests that were refused.", "status", refused);
+        let requests = rejected_requests.iter().map(|(status, count)| (status, *count));
+        page.counters("rejected_requests", "Rejected HTTP requests.", "status", requests);
         let closes = closes.iter().map(|(code, count)| (code, *count));
-        page.counters("closes", "Connections that the server has closed.", "code", closes);
-        page.counter("closed_by_peer", "Connections that clients have closed.", *closed_by_peer);
-        page.counter("lost", "Connections cut without a close frame.", *lost);
-        page.counter("handler_errors", "Errors that handlers have returned.", *handler_errors);
+        page.counters("closes", "Connections closed by the server.", "code", closes);
+        page.counter("closed_by_peer", "Connections closed by clients.", *closed_by_peer);
+        page.counter("lost", "Connections that ended without a close frame.", *lost);
+        page.counter("handler_errors", "Errors returned by handlers.", *handler_errors);
         page.counter("panics", "Panics of handlers, rules and hooks.", *panics);
-        page.counter("accept_errors", "Connections that could not be accepted.", *accept_errors);
+        page.counter("accept_errors", "Failures to accept a connection.", *accept_errors);
         page.0
     }
 }
 
-/// The text so far. Names and help texts are literals of ours that need no escapes.
+/// The text so far. Names and help texts are literals of this file that need no escaping.
 struct Page(String);
 
 impl Page {
@@ -89,7 +98,7 @@ impl Page {
         self.line(format_args!("roomer_{name}_total {count}"));
     }
 
-    /// One counter for each value of a label.
+    /// Appends a counter for each value of a label.
     fn counters<L: Display>(
         &mut self,
         name: &str,
@@ -115,7 +124,7 @@ impl Page {
     }
 }
 
-/// The value of a label, as the format wants it between quotes.
+/// Escapes the value of a label, which is written between quotes.
 fn escape(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }

@@ -1,4 +1,4 @@
-//! How much there is of everything, and how much there has been.
+//! Statistics: the current state, and counters since the start.
 
 use std::collections::BTreeMap;
 
@@ -6,72 +6,72 @@ use crate::Server;
 use roomer_hub::ConnId;
 use roomer_hub::RejectedPackets;
 
-/// How much there is of everything, and how much there has been since the start.
+/// The current state of a server, and counters since its start; see [`Server::stats`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Connections in the hub.
     pub connections: usize,
-    /// Rooms, `root` included.
+    /// Rooms, including `root`.
     pub rooms: usize,
-    /// Seats in rooms: each connection counts once for each room that it is in.
+    /// Memberships: each connection counts once for each room that it is in.
     pub memberships: usize,
-    /// Sockets in the engine's care: connections, handshakes and those being closed.
+    /// Open sockets: connections, handshakes and closing connections.
     pub sockets: usize,
-    /// Of those, handshakes under way, and refused ones whose answer is still to be read.
+    /// Of these sockets, handshakes in progress, and rejected ones whose response is not yet read.
     pub handshakes: usize,
-    /// Bytes that wait to be written, of all connections.
+    /// Bytes queued for writing, of all connections.
     pub queued_bytes: usize,
-    /// Bytes that connections hold, as [`memory_budget`](crate::Builder::memory_budget) counts
-    /// them, but for buffers that many wait for, which count for each of them.
+    /// Bytes held by connections, as [`memory_budget`](crate::Builder::memory_budget) counts them,
+    /// except that a buffer queued for many connections counts for each of them.
     pub held_bytes: usize,
-    /// Connections that there have been.
+    /// Connections opened.
     pub opened: u64,
-    /// Packets that clients have sent.
+    /// Packets received from clients.
     pub messages_in: u64,
-    /// Bytes that connections have sent, frames and all, handshakes not counted.
+    /// Bytes received from clients, including frame headers and excluding handshakes.
     pub bytes_in: u64,
-    /// Packets that were queued for clients, each counted for each receiver.
+    /// Packets queued for clients, counted for each receiver.
     pub messages_out: u64,
-    /// Bytes that sockets have taken.
+    /// Bytes written to sockets.
     pub bytes_out: u64,
-    /// What the hub has refused.
+    /// Packets rejected by the hub, by reason.
     pub rejected_packets: RejectedPackets,
-    /// Handshakes and other requests that were refused, by HTTP status. Those over a cap
-    /// ([`max_handshakes`](crate::Builder::max_handshakes) and its kind) are among 429 and 503.
-    pub refused: BTreeMap<u16, u64>,
-    /// Connections that the server has closed, by close code.
+    /// Rejected handshakes and other HTTP requests, by status. Those above a limit such as
+    /// [`max_handshakes`](crate::Builder::max_handshakes) count as 429 and 503.
+    pub rejected_requests: BTreeMap<u16, u64>,
+    /// Connections closed by the server, by close code.
     pub closes: BTreeMap<u16, u64>,
-    /// Connections that clients have closed with a close frame.
+    /// Connections closed by clients with a close frame.
     pub closed_by_peer: u64,
-    /// Connections that were cut without a close frame.
+    /// Connections that ended without a close frame.
     pub lost: u64,
-    /// Errors that handlers have returned.
+    /// Errors returned by handlers.
     pub handler_errors: u64,
     /// Panics of handlers, rules and hooks.
     pub panics: u64,
-    /// How often the system has refused to give the next connection: out of file descriptors, say.
+    /// Failures of the system to accept a connection, for example for lack of file descriptors.
     pub accept_errors: u64,
 }
 
-/// A connection and how many bytes wait for it.
+/// The bytes queued for one connection; see [`Server::slowest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backlog {
-    /// Whose.
+    /// The connection's id.
     pub id: ConnId,
-    /// Bytes that wait to be written.
+    /// Bytes queued for writing.
     pub bytes: usize,
 }
 
-/// What is counted as it happens.
+/// The counters that are updated under the core's lock.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) opened: u64,
     pub(crate) messages_in: u64,
     pub(crate) bytes_in: u64,
     pub(crate) messages_out: u64,
-    /// Of connections that are no more.
+    /// Of connections that have ended; outboxes count for open ones.
     pub(crate) bytes_out: u64,
     pub(crate) closes: BTreeMap<u16, u64>,
     pub(crate) by_peer: u64,
@@ -82,11 +82,11 @@ pub(crate) struct Counts {
 }
 
 impl Server {
-    /// Counts everything. Looks at each connection, so ask every few seconds, not at each
-    /// message.
+    /// Returns statistics. This visits each connection, so call it every few seconds rather than for
+    /// each message.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let (sockets, handshakes, refused) = self
+        let (sockets, handshakes, rejected_requests) = self
             .0
             .lifecycle
             .with_counts(|counts| (counts.sockets(), counts.handshakes, counts.refused().clone()));
@@ -110,7 +110,7 @@ impl Server {
             messages_out: counts.messages_out,
             bytes_out: counts.bytes_out + written,
             rejected_packets: hub.rejected_packets(),
-            refused,
+            rejected_requests,
             closes: counts.closes.clone(),
             closed_by_peer: counts.by_peer,
             lost: counts.lost,
@@ -120,18 +120,17 @@ impl Server {
         }
     }
 
-    /// The most bytes that all connections together may hold: what was chosen
-    /// ([`memory_budget`](crate::Builder::memory_budget)), or the default for the memory that there
-    /// is.
+    /// Returns the most bytes that all connections together may hold: the value set by
+    /// [`memory_budget`](crate::Builder::memory_budget), or the default for the available memory.
     #[must_use]
     pub fn memory_budget(&self) -> usize {
         self.options().memory_budget
     }
 
-    /// The connections that most bytes wait for, the worst first, at most `most` of them. One for
-    /// which nothing waits is not among them.
+    /// Returns the connections with the most queued bytes, the largest first, at most `max` of them.
+    /// Connections without queued bytes are left out.
     #[must_use]
-    pub fn slowest(&self, most: usize) -> Vec<Backlog> {
+    pub fn slowest(&self, max: usize) -> Vec<Backlog> {
         let core = self.core();
         let mut all: Vec<Backlog> = core
             .outbound
@@ -143,7 +142,7 @@ impl Server {
             .filter(|backlog| backlog.bytes > 0)
             .collect();
         all.sort_unstable_by_key(|backlog| (std::cmp::Reverse(backlog.bytes), backlog.id));
-        all.truncate(most);
+        all.truncate(max);
         all
     }
 }

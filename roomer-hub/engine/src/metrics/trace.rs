@@ -1,9 +1,9 @@
-//! What happens to connections, told to whoever subscribes to `tracing`; nothing at all without
-//! that feature.
+//! Events and spans for `tracing` subscribers; no code without that feature.
 //!
-//! A subscriber is the application's code: none of these may be called with the lock held, nor for
-//! each message. Levels are by who has to act: `WARN` somebody here, `INFO` and `DEBUG` nobody.
-//! No payload and no room's name is told: clients choose those.
+//! A subscriber is the application's code, so these functions must not be called with the lock
+//! held, nor for each message. `WARN` is for events that the operator should act on, `INFO` and
+//! `DEBUG` for the others. Events contain neither payloads nor names of rooms, since clients choose
+//! these.
 
 use std::error::Error;
 use std::io;
@@ -13,7 +13,7 @@ use crate::app::conn::ConnInfo;
 use crate::app::hooks::DisconnectReason;
 use crate::metrics::warning::Warning;
 
-/// A function for each event, which without the feature does nothing.
+/// Defines a function for each event, which does nothing without the feature.
 macro_rules! events {
     ($(#[doc = $doc:literal] $level:ident $name:ident($($arg:ident: $type:ty),*) { $($fields:tt)* })*) => {$(
         #[doc = $doc]
@@ -28,69 +28,69 @@ macro_rules! events {
 }
 
 events! {
-    #[doc = "A connection is in `root`."]
+    #[doc = "Reports a connection that has joined `root`."]
     DEBUG opened(info: &ConnInfo) {
         conn = %info.id, peer = info.peer.map(tracing::field::display), "connection opened"
     }
-    #[doc = "A connection ended; `text` is the reason of its close frame, if it has one."]
+    #[doc = "Reports the end of a connection; `text` is the reason in the close frame, if there is one."]
     DEBUG closed(info: &ConnInfo, why: DisconnectReason, text: &str) {
         conn = %info.id, peer = info.peer.map(tracing::field::display),
-        by = author(why), code = code(why), reason = text, "connection closed"
+        by = closed_by(why), code = code(why), reason = text, "connection closed"
     }
-    #[doc = "A request is answered with an error."]
+    #[doc = "Reports a request that is answered with an error."]
     DEBUG rejected(peer: Option<SocketAddr>, status: u16) {
-        peer = peer.map(tracing::field::display), status, "handshake refused"
+        peer = peer.map(tracing::field::display), status, "handshake rejected"
     }
-    #[doc = "Something that the operator should look at."]
+    #[doc = "Reports a warning for the operator."]
     WARN warning(warning: &Warning) {
         kind = warning.cause.kind(), suppressed = warning.suppressed, "{}", warning.cause
     }
-    #[doc = "A connection that does not take what it is sent is given up, with so much waiting."]
+    #[doc = "Reports a connection that is closed because it is too slow, with `queued` bytes queued."]
     INFO lagged(info: &ConnInfo, queued: usize) {
         conn = %info.id, peer = info.peer.map(tracing::field::display),
         queued_bytes = queued, "connection too slow"
     }
-    #[doc = "All connections together held more than the budget, and so many had to go."]
+    #[doc = "Reports connections that were closed because the memory budget was exceeded."]
     WARN shed(closed: usize, budget: usize) {
         closed, budget, "out of memory budget"
     }
-    #[doc = "A handler has returned an error, or it or a rule has panicked."]
+    #[doc = "Reports an error of a handler, or a panic of a handler or a rule."]
     WARN failed(info: &ConnInfo, event: &str, error: &(dyn Error + 'static)) {
         conn = %info.id, event, error, "handler failed"
     }
-    #[doc = "A hook has panicked."]
+    #[doc = "Reports a panic of a hook."]
     WARN hook_failed(info: &ConnInfo, error: &(dyn Error + 'static)) {
         conn = %info.id, error, "hook failed"
     }
-    #[doc = "The authorize hook has panicked."]
+    #[doc = "Reports a panic of the `authorize` hook."]
     WARN authorize_failed(peer: Option<SocketAddr>, error: &(dyn Error + 'static)) {
         peer = peer.map(tracing::field::display), error, "authorize failed"
     }
-    #[doc = "The system refused to give the next connection."]
+    #[doc = "Reports a failure to accept a connection."]
     WARN record_accept_error(error: &io::Error) {
         error = error as &(dyn Error + 'static), "cannot accept"
     }
-    #[doc = "Nobody is let in any more, and all who are here are to go."]
+    #[doc = "Reports the start of a shutdown: new connections are rejected, open ones are closed."]
     INFO closing(connections: usize) {
         connections, "shutdown begun"
     }
-    #[doc = "Nobody is let in any more; who is here goes little by little."]
+    #[doc = "Reports the start of a drain: new connections are rejected, open ones are closed gradually."]
     INFO draining(connections: usize) {
         connections, "drain begun"
     }
-    #[doc = "A drain is over."]
+    #[doc = "Reports the end of a drain."]
     INFO drained(closed: usize, cut: usize) {
         closed, cut, "drain ended"
     }
 }
 
-/// The span of one connection, by its id and its client's address, in which the application's code
-/// for it runs too. Empty until the connection is open, and without the feature.
+/// The span of one connection, with its id and its client's address. The application's code for the
+/// connection runs in it too. Empty until the connection is established, and without the feature.
 #[derive(Debug, Default)]
 pub(crate) struct Span(#[cfg(feature = "tracing")] Option<tracing::Span>);
 
 impl Span {
-    /// Begins the span of a connection. Asks the subscriber: not with a lock held.
+    /// Creates the span of a connection. This calls the subscriber, so no lock may be held.
     pub(crate) fn begin(info: &ConnInfo) -> Self {
         #[cfg(not(feature = "tracing"))]
         let _ = info;
@@ -105,7 +105,7 @@ impl Span {
         )
     }
 
-    /// Runs a part of the connection's turn. What runs may begin the span.
+    /// Runs a part of the connection's poll within the span, which `run` may create.
     #[inline]
     pub(crate) fn within<T, O>(
         of: &mut T,
@@ -121,8 +121,8 @@ impl Span {
     }
 }
 
-/// Whether anybody may want to hear of connections. Asks no subscriber, so that it can be asked
-/// with the lock held.
+/// Returns true if a subscriber may be interested in connections. This does not call the
+/// subscriber, so the lock may be held.
 #[inline]
 pub(crate) fn is_enabled() -> bool {
     #[cfg(feature = "tracing")]
@@ -133,7 +133,7 @@ pub(crate) fn is_enabled() -> bool {
 }
 
 #[cfg(feature = "tracing")]
-fn author(why: DisconnectReason) -> &'static str {
+fn closed_by(why: DisconnectReason) -> &'static str {
     match why {
         DisconnectReason::ByPeer(_) => "client",
         DisconnectReason::Lost => "network",

@@ -1,4 +1,4 @@
-//! What the operator of a server should look at: as sentences, and not too many of them.
+//! Warnings for the operator: complete sentences, limited in frequency.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,20 +12,21 @@ use crate::sync::{Mutex, lock};
 /// The shortest time between two warnings of one kind.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// The most bytes of a client's value that a warning repeats.
-const SHOWN: usize = 128;
+/// The most bytes of a client's value that a warning contains.
+const MAX_SHOWN: usize = 128;
 
-/// Something that the operator of a server should look at: a sentence, by `Display`, that says
-/// what, where and what to do. Goes to [`Builder::on_warning`](crate::Builder::on_warning) and,
-/// with the feature `tracing`, to the subscriber at `WARN`; one of each kind every ten seconds.
+/// A condition that the operator of a server should know. `Display` writes a sentence with the
+/// condition, its place and the remedy. Warnings are passed to
+/// [`Builder::on_warning`](crate::Builder::on_warning) and, with the feature `tracing`, to the
+/// subscriber at `WARN`; at most one of each kind in ten seconds.
 ///
-/// Values that a client chose are escaped and cut to 128 bytes. Tokens and queries are not in it.
+/// Values from a client are escaped and truncated to 128 bytes. Tokens and queries are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
     /// The subject of the warning.
     pub cause: WarningCause,
-    /// The number of warnings of this kind that were left out since the last one.
+    /// The number of warnings of this kind that were suppressed since the last one.
     pub suppressed: u64,
 }
 
@@ -33,77 +34,77 @@ pub struct Warning {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarningCause {
-    /// A web page of an origin that is not allowed was refused with 403.
+    /// A web page of an origin that is not allowed was rejected with 403.
     Origin {
         /// The page's origin, as the browser sent it.
         origin: String,
         /// The host that the page connects to, as the browser or a proxy sent it.
         host: String,
     },
-    /// An upgrade was asked for at a path without a WebSocket, and refused with 404.
+    /// A request for an upgrade at a path without a WebSocket was rejected with 404.
     Path {
-        /// The path that was asked for.
+        /// The path of the request.
         path: String,
         /// The path of the WebSocket.
         websocket: String,
     },
-    /// A request has a WebSocket's key but does not ask for an upgrade, which a proxy removes
-    /// unless it is told to pass it on. Refused with 400.
+    /// A request with a WebSocket's key and without the headers of an upgrade was rejected with
+    /// 400. Proxies remove these headers unless they are configured to forward them.
     UpgradeRemoved,
-    /// A client offers subprotocols and the server knows none of them, so that browsers end the
-    /// connection. The names are not told: clients put tokens there.
+    /// A client offers subprotocols and the server knows none of them, so that browsers close the
+    /// connection. The names are left out, since clients put tokens there.
     Subprotocol {
-        /// How many subprotocols the client offers.
+        /// The number of subprotocols that the client offers.
         offered: usize,
     },
-    /// The application's hook refused a client.
+    /// The application's `authorize` hook rejected a client.
     Unauthorized {
-        /// The status that the client was answered with.
+        /// The status of the response.
         status: u16,
-        /// Whether the client brought a token.
+        /// True if the client sent a token.
         has_token: bool,
     },
-    /// [`authorize_async`](crate::Builder::authorize_async) took longer than the handshake may
-    /// take; the client was refused with 503.
+    /// [`authorize_async`](crate::Builder::authorize_async) took longer than the handshake's
+    /// timeout; the client was rejected with 503.
     AuthorizeTimeout,
-    /// A limit was reached, and a client refused with 503, or with 429 for the limit of one
+    /// A limit was reached, and a client was rejected with 503, or with 429 for the limit per
     /// address.
     Full {
         /// The method of [`Builder`](crate::Builder) that sets the limit.
         option: &'static str,
         /// The limit.
         limit: usize,
-        /// The proxy that named its client in vain, as it is not trusted.
+        /// The proxy whose `X-Forwarded-For` was ignored, since it is not trusted.
         untrusted_proxy: Option<IpAddr>,
     },
-    /// An option needs clients' addresses and a request came without one; refused with 500.
+    /// A request without an address was rejected with 500, since an option needs it.
     NoAddress {
         /// The method of [`Builder`](crate::Builder) that was called.
         option: &'static str,
     },
-    /// A trusted proxy does not say for whom it speaks, so that the limit of one address does not
-    /// hold for its clients.
+    /// A trusted proxy does not report its clients' addresses, so that the limit per address does
+    /// not apply to them.
     NoForwardedFor {
         /// The method of [`Builder`](crate::Builder) that sets the limit.
         option: &'static str,
-        /// The proxy's address; `None` behind a Unix socket.
+        /// The proxy's address; `None` for a Unix socket.
         proxy: Option<IpAddr>,
     },
-    /// A trusted proxy began a connection without the header that
-    /// [`proxy_protocol`](crate::Builder::proxy_protocol) expects; refused with 400.
+    /// A connection of a trusted proxy began without the header that
+    /// [`proxy_protocol`](crate::Builder::proxy_protocol) expects; it was rejected with 400.
     InvalidProxyHeader {
-        /// The proxy's address; `None` behind a Unix socket.
+        /// The proxy's address; `None` for a Unix socket.
         proxy: Option<IpAddr>,
     },
-    /// Options that were chosen do not apply, as a framework does what they are about.
+    /// Options that were set do not apply to a mounted server, since the framework is responsible.
     NotApplied {
         /// The methods of [`Builder`](crate::Builder) that were called.
         options: Vec<&'static str>,
     },
-    /// The system refused to give a listener its next connection; it is asked again after a tenth
-    /// of a second.
+    /// The system failed to accept a connection. The listener tries again after a tenth of a
+    /// second.
     AcceptFailed {
-        /// The error, as text.
+        /// The text of the error.
         error: String,
     },
     /// All connections together held more than
@@ -114,17 +115,18 @@ pub enum WarningCause {
         /// The budget, in bytes.
         budget: usize,
     },
-    /// The process may have fewer descriptors open than the server may need.
+    /// The limit of open files of the process is lower than what the server may need.
     Descriptors {
-        /// The most descriptors that the process may have open.
+        /// The most files that the process may have open.
         limit: u64,
-        /// The number that the server needs for all its connections.
+        /// The number of files that the server needs for `max_connections`.
         needed: u64,
     },
 }
 
 impl WarningCause {
-    /// A name for the kind, by which warnings are counted.
+    /// Returns the name of the kind, by which warnings are limited. For
+    /// [`Full`](Self::Full) it is the option.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -137,7 +139,7 @@ impl WarningCause {
             WarningCause::Full { option, .. } => option,
             WarningCause::NoAddress { .. } => "no address",
             WarningCause::NoForwardedFor { .. } => "no forwarded for",
-            WarningCause::InvalidProxyHeader { .. } => "not announced",
+            WarningCause::InvalidProxyHeader { .. } => "invalid proxy header",
             WarningCause::NotApplied { .. } => "not applied",
             WarningCause::AcceptFailed { .. } => "accept failed",
             WarningCause::MemoryBudget { .. } => "memory budget",
@@ -145,7 +147,8 @@ impl WarningCause {
         }
     }
 
-    /// The shortest time between two of this kind. How a server is set up does not change.
+    /// Returns the shortest time between two warnings of this kind. Warnings about the configuration
+    /// are given once, since it does not change.
     fn period(&self) -> Duration {
         match self {
             WarningCause::NotApplied { .. } | WarningCause::Descriptors { .. } => Duration::MAX,
@@ -158,45 +161,45 @@ impl fmt::Display for WarningCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WarningCause::Origin { origin, host } => {
-                write!(f, "refused a page of {origin} that connects to {host} (403): ")?;
+                write!(f, "rejected a page of {origin} that connects to {host} (403): ")?;
                 match &**origin {
                     "null" => f.write_str(
                         "files and sandboxed frames have no origin; serve the page over HTTP, or \
-                         let every page in by allow_origin(\"any\")",
+                         allow all pages by allow_origin(\"any\")",
                     ),
                     _ => write!(
                         f,
-                        "to let its pages in, call allow_origin(\"{origin}\"); leftover a proxy, \
-                         have it dispatch the header Host on"
+                        "to allow its pages, call allow_origin(\"{origin}\"); behind a proxy, \
+                         configure it to forward the header Host"
                     ),
                 }
             }
             WarningCause::Path { path, websocket } => write!(
                 f,
-                "refused an upgrade at {path} (404): the WebSocket is at {websocket}; connect \
+                "rejected an upgrade at {path} (404): the WebSocket is at {websocket}; connect \
                  there, or move it by path(\"{path}\")"
             ),
             WarningCause::UpgradeRemoved => f.write_str(
-                "refused a WebSocket's request that does not ask for an upgrade (400): a proxy has \
-                 removed it; have it speak HTTP/1.1 and dispatch Upgrade and Connection on, with nginx \
-                 by `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+                "rejected a request with a WebSocket's key and without an upgrade (400): a proxy has \
+                 removed it; configure it to use HTTP/1.1 and to forward Upgrade and Connection, with \
+                 nginx by `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
                  proxy_set_header Connection \"upgrade\";`",
             ),
             WarningCause::Subprotocol { offered } => write!(
                 f,
                 "a client offers {offered} subprotocol(s) and this server knows none of them, so \
-                 a browser ends the connection: name one by subprotocol(\"...\"), or offer none"
+                 a browser closes the connection: add one by subprotocol(\"...\"), or offer none"
             ),
             WarningCause::Unauthorized { status, has_token } => {
                 let with = if *has_token { "with" } else { "without" };
-                write!(f, "authorize refused a client {with} a token ({status})")
+                write!(f, "authorize rejected a client {with} a token ({status})")
             }
             WarningCause::AuthorizeTimeout => f.write_str(
-                "refused a client (503): authorize_async took longer than handshake_timeout",
+                "rejected a client (503): authorize_async took longer than handshake_timeout",
             ),
             WarningCause::Full { option, limit, untrusted_proxy } => {
                 let status = if option.ends_with("_per_address") { 429 } else { 503 };
-                write!(f, "refused a client ({status}): {option}({limit}) is reached")?;
+                write!(f, "rejected a client ({status}): {option}({limit}) is reached")?;
                 match untrusted_proxy {
                     Some(proxy) => write!(
                         f,
@@ -206,6 +209,7 @@ impl fmt::Display for WarningCause {
                     None => Ok(()),
                 }
             }
+            // This text is the body of the response too.
             WarningCause::NoAddress { option } => write!(
                 f,
                 "refused a request without the client's address (500), which {option} needs. \
@@ -221,40 +225,40 @@ impl fmt::Display for WarningCause {
                 }
                 write!(
                     f,
-                    " sends no X-Forwarded-For, so {option} does not hold for its clients: have \
-                     it send one, with nginx by `proxy_set_header X-Forwarded-For \
+                    " sends no X-Forwarded-For, so {option} does not apply to its clients: \
+                     configure it to send one, with nginx by `proxy_set_header X-Forwarded-For \
                      $proxy_add_x_forwarded_for;`"
                 )
             }
             WarningCause::InvalidProxyHeader { proxy } => {
-                f.write_str("refused a connection of ")?;
+                f.write_str("rejected a connection of ")?;
                 match proxy {
                     Some(proxy) => write!(f, "the trusted proxy {proxy}")?,
                     None => f.write_str("the proxy at the Unix socket")?,
                 }
                 f.write_str(
-                    " that does not begin with a PROXY header (400): have it send one, with \
-                     HAProxy by `send-proxy-v2`, or leave proxy_protocol out",
+                    " that does not begin with a PROXY header (400): configure it to send \
+                     one, with HAProxy by `send-proxy-v2`, or remove proxy_protocol",
                 )
             }
             WarningCause::NotApplied { options } => write!(
                 f,
-                "{} has no effect on a mounted server: routes, pages and unfinished requests are \
-                 the framework's",
+                "{} does not apply to a mounted server: routes, pages and unfinished requests are \
+                 the framework's responsibility",
                 options.join(", ")
             ),
             WarningCause::AcceptFailed { error } => write!(
                 f,
-                "cannot accept a connection: {error}; open connections go on, and new ones wait"
+                "cannot accept a connection: {error}; open connections continue, and new ones wait"
             ),
             WarningCause::MemoryBudget { closed, budget } => write!(
                 f,
-                "closed {closed} connection(s) that held most, as all together held more than \
+                "closed the {closed} largest connection(s), since all together held more than \
                  memory_budget({budget}): raise it, or lower max_backlog or max_message"
             ),
             WarningCause::Descriptors { limit, needed } => write!(
                 f,
-                "this process may open {limit} files, and {needed} are needed for max_connections: \
+                "this process may open {limit} files, and max_connections needs {needed}: \
                  raise the limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker) \
                  or lower max_connections"
             ),
@@ -271,7 +275,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// When which kind of warning was last given.
+/// The last warning of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings(Mutex<BTreeMap<&'static str, Recent>>);
 
@@ -282,8 +286,8 @@ struct Recent {
 }
 
 impl Warnings {
-    /// Returns how many warnings of the kind were left out before this one, or `None` to leave out
-    /// this one too.
+    /// Returns the number of warnings of this kind that were suppressed since the last one, or
+    /// `None` to suppress this one too.
     fn count(&self, kind: &'static str, now: Duration, period: Duration) -> Option<u64> {
         let mut recent = lock(&self.0);
         match recent.get_mut(kind) {
@@ -304,21 +308,22 @@ impl Warnings {
 }
 
 impl Server {
-    /// Gives a warning, unless there was one of its kind a moment ago. Calls the application: not
-    /// with a lock held.
+    /// Gives a warning, unless there was one of its kind recently. This calls the application's
+    /// code, so no lock may be held.
     pub(crate) fn warn(&self, cause: WarningCause) {
         if let Some(warning) = self.warning(cause) {
             trace::warning(&warning);
-            self.give(&warning);
+            self.call_hook(&warning);
         }
     }
 
-    /// As [`warn`](Self::warn), of an event that a subscriber of `tracing` gets by itself.
-    pub(crate) fn warn_beside_trace(&self, cause: WarningCause) {
+    /// Like [`warn`](Self::warn), for a condition that has a `tracing` event of its own: calls only
+    /// the hook.
+    pub(crate) fn warn_hook(&self, cause: WarningCause) {
         if self.options().on_warning.is_some()
             && let Some(warning) = self.warning(cause)
         {
-            self.give(&warning);
+            self.call_hook(&warning);
         }
     }
 
@@ -328,9 +333,9 @@ impl Server {
         Some(Warning { cause, suppressed })
     }
 
-    fn give(&self, warning: &Warning) {
+    fn call_hook(&self, warning: &Warning) {
         if let Some(hook) = &self.options().on_warning {
-            // A panic of the hook must not end the connection that the warning is about.
+            // A panic of the hook must not affect the connection that the warning is about.
             if let Err(panic) = crate::app::handler::catch_panic(|| hook(warning)) {
                 self.report_failure(
                     || ("the hook `on_warning`".into(), None),
@@ -342,11 +347,11 @@ impl Server {
     }
 }
 
-/// A client's value as a warning repeats it: on one line, in ASCII, and not too long.
+/// Formats a client's value for a warning: on one line, in ASCII, truncated.
 pub(crate) fn shown(value: &[u8]) -> String {
-    let cut = &value[..value.len().min(SHOWN)];
-    let rest = if value.len() > SHOWN { "..." } else { "" };
-    format!("{}{rest}", cut.escape_ascii())
+    let start = &value[..value.len().min(MAX_SHOWN)];
+    let rest = if value.len() > MAX_SHOWN { "..." } else { "" };
+    format!("{}{rest}", start.escape_ascii())
 }
 
 #[cfg(test)]
@@ -354,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_of_each_kind_passes_in_a_period_and_the_others_are_counted() {
+    fn one_warning_of_each_kind_is_given_per_period_and_others_are_counted() {
         let (warnings, second) = (Warnings::default(), Duration::from_secs(1));
         let count = |kind, at| warnings.count(kind, at, PERIOD);
         assert_eq!(count("a", second), Some(0));
@@ -369,14 +374,14 @@ mod tests {
     }
 
     #[test]
-    fn values_of_clients_stay_on_one_line_and_are_cut() {
+    fn values_of_clients_are_escaped_and_truncated() {
         assert_eq!(shown(b"a\r\nb\x1b[31m\"\xff"), r#"a\r\nb\x1b[31m\"\xff"#);
         assert_eq!(shown(&[b'x'; 128]).len(), 128);
         assert_eq!(shown(&[b'x'; 129]), format!("{}...", "x".repeat(128)));
     }
 
     #[test]
-    fn a_warning_says_how_many_were_left_out() {
+    fn a_warning_contains_the_number_of_suppressed_ones() {
         let cause = WarningCause::AuthorizeTimeout;
         let alone = Warning { cause: cause.clone(), suppressed: 0 }.to_string();
         let one = Warning { cause, suppressed: 7 }.to_string();

@@ -90,7 +90,7 @@ impl Server {
         if closed > 0 {
             trace::shed(closed, budget.limit());
             let budget = budget.limit();
-            self.warn_beside_trace(WarningCause::MemoryBudget { closed, budget });
+            self.warn_hook(WarningCause::MemoryBudget { closed, budget });
         }
         is_over
     }

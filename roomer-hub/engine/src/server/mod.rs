@@ -107,7 +107,7 @@ impl Server {
     pub fn record_accept_error(&self, error: &io::Error) {
         self.core().counts.accept_errors += 1;
         trace::record_accept_error(error);
-        self.warn_beside_trace(WarningCause::AcceptFailed { error: error.to_string() });
+        self.warn_hook(WarningCause::AcceptFailed { error: error.to_string() });
     }
 
     /// Waits until no connection is left.

@@ -52,7 +52,7 @@ impl Harness<'_> {
             closes: stats.closes,
             closed_by_peer: stats.closed_by_peer,
             lost: stats.lost,
-            refused: stats.refused,
+            refused: stats.rejected_requests,
         };
         ensure!(found == self.counts, "counters are {found:?}, expected {:?}", self.counts);
         // The output of handshakes and of closing connections is counted when they end.
