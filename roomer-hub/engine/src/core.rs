@@ -69,7 +69,7 @@ impl Core {
     ) -> Applied {
         let mut applied = Applied::default();
         #[cfg(feature = "audit")]
-        self.journal.note(&input);
+        self.journal.record(&input);
         let Core { hub, outbound, infos, hook_queue, counts, .. } = self;
         let mut broadcast_in = None;
         let mut has_joined = false;

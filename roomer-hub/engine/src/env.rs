@@ -1,4 +1,4 @@
-//! The two inputs that a live server cannot be given as data: time and chance.
+//! The environment of a server: time, randomness and the available memory.
 
 use std::time::{Duration, Instant};
 
@@ -6,31 +6,31 @@ use uuid::Uuid;
 
 use crate::outbound::available_memory;
 
-/// Where a server takes time and randomness from. A simulation brings its own; everybody else
-/// uses [`System`].
+/// The source of a server's time and randomness. Simulations implement it; production code uses
+/// [`System`].
 pub trait Environment: Send + Sync + 'static {
-    /// The time since whatever this environment counts from. Never goes back.
+    /// Returns the time since a fixed point of the environment's choice. It never decreases.
     fn now(&self) -> Duration;
 
-    /// 16 bytes that nobody can guess: a connection's id, a hash key.
+    /// Returns 16 unpredictable bytes, for a connection's id or a hash key.
     fn random(&self) -> [u8; 16];
 
-    /// The bytes of memory that there are for the server, which decide on the default of
-    /// [`memory_budget`](crate::Builder::memory_budget). Asked once, when the server is built.
-    /// Default: `None`, not known.
+    /// Returns the bytes of memory that are available to the server, from which the default of
+    /// [`memory_budget`](crate::Builder::memory_budget) follows; `None` if unknown, which is the
+    /// default. Called once, when the server is built.
     fn memory(&self) -> Option<u64> {
         None
     }
 }
 
-/// The operating system's monotonic clock, and a generator seeded by it.
+/// The operating system's monotonic clock, and a random number generator seeded by the system.
 #[derive(Clone, Copy, Debug)]
 pub struct System {
     start: Instant,
 }
 
 impl System {
-    /// An environment whose time begins now.
+    /// Creates an environment whose time starts at zero now.
     #[allow(clippy::disallowed_methods)] // The one place below the adapters that reads the clock.
     #[must_use]
     pub fn new() -> Self {
@@ -53,8 +53,8 @@ impl Environment for System {
         Uuid::new_v4().into_bytes()
     }
 
-    /// On Linux the machine's memory, or what the process's control groups (version 1 or 2) leave of
-    /// it; elsewhere `None`.
+    /// Returns the machine's memory, or the lower limit of the process's control groups (version 1 or
+    /// 2), on Linux; `None` on other systems.
     fn memory(&self) -> Option<u64> {
         available_memory::available()
     }

@@ -1,43 +1,44 @@
-//! What the core has been given, in order, for a simulation that wants to follow.
+//! The inputs of the hub in order, for a simulation that replays them.
 
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
-/// An input as the engine gave it to its hub. What was in it is for the reader to know.
+/// The kind of an input that the engine passed to its hub, and the connection. The content is not
+/// recorded; the simulation knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordedInput {
-    /// A connection opened, under this key.
+    /// A connection was opened with this key.
     Opened(ConnKey),
-    /// A packet of a connection's.
+    /// A packet was received from a connection.
     Packet(ConnKey),
-    /// The application allows what it was asked about for a connection.
+    /// A rule of the application allowed a connection's packet.
     Allowed(ConnKey),
-    /// The application denies it.
+    /// A rule of the application denied a connection's packet.
     Denied(ConnKey),
-    /// A connection is gone.
+    /// A connection ended.
     Gone(ConnKey),
-    /// Something was sent into a room.
+    /// A message was sent to a room, for a connection or for the server.
     Broadcast(Option<ConnKey>),
-    /// Something was sent to one connection.
+    /// A message was sent to a connection, for another one or for the server.
     Send(Option<ConnKey>),
-    /// A connection was put into a room.
+    /// A connection was added to a room.
     Join(ConnKey),
-    /// A connection was taken out of a room.
+    /// A connection was removed from a room.
     Leave(ConnKey),
-    /// A connection was closed, with a code.
+    /// A connection was closed with this code.
     Close(ConnKey, u16),
 }
 
-/// A list of inputs; kept only when somebody reads it.
+/// A record of inputs; `None` until [`Server::keep_journal`](crate::Server::keep_journal).
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     pub(crate) entries: Option<Vec<RecordedInput>>,
 }
 
 impl Journal {
-    /// Notes an input. An opening is noted once its key is known.
-    pub(crate) fn note(&mut self, input: &Input<'_>) {
+    /// Records an input. An opening is recorded by [`opened`](Self::opened), once its key is known.
+    pub(crate) fn record(&mut self, input: &Input<'_>) {
         let Some(entries) = &mut self.entries else { return };
         entries.push(match *input {
             Input::Open { .. } => return,
@@ -55,6 +56,7 @@ impl Journal {
         });
     }
 
+    /// Records the opening of a connection.
     pub(crate) fn opened(&mut self, conn: ConnKey) {
         if let Some(entries) = &mut self.entries {
             entries.push(RecordedInput::Opened(conn));

@@ -1,5 +1,5 @@
-//! The locks and atomics of the engine: the standard library's, or loom's when
-//! `--cfg roomer_loom` has the tests try every interleaving.
+//! The engine's locks and atomics: the standard library's, or loom's if `--cfg roomer_loom` is set,
+//! with which the tests explore every interleaving.
 
 #[cfg(all(test, roomer_loom))]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize};
@@ -12,8 +12,8 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize};
 #[cfg(not(all(test, roomer_loom)))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
-/// Locks, also after a panic elsewhere: no lock of the engine is held where a panic could leave
-/// half a change behind.
+/// Acquires a lock and ignores poisoning: no lock of the engine is held where a panic could leave a
+/// change half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

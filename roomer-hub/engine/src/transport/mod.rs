@@ -1,4 +1,4 @@
-//! What a runtime gives the engine: bytes in, bytes out, and an alarm clock.
+//! The interface between the engine and a runtime: the two halves of a byte stream.
 
 pub mod socket;
 pub mod stream;
@@ -8,58 +8,60 @@ pub mod tls;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
-/// The reading half of a connection. Only the connection's own task uses it.
+/// The reading half of a connection. Only the connection's own task calls it.
 pub trait Reader: Send + Unpin + 'static {
-    /// Reads what is there into `buf`, which is never empty. 0 is the end of the stream. When
-    /// nothing is there the task is woken once something is.
+    /// Reads available bytes into `buf`, which is never empty, and returns their number; 0 at the
+    /// end of the stream. If no bytes are available, arranges for the task to be woken.
     ///
     /// # Errors
     ///
-    /// What the stream says; the connection is over then.
+    /// Returns the stream's error, which ends the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Has the task polled again once others have had their turn, those that the runtime has not
-    /// yet seen to be ready included.
+    /// Arranges for the task to be polled again after other ready tasks, including those that the
+    /// runtime has not yet found to be ready.
     fn yield_now(&mut self, cx: &mut Context<'_>) {
         cx.waker().wake_by_ref();
     }
 }
 
-/// The writing half of a connection. Any task may write, one at a time; the engine sees to that.
+/// The writing half of a connection. Any task may write; the engine ensures that only one does at a
+/// time.
 pub trait Writer: Send + Sync + 'static {
-    /// Writes what fits without waiting.
+    /// Writes as many bytes as fit without waiting, and returns their number.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when nothing fits; any other error ends the connection.
+    /// Returns [`io::ErrorKind::WouldBlock`] if no byte fits. Any other error ends the connection.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Writes what fits of several pieces without waiting, as one write where possible.
+    /// Writes as much of several buffers as fits without waiting, as one write where possible, and
+    /// returns the number of bytes.
     ///
     /// # Errors
     ///
-    /// As [`try_write`](Self::try_write).
-    fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Like [`try_write`](Self::try_write).
+    fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Whether something fits. When not, the task is woken once it does. Only the connection's
-    /// own task asks.
+    /// Returns ready if a write can make progress; otherwise arranges for the task to be woken. Only
+    /// the connection's own task calls it.
     ///
     /// # Errors
     ///
-    /// What the stream says; the connection is over then.
+    /// Returns the stream's error, which ends the connection.
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Ends the writing direction: the peer reads what was written, then the end.
+    /// Shuts down the writing direction: the peer reads all written bytes, then the end of the stream.
     fn shutdown(&self);
 
-    /// Whether nothing is lost when the connection is dropped now, everything being written. A
-    /// transport with buffers of its own first ends its writing direction, and has the task woken
-    /// when it has got further. Only the connection's own task asks.
+    /// Returns ready if the connection can be dropped without the loss of written bytes. A transport
+    /// with buffers of its own shuts down its writing direction first, and arranges for the task to
+    /// be woken when it has made progress. Only the connection's own task calls it.
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;
         Poll::Ready(())
     }
 
-    /// The next write is the last. Whatever keeps the transport from buffering much may give way.
+    /// Prepares for the last write: a transport that limits its buffer may lift the limit.
     fn prepare_final_write(&self) {}
 }

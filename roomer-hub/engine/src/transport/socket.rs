@@ -1,25 +1,25 @@
-//! Settings of TCP sockets, for adapters.
+//! Settings and operations of TCP sockets, for adapters.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 
 use socket2::SockRef;
 
-/// Unsent bytes that the kernel may hold for one connection. Without this bound it takes some
-/// megabytes of whoever does not read, and a slow reader shows late.
-const UNSENT: u32 = 128 * 1024;
+/// The most unsent bytes that the kernel buffers for one connection. Without this limit it buffers
+/// some megabytes for a client that does not read, and a slow reader is detected late.
+const MAX_UNSENT: u32 = 128 * 1024;
 
-/// Makes a fresh socket send at once, and bounds what it hoards. Best effort: a socket that is no
-/// TCP socket goes without.
+/// Disables Nagle's algorithm and limits the unsent bytes that the kernel buffers. Errors are
+/// ignored: a socket that is not a TCP socket works without these settings.
 pub fn prepare<'s>(socket: impl Into<SockRef<'s>>) {
     let socket = socket.into();
     let _ = socket.set_tcp_nodelay(true);
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);
 }
 
-/// Lifts the bound of [`prepare`], so that a close frame still finds room behind what a slow
-/// reader has not taken.
+/// Lifts the limit of [`prepare`], so that a close frame fits after bytes that a slow reader has not
+/// accepted.
 pub fn prepare_final_write<'s>(socket: impl Into<SockRef<'s>>) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = socket.into().set_tcp_notsent_lowat(u32::MAX);
@@ -27,16 +27,16 @@ pub fn prepare_final_write<'s>(socket: impl Into<SockRef<'s>>) {
     let _ = socket;
 }
 
-/// Writes what fits without asking a reactor first.
+/// Writes as many bytes as fit, without consulting a reactor, and returns their number.
 ///
 /// # Errors
 ///
-/// What the socket says; `WouldBlock` when nothing fits.
-pub fn write<'s>(socket: impl Into<SockRef<'s>>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-    socket.into().send_vectored(pieces)
+/// Returns the socket's error; `WouldBlock` if no byte fits.
+pub fn write<'s>(socket: impl Into<SockRef<'s>>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    socket.into().send_vectored(bufs)
 }
 
-/// Ends the writing direction.
+/// Shuts down the writing direction.
 pub fn shutdown<'s>(socket: impl Into<SockRef<'s>>) {
     let _ = socket.into().shutdown(Shutdown::Write);
 }

@@ -1,7 +1,7 @@
-//! TLS by [rustls], for adapters and for those who bring their own listener.
+//! TLS by [rustls], for adapters and for applications with a listener of their own.
 //!
-//! The TLS handshake is a part of the connection's own: it happens with the first bytes that are
-//! read, under the same [time limit](crate::Builder::handshake_timeout).
+//! The TLS handshake is part of the connection's handshake: it begins with the first read, and the
+//! same [timeout](crate::Builder::handshake_timeout) applies.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
@@ -13,12 +13,12 @@ use futures_io::{AsyncRead, AsyncWrite};
 pub use futures_rustls::rustls;
 use futures_rustls::{Accept, TlsAcceptor, server};
 
-/// TLS on every connection of a listener, by [rustls]: what to give to an adapter's `serve`. The TLS
-/// handshake holds up nobody else.
+/// Wraps a listener so that an adapter's `serve` uses TLS on each of its connections. A TLS handshake
+/// does not delay other connections.
 ///
-/// `config` says which certificate to show and whom to admit. rustls needs a
-/// [provider](rustls::crypto) of cryptography; the feature brings `fire_due`. Offer no protocol by ALPN
-/// but `http/1.1`.
+/// `config` contains the certificate and the rules for clients' certificates. rustls needs a
+/// [provider](rustls::crypto) of cryptography; the feature enables `ring`. Offer no protocol by ALPN
+/// except `http/1.1`.
 pub fn tls<L>(listener: L, config: impl Into<Arc<rustls::ServerConfig>>) -> TlsListener<L> {
     TlsListener { listener, config: config.into() }
 }
@@ -32,38 +32,39 @@ pub struct TlsListener<L> {
 }
 
 impl<L> TlsListener<L> {
-    /// The listener below.
+    /// Returns the wrapped listener.
     pub fn get_ref(&self) -> &L {
         &self.listener
     }
 
-    /// The server's end of TLS on a connection that the listener below has given.
+    /// Starts TLS on a connection that the wrapped listener has accepted.
     pub fn wrap<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Tls<S> {
         Tls::accept(stream, self.config.clone())
     }
 }
 
-/// The server's end of TLS over a stream. What is no TLS ends in an error at the first read.
-pub struct Tls<S>(Stage<S>);
+/// The server's side of TLS over a stream. If the client does not speak TLS, the first read returns
+/// an error.
+pub struct Tls<S>(State<S>);
 
-enum Stage<S> {
-    /// Boxed: it is large, and soon over.
+enum State<S> {
+    /// Boxed, since it is large and short-lived.
     Accepting(Box<Accept<S>>),
     Open(Box<server::TlsStream<S>>),
     Failed,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
-    /// Waits for a client's hello once it is read from.
+    /// Creates the server's side of TLS. The handshake begins with the first read.
     pub fn accept(stream: S, config: Arc<rustls::ServerConfig>) -> Self {
-        Tls(Stage::Accepting(Box::new(TlsAcceptor::from(config).accept(stream))))
+        Tls(State::Accepting(Box::new(TlsAcceptor::from(config).accept(stream))))
     }
 
-    /// The stream, when the handshake is over.
+    /// Returns the stream after the handshake.
     fn open(&mut self) -> io::Result<Pin<&mut server::TlsStream<S>>> {
         match &mut self.0 {
-            Stage::Open(stream) => Ok(Pin::new(&mut **stream)),
-            Stage::Accepting(_) | Stage::Failed => Err(ErrorKind::NotConnected.into()),
+            State::Open(stream) => Ok(Pin::new(&mut **stream)),
+            State::Accepting(_) | State::Failed => Err(ErrorKind::NotConnected.into()),
         }
     }
 }
@@ -74,11 +75,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tls<S> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if let Stage::Accepting(accept) = &mut self.0 {
+        if let State::Accepting(accept) = &mut self.0 {
             match ready!(Pin::new(&mut **accept).poll(cx)) {
-                Ok(stream) => self.0 = Stage::Open(Box::new(stream)),
+                Ok(stream) => self.0 = State::Open(Box::new(stream)),
                 Err(error) => {
-                    self.0 = Stage::Failed;
+                    self.0 = State::Failed;
                     return Poll::Ready(Err(error));
                 }
             }

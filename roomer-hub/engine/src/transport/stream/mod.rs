@@ -1,8 +1,8 @@
-//! Any stream of bytes as the engine's two halves, for adapters: TLS, Unix sockets, pipes.
+//! Splits any byte stream into the engine's two halves, for adapters: TLS, Unix sockets, pipes.
 //!
-//! A socket can be written to from any task; a stream is polled, and remembers one task to wake.
-//! So both halves share it under a lock and poll it with one waker, which stands for the
-//! connection's own task: whoever writes, it is the owner that hears when there is room again.
+//! A socket can be written to from any task, while a stream is polled and remembers only one waker.
+//! So both halves share the stream under a lock and poll it with one waker, which wakes the
+//! connection's own task: whichever task writes, the owner is woken when there is room again.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -14,134 +14,138 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::sync::{Mutex, lock};
 use crate::transport::{Reader, Writer};
 
-/// The two halves of a stream.
+/// Splits a stream into its two halves.
 ///
-/// Where several pieces wait they are offered as one vectored write; a stream that takes only the
-/// first at a time gets them one after another. Everything is flushed at once.
+/// Several buffers are written as one vectored write; a stream that accepts only the first buffer
+/// of it gets one write for each. Each write is followed by a flush.
 pub fn split<S>(stream: S) -> (impl Reader, impl Writer)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let bell = Arc::new(Bell::default());
-    let waker = Waker::from(bell.clone());
-    let pipe = Pipe { stream, owes: Owes::Nothing };
-    let shared = Arc::new(Shared { pipe: Mutex::new(pipe), bell, waker });
+    let owner = Arc::new(OwnerWaker::default());
+    let waker = Waker::from(owner.clone());
+    let pipe = Pipe { stream, pending: Pending::Nothing };
+    let shared = Arc::new(Shared { pipe: Mutex::new(pipe), owner, waker });
     (ReadHalf(shared.clone()), WriteHalf(shared))
 }
 
 struct Shared<S> {
     pipe: Mutex<Pipe<S>>,
-    bell: Arc<Bell>,
-    /// The bell, as the stream sees it.
+    owner: Arc<OwnerWaker>,
+    /// The same, as the stream's waker.
     waker: Waker,
 }
 
 struct Pipe<S> {
     stream: S,
-    owes: Owes,
+    pending: Pending,
 }
 
-/// What the stream is still to do with what it has taken.
+/// The operation that the stream has to complete for the bytes that it has accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Owes {
+enum Pending {
     Nothing,
     Flush,
     Close,
     Closed,
 }
 
-/// What the stream wakes: the connection's own task, which may not have come yet.
+/// The waker that the stream stores. It wakes the connection's own task, which may not have been
+/// polled yet.
 #[derive(Default)]
-struct Bell(Mutex<Rung>);
+struct OwnerWaker(Mutex<OwnerState>);
 
 #[derive(Default)]
-struct Rung {
-    /// The stream has had no room, and has said nothing since.
+struct OwnerState {
+    /// True if the last write found no room and the stream has not called the waker since.
     is_full: bool,
-    owner: Option<Waker>,
+    task: Option<Waker>,
 }
 
-impl Wake for Bell {
+impl Wake for OwnerWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let owner = {
-            let mut rung = lock(&self.0);
-            rung.is_full = false;
-            rung.owner.clone()
+        // Woken without the lock, since a waker may poll the task at once.
+        let task = {
+            let mut state = lock(&self.0);
+            state.is_full = false;
+            state.task.clone()
         };
-        owner.into_iter().for_each(Waker::wake);
+        task.into_iter().for_each(Waker::wake);
     }
 }
 
-impl Bell {
+impl OwnerWaker {
     fn set_full(&self, is_full: bool) {
         lock(&self.0).is_full = is_full;
     }
 
-    /// The connection's own task will be woken. Ready unless there is no room.
-    fn listen(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut rung = lock(&self.0);
-        if !rung.owner.as_ref().is_some_and(|owner| owner.will_wake(cx.waker())) {
-            rung.owner = Some(cx.waker().clone());
+    /// Registers the connection's own task to be woken. Returns ready unless the stream is full.
+    fn register(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.0);
+        if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            state.task = Some(cx.waker().clone());
         }
-        if rung.is_full { Poll::Pending } else { Poll::Ready(()) }
+        if state.is_full { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
-    /// Goes on with what is owed.
-    fn settle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.owes {
-            Owes::Nothing | Owes::Closed => {}
-            Owes::Flush => {
+    /// Continues the pending flush or close.
+    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.pending {
+            Pending::Nothing | Pending::Closed => {}
+            Pending::Flush => {
                 ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-                self.owes = Owes::Nothing;
+                self.pending = Pending::Nothing;
             }
-            Owes::Close => {
+            Pending::Close => {
                 ready!(Pin::new(&mut self.stream).poll_close(cx))?;
-                self.owes = Owes::Closed;
+                self.pending = Pending::Closed;
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    fn close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.owes != Owes::Closed {
-            self.owes = Owes::Close;
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.pending != Pending::Closed {
+            self.pending = Pending::Close;
         }
-        self.settle(cx)
+        self.poll_pending(cx)
     }
 
-    /// Writes until all is taken or no more is. How much was, and what came in the way.
+    /// Writes until all bytes are accepted or the stream accepts no more. Returns the number of bytes
+    /// and how the last write ended.
     fn write(
         &mut self,
         cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> (usize, Poll<io::Result<()>>) {
-        if matches!(self.owes, Owes::Close | Owes::Closed) {
+        if matches!(self.pending, Pending::Close | Pending::Closed) {
             return (0, Poll::Ready(Err(ErrorKind::BrokenPipe.into())));
         }
-        let (mut next, mut begun, mut total) = (0, 0, 0);
-        while next < pieces.len() {
+        // `offset` bytes of the buffer `next` are written already.
+        let (mut next, mut offset, mut total) = (0, 0, 0);
+        while next < bufs.len() {
             let stream = Pin::new(&mut self.stream);
-            let polled = match begun {
-                0 => stream.poll_write_vectored(cx, &pieces[next..]),
-                _ => stream.poll_write(cx, &pieces[next][begun..]),
+            let polled = match offset {
+                0 => stream.poll_write_vectored(cx, &bufs[next..]),
+                _ => stream.poll_write(cx, &bufs[next][offset..]),
             };
             match polled {
                 Poll::Ready(Ok(0)) => {
                     return (total, Poll::Ready(Err(ErrorKind::WriteZero.into())));
                 }
-                Poll::Ready(Ok(size)) => (total, begun) = (total + size, begun + size),
+                Poll::Ready(Ok(size)) => (total, offset) = (total + size, offset + size),
                 Poll::Ready(Err(error)) => return (total, Poll::Ready(Err(error))),
                 Poll::Pending => return (total, Poll::Pending),
             }
-            self.owes = Owes::Flush;
-            while next < pieces.len() && begun >= pieces[next].len() {
-                begun -= pieces[next].len();
+            self.pending = Pending::Flush;
+            while next < bufs.len() && offset >= bufs[next].len() {
+                offset -= bufs[next].len();
                 next += 1;
             }
         }
@@ -154,13 +158,13 @@ struct ReadHalf<S>(Arc<Shared<S>>);
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Reader for ReadHalf<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut pipe = lock(&self.0.pipe);
-        let has_room = self.0.bell.listen(cx).is_ready();
+        let has_room = self.0.owner.register(cx).is_ready();
         let mut cx = Context::from_waker(&self.0.waker);
-        // Nobody else comes back for what could not be flushed. A full stream is left alone: it
-        // may forget whom to wake for writing when a flush comes between, and wants to be written
-        // to next anyway.
-        if (has_room || pipe.owes != Owes::Flush)
-            && let Poll::Ready(Err(error)) = pipe.settle(&mut cx)
+        // Only the owner continues a flush that could not complete. A full stream is not flushed: a
+        // flush may replace the waker that it stores for writing, and its next operation is a write
+        // anyway.
+        if (has_room || pipe.pending != Pending::Flush)
+            && let Poll::Ready(Err(error)) = pipe.poll_pending(&mut cx)
         {
             return Poll::Ready(Err(error));
         }
@@ -175,16 +179,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Writer for WriteHalf<S>
         self.try_write_vectored(&[IoSlice::new(bytes)])
     }
 
-    fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut cx = Context::from_waker(&self.0.waker);
         let mut pipe = lock(&self.0.pipe);
-        // Before the attempt, so that a wake-up which follows it counts.
-        self.0.bell.set_full(true);
-        let (taken, end) = pipe.write(&mut cx, pieces);
+        // Set before the attempt, so that a wake-up during it is not lost.
+        self.0.owner.set_full(true);
+        let (taken, end) = pipe.write(&mut cx, bufs);
         if end.is_ready() {
-            self.0.bell.set_full(false);
-            // What cannot be flushed now will be when the owner next reads.
-            if let Poll::Ready(Err(error)) = pipe.settle(&mut cx) {
+            self.0.owner.set_full(false);
+            // A flush that cannot complete now continues when the owner reads next.
+            if let Poll::Ready(Err(error)) = pipe.poll_pending(&mut cx) {
                 return Err(error);
             }
         }
@@ -197,18 +201,18 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Writer for WriteHalf<S>
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.bell.listen(cx).map(Ok)
+        self.0.owner.register(cx).map(Ok)
     }
 
     fn shutdown(&self) {
         let mut cx = Context::from_waker(&self.0.waker);
-        let _ = lock(&self.0.pipe).close(&mut cx);
+        let _ = lock(&self.0.pipe).poll_close(&mut cx);
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let _ = self.0.bell.listen(cx);
+        let _ = self.0.owner.register(cx);
         let mut cx = Context::from_waker(&self.0.waker);
-        lock(&self.0.pipe).close(&mut cx).map(|_| ())
+        lock(&self.0.pipe).poll_close(&mut cx).map(|_| ())
     }
 }
 

@@ -1,4 +1,4 @@
-//! A stream with as much room as a test gives it.
+//! Tests with a stream whose capacity the test controls.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -7,30 +7,30 @@ use crate::transport::stream::*;
 
 #[derive(Default)]
 struct State {
-    /// Bytes that it takes at once, and those that it has taken.
+    /// The number of bytes that the stream accepts, and the bytes that it has accepted.
     room: usize,
-    taken: Vec<u8>,
+    accepted: Vec<u8>,
     calls: usize,
-    /// What is there to be read.
+    /// Bytes to be read.
     inbox: Vec<u8>,
-    /// It holds back what it has taken.
-    is_clogged: bool,
+    /// True while flushes do not complete.
+    is_flush_blocked: bool,
     is_flushed: bool,
     is_closed: bool,
     is_broken: bool,
-    /// It is interrupted once it has taken this much.
+    /// The number of accepted bytes at which a write is interrupted.
     interrupted_at: Option<usize>,
     reading: Option<Waker>,
     writing: Option<Waker>,
 }
 
 #[derive(Clone, Default)]
-struct Narrow {
+struct TestStream {
     state: Arc<Mutex<State>>,
-    takes_many: bool,
+    is_vectored: bool,
 }
 
-impl Narrow {
+impl TestStream {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = lock(&self.state);
         let result = change(&mut state);
@@ -44,12 +44,12 @@ impl Narrow {
         self.change(|state| state.room += room);
     }
 
-    fn taken(&self) -> Vec<u8> {
-        lock(&self.state).taken.clone()
+    fn accepted(&self) -> Vec<u8> {
+        lock(&self.state).accepted.clone()
     }
 }
 
-impl AsyncRead for Narrow {
+impl AsyncRead for TestStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -67,7 +67,7 @@ impl AsyncRead for Narrow {
     }
 }
 
-impl AsyncWrite for Narrow {
+impl AsyncWrite for TestStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -78,7 +78,7 @@ impl AsyncWrite for Narrow {
         if state.is_broken {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
-        if state.interrupted_at == Some(state.taken.len()) {
+        if state.interrupted_at == Some(state.accepted.len()) {
             state.interrupted_at = None;
             return Poll::Ready(Err(ErrorKind::Interrupted.into()));
         }
@@ -87,7 +87,7 @@ impl AsyncWrite for Narrow {
             state.writing = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        state.taken.extend(&bytes[..size]);
+        state.accepted.extend(&bytes[..size]);
         state.room -= size;
         state.is_flushed = false;
         Poll::Ready(Ok(size))
@@ -96,25 +96,24 @@ impl AsyncWrite for Narrow {
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.takes_many {
+        match self.is_vectored {
             true => {
-                let whole: Vec<u8> =
-                    pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+                let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
                 self.poll_write(cx, &whole)
             }
-            false => self.poll_write(cx, &pieces[0]),
+            false => self.poll_write(cx, &bufs[0]),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = lock(&self.state);
-        if state.is_clogged {
+        if state.is_flush_blocked {
             state.writing = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        // As smol's streams do: whoever waited for room is forgotten.
+        // Smol's streams drop the waker for writing here too.
         state.writing = None;
         state.is_flushed = true;
         Poll::Ready(Ok(()))
@@ -127,7 +126,7 @@ impl AsyncWrite for Narrow {
     }
 }
 
-/// A task that counts how often it is woken.
+/// A task that counts its wake-ups.
 #[derive(Default)]
 struct Task(AtomicUsize);
 
@@ -142,8 +141,8 @@ impl Task {
         self.clone().into()
     }
 
-    /// How often it was woken since the last look.
-    fn woken(&self) -> usize {
+    /// Returns the number of wake-ups since the last call.
+    fn wake_ups(&self) -> usize {
         self.0.swap(0, Ordering::Relaxed)
     }
 }
@@ -154,43 +153,43 @@ fn is_full(result: io::Result<usize>) -> bool {
 
 #[test]
 fn a_shutdown_ends_the_stream_and_its_writing() {
-    let narrow = Narrow::default();
-    narrow.give_room(9);
-    let (_reader, writer) = split(narrow.clone());
+    let stream = TestStream::default();
+    stream.give_room(9);
+    let (_reader, writer) = split(stream.clone());
     writer.shutdown();
-    assert!(lock(&narrow.state).is_closed);
+    assert!(lock(&stream.state).is_closed);
     assert_eq!(writer.try_write(b"abc").unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
 
 #[test]
-fn what_was_taken_before_an_interruption_counts() {
-    let narrow = Narrow::default();
-    let (_reader, writer) = split(narrow.clone());
-    let pieces = [IoSlice::new(b"abc"), IoSlice::new(b"def")];
-    narrow.change(|state| (state.room, state.interrupted_at) = (9, Some(3)));
-    assert_eq!(writer.try_write_vectored(&pieces).unwrap(), 3);
-    assert_eq!(writer.try_write_vectored(&pieces[1..]).unwrap(), 3);
-    narrow.change(|state| state.interrupted_at = Some(6));
+fn bytes_written_before_an_interruption_count() {
+    let stream = TestStream::default();
+    let (_reader, writer) = split(stream.clone());
+    let bufs = [IoSlice::new(b"abc"), IoSlice::new(b"def")];
+    stream.change(|state| (state.room, state.interrupted_at) = (9, Some(3)));
+    assert_eq!(writer.try_write_vectored(&bufs).unwrap(), 3);
+    assert_eq!(writer.try_write_vectored(&bufs[1..]).unwrap(), 3);
+    stream.change(|state| state.interrupted_at = Some(6));
     let error = writer.try_write(b"ghi").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted);
     assert_eq!(writer.try_write(b"ghi").unwrap(), 3);
-    assert_eq!(narrow.taken(), b"abcdefghi");
+    assert_eq!(stream.accepted(), b"abcdefghi");
 }
 
 #[test]
-fn the_owner_hears_of_room_whoever_wrote() {
-    let narrow = Narrow::default();
-    let (mut reader, writer) = split(narrow.clone());
+fn the_owner_is_woken_by_room_after_a_write_of_any_task() {
+    let stream = TestStream::default();
+    let (mut reader, writer) = split(stream.clone());
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     let mut cx = Context::from_waker(&waker);
     assert!(reader.poll_read(&mut cx, &mut [0; 8]).is_pending());
-    narrow.change(|state| {
+    stream.change(|state| {
         state.room = 3;
-        // A change without a wake-up.
+        // Change the stream without a wake-up.
         (state.reading, state.writing) = (None, None);
     });
-    // From another thread, which no stream could know.
+    // Write from another thread, whose waker the stream never gets.
     thread::scope(|scope| {
         scope.spawn(|| {
             assert_eq!(writer.try_write(b"abcdef").unwrap(), 3);
@@ -198,45 +197,45 @@ fn the_owner_hears_of_room_whoever_wrote() {
         });
     });
     assert!(writer.poll_writable(&mut cx).is_pending());
-    assert_eq!(owner.woken(), 0);
-    narrow.give_room(3);
-    assert!(owner.woken() > 0);
+    assert_eq!(owner.wake_ups(), 0);
+    stream.give_room(3);
+    assert!(owner.wake_ups() > 0);
     assert!(writer.poll_writable(&mut cx).is_ready());
     assert_eq!(writer.try_write(b"def").unwrap(), 3);
-    assert_eq!(narrow.taken(), b"abcdef");
-    // Nothing stands in the way, so nobody waits.
+    assert_eq!(stream.accepted(), b"abcdef");
+    // The last write was accepted completely, so the stream counts as writable.
     assert!(writer.poll_writable(&mut cx).is_ready());
 }
 
 #[test]
-fn nothing_comes_between_a_full_stream_and_its_wake_up() {
-    let narrow = Narrow::default();
-    let (mut reader, writer) = split(narrow.clone());
+fn a_full_stream_is_not_flushed_before_its_wake_up() {
+    let stream = TestStream::default();
+    let (mut reader, writer) = split(stream.clone());
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     let mut cx = Context::from_waker(&waker);
-    let waits_for_room = || lock(&narrow.state).writing.is_some();
-    narrow.give_room(3);
+    let waits_for_room = || lock(&stream.state).writing.is_some();
+    stream.give_room(3);
     assert_eq!(writer.try_write(b"abcdef").unwrap(), 3);
     assert!(waits_for_room(), "the write was followed by a flush");
-    narrow.change(|state| (state.room, state.is_clogged) = (1, true));
+    stream.change(|state| (state.room, state.is_flush_blocked) = (1, true));
     assert_eq!(writer.try_write(b"d").unwrap(), 1);
     assert!(is_full(writer.try_write(b"ef")));
-    lock(&narrow.state).is_clogged = false;
+    lock(&stream.state).is_flush_blocked = false;
     assert!(reader.poll_read(&mut cx, &mut [0; 8]).is_pending());
-    assert!(waits_for_room(), "the read was");
-    narrow.give_room(2);
+    assert!(waits_for_room(), "the read was preceded by a flush");
+    stream.give_room(2);
     assert!(writer.poll_writable(&mut cx).is_ready());
     assert_eq!(writer.try_write(b"ef").unwrap(), 2);
-    assert!(lock(&narrow.state).is_flushed);
+    assert!(lock(&stream.state).is_flushed);
 }
 
 #[test]
-fn room_that_comes_before_the_owner_asks_is_not_forgotten() {
-    let narrow = Narrow::default();
-    let (_reader, writer) = split(narrow.clone());
+fn room_before_the_owner_registers_is_not_lost() {
+    let stream = TestStream::default();
+    let (_reader, writer) = split(stream.clone());
     assert!(is_full(writer.try_write(b"abc")));
-    narrow.give_room(3);
+    stream.give_room(3);
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     assert!(writer.poll_writable(&mut Context::from_waker(&waker)).is_ready());
@@ -244,102 +243,102 @@ fn room_that_comes_before_the_owner_asks_is_not_forgotten() {
 
 #[test]
 fn a_full_stream_still_wakes_its_reader() {
-    let narrow = Narrow::default();
-    let (mut reader, writer) = split(narrow.clone());
+    let stream = TestStream::default();
+    let (mut reader, writer) = split(stream.clone());
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     let mut cx = Context::from_waker(&waker);
     let mut buf = [0; 8];
     assert!(reader.poll_read(&mut cx, &mut buf).is_pending());
     assert!(is_full(writer.try_write(b"abc")));
-    let reading = narrow.change(|state| {
+    let reading = stream.change(|state| {
         state.inbox = b"xyz".to_vec();
         state.writing = None;
         state.reading.is_some()
     });
-    assert!(reading && owner.woken() > 0);
+    assert!(reading && owner.wake_ups() > 0);
     assert!(matches!(reader.poll_read(&mut cx, &mut buf), Poll::Ready(Ok(3))));
 }
 
 #[test]
-fn a_stream_that_changes_tasks_wakes_the_last() {
-    let narrow = Narrow::default();
-    let (_reader, writer) = split(narrow.clone());
+fn the_last_registered_task_is_woken() {
+    let stream = TestStream::default();
+    let (_reader, writer) = split(stream.clone());
     let (first, second) = (Arc::new(Task::default()), Arc::new(Task::default()));
     assert!(is_full(writer.try_write(b"abc")));
     for task in [&first, &second] {
         let waker = task.waker();
         assert!(writer.poll_writable(&mut Context::from_waker(&waker)).is_pending());
     }
-    narrow.give_room(1);
-    assert_eq!((first.woken(), second.woken()), (0, 1));
+    stream.give_room(1);
+    assert_eq!((first.wake_ups(), second.wake_ups()), (0, 1));
 }
 
 #[test]
-fn pieces_arrive_in_order_and_together_where_that_is_possible() {
-    let pieces = [b"ab".as_slice(), b"", b"cde", b"f", b"ghij"].map(IoSlice::new);
-    for (takes_many, calls) in [(true, 1), (false, 4)] {
-        let narrow = Narrow { takes_many, ..Narrow::default() };
-        let (_reader, writer) = split(narrow.clone());
-        narrow.give_room(10);
-        assert_eq!(writer.try_write_vectored(&pieces).unwrap(), 10);
-        assert_eq!(narrow.taken(), b"abcdefghij");
-        assert!(lock(&narrow.state).calls <= calls, "in too many writes");
+fn buffers_are_written_in_order_and_together_where_possible() {
+    let bufs = [b"ab".as_slice(), b"", b"cde", b"f", b"ghij"].map(IoSlice::new);
+    for (is_vectored, calls) in [(true, 1), (false, 4)] {
+        let stream = TestStream { is_vectored, ..TestStream::default() };
+        let (_reader, writer) = split(stream.clone());
+        stream.give_room(10);
+        assert_eq!(writer.try_write_vectored(&bufs).unwrap(), 10);
+        assert_eq!(stream.accepted(), b"abcdefghij");
+        assert!(lock(&stream.state).calls <= calls, "too many writes");
         for room in 1..10 {
-            let narrow = Narrow { takes_many, ..Narrow::default() };
-            let (_reader, writer) = split(narrow.clone());
-            narrow.give_room(room);
-            assert_eq!(writer.try_write_vectored(&pieces).unwrap(), room);
-            assert_eq!(narrow.taken(), b"abcdefghij"[..room]);
+            let stream = TestStream { is_vectored, ..TestStream::default() };
+            let (_reader, writer) = split(stream.clone());
+            stream.give_room(room);
+            assert_eq!(writer.try_write_vectored(&bufs).unwrap(), room);
+            assert_eq!(stream.accepted(), b"abcdefghij"[..room]);
         }
     }
 }
 
 #[test]
-fn what_could_not_be_flushed_is_flushed_by_the_owner() {
-    let narrow = Narrow::default();
-    let (mut reader, writer) = split(narrow.clone());
+fn the_owner_completes_a_blocked_flush() {
+    let stream = TestStream::default();
+    let (mut reader, writer) = split(stream.clone());
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     let mut cx = Context::from_waker(&waker);
     assert!(reader.poll_read(&mut cx, &mut [0; 8]).is_pending());
-    narrow.change(|state| (state.room, state.is_clogged) = (3, true));
-    owner.woken();
+    stream.change(|state| (state.room, state.is_flush_blocked) = (3, true));
+    owner.wake_ups();
     assert_eq!(writer.try_write(b"abc").unwrap(), 3);
-    assert!(!lock(&narrow.state).is_flushed);
-    narrow.change(|state| state.is_clogged = false);
-    assert_eq!(owner.woken(), 1);
+    assert!(!lock(&stream.state).is_flushed);
+    stream.change(|state| state.is_flush_blocked = false);
+    assert_eq!(owner.wake_ups(), 1);
     assert!(reader.poll_read(&mut cx, &mut [0; 8]).is_pending());
-    assert!(lock(&narrow.state).is_flushed);
+    assert!(lock(&stream.state).is_flushed);
 }
 
 #[test]
-fn a_stream_may_go_once_everything_has_left_it() {
-    let narrow = Narrow::default();
-    let (_reader, writer) = split(narrow.clone());
+fn a_stream_is_closed_after_its_bytes_are_flushed() {
+    let stream = TestStream::default();
+    let (_reader, writer) = split(stream.clone());
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     let mut cx = Context::from_waker(&waker);
-    narrow.change(|state| (state.room, state.is_clogged) = (3, true));
+    stream.change(|state| (state.room, state.is_flush_blocked) = (3, true));
     assert_eq!(writer.try_write(b"bye").unwrap(), 3);
     assert!(writer.poll_closed(&mut cx).is_pending());
-    assert!(!lock(&narrow.state).is_closed);
-    narrow.change(|state| state.is_clogged = false);
-    assert_eq!(owner.woken(), 1);
+    assert!(!lock(&stream.state).is_closed);
+    stream.change(|state| state.is_flush_blocked = false);
+    assert_eq!(owner.wake_ups(), 1);
     assert!(writer.poll_closed(&mut cx).is_ready());
-    assert!(lock(&narrow.state).is_closed);
+    assert!(lock(&stream.state).is_closed);
     let error = writer.try_write(b"more").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
 }
 
 #[test]
-fn an_error_behind_some_bytes_comes_again() {
-    let narrow = Narrow { takes_many: false, ..Narrow::default() };
-    let (_reader, writer) = split(narrow.clone());
-    narrow.change(|state| state.is_broken = true);
+fn a_write_error_is_returned_and_the_stream_counts_as_writable() {
+    let stream = TestStream { is_vectored: false, ..TestStream::default() };
+    let (_reader, writer) = split(stream.clone());
+    stream.change(|state| state.is_broken = true);
     let error = writer.try_write(b"abc").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    // The owner is not to wait for room that never comes.
+    // The owner must not wait for room that a broken stream never has.
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     assert!(writer.poll_writable(&mut Context::from_waker(&waker)).is_ready());
