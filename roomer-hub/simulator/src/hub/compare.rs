@@ -105,12 +105,7 @@ impl Checker {
                 Action::Broadcast { packet, .. },
                 Effect::Broadcast { room, to, packet: expected },
             ) => {
-                let mut reached = IdSet::default();
-                for &client in &self.receivers {
-                    let is_new = reached.insert(self.clients.id(client));
-                    ensure!(is_new, "a broadcast reaches a client twice");
-                }
-                let fits = reached == to && packet == expected && number == Some(room);
+                let fits = self.reached()? == to && packet == expected && number == Some(room);
                 Ok(fits && self.broadcast(room, &packet)?)
             }
             (
@@ -160,6 +155,16 @@ impl Checker {
             self.clients.direct(client, packet, Presence::Full)?;
         }
         Ok(true)
+    }
+
+    /// Returns the ids that the broadcast reaches, which must be unique.
+    fn reached(&self) -> Result<IdSet, Fault> {
+        let mut reached = IdSet::default();
+        for &client in &self.receivers {
+            let is_new = reached.insert(self.clients.id(client));
+            ensure!(is_new, "a broadcast reaches a client twice");
+        }
+        Ok(reached)
     }
 
     /// Checks a packet for the receivers of a broadcast.

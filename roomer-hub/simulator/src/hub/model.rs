@@ -209,11 +209,7 @@ impl Model {
             let fits = packet.room.len() <= self.config.max_name
                 && self.rooms_of(client) < self.config.max_rooms;
             if authorize && is_new && fits {
-                return self.effects.push(Effect::Authorize {
-                    client,
-                    permission: Permission::Join,
-                    packet,
-                });
+                return self.authorize(client, Permission::Join, packet);
             }
             if !self.join(client, packet.room) {
                 self.violation(now, client);
@@ -240,11 +236,7 @@ impl Model {
                 return self.violation(now, client);
             }
             if self.config.authorize_direct && !is_allowed && self.find(packet.dst).is_some() {
-                return self.effects.push(Effect::Authorize {
-                    client,
-                    permission: Permission::Direct,
-                    packet,
-                });
+                return self.authorize(client, Permission::Direct, packet);
             }
             if !self.direct(packet) {
                 self.rejected_packets.unknown_dst += 1;
@@ -256,16 +248,16 @@ impl Model {
             return self.violation(now, client);
         }
         if self.config.authorize_publish && !is_allowed {
-            return self.effects.push(Effect::Authorize {
-                client,
-                permission: Permission::Publish,
-                packet,
-            });
+            return self.authorize(client, Permission::Publish, packet);
         }
         match self.handlers.iter().position(|event| *event == packet.event) {
             Some(handler) => self.effects.push(Effect::Call { client, handler, packet }),
             None => self.broadcast(Some(client), packet),
         }
+    }
+
+    fn authorize(&mut self, client: u16, permission: Permission, packet: Packet) {
+        self.effects.push(Effect::Authorize { client, permission, packet });
     }
 
     fn direct(&mut self, packet: Packet) -> bool {
@@ -279,7 +271,7 @@ impl Model {
         let others = room.members.iter().filter(|&&member| Some(member) != except);
         let to = others.map(|&client| self.clients[usize::from(client)].id).collect();
         let effect = Effect::Broadcast { room: room.number, to, packet };
-        if to.len() > 0 {
+        if !to.is_empty() {
             self.effects.push(effect);
         }
     }

@@ -1,18 +1,13 @@
 //! Generates plans for the whole server.
 
-use roomer_hub::Presence;
-
-use super::plan::{
-    AppAction, AuthHook, Cap, ClientFrame, Drain, Ending, Flush, Form, Hooks, Plan, RequestKind,
-    RuleAnswers, Script, Setup, Size, Step, VIOLATIONS,
-};
+use super::generate_setup::{answers, app_action, hooks, script, setup};
+use super::plan::{ClientFrame, Flush, Form, Plan, RequestKind, Size, Step, VIOLATIONS};
 use super::scenarios::{
     answered_too_late, concurrent_auth, crowd, fill_queue, input_at_flush_end, large_flush,
     moved_while_waiting, slow_call,
 };
-use crate::alphabet::{EVENTS, REASONS, RESERVED, ROOMS};
-use crate::hub::plan::{Address, ClientRef, DEFAULT_RATES, Mode, Payload};
-use crate::hub::token_bucket::RateSpec;
+use crate::alphabet::{EVENTS, RESERVED, ROOMS};
+use crate::hub::plan::{Address, ClientRef, DEFAULT_RATES, Payload};
 use crate::random::Source;
 
 /// The choices available to one plan. Not every plan has everything, since some situations hide
@@ -36,6 +31,7 @@ const KINDS: usize = 24;
 /// Delays of slow handlers and rules, in milliseconds.
 pub(super) const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
 
+/// Generates a plan.
 pub fn plan(source: &mut impl Source) -> Plan {
     // A large flush needs more connections.
     let flush = source.one_in(4).then(|| Flush {
@@ -68,6 +64,18 @@ pub fn plan(source: &mut impl Source) -> Plan {
     setup.authorize = [(); 3].map(|()| source.one_in(8).then(|| answers(source, &swarm)));
     swarm.limited = setup.rates != DEFAULT_RATES;
     let scripts = (0..swarm.handlers).map(|number| script(source, &swarm, number)).collect();
+    let mut steps = first_steps(source, slots);
+    let length = 20 + source.below(100);
+    while steps.len() < length as usize {
+        step(source, &swarm, &mut steps);
+    }
+    let mut plan = Plan { setup, scripts, steps };
+    append_scenarios(source, &mut plan);
+    plan
+}
+
+/// Connects some clients.
+fn first_steps(source: &mut impl Source, slots: u32) -> Vec<Step> {
     let mut steps = Vec::new();
     // Connect some clients first, so that the next steps have an effect.
     for slot in 0..source.below(slots + 1) {
@@ -78,27 +86,27 @@ pub fn plan(source: &mut impl Source) -> Plan {
             steps.push(Step::RunUntilIdle);
         }
     }
-    let length = 20 + source.below(100);
-    while steps.len() < length as usize {
-        step(source, &swarm, &mut steps);
-    }
+    steps
+}
+
+/// Appends rare situations to a plan, which may change its configuration.
+fn append_scenarios(source: &mut impl Source, plan: &mut Plan) {
+    let Plan { setup, steps, .. } = plan;
     if source.one_in(400) {
-        crowd(source, &mut steps);
+        crowd(source, steps);
     }
     if source.one_in(200) {
-        answered_too_late(source, &mut setup, &mut steps);
+        answered_too_late(source, setup, steps);
     }
     if source.one_in(400) {
-        moved_while_waiting(source, &mut setup, &mut steps);
+        moved_while_waiting(source, setup, steps);
     }
     if source.one_in(100) {
-        concurrent_auth(source, &mut setup, &mut steps);
+        concurrent_auth(source, setup, steps);
     }
-    let mut plan = Plan { setup, scripts, steps };
     if source.one_in(200) {
-        input_at_flush_end(source, &mut plan);
+        input_at_flush_end(source, plan);
     }
-    plan
 }
 
 fn weights(source: &mut impl Source, is_large: bool) -> [u32; KINDS] {
@@ -128,143 +136,7 @@ fn weights(source: &mut impl Source, is_large: bool) -> [u32; KINDS] {
     weights
 }
 
-fn setup(source: &mut impl Source) -> Setup {
-    let pong = source.pick(&[60_000, 60_000, 2000, 300]);
-    let ping = source.pick(&[pong / 10 * 9, pong / 2, pong - 1]);
-    let max_message = source.pick(&[100, 200, 1000, 70_000, 1 << 20]);
-    Setup {
-        mode: if source.one_in(4) { Mode::Compat } else { Mode::Default },
-        max_name: source.pick(&[3, 4, 5, 8, 4096, 4096, 4096, 4096]),
-        max_rooms: source.pick(&[1, 2, 3, 1100, 1100, 1100]),
-        rates: rates(source, max_message as u32),
-        shared_room_only: source.one_in(6),
-        max_message,
-        max_backlog: source.pick(&[1, 60, 300, 1000, 5000, 1 << 20]),
-        authorize: [None; 3],
-        hooks: None,
-        presence_rules: [(); 2].map(|()| presence(source)),
-        memory_slack: if source.one_in(4) { Some(source.pick(&[0, 1, 100, 1000])) } else { None },
-        ping,
-        pong,
-        write: source.pick(&[10_000, 10_000, 500, 100]),
-        handshake: source.pick(&[10_000, 400]),
-        close: source.pick(&[5000, 5000, 200]),
-        coalesce: source.pick(&[0, 0, 0, 2]),
-        caps: [cap(source), cap(source)],
-        auth_hook: source.one_in(8).then(|| auth_hook(source)),
-        drain: source.one_in(2).then(|| Drain {
-            deadline: source.pick(&[1, 100, 2000, 8000]),
-            per_second: source.pick(&[1, 4, 20, 1000, usize::MAX]),
-        }),
-        flush: None,
-        mute: if source.one_in(3) { source.below(256) } else { 0 },
-        ending: source.pick(&[Ending::HangUp, Ending::Close, Ending::Shutdown, Ending::Drain]),
-    }
-}
-
-fn cap(source: &mut impl Source) -> Cap {
-    let total = source.one_in(12).then(|| 1 + source.below(6) as usize);
-    let per_address = source.one_in(12).then(|| 1 + source.below(4) as usize);
-    Cap { total, per_address: per_address.map(|most| most.min(total.unwrap_or(most))) }
-}
-
-fn auth_hook(source: &mut impl Source) -> AuthHook {
-    let some = source.below(u32::MAX);
-    AuthHook {
-        admits: some | source.pick(&[0, 0x0f0f_0f0f, u32::MAX]),
-        panics: source.below(u32::MAX),
-        wait: source.one_in(2).then(|| source.pick(&PAUSES)),
-        waits: source.pick(&[some.rotate_left(7), u32::MAX]),
-    }
-}
-
-fn presence(source: &mut impl Source) -> Option<(&'static str, Presence)> {
-    let modes = [Presence::Off, Presence::Count, Presence::Full];
-    let patterns = ["root", "r", "ro*", "*", "root2", "Root", "roo*"];
-    source.one_in(8).then(|| (source.pick(&patterns), source.pick(&modes)))
-}
-
-/// Generates rates. Small ones, so that they are reached; most plans have none, so that other
-/// situations are.
-fn rates(source: &mut impl Source, max_message: u32) -> [Option<RateSpec>; 4] {
-    let mut rates = DEFAULT_RATES;
-    if source.one_in(5) {
-        let drawn = [
-            (source.pick(&[1, 3, 20]), source.pick(&[1, 2, 4, 8, 16])),
-            (source.pick(&[1, 30, 100]), max_message + source.pick(&[0, 1, 50, 100])),
-            (source.pick(&[1, 3]), source.pick(&[1, 2, 4])),
-        ];
-        for (spec, drawn) in rates.iter_mut().zip(drawn) {
-            *spec = source.one_in(2).then_some(drawn);
-        }
-    }
-    if source.one_in(3) {
-        rates[3] = (!source.one_in(4)).then(|| (source.pick(&[1, 3]), source.pick(&[1, 2, 4])));
-    }
-    rates
-}
-
-fn script(source: &mut impl Source, swarm: &Swarm, number: u32) -> Script {
-    let event = ["chat", "ping", "chatt"][number as usize % 3];
-    let mut actions: Vec<AppAction> =
-        (0..source.below(4)).map(|_| app_action(source, swarm)).collect();
-    if swarm.slow && !source.one_in(3) {
-        for _ in 0..1 + source.below(2) {
-            let millis = source.pick(&PAUSES);
-            actions.insert(
-                source.below(actions.len() as u32 + 1) as usize,
-                AppAction::Pause { millis },
-            );
-        }
-    }
-    Script { event, actions }
-}
-
-fn hooks(source: &mut impl Source, swarm: &Swarm) -> Hooks {
-    let action = app_action(source, swarm);
-    Hooks {
-        enabled: source.pick(&[15, 15, 15, 1, 2, 4, 8]),
-        acting: source.pick(&[0, 1, 2, 4, 8, 3, 0x10, 0x22, 0x88, 0xff]),
-        action: if action == AppAction::Fail { AppAction::Panic } else { action },
-    }
-}
-
-fn answers(source: &mut impl Source, swarm: &Swarm) -> RuleAnswers {
-    let wait = source.pick(&PAUSES);
-    let (some, action) = (source.below(256) as u8, app_action(source, swarm));
-    RuleAnswers {
-        allows: source.pick(&[some, some, 0xff, 0]),
-        acting: if source.one_in(2) { source.below(256) as u8 } else { 0 },
-        action: if action == AppAction::Fail { AppAction::Panic } else { action },
-        wait: (swarm.slow && !source.one_in(3)).then_some(wait),
-        waits: source.below(256) as u8,
-    }
-}
-
-fn app_action(source: &mut impl Source, swarm: &Swarm) -> AppAction {
-    let (code, reason) = (source.pick(&[1000, 1008, 4000]), source.pick(&REASONS));
-    match source.below(18) {
-        16 => AppAction::Join { room: room(source, swarm) },
-        17 => AppAction::Leave { room: room(source, swarm) },
-        0..5 => AppAction::ToRoom {
-            room: room(source, swarm),
-            event: source.pick(&EVENTS),
-            payload: payload(source),
-        },
-        5..9 => AppAction::ToClient {
-            dst: any_address(source, swarm),
-            event: "chat",
-            payload: payload(source),
-        },
-        9..12 => AppAction::Raw(payload(source)),
-        12 => AppAction::Close { code, reason },
-        13 => AppAction::CloseOther { slot: slot(source, swarm), code, reason },
-        14 => AppAction::Fail,
-        _ => AppAction::Panic,
-    }
-}
-
-fn slot(source: &mut impl Source, swarm: &Swarm) -> u8 {
+pub(super) fn slot(source: &mut impl Source, swarm: &Swarm) -> u8 {
     source.below(swarm.slots) as u8
 }
 
@@ -333,30 +205,9 @@ fn step(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
     });
     let slot = slot(source, swarm);
     let last = match kind.unwrap_or_default() {
-        0 => {
-            let kinds = [
-                RequestKind::WrongPath,
-                RequestKind::Post,
-                RequestKind::NoUpgrade,
-                RequestKind::OldVersion,
-                RequestKind::BadKey,
-                RequestKind::BadOrigin,
-                RequestKind::Http10,
-            ];
-            let request = if source.one_in(8) { source.pick(&kinds) } else { RequestKind::Upgrade };
-            steps.push(Step::Connect { slot, request });
-            let all = source.one_in(2);
-            Step::Deliver { slot, bytes: if all { u32::MAX } else { source.below(300) } }
-        }
+        0 => connect(source, slot, steps),
         1 => Step::Send { slot, frame: client_frame(source, swarm) },
-        2 => {
-            let bytes = match source.below(3) {
-                0 => 1 + source.below(8),
-                1 => 1 + source.below(80),
-                _ => u32::MAX,
-            };
-            Step::Deliver { slot, bytes }
-        }
+        2 => Step::Deliver { slot, bytes: delivered(source) },
         3 => Step::PollWoken { nth: source.below(8) as u8 },
         4 => Step::Poll { slot },
         5 => Step::RunUntilIdle,
@@ -396,24 +247,57 @@ fn step(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
         }
         22 => slow_call(source, swarm, slot, steps),
         23 => large_flush(source, swarm, slot, steps),
-        _ => {
-            steps.push(Step::Send { slot, frame: client_frame(source, swarm) });
-            if swarm.limited && source.one_in(8) {
-                // One of the frames may close the connection, with others after it.
-                let more = (0..source.below(4)).map(|_| client_frame(source, swarm));
-                let more =
-                    more.chain([ClientFrame::Close(1000)]).map(|frame| Step::Send { slot, frame });
-                steps.extend(more.collect::<Vec<_>>());
-            }
-            steps.push(Step::Deliver { slot, bytes: u32::MAX });
-            if source.one_in(2) {
-                Step::RunUntilIdle
-            } else {
-                Step::PollWoken { nth: source.below(4) as u8 }
-            }
-        }
+        _ => send_and_deliver(source, swarm, slot, steps),
     };
     steps.push(last);
+}
+
+/// Connects a client, with a valid request in most cases.
+fn connect(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) -> Step {
+    let kinds = [
+        RequestKind::WrongPath,
+        RequestKind::Post,
+        RequestKind::NoUpgrade,
+        RequestKind::OldVersion,
+        RequestKind::BadKey,
+        RequestKind::BadOrigin,
+        RequestKind::Http10,
+    ];
+    let request = if source.one_in(8) { source.pick(&kinds) } else { RequestKind::Upgrade };
+    steps.push(Step::Connect { slot, request });
+    let all = source.one_in(2);
+    Step::Deliver { slot, bytes: if all { u32::MAX } else { source.below(300) } }
+}
+
+/// Returns how many bytes arrive at once.
+fn delivered(source: &mut impl Source) -> u32 {
+    match source.below(3) {
+        0 => 1 + source.below(8),
+        1 => 1 + source.below(80),
+        _ => u32::MAX,
+    }
+}
+
+/// Sends one or more frames, which arrive at once.
+fn send_and_deliver(
+    source: &mut impl Source,
+    swarm: &Swarm,
+    slot: u8,
+    steps: &mut Vec<Step>,
+) -> Step {
+    steps.push(Step::Send { slot, frame: client_frame(source, swarm) });
+    if swarm.limited && source.one_in(8) {
+        // One of the frames may close the connection, with others after it.
+        let more = (0..source.below(4)).map(|_| client_frame(source, swarm));
+        let more = more.chain([ClientFrame::Close(1000)]).map(|frame| Step::Send { slot, frame });
+        steps.extend(more.collect::<Vec<_>>());
+    }
+    steps.push(Step::Deliver { slot, bytes: u32::MAX });
+    if source.one_in(2) {
+        Step::RunUntilIdle
+    } else {
+        Step::PollWoken { nth: source.below(4) as u8 }
+    }
 }
 
 pub(super) fn time(source: &mut impl Source) -> u32 {

@@ -1,36 +1,31 @@
 //! Runs a plan: the real server with its sockets and tasks, and the clients, step by step.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use roomer_engine::{RecordedInput, Server};
-use roomer_proto::PacketRef;
 use roomer_testkit::{Clock, Tasks, socket};
 
 use super::admission::address;
 use super::application::Application;
-use super::conn_model::{ConnModel, End, State};
+use super::conn_model::{ConnModel, State};
 use super::counters::Counts;
 use super::drain::Drain;
-use super::expected::Received;
 use super::hooks::PendingHook;
 use super::marks::{Mark, Marks};
-use super::plan::{AppAction, ClientFrame, Plan, RequestKind, Setup, Size, Step};
+use super::plan::{AppAction, Plan, RequestKind, Step};
 use super::setup::SimEnvironment;
-use crate::alphabet::{identity, noise};
 use crate::fault::{Fault, ensure};
 use crate::hub::model::Model;
-use crate::hub::plan::Mode;
 use crate::trace::Trace;
 
 /// The most polls without a change of the time; more are an endless loop.
 const MAX_POLLS: u32 = 1_000_000;
 
 /// The most connections of a plan.
-const MAX: usize = 120;
+const MAX_CONNS: usize = 120;
 
 pub struct Harness<'p> {
     pub plan: &'p Plan,
@@ -74,7 +69,7 @@ pub struct Harness<'p> {
     pub verbose: bool,
     /// The inputs of the hub, for a report.
     pub history: Vec<String>,
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
 }
 
 impl<'p> Harness<'p> {
@@ -140,6 +135,7 @@ impl<'p> Harness<'p> {
         self.clock.now()
     }
 
+    /// Performs a step of the plan.
     pub fn step(&mut self, step: &Step) -> Result<(), Fault> {
         match *step {
             Step::Connect { slot, request } => self.connect(slot, request),
@@ -200,12 +196,14 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
+    /// Returns the last connection in a slot.
     pub fn conn_in_slot(&self, slot: u8) -> Option<usize> {
         *self.slots.get(usize::from(slot))?
     }
 
+    /// Connects a client, which sends a request.
     pub fn connect(&mut self, slot: u8, request: RequestKind) {
-        if self.conns.len() >= MAX || usize::from(slot) >= self.slots.len() {
+        if self.conns.len() >= MAX_CONNS || usize::from(slot) >= self.slots.len() {
             return;
         }
         let (reader, writer, peer) = socket();
@@ -228,155 +226,6 @@ impl<'p> Harness<'p> {
         self.slots[usize::from(slot)] = Some(self.conns.len());
         self.application.state().slots[usize::from(slot)] = None;
         self.conns.push(conn);
-    }
-
-    pub fn send(&mut self, at: usize, frame: ClientFrame) {
-        let setup = &self.plan.setup;
-        let caller = self.conns[at].id;
-        let (dst, src) = match frame {
-            ClientFrame::Packet { dst, src, .. } => {
-                let state = self.application.state();
-                (state.address(dst, caller % 512), state.address(src, caller % 512))
-            }
-            _ => ("", ""),
-        };
-        let conn = &mut self.conns[at];
-        if !conn.can_send() {
-            return;
-        }
-        match frame {
-            ClientFrame::Packet { room, event, payload, form, .. } => {
-                let bare = PacketRef { room, event, dst, src, payload: &[] };
-                let payload = match payload {
-                    Size::Queue { slot, hard, more } => {
-                        self.payload_for_queue(slot, hard, more, &bare)
-                    }
-                    payload => payload_of(payload, &bare, setup),
-                };
-                let conn = &mut self.conns[at];
-                let packet = PacketRef { payload, ..bare };
-                let length = packet.encoded_len();
-                self.marks.mark(length == setup.max_message, Mark::MessageAtLimit);
-                self.marks.mark(length == setup.max_message + 1, Mark::MessageOverLimit);
-                self.marks.mark(length + 1 == setup.max_message, Mark::MessageUnderLimit);
-                conn.traffic.packet(packet, form, setup);
-                conn.ignores_input |= conn.traffic.has_sent_violation();
-            }
-            ClientFrame::Ping(length) => conn.traffic.ping(noise(3, length.min(125).into())),
-            ClientFrame::Pong(length) => conn.traffic.pong(noise(4, length.min(125).into())),
-            ClientFrame::Close(code) => {
-                conn.traffic.close((code != 0).then_some(code));
-                conn.closes_at = conn.traffic.pending.back().map(|sent| sent.at);
-            }
-            ClientFrame::Violation(violation) => {
-                conn.traffic.violation(violation, setup);
-                conn.violation.get_or_insert(violation);
-                conn.ignores_input = true;
-            }
-        }
-    }
-
-    /// Returns a payload that fills a queue up to its limit, or nearly.
-    fn payload_for_queue(
-        &self,
-        slot: u8,
-        hard: bool,
-        more: i8,
-        bare: &PacketRef<'_>,
-    ) -> &'static [u8] {
-        let setup = &self.plan.setup;
-        let limit = if hard { setup.hard_limit() } else { setup.max_backlog };
-        let outstanding =
-            self.conn_in_slot(slot).map_or(0, |at| self.conns[at].expected.outstanding()) as usize;
-        let left = limit.saturating_sub(outstanding).saturating_add_signed(more.into());
-        let head = match left {
-            0..=127 => 2,
-            128..=0x1_0003 => 4,
-            _ => 10,
-        };
-        let around = head + bare.encoded_len() - bare.src.len() + identity(0).text.len();
-        let most = setup.max_message.saturating_sub(bare.encoded_len()).min(0x1_0000);
-        noise(8, left.saturating_sub(around).min(most) as u32)
-    }
-
-    pub fn deliver(&mut self, at: usize, bytes: usize) {
-        let conn = &mut self.conns[at];
-        if conn.end == Some(End::Lost) || conn.end == Some(End::Arrived) {
-            return;
-        }
-        let size = bytes.min(conn.traffic.under_way.len());
-        if size > 0 {
-            let (front, back) = conn.traffic.under_way.as_slices();
-            let first = front.len().min(size);
-            conn.peer.deliver(&front[..first]);
-            conn.peer.deliver(&back[..size - first]);
-            conn.traffic.under_way.drain(..size);
-        }
-        if conn.traffic.under_way.is_empty() && conn.end == Some(End::Sending) {
-            conn.peer.end_stream(Ok(()));
-            conn.end = Some(End::Arrived);
-        }
-    }
-
-    fn inject(&mut self, at: usize, step: &Step) -> Result<(), Fault> {
-        let conn = &mut self.conns[at];
-        let peer = &conn.peer;
-        match *step {
-            Step::Poll { .. } => {
-                let task = conn.task;
-                if !self.tasks.is_done(task) {
-                    self.tasks.poll(task);
-                    self.observe(Some(task))?;
-                }
-            }
-            Step::SocketSpace { bytes, .. } if conn.end != Some(End::Lost) => {
-                peer.set_space(if bytes == u32::MAX { usize::MAX } else { bytes as usize });
-                self.marks.mark(conn.expected.is_mid_frame(), Mark::HalfFrameResumed);
-            }
-            Step::LimitIo { read, write, .. } => {
-                peer.max_read(read as usize);
-                peer.max_write(write as usize);
-                conn.is_narrow = true;
-            }
-            Step::Interrupt { .. } => peer.interrupt(1),
-            Step::SendDuringWrite { sender: of, room, payload, .. } => {
-                let application = self.application.clone();
-                let action = AppAction::ToRoom { room, event: "cha", payload };
-                peer.during_write(move || (0..3).for_each(|_| application.outside(of, &action)));
-            }
-            Step::SpuriousWritable { .. } => peer.spurious_writable(),
-            Step::HalfClose { .. } => {
-                conn.end.get_or_insert(End::Sending);
-            }
-            Step::Reset { .. } if conn.end != Some(End::Arrived) => {
-                conn.traffic.under_way.clear();
-                peer.discard_unread();
-                peer.set_space(0);
-                peer.end_stream(Err(ErrorKind::ConnectionReset));
-                peer.fail_writes(ErrorKind::ConnectionReset);
-                (conn.end, conn.is_broken) = (Some(End::Arrived), true);
-            }
-            Step::Vanish { .. } if conn.end != Some(End::Arrived) => {
-                conn.traffic.under_way.clear();
-                peer.discard_unread();
-                peer.set_space(0);
-                conn.end = Some(End::Lost);
-            }
-            Step::FailWrites { .. } => {
-                peer.fail_writes(ErrorKind::BrokenPipe);
-                conn.is_broken = true;
-            }
-            Step::Abort { .. } => {
-                let task = conn.task;
-                conn.is_aborted = true;
-                if !self.tasks.is_done(task) {
-                    self.tasks.abort(task);
-                    self.observe(Some(task))?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
     /// Polls woken tasks until none is left, then checks the invariants of the idle server.
@@ -433,46 +282,7 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
-    /// Lets a client read.
-    fn receive(&mut self, at: usize) -> Result<(), Fault> {
-        let mut bytes = std::mem::take(&mut self.buffer);
-        bytes.clear();
-        let conn = &mut self.conns[at];
-        conn.peer.take(usize::MAX, &mut bytes);
-        self.trace.number(at as u64);
-        self.trace.bytes(&bytes);
-        let compat = self.plan.setup.mode == Mode::Compat;
-        let ConnModel { expected, view, traffic, is_mute, end, closes_at, id, .. } = conn;
-        let (id, is_polite) = (*id, !*is_mute && end.is_none());
-        let marks = &mut self.marks;
-        let received = expected.receive(&bytes, |received| {
-            match received {
-                Received::Ping if is_polite && closes_at.is_none() => traffic.pong(&[]),
-                Received::Ping => {}
-                Received::Close(code) => {
-                    marks.close(code);
-                    if is_polite && closes_at.is_none() {
-                        traffic.close(code);
-                        *closes_at = traffic.pending.back().map(|sent| sent.at);
-                    }
-                }
-                Received::ExpectedItem(item) => {
-                    marks.frame(&item);
-                    view.receive(id, &item, compat)?;
-                }
-            }
-            Ok(())
-        });
-        self.buffer = bytes;
-        if !self.may_be_congested(at) {
-            self.conns[at].congested_since = None;
-        }
-        let client = self.conns[at].client;
-        received.map_err(|Fault(what)| {
-            Fault::new(format!("connection {at} (client {client:?}): {what}"))
-        })
-    }
-
+    /// Marks the situations of a shutdown.
     pub(super) fn mark_shutdown(&mut self) {
         let in_handshake = self.conns.iter().any(|conn| conn.state == State::Handshake);
         self.marks.mark(in_handshake, Mark::ShutdownInHandshake);
@@ -483,23 +293,5 @@ impl<'p> Harness<'p> {
     /// Returns the index of a connection by the number of its id.
     pub fn by_id(&self, id: u16) -> Option<usize> {
         self.conns.iter().rposition(|conn| conn.id == id && conn.client.is_some())
-    }
-}
-
-/// Returns the payload with which a packet has a certain size.
-fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] {
-    const MAX: usize = 0x1_0000;
-    match size {
-        Size::Bytes(payload) => noise(payload.0, payload.1),
-        Size::Queue { .. } => &[],
-        Size::Limit(more) => {
-            let length = setup.max_message.saturating_add_signed(more.into());
-            noise(5, length.saturating_sub(bare.encoded_len()).min(MAX) as u32)
-        }
-        Size::Frame(length) => {
-            // The server replaces the client's `src` by the sender's id.
-            let around = bare.encoded_len() - bare.src.len() + identity(0).text.len();
-            noise(6, (length as usize).saturating_sub(around).min(MAX) as u32)
-        }
     }
 }

@@ -2,31 +2,38 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`plan`], `generate`, `scenarios`, `setup` | a plan as data, and how a seed generates one |
-//! | `harness`, `faults`, `traffic` | runs a plan: server, sockets and clients; the bytes that clients send |
+//! | [`plan`] | a plan, as data |
+//! | `generate`, `generate_setup`, `scenarios` | how a seed generates a plan |
+//! | `setup` | the server's configuration |
+//! | `harness` | runs a plan: the server, its tasks and its sockets |
+//! | `client_side`, `traffic` | what clients send and receive |
+//! | `faults` | what disturbs a connection |
 //! | `application`, `permissions`, `hooks`, `auth_hook` | the application: handlers, rules, hooks and `authorize` |
 //! | `conn_model` | the state of one connection, as seen from outside the server |
-//! | `checker`, `model_link` | compares each input that the engine gives its hub with the bytes that it has read |
-//! | `handler_log` | compares the commands of handlers and handles with the engine's inputs |
-//! | `expected` | compares each byte that the server sends with the model's output |
-//! | `after_poll`, `slow` | what the poll of a connection's task must have led to |
+//! | `checker`, `cursor` | compares each input that the engine gives its hub with the bytes that it has read |
+//! | `handler_log` | compares the actions of handlers and handles with the engine's inputs |
+//! | `outputs`, `expected` | the output that the model expects, compared with each byte that the server sends |
+//! | `after_poll` | what the poll of a connection's task must have led to |
 //! | `admission`, `drain`, `flush`, `counters` | connection limits, draining, large flushes and statistics |
-//! | `quiescence`, `ending` | invariants when no task is woken, and the end of a plan |
-//! | `coverage`, `marks` | situations that a large run has to reach |
+//! | `quiescence`, `ending` | invariants while no task is woken, and the end of a plan |
+//! | `marks` | situations that a large run has to reach |
 
 mod admission;
 mod after_poll;
 mod application;
 mod auth_hook;
 mod checker;
+mod client_side;
 mod conn_model;
 mod counters;
 mod cursor;
 mod drain;
 mod ending;
 mod expected;
+mod faults;
 mod flush;
 mod generate;
+mod generate_setup;
 mod handler_log;
 mod harness;
 mod hooks;

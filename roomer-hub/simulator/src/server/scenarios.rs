@@ -212,10 +212,6 @@ pub(super) fn large_flush(
         steps.push(Step::RunUntilIdle);
     }
     let other = source.below(swarm.slots) as u8;
-    let send = |room, event, payload| {
-        let (dst, src, form) = (Address::Nothing, Address::Nothing, Form::Whole);
-        ClientFrame::Packet { room, event, dst, src, payload: Size::Bytes(payload), form }
-    };
     if source.one_in(4) {
         // A client that has called a handler can send during a write.
         steps.push(Step::Send { slot, frame: send("root", "chat", payload(source)) });
@@ -240,24 +236,39 @@ pub(super) fn large_flush(
     poll_some(source, 3, steps);
     for _ in 0..1 + source.below(2) {
         let (slot, place) = (other, room(source, swarm));
-        match source.below(14) {
-            0 => steps.push(Step::Abort { slot }),
-            1 => steps.push(Step::Reset { slot }),
-            2 => steps
-                .push(Step::App { slot, action: AppAction::Close { code: 4000, reason: "bye" } }),
-            3 => steps.push(Step::App { slot, action: AppAction::Leave { room: "root" } }),
-            4 => steps.push(Step::SocketSpace { slot, bytes: source.below(60) }),
-            5 => steps.push(Step::Connect { slot, request: RequestKind::Upgrade }),
-            6 => steps.push(Step::Send { slot, frame: ClientFrame::Close(1000) }),
-            7 => steps.push(Step::Send { slot, frame: send(place, "join", payload(source)) }),
-            8 => steps.push(Step::Send { slot, frame: send(place, "leave", payload(source)) }),
-            9 => steps.push(Step::Send { slot, frame: client_frame(source, swarm) }),
-            _ => steps.push(Step::Send { slot, frame: send("root", "cha", payload(source)) }),
-        }
+        disturb_flush(source, swarm, (slot, place), steps);
         steps.push(Step::Deliver { slot, bytes: u32::MAX });
         poll_some(source, 4, steps);
     }
     if source.one_in(2) { Step::RunUntilIdle } else { Step::PollWoken { nth: 0 } }
+}
+
+/// Returns a packet without addresses.
+fn send(room: &'static str, event: &'static str, payload: Payload) -> ClientFrame {
+    let (dst, src, form) = (Address::Nothing, Address::Nothing, Form::Whole);
+    ClientFrame::Packet { room, event, dst, src, payload: Size::Bytes(payload), form }
+}
+
+/// Appends an event that may affect the connections or the room of a large flush.
+fn disturb_flush(
+    source: &mut impl Source,
+    swarm: &Swarm,
+    (slot, place): (u8, &'static str),
+    steps: &mut Vec<Step>,
+) {
+    match source.below(14) {
+        0 => steps.push(Step::Abort { slot }),
+        1 => steps.push(Step::Reset { slot }),
+        2 => steps.push(Step::App { slot, action: AppAction::Close { code: 4000, reason: "bye" } }),
+        3 => steps.push(Step::App { slot, action: AppAction::Leave { room: "root" } }),
+        4 => steps.push(Step::SocketSpace { slot, bytes: source.below(60) }),
+        5 => steps.push(Step::Connect { slot, request: RequestKind::Upgrade }),
+        6 => steps.push(Step::Send { slot, frame: ClientFrame::Close(1000) }),
+        7 => steps.push(Step::Send { slot, frame: send(place, "join", payload(source)) }),
+        8 => steps.push(Step::Send { slot, frame: send(place, "leave", payload(source)) }),
+        9 => steps.push(Step::Send { slot, frame: client_frame(source, swarm) }),
+        _ => steps.push(Step::Send { slot, frame: send("root", "cha", payload(source)) }),
+    }
 }
 
 /// Two clients from one address, which is limited to one connection, are authorized at the same

@@ -72,36 +72,7 @@ impl Setup {
             // The checkers do not model it.
             .message_timeout(Duration::from_secs(1 << 30))
             .coalesce(millis(self.coalesce));
-        let [messages, bytes, joins, violation_rate] = self.rates;
-        if let Some((per_second, burst)) = messages {
-            builder = builder.message_rate(per_second, burst);
-        }
-        if let Some((per_second, burst)) = bytes {
-            builder = builder.byte_rate(per_second, burst);
-        }
-        if let Some((per_second, burst)) = joins {
-            builder = builder.join_rate(per_second, burst);
-        }
-        builder = match violation_rate {
-            violation_rate if violation_rate == DEFAULT_RATES[3] => builder,
-            Some((per_second, burst)) => builder.violation_rate(per_second, burst),
-            None => builder.unlimited_violations(),
-        };
-        let [connections, handshakes] = self.caps;
-        // Clients without an address only count in total.
-        builder = builder.trust_proxy("unix");
-        if let Some(most) = connections.total {
-            builder = builder.max_connections(most);
-        }
-        if let Some(most) = connections.per_address {
-            builder = builder.max_connections_per_address(most);
-        }
-        if let Some(most) = handshakes.total {
-            builder = builder.max_handshakes(most);
-        }
-        if let Some(most) = handshakes.per_address {
-            builder = builder.max_handshakes_per_address(most);
-        }
+        builder = self.set_caps(self.set_rates(builder));
         if let Some(Drain { deadline, per_second }) = self.drain {
             builder = builder.drain(millis(deadline), per_second);
         }
@@ -118,5 +89,42 @@ impl Setup {
             builder = builder.shared_room_only();
         }
         if self.mode == Mode::Compat { builder.compat() } else { builder }
+    }
+
+    fn set_rates(&self, mut builder: Builder) -> Builder {
+        let [messages, bytes, joins, violation_rate] = self.rates;
+        if let Some((per_second, burst)) = messages {
+            builder = builder.message_rate(per_second, burst);
+        }
+        if let Some((per_second, burst)) = bytes {
+            builder = builder.byte_rate(per_second, burst);
+        }
+        if let Some((per_second, burst)) = joins {
+            builder = builder.join_rate(per_second, burst);
+        }
+        match violation_rate {
+            violation_rate if violation_rate == DEFAULT_RATES[3] => builder,
+            Some((per_second, burst)) => builder.violation_rate(per_second, burst),
+            None => builder.unlimited_violations(),
+        }
+    }
+
+    fn set_caps(&self, builder: Builder) -> Builder {
+        let [connections, handshakes] = self.caps;
+        // Clients without an address only count in total.
+        let mut builder = builder.trust_proxy("unix");
+        if let Some(most) = connections.total {
+            builder = builder.max_connections(most);
+        }
+        if let Some(most) = connections.per_address {
+            builder = builder.max_connections_per_address(most);
+        }
+        if let Some(most) = handshakes.total {
+            builder = builder.max_handshakes(most);
+        }
+        if let Some(most) = handshakes.per_address {
+            builder = builder.max_handshakes_per_address(most);
+        }
+        builder
     }
 }

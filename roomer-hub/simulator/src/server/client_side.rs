@@ -1,0 +1,163 @@
+//! The clients: what they send, what arrives at the server, and what they receive.
+
+use roomer_proto::PacketRef;
+
+use super::conn_model::{ConnModel, End};
+use super::expected::Received;
+use super::harness::Harness;
+use super::marks::Mark;
+use super::plan::{ClientFrame, Setup, Size};
+use crate::alphabet::{identity, noise};
+use crate::fault::Fault;
+use crate::hub::plan::Mode;
+
+impl Harness<'_> {
+    /// Lets a client send a frame, which is in flight from then on.
+    pub fn send(&mut self, at: usize, frame: ClientFrame) {
+        if !self.conns[at].can_send() {
+            return;
+        }
+        if let ClientFrame::Packet { .. } = frame {
+            return self.send_packet(at, frame);
+        }
+        let conn = &mut self.conns[at];
+        match frame {
+            ClientFrame::Packet { .. } => {}
+            ClientFrame::Ping(length) => conn.traffic.ping(noise(3, length.min(125).into())),
+            ClientFrame::Pong(length) => conn.traffic.pong(noise(4, length.min(125).into())),
+            ClientFrame::Close(code) => {
+                conn.traffic.close((code != 0).then_some(code));
+                conn.closes_at = conn.traffic.pending.back().map(|sent| sent.at);
+            }
+            ClientFrame::Violation(violation) => {
+                conn.traffic.violation(violation, &self.plan.setup);
+                conn.violation.get_or_insert(violation);
+                conn.ignores_input = true;
+            }
+        }
+    }
+
+    fn send_packet(&mut self, at: usize, frame: ClientFrame) {
+        let ClientFrame::Packet { room, event, dst, src, payload, form } = frame else { return };
+        let setup = &self.plan.setup;
+        let caller = self.conns[at].id % 512;
+        let (dst, src) = {
+            let state = self.application.state();
+            (state.address(dst, caller), state.address(src, caller))
+        };
+        let bare = PacketRef { room, event, dst, src, payload: &[] };
+        let payload = match payload {
+            Size::Queue { slot, hard, more } => self.payload_for_queue(slot, hard, more, &bare),
+            payload => payload_of(payload, &bare, setup),
+        };
+        let packet = PacketRef { payload, ..bare };
+        let length = packet.encoded_len();
+        self.marks.mark(length == setup.max_message, Mark::MessageAtLimit);
+        self.marks.mark(length == setup.max_message + 1, Mark::MessageOverLimit);
+        self.marks.mark(length + 1 == setup.max_message, Mark::MessageUnderLimit);
+        let conn = &mut self.conns[at];
+        conn.traffic.packet(packet, form, setup);
+        conn.ignores_input |= conn.traffic.has_sent_violation();
+    }
+
+    /// Returns a payload that fills a queue up to its limit, or nearly.
+    fn payload_for_queue(
+        &self,
+        slot: u8,
+        hard: bool,
+        more: i8,
+        bare: &PacketRef<'_>,
+    ) -> &'static [u8] {
+        let setup = &self.plan.setup;
+        let limit = if hard { setup.hard_limit() } else { setup.max_backlog };
+        let outstanding =
+            self.conn_in_slot(slot).map_or(0, |at| self.conns[at].expected.outstanding()) as usize;
+        let left = limit.saturating_sub(outstanding).saturating_add_signed(more.into());
+        let head = match left {
+            0..=127 => 2,
+            128..=0x1_0003 => 4,
+            _ => 10,
+        };
+        let around = head + bare.encoded_len() - bare.src.len() + identity(0).text.len();
+        let most = setup.max_message.saturating_sub(bare.encoded_len()).min(0x1_0000);
+        noise(8, left.saturating_sub(around).min(most) as u32)
+    }
+
+    /// Delivers a client's bytes in flight to the server.
+    pub fn deliver(&mut self, at: usize, bytes: usize) {
+        let conn = &mut self.conns[at];
+        if conn.end == Some(End::Lost) || conn.end == Some(End::Arrived) {
+            return;
+        }
+        let size = bytes.min(conn.traffic.under_way.len());
+        if size > 0 {
+            let (front, back) = conn.traffic.under_way.as_slices();
+            let first = front.len().min(size);
+            conn.peer.deliver(&front[..first]);
+            conn.peer.deliver(&back[..size - first]);
+            conn.traffic.under_way.drain(..size);
+        }
+        if conn.traffic.under_way.is_empty() && conn.end == Some(End::Sending) {
+            conn.peer.end_stream(Ok(()));
+            conn.end = Some(End::Arrived);
+        }
+    }
+
+    /// Lets a client read.
+    pub(super) fn receive(&mut self, at: usize) -> Result<(), Fault> {
+        let mut bytes = std::mem::take(&mut self.buffer);
+        bytes.clear();
+        let conn = &mut self.conns[at];
+        conn.peer.take(usize::MAX, &mut bytes);
+        self.trace.number(at as u64);
+        self.trace.bytes(&bytes);
+        let compat = self.plan.setup.mode == Mode::Compat;
+        let ConnModel { expected, view, traffic, is_mute, end, closes_at, id, .. } = conn;
+        let (id, is_polite) = (*id, !*is_mute && end.is_none());
+        let marks = &mut self.marks;
+        let received = expected.receive(&bytes, |received| {
+            match received {
+                Received::Ping if is_polite && closes_at.is_none() => traffic.pong(&[]),
+                Received::Ping => {}
+                Received::Close(code) => {
+                    marks.close(code);
+                    if is_polite && closes_at.is_none() {
+                        traffic.close(code);
+                        *closes_at = traffic.pending.back().map(|sent| sent.at);
+                    }
+                }
+                Received::ExpectedItem(item) => {
+                    marks.frame(&item);
+                    view.receive(id, &item, compat)?;
+                }
+            }
+            Ok(())
+        });
+        self.buffer = bytes;
+        if !self.may_be_congested(at) {
+            self.conns[at].congested_since = None;
+        }
+        let client = self.conns[at].client;
+        received.map_err(|Fault(what)| {
+            Fault::new(format!("connection {at} (client {client:?}): {what}"))
+        })
+    }
+}
+
+/// Returns the payload with which a packet has a certain size.
+fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] {
+    const MAX: usize = 0x1_0000;
+    match size {
+        Size::Bytes(payload) => noise(payload.0, payload.1),
+        Size::Queue { .. } => &[],
+        Size::Limit(more) => {
+            let length = setup.max_message.saturating_add_signed(more.into());
+            noise(5, length.saturating_sub(bare.encoded_len()).min(MAX) as u32)
+        }
+        Size::Frame(length) => {
+            // The server replaces the client's `src` by the sender's id.
+            let around = bare.encoded_len() - bare.src.len() + identity(0).text.len();
+            noise(6, (length as usize).saturating_sub(around).min(MAX) as u32)
+        }
+    }
+}
