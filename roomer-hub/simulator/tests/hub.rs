@@ -1,8 +1,9 @@
-//! The simulator with few seeds. `examples/sim.rs` runs many.
+//! Runs the hub plans with few seeds. The binary `sim` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-hub --test sim` runs more, `SIM_DEEP=1` explores
-//! farther, `UPDATE_HASHES=1` accepts new hashes: only when what the hub sends was meant to change.
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test hub` runs more seeds,
+//! `SIM_DEEP=1` explores more clients, and `UPDATE_HASHES=1` accepts new hashes; use it only if a
+//! change of the hub's output was intended.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
 
 use std::fmt::Write;
 use std::fs;
@@ -18,19 +19,19 @@ use roomer_simulator::runner::{self, Summary};
 use roomer_simulator::shrink::shorten;
 use roomer_simulator::simulation::Simulation;
 
-fn seeds_or(otherwise: u64) -> u64 {
-    let seeds_or = std::env::var("SIM_SEEDS").ok();
-    seeds_or.map_or(otherwise, |seeds_or| seeds_or.parse().unwrap())
+fn seed_count(otherwise: u64) -> u64 {
+    let seed_count = std::env::var("SIM_SEEDS").ok();
+    seed_count.map_or(otherwise, |seed_count| seed_count.parse().unwrap())
 }
 
 fn sum(count: u64, threads: usize) -> Summary {
     runner::run_seeds::<HubPlans>(0, count, threads, &|_, _| {})
 }
 
-/// Also: twice the same, and the same on two threads.
+/// Also: the same result when the seeds run again, on two threads.
 #[test]
-fn every_seed_holds_and_all_marks_come_up() {
-    let count = seeds_or(1_000);
+fn every_seed_passes_and_all_marks_are_reached() {
+    let count = seed_count(1_000);
     let once = sum(count, 1);
     if let Some((seed, fault)) = once.examples.first() {
         panic!("seed {seed}: {fault}\n{}", HubPlans::explain(*seed));
@@ -40,7 +41,7 @@ fn every_seed_holds_and_all_marks_come_up() {
 }
 
 #[test]
-fn the_hashes_are_those_that_are_committed() {
+fn the_hashes_equal_the_committed_ones() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hub_hashes.txt");
     let mut hashes = String::from("# Seed, steps, and a hash of everything that the hub sent.\n");
     for seed in (0..64).chain((0..8).map(|power| 10_u64.pow(power * 2) + 77)) {
@@ -52,7 +53,10 @@ fn the_hashes_are_those_that_are_committed() {
     }
     let committed = fs::read_to_string(&file).unwrap();
     for (committed, now) in committed.lines().zip(hashes.lines()) {
-        assert_eq!(now, committed, "now, and as committed; UPDATE_HASHES=1 if this was meant");
+        assert_eq!(
+            now, committed,
+            "left is new, right is committed; UPDATE_HASHES=1 accepts the new one"
+        );
     }
     assert_eq!(hashes.len(), committed.len());
 }
@@ -70,10 +74,10 @@ fn the_hash_key_changes_nothing() {
     }
 }
 
-/// What is explored has no end but that all states have been seen, so this is every order of any
+/// The exploration ends only when all states have been reached, so it covers every order of any
 /// number of steps.
 #[test]
-fn every_order_of_steps_of_two_clients_holds() {
+fn every_order_of_steps_of_two_clients_passes() {
     for (mode, max_rooms) in [(Mode::Default, 1100), (Mode::Compat, 2)] {
         let rooms = &["root", "r"][..];
         let explored = found(Scope { mode, clients: 2, rooms, max_rooms, depth: usize::MAX });
@@ -102,7 +106,7 @@ fn found(scope: Scope) -> Explored {
 }
 
 #[test]
-fn a_list_is_shortened_to_what_matters() {
+fn a_list_is_shortened_to_its_necessary_items() {
     let mut items: Vec<u32> = (0..1_000).collect();
     let mut tries = 0;
     shorten(&mut items, |items| {
@@ -114,8 +118,8 @@ fn a_list_is_shortened_to_what_matters() {
 }
 
 #[test]
-fn a_plan_is_told_as_a_test_that_compiles() {
-    // tests/regressions.rs has this text, and compiles.
+fn a_plan_is_printed_as_a_test_that_compiles() {
+    // tests/regressions.rs contains this text, and compiles.
     let (client, payload) = (ClientRef::Slot(0), Payload(7, 2));
     let commands = vec![Step::Close { client: ClientRef::Caller, code: 1008, reason: "bye" }];
     let plan = Plan {
@@ -144,7 +148,7 @@ fn a_plan_is_told_as_a_test_that_compiles() {
     };
     let text = as_test(&plan, "a_sample");
     let file = include_str!("regressions.rs");
-    // But for the blanks and commas of rustfmt.
+    // Ignores the spaces and commas that rustfmt changes.
     let plain = |text: &str| text.replace([' ', '\n', ','], "");
     assert!(plain(file).contains(&plain(&text)), "{text}");
 }

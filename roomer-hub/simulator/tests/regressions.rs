@@ -1,5 +1,4 @@
-//! Plans that once failed, each with the seed that found it. The simulator prints them ready to be
-//! pasted here.
+//! Plans that once failed, each with the seed that found it. The simulator prints them as tests.
 
 use roomer_hub::Presence;
 use roomer_simulator::hub::plan::ClientRef::*;
@@ -8,7 +7,7 @@ use roomer_simulator::hub::plan::Step::*;
 use roomer_simulator::hub::plan::{Address::*, Ending, Handler, Mode, Payload, Plan};
 use roomer_simulator::hub::report::must_hold;
 
-/// Nothing was wrong here: it shows that what is printed compiles.
+/// Shows that the printed form of a plan compiles.
 #[test]
 fn a_sample() {
     must_hold(&Plan {
