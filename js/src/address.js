@@ -14,7 +14,7 @@ export const isRelative = (url) => typeof url === "string" && /^(?![a-z][a-z\d+.
  * Throws TypeError if there is none.
  */
 export function toAddress(url, token) {
-    const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href : url;
+    const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? globalThis.location).href : url;
     // Without the fragment, which a WebSocket does not take.
     const [, rest] = /^(?:ws|http)(s?:\/\/[^/?#][^#]*)/i.exec(whole);
     const address = `ws${rest}`;

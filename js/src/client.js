@@ -88,7 +88,7 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
             try {
                 packet = decode(buffer);
             } catch (cause) {
-                return report(new RoomerError("packet", "is this the address of the server?", { cause }));
+                return report(new RoomerError("packet", "is this a roomer server?", { cause }));
             }
             trace("received", { ...packet, bytes: packet.payload.length });
             route(packet);

@@ -28,6 +28,8 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     rejectUnknown(others);
     /** Joins, leaves and probes that wait for their turn. */
     let requests = [];
+    /** Joins and leaves that the server has not confirmed, waiting or sent. */
+    const pending = new Set();
     /** Messages that wait. */
     const queue = new Set();
     let queuedBytes = 0;
@@ -59,6 +61,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
 
     function settle(item) {
         sent.delete(item);
+        pending.delete(item);
         sentBytes -= item.data.length;
         return item;
     }
@@ -75,17 +78,16 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         }
     }
 
-    /** Sends what may be sent now, and sets the timer for the rest. */
+    /** Sends what may be sent now, and sets the timer for the rest. With a pace, each tick sends one packet. */
     function pump(isTick) {
         if (!client.isReady()) {
             return;
         }
-        let budget = pace ? Number(isTick) : Infinity;
-        for (let item; budget > 0 && sent.size < window && sentBytes <= bytes && (item = next()); budget--) {
+        for (let item; (isTick || !pace) && sent.size < window && sentBytes <= bytes && (item = next()); isTick &&= !pace) {
             transmit(item);
         }
         const isWaiting = requests.length || queue.size;
-        if (unprobed && (unprobed >= PROBE_BYTES || sentBytes > bytes || (isTick && budget > 0) || (isWaiting && sent.size >= window))) {
+        if (unprobed && (unprobed >= PROBE_BYTES || sentBytes > bytes || isTick || (isWaiting && sent.size >= window))) {
             transmit(createProbe());
         }
         if (unprobed || isWaiting) {
@@ -110,7 +112,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         fence,
         sentBytes: () => sentBytes,
         /** Returns the room of an unconfirmed request. */
-        find: (name, event) => [...sent, ...requests].find((item) => item.event === event && item.room === name)?.owner,
+        find: (name, event) => [...pending].find((item) => item.event === event && item.room === name)?.owner,
         /** Queues a join or leave; returns false without a connection. */
         request(owner, event) {
             if (!client.isReady()) {
@@ -118,7 +120,9 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             }
             // A leave_ack means that the room's unconfirmed messages may be lost, so a probe confirms them first.
             event === "leave" && fence();
-            requests.push(createRequest(owner.name, event, owner));
+            const item = createRequest(owner.name, event, owner);
+            pending.add(item);
+            requests.push(item);
             pump();
             return true;
         },
@@ -170,6 +174,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             clock.clearTimeout(timer);
             timer = undefined;
             sent = new Set();
+            pending.clear();
             requests = [];
             sentBytes = unprobed = 0;
             window = FIRST_WINDOW;

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { encode } from "../src/packet.js";
 import { setUp, record } from "./support/kit.js";
 
 /** Whatever a client's sockets send, as "room event". */
@@ -105,6 +106,19 @@ describe("what send() answers comes true or is taken back", () => {
         assert.equal(sent.at(-1), "probe");
         await kit.server.advance(5_000);
         assert.equal(sent.filter((what) => what === "probe").length, 2);
+    });
+
+    test("an answer to a probe that was not sent confirms nothing", async () => {
+        const kit = setUp({ latency: 10 });
+        const [{ client, room }] = await kit.inRoom("lobby");
+        await kit.server.advance(5_000);
+        const lost = record(client, "lost");
+        const [conn] = kit.server.connections();
+        room.send("chat", 1);
+        conn.deliver(encode("\0probe", "leave_ack", "", conn.id));
+        await kit.server.advance(20);
+        conn.cut();
+        assert.deepEqual(lost.map(([, { payload, reason }]) => [payload, reason]), [[1, "unconfirmed"]]);
     });
 
     test("put out of the room while messages are on their way: told", async () => {
