@@ -139,7 +139,7 @@ impl<B> Service<http::Request<B>> for Mount {
 
 /// Waits until the framework has sent the answer and hands the stream over.
 async fn take_over(upgrade: Upgrade, stream: OnUpgrade) {
-    if let Ok(Ok(stream)) = timeout(upgrade.time_limit(), stream).await {
+    if let Ok(Ok(stream)) = timeout(upgrade.handshake_timeout(), stream).await {
         start(upgrade, stream);
     }
 }

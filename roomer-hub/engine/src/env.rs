@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::outbound::available_memory;
 
 /// The source of a server's time and randomness. Simulations implement it; production code uses
-/// [`System`].
+/// [`SystemEnvironment`].
 pub trait Environment: Send + Sync + 'static {
     /// Returns the time since a fixed point of the environment's choice. It never decreases.
     fn now(&self) -> Duration;
@@ -18,33 +18,33 @@ pub trait Environment: Send + Sync + 'static {
     /// Returns the bytes of memory that are available to the server, from which the default of
     /// [`memory_budget`](crate::Builder::memory_budget) follows; `None` if unknown, which is the
     /// default. Called once, when the server is built.
-    fn memory(&self) -> Option<u64> {
+    fn available_memory(&self) -> Option<u64> {
         None
     }
 }
 
 /// The operating system's monotonic clock, and a random number generator seeded by the system.
 #[derive(Clone, Copy, Debug)]
-pub struct System {
+pub struct SystemEnvironment {
     start: Instant,
 }
 
-impl System {
+impl SystemEnvironment {
     /// Creates an environment whose time starts at zero now.
     #[allow(clippy::disallowed_methods)] // The one place below the adapters that reads the clock.
     #[must_use]
     pub fn new() -> Self {
-        System { start: Instant::now() }
+        SystemEnvironment { start: Instant::now() }
     }
 }
 
-impl Default for System {
+impl Default for SystemEnvironment {
     fn default() -> Self {
-        System::new()
+        SystemEnvironment::new()
     }
 }
 
-impl Environment for System {
+impl Environment for SystemEnvironment {
     fn now(&self) -> Duration {
         self.start.elapsed()
     }
@@ -55,7 +55,7 @@ impl Environment for System {
 
     /// Returns the machine's memory, or the lower limit of the process's control groups (version 1 or
     /// 2), on Linux; `None` on other systems.
-    fn memory(&self) -> Option<u64> {
+    fn available_memory(&self) -> Option<u64> {
         available_memory::available()
     }
 }

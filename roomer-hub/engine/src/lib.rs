@@ -67,7 +67,7 @@ pub use crate::app::monitor::{HandlerFailure, HandlerMonitor, PendingHandler};
 pub use crate::app::user::User;
 pub use crate::builder::{BuildError, Builder};
 pub use crate::connection::Connection;
-pub use crate::env::{Environment, System};
+pub use crate::env::{Environment, SystemEnvironment};
 pub use crate::handshake::request::{AuthResult, Rejection, Request};
 #[cfg(feature = "audit")]
 pub use crate::journal::RecordedInput;

@@ -160,7 +160,7 @@ impl Upgrade {
     /// Returns the time limit for sending the response, the one for handshakes. Drop the upgrade
     /// when it has passed.
     #[must_use]
-    pub fn time_limit(&self) -> Duration {
+    pub fn handshake_timeout(&self) -> Duration {
         self.server.options().handshake_timeout
     }
 

@@ -224,7 +224,7 @@ fn one_that_was_behind_takes_messages_again_once_half_is_left() {
     let mut takes_after = |bytes| {
         reader.stall(bytes);
         world.settle();
-        kept.lock().unwrap().as_ref().unwrap().try_send(b"more")
+        kept.lock().unwrap().as_ref().unwrap().send_raw(b"more")
     };
     assert!(!takes_after(0), "three quarters of it are one and a half times what may wait");
     assert!(!takes_after(40_000), "more than half");

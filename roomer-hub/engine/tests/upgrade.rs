@@ -54,7 +54,7 @@ fn an_upgrade_is_answered_with_the_key_derived() {
 #[test]
 fn its_answer_may_take_as_long_as_a_handshake() {
     let server = server(|builder| builder.handshake_timeout(Duration::from_secs(7)));
-    let limit = ask(&server, |_| {}).unwrap().time_limit();
+    let limit = ask(&server, |_| {}).unwrap().handshake_timeout();
     assert_eq!((limit, server.handshake_timeout()), (Duration::from_secs(7), limit));
 }
 

@@ -263,7 +263,7 @@ impl Client {
     }
 
     /// Returns the binary messages that are not packets, which handlers send with
-    /// [`Conn::try_send`](roomer_engine::Conn::try_send), and all text messages.
+    /// [`Conn::send_raw`](roomer_engine::Conn::send_raw), and all text messages.
     #[must_use]
     pub fn raw(&self) -> Vec<Bytes> {
         self.state().raw.clone()

@@ -164,7 +164,7 @@ fn a_half_closed_connection_ends() {
 /// A server whose handler sends the payload unchanged, valid or not.
 fn forging_server() -> Builder {
     Server::builder().on("forge", |conn, message| {
-        let _ = conn.try_send(message.payload);
+        let _ = conn.send_raw(message.payload);
         Ok(())
     })
 }

@@ -179,7 +179,7 @@ impl Chat {
                     src: message.src.as_str(),
                     payload: &[],
                 };
-                match conn.try_send(pong.to_bytes()) {
+                match conn.send_raw(pong.to_bytes()) {
                     true => Ok(()),
                     false => Err("the pong was not taken".into()),
                 }

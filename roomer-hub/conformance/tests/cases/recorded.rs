@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use roomer_engine::{Environment, System};
+use roomer_engine::{Environment, SystemEnvironment};
 
 use super::test_server::TestServer;
 use roomer_conformance::client::TIMEOUT;
@@ -33,7 +33,7 @@ const RECORDED: [(usize, u64); CLIENTS] = [
 ];
 
 /// The system's time, and ids that count.
-struct Counted(System, AtomicU64);
+struct Counted(SystemEnvironment, AtomicU64);
 
 impl Environment for Counted {
     fn now(&self) -> Duration {
@@ -51,11 +51,14 @@ impl Environment for Counted {
 #[test]
 fn recorded_input_gives_recorded_bytes() {
     let test = TestServer::with(|builder| {
-        builder.environment(Counted(System::new(), AtomicU64::new(1))).on("ask", |conn, message| {
-            conn.send_to_client(conn.id().as_str(), "answer", message.payload);
-            conn.send_to_room(message.room, "asked", b"");
-            Ok(())
-        })
+        builder.environment(Counted(SystemEnvironment::new(), AtomicU64::new(1))).on(
+            "ask",
+            |conn, message| {
+                conn.send_to_client(conn.id().as_str(), "answer", message.payload);
+                conn.send_to_room(message.room, "asked", b"");
+                Ok(())
+            },
+        )
     });
     let mut clients: Vec<Recorder> = (0..CLIENTS).map(|_| Recorder::connect(test.addr)).collect();
     let mut dice = 0x0123_4567_89ab_cdef_u64;

@@ -94,12 +94,12 @@ fn send_to_client_is_a_packet_of_root_from_the_connection() {
 }
 
 #[test]
-fn try_send_sends_its_bytes_as_they_are() {
+fn send_raw_sends_its_bytes_as_they_are() {
     let (test, kept) = Kept::test(|builder| builder);
     let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
     for bytes in [&b""[..], b"no packet", &wire::filler(70_000)] {
-        assert!(conn.try_send(bytes));
+        assert!(conn.send_raw(bytes));
         assert_eq!(client.expect_message(), bytes);
     }
 }
@@ -110,7 +110,7 @@ fn what_one_handler_sends_comes_in_its_order() {
         builder.on("go", |conn, message| {
             for n in 0..50u8 {
                 conn.send_to_client(message.src, "n", [n]);
-                assert!(conn.try_send(wire::packet([b"raw", b"n", b"", b"", &[n]])));
+                assert!(conn.send_raw(wire::packet([b"raw", b"n", b"", b"", &[n]])));
                 conn.send_to_room("lobby", "n", [n]);
             }
             Ok(())
@@ -139,7 +139,7 @@ fn a_handle_can_be_kept_and_used_from_any_thread() {
     std::thread::spawn(move || {
         conn.send_to_room("lobby", "timer", b"1");
         conn.send_to_client(&to, "timer", b"2");
-        assert!(conn.try_send(wire::packet([b"r", b"e", b"", b"", b"3"])));
+        assert!(conn.send_raw(wire::packet([b"r", b"e", b"", b"", b"3"])));
     })
     .join()
     .unwrap();
@@ -170,19 +170,19 @@ fn a_handle_to_a_connection_that_is_gone_does_nothing() {
     b.expect_member_left("lobby", &own);
     conn.send_to_room("lobby", "ghost", b"");
     conn.send_to_client(&other, "ghost", b"");
-    assert!(!conn.try_send(b"ghost"));
+    assert!(!conn.send_raw(b"ghost"));
     conn.close(4000, "");
     b.expect_nothing();
 }
 
 #[test]
-fn try_send_is_false_once_too_much_is_owed_and_never_waits() {
+fn send_raw_is_false_once_too_much_is_owed_and_never_waits() {
     let (test, kept) = Kept::test(|builder| builder.max_backlog(100_000));
     let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
     let chunk = wire::filler(50_000);
     // Whatever the kernel takes comes on top of the backlog, and is a few megabytes at most.
-    let taken = (0..10_000).take_while(|_| conn.try_send(&chunk)).count();
+    let taken = (0..10_000).take_while(|_| conn.send_raw(&chunk)).count();
     assert!(taken >= 2, "less than the backlog was taken: {taken}");
     assert!(taken < 2_000, "without end");
     drop(client);

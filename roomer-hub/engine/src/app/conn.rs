@@ -253,7 +253,7 @@ impl Conn {
     /// the connection has ended or has more than [`max_backlog`](crate::Builder::max_backlog)
     /// queued. Never waits.
     #[must_use = "false means that the message was not queued"]
-    pub fn try_send(&self, message: impl AsRef<[u8]>) -> bool {
+    pub fn send_raw(&self, message: impl AsRef<[u8]>) -> bool {
         let mut frame = Vec::new();
         message_frame(Kind::Binary, message.as_ref(), &mut frame);
         self.server.send_frame(self.info.key, frame)

@@ -23,7 +23,7 @@ use crate::app::handler::{Handler, HandlerError};
 #[cfg(feature = "audit")]
 use crate::app::monitor::HandlerMonitor;
 use crate::builder::options::{Options, Page};
-use crate::env::{Environment, System};
+use crate::env::{Environment, SystemEnvironment};
 use crate::handshake::origin::Origins;
 use crate::lifecycle::admission::AdmissionLimits;
 use crate::outbound::available_memory;
@@ -153,7 +153,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the source of time and randomness, for simulations. Default: [`System`].
+    /// Sets the source of time and randomness, for simulations. Default: [`SystemEnvironment`].
     pub fn environment(mut self, env: impl Environment) -> Self {
         self.env = Some(Box::new(env));
         self
@@ -207,7 +207,7 @@ impl<E> Builder<E> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
-        let env = self.env.take().unwrap_or_else(|| Box::new(System::new()));
+        let env = self.env.take().unwrap_or_else(|| Box::new(SystemEnvironment::new()));
         self.resolve_defaults(&*env);
         let Builder { mut config, options, handlers, presences, .. } = self;
         check::check(&options, &config)?;
@@ -243,9 +243,9 @@ impl<E> Builder<E> {
         }
         options.chosen.max_handshakes_per_address = self.max_handshakes_per_address.is_some();
         options.chosen.max_connections_per_address = self.max_connections_per_address.is_some();
-        options.memory_budget = self
-            .memory_budget
-            .unwrap_or_else(|| available_memory::budget(env.memory(), options.water_marks().max));
+        options.memory_budget = self.memory_budget.unwrap_or_else(|| {
+            available_memory::budget(env.available_memory(), options.water_marks().max)
+        });
     }
 }
 

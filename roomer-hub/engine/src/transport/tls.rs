@@ -38,14 +38,14 @@ impl<L> TlsListener<L> {
     }
 
     /// Starts TLS on a connection that the wrapped listener has accepted.
-    pub fn wrap<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Tls<S> {
-        Tls::accept(stream, self.config.clone())
+    pub fn wrap<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> TlsStream<S> {
+        TlsStream::accept(stream, self.config.clone())
     }
 }
 
 /// The server's side of TLS over a stream. If the client does not speak TLS, the first read returns
 /// an error.
-pub struct Tls<S>(State<S>);
+pub struct TlsStream<S>(State<S>);
 
 enum State<S> {
     /// Boxed, since it is large and short-lived.
@@ -54,10 +54,10 @@ enum State<S> {
     Failed,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// Creates the server's side of TLS. The handshake begins with the first read.
     pub fn accept(stream: S, config: Arc<rustls::ServerConfig>) -> Self {
-        Tls(State::Accepting(Box::new(TlsAcceptor::from(config).accept(stream))))
+        TlsStream(State::Accepting(Box::new(TlsAcceptor::from(config).accept(stream))))
     }
 
     /// Returns the stream after the handshake.
@@ -69,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tls<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tls<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tls<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -114,8 +114,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tls<S> {
     }
 }
 
-impl<S> fmt::Debug for Tls<S> {
+impl<S> fmt::Debug for TlsStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").finish_non_exhaustive()
+        f.debug_struct("TlsStream").finish_non_exhaustive()
     }
 }

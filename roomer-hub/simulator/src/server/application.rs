@@ -236,7 +236,7 @@ impl Application {
             }
             AppAction::Raw(payload) => {
                 let payload = noise(payload.0, payload.1);
-                let taken = conn.try_send(payload);
+                let taken = conn.send_raw(payload);
                 log(LogEntry::Raw { by, payload, taken });
             }
             AppAction::Join { room } => {

@@ -108,7 +108,7 @@ impl Harness<'_> {
             self.trace.number(kind(entry));
             self.check_input(entry, polled, &mut journal, &mut log)?;
         }
-        // Messages sent with `try_send` outside a handler do not leave an input.
+        // Messages sent with `send_raw` outside a handler do not leave an input.
         while let Some(action) = log.next() {
             let LogEntry::Raw { by, payload, taken } = action else {
                 return Err(Fault::new(format!("an action without an effect: {action:?}")));
