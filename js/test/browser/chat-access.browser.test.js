@@ -111,6 +111,8 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await page.locator("#members [tabindex='0']").focus();
         const position = () => focused(person, (element) => Number(element.getAttribute("aria-posinset")));
         assert.equal(await position(), 1);
+        // The first row is the person's own, which cannot be chosen: another initial than its own finds another row.
+        const initial = await focused(person, (element) => element.querySelector(".name").textContent.startsWith("S")) ? "B" : "S";
         for (const [key, wanted] of [["ArrowDown", 2], ["ArrowDown", 3], ["ArrowUp", 2], ["End", 301], ["ArrowDown", 301], ["Home", 1], ["ArrowUp", 1]]) {
             await page.keyboard.press(key);
             assert.equal(await position(), wanted, key);
@@ -122,8 +124,8 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
             const [row, list] = [document.activeElement, document.querySelector("#members")].map((each) => each.getBoundingClientRect());
             return row.bottom <= list.bottom + 1 && row.top >= list.top - 1;
         });
-        await page.keyboard.type("s");
-        assert.match(await focused(person, (element) => element.querySelector(".name").textContent), /^S/);
+        await page.keyboard.type(initial.toLowerCase());
+        assert.ok((await focused(person, (element) => element.querySelector(".name").textContent)).startsWith(initial));
         const chosen = await focused(person, (element) => element.dataset.id);
         await page.keyboard.press("Enter");
         await page.locator("#whisper-text", { hasText: "Only" }).waitFor();
