@@ -20,10 +20,12 @@ impl Server {
         if at_rest && sockets == 0 && held > 0 {
             return Err(format!("{held} bytes are held without a socket"));
         }
+        // A task that has not been polled yet has no timer, so equality holds only at rest.
         let timers = self.0.timers.count();
         if timers > sockets || (at_rest && timers < sockets) {
             return Err(format!("{timers} timers for {sockets} sockets and drains"));
         }
+        // A connection is counted before it is in the hub, and until its socket is closed.
         let (open, counted) = (
             self.core().outbound.writers.len(),
             self.0.lifecycle.with_counts(|counts| counts.connections),

@@ -28,6 +28,8 @@ impl Server {
     ) -> Result<(), Rejected> {
         let options = self.options();
         let Some(option) = options.needs_address(is_mounted) else { return Ok(()) };
+        // `request.peer` is the client if a trusted proxy has named it, so a peer that is trusted
+        // itself means that it has not.
         if options.proxies.trusts(request.peer) {
             if option != "trust_proxy" && has_token(request, UPGRADE, "websocket") {
                 let proxy = request.peer.map(|peer| peer.ip());
@@ -38,6 +40,7 @@ impl Server {
         match request.peer {
             Some(_) => Ok(()),
             None => {
+                // The client cannot change this: the operator must configure the server.
                 let cause = WarningCause::NoAddress { option };
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 let rejection = Rejection::new(status, cause.to_string());

@@ -5,3 +5,4 @@ mod prometheus;
 pub(crate) mod stats;
 pub(crate) mod trace;
 pub(crate) mod warning;
+mod warning_cause;

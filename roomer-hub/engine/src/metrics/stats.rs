@@ -86,6 +86,7 @@ impl Server {
     /// each message.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        // The two locks are held one after the other, so the figures may be of different moments.
         let (sockets, handshakes, rejected_requests) = self
             .0
             .lifecycle
