@@ -86,7 +86,7 @@ async function one(isIn, order, pause) {
     client.close();
 }
 
-test("put out while we leave and join again: the new room opens", async () => {
+test("removed while the client leaves and joins again: the new room opens", async () => {
     for (const act of ["kick", "move"]) {
         for (const turns of [0, 1]) {
             const kit = setUp({ latency: 10 });
@@ -105,7 +105,7 @@ test("put out while we leave and join again: the new room opens", async () => {
     }
 });
 
-test("put out after we have joined again: removed, and the server agrees", async () => {
+test("removed after the client has joined again: closed, and the server agrees", async () => {
     const kit = setUp({ latency: 10 });
     const [{ client, room }] = await kit.inRoom("lobby");
     await kit.server.advance(5_000);

@@ -27,7 +27,7 @@ describe("bytecursor()", () => {
         assert.equal(cursor.tell(), 0);
     });
 
-    test("covers a window if told so", () => {
+    test("covers a window if asked to", () => {
         const cursor = bytecursor(bytes(0, 1, 2, 3, 4), 1, 3);
         assert.equal(cursor.length, 3);
         assert.equal(cursor.view.byteOffset, 1);

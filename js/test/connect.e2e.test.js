@@ -160,7 +160,7 @@ for (const runtime of RUNTIMES) {
             assert.ok(room.memberSet.has(client.id));
         });
 
-        test("a WebSocket class of somebody else does as well, also when it fails", async (t) => {
+        test("a WebSocket class of a package works as well, also when it fails", async (t) => {
             const proxy = await startProxy(new URL(server.url).port);
             t.after(() => proxy.close());
             const [a, b] = await inRoom(t, `ws://127.0.0.1:${proxy.port}/ws`, "injected", 2, { WebSocket: OtherWebSocket });
@@ -179,7 +179,7 @@ for (const runtime of RUNTIMES) {
 
     describe(`on ${runtime}, when the server goes and comes`, TIMEOUT, () => {
         for (const [how, code] of [["kill", 1006], ["stop", 1001]]) {
-            test(`${how}: all clients come back into all their rooms, and say what they had to say`, async (t) => {
+            test(`${how}: all clients rejoin all their rooms, and send their queued messages`, async (t) => {
                 let server = await start();
                 t.after(() => server?.stop());
                 const { port } = new URL(server.url);
@@ -221,7 +221,7 @@ for (const runtime of RUNTIMES) {
     });
 
     describe(`on ${runtime}, a server that refuses`, TIMEOUT, () => {
-        test("nobody at that address: retried as often as allowed", async () => {
+        test("no server at that address: retried as often as allowed", async () => {
             const server = await start();
             await server.stop();
             const client = connect(server.url, { reconnect: { ...EAGER, retries: 3 } });
@@ -242,7 +242,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(log.map(([, now, error]) => [now, error?.code]), [["suspended", "lost"], ["connecting", undefined], ["open", undefined]]);
         });
 
-        test("a message that is too big costs the connection (1009), and the client comes back", async (t) => {
+        test("a message that is too big closes the connection (1009), and the client reconnects", async (t) => {
             const server = await start("--max-message", "1000");
             t.after(() => server.stop());
             const [{ client, room }] = await inRoom(t, server.url, "big", 1);
@@ -255,7 +255,7 @@ for (const runtime of RUNTIMES) {
             assert.ok([1009, 1006].includes(error.closeCode), error.message);
         });
 
-        test("a handler that fails costs the connection (1011), and the client comes back", async (t) => {
+        test("a handler that fails closes the connection (1011), and the client reconnects", async (t) => {
             const server = await start("--panic-event");
             t.after(() => server.stop());
             const [{ client, room }] = await inRoom(t, server.url, "panic", 1);

@@ -51,7 +51,7 @@ async function gather(name, ...clients) {
 }
 
 withServer("a server as it comes", [], (server) => {
-    test("root opens with our own id, made by the server", () => withClients(server, 2, async (a, b) => {
+    test("root opens with the client's own id, made by the server", () => withClients(server, 2, async (a, b) => {
         assert.match(a.root.id(), UUID);
         assert.match(b.root.id(), UUID);
         assert.notEqual(a.root.id(), b.root.id());
@@ -117,7 +117,7 @@ withServer("a server as it comes", [], (server) => {
         }
     }));
 
-    test("everybody else hears one order", () => withClients(server, 4, async (a, b, c, d) => {
+    test("all other members receive the same order", () => withClients(server, 4, async (a, b, c, d) => {
         const [roomA, roomB, roomC, roomD] = await gather("order", a, b, c, d);
         const logs = [roomC, roomD].map((room) => {
             const log = [];
@@ -147,7 +147,7 @@ withServer("a server as it comes", [], (server) => {
         assert.deepEqual(overheard, []);
     }));
 
-    test("a direct message to oneself comes back, one to nobody is lost", () => withClients(server, 1, async (a) => {
+    test("a direct message to the sender itself arrives, one to an unknown id is lost", () => withClients(server, 1, async (a) => {
         const room = await joinOpen(a.root, "self");
         const log = record(room, "note");
         const heard = next(room, "end");
@@ -243,7 +243,7 @@ withServer("a server as it comes", [], (server) => {
 });
 
 withServer("with --auth-token", ["--auth-token", "s3cret"], (server) => {
-    test("the token lets us in", async () => {
+    test("the token admits the client", async () => {
         const { root, socket, ended } = await connectOpen(`${server.url}?token=s3cret`);
         assert.match(root.id(), UUID);
         socket.close();
@@ -283,7 +283,7 @@ withServer("with --max-message 1000", ["--max-message", "1000"], (server) => {
 });
 
 withServer("with --panic-event", ["--panic-event"], (server) => {
-    test("a handler that panics costs its caller the connection, and nobody else", () => withClients(server, 2, async (a, b) => {
+    test("a handler that panics closes the connection of its caller, and no other", () => withClients(server, 2, async (a, b) => {
         const [roomA, roomB] = await gather("panic", a, b);
         const left = next(roomB, "member_left");
         const id = a.root.id();

@@ -48,7 +48,7 @@ describe("listeners", () => {
         assert.deepEqual(log, [["a", 1, undefined, "three"], ["b", 1, undefined, "three"]]);
     });
 
-    test("emit tells whether there were any", () => {
+    test("emit returns true if there were any", () => {
         const made = emitter().on("x", noop);
         assert.equal(made.emit("x"), true);
         assert.equal(made.emit("y"), false);
@@ -183,7 +183,7 @@ describe("newListener and removeListener", () => {
         assert.deepEqual(log, [["x", noop, 0]]);
     });
 
-    test("removeListener tells of a once listener before it runs", () => {
+    test("removeListener is emitted for a once listener before it runs", () => {
         const log = [];
         const made = emitter().on("removeListener", noting(log, "removed"));
         const listener = noting(log, "ran");
@@ -191,7 +191,7 @@ describe("newListener and removeListener", () => {
         assert.deepEqual(log, [["removed", "x", listener], ["ran", 1]]);
     });
 
-    test("removeListener tells of each listener that removeAllListeners removes", () => {
+    test("removeListener is emitted for each listener that removeAllListeners removes", () => {
         const log = [];
         const other = () => {};
         const made = emitter().on("removeListener", noting(log, "removed")).on("x", noop).on("y", other);
@@ -199,7 +199,7 @@ describe("newListener and removeListener", () => {
         assert.deepEqual(log, [["removed", "x", noop], ["removed", "y", other]]);
     });
 
-    test("nothing is told about a listener that was not there", () => {
+    test("nothing is emitted for a listener that was not there", () => {
         const log = [];
         const made = emitter().on("removeListener", noting(log, "removed"));
         made.off("x", noop).removeAllListeners("x");

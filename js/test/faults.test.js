@@ -21,7 +21,7 @@ describe("3: peers and the emitter's own events", () => {
         assert.deepEqual(log, []);
     });
 
-    test("our own registrations still do", () => {
+    test("the client's own registrations still do", () => {
         const { room } = inRoom("lobby");
         const log = record(room, "newListener", "removeListener");
         log.length = 0;
@@ -243,7 +243,7 @@ describe("31: names", () => {
 });
 
 describe("33: no WebSocket", () => {
-    test("an Error says what to do", () => {
+    test("an Error names the remedy", () => {
         const attempt = () => withWebSocket(undefined, () => roomer("ws://stand-in/ws"));
         assert.throws(attempt, (error) => error.constructor === Error && /--experimental-websocket/.test(error.message));
     });

@@ -101,7 +101,7 @@ describe("frames", () => {
         };
     }
 
-    test("of any bytes never throw out of the socket's handler, and the client goes on", async () => {
+    test("of any bytes never throw out of the socket's handler, and the client continues", async () => {
         const kit = setUp();
         const sockets = [];
         class Seen extends kit.server.options.WebSocket {

@@ -10,7 +10,7 @@ import { withWebSocket } from "./support/fake-socket.js";
 import { code, record, setUp } from "./support/kit.js";
 
 describe("states", () => {
-    test("connecting, then open, then closed; each told once", async () => {
+    test("connecting, then open, then closed; each emitted once", async () => {
         const kit = setUp({ latency: 20 });
         const { client, life } = kit.connect();
         assert.equal(client.state, "connecting");
@@ -123,7 +123,7 @@ describe("waits between attempts", () => {
         }
     });
 
-    test("an attempt that nobody answers is given up in time, whatever it still does", async () => {
+    test("an attempt without an answer times out, whatever its socket does later", async () => {
         const kit = setUp();
         kit.server.stall();
         const { client, life } = kit.connect({ timeout: 3_000, reconnect: { minDelay: 100 } });
@@ -141,7 +141,7 @@ describe("close codes", () => {
 
     for (const [codes, expected] of [[COME_BACK, "open"], [STAY_AWAY, "closed"]]) {
         for (const closeCode of codes) {
-            test(`${closeCode}: ${expected === "open" ? "come back" : "stay away"}`, async () => {
+            test(`${closeCode}: ${expected === "open" ? "reconnects" : "final"}`, async () => {
                 const kit = setUp();
                 const { client, life } = kit.connect();
                 let reason;
@@ -156,7 +156,7 @@ describe("close codes", () => {
         }
     }
 
-    test("isFinal has the say", async () => {
+    test("isFinal replaces the default", async () => {
         const kit = setUp();
         const { client } = kit.connect({ isFinal: (closeCode, reason) => closeCode === 1001 && reason === "moved" });
         await kit.server.advance();
@@ -306,7 +306,7 @@ describe("signs of life", () => {
         assert.deepEqual(life.slice(1), [[52_000, "suspended", "timeout"]], "asked and answered at 1,000, asked at 2,000");
     });
 
-    test("one that does not answer has lost us after heartbeat and timeout", async () => {
+    test("one that does not answer is disconnected after heartbeat and timeout", async () => {
         const kit = setUp();
         const { life } = kit.connect({ heartbeat: 20_000, timeout: 5_000 });
         await kit.server.advance(1_000);
@@ -317,7 +317,7 @@ describe("signs of life", () => {
         assert.deepEqual(life.slice(1), [[26_000, "suspended", "timeout"]], "heard at 1,000, asked at 21,000");
     });
 
-    test("traffic is life too: nobody is asked", async () => {
+    test("no probe is sent while there is traffic", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         const asked = [];

@@ -58,7 +58,7 @@ describe("listeners", () => {
         assert.deepEqual(calls, ["late"]);
     });
 
-    test("that throw, now or later, harm nobody and are told of", async () => {
+    test("that throw, now or later, affect no other and are reported", async () => {
         const kit = setUp();
         const [{ client, room, errors }] = await kit.inRoom("lobby");
         const mine = new Error("mine");
@@ -78,7 +78,7 @@ describe("listeners", () => {
         assert.ok(errors.every((error) => error.code === "listener" && error.cause === mine));
     });
 
-    test("without an error listener, or with one that throws, the console hears", async () => {
+    test("without an error listener, or with one that throws, errors go to the console", async () => {
         const kit = setUp();
         const client = connect("ws://test/ws", kit.server.options);
         const spy = mock.method(console, "error", () => {});
@@ -167,7 +167,7 @@ describe("messages()", () => {
         assert.deepEqual(await readAll(b.room.messages("chat")), [], "of a closed room: none");
     });
 
-    test("goes on across reconnects", async () => {
+    test("continues across reconnects", async () => {
         const kit = setUp();
         const [{ client, room }] = await kit.inRoom("lobby");
         const reading = readAll(room.messages("chat"));
@@ -181,7 +181,7 @@ describe("messages()", () => {
         assert.deepEqual((await reading).map(({ payload }) => payload), [0, 1, 2]);
     });
 
-    test("is bounded: the oldest make way, and the next one tells how many", async () => {
+    test("is bounded: the oldest are dropped, and the next one has their number", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         const messages = room.messages("chat", { buffer: 3 });

@@ -80,7 +80,7 @@ describe("opened", () => {
         assert.equal(await room.opened, room);
     });
 
-    test("rejects if the room closes before: refused, left, client closed; nobody need listen", async () => {
+    test("rejects if the room closes before: refused, left, client closed; no handler is required", async () => {
         const kit = setUp();
         kit.server.allow({ join: (conn, room) => room !== "forbidden" });
         const { client } = kit.connect();
@@ -135,7 +135,7 @@ describe("a new connection", () => {
         assert.deepEqual([client.id, room.id, room.members()], [nthId(4), nthId(4), [nthId(4)]]);
     });
 
-    test("meanwhile the last members are shown; the difference is told as if they came and went", async () => {
+    test("meanwhile the last members are shown; the difference is emitted as joins and leaves", async () => {
         const kit = setUp();
         const [a, b, c] = await kit.inRoom("lobby", 3);
         kit.server.connections()[0].cut();
@@ -184,7 +184,7 @@ describe("a new connection", () => {
 });
 
 describe("leave", () => {
-    test("closes when the server has confirmed it; the room's traffic is heard till then", async () => {
+    test("closes when the server has confirmed it; the room's messages are received until then", async () => {
         const kit = setUp({ latency: 10 });
         const [a, b] = await kit.inRoom("lobby", 2);
         await kit.server.advance(100);
@@ -201,7 +201,7 @@ describe("leave", () => {
         assert.throws(() => a.room.send("chat", 2), code("closed"));
     });
 
-    test("then join before the turn is over is as if nothing had been said: others see nothing", async () => {
+    test("then join before the turn is over changes nothing: others see nothing", async () => {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2);
         const logs = [a, b].map(({ room }) => record(room, ...LIFE));
@@ -285,7 +285,7 @@ describe("what the server decides", () => {
         assert.deepEqual(kit.server.members("lobby"), []);
     });
 
-    test("put into a room: told before it opens", async () => {
+    test("put into a room: emitted before it opens", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         await kit.server.advance();
@@ -330,7 +330,7 @@ describe("members", () => {
         }
     });
 
-    test("told twice, or gone without having come, are told once or not at all", async () => {
+    test("that join twice, or leave without having joined, are emitted once or not at all", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         const log = record(room, ...LIFE);

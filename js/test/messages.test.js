@@ -32,7 +32,7 @@ describe("what waits for a room in which others were", () => {
     }
 
     for (const isOlder of [false, true]) {
-        test(`waits until another is back, and what is said then goes behind it (the other is closed ${isOlder ? "first" : "last"})`, async () => {
+        test(`waits until another is back, and later messages follow it (the other is closed ${isOlder ? "first" : "last"})`, async () => {
             const { kit, a, heard } = await restart(1_600, isOlder);
             assert.equal(a.room.send("chat", "later"), "queued");
             await kit.server.advance(1_000);
@@ -123,7 +123,7 @@ describe("the queue", () => {
         assert.deepEqual(log.map(([, payload]) => payload), [1, 2, 3, 4], "nothing twice");
     });
 
-    test("is bounded in messages and in bytes; the newest is refused, and told of", async () => {
+    test("is bounded in messages and in bytes; the newest is rejected and reported", async () => {
         for (const queue of [{ messages: 3 }, { bytes: 3 * 49 }, { bytes: 4 * 49 - 1 }]) {
             const kit = setUp();
             const [b] = await kit.inRoom("lobby");
@@ -143,7 +143,7 @@ describe("the queue", () => {
         }
     });
 
-    test("is sent before anything that a listener of the state says", async () => {
+    test("is sent before the messages of listeners of the state and of the room", async () => {
         const kit = setUp();
         const [b] = await kit.inRoom("lobby");
         const log = record(b.room, "chat");
@@ -151,8 +151,9 @@ describe("the queue", () => {
         const room = client.join("lobby");
         room.send("chat", "first");
         client.on("state", () => void room.send("chat", "second"));
+        room.on("open", () => void room.send("chat", "third"));
         await kit.server.advance();
-        assert.deepEqual(log.map(([, payload]) => payload), ["first", "second"]);
+        assert.deepEqual(log.map(([, payload]) => payload), ["first", "second", "third"]);
     });
 
     test("of none drops at once", async () => {
@@ -262,7 +263,7 @@ describe("codecs", () => {
         }
     });
 
-    test("a payload that does not fit is an error event, and the next one is heard", async () => {
+    test("a payload that does not fit is an error event, and the next one is received", async () => {
         const kit = setUp();
         const [{ room, errors }] = await kit.inRoom("lobby");
         const log = record(room, "data");

@@ -33,7 +33,7 @@ const STRICT = { strikes: { perSecond: 0, burst: 0 } };
 const times = (count, action) => Array.from({ length: count }, (_, n) => action(n));
 
 describe("nothing is sent into a room before it is open", () => {
-    test("a room that is refused loses its queue, is told of, and all else lives", async () => {
+    test("a room that is refused reports its queue as lost, and all else continues", async () => {
         const kit = setUp({ latency: 10, ...STRICT });
         kit.server.allow({ join: (conn, room) => room !== "vip" });
         const handled = watchHandled(kit.server);
@@ -65,7 +65,7 @@ describe("nothing is sent into a room before it is open", () => {
 });
 
 describe("what send() answers comes true or is taken back", () => {
-    test("sent just before a cut: told as unconfirmed, and not sent again", async () => {
+    test("sent just before a cut: reported as unconfirmed, and not sent again", async () => {
         const kit = setUp({ latency: 10 });
         const handled = watchHandled(kit.server);
         const [{ client, room }] = await kit.inRoom("lobby");
@@ -78,7 +78,7 @@ describe("what send() answers comes true or is taken back", () => {
         assert.deepEqual([handled, lost.length, room.state], [[], 5, "open"]);
     });
 
-    test("a message that has arrived is confirmed within a second or so, and never told as lost", async () => {
+    test("a message that has arrived is confirmed within a second or so, and never reported as lost", async () => {
         const kit = setUp({ latency: 10 });
         const [{ client, room }] = await kit.inRoom("lobby");
         await kit.server.advance(5_000);
@@ -121,7 +121,7 @@ describe("what send() answers comes true or is taken back", () => {
         assert.deepEqual(lost.map(([, { payload, reason }]) => [payload, reason]), [[1, "unconfirmed"]]);
     });
 
-    test("put out of the room while messages are on their way: told", async () => {
+    test("removed from the room while messages are in flight: reported", async () => {
         const kit = setUp({ latency: 10 });
         const handled = watchHandled(kit.server);
         const [{ client, room }] = await kit.inRoom("lobby");
@@ -133,7 +133,23 @@ describe("what send() answers comes true or is taken back", () => {
         assert.deepEqual([handled, lost.map(([, { payload, reason }]) => [payload, reason])], [[], [[1, "unconfirmed"]]]);
     });
 
-    test("said, then left: arrived, and not told", async () => {
+    test("nothing is sent while it is uncertain whether the client is in the room", async () => {
+        const kit = setUp({ latency: 10, ...STRICT });
+        const { client } = kit.connect();
+        await kit.server.advance(100);
+        const lost = record(client, "lost");
+        const room = client.join("lobby");
+        await kit.server.advance(20);
+        assert.equal(room.state, "open");
+        // Perhaps the answer to the join, which is not confirmed yet.
+        kit.server.connections()[0].kick("lobby");
+        await kit.server.advance(10);
+        assert.deepEqual([room.state, room.send("chat", 1)], ["joining", "queued"]);
+        await kit.server.advance(5_000);
+        assert.deepEqual([room.state, client.state, lost.map(([, { reason }]) => reason)], ["closed", "open", ["unsent"]]);
+    });
+
+    test("sent, then left: arrived, and not reported", async () => {
         const kit = setUp({ latency: 10 });
         const handled = watchHandled(kit.server);
         const [{ client, room }] = await kit.inRoom("lobby");
@@ -144,7 +160,7 @@ describe("what send() answers comes true or is taken back", () => {
         assert.deepEqual([handled, lost], [["bye"], []]);
     });
 
-    test("closed with messages in the queue: each is told", async () => {
+    test("closed with messages in the queue: each is reported", async () => {
         const { client } = setUp().connect();
         const lost = record(client, "lost");
         client.join("lobby").send("chat", 1);
@@ -174,7 +190,7 @@ describe("coming back keeps the server's limits", () => {
         }
     });
 
-    test("100 queued messages against ten per second: all arrive or are told, in order, none twice", async () => {
+    test("100 queued messages against ten per second: all arrive or are reported, in order, none twice", async () => {
         const kit = setUp({ latency: 5, messageRate: { perSecond: 10 } });
         const handled = watchHandled(kit.server);
         const { client, life } = kit.connect();
@@ -194,7 +210,7 @@ describe("coming back keeps the server's limits", () => {
         assert.ok(life.filter(([, , why]) => why === "lost").length <= 2, "too fast once at most");
     });
 
-    test("a server that allows one packet per second is kept as well, and quiet minutes make us quick again", async () => {
+    test("a limit of one packet per second is respected as well, and quiet minutes restore the full rate", async () => {
         const kit = setUp({ latency: 5, messageRate: { perSecond: 1, burst: 3 } });
         const handled = watchHandled(kit.server);
         const [{ client, room }] = await kit.inRoom("lobby");

@@ -48,7 +48,7 @@ describe("size, minified and gzipped", () => {
         });
     }
 
-    test("who imports nothing pays nothing", async () => {
+    test("an import without use adds nothing", async () => {
         const { outputFiles } = await build({
             stdin: { contents: 'import "roomer"; import "roomer/compat"; import "roomer/testkit"; import "roomer/react";', resolveDir: path("test") },
             bundle: true, minify: true, format: "esm", write: false, logLevel: "silent"

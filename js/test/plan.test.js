@@ -1,13 +1,19 @@
 /**
- * Random plans against one client, in virtual time; see support/plan.js for what a plan is and what must hold after it.
- * ROOMER_PLANS says how many, ROOMER_SEED where to begin. A plan that fails is made small and printed as a test.
+ * Random plans against one client, in virtual time; support/plan.js describes a plan and what must hold after it.
+ * ROOMER_PLANS is their number, ROOMER_SEED the first seed. A plan that fails is made small and printed as a test.
  *
- * Bugs that were planted by hand and found, all by seed 600: an ambiguous acknowledgement taken at its word; an early leave_ack
- * taken for a refusal; messages to a room that we were put out of counted as arrived; a queue sent before its room opens;
- * unconfirmed messages not told after a cut; the queue of a closed room not told; messages of one connection confirmed by the
- * next; an answer that confirms what came after its question; 1008 always final; members of the last connection kept. Not
- * found by 20,000 plans: being put into a room behind our own leave (acks.test.js has each order of it), a message that
- * overtakes those that wait, pacing without its timer, which is only slower, and an answer that does not end its question.
+ * Faults that were planted by hand and found, all by seed 600 except the one named: an ambiguous acknowledgement applied at
+ * once; a leave_ack taken for a refusal; a join_ack behind the client's own leave applied; held packets never released, or
+ * released in the wrong order (seed 4,362); messages to a room that the client was removed from counted as arrived; a queue
+ * sent before its room opens; unconfirmed messages not reported after a cut; the queue of a closed room not reported;
+ * messages of one connection confirmed by the next; an answer that confirms what was sent behind its probe; a leave that
+ * does not wait for the end of its turn; an id kept across connections; 1008 always final; members of the last connection
+ * kept.
+ *
+ * Not found by 20,000 plans, and tested elsewhere: a room that stays open after an ambiguous leave_ack, and no probe before a
+ * leave (outbox.test.js); a message that overtakes queued ones, and one that does not wait for other members
+ * (messages.test.js); an answer that does not end its probe (life.test.js); no tick, and no probe for a held
+ * acknowledgement, which make the client slower.
  */
 
 import assert from "node:assert/strict";
@@ -27,7 +33,7 @@ test(`${count} plans from seed ${first} on`, { timeout: 600_000 }, () => {
 });
 
 describe("plans that have failed once", () => {
-    test("members who come while it is not clear whose acknowledgement it was", () => run({
+    test("members who join while an acknowledgement is ambiguous", () => run({
         latency: 1,
         steps: [
             { do: "again", room: "a", turns: 1 },

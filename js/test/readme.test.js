@@ -86,7 +86,7 @@ describe("close codes: the table that servers use, the README's, and the client 
         }
     }
 
-    test("what older servers say of a client that stood still is not final", async () => {
+    test("the code of older servers for a suspended client is not final", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         await kit.server.advance();

@@ -66,7 +66,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(rooms.filter(({ state }) => state === "closed"), []);
         });
 
-        test("100 messages that waited for a server with ten per second arrive or are told, in order", async (t) => {
+        test("100 messages queued for a server with ten per second arrive or are reported, in order", async (t) => {
             const server = await start(t, "--message-rate", "10");
             const hearer = enter(t, server.url);
             const hall = hearer.join("hall");
@@ -97,7 +97,7 @@ for (const runtime of RUNTIMES) {
             }
         });
 
-        test("put out of a room by nobody: leaving and joining at once, time and again, ends in the room", async (t) => {
+        test("leaving and joining at once, many times, ends in the room", async (t) => {
             const server = await start(t);
             const client = enter(t, server.url);
             const log = record(client, "room", "error", "lost");

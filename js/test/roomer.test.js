@@ -188,7 +188,7 @@ describe("messages", () => {
         assert.equal(text(log[0][1]), "x");
     });
 
-    test("that are cut short or no bytes at all end in console.error, and the next one is heard", () => {
+    test("that are truncated or not bytes end in console.error, and the next one is received", () => {
         const { socket, room } = inRoom("lobby");
         const log = record(room, "chat");
         const packet = encodePacket({ room: "lobby", event: "chat", src: "a", payload: "x" });
@@ -234,7 +234,7 @@ describe("send", () => {
         return packets[0];
     };
 
-    test("sends to the room, with our own id as src", () => {
+    test("sends to the room, with the client's own id as src", () => {
         assert.deepEqual(sentBy("chat", "hi"), { room: "lobby", event: "chat", dst: "", src: "me", payload: Buffer.from("hi") });
     });
 
@@ -299,7 +299,7 @@ describe("send", () => {
         assert.deepEqual(socket.takePackets(), []);
     });
 
-    test("sends nothing, and says nothing, while the socket is closing", () => {
+    test("sends nothing, and does not throw, while the socket is closing", () => {
         const { socket, room } = inRoom("lobby");
         socket.readyState = 2;
         assert.equal(room.send("chat", "x"), room);

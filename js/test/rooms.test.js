@@ -32,7 +32,7 @@ describe("leave", () => {
         assert.deepEqual(Object.keys(root.rooms()), ["root"]);
     });
 
-    test("traffic is heard up to the leave_ack and not after it", () => {
+    test("messages are received until the leave_ack and not after it", () => {
         const { socket, room } = inRoom("lobby");
         const log = record(room, "chat", "close");
         room.leave();
@@ -52,7 +52,7 @@ describe("leave", () => {
         assert.throws(() => root.leave(), (error) => error.constructor === Error);
     });
 
-    test("a leave_ack that nobody asked for closes the room as well", () => {
+    test("a leave_ack without a request closes the room as well", () => {
         const { socket, room } = inRoom("lobby");
         const states = closeStates(room);
         socket.leaveAck("lobby", "me");

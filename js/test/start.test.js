@@ -38,7 +38,7 @@ describe("on a server that renders pages", () => {
         }
     });
 
-    test("without a WebSocket too; start() says what is in the way, and works when it is gone", async () => {
+    test("without a WebSocket too; start() throws the reason, and works once there is one", async () => {
         const kit = setUp();
         const client = withWebSocket(undefined, () => connect("ws://test/ws", { clock: kit.server.clock }));
         assert.equal(client.state, "idle");
@@ -61,7 +61,7 @@ describe("on a server that renders pages", () => {
         assert.equal(client.state, "closed");
     });
 
-    test("lazy waits for start(); all that was said before is done then", async () => {
+    test("lazy waits for start(); earlier calls take effect then", async () => {
         const kit = setUp();
         const { client, life } = kit.connect({ lazy: true });
         const room = client.join("lobby");
@@ -174,7 +174,7 @@ test("an option that does not exist is refused, wherever it stands", () => {
 });
 
 describe("debug", () => {
-    test("tells what is sent, received, lost and dropped, and why; never a token or a payload", async () => {
+    test("records what is sent, received, lost and dropped; never a token or a payload", async () => {
         for (const tokenIn of ["address", "protocol"]) {
             const kit = setUp();
             const records = [];
@@ -233,7 +233,7 @@ describe("joins are counted", () => {
         await room.leave();
     });
 
-    test("as React does in strict mode: mounted, unmounted, mounted; others see one who comes", async () => {
+    test("as React does in strict mode: mounted, unmounted, mounted; others see one join", async () => {
         const kit = setUp();
         const [other] = await kit.inRoom("lobby");
         const log = record(other.room, "new_member", "member_left");
@@ -265,7 +265,7 @@ describe("joins are counted", () => {
         assert.deepEqual(handled, ["1"]);
     });
 
-    test("a room that the server has put us into is left by the first who says so", async () => {
+    test("a room that the server has put the client into is left by the first leave()", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         await kit.server.advance();
@@ -277,7 +277,7 @@ describe("joins are counted", () => {
     });
 });
 
-describe("what the server tells otherwise", () => {
+describe("what else the server sends", () => {
     test("members that it only counts", async () => {
         const kit = setUp({ membership: (room) => (room === "big" ? "count" : room === "own" ? "own" : "full") });
         const made = await kit.inRoom("big", 3);
@@ -288,7 +288,7 @@ describe("what the server tells otherwise", () => {
         assert.deepEqual([own.count, own.members(), full.count], [1, [made[0].client.id], 1]);
     });
 
-    test("a message to us alone, through a room that we have not joined", async () => {
+    test("a message to this client alone, through a room that it has not joined", async () => {
         const kit = setUp();
         const [a] = await kit.inRoom("lobby");
         const { client, errors } = kit.connect();

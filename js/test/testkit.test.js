@@ -97,7 +97,7 @@ describe("the server", () => {
         assert.deepEqual(b.ends, [{ code: 1005, reason: "", wasClean: true }]);
     });
 
-    test("ends the connection of who sends no packet", async () => {
+    test("closes the connection after a frame that is not a packet", async () => {
         const server = createServer();
         const a = await bare(server);
         a.socket.send(new Uint8Array([1, 2, 3]));
@@ -121,7 +121,7 @@ describe("the server", () => {
         assert.deepEqual(logs, [[["noted", "", "", true]], [["chat", '{"shouted":"HI"}', a.client.id, false]]]);
     });
 
-    test("tells who is there, and with which address", async () => {
+    test("lists the connections with their addresses", async () => {
         const kit = setUp();
         const { client } = kit.connect({ token: "t" });
         client.join("lobby");
@@ -148,7 +148,7 @@ describe("the server", () => {
         assert.deepEqual(log.map(([, n]) => n), [1, 2, 4]);
     });
 
-    test("stop() tells its code, refuses, and start() takes clients again", async () => {
+    test("stop() sends its code and rejects clients, and start() accepts them again", async () => {
         const server = createServer();
         const a = await bare(server);
         server.stop();

@@ -80,7 +80,7 @@ describe("the world changes", () => {
         }));
     }
 
-    test("a wait that is nearly over is not made longer", () => inPage(async ({ tell }) => {
+    test("a delay that is nearly over is not extended", () => inPage(async ({ tell }) => {
         const kit = setUp();
         const { life, client } = kit.connect({ reconnect: { minDelay: 1_000 } });
         await kit.server.advance();
@@ -103,7 +103,7 @@ describe("the world changes", () => {
         client.close();
     }));
 
-    test("a closed client listens no more", () => inPage(async ({ tell, listening }) => {
+    test("a closed client has no listeners on the page", () => inPage(async ({ tell, listening }) => {
         const kit = setUp();
         const { client } = kit.connect();
         await kit.server.advance();
@@ -117,7 +117,7 @@ describe("the world changes", () => {
 });
 
 describe("WebSocket classes with ways of their own", () => {
-    test("one that tells of a failure by error alone, and one that tells twice", async () => {
+    test("one that emits only an error for a failure, and one that emits two events", async () => {
         for (const events of [["error"], ["error", "close"], ["close"]]) {
             const kit = setUp();
             let made = 0;
@@ -159,7 +159,7 @@ describe("WebSocket classes with ways of their own", () => {
         assert.equal(client.state, "closed");
     });
 
-    test("one that tells of an error before it tells of the end with its code", async () => {
+    test("one that emits an error before the close with its code", async () => {
         const kit = setUp();
         const sockets = [];
         class Talkative extends kit.server.options.WebSocket {

@@ -179,7 +179,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await Promise.all([a.close(), b.close()]);
     });
 
-    test("without scripts the page says what it needs", async () => {
+    test("without scripts the page shows what it needs", async () => {
         for (const options of [{}, PHONE]) {
             const person = await Person.open(browser, server.origin, { javaScriptEnabled: false, ...options });
             assert.ok(await person.page.locator("noscript p", { hasText: "allow JavaScript" }).isVisible());
@@ -187,7 +187,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         }
     });
 
-    test("nothing moves for those who want less motion", async () => {
+    test("nothing moves with the preference for reduced motion", async () => {
         const [a, b] = [await open("still", { reducedMotion: "reduce" }), await open("still")];
         await b.say("hello");
         await a.message("hello").waitFor();

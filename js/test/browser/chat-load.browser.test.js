@@ -48,7 +48,7 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
         await person.close();
     });
 
-    test("a thousand joins: one layout for each picture, one line in the log, and what was said stays in sight", async (t) => {
+    test("a thousand joins: one layout per frame, one line in the log, and the latest messages stay visible", async (t) => {
         const person = await open("crowd");
         await person.say("said before all of them came");
         let guests;

@@ -86,7 +86,7 @@ describe("the chat page", { timeout: 300_000 }, () => {
         assert.equal(await c.page.locator("text=just for you").count(), 0);
     }));
 
-    test("a whisper to somebody who has left is held back", () => withPeople("gone", [{}, {}, {}], async (a, b, c) => {
+    test("a whisper to a member that has left is held back", () => withPeople("gone", [{}, {}, {}], async (a, b, c) => {
         await a.page.click(`#members [data-id="${b.id}"]`);
         await a.page.fill("#message", "private");
         await b.close();
@@ -113,7 +113,7 @@ describe("the chat page", { timeout: 300_000 }, () => {
         }
     }));
 
-    test("nicknames reach those who are there and those who come later", () => withPeople("names", [{}, {}], async (a, b) => {
+    test("nicknames reach present and later members", () => withPeople("names", [{}, {}], async (a, b) => {
         const made = await b.member(a.id).locator(".name").textContent();
         assert.match(made, /^[A-Z][a-z]+ [A-Z][a-z]+$/, "a name made from the id until there is a nickname");
         await a.setNick("Ada\u202e  Lovelace");
@@ -211,7 +211,7 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
     });
     after(() => browser?.close());
 
-    test("the token of the address is passed on; without it the page says why, and has a button", async () => {
+    test("the token of the address is passed on; without it the page shows why, and a button", async () => {
         server = await startServer("--auth-token", "s3cret&more");
         const inside = await Person.open(browser, `${server.origin}/?room=lobby&token=s3cret%26more`);
         await inside.inRoom("lobby");
@@ -231,7 +231,7 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         await server.stop();
     });
 
-    test("when the server goes the page says so, comes back to the next one by itself, and everybody is called as before", async (t) => {
+    test("when the server stops the page shows it, reconnects to the next one by itself, and all keep their names", async (t) => {
         server = await startServer();
         t.after(() => server.kill());
         const { port } = new URL(server.origin);

@@ -23,7 +23,7 @@ describe("a browser and its connection", { timeout: 120_000 }, () => {
     });
     after(() => browser?.close());
 
-    test("when the server is killed and started again, pages come back and say what they had to say", async (t) => {
+    test("when the server is killed and started again, pages reconnect and send their queued messages", async (t) => {
         server = await startServer();
         t.after(() => server.stop());
         const { port } = new URL(server.origin);
@@ -49,7 +49,7 @@ describe("a browser and its connection", { timeout: 120_000 }, () => {
         await Promise.all(windows.map((window) => window.close()));
     });
 
-    test("the chat of the README does what it says", async (t) => {
+    test("the chat of the README works as described", async (t) => {
         server = await startServer("--allow-origin", "any");
         t.after(() => server.stop());
         const { port } = new URL(server.origin);
@@ -116,7 +116,7 @@ describe("a browser and its connection", { timeout: 120_000 }, () => {
         await context.close();
     });
 
-    test("a page that comes back from the page cache has its connection again", async (t) => {
+    test("a page that is restored from the page cache reconnects", async (t) => {
         server = await startServer();
         t.after(() => server.stop());
         const caching = await launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });

@@ -94,7 +94,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await person.close();
     });
 
-    test("chat: messages, names, who is here; hostile text is text", () => withWindows("chat.html", [{}, {}], async (a, b) => {
+    test("chat: messages, names, members; hostile text is text", () => withWindows("chat.html", [{}, {}], async (a, b) => {
         await a.page.fill("#name", "Ada <b>");
         await a.page.press("#name", "Tab");
         await say(a, '<img src=x onerror="window.hacked=1">');
@@ -132,7 +132,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await b.page.locator(".cursor").waitFor({ state: "detached" });
     }));
 
-    test("presence: profiles reach those who are there and those who come later", () => withWindows("presence.html", [{}, {}], async (a, b) => {
+    test("presence: profiles reach present and later members", () => withWindows("presence.html", [{}, {}], async (a, b) => {
         await a.page.fill("#name", "Ada");
         await a.page.fill("#mood", "reading");
         await a.page.press("#mood", "Tab");
@@ -157,7 +157,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await late.close();
     }));
 
-    test("without scripts each page says what it needs", async () => {
+    test("without scripts each page shows what it needs", async () => {
         for (const name of DEMOS) {
             const person = await Person.open(browser, `${server.origin}/gallery/${name}`, { javaScriptEnabled: false });
             assert.ok(await person.page.locator("noscript p", { hasText: "allow JavaScript" }).isVisible(), name);

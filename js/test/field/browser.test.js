@@ -88,7 +88,7 @@ describe("a stopped browser", { timeout: 300_000 }, () => {
     });
 });
 
-describe("a page that is left and come back to", { timeout: 120_000 }, () => {
+describe("a page that is left and restored", { timeout: 120_000 }, () => {
     test("the back/forward cache keeps it, and its client is in its rooms", async (t) => {
         const { server, client, observer } = await setUp(t, "page");
         const { length } = await client.log();

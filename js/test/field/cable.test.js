@@ -52,7 +52,7 @@ for (const runtime of RUNTIMES) {
         }
 
         // Without questions of its own a client cannot know: TCP repeats the oldest of what is not acknowledged, alone.
-        test("the client hears but is not heard", async (t) => {
+        test("the client receives but cannot send", async (t) => {
             const { here, far, givenUp } = await setUp(t, IMPATIENT);
             const before = far.log.length;
             here.mute();
@@ -62,7 +62,7 @@ for (const runtime of RUNTIMES) {
             await far.cameBack(before);
         });
 
-        test("the client is heard but does not hear", async (t) => {
+        test("the client sends but cannot receive", async (t) => {
             const { there, far } = await setUp(t, IMPATIENT);
             const before = far.log.length;
             there.mute();

@@ -47,7 +47,7 @@ const lost = (far) => far.until("the server is going away", ([what, state]) => w
 describe("as process 1", { concurrency: 4, timeout: 180_000, skip: noNamespaces() }, () => {
     for (const runtime of RUNTIMES) {
         for (const signal of ["SIGTERM", "SIGINT"]) {
-            test(`${signal} ends the chat on ${runtime}: clients are told, the exit code is 0`, async (t) => {
+            test(`${signal} ends the chat on ${runtime}: clients receive a close code, the exit code is 0`, async (t) => {
                 const server = await startContainer(t, findBinary(runtime), { args: ["--quiet", "--threads", "2"] });
                 const { url, wrapper } = server;
                 const clients = await Promise.all([1, 2, 3].map(() => startFar(t, { url, wrapper, rooms: ["lobby"] }).opened()));
@@ -76,7 +76,7 @@ describe("as process 1", { concurrency: 4, timeout: 180_000, skip: noNamespaces(
     }
 
     for (const example of examples) {
-        test(`SIGTERM ends the example ${basename(example)}: clients are told, the exit code is 0`, async (t) => {
+        test(`SIGTERM ends the example ${basename(example)}: clients receive a close code, the exit code is 0`, async (t) => {
             assert.ok(example in NEEDS, `what does ${example} need to run? NEEDS here does not say`);
             const program = `${EXAMPLES}/${example}`;
             const built = existsSync(program);

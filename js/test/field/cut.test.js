@@ -49,7 +49,7 @@ async function pair(t, urls) {
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { concurrency: 4, timeout: 180_000 }, () => {
         for (const [how, isFirst] of [["stop", false], ["kill", false], ["stop", true], ["kill", true]]) {
-            test(`said while the server was away (${how}): it reaches the other, whether the sender is back ${isFirst ? "before" : "after"} it`, async (t) => {
+            test(`sent while the server was down (${how}): reaches the other client, whether the sender reconnects ${isFirst ? "before" : "after"} it`, async (t) => {
                 const server = await startServerOn(runtime);
                 t.after(() => server.kill());
                 const [a, b] = await pair(t, [server.url, server.url]);
@@ -63,7 +63,7 @@ for (const runtime of RUNTIMES) {
             });
         }
 
-        test("said just before the server is killed", async (t) => {
+        test("sent just before the server is killed", async (t) => {
             const server = await startServerOn(runtime);
             t.after(() => server.kill());
             const [a, b] = await pair(t, [server.url, server.url]);
@@ -77,7 +77,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(toldTo(a), FIVE, "once each, in order");
         });
 
-        test("said just before the network is cut", async (t) => {
+        test("sent just before the network is cut", async (t) => {
             const server = await startServerOn(runtime);
             t.after(() => server.kill());
             const proxy = await startProxy(new URL(server.url).port);
@@ -96,7 +96,7 @@ for (const runtime of RUNTIMES) {
         });
 
         for (const how of ["stop", "kill"]) {
-            test(`said while the server ends (${how}): each is heard or told, none twice`, async (t) => {
+            test(`sent while the server shuts down (${how}): each message is received or reported, none twice`, async (t) => {
                 const server = await startServerOn(runtime);
                 t.after(() => server.kill());
                 const [a, b] = await pair(t, [server.url, server.url]);

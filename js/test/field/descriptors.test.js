@@ -31,14 +31,14 @@ for (const runtime of RUNTIMES) {
             assert.doesNotMatch(server.complaints(), /warning/);
         });
 
-        test("one line tells of a limit below what is configured", async (t) => {
+        test("one log line reports a limit below the configured one", async (t) => {
             const server = await start(t, "64:64", "--max-connections", "1000");
             const warnings = await eventually("warned", () => server.complaints().match(/^warning: .*$/gm));
             assert.equal(warnings.length, 1);
             assert.match(warnings[0], /\b64 files\b.*\bmax_connections\b.*\bulimit\b/);
         });
 
-        test("when there are none left, those who are in go on, and others come in as soon as some go", async (t) => {
+        test("when there are none left, open connections continue, and new ones are accepted as soon as some close", async (t) => {
             const server = await start(t, "64:64");
             const clients = Array.from({ length: 100 }, () => connect(server.url, { codec: "json", timeout: 1_000, reconnect: { minDelay: 20, maxDelay: 200 } }));
             t.after(() => clients.forEach((client) => client.close()));

@@ -28,7 +28,7 @@ for (const proxy of PROXIES) {
         }
 
         for (const socket of ["ws", "global"]) {
-            test(`a stopped process comes back: ${socket}`, async (t) => {
+            test(`a stopped process reconnects: ${socket}`, async (t) => {
                 const { server, far } = await setUp(t, { flags: ["--pong-wait", "1s", "--ping-period", "300ms"], client: { socket } });
                 const observer = await observe(t, server.url, "lobby");
                 await observer.sees(far.id);

@@ -23,7 +23,7 @@ for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { concurrency: 4, timeout: 120_000 }, () => {
         for (const { name, ...client } of CLIENTS) {
             const skip = "node" in client && !client.node && "there is no Node 22 here";
-            test(`a stopped process comes back into all its rooms: ${name}`, { skip }, async (t) => {
+            test(`a stopped process rejoins all its rooms: ${name}`, { skip }, async (t) => {
                 const server = await startServerOn(runtime, ...IMPATIENT);
                 t.after(() => server.kill());
                 const observer = await observe(t, server.url, "lobby");

@@ -132,7 +132,7 @@ export function suite(version, renderOnServer) {
         await page.unmount();
     });
 
-    test("a listener is that of the latest rendering, is added once, and hears the first message", async () => {
+    test("a listener is that of the latest rendering, is added once, and receives the first message", async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
         // As early as can be: at once when somebody comes.
@@ -194,7 +194,7 @@ export function suite(version, renderOnServer) {
         other.client.close();
     });
 
-    test("one that is put out of a room is told, and a new component joins anew", async () => {
+    test("a removed room is reported, and a new component joins again", async () => {
         const page = setUp();
         await page.render(page.provider(h(Count, { key: 1 })));
         await actIn(async () => page.server.connections()[0].kick("lobby"));
