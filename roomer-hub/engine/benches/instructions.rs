@@ -1,9 +1,9 @@
-//! Work whose instructions `.ci/instructions` has valgrind count, so that a regression shows on a
-//! noisy machine: `cargo bench -p roomer-hub --features server --bench instructions [NAME]`.
+//! Benchmarks whose instructions `.ci/instructions` counts with valgrind, so that a regression is
+//! visible on a noisy machine: `cargo bench -p roomer-engine --bench instructions [NAME]`.
 //!
-//! What is counted is `bench_NAME`, from its entry to its end: the same every time, since nothing
-//! in here has a random seed, a thread or a clock. No closures in those functions: one that is not
-//! inlined has the function's name in its own, and counting would pause in it.
+//! Valgrind counts within the function `bench_NAME`. The counts are reproducible, since the benchmarks
+//! use no random seed, thread or clock. These functions contain no closures: the name of a closure
+//! that is not inlined contains the function's name, and valgrind would pause counting in it.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
 use roomer_proto::websocket::{Event, Limits, Session};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
-/// How often each does its work.
+/// The number of iterations of each benchmark.
 const ROUNDS: usize = 1_000;
 
 const ALL: [(&str, fn()); 8] = [
@@ -27,9 +27,9 @@ const ALL: [(&str, fn()); 8] = [
     ("hub_snapshot", hub_snapshot),
 ];
 
-/// Runs the one that is named; all of them if none is, to see that they work.
+/// Runs the benchmark named by the argument, or all of them as a test.
 fn main() -> ExitCode {
-    // Flags are cargo's.
+    // Cargo passes flags of its own.
     let name = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let mut found = false;
     for (known, run) in ALL {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     if found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A chat message as it comes in.
+/// Decodes a chat message.
 fn packet_decode() {
     bench_packet_decode(&chat().to_bytes());
 }
@@ -54,7 +54,7 @@ fn bench_packet_decode(message: &[u8]) {
     }
 }
 
-/// The same message as it goes out, into a buffer that is there.
+/// Encodes the same message into an allocated buffer.
 fn packet_encode() {
     bench_packet_encode(&chat(), &mut Vec::with_capacity(256));
 }
@@ -68,7 +68,7 @@ fn bench_packet_encode(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// A frame that comes alone, as from a client that waits for its answer.
+/// Reads a single frame, as from a client that waits for a reply.
 fn session_read() {
     bench_session_read(&mut Session::new(), &Limits::default(), &mut frames(1));
 }
@@ -80,7 +80,7 @@ fn bench_session_read(session: &mut Session, limits: &Limits, chunk: &mut [u8]) 
     }
 }
 
-/// Frames that come in one read, as from a client that floods.
+/// Reads 64 frames at once, as from a client that floods.
 fn session_read_64() {
     bench_session_read_64(&mut Session::new(), &Limits::default(), &mut frames(64));
 }
@@ -92,7 +92,7 @@ fn bench_session_read_64(session: &mut Session, limits: &Limits, chunk: &mut [u8
     }
 }
 
-/// A message to a room of 100: handle it and walk its members.
+/// Handles a message to a room of 100 and iterates over its members.
 fn hub_fan_out() {
     let (mut hub, conns) = hub(100);
     bench_hub_fan_out(&mut hub, conns[50]);
@@ -105,7 +105,7 @@ fn bench_hub_fan_out(hub: &mut Hub, conn: ConnKey) {
     }
 }
 
-/// Leave a room of 1,000 and join it again, without the walk over the others.
+/// Leaves a room of 1,000 and joins it again, without iterating over the members.
 fn hub_join_and_leave() {
     let (mut hub, conns) = hub(1_000);
     bench_hub_join_and_leave(&mut hub, conns[500]);
@@ -123,7 +123,7 @@ fn bench_hub_join_and_leave(hub: &mut Hub, conn: ConnKey) {
     }
 }
 
-/// A message to one of 1,000.
+/// Handles a direct message to one of 1,000 connections.
 fn hub_direct() {
     let (mut hub, conns) = hub(1_000);
     bench_hub_direct(&mut hub, conns[500], id(7).as_str());
@@ -137,7 +137,7 @@ fn bench_hub_direct(hub: &mut Hub, conn: ConnKey, dst: &str) {
     }
 }
 
-/// The ids of 1,000 members as they are sent for a repeated join: chunks shared, the rest copied.
+/// Encodes the ids of 1,000 members for a repeated join: chunks are shared, the tail is copied.
 fn hub_snapshot() {
     let (mut hub, conns) = hub(1_000);
     bench_hub_snapshot(&mut hub, conns[500]);
@@ -158,20 +158,20 @@ fn bench_hub_snapshot(hub: &mut Hub, conn: ConnKey) {
     }
 }
 
-/// A packet of 96 bytes.
+/// Returns a packet of 96 bytes.
 fn chat() -> PacketRef<'static> {
     PacketRef { room: ROOT, event: "chat", payload: &[7; 68], ..PacketRef::default() }
 }
 
-/// So many masked binary frames of 64 bytes each. Reading them unmasks them in place; what the
-/// next reading then makes of them is as good.
+/// Returns `count` masked binary frames of 64 bytes each. Each read unmasks them in place, so the
+/// payload alternates; its content does not matter.
 fn frames(count: usize) -> Vec<u8> {
     let mut frame = vec![0x82, 0x80 | 64, 1, 2, 3, 4];
     frame.extend_from_slice(&[7; 64]);
     frame.repeat(count)
 }
 
-/// Reads messages and tells how many there were.
+/// Reads messages and returns their number.
 fn read(session: &mut Session, limits: &Limits, chunk: &mut [u8]) -> usize {
     let mut feed = session.feed(limits, chunk);
     let mut messages = 0;
@@ -188,7 +188,7 @@ fn id(number: usize) -> ConnId {
     ConnId::from_random_bytes((number as u128).to_be_bytes())
 }
 
-/// A hub with so many connections in root.
+/// Creates a hub with `connections` connections in `root`.
 fn hub(connections: usize) -> (Hub, Vec<ConnKey>) {
     let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
     let mut conns = Vec::new();
@@ -203,7 +203,7 @@ fn hub(connections: usize) -> (Hub, Vec<ConnKey>) {
     (hub, conns)
 }
 
-/// Handles one input, walks everybody who is to hear of it and tells how many they are.
+/// Handles one input, iterates over all receivers and returns their number.
 fn handle(hub: &mut Hub, input: Input<'_>) -> usize {
     let mut receivers = 0;
     for action in hub.handle(Duration::ZERO, input) {

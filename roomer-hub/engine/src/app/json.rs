@@ -38,7 +38,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// Like [`send_json`](Self::send_json).
+    /// Returns the same errors as [`send_json`](Self::send_json).
     pub fn reply_json<S: AsRef<str>, B: AsRef<[u8]>, T: Serialize + ?Sized>(
         &self,
         message: &Message<'_, S, B>,
@@ -53,7 +53,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// Like [`send_json`](Self::send_json).
+    /// Returns the same errors as [`send_json`](Self::send_json).
     pub fn send_to_room_json<T: Serialize + ?Sized>(
         &self,
         room: impl AsRef<str>,
@@ -68,7 +68,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// Like [`send_json`](Self::send_json).
+    /// Returns the same errors as [`send_json`](Self::send_json).
     pub fn send_to_client_json<T: Serialize + ?Sized>(
         &self,
         id: impl AsRef<str>,
@@ -100,7 +100,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Like [`broadcast_json`](Self::broadcast_json).
+    /// Returns the same errors as [`broadcast_json`](Self::broadcast_json).
     pub fn broadcast_except_json<T: Serialize + ?Sized>(
         &self,
         except: impl AsRef<str>,
@@ -116,7 +116,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Like [`broadcast_json`](Self::broadcast_json).
+    /// Returns the same errors as [`broadcast_json`](Self::broadcast_json).
     pub fn send_json<T: Serialize + ?Sized>(
         &self,
         to: impl AsRef<str>,

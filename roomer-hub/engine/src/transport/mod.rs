@@ -40,7 +40,7 @@ pub trait Writer: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Like [`try_write`](Self::try_write).
+    /// Returns the same errors as [`try_write`](Self::try_write).
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Returns ready if a write can make progress; otherwise arranges for the task to be woken. Only
