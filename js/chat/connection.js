@@ -8,10 +8,10 @@ import { connect } from "../src/index.js";
 
 const token = new URLSearchParams(location.search).get("token");
 
-/** Statuses by which a server says that asking again would be in vain. */
+/** Statuses after which another request would fail too. */
 const REFUSALS = [401, 403];
 
-/** A browser does not tell a page why it gets no WebSocket; the same address as a plain request says it. */
+/** A browser hides why a WebSocket was rejected; a plain request to the same address shows it. */
 async function whyRefused() {
     const address = new URL("/ws", location.href);
     if (token !== null) {
@@ -29,9 +29,9 @@ async function whyRefused() {
 /**
  * Connects, and comes back by itself.
  *
- * @param {object} told
- * @param {(state: string, problem: string) => void} told.changed the state of the client, and why it is closed
- * @param {(client: object) => void} told.started there is a new client, before it connects
+ * @param {object} hooks
+ * @param {(state: string, problem: string) => void} hooks.changed the state of the client, and why it is closed
+ * @param {(client: object) => void} hooks.started there is a new client, before it connects
  * @returns {{ start: () => void, client: object }}
  */
 export function createConnection({ changed, started }) {

@@ -1,8 +1,8 @@
 /**
  * One room as the user sees it: its place in the list of rooms, its log, what is being written, and to whom.
  *
- * Messages of this page: "chat" (text to the room), "whisper" (text to one member) and "nick" (our name, to the room when
- * we come and to newcomers).
+ * Messages of this page: "chat" (text to the room), "whisper" (text to one member) and "nick" (the name of this
+ * client, to the room when it joins and to new members).
  *
  * @module conversation
  */
@@ -13,13 +13,13 @@ import { cleanName, forget, hasTold, learn, me, nameOf } from "./names.js";
 /** Characters shown of one message. */
 const MAX_TEXT = 4000;
 
-/** Newcomers within this time are told our name together, in milliseconds. */
+/** New members within this time receive the name of this client together, in milliseconds. */
 const TELL_DELAY = 250;
 
-/** After a break, this long passes until we are told who is back and who is not, in milliseconds. */
+/** The time after a reconnect until members that are back and missing are shown, in milliseconds. */
 const SETTLING = 5_000;
 
-/** So many are told one by one; for more, the whole room is. */
+/** Maximum number of members that receive the name one by one; beyond it, it is sent to the room. */
 const MOST_TOLD = 8;
 
 const template = document.getElementById("room-template").content.firstElementChild;
@@ -32,9 +32,9 @@ const company = (others) => (others === 0 ? "nobody else is here" : others === 1
  * @param {(conversation: object) => void} page.open shows this conversation
  * @param {(conversation: object) => void} page.leave
  * @param {(conversation: object) => void} page.changed
- * @param {(conversation: object) => void} page.opened we are in
+ * @param {(conversation: object) => void} page.opened the client has entered the room
  * @param {(conversation: object, change: string, id: string) => void} page.member of "add", "remove", "renamed"
- * @param {(id: string) => boolean} page.knows whether we share any room with a peer
+ * @param {(id: string) => boolean} page.knows returns true if the client shares a room with a peer
  * @param {(conversation: object) => boolean} page.isWatched whether the user looks at it
  * @param {() => void} page.write leads the keyboard to the message
  */
@@ -85,7 +85,7 @@ export function createConversation(name, page) {
                 log.isQuiet = true;
                 clearTimeout(settling);
                 log.notice("The connection is lost; it comes back by itself");
-                // Before all that is said meanwhile, since others know our next id by no name.
+                // Before the queued messages, since others do not know the name of the next id.
                 self.room.send("nick", me.name);
             }
         },
@@ -200,10 +200,10 @@ export function createConversation(name, page) {
         }
     }
 
-    /** Says something; tells whether it was taken. */
+    /** Sends a message; returns true if it was accepted. */
     function send(text) {
         const to = self.whisperTo ?? undefined;
-        // A whisper to a member who has left, or may have, stays unsent: it must neither vanish nor become public.
+        // A whisper to a member that has left, or may have left, is not sent: it must not vanish or become public.
         if (!self.room || self.room.state === "closed" || (to && !(self.isOpen && self.members.has(to)))) {
             return false;
         }

@@ -15,7 +15,7 @@ function openDrawer(which) {
     panel(which).querySelector(".close").focus();
 }
 
-/** Closes the open drawer; tells whether there was one. */
+/** Closes the open drawer; returns true if there was one. */
 export function closeDrawer() {
     const which = document.body.dataset.drawer;
     if (which) {

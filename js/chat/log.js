@@ -61,7 +61,7 @@ box.addEventListener("scroll", () => {
 latest.addEventListener("click", follow);
 new ResizeObserver(() => isFollowing && toEnd()).observe(box);
 
-/** What a message's element says about its fate, by state. */
+/** The text of a message's element about its delivery, by state. */
 const FATES = {
     queued: "waits for the connection",
     lost: "may not have arrived",
@@ -151,12 +151,12 @@ export function createLog(name, { whisper }) {
             label.lastElementChild.append(...(to ? ["whisper to ", nameElement(to)] : ["whisper to you"]));
             head.append(label);
         }
-        // A message of our own needs no head, unless it is a whisper.
+        // The client's own message has a head only if it is a whisper.
         head.hidden = isOwn && !isDirect;
         return item;
     }
 
-    /** Makes a message's element, once, and says what has become of it. */
+    /** Creates a message's element, once, and shows its delivery state. */
     function fillMessage(line) {
         line.element ??= makeMessage(line);
         const fate = FATES[line.state];
@@ -209,7 +209,7 @@ export function createLog(name, { whisper }) {
     const people = () => event("people", () => ({ kind: "people", summary: createSummary() }));
 
     return {
-        /** Adds a message; `to` is the receiver of our own whisper. Returns it, to be marked. */
+        /** Adds a message; `to` is the receiver of the client's own whisper. Returns the message, to be marked. */
         message({ src, name: author, text, to, isOwn, isDirect = false, state = "sent" }) {
             const time = new Date();
             const key = `${isDirect} ${src} ${to} ${author}`;
@@ -217,26 +217,26 @@ export function createLog(name, { whisper }) {
             since = {};
             return (last = push({ kind: "message", key, time, src, name: author, text, to, isOwn, isDirect, state, isFollowing }));
         },
-        /** Says what has become of our own message. */
+        /** Shows the delivery state of the client's own message. */
         mark(line, state) {
             line.state = state;
             changed(line);
         },
-        /** The messages of our own that are in this state, oldest first. */
+        /** Returns the client's own messages that are in this state, oldest first. */
         own: (state) => lines.filter((line) => line.isOwn && line.state === state),
         came: (id) => people().summary.came(id),
         left: (id) => people().summary.left(id),
         renamed: (id, before) => people().summary.renamed(id, before),
-        /** Says what has become of our connection, or of our place in this room. */
+        /** Shows a change of the connection, or of the client's membership in this room. */
         notice(text) {
             event("notice", () => ({ kind: "notice" })).text = text;
         },
-        /** Whether to say nothing yet of those who come and go. */
+        /** Sets whether joins and leaves are hidden for now. */
         set isQuiet(value) {
             isQuiet = value;
             since.people && changed(since.people);
         },
-        /** A member's name is known now: that may be one who has come back. */
+        /** Handles the name of a member, which may be one that has reconnected. */
         named: () => since.people && changed(since.people),
         set isOpen(isOpen) {
             list.dataset.open = isOpen;

@@ -212,7 +212,7 @@ function updateComposer() {
     const isGone = to !== null && !here.has(to);
     $("composer").dataset.mode = to ? "whisper" : "chat";
     $("whisper").hidden = !to;
-    // Only when it is another: what is said here is read out.
+    // Only when it changes: a screen reader reads out this text.
     const key = `${to} ${isGone}`;
     if (to && $("whisper-text").dataset.key !== key) {
         $("whisper-text").replaceChildren(...(isGone ? [nameElement(to, active.whisperName), " is not here any more"] : ["Only ", nameElement(to), " will see this"]));

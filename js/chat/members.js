@@ -1,5 +1,5 @@
 /**
- * The list of who is here: one stop for the Tab key, with arrows, letters and Enter inside. Only what is in view has
+ * The list of members: one stop for the Tab key, with arrows, letters and Enter inside. Only what is in view has
  * elements, and only what differs is changed, so that two thousand members cost as little as twenty.
  *
  * @module members
@@ -79,7 +79,7 @@ export function createMembers({ whisper, receiver }) {
         const before = indexOf(current);
         sort();
         if (indexOf(current) < 0) {
-            // The one who has gone hands its place to the one after it.
+            // A member that has left passes the focus to the next one.
             current = entries[Math.max(0, Math.min(before, entries.length - 1))]?.id ?? "";
         }
         list.firstElementChild.style.height = `${entries.length * ROW}px`;
@@ -99,7 +99,7 @@ export function createMembers({ whisper, receiver }) {
         let next = list.firstElementChild.firstElementChild;
         for (const [id, index] of [...wanted].sort(([, a], [, b]) => a - b)) {
             const row = rows.get(id) ?? makeRow(id);
-            // In the page as on the screen, for those who have it read out.
+            // In the same order as on the screen, for screen readers.
             if (row === next) {
                 next = next.nextElementSibling;
             } else {

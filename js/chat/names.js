@@ -1,5 +1,5 @@
 /**
- * Who is called what. Peers tell their names; one that has told none goes by a name made from its id.
+ * Names of clients. Peers send their names; a peer that has not sent one is shown with a name made from its id.
  *
  * @module names
  */
@@ -12,10 +12,10 @@ const KEY = "roomer name";
 const ADJECTIVES = "amber brave calm clever cosy daring eager fuzzy gentle happy jolly keen lucky merry mighty nimble olive plucky quiet rapid rosy silver snowy sunny swift teal tidy vivid warm witty young zesty".split(" ");
 const ANIMALS = "badger beaver bison crane dingo dolphin falcon ferret finch fox gecko goose hare heron ibis jackal koala lemur lynx magpie marten moose newt ocelot otter owl panda puffin raven robin seal sparrow stoat swan tapir toad turtle walrus wombat wren".split(" ");
 
-/** We ourselves: our id on this connection, and our name, which outlives connections and reloads. */
+/** This client: its id on this connection, and its name, which survives reconnects and reloads. */
 export const me = { id: "", name: "", isChosen: false };
 
-/** Names that peers have told, by id. */
+/** Names that peers have sent, by id. */
 const told = new Map();
 
 /** Ids whose names on screen are out of date. */
@@ -41,10 +41,10 @@ export function nameOf(id) {
     return (id === me.id ? me.name : told.get(id)) || inventName(id);
 }
 
-/** Whether a peer has told its name. */
+/** Returns true if a peer has sent its name. */
 export const hasTold = (id) => told.has(id);
 
-/** Takes what a peer says it is called; tells whether that is new. */
+/** Stores the name that a peer has sent; returns true if it is new. */
 export function learn(id, name) {
     const before = nameOf(id);
     if (name) {
@@ -108,7 +108,7 @@ function initials(name) {
 }
 
 function fill(element, name) {
-    // By name and not by id: who comes back on a new connection looks as before.
+    // By name and not by id: a client looks the same after a reconnect.
     element.style.setProperty("--hue", hash(`hue ${name}`) % 360);
     element.textContent = element.dataset.faceOf === undefined ? name : initials(name);
     return element;

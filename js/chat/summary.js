@@ -1,5 +1,5 @@
 /**
- * Who came, went and changed names between two messages, in one line: a thousand people who come must not push the
+ * Joins, leaves and changed names between two messages, in one line: a thousand joins must not push the
  * conversation out of sight.
  *
  * @module summary
@@ -10,7 +10,7 @@ import { hasTold, nameElement, nameOf } from "./names.js";
 /** So many are called by their names; more are counted. */
 const MOST_NAMES = 3;
 
-/** Names that are kept of those who have gone; of more, the oldest are forgotten. */
+/** Maximum number of stored names of members that have left; beyond it the oldest are dropped. */
 const MOST_KEPT = 2_000;
 
 function keep(names, id, name) {
@@ -29,7 +29,7 @@ export function createSummary() {
     /** First name by id. */
     const renamed = new Map();
 
-    /** Those who came and those who left, without those who are back: on a new connection they have another id. */
+    /** Members that joined and left, without those that have reconnected: on a new connection they have another id. */
     function withoutReturned() {
         if (!left.size || !came.size) {
             return [came, left];

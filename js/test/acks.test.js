@@ -1,6 +1,6 @@
 /**
  * Acknowledgements that were not asked for, between those that were: every order of what a client asks of one room and what
- * the server does to it there. When all is answered, client and server say the same.
+ * the server does to it there. When all is answered, client and server agree.
  */
 
 import assert from "node:assert/strict";
@@ -65,7 +65,7 @@ async function one(isIn, order, pause) {
     let joinedLast = false;
     for (const step of order) {
         if (step in CALLS) {
-            // One more who joins a room that we are in asks for nothing.
+            // Another join() of a joined room sends nothing.
             joinedLast = step === "join" && !client.rooms().some(({ name }) => name === "lobby");
             CALLS[step](client);
         } else {

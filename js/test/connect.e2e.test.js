@@ -31,7 +31,7 @@ function next(source, event, fits = () => true) {
 
 const state = (client, wanted) => (client.state === wanted ? Promise.resolve([wanted]) : next(client, "state", (now) => now === wanted));
 
-/** Some clients in a room, who know of each other; closed when the test ends. */
+/** Returns clients in a room that see each other; closes them when the test ends. */
 async function inRoom(t, url, name, count, options = {}) {
     const clients = Array.from({ length: count }, () => {
         const client = connect(url, { codec: "json", reconnect: EAGER, ...options });
@@ -196,7 +196,7 @@ for (const runtime of RUNTIMES) {
                     assert.deepEqual([error.code, error.closeCode], ["lost", code]);
                 }
                 assert.ok(clients.every(({ room }) => room.state === "joining"));
-                // Who is killed can tell nobody of those who go.
+                // A killed server cannot announce members that leave.
                 assert.ok(how === "stop" || clients.every(({ room }) => room.memberSet.size === 20));
                 assert.equal(clients[0].room.send("chat", "meanwhile"), "queued");
 
@@ -205,7 +205,7 @@ for (const runtime of RUNTIMES) {
                 await Promise.all(reopened);
                 const ids = clients.map(({ client }) => client.id);
                 for (const { room } of clients) {
-                    // Those who came later are still being announced, and those of before being forgotten.
+                    // Later joins are still being announced, and earlier members removed.
                     while (room.memberSet.size !== 20 || !ids.every((id) => room.memberSet.has(id))) {
                         await next(room, "new_member");
                     }

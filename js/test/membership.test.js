@@ -1,5 +1,5 @@
 /**
- * Rooms of connect(): joining, rejoining, leaving, and who is there. On the test kit's server.
+ * Rooms of connect(): joining, rejoining, leaving, and members. On the test kit's server.
  */
 
 import assert from "node:assert/strict";

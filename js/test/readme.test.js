@@ -1,5 +1,5 @@
 /**
- * The README: each block of code compiles under `strict`, and its tables say what the client does.
+ * The README: each block of code compiles under `strict`, and its tables match the client.
  */
 
 import assert from "node:assert/strict";
@@ -57,7 +57,7 @@ test("each block of code compiles under strict", () => {
 describe("close codes: the table that servers use, the README's, and the client agree", () => {
     const entries = JSON.parse(readFileSync(path("../roomer-proto/close-codes.json"), "utf8"));
 
-    /** What the README says of a code: the row with this reason first. */
+    /** Returns the row of the README for a code: the one with this reason first. */
     function readRow(code, reason) {
         const [, table] = /\| code \| the server means \| the client \|\n\|---\|---\|---\|\n(.*?)\n\n/s.exec(readme);
         const rows = table.split("\n").map((line) => line.split("|").slice(1, 4).map((cell) => cell.trim()));

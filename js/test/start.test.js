@@ -1,5 +1,5 @@
 /**
- * How a client begins, and with what: addresses, tokens, options, and where nothing can begin. What it says when asked to.
+ * The start of a client: addresses, tokens, options, and places where it cannot connect. Records for the option debug.
  */
 
 import assert from "node:assert/strict";

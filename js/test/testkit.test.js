@@ -1,5 +1,5 @@
 /**
- * The test kit: that its server keeps the rules of a real one, and its clock does what it says. The real server is held to
+ * The test kit: its server follows the rules of a real one, and its clock runs as documented. The real server is held to
  * the same rules in connect.e2e.test.js and e2e.test.js.
  */
 

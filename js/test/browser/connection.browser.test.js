@@ -131,7 +131,7 @@ describe("a browser and its connection", { timeout: 120_000 }, () => {
         assert.equal(await page.evaluate(() => window.cached), true, "it does come from the cache");
         await page.locator("#state[data-state=open]").waitFor();
         await page.getByText("1 here", { exact: true }).waitFor();
-        // The browser itself says so.
+        // The browser itself logs this.
         assert.deepEqual(person.errors.filter((text) => !/Page entered Back-Forward Cache/.test(text)), []);
         await person.close();
     });

@@ -87,7 +87,7 @@ describe("the front page's clients", { timeout: 300_000 }, () => {
         await react.page.locator("p", { hasText: /^(suspended|connecting), 2 here/ }).waitFor();
         server = await startServer("--allow-origin", "any", "--listen", `127.0.0.1:${port}`);
         await react.page.locator("p", { hasText: "open, 2 here" }).waitFor();
-        // Who is back first speaks to an empty room, and the app shows no ids: so it says it until it is heard.
+        // The first client that is back sends to an empty room, and the app does not show ids: so it repeats until it arrives.
         let isHeard = false;
         const again = other.page.waitForEvent("console", (message) => / hello$/.test(message.text())).then(() => (isHeard = true));
         while (!isHeard) {

@@ -20,7 +20,7 @@ const readme = readFileSync(join(JS, "README.md"), "utf8");
 const tutorial = /\n## A chat in ten minutes\n(.*?)\n## /s.exec(readme)[1];
 const blocks = (language) => [...tutorial.matchAll(new RegExp(`\\n\`\`\`${language}\\n(.*?)\\n\`\`\``, "gs"))].map((match) => match[1]);
 
-/** What a person's shell has, without what npm tells the scripts that it runs. */
+/** The environment of a person's shell, without the variables that npm sets for its scripts. */
 const env = Object.fromEntries(Object.entries({ ...process.env, npm_config_prefer_offline: "true", npm_config_audit: "false", npm_config_fund: "false" })
     .filter(([name]) => !/^(npm_(?!config_(prefer_offline|audit|fund)$)|NODE_|INIT_CWD)/.test(name)));
 

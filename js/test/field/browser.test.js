@@ -17,7 +17,7 @@ let pages;
 before(async () => (pages = await servePages()));
 after(() => pages?.close());
 
-/** A browser with a client in a place of it, a server that is soon impatient, and an observer of who goes. */
+/** A browser with a client, a server with a short time limit, and an observer of leaving members. */
 async function setUp(t, place, options) {
     const server = await startServer("--allow-origin", pages.origin, "--pong-wait", "1s", "--ping-period", "300ms");
     t.after(() => server.kill());

@@ -12,7 +12,7 @@ import { RUNTIMES, startServerIn } from "../support/server.js";
 const suspended = ([what, state]) => what === "state" && state === "suspended";
 
 const IMPATIENT = { heartbeat: 200, timeout: 500 };
-/** Trusts in the network, and hears of its end from the server alone. */
+/** A client without heartbeat, which learns of the end of the network only from the server. */
 const TRUSTING = { heartbeat: false, timeout: 1_000 };
 
 for (const runtime of RUNTIMES) {

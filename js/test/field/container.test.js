@@ -1,5 +1,5 @@
 /**
- * In a container a server is process 1, which no signal ends unless it is handled, and hears SIGTERM instead of Ctrl-C.
+ * In a container a server is process 1, which a signal ends only if it is handled, and receives SIGTERM instead of Ctrl-C.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * What send() answered comes true, or the sender is told: whatever becomes of the server and the network.
+ * The result of send() is true, or the loss is reported, whatever happens to the server and the network.
  */
 
 import assert from "node:assert/strict";
@@ -14,11 +14,11 @@ const FIVE = [1, 2, 3, 4, 5].map((n) => `message ${n}`);
 
 const suspended = ([what, state]) => what === "state" && state === "suspended";
 const heardBy = (far) => far.log.filter(([what]) => what === "chat").map(([, , payload]) => payload);
-/** What the sender was told of as perhaps not arrived. */
+/** Messages that were reported to the sender as lost. */
 const toldTo = (far) => far.log.filter(([what]) => what === "lost").map(([, { payload }]) => payload);
 const answersTo = (far) => far.log.filter(([what]) => what === "said").map(([, , answer]) => answer);
 
-/** Waits until each message was heard, or its sender was told; and says which were heard. */
+/** Waits until each message was received or reported as lost; returns the received ones. */
 async function accountedFor(sender, receiver, messages) {
     await eventually("each message was heard, or its sender told", () => {
         const known = [...heardBy(receiver), ...toldTo(sender)];
@@ -39,7 +39,7 @@ async function startAgain(t, runtime, server, first, second) {
     await second.cameBack(second.log.findIndex(suspended));
 }
 
-/** Two clients in a room, who know of each other. */
+/** Returns two clients in a room that see each other. */
 async function pair(t, urls) {
     const [a, b] = await Promise.all(urls.map((url) => startFar(t, { url, rooms: ["lobby"] }).opened()));
     await eventually("they see each other", () => [a, b].some(({ log }) => log.some(([what]) => what === "new_member")));

@@ -1,5 +1,5 @@
 /**
- * A process that may open few files says so at its start, raises what it can, and goes on when there are none left.
+ * A process that may open few files reports it at its start, raises the limit if it can, and continues when none are left.
  */
 
 import assert from "node:assert/strict";
@@ -19,7 +19,7 @@ for (const runtime of RUNTIMES) {
         async function start(t, limits, ...flags) {
             const server = await startServerIn({ wrapper: ["prlimit", `--nofile=${limits}`], quiet: false }, runtime, ...flags);
             t.after(() => server.kill());
-            // The line after the warnings, which say all there is to say at the start.
+            // The line after the warnings at the start.
             await eventually("it has started", () => server.complaints().includes("Ctrl-C ends it"));
             return server;
         }

@@ -10,7 +10,7 @@ import { connectMachines, noNamespaces } from "../support/namespace.js";
 import { RUNTIMES, startServerIn, startServerOn } from "../support/server.js";
 import { startSlowLink } from "../support/slow-link.js";
 
-/** A client of the default settings, ten times as fast: it hears nothing of a message before the whole is there. */
+/** A client of the default settings, ten times as fast: a message is visible only once it is complete. */
 const CLIENT = { heartbeat: 4_000, timeout: 4_000, queue: { bytes: 20_000_000 } };
 
 /** A server that waits for a fraction of the time that each message takes. */

@@ -135,7 +135,7 @@ export function suite(version, renderOnServer) {
     test("a listener is that of the latest rendering, is added once, and receives the first message", async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
-        // As early as can be: at once when somebody comes.
+        // As early as possible: at once when a member joins.
         other.room.on("new_member", (id) => void other.room.send("chat", "welcome", id));
         const heard = [];
         function Listener({ mark }) {

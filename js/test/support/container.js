@@ -15,7 +15,7 @@ import { eventually } from "./wait.js";
 const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
 
 /**
- * Starts a program and waits until it says where it listens.
+ * Starts a program and waits until it logs its address.
  *
  * @param {object} t the test
  * @param {string} program

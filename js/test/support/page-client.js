@@ -13,7 +13,7 @@ import { eventually } from "./wait.js";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** Connects, and tells all that it sees by `tell`, as far-client.js does. */
+/** Connects, and passes all events to `tell`, as far-client.js does. */
 const CLIENT = `
     import { connect } from ${JSON.stringify(path("../../src/index.js"))};
     export function start(url, rooms, options, tell) {

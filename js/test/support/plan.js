@@ -74,7 +74,7 @@ export function draw(seed) {
 /** Carries out a plan; throws if the client has broken a promise. */
 export async function run({ latency, messageRate, joinRate, queue, steps }) {
     const clock = createClock({ settle: microtasks });
-    // Where nobody is put out, nothing may ever be sent into a room that we are not in.
+    // In plans without removals, nothing may ever be sent to a room that the client is not in.
     const strikes = steps.some((step) => ["kick", "move"].includes(step.do)) ? undefined : { perSecond: 0, burst: 0 };
     const server = createServer({ latency, clock, messageRate, joinRate, ...(strikes && { strikes }) });
     const forbidden = new Set();
@@ -104,7 +104,7 @@ export async function run({ latency, messageRate, joinRate, queue, steps }) {
     app.checkClosed();
 }
 
-/** An application that knows what it has asked for, and hears what it is told. */
+/** An application that records its calls and the events it receives. */
 function createApp(client, { clock, server, forbidden, connection, other }) {
     /** The rooms that it believes to be in, by name, and what it may be put out by. */
     const mine = new Map();
@@ -114,7 +114,7 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
     const states = [];
     let leaves = 0;
     let lastNumber = 0;
-    /** Rooms that the server may put us out of, and into. */
+    /** Rooms from which, and into which, the server may move the client. */
     const disturbed = new Set();
     const offered = new Set();
 
@@ -152,7 +152,7 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
 
     const join = (room) => client.state !== "closed" && adopt(client.join(room));
 
-    /** Whether this was the last of those who joined. */
+    /** Undoes a join(). */
     function leave(name) {
         const room = mine.get(name);
         if (!room) {
@@ -179,7 +179,7 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
             const room = mine.get(name);
             for (; room && count; count--) {
                 const payload = ++lastNumber;
-                // It may be told that this is lost before send() returns.
+                // The event "lost" may come before send() returns.
                 sent.set(payload, { room: name, result: "queued" });
                 sent.set(payload, { room: name, result: room.send("m", payload) });
             }
@@ -220,7 +220,7 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
         return client.state === "open" && client.id === connection()?.id && !leaves && client.rooms().every(({ state }) => state === "open") && [...sent].every(isTold);
     }
 
-    /** When all is quiet: what the client says is what its calls and the server say. */
+    /** Compares the state of the client with the calls and the server, when nothing is in flight. */
     function check(delivered) {
         assert.deepEqual(errors, []);
         assert.equal(client.state, "open");

@@ -19,7 +19,7 @@ export async function startProxy(port) {
     function keep(socket) {
         sockets.add(socket);
         socket.on("close", () => sockets.delete(socket));
-        // The other end hears of it by "close".
+        // The other end receives "close".
         socket.on("error", () => {});
     }
 

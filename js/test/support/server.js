@@ -44,7 +44,7 @@ export const startServerOn = (runtime, ...flags) => startServerIn({}, runtime, .
  *
  * @param {object} how
  * @param {string[]} [how.wrapper] a command that runs the server, such as one that enters a namespace; it must not fork
- * @param {boolean} [how.quiet] whether it says nothing but where it listens
+ * @param {boolean} [how.quiet] true to log only the address
  * @param {string} runtime "tokio" or "smol"
  * @param {...string} flags more flags for the server
  * @returns {Promise<{url: string, origin: string, pid: number, complaints: () => string, signal: (name: string) => void, stop: () => Promise<void>, kill: () => Promise<void>}>}

@@ -27,7 +27,7 @@ function pass(from, to, perSecond) {
         clearInterval(timer);
         to.destroy();
     });
-    // The other end hears of it by "close".
+    // The other end receives "close".
     from.on("error", () => {});
 }
 

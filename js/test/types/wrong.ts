@@ -77,7 +77,7 @@ connect("/ws", { codec: "json" }).root.on("data", (payload) => payload.text);
 connect("/ws", { reconect: true });
 // @ts-expect-error no such place
 connect("/ws", { tokenIn: "header" });
-// @ts-expect-error a count is told, not set
+// @ts-expect-error a count is read-only
 lobby.count = 5;
 // @ts-expect-error an address is needed
 connect();
