@@ -1,8 +1,7 @@
 //! Room servers on [smol].
 //!
-//! This crate knows smol: how to accept, read, write and sleep there. What a room is, who may
-//! join and when a slow client is closed it must not know; that lives in [`roomer_engine`], and is
-//! the same on every runtime.
+//! This crate is the adapter between [`roomer_engine`] and smol: it accepts, reads, writes and sleeps.
+//! Everything about rooms, rules and slow clients is in the engine and is the same on every runtime.
 //!
 //! # A server
 //!
@@ -23,11 +22,11 @@
 //! }
 //! ```
 //!
-//! # Ending it
+//! # Shutdown
 //!
-//! [`serve_until`] takes a future that says when to stop: [`shutdown_signal`], a channel, here one
-//! that is ready at once. Everybody is then closed with 1001, after what they are still owed; all at once,
-//! or at the pace of [`Builder::drain`].
+//! [`serve_until`] stops when a future completes: [`shutdown_signal`], a channel, or, as here, a future
+//! that is ready at once. Each connection then receives what is queued for it and is closed with 1001:
+//! all connections at once, or at the rate set by [`Builder::drain`].
 //!
 //! ```
 //! use roomer_smol::Server;
@@ -44,14 +43,14 @@
 //!
 //! # Threads
 //!
-//! [`serve`] spawns on smol's global executor, which has one thread unless the environment
-//! variable `SMOL_THREADS` says otherwise; [`serve_on`] takes an executor of your own, with as many
-//! threads as you run it on.
+//! [`serve`] spawns tasks on smol's global executor, which has one thread unless the environment
+//! variable `SMOL_THREADS` sets another number. [`serve_on`] uses an executor of your own; each thread
+//! that runs it serves connections.
 //!
 //! # Payloads as JSON
 //!
-//! The feature `json` reads and writes them by serde; what is no such JSON is an error that says
-//! why, for [`Builder::on_error`].
+//! The feature `json` decodes and encodes payloads with serde. A payload that cannot be decoded is an
+//! error with the reason, reported to [`Builder::on_error`].
 #![cfg_attr(feature = "json", doc = "```")]
 #![cfg_attr(not(feature = "json"), doc = "```ignore")]
 //! use roomer_smol::{Server, json};
@@ -66,22 +65,25 @@
 //! # Ok::<(), roomer_smol::BuildError>(())
 //! ```
 //!
-//! # Seeing what happens
+//! # Metrics and logs
 //!
-//! [`Server::stats`] counts everything; with the feature `prometheus` it is
-//! `server.stats().to_prometheus()` that a scrape is answered with. With the feature `tracing`, a
-//! subscriber hears, under the target `roomer`: at `WARN` of failing handlers, of a listener that
-//! fails, of a spent memory budget, and of what the operator should look at, such as a page whose
-//! origin is refused; at `INFO` of laggards, drains and shutdowns; at `DEBUG` of each connection's
-//! begin and end, and of refused handshakes. Never of payloads, rooms or tokens. Without
-//! `tracing`, [`Builder::on_warning`] hears what the operator should look at.
-//! Handlers and rules run in their connection's span, `connection`, with its id and address.
+//! [`Server::stats`] returns all counters. With the feature `prometheus`,
+//! `server.stats().to_prometheus()` is the response to a scrape. With the feature `tracing`, the server
+//! emits events under the target `roomer`, never with payloads, rooms or tokens:
 //!
-//! # TLS, and other streams
+//! | level | events |
+//! |---|---|
+//! | `WARN` | failing handlers, a failing listener, an exhausted memory budget, and problems that an operator should look at, such as a rejected origin |
+//! | `INFO` | slow clients, drains, shutdowns |
+//! | `DEBUG` | the start and the end of each connection, rejected handshakes |
 //!
-//! [`serve`] takes a TCP listener, a Unix one, or, with the feature `tls`, TLS over TCP by
-//! [rustls](https://docs.rs/rustls). The TLS handshake is a part of the connection's, under the same
-//! time limit.
+//! Handlers and rules run in the span of their connection, `connection`, with its id and address.
+//! Without `tracing`, [`Builder::on_warning`] receives the problems that an operator should look at.
+//!
+//! # TLS and other streams
+//!
+//! [`serve`] accepts connections from a TCP listener, a Unix listener or, with the feature `tls`, TLS
+//! over TCP with [rustls](https://docs.rs/rustls). One timeout covers the TLS and the HTTP handshake.
 #![cfg_attr(feature = "tls", doc = "```no_run")]
 #![cfg_attr(not(feature = "tls"), doc = "```ignore")]
 //! use roomer_smol::rustls::ServerConfig;
@@ -101,233 +103,49 @@
 //! # }
 //! ```
 //!
-//! [`connect`] takes any other stream: a pipe, what is left after an upgrade, TLS of one's own.
+//! [`connect`] serves any other stream: a pipe, another TLS implementation, the stream of an upgrade.
 //!
 //! # Behind a proxy
 //!
-//! [`Builder::trust_proxy`] says whose `X-Forwarded-For` to believe, so that [`Request::peer`] is the
-//! client's address.
+//! [`Builder::trust_proxy`] names the proxies whose `X-Forwarded-For` is trusted, so that
+//! [`Request::peer`] is the address of the client.
 //!
 //! # Tests
 //!
-//! The feature `testkit` runs your handlers, rules and hooks in the real server, with scripted
-//! clients and no socket: in virtual time, in an order that a seed decides. smol's timers, its
-//! sockets and `unblock` have threads of their own, which no seed decides about: a handler that
-//! waits for one fails the test by name. Test such handlers over a real socket.
+//! The feature `testkit` runs your handlers, rules and hooks in the real server with scripted clients
+//! and without sockets: in virtual time, in an order that depends on a seed only. smol's timers,
+//! sockets and `unblock` use threads of their own, which a seed cannot order: a handler that waits for
+//! one of them fails the test, and the message names the handler. Test such handlers over a real
+//! socket.
 //!
-//! # More
+//! # Further reading
 //!
-//! Every option is a method of [`Builder`], with its default and the reason for it. What is
-//! promised stands in [`contract`](roomer_engine::contract), what is not there, and what to do instead, in
-//! [`scope`](roomer_engine::scope). How to set it up for many connections and
-//! behind proxies, and how to move from the Go original, is told in `roomer-tokio`'s
-//! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/): all but its tokio is true here
-//! too.
+//! Every option is a method of [`Builder`], documented with its default and the reason for it. The
+//! guarantees are in [`contract`](roomer_engine::contract); what roomer does not do and what to use
+//! instead is in [`scope`](roomer_engine::scope). The pages about many connections, proxies and the
+//! migration from the Go original are in the
+//! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/) of `roomer-tokio`; except for what
+//! concerns tokio, they apply here too.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod listener;
+mod serve;
 mod signals;
 mod transport;
-#[cfg(feature = "testkit")]
-pub use roomer_testkit as testkit;
-
-use std::future::{Future, pending, poll_fn};
-use std::io;
-use std::net::SocketAddr;
-use std::num::NonZero;
-use std::ops::Deref;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::available_parallelism;
-use std::time::Duration;
 
 pub use listener::Listener;
 #[cfg(feature = "tls")]
 pub use roomer_engine::tls::{TlsListener, rustls, tls};
 pub use roomer_engine::{
-    AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, DisconnectReason,
-    DrainReport, HandlerError, HandlerPanic, HandlerResult, IntoHandlerResult, Message,
-    OwnedMessage, PacketRef, Rejection, Request, Server, Stats, Upgrade, User, Warning,
-    WarningCause, close, code, http, socket,
+    AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, ConnId,
+    DisconnectReason, DrainReport, HandlerError, HandlerPanic, HandlerResult, IntoHandlerResult,
+    Message, OwnedMessage, PacketRef, ParseConnIdError, Presence, RegisterError, RejectedPackets,
+    Rejection, Request, Server, Stats, Upgrade, User, Warning, WarningCause, close, code, http,
+    socket,
 };
-pub use roomer_engine::{ConnId, ParseConnIdError, Presence, RegisterError, RejectedPackets};
-use roomer_engine::{Connection, Reader, stream};
 #[cfg(feature = "json")]
 pub use roomer_engine::{JsonError, json};
+#[cfg(feature = "testkit")]
+pub use roomer_testkit as testkit;
+pub use serve::{connect, connect_upgraded, serve, serve_on, serve_until};
 pub use signals::shutdown_signal;
-use smol::io::{AsyncRead, AsyncWrite};
-use smol::{Executor, Task, Timer};
-
-/// How long accepting rests after the system refused to (out of file descriptors, say). The
-/// connections that are there go on meanwhile.
-const REST: Duration = Duration::from_millis(100);
-
-/// Serves on smol's global executor, for as long as the future is polled.
-///
-/// Raises the process's soft limit of open descriptors to what the server may need
-/// ([`max_connections`](Builder::max_connections) and
-/// [`max_handshakes`](Builder::max_handshakes)) or to the hard limit, and
-/// [warns](Builder::on_warning) when that is too low for `max_connections`.
-///
-/// # Errors
-///
-/// `InvalidInput` when an option was chosen that needs clients' addresses and the listener has
-/// none (a Unix socket), unless [`trust_proxy("unix")`](Builder::trust_proxy) was called. A failure
-/// to accept is waited out.
-pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
-    serve_until(listener, server, pending::<()>()).await
-}
-
-/// Serves on smol's global executor until `stop` is ready, then [drains](Server::drain) the
-/// server: newcomers are answered 503, all connections are closed with 1001, and it waits, for a
-/// bounded time, until they have gone. [`Builder::drain`] sets the pace; [`Server::drain`] tells
-/// afterwards what became of them.
-///
-/// # Errors
-///
-/// As [`serve`].
-pub async fn serve_until(
-    listener: impl Listener,
-    server: Server,
-    stop: impl Future,
-) -> io::Result<()> {
-    run(listener, server, stop, Global).await
-}
-
-/// As [`serve_until`], on an executor of your own: a `&'static Executor<'static>` or an
-/// `Arc<Executor<'static>>`. Somebody has to run it; each thread that does serves connections.
-///
-/// # Errors
-///
-/// As [`serve`].
-pub async fn serve_on(
-    executor: impl Deref<Target = Executor<'static>> + Clone + Send + Sync + 'static,
-    listener: impl Listener,
-    server: Server,
-    stop: impl Future,
-) -> io::Result<()> {
-    run(listener, server, stop, executor).await
-}
-
-/// Takes in one connection over any stream: TLS, a pipe, whatever an upgrade has left. The HTTP
-/// request comes first. `peer` is the address at the other end, if it has one.
-///
-/// Spawn the future that this returns: it ends when the connection does, and dropping it ends the
-/// connection. A task of smol's global executor keeps the server's time for as long as there are
-/// connections. To end them, await [`Server::drain`].
-///
-/// For TCP [`serve`] is better: a stream has to be locked, a socket has not, and `serve` bounds what
-/// the system buffers for a slow reader. To do so here, call [`socket::prepare`] first.
-pub fn connect<S>(
-    stream: S,
-    server: &Server,
-    peer: Option<SocketAddr>,
-) -> impl Future<Output = ()> + Send + 'static + use<S>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (reader, writer) = stream::split(stream);
-    attended(server.clone(), server.connect(reader, writer, peer))
-}
-
-/// Takes in one connection whose request somebody else has read and answered: any framework that
-/// gives its stream away after an upgrade. `behind` is what came behind the request, usually
-/// nothing.
-///
-/// [`Server::upgrade`] decides about the request. Spawn what this returns, as with [`connect`].
-pub fn connect_upgraded<S>(
-    upgrade: Upgrade,
-    stream: S,
-    behind: &[u8],
-) -> impl Future<Output = ()> + Send + 'static + use<S>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let server = upgrade.server().clone();
-    let (reader, writer) = stream::split(stream);
-    attended(server, upgrade.connect(reader, writer, behind))
-}
-
-/// A connection that no [`serve`] keeps time for: its first turn sees to it that somebody does.
-fn attended<R: Reader>(server: Server, mut connection: Connection<R>) -> impl Future<Output = ()> {
-    let mut newcomer = Some(server);
-    poll_fn(move |cx| {
-        let server = newcomer.take();
-        if let Some(time) = server.and_then(|server| server.run_timers_on_demand(Timer::after)) {
-            smol::spawn(time).detach();
-        }
-        Pin::new(&mut connection).poll(cx)
-    })
-}
-
-async fn run(
-    listener: impl Listener,
-    server: Server,
-    stop: impl Future,
-    executor: impl Spawn,
-) -> io::Result<()> {
-    server.start_listening(listener.has_addresses(), listener.is_tls())?;
-    // Each a task of its own: an executor with much to do comes back to the future that it was
-    // given to run only after 200 turns of its tasks, and neither newcomers nor the clock can wait
-    // for that.
-    let keep = server.clone();
-    let time = executor.spawn(async move { keep.run_timers(Timer::after).await });
-    let helpers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
-        .map(|_| server.clone())
-        .map(|server| executor.spawn(async move { server.run_flush_worker().await }))
-        .collect();
-    let is_stopping = Arc::new(AtomicBool::new(false));
-    let accepting = accept(listener, server.clone(), executor.clone(), is_stopping.clone());
-    let accepting = executor.spawn(accepting);
-    stop.await;
-    is_stopping.store(true, Ordering::Relaxed);
-    executor.spawn(async move { _ = server.drain().await }).await;
-    accepting.cancel().await;
-    time.cancel().await;
-    drop(helpers);
-    Ok(())
-}
-
-/// Takes connections, also during a drain, so that they hear of it; never ends.
-async fn accept(
-    listener: impl Listener,
-    server: Server,
-    executor: impl Spawn,
-    is_stopping: Arc<AtomicBool>,
-) {
-    while !is_stopping.load(Ordering::Relaxed) || server.is_live() {
-        match listener.accept(&server).await {
-            Ok(connection) => executor.spawn(connection).detach(),
-            Err(error) => {
-                server.record_accept_error(&error);
-                Timer::after(REST).await;
-            }
-        }
-    }
-    pending().await
-}
-
-/// Where connections run.
-trait Spawn: Clone + Send + Sync + 'static {
-    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()>;
-}
-
-/// smol's global executor.
-#[derive(Clone)]
-struct Global;
-
-impl Spawn for Global {
-    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()> {
-        smol::spawn(future)
-    }
-}
-
-impl<E> Spawn for E
-where
-    E: Deref<Target = Executor<'static>> + Clone + Send + Sync + 'static,
-{
-    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()> {
-        Executor::spawn(self, future)
-    }
-}

@@ -1,4 +1,4 @@
-//! Where connections come from.
+//! Listeners: TCP, Unix, and TLS over TCP.
 
 use std::future::Future;
 use std::io;
@@ -12,26 +12,26 @@ use smol::net::unix::UnixListener;
 
 use crate::{Server, transport};
 
-/// What [`serve`](crate::serve) takes: a [`TcpListener`], a `UnixListener`, or TLS over TCP, which
-/// the function `tls` of the feature `tls` makes.
+/// A source of connections for [`serve`](crate::serve): a [`TcpListener`], a `UnixListener`, or TLS
+/// over TCP, which the function `tls` of the feature `tls` returns.
 pub trait Listener: Accept {}
 
 impl<L: Accept> Listener for L {}
 
-/// How a listener gives connections. In a private place, so that it can grow.
+/// The private part of [`Listener`], so that methods can be added without a breaking change.
 #[allow(unreachable_pub)]
 pub trait Accept: Send + Sync + 'static {
-    /// Whether it knows the addresses of those who connect.
+    /// Returns true if the listener knows the addresses of clients.
     fn has_addresses(&self) -> bool {
         true
     }
 
-    /// Whether connections begin with TLS.
+    /// Returns true if connections start with a TLS handshake.
     fn is_tls(&self) -> bool {
         false
     }
 
-    /// Waits for the next connection, takes it into the server's care and gives its task.
+    /// Waits for the next connection and returns the task that serves it.
     fn accept(
         &self,
         server: &Server,

@@ -1,4 +1,4 @@
-//! The end of a program by a signal.
+//! Shutdown by a signal.
 
 use std::future::{Future, pending};
 use std::io;
@@ -8,23 +8,22 @@ use std::thread;
 use async_signal::Signal;
 use smol::stream::StreamExt;
 
-/// Waits for the signals that ask a program to end: Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`,
-/// which service managers and containers send. To be given to
-/// [`serve_until`](crate::serve_until). The signals are caught from this call on, also by a
-/// process with the number 1, which they could not end otherwise.
+/// Completes when the process receives Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`, which service
+/// managers and containers send. Pass it to [`serve_until`](crate::serve_until). The signals are
+/// handled from this call on, also in a process with the id 1, which has no default action for them.
 ///
-/// A second signal ends the process at once, with exit code 130 or 143, as the signal alone would
+/// A second signal ends the process at once with exit code 130 or 143, as the signal alone would
 /// have done.
 ///
-/// When the system refuses to have the signals caught, the future is never ready, and the signals
-/// end the process as they do by default.
+/// If the system does not allow the signals to be handled, the future never completes, and the
+/// signals keep their default action.
 pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     let signals = Signals::catch();
     async move {
         let Ok(mut signals) = signals else { return pending().await };
         signals.next().await;
-        // On a thread of its own: a handler that does not return may be the reason for the second
-        // signal.
+        // It needs a thread of its own: the reason for the second signal may be a handler that blocks
+        // the executor.
         let _ = thread::Builder::new()
             .name("second signal".into())
             .spawn(move || process::exit(128 + smol::block_on(signals.next())));
@@ -42,7 +41,7 @@ impl Signals {
         Ok(Signals(async_signal::Signals::new(signals)?))
     }
 
-    /// Waits for the next one; returns its number.
+    /// Waits for the next signal; returns its number.
     async fn next(&mut self) -> i32 {
         loop {
             match self.0.next().await {

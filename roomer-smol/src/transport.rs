@@ -1,9 +1,9 @@
-//! A smol TCP stream as the engine's two halves.
+//! Implements the engine's reader and writer for smol's TCP streams.
 //!
-//! Neither half may wait by `Async::poll_readable` or `Async::poll_writable` alone. They do not
-//! count an event that the reactor's present turn brings, and each call begins anew: while one
-//! thread sleeps in the reactor and others are busy, every event is of the present turn, and the
-//! task is woken for ever without being told that its socket is ready.
+//! Neither half may wait with `Async::poll_readable` or `Async::poll_writable` alone. They ignore
+//! events of the reactor's current turn, and each call starts a new wait. While one thread sleeps in
+//! the reactor and the others are busy, every event belongs to the current turn: the task would be
+//! woken again and again and never learn that its socket is ready.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -27,9 +27,9 @@ pub(crate) fn split(stream: smol::net::TcpStream) -> (ReadHalf, WriteHalf) {
 
 pub(crate) struct ReadHalf {
     stream: Stream,
-    /// Something may be there. A read that does not fill its buffer has emptied the socket, so
-    /// the next one waits first; whoever is polled again after that has been woken for it, or
-    /// finds out by reading.
+    /// True if the socket may have data. A read that does not fill its buffer has emptied the socket,
+    /// so the next one waits first. The poll after that wait reads in any case, and so does not depend
+    /// on the reactor's turns.
     is_ready: bool,
 }
 
@@ -69,7 +69,7 @@ impl Writer for WriteHalf {
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // One wait until it is over: it knows which turn of the reactor it began in.
+        // The same wait is polled until it completes: it remembers in which turn of the reactor it began.
         let mut slot = self.wait.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = slot.get_or_insert_with(|| Box::pin(self.stream.clone().writable_owned()));
         let result = wait.as_mut().poll(cx);
@@ -99,8 +99,8 @@ mod tests {
 
     const ROUNDS: usize = 200;
 
-    /// How often a task may be woken for one event: once too early for the reactor's count of its
-    /// turns, and once to good purpose.
+    /// The most wake-ups of a task for one event: one in the same turn of the reactor, which does not
+    /// count, and one in the next turn.
     const WAKES: usize = 2;
 
     struct Unpark {
@@ -115,8 +115,8 @@ mod tests {
         }
     }
 
-    /// Waits for what `event` brings about, on a thread that leaves the reactor to the reactor's
-    /// own, and tells how often it was woken.
+    /// Polls until the effect of `event` arrives, on a thread that does not run the reactor. Returns the
+    /// number of wake-ups.
     fn wakes<T>(
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
         event: impl FnOnce(),
@@ -130,13 +130,13 @@ mod tests {
             while !unpark.woken.swap(false, Ordering::Acquire) {
                 thread::park();
             }
-            // The reactor's thread goes to sleep again first, as it does while others are busy.
+            // Lets the reactor's thread sleep again first, as it does while other threads are busy.
             thread::yield_now();
             if let Poll::Ready(result) = poll(&mut cx) {
                 result.unwrap();
                 return wakes;
             }
-            assert!(wakes < 1000, "woken for nothing, again and again");
+            assert!(wakes < 1000, "woken again and again without readiness");
         }
         unreachable!()
     }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_woken_to_read_reads() {
+    fn a_task_woken_to_read_reads() {
         let ((mut reader, _writer), mut peer) = pair();
         for _ in 0..ROUNDS {
             let mut buffer = [0; 8];
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_woken_to_write_writes() {
+    fn a_task_woken_to_write_writes() {
         let ((_reader, writer), mut peer) = pair();
         let (piece, mut buffer) = (vec![0; 1 << 20], vec![0; 1 << 20]);
         for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! The test kit where handlers use smol: what waits for smol's own threads is named.
+//! The test kit with handlers that use smol: handlers that wait for smol's threads are named.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +28,7 @@ fn handlers() -> Builder {
 }
 
 #[test]
-fn what_waits_for_a_thread_of_smol_s_is_named() {
+fn a_handler_that_waits_for_a_thread_of_smol_is_named() {
     for event in ["timer", "blocking"] {
         let scenario = || {
             let mut world = World::new(1, handlers());
@@ -47,7 +47,7 @@ fn what_waits_for_a_thread_of_smol_s_is_named() {
 }
 
 #[test]
-fn what_needs_no_thread_works() {
+fn a_handler_that_needs_no_thread_works() {
     let mut world = World::new(2, handlers());
     let (ann, bob) = (world.connect(), world.connect());
     world.settle();

@@ -1,4 +1,4 @@
-//! Pages to read, with code that is compiled and run.
+//! The guide. Its code examples are compiled and run as tests.
 
 #[doc(inline)]
 pub use roomer_engine::contract;

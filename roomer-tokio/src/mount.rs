@@ -1,4 +1,4 @@
-//! A server as a part of somebody else's: anything that speaks tower over hyper.
+//! The server as a tower service, for axum, hyper and other frameworks.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,40 +16,40 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use crate::serve::with_timers;
 use crate::transport;
-use crate::{Server, Upgrade, attended, connect_upgraded};
+use crate::{Server, Upgrade, connect_upgraded};
 
-/// A server as a [`tower` service](Service): for axum's `route_service`, for hyper, for anything
-/// that takes one.
+/// A server as a [`tower` service](Service), for axum's `route_service`, for hyper, and for other
+/// frameworks.
 ///
-/// It answers a handshake with 101 and takes the connection over; whatever else comes is refused
-/// as the server's own port would refuse it. Routes, pages and unfinished requests are the
-/// framework's: [`path`](crate::Builder::path), [`page`](crate::Builder::page),
+/// It answers a handshake with 101 and then owns the connection; it rejects all other requests as
+/// [`serve`](crate::serve) does. The framework is responsible for routes, pages and unfinished requests:
+/// [`path`](crate::Builder::path), [`page`](crate::Builder::page),
 /// [`health`](crate::Builder::health), [`max_handshakes`](crate::Builder::max_handshakes) and
-/// [`max_handshakes_per_address`](crate::Builder::max_handshakes_per_address) have no effect, of
-/// which [`mount`] [warns](crate::Builder::on_warning).
+/// [`max_handshakes_per_address`](crate::Builder::max_handshakes_per_address) have no effect, and
+/// [`mount`] [warns](crate::Builder::on_warning) about them.
 ///
-/// What middleware has found out comes along in the request's extensions:
+/// Middleware passes values in the request's extensions:
 ///
-/// - [`Claims`](crate::Claims): what the connection comes in with, see
-///   [`Server::upgrade`];
-/// - any type of the application's: [`Conn::extension`](crate::Conn::extension) finds it;
-/// - [`SocketAddr`]: the address at the other end, for
+/// - [`Claims`](crate::Claims): the claims of the connection, see [`Server::upgrade`];
+/// - any type of the application: [`Conn::extension`](crate::Conn::extension) returns it;
+/// - [`SocketAddr`]: the address of the client, for
 ///   [`Request::peer`](crate::Request::peer), [`trust_proxy`](crate::Builder::trust_proxy) and
 ///   [`max_connections_per_address`](crate::Builder::max_connections_per_address). With the feature
-///   `axum`, axum's `ConnectInfo<SocketAddr>` too, which is there when the application is served
-///   by `into_make_service_with_connect_info::<SocketAddr>()`. Elsewhere
-///   [`peer_from`](Mount::peer_from) says where to find it.
+///   `axum`, axum's `ConnectInfo<SocketAddr>` too, which is present if the application is served with
+///   `into_make_service_with_connect_info::<SocketAddr>()`. For other places use
+///   [`peer_from`](Mount::peer_from).
 ///
-/// When one of these options was chosen and a request has no address, the answer is 500, with a
-/// [warning](crate::Builder::on_warning) that says what to do.
+/// If one of these options is configured and a request has no address, the response is 500, and a
+/// [warning](crate::Builder::on_warning) describes the solution.
 ///
-/// A runtime's task keeps the server's time for as long as there are connections, so nothing has
-/// to be started. To end it, stop the framework and await [`Server::drain`].
+/// The runtime runs a task for the server's timers as long as there are connections, so no task has to
+/// be started. To shut down, stop the framework and await [`Server::drain`].
 ///
 /// # Panics
 ///
-/// When it is called outside a tokio runtime.
+/// A call panics outside a tokio runtime.
 #[derive(Clone)]
 pub struct Mount {
     server: Server,
@@ -58,7 +58,7 @@ pub struct Mount {
 
 type FindPeer = Arc<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>;
 
-/// Makes a server a [`tower` service](Service). Raises the process's soft limit of open
+/// Turns a server into a [`tower` service](Service). Raises the process's soft limit of open
 /// descriptors as [`serve`](crate::serve) does.
 #[must_use]
 pub fn mount(server: Server) -> Mount {
@@ -67,10 +67,10 @@ pub fn mount(server: Server) -> Mount {
 }
 
 impl Mount {
-    /// Takes the address at the other end of a request's connection from what `find` returns, given
-    /// the request's extensions. Default: a [`SocketAddr`] among them, or axum's `ConnectInfo`.
+    /// Sets the function that finds the client's address in the extensions of a request. Default: a
+    /// [`SocketAddr`], or axum's `ConnectInfo`.
     ///
-    /// Where each connection has a service of its own, as with hyper alone, it can be simply known:
+    /// With hyper alone each connection has a service of its own, so the address is known:
     ///
     /// ```
     /// # use roomer_tokio::{Mount, Server, mount};
@@ -94,7 +94,7 @@ impl fmt::Debug for Mount {
     }
 }
 
-/// The address at the other end, where frameworks and middleware put it.
+/// Returns the client's address from the places where frameworks and middleware put it.
 fn peer(extensions: &Extensions) -> Option<SocketAddr> {
     let plain = extensions.get::<SocketAddr>().copied();
     #[cfg(feature = "axum")]
@@ -122,7 +122,7 @@ impl<B> Service<http::Request<B>> for Mount {
         let peer = (self.find_peer)(&head.extensions);
         let (server, request) = (self.server.clone(), http::Request::from_parts(head, ()));
         Box::pin(async move {
-            // Dropped with the client, by the framework.
+            // The framework drops this future if the client disconnects.
             let decided = timeout(server.handshake_timeout(), server.upgrade_async(request, peer));
             Ok(match decided.await {
                 Ok(Ok(upgrade)) => {
@@ -137,18 +137,18 @@ impl<B> Service<http::Request<B>> for Mount {
     }
 }
 
-/// Waits until the framework has sent the answer and hands the stream over.
+/// Waits until the framework has sent the response and released the stream.
 async fn take_over(upgrade: Upgrade, stream: OnUpgrade) {
     if let Ok(Ok(stream)) = timeout(upgrade.handshake_timeout(), stream).await {
         start(upgrade, stream);
     }
 }
 
-/// Hands the stream to the engine.
+/// Serves the stream of an upgraded connection.
 fn start(upgrade: Upgrade, stream: Upgraded) {
     let server = upgrade.server().clone();
-    // What hyper has put round the socket, its read buffer above all, is not needed any more.
-    let (socket, behind) = match unwrap(stream) {
+    // The socket alone saves hyper's wrappers around it, above all a read buffer.
+    let (socket, leftover) = match unwrap(stream) {
         Ok(parts) => parts,
         Err(stream) => {
             tokio::spawn(connect_upgraded(upgrade, TokioIo::new(stream), &[]));
@@ -156,11 +156,11 @@ fn start(upgrade: Upgrade, stream: Upgraded) {
         }
     };
     let (reader, writer) = transport::split(socket);
-    tokio::spawn(attended(server, upgrade.connect(reader, writer, &behind)));
+    tokio::spawn(with_timers(server, upgrade.connect(reader, writer, &leftover)));
 }
 
-/// The socket, if it is one, and what was read behind the request; by way of `axum::serve` and
-/// hyper-util's `auto`, or of hyper's own `http1`.
+/// Returns the socket and the bytes read after the request, or the stream if it is not a socket. Knows
+/// the wrappers of hyper-util's `auto`, which `axum::serve` uses, and of hyper's `http1`.
 fn unwrap(stream: Upgraded) -> Result<(TcpStream, Vec<u8>), Upgraded> {
     let stream = match downcast::<TokioIo<TcpStream>>(stream) {
         Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf.into())),

@@ -1,4 +1,4 @@
-//! The end of a program by a signal.
+//! Shutdown by a signal.
 
 use std::future::{Future, pending};
 use std::io;
@@ -7,27 +7,26 @@ use std::thread;
 
 use tokio::runtime;
 
-/// Waits for the signals that ask a program to end: Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`,
-/// which service managers and containers send. To be given to
-/// [`serve_until`](crate::serve_until). The signals are caught from this call on, also by a
-/// process with the number 1, which they could not end otherwise.
+/// Completes when the process receives Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`, which service
+/// managers and containers send. Pass it to [`serve_until`](crate::serve_until). The signals are
+/// handled from this call on, also in a process with the id 1, which has no default action for them.
 ///
-/// A second signal ends the process at once, with exit code 130 or 143, as the signal alone would
+/// A second signal ends the process at once with exit code 130 or 143, as the signal alone would
 /// have done.
 ///
-/// When the system refuses to have the signals caught, the future is never ready, and the signals
-/// end the process as they do by default.
+/// If the system does not allow the signals to be handled, the future never completes, and the
+/// signals keep their default action.
 ///
 /// # Panics
 ///
-/// When it is called outside a tokio runtime.
+/// Panics if it is called outside a tokio runtime.
 pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     let signals = Signals::catch();
     async move {
         let Ok(mut signals) = signals else { return pending().await };
         signals.next().await;
-        // On a thread and a runtime of its own: a handler that does not return may be the reason
-        // for the second signal.
+        // It needs a thread and a runtime of its own: the reason for the second signal may be a
+        // handler that blocks the threads of the main runtime.
         let _ = thread::Builder::new().name("second signal".into()).spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_io().build();
             if let Ok(runtime) = runtime {
@@ -52,7 +51,7 @@ impl Signals {
         Ok(Signals { interrupt, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for the next one; returns its number.
+    /// Waits for the next signal; returns its number.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.interrupt.recv() => 2,
@@ -70,7 +69,7 @@ impl Signals {
         Ok(Signals(tokio::signal::windows::ctrl_c()?))
     }
 
-    /// Waits for the next one; returns its number.
+    /// Waits for the next signal; returns its number.
     async fn next(&mut self) -> i32 {
         self.0.recv().await;
         2

@@ -1,12 +1,13 @@
-//! Test *your* handlers: the real server, scripted clients and a hostile network, without a socket.
+//! Tests your handlers in the real server, with scripted clients and injected network faults, without
+//! sockets.
 //!
-//! It is the feature `testkit`, for `[dev-dependencies]`; `#[tokio::test(start_paused = true)]` needs
+//! Enable the feature `testkit` in `[dev-dependencies]`; `#[tokio::test(start_paused = true)]` needs
 //! tokio's feature `test-util`.
 //!
-//! Everything of [`roomer_testkit`] is here; its page has the tutorial. A [`World`] of it is a
-//! plain test on one thread, with no runtime: all that happens happens in an order that the seed
-//! decides. Handlers that need tokio (its timers, `spawn_blocking`, `tokio::spawn`, sockets, and so
-//! sqlx and reqwest) need a [`TokioWorld`] instead, inside `#[tokio::test(start_paused = true)]`:
+//! This module re-exports [`roomer_testkit`], whose page has the tutorial. Its [`World`] runs on one
+//! thread, without a runtime, in an order that depends on the seed only. Handlers that need tokio
+//! (timers, `spawn_blocking`, `tokio::spawn`, sockets, and so sqlx and reqwest) need a [`TokioWorld`]
+//! instead, inside `#[tokio::test(start_paused = true)]`:
 //!
 //! ```
 //! use std::time::Duration;
@@ -33,12 +34,12 @@
 //! let (ann, bob) = (world.connect(), world.connect());
 //! world.settle().await;
 //!
-//! // Work on other threads is waited for, in real time.
+//! // `settle` waits for work on other threads, in real time.
 //! ann.send("root", "hash", "abc");
 //! world.settle().await;
 //! assert_eq!(bob.texts("root", "sum"), ["294"]);
 //!
-//! // Timers are not: tokio's clock stands still, and goes on together with the world's.
+//! // It does not wait for timers: tokio's clock stands still and advances with the world's clock.
 //! ann.send("root", "remind", "tea");
 //! world.settle().await;
 //! assert!(bob.texts("root", "reminder").is_empty());
@@ -47,24 +48,24 @@
 //! # }
 //! ```
 //!
-//! # What is waited for
+//! # When `settle` returns
 //!
-//! [`settle`](TokioWorld::settle) ends when no connection has anything to do and no handler, rule or
-//! hook of yours is under way. One that still waits is given a second of real time in which nothing
-//! happens ([`set_patience`](TokioWorld::set_patience)): whatever it waits for then is taken to be
-//! virtual time, or another client. Such a wait costs the test that second once. Tasks that you
-//! have spawned get their turns, but are not waited for. For them, and for work that takes longer,
-//! wait for what is to come of it: [`until`](TokioWorld::until).
+//! [`settle`](TokioWorld::settle) returns when no connection has anything to do and no handler, rule
+//! or hook is running. If one is still pending, it waits for a second of real time without any event
+//! ([`set_patience`](TokioWorld::set_patience)); after that it assumes that the handler waits for
+//! virtual time or for another client. Each such wait costs the test that second once. Tasks that you
+//! have spawned are polled, but `settle` does not wait for them. For them, and for longer work, wait
+//! for the result with [`until`](TokioWorld::until).
 //!
-//! [`advance`](TokioWorld::advance) moves both clocks, from one timer to the next, settling each
-//! time. As everywhere with tokio's paused clock, a timeout round real I/O that takes longer than
-//! the patience fires early, because time goes on while nothing else does.
+//! [`advance`](TokioWorld::advance) moves both clocks from one timer to the next and settles each
+//! time. As always with tokio's paused clock, a timeout around real I/O that takes longer than the
+//! patience fires early, because time advances while nothing else happens.
 //!
-//! A panic of a handler, a rule or a hook fails the test, and what waits is printed when a test
-//! fails, as in every [`World`].
+//! As in every [`World`], a panic of a handler, a rule or a hook fails the test, and a failing test
+//! prints the pending calls.
 //!
-//! [`run`] and [`find`] take a plain function. Here, a loop does: the message of a failure has the
-//! seed.
+//! [`run`] and [`find`] take a synchronous function. Use a loop here: the message of a failure
+//! contains the seed.
 //!
 //! ```
 //! # use roomer_tokio::{Server, testkit::TokioWorld};
@@ -74,7 +75,7 @@
 //!     let mut world = TokioWorld::new(seed, Server::builder());
 //!     let ann = world.connect();
 //!     world.settle().await;
-//!     world.check(ann.is_open(), || "she is not in".into());
+//!     world.check(ann.is_open(), || "ann is not connected".into());
 //! }
 //! # }
 //! ```

@@ -1,4 +1,4 @@
-//! A tokio TCP stream, and any other stream, as the engine's two halves.
+//! Implements the engine's reader and writer for tokio's TCP streams and for any other stream.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::coop::unconstrained;
 
-/// Splits a socket, which can be written to from any task.
+/// Splits a TCP socket. Any task can write to it without a lock.
 pub(crate) fn split(stream: TcpStream) -> (ReadHalf<SocketHalf>, WriteHalf) {
     socket::prepare(&stream);
     let (reader, writer) = stream.into_split();
@@ -20,7 +20,7 @@ pub(crate) fn split(stream: TcpStream) -> (ReadHalf<SocketHalf>, WriteHalf) {
     (ReadHalf(SocketHalf(reader)), WriteHalf { stream: writer, is_last })
 }
 
-/// Splits a stream, which has to be polled.
+/// Splits any other stream. It can only be polled, so its halves share a lock.
 pub(crate) fn share<S>(stream: S) -> (impl Reader, impl Writer)
 where
     S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
@@ -36,8 +36,8 @@ impl<R: Reader> Reader for ReadHalf<R> {
         self.0.poll_read(cx, buf)
     }
 
-    /// tokio looks for ready sockets only every so often while tasks are runnable, and a task that
-    /// merely wakes itself always is; its own way to yield makes it look.
+    /// While tasks are runnable, tokio polls the sockets only once in a while, and a task that wakes
+    /// itself is always runnable. tokio's own `yield_now` lets it poll the sockets first.
     fn yield_now(&mut self, cx: &mut Context<'_>) {
         let yielded = pin!(tokio::task::yield_now()).poll(cx);
         debug_assert!(yielded.is_pending());
@@ -64,8 +64,8 @@ fn read(
 
 pub(crate) struct WriteHalf {
     stream: OwnedWriteHalf,
-    /// The next write goes past tokio's idea of readiness, which a socket that has just been
-    /// given more room has not changed yet.
+    /// True if the next write bypasses tokio's cached readiness: the send limit of the socket has just
+    /// been raised, and tokio still considers it full.
     is_last: AtomicBool,
 }
 
@@ -104,7 +104,7 @@ impl Writer for WriteHalf {
     }
 }
 
-/// A tokio stream as the other runtimes know streams.
+/// Implements the stream traits of `futures-io` for a tokio stream.
 pub(crate) struct Futures<S>(pub(crate) S);
 
 impl<S: AsyncRead + Unpin> futures_io::AsyncRead for Futures<S> {
@@ -123,7 +123,7 @@ impl<S: AsyncWrite + Unpin> futures_io::AsyncWrite for Futures<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        freely(cx, |cx| Pin::new(&mut self.0).poll_write(cx, bytes))
+        without_budget(cx, |cx| Pin::new(&mut self.0).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -131,20 +131,23 @@ impl<S: AsyncWrite + Unpin> futures_io::AsyncWrite for Futures<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        freely(cx, |cx| Pin::new(&mut self.0).poll_write_vectored(cx, pieces))
+        without_budget(cx, |cx| Pin::new(&mut self.0).poll_write_vectored(cx, pieces))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        freely(cx, |cx| Pin::new(&mut self.0).poll_flush(cx))
+        without_budget(cx, |cx| Pin::new(&mut self.0).poll_flush(cx))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        freely(cx, |cx| Pin::new(&mut self.0).poll_shutdown(cx))
+        without_budget(cx, |cx| Pin::new(&mut self.0).poll_shutdown(cx))
     }
 }
 
-/// Writes whatever the task has left of tokio's budget: one that sends to a large room would
-/// otherwise find every stream behind the first hundred full.
-fn freely<T>(cx: &mut Context<'_>, poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+/// Polls without tokio's cooperative budget. A task that flushes a large room would otherwise exhaust
+/// it after about a hundred streams, and all further ones would appear full.
+fn without_budget<T>(
+    cx: &mut Context<'_>,
+    poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
     pin!(unconstrained(poll_fn(poll))).poll(cx)
 }

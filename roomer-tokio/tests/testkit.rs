@@ -18,7 +18,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Somebody else's server: gives back what it reads, once, in capitals.
+/// A server outside roomer that returns what it reads in capitals, once per connection.
 fn shouter() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -77,7 +77,7 @@ async fn room(seed: u64) -> (TokioWorld, Client, Client) {
         let token = request.query("token").map(|token| token.into_owned());
         match shout(shouter, &token.unwrap_or_default()).await {
             Ok(token) if token == "SECRET" => Ok(Claims::default()),
-            _ => Err(Rejection::unauthorized("a token, please")),
+            _ => Err(Rejection::unauthorized("token required")),
         }
     });
     let mut world = TokioWorld::new(seed, builder);
@@ -120,7 +120,7 @@ async fn time_is_tokio_s_time() {
     assert_eq!(bob.texts("root", "said"), ["ding"]);
     assert_eq!((world.now(), start.elapsed()), (5 * SECOND, 5 * SECOND));
 
-    // Pings and their answers come and go meanwhile; a client that has vanished is found out.
+    // Pings are answered meanwhile; a client that has vanished is detected.
     bob.vanish();
     ann.send("root", "timer", "dong");
     world.advance(300 * SECOND).await;
@@ -129,7 +129,7 @@ async fn time_is_tokio_s_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timers_go_off_in_their_order() {
+async fn timers_fire_in_order() {
     let builder = Server::builder().on_async("count", |conn, message| async move {
         for second in 1..=3 {
             sleep(SECOND).await;
@@ -193,9 +193,9 @@ async fn one_handler_may_wait_for_another() {
     assert_eq!(bob.texts("root", "told"), [""]);
 }
 
-/// As drivers of databases do that have a thread of their own.
+/// Database drivers often have a thread of their own.
 #[tokio::test(start_paused = true)]
-async fn a_thread_of_the_application_s_own_is_waited_for() {
+async fn the_world_waits_for_a_thread_of_the_application() {
     let (queries, asked) = std::sync::mpsc::channel::<(String, oneshot::Sender<String>)>();
     let database = thread::spawn(move || {
         for (query, answer) in asked {
@@ -209,7 +209,7 @@ async fn a_thread_of_the_application_s_own_is_waited_for() {
             for query in message.text()?.split(' ') {
                 let (answer, answered) = oneshot::channel();
                 queries.send((query.to_owned(), answer))?;
-                // Virtual time does not go on while it waits, so this does not fire early.
+                // Virtual time does not advance during the wait, so this timeout does not fire early.
                 let answer = timeout(SECOND, answered).await??;
                 conn.send_to_room("root", "answer", answer);
             }
@@ -226,7 +226,7 @@ async fn a_thread_of_the_application_s_own_is_waited_for() {
     database.join().unwrap();
 }
 
-/// A task of the application's own, beside its handlers.
+/// A task of the application, next to its handlers.
 #[tokio::test(start_paused = true)]
 async fn a_background_task_ticks_in_virtual_time() {
     let mut world = TokioWorld::new(5, Server::builder());
@@ -244,9 +244,9 @@ async fn a_background_task_ticks_in_virtual_time() {
     ticker.abort();
 }
 
-/// tokio gives each task a budget, and a world of many connections is one task.
+/// tokio limits what a task does per poll, and a world of many connections is one task.
 #[tokio::test(start_paused = true)]
-async fn a_crowd_is_not_starved_by_tokio_s_budget() {
+async fn many_connections_are_not_starved_by_tokio_s_budget() {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let builder = Server::builder().on_async("ask", move |conn, _| {
         let sender = sender.clone();
@@ -267,12 +267,12 @@ async fn a_crowd_is_not_starved_by_tokio_s_budget() {
     world.settle().await;
     clients.iter().for_each(|client| client.send("root", "ask", ""));
     world.settle().await;
-    // All but its own.
+    // All except its own.
     assert_eq!(clients[0].texts("root", "answered").len(), 299);
 }
 
-fn said(run: impl FnOnce()) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it passes");
+fn panic_message(run: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("the scenario passes");
     *panic.downcast::<String>().expect("a text")
 }
 
@@ -283,7 +283,7 @@ fn on_tokio(scenario: impl Future<Output = ()>) {
 
 #[test]
 fn a_panic_fails_the_test_with_its_message_and_the_seed() {
-    let message = said(|| {
+    let message = panic_message(|| {
         on_tokio(async {
             let builder = Server::builder().on_async("sink", |_, _| async {
                 spawn_blocking(|| panic!("an iceberg")).await?;
@@ -306,8 +306,8 @@ fn a_panic_fails_the_test_with_its_message_and_the_seed() {
 }
 
 #[test]
-fn a_handler_that_can_never_end_is_named() {
-    let message = said(|| {
+fn a_handler_that_never_ends_is_named() {
+    let message = panic_message(|| {
         on_tokio(async {
             let builder = Server::builder();
             let builder = builder.on_async("hang", |_, _| std::future::pending::<()>());
@@ -320,13 +320,13 @@ fn a_handler_that_can_never_end_is_named() {
 }
 
 #[test]
-fn what_does_not_come_names_what_waits() {
-    let message = said(|| {
+fn a_condition_that_never_holds_names_the_pending_calls() {
+    let message = panic_message(|| {
         on_tokio(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let silent = listener.local_addr().unwrap();
             let builder = Server::builder().on_async("ask", move |_, _| async move {
-                shout(silent, "anybody?").await?;
+                shout(silent, "hello?").await?;
                 Ok(())
             });
             let mut world = TokioWorld::new(9, builder);
@@ -336,14 +336,14 @@ fn what_does_not_come_names_what_waits() {
             world.until(|_| !ann.texts("root", "answer").is_empty()).await;
         });
     });
-    assert!(message.contains("has not come within 200ms"), "{message}");
+    assert!(message.contains("does not hold after 200ms"), "{message}");
     assert!(message.contains("the handler of `ask`, for client 0, waits"), "{message}");
 }
 
 #[test]
 fn a_world_without_tokio_says_so() {
     for event in ["blocking", "socket", "timer", "spawned"] {
-        let message = said(|| {
+        let message = panic_message(|| {
             let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
             let mut world = World::new(10, application(nowhere));
             world.connect().send("root", event, "hello");
@@ -354,10 +354,10 @@ fn a_world_without_tokio_says_so() {
     }
 }
 
-/// A plain world inside a runtime's task: nothing of tokio's goes on while it settles.
+/// A plain world inside a runtime's task: tokio runs nothing while the world settles.
 #[test]
-fn a_plain_world_in_a_runtime_ends_and_names_what_waits() {
-    let message = said(|| {
+fn a_plain_world_in_a_runtime_ends_and_names_the_pending_calls() {
+    let message = panic_message(|| {
         on_tokio(async {
             let builder = Server::builder().on_async("ask", |conn, _| async move {
                 spawn_blocking(|| ()).await?;

@@ -1,4 +1,4 @@
-//! Whether the socket is found under what frameworks put round it.
+//! The socket is found inside the wrappers of the frameworks.
 
 use std::future::{Ready, ready};
 use std::io::Write;
@@ -16,7 +16,7 @@ use super::*;
 const REQUEST: &[u8] =
     b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nbehind";
 
-/// Hands on what is left after the upgrade.
+/// A service that passes the upgraded stream to the test.
 #[derive(Clone)]
 struct Catch(std::sync::Arc<Mutex<Option<oneshot::Sender<Upgraded>>>>);
 
@@ -38,7 +38,7 @@ impl<B> Service<http::Request<B>> for Catch {
     }
 }
 
-/// Upgrades one connection and returns what hyper hands over; the client stays.
+/// Upgrades one connection; returns hyper's stream and the client.
 async fn upgraded(is_auto: bool) -> (Upgraded, std::net::TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -58,11 +58,11 @@ async fn upgraded(is_auto: bool) -> (Upgraded, std::net::TcpStream) {
 }
 
 #[tokio::test]
-async fn the_socket_is_found_and_what_came_behind_the_request() {
+async fn the_socket_and_the_bytes_after_the_request_are_found() {
     for is_auto in [false, true] {
         let (stream, client) = upgraded(is_auto).await;
-        let (socket, behind) = unwrap(stream).unwrap_or_else(|_| panic!("auto: {is_auto}"));
+        let (socket, leftover) = unwrap(stream).unwrap_or_else(|_| panic!("auto: {is_auto}"));
         assert_eq!(socket.peer_addr().unwrap(), client.local_addr().unwrap());
-        assert_eq!(behind, b"behind");
+        assert_eq!(leftover, b"behind");
     }
 }

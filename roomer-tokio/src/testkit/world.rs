@@ -1,4 +1,4 @@
-//! A world that tokio drives, on its paused clock.
+//! A world inside a tokio runtime, on tokio's paused clock.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -16,52 +16,52 @@ use tokio::time::{self, Instant, sleep};
 
 use crate::Builder;
 
-/// How long in real time a handler may wait without anything happening before it is taken to wait
-/// for virtual time or another client. Blocking work is mostly done in a fraction of it.
+/// Real time without any event after which a pending handler is assumed to wait for virtual time or
+/// for another client. Most blocking work takes a fraction of it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many times the patience [`TokioWorld::until`] waits.
-const LONGER: u32 = 10;
+/// The timeout of [`TokioWorld::until`], as a multiple of the patience.
+const UNTIL_FACTOR: u32 = 10;
 
-/// How often [`TokioWorld::until`] looks, when nothing tells it to look earlier.
-const LOOK: Duration = Duration::from_millis(1);
+/// The interval at which [`TokioWorld::until`] checks its condition if no event triggers a check.
+const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How often spawned tasks get their turns before they are taken to be at rest. A runtime runs
-/// dozens of them each time.
-const ROUNDS: usize = 32;
+/// The number of yields after which spawned tasks are assumed to be idle. The runtime polls dozens of
+/// them each time.
+const YIELDS: usize = 32;
 
 /// The resolution of tokio's timers.
 const TICK: Duration = Duration::from_millis(1);
 
-/// A [`World`] inside a tokio runtime, on its paused clock: handlers may use tokio. See the
+/// A [`World`] inside a tokio runtime, on tokio's paused clock: handlers may use tokio. See the
 /// [module's page](super).
 ///
-/// What only looks at a world ([`clients`](World::clients), [`errors`](World::errors),
-/// [`waiting`](World::waiting)) is that of [`World`], to which this dereferences.
+/// It dereferences to [`World`], for methods that only inspect the world
+/// ([`clients`](World::clients), [`errors`](World::errors), [`waiting`](World::waiting)).
 pub struct TokioWorld {
     world: World,
-    /// tokio's time when the world's began.
+    /// tokio's time at the world's time zero.
     start: Instant,
-    /// Whether that is where one of tokio's ticks begins.
+    /// True if `start` is the beginning of one of tokio's ticks.
     is_aligned: bool,
     patience: Duration,
-    /// The waits that have been given all patience, by their turns.
+    /// The ids of the waits that have exhausted the patience.
     patient: Vec<u64>,
 }
 
 impl TokioWorld {
-    /// As [`World::new`]. Pauses tokio's clock, if it is not paused already.
+    /// Creates a world like [`World::new`]. Pauses tokio's clock, unless it is paused already.
     ///
     /// # Panics
     ///
-    /// When the server cannot be built, and outside a tokio runtime of one thread:
-    /// `#[tokio::test(start_paused = true)]` makes one.
+    /// Panics if the server cannot be built, and outside a tokio runtime of one thread, which
+    /// `#[tokio::test(start_paused = true)]` creates.
     #[must_use]
     pub fn new(seed: u64, builder: Builder) -> Self {
         TokioWorld::with_faults(seed, Faults::gentle(), builder)
     }
 
-    /// As [`new`](Self::new), with other faults.
+    /// Creates a world like [`new`](Self::new), with other faults.
     ///
     /// # Panics
     ///
@@ -75,30 +75,30 @@ impl TokioWorld {
         TokioWorld { world, start, is_aligned, patience: PATIENCE, patient }
     }
 
-    /// How long in real time [`settle`](Self::settle) waits for a handler, a rule or a hook while
-    /// nothing happens; one second by default. Longer for slow work outside, shorter when handlers
-    /// wait for nothing but time.
+    /// Sets how long in real time [`settle`](Self::settle) waits for a handler, a rule or a hook
+    /// without any event; one second by default. Increase it for slow external work; decrease it if
+    /// handlers wait for timers only.
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
 
-    /// Lets everything happen that can happen without virtual time going on, work on other threads
-    /// and real I/O included, and waits for the handlers, rules and hooks that are under way. The
-    /// [module's page](super) says for how long.
+    /// Runs everything that can run without advancing virtual time, including work on other threads
+    /// and real I/O, and waits for running handlers, rules and hooks. The [module's page](super)
+    /// describes for how long.
     ///
     /// # Panics
     ///
     /// As [`World::settle`].
     pub async fn settle(&mut self) {
         loop {
-            self.rest().await;
+            self.run_until_idle().await;
             let waiting = self.world.waiting();
             if waiting.iter().all(|waiting| self.patient.contains(&waiting.wait_id)) {
                 return;
             }
             if !self.woken_within(self.patience).await {
                 let moves = self.world.step_count();
-                self.rest().await;
+                self.run_until_idle().await;
                 if self.world.step_count() == moves {
                     self.patient = waiting.iter().map(|waiting| waiting.wait_id).collect();
                     return;
@@ -107,8 +107,8 @@ impl TokioWorld {
         }
     }
 
-    /// Lets tokio's time and the world's go on by `span`, from each timer to the next, of either,
-    /// and settles each time.
+    /// Advances tokio's clock and the world's clock by `span`, from timer to timer, and settles each
+    /// time.
     ///
     /// # Panics
     ///
@@ -124,18 +124,18 @@ impl TokioWorld {
             let due = self.world.next_due().map_or(end, |due| due.min(end));
             let wait = due.saturating_sub(now);
             if wait > TICK {
-                // The clock goes by itself to the next timer once the runtime has nothing to do.
+                // tokio advances its paused clock to the next timer once the runtime is idle.
                 let woken = poll_fn(|cx| self.world.poll_woken(cx));
                 tokio::select! { biased; () = woken => {} () = sleep(wait - TICK) => {} }
             } else {
                 time::advance(wait).await;
             }
-            self.keep_up();
+            self.sync_clock();
         }
     }
 
-    /// Lets everything happen, as [`settle`](Self::settle) does, until something holds: for what
-    /// comes of tasks that your code has spawned, of other processes, or of slow work.
+    /// Runs the world, as [`settle`](Self::settle) does, until a condition holds: for the results of
+    /// spawned tasks, other processes or slow work.
     ///
     /// ```
     /// # use roomer_tokio::{Server, testkit::TokioWorld};
@@ -155,24 +155,27 @@ impl TokioWorld {
     ///
     /// # Panics
     ///
-    /// When it does not hold within ten times the [patience](Self::set_patience) of real time, ten
-    /// seconds by default; the message names what is still waiting. And as [`World::settle`].
+    /// Panics if the condition does not hold within ten times the [patience](Self::set_patience) in
+    /// real time, ten seconds by default; the message names the pending calls. Also panics like
+    /// [`World::settle`].
     pub async fn until(&mut self, mut holds: impl FnMut(&World) -> bool) {
-        let (begin, deadline) = (std::time::Instant::now(), self.patience * LONGER);
+        let timeout = self.patience * UNTIL_FACTOR;
+        let deadline = std::time::Instant::now() + timeout;
         loop {
-            self.rest().await;
+            self.run_until_idle().await;
             if holds(&self.world) {
                 return;
             }
-            self.world.check(begin.elapsed() < deadline, || {
+            self.world.check(std::time::Instant::now() < deadline, || {
                 let waiting = self.world.waiting();
                 let names =
                     waiting.iter().map(|it| self.world.describe(&it.part, it.conn) + " waits");
                 let names: Vec<String> = names.collect();
-                let who = if names.is_empty() { "nothing waits".into() } else { names.join("; ") };
-                format!("what the test waits for has not come within {deadline:?}: {who}")
+                let pending =
+                    if names.is_empty() { "nothing waits".into() } else { names.join("; ") };
+                format!("the condition does not hold after {timeout:?}: {pending}")
             });
-            self.woken_within(LOOK).await;
+            self.woken_within(CHECK_INTERVAL).await;
         }
     }
 
@@ -182,7 +185,7 @@ impl TokioWorld {
     ///
     /// As [`World::settle`].
     pub async fn calm(&mut self) {
-        unbound(|| self.world.calm()).await;
+        without_budget(|| self.world.calm()).await;
         self.settle().await;
     }
 
@@ -210,13 +213,12 @@ impl TokioWorld {
         self.world.connect_with(handshake)
     }
 
-    /// As [`World::open`].
-    pub fn open(&mut self, bytes: Vec<u8>) -> Client {
+    /// As [`World::connect_raw`].
+    pub fn connect_raw(&mut self, bytes: Vec<u8>) -> Client {
         self.world.connect_raw(bytes)
     }
 
-    /// As [`World::spawn`]: a future that takes part in the order that the seed decides, other than
-    /// those of `tokio::spawn`.
+    /// As [`World::spawn`]: unlike with `tokio::spawn`, the seed determines when the future is polled.
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         self.world.spawn(future)
     }
@@ -246,37 +248,37 @@ impl TokioWorld {
         self.world.allow_waiting();
     }
 
-    /// Lets everything happen until nothing does, in the world and among the runtime's tasks.
-    async fn rest(&mut self) {
+    /// Runs the world and the runtime's tasks until both are idle.
+    async fn run_until_idle(&mut self) {
         if !std::mem::replace(&mut self.is_aligned, true) {
             align().await;
             self.start = Instant::now();
         }
         loop {
-            self.keep_up();
-            unbound(|| self.world.settle()).await;
+            self.sync_clock();
+            without_budget(|| self.world.settle()).await;
             let moves = self.world.step_count();
-            for _ in 0..ROUNDS {
+            for _ in 0..YIELDS {
                 yield_now().await;
             }
-            unbound(|| self.world.settle()).await;
+            without_budget(|| self.world.settle()).await;
             if self.world.step_count() == moves {
                 return;
             }
         }
     }
 
-    /// Moves the world's clock to where tokio's is.
-    fn keep_up(&mut self) {
+    /// Advances the world's clock to the time of tokio's.
+    fn sync_clock(&mut self) {
         let now = self.start.elapsed();
         self.world.jump(now.saturating_sub(self.world.now()));
     }
 
-    /// Waits in real time, while tokio's clock stands still, until a connection has something to
-    /// do. False after `most`.
+    /// Waits in real time, while tokio's clock stands still, until a connection has something to do.
+    /// Returns false after `most`.
     async fn woken_within(&self, most: Duration) -> bool {
         let (end, ended) = mpsc::channel::<()>();
-        // tokio's clock does not go on by itself while there is blocking work.
+        // tokio does not advance its paused clock while blocking work is running.
         let mut timer = spawn_blocking(move || {
             let _ = ended.recv_timeout(most);
         });
@@ -309,19 +311,19 @@ impl fmt::Debug for TokioWorld {
     }
 }
 
-/// Runs many tasks' turns as one of tokio's: its budget is meant for one, and would have those of
-/// the world's that come late find everything unready, for ever.
-async fn unbound<T>(mut run: impl FnMut() -> T) -> T {
+/// Runs many tasks of the world within one poll of tokio, without its cooperative budget. The budget is
+/// meant for one task: once it is exhausted, all further tasks of the world would stay pending.
+async fn without_budget<T>(mut run: impl FnMut() -> T) -> T {
     unconstrained(poll_fn(|_| Poll::Ready(run()))).await
 }
 
-/// Pauses tokio's clock. False when it was paused.
+/// Pauses tokio's clock. Returns false if it was paused already.
 fn pause() -> bool {
     let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
     assert!(
         matches!(flavor, Ok(RuntimeFlavor::CurrentThread)),
-        "a TokioWorld lives in a tokio runtime of one thread: write \
-         #[tokio::test(start_paused = true)] over the test"
+        "a TokioWorld needs a tokio runtime of one thread: write \
+         #[tokio::test(start_paused = true)] above the test"
     );
     let (real, paused) = (std::time::Instant::now(), Instant::now());
     while real.elapsed() < Duration::from_micros(1) {}
@@ -332,10 +334,10 @@ fn pause() -> bool {
     is_running
 }
 
-/// Moves a clock that was paused at any moment on to where one of tokio's ticks begins, to the
-/// nanosecond: timers would go off up to a tick late otherwise.
+/// Advances the paused clock to the beginning of one of tokio's ticks, with a precision of a
+/// nanosecond. Timers would fire up to a tick late otherwise.
 async fn align() {
-    // How far behind the beginning of a tick the clock is at most; each round finds it closer.
+    // An upper bound of the distance to the beginning of the tick; each round reduces it.
     let mut late = TICK;
     for step in [50_000, 1_000, 20, 1].map(Duration::from_nanos) {
         let mut tick = pin!(sleep(Duration::from_nanos(1)));

@@ -1,0 +1,193 @@
+//! Serving a listener, and serving single streams.
+
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use roomer_engine::{Connection, Reader, stream};
+use smol::io::{AsyncRead, AsyncWrite};
+use smol::{Executor, Task, Timer};
+
+#[cfg(doc)]
+use crate::{Builder, socket};
+use crate::{Listener, Server, Upgrade};
+
+/// Pause after the system failed to accept, for example because no file descriptor is left. Open
+/// connections are served meanwhile.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Serves on smol's global executor until the future is dropped.
+///
+/// Raises the process's soft limit of open descriptors to what the server may need
+/// ([`max_connections`](Builder::max_connections) and
+/// [`max_handshakes`](Builder::max_handshakes)) or to the hard limit, and
+/// [warns](Builder::on_warning) if that is too low for `max_connections`.
+///
+/// # Errors
+///
+/// Returns `InvalidInput` if a configured option needs the addresses of clients and the listener has
+/// none (a Unix socket), unless [`trust_proxy("unix")`](Builder::trust_proxy) was called. A failure to
+/// accept is not returned: the server accepts again after a pause.
+pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
+    serve_until(listener, server, pending::<()>()).await
+}
+
+/// Serves on smol's global executor until `stop` completes, then [drains](Server::drain) the server:
+/// answers new clients with 503, closes all connections with 1001, and waits for them for a bounded
+/// time. [`Builder::drain`] sets the rate; [`Server::drain`] returns the report afterwards.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_until(
+    listener: impl Listener,
+    server: Server,
+    stop: impl Future,
+) -> io::Result<()> {
+    run(listener, server, stop, Global).await
+}
+
+/// Serves like [`serve_until`], on an executor of your own: a `&'static Executor<'static>` or an
+/// `Arc<Executor<'static>>`. Your threads have to run it; each of them serves connections.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_on(
+    executor: impl Deref<Target = Executor<'static>> + Clone + Send + Sync + 'static,
+    listener: impl Listener,
+    server: Server,
+    stop: impl Future,
+) -> io::Result<()> {
+    run(listener, server, stop, executor).await
+}
+
+/// Serves one connection over any stream, for example TLS or a pipe, from the HTTP request on.
+/// `peer` is the address of the client, if there is one.
+///
+/// Spawn the returned future: it completes when the connection ends, and dropping it ends the
+/// connection. smol's global executor runs a task for the server's timers as long as there are
+/// connections. To close all of them, await [`Server::drain`].
+///
+/// Prefer [`serve`] for TCP: it needs no lock around the socket, and it bounds what the system buffers
+/// for a slow reader. To have that bound here, call [`socket::prepare`] first.
+pub fn connect<S>(
+    stream: S,
+    server: &Server,
+    peer: Option<SocketAddr>,
+) -> impl Future<Output = ()> + Send + 'static + use<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (reader, writer) = stream::split(stream);
+    with_timers(server.clone(), server.connect(reader, writer, peer))
+}
+
+/// Serves one connection whose HTTP request a framework has read and answered. `leftover` is what the
+/// framework has read after the request, usually nothing.
+///
+/// [`Server::upgrade`] decides about the request. Spawn the returned future, as with [`connect`].
+pub fn connect_upgraded<S>(
+    upgrade: Upgrade,
+    stream: S,
+    leftover: &[u8],
+) -> impl Future<Output = ()> + Send + 'static + use<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let server = upgrade.server().clone();
+    let (reader, writer) = stream::split(stream);
+    with_timers(server, upgrade.connect(reader, writer, leftover))
+}
+
+/// Wraps a connection outside [`serve`]: its first poll spawns the timer task if none is running.
+fn with_timers<R: Reader>(
+    server: Server,
+    mut connection: Connection<R>,
+) -> impl Future<Output = ()> {
+    let mut server = Some(server);
+    poll_fn(move |cx| {
+        let server = server.take();
+        if let Some(timers) = server.and_then(|server| server.run_timers_on_demand(Timer::after)) {
+            smol::spawn(timers).detach();
+        }
+        Pin::new(&mut connection).poll(cx)
+    })
+}
+
+async fn run(
+    listener: impl Listener,
+    server: Server,
+    stop: impl Future,
+    executor: impl Spawn,
+) -> io::Result<()> {
+    server.start_listening(listener.has_addresses(), listener.is_tls())?;
+    // Each part is a task of its own. A busy executor polls the future passed to its `run` only once
+    // every 200 polls of its tasks; neither new clients nor timers can wait that long.
+    let timers = server.clone();
+    let timers = executor.spawn(async move { timers.run_timers(Timer::after).await });
+    let workers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
+        .map(|_| server.clone())
+        .map(|server| executor.spawn(async move { server.run_flush_worker().await }))
+        .collect();
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    let accepting = accept(listener, server.clone(), executor.clone(), is_stopping.clone());
+    let accepting = executor.spawn(accepting);
+    stop.await;
+    is_stopping.store(true, Ordering::Relaxed);
+    executor.spawn(async move { _ = server.drain().await }).await;
+    accepting.cancel().await;
+    timers.cancel().await;
+    drop(workers);
+    Ok(())
+}
+
+/// Accepts connections, during a drain too, so that new clients are rejected with 503; never returns.
+async fn accept(
+    listener: impl Listener,
+    server: Server,
+    executor: impl Spawn,
+    is_stopping: Arc<AtomicBool>,
+) {
+    while !is_stopping.load(Ordering::Relaxed) || server.is_live() {
+        match listener.accept(&server).await {
+            Ok(connection) => executor.spawn(connection).detach(),
+            Err(error) => {
+                server.record_accept_error(&error);
+                Timer::after(ACCEPT_RETRY_DELAY).await;
+            }
+        }
+    }
+    pending().await
+}
+
+/// An executor: smol's global one, or one of the application's.
+trait Spawn: Clone + Send + Sync + 'static {
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()>;
+}
+
+/// smol's global executor.
+#[derive(Clone)]
+struct Global;
+
+impl Spawn for Global {
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        smol::spawn(future)
+    }
+}
+
+impl<E> Spawn for E
+where
+    E: Deref<Target = Executor<'static>> + Clone + Send + Sync + 'static,
+{
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        Executor::spawn(self, future)
+    }
+}

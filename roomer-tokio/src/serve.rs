@@ -1,0 +1,152 @@
+//! Serving a listener, and serving single streams.
+
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use roomer_engine::{Connection, Reader};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+#[cfg(doc)]
+use crate::{Builder, socket};
+use crate::{Listener, Server, Upgrade, transport};
+
+/// Pause after the system failed to accept, for example because no file descriptor is left. Open
+/// connections are served meanwhile.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Serves until the future is dropped.
+///
+/// Raises the process's soft limit of open descriptors to what the server may need
+/// ([`max_connections`](Builder::max_connections) and
+/// [`max_handshakes`](Builder::max_handshakes)) or to the hard limit, and
+/// [warns](Builder::on_warning) if that is too low for `max_connections`.
+///
+/// # Errors
+///
+/// Returns `InvalidInput` if a configured option needs the addresses of clients and the listener has
+/// none (a Unix socket), unless [`trust_proxy("unix")`](Builder::trust_proxy) was called. A failure to
+/// accept is not returned: the server accepts again after a pause.
+pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
+    serve_until(listener, server, pending::<()>()).await
+}
+
+/// Serves until `stop` completes, then [drains](Server::drain) the server: answers new clients with
+/// 503, closes all connections with 1001, and waits for them for a bounded time.
+/// [`Builder::drain`] sets the rate; [`Server::drain`] returns the report afterwards.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_until(
+    listener: impl Listener,
+    server: Server,
+    stop: impl Future,
+) -> io::Result<()> {
+    server.start_listening(listener.has_addresses(), listener.is_tls())?;
+    let mut background = spawn_flush_workers(&server);
+    let timers = server.clone();
+    background.spawn(async move { timers.run_timers(sleep).await });
+    tokio::select! {
+        _ = stop => {}
+        () = accept(&listener, &server, || true) => {}
+    }
+    // During a drain new clients still have to be rejected with 503.
+    tokio::select! {
+        _ = server.drain() => {}
+        () = accept(&listener, &server, || server.is_live()) => {}
+    }
+    Ok(())
+}
+
+/// Accepts connections as long as `is_accepting` returns true; never returns.
+async fn accept(listener: &impl Listener, server: &Server, is_accepting: impl Fn() -> bool) {
+    while is_accepting() {
+        match listener.accept(server).await {
+            Ok(connection) => drop(tokio::spawn(connection)),
+            Err(error) => {
+                server.record_accept_error(&error);
+                sleep(ACCEPT_RETRY_DELAY).await;
+            }
+        }
+    }
+    pending().await
+}
+
+/// Serves one connection over any stream, for example TLS or a pipe, from the HTTP request on.
+/// `peer` is the address of the client, if there is one.
+///
+/// Spawn the returned future: it completes when the connection ends, and dropping it ends the
+/// connection. The runtime runs a task for the server's timers as long as there are connections. To
+/// close all of them, await [`Server::drain`].
+///
+/// Prefer [`serve`] for TCP: it needs no lock around the socket, and it bounds what the system buffers
+/// for a slow reader. To have that bound here, call [`socket::prepare`] first.
+///
+/// # Panics
+///
+/// The future panics if it is polled outside a tokio runtime.
+pub fn connect<S>(
+    stream: S,
+    server: &Server,
+    peer: Option<SocketAddr>,
+) -> impl Future<Output = ()> + Send + 'static + use<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (reader, writer) = transport::share(transport::Futures(stream));
+    with_timers(server.clone(), server.connect(reader, writer, peer))
+}
+
+/// Serves one connection whose HTTP request a framework has read and answered. `leftover` is what the
+/// framework has read after the request, usually nothing. For axum, hyper and tower use `mount`, of
+/// the feature `tower`.
+///
+/// [`Server::upgrade`] decides about the request. Spawn the returned future, as with [`connect`].
+///
+/// # Panics
+///
+/// The future panics if it is polled outside a tokio runtime.
+pub fn connect_upgraded<S>(
+    upgrade: Upgrade,
+    stream: S,
+    leftover: &[u8],
+) -> impl Future<Output = ()> + Send + 'static + use<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let server = upgrade.server().clone();
+    let (reader, writer) = transport::share(transport::Futures(stream));
+    with_timers(server, upgrade.connect(reader, writer, leftover))
+}
+
+/// Wraps a connection outside [`serve`]: its first poll spawns the timer task if none is running.
+pub(crate) fn with_timers<R: Reader>(
+    server: Server,
+    mut connection: Connection<R>,
+) -> impl Future<Output = ()> {
+    let mut server = Some(server);
+    poll_fn(move |cx| {
+        let timers =
+            server.take().and_then(|server| Some((server.run_timers_on_demand(sleep)?, server)));
+        if let Some((timers, server)) = timers {
+            tokio::spawn(async move {
+                let _workers = spawn_flush_workers(&server);
+                timers.await;
+            });
+        }
+        Pin::new(&mut connection).poll(cx)
+    })
+}
+
+/// Spawns one flush worker per thread, if the runtime has several.
+fn spawn_flush_workers(server: &Server) -> JoinSet<()> {
+    let threads = Handle::current().metrics().num_workers();
+    let workers = (0..threads).filter(|_| threads > 1).map(|_| server.clone());
+    workers.map(|server| async move { server.run_flush_worker().await }).collect()
+}
