@@ -90,7 +90,8 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
             } catch (cause) {
                 return report(new RoomerError("packet", "is this a roomer server?", { cause }));
             }
-            trace("received", { ...packet, bytes: packet.payload.length });
+            // Without the option, no packet is copied.
+            debug && trace("received", { ...packet, bytes: packet.payload.length });
             route(packet);
         },
         changed(state, error) {

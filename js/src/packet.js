@@ -30,9 +30,10 @@ export function encode(room, event, to = "", from = "", payload = toBytes("")) {
  * @param {ArrayBuffer} buffer
  */
 export function decode(buffer) {
+    const view = new DataView(buffer);
     let at = 0;
     const take = () => {
-        const field = new Uint8Array(buffer, at + 4, new DataView(buffer).getUint32(at));
+        const field = new Uint8Array(buffer, at + 4, view.getUint32(at));
         at += 4 + field.length;
         return field;
     };
