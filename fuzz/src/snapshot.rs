@@ -104,7 +104,12 @@ impl Crowd {
         let Some(text) = answer else { return };
         let ids: Vec<String> = serde_json::from_slice(&text).expect("a JSON array of strings");
         let room = self.hub.tables().find_room(ROOT).expect("somebody is in it");
-        let members = self.hub.tables().members(room).iter().filter_map(|conn| self.hub.tables().conn_id(conn));
+        let members = self
+            .hub
+            .tables()
+            .members(room)
+            .iter()
+            .filter_map(|conn| self.hub.tables().conn_id(conn));
         assert!(members.map(|id| id.to_string()).eq(ids.iter().cloned()), "another order");
         let listed: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
         assert!(listed.len() == ids.len() && self.members.iter().map(ConnId::as_str).eq(listed));

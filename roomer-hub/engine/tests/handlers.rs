@@ -1,5 +1,5 @@
-//! The shapes that handlers come in: closures and functions, at once and waiting, with and without
-//! results, with captures. That this compiles is half of the test.
+//! The forms of handlers: closures and functions, synchronous and asynchronous, with and without
+//! results and captures. Compiling this file is half of the test.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::ready;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use roomer_engine::{Builder, Conn, HandlerResult, Message, OwnedMessage, Server};
 use roomer_testkit::{Client, World};
 
-/// What an application keeps at hand, as a pool of connections is.
+/// A resource of the application, such as a connection pool.
 #[derive(Clone, Default)]
 struct Pool(Arc<AtomicUsize>);
 
@@ -29,8 +29,8 @@ async fn store(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends each event with the payloads `fine` and `full`, and returns the events whose handler
-/// failed, with the error.
+/// Sends each event with the payloads `fine` and `full`. Returns the events whose handler failed,
+/// with the error.
 fn failures<E: 'static>(builder: Builder<E>, events: &[&str]) -> Vec<String> {
     let errors = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = errors.clone();
@@ -45,7 +45,7 @@ fn failures<E: 'static>(builder: Builder<E>, events: &[&str]) -> Vec<String> {
     }
     world.settle();
     assert!(client.is_open());
-    // A sentinel: everything before it was handled, and by handlers.
+    // Every message was received, and none was taken for a violation.
     assert_eq!(world.server().stats().messages_in, 2 * events.len() as u64);
     std::mem::take(&mut *errors.lock().unwrap())
 }
@@ -64,7 +64,7 @@ async fn slow(_: Conn, message: OwnedMessage) -> HandlerResult {
 }
 
 #[test]
-fn handlers_that_run_at_once_return_nothing_or_a_result() {
+fn synchronous_handlers_return_nothing_or_a_result() {
     let count = Arc::new(AtomicUsize::new(0));
     let builder = Server::builder()
         .on("nothing", |_, _| {})
@@ -119,7 +119,7 @@ fn handlers_that_run_at_once_return_nothing_or_a_result() {
 }
 
 #[test]
-fn handlers_that_wait_return_nothing_or_a_result_and_use_what_they_capture() {
+fn async_handlers_return_nothing_or_a_result_and_use_their_captures() {
     let pool = Pool::default();
     let (one, two, three) = (pool.clone(), pool.clone(), pool.clone());
     let builder = Server::builder()
@@ -179,7 +179,7 @@ fn handlers_that_wait_return_nothing_or_a_result_and_use_what_they_capture() {
 }
 
 #[test]
-fn handlers_return_errors_of_a_type_that_the_builder_names() {
+fn handlers_return_errors_of_the_type_set_in_the_builder() {
     async fn save(_: Conn, message: OwnedMessage) -> anyhow::Result<()> {
         store(message.text()?).await
     }
@@ -216,7 +216,7 @@ fn handlers_return_errors_of_a_type_that_the_builder_names() {
     assert_eq!(failures(builder, &events), expected.map(full));
 }
 
-/// The same body in both kinds, by whatever way a message's parts are passed on.
+/// A body that compiles in both kinds of handlers, with every way to pass on parts of a message.
 macro_rules! body {
     ($conn:ident, $message:ident) => {{
         let text = $message.text()?.to_owned();
@@ -235,7 +235,7 @@ macro_rules! body {
 }
 
 #[test]
-fn the_same_body_runs_at_once_and_waiting() {
+fn the_same_body_runs_synchronously_and_asynchronously() {
     let builder = Server::builder()
         .on("quick", |conn, message| body!(conn, message))
         .on_async("slow", async |conn, message| body!(conn, message));
@@ -256,7 +256,7 @@ fn the_same_body_runs_at_once_and_waiting() {
 }
 
 #[test]
-fn a_reply_stays_in_the_messages_room_and_comes_from_the_server() {
+fn a_reply_is_sent_in_the_room_of_the_message_by_the_server() {
     let builder = Server::builder().on("ask", |conn, message| {
         conn.send_to_room(message.room, "asked", "");
         conn.reply(message, "answer", "42");
@@ -276,7 +276,7 @@ fn a_reply_stays_in_the_messages_room_and_comes_from_the_server() {
 }
 
 #[test]
-fn what_is_sent_may_be_text_bytes_or_anything_that_holds_them() {
+fn payloads_may_be_text_bytes_or_buffers() {
     let builder = Server::builder().on("all", |conn, message| {
         let server = conn.server();
         let bytes = roomer_engine::Bytes::from_static(b"x");
@@ -307,7 +307,7 @@ fn what_is_sent_may_be_text_bytes_or_anything_that_holds_them() {
 }
 
 #[test]
-fn handles_are_equal_when_they_are_to_the_same_connection() {
+fn handles_of_the_same_connection_are_equal() {
     let mut world = World::new(1, Server::builder());
     let (_ann, _bob) = (world.connect(), world.connect());
     world.settle();
@@ -324,7 +324,7 @@ fn handles_are_equal_when_they_are_to_the_same_connection() {
     #[allow(
         clippy::disallowed_types,
         clippy::mutable_key_type,
-        reason = "any hash table of the application's; what a handle hashes does not change"
+        reason = "stands for a hash table of the application; the hash of a handle does not change"
     )]
     let set: std::collections::HashSet<&Conn> = [one, two, &again].into();
     assert_eq!(set.len(), 2);

@@ -1,4 +1,4 @@
-//! Values as payloads, and ids and figures as JSON.
+//! JSON payloads, and ids and statistics as JSON.
 #![cfg(feature = "json")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -9,7 +9,7 @@ use roomer_hub::ConnId;
 use roomer_testkit::World;
 
 #[test]
-fn values_are_sent_as_json_in_every_way() {
+fn every_way_to_send_accepts_json() {
     let builder = Server::builder()
         .authorize(|_| Ok(Claims::new().user("ann")))
         .on("all", |conn, message| {
@@ -45,7 +45,7 @@ fn values_are_sent_as_json_in_every_way() {
 }
 
 #[test]
-fn an_id_is_a_string_in_json_and_nothing_else_is_an_id() {
+fn an_id_is_a_json_string_and_other_strings_are_not_ids() {
     let id = ConnId::from_random_bytes([0xa1; 16]);
     let text = json(&id).unwrap();
     assert_eq!(text, format!("\"{id}\"").as_bytes());
@@ -57,7 +57,7 @@ fn an_id_is_a_string_in_json_and_nothing_else_is_an_id() {
 }
 
 #[test]
-fn figures_are_objects_with_all_their_fields() {
+fn statistics_are_objects_with_all_fields() {
     let mut world = World::new(1, Server::builder());
     let ann = world.connect();
     world.settle();
@@ -69,7 +69,7 @@ fn figures_are_objects_with_all_their_fields() {
     for part in [r#"{"connections":0,"#, r#""opened":1,"#, r#""not_member":1,"#, r#""closes":{"#] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    // What Debug prints has every field.
+    // `Debug` prints every field.
     let fields = format!("{stats:?}").matches(": ").count();
     assert_eq!(text.matches("\":").count(), fields);
     let slowest: Vec<Backlog> = world.server().slowest(1);

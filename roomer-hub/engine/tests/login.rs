@@ -1,4 +1,4 @@
-//! Logins: what a connection comes in with, how long it is good, and all connections of one user.
+//! Claims of a connection: user, extensions and expiry, and all connections of one user.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::pending;
@@ -12,13 +12,13 @@ use roomer_testkit::{Client, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What the application knows of a client.
+/// The application's data about a client.
 #[derive(Clone, Debug, PartialEq)]
 struct Account {
     number: u64,
 }
 
-/// Takes what it needs from the query: `user`, and `good_for` in seconds.
+/// Builds claims from the query: `user`, and `good_for` in seconds.
 fn log_in(request: &Request) -> AuthResult {
     let Some(user) = request.query("user") else {
         return Err(Rejection::unauthorized("who are you?"));
@@ -43,7 +43,7 @@ fn has_end(client: &Client, (code, reason): (u16, &str)) -> bool {
 }
 
 #[test]
-fn what_the_hook_gives_is_there_for_rules_handlers_and_hooks() {
+fn claims_are_available_to_rules_handlers_and_hooks() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let note = seen.clone();
     let mut world = world(|builder| {
@@ -79,7 +79,7 @@ fn what_the_hook_gives_is_there_for_rules_handlers_and_hooks() {
 }
 
 #[test]
-fn a_connection_is_closed_when_its_login_is_over() {
+fn a_connection_is_closed_when_its_claims_expire() {
     let reasons = Arc::new(Mutex::new(Vec::new()));
     let note = reasons.clone();
     let mut world = world(|builder| {
@@ -109,7 +109,7 @@ fn a_connection_is_closed_when_its_login_is_over() {
 }
 
 #[test]
-fn a_login_that_is_over_already_is_refused() {
+fn expired_claims_are_rejected() {
     let mut world = world(|builder| builder);
     let late = world.connect_to("/ws?user=ann&good_for=0", "");
     world.settle();
@@ -118,7 +118,7 @@ fn a_login_that_is_over_already_is_refused() {
 }
 
 #[test]
-fn a_hook_that_waits_counts_the_time_from_its_answer() {
+fn the_expiry_counts_from_the_answer_of_an_async_hook() {
     let builder = Server::builder().authorize_async(async |request| log_in(&request));
     let mut world = World::new(1, builder);
     let ann = world.connect_to("/ws?user=ann&good_for=10", "");
@@ -162,7 +162,7 @@ fn a_user_is_reached_on_all_connections() {
 }
 
 #[test]
-fn a_user_is_forgotten_with_the_last_connection_however_it_ends() {
+fn a_user_is_removed_with_the_last_connection_however_it_ends() {
     let mut world = world(|builder| builder);
     let clients = [(); 3].map(|()| world.connect_to("/ws?user=ann", ""));
     world.settle();
@@ -178,17 +178,17 @@ fn a_user_is_forgotten_with_the_last_connection_however_it_ends() {
 #[test]
 fn a_user_with_too_many_connections_loses_the_oldest() {
     let mut world = world(|builder| builder.max_connections_per_user(2));
-    let mut come = |user: &str| {
+    let mut connect = |user: &str| {
         let client = world.connect_to(&format!("/ws?user={user}"), "");
         world.settle();
         client
     };
-    let [first, second] = [come("ann"), come("ann")];
-    let bob = come("bob");
+    let [first, second] = [connect("ann"), connect("ann")];
+    let bob = connect("bob");
     assert!(first.is_open() && second.is_open());
-    let third = come("ann");
+    let third = connect("ann");
     assert!(is_closed(&first, &close::REPLACED), "{:?}", first.closed());
-    let fourth = come("ann");
+    let fourth = connect("ann");
     assert!(is_closed(&second, &close::REPLACED), "{:?}", second.closed());
     assert!(third.is_open() && fourth.is_open() && bob.is_open());
     assert_eq!(world.server().user("ann").count(), 2);

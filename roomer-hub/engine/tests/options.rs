@@ -1,15 +1,15 @@
-//! What cannot be meant is refused when the server is built, with an error that says what to do.
+//! Invalid options are rejected when the server is built, with an error that describes the remedy.
 
 use std::time::Duration;
 
 use roomer_engine::{BuildError, Builder, Claims, Server};
 
 fn error(choose: impl FnOnce(Builder) -> Builder) -> BuildError {
-    choose(Server::builder()).build().expect_err("an impossible choice of options")
+    choose(Server::builder()).build().expect_err("invalid options")
 }
 
 #[test]
-fn a_limit_of_nothing_would_refuse_everybody() {
+fn a_limit_of_zero_is_an_error() {
     let nothing = Duration::ZERO;
     for (option, error) in [
         ("max_rooms", error(|builder| builder.max_rooms(0))),
@@ -27,13 +27,13 @@ fn a_limit_of_nothing_would_refuse_everybody() {
 }
 
 #[test]
-fn an_echo_server_has_the_options_chosen_before() {
+fn an_echo_server_keeps_the_options_set_before() {
     let error = error(|builder| builder.max_rooms(0).echo());
     assert_eq!(error, BuildError::Zero { option: "max_rooms" });
 }
 
 #[test]
-fn an_echo_server_sends_each_message_back_as_it_came() {
+fn an_echo_server_sends_each_message_back_unchanged() {
     use roomer_testkit::{World, frames::first_byte};
 
     let mut world = World::new(1, Server::builder().echo());
@@ -46,18 +46,18 @@ fn an_echo_server_sends_each_message_back_as_it_came() {
 }
 
 #[test]
-fn a_cap_for_each_address_is_not_above_that_in_all() {
+fn a_limit_per_address_must_not_exceed_the_total() {
     let error = error(|builder| builder.max_connections(10).max_connections_per_address(11));
     let text = "max_connections_per_address (11) must not be above max_connections (10)";
     assert_eq!(error.to_string(), text);
     let sound = Server::builder().max_handshakes(10).max_handshakes_per_address(10);
     assert!(sound.build().is_ok());
-    // The defaults give way.
+    // The limits per address have lower defaults then.
     assert!(Server::builder().max_handshakes(1).max_connections(1).build().is_ok());
 }
 
 #[test]
-fn there_is_one_hook_that_decides_about_handshakes() {
+fn two_authorize_hooks_are_an_error() {
     let quick = |builder: Builder| builder.authorize(|_| Ok(Claims::new()));
     let slow = |builder: Builder| builder.authorize_async(async |_| Ok(Claims::new()));
     let both = BuildError::Exclusive("authorize", "authorize_async");
@@ -68,7 +68,7 @@ fn there_is_one_hook_that_decides_about_handshakes() {
 }
 
 #[test]
-fn a_path_is_taken_once_and_begins_with_a_slash() {
+fn paths_are_unique_and_begin_with_a_slash() {
     let taken = |path: &str| BuildError::DuplicatePath(path.into());
     assert_eq!(error(|builder| builder.page("/ws", "text/plain", "")), taken("/ws"));
     assert_eq!(error(|builder| builder.health("/live", "/live")), taken("/live"));
@@ -78,7 +78,7 @@ fn a_path_is_taken_once_and_begins_with_a_slash() {
 }
 
 #[test]
-fn the_proxy_protocol_wants_a_proxy_to_believe() {
+fn the_proxy_protocol_requires_a_trusted_proxy() {
     assert_eq!(error(|builder| builder.proxy_protocol()), BuildError::ProxyProtocol);
     assert!(Server::builder().trust_proxy("unix").proxy_protocol().build().is_ok());
 }
@@ -94,7 +94,7 @@ fn a_subprotocol_has_a_name_that_http_allows() {
 }
 
 #[test]
-fn a_main_that_returns_the_error_prints_a_sentence() {
+fn debug_output_of_an_error_is_a_sentence() {
     let error = error(|builder| builder.max_message(0));
     assert_eq!(format!("{error:?}"), "max_message must not be zero");
 }

@@ -1,5 +1,5 @@
-//! Large messages over slow links: bytes that move are a sign of life, in both directions, and only
-//! standstill is silence. In virtual time.
+//! Large messages over slow connections: progress in either direction counts as a sign of life, and
+//! only a standstill is a timeout. In virtual time.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::poll_fn;
@@ -34,7 +34,7 @@ fn send(world: &World, to: &Client, bytes: usize) {
     assert!(world.server().send(id, "state", vec![7; bytes]));
 }
 
-/// Lets a client's socket take `bytes` in every `period` until `count` are through.
+/// Lets a client's socket accept `bytes` in every `period` until `count` bytes have passed.
 fn trickle(world: &mut World, client: &Client, count: usize, bytes: usize, period: Duration) {
     for _ in 0..count.div_ceil(bytes) {
         client.stall(bytes);
@@ -52,7 +52,7 @@ fn assert_closed(world: &mut World, client: &Client, why: &Close) {
 #[test]
 fn five_megabytes_arrive_over_one_megabit_a_second() {
     let (mut world, _, bob) = pair(Server::builder());
-    // The ping that is due at 54 s comes to stand behind the message, as does some chatter.
+    // The ping that is due at 54 s is queued behind the message, and so are some short messages.
     world.advance(ms(40_000));
     bob.stall(0);
     send(&world, &bob, 5_000 * KIB);
@@ -63,8 +63,8 @@ fn five_megabytes_arrive_over_one_megabit_a_second() {
     assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
     bob.resume();
     world.settle();
-    let heard = bob.messages("root");
-    assert_eq!((heard.len(), heard[0].payload.len()), (81, 5_000 * KIB));
+    let received = bob.messages("root");
+    assert_eq!((received.len(), received[0].payload.len()), (81, 5_000 * KIB));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_large_message_arrives_over_64_kilobits_a_second() {
     let (mut world, _, bob) = pair(Server::builder());
     bob.stall(0);
     send(&world, &bob, 2_000 * KIB);
-    // More than four minutes: several pings, none of which arrives before the message does.
+    // More than four minutes: several pings, none of which arrives before the message.
     trickle(&mut world, &bob, 2_010 * KIB, 64 * KIB, ms(8192));
     assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
     bob.resume();
@@ -81,7 +81,7 @@ fn a_large_message_arrives_over_64_kilobits_a_second() {
 }
 
 #[test]
-fn one_who_takes_nothing_of_a_large_message_is_closed_after_the_write_wait() {
+fn a_client_that_reads_nothing_of_a_large_message_is_closed_after_the_write_timeout() {
     let (mut world, ann, bob) = pair(Server::builder().write_timeout(ms(7_000)));
     bob.stall(0);
     send(&world, &bob, 5_000 * KIB);
@@ -94,7 +94,7 @@ fn one_who_takes_nothing_of_a_large_message_is_closed_after_the_write_wait() {
 }
 
 #[test]
-fn one_who_is_far_behind_apart_from_a_large_message_is_closed() {
+fn a_client_with_a_large_backlog_beside_a_large_message_is_closed() {
     let (mut world, _, bob) = pair(Server::builder().max_backlog(64 * KIB));
     bob.stall(0);
     send(&world, &bob, 1_000 * KIB);
@@ -108,11 +108,11 @@ fn one_who_is_far_behind_apart_from_a_large_message_is_closed() {
 }
 
 #[test]
-fn a_message_that_comes_in_over_a_slow_link_is_a_sign_of_life() {
+fn a_message_that_arrives_slowly_counts_as_a_sign_of_life() {
     let (mut world, ann, bob) =
         pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     let bytes = wire(1_250 * KIB);
-    // Its answers to pings would have to wait behind the message: it does not even see the pings.
+    // Its pongs would be queued behind the message; it does not even receive the pings.
     ann.stall(usize::MAX);
     for piece in bytes.chunks(12 * KIB) {
         ann.send_bytes(piece);
@@ -123,7 +123,7 @@ fn a_message_that_comes_in_over_a_slow_link_is_a_sign_of_life() {
 }
 
 #[test]
-fn half_a_message_and_then_nothing_is_silence() {
+fn half_a_message_without_the_rest_times_out() {
     let (mut world, ann, _) =
         pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     ann.stall(usize::MAX);
@@ -141,9 +141,9 @@ fn half_a_message_and_then_nothing_is_silence() {
     assert_closed(&mut world, &ann, &close::SILENT);
 }
 
-/// The system takes pings for a peer that is long gone, as long as there is room.
+/// The system accepts pings for a peer that is gone as long as its buffer has space.
 #[test]
-fn what_a_socket_with_room_takes_is_no_sign_of_life() {
+fn bytes_that_a_socket_with_space_accepts_are_not_a_sign_of_life() {
     let (mut world, ann, _) =
         pair(Server::builder().ping_interval(ms(100)).pong_timeout(ms(1_000)));
     ann.stall(usize::MAX);
@@ -153,7 +153,7 @@ fn what_a_socket_with_room_takes_is_no_sign_of_life() {
     assert_closed(&mut world, &ann, &close::SILENT);
 }
 
-/// A message to the room, as it goes over the wire.
+/// Returns the bytes of a message to the room.
 fn wire(payload: usize) -> Vec<u8> {
     let (room, event, payload) = ("room", "file", &vec![7; payload][..]);
     let message = PacketRef { room, event, payload, ..PacketRef::default() }.to_bytes();
@@ -168,7 +168,7 @@ fn wire(payload: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_message_that_stops_coming_in_is_given_up() {
+fn a_message_that_stops_arriving_times_out() {
     let (mut world, ann, _) = pair(Server::builder());
     ann.send_bytes(&wire(4_000 * KIB)[..3_000 * KIB]);
     world.advance(ms(29_999));
@@ -180,7 +180,7 @@ fn a_message_that_stops_coming_in_is_given_up() {
 }
 
 #[test]
-fn a_byte_now_and_then_does_not_keep_a_message_alive() {
+fn single_bytes_do_not_extend_the_time_of_a_message() {
     let (mut world, ann, _) = pair(Server::builder());
     let bytes = wire(4_000 * KIB);
     ann.send_bytes(&bytes[..3_000 * KIB]);
@@ -195,7 +195,7 @@ fn a_byte_now_and_then_does_not_keep_a_message_alive() {
 }
 
 #[test]
-fn neither_pings_nor_empty_fragments_keep_a_message_alive() {
+fn pings_and_empty_fragments_do_not_extend_the_time_of_a_message() {
     let (mut world, ann, _) = pair(Server::builder().message_timeout(ms(5_000)));
     ann.send_frame(frames::first_byte::CONTINUATION | frames::first_byte::BINARY, b"begun");
     for _ in 0..4 {
@@ -210,7 +210,7 @@ fn neither_pings_nor_empty_fragments_keep_a_message_alive() {
 }
 
 #[test]
-fn a_large_message_may_come_in_over_64_kilobits_a_second() {
+fn a_large_message_may_be_received_over_64_kilobits_a_second() {
     let (mut world, ann, bob) = pair(Server::builder());
     ann.stall(usize::MAX);
     for piece in wire(1_000 * KIB).chunks(8_000) {
@@ -221,11 +221,11 @@ fn a_large_message_may_come_in_over_64_kilobits_a_second() {
     assert_eq!(bob.messages("room")[0].payload.len(), 1_000 * KIB);
 }
 
-/// Each read ends within a message, but never within the same one for long.
+/// Each read ends inside a message, but not inside the same one for long.
 #[test]
-fn messages_that_are_always_cut_are_no_unfinished_message() {
+fn reads_that_always_end_inside_a_message_do_not_time_out() {
     let (mut world, ann, bob) = pair(Server::builder().message_timeout(ms(5_000)));
-    // Its answers to pings would come in between.
+    // Its pongs would be sent in between.
     ann.stall(usize::MAX);
     let stream = wire(60).repeat(100);
     ann.send_bytes(&stream[..50]);
@@ -238,9 +238,9 @@ fn messages_that_are_always_cut_are_no_unfinished_message() {
     assert_eq!(bob.messages("room").len(), 100);
 }
 
-/// While a handler takes its time nothing is read, which is not the client's doing.
+/// Nothing is read while a handler is pending; the client is not responsible for that time.
 #[test]
-fn a_message_behind_a_slow_handler_has_its_time() {
+fn a_message_behind_a_pending_handler_does_not_time_out() {
     let gate = Arc::new(Mutex::new((false, None::<Waker>)));
     let handler = gate.clone();
     let builder = Server::builder().message_timeout(ms(5_000)).on_async("slow", move |_, _| {
@@ -270,13 +270,13 @@ fn a_message_behind_a_slow_handler_has_its_time() {
 }
 
 #[test]
-fn what_is_owed_at_the_end_arrives_over_a_slow_link_and_so_does_the_close() {
+fn queued_output_and_the_close_frame_arrive_over_a_slow_connection() {
     let (mut world, _, bob) = pair(Server::builder());
     bob.stall(0);
     send(&world, &bob, 1_000 * KIB);
     let id = ConnId::parse(&bob.id()).unwrap();
     assert!(world.server().disconnect(id, 4000, "enough"));
-    // A megabit a second: 8 s, where the close may take 5 s without a byte.
+    // One megabit per second: 8 s, while the close timeout is 5 s without progress.
     trickle(&mut world, &bob, 1_000 * KIB, 64 * KIB, ms(524));
     bob.resume();
     world.settle();
@@ -285,7 +285,7 @@ fn what_is_owed_at_the_end_arrives_over_a_slow_link_and_so_does_the_close() {
 }
 
 #[test]
-fn a_close_does_not_last_for_ever_however_slowly_its_last_bytes_are_taken() {
+fn a_close_is_bounded_however_slowly_the_last_bytes_are_read() {
     let (mut world, _, bob) = pair(Server::builder().close_timeout(ms(1_000)));
     bob.stall(0);
     send(&world, &bob, 1_000 * KIB);

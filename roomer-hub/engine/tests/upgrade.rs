@@ -1,4 +1,5 @@
-//! The way in for requests that a framework has read: the same rules, answered as data.
+//! Upgrades of requests that a framework has parsed: the same rules as on the server's own port,
+//! with responses as values.
 #![allow(clippy::unwrap_used, clippy::result_large_err, reason = "helpers of tests")]
 
 use std::future::Future;
@@ -41,7 +42,7 @@ fn status(server: &Server, change: impl FnOnce(&mut Request<()>)) -> u16 {
 }
 
 #[test]
-fn an_upgrade_is_answered_with_the_key_derived() {
+fn the_response_contains_the_accept_value_of_the_key() {
     let server = server(|builder| builder);
     let response = ask(&server, |_| {}).unwrap().response();
     assert_eq!(response.status(), 101);
@@ -52,14 +53,14 @@ fn an_upgrade_is_answered_with_the_key_derived() {
 }
 
 #[test]
-fn its_answer_may_take_as_long_as_a_handshake() {
+fn the_response_may_take_as_long_as_a_handshake() {
     let server = server(|builder| builder.handshake_timeout(Duration::from_secs(7)));
     let limit = ask(&server, |_| {}).unwrap().handshake_timeout();
     assert_eq!((limit, server.handshake_timeout()), (Duration::from_secs(7), limit));
 }
 
 #[test]
-fn debug_output_tells_one_from_another() {
+fn debug_output_identifies_builder_server_and_upgrade() {
     let builder = Server::builder().on("chat", |_, _| Ok(()));
     assert_eq!(format!("{builder:?}"), r#"Builder { events: ["chat"], .. }"#);
     let server = builder.build().unwrap();
@@ -70,13 +71,13 @@ fn debug_output_tells_one_from_another() {
 }
 
 #[test]
-fn who_waits_for_the_end_waits_for_a_close_and_a_second() {
+fn the_drain_timeout_is_the_close_timeout_and_a_second() {
     let server = server(|builder| builder.close_timeout(Duration::from_secs(3)));
     assert_eq!(server.drain_timeout(), Duration::from_secs(4));
 }
 
 #[test]
-fn what_is_no_upgrade_is_refused_as_on_the_servers_own_port() {
+fn an_invalid_upgrade_is_rejected_as_on_the_server_s_own_port() {
     let server = server(|builder| builder);
     let without =
         |name: &'static str| status(&server, |request| drop(request.headers_mut().remove(name)));
@@ -98,7 +99,7 @@ fn what_is_no_upgrade_is_refused_as_on_the_servers_own_port() {
 }
 
 #[test]
-fn the_authorize_hook_is_asked() {
+fn the_authorize_hook_is_called() {
     let server = server(|builder| {
         builder.authorize(|request| match request.query("token").as_deref() {
             Some("secret") => Ok(Claims::new()),
@@ -126,7 +127,7 @@ fn an_upgrade_counts_until_it_is_dropped() {
 }
 
 #[test]
-fn an_upgrade_takes_a_place_until_it_is_dropped() {
+fn an_upgrade_counts_towards_the_limits_until_it_is_dropped() {
     let server = server(|builder| builder.max_connections(2).max_connections_per_address(1));
     let from = |peer: &str| {
         let refused = |refused: Response<String>| refused.status().as_u16();
@@ -144,7 +145,7 @@ fn an_upgrade_takes_a_place_until_it_is_dropped() {
 }
 
 #[test]
-fn a_hook_that_takes_its_time_is_awaited_where_that_is_possible() {
+fn an_async_hook_requires_upgrade_async() {
     let server = server(|builder| {
         builder.authorize_async(async |request| match request.query("token").as_deref() {
             Some("secret") => Ok(Claims::new()),
@@ -158,23 +159,23 @@ fn a_hook_that_takes_its_time_is_awaited_where_that_is_possible() {
         match upgrade.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(upgrade)) => upgrade.response().status().as_u16(),
             Poll::Ready(Err(refused)) => refused.status().as_u16(),
-            Poll::Pending => panic!("there is nothing to wait for"),
+            Poll::Pending => panic!("the hook is ready at once"),
         }
     };
     assert_eq!((ask("/?token=secret"), ask("/?token=guess")), (101, 401));
-    assert_eq!(status(&server, |_| {}), 500, "nobody would wait for it");
+    assert_eq!(status(&server, |_| {}), 500, "a synchronous upgrade cannot wait for it");
     assert_eq!(server.stats().sockets, 0);
 }
 
 #[test]
-fn nobody_is_let_in_after_the_shutdown() {
+fn upgrades_are_rejected_after_the_shutdown() {
     let server = server(|builder| builder);
     server.shutdown();
     assert_eq!(status(&server, |_| {}), 503);
 }
 
 #[test]
-fn a_trusted_proxy_says_who_comes() {
+fn a_trusted_proxy_reports_the_client_s_address() {
     let server = server(|builder| {
         builder.trust_proxy("10.0.0.0/8").authorize(|request| {
             match request.peer().map(|peer| peer.ip().to_string()).as_deref() {
@@ -183,18 +184,18 @@ fn a_trusted_proxy_says_who_comes() {
             }
         })
     });
-    let come = |peer: &str| {
+    let accepts = |peer: &str| {
         let mut request = request();
         request.headers_mut().insert("x-forwarded-for", "6.6.6.6, 1.2.3.4".parse().unwrap());
         server.upgrade(request, Some(peer.parse().unwrap())).is_ok()
     };
-    assert!(come("10.1.2.3:99"));
-    assert!(!come("11.1.2.3:99"));
-    assert!(come("1.2.3.4:99"), "whoever it says it is");
+    assert!(accepts("10.1.2.3:99"));
+    assert!(!accepts("11.1.2.3:99"));
+    assert!(accepts("1.2.3.4:99"), "the header of an untrusted peer is ignored");
 }
 
 #[test]
-fn what_is_no_proxy_is_refused_when_the_server_is_built() {
+fn an_invalid_proxy_is_an_error_when_the_server_is_built() {
     let error = Server::builder().trust_proxy("proxy.example").build().unwrap_err();
     assert_eq!(
         error.to_string(),

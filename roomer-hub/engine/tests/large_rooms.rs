@@ -1,5 +1,5 @@
-//! Rooms of more connections than one turn writes to: their flushes are shared out among turns and
-//! hands. In virtual time, which does not move here: whatever is due has to come by itself.
+//! Rooms with more connections than one poll writes to: a flush is shared among polls and workers.
+//! The virtual time does not advance here, so all output has to be written without a timer.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use roomer_engine::Server;
@@ -21,7 +21,7 @@ fn hall(seed: u64, faults: Faults) -> (World, Vec<Client>) {
 }
 
 #[test]
-fn all_hear_one_order_though_some_speak_in_the_midst_of_a_flush() {
+fn all_members_receive_one_order_although_some_send_during_a_flush() {
     run(0..3, |seed| {
         let faults = if seed == 0 { Faults::none() } else { Faults::gentle() };
         let (mut world, members) = hall(seed, faults);
@@ -36,18 +36,22 @@ fn all_hear_one_order_though_some_speak_in_the_midst_of_a_flush() {
         assert_eq!(order.len(), 3 * SPEAKERS.len());
         for (number, member) in members.iter().enumerate() {
             let is_own = |text: &&String| text.ends_with(&format!("by {number}"));
-            let due: Vec<&String> = order.iter().filter(|text| !is_own(text)).collect();
-            assert_eq!(member.texts("hall", "say").iter().collect::<Vec<_>>(), due, "{number}");
+            let expected: Vec<&String> = order.iter().filter(|text| !is_own(text)).collect();
+            assert_eq!(
+                member.texts("hall", "say").iter().collect::<Vec<_>>(),
+                expected,
+                "{number}"
+            );
         }
     });
 }
 
 #[test]
-fn who_is_told_something_in_the_midst_of_a_flush_hears_it_too() {
+fn direct_messages_sent_during_a_flush_arrive_too() {
     let (mut world, members) = hall(1, Faults::none());
     let server = world.server().clone();
     members[0].send("hall", "say", "to all");
-    // Into every part of the flush, from outside any turn.
+    // During each part of the flush, from outside any poll.
     for (number, member) in members.iter().enumerate().skip(1) {
         world.step();
         let id = ConnId::parse(&member.id()).unwrap();
@@ -61,7 +65,7 @@ fn who_is_told_something_in_the_midst_of_a_flush_hears_it_too() {
 }
 
 #[test]
-fn what_is_left_of_a_large_flush_is_told_while_it_is_under_way() {
+fn large_flushes_reports_the_connections_that_are_left() {
     let (mut world, members) = hall(2, Faults::none());
     let server = world.server().clone();
     members[0].send("hall", "say", "to all");

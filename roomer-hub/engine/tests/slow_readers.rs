@@ -1,5 +1,5 @@
-//! Readers that are behind: who waits for them, for how long, and what they are told. In virtual
-//! time; every settled moment is audited.
+//! Slow readers: which senders are paused for them, for how long, and when they are closed. In
+//! virtual time, with an audit of the server each time it settles.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// So many who are in one room, and hear of nobody else in it.
+/// Connects clients that are in one room without presence.
 fn room<const N: usize>(builder: Builder) -> (World, [Client; N]) {
     let builder = builder.presence("*", Presence::Off);
     let mut world = World::with_faults(3, Faults::none(), builder);
@@ -34,7 +34,8 @@ fn bytes_in(world: &World) -> usize {
     world.server().stats().bytes_in as usize
 }
 
-/// One who sends 2.4 MB to another who has stopped reading. With what had been read before.
+/// A client sends 2.4 MB to another that has stopped reading. Also returns the bytes received
+/// before.
 fn flood(max_backlog: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(max_backlog).max_message(1024 * KIB);
     let (world, [reader, sender]) = room(builder);
@@ -45,7 +46,7 @@ fn flood(max_backlog: usize) -> (World, Client, usize) {
 }
 
 #[test]
-fn who_sends_to_one_that_is_behind_is_not_read_for_a_while() {
+fn the_sender_to_a_slow_reader_is_paused_for_a_while() {
     let (mut world, reader, before) = flood(64 * KIB);
     world.settle();
     let read = bytes_in(&world) - before;
@@ -57,8 +58,8 @@ fn who_sends_to_one_that_is_behind_is_not_read_for_a_while() {
 }
 
 #[test]
-fn a_large_flush_tells_of_one_that_is_behind_whoever_writes_to_it() {
-    // Each turn writes to two; the last one alone sees that all is written.
+fn a_large_flush_pauses_the_sender_whichever_task_writes_to_the_slow_reader() {
+    // Each poll writes to two connections; only the last poll sees the end of the flush.
     let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
     let (mut world, members) = room::<6>(builder.flush_sizes(2, 1));
     let [stuck, .., sender] = &members;
@@ -71,7 +72,7 @@ fn a_large_flush_tells_of_one_that_is_behind_whoever_writes_to_it() {
 }
 
 #[test]
-fn who_speaks_elsewhere_does_not_wait_for_one_that_is_behind() {
+fn a_sender_in_another_room_is_not_paused_for_a_slow_reader() {
     let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
     let (mut world, [stuck, sender, listener]) = room(builder);
     sender.join("elsewhere");
@@ -87,90 +88,91 @@ fn who_speaks_elsewhere_does_not_wait_for_one_that_is_behind() {
 }
 
 #[test]
-fn nobody_is_held_for_one_that_has_taken_nothing_for_a_while() {
+fn no_sender_is_paused_for_a_reader_that_has_read_nothing_for_a_while() {
     let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
     let (mut world, [stuck, sender, listener]) = room(builder);
     stuck.stall(0);
     for _ in 0..3 {
         world.server().broadcast("room", "x", [7; 60_000]);
     }
-    let say = |world: &mut World| {
-        let before = listener.texts("room", "say").len();
+    let send = |world: &mut World| {
+        let before = listener.texts("room", "chat").len();
         for _ in 0..2 {
-            sender.send("room", "say", "");
+            sender.send("room", "chat", "");
             world.settle();
         }
-        listener.texts("room", "say").len() - before
+        listener.texts("room", "chat").len() - before
     };
-    assert_eq!(say(&mut world), 1, "whoever has spoken is not read");
+    assert_eq!(send(&mut world), 1, "the sender is paused");
     world.advance(ms(100));
-    assert_eq!(say(&mut world), 2);
-    assert!(world.server().stats().closes.is_empty(), "it is still waited for");
+    assert_eq!(send(&mut world), 2);
+    assert!(world.server().stats().closes.is_empty(), "the reader is not closed yet");
 }
 
-/// One that may be owed a thousand bytes, has stopped reading, and is owed so many. Above 125 bytes
-/// a frame's length takes two more.
-fn owed(bytes: usize, max_message: usize) -> (World, Client, usize) {
+/// A client with a high-water mark of 1,000 bytes that has stopped reading, with so many bytes
+/// queued. Above 125 bytes, a frame's length takes two more bytes.
+fn queued(bytes: usize, max_message: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(1_000).max_message(max_message);
     let (mut world, [reader]) = room(builder);
     reader.stall(0);
-    let queued = |world: &World| world.server().stats().queued_bytes;
-    tell(&mut world, &reader, 0);
-    let around = queued(&world);
-    // In pieces: the newest is never held against anybody.
+    let queued_bytes = |world: &World| world.server().stats().queued_bytes;
+    send_message(&mut world, &reader, 0);
+    let around = queued_bytes(&world);
+    // In several messages, since the newest one does not count.
     let (piece, rest) = ((bytes - around) / 4, (bytes - around) % 4);
     for piece in [piece, piece, piece, piece + rest] {
-        tell(&mut world, &reader, piece - around - 2);
+        send_message(&mut world, &reader, piece - around - 2);
     }
-    assert_eq!(queued(&world), bytes);
+    assert_eq!(queued_bytes(&world), bytes);
     (world, reader, around)
 }
 
-fn tell(world: &mut World, reader: &Client, payload: usize) {
+fn send_message(world: &mut World, reader: &Client, payload: usize) {
     assert!(world.server().send(id(reader), "x", vec![7; payload]));
     world.settle();
 }
 
-/// How many were closed as too slow.
-fn laggards(world: &World) -> u64 {
+/// Returns the number of connections closed as too slow.
+fn closed_as_slow(world: &World) -> u64 {
     world.server().stats().closes.get(&1013).copied().unwrap_or_default()
 }
 
 #[test]
 fn the_hard_limit_may_be_met_and_then_passed_by_one_message() {
-    // It is four times the soft one.
-    let (mut world, reader, around) = owed(4_000, 100);
-    tell(&mut world, &reader, 0);
-    assert_eq!((world.server().stats().queued_bytes, laggards(&world)), (4_000 + around, 0));
-    tell(&mut world, &reader, 0);
-    assert_eq!(laggards(&world), 1);
+    // The hard limit is four times the soft one.
+    let (mut world, reader, around) = queued(4_000, 100);
+    send_message(&mut world, &reader, 0);
+    assert_eq!((world.server().stats().queued_bytes, closed_as_slow(&world)), (4_000 + around, 0));
+    send_message(&mut world, &reader, 0);
+    assert_eq!(closed_as_slow(&world), 1);
 }
 
 #[test]
-fn one_that_stops_has_a_second_and_in_a_flood_a_twentieth_of_it() {
-    for (bytes, patience) in [(3_000, 1_000), (3_001, 50)] {
-        let (mut world, _, _) = owed(bytes, 10_000);
-        world.advance(ms(patience - 1));
-        assert_eq!(laggards(&world), 0, "owed {bytes}, too early");
+fn a_reader_that_stops_has_a_second_and_in_a_flood_a_twentieth_of_it() {
+    for (bytes, limit) in [(3_000, 1_000), (3_001, 50)] {
+        let (mut world, _, _) = queued(bytes, 10_000);
+        world.advance(ms(limit - 1));
+        assert_eq!(closed_as_slow(&world), 0, "{bytes} queued, too early");
         world.advance(ms(1));
-        assert_eq!(laggards(&world), 1, "owed {bytes}, too late");
+        assert_eq!(closed_as_slow(&world), 1, "{bytes} queued, too late");
     }
 }
 
 #[test]
-fn nobody_waits_for_one_that_has_stopped() {
+fn a_sender_does_not_wait_for_a_reader_that_has_stopped() {
     let (mut world, _, before) = flood(200 * KIB);
     world.advance(ms(49));
     assert!(bytes_in(&world) - before <= 1024 * KIB);
     world.advance(ms(1));
-    assert!(bytes_in(&world) - before > 40 * 60_000, "its sender waits on");
+    assert!(bytes_in(&world) - before > 40 * 60_000, "its sender is still paused");
     assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
 }
 
-/// One that is owed two and a half times what it may be, and takes so much each half second.
+/// A client with two and a half times its limit queued, which reads so many bytes every half
+/// second.
 fn trickle(bytes: usize) -> (World, Client) {
     let (mut world, [reader]) = room(Server::builder().max_backlog(64 * KIB));
-    // What it has read long ago does not count.
+    // What was read long ago does not count.
     world.server().broadcast("room", "before", [7; 64 * KIB]);
     world.settle();
     reader.stall(0);
@@ -182,7 +184,7 @@ fn trickle(bytes: usize) -> (World, Client) {
         reader.stall(bytes);
     }
     world.advance(ms(499));
-    assert!(world.server().stats().closes.is_empty(), "before its four seconds are over");
+    assert!(world.server().stats().closes.is_empty(), "before the four seconds are over");
     for _ in 0..10 {
         reader.stall(bytes);
         world.advance(ms(500));
@@ -191,14 +193,14 @@ fn trickle(bytes: usize) -> (World, Client) {
 }
 
 #[test]
-fn who_takes_less_than_half_of_what_it_may_be_owed_in_four_seconds_is_closed() {
+fn a_reader_of_less_than_half_its_limit_in_four_seconds_is_closed() {
     let (world, reader) = trickle(3_000);
     assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
     reader.resume();
 }
 
 #[test]
-fn who_takes_more_than_half_is_not() {
+fn a_reader_of_more_than_half_its_limit_is_not_closed() {
     let (mut world, reader) = trickle(5_000);
     assert!(world.server().stats().closes.is_empty());
     reader.resume();
@@ -207,11 +209,11 @@ fn who_takes_more_than_half_is_not() {
 }
 
 #[test]
-fn one_that_was_behind_takes_messages_again_once_half_is_left() {
+fn a_slow_reader_accepts_messages_again_once_half_its_limit_is_left() {
     let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
-    let keeper = kept.clone();
+    let slot = kept.clone();
     let builder = Server::builder().max_backlog(64 * KIB).on("keep", move |conn, _| {
-        *keeper.lock().unwrap() = Some(conn.clone());
+        *slot.lock().unwrap() = Some(conn.clone());
         Ok(())
     });
     let (mut world, [reader]) = room(builder);
@@ -226,13 +228,13 @@ fn one_that_was_behind_takes_messages_again_once_half_is_left() {
         world.settle();
         kept.lock().unwrap().as_ref().unwrap().send_raw(b"more")
     };
-    assert!(!takes_after(0), "three quarters of it are one and a half times what may wait");
-    assert!(!takes_after(40_000), "more than half");
+    assert!(!takes_after(0), "one and a half times the limit");
+    assert!(!takes_after(40_000), "more than half the limit");
     assert!(takes_after(40_000));
 }
 
 #[test]
-fn the_slowest_are_named_worst_first() {
+fn slowest_lists_the_largest_backlog_first() {
     let (mut world, [a, b, c, d]) = room(Server::builder());
     for (client, bytes) in [(&a, 100), (&b, 300), (&c, 200)] {
         client.stall(0);
@@ -249,7 +251,7 @@ fn the_slowest_are_named_worst_first() {
 }
 
 #[test]
-fn those_who_are_being_closed_go_before_anybody_is_closed_for_its_memory() {
+fn closing_connections_are_aborted_before_open_ones_are_closed_for_memory() {
     let builder = Server::builder()
         .max_backlog(256 * KIB)
         .max_message(64 * KIB)
@@ -267,7 +269,7 @@ fn those_who_are_being_closed_go_before_anybody_is_closed_for_its_memory() {
     assert_eq!(server.stats().sockets, 8);
     (0..11).for_each(|_| assert!(server.send(id(&reader), "x", [7; 60_000])));
     world.settle();
-    assert_eq!(server.stats().sockets, 2, "what they are owed is needed");
+    assert_eq!(server.stats().sockets, 2, "their memory is needed");
     assert_eq!(server.stats().closes.into_iter().collect::<Vec<_>>(), [(4000, 6)]);
     reader.resume();
     world.settle();
@@ -276,7 +278,7 @@ fn those_who_are_being_closed_go_before_anybody_is_closed_for_its_memory() {
 }
 
 #[test]
-fn bytes_out_are_what_sockets_took() {
+fn bytes_out_are_the_bytes_that_sockets_accepted() {
     let (server, mut tasks) =
         (Server::builder().environment(Clock::new(1)).build().unwrap(), Tasks::new());
     let peers: Vec<_> = (0..3)
@@ -294,7 +296,7 @@ fn bytes_out_are_what_sockets_took() {
 }
 
 #[test]
-fn a_long_answer_that_was_begun_is_finished_before_the_close_that_drops_the_rest() {
+fn a_long_message_that_was_started_is_finished_before_the_close_that_drops_the_rest() {
     let builder = Server::builder().max_backlog(4 * KIB).presence("root", Presence::Off);
     let mut world = World::with_faults(3, Faults::none(), builder);
     let members: Vec<Client> = (0..300).map(|_| world.connect()).collect();

@@ -1,10 +1,10 @@
-//! Several servers in one process know nothing of each other.
+//! Several servers in one process are independent.
 
 use roomer_engine::Server;
 use roomer_testkit::World;
 
 #[test]
-fn what_a_handler_says_on_another_server_goes_out_at_once() {
+fn a_message_sent_by_a_handler_of_another_server_is_written_at_once() {
     let mut other = World::new(1, Server::builder());
     let listener = other.connect();
     other.settle();
@@ -14,11 +14,11 @@ fn what_a_handler_says_on_another_server_goes_out_at_once() {
         Ok(())
     });
     let mut world = World::new(2, relay);
-    let speaker = world.connect();
+    let sender = world.connect();
     world.settle();
-    speaker.send("root", "relay", "hello");
+    sender.send("root", "relay", "hello");
     world.settle();
-    // No task of the other server is woken by that: it has been written, or nobody comes for it.
+    // This wakes no task of the other server, so the message has to be written already.
     other.settle();
     assert_eq!(listener.texts("root", "news"), ["hello"]);
 }
