@@ -1,25 +1,25 @@
-//! Frames that a server sends: unmasked and never fragmented (RFC 6455 section 5.1), so one
-//! encoding serves every recipient.
+//! The frames that a server sends: unmasked and never fragmented (RFC 6455 section 5.1), so that
+//! one encoding serves all receivers.
 
 use alloc::vec::Vec;
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::session::Kind;
+use super::message::Kind;
 use crate::{EncodeError, PacketRef};
 
-/// The most bytes that a control frame's payload may have (RFC 6455 section 5.5).
+/// The maximum length of a control frame's payload in bytes (RFC 6455 section 5.5).
 pub const CONTROL_MAX: usize = 125;
 
-/// Bytes of a close code.
-const CODE: usize = 2;
+/// The length of a close code in bytes.
+const CODE_LEN: usize = 2;
 
-/// Appends one packet as one binary message.
+/// Appends a packet as a binary message.
 ///
 /// # Errors
 ///
-/// [`EncodeError`] when a field has 4 GiB or more; `out` is unchanged then.
+/// [`EncodeError`] if a field has 4 GiB or more; `out` is unchanged then.
 pub fn packet_frame(packet: &PacketRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
     let length = packet.encoded_len();
@@ -27,12 +27,12 @@ pub fn packet_frame(packet: &PacketRef<'_>, out: &mut Vec<u8>) -> Result<(), Enc
     packet.encode(out).inspect_err(|_| out.truncate(start))
 }
 
-/// Appends one packet as one binary message, without its payload, which has to follow with
-/// exactly `payload_len` bytes. For payloads that do not lie in one piece.
+/// Appends a packet as a binary message without its payload, for payloads in several buffers.
+/// Exactly `payload_len` bytes have to follow.
 ///
 /// # Errors
 ///
-/// [`EncodeError`] when a field has 4 GiB or more; `out` is unchanged then.
+/// [`EncodeError`] if a field has 4 GiB or more; `out` is unchanged then.
 pub fn packet_frame_head(
     packet: &PacketRef<'_>,
     payload_len: usize,
@@ -44,7 +44,7 @@ pub fn packet_frame_head(
     packet.encode_head(payload_len, out).inspect_err(|_| out.truncate(start))
 }
 
-/// Appends one message of any content.
+/// Appends a message of any content.
 pub fn message_frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
     let opcode = match kind {
         Kind::Text => Data::Text,
@@ -58,23 +58,23 @@ pub fn ping_frame(out: &mut Vec<u8>) {
     frame(OpCode::Control(Control::Ping), &[], out);
 }
 
-/// Appends the answer to a ping. What exceeds [`CONTROL_MAX`] is cut off; a [`Session`] never
-/// reports such a ping.
+/// Appends a pong, the answer to a ping. A payload above [`CONTROL_MAX`] is truncated; a
+/// [`Session`] never reports such a ping.
 ///
 /// [`Session`]: super::Session
 pub fn pong_frame(payload: &[u8], out: &mut Vec<u8>) {
     frame(OpCode::Control(Control::Pong), &payload[..payload.len().min(CONTROL_MAX)], out);
 }
 
-/// Appends a close frame. Without a code its body is empty; a reason that is too long is cut at a
-/// character's edge.
+/// Appends a close frame. Without a code its body is empty; a reason that is too long is truncated
+/// at a character boundary.
 pub fn close_frame(code: Option<u16>, reason: &str, out: &mut Vec<u8>) {
     let opcode = OpCode::Control(Control::Close);
     let Some(code) = code else {
         return frame(opcode, &[], out);
     };
-    let reason = &reason[..reason.floor_char_boundary(CONTROL_MAX - CODE)];
-    header(opcode, CODE + reason.len(), CODE + reason.len(), out);
+    let reason = &reason[..reason.floor_char_boundary(CONTROL_MAX - CODE_LEN)];
+    header(opcode, CODE_LEN + reason.len(), CODE_LEN + reason.len(), out);
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());
 }
@@ -84,9 +84,9 @@ fn frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// Appends a header for `length` bytes, and makes room for as many of them as `follow` here.
+/// Appends a header for a payload of `length` bytes, and reserves space for `follow` of them.
 fn header(opcode: OpCode, length: usize, follow: usize, out: &mut Vec<u8>) {
     let header = FrameHeader { opcode, ..FrameHeader::default() };
     out.reserve(header.len(length as u64) + follow);
-    header.format(length as u64, out).expect("a Vec takes every write");
+    header.format(length as u64, out).expect("writing to a Vec never fails");
 }

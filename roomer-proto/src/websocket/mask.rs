@@ -1,6 +1,6 @@
-//! Client frames are masked (RFC 6455 section 5.3).
+//! Unmasking of client frames (RFC 6455 section 5.3).
 
-/// Takes the mask off `data`, in place, eight bytes at a time.
+/// Unmasks `data` in place, eight bytes at a time.
 pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) {
     let [a, b, c, d] = key;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);

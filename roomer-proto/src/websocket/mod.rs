@@ -1,10 +1,10 @@
-//! WebSocket frames over memory (RFC 6455), seen from a server.
+//! WebSocket frames over memory (RFC 6455), for a server.
 //!
 //! A [`Session`] turns the bytes of one connection into whole messages and control frames; the
-//! functions here turn what a server sends into frames. Neither has a socket inside. The frame
-//! header's syntax is [`tungstenite`]'s; the rules of a conversation (fragments, limits, close
-//! codes, text) are kept here so that a message that lies whole in the read buffer is never
-//! copied and an idle connection owns no buffer.
+//! functions here encode the frames that a server sends. Both work without a socket.
+//! [`tungstenite`] reads and writes the frame headers. The rules of a connection (fragments, limits,
+//! close codes, text) are implemented here, so that a message that lies whole in the read buffer is
+//! never copied and an idle connection owns no buffer.
 //!
 //! ```
 //! use roomer_proto::websocket::{Event, Kind, Limits, Session};
@@ -22,7 +22,9 @@
 //! ```
 
 mod encode;
+mod frame;
 mod mask;
+mod message;
 mod session;
 mod violation;
 
@@ -31,5 +33,6 @@ pub use encode::{
     CONTROL_MAX, close_frame, message_frame, packet_frame, packet_frame_head, ping_frame,
     pong_frame,
 };
-pub use session::{Event, Feed, Kind, Limits, Session};
+pub use message::{Kind, Limits};
+pub use session::{Event, Feed, Session};
 pub use violation::{Violation, valid_close_code};

@@ -1,16 +1,16 @@
-//! Close codes, and what earns them.
+//! Violations of RFC 6455 or of a limit, with their close codes.
 
 use crate::close;
 
-/// Whether a peer may put `code` in a close frame: 1000–1003, 1007–1014 and 3000–4999
-/// (RFC 6455 section 7.4.2).
+/// Returns true if a close frame may have this code: 1000–1003, 1007–1014 and 3000–4999 (RFC 6455
+/// section 7.4.2).
 #[must_use]
 pub fn valid_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// The peer broke a rule of RFC 6455 or a limit. Nothing after it on the connection is looked at;
-/// the close frame to send has this code and this reason.
+/// A violation of RFC 6455 or of a limit by the peer. It ends the session; the close frame to send
+/// has this code and reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} (close {code})")]
 pub struct Violation {
@@ -25,7 +25,7 @@ impl Violation {
         Violation { code: close::PROTOCOL.code, reason }
     }
 
-    pub(crate) const fn not_utf8(reason: &'static str) -> Self {
+    pub(crate) const fn invalid_payload(reason: &'static str) -> Self {
         Violation { code: close::INVALID_PAYLOAD.code, reason }
     }
 

@@ -1,0 +1,104 @@
+//! The syntax of frames (RFC 6455 section 5.2) and of close bodies (section 5.5.1).
+
+use std::io::Cursor;
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::OpCode;
+
+use super::violation::{Violation, valid_close_code};
+
+/// The length of a masked control frame's header. A payload of up to 125 bytes, the maximum of such
+/// a frame, needs no more length bytes than the one that every header has.
+const CONTROL_HEADER_LEN: usize = 2 + 4;
+
+/// A frame's header, and the lengths that follow from it.
+pub(super) struct FrameHead {
+    pub(super) header: FrameHeader,
+    /// The masking key; zero for a frame that is not masked.
+    pub(super) key: [u8; 4],
+    /// The length of the header.
+    pub(super) header_len: usize,
+    /// The length of the payload as announced, which may exceed `usize`.
+    pub(super) announced_len: u64,
+    /// The length of the payload; meaningless above the limit on messages.
+    pub(super) payload_len: usize,
+}
+
+impl FrameHead {
+    /// Reads the header that starts with these bytes. Returns `None` if it is incomplete.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
+        if bytes.len() < header_len(bytes) {
+            return Ok(None);
+        }
+        let mut cursor = Cursor::new(bytes);
+        match FrameHeader::parse(&mut cursor) {
+            Ok(Some((header, length))) if length >> 63 == 0 => Ok(Some(FrameHead {
+                key: header.mask.unwrap_or_default(),
+                header,
+                header_len: cursor.position() as usize,
+                announced_len: length,
+                payload_len: length as usize,
+            })),
+            Ok(Some(_)) => Err(Violation::protocol("frame length has its top bit set")),
+            Ok(None) => Ok(None),
+            // The opcode is the only part of a complete header that can be invalid.
+            Err(_) => Err(Violation::protocol("unknown opcode")),
+        }
+    }
+
+    /// Returns the length of the whole frame.
+    pub(super) fn frame_len(&self) -> usize {
+        self.header_len + self.payload_len
+    }
+
+    /// Checks the rules for a single frame that need only its header.
+    pub(super) fn check(&self) -> Result<(), Violation> {
+        let header = &self.header;
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(Violation::protocol("reserved bits are set"));
+        }
+        if header.mask.is_none() {
+            return Err(Violation::protocol("frame is not masked"));
+        }
+        if matches!(header.opcode, OpCode::Control(_)) {
+            if !header.is_final {
+                return Err(Violation::protocol("control frame is fragmented"));
+            }
+            // As in the Go original, a short length in more length bytes than necessary counts as
+            // too long.
+            if self.header_len > CONTROL_HEADER_LEN {
+                return Err(Violation::protocol("control frame is above 125 bytes"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the length of the header that starts with these bytes, or of the part of it that they
+/// determine.
+pub(super) fn header_len(bytes: &[u8]) -> usize {
+    let Some(second) = bytes.get(1) else { return 2 };
+    let length = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let mask = if second & 0x80 != 0 { 4 } else { 0 };
+    2 + length + mask
+}
+
+/// Reads the code of a close frame's body, and checks the reason after it.
+pub(super) fn close_code(body: &[u8]) -> Result<Option<u16>, Violation> {
+    let (code, reason) = match body {
+        [] => return Ok(None),
+        [_] => return Err(Violation::protocol("close frame with half a code")),
+        [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+    };
+    if !valid_close_code(code) {
+        return Err(Violation::protocol("close code is not for the wire"));
+    }
+    match core::str::from_utf8(reason) {
+        Ok(_) => Ok(Some(code)),
+        Err(_) => Err(Violation::invalid_payload("close reason is not UTF-8")),
+    }
+}
