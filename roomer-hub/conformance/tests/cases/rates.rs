@@ -330,5 +330,5 @@ fn what_could_never_pass_is_refused_at_build() {
     assert_eq!(with(1000), None);
     let error = with(999).unwrap();
     assert_eq!(error, BuildError::ByteBurst { burst: 999, max_message: 1000 });
-    assert!(error.to_string().contains("raise the one or lower the other"), "{error}");
+    assert!(error.to_string().contains("raise one or lower the other"), "{error}");
 }

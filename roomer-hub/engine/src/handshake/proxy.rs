@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_claims_of_itself_is_not_believed() {
+    fn addresses_that_a_client_forges_are_ignored() {
         // The client at 6.6.6.6 sent everything before its address, which the proxy appended.
         let lines = ["1.2.3.4, 6.6.6.6"];
         assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", &lines), "6.6.6.6");
