@@ -1,6 +1,6 @@
-//! Writes the seeds of all targets: `cargo run --example seeds` in this folder.
+//! Generates the seeds of all targets: `cargo run --example seeds` in this folder.
 //!
-//! Packets come from the golden vectors, frames are made here.
+//! Packets come from the golden vectors; frames are generated here.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -18,7 +18,7 @@ const CLOSE: u8 = FIN | 8;
 const PING: u8 = FIN | 9;
 const PONG: u8 = FIN | 10;
 
-/// The sizes, each less one, in which the session target feeds a seed: a count, then the sizes.
+/// The chunk sizes of the session target's seeds, each minus one: a count, then the sizes.
 const CUTS: &[u8] = b"\x05\x00\x06\x30\x01\xff";
 
 type Seeds = Vec<(String, Vec<u8>)>;
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     write("snapshot", comings_and_goings())
 }
 
-/// Requests as clients make them, well or badly.
+/// Valid and invalid requests.
 fn requests() -> Seeds {
     const LINES: [&str; 6] = [
         "GET /ws HTTP/1.1",
@@ -82,7 +82,7 @@ fn requests() -> Seeds {
     seeds.map(|(name, request)| (name, [CUTS, request.as_bytes()].concat())).collect()
 }
 
-/// Bytes without any meaning, which are plans all the same.
+/// Arbitrary bytes, which are plans as well.
 fn noise(word: &[u8], count: u8, longest: usize) -> Seeds {
     let seed = |number: u8| {
         let mut state = word.iter().chain([&number]).fold(0xcbf2_9ce4_8422_2325, mix);
@@ -100,7 +100,7 @@ fn mix(state: u64, byte: &u8) -> u64 {
     (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
 }
 
-/// Noise after crowds of the sizes at which a snapshot's pages begin and end.
+/// Arbitrary events after crowds of the sizes at which the chunks of a snapshot begin and end.
 fn comings_and_goings() -> Seeds {
     let sizes = [0, 1, 2, 5, 98, 99, 100, 101, 102, 150, 198, 199, 200, 201, 202, 250, 254, 255];
     let mut seeds = noise(b"snapshot", sizes.len() as u8, 400);
@@ -108,7 +108,7 @@ fn comings_and_goings() -> Seeds {
         seed.0 = format!("crowd-{size:03}");
         seed.1.insert(0, size);
     }
-    // All go, first to last and last to first, and some come back.
+    // All clients leave, from first to last and from last to first, and some join again.
     let ends = |order: &dyn Fn(u8) -> u8| {
         let gone = (0..=200).flat_map(|at| [3, order(at)]);
         [205].into_iter().chain(gone).chain([0, 1, 0, 2, 0, 3]).collect()
@@ -118,7 +118,7 @@ fn comings_and_goings() -> Seeds {
     seeds
 }
 
-/// Replaces the seeds of a target, and leaves alone what its runs have found.
+/// Replaces the seeds of a target, and keeps the findings of its runs.
 fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     fs::create_dir_all(&folder)?;
@@ -138,7 +138,7 @@ fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// All packets that somebody accepts, and one for each reason to refuse.
+/// All valid packets of the vectors, and one for each decoding error.
 fn packets(vectors: &Value) -> Result<Seeds, Box<dyn Error>> {
     let mut seeds = Vec::new();
     let mut reasons = BTreeSet::new();
@@ -173,7 +173,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A header up to its mask.
+/// A frame header without its mask.
 fn header(first: u8, length: u64) -> Vec<u8> {
     match length {
         0..=125 => vec![first, 0x80 | length as u8],
@@ -182,8 +182,8 @@ fn header(first: u8, length: u64) -> Vec<u8> {
     }
 }
 
-/// What a client sends, well or badly. The target's limits are 1,000 bytes and
-/// 5 fragments, and one for each 200 bytes.
+/// Valid and invalid client streams. The target's limits are 1,000 bytes and 5 fragments, plus one
+/// for each 200 bytes.
 fn streams(packets: &Seeds) -> Seeds {
     let mut seeds: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
     let mut add = |name: &str, frames: &[Vec<u8>]| seeds.push((name.to_owned(), frames.to_vec()));

@@ -1,4 +1,4 @@
-//! Packets from a hostile mouth. The body is [`roomer_fuzz::decode`].
+//! Decodes packets. The body is [`roomer_fuzz::decode`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| roomer_fuzz::decode(data));

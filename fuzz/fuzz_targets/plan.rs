@@ -1,4 +1,4 @@
-//! Plans for the hub from a hostile mouth. The body is [`roomer_fuzz::plan`].
+//! Plans for the hub. The body is [`roomer_fuzz::plan`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| roomer_fuzz::plan(data));

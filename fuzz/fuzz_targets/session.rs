@@ -1,4 +1,4 @@
-//! WebSocket frames from a hostile mouth. The body is [`roomer_fuzz::session`].
+//! WebSocket frames. The body is [`roomer_fuzz::session`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| roomer_fuzz::session(data));

@@ -1,4 +1,4 @@
-//! Comings and goings from a hostile mouth. The body is [`roomer_fuzz::snapshot`].
+//! Joins and leaves. The body is [`roomer_fuzz::snapshot`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| roomer_fuzz::snapshot(data));

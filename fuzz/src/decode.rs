@@ -1,10 +1,11 @@
-//! Packets.
+//! Decodes packets.
 
 use bytes::Bytes;
 use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 
-/// Any bytes decode as the layout says or are refused for the first fault in it, without a panic;
-/// both packet types agree; what decodes was not copied, and encodes to the same bytes again.
+/// Any bytes decode as the layout specifies, or are rejected for the first error in it, without a
+/// panic. Both packet types agree. A decoded packet borrows from the input, and encodes to the same
+/// bytes.
 pub fn decode(data: &[u8]) {
     let borrowed = PacketRef::decode(data);
     let owned = Packet::decode(Bytes::copy_from_slice(data));
@@ -25,14 +26,14 @@ fn check_packet(packet: &PacketRef<'_>, fields: [&[u8]; 5], data: &[u8]) {
         packet.payload,
     ];
     for (decoded, expected) in decoded.into_iter().zip(fields) {
-        // The place too: nothing was copied.
+        // Equal addresses show that nothing was copied.
         assert_eq!(decoded.as_ptr_range(), expected.as_ptr_range());
     }
     assert_eq!(packet.encoded_len(), data.len());
     assert_eq!(packet.to_bytes(), data);
 }
 
-/// The layout, read a second time: five lengths, each with its bytes.
+/// A second parser of the layout: five lengths, each followed by its bytes.
 fn layout(data: &[u8]) -> Result<[&[u8]; 5], DecodeError> {
     let mut fields = [&data[..0]; 5];
     let mut at = 0;

@@ -1,19 +1,19 @@
-//! The HTTP request that a connection begins with.
+//! Gives arbitrary bytes to the real server as the start of a connection.
 
 use std::time::Duration;
 
 use roomer_engine::Server;
 use roomer_testkit::{Clock, Tasks, frames, socket};
 
-/// How long a handshake and a close may take together, by the server's defaults.
+/// The time that a handshake and a close may take together, with the server's defaults.
 const WAIT: Duration = Duration::from_secs(10 + 5);
 
-/// Whatever a connection begins with, the real server answers with one well-formed HTTP response,
-/// and has let go of the connection in bounded time; or it upgrades, and then speaks WebSocket.
-/// Which of the two does not depend on how the bytes are cut.
+/// For any bytes, the real server either sends one well-formed HTTP response and ends the
+/// connection in bounded time, or upgrades and continues with WebSocket frames. The result does not
+/// depend on how the bytes are split.
 ///
-/// The low four bits of the first byte say how many bytes of chunk sizes follow, each a size less
-/// one, used over and over; the rest is what the client sends.
+/// The low four bits of the first byte are the number of chunk sizes that follow, each a size minus
+/// one, used in a cycle; the rest is the client's input.
 pub fn handshake(data: &[u8]) {
     let Some((count, rest)) = data.split_first() else {
         return;
@@ -28,14 +28,14 @@ pub fn handshake(data: &[u8]) {
     }
 }
 
-/// Whether the connection is upgraded.
+/// Returns true if the connection is upgraded.
 fn run(wire: &[u8], sizes: &[usize]) -> bool {
     let clock = Clock::new(0);
     let builder = Server::builder().page("/", "text/plain", "hello").environment(clock.clone());
-    let server = builder.build().expect("good options");
+    let server = builder.build().expect("valid options");
     let mut tasks = Tasks::new();
-    let (keeper, sleeper) = (server.clone(), clock.clone());
-    tasks.spawn(async move { keeper.run_timers(|wait| sleeper.sleep(wait)).await });
+    let (driver, sleeper) = (server.clone(), clock.clone());
+    tasks.spawn(async move { driver.run_timers(|wait| sleeper.sleep(wait)).await });
     let (reader, writer, peer) = socket();
     let task = tasks.spawn(server.connect(reader, writer, None));
     let mut rest = wire;
@@ -48,12 +48,12 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
         peer.deliver(chunk);
         rest = behind;
     }
-    let mut answer = Vec::new();
-    peer.take(usize::MAX, &mut answer);
-    let is_upgraded = answer.starts_with(b"HTTP/1.1 101 ");
+    let mut response = Vec::new();
+    peer.take(usize::MAX, &mut response);
+    let is_upgraded = response.starts_with(b"HTTP/1.1 101 ");
     if is_upgraded {
-        check_upgrade(&answer);
-        // Its client says no more.
+        check_upgrade(&response);
+        // The client sends no more.
         peer.end_stream(Ok(()));
     }
     let end = clock.now() + WAIT;
@@ -62,35 +62,36 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
         while tasks.poll_nth_woken(0).is_some() {}
     }
     while tasks.poll_nth_woken(0).is_some() {}
-    assert!(tasks.is_done(task), "the connection is never let go of");
+    assert!(tasks.is_done(task), "the connection does not end");
     assert_eq!(server.stats().sockets, 0);
     if !is_upgraded {
-        peer.take(usize::MAX, &mut answer);
-        let shown = answer.escape_ascii();
-        match frames::read_response(&answer).expect("an HTTP answer") {
+        peer.take(usize::MAX, &mut response);
+        let shown = response.escape_ascii();
+        match frames::read_response(&response).expect("an HTTP response") {
             Some((status, size)) => {
-                assert!(size == answer.len() && matches!(status, 200 | 400..=499), "{shown}");
+                assert!(size == response.len() && matches!(status, 200 | 400..=499), "{shown}");
             }
-            // The answer to HEAD says how long the body would be, and has none.
+            // The response to HEAD contains the length of the body, but no body.
             None => {
-                let asks_head = wire.trim_ascii_start().starts_with(b"HEAD ");
-                assert!(asks_head && answer.ends_with(b"\r\n\r\n"), "{shown}");
+                let is_head = wire.trim_ascii_start().starts_with(b"HEAD ");
+                assert!(is_head && response.ends_with(b"\r\n\r\n"), "{shown}");
             }
         }
     }
     is_upgraded
 }
 
-/// An upgrade, and nothing but whole frames behind it.
-fn check_upgrade(answer: &[u8]) {
-    let (status, size) = frames::read_response(answer).expect("an answer").expect("a whole one");
-    let head = &answer[..size];
+/// Checks that only complete frames follow the response.
+fn check_upgrade(response: &[u8]) {
+    let (status, size) =
+        frames::read_response(response).expect("a response").expect("a complete one");
+    let head = &response[..size];
     let key = head.windows(24).position(|window| window == b"\r\nSec-WebSocket-Accept: ");
-    let key = key.map(|at| &head[at + 24..]).expect("a key's answer");
+    let key = key.map(|at| &head[at + 24..]).expect("an accept value");
     assert_eq!((status, key.len(), &key[28..]), (101, 32, &b"\r\n\r\n"[..]));
-    let mut rest = &answer[size..];
+    let mut rest = &response[size..];
     while !rest.is_empty() {
-        let (_, size) = frames::read(rest).expect("a frame").expect("a whole one");
+        let (_, size) = frames::read(rest).expect("a frame").expect("a complete one");
         rest = &rest[size..];
     }
 }

@@ -1,9 +1,9 @@
-//! RFC 6455 as seen from a server, written a second time: slow, naive, and only for a stream that
-//! lies there whole.
+//! A second implementation of the server side of RFC 6455: slow, naive, and only for a complete
+//! stream.
 
 use roomer_proto::websocket::{Event, Kind, Limits, Violation};
 
-/// An event that outlives its feed.
+/// An owned event.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Text(Vec<u8>),
@@ -11,8 +11,8 @@ pub(crate) enum Seen {
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
-    /// The close code of a violation.
-    Refused(u16),
+    /// A violation, with its close code.
+    Violation(u16),
 }
 
 impl From<Result<Event<'_>, Violation>> for Seen {
@@ -25,23 +25,23 @@ impl From<Result<Event<'_>, Violation>> for Seen {
             Ok(Event::Ping(data)) => Seen::Ping(data.to_vec()),
             Ok(Event::Pong(data)) => Seen::Pong(data.to_vec()),
             Ok(Event::Close { code, reason }) => Seen::Close(code, reason.to_owned()),
-            Err(violation) => Seen::Refused(violation.code),
+            Err(violation) => Seen::Violation(violation.code),
         }
     }
 }
 
-/// What a stream must bring.
+/// The expected result of a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) seen: Vec<Seen>,
-    /// The stream has come to a close or a violation.
+    /// True if the stream has ended with a close frame or a violation.
     pub(crate) over: bool,
-    /// Where the peer was last between two messages.
-    pub(crate) rested: usize,
+    /// The last position between two messages.
+    pub(crate) last_boundary: usize,
 }
 
-/// A message that has begun.
-struct Begun {
+/// An incomplete message.
+struct Unfinished {
     text: bool,
     data: Vec<u8>,
     fragments: u32,
@@ -55,13 +55,13 @@ struct Frame {
 
 pub(crate) fn read(wire: &[u8], limits: &Limits) -> Expected {
     let mut expected = Expected::default();
-    let mut begun = None;
+    let mut unfinished = None;
     let mut at = 0;
     while !expected.over {
-        let before = begun.as_ref().map(|begun: &Begun| begun.data.len());
+        let before = unfinished.as_ref().map(|unfinished: &Unfinished| unfinished.data.len());
         let found = match take_frame(wire, &mut at, before, limits) {
             Ok(None) => break,
-            Ok(Some(frame)) => meaning(frame, &mut begun, limits),
+            Ok(Some(frame)) => meaning(frame, &mut unfinished, limits),
             Err(code) => Err(code),
         };
         match found {
@@ -72,17 +72,18 @@ pub(crate) fn read(wire: &[u8], limits: &Limits) -> Expected {
             }
             Err(code) => {
                 expected.over = true;
-                expected.seen.push(Seen::Refused(code));
+                expected.seen.push(Seen::Violation(code));
             }
         }
-        if begun.is_none() {
-            expected.rested = at;
+        if unfinished.is_none() {
+            expected.last_boundary = at;
         }
     }
     expected
 }
 
-/// The frame at `at`, `None` when it is not whole, a close code when its header breaks a rule.
+/// Returns the frame at `at`, `None` if it is incomplete, or the close code if its header is
+/// invalid.
 fn take_frame(
     wire: &[u8],
     at: &mut usize,
@@ -133,8 +134,12 @@ fn take_frame(
     Ok(Some(Frame { fin, opcode, payload }))
 }
 
-/// What a whole frame means: an event, nothing yet, or a close code.
-fn meaning(frame: Frame, begun: &mut Option<Begun>, limits: &Limits) -> Result<Option<Seen>, u16> {
+/// Returns the meaning of a complete frame: an event, nothing yet, or a close code.
+fn meaning(
+    frame: Frame,
+    unfinished: &mut Option<Unfinished>,
+    limits: &Limits,
+) -> Result<Option<Seen>, u16> {
     let payload = frame.payload;
     match frame.opcode {
         8 => return close(&payload).map(Some),
@@ -142,8 +147,11 @@ fn meaning(frame: Frame, begun: &mut Option<Begun>, limits: &Limits) -> Result<O
         10 => return Ok(Some(Seen::Pong(payload))),
         _ => {}
     }
-    let mut message =
-        begun.take().unwrap_or(Begun { text: frame.opcode == 1, data: Vec::new(), fragments: 0 });
+    let mut message = unfinished.take().unwrap_or(Unfinished {
+        text: frame.opcode == 1,
+        data: Vec::new(),
+        fragments: 0,
+    });
     message.data.extend(payload);
     message.fragments += 1;
     let whole = frame.fin && message.fragments == 1;
@@ -155,13 +163,13 @@ fn meaning(frame: Frame, begun: &mut Option<Begun>, limits: &Limits) -> Result<O
         return Err(1007);
     }
     if !frame.fin {
-        *begun = Some(message);
+        *unfinished = Some(message);
         return Ok(None);
     }
     Ok(Some(if message.text { Seen::Text(message.data) } else { Seen::Binary(message.data) }))
 }
 
-/// Whether this is text, or could become text if something follows.
+/// Returns true if the data is UTF-8, or the beginning of UTF-8.
 fn may_be_text(data: &[u8], complete: bool) -> bool {
     match std::str::from_utf8(data) {
         Ok(_) => true,
@@ -175,10 +183,10 @@ fn close(body: &[u8]) -> Result<Seen, u16> {
         [_] => return Err(1002),
         [high, low, reason @ ..] => (u16::from(*high) << 8 | u16::from(*low), reason),
     };
-    let for_the_wire = (1000..5000).contains(&code)
+    let is_allowed = (1000..5000).contains(&code)
         && !(1004..1007).contains(&code)
         && !(1015..3000).contains(&code);
-    if !for_the_wire {
+    if !is_allowed {
         return Err(1002);
     }
     match String::from_utf8(reason.to_vec()) {

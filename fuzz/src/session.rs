@@ -1,14 +1,15 @@
-//! WebSocket frames.
+//! Compares WebSocket sessions with the naive model.
 
 use roomer_proto::websocket::{Feed, Limits, Session};
 
 use crate::model::{self, Expected, Seen};
 
-/// Any stream of bytes means what the naive model says, however it is cut into chunks and however
-/// lazily it is drawn; a session never panics and holds no more than what has come in.
+/// Any byte stream gives the events of the naive model, however it is split into chunks and however
+/// lazily the events are read. A session does not panic, and does not hold more than it has
+/// received.
 ///
-/// The low four bits of the first byte say how many bytes of chunk sizes follow, each a size less
-/// one, used over and over; the rest is the stream.
+/// The low four bits of the first byte are the number of chunk sizes that follow, each a size minus
+/// one, used in a cycle; the rest is the stream.
 pub fn session(data: &[u8]) {
     let Some((count, rest)) = data.split_first() else {
         return;
@@ -25,7 +26,7 @@ pub fn session(data: &[u8]) {
     }
 }
 
-/// Small enough for a fuzzer to reach.
+/// Limits that a fuzzer can reach.
 fn small_limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_message = 1000;
@@ -35,27 +36,27 @@ fn small_limits() -> Limits {
 }
 
 fn check(wire: &[u8], sizes: &[usize], limits: &Limits, expected: &Expected) {
-    // Drawn to the end of each chunk.
+    // Reads all events of each chunk.
     let mut session = Session::new();
-    let (mut seen, mut came) = (Vec::new(), 0);
+    let (mut seen, mut received) = (Vec::new(), 0);
     for chunk in chunks(wire, sizes) {
         let mut chunk = chunk.to_vec();
-        came += chunk.len();
+        received += chunk.len();
         let mut feed = session.feed(limits, &mut chunk);
-        seen.extend(std::iter::from_fn(|| draw(&mut feed)));
+        seen.extend(std::iter::from_fn(|| next_event(&mut feed)));
         drop(feed);
-        assert!(session.held() <= allowance(came));
+        assert!(session.held() <= allowance(received));
     }
     assert_eq!(seen, expected.seen, "in chunks of {sizes:?}");
     check_end(&session, wire, expected);
 
-    // One event of each chunk, and the others without new bytes.
+    // Reads one event of each chunk, and the others without new bytes.
     let mut session = Session::new();
     let mut seen = Vec::new();
     for chunk in chunks(wire, sizes) {
-        seen.extend(draw(&mut session.feed(limits, &mut chunk.to_vec())));
+        seen.extend(next_event(&mut session.feed(limits, &mut chunk.to_vec())));
     }
-    while let Some(event) = draw(&mut session.feed(limits, &mut [])) {
+    while let Some(event) = next_event(&mut session.feed(limits, &mut [])) {
         seen.push(event);
     }
     assert_eq!(seen, expected.seen, "lazily in chunks of {sizes:?}");
@@ -64,18 +65,18 @@ fn check(wire: &[u8], sizes: &[usize], limits: &Limits, expected: &Expected) {
 
 fn check_end(session: &Session, wire: &[u8], expected: &Expected) {
     assert_eq!(session.is_over(), expected.over);
-    if expected.over || expected.rested == wire.len() {
+    if expected.over || expected.last_boundary == wire.len() {
         assert_eq!(session.held(), 0);
     }
-    assert!(session.held() <= allowance(wire.len() - expected.rested));
+    assert!(session.held() <= allowance(wire.len() - expected.last_boundary));
 }
 
-/// What doubling may cost for `bytes` that came in.
+/// The memory that `bytes` of input may use, with doubling buffers.
 fn allowance(bytes: usize) -> usize {
     2 * bytes + 64
 }
 
-fn draw(feed: &mut Feed<'_>) -> Option<Seen> {
+fn next_event(feed: &mut Feed<'_>) -> Option<Seen> {
     feed.next().map(Seen::from)
 }
 

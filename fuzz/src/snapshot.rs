@@ -1,4 +1,4 @@
-//! The member list that clients are sent as JSON.
+//! Checks the member lists of `join_ack`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,26 +7,26 @@ use bytes::Bytes;
 use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
-/// The most that may come and go.
+/// The most events of one input.
 const EVENTS: usize = 300;
 
-/// Whoever comes and goes, in whatever order: a `join_ack` is a JSON array of strings, the ids of
-/// the room's members in their order, and what was shared of an earlier one stays as it was.
+/// Whatever clients join and leave in whatever order, a `join_ack` is a JSON array with the ids of
+/// the room's members in their order, and chunks shared with an earlier snapshot do not change.
 ///
-/// The first byte says how many connections there are to begin with. Each two bytes after it are
-/// one event: a join, a leave, an end or a new connection, and of whom.
+/// The first byte is the initial number of connections. Each two bytes after it are one event: a
+/// join, a leave, an end or a new connection, and the index of the connection.
 pub fn snapshot(data: &[u8]) {
     let Some((&count, events)) = data.split_first() else { return };
     let mut crowd = Crowd::default();
     (0..count).for_each(|_| crowd.open());
     for event in events.chunks_exact(2).take(EVENTS) {
-        if crowd.people.is_empty() {
+        if crowd.conns.is_empty() {
             crowd.open();
         }
-        let at = usize::from(event[1]) % crowd.people.len();
+        let at = usize::from(event[1]) % crowd.conns.len();
         match event[0] % 8 {
-            0..=2 => crowd.ask(JOIN, at),
-            3..=5 => crowd.ask(LEAVE, at),
+            0..=2 => crowd.packet(JOIN, at),
+            3..=5 => crowd.packet(LEAVE, at),
             6 => crowd.end(at),
             _ => crowd.open(),
         }
@@ -37,17 +37,17 @@ pub fn snapshot(data: &[u8]) {
 struct Crowd {
     hub: Hub,
     opened: u32,
-    people: Vec<(ConnId, ConnKey)>,
+    conns: Vec<(ConnId, ConnKey)>,
     members: BTreeSet<ConnId>,
-    /// Pages of the last answer, and their text as it was.
+    /// The chunks of the last snapshot, and a copy of their text.
     shared: (Vec<Bytes>, Vec<u8>),
 }
 
 impl Default for Crowd {
     fn default() -> Self {
         let hub = Hub::new(Config::default(), HashKey([5; 16]));
-        let (people, members, shared) = (Vec::new(), BTreeSet::new(), Default::default());
-        Crowd { hub, opened: 0, people, members, shared }
+        let (conns, members, shared) = (Vec::new(), BTreeSet::new(), Default::default());
+        Crowd { hub, opened: 0, conns, members, shared }
     }
 }
 
@@ -58,34 +58,34 @@ impl Crowd {
         bytes[..4].copy_from_slice(&self.opened.to_be_bytes());
         let id = ConnId::from_random_bytes(bytes);
         self.members.insert(id);
-        let answer = self.handle(Input::Open { id });
-        self.check(answer);
-        let conn = self.hub.tables().find_conn(id.as_str()).expect("the connection is taken");
-        self.people.push((id, conn));
+        let snapshot_text = self.handle(Input::Open { id });
+        self.check(snapshot_text);
+        let conn = self.hub.tables().find_conn(id.as_str()).expect("the connection is open");
+        self.conns.push((id, conn));
     }
 
-    fn ask(&mut self, event: &str, at: usize) {
-        let (id, conn) = self.people[at];
+    fn packet(&mut self, event: &str, at: usize) {
+        let (id, conn) = self.conns[at];
         let packet = PacketRef { room: ROOT, event, ..PacketRef::default() };
         if event == JOIN {
             self.members.insert(id);
         } else {
             self.members.remove(&id);
         }
-        let answer = self.handle(Input::Packet { conn, packet });
-        assert_eq!(answer.is_some(), event == JOIN);
-        self.check(answer);
+        let snapshot_text = self.handle(Input::Packet { conn, packet });
+        assert_eq!(snapshot_text.is_some(), event == JOIN);
+        self.check(snapshot_text);
     }
 
     fn end(&mut self, at: usize) {
-        let (id, conn) = self.people.swap_remove(at);
+        let (id, conn) = self.conns.swap_remove(at);
         self.members.remove(&id);
         assert!(self.handle(Input::Gone { conn }).is_none());
     }
 
-    /// Has the hub do something, and returns the snapshot that it sends, if any.
+    /// Gives an input to the hub. Returns the snapshot that it sends, if any.
     fn handle(&mut self, input: Input<'_>) -> Option<Vec<u8>> {
-        let mut answer = None;
+        let mut snapshot_text = None;
         for action in self.hub.handle(Duration::ZERO, input) {
             if let Action::JoinAck { snapshot, .. } = action {
                 let text = snapshot.to_vec();
@@ -94,16 +94,16 @@ impl Crowd {
                 let before = chunks.concat();
                 assert!(text.starts_with(&before));
                 self.shared = (chunks, before);
-                assert!(answer.replace(text).is_none(), "two answers");
+                assert!(snapshot_text.replace(text).is_none(), "two snapshots");
             }
         }
-        answer
+        snapshot_text
     }
 
-    fn check(&self, answer: Option<Vec<u8>>) {
-        let Some(text) = answer else { return };
+    fn check(&self, snapshot_text: Option<Vec<u8>>) {
+        let Some(text) = snapshot_text else { return };
         let ids: Vec<String> = serde_json::from_slice(&text).expect("a JSON array of strings");
-        let room = self.hub.tables().find_room(ROOT).expect("somebody is in it");
+        let room = self.hub.tables().find_room(ROOT).expect("the room has members");
         let members = self
             .hub
             .tables()
@@ -116,6 +116,6 @@ impl Crowd {
     }
 
     fn check_shared(&self) {
-        assert_eq!(self.shared.0.concat(), self.shared.1, "what was shared has changed");
+        assert_eq!(self.shared.0.concat(), self.shared.1, "a shared chunk has changed");
     }
 }

@@ -1,19 +1,19 @@
-//! The committed corpus, through the same bodies that cargo-fuzz runs.
+//! Runs the targets on the committed corpus.
 
 use std::fs;
 use std::path::Path;
 
-/// Runs `body` on every file of a target's corpus, which has at least `count` of them.
+/// Runs `body` on every file of a target's corpus, which must contain at least `count` files.
 fn replay(target: &str, count: usize, body: fn(&[u8])) {
     let folder = Path::new("corpus").join(target);
     let mut paths: Vec<_> = fs::read_dir(folder)
-        .expect("the corpus is there")
+        .expect("the corpus exists")
         .map(|entry| entry.expect("a file").path())
         .collect();
     paths.sort();
     assert!(paths.len() >= count, "{} files", paths.len());
     for path in paths {
-        // Shown when the body panics.
+        // Printed with the failure if the body panics.
         println!("{}", path.display());
         body(&fs::read(&path).expect("a readable file"));
     }
