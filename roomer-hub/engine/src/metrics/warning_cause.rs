@@ -176,8 +176,8 @@ impl fmt::Display for WarningCause {
             ),
             WarningCause::NotApplied { options } => write!(
                 f,
-                "{} does not apply to a mounted server: routes, pages and unfinished requests are \
-                 the framework's responsibility",
+                "a mounted server ignores {}: routes, pages and unfinished requests are the \
+                 framework's responsibility",
                 options.join(", ")
             ),
             WarningCause::AcceptFailed { error } => write!(
