@@ -1,9 +1,9 @@
-//! Why WebSocket connections are closed: each close code and reason, who is at fault, and whether
-//! and when a client connects again.
+//! The table of close codes: each code and reason, the party at fault, and whether and when a client
+//! reconnects.
 //!
-//! Only the client's own fault and the application's word are final; whatever the environment does
-//! (a client that sleeps, a network that stalls, a server that restarts) is not. The same table is
-//! `close-codes.json` beside this crate, for programs in other languages.
+//! Only a fault of the client and a decision of the application are final; a cause in the
+//! environment (a suspended client, a stalled network, a restarting server) is not. The file
+//! `close-codes.json` beside this crate has the same table for programs in other languages.
 //!
 //! ```
 //! use roomer_proto::close::{self, Wait};
@@ -11,7 +11,7 @@
 //! let close = close::find(1008, "rate").unwrap();
 //! assert_eq!(close.wait, Some(Wait::Slow));
 //!
-//! // The application's own words.
+//! // A code and reason of the application.
 //! let close = close::find(4001, "enough for today").unwrap();
 //! assert!(close.is_final());
 //! ```
@@ -24,18 +24,18 @@ pub mod code {
     pub const GOING_AWAY: u16 = 1001;
     /// The peer broke the WebSocket or the packet format.
     pub const PROTOCOL: u16 = 1002;
-    /// A kind of message that is not served here (text).
+    /// A kind of message that is not supported (text).
     pub const UNSUPPORTED: u16 = 1003;
     /// Text or a name that is not UTF-8.
     pub const INVALID_PAYLOAD: u16 = 1007;
-    /// The application's rules, or a rate.
+    /// A rule of the application, or a rate.
     pub const POLICY: u16 = 1008;
     /// A message above the limit.
     pub const TOO_BIG: u16 = 1009;
     /// A handler failed.
     pub const INTERNAL: u16 = 1011;
-    /// The connection cannot go on now, but a new one may: the peer is silent or does not read
-    /// what it is sent, or the server is short of memory.
+    /// The connection cannot continue, but a new one may succeed: the peer is silent or does not read,
+    /// or the server is short of memory.
     pub const TRY_AGAIN_LATER: u16 = 1013;
 }
 
@@ -51,37 +51,37 @@ pub struct Close {
     pub reason: Option<&'static str>,
     /// The party that usually sends it.
     pub sender: Sender,
-    /// The party whose doing it is.
+    /// The party at fault.
     pub fault: Fault,
-    /// How long a client waits before it connects again; `None` when it does not.
+    /// The delay before a client reconnects; `None` if it does not.
     pub wait: Option<Wait>,
-    /// A sentence for people, without a full stop.
+    /// A sentence for log files and docs, without a full stop.
     pub means: &'static str,
 }
 
-/// The party that sends a close code, or makes it up where none was sent.
+/// The party that sends a close code, or that reports it where none was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sender {
-    /// roomer's server, by itself.
+    /// The server of roomer itself.
     Server,
     /// The application on the server, by `Conn::close` or `Server::disconnect`.
     Application,
-    /// A client.
+    /// The client library or program.
     Client,
-    /// A proxy in between.
+    /// A proxy between client and server.
     Proxy,
     /// The client's own WebSocket implementation; the code is never on the wire.
     Browser,
 }
 
-/// The party whose doing the end of a connection is.
+/// The party that caused the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
     /// The client broke a rule or a limit.
     Client,
-    /// The server.
+    /// The server, by an error, a restart or a lack of resources.
     Server,
     /// The network, a proxy, or the machine that the client runs on.
     Environment,
@@ -89,24 +89,24 @@ pub enum Fault {
     Application,
 }
 
-/// How long a client waits before it connects again.
+/// The delay before a client reconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wait {
-    /// As after a connection that broke: the client's ordinary backoff.
+    /// The client's ordinary backoff, as after a broken connection.
     Normal,
-    /// Longer: the client was too fast, and has to be slower once it is back.
+    /// A longer delay: the client exceeded a rate, and has to be slower when it is back.
     Slow,
 }
 
 impl Close {
-    /// Whether a client stays away.
+    /// Returns true if a client does not reconnect.
     #[must_use]
     pub const fn is_final(&self) -> bool {
         self.wait.is_none()
     }
 
-    /// The code and the reason of a close frame; the reason is empty where the row has none.
+    /// Returns the code and reason of a close frame; the reason is empty if the row has none.
     #[must_use]
     pub const fn frame(&self) -> (u16, &'static str) {
         match self.reason {
@@ -126,9 +126,9 @@ impl Close {
     }
 }
 
-/// Finds the row for a close code and reason: the one with this very reason, else the one for any
-/// reason of the code. `None` for a code that is not in the table; a client connects again then,
-/// since it knows nothing against it.
+/// Finds the row for a close code and reason: the one with exactly this reason, otherwise the one
+/// for any reason of the code. Returns `None` for a code that is not in the table, after which a
+/// client reconnects.
 #[must_use]
 pub fn find(code: u16, reason: &str) -> Option<&'static Close> {
     let of_code = || TABLE.iter().filter(|close| (close.code..=close.last).contains(&code));
@@ -137,18 +137,18 @@ pub fn find(code: u16, reason: &str) -> Option<&'static Close> {
         .or_else(|| of_code().find(|close| close.reason.is_none()))
 }
 
-/// A row whose client connects again.
-const fn back(code: u16, sender: Sender, fault: Fault, wait: Wait, means: &'static str) -> Close {
+/// Creates a row after which a client reconnects.
+const fn retry(code: u16, sender: Sender, fault: Fault, wait: Wait, means: &'static str) -> Close {
     Close { code, last: code, reason: None, sender, fault, wait: Some(wait), means }
 }
 
-/// A row whose client stays away.
-const fn over(code: u16, sender: Sender, fault: Fault, means: &'static str) -> Close {
+/// Creates a row after which a client does not reconnect.
+const fn give_up(code: u16, sender: Sender, fault: Fault, means: &'static str) -> Close {
     Close { code, last: code, reason: None, sender, fault, wait: None, means }
 }
 
 /// The server shuts down or is being drained.
-pub const SHUTDOWN: Close = back(
+pub const SHUTDOWN: Close = retry(
     code::GOING_AWAY,
     Sender::Server,
     Fault::Server,
@@ -158,7 +158,7 @@ pub const SHUTDOWN: Close = back(
 .with_reason("server is going away");
 
 /// The client broke the WebSocket protocol or the packet format; the reason says where.
-pub const PROTOCOL: Close = over(
+pub const PROTOCOL: Close = give_up(
     code::PROTOCOL,
     Sender::Server,
     Fault::Client,
@@ -167,11 +167,11 @@ pub const PROTOCOL: Close = over(
 
 /// The client sent a text message.
 pub const TEXT: Close =
-    over(code::UNSUPPORTED, Sender::Server, Fault::Client, "the client sent a text message")
+    give_up(code::UNSUPPORTED, Sender::Server, Fault::Client, "the client sent a text message")
         .with_reason("text is not served here; send binary");
 
 /// The client sent a text or a name that is not UTF-8; the reason says where.
-pub const INVALID_PAYLOAD: Close = over(
+pub const INVALID_PAYLOAD: Close = give_up(
     code::INVALID_PAYLOAD,
     Sender::Server,
     Fault::Client,
@@ -179,7 +179,7 @@ pub const INVALID_PAYLOAD: Close = over(
 );
 
 /// The client sent or joined faster than message_rate, byte_rate or join_rate allow.
-pub const RATE: Close = back(
+pub const RATE: Close = retry(
     code::POLICY,
     Sender::Server,
     Fault::Client,
@@ -188,8 +188,8 @@ pub const RATE: Close = back(
 )
 .with_reason("rate");
 
-/// The client kept sending rejected packets (strikes).
-pub const VIOLATIONS: Close = over(
+/// The client kept sending rejected packets (violation_rate).
+pub const VIOLATIONS: Close = give_up(
     code::POLICY,
     Sender::Server,
     Fault::Client,
@@ -198,7 +198,7 @@ pub const VIOLATIONS: Close = over(
 .with_reason("too many violations");
 
 /// The login of the client's user has expired (Claims::good_for); the user has to log in again.
-pub const LOGIN_EXPIRED: Close = over(
+pub const LOGIN_EXPIRED: Close = give_up(
     code::POLICY,
     Sender::Server,
     Fault::Client,
@@ -207,7 +207,7 @@ pub const LOGIN_EXPIRED: Close = over(
 .with_reason("login expired");
 
 /// A newer connection of the same user replaced this one (max_connections_per_user).
-pub const REPLACED: Close = over(
+pub const REPLACED: Close = give_up(
     code::POLICY,
     Sender::Server,
     Fault::Client,
@@ -216,7 +216,7 @@ pub const REPLACED: Close = over(
 .with_reason("replaced by a newer connection");
 
 /// A message of the client is above max_message, or in too many fragments; that message is lost.
-pub const TOO_BIG: Close = back(
+pub const TOO_BIG: Close = retry(
     code::TOO_BIG,
     Sender::Server,
     Fault::Client,
@@ -225,7 +225,7 @@ pub const TOO_BIG: Close = back(
 );
 
 /// A handler or a rule of the application panicked.
-pub const HANDLER_FAILED: Close = back(
+pub const HANDLER_FAILED: Close = retry(
     code::INTERNAL,
     Sender::Server,
     Fault::Application,
@@ -235,7 +235,7 @@ pub const HANDLER_FAILED: Close = back(
 .with_reason("handler failed");
 
 /// A hook of the application panicked.
-pub const HOOK_FAILED: Close = back(
+pub const HOOK_FAILED: Close = retry(
     code::INTERNAL,
     Sender::Server,
     Fault::Application,
@@ -244,8 +244,8 @@ pub const HOOK_FAILED: Close = back(
 )
 .with_reason("a hook failed");
 
-/// No bytes were received or accepted for pong_wait: the client is suspended or offline.
-pub const SILENT: Close = back(
+/// No bytes were received or accepted for pong_timeout: the client is suspended or offline.
+pub const SILENT: Close = retry(
     code::TRY_AGAIN_LATER,
     Sender::Server,
     Fault::Environment,
@@ -254,8 +254,8 @@ pub const SILENT: Close = back(
 )
 .with_reason("no sign of life");
 
-/// The client does not read fast enough (max_backlog, write_wait).
-pub const TOO_SLOW: Close = back(
+/// The client does not read fast enough (max_backlog, write_timeout).
+pub const TOO_SLOW: Close = retry(
     code::TRY_AGAIN_LATER,
     Sender::Server,
     Fault::Environment,
@@ -265,7 +265,7 @@ pub const TOO_SLOW: Close = back(
 .with_reason("too slow");
 
 /// A message of the client stopped arriving, or arrives too slowly (message_timeout).
-pub const UNFINISHED: Close = back(
+pub const UNFINISHED: Close = retry(
     code::TRY_AGAIN_LATER,
     Sender::Server,
     Fault::Environment,
@@ -275,7 +275,7 @@ pub const UNFINISHED: Close = back(
 .with_reason("unfinished message");
 
 /// All connections together hold more than memory_budget, and this one holds most.
-pub const OUT_OF_MEMORY: Close = back(
+pub const OUT_OF_MEMORY: Close = retry(
     code::TRY_AGAIN_LATER,
     Sender::Server,
     Fault::Server,
@@ -287,14 +287,14 @@ pub const OUT_OF_MEMORY: Close = back(
 /// Every close code that a client may receive, and its reaction. A row with a reason precedes the
 /// row for any other reason of its code.
 pub const TABLE: &[Close] = &[
-    over(
+    give_up(
         code::NORMAL,
         Sender::Application,
         Fault::Application,
         "the application is done with the connection",
     ),
     SHUTDOWN,
-    back(
+    retry(
         code::GOING_AWAY,
         Sender::Proxy,
         Fault::Environment,
@@ -303,20 +303,20 @@ pub const TABLE: &[Close] = &[
     ),
     PROTOCOL,
     TEXT,
-    over(
+    give_up(
         code::UNSUPPORTED,
         Sender::Application,
         Fault::Client,
         "the client sent an unsupported kind of message",
     ),
-    back(
+    retry(
         1005,
         Sender::Proxy,
         Fault::Environment,
         Wait::Normal,
         "the close frame had no code; never on the wire",
     ),
-    back(
+    retry(
         1006,
         Sender::Browser,
         Fault::Environment,
@@ -328,14 +328,14 @@ pub const TABLE: &[Close] = &[
     VIOLATIONS,
     LOGIN_EXPIRED,
     REPLACED,
-    over(
+    give_up(
         code::POLICY,
         Sender::Application,
         Fault::Application,
         "the application's rules forbid the connection",
     ),
     TOO_BIG,
-    over(
+    give_up(
         1010,
         Sender::Client,
         Fault::Client,
@@ -343,38 +343,39 @@ pub const TABLE: &[Close] = &[
     ),
     HANDLER_FAILED,
     HOOK_FAILED,
-    back(
+    retry(
         code::INTERNAL,
         Sender::Application,
         Fault::Server,
         Wait::Normal,
         "an error inside the server or a proxy",
     ),
-    back(1012, Sender::Proxy, Fault::Server, Wait::Normal, "the server or a proxy restarts"),
+    retry(1012, Sender::Proxy, Fault::Server, Wait::Normal, "the server or a proxy restarts"),
     SILENT,
     TOO_SLOW,
     UNFINISHED,
     OUT_OF_MEMORY,
-    back(
+    retry(
         code::TRY_AGAIN_LATER,
         Sender::Proxy,
         Fault::Environment,
         Wait::Normal,
         "the server or a proxy is temporarily overloaded",
     ),
-    back(
+    retry(
         1014,
         Sender::Proxy,
         Fault::Environment,
         Wait::Normal,
         "a proxy received no valid response from the server",
     ),
-    back(
+    retry(
         1015,
         Sender::Browser,
         Fault::Environment,
         Wait::Normal,
         "the TLS handshake failed; never on the wire",
     ),
-    over(3000, Sender::Application, Fault::Application, "the application's own codes").up_to(4999),
+    give_up(3000, Sender::Application, Fault::Application, "the application's own codes")
+        .up_to(4999),
 ];

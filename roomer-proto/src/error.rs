@@ -1,4 +1,4 @@
-//! Why bytes are not a packet, or a packet cannot be bytes.
+//! Errors of decoding and encoding packets.
 
 use core::fmt;
 
@@ -11,11 +11,11 @@ pub enum Field {
     Room,
     /// The event's name.
     Event,
-    /// The id of the one receiver; empty means the room.
+    /// The id of the receiver; empty for a message to the room.
     Dst,
     /// The id of the sender.
     Src,
-    /// Anything.
+    /// The content, any bytes.
     Payload,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// Why a message is not a packet. The peer is at fault; a server ends the connection.
+/// An error of decoding a message. The peer is at fault; a server closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -40,36 +40,36 @@ pub enum DecodeError {
     NoLength {
         /// The field whose length is incomplete.
         field: Field,
-        /// How many of its four bytes there are.
+        /// The number of its four bytes that are there.
         left: usize,
     },
-    /// A field claims more bytes than the message has left.
+    /// A field announces more bytes than the message has left.
     #[error("{field} claims {claimed} bytes, but only {left} are left")]
     PastEnd {
-        /// The field.
+        /// The field that is incomplete.
         field: Field,
-        /// The length that it claims, in bytes.
+        /// The length that it announces, in bytes.
         claimed: u32,
-        /// The bytes that are left in the message.
+        /// The number of bytes that are left in the message.
         left: usize,
     },
     /// A name is not UTF-8.
     #[error("{field} is not UTF-8")]
     NotUtf8 {
-        /// The field.
+        /// The field that is not UTF-8.
         field: Field,
     },
-    /// There are bytes behind the payload.
+    /// The message has bytes after the payload.
     #[error("{extra} bytes after the payload")]
     TrailingBytes {
-        /// How many.
+        /// The number of bytes after the payload.
         extra: usize,
     },
 }
 
 impl DecodeError {
-    /// The WebSocket close code that fits (RFC 6455 section 7.4.1): 1007 for text that is not
-    /// UTF-8, 1002 for everything else.
+    /// Returns the WebSocket close code (RFC 6455 section 7.4.1): 1007 for text that is not UTF-8,
+    /// 1002 for all other errors.
     #[must_use]
     pub fn close_code(&self) -> u16 {
         match self {
@@ -79,12 +79,12 @@ impl DecodeError {
     }
 }
 
-/// Why a packet cannot be encoded. The caller is at fault.
+/// An error of encoding a packet. The caller is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} has {len} bytes, but a field's length must fit 32 bits")]
 pub struct EncodeError {
     /// The field that is too long.
     pub field: Field,
-    /// Its length in bytes.
+    /// The field's length in bytes.
     pub len: usize,
 }

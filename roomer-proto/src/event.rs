@@ -1,26 +1,27 @@
-//! The events that the protocol itself uses.
+//! The events of the protocol itself.
 
 /// Client to server: join `room`.
 pub const JOIN: &str = "join";
 /// Client to server: leave `room`.
 pub const LEAVE: &str = "leave";
-/// Server to the joiner: the room's members as a JSON array of ids, the joiner's included.
+/// Server to the joiner: the join is confirmed. The payload lists the room's members as a JSON array of
+/// ids, the joiner's included.
 pub const JOIN_ACK: &str = "join_ack";
-/// Server to the leaver: it is out. Also the answer to a join that was refused.
+/// Server to the leaver: the leave is confirmed. Also the answer to a rejected join.
 pub const LEAVE_ACK: &str = "leave_ack";
-/// Server to the other members: the payload's id came in.
+/// Server to the other members: the connection whose id is the payload has joined.
 pub const NEW_MEMBER: &str = "new_member";
-/// Server to the other members: the payload's id is gone.
+/// Server to the other members: the connection whose id is the payload has left.
 pub const MEMBER_LEFT: &str = "member_left";
-/// Inside the JavaScript client only: a room opened.
+/// Inside the JavaScript client only: a room was joined.
 pub const OPEN: &str = "open";
-/// Inside the JavaScript client only: a room closed.
+/// Inside the JavaScript client only: a room was left.
 pub const CLOSE: &str = "close";
 
-/// Whether `event` is one of the six that only a server (or the client library itself) may
+/// Returns true if `event` is one of the six that only a server or the client library itself may
 /// originate: `join_ack`, `leave_ack`, `new_member`, `member_left`, `open`, `close`.
 ///
-/// The Go original forwards them, so that any client can forge another's membership; roomer
+/// The Go original forwards them, so that any client can forge the membership of another; roomer
 /// never does.
 ///
 /// ```
@@ -33,9 +34,9 @@ pub fn is_reserved(event: &str) -> bool {
     matches!(event, JOIN_ACK | LEAVE_ACK | NEW_MEMBER | MEMBER_LEFT | OPEN | CLOSE)
 }
 
-/// Whether `event` means something to the protocol: the reserved six, `join` and `leave`. These
-/// are the eight names that the JavaScript client refuses to send as ordinary events, and for
-/// which no handler can be registered.
+/// Returns true if `event` belongs to the protocol: the six reserved events, `join` and `leave`. The
+/// JavaScript client does not send these eight names as ordinary events, and no handler can be
+/// registered for them.
 #[must_use]
 pub fn is_built_in(event: &str) -> bool {
     is_reserved(event) || matches!(event, JOIN | LEAVE)

@@ -1,4 +1,4 @@
-//! The ids of connections as they stand in `src` and `dst`.
+//! The ids of connections, as in `src` and `dst`.
 
 use alloc::string::String;
 use core::fmt;
@@ -6,8 +6,7 @@ use core::str::FromStr;
 
 use uuid::{Builder, Uuid};
 
-/// A connection's id as it stands on the wire: a UUID in lower case with hyphens, always 36
-/// bytes.
+/// A connection's id in its wire form: a UUID in lower case with hyphens, always 36 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 // Aligned so that `as_str` checks whole words for UTF-8, which halves its cost. Unaligned, that check
 // was a tenth of a direct message's cost in the hub.
@@ -18,8 +17,8 @@ impl ConnId {
     /// The length of an id in bytes.
     pub const LEN: usize = 36;
 
-    /// A version 4 id from 16 random bytes. The randomness is the caller's: ids must not be
-    /// guessable, so take it from the operating system or a cryptographic generator.
+    /// Creates a version 4 id from 16 random bytes. Ids must not be guessable, so the bytes have to
+    /// come from the operating system or a cryptographic generator.
     ///
     /// ```
     /// let id = roomer_proto::ConnId::from_random_bytes([7; 16]);
@@ -30,8 +29,8 @@ impl ConnId {
         ConnId::of(Builder::from_random_bytes(bytes).into_uuid())
     }
 
-    /// Reads an id, comparing bytes as the wire does: upper case, braces and blanks are refused.
-    /// [`FromStr`] does the same, with an error that says so.
+    /// Parses an id in exactly its wire form: upper case, braces and blanks are rejected.
+    /// [`FromStr`] is the same with an error.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let id = ConnId::of(Uuid::try_parse(text).ok()?);
@@ -44,14 +43,14 @@ impl ConnId {
         ConnId(text)
     }
 
-    /// The id's text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-/// A text is not a [`ConnId`].
+/// A text is not the wire form of a [`ConnId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a connection's id, which is a UUID in lower case with hyphens")]
 pub struct ParseConnIdError {
@@ -62,7 +61,7 @@ impl FromStr for ConnId {
     type Err = ParseConnIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseConnIdError> {
-        // A text from outside may be long; its beginning says enough.
+        // The text may be long and come from a peer; its beginning is enough.
         let error = || ParseConnIdError { text: text.chars().take(64).collect() };
         ConnId::parse(text).ok_or_else(error)
     }

@@ -1,4 +1,4 @@
-//! Payloads as JSON. What a payload is remains the application's choice; this is the usual one.
+//! Payloads as JSON, the usual choice of applications; the protocol does not depend on it.
 
 use alloc::vec::Vec;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::packet::{Packet, PacketRef};
 
-/// A payload is not the JSON that was asked for, or a value cannot be JSON. Says which, and why:
-/// the field or the type, the line and the column.
+/// A payload is not the expected JSON, or a value cannot be JSON. The text names the field or the
+/// type, the line and the column.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {why}")]
 pub struct JsonError {
     what: &'static str,
-    // Not its source: it is a part of the text already.
+    // Not its `source`, since it is a part of the text already.
     why: serde_json::Error,
 }
 
-/// A value as a payload.
+/// Serializes a value as a payload.
 ///
 /// ```
 /// let payload = roomer_proto::json(&["north", "east"])?;
@@ -26,15 +26,15 @@ pub struct JsonError {
 ///
 /// # Errors
 ///
-/// When JSON cannot say it: keys of a map that are no strings, or its own
-/// [`Serialize`](serde::Serialize) refuses.
+/// If JSON cannot represent the value: keys of a map that are not strings, or an error of its own
+/// [`Serialize`](serde::Serialize).
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
     let what = "the value cannot be JSON";
     serde_json::to_vec(value).map_err(|why| JsonError { what, why })
 }
 
 impl<'a> PacketRef<'a> {
-    /// The payload as JSON, which may borrow from it.
+    /// Deserializes the payload from JSON. The result may borrow from it.
     ///
     /// ```
     /// use roomer_proto::PacketRef;
@@ -47,8 +47,8 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// When it is no JSON, JSON of another type, or nested more than 128 deep. The sender is at
-    /// fault.
+    /// If the payload is not JSON, is JSON of another type, or is nested more than 128 deep. The
+    /// sender is at fault.
     pub fn json<T: Deserialize<'a>>(&self) -> Result<T, JsonError> {
         let what = "the payload is not the JSON that was expected";
         serde_json::from_slice(self.payload).map_err(|why| JsonError { what, why })
@@ -56,11 +56,11 @@ impl<'a> PacketRef<'a> {
 }
 
 impl Packet {
-    /// The payload as JSON, which may borrow from it.
+    /// Deserializes the payload from JSON. The result may borrow from it.
     ///
     /// # Errors
     ///
-    /// As [`PacketRef::json`].
+    /// The same as of [`PacketRef::json`].
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, JsonError> {
         self.as_ref().json()
     }

@@ -1,18 +1,17 @@
-//! The roomer wire protocol, and nothing else.
+//! The roomer wire protocol.
 //!
-//! One roomer **packet** is one WebSocket message: five fields, always all five, each behind a
-//! 4-byte big-endian length: `room`, `event`, `dst`, `src`, `payload`. The first four are names
-//! (UTF-8), the last is any bytes. The layout is that of the Go project `joncody/roomer`, byte for
-//! byte.
+//! A roomer **packet** is one WebSocket message. It always has five fields, each after a 4-byte
+//! big-endian length: `room`, `event`, `dst`, `src`, `payload`. The first four are names (UTF-8), the
+//! last is any bytes. The layout is that of the Go project `joncody/roomer`, byte for byte.
 //!
-//! | this crate knows | it must not know |
+//! | this crate contains | it does not depend on |
 //! |---|---|
-//! | packets, names, the reserved events, why a packet is refused, [close codes](close) | sockets, clocks, runtimes |
+//! | packets, names, reserved events, errors of decoding, [close codes](close) | sockets, clocks, runtimes |
 //! | feature `json`: payloads by serde | |
-//! | feature `websocket`: one connection's WebSocket frames over memory | who is in which room |
+//! | feature `websocket`: one connection's WebSocket frames over memory | rooms and their members |
 //!
-//! Without features the crate is `no_std` (with `alloc`). It never allocates by a length that a
-//! peer merely claims, and it never panics on what a peer sends.
+//! Without features the crate is `no_std` (with `alloc`). It never allocates memory for a length
+//! that a peer only announces, and no input of a peer makes it panic.
 //!
 //! # Example
 //!
@@ -29,7 +28,7 @@
 //! let bytes = hello.to_bytes();
 //! assert_eq!(&bytes[..9], b"\0\0\0\x05lobby");
 //!
-//! // Decoding borrows: nothing is copied.
+//! // Decoding borrows from the message and copies nothing.
 //! assert_eq!(PacketRef::decode(&bytes)?, hello);
 //!
 //! // Errors name the field.
@@ -38,8 +37,8 @@
 //! # Ok::<(), DecodeError>(())
 //! ```
 //!
-//! [`PacketRef`] borrows from a buffer and is what servers work with; [`Packet`] owns its fields by
-//! sharing one reference-counted buffer, for whoever keeps a packet.
+//! [`PacketRef`] borrows from a buffer, as servers use it; [`Packet`] owns its fields by sharing one
+//! reference-counted buffer, for code that keeps a packet.
 #![cfg_attr(not(any(test, feature = "websocket")), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -7,37 +7,37 @@ use bytestring::ByteString;
 
 use crate::error::{DecodeError, EncodeError, Field};
 
-/// The shortest packet in bytes: five empty fields.
+/// The length of the shortest packet in bytes: five empty fields.
 pub const MIN_PACKET: usize = 5 * LEN;
 
-/// The room that every connection joins without asking.
+/// The room that every connection joins when it opens.
 pub const ROOT: &str = "root";
 
-/// Bytes of a field's length.
+/// The size of a field's length in bytes.
 const LEN: usize = 4;
 
-/// A packet that borrows its fields. Cheap to copy; decoding and routing never copy a payload.
+/// A packet that borrows its fields. Cheap to copy: decoding and routing never copy a payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PacketRef<'a> {
     /// The room that the packet belongs to.
     pub room: &'a str,
     /// The event's name.
     pub event: &'a str,
-    /// The id of the one receiver; empty means the room.
+    /// The id of the receiver; empty for a message to the room.
     pub dst: &'a str,
-    /// The id of the sender. A server overwrites what a client puts here.
+    /// The id of the sender. A server ignores the value of a client and sets its own.
     pub src: &'a str,
-    /// Anything.
+    /// The content, any bytes.
     pub payload: &'a [u8],
 }
 
 impl<'a> PacketRef<'a> {
-    /// Reads a packet from one whole message.
+    /// Decodes a packet from one whole message.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the message is cut short, claims more than it has, has names that are
-    /// not UTF-8, or goes on after the payload. There is no partial result.
+    /// [`DecodeError`] if the message is truncated, announces more bytes than it has, has names that
+    /// are not UTF-8, or has bytes after the payload. There is no partial result.
     pub fn decode(message: &'a [u8]) -> Result<Self, DecodeError> {
         let rest = &mut { message };
         let packet = PacketRef {
@@ -53,7 +53,7 @@ impl<'a> PacketRef<'a> {
         }
     }
 
-    /// The number of bytes that [`encode`](Self::encode) appends.
+    /// Returns the number of bytes that [`encode`](Self::encode) appends.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.fields().iter().map(|(_, bytes)| LEN + bytes.len()).sum()
@@ -63,7 +63,7 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] when a field has 4 GiB or more; `out` is unchanged then.
+    /// [`EncodeError`] if a field has 4 GiB or more; `out` is unchanged then.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         out.reserve(self.encoded_len());
         self.encode_head(self.payload.len(), out)?;
@@ -71,12 +71,12 @@ impl<'a> PacketRef<'a> {
         Ok(())
     }
 
-    /// Appends all but the payload itself, which has to follow with exactly `payload_len` bytes.
-    /// For payloads that do not lie in one piece; this packet's own is ignored.
+    /// Appends the encoding without the payload, for payloads in several buffers. Exactly
+    /// `payload_len` bytes have to follow; this packet's own payload is ignored.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] when a field has 4 GiB or more; `out` is unchanged then.
+    /// [`EncodeError`] if a field has 4 GiB or more; `out` is unchanged then.
     pub fn encode_head(&self, payload_len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let [names @ .., _] = self.fields();
         let lengths = names.map(|(field, bytes)| (field, bytes.len()));
@@ -91,11 +91,11 @@ impl<'a> PacketRef<'a> {
         Ok(())
     }
 
-    /// The packet's encoding in a buffer of its own.
+    /// Returns the packet's encoding in a new buffer.
     ///
     /// # Panics
     ///
-    /// When a field has 4 GiB or more; use [`encode`](Self::encode) where that can happen.
+    /// If a field has 4 GiB or more; use [`encode`](Self::encode) where that can happen.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Vec::new();
@@ -105,11 +105,11 @@ impl<'a> PacketRef<'a> {
         }
     }
 
-    /// The payload as text.
+    /// Returns the payload as text.
     ///
     /// # Errors
     ///
-    /// When it is not UTF-8.
+    /// If the payload is not UTF-8.
     pub fn text(&self) -> Result<&'a str, core::str::Utf8Error> {
         core::str::from_utf8(self.payload)
     }
@@ -143,7 +143,7 @@ fn take_name<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a str, DecodeErr
 }
 
 /// A packet that owns its fields. Decoding shares the message's buffer instead of copying it, so
-/// keeping any field keeps the whole message in memory.
+/// that any field keeps the whole message in memory.
 ///
 /// ```
 /// use roomer_proto::{Packet, PacketRef};
@@ -160,20 +160,20 @@ pub struct Packet {
     pub room: ByteString,
     /// The event's name.
     pub event: ByteString,
-    /// The id of the one receiver; empty means the room.
+    /// The id of the receiver; empty for a message to the room.
     pub dst: ByteString,
     /// The id of the sender.
     pub src: ByteString,
-    /// Anything.
+    /// The content, any bytes.
     pub payload: Bytes,
 }
 
 impl Packet {
-    /// Reads a packet from one whole message without copying it.
+    /// Decodes a packet from one whole message without copying it.
     ///
     /// # Errors
     ///
-    /// As [`PacketRef::decode`].
+    /// The same as of [`PacketRef::decode`].
     pub fn decode(message: Bytes) -> Result<Self, DecodeError> {
         let packet = PacketRef::decode(&message)?;
         let name = |field, text: &str| {
@@ -189,16 +189,16 @@ impl Packet {
         })
     }
 
-    /// The payload as text.
+    /// Returns the payload as text.
     ///
     /// # Errors
     ///
-    /// When it is not UTF-8.
+    /// If the payload is not UTF-8.
     pub fn text(&self) -> Result<&str, core::str::Utf8Error> {
         core::str::from_utf8(&self.payload)
     }
 
-    /// The same packet, borrowed.
+    /// Borrows the packet.
     #[must_use]
     pub fn as_ref(&self) -> PacketRef<'_> {
         PacketRef {

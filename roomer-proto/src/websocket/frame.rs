@@ -26,6 +26,7 @@ pub(super) struct FrameHead {
 
 impl FrameHead {
     /// Reads the header that starts with these bytes. Returns `None` if it is incomplete.
+    #[inline]
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
         if bytes.len() < header_len(bytes) {
             return Ok(None);
@@ -52,6 +53,7 @@ impl FrameHead {
     }
 
     /// Checks the rules for a single frame that need only its header.
+    #[inline]
     pub(super) fn check(&self) -> Result<(), Violation> {
         let header = &self.header;
         if header.rsv1 || header.rsv2 || header.rsv3 {
@@ -76,6 +78,7 @@ impl FrameHead {
 
 /// Returns the length of the header that starts with these bytes, or of the part of it that they
 /// determine.
+#[inline]
 pub(super) fn header_len(bytes: &[u8]) -> usize {
     let Some(second) = bytes.get(1) else { return 2 };
     let length = match second & 0x7f {
