@@ -118,16 +118,10 @@ fn comings_and_goings() -> Seeds {
     seeds
 }
 
-/// Replaces the seeds of a target, and keeps the findings of its runs.
+/// Writes the seeds of a target. Other files of its corpus, such as findings, are kept.
 fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     fs::create_dir_all(&folder)?;
-    for entry in fs::read_dir(&folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "bin") {
-            fs::remove_file(path)?;
-        }
-    }
     let (mut files, mut bytes) = (BTreeSet::new(), 0);
     for (name, seed) in seeds {
         bytes += seed.len();

@@ -55,12 +55,12 @@ fn direct_messages_sent_during_a_flush_arrive_too() {
     for (number, member) in members.iter().enumerate().skip(1) {
         world.step();
         let id = ConnId::parse(&member.id()).unwrap();
-        assert!(server.send(id, "tell", number.to_string().as_bytes()));
+        assert!(server.send(id, "direct", number.to_string().as_bytes()));
     }
     world.settle();
     for (number, member) in members.iter().enumerate().skip(1) {
         assert_eq!(member.texts("hall", "say"), ["to all"], "{number}");
-        assert_eq!(member.texts("root", "tell"), [number.to_string()], "{number}");
+        assert_eq!(member.texts("root", "direct"), [number.to_string()], "{number}");
     }
 }
 

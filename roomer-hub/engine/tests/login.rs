@@ -64,9 +64,9 @@ fn claims_are_available_to_rules_handlers_and_hooks() {
     });
     let ann = world.connect_to("/ws?user=ann", "");
     let zoe = world.connect_to("/ws?user=zoey", "");
-    let nobody = world.connect_to("/ws", "");
+    let anonymous = world.connect_to("/ws", "");
     world.settle();
-    assert_eq!(nobody.status(), Some(401));
+    assert_eq!(anonymous.status(), Some(401));
     ann.join("open");
     zoe.join("open");
     ann.send("root", "who", "");
@@ -138,12 +138,12 @@ fn a_user_is_reached_on_all_connections() {
     }
     two.leave("lobby");
     world.settle();
-    let (ann, nobody) = (world.server().user("ann"), world.server().user("eve"));
-    assert_eq!((ann.name(), ann.count(), nobody.count()), ("ann", 2, 0));
+    let (ann, absent) = (world.server().user("ann"), world.server().user("eve"));
+    assert_eq!((ann.name(), ann.count(), absent.count()), ("ann", 2, 0));
     let ids: Vec<String> = ann.conns().iter().map(|conn| conn.id().to_string()).collect();
     assert!(ids.contains(&one.id()) && ids.contains(&two.id()));
 
-    assert_eq!((ann.send("mail", "from bob"), nobody.send("mail", "")), (2, 0));
+    assert_eq!((ann.send("mail", "from bob"), absent.send("mail", "")), (2, 0));
     world.settle();
     for (client, mail) in [(&one, 1), (&two, 1), (&bob, 0)] {
         assert_eq!(client.texts("root", "mail").len(), mail);
@@ -152,7 +152,7 @@ fn a_user_is_reached_on_all_connections() {
     world.settle();
     assert!(one.members("lobby").is_none() && bob.members("lobby").is_some());
 
-    assert_eq!((ann.disconnect(4000, "banned"), nobody.disconnect(4000, "banned")), (2, 0));
+    assert_eq!((ann.disconnect(4000, "banned"), absent.disconnect(4000, "banned")), (2, 0));
     world.settle();
     for client in [&one, &two] {
         assert!(has_end(client, (4000, "banned")), "{:?}", client.closed());

@@ -116,7 +116,7 @@ impl Harness<'_> {
         let conn = &self.conns[at];
         ensure!(
             !conn.peer.has_space() || conn.peer.is_full(),
-            "{at} is too slow with room, owed {outstanding} of {soft}, {hard}"
+            "{at} is too slow with room, {outstanding} queued of {soft}, {hard}"
         );
         let write = Duration::from_millis(setup.write);
         let (stall, trickle) = if outstanding > 3 * soft { FLOOD_LIMITS } else { SLOW_LIMITS };
@@ -132,7 +132,7 @@ impl Harness<'_> {
         let may = stood >= write || (counted > soft / 2 && (stood >= stall || behind >= trickle));
         ensure!(
             may,
-            "{at} is too slow after {stood:?} and {behind:?}, owed {outstanding} of {soft}"
+            "{at} is too slow after {stood:?} and {behind:?}, {outstanding} queued of {soft}"
         );
         Ok(())
     }
