@@ -90,6 +90,28 @@ impl Checker {
             }
             (Action::RoomClosed { .. }, Effect::RoomClosed { room }) => Ok(number == Some(room)),
             (
+                Action::Close { conn, code, reason },
+                Effect::Close { client, code: expected, reason: why },
+            ) => {
+                self.trace.number(u64::from(code) << 16 | u64::from(client));
+                self.trace.bytes(reason.as_bytes());
+                self.clients.end(client);
+                Ok(conn == self.key(client) && code == expected && reason == why)
+            }
+            _ => self.compare_packet(tables, action, number, effect),
+        }
+    }
+
+    /// Does the same for actions that contain a packet.
+    fn compare_packet(
+        &mut self,
+        tables: &Tables,
+        action: &Action<'_>,
+        number: Option<u32>,
+        effect: &Effect,
+    ) -> Result<bool, Fault> {
+        match (*action, *effect) {
+            (
                 Action::JoinAck { to, id, room, snapshot },
                 Effect::JoinAck { to: client, room: name, shows, members },
             ) => {
@@ -121,15 +143,6 @@ impl Checker {
             ) => {
                 self.encode(u64::from(client) << 8, &packet)?;
                 Ok(conn == self.key(client) && permission == wanted && packet == expected)
-            }
-            (
-                Action::Close { conn, code, reason },
-                Effect::Close { client, code: expected, reason: why },
-            ) => {
-                self.trace.number(u64::from(code) << 16 | u64::from(client));
-                self.trace.bytes(reason.as_bytes());
-                self.clients.end(client);
-                Ok(conn == self.key(client) && code == expected && reason == why)
             }
             _ => Ok(false),
         }

@@ -124,7 +124,7 @@ impl Harness<'_> {
         // The newest message does not count.
         let newest = match may_ping || conn.expected.pings + conn.expected.optional_pings > 0 {
             true => 0,
-            false => conn.expected.items.iter().map(|item| item.what.len()).min().unwrap_or(0),
+            false => conn.expected.items.iter().map(|item| item.output.len()).min().unwrap_or(0),
         };
         let counted = outstanding.saturating_sub(newest);
         let behind = conn.congested_since.map_or(Duration::ZERO, |since| now - since);

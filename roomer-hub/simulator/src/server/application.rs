@@ -98,7 +98,7 @@ pub enum LogEntry {
     /// A hook was called, at this position.
     HookCalled {
         by: u16,
-        what: HookEvent,
+        event: HookEvent,
         after: usize,
         bytes_in: u64,
     },

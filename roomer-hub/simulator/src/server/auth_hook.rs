@@ -111,8 +111,8 @@ impl Harness<'_> {
     /// Handles a complete request. Returns the status of its response, or `None` while the hook
     /// decides.
     fn decide(&mut self, at: usize, sent: Sent) -> Result<Option<u16>, Fault> {
-        let Meaning::Request(status) = sent.what else {
-            return Err(Fault::new(format!("{:?} before a request", sent.what)));
+        let Meaning::Request(status) = sent.meaning else {
+            return Err(Fault::new(format!("{:?} before a request", sent.meaning)));
         };
         // For a wrong path or method the hook is not called.
         if matches!(status, 404 | 405) {

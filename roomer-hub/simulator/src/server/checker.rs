@@ -92,7 +92,7 @@ impl Harness<'_> {
                     self.check_resumed((by, bytes_in), polled, &mut journal, &mut log)?;
                     continue;
                 }
-                Some(LogEntry::HookCalled { by, what, after, bytes_in })
+                Some(LogEntry::HookCalled { by, event: what, after, bytes_in })
                     if after == journal.at() =>
                 {
                     log.next();
@@ -148,7 +148,7 @@ impl Harness<'_> {
                 let conn = &mut self.conns[at];
                 ensure!(conn.waiting.is_none(), "a packet of {at} while its handler is pending");
                 let sent = conn.traffic.next(conn.read);
-                let Some(Sent { what: Meaning::Packet(packet), at: end }) = sent else {
+                let Some(Sent { meaning: Meaning::Packet(packet), at: end }) = sent else {
                     let sent = conn.traffic.pending.front();
                     return Err(Fault::new(format!("{sent:?} of {at} is taken for a packet")));
                 };

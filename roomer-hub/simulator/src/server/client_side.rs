@@ -89,15 +89,15 @@ impl Harness<'_> {
         if conn.end == Some(End::Lost) || conn.end == Some(End::Arrived) {
             return;
         }
-        let size = bytes.min(conn.traffic.under_way.len());
+        let size = bytes.min(conn.traffic.in_flight.len());
         if size > 0 {
-            let (front, back) = conn.traffic.under_way.as_slices();
+            let (front, back) = conn.traffic.in_flight.as_slices();
             let first = front.len().min(size);
             conn.peer.deliver(&front[..first]);
             conn.peer.deliver(&back[..size - first]);
-            conn.traffic.under_way.drain(..size);
+            conn.traffic.in_flight.drain(..size);
         }
-        if conn.traffic.under_way.is_empty() && conn.end == Some(End::Sending) {
+        if conn.traffic.in_flight.is_empty() && conn.end == Some(End::Sending) {
             conn.peer.end_stream(Ok(()));
             conn.end = Some(End::Arrived);
         }

@@ -248,7 +248,7 @@ pub struct View {
 
 impl View {
     pub fn receive(&mut self, id: u16, item: &ExpectedItem, compat: bool) -> Result<(), Fault> {
-        match item.what {
+        match item.output {
             Output::JoinAck { room, members, shows, .. } => {
                 self.is_in = true;
                 ensure!(members.contains(id), "a snapshot without the receiver");

@@ -46,11 +46,11 @@ impl Harness<'_> {
             let mut moved = false;
             for at in 0..self.conns.len() {
                 let conn = &mut self.conns[at];
-                if conn.peer.is_shut_down() && conn.traffic.under_way.is_empty() {
+                if conn.peer.is_shut_down() && conn.traffic.in_flight.is_empty() {
                     conn.end.get_or_insert(End::Sending);
                 }
                 let can_end = conn.end == Some(End::Sending);
-                if !conn.traffic.under_way.is_empty() || can_end {
+                if !conn.traffic.in_flight.is_empty() || can_end {
                     moved = true;
                     self.deliver(at, usize::MAX);
                 }

@@ -48,7 +48,7 @@ pub struct Expected {
 #[derive(Clone, Copy, Debug)]
 pub struct ExpectedItem {
     pub order: Order,
-    pub what: Output,
+    pub output: Output,
     pub at: Duration,
     /// True if it may have been dropped because of congestion.
     pub is_optional: bool,
@@ -98,7 +98,7 @@ impl Expected {
     pub fn push(&mut self, at: Duration, order: Order, what: Output, is_optional: bool) {
         self.may_exceed_limit |= self.outstanding() > self.hard_limit;
         self.bytes += what.len();
-        self.items.push_back(ExpectedItem { order, what, at, is_optional });
+        self.items.push_back(ExpectedItem { order, output: what, at, is_optional });
         // Messages of other rooms from before may be delivered after this item.
         let is_later = |item: &ExpectedItem| match item.order {
             Order::Room(_) if item.order == order => false,
@@ -154,7 +154,7 @@ impl Expected {
     }
 
     fn first(&mut self, bytes: &[u8]) -> Result<Option<(Received, usize)>, Fault> {
-        if let Some(&ExpectedItem { what: Output::Response(expected), .. }) = self.items.front() {
+        if let Some(&ExpectedItem { output: Output::Response(expected), .. }) = self.items.front() {
             let answer = frames::read_response(bytes).map_err(Fault::new)?;
             let Some((status, size)) = answer else { return Ok(None) };
             self.log_frame(|| format!("HTTP {status}"));
@@ -194,7 +194,7 @@ impl Expected {
                 return Err(Fault::new(format!("sent: {}\n{}", describe(&frame), self.describe())));
             }
         };
-        if let Received::ExpectedItem(ExpectedItem { what: Output::Close { code, .. }, .. }) =
+        if let Received::ExpectedItem(ExpectedItem { output: Output::Close { code, .. }, .. }) =
             received
         {
             self.is_finished = true;
@@ -207,7 +207,7 @@ impl Expected {
     fn find(&self, frame: &Frame<'_>) -> Option<usize> {
         if let Frame::Close(code, reason) = *frame {
             let at = self.items.len().checked_sub(1)?;
-            let Output::Close { code: expected, reason: why } = self.items[at].what else {
+            let Output::Close { code: expected, reason: why } = self.items[at].output else {
                 return None;
             };
             let early =
@@ -224,7 +224,7 @@ impl Expected {
                 Order::After(room) => !rooms[..seen].contains(&room),
                 Order::Barrier => seen == 0,
             };
-            if is_next && item.what.is(frame) {
+            if is_next && item.output.is(frame) {
                 return Some(at);
             }
             match item.order {
@@ -251,7 +251,7 @@ impl Expected {
         let mut text = String::from("expected, in the order of decision:");
         for item in self.items.iter().take(12) {
             let lack = if item.is_optional { " (or not)" } else { "" };
-            let _ = write!(text, "\n    {:?}{lack}: {}", item.order, item.what.describe());
+            let _ = write!(text, "\n    {:?}{lack}: {}", item.order, item.output.describe());
         }
         if self.items.is_empty() {
             text += " nothing";

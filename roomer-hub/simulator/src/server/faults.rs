@@ -57,7 +57,7 @@ impl Harness<'_> {
                 conn.end.get_or_insert(End::Sending);
             }
             Step::Reset { .. } if conn.end != Some(End::Arrived) => {
-                conn.traffic.under_way.clear();
+                conn.traffic.in_flight.clear();
                 peer.discard_unread();
                 peer.set_space(0);
                 peer.end_stream(Err(ErrorKind::ConnectionReset));
@@ -65,7 +65,7 @@ impl Harness<'_> {
                 (conn.end, conn.is_broken) = (Some(End::Arrived), true);
             }
             Step::Vanish { .. } if conn.end != Some(End::Arrived) => {
-                conn.traffic.under_way.clear();
+                conn.traffic.in_flight.clear();
                 peer.discard_unread();
                 peer.set_space(0);
                 conn.end = Some(End::Lost);

@@ -34,7 +34,7 @@ impl HookEvent {
 #[derive(Clone, Copy, Debug)]
 pub struct PendingHook {
     by: u16,
-    what: HookEvent,
+    event: HookEvent,
     /// The number of the input that caused it. Events of one input in several rooms may come in any
     /// order.
     cause: u32,
@@ -74,7 +74,7 @@ impl Application {
 
     fn on_hook(&self, hooks: Hooks, conn: &Conn, what: HookEvent) {
         let (after, bytes_in) = self.journal_position(conn);
-        let by = self.record(conn, |by| LogEntry::HookCalled { by, what, after, bytes_in });
+        let by = self.record(conn, |by| LogEntry::HookCalled { by, event: what, after, bytes_in });
         if hooks.is_acting(by, what) {
             // A hook does not return errors.
             _ = self.run_action(conn, by, hooks.action);
@@ -93,7 +93,7 @@ impl Harness<'_> {
     pub(super) fn expect_hook(&mut self, client: u16, what: HookEvent) {
         if self.plan.setup.hooks.is_some_and(|hooks| hooks.is_enabled(what)) {
             let by = self.model.clients[usize::from(client)].id;
-            self.pending_hooks.push_back(PendingHook { by, what, cause: self.input_count });
+            self.pending_hooks.push_back(PendingHook { by, event: what, cause: self.input_count });
         }
     }
 
@@ -116,11 +116,14 @@ impl Harness<'_> {
     ) -> Result<(), Fault> {
         let first = self.pending_hooks.front().copied();
         // A closed connection leaves its rooms in any order.
-        let place = self.pending_hooks.iter().position(|news| news.by == by && news.what == what);
+        let place =
+            self.pending_hooks.iter().position(|pending| pending.by == by && pending.event == what);
         let may = place.is_some_and(|place| {
-            let is_left = |news: &PendingHook| matches!(news.what, HookEvent::Left(_));
-            let together = |news: &PendingHook| {
-                is_left(news) && news.by == by && Some(news.cause) == first.map(|news| news.cause)
+            let is_left = |pending: &PendingHook| matches!(pending.event, HookEvent::Left(_));
+            let together = |pending: &PendingHook| {
+                is_left(pending)
+                    && pending.by == by
+                    && Some(pending.cause) == first.map(|pending| pending.cause)
             };
             place == 0 || self.pending_hooks.iter().take(place + 1).all(together)
         });

@@ -153,7 +153,7 @@ impl Marks {
 
     /// Marks a received item.
     pub fn frame(&mut self, item: &ExpectedItem) {
-        let mark = match item.what {
+        let mark = match item.output {
             Output::Packet(packet) => match packet.encoded_len() {
                 125 => Mark::Frame125,
                 126 => Mark::Frame126,

@@ -12,7 +12,7 @@ use crate::hub::plan::Mode;
 /// The bytes that a client has sent and that are in flight, with their meanings.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    pub under_way: VecDeque<u8>,
+    pub in_flight: VecDeque<u8>,
     /// Sent items that the server has not handled, in order.
     pub pending: VecDeque<Sent>,
     /// The number of bytes sent.
@@ -27,7 +27,7 @@ pub struct Traffic {
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     pub at: u64,
-    pub what: Meaning,
+    pub meaning: Meaning,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub enum Meaning {
 impl Traffic {
     /// Returns the next item, if the server has read it.
     pub fn peek(&self, read: u64) -> Option<Meaning> {
-        self.pending.front().filter(|sent| sent.at <= read).map(|sent| sent.what)
+        self.pending.front().filter(|sent| sent.at <= read).map(|sent| sent.meaning)
     }
 
     /// Removes the next item, if the server has read it.
@@ -56,17 +56,18 @@ impl Traffic {
 
     /// Returns true if a violation was sent after which nothing else is parsed.
     pub fn has_sent_violation(&self) -> bool {
-        let deafens = |sent: &Sent| matches!(sent.what, Meaning::Violation(code) if code != 1003);
+        let deafens =
+            |sent: &Sent| matches!(sent.meaning, Meaning::Violation(code) if code != 1003);
         self.pending.iter().any(deafens)
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        self.under_way.extend(bytes);
+        self.in_flight.extend(bytes);
         self.total += bytes.len() as u64;
     }
 
     fn push(&mut self, what: Meaning) {
-        self.pending.push_back(Sent { at: self.total, what });
+        self.pending.push_back(Sent { at: self.total, meaning: what });
     }
 
     /// Sends a frame; `header_means` takes effect as soon as the header is read.
@@ -77,7 +78,7 @@ impl Traffic {
         frames::write(start, payload, self.masks.to_be_bytes(), &mut scratch);
         if let Some(what) = header_means {
             let at = self.total + (scratch.len() - payload.len()) as u64;
-            self.pending.push_back(Sent { at, what });
+            self.pending.push_back(Sent { at, meaning: what });
         }
         self.bytes(&scratch);
         self.scratch = scratch;
