@@ -71,7 +71,7 @@ struct Account {
 }
 
 #[test]
-fn what_middleware_leaves_in_a_request_is_there_by_its_type() {
+fn extensions_set_by_middleware_are_found_by_type() {
     let test = TestServer::start(
         |builder| {
             builder.on("who", |conn, message| {
@@ -93,7 +93,7 @@ fn what_middleware_leaves_in_a_request_is_there_by_its_type() {
 }
 
 #[test]
-fn the_hooks_word_wins_over_that_of_middleware() {
+fn the_hook_s_claims_replace_those_of_middleware() {
     let test = TestServer::start(
         |builder| {
             builder

@@ -76,7 +76,7 @@ fn in_time<T>(runtime: &Runtime, future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn members_of_a_room_hear_each_other() {
+fn members_of_a_room_receive_each_other_s_messages() {
     let test = TestServer::start(|builder| builder);
     let mut ann = test.client();
     let mut bob = test.client();
@@ -107,7 +107,7 @@ fn other_routes_are_the_frameworks() {
 }
 
 #[test]
-fn what_is_no_handshake_is_refused() {
+fn requests_that_are_not_handshakes_are_rejected() {
     let test = TestServer::start(|builder| {
         builder.authorize(|request| match request.header("x-token") {
             Some("wrong") => Err(Rejection::unauthorized("a token, please")),
@@ -145,7 +145,7 @@ fn frames_right_behind_the_request_are_taken_in_order() {
 }
 
 #[test]
-fn middleware_and_the_hook_both_tell_who_comes() {
+fn middleware_and_the_hook_may_both_identify_the_user() {
     let test = TestServer::start(|builder| {
         builder
             .trust_proxy("127.0.0.1")
@@ -180,7 +180,7 @@ fn middleware_and_the_hook_both_tell_who_comes() {
 }
 
 #[test]
-fn middleware_alone_may_tell_who_comes() {
+fn middleware_alone_may_identify_the_user() {
     let test = TestServer::start(|builder| {
         builder.on("who", |conn, message| {
             let claims = format!("{:?}", conn.claims());
@@ -199,7 +199,7 @@ fn middleware_alone_may_tell_who_comes() {
 }
 
 #[test]
-fn time_is_kept_whenever_somebody_is_there() {
+fn timers_run_whenever_there_is_a_connection() {
     let period = Duration::from_millis(50);
     let test = TestServer::start(|builder| builder.ping_interval(period).pong_timeout(TIMEOUT));
     for _ in 0..3 {
@@ -227,7 +227,7 @@ fn a_silent_client_is_closed() {
 }
 
 #[test]
-fn a_shutdown_closes_everybody_and_lets_nobody_in() {
+fn a_shutdown_closes_all_connections_and_accepts_none() {
     let test = TestServer::start(|builder| builder);
     let mut client = test.client();
     test.server.shutdown();
@@ -239,7 +239,7 @@ fn a_shutdown_closes_everybody_and_lets_nobody_in() {
 }
 
 #[test]
-fn a_drain_closes_one_after_the_other_with_nobody_but_them_to_keep_time() {
+fn a_drain_closes_one_by_one_with_only_the_connections_running_timers() {
     let test = TestServer::start(|builder| builder.drain(TIMEOUT * 2, 20).max_connections(3));
     let clients = [(); 3].map(|()| test.client());
     assert_eq!(HttpRequest::upgrade(test.addr).head(test.addr).status, 503, "it is full");
@@ -319,7 +319,7 @@ fn axum_s_connect_info_is_found_without_middleware() {
 }
 
 #[test]
-fn without_addresses_what_needs_them_is_refused_and_says_so() {
+fn without_addresses_options_that_need_them_are_rejected_with_a_reason() {
     let serve = |runtime: &Runtime, listener, app| {
         runtime.spawn(async { axum::serve(listener, app).await });
     };
@@ -428,7 +428,7 @@ fn hyper_serves_it_alone() {
 }
 
 #[test]
-fn what_is_no_socket_of_tcp_is_served_too() {
+fn other_sockets_than_tcp_are_served_too() {
     for is_auto in [false, true] {
         let server = Server::builder().build().unwrap();
         let path = format!("{}/mounted-{is_auto}.sock", env!("CARGO_TARGET_TMPDIR"));

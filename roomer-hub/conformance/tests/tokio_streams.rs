@@ -121,7 +121,7 @@ fn a_server_outlives_the_runtime_that_kept_its_time() {
 }
 
 #[test]
-fn one_that_somebody_else_has_upgraded_is_served() {
+fn a_connection_upgraded_by_a_framework_is_served() {
     let server = Server::builder().build().unwrap();
     let request = Request::get("/")
         .header("Connection", "Upgrade")
@@ -140,7 +140,7 @@ fn one_that_somebody_else_has_upgraded_is_served() {
 }
 
 #[test]
-fn a_listener_without_addresses_does_not_serve_what_needs_them() {
+fn a_listener_without_addresses_rejects_options_that_need_them() {
     use roomer_tokio::{Builder, serve_until};
 
     let path = format!("{}/tokio-addressless.sock", env!("CARGO_TARGET_TMPDIR"));
@@ -169,7 +169,7 @@ fn a_listener_without_addresses_does_not_serve_what_needs_them() {
 }
 
 #[test]
-fn a_stream_without_an_address_is_refused_where_a_limit_needs_one() {
+fn a_stream_without_an_address_is_rejected_if_a_limit_needs_one() {
     for is_chosen in [false, true] {
         let builder = Server::builder();
         let server = match is_chosen {

@@ -32,7 +32,7 @@ fn error(example: &str, args: &[&str]) -> String {
 }
 
 /// Nothing is said of a mistake on the command line but what it is.
-pub fn mistakes_are_told_in_one_line(examples: &[&str]) {
+pub fn errors_are_reported_in_one_line(examples: &[&str]) {
     for example in examples {
         assert!(error(example, &["--nonsense"]).contains("--nonsense"));
         assert!(error(example, &["--listen"]).contains("--listen"));
@@ -42,7 +42,7 @@ pub fn mistakes_are_told_in_one_line(examples: &[&str]) {
     }
 }
 
-pub fn help_and_version_are_there(examples: &[&str]) {
+pub fn help_and_version_are_printed(examples: &[&str]) {
     for example in examples {
         for flag in ["-h", "--help", "-V", "--version"] {
             let output = output(command(example, &[flag]));
@@ -105,7 +105,7 @@ pub fn files_of_tls_are_named_before_it_listens(example: &str) {
 }
 
 /// Ends by either signal: clients hear 1001, the exit code is 0.
-pub fn signals_end_it_gently(examples: &[&str]) {
+pub fn a_signal_drains_the_server(examples: &[&str]) {
     for example in examples {
         for signal in [Signal::TERM, Signal::INT] {
             let files = files(example);
@@ -138,7 +138,7 @@ fn going_away(client: &mut Client) {
 }
 
 /// The second signal does not wait for those who have time.
-pub fn a_second_signal_ends_it_at_once() {
+pub fn a_second_signal_ends_the_process_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut args = ANYWHERE.to_vec();
         args.extend(["--drain", "600s", "--quiet"]);
@@ -155,7 +155,7 @@ pub fn a_second_signal_ends_it_at_once() {
 }
 
 /// A container's first process has no default for signals: what it does not catch is lost.
-pub fn process_number_one_ends_by_sigterm() {
+pub fn process_1_ends_on_sigterm() {
     let mut probe = Command::new("unshare");
     probe.args(["--pid", "--fork", "--mount-proc", "true"]).stderr(Stdio::piped());
     match probe.output() {
@@ -182,7 +182,7 @@ pub fn process_number_one_ends_by_sigterm() {
 }
 
 /// The chat's own.
-pub fn the_chat_says_which_option_is_wrong() {
+pub fn the_chat_names_a_wrong_option() {
     for (args, parts) in [
         (&["--max-rooms", "x"][..], &["--max-rooms", "\"x\""][..]),
         (&["--max-message", "0"], &["max_message must not be zero"]),
@@ -222,7 +222,7 @@ pub fn the_chat_warns_with_its_own_flags() {
     assert!(!errors.contains("s3cret") && !errors.contains("other"), "{errors}");
 }
 
-pub fn the_chat_stands_behind_a_proxy() {
+pub fn the_chat_works_behind_a_proxy() {
     let mut args = ANYWHERE.to_vec();
     args.extend(["--trust-proxy", "127.0.0.1", "--proxy-protocol", "--health"]);
     args.extend(["--max-connections-per-address", "1", "--quiet"]);
@@ -243,7 +243,7 @@ pub fn the_chat_stands_behind_a_proxy() {
 }
 
 /// With few descriptors at first the limit is raised; where it cannot be, it is said, once.
-pub fn descriptors_are_raised_or_missed() {
+pub fn the_descriptor_limit_is_raised_or_reported() {
     let limited = |limits: &str| {
         let mut shell = Command::new("sh");
         let exec = format!("ulimit {limits} && exec \"$0\" \"$@\"");

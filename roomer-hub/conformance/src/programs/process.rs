@@ -83,12 +83,12 @@ impl Drop for Process {
 /// Asks until there is an answer. Other processes tell nobody when something changes.
 #[track_caller]
 pub fn until<T>(otherwise: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(start.elapsed() < TIMEOUT, "{otherwise}");
+        assert!(Instant::now() < deadline, "{otherwise}");
         sleep(Duration::from_millis(5));
     }
 }

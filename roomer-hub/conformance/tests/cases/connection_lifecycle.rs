@@ -28,7 +28,7 @@ fn an_id_is_a_random_uuid_of_version_4_in_lower_case() {
 }
 
 #[test]
-fn the_first_thing_heard_is_a_join_ack_of_root_with_everybody_in_it() {
+fn the_first_packet_is_a_join_ack_of_root_with_all_members() {
     let test = TestServer::start();
     // That the join_ack comes first, with the id as src, is checked as each client connects.
     let (a, b, c) = (test.client(), test.client(), test.client());
@@ -44,7 +44,7 @@ fn sorted(ids: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn the_others_in_root_hear_of_who_comes() {
+fn members_of_root_are_notified_of_new_clients() {
     let test = TestServer::start();
     let (mut a, mut b) = (test.client(), test.client());
     a.expect_new_member("root", &b.id);
@@ -69,7 +69,7 @@ fn a_client_is_known_for_direct_messages_from_its_welcome_on_in_root_or_not() {
 }
 
 #[test]
-fn an_id_that_is_gone_gets_nothing_and_nobody_else_does_instead() {
+fn a_message_to_a_former_id_reaches_no_client() {
     let test = TestServer::start();
     let [mut a, gone] = test.roomless_clients();
     let id = gone.id.clone();
@@ -182,7 +182,7 @@ fn a_close_after_leaving_some_rooms_leaves_the_rest() {
 }
 
 #[test]
-fn what_was_sent_before_the_end_still_counts() {
+fn messages_sent_before_the_end_are_handled() {
     let test = TestServer::start();
     let mut witness = test.roomless_client();
     witness.join("lobby");

@@ -76,7 +76,7 @@ fn joining_kicking_and_moving_look_like_the_client_s_own_doing() {
 }
 
 #[test]
-fn a_disconnect_carries_its_code_and_reason_behind_what_is_owed() {
+fn a_disconnect_sends_its_code_and_reason_after_queued_messages() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     assert!(test.server.send(id(&a), "last", b"words"));
@@ -166,7 +166,7 @@ fn two_servers_in_one_process_know_nothing_of_each_other() {
 }
 
 #[test]
-fn what_passes_is_counted() {
+fn delivered_messages_are_counted() {
     let test = TestServer::with(|builder| builder.on("fail", |_, _| Err("no".into())));
     let [mut a, mut b] = test.clients_in("lobby");
     let before = test.server.stats();

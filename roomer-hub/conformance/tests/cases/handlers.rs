@@ -175,7 +175,7 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
 }
 
 #[test]
-fn a_panic_closes_its_caller_with_1011_and_nobody_else() {
+fn a_panic_closes_its_caller_with_1011_and_no_other_connection() {
     panics(|builder| builder.on("fatal", |_, _| panic!("a test's own")));
 }
 
@@ -205,7 +205,7 @@ fn a_handler_can_close_its_caller() {
 }
 
 #[test]
-fn handlers_that_could_never_run_are_refused_at_build_time() {
+fn handlers_that_can_never_run_are_rejected_at_build_time() {
     let on = |event: &str| Server::builder().on(event, |_, _| Ok(()));
     let refused = |builder: Builder| match builder.build() {
         Err(BuildError::Register(error)) => error.to_string(),

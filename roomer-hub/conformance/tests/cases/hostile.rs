@@ -131,7 +131,7 @@ fn announcements_that_are_never_kept() {
 }
 
 #[test]
-fn memory_follows_what_arrived_and_not_what_was_announced() {
+fn memory_grows_with_received_bytes_and_not_with_announced_lengths() {
     let test = TestServer::exclusive(|builder| builder);
     let mut witness = test.roomless_client();
     let before = resident();
@@ -172,7 +172,7 @@ fn vanishing_at_every_point_of_the_handshake() {
 }
 
 #[test]
-fn many_who_vanish_right_after_their_request() {
+fn clients_that_vanish_after_their_request_leave_nothing() {
     let test = TestServer::start();
     let request = HttpRequest::upgrade(test.addr).bytes();
     for _ in 0..200 {

@@ -52,7 +52,7 @@ fn unfinished_messages_stay_within_the_budget_and_the_worst_is_closed_first() {
 }
 
 #[test]
-fn what_stuck_readers_are_owed_stays_within_the_budget() {
+fn queues_of_stuck_readers_stay_within_the_budget() {
     let test = TestServer::with(tight);
     let stuck: Vec<Client> = (0..16).map(|_| test.roomless_client()).collect();
     let mut prompt = test.roomless_client();
@@ -92,7 +92,7 @@ fn a_message_that_many_wait_for_counts_once() {
 
 /// One whose socket is full cannot be told why: it is cut, and what it holds is free at once.
 #[test]
-fn one_that_cannot_take_its_close_frame_is_cut() {
+fn a_client_that_cannot_take_its_close_frame_is_cut() {
     let test = TestServer::with(tight);
     let mut witness = test.roomless_client();
     let mut members = [test.roomless_client(), test.roomless_client()];

@@ -66,7 +66,7 @@ mod warnings;
 pub(crate) use independent::converse;
 
 /// What an adapter brings: a running server.
-pub(crate) trait Harness: Sized {
+pub(crate) trait Harness: Send + Sized + 'static {
     /// Serves on a free port of 127.0.0.1, with two threads.
     fn start(server: Server) -> Self;
 

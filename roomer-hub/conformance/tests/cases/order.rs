@@ -43,7 +43,7 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
 }
 
 #[test]
-fn a_direct_message_does_not_overtake_what_its_receiver_s_rooms_heard_before() {
+fn a_direct_message_does_not_overtake_earlier_room_messages() {
     // The protocol leaves this free. The engine promises it, and this suite's way to say that
     // nothing has come stands on it.
     let test = TestServer::start();
@@ -120,17 +120,17 @@ fn everybody_hears_the_same<const N: usize>(count: u32, large: usize) {
 }
 
 #[test]
-fn all_members_of_a_small_room_hear_one_order() {
+fn all_members_of_a_small_room_receive_one_order() {
     everybody_hears_the_same::<6>(300, 1000);
 }
 
 #[test]
-fn all_members_of_a_large_room_hear_one_order() {
+fn all_members_of_a_large_room_receive_one_order() {
     everybody_hears_the_same::<24>(100, 1000);
 }
 
 #[test]
-fn all_members_hear_one_order_of_large_messages_too() {
+fn all_members_receive_large_messages_in_one_order() {
     everybody_hears_the_same::<12>(40, 200_000);
 }
 
@@ -180,7 +180,7 @@ fn notices_and_broadcasts_are_in_one_order_for_all() {
 }
 
 #[test]
-fn a_member_is_announced_before_it_speaks_and_gone_after() {
+fn a_member_is_announced_before_its_messages_and_removed_after_them() {
     // Member::hear checks that whoever speaks is in; here the three come in one go each time.
     let test = TestServer::start();
     let [client, mut visitor] = test.roomless_clients();
@@ -218,7 +218,7 @@ fn make_noise(mut client: Client) {
 }
 
 #[test]
-fn nothing_of_a_room_comes_before_join_ack_or_after_leave_ack() {
+fn nothing_of_a_room_arrives_before_join_ack_or_after_leave_ack() {
     let test = TestServer::start();
     let noisy: [Client; 3] = test.clients_in("square");
     let mut guest = Member { client: test.roomless_client(), room: "square", members: [].into() };

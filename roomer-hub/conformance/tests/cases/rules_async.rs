@@ -37,7 +37,7 @@ impl Future for Gate {
 }
 
 #[test]
-fn a_refused_join_is_answered_with_leave_ack_and_counted() {
+fn a_rejected_join_is_answered_with_leave_ack_and_counted() {
     let test = TestServer::with(|builder| builder.may_join(|_, room| room != "cellar"));
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("cellar", "join", b"");
@@ -155,7 +155,7 @@ fn a_pending_join_holds_up_that_connection_and_no_other() {
 }
 
 #[test]
-fn what_has_changed_while_a_rule_was_asked_counts() {
+fn the_state_after_the_answer_of_a_rule_counts() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -180,7 +180,7 @@ fn what_has_changed_while_a_rule_was_asked_counts() {
 }
 
 #[test]
-fn a_late_no_does_not_undo_what_the_server_itself_has_done() {
+fn a_late_denial_does_not_undo_the_server_s_own_join() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -205,7 +205,7 @@ fn a_late_no_does_not_undo_what_the_server_itself_has_done() {
 }
 
 #[test]
-fn a_connection_that_ends_while_it_waits_is_let_go() {
+fn a_connection_that_ends_during_a_wait_is_released() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {

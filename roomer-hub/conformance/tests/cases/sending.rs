@@ -105,7 +105,7 @@ fn send_raw_sends_its_bytes_as_they_are() {
 }
 
 #[test]
-fn what_one_handler_sends_comes_in_its_order() {
+fn messages_of_one_handler_arrive_in_order() {
     let test = TestServer::with(|builder| {
         builder.on("go", |conn, message| {
             for n in 0..50u8 {
@@ -161,7 +161,7 @@ fn a_handle_can_close_its_connection_from_outside() {
 }
 
 #[test]
-fn a_handle_to_a_connection_that_is_gone_does_nothing() {
+fn a_handle_to_a_closed_connection_does_nothing() {
     let (test, kept) = Kept::test(|builder| builder);
     let [mut a, mut b] = test.clients_in("lobby");
     let conn = kept.handle(&mut a, "lobby");
@@ -176,7 +176,7 @@ fn a_handle_to_a_connection_that_is_gone_does_nothing() {
 }
 
 #[test]
-fn send_raw_is_false_once_too_much_is_owed_and_never_waits() {
+fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
     let (test, kept) = Kept::test(|builder| builder.max_backlog(100_000));
     let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
@@ -216,7 +216,7 @@ fn puppets(others: usize) -> (TestServer, Client, Client, Vec<Client>) {
 }
 
 #[test]
-fn a_leaver_gets_all_that_was_said_before_its_leave() {
+fn a_leaving_client_receives_everything_sent_before_its_leave() {
     for others in [0, 20] {
         let (_site, mut puppeteer, speaker, others) = puppets(others);
         let talk = [
@@ -237,7 +237,7 @@ fn a_leaver_gets_all_that_was_said_before_its_leave() {
 }
 
 #[test]
-fn a_joiner_gets_nothing_that_was_said_before_its_join() {
+fn a_joining_client_receives_nothing_sent_before_its_join() {
     for others in [0, 20] {
         let (_site, mut puppeteer, mut speaker, others) = puppets(others);
         puppeteer.leave("lobby");

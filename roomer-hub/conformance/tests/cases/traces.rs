@@ -139,7 +139,7 @@ fn assert_heard<const N: usize>(heard: &Heard, level: &str, message: &str, field
 }
 
 #[test]
-fn who_comes_and_goes_is_told() {
+fn connects_and_disconnects_are_traced() {
     let test = TestServer::start();
     let ear = Ear::open();
     let leaver = test.client();
@@ -193,7 +193,7 @@ fn the_application_s_code_runs_in_its_connection_s_span() {
 }
 
 #[test]
-fn a_refused_handshake_is_told() {
+fn a_rejected_handshake_is_traced() {
     let test = TestServer::with(|builder| {
         builder.page("/", "text/plain", "page").authorize(|request| match request.query("token") {
             Some(_) => Err(Rejection::forbidden("no")),
@@ -226,7 +226,7 @@ fn a_refused_handshake_is_told() {
 }
 
 #[test]
-fn what_the_operator_should_look_at_is_told_at_warn() {
+fn problems_for_the_operator_are_traced_at_warn() {
     let test = TestServer::start();
     let ear = Ear::open();
     let ask = HttpRequest::upgrade(test.addr).add("Origin", "http://localhost:5173");
@@ -242,7 +242,7 @@ fn what_the_operator_should_look_at_is_told_at_warn() {
 }
 
 #[test]
-fn a_refused_request_of_a_framework_s_is_told() {
+fn a_rejected_request_of_a_framework_is_traced() {
     let server = Server::builder().build().unwrap();
     let ear = Ear::open();
     let peer = SocketAddr::from(([192, 0, 2, 1], 4321));
@@ -255,7 +255,7 @@ fn a_refused_request_of_a_framework_s_is_told() {
 }
 
 #[test]
-fn failures_of_the_application_s_are_told() {
+fn failures_of_the_application_are_traced() {
     let test = TestServer::with(|builder| {
         builder
             .on("fail", |_, _| Err("a test's own".into()))
@@ -287,7 +287,7 @@ fn failures_of_the_application_s_are_told() {
 }
 
 #[test]
-fn a_laggard_is_told_with_what_waits_for_it() {
+fn a_slow_client_is_traced_with_its_queue() {
     let test = TestServer::with(|builder| builder.max_backlog(64 * 1024));
     let ear = Ear::open();
     let stuck = slow::narrow(&test);
@@ -310,7 +310,7 @@ fn a_laggard_is_told_with_what_waits_for_it() {
 }
 
 #[test]
-fn what_the_memory_budget_costs_is_told() {
+fn connections_closed_for_the_memory_budget_are_traced() {
     let test = TestServer::with(memory::tight);
     let ear = Ear::open();
     let hoarders: [Client; 12] = std::array::from_fn(|_| {
@@ -337,7 +337,7 @@ fn what_the_memory_budget_costs_is_told() {
 }
 
 #[test]
-fn a_shutdown_is_told() {
+fn a_shutdown_is_traced() {
     let mut test = TestServer::start();
     let ear = Ear::open();
     let clients: [Client; 7] = std::array::from_fn(|_| test.client());
@@ -349,7 +349,7 @@ fn a_shutdown_is_told() {
 }
 
 #[test]
-fn a_drain_is_told() {
+fn a_drain_is_traced() {
     let test = TestServer::start();
     let ear = Ear::open();
     // Other tests' servers are drained meanwhile: the numbers tell which is which.
@@ -365,7 +365,7 @@ fn a_drain_is_told() {
 }
 
 /// For adapters to call as a test: `start` serves on a socket that does not listen any more.
-pub(crate) fn a_listener_that_fails_is_told_and_asked_again(start: impl FnOnce(Server) -> Adapter) {
+pub(crate) fn a_failing_listener_is_traced_and_retried(start: impl FnOnce(Server) -> Adapter) {
     let server = Server::builder().build().unwrap();
     let ear = Ear::open();
     let adapter = start(server.clone());

@@ -48,7 +48,7 @@ fn later_messages_wait_and_come_in_order() {
 }
 
 #[test]
-fn one_that_waits_is_pinged_and_not_taken_for_dead() {
+fn a_waiting_client_is_pinged_and_not_timed_out() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {

@@ -12,8 +12,8 @@ use roomer_conformance::wire::{self, Frame};
 /// Bytes that are read of one connection before others have their turn.
 const TURN: usize = 256 * 1024;
 
-/// See [`Width::Narrow`], in bytes.
-const NARROW: usize = 16 * 1024;
+/// See [`ReceiveBuffer::Small`], in bytes.
+const SMALL_BUFFER: usize = 16 * 1024;
 
 pub(super) struct Peer {
     stream: TcpStream,
@@ -34,18 +34,18 @@ pub(super) enum End {
 
 /// How much a client's own kernel takes for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Width {
-    Usual,
+pub(super) enum ReceiveBuffer {
+    Default,
     /// So little that the server often has to wait for it.
-    Narrow,
+    Small,
 }
 
 /// A socket that waits for nothing, not even for being connected.
-pub(super) fn dial(addr: SocketAddr, width: Width) -> TcpStream {
+pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("descriptors");
     socket.set_nonblocking(true).unwrap();
-    if width == Width::Narrow {
-        socket.set_recv_buffer_size(NARROW).unwrap();
+    if receive_buffer == ReceiveBuffer::Small {
+        socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
     }
     socket.set_tcp_nodelay(true).unwrap();
     match socket.connect(&addr.into()) {
@@ -58,8 +58,8 @@ const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 impl Peer {
     /// Sets out to come in.
-    pub(super) fn dial(addr: SocketAddr, width: Width) -> Peer {
-        let stream = dial(addr, width);
+    pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> Peer {
+        let stream = dial(addr, receive_buffer);
         let outbox = HttpRequest::upgrade(addr).bytes();
         Peer { stream, inbox: Vec::new(), at: 0, outbox, is_upgraded: false, end: None }
     }
@@ -134,7 +134,7 @@ impl Peer {
     }
 
     /// Ends the writing direction.
-    pub(super) fn hang_up(&self) {
+    pub(super) fn shutdown_write(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::serve::{LISTENING, NUMBERS, OPTIONS};
+use super::serve::{LISTENING, OPTIONS, STATS_LINE};
 use roomer_conformance::client::{Client, TIMEOUT};
 
 /// A running server. It ends with this.
@@ -23,7 +23,7 @@ pub(crate) struct Process {
 
 /// How much there is of everything in the server, by its own word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Numbers {
+pub(crate) struct ServerStats {
     pub(crate) connections: usize,
     pub(crate) rooms: usize,
     pub(crate) memberships: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Numbers {
 
 /// What a process has of the system.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Level {
+pub(crate) struct Resources {
     pub(crate) descriptors: usize,
     /// KiB of memory in use.
     pub(crate) memory: usize,
@@ -87,9 +87,9 @@ impl Process {
         Client::connect(self.addr)
     }
 
-    pub(crate) fn numbers(&mut self) -> Numbers {
+    pub(crate) fn numbers(&mut self) -> ServerStats {
         self.input.write_all(b"\n").expect("the server listens");
-        let line = self.hear(NUMBERS);
+        let line = self.hear(STATS_LINE);
         let mut words = line.split(' ').filter(|word| !word.is_empty());
         let mut next = || words.next().unwrap().parse().unwrap();
         let [connections, rooms, memberships, sockets, queued, bytes_in, lost] =
@@ -99,19 +99,19 @@ impl Process {
             (code.parse().unwrap(), count.parse().unwrap())
         });
         let closes = closes.collect();
-        Numbers { connections, rooms, memberships, sockets, queued, bytes_in, lost, closes }
+        ServerStats { connections, rooms, memberships, sockets, queued, bytes_in, lost, closes }
     }
 
     /// Asks for the numbers until they are as they should be, which must be soon.
     #[track_caller]
-    pub(crate) fn until(&mut self, is_so: impl Fn(&Numbers) -> bool) -> Numbers {
-        let start = Instant::now();
+    pub(crate) fn until(&mut self, is_so: impl Fn(&ServerStats) -> bool) -> ServerStats {
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let numbers = self.numbers();
             if is_so(&numbers) {
                 return numbers;
             }
-            assert!(start.elapsed() < TIMEOUT, "still {numbers:?}");
+            assert!(Instant::now() < deadline, "still {numbers:?}");
             pause();
         }
     }
@@ -119,35 +119,35 @@ impl Process {
     /// Waits until nobody is left, then until descriptors and memory are back at a level: so many
     /// KiB more memory are granted to the allocator.
     #[track_caller]
-    pub(crate) fn recovers(&mut self, before: Level, grant: usize) {
-        let now = self.comes_back(before, grant);
+    pub(crate) fn recovers(&mut self, before: Resources, grant: usize) {
+        let now = self.returns_to(before, grant);
         assert!(now.is_ok(), "it was {before:?} and is {now:?}");
     }
 
     /// The same, or at which level it stays.
     #[track_caller]
-    pub(crate) fn comes_back(&mut self, before: Level, grant: usize) -> Result<(), Level> {
+    pub(crate) fn returns_to(&mut self, before: Resources, grant: usize) -> Result<(), Resources> {
         self.until(|numbers| numbers.sockets == 0);
         let numbers = self.numbers();
         let tables = (numbers.connections, numbers.rooms, numbers.memberships, numbers.queued);
         assert_eq!(tables, (0, 0, 0, 0), "something is left");
-        let start = Instant::now();
+        let deadline = Instant::now() + TIMEOUT / 6;
         loop {
             let now = self.level();
             let is_back = now.memory <= before.memory + grant;
             if is_back && now.descriptors <= before.descriptors {
                 return Ok(());
             }
-            if start.elapsed() >= TIMEOUT / 6 {
+            if Instant::now() >= deadline {
                 return Err(now);
             }
             pause();
         }
     }
 
-    pub(crate) fn level(&self) -> Level {
+    pub(crate) fn level(&self) -> Resources {
         let descriptors = fs::read_dir(self.proc("fd")).expect("the test needs Linux").count();
-        Level { descriptors, memory: self.status("VmRSS:") }
+        Resources { descriptors, memory: self.status("VmRSS:") }
     }
 
     /// The most memory that was in use since [`forget_peak`](Self::forget_peak), in KiB.
@@ -195,12 +195,12 @@ impl Process {
 
     /// Waits for its end.
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        let start = Instant::now();
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < TIMEOUT, "it does not end");
+            assert!(Instant::now() < deadline, "it does not end");
             pause();
         }
     }

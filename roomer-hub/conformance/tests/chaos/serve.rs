@@ -18,7 +18,7 @@ pub(super) const OPTIONS: &str = "ROOMER_CHAOS_SERVER";
 
 /// What [`serve`] writes to its standard output.
 pub(super) const LISTENING: &str = "listening on ";
-pub(super) const NUMBERS: &str = "numbers ";
+pub(super) const STATS_LINE: &str = "numbers ";
 
 /// No test: the server of the others. It ends by SIGTERM, or with its standard input.
 #[test]
@@ -78,7 +78,7 @@ fn answer(server: &Server) {
         let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
         let closes = stats.closes.iter().map(|(code, count)| format!("{code}:{count}"));
         let closes: Vec<_> = closes.collect();
-        say(&format!("{NUMBERS}{} {}", numbers.join(" "), closes.join(" ")));
+        say(&format!("{STATS_LINE}{} {}", numbers.join(" "), closes.join(" ")));
     }
     // Whoever started this has gone.
     process::exit(3);

@@ -6,13 +6,13 @@ use std::time::Instant;
 use rustix::process::Signal;
 
 use super::super::process::Process;
-use super::{Crowd, GRANT};
+use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
 /// Reads until the close frame and returns how many last words came before it.
-fn hear_out(client: &mut Client, code: u16) -> usize {
+fn count_until_close(client: &mut Client, code: u16) -> usize {
     let mut words = 0;
     loop {
         match client.receive() {
@@ -27,7 +27,7 @@ fn hear_out(client: &mut Client, code: u16) -> usize {
 }
 
 #[test]
-fn sigterm_closes_everybody_with_1001_after_what_they_are_owed_and_ends_well() {
+fn sigterm_closes_all_clients_with_1001_after_their_queued_messages() {
     let mut process = Process::start("quiet=1 close=2500");
     let mut clients: Vec<Client> = (0..100).map(|_| process.client()).collect();
     for (n, client) in clients.iter_mut().enumerate() {
@@ -48,17 +48,17 @@ fn sigterm_closes_everybody_with_1001_after_what_they_are_owed_and_ends_well() {
     first.send_to_client(&id, "", "fence", b"");
     while first.expect_packet().event != "fence" {}
     process.signal(Signal::TERM);
-    others.iter_mut().for_each(|other| assert_eq!(hear_out(other, 1001), 50));
-    assert_eq!(hear_out(&mut late, 1001), 60);
-    hear_out(first, 1001);
-    hear_out(&mut stuck, 1001);
+    others.iter_mut().for_each(|other| assert_eq!(count_until_close(other, 1001), 50));
+    assert_eq!(count_until_close(&mut late, 1001), 60);
+    count_until_close(first, 1001);
+    count_until_close(&mut stuck, 1001);
     drop((clients, late));
     let status = process.ended();
     assert!(status.success(), "{status}");
 }
 
 #[test]
-fn peers_that_are_dead_and_do_not_say_so_are_gone_within_the_pong_wait() {
+fn dead_peers_are_closed_after_the_pong_timeout() {
     let mut process = Process::start("quiet=1 ping=500 pong=2500 close=500");
     let mut healthy = Crowd::gather(&process, 5, "lobby");
     let before = process.level();
@@ -79,14 +79,14 @@ fn peers_that_are_dead_and_do_not_say_so_are_gone_within_the_pong_wait() {
     });
     assert_eq!(came, dead.len());
     // Their sockets are given up, too, though they never answer.
-    let start = Instant::now();
+    let deadline = Instant::now() + TIMEOUT;
     while process.numbers().sockets > 5 {
-        assert!(start.elapsed() < TIMEOUT, "they are held on to");
+        assert!(Instant::now() < deadline, "they are held on to");
         healthy.turn(|_, _, _| false);
     }
     let numbers = process.numbers();
     assert_eq!(numbers.closes.get(&1013), Some(&dead.len()), "{numbers:?}");
     drop((healthy, dead));
-    process.recovers(before, GRANT / 4);
+    process.recovers(before, ALLOCATOR_ALLOWANCE / 4);
     process.stop();
 }

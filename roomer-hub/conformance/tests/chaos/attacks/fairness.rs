@@ -4,9 +4,9 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::super::peer::Width;
+use super::super::peer::ReceiveBuffer;
 use super::super::process::Process;
-use super::{Crowd, GRANT};
+use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::wire;
 
 /// Members of the crowd, and messages to it that are under way at any time.
@@ -19,12 +19,12 @@ const ROUNDS: usize = 20;
 const SHARE: usize = 8;
 
 /// Each gets everything, though it is sent as fast as the server takes it.
-fn whole_and_in_order(width: Width, bursts: &[(usize, u32, usize)]) {
+fn whole_and_in_order(receive_buffer: ReceiveBuffer, bursts: &[(usize, u32, usize)]) {
     let mut process = Process::start("quiet=1");
     for &(readers, count, size) in bursts {
         let mut sender = process.client();
         sender.join("lobby");
-        let mut crowd = Crowd::of(width, &process, readers, "lobby");
+        let mut crowd = Crowd::of(receive_buffer, &process, readers, "lobby");
         let message = |n: u32| {
             let payload = [&n.to_be_bytes()[..], &vec![7; size]].concat();
             wire::to_room("lobby", "n", &payload)
@@ -51,18 +51,18 @@ fn whole_and_in_order(width: Width, bursts: &[(usize, u32, usize)]) {
 }
 
 #[test]
-fn bursts_arrive_whole_and_in_order() {
-    whole_and_in_order(Width::Usual, &[(1, 5000, 0), (29, 2000, 0)]);
+fn bursts_arrive_completely_and_in_order() {
+    whole_and_in_order(ReceiveBuffer::Default, &[(1, 5000, 0), (29, 2000, 0)]);
 }
 
 /// Whoever sends has to wait, or a reader would come to be owed more than it may be.
 #[test]
-fn more_than_a_reader_may_be_owed_arrives_whole_and_in_order() {
-    whole_and_in_order(Width::Narrow, &[(1, 300, 100_000)]);
+fn more_than_the_backlog_arrives_completely_and_in_order() {
+    whole_and_in_order(ReceiveBuffer::Small, &[(1, 300, 100_000)]);
 }
 
 #[test]
-fn a_noisy_and_a_flapping_client_get_nobody_else_disconnected() {
+fn a_noisy_and_a_flapping_client_disconnect_no_other() {
     // Whether these two read fast enough on a busy machine is not the subject.
     let mut process = Process::start("quiet=1 backlog=8388608");
     let mut crowd = Crowd::gather(&process, 20, "lobby");
@@ -106,7 +106,7 @@ fn a_noisy_and_a_flapping_client_get_nobody_else_disconnected() {
     let numbers = process.until(|numbers| numbers.sockets == 20);
     assert!(numbers.closes.is_empty(), "{numbers:?}");
     drop(crowd);
-    process.recovers(before, GRANT);
+    process.recovers(before, ALLOCATOR_ALLOWANCE);
     process.stop();
 }
 
@@ -151,6 +151,6 @@ fn a_crowd_that_is_flooded_does_not_stop_another_room() {
     assert!(said < ROUNDS * SHARE, "{said} messages to {MEMBERS} came before {ROUNDS} rounds");
     drop(crowd);
     drop([a, b]);
-    process.recovers(before, GRANT);
+    process.recovers(before, ALLOCATOR_ALLOWANCE);
     process.stop();
 }

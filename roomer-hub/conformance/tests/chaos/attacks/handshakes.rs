@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use super::super::process::Process;
-use super::GRANT;
+use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire::filler;
 
@@ -14,7 +14,7 @@ const REFUSED: usize = 1500;
 const WAITING: usize = 300;
 
 #[test]
-fn refused_handshakes_leave_nothing_behind() {
+fn rejected_handshakes_leave_nothing_behind() {
     let mut process = Process::start("");
     let addr = process.addr;
     let ask = HttpRequest::upgrade(addr);
@@ -41,7 +41,7 @@ fn refused_handshakes_leave_nothing_behind() {
     let (before, cpu) = (process.level(), process.cpu());
     storm(REFUSED);
     let spent = (process.cpu() - cpu) / REFUSED as u32;
-    process.recovers(before, GRANT / 6);
+    process.recovers(before, ALLOCATOR_ALLOWANCE / 6);
     eprintln!("{spent:?} of CPU for a refused handshake (debug build)");
     process.stop();
 }
@@ -67,7 +67,7 @@ fn handshakes_that_never_end_are_ended() {
         assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", answer.escape_ascii());
     }
     process.until(|numbers| numbers.sockets == 0);
-    process.recovers(before, GRANT / 6);
+    process.recovers(before, ALLOCATOR_ALLOWANCE / 6);
     process.stop();
 }
 
@@ -85,6 +85,6 @@ fn garbage_from_the_start_leaves_nothing_behind() {
     process.until(|numbers| numbers.sockets == 0);
     let before = process.level();
     storm(500);
-    process.recovers(before, GRANT / 6);
+    process.recovers(before, ALLOCATOR_ALLOWANCE / 6);
     process.stop();
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::super::process::Process;
-use super::GRANT;
+use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::{self, BINARY, FIN};
 
@@ -29,7 +29,7 @@ fn within_budget(hold: impl Fn(&mut Process, &mut Client, &mut [Client])) {
     let mut levels = vec![process.level()];
     loop {
         round(&mut process, &hold);
-        match process.comes_back(levels[levels.len() - 1], GRANT / 2) {
+        match process.returns_to(levels[levels.len() - 1], ALLOCATOR_ALLOWANCE / 2) {
             Ok(()) => break,
             Err(level) => levels.push(level),
         }

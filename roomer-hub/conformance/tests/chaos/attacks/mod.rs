@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::peer::{Peer, Width};
+use super::peer::{Peer, ReceiveBuffer};
 use super::process::{Process, pause};
 use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::wire::{self, PacketView};
@@ -19,7 +19,7 @@ mod slow;
 mod stopped;
 
 /// Memory that a debug build's allocator may keep after a storm in a glass, in KiB.
-const GRANT: usize = 12 * 1024;
+const ALLOCATOR_ALLOWANCE: usize = 12 * 1024;
 
 /// Many clients on one thread, that read everything and answer pings.
 struct Crowd {
@@ -31,16 +31,16 @@ struct Crowd {
 impl Crowd {
     /// So many come in, and join a room.
     fn gather(process: &Process, count: usize, room: &str) -> Crowd {
-        Crowd::of(Width::Usual, process, count, room)
+        Crowd::of(ReceiveBuffer::Default, process, count, room)
     }
 
-    fn of(width: Width, process: &Process, count: usize, room: &str) -> Crowd {
+    fn of(receive_buffer: ReceiveBuffer, process: &Process, count: usize, room: &str) -> Crowd {
         let mut crowd = Crowd { peers: Vec::new(), heard: 0 };
         let join = wire::to_room(room, "join", b"");
         // Some at a time: a listener's queue is not the subject.
         while crowd.peers.len() < count {
             let more = (count - crowd.peers.len()).min(100);
-            crowd.peers.extend((0..more).map(|_| Peer::dial(process.addr, width)));
+            crowd.peers.extend((0..more).map(|_| Peer::dial(process.addr, receive_buffer)));
             crowd.peers.iter_mut().rev().take(more).for_each(|peer| peer.send(&join));
             let mut welcome = 0;
             crowd.until(|_, _, view| {
@@ -81,9 +81,9 @@ impl Crowd {
     /// Turns until `look` has found what it looks for.
     #[track_caller]
     fn until(&mut self, mut look: impl FnMut(usize, &mut Vec<u8>, PacketView<'_>) -> bool) {
-        let start = Instant::now();
+        let deadline = Instant::now() + TIMEOUT;
         while !self.turn(&mut look) {
-            assert!(start.elapsed() < TIMEOUT, "it does not come");
+            assert!(Instant::now() < deadline, "it does not come");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 
 use super::super::process::Process;
-use super::{Crowd, GRANT};
+use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
@@ -66,7 +66,7 @@ fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
     // Its backlog, and what the others are behind by.
     assert!(grown < 10 * 1024, "{grown} KiB");
     eprintln!("{grown} KiB for one stuck reader");
-    process.recovers(before, GRANT);
+    process.recovers(before, ALLOCATOR_ALLOWANCE);
     process.stop();
 }
 
@@ -80,6 +80,6 @@ fn a_thousand_stuck_readers_cost_little_more_than_one() {
     eprintln!("{grown} KiB for a thousand stuck readers");
     assert!(grown < 64 * 1024, "{grown} KiB");
     // A first storm: the allocator keeps some of what it has had.
-    process.recovers(before, 2 * GRANT);
+    process.recovers(before, 2 * ALLOCATOR_ALLOWANCE);
     process.stop();
 }
