@@ -1,4 +1,4 @@
-//! Every kind of evil, each a script.
+//! The kinds of attackers, each a script.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use Step::{Handshake, MustEnd, ReadAll, ReadSlowly, Reset, Send, ShutdownWrite, 
 
 type Script = fn(&Target<'_>, &mut Random) -> Vec<Step>;
 
-/// The kinds by name.
+/// The scripts by name.
 pub(super) const SCRIPTS: &[(&str, Script)] = &[
     // The handshake.
     ("silent", |_, _| vec![MustEnd]),
@@ -20,12 +20,12 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
     ("trickles its request", |target, _| {
         vec![Trickle(HttpRequest::upgrade(target.addr).bytes(), ms(100)), MustEnd]
     }),
-    ("asks for half of it", |target, rng| {
+    ("sends half a request", |target, rng| {
         let request = HttpRequest::upgrade(target.addr).bytes();
         let half = rng.below(request.len() as u32) as usize;
         vec![Send(request[..half].to_vec()), one(rng, [ShutdownWrite, Reset, MustEnd]), MustEnd]
     }),
-    ("no HTTP", |_, rng| vec![Send(noise(rng, 3000)), MustEnd]),
+    ("not HTTP", |_, rng| vec![Send(noise(rng, 3000)), MustEnd]),
     ("a TLS hello", |_, rng| {
         vec![
             Send([&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &noise(rng, 505)].concat()),
@@ -53,7 +53,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
             MustEnd,
         ]
     }),
-    ("a request, and gone", |target, _| {
+    ("a request, then a reset", |target, _| {
         vec![Send(HttpRequest::upgrade(target.addr).bytes()), Reset]
     }),
     // Frames.
@@ -76,7 +76,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
     ("a message inside a message", |_, _| {
         vec![Handshake, Send([wire::frame(BINARY, b"x"), wire::message(b"y")].concat()), MustEnd]
     }),
-    ("too long an announcement", |_, rng| {
+    ("announces too long a message", |_, rng| {
         let length = one(rng, [16_777_217, 1 << 40, u64::MAX]);
         vec![Handshake, Send(wire::header(FIN | BINARY, length)), MustEnd]
     }),
@@ -102,10 +102,10 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
             Reset,
         ]
     }),
-    ("pongs that nobody asked for", |_, _| {
+    ("unsolicited pongs", |_, _| {
         vec![Handshake, Send(wire::frame(FIN | PONG, &[7; 125]).repeat(5000)), ReadAll(ms(300))]
     }),
-    ("goes on after its close frame", |target, _| {
+    ("sends after its close frame", |target, _| {
         let more = wire::to_room(&target.rooms[0], "noise", b"after the end").repeat(50);
         vec![Handshake, Send([wire::close(1000, ""), more].concat()), MustEnd]
     }),
@@ -117,11 +117,11 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         ]
     }),
     ("half a close code", |_, _| vec![Handshake, Send(wire::frame(FIN | CLOSE, b"x")), MustEnd]),
-    ("a close reason that is no text", |_, _| {
+    ("a close reason that is not UTF-8", |_, _| {
         vec![Handshake, Send(wire::frame(FIN | CLOSE, &[3, 232, 0xff, 0xfe])), MustEnd]
     }),
     ("text", |_, _| vec![Handshake, Send(wire::frame(FIN | TEXT, b"hello")), MustEnd]),
-    ("text that is none", |_, _| {
+    ("text that is not UTF-8", |_, _| {
         vec![Handshake, Send(wire::frame(FIN | TEXT, &[0xff; 9])), MustEnd]
     }),
     ("garbage for frames", |_, rng| {
@@ -138,7 +138,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         let packet = noise(rng, 60);
         vec![Handshake, Send(wire::message(&packet)), MustEnd]
     }),
-    ("names that are no text", |_, _| {
+    ("names that are not UTF-8", |_, _| {
         vec![Handshake, Send(wire::message(&wire::packet([&[0xff], b"x", b"", b"", b""]))), MustEnd]
     }),
     ("one bit wrong", |target, rng| {
@@ -148,7 +148,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         vec![Handshake, Send(bytes), ShutdownWrite, MustEnd]
     }),
     ("a huge message", |target, _| {
-        // To a room that nobody is in: the others are not to wait for it.
+        // To an empty room, so that the honest clients do not wait for it.
         let packet = [b"nowhere", &b"join"[..], b"", b"", &vec![1; 4 << 20]];
         vec![Handshake, Send(wire::message(&wire::packet(packet))), poke(target), ReadAll(ms(300))]
     }),
@@ -216,16 +216,16 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         let joins: Vec<_> = target.rooms.iter().flat_map(|room| join(room)).collect();
         vec![Handshake, Send(joins), Sleep(ms(4000))]
     }),
-    ("stuck, and stays", |target, _| {
-        // It takes nothing and sends nothing: whatever comes first, it must be ended.
+    ("stuck until it is closed", |target, _| {
+        // It neither reads nor sends, so one of the timeouts or limits must close it.
         let joins: Vec<_> = target.rooms.iter().flat_map(|room| join(room)).collect();
         vec![Handshake, Send(joins), Sleep(ms(12_000)), MustEnd]
     }),
-    ("sips", |target, _| {
+    ("reads slowly", |target, _| {
         let joins: Vec<_> = target.rooms.iter().flat_map(|room| join(room)).collect();
         vec![Handshake, Send(joins), ReadSlowly(500, ms(3000))]
     }),
-    ("silent after its welcome", |_, _| {
+    ("silent after joining root", |_, _| {
         vec![Handshake, Sleep(ms(1000)), ReadAll(ms(20)), Sleep(ms(3000))]
     }),
     // Senders.
@@ -244,7 +244,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         let noise = wire::to_room(room, "noise", &[3; 30_000]).repeat(3);
         vec![Handshake, Send(join(room)), Send(noise), ReadAll(ms(300)), ShutdownWrite, MustEnd]
     }),
-    ("floods one with pokes", |target, _| {
+    ("floods one client", |target, _| {
         let poke = wire::to_client(&target.victim, "", "poke", &[3; 60]).repeat(1000);
         vec![Handshake, Send(poke), ReadAll(ms(100))]
     }),
@@ -263,7 +263,7 @@ fn one<T, const N: usize>(rng: &mut Random, of: [T; N]) -> T {
 }
 
 fn noise(rng: &mut Random, most: u32) -> Vec<u8> {
-    // An end of the head would make something of it.
+    // Without line ends, which could complete a request head.
     (0..=rng.below(most)).map(|_| (rng.next_u64() >> 40) as u8 | 0x10).collect()
 }
 

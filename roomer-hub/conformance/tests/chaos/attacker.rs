@@ -1,4 +1,4 @@
-//! Clients that mean harm: scripts of a few steps, and what plays many of them at once.
+//! Attackers: scripts of a few steps, and a loop that runs many of them at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
@@ -13,48 +13,48 @@ use super::peer::{ReceiveBuffer, dial, is_early, reset};
 use roomer_conformance::http::HttpRequest;
 use roomer_simulator::random::{Random, Source};
 
-/// How many evil ones there are at any time.
+/// The number of attackers at any time.
 const MAX_ATTACKERS: usize = 60;
 
-/// How long the server may take to end a connection that it has to end.
+/// The time within which the server must close a connection that it has to close.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long an evil one tries to send before it goes on: the server may not read it.
+/// How long an attacker tries to send before its next step: the server may not read from it.
 const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What an evil one does next.
+/// One step of a script.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Sends, as far as the server takes it.
+    /// Sends as many bytes as the socket takes.
     Send(Vec<u8>),
-    /// Sends a little at a time.
+    /// Sends one byte after each pause.
     Trickle(Vec<u8>, Duration),
-    /// Comes in like an honest client, and waits for the answer.
+    /// Sends a valid request and waits for the response.
     Handshake,
-    /// Waits until something comes.
+    /// Waits until data arrives.
     AwaitData,
-    /// Reads nothing for this long.
+    /// Does not read for this long.
     Sleep(Duration),
     /// Reads everything for this long.
     ReadAll(Duration),
-    /// Reads so many bytes now and then, for this long.
+    /// Reads so many bytes every 10 ms, for this long.
     ReadSlowly(usize, Duration),
-    /// The server must end the connection.
+    /// The server must close the connection.
     MustEnd,
     ShutdownWrite,
     Reset,
 }
 
-/// What scripts are written for.
+/// The server and the clients that a script attacks.
 pub(super) struct Target<'a> {
     pub(super) addr: SocketAddr,
-    /// Rooms that good clients are in.
+    /// The rooms of the honest clients.
     pub(super) rooms: &'a [String],
-    /// A good client's id.
+    /// The id of an honest client.
     pub(super) victim: String,
 }
 
-/// The ids of some good clients, for those that want to do them harm.
+/// The ids of some honest clients, for scripts that attack one client.
 pub(super) type Victims = Arc<Mutex<Vec<String>>>;
 
 struct Attacker {
@@ -63,27 +63,28 @@ struct Attacker {
     steps: VecDeque<Step>,
     step: Option<Step>,
     since: Instant,
-    /// When it looks again.
+    /// The time of its next poll.
     due: Instant,
 }
 
-/// Plays scripts until it is told to stop; then all of them are gone. Begins no new ones while it
-/// is told to hold. Tells how many there were of each kind.
+/// Runs scripts until `stop` is set, and drops all attackers then. Starts no new ones while
+/// `pause_new` is set. Returns the number of attackers by kind.
 pub(super) fn run_attackers(
     addr: SocketAddr,
     seed: u64,
     rooms: &[String],
     victims: &Victims,
-    [stop, hold]: [&AtomicBool; 2],
+    [stop, pause_new]: [&AtomicBool; 2],
 ) -> BTreeMap<&'static str, usize> {
     let mut rng = Random::new(seed);
     let mut counts: BTreeMap<_, _> = SCRIPTS.iter().map(|(kind, _)| (*kind, 0)).collect();
     let mut attackers: Vec<Attacker> = Vec::new();
-    // Every kind has its turn; then it is chance.
+    // The kinds follow one another, with random gaps.
     let mut turn = rng.below(SCRIPTS.len() as u32) as usize;
     while !stop.load(Ordering::Relaxed) {
-        // They come a few at a time, so that there are never too many of one kind.
-        let room = if hold.load(Ordering::Relaxed) { 0 } else { MAX_ATTACKERS - attackers.len() };
+        // At most four start at a time, so that one kind never dominates.
+        let room =
+            if pause_new.load(Ordering::Relaxed) { 0 } else { MAX_ATTACKERS - attackers.len() };
         for _ in 0..room.min(4) {
             let (kind, script) = SCRIPTS[turn % SCRIPTS.len()];
             turn += 1 + rng.below(2) as usize;
@@ -105,7 +106,7 @@ pub(super) fn run_attackers(
 }
 
 impl Attacker {
-    /// Goes on with its script. False at its end.
+    /// Runs its script as far as possible. Returns false at its end.
     fn act(&mut self, addr: SocketAddr) -> bool {
         loop {
             let now = Instant::now();
@@ -119,8 +120,8 @@ impl Attacker {
             }
             let Some(step) = &mut self.step else { return false };
             let left = |time: &Duration| self.since + *time > now;
-            let goes_on = match step {
-                Step::Handshake => unreachable!("it is two other steps"),
+            let is_pending = match step {
+                Step::Handshake => unreachable!("replaced by two other steps"),
                 Step::AwaitData => {
                     let peeked = self.stream.peek(&mut [0]);
                     peeked.is_err_and(|error| is_early(&error)) && left(&END_TIMEOUT)
@@ -137,7 +138,7 @@ impl Attacker {
                 Step::ReadSlowly(size, time) => !read(&mut self.stream, *size) && left(time),
                 Step::MustEnd => {
                     let ended = read(&mut self.stream, 1 << 20);
-                    assert!(ended || left(&END_TIMEOUT), "{} was not ended", self.kind);
+                    assert!(ended || left(&END_TIMEOUT), "{} was not closed", self.kind);
                     !ended
                 }
                 Step::ShutdownWrite => {
@@ -149,7 +150,7 @@ impl Attacker {
                     return false;
                 }
             };
-            if goes_on {
+            if is_pending {
                 self.due = self.due.max(now + Duration::from_millis(10));
                 return true;
             }
@@ -158,7 +159,7 @@ impl Attacker {
     }
 }
 
-/// Sends as much as the socket takes. True while there is more.
+/// Sends as much as the socket takes. Returns true while bytes remain.
 fn send(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     match stream.write(bytes) {
         Ok(size) => {
@@ -169,7 +170,7 @@ fn send(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Reads what is there, at most so much. True when the connection has ended.
+/// Reads at most so many available bytes. Returns true if the connection has ended.
 fn read(stream: &mut TcpStream, most: usize) -> bool {
     let mut chunk = [0; 64 * 1024];
     let mut left = most;

@@ -1,4 +1,4 @@
-//! The chaos test: good clients and attackers ones at one server, all at once, drawn from a seed.
+//! The soak test: honest clients and attackers on one server at the same time, generated from a seed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::env;
@@ -10,33 +10,34 @@ use std::time::{Duration, Instant};
 
 use super::attacker::{self, Victims};
 use super::delivery_log::{ClientIndex, DeliveryLog, LONGEST, Room};
-use super::honest_client::{HonestClient, RoomState, Stage};
+use super::honest_client::{HonestClient, Stage};
 use super::peer::ReceiveBuffer;
 use super::process::{Process, pause};
+use super::view::RoomState;
 use roomer_conformance::client::TIMEOUT;
 use roomer_simulator::random::{Random, Source};
 
-/// Good clients, the reference included.
+/// Honest clients, including the reference client.
 const CLIENTS: usize = 200;
 
-/// Rooms that the reference is in, root included, and rooms that come and go with their members.
+/// Rooms of the reference client, including root, and rooms that end with their last member.
 const WATCHED: usize = 13;
 const UNWATCHED: usize = 6;
 
-/// Waits that are short enough to run out many times in a soak. The pong wait is long enough for
-/// a busy machine: who is silent for a moment because it got no time is not to be closed.
+/// Timeouts that are short enough to expire many times during the test. The pong timeout is long enough
+/// for a busy machine: a client that gets no CPU time for a moment must not be closed.
 const OPTIONS: &str = "handshake=2000 ping=1000 pong=20000 write=8000 close=4000 backlog=4194304";
 
-/// Memory that a soak may leave with the allocator, in KiB, beyond what the first has.
+/// Memory that the allocator may keep after the second run, in KiB, beyond what it keeps after the first.
 const ALLOCATOR_ALLOWANCE: usize = 40 * 1024;
 
-/// How long the test looks at what was read before it reads on.
+/// How long the test handles received frames before it reads again.
 const PROCESSING_SLICE: Duration = Duration::from_millis(20);
 
-/// Bytes that may be read and not looked at before the test waits for itself.
+/// The most bytes read and not handled; above it the clients send nothing.
 const MAX_UNPROCESSED: usize = 4 << 20;
 
-/// How far good clients may be ahead of the reference, in things heard, before they wait for it.
+/// How many packets honest clients may be ahead of the reference client before they wait for it.
 const MAX_AHEAD: usize = 20_000;
 
 struct Soak {
@@ -48,8 +49,8 @@ struct Soak {
     /// ClientIndex has looked last at what it has read.
     next: usize,
     victims: Victims,
-    /// Whether attackers ones have to wait, too.
-    hold: Arc<AtomicBool>,
+    /// True while no new attackers may start.
+    pause_new: Arc<AtomicBool>,
 }
 
 #[test]
@@ -62,7 +63,8 @@ fn honest_clients_get_all_guarantees_next_to_attackers() {
     let _guide = ReproductionHint(seed, seconds);
     let mut process = Process::start(OPTIONS);
     let start = process.level();
-    // What the allocator and the runtime keep is learnt by a first soak of one turn of each kind.
+    // A first run with each kind of attacker shows what the allocator and the runtime keep. Memory must
+    // not grow much in the second one, whatever the allocator does.
     process = Soak::new(process, seed ^ 1).run(Duration::from_secs(2));
     process.recovers(start, usize::MAX / 2);
     let warm = process.level();
@@ -72,7 +74,7 @@ fn honest_clients_get_all_guarantees_next_to_attackers() {
     process.stop();
 }
 
-/// Says how to repeat a run that has failed.
+/// Prints how to repeat a failed run.
 struct ReproductionHint(u64, u64);
 
 impl Drop for ReproductionHint {
@@ -81,7 +83,7 @@ impl Drop for ReproductionHint {
             let ReproductionHint(seed, seconds) = self;
             eprintln!(
                 "to repeat: ROOMER_CHAOS_SEED={seed} ROOMER_CHAOS_SECONDS={seconds} \
-                 cargo test -p {} --test chaos soak",
+                 cargo test -p {} --test tokio_chaos soak # or smol_chaos",
                 env!("CARGO_PKG_NAME"),
             );
         }
@@ -95,11 +97,11 @@ impl Soak {
         let rooms = ["root".into()].into_iter().chain(watched).chain(unwatched).collect();
         let log = DeliveryLog::new(rooms, WATCHED);
         let rng = Random::new(seed);
-        let (clients, victims, hold) = (Vec::new(), Victims::default(), Arc::default());
-        Soak { process, rng, seed, log, clients, next: 0, victims, hold }
+        let (clients, victims, pause_new) = (Vec::new(), Victims::default(), Arc::default());
+        Soak { process, rng, seed, log, clients, next: 0, victims, pause_new }
     }
 
-    /// All of it once, until nobody is left.
+    /// Runs the whole test once, until no client is left.
     fn run(mut self, time: Duration) -> Process {
         self.gather();
         let stop = AtomicBool::new(false);
@@ -107,11 +109,11 @@ impl Soak {
             let (addr, seed) = (self.process.addr, self.seed);
             let (rooms, victims) = (self.log.rooms[..].to_vec(), Arc::clone(&self.victims));
             let stop = &stop;
-            // However this ends, the attackers ones end too.
-            let end = End(stop);
-            let hold = Arc::clone(&self.hold);
+            // However this ends, the attackers must stop.
+            let end = StopOnDrop(stop);
+            let pause_new = Arc::clone(&self.pause_new);
             let attackers = scope.spawn(move || {
-                attacker::run_attackers(addr, seed, &rooms, &victims, [stop, &hold])
+                attacker::run_attackers(addr, seed, &rooms, &victims, [stop, &pause_new])
             });
             let until = Instant::now() + time;
             while Instant::now() < until && !attackers.is_finished() {
@@ -138,26 +140,28 @@ impl Soak {
         self.process
     }
 
-    /// The reference comes first, into each room that it watches; then the others.
+    /// Connects the reference client, which joins the watched rooms, and then the others.
     fn gather(&mut self) {
         self.clients.push(HonestClient::connect(self.process.addr, ReceiveBuffer::Default, true));
-        self.until("the reference is welcome", |soak| soak.clients[0].view.me.is_some());
+        self.until("the reference client is connected", |soak| soak.clients[0].view.me.is_some());
         for room in 1..WATCHED {
             self.clients[0].join(&self.log, room);
         }
-        self.until("the reference is in", |soak| soak.clients[0].view.is_settled(&mut soak.log));
+        self.until("the reference client has joined", |soak| {
+            soak.clients[0].view.is_settled(&mut soak.log)
+        });
         let addr = self.process.addr;
         self.clients.extend(
             (1..CLIENTS).map(|index| HonestClient::connect(addr, receive_buffer(index), false)),
         );
         self.log.checked.clients += CLIENTS;
-        self.until("all are welcome", |soak| {
+        self.until("all clients are connected", |soak| {
             soak.clients.iter().all(|client| client.view.me.is_some())
         });
     }
 
-    /// Reads and writes for everybody. Checking takes its time, and nobody may become a slow
-    /// reader by it: what is not looked at within a moment waits for the next turn.
+    /// Reads and writes for all clients. Checking is slow, and no client may become a slow reader because
+    /// of it: input that is not handled within [`PROCESSING_SLICE`] waits for the next step.
     fn turn(&mut self) {
         let mut some = false;
         for client in &mut self.clients {
@@ -185,21 +189,21 @@ impl Soak {
         self.log.check_suspected_loss();
     }
 
-    /// Turns until something is so, which must be soon.
+    /// Steps until a condition holds, for at most [`TIMEOUT`].
     #[track_caller]
     fn until(&mut self, what: &str, is_so: impl Fn(&mut Soak) -> bool) {
         let deadline = Instant::now() + TIMEOUT;
         while !is_so(self) {
-            assert!(Instant::now() < deadline, "in vain: {what}; {:?}", self.process.numbers());
+            assert!(Instant::now() < deadline, "not reached: {what}; {:?}", self.process.numbers());
             self.turn();
         }
     }
 
-    /// Has a few good clients do something, if the test is not behind with its reading.
+    /// Makes a few honest clients act, unless too much input is unhandled.
     fn act_some(&mut self) {
         let unread: usize = self.clients.iter().map(|client| client.peer.unread()).sum();
         let is_behind = unread > MAX_UNPROCESSED;
-        self.hold.store(is_behind, Ordering::Relaxed);
+        self.pause_new.store(is_behind, Ordering::Relaxed);
         if is_behind || !self.log.settle(MAX_AHEAD) {
             return;
         }
@@ -229,11 +233,11 @@ impl Soak {
             ..90 if is_in => client.say(log, room, "hello", rng.below(200) as usize),
             ..95 if is_in => client.say(log, room, "hello", rng.below(LONGEST as u32) as usize),
             ..97 if is_in => (0..50).for_each(|_| client.say(log, room, "hello", 30)),
-            // More than a narrow socket takes at once.
+            // More than a small receive buffer takes at once.
             ..98 if is_in => (0..40).for_each(|_| client.say(log, room, "hello", 4000)),
             ..105 if is_in => client.join(log, room),
             ..130 if is_in => client.leave(log, room),
-            // What is said at once is said as a member.
+            // Messages directly after a join are sent as a member.
             ..60 => {
                 client.join(log, room);
                 (0..rng.below(3)).for_each(|_| client.say(log, room, "hello", 10));
@@ -259,14 +263,14 @@ impl Soak {
         }
     }
 
-    /// The attackers ones have gone: now what everybody knows must come to be the truth.
+    /// After the attackers have stopped, waits until the view of every client is correct.
     fn wait_until_consistent(&mut self) {
-        self.until("everything asked is answered and agrees with the reference", |soak| {
+        self.until("all requests are answered and all logs agree", |soak| {
             let Soak { clients, log, .. } = soak;
             log.settle(0) && clients.iter_mut().all(|client| client.view.is_settled(log))
         });
-        self.until("everybody's view is the truth", Soak::is_true);
-        self.until("everything told has come", |soak| {
+        self.until("all views are correct", Soak::is_true);
+        self.until("all direct messages have arrived", |soak| {
             soak.clients.iter().all(|client| client.view.is_told(&soak.log))
         });
     }
@@ -292,7 +296,7 @@ impl Soak {
         truth
     }
 
-    /// In each room one says something, which reaches every other member exactly once.
+    /// Sends one message in each room, which must reach every other member exactly once.
     fn probe(&mut self) {
         let Soak { clients, log, .. } = self;
         let mut spoken = HashMap::new();
@@ -308,22 +312,22 @@ impl Soak {
             let rooms = client.view.rooms.keys().copied();
             rooms.filter(|room| spoken.get(room).is_some_and(|by| *by != index)).collect()
         };
-        self.until("the probes have come", |soak| {
+        self.until("the probes have arrived", |soak| {
             let mut clients = soak.clients.iter().enumerate();
             clients.all(|(index, client)| client.view.probes.keys().copied().eq(due(index, client)))
         });
         let Soak { clients, log, .. } = self;
         clients.iter_mut().for_each(|client| client.fence(log));
-        self.until("the fences have come", |soak| {
+        self.until("the fences have arrived", |soak| {
             soak.clients.iter().all(|client| client.view.fences == 1)
         });
         for (index, client) in self.clients.iter().enumerate() {
-            assert!(client.view.probes.values().all(|count| *count == 1), "a probe came twice");
+            assert!(client.view.probes.values().all(|count| *count == 1), "a probe arrived twice");
             assert_eq!(client.view.probes.len(), due(index, client).len());
         }
     }
 
-    /// Everybody leaves every room, the reference last, and goes.
+    /// Makes all clients leave all rooms and close, the reference client last.
     fn leave_all(&mut self) {
         let Soak { clients, log, .. } = self;
         for client in &mut clients[1..] {
@@ -331,16 +335,20 @@ impl Soak {
                 client.leave(log, room);
             }
         }
-        self.until("everybody has left", |soak| {
+        self.until("all clients have left", |soak| {
             soak.log.settle(0)
                 && soak.clients[1..].iter().all(|client| client.view.rooms.is_empty())
         });
-        self.until("the reference is alone", Soak::is_true);
+        self.until("the reference client is alone", Soak::is_true);
         self.clients[1..].iter_mut().for_each(|client| client.close(&mut self.log));
         self.clients[0].close(&mut self.log);
         let deadline = Instant::now() + TIMEOUT;
         while !self.clients.is_empty() {
-            assert!(Instant::now() < deadline, "{} goodbyes are not answered", self.clients.len());
+            assert!(
+                Instant::now() < deadline,
+                "{} close frames are not answered",
+                self.clients.len()
+            );
             self.clients.retain_mut(|client| {
                 client.flush();
                 client.peer.read();
@@ -352,15 +360,15 @@ impl Soak {
     }
 }
 
-/// Every fourth client makes the server wait now and then, though it reads all the time.
+/// Every fourth client has a small receive buffer, so that the server waits for it now and then.
 fn receive_buffer(index: usize) -> ReceiveBuffer {
     if index.is_multiple_of(4) { ReceiveBuffer::Small } else { ReceiveBuffer::Default }
 }
 
-/// Has the attackers ones stop, also when the good ones have failed.
-struct End<'a>(&'a AtomicBool);
+/// Stops the attackers when dropped, also after a failure of the honest clients.
+struct StopOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for End<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

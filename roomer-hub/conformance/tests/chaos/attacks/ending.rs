@@ -1,4 +1,4 @@
-//! Ends: the process's, by SIGTERM, and those of clients that are dead and do not say so.
+//! The end of the process by SIGTERM, and clients that die without closing the connection.
 
 use std::io::Write;
 use std::time::Instant;
@@ -11,15 +11,15 @@ use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
-/// Reads until the close frame and returns how many last words came before it.
+/// Reads until the close frame; returns the number of `last` messages before it.
 fn count_until_close(client: &mut Client, code: u16) -> usize {
-    let mut words = 0;
+    let mut count = 0;
     loop {
         match client.receive() {
-            Received::Packet(packet) => words += usize::from(packet.event == "last"),
+            Received::Packet(packet) => count += usize::from(packet.event == "last"),
             Received::Close(seen, reason) => {
                 assert_eq!(seen, Some(code), "{reason}");
-                break words;
+                break count;
             }
             other => panic!("{other:?}"),
         }
@@ -33,17 +33,17 @@ fn sigterm_closes_all_clients_with_1001_after_their_queued_messages() {
     for (n, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.join("lobby").len(), n + 1);
     }
-    // One that is stuck, and one in the middle of its handshake, must not hold it up for ever.
+    // A stuck client and an unfinished handshake must not delay the end beyond the close timeout.
     let mut stuck = process.client();
     stuck.send(&wire::header(wire::FIN | wire::BINARY, 100));
     let mut half = dial(process.addr);
     half.write_all(&HttpRequest::upgrade(process.addr).bytes()[..50]).unwrap();
     let (first, others) = clients.split_first_mut().unwrap();
-    (0..50).for_each(|_| first.send_to_room("lobby", "last", b"words"));
-    // One that has not read yet what it was told: more than sockets hold, less than it may be owed.
+    (0..50).for_each(|_| first.send_to_room("lobby", "last", b"message"));
+    // This client has not read its messages yet: more than sockets hold, less than the backlog.
     let mut late = process.client();
     (0..60).for_each(|_| first.send_to_client(&late.id, "", "last", &[7; 10_000]));
-    // It is said once its own next message is through, and that comes after the others' notices.
+    // Once its own next message has arrived, the server has handled all messages before it.
     let id = first.id.clone();
     first.send_to_client(&id, "", "fence", b"");
     while first.expect_packet().event != "fence" {}
@@ -78,10 +78,10 @@ fn dead_peers_are_closed_after_the_pong_timeout() {
         left == dead.len()
     });
     assert_eq!(came, dead.len());
-    // Their sockets are given up, too, though they never answer.
+    // Their sockets are closed too, although they never answer.
     let deadline = Instant::now() + TIMEOUT;
     while process.numbers().sockets > 5 {
-        assert!(Instant::now() < deadline, "they are held on to");
+        assert!(Instant::now() < deadline, "their sockets stay open");
         healthy.turn(|_, _, _| false);
     }
     let numbers = process.numbers();
