@@ -82,7 +82,7 @@ fn a_narrow_pipe_is_served() {
     });
 }
 
-/// A request that a framework has read, and the server has let in.
+/// A request that a framework has read and the server has accepted.
 fn let_in(server: &Server) -> Upgrade {
     let request = Request::get("/")
         .header("Connection", "Upgrade")

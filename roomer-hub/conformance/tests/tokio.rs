@@ -1,4 +1,4 @@
-//! The conformance suite on tokio. Its cases are in `roomer-hub/conformance`.
+//! The conformance suite on tokio. Its tests are in `cases`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "cases/mod.rs"]

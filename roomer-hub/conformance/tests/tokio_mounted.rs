@@ -59,7 +59,7 @@ impl TestServer {
         Client::connect(self.addr)
     }
 
-    /// Waits until nobody is left.
+    /// Waits until no connection is left.
     fn drained(&self) {
         in_time(&self.runtime, self.server.drained());
         assert_eq!(self.server.stats().sockets, 0);
@@ -150,7 +150,7 @@ fn middleware_and_the_hook_may_both_identify_the_user() {
         builder
             .trust_proxy("127.0.0.1")
             .authorize(|request| {
-                // What the middleware has found is there to be seen.
+                // The values of the middleware are available.
                 let earlier = request.head().extensions().get::<Claims>();
                 assert_eq!(earlier.is_some(), request.header("x-name").is_some());
                 let peer = request.peer().map(|peer| peer.ip().to_string());
@@ -385,7 +385,7 @@ fn a_connection_s_address_may_be_known_to_its_service() {
     in_time(&runtime, server.drained());
 }
 
-/// Serves what `accept` brings, and has somebody come in over TCP or a Unix socket.
+/// Serves the streams that `accept` returns, and connects over TCP or a Unix socket.
 fn serve_one<S>(io: S, server: &Server, is_auto: bool)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,

@@ -66,8 +66,8 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Comes in through a pipe that holds so many bytes each way. By hand: the client's own handshake
-/// takes very small reads for an attack.
+/// Connects through a pipe that holds so many bytes in each direction. Writes the handshake itself,
+/// because that of the client library rejects very small reads as an attack.
 async fn come_in(server: &Server, size: usize) -> (Socket, JoinHandle<()>) {
     let (mut ours, theirs) = duplex(size);
     let task = tokio::spawn(connect(theirs, server, None));
@@ -112,7 +112,7 @@ fn a_server_outlives_the_runtime_that_kept_its_time() {
         let runtime = runtime();
         runtime.block_on(async {
             through_a_pipe(&server, 100).await;
-            // Somebody is still there when the runtime goes.
+            // A connection is still open when the runtime is dropped.
             let (socket, _) = come_in(&server, 100).await;
             std::mem::forget(socket);
         });

@@ -24,7 +24,10 @@ const CASES: &[Case] = &[
     ("the_chat_names_a_wrong_option", cases::the_chat_names_a_wrong_option),
     ("the_chat_warns_with_its_own_flags", cases::the_chat_warns_with_its_own_flags),
     ("the_chat_works_behind_a_proxy", cases::the_chat_works_behind_a_proxy),
-    ("the_descriptor_limit_is_raised_or_reported", cases::the_descriptor_limit_is_raised_or_reported),
+    (
+        "the_descriptor_limit_is_raised_or_reported",
+        cases::the_descriptor_limit_is_raised_or_reported,
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! How many may come in, in all and from one address, and what the others hear.
+//! Limits on connections and handshakes, in total and per address, and the rejections above them.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::wire::{self, BINARY, FIN};
 
-/// A socket from an address of one's own choice.
+/// Connects from a given local address.
 fn dial_from(source: &str, addr: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let source: SocketAddr = format!("{source}:0").parse().unwrap();
@@ -54,7 +54,7 @@ fn handshakes_above_the_limit_are_rejected_with_503_at_once() {
     drop(silent);
     assert_eq!(until_not(503, || HttpRequest::plain(test.addr).rejected(test.addr).status), 400);
     test.wait_for_drain();
-    // Who has come in takes no place of theirs.
+    // An open connection does not count as a handshake.
     let clients: [Client; 5] = test.roomless_clients();
     assert_eq!(test.server.stats().connections, clients.len());
 }
@@ -97,7 +97,7 @@ fn a_rejected_client_that_stays_is_closed() {
         assert!(stream.read(&mut [0]).is_ok_and(|size| size == 1), "the answer begins");
     }
     drop(silent);
-    // They neither read on nor go, and nobody else ends their wait.
+    // The clients neither read nor close, so the server has to end the wait.
     test.wait_for_drain();
 }
 
@@ -166,7 +166,7 @@ fn a_trusted_proxy_speaks_for_many_addresses() {
     for client in ["1.2.3.4", "6.6.6.6, 5.6.7.8", "2001:db8::2"] {
         assert_eq!(from(client).rejected(test.addr).status, 429, "{client}");
     }
-    // Nobody else is believed.
+    // Other peers are not trusted.
     let mut stranger = dial_from("127.0.0.2", test.addr);
     stranger.write_all(&from("9.9.9.9").bytes()).unwrap();
     clients.push(Client::established(stranger));
@@ -188,7 +188,7 @@ fn after_a_storm_every_count_is_back_where_it_was() {
         let cut = round * 7 % (request.len() + 40);
         let _ = stream.write_all(&request[..cut.min(request.len())]);
     }
-    // The server comes to this one behind all others.
+    // The server accepts this one after all others.
     let _ = HttpRequest::plain(test.addr).rejected(test.addr);
     test.wait_for_drain();
     assert_eq!(test.server.stats().handshakes, 0);

@@ -176,7 +176,7 @@ fn bytes_after_the_request_wait_and_are_handled_in_order() {
     let test = TestServer::with(slow(&gate));
     let mut stream = dial(test.addr);
     let mut sent = ask(&test, "ann").bytes();
-    // More than is kept for one that nobody knows yet.
+    // More than the server keeps before the client is authorized.
     for n in 0..1_000u32 {
         sent.extend(wire::to_room("echo", "join", &wire::filler(50)));
         sent.extend(wire::to_room("echo", "leave", &n.to_be_bytes()));
@@ -199,7 +199,7 @@ fn bytes_received_while_the_hook_runs_are_kept() {
     let mut stream = dial(test.addr);
     stream.write_all(&ask(&test, "ann").bytes()).unwrap();
     for room in ["one", "two", "three"] {
-        // The server comes to this one behind what the other has sent before.
+        // The server handles this one after what the other has sent before.
         Client::upgrade(dial(test.addr), &ask(&test, "anybody")).close();
         stream.write_all(&wire::to_room(room, "join", b"")).unwrap();
     }

@@ -36,7 +36,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
                 watcher.members
             })
         });
-        // One that comes back again and again, and starts from a snapshot each time.
+        // A client that joins again and again, each time with a new snapshot.
         let commuter = scope.spawn(|| {
             let mut commuter = Member::join(test.roomless_client(), "square");
             for _ in 0..60 {

@@ -103,7 +103,7 @@ fn the_server_ends_the_connection_whether_the_client_does_or_not() {
     let mut rude = test.roomless_client();
     rude.send(b"garbage");
     rude.expect_close(1002);
-    // Both still hold their end of the connection; the server needs neither for letting go.
+    // Both clients keep their sockets open; the server closes without them.
     test.wait_for_drain();
     drop((polite, rude));
 }

@@ -1,4 +1,4 @@
-//! Where the Go original's rules differ, and are kept for those who choose them (section 12).
+//! The rules of the Go original, which `compat` selects (section 12).
 
 use super::test_server::TestServer;
 use roomer_conformance::wire::{self, CONTINUATION, FIN, TEXT};

@@ -56,7 +56,7 @@ fn dst_must_be_the_id_exactly() {
         "lobby".to_owned(),
         "*".to_owned(),
     ];
-    // An id may, rarely, be without letters; then its upper case is the id itself.
+    // An id may, rarely, have no letters; then its upper case is the id itself.
     for dst in close.iter().filter(|dst| **dst != id) {
         a.send_to_client(dst, "lobby", "whisper", dst.as_bytes());
     }

@@ -1,5 +1,5 @@
-//! The end of serving, a few at a time. How many when is tested in virtual time; here, that an
-//! adapter goes on meanwhile, and comes to an end.
+//! Draining at a rate. The rate is tested in virtual time; here, that the adapter keeps serving
+//! meanwhile and ends.
 
 use std::io::{Read, Write};
 use std::thread;
@@ -11,7 +11,7 @@ use super::test_server::{TestServer, block_on};
 use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 
-/// What became of the connections, once that is over.
+/// Returns the report of the drain: connections that closed, and connections that were cut.
 fn told(test: &TestServer) -> (usize, usize) {
     let DrainReport { closed, cut, .. } = block_on(test.server.drain());
     (closed, cut)
@@ -40,7 +40,7 @@ fn during_a_drain_clients_keep_working_and_new_ones_get_503() {
     thread::scope(|scope| {
         scope.spawn(|| test.stop());
         assert_eq!(dismissed(&mut clients[0]), Some(1001));
-        // The port is open, and says what it does.
+        // The port is open, and requests are answered.
         let status = |target| HttpRequest::plain(addr).target(target).rejected(addr).status;
         assert_eq!(HttpRequest::upgrade(addr).rejected(addr).status, 503);
         assert_eq!((status("/live"), status("/ready"), status("/")), (200, 503, 200));

@@ -1,7 +1,7 @@
-//! WebSocket frames: what a client may send, and what ends its connection (section 3).
+//! WebSocket frames that a client may send, and frames that end its connection (section 3).
 //!
-//! That a server's own frames are binary, whole and unmasked is checked by the client with each
-//! one it reads.
+//! The client checks each frame that it reads: the frames of a server are binary, unfragmented and
+//! unmasked.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 
-/// Sends what breaks a rule; a close frame must come, then the end.
+/// Sends bytes that break a rule; a close frame must arrive, then the end.
 #[track_caller]
 fn breaks(test: &TestServer, bytes: &[u8], codes: &[u16]) {
     let mut client = test.roomless_client();
@@ -178,7 +178,7 @@ fn a_client_that_keeps_sending_after_a_violation_affects_no_other() {
     let [mut witness, mut culprit] = test.clients_in("room");
     culprit.send(&wire::frame(CONTINUATION, b""));
     let flood = wire::to_room("room", "after", &wire::filler(1000)).repeat(1000);
-    // The server may have ended the connection by now; then this fails, and is allowed to.
+    // This may fail: the server may have closed the connection already.
     let _ = culprit.stream.write_all(&flood);
     witness.expect_member_left("room", &culprit.id);
     witness.expect_nothing();

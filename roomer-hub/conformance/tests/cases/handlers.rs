@@ -1,4 +1,4 @@
-//! When handlers run, what they see, and what their failures cost (sections 5, 8 and 12).
+//! Handlers: when they run, their arguments, and their failures (sections 5, 8 and 12).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -146,7 +146,7 @@ fn an_error_without_a_hook_costs_nothing() {
     client.expect_nothing();
 }
 
-/// A handler that panics, or whose error does in the hook, costs its caller's connection alone.
+/// A panic of a handler, or of the hook for its error, closes only the connection of its caller.
 fn panics(choose: impl FnOnce(Builder) -> Builder) {
     let test = TestServer::with(|builder| {
         choose(builder).on("ping", |conn, message| {
@@ -156,7 +156,7 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
     });
     let [mut witness, mut caller] = test.clients_in("lobby");
     for _ in 0..3 {
-        // What comes behind the fatal message, in the same read, is not looked at any more.
+        // Messages after the fatal one, in the same read, are not handled.
         let mut bytes = wire::to_room("lobby", "before", b"");
         bytes.extend(wire::to_room("lobby", "fatal", b""));
         bytes.extend(wire::to_room("lobby", "after", b""));

@@ -1,4 +1,4 @@
-//! The upgrade: what is asked, in which order it is checked, what is answered (section 2).
+//! The upgrade: requirements, the order of the checks, and the responses (section 2).
 
 use std::io::Write;
 
@@ -62,7 +62,7 @@ fn rejected_by_authorize_is_401_even_for_a_plain_get() {
     });
     let answer = HttpRequest::plain(test.addr).rejected(test.addr);
     assert_eq!((answer.status, &*answer.body), (401, &b"a token, please\n"[..]));
-    // Everything that comes later in the order is wrong here.
+    // Every later check would fail too.
     let bad = HttpRequest::upgrade(test.addr)
         .set("Sec-WebSocket-Version", "12")
         .set("Sec-WebSocket-Key", "short")

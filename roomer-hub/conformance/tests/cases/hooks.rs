@@ -1,4 +1,4 @@
-//! What the application hears of who comes, joins, leaves and goes.
+//! Hooks for connects, joins, leaves and disconnects.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
-/// What hooks have heard, in order, with the id of whom it was about.
+/// The calls of hooks in order, with the ids of their connections.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<(ConnId, String)>>>);
 

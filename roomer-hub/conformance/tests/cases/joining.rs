@@ -67,7 +67,7 @@ fn leave_is_acknowledged_and_the_others_are_notified() {
     c.expect_member_left("lobby", &b.id);
     a.send_to_room("lobby", "hello", b"");
     c.expect("lobby", "hello", "", &a.id, b"");
-    // Nobody hears of itself, and who has left hears nothing.
+    // A client receives no notice about itself, and none after leaving.
     expect_nothing([&mut a, &mut b, &mut c]);
 }
 
@@ -185,7 +185,7 @@ fn a_client_may_be_in_many_rooms_and_they_are_apart() {
 
 #[test]
 fn rooms_of_every_size_up_to_thirty_work() {
-    // The engine treats small and large rooms differently; nobody must notice.
+    // The engine treats small and large rooms differently; clients must not notice.
     let test = TestServer::start();
     let mut members = Vec::new();
     for size in 1..=30 {

@@ -77,7 +77,7 @@ fn the_default_limit_is_16_mib_inclusive() {
 fn an_oversized_message_affects_no_other_client_even_if_it_is_sent_completely() {
     let test = TestServer::with(|builder| builder.max_message(1000));
     let [mut witness, mut culprit] = test.clients_in("room");
-    // The server may reset the connection under it; that is allowed.
+    // The server may reset the connection meanwhile.
     let message = wire::message(&wire::filler(4_000_000));
     let _ = culprit.stream.write_all(&message);
     witness.expect_member_left("room", &culprit.id);
@@ -114,7 +114,7 @@ fn joins_above_the_limit_of_rooms_are_answered_with_leave_ack() {
     client.send_to_room("c", "join", b"");
     client.expect_left("c");
     assert_eq!(test.server.stats().rooms, 3, "the refused room was not made");
-    // A room that it is in is no further room, and one it has left makes place.
+    // Joining a room again does not count, and leaving a room makes place.
     client.join("b");
     client.leave("a");
     client.join("c");

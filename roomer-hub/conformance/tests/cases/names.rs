@@ -3,7 +3,7 @@
 use super::test_server::TestServer;
 use roomer_conformance::wire;
 
-/// Names that somebody might take for one another.
+/// Names that look alike.
 const ALIKE: [&str; 16] = [
     "Lobby",
     "lobby",

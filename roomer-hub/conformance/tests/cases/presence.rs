@@ -1,4 +1,4 @@
-//! What the members of a room hear of each other, where that is not everything.
+//! Notices about members, where a room mode limits them.
 
 use roomer_engine::Presence;
 

@@ -1,4 +1,4 @@
-//! Who a client is behind a proxy: what `X-Forwarded-For` is worth.
+//! The address of a client behind a proxy: `X-Forwarded-For` and the PROXY protocol.
 
 use std::io::Write;
 
@@ -52,7 +52,7 @@ fn an_untrusted_proxy_is_not_trusted() {
     assert_eq!(seen(elsewhere, &["1.2.3.4"]), "127.0.0.1");
 }
 
-/// Comes in behind bytes that a proxy sends first; what the server takes the client's address to be.
+/// Connects with bytes that a proxy sends first; returns the client's address as the server sees it.
 fn announced(test: &TestServer, header: &[u8]) -> String {
     let mut stream = dial(test.addr);
     let request = HttpRequest::upgrade(test.addr).bytes();

@@ -1,4 +1,4 @@
-//! How much one client may ask of a server, and what becomes of whoever asks for more.
+//! Rates: messages, bytes, joins and violations per client, and the close above them.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
-/// Far more than comes back in the time that a test takes.
+/// A rate so low that no token is refilled during a test.
 const FLOOD: usize = 500;
 
 /// Sends the same again and again, in one go.
@@ -34,8 +34,8 @@ fn until_closed(client: &mut Client) -> (usize, String) {
     }
 }
 
-/// Whoever floods is closed for it after so many of its messages, and those that came back while
-/// they arrived; the room hears them, then that it has left, and goes on.
+/// A client that floods is closed after `burst` messages and those that the rate refilled meanwhile. The
+/// room receives them, is notified of the leave, and keeps working.
 #[track_caller]
 fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
     let test = TestServer::with(choose);
@@ -111,7 +111,7 @@ fn a_burst_is_delivered_completely() {
 
 #[test]
 fn time_brings_more() {
-    // A whole burst's worth in a few nanoseconds. A few messages may be handled at one moment.
+    // A whole burst is refilled within nanoseconds. A few messages may be handled at the same time.
     let test = TestServer::with(|builder| builder.message_rate(u32::MAX, 50));
     let mut client = test.roomless_client();
     for _ in 0..200 {

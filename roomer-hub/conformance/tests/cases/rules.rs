@@ -1,4 +1,4 @@
-//! What becomes of a client's packet, rule by rule (section 5), and whom not to trust (12).
+//! The handling of a client's packet, rule by rule (section 5), and what is not trusted (12).
 
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;

@@ -1,4 +1,4 @@
-//! The application's rules: who may join, publish, send; at once, or after a while.
+//! The application's rules for joining, publishing and sending, synchronous and asynchronous.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -48,7 +48,7 @@ fn a_rejected_join_is_answered_with_leave_ack_and_counted() {
     assert!(test.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "cellar"));
     let ack = a.expect_packet();
     a.snapshot("cellar", ack);
-    // Nor is anybody about a room one is in.
+    // No rule is called for a room that the client is in.
     a.join("cellar");
     expect_nothing([&mut a, &mut b]);
     assert_eq!(test.server.stats().rejected_packets.by_application, 1);
@@ -169,7 +169,7 @@ fn the_state_after_the_answer_of_a_rule_counts() {
     });
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("lobby", "chat", b"too late");
-    // Its seat is gone before the word is out.
+    // Its membership ends before the rule has answered.
     let id = roomer_engine::ConnId::parse(&a.id).unwrap();
     assert!(test.server.kick(id, "lobby"));
     a.expect_left("lobby");

@@ -1,4 +1,4 @@
-//! What handlers, and whoever keeps a handle to a connection, can send (sections 9 and 12).
+//! Sending from handlers and through handles to connections (sections 9 and 12).
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use super::test_server::{TestServer, expect_nothing, join_all};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Keeps the handle of whoever sends the event `keep`.
+/// Keeps the handle of each client that sends the event `keep`.
 struct Kept(Arc<Mutex<Option<Conn>>>);
 
 impl Kept {
@@ -32,7 +32,7 @@ impl Kept {
     }
 }
 
-/// A test whose handler sends to the room that the payload names.
+/// A server whose handler sends to the room that the payload names.
 fn relay() -> TestServer {
     TestServer::with(|builder| {
         builder.on("relay", |conn, message| {
@@ -181,7 +181,7 @@ fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
     let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
     let chunk = wire::filler(50_000);
-    // Whatever the kernel takes comes on top of the backlog, and is a few megabytes at most.
+    // The kernel takes a few megabytes at most, in addition to the backlog.
     let taken = (0..10_000).take_while(|_| conn.send_raw(&chunk)).count();
     assert!(taken >= 2, "less than the backlog was taken: {taken}");
     assert!(taken < 2_000, "without end");
@@ -189,8 +189,8 @@ fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
     test.wait_for_drain();
 }
 
-/// Somebody whose handler makes another member speak in the lobby, so that there is something
-/// said in one go with what it asks for next. Returns the puppeteer, the speaker and the others.
+/// A client whose handler makes another member send to the lobby, so that this message and the client's
+/// next request are handled together. Returns the client, the sender and the others.
 fn puppets(others: usize) -> (TestServer, Client, Client, Vec<Client>) {
     let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
     let slot = kept.clone();

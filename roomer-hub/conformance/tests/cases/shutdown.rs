@@ -10,7 +10,7 @@ use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
-/// Reads on until the server says goodbye, with this code.
+/// Reads until the server closes the connection with 1001.
 fn dismissed(client: &mut Client) {
     loop {
         match client.receive() {

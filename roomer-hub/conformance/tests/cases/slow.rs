@@ -1,4 +1,4 @@
-//! Clients that read slowly or not at all: what that costs them, and nobody else (section 12).
+//! Clients that read slowly or not at all: they are closed, and no others are affected (section 12).
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use roomer_conformance::wire::{self, PacketView};
 
 const SIZE: usize = 2000;
 
-/// A client whose own kernel takes little for it.
+/// A client with a small receive buffer.
 pub(super) fn narrow(test: &TestServer) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
@@ -189,7 +189,7 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
     assert!(arrived == payload, "it came changed");
 }
 
-/// Its answers to pings have to wait behind what it sends.
+/// Its pongs have to wait behind its message.
 #[test]
 fn a_slowly_received_large_message_is_a_sign_of_life() {
     let test = TestServer::with(|builder| {
@@ -213,7 +213,7 @@ fn a_slowly_received_large_message_is_a_sign_of_life() {
     assert!(arrived == payload, "it came changed");
 }
 
-/// Whoever sends to it has to wait, or it would come to be owed more than it may be.
+/// The server pauses reading from its sender, or its queue would exceed the backlog.
 #[test]
 fn a_reader_whose_socket_is_always_full_gets_everything() {
     let test = TestServer::with(|builder| builder.max_message(4096));

@@ -1,5 +1,5 @@
-//! TLS over real sockets, for adapters with the feature `tls`: their `tests/tls.rs` includes this
-//! file, and says how to start and stop such a server.
+//! TLS over real sockets: `tests/tokio_tls.rs` and `tests/smol_tls.rs` include this file and start and
+//! stop the server.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -25,7 +25,7 @@ const NAME: &str = "chat.example";
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// A server with a certificate of its own making, and clients who know it.
+/// A server with a self-signed certificate, and clients that trust it.
 struct TestServer {
     server: Server,
     certificate: CertificateDer<'static>,
@@ -124,7 +124,7 @@ impl Client {
     fn expect_message(&mut self) -> Bytes {
         match self.socket.read().unwrap() {
             Message::Binary(message) => message,
-            other => panic!("no binary message: {other:?}"),
+            other => panic!("not a binary message: {other:?}"),
         }
     }
 
@@ -133,11 +133,11 @@ impl Client {
         self.socket.send(Message::binary(packet.to_bytes())).unwrap();
     }
 
-    /// A close frame comes next, then the end of TLS and of the stream, in this order.
+    /// A close frame must arrive next, then the end of TLS and of the stream, in this order.
     fn expect_close(mut self, code: u16) {
         match self.socket.read().unwrap() {
             Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), code),
-            other => panic!("no close frame: {other:?}"),
+            other => panic!("not a close frame: {other:?}"),
         }
         match self.socket.read().unwrap_err() {
             Error::ConnectionClosed => {}
@@ -239,7 +239,7 @@ fn above_the_cap_a_socket_is_closed_before_tls_begins() {
     });
     let silent = test.dial();
     for _ in 0..3 {
-        // The end, or a reset; either way no word.
+        // The end or a reset, but no bytes.
         assert!(test.dial().read(&mut [0]).is_ok_and(|size| size == 0));
     }
     assert_eq!(test.server.stats().rejected_requests[&503], 3);

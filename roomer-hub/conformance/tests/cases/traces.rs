@@ -1,4 +1,4 @@
-//! What a subscriber of `tracing` hears, with that feature.
+//! Events for a subscriber of `tracing`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use crate::Adapter;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
 
-/// An event as it was told: its level, its message, its fields.
+/// A received event: its level, message and fields.
 #[derive(Clone, Debug, Default)]
 struct Heard {
     level: String,
@@ -52,9 +52,8 @@ impl Visit for Heard {
     }
 }
 
-/// Those who listen at the moment: the subscriber is one for the process, and its tests run at
-/// once.
-static EARS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
+/// The listeners of all running tests: there is one subscriber per process.
+static LISTENERS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
 
 /// All spans that there were, and those that this thread is in.
 static SPANS: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
@@ -83,7 +82,7 @@ impl Subscriber for Everything {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
-        let mut ears = EARS.lock().unwrap();
+        let mut ears = LISTENERS.lock().unwrap();
         if !ears.is_empty() {
             let level = event.metadata().level().to_string();
             let mut heard = Heard { level, ..Heard::default() };
@@ -102,7 +101,7 @@ impl Subscriber for Everything {
     }
 }
 
-/// What is told from now on.
+/// Listens to all events from now on.
 struct Ear(Receiver<Heard>);
 
 impl Ear {
@@ -110,11 +109,11 @@ impl Ear {
         static SUBSCRIBED: Once = Once::new();
         SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(Everything).unwrap());
         let (ear, heard) = channel();
-        EARS.lock().unwrap().push(ear);
+        LISTENERS.lock().unwrap().push(ear);
         Ear(heard)
     }
 
-    /// Waits for the next of these events about this connection, peer or what else a field says.
+    /// Waits for the next event with this message and a field with this value.
     #[track_caller]
     fn wait(&self, field: &str, value: &str) -> Heard {
         loop {
@@ -213,7 +212,7 @@ fn a_rejected_handshake_is_traced() {
         let refused = ear.wait("peer", &from);
         assert_heard(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
     }
-    // A page is no refusal: what is told next of this socket's is its connection's.
+    // A page is not a rejection: the next event of this socket is about its connection.
     assert_eq!(HttpRequest::plain(test.addr).target("/").rejected(test.addr).status, 200);
     let client = test.client();
     while let Ok(heard) = ear.0.recv_timeout(TIMEOUT) {
@@ -318,7 +317,7 @@ fn connections_closed_for_the_memory_budget_are_traced() {
         client.send(&memory::half(100_000));
         client
     });
-    // Other tests may be out of memory too, and who tells first is open.
+    // Other tests may exceed their budget too, and the order of the events is undefined.
     let is_own = |heard: &Heard| hoarders.iter().any(|one| one.id == heard.field("conn"));
     let (mut shed, mut closed) = (None, None);
     while shed.is_none() || closed.is_none() {
@@ -352,7 +351,7 @@ fn a_shutdown_is_traced() {
 fn a_drain_is_traced() {
     let test = TestServer::start();
     let ear = Ear::open();
-    // Other tests' servers are drained meanwhile: the numbers tell which is which.
+    // Servers of other tests are drained meanwhile; the counts identify this one.
     let clients: [Client; 23] = std::array::from_fn(|_| test.roomless_client());
     thread::scope(|scope| {
         scope.spawn(|| block_on(test.server.drain()));

@@ -26,7 +26,7 @@ fn later_messages_wait_and_come_in_order() {
     });
     let [mut a, mut b] = test.clients_in("lobby");
     let own = a.id.clone();
-    // Whole messages behind the slow one, then half of another, in one go and after a while.
+    // Complete messages after the slow one, then half of another, at once and in parts.
     let mut sent = wire::to_room("lobby", "slow", b"1");
     for n in 0..100u32 {
         sent.extend(wire::to_room("lobby", "chat", &n.to_be_bytes()));

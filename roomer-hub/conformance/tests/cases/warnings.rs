@@ -70,7 +70,7 @@ fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
     let page = |origin| watched.upgrade().add("Origin", origin).target("/ws?token=s3cret");
     let text = watched.rejected(&page("http://localhost:5173"), 403);
     assert_says(&text, ["403", &host, "allow_origin(\"http://localhost:5173\")"]);
-    // The same again and again is told once.
+    // Repeated warnings are reported once.
     for _ in 0..5 {
         assert_eq!(page("http://localhost:5173").head(watched.test.addr).status, 403);
     }
@@ -98,7 +98,7 @@ fn values_chosen_by_a_client_are_escaped_and_truncated() {
 #[test]
 fn an_upgrade_at_another_path_is_answered_with_the_right_path() {
     let watched = Watched::with(|builder| builder.path("/rooms"));
-    // Icons and the like are not worth a word.
+    // Requests for icons and the like are not reported.
     let icon = HttpRequest::plain(watched.test.addr).target("/favicon.ico");
     assert_eq!(icon.rejected(watched.test.addr).status, 404);
     watched.silent();
@@ -117,7 +117,7 @@ fn an_upgrade_removed_by_a_proxy_is_reported_with_the_proxy_s_setting() {
         let text = watched.rejected(&ask(watched.upgrade()), 400);
         assert_says(&text, ["400", "proxy_set_header Upgrade $http_upgrade", "proxy_http_version"]);
     }
-    // Somebody who types the address into a browser is not worth a word.
+    // A browser that opens the address is not reported.
     let watched = Watched::with(|builder| builder);
     assert_eq!(HttpRequest::plain(watched.test.addr).rejected(watched.test.addr).status, 400);
     watched.silent();
