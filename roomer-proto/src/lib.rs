@@ -63,3 +63,7 @@ pub use id::{ConnId, ParseConnIdError};
 #[cfg(feature = "json")]
 pub use json::{JsonError, json};
 pub use packet::{MIN_PACKET, Packet, PacketRef, ROOT};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -149,3 +149,7 @@ pub use roomer_engine::{JsonError, json};
 pub use roomer_testkit as testkit;
 pub use serve::{connect, connect_upgraded, serve, serve_on, serve_until};
 pub use signals::shutdown_signal;
+
+#[cfg(all(doctest, feature = "testkit"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -248,6 +248,6 @@ pub use roomer_engine::{JsonError, json};
 pub use serve::{connect, connect_upgraded, serve, serve_until};
 pub use signals::shutdown_signal;
 
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[cfg(all(doctest, feature = "testkit"))]
+#[doc = include_str!("../README.md")]
 struct Readme;

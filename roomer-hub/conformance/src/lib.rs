@@ -14,3 +14,15 @@ pub mod game;
 pub mod http;
 pub mod programs;
 pub mod wire;
+
+// The code of pages that needs several crates. The packages themselves cannot run it: the test kit
+// depends on the crates that these pages belong to, and the README is in none of them.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+#[cfg(doctest)]
+#[doc = include_str!("../../guide/contract.md")]
+mod contract {}
+#[cfg(doctest)]
+#[doc = include_str!("../../engine/guide/scope.md")]
+mod scope {}

@@ -1,5 +1,5 @@
-//! Everything that the pages name exists: tests, options, dependencies. A page that names a missing
-//! test makes a promise that is not checked.
+//! What the pages name is there: tests, options, dependencies. A page that names a test which has
+//! gone promises what nobody checks.
 #![allow(clippy::unwrap_used)] // a page that cannot be read has to fail its test
 
 use std::collections::BTreeSet;
@@ -64,11 +64,11 @@ fn close_row(close: &Close) -> String {
     format!("| {codes} | {reason} | {sender} | {fault} | {client} | {} |", close.means)
 }
 
-/// Every close code and reason of the server is in the table. For one outside it, clients would not know
-/// whether to reconnect.
+/// What the server closes for stands in the table; a code or a reason elsewhere would be one of
+/// which no client knows whether to come back.
 #[test]
 fn the_server_closes_for_nothing_that_is_not_in_the_table() {
-    // These pass on the codes of the application.
+    // What the application says is passed on by these.
     let pass = ["conn.rs", "control.rs", "hub.rs", "input.rs", "journal.rs"];
     for path in sources(&at("src"))
         .into_iter()
@@ -142,6 +142,11 @@ fn all_versions_are_equal() {
     assert!(differ.is_empty(), "not {version}: {differ:?}");
     assert!(read("../js/package.json").contains(&format!("\n  \"version\": \"{version}\",")));
     assert!(read("../js/README.md").contains(&format!("roomer-{version}.tgz")));
+    let (minor, _) = version.rsplit_once('.').unwrap();
+    for adapter in ["roomer-tokio", "roomer-smol"] {
+        let page = read(format!("../{adapter}/README.md"));
+        assert!(page.contains(&format!("{adapter} = \"{minor}\"")), "{adapter}/README.md");
+    }
     let changelog = read("../CHANGELOG.md");
     let mut releases = changelog.lines().filter(|line| line.starts_with("## ["));
     assert_eq!(releases.next(), Some("## [Unreleased]"));
@@ -170,7 +175,7 @@ fn pages_link_to_pages_and_headings_that_there_are() {
     let mut count = 0;
     for page in pages {
         let text = read(page);
-        // Links in code blocks are not links of the page.
+        // Links that stand in code are somebody else's.
         let prose = text.split("```").step_by(2).flat_map(|part| part.split("](").skip(1));
         for target in prose.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
             let is_elsewhere = target.contains("://") || target.contains("::");
@@ -194,7 +199,7 @@ fn pages_link_to_pages_and_headings_that_there_are() {
     assert!(read("../README.md").contains("](roomer-hub/engine/guide/scope.md)"));
 }
 
-/// Returns the anchor of a heading, as a link to it has it after the `#`.
+/// What a link to a heading says behind the `#`.
 fn anchor(line: &str) -> Option<String> {
     let (_, title) = line.split_once("# ").filter(|(marks, _)| marks.chars().all(|c| c == '#'))?;
     let is_kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
@@ -219,8 +224,8 @@ fn the_page_of_what_is_missing_has_whole_tables_and_a_date() {
     }
 }
 
-/// Applications depend on an adapter, so code examples import from an adapter, not from the engine, and
-/// import only what both adapters export.
+/// Users depend on an adapter, so examples of what adapters export name one of them, not this
+/// crate; and they import only what both export.
 #[test]
 fn examples_import_from_the_crate_that_one_uses() {
     let mut imports = 0;
@@ -279,7 +284,7 @@ fn row(line: &str) -> Option<Vec<&str>> {
     Some(cells.split(" | ").collect()).filter(|cells: &Vec<&str>| cells[0] != "threat")
 }
 
-/// Checks the tests that a text names, each file before its tests; returns their number.
+/// Checks the tests that a text names, each file before its tests, and says how many they are.
 fn names_tests(text: &str) -> usize {
     let mut file = None;
     let mut count = 0;
@@ -295,7 +300,7 @@ fn names_tests(text: &str) -> usize {
     count
 }
 
-/// Returns the parts of a text between backticks.
+/// What stands between backticks.
 fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

@@ -37,7 +37,8 @@ mod lifecycle;
 mod loom_models;
 mod metrics;
 mod outbound;
-#[doc = include_str!("../guide/scope.md")]
+// Its example needs the test kit: roomer-conformance runs it.
+#[cfg_attr(not(doctest), doc = include_str!("../guide/scope.md"))]
 pub mod scope {}
 mod server;
 mod sync;
@@ -79,3 +80,7 @@ pub use crate::server::Server;
 pub use crate::transport::tls;
 pub use crate::transport::{Reader, Writer, socket, stream};
 pub use crate::upgrade::Upgrade;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

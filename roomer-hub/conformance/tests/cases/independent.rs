@@ -1,4 +1,4 @@
-//! An independent client implementation.
+//! A client that somebody else wrote.
 
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::protocol::CloseFrame;

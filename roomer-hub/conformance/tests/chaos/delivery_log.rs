@@ -1,8 +1,8 @@
-//! The shared record of the honest clients: what was sent, and in which order it was received.
+//! What the good clients know together: what was said, and in which order the witness heard it.
 //!
-//! The reference client is a member of every watched room during the whole test and never sends. The
-//! packets that it receives in a room are the log of that room. What any other client receives, from
-//! its join to its leave, must be the same section of the log without its own messages.
+//! The witness is a client that is in every watched room from the beginning to the end and never
+//! speaks. What it hears of a room is that room's log; what anybody else hears, from its coming to
+//! its going, must be the same stretch of it, one's own messages left out.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,38 +11,34 @@ use std::time::{Duration, Instant};
 
 use roomer_conformance::wire;
 
-/// A client, as an index into the log's ids.
-pub(super) type ClientIndex = u32;
+/// A client's id, as a number of the ledger's.
+pub(super) type Who = u32;
 
-/// A room, as an index. Root is 0.
+/// A room, as an index. Root is the first.
 pub(super) type Room = usize;
 
-/// The prefix of the payloads of honest clients; a number follows.
+/// How good clients' payloads begin; a number follows.
 const MARK: &[u8; 4] = b"good";
 
-/// How long a suspected loss is not reported: the server may have closed the sender, and the report of
-/// that, which fails the test first, has the reason.
-const LOSS_GRACE: Duration = Duration::from_secs(3);
-
 #[derive(Default)]
-pub(super) struct DeliveryLog {
-    ids: HashMap<String, ClientIndex>,
+pub(super) struct Ledger {
+    ids: HashMap<String, Who>,
     names: Vec<String>,
     pub(super) rooms: Vec<String>,
-    /// The logs of the watched rooms.
+    /// The logs of the rooms that the witness is in.
     logs: BTreeMap<Room, Log>,
-    said: HashMap<(ClientIndex, Room), SentCount>,
-    told: BTreeMap<(ClientIndex, ClientIndex), u32>,
-    /// Honest clients that reset or dropped their connection: their last messages may be lost.
-    cut: HashSet<ClientIndex>,
-    close_kinds: HashMap<ClientIndex, &'static str>,
-    /// Ended memberships with packets that are not in the log yet.
-    unfinished: Vec<(ClientIndex, LogCursor)>,
-    suspected_loss: Option<(Instant, String)>,
+    said: HashMap<(Who, Room), Tally>,
+    told: BTreeMap<(Who, Who), u32>,
+    /// Good clients that went without ado: their last messages may be lost.
+    cut: HashSet<Who>,
+    manners: HashMap<Who, &'static str>,
+    /// Visits that are over, of which not everything is in the log yet.
+    tails: Vec<(Who, Visit)>,
+    doubt: Option<(Instant, String)>,
     pub(super) checked: Checked,
 }
 
-/// Numbers of checked packets.
+/// How much was checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Checked {
     pub(super) clients: usize,
@@ -50,142 +46,143 @@ pub(super) struct Checked {
     pub(super) directs: usize,
     pub(super) notices: usize,
     pub(super) acks: usize,
-    /// Packets compared with the log.
+    /// Of these, compared with the log.
     pub(super) compared: usize,
 }
 
-/// The messages of an honest client in one room.
+/// What a good client has said in one room.
 #[derive(Default)]
-struct SentCount {
+struct Tally {
     said: u32,
-    /// The number of messages sent at each leave.
+    /// How much it had said whenever it left.
     ends: Vec<u32>,
 }
 
 #[derive(Default)]
 struct Log {
-    observed: Vec<Observed>,
-    /// For each client, the positions after its joins.
-    joined_at: HashMap<ClientIndex, Vec<usize>>,
+    heard: Vec<Heard>,
+    /// For each client the places after its comings.
+    comings: HashMap<Who, Vec<usize>>,
 }
 
-/// A packet that a member receives in a room.
+/// Something that a member hears of its room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Observed {
-    Joined(ClientIndex),
-    Left(ClientIndex),
-    /// The sender, and a hash of the message.
-    Broadcast(ClientIndex, u64),
+pub(super) enum Heard {
+    Came(Who),
+    Went(Who),
+    /// By whom, and a hash of what.
+    Said(Who, u64),
 }
 
-impl Observed {
-    pub(super) fn said(by: ClientIndex, event: &[u8], payload: &[u8]) -> Observed {
+impl Heard {
+    pub(super) fn said(by: Who, event: &[u8], payload: &[u8]) -> Heard {
         let mut hasher = DefaultHasher::new();
-        // The rest is filler, which `number` checks.
+        // The rest is filler, which is checked in another way.
         let start = &payload[..payload.len().min(32)];
         (event, start, payload.len()).hash(&mut hasher);
-        Observed::Broadcast(by, hasher.finish())
+        Heard::Said(by, hasher.finish())
     }
 }
 
-/// The position of one membership in the log, from `join_ack` to the end.
-pub(super) struct LogCursor {
+/// One stay in a room, from `join_ack` to the end.
+pub(super) struct Visit {
     room: Room,
-    /// The number of earlier memberships of the client in this room.
+    /// How many visits of the same client to this room came before.
     nth: usize,
-    /// The next position in the log, once known.
+    /// Where in the log it has come to.
     place: Option<usize>,
-    /// Received packets that are not in the log yet.
-    ahead: VecDeque<Observed>,
+    /// What was heard and is not in the log yet.
+    ahead: VecDeque<Heard>,
 }
 
-impl DeliveryLog {
-    pub(super) fn new(rooms: Vec<String>, watched: usize) -> DeliveryLog {
+impl Ledger {
+    pub(super) fn new(rooms: Vec<String>, watched: usize) -> Ledger {
         let logs = (0..watched).map(|room| (room, Log::default())).collect();
-        DeliveryLog { rooms, logs, ..DeliveryLog::default() }
+        Ledger { rooms, logs, ..Ledger::default() }
     }
 
-    pub(super) fn who(&mut self, id: &[u8]) -> ClientIndex {
+    pub(super) fn who(&mut self, id: &[u8]) -> Who {
         let id = std::str::from_utf8(id).expect("ids are text");
         if let Some(who) = self.ids.get(id) {
             return *who;
         }
-        assert_eq!(id.len(), 36, "not an id: {id:?}");
-        let who = self.names.len() as ClientIndex;
+        assert_eq!(id.len(), 36, "no id: {id:?}");
+        let who = self.names.len() as Who;
         self.ids.insert(id.into(), who);
         self.names.push(id.into());
         who
     }
 
-    pub(super) fn id(&self, who: ClientIndex) -> &str {
+    pub(super) fn id(&self, who: Who) -> &str {
         &self.names[who as usize]
     }
 
     pub(super) fn room(&self, name: &[u8]) -> Room {
         let room = self.rooms.iter().position(|room| room.as_bytes() == name);
-        room.unwrap_or_else(|| panic!("a packet of an unknown room {}", name.escape_ascii()))
+        room.unwrap_or_else(|| panic!("heard of the room {}", name.escape_ascii()))
     }
 
-    /// Returns the payload of the next message of a client to a room.
-    pub(super) fn say(&mut self, who: ClientIndex, room: Room, filler: usize) -> Vec<u8> {
-        let count = self.said.entry((who, room)).or_default();
-        count.said += 1;
-        payload(count.said - 1, filler)
+    /// The payload of what `who` is about to say in a room.
+    pub(super) fn say(&mut self, who: Who, room: Room, filler: usize) -> Vec<u8> {
+        let tally = self.said.entry((who, room)).or_default();
+        tally.said += 1;
+        payload(tally.said - 1, filler)
     }
 
-    /// Returns the payload of the next direct message.
-    pub(super) fn tell(&mut self, from: ClientIndex, to: ClientIndex, filler: usize) -> Vec<u8> {
+    /// The payload of what `from` is about to tell `to`.
+    pub(super) fn tell(&mut self, from: Who, to: Who, filler: usize) -> Vec<u8> {
         let told = self.told.entry((from, to)).or_default();
         *told += 1;
         payload(*told - 1, filler)
     }
 
-    /// Records that a client is about to leave a room.
-    pub(super) fn leave(&mut self, who: ClientIndex, room: Room) {
-        let count = self.said.entry((who, room)).or_default();
-        count.ends.push(count.said);
+    /// `who` is about to leave the room, after all it has said.
+    pub(super) fn leave(&mut self, who: Who, room: Room) {
+        let tally = self.said.entry((who, room)).or_default();
+        tally.ends.push(tally.said);
     }
 
-    /// Records that a client drops its connection, with messages possibly in flight.
-    pub(super) fn cut(&mut self, who: ClientIndex) {
+    /// `who` goes at once, whatever of its messages is still on the way.
+    pub(super) fn cut(&mut self, who: Who) {
         self.cut.insert(who);
     }
 
-    /// Returns true if `next` can be the first message that a member receives from a new member.
-    pub(super) fn is_start(&self, who: ClientIndex, room: Room, next: u32) -> bool {
-        next == 0 || self.said.get(&(who, room)).is_some_and(|count| count.ends.contains(&next))
+    /// Whether `next` can be the first that a member hears of a newcomer.
+    pub(super) fn is_start(&self, who: Who, room: Room, next: u32) -> bool {
+        next == 0 || self.said.get(&(who, room)).is_some_and(|tally| tally.ends.contains(&next))
     }
 
-    /// Checks that a client that has left the room has not sent message `next`.
-    pub(super) fn check_end(&mut self, who: ClientIndex, room: Room, next: u32) {
-        let Some(count) = self.said.get(&(who, room)) else { return };
-        if !(count.ends.contains(&next) || self.cut.contains(&who) && next <= count.said) {
-            let suspected_loss = format!(
-                "{} has left {}, and message {next} of {} is lost; its leaves were after {:?}; it {}",
+    /// `who` has left the room, and message `next` has not come: there must be none.
+    pub(super) fn check_end(&mut self, who: Who, room: Room, next: u32) {
+        let Some(tally) = self.said.get(&(who, room)) else { return };
+        if !(tally.ends.contains(&next) || self.cut.contains(&who) && next <= tally.said) {
+            let doubt = format!(
+                "{} has left {}, and message {next} of {} is lost; it had left after {:?}, and {}",
                 self.names[who as usize],
                 self.rooms[room],
-                count.said,
-                count.ends,
-                self.close_kinds.get(&who).unwrap_or(&"did not disconnect"),
+                tally.said,
+                tally.ends,
+                self.manners.get(&who).unwrap_or(&"was to stay"),
             );
-            self.suspected_loss.get_or_insert((Instant::now() + LOSS_GRACE, suspected_loss));
+            self.doubt.get_or_insert((Instant::now(), doubt));
         }
     }
 
-    /// Records how a client disconnects, for the report of a loss.
-    pub(super) fn note(&mut self, who: Option<ClientIndex>, manner: &'static str) {
-        self.close_kinds.extend(who.map(|who| (who, manner)));
+    /// How somebody takes its leave, for whoever looks for a loss.
+    pub(super) fn note(&mut self, who: Option<Who>, manner: &'static str) {
+        self.manners.extend(who.map(|who| (who, manner)));
     }
 
-    /// Reports a suspected loss after [`LOSS_GRACE`].
-    pub(super) fn check_suspected_loss(&self) {
-        if let Some((deadline, suspected_loss)) = &self.suspected_loss {
-            assert!(Instant::now() < *deadline, "{suspected_loss}");
+    /// A loss is a loss, unless it turns out that the server has closed the one who spoke, which
+    /// is worse and has a reason to tell.
+    pub(super) fn check_doubt(&self) {
+        if let Some((since, doubt)) = &self.doubt {
+            assert!(since.elapsed() < Duration::from_secs(3), "{doubt}");
         }
     }
 
-    /// Returns the senders of direct messages to `to` and their counts, except for dropped senders.
-    pub(super) fn told(&self, to: ClientIndex) -> impl Iterator<Item = (ClientIndex, u32)> {
+    /// What those who were not cut have told `to`.
+    pub(super) fn told(&self, to: Who) -> impl Iterator<Item = (Who, u32)> {
         let told = self
             .told
             .iter()
@@ -193,89 +190,87 @@ impl DeliveryLog {
         told.map(|((from, _), count)| (*from, *count))
     }
 
-    /// Adds a packet of the reference client to the log.
-    pub(super) fn monitor(&mut self, room: Room, observed: Observed) {
+    /// The witness has heard something.
+    pub(super) fn monitor(&mut self, room: Room, heard: Heard) {
         let Some(log) = self.logs.get_mut(&room) else { return };
-        log.observed.push(observed);
-        if let Observed::Joined(who) = observed {
-            log.joined_at.entry(who).or_default().push(log.observed.len());
+        log.heard.push(heard);
+        if let Heard::Came(who) = heard {
+            log.comings.entry(who).or_default().push(log.heard.len());
         }
     }
 
-    pub(super) fn cursor(&self, room: Room, nth: usize) -> LogCursor {
-        LogCursor { room, nth, place: None, ahead: VecDeque::new() }
+    pub(super) fn visit(&self, room: Room, nth: usize) -> Visit {
+        Visit { room, nth, place: None, ahead: VecDeque::new() }
     }
 
-    /// Adds a packet that a member has received.
-    pub(super) fn hear(&mut self, who: ClientIndex, cursor: &mut LogCursor, observed: Observed) {
-        if self.logs.contains_key(&cursor.room) {
-            cursor.ahead.push_back(observed);
-            self.follow(who, cursor);
+    /// Somebody on a visit has heard something.
+    pub(super) fn hear(&mut self, who: Who, visit: &mut Visit, heard: Heard) {
+        if self.logs.contains_key(&visit.room) {
+            visit.ahead.push_back(heard);
+            self.follow(who, visit);
         }
     }
 
-    /// Compares received packets with the log, as far as the log reaches.
-    pub(super) fn follow(&mut self, who: ClientIndex, cursor: &mut LogCursor) {
-        let Some(log) = self.logs.get(&cursor.room) else { return };
-        if cursor.place.is_none() {
-            cursor.place =
-                log.joined_at.get(&who).and_then(|places| places.get(cursor.nth)).copied();
+    /// Compares what somebody has heard with the log, as far as that has come.
+    pub(super) fn follow(&mut self, who: Who, visit: &mut Visit) {
+        let Some(log) = self.logs.get(&visit.room) else { return };
+        if visit.place.is_none() {
+            visit.place = log.comings.get(&who).and_then(|places| places.get(visit.nth)).copied();
         }
-        let Some(place) = &mut cursor.place else { return };
-        while let Some(observed) = cursor.ahead.front() {
-            let is_own =
-                |entry: &Observed| matches!(entry, Observed::Broadcast(by, _) if *by == who);
-            *place += log.observed[*place..].iter().take_while(|entry| is_own(entry)).count();
-            let Some(entry) = log.observed.get(*place) else { return };
+        let Some(place) = &mut visit.place else { return };
+        while let Some(heard) = visit.ahead.front() {
+            let is_own = |entry: &Heard| matches!(entry, Heard::Said(by, _) if *by == who);
+            *place += log.heard[*place..].iter().take_while(|entry| is_own(entry)).count();
+            let Some(entry) = log.heard.get(*place) else { return };
             assert!(
-                observed == entry,
-                "in {}, {} ({who}) observed {observed:?} where the reference observed, from 4 before: {:?}",
-                self.rooms[cursor.room],
+                heard == entry,
+                "in {}, {} ({who}) heard {heard:?} where the witness heard, from 4 before: {:?}",
+                self.rooms[visit.room],
                 self.names[who as usize],
-                &log.observed[place.saturating_sub(4)..log.observed.len().min(*place + 4)],
+                &log.heard[place.saturating_sub(4)..log.heard.len().min(*place + 4)],
             );
             *place += 1;
             self.checked.compared += 1;
-            cursor.ahead.pop_front();
+            visit.ahead.pop_front();
         }
     }
 
-    /// Ends a membership; its remaining packets must appear in the log later.
-    pub(super) fn end(&mut self, who: ClientIndex, cursor: LogCursor) {
-        if !cursor.ahead.is_empty() {
-            self.unfinished.push((who, cursor));
+    /// A visit is over; what it has heard must still turn up in the log.
+    pub(super) fn end(&mut self, who: Who, visit: Visit) {
+        if !visit.ahead.is_empty() {
+            self.tails.push((who, visit));
         }
     }
 
-    /// Compares ended memberships again. Returns true if at most `ahead` of their packets are missing in
-    /// the log.
+    /// Looks once more at visits that are over. Whether at most so much of them is not in the log
+    /// yet.
     pub(super) fn settle(&mut self, ahead: usize) -> bool {
-        let mut unfinished = std::mem::take(&mut self.unfinished);
-        unfinished.iter_mut().for_each(|(who, cursor)| self.follow(*who, cursor));
-        unfinished.retain(|(_, cursor)| !cursor.ahead.is_empty());
-        self.unfinished = unfinished;
-        self.unfinished.iter().map(|(_, cursor)| cursor.ahead.len()).sum::<usize>() <= ahead
+        let mut tails = std::mem::take(&mut self.tails);
+        tails.iter_mut().for_each(|(who, visit)| self.follow(*who, visit));
+        tails.retain(|(_, visit)| !visit.ahead.is_empty());
+        self.tails = tails;
+        self.tails.iter().map(|(_, visit)| visit.ahead.len()).sum::<usize>() <= ahead
     }
 }
 
-impl LogCursor {
-    /// Returns true if the log has all received packets.
+impl Visit {
+    /// Whether the log has everything.
     pub(super) fn is_settled(&self) -> bool {
         self.ahead.is_empty()
     }
 }
 
-/// The filler of payloads.
+/// What payloads are filled with.
 static FILLER: LazyLock<Vec<u8>> = LazyLock::new(|| wire::filler(LONGEST));
 
-/// The longest filler of a payload.
+/// The most filler of a payload.
 pub(super) const LONGEST: usize = 20_000;
 
 fn payload(number: u32, filler: usize) -> Vec<u8> {
     [MARK, &number.to_be_bytes()[..], &FILLER[..filler]].concat()
 }
 
-/// Returns the number in an honest client's payload, or `None` if the payload is damaged.
+/// The number of a good client's payload, which must be whole.
 pub(super) fn number(payload: &[u8]) -> Option<u32> {
     let (number, filler) = payload.strip_prefix(MARK)?.split_first_chunk()?;
     FILLER.starts_with(filler).then_some(u32::from_be_bytes(*number))

@@ -1,4 +1,4 @@
-//! A non-blocking WebSocket client, one of many on a thread.
+//! One WebSocket client of many on one thread: nothing in it waits.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,15 +9,15 @@ use socket2::{Domain, SockRef, Socket, Type};
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, Frame};
 
-/// The most bytes read from one connection before the next one.
-const MAX_READ: usize = 256 * 1024;
+/// Bytes that are read of one connection before others have their turn.
+const TURN: usize = 256 * 1024;
 
-/// The size of [`ReceiveBuffer::Small`], in bytes.
-const SMALL_BUFFER: usize = 16 * 1024;
+/// See [`Width::Narrow`], in bytes.
+const NARROW: usize = 16 * 1024;
 
 pub(super) struct Peer {
     stream: TcpStream,
-    /// Bytes read from the socket; those before `at` are consumed.
+    /// What was read; everything before `at` is used up.
     inbox: Vec<u8>,
     at: usize,
     outbox: Vec<u8>,
@@ -32,26 +32,24 @@ pub(super) enum End {
     Reset,
 }
 
-/// The receive buffer of a client's socket.
+/// How much a client's own kernel takes for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReceiveBuffer {
-    Default,
-    /// So small that the server often has to wait for the client.
-    Small,
+pub(super) enum Width {
+    Usual,
+    /// So little that the server often has to wait for it.
+    Narrow,
 }
 
-/// Opens a non-blocking socket; it may still be connecting.
-pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> TcpStream {
+/// A socket that waits for nothing, not even for being connected.
+pub(super) fn dial(addr: SocketAddr, width: Width) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("descriptors");
     socket.set_nonblocking(true).unwrap();
-    if receive_buffer == ReceiveBuffer::Small {
-        socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
+    if width == Width::Narrow {
+        socket.set_recv_buffer_size(NARROW).unwrap();
     }
     socket.set_tcp_nodelay(true).unwrap();
     match socket.connect(&addr.into()) {
-        Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => {
-            panic!("cannot connect: {error}")
-        }
+        Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => panic!("no way in: {error}"),
         _ => socket.into(),
     }
 }
@@ -59,9 +57,9 @@ pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> TcpStream
 const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 impl Peer {
-    /// Starts connecting and queues the request.
-    pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> Peer {
-        let stream = dial(addr, receive_buffer);
+    /// Sets out to come in.
+    pub(super) fn dial(addr: SocketAddr, width: Width) -> Peer {
+        let stream = dial(addr, width);
         let outbox = HttpRequest::upgrade(addr).bytes();
         Peer { stream, inbox: Vec::new(), at: 0, outbox, is_upgraded: false, end: None }
     }
@@ -70,12 +68,12 @@ impl Peer {
         self.outbox.extend_from_slice(bytes);
     }
 
-    /// Returns the number of bytes not sent yet.
+    /// Bytes that the socket has not taken yet.
     pub(super) fn unsent(&self) -> usize {
         self.outbox.len()
     }
 
-    /// Returns the number of bytes read and not parsed yet.
+    /// Bytes that were read and not looked at yet.
     pub(super) fn unread(&self) -> usize {
         self.inbox.len() - self.at
     }
@@ -85,20 +83,20 @@ impl Peer {
             match self.stream.write(&self.outbox) {
                 Ok(size) => drop(self.outbox.drain(..size)),
                 Err(error) if is_early(&error) => return,
-                // The next read finds out how the connection ended.
+                // Reading tells how the connection has ended.
                 Err(_) => return self.outbox.clear(),
             }
         }
     }
 
-    /// Reads the available bytes, up to [`MAX_READ`]. Returns true if there were any.
+    /// Reads what is there, though not for ever. True when there was something.
     pub(super) fn read(&mut self) -> bool {
         if self.at > self.inbox.len() / 2 {
             self.inbox.drain(..std::mem::take(&mut self.at));
         }
         let mut chunk = [0; 64 * 1024];
         let mut total = 0;
-        while self.end.is_none() && total < MAX_READ {
+        while self.end.is_none() && total < TURN {
             match self.stream.read(&mut chunk) {
                 Ok(0) => self.end = Some(End::Fin),
                 Ok(size) => {
@@ -115,7 +113,7 @@ impl Peer {
         total > 0
     }
 
-    /// Returns the next complete frame. The response to the handshake must be 101.
+    /// The next frame of what was read. The answer to the handshake must be 101.
     pub(super) fn next(&mut self) -> Option<(u8, &[u8])> {
         if !self.is_upgraded {
             let head = self.inbox.windows(4).position(|four| four == b"\r\n\r\n")?;
@@ -130,28 +128,28 @@ impl Peer {
         Some((opcode, &self.inbox[at + payload.start..at + payload.end]))
     }
 
-    /// Returns how the connection has ended, if it has.
+    /// How the connection has ended, once everything before the end was used.
     pub(super) fn end(&self) -> Option<End> {
         self.end
     }
 
-    /// Closes the sending direction.
-    pub(super) fn shutdown_write(&self) {
+    /// Ends the writing direction.
+    pub(super) fn hang_up(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Resets the connection.
+    /// Goes so that the other side sees a reset.
     pub(super) fn reset(self) {
         reset(&self.stream);
     }
 }
 
-/// Makes the socket send a reset when it is dropped.
+/// Has the socket end by a reset when it is dropped.
 pub(super) fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-/// Returns true if the operation should be tried again later.
+/// Whether an error only says that it is too early.
 pub(super) fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::NotConnected)
 }

@@ -1,4 +1,4 @@
-//! The server process, controlled and measured by the tests.
+//! The server's process, seen from outside.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::serve::{LISTENING, OPTIONS, STATS_LINE};
+use super::serve::{LISTENING, NUMBERS, OPTIONS};
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// A running server. Dropping it kills the process.
+/// A running server. It ends with this.
 pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     child: Child,
@@ -21,27 +21,27 @@ pub(crate) struct Process {
     output: BufReader<ChildStdout>,
 }
 
-/// The statistics that the server process reports.
+/// How much there is of everything in the server, by its own word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ServerStats {
+pub(crate) struct Numbers {
     pub(crate) connections: usize,
     pub(crate) rooms: usize,
     pub(crate) memberships: usize,
-    /// All sockets, including handshakes and closing connections.
+    /// Handshakes and those being closed included.
     pub(crate) sockets: usize,
     pub(crate) queued: usize,
     pub(crate) bytes_in: usize,
-    /// Connections that ended without a close frame.
+    /// Cut without a close frame.
     pub(crate) lost: usize,
-    /// Connections closed by the server, by close code.
+    /// Closed by the server, by close code.
     pub(crate) closes: BTreeMap<u16, usize>,
 }
 
-/// Operating system resources of the process.
+/// What a process has of the system.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resources {
+pub(crate) struct Level {
     pub(crate) descriptors: usize,
-    /// Resident memory, in KiB.
+    /// KiB of memory in use.
     pub(crate) memory: usize,
 }
 
@@ -65,16 +65,16 @@ impl Process {
         let output = BufReader::new(child.stdout.take().unwrap());
         let addr = SocketAddr::from(([0; 4], 0));
         let mut process = Process { addr, child, input, output };
-        process.addr = process.read_line(LISTENING).parse().expect("an address");
+        process.addr = process.hear(LISTENING).parse().expect("an address");
         process
     }
 
-    /// Waits for the next line with a prefix; returns the rest of it.
-    fn read_line(&mut self, beginning: &str) -> String {
+    /// The rest of the next line that begins so.
+    fn hear(&mut self, beginning: &str) -> String {
         let mut line = String::new();
         loop {
             line.clear();
-            let size = self.output.read_line(&mut line).expect("the server writes");
+            let size = self.output.read_line(&mut line).expect("the server speaks");
             assert_ne!(size, 0, "the server has ended: {:?}", self.child.wait());
             if let Some((_, rest)) = line.split_once(beginning) {
                 return rest.trim_end().into();
@@ -82,14 +82,14 @@ impl Process {
         }
     }
 
-    /// Connects a client; it is a member of `root`.
+    /// Somebody new, in root.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.addr)
     }
 
-    pub(crate) fn numbers(&mut self) -> ServerStats {
-        self.input.write_all(b"\n").expect("the server reads");
-        let line = self.read_line(STATS_LINE);
+    pub(crate) fn numbers(&mut self) -> Numbers {
+        self.input.write_all(b"\n").expect("the server listens");
+        let line = self.hear(NUMBERS);
         let mut words = line.split(' ').filter(|word| !word.is_empty());
         let mut next = || words.next().unwrap().parse().unwrap();
         let [connections, rooms, memberships, sockets, queued, bytes_in, lost] =
@@ -99,74 +99,70 @@ impl Process {
             (code.parse().unwrap(), count.parse().unwrap())
         });
         let closes = closes.collect();
-        ServerStats { connections, rooms, memberships, sockets, queued, bytes_in, lost, closes }
+        Numbers { connections, rooms, memberships, sockets, queued, bytes_in, lost, closes }
     }
 
-    /// Requests the statistics until a condition holds, for at most [`TIMEOUT`].
+    /// Asks for the numbers until they are as they should be, which must be soon.
     #[track_caller]
-    pub(crate) fn until(&mut self, is_so: impl Fn(&ServerStats) -> bool) -> ServerStats {
-        let deadline = Instant::now() + TIMEOUT;
+    pub(crate) fn until(&mut self, is_so: impl Fn(&Numbers) -> bool) -> Numbers {
+        let start = Instant::now();
         loop {
             let numbers = self.numbers();
             if is_so(&numbers) {
                 return numbers;
             }
-            assert!(Instant::now() < deadline, "still {numbers:?}");
+            assert!(start.elapsed() < TIMEOUT, "still {numbers:?}");
             pause();
         }
     }
 
-    /// Waits until no connection is left, then until descriptors and memory are back at `before`, plus
-    /// so many KiB that the allocator may keep.
-    ///
-    /// The allowance is not a property of one allocator. An allocator may keep pages that the server
-    /// has freed, so each caller chooses an allowance far above what allocators keep for its load and
-    /// far below what the attack would leave behind if the server did not free it.
+    /// Waits until nobody is left, then until descriptors and memory are back at a level: so many
+    /// KiB more memory are granted to the allocator.
     #[track_caller]
-    pub(crate) fn recovers(&mut self, before: Resources, grant: usize) {
-        let now = self.returns_to(before, grant);
+    pub(crate) fn recovers(&mut self, before: Level, grant: usize) {
+        let now = self.comes_back(before, grant);
         assert!(now.is_ok(), "it was {before:?} and is {now:?}");
     }
 
-    /// Does the same, but returns the resources if they stay higher.
+    /// The same, or at which level it stays.
     #[track_caller]
-    pub(crate) fn returns_to(&mut self, before: Resources, grant: usize) -> Result<(), Resources> {
+    pub(crate) fn comes_back(&mut self, before: Level, grant: usize) -> Result<(), Level> {
         self.until(|numbers| numbers.sockets == 0);
         let numbers = self.numbers();
         let tables = (numbers.connections, numbers.rooms, numbers.memberships, numbers.queued);
-        assert_eq!(tables, (0, 0, 0, 0), "the tables are not empty");
-        let deadline = Instant::now() + TIMEOUT / 6;
+        assert_eq!(tables, (0, 0, 0, 0), "something is left");
+        let start = Instant::now();
         loop {
             let now = self.level();
             let is_back = now.memory <= before.memory + grant;
             if is_back && now.descriptors <= before.descriptors {
                 return Ok(());
             }
-            if Instant::now() >= deadline {
+            if start.elapsed() >= TIMEOUT / 6 {
                 return Err(now);
             }
             pause();
         }
     }
 
-    pub(crate) fn level(&self) -> Resources {
+    pub(crate) fn level(&self) -> Level {
         let descriptors = fs::read_dir(self.proc("fd")).expect("the test needs Linux").count();
-        Resources { descriptors, memory: self.status("VmRSS:") }
+        Level { descriptors, memory: self.status("VmRSS:") }
     }
 
-    /// Returns the peak of resident memory since [`forget_peak`](Self::forget_peak), in KiB.
+    /// The most memory that was in use since [`forget_peak`](Self::forget_peak), in KiB.
     pub(crate) fn peak(&self) -> usize {
         self.status("VmHWM:")
     }
 
     pub(crate) fn forget_peak(&self) {
-        fs::write(self.proc("clear_refs"), "5").expect("a child process");
+        fs::write(self.proc("clear_refs"), "5").expect("one's own child");
     }
 
-    /// Returns true if one of its threads is runnable.
+    /// Whether one of its threads has something to do.
     pub(crate) fn is_runnable(&self) -> bool {
         let threads = fs::read_dir(self.proc("task")).expect("the test needs Linux").flatten();
-        // A thread may have ended meanwhile.
+        // One may have ended meanwhile.
         let stats =
             threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
         stats
@@ -174,7 +170,7 @@ impl Process {
             .any(|is| is)
     }
 
-    /// Returns the CPU time so far, user and system.
+    /// CPU time so far, user's and system's.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(self.proc("stat")).unwrap();
         // The name in parentheses may contain anything; the times are fields 14 and 15.
@@ -194,25 +190,25 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
+        kill_process(Pid::from_child(&self.child), signal).expect("one's own child");
     }
 
-    /// Waits until the process ends.
+    /// Waits for its end.
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + TIMEOUT;
+        let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "it does not end");
+            assert!(start.elapsed() < TIMEOUT, "it does not end");
             pause();
         }
     }
 
-    /// Ends the process with SIGTERM; it must exit successfully.
+    /// Ends it as an operator does; it must end well.
     pub(crate) fn stop(mut self) {
         self.signal(Signal::TERM);
-        assert!(self.ended().success(), "the process failed");
+        assert!(self.ended().success(), "it ended badly");
     }
 }
 
@@ -224,7 +220,7 @@ impl Drop for Process {
     }
 }
 
-/// Waits between two observations of the server process, which cannot notify the test of changes.
+/// Between two looks at something that tells nobody when it changes: the server's process.
 pub(crate) fn pause() {
     thread::sleep(Duration::from_millis(10));
 }

@@ -1,12 +1,7 @@
-//! One connection's task: a state machine polled as a future.
+//! One connection's task: handshake, session, close.
 //!
-//! ```text
-//! ProxyHeader ─▶ Handshake ─▶ Authorizing ─▶ Established ─▶ Closing ─▶ Done
-//!                    └────────── rejected ──────────────────▶┘
-//! ```
-//!
-//! A step checks everything that may have changed since the last one, always in the same order: what
-//! other tasks decided about this connection, its outbox, its socket, the clock.
+//! A turn looks at everything that may have happened since the last one, always in the same
+//! order: what others decided about this connection, its writer, its socket, the clock.
 
 mod closing;
 mod dispatch;
@@ -45,7 +40,7 @@ use crate::timer::Timer;
 use crate::transport::{Reader, Writer};
 use roomer_hub::{Command, Input};
 
-/// How often a connection reads in one poll before other tasks get their turn.
+/// Reads of one connection in a row before others get their turn.
 const MAX_READS_PER_POLL: usize = 4;
 
 /// The task of one connection, to be spawned. See [`Server::connect`].
@@ -62,21 +57,20 @@ pub struct Connection<R> {
 }
 
 enum State {
-    /// The server has too many sockets; the request is not read.
+    /// Over before it began.
     RejectedEarly(StatusCode),
-    /// A trusted proxy sends the client's address first.
+    /// A proxy says for whom the connection is.
     ProxyHeader {
         header: ProxyHeader,
         until: Duration,
     },
-    /// The request's head is being read.
     Handshake {
         parser: RequestParser,
         until: Duration,
     },
-    /// The application's `authorize_async` hook decides about the request.
+    /// The application decides about the request; what came behind it waits.
     Authorizing(Box<Authorizing>),
-    /// A framework has done the handshake: its credentials, and the bytes it read behind the request.
+    /// Somebody else has done the handshake; its credentials, and what came behind it.
     Upgraded(Option<Arc<Credentials>>, Vec<u8>),
     Established(Established),
     Closing(Closing),
@@ -84,36 +78,34 @@ enum State {
 }
 
 struct Authorizing {
-    auth: Box<PendingAuth>,
-    /// Bytes received behind the request.
+    ping_unanswered_since: Box<PendingAuth>,
     leftover: Vec<u8>,
     until: Duration,
 }
 
 struct Closing {
-    /// Looks for the peer's close frame. `None` if that would need much memory, or before the upgrade.
+    /// What looks for the peer's close frame, unless that would take much memory, or WebSocket was
+    /// never spoken.
     session: Option<Session>,
-    /// How long the client may accept none of the last bytes.
+    /// How long it may take nothing of its last bytes.
     wait: Duration,
-    /// When the connection is dropped; postponed to `latest` at most while the client reads.
     until: Duration,
     latest: Duration,
-    /// The writer's count of how often a full socket accepted bytes again.
+    /// The link's count of times when a full socket took bytes again.
     relieved: u64,
-    /// True once the writing direction is shut down.
     is_shut: bool,
-    /// How many more received bytes are read.
+    /// How many bytes may still be read.
     left: usize,
 }
 
-/// What the task does after a step.
+/// What a turn leads to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Takes another step at once.
+    /// Look again at once.
     Again,
-    /// Yields to other tasks, then takes another step.
+    /// Look again after others have had their turn.
     Later,
-    /// Waits until it is woken, or until this time.
+    /// Nothing to do until woken, or until then.
     Wait(Duration),
     Done,
 }
@@ -138,8 +130,7 @@ impl<R: Reader> Connection<R> {
         Connection::begin(server, reader, writer, peer, (place, state))
     }
 
-    /// Creates a connection whose handshake a framework has done, with the bytes read behind the
-    /// request. The connection is counted already.
+    /// A connection whose handshake is done, with what was read behind it. It is counted already.
     pub(crate) fn upgraded(
         server: Server,
         reader: R,
@@ -165,7 +156,6 @@ impl<R: Reader> Connection<R> {
         Connection { server, writer, reader, peer, timer, place, state, span }
     }
 
-    /// Takes one step in the current state.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let now = self.server.now();
         self.timer.expire(now);
@@ -314,7 +304,7 @@ impl<R: Reader> Connection<R> {
         Step::Wait(next.fold(ping, Duration::min))
     }
 
-    /// Closes a connection that does not read fast enough.
+    /// Closes a connection that does not take what it is sent.
     fn close_slow(&mut self, now: Duration) -> Step {
         if let State::Established(open) = &self.state {
             trace::lagged(&open.conn.info, self.writer.backlog().0);
@@ -322,7 +312,7 @@ impl<R: Reader> Connection<R> {
         self.end(now, &close::TOO_SLOW)
     }
 
-    /// Closes an established connection for a reason of the server's own.
+    /// Ends an open connection from within.
     fn end(&mut self, now: Duration, why: &Close) -> Step {
         if let State::Established(open) = &mut self.state {
             let mut core = self.server.core();
@@ -333,7 +323,7 @@ impl<R: Reader> Connection<R> {
         self.close_open(now)
     }
 
-    /// Begins to close a connection that the hub has removed; its close frame is queued.
+    /// The hub has let go of the connection; its last bytes are on their way.
     fn close_open(&mut self, now: Duration) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
@@ -365,8 +355,8 @@ impl<R: Reader> Future for Connection<R> {
                 }
                 Step::Wait(until) => {
                     this.timer.set(&this.server.0.timers, until, cx.waker());
-                    // A shutdown wakes tasks in their handshake by their timers, and an abort wakes all.
-                    // This timer may have been set just after that.
+                    // A shutdown wakes handshakes by their alarms, and a cut everybody: this one
+                    // may just have come too late to be rung.
                     let in_handshake = matches!(
                         this.state,
                         State::ProxyHeader { .. } | State::Handshake { .. } | State::Authorizing(_)
@@ -388,13 +378,13 @@ impl<R: Reader> Future for Connection<R> {
 }
 
 impl<R> Connection<R> {
-    /// Runs a part of the task inside the connection's `tracing` span.
+    /// Runs a part of the connection's task where a subscriber of `tracing` sees whose it is.
     #[inline]
     fn in_span<O>(&mut self, run: impl FnOnce(&mut Self) -> O) -> O {
         trace::Span::within(self, |this| &mut this.span, run)
     }
 
-    /// Releases everything, however the connection ended.
+    /// Lets go of everything, however the connection came to its end.
     fn finish(&mut self) {
         if let State::Done = self.state {
             return;

@@ -1,4 +1,4 @@
-//! The opening handshake: from the first byte to the room `root`, or to a rejection.
+//! A connection's first part: from the first byte to the room `root`, or to a refusal.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,11 +25,11 @@ use crate::transport::Reader;
 use roomer_hub::ConnId;
 use roomer_hub::{Command, Input};
 
-/// How long a client that was rejected early may take to read the response.
+/// How long one that was turned away may take to read the answer.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 impl<R: Reader> Connection<R> {
-    /// Responds before the request was read: the server has too many sockets.
+    /// Answers at once, whatever the request would be.
     pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
         trace::rejected(self.peer, status.as_u16());
         self.server.warn(self.server.handshakes_full(status));
@@ -41,7 +41,6 @@ impl<R: Reader> Connection<R> {
         self.close_within(now, None, REJECT_LINGER.min(self.server.options().close_timeout))
     }
 
-    /// Reads the request's head.
     pub(super) fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Handshake { parser, until } = &mut self.state else {
             return Step::Again;
@@ -68,7 +67,7 @@ impl<R: Reader> Connection<R> {
         }
     }
 
-    /// Serves a page, rejects the request, or asks the application about it.
+    /// The request is there.
     fn decide(
         &mut self,
         now: Duration,
@@ -80,31 +79,35 @@ impl<R: Reader> Connection<R> {
         let is_head = request.head.method() == Method::HEAD;
         match self.server.page(&request) {
             None => {}
-            Some(Ok(response)) => return self.respond(now, &response, is_head),
+            Some(Ok(response)) => return self.response(now, &response, is_head),
             Some(Err(status)) => {
                 let cause = self.server.wrong_path(&request);
                 return self.reject(now, &Response::error(status), cause, is_head);
             }
         }
         match self.server.decide(request, false) {
-            // An upgrade by HEAD is rejected, and a response to HEAD has no body.
+            // HEAD is refused, and wants no body.
             Decision::Ready(Err(Rejected { rejection, cause })) => {
                 self.reject(now, &Response::rejection(&rejection), cause, is_head)
             }
             Decision::Ready(decided) => self.admit(now, decided, leftover),
-            Decision::PendingAuth(auth) => {
-                self.state = State::Authorizing(Box::new(Authorizing { auth, leftover, until }));
+            Decision::PendingAuth(ping_unanswered_since) => {
+                self.state = State::Authorizing(Box::new(Authorizing {
+                    ping_unanswered_since,
+                    leftover,
+                    until,
+                }));
                 Step::Again
             }
         }
     }
 
-    /// Polls the application's `authorize_async` hook.
+    /// The application takes its time to decide.
     pub(super) fn authorizing(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Authorizing(authorizing) = &mut self.state else {
             return Step::Again;
         };
-        if let Poll::Ready(decided) = authorizing.auth.poll(cx) {
+        if let Poll::Ready(decided) = authorizing.ping_unanswered_since.poll(cx) {
             let leftover = std::mem::take(&mut authorizing.leftover);
             return self.admit(now, decided, leftover);
         }
@@ -116,7 +119,7 @@ impl<R: Reader> Connection<R> {
             let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
             return self.reject(now, &response, cause, false);
         }
-        // Reading continues, to notice when the client disconnects; what it sends early is bounded.
+        // Read on, to hear when the client goes; but not without measure.
         let room = self.server.options().max_head.saturating_sub(authorizing.leftover.len());
         let read = with_buffer(|buffer| match room.min(buffer.len()) {
             0 => Poll::Pending,
@@ -132,7 +135,7 @@ impl<R: Reader> Connection<R> {
         }
     }
 
-    /// Admits a client that was accepted, if the limits of connections still permit it.
+    /// Lets a client in that has passed, if there is still a place for it.
     fn admit(
         &mut self,
         now: Duration,
@@ -140,20 +143,20 @@ impl<R: Reader> Connection<R> {
         leftover: Vec<u8>,
     ) -> Step {
         let options = self.server.options();
-        let promote = |accepted: Accepted| {
-            let (from, to) = (options.address(self.peer), options.address(accepted.peer));
+        let promote = |dispatch: Accepted| {
+            let (from, to) = (options.address(self.peer), options.address(dispatch.peer));
             match self.server.0.lifecycle.promote(from, to, &options.admission) {
-                Ok(()) => Ok(accepted),
-                Err(status) => Err(self.server.full(status, accepted.untrusted_proxy)),
+                Ok(()) => Ok(dispatch),
+                Err(status) => Err(self.server.full(status, dispatch.untrusted_proxy)),
             }
         };
         match decided.and_then(promote) {
-            Ok(accepted) => {
-                (self.place, self.peer) = (SocketKind::Connection, accepted.peer);
+            Ok(dispatch) => {
+                (self.place, self.peer) = (SocketKind::Connection, dispatch.peer);
                 self.establish(
                     now,
-                    accepted.response.to_bytes(false),
-                    accepted.credentials,
+                    dispatch.response.to_bytes(false),
+                    dispatch.credentials,
                     leftover,
                 )
             }
@@ -163,7 +166,7 @@ impl<R: Reader> Connection<R> {
         }
     }
 
-    /// Rejects the request with a response, without a body for HEAD, and counts the rejection.
+    /// Answers what is refused. To HEAD without a body.
     pub(super) fn reject(
         &mut self,
         now: Duration,
@@ -172,17 +175,16 @@ impl<R: Reader> Connection<R> {
         is_head: bool,
     ) -> Step {
         self.server.record_rejected(self.peer, response.status(), cause);
-        self.respond(now, response, is_head)
+        self.response(now, response, is_head)
     }
 
-    /// Sends a response that is not an upgrade, and closes.
-    fn respond(&mut self, now: Duration, response: &Response, is_head: bool) -> Step {
+    /// Answers what is no upgrade.
+    fn response(&mut self, now: Duration, response: &Response, is_head: bool) -> Step {
         self.writer.finish(response.to_bytes(is_head).into(), false);
         self.close(now, None)
     }
 
-    /// Sends the response, unless a framework has sent it, and opens the connection in the hub, in one
-    /// step.
+    /// Sends the answer, if it is not sent yet, and opens the connection in the hub, in one step.
     pub(super) fn establish(
         &mut self,
         now: Duration,
@@ -193,7 +195,7 @@ impl<R: Reader> Connection<R> {
         let server = &self.server;
         let id = ConnId::from_random_bytes(server.0.env.random());
         let mut core = server.core();
-        // Checked under the lock: a shutdown either finds this connection in the hub or is seen here.
+        // Under the lock: a shutdown either finds this connection in the hub or is found here.
         if server.is_closing() {
             drop(core);
             if response.is_empty() {
@@ -206,13 +208,12 @@ impl<R: Reader> Connection<R> {
         }
         self.writer.push(Chunk::complete(response));
         let opening = (!server.options().echo).then_some(&self.writer);
-        let applied = core.apply(now, Input::Open { id }, opening);
-        let Some(key) = applied.opened else {
+        let outcome = core.apply(now, Input::Open { id }, opening);
+        let Some(key) = outcome.opened else {
             return Step::Done;
         };
         if server.options().echo {
-            // The echo server has no rooms. The connection has no writer yet, so it was sent nothing of
-            // root; it leaves without being sent anything either.
+            // Without a link it has heard nothing of root; it leaves it as quietly.
             let leave = Command::Leave { conn: key, room: ROOT };
             core.apply(now, Input::Command(leave), None);
             core.outbound.writers.insert(key, self.writer.clone());
@@ -223,17 +224,16 @@ impl<R: Reader> Connection<R> {
         core.arrived(&info);
         core.limit_user(now, &info, server.options().max_connections_per_user);
         let conn = Conn { server: server.clone(), info };
-        let mut established = Established::new(conn, now);
-        server.flush_after_input(now, core, &mut established.flush_at);
-        self.span = trace::Span::begin(&established.conn.info);
-        // Messages that the client sent behind its request are handled at once.
-        let ended = (!leftover.is_empty()).then(|| {
+        let mut open = Established::new(conn, now);
+        server.flush_after_input(now, core, &mut open.flush_at);
+        self.span = trace::Span::begin(&open.conn.info);
+        let over = (!leftover.is_empty()).then(|| {
             let writer = &self.writer;
-            let handle = |_: &mut _| established.on_bytes(writer, &mut leftover, now);
-            trace::Span::within(&mut self.span, |span| span, handle)
+            let take = |_: &mut _| open.on_bytes(writer, &mut leftover, now);
+            trace::Span::within(&mut self.span, |span| span, take)
         });
-        self.state = State::Established(established);
-        match ended {
+        self.state = State::Established(open);
+        match over {
             Some(true) => self.close_open(now),
             _ => Step::Again,
         }

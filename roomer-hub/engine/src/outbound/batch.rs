@@ -1,9 +1,9 @@
-//! The messages that a room has collected for its members.
+//! What a room owes its members, until it is handed to their outboxes.
 //!
-//! A broadcast is encoded once, WebSocket header included, behind the messages that wait already.
-//! Delivering the batch then queues the same bytes for every member, however many messages they are.
-//! A member that must not get a part (the sender its own message, a new member what came before its
-//! join) is recorded with the range to leave out.
+//! A broadcast is encoded once, WebSocket header included, behind whatever the room's members are
+//! already owed; one hand-over then gives every member the same bytes, however many messages they
+//! are. Who must not hear a part (the sender its own message, a joiner what came before its join)
+//! is noted as a range to skip.
 
 use bytes::Bytes;
 
@@ -11,17 +11,15 @@ use roomer_hub::ConnKey;
 
 #[derive(Debug, Default)]
 pub(crate) struct RoomBatch {
-    /// Encoded messages, one after the other.
     pub(crate) frames: Vec<u8>,
     exclusions: Vec<Exclusion>,
-    /// True while the room is on the list of dirty rooms, or is being flushed by a task that checks it
-    /// again afterwards.
+    /// The room stands on the list of rooms to be flushed, or somebody is flushing it and will
+    /// look again: nobody else needs to.
     pub(crate) is_queued: bool,
-    /// True once a task has been assigned to flush the room, which is large.
+    /// Somebody has been asked to come back and flush the room, which is large.
     pub(crate) is_assigned: bool,
 }
 
-/// A range of the frames that one connection does not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Exclusion {
     conn: ConnKey,
@@ -30,7 +28,7 @@ struct Exclusion {
 }
 
 impl RoomBatch {
-    /// Excludes a connection from what lies between `start` and the end.
+    /// Keeps `conn` from hearing what lies between `start` and the end.
     pub(crate) fn exclude(&mut self, conn: ConnKey, start: usize) {
         let end = self.frames.len();
         if start < end {
@@ -38,10 +36,10 @@ impl RoomBatch {
         }
     }
 
-    /// Returns a copy of what one connection gets of the batch.
+    /// What one connection is owed so far, as a copy.
     pub(crate) fn pending_for(&self, conn: ConnKey) -> Bytes {
-        // An exclusion from the start covers all earlier ones. A connection that joins and leaves a
-        // thousand times within one batch has thousands of them.
+        // Whatever lies before a skip of everything is behind it: who comes and goes a thousand
+        // times within a tick has thousands of them.
         let mut exclusions = Vec::new();
         for exclude in self.exclusions.iter().rev().filter(|exclude| exclude.conn == conn) {
             exclusions.push(*exclude);
@@ -50,14 +48,14 @@ impl RoomBatch {
             }
         }
         exclusions.reverse();
-        let mut bytes = Vec::new();
+        let mut pending_for = Vec::new();
         for range in included_ranges(&exclusions, self.frames.len()) {
-            bytes.extend_from_slice(&self.frames[range]);
+            pending_for.extend_from_slice(&self.frames[range]);
         }
-        bytes.into()
+        pending_for.into()
     }
 
-    /// Empties the batch and returns its content, ready to be shared.
+    /// Ends the tick and gives what it has collected.
     pub(crate) fn seal(&mut self) -> SealedBatch {
         let mut exclusions = std::mem::take(&mut self.exclusions);
         exclusions.sort_unstable();
@@ -65,7 +63,7 @@ impl RoomBatch {
     }
 }
 
-/// The content of a batch, ready to be shared.
+/// A tick's frames, ready to be shared.
 #[derive(Debug)]
 pub(crate) struct SealedBatch {
     frames: Bytes,
@@ -73,7 +71,7 @@ pub(crate) struct SealedBatch {
 }
 
 impl SealedBatch {
-    /// Calls `push` with each range of bytes that a connection gets, in order.
+    /// Calls `push` with each piece that `conn` is to get, in order.
     pub(crate) fn chunks(&self, conn: ConnKey, mut push: impl FnMut(Bytes)) {
         let start = self.exclusions.partition_point(|exclude| exclude.conn < conn);
         let own = self.exclusions[start..].partition_point(|exclude| exclude.conn == conn);
@@ -86,7 +84,7 @@ impl SealedBatch {
     }
 }
 
-/// Iterates over the ranges of `0..len` that sorted exclusions leave.
+/// The ranges of `0..len` that sorted skips leave.
 fn included_ranges(
     exclusions: &[Exclusion],
     len: usize,
@@ -111,21 +109,21 @@ mod tests {
         [map.insert(()), map.insert(()), map.insert(())]
     }
 
-    fn received(sealed: &SealedBatch, conn: ConnKey) -> Vec<u8> {
+    fn heard(sealed: &SealedBatch, conn: ConnKey) -> Vec<u8> {
         let mut all = Vec::new();
-        sealed.chunks(conn, |bytes| all.extend_from_slice(&bytes));
+        sealed.chunks(conn, |piece| all.extend_from_slice(&piece));
         all
     }
 
     #[test]
-    fn each_member_gets_all_but_its_own_messages_and_those_before_its_join() {
+    fn each_hears_all_but_its_own_and_what_came_before() {
         let [ann, bob, eve] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");
         batch.exclude(ann, 0);
         batch.frames.extend_from_slice(b"bb");
         batch.exclude(bob, 2);
-        // Eve joins here: excluded from all so far, then from the announcement of her own join.
+        // Eve joins here: a skip of all so far, then of her own announcement.
         batch.exclude(eve, 0);
         batch.frames.extend_from_slice(b"ee");
         batch.exclude(eve, 4);
@@ -134,14 +132,14 @@ mod tests {
         assert_eq!(batch.pending_for(eve), b"AA"[..]);
         assert_eq!(batch.pending_for(ann), b"bbee"[..]);
         let sealed = batch.seal();
-        assert_eq!(received(&sealed, ann), b"bbee");
-        assert_eq!(received(&sealed, bob), b"aaeeAA");
-        assert_eq!(received(&sealed, eve), b"AA");
+        assert_eq!(heard(&sealed, ann), b"bbee");
+        assert_eq!(heard(&sealed, bob), b"aaeeAA");
+        assert_eq!(heard(&sealed, eve), b"AA");
         assert!(batch.frames.is_empty());
     }
 
     #[test]
-    fn a_member_that_got_everything_gets_what_came_after() {
+    fn who_was_given_everything_is_owed_what_came_after() {
         let [ann, bob, _] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");
@@ -157,11 +155,11 @@ mod tests {
         assert_eq!(batch.pending_for(ann), b"ccdd"[..]);
         assert_eq!(batch.pending_for(bob), b"aabbccAAdd"[..]);
         let sealed = batch.seal();
-        assert_eq!(received(&sealed, ann), b"ccdd");
+        assert_eq!(heard(&sealed, ann), b"ccdd");
     }
 
     #[test]
-    fn an_exclusion_from_everything_leaves_nothing() {
+    fn a_skip_of_everything_leaves_nothing() {
         let [ann, bob, _] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");
@@ -169,7 +167,7 @@ mod tests {
         batch.exclude(ann, 1);
         batch.exclude(ann, 2);
         let sealed = batch.seal();
-        assert_eq!(received(&sealed, ann), b"");
-        assert_eq!(received(&sealed, bob), b"aa");
+        assert_eq!(heard(&sealed, ann), b"");
+        assert_eq!(heard(&sealed, bob), b"aa");
     }
 }

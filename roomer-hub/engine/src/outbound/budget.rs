@@ -1,25 +1,26 @@
-//! The memory budget: how much all connections together may hold in outboxes and unfinished messages.
+//! How much memory all connections together may hold for what has not gone out or not come in
+//! whole yet.
 //!
-//! A bound per connection is not enough, since a thousand connections within it may hold a thousand
-//! times as much. The sum of what they hold is cheap to keep, but counts a shared message once per
-//! receiver. So the sum only tells when to look closely; [`BufferSet`] then counts each buffer once,
-//! and that count decides which connections are closed ([`shed`](super::shed)).
+//! Each connection's own bound is not enough: a thousand that each stay within it may hold a
+//! thousand times as much. Adding up what each holds is cheap but counts a message that many wait
+//! for many times, so it only raises the suspicion; whoever then has to be closed is decided by
+//! counting each buffer once.
 
 use hashbrown::HashMap;
 
 use crate::sync::{AtomicUsize, Ordering};
 use roomer_hub::HashKey;
 
-/// What all connections hold, as last reported.
+/// What all connections hold, as they have last said.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: usize,
     /// The sum over all connections, shared buffers counted for each.
     held: AtomicUsize,
-    /// The sum of all increases of `held`, ever. Memory in use cannot have grown by more since it was
-    /// last counted.
+    /// All that `held` was ever raised by. What is held in truth cannot have grown by more since
+    /// it was last counted.
     grown: AtomicUsize,
-    /// The value of `grown` above which counting again is worthwhile.
+    /// What `grown` has to pass before it is worth counting again.
     alert: AtomicUsize,
 }
 
@@ -33,7 +34,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Records that a connection holds `after` bytes instead of `before`.
+    /// A connection holds `after` bytes instead of `before`.
     pub(crate) fn change(&self, before: usize, after: usize) {
         if after > before {
             self.held.fetch_add(after - before, Ordering::Relaxed);
@@ -47,16 +48,17 @@ impl MemoryBudget {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Returns true if the connections may hold more than the limit, so that counting is worthwhile.
+    /// Whether there may be more than is allowed.
     pub(crate) fn may_exceed(&self) -> bool {
         self.held() > self.limit && {
             let above = self.grown.load(Ordering::Relaxed).wrapping_sub(self.alert_level());
-            // A difference that wrapped around is negative.
+            // What has wrapped round is below.
             above != 0 && above <= usize::MAX / 2
         }
     }
 
-    /// Records the result of counting. If it is above the limit, counting is due again at once.
+    /// What is held in truth has been counted. If that may still be too much, the next look is due
+    /// at once.
     pub(crate) fn settle(&self, counted: usize) {
         let grown = self.grown.load(Ordering::Relaxed);
         let alert = match self.limit.checked_sub(counted) {
@@ -66,8 +68,8 @@ impl MemoryBudget {
         self.alert.store(alert, Ordering::Relaxed);
     }
 
-    /// Returns the bytes to come down to once the limit is exceeded. Below the limit, so that the next
-    /// connection need not be closed for the next byte.
+    /// Down to which what is held is brought once it is above the limit, so that the next
+    /// connection to go is not due with the next byte.
     pub(crate) fn target(&self) -> usize {
         self.limit - self.limit / 8
     }
@@ -84,15 +86,15 @@ impl MemoryBudget {
 /// Buffers, each counted once however many connections hold it.
 #[derive(Debug)]
 pub(crate) struct BufferSet {
-    /// Keyed by the address where a buffer ends, since its beginning moves as it is written: the most
-    /// bytes that a holder still needs, and the number of holders.
+    /// By where a buffer ends, since its beginning moves as it is written: how long its longest
+    /// holder's rest is, and how many hold it.
     buffers: HashMap<usize, (usize, usize), HashKey>,
     sum: usize,
 }
 
 impl BufferSet {
     pub(crate) fn new() -> Self {
-        // Clients cannot choose addresses, so the hash needs no secret key.
+        // Addresses are nobody's choice: the hash needs no secret.
         BufferSet { buffers: HashMap::with_hasher(HashKey([0; 16])), sum: 0 }
     }
 
@@ -123,19 +125,19 @@ impl BufferSet {
     }
 }
 
-/// The memory of one connection.
+/// What one connection holds.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
-    /// Bytes that are not shared with other connections.
+    /// Bytes that nobody else can hold too.
     pub(crate) own: usize,
-    /// Bytes that a task is writing at this moment, of unknown buffers.
+    /// Bytes that somebody is writing at this moment; nobody can tell of which buffers.
     pub(crate) in_flight: usize,
-    /// Each buffer's end, and how many bytes of it are left.
+    /// Where each buffer ends, and how much of it is left.
     pub(crate) buffers: Vec<(usize, usize)>,
 }
 
 impl Usage {
-    /// Returns all its bytes, shared ones included.
+    /// All its bytes, whoever else holds them too.
     pub(crate) fn size(&self) -> usize {
         self.own + self.in_flight + self.buffers.iter().map(|(_, len)| len).sum::<usize>()
     }
