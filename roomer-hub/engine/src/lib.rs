@@ -1,26 +1,32 @@
 //! The engine that both adapters share: everything a server does between a socket and the hub,
-//! with no runtime in it.
+//! independent of the async runtime.
 //!
 //! ```text
-//!            Reader                                            Writer
-//!  socket ───────────▶ Connection ──▶ hub (one lock) ──▶ outboxes ───▶ sockets
-//!                      a future           rules            bytes
+//!          Reader                                                Writer
+//!  socket ─────────▶ connection/ ──▶ core.rs (one lock) ──▶ outbound/ ─────▶ sockets
+//!                    a future        the hub's rules        batches, outboxes
 //! ```
 //!
 //! An adapter accepts sockets, splits each into a [`Reader`] and a [`Writer`], spawns the
-//! [`Connection`] that [`Server::connect`] gives for it, and spawns [`Server::run_timers`] once.
-//! What it must not contain is anything about rooms, frames or limits.
+//! [`Connection`] that [`Server::connect`] returns, and spawns [`Server::run_timers`] once. It does
+//! not contain any code about rooms, frames or limits.
 //!
-//! How a message travels: the sender's task reads it, gives it to the hub, and writes to the
-//! receivers' sockets itself; a receiver's own task takes over only when its socket is full. What
-//! a room owes its members is encoded once and collected until it is handed over, so that a busy
-//! room costs one write per member for many messages. The hub's lock is never held across a
-//! system call, a wake-up or a handler.
+//! A message takes three steps:
 //!
-//! A connection that takes less than it is sent is owed bytes. Up to
-//! [`max_backlog`](Builder::max_backlog) that is nobody's concern. Above it, those who send to it
-//! are held back for moments, so that a prompt reader catches up; one that does not is closed with
-//! 1013, so that nobody waits long for it.
+//! 1. `connection/`: the sender's task reads bytes, decodes packets and passes them to the hub. It
+//!    also runs the application's rules and handlers, outside the lock.
+//! 2. `core.rs`: under the lock, the hub decides about the packet. A message to a room is encoded
+//!    once and added to the room's batch.
+//! 3. `outbound/`: batches move to the members' outboxes, and the sender's task writes the outboxes
+//!    to the sockets. A receiver's own task takes over only when its socket is full.
+//!
+//! Batching makes a busy room cost one write per member for many messages. The lock is never held
+//! across a system call, a wake-up or a handler.
+//!
+//! A connection that reads more slowly than messages arrive accumulates a backlog. Up to
+//! [`max_backlog`](Builder::max_backlog) this has no effect. Above it, reading from the senders is
+//! paused briefly, so that a prompt receiver catches up. A receiver that does not is closed with
+//! 1013, which bounds how long its senders wait.
 
 mod app;
 #[cfg(feature = "audit")]

@@ -1,14 +1,14 @@
-//! Who is let in: how many sockets there are, of which kind and from where, and their caps.
+//! Admission: counts of sockets by kind and by address, and their limits.
 //!
-//! Bookkeeping only; [`Lifecycle`](crate::lifecycle::Lifecycle) keeps it under its lock.
+//! Counters only; [`Lifecycle`](crate::lifecycle::Lifecycle) keeps it under its lock.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::StatusCode;
 
-/// Whom a socket counts for: an IPv4 address, or the 64 bits of an IPv6 network, since that is the
-/// least that one customer gets.
+/// The address that a socket counts for: an IPv4 address, or the 64-bit prefix of an IPv6 address,
+/// since one customer gets at least a /64 network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Address {
     V4(Ipv4Addr),
@@ -27,50 +27,50 @@ impl Address {
     }
 }
 
-/// The most there may be of something, in all and for each address. Each is explained at its
-/// method of [`Builder`](crate::Builder).
+/// The maximum number of sockets of a kind, in total and per address. [`Builder`](crate::Builder)
+/// documents each limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdmissionLimit {
     pub(crate) total: usize,
     pub(crate) per_address: usize,
 }
 
-/// What a server lets in.
+/// A server's limits, by kind of socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdmissionLimits {
     pub(crate) handshakes: AdmissionLimit,
     pub(crate) connections: AdmissionLimit,
 }
 
-/// What a socket counts as.
+/// The kind that a socket is counted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SocketKind {
-    /// It has not asked for an upgrade yet, or was refused one.
+    /// The upgrade has not been requested yet, or was rejected.
     Handshake,
     Connection,
-    /// Turned away at once; it stays for as long as the answer may take to be read.
+    /// Rejected at once; stays open while the client may still read the response.
     Lingering,
-    /// Turned away while too many linger already: gone with its first turn, counted nowhere.
+    /// Rejected while too many sockets linger already: ends at its first poll and is not counted.
     Outside,
 }
 
-/// The most that linger at one time. Beyond it an answer may get lost, which is better than that
-/// turning clients away costs as much as serving them.
+/// The maximum number of lingering sockets. Above it a response may get lost, so that rejecting
+/// clients never costs as much as serving them.
 const MOST_LINGERING: usize = 1024;
 
-/// How many sockets there are.
+/// The number of sockets of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct SocketCounts {
     pub(crate) handshakes: usize,
     pub(crate) connections: usize,
     lingering: usize,
-    /// Only those who have something.
+    /// Addresses with at least one socket.
     shares: BTreeMap<Address, PerAddress>,
-    /// Handshakes that were refused, by status.
+    /// Rejected handshakes, by status.
     refused: BTreeMap<u16, u64>,
 }
 
-/// What one address has.
+/// The number of sockets of one address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct PerAddress {
     handshakes: u32,
@@ -100,7 +100,7 @@ impl SocketCounts {
         *self.refused.entry(status.as_u16()).or_default() += 1;
     }
 
-    /// Whether one more would be too many: the status to refuse it with.
+    /// Returns the status to reject one more socket with, if it would exceed a limit.
     pub(crate) fn check(
         &self,
         place: SocketKind,
@@ -137,7 +137,7 @@ impl SocketCounts {
         }
     }
 
-    /// Takes back an [`enter`](Self::enter) with the same arguments.
+    /// Reverts an [`enter`](Self::enter) with the same arguments.
     pub(crate) fn leave(&mut self, place: SocketKind, address: Option<Address>) {
         if let Some(count) = self.count(place) {
             *count -= 1;

@@ -1,4 +1,4 @@
-//! The end of a server, one connection after the other.
+//! Draining: closing a server's connections gradually.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -13,19 +13,19 @@ use crate::timer::{Timer, yield_once};
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
-/// How often a drain closes some.
+/// How often a drain closes some connections.
 const DRAIN_STEP: Duration = Duration::from_millis(50);
 
-/// How long tasks may take to notice that their connection was cut.
+/// How long tasks may take to end after an abort.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// What became of the connections of a server that was drained.
+/// The result of a drain: how a server's connections ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// Connections that ended in time: closed by the server, or gone by themselves meanwhile.
+    /// Connections that ended in time, closed by the server or by the client.
     pub closed: usize,
-    /// Connections that were left at the deadline, and cut.
+    /// Connections that were still open at the deadline and were cut.
     pub cut: usize,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct DrainPolicy {
 }
 
 impl DrainPolicy {
-    /// How many connections are to be closed by then.
+    /// Returns how many connections are to be closed after `elapsed`.
     fn due(self, elapsed: Duration) -> u64 {
         let millis = (elapsed + DRAIN_STEP).as_millis();
         let due = (self.per_second as u128).saturating_mul(millis).div_ceil(1000);
@@ -46,18 +46,18 @@ impl DrainPolicy {
 }
 
 impl Server {
-    /// Ends the server gently. From now on requests for an upgrade are answered 503; connections
-    /// work on until it is their turn to be closed with 1001, after what they are still owed, at
-    /// the pace of [`Builder::drain`](crate::Builder::drain), in the order of their places in the
-    /// server's table. At the deadline whatever is left is cut. Returns what became of them.
+    /// Closes the server gradually. From now on upgrade requests are answered 503. Connections keep
+    /// working until they are closed with 1001, each after the messages queued for it, at the rate
+    /// of [`Builder::drain`](crate::Builder::drain) and in the order of the server's table. At the
+    /// deadline the remaining connections are cut. Returns how the connections ended.
     ///
-    /// Adapters' `serve_until` does this, and goes on accepting meanwhile, so that a load balancer
-    /// hears 503 instead of nothing. Awaited again, also after it, this tells the same result.
-    /// Whoever joins a drain under way waits for the same deadline; whoever stops waiting leaves
-    /// a server that still takes nobody, whose connections stay until somebody drains on or calls
-    /// [`shutdown`](Self::shutdown).
+    /// Adapters' `serve_until` calls this and keeps accepting sockets meanwhile, so that a load
+    /// balancer receives 503 instead of a refused connection. Further calls, during the drain or
+    /// after it, wait for the same deadline and return the same result. Dropping the future leaves a
+    /// server that still rejects new connections and keeps the existing ones, until `drain` or
+    /// [`shutdown`](Self::shutdown) is called.
     ///
-    /// The waits need somebody who keeps time ([`run_timers`](Self::run_timers)), as connections do.
+    /// Like connections, a drain needs a running timer task ([`run_timers`](Self::run_timers)).
     pub async fn drain(&self) -> DrainReport {
         let lifecycle = &self.0.lifecycle;
         let drain_policy = self.options().drain_policy();
@@ -75,12 +75,13 @@ impl Server {
             }
             sleeper.until(deadline.min(now + DRAIN_STEP), Lifecycle::poll_drained).await;
         }
-        // Handshakes under way see that they are over.
+        // Wakes pending handshakes, which then see that the server is closing.
         lifecycle.close();
         self.0.timers.fire_all();
         sleeper.until(deadline, Lifecycle::poll_empty).await;
         if lifecycle.with_counts(|counts| counts.sockets()) > 0 {
-            // Their tasks are over with the next turn; what still fits into their sockets goes.
+            // The tasks end at their next poll. Close frames that still fit into the sockets are sent
+            // before.
             while self.close_some(u64::MAX) {
                 yield_once().await;
             }
@@ -93,9 +94,9 @@ impl Server {
         drained
     }
 
-    /// Whether the server takes newcomers: it is neither being drained or shut down, nor full
-    /// ([`max_connections`](crate::Builder::max_connections)). What a load balancer wants to know
-    /// before it sends somebody here.
+    /// Returns true if the server accepts new connections: it is not being drained or shut down, and
+    /// not full ([`max_connections`](crate::Builder::max_connections)). Meant for a load balancer's
+    /// readiness check.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let most = self.options().admission.connections.total;
@@ -103,16 +104,16 @@ impl Server {
             && self.0.lifecycle.with_counts(|counts| counts.connections < most)
     }
 
-    /// Whether the server lives: also when it is full, or being drained; not once that is over,
-    /// nor after a [`shutdown`](Self::shutdown). What a supervisor wants to know that restarts
-    /// what is dead.
+    /// Returns true until a drain has ended or [`shutdown`](Self::shutdown) was called; a server that
+    /// is full or being drained is live. Meant for the liveness check of a supervisor that restarts
+    /// failed processes.
     #[must_use]
     pub fn is_live(&self) -> bool {
         !self.is_closing()
     }
 
-    /// Closes some more connections, until there were so many since the drain began. False when
-    /// there is none to close.
+    /// Closes some more connections, up to `due` since the drain began. Returns false if there are none
+    /// to close.
     fn close_some(&self, due: u64) -> bool {
         let mut core = self.core();
         let most = self.options().flush.max_per_poll;
@@ -128,18 +129,18 @@ impl Server {
     }
 }
 
-/// A drain at rest. It can be dropped at any point.
+/// A drain that waits; can be dropped at any point.
 struct DrainWait<'s> {
     server: &'s Server,
     timer: Timer,
 }
 
 impl DrainWait<'_> {
-    /// Waits until then, or until there is nothing to wait for.
+    /// Waits until `at`, or until `ready` is.
     async fn until(&mut self, at: Duration, ready: fn(&Lifecycle, &Context<'_>) -> Poll<()>) {
         let inner = &self.server.0;
         poll_fn(|cx| {
-            // Always anew: the task that waits may be another one than before.
+            // Set again at each poll, since another task may be waiting than before.
             self.timer.cancel(&inner.timers);
             if ready(&inner.lifecycle, cx).is_ready() || self.server.now() >= at {
                 return Poll::Ready(());

@@ -1,4 +1,4 @@
-//! The life of a server: whom it has in its care, and whether it takes more.
+//! A server's lifecycle: its sockets, and the phases open → draining → closed.
 
 pub(crate) mod admission;
 pub(crate) mod drain;
@@ -15,7 +15,7 @@ use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 #[derive(Debug, Default)]
 pub(crate) struct Lifecycle {
     state: Mutex<State>,
-    /// Whatever is left has to end with its next turn.
+    /// True once every remaining task has to end at its next poll.
     is_aborted: AtomicBool,
 }
 
@@ -25,13 +25,15 @@ struct State {
     phase: Phase,
     /// When the drain began.
     since: Option<Duration>,
-    /// How many connections it has closed, and what became of them.
+    /// Connections that the drain has closed so far.
     closed_so_far: u64,
+    /// Connections that have ended since the drain began.
     drained: DrainReport,
     /// Futures that wait for the drain.
     drains: usize,
-    /// Somebody keeps time while there are connections.
+    /// True while an on-demand timer task runs.
     has_timer_task: bool,
+    /// Tasks that wait until no connection, or no socket, is left.
     waiting: Vec<Waker>,
 }
 
@@ -39,14 +41,14 @@ struct State {
 enum Phase {
     #[default]
     Open,
-    /// Who is in stays for now; nobody comes in.
+    /// Existing connections stay for now; new ones are rejected.
     Draining,
-    /// Handshakes under way are over, too.
+    /// Pending handshakes end as well.
     Closed,
 }
 
 impl Lifecycle {
-    /// A socket has come. A handshake may begin, or the status to refuse it with.
+    /// Counts a new socket. Returns its kind, and the status to reject it with if no handshake may begin.
     pub(crate) fn enter(
         &self,
         address: Option<Address>,
@@ -68,7 +70,7 @@ impl Lifecycle {
         (place, allowed)
     }
 
-    /// Whether one more connection may come in.
+    /// Returns the status to reject one more connection with, if it is not allowed.
     pub(crate) fn check(
         &self,
         address: Option<Address>,
@@ -77,7 +79,8 @@ impl Lifecycle {
         lock(&self.state).check(address, admission)
     }
 
-    /// A handshake becomes a connection, if it may; it may count for another address from now on.
+    /// Counts a handshake as a connection from now on, possibly of another address, if the limits allow
+    /// it.
     pub(crate) fn promote(
         &self,
         from: Option<Address>,
@@ -91,7 +94,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// A handshake counts for another address from now on, if that may have one more.
+    /// Counts a handshake for another address from now on, if that address is below its limit.
     pub(crate) fn reassign(
         &self,
         from: Option<Address>,
@@ -105,7 +108,7 @@ impl Lifecycle {
         allowed
     }
 
-    /// A connection comes in, if it may, whose handshake was somebody else's care.
+    /// Counts a new connection whose handshake a framework has done, if the limits allow it.
     pub(crate) fn reserve(
         &self,
         address: Option<Address>,
@@ -117,7 +120,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// A socket has gone; whoever waits for the last hears of it.
+    /// Uncounts a socket that is closed, and wakes the waiting tasks if it was the last.
     pub(crate) fn leave(&self, place: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
         state.counts.leave(place, address);
@@ -135,7 +138,7 @@ impl Lifecycle {
         }
     }
 
-    /// A handshake was refused.
+    /// Counts a rejected handshake.
     pub(crate) fn record_rejected(&self, status: StatusCode) {
         lock(&self.state).counts.record_rejected(status);
     }
@@ -144,7 +147,7 @@ impl Lifecycle {
         look(&lock(&self.state).counts)
     }
 
-    /// Nobody comes in from now on. Since when that is so, by a drain.
+    /// Begins a drain: new connections are rejected from now on. Returns when the first drain began.
     pub(crate) fn drain(&self, now: Duration) -> Duration {
         let mut state = lock(&self.state);
         if state.phase == Phase::Open {
@@ -154,13 +157,13 @@ impl Lifecycle {
         *state.since.get_or_insert(now)
     }
 
-    /// Who began to wait for the drain does not any more.
+    /// Records that a future stopped waiting for the drain.
     pub(crate) fn end_drain(&self) {
         lock(&self.state).drains -= 1;
     }
 
-    /// How many more connections to close, of those that are there, to make it so many in all
-    /// since the drain began. The caller closes them.
+    /// Returns how many of `there` connections to close, so that the drain has closed `due` in total.
+    /// The caller closes them.
     pub(crate) fn close_some(&self, due: u64, there: usize) -> usize {
         let mut state = lock(&self.state);
         let count = due.saturating_sub(state.closed_so_far).min(there as u64);
@@ -168,19 +171,19 @@ impl Lifecycle {
         count as usize
     }
 
-    /// What the drain has come to; who is still there counts as cut.
+    /// Returns the result of the drain. Connections that are still open count as cut.
     pub(crate) fn drained(&self) -> DrainReport {
         let state = lock(&self.state);
         DrainReport { cut: state.drained.cut + state.counts.connections, ..state.drained }
     }
 
-    /// Handshakes end, too, once they look.
+    /// Enters the closed phase. Pending handshakes end at their next poll.
     pub(crate) fn close(&self) {
         lock(&self.state).phase = Phase::Closed;
     }
 
-    /// Everything ends with its next turn. Before it rests, each looks here once it has set its
-    /// alarm: so either it sees this, or its alarm rings.
+    /// Ends every task at its next poll. A task sets its timer before it checks this flag, so it
+    /// either sees the flag or is woken by its timer.
     pub(crate) fn abort(&self) {
         self.is_aborted.store(true, Ordering::Release);
     }
@@ -197,7 +200,7 @@ impl Lifecycle {
         lock(&self.state).phase == Phase::Closed
     }
 
-    /// True for one who is to keep time from now on.
+    /// Returns true if the caller has to run the timers from now on.
     pub(crate) fn start_on_demand(&self) -> bool {
         !std::mem::replace(&mut lock(&self.state).has_timer_task, true)
     }
@@ -206,8 +209,8 @@ impl Lifecycle {
         lock(&self.state).has_timer_task = false;
     }
 
-    /// Ready once no socket is left to keep time for, and the shift is over: whoever comes in now
-    /// begins the next.
+    /// Ready once no socket is left. The on-demand timer task then counts as ended, so that the next
+    /// connection starts a new one.
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         std::task::ready!(state.poll_empty(cx));
@@ -229,7 +232,8 @@ impl Lifecycle {
         }
     }
 
-    /// See [`Server::audit`](crate::Server::audit): how many alarms there may be, and at rest are.
+    /// See [`Server::audit`](crate::Server::audit): returns how many timers may be set; at
+    /// rest, exactly so many are.
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<usize, String> {
         let state = lock(&self.state);

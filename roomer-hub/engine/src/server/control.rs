@@ -1,7 +1,7 @@
-//! The server from anywhere: rooms and connections for whoever holds a [`Server`], with no
-//! connection at hand.
+//! Methods of [`Server`] for rooms and connections, callable from any task.
 //!
-//! Connections are named by their ids, as a [`ConnId`] or as text; an unknown one is a `false`.
+//! Connections are named by their ids, as a [`ConnId`] or as text; for an unknown id, methods return
+//! `false`.
 
 use std::any::Any;
 
@@ -13,8 +13,8 @@ use roomer_hub::{Command, Input};
 use roomer_hub::{ConnId, ConnKey};
 
 impl Server {
-    /// Sends to every member of a room, in the server's own name: `src` is empty. No such room:
-    /// nobody hears it.
+    /// Sends to every member of a room, in the server's own name: `src` is empty. Does nothing if
+    /// there is no such room.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -33,7 +33,7 @@ impl Server {
         self.command(Command::Broadcast { from: None, except: None, room, event, payload });
     }
 
-    /// As [`broadcast`](Self::broadcast), but one member does not get it.
+    /// Sends like [`broadcast`](Self::broadcast), but not to the member `except`.
     pub fn broadcast_except(
         &self,
         except: impl AsRef<str>,
@@ -50,8 +50,8 @@ impl Server {
         self.flush_unless_in_callback();
     }
 
-    /// Sends to one connection, in the server's own name, as a packet of the room `root`. False
-    /// when there is no such connection; true does not mean that it has arrived.
+    /// Sends to one connection, in the server's own name, as a packet of the room `root`. Returns
+    /// false if there is no such connection; true does not mean that the message has arrived.
     pub fn send(
         &self,
         to: impl AsRef<str>,
@@ -62,25 +62,26 @@ impl Server {
         self.command_about(dst, |_| Command::Send { from: None, dst, room: ROOT, event, payload })
     }
 
-    /// Puts a connection into a room, as if it had asked; no rule is asked. False when there is
-    /// no such connection. Whether it may be in one more room shows in
-    /// [`members`](Self::members).
+    /// Adds a connection to a room, as if it had asked, but without applying rules. Returns false if
+    /// there is no such connection. [`members`](Self::members) shows if it was allowed in one more
+    /// room.
     pub fn join(&self, who: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
         self.command_about(who.as_ref(), |conn| Command::Join { conn, room })
     }
 
-    /// Takes a connection out of a room: it hears `leave_ack`, the others that it has left. It
-    /// stays connected and may come back; a rule ([`may_join`](crate::Builder::may_join)) keeps
-    /// it out. False when there is no such connection.
+    /// Removes a connection from a room: it receives `leave_ack`, and the other members are notified.
+    /// It stays connected and may join again, unless a rule
+    /// ([`may_join`](crate::Builder::may_join)) prevents it. Returns false if there is no such
+    /// connection.
     pub fn kick(&self, who: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
         self.command_about(who.as_ref(), |conn| Command::Leave { conn, room })
     }
 
-    /// Takes a connection from one room to another in one step: nobody sees it in neither or in
-    /// both. False when there is no such connection, or it is not in `from`; nothing happens
-    /// then.
+    /// Moves a connection from one room to another in one step: it is never observed in neither room
+    /// or in both. Returns false, and changes nothing, if there is no such connection or it is not in
+    /// `from`.
     pub fn move_to(
         &self,
         who: impl AsRef<str>,
@@ -104,13 +105,13 @@ impl Server {
         true
     }
 
-    /// Ends a connection: it leaves all its rooms, gets what it is still owed, then a close frame
-    /// with this code and reason. False when there is no such connection.
+    /// Closes a connection: it leaves all its rooms, receives the messages queued for it, then a close
+    /// frame with this code and reason. Returns false if there is no such connection.
     pub fn disconnect(&self, who: impl AsRef<str>, code: u16, reason: &str) -> bool {
         self.command_about(who.as_ref(), |conn| Command::Close { conn, code, reason })
     }
 
-    /// The names of all rooms and how many members each has, sorted by name.
+    /// Returns the names of all rooms with their member counts, sorted by name.
     #[must_use]
     pub fn rooms(&self) -> Vec<(String, usize)> {
         let core = self.core();
@@ -122,7 +123,7 @@ impl Server {
         rooms
     }
 
-    /// How many members a room has; 0 when there is no such room.
+    /// Returns the number of a room's members; 0 if there is no such room.
     #[must_use]
     pub fn count(&self, room: impl AsRef<str>) -> usize {
         let core = self.core();
@@ -130,7 +131,7 @@ impl Server {
         tables.find_room(room.as_ref()).map_or(0, |room| tables.members(room).len())
     }
 
-    /// The ids of a room's members; none when there is no such room.
+    /// Returns the ids of a room's members; empty if there is no such room.
     #[must_use]
     pub fn members(&self, room: impl AsRef<str>) -> Vec<ConnId> {
         let core = self.core();
@@ -139,7 +140,7 @@ impl Server {
         tables.members(room).iter().filter_map(|member| tables.conn_id(member)).collect()
     }
 
-    /// A handle to a connection: its claims, its data, its rooms.
+    /// Returns a handle to a connection: its claims, its data, its rooms.
     #[must_use]
     pub fn conn(&self, id: impl AsRef<str>) -> Option<Conn> {
         let core = self.core();
@@ -147,7 +148,7 @@ impl Server {
         Some(Conn { server: self.clone(), info })
     }
 
-    /// Handles to all connections, in no particular order.
+    /// Returns handles to all connections, in no particular order.
     #[must_use]
     pub fn conns(&self) -> Vec<Conn> {
         let core = self.core();
@@ -155,11 +156,11 @@ impl Server {
         infos.map(|info| Conn { server: self.clone(), info }).collect()
     }
 
-    /// The state that the server was built with ([`Builder::state`](crate::Builder::state)).
+    /// Returns the state that the server was built with ([`Builder::state`](crate::Builder::state)).
     ///
     /// # Panics
     ///
-    /// When the server was built with no state of this type, which its author is at fault for.
+    /// If the server was built without a state of this type, which is a bug of the application.
     #[must_use]
     pub fn state<T: Any + Send + Sync>(&self) -> &T {
         match self.options().state.iter().find_map(|state| state.downcast_ref()) {
@@ -168,14 +169,14 @@ impl Server {
         }
     }
 
-    /// Carries out a command. Inside a handler of this server, its connection's turn sees to the
-    /// writing, so that what a handler says is batched like everything else.
+    /// Executes a command. Inside a handler of this server, the connection's own poll flushes later,
+    /// so that messages from handlers are batched like all others.
     pub(crate) fn command(&self, command: Command<'_>) {
         self.core().apply(self.now(), Input::Command(command), None);
         self.flush_unless_in_callback();
     }
 
-    /// The same, about a connection by id; false when there is none.
+    /// Executes a command about a connection, given by id. Returns false if there is none.
     fn command_about<'a>(&self, id: &str, command: impl Fn(ConnKey) -> Command<'a>) -> bool {
         let mut core = self.core();
         let Some(conn) = core.hub.tables().find_conn(id) else {

@@ -28,8 +28,8 @@ use crate::sync::{Mutex, MutexGuard, lock};
 use crate::timer::TimerQueue;
 use crate::transport::{Reader, Writer};
 
-/// A room server: a cheap handle to share between tasks. It serves nobody until an adapter
-/// connects sockets to it. Several can live in one process; nothing is global.
+/// A room server: a cheap handle to share between tasks. It serves no connections until an adapter
+/// connects sockets to it. Several can run in one process; there is no global state.
 #[derive(Clone)]
 pub struct Server(pub(crate) Arc<Inner>);
 
@@ -46,7 +46,7 @@ pub(crate) struct Inner {
 }
 
 impl Server {
-    /// Starts with roomer's defaults.
+    /// Returns a builder with roomer's defaults.
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -72,8 +72,8 @@ impl Server {
         }))
     }
 
-    /// Takes a connection into care. Spawn the future that this returns; it ends when the
-    /// connection does, and dropping it ends the connection.
+    /// Starts serving a connection. Spawn the returned future; it ends when the connection does, and
+    /// dropping it ends the connection.
     pub fn connect<R: Reader>(
         &self,
         reader: R,
@@ -83,14 +83,14 @@ impl Server {
         Connection::new(self.clone(), reader, writer, peer)
     }
 
-    /// Keeps time for all connections, with the runtime's way to sleep. Spawn it once; it never
-    /// ends.
+    /// Runs the timers of all connections, with the runtime's `sleep`. Spawn it once; it never
+    /// returns.
     pub async fn run_timers<S: Future>(&self, sleep: impl Fn(Duration) -> S) {
         self.0.timers.run(|| self.now(), sleep, || self.flush()).await;
     }
 
-    /// Closes every connection with 1001, after what it is still owed, all at once, and takes no
-    /// new ones. [`drain`](Self::drain) does it gently.
+    /// Closes all connections at once with 1001, each after the messages queued for it, and rejects
+    /// new ones. [`drain`](Self::drain) closes them gradually.
     pub fn shutdown(&self) {
         self.0.lifecycle.close();
         let keys: Vec<ConnKey> = self.core().outbound.writers.keys().collect();
@@ -98,12 +98,12 @@ impl Server {
         for conn in keys {
             self.command(Command::close(conn, &close::SHUTDOWN));
         }
-        // Handshakes under way look at their clock, and find that they are over.
+        // Wakes pending handshakes, which then see that the server is closing.
         self.0.timers.fire_all();
     }
 
-    /// Takes note that the system refused to give an adapter the next connection: too many open
-    /// files, say. An adapter waits a little then, and asks again.
+    /// Records that the system could not accept the next connection, for example because too many
+    /// files are open. An adapter then waits briefly and accepts again.
     pub fn record_accept_error(&self, error: &io::Error) {
         self.core().counts.accept_errors += 1;
         trace::record_accept_error(error);
@@ -115,14 +115,14 @@ impl Server {
         poll_fn(|cx| self.0.lifecycle.poll_empty(cx)).await;
     }
 
-    /// How long [`drained`](Self::drained) can take after [`shutdown`](Self::shutdown).
+    /// Returns how long [`drained`](Self::drained) can take after [`shutdown`](Self::shutdown).
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
         self.options().close_timeout + Duration::from_secs(1)
     }
 
-    /// How long a handshake may take ([`handshake_timeout`](Builder::handshake_timeout)), for those
-    /// who await [`upgrade_async`](Self::upgrade_async).
+    /// Returns how long a handshake may take ([`handshake_timeout`](Builder::handshake_timeout)), for
+    /// callers that await [`upgrade_async`](Self::upgrade_async).
     #[must_use]
     pub fn handshake_timeout(&self) -> Duration {
         self.options().handshake_timeout

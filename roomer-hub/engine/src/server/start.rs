@@ -1,18 +1,18 @@
-//! The checks before a server is served: what was asked for must be able to hold.
+//! Checks before a server starts: the chosen options must be able to apply.
 
 use std::io::{self, ErrorKind};
 
 use crate::Server;
 use crate::metrics::warning::WarningCause;
 
-/// Descriptors for other things than connections: listeners, the reactor's, files, logs.
+/// Descriptors for uses other than connections: listeners, the reactor, files, logs.
 const RESERVE: u64 = 64;
 
 impl Server {
-    /// Prepares to be served by a listener; for adapters. `has_addresses`: the listener knows the
-    /// addresses of those who connect. Raises the process's limit of open descriptors to what the
-    /// server may need, as far as the system allows, and warns if that is too few. `is_tls`: TLS
-    /// comes before all else on a connection.
+    /// Prepares the server for a listener; for adapters. `has_addresses` is true if the listener
+    /// knows its clients' addresses, `is_tls` if each connection starts with TLS. Raises the
+    /// process's limit of open descriptors to the number that the server may need, as far as the
+    /// system allows, and warns if that is too few.
     ///
     /// # Errors
     ///
@@ -39,8 +39,8 @@ impl Server {
         Ok(())
     }
 
-    /// Prepares to be served by a framework; for adapters. Warns of options that were chosen and
-    /// cannot apply there, and raises the limit of open descriptors as
+    /// Prepares the server for a framework; for adapters. Warns about chosen options that cannot
+    /// apply there, and raises the limit of open descriptors as
     /// [`start_listening`](Self::start_listening) does.
     pub fn start_mounted(&self) {
         let options = self.options().not_for_frameworks();
@@ -50,7 +50,7 @@ impl Server {
         self.raise_descriptor_limit();
     }
 
-    /// A connection needs a descriptor, and so does one that comes or has been refused.
+    /// Raises the limit. Connections need a descriptor each, and so do pending or rejected handshakes.
     fn raise_descriptor_limit(&self) {
         let admission = self.options().admission;
         let count = |sockets: usize| u64::try_from(sockets).unwrap_or(u64::MAX);
@@ -62,8 +62,8 @@ impl Server {
     }
 }
 
-/// Raises the soft limit of open descriptors, never lowers it; returns what it is then, `None`
-/// without a limit.
+/// Raises the soft limit of open descriptors; never lowers it. Returns the resulting limit, or `None`
+/// if there is no limit.
 #[cfg(unix)]
 fn raise(wanted: u64) -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

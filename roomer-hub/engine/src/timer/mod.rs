@@ -1,7 +1,7 @@
-//! One table of wake-up times for all connections of a server.
+//! One queue of wake-up times for all connections of a server.
 //!
-//! A timer of the runtime's own in each connection would cost each some hundred bytes; here it is
-//! an entry in an ordered map, and one task per server sleeps until the first is due.
+//! A runtime timer in each connection would cost some hundred bytes per connection. Here a timer is
+//! an entry in an ordered map, and one task per server sleeps until the first entry is due.
 
 mod on_demand;
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::sync::{Mutex, lock};
 
-/// How long the keeper sleeps when no alarm is set.
+/// How long the timer task sleeps when no timer is set.
 const IDLE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]
@@ -23,20 +23,20 @@ pub(crate) struct TimerQueue(Mutex<Deadlines>);
 struct Deadlines {
     due: BTreeMap<(Duration, u64), Waker>,
     serial: u64,
-    /// The tasks that keep time, to be woken when an alarm comes before the first.
+    /// The tasks that run the timers, to be woken when a new timer is due before all others.
     drivers: Vec<Waker>,
     called: bool,
 }
 
-/// A connection's alarm; at most one is set.
+/// A connection's timer, with at most one wake-up time.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     set: Option<(Duration, u64)>,
 }
 
 impl Timer {
-    /// Has `waker` woken at `at`. An alarm that is set for earlier stays: its task will look at
-    /// the clock and set the next.
+    /// Schedules `waker` to be woken at `at`. An earlier wake-up time stays: the task then checks
+    /// the clock and sets the next one.
     pub(crate) fn set(&mut self, timers: &TimerQueue, at: Duration, waker: &Waker) {
         if self.set.is_some_and(|(earlier, _)| earlier <= at) {
             return;
@@ -55,7 +55,7 @@ impl Timer {
         drivers.into_iter().for_each(Waker::wake);
     }
 
-    /// Forgets an alarm that has gone off.
+    /// Clears a wake-up time that has passed.
     pub(crate) fn expire(&mut self, now: Duration) {
         if self.set.is_some_and(|(at, _)| at <= now) {
             self.set = None;
@@ -70,7 +70,7 @@ impl Timer {
 }
 
 impl TimerQueue {
-    /// Wakes whom it is time for and says when the next is due.
+    /// Wakes the tasks whose timers are due, and returns when the next timer is due.
     pub(crate) fn fire_due(&self, now: Duration) -> Option<Duration> {
         let mut table = lock(&self.0);
         let mut later = table.due.split_off(&(now + Duration::from_nanos(1), 0));
@@ -81,19 +81,19 @@ impl TimerQueue {
         next
     }
 
-    /// How many alarms are set.
+    /// Returns the number of timers that are set.
     #[cfg(feature = "audit")]
     pub(crate) fn count(&self) -> usize {
         lock(&self.0).due.len()
     }
 
-    /// Wakes everybody before their time.
+    /// Wakes all tasks with a timer before it is due.
     pub(crate) fn fire_all(&self) {
         let wakers: Vec<Waker> = lock(&self.0).due.values().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Has the keepers look again at once.
+    /// Wakes the timer tasks, so that they look for work at once.
     pub(crate) fn wake_drivers(&self) {
         let mut table = lock(&self.0);
         table.called = true;
@@ -102,8 +102,8 @@ impl TimerQueue {
         drivers.into_iter().for_each(Waker::wake);
     }
 
-    /// Keeps time for ever, with the runtime's own way to sleep. Does `work` whenever it is
-    /// called, until there is no more.
+    /// Fires timers forever, with the runtime's `sleep`. Calls `work` first after each wake-up, until
+    /// it returns false.
     pub(crate) async fn run<S: Future>(
         &self,
         now: impl Fn() -> Duration,
@@ -138,7 +138,7 @@ impl TimerQueue {
     }
 }
 
-/// Lets other tasks have their turn.
+/// Yields to other tasks once.
 pub(crate) async fn yield_once() {
     let mut has_yielded = false;
     poll_fn(|cx| {

@@ -1,4 +1,4 @@
-//! Keeping time only while there is somebody to keep it for.
+//! Runs the timer task only while there are connections.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::Server;
 
 impl Server {
-    /// As [`run_timers`](Self::run_timers), but for as long as there are connections, and only where
-    /// nobody does it yet in this way: for connections that no accept loop of an adapter has
-    /// brought. Ask after each that is taken into care, and spawn the future that comes back.
+    /// Runs the timers like [`run_timers`](Self::run_timers), but only while there are connections.
+    /// Meant for connections that do not come from an adapter's accept loop: call it after each new
+    /// connection and spawn the returned future. Returns `None` while such a future exists already.
     #[must_use]
     pub fn run_timers_on_demand<F, S>(
         &self,
@@ -36,8 +36,8 @@ impl Server {
     }
 }
 
-/// Somebody's time at it. A runtime may end in its midst; the next connection then finds somebody
-/// else.
+/// Marks the timers as run on demand. When a runtime ends and drops the future early, the mark is
+/// removed, so that the next connection starts a new one.
 struct TimerGuard {
     server: Server,
     is_over: bool,
