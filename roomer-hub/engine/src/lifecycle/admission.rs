@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_who_has_gone() {
+    fn counts_return_to_zero_when_all_sockets_have_left() {
         let mut counts = SocketCounts::default();
         let places = [
             SocketKind::Handshake,
@@ -231,17 +231,17 @@ mod tests {
             SocketKind::Lingering,
             SocketKind::Outside,
         ];
-        let whos = [address("1.1.1.1"), address("::1"), None];
-        let all = || whos.iter().flat_map(|who| places.map(|place| (place, *who)));
-        all().for_each(|(place, who)| counts.enter(place, who));
+        let addresses = [address("1.1.1.1"), address("::1"), None];
+        let all = || addresses.iter().flat_map(|address| places.map(|place| (place, *address)));
+        all().for_each(|(place, address)| counts.enter(place, address));
         assert_eq!((counts.sockets(), counts.shares.len()), (9, 2));
-        all().for_each(|(place, who)| counts.leave(place, who));
+        all().for_each(|(place, address)| counts.leave(place, address));
         assert_eq!((counts.sockets(), counts.shares.len()), (0, 0));
     }
 
     #[cfg(feature = "audit")]
     #[test]
-    fn the_audit_sees_what_does_not_add_up() {
+    fn the_audit_detects_inconsistent_counts() {
         let mut counts = SocketCounts::default();
         assert_eq!(counts.audit(), Ok(()));
         counts.enter(SocketKind::Connection, address("1.1.1.1"));

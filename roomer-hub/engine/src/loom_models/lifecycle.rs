@@ -1,4 +1,4 @@
-//! Who comes and goes, and the end of a server.
+//! Models of sockets that are admitted and leave, and of the end of a server.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::loom_models::Bell;
 use crate::timer::{Timer, TimerQueue};
 
 #[test]
-fn who_waits_for_the_last_to_leave_hears_of_it() {
+fn a_waiter_is_woken_when_the_last_socket_leaves() {
     model(|| {
         let lifecycle = Arc::new(Lifecycle::default());
         let admission = Options::default().admission;
@@ -48,7 +48,7 @@ fn one_who_goes_to_sleep_is_rung_or_sees_that_everything_is_cut() {
 }
 
 #[test]
-fn the_last_place_goes_to_one_of_two_and_the_drain_hears_of_the_last_to_leave() {
+fn one_of_two_gets_the_last_slot_and_the_drain_is_woken_by_the_last_to_leave() {
     model(|| {
         let (lifecycle, cap) =
             (Arc::new(Lifecycle::default()), AdmissionLimit { total: 1, per_address: 1 });

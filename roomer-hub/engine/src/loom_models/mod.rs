@@ -35,7 +35,7 @@ struct Kernel {
     room: usize,
     taken: Vec<u8>,
     waiting: Option<Waker>,
-    /// Who waits for a number of bytes to be taken.
+    /// The task that waits until a number of bytes is accepted.
     reader: Option<Waker>,
 }
 
@@ -276,7 +276,7 @@ fn a_dead_outbox_stays_empty() {
 }
 
 #[test]
-fn what_is_accounted_for_is_what_is_held_and_one_that_is_cut_hears_of_it() {
+fn the_budget_matches_the_bytes_held_and_a_cut_connection_is_woken() {
     model(|| {
         let socket = Socket::with_room(2);
         let budget = Arc::new(MemoryBudget::new(1));
@@ -327,7 +327,7 @@ fn each_handful_of_a_job_is_taken_once_and_one_hand_settles() {
 }
 
 #[test]
-fn a_resting_helper_hears_of_a_job() {
+fn a_parked_worker_is_woken_by_a_job() {
     model(|| {
         let flush_pool = Arc::new(FlushPool::new(32));
         let helper = {

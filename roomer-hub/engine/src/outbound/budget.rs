@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_suspicious_of_what_could_have_grown_past_the_limit_and_no_sooner() {
+    fn counting_is_due_only_once_usage_may_have_grown_past_the_limit() {
         let budget = MemoryBudget::new(100);
         budget.change(0, 100);
         assert!(!budget.may_exceed());
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_the_day_when_all_that_ever_grew_no_longer_fits() {
+    fn survives_a_wrap_around_of_the_growth_counter() {
         let budget = MemoryBudget::new(100);
         budget.grown.store(usize::MAX - 20, Ordering::Relaxed);
         budget.settle(50);

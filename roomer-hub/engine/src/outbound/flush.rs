@@ -5,7 +5,7 @@
 //! | the task whose input queued something | once its input is handled ([`Server::flush_after_input`]) | connections and small rooms |
 //! | the first task that queued for a large room | at its next poll, after `coalesce` ([`FlushWork::has_more`]) | all rooms ([`Server::flush`]) |
 //! | a handle outside all connections' tasks | at once ([`Server::flush_unless_in_callback`]) | all rooms |
-//! | a worker, and every task that flushes | while a large flush is under way | a chunk of its connections ([`FlushPool`]) |
+//! | a worker, and every task that flushes | while a large flush is under way | a chunk of its connections ([`FlushPool`](super::flush_pool::FlushPool)) |
 //! | the connection's own task | when its full socket has room again | its own outbox |
 //!
 //! A task that writes releases the server's lock first. It writes to at most
