@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 
-/// What a tick says: its number, and where everybody is.
+/// The contents of a tick: its number, and the positions of all players.
 #[track_caller]
 fn tick(client: &mut Client) -> (u64, BTreeMap<String, Value>) {
     let packet = client.expect_packet();
@@ -46,7 +46,7 @@ pub fn play(addr: SocketAddr) {
     };
     let (a, b) = (ann.id.clone(), bob.id.clone());
     watch(&mut ann, |players| is_at(&a, [0, 0])(players) && is_at(&b, [0, 0])(players));
-    // One step for each move, however long; what is no move is none.
+    // One step for each move, however long; other payloads are ignored.
     for input in [&b"[1, 0]"[..], b"[1, 0]", b"north", b"[-900, 7]", b"[0, 1]"] {
         bob.send_to_room("arena", "move", input);
     }

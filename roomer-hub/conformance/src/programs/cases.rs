@@ -137,7 +137,7 @@ fn going_away(client: &mut Client) {
     let _ = client.stream.shutdown(std::net::Shutdown::Both);
 }
 
-/// The second signal does not wait for those who have time.
+/// The second signal ends the process without waiting for connections to close.
 pub fn a_second_signal_ends_it_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut args = ANYWHERE.to_vec();

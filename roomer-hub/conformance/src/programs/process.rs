@@ -80,7 +80,7 @@ impl Drop for Process {
     }
 }
 
-/// Asks until there is an answer. Other processes tell nobody when something changes.
+/// Asks until there is an answer. Another process does not notify the test when something changes.
 #[track_caller]
 pub fn until<T>(otherwise: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

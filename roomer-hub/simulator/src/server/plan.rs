@@ -209,7 +209,7 @@ pub enum Step {
     },
     /// Polls woken tasks until none is left.
     RunUntilIdle,
-    /// Limits the bytes that the socket accepts; `u32::MAX` is no limit.
+    /// Limits the bytes that the socket accepts; `u32::MAX` means unlimited.
     SocketSpace {
         slot: u8,
         bytes: u32,

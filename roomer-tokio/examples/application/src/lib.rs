@@ -43,7 +43,7 @@ pub async fn run(
     let rooms = rooms(permissions.clone())?;
     let logins = Arc::new(Logins::new(secret));
     let app = Router::new()
-        // Everything below here is for those who are logged in.
+        // The routes below require a login.
         .route("/rooms/{room}/allow/{user}", put(allow))
         .route("/rooms/{room}/kick/{user}", post(kick))
         .route_service("/ws", mount(rooms.clone()).peer_from(Peer::of))
@@ -108,7 +108,7 @@ async fn kick(
     if !account.is_admin {
         return StatusCode::FORBIDDEN;
     }
-    // First the permission: nobody comes back in between.
+    // The permission first, so that a kicked user cannot rejoin in between.
     if let Err(error) = app.permissions.forbid(&room, &user).await {
         return failed(&error);
     }

@@ -24,7 +24,7 @@ impl Permissions {
         Ok(Permissions(Arc::new(Mutex::new(database))))
     }
 
-    /// Whether a user may enter a room. A database that fails lets nobody in.
+    /// Returns true if a user may enter a room, and false if the database fails.
     pub async fn has(&self, room: &str, user: &str) -> bool {
         let find = "SELECT EXISTS (SELECT 1 FROM permissions WHERE room = ?1 AND user = ?2)";
         let found = self.ask(room, user, |database, names| {

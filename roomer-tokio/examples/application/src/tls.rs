@@ -32,7 +32,7 @@ pub struct TlsListener {
 
 impl TlsListener {
     pub fn new(listener: TcpListener, config: ServerConfig) -> Self {
-        // A name for nobody, if the system does not tell it: only axum's log would show it.
+        // If the system does not report the address, any will do: only axum's log would show it.
         let address = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let (sender, accepted) = mpsc::channel(WAITING);
         let acceptor = TlsAcceptor::from(Arc::new(config));

@@ -1,0 +1,172 @@
+//! Rules of CONTRIBUTING.md about the repository itself: the length of files, the language of
+//! comments and pages, the map of folders, and what each published package must contain.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Files that are still too long, or that still contain a discouraged phrase. Do not add to these
+/// lists: split the file, or name the connection, task, sender or caller instead.
+const LONG: &[&str] = &[
+    "roomer-hub/conformance/tests/tokio_mounted.rs",
+    "roomer-hub/engine/src/connection/mod.rs",
+    "roomer-hub/engine/src/loom_models/mod.rs",
+    "roomer-hub/engine/src/outbound/socket_writer.rs",
+];
+const PHRASES_LEFT: &[(&str, usize)] = &[
+    ("roomer-hub/engine/src/connection/dispatch.rs", 3),
+    ("roomer-hub/engine/src/connection/mod.rs", 3),
+    ("roomer-hub/engine/src/connection/opening.rs", 1),
+    ("roomer-hub/engine/src/loom_models/mod.rs", 2),
+    ("roomer-hub/engine/src/outbound/batch.rs", 6),
+    ("roomer-hub/engine/src/outbound/budget.rs", 5),
+    ("roomer-hub/engine/src/outbound/flush_pool.rs", 3),
+    ("roomer-hub/engine/src/outbound/mod.rs", 1),
+    ("roomer-hub/engine/src/outbound/shed.rs", 3),
+];
+
+/// Phrases that hide the subject, or are out of use.
+const PHRASES: [&str; 13] = [
+    "nobody",
+    "somebody",
+    "anybody",
+    "everybody",
+    "whoever",
+    "whom",
+    "those who",
+    "one who",
+    "is no",
+    "in its care",
+    "owes",
+    "owed",
+    "till",
+];
+
+#[test]
+fn no_source_file_has_more_than_400_lines() {
+    let mut long = Vec::new();
+    for path in files(&["rs", "js"]) {
+        let lines = fs::read_to_string(root().join(&path)).unwrap().lines().count();
+        if lines > 400 && !LONG.contains(&path.as_str()) {
+            long.push(format!("{path}: {lines} lines"));
+        }
+    }
+    assert!(long.is_empty(), "split these files: {long:#?}");
+}
+
+#[test]
+fn comments_and_pages_contain_no_discouraged_phrase() {
+    let mut found = Vec::new();
+    for path in files(&["rs", "md"]) {
+        let is_page = path.ends_with(".md");
+        if !is_page && !path.contains("/src/") || path.starts_with("js/") {
+            continue;
+        }
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        let mut phrases = Vec::new();
+        // Code of pages may contain anything: messages of a chat, for example.
+        let mut is_code = false;
+        for (number, line) in text.lines().enumerate() {
+            is_code ^= is_page && line.trim_start().starts_with("```");
+            let comment =
+                if is_page { Some(line) } else { line.split_once("//").map(|(_, it)| it) };
+            if let Some(comment) = comment.filter(|_| !is_code) {
+                let here = discouraged(comment);
+                phrases.extend(here.map(|phrase| format!("{path}:{}: {phrase}", number + 1)));
+            }
+        }
+        let left = PHRASES_LEFT.iter().find(|(file, _)| *file == path).map_or(0, |(_, left)| *left);
+        if phrases.len() > left {
+            found.extend(phrases);
+        }
+    }
+    assert!(found.is_empty(), "name the subject, in current English: {found:#?}");
+}
+
+#[test]
+fn discouraged_phrases_are_found_as_whole_words() {
+    let found = |line| discouraged(line).collect::<Vec<_>>();
+    assert_eq!(found("Nobody waits until those who till it go."), ["nobody", "those who", "till"]);
+    assert_eq!(found("A guest is no member, but there is no reason to stay still."), ["is no"]);
+}
+
+#[test]
+fn the_map_of_folders_is_the_tree() {
+    let page = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let (_, map) = page.split_once("\n## Layout\n").unwrap();
+    let (map, _) = map.split_once("\n## ").unwrap();
+    let cells = map.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let mapped: BTreeSet<&str> =
+        cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`')).collect();
+
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let (_, members) = manifest.split_once("members = [").unwrap();
+    let (members, _) = members.split_once(']').unwrap();
+    let mut tree: BTreeSet<String> =
+        members.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    let folders = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap());
+    let folders = folders.filter(|entry| entry.file_type().unwrap().is_dir());
+    let names = folders.map(|entry| entry.file_name().into_string().unwrap());
+    tree.extend(names.filter(|name| !name.starts_with('.') && name != "target"));
+
+    let tree: BTreeSet<&str> = tree.iter().map(String::as_str).collect();
+    let differ: Vec<_> = mapped.symmetric_difference(&tree).collect();
+    assert!(differ.is_empty(), "not both in the map and in the tree: {differ:?}");
+}
+
+#[test]
+fn each_published_package_has_the_license_and_a_readme() {
+    let license = fs::read_to_string(root().join("LICENSE")).unwrap();
+    let folders = [
+        "roomer-proto",
+        "roomer-hub",
+        "roomer-hub/engine",
+        "roomer-hub/testkit",
+        "roomer-tokio",
+        "roomer-smol",
+        "js",
+    ];
+    for folder in folders {
+        let folder = root().join(folder);
+        assert_eq!(fs::read_to_string(folder.join("LICENSE")).unwrap(), license, "{folder:?}");
+        assert!(folder.join("README.md").exists(), "{folder:?}");
+    }
+}
+
+/// The discouraged phrases in a line, in the order of the list.
+fn discouraged(line: &str) -> impl Iterator<Item = &'static str> {
+    let line = line.to_lowercase();
+    let words: Vec<&str> = line
+        .split(|c: char| !c.is_alphanumeric() && !['\'', '_'].contains(&c))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let text =
+        format!(" {} ", words.join(" ")).replace("there is no ", "").replace("is no longer", "");
+    PHRASES.into_iter().filter(move |phrase| text.contains(&format!(" {phrase} ")))
+}
+
+/// The paths of all files with these extensions, from the root, without what is built or installed.
+fn files(extensions: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap().map(|entry| entry.unwrap()) {
+            let name = entry.file_name().into_string().unwrap();
+            let path = folder.join(&name);
+            if entry.file_type().unwrap().is_dir() {
+                let is_made = ["target", "node_modules", "dist", "corpus"].contains(&name.as_str());
+                if !is_made && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|it| extensions.iter().any(|each| it == *each)) {
+                found.push(path.to_str().unwrap().replace('\\', "/"));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
