@@ -146,7 +146,8 @@ export function createConnection(url, options, clock, outbox, { received, change
             largest = Math.max(largest, data?.byteLength || 0);
             // Any message is as good as the answer.
             patience = isProbing ? 1 : patience;
-            scheduleHeartbeat();
+            // A timer costs more than a message: in a busy room it is set ten times a second at most.
+            (isProbing || clock.now() + heartbeat - timerEnd > 100) && scheduleHeartbeat();
             received(data);
         };
         socket.onclose = ({ code = 1006, reason = "" }) => {

@@ -1,4 +1,4 @@
-//! The close codes: the table in Rust and `close-codes.json`, which other languages read, are one.
+//! The close codes: the table in Rust equals `close-codes.json`, which other languages read.
 #![allow(clippy::unwrap_used)] // the table is part of the test; a broken one has to fail it
 
 use roomer_proto::close::{self, Close, Fault, Sender, TABLE, Wait};
@@ -43,14 +43,14 @@ fn row(close: &Close) -> Value {
 }
 
 #[test]
-fn the_table_is_that_of_the_json() {
+fn the_table_equals_the_json_file() {
     let json: Vec<Value> = serde_json::from_str(include_str!("../close-codes.json")).unwrap();
     let rust: Vec<Value> = TABLE.iter().map(row).collect();
     assert_eq!(rust, json);
 }
 
 #[test]
-fn only_the_clients_fault_and_the_applications_word_are_final() {
+fn only_faults_of_clients_and_closes_by_the_application_are_final() {
     for close in TABLE.iter().filter(|close| close.is_final()) {
         let is_word = close.fault == Fault::Application && close.sender == Sender::Application;
         assert!(is_word || close.fault == Fault::Client, "{close:?}");
@@ -71,7 +71,7 @@ fn each_row_can_be_found() {
 }
 
 #[test]
-fn what_the_server_sends_fits_into_a_close_frame() {
+fn each_reason_of_the_server_fits_into_a_close_frame() {
     for close in TABLE.iter().filter(|close| close.sender == Sender::Server) {
         let (code, reason) = close.frame();
         assert!(reason.len() <= 123, "{reason}");

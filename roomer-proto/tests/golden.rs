@@ -1,4 +1,4 @@
-//! The golden vectors: packets made with the Go original's own encoder, in `vectors.json`.
+//! The golden vectors: packets encoded by the Go original, in `vectors.json`.
 #![allow(clippy::unwrap_used)] // the vectors are part of the test; a broken one has to fail it
 
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// A section of the vectors; the count makes a file that lost entries fail.
+/// Returns a section of the vectors. The count detects a file that has lost entries.
 fn section(name: &str, count: usize) -> Vec<Value> {
     let vectors: Value = serde_json::from_str(include_str!("vectors.json")).unwrap();
     let entries = vectors[name].as_array().unwrap().clone();
@@ -38,9 +38,9 @@ fn field(word: &str) -> Option<Field> {
     }
 }
 
-/// Both types read `packet` out of `frame` and write exactly `frame` again.
+/// Checks that both types decode `frame` to `packet` and encode it to exactly `frame`.
 fn assert_both_ways(name: &str, packet: PacketRef<'_>, frame: &[u8]) {
-    // No assert_eq on frames: a diff of 16 MiB helps nobody.
+    // Not assert_eq, which would print 16 MiB.
     assert!(packet.to_bytes() == frame, "{name}: PacketRef encodes");
     assert_eq!(packet.encoded_len(), frame.len(), "{name}");
     let decoded = PacketRef::decode(frame);
@@ -113,7 +113,7 @@ fn src_is_rewritten_as_the_original_does() {
 }
 
 #[test]
-fn invalid_packets_are_refused_for_the_reason_given() {
+fn invalid_packets_are_rejected_with_the_error_of_the_vectors() {
     let mut named = 0;
     for entry in section("invalid", 53) {
         let (name, why) = (text(&entry, "name"), text(&entry, "why"));
@@ -122,7 +122,7 @@ fn invalid_packets_are_refused_for_the_reason_given() {
         assert_eq!(Packet::decode(frame.into()), Err(error), "{name}");
         assert_eq!(error.close_code(), 1002, "{name}");
 
-        // Names read "cut inside the length of dst" or "dst length 0xffffffff".
+        // The vectors have names such as "cut inside the length of dst" or "dst length 0xffffffff".
         let mut words = name.split(' ');
         let guilty = words.next().and_then(field).or(words.next_back().and_then(field));
         match why {

@@ -1,4 +1,4 @@
-//! Payloads as JSON: what is read, what is borrowed, what an error says.
+//! Payloads as JSON: round trips, borrowing and errors.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,7 +17,7 @@ fn packet(payload: &[u8]) -> PacketRef<'_> {
 }
 
 #[test]
-fn what_was_written_is_read_without_a_copy() {
+fn values_are_read_back_without_a_copy() {
     let payload = json(&Move { who: "ann", to: (3, -4) }).unwrap();
     assert_eq!(payload, br#"{"who":"ann","to":[3,-4]}"#);
     let read: Move<'_> = packet(&payload).json().unwrap();
@@ -49,7 +49,7 @@ fn an_error_says_what_is_wrong() {
 }
 
 #[test]
-fn what_json_cannot_say_is_an_error() {
+fn values_that_json_cannot_represent_are_an_error() {
     let map = BTreeMap::from([((1, 2), 3)]);
     let error = json(&map).unwrap_err().to_string();
     assert_eq!(error, "the value cannot be JSON: key must be a string");

@@ -1,9 +1,9 @@
-//! A page for administrators, beside the rooms that it is about:
+//! A page for administrators of the rooms:
 //! `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples --example admin`, then open
 //! the address that it prints. Clients connect to `ws://127.0.0.1:8080/ws`.
 //!
-//! The page is no secret; what it asks for is. The token stands behind the `#` of the address, which
-//! browsers send to nobody, and goes along in a header.
+//! The page itself is public; its requests need the token. The token is in the fragment of the address,
+//! which browsers do not send, and the page sends it in a header.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::cmp::Reverse;
@@ -24,7 +24,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// Rooms on the page, and members listed of each: the largest rooms count.
+/// The most rooms on the page, and the most members listed per room. The largest rooms are shown.
 const MOST: usize = 100;
 
 #[tokio::main]
@@ -33,7 +33,7 @@ pub async fn main() -> ExitCode {
 }
 
 async fn start() -> Outcome {
-    let about = "Rooms, and a page for those who know the secret in ADMIN_TOKEN.";
+    let about = "Rooms, and a page for administrators, who know the secret in ADMIN_TOKEN.";
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
     let token = program::secret("ADMIN_TOKEN")?;
@@ -69,7 +69,7 @@ async fn page() -> impl IntoResponse {
     ([(CONTENT_SECURITY_POLICY, policy)], Html(include_str!("admin.html")))
 }
 
-/// Lets administrators pass.
+/// Rejects requests without the token.
 async fn guard(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
     let given = request.headers().get(AUTHORIZATION).and_then(|given| given.to_str().ok());
     if given.and_then(|given| given.strip_prefix("Bearer ")) != Some(&token) {
@@ -124,8 +124,8 @@ async fn state(State(server): State<Server>) -> Result<impl IntoResponse, Status
     Ok(([(CONTENT_TYPE, "application/json")], body))
 }
 
-/// Takes a connection out of the room that the body names: clients choose those names, and not
-/// every one can be a path.
+/// Removes a connection from the room that the body names: clients choose room names, and not every
+/// name can be part of a path.
 async fn kick(State(server): State<Server>, Path(id): Path<String>, room: String) -> StatusCode {
     done(ConnId::parse(&id).is_some_and(|id| server.kick(id, &room)))
 }

@@ -1,7 +1,7 @@
 //! Rooms as a part of an axum application, which shares its state and its middleware with them:
 //! `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples --example axum`, then connect to
 //! `ws://127.0.0.1:8080/ws`, with a header `X-Name` or without, look at
-//! `http://127.0.0.1:8080/stats`, and throw somebody out of a room:
+//! `http://127.0.0.1:8080/stats`, and remove a client from a room:
 //! `curl -X POST -H 'Authorization: Bearer secret' http://127.0.0.1:8080/rooms/lobby/kick/ID`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
@@ -38,7 +38,7 @@ async fn start() -> Outcome {
     run(listener, &token, stop).await
 }
 
-/// What every route can ask, the rooms among it.
+/// The state of all routes, including the rooms.
 #[derive(Clone)]
 struct App {
     rooms: Server,
@@ -66,7 +66,7 @@ pub async fn run(
         .with_state(App { rooms: rooms.clone(), admin: token.into() })
         .into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
-    // axum has let go of the connections; the rooms close them.
+    // axum does not close upgraded connections; the rooms do.
     rooms.shutdown();
     let _ = timeout(rooms.drain_timeout(), rooms.drained()).await;
     Ok(())
@@ -77,7 +77,7 @@ async fn stats(State(app): State<App>) -> String {
     format!("{} connections in {} rooms\n", stats.connections, stats.rooms)
 }
 
-/// Takes a connection out of a room, if an administrator says so.
+/// Removes a connection from a room, for administrators.
 async fn kick(
     State(app): State<App>,
     Path((room, id)): Path<(String, String)>,
@@ -93,9 +93,9 @@ async fn kick(
     }
 }
 
-/// Tells the rooms what axum knows of a request's sender. Its address they find by themselves.
+/// Passes the user of a request to the rooms. They find its address themselves.
 async fn introduce(mut request: Request, next: Next) -> Response {
-    // A session cookie in earnest.
+    // A real application would read a session cookie.
     let name = request.headers().get("x-name").and_then(|name| name.to_str().ok());
     let claims: Claims = name.map(|name| ("name".into(), name.into())).into_iter().collect();
     request.extensions_mut().insert(claims);

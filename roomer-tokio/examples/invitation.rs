@@ -1,9 +1,9 @@
 //! Private rooms: `cargo run -p roomer-tokio-examples --example invitation`, then connect to
 //! `ws://127.0.0.1:8080/ws`.
 //!
-//! Who first joins a room whose name begins with `private:` owns it, and lets others in by sending
-//! `invite` there with their id. They hear `invited`, with the room's name; whoever is not invited
-//! hears `leave_ack`. When the owner leaves, the room is over.
+//! The first client that joins a room whose name starts with `private:` owns it. It invites other
+//! clients by sending `invite` to the room with their id; they receive `invited` with the name of the
+//! room. A client without an invitation receives `leave_ack`. When the owner leaves, the room ends.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ pub async fn main() -> ExitCode {
 }
 
 async fn start() -> Outcome {
-    let about = "Private rooms: who joins one first owns it, and invites others.";
+    let about = "Private rooms: the first client in a room owns it and invites others.";
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
     let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
@@ -67,17 +67,17 @@ fn may_join(conn: &Conn, room: &str) -> bool {
 }
 
 fn invite(conn: &Conn, message: &Message<'_>) -> HandlerResult {
-    let guest = ConnId::parse(message.text()?).ok_or("invite whom? Send an id")?;
+    let guest = ConnId::parse(message.text()?).ok_or("the payload of invite must be an id")?;
     let mut rooms = conn.state::<Private>().rooms();
     let room = rooms.get_mut(message.room).filter(|room| room.owner == conn.id());
     room.ok_or("only the owner of a private room may invite")?.guests.insert(guest);
-    // Nothing is called with the lock held: what it leads to may want the lock too.
+    // No method is called while the lock is held: a hook that it triggers may need the lock too.
     drop(rooms);
     conn.send_to_client(guest.as_str(), "invited", message.room.as_bytes());
     Ok(())
 }
 
-/// The owner takes the room along: its invitations are void, its guests are sent out.
+/// When the owner leaves, its invitations expire and its guests are removed from the room.
 fn leave(conn: &Conn, room: &str) {
     let mut rooms = conn.state::<Private>().rooms();
     if rooms.get(room).is_none_or(|private| private.owner != conn.id()) {

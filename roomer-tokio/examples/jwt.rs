@@ -1,5 +1,5 @@
-//! A server that lets in who shows a JSON Web Token, signed and not expired:
-//! `JWT_SECRET=secret cargo run -p roomer-tokio-examples --example jwt`. It prints where to connect with a
+//! A server that accepts clients with a valid JSON Web Token:
+//! `JWT_SECRET=secret cargo run -p roomer-tokio-examples --example jwt`. It prints an address with a
 //! token for an hour. Programs send it as `Authorization: Bearer …`; browsers, which cannot, as a
 //! subprotocol or as `?token=…`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
@@ -21,7 +21,8 @@ pub async fn main() -> ExitCode {
 }
 
 async fn start() -> Outcome {
-    let about = "Lets in who shows a JSON Web Token, signed with the secret in JWT_SECRET.";
+    let about =
+        "Accepts clients with a JSON Web Token that is signed with the secret in JWT_SECRET.";
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
     let secret = program::secret("JWT_SECRET")?;
@@ -33,16 +34,16 @@ async fn start() -> Outcome {
     run(listener, secret.as_bytes(), stop).await
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Serialize, Deserialize)]
 struct Token {
-    /// Who shows it.
+    /// The name of the user.
     sub: String,
-    /// Until when it is good, in seconds since 1970.
+    /// The end of its validity, in seconds since 1970.
     exp: u64,
 }
 
-/// What a login page would do.
+/// Issues a token, as a login page would.
 pub fn issue(secret: &[u8], name: &str, until: u64) -> Outcome<String> {
     hs256::install();
     let token = Token { sub: name.into(), exp: until };
@@ -52,8 +53,8 @@ pub fn issue(secret: &[u8], name: &str, until: u64) -> Outcome<String> {
 pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Outcome {
     hs256::install();
     let key = DecodingKey::from_secret(secret);
-    // It demands `exp`, allows clocks to differ by a minute, and takes no other algorithm, above
-    // all not `none`.
+    // `exp` is required, clocks may differ by a minute, and no other algorithm is accepted, above all
+    // not `none`.
     let rules = Validation::new(Algorithm::HS256);
     let server = Server::builder()
         .authorize(move |request| {
@@ -61,7 +62,7 @@ pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Out
                 request.token().ok_or_else(|| Rejection::unauthorized("a token, please"))?;
             match jsonwebtoken::decode::<Token>(&*token, &key, &rules) {
                 Ok(token) => {
-                    // The connection ends with the token, at the latest.
+                    // The connection ends when the token expires, at the latest.
                     let rest = token.claims.exp + rules.leeway;
                     let rest = rest.saturating_sub(jsonwebtoken::get_current_timestamp());
                     Ok(Claims::new().user(token.claims.sub).good_for(Duration::from_secs(rest)))

@@ -1,4 +1,4 @@
-//! The ticker example on either runtime, played by two.
+//! Two clients play the game of the ticker example, on either runtime.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 
-/// The contents of a tick: its number, and the positions of all players.
+/// Reads a tick: its number and the positions of the players.
 #[track_caller]
 fn tick(client: &mut Client) -> (u64, BTreeMap<String, Value>) {
     let packet = client.expect_packet();
@@ -18,7 +18,7 @@ fn tick(client: &mut Client) -> (u64, BTreeMap<String, Value>) {
     (tick["tick"].as_u64().unwrap(), players.collect())
 }
 
-/// Hears tick after tick, none of them left out, until the board is as it should be.
+/// Reads ticks, which must be consecutive, until the board is as expected.
 #[track_caller]
 fn watch(client: &mut Client, is_due: impl Fn(&BTreeMap<String, Value>) -> bool) {
     let (mut before, mut players) = tick(client);
@@ -27,16 +27,16 @@ fn watch(client: &mut Client, is_due: impl Fn(&BTreeMap<String, Value>) -> bool)
             return;
         }
         let (number, now) = tick(client);
-        assert_eq!(number, before + 1, "a tick is left out");
+        assert_eq!(number, before + 1, "a tick is missing");
         (before, players) = (number, now);
     }
-    panic!("never so: {players:?}");
+    panic!("not reached: {players:?}");
 }
 
 pub fn play(addr: SocketAddr) {
     let (mut ann, mut bob) = (Client::connect(addr), Client::connect(addr));
     for player in [&mut ann, &mut bob] {
-        assert_eq!(player.root_members, [&*player.id], "who else is in root is told");
+        assert_eq!(player.root_members, [&*player.id], "root lists other members");
         let snapshot = player.join("arena");
         assert_eq!(snapshot, [&*player.id]);
     }
@@ -46,7 +46,7 @@ pub fn play(addr: SocketAddr) {
     };
     let (a, b) = (ann.id.clone(), bob.id.clone());
     watch(&mut ann, |players| is_at(&a, [0, 0])(players) && is_at(&b, [0, 0])(players));
-    // One step for each move, however long; other payloads are ignored.
+    // One step for each move, whatever its length; other payloads are ignored.
     for input in [&b"[1, 0]"[..], b"[1, 0]", b"north", b"[-900, 7]", b"[0, 1]"] {
         bob.send_to_room("arena", "move", input);
     }
@@ -56,7 +56,7 @@ pub fn play(addr: SocketAddr) {
     }
     bob.reset();
     watch(&mut ann, |players| players.len() == 1 && is_at(&a, [0, -1])(players));
-    // The board is the room's: who is not in it has no place there.
+    // The board has members of the room only.
     ann.send_to_room("arena", "leave", b"");
     while ann.expect_packet().event != "leave_ack" {}
     ann.send_to_room("root", "move", b"[1, 1]");

@@ -1,5 +1,5 @@
-//! What the pages name is there: tests, options, dependencies. A page that names a test which has
-//! gone promises what nobody checks.
+//! Everything that the pages name exists: tests, options, dependencies. A page that names a missing
+//! test makes a promise that is not checked.
 #![allow(clippy::unwrap_used)] // a page that cannot be read has to fail its test
 
 use std::collections::BTreeSet;
@@ -64,11 +64,11 @@ fn close_row(close: &Close) -> String {
     format!("| {codes} | {reason} | {sender} | {fault} | {client} | {} |", close.means)
 }
 
-/// What the server closes for stands in the table; a code or a reason elsewhere would be one of
-/// which no client knows whether to come back.
+/// Every close code and reason of the server is in the table. For one outside it, clients would not know
+/// whether to reconnect.
 #[test]
 fn the_server_closes_for_nothing_that_is_not_in_the_table() {
-    // What the application says is passed on by these.
+    // These pass on the codes of the application.
     let pass = ["conn.rs", "control.rs", "hub.rs", "input.rs", "journal.rs"];
     for path in sources(&at("src"))
         .into_iter()
@@ -175,7 +175,7 @@ fn pages_link_to_pages_and_headings_that_there_are() {
     let mut count = 0;
     for page in pages {
         let text = read(page);
-        // Links that stand in code are somebody else's.
+        // Links in code blocks are not links of the page.
         let prose = text.split("```").step_by(2).flat_map(|part| part.split("](").skip(1));
         for target in prose.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
             let is_elsewhere = target.contains("://") || target.contains("::");
@@ -199,7 +199,7 @@ fn pages_link_to_pages_and_headings_that_there_are() {
     assert!(read("../README.md").contains("](roomer-hub/engine/guide/scope.md)"));
 }
 
-/// What a link to a heading says behind the `#`.
+/// Returns the anchor of a heading, as a link to it has it after the `#`.
 fn anchor(line: &str) -> Option<String> {
     let (_, title) = line.split_once("# ").filter(|(marks, _)| marks.chars().all(|c| c == '#'))?;
     let is_kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
@@ -224,8 +224,8 @@ fn the_page_of_what_is_missing_has_whole_tables_and_a_date() {
     }
 }
 
-/// Users depend on an adapter, so examples of what adapters export name one of them, not this
-/// crate; and they import only what both export.
+/// Applications depend on an adapter, so code examples import from an adapter, not from the engine, and
+/// import only what both adapters export.
 #[test]
 fn examples_import_from_the_crate_that_one_uses() {
     let mut imports = 0;
@@ -284,7 +284,7 @@ fn row(line: &str) -> Option<Vec<&str>> {
     Some(cells.split(" | ").collect()).filter(|cells: &Vec<&str>| cells[0] != "threat")
 }
 
-/// Checks the tests that a text names, each file before its tests, and says how many they are.
+/// Checks the tests that a text names, each file before its tests; returns their number.
 fn names_tests(text: &str) -> usize {
     let mut file = None;
     let mut count = 0;
@@ -300,7 +300,7 @@ fn names_tests(text: &str) -> usize {
     count
 }
 
-/// What stands between backticks.
+/// Returns the parts of a text between backticks.
 fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

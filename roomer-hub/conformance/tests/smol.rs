@@ -1,4 +1,4 @@
-//! The conformance suite on smol. Its cases are in `roomer-hub/conformance`.
+//! The conformance suite on smol. Its tests are in `cases`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "cases/mod.rs"]
@@ -69,8 +69,8 @@ fn an_independent_client_is_served() {
 }
 
 #[test]
-fn a_listener_that_fails_is_told_and_asked_again() {
-    conformance::traces::a_listener_that_fails_is_told_and_asked_again(|server| {
+fn a_failing_listener_is_traced_and_retried() {
+    conformance::traces::a_failing_listener_is_traced_and_retried(|server| {
         let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();
         Adapter::serve(listener, server)

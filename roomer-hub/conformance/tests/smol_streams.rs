@@ -82,7 +82,7 @@ fn a_narrow_pipe_is_served() {
     });
 }
 
-/// A request that a framework has read, and the server has let in.
+/// A request that a framework has read and the server has accepted.
 fn let_in(server: &Server) -> Upgrade {
     let request = Request::get("/")
         .header("Connection", "Upgrade")
@@ -93,7 +93,7 @@ fn let_in(server: &Server) -> Upgrade {
 }
 
 #[test]
-fn one_that_somebody_else_has_upgraded_is_served() {
+fn a_connection_upgraded_by_a_framework_is_served() {
     let server = Server::builder().build().unwrap();
     let upgrade = let_in(&server);
     smol::block_on(async {
@@ -109,7 +109,7 @@ fn one_that_somebody_else_has_upgraded_is_served() {
 
 /// Between the answer, which the framework sends, and the connection there is a moment.
 #[test]
-fn one_that_is_upgraded_during_a_shutdown_is_told() {
+fn a_client_upgraded_during_a_shutdown_is_notified() {
     let server = Server::builder().build().unwrap();
     let upgrade = let_in(&server);
     server.shutdown();
@@ -124,7 +124,7 @@ fn one_that_is_upgraded_during_a_shutdown_is_told() {
 }
 
 #[test]
-fn a_listener_without_addresses_does_not_serve_what_needs_them() {
+fn a_listener_without_addresses_rejects_options_that_need_them() {
     use roomer_smol::{Builder, serve_until};
 
     let path = format!("{}/smol-addressless.sock", env!("CARGO_TARGET_TMPDIR"));
@@ -153,7 +153,7 @@ fn a_listener_without_addresses_does_not_serve_what_needs_them() {
 }
 
 #[test]
-fn a_stream_without_an_address_is_refused_where_a_limit_needs_one() {
+fn a_stream_without_an_address_is_rejected_if_a_limit_needs_one() {
     for is_chosen in [false, true] {
         let builder = Server::builder();
         let server = match is_chosen {

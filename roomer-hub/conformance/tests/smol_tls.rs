@@ -26,7 +26,7 @@ impl Adapter {
         })
     }
 
-    /// Runs a server that ends when the channel says so, with the error as text.
+    /// Runs a server that ends when the channel does, with the error as text.
     fn run<F, E>(serve: F) -> Self
     where
         F: AsyncFnOnce(TcpListener, Receiver<()>) -> Result<(), E> + Send + 'static,
@@ -58,7 +58,7 @@ fn the_example_runs() {
 }
 
 #[test]
-fn the_proxy_protocol_before_tls_is_refused_and_says_so() {
+fn the_proxy_protocol_before_tls_is_rejected_with_a_reason() {
     let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
     let key = made.signing_key.serialize_der().try_into().unwrap();
     let config = ServerConfig::builder()

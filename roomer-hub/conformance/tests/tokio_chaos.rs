@@ -1,4 +1,4 @@
-//! Chaos and attacks on a server's process, on tokio. The cases are in `roomer-hub/chaos`.
+//! The soak test and attacks on a server process, on tokio. The tests are in `chaos`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "chaos/mod.rs"]

@@ -1,4 +1,4 @@
-//! Who a connection belongs to, by middleware and by the server's own hook, over real sockets.
+//! The user of a connection, identified by middleware and by the server's hook, over real sockets.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use tokio::runtime::{self, Runtime};
 use roomer_conformance::client::Client;
 use roomer_conformance::http::{HttpRequest, dial};
 
-/// An axum application whose middleware puts something into each request.
+/// An axum application whose middleware adds values to each request.
 struct TestServer {
     addr: SocketAddr,
     _runtime: Runtime,
@@ -41,7 +41,7 @@ impl TestServer {
         TestServer { addr, _runtime: runtime }
     }
 
-    /// What the server answers one who asks who it is.
+    /// Returns the server's answer to a client that asks for its user.
     fn ask(&self, ask: &HttpRequest) -> String {
         let mut client = Client::upgrade(dial(self.addr), ask);
         client.send_to_room("root", "who", b"");
@@ -56,7 +56,7 @@ fn a_map_that_middleware_leaves_in_a_request_is_not_taken_for_claims() {
     let test = TestServer::start(
         |builder| builder.on("who", |conn, _| conn.send("you", format!("{:?}", conn.claims()))),
         |request| {
-            // Of query parameters, say: the client's own words.
+            // For example from query parameters, which the client chooses.
             let parameters = BTreeMap::from([("role".to_owned(), "admin".to_owned())]);
             request.extensions_mut().insert(parameters);
         },
@@ -64,14 +64,14 @@ fn a_map_that_middleware_leaves_in_a_request_is_not_taken_for_claims() {
     assert_eq!(test.ask(&HttpRequest::upgrade(test.addr)), "None");
 }
 
-/// What middleware knows of who asks.
+/// The user as the middleware knows it.
 #[derive(Clone)]
 struct Account {
     name: String,
 }
 
 #[test]
-fn what_middleware_leaves_in_a_request_is_there_by_its_type() {
+fn extensions_set_by_middleware_are_found_by_type() {
     let test = TestServer::start(
         |builder| {
             builder.on("who", |conn, message| {
@@ -93,7 +93,7 @@ fn what_middleware_leaves_in_a_request_is_there_by_its_type() {
 }
 
 #[test]
-fn the_hooks_word_wins_over_that_of_middleware() {
+fn the_hook_s_claims_replace_those_of_middleware() {
     let test = TestServer::start(
         |builder| {
             builder

@@ -1,5 +1,7 @@
-//! A server as a part of another: axum, hyper, streams that are no sockets.
+//! A server as a service of an axum application.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod tokio_runtime;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -10,14 +12,10 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
-use roomer_tokio::{Builder, Claims, Mount, Rejection, Server, WarningCause, mount};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::runtime::{self, Runtime};
-use tokio::time::timeout;
+use roomer_tokio::{Builder, Claims, Rejection, Server, WarningCause, mount};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_runtime::{in_time, runtime};
 
 use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
@@ -59,24 +57,15 @@ impl TestServer {
         Client::connect(self.addr)
     }
 
-    /// Waits until nobody is left.
+    /// Waits until no connection is left.
     fn drained(&self) {
         in_time(&self.runtime, self.server.drained());
         assert_eq!(self.server.stats().sockets, 0);
     }
 }
 
-fn runtime() -> Runtime {
-    runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
-
-/// Runs a future for a bounded time.
-fn in_time<T>(runtime: &Runtime, future: impl Future<Output = T>) -> T {
-    runtime.block_on(async { timeout(TIMEOUT, future).await }).expect("it ends in time")
-}
-
 #[test]
-fn members_of_a_room_hear_each_other() {
+fn members_of_a_room_receive_each_other_s_messages() {
     let test = TestServer::start(|builder| builder);
     let mut ann = test.client();
     let mut bob = test.client();
@@ -107,7 +96,7 @@ fn other_routes_are_the_frameworks() {
 }
 
 #[test]
-fn what_is_no_handshake_is_refused() {
+fn requests_that_are_not_handshakes_are_rejected() {
     let test = TestServer::start(|builder| {
         builder.authorize(|request| match request.header("x-token") {
             Some("wrong") => Err(Rejection::unauthorized("a token, please")),
@@ -145,12 +134,12 @@ fn frames_right_behind_the_request_are_taken_in_order() {
 }
 
 #[test]
-fn middleware_and_the_hook_both_tell_who_comes() {
+fn middleware_and_the_hook_may_both_identify_the_user() {
     let test = TestServer::start(|builder| {
         builder
             .trust_proxy("127.0.0.1")
             .authorize(|request| {
-                // What the middleware has found is there to be seen.
+                // The values of the middleware are available.
                 let earlier = request.head().extensions().get::<Claims>();
                 assert_eq!(earlier.is_some(), request.header("x-name").is_some());
                 let peer = request.peer().map(|peer| peer.ip().to_string());
@@ -180,7 +169,7 @@ fn middleware_and_the_hook_both_tell_who_comes() {
 }
 
 #[test]
-fn middleware_alone_may_tell_who_comes() {
+fn middleware_alone_may_identify_the_user() {
     let test = TestServer::start(|builder| {
         builder.on("who", |conn, message| {
             let claims = format!("{:?}", conn.claims());
@@ -199,7 +188,7 @@ fn middleware_alone_may_tell_who_comes() {
 }
 
 #[test]
-fn time_is_kept_whenever_somebody_is_there() {
+fn timers_run_whenever_there_is_a_connection() {
     let period = Duration::from_millis(50);
     let test = TestServer::start(|builder| builder.ping_interval(period).pong_timeout(TIMEOUT));
     for _ in 0..3 {
@@ -227,7 +216,7 @@ fn a_silent_client_is_closed() {
 }
 
 #[test]
-fn a_shutdown_closes_everybody_and_lets_nobody_in() {
+fn a_shutdown_closes_all_connections_and_accepts_none() {
     let test = TestServer::start(|builder| builder);
     let mut client = test.client();
     test.server.shutdown();
@@ -239,7 +228,7 @@ fn a_shutdown_closes_everybody_and_lets_nobody_in() {
 }
 
 #[test]
-fn a_drain_closes_one_after_the_other_with_nobody_but_them_to_keep_time() {
+fn a_drain_closes_one_by_one_with_only_the_connections_running_timers() {
     let test = TestServer::start(|builder| builder.drain(TIMEOUT * 2, 20).max_connections(3));
     let clients = [(); 3].map(|()| test.client());
     assert_eq!(HttpRequest::upgrade(test.addr).head(test.addr).status, 503, "it is full");
@@ -319,7 +308,7 @@ fn axum_s_connect_info_is_found_without_middleware() {
 }
 
 #[test]
-fn without_addresses_what_needs_them_is_refused_and_says_so() {
+fn without_addresses_options_that_need_them_are_rejected_with_a_reason() {
     let serve = |runtime: &Runtime, listener, app| {
         runtime.spawn(async { axum::serve(listener, app).await });
     };
@@ -360,96 +349,4 @@ fn options_that_cannot_apply_are_named() {
     assert!(warning.contains(options), "{warning}");
     let (_, _, warnings) = plain_app(|builder| builder, |_, _, _| {});
     assert!(warnings.try_recv().is_err());
-}
-
-#[test]
-fn a_connection_s_address_may_be_known_to_its_service() {
-    let server = Server::builder().max_connections_per_address(1).build().unwrap();
-    let runtime = runtime();
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let shared = server.clone();
-    runtime.spawn(async move {
-        while let Ok((stream, peer)) = listener.accept().await {
-            let service = mount(shared.clone()).peer_from(move |_| Some(peer));
-            let service = TowerToHyperService::new(service);
-            tokio::spawn(async move {
-                let http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                let _ = http.with_upgrades().await;
-            });
-        }
-    });
-    let client = Client::connect(addr);
-    assert_eq!(HttpRequest::upgrade(addr).head(addr).status, 429);
-    client.close();
-    in_time(&runtime, server.drained());
-}
-
-/// Serves what `accept` brings, and has somebody come in over TCP or a Unix socket.
-fn serve_one<S>(io: S, server: &Server, is_auto: bool)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-{
-    let (io, service): (_, TowerToHyperService<Mount>) =
-        (TokioIo::new(io), TowerToHyperService::new(mount(server.clone())));
-    tokio::spawn(async move {
-        if is_auto {
-            let _ = auto::Builder::new(TokioExecutor::new())
-                .serve_connection_with_upgrades(io, service)
-                .await;
-        } else {
-            let _ = http1::Builder::new().serve_connection(io, service).with_upgrades().await;
-        }
-    });
-}
-
-#[test]
-fn hyper_serves_it_alone() {
-    for is_auto in [false, true] {
-        let server = Server::builder().build().unwrap();
-        let runtime = runtime();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let addr = listener.local_addr().unwrap();
-        let shared = server.clone();
-        runtime.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                serve_one(stream, &shared, is_auto);
-            }
-        });
-        let (mut ann, mut bob) = (Client::connect(addr), Client::connect(addr));
-        let payload = wire::filler(3_000_000);
-        bob.send_to_room("root", "note", &payload);
-        ann.expect_new_member("root", &bob.id);
-        ann.expect("root", "note", "", &bob.id, &payload);
-        ann.close();
-        drop(bob);
-        in_time(&runtime, server.drained());
-    }
-}
-
-#[test]
-fn what_is_no_socket_of_tcp_is_served_too() {
-    for is_auto in [false, true] {
-        let server = Server::builder().build().unwrap();
-        let path = format!("{}/mounted-{is_auto}.sock", env!("CARGO_TARGET_TMPDIR"));
-        let _ = std::fs::remove_file(&path);
-        let runtime = runtime();
-        let listener = runtime.block_on(async { UnixListener::bind(&path) }).unwrap();
-        let shared = server.clone();
-        runtime.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                serve_one(stream, &shared, is_auto);
-            }
-        });
-        runtime.block_on(async {
-            let stream = tokio::net::UnixStream::connect(&path).await.unwrap();
-            let url = "ws://unix.example/ws";
-            let (mut socket, _) =
-                async_tungstenite::tokio::client_async(url, stream).await.unwrap();
-            let welcome = futures_util::StreamExt::next(&mut socket).await.unwrap().unwrap();
-            assert!(welcome.into_data().windows(8).any(|bytes| bytes == b"join_ack"));
-            socket.close(None).await.unwrap();
-        });
-        in_time(&runtime, server.drained());
-    }
 }

@@ -66,8 +66,8 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Comes in through a pipe that holds so many bytes each way. By hand: the client's own handshake
-/// takes very small reads for an attack.
+/// Connects through a pipe that holds so many bytes in each direction. Writes the handshake itself,
+/// because that of the client library rejects very small reads as an attack.
 async fn come_in(server: &Server, size: usize) -> (Socket, JoinHandle<()>) {
     let (mut ours, theirs) = duplex(size);
     let task = tokio::spawn(connect(theirs, server, None));
@@ -112,7 +112,7 @@ fn a_server_outlives_the_runtime_that_kept_its_time() {
         let runtime = runtime();
         runtime.block_on(async {
             through_a_pipe(&server, 100).await;
-            // Somebody is still there when the runtime goes.
+            // A connection is still open when the runtime is dropped.
             let (socket, _) = come_in(&server, 100).await;
             std::mem::forget(socket);
         });
@@ -121,7 +121,7 @@ fn a_server_outlives_the_runtime_that_kept_its_time() {
 }
 
 #[test]
-fn one_that_somebody_else_has_upgraded_is_served() {
+fn a_connection_upgraded_by_a_framework_is_served() {
     let server = Server::builder().build().unwrap();
     let request = Request::get("/")
         .header("Connection", "Upgrade")
@@ -140,7 +140,7 @@ fn one_that_somebody_else_has_upgraded_is_served() {
 }
 
 #[test]
-fn a_listener_without_addresses_does_not_serve_what_needs_them() {
+fn a_listener_without_addresses_rejects_options_that_need_them() {
     use roomer_tokio::{Builder, serve_until};
 
     let path = format!("{}/tokio-addressless.sock", env!("CARGO_TARGET_TMPDIR"));
@@ -169,7 +169,7 @@ fn a_listener_without_addresses_does_not_serve_what_needs_them() {
 }
 
 #[test]
-fn a_stream_without_an_address_is_refused_where_a_limit_needs_one() {
+fn a_stream_without_an_address_is_rejected_if_a_limit_needs_one() {
     for is_chosen in [false, true] {
         let builder = Server::builder();
         let server = match is_chosen {

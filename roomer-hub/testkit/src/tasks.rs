@@ -85,15 +85,15 @@ impl Tasks {
         Poll::Ready(())
     }
 
-    /// Polls the task at position `place` in the list of woken tasks. Returns its number, or `None`
+    /// Polls the task at position `nth` in the list of woken tasks. Returns its number, or `None`
     /// if the list is shorter.
-    pub fn poll_nth_woken(&mut self, place: usize) -> Option<usize> {
+    pub fn poll_nth_woken(&mut self, nth: usize) -> Option<usize> {
         let task = {
             let mut woken = lock(&self.woken);
-            if place >= woken.tasks.len() {
+            if nth >= woken.tasks.len() {
                 return None;
             }
-            woken.tasks.remove(place)
+            woken.tasks.remove(nth)
         };
         self.slots[task].flag.is_woken.store(false, Ordering::Relaxed);
         self.poll(task);

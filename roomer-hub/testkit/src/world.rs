@@ -57,7 +57,7 @@ pub(super) enum Scheduled {
 /// A step that is possible now.
 #[derive(Clone, Copy)]
 enum StepKind {
-    Turn(usize),
+    Poll(usize),
     Deliver(usize),
     Take(usize),
 }
@@ -89,8 +89,8 @@ impl World {
             Err(error) => panic!("{error}"),
         };
         let mut tasks = Tasks::new();
-        let (timers, clock_of_timers) = (server.clone(), clock.clone());
-        tasks.spawn(async move { timers.run_timers(|wait| clock_of_timers.sleep(wait)).await });
+        let (timers, timer_clock) = (server.clone(), clock.clone());
+        tasks.spawn(async move { timers.run_timers(|wait| timer_clock.sleep(wait)).await });
         let worker = server.clone();
         tasks.spawn(async move { worker.run_flush_worker().await });
         World {
@@ -221,7 +221,7 @@ impl World {
     pub fn step(&mut self) -> bool {
         self.inject_faults();
         let mut step_count: Vec<StepKind> =
-            (0..self.tasks.woken_count()).map(StepKind::Turn).collect();
+            (0..self.tasks.woken_count()).map(StepKind::Poll).collect();
         for (number, client) in self.clients.iter().enumerate() {
             let state = client.state();
             if !state.is_lost
@@ -238,8 +238,8 @@ impl World {
         }
         self.step_count += 1;
         match *self.rng.pick(&step_count) {
-            StepKind::Turn(place) => {
-                let task = self.poll_woken_task(place);
+            StepKind::Poll(nth) => {
+                let task = self.poll_woken_task(nth);
                 self.idle_polls += 1;
                 self.record(&[1, task.unwrap_or_default() as u8]);
             }
@@ -351,8 +351,8 @@ impl World {
     }
 
     /// Polls a woken task. A task that the test has spawned may panic.
-    fn poll_woken_task(&mut self, place: usize) -> Option<usize> {
-        match catch_unwind(AssertUnwindSafe(|| self.tasks.poll_nth_woken(place))) {
+    fn poll_woken_task(&mut self, nth: usize) -> Option<usize> {
+        match catch_unwind(AssertUnwindSafe(|| self.tasks.poll_nth_woken(nth))) {
             Ok(task) => {
                 let is_its = |client: &Client| Some(client.state().task) == task;
                 self.last_polled = self.clients.iter().position(is_its);

@@ -1,4 +1,4 @@
-//! Close frames: their codes, their reasons, and the silence after them.
+//! Close frames: their codes, their reasons, and that bytes after them are ignored.
 
 use roomer_proto::websocket::{Limits, Session, Violation, code, valid_close_code};
 
@@ -8,13 +8,13 @@ fn body(code: u16, reason: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes(), reason].concat()
 }
 
-/// RFC 6455 section 7.4 and PROTOCOL section 3, written out; 1014 is free, and taken.
+/// The codes of RFC 6455 section 7.4 and PROTOCOL section 3; 1014 is unassigned there, and accepted.
 fn for_the_wire(code: u16) -> bool {
     (1000..=1003).contains(&code) || (1007..=1014).contains(&code) || (3000..=4999).contains(&code)
 }
 
 #[test]
-fn every_close_code_there_is() {
+fn each_close_code_is_accepted_or_rejected() {
     let mut allowed = 0;
     for code in 0..=u16::MAX {
         let expected = if for_the_wire(code) {
@@ -30,7 +30,7 @@ fn every_close_code_there_is() {
 }
 
 #[test]
-fn our_own_codes_are_for_the_wire() {
+fn the_codes_of_the_server_are_valid_on_the_wire() {
     let ours = [
         code::NORMAL,
         code::GOING_AWAY,
@@ -88,7 +88,7 @@ fn a_reason_that_is_not_utf8() {
 }
 
 #[test]
-fn nothing_after_a_close_is_looked_at() {
+fn bytes_after_a_close_are_ignored() {
     let close = frame(CLOSE, &body(1001, b"bye"));
     let closed = [Seen::Close(Some(1001), "bye".to_owned())];
     let behind = [frame(FIN | BINARY, b"message"), frame(CLOSE, b""), b"\xff\xff garbage".to_vec()];
@@ -119,9 +119,9 @@ fn a_session_is_not_over_before_the_end() {
     assert!(session.is_over());
 }
 
-/// A driver answers the peer's own close in another way than a violation.
+/// A driver answers a close of the peer differently than a violation.
 #[test]
-fn only_a_proper_close_counts_as_the_peers() {
+fn only_a_valid_close_counts_as_closed_by_the_peer() {
     let endings = [
         (frame(CLOSE, b""), true),
         (frame(CLOSE, &body(1000, b"bye")), true),
@@ -140,7 +140,7 @@ fn only_a_proper_close_counts_as_the_peers() {
 }
 
 #[test]
-fn a_violation_says_its_code() {
+fn the_text_of_a_violation_has_its_code() {
     let violation = Violation { code: 1002, reason: "because" };
     assert_eq!(violation.to_string(), "because (close 1002)");
 }

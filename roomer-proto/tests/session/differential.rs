@@ -1,4 +1,4 @@
-//! The session against tungstenite's own server side: two readers, one stream, one meaning.
+//! The session compared with tungstenite's own server side on the same streams.
 
 use std::io::{self, Read, Write};
 
@@ -10,7 +10,7 @@ use tungstenite::{Error, Message};
 use crate::streams::{any_stream, chunk_sizes, chunks};
 use crate::wire::*;
 
-/// A socket in memory: gives its chunks one by one, then ends; keeps what is written.
+/// A socket in memory: returns its chunks one by one, then ends; keeps the bytes that are written.
 struct Socket<'a, I: Iterator<Item = &'a [u8]>> {
     chunks: I,
     rest: &'a [u8],
@@ -36,16 +36,16 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Write for Socket<'a, I> {
     }
 }
 
-/// How tungstenite's reading ended.
+/// The result of tungstenite after its last event.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// The stream was at its end.
+    /// The stream ended.
     Stream,
     Close,
     Refused,
 }
 
-/// What tungstenite reads, how it ended, and what it wrote.
+/// Returns the events that tungstenite reads, its result, and the bytes that it wrote.
 fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, Vec<u8>) {
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
@@ -61,7 +61,7 @@ fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, V
             Ok(Message::Ping(data)) => seen.push(Seen::Ping(data.to_vec())),
             Ok(Message::Pong(data)) => seen.push(Seen::Pong(data.to_vec())),
             Ok(Message::Close(frame)) => {
-                // A code that is not for the wire is reported as 1002 with words of its own.
+                // A code that is not for the wire is reported as 1002 with a different reason.
                 if frame.as_ref().is_some_and(|f| f.reason == "Protocol violation") {
                     return (seen, End::Refused, socket.written);
                 }
@@ -80,9 +80,9 @@ fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, V
     }
 }
 
-/// Ours likewise, and why it was refused.
+/// Returns the same for the session of this crate, with its violation.
 fn ours(wire: &[u8]) -> (Vec<Seen>, End, Option<&'static str>) {
-    // tungstenite has no limit on fragments
+    // tungstenite does not limit fragments
     let limits = limits(16 << 20, u32::MAX);
     let mut seen = read_chunks(&limits, [wire]);
     match seen.last() {
@@ -104,7 +104,7 @@ proptest! {
         prop_assert_eq!(&ours, &theirs);
         prop_assert_eq!(&ours, &stream.expected);
 
-        // Both answer the pings with the same bytes.
+        // Both answer pings with the same bytes.
         let mut pongs = Vec::new();
         for event in &ours {
             if let Seen::Ping(data) = event {
@@ -130,8 +130,8 @@ proptest! {
         match our_end {
             End::Refused => {
                 prop_assert!(theirs.starts_with(&ours));
-                // A header is enough for us; tungstenite waits for a payload that may never come.
-                // And it takes control frames with a longer form of a short length.
+                // This crate needs only the header; tungstenite waits for a payload that may never arrive.
+                // It also accepts control frames with a longer form of a short length.
                 let forgiven = reason == Some("control frame is above 125 bytes");
                 prop_assert!(forgiven || their_end != End::Close, "{:?}", reason);
                 prop_assert!(forgiven || ours == theirs, "{:?}", reason);

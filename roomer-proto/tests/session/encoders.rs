@@ -1,4 +1,4 @@
-//! What a server sends, read back by a reader that shares no code with the encoders.
+//! The frames of a server, read by a decoder that shares no code with the encoders.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::{
@@ -9,8 +9,8 @@ use roomer_proto::{Field, PacketRef};
 
 use crate::wire::filler;
 
-/// A server's frame by RFC 6455 section 5.2: whole, unmasked, its length in the shortest form.
-/// Returns the opcode, the payload and what follows.
+/// Decodes a server's frame by RFC 6455 section 5.2: whole, unmasked, its length in the shortest
+/// form. Returns the opcode, the payload and the bytes after it.
 fn read_frame(wire: &[u8]) -> (u8, &[u8], &[u8]) {
     let (first, second) = (wire[0], wire[1]);
     assert_eq!(first & 0xf0, 0x80, "final, without reserved bits");
@@ -30,7 +30,7 @@ fn read_frame(wire: &[u8]) -> (u8, &[u8], &[u8]) {
     (first & 0x0f, payload, rest)
 }
 
-/// Runs an encoder on a buffer that already has something in it, which must stay.
+/// Runs an encoder on a buffer that already has content, which must not change.
 fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = b"before".to_vec();
     encode(&mut out);
@@ -51,7 +51,7 @@ fn the_examples_of_the_rfc() {
 }
 
 #[test]
-fn messages_at_each_framing_step() {
+fn messages_at_each_form_of_the_length() {
     for length in [0, 1, 124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537, 1 << 20] {
         let data = filler(length);
         for (kind, opcode) in [(Kind::Text, 1), (Kind::Binary, 2)] {
@@ -62,7 +62,7 @@ fn messages_at_each_framing_step() {
 }
 
 #[test]
-fn packets_at_each_framing_step() {
+fn packets_at_each_form_of_the_length() {
     for length in [20, 21, 125, 126, 127, 65_535, 65_536, 65_537] {
         let payload = filler(length - 20);
         let packet = PacketRef { payload: &payload, ..PacketRef::default() };
@@ -72,7 +72,7 @@ fn packets_at_each_framing_step() {
 }
 
 #[test]
-fn a_head_with_its_payload_behind_is_the_whole_packet() {
+fn a_head_followed_by_its_payload_is_the_whole_packet() {
     let payload = filler(70_000);
     for (own, length) in [(0, 0), (0, 3), (9, 3), (3, 70_000), (0, 60), (0, 65_515)] {
         let whole = PacketRef {
@@ -94,13 +94,13 @@ fn a_ping_is_empty() {
 }
 
 #[test]
-fn a_pong_gives_the_pings_bytes_back() {
+fn a_pong_has_the_payload_of_the_ping() {
     for length in [0, 1, 124, CONTROL_MAX] {
         let data = filler(length);
         let wire = encoded(|out| pong_frame(&data, out));
         assert_eq!(read_frame(&wire), (10, &data[..], &[][..]));
     }
-    // A longer one would not be a frame.
+    // A longer payload would not be a valid frame.
     let wire = encoded(|out| pong_frame(&filler(CONTROL_MAX + 1), out));
     assert_eq!(read_frame(&wire), (10, &filler(CONTROL_MAX)[..], &[][..]));
 }
@@ -116,7 +116,7 @@ fn close_frames() {
 }
 
 #[test]
-fn a_reason_is_cut_to_fit_and_never_inside_a_character() {
+fn a_long_reason_is_truncated_at_a_character_boundary() {
     for (reason, kept) in [
         ("r".repeat(123), 123),
         ("r".repeat(124), 123),
@@ -131,7 +131,7 @@ fn a_reason_is_cut_to_fit_and_never_inside_a_character() {
     }
 }
 
-/// The zeros are never touched, so they cost address space only.
+/// The zeros are never read, so they take address space only.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn a_packet_that_cannot_be_encoded_leaves_no_header_behind() {

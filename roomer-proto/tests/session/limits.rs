@@ -1,4 +1,4 @@
-//! The limits: each exactly kept, each exceeded by one.
+//! The limits: messages exactly at each limit, and one above.
 
 use roomer_proto::websocket::{Limits, Session};
 
@@ -7,7 +7,7 @@ use crate::wire::*;
 const TOO_BIG: Seen = Seen::Refused(1009, "message is above the limit");
 const TOO_MANY: Seen = Seen::Refused(1009, "message has too many fragments");
 
-/// A message cut into fragments of these sizes.
+/// Encodes a message in fragments of these lengths.
 fn fragmented(payload: &[u8], sizes: &[usize]) -> Vec<u8> {
     let mut wire = Vec::new();
     let mut rest = payload;
@@ -49,7 +49,7 @@ fn the_default_limit_is_inclusive() {
 }
 
 #[test]
-fn fragments_are_added_up() {
+fn the_limit_applies_to_all_fragments_together() {
     let limits = limits(1000, 1024);
     let splits: [&[usize]; 5] =
         [&[1000, 0], &[0, 1000], &[999, 1], &[500, 300, 200], &[0, 0, 1000, 0]];
@@ -74,9 +74,9 @@ fn text_has_the_same_limit() {
     assert_eq!(read_chunks(&limits, [&over[..]]), [TOO_BIG]);
 }
 
-/// The header of the offending frame is enough, be it the first or a later one.
+/// The header of the first or of a later frame is enough.
 #[test]
-fn the_limit_is_checked_before_the_payload_comes() {
+fn the_limit_is_checked_before_the_payload_is_received() {
     let limits = limits(1000, 1024);
     let announced = [1001, 65_536, 1 << 40, u64::MAX >> 1];
     for length in announced {
@@ -88,7 +88,7 @@ fn the_limit_is_checked_before_the_payload_comes() {
     for (already, length) in [(1000, 1), (999, 2), (1, 1000), (1000, u64::MAX >> 1)] {
         let wire = [frame(BINARY, &filler(already)), header(FIN | CONTINUE, length, KEY)].concat();
         assert_eq!(read_chunks(&limits, [&wire[..]]), [TOO_BIG]);
-        // All but the header's last byte says nothing yet.
+        // Without the last byte of the header nothing is known yet.
         let mut session = Session::new();
         let (most, last) = wire.split_at(wire.len() - 1);
         assert_eq!(feed(&mut session, &limits, most), []);
@@ -97,7 +97,7 @@ fn the_limit_is_checked_before_the_payload_comes() {
 }
 
 #[test]
-fn each_message_counts_for_itself() {
+fn the_limit_applies_to_each_message_separately() {
     let limits = limits(100, 3);
     let wire = [
         frame(FIN | BINARY, &filler(100)),
@@ -145,10 +145,10 @@ fn large_messages_may_have_more_fragments() {
 }
 
 #[test]
-fn the_mean_size_of_fragments_counts() {
+fn the_number_of_fragments_may_grow_with_the_message() {
     let mut limits = limits(1000, 2);
     limits.mean_fragment = 100;
-    // Two, and one for each 100 bytes of the message so far.
+    // Two, and one more per 100 bytes of the message so far.
     for (sizes, is_allowed) in [
         (&[1, 1, 98][..], true),
         (&[1, 1, 97][..], false),
@@ -164,7 +164,7 @@ fn the_mean_size_of_fragments_counts() {
 }
 
 #[test]
-fn small_fragments_of_a_large_message_come_to_an_end() {
+fn too_many_small_fragments_of_a_large_message_are_rejected() {
     for each in [1, 16, 200] {
         let wire = fragmented(&filler(5000 * each), &vec![each; 5000]);
         let seen = read_chunks(&Limits::default(), [&wire[..]]);
@@ -173,14 +173,14 @@ fn small_fragments_of_a_large_message_come_to_an_end() {
 }
 
 #[test]
-fn endless_empty_fragments_come_to_an_end() {
+fn endless_empty_fragments_are_rejected() {
     let wire = [frame(TEXT, b""), frame(CONTINUE, b"").repeat(5000)].concat();
     assert_eq!(read(&wire), [TOO_MANY]);
 }
 
-/// Limits come with each feed, so a driver may tighten them on a connection that is up.
+/// Limits are an argument of each feed, so that a driver may tighten them on an open connection.
 #[test]
-fn the_limits_of_the_moment_hold() {
+fn the_limits_of_the_current_feed_apply() {
     let mut session = Session::new();
     let start = frame(BINARY, &filler(50));
     assert_eq!(feed(&mut session, &limits(100, 1024), &start), []);

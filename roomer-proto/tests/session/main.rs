@@ -1,4 +1,4 @@
-//! The WebSocket session: what it reports, what it refuses, what it holds, however the bytes come.
+//! The WebSocket session: its events, violations and memory, for any split of the bytes.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 mod closing;

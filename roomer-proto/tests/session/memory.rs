@@ -1,4 +1,5 @@
-//! Memory follows what has come in, not what was announced, and an idle session owns none.
+//! Memory follows the bytes that were received, not the length that was announced, and an idle session
+//! owns none.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::{Limits, Session};
@@ -6,7 +7,7 @@ use roomer_proto::websocket::{Limits, Session};
 use crate::streams::{any_stream, chunk_sizes, chunks, large, small};
 use crate::wire::*;
 
-/// What doubling may cost for `bytes` that came in.
+/// Returns the most memory that doubling may take for `bytes` received.
 fn allowance(bytes: usize) -> usize {
     2 * bytes + 64
 }
@@ -40,7 +41,7 @@ fn an_unfinished_frame_is_held() {
 }
 
 #[test]
-fn an_announced_frame_costs_what_has_come_of_it() {
+fn an_announced_frame_takes_memory_for_received_bytes_only() {
     let limits = Limits::default();
     let announced = header(FIN | BINARY, 16 << 20, KEY);
     for step in [1, 7, 1000, 65_536] {
@@ -58,14 +59,14 @@ fn an_announced_frame_costs_what_has_come_of_it() {
 
 #[test]
 fn a_whole_frame_is_held_once() {
-    // The largest; and one whose pieces never quite fill a buffer that has doubled.
+    // The largest frame, and one whose chunks never quite fill a buffer that has doubled.
     for (size, first, step) in [(16 << 20, 0, 65_536), (1_000_003, 1000, 50_001)] {
         let (limits, mut session) = (Limits::default(), Session::new());
         let wire = frame(FIN | BINARY, &vec![1; size]);
         feed(&mut session, &limits, &wire[..first]);
         for chunk in wire[first..wire.len() - 1].chunks(step) {
             feed(&mut session, &limits, chunk);
-            // Doubling stops at the frame's own size.
+            // Doubling stops at the length of the frame.
             assert!(session.held() <= wire.len(), "{} for {size}", session.held());
         }
         assert_eq!(feed(&mut session, &limits, &wire[wire.len() - 1..]).len(), 1);
@@ -74,7 +75,7 @@ fn a_whole_frame_is_held_once() {
 }
 
 #[test]
-fn what_is_unfinished_is_told() {
+fn unfinished_bytes_are_reported() {
     let mut session = Session::new();
     let limits = Limits::default();
     let whole = frame(FIN | BINARY, b"whole");
@@ -88,7 +89,7 @@ fn what_is_unfinished_is_told() {
     feed(&mut session, &limits, back);
     feed(&mut session, &limits, &[]);
     assert_eq!(session.unfinished(), 0);
-    // Over, with a frame in two chunks.
+    // The session is over, with a frame in two chunks.
     let close = frame(FIN | CLOSE, b"");
     feed(&mut session, &limits, &close[..3]);
     assert_eq!(session.unfinished(), 3);
@@ -98,7 +99,7 @@ fn what_is_unfinished_is_told() {
 }
 
 #[test]
-fn fragments_cost_what_has_come_of_them() {
+fn fragments_take_memory_for_received_bytes_only() {
     for size in [0, 1, 100, 5000] {
         let (limits, mut session) = (Limits::default(), Session::new());
         let mut came = 0;
@@ -116,9 +117,9 @@ fn fragments_cost_what_has_come_of_them() {
     }
 }
 
-/// A driver that stops early and then lags some messages behind, for ever.
+/// A driver that drops a feed early and then stays some messages behind.
 #[test]
-fn a_lagging_driver_costs_its_backlog_alone() {
+fn a_lagging_driver_takes_memory_for_its_backlog_only() {
     for backlog in 1..=4 {
         let (limits, mut session) = (Limits::default(), Session::new());
         let wire = frame(FIN | BINARY, &filler(1000));
@@ -138,14 +139,14 @@ fn a_lagging_driver_costs_its_backlog_alone() {
 }
 
 #[test]
-fn the_end_frees_everything() {
+fn the_end_of_a_session_frees_all_memory() {
     let endings =
         [frame(CLOSE, b""), frame(CLOSE, b"x"), frame(FIN | TEXT, b""), vec![FIN | BINARY, 0]];
     for ending in endings {
         let (limits, mut session) = (Limits::default(), Session::new());
         feed(&mut session, &limits, &frame(BINARY, &filler(5000)));
         assert!(session.held() >= 5000);
-        // Byte by byte, so that the ending itself was held too.
+        // Byte by byte, so that the last frame was buffered too.
         let seen: Vec<Seen> =
             ending.chunks(1).flat_map(|byte| feed(&mut session, &limits, byte)).collect();
         assert_eq!(seen.len(), 1, "{ending:?}");
@@ -165,7 +166,7 @@ proptest! {
             feed(&mut session, &limits, chunk);
             came += chunk.len();
             rested = stream.rests.iter().copied().rfind(|rest| *rest <= came).unwrap_or(rested);
-            // What lies before the last message's end no longer counts.
+            // Bytes before the end of the last message no longer count.
             prop_assert!(session.held() <= allowance(came - rested));
         }
     }

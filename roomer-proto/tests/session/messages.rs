@@ -1,10 +1,10 @@
-//! What well-behaved clients send.
+//! The messages of well-behaved clients.
 
 use roomer_proto::websocket::{Event, Limits, Session};
 
 use crate::wire::*;
 
-/// RFC 6455 section 5.7, those examples that a client may send.
+/// The examples of RFC 6455 section 5.7 that a client may send.
 #[test]
 fn the_examples_of_the_rfc() {
     let hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
@@ -13,9 +13,9 @@ fn the_examples_of_the_rfc() {
     assert_eq!(read(pong), [Seen::Pong(b"Hello".to_vec())]);
 }
 
-/// The others are what a server sends; from a client each is refused for its lack of a mask.
+/// The other examples are frames of a server; from a client each is rejected because it is not masked.
 #[test]
-fn the_unmasked_examples_of_the_rfc_are_refused() {
+fn the_unmasked_examples_of_the_rfc_are_rejected() {
     let examples: [&[u8]; 6] = [
         b"\x81\x05Hello",
         b"\x01\x03Hel",
@@ -29,7 +29,7 @@ fn the_unmasked_examples_of_the_rfc_are_refused() {
     }
 }
 
-/// The same examples with a mask put on: fragments, and both longer forms of the length.
+/// The same examples, masked: fragments, and both longer forms of the length.
 #[test]
 fn the_examples_of_the_rfc_masked() {
     let fragments = [frame(TEXT, b"Hel"), frame(FIN | CONTINUE, b"lo")].concat();
@@ -42,16 +42,17 @@ fn the_examples_of_the_rfc_masked() {
 }
 
 #[test]
-fn every_length_around_the_framing_steps() {
+fn every_length_around_the_forms_of_the_length() {
     for length in (0..=300).chain(65_530..=65_540) {
         let payload = filler(length);
         assert_eq!(read(&frame(FIN | BINARY, &payload)), [binary(&payload)], "{length} bytes");
     }
 }
 
-/// RFC 6455 asks senders for the shortest form, but the Go original takes any, and so do we.
+/// RFC 6455 requires the shortest form of senders, but the Go original accepts any, and so does this
+/// crate.
 #[test]
-fn a_length_in_a_longer_form_is_understood() {
+fn a_length_in_a_longer_form_is_accepted() {
     let mut medium = vec![FIN | BINARY, 0x80 | 126, 0, 2];
     let mut long = vec![FIN | BINARY, 0x80 | 127, 0, 0, 0, 0, 0, 0, 0, 2];
     for wire in [&mut medium, &mut long] {
@@ -61,7 +62,7 @@ fn a_length_in_a_longer_form_is_understood() {
 }
 
 #[test]
-fn fragments_are_put_together_with_control_frames_between() {
+fn fragments_are_reassembled_with_control_frames_between_them() {
     let wire = [
         frame(BINARY, b"ab"),
         frame(PING, b"p"),
@@ -99,7 +100,7 @@ fn the_largest_control_frames_pass() {
 }
 
 #[test]
-fn every_mask_is_taken_off() {
+fn every_mask_is_removed() {
     for key in [[0; 4], [0xff; 4], [1, 2, 3, 4], [0, 0, 0, 0x80]] {
         let payload = filler(1001);
         let wire = keyed(FIN | BINARY, &payload, key);
@@ -108,7 +109,7 @@ fn every_mask_is_taken_off() {
 }
 
 #[test]
-fn a_message_whole_in_the_chunk_is_lent_from_there() {
+fn a_message_whole_in_the_chunk_is_borrowed_from_it() {
     let mut chunk = [frame(FIN | BINARY, b"one"), frame(FIN | TEXT, b"two")].concat();
     let within = chunk.as_ptr_range();
     let (limits, mut session) = (Limits::default(), Session::new());

@@ -1,4 +1,4 @@
-//! Bytes come in chunks that know nothing of frames: however a stream is cut, it means the same.
+//! The events of a stream do not depend on how it is split into chunks.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::{Limits, Session};
@@ -31,7 +31,7 @@ fn in_two_at_every_position() {
     }
 }
 
-/// Two cuts close to one another: a short piece in the middle of a header or of a mask's turn.
+/// Two splits close to each other: a short chunk inside a header or a period of the mask.
 #[test]
 fn in_three_with_a_short_piece_in_the_middle() {
     let stream = small();
@@ -45,7 +45,7 @@ fn in_three_with_a_short_piece_in_the_middle() {
     }
 }
 
-/// Inside a long payload one cut is like another, so only its ends are tried.
+/// All splits inside a long payload are alike, so only those at its ends are tried.
 #[test]
 fn large_frames_in_two_around_every_header() {
     for stream in steps() {
@@ -58,15 +58,15 @@ fn large_frames_in_two_around_every_header() {
 }
 
 #[test]
-fn empty_chunks_mean_nothing() {
+fn empty_chunks_change_nothing() {
     let stream = small();
     let chunks = stream.wire.chunks(3).flat_map(|chunk| [chunk, &[]]);
     assert_eq!(read_chunks(&Limits::default(), chunks), stream.expected);
 }
 
-/// A driver may stop drawing whenever it likes: what it has not drawn comes with the next feed.
+/// A driver may drop a feed at any time: the events that it has not taken come with the next feed.
 #[test]
-fn a_feed_dropped_early_goes_on_with_the_next() {
+fn the_rest_of_a_dropped_feed_comes_with_the_next() {
     let limits = Limits::default();
     for stream in [small(), large()] {
         for (drawn, size) in [(0, 50), (1, 1), (1, 40), (1, usize::MAX), (2, 1000)] {
@@ -77,7 +77,7 @@ fn a_feed_dropped_early_goes_on_with_the_next() {
                 let mut feed = session.feed(&limits, &mut chunk);
                 seen.extend((0..drawn).map_while(|_| draw(&mut feed)));
             }
-            // What is left comes one event at a time, without any new bytes.
+            // The remaining events come one at a time, without new bytes.
             while let Some(event) = draw(&mut session.feed(&limits, &mut [])) {
                 seen.push(event);
             }
@@ -112,7 +112,7 @@ proptest! {
         prop_assert_eq!(seen, stream.expected);
     }
 
-    /// Also where the stream is damaged: the same events, and the same violation.
+    /// The same for a damaged stream: the same events and the same violation.
     #[test]
     fn damaged_streams_in_random_cuts(
         stream in any_stream(), sizes in chunk_sizes(),

@@ -1,4 +1,4 @@
-//! Valid streams of frames, with the events that they must bring.
+//! Valid streams of frames with the events expected of them.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,14 +6,14 @@ use proptest::sample::Index;
 
 use crate::wire::*;
 
-/// A stream of frames, its meaning, and where its parts lie.
+/// A stream of frames, its events, and the positions of its parts.
 #[derive(Clone, Default)]
 pub(crate) struct Stream {
     pub(crate) wire: Vec<u8>,
     pub(crate) expected: Vec<Seen>,
-    /// Where each frame starts.
+    /// The start of each frame.
     pub(crate) starts: Vec<usize>,
-    /// Where the peer is between two messages.
+    /// The positions between two messages.
     pub(crate) rests: Vec<usize>,
     frames: u32,
 }
@@ -25,7 +25,7 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Stream {
-    /// Appends a frame under a mask of its own.
+    /// Appends a frame with its own masking key.
     fn frame(&mut self, first: u8, payload: &[u8]) {
         self.starts.push(self.wire.len());
         self.frames += 1;
@@ -42,7 +42,7 @@ impl Stream {
         });
     }
 
-    /// A message cut at these places, and in front of each but the first part a control frame.
+    /// Appends a message split at these positions, with a control frame before each part but the first.
     fn message(&mut self, content: &Seen, cuts: &[usize], between: Option<(bool, usize)>) {
         let (mut opcode, payload) = match content {
             Seen::Text(text) => (TEXT, text.as_bytes()),
@@ -63,7 +63,7 @@ impl Stream {
         self.rests.push(self.wire.len());
     }
 
-    /// A message of this length, whole and in fragments.
+    /// Appends a message of this length, once whole and once in fragments.
     fn step(&mut self, length: usize) {
         self.message(&binary(&filler(length)), &[], None);
         self.control(true, &filler(length % 126));
@@ -78,7 +78,7 @@ impl Stream {
         self.rests.push(self.wire.len());
     }
 
-    /// Every place from one byte before a header to one byte behind the longest of them.
+    /// Returns every position from one byte before each header to one byte after the longest header.
     pub(crate) fn around_headers(&self) -> impl Iterator<Item = usize> {
         let end = self.wire.len();
         let around = |start: &usize| start.saturating_sub(1)..=start + 15;
@@ -86,7 +86,7 @@ impl Stream {
     }
 }
 
-/// Every kind of frame, small enough to be cut everywhere.
+/// Returns a stream of every kind of frame, small enough to be split everywhere.
 pub(crate) fn small() -> Stream {
     let mut stream = Stream::default();
     stream.message(&binary(b""), &[], None);
@@ -102,10 +102,10 @@ pub(crate) fn small() -> Stream {
     stream
 }
 
-/// The lengths on both sides of each framing step.
+/// The lengths on both sides of each boundary between forms of the length.
 const STEPS: [usize; 8] = [124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537];
 
-/// For each framing step a stream of its own.
+/// Returns one stream for each boundary between forms of the length.
 pub(crate) fn steps() -> impl Iterator<Item = Stream> {
     STEPS.into_iter().map(|length| {
         let mut stream = Stream::default();
@@ -115,7 +115,7 @@ pub(crate) fn steps() -> impl Iterator<Item = Stream> {
     })
 }
 
-/// All framing steps in one stream.
+/// Returns one stream with all boundaries between forms of the length.
 pub(crate) fn large() -> Stream {
     let mut stream = Stream::default();
     for length in STEPS {
@@ -156,7 +156,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Any valid stream, closed at its end or not.
+/// Generates any valid stream, with or without a close frame at its end.
 pub(crate) fn any_stream() -> impl Strategy<Value = Stream> {
     let close = prop::option::of((prop_oneof![1000..1004u16, 3000..5000u16], "\\PC{0,30}"));
     (vec(step(), 0..12), close).prop_map(|(steps, close)| {
@@ -184,12 +184,12 @@ pub(crate) fn any_stream() -> impl Strategy<Value = Stream> {
     })
 }
 
-/// Sizes of chunks, to be used over and over: tiny ones, and ones that hold whole frames.
+/// Generates lengths of chunks, to be repeated: tiny ones, and ones that hold whole frames.
 pub(crate) fn chunk_sizes() -> impl Strategy<Value = Vec<usize>> {
     vec(prop_oneof![3 => 1..8usize, 2 => 1..200usize, 1 => 1..70_000usize], 1..20)
 }
 
-/// Cuts `wire` into chunks of these sizes, over and over.
+/// Splits `wire` into chunks of these lengths, repeatedly.
 pub(crate) fn chunks<'a>(
     wire: &'a [u8],
     sizes: &'a [usize],

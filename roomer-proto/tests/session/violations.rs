@@ -1,11 +1,11 @@
-//! What PROTOCOL section 3 calls a protocol error, each with its close code.
+//! The protocol errors of PROTOCOL section 3, each with its close code.
 
 use roomer_proto::websocket::{Limits, Session};
 
 use crate::wire::*;
 
-/// The stream is refused as told, after the events in `before`; nothing behind is looked at, not
-/// in the same chunk and not later.
+/// Checks that the stream causes this violation after the events in `before`, and that bytes after it
+/// are ignored, in the same chunk and later.
 fn refused_after(before: &[Seen], wire: &[u8], code: u16, reason: &'static str) {
     let mut expected = before.to_vec();
     expected.push(Seen::Refused(code, reason));
@@ -62,7 +62,7 @@ fn control_frames_above_125_bytes() {
     }
 }
 
-/// Their length has one byte and no other form; the Go original looks no further either.
+/// Their length has one byte and no other form, as in the Go original.
 #[test]
 fn control_frames_with_a_long_form_of_a_short_length() {
     for first in [CLOSE, PING, PONG] {
@@ -118,7 +118,7 @@ fn a_length_with_its_top_bit_set() {
 
 #[test]
 fn text_that_is_not_utf8() {
-    // A stray continuation, overlong, a surrogate, above the last code point, cut off, Latin-1.
+    // A lone continuation byte, overlong, a surrogate, above the last code point, truncated, Latin-1.
     let broken: [&[u8]; 7] = [
         b"a\x80",
         b"\xc0\x80",
@@ -138,8 +138,8 @@ fn text_that_is_not_utf8() {
 }
 
 #[test]
-fn fragmented_text_fails_at_the_fragment_that_breaks_it() {
-    // Two bytes of a character, then one that cannot follow. The last fragment never comes.
+fn fragmented_text_is_rejected_at_the_fragment_that_is_invalid() {
+    // Two bytes of a character, then one that cannot follow. The last fragment is never sent.
     let wire = [frame(TEXT, b"ok \xe2\x82"), frame(CONTINUE, b"(")].concat();
     refused(&wire, 1007, "text is not UTF-8");
     refused(&frame(TEXT, b"\xf4\x90"), 1007, "text is not UTF-8");
@@ -165,7 +165,7 @@ fn characters_may_be_split_over_fragments() {
     assert_eq!(read(&wire), [message(text)]);
 }
 
-/// A frame is judged by its header: the payload need not come.
+/// A frame is checked by its header, before its payload is received.
 #[test]
 fn a_header_alone_is_enough() {
     let headers = [

@@ -1,4 +1,4 @@
-//! Frames as a client sends them, and what a session makes of them.
+//! Frames of a client, and the events of a session for them.
 
 use roomer_proto::websocket::{Event, Kind, Limits, Session};
 
@@ -10,10 +10,10 @@ pub(crate) const CLOSE: u8 = FIN | 8;
 pub(crate) const PING: u8 = FIN | 9;
 pub(crate) const PONG: u8 = FIN | 10;
 
-/// A key without a repeated byte, so that a wrong rotation shows.
+/// A key without a repeated byte, so that a wrong rotation is detected.
 pub(crate) const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
-/// The header of a masked frame, its length in the shortest form (RFC 6455 section 5.2).
+/// Encodes the header of a masked frame, its length in the shortest form (RFC 6455 section 5.2).
 pub(crate) fn header(first: u8, length: u64, key: [u8; 4]) -> Vec<u8> {
     let mut out = vec![first];
     match length {
@@ -31,7 +31,7 @@ pub(crate) fn header(first: u8, length: u64, key: [u8; 4]) -> Vec<u8> {
     out
 }
 
-/// A whole masked frame.
+/// Encodes a whole masked frame.
 pub(crate) fn keyed(first: u8, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     let mut out = header(first, payload.len() as u64, key);
     out.extend(payload.iter().zip(key.iter().cycle()).map(|(p, k)| p ^ k));
@@ -42,12 +42,12 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     keyed(first, payload, KEY)
 }
 
-/// Bytes that tell their place, so that lost, doubled or swapped ones show.
+/// Returns bytes that depend on their position, so that lost, repeated or swapped ones are detected.
 pub(crate) fn filler(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
 }
 
-/// An event that outlives its feed.
+/// An owned copy of an event.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Seen {
     Text(String),
@@ -58,7 +58,7 @@ pub(crate) enum Seen {
     Refused(u16, &'static str),
 }
 
-/// Without megabytes of payload.
+/// Prints long payloads by their length.
 impl std::fmt::Debug for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (name, data) = match self {
@@ -96,7 +96,7 @@ pub(crate) fn binary(data: &[u8]) -> Seen {
     Seen::Binary(data.to_vec())
 }
 
-/// The next event of a feed.
+/// Returns the next event of a feed.
 pub(crate) fn draw(feed: &mut roomer_proto::websocket::Feed<'_>) -> Option<Seen> {
     Some(match feed.next()? {
         Ok(event) => event.into(),
@@ -104,7 +104,7 @@ pub(crate) fn draw(feed: &mut roomer_proto::websocket::Feed<'_>) -> Option<Seen>
     })
 }
 
-/// Everything that one chunk brings.
+/// Returns all events of one chunk.
 pub(crate) fn feed(session: &mut Session, limits: &Limits, chunk: &[u8]) -> Vec<Seen> {
     let mut chunk = chunk.to_vec();
     let mut feed = session.feed(limits, &mut chunk);
@@ -117,7 +117,7 @@ pub(crate) fn feed(session: &mut Session, limits: &Limits, chunk: &[u8]) -> Vec<
     seen
 }
 
-/// Everything that a stream brings when it comes in these chunks.
+/// Returns all events of a stream in these chunks.
 pub(crate) fn read_chunks<'a>(
     limits: &Limits,
     chunks: impl IntoIterator<Item = &'a [u8]>,
@@ -130,7 +130,7 @@ pub(crate) fn read_chunks<'a>(
     seen
 }
 
-/// Everything that a stream brings when it comes at once.
+/// Returns all events of a stream in one chunk.
 pub(crate) fn read(wire: &[u8]) -> Vec<Seen> {
     read_chunks(&Limits::default(), [wire])
 }

@@ -12,19 +12,22 @@ const EXAMPLES: &[Example] =
 const NAMES: &[&str] = &["chat", "smol_ticker", "smol_tls"];
 
 const CASES: &[Case] = &[
-    ("mistakes_are_told_in_one_line", || cases::mistakes_are_told_in_one_line(NAMES)),
-    ("help_and_version_are_there", || cases::help_and_version_are_there(NAMES)),
+    ("errors_are_reported_in_one_line", || cases::errors_are_reported_in_one_line(NAMES)),
+    ("help_and_version_are_printed", || cases::help_and_version_are_printed(NAMES)),
     ("an_address_in_use_is_named", || cases::an_address_in_use_is_named(NAMES)),
     ("files_of_tls_are_named_before_it_listens", || {
         cases::files_of_tls_are_named_before_it_listens("smol_tls");
     }),
-    ("signals_end_it_gently", || cases::signals_end_it_gently(NAMES)),
-    ("a_second_signal_ends_it_at_once", cases::a_second_signal_ends_it_at_once),
-    ("process_number_one_ends_by_sigterm", cases::process_number_one_ends_by_sigterm),
-    ("the_chat_says_which_option_is_wrong", cases::the_chat_says_which_option_is_wrong),
+    ("a_signal_drains_the_server", || cases::a_signal_drains_the_server(NAMES)),
+    ("a_second_signal_ends_the_process_at_once", cases::a_second_signal_ends_the_process_at_once),
+    ("process_1_ends_on_sigterm", cases::process_1_ends_on_sigterm),
+    ("the_chat_names_a_wrong_option", cases::the_chat_names_a_wrong_option),
     ("the_chat_warns_with_its_own_flags", cases::the_chat_warns_with_its_own_flags),
-    ("the_chat_stands_behind_a_proxy", cases::the_chat_stands_behind_a_proxy),
-    ("descriptors_are_raised_or_missed", cases::descriptors_are_raised_or_missed),
+    ("the_chat_works_behind_a_proxy", cases::the_chat_works_behind_a_proxy),
+    (
+        "the_descriptor_limit_is_raised_or_reported",
+        cases::the_descriptor_limit_is_raised_or_reported,
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -8,7 +8,7 @@ use roomer_engine::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::program::Outcome;
 
-/// The configuration of TLS with this certificate. Each error names its file.
+/// Returns the TLS configuration for a certificate. Each error names its file.
 pub fn config(cert: &Path, key: &Path) -> Outcome<ServerConfig> {
     let (cert_name, key_name) = (cert.display(), key.display());
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
@@ -22,6 +22,6 @@ pub fn config(cert: &Path, key: &Path) -> Outcome<ServerConfig> {
     let builder = ServerConfig::builder().with_no_client_auth();
     let config = builder.with_single_cert(chain, key);
     Ok(config.map_err(|error| {
-        format!("the certificate {cert_name} and the key {key_name} do not serve: {error}")
+        format!("the certificate {cert_name} and the key {key_name} cannot be used: {error}")
     })?)
 }

@@ -1,4 +1,4 @@
-//! What the chat server is on either runtime: its flags, its page, its handlers.
+//! The chat server on either runtime: its flags, its page and its handlers.
 
 use lexopt::prelude::*;
 use roomer_engine::{Claims, Rejection, Server, Warning, WarningCause};

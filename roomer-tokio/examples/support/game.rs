@@ -1,4 +1,4 @@
-//! What the ticker is on either runtime: a board, its players, and what they hear of it.
+//! The game of the ticker examples, on either runtime: a board and its players.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ pub const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 30);
 
 const ROOM: &str = "arena";
 
-/// The board: who stands where. An input changes it at once, and is told with the next tick.
+/// The positions of the players. An input changes the board at once and is sent with the next tick.
 #[derive(Default)]
 struct Board(Mutex<BTreeMap<ConnId, (i32, i32)>>);
 
@@ -22,7 +22,7 @@ impl Board {
     }
 }
 
-/// What each player hears at each tick.
+/// The payload of a tick.
 #[derive(Serialize)]
 struct Tick<'a> {
     tick: u64,
@@ -56,7 +56,7 @@ pub fn server() -> Result<Server, BuildError> {
         .build()
 }
 
-/// Tells everybody how the board stands.
+/// Sends the board to all players.
 pub fn tick(server: &Server, tick: u64) -> Result<(), JsonError> {
     let players = server.state::<Board>().players();
     let state = Tick { tick, players: players.iter().map(|(id, at)| (id.as_str(), at)).collect() };

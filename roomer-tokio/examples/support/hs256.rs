@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 use ring::hmac::{self, HMAC_SHA256};
 use signature::{Error, Signer, Verifier};
 
-/// Makes it what `jsonwebtoken` uses. Once is enough; again does nothing.
+/// Installs it as the provider of `jsonwebtoken`. Further calls have no effect.
 pub fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,
@@ -19,7 +19,7 @@ pub fn install() {
 
 struct Hs256(hmac::Key);
 
-/// A key for this algorithm, and for no other.
+/// Returns a key for HS256, and an error for other algorithms.
 fn key(algorithm: Algorithm, family: AlgorithmFamily, secret: &[u8]) -> Result<Box<Hs256>> {
     if (algorithm, family) != (Algorithm::HS256, AlgorithmFamily::Hmac) {
         return Err(ErrorKind::InvalidAlgorithm.into());

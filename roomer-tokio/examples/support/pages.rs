@@ -1,4 +1,4 @@
-//! What the chat servers show in a browser, embedded: the chat page, the gallery, the client.
+//! The embedded pages of the chat servers: the chat, the gallery and the JavaScript client.
 
 use roomer_engine::Builder;
 

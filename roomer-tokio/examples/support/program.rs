@@ -1,5 +1,5 @@
-//! The examples as programs, on either runtime: how they read their command line, and how they say
-//! what went wrong: in one sentence, on standard error.
+//! Command lines of the examples, on either runtime, and their error messages: one sentence on standard
+//! error.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ pub fn finish(outcome: Outcome) -> ExitCode {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        // Some errors say their cause themselves.
+        // Some errors include their cause.
         let own = error.to_string();
         if !text.contains(&own) {
             text = format!("{text}: {own}");
@@ -49,7 +49,7 @@ pub struct Args {
 }
 
 impl Program {
-    /// Reads the command line. `None` when it only asked for help or the version.
+    /// Reads the command line. Returns `None` if it only asks for help or the version.
     pub fn args(&self) -> Outcome<Option<Args>> {
         let mut args = Args { listen: self.listen.into(), files: Vec::new() };
         let mut parser = lexopt::Parser::from_env();
@@ -93,7 +93,7 @@ pub fn next(parser: &mut lexopt::Parser) -> Outcome<Option<lexopt::Arg<'_>>> {
     parser.next().map_err(|error| unknown(&error))
 }
 
-/// The error for an argument that there is not.
+/// Returns the error for an unknown argument.
 pub fn unknown(error: &lexopt::Error) -> Box<dyn Error> {
     format!("{error}; --help lists the options").into()
 }
@@ -128,7 +128,7 @@ pub fn time(parser: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
     time.map_err(|error| format!("--{option}: {text:?}: {error}").into())
 }
 
-/// A listener, or the sentence that says why there is none.
+/// Returns the listener, or an error that explains the failure.
 pub fn bound<T>(addr: &str, listener: io::Result<T>) -> Outcome<T> {
     listener.map_err(|error| {
         let advice = match error.kind() {

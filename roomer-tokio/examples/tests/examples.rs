@@ -135,7 +135,7 @@ fn axum_kicks_for_administrators() {
 }
 
 #[test]
-fn jwt_lets_in_who_shows_a_good_token() {
+fn jwt_accepts_valid_tokens_only() {
     let secret = b"a secret of the test's";
     let example = Example::start(async |listener, stop| {
         jwt::run(listener, b"a secret of the test's", stop).await.map_err(|e| e.to_string())
@@ -174,7 +174,7 @@ fn jwt_lets_in_who_shows_a_good_token() {
 }
 
 #[test]
-fn a_private_room_is_for_those_who_are_invited() {
+fn a_private_room_is_for_invited_clients() {
     let example = Example::start(async |listener, stop| {
         invitation::run(listener, stop).await.map_err(|error| error.to_string())
     });
@@ -214,7 +214,7 @@ fn a_private_room_is_for_those_who_are_invited() {
 }
 
 #[test]
-fn administrators_see_rooms_and_end_what_is_in_them() {
+fn administrators_see_rooms_kick_and_disconnect() {
     let example = Example::start(async |listener, stop| {
         admin::run(listener, "secret", stop).await.map_err(|error| error.to_string())
     });
@@ -248,7 +248,7 @@ fn administrators_see_rooms_and_end_what_is_in_them() {
 }
 
 #[test]
-fn administrators_see_who_is_slow() {
+fn administrators_see_slow_connections() {
     let example = Example::start(async |listener, stop| {
         admin::run(listener, "secret", stop).await.map_err(|error| error.to_string())
     });

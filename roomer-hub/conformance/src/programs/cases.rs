@@ -1,4 +1,4 @@
-//! What is true of every example, and of some.
+//! Tests of every example, and of some.
 
 use std::fs;
 use std::io::Write;
@@ -26,13 +26,13 @@ fn error(example: &str, args: &[&str]) -> String {
     assert_eq!((output.status.code(), &*out), (Some(1), ""), "{error}");
     let line = error.strip_suffix('\n').expect("a line");
     assert!(line.starts_with("error: ") && !line.contains('\n'), "{error}");
-    // That would be what a program's `Debug` looks like.
+    // Parts of `Debug` output.
     assert!(!line.contains(" { ") && !line.contains("Os {"), "{error}");
     line.to_owned()
 }
 
-/// Nothing is said of a mistake on the command line but what it is.
-pub fn mistakes_are_told_in_one_line(examples: &[&str]) {
+/// An error on the command line is reported in one line.
+pub fn errors_are_reported_in_one_line(examples: &[&str]) {
     for example in examples {
         assert!(error(example, &["--nonsense"]).contains("--nonsense"));
         assert!(error(example, &["--listen"]).contains("--listen"));
@@ -42,7 +42,7 @@ pub fn mistakes_are_told_in_one_line(examples: &[&str]) {
     }
 }
 
-pub fn help_and_version_are_there(examples: &[&str]) {
+pub fn help_and_version_are_printed(examples: &[&str]) {
     for example in examples {
         for flag in ["-h", "--help", "-V", "--version"] {
             let output = output(command(example, &[flag]));
@@ -72,7 +72,7 @@ fn error_with_files(example: &str, addr: &str) -> String {
     error(example, &args)
 }
 
-/// What the example wants besides options.
+/// Returns the files that the example needs.
 fn files(example: &str) -> Vec<PathBuf> {
     if example.ends_with("tls") { certificate(example).into() } else { Vec::new() }
 }
@@ -104,15 +104,15 @@ pub fn files_of_tls_are_named_before_it_listens(example: &str) {
     assert!(error(example, &["cert.pem"]).contains("key.pem"));
 }
 
-/// Ends by either signal: clients hear 1001, the exit code is 0.
-pub fn signals_end_it_gently(examples: &[&str]) {
+/// Either signal ends it: clients are closed with 1001, and the exit code is 0.
+pub fn a_signal_drains_the_server(examples: &[&str]) {
     for example in examples {
         for signal in [Signal::TERM, Signal::INT] {
             let files = files(example);
             let mut args = ANYWHERE.to_vec();
             args.extend(files.iter().map(|file| file.to_str().unwrap()));
             let mut process = Process::start(command(example, &args));
-            // TLS and tokens are not what this is about.
+            // TLS and tokens are not under test.
             let mut client = (!example.ends_with("tls") && *example != "jwt")
                 .then(|| Client::connect(process.addr));
             process.signal(signal);
@@ -137,14 +137,13 @@ fn going_away(client: &mut Client) {
     let _ = client.stream.shutdown(std::net::Shutdown::Both);
 }
 
-/// The second signal ends the process without waiting for connections to close.
-pub fn a_second_signal_ends_it_at_once() {
+/// The second signal does not wait for the drain.
+pub fn a_second_signal_ends_the_process_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut args = ANYWHERE.to_vec();
         args.extend(["--drain", "600s", "--quiet"]);
         let mut process = Process::start(command("chat", &args));
-        // So many that a second's worth of closing is not all of them would take long; one that
-        // does not answer its close frame is as good.
+        // A client that does not answer its close frame keeps the drain waiting.
         let mut client = Client::connect(process.addr);
         process.signal(Signal::TERM);
         assert!(matches!(client.receive(), Received::Close(Some(1001), _)));
@@ -154,8 +153,8 @@ pub fn a_second_signal_ends_it_at_once() {
     }
 }
 
-/// A container's first process has no default for signals: what it does not catch is lost.
-pub fn process_number_one_ends_by_sigterm() {
+/// The first process of a container has no default actions for signals.
+pub fn process_1_ends_on_sigterm() {
     let mut probe = Command::new("unshare");
     probe.args(["--pid", "--fork", "--mount-proc", "true"]).stderr(Stdio::piped());
     match probe.output() {
@@ -181,8 +180,8 @@ pub fn process_number_one_ends_by_sigterm() {
     assert_eq!((status.code(), status.signal()), (Some(0), None), "{errors}");
 }
 
-/// The chat's own.
-pub fn the_chat_says_which_option_is_wrong() {
+/// An invalid option of the chat is named.
+pub fn the_chat_names_a_wrong_option() {
     for (args, parts) in [
         (&["--max-rooms", "x"][..], &["--max-rooms", "\"x\""][..]),
         (&["--max-message", "0"], &["max_message must not be zero"]),
@@ -222,7 +221,7 @@ pub fn the_chat_warns_with_its_own_flags() {
     assert!(!errors.contains("s3cret") && !errors.contains("other"), "{errors}");
 }
 
-pub fn the_chat_stands_behind_a_proxy() {
+pub fn the_chat_works_behind_a_proxy() {
     let mut args = ANYWHERE.to_vec();
     args.extend(["--trust-proxy", "127.0.0.1", "--proxy-protocol", "--health"]);
     args.extend(["--max-connections-per-address", "1", "--quiet"]);
@@ -242,8 +241,8 @@ pub fn the_chat_stands_behind_a_proxy() {
     assert_eq!(come("PROXY UNKNOWN\r\n", &check).1, 200);
 }
 
-/// With few descriptors at first the limit is raised; where it cannot be, it is said, once.
-pub fn descriptors_are_raised_or_missed() {
+/// A low soft limit of descriptors is raised; a low hard limit is reported once.
+pub fn the_descriptor_limit_is_raised_or_reported() {
     let limited = |limits: &str| {
         let mut shell = Command::new("sh");
         let exec = format!("ulimit {limits} && exec \"$0\" \"$@\"");

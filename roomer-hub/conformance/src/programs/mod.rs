@@ -1,7 +1,7 @@
-//! The examples as programs: what they print, how they end. On each runtime, as real processes.
+//! The examples as real processes on each runtime: their output and how they end.
 //!
-//! The test executable runs itself: with [`PROGRAM`] in its environment it is that example, with the
-//! command line as it is. So it has no harness, and calls its cases by name.
+//! The test executable starts itself: with [`PROGRAM`] in its environment it runs that example with the
+//! given command line. So it has no test harness and calls its tests by name.
 
 pub mod cases;
 mod process;
@@ -10,16 +10,16 @@ use std::env;
 use std::panic::catch_unwind;
 use std::process::{ExitCode, Termination};
 
-/// Names the example that the executable is to be.
+/// The environment variable with the name of the example to run.
 pub const PROGRAM: &str = "ROOMER_TEST_PROGRAM";
 
-/// An example by its name, and its `main`.
+/// The name of an example and its `main`.
 pub type Example = (&'static str, fn() -> ExitCode);
 
-/// A case by its name.
+/// The name of a test and its function.
 pub type Case = (&'static str, fn());
 
-/// Is an example, or runs the cases whose names contain what the command line says.
+/// Runs an example, or the tests whose names contain a word of the command line.
 pub fn run(examples: &[Example], cases: &[Case]) -> ExitCode {
     if let Ok(name) = env::var(PROGRAM) {
         let example = examples.iter().find(|example| example.0 == name);

@@ -1,4 +1,4 @@
-//! A process that is an example.
+//! A process that runs an example.
 
 use std::env;
 use std::io::{BufRead, BufReader, Read};
@@ -12,21 +12,21 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::PROGRAM;
 use crate::client::TIMEOUT;
 
-/// The example with these arguments and the secrets that some want.
+/// Returns the command for an example, with the secrets that some examples need.
 pub fn command(example: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(env::current_exe().expect("one's own path"));
+    let mut command = Command::new(env::current_exe().expect("the path of this executable"));
     command.env(PROGRAM, example).args(args);
     command.env("ADMIN_TOKEN", "secret").env("JWT_SECRET", "secret");
     command.stdin(Stdio::null());
     command
 }
 
-/// Runs it to its end.
+/// Runs a command to its end.
 pub fn output(mut command: Command) -> Output {
     command.output().expect("it runs")
 }
 
-/// An example that listens; it ends with this.
+/// A running example; dropping it kills the process.
 pub struct Process {
     pub addr: SocketAddr,
     child: Child,
@@ -34,7 +34,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it and waits for the line with its address.
+    /// Starts a process and waits for the line with its address.
     pub fn start(mut command: Command) -> Process {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -50,18 +50,18 @@ impl Process {
         Process { addr, child, output }
     }
 
-    /// The process's number.
+    /// Returns the id of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("one's own child");
+        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
     }
 
-    /// Waits for its end; returns how it ended, and its standard error.
+    /// Waits for its end; returns its status and its standard error.
     pub fn ended(&mut self) -> (ExitStatus, String) {
-        let status = until("it does not end", || self.child.try_wait().expect("one's own child"));
+        let status = until("it does not end", || self.child.try_wait().expect("a child process"));
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).expect("text");
         let mut errors = String::new();
@@ -80,15 +80,15 @@ impl Drop for Process {
     }
 }
 
-/// Asks until there is an answer. Another process does not notify the test when something changes.
+/// Repeats a check until it returns a value: another process cannot notify the test of changes.
 #[track_caller]
 pub fn until<T>(otherwise: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(start.elapsed() < TIMEOUT, "{otherwise}");
+        assert!(Instant::now() < deadline, "{otherwise}");
         sleep(Duration::from_millis(5));
     }
 }

@@ -1,4 +1,4 @@
-//! How many may come in, in all and from one address, and what the others hear.
+//! Limits on connections and handshakes, in total and per address, and the rejections above them.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::wire::{self, BINARY, FIN};
 
-/// A socket from an address of one's own choice.
+/// Connects from a given local address.
 fn dial_from(source: &str, addr: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let source: SocketAddr = format!("{source}:0").parse().unwrap();
@@ -24,17 +24,17 @@ fn dial_from(source: &str, addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What one hears who says nothing.
+/// Returns the status that a client receives without sending a request.
 fn turned_away(mut stream: TcpStream) -> u16 {
     HttpResponse::read(&mut stream, false).status
 }
 
-/// Asks until the answer is another than this.
+/// Repeats a request until its status differs from `status`.
 fn until_not(status: u16, mut ask: impl FnMut() -> u16) -> u16 {
-    let start = Instant::now();
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match ask() {
-            seen if seen == status => assert!(start.elapsed() < TIMEOUT, "still {status}"),
+            seen if seen == status => assert!(Instant::now() < deadline, "still {status}"),
             other => return other,
         }
     }
@@ -45,7 +45,7 @@ fn rejected(test: &TestServer, status: u16) -> u64 {
 }
 
 #[test]
-fn handshakes_above_the_cap_hear_503_at_once_until_there_is_room() {
+fn handshakes_above_the_limit_are_rejected_with_503_at_once() {
     let test =
         TestServer::with(|builder| builder.max_handshakes(3).handshake_timeout(TIMEOUT * 10));
     let silent = [(); 3].map(|()| dial(test.addr));
@@ -54,13 +54,13 @@ fn handshakes_above_the_cap_hear_503_at_once_until_there_is_room() {
     drop(silent);
     assert_eq!(until_not(503, || HttpRequest::plain(test.addr).rejected(test.addr).status), 400);
     test.wait_for_drain();
-    // Who has come in takes no place of theirs.
+    // An open connection does not count as a handshake.
     let clients: [Client; 5] = test.roomless_clients();
     assert_eq!(test.server.stats().connections, clients.len());
 }
 
 #[test]
-fn handshakes_above_the_cap_of_an_address_hear_429_and_others_come_in() {
+fn handshakes_above_the_limit_of_an_address_are_rejected_with_429_and_others_accepted() {
     let test = TestServer::with(|builder| {
         builder.max_handshakes_per_address(2).handshake_timeout(TIMEOUT * 10)
     });
@@ -73,7 +73,7 @@ fn handshakes_above_the_cap_of_an_address_hear_429_and_others_come_in() {
 }
 
 #[test]
-fn who_is_turned_away_can_read_the_answer_whatever_it_sends() {
+fn a_rejected_client_can_read_the_response_while_it_sends() {
     let test = TestServer::with(|builder| builder.max_handshakes(1));
     let _silent = dial(test.addr);
     for size in [1, 100, 20_000, 400_000] {
@@ -87,7 +87,7 @@ fn who_is_turned_away_can_read_the_answer_whatever_it_sends() {
 }
 
 #[test]
-fn who_is_turned_away_and_stays_is_ended_soon() {
+fn a_rejected_client_that_stays_is_closed() {
     let test = TestServer::with(|builder| {
         builder.max_handshakes(1).handshake_timeout(TIMEOUT * 10).close_timeout(TIMEOUT * 10)
     });
@@ -97,12 +97,12 @@ fn who_is_turned_away_and_stays_is_ended_soon() {
         assert!(stream.read(&mut [0]).is_ok_and(|size| size == 1), "the answer begins");
     }
     drop(silent);
-    // They neither read on nor go, and nobody else ends their wait.
+    // The clients neither read nor close, so the server has to end the wait.
     test.wait_for_drain();
 }
 
 #[test]
-fn connections_above_the_cap_hear_503_and_pages_are_served() {
+fn connections_above_the_limit_are_rejected_with_503_and_pages_are_served() {
     let test = TestServer::with(|builder| {
         let builder = builder.page("/", "text/plain", "hello").health("/live", "/ready");
         builder.max_connections(2)
@@ -124,7 +124,7 @@ fn connections_above_the_cap_hear_503_and_pages_are_served() {
 }
 
 #[test]
-fn connections_above_the_cap_of_an_address_hear_429() {
+fn connections_above_the_limit_of_an_address_are_rejected_with_429() {
     let test = TestServer::with(|builder| builder.max_connections_per_address(2));
     let clients: [Client; 2] = test.roomless_clients();
     assert_eq!(HttpRequest::upgrade(test.addr).rejected(test.addr).status, 429);
@@ -166,7 +166,7 @@ fn a_trusted_proxy_speaks_for_many_addresses() {
     for client in ["1.2.3.4", "6.6.6.6, 5.6.7.8", "2001:db8::2"] {
         assert_eq!(from(client).rejected(test.addr).status, 429, "{client}");
     }
-    // Nobody else is believed.
+    // Other peers are not trusted.
     let mut stranger = dial_from("127.0.0.2", test.addr);
     stranger.write_all(&from("9.9.9.9").bytes()).unwrap();
     clients.push(Client::established(stranger));
@@ -188,7 +188,7 @@ fn after_a_storm_every_count_is_back_where_it_was() {
         let cut = round * 7 % (request.len() + 40);
         let _ = stream.write_all(&request[..cut.min(request.len())]);
     }
-    // The server comes to this one behind all others.
+    // The server accepts this one after all others.
     let _ = HttpRequest::plain(test.addr).rejected(test.addr);
     test.wait_for_drain();
     assert_eq!(test.server.stats().handshakes, 0);
@@ -209,7 +209,7 @@ fn after_a_storm_every_count_is_back_where_it_was() {
 }
 
 #[test]
-fn a_flood_of_sockets_does_not_disturb_who_is_in() {
+fn a_flood_of_sockets_does_not_disturb_open_connections() {
     let test = TestServer::with(|builder| builder.max_handshakes(10));
     let [mut a, mut b] = test.clients_in("lobby");
     let mut flood = Vec::new();
@@ -226,7 +226,7 @@ fn a_flood_of_sockets_does_not_disturb_who_is_in() {
 }
 
 #[test]
-fn what_a_refused_client_sends_is_not_kept() {
+fn bytes_of_a_rejected_client_are_not_kept() {
     let test = TestServer::exclusive(|builder| builder.close_timeout(Duration::from_secs(5)));
     let before = resident();
     let frame = [wire::header(FIN | BINARY, 16_000_000), vec![0; 15_000_000]].concat();

@@ -25,7 +25,7 @@ fn depart(mut client: Client, way: u32) -> Option<Client> {
 }
 
 #[test]
-fn every_view_is_the_true_list_of_members_whoever_comes_and_goes() {
+fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
     let test = TestServer::start();
     let mut conductor = Member::join(test.roomless_client(), "square");
     let watchers = [(); 3].map(|()| Member::join(test.roomless_client(), "square"));
@@ -36,7 +36,7 @@ fn every_view_is_the_true_list_of_members_whoever_comes_and_goes() {
                 watcher.members
             })
         });
-        // One that comes back again and again, and starts from a snapshot each time.
+        // A client that joins again and again, each time with a new snapshot.
         let commuter = scope.spawn(|| {
             let mut commuter = Member::join(test.roomless_client(), "square");
             for _ in 0..60 {
@@ -81,7 +81,7 @@ fn every_view_is_the_true_list_of_members_whoever_comes_and_goes() {
 }
 
 #[test]
-fn a_room_that_ends_and_begins_again_loses_nobody() {
+fn a_room_that_ends_and_starts_again_loses_no_member() {
     // Two come and go so that the room is made and unmade all the time.
     let test = TestServer::start();
     thread::scope(|scope| {
@@ -104,7 +104,7 @@ fn a_room_that_ends_and_begins_again_loses_nobody() {
 }
 
 #[test]
-fn who_disconnects_with_joins_in_flight_leaves_no_ghost() {
+fn a_disconnect_with_joins_in_flight_leaves_no_member() {
     let test = TestServer::start();
     let joins: Vec<u8> =
         (0..20).flat_map(|n| wire::to_room(&format!("{n}"), "join", b"")).collect();

@@ -63,7 +63,7 @@ fn half_a_code_is_1002() {
 }
 
 #[test]
-fn what_follows_a_close_frame_is_not_looked_at() {
+fn bytes_after_a_close_frame_are_ignored() {
     let test = TestServer::start();
     let [mut witness, mut client] = test.clients_in("room");
     let mut bytes = wire::close(1000, "");
@@ -78,7 +78,7 @@ fn what_follows_a_close_frame_is_not_looked_at() {
 }
 
 #[test]
-fn what_was_owed_comes_before_the_answer() {
+fn queued_messages_arrive_before_the_close_frame() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let id = client.id.clone();
@@ -103,7 +103,7 @@ fn the_server_ends_the_connection_whether_the_client_does_or_not() {
     let mut rude = test.roomless_client();
     rude.send(b"garbage");
     rude.expect_close(1002);
-    // Both still hold their end of the connection; the server needs neither for letting go.
+    // Both clients keep their sockets open; the server closes without them.
     test.wait_for_drain();
     drop((polite, rude));
 }

@@ -1,4 +1,4 @@
-//! Where the Go original's rules differ, and are kept for those who choose them (section 12).
+//! The rules of the Go original, which `compat` selects (section 12).
 
 use super::test_server::TestServer;
 use roomer_conformance::wire::{self, CONTINUATION, FIN, TEXT};
@@ -15,7 +15,7 @@ fn strangers_may_speak_in_any_room() {
 }
 
 #[test]
-fn who_has_left_may_still_speak() {
+fn a_client_may_send_after_leaving() {
     let test = TestServer::compat();
     let [mut a, mut b] = test.clients_in("lobby");
     b.leave("lobby");
@@ -37,7 +37,7 @@ fn a_repeated_join_is_announced_again() {
 }
 
 #[test]
-fn text_is_taken_like_binary_and_goes_on_as_binary() {
+fn text_is_accepted_like_binary_and_forwarded_as_binary() {
     let test = TestServer::compat();
     let [mut a, mut b] = test.clients_in("lobby");
     let packet = wire::packet([b"lobby", "héllo".as_bytes(), b"", b"", "é".as_bytes()]);

@@ -1,4 +1,4 @@
-//! The server from anywhere: what whoever holds it can do with no connection at hand.
+//! Methods of `Server`, called outside handlers.
 
 use roomer_engine::Claims;
 use roomer_engine::ConnId;
@@ -55,7 +55,7 @@ fn joining_kicking_and_moving_look_like_the_client_s_own_doing() {
     assert!(test.server.kick(id(&b), "lobby"));
     b.expect_left("lobby");
     a.expect_member_left("lobby", &b.id);
-    // It may come back, unless a rule says otherwise.
+    // It may join again, unless a rule denies it.
     b.join("lobby");
     a.expect_new_member("lobby", &b.id);
     assert!(test.server.move_to(id(&b), "lobby", "garden"));
@@ -76,7 +76,7 @@ fn joining_kicking_and_moving_look_like_the_client_s_own_doing() {
 }
 
 #[test]
-fn a_disconnect_carries_its_code_and_reason_behind_what_is_owed() {
+fn a_disconnect_sends_its_code_and_reason_after_queued_messages() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     assert!(test.server.send(id(&a), "last", b"words"));
@@ -166,7 +166,7 @@ fn two_servers_in_one_process_know_nothing_of_each_other() {
 }
 
 #[test]
-fn what_passes_is_counted() {
+fn delivered_messages_are_counted() {
     let test = TestServer::with(|builder| builder.on("fail", |_, _| Err("no".into())));
     let [mut a, mut b] = test.clients_in("lobby");
     let before = test.server.stats();

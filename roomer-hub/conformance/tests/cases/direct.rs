@@ -56,7 +56,7 @@ fn dst_must_be_the_id_exactly() {
         "lobby".to_owned(),
         "*".to_owned(),
     ];
-    // An id may, rarely, be without letters; then its upper case is the id itself.
+    // An id may, rarely, have no letters; then its upper case is the id itself.
     for dst in close.iter().filter(|dst| **dst != id) {
         a.send_to_client(dst, "lobby", "whisper", dst.as_bytes());
     }
@@ -67,7 +67,7 @@ fn dst_must_be_the_id_exactly() {
 }
 
 #[test]
-fn a_direct_message_to_nobody_is_dropped() {
+fn a_direct_message_to_an_unknown_id_is_dropped() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_client("00000000-0000-4000-8000-000000000000", "lobby", "whisper", b"");

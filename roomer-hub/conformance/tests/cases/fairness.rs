@@ -1,4 +1,4 @@
-//! Those who send without measure, and those who only want a word meanwhile (sections 7 and 12).
+//! Floods, and clients that exchange a few messages meanwhile (sections 7 and 12).
 
 use std::io::Write;
 use std::sync::mpsc::{self, TryRecvError};
@@ -14,8 +14,8 @@ const GO: usize = 100;
 /// How many bytes of a flood may be on their way.
 const AFLOAT: usize = 8 << 20;
 
-/// Two clients flood a room, or each other, as fast as the server lets them and the other reads;
-/// the others have their say.
+/// Two clients flood a room, or each other, as fast as the server and the other client read; the other
+/// members must exchange their messages meanwhile.
 fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
     // How slow a reader may be is not the subject here.
     let test = TestServer::with(|builder| builder.max_backlog(64 << 20));
@@ -24,7 +24,7 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
     let floods =
         floods.map(|(client, message)| (client.stream.try_clone().unwrap(), message.repeat(GO)));
     thread::scope(|scope| {
-        // Gone with this scope, also when something fails in it.
+        // Closed at the end of this scope, also after a failure.
         let mut stops = Vec::new();
         let mut readers = vec![b, a];
         for (mut stream, flood) in floods {
@@ -38,7 +38,7 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
                 }
                 stream.write_all(&wire::to_room("flooded", "end", b"")).unwrap();
             });
-            // Each hears the other to the end, and nothing is lost on the way.
+            // Each receives everything of the other.
             let mut reader = readers.remove(0);
             scope.spawn(move || {
                 let mut heard = 0;

@@ -52,7 +52,7 @@ fn control_frames_between_fragments_are_served_at_once() {
     let packet = to_self(&client, b"payload");
     client.send(&wire::frame(BINARY, &packet[..10]));
     client.send(&wire::frame(FIN | PING, b"one"));
-    // The answer comes although the message is unfinished.
+    // The pong arrives although the message is unfinished.
     assert_eq!(client.receive(), Received::Pong(b"one".to_vec()));
     client.send(&wire::frame(CONTINUATION, &packet[10..20]));
     client.send(&wire::frame(FIN | PONG, b"ignored"));
@@ -79,7 +79,7 @@ fn a_continuation_without_a_start_is_1002() {
         client.send(&wire::frame(first, b"x"));
         client.expect_close(1002);
     }
-    // A message that was whole has no continuation.
+    // A complete message has no continuation.
     let mut client = test.roomless_client();
     client.send(&wire::message(&to_self(&client, b"whole")));
     client.send(&wire::frame(FIN | CONTINUATION, b"x"));

@@ -1,7 +1,7 @@
-//! WebSocket frames: what a client may send, and what ends its connection (section 3).
+//! WebSocket frames that a client may send, and frames that end its connection (section 3).
 //!
-//! That a server's own frames are binary, whole and unmasked is checked by the client with each
-//! one it reads.
+//! The client checks each frame that it reads: the frames of a server are binary, unfragmented and
+//! unmasked.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 
-/// Sends what breaks a rule; a close frame must come, then the end.
+/// Sends bytes that break a rule; a close frame must arrive, then the end.
 #[track_caller]
 fn breaks(test: &TestServer, bytes: &[u8], codes: &[u16]) {
     let mut client = test.roomless_client();
@@ -27,7 +27,7 @@ fn join() -> Vec<u8> {
 }
 
 #[test]
-fn messages_of_every_length_form_come_back_whole() {
+fn messages_of_every_length_form_are_echoed_completely() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let id = client.id.clone();
@@ -88,7 +88,7 @@ fn a_ping_gets_a_pong_with_the_same_bytes() {
 }
 
 #[test]
-fn a_pong_that_nobody_asked_for_is_ignored() {
+fn an_unsolicited_pong_is_ignored() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     for payload in [&b""[..], b"unasked", &wire::filler(125)] {
@@ -159,7 +159,7 @@ fn text_is_1003_by_default() {
 }
 
 #[test]
-fn what_came_before_the_violation_still_counts_and_what_follows_does_not() {
+fn messages_before_a_violation_are_handled_and_later_ones_are_not() {
     let test = TestServer::start();
     let [mut witness, mut culprit] = test.clients_in("room");
     let mut bytes = wire::to_room("room", "before", b"1");
@@ -173,12 +173,12 @@ fn what_came_before_the_violation_still_counts_and_what_follows_does_not() {
 }
 
 #[test]
-fn a_client_that_breaks_a_rule_goes_on_sending_and_harms_nobody() {
+fn a_client_that_keeps_sending_after_a_violation_affects_no_other() {
     let test = TestServer::start();
     let [mut witness, mut culprit] = test.clients_in("room");
     culprit.send(&wire::frame(CONTINUATION, b""));
     let flood = wire::to_room("room", "after", &wire::filler(1000)).repeat(1000);
-    // The server may have ended the connection by now; then this fails, and is allowed to.
+    // This may fail: the server may have closed the connection already.
     let _ = culprit.stream.write_all(&flood);
     witness.expect_member_left("room", &culprit.id);
     witness.expect_nothing();

@@ -1,4 +1,4 @@
-//! When handlers run, what they see, and what their failures cost (sections 5, 8 and 12).
+//! Handlers: when they run, their arguments, and their failures (sections 5, 8 and 12).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -146,7 +146,7 @@ fn an_error_without_a_hook_costs_nothing() {
     client.expect_nothing();
 }
 
-/// A handler that panics, or whose error does in the hook, costs its caller's connection alone.
+/// A panic of a handler, or of the hook for its error, closes only the connection of its caller.
 fn panics(choose: impl FnOnce(Builder) -> Builder) {
     let test = TestServer::with(|builder| {
         choose(builder).on("ping", |conn, message| {
@@ -156,7 +156,7 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
     });
     let [mut witness, mut caller] = test.clients_in("lobby");
     for _ in 0..3 {
-        // What comes behind the fatal message, in the same read, is not looked at any more.
+        // Messages after the fatal one, in the same read, are not handled.
         let mut bytes = wire::to_room("lobby", "before", b"");
         bytes.extend(wire::to_room("lobby", "fatal", b""));
         bytes.extend(wire::to_room("lobby", "after", b""));
@@ -175,7 +175,7 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
 }
 
 #[test]
-fn a_panic_closes_its_caller_with_1011_and_nobody_else() {
+fn a_panic_closes_its_caller_with_1011_and_no_other_connection() {
     panics(|builder| builder.on("fatal", |_, _| panic!("a test's own")));
 }
 
@@ -205,7 +205,7 @@ fn a_handler_can_close_its_caller() {
 }
 
 #[test]
-fn handlers_that_could_never_run_are_refused_at_build_time() {
+fn handlers_that_can_never_run_are_rejected_at_build_time() {
     let on = |event: &str| Server::builder().on(event, |_, _| Ok(()));
     let refused = |builder: Builder| match builder.build() {
         Err(BuildError::Register(error)) => error.to_string(),

@@ -1,4 +1,4 @@
-//! The upgrade: what is asked, in which order it is checked, what is answered (section 2).
+//! The upgrade: requirements, the order of the checks, and the responses (section 2).
 
 use std::io::Write;
 
@@ -53,7 +53,7 @@ fn any_method_but_get_is_405_before_all_else() {
 }
 
 #[test]
-fn refused_by_authorize_is_401_even_for_a_plain_get() {
+fn rejected_by_authorize_is_401_even_for_a_plain_get() {
     let test = TestServer::with(|builder| {
         builder.authorize(|request| match request.query("token").as_deref() {
             Some("s e&c") => Ok([].into()),
@@ -62,7 +62,7 @@ fn refused_by_authorize_is_401_even_for_a_plain_get() {
     });
     let answer = HttpRequest::plain(test.addr).rejected(test.addr);
     assert_eq!((answer.status, &*answer.body), (401, &b"a token, please\n"[..]));
-    // Everything that comes later in the order is wrong here.
+    // Every later check would fail too.
     let bad = HttpRequest::upgrade(test.addr)
         .set("Sec-WebSocket-Version", "12")
         .set("Sec-WebSocket-Key", "short")
@@ -111,7 +111,7 @@ fn no_upgrade_asked_is_400_and_names_the_version() {
 }
 
 #[test]
-fn a_version_that_is_not_13_is_400_and_names_the_one_that_is() {
+fn a_version_other_than_13_is_400_and_the_response_names_13() {
     let test = TestServer::start();
     let upgrade = HttpRequest::upgrade(test.addr);
     for ask in [
@@ -216,7 +216,7 @@ fn frames_right_behind_the_request_are_taken_in_order() {
 }
 
 #[test]
-fn who_is_refused_was_never_there() {
+fn a_rejected_client_never_joins_a_room() {
     let test = TestServer::start();
     let mut witness = test.client();
     assert_eq!(HttpRequest::upgrade(test.addr).without("Upgrade").rejected(test.addr).status, 400);
@@ -226,7 +226,7 @@ fn who_is_refused_was_never_there() {
 }
 
 #[test]
-fn what_is_no_http_gets_400() {
+fn bytes_that_are_not_http_get_400() {
     let test = TestServer::start();
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello on the plain port";
     for bytes in [&hello[..], b"GET\r\n\r\n", b"GET /ws HTTP/3.7\r\n\r\n", b"\0\0\0\0\r\n\r\n"] {

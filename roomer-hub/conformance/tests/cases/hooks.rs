@@ -1,4 +1,4 @@
-//! What the application hears of who comes, joins, leaves and goes.
+//! Hooks for connects, joins, leaves and disconnects.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
-/// What hooks have heard, in order, with the id of whom it was about.
+/// The calls of hooks in order, with the ids of their connections.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<(ConnId, String)>>>);
 
@@ -35,7 +35,7 @@ impl Diary {
 }
 
 #[test]
-fn everything_is_told_in_the_order_in_which_it_happens() {
+fn events_are_reported_in_the_order_in_which_they_happen() {
     let diary = Diary::default();
     let test = TestServer::with(|builder| diary.kept_by(builder));
     let mut a = test.client();
@@ -55,7 +55,7 @@ fn everything_is_told_in_the_order_in_which_it_happens() {
 }
 
 #[test]
-fn the_reason_of_an_end_is_told() {
+fn the_reason_of_a_disconnect_is_reported() {
     let diary = Diary::default();
     let test =
         TestServer::with(|builder| diary.kept_by(builder).on("fail", |_, _| panic!("as planned")));
@@ -108,7 +108,7 @@ fn hooks_may_speak_and_act() {
 }
 
 #[test]
-fn a_hook_that_panics_costs_whom_it_was_told_of() {
+fn a_panicking_hook_closes_the_connection_it_was_called_for() {
     let test = TestServer::with(|builder| {
         builder.on_join(|_, room| assert_ne!(room, "trap", "as planned"))
     });
@@ -122,7 +122,7 @@ fn a_hook_that_panics_costs_whom_it_was_told_of() {
 }
 
 #[test]
-fn a_shutdown_is_told_too() {
+fn a_shutdown_is_reported_to_the_hook() {
     let diary = Diary::default();
     let mut test = TestServer::with(|builder| diary.kept_by(builder));
     let mut a = test.client();

@@ -1,4 +1,4 @@
-//! Clients that mean harm, beside ones that talk on (sections 3 and 8).
+//! Attackers next to honest clients (sections 3 and 8).
 
 use std::io::Write;
 
@@ -9,11 +9,11 @@ use roomer_conformance::client::Client;
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING, TEXT};
 
-/// A stranger in the room does something; the good ones hear of its end and talk on.
-fn harms_nobody(evils: impl IntoIterator<Item = Box<dyn FnOnce(Client)>>) {
+/// Attackers in the room do something; the honest members are notified of their end and keep working.
+fn affects_no_other(attackers: impl IntoIterator<Item = Box<dyn FnOnce(Client)>>) {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
-    for (round, evil) in evils.into_iter().enumerate() {
+    for (round, evil) in attackers.into_iter().enumerate() {
         let mut stranger = test.roomless_client();
         stranger.join("lobby");
         let id = stranger.id.clone();
@@ -37,7 +37,7 @@ fn evil(act: impl FnOnce(Client) + 'static) -> Box<dyn FnOnce(Client)> {
     Box::new(act)
 }
 
-/// Sends bytes, all of which the server may not want, then waits for the end, however it comes.
+/// Sends bytes, which the server may not read completely, then waits for the end or a reset.
 fn send(bytes: Vec<u8>) -> Box<dyn FnOnce(Client)> {
     evil(move |mut client| {
         let _ = client.stream.write_all(&bytes);
@@ -59,20 +59,20 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 #[test]
 fn garbage() {
-    harms_nobody((0..40).map(|seed| send(noise(seed, 1 + seed as usize * 97))));
+    affects_no_other((0..40).map(|seed| send(noise(seed, 1 + seed as usize * 97))));
 }
 
 #[test]
 fn garbage_inside_sound_frames() {
-    harms_nobody((0..40).map(|seed| send(wire::message(&noise(seed, 1 + seed as usize * 97)))));
+    affects_no_other((0..40).map(|seed| send(wire::message(&noise(seed, 1 + seed as usize * 97)))));
 }
 
 #[test]
 fn one_bit_wrong_in_a_sound_conversation() {
-    // Whatever the bit makes of it, the others hear of nothing but the end.
+    // Whatever the bit changes, the others are notified of the end only.
     let talk = wire::to_room("elsewhere", "join", b"").repeat(2);
     let bits = 0..talk.len() * 8;
-    harms_nobody(bits.step_by(5).map(|bit| {
+    affects_no_other(bits.step_by(5).map(|bit| {
         let mut bytes = talk.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         send(bytes)
@@ -82,13 +82,13 @@ fn one_bit_wrong_in_a_sound_conversation() {
 #[test]
 fn frames_cut_short_by_a_fin() {
     let frame = wire::to_room("lobby", "hello", &wire::filler(200));
-    harms_nobody((0..frame.len()).step_by(7).map(|cut| send(frame[..cut].to_vec())));
+    affects_no_other((0..frame.len()).step_by(7).map(|cut| send(frame[..cut].to_vec())));
 }
 
 #[test]
 fn frames_cut_short_by_a_reset() {
     let frame = wire::to_room("lobby", "hello", &wire::filler(200));
-    harms_nobody((0..frame.len()).step_by(7).map(|cut| {
+    affects_no_other((0..frame.len()).step_by(7).map(|cut| {
         let part = frame[..cut].to_vec();
         evil(move |mut client| {
             client.send(&part);
@@ -107,8 +107,8 @@ fn announcements_beyond_the_limit() {
         wire::header(FIN | PING, 1 << 32),
         [wire::frame(BINARY, b"x"), wire::header(FIN | CONTINUATION, 16_777_216)].concat(),
     ];
-    // Nothing follows, and nobody hangs up: the header alone must do.
-    harms_nobody(headers.map(|header| {
+    // Nothing follows, and the client does not close: the header alone must end the connection.
+    affects_no_other(headers.map(|header| {
         evil(move |mut client: Client| {
             client.send(&header);
             assert!(matches!(
@@ -121,7 +121,7 @@ fn announcements_beyond_the_limit() {
 
 #[test]
 fn announcements_that_are_never_kept() {
-    harms_nobody([1000, 70_000, 16_777_216].map(|length| {
+    affects_no_other([1000, 70_000, 16_777_216].map(|length| {
         evil(move |mut client: Client| {
             client.send(&wire::header(FIN | BINARY, length));
             client.send(b"the first few bytes");
@@ -131,7 +131,7 @@ fn announcements_that_are_never_kept() {
 }
 
 #[test]
-fn memory_follows_what_arrived_and_not_what_was_announced() {
+fn memory_grows_with_received_bytes_and_not_with_announced_lengths() {
     let test = TestServer::exclusive(|builder| builder);
     let mut witness = test.roomless_client();
     let before = resident();
@@ -150,7 +150,7 @@ fn a_flood_of_pings_and_of_empty_fragments() {
     let pings = wire::frame(FIN | PING, &wire::filler(125)).repeat(2000);
     let mut empty = wire::frame(BINARY, b"");
     empty.extend(wire::frame(CONTINUATION, b"").repeat(100_000));
-    harms_nobody([send(pings), send(empty)]);
+    affects_no_other([send(pings), send(empty)]);
 }
 
 #[test]
@@ -172,14 +172,14 @@ fn vanishing_at_every_point_of_the_handshake() {
 }
 
 #[test]
-fn many_who_vanish_right_after_their_request() {
+fn clients_that_vanish_after_their_request_leave_nothing() {
     let test = TestServer::start();
     let request = HttpRequest::upgrade(test.addr).bytes();
     for _ in 0..200 {
         let mut stream = dial(test.addr);
         stream.write_all(&request).unwrap();
     }
-    // The server comes to the next one in line after all of them, and then sees them vanish.
+    // The server accepts the next client after all of them, and then finds them gone.
     let client = test.client();
     let members = client.root_members.iter().cloned().collect();
     let mut after = Member { client, room: "root", members };

@@ -1,4 +1,4 @@
-//! A client that somebody else wrote.
+//! An independent client implementation.
 
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::protocol::CloseFrame;

@@ -6,7 +6,7 @@ use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
 #[test]
-fn a_join_makes_the_room_and_tells_who_is_in() {
+fn a_join_creates_the_room_and_lists_its_members() {
     let test = TestServer::start();
     let mut a = test.roomless_client();
     assert_eq!(test.server.stats().rooms, 0);
@@ -59,7 +59,7 @@ fn whatever_else_a_request_holds_means_nothing() {
 }
 
 #[test]
-fn leave_is_acknowledged_to_the_leaver_and_told_to_the_others() {
+fn leave_is_acknowledged_and_the_others_are_notified() {
     let test = TestServer::start();
     let [mut a, mut b, mut c] = test.clients_in("lobby");
     b.leave("lobby");
@@ -67,7 +67,7 @@ fn leave_is_acknowledged_to_the_leaver_and_told_to_the_others() {
     c.expect_member_left("lobby", &b.id);
     a.send_to_room("lobby", "hello", b"");
     c.expect("lobby", "hello", "", &a.id, b"");
-    // Nobody hears of itself, and who has left hears nothing.
+    // A client receives no notice about itself, and none after leaving.
     expect_nothing([&mut a, &mut b, &mut c]);
 }
 
@@ -139,7 +139,7 @@ fn root_ends_like_any_room_and_newcomers_make_it_anew() {
 }
 
 #[test]
-fn when_the_last_member_leaves_the_room_is_gone() {
+fn a_room_ends_when_its_last_member_leaves() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     a.leave("lobby");
@@ -152,7 +152,7 @@ fn when_the_last_member_leaves_the_room_is_gone() {
 }
 
 #[test]
-fn when_the_last_member_disconnects_the_room_is_gone() {
+fn a_room_ends_when_its_last_member_disconnects() {
     let test = TestServer::start();
     let [a, mut b] = test.clients_in("lobby");
     let mut c = test.roomless_client();
@@ -185,7 +185,7 @@ fn a_client_may_be_in_many_rooms_and_they_are_apart() {
 
 #[test]
 fn rooms_of_every_size_up_to_thirty_work() {
-    // The engine treats small and large rooms differently; nobody must notice.
+    // The engine treats small and large rooms differently; clients must not notice.
     let test = TestServer::start();
     let mut members = Vec::new();
     for size in 1..=30 {
@@ -212,7 +212,7 @@ fn rooms_of_every_size_up_to_thirty_work() {
 }
 
 #[test]
-fn snapshots_of_a_room_of_hundreds_are_right_whoever_leaves() {
+fn snapshots_of_a_room_of_hundreds_are_correct_after_every_leave() {
     let test = TestServer::start();
     let mut asker = Member::join(test.roomless_client(), "lobby");
     let mut others: Vec<Client> = (0..230).map(|_| test.roomless_client()).collect();

@@ -11,12 +11,12 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, PacketView};
 
-/// How many come, and how many messages are said.
+/// The number of connections, and of messages.
 const CROWD: usize = 1000;
 const MESSAGES: usize = 1000;
 
-/// Threads on the client side, and steps in which everything is done, so that nobody has much
-/// unread at any time.
+/// Threads on the client side, and steps of the test, so that no client has much unread data at any
+/// time.
 const THREADS: usize = 4;
 const STEPS: usize = 10;
 
@@ -30,7 +30,7 @@ pub(crate) fn resident() -> usize {
     pages * rustix::param::page_size()
 }
 
-/// How many connections the system lets this process have at both ends: two descriptors each.
+/// Returns how many connections the descriptor limit allows: each has two ends in this process.
 fn affordable() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = 2 * CROWD as u64 + 200;
@@ -47,7 +47,7 @@ fn affordable() -> usize {
     crowd
 }
 
-/// One of the crowd, and what it knows: how many are in each room, and the sum of their ids.
+/// One client, and what it knows: the number of members of each room, and the sum of their ids.
 struct One {
     client: Client,
     root: Known,
@@ -116,14 +116,14 @@ impl One {
         }
     }
 
-    /// Takes in what comes until both rooms have so many members.
+    /// Reads until both rooms have so many members.
     fn settle(&mut self, count: usize) {
         while self.root.count != count || self.room.count != count {
             self.hear();
         }
     }
 
-    /// Says message `n`, which it will not hear itself.
+    /// Sends message `n`, which it does not receive itself.
     fn say(&mut self, n: usize) {
         let mut payload = wire::filler(64);
         payload[..4].copy_from_slice(&(n as u32).to_be_bytes());
@@ -172,7 +172,7 @@ fn round(test: &TestServer, crowd: usize) {
             }
             barrier.wait();
         }
-        // Nothing came twice: what comes next is what each sends to itself.
+        // Nothing arrived twice: the next packet is the one that each client sends to itself.
         own.iter_mut().for_each(|one| one.client.expect_nothing());
         let views: Vec<_> = own.iter().map(|one| (one.root, one.room)).collect();
         barrier.wait();
@@ -205,7 +205,8 @@ fn a_thousand_connections_and_a_thousand_broadcasts_lose_and_leave_nothing() {
     });
     round(&test, crowd);
     let mut before = resident();
-    // An allocator may need a few rounds to come to rest; what leaks never does.
+    // Allocators may keep memory for a few rounds; a leak grows in each of them. So the check holds for
+    // any allocator.
     for _ in 0..3 {
         round(&test, crowd);
         let after = resident();

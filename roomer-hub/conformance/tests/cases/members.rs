@@ -22,7 +22,7 @@ impl Member {
         self.members = self.client.join(self.room).into_iter().collect();
     }
 
-    /// Leaves, and takes in what comes before the leave_ack. Nothing of the room may follow it.
+    /// Leaves, and reads everything before the leave_ack. Nothing of the room may follow it.
     pub(crate) fn leave(&mut self) {
         self.client.send_to_room(self.room, "leave", b"");
         loop {
@@ -33,7 +33,7 @@ impl Member {
         }
     }
 
-    /// Takes in what comes next. Notices end up in the list; everything else is returned.
+    /// Reads the next packet. Applies notices to the member list; returns other packets.
     pub(crate) fn hear(&mut self) -> Option<Packet> {
         let packet = self.client.expect_packet();
         let is_new = match &*packet.event {
@@ -62,7 +62,7 @@ impl Member {
         while self.hear().is_none_or(|packet| packet.event != "caught up") {}
     }
 
-    /// Takes in everything until somebody says this.
+    /// Reads until a message with this event arrives.
     pub(crate) fn hear_until(&mut self, event: &str) {
         while self.hear().is_none_or(|packet| packet.event != event) {}
     }

@@ -1,4 +1,5 @@
-//! What all connections together may hold (`memory_budget`): the worst go, nobody else does.
+//! The memory budget of all connections (`memory_budget`): those that hold most are closed, and no
+//! others.
 
 use roomer_engine::Builder;
 use roomer_engine::ConnId;
@@ -45,14 +46,14 @@ fn unfinished_messages_stay_within_the_budget_and_the_worst_is_closed_first() {
     assert_eq!(large.expect_close(1013), "out of memory");
     let held = test.server.stats().held_bytes;
     assert!(held <= BUDGET, "{held}");
-    // One that holds little is still here.
+    // A connection that holds little is still open.
     assert!(test.server.send(id(&small), "still", b"here"));
     let own = small.id.clone();
     small.expect("root", "still", &own, "", b"here");
 }
 
 #[test]
-fn what_stuck_readers_are_owed_stays_within_the_budget() {
+fn queues_of_stuck_readers_stay_within_the_budget() {
     let test = TestServer::with(tight);
     let stuck: Vec<Client> = (0..16).map(|_| test.roomless_client()).collect();
     let mut prompt = test.roomless_client();
@@ -90,9 +91,10 @@ fn a_message_that_many_wait_for_counts_once() {
     assert_eq!(test.server.stats().closes.len(), 0);
 }
 
-/// One whose socket is full cannot be told why: it is cut, and what it holds is free at once.
+/// A connection whose socket is full cannot receive a close frame: it is cut, and its memory is freed at
+/// once.
 #[test]
-fn one_that_cannot_take_its_close_frame_is_cut() {
+fn a_client_that_cannot_take_its_close_frame_is_cut() {
     let test = TestServer::with(tight);
     let mut witness = test.roomless_client();
     let mut members = [test.roomless_client(), test.roomless_client()];

@@ -8,7 +8,7 @@ use roomer_engine::Stats;
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;
 
-/// What a page says: each sample, by its name and its label as they stand there.
+/// Parses a page: the samples by name and label.
 type Samples = BTreeMap<String, u64>;
 
 /// Reads a page by the rules of the text format: per family one `HELP`, one `TYPE`, then its

@@ -1,11 +1,11 @@
-//! What every adapter must do, over real sockets: the rules of the wire protocol and of the
-//! contract, one test each, written once.
+//! The conformance suite of all adapters, over real sockets: the rules of the wire protocol and of the
+//! contract.
 //!
-//! An adapter's `tests/conformance.rs` includes this folder as a module and says how to start and
-//! stop its server; whatever is a test here is then a test there, so that none can be forgotten.
-//! The client side is a blocking socket and bytes written by hand ([`client`], [`wire`],
-//! [`http`]): nothing of it comes from the code under test, and it can break any rule. Where a
-//! test says that something does *not* come, it sends something after it that must come next.
+//! `tests/tokio.rs`, `tests/smol.rs` and their variants for streams include this folder as a module and
+//! implement [`Harness`]. So every test here runs on every adapter, and none can be forgotten. The
+//! client side is in the library: it shares no code with the server under test and can violate any
+//! rule. To show that something does *not* arrive, a test sends something after it that must arrive
+//! next.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -65,8 +65,8 @@ mod warnings;
 
 pub(crate) use independent::converse;
 
-/// What an adapter brings: a running server.
-pub(crate) trait Harness: Sized {
+/// A server of the adapter under test.
+pub(crate) trait Harness: Send + Sized + 'static {
     /// Serves on a free port of 127.0.0.1, with two threads.
     fn start(server: Server) -> Self;
 

@@ -3,7 +3,7 @@
 use super::test_server::TestServer;
 use roomer_conformance::wire;
 
-/// Names that somebody might take for one another.
+/// Names that look alike.
 const ALIKE: [&str; 16] = [
     "Lobby",
     "lobby",
@@ -85,7 +85,7 @@ fn names_of_4096_bytes_work() {
 }
 
 #[test]
-fn a_room_s_name_of_4097_bytes_is_refused_with_leave_ack() {
+fn a_room_name_of_4097_bytes_is_rejected_with_leave_ack() {
     let test = TestServer::start();
     let name = "x".repeat(4097);
     let mut client = test.client();

@@ -1,4 +1,4 @@
-//! What comes after what, with many senders at once (section 7).
+//! The order of messages, with many senders at once (section 7).
 
 use std::io::Write;
 use std::thread;
@@ -43,9 +43,8 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
 }
 
 #[test]
-fn a_direct_message_does_not_overtake_what_its_receiver_s_rooms_heard_before() {
-    // The protocol leaves this free. The engine promises it, and this suite's way to say that
-    // nothing has come stands on it.
+fn a_direct_message_does_not_overtake_earlier_room_messages() {
+    // The protocol does not define this. The engine guarantees it, and `expect_nothing` depends on it.
     let test = TestServer::start();
     let mut members: [Client; 20] = test.clients_in("lobby");
     let [a, others @ ..] = &mut members;
@@ -64,9 +63,9 @@ fn a_direct_message_does_not_overtake_what_its_receiver_s_rooms_heard_before() {
 /// More than any of these tests sends: how slow a reader may be is not their subject.
 const PLENTY: usize = 64 << 20;
 
-/// So many members, half of which speak at once, every tenth message a large one. Everybody must
-/// hear the same, in one order.
-fn everybody_hears_the_same<const N: usize>(count: u32, large: usize) {
+/// Half of the members send at once, every tenth message a large one. All members must receive the same
+/// messages in one order.
+fn all_members_receive_the_same<const N: usize>(count: u32, large: usize) {
     let test = TestServer::with(|builder| builder.max_backlog(PLENTY));
     let mut members: [Client; N] = test.clients_in("lobby");
     let ids = members.each_ref().map(|member| member.id.clone());
@@ -107,7 +106,7 @@ fn everybody_hears_the_same<const N: usize>(count: u32, large: usize) {
         let listeners: Vec<_> = listeners.collect();
         listeners.into_iter().map(|listener| listener.join().unwrap()).collect()
     });
-    // The last is no speaker and has heard everything.
+    // The last member does not send and has received everything.
     let all = &heard[N - 1];
     for (index, heard) in heard.iter().enumerate() {
         let others: Vec<_> = all.iter().filter(|(src, _)| *src != ids[index]).collect();
@@ -120,18 +119,18 @@ fn everybody_hears_the_same<const N: usize>(count: u32, large: usize) {
 }
 
 #[test]
-fn all_members_of_a_small_room_hear_one_order() {
-    everybody_hears_the_same::<6>(300, 1000);
+fn all_members_of_a_small_room_receive_one_order() {
+    all_members_receive_the_same::<6>(300, 1000);
 }
 
 #[test]
-fn all_members_of_a_large_room_hear_one_order() {
-    everybody_hears_the_same::<24>(100, 1000);
+fn all_members_of_a_large_room_receive_one_order() {
+    all_members_receive_the_same::<24>(100, 1000);
 }
 
 #[test]
-fn all_members_hear_one_order_of_large_messages_too() {
-    everybody_hears_the_same::<12>(40, 200_000);
+fn all_members_receive_large_messages_in_one_order() {
+    all_members_receive_the_same::<12>(40, 200_000);
 }
 
 #[test]
@@ -172,7 +171,7 @@ fn notices_and_broadcasts_are_in_one_order_for_all() {
         visitors.into_iter().for_each(|visitor| visitor.join().unwrap());
         end.send_to_room("square", "end", b"");
         let [(one, left), (other, right)] = listeners.map(|listener| listener.join().unwrap());
-        // The visitors have taken their leave before the end was said.
+        // The visitors left before the last message was sent.
         assert_eq!((left, right), (members.clone().into(), members.into()));
         assert_eq!(one.len(), 4 * 50 * 3);
         assert_eq!(one, other);
@@ -180,8 +179,8 @@ fn notices_and_broadcasts_are_in_one_order_for_all() {
 }
 
 #[test]
-fn a_member_is_announced_before_it_speaks_and_gone_after() {
-    // Member::hear checks that whoever speaks is in; here the three come in one go each time.
+fn a_member_is_announced_before_its_messages_and_removed_after_them() {
+    // Member::hear checks that every sender is a member; here the three packets arrive together.
     let test = TestServer::start();
     let [client, mut visitor] = test.roomless_clients();
     let mut member = Member::join(client, "square");
@@ -218,14 +217,14 @@ fn make_noise(mut client: Client) {
 }
 
 #[test]
-fn nothing_of_a_room_comes_before_join_ack_or_after_leave_ack() {
+fn nothing_of_a_room_arrives_before_join_ack_or_after_leave_ack() {
     let test = TestServer::start();
     let noisy: [Client; 3] = test.clients_in("square");
     let mut guest = Member { client: test.roomless_client(), room: "square", members: [].into() };
     thread::scope(|scope| {
         let noisy = noisy.map(|client| scope.spawn(|| make_noise(client)));
         for _ in 0..200 {
-            // That join_ack comes next is checked in here; that nothing follows leave_ack too.
+            // This checks that join_ack arrives next and that nothing follows leave_ack.
             guest.rejoin();
             assert!(guest.hear().is_some_and(|packet| packet.event == "noise"));
             guest.leave();

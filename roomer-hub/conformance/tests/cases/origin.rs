@@ -39,7 +39,7 @@ fn by_default_pages_of_other_hosts_are_403_and_the_version_is_named() {
 }
 
 #[test]
-fn who_sends_no_origin_is_no_browser_and_may_connect() {
+fn a_request_without_an_origin_may_connect() {
     let test = TestServer::start();
     assert_eq!(HttpRequest::upgrade(test.addr).head(test.addr).status, 101);
 }

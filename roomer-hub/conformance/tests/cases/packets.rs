@@ -4,7 +4,7 @@ use super::test_server::TestServer;
 use roomer_conformance::wire;
 
 #[test]
-fn messages_that_are_no_packet_are_1002_and_touch_nobody_else() {
+fn messages_that_are_not_packets_are_1002_and_affect_no_other_client() {
     let test = TestServer::start();
     let mut witness = test.roomless_client();
     witness.join("room");

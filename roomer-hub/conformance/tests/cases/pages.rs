@@ -13,7 +13,7 @@ fn test() -> TestServer {
 }
 
 #[test]
-fn a_page_is_served_whole_with_its_type() {
+fn a_page_is_served_completely_with_its_type() {
     let test = test();
     for (target, kind, body) in [
         ("/", "text/html; charset=utf-8", "<h1>é</h1>"),

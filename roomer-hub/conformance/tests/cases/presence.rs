@@ -1,4 +1,4 @@
-//! What the members of a room hear of each other, where that is not everything.
+//! Notices about members, where a room mode limits them.
 
 use roomer_engine::Presence;
 
@@ -6,7 +6,7 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
 
 #[test]
-fn own_shows_the_joiner_alone_and_tells_nobody() {
+fn off_lists_the_joining_client_alone_and_notifies_no_other() {
     let test = TestServer::with(|builder| builder.presence("root", Presence::Off));
     let mut a = test.client();
     let mut b = test.client();
@@ -23,7 +23,7 @@ fn own_shows_the_joiner_alone_and_tells_nobody() {
 }
 
 #[test]
-fn count_gives_a_number_and_tells_nobody() {
+fn count_returns_a_number_and_lists_no_member() {
     let test = TestServer::with(|builder| {
         builder.presence("stadium:*", Presence::Count).presence("*", Presence::Full)
     });

@@ -1,4 +1,4 @@
-//! Who a client is behind a proxy: what `X-Forwarded-For` is worth.
+//! The address of a client behind a proxy: `X-Forwarded-For` and the PROXY protocol.
 
 use std::io::Write;
 
@@ -33,12 +33,12 @@ fn seen(choose: impl FnOnce(Builder) -> Builder, forwarded: &[&str]) -> String {
 }
 
 #[test]
-fn by_default_what_is_forwarded_is_not_believed() {
+fn by_default_forwarded_addresses_are_not_trusted() {
     assert_eq!(seen(|builder| builder, &["1.2.3.4"]), "127.0.0.1");
 }
 
 #[test]
-fn a_trusted_proxy_is_believed_about_its_own_caller_only() {
+fn a_trusted_proxy_is_trusted_about_its_direct_client_only() {
     let local = |builder: Builder| builder.trust_proxy("127.0.0.0/8");
     assert_eq!(seen(local, &["1.2.3.4"]), "1.2.3.4");
     assert_eq!(seen(local, &["6.6.6.6, 1.2.3.4"]), "1.2.3.4");
@@ -47,12 +47,12 @@ fn a_trusted_proxy_is_believed_about_its_own_caller_only() {
 }
 
 #[test]
-fn who_is_no_trusted_proxy_is_not_believed() {
+fn an_untrusted_proxy_is_not_trusted() {
     let elsewhere = |builder: Builder| builder.trust_proxy("10.0.0.1").trust_proxy("unix");
     assert_eq!(seen(elsewhere, &["1.2.3.4"]), "127.0.0.1");
 }
 
-/// Comes in behind bytes that a proxy sends first; what the server takes the client's address to be.
+/// Connects with bytes that a proxy sends first; returns the client's address as the server sees it.
 fn announced(test: &TestServer, header: &[u8]) -> String {
     let mut stream = dial(test.addr);
     let request = HttpRequest::upgrade(test.addr).bytes();
@@ -86,7 +86,7 @@ fn with_protocol(builder: Builder) -> Builder {
 }
 
 #[test]
-fn a_header_of_the_proxy_protocol_says_for_whom_a_connection_is() {
+fn a_proxy_protocol_header_names_the_client() {
     let test = TestServer::with(with_protocol);
     let block = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\0\x63\0\x50";
     assert_eq!(announced(&test, b"PROXY TCP4 1.2.3.4 5.6.7.8 99 80\r\n"), "1.2.3.4:99");
@@ -109,7 +109,7 @@ fn a_trusted_proxy_must_announce_and_others_must_not() {
 }
 
 #[test]
-fn an_announced_address_is_what_limits_count() {
+fn limits_count_the_announced_address() {
     let test = TestServer::with(|builder| {
         let builder = with_protocol(builder).max_handshakes_per_address(1);
         builder.max_connections_per_address(1)
@@ -126,12 +126,12 @@ fn an_announced_address_is_what_limits_count() {
     let (first, status) = come("1.2.3.4");
     assert_eq!((status, come("1.2.3.4").1, come("1.2.3.5").1), (101, 429, 101));
     drop(first);
-    // One that has not asked for anything yet.
+    // A client that has not sent a request yet.
     let mut silent = dial(test.addr);
     silent.write_all(b"PROXY TCP4 9.9.9.9 5.6.7.8 99 80\r\n").unwrap();
-    let start = std::time::Instant::now();
+    let deadline = std::time::Instant::now() + TIMEOUT;
     while come("9.9.9.9").1 != 429 {
-        assert!(start.elapsed() < TIMEOUT, "it is not counted");
+        assert!(std::time::Instant::now() < deadline, "it is not counted");
     }
     drop(silent);
     test.wait_for_sockets(0, || drop(test.server.stats()));

@@ -1,4 +1,4 @@
-//! How much one client may ask of a server, and what becomes of whoever asks for more.
+//! Rates: messages, bytes, joins and violations per client, and the close above them.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
-/// Far more than comes back in the time that a test takes.
+/// A rate so low that no token is refilled during a test.
 const FLOOD: usize = 500;
 
 /// Sends the same again and again, in one go.
@@ -34,8 +34,8 @@ fn until_closed(client: &mut Client) -> (usize, String) {
     }
 }
 
-/// Whoever floods is closed for it after so many of its messages, and those that came back while
-/// they arrived; the room hears them, then that it has left, and goes on.
+/// A client that floods is closed after `burst` messages and those that the rate refilled meanwhile. The
+/// room receives them, is notified of the leave, and keeps working.
 #[track_caller]
 fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
     let test = TestServer::with(choose);
@@ -93,7 +93,7 @@ fn too_many_joins_close_with_1008_and_other_messages_do_not() {
 }
 
 #[test]
-fn a_burst_passes_whole() {
+fn a_burst_is_delivered_completely() {
     let test = TestServer::with(|builder| {
         builder.max_message(1000).message_rate(1, 102).byte_rate(1, 103 * 1000).join_rate(1, 2)
     });
@@ -111,7 +111,7 @@ fn a_burst_passes_whole() {
 
 #[test]
 fn time_brings_more() {
-    // A whole burst's worth in a few nanoseconds. A few messages may be handled at one moment.
+    // A whole burst is refilled within nanoseconds. A few messages may be handled at the same time.
     let test = TestServer::with(|builder| builder.message_rate(u32::MAX, 50));
     let mut client = test.roomless_client();
     for _ in 0..200 {
@@ -121,7 +121,7 @@ fn time_brings_more() {
 }
 
 #[test]
-fn what_the_server_sends_and_does_is_free() {
+fn messages_and_actions_of_the_server_do_not_count_towards_rates() {
     let test = TestServer::with(|builder| {
         builder.message_rate(1, 4).join_rate(1, 1).on("work", |conn, _| {
             for number in 0..20 {
@@ -186,7 +186,7 @@ fn nothing_behind_the_message_that_closes_is_handled() {
 }
 
 #[test]
-fn nothing_behind_a_message_that_is_allowed_too_late_is_handled() {
+fn nothing_after_a_message_allowed_too_late_is_handled() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -252,7 +252,7 @@ fn each_kind_of_violation_strikes() {
 }
 
 #[test]
-fn what_may_be_a_mishap_does_not_strike() {
+fn packets_that_may_be_accidental_do_not_count_as_violations() {
     let test = TestServer::with(|builder| {
         builder.violation_rate(1, 1).may_publish(|_, message| message.event != "forbidden")
     });
@@ -277,7 +277,7 @@ fn what_may_be_a_mishap_does_not_strike() {
 }
 
 #[test]
-fn one_that_is_taken_out_of_a_room_may_have_256_messages_under_way() {
+fn a_kicked_client_may_have_256_messages_in_flight() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     client.send(&wire::to_room("lobby", "hello", b"").repeat(256));
@@ -314,7 +314,7 @@ fn direct_messages_may_be_for_roommates_only() {
 }
 
 #[test]
-fn what_could_never_pass_is_refused_at_build() {
+fn options_that_can_never_work_are_rejected_at_build() {
     type Choose = fn(Builder) -> Builder;
     let zeros: [(&str, Choose); 4] = [
         ("message_rate", |builder| builder.message_rate(0, 1)),

@@ -1,8 +1,7 @@
 //! The same recorded input gives every connection the same bytes, whatever the runtime.
 //!
-//! A fixed plan is played to a server whose ids are fixed too; what each connection received, to
-//! the last byte, is compared with what is recorded here. Both adapters play it, so they agree
-//! with each other.
+//! A fixed plan runs on a server with fixed ids; the bytes that each connection received are compared
+//! with a record. Both adapters run the plan, so they agree with each other.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -22,7 +21,7 @@ const CLIENTS: usize = 6;
 const STEPS: usize = 400;
 const ROOMS: [&str; 5] = ["root", "r", "ro", "", "größe🏠"];
 
-/// Length and FNV-1a hash of what each connection received.
+/// The length and FNV-1a hash of the bytes that each connection received.
 const RECORDED: [(usize, u64); CLIENTS] = [
     (25_491, 0xcccd_6ed9_a701_438e),
     (20_908, 0xcca0_f820_bb89_1abd),
@@ -132,7 +131,7 @@ impl Recorder {
                 sink.more.notify_all();
             }
         });
-        // The src of a join_ack stands behind an empty dst; the snapshot's end, behind it.
+        // In a join_ack, src follows an empty dst, and the snapshot follows src.
         let at = heard.wait_for(b"join_ack\0\0\0\0\0\0\0\x24") + 16;
         heard.wait_for(b"\"]");
         let id = String::from_utf8(heard.bytes.lock().unwrap()[at..at + 36].to_vec()).unwrap();

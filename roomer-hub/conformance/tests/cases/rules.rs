@@ -1,4 +1,4 @@
-//! What becomes of a client's packet, rule by rule (section 5), and whom not to trust (12).
+//! The handling of a client's packet, rule by rule (section 5), and what is not trusted (12).
 
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;
@@ -17,7 +17,7 @@ fn a_broadcast_reaches_every_member_but_the_sender() {
 }
 
 #[test]
-fn src_is_what_the_server_says() {
+fn src_is_set_by_the_server() {
     let test = TestServer::start();
     let [mut a, mut b, c] = test.clients_in("lobby");
     let (to, forged) = (b.id.clone(), c.id.clone());
@@ -101,7 +101,7 @@ fn a_broadcast_into_no_room_is_dropped_and_makes_none() {
 }
 
 #[test]
-fn a_broadcast_to_oneself_alone_goes_nowhere() {
+fn a_broadcast_of_the_only_member_is_delivered_to_no_client() {
     let test = TestServer::start();
     let mut a = test.roomless_client();
     a.join("lobby");

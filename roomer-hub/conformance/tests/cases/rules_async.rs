@@ -1,4 +1,4 @@
-//! The application's rules: who may join, publish, send; at once, or after a while.
+//! The application's rules for joining, publishing and sending, synchronous and asynchronous.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -37,7 +37,7 @@ impl Future for Gate {
 }
 
 #[test]
-fn a_refused_join_is_answered_with_leave_ack_and_counted() {
+fn a_rejected_join_is_answered_with_leave_ack_and_counted() {
     let test = TestServer::with(|builder| builder.may_join(|_, room| room != "cellar"));
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("cellar", "join", b"");
@@ -48,7 +48,7 @@ fn a_refused_join_is_answered_with_leave_ack_and_counted() {
     assert!(test.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "cellar"));
     let ack = a.expect_packet();
     a.snapshot("cellar", ack);
-    // Nor is anybody about a room one is in.
+    // No rule is called for a room that the client is in.
     a.join("cellar");
     expect_nothing([&mut a, &mut b]);
     assert_eq!(test.server.stats().rejected_packets.by_application, 1);
@@ -155,7 +155,7 @@ fn a_pending_join_holds_up_that_connection_and_no_other() {
 }
 
 #[test]
-fn what_has_changed_while_a_rule_was_asked_counts() {
+fn the_state_after_the_answer_of_a_rule_counts() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -169,7 +169,7 @@ fn what_has_changed_while_a_rule_was_asked_counts() {
     });
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("lobby", "chat", b"too late");
-    // Its seat is gone before the word is out.
+    // Its membership ends before the rule has answered.
     let id = roomer_engine::ConnId::parse(&a.id).unwrap();
     assert!(test.server.kick(id, "lobby"));
     a.expect_left("lobby");
@@ -180,7 +180,7 @@ fn what_has_changed_while_a_rule_was_asked_counts() {
 }
 
 #[test]
-fn a_late_no_does_not_undo_what_the_server_itself_has_done() {
+fn a_late_denial_does_not_undo_the_server_s_own_join() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -205,7 +205,7 @@ fn a_late_no_does_not_undo_what_the_server_itself_has_done() {
 }
 
 #[test]
-fn a_connection_that_ends_while_it_waits_is_let_go() {
+fn a_connection_that_ends_during_a_wait_is_released() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {

@@ -8,7 +8,7 @@ use roomer_conformance::http::{ACCEPT, HttpRequest, dial};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
-/// What is selected of what is offered.
+/// Returns the subprotocol that the server selects from an offer.
 fn selected(test: &TestServer, offers: &[&str]) -> Option<String> {
     let ask =
         offers.iter().fold(HttpRequest::upgrade(test.addr), |ask, line| ask.add(PROTOCOL, line));
@@ -35,7 +35,7 @@ fn of_those_that_the_server_knows_the_client_s_first_is_selected() {
     assert_eq!(selected(&test, &["CHAT.V1"]), None, "names are case-sensitive");
 }
 
-/// A server that lets in one token, and says which it has seen.
+/// A server that accepts one token and reports the tokens that it has seen.
 fn guarded(builder: Builder) -> Builder {
     builder
         .authorize(|request| match request.token().as_deref() {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
@@ -98,9 +98,16 @@ impl TestServer {
         poke();
     }
 
-    /// Stops serving; returns when the adapter has returned.
+    /// Stops serving; returns when the adapter has returned, which must be within [`TIMEOUT`]. Tests
+    /// configure server timeouts far above it where a stop must not depend on them.
     pub(crate) fn stop(&mut self) {
-        self.adapter.take().expect("it runs").stop();
+        let adapter = self.adapter.take().expect("it runs");
+        let (sender, stopped) = mpsc::channel();
+        thread::spawn(move || {
+            adapter.stop();
+            let _ = sender.send(());
+        });
+        stopped.recv_timeout(TIMEOUT).expect("the server stops");
     }
 }
 
@@ -109,8 +116,8 @@ impl Drop for TestServer {
         if thread::panicking() {
             return;
         }
-        if let Some(adapter) = self.adapter.take() {
-            adapter.stop();
+        if self.adapter.is_some() {
+            self.stop();
         }
         let stats = self.server.stats();
         assert_eq!(

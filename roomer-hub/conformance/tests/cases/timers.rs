@@ -1,13 +1,14 @@
-//! Pings, signs of life and deadlines (sections 3, 8 and 12). Lower bounds are exact; upper ones
-//! are as generous as the client's patience.
+//! Pings, signs of life and timeouts (sections 3, 8 and 12). That timeouts are not too short or too
+//! long is checked in virtual time, by the simulator and the test kit; here, over real sockets, only the
+//! sequence of events is.
 
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use roomer_engine::{BuildError, Server};
 
 use super::test_server::TestServer;
-use roomer_conformance::client::{Client, Received, TIMEOUT};
+use roomer_conformance::client::{Client, Received};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::wire::{self, FIN, PING, PONG};
 
@@ -15,7 +16,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Pings often; a client has a little less than two seconds for its sign of life.
+/// A server that pings often; a client has a little less than two seconds for a sign of life.
 fn lively() -> TestServer {
     TestServer::with(|builder| builder.ping_interval(ms(50)).pong_timeout(ms(2000)))
 }
@@ -23,52 +24,46 @@ fn lively() -> TestServer {
 #[test]
 fn pings_come_again_and_again_and_are_empty() {
     let test = TestServer::with(|builder| builder.ping_interval(ms(50)).pong_timeout(ms(60_000)));
-    let start = Instant::now();
     let mut client = test.client();
     for _ in 0..5 {
         assert_eq!(client.receive(), Received::Ping(Vec::new()));
     }
-    assert!(start.elapsed() >= ms(5 * 50), "they came too early");
 }
 
 #[test]
-fn the_ping_period_follows_the_pong_wait() {
+fn the_ping_interval_follows_the_pong_timeout() {
     let test = TestServer::with(|builder| builder.pong_timeout(ms(1000)));
-    let start = Instant::now();
     let mut client = test.client();
     assert_eq!(client.receive(), Received::Ping(Vec::new()));
-    assert!(start.elapsed() >= ms(900), "nine tenths of the wait");
 }
 
 #[test]
-fn a_silent_client_is_gone_after_the_pong_wait_and_the_others_hear_of_it() {
+fn a_silent_client_is_closed_after_the_pong_timeout() {
     let test = TestServer::with(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(600)));
-    let start = Instant::now();
     let mut silent = test.client();
     let mut pings = 0;
     let code = loop {
-        assert!(start.elapsed() < TIMEOUT, "it is never closed");
+        assert!(pings < 100, "the client is never closed");
         match silent.receive() {
             Received::Ping(_) => pings += 1,
             Received::Close(code, reason) => break (code, reason),
             other => panic!("{other:?}"),
         }
     };
-    assert!(start.elapsed() >= ms(600), "it was not given its time");
-    assert!(pings >= 1, "nobody asked whether it lives");
-    // Not the client's fault: it comes back.
+    assert!(pings >= 1, "closed without a ping");
+    // The code of a failure that is not the client's fault: it reconnects.
     assert_eq!(code, (Some(1013), "no sign of life".into()));
     silent.expect_end();
     assert_eq!(test.server.stats().connections, 0);
 }
 
 #[test]
-fn a_client_that_falls_silent_is_told_to_the_others() {
+fn the_others_are_notified_of_a_client_that_falls_silent() {
     let test = TestServer::with(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(1000)));
     let mut witness = test.client();
     let silent = test.client();
-    let start = Instant::now();
-    while start.elapsed() < TIMEOUT {
+    // Each ping interval brings one event at most besides the notices.
+    for _ in 0..200 {
         match witness.receive() {
             Received::Ping(payload) => witness.send(&wire::frame(FIN | PONG, &payload)),
             Received::Packet(packet) => {
@@ -80,19 +75,21 @@ fn a_client_that_falls_silent_is_told_to_the_others() {
             other => panic!("{other:?}"),
         }
     }
-    panic!("nobody has heard of it");
+    panic!("the others are not notified");
 }
 
-/// Answers each ping in some way, for longer than the pong wait; the connection must stay.
+/// Answers each ping with a sign of life, for longer than the pong timeout; the connection must stay
+/// open. The server pings every 50 ms, so 60 pings take 3 seconds at least.
 fn keeps_alive(sign: impl Fn(&mut Client)) {
     let test = lively();
     let mut client = test.client();
-    let start = Instant::now();
-    while start.elapsed() < ms(3000) {
+    let mut pings = 0;
+    while pings < 60 {
         match client.receive() {
             Received::Ping(payload) => {
                 assert_eq!(payload, b"");
                 sign(&mut client);
+                pings += 1;
             }
             Received::Packet(_) | Received::Pong(_) => {}
             other => panic!("{other:?}"),
@@ -116,7 +113,7 @@ fn a_client_s_own_ping_is_a_sign_of_life() {
 }
 
 #[test]
-fn a_ping_period_that_is_not_below_the_pong_wait_is_refused() {
+fn a_ping_interval_not_below_the_pong_timeout_is_rejected() {
     for ping in [ms(1000), ms(1001)] {
         let builder = Server::builder().ping_interval(ping).pong_timeout(ms(1000));
         assert_eq!(
@@ -126,16 +123,14 @@ fn a_ping_period_that_is_not_below_the_pong_wait_is_refused() {
     }
 }
 
-/// A handshake that is not finished must end in time, with 408 where an answer can be sent.
+/// An unfinished handshake must be answered with 408 and closed.
 fn times_out(request: &[u8]) {
     let test =
         TestServer::with(|builder| builder.handshake_timeout(ms(300)).close_timeout(ms(300)));
-    let start = Instant::now();
     let mut stream = dial(test.addr);
     stream.write_all(request).unwrap();
     let answer = HttpResponse::read(&mut stream, false);
     assert_eq!(answer.status, 408);
-    assert!(start.elapsed() >= ms(300), "it was not given its time");
     test.wait_for_drain();
 }
 
@@ -158,7 +153,7 @@ fn a_trickled_handshake_times_out() {
     request.truncate(request.len() - 4);
     request.extend(b"\r\nX-Pad: ");
     request.resize(10_000, b'x');
-    // A byte each time that 20 ms have brought no answer: by far too slow for the whole.
+    // One byte every 20 ms without a response: far too slow for the whole request.
     stream.set_read_timeout(Some(ms(20))).unwrap();
     let mut answer = Vec::new();
     for byte in request {
@@ -176,8 +171,8 @@ fn a_trickled_handshake_times_out() {
 fn a_handshake_in_time_is_not_bound_by_the_timeout_any_more() {
     let test = TestServer::with(|builder| builder.handshake_timeout(ms(500)));
     let mut client = test.roomless_client();
-    let start = Instant::now();
-    while start.elapsed() < ms(1000) {
+    // Twice the handshake timeout.
+    for _ in 0..10 {
         assert!(client.is_silent_for(ms(100)));
     }
     client.expect_nothing();

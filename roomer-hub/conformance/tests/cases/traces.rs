@@ -1,4 +1,4 @@
-//! What a subscriber of `tracing` hears, with that feature.
+//! Events for a subscriber of `tracing`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use crate::Adapter;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
 
-/// An event as it was told: its level, its message, its fields.
+/// A received event: its level, message and fields.
 #[derive(Clone, Debug, Default)]
 struct Heard {
     level: String,
@@ -52,9 +52,8 @@ impl Visit for Heard {
     }
 }
 
-/// Those who listen at the moment: the subscriber is one for the process, and its tests run at
-/// once.
-static EARS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
+/// The listeners of all running tests: there is one subscriber per process.
+static LISTENERS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
 
 /// All spans that there were, and those that this thread is in.
 static SPANS: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
@@ -83,7 +82,7 @@ impl Subscriber for Everything {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
-        let mut ears = EARS.lock().unwrap();
+        let mut ears = LISTENERS.lock().unwrap();
         if !ears.is_empty() {
             let level = event.metadata().level().to_string();
             let mut heard = Heard { level, ..Heard::default() };
@@ -102,7 +101,7 @@ impl Subscriber for Everything {
     }
 }
 
-/// What is told from now on.
+/// Listens to all events from now on.
 struct Ear(Receiver<Heard>);
 
 impl Ear {
@@ -110,11 +109,11 @@ impl Ear {
         static SUBSCRIBED: Once = Once::new();
         SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(Everything).unwrap());
         let (ear, heard) = channel();
-        EARS.lock().unwrap().push(ear);
+        LISTENERS.lock().unwrap().push(ear);
         Ear(heard)
     }
 
-    /// Waits for the next of these events about this connection, peer or what else a field says.
+    /// Waits for the next event with this message and a field with this value.
     #[track_caller]
     fn wait(&self, field: &str, value: &str) -> Heard {
         loop {
@@ -139,7 +138,7 @@ fn assert_heard<const N: usize>(heard: &Heard, level: &str, message: &str, field
 }
 
 #[test]
-fn who_comes_and_goes_is_told() {
+fn connects_and_disconnects_are_traced() {
     let test = TestServer::start();
     let ear = Ear::open();
     let leaver = test.client();
@@ -193,7 +192,7 @@ fn the_application_s_code_runs_in_its_connection_s_span() {
 }
 
 #[test]
-fn a_refused_handshake_is_told() {
+fn a_rejected_handshake_is_traced() {
     let test = TestServer::with(|builder| {
         builder.page("/", "text/plain", "page").authorize(|request| match request.query("token") {
             Some(_) => Err(Rejection::forbidden("no")),
@@ -213,7 +212,7 @@ fn a_refused_handshake_is_told() {
         let refused = ear.wait("peer", &from);
         assert_heard(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
     }
-    // A page is no refusal: what is told next of this socket's is its connection's.
+    // A page is not a rejection: the next event of this socket is about its connection.
     assert_eq!(HttpRequest::plain(test.addr).target("/").rejected(test.addr).status, 200);
     let client = test.client();
     while let Ok(heard) = ear.0.recv_timeout(TIMEOUT) {
@@ -226,7 +225,7 @@ fn a_refused_handshake_is_told() {
 }
 
 #[test]
-fn what_the_operator_should_look_at_is_told_at_warn() {
+fn problems_for_the_operator_are_traced_at_warn() {
     let test = TestServer::start();
     let ear = Ear::open();
     let ask = HttpRequest::upgrade(test.addr).add("Origin", "http://localhost:5173");
@@ -242,7 +241,7 @@ fn what_the_operator_should_look_at_is_told_at_warn() {
 }
 
 #[test]
-fn a_refused_request_of_a_framework_s_is_told() {
+fn a_rejected_request_of_a_framework_is_traced() {
     let server = Server::builder().build().unwrap();
     let ear = Ear::open();
     let peer = SocketAddr::from(([192, 0, 2, 1], 4321));
@@ -255,7 +254,7 @@ fn a_refused_request_of_a_framework_s_is_told() {
 }
 
 #[test]
-fn failures_of_the_application_s_are_told() {
+fn failures_of_the_application_are_traced() {
     let test = TestServer::with(|builder| {
         builder
             .on("fail", |_, _| Err("a test's own".into()))
@@ -287,7 +286,7 @@ fn failures_of_the_application_s_are_told() {
 }
 
 #[test]
-fn a_laggard_is_told_with_what_waits_for_it() {
+fn a_slow_client_is_traced_with_its_queue() {
     let test = TestServer::with(|builder| builder.max_backlog(64 * 1024));
     let ear = Ear::open();
     let stuck = slow::narrow(&test);
@@ -310,7 +309,7 @@ fn a_laggard_is_told_with_what_waits_for_it() {
 }
 
 #[test]
-fn what_the_memory_budget_costs_is_told() {
+fn connections_closed_for_the_memory_budget_are_traced() {
     let test = TestServer::with(memory::tight);
     let ear = Ear::open();
     let hoarders: [Client; 12] = std::array::from_fn(|_| {
@@ -318,7 +317,7 @@ fn what_the_memory_budget_costs_is_told() {
         client.send(&memory::half(100_000));
         client
     });
-    // Other tests may be out of memory too, and who tells first is open.
+    // Other tests may exceed their budget too, and the order of the events is undefined.
     let is_own = |heard: &Heard| hoarders.iter().any(|one| one.id == heard.field("conn"));
     let (mut shed, mut closed) = (None, None);
     while shed.is_none() || closed.is_none() {
@@ -337,7 +336,7 @@ fn what_the_memory_budget_costs_is_told() {
 }
 
 #[test]
-fn a_shutdown_is_told() {
+fn a_shutdown_is_traced() {
     let mut test = TestServer::start();
     let ear = Ear::open();
     let clients: [Client; 7] = std::array::from_fn(|_| test.client());
@@ -349,10 +348,10 @@ fn a_shutdown_is_told() {
 }
 
 #[test]
-fn a_drain_is_told() {
+fn a_drain_is_traced() {
     let test = TestServer::start();
     let ear = Ear::open();
-    // Other tests' servers are drained meanwhile: the numbers tell which is which.
+    // Servers of other tests are drained meanwhile; the counts identify this one.
     let clients: [Client; 23] = std::array::from_fn(|_| test.roomless_client());
     thread::scope(|scope| {
         scope.spawn(|| block_on(test.server.drain()));
@@ -365,7 +364,7 @@ fn a_drain_is_told() {
 }
 
 /// For adapters to call as a test: `start` serves on a socket that does not listen any more.
-pub(crate) fn a_listener_that_fails_is_told_and_asked_again(start: impl FnOnce(Server) -> Adapter) {
+pub(crate) fn a_failing_listener_is_traced_and_retried(start: impl FnOnce(Server) -> Adapter) {
     let server = Server::builder().build().unwrap();
     let ear = Ear::open();
     let adapter = start(server.clone());

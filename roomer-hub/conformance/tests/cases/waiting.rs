@@ -26,7 +26,7 @@ fn later_messages_wait_and_come_in_order() {
     });
     let [mut a, mut b] = test.clients_in("lobby");
     let own = a.id.clone();
-    // Whole messages behind the slow one, then half of another, in one go and after a while.
+    // Complete messages after the slow one, then half of another, at once and in parts.
     let mut sent = wire::to_room("lobby", "slow", b"1");
     for n in 0..100u32 {
         sent.extend(wire::to_room("lobby", "chat", &n.to_be_bytes()));
@@ -48,7 +48,7 @@ fn later_messages_wait_and_come_in_order() {
 }
 
 #[test]
-fn one_that_waits_is_pinged_and_not_taken_for_dead() {
+fn a_waiting_client_is_pinged_and_not_timed_out() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {

@@ -70,7 +70,7 @@ fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
     let page = |origin| watched.upgrade().add("Origin", origin).target("/ws?token=s3cret");
     let text = watched.rejected(&page("http://localhost:5173"), 403);
     assert_says(&text, ["403", &host, "allow_origin(\"http://localhost:5173\")"]);
-    // The same again and again is told once.
+    // Repeated warnings are reported once.
     for _ in 0..5 {
         assert_eq!(page("http://localhost:5173").head(watched.test.addr).status, 403);
     }
@@ -78,14 +78,14 @@ fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
 }
 
 #[test]
-fn a_page_without_an_origin_is_told_of() {
+fn a_rejected_origin_is_reported() {
     let watched = Watched::with(|builder| builder);
     let text = watched.rejected(&watched.upgrade().add("Origin", "null"), 403);
     assert_says(&text, ["403", "sandboxed", "allow_origin(\"any\")"]);
 }
 
 #[test]
-fn what_a_client_chose_is_escaped_and_cut() {
+fn values_chosen_by_a_client_are_escaped_and_truncated() {
     let watched = Watched::with(|builder| builder);
     let origin = format!("http://a\u{e9}\t\"{}", "x".repeat(5_000));
     let text = watched.rejected(&watched.upgrade().add("Origin", &origin), 403);
@@ -96,9 +96,9 @@ fn what_a_client_chose_is_escaped_and_cut() {
 }
 
 #[test]
-fn an_upgrade_at_another_path_is_told_where_the_websocket_is() {
+fn an_upgrade_at_another_path_is_answered_with_the_right_path() {
     let watched = Watched::with(|builder| builder.path("/rooms"));
-    // Icons and the like are not worth a word.
+    // Requests for icons and the like are not reported.
     let icon = HttpRequest::plain(watched.test.addr).target("/favicon.ico");
     assert_eq!(icon.rejected(watched.test.addr).status, 404);
     watched.silent();
@@ -107,7 +107,7 @@ fn an_upgrade_at_another_path_is_told_where_the_websocket_is() {
 }
 
 #[test]
-fn an_upgrade_that_a_proxy_has_removed_is_told_with_the_proxy_s_setting() {
+fn an_upgrade_removed_by_a_proxy_is_reported_with_the_proxy_s_setting() {
     for ask in [
         |ask: HttpRequest| ask.without("Upgrade").set("Connection", "close"),
         |ask: HttpRequest| ask.without("Connection"),
@@ -117,7 +117,7 @@ fn an_upgrade_that_a_proxy_has_removed_is_told_with_the_proxy_s_setting() {
         let text = watched.rejected(&ask(watched.upgrade()), 400);
         assert_says(&text, ["400", "proxy_set_header Upgrade $http_upgrade", "proxy_http_version"]);
     }
-    // Somebody who types the address into a browser is not worth a word.
+    // A browser that opens the address is not reported.
     let watched = Watched::with(|builder| builder);
     assert_eq!(HttpRequest::plain(watched.test.addr).rejected(watched.test.addr).status, 400);
     watched.silent();
@@ -127,7 +127,7 @@ fn an_upgrade_that_a_proxy_has_removed_is_told_with_the_proxy_s_setting() {
 }
 
 #[test]
-fn a_client_that_authorize_refuses_is_told_of_without_its_token() {
+fn a_client_rejected_by_authorize_is_reported_without_its_token() {
     let hook = |builder: Builder| {
         builder.authorize(|request| Err(Rejection::unauthorized(format!("{:?}", request.token()))))
     };
@@ -149,7 +149,7 @@ fn a_client_that_authorize_refuses_is_told_of_without_its_token() {
 }
 
 #[test]
-fn a_hook_that_takes_too_long_is_told_of() {
+fn a_slow_hook_is_reported() {
     let watched = Watched::with(|builder| {
         let builder = builder.handshake_timeout(std::time::Duration::from_millis(50));
         builder.authorize_async(async |_| std::future::pending().await)
@@ -192,7 +192,7 @@ fn limits_that_are_reached_are_named() {
 }
 
 #[test]
-fn that_a_server_which_ends_lets_nothing_in_is_not_worth_a_word() {
+fn rejections_during_a_shutdown_are_not_reported() {
     let watched = Watched::with(|builder| builder);
     watched.test.server.shutdown();
     let answer = watched.upgrade().head(watched.test.addr);
@@ -201,7 +201,7 @@ fn that_a_server_which_ends_lets_nothing_in_is_not_worth_a_word() {
 }
 
 #[test]
-fn a_trusted_proxy_that_names_no_client_is_told_of_where_that_breaks_a_limit() {
+fn a_trusted_proxy_that_names_no_client_is_reported_if_that_breaks_a_limit() {
     let watched =
         Watched::with(|builder| builder.trust_proxy("127.0.0.1").max_connections_per_address(1));
     let named = watched.upgrade().add("X-Forwarded-For", "1.2.3.4");
@@ -212,7 +212,7 @@ fn a_trusted_proxy_that_names_no_client_is_told_of_where_that_breaks_a_limit() {
 }
 
 #[test]
-fn subprotocols_of_which_none_is_known_are_told_of_without_their_names() {
+fn unknown_subprotocols_are_reported_without_their_names() {
     let watched = Watched::with(|builder| builder.subprotocol("chat.v2"));
     let ask = watched.upgrade().add("Sec-WebSocket-Protocol", "s3cret, chat.v1");
     assert_eq!(ask.head(watched.test.addr).status, 101);
@@ -222,7 +222,7 @@ fn subprotocols_of_which_none_is_known_are_told_of_without_their_names() {
 }
 
 #[test]
-fn a_listener_that_fails_is_told_of() {
+fn a_failing_listener_is_reported() {
     let watched = Watched::with(|builder| builder);
     for _ in 0..3 {
         watched.test.server.record_accept_error(&std::io::Error::from_raw_os_error(24));
@@ -232,7 +232,7 @@ fn a_listener_that_fails_is_told_of() {
 }
 
 #[test]
-fn connections_that_the_memory_budget_costs_are_told_of() {
+fn connections_closed_for_the_memory_budget_are_reported() {
     let watched = Watched::with(memory::tight);
     let mut hoarders = Vec::new();
     while watched.test.server.stats().closes.is_empty() {
@@ -247,7 +247,7 @@ fn connections_that_the_memory_budget_costs_are_told_of() {
 }
 
 #[test]
-fn a_hook_that_panics_harms_nobody() {
+fn a_panicking_hook_affects_no_other_connection() {
     let test = TestServer::with(|builder| {
         builder.authorize(|_| Ok(Claims::new())).on_warning(|_| panic!("a bug in the hook"))
     });

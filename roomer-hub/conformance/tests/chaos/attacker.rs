@@ -1,4 +1,4 @@
-//! Clients that mean harm: scripts of a few steps, and what plays many of them at once.
+//! Attackers: scripts of a few steps, and a loop that runs many of them at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
@@ -8,124 +8,125 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::attack_scripts::KINDS;
-use super::peer::{Width, dial, is_early, reset};
+use super::attack_scripts::SCRIPTS;
+use super::peer::{ReceiveBuffer, dial, is_early, reset};
 use roomer_conformance::http::HttpRequest;
 use roomer_simulator::random::{Random, Source};
 
-/// How many evil ones there are at any time.
-const GANG: usize = 60;
+/// The number of attackers at any time.
+const MAX_ATTACKERS: usize = 60;
 
-/// How long the server may take to end a connection that it has to end.
-const SOON: Duration = Duration::from_secs(20);
+/// The time within which the server must close a connection that it has to close.
+const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long an evil one tries to send before it goes on: the server may not read it.
-const EFFORT: Duration = Duration::from_millis(500);
+/// How long an attacker tries to send before its next step: the server may not read from it.
+const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What an evil one does next.
+/// One step of a script.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Sends, as far as the server takes it.
+    /// Sends as many bytes as the socket takes.
     Send(Vec<u8>),
-    /// Sends a little at a time.
+    /// Sends one byte after each pause.
     Trickle(Vec<u8>, Duration),
-    /// Comes in like an honest client, and waits for the answer.
-    Enter,
-    /// Waits until something comes.
-    Await,
-    /// Reads nothing for this long.
+    /// Sends a valid request and waits for the response.
+    Handshake,
+    /// Waits until data arrives.
+    AwaitData,
+    /// Does not read for this long.
     Sleep(Duration),
     /// Reads everything for this long.
-    Swallow(Duration),
-    /// Reads so many bytes now and then, for this long.
-    Sip(usize, Duration),
-    /// The server must end the connection.
+    ReadAll(Duration),
+    /// Reads so many bytes every 10 ms, for this long.
+    ReadSlowly(usize, Duration),
+    /// The server must close the connection.
     MustEnd,
-    HangUp,
+    ShutdownWrite,
     Reset,
 }
 
-/// What scripts are written for.
-pub(super) struct Scene<'a> {
+/// The server and the clients that a script attacks.
+pub(super) struct Target<'a> {
     pub(super) addr: SocketAddr,
-    /// Rooms that good clients are in.
+    /// The rooms of the honest clients.
     pub(super) rooms: &'a [String],
-    /// A good client's id.
+    /// The id of an honest client.
     pub(super) victim: String,
 }
 
-/// The ids of some good clients, for those that want to do them harm.
+/// The ids of some honest clients, for scripts that attack one client.
 pub(super) type Victims = Arc<Mutex<Vec<String>>>;
 
-struct Villain {
+struct Attacker {
     kind: &'static str,
     stream: TcpStream,
     steps: VecDeque<Step>,
     step: Option<Step>,
     since: Instant,
-    /// When it looks again.
+    /// The time of its next poll.
     due: Instant,
 }
 
-/// Plays scripts until it is told to stop; then all of them are gone. Begins no new ones while it
-/// is told to hold. Tells how many there were of each kind.
-pub(super) fn rage(
+/// Runs scripts until `stop` is set, and drops all attackers then. Starts no new ones while
+/// `pause_new` is set. Returns the number of attackers by kind.
+pub(super) fn run_attackers(
     addr: SocketAddr,
     seed: u64,
     rooms: &[String],
     victims: &Victims,
-    [stop, hold]: [&AtomicBool; 2],
+    [stop, pause_new]: [&AtomicBool; 2],
 ) -> BTreeMap<&'static str, usize> {
-    let mut dice = Random::new(seed);
-    let mut counts: BTreeMap<_, _> = KINDS.iter().map(|(kind, _)| (*kind, 0)).collect();
-    let mut gang: Vec<Villain> = Vec::new();
-    // Every kind has its turn; then it is chance.
-    let mut turn = dice.below(KINDS.len() as u32) as usize;
+    let mut rng = Random::new(seed);
+    let mut counts: BTreeMap<_, _> = SCRIPTS.iter().map(|(kind, _)| (*kind, 0)).collect();
+    let mut attackers: Vec<Attacker> = Vec::new();
+    // The kinds follow one another, with random gaps.
+    let mut turn = rng.below(SCRIPTS.len() as u32) as usize;
     while !stop.load(Ordering::Relaxed) {
-        // They come a few at a time, so that there are never too many of one kind.
-        let room = if hold.load(Ordering::Relaxed) { 0 } else { GANG - gang.len() };
+        // At most four start at a time, so that one kind never dominates.
+        let room =
+            if pause_new.load(Ordering::Relaxed) { 0 } else { MAX_ATTACKERS - attackers.len() };
         for _ in 0..room.min(4) {
-            let (kind, script) = KINDS[turn % KINDS.len()];
-            turn += 1 + dice.below(2) as usize;
+            let (kind, script) = SCRIPTS[turn % SCRIPTS.len()];
+            turn += 1 + rng.below(2) as usize;
             let victims = victims.lock().unwrap();
-            let Some(victim) = victims.get(dice.below(victims.len().max(1) as u32) as usize) else {
+            let Some(victim) = victims.get(rng.below(victims.len().max(1) as u32) as usize) else {
                 break;
             };
-            let scene = Scene { addr, rooms, victim: victim.clone() };
+            let target = Target { addr, rooms, victim: victim.clone() };
             *counts.get_mut(kind).unwrap() += 1;
-            let steps = script(&scene, &mut dice).into();
+            let steps = script(&target, &mut rng).into();
             let now = Instant::now();
-            let stream = dial(addr, Width::Usual);
-            gang.push(Villain { kind, stream, steps, step: None, since: now, due: now });
+            let stream = dial(addr, ReceiveBuffer::Default);
+            attackers.push(Attacker { kind, stream, steps, step: None, since: now, due: now });
         }
-        gang.retain_mut(|villain| villain.due > Instant::now() || villain.act(addr));
+        attackers.retain_mut(|attacker| attacker.due > Instant::now() || attacker.act(addr));
         thread::sleep(Duration::from_millis(2));
     }
     counts
 }
 
-impl Villain {
-    /// Goes on with its script. False at its end.
+impl Attacker {
+    /// Runs its script as far as possible. Returns false at its end.
     fn act(&mut self, addr: SocketAddr) -> bool {
         loop {
             let now = Instant::now();
             if self.step.is_none() {
                 self.step = self.steps.pop_front();
                 self.since = now;
-                if let Some(Step::Enter) = self.step {
+                if let Some(Step::Handshake) = self.step {
                     self.step = Some(Step::Send(HttpRequest::upgrade(addr).bytes()));
-                    self.steps.push_front(Step::Await);
+                    self.steps.push_front(Step::AwaitData);
                 }
             }
             let Some(step) = &mut self.step else { return false };
             let left = |time: &Duration| self.since + *time > now;
-            let goes_on = match step {
-                Step::Enter => unreachable!("it is two other steps"),
-                Step::Await => {
+            let is_pending = match step {
+                Step::Handshake => unreachable!("replaced by two other steps"),
+                Step::AwaitData => {
                     let peeked = self.stream.peek(&mut [0]);
-                    peeked.is_err_and(|error| is_early(&error)) && left(&SOON)
+                    peeked.is_err_and(|error| is_early(&error)) && left(&END_TIMEOUT)
                 }
-                Step::Send(bytes) => send(&mut self.stream, bytes) && left(&EFFORT),
+                Step::Send(bytes) => send(&mut self.stream, bytes) && left(&SEND_TIMEOUT),
                 Step::Trickle(bytes, pause) => {
                     let mut first = vec![bytes.remove(0)];
                     self.due = now + *pause;
@@ -133,14 +134,14 @@ impl Villain {
                     !failed && !bytes.is_empty()
                 }
                 Step::Sleep(time) => left(time),
-                Step::Swallow(time) => !read(&mut self.stream, 1 << 20) && left(time),
-                Step::Sip(size, time) => !read(&mut self.stream, *size) && left(time),
+                Step::ReadAll(time) => !read(&mut self.stream, 1 << 20) && left(time),
+                Step::ReadSlowly(size, time) => !read(&mut self.stream, *size) && left(time),
                 Step::MustEnd => {
                     let ended = read(&mut self.stream, 1 << 20);
-                    assert!(ended || left(&SOON), "{} was not ended", self.kind);
+                    assert!(ended || left(&END_TIMEOUT), "{} was not closed", self.kind);
                     !ended
                 }
-                Step::HangUp => {
+                Step::ShutdownWrite => {
                     let _ = self.stream.shutdown(Shutdown::Write);
                     false
                 }
@@ -149,7 +150,7 @@ impl Villain {
                     return false;
                 }
             };
-            if goes_on {
+            if is_pending {
                 self.due = self.due.max(now + Duration::from_millis(10));
                 return true;
             }
@@ -158,7 +159,7 @@ impl Villain {
     }
 }
 
-/// Sends as much as the socket takes. True while there is more.
+/// Sends as much as the socket takes. Returns true while bytes remain.
 fn send(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     match stream.write(bytes) {
         Ok(size) => {
@@ -169,7 +170,7 @@ fn send(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Reads what is there, at most so much. True when the connection has ended.
+/// Reads at most so many available bytes. Returns true if the connection has ended.
 fn read(stream: &mut TcpStream, most: usize) -> bool {
     let mut chunk = [0; 64 * 1024];
     let mut left = most;

@@ -1,8 +1,8 @@
-//! What the good clients know together: what was said, and in which order the witness heard it.
+//! The shared record of the honest clients: what was sent, and in which order it was received.
 //!
-//! The witness is a client that is in every watched room from the beginning to the end and never
-//! speaks. What it hears of a room is that room's log; what anybody else hears, from its coming to
-//! its going, must be the same stretch of it, one's own messages left out.
+//! The reference client is a member of every watched room during the whole test and never sends. The
+//! packets that it receives in a room are the log of that room. What any other client receives, from
+//! its join to its leave, must be the same section of the log without its own messages.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,34 +11,38 @@ use std::time::{Duration, Instant};
 
 use roomer_conformance::wire;
 
-/// A client's id, as a number of the ledger's.
-pub(super) type Who = u32;
+/// A client, as an index into the log's ids.
+pub(super) type ClientIndex = u32;
 
-/// A room, as an index. Root is the first.
+/// A room, as an index. Root is 0.
 pub(super) type Room = usize;
 
-/// How good clients' payloads begin; a number follows.
+/// The prefix of the payloads of honest clients; a number follows.
 const MARK: &[u8; 4] = b"good";
 
+/// How long a suspected loss is not reported: the server may have closed the sender, and the report of
+/// that, which fails the test first, has the reason.
+const LOSS_GRACE: Duration = Duration::from_secs(3);
+
 #[derive(Default)]
-pub(super) struct Ledger {
-    ids: HashMap<String, Who>,
+pub(super) struct DeliveryLog {
+    ids: HashMap<String, ClientIndex>,
     names: Vec<String>,
     pub(super) rooms: Vec<String>,
-    /// The logs of the rooms that the witness is in.
+    /// The logs of the watched rooms.
     logs: BTreeMap<Room, Log>,
-    said: HashMap<(Who, Room), Tally>,
-    told: BTreeMap<(Who, Who), u32>,
-    /// Good clients that went without ado: their last messages may be lost.
-    cut: HashSet<Who>,
-    manners: HashMap<Who, &'static str>,
-    /// Visits that are over, of which not everything is in the log yet.
-    tails: Vec<(Who, Visit)>,
-    doubt: Option<(Instant, String)>,
+    said: HashMap<(ClientIndex, Room), SentCount>,
+    told: BTreeMap<(ClientIndex, ClientIndex), u32>,
+    /// Honest clients that reset or dropped their connection: their last messages may be lost.
+    cut: HashSet<ClientIndex>,
+    close_kinds: HashMap<ClientIndex, &'static str>,
+    /// Ended memberships with packets that are not in the log yet.
+    unfinished: Vec<(ClientIndex, LogCursor)>,
+    suspected_loss: Option<(Instant, String)>,
     pub(super) checked: Checked,
 }
 
-/// How much was checked.
+/// Numbers of checked packets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Checked {
     pub(super) clients: usize,
@@ -46,143 +50,142 @@ pub(super) struct Checked {
     pub(super) directs: usize,
     pub(super) notices: usize,
     pub(super) acks: usize,
-    /// Of these, compared with the log.
+    /// Packets compared with the log.
     pub(super) compared: usize,
 }
 
-/// What a good client has said in one room.
+/// The messages of an honest client in one room.
 #[derive(Default)]
-struct Tally {
+struct SentCount {
     said: u32,
-    /// How much it had said whenever it left.
+    /// The number of messages sent at each leave.
     ends: Vec<u32>,
 }
 
 #[derive(Default)]
 struct Log {
-    heard: Vec<Heard>,
-    /// For each client the places after its comings.
-    comings: HashMap<Who, Vec<usize>>,
+    observed: Vec<Observed>,
+    /// For each client, the positions after its joins.
+    joined_at: HashMap<ClientIndex, Vec<usize>>,
 }
 
-/// Something that a member hears of its room.
+/// A packet that a member receives in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    Came(Who),
-    Went(Who),
-    /// By whom, and a hash of what.
-    Said(Who, u64),
+pub(super) enum Observed {
+    Joined(ClientIndex),
+    Left(ClientIndex),
+    /// The sender, and a hash of the message.
+    Broadcast(ClientIndex, u64),
 }
 
-impl Heard {
-    pub(super) fn said(by: Who, event: &[u8], payload: &[u8]) -> Heard {
+impl Observed {
+    pub(super) fn said(by: ClientIndex, event: &[u8], payload: &[u8]) -> Observed {
         let mut hasher = DefaultHasher::new();
-        // The rest is filler, which is checked in another way.
+        // The rest is filler, which `number` checks.
         let start = &payload[..payload.len().min(32)];
         (event, start, payload.len()).hash(&mut hasher);
-        Heard::Said(by, hasher.finish())
+        Observed::Broadcast(by, hasher.finish())
     }
 }
 
-/// One stay in a room, from `join_ack` to the end.
-pub(super) struct Visit {
+/// The position of one membership in the log, from `join_ack` to the end.
+pub(super) struct LogCursor {
     room: Room,
-    /// How many visits of the same client to this room came before.
+    /// The number of earlier memberships of the client in this room.
     nth: usize,
-    /// Where in the log it has come to.
+    /// The next position in the log, once known.
     place: Option<usize>,
-    /// What was heard and is not in the log yet.
-    ahead: VecDeque<Heard>,
+    /// Received packets that are not in the log yet.
+    ahead: VecDeque<Observed>,
 }
 
-impl Ledger {
-    pub(super) fn new(rooms: Vec<String>, watched: usize) -> Ledger {
+impl DeliveryLog {
+    pub(super) fn new(rooms: Vec<String>, watched: usize) -> DeliveryLog {
         let logs = (0..watched).map(|room| (room, Log::default())).collect();
-        Ledger { rooms, logs, ..Ledger::default() }
+        DeliveryLog { rooms, logs, ..DeliveryLog::default() }
     }
 
-    pub(super) fn who(&mut self, id: &[u8]) -> Who {
+    pub(super) fn who(&mut self, id: &[u8]) -> ClientIndex {
         let id = std::str::from_utf8(id).expect("ids are text");
         if let Some(who) = self.ids.get(id) {
             return *who;
         }
-        assert_eq!(id.len(), 36, "no id: {id:?}");
-        let who = self.names.len() as Who;
+        assert_eq!(id.len(), 36, "not an id: {id:?}");
+        let who = self.names.len() as ClientIndex;
         self.ids.insert(id.into(), who);
         self.names.push(id.into());
         who
     }
 
-    pub(super) fn id(&self, who: Who) -> &str {
+    pub(super) fn id(&self, who: ClientIndex) -> &str {
         &self.names[who as usize]
     }
 
     pub(super) fn room(&self, name: &[u8]) -> Room {
         let room = self.rooms.iter().position(|room| room.as_bytes() == name);
-        room.unwrap_or_else(|| panic!("heard of the room {}", name.escape_ascii()))
+        room.unwrap_or_else(|| panic!("a packet of an unknown room {}", name.escape_ascii()))
     }
 
-    /// The payload of what `who` is about to say in a room.
-    pub(super) fn say(&mut self, who: Who, room: Room, filler: usize) -> Vec<u8> {
-        let tally = self.said.entry((who, room)).or_default();
-        tally.said += 1;
-        payload(tally.said - 1, filler)
+    /// Returns the payload of the next message of a client to a room.
+    pub(super) fn say(&mut self, who: ClientIndex, room: Room, filler: usize) -> Vec<u8> {
+        let count = self.said.entry((who, room)).or_default();
+        count.said += 1;
+        payload(count.said - 1, filler)
     }
 
-    /// The payload of what `from` is about to tell `to`.
-    pub(super) fn tell(&mut self, from: Who, to: Who, filler: usize) -> Vec<u8> {
+    /// Returns the payload of the next direct message.
+    pub(super) fn tell(&mut self, from: ClientIndex, to: ClientIndex, filler: usize) -> Vec<u8> {
         let told = self.told.entry((from, to)).or_default();
         *told += 1;
         payload(*told - 1, filler)
     }
 
-    /// `who` is about to leave the room, after all it has said.
-    pub(super) fn leave(&mut self, who: Who, room: Room) {
-        let tally = self.said.entry((who, room)).or_default();
-        tally.ends.push(tally.said);
+    /// Records that a client is about to leave a room.
+    pub(super) fn leave(&mut self, who: ClientIndex, room: Room) {
+        let count = self.said.entry((who, room)).or_default();
+        count.ends.push(count.said);
     }
 
-    /// `who` goes at once, whatever of its messages is still on the way.
-    pub(super) fn cut(&mut self, who: Who) {
+    /// Records that a client drops its connection, with messages possibly in flight.
+    pub(super) fn cut(&mut self, who: ClientIndex) {
         self.cut.insert(who);
     }
 
-    /// Whether `next` can be the first that a member hears of a newcomer.
-    pub(super) fn is_start(&self, who: Who, room: Room, next: u32) -> bool {
-        next == 0 || self.said.get(&(who, room)).is_some_and(|tally| tally.ends.contains(&next))
+    /// Returns true if `next` can be the first message that a member receives from a new member.
+    pub(super) fn is_start(&self, who: ClientIndex, room: Room, next: u32) -> bool {
+        next == 0 || self.said.get(&(who, room)).is_some_and(|count| count.ends.contains(&next))
     }
 
-    /// `who` has left the room, and message `next` has not come: there must be none.
-    pub(super) fn check_end(&mut self, who: Who, room: Room, next: u32) {
-        let Some(tally) = self.said.get(&(who, room)) else { return };
-        if !(tally.ends.contains(&next) || self.cut.contains(&who) && next <= tally.said) {
-            let doubt = format!(
-                "{} has left {}, and message {next} of {} is lost; it had left after {:?}, and {}",
+    /// Checks that a client that has left the room has not sent message `next`.
+    pub(super) fn check_end(&mut self, who: ClientIndex, room: Room, next: u32) {
+        let Some(count) = self.said.get(&(who, room)) else { return };
+        if !(count.ends.contains(&next) || self.cut.contains(&who) && next <= count.said) {
+            let suspected_loss = format!(
+                "{} has left {}, and message {next} of {} is lost; its leaves were after {:?}; it {}",
                 self.names[who as usize],
                 self.rooms[room],
-                tally.said,
-                tally.ends,
-                self.manners.get(&who).unwrap_or(&"was to stay"),
+                count.said,
+                count.ends,
+                self.close_kinds.get(&who).unwrap_or(&"did not disconnect"),
             );
-            self.doubt.get_or_insert((Instant::now(), doubt));
+            self.suspected_loss.get_or_insert((Instant::now() + LOSS_GRACE, suspected_loss));
         }
     }
 
-    /// How somebody takes its leave, for whoever looks for a loss.
-    pub(super) fn note(&mut self, who: Option<Who>, manner: &'static str) {
-        self.manners.extend(who.map(|who| (who, manner)));
+    /// Records how a client disconnects, for the report of a loss.
+    pub(super) fn note(&mut self, who: Option<ClientIndex>, manner: &'static str) {
+        self.close_kinds.extend(who.map(|who| (who, manner)));
     }
 
-    /// A loss is a loss, unless it turns out that the server has closed the one who spoke, which
-    /// is worse and has a reason to tell.
-    pub(super) fn check_doubt(&self) {
-        if let Some((since, doubt)) = &self.doubt {
-            assert!(since.elapsed() < Duration::from_secs(3), "{doubt}");
+    /// Reports a suspected loss after [`LOSS_GRACE`].
+    pub(super) fn check_suspected_loss(&self) {
+        if let Some((deadline, suspected_loss)) = &self.suspected_loss {
+            assert!(Instant::now() < *deadline, "{suspected_loss}");
         }
     }
 
-    /// What those who were not cut have told `to`.
-    pub(super) fn told(&self, to: Who) -> impl Iterator<Item = (Who, u32)> {
+    /// Returns the senders of direct messages to `to` and their counts, except for dropped senders.
+    pub(super) fn told(&self, to: ClientIndex) -> impl Iterator<Item = (ClientIndex, u32)> {
         let told = self
             .told
             .iter()
@@ -190,87 +193,89 @@ impl Ledger {
         told.map(|((from, _), count)| (*from, *count))
     }
 
-    /// The witness has heard something.
-    pub(super) fn monitor(&mut self, room: Room, heard: Heard) {
+    /// Adds a packet of the reference client to the log.
+    pub(super) fn monitor(&mut self, room: Room, observed: Observed) {
         let Some(log) = self.logs.get_mut(&room) else { return };
-        log.heard.push(heard);
-        if let Heard::Came(who) = heard {
-            log.comings.entry(who).or_default().push(log.heard.len());
+        log.observed.push(observed);
+        if let Observed::Joined(who) = observed {
+            log.joined_at.entry(who).or_default().push(log.observed.len());
         }
     }
 
-    pub(super) fn visit(&self, room: Room, nth: usize) -> Visit {
-        Visit { room, nth, place: None, ahead: VecDeque::new() }
+    pub(super) fn cursor(&self, room: Room, nth: usize) -> LogCursor {
+        LogCursor { room, nth, place: None, ahead: VecDeque::new() }
     }
 
-    /// Somebody on a visit has heard something.
-    pub(super) fn hear(&mut self, who: Who, visit: &mut Visit, heard: Heard) {
-        if self.logs.contains_key(&visit.room) {
-            visit.ahead.push_back(heard);
-            self.follow(who, visit);
+    /// Adds a packet that a member has received.
+    pub(super) fn hear(&mut self, who: ClientIndex, cursor: &mut LogCursor, observed: Observed) {
+        if self.logs.contains_key(&cursor.room) {
+            cursor.ahead.push_back(observed);
+            self.follow(who, cursor);
         }
     }
 
-    /// Compares what somebody has heard with the log, as far as that has come.
-    pub(super) fn follow(&mut self, who: Who, visit: &mut Visit) {
-        let Some(log) = self.logs.get(&visit.room) else { return };
-        if visit.place.is_none() {
-            visit.place = log.comings.get(&who).and_then(|places| places.get(visit.nth)).copied();
+    /// Compares received packets with the log, as far as the log reaches.
+    pub(super) fn follow(&mut self, who: ClientIndex, cursor: &mut LogCursor) {
+        let Some(log) = self.logs.get(&cursor.room) else { return };
+        if cursor.place.is_none() {
+            cursor.place =
+                log.joined_at.get(&who).and_then(|places| places.get(cursor.nth)).copied();
         }
-        let Some(place) = &mut visit.place else { return };
-        while let Some(heard) = visit.ahead.front() {
-            let is_own = |entry: &Heard| matches!(entry, Heard::Said(by, _) if *by == who);
-            *place += log.heard[*place..].iter().take_while(|entry| is_own(entry)).count();
-            let Some(entry) = log.heard.get(*place) else { return };
+        let Some(place) = &mut cursor.place else { return };
+        while let Some(observed) = cursor.ahead.front() {
+            let is_own =
+                |entry: &Observed| matches!(entry, Observed::Broadcast(by, _) if *by == who);
+            *place += log.observed[*place..].iter().take_while(|entry| is_own(entry)).count();
+            let Some(entry) = log.observed.get(*place) else { return };
             assert!(
-                heard == entry,
-                "in {}, {} ({who}) heard {heard:?} where the witness heard, from 4 before: {:?}",
-                self.rooms[visit.room],
+                observed == entry,
+                "in {}, {} ({who}) observed {observed:?} where the reference observed, from 4 before: {:?}",
+                self.rooms[cursor.room],
                 self.names[who as usize],
-                &log.heard[place.saturating_sub(4)..log.heard.len().min(*place + 4)],
+                &log.observed[place.saturating_sub(4)..log.observed.len().min(*place + 4)],
             );
             *place += 1;
             self.checked.compared += 1;
-            visit.ahead.pop_front();
+            cursor.ahead.pop_front();
         }
     }
 
-    /// A visit is over; what it has heard must still turn up in the log.
-    pub(super) fn end(&mut self, who: Who, visit: Visit) {
-        if !visit.ahead.is_empty() {
-            self.tails.push((who, visit));
+    /// Ends a membership; its remaining packets must appear in the log later.
+    pub(super) fn end(&mut self, who: ClientIndex, cursor: LogCursor) {
+        if !cursor.ahead.is_empty() {
+            self.unfinished.push((who, cursor));
         }
     }
 
-    /// Looks once more at visits that are over. Whether at most so much of them is not in the log
-    /// yet.
+    /// Compares ended memberships again. Returns true if at most `ahead` of their packets are missing in
+    /// the log.
     pub(super) fn settle(&mut self, ahead: usize) -> bool {
-        let mut tails = std::mem::take(&mut self.tails);
-        tails.iter_mut().for_each(|(who, visit)| self.follow(*who, visit));
-        tails.retain(|(_, visit)| !visit.ahead.is_empty());
-        self.tails = tails;
-        self.tails.iter().map(|(_, visit)| visit.ahead.len()).sum::<usize>() <= ahead
+        let mut unfinished = std::mem::take(&mut self.unfinished);
+        unfinished.iter_mut().for_each(|(who, cursor)| self.follow(*who, cursor));
+        unfinished.retain(|(_, cursor)| !cursor.ahead.is_empty());
+        self.unfinished = unfinished;
+        self.unfinished.iter().map(|(_, cursor)| cursor.ahead.len()).sum::<usize>() <= ahead
     }
 }
 
-impl Visit {
-    /// Whether the log has everything.
+impl LogCursor {
+    /// Returns true if the log has all received packets.
     pub(super) fn is_settled(&self) -> bool {
         self.ahead.is_empty()
     }
 }
 
-/// What payloads are filled with.
+/// The filler of payloads.
 static FILLER: LazyLock<Vec<u8>> = LazyLock::new(|| wire::filler(LONGEST));
 
-/// The most filler of a payload.
+/// The longest filler of a payload.
 pub(super) const LONGEST: usize = 20_000;
 
 fn payload(number: u32, filler: usize) -> Vec<u8> {
     [MARK, &number.to_be_bytes()[..], &FILLER[..filler]].concat()
 }
 
-/// The number of a good client's payload, which must be whole.
+/// Returns the number in an honest client's payload, or `None` if the payload is damaged.
 pub(super) fn number(payload: &[u8]) -> Option<u32> {
     let (number, filler) = payload.strip_prefix(MARK)?.split_first_chunk()?;
     FILLER.starts_with(filler).then_some(u32::from_be_bytes(*number))

@@ -1,15 +1,15 @@
-//! A server as a process of its own, with strangers at the door: chaos, and attacks one by one.
+//! Tests of a server in a process of its own: a soak test with attackers, and single attacks.
 //!
-//! An adapter's `tests/chaos.rs` includes this folder as a module and says how to serve; the tests
-//! start their own executable once more to be that server ([`process`], [`serve`]), so that its
-//! memory, descriptors and CPU time are seen from outside, and nobody else's are among them.
+//! `tests/tokio_chaos.rs` and `tests/smol_chaos.rs` include this folder as a module and implement
+//! [`Adapter`]. The tests start their own executable again as the server ([`process`], [`serve`]), so
+//! that its memory, descriptors and CPU time can be measured from outside, separately from the clients.
 //!
-//! - [`storm`]: hundreds of clients that check the contract on every message ([`guest`],
-//!   [`ledger`]) beside dozens of kinds of evil ones ([`evil`]), drawn from a seed.
-//!   `ROOMER_CHAOS_SECONDS` says for how long (default 5), `ROOMER_CHAOS_SEED` repeats a run.
-//! - [`siege`]: one attack after the other, and what it may cost.
+//! - [`soak`]: hundreds of clients that check the contract on every message ([`honest_client`],
+//!   [`delivery_log`]), next to dozens of kinds of attackers ([`attacker`]), generated from a seed.
+//!   `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` repeats a run.
+//! - [`attacks`]: one attack at a time, with bounds on its cost.
 //!
-//! The client side is bytes written by hand, shared with the conformance suite.
+//! The client side is shared with the conformance suite.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -31,10 +31,11 @@ mod peer;
 mod process;
 mod serve;
 mod soak;
+mod view;
 
-/// What an adapter brings.
+/// The adapter under test.
 pub(crate) trait Adapter {
-    /// Serves on a free port of 127.0.0.1, with two threads, says where, and returns once SIGTERM
-    /// has come and `serve_until` has returned.
+    /// Serves on a free port of 127.0.0.1 with two threads and passes the address to `announce`.
+    /// Returns when `serve_until` has returned after SIGTERM.
     fn serve(server: Server, announce: impl FnOnce(SocketAddr)) -> io::Result<()>;
 }

@@ -1,4 +1,4 @@
-//! One WebSocket client of many on one thread: nothing in it waits.
+//! A non-blocking WebSocket client, one of many on a thread.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,15 +9,15 @@ use socket2::{Domain, SockRef, Socket, Type};
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, Frame};
 
-/// Bytes that are read of one connection before others have their turn.
-const TURN: usize = 256 * 1024;
+/// The most bytes read from one connection before the next one.
+const MAX_READ: usize = 256 * 1024;
 
-/// See [`Width::Narrow`], in bytes.
-const NARROW: usize = 16 * 1024;
+/// The size of [`ReceiveBuffer::Small`], in bytes.
+const SMALL_BUFFER: usize = 16 * 1024;
 
 pub(super) struct Peer {
     stream: TcpStream,
-    /// What was read; everything before `at` is used up.
+    /// Bytes read from the socket; those before `at` are consumed.
     inbox: Vec<u8>,
     at: usize,
     outbox: Vec<u8>,
@@ -32,24 +32,26 @@ pub(super) enum End {
     Reset,
 }
 
-/// How much a client's own kernel takes for it.
+/// The receive buffer of a client's socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Width {
-    Usual,
-    /// So little that the server often has to wait for it.
-    Narrow,
+pub(super) enum ReceiveBuffer {
+    Default,
+    /// So small that the server often has to wait for the client.
+    Small,
 }
 
-/// A socket that waits for nothing, not even for being connected.
-pub(super) fn dial(addr: SocketAddr, width: Width) -> TcpStream {
+/// Opens a non-blocking socket; it may still be connecting.
+pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("descriptors");
     socket.set_nonblocking(true).unwrap();
-    if width == Width::Narrow {
-        socket.set_recv_buffer_size(NARROW).unwrap();
+    if receive_buffer == ReceiveBuffer::Small {
+        socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
     }
     socket.set_tcp_nodelay(true).unwrap();
     match socket.connect(&addr.into()) {
-        Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => panic!("no way in: {error}"),
+        Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => {
+            panic!("cannot connect: {error}")
+        }
         _ => socket.into(),
     }
 }
@@ -57,9 +59,9 @@ pub(super) fn dial(addr: SocketAddr, width: Width) -> TcpStream {
 const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 impl Peer {
-    /// Sets out to come in.
-    pub(super) fn dial(addr: SocketAddr, width: Width) -> Peer {
-        let stream = dial(addr, width);
+    /// Starts connecting and queues the request.
+    pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> Peer {
+        let stream = dial(addr, receive_buffer);
         let outbox = HttpRequest::upgrade(addr).bytes();
         Peer { stream, inbox: Vec::new(), at: 0, outbox, is_upgraded: false, end: None }
     }
@@ -68,12 +70,12 @@ impl Peer {
         self.outbox.extend_from_slice(bytes);
     }
 
-    /// Bytes that the socket has not taken yet.
+    /// Returns the number of bytes not sent yet.
     pub(super) fn unsent(&self) -> usize {
         self.outbox.len()
     }
 
-    /// Bytes that were read and not looked at yet.
+    /// Returns the number of bytes read and not parsed yet.
     pub(super) fn unread(&self) -> usize {
         self.inbox.len() - self.at
     }
@@ -83,20 +85,20 @@ impl Peer {
             match self.stream.write(&self.outbox) {
                 Ok(size) => drop(self.outbox.drain(..size)),
                 Err(error) if is_early(&error) => return,
-                // Reading tells how the connection has ended.
+                // The next read finds out how the connection ended.
                 Err(_) => return self.outbox.clear(),
             }
         }
     }
 
-    /// Reads what is there, though not for ever. True when there was something.
+    /// Reads the available bytes, up to [`MAX_READ`]. Returns true if there were any.
     pub(super) fn read(&mut self) -> bool {
         if self.at > self.inbox.len() / 2 {
             self.inbox.drain(..std::mem::take(&mut self.at));
         }
         let mut chunk = [0; 64 * 1024];
         let mut total = 0;
-        while self.end.is_none() && total < TURN {
+        while self.end.is_none() && total < MAX_READ {
             match self.stream.read(&mut chunk) {
                 Ok(0) => self.end = Some(End::Fin),
                 Ok(size) => {
@@ -113,7 +115,7 @@ impl Peer {
         total > 0
     }
 
-    /// The next frame of what was read. The answer to the handshake must be 101.
+    /// Returns the next complete frame. The response to the handshake must be 101.
     pub(super) fn next(&mut self) -> Option<(u8, &[u8])> {
         if !self.is_upgraded {
             let head = self.inbox.windows(4).position(|four| four == b"\r\n\r\n")?;
@@ -128,28 +130,28 @@ impl Peer {
         Some((opcode, &self.inbox[at + payload.start..at + payload.end]))
     }
 
-    /// How the connection has ended, once everything before the end was used.
+    /// Returns how the connection has ended, if it has.
     pub(super) fn end(&self) -> Option<End> {
         self.end
     }
 
-    /// Ends the writing direction.
-    pub(super) fn hang_up(&self) {
+    /// Closes the sending direction.
+    pub(super) fn shutdown_write(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Goes so that the other side sees a reset.
+    /// Resets the connection.
     pub(super) fn reset(self) {
         reset(&self.stream);
     }
 }
 
-/// Has the socket end by a reset when it is dropped.
+/// Makes the socket send a reset when it is dropped.
 pub(super) fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-/// Whether an error only says that it is too early.
+/// Returns true if the operation should be tried again later.
 pub(super) fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::NotConnected)
 }

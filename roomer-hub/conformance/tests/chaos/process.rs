@@ -1,4 +1,4 @@
-//! The server's process, seen from outside.
+//! The server process, controlled and measured by the tests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::serve::{LISTENING, NUMBERS, OPTIONS};
+use super::serve::{LISTENING, OPTIONS, STATS_LINE};
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// A running server. It ends with this.
+/// A running server. Dropping it kills the process.
 pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     child: Child,
@@ -21,27 +21,27 @@ pub(crate) struct Process {
     output: BufReader<ChildStdout>,
 }
 
-/// How much there is of everything in the server, by its own word.
+/// The statistics that the server process reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Numbers {
+pub(crate) struct ServerStats {
     pub(crate) connections: usize,
     pub(crate) rooms: usize,
     pub(crate) memberships: usize,
-    /// Handshakes and those being closed included.
+    /// All sockets, including handshakes and closing connections.
     pub(crate) sockets: usize,
     pub(crate) queued: usize,
     pub(crate) bytes_in: usize,
-    /// Cut without a close frame.
+    /// Connections that ended without a close frame.
     pub(crate) lost: usize,
-    /// Closed by the server, by close code.
+    /// Connections closed by the server, by close code.
     pub(crate) closes: BTreeMap<u16, usize>,
 }
 
-/// What a process has of the system.
+/// Operating system resources of the process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Level {
+pub(crate) struct Resources {
     pub(crate) descriptors: usize,
-    /// KiB of memory in use.
+    /// Resident memory, in KiB.
     pub(crate) memory: usize,
 }
 
@@ -65,16 +65,16 @@ impl Process {
         let output = BufReader::new(child.stdout.take().unwrap());
         let addr = SocketAddr::from(([0; 4], 0));
         let mut process = Process { addr, child, input, output };
-        process.addr = process.hear(LISTENING).parse().expect("an address");
+        process.addr = process.read_line(LISTENING).parse().expect("an address");
         process
     }
 
-    /// The rest of the next line that begins so.
-    fn hear(&mut self, beginning: &str) -> String {
+    /// Waits for the next line with a prefix; returns the rest of it.
+    fn read_line(&mut self, beginning: &str) -> String {
         let mut line = String::new();
         loop {
             line.clear();
-            let size = self.output.read_line(&mut line).expect("the server speaks");
+            let size = self.output.read_line(&mut line).expect("the server writes");
             assert_ne!(size, 0, "the server has ended: {:?}", self.child.wait());
             if let Some((_, rest)) = line.split_once(beginning) {
                 return rest.trim_end().into();
@@ -82,14 +82,14 @@ impl Process {
         }
     }
 
-    /// Somebody new, in root.
+    /// Connects a client; it is a member of `root`.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.addr)
     }
 
-    pub(crate) fn numbers(&mut self) -> Numbers {
-        self.input.write_all(b"\n").expect("the server listens");
-        let line = self.hear(NUMBERS);
+    pub(crate) fn numbers(&mut self) -> ServerStats {
+        self.input.write_all(b"\n").expect("the server reads");
+        let line = self.read_line(STATS_LINE);
         let mut words = line.split(' ').filter(|word| !word.is_empty());
         let mut next = || words.next().unwrap().parse().unwrap();
         let [connections, rooms, memberships, sockets, queued, bytes_in, lost] =
@@ -99,70 +99,74 @@ impl Process {
             (code.parse().unwrap(), count.parse().unwrap())
         });
         let closes = closes.collect();
-        Numbers { connections, rooms, memberships, sockets, queued, bytes_in, lost, closes }
+        ServerStats { connections, rooms, memberships, sockets, queued, bytes_in, lost, closes }
     }
 
-    /// Asks for the numbers until they are as they should be, which must be soon.
+    /// Requests the statistics until a condition holds, for at most [`TIMEOUT`].
     #[track_caller]
-    pub(crate) fn until(&mut self, is_so: impl Fn(&Numbers) -> bool) -> Numbers {
-        let start = Instant::now();
+    pub(crate) fn until(&mut self, is_so: impl Fn(&ServerStats) -> bool) -> ServerStats {
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let numbers = self.numbers();
             if is_so(&numbers) {
                 return numbers;
             }
-            assert!(start.elapsed() < TIMEOUT, "still {numbers:?}");
+            assert!(Instant::now() < deadline, "still {numbers:?}");
             pause();
         }
     }
 
-    /// Waits until nobody is left, then until descriptors and memory are back at a level: so many
-    /// KiB more memory are granted to the allocator.
+    /// Waits until no connection is left, then until descriptors and memory are back at `before`, plus
+    /// so many KiB that the allocator may keep.
+    ///
+    /// The allowance is not a property of one allocator. An allocator may keep pages that the server
+    /// has freed, so each caller chooses an allowance far above what allocators keep for its load and
+    /// far below what the attack would leave behind if the server did not free it.
     #[track_caller]
-    pub(crate) fn recovers(&mut self, before: Level, grant: usize) {
-        let now = self.comes_back(before, grant);
+    pub(crate) fn recovers(&mut self, before: Resources, grant: usize) {
+        let now = self.returns_to(before, grant);
         assert!(now.is_ok(), "it was {before:?} and is {now:?}");
     }
 
-    /// The same, or at which level it stays.
+    /// Does the same, but returns the resources if they stay higher.
     #[track_caller]
-    pub(crate) fn comes_back(&mut self, before: Level, grant: usize) -> Result<(), Level> {
+    pub(crate) fn returns_to(&mut self, before: Resources, grant: usize) -> Result<(), Resources> {
         self.until(|numbers| numbers.sockets == 0);
         let numbers = self.numbers();
         let tables = (numbers.connections, numbers.rooms, numbers.memberships, numbers.queued);
-        assert_eq!(tables, (0, 0, 0, 0), "something is left");
-        let start = Instant::now();
+        assert_eq!(tables, (0, 0, 0, 0), "the tables are not empty");
+        let deadline = Instant::now() + TIMEOUT / 6;
         loop {
             let now = self.level();
             let is_back = now.memory <= before.memory + grant;
             if is_back && now.descriptors <= before.descriptors {
                 return Ok(());
             }
-            if start.elapsed() >= TIMEOUT / 6 {
+            if Instant::now() >= deadline {
                 return Err(now);
             }
             pause();
         }
     }
 
-    pub(crate) fn level(&self) -> Level {
+    pub(crate) fn level(&self) -> Resources {
         let descriptors = fs::read_dir(self.proc("fd")).expect("the test needs Linux").count();
-        Level { descriptors, memory: self.status("VmRSS:") }
+        Resources { descriptors, memory: self.status("VmRSS:") }
     }
 
-    /// The most memory that was in use since [`forget_peak`](Self::forget_peak), in KiB.
+    /// Returns the peak of resident memory since [`forget_peak`](Self::forget_peak), in KiB.
     pub(crate) fn peak(&self) -> usize {
         self.status("VmHWM:")
     }
 
     pub(crate) fn forget_peak(&self) {
-        fs::write(self.proc("clear_refs"), "5").expect("one's own child");
+        fs::write(self.proc("clear_refs"), "5").expect("a child process");
     }
 
-    /// Whether one of its threads has something to do.
+    /// Returns true if one of its threads is runnable.
     pub(crate) fn is_runnable(&self) -> bool {
         let threads = fs::read_dir(self.proc("task")).expect("the test needs Linux").flatten();
-        // One may have ended meanwhile.
+        // A thread may have ended meanwhile.
         let stats =
             threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
         stats
@@ -170,7 +174,7 @@ impl Process {
             .any(|is| is)
     }
 
-    /// CPU time so far, user's and system's.
+    /// Returns the CPU time so far, user and system.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(self.proc("stat")).unwrap();
         // The name in parentheses may contain anything; the times are fields 14 and 15.
@@ -190,25 +194,25 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("one's own child");
+        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        let start = Instant::now();
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < TIMEOUT, "it does not end");
+            assert!(Instant::now() < deadline, "it does not end");
             pause();
         }
     }
 
-    /// Ends it as an operator does; it must end well.
+    /// Ends the process with SIGTERM; it must exit successfully.
     pub(crate) fn stop(mut self) {
         self.signal(Signal::TERM);
-        assert!(self.ended().success(), "it ended badly");
+        assert!(self.ended().success(), "the process failed");
     }
 }
 
@@ -220,7 +224,7 @@ impl Drop for Process {
     }
 }
 
-/// Between two looks at something that tells nobody when it changes: the server's process.
+/// Waits between two observations of the server process, which cannot notify the test of changes.
 pub(crate) fn pause() {
     thread::sleep(Duration::from_millis(10));
 }

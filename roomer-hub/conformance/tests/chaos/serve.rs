@@ -1,4 +1,4 @@
-//! The server's side of the process: this test executable, started once more.
+//! The server process: this test executable, started again.
 
 use std::env;
 use std::io::{self, BufRead, Write};
@@ -13,14 +13,14 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::Adapter;
 use crate::Runtime;
 
-/// The environment's variable that makes [`serve`] serve: options as `name=value`, by spaces.
+/// The environment variable with the options of [`serve`], as `name=value` separated by spaces.
 pub(super) const OPTIONS: &str = "ROOMER_CHAOS_SERVER";
 
-/// What [`serve`] writes to its standard output.
+/// Prefixes of the lines that [`serve`] writes to its standard output.
 pub(super) const LISTENING: &str = "listening on ";
-pub(super) const NUMBERS: &str = "numbers ";
+pub(super) const STATS_LINE: &str = "numbers ";
 
-/// No test: the server of the others. It ends by SIGTERM, or with its standard input.
+/// Not a test: the server of the other tests. It ends on SIGTERM, or when its standard input ends.
 #[test]
 #[ignore = "the other tests start it as their server"]
 fn serve() {
@@ -30,10 +30,10 @@ fn serve() {
         let (name, value) = option.split_once('=').expect("name=value");
         builder = choose(builder, name, value);
     }
-    let server = builder.build().expect("a sound choice of options");
+    let server = builder.build().expect("valid options");
     let answers = server.clone();
     thread::spawn(move || answer(&answers));
-    Runtime::serve(server, |addr| say(&format!("{LISTENING}{addr}"))).expect("it serves");
+    Runtime::serve(server, |addr| print(&format!("{LISTENING}{addr}"))).expect("it serves");
 }
 
 fn choose(builder: Builder, name: &str, value: &str) -> Builder {
@@ -46,7 +46,7 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
         "write" => builder.write_timeout(time),
         "close" => builder.close_timeout(time),
         "message" => builder.max_message(number as usize),
-        // Nobody hears of others who come and go in root, and where there is a crowd.
+        // No notices about members of root and of the crowd.
         "quiet" => builder.presence("root", Presence::Off).presence("crowd", Presence::Off),
         "backlog" => builder.max_backlog(number as usize),
         "budget" => builder.memory_budget(number as usize),
@@ -55,11 +55,11 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
             setrlimit(Resource::Nofile, limit).expect("a lower limit");
             builder
         }
-        _ => panic!("no option {name}"),
+        _ => panic!("unknown option {name}"),
     }
 }
 
-/// Answers each line of the standard input with how much there is of everything.
+/// Answers each line of the standard input with a line of statistics.
 fn answer(server: &Server) {
     for line in io::stdin().lock().lines() {
         if line.is_err() {
@@ -78,13 +78,13 @@ fn answer(server: &Server) {
         let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
         let closes = stats.closes.iter().map(|(code, count)| format!("{code}:{count}"));
         let closes: Vec<_> = closes.collect();
-        say(&format!("{NUMBERS}{} {}", numbers.join(" "), closes.join(" ")));
+        print(&format!("{STATS_LINE}{} {}", numbers.join(" "), closes.join(" ")));
     }
-    // Whoever started this has gone.
+    // The test that started this process has ended.
     process::exit(3);
 }
 
-fn say(line: &str) {
+fn print(line: &str) {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).expect("somebody listens");
+    writeln!(out, "{line}").and_then(|()| out.flush()).expect("the test reads the output");
 }

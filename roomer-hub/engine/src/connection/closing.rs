@@ -1,4 +1,4 @@
-//! A connection's last part: its last bytes go out, and the peer's are read away.
+//! The closing handshake: the last bytes are written, and received ones are read and discarded.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,24 +10,26 @@ use crate::connection::{Closing, Connection, State, Step};
 use crate::outbound::outbox::OutboxPhase;
 use crate::transport::Reader;
 
-/// How much one that is being closed may have begun to send for its close frame to be looked for
-/// behind it.
+/// How much of an unfinished message a session may buffer during the close for the peer's close frame
+/// to be looked for behind it.
 const CLOSE_SCAN_LIMIT: usize = 64 * 1024;
 
-/// How much of what a client goes on sending is read after the close. Enough for what was under way
-/// from a client that closes as it should; one that does not would have the server read for as long
-/// as the close may take.
+/// How many received bytes are read and discarded after the close. Enough for what is in transit from
+/// a client that closes properly; without the limit, a client that does not would keep the server
+/// reading until the close times out.
 const MAX_DISCARD: usize = 256 * 1024;
 
-/// How many times the wait of a close all of it may take while its last bytes go out over a slow
-/// link. What waits is bounded, and so is how long a client may make it last.
+/// How many times its timeout a close may take in total while the last bytes are written to a slow
+/// client. So both the bytes that wait and the time that a client can delay the end are bounded.
 const CLOSE_EXTENSIONS: u32 = 12;
 
 impl<R: Reader> Connection<R> {
+    /// Begins to close within the option `close_timeout`.
     pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Step {
         self.close_within(now, session, self.server.options().close_timeout)
     }
 
+    /// Begins to close. `wait` is how long the client may accept none of the last bytes.
     pub(super) fn close_within(
         &mut self,
         now: Duration,
@@ -49,11 +51,13 @@ impl<R: Reader> Connection<R> {
         Step::Again
     }
 
+    /// One step of the close.
     pub(super) fn closing(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Closing(closing) = &mut self.state else {
             return Step::Again;
         };
         let status = self.writer.poll_status(cx);
+        // A client that reads gets more time, up to a limit.
         if status.relieved != closing.relieved {
             closing.relieved = status.relieved;
             closing.until = (now + closing.wait).min(closing.latest);
@@ -74,16 +78,16 @@ impl<R: Reader> Connection<R> {
                 self.writer.shutdown();
             }
         }
-        // What still comes in is read, so that the close frame is not lost to a reset, and
-        // searched only for the peer's own. What comes after that stays with the system, which has
-        // the client wait: its close frame can still be read by then, and the end is near.
+        // Received bytes are read, since a socket closed with unread bytes sends a reset, which can
+        // destroy our close frame on its way. They are searched only for the peer's close frame. Above
+        // the limit they stay in the system's buffer, which stops the client from sending more.
         if closing.left == 0 {
             return Step::Wait(closing.until);
         }
         let limits = &self.server.options().limits;
         let read = with_buffer(|buffer| {
-            let most = closing.left.min(buffer.len());
-            self.reader.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
+            let max = closing.left.min(buffer.len());
+            self.reader.poll_read(cx, &mut buffer[..max]).map_ok(|size| {
                 closing.left -= size;
                 if let Some(session) = &mut closing.session {
                     let mut feed = session.feed(limits, &mut buffer[..size]);

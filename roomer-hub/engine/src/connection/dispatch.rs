@@ -1,7 +1,8 @@
-//! How a packet passes: the hub's rules, the application's rules, its handler.
+//! The way of a packet: the hub's rules, the application's rule, the event's handler.
 //!
-//! The hub decides; where it wants the application's word, it says so, and the word is fetched with
-//! the lock released. A word that takes its time makes the connection wait, and only that.
+//! The hub decides. Where it needs the application, it returns that as an action, and the rule or
+//! handler runs without the lock. If its future is pending, the connection's further messages wait for
+//! it; other connections do not.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -21,25 +22,25 @@ use crate::outbound::socket_writer::SocketWriter;
 use crate::sync::MutexGuard;
 use roomer_hub::{Command, Input};
 
-/// A connection whose packet passes.
+/// The sender of the packets.
 pub(crate) struct Dispatcher<'p, 's> {
     pub(crate) server: &'s Server,
     pub(crate) conn: &'p Conn,
     pub(crate) now: Duration,
 }
 
-/// What comes of a packet.
+/// The result of a packet.
 #[derive(Default)]
 pub(crate) struct Dispatched {
-    /// The application's word is not out yet.
+    /// The handler or rule returned a future that is still pending.
     pub(crate) pending: Option<Box<PendingCall>>,
-    /// A receiver that is owed too much: whoever sends to it should wait.
+    /// A receiver above its high-water mark; the sender should pause reading.
     pub(crate) congested: Option<Arc<SocketWriter>>,
-    /// The hub has closed the sender because of it: nothing behind it is handled.
+    /// True if the hub closed the sender: its further packets are not handled.
     pub(crate) is_closed: bool,
 }
 
-/// The application's word on a packet, while it is awaited.
+/// A handler or rule whose future is pending, and the message that it is about.
 pub(crate) struct PendingCall {
     future: CallFuture,
     observed: ObservedCall,
@@ -51,7 +52,7 @@ enum CallFuture {
     Rule(BoxFuture<bool>),
 }
 
-/// What the application has to say.
+/// The result of a pending handler or rule.
 pub(crate) enum CallOutcome {
     Handled(HandlerResult),
     Judged(bool),
@@ -69,8 +70,8 @@ impl PendingCall {
 }
 
 impl<'s> Dispatcher<'_, 's> {
-    /// Gives the hub an input about a packet and does what it asks for, until that is done or has
-    /// to be waited for.
+    /// Gives the hub an input about a packet and runs the rule or handler that it names, until the
+    /// packet is done or a future is pending.
     pub(crate) fn dispatch(
         &self,
         mut core: MutexGuard<'s, Core>,
@@ -85,6 +86,7 @@ impl<'s> Dispatcher<'_, 's> {
         loop {
             let outcome = core.apply(self.now, input, None);
             (dispatched.congested, dispatched.is_closed) = (outcome.congested, outcome.is_closed);
+            // The application's code runs without the lock.
             if let Some(handler) = outcome.call.and_then(|key| server.handler(key)) {
                 drop(core);
                 let ran = server.run_callback(|| handler.run(self.conn, &message));
@@ -107,6 +109,7 @@ impl<'s> Dispatcher<'_, 's> {
             drop(core);
             let ran = server.run_callback(|| rule.run(self.conn, &message));
             core = server.core();
+            // The rule's answer goes back to the hub, which may name a handler now.
             input = match ran {
                 CallResult::Done(true) => Input::Allowed { conn, packet },
                 CallResult::Done(false) => Input::Denied { conn, packet },
@@ -124,12 +127,12 @@ impl<'s> Dispatcher<'_, 's> {
 
     fn wait(&self, kind: &str, future: CallFuture, message: OwnedMessage) -> Box<PendingCall> {
         let id = self.conn.info.id;
-        let whose = || (format!("the {kind} `{}`", message.event), Some(id));
-        let observed = self.server.observe(whose);
+        let owner = || (format!("the {kind} `{}`", message.event), Some(id));
+        let observed = self.server.observe(owner);
         Box::new(PendingCall { future, observed, message })
     }
 
-    /// A handler has come to its end.
+    /// Reports the error of a handler, if it returned one.
     pub(crate) fn handled(
         &self,
         mut core: MutexGuard<'s, Core>,
@@ -141,7 +144,7 @@ impl<'s> Dispatcher<'_, 's> {
         self.report(core, message, error)
     }
 
-    /// A handler or a rule has panicked: its connection ends.
+    /// Closes the connection whose handler or rule panicked, and reports the panic.
     pub(crate) fn panicked(
         &self,
         mut core: MutexGuard<'s, Core>,
@@ -152,7 +155,7 @@ impl<'s> Dispatcher<'_, 's> {
         self.report(core, message, panic.into())
     }
 
-    /// The application's code has panicked.
+    /// Closes the connection because code of the application panicked.
     fn close_failed(&self, mut core: MutexGuard<'s, Core>) -> MutexGuard<'s, Core> {
         let conn = self.conn.info.key;
         core.counts.panics += 1;
@@ -161,6 +164,7 @@ impl<'s> Dispatcher<'_, 's> {
         core
     }
 
+    /// Reports an error to the hook `on_error`, to `tracing` and to a test's monitor.
     fn report(
         &self,
         core: MutexGuard<'s, Core>,
@@ -176,13 +180,13 @@ impl<'s> Dispatcher<'_, 's> {
         let id = Some(self.conn.info.id);
         let panic = error.downcast_ref::<HandlerPanic>();
         let kind = if panic.is_some() { "handler or a rule" } else { "handler" };
-        let whose = || (format!("the {kind} of `{}`", message.event), id);
-        let sent: &dyn Display = panic.map_or(&error, |panic| &panic.message);
-        server.report_failure(whose, sent, panic.is_some());
+        let owner = || (format!("the {kind} of `{}`", message.event), id);
+        let text: &dyn Display = panic.map_or(&error, |panic| &panic.message);
+        server.report_failure(owner, text, panic.is_some());
         trace::failed(&self.conn.info, message.event, &*error);
-        let run_hooks = || hook.map(|hook| hook(self.conn, message, error));
-        let result = server.run_callback(|| handler::catch_panic(run_hooks));
-        // A hook that panics has nobody else to be reported to.
+        let run_hook = || hook.map(|hook| hook(self.conn, message, error));
+        let result = server.run_callback(|| handler::catch_panic(run_hook));
+        // The hook's own panic can only go to the trace and the monitor.
         let result = result.inspect_err(|panic| {
             trace::hook_failed(&self.conn.info, panic);
             server.report_failure(|| ("the hook `on_error`".into(), id), &panic.message, true);

@@ -1,7 +1,12 @@
-//! One connection's task: handshake, session, close.
+//! One connection's task: a state machine polled as a future.
 //!
-//! A turn looks at everything that may have happened since the last one, always in the same
-//! order: what others decided about this connection, its writer, its socket, the clock.
+//! ```text
+//! ProxyHeader ─▶ Handshake ─▶ Authorizing ─▶ Established ─▶ Closing ─▶ Done
+//!                    └────────── rejected ──────────────────▶┘
+//! ```
+//!
+//! A step checks everything that may have changed since the last one, always in the same order: what
+//! other tasks decided about this connection, its outbox, its socket, the clock.
 
 mod closing;
 mod dispatch;
@@ -40,7 +45,7 @@ use crate::timer::Timer;
 use crate::transport::{Reader, Writer};
 use roomer_hub::{Command, Input};
 
-/// Reads of one connection in a row before others get their turn.
+/// How often a connection reads in one poll before other tasks get their turn.
 const MAX_READS_PER_POLL: usize = 4;
 
 /// The task of one connection, to be spawned. See [`Server::connect`].
@@ -57,20 +62,21 @@ pub struct Connection<R> {
 }
 
 enum State {
-    /// Over before it began.
+    /// The server has too many sockets; the request is not read.
     RejectedEarly(StatusCode),
-    /// A proxy says for whom the connection is.
+    /// A trusted proxy sends the client's address first.
     ProxyHeader {
         header: ProxyHeader,
         until: Duration,
     },
+    /// The request's head is being read.
     Handshake {
         parser: RequestParser,
         until: Duration,
     },
-    /// The application decides about the request; what came behind it waits.
+    /// The application's `authorize_async` hook decides about the request.
     Authorizing(Box<Authorizing>),
-    /// Somebody else has done the handshake; its credentials, and what came behind it.
+    /// A framework has done the handshake: its credentials, and the bytes it read behind the request.
     Upgraded(Option<Arc<Credentials>>, Vec<u8>),
     Established(Established),
     Closing(Closing),
@@ -78,34 +84,36 @@ enum State {
 }
 
 struct Authorizing {
-    ping_unanswered_since: Box<PendingAuth>,
+    auth: Box<PendingAuth>,
+    /// Bytes received behind the request.
     leftover: Vec<u8>,
     until: Duration,
 }
 
 struct Closing {
-    /// What looks for the peer's close frame, unless that would take much memory, or WebSocket was
-    /// never spoken.
+    /// Looks for the peer's close frame. `None` if that would need much memory, or before the upgrade.
     session: Option<Session>,
-    /// How long it may take nothing of its last bytes.
+    /// How long the client may accept none of the last bytes.
     wait: Duration,
+    /// When the connection is dropped; postponed to `latest` at most while the client reads.
     until: Duration,
     latest: Duration,
-    /// The link's count of times when a full socket took bytes again.
+    /// The writer's count of how often a full socket accepted bytes again.
     relieved: u64,
+    /// True once the writing direction is shut down.
     is_shut: bool,
-    /// How many bytes may still be read.
+    /// How many more received bytes are read.
     left: usize,
 }
 
-/// What a turn leads to.
+/// What the task does after a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Look again at once.
+    /// Takes another step at once.
     Again,
-    /// Look again after others have had their turn.
+    /// Yields to other tasks, then takes another step.
     Later,
-    /// Nothing to do until woken, or until then.
+    /// Waits until it is woken, or until this time.
     Wait(Duration),
     Done,
 }
@@ -130,7 +138,8 @@ impl<R: Reader> Connection<R> {
         Connection::begin(server, reader, writer, peer, (place, state))
     }
 
-    /// A connection whose handshake is done, with what was read behind it. It is counted already.
+    /// Creates a connection whose handshake a framework has done, with the bytes read behind the
+    /// request. The connection is counted already.
     pub(crate) fn upgraded(
         server: Server,
         reader: R,
@@ -156,6 +165,7 @@ impl<R: Reader> Connection<R> {
         Connection { server, writer, reader, peer, timer, place, state, span }
     }
 
+    /// Takes one step in the current state.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let now = self.server.now();
         self.timer.expire(now);
@@ -304,7 +314,7 @@ impl<R: Reader> Connection<R> {
         Step::Wait(next.fold(ping, Duration::min))
     }
 
-    /// Closes a connection that does not take what it is sent.
+    /// Closes a connection that does not read fast enough.
     fn close_slow(&mut self, now: Duration) -> Step {
         if let State::Established(open) = &self.state {
             trace::lagged(&open.conn.info, self.writer.backlog().0);
@@ -312,7 +322,7 @@ impl<R: Reader> Connection<R> {
         self.end(now, &close::TOO_SLOW)
     }
 
-    /// Ends an open connection from within.
+    /// Closes an established connection for a reason of the server's own.
     fn end(&mut self, now: Duration, why: &Close) -> Step {
         if let State::Established(open) = &mut self.state {
             let mut core = self.server.core();
@@ -323,7 +333,7 @@ impl<R: Reader> Connection<R> {
         self.close_open(now)
     }
 
-    /// The hub has let go of the connection; its last bytes are on their way.
+    /// Begins to close a connection that the hub has removed; its close frame is queued.
     fn close_open(&mut self, now: Duration) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
@@ -355,8 +365,8 @@ impl<R: Reader> Future for Connection<R> {
                 }
                 Step::Wait(until) => {
                     this.timer.set(&this.server.0.timers, until, cx.waker());
-                    // A shutdown wakes handshakes by their alarms, and a cut everybody: this one
-                    // may just have come too late to be rung.
+                    // A shutdown wakes tasks in their handshake by their timers, and an abort wakes all.
+                    // This timer may have been set just after that.
                     let in_handshake = matches!(
                         this.state,
                         State::ProxyHeader { .. } | State::Handshake { .. } | State::Authorizing(_)
@@ -378,13 +388,13 @@ impl<R: Reader> Future for Connection<R> {
 }
 
 impl<R> Connection<R> {
-    /// Runs a part of the connection's task where a subscriber of `tracing` sees whose it is.
+    /// Runs a part of the task inside the connection's `tracing` span.
     #[inline]
     fn in_span<O>(&mut self, run: impl FnOnce(&mut Self) -> O) -> O {
         trace::Span::within(self, |this| &mut this.span, run)
     }
 
-    /// Lets go of everything, however the connection came to its end.
+    /// Releases everything, however the connection ended.
     fn finish(&mut self) {
         if let State::Done = self.state {
             return;

@@ -1,4 +1,4 @@
-//! A connection's first part: from the first byte to the room `root`, or to a refusal.
+//! The opening handshake: from the first byte to the room `root`, or to a rejection.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,11 +25,11 @@ use crate::transport::Reader;
 use roomer_hub::ConnId;
 use roomer_hub::{Command, Input};
 
-/// How long one that was turned away may take to read the answer.
+/// How long a client that was rejected early may take to read the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 impl<R: Reader> Connection<R> {
-    /// Answers at once, whatever the request would be.
+    /// Responds before the request was read: the server has too many sockets.
     pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
         trace::rejected(self.peer, status.as_u16());
         self.server.warn(self.server.handshakes_full(status));
@@ -41,6 +41,7 @@ impl<R: Reader> Connection<R> {
         self.close_within(now, None, REJECT_LINGER.min(self.server.options().close_timeout))
     }
 
+    /// Reads the request's head.
     pub(super) fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Handshake { parser, until } = &mut self.state else {
             return Step::Again;
@@ -67,7 +68,7 @@ impl<R: Reader> Connection<R> {
         }
     }
 
-    /// The request is there.
+    /// Serves a page, rejects the request, or asks the application about it.
     fn decide(
         &mut self,
         now: Duration,
@@ -79,35 +80,31 @@ impl<R: Reader> Connection<R> {
         let is_head = request.head.method() == Method::HEAD;
         match self.server.page(&request) {
             None => {}
-            Some(Ok(response)) => return self.response(now, &response, is_head),
+            Some(Ok(response)) => return self.respond(now, &response, is_head),
             Some(Err(status)) => {
                 let cause = self.server.wrong_path(&request);
                 return self.reject(now, &Response::error(status), cause, is_head);
             }
         }
         match self.server.decide(request, false) {
-            // HEAD is refused, and wants no body.
+            // An upgrade by HEAD is rejected, and a response to HEAD has no body.
             Decision::Ready(Err(Rejected { rejection, cause })) => {
                 self.reject(now, &Response::rejection(&rejection), cause, is_head)
             }
             Decision::Ready(decided) => self.admit(now, decided, leftover),
-            Decision::PendingAuth(ping_unanswered_since) => {
-                self.state = State::Authorizing(Box::new(Authorizing {
-                    ping_unanswered_since,
-                    leftover,
-                    until,
-                }));
+            Decision::PendingAuth(auth) => {
+                self.state = State::Authorizing(Box::new(Authorizing { auth, leftover, until }));
                 Step::Again
             }
         }
     }
 
-    /// The application takes its time to decide.
+    /// Polls the application's `authorize_async` hook.
     pub(super) fn authorizing(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Authorizing(authorizing) = &mut self.state else {
             return Step::Again;
         };
-        if let Poll::Ready(decided) = authorizing.ping_unanswered_since.poll(cx) {
+        if let Poll::Ready(decided) = authorizing.auth.poll(cx) {
             let leftover = std::mem::take(&mut authorizing.leftover);
             return self.admit(now, decided, leftover);
         }
@@ -119,7 +116,7 @@ impl<R: Reader> Connection<R> {
             let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
             return self.reject(now, &response, cause, false);
         }
-        // Read on, to hear when the client goes; but not without measure.
+        // Reading continues, to notice when the client disconnects; what it sends early is bounded.
         let room = self.server.options().max_head.saturating_sub(authorizing.leftover.len());
         let read = with_buffer(|buffer| match room.min(buffer.len()) {
             0 => Poll::Pending,
@@ -135,7 +132,7 @@ impl<R: Reader> Connection<R> {
         }
     }
 
-    /// Lets a client in that has passed, if there is still a place for it.
+    /// Admits a client that was accepted, if the limits of connections still permit it.
     fn admit(
         &mut self,
         now: Duration,
@@ -143,20 +140,20 @@ impl<R: Reader> Connection<R> {
         leftover: Vec<u8>,
     ) -> Step {
         let options = self.server.options();
-        let promote = |dispatch: Accepted| {
-            let (from, to) = (options.address(self.peer), options.address(dispatch.peer));
+        let promote = |accepted: Accepted| {
+            let (from, to) = (options.address(self.peer), options.address(accepted.peer));
             match self.server.0.lifecycle.promote(from, to, &options.admission) {
-                Ok(()) => Ok(dispatch),
-                Err(status) => Err(self.server.full(status, dispatch.untrusted_proxy)),
+                Ok(()) => Ok(accepted),
+                Err(status) => Err(self.server.full(status, accepted.untrusted_proxy)),
             }
         };
         match decided.and_then(promote) {
-            Ok(dispatch) => {
-                (self.place, self.peer) = (SocketKind::Connection, dispatch.peer);
+            Ok(accepted) => {
+                (self.place, self.peer) = (SocketKind::Connection, accepted.peer);
                 self.establish(
                     now,
-                    dispatch.response.to_bytes(false),
-                    dispatch.credentials,
+                    accepted.response.to_bytes(false),
+                    accepted.credentials,
                     leftover,
                 )
             }
@@ -166,7 +163,7 @@ impl<R: Reader> Connection<R> {
         }
     }
 
-    /// Answers what is refused. To HEAD without a body.
+    /// Rejects the request with a response, without a body for HEAD, and counts the rejection.
     pub(super) fn reject(
         &mut self,
         now: Duration,
@@ -175,16 +172,17 @@ impl<R: Reader> Connection<R> {
         is_head: bool,
     ) -> Step {
         self.server.record_rejected(self.peer, response.status(), cause);
-        self.response(now, response, is_head)
+        self.respond(now, response, is_head)
     }
 
-    /// Answers what is no upgrade.
-    fn response(&mut self, now: Duration, response: &Response, is_head: bool) -> Step {
+    /// Sends a response that is not an upgrade, and closes.
+    fn respond(&mut self, now: Duration, response: &Response, is_head: bool) -> Step {
         self.writer.finish(response.to_bytes(is_head).into(), false);
         self.close(now, None)
     }
 
-    /// Sends the answer, if it is not sent yet, and opens the connection in the hub, in one step.
+    /// Sends the response, unless a framework has sent it, and opens the connection in the hub, in one
+    /// step.
     pub(super) fn establish(
         &mut self,
         now: Duration,
@@ -195,7 +193,7 @@ impl<R: Reader> Connection<R> {
         let server = &self.server;
         let id = ConnId::from_random_bytes(server.0.env.random());
         let mut core = server.core();
-        // Under the lock: a shutdown either finds this connection in the hub or is found here.
+        // Checked under the lock: a shutdown either finds this connection in the hub or is seen here.
         if server.is_closing() {
             drop(core);
             if response.is_empty() {
@@ -208,12 +206,13 @@ impl<R: Reader> Connection<R> {
         }
         self.writer.push(Chunk::complete(response));
         let opening = (!server.options().echo).then_some(&self.writer);
-        let outcome = core.apply(now, Input::Open { id }, opening);
-        let Some(key) = outcome.opened else {
+        let applied = core.apply(now, Input::Open { id }, opening);
+        let Some(key) = applied.opened else {
             return Step::Done;
         };
         if server.options().echo {
-            // Without a link it has heard nothing of root; it leaves it as quietly.
+            // The echo server has no rooms. The connection has no writer yet, so it was sent nothing of
+            // root; it leaves without being sent anything either.
             let leave = Command::Leave { conn: key, room: ROOT };
             core.apply(now, Input::Command(leave), None);
             core.outbound.writers.insert(key, self.writer.clone());
@@ -224,16 +223,17 @@ impl<R: Reader> Connection<R> {
         core.arrived(&info);
         core.limit_user(now, &info, server.options().max_connections_per_user);
         let conn = Conn { server: server.clone(), info };
-        let mut open = Established::new(conn, now);
-        server.flush_after_input(now, core, &mut open.flush_at);
-        self.span = trace::Span::begin(&open.conn.info);
-        let over = (!leftover.is_empty()).then(|| {
+        let mut established = Established::new(conn, now);
+        server.flush_after_input(now, core, &mut established.flush_at);
+        self.span = trace::Span::begin(&established.conn.info);
+        // Messages that the client sent behind its request are handled at once.
+        let ended = (!leftover.is_empty()).then(|| {
             let writer = &self.writer;
-            let take = |_: &mut _| open.on_bytes(writer, &mut leftover, now);
-            trace::Span::within(&mut self.span, |span| span, take)
+            let handle = |_: &mut _| established.on_bytes(writer, &mut leftover, now);
+            trace::Span::within(&mut self.span, |span| span, handle)
         });
-        self.state = State::Established(open);
-        match over {
+        self.state = State::Established(established);
+        match ended {
             Some(true) => self.close_open(now),
             _ => Step::Again,
         }

@@ -1,5 +1,4 @@
-//! What comes before a connection's request where a proxy announces its client: the header of the
-//! PROXY protocol.
+//! The header of the PROXY protocol, which a trusted proxy sends before the client's request.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,14 +13,15 @@ use crate::metrics::warning::WarningCause;
 use crate::transport::Reader;
 
 impl<R: Reader> Connection<R> {
+    /// Reads the header, and takes the address that it names for the client's.
     pub(super) fn read_proxy_header(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::ProxyHeader { header, until } = &mut self.state else {
             return Step::Again;
         };
         let until = *until;
         let read = with_buffer(|buffer| {
-            let most = header.wanted().min(buffer.len());
-            let read = self.reader.poll_read(cx, &mut buffer[..most]);
+            let max = header.wanted().min(buffer.len());
+            let read = self.reader.poll_read(cx, &mut buffer[..max]);
             read.map_ok(|size| (size, header.push(&buffer[..size])))
         });
         match read {
@@ -29,7 +29,7 @@ impl<R: Reader> Connection<R> {
             Poll::Ready(Ok((_, Ok(None)))) => Step::Again,
             Poll::Ready(Ok((_, Ok(Some(source))))) => {
                 self.state = State::Handshake { parser: RequestParser::default(), until };
-                // Without a source the connection is the proxy's own.
+                // Without an address the connection is the proxy's own, such as a health check.
                 let client = source.or(self.peer);
                 let options = self.server.options();
                 let (from, to) = (options.address(self.peer), options.address(client));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-/// The subject of a [`Warning`].
+/// The subject of a [`Warning`](crate::Warning).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarningCause {

@@ -1,29 +1,29 @@
-//! How much memory there is for this process: the machine's, or what its control groups leave of
-//! it. A container has the machine's figures in `/proc`, and its own limit elsewhere.
+//! The memory available to this process: the machine's, or the limit of its control groups. Inside a
+//! container, `/proc` has the machine's figures; the container's limit is in the control group's files.
 
 use std::fs;
 
-/// The default budget is this part of the memory that there is; the rest is for the connections
-/// themselves, the system's buffers, the application and whatever else runs there.
+/// The default budget is this part of the available memory. The rest is for the connections themselves,
+/// the system's buffers, the application and other processes.
 const PART: u64 = 4;
 
-/// The most that the default budget is.
-const MOST: usize = 1024 * 1024 * 1024;
+/// The upper bound of the default budget.
+const MAX: usize = 1024 * 1024 * 1024;
 
-/// The default of [`memory_budget`](crate::Builder::memory_budget), where there is so much memory,
-/// if that is known. Not below `least`, which one connection alone may need, or a server in a small
-/// container could not be built without choosing.
+/// Returns the default of [`memory_budget`](crate::Builder::memory_budget) for the available memory, if
+/// that is known. Never below `least`, which a single connection may need: otherwise a server in a small
+/// container could not be built with the defaults.
 pub(crate) fn budget(memory: Option<u64>, least: usize) -> usize {
     let part = memory.and_then(|memory| usize::try_from(memory / PART).ok());
-    part.unwrap_or(MOST).max(least).min(MOST)
+    part.unwrap_or(MAX).max(least).min(MAX)
 }
 
-/// The bytes of memory that there are for this process; `None` where the system does not say.
+/// Returns the bytes of memory available to this process; `None` where the system does not report it.
 pub(crate) fn available() -> Option<u64> {
     least(|path| fs::read_to_string(path).ok())
 }
 
-/// The least of all limits, each read from the file that has it.
+/// Returns the least of all limits, each read from its file.
 fn least(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let machine = read("/proc/meminfo").and_then(|text| total(&text));
     let groups = read("/proc/self/cgroup").unwrap_or_default();
@@ -32,15 +32,15 @@ fn least(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     limits.chain(machine).min()
 }
 
-/// The machine's memory, by `/proc/meminfo`.
+/// Parses the machine's memory, by `/proc/meminfo`.
 fn total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
 
-/// The files with the limits of a control group and of those that it is in, by a line of
-/// `/proc/self/cgroup`. Inside a container its own group may be mounted as the topmost.
+/// Returns the files with the limits of a control group and of its parents, from a line of
+/// `/proc/self/cgroup`. Inside a container, its own group may be mounted as the root.
 fn limit_files(line: &str) -> Option<Vec<String>> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (controllers, path) = (parts.next()?, parts.next()?);
@@ -66,7 +66,7 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    /// What is found where these files are.
+    /// Returns the memory that is found where these files exist.
     fn found(files: &[(&str, &str)]) -> Option<u64> {
         let read = |path: &str| files.iter().find(|(name, _)| *name == path);
         least(|path| read(path).map(|(_, text)| (*text).into()))
@@ -75,14 +75,14 @@ mod tests {
     const MACHINE: (&str, &str) = ("/proc/meminfo", "MemTotal:       16384000 kB\nMemFree: 1 kB\n");
 
     #[test]
-    fn without_groups_it_is_the_machine_s() {
+    fn without_control_groups_the_machines_memory_counts() {
         assert_eq!(found(&[MACHINE]), Some(16_384_000 * 1024));
         assert_eq!(found(&[]), None);
         assert_eq!(found(&[("/proc/meminfo", "MemTotal: much\n")]), None);
     }
 
     #[test]
-    fn the_limit_of_the_group_or_of_one_above_counts() {
+    fn the_limit_of_the_group_or_of_a_parent_counts() {
         let group = ("/proc/self/cgroup", "0::/a.slice/b.service\n");
         let own = ("/sys/fs/cgroup/a.slice/b.service/memory.max", "max\n");
         let above = ("/sys/fs/cgroup/a.slice/memory.max", "268435456\n");
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_finds_its_limit_at_the_top() {
+    fn a_container_finds_its_limit_at_the_root() {
         let limit = ("/sys/fs/cgroup/memory.max", "536870912\n");
         for path in ["0::/\n", "0::/docker/0123456789ab\n", "0::/../../elsewhere\n"] {
             assert_eq!(found(&[MACHINE, ("/proc/self/cgroup", path), limit]), Some(512 * MIB));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_groups_count_too() {
+    fn control_groups_of_version_1_count_too() {
         let groups = ("/proc/self/cgroup", "5:cpu:/x\n4:hugetlb,memory:/docker/01:23\n0::/\n");
         let none =
             ("/sys/fs/cgroup/memory/docker/01:23/memory.limit_in_bytes", "9223372036854771712");
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn this_machine_says_how_much_there_is() {
+    fn this_machine_reports_its_memory() {
         let machine =
             fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text)).unwrap();
         let available = available().unwrap();

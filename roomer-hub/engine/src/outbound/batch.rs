@@ -1,9 +1,9 @@
-//! What a room owes its members, until it is handed to their outboxes.
+//! The messages that a room has collected for its members.
 //!
-//! A broadcast is encoded once, WebSocket header included, behind whatever the room's members are
-//! already owed; one hand-over then gives every member the same bytes, however many messages they
-//! are. Who must not hear a part (the sender its own message, a joiner what came before its join)
-//! is noted as a range to skip.
+//! A broadcast is encoded once, WebSocket header included, behind the messages that wait already.
+//! Delivering the batch then queues the same bytes for every member, however many messages they are.
+//! A member that must not get a part (the sender its own message, a new member what came before its
+//! join) is recorded with the range to leave out.
 
 use bytes::Bytes;
 
@@ -11,15 +11,17 @@ use roomer_hub::ConnKey;
 
 #[derive(Debug, Default)]
 pub(crate) struct RoomBatch {
+    /// Encoded messages, one after the other.
     pub(crate) frames: Vec<u8>,
     exclusions: Vec<Exclusion>,
-    /// The room stands on the list of rooms to be flushed, or somebody is flushing it and will
-    /// look again: nobody else needs to.
+    /// True while the room is on the list of dirty rooms, or is being flushed by a task that checks it
+    /// again afterwards.
     pub(crate) is_queued: bool,
-    /// Somebody has been asked to come back and flush the room, which is large.
+    /// True once a task has been assigned to flush the room, which is large.
     pub(crate) is_assigned: bool,
 }
 
+/// A range of the frames that one connection does not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Exclusion {
     conn: ConnKey,
@@ -28,7 +30,7 @@ struct Exclusion {
 }
 
 impl RoomBatch {
-    /// Keeps `conn` from hearing what lies between `start` and the end.
+    /// Excludes a connection from what lies between `start` and the end.
     pub(crate) fn exclude(&mut self, conn: ConnKey, start: usize) {
         let end = self.frames.len();
         if start < end {
@@ -36,10 +38,10 @@ impl RoomBatch {
         }
     }
 
-    /// What one connection is owed so far, as a copy.
+    /// Returns a copy of what one connection gets of the batch.
     pub(crate) fn pending_for(&self, conn: ConnKey) -> Bytes {
-        // Whatever lies before a skip of everything is behind it: who comes and goes a thousand
-        // times within a tick has thousands of them.
+        // An exclusion from the start covers all earlier ones. A connection that joins and leaves a
+        // thousand times within one batch has thousands of them.
         let mut exclusions = Vec::new();
         for exclude in self.exclusions.iter().rev().filter(|exclude| exclude.conn == conn) {
             exclusions.push(*exclude);
@@ -48,14 +50,14 @@ impl RoomBatch {
             }
         }
         exclusions.reverse();
-        let mut pending_for = Vec::new();
+        let mut bytes = Vec::new();
         for range in included_ranges(&exclusions, self.frames.len()) {
-            pending_for.extend_from_slice(&self.frames[range]);
+            bytes.extend_from_slice(&self.frames[range]);
         }
-        pending_for.into()
+        bytes.into()
     }
 
-    /// Ends the tick and gives what it has collected.
+    /// Empties the batch and returns its content, ready to be shared.
     pub(crate) fn seal(&mut self) -> SealedBatch {
         let mut exclusions = std::mem::take(&mut self.exclusions);
         exclusions.sort_unstable();
@@ -63,7 +65,7 @@ impl RoomBatch {
     }
 }
 
-/// A tick's frames, ready to be shared.
+/// The content of a batch, ready to be shared.
 #[derive(Debug)]
 pub(crate) struct SealedBatch {
     frames: Bytes,
@@ -71,7 +73,7 @@ pub(crate) struct SealedBatch {
 }
 
 impl SealedBatch {
-    /// Calls `push` with each piece that `conn` is to get, in order.
+    /// Calls `push` with each range of bytes that a connection gets, in order.
     pub(crate) fn chunks(&self, conn: ConnKey, mut push: impl FnMut(Bytes)) {
         let start = self.exclusions.partition_point(|exclude| exclude.conn < conn);
         let own = self.exclusions[start..].partition_point(|exclude| exclude.conn == conn);
@@ -84,7 +86,7 @@ impl SealedBatch {
     }
 }
 
-/// The ranges of `0..len` that sorted skips leave.
+/// Iterates over the ranges of `0..len` that sorted exclusions leave.
 fn included_ranges(
     exclusions: &[Exclusion],
     len: usize,
@@ -109,21 +111,21 @@ mod tests {
         [map.insert(()), map.insert(()), map.insert(())]
     }
 
-    fn heard(sealed: &SealedBatch, conn: ConnKey) -> Vec<u8> {
+    fn received(sealed: &SealedBatch, conn: ConnKey) -> Vec<u8> {
         let mut all = Vec::new();
-        sealed.chunks(conn, |piece| all.extend_from_slice(&piece));
+        sealed.chunks(conn, |bytes| all.extend_from_slice(&bytes));
         all
     }
 
     #[test]
-    fn each_hears_all_but_its_own_and_what_came_before() {
+    fn each_member_gets_all_but_its_own_messages_and_those_before_its_join() {
         let [ann, bob, eve] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");
         batch.exclude(ann, 0);
         batch.frames.extend_from_slice(b"bb");
         batch.exclude(bob, 2);
-        // Eve joins here: a skip of all so far, then of her own announcement.
+        // Eve joins here: excluded from all so far, then from the announcement of her own join.
         batch.exclude(eve, 0);
         batch.frames.extend_from_slice(b"ee");
         batch.exclude(eve, 4);
@@ -132,14 +134,14 @@ mod tests {
         assert_eq!(batch.pending_for(eve), b"AA"[..]);
         assert_eq!(batch.pending_for(ann), b"bbee"[..]);
         let sealed = batch.seal();
-        assert_eq!(heard(&sealed, ann), b"bbee");
-        assert_eq!(heard(&sealed, bob), b"aaeeAA");
-        assert_eq!(heard(&sealed, eve), b"AA");
+        assert_eq!(received(&sealed, ann), b"bbee");
+        assert_eq!(received(&sealed, bob), b"aaeeAA");
+        assert_eq!(received(&sealed, eve), b"AA");
         assert!(batch.frames.is_empty());
     }
 
     #[test]
-    fn who_was_given_everything_is_owed_what_came_after() {
+    fn a_member_that_got_everything_gets_what_came_after() {
         let [ann, bob, _] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");
@@ -155,11 +157,11 @@ mod tests {
         assert_eq!(batch.pending_for(ann), b"ccdd"[..]);
         assert_eq!(batch.pending_for(bob), b"aabbccAAdd"[..]);
         let sealed = batch.seal();
-        assert_eq!(heard(&sealed, ann), b"ccdd");
+        assert_eq!(received(&sealed, ann), b"ccdd");
     }
 
     #[test]
-    fn a_skip_of_everything_leaves_nothing() {
+    fn an_exclusion_from_everything_leaves_nothing() {
         let [ann, bob, _] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");
@@ -167,7 +169,7 @@ mod tests {
         batch.exclude(ann, 1);
         batch.exclude(ann, 2);
         let sealed = batch.seal();
-        assert_eq!(heard(&sealed, ann), b"");
-        assert_eq!(heard(&sealed, bob), b"aa");
+        assert_eq!(received(&sealed, ann), b"");
+        assert_eq!(received(&sealed, bob), b"aa");
     }
 }

@@ -1,26 +1,25 @@
-//! How much memory all connections together may hold for what has not gone out or not come in
-//! whole yet.
+//! The memory budget: how much all connections together may hold in outboxes and unfinished messages.
 //!
-//! Each connection's own bound is not enough: a thousand that each stay within it may hold a
-//! thousand times as much. Adding up what each holds is cheap but counts a message that many wait
-//! for many times, so it only raises the suspicion; whoever then has to be closed is decided by
-//! counting each buffer once.
+//! A bound per connection is not enough, since a thousand connections within it may hold a thousand
+//! times as much. The sum of what they hold is cheap to keep, but counts a shared message once per
+//! receiver. So the sum only tells when to look closely; [`BufferSet`] then counts each buffer once,
+//! and that count decides which connections are closed ([`shed`](super::shed)).
 
 use hashbrown::HashMap;
 
 use crate::sync::{AtomicUsize, Ordering};
 use roomer_hub::HashKey;
 
-/// What all connections hold, as they have last said.
+/// What all connections hold, as last reported.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: usize,
     /// The sum over all connections, shared buffers counted for each.
     held: AtomicUsize,
-    /// All that `held` was ever raised by. What is held in truth cannot have grown by more since
-    /// it was last counted.
+    /// The sum of all increases of `held`, ever. Memory in use cannot have grown by more since it was
+    /// last counted.
     grown: AtomicUsize,
-    /// What `grown` has to pass before it is worth counting again.
+    /// The value of `grown` above which counting again is worthwhile.
     alert: AtomicUsize,
 }
 
@@ -34,7 +33,7 @@ impl MemoryBudget {
         }
     }
 
-    /// A connection holds `after` bytes instead of `before`.
+    /// Records that a connection holds `after` bytes instead of `before`.
     pub(crate) fn change(&self, before: usize, after: usize) {
         if after > before {
             self.held.fetch_add(after - before, Ordering::Relaxed);
@@ -48,17 +47,16 @@ impl MemoryBudget {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Whether there may be more than is allowed.
+    /// Returns true if the connections may hold more than the limit, so that counting is worthwhile.
     pub(crate) fn may_exceed(&self) -> bool {
         self.held() > self.limit && {
             let above = self.grown.load(Ordering::Relaxed).wrapping_sub(self.alert_level());
-            // What has wrapped round is below.
+            // A difference that wrapped around is negative.
             above != 0 && above <= usize::MAX / 2
         }
     }
 
-    /// What is held in truth has been counted. If that may still be too much, the next look is due
-    /// at once.
+    /// Records the result of counting. If it is above the limit, counting is due again at once.
     pub(crate) fn settle(&self, counted: usize) {
         let grown = self.grown.load(Ordering::Relaxed);
         let alert = match self.limit.checked_sub(counted) {
@@ -68,8 +66,8 @@ impl MemoryBudget {
         self.alert.store(alert, Ordering::Relaxed);
     }
 
-    /// Down to which what is held is brought once it is above the limit, so that the next
-    /// connection to go is not due with the next byte.
+    /// Returns the bytes to come down to once the limit is exceeded. Below the limit, so that the next
+    /// connection need not be closed for the next byte.
     pub(crate) fn target(&self) -> usize {
         self.limit - self.limit / 8
     }
@@ -86,15 +84,15 @@ impl MemoryBudget {
 /// Buffers, each counted once however many connections hold it.
 #[derive(Debug)]
 pub(crate) struct BufferSet {
-    /// By where a buffer ends, since its beginning moves as it is written: how long its longest
-    /// holder's rest is, and how many hold it.
+    /// Keyed by the address where a buffer ends, since its beginning moves as it is written: the most
+    /// bytes that a holder still needs, and the number of holders.
     buffers: HashMap<usize, (usize, usize), HashKey>,
     sum: usize,
 }
 
 impl BufferSet {
     pub(crate) fn new() -> Self {
-        // Addresses are nobody's choice: the hash needs no secret.
+        // Clients cannot choose addresses, so the hash needs no secret key.
         BufferSet { buffers: HashMap::with_hasher(HashKey([0; 16])), sum: 0 }
     }
 
@@ -125,19 +123,19 @@ impl BufferSet {
     }
 }
 
-/// What one connection holds.
+/// The memory of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
-    /// Bytes that nobody else can hold too.
+    /// Bytes that are not shared with other connections.
     pub(crate) own: usize,
-    /// Bytes that somebody is writing at this moment; nobody can tell of which buffers.
+    /// Bytes that a task is writing at this moment, of unknown buffers.
     pub(crate) in_flight: usize,
-    /// Where each buffer ends, and how much of it is left.
+    /// Each buffer's end, and how many bytes of it are left.
     pub(crate) buffers: Vec<(usize, usize)>,
 }
 
 impl Usage {
-    /// All its bytes, whoever else holds them too.
+    /// Returns all its bytes, shared ones included.
     pub(crate) fn size(&self) -> usize {
         self.own + self.in_flight + self.buffers.iter().map(|(_, len)| len).sum::<usize>()
     }

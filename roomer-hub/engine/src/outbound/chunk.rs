@@ -1,4 +1,4 @@
-//! What an outbox consists of: pieces of bytes, and where frames begin and end in them.
+//! The chunks of bytes in an outbox, and where frames begin and end in them.
 
 use std::collections::VecDeque;
 
@@ -8,21 +8,21 @@ use bytes::{Buf, Bytes};
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
-    /// How many of them are written. They are kept, since they tell where a frame ends.
+    /// How many of them are written. They are kept, since their headers tell where a frame ends.
     taken: u32,
-    /// The bytes begin inside a frame that an earlier piece began.
+    /// True if the bytes begin inside a frame that an earlier chunk began.
     pub(crate) continues: bool,
-    /// The frame that these bytes end in goes on in the next piece.
+    /// True if the last frame continues in the next chunk.
     pub(crate) more_follows: bool,
 }
 
 impl Chunk {
-    /// Whole frames.
+    /// Creates a chunk of complete frames.
     pub(crate) fn complete(bytes: impl Into<Bytes>) -> Self {
         Chunk { bytes: bytes.into(), ..Chunk::default() }
     }
 
-    /// A part of one frame, of which another piece has to follow at once.
+    /// Creates a chunk with a part of a frame, which the next chunk has to continue.
     pub(crate) fn partial(bytes: impl Into<Bytes>) -> Self {
         Chunk { bytes: bytes.into(), more_follows: true, ..Chunk::default() }
     }
@@ -32,6 +32,7 @@ impl Chunk {
         self.bytes.len() - self.taken as usize
     }
 
+    /// Returns the bytes that are left to write.
     pub(crate) fn left(&self) -> &[u8] {
         &self.bytes[self.taken as usize..]
     }
@@ -40,7 +41,7 @@ impl Chunk {
         let taken = self.taken as usize + written;
         match u32::try_from(taken) {
             Ok(taken) => self.taken = taken,
-            // More than 4 GiB in one piece is one message.
+            // A chunk of more than 4 GiB is one message, whose header is written.
             Err(_) => {
                 self.bytes.advance(taken);
                 (self.taken, self.continues) = (0, true);
@@ -48,7 +49,7 @@ impl Chunk {
         }
     }
 
-    /// Counts the bytes that are left of the frame under way, as far as it lies in this piece.
+    /// Counts the bytes that are left of the frame under way, as far as it lies in this chunk.
     fn frame_left(&self) -> usize {
         let taken = self.taken as usize;
         if self.continues {
@@ -92,17 +93,17 @@ pub(crate) fn advance(first: &mut Chunk, rest: &mut VecDeque<Chunk>, mut written
     true
 }
 
-/// Counts the bytes that are left of the frame under way, which may go on in the pieces behind the
-/// first.
+/// Counts the bytes that are left of the frame under way, which may continue in the chunks after
+/// the first.
 pub(crate) fn frame_left(first: &Chunk, rest: &VecDeque<Chunk>) -> usize {
     let mut left = first.frame_left();
     let mut more_follows = first.more_follows && left == first.len();
-    for piece in rest {
+    for chunk in rest {
         if !more_follows {
             break;
         }
-        left += piece.frame_left();
-        more_follows = piece.more_follows;
+        left += chunk.frame_left();
+        more_follows = chunk.more_follows;
     }
     left
 }
@@ -121,14 +122,14 @@ mod tests {
         bytes
     }
 
-    /// What is left of the frame under way after so many bytes.
+    /// Returns what is left of the frame under way after so many bytes.
     fn left_after(mut first: Chunk, mut rest: VecDeque<Chunk>, written: usize) -> usize {
         assert!(advance(&mut first, &mut rest, written));
         frame_left(&first, &rest)
     }
 
     #[test]
-    fn a_frame_ends_where_its_header_says_in_each_form_of_it() {
+    fn a_frame_ends_where_its_header_says_in_each_form_of_length() {
         for (size, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
             let bytes = frames(&[size, 7]);
             let left = |taken| left_after(Chunk::complete(bytes.clone()), VecDeque::new(), taken);
@@ -141,14 +142,14 @@ mod tests {
 
     #[test]
     fn a_large_frame_between_small_ones_is_found() {
-        let piece = || Chunk::complete(frames(&[10, 10, 100_000, 10]));
-        assert_eq!(left_after(piece(), VecDeque::new(), 3), 9);
-        assert_eq!(left_after(piece(), VecDeque::new(), 24), 100_010);
-        assert_eq!(left_after(piece(), VecDeque::new(), 24 + 60_010), 40_000);
+        let chunk = || Chunk::complete(frames(&[10, 10, 100_000, 10]));
+        assert_eq!(left_after(chunk(), VecDeque::new(), 3), 9);
+        assert_eq!(left_after(chunk(), VecDeque::new(), 24), 100_010);
+        assert_eq!(left_after(chunk(), VecDeque::new(), 24 + 60_010), 40_000);
     }
 
     #[test]
-    fn a_frame_goes_on_in_the_pieces_behind() {
+    fn a_frame_continues_in_the_next_chunks() {
         let bytes = frames(&[1000]);
         let part = |range: std::ops::Range<usize>, continues, more_follows| Chunk {
             bytes: bytes[range].to_vec().into(),

@@ -1,10 +1,10 @@
-//! Large flushes, a handful of connections at a time and by many hands.
+//! Large flushes, shared between threads.
 //!
-//! Writing to ten thousand sockets takes tens of milliseconds. One thread that did it in one go
-//! would keep everybody else waiting while the runtime's other threads idle. So a large flush is
-//! put up as a job; whoever put it up and every helper take handfuls from it, and let others have
-//! their turn in between. Order is not at stake: what each connection gets was decided when it was
-//! pushed, and a link is written by one thread at a time.
+//! Writing to ten thousand sockets takes tens of milliseconds. A thread that did it in one go would
+//! keep its other tasks waiting while the runtime's other threads idle. So a large flush becomes a job:
+//! the task that posts it and every flush worker take chunks of its connections, and yield in between.
+//! The order of messages is not affected: it was decided when they were queued, and only one thread at
+//! a time writes to a connection.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,17 +14,17 @@ use std::task::{Context, Waker};
 use crate::outbound::FlushWork;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 
-/// How many connections are written to before others have their turn.
+/// How many connections a task writes to before it yields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flush {
-    /// Of one turn. A flush of more is a large one.
+    /// In one poll. A flush of more connections is a large one.
     pub(crate) max_per_poll: usize,
-    /// That a hand takes at a time, of a large one.
+    /// Of a large flush, the connections that a task takes at a time.
     pub(crate) chunk: usize,
 }
 
 impl Default for Flush {
-    /// A turn is a millisecond's work.
+    /// One poll is about a millisecond of work.
     fn default() -> Self {
         Flush { max_per_poll: 256, chunk: 32 }
     }
@@ -39,6 +39,7 @@ pub(crate) struct FlushPool {
 #[derive(Debug, Default)]
 struct Queue {
     jobs: VecDeque<Arc<FlushJob>>,
+    /// Workers that wait for a job.
     idle: Vec<Waker>,
 }
 
@@ -51,7 +52,7 @@ pub(crate) struct FlushJob {
 }
 
 impl FlushJob {
-    /// The next connections to write to; `None` when all are taken.
+    /// Takes the next connections to write to; `None` if all are taken.
     pub(crate) fn take(&self) -> Option<Range<usize>> {
         let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
         let end = self.work.writers.len().min(start + self.chunk);
@@ -62,13 +63,13 @@ impl FlushJob {
         self.next.load(Ordering::Relaxed) >= self.work.writers.len()
     }
 
-    /// How many connections nobody has taken.
+    /// Returns how many connections are not taken yet.
     #[cfg(feature = "audit")]
     pub(crate) fn left(&self) -> usize {
         self.work.writers.len().saturating_sub(self.next.load(Ordering::Relaxed))
     }
 
-    /// True for the one hand that is to settle the job, once all of it is taken.
+    /// Returns true to exactly one caller, once all connections are taken: that one finishes the flush.
     pub(crate) fn finish(&self) -> bool {
         self.is_exhausted() && !self.is_finished.swap(true, Ordering::Relaxed)
     }
@@ -79,7 +80,7 @@ impl FlushPool {
         FlushPool { chunk, queue: Mutex::default() }
     }
 
-    /// Puts up a job and calls the helpers.
+    /// Posts a job and wakes the workers.
     pub(crate) fn post(&self, work: FlushWork) -> Arc<FlushJob> {
         let (next, is_finished) = (AtomicUsize::new(0), AtomicBool::new(false));
         let job = Arc::new(FlushJob { work, chunk: self.chunk, next, is_finished });
@@ -91,7 +92,7 @@ impl FlushPool {
         job
     }
 
-    /// The job that hands should work on.
+    /// Returns the oldest job with connections to take.
     pub(crate) fn job(&self) -> Option<Arc<FlushJob>> {
         let mut queue = lock(&self.queue);
         while queue.jobs.front()?.is_exhausted() {
@@ -100,14 +101,14 @@ impl FlushPool {
         queue.jobs.front().cloned()
     }
 
-    /// The jobs that are not taken whole.
+    /// Returns all jobs with connections to take.
     #[cfg(feature = "audit")]
     pub(crate) fn unfinished_jobs(&self) -> Vec<Arc<FlushJob>> {
         let queue = lock(&self.queue);
         queue.jobs.iter().filter(|job| job.left() > 0).cloned().collect()
     }
 
-    /// Has a helper woken when there is a job. False when there is one already.
+    /// Registers a worker to be woken for the next job. Returns false if there is one already.
     pub(crate) fn park(&self, cx: &Context<'_>) -> bool {
         if self.job().is_some() {
             return false;

@@ -1,4 +1,4 @@
-//! What happens when all connections together hold too much: the worst go.
+//! Closing the connections that hold most memory when all together exceed the budget.
 
 use std::cmp::Reverse;
 use std::sync::{Arc, Weak};
@@ -13,10 +13,10 @@ use crate::outbound::socket_writer::SocketWriter;
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
-/// What one that is let go of may go on holding until its close frame is out.
+/// What a closed connection may hold until its close frame is written.
 const CLOSE_ALLOWANCE: usize = 64 * 1024;
 
-/// Connections that the hub has let go of while much still waited for them.
+/// Connections that the hub has closed while more than [`CLOSE_ALLOWANCE`] waited for them.
 #[derive(Debug, Default)]
 pub(crate) struct ClosingWriters(Vec<Weak<SocketWriter>>);
 
@@ -36,8 +36,8 @@ impl ClosingWriters {
 }
 
 impl Server {
-    /// Closes those who hold most if all together hold more than they may. True when somebody was
-    /// closed, so that the caller has to come back for a flush.
+    /// Closes the connections that hold most if all together hold more than the budget. Returns true if
+    /// the caller has to flush again for their close frames.
     pub(crate) fn shed(&self) -> bool {
         let budget = &self.0.budget;
         if !budget.may_exceed() {
@@ -47,8 +47,8 @@ impl Server {
         let mut buffers = BufferSet::new();
         let closing: Vec<_> =
             core.outbound.closing.take().map(|writer| (writer.usage(), writer)).collect();
-        // What is being written may be more than has been counted, or the same: nobody is closed for
-        // it, but it will be looked at again.
+        // Bytes that are being written may be shared with counted buffers or not. No connection is
+        // closed for them, but the next look comes sooner.
         let mut in_flight = 0;
         for (usage, _) in &closing {
             buffers.add(usage);

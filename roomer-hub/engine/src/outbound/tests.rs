@@ -1,4 +1,4 @@
-//! The order of what each connection gets, without sockets.
+//! The order of what each connection gets, without real sockets.
 
 use std::io::{self, IoSlice};
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::transport::Writer;
 use roomer_hub::{Config, ConnId, HashKey, Hub, Input};
 use std::time::Duration;
 
-/// A socket that takes everything.
+/// A socket that accepts everything.
 #[derive(Clone, Default)]
 struct Tape(Arc<Mutex<Vec<u8>>>);
 
@@ -33,17 +33,17 @@ impl Writer for Tape {
     fn shutdown(&self) {}
 }
 
-/// More members than a small room has, so that what is said waits for a flush.
-struct Crowd {
+/// A room with more members than a small one has, so that messages wait for a flush.
+struct LargeRoom {
     core: Core,
     keys: Vec<ConnKey>,
     tapes: Vec<Tape>,
 }
 
-impl Crowd {
+impl LargeRoom {
     fn new() -> Self {
         let hub = Hub::new(Config::default(), HashKey([0; 16]));
-        let mut crowd = Crowd { core: Core::new(hub, false), keys: vec![], tapes: vec![] };
+        let mut room = LargeRoom { core: Core::new(hub, false), keys: vec![], tapes: vec![] };
         for number in 0..SMALL_ROOM as u8 + 4 {
             let tape = Tape::default();
             let writer = SocketWriter::new(
@@ -52,15 +52,15 @@ impl Crowd {
                 Arc::new(MemoryBudget::new(1 << 30)),
             );
             let id = ConnId::from_random_bytes([number; 16]);
-            let applied = crowd.core.apply(Duration::ZERO, Input::Open { id }, Some(&writer));
-            crowd.keys.push(applied.opened.unwrap());
-            crowd.tapes.push(tape);
+            let applied = room.core.apply(Duration::ZERO, Input::Open { id }, Some(&writer));
+            room.keys.push(applied.opened.unwrap());
+            room.tapes.push(tape);
         }
-        crowd.flush();
-        crowd
+        room.flush();
+        room
     }
 
-    fn say(&mut self, who: usize, event: &str, dst: &str) {
+    fn send(&mut self, who: usize, event: &str, dst: &str) {
         let packet = PacketRef { room: "root", event, dst, ..PacketRef::default() };
         let conn = self.keys[who];
         self.core.apply(Duration::ZERO, Input::Packet { conn, packet }, None);
@@ -74,8 +74,8 @@ impl Crowd {
         self.core.outbound.finish(&work);
     }
 
-    /// The events that one has heard since it was last asked, in order.
-    fn heard(&self, who: usize) -> Vec<String> {
+    /// Returns the events that a member received since the last call, in order.
+    fn received(&self, who: usize) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.tapes[who].0.lock().unwrap());
         let (mut events, mut rest) = (Vec::new(), &bytes[..]);
         while let [0x82, length, ..] = *rest {
@@ -87,80 +87,80 @@ impl Crowd {
             events.push(PacketRef::decode(message).unwrap().event.to_string());
             rest = leftover;
         }
-        assert!(rest.is_empty(), "{rest:?} is no frame");
+        assert!(rest.is_empty(), "{rest:?} is not a frame");
         events
     }
 }
 
 #[test]
-fn a_direct_message_does_not_overtake_what_its_sender_said_before() {
-    let mut crowd = Crowd::new();
-    crowd.heard(1);
-    let id = crowd.core.hub.tables().conn_id(crowd.keys[1]).unwrap();
-    crowd.say(0, "first", "");
-    crowd.say(0, "second", id.as_str());
-    crowd.say(0, "third", "");
-    crowd.flush();
-    assert_eq!(crowd.heard(1), ["first", "second", "third"]);
+fn a_direct_message_does_not_overtake_earlier_messages_of_its_sender() {
+    let mut room = LargeRoom::new();
+    room.received(1);
+    let id = room.core.hub.tables().conn_id(room.keys[1]).unwrap();
+    room.send(0, "first", "");
+    room.send(0, "second", id.as_str());
+    room.send(0, "third", "");
+    room.flush();
+    assert_eq!(room.received(1), ["first", "second", "third"]);
 }
 
 #[test]
-fn one_who_leaves_hears_all_that_was_said_before_and_nothing_after() {
-    let mut crowd = Crowd::new();
-    crowd.heard(1);
-    crowd.say(0, "before", "");
-    crowd.say(1, "leave", "");
-    crowd.say(0, "after", "");
-    crowd.flush();
-    assert_eq!(crowd.heard(1), ["before", "leave_ack"]);
+fn a_member_that_leaves_gets_all_earlier_messages_and_none_after() {
+    let mut room = LargeRoom::new();
+    room.received(1);
+    room.send(0, "before", "");
+    room.send(1, "leave", "");
+    room.send(0, "after", "");
+    room.flush();
+    assert_eq!(room.received(1), ["before", "leave_ack"]);
 }
 
 #[test]
-fn one_who_comes_back_hears_nothing_of_the_time_between() {
-    let mut crowd = Crowd::new();
-    crowd.heard(1);
-    crowd.say(1, "leave", "");
-    crowd.say(0, "between", "");
-    crowd.say(1, "join", "");
-    crowd.say(0, "after", "");
-    crowd.flush();
-    assert_eq!(crowd.heard(1), ["leave_ack", "join_ack", "after"]);
+fn a_member_that_rejoins_gets_nothing_of_the_time_between() {
+    let mut room = LargeRoom::new();
+    room.received(1);
+    room.send(1, "leave", "");
+    room.send(0, "between", "");
+    room.send(1, "join", "");
+    room.send(0, "after", "");
+    room.flush();
+    assert_eq!(room.received(1), ["leave_ack", "join_ack", "after"]);
 }
 
 #[test]
-fn one_who_joins_again_hears_first_what_its_snapshot_knows() {
-    let mut crowd = Crowd::new();
-    crowd.heard(1);
-    crowd.say(0, "leave", "");
-    crowd.say(1, "join", "");
-    crowd.say(0, "join", "");
-    crowd.flush();
-    assert_eq!(crowd.heard(1), ["member_left", "join_ack", "new_member"]);
+fn a_repeated_join_is_acknowledged_after_the_messages_its_snapshot_contains() {
+    let mut room = LargeRoom::new();
+    room.received(1);
+    room.send(0, "leave", "");
+    room.send(1, "join", "");
+    room.send(0, "join", "");
+    room.flush();
+    assert_eq!(room.received(1), ["member_left", "join_ack", "new_member"]);
 }
 
 #[test]
-fn a_room_that_grows_large_in_one_turn_is_flushed() {
-    let mut crowd = Crowd::new();
+fn a_room_that_grows_large_within_one_poll_is_flushed() {
+    let mut room = LargeRoom::new();
     for who in SMALL_ROOM + 1..SMALL_ROOM + 4 {
-        crowd.say(who, "leave", "");
+        room.send(who, "leave", "");
     }
-    crowd.flush();
-    crowd.say(1, "leave", "");
-    crowd.say(1, "join", "");
-    assert!(crowd.core.take(false).has_more);
+    room.flush();
+    room.send(1, "leave", "");
+    room.send(1, "join", "");
+    assert!(room.core.take(false).has_more);
 }
 
 #[test]
-fn only_the_first_to_speak_in_a_busy_room_has_to_come_back() {
-    let mut crowd = Crowd::new();
-    let ends_turn = |crowd: &mut Crowd| crowd.core.take(false).has_more;
-    ends_turn(&mut crowd);
-    crowd.flush();
-    crowd.say(0, "first", "");
-    assert!(ends_turn(&mut crowd));
-    crowd.say(1, "second", "");
-    assert!(!ends_turn(&mut crowd));
-    crowd.flush();
-    crowd.say(1, "third", "");
-    assert!(ends_turn(&mut crowd));
+fn only_the_first_sender_in_a_busy_room_has_to_flush_it() {
+    let mut room = LargeRoom::new();
+    let must_flush = |room: &mut LargeRoom| room.core.take(false).has_more;
+    must_flush(&mut room);
+    room.flush();
+    room.send(0, "first", "");
+    assert!(must_flush(&mut room));
+    room.send(1, "second", "");
+    assert!(!must_flush(&mut room));
+    room.flush();
+    room.send(1, "third", "");
+    assert!(must_flush(&mut room));
 }

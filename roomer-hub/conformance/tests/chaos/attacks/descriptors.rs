@@ -1,35 +1,35 @@
-//! A process that has no file descriptors left.
+//! A process without free file descriptors.
 
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::process::Process;
-use super::GRANT;
+use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// What the process may have, and how many want to come in.
+/// The descriptor limit of the process, and the number of clients that connect.
 const LIMIT: usize = 80;
-const KNOCKING: usize = 150;
+const CONNECTING: usize = 150;
 
-/// How often to look whether the process has something to do while nothing happens, and how often
-/// it may have. One that spins always has, also where others leave it little CPU time.
+/// The number of checks whether the process is runnable while idle, and how many of them may find it
+/// so. A process that spins is always runnable, even if it gets little CPU time.
 const LOOKS: usize = 50;
 const BUSY: usize = 10;
 
 #[test]
-fn without_descriptors_old_clients_go_on_nothing_spins_and_it_comes_back_by_itself() {
+fn without_descriptors_open_clients_are_served_and_the_server_recovers() {
     let mut process = Process::start(&format!("quiet=1 descriptors={LIMIT}"));
     let before = process.level();
     let [mut a, mut b] = [(); 2].map(|()| process.client());
     a.join("lobby");
     b.join("lobby");
     a.expect_new_member("lobby", &b.id);
-    let knocking: Vec<TcpStream> =
-        (0..KNOCKING).map(|_| TcpStream::connect(process.addr).unwrap()).collect();
-    let start = Instant::now();
+    let connecting: Vec<TcpStream> =
+        (0..CONNECTING).map(|_| TcpStream::connect(process.addr).unwrap()).collect();
+    let deadline = Instant::now() + TIMEOUT;
     while process.level().descriptors < LIMIT - 1 {
-        assert!(start.elapsed() < TIMEOUT, "it has descriptors left: {:?}", process.level());
+        assert!(Instant::now() < deadline, "free descriptors: {:?}", process.level());
         talk(&mut a, &mut b);
     }
     let look = |_: &usize| {
@@ -37,17 +37,17 @@ fn without_descriptors_old_clients_go_on_nothing_spins_and_it_comes_back_by_itse
         process.is_runnable()
     };
     let busy = (0..LOOKS).filter(look).count();
-    assert!(busy < BUSY, "it spins: busy at {busy} of {LOOKS} looks");
+    assert!(busy < BUSY, "the process spins: runnable at {busy} of {LOOKS} checks");
     for _ in 0..50 {
         talk(&mut a, &mut b);
     }
-    drop(knocking);
-    // Somebody new comes in, without anybody's help.
+    drop(connecting);
+    // A new client is accepted without any other event.
     let mut c = process.client();
     c.expect_nothing();
-    assert!(process.numbers().lost == 0, "old clients are lost");
+    assert!(process.numbers().lost == 0, "open clients were cut");
     drop([a, b, c]);
-    process.recovers(before, GRANT / 4);
+    process.recovers(before, ALLOCATOR_ALLOWANCE / 4);
     process.stop();
 }
 

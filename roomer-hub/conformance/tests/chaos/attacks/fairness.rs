@@ -1,30 +1,30 @@
-//! What one does to the others: bursts, noise, flapping, a crowd.
+//! The effect of one client on others: bursts, noise, flapping, large rooms.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::super::peer::Width;
+use super::super::peer::ReceiveBuffer;
 use super::super::process::Process;
-use super::{Crowd, GRANT};
+use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::wire;
 
-/// Members of the crowd, and messages to it that are under way at any time.
+/// Members of the large room, and messages to it in flight at any time.
 const MEMBERS: usize = 2000;
-const AFLOAT: usize = 5;
+const IN_FLIGHT: usize = 5;
 
-/// Rounds of two messages in a quiet room beside it, and how many messages to the crowd may have
-/// their turn before one such round.
+/// Rounds of two messages in a quiet room, and how many messages to the large room may be delivered
+/// before one such round.
 const ROUNDS: usize = 20;
 const SHARE: usize = 8;
 
-/// Each gets everything, though it is sent as fast as the server takes it.
-fn whole_and_in_order(width: Width, bursts: &[(usize, u32, usize)]) {
+/// Each reader receives everything, although the sender sends as fast as the server reads.
+fn completely_and_in_order(receive_buffer: ReceiveBuffer, bursts: &[(usize, u32, usize)]) {
     let mut process = Process::start("quiet=1");
     for &(readers, count, size) in bursts {
         let mut sender = process.client();
         sender.join("lobby");
-        let mut crowd = Crowd::of(width, &process, readers, "lobby");
+        let mut crowd = Crowd::of(receive_buffer, &process, readers, "lobby");
         let message = |n: u32| {
             let payload = [&n.to_be_bytes()[..], &vec![7; size]].concat();
             wire::to_room("lobby", "n", &payload)
@@ -51,19 +51,19 @@ fn whole_and_in_order(width: Width, bursts: &[(usize, u32, usize)]) {
 }
 
 #[test]
-fn bursts_arrive_whole_and_in_order() {
-    whole_and_in_order(Width::Usual, &[(1, 5000, 0), (29, 2000, 0)]);
+fn bursts_arrive_completely_and_in_order() {
+    completely_and_in_order(ReceiveBuffer::Default, &[(1, 5000, 0), (29, 2000, 0)]);
 }
 
-/// Whoever sends has to wait, or a reader would come to be owed more than it may be.
+/// The server pauses reading from the sender, or the queue of a reader would exceed the backlog.
 #[test]
-fn more_than_a_reader_may_be_owed_arrives_whole_and_in_order() {
-    whole_and_in_order(Width::Narrow, &[(1, 300, 100_000)]);
+fn more_than_the_backlog_arrives_completely_and_in_order() {
+    completely_and_in_order(ReceiveBuffer::Small, &[(1, 300, 100_000)]);
 }
 
 #[test]
-fn a_noisy_and_a_flapping_client_get_nobody_else_disconnected() {
-    // Whether these two read fast enough on a busy machine is not the subject.
+fn a_noisy_and_a_flapping_client_disconnect_no_other() {
+    // The larger backlog is for a busy machine: how fast these two read is not under test.
     let mut process = Process::start("quiet=1 backlog=8388608");
     let mut crowd = Crowd::gather(&process, 20, "lobby");
     let before = process.level();
@@ -78,7 +78,7 @@ fn a_noisy_and_a_flapping_client_get_nobody_else_disconnected() {
             (0..60).for_each(|_| writer.write_all(&noise).unwrap());
             writer.write_all(&wire::to_room("lobby", "end", b"")).unwrap();
         });
-        // They read what they get, so that only what they say may cost others anything.
+        // They read everything, so that only what they send can affect others.
         for mut client in [noisy.stream.try_clone().unwrap(), flapping.stream.try_clone().unwrap()]
         {
             scope.spawn(move || std::io::copy(&mut client, &mut std::io::sink()));
@@ -95,7 +95,7 @@ fn a_noisy_and_a_flapping_client_get_nobody_else_disconnected() {
                 b"new_member" | b"member_left" => flaps += 1,
                 _ => ends += usize::from(view.event == b"end"),
             }
-            // The noisy one came after them; the flapping one came and went a thousand times.
+            // The noisy client joined after them; the flapping one joined and left a thousand times.
             ends == 20 && flaps == 20 * 2000 + 20
         });
         assert_eq!(noise, 20 * 6000);
@@ -106,7 +106,7 @@ fn a_noisy_and_a_flapping_client_get_nobody_else_disconnected() {
     let numbers = process.until(|numbers| numbers.sockets == 20);
     assert!(numbers.closes.is_empty(), "{numbers:?}");
     drop(crowd);
-    process.recovers(before, GRANT);
+    process.recovers(before, ALLOCATOR_ALLOWANCE);
     process.stop();
 }
 
@@ -132,10 +132,12 @@ fn a_crowd_that_is_flooded_does_not_stop_another_room() {
             }
             is_over.store(true, Ordering::Relaxed);
         });
-        // There is always more to be written to the crowd, for as long as it takes.
+        // Until the rounds are over, there is always more to write to the large room.
         let (mut said, mut heard) = (0, 0);
         while !is_over.load(Ordering::Relaxed) || heard < said * (MEMBERS - 1) {
-            if !is_over.load(Ordering::Relaxed) && said * (MEMBERS - 1) < heard + AFLOAT * MEMBERS {
+            if !is_over.load(Ordering::Relaxed)
+                && said * (MEMBERS - 1) < heard + IN_FLIGHT * MEMBERS
+            {
                 let speaker = said * 7 % MEMBERS;
                 crowd.peers[speaker].send(&wire::to_room("crowd", "flood", &[1; 100]));
                 said += 1;
@@ -151,6 +153,6 @@ fn a_crowd_that_is_flooded_does_not_stop_another_room() {
     assert!(said < ROUNDS * SHARE, "{said} messages to {MEMBERS} came before {ROUNDS} rounds");
     drop(crowd);
     drop([a, b]);
-    process.recovers(before, GRANT);
+    process.recovers(before, ALLOCATOR_ALLOWANCE);
     process.stop();
 }

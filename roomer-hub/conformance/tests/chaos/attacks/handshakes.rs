@@ -1,20 +1,20 @@
-//! Those who never come in.
+//! Connections that never complete a handshake.
 
 use std::io::{Read, Write};
 
 use super::super::process::Process;
-use super::GRANT;
+use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire::filler;
 
-/// Refused requests, one after the other.
-const REFUSED: usize = 1500;
+/// Rejected requests, one after the other.
+const REJECTED: usize = 1500;
 
-/// Connections that wait to be thrown out, all at once.
+/// Unfinished handshakes at the same time.
 const WAITING: usize = 300;
 
 #[test]
-fn refused_handshakes_leave_nothing_behind() {
+fn rejected_handshakes_leave_nothing_behind() {
     let mut process = Process::start("");
     let addr = process.addr;
     let ask = HttpRequest::upgrade(addr);
@@ -26,23 +26,23 @@ fn refused_handshakes_leave_nothing_behind() {
         ask.add("X-Long", &"x".repeat(20_000)).bytes(),
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello\r\n\r\n".to_vec(),
     ];
-    let storm = |count| {
+    let send = |count| {
         for request in requests.iter().cycle().take(count) {
             let mut stream = dial(addr);
-            // It may answer and end before it has everything.
+            // The server may respond and close before it has read everything.
             let _ = stream.write_all(request);
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer);
             assert!(answer.starts_with(b"HTTP/1.1 4"), "{}", answer.escape_ascii());
         }
     };
-    storm(100);
+    send(100);
     process.until(|numbers| numbers.sockets == 0);
     let (before, cpu) = (process.level(), process.cpu());
-    storm(REFUSED);
-    let spent = (process.cpu() - cpu) / REFUSED as u32;
-    process.recovers(before, GRANT / 6);
-    eprintln!("{spent:?} of CPU for a refused handshake (debug build)");
+    send(REJECTED);
+    let spent = (process.cpu() - cpu) / REJECTED as u32;
+    process.recovers(before, ALLOCATOR_ALLOWANCE / 6);
+    eprintln!("{spent:?} of CPU for a rejected handshake (debug build)");
     process.stop();
 }
 
@@ -60,14 +60,14 @@ fn handshakes_that_never_end_are_ended() {
             stream
         })
         .collect();
-    // Nobody hangs up: the server has to.
+    // No client closes its connection, so the server has to.
     for mut stream in waiting {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", answer.escape_ascii());
     }
     process.until(|numbers| numbers.sockets == 0);
-    process.recovers(before, GRANT / 6);
+    process.recovers(before, ALLOCATOR_ALLOWANCE / 6);
     process.stop();
 }
 
@@ -75,16 +75,16 @@ fn handshakes_that_never_end_are_ended() {
 fn garbage_from_the_start_leaves_nothing_behind() {
     let mut process = Process::start("handshake=1500 close=500");
     let addr = process.addr;
-    let storm = |count| {
+    let send = |count| {
         for n in 0..count {
             let mut stream = dial(addr);
             let _ = stream.write_all(&filler(1 + n * 37 % 3000));
         }
     };
-    storm(50);
+    send(50);
     process.until(|numbers| numbers.sockets == 0);
     let before = process.level();
-    storm(500);
-    process.recovers(before, GRANT / 6);
+    send(500);
+    process.recovers(before, ALLOCATOR_ALLOWANCE / 6);
     process.stop();
 }

@@ -1,27 +1,28 @@
-//! Many who each hold what one may hold: together they stay within the budget.
+//! Many clients that each hold as much memory as one client may: together they stay within the budget.
 
 use std::io::Write;
 
 use super::super::process::Process;
-use super::GRANT;
+use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::{self, BINARY, FIN};
 
-/// The budget, in KiB, and what those who hold would hold together without it.
+/// The budget, in KiB; the number of clients, and the bytes that each would hold without it.
 const BUDGET: usize = 8 * 1024;
 const HOLDERS: usize = 60;
 const EACH: usize = 900_000;
 
-/// Memory beyond the budget, in KiB: what one turn queues, buffers that have grown in advance, and
-/// what the allocator keeps.
+/// Memory beyond the budget, in KiB: what one turn queues, the spare capacity of buffers, and what the
+/// allocator keeps. Without the budget the clients would hold 52 MiB.
 const BESIDE: usize = 16 * 1024;
 
-/// After so many rounds memory must have stopped growing: the allocator may keep an arena for each
-/// thread, as large as it once was. What is leaked grows with each round.
+/// The number of rounds after which memory must have stopped growing. An allocator may keep freed
+/// memory, for example one arena per thread at its former size; a leak grows with each round. So only
+/// the growth from round to round is checked, which holds for any allocator.
 const ROUNDS: usize = 5;
 
-/// Again and again: so many hold as much as each may; a healthy pair is there as before. What one
-/// round leaves with the allocator must do for the next.
+/// Repeats a round in which many clients hold as much as each may, and a healthy pair still works. The
+/// memory that the allocator keeps after one round must suffice for the next.
 fn within_budget(hold: impl Fn(&mut Process, &mut Client, &mut [Client])) {
     let options = "quiet=1 message=1000000 write=60000 close=500";
     let mut process = Process::start(&format!("{options} budget={}", BUDGET * 1024));
@@ -29,11 +30,11 @@ fn within_budget(hold: impl Fn(&mut Process, &mut Client, &mut [Client])) {
     let mut levels = vec![process.level()];
     loop {
         round(&mut process, &hold);
-        match process.comes_back(levels[levels.len() - 1], GRANT / 2) {
+        match process.returns_to(levels[levels.len() - 1], ALLOCATOR_ALLOWANCE / 2) {
             Ok(()) => break,
             Err(level) => levels.push(level),
         }
-        assert!(levels.len() < ROUNDS, "it grows with each round: {levels:?}");
+        assert!(levels.len() < ROUNDS, "memory grows with each round: {levels:?}");
     }
     process.stop();
 }
@@ -77,14 +78,14 @@ fn stuck_readers_of_messages_of_their_own_stay_within_the_budget() {
 
 #[test]
 fn unfinished_messages_stay_within_the_budget() {
-    within_budget(|process, _, liars| {
+    within_budget(|process, _, clients| {
         let seen = process.numbers().bytes_in;
-        for liar in liars {
-            liar.send(&wire::header(FIN | BINARY, EACH as u64 + 1));
-            // It may be closed meanwhile, and cut.
-            let _ = liar.stream.write_all(&[7; EACH]);
+        for client in clients {
+            client.send(&wire::header(FIN | BINARY, EACH as u64 + 1));
+            // The server may close the connection meanwhile.
+            let _ = client.stream.write_all(&[7; EACH]);
         }
-        // All that is still open, but for the pair, has been read to the last byte.
+        // The server has read every byte of the connections that are still open, except for the pair.
         process.until(|numbers| numbers.bytes_in - seen >= (numbers.connections - 2) * EACH);
     });
 }

@@ -1,9 +1,12 @@
-//! One attack after the other on a server's process, and what it may cost: memory, descriptors
-//! and CPU time are measured from outside.
+//! Single attacks on a server process, with bounds on memory, descriptors and CPU time, which are
+//! measured from outside.
+//!
+//! The bounds on memory hold with any allocator: each is far above what the server needs plus what
+//! allocators keep, and far below what the attack would cost without the limit under test.
 
 use std::time::Instant;
 
-use super::peer::{Peer, Width};
+use super::peer::{Peer, ReceiveBuffer};
 use super::process::{Process, pause};
 use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::wire::{self, PacketView};
@@ -18,29 +21,29 @@ mod rooms;
 mod slow;
 mod stopped;
 
-/// Memory that a debug build's allocator may keep after a storm in a glass, in KiB.
-const GRANT: usize = 12 * 1024;
+/// Memory that the allocator of a debug build may keep after a small attack, in KiB.
+const ALLOCATOR_ALLOWANCE: usize = 12 * 1024;
 
-/// Many clients on one thread, that read everything and answer pings.
+/// Many clients on one thread that read everything and answer pings.
 struct Crowd {
     peers: Vec<Peer>,
-    /// Packets that have come for all of them.
+    /// Packets received by all of them.
     heard: usize,
 }
 
 impl Crowd {
-    /// So many come in, and join a room.
+    /// Connects so many clients, which join a room.
     fn gather(process: &Process, count: usize, room: &str) -> Crowd {
-        Crowd::of(Width::Usual, process, count, room)
+        Crowd::of(ReceiveBuffer::Default, process, count, room)
     }
 
-    fn of(width: Width, process: &Process, count: usize, room: &str) -> Crowd {
+    fn of(receive_buffer: ReceiveBuffer, process: &Process, count: usize, room: &str) -> Crowd {
         let mut crowd = Crowd { peers: Vec::new(), heard: 0 };
         let join = wire::to_room(room, "join", b"");
-        // Some at a time: a listener's queue is not the subject.
+        // In groups: the queue of the listener is not under test.
         while crowd.peers.len() < count {
             let more = (count - crowd.peers.len()).min(100);
-            crowd.peers.extend((0..more).map(|_| Peer::dial(process.addr, width)));
+            crowd.peers.extend((0..more).map(|_| Peer::dial(process.addr, receive_buffer)));
             crowd.peers.iter_mut().rev().take(more).for_each(|peer| peer.send(&join));
             let mut welcome = 0;
             crowd.until(|_, _, view| {
@@ -51,8 +54,8 @@ impl Crowd {
         crowd
     }
 
-    /// Reads and writes once for everybody, and rests if there is nothing to read. True once
-    /// `look` has found what it looks for.
+    /// Reads and writes once for all clients, and pauses if there was nothing to read. Returns true if
+    /// `look` has returned true for a packet.
     fn turn(&mut self, mut look: impl FnMut(usize, &mut Vec<u8>, PacketView<'_>) -> bool) -> bool {
         let (mut found, mut some) = (false, false);
         for (index, peer) in self.peers.iter_mut().enumerate() {
@@ -78,12 +81,12 @@ impl Crowd {
         found
     }
 
-    /// Turns until `look` has found what it looks for.
+    /// Repeats until `look` has returned true for a packet.
     #[track_caller]
     fn until(&mut self, mut look: impl FnMut(usize, &mut Vec<u8>, PacketView<'_>) -> bool) {
-        let start = Instant::now();
+        let deadline = Instant::now() + TIMEOUT;
         while !self.turn(&mut look) {
-            assert!(start.elapsed() < TIMEOUT, "it does not come");
+            assert!(Instant::now() < deadline, "the expected packet does not arrive");
         }
     }
 }

@@ -1,24 +1,23 @@
-//! Readers that do not read.
+//! Clients that do not read.
 
 use std::io::Write;
 use std::thread;
 
 use super::super::process::Process;
-use super::{Crowd, GRANT};
+use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// What the room is flooded with, in bytes, and one message's.
+/// The bytes sent to the room in total, and per message.
 const FLOOD: usize = 24 << 20;
 const SIZE: usize = 4000;
 
-/// So many readers are stuck in a flooded room; the others lose nothing. Returns by how much the
-/// server's memory has grown at the most, in KiB.
+/// Floods a room with so many stuck readers; the other members lose nothing. Returns the growth of the
+/// server's peak memory, in KiB.
 fn flood(process: &mut Process, stuck: usize) -> usize {
     let stuck: Vec<Client> = (0..stuck)
         .map(|_| {
             let mut client = process.client();
-            // Its own notices are what it takes no notice of first.
             client.send_to_room("lobby", "join", b"");
             client
         })
@@ -66,20 +65,20 @@ fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
     // Its backlog, and what the others are behind by.
     assert!(grown < 10 * 1024, "{grown} KiB");
     eprintln!("{grown} KiB for one stuck reader");
-    process.recovers(before, GRANT);
+    process.recovers(before, ALLOCATOR_ALLOWANCE);
     process.stop();
 }
 
 #[test]
 fn a_thousand_stuck_readers_cost_little_more_than_one() {
-    // A busy machine may let the good ones wait while a thousand are closed: that is not to be
-    // taken for slowness.
+    // On a busy machine the healthy clients may have to wait while a thousand are closed; they must not
+    // be closed as slow.
     let mut process = Process::start("quiet=1 backlog=8388608");
     let before = process.level();
     let grown = flood(&mut process, 1000);
     eprintln!("{grown} KiB for a thousand stuck readers");
     assert!(grown < 64 * 1024, "{grown} KiB");
-    // A first storm: the allocator keeps some of what it has had.
-    process.recovers(before, 2 * GRANT);
+    // This is the first load, of which the allocator keeps more than of a later one.
+    process.recovers(before, 2 * ALLOCATOR_ALLOWANCE);
     process.stop();
 }

@@ -1,4 +1,4 @@
-//! A process that is stopped for a while.
+//! A process that is stopped by SIGSTOP for a while.
 
 use std::time::{Duration, Instant};
 
@@ -8,28 +8,28 @@ use super::super::process::Process;
 use super::Crowd;
 use roomer_conformance::wire;
 
-/// Short waits, with room for a client that gets no time of a busy machine for a second.
+/// Short timeouts, with reserve for a client that gets no CPU time on a busy machine for a second.
 const OPTIONS: &str = "quiet=1 ping=500 pong=2500";
 
-/// Longer than any of them.
+/// Longer than these timeouts.
 const STOP: Duration = Duration::from_secs(4);
 
 #[test]
-fn a_process_that_was_stopped_takes_nobody_for_dead() {
+fn a_stopped_process_times_out_no_client() {
     let mut process = Process::start(OPTIONS);
     let mut crowd = Crowd::gather(&process, 40, "lobby");
     let mut pass = |time: Duration| {
-        let start = Instant::now();
-        while start.elapsed() < time {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
             crowd.turn(|_, _, _| false);
         }
     };
-    // Long enough for pings to have gone out and come back.
+    // Long enough for pings and pongs.
     pass(Duration::from_millis(1200));
     process.signal(Signal::STOP);
     pass(STOP);
     process.signal(Signal::CONT);
-    // Whoever is to be closed is closed within this.
+    // Wrong timeouts would close connections within this time.
     pass(Duration::from_millis(3500));
     let numbers = process.numbers();
     assert_eq!((numbers.connections, numbers.lost), (40, 0), "{numbers:?}");
