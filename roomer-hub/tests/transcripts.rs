@@ -10,14 +10,14 @@
 //! | command | input |
 //! |---|---|
 //! | `config compat`, `config max_rooms 2`, `config max_name 8` | before everything else |
-//! | `config violation_rate 2`, `config shared_room_only` | before everything else; no time passes |
+//! | `config strikes 2`, `config shared_room_only` | before everything else; no time passes |
 //! | `register EVENT` | a handler for the event |
 //! | `open ann` | a connection, whose id is shown as `ann` from here on |
 //! | `ann join ROOM`, `ann leave ROOM` | a packet with room and event only |
 //! | `ann send ROOM EVENT ["payload"] [dst=X] [src=X]` | any packet |
 //! | `ann direct X EVENT ["payload"] [room=R] [src=X]` | a packet with dst, room `root` |
 //! | `ann gone` | the connection is gone |
-//! | `command broadcast FROM ROOM EVENT ["payload"]` | `FROM` is a name or `server` |
+//! | `command broadcast FROM ROOM EVENT ["payload"]` | `FROM` is a name or `nobody` |
 //! | `command send FROM X EVENT ["payload"]` | |
 //! | `command join ann ROOM`, `command leave ann ROOM`, `command close ann CODE "reason"` | |
 //! | `show` | none: prints the members of each room |
@@ -63,7 +63,7 @@ transcripts! {
     broadcast
     close
     commands
-    commands_of_the_server
+    commands_from_nobody
     direct
     disconnect
     foreign_room
@@ -80,13 +80,13 @@ transcripts! {
     reserved_events
     reserved_events_compat
     room_reborn
+    roommates
     root
-    shared_room
     snapshots
     source
     stale_keys
+    strikes
     swaps
-    violations
 }
 
 fn folder() -> &'static Path {

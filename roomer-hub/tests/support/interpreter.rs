@@ -60,10 +60,8 @@ impl Interpreter {
             ["compat"] => self.config = Config::compat(),
             ["max_rooms", most] => self.config.max_rooms = most.parse().unwrap(),
             ["max_name", most] => self.config.max_name = most.parse().unwrap(),
-            ["violation_rate", burst] => {
-                self.config.violation_rate = Rate::new(1, burst.parse().unwrap())
-            }
-            ["shared_room_only"] => self.config.shared_room_only = true,
+            ["strikes", burst] => self.config.violation_rate = Rate::new(1, burst.parse().unwrap()),
+            ["roommates_only"] => self.config.shared_room_only = true,
             _ => panic!("no such config: {words:?}"),
         }
         Vec::new()
@@ -121,7 +119,7 @@ impl Interpreter {
 
     fn command(&mut self, line: &str, words: &[&str]) -> Vec<String> {
         let payload = |at: usize| self.names.with_ids(words.get(at).unwrap_or(&""));
-        let from = |name: &str| (name != "server").then(|| self.names.key(name));
+        let from = |name: &str| (name != "nobody").then(|| self.names.key(name));
         match *words {
             ["broadcast", sender, room, event, ..] => {
                 let (from, payload) = (from(sender), payload(4));
@@ -249,14 +247,14 @@ impl Names {
     fn action(&mut self, tables: &Tables, action: Action<'_>) -> String {
         match action {
             Action::Opened { conn } => format!("opened {}", self.name(conn)),
-            Action::Rejected => "rejected".into(),
+            Action::Rejected => "refused".into(),
             Action::Joined { conn, room, .. } => {
                 format!("joined {} {}", self.name(conn).to_owned(), self.label(tables, room))
             }
             Action::Left { conn, room, .. } => {
                 format!("left {} {}", self.name(conn).to_owned(), self.label(tables, room))
             }
-            Action::RoomClosed { room } => format!("closed room {}", self.label(tables, room)),
+            Action::RoomClosed { room } => format!("gone room {}", self.label(tables, room)),
             Action::JoinAck { to, id, room, snapshot } => {
                 let payload = &snapshot.to_vec();
                 let packet = PacketRef { room, event: "join_ack", dst: "", src: id, payload };
@@ -270,7 +268,7 @@ impl Names {
                 let to = members.iter().filter(|&member| Some(member) != except);
                 let mut to: Vec<&str> = to.map(|member| self.name(member)).collect();
                 if to.is_empty() {
-                    to.push("none");
+                    to.push("nobody");
                 }
                 format!("broadcast to {}: {}", to.join(" "), self.packet(packet))
             }
@@ -314,10 +312,10 @@ fn counted(before: RejectedPackets, after: RejectedPackets) -> Vec<String> {
         ("long_name", before.long_name, after.long_name),
         ("too_many_rooms", before.too_many_rooms, after.too_many_rooms),
         ("unknown_dst", before.unknown_dst, after.unknown_dst),
-        ("no_shared_room", before.no_shared_room, after.no_shared_room),
-        ("by_application", before.by_application, after.by_application),
+        ("no_common_room", before.no_shared_room, after.no_shared_room),
+        ("by_rule", before.by_application, after.by_application),
         ("rate", before.rate, after.rate),
-        ("violations", before.violations, after.violations),
+        ("strikes", before.violations, after.violations),
     ];
     let changed = counters.into_iter().filter(|(_, before, after)| after != before);
     changed.map(|(name, before, after)| format!("counted {name} +{}", after - before)).collect()
