@@ -17,6 +17,7 @@ mod opening;
 mod proxy_header;
 mod read_buffer;
 mod slow_consumer;
+mod timeouts;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use roomer_proto::close::{self, Close};
-use roomer_proto::websocket::{self, Session};
+use roomer_proto::websocket::Session;
 
 use crate::Server;
 use crate::app::claims::Credentials;
@@ -257,61 +258,6 @@ impl<R: Reader> Connection<R> {
             }
         }
         self.check_timeouts(now, cx, has_more)
-    }
-
-    /// Acts on what the clock has made due, and finds out when to poll next. Comes after reading, so
-    /// that a process that was stopped for a while does not take its own sleep for the client's
-    /// silence: bytes that arrived meanwhile count.
-    fn check_timeouts(&mut self, now: Duration, cx: &mut Context<'_>, has_more: bool) -> Step {
-        let State::Established(open) = &mut self.state else {
-            return Step::Again;
-        };
-        let is_due = |at: Option<Duration>| at.is_some_and(|at| now >= at);
-        let options = self.server.options();
-        let status = self.writer.poll_status(cx);
-        open.keep_alive.relieved(now, status.relieved);
-        let silent = match open.pending {
-            None => open.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),
-            // Nothing is read while a handler is pending: that is not the client's silence.
-            Some(_) => None,
-        };
-        if is_due(silent) {
-            return self.end(now, &close::SILENT);
-        }
-        let expires = open.conn.info.expires();
-        if is_due(expires) {
-            return self.end(now, &close::LOGIN_EXPIRED);
-        }
-        if open.is_reading_suspended(status) {
-            open.progress.restart(now);
-        }
-        let unfinished = open.progress.timeout_at(options.message_timeout);
-        if is_due(unfinished) {
-            return self.end(now, &close::UNFINISHED);
-        }
-        let ping = open.keep_alive.ping_at(options.ping_interval);
-        if now >= ping {
-            open.keep_alive.pinged(now);
-            let mut frame = Vec::new();
-            websocket::ping_frame(&mut frame);
-            self.server.send_frame(open.conn.info.key, frame);
-            return Step::Again;
-        }
-        let slow = open.poll_slow(now, &status, options);
-        if slow.is_some_and(|verdict| verdict.is_stalled) {
-            self.writer.mark_stalled();
-        }
-        if is_due(slow.map(|verdict| verdict.close_at)) {
-            return self.close_slow(now);
-        }
-        let flush_at = open.flush_at;
-        if has_more || is_due(flush_at) {
-            return Step::Later;
-        }
-        let slow = slow.map(|verdict| verdict.poll_at);
-        let pause = open.pause.as_ref().map(|(_, until)| *until);
-        let next = [silent, expires, unfinished, slow, pause, flush_at].into_iter().flatten();
-        Step::Wait(next.fold(ping, Duration::min))
     }
 
     /// Closes a connection that does not read fast enough.

@@ -11,7 +11,7 @@ use loom::thread;
 use crate::builder::options::Options;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::admission::{AdmissionLimit, AdmissionLimits, SocketKind};
-use crate::loom_models::Bell;
+use crate::loom_models::timers::Bell;
 use crate::timer::{Timer, TimerQueue};
 
 #[test]

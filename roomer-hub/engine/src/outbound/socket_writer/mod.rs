@@ -5,6 +5,9 @@
 //! something to send. When two tasks flush at once, the second leaves its bytes to the first. When the
 //! socket is full, the connection's own task waits for it and continues.
 
+#[cfg(feature = "audit")]
+mod audit;
+
 use std::fmt;
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
@@ -371,44 +374,5 @@ impl State {
 impl fmt::Debug for SocketWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketWriter").finish_non_exhaustive()
-    }
-}
-
-#[cfg(feature = "audit")]
-impl SocketWriter {
-    /// Checks the queue against its counters and marks; see [`Server::audit`](crate::Server::audit).
-    pub(crate) fn audit(&self, at_rest: bool, max: usize) -> Result<(), String> {
-        let state = lock(&self.state);
-        let outbox = &state.outbox;
-        let waiting: usize = outbox.chunks().map(Chunk::len).sum();
-        if !state.is_writing && waiting != outbox.queued() {
-            return Err(format!("{waiting} bytes wait, {} are counted", outbox.queued()));
-        }
-        if outbox.is_partial() {
-            return Err("half a message is queued".into());
-        }
-        if outbox.counted() > max {
-            return Err(format!("{} bytes are queued, {max} may be", outbox.counted()));
-        }
-        if !at_rest {
-            return Ok(());
-        }
-        if state.is_writing || state.is_scheduled {
-            return Err("a flush is scheduled or under way, but no task makes it".into());
-        }
-        if state.reported != outbox.queued() + state.buffered {
-            return Err(format!("{} bytes are reported to the budget", state.reported));
-        }
-        if outbox.is_writable() && outbox.phase() == OutboxPhase::Open {
-            return Err(format!("{} bytes wait though the socket has room", outbox.queued()));
-        }
-        if !state.paused_senders.is_empty() && !self.is_congested() {
-            return Err("a sender is paused although no receiver is congested".into());
-        }
-        match outbox.phase() {
-            OutboxPhase::Overrun => Err("a connection above its maximum is not closed".into()),
-            OutboxPhase::Dead => Err("a dead connection is in the tables".into()),
-            OutboxPhase::Open | OutboxPhase::Closing => Ok(()),
-        }
     }
 }
