@@ -210,13 +210,13 @@ fn a_begun_frame_is_finished_before_a_close_that_cuts() {
     });
 }
 
-/// A link that is owed more than it may be, with a full socket.
+/// Returns a writer above its high-water mark, with a full socket.
 fn congested() -> (Arc<Socket>, Arc<SocketWriter>) {
     let socket = Socket::with_room(0);
     let writer = writer(&socket, 1);
     writer.push(Chunk::complete(&b"ab"[..]));
     writer.push(Chunk::complete(&b"cd"[..]));
-    assert!(writer.flush(), "it has just come to be owed too much");
+    assert!(writer.flush(), "it is newly above the high-water mark");
     assert!(writer.is_congested());
     (socket, writer)
 }

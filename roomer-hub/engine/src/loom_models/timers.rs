@@ -29,8 +29,8 @@ impl Bell {
     }
 }
 
-/// Keeps time, in a world where it is ten o'clock and nobody ever wakes from sleep, until the bell
-/// has rung.
+/// Drives the timers on a clock that stands still at ten seconds and whose sleeps never end, until the
+/// bell has rung.
 fn keep(timers: &TimerQueue, bell: &Bell, work: impl Fn() -> bool) {
     let mut keeper = pin!(timers.run(|| Duration::from_secs(10), |_| pending::<()>(), work));
     block_on(poll_fn(|cx| {

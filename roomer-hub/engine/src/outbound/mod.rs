@@ -48,7 +48,7 @@ const LARGE_BATCH: usize = 128 * 1024;
 /// Connections whose outboxes have to be written.
 pub(crate) type FlushList = Vec<(ConnKey, Arc<SocketWriter>)>;
 
-/// What waits to be sent, and for whom.
+/// The messages that wait to be sent, by receiver.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
     pub(crate) writers: SecondaryMap<ConnKey, Arc<SocketWriter>>,
