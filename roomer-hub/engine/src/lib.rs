@@ -7,9 +7,10 @@
 //!                    a future        the hub's rules        batches, outboxes
 //! ```
 //!
-//! An adapter accepts sockets, splits each into a [`Reader`] and a [`Writer`], spawns the
-//! [`Connection`] that [`Server::connect`] returns, and spawns [`Server::run_timers`] once. It does
-//! not contain any code about rooms, frames or limits.
+//! An adapter accepts sockets, splits each into a [`Reader`] and a [`Writer`], and spawns the
+//! [`Connection`] that [`Server::connect`] returns. It spawns [`Server::run_timers`] once per server
+//! and, on a runtime with several threads, [`Server::run_flush_worker`] once per thread. It does not
+//! contain any code about rooms, frames or limits.
 //!
 //! A message takes three steps:
 //!

@@ -105,7 +105,7 @@ fn rooms_members_and_claims_can_be_asked_for() {
     ann.join("lobby");
     let server = &test.server;
     assert_eq!(server.rooms(), [("lobby".to_owned(), 2), ("root".to_owned(), 1)]);
-    assert_eq!((server.count("lobby"), server.count("nowhere")), (2, 0));
+    assert_eq!((server.member_count("lobby"), server.member_count("nowhere")), (2, 0));
     let mut members = server.members("lobby");
     members.sort_unstable();
     let mut due = [id(&ann), id(&bob)];

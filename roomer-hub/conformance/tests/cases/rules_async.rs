@@ -42,7 +42,7 @@ fn a_rejected_join_is_answered_with_leave_ack_and_counted() {
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("cellar", "join", b"");
     a.expect_left("cellar");
-    assert_eq!(test.server.count("cellar"), 0);
+    assert_eq!(test.server.member_count("cellar"), 0);
     assert_eq!(test.server.stats().rejected_packets.by_application, 1);
     // The server itself is not asked.
     assert!(test.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "cellar"));
@@ -144,7 +144,7 @@ fn a_pending_join_holds_up_that_connection_and_no_other() {
     b.send_to_room("lobby", "chat", b"meanwhile");
     let other = b.id.clone();
     a.expect("lobby", "chat", "", &other, b"meanwhile");
-    assert_eq!(test.server.count("slow"), 0);
+    assert_eq!(test.server.member_count("slow"), 0);
     gate.open();
     let ack = a.expect_packet();
     a.snapshot("slow", ack);
@@ -201,7 +201,7 @@ fn a_late_denial_does_not_undo_the_server_s_own_join() {
     let again = a.expect_packet();
     a.snapshot("lobby", again);
     a.expect_nothing();
-    assert_eq!(test.server.count("lobby"), 1);
+    assert_eq!(test.server.member_count("lobby"), 1);
 }
 
 #[test]

@@ -65,9 +65,9 @@ pub(crate) struct SocketCounts {
     pub(crate) connections: usize,
     lingering: usize,
     /// Addresses with at least one socket.
-    shares: BTreeMap<Address, PerAddress>,
+    by_address: BTreeMap<Address, PerAddress>,
     /// Rejected handshakes, by status.
-    refused: BTreeMap<u16, u64>,
+    rejected: BTreeMap<u16, u64>,
 }
 
 /// The number of sockets of one address.
@@ -78,8 +78,8 @@ struct PerAddress {
 }
 
 impl PerAddress {
-    fn of(&mut self, place: SocketKind) -> Option<&mut u32> {
-        match place {
+    fn count(&mut self, kind: SocketKind) -> Option<&mut u32> {
+        match kind {
             SocketKind::Handshake => Some(&mut self.handshakes),
             SocketKind::Connection => Some(&mut self.connections),
             SocketKind::Lingering | SocketKind::Outside => None,
@@ -92,22 +92,22 @@ impl SocketCounts {
         self.handshakes + self.connections + self.lingering
     }
 
-    pub(crate) fn refused(&self) -> &BTreeMap<u16, u64> {
-        &self.refused
+    pub(crate) fn rejected(&self) -> &BTreeMap<u16, u64> {
+        &self.rejected
     }
 
     pub(crate) fn record_rejected(&mut self, status: StatusCode) {
-        *self.refused.entry(status.as_u16()).or_default() += 1;
+        *self.rejected.entry(status.as_u16()).or_default() += 1;
     }
 
     /// Returns the status to reject one more socket with, if it would exceed a limit.
     pub(crate) fn check(
         &self,
-        place: SocketKind,
+        kind: SocketKind,
         address: Option<Address>,
         admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
-        let (count, cap) = match place {
+        let (count, limit) = match kind {
             SocketKind::Handshake => (self.handshakes, admission.handshakes),
             SocketKind::Connection => (self.connections, admission.connections),
             SocketKind::Lingering => {
@@ -115,46 +115,46 @@ impl SocketCounts {
             }
             SocketKind::Outside => return Ok(()),
         };
-        if count >= cap.total {
+        if count >= limit.total {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
-        let share = address.and_then(|address| self.shares.get(&address)).copied();
-        let count = share.unwrap_or_default().of(place).copied();
-        match count.is_some_and(|count| count as usize >= cap.per_address) {
+        let own = address.and_then(|address| self.by_address.get(&address)).copied();
+        let count = own.unwrap_or_default().count(kind).copied();
+        match count.is_some_and(|count| count as usize >= limit.per_address) {
             true => Err(StatusCode::TOO_MANY_REQUESTS),
             false => Ok(()),
         }
     }
 
-    pub(crate) fn enter(&mut self, place: SocketKind, address: Option<Address>) {
-        if let Some(count) = self.count(place) {
+    pub(crate) fn enter(&mut self, kind: SocketKind, address: Option<Address>) {
+        if let Some(count) = self.count(kind) {
             *count += 1;
         }
-        if let Some(address) = address.filter(|_| PerAddress::default().of(place).is_some())
-            && let Some(count) = self.shares.entry(address).or_default().of(place)
+        if let Some(address) = address.filter(|_| PerAddress::default().count(kind).is_some())
+            && let Some(count) = self.by_address.entry(address).or_default().count(kind)
         {
             *count += 1;
         }
     }
 
     /// Reverts an [`enter`](Self::enter) with the same arguments.
-    pub(crate) fn leave(&mut self, place: SocketKind, address: Option<Address>) {
-        if let Some(count) = self.count(place) {
+    pub(crate) fn leave(&mut self, kind: SocketKind, address: Option<Address>) {
+        if let Some(count) = self.count(kind) {
             *count -= 1;
         }
         if let Some(address) = address
-            && let Some(share) = self.shares.get_mut(&address)
-            && let Some(count) = share.of(place)
+            && let Some(own) = self.by_address.get_mut(&address)
+            && let Some(count) = own.count(kind)
         {
             *count -= 1;
-            if *share == PerAddress::default() {
-                self.shares.remove(&address);
+            if *own == PerAddress::default() {
+                self.by_address.remove(&address);
             }
         }
     }
 
-    fn count(&mut self, place: SocketKind) -> Option<&mut usize> {
-        match place {
+    fn count(&mut self, kind: SocketKind) -> Option<&mut usize> {
+        match kind {
             SocketKind::Handshake => Some(&mut self.handshakes),
             SocketKind::Connection => Some(&mut self.connections),
             SocketKind::Lingering => Some(&mut self.lingering),
@@ -165,17 +165,18 @@ impl SocketCounts {
     /// See [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<(), String> {
-        if self.shares.values().any(|share| *share == PerAddress::default()) {
+        if self.by_address.values().any(|own| *own == PerAddress::default()) {
             return Err("an address that has nothing is still counted".into());
         }
-        let sum =
-            |count: fn(&PerAddress) -> u32| self.shares.values().map(count).sum::<u32>() as usize;
-        for (what, parts, whole) in [
-            ("handshakes", sum(|share| share.handshakes), self.handshakes),
-            ("connections", sum(|share| share.connections), self.connections),
+        let sum = |count: fn(&PerAddress) -> u32| {
+            self.by_address.values().map(count).sum::<u32>() as usize
+        };
+        for (kind, parts, total) in [
+            ("handshakes", sum(|own| own.handshakes), self.handshakes),
+            ("connections", sum(|own| own.connections), self.connections),
         ] {
-            if parts > whole {
-                return Err(format!("addresses have {parts} {what}, the server {whole}"));
+            if parts > total {
+                return Err(format!("addresses have {parts} {kind}, the server {total}"));
             }
         }
         Ok(())
@@ -186,7 +187,7 @@ impl SocketCounts {
 mod tests {
     use super::*;
 
-    const CAPS: AdmissionLimits = AdmissionLimits {
+    const LIMITS: AdmissionLimits = AdmissionLimits {
         handshakes: AdmissionLimit { total: 3, per_address: 2 },
         connections: AdmissionLimit { total: 3, per_address: 1 },
     };
@@ -208,35 +209,38 @@ mod tests {
     fn caps_hold_in_all_and_for_each_address() {
         let mut counts = SocketCounts::default();
         let (one, two) = (address("1.1.1.1"), address("2.2.2.2"));
-        let refused = |counts: &SocketCounts, address| {
-            counts.check(SocketKind::Handshake, address, &CAPS).err().map(|status| status.as_u16())
+        let status = |counts: &SocketCounts, address| {
+            counts
+                .check(SocketKind::Handshake, address, &LIMITS)
+                .err()
+                .map(|status| status.as_u16())
         };
         counts.enter(SocketKind::Handshake, one);
-        assert_eq!(refused(&counts, one), None);
+        assert_eq!(status(&counts, one), None);
         counts.enter(SocketKind::Handshake, one);
-        assert_eq!((refused(&counts, one), refused(&counts, two)), (Some(429), None));
+        assert_eq!((status(&counts, one), status(&counts, two)), (Some(429), None));
         counts.enter(SocketKind::Handshake, None);
-        assert_eq!((refused(&counts, two), refused(&counts, None)), (Some(503), Some(503)));
+        assert_eq!((status(&counts, two), status(&counts, None)), (Some(503), Some(503)));
         counts.leave(SocketKind::Handshake, one);
-        assert_eq!((refused(&counts, one), refused(&counts, two)), (None, None));
-        assert_eq!(counts.check(SocketKind::Connection, one, &CAPS), Ok(()));
+        assert_eq!((status(&counts, one), status(&counts, two)), (None, None));
+        assert_eq!(counts.check(SocketKind::Connection, one, &LIMITS), Ok(()));
     }
 
     #[test]
     fn counts_return_to_zero_when_all_sockets_have_left() {
         let mut counts = SocketCounts::default();
-        let places = [
+        let kinds = [
             SocketKind::Handshake,
             SocketKind::Connection,
             SocketKind::Lingering,
             SocketKind::Outside,
         ];
         let addresses = [address("1.1.1.1"), address("::1"), None];
-        let all = || addresses.iter().flat_map(|address| places.map(|place| (place, *address)));
-        all().for_each(|(place, address)| counts.enter(place, address));
-        assert_eq!((counts.sockets(), counts.shares.len()), (9, 2));
-        all().for_each(|(place, address)| counts.leave(place, address));
-        assert_eq!((counts.sockets(), counts.shares.len()), (0, 0));
+        let all = || addresses.iter().flat_map(|address| kinds.map(|kind| (kind, *address)));
+        all().for_each(|(kind, address)| counts.enter(kind, address));
+        assert_eq!((counts.sockets(), counts.by_address.len()), (9, 2));
+        all().for_each(|(kind, address)| counts.leave(kind, address));
+        assert_eq!((counts.sockets(), counts.by_address.len()), (0, 0));
     }
 
     #[cfg(feature = "audit")]
@@ -249,7 +253,7 @@ mod tests {
         counts.connections = 0;
         assert_eq!(counts.audit().unwrap_err(), "addresses have 1 connections, the server 0");
         let mut counts = SocketCounts::default();
-        counts.shares.insert(address("1.1.1.1").unwrap(), PerAddress::default());
+        counts.by_address.insert(address("1.1.1.1").unwrap(), PerAddress::default());
         assert!(counts.audit().is_err());
     }
 }

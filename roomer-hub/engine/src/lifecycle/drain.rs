@@ -64,7 +64,7 @@ impl Server {
         let since = lifecycle.drain(self.now());
         trace::draining(lifecycle.with_counts(|counts| counts.connections));
         let deadline = since + drain_policy.deadline;
-        let mut sleeper = DrainWait { server: self, timer: Timer::default() };
+        let mut wait = DrainWait { server: self, timer: Timer::default() };
         while lifecycle.with_counts(|counts| counts.connections) > 0 {
             let now = self.now();
             if now >= deadline {
@@ -73,12 +73,12 @@ impl Server {
             while self.close_some(drain_policy.due(now - since)) {
                 yield_once().await;
             }
-            sleeper.until(deadline.min(now + DRAIN_STEP), Lifecycle::poll_drained).await;
+            wait.until(deadline.min(now + DRAIN_STEP), Lifecycle::poll_drained).await;
         }
         // Wakes pending handshakes, which then see that the server is closing.
         lifecycle.close();
         self.0.timers.fire_all();
-        sleeper.until(deadline, Lifecycle::poll_empty).await;
+        wait.until(deadline, Lifecycle::poll_empty).await;
         if lifecycle.with_counts(|counts| counts.sockets()) > 0 {
             // The tasks end at their next poll. Close frames that still fit into the sockets are sent
             // before.
@@ -87,11 +87,11 @@ impl Server {
             }
             lifecycle.abort();
             self.0.timers.fire_all();
-            sleeper.until(deadline + ABORT_GRACE, Lifecycle::poll_empty).await;
+            wait.until(deadline + ABORT_GRACE, Lifecycle::poll_empty).await;
         }
-        let drained = lifecycle.drained();
-        trace::drained(drained.closed, drained.cut);
-        drained
+        let report = lifecycle.drain_report();
+        trace::drained(report.closed, report.cut);
+        report
     }
 
     /// Returns true if the server accepts new connections: it is not being drained or shut down, and
@@ -99,9 +99,9 @@ impl Server {
     /// readiness check.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let most = self.options().admission.connections.total;
+        let max = self.options().admission.connections.total;
         self.0.lifecycle.is_open()
-            && self.0.lifecycle.with_counts(|counts| counts.connections < most)
+            && self.0.lifecycle.with_counts(|counts| counts.connections < max)
     }
 
     /// Returns true until a drain has ended or [`shutdown`](Self::shutdown) was called; a server that
@@ -116,8 +116,8 @@ impl Server {
     /// to close.
     fn close_some(&self, due: u64) -> bool {
         let mut core = self.core();
-        let most = self.options().flush.max_per_poll;
-        let count = self.0.lifecycle.close_some(due, core.outbound.writers.len().min(most));
+        let max = self.options().flush.max_per_poll;
+        let count = self.0.lifecycle.close_some(due, core.outbound.writers.len().min(max));
         let keys: Vec<ConnKey> = core.outbound.writers.keys().take(count).collect();
         for conn in keys {
             let close = Command::close(conn, &close::SHUTDOWN);

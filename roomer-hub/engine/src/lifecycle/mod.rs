@@ -28,7 +28,7 @@ struct State {
     /// Connections that the drain has closed so far.
     closed_so_far: u64,
     /// Connections that have ended since the drain began.
-    drained: DrainReport,
+    report: DrainReport,
     /// Futures that wait for the drain.
     drains: usize,
     /// True while an on-demand timer task runs.
@@ -56,7 +56,7 @@ impl Lifecycle {
     ) -> (SocketKind, Result<(), StatusCode>) {
         let mut state = lock(&self.state);
         let allowed = state.counts.check(SocketKind::Handshake, address, admission);
-        let place = match allowed {
+        let kind = match allowed {
             Ok(()) => SocketKind::Handshake,
             Err(_) if state.counts.check(SocketKind::Lingering, None, admission).is_ok() => {
                 SocketKind::Lingering
@@ -66,8 +66,8 @@ impl Lifecycle {
         if let Err(status) = allowed {
             state.counts.record_rejected(status);
         }
-        state.counts.enter(place, address);
-        (place, allowed)
+        state.counts.enter(kind, address);
+        (kind, allowed)
     }
 
     /// Returns the status to reject one more connection with, if it is not allowed.
@@ -121,13 +121,13 @@ impl Lifecycle {
     }
 
     /// Uncounts a socket that is closed, and wakes the waiting tasks if it was the last.
-    pub(crate) fn leave(&self, place: SocketKind, address: Option<Address>) {
+    pub(crate) fn leave(&self, kind: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
-        state.counts.leave(place, address);
-        if place == SocketKind::Connection && state.since.is_some() {
+        state.counts.leave(kind, address);
+        if kind == SocketKind::Connection && state.since.is_some() {
             match self.is_aborted() {
-                true => state.drained.cut += 1,
-                false => state.drained.closed += 1,
+                true => state.report.cut += 1,
+                false => state.report.closed += 1,
             }
         }
         let is_drained = state.since.is_some() && state.counts.connections == 0;
@@ -143,8 +143,8 @@ impl Lifecycle {
         lock(&self.state).counts.record_rejected(status);
     }
 
-    pub(crate) fn with_counts<T>(&self, look: impl FnOnce(&SocketCounts) -> T) -> T {
-        look(&lock(&self.state).counts)
+    pub(crate) fn with_counts<T>(&self, read: impl FnOnce(&SocketCounts) -> T) -> T {
+        read(&lock(&self.state).counts)
     }
 
     /// Begins a drain: new connections are rejected from now on. Returns when the first drain began.
@@ -162,19 +162,19 @@ impl Lifecycle {
         lock(&self.state).drains -= 1;
     }
 
-    /// Returns how many of `there` connections to close, so that the drain has closed `due` in total.
+    /// Returns how many of `available` connections to close, so that the drain has closed `due` in total.
     /// The caller closes them.
-    pub(crate) fn close_some(&self, due: u64, there: usize) -> usize {
+    pub(crate) fn close_some(&self, due: u64, available: usize) -> usize {
         let mut state = lock(&self.state);
-        let count = due.saturating_sub(state.closed_so_far).min(there as u64);
+        let count = due.saturating_sub(state.closed_so_far).min(available as u64);
         state.closed_so_far += count;
         count as usize
     }
 
     /// Returns the result of the drain. Connections that are still open count as cut.
-    pub(crate) fn drained(&self) -> DrainReport {
+    pub(crate) fn drain_report(&self) -> DrainReport {
         let state = lock(&self.state);
-        DrainReport { cut: state.drained.cut + state.counts.connections, ..state.drained }
+        DrainReport { cut: state.report.cut + state.counts.connections, ..state.report }
     }
 
     /// Enters the closed phase. Pending handshakes end at their next poll.

@@ -11,7 +11,7 @@ use loom::thread;
 use crate::builder::options::Options;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::admission::{AdmissionLimit, AdmissionLimits, SocketKind};
-use crate::loom_models::timers::Bell;
+use crate::loom_models::timers::Flag;
 use crate::timer::{Timer, TimerQueue};
 
 #[test]
@@ -21,8 +21,8 @@ fn a_waiter_is_woken_when_the_last_socket_leaves() {
         let admission = Options::default().admission;
         let others = [(); 2].map(|()| {
             let lifecycle = lifecycle.clone();
-            let (place, _) = lifecycle.enter(None, &admission);
-            thread::spawn(move || lifecycle.leave(place, None))
+            let (kind, _) = lifecycle.enter(None, &admission);
+            thread::spawn(move || lifecycle.leave(kind, None))
         });
         block_on(poll_fn(|cx| lifecycle.poll_empty(cx)));
         others.into_iter().for_each(|other| other.join().unwrap());
@@ -30,42 +30,45 @@ fn a_waiter_is_woken_when_the_last_socket_leaves() {
 }
 
 #[test]
-fn one_who_goes_to_sleep_is_rung_or_sees_that_everything_is_cut() {
+fn a_task_that_sets_its_timer_is_woken_or_sees_the_abort() {
     model(|| {
         let (lifecycle, timers) = (Arc::new(Lifecycle::default()), Arc::new(TimerQueue::default()));
-        let bell = Arc::new(Bell::default());
-        let sleeper = {
-            let (lifecycle, timers, bell) = (lifecycle.clone(), timers.clone(), bell.clone());
+        let flag = Arc::new(Flag::default());
+        let task = {
+            let (lifecycle, timers, flag) = (lifecycle.clone(), timers.clone(), flag.clone());
             thread::spawn(move || {
-                Timer::default().set(&timers, Duration::from_secs(20), &bell.into());
+                Timer::default().set(&timers, Duration::from_secs(20), &flag.into());
                 lifecycle.is_aborted()
             })
         };
         lifecycle.abort();
         timers.fire_all();
-        assert!(sleeper.join().unwrap() || bell.has_rung());
+        assert!(task.join().unwrap() || flag.is_set());
     });
 }
 
 #[test]
 fn one_of_two_gets_the_last_slot_and_the_drain_is_woken_by_the_last_to_leave() {
     model(|| {
-        let (lifecycle, cap) =
+        let (lifecycle, limit) =
             (Arc::new(Lifecycle::default()), AdmissionLimit { total: 1, per_address: 1 });
-        let admission = AdmissionLimits { connections: cap, ..Options::default().admission };
+        let admission = AdmissionLimits { connections: limit, ..Options::default().admission };
         let others = [(); 2].map(|()| {
             let lifecycle = lifecycle.clone();
             thread::spawn(move || {
-                let is_in = lifecycle.reserve(None, &admission).is_ok();
-                if is_in {
+                let is_accepted = lifecycle.reserve(None, &admission).is_ok();
+                if is_accepted {
                     lifecycle.leave(SocketKind::Connection, None);
                 }
             })
         });
         lifecycle.drain(Duration::ZERO);
         block_on(poll_fn(|cx| lifecycle.poll_drained(cx)));
-        assert!(lifecycle.reserve(None, &admission).is_err(), "nobody comes in any more");
+        assert!(
+            lifecycle.reserve(None, &admission).is_err(),
+            "a connection is accepted during a drain"
+        );
         others.into_iter().for_each(|other| other.join().unwrap());
-        assert!(lifecycle.drained().cut == 0 && lifecycle.drained().closed <= 1);
+        assert!(lifecycle.drain_report().cut == 0 && lifecycle.drain_report().closed <= 1);
     });
 }

@@ -1,5 +1,5 @@
-//! Every interleaving of the engine's locks, atomics and wakers, tried by loom (CONTRIBUTING.md
-//! has the command). A lost wake-up shows as a deadlock, which loom reports.
+//! Models of the engine's locks, atomics and wakers, which loom runs in every interleaving
+//! (CONTRIBUTING.md has the command). A lost wake-up becomes a deadlock, which loom reports.
 
 mod lifecycle;
 mod timers;
@@ -25,7 +25,7 @@ use crate::{Environment, Server, Writer};
 use roomer_hub::Input;
 use roomer_hub::{ConnId, ConnKey};
 
-/// A socket's sending side: it takes as many bytes as it has been given room for.
+/// The sending side of a socket, which accepts as many bytes as the test has made room for.
 #[derive(Default)]
 struct Socket(Mutex<Kernel>);
 
@@ -55,7 +55,7 @@ impl Socket {
         lock(&self.0).taken.clone()
     }
 
-    /// Waits until so many bytes have been taken.
+    /// Waits until the socket has accepted `size` bytes.
     fn read(&self, size: usize) {
         block_on(poll_fn(|cx| {
             let mut kernel = lock(&self.0);
@@ -106,8 +106,8 @@ fn writer(socket: &Arc<Socket>, high: usize) -> Arc<SocketWriter> {
     )
 }
 
-/// The connection's own task, as far as its writer is concerned, until its last bytes are out.
-fn own(writer: &SocketWriter) {
+/// Runs the writer's part of the connection's own task, until the last bytes are written.
+fn run_own_task(writer: &SocketWriter) {
     block_on(poll_fn(|cx| {
         loop {
             let status = writer.poll_status(cx);
@@ -124,13 +124,13 @@ fn own(writer: &SocketWriter) {
     }));
 }
 
-/// What decides the order: the engine's one lock.
+/// A stand-in for the engine's one lock, which decides the order: the bytes in that order.
 type Order = Mutex<Vec<u8>>;
 
-fn say(order: &Order, writer: &SocketWriter, word: &'static [u8]) {
+fn send(order: &Order, writer: &SocketWriter, bytes: &'static [u8]) {
     let mut order = lock(order);
-    order.extend_from_slice(word);
-    let is_due = writer.push(Chunk::complete(word));
+    order.extend_from_slice(bytes);
+    let is_due = writer.push(Chunk::complete(bytes));
     drop(order);
     if is_due {
         writer.flush();
@@ -138,52 +138,52 @@ fn say(order: &Order, writer: &SocketWriter, word: &'static [u8]) {
 }
 
 #[test]
-fn what_two_say_comes_out_whole_and_in_the_order_of_the_lock() {
+fn messages_of_two_senders_are_written_whole_and_in_the_order_of_the_lock() {
     model(|| {
         let socket = Socket::with_room(1);
         let writer = writer(&socket, 100);
         let order = Arc::new(Order::default());
         let other = {
             let (order, writer) = (order.clone(), writer.clone());
-            thread::spawn(move || say(&order, &writer, b"ab"))
+            thread::spawn(move || send(&order, &writer, b"ab"))
         };
-        let owner = {
+        let own_task = {
             let writer = writer.clone();
-            thread::spawn(move || own(&writer))
+            thread::spawn(move || run_own_task(&writer))
         };
-        say(&order, &writer, b"cd");
+        send(&order, &writer, b"cd");
         socket.give(2);
         other.join().unwrap();
         writer.finish(b"!"[..].into(), false);
         writer.flush();
         socket.give(2);
-        owner.join().unwrap();
+        own_task.join().unwrap();
         let due = [&lock(&order)[..], b"!"].concat();
         assert_eq!(socket.taken(), due);
     });
 }
 
 #[test]
-fn what_a_full_socket_leaves_is_taken_up_by_the_task_of_its_own() {
+fn the_own_task_writes_the_bytes_that_a_full_socket_did_not_accept() {
     model(|| {
         let socket = Socket::with_room(1);
         let writer = writer(&socket, 100);
-        let owner = {
+        let own_task = {
             let writer = writer.clone();
-            thread::spawn(move || own(&writer))
+            thread::spawn(move || run_own_task(&writer))
         };
-        say(&Order::default(), &writer, b"ab");
+        send(&Order::default(), &writer, b"ab");
         socket.give(2);
         socket.read(2);
         writer.finish(b"!"[..].into(), false);
         writer.flush();
-        owner.join().unwrap();
+        own_task.join().unwrap();
         assert_eq!(socket.taken(), b"ab!");
     });
 }
 
 #[test]
-fn a_begun_frame_is_finished_before_a_close_that_cuts() {
+fn a_started_frame_is_finished_before_a_close_that_discards_the_queue() {
     model(|| {
         let socket = Socket::with_room(1);
         let writer = writer(&socket, 1);
@@ -197,13 +197,13 @@ fn a_begun_frame_is_finished_before_a_close_that_cuts() {
         writer.push(Chunk::complete(&b"de"[..]));
         writer.finish(b"!"[..].into(), true);
         writer.flush();
-        let owner = {
+        let own_task = {
             let writer = writer.clone();
-            thread::spawn(move || own(&writer))
+            thread::spawn(move || run_own_task(&writer))
         };
         socket.give(5);
         flusher.join().unwrap();
-        owner.join().unwrap();
+        own_task.join().unwrap();
         let taken = socket.taken();
         let is_whole = [&b"abc!"[..], b"abcde!"].contains(&&taken[..]);
         assert!(is_whole, "{:?}", String::from_utf8_lossy(&taken));
@@ -222,24 +222,24 @@ fn congested() -> (Arc<Socket>, Arc<SocketWriter>) {
 }
 
 #[test]
-fn who_is_held_back_goes_on_once_enough_is_taken() {
+fn a_paused_sender_resumes_once_the_socket_accepts_enough() {
     model(|| {
         let (socket, writer) = congested();
-        let owner = {
+        let own_task = {
             let writer = writer.clone();
-            thread::spawn(move || own(&writer))
+            thread::spawn(move || run_own_task(&writer))
         };
         let kernel = thread::spawn(move || socket.give(5));
         block_on(poll_fn(|cx| writer.poll_uncongested(cx)));
         kernel.join().unwrap();
         writer.finish(b"!"[..].into(), false);
         writer.flush();
-        owner.join().unwrap();
+        own_task.join().unwrap();
     });
 }
 
 #[test]
-fn who_is_held_back_goes_on_when_the_other_stalls_or_dies() {
+fn a_paused_sender_resumes_when_the_receiver_stalls_or_ends() {
     for ends in [SocketWriter::mark_stalled, SocketWriter::discard] {
         model(move || {
             let (_, writer) = congested();
@@ -268,7 +268,7 @@ fn a_dead_outbox_stays_empty() {
         };
         writer.discard();
         other.join().unwrap();
-        own(&writer);
+        run_own_task(&writer);
         let status = block_on(poll_fn(|cx| Poll::Ready(writer.poll_status(cx))));
         assert_eq!((status.phase, status.queued), (OutboxPhase::Dead, 0));
     });
@@ -281,11 +281,11 @@ fn the_budget_matches_the_bytes_held_and_a_cut_connection_is_woken() {
         let budget = Arc::new(MemoryBudget::new(1));
         let limit = WaterMarks { high: 100, max: 200 };
         let writer = SocketWriter::new(Pipe(socket.clone()), limit, budget.clone());
-        let owner = {
+        let own_task = {
             let writer = writer.clone();
             thread::spawn(move || {
                 writer.set_buffered(7);
-                own(&writer);
+                run_own_task(&writer);
             })
         };
         if writer.push(Chunk::complete(&b"abcd"[..])) {
@@ -293,20 +293,20 @@ fn the_budget_matches_the_bytes_held_and_a_cut_connection_is_woken() {
         }
         assert!(budget.held() >= 2 && budget.may_exceed());
         writer.abort();
-        owner.join().unwrap();
+        own_task.join().unwrap();
         assert_eq!(budget.held(), 0);
     });
 }
 
 #[test]
-fn each_handful_of_a_job_is_taken_once_and_one_hand_settles() {
+fn each_chunk_of_a_job_is_taken_once_and_one_worker_finishes_it() {
     model(|| {
         let socket = Socket::with_room(0);
         let writer = writer(&socket, 100);
         let outboxes = vec![(ConnKey::default(), writer); 70];
         let flush_pool = FlushPool::new(32);
         let job = flush_pool.post(FlushWork::on(outboxes));
-        let hand = |job: &crate::outbound::flush_pool::FlushJob| {
+        let work = |job: &crate::outbound::flush_pool::FlushJob| {
             let mut taken = 0;
             while let Some(chunk) = job.take() {
                 taken += chunk.len();
@@ -315,12 +315,12 @@ fn each_handful_of_a_job_is_taken_once_and_one_hand_settles() {
         };
         let other = {
             let job = job.clone();
-            thread::spawn(move || hand(&job))
+            thread::spawn(move || work(&job))
         };
-        let (here, settled_here) = hand(&job);
-        let (there, settled_there) = other.join().unwrap();
-        assert_eq!(here + there, 70);
-        assert!(settled_here != settled_there, "settled by both or by none");
+        let (taken_here, is_last_here) = work(&job);
+        let (taken_there, is_last_there) = other.join().unwrap();
+        assert_eq!(taken_here + taken_there, 70);
+        assert!(is_last_here != is_last_there, "finished by both or by none");
         assert!(flush_pool.job().is_none());
     });
 }
@@ -352,10 +352,10 @@ fn a_parked_worker_is_woken_by_a_job() {
     });
 }
 
-/// A world without time or chance.
-struct Still;
+/// An environment with a constant clock and constant random bytes.
+struct Constant;
 
-impl Environment for Still {
+impl Environment for Constant {
     fn now(&self) -> Duration {
         Duration::ZERO
     }
@@ -366,27 +366,27 @@ impl Environment for Still {
 }
 
 #[test]
-fn all_members_hear_two_speakers_in_one_order() {
+fn all_members_receive_two_broadcasts_in_one_order() {
     model(|| {
-        let server = Server::builder().environment(Still).build().unwrap();
+        let server = Server::builder().environment(Constant).build().unwrap();
         let sockets = [0, 1].map(|_| Socket::with_room(1_000_000));
         for (number, socket) in sockets.iter().enumerate() {
             let writer = writer(socket, 1_000_000);
             let id = ConnId::from_random_bytes([number as u8; 16]);
             server.core().apply(Duration::ZERO, Input::Open { id }, Some(&writer));
         }
-        let speak = |server: &Server, event| server.broadcast("root", event, b"");
+        let broadcast = |server: &Server, event| server.broadcast("root", event, b"");
         let other = {
             let server = server.clone();
-            thread::spawn(move || speak(&server, "one"))
+            thread::spawn(move || broadcast(&server, "one"))
         };
-        speak(&server, "two");
+        broadcast(&server, "two");
         other.join().unwrap();
-        let heard = sockets.each_ref().map(|socket| {
+        let received = sockets.each_ref().map(|socket| {
             let taken = socket.taken();
-            let place = |word: &[u8]| taken.windows(3).position(|window| window == word);
-            (place(b"one").unwrap(), place(b"two").unwrap())
+            let position = |word: &[u8]| taken.windows(3).position(|window| window == word);
+            (position(b"one").unwrap(), position(b"two").unwrap())
         });
-        assert_eq!(heard[0].0 < heard[0].1, heard[1].0 < heard[1].1);
+        assert_eq!(received[0].0 < received[0].1, received[1].0 < received[1].1);
     });
 }

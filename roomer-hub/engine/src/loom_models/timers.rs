@@ -13,60 +13,60 @@ use loom::thread;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::timer::{Timer, TimerQueue};
 
-/// A flag to be woken by.
+/// A waker that sets a flag.
 #[derive(Default)]
-pub(super) struct Bell(pub(super) AtomicBool);
+pub(super) struct Flag(pub(super) AtomicBool);
 
-impl Wake for Bell {
+impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
-impl Bell {
-    pub(super) fn has_rung(&self) -> bool {
+impl Flag {
+    pub(super) fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
 /// Drives the timers on a clock that stands still at ten seconds and whose sleeps never end, until the
-/// bell has rung.
-fn keep(timers: &TimerQueue, bell: &Bell, work: impl Fn() -> bool) {
-    let mut keeper = pin!(timers.run(|| Duration::from_secs(10), |_| pending::<()>(), work));
+/// flag is set.
+fn run_timers(timers: &TimerQueue, flag: &Flag, work: impl Fn() -> bool) {
+    let mut driver = pin!(timers.run(|| Duration::from_secs(10), |_| pending::<()>(), work));
     block_on(poll_fn(|cx| {
-        if !bell.has_rung() {
-            let _ = keeper.as_mut().poll(cx);
+        if !flag.is_set() {
+            let _ = driver.as_mut().poll(cx);
         }
-        if bell.has_rung() { Poll::Ready(()) } else { Poll::Pending }
+        if flag.is_set() { Poll::Ready(()) } else { Poll::Pending }
     }));
 }
 
 #[test]
-fn an_alarm_that_is_due_at_once_goes_off() {
+fn a_timer_that_is_due_at_once_fires() {
     model(|| {
-        let (timers, bell) = (Arc::new(TimerQueue::default()), Arc::new(Bell::default()));
-        let keeper = {
-            let (timers, bell) = (timers.clone(), bell.clone());
-            thread::spawn(move || keep(&timers, &bell, || false))
+        let (timers, flag) = (Arc::new(TimerQueue::default()), Arc::new(Flag::default()));
+        let driver = {
+            let (timers, flag) = (timers.clone(), flag.clone());
+            thread::spawn(move || run_timers(&timers, &flag, || false))
         };
         let mut timer = Timer::default();
         timer.set(&timers, Duration::from_secs(20), Waker::noop());
-        timer.set(&timers, Duration::from_secs(5), &bell.into());
-        keeper.join().unwrap();
+        timer.set(&timers, Duration::from_secs(5), &flag.into());
+        driver.join().unwrap();
     });
 }
 
 #[test]
-fn keepers_that_are_called_look_again() {
+fn woken_timer_tasks_look_for_work_again() {
     model(|| {
-        let (timers, bell) = (Arc::new(TimerQueue::default()), Arc::new(Bell::default()));
+        let (timers, flag) = (Arc::new(TimerQueue::default()), Arc::new(Flag::default()));
         let todo = Arc::new(AtomicUsize::new(0));
-        let keeper = {
-            let (timers, bell, todo) = (timers.clone(), bell.clone(), todo.clone());
+        let driver = {
+            let (timers, flag, todo) = (timers.clone(), flag.clone(), todo.clone());
             thread::spawn(move || {
-                keep(&timers, &bell, || {
+                run_timers(&timers, &flag, || {
                     if todo.load(Ordering::SeqCst) > 0 {
-                        bell.clone().wake();
+                        flag.clone().wake();
                     }
                     false
                 });
@@ -74,6 +74,6 @@ fn keepers_that_are_called_look_again() {
         };
         todo.store(1, Ordering::SeqCst);
         timers.wake_drivers();
-        keeper.join().unwrap();
+        driver.join().unwrap();
     });
 }

@@ -90,7 +90,7 @@ impl Server {
         let (sockets, handshakes, rejected_requests) = self
             .0
             .lifecycle
-            .with_counts(|counts| (counts.sockets(), counts.handshakes, counts.refused().clone()));
+            .with_counts(|counts| (counts.sockets(), counts.handshakes, counts.rejected().clone()));
         let core = self.core();
         let (hub, counts) = (&core.hub, &core.counts);
         let tables = hub.tables();

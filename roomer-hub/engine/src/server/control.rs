@@ -65,18 +65,18 @@ impl Server {
     /// Adds a connection to a room, as if it had asked, but without applying rules. Returns false if
     /// there is no such connection. [`members`](Self::members) shows if it was allowed in one more
     /// room.
-    pub fn join(&self, who: impl AsRef<str>, room: impl AsRef<str>) -> bool {
+    pub fn join(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
-        self.command_about(who.as_ref(), |conn| Command::Join { conn, room })
+        self.command_about(conn.as_ref(), |conn| Command::Join { conn, room })
     }
 
     /// Removes a connection from a room: it receives `leave_ack`, and the other members are notified.
     /// It stays connected and may join again, unless a rule
     /// ([`may_join`](crate::Builder::may_join)) prevents it. Returns false if there is no such
     /// connection.
-    pub fn kick(&self, who: impl AsRef<str>, room: impl AsRef<str>) -> bool {
+    pub fn kick(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
-        self.command_about(who.as_ref(), |conn| Command::Leave { conn, room })
+        self.command_about(conn.as_ref(), |conn| Command::Leave { conn, room })
     }
 
     /// Moves a connection from one room to another in one step: it is never observed in neither room
@@ -84,7 +84,7 @@ impl Server {
     /// `from`.
     pub fn move_to(
         &self,
-        who: impl AsRef<str>,
+        conn: impl AsRef<str>,
         from: impl AsRef<str>,
         to: impl AsRef<str>,
     ) -> bool {
@@ -94,7 +94,7 @@ impl Server {
         let is_in = |conn: &ConnKey| {
             tables.find_room(from).is_some_and(|room| tables.is_member(*conn, room))
         };
-        let Some(conn) = tables.find_conn(who.as_ref()).filter(is_in) else {
+        let Some(conn) = tables.find_conn(conn.as_ref()).filter(is_in) else {
             return false;
         };
         for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
@@ -107,8 +107,8 @@ impl Server {
 
     /// Closes a connection: it leaves all its rooms, receives the messages queued for it, then a close
     /// frame with this code and reason. Returns false if there is no such connection.
-    pub fn disconnect(&self, who: impl AsRef<str>, code: u16, reason: &str) -> bool {
-        self.command_about(who.as_ref(), |conn| Command::Close { conn, code, reason })
+    pub fn disconnect(&self, conn: impl AsRef<str>, code: u16, reason: &str) -> bool {
+        self.command_about(conn.as_ref(), |conn| Command::Close { conn, code, reason })
     }
 
     /// Returns the names of all rooms with their member counts, sorted by name.
@@ -125,7 +125,7 @@ impl Server {
 
     /// Returns the number of a room's members; 0 if there is no such room.
     #[must_use]
-    pub fn count(&self, room: impl AsRef<str>) -> usize {
+    pub fn member_count(&self, room: impl AsRef<str>) -> usize {
         let core = self.core();
         let tables = core.hub.tables();
         tables.find_room(room.as_ref()).map_or(0, |room| tables.members(room).len())

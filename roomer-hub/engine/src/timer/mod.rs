@@ -117,9 +117,9 @@ impl TimerQueue {
             }
             let next = self.fire_due(now());
             let wait = next.map_or(IDLE, |next| next.saturating_sub(now()));
-            let mut rest = pin!(sleep(wait));
+            let mut sleep = pin!(sleep(wait));
             poll_fn(|cx| {
-                if rest.as_mut().poll(cx).is_ready() {
+                if sleep.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
                 let mut table = lock(&self.0);
@@ -128,7 +128,7 @@ impl TimerQueue {
                 if std::mem::take(&mut table.called) || is_earlier {
                     return Poll::Ready(());
                 }
-                if !table.drivers.iter().any(|keeper| keeper.will_wake(cx.waker())) {
+                if !table.drivers.iter().any(|driver| driver.will_wake(cx.waker())) {
                     table.drivers.push(cx.waker().clone());
                 }
                 Poll::Pending

@@ -20,8 +20,8 @@ impl Server {
         F: Fn(Duration) -> S,
         S: Future,
     {
-        let begun = self.0.lifecycle.start_on_demand();
-        let mut guard = begun.then(|| TimerGuard { server: self.clone(), is_over: false })?;
+        let must_run = self.0.lifecycle.start_on_demand();
+        let mut guard = must_run.then(|| TimerGuard { server: self.clone(), is_over: false })?;
         Some(async move {
             let server = guard.server.clone();
             let mut time = pin!(server.run_timers(sleep));

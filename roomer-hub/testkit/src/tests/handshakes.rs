@@ -79,7 +79,7 @@ fn claims_of_a_middleware_become_the_connection_s_claims() {
     known.join("lobby");
     unknown.join("lobby");
     world.settle();
-    assert_eq!(world.server().count("lobby"), 1);
+    assert_eq!(world.server().member_count("lobby"), 1);
     assert_eq!(known.members("lobby").unwrap(), [known.id()]);
     world.server().user("ann").send("mail", "from bob");
     world.settle();
