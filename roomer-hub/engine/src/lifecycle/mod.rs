@@ -218,12 +218,13 @@ impl Lifecycle {
         Poll::Ready(())
     }
 
-    /// Ready once no socket is left.
+    /// Polls until no socket is left.
     pub(crate) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
         lock(&self.state).poll_empty(cx)
     }
 
-    /// Ready once no connection is left, handshakes or not. For the time of a drain.
+    /// Polls until no connection is left, whatever handshakes there are. Only for use during a drain:
+    /// otherwise the last connection to leave does not wake the task.
     pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         match state.counts.connections {
@@ -232,8 +233,8 @@ impl Lifecycle {
         }
     }
 
-    /// See [`Server::audit`](crate::Server::audit): returns how many timers may be set; at
-    /// rest, exactly so many are.
+    /// Returns the maximum number of timers, which is the exact number while the server is idle. See
+    /// [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<usize, String> {
         let state = lock(&self.state);

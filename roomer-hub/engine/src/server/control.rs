@@ -62,9 +62,9 @@ impl Server {
         self.command_about(dst, |_| Command::Send { from: None, dst, room: ROOT, event, payload })
     }
 
-    /// Adds a connection to a room, as if it had asked, but without applying rules. Returns false if
-    /// there is no such connection. [`members`](Self::members) shows if it was allowed in one more
-    /// room.
+    /// Adds a connection to a room, as if it had requested this, but without applying rules. Returns
+    /// false if there is no such connection. [`members`](Self::members) shows if it was allowed in
+    /// one more room.
     pub fn join(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
         self.command_about(conn.as_ref(), |conn| Command::Join { conn, room })
