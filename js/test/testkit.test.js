@@ -179,7 +179,7 @@ describe("the server", () => {
     });
 });
 
-test("memory stays flat over an hour of churn", async () => {
+test("memory stays flat over hours of churn", async () => {
     const { default: v8 } = await import("node:v8");
     const { default: vm } = await import("node:vm");
     v8.setFlagsFromString("--expose-gc");
@@ -220,12 +220,17 @@ test("memory stays flat over an hour of churn", async () => {
     for (let n = 0; n < 30; n++) {
         await minute(n);
     }
-    const before = await heap();
-    for (let n = 30; n < 80; n++) {
-        await minute(n);
+    // A leak grows in every period; the engine's own bookkeeping grows in one and shrinks in another.
+    const grown = [];
+    for (let period = 0, before = await heap(); period < 3; period++) {
+        for (let n = 0; n < 50; n++) {
+            await minute(1_000 + 50 * period + n);
+        }
+        const now = await heap();
+        grown.push(now - before);
+        before = now;
     }
-    const grown = await heap() - before;
-    assert.ok(grown < 300_000, `grown by ${grown} bytes in 50 minutes`);
+    assert.ok(Math.min(...grown) < 250_000, `grown by ${grown} bytes in 50 minutes each`);
     assert.deepEqual([a.client.state, a.client.rooms().length, kit.server.clock.pending()], ["open", 2, 2]);
     assert.deepEqual([...a.errors, ...b.errors], []);
 });
