@@ -37,6 +37,18 @@ impl ConnId {
         (id.as_str() == text).then_some(id)
     }
 
+    /// Creates the id of a UUID from its 16 bytes, which stay as they are.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        ConnId::of(Uuid::from_bytes(bytes))
+    }
+
+    /// Returns the 16 bytes of the UUID.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 16] {
+        Uuid::try_parse_ascii(&self.0).unwrap_or_default().into_bytes()
+    }
+
     fn of(uuid: Uuid) -> Self {
         let mut text = [0; ConnId::LEN];
         uuid.hyphenated().encode_lower(&mut text);

@@ -1,0 +1,143 @@
+//! Reading and writing of numbers, names and ids.
+
+use alloc::vec::Vec;
+
+use super::FrameError;
+use crate::ConnId;
+
+/// The bytes of a variable-length number, seven bits each.
+const VARINT_MAX: usize = 10;
+
+/// The part of a frame that is not decoded yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
+
+impl<'a> Cursor<'a> {
+    pub(super) fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], FrameError> {
+        let truncated = FrameError::Truncated { what };
+        let (bytes, rest) = self.0.split_at_checked(len).ok_or(truncated)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    pub(super) fn array<const N: usize>(
+        &mut self,
+        what: &'static str,
+    ) -> Result<[u8; N], FrameError> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or(FrameError::Truncated { what })?;
+        self.0 = rest;
+        Ok(*bytes)
+    }
+
+    pub(super) fn u8(&mut self, what: &'static str) -> Result<u8, FrameError> {
+        Ok(u8::from_be_bytes(self.array(what)?))
+    }
+
+    pub(super) fn u32(&mut self, what: &'static str) -> Result<u32, FrameError> {
+        Ok(u32::from_be_bytes(self.array(what)?))
+    }
+
+    pub(super) fn u64(&mut self, what: &'static str) -> Result<u64, FrameError> {
+        Ok(u64::from_be_bytes(self.array(what)?))
+    }
+
+    /// Reads a number of variable length: seven bits a byte, the lowest first, as in protocol buffers.
+    pub(super) fn varint(&mut self, what: &'static str) -> Result<u64, FrameError> {
+        let mut value = 0_u64;
+        for shift in (0..VARINT_MAX as u32).map(|byte| 7 * byte) {
+            let byte = self.u8(what)?;
+            let bits = u64::from(byte & 0x7f);
+            value |= bits << shift;
+            if byte < 0x80 {
+                // The tenth byte has one bit that counts.
+                return match bits << shift >> shift == bits {
+                    true => Ok(value),
+                    false => Err(FrameError::Impossible { what }),
+                };
+            }
+        }
+        Err(FrameError::Impossible { what })
+    }
+
+    /// Reads a length, which must not exceed what is left.
+    pub(super) fn prefixed(&mut self, what: &'static str) -> Result<&'a [u8], FrameError> {
+        let len = self.varint(what)?;
+        let len = usize::try_from(len).map_err(|_| FrameError::Truncated { what })?;
+        self.take(len, what)
+    }
+
+    pub(super) fn name(&mut self, what: &'static str) -> Result<&'a str, FrameError> {
+        text(self.prefixed(what)?, what)
+    }
+
+    pub(super) fn id(&mut self, what: &'static str) -> Result<ConnId, FrameError> {
+        Ok(ConnId::from_bytes(self.array(what)?))
+    }
+
+    /// Returns what is left as a name.
+    pub(super) fn last_name(&mut self, what: &'static str) -> Result<&'a str, FrameError> {
+        text(core::mem::take(&mut self.0), what)
+    }
+
+    pub(super) fn finish(self) -> Result<(), FrameError> {
+        match self.0.len() {
+            0 => Ok(()),
+            extra => Err(FrameError::TrailingBytes { extra }),
+        }
+    }
+}
+
+fn text<'a>(bytes: &'a [u8], what: &'static str) -> Result<&'a str, FrameError> {
+    core::str::from_utf8(bytes).map_err(|_| FrameError::Impossible { what })
+}
+
+pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+pub(super) fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+pub(super) fn put_prefixed(bytes: &[u8], out: &mut Vec<u8>) {
+    put_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn prefixed_len(len: usize) -> usize {
+    varint_len(len as u64) + len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_whatever_their_length() {
+        let shifts = (0..64).map(|shift| 1_u64 << shift);
+        for value in shifts.flat_map(|value| [value - 1, value, value | 1]).chain([u64::MAX]) {
+            let mut out = Vec::new();
+            put_varint(value, &mut out);
+            assert_eq!(out.len(), varint_len(value), "{value}");
+            let mut cursor = Cursor(&out);
+            assert_eq!(cursor.varint("value"), Ok(value));
+            assert_eq!(cursor.finish(), Ok(()));
+            let cut = Cursor(&out[..out.len() - 1]).varint("value");
+            assert_eq!(cut, Err(FrameError::Truncated { what: "value" }));
+        }
+    }
+
+    #[test]
+    fn a_number_above_64_bits_is_impossible() {
+        let mut bytes = [0xff; VARINT_MAX];
+        assert_eq!(Cursor(&bytes).varint("n"), Err(FrameError::Impossible { what: "n" }));
+        bytes[VARINT_MAX - 1] = 2;
+        assert_eq!(Cursor(&bytes).varint("n"), Err(FrameError::Impossible { what: "n" }));
+        bytes[VARINT_MAX - 1] = 1;
+        assert_eq!(Cursor(&bytes).varint("n"), Ok(u64::MAX));
+    }
+}

@@ -1,0 +1,294 @@
+//! Items: what a frame reports or requests.
+
+use alloc::vec::Vec;
+
+use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
+use super::list::{Ids, Names};
+use super::{Beat, FrameError, PeerCommand};
+use crate::{ConnId, PacketRef};
+
+/// One item of a frame's body. The first five belong into control frames, the others into streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Item<'a> {
+    /// A node is alive. Sent to all nodes at regular intervals.
+    Beat(Beat<'a>),
+    /// A request to start a stream, with the sender's members first.
+    Want {
+        /// The number of the new stream, higher than that of every earlier request.
+        stream: u32,
+        /// The end of the stream that the requesting node has applied before.
+        after: Option<Resume>,
+    },
+    /// A request to send frames of a stream again.
+    Resend(Demand),
+    /// The answer to a [`Resend`](Item::Resend) of frames that the sender does not have any longer.
+    Missing {
+        /// The number of the stream.
+        stream: u32,
+    },
+    /// A node leaves the cluster, and all its connections with it.
+    Bye,
+    /// The start of a stream: the members of the sender's rooms follow.
+    Begin {
+        /// What may be missing between the stream that the receiver has applied before and this one.
+        lost: Lost<'a>,
+    },
+    /// Some of the members of a room with full presence, as the stream starts.
+    Members {
+        /// The room's name.
+        room: &'a str,
+        /// The members' ids.
+        ids: Ids<'a>,
+    },
+    /// The end of the members at the start of a stream.
+    End,
+    /// A connection joined a room with full presence.
+    Joined {
+        /// The connection's id.
+        id: ConnId,
+        /// The room's name.
+        room: &'a str,
+    },
+    /// A connection left a room with full presence.
+    Left {
+        /// The connection's id.
+        id: ConnId,
+        /// The room's name.
+        room: &'a str,
+    },
+    /// The number of members of a room without full presence.
+    Count {
+        /// The number of members, 0 if there are none any more.
+        members: u32,
+        /// The room's name.
+        room: &'a str,
+    },
+    /// A message to the members of a room.
+    Broadcast {
+        /// A connection of the receiving node that does not get the message.
+        except: Option<ConnId>,
+        /// The packet, with its sender in `src`.
+        packet: PacketRef<'a>,
+    },
+    /// A message to the connection `dst`.
+    Direct {
+        /// The packet, with its sender in `src`.
+        packet: PacketRef<'a>,
+    },
+    /// A command of the application about a connection of the receiving node.
+    Command {
+        /// The connection's id.
+        id: ConnId,
+        /// The command.
+        command: PeerCommand<'a>,
+    },
+}
+
+/// The end of a stream that a node has applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The number of the stream.
+    pub stream: u32,
+    /// The number of its last applied frame.
+    pub number: u64,
+}
+
+/// Frames of a stream that a node has not received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// The number of the stream.
+    pub stream: u32,
+    /// The number of the first missing frame.
+    pub first: u64,
+    /// The number of the last missing frame.
+    pub last: u64,
+}
+
+/// The messages that a receiver may have missed before a stream started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost<'a> {
+    /// Any.
+    All,
+    /// Messages in these rooms, and direct messages of these senders.
+    Some {
+        /// The rooms with messages.
+        rooms: Names<'a>,
+        /// The senders of direct messages.
+        senders: Ids<'a>,
+    },
+}
+
+const BEAT: u8 = 1;
+const WANT: u8 = 2;
+const RESEND: u8 = 3;
+const MISSING: u8 = 4;
+const BYE: u8 = 5;
+const BEGIN: u8 = 16;
+const MEMBERS: u8 = 17;
+const END: u8 = 18;
+const JOINED: u8 = 19;
+const LEFT: u8 = 20;
+const COUNT: u8 = 21;
+const BROADCAST: u8 = 22;
+const DIRECT: u8 = 23;
+const COMMAND: u8 = 24;
+
+impl<'a> Item<'a> {
+    /// Appends the item to a frame's body.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let (kind, len) = self.kind_and_len();
+        out.push(kind);
+        put_varint(len as u64, out);
+        out.reserve(len);
+        let start = out.len();
+        self.encode_content(out);
+        debug_assert_eq!(out.len() - start, len, "{self:?}");
+    }
+
+    /// Returns the number of bytes that [`encode`](Self::encode) appends.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        1 + prefixed_len(self.kind_and_len().1)
+    }
+
+    fn kind_and_len(&self) -> (u8, usize) {
+        match self {
+            Item::Beat(beat) => (BEAT, beat.encoded_len()),
+            Item::Want { after, .. } => (WANT, 4 + if after.is_some() { 12 } else { 0 }),
+            Item::Resend(_) => (RESEND, 20),
+            Item::Missing { .. } => (MISSING, 4),
+            Item::Bye => (BYE, 0),
+            Item::Begin { lost: Lost::All } => (BEGIN, 0),
+            Item::Begin { lost: Lost::Some { rooms, senders } } => {
+                (BEGIN, prefixed_len(rooms.encoded_len()) + senders.bytes().len())
+            }
+            Item::Members { room, ids } => (MEMBERS, prefixed_len(room.len()) + ids.bytes().len()),
+            Item::End => (END, 0),
+            Item::Joined { room, .. } => (JOINED, 16 + room.len()),
+            Item::Left { room, .. } => (LEFT, 16 + room.len()),
+            Item::Count { members, room } => (COUNT, varint_len((*members).into()) + room.len()),
+            Item::Broadcast { except, packet } => {
+                let except = if except.is_some() { 17 } else { 1 };
+                (BROADCAST, except + packet.encoded_len())
+            }
+            Item::Direct { packet } => (DIRECT, packet.encoded_len()),
+            Item::Command { command, .. } => (COMMAND, 16 + command.encoded_len()),
+        }
+    }
+
+    fn encode_content(&self, out: &mut Vec<u8>) {
+        match self {
+            Item::Beat(beat) => beat.encode(out),
+            Item::Want { stream, after } => {
+                out.extend_from_slice(&stream.to_be_bytes());
+                if let Some(Resume { stream, number }) = after {
+                    out.extend_from_slice(&stream.to_be_bytes());
+                    out.extend_from_slice(&number.to_be_bytes());
+                }
+            }
+            Item::Resend(Demand { stream, first, last }) => {
+                out.extend_from_slice(&stream.to_be_bytes());
+                out.extend_from_slice(&first.to_be_bytes());
+                out.extend_from_slice(&last.to_be_bytes());
+            }
+            Item::Missing { stream } => out.extend_from_slice(&stream.to_be_bytes()),
+            Item::Bye | Item::End | Item::Begin { lost: Lost::All } => {}
+            Item::Begin { lost: Lost::Some { rooms, senders } } => {
+                put_varint(rooms.encoded_len() as u64, out);
+                rooms.encode(out);
+                out.extend_from_slice(senders.bytes());
+            }
+            Item::Members { room, ids } => {
+                put_prefixed(room.as_bytes(), out);
+                out.extend_from_slice(ids.bytes());
+            }
+            Item::Joined { id, room } | Item::Left { id, room } => {
+                out.extend_from_slice(&id.to_bytes());
+                out.extend_from_slice(room.as_bytes());
+            }
+            Item::Count { members, room } => {
+                put_varint((*members).into(), out);
+                out.extend_from_slice(room.as_bytes());
+            }
+            Item::Broadcast { except, packet } => {
+                out.push(except.is_some().into());
+                if let Some(id) = except {
+                    out.extend_from_slice(&id.to_bytes());
+                }
+                encode_packet(packet, out);
+            }
+            Item::Direct { packet } => encode_packet(packet, out),
+            Item::Command { id, command } => {
+                out.extend_from_slice(&id.to_bytes());
+                command.encode(out);
+            }
+        }
+    }
+
+    /// Decodes the content of an item. Returns `None` for an unknown kind.
+    pub(super) fn decode(kind: u8, content: &'a [u8]) -> Result<Option<Self>, FrameError> {
+        let mut cursor = Cursor(content);
+        let item = match kind {
+            BEAT => Item::Beat(Beat::decode(&mut cursor)?),
+            WANT => {
+                let stream = cursor.u32("request")?;
+                let after = match cursor.0.is_empty() {
+                    true => None,
+                    false => Some(Resume {
+                        stream: cursor.u32("request")?,
+                        number: cursor.u64("request")?,
+                    }),
+                };
+                Item::Want { stream, after }
+            }
+            RESEND => Item::Resend(Demand {
+                stream: cursor.u32("request")?,
+                first: cursor.u64("request")?,
+                last: cursor.u64("request")?,
+            }),
+            MISSING => Item::Missing { stream: cursor.u32("answer")? },
+            BYE => Item::Bye,
+            BEGIN if content.is_empty() => Item::Begin { lost: Lost::All },
+            BEGIN => {
+                let rooms = Names::decode(cursor.prefixed("rooms")?)?;
+                let senders = Ids::decode(core::mem::take(&mut cursor.0))?;
+                Item::Begin { lost: Lost::Some { rooms, senders } }
+            }
+            MEMBERS => {
+                let room = cursor.name("room")?;
+                Item::Members { room, ids: Ids::decode(core::mem::take(&mut cursor.0))? }
+            }
+            END => Item::End,
+            JOINED => Item::Joined { id: cursor.id("id")?, room: cursor.last_name("room")? },
+            LEFT => Item::Left { id: cursor.id("id")?, room: cursor.last_name("room")? },
+            COUNT => {
+                let members = u32::try_from(cursor.varint("count")?)
+                    .map_err(|_| FrameError::Impossible { what: "count" })?;
+                Item::Count { members, room: cursor.last_name("room")? }
+            }
+            BROADCAST => {
+                let except = match cursor.u8("message")? {
+                    0 => None,
+                    1 => Some(cursor.id("message")?),
+                    _ => return Err(FrameError::Impossible { what: "message" }),
+                };
+                let packet = PacketRef::decode(core::mem::take(&mut cursor.0))?;
+                Item::Broadcast { except, packet }
+            }
+            DIRECT => Item::Direct { packet: PacketRef::decode(core::mem::take(&mut cursor.0))? },
+            COMMAND => Item::Command {
+                id: cursor.id("command")?,
+                command: PeerCommand::decode(&mut cursor)?,
+            },
+            _ => return Ok(None),
+        };
+        cursor.finish()?;
+        Ok(Some(item))
+    }
+}
+
+fn encode_packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
+    let encoded = packet.encode(out);
+    debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
+}

@@ -1,0 +1,39 @@
+//! The items of a body.
+
+use super::cursor::Cursor;
+use super::{FrameError, Item};
+
+/// The items of a body, in order. Ends after the first error.
+#[derive(Clone, Debug)]
+pub struct Items<'a>(Cursor<'a>);
+
+impl<'a> Items<'a> {
+    /// Decodes the items of a body one by one.
+    #[must_use]
+    pub fn new(body: &'a [u8]) -> Self {
+        Items(Cursor(body))
+    }
+
+    fn decode(&mut self) -> Result<Option<Item<'a>>, FrameError> {
+        let kind = self.0.u8("item")?;
+        Item::decode(kind, self.0.prefixed("item")?)
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Result<Item<'a>, FrameError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.0.0.is_empty() {
+            match self.decode() {
+                Ok(None) => {} // A kind of a later version.
+                Ok(Some(item)) => return Some(Ok(item)),
+                Err(error) => {
+                    self.0.0 = &[];
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}

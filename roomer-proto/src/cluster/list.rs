@@ -1,0 +1,170 @@
+//! Lists inside items. They are checked as a whole when their item is decoded, so that iterating
+//! cannot fail.
+
+use alloc::vec::Vec;
+
+use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
+use super::{FrameError, NodeId};
+use crate::ConnId;
+
+/// The bytes of an id without hyphens.
+const ID: usize = 16;
+
+/// A list of ids of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ids<'a>(&'a [[u8; ID]]);
+
+impl<'a> Ids<'a> {
+    /// Borrows a list of ids as [`ConnId::to_bytes`] returns them.
+    #[must_use]
+    pub fn new(ids: &'a [[u8; ID]]) -> Self {
+        Ids(ids)
+    }
+
+    /// Returns the ids.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ConnId> + use<'a> {
+        self.0.iter().map(|id| ConnId::from_bytes(*id))
+    }
+
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let (ids, rest) = bytes.as_chunks();
+        Cursor(rest).finish()?;
+        Ok(Ids(ids))
+    }
+
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.0.as_flattened()
+    }
+}
+
+/// A list of rooms' names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names<'a>(List<'a>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List<'a> {
+    Given(&'a [&'a str]),
+    /// Names with their lengths, all checked.
+    Encoded(&'a [u8]),
+}
+
+impl Default for Names<'_> {
+    fn default() -> Self {
+        Names(List::Given(&[]))
+    }
+}
+
+impl<'a> Names<'a> {
+    /// Borrows a list of names.
+    #[must_use]
+    pub fn new(names: &'a [&'a str]) -> Self {
+        Names(List::Given(names))
+    }
+
+    /// Returns the names.
+    pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let (given, encoded) = match self.0 {
+            List::Given(names) => (names, &[][..]),
+            List::Encoded(bytes) => (&[][..], bytes),
+        };
+        let mut cursor = Cursor(encoded);
+        let decoded = core::iter::from_fn(move || cursor.name("name").ok());
+        given.iter().copied().chain(decoded)
+    }
+
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let mut cursor = Cursor(bytes);
+        while !cursor.0.is_empty() {
+            cursor.name("room")?;
+        }
+        Ok(Names(List::Encoded(bytes)))
+    }
+
+    pub(super) fn encoded_len(&self) -> usize {
+        self.iter().map(|name| prefixed_len(name.len())).sum()
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        self.iter().for_each(|name| put_prefixed(name.as_bytes(), out));
+    }
+}
+
+/// How far the stream to one peer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// The receiver of the stream.
+    pub to: NodeId,
+    /// The number of the stream.
+    pub stream: u32,
+    /// The number of the last frame; 0 before the first one.
+    pub last: u64,
+    /// The number of the last frame that the sender has applied of the opposite stream, which the
+    /// receiver need not keep any longer; 0 without one.
+    pub applied: u64,
+}
+
+/// The ends of all streams of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamEnds<'a>(Ends<'a>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends<'a> {
+    Given(&'a [StreamEnd]),
+    Encoded(&'a [u8]),
+}
+
+impl Default for StreamEnds<'_> {
+    fn default() -> Self {
+        StreamEnds(Ends::Given(&[]))
+    }
+}
+
+impl<'a> StreamEnds<'a> {
+    /// Borrows a list of stream ends.
+    #[must_use]
+    pub fn new(ends: &'a [StreamEnd]) -> Self {
+        StreamEnds(Ends::Given(ends))
+    }
+
+    /// Returns the stream ends.
+    pub fn iter(&self) -> impl Iterator<Item = StreamEnd> + use<'a> {
+        let (given, encoded) = match self.0 {
+            Ends::Given(ends) => (ends, &[][..]),
+            Ends::Encoded(bytes) => (&[][..], bytes),
+        };
+        let mut cursor = Cursor(encoded);
+        given
+            .iter()
+            .copied()
+            .chain(core::iter::from_fn(move || StreamEnd::decode(&mut cursor).ok()))
+    }
+
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let mut cursor = Cursor(bytes);
+        while !cursor.0.is_empty() {
+            StreamEnd::decode(&mut cursor)?;
+        }
+        Ok(StreamEnds(Ends::Encoded(bytes)))
+    }
+
+    pub(super) fn encoded_len(&self) -> usize {
+        self.iter().map(|end| 12 + varint_len(end.last) + varint_len(end.applied)).sum()
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        for end in self.iter() {
+            out.extend_from_slice(&end.to.0.to_be_bytes());
+            out.extend_from_slice(&end.stream.to_be_bytes());
+            put_varint(end.last, out);
+            put_varint(end.applied, out);
+        }
+    }
+}
+
+impl StreamEnd {
+    fn decode(cursor: &mut Cursor<'_>) -> Result<Self, FrameError> {
+        let (to, stream) = (NodeId(cursor.u64("stream")?), cursor.u32("stream")?);
+        let (last, applied) = (cursor.varint("stream")?, cursor.varint("stream")?);
+        Ok(StreamEnd { to, stream, last, applied })
+    }
+}

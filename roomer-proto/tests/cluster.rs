@@ -1,0 +1,191 @@
+//! Frames between nodes: every item is decoded as it was encoded, and no bytes lead to a panic.
+
+use proptest::prelude::*;
+use roomer_proto::cluster::{
+    Beat, Demand, FrameError, FrameKind, HEAD_MAX, Head, Ids, Item, Items, Lost, Names, NodeId,
+    PeerCommand, Resume, StreamEnd, StreamEnds, Subject, Subjects, VERSION,
+};
+use roomer_proto::{ConnId, PacketRef};
+
+const IDS: [[u8; 16]; 2] = [[7; 16], [0xab; 16]];
+
+fn id() -> ConnId {
+    ConnId::from_bytes(IDS[0])
+}
+
+/// Calls `check` with an item of each kind and form.
+fn with_each_item(mut check: impl FnMut(Item<'_>)) {
+    let ends = [
+        StreamEnd { to: NodeId(1), stream: 3, last: 0, applied: 1 << 40 },
+        StreamEnd { to: NodeId(u64::MAX), stream: u32::MAX, last: 300, applied: 0 },
+    ];
+    let long = "n".repeat(4096);
+    let src = id();
+    let packet = PacketRef {
+        room: "lobby",
+        event: "chat",
+        dst: "",
+        src: src.as_str(),
+        payload: &[0xff; 300],
+    };
+    let beat = Beat {
+        oldest_version: 1,
+        newest_version: 2,
+        name: "ann's",
+        uptime_ms: 1 << 33,
+        connections: 50_000,
+        rooms: 1,
+        settings: 5,
+        digest: u64::MAX,
+        streams: StreamEnds::new(&ends),
+    };
+    let rooms = ["", "lobby", &long];
+    let lost = Lost::Some { rooms: Names::new(&rooms), senders: Ids::new(&IDS) };
+    let items = [
+        Item::Beat(beat),
+        Item::Beat(Beat::default()),
+        Item::Want { stream: 1, after: None },
+        Item::Want { stream: 2, after: Some(Resume { stream: 1, number: 9 }) },
+        Item::Resend(Demand { stream: 1, first: 2, last: 1 << 60 }),
+        Item::Missing { stream: 7 },
+        Item::Bye,
+        Item::Begin { lost: Lost::All },
+        Item::Begin { lost },
+        Item::Begin { lost: Lost::Some { rooms: Names::default(), senders: Ids::default() } },
+        Item::Members { room: "ä", ids: Ids::new(&IDS) },
+        Item::Members { room: "", ids: Ids::default() },
+        Item::End,
+        Item::Joined { id: id(), room: "lobby" },
+        Item::Left { id: id(), room: &long },
+        Item::Count { members: 0, room: "" },
+        Item::Count { members: u32::MAX, room: "root" },
+        Item::Broadcast { except: None, packet },
+        Item::Broadcast { except: Some(id()), packet },
+        Item::Direct { packet },
+        Item::Command { id: id(), command: PeerCommand::Join { room: "a" } },
+        Item::Command { id: id(), command: PeerCommand::Leave { room: "" } },
+        Item::Command { id: id(), command: PeerCommand::Move { from: "a", to: "b" } },
+        Item::Command { id: id(), command: PeerCommand::Close { code: 4000, reason: "bye" } },
+    ];
+    items.into_iter().for_each(&mut check);
+}
+
+/// The lists of an item are compared by their content: one is borrowed from the caller, the other
+/// from the frame.
+fn debug(item: &Item<'_>) -> String {
+    match item {
+        Item::Beat(beat) => {
+            let streams: Vec<_> = beat.streams.iter().collect();
+            format!("{:?} {streams:?}", Beat { streams: StreamEnds::default(), ..*beat })
+        }
+        Item::Begin { lost: Lost::Some { rooms, senders } } => {
+            let (rooms, senders): (Vec<_>, Vec<_>) =
+                (rooms.iter().collect(), senders.iter().collect());
+            format!("{rooms:?} {senders:?}")
+        }
+        item => format!("{item:?}"),
+    }
+}
+
+#[test]
+fn items_are_decoded_as_they_were_encoded() {
+    let (mut body, mut expected) = (Vec::new(), Vec::new());
+    with_each_item(|item| {
+        let start = body.len();
+        item.encode(&mut body);
+        assert_eq!(body.len() - start, item.encoded_len(), "{item:?}");
+        expected.push(debug(&item));
+        for end in start..body.len() {
+            let cut: Result<Vec<_>, _> = Items::new(&body[start..end]).collect();
+            assert!(end == start || cut.is_err(), "{item:?} cut to {} bytes", end - start);
+        }
+    });
+    let decoded: Vec<String> =
+        Items::new(&body).map(|item| debug(&item.expect("an item"))).collect();
+    assert_eq!(decoded, expected);
+}
+
+#[test]
+fn unknown_items_are_skipped_and_bytes_behind_an_item_are_an_error() {
+    let mut body = vec![99, 3, 1, 2, 3];
+    Item::End.encode(&mut body);
+    assert_eq!(Items::new(&body).collect::<Vec<_>>(), [Ok(Item::End)]);
+    let (kind, wrong_len) = (body[5], 1);
+    let body = [kind, wrong_len, 0, kind, 0];
+    let items: Vec<_> = Items::new(&body).collect();
+    assert_eq!(items, [Err(FrameError::TrailingBytes { extra: 1 })]);
+}
+
+#[test]
+fn heads_are_decoded_as_they_were_encoded() {
+    let stream = |more| FrameKind::Stream { stream: 2, number: u64::MAX, more };
+    for kind in [FrameKind::Control, stream(false), stream(true)] {
+        let head = Head { cluster: 77, from: NodeId(5), kind };
+        let mut frame = Vec::new();
+        head.encode(&mut frame);
+        assert!(frame.len() <= HEAD_MAX);
+        for end in 0..frame.len() {
+            assert!(Head::decode(&frame[..end]).is_err(), "{end} bytes");
+        }
+        frame.push(42);
+        assert_eq!(Head::decode(&frame), Ok((head, &[42][..])));
+        frame[2] = VERSION + 1;
+        let error = FrameError::Version { version: VERSION + 1, from: NodeId(5) };
+        assert_eq!(Head::decode(&frame), Err(error));
+        frame[0] = b'x';
+        assert_eq!(Head::decode(&frame), Err(FrameError::NotAFrame));
+    }
+}
+
+#[test]
+fn a_tag_is_the_start_of_the_ids_of_its_node() {
+    let node = NodeId(0x0123_4567_89ab_cdef);
+    let id = node.tag().id([0xff; 16]);
+    assert_eq!(id.as_str(), "01234567-ffff-4fff-bfff-ffffffffffff");
+    assert!(node.tag().is_of(&id));
+    assert!(!NodeId(0).tag().is_of(&id));
+    assert_eq!(ConnId::from_bytes(id.to_bytes()), id);
+}
+
+#[test]
+fn node_ids_have_one_text_each() {
+    let node = NodeId(0xabc);
+    assert_eq!(node.to_string().parse(), Ok(node));
+    for text in ["", "abc", "0000000000000ABC", "+000000000000abc", "00000000000000abc"] {
+        assert!(text.parse::<NodeId>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_prefix_that_a_broker_would_interpret_is_refused() {
+    let node = NodeId(1);
+    for prefix in ["roomer", "roomer.main", "a-b_c.D9"] {
+        let subjects = Subjects::new(prefix, node).expect(prefix);
+        assert_eq!(subjects.name(Subject::Node(NodeId(2))), format!("{prefix}.n.{}", NodeId(2)));
+    }
+    let long = "x".repeat(101);
+    for prefix in ["", ".", "a.", ".a", "a..b", "a.*", "a.>", "a b", "a\r\nPUB", "ä", "$SYS", &long]
+    {
+        let error = Subjects::new(prefix, node).expect_err(prefix).to_string();
+        assert!(error.contains("letters, digits") && error.len() < 300, "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_lead_to_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..30_u8) {
+        let _ = Head::decode(&bytes);
+        for item in Items::new(&bytes).flatten() {
+            let _ = debug(&item);
+        }
+        let mut body = vec![kind, bytes.len().min(127) as u8];
+        body.extend_from_slice(&bytes[..bytes.len().min(127)]);
+        for item in Items::new(&body).flatten() {
+            // What was decoded is encoded as something that is decoded to the same.
+            let mut again = Vec::new();
+            item.encode(&mut again);
+            let decoded: Vec<String> = Items::new(&again).flatten().map(|item| debug(&item)).collect();
+            prop_assert_eq!(decoded, [debug(&item)]);
+        }
+    }
+}
