@@ -16,8 +16,13 @@ fn id() -> ConnId {
 /// Calls `check` with an item of each kind and form.
 fn with_each_item(mut check: impl FnMut(Item<'_>)) {
     let ends = [
-        StreamEnd { to: NodeId(1), stream: 3, last: 0, applied: 1 << 40 },
-        StreamEnd { to: NodeId(u64::MAX), stream: u32::MAX, last: 300, applied: 0 },
+        StreamEnd {
+            to: NodeId(1),
+            stream: 3,
+            last: 0,
+            applied: Resume { stream: 4, number: 1 << 40 },
+        },
+        StreamEnd { to: NodeId(u64::MAX), stream: u32::MAX, last: 300, applied: Resume::default() },
     ];
     let long = "n".repeat(4096);
     let src = id();
@@ -44,8 +49,9 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
     let items = [
         Item::Beat(beat),
         Item::Beat(Beat::default()),
-        Item::Want { stream: 1, after: None },
-        Item::Want { stream: 2, after: Some(Resume { stream: 1, number: 9 }) },
+        Item::Want { stream: 1, after: Resume::default() },
+        Item::Want { stream: 2, after: Resume { stream: 1, number: 9 } },
+        Item::Applied(Resume { stream: u32::MAX, number: 1 << 63 }),
         Item::Resend(Demand { stream: 1, first: 2, last: 1 << 60 }),
         Item::Missing { stream: 7 },
         Item::Bye,

@@ -7,7 +7,7 @@ use super::list::{Ids, Names};
 use super::{Beat, FrameError, PeerCommand};
 use crate::{ConnId, PacketRef};
 
-/// One item of a frame's body. The first five belong into control frames, the others into streams.
+/// One item of a frame's body. The first six belong into control frames, the others into streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item<'a> {
@@ -17,8 +17,8 @@ pub enum Item<'a> {
     Want {
         /// The number of the new stream, higher than that of every earlier request.
         stream: u32,
-        /// The end of the stream that the requesting node has applied before.
-        after: Option<Resume>,
+        /// What the requesting node has applied of the streams before.
+        after: Resume,
     },
     /// A request to send frames of a stream again.
     Resend(Demand),
@@ -27,6 +27,8 @@ pub enum Item<'a> {
         /// The number of the stream.
         stream: u32,
     },
+    /// A report of what the sender has applied, so that the receiver need not keep it any longer.
+    Applied(Resume),
     /// A node leaves the cluster, and all its connections with it.
     Bye,
     /// The start of a stream: the members of the sender's rooms follow.
@@ -85,10 +87,10 @@ pub enum Item<'a> {
     },
 }
 
-/// The end of a stream that a node has applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much of a stream a node has applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resume {
-    /// The number of the stream.
+    /// The number of the stream; 0 if there was none.
     pub stream: u32,
     /// The number of its last applied frame.
     pub number: u64,
@@ -124,6 +126,7 @@ const WANT: u8 = 2;
 const RESEND: u8 = 3;
 const MISSING: u8 = 4;
 const BYE: u8 = 5;
+const APPLIED: u8 = 6;
 const BEGIN: u8 = 16;
 const MEMBERS: u8 = 17;
 const END: u8 = 18;
@@ -155,7 +158,8 @@ impl<'a> Item<'a> {
     fn kind_and_len(&self) -> (u8, usize) {
         match self {
             Item::Beat(beat) => (BEAT, beat.encoded_len()),
-            Item::Want { after, .. } => (WANT, 4 + if after.is_some() { 12 } else { 0 }),
+            Item::Want { .. } => (WANT, 16),
+            Item::Applied(_) => (APPLIED, 12),
             Item::Resend(_) => (RESEND, 20),
             Item::Missing { .. } => (MISSING, 4),
             Item::Bye => (BYE, 0),
@@ -182,11 +186,9 @@ impl<'a> Item<'a> {
             Item::Beat(beat) => beat.encode(out),
             Item::Want { stream, after } => {
                 out.extend_from_slice(&stream.to_be_bytes());
-                if let Some(Resume { stream, number }) = after {
-                    out.extend_from_slice(&stream.to_be_bytes());
-                    out.extend_from_slice(&number.to_be_bytes());
-                }
+                after.encode(out);
             }
+            Item::Applied(applied) => applied.encode(out),
             Item::Resend(Demand { stream, first, last }) => {
                 out.extend_from_slice(&stream.to_be_bytes());
                 out.extend_from_slice(&first.to_be_bytes());
@@ -232,16 +234,9 @@ impl<'a> Item<'a> {
         let item = match kind {
             BEAT => Item::Beat(Beat::decode(&mut cursor)?),
             WANT => {
-                let stream = cursor.u32("request")?;
-                let after = match cursor.0.is_empty() {
-                    true => None,
-                    false => Some(Resume {
-                        stream: cursor.u32("request")?,
-                        number: cursor.u64("request")?,
-                    }),
-                };
-                Item::Want { stream, after }
+                Item::Want { stream: cursor.u32("request")?, after: Resume::decode(&mut cursor)? }
             }
+            APPLIED => Item::Applied(Resume::decode(&mut cursor)?),
             RESEND => Item::Resend(Demand {
                 stream: cursor.u32("request")?,
                 first: cursor.u64("request")?,
@@ -285,6 +280,17 @@ impl<'a> Item<'a> {
         };
         cursor.finish()?;
         Ok(Some(item))
+    }
+}
+
+impl Resume {
+    fn encode(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.stream.to_be_bytes());
+        out.extend_from_slice(&self.number.to_be_bytes());
+    }
+
+    fn decode(cursor: &mut Cursor<'_>) -> Result<Self, FrameError> {
+        Ok(Resume { stream: cursor.u32("stream")?, number: cursor.u64("stream")? })
     }
 }
 

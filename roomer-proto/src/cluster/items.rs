@@ -14,6 +14,12 @@ impl<'a> Items<'a> {
         Items(Cursor(body))
     }
 
+    /// Returns the number of bytes that are not decoded yet. The last decoded item ends before them.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.0.0.len()
+    }
+
     fn decode(&mut self) -> Result<Option<Item<'a>>, FrameError> {
         let kind = self.0.u8("item")?;
         Item::decode(kind, self.0.prefixed("item")?)

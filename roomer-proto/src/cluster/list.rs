@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
-use super::{FrameError, NodeId};
+use super::{FrameError, NodeId, Resume};
 use crate::ConnId;
 
 /// The bytes of an id without hyphens.
@@ -94,13 +94,12 @@ impl<'a> Names<'a> {
 pub struct StreamEnd {
     /// The receiver of the stream.
     pub to: NodeId,
-    /// The number of the stream.
+    /// The number of the stream; 0 if there is none.
     pub stream: u32,
     /// The number of the last frame; 0 before the first one.
     pub last: u64,
-    /// The number of the last frame that the sender has applied of the opposite stream, which the
-    /// receiver need not keep any longer; 0 without one.
-    pub applied: u64,
+    /// The last frame that the sender has applied of the opposite stream, from the receiver to it.
+    pub applied: Resume,
 }
 
 /// The ends of all streams of a node.
@@ -148,7 +147,7 @@ impl<'a> StreamEnds<'a> {
     }
 
     pub(super) fn encoded_len(&self) -> usize {
-        self.iter().map(|end| 12 + varint_len(end.last) + varint_len(end.applied)).sum()
+        self.iter().map(|end| 16 + varint_len(end.last) + varint_len(end.applied.number)).sum()
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
@@ -156,7 +155,8 @@ impl<'a> StreamEnds<'a> {
             out.extend_from_slice(&end.to.0.to_be_bytes());
             out.extend_from_slice(&end.stream.to_be_bytes());
             put_varint(end.last, out);
-            put_varint(end.applied, out);
+            out.extend_from_slice(&end.applied.stream.to_be_bytes());
+            put_varint(end.applied.number, out);
         }
     }
 }
@@ -164,7 +164,8 @@ impl<'a> StreamEnds<'a> {
 impl StreamEnd {
     fn decode(cursor: &mut Cursor<'_>) -> Result<Self, FrameError> {
         let (to, stream) = (NodeId(cursor.u64("stream")?), cursor.u32("stream")?);
-        let (last, applied) = (cursor.varint("stream")?, cursor.varint("stream")?);
+        let last = cursor.varint("stream")?;
+        let applied = Resume { stream: cursor.u32("stream")?, number: cursor.varint("stream")? };
         Ok(StreamEnd { to, stream, last, applied })
     }
 }
