@@ -2,8 +2,9 @@
 
 use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
-use crate::keys::{ConnKey, HandlerKey, RoomKey};
+use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
 use crate::limits::CloseCause;
+use crate::peers::Peers;
 use crate::room::Members;
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
@@ -39,7 +40,7 @@ pub enum Action<'a> {
         /// The room's name.
         name: &'a str,
     },
-    /// The last member has left and the room is closed.
+    /// The last member has left, or the last guest or count of a peer, and the room is closed.
     RoomClosed {
         /// The room's key, now stale.
         room: RoomKey,
@@ -62,7 +63,7 @@ pub enum Action<'a> {
         /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// Send a packet to the members of a room.
+    /// Send a packet to the members of a room. There may be none if there are peers.
     Broadcast {
         /// The room's key.
         room: RoomKey,
@@ -71,6 +72,20 @@ pub enum Action<'a> {
         /// The connection to leave out, which need not be a member: the sender, or the connection
         /// that a notice is about.
         except: Option<ConnKey>,
+        /// The packet to send.
+        packet: PacketRef<'a>,
+        /// The peers with members in the room, to which the packet has to be sent as well. Empty
+        /// for notices, which each node makes itself, and for what came from a peer.
+        peers: Peers<'a>,
+        /// The peer's connection to leave out, if the packet is of a
+        /// [`Command::Broadcast`](crate::Command::Broadcast) that names one.
+        except_guest: Option<ConnId>,
+    },
+    /// Send a direct message to a peer, whose tag its `dst` bears; the peer drops it if the id is
+    /// unknown there.
+    Forward {
+        /// The peer.
+        peer: PeerKey,
         /// The packet to send.
         packet: PacketRef<'a>,
     },
@@ -133,6 +148,10 @@ pub(crate) enum Record {
     NewMember(RoomKey),
     MemberLeft(RoomKey),
     Broadcast(RoomKey),
+    BroadcastExcept(RoomKey),
+    PeerBroadcast(RoomKey),
+    GuestLeft { room: RoomKey, subject: u32 },
+    Forward(PeerKey),
     Direct(ConnKey),
     Call(HandlerKey),
     Authorize(Permission),
@@ -146,7 +165,11 @@ pub(crate) struct Output {
     pub(crate) records: Vec<Record>,
     /// The id of the connection that the input is about, which may be gone by now.
     pub(crate) subject: Option<ConnId>,
-    /// The rooms that the input closed.
+    /// The ids of the guests that the input removed, for [`Record::GuestLeft`].
+    pub(crate) subjects: Vec<ConnId>,
+    /// The id of [`Record::BroadcastExcept`], which alone reads it.
+    pub(crate) except_guest: Option<ConnId>,
+    /// The rooms that the input closed by a connection.
     pub(crate) closed_rooms: Vec<(RoomKey, Box<str>)>,
     /// The payload of the input's `join_ack` in a room without full presence, which is made for
     /// its receiver alone.
@@ -178,6 +201,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// The context of an input whose actions are only notices of guests.
+    pub(crate) fn empty() -> Self {
+        Context { conn: ConnKey::default(), except: None, packet: PacketRef::default() }
+    }
+
     /// The context of an input whose connection does not receive its own broadcasts.
     pub(crate) fn of(conn: ConnKey, packet: PacketRef<'a>) -> Self {
         Context { conn, except: Some(conn), packet }
@@ -209,16 +237,29 @@ impl<'a> Actions<'a> {
         self.tables
     }
 
-    /// Returns the action that notifies a room's members about the subject.
-    fn notice(&self, room: RoomKey, event: &'a str) -> Action<'a> {
+    /// Returns the action that notifies a room's members about a connection or guest.
+    fn notice(&self, room: RoomKey, event: &'a str, id: &'a str) -> Action<'a> {
         let name = &self.tables.rooms[room].name;
-        let payload = self.id.as_bytes();
-        self.broadcast(room, PacketRef { room: name, event, dst: "", src: "", payload })
+        let payload = id.as_bytes();
+        self.local_broadcast(room, PacketRef { room: name, event, dst: "", src: "", payload })
     }
 
-    fn broadcast(&self, room: RoomKey, packet: PacketRef<'a>) -> Action<'a> {
-        let members = self.tables.rooms[room].members();
-        Action::Broadcast { room, members, except: self.context.except, packet }
+    /// Returns the action that sends a packet to a room's members on this node.
+    fn local_broadcast(&self, room: RoomKey, packet: PacketRef<'a>) -> Action<'a> {
+        let (members, except) = (self.tables.rooms[room].members(), self.context.except);
+        Action::Broadcast { room, members, except, packet, peers: Peers(&[]), except_guest: None }
+    }
+
+    /// Returns the action that sends a packet to a room's members on all nodes.
+    fn broadcast(
+        &self,
+        key: RoomKey,
+        packet: PacketRef<'a>,
+        except_guest: Option<ConnId>,
+    ) -> Action<'a> {
+        let room = &self.tables.rooms[key];
+        let (members, peers, except) = (room.members(), room.peers(), self.context.except);
+        Action::Broadcast { room: key, members, except, packet, peers, except_guest }
     }
 
     /// Returns the name of a room that exists or that the input closed.
@@ -254,9 +295,15 @@ impl<'a> Iterator for Actions<'a> {
                 let packet = PacketRef { event: LEAVE_ACK, dst: "", payload, ..packet };
                 Action::Send { to: conn, packet }
             }
-            Record::NewMember(room) => self.notice(room, NEW_MEMBER),
-            Record::MemberLeft(room) => self.notice(room, MEMBER_LEFT),
-            Record::Broadcast(room) => self.broadcast(room, packet),
+            Record::NewMember(room) => self.notice(room, NEW_MEMBER, id),
+            Record::MemberLeft(room) => self.notice(room, MEMBER_LEFT, id),
+            Record::Broadcast(room) => self.broadcast(room, packet, None),
+            Record::BroadcastExcept(room) => self.broadcast(room, packet, self.output.except_guest),
+            Record::PeerBroadcast(room) => self.local_broadcast(room, packet),
+            Record::GuestLeft { room, subject } => {
+                self.notice(room, MEMBER_LEFT, self.output.subjects[subject as usize].as_str())
+            }
+            Record::Forward(peer) => Action::Forward { peer, packet },
             Record::Direct(to) => Action::Send { to, packet },
             Record::Call(handler) => Action::Call { conn, handler, packet },
             Record::Authorize(permission) => Action::Authorize { conn, permission, packet },

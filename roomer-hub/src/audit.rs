@@ -1,5 +1,7 @@
 //! Checks that the tables agree with each other, for tests and the simulator.
 
+use crate::guest_tables::{Guest, GuestTables, tag_of};
+use crate::peers::{RoomGuest, RoomGuests};
 use crate::room::Room;
 use crate::tables::Tables;
 
@@ -42,7 +44,7 @@ impl Tables {
         let mut members = 0;
         for (key, room) in &self.rooms {
             let (name, count) = (&room.name, room.members().len());
-            if self.find_room(name) != Some(key) || count == 0 {
+            if self.find_room(name) != Some(key) || room.member_count() == 0 {
                 return Err(format!("the room {name:?} with {count} members"));
             }
             self.audit_room(room)?;
@@ -51,6 +53,85 @@ impl Tables {
         // Each seat leads to a member that leads back, so that only the numbers can still differ.
         if seats != members {
             return Err(format!("{seats} seats, but {members} members"));
+        }
+        self.audit_guests()
+    }
+
+    /// Checks that guests, their seats, the rooms' guests and the numbers for each peer agree.
+    fn audit_guests(&self) -> Result<(), String> {
+        let GuestTables { guests, ids, .. } = &self.guest_tables;
+        if guests.len() != ids.len() {
+            return Err(format!("{} guests, but {} ids", guests.len(), ids.len()));
+        }
+        let mut seats = 0;
+        for (key, guest) in guests {
+            let id = guest.id();
+            let tag = self.guest_tables.tag(guest.peer);
+            if self.find_guest(&id) != Some(key) || self.find_conn(id.as_str()).is_some() {
+                return Err(format!("the id {id} does not lead to its guest alone"));
+            }
+            if tag != Some(tag_of(id)) || guest.seats.as_slice().is_empty() {
+                return Err(format!("the guest {id} of {:?} with the tag {tag:?}", guest.peer));
+            }
+            for (index, seat) in guest.seats.as_slice().iter().enumerate() {
+                let members = self.rooms.get(seat.room).and_then(Room::guests);
+                let member =
+                    members.and_then(|room| room.members().get(seat.member_index as usize));
+                let leads_back = member.is_some_and(|member| {
+                    member.guest == key && member.seat_index as usize == index
+                });
+                if !leads_back {
+                    return Err(format!("seat {index} of the guest {id} leads to {member:?}"));
+                }
+            }
+            seats += guest.seats.as_slice().len();
+        }
+        let rooms = self.rooms.values().filter_map(|room| Some((&room.name, room.guests()?)));
+        for (name, room) in rooms {
+            self.audit_room_guests(name, room)?;
+            seats -= room.members().len();
+        }
+        match seats {
+            0 => Ok(()),
+            _ => Err(format!("{seats} more seats of guests than guests in rooms")),
+        }
+    }
+
+    /// Checks the guests and peers of a room.
+    fn audit_room_guests(&self, name: &str, room: &RoomGuests) -> Result<(), String> {
+        let guests = room.members();
+        let of = |entry: &RoomGuest| self.guest_tables.guests.get(entry.guest);
+        let known: Vec<&Guest> = guests.iter().filter_map(of).collect();
+        let text: String = known.iter().map(|guest| format!(",\"{}\"", guest.id())).collect();
+        if known.len() != guests.len()
+            || room.list().snapshot().to_vec() != format!("{text}]").as_bytes()
+        {
+            return Err(format!("the snapshot of the guests of {name:?} is not {text}"));
+        }
+        for (index, entry) in room.peers().0.iter().enumerate() {
+            let peer = entry.peer;
+            let is_second = room.peers().iter().take(index).any(|other| other == peer);
+            let expected = known.iter().filter(|guest| guest.peer == peer).count();
+            let is_up = self.guest_tables.tag(peer).is_some();
+            if is_second
+                || !is_up
+                || entry.guests as usize != expected
+                || entry.guests + entry.count == 0
+            {
+                return Err(format!("{entry:?} in {name:?}, which has {expected} of its guests"));
+            }
+        }
+        if room.peers().iter().len() == 0
+            || !known.iter().all(|guest| room.peers().iter().any(|peer| peer == guest.peer))
+        {
+            return Err(format!("{name:?} has the peers {:?} alone", room.peers()));
+        }
+        let (held, text_held) = room.capacity();
+        if held > SPARE * guests.len().max(1)
+            || text_held > 2 * SPARE * text.len().clamp(1, CHUNK_LEN)
+        {
+            let count = guests.len();
+            return Err(format!("memory for {held} guests and {text_held} bytes for {count}"));
         }
         Ok(())
     }
@@ -61,11 +142,11 @@ impl Tables {
         let ids: Vec<&str> =
             members.iter().filter_map(|conn| Some(self.conns.get(conn)?.id.as_str())).collect();
         let text = match room.has_full_presence() {
-            true => format!("[\"{}\"]", ids.join("\",\"")),
+            true if !members.is_empty() => format!("[\"{}\"]", ids.join("\",\"")),
             // The list is not sent, so it is not kept.
-            false => "]".into(),
+            _ => "]".into(),
         };
-        if room.snapshot().to_vec() != text.as_bytes() {
+        if room.own_snapshot().to_vec() != text.as_bytes() {
             return Err(format!("the snapshot of {name:?} is not {text}"));
         }
         let (held, text_held) = room.capacity();

@@ -12,20 +12,27 @@ impl Hub {
     pub(crate) fn command<'a>(&mut self, command: Command<'a>) -> Context<'a> {
         let empty = PacketRef::default();
         match command {
-            Command::Broadcast { from, except, room, event, payload } => {
+            Command::Broadcast { from, except, except_guest, room, event, payload } => {
                 if self.may_act_for(from)
                     && let Some(room) = self.tables.find_room(room)
                 {
-                    self.output.records.push(Record::Broadcast(room));
+                    self.output.records.push(match except_guest {
+                        None => Record::Broadcast(room),
+                        Some(id) => {
+                            self.output.except_guest = Some(id);
+                            Record::BroadcastExcept(room)
+                        }
+                    });
                 }
                 let packet = PacketRef { room, event, payload, ..empty };
                 Context { conn: from.unwrap_or_default(), except, packet }
             }
             Command::Send { from, dst, room, event, payload } => {
-                if self.may_act_for(from)
-                    && let Some(to) = self.tables.find_conn(dst)
-                {
-                    self.output.records.push(Record::Direct(to));
+                if self.may_act_for(from) {
+                    match self.tables.find_conn(dst) {
+                        Some(to) => self.output.records.push(Record::Direct(to)),
+                        None => self.forward(dst),
+                    }
                 }
                 let packet = PacketRef { room, event, dst, payload, ..empty };
                 Context { conn: from.unwrap_or_default(), except: None, packet }

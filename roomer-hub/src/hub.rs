@@ -7,6 +7,7 @@ use roomer_proto::{PacketRef, is_built_in};
 
 use crate::action::{Actions, Context, Output};
 use crate::config::{Config, Presence, RoomPattern};
+use crate::guests::RejectedPeerInputs;
 use crate::hash::HashKey;
 use crate::input::Input;
 use crate::keys::HandlerKey;
@@ -26,6 +27,7 @@ pub struct Hub {
     /// The rooms whose presence is not the default; the first matching pattern applies.
     presence: Vec<(RoomPattern, Presence)>,
     pub(crate) rejected: RejectedPackets,
+    pub(crate) rejected_peer_inputs: RejectedPeerInputs,
 }
 
 /// Whether a packet still has to be authorized, if the configuration demands it.
@@ -77,6 +79,30 @@ impl Hub {
                 Context::of(conn, PacketRef::default())
             }
             Input::Command(command) => self.command(command),
+            Input::PeerBroadcast { peer, except, packet } => {
+                self.peer_broadcast(peer, except, packet)
+            }
+            Input::PeerDirect { peer, packet } => self.peer_direct(peer, packet),
+            Input::PeerUp { peer, tag } => {
+                self.peer_up(peer, tag);
+                Context::empty()
+            }
+            Input::PeerGone { peer } => {
+                self.peer_gone(peer);
+                Context::empty()
+            }
+            Input::GuestJoined { peer, room, id } => {
+                self.guest_joined(peer, room, id);
+                Context::empty()
+            }
+            Input::GuestLeft { peer, room, id } => {
+                self.guest_left(peer, room, id);
+                Context::empty()
+            }
+            Input::GuestCount { peer, room, members } => {
+                self.guest_count(peer, room, members);
+                Context::empty()
+            }
         };
         Actions::new(&self.tables, &self.output, context)
     }
@@ -92,6 +118,7 @@ impl Hub {
             handlers: HashMap::with_hasher(key),
             presence: Vec::new(),
             rejected: RejectedPackets::default(),
+            rejected_peer_inputs: RejectedPeerInputs::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use roomer_proto::close::Close;
 use roomer_proto::{ConnId, PacketRef};
 
-use crate::keys::ConnKey;
+use crate::keys::{ConnKey, PeerKey};
 
 /// An event that the hub has to handle. See [`Hub::handle`](crate::Hub::handle).
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,67 @@ pub enum Input<'a> {
     },
     /// A handler or the application sent a command.
     Command(Command<'a>),
+    /// The connection to a peer, another node of the cluster, is up. Rejected if it already was;
+    /// all other inputs about a peer are rejected while it is not up
+    /// ([`RejectedPeerInputs`](crate::RejectedPeerInputs)).
+    PeerUp {
+        /// The peer.
+        peer: PeerKey,
+        /// The first 4 bytes (8 hexadecimal digits) of the ids of this peer's connections.
+        tag: [u8; 4],
+    },
+    /// A peer is gone. All its guests leave, with notices; its counts and its tag are forgotten.
+    PeerGone {
+        /// The peer, whose key is free from here on.
+        peer: PeerKey,
+    },
+    /// A peer's connection joined a room of [full presence](crate::Presence::Full): it is a guest
+    /// of the room from here on. A guest that is already there is not announced again.
+    GuestJoined {
+        /// The peer.
+        peer: PeerKey,
+        /// The room's name.
+        room: &'a str,
+        /// The connection's id, which bears the peer's tag.
+        id: ConnId,
+    },
+    /// A peer's connection left a room. Without such a guest there it has no effect.
+    GuestLeft {
+        /// The peer.
+        peer: PeerKey,
+        /// The room's name.
+        room: &'a str,
+        /// The connection's id.
+        id: ConnId,
+    },
+    /// The number of a peer's connections in a room without full presence.
+    GuestCount {
+        /// The peer.
+        peer: PeerKey,
+        /// The room's name.
+        room: &'a str,
+        /// The number, which replaces the one before; 0 if there are none any more.
+        members: u32,
+    },
+    /// A message of a peer for the members of a room, of this node alone: the peer sends it to
+    /// each node. It does not reach handlers, which run at the sender's node.
+    PeerBroadcast {
+        /// The peer.
+        peer: PeerKey,
+        /// The id of the connection of this node to leave out, if any.
+        except: Option<ConnId>,
+        /// The message. Its `src` is empty or bears the peer's tag, its event is not built in, and
+        /// its `dst` is ignored.
+        packet: PacketRef<'a>,
+    },
+    /// A message of a peer to the connection `dst` of this node; it is dropped and counted if the
+    /// id is unknown.
+    PeerDirect {
+        /// The peer.
+        peer: PeerKey,
+        /// The message. Its `src` is empty or bears the peer's tag, and its event is not built in.
+        packet: PacketRef<'a>,
+    },
 }
 
 /// A command of a handler or of the application. A command about a connection that is gone has no
@@ -60,6 +121,8 @@ pub enum Command<'a> {
         from: Option<ConnKey>,
         /// The member to leave out, if any.
         except: Option<ConnKey>,
+        /// The id of a peer's connection to leave out, if any.
+        except_guest: Option<ConnId>,
         /// The room's name.
         room: &'a str,
         /// The event's name.
@@ -67,7 +130,8 @@ pub enum Command<'a> {
         /// The packet's payload, any bytes.
         payload: &'a [u8],
     },
-    /// Send a message to one connection; it is dropped if the id is unknown. (`SendToClient` of
+    /// Send a message to one connection. If it is not one of this node, the message is forwarded to
+    /// the peer whose tag the id bears, or dropped if there is none. (`SendToClient` of
     /// the Go original, whose room is always `root`.)
     Send {
         /// The sender, whose id is the packet's `src`; `None` for the server.

@@ -14,6 +14,30 @@ slotmap::new_key_type! {
     /// Generational, like [`ConnKey`]: a room that was closed and is created again under its old
     /// name has a new key.
     pub struct RoomKey;
+
+    /// The key of a guest, a connection of another node, in the hub's tables.
+    pub(crate) struct GuestKey;
+}
+
+/// The key of a peer: another node of the same cluster, as seen from this one.
+///
+/// The driver chooses the keys. They are indices into a table, so they should be small, and a key
+/// is free again after [`Input::PeerGone`](crate::Input::PeerGone).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerKey(u16);
+
+impl PeerKey {
+    /// Creates the key with an index.
+    #[must_use]
+    pub fn new(index: u16) -> Self {
+        PeerKey(index)
+    }
+
+    /// Returns the index.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 impl ConnKey {

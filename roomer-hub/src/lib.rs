@@ -43,7 +43,7 @@
 //! * A join and its acknowledgement are one step: the member list in a `join_ack` agrees with
 //!   every notice after it, and no message of a room follows its `leave_ack`.
 //! * A message never reaches a connection that is not a member, every member has a connection, and
-//!   every room has a member.
+//!   every room has a member, a guest or a count of another node.
 //! * Keys are generational: a stale key has no effect, wherever it is used.
 //! * Joining and leaving cost the same in a room of two and of ten thousand; a broadcast borrows
 //!   its member list and allocates nothing.
@@ -54,6 +54,8 @@ mod action;
 mod audit;
 mod command;
 mod config;
+mod guest_tables;
+mod guests;
 // Its scenarios need the whole server: roomer-conformance runs them.
 #[cfg_attr(not(doctest), doc = include_str!("../guide/contract.md"))]
 pub mod contract {}
@@ -64,6 +66,7 @@ mod keys;
 mod limits;
 mod membership;
 mod packet;
+mod peers;
 mod rate;
 mod room;
 mod snapshot;
@@ -71,15 +74,17 @@ mod tables;
 
 pub use action::{Action, Actions, Permission};
 pub use config::{Config, Presence};
+pub use guests::RejectedPeerInputs;
 pub use hash::HashKey;
 pub use hub::{Hub, RegisterError};
 pub use input::{Command, Input};
-pub use keys::{ConnKey, HandlerKey, RoomKey};
+pub use keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
 pub use limits::RejectedPackets;
+pub use peers::Peers;
 pub use rate::Rate;
 pub use room::Members;
 pub use roomer_proto::{ConnId, ParseConnIdError};
-pub use snapshot::Snapshot;
+pub use snapshot::{Piece, Snapshot};
 pub use tables::Tables;
 
 #[cfg(doctest)]

@@ -89,7 +89,7 @@ pub struct RejectedPackets {
     pub long_name: u64,
     /// Joins above [`Config::max_rooms`].
     pub too_many_rooms: u64,
-    /// Direct messages to ids without a connection.
+    /// Direct messages to ids without a connection, here and at the peers that are up.
     pub unknown_dst: u64,
     /// Direct messages between connections that share no room ([`Config::shared_room_only`]).
     pub no_shared_room: u64,

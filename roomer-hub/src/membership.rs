@@ -75,7 +75,7 @@ impl Hub {
             Presence::Full if announce => self.output.records.push(Record::NewMember(room)),
             Presence::Full => {}
             Presence::Count => {
-                payload.extend_from_slice(room_entry.members().len().to_string().as_bytes());
+                payload.extend_from_slice(room_entry.member_count().to_string().as_bytes());
             }
             Presence::Off => {
                 let id = self.output.subject.as_ref().map_or("", ConnId::as_str);
@@ -122,7 +122,11 @@ impl Hub {
         if let Some(name) = closed {
             self.output.closed_rooms.push((room, name));
             self.output.records.push(Record::RoomClosed(room));
-        } else if self.tables.rooms[room].has_full_presence() {
+            return;
+        }
+        let room_entry = &self.tables.rooms[room];
+        // Only guests may be left.
+        if room_entry.has_full_presence() && !room_entry.members().is_empty() {
             self.output.records.push(Record::MemberLeft(room));
         }
     }

@@ -57,7 +57,9 @@ impl Hub {
         }
         let is_new = authorization == Authorization::Required;
         if !packet.dst.is_empty() {
-            let to = self.tables.find_conn(packet.dst).ok_or(RejectReason::UnknownDst)?;
+            let Some(to) = self.tables.find_conn(packet.dst) else {
+                return self.forward_packet(conn, packet.dst, authorization);
+            };
             if self.config.shared_room_only && !self.may_reach(conn, to) {
                 return Err(RejectReason::NoSharedRoom);
             }

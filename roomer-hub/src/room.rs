@@ -6,7 +6,8 @@
 use roomer_proto::ConnId;
 
 use crate::config::Presence;
-use crate::keys::{ConnKey, RoomKey};
+use crate::keys::{ConnKey, PeerKey, RoomKey};
+use crate::peers::{Peers, RoomGuests};
 use crate::snapshot::{MemberList, Snapshot};
 
 /// A connection in a room, as the room has it.
@@ -17,15 +18,15 @@ pub(crate) struct Member {
     pub(crate) seat_index: u32,
 }
 
-/// A connection in a room, as the connection has it.
-#[derive(Clone, Copy, Debug)]
+/// A connection in a room, as the connection has it. The default is the null seat.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seat {
     pub(crate) room: RoomKey,
     /// The index into the room's members.
     pub(crate) member_index: u32,
 }
 
-/// The members of a room, borrowed from the hub.
+/// The members of a room that are connections of this hub, borrowed from it.
 #[derive(Clone, Copy)]
 pub struct Members<'a>(pub(crate) &'a [Member]);
 
@@ -36,7 +37,7 @@ impl<'a> Members<'a> {
         self.0.len()
     }
 
-    /// Returns true if there are no members, which means that the room does not exist.
+    /// Returns true if there are no members: the room does not exist, or has only guests.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -61,11 +62,14 @@ pub(crate) struct Room {
     members: Vec<Member>,
     /// The ids in the order of `members`; empty without full presence.
     list: MemberList,
+    /// The members on other nodes; `None` if there are none.
+    guests: Option<Box<RoomGuests>>,
 }
 
 impl Room {
     pub(crate) fn new(name: &str, presence: Presence) -> Self {
-        Room { name: name.into(), presence, members: Vec::new(), list: MemberList::default() }
+        let (members, list) = (Vec::new(), MemberList::default());
+        Room { name: name.into(), presence, members, list, guests: None }
     }
 
     /// Returns true if members are notified of each other.
@@ -77,12 +81,51 @@ impl Room {
         Members(&self.members)
     }
 
-    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+    /// Returns the text of the room's own members, without the guests.
+    pub(crate) fn own_snapshot(&self) -> Snapshot<'_> {
         self.list.snapshot()
     }
 
+    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        match &self.guests {
+            None => self.list.snapshot(),
+            Some(guests) => self.list.snapshot_with(guests.list()),
+        }
+    }
+
+    /// Returns true if there are no members, on any node.
     pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.members.is_empty() && self.guests.is_none()
+    }
+
+    pub(crate) fn guests(&self) -> Option<&RoomGuests> {
+        self.guests.as_deref()
+    }
+
+    /// Returns the guests for the caller to add one, or to change those that there are.
+    pub(crate) fn guests_mut(&mut self) -> &mut RoomGuests {
+        self.guests.get_or_insert_default()
+    }
+
+    /// Frees the memory for guests if there are none.
+    pub(crate) fn drop_empty_guests(&mut self) {
+        if self.guests.as_ref().is_some_and(|guests| guests.is_empty()) {
+            self.guests = None;
+        }
+    }
+
+    pub(crate) fn peers(&self) -> Peers<'_> {
+        self.guests().map_or(Peers(&[]), RoomGuests::peers)
+    }
+
+    /// Returns the members that a peer has counted.
+    pub(crate) fn count_of(&self, peer: PeerKey) -> u32 {
+        self.guests().map_or(0, |guests| guests.count_of(peer))
+    }
+
+    /// Returns the number of members on all nodes.
+    pub(crate) fn member_count(&self) -> usize {
+        self.members.len().saturating_add(self.guests().map_or(0, RoomGuests::len))
     }
 
     /// Returns the number of members, and of bytes behind the last full chunk of the member list,
@@ -98,7 +141,7 @@ impl Room {
     /// Adds a member and returns its index.
     pub(crate) fn push(&mut self, member: Member, id: &ConnId) -> u32 {
         if self.has_full_presence() {
-            self.list.push(id);
+            self.list.push(id, b'[');
         }
         self.members.push(member);
         self.members.len() as u32 - 1

@@ -24,12 +24,13 @@ pub(crate) struct MemberList {
 }
 
 impl MemberList {
-    pub(crate) fn push(&mut self, id: &ConnId) {
+    /// Appends an id. `begin` stands before the first one.
+    pub(crate) fn push(&mut self, id: &ConnId, begin: u8) {
         if self.tail.len() == ENTRIES_PER_CHUNK * ENTRY_LEN {
             self.full.push(std::mem::take(&mut self.tail).into());
         }
         let is_first = self.full.is_empty() && self.tail.is_empty();
-        self.tail.push(if is_first { b'[' } else { b',' });
+        self.tail.push(if is_first { begin } else { b',' });
         self.tail.push(b'"');
         self.tail.extend_from_slice(id.as_ref());
         self.tail.push(b'"');
@@ -69,7 +70,12 @@ impl MemberList {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot { full: &self.full, tail: &self.tail, end: b"]" }
+        Snapshot { full: &self.full, tail: &self.tail, rest: None, end: b"]" }
+    }
+
+    /// Returns a snapshot in which the text of `rest`, which begins with a comma, follows this one.
+    pub(crate) fn snapshot_with<'a>(&'a self, rest: &'a MemberList) -> Snapshot<'a> {
+        Snapshot { rest: Some(rest), ..self.snapshot() }
     }
 }
 
@@ -79,40 +85,58 @@ impl MemberList {
 pub struct Snapshot<'a> {
     full: &'a [Bytes],
     tail: &'a [u8],
+    /// The list of the guests.
+    rest: Option<&'a MemberList>,
     end: &'static [u8],
 }
 
 impl<'a> Snapshot<'a> {
     /// Creates a snapshot from a complete text.
     pub(crate) fn plain(text: &'a [u8]) -> Self {
-        Snapshot { full: &[], tail: text, end: b"" }
+        Snapshot { full: &[], tail: text, rest: None, end: b"" }
     }
 
     /// Returns the length of the whole text in bytes, which is never 0.
     #[allow(clippy::len_without_is_empty)]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.full.iter().map(Bytes::len).sum::<usize>() + self.tail.len() + self.end.len()
+        self.pieces().map(|piece| piece.text().len()).sum()
     }
 
-    /// Returns the beginning of the text in chunks to share. Empty for a small room.
-    #[must_use]
-    pub fn chunks(&self) -> &'a [Bytes] {
-        self.full
-    }
-
-    /// Appends the text after the chunks.
-    pub fn write_tail(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.tail);
-        out.extend_from_slice(self.end);
+    /// Returns the pieces of the text, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'a>> + use<'a> {
+        let (full, tail) = self.rest.map_or((&[][..], &[][..]), |list| (&list.full, &list.tail));
+        let own = self.full.iter().map(Piece::Shared).chain([Piece::Copied(self.tail)]);
+        let rest = full.iter().map(Piece::Shared).chain([Piece::Copied(tail)]);
+        own.chain(rest).chain([Piece::Copied(self.end)])
     }
 
     /// Returns a copy of the whole text.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut text = self.full.concat();
-        self.write_tail(&mut text);
+        let mut text = Vec::with_capacity(self.len());
+        self.pieces().for_each(|piece| text.extend_from_slice(piece.text()));
         text
+    }
+}
+
+/// A piece of a [`Snapshot`].
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// A chunk that all snapshots of the room share, for as long as it does not change.
+    Shared(&'a Bytes),
+    /// Text to copy, less than a chunk, and empty at times.
+    Copied(&'a [u8]),
+}
+
+impl<'a> Piece<'a> {
+    /// Returns the text of the piece.
+    #[must_use]
+    pub fn text(self) -> &'a [u8] {
+        match self {
+            Piece::Shared(chunk) => chunk,
+            Piece::Copied(text) => text,
+        }
     }
 }
 
@@ -138,8 +162,8 @@ mod tests {
             for index in [0, 1, 98, 99, 100, 101, 199, 200, size - 1] {
                 let mut ids: Vec<ConnId> = (0..size as u32).map(id).collect();
                 let mut list = MemberList::default();
-                ids.iter().for_each(|id| list.push(id));
-                let shared = list.snapshot().chunks().to_vec();
+                ids.iter().for_each(|id| list.push(id, b'['));
+                let shared = list.full.clone();
                 let before = shared.concat();
                 for leaving in (index..size).rev().take(150) {
                     ids.swap_remove(leaving);
@@ -152,7 +176,7 @@ mod tests {
                 }
                 assert_eq!(shared.concat(), before, "a shared chunk changed");
                 ids.push(id(7777));
-                list.push(&id(7777));
+                list.push(&id(7777), b'[');
                 assert_eq!(list.snapshot().to_vec(), text(&ids).into_bytes());
             }
         }

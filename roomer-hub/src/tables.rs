@@ -7,6 +7,7 @@ use roomer_proto::ConnId;
 use slotmap::SlotMap;
 
 use crate::config::Presence;
+use crate::guest_tables::GuestTables;
 use crate::hash::HashKey;
 use crate::keys::{ConnKey, RoomKey};
 use crate::limits::Buckets;
@@ -18,13 +19,14 @@ use crate::room::{Member, Members, Room, Seat};
 /// slots of the tables, so that its order depends on the hub's inputs alone.
 #[derive(Debug)]
 pub struct Tables {
-    key: HashKey,
+    pub(crate) key: HashKey,
     pub(crate) conns: SlotMap<ConnKey, Conn>,
     /// The connections by id.
     pub(crate) ids: HashTable<ConnKey>,
     pub(crate) rooms: SlotMap<RoomKey, Room>,
     /// The rooms by name.
     pub(crate) names: HashTable<RoomKey>,
+    pub(crate) guest_tables: GuestTables,
 }
 
 /// One connection.
@@ -45,6 +47,7 @@ impl Tables {
             ids: HashTable::new(),
             rooms: SlotMap::with_key(),
             names: HashTable::new(),
+            guest_tables: GuestTables::default(),
         }
     }
 
@@ -98,7 +101,8 @@ impl Tables {
         self.rooms.iter().map(|(key, room)| (key, &*room.name))
     }
 
-    /// Returns the members of a room; none if it is closed.
+    /// Returns the members of a room that are connections of this hub; none if it is closed.
+    /// [`guests`](Self::guests) are those on other nodes.
     #[must_use]
     pub fn members(&self, room: RoomKey) -> Members<'_> {
         self.rooms.get(room).map_or(Members(&[]), Room::members)
@@ -143,9 +147,9 @@ impl Tables {
         self.conns[conn].buckets.get_or_insert_default()
     }
 
-    /// Inserts a connection without rooms. Returns `None` if its id is in use.
+    /// Inserts a connection without rooms. Returns `None` if its id is in use, also by a guest.
     pub(crate) fn insert(&mut self, id: ConnId, now: Duration) -> Option<ConnKey> {
-        if self.find_conn(id.as_str()).is_some() {
+        if self.find_conn(id.as_str()).is_some() || self.find_guest(&id).is_some() {
             return None;
         }
         let (seats, buckets) = (Vec::new(), None);
@@ -205,13 +209,19 @@ impl Tables {
         if let Some(moved) = room.swap_remove(member_index) {
             self.conns[moved.conn].seats[moved.seat_index as usize].member_index = member_index;
         }
-        if !room.is_empty() {
-            return (key, None);
+        (key, self.close_if_empty(key))
+    }
+
+    /// Removes a room that does not have a member any more, and returns its name.
+    pub(crate) fn close_if_empty(&mut self, room: RoomKey) -> Option<Box<str>> {
+        let entry = &self.rooms[room];
+        if !entry.is_empty() {
+            return None;
         }
-        let hash = self.key.hash(&room.name);
-        if let Ok(entry) = self.names.find_entry(hash, |&other| other == key) {
+        let hash = self.key.hash(&entry.name);
+        if let Ok(entry) = self.names.find_entry(hash, |&other| other == room) {
             entry.remove();
         }
-        (key, self.rooms.remove(key).map(|room| room.name))
+        self.rooms.remove(room).map(|room| room.name)
     }
 }

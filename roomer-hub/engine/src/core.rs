@@ -107,7 +107,7 @@ impl Core {
                         }
                     }
                 }
-                Action::Broadcast { room, members, except, packet } => {
+                Action::Broadcast { room, members, except, packet, .. } => {
                     let is_received = members.iter().any(|member| Some(member) != except);
                     if is_received {
                         outbound.broadcast(room, members, except, &packet);
@@ -128,7 +128,8 @@ impl Core {
                     infos.remove(conn);
                     counts.bytes_out += outbound.close(conn, code, reason).unwrap_or_default();
                 }
-                Action::Rejected => {}
+                // Without a cluster there are no peers to forward to.
+                Action::Rejected | Action::Forward { .. } => {}
             }
         }
         if let Some(room) = broadcast_in {

@@ -53,6 +53,14 @@ impl Journal {
                 Command::Leave { conn, .. } => RecordedInput::Leave(conn),
                 Command::Close { conn, code, .. } => RecordedInput::Close(conn, code),
             },
+            // No simulation of the whole server has peers.
+            Input::PeerUp { .. }
+            | Input::PeerGone { .. }
+            | Input::GuestJoined { .. }
+            | Input::GuestLeft { .. }
+            | Input::GuestCount { .. }
+            | Input::PeerBroadcast { .. }
+            | Input::PeerDirect { .. } => return,
         });
     }
 

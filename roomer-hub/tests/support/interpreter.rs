@@ -127,6 +127,7 @@ impl Interpreter {
                 self.handle(Input::Command(Command::Broadcast {
                     from,
                     except: from,
+                    except_guest: None,
                     room,
                     event,
                     payload,
@@ -263,7 +264,7 @@ impl Names {
             Action::Send { to, packet } => {
                 format!("send to {}: {}", self.name(to), self.packet(packet))
             }
-            Action::Broadcast { room, members, except, packet } => {
+            Action::Broadcast { room, members, except, packet, .. } => {
                 assert_eq!(tables.room_name(room), Some(packet.room), "a packet of another room");
                 let to = members.iter().filter(|&member| Some(member) != except);
                 let mut to: Vec<&str> = to.map(|member| self.name(member)).collect();

@@ -199,7 +199,14 @@ impl Conn {
     ) {
         let from = Some(self.info.key);
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
-        self.server.command(Command::Broadcast { from, except: from, room, event, payload });
+        self.server.command(Command::Broadcast {
+            from,
+            except: from,
+            except_guest: None,
+            room,
+            event,
+            payload,
+        });
     }
 
     /// Sends a message to the connection with this id, as a packet of the room `root`. `src` is this

@@ -30,7 +30,14 @@ impl Server {
         payload: impl AsRef<[u8]>,
     ) {
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
-        self.command(Command::Broadcast { from: None, except: None, room, event, payload });
+        self.command(Command::Broadcast {
+            from: None,
+            except: None,
+            except_guest: None,
+            room,
+            event,
+            payload,
+        });
     }
 
     /// Sends like [`broadcast`](Self::broadcast), but not to the member `except`.
@@ -44,7 +51,8 @@ impl Server {
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
         let mut core = self.core();
         let except = core.hub.tables().find_conn(except.as_ref());
-        let command = Command::Broadcast { from: None, except, room, event, payload };
+        let command =
+            Command::Broadcast { from: None, except, except_guest: None, room, event, payload };
         core.apply(self.now(), Input::Command(command), None);
         drop(core);
         self.flush_unless_in_callback();

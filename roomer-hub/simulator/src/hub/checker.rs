@@ -228,6 +228,7 @@ impl Checker {
             Op::Broadcast { from: client, except, room, event, payload } => Command::Broadcast {
                 from: from(client),
                 except: from(except),
+                except_guest: None,
                 room,
                 event,
                 payload,

@@ -218,8 +218,7 @@ impl Checker {
     ) -> Result<bool, Fault> {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        snapshot.chunks().iter().for_each(|chunk| text.extend_from_slice(chunk));
-        snapshot.write_tail(&mut text);
+        snapshot.pieces().for_each(|piece| text.extend_from_slice(piece.text()));
         ensure!(snapshot.len() == text.len(), "a snapshot of {} bytes", snapshot.len());
         let own = &*identity(self.clients.id(client)).text;
         let fixed_text = match shows {

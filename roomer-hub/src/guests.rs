@@ -1,0 +1,285 @@
+//! What the inputs about peers and their guests lead to.
+
+use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
+
+use crate::action::{Context, Permission, Record};
+use crate::guest_tables::tag_of;
+use crate::hub::{Authorization, Hub};
+use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
+use crate::limits::RejectReason;
+
+/// The number of inputs about peers that a hub has rejected, by reason: messages and changes that a
+/// correct peer does not send, except where the field says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RejectedPeerInputs {
+    /// Inputs about a peer that is not up, and [`Input::PeerUp`](crate::Input::PeerUp) for one
+    /// that is.
+    pub wrong_peer: u64,
+    /// Messages whose `src`, and guests whose id, does not bear the peer's tag.
+    pub foreign_id: u64,
+    /// Messages with an event of the protocol ([`roomer_proto::is_built_in`]).
+    pub built_in: u64,
+    /// Guests with an id that a connection of this node or a guest of another peer uses.
+    pub duplicate_id: u64,
+    /// Guests and counts in rooms with a name above [`Config::max_name`](crate::Config::max_name).
+    pub long_name: u64,
+    /// Direct messages to ids without a connection, which may have closed a moment ago.
+    pub unknown_dst: u64,
+}
+
+impl RejectedPeerInputs {
+    /// Returns each count with its field's name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let RejectedPeerInputs {
+            wrong_peer,
+            foreign_id,
+            built_in,
+            duplicate_id,
+            long_name,
+            unknown_dst,
+        } = *self;
+        [
+            ("wrong_peer", wrong_peer),
+            ("foreign_id", foreign_id),
+            ("built_in", built_in),
+            ("duplicate_id", duplicate_id),
+            ("long_name", long_name),
+            ("unknown_dst", unknown_dst),
+        ]
+        .into_iter()
+    }
+}
+
+impl Hub {
+    /// Returns how many inputs about peers were rejected since the hub was created.
+    #[must_use]
+    pub fn rejected_peer_inputs(&self) -> RejectedPeerInputs {
+        self.rejected_peer_inputs
+    }
+
+    pub(crate) fn peer_up(&mut self, peer: PeerKey, tag: [u8; 4]) {
+        match self.tables.guest_tables.tag(peer) {
+            Some(_) => self.rejected_peer_inputs.wrong_peer += 1,
+            None => self.tables.guest_tables.set_tag(peer, Some(tag)),
+        }
+    }
+
+    /// Removes all guests and counts of a peer, and forgets its tag.
+    pub(crate) fn peer_gone(&mut self, peer: PeerKey) {
+        if self.peer_tag(peer).is_none() {
+            return;
+        }
+        let guests = self.tables.guest_tables.guests.iter();
+        let guests: Vec<GuestKey> =
+            guests.filter(|(_, guest)| guest.peer == peer).map(|(key, _)| key).collect();
+        for guest in guests {
+            self.remove_guest(guest);
+        }
+        let counted = self.tables.rooms.iter().filter(|(_, room)| room.count_of(peer) > 0);
+        let counted: Vec<RoomKey> = counted.map(|(key, _)| key).collect();
+        for room in counted {
+            self.set_guest_count(peer, room, 0);
+        }
+        self.tables.guest_tables.set_tag(peer, None);
+    }
+
+    /// Removes a guest from all its rooms and from the tables.
+    fn remove_guest(&mut self, guest: GuestKey) {
+        let subject = self.output.subjects.len() as u32;
+        self.output.subjects.push(self.tables.guest_tables.guests[guest].id());
+        // From the last seat to the first, so that no seat moves.
+        while let Some(last) =
+            self.tables.guest_tables.guests[guest].seats.as_slice().len().checked_sub(1)
+        {
+            let (room, is_closed) = self.tables.leave_guest(guest, last);
+            if is_closed {
+                self.output.records.push(Record::RoomClosed(room));
+            } else if self.notifies(room) {
+                self.output.records.push(Record::GuestLeft { room, subject });
+            }
+        }
+        self.tables.guest_tables.remove(self.tables.key, guest);
+    }
+
+    pub(crate) fn guest_joined(&mut self, peer: PeerKey, name: &str, id: ConnId) {
+        let Some(tag) = self.peer_tag(peer) else { return };
+        if name.len() > self.config.max_name {
+            self.rejected_peer_inputs.long_name += 1;
+            return;
+        }
+        if tag_of(id) != tag {
+            self.rejected_peer_inputs.foreign_id += 1;
+            return;
+        }
+        let known = self.tables.find_guest(&id);
+        let is_of_other =
+            known.is_some_and(|guest| self.tables.guest_tables.guests[guest].peer != peer);
+        if is_of_other || self.tables.find_conn(id.as_str()).is_some() {
+            self.rejected_peer_inputs.duplicate_id += 1;
+            return;
+        }
+        let room = self.room_or_new(name);
+        if known.is_some_and(|guest| self.tables.guest_seat_index(guest, room).is_some()) {
+            return;
+        }
+        self.tables.join_guest(peer, known, room, &id);
+        if self.notifies(room) {
+            self.output.subject = Some(id);
+            self.output.records.push(Record::NewMember(room));
+        }
+    }
+
+    pub(crate) fn guest_left(&mut self, peer: PeerKey, name: &str, id: ConnId) {
+        if self.peer_tag(peer).is_none() {
+            return;
+        }
+        let guest = self.tables.find_guest(&id);
+        let Some(guest) =
+            guest.filter(|&guest| self.tables.guest_tables.guests[guest].peer == peer)
+        else {
+            return;
+        };
+        let room = self.tables.find_room(name);
+        let seat = room.and_then(|room| self.tables.guest_seat_index(guest, room));
+        let Some(seat) = seat else { return };
+        let (room, is_closed) = self.tables.leave_guest(guest, seat);
+        if self.tables.guest_tables.guests[guest].seats.as_slice().is_empty() {
+            self.tables.guest_tables.remove(self.tables.key, guest);
+        }
+        if is_closed {
+            self.output.records.push(Record::RoomClosed(room));
+        } else if self.notifies(room) {
+            self.output.subject = Some(id);
+            self.output.records.push(Record::MemberLeft(room));
+        }
+    }
+
+    pub(crate) fn guest_count(&mut self, peer: PeerKey, name: &str, members: u32) {
+        if self.peer_tag(peer).is_none() {
+            return;
+        }
+        if name.len() > self.config.max_name {
+            self.rejected_peer_inputs.long_name += 1;
+            return;
+        }
+        let room = match members {
+            0 => self.tables.find_room(name),
+            _ => Some(self.room_or_new(name)),
+        };
+        if let Some(room) = room {
+            self.set_guest_count(peer, room, members);
+        }
+    }
+
+    /// Sends a peer's message to this node's members of a room.
+    pub(crate) fn peer_broadcast<'a>(
+        &mut self,
+        peer: PeerKey,
+        except: Option<ConnId>,
+        packet: PacketRef<'a>,
+    ) -> Context<'a> {
+        if self.admits(peer, &packet)
+            && let Some(room) = self.tables.find_room(packet.room)
+            && !self.tables.members(room).is_empty()
+        {
+            self.output.records.push(Record::PeerBroadcast(room));
+        }
+        let except = except.and_then(|id| self.tables.find_conn(id.as_str()));
+        let packet = PacketRef { dst: "", ..packet };
+        Context { conn: ConnKey::default(), except, packet }
+    }
+
+    /// Sends a peer's message to one connection of this node.
+    pub(crate) fn peer_direct<'a>(&mut self, peer: PeerKey, packet: PacketRef<'a>) -> Context<'a> {
+        if self.admits(peer, &packet) {
+            match self.tables.find_conn(packet.dst) {
+                Some(to) => self.output.records.push(Record::Direct(to)),
+                None => self.rejected_peer_inputs.unknown_dst += 1,
+            }
+        }
+        Context { conn: ConnKey::default(), except: None, packet }
+    }
+
+    /// Handles a client's message to an id without a connection: forwards it if the id bears the
+    /// tag of a peer.
+    #[cold]
+    pub(crate) fn forward_packet(
+        &mut self,
+        conn: ConnKey,
+        dst: &str,
+        authorization: Authorization,
+    ) -> Result<(), RejectReason> {
+        if self.tables.peer_of(dst).is_none() {
+            return Err(RejectReason::UnknownDst);
+        }
+        if self.config.shared_room_only {
+            let guest = ConnId::parse(dst).and_then(|id| self.tables.find_guest(&id));
+            // It may have left all rooms of full presence a moment ago, which is not a violation.
+            let guest = guest.ok_or(RejectReason::UnknownDst)?;
+            let root = self.tables.find_room(ROOT);
+            if !self.tables.share_room_with_guest(conn, guest, root) {
+                return Err(RejectReason::NoSharedRoom);
+            }
+        }
+        if self.config.authorize_direct && authorization == Authorization::Required {
+            self.output.records.push(Record::Authorize(Permission::Direct));
+        } else {
+            self.forward(dst);
+        }
+        Ok(())
+    }
+
+    /// Forwards a direct message to the peers whose tag its `dst` bears.
+    #[cold]
+    pub(crate) fn forward(&mut self, dst: &str) {
+        let peers = self.tables.guest_tables.peers_of(dst);
+        self.output.records.extend(peers.map(Record::Forward));
+    }
+
+    /// Returns true if a peer's message passes the rules for peers, and makes its sender the
+    /// subject.
+    fn admits(&mut self, peer: PeerKey, packet: &PacketRef<'_>) -> bool {
+        let Some(tag) = self.peer_tag(peer) else { return false };
+        if is_built_in(packet.event) {
+            self.rejected_peer_inputs.built_in += 1;
+            return false;
+        }
+        // The server's own messages do not have a sender.
+        if packet.src.is_empty() {
+            return true;
+        }
+        self.output.subject = ConnId::parse(packet.src).filter(|&id| tag_of(id) == tag);
+        if self.output.subject.is_none() {
+            self.rejected_peer_inputs.foreign_id += 1;
+        }
+        self.output.subject.is_some()
+    }
+
+    /// Returns the tag of a peer; counts the input if the peer is not up.
+    fn peer_tag(&mut self, peer: PeerKey) -> Option<[u8; 4]> {
+        let tag = self.tables.guest_tables.tag(peer);
+        self.rejected_peer_inputs.wrong_peer += u64::from(tag.is_none());
+        tag
+    }
+
+    /// Finds a room, or creates it.
+    fn room_or_new(&mut self, name: &str) -> RoomKey {
+        match self.tables.find_room(name) {
+            Some(room) => room,
+            None => self.tables.insert_room(name, self.presence_of(name)),
+        }
+    }
+
+    fn set_guest_count(&mut self, peer: PeerKey, room: RoomKey, members: u32) {
+        if self.tables.set_guest_count(peer, room, members) {
+            self.output.records.push(Record::RoomClosed(room));
+        }
+    }
+
+    /// Returns true if members of this node are notified of each other in a room.
+    fn notifies(&self, room: RoomKey) -> bool {
+        let room = &self.tables.rooms[room];
+        room.has_full_presence() && !room.members().is_empty()
+    }
+}

@@ -1,0 +1,142 @@
+//! A room's guests and counts: the members that other nodes have reported.
+
+use roomer_proto::ConnId;
+
+use crate::keys::{GuestKey, PeerKey};
+use crate::snapshot::MemberList;
+
+/// A guest in a room, as the room has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RoomGuest {
+    pub(crate) guest: GuestKey,
+    /// The index into the guest's seats.
+    pub(crate) seat_index: u32,
+}
+
+/// The members that one peer has in a room. At least one of the numbers is not 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RoomPeer {
+    pub(crate) peer: PeerKey,
+    pub(crate) guests: u32,
+    /// The number of [`Input::GuestCount`](crate::Input::GuestCount).
+    pub(crate) count: u32,
+}
+
+/// The peers with members in a room, borrowed from the hub.
+#[derive(Clone, Copy, Default)]
+pub struct Peers<'a>(pub(crate) &'a [RoomPeer]);
+
+impl<'a> Peers<'a> {
+    /// Returns the number of peers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns true if no peer has members in the room.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the keys of the peers. Their order has no meaning, but is reproducible.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = PeerKey> + use<'a> {
+        self.0.iter().map(|entry| entry.peer)
+    }
+}
+
+impl std::fmt::Debug for Peers<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// The guests and counts of one room. A room without both does not have this.
+#[derive(Debug, Default)]
+pub(crate) struct RoomGuests {
+    members: Vec<RoomGuest>,
+    /// The ids in the order of `members`, as the second run of the room's snapshot.
+    list: MemberList,
+    peers: Vec<RoomPeer>,
+}
+
+impl RoomGuests {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    pub(crate) fn members(&self) -> &[RoomGuest] {
+        &self.members
+    }
+
+    pub(crate) fn member_mut(&mut self, index: u32) -> &mut RoomGuest {
+        &mut self.members[index as usize]
+    }
+
+    pub(crate) fn peers(&self) -> Peers<'_> {
+        Peers(&self.peers)
+    }
+
+    pub(crate) fn list(&self) -> &MemberList {
+        &self.list
+    }
+
+    /// Returns the number of guests and of members that were only counted.
+    pub(crate) fn len(&self) -> usize {
+        let counted = self.peers.iter().map(|entry| entry.count as usize);
+        counted.fold(self.members.len(), usize::saturating_add)
+    }
+
+    /// Returns the members that a peer has counted.
+    pub(crate) fn count_of(&self, peer: PeerKey) -> u32 {
+        self.peers.iter().find(|entry| entry.peer == peer).map_or(0, |entry| entry.count)
+    }
+
+    /// Returns the number of guests, and of bytes behind the last full chunk of the list, that
+    /// memory is allocated for.
+    pub(crate) fn capacity(&self) -> (usize, usize) {
+        (self.members.capacity(), self.list.capacity())
+    }
+
+    /// Adds a guest and returns its index.
+    pub(crate) fn push(&mut self, peer: PeerKey, guest: RoomGuest, id: &ConnId) -> u32 {
+        self.list.push(id, b',');
+        self.members.push(guest);
+        self.update(peer, |entry| entry.guests += 1);
+        self.members.len() as u32 - 1
+    }
+
+    /// Removes the guest at an index and returns the one that has moved there, if any.
+    pub(crate) fn swap_remove(&mut self, peer: PeerKey, index: u32) -> Option<RoomGuest> {
+        let index = index as usize;
+        self.list.swap_remove(index);
+        self.members.swap_remove(index);
+        if self.members.len() * 4 < self.members.capacity() {
+            self.members.shrink_to_fit();
+            self.list.shrink();
+        }
+        self.update(peer, |entry| entry.guests -= 1);
+        self.members.get(index).copied()
+    }
+
+    /// Sets the number of members that a peer has counted.
+    pub(crate) fn set_count(&mut self, peer: PeerKey, count: u32) {
+        self.update(peer, |entry| entry.count = count);
+    }
+
+    /// Changes the entry of a peer, which exists while one of its numbers is not 0.
+    fn update(&mut self, peer: PeerKey, change: impl FnOnce(&mut RoomPeer)) {
+        let known = self.peers.iter().position(|entry| entry.peer == peer);
+        let index = known.unwrap_or_else(|| {
+            // Most rooms are shared with few peers.
+            self.peers.reserve_exact(1);
+            self.peers.push(RoomPeer { peer, guests: 0, count: 0 });
+            self.peers.len() - 1
+        });
+        let entry = &mut self.peers[index];
+        change(entry);
+        if entry.guests == 0 && entry.count == 0 {
+            self.peers.swap_remove(index);
+        }
+    }
+}
