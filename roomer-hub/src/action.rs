@@ -237,6 +237,13 @@ impl<'a> Actions<'a> {
         self.tables
     }
 
+    /// Returns the id of the connection that the input is about, `None` if it is about several or
+    /// none.
+    #[must_use]
+    pub fn subject(&self) -> Option<ConnId> {
+        self.output.subject
+    }
+
     /// Returns the action that notifies a room's members about a connection or guest.
     fn notice(&self, room: RoomKey, event: &'a str, id: &'a str) -> Action<'a> {
         let name = &self.tables.rooms[room].name;

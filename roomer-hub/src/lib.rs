@@ -52,6 +52,7 @@
 
 mod action;
 mod audit;
+pub mod cluster;
 mod command;
 mod config;
 mod guest_tables;

@@ -96,6 +96,12 @@ impl Tables {
         self.rooms.get(room).map(|room| &*room.name)
     }
 
+    /// Returns the presence of a room, `None` if it is closed.
+    #[must_use]
+    pub fn presence(&self, room: RoomKey) -> Option<Presence> {
+        self.rooms.get(room).map(|room| room.presence)
+    }
+
     /// Returns the keys and names of all rooms. Their order has no meaning, but is reproducible.
     pub fn rooms(&self) -> impl Iterator<Item = (RoomKey, &str)> {
         self.rooms.iter().map(|(key, room)| (key, &*room.name))

@@ -1,0 +1,142 @@
+//! Beats: a node's report of itself to all others, once a second.
+
+use std::time::Duration;
+
+use roomer_proto::cluster::{Beat, Item, NodeId, Resume, StreamEnd, StreamEnds, Subject, VERSION};
+
+use super::Cluster;
+use super::effect::{News, RefusedCause, ResetCause};
+use super::peer::{Life, Peer};
+
+/// A node that says it started this recently, under the name of another, has replaced that one.
+const RECENT_START: Duration = Duration::from_secs(60);
+
+impl Cluster {
+    pub(super) fn send_beat_if_due(&mut self) {
+        if self.is_up && self.beat_at <= self.now {
+            self.beat_at = self.now + self.config.beat;
+            self.send_beat();
+        }
+    }
+
+    fn send_beat(&mut self) {
+        let sealing = self.sealing();
+        let mut ends = Vec::with_capacity(self.peers.len());
+        for (node, peer) in &mut self.peers {
+            // What is recorded is part of the digest, so it has to have a number.
+            let outgoing = peer.outgoing.as_mut().map(|outgoing| {
+                outgoing.seal(&sealing);
+                (outgoing.stream, outgoing.last())
+            });
+            let (stream, last) = outgoing.unwrap_or_default();
+            ends.push(StreamEnd { to: *node, stream, last, applied: peer.incoming.applied() });
+        }
+        let name = std::mem::take(&mut self.config.node);
+        let beat = Beat {
+            oldest_version: VERSION,
+            newest_version: VERSION,
+            name: &name,
+            uptime_ms: self.now.saturating_sub(self.started_at).as_millis() as u64,
+            connections: self.connections,
+            rooms: self.rooms,
+            settings: self.config.settings,
+            digest: self.digest,
+            streams: StreamEnds::new(&ends),
+        };
+        self.control(Subject::All, &Item::Beat(beat));
+        self.config.node = name;
+    }
+
+    /// A beat of a peer came.
+    pub(super) fn beat(&mut self, from: NodeId, beat: &Beat<'_>) {
+        if !self.peers.contains_key(&from) {
+            if self.peers.len() >= self.config.max_peers {
+                return self.news(News::Refused { why: RefusedCause::TooManyPeers });
+            }
+            self.new_peer(from);
+            self.replaced_by(from, beat);
+        }
+        let (now, me, settings) = (self.now, self.me, self.config.settings);
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        peer.heard(beat);
+        let is_common = beat.oldest_version <= VERSION && VERSION <= beat.newest_version;
+        if !is_common {
+            let version = beat.newest_version;
+            return self.foreign(from, version);
+        }
+        if !peer.is_alive() && !peer.revive(now) {
+            return;
+        }
+        if peer.incoming.is_idle() {
+            // A peer that is new or was dead.
+            return self.want(from);
+        }
+        let has_news = beat.settings != settings && !peer.has_other_settings;
+        peer.has_other_settings = beat.settings != settings;
+        let end = beat.streams.iter().find(|end| end.to == me);
+        let end =
+            end.unwrap_or(StreamEnd { to: me, stream: 0, last: 0, applied: Resume::default() });
+        if let Some(outgoing) = &mut peer.outgoing {
+            outgoing.applied(end.applied);
+        }
+        let reset = if peer.incoming.is_waiting() {
+            None // The peer may not have received the request yet.
+        } else {
+            match peer.incoming.reported(end.stream, end.last) {
+                None => Some(ResetCause::Stream),
+                Some(true) if peer.incoming.is_live() && peer.incoming.digest != beat.digest => {
+                    Some(ResetCause::Divergence)
+                }
+                Some(_) => None,
+            }
+        };
+        if has_news {
+            self.news(News::Settings { node: from, name: beat.name.into() });
+        }
+        match reset {
+            Some(why) => self.reset(from, why),
+            // A hole may have come to light.
+            None => self.repair(from),
+        }
+    }
+
+    fn new_peer(&mut self, node: NodeId) {
+        self.peers.insert(node, Peer::new(self.now, self.config.dead_after));
+    }
+
+    /// A peer requests this node's stream. A request may come before the first beat.
+    pub(super) fn peer_for_want(&mut self, from: NodeId) -> Option<&mut Peer> {
+        if !self.peers.contains_key(&from) && self.peers.len() < self.config.max_peers {
+            self.new_peer(from);
+            self.want(from);
+        }
+        self.peers.get_mut(&from).filter(|peer| peer.is_alive())
+    }
+
+    /// A node has started under the name of others: these are most likely dead.
+    fn replaced_by(&mut self, new: NodeId, beat: &Beat<'_>) {
+        if Duration::from_millis(beat.uptime_ms) > RECENT_START || beat.name.is_empty() {
+            return;
+        }
+        let others = self.peers.iter_mut().filter(|(node, _)| **node != new);
+        others
+            .filter(|(_, peer)| *peer.name == *beat.name)
+            .for_each(|(_, peer)| peer.is_replaced());
+    }
+
+    /// A peer speaks no version of frames that this node does.
+    pub(super) fn foreign(&mut self, node: NodeId, version: u8) {
+        let has_room = self.peers.len() < self.config.max_peers;
+        if !self.peers.contains_key(&node) && has_room {
+            self.new_peer(node);
+        }
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        peer.version = version;
+        peer.silence = Duration::ZERO;
+        if peer.life != Life::Foreign && peer.key.is_none() {
+            peer.life = Life::Foreign;
+            peer.outgoing = None;
+            self.news(News::Foreign { node, version });
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The options of a node.
+
+use std::time::Duration;
+
+/// The options of a node in a cluster. Start from [`Config::new`] and change fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The cluster's name. Nodes with different names ignore each other's frames.
+    pub cluster: String,
+    /// The node's name, for people. A node that starts again under its old name replaces the old one
+    /// sooner.
+    pub node: String,
+    /// A hash of the settings that all nodes should share; differences are reported
+    /// ([`News::Settings`](super::News::Settings)).
+    pub settings: u64,
+    /// The time between two beats. Default 1 s.
+    pub beat: Duration,
+    /// The silence after which a peer counts as dead. Default 5 s, so that five beats may be lost.
+    pub dead_after: Duration,
+    /// How long a node waits for the first beats of its peers before it is
+    /// [formed](super::Cluster::is_formed). Default 2 s, two beats.
+    pub form_wait: Duration,
+    /// How long a missing frame may hold back the frames behind it. Default 500 ms.
+    pub repair_wait: Duration,
+    /// The bytes of frames that are kept for each peer until it has applied them, and so the bytes
+    /// that may wait for a broker that is down. Default 4 MiB. Above it the peer starts over with
+    /// the members, and messages are lost.
+    pub journal_bytes: usize,
+    /// How long frames are kept for a peer. Default 10 s.
+    pub journal_time: Duration,
+    /// The bytes of frames that may be held while an earlier one is missing, for each peer. Default
+    /// 1 MiB.
+    pub held_bytes: usize,
+    /// The maximum length of a peer's packet in bytes. Default 1 MiB.
+    pub max_packet: usize,
+    /// The maximum length of a room's name in bytes. Default 4,096.
+    pub max_name: usize,
+    /// The maximum number of peers. Default 256.
+    pub max_peers: usize,
+    /// The maximum number of seats of one peer, a connection in a room with full presence. Default
+    /// 4 million.
+    pub max_seats: usize,
+}
+
+impl Config {
+    /// Creates the default options for a node of the cluster of this name.
+    #[must_use]
+    pub fn new(cluster: &str, node: &str) -> Self {
+        Config {
+            cluster: cluster.into(),
+            node: node.into(),
+            settings: 0,
+            beat: Duration::from_secs(1),
+            dead_after: Duration::from_secs(5),
+            form_wait: Duration::from_secs(2),
+            repair_wait: Duration::from_millis(500),
+            journal_bytes: 4 << 20,
+            journal_time: Duration::from_secs(10),
+            held_bytes: 1 << 20,
+            max_packet: 1 << 20,
+            max_name: 4096,
+            max_peers: 256,
+            max_seats: 4_000_000,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Hashes that all nodes compute alike.
+
+use std::hash::Hasher;
+
+use roomer_proto::ConnId;
+use siphasher::sip::SipHasher13;
+
+/// Hashes with a key that follows from the cluster's name. Not a secret: nodes trust each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Digest {
+    pub(super) cluster: u64,
+}
+
+impl Digest {
+    pub(super) fn new(cluster: &str) -> Self {
+        let mut hasher = SipHasher13::new_with_key(b"roomer cluster 1");
+        hasher.write(cluster.as_bytes());
+        Digest { cluster: hasher.finish() }
+    }
+
+    /// Returns the hash of a connection's seat in a room. The digest of a node is the wrapping sum of
+    /// those of its seats, so that it does not depend on their order.
+    pub(super) fn seat(&self, room: &str, id: &ConnId) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.cluster, 1);
+        // The id has a fixed length, so that room and id cannot be confused.
+        hasher.write(id.as_ref());
+        hasher.write(room.as_bytes());
+        hasher.finish()
+    }
+}

@@ -1,0 +1,326 @@
+//! The inputs and effects of the machine.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use roomer_proto::cluster::{FrameError, NodeId, PeerCommand, Tag};
+use roomer_proto::{ConnId, PacketRef};
+
+use crate::keys::PeerKey;
+use crate::peers::Peers;
+
+/// An event that the machine has to handle. See [`Cluster::handle`](super::Cluster::handle).
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The link to the broker is up, and the subscriptions of both subjects are confirmed.
+    Up {
+        /// The most bytes that the broker takes in one message.
+        max_payload: usize,
+    },
+    /// The link to the broker is down. Frames that were published may have arrived or not.
+    Down,
+    /// A frame came from one of the two subjects.
+    Frame(Bytes),
+    /// It is time for what waits; see [`Cluster::wake_at`](super::Cluster::wake_at).
+    Tick,
+    /// The node stops: its peers should not wait for its silence.
+    Stop,
+}
+
+/// A change of this node, for its peers. See [`Cluster::record`](super::Cluster::record).
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// A connection joined a room.
+    Joined {
+        /// The connection's id.
+        id: ConnId,
+        /// The room's name.
+        room: &'a str,
+    },
+    /// A connection left a room.
+    Left {
+        /// The connection's id.
+        id: ConnId,
+        /// The room's name.
+        room: &'a str,
+    },
+    /// A message was sent to a room with members at peers.
+    Broadcast {
+        /// The peers that have members in the room.
+        peers: Peers<'a>,
+        /// A connection of a peer that does not get the message.
+        except: Option<ConnId>,
+        /// The packet, with `src` set.
+        packet: PacketRef<'a>,
+    },
+    /// A message was sent to a connection of a peer.
+    Direct {
+        /// The peer.
+        peer: PeerKey,
+        /// The packet, with `src` set.
+        packet: PacketRef<'a>,
+    },
+    /// The application sent a command about a connection of a peer.
+    Command {
+        /// The peer.
+        peer: PeerKey,
+        /// The connection's id.
+        id: ConnId,
+        /// The command.
+        command: PeerCommand<'a>,
+    },
+}
+
+/// A consequence of an input, for the driver to carry out. The effects of an input are in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Give [`Input::PeerUp`](crate::Input::PeerUp) to the hub.
+    PeerUp {
+        /// The peer's key.
+        peer: PeerKey,
+        /// The start of its connections' ids.
+        tag: Tag,
+    },
+    /// Give [`Input::PeerGone`](crate::Input::PeerGone) to the hub.
+    PeerGone {
+        /// The peer's key.
+        peer: PeerKey,
+    },
+    /// Give [`Input::GuestJoined`](crate::Input::GuestJoined) to the hub.
+    GuestJoined {
+        /// The peer's key.
+        peer: PeerKey,
+        /// The room's name.
+        room: ByteString,
+        /// The connection's id.
+        id: ConnId,
+    },
+    /// Give [`Input::GuestLeft`](crate::Input::GuestLeft) to the hub.
+    GuestLeft {
+        /// The peer's key.
+        peer: PeerKey,
+        /// The room's name.
+        room: ByteString,
+        /// The connection's id.
+        id: ConnId,
+    },
+    /// Give [`Input::GuestCount`](crate::Input::GuestCount) to the hub.
+    GuestCount {
+        /// The peer's key.
+        peer: PeerKey,
+        /// The room's name.
+        room: ByteString,
+        /// The number of members.
+        members: u32,
+    },
+    /// Give [`Input::PeerBroadcast`](crate::Input::PeerBroadcast) to the hub.
+    Broadcast {
+        /// The peer's key.
+        peer: PeerKey,
+        /// The local connection that does not get the message.
+        except: Option<ConnId>,
+        /// The encoded packet.
+        packet: Bytes,
+    },
+    /// Give [`Input::PeerDirect`](crate::Input::PeerDirect) to the hub.
+    Direct {
+        /// The peer's key.
+        peer: PeerKey,
+        /// The encoded packet.
+        packet: Bytes,
+    },
+    /// Carry out a command of a peer's application about a connection of this node.
+    Command {
+        /// The connection's id.
+        id: ConnId,
+        /// The command.
+        command: Command,
+    },
+    /// Report an event to people.
+    News(News),
+}
+
+impl Effect {
+    /// Returns the input to give to the hub; `None` for commands, which the driver carries out, and
+    /// news.
+    #[must_use]
+    pub fn hub_input(&self) -> Option<crate::Input<'_>> {
+        Some(match self {
+            Effect::PeerUp { peer, tag } => crate::Input::PeerUp { peer: *peer, tag: tag.0 },
+            Effect::PeerGone { peer } => crate::Input::PeerGone { peer: *peer },
+            Effect::GuestJoined { peer, room, id } => {
+                crate::Input::GuestJoined { peer: *peer, room, id: *id }
+            }
+            Effect::GuestLeft { peer, room, id } => {
+                crate::Input::GuestLeft { peer: *peer, room, id: *id }
+            }
+            Effect::GuestCount { peer, room, members } => {
+                crate::Input::GuestCount { peer: *peer, room, members: *members }
+            }
+            Effect::Broadcast { peer, except, packet } => crate::Input::PeerBroadcast {
+                peer: *peer,
+                except: *except,
+                packet: PacketRef::decode(packet).ok()?,
+            },
+            Effect::Direct { peer, packet } => {
+                crate::Input::PeerDirect { peer: *peer, packet: PacketRef::decode(packet).ok()? }
+            }
+            Effect::Command { .. } | Effect::News(_) => return None,
+        })
+    }
+}
+
+/// A [`PeerCommand`] that owns its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Join the connection to a room.
+    Join {
+        /// The room's name.
+        room: Box<str>,
+    },
+    /// Remove the connection from a room.
+    Leave {
+        /// The room's name.
+        room: Box<str>,
+    },
+    /// Move the connection from one room to another in one step, if it is in the first one.
+    Move {
+        /// The name of the room to leave.
+        from: Box<str>,
+        /// The name of the room to join.
+        to: Box<str>,
+    },
+    /// Close the connection.
+    Close {
+        /// The WebSocket close code.
+        code: u16,
+        /// The close reason.
+        reason: Box<str>,
+    },
+}
+
+impl From<PeerCommand<'_>> for Command {
+    fn from(command: PeerCommand<'_>) -> Self {
+        match command {
+            PeerCommand::Join { room } => Command::Join { room: room.into() },
+            PeerCommand::Leave { room } => Command::Leave { room: room.into() },
+            PeerCommand::Move { from, to } => Command::Move { from: from.into(), to: to.into() },
+            PeerCommand::Close { code, reason } => Command::Close { code, reason: reason.into() },
+        }
+    }
+}
+
+/// An event of the cluster, for logs, metrics and hooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum News {
+    /// The members of a peer are shown from now on.
+    PeerLive {
+        /// The peer.
+        node: NodeId,
+        /// The peer's name.
+        name: Box<str>,
+    },
+    /// A peer is gone, and its members with it.
+    PeerGone {
+        /// The peer.
+        node: NodeId,
+        /// The peer's name.
+        name: Box<str>,
+        /// The cause.
+        why: GoneCause,
+    },
+    /// A peer starts over with its members, since messages of it may be missing.
+    Reset {
+        /// The peer.
+        node: NodeId,
+        /// The cause.
+        why: ResetCause,
+    },
+    /// A missing frame of a peer came after all.
+    Repaired {
+        /// The peer.
+        node: NodeId,
+        /// The time for which the frames behind it were held.
+        after: Duration,
+    },
+    /// A peer speaks no version of frames that this node decodes. Reported once for each peer.
+    Foreign {
+        /// The peer.
+        node: NodeId,
+        /// The version of its frames.
+        version: u8,
+    },
+    /// The settings of a peer differ from this node's. Reported once for each peer.
+    Settings {
+        /// The peer.
+        node: NodeId,
+        /// The peer's name.
+        name: Box<str>,
+    },
+    /// A frame was dropped.
+    Refused {
+        /// The reason.
+        why: RefusedCause,
+    },
+}
+
+/// Why a peer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum GoneCause {
+    /// The peer stopped in order.
+    Bye,
+    /// The peer was silent for [`Config::dead_after`](super::Config::dead_after).
+    Silent,
+    /// The peer did not answer requests for its members.
+    NoState,
+    /// The peer sent too many frames that were refused.
+    Refused,
+}
+
+/// Why a peer starts over with its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ResetCause {
+    /// A missing frame did not come in time ([`Config::repair_wait`](super::Config::repair_wait)).
+    Hole,
+    /// The peer no longer has a missing frame.
+    Missing,
+    /// More bytes were held than [`Config::held_bytes`](super::Config::held_bytes).
+    HeldBytes,
+    /// The peer has started over, or has given the stream up.
+    Stream,
+    /// The members differ although no frame is missing, which is a bug in roomer.
+    Divergence,
+    /// A frame of the stream could not be decoded.
+    Malformed,
+}
+
+/// Why a frame was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusedCause {
+    /// It cannot be decoded.
+    Malformed(FrameError),
+    /// It is of another cluster.
+    OtherCluster,
+    /// It exceeds a bound.
+    TooLarge,
+    /// There are too many peers.
+    TooManyPeers,
+}
+
+impl RefusedCause {
+    /// Returns a short name of the cause, for metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            RefusedCause::Malformed(_) => "malformed",
+            RefusedCause::OtherCluster => "other_cluster",
+            RefusedCause::TooLarge => "too_large",
+            RefusedCause::TooManyPeers => "too_many_peers",
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The stream from one peer to this node: which frame is next, what is held, what is missing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_proto::cluster::{Demand, Resume};
+
+use super::transfer::Transfer;
+
+/// When a request for a stream is repeated if no frame of it comes; the last one over and over.
+const RETRIES: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+];
+
+/// The time between two requests for the same missing frames.
+const DEMAND_AGAIN: Duration = Duration::from_millis(100);
+
+/// The number of requests for the same missing frames.
+const DEMANDS: u32 = 3;
+
+/// The bytes after which a peer is told what was applied, besides each beat.
+const REPORT_BYTES: usize = 256 * 1024;
+
+/// How long the members at the start of a stream may take without progress.
+const TRANSFER_WAIT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    /// The number of the stream that was requested last; 0 before the first request.
+    wanted: u32,
+    /// The next request, while no frame of the wanted stream has come.
+    retry: Option<Retry>,
+    /// The stream that is being applied; 0 if there is none.
+    stream: u32,
+    /// The number of the next frame to apply.
+    next: u64,
+    /// The highest number that the peer is known to have reached.
+    known: u64,
+    /// The beginning of an item that continues in the next frame.
+    pub(super) partial: Vec<u8>,
+    held: BTreeMap<u64, Bytes>,
+    held_bytes: usize,
+    hole: Option<Hole>,
+    /// The members at the start of the stream, until they are complete.
+    pub(super) transfer: Option<Transfer>,
+    /// When the transfer last made progress.
+    progress_at: Duration,
+    /// True from the end of the transfer on.
+    is_live: bool,
+    /// What the guests in the hub show.
+    shown: Resume,
+    /// The sum of the hashes of the seats that the peer has reported.
+    pub(super) digest: u64,
+    /// The number of those seats.
+    pub(super) seats: usize,
+    /// The bytes that were applied since the peer was told.
+    unreported: usize,
+}
+
+#[derive(Debug)]
+struct Retry {
+    at: Duration,
+    tries: usize,
+}
+
+#[derive(Debug)]
+struct Hole {
+    since: Duration,
+    /// The time of the last request, and the number of requests.
+    asked_at: Duration,
+    asked: u32,
+}
+
+/// What to do with a frame that has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// Apply it.
+    Next,
+    /// It was applied before, or belongs to a stream that is over.
+    Stale,
+    /// It is held until the frames before it come.
+    Held,
+    /// Too many bytes are held.
+    Overflow,
+}
+
+/// What is due at a tick.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    /// Request the stream, or a new one.
+    Want,
+    /// Request missing frames.
+    Demand(Demand),
+    /// The missing frames did not come in time.
+    GiveUp,
+}
+
+impl Incoming {
+    pub(super) fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// Returns true if no stream was requested, or the peer was dead since.
+    pub(super) fn is_idle(&self) -> bool {
+        self.retry.is_none() && self.stream == 0
+    }
+
+    /// Returns true if frames of a requested stream are still to come.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.retry.is_some()
+    }
+
+    pub(super) fn has_hole(&self) -> bool {
+        self.hole.is_some()
+    }
+
+    /// Returns what is applied of the current stream.
+    pub(super) fn applied(&self) -> Resume {
+        Resume { stream: self.stream, number: self.next.saturating_sub(1) }
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes + self.partial.len()
+    }
+
+    /// Chooses a new stream. Returns its number and what is shown of the ones before.
+    pub(super) fn want(&mut self, now: Duration) -> (u32, Resume) {
+        if self.is_live {
+            self.shown = self.applied();
+        }
+        let tries = self.retry.take().map_or(0, |retry| retry.tries + 1);
+        let wait = RETRIES[tries.min(RETRIES.len() - 1)];
+        self.retry = Some(Retry { at: now + wait, tries });
+        self.wanted += 1;
+        self.start(0);
+        (self.wanted, self.shown)
+    }
+
+    /// Forgets everything but the numbers of streams, since the guests have left.
+    pub(super) fn forget(&mut self) {
+        self.start(0);
+        self.retry = None;
+        self.shown = Resume::default();
+        (self.digest, self.seats) = (0, 0);
+    }
+
+    fn start(&mut self, stream: u32) {
+        self.stream = stream;
+        (self.next, self.known) = (1, 0);
+        self.partial = Vec::new();
+        self.held.clear();
+        self.held_bytes = 0;
+        self.hole = None;
+        self.transfer = None;
+        self.is_live = false;
+    }
+
+    /// Ends the transfer: the guests in the hub now show this stream.
+    pub(super) fn went_live(&mut self) {
+        self.is_live = true;
+        self.transfer = None;
+    }
+
+    /// A frame of a stream came.
+    pub(super) fn receive(
+        &mut self,
+        now: Duration,
+        (stream, number): (u32, u64),
+        frame: &Bytes,
+        max_held: usize,
+    ) -> Received {
+        if stream == self.wanted && self.retry.is_some() {
+            self.start(stream);
+            self.retry = None;
+            self.progress_at = now;
+        }
+        if stream != self.stream || stream == 0 || number < self.next {
+            return Received::Stale;
+        }
+        self.known = self.known.max(number);
+        if number == self.next {
+            return Received::Next;
+        }
+        if self.held.insert(number, frame.clone()).is_none() {
+            self.held_bytes += frame.len();
+        }
+        if self.held_bytes > max_held { Received::Overflow } else { Received::Held }
+    }
+
+    /// Records that the frame with the next number was applied. Returns the frame after it if it was
+    /// held.
+    pub(super) fn advance(&mut self, now: Duration, len: usize) -> Option<Bytes> {
+        self.next += 1;
+        self.unreported += len;
+        self.progress_at = now;
+        let frame = self.held.remove(&self.next)?;
+        self.held_bytes -= frame.len();
+        Some(frame)
+    }
+
+    /// Returns what is applied if the peer should be told.
+    pub(super) fn report(&mut self) -> Option<Resume> {
+        let is_due = self.unreported >= REPORT_BYTES;
+        is_due.then(|| {
+            self.unreported = 0;
+            self.applied()
+        })
+    }
+
+    /// Returns the time for which a hole lasted that has just been closed.
+    pub(super) fn close_hole(&mut self, now: Duration) -> Option<Duration> {
+        if self.next <= self.known {
+            // Behind the frames that came, others are missing: they get their full time.
+            if let Some(hole) = &mut self.hole {
+                (hole.since, hole.asked) = (now, 0);
+            }
+            return None;
+        }
+        self.hole.take().map(|hole| now.saturating_sub(hole.since))
+    }
+
+    /// The peer reports the last frame of its stream to this node. Returns true if exactly that is
+    /// applied, false if frames are under way or missing, and `None` if it is another stream.
+    pub(super) fn reported(&mut self, stream: u32, last: u64) -> Option<bool> {
+        if stream != self.stream || stream == 0 {
+            return None;
+        }
+        self.known = self.known.max(last);
+        Some(self.next == last + 1 && self.partial.is_empty())
+    }
+
+    /// Returns what has to be requested by now.
+    pub(super) fn due(&mut self, now: Duration, repair_wait: Duration) -> Due {
+        if let Some(retry) = &self.retry {
+            return if retry.at <= now { Due::Want } else { Due::Nothing };
+        }
+        if self.stream == 0 {
+            return Due::Nothing;
+        }
+        if self.next > self.known {
+            let is_stuck = !self.is_live && self.progress_at + TRANSFER_WAIT <= now;
+            return if is_stuck { Due::Want } else { Due::Nothing };
+        }
+        let hole = self.hole.get_or_insert(Hole { since: now, asked_at: now, asked: 0 });
+        if hole.since + repair_wait <= now {
+            return Due::GiveUp;
+        }
+        if hole.asked > 0 && (hole.asked >= DEMANDS || hole.asked_at + DEMAND_AGAIN > now) {
+            return Due::Nothing;
+        }
+        (hole.asked, hole.asked_at) = (hole.asked + 1, now);
+        let first_held = self.held.keys().next();
+        let last = first_held.map_or(self.known, |held| held - 1);
+        Due::Demand(Demand { stream: self.stream, first: self.next, last })
+    }
+
+    /// Returns when [`due`](Self::due) has something to do, unless a frame comes before.
+    pub(super) fn due_at(&self, repair_wait: Duration) -> Option<Duration> {
+        if let Some(retry) = &self.retry {
+            return Some(retry.at);
+        }
+        if let Some(hole) = &self.hole {
+            let again = hole.asked_at + DEMAND_AGAIN;
+            let end = hole.since + repair_wait;
+            return Some(if hole.asked < DEMANDS { again.min(end) } else { end });
+        }
+        (self.stream != 0 && !self.is_live).then_some(self.progress_at + TRANSFER_WAIT)
+    }
+
+    /// The link is up again: requests that were made meanwhile have not reached the peer.
+    pub(super) fn ask_at_once(&mut self, now: Duration) {
+        if let Some(retry) = &mut self.retry {
+            retry.at = now;
+        }
+    }
+}

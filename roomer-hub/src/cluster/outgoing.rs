@@ -1,0 +1,249 @@
+//! The stream from this node to one peer: numbers, the frame that is being collected, the journal.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_proto::ConnId;
+use roomer_proto::cluster::{Demand, FrameKind, HEAD_MAX, Head, Item, Lost, NodeId, Resume};
+
+use super::words::Words;
+
+/// The largest frame: one that is larger would hold up others at the broker, and smaller ones cost more
+/// per message.
+const MAX_FRAME: usize = 64 * 1024;
+
+/// What sealing a frame needs besides the stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sealing {
+    pub(super) now: Duration,
+    pub(super) cluster: u64,
+    pub(super) me: NodeId,
+    /// The most bytes that the broker takes in one message.
+    pub(super) max_payload: usize,
+}
+
+impl Sealing {
+    fn max_frame(&self) -> usize {
+        // A broker with a tiny limit gets frames above it and refuses them, which is reported.
+        self.max_payload.clamp(2 * HEAD_MAX, MAX_FRAME)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) stream: u32,
+    /// The frame that is being collected, with room for its head; empty if nothing is.
+    open: Vec<u8>,
+    open_words: Words,
+    /// The sealed frames that the peer may still need, by number; the last has the number `sealed`.
+    journal: VecDeque<Entry>,
+    journal_bytes: usize,
+    /// The number of the last sealed frame.
+    sealed: u64,
+    /// The number of the last published frame.
+    published: u64,
+    /// The number of the last frame of the members with which the stream began.
+    state_end: u64,
+    /// The bytes of the unpublished frames behind those.
+    backlog: usize,
+    /// The number of the last frame that the peer has applied.
+    applied: u64,
+    /// The frames to publish again.
+    again: Option<(u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at: Duration,
+    frame: Bytes,
+    words: Words,
+}
+
+impl Outgoing {
+    pub(super) fn new(stream: u32) -> Self {
+        Outgoing {
+            stream,
+            open: Vec::new(),
+            open_words: Words::default(),
+            journal: VecDeque::new(),
+            journal_bytes: 0,
+            sealed: 0,
+            published: 0,
+            state_end: 0,
+            backlog: 0,
+            applied: 0,
+            again: None,
+        }
+    }
+
+    /// Returns the number of the last sealed frame.
+    pub(super) fn last(&self) -> u64 {
+        self.sealed
+    }
+
+    /// Returns the bytes that wait to be published or that the peer has not applied.
+    pub(super) fn unapplied(&self) -> usize {
+        let applied = self.index(self.applied + 1).unwrap_or(self.journal.len());
+        let frames = self.journal.iter().skip(applied);
+        frames.map(|entry| entry.frame.len()).sum::<usize>() + self.open.len()
+    }
+
+    /// Adds an item.
+    pub(super) fn push(&mut self, item: &Item<'_>, sealing: &Sealing) {
+        let max = sealing.max_frame();
+        if self.open.len() > HEAD_MAX && self.open.len() + item.encoded_len() > max {
+            self.seal(sealing);
+        }
+        if self.open.is_empty() {
+            self.open.resize(HEAD_MAX, 0);
+        }
+        item.encode(&mut self.open);
+        self.open_words.add(item);
+        while self.open.len() > max {
+            // One item alone that is larger than a frame: its parts.
+            let rest = self.open.split_off(max);
+            let part = std::mem::replace(&mut self.open, rest);
+            self.seal_frame(part, true, sealing);
+            self.open.splice(..0, [0; HEAD_MAX]);
+        }
+    }
+
+    /// Ends the members with which the stream begins.
+    pub(super) fn end_state(&mut self, sealing: &Sealing) {
+        self.push(&Item::End, sealing);
+        self.seal(sealing);
+        self.state_end = self.sealed;
+        self.backlog = 0;
+    }
+
+    /// Gives the collected items a number.
+    pub(super) fn seal(&mut self, sealing: &Sealing) {
+        if !self.open.is_empty() {
+            let frame = std::mem::take(&mut self.open);
+            self.seal_frame(frame, false, sealing);
+        }
+    }
+
+    fn seal_frame(&mut self, mut frame: Vec<u8>, more: bool, sealing: &Sealing) {
+        self.sealed += 1;
+        let kind = FrameKind::Stream { stream: self.stream, number: self.sealed, more };
+        let mut head = Vec::with_capacity(HEAD_MAX);
+        Head { cluster: sealing.cluster, from: sealing.me, kind }.encode(&mut head);
+        frame[..HEAD_MAX].copy_from_slice(&head);
+        // The words of an item in parts are lost with any of them.
+        let words = match more {
+            true => self.open_words.clone(),
+            false => std::mem::take(&mut self.open_words),
+        };
+        self.journal_bytes += frame.len();
+        self.backlog += frame.len();
+        self.journal.push_back(Entry { at: sealing.now, frame: frame.into(), words });
+    }
+
+    /// Returns the position of a frame in the journal, `None` if it is not there.
+    fn index(&self, number: u64) -> Option<usize> {
+        let first = self.sealed + 1 - self.journal.len() as u64;
+        let index = usize::try_from(number.checked_sub(first)?).ok()?;
+        (index < self.journal.len()).then_some(index)
+    }
+
+    /// Returns the next frame to publish.
+    pub(super) fn next_frame(&mut self, sealing: &Sealing) -> Option<Bytes> {
+        if let Some((first, _)) = self.again {
+            match self.index(first) {
+                Some(index) => return Some(self.journal[index].frame.clone()),
+                None => self.again = None,
+            }
+        }
+        if self.published == self.sealed {
+            // Only now, so that a broker that is slower than the node gets fewer, larger frames.
+            self.seal(sealing);
+        }
+        let index = self.index(self.published + 1)?;
+        Some(self.journal[index].frame.clone())
+    }
+
+    /// Records that the frame of [`next_frame`](Self::next_frame) was published.
+    pub(super) fn frame_published(&mut self, len: usize) {
+        if let Some((first, last)) = self.again {
+            self.again = (first < last).then_some((first + 1, last));
+            return;
+        }
+        self.published += 1;
+        if self.published > self.state_end {
+            self.backlog = self.backlog.saturating_sub(len);
+        }
+    }
+
+    /// Publishes frames again. Returns false if they are not in the journal any longer.
+    pub(super) fn resend(&mut self, demand: Demand) -> bool {
+        let last = demand.last.min(self.published);
+        if demand.first > last {
+            return true; // They are about to be published for the first time.
+        }
+        if self.index(demand.first).is_none() {
+            return false;
+        }
+        let (first, last) = match self.again {
+            Some((first, end)) => (first.min(demand.first), end.max(last)),
+            None => (demand.first, last),
+        };
+        self.again = Some((first, last));
+        true
+    }
+
+    /// Forgets what the peer has applied.
+    pub(super) fn applied(&mut self, applied: Resume) {
+        if applied.stream == self.stream {
+            self.applied = self.applied.max(applied.number.min(self.published));
+        }
+    }
+
+    /// Forgets frames that are applied, too old, or too many. Returns false if the stream has to be
+    /// given up, because too much waits to be published.
+    pub(super) fn trim(&mut self, now: Duration, max_age: Duration, max_bytes: usize) -> bool {
+        if self.backlog + self.open.len() > max_bytes {
+            return false;
+        }
+        while let Some(entry) = self.journal.front() {
+            let number = self.sealed + 1 - self.journal.len() as u64;
+            let is_old = now.saturating_sub(entry.at) > max_age;
+            let is_needed = number > self.applied && !is_old && self.journal_bytes <= max_bytes;
+            if number > self.published || is_needed {
+                break;
+            }
+            self.journal_bytes -= entry.frame.len();
+            self.journal.pop_front();
+        }
+        true
+    }
+
+    /// Returns what a peer may have missed that has applied this much, if the journal still shows it;
+    /// `None` means anything.
+    pub(super) fn words_after(&self, applied: Resume) -> Option<Words> {
+        if applied.stream != self.stream || applied.number < self.state_end {
+            return None;
+        }
+        let mut words = self.open_words.clone();
+        if applied.number < self.sealed {
+            let first = self.index(applied.number + 1)?;
+            self.journal.iter().skip(first).for_each(|entry| words.merge(&entry.words));
+        }
+        Some(words)
+    }
+}
+
+/// Calls `begin` with the item that starts a stream.
+pub(super) fn with_begin(words: Option<&Words>, begin: impl FnOnce(&Item<'_>)) {
+    match words.and_then(Words::listed) {
+        None => begin(&Item::Begin { lost: Lost::All }),
+        Some((rooms, senders)) => {
+            use roomer_proto::cluster::{Ids, Names};
+            let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+            let senders: Vec<[u8; 16]> = senders.iter().map(ConnId::to_bytes).collect();
+            let (rooms, senders) = (Names::new(&rooms), Ids::new(&senders));
+            begin(&Item::Begin { lost: Lost::Some { rooms, senders } });
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One peer: whether it lives, and the two streams.
+
+use std::time::Duration;
+
+use roomer_proto::cluster::{Beat, NodeId};
+
+use super::effect::GoneCause;
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
+use crate::keys::PeerKey;
+
+/// The time after which earlier deaths do not count any longer.
+const FLAP_MEMORY: Duration = Duration::from_secs(60);
+
+/// The most beats that a peer that has died often must send before it is admitted.
+const MAX_PROBATION: u32 = 30;
+
+/// The silence after which a node counts as dead that has started again under its old name.
+const REPLACED_AFTER: Duration = Duration::from_millis(1500);
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// The key in the hub, from the first complete transfer on.
+    pub(super) key: Option<PeerKey>,
+    pub(super) name: Box<str>,
+    pub(super) uptime_ms: u64,
+    pub(super) connections: u64,
+    pub(super) rooms: u64,
+    pub(super) version: u8,
+    /// The time without a frame, counted only while this node was awake.
+    pub(super) silence: Duration,
+    /// The silence after which the peer counts as dead.
+    pub(super) patience: Duration,
+    pub(super) life: Life,
+    /// The time of the last death or birth, and the number of deaths in quick succession.
+    since: Duration,
+    deaths: u32,
+    /// How long the requests for members have been without a result.
+    pub(super) stale: Duration,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Option<Outgoing>,
+    pub(super) has_other_settings: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Alive,
+    /// Silent for too long. Admitted again after this many beats.
+    Dead {
+        probation: u32,
+    },
+    /// No common version.
+    Foreign,
+}
+
+/// A peer, as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// The peer's number.
+    pub node: NodeId,
+    /// The peer's name.
+    pub name: String,
+    /// The state of its members on this node.
+    pub state: PeerState,
+    /// The number of its connections, by its last beat.
+    pub connections: u64,
+    /// The number of its rooms, by its last beat.
+    pub rooms: u64,
+    /// The time since its start, by its last beat.
+    pub uptime: Duration,
+    /// The newest version of frames that it decodes.
+    pub version: u8,
+    /// The time since its last frame.
+    pub silence: Duration,
+    /// The bytes of frames that it has not applied yet, as far as this node knows.
+    pub unapplied_bytes: usize,
+    /// The bytes of its frames that are held on this node until an earlier one comes.
+    pub held_bytes: usize,
+}
+
+/// The state of a peer's members on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum PeerState {
+    /// The peer is alive; its members are on their way.
+    Syncing,
+    /// The peer's members are shown and its frames applied as they come.
+    Live,
+    /// A frame is missing, and those behind it are held.
+    Hole,
+    /// The peer is silent, and its members have left.
+    Dead,
+    /// The peer has no version of frames in common with this node.
+    Foreign,
+}
+
+impl Peer {
+    pub(super) fn new(now: Duration, patience: Duration) -> Self {
+        Peer {
+            key: None,
+            name: "".into(),
+            uptime_ms: 0,
+            connections: 0,
+            rooms: 0,
+            version: 0,
+            silence: Duration::ZERO,
+            patience,
+            life: Life::Alive,
+            since: now,
+            deaths: 0,
+            stale: Duration::ZERO,
+            incoming: Incoming::default(),
+            outgoing: None,
+            has_other_settings: false,
+        }
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.life == Life::Alive
+    }
+
+    pub(super) fn heard(&mut self, beat: &Beat<'_>) {
+        if *self.name != *beat.name {
+            self.name = beat.name.into();
+        }
+        self.uptime_ms = beat.uptime_ms;
+        self.connections = beat.connections;
+        self.rooms = beat.rooms;
+        self.version = beat.newest_version;
+    }
+
+    /// A beat of a dead peer came. Returns true if it is admitted again.
+    pub(super) fn revive(&mut self, now: Duration) -> bool {
+        match &mut self.life {
+            Life::Dead { probation: 0 | 1 } => {
+                self.life = Life::Alive;
+                self.since = now;
+                true
+            }
+            Life::Dead { probation } => {
+                *probation -= 1;
+                false
+            }
+            Life::Alive | Life::Foreign => false,
+        }
+    }
+
+    /// The peer dies. The first time it is admitted by its next beat; if it dies again and again, by
+    /// more and more beats.
+    pub(super) fn die(&mut self, now: Duration) {
+        let is_again = self.deaths > 0 && now.saturating_sub(self.since) < FLAP_MEMORY;
+        self.deaths = if is_again { self.deaths + 1 } else { 1 };
+        let probation = 1_u32.checked_shl(self.deaths - 1).unwrap_or(MAX_PROBATION);
+        self.life = Life::Dead { probation: probation.min(MAX_PROBATION) };
+        self.since = now;
+        self.silence = Duration::ZERO;
+        self.stale = Duration::ZERO;
+        self.outgoing = None;
+        self.incoming.forget();
+    }
+
+    /// A beat that a dead peer on probation leaves out starts its probation again.
+    pub(super) fn missed_beat(&mut self) {
+        if let Life::Dead { probation } = &mut self.life
+            && *probation > 1
+        {
+            let full = 1_u32.checked_shl(self.deaths - 1).unwrap_or(MAX_PROBATION);
+            *probation = full.min(MAX_PROBATION);
+        }
+    }
+
+    /// Returns true if the peer has been dead for so long that it can be forgotten.
+    pub(super) fn is_forgettable(&self, now: Duration) -> bool {
+        !self.is_alive()
+            && now.saturating_sub(self.since) > FLAP_MEMORY
+            && self.silence > self.patience
+    }
+
+    /// Another node has started under this one's name.
+    pub(super) fn is_replaced(&mut self) {
+        self.patience = self.patience.min(REPLACED_AFTER);
+    }
+
+    /// Returns why the peer has to be given up, if it has.
+    pub(super) fn gone_cause(&self, dead_after: Duration) -> Option<GoneCause> {
+        if !self.is_alive() {
+            None
+        } else if self.silence >= self.patience {
+            Some(GoneCause::Silent)
+        } else if self.stale >= dead_after && self.key.is_some() {
+            Some(GoneCause::NoState)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn info(&self, node: NodeId) -> PeerInfo {
+        PeerInfo {
+            node,
+            name: (*self.name).into(),
+            state: match self.life {
+                Life::Dead { .. } => PeerState::Dead,
+                Life::Foreign => PeerState::Foreign,
+                Life::Alive if self.incoming.has_hole() => PeerState::Hole,
+                Life::Alive if self.incoming.is_live() => PeerState::Live,
+                Life::Alive => PeerState::Syncing,
+            },
+            connections: self.connections,
+            rooms: self.rooms,
+            uptime: Duration::from_millis(self.uptime_ms),
+            version: self.version,
+            silence: self.silence,
+            unapplied_bytes: self.outgoing.as_ref().map_or(0, Outgoing::unapplied),
+            held_bytes: self.incoming.held_bytes(),
+        }
+    }
+}

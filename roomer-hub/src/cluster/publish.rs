@@ -1,0 +1,101 @@
+//! What goes to the broker.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_proto::cluster::{FrameKind, HEAD_MAX, Head, Item, NodeId, Subject};
+
+use super::Cluster;
+use super::outgoing::Sealing;
+
+impl Cluster {
+    /// Publishes frames for as long as `send` takes them; `send` returns false for a frame that it has
+    /// not taken, which stays here.
+    ///
+    /// Call it when the broker takes frames again, and when [`wants_to_publish`](Self::wants_to_publish)
+    /// turns true. The later it is called, the more messages share a frame.
+    pub fn publish(&mut self, now: Duration, mut send: impl FnMut(Subject, &Bytes) -> bool) {
+        self.now = now;
+        if !self.is_up {
+            // Beats and requests are out of date by the time the link is up again.
+            self.control.clear();
+            return;
+        }
+        let mut send = |subject, frame: &Bytes| {
+            let is_sent = send(subject, frame);
+            if is_sent {
+                self.statistics.frames_out += 1;
+                self.statistics.bytes_out += frame.len() as u64;
+            }
+            is_sent
+        };
+        while let Some((subject, frame)) = self.control.front() {
+            if !send(*subject, frame) {
+                return;
+            }
+            self.control.pop_front();
+        }
+        let sealing =
+            Sealing { now, cluster: self.hash.cluster, me: self.me, max_payload: self.max_payload };
+        // One frame of each stream in turn, so that a long one does not hold up the others.
+        loop {
+            let mut has_sent = false;
+            let turn = self.turn;
+            let (first, others): (Vec<NodeId>, Vec<NodeId>) =
+                self.peers.keys().partition(|node| **node >= turn);
+            for node in first.into_iter().chain(others) {
+                let Some(peer) = self.peers.get_mut(&node) else { continue };
+                let Some(outgoing) = &mut peer.outgoing else { continue };
+                let Some(frame) = outgoing.next_frame(&sealing) else { continue };
+                if frame.len() > self.max_payload {
+                    // It was sealed for a broker that took more. The peer finds out by the next beat.
+                    self.statistics.overflows += 1;
+                    peer.outgoing = None;
+                    continue;
+                }
+                if !send(Subject::Node(node), &frame) {
+                    self.turn = node;
+                    return;
+                }
+                outgoing.frame_published(frame.len());
+                has_sent = true;
+            }
+            if !has_sent {
+                break;
+            }
+        }
+        self.is_dirty = false;
+    }
+
+    /// Returns true if there is something to [`publish`](Self::publish).
+    #[must_use]
+    pub fn wants_to_publish(&self) -> bool {
+        self.is_dirty && self.is_up
+    }
+
+    /// Returns how to seal frames now.
+    pub(super) fn sealing(&self) -> Sealing {
+        let Cluster { now, me, max_payload, .. } = *self;
+        Sealing { now, cluster: self.hash.cluster, me, max_payload }
+    }
+
+    /// Queues a frame without a number.
+    pub(super) fn control(&mut self, to: Subject, item: &Item<'_>) {
+        if !self.is_up {
+            return;
+        }
+        let mut frame = Vec::with_capacity(HEAD_MAX + item.encoded_len());
+        Head { cluster: self.hash.cluster, from: self.me, kind: FrameKind::Control }
+            .encode(&mut frame);
+        item.encode(&mut frame);
+        self.control.push_back((to, frame.into()));
+        self.is_dirty = true;
+    }
+
+    /// Says goodbye to all peers. The driver publishes what is queued, and then the machine ignores
+    /// all inputs.
+    pub(super) fn stop(&mut self) {
+        self.control(Subject::All, &Item::Bye);
+        self.is_stopped = true;
+    }
+}

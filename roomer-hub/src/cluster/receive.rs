@@ -1,0 +1,179 @@
+//! Frames from the broker.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_proto::cluster::{FrameError, FrameKind, Head, Item, Items, NodeId, Resume, Subject};
+
+use super::Cluster;
+use super::effect::{GoneCause, News, RefusedCause, ResetCause};
+use super::incoming::{Due, Received};
+use super::outgoing::{Outgoing, with_begin};
+use super::transfer::send_members;
+use crate::tables::Tables;
+
+impl Cluster {
+    pub(super) fn frame(&mut self, tables: &Tables, frame: Bytes) {
+        let (head, body) = match Head::decode(&frame) {
+            Ok(decoded) => decoded,
+            Err(FrameError::Version { version, from }) => return self.foreign(from, version),
+            Err(error) => {
+                return self.news(News::Refused { why: RefusedCause::Malformed(error) });
+            }
+        };
+        if head.cluster != self.hash.cluster {
+            return self.news(News::Refused { why: RefusedCause::OtherCluster });
+        }
+        if head.from == self.me {
+            return; // The broker's echo.
+        }
+        self.statistics.frames_in += 1;
+        self.statistics.bytes_in += frame.len() as u64;
+        if let Some(peer) = self.peers.get_mut(&head.from) {
+            peer.silence = Duration::ZERO;
+        }
+        match head.kind {
+            FrameKind::Control => {
+                for item in Items::new(body) {
+                    match item {
+                        Ok(item) => self.request(tables, head.from, &item),
+                        Err(error) => {
+                            return self
+                                .news(News::Refused { why: RefusedCause::Malformed(error) });
+                        }
+                    }
+                }
+            }
+            FrameKind::Stream { stream, number, .. } => {
+                self.stream_frame(tables, head.from, (stream, number), frame);
+            }
+        }
+    }
+
+    fn request(&mut self, tables: &Tables, from: NodeId, item: &Item<'_>) {
+        match *item {
+            Item::Beat(ref beat) => self.beat(from, beat),
+            Item::Want { stream, after } => self.start_stream(tables, from, stream, after),
+            Item::Resend(demand) => {
+                let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
+                let outgoing = outgoing.filter(|outgoing| outgoing.stream == demand.stream);
+                match outgoing.map(|outgoing| outgoing.resend(demand)) {
+                    Some(true) => self.is_dirty = true,
+                    Some(false) | None => {
+                        let missing = Item::Missing { stream: demand.stream };
+                        self.control(Subject::Node(from), &missing);
+                    }
+                }
+            }
+            Item::Missing { stream } => {
+                let peer = self.peers.get(&from);
+                if peer.is_some_and(|peer| stream != 0 && peer.incoming.applied().stream == stream)
+                {
+                    self.reset(from, ResetCause::Missing);
+                }
+            }
+            Item::Applied(applied) => {
+                let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
+                if let Some(outgoing) = outgoing {
+                    outgoing.applied(applied);
+                }
+            }
+            Item::Bye => self.gone(from, GoneCause::Bye),
+            _ => {}
+        }
+    }
+
+    /// A peer requests a new stream: it starts with the members of this node's rooms.
+    fn start_stream(&mut self, tables: &Tables, from: NodeId, stream: u32, after: Resume) {
+        let sealing = self.sealing();
+        let Some(peer) = self.peer_for_want(from) else { return };
+        let before = peer.outgoing.take();
+        if before.as_ref().is_some_and(|before| before.stream >= stream) {
+            peer.outgoing = before; // An earlier request that came late.
+            return;
+        }
+        let words = before.and_then(|before| before.words_after(after));
+        let mut outgoing = Outgoing::new(stream);
+        with_begin(words.as_ref(), |begin| outgoing.push(begin, &sealing));
+        send_members(tables, &mut outgoing, &sealing);
+        peer.outgoing = Some(outgoing);
+        self.is_dirty = true;
+    }
+
+    fn stream_frame(&mut self, tables: &Tables, from: NodeId, position: (u32, u64), frame: Bytes) {
+        let (now, max_held) = (self.now, self.config.held_bytes);
+        let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_alive()) else { return };
+        match peer.incoming.receive(now, position, &frame, max_held) {
+            Received::Stale => {}
+            Received::Held => self.repair(from),
+            Received::Overflow => self.reset(from, ResetCause::HeldBytes),
+            Received::Next => self.apply_from(tables, from, frame),
+        }
+    }
+
+    /// Applies a frame, and the held ones behind it.
+    fn apply_from(&mut self, tables: &Tables, from: NodeId, frame: Bytes) {
+        let now = self.now;
+        let mut next = Some(frame);
+        while let Some(frame) = next {
+            if let Err(why) = self.apply(tables, from, &frame) {
+                return self.reset(from, why);
+            }
+            let Some(peer) = self.peers.get_mut(&from) else { return };
+            next = peer.incoming.advance(now, frame.len());
+        }
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        let report = peer.incoming.report();
+        if let Some(after) = peer.incoming.close_hole(now) {
+            self.news(News::Repaired { node: from, after });
+        }
+        if let Some(applied) = report {
+            self.control(Subject::Node(from), &Item::Applied(applied));
+        }
+        self.repair(from);
+    }
+
+    /// Requests what is due of a peer.
+    pub(super) fn repair(&mut self, from: NodeId) {
+        let (now, wait) = (self.now, self.config.repair_wait);
+        let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_alive()) else { return };
+        match peer.incoming.due(now, wait) {
+            Due::Nothing => {}
+            Due::Want => self.want(from),
+            Due::Demand(demand) => {
+                self.statistics.demands += 1;
+                self.control(Subject::Node(from), &Item::Resend(demand));
+            }
+            Due::GiveUp => self.reset(from, ResetCause::Hole),
+        }
+    }
+
+    /// Requests a new stream of a peer, since frames of the present one are lost.
+    pub(super) fn reset(&mut self, node: NodeId, why: ResetCause) {
+        self.news(News::Reset { node, why });
+        self.want(node);
+    }
+
+    pub(super) fn want(&mut self, node: NodeId) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let (stream, after) = peer.incoming.want(now);
+        self.control(Subject::Node(node), &Item::Want { stream, after });
+    }
+
+    /// A peer is gone: its members leave.
+    pub(super) fn gone(&mut self, node: NodeId, why: GoneCause) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        peer.die(now);
+        let (key, name) = (peer.key.take(), peer.name.clone());
+        if why == GoneCause::Bye {
+            self.peers.remove(&node);
+        }
+        if let Some(peer) = key {
+            self.keys[peer.index()] = None;
+            self.effects.push(super::Effect::PeerGone { peer });
+        }
+        self.news(News::PeerGone { node, name, why });
+    }
+}

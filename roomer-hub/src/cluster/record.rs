@@ -1,0 +1,116 @@
+//! Changes of this node, for its peers.
+
+use std::time::Duration;
+
+use roomer_proto::ConnId;
+use roomer_proto::cluster::Item;
+
+use super::effect::Change;
+use super::outgoing::Sealing;
+use super::peer::Peer;
+use super::{Cluster, Config, Statistics};
+use crate::config::Presence;
+use crate::keys::PeerKey;
+use crate::tables::Tables;
+
+impl Cluster {
+    /// Records a change that an input of the hub has made. `tables` are the hub's after that input.
+    ///
+    /// Changes are reported in the order in which they are recorded. It only copies bytes; the frames
+    /// are made by [`publish`](Self::publish).
+    pub fn record(&mut self, now: Duration, tables: &Tables, change: Change<'_>) {
+        self.now = now;
+        match change {
+            Change::Joined { id, room } => self.joined(tables, id, room),
+            Change::Left { id, room } => self.left(tables, id, room),
+            Change::Broadcast { peers, except, packet } => {
+                for peer in peers.iter() {
+                    self.push(peer, &Item::Broadcast { except, packet });
+                }
+            }
+            Change::Direct { peer, packet } => self.push(peer, &Item::Direct { packet }),
+            Change::Command { peer, id, command } => {
+                self.push(peer, &Item::Command { id, command });
+            }
+        }
+    }
+
+    fn joined(&mut self, tables: &Tables, id: ConnId, room: &str) {
+        let key = tables.find_room(room);
+        if key.and_then(|key| tables.presence(key)) == Some(Presence::Full) {
+            self.digest = self.digest.wrapping_add(self.hash.seat(room, &id));
+            self.push_to_all(&Item::Joined { id, room });
+        } else if self.counted.insert(room.into()) {
+            // The first member at once, so that messages for it do not wait for a tick.
+            self.report_count(tables, room);
+        } else {
+            self.recount.insert(room.into());
+        }
+    }
+
+    fn left(&mut self, tables: &Tables, id: ConnId, room: &str) {
+        if !self.counted.contains(room) {
+            self.digest = self.digest.wrapping_sub(self.hash.seat(room, &id));
+            self.push_to_all(&Item::Left { id, room });
+        } else if count(tables, room) == 0 {
+            self.counted.remove(room);
+            self.report_count(tables, room);
+        } else {
+            self.recount.insert(room.into());
+        }
+    }
+
+    fn report_count(&mut self, tables: &Tables, room: &str) {
+        self.recount.remove(room);
+        self.push_to_all(&Item::Count { members: count(tables, room), room });
+    }
+
+    /// Reports the numbers that have changed.
+    pub(super) fn report_counts(&mut self, tables: &Tables) {
+        for room in std::mem::take(&mut self.recount) {
+            self.push_to_all(&Item::Count { members: count(tables, &room), room: &room });
+        }
+    }
+
+    /// Adds an item to every stream.
+    fn push_to_all(&mut self, item: &Item<'_>) {
+        let sealing = self.sealing();
+        for peer in self.peers.values_mut() {
+            push(&self.config, &mut self.statistics, peer, item, &sealing);
+        }
+        self.is_dirty = true;
+    }
+
+    /// Adds an item to the stream to a peer.
+    fn push(&mut self, peer: PeerKey, item: &Item<'_>) {
+        let sealing = self.sealing();
+        let node = self.peer_node(peer);
+        if let Some(peer) = node.and_then(|node| self.peers.get_mut(&node)) {
+            push(&self.config, &mut self.statistics, peer, item, &sealing);
+            self.is_dirty = true;
+        }
+    }
+}
+
+/// Adds an item to the stream to a peer, if the peer has requested one.
+fn push(
+    config: &Config,
+    statistics: &mut Statistics,
+    peer: &mut Peer,
+    item: &Item<'_>,
+    sealing: &Sealing,
+) {
+    let Some(outgoing) = &mut peer.outgoing else { return };
+    outgoing.push(item, sealing);
+    if !outgoing.trim(sealing.now, config.journal_time, config.journal_bytes) {
+        // The peer finds by the next beat that the stream is gone, and requests a new one.
+        peer.outgoing = None;
+        statistics.overflows += 1;
+    }
+}
+
+/// Returns the number of this node's members of a room.
+fn count(tables: &Tables, room: &str) -> u32 {
+    let members = tables.find_room(room).map_or(0, |room| tables.members(room).len());
+    u32::try_from(members).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,43 @@
+//! Counts for metrics.
+
+use std::collections::BTreeMap;
+
+use super::effect::{GoneCause, News, ResetCause};
+
+/// Counts since the start of the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Frames that were received, of this cluster.
+    pub frames_in: u64,
+    /// Frames that were published, frames that were published again included.
+    pub frames_out: u64,
+    /// The bytes of the received frames.
+    pub bytes_in: u64,
+    /// The bytes of the published frames.
+    pub bytes_out: u64,
+    /// Requests for missing frames.
+    pub demands: u64,
+    /// Holes that were closed by frames that were sent again or came late.
+    pub repaired: u64,
+    /// Streams that started over, by cause.
+    pub resets: BTreeMap<ResetCause, u64>,
+    /// Peers that went, by cause.
+    pub gone: BTreeMap<GoneCause, u64>,
+    /// Frames that were dropped, by [the name of the cause](super::RefusedCause::name).
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Streams that were given up since too much waited to be published.
+    pub overflows: u64,
+}
+
+impl Statistics {
+    pub(super) fn count(&mut self, news: &News) {
+        match news {
+            News::Reset { why, .. } => *self.resets.entry(*why).or_default() += 1,
+            News::PeerGone { why, .. } => *self.gone.entry(*why).or_default() += 1,
+            News::Refused { why } => *self.refused.entry(why.name()).or_default() += 1,
+            News::Repaired { .. } => self.repaired += 1,
+            News::PeerLive { .. } | News::Foreign { .. } | News::Settings { .. } => {}
+        }
+    }
+}

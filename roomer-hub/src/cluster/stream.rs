@@ -1,0 +1,195 @@
+//! What a frame of a peer's stream does.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use roomer_proto::PacketRef;
+use roomer_proto::cluster::{FrameKind, HEAD_MAX, Head, Item, Items, NodeId};
+
+use super::Cluster;
+use super::effect::{Command, Effect, News, RefusedCause, ResetCause};
+use super::peer::Peer;
+use super::transfer::Transfer;
+use crate::keys::PeerKey;
+use crate::tables::Tables;
+
+/// The bytes of an item besides its packet: lengths, names of the longest kind, ids.
+const ITEM_OVERHEAD: usize = 64 * 1024;
+
+impl Cluster {
+    /// Applies the next frame of a peer's stream.
+    pub(super) fn apply(
+        &mut self,
+        tables: &Tables,
+        from: NodeId,
+        frame: &Bytes,
+    ) -> Result<(), ResetCause> {
+        let max_item = self.config.max_packet + ITEM_OVERHEAD;
+        let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
+        let mut body = frame.slice(HEAD_MAX..);
+        let kind = Head::decode(frame).map(|(head, _)| head.kind);
+        let is_part = matches!(kind, Ok(FrameKind::Stream { more: true, .. }));
+        let partial = &mut peer.incoming.partial;
+        if is_part || !partial.is_empty() {
+            if partial.len() + body.len() > max_item {
+                self.news(News::Refused { why: RefusedCause::TooLarge });
+                return Err(ResetCause::Malformed);
+            }
+            partial.extend_from_slice(&body);
+            if is_part {
+                return Ok(());
+            }
+            body = std::mem::take(partial).into();
+        }
+        let mut items = Items::new(&body);
+        while let Some(item) = items.next() {
+            let end = body.len() - items.remaining();
+            match item {
+                Ok(item) => self.item(tables, from, &item, &body.slice(..end))?,
+                Err(error) => {
+                    self.news(News::Refused { why: RefusedCause::Malformed(error) });
+                    return Err(ResetCause::Malformed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies one item, the last of `bytes`.
+    fn item(
+        &mut self,
+        tables: &Tables,
+        from: NodeId,
+        item: &Item<'_>,
+        bytes: &Bytes,
+    ) -> Result<(), ResetCause> {
+        let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
+        match item {
+            Item::Begin { lost } => {
+                let is_first = peer.incoming.applied().number == 0;
+                if !is_first || peer.incoming.transfer.is_some() {
+                    return Err(ResetCause::Malformed);
+                }
+                peer.incoming.transfer = Some(Transfer::new(lost));
+                return Ok(());
+            }
+            Item::End => return self.end_transfer(tables, from),
+            _ => {}
+        }
+        if let Some(transfer) = &mut peer.incoming.transfer {
+            return match item {
+                Item::Members { room, ids } if transfer.len() < self.config.max_seats => {
+                    transfer.add_members(&name(bytes, room), *ids);
+                    Ok(())
+                }
+                Item::Count { members, room } if transfer.len() < self.config.max_seats => {
+                    transfer.add_count(name(bytes, room), *members);
+                    Ok(())
+                }
+                _ => Err(ResetCause::Malformed),
+            };
+        }
+        let Some(key) = peer.key.filter(|_| peer.incoming.is_live()) else {
+            return Err(ResetCause::Malformed);
+        };
+        if let Some(why) = too_large(item, self.config.max_name, self.config.max_packet) {
+            self.news(News::Refused { why });
+            return Ok(());
+        }
+        match live_item(key, item, bytes) {
+            Some(effect) => {
+                let hash = &self.hash;
+                count_seat(peer, &effect, |room, id| hash.seat(room, id));
+                self.effects.push(effect);
+                Ok(())
+            }
+            None => Err(ResetCause::Malformed),
+        }
+    }
+
+    /// The members of a peer are complete: the hub shows them from now on.
+    fn end_transfer(&mut self, tables: &Tables, from: NodeId) -> Result<(), ResetCause> {
+        let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
+        let transfer = peer.incoming.transfer.take().ok_or(ResetCause::Malformed)?;
+        let key = match peer.key {
+            Some(key) => key,
+            None => {
+                let free = self.keys.iter().position(Option::is_none);
+                let index = free.unwrap_or(self.keys.len());
+                self.keys.resize(self.keys.len().max(index + 1), None);
+                self.keys[index] = Some(from);
+                // At most `max_peers` are in use, so the index is small.
+                let key = PeerKey::new(index as u16);
+                peer.key = Some(key);
+                self.effects.push(Effect::PeerUp { peer: key, tag: from.tag() });
+                key
+            }
+        };
+        let (digest, seats) = transfer.finish(tables, key, &self.hash, &mut self.effects);
+        (peer.incoming.digest, peer.incoming.seats) = (digest, seats);
+        peer.incoming.went_live();
+        peer.stale = std::time::Duration::ZERO;
+        let name = peer.name.clone();
+        self.news(News::PeerLive { node: from, name });
+        Ok(())
+    }
+}
+
+/// Returns the effect of an item behind the transfer; `None` for one that does not belong there.
+fn live_item(peer: PeerKey, item: &Item<'_>, bytes: &Bytes) -> Option<Effect> {
+    Some(match item {
+        Item::Joined { id, room } => Effect::GuestJoined { peer, room: name(bytes, room), id: *id },
+        Item::Left { id, room } => Effect::GuestLeft { peer, room: name(bytes, room), id: *id },
+        Item::Count { members, room } => {
+            Effect::GuestCount { peer, room: name(bytes, room), members: *members }
+        }
+        Item::Broadcast { except, packet } => {
+            Effect::Broadcast { peer, except: *except, packet: last(bytes, packet) }
+        }
+        Item::Direct { packet } => Effect::Direct { peer, packet: last(bytes, packet) },
+        Item::Command { id, command } => {
+            Effect::Command { id: *id, command: Command::from(*command) }
+        }
+        _ => return None,
+    })
+}
+
+/// Keeps the digest of the seats that a peer has reported.
+fn count_seat(peer: &mut Peer, effect: &Effect, hash: impl Fn(&str, &roomer_proto::ConnId) -> u64) {
+    let incoming = &mut peer.incoming;
+    match effect {
+        Effect::GuestJoined { room, id, .. } => {
+            incoming.digest = incoming.digest.wrapping_add(hash(room, id));
+            incoming.seats += 1;
+        }
+        Effect::GuestLeft { room, id, .. } => {
+            incoming.digest = incoming.digest.wrapping_sub(hash(room, id));
+            incoming.seats = incoming.seats.saturating_sub(1);
+        }
+        _ => {}
+    }
+}
+
+/// Returns why an item exceeds a bound, if it does.
+fn too_large(item: &Item<'_>, max_name: usize, max_packet: usize) -> Option<RefusedCause> {
+    let is_within = match item {
+        Item::Joined { room, .. } | Item::Left { room, .. } | Item::Count { room, .. } => {
+            room.len() <= max_name
+        }
+        Item::Broadcast { packet, .. } | Item::Direct { packet } => {
+            // The limit is on what a client sent; `src` was set behind it.
+            packet.encoded_len() <= max_packet + packet.src.len()
+        }
+        _ => true,
+    };
+    (!is_within).then_some(RefusedCause::TooLarge)
+}
+
+/// Returns a name as a part of the frame that it was decoded from.
+fn name(bytes: &Bytes, name: &str) -> ByteString {
+    ByteString::try_from(bytes.slice_ref(name.as_bytes())).unwrap_or_default()
+}
+
+/// Returns the packet at the end of an item as a part of its frame.
+fn last(bytes: &Bytes, packet: &PacketRef<'_>) -> Bytes {
+    bytes.slice(bytes.len() - packet.encoded_len()..)
+}

@@ -1,0 +1,73 @@
+//! What happens as time passes.
+
+use std::time::Duration;
+
+use roomer_proto::cluster::NodeId;
+
+use super::Cluster;
+use super::peer::Peer;
+use crate::tables::Tables;
+
+/// The time between two ticks.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The most time that one tick adds to a peer's silence: a node that was asleep must not take its
+/// peers for dead.
+const MAX_SILENCE: Duration = TICK.saturating_mul(2);
+
+impl Cluster {
+    /// Returns when the next [`Input::Tick`](super::Input::Tick) is due. Frames that wait should be
+    /// given to the machine before it.
+    #[must_use]
+    pub fn wake_at(&self) -> Duration {
+        let wait = self.config.repair_wait;
+        let peers = self.peers.values().filter(|peer| peer.is_alive());
+        let due = peers.filter_map(|peer| peer.incoming.due_at(wait)).min();
+        let tick = self.ticked_at + TICK;
+        let beat = if self.is_up { self.beat_at } else { tick };
+        due.unwrap_or(tick).min(tick).min(beat)
+    }
+
+    pub(super) fn tick(&mut self, tables: &Tables) {
+        if self.ticked_at + TICK <= self.now {
+            let passed = self.now.saturating_sub(self.ticked_at).min(MAX_SILENCE);
+            self.ticked_at = self.now;
+            self.age(passed);
+            self.report_counts(tables);
+        }
+        let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
+        for node in nodes {
+            self.repair(node);
+        }
+        self.connections = tables.conn_count() as u64;
+        self.rooms = tables.room_count() as u64;
+        self.send_beat_if_due();
+    }
+
+    /// Adds to the silence of all peers, and gives up those that were silent for too long.
+    fn age(&mut self, passed: Duration) {
+        let (now, config) = (self.now, &self.config);
+        let mut gone = Vec::new();
+        for (node, peer) in &mut self.peers {
+            peer.silence += passed;
+            let is_stale = peer.is_alive() && !peer.incoming.is_live();
+            peer.stale = if is_stale { peer.stale + passed } else { Duration::ZERO };
+            gone.extend(peer.gone_cause(config.dead_after).map(|why| (*node, why)));
+            if peer.silence >= config.beat * 2 {
+                peer.missed_beat();
+            }
+            trim(peer, now, config.journal_time, config.journal_bytes);
+        }
+        for (node, why) in gone {
+            self.gone(node, why);
+        }
+        self.peers.retain(|_, peer| !peer.is_forgettable(now));
+    }
+}
+
+fn trim(peer: &mut Peer, now: Duration, max_age: Duration, max_bytes: usize) {
+    let outgoing = &mut peer.outgoing;
+    if outgoing.as_mut().is_some_and(|outgoing| !outgoing.trim(now, max_age, max_bytes)) {
+        *outgoing = None;
+    }
+}

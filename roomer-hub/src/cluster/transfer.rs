@@ -1,0 +1,154 @@
+//! The members of a node's rooms, as its peers get them at the start of a stream.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use bytestring::ByteString;
+use roomer_proto::ConnId;
+use roomer_proto::cluster::{Ids, Item, Lost};
+
+use super::digest::Digest;
+use super::effect::Effect;
+use super::outgoing::{Outgoing, Sealing};
+use crate::config::Presence;
+use crate::keys::PeerKey;
+use crate::tables::Tables;
+
+/// The number of ids in one item.
+const IDS_PER_ITEM: usize = 2048;
+
+/// Appends the members of this node's rooms to a stream.
+pub(super) fn send_members(tables: &Tables, outgoing: &mut Outgoing, sealing: &Sealing) {
+    let mut ids = Vec::new();
+    for (key, room) in tables.rooms() {
+        let members = tables.members(key);
+        if members.is_empty() {
+            continue; // Only guests.
+        }
+        if tables.presence(key) != Some(Presence::Full) {
+            let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            outgoing.push(&Item::Count { members, room }, sealing);
+            continue;
+        }
+        let mut conns = members.iter().filter_map(|conn| tables.conn_id(conn));
+        loop {
+            ids.clear();
+            ids.extend(conns.by_ref().take(IDS_PER_ITEM).map(|id| id.to_bytes()));
+            if ids.is_empty() {
+                break;
+            }
+            outgoing.push(&Item::Members { room, ids: Ids::new(&ids) }, sealing);
+        }
+    }
+    outgoing.end_state(sealing);
+}
+
+/// The members of a peer's rooms, while they come in.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    /// What may be missing since the stream before; `None` means anything.
+    lost: Option<Missed>,
+    seats: Vec<(ByteString, [u8; 16])>,
+    counts: Vec<(ByteString, u32)>,
+}
+
+/// The messages that were missed before a stream.
+#[derive(Debug)]
+struct Missed {
+    rooms: BTreeSet<Box<str>>,
+    /// The senders of direct messages.
+    senders: BTreeSet<[u8; 16]>,
+}
+
+impl Transfer {
+    pub(super) fn new(lost: &Lost<'_>) -> Self {
+        let lost = match lost {
+            Lost::All => None,
+            Lost::Some { rooms, senders } => Some(Missed {
+                rooms: rooms.iter().map(Box::from).collect(),
+                senders: senders.iter().map(|id| id.to_bytes()).collect(),
+            }),
+        };
+        Transfer { lost, seats: Vec::new(), counts: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.seats.len() + self.counts.len()
+    }
+
+    pub(super) fn add_members(&mut self, room: &ByteString, ids: Ids<'_>) {
+        self.seats.extend(ids.iter().map(|id| (room.clone(), id.to_bytes())));
+    }
+
+    pub(super) fn add_count(&mut self, room: ByteString, members: u32) {
+        self.counts.push((room, members));
+    }
+
+    fn is_lost(&self, room: &str, id: &[u8; 16]) -> bool {
+        let is_missed =
+            |missed: &Missed| missed.rooms.contains(room) || missed.senders.contains(id);
+        self.lost.as_ref().is_none_or(is_missed)
+    }
+
+    /// Compares the members with the guests that the hub shows, and appends the effects that make
+    /// them equal. A guest whose messages may be missing leaves and joins again. Returns the digest
+    /// and the number of the seats.
+    pub(super) fn finish(
+        mut self,
+        tables: &Tables,
+        peer: PeerKey,
+        hash: &Digest,
+        effects: &mut Vec<Effect>,
+    ) -> (u64, usize) {
+        let mut shown: Vec<(&str, [u8; 16])> =
+            tables.guests_of(peer).map(|(room, id)| (room, id.to_bytes())).collect();
+        shown.sort_unstable();
+        self.seats.sort_unstable();
+        self.seats.dedup();
+        let digest = self.seats.iter().fold(0_u64, |sum, (room, id)| {
+            sum.wrapping_add(hash.seat(room, &ConnId::from_bytes(*id)))
+        });
+
+        // Both lists are sorted, so one walk through both finds the differences. All leaves come
+        // before all joins.
+        let mut joins = Vec::new();
+        let mut leave = |room: &str, id: &[u8; 16]| {
+            let (room, id) = (ByteString::from(room), ConnId::from_bytes(*id));
+            effects.push(Effect::GuestLeft { peer, room, id });
+        };
+        let (mut old, mut new) = (shown.iter().peekable(), self.seats.iter().peekable());
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((room, id)), Some((new_room, new_id))) => {
+                    (*room, id).cmp(&(&**new_room, new_id))
+                }
+            };
+            let was = if order.is_le() { old.next() } else { None };
+            let is = if order.is_ge() { new.next() } else { None };
+            let is_unharmed = was.is_some() && is.is_some_and(|(room, id)| !self.is_lost(room, id));
+            if is_unharmed {
+                continue;
+            }
+            was.iter().for_each(|(room, id)| leave(room, id));
+            joins.extend(is);
+        }
+        effects.extend(joins.into_iter().map(|(room, id)| Effect::GuestJoined {
+            peer,
+            room: room.clone(),
+            id: ConnId::from_bytes(*id),
+        }));
+
+        let counted: BTreeSet<&str> = self.counts.iter().map(|(room, _)| &**room).collect();
+        for (room, _) in tables.counts_of(peer).filter(|(room, _)| !counted.contains(room)) {
+            effects.push(Effect::GuestCount { peer, room: room.into(), members: 0 });
+        }
+        drop(counted);
+        let seats = self.seats.len();
+        let counts = self.counts.into_iter();
+        effects.extend(counts.map(|(room, members)| Effect::GuestCount { peer, room, members }));
+        (digest, seats)
+    }
+}
