@@ -51,7 +51,7 @@ impl Node {
         let mut actions = hub.handle(now, input);
         let tables = actions.tables();
         let subject = actions.subject();
-        while let Some(action) = actions.next() {
+        for action in actions.by_ref() {
             let change = match action {
                 Action::Joined { name, .. } => subject.map(|id| Change::Joined { id, room: name }),
                 Action::Left { name, .. } => subject.map(|id| Change::Left { id, room: name }),
