@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input, Piece};
+use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
 /// The most events of one input.
@@ -90,11 +90,8 @@ impl Crowd {
             if let Action::JoinAck { snapshot, .. } = action {
                 let text = snapshot.to_vec();
                 assert_eq!(snapshot.len(), text.len());
-                let shared = snapshot.pieces().filter_map(|piece| match piece {
-                    Piece::Shared(chunk) => Some(chunk.clone()),
-                    Piece::Copied(_) => None,
-                });
-                let chunks: Vec<Bytes> = shared.collect();
+                let runs = snapshot.runs().map(|run| run.chunks());
+                let chunks: Vec<Bytes> = runs.flatten().cloned().collect();
                 let before = chunks.concat();
                 assert!(text.starts_with(&before));
                 self.shared = (chunks, before);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input, Piece};
+use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
 fn main() {
@@ -51,11 +51,9 @@ fn snapshot(bencher: Bencher<'_, '_>, members: usize) {
         out.clear();
         let mut actions = hub.handle(Duration::ZERO, Input::Packet { conn, packet });
         let Some(Action::JoinAck { snapshot, .. }) = actions.next() else { panic!("no ack") };
-        for piece in snapshot.pieces() {
-            match piece {
-                Piece::Shared(chunk) => drop(black_box(chunk.clone())),
-                Piece::Copied(text) => out.extend_from_slice(text),
-            }
+        for run in snapshot.runs() {
+            run.chunks().iter().for_each(|chunk| drop(black_box(chunk.clone())));
+            run.write_tail(&mut out);
         }
         black_box(&out);
     });

@@ -79,7 +79,7 @@ pub enum Action<'a> {
         peers: Peers<'a>,
         /// The peer's connection to leave out, if the packet is of a
         /// [`Command::Broadcast`](crate::Command::Broadcast) that names one.
-        except_guest: Option<ConnId>,
+        except_guest: Option<&'a ConnId>,
     },
     /// Send a direct message to a peer, whose tag its `dst` bears; the peer drops it if the id is
     /// unknown there.
@@ -148,15 +148,21 @@ pub(crate) enum Record {
     NewMember(RoomKey),
     MemberLeft(RoomKey),
     Broadcast(RoomKey),
-    BroadcastExcept(RoomKey),
-    PeerBroadcast(RoomKey),
-    GuestLeft { room: RoomKey, subject: u32 },
-    Forward(PeerKey),
     Direct(ConnKey),
     Call(HandlerKey),
     Authorize(Permission),
     Close(u16),
     CloseFor(CloseCause),
+    Peer(PeerRecord),
+}
+
+/// The records that only a hub with peers makes, apart from the others so that these stay fast.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PeerRecord {
+    BroadcastExcept(RoomKey),
+    Broadcast(RoomKey),
+    GuestLeft { room: RoomKey, subject: u32 },
+    Forward(PeerKey),
 }
 
 /// The records of the last input, and what they need that is not in the tables.
@@ -165,9 +171,9 @@ pub(crate) struct Output {
     pub(crate) records: Vec<Record>,
     /// The id of the connection that the input is about, which may be gone by now.
     pub(crate) subject: Option<ConnId>,
-    /// The ids of the guests that the input removed, for [`Record::GuestLeft`].
+    /// The ids of the guests that the input removed, for [`PeerRecord::GuestLeft`].
     pub(crate) subjects: Vec<ConnId>,
-    /// The id of [`Record::BroadcastExcept`], which alone reads it.
+    /// The id of [`PeerRecord::BroadcastExcept`], which alone reads it.
     pub(crate) except_guest: Option<ConnId>,
     /// The rooms that the input closed by a connection.
     pub(crate) closed_rooms: Vec<(RoomKey, Box<str>)>,
@@ -254,7 +260,14 @@ impl<'a> Actions<'a> {
     /// Returns the action that sends a packet to a room's members on this node.
     fn local_broadcast(&self, room: RoomKey, packet: PacketRef<'a>) -> Action<'a> {
         let (members, except) = (self.tables.rooms[room].members(), self.context.except);
-        Action::Broadcast { room, members, except, packet, peers: Peers(&[]), except_guest: None }
+        Action::Broadcast {
+            room,
+            members,
+            except,
+            packet,
+            peers: Peers::default(),
+            except_guest: None,
+        }
     }
 
     /// Returns the action that sends a packet to a room's members on all nodes.
@@ -262,11 +275,27 @@ impl<'a> Actions<'a> {
         &self,
         key: RoomKey,
         packet: PacketRef<'a>,
-        except_guest: Option<ConnId>,
+        except_guest: Option<&'a ConnId>,
     ) -> Action<'a> {
         let room = &self.tables.rooms[key];
         let (members, peers, except) = (room.members(), room.peers(), self.context.except);
         Action::Broadcast { room: key, members, except, packet, peers, except_guest }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn peer_action(&self, record: PeerRecord) -> Action<'a> {
+        let packet = PacketRef { src: self.id, ..self.context.packet };
+        match record {
+            PeerRecord::BroadcastExcept(room) => {
+                self.broadcast(room, packet, self.output.except_guest.as_ref())
+            }
+            PeerRecord::Broadcast(room) => self.local_broadcast(room, packet),
+            PeerRecord::GuestLeft { room, subject } => {
+                self.notice(room, MEMBER_LEFT, self.output.subjects[subject as usize].as_str())
+            }
+            PeerRecord::Forward(peer) => Action::Forward { peer, packet },
+        }
     }
 
     /// Returns the name of a room that exists or that the input closed.
@@ -305,12 +334,6 @@ impl<'a> Iterator for Actions<'a> {
             Record::NewMember(room) => self.notice(room, NEW_MEMBER, id),
             Record::MemberLeft(room) => self.notice(room, MEMBER_LEFT, id),
             Record::Broadcast(room) => self.broadcast(room, packet, None),
-            Record::BroadcastExcept(room) => self.broadcast(room, packet, self.output.except_guest),
-            Record::PeerBroadcast(room) => self.local_broadcast(room, packet),
-            Record::GuestLeft { room, subject } => {
-                self.notice(room, MEMBER_LEFT, self.output.subjects[subject as usize].as_str())
-            }
-            Record::Forward(peer) => Action::Forward { peer, packet },
             Record::Direct(to) => Action::Send { to, packet },
             Record::Call(handler) => Action::Call { conn, handler, packet },
             Record::Authorize(permission) => Action::Authorize { conn, permission, packet },
@@ -323,6 +346,7 @@ impl<'a> Iterator for Actions<'a> {
                 let (code, reason) = cause.close().frame();
                 Action::Close { conn, code, reason }
             }
+            Record::Peer(record) => self.peer_action(record),
         })
     }
 

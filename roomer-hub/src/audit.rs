@@ -108,7 +108,7 @@ impl Tables {
         {
             return Err(format!("the snapshot of the guests of {name:?} is not {text}"));
         }
-        for (index, entry) in room.peers().0.iter().enumerate() {
+        for (index, entry) in room.peers().as_slice().iter().enumerate() {
             let peer = entry.peer;
             let is_second = room.peers().iter().take(index).any(|other| other == peer);
             let expected = known.iter().filter(|guest| guest.peer == peer).count();

@@ -2,7 +2,7 @@
 
 use roomer_proto::PacketRef;
 
-use crate::action::{Context, Record};
+use crate::action::{Context, PeerRecord, Record};
 use crate::hub::Hub;
 use crate::input::Command;
 use crate::keys::ConnKey;
@@ -20,7 +20,7 @@ impl Hub {
                         None => Record::Broadcast(room),
                         Some(id) => {
                             self.output.except_guest = Some(id);
-                            Record::BroadcastExcept(room)
+                            Record::Peer(PeerRecord::BroadcastExcept(room))
                         }
                     });
                 }

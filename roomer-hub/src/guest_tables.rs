@@ -192,7 +192,7 @@ impl Tables {
     /// Returns the peers with guests or counts in a room.
     #[must_use]
     pub fn peers(&self, room: RoomKey) -> Peers<'_> {
-        self.rooms.get(room).map_or(Peers(&[]), Room::peers)
+        self.rooms.get(room).map_or(Peers::default(), Room::peers)
     }
 
     /// Returns the guests of a peer, each with the name of a room, once for each of its rooms.

@@ -2,9 +2,10 @@
 
 use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
-use crate::action::{Context, Permission, Record};
+use crate::action::{Context, PeerRecord, Permission, Record};
 use crate::guest_tables::tag_of;
 use crate::hub::{Authorization, Hub};
+use crate::input::Input;
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::limits::RejectReason;
 
@@ -58,6 +59,25 @@ impl Hub {
         self.rejected_peer_inputs
     }
 
+    /// Handles an input about a peer.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn peer_input<'a>(&mut self, input: Input<'a>) -> Context<'a> {
+        match input {
+            Input::PeerBroadcast { peer, except, packet } => {
+                return self.peer_broadcast(peer, except, packet);
+            }
+            Input::PeerDirect { peer, packet } => return self.peer_direct(peer, packet),
+            Input::PeerUp { peer, tag } => self.peer_up(peer, tag),
+            Input::PeerGone { peer } => self.peer_gone(peer),
+            Input::GuestJoined { peer, room, id } => self.guest_joined(peer, room, id),
+            Input::GuestLeft { peer, room, id } => self.guest_left(peer, room, id),
+            Input::GuestCount { peer, room, members } => self.guest_count(peer, room, members),
+            _ => {}
+        }
+        Context::empty()
+    }
+
     pub(crate) fn peer_up(&mut self, peer: PeerKey, tag: [u8; 4]) {
         match self.tables.guest_tables.tag(peer) {
             Some(_) => self.rejected_peer_inputs.wrong_peer += 1,
@@ -96,7 +116,7 @@ impl Hub {
             if is_closed {
                 self.output.records.push(Record::RoomClosed(room));
             } else if self.notifies(room) {
-                self.output.records.push(Record::GuestLeft { room, subject });
+                self.output.records.push(Record::Peer(PeerRecord::GuestLeft { room, subject }));
             }
         }
         self.tables.guest_tables.remove(self.tables.key, guest);
@@ -183,7 +203,7 @@ impl Hub {
             && let Some(room) = self.tables.find_room(packet.room)
             && !self.tables.members(room).is_empty()
         {
-            self.output.records.push(Record::PeerBroadcast(room));
+            self.output.records.push(Record::Peer(PeerRecord::Broadcast(room)));
         }
         let except = except.and_then(|id| self.tables.find_conn(id.as_str()));
         let packet = PacketRef { dst: "", ..packet };
@@ -234,7 +254,7 @@ impl Hub {
     #[cold]
     pub(crate) fn forward(&mut self, dst: &str) {
         let peers = self.tables.guest_tables.peers_of(dst);
-        self.output.records.extend(peers.map(Record::Forward));
+        self.output.records.extend(peers.map(|peer| Record::Peer(PeerRecord::Forward(peer))));
     }
 
     /// Returns true if a peer's message passes the rules for peers, and makes its sender the

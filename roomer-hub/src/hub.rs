@@ -79,30 +79,7 @@ impl Hub {
                 Context::of(conn, PacketRef::default())
             }
             Input::Command(command) => self.command(command),
-            Input::PeerBroadcast { peer, except, packet } => {
-                self.peer_broadcast(peer, except, packet)
-            }
-            Input::PeerDirect { peer, packet } => self.peer_direct(peer, packet),
-            Input::PeerUp { peer, tag } => {
-                self.peer_up(peer, tag);
-                Context::empty()
-            }
-            Input::PeerGone { peer } => {
-                self.peer_gone(peer);
-                Context::empty()
-            }
-            Input::GuestJoined { peer, room, id } => {
-                self.guest_joined(peer, room, id);
-                Context::empty()
-            }
-            Input::GuestLeft { peer, room, id } => {
-                self.guest_left(peer, room, id);
-                Context::empty()
-            }
-            Input::GuestCount { peer, room, members } => {
-                self.guest_count(peer, room, members);
-                Context::empty()
-            }
+            input => self.peer_input(input),
         };
         Actions::new(&self.tables, &self.output, context)
     }

@@ -85,7 +85,7 @@ pub use peers::Peers;
 pub use rate::Rate;
 pub use room::Members;
 pub use roomer_proto::{ConnId, ParseConnIdError};
-pub use snapshot::{Piece, Snapshot};
+pub use snapshot::{Run, Snapshot};
 pub use tables::Tables;
 
 #[cfg(doctest)]

@@ -24,24 +24,28 @@ pub(crate) struct RoomPeer {
 
 /// The peers with members in a room, borrowed from the hub.
 #[derive(Clone, Copy, Default)]
-pub struct Peers<'a>(pub(crate) &'a [RoomPeer]);
+pub struct Peers<'a>(Option<&'a RoomGuests>);
 
 impl<'a> Peers<'a> {
     /// Returns the number of peers.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.as_slice().len()
     }
 
     /// Returns true if no peer has members in the room.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// Returns the keys of the peers. Their order has no meaning, but is reproducible.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = PeerKey> + use<'a> {
-        self.0.iter().map(|entry| entry.peer)
+        self.as_slice().iter().map(|entry| entry.peer)
+    }
+
+    pub(crate) fn as_slice(&self) -> &'a [RoomPeer] {
+        self.0.map_or(&[], |guests| &guests.peers)
     }
 }
 
@@ -74,7 +78,7 @@ impl RoomGuests {
     }
 
     pub(crate) fn peers(&self) -> Peers<'_> {
-        Peers(&self.peers)
+        Peers(Some(self))
     }
 
     pub(crate) fn list(&self) -> &MemberList {

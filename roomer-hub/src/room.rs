@@ -28,9 +28,11 @@ pub(crate) struct Seat {
 
 /// The members of a room that are connections of this hub, borrowed from it.
 #[derive(Clone, Copy)]
-pub struct Members<'a>(pub(crate) &'a [Member]);
+pub struct Members<'a>(pub(crate) &'a Vec<Member>);
 
 impl<'a> Members<'a> {
+    pub(crate) const NONE: Members<'static> = Members(&Vec::new());
+
     /// Returns the number of members.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -115,7 +117,7 @@ impl Room {
     }
 
     pub(crate) fn peers(&self) -> Peers<'_> {
-        self.guests().map_or(Peers(&[]), RoomGuests::peers)
+        self.guests().map_or(Peers::default(), RoomGuests::peers)
     }
 
     /// Returns the members that a peer has counted.

@@ -5,6 +5,8 @@
 //! `join_ack` shares them and copies only the rest. A leave moves the last member into the gap, at
 //! the cost of copying that one chunk.
 
+use std::iter;
+
 use bytes::Bytes;
 use roomer_proto::ConnId;
 
@@ -100,43 +102,54 @@ impl<'a> Snapshot<'a> {
     #[allow(clippy::len_without_is_empty)]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.pieces().map(|piece| piece.text().len()).sum()
+        self.runs().map(Run::len).sum()
     }
 
-    /// Returns the pieces of the text, in order.
-    pub fn pieces(&self) -> impl Iterator<Item = Piece<'a>> + use<'a> {
-        let (full, tail) = self.rest.map_or((&[][..], &[][..]), |list| (&list.full, &list.tail));
-        let own = self.full.iter().map(Piece::Shared).chain([Piece::Copied(self.tail)]);
-        let rest = full.iter().map(Piece::Shared).chain([Piece::Copied(tail)]);
-        own.chain(rest).chain([Piece::Copied(self.end)])
+    /// Returns the runs that make up the text, in order: one for the members, and one for the
+    /// guests if there are any.
+    pub fn runs(&self) -> impl Iterator<Item = Run<'a>> + use<'a> {
+        let (end, first_end) = (self.end, if self.rest.is_some() { b"" } else { self.end });
+        let first = Run { full: self.full, tail: self.tail, end: first_end };
+        let rest = self.rest.map(|list| Run { full: &list.full, tail: &list.tail, end });
+        iter::once(first).chain(rest)
     }
 
     /// Returns a copy of the whole text.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.len());
-        self.pieces().for_each(|piece| text.extend_from_slice(piece.text()));
+        for run in self.runs() {
+            run.chunks().iter().for_each(|chunk| text.extend_from_slice(chunk));
+            run.write_tail(&mut text);
+        }
         text
     }
 }
 
-/// A piece of a [`Snapshot`].
+/// A part of a [`Snapshot`]: chunks to share, and the text after them to copy.
 #[derive(Clone, Copy, Debug)]
-pub enum Piece<'a> {
-    /// A chunk that all snapshots of the room share, for as long as it does not change.
-    Shared(&'a Bytes),
-    /// Text to copy, less than a chunk, and empty at times.
-    Copied(&'a [u8]),
+pub struct Run<'a> {
+    full: &'a [Bytes],
+    tail: &'a [u8],
+    end: &'static [u8],
 }
 
-impl<'a> Piece<'a> {
-    /// Returns the text of the piece.
+impl<'a> Run<'a> {
+    fn len(self) -> usize {
+        self.full.iter().map(Bytes::len).sum::<usize>() + self.tail.len() + self.end.len()
+    }
+
+    /// Returns the beginning of the text in chunks, which all snapshots of the room share for as
+    /// long as they do not change. Empty for a small room.
     #[must_use]
-    pub fn text(self) -> &'a [u8] {
-        match self {
-            Piece::Shared(chunk) => chunk,
-            Piece::Copied(text) => text,
-        }
+    pub fn chunks(&self) -> &'a [Bytes] {
+        self.full
+    }
+
+    /// Appends the text after the chunks, which is shorter than a chunk.
+    pub fn write_tail(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.tail);
+        out.extend_from_slice(self.end);
     }
 }
 

@@ -111,7 +111,7 @@ impl Tables {
     /// [`guests`](Self::guests) are those on other nodes.
     #[must_use]
     pub fn members(&self, room: RoomKey) -> Members<'_> {
-        self.rooms.get(room).map_or(Members(&[]), Room::members)
+        self.rooms.get(room).map_or(Members::NONE, Room::members)
     }
 
     /// Returns the rooms of a connection; none if it is gone.

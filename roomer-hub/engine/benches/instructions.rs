@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input, Piece};
+use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
 use roomer_proto::websocket::{Event, Limits, Session};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
@@ -149,12 +149,10 @@ fn bench_hub_snapshot(hub: &mut Hub, conn: ConnKey) {
     for _ in 0..ROUNDS {
         for action in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {
             let Action::JoinAck { snapshot, .. } = action else { panic!("{action:?}") };
-            let (mut chunks, mut tail) = (Vec::with_capacity(10), Vec::new());
-            for piece in snapshot.pieces() {
-                match piece {
-                    Piece::Shared(chunk) => chunks.push(chunk.clone()),
-                    Piece::Copied(text) => tail.extend_from_slice(text),
-                }
+            let (mut chunks, mut tail) = (Vec::new(), Vec::new());
+            for run in snapshot.runs() {
+                chunks.extend_from_slice(run.chunks());
+                run.write_tail(&mut tail);
             }
             assert!(chunks.len() * 3_900 + tail.len() >= 1_000 * ConnId::LEN);
             black_box((chunks, tail));

@@ -27,7 +27,7 @@ pub(crate) mod socket_writer;
 
 use std::sync::Arc;
 
-use roomer_hub::{ConnKey, Members, Piece, RoomKey, Snapshot, Tables};
+use roomer_hub::{ConnKey, Members, RoomKey, Snapshot, Tables};
 use roomer_proto::websocket::{self, Kind};
 use roomer_proto::{JOIN_ACK, PacketRef};
 use slotmap::SecondaryMap;
@@ -129,17 +129,14 @@ impl Outbound {
         let mut chunk = Vec::new();
         let encoded = websocket::packet_frame_head(&packet, snapshot.len(), &mut chunk);
         debug_assert!(encoded.is_ok(), "a room of a hundred million members");
-        for piece in snapshot.pieces() {
-            match piece {
-                Piece::Copied(text) => chunk.extend_from_slice(text),
-                Piece::Shared(shared) => {
-                    if !chunk.is_empty() {
-                        let copied = Chunk::partial(std::mem::take(&mut chunk));
-                        schedule(to, writer, copied, flush_list);
-                    }
-                    schedule(to, writer, Chunk::partial(shared.clone()), flush_list);
+        for run in snapshot.runs() {
+            for shared in run.chunks() {
+                if !chunk.is_empty() {
+                    schedule(to, writer, Chunk::partial(std::mem::take(&mut chunk)), flush_list);
                 }
+                schedule(to, writer, Chunk::partial(shared.clone()), flush_list);
             }
+            run.write_tail(&mut chunk);
         }
         schedule(to, writer, Chunk::complete(chunk), flush_list);
         true

@@ -218,7 +218,10 @@ impl Checker {
     ) -> Result<bool, Fault> {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        snapshot.pieces().for_each(|piece| text.extend_from_slice(piece.text()));
+        for run in snapshot.runs() {
+            run.chunks().iter().for_each(|chunk| text.extend_from_slice(chunk));
+            run.write_tail(&mut text);
+        }
         ensure!(snapshot.len() == text.len(), "a snapshot of {} bytes", snapshot.len());
         let own = &*identity(self.clients.id(client)).text;
         let fixed_text = match shows {
