@@ -33,6 +33,8 @@ mod app;
 #[cfg(feature = "audit")]
 mod audit;
 mod builder;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod connection;
 mod core;
 mod env;

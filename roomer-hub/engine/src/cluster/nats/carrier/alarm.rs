@@ -1,0 +1,42 @@
+//! A deadline that moves.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::super::dial::Dial;
+use crate::Environment;
+
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One sleep of the runtime for a deadline that is mostly moved further away: it is only replaced if
+/// the deadline comes nearer.
+#[derive(Default)]
+pub(super) struct Alarm {
+    sleep: Option<(Duration, Sleep)>,
+}
+
+impl Alarm {
+    /// Returns ready when it is `due`.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        due: Duration,
+        environment: &dyn Environment,
+        dial: &impl Dial,
+    ) -> Poll<()> {
+        loop {
+            let now = environment.now();
+            if now >= due {
+                return Poll::Ready(());
+            }
+            match &mut self.sleep {
+                Some((at, sleep)) if *at <= due => {
+                    ready!(sleep.as_mut().poll(cx));
+                    self.sleep = None;
+                }
+                _ => self.sleep = Some((due, Box::pin(dial.sleep(due - now)))),
+            }
+        }
+    }
+}

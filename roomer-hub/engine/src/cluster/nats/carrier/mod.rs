@@ -1,0 +1,309 @@
+//! A carrier over NATS: connects, greets, and connects again.
+
+mod alarm;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, ErrorKind};
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use alarm::Alarm;
+use bytes::Bytes;
+
+use super::dial::Dial;
+use super::session::{Session, SessionEvent};
+use super::wire::{Link, Wire};
+use crate::Environment;
+use crate::cluster::address::Broker;
+use crate::cluster::{BrokerAddress, Carrier, CarrierEvent, Subject, Subjects};
+
+/// The longest time until a connection is accepted, and until TLS has started. The session has the
+/// same bound for its greeting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pauses between attempts, doubled each time. The longest one bounds how long a cluster stays
+/// divided after its broker has returned.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+const READ_BUFFER: usize = 64 * 1024;
+
+type Opening<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+/// A [`Carrier`] over NATS, on the runtime of a [`Dial`].
+pub struct NatsCarrier<D: Dial> {
+    dial: D,
+    environment: Arc<dyn Environment>,
+    subjects: Subjects,
+    address: BrokerAddress,
+    /// The position of the current broker in the address.
+    current: usize,
+    /// Why brokers failed since the last pause.
+    failures: Vec<String>,
+    pause: Duration,
+    phase: Phase<D::Stream>,
+    alarm: Alarm,
+    buffer: Box<[u8]>,
+    /// True if this outage was reported.
+    is_reported: bool,
+    /// The last notice, which is not repeated after each outage.
+    notice: String,
+    up_since: Option<Duration>,
+}
+
+enum Phase<S> {
+    Waiting {
+        until: Duration,
+    },
+    Connecting {
+        stream: Opening<S, io::Error>,
+        until: Duration,
+    },
+    Securing {
+        wire: Opening<Wire<S>, String>,
+        session: Box<Session>,
+        until: Duration,
+    },
+    Open(Link<S>),
+    /// While the next one is made.
+    Moving,
+}
+
+/// The result of a phase.
+enum Step<S> {
+    Next(Phase<S>),
+    Event(SessionEvent),
+    Failed(String),
+}
+
+impl<D: Dial> NatsCarrier<D> {
+    /// Creates a carrier that connects when it is first polled.
+    pub fn new(
+        dial: D,
+        environment: Arc<dyn Environment>,
+        subjects: Subjects,
+        address: BrokerAddress,
+    ) -> Self {
+        NatsCarrier {
+            dial,
+            environment,
+            subjects,
+            address,
+            current: 0,
+            failures: Vec::new(),
+            pause: MIN_PAUSE,
+            phase: Phase::Waiting { until: Duration::ZERO },
+            alarm: Alarm::default(),
+            buffer: vec![0; READ_BUFFER].into(),
+            is_reported: false,
+            notice: String::new(),
+            up_since: None,
+        }
+    }
+
+    fn broker(&self) -> &Broker {
+        &self.address.brokers()[self.current]
+    }
+
+    fn connect(&self) -> Phase<D::Stream> {
+        let Broker { host, port, .. } = self.broker();
+        let stream = Box::pin(self.dial.connect(host.clone(), *port));
+        Phase::Connecting { stream, until: self.environment.now() + CONNECT_TIMEOUT }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step<D::Stream>> {
+        let (environment, dial) = (&*self.environment, &self.dial);
+        let step = match &mut self.phase {
+            Phase::Waiting { until } => {
+                ready!(self.alarm.poll(cx, *until, environment, dial));
+                Step::Next(self.connect())
+            }
+            Phase::Connecting { stream, until } => match stream.as_mut().poll(cx) {
+                Poll::Ready(Ok(stream)) => {
+                    let broker = &self.address.brokers()[self.current];
+                    let session =
+                        Box::new(Session::with(broker, &self.subjects, environment.now()));
+                    Step::Next(Phase::Open(Link::new(Wire::Plain(stream), session)))
+                }
+                Poll::Ready(Err(error)) => Step::Failed(describe(&error)),
+                Poll::Pending => {
+                    ready!(self.alarm.poll(cx, *until, environment, dial));
+                    Step::Failed(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))
+                }
+            },
+            Phase::Securing { wire, until, .. } => match wire.as_mut().poll(cx) {
+                Poll::Ready(Ok(wire)) => Step::Next(secured(&mut self.phase, wire, environment)),
+                Poll::Ready(Err(reason)) => Step::Failed(reason),
+                Poll::Pending => {
+                    ready!(self.alarm.poll(cx, *until, environment, dial));
+                    Step::Failed(format!(
+                        "TLS does not start within {} s",
+                        CONNECT_TIMEOUT.as_secs()
+                    ))
+                }
+            },
+            Phase::Open(link) => loop {
+                if let Some(event) = link.session.next_event() {
+                    break Step::Event(event);
+                }
+                let written = link.poll_write(cx);
+                match link.poll_read(cx, &mut self.buffer) {
+                    Poll::Ready(Ok(0)) => {
+                        break Step::Failed("it has closed the connection".into());
+                    }
+                    Poll::Ready(Ok(size)) => {
+                        link.session.receive(&self.buffer[..size], environment.now());
+                    }
+                    Poll::Ready(Err(error)) => break Step::Failed(describe(&error)),
+                    Poll::Pending => {
+                        // Only when all is read: the server's last words explain a failed write.
+                        if let Poll::Ready(Err(error)) = written {
+                            break Step::Failed(describe(&error));
+                        }
+                        ready!(self.alarm.poll(cx, link.session.deadline(), environment, dial));
+                        link.session.tick(environment.now());
+                    }
+                }
+            },
+            Phase::Moving => Step::Failed("the link is in no phase".into()),
+        };
+        Poll::Ready(step)
+    }
+
+    /// Starts TLS on the open stream.
+    fn secure(&mut self) -> Step<D::Stream> {
+        let Phase::Open(Link { wire: Wire::Plain(stream), session, .. }) =
+            mem::replace(&mut self.phase, Phase::Moving)
+        else {
+            return Step::Failed("it requires TLS twice".into());
+        };
+        let until = self.environment.now() + CONNECT_TIMEOUT;
+        let wire = secure(self.broker().clone(), stream);
+        Step::Next(Phase::Securing { wire, session, until })
+    }
+
+    /// Continues with the next broker, after a pause when all of them have failed.
+    fn fail(&mut self, reason: &str) -> Option<CarrierEvent> {
+        let failure = format!("{}: {reason}", self.broker());
+        let now = self.environment.now();
+        let count = self.address.brokers().len();
+        self.current = (self.current + 1) % count;
+        self.failures.push(failure);
+        // A broker that accepts a link and ends it at once is not asked more often for that.
+        let was_up = self.up_since.take();
+        if was_up.is_some_and(|since| now - since >= MAX_PAUSE) {
+            self.pause = MIN_PAUSE;
+        }
+        if was_up.is_none() && self.failures.len() < count {
+            self.phase = self.connect();
+            return None;
+        }
+        self.phase = Phase::Waiting { until: now + self.jitter(self.pause) };
+        self.pause = (2 * self.pause).min(MAX_PAUSE);
+        let reasons = mem::take(&mut self.failures).join("; ");
+        (!mem::replace(&mut self.is_reported, true)).then_some(CarrierEvent::Down(reasons))
+    }
+
+    /// Returns a random time between half of `pause` and all of it, so that the nodes of a cluster do
+    /// not connect all at once.
+    fn jitter(&self, pause: Duration) -> Duration {
+        let [first, second, ..] = self.environment.random();
+        let share = u32::from(u16::from_be_bytes([first, second]));
+        pause / 2 + pause / 2 * share / u32::from(u16::MAX)
+    }
+}
+
+impl<D: Dial> Carrier for NatsCarrier<D> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
+        loop {
+            let mut step = ready!(self.poll_step(cx));
+            if matches!(step, Step::Event(SessionEvent::Secure)) {
+                step = self.secure();
+            }
+            let event = match step {
+                Step::Next(phase) => {
+                    self.phase = phase;
+                    None
+                }
+                Step::Event(SessionEvent::Frame(frame)) => Some(CarrierEvent::Frame(frame)),
+                Step::Event(SessionEvent::Notice(text)) => {
+                    let notice = format!("{}: {text}", self.broker());
+                    let last = mem::replace(&mut self.notice, notice.clone());
+                    (last != notice).then_some(CarrierEvent::Notice(notice))
+                }
+                Step::Event(SessionEvent::Up { max_payload }) => {
+                    self.up_since = Some(self.environment.now());
+                    self.failures.clear();
+                    self.is_reported = false;
+                    Some(CarrierEvent::Up { max_payload })
+                }
+                Step::Event(SessionEvent::Down(reason)) => self.fail(&reason),
+                Step::Failed(reason) => self.fail(&reason),
+                Step::Event(SessionEvent::Secure) => None,
+            };
+            if let Some(event) = event {
+                return Poll::Ready(event);
+            }
+        }
+    }
+
+    fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
+        match &mut self.phase {
+            Phase::Open(link) => link.session.publish(to, frame),
+            _ => false,
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Phase::Open(link) = &mut self.phase else {
+            return Poll::Ready(());
+        };
+        if ready!(link.poll_write(cx)).is_err() {
+            // The next `poll_event` meets the error again, and reports it.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(())
+    }
+}
+
+fn secured<S>(phase: &mut Phase<S>, wire: Wire<S>, environment: &dyn Environment) -> Phase<S>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin,
+{
+    match mem::replace(phase, Phase::Moving) {
+        Phase::Securing { mut session, .. } => {
+            session.secured(environment.now());
+            Phase::Open(Link::new(wire, session))
+        }
+        other => other,
+    }
+}
+
+#[cfg(feature = "tls")]
+fn secure<S>(broker: Broker, stream: S) -> Opening<Wire<S>, String>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
+{
+    Box::pin(async { super::tls::secure(broker, stream).await.map(|it| Wire::Tls(Box::new(it))) })
+}
+
+#[cfg(not(feature = "tls"))]
+fn secure<S>(_: Broker, _: S) -> Opening<Wire<S>, String> {
+    Box::pin(async { Err("it requires TLS, which needs the feature `tls`".into()) })
+}
+
+/// Returns an error as a part of a sentence.
+pub(super) fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "it refuses connections: does it run there?".into(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
+            "it has cut the connection".into()
+        }
+        ErrorKind::UnexpectedEof => "it has closed the connection".into(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,71 @@
+//! The bytes that wait for the broker.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// From this size on a frame is written from where it is, instead of being copied behind the others.
+const SHARED_FROM: usize = 4096;
+
+/// A queue of bytes, written with few system calls: small frames are copied into one buffer.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// The first bytes.
+    parts: VecDeque<Bytes>,
+    /// The bytes after them.
+    tail: BytesMut,
+    length: usize,
+}
+
+impl Output {
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+        self.length += bytes.len();
+    }
+
+    pub(super) fn push_shared(&mut self, bytes: Bytes) {
+        if bytes.len() < SHARED_FROM {
+            return self.push(&bytes);
+        }
+        if !self.tail.is_empty() {
+            self.parts.push_back(self.tail.split().freeze());
+        }
+        self.length += bytes.len();
+        self.parts.push_back(bytes);
+    }
+
+    /// Returns the first bytes as slices for one write, and their number.
+    pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let parts = self.parts.iter().map(|part| &part[..]).chain([&self.tail[..]]);
+        let parts = parts.filter(|part| !part.is_empty());
+        let mut count = 0;
+        for (slice, part) in slices.iter_mut().zip(parts) {
+            *slice = IoSlice::new(part);
+            count += 1;
+        }
+        count
+    }
+
+    /// Removes bytes that are written.
+    pub(super) fn advance(&mut self, mut count: usize) {
+        self.length -= count;
+        while let Some(part) = self.parts.front_mut() {
+            if part.len() > count {
+                return part.advance(count);
+            }
+            count -= part.len();
+            self.parts.pop_front();
+        }
+        if count == self.tail.len() {
+            // Keeps the memory for the next frames, which `advance` would not.
+            self.tail.clear();
+        } else {
+            self.tail.advance(count);
+        }
+    }
+}

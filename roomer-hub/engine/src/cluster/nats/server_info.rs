@@ -1,0 +1,52 @@
+//! INFO: what a NATS server reports about itself.
+
+use serde_json::Value;
+
+use super::decoder::text;
+
+/// The largest `max_payload` that is used. A NATS server rejects a configuration above it, since a
+/// message must fit into what may wait for a client.
+const MAX_PAYLOAD: u64 = 64 * 1024 * 1024;
+
+/// Before this version, one client that does not read stalls the readers of all its subjects for
+/// seconds.
+const GOOD_VERSION: (u32, u32) = (2, 11);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ServerInfo {
+    pub(super) max_payload: usize,
+    pub(super) requires_tls: bool,
+    /// True if the server accepts TLS, required or not.
+    pub(super) offers_tls: bool,
+    pub(super) version: String,
+}
+
+impl ServerInfo {
+    /// Returns `None` if the JSON is not that of INFO.
+    pub(super) fn parse(json: &[u8]) -> Option<ServerInfo> {
+        let info: Value = serde_json::from_slice(json).ok()?;
+        let max_payload = info.get("max_payload")?.as_u64()?;
+        let flag = |name| info.get(name).and_then(Value::as_bool).unwrap_or(false);
+        let requires_tls = flag("tls_required");
+        let version = info.get("version").and_then(Value::as_str).unwrap_or_default();
+        Some(ServerInfo {
+            max_payload: max_payload.min(MAX_PAYLOAD) as usize,
+            requires_tls,
+            offers_tls: requires_tls || flag("tls_available"),
+            version: text(version.as_bytes()),
+        })
+    }
+
+    /// Returns a remark for the operator if the server's version has a fault that matters.
+    pub(super) fn notice(&self) -> Option<String> {
+        let mut numbers = self.version.split('.').map(|part| part.parse::<u32>().ok());
+        let version = numbers.next()?.zip(numbers.next()?)?;
+        (version < GOOD_VERSION).then(|| {
+            format!(
+                "NATS {} delays all nodes for seconds while one of them does not read; versions \
+                 from 2.11 on do not",
+                self.version
+            )
+        })
+    }
+}

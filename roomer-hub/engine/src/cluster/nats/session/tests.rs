@@ -1,0 +1,378 @@
+//! Sessions over memory. `transcripts/` has what servers of two versions sent, recorded.
+
+use super::*;
+use crate::cluster::NodeId;
+use SessionEvent::{Down, Frame, Notice, Secure, Up};
+
+const INFO: &str =
+    "INFO {\"version\":\"2.15.1\",\"host\":\"broker.example\",\"max_payload\":64} \r\n";
+const TLS: &str = "INFO {\"version\":\"2.15.1\",\"max_payload\":64,\"tls_required\":true} \r\n";
+
+fn session(address: &str) -> Session {
+    let subjects = Subjects::new("chat", NodeId(1)).unwrap();
+    Session::new(&address.parse().unwrap(), &subjects, Duration::ZERO)
+}
+
+/// Receives bytes in pieces; returns all events, and all that the session sends.
+fn run<'a>(
+    session: &mut Session,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<SessionEvent>, String) {
+    let mut events = Vec::new();
+    for piece in pieces {
+        session.receive(piece, Duration::ZERO);
+        events.extend(std::iter::from_fn(|| session.next_event()));
+    }
+    (events, sent(session))
+}
+
+fn sent(session: &mut Session) -> String {
+    let mut bytes = Vec::new();
+    while session.has_output() {
+        let mut slices = [IoSlice::new(&[]); 3];
+        let count = session.output(&mut slices);
+        let size = slices[..count].iter().map(|slice| slice.len()).sum();
+        bytes.extend(slices[..count].iter().flat_map(|slice| slice.iter().copied()));
+        session.written(size);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// A session that is up, after its greeting is sent.
+fn up() -> Session {
+    let mut session = session("nats://broker");
+    let (events, _) = run(&mut session, [INFO.as_bytes(), b"PONG\r\n"]);
+    assert_eq!(events, [Up { max_payload: 64 }]);
+    session
+}
+
+/// The reason for the end after these bytes.
+fn end(session: &mut Session, bytes: &str) -> String {
+    match run(session, [bytes.as_bytes()]).0.pop() {
+        Some(Down(reason)) => reason,
+        other => panic!("not down: {other:?}"),
+    }
+}
+
+fn frame(text: &'static str) -> SessionEvent {
+    Frame(Bytes::from_static(text.as_bytes()))
+}
+
+macro_rules! transcripts {
+    ($($name:literal),*) => {
+        [$(($name, include_bytes!(concat!("transcripts/", $name, ".txt")).as_slice())),*]
+    };
+}
+
+const TRANSCRIPTS: [(&str, &[u8]); 12] = transcripts!(
+    "2.9.10-frames",
+    "2.9.10-login",
+    "2.9.10-payload",
+    "2.9.10-publish",
+    "2.9.10-subscribe",
+    "2.9.10-unknown",
+    "2.15.1-frames",
+    "2.15.1-login",
+    "2.15.1-payload",
+    "2.15.1-publish",
+    "2.15.1-subscribe",
+    "2.15.1-unknown"
+);
+
+/// The events of a transcript, from what its name says.
+fn due(name: &str) -> Vec<SessionEvent> {
+    let (version, case) = name.split_once('-').unwrap();
+    let payload = if case == "payload" { 8 } else { 1_048_576 };
+    let down = |reason: &str| Down(reason.to_owned());
+    let allow = "allow the user to publish and to subscribe to chat.>";
+    let mut events = match case {
+        "frames" => vec![frame("hello"), frame(""), frame("a\r\nb\r\nc")],
+        "login" => return vec![down("it rejects the login")],
+        "subscribe" => {
+            let text = "Permissions Violation for Subscription to \"chat.all\"";
+            return vec![Down(format!("{text}: {allow}"))];
+        }
+        "publish" => {
+            let text = "Permissions Violation for Publish to \"chat.all\"";
+            vec![Down(format!("{text}: {allow}"))]
+        }
+        "payload" => vec![
+            frame("12345678"),
+            down("it rejects a frame as too large: was its max_payload reduced?"),
+        ],
+        "unknown" => vec![down("it reports: Unknown Protocol Operation")],
+        other => panic!("{other}"),
+    };
+    if version == "2.9.10" {
+        let text = "NATS 2.9.10 delays all nodes for seconds while one of them does not read; \
+                    versions from 2.11 on do not";
+        events.insert(0, Notice(text.to_owned()));
+    }
+    events.insert(0, Up { max_payload: payload });
+    events
+}
+
+#[test]
+fn both_versions_are_understood_however_their_bytes_are_split() {
+    for (name, bytes) in TRANSCRIPTS {
+        let due = due(name);
+        let whole = run(&mut session("nats://u:x@broker"), [bytes]);
+        assert_eq!(whole.0, due, "{name}");
+        for at in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(at);
+            let split = run(&mut session("nats://u:x@broker"), [first, second]);
+            assert_eq!(split, whole, "{name}, split at {at}");
+        }
+        assert_eq!(run(&mut session("nats://u:x@broker"), bytes.chunks(1)), whole, "{name}");
+    }
+}
+
+#[test]
+fn no_garbage_panics() {
+    // Each transcript with each byte replaced, removed, and repeated.
+    for (_, bytes) in TRANSCRIPTS {
+        for at in 0..bytes.len() {
+            for change in [&b""[..], b" ", b"\n", b"\xff", b"0", b"}", &[bytes[at]; 2]] {
+                let changed = [&bytes[..at], change, &bytes[at + 1..]].concat();
+                run(&mut session("nats://broker"), [&changed[..]]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_greeting_is_answered() {
+    let (events, sent) = run(&mut session("nats://ann:s%22cret@broker"), [INFO.as_bytes()]);
+    assert_eq!(events, []);
+    let (connect, rest) = sent.split_once("\r\n").unwrap();
+    assert_eq!(rest, "SUB chat.all 1\r\nSUB chat.n.0000000000000001 2\r\nPING\r\n");
+    let options: serde_json::Value =
+        serde_json::from_str(connect.strip_prefix("CONNECT ").unwrap()).unwrap();
+    for name in ["verbose", "pedantic", "echo", "headers", "no_responders", "tls_required"] {
+        assert_eq!(options[name], false, "{name}");
+    }
+    assert_eq!((&options["user"], &options["pass"]), (&"ann".into(), &"s\"cret".into()));
+    assert_eq!((&options["lang"], &options["name"]), (&"rust".into(), &"roomer".into()));
+
+    let (_, sent) = run(&mut session("nats://t@broker"), [INFO.as_bytes()]);
+    assert!(sent.contains("\"auth_token\":\"t\"") && !sent.contains("\"pass\""), "{sent}");
+}
+
+#[test]
+fn frames_are_published_once_the_session_is_up() {
+    let mut starting = session("nats://broker");
+    assert!(!starting.publish(Subject::All, Bytes::from_static(b"early")));
+    run(&mut starting, [INFO.as_bytes()]);
+    assert!(!starting.publish(Subject::All, Bytes::from_static(b"early")));
+    assert!(!starting.has_output());
+
+    let mut session = up();
+    assert!(session.publish(Subject::All, Bytes::from_static(b"a\r\nb")));
+    assert!(session.publish(Subject::Node(NodeId(0xabc)), Bytes::new()));
+    assert!(session.publish(Subject::All, Bytes::from(vec![b'x'; 64])));
+    // Larger than max_payload.
+    assert!(!session.publish(Subject::All, Bytes::from(vec![b'x'; 65])));
+    let due = format!(
+        "PUB chat.all 4\r\na\r\nb\r\nPUB chat.n.0000000000000abc 0\r\n\r\nPUB chat.all 64\r\n{}\r\n",
+        "x".repeat(64)
+    );
+    assert_eq!(sent(&mut session), due);
+}
+
+#[test]
+fn large_and_small_frames_stay_in_order_and_are_bounded() {
+    let info = INFO.replace("64}", "2000000}");
+    let mut session = session("nats://broker");
+    run(&mut session, [info.as_bytes(), b"PONG\r\n"]);
+    let lengths = [1, 4096, 4095, 70_000, 0, 4096, 4096];
+    for length in lengths {
+        assert!(session.publish(Subject::All, Bytes::from(vec![b'x'; length])));
+    }
+    let due: String = lengths
+        .iter()
+        .map(|length| format!("PUB chat.all {length}\r\n{}\r\n", "x".repeat(*length)))
+        .collect();
+    assert!(sent(&mut session) == due);
+
+    // A frame above the bound waits alone.
+    assert!(session.publish(Subject::All, Bytes::from(vec![b'x'; MAX_QUEUED + 1])));
+    assert!(!session.publish(Subject::All, Bytes::new()));
+    sent(&mut session);
+    let frame = Bytes::from(vec![b'x'; 1000]);
+    let mut count = 0;
+    while session.publish(Subject::All, frame.clone()) {
+        count += 1;
+    }
+    assert!((MAX_QUEUED / 1100..=MAX_QUEUED / 1000).contains(&count), "{count}");
+    let written = sent(&mut session).len();
+    assert!(written <= MAX_QUEUED + 100, "{written}");
+    assert!(session.publish(Subject::All, frame));
+}
+
+#[test]
+fn a_ping_is_answered() {
+    let mut session = up();
+    assert_eq!(run(&mut session, [&b"PING\r\nPING\r\n"[..]]), (vec![], "PONG\r\nPONG\r\n".into()));
+}
+
+#[test]
+fn answers_to_a_server_that_does_not_read_are_bounded() {
+    let mut session = up();
+    let pings = "PING\r\n".repeat(1000);
+    for _ in 0..200 {
+        session.receive(pings.as_bytes(), Duration::ZERO);
+        assert_eq!(session.next_event(), None);
+    }
+    assert!(sent(&mut session).len() <= MAX_QUEUED + 6);
+}
+
+#[test]
+fn silence_is_pinged_and_ends_the_session() {
+    let at = Duration::from_millis;
+    let mut session = up();
+    session.receive(b"", at(500));
+    assert_eq!(session.deadline(), at(2500));
+    session.tick(at(2499));
+    assert!(!session.has_output());
+    session.tick(at(2500));
+    assert_eq!(sent(&mut session), "PING\r\n");
+    // Any bytes count, not only the answer.
+    session.receive(b"MSG chat.all 1 5\r\nhello\r\n", at(4000));
+    assert_eq!(session.next_event(), Some(frame("hello")));
+    session.tick(at(4500));
+    assert_eq!((session.deadline(), session.has_output()), (at(6000), false));
+    session.tick(at(6000));
+    session.tick(at(8000));
+    assert_eq!(session.next_event(), Some(Down("it has sent nothing for 4 s".into())));
+    assert_eq!(session.next_event(), None);
+}
+
+#[test]
+fn after_a_long_pause_the_server_has_time_to_answer() {
+    let mut session = up();
+    session.tick(Duration::from_secs(100));
+    assert_eq!(session.next_event(), None);
+    assert_eq!(session.deadline(), Duration::from_secs(102));
+}
+
+#[test]
+fn a_server_that_does_not_greet_is_given_up() {
+    for bytes in ["", INFO, "SSH-2.0-x"] {
+        let mut session = session("nats://broker");
+        run(&mut session, [bytes.as_bytes()]);
+        session.tick(Duration::from_millis(1999));
+        assert_eq!(session.next_event(), None);
+        session.tick(Duration::from_secs(2));
+        assert!(matches!(session.next_event(), Some(Down(_))), "{bytes}");
+    }
+}
+
+#[test]
+fn tls_starts_before_anything_is_sent() {
+    let mut cases = vec![("nats://t@broker", TLS.to_owned())];
+    if cfg!(feature = "tls") {
+        let offered = INFO.replace("64}", "64,\"tls_available\":true}");
+        cases.extend([("tls://t@broker", TLS.to_owned()), ("tls://t@broker", offered)]);
+    }
+    for (address, info) in cases {
+        let mut session = session(address);
+        assert_eq!(run(&mut session, [info.as_bytes()]), (vec![Secure], String::new()));
+        session.secured(Duration::from_secs(1));
+        assert_eq!(session.deadline(), Duration::from_secs(3));
+        let (events, sent) = run(&mut session, [&b"PONG\r\n"[..]]);
+        assert_eq!(events, [Up { max_payload: 64 }]);
+        assert!(sent.contains("\"tls_required\":true") && sent.contains("\"auth_token\":\"t\""));
+    }
+}
+
+#[test]
+fn plain_text_where_tls_is_due_ends_the_session() {
+    let reason = end(&mut session("nats://t@broker"), &format!("{TLS}PONG\r\n"));
+    assert_eq!(reason, "it sends plain text after its greeting, where TLS is due");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn without_tls_a_login_for_tls_is_not_sent() {
+    let mut session = session("tls://t@broker");
+    assert!(end(&mut session, INFO).starts_with("it does not offer TLS"));
+    assert_eq!(sent(&mut session), "");
+}
+
+#[test]
+fn lengths_are_checked_before_the_message_is_buffered() {
+    for length in ["65", "1048576", "18446744073709551615"] {
+        let reason = end(&mut up(), &format!("MSG chat.all 1 {length}\r\n"));
+        assert_eq!(
+            reason,
+            format!("it sends a message of {length} bytes, more than its own max_payload")
+        );
+    }
+    let mut session = up();
+    assert_eq!(run(&mut session, [&b"MSG chat.all 1 64\r\n"[..]]).0, []);
+}
+
+#[test]
+fn a_changed_max_payload_applies() {
+    let mut session = up();
+    run(&mut session, [INFO.replace("64}", "10}").as_bytes()]);
+    assert!(session.publish(Subject::All, Bytes::from_static(b"1234567890")));
+    assert!(!session.publish(Subject::All, Bytes::from_static(b"12345678901")));
+}
+
+#[test]
+fn bytes_of_other_servers_and_of_broken_ones_end_the_session() {
+    let unknown = "this is not a NATS server: it sends ";
+    for (bytes, reason) in [
+        ("HTTP/1.1 400 Bad Request\r\n", unknown),
+        ("SSH-2.0-OpenSSH\r\n", unknown),
+        ("\r\n", unknown),
+        ("info {}\r\n", unknown),
+        ("INFO {}\n", unknown),
+        ("PONG\r\n", "this is not a NATS server: it does not greet"),
+        ("INFO {}\r\n", "its greeting is not that of a NATS server"),
+        ("INFO [\r\n", "its greeting is not that of a NATS server"),
+        ("-ERR 'maximum connections exceeded'\r\n", "it reports: maximum connections exceeded"),
+        (
+            "-ERR 'Authorization Violation'\r\n",
+            "it requires a login: write user:password@ or token@ before the host",
+        ),
+    ] {
+        let found = end(&mut session("nats://broker"), bytes);
+        assert!(found.starts_with(reason), "{bytes:?}: {found}");
+    }
+    for (bytes, reason) in [
+        ("MSG chat.all 1\r\n", unknown),
+        ("MSG chat.all 1 2 3 4\r\n", unknown),
+        ("MSG chat.all x 1\r\n", unknown),
+        ("MSG chat.all 1 -1\r\n", unknown),
+        ("MSG chat.all 1 99999999999999999999\r\n", unknown),
+        ("HMSG chat.all 1 12 12\r\nNATS/1.0\r\n\r\n", unknown),
+        ("MSG chat.all 3 1\r\nx\r\n", "it sends messages for the subscription 3, unasked"),
+        ("MSG chat.all 1 1\r\nxy\r\n", "it sends a message that does not end where"),
+        ("-ERR\r\n", "it reports: "),
+        ("-ERR ' Slow Consumer\r\n", "it reports: ' Slow Consumer"),
+        ("-ERR 'Slow Consumer'\r\n", "it has closed the link, because this node reads too slowly"),
+    ] {
+        let found = end(&mut up(), bytes);
+        assert!(found.starts_with(reason), "{bytes:?}: {found}");
+    }
+}
+
+#[test]
+fn a_line_is_bounded_and_shown_in_part() {
+    let found = end(&mut session("nats://broker"), &"x".repeat(70_000));
+    assert_eq!(found, "it sends a line of more than 65536 bytes, which no NATS server does");
+    let found = end(&mut session("nats://broker"), &format!("{}\u{1b}é\r\n", "é".repeat(10_000)));
+    assert!(found.len() < 700 && !found.contains('\u{1b}'), "{found}");
+}
+
+#[test]
+fn nothing_follows_the_end() {
+    let mut session = up();
+    let (events, sent) = run(&mut session, [&b"+NO\r\nMSG chat.all 1 1\r\nx\r\n"[..], b"PING\r\n"]);
+    assert_eq!((events.len(), &*sent), (1, ""));
+    assert!(!session.publish(Subject::All, Bytes::new()));
+    session.tick(Duration::from_secs(100));
+    assert_eq!((session.next_event(), session.has_output()), (None, false));
+}

@@ -1,0 +1,76 @@
+//! The stream of a link: plain, or TLS.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+#[cfg(feature = "tls")]
+use futures_rustls::client::TlsStream;
+
+use super::session::Session;
+
+/// The most buffers of one write.
+const MAX_SLICES: usize = 32;
+
+pub(super) enum Wire<S> {
+    Plain(S),
+    /// Boxed, since it is large.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream<S>>),
+}
+
+/// A stream with its session.
+pub(super) struct Link<S> {
+    pub(super) wire: Wire<S>,
+    /// Boxed, since links move.
+    pub(super) session: Box<Session>,
+    /// True if written bytes may still be in the stream's own buffers.
+    needs_flush: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(super) fn new(wire: Wire<S>, session: Box<Session>) -> Self {
+        Link { wire, session, needs_flush: false }
+    }
+
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
+            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+
+    /// Writes what the session has queued. Returns ready when all of it is written.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.session.has_output() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let count = self.session.output(&mut slices);
+            let written = match &mut self.wire {
+                Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, &slices[..count]),
+                #[cfg(feature = "tls")]
+                Wire::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, &slices[..count]),
+            };
+            let size = ready!(written)?;
+            if size == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            self.session.written(size);
+            self.needs_flush = true;
+        }
+        if self.needs_flush {
+            ready!(match &mut self.wire {
+                Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
+                #[cfg(feature = "tls")]
+                Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            })?;
+            self.needs_flush = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
