@@ -216,7 +216,12 @@ impl Tables {
     /// does not have to belong to a guest.
     #[must_use]
     pub fn peer_of(&self, id: &str) -> Option<PeerKey> {
-        self.guest_tables.peers_of(id).next()
+        self.peers_of(id).next()
+    }
+
+    /// Returns all peers whose tag an id bears: at most one, unless two have drawn the same.
+    pub fn peers_of(&self, id: &str) -> impl Iterator<Item = PeerKey> + use<'_> {
+        self.guest_tables.peers_of(id)
     }
 
     pub(crate) fn find_guest(&self, id: &ConnId) -> Option<GuestKey> {

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomer_hub::{Action, Command, ConnKey, HandlerKey, Hub, Input, Permission};
+use roomer_hub::{Action, Command, ConnId, ConnKey, HandlerKey, Hub, Input, Permission};
 use roomer_proto::{PacketRef, close};
 
 use crate::app::conn::ConnInfo;
 use crate::app::conn_table::ConnTable;
 use crate::app::hooks::{DisconnectReason, HookEvent, HookQueue};
+use crate::cluster::ClusterState;
 #[cfg(feature = "audit")]
 use crate::journal::Journal;
 use crate::metrics::stats::Counts;
@@ -27,6 +28,8 @@ pub(crate) struct Core {
     pub(crate) infos: ConnTable,
     pub(crate) hook_queue: HookQueue,
     pub(crate) counts: Counts,
+    /// This node's part of a cluster, if it is one.
+    pub(crate) cluster: Option<Box<ClusterState>>,
     #[cfg(feature = "audit")]
     pub(crate) journal: Journal,
 }
@@ -47,13 +50,14 @@ pub(crate) struct Applied {
 }
 
 impl Core {
-    pub(crate) fn new(hub: Hub, has_hooks: bool) -> Self {
+    pub(crate) fn new(hub: Hub, has_hooks: bool, cluster: Option<ClusterState>) -> Self {
         Core {
             hub,
             outbound: Outbound::default(),
             infos: ConnTable::default(),
             hook_queue: HookQueue::new(has_hooks),
             counts: Counts::default(),
+            cluster: cluster.map(Box::new),
             #[cfg(feature = "audit")]
             journal: Journal::default(),
         }
@@ -70,11 +74,14 @@ impl Core {
         let mut applied = Applied::default();
         #[cfg(feature = "audit")]
         self.journal.record(&input);
-        let Core { hub, outbound, infos, hook_queue, counts, .. } = self;
+        let Core { hub, outbound, infos, hook_queue, counts, cluster, .. } = self;
         let mut broadcast_in = None;
         let mut has_joined = false;
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
+            if let Some(cluster) = cluster {
+                cluster.record(now, &actions, &action);
+            }
             match action {
                 Action::Opened { conn } => {
                     applied.opened = Some(conn);
@@ -128,7 +135,7 @@ impl Core {
                     infos.remove(conn);
                     counts.bytes_out += outbound.close(conn, code, reason).unwrap_or_default();
                 }
-                // Without a cluster there are no peers to forward to.
+                // The cluster has recorded what goes to another node.
                 Action::Rejected | Action::Forward { .. } => {}
             }
         }
@@ -136,6 +143,14 @@ impl Core {
             applied.congested = outbound.congested_member(hub.tables(), room).or(applied.congested);
         }
         applied
+    }
+
+    /// Creates the id of a new connection from random bytes. In a cluster it shows its node.
+    pub(crate) fn new_id(&self, random: [u8; 16]) -> ConnId {
+        match &self.cluster {
+            None => ConnId::from_random_bytes(random),
+            Some(cluster) => cluster.machine.node().tag().id(random),
+        }
     }
 
     /// Registers what is known of an open connection and queues the hooks of its first events.
@@ -176,6 +191,21 @@ impl Core {
 
     /// Takes what has to be written; see [`Outbound::take`].
     pub(crate) fn take(&mut self, all: bool) -> FlushWork {
-        self.outbound.take(self.hub.tables(), all)
+        let mut work = self.outbound.take(self.hub.tables(), all);
+        work.link = self.cluster.as_mut().and_then(|cluster| cluster.take_link());
+        work
+    }
+
+    /// Moves a connection from one room to another in one step. Returns false, and changes nothing,
+    /// if it is not in `from`.
+    pub(crate) fn move_to(&mut self, now: Duration, conn: ConnKey, from: &str, to: &str) -> bool {
+        let tables = self.hub.tables();
+        if !tables.find_room(from).is_some_and(|room| tables.is_member(conn, room)) {
+            return false;
+        }
+        for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
+            self.apply(now, Input::Command(command), None);
+        }
+        true
     }
 }

@@ -33,7 +33,6 @@ mod app;
 #[cfg(feature = "audit")]
 mod audit;
 mod builder;
-#[cfg(feature = "cluster")]
 pub mod cluster;
 mod connection;
 mod core;

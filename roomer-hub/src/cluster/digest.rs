@@ -11,6 +11,13 @@ pub(super) struct Digest {
     pub(super) cluster: u64,
 }
 
+/// Returns the hash of the settings that all nodes should share, for
+/// [`Config::settings`](super::Config::settings).
+#[must_use]
+pub fn settings_hash(settings: &str) -> u64 {
+    Digest::new(settings).cluster
+}
+
 impl Digest {
     pub(super) fn new(cluster: &str) -> Self {
         let mut hasher = SipHasher13::new_with_key(b"roomer cluster 1");

@@ -92,10 +92,10 @@ impl Cluster {
         self.is_dirty = true;
     }
 
-    /// Says goodbye to all peers. The driver publishes what is queued, and then the machine ignores
-    /// all inputs.
+    /// Says goodbye to all peers, behind everything else. The driver publishes what is queued; the
+    /// machine ignores all further inputs.
     pub(super) fn stop(&mut self) {
-        self.control(Subject::All, &Item::Bye);
+        self.push_to_all(&Item::Bye);
         self.is_stopped = true;
     }
 }

@@ -78,7 +78,6 @@ impl Cluster {
                     outgoing.applied(applied);
                 }
             }
-            Item::Bye => self.gone(from, GoneCause::Bye),
             _ => {}
         }
     }

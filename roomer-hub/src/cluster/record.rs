@@ -73,7 +73,7 @@ impl Cluster {
     }
 
     /// Adds an item to every stream.
-    fn push_to_all(&mut self, item: &Item<'_>) {
+    pub(super) fn push_to_all(&mut self, item: &Item<'_>) {
         let sealing = self.sealing();
         for peer in self.peers.values_mut() {
             push(&self.config, &mut self.statistics, peer, item, &sealing);

@@ -6,7 +6,7 @@ use roomer_proto::PacketRef;
 use roomer_proto::cluster::{FrameKind, HEAD_MAX, Head, Item, Items, NodeId};
 
 use super::Cluster;
-use super::effect::{Command, Effect, News, RefusedCause, ResetCause};
+use super::effect::{Command, Effect, GoneCause, News, RefusedCause, ResetCause};
 use super::peer::Peer;
 use super::transfer::Transfer;
 use crate::keys::PeerKey;
@@ -73,6 +73,10 @@ impl Cluster {
                 return Ok(());
             }
             Item::End => return self.end_transfer(tables, from),
+            Item::Bye => {
+                self.gone(from, GoneCause::Bye);
+                return Ok(());
+            }
             _ => {}
         }
         if let Some(transfer) = &mut peer.incoming.transfer {

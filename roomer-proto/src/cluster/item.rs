@@ -7,7 +7,7 @@ use super::list::{Ids, Names};
 use super::{Beat, FrameError, PeerCommand};
 use crate::{ConnId, PacketRef};
 
-/// One item of a frame's body. The first six belong into control frames, the others into streams.
+/// One item of a frame's body. The first five belong into control frames, the others into streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item<'a> {
@@ -29,8 +29,6 @@ pub enum Item<'a> {
     },
     /// A report of what the sender has applied, so that the receiver need not keep it any longer.
     Applied(Resume),
-    /// A node leaves the cluster, and all its connections with it.
-    Bye,
     /// The start of a stream: the members of the sender's rooms follow.
     Begin {
         /// What may be missing between the stream that the receiver has applied before and this one.
@@ -78,6 +76,8 @@ pub enum Item<'a> {
         /// The packet, with its sender in `src`.
         packet: PacketRef<'a>,
     },
+    /// The node leaves the cluster, and all its connections with it. The last item of a stream.
+    Bye,
     /// A command of the application about a connection of the receiving node.
     Command {
         /// The connection's id.
@@ -125,8 +125,7 @@ const BEAT: u8 = 1;
 const WANT: u8 = 2;
 const RESEND: u8 = 3;
 const MISSING: u8 = 4;
-const BYE: u8 = 5;
-const APPLIED: u8 = 6;
+const APPLIED: u8 = 5;
 const BEGIN: u8 = 16;
 const MEMBERS: u8 = 17;
 const END: u8 = 18;
@@ -136,6 +135,7 @@ const COUNT: u8 = 21;
 const BROADCAST: u8 = 22;
 const DIRECT: u8 = 23;
 const COMMAND: u8 = 24;
+const BYE: u8 = 25;
 
 impl<'a> Item<'a> {
     /// Appends the item to a frame's body.

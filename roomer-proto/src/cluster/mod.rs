@@ -3,14 +3,14 @@
 //! Nodes that share rooms talk over a broker with at-most-once delivery. A **frame** is one message of
 //! the broker. There are two kinds:
 //!
-//! * A *control frame* stands for itself: beats, requests to send something again, goodbyes.
+//! * A *control frame* stands for itself: beats, requests to send something again.
 //! * A *stream frame* has a number. All that one node reports to another, joins, leaves and messages,
 //!   is one stream of numbered frames, so that the receiver applies each frame once and in order, or
 //!   knows which one is missing.
 //!
 //! | subject | carries | subscribed by |
 //! |---|---|---|
-//! | `<prefix>.all` | beats and goodbyes | every node |
+//! | `<prefix>.all` | beats | every node |
 //! | `<prefix>.n.<node>` | streams to this node and requests to it | this node |
 //!
 //! A frame is a [`Head`] and a body of [`Item`]s. Decoding borrows from the frame, checks every length

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use roomer_hub::RegisterError;
+use roomer_proto::cluster::ParsePrefixError;
 
 #[cfg(doc)]
 use crate::builder::Builder;
@@ -82,6 +83,9 @@ pub enum BuildError {
     /// Two of the WebSocket, the pages and the health checks have the same path.
     #[error("the path {0:?} is used twice; choose another")]
     DuplicatePath(String),
+    /// A cluster's name cannot be part of the broker's subjects.
+    #[error("the name of the cluster: {0}")]
+    Cluster(#[from] ParsePrefixError),
     /// A path does not begin with a slash.
     #[error("the path {0:?} must begin with /")]
     Path(String),

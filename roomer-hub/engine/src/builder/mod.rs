@@ -3,6 +3,7 @@
 mod admission;
 mod application;
 mod check;
+mod cluster;
 mod error;
 mod limits;
 pub(crate) mod options;
@@ -23,6 +24,7 @@ use crate::app::handler::{Handler, HandlerError};
 #[cfg(feature = "audit")]
 use crate::app::monitor::HandlerMonitor;
 use crate::builder::options::{Options, Page};
+use crate::cluster::{Cluster, ClusterState};
 use crate::env::{Environment, SystemEnvironment};
 use crate::handshake::origin::Origins;
 use crate::lifecycle::admission::AdmissionLimits;
@@ -119,6 +121,22 @@ impl<E> Builder<E> {
     /// ```
     pub fn presence(mut self, pattern: impl Into<String>, presence: Presence) -> Self {
         self.presences.push((pattern.into(), presence));
+        self
+    }
+
+    /// Makes the server a node of a cluster: rooms span all nodes. Its link to the broker has to run,
+    /// by the adapter's `cluster` or [`Server::run_cluster`]; the server serves its own clients with
+    /// or without it.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::{Server, cluster::Cluster}; // or roomer_smol
+    ///
+    /// let server = Server::builder().cluster(Cluster::named("chat")).build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn cluster(mut self, cluster: Cluster) -> Self {
+        self.options.cluster = Some(cluster);
         self
     }
 
@@ -225,7 +243,13 @@ impl<E> Builder<E> {
             hub.register(&event)?;
             callbacks.push(handler);
         }
-        Ok(Server::new(hub, options, callbacks, Arc::from(env)))
+        let cluster = match &options.cluster {
+            Some(cluster) => Some(ClusterState::new(self::cluster::machine(
+                cluster, &options, &config, &presences, &*env,
+            )?)),
+            None => None,
+        };
+        Ok(Server::new(hub, cluster, options, callbacks, Arc::from(env)))
     }
 
     /// Fills in the defaults that depend on other options.

@@ -13,6 +13,7 @@ use crate::app::conn::Conn;
 use crate::app::handler::{BoxFuture, HandlerError, Rule};
 use crate::app::hooks::Hooks;
 use crate::app::message::Message;
+use crate::cluster::Cluster;
 use crate::handshake::origin::Origins;
 use crate::handshake::proxy::Proxies;
 use crate::handshake::request::{AuthResult, Request};
@@ -62,6 +63,7 @@ pub(crate) struct Options {
     pub(crate) message_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) coalesce: Duration,
+    pub(crate) cluster: Option<Cluster>,
     pub(crate) flush: Flush,
     pub(crate) echo: bool,
     #[cfg(feature = "audit")]
@@ -152,6 +154,7 @@ impl Default for Options {
             message_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             coalesce: Duration::ZERO,
+            cluster: None,
             flush: Flush::default(),
             echo: false,
             #[cfg(feature = "audit")]

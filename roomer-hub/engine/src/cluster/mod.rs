@@ -1,12 +1,33 @@
-//! Rooms over several nodes: the interface between a node and its broker, and the brokers.
+//! Rooms over several nodes: this node's link to the broker, and what the application sees of it.
+//!
+//! The rules are in [`roomer_hub::cluster`], a pure machine beside the hub. Here it gets what it needs:
+//!
+//! ```text
+//!              under the server's lock            one task for each server
+//!  Core::apply ──▶ Cluster::record  ──▶ streams ──▶ link ──▶ Carrier ──▶ broker
+//!  Core::apply ◀── effects ◀── Cluster::handle ◀── link ◀── Carrier ◀── broker
+//! ```
+//!
+//! Recording copies bytes and nothing else. The link's task is woken after the lock is released, and
+//! makes frames of what was recorded by then ([`link`]).
 
 #[cfg(feature = "nats")]
 mod address;
 mod carrier;
+mod info;
+mod link;
 #[cfg(feature = "nats")]
 pub mod nats;
+mod options;
+mod remote;
+mod state;
 
 #[cfg(feature = "nats")]
 pub use address::{BrokerAddress, ParseBrokerAddressError};
 pub use carrier::{Carrier, CarrierEvent};
+pub use info::ClusterInfo;
+pub use options::Cluster;
+pub(crate) use state::ClusterState;
+
+pub use roomer_hub::cluster::{GoneCause, PeerInfo, PeerState, ResetCause, Statistics};
 pub use roomer_proto::cluster::{NodeId, ParsePrefixError, Subject, Subjects};

@@ -22,7 +22,6 @@ use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::outbound::Chunk;
 use crate::transport::Reader;
-use roomer_hub::ConnId;
 use roomer_hub::{Command, Input};
 
 /// How long a client that was rejected early may take to read the response.
@@ -191,8 +190,9 @@ impl<R: Reader> Connection<R> {
         mut leftover: Vec<u8>,
     ) -> Step {
         let server = &self.server;
-        let id = ConnId::from_random_bytes(server.0.env.random());
+        let random = server.0.env.random();
         let mut core = server.core();
+        let id = core.new_id(random);
         // Checked under the lock: a shutdown either finds this connection in the hub or is seen here.
         if server.is_closing() {
             drop(core);

@@ -19,6 +19,9 @@ const DRAIN_STEP: Duration = Duration::from_millis(50);
 /// How long tasks may take to end after an abort.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
+/// How long the link to the broker may take to end. It gives up earlier by itself.
+const LINK_GRACE: Duration = Duration::from_secs(2);
+
 /// The result of a drain: how a server's connections ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -89,18 +92,23 @@ impl Server {
             self.0.timers.fire_all();
             wait.until(deadline + ABORT_GRACE, Lifecycle::poll_empty).await;
         }
+        // The other nodes learn of each connection's end, and then that this node stops.
+        self.wake_link();
+        wait.until(self.now() + LINK_GRACE, Lifecycle::poll_unlinked).await;
         let report = lifecycle.drain_report();
         trace::drained(report.closed, report.cut);
         report
     }
 
-    /// Returns true if the server accepts new connections: it is not being drained or shut down, and
-    /// not full ([`max_connections`](crate::Builder::max_connections)). Meant for a load balancer's
+    /// Returns true if the server accepts new connections: it is not being drained or shut down, not
+    /// full ([`max_connections`](crate::Builder::max_connections)), and in a cluster has waited for the
+    /// other nodes ([`Cluster::form_wait`](crate::cluster::Cluster::form_wait)). Meant for a load balancer's
     /// readiness check.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let max = self.options().admission.connections.total;
         self.0.lifecycle.is_open()
+            && self.is_formed()
             && self.0.lifecycle.with_counts(|counts| counts.connections < max)
     }
 

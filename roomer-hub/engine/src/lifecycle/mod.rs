@@ -31,6 +31,8 @@ struct State {
     report: DrainReport,
     /// Futures that wait for the drain.
     drains: usize,
+    /// The number of running links to brokers.
+    links: usize,
     /// True while an on-demand timer task runs.
     has_timer_task: bool,
     /// Tasks that wait until no connection, or no socket, is left.
@@ -228,6 +230,28 @@ impl Lifecycle {
     pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         match state.counts.connections {
+            0 => Poll::Ready(()),
+            _ => state.wait(cx),
+        }
+    }
+
+    /// Counts a link to a broker that starts or ends.
+    pub(crate) fn link(&self, starts: bool) {
+        let mut state = lock(&self.state);
+        if starts {
+            state.links += 1;
+            return;
+        }
+        state.links -= 1;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Polls until no link to a broker is left.
+    pub(crate) fn poll_unlinked(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        match state.links {
             0 => Poll::Ready(()),
             _ => state.wait(cx),
         }

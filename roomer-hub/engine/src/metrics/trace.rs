@@ -9,6 +9,8 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
+use roomer_hub::cluster::News;
+
 use crate::app::conn::ConnInfo;
 use crate::app::hooks::DisconnectReason;
 use crate::metrics::warning::Warning;
@@ -77,6 +79,14 @@ events! {
     #[doc = "Reports the start of a drain: new connections are rejected, open ones are closed gradually."]
     INFO draining(connections: usize) {
         connections, "drain begun"
+    }
+    #[doc = "Reports that the link to the cluster's broker is up."]
+    INFO broker_up() {
+        "broker reached"
+    }
+    #[doc = "Reports a change in the cluster."]
+    INFO cluster_news(news: &News) {
+        news = ?news, "cluster"
     }
     #[doc = "Reports the end of a drain."]
     INFO drained(closed: usize, cut: usize) {

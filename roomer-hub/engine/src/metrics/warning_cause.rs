@@ -95,6 +95,28 @@ pub enum WarningCause {
         /// The number of files that the server needs for `max_connections`.
         needed: u64,
     },
+    /// The link to the cluster's broker is down.
+    BrokerDown {
+        /// The reason and the address, in one sentence.
+        why: String,
+    },
+    /// The cluster's broker works, but the operator should know something about it.
+    BrokerNotice {
+        /// The remark.
+        text: String,
+    },
+    /// Another node of the cluster has other settings, so that clients see different rules.
+    PeerSettings {
+        /// The node's name.
+        peer: String,
+    },
+    /// Another node of the cluster speaks no version of the protocol between nodes that this one does.
+    ForeignPeer {
+        /// The node's number.
+        node: String,
+        /// The version that it speaks.
+        version: u8,
+    },
 }
 
 impl WarningCause {
@@ -117,6 +139,10 @@ impl WarningCause {
             WarningCause::AcceptFailed { .. } => "accept failed",
             WarningCause::MemoryBudget { .. } => "memory budget",
             WarningCause::Descriptors { .. } => "descriptors",
+            WarningCause::BrokerDown { .. } => "broker down",
+            WarningCause::BrokerNotice { .. } => "broker notice",
+            WarningCause::PeerSettings { .. } => "peer settings",
+            WarningCause::ForeignPeer { .. } => "foreign peer",
         }
     }
 }
@@ -194,6 +220,23 @@ impl fmt::Display for WarningCause {
                 "this process may open {limit} files, and max_connections needs {needed}: \
                  raise the limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker) \
                  or lower max_connections"
+            ),
+            WarningCause::BrokerDown { why } => write!(
+                f,
+                "the cluster's broker cannot be reached: {why}; this server serves its own clients \
+                 meanwhile, and connects again by itself"
+            ),
+            WarningCause::BrokerNotice { text } => write!(f, "the cluster's broker: {text}"),
+            WarningCause::PeerSettings { peer } => write!(
+                f,
+                "the node {peer} has another max_message, presence or compat than this one: give \
+                 all nodes the same options"
+            ),
+            WarningCause::ForeignPeer { node, version } => write!(
+                f,
+                "the node {node} speaks version {version} between nodes, which this release does \
+                 not: their members do not see each other; run releases that are at most one \
+                 version apart"
             ),
         }
     }

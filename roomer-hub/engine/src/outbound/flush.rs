@@ -125,7 +125,10 @@ impl Server {
 
     /// Writes, without the lock; of a large flush only a part. Returns true as
     /// [`flush`](Self::flush) does.
-    fn write(&self, work: FlushWork) -> bool {
+    fn write(&self, mut work: FlushWork) -> bool {
+        if let Some(link) = work.link.take() {
+            link.wake();
+        }
         let has_more = self.write_work(work);
         self.shed() || has_more
     }

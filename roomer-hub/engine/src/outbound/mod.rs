@@ -26,6 +26,7 @@ pub(crate) mod shed;
 pub(crate) mod socket_writer;
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use roomer_hub::{ConnKey, Members, RoomKey, Snapshot, Tables};
 use roomer_proto::websocket::{self, Kind};
@@ -71,6 +72,8 @@ pub(crate) struct FlushWork {
     rooms: Vec<RoomKey>,
     /// True if the caller has to flush the large rooms later.
     pub(crate) has_more: bool,
+    /// The task of the link to the broker, if it has something to publish.
+    pub(crate) link: Option<Waker>,
 }
 
 impl FlushWork {

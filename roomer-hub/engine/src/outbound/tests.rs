@@ -43,7 +43,7 @@ struct LargeRoom {
 impl LargeRoom {
     fn new() -> Self {
         let hub = Hub::new(Config::default(), HashKey([0; 16]));
-        let mut room = LargeRoom { core: Core::new(hub, false), keys: vec![], tapes: vec![] };
+        let mut room = LargeRoom { core: Core::new(hub, false, None), keys: vec![], tapes: vec![] };
         for number in 0..SMALL_ROOM as u8 + 4 {
             let tape = Tape::default();
             let writer = SocketWriter::new(

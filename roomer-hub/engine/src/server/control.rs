@@ -1,11 +1,17 @@
 //! Methods of [`Server`] for rooms and connections, callable from any task.
 //!
 //! Connections are named by their ids, as a [`ConnId`] or as text; for an unknown id, methods return
-//! `false`.
+//! `false`. In a [cluster](crate::Builder::cluster), rooms and their members are those of all nodes,
+//! and an id may belong to another node: `true` then means that a node of such ids is alive. [`conn`],
+//! [`conns`], rules and hooks are about this node's own connections.
+//!
+//! [`conn`]: Server::conn
+//! [`conns`]: Server::conns
 
 use std::any::Any;
 
 use roomer_proto::ROOT;
+use roomer_proto::cluster::PeerCommand;
 
 use crate::Server;
 use crate::app::conn::Conn;
@@ -50,9 +56,10 @@ impl Server {
     ) {
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
         let mut core = self.core();
-        let except = core.hub.tables().find_conn(except.as_ref());
-        let command =
-            Command::Broadcast { from: None, except, except_guest: None, room, event, payload };
+        let guest = except.as_ref();
+        let except = core.hub.tables().find_conn(guest);
+        let except_guest = if except.is_none() { ConnId::parse(guest) } else { None };
+        let command = Command::Broadcast { from: None, except, except_guest, room, event, payload };
         core.apply(self.now(), Input::Command(command), None);
         drop(core);
         self.flush_unless_in_callback();
@@ -67,7 +74,16 @@ impl Server {
         payload: impl AsRef<[u8]>,
     ) -> bool {
         let (dst, event, payload) = (to.as_ref(), event.as_ref(), payload.as_ref());
-        self.command_about(dst, |_| Command::Send { from: None, dst, room: ROOT, event, payload })
+        let mut core = self.core();
+        let tables = core.hub.tables();
+        if tables.find_conn(dst).is_none() && tables.peer_of(dst).is_none() {
+            return false;
+        }
+        let command = Command::Send { from: None, dst, room: ROOT, event, payload };
+        core.apply(self.now(), Input::Command(command), None);
+        drop(core);
+        self.flush_unless_in_callback();
+        true
     }
 
     /// Adds a connection to a room, as if it had requested this, but without applying rules. Returns
@@ -75,7 +91,8 @@ impl Server {
     /// one more room.
     pub fn join(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
-        self.command_about(conn.as_ref(), |conn| Command::Join { conn, room })
+        let join = |conn| Command::Join { conn, room };
+        self.command_about(conn.as_ref(), join, PeerCommand::Join { room })
     }
 
     /// Removes a connection from a room: it receives `leave_ack`, and the other members are notified.
@@ -84,7 +101,8 @@ impl Server {
     /// connection.
     pub fn kick(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
-        self.command_about(conn.as_ref(), |conn| Command::Leave { conn, room })
+        let leave = |conn| Command::Leave { conn, room };
+        self.command_about(conn.as_ref(), leave, PeerCommand::Leave { room })
     }
 
     /// Moves a connection from one room to another in one step: it is never observed in neither room
@@ -98,25 +116,21 @@ impl Server {
     ) -> bool {
         let (from, to) = (from.as_ref(), to.as_ref());
         let mut core = self.core();
-        let tables = core.hub.tables();
-        let is_in = |conn: &ConnKey| {
-            tables.find_room(from).is_some_and(|room| tables.is_member(*conn, room))
+        let now = self.now();
+        let has_moved = match core.hub.tables().find_conn(conn.as_ref()) {
+            Some(conn) => core.move_to(now, conn, from, to),
+            None => core.command_peer(now, conn.as_ref(), PeerCommand::Move { from, to }),
         };
-        let Some(conn) = tables.find_conn(conn.as_ref()).filter(is_in) else {
-            return false;
-        };
-        for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
-            core.apply(self.now(), Input::Command(command), None);
-        }
         drop(core);
         self.flush_unless_in_callback();
-        true
+        has_moved
     }
 
     /// Closes a connection: it leaves all its rooms, receives the messages queued for it, then a close
     /// frame with this code and reason. Returns false if there is no such connection.
     pub fn disconnect(&self, conn: impl AsRef<str>, code: u16, reason: &str) -> bool {
-        self.command_about(conn.as_ref(), |conn| Command::Close { conn, code, reason })
+        let close = |conn| Command::Close { conn, code, reason };
+        self.command_about(conn.as_ref(), close, PeerCommand::Close { code, reason })
     }
 
     /// Returns the names of all rooms with their member counts, sorted by name.
@@ -126,7 +140,7 @@ impl Server {
         let tables = core.hub.tables();
         let rooms = tables.rooms();
         let mut rooms: Vec<_> =
-            rooms.map(|(key, name)| (name.to_owned(), tables.members(key).len())).collect();
+            rooms.map(|(key, name)| (name.to_owned(), tables.member_count(key))).collect();
         rooms.sort_unstable();
         rooms
     }
@@ -136,7 +150,7 @@ impl Server {
     pub fn member_count(&self, room: impl AsRef<str>) -> usize {
         let core = self.core();
         let tables = core.hub.tables();
-        tables.find_room(room.as_ref()).map_or(0, |room| tables.members(room).len())
+        tables.find_room(room.as_ref()).map_or(0, |room| tables.member_count(room))
     }
 
     /// Returns the ids of a room's members; empty if there is no such room.
@@ -145,7 +159,8 @@ impl Server {
         let core = self.core();
         let tables = core.hub.tables();
         let Some(room) = tables.find_room(room.as_ref()) else { return Vec::new() };
-        tables.members(room).iter().filter_map(|member| tables.conn_id(member)).collect()
+        let members = tables.members(room).iter().filter_map(|member| tables.conn_id(member));
+        members.chain(tables.guests(room)).collect()
     }
 
     /// Returns a handle to a connection: its claims, its data, its rooms.
@@ -184,15 +199,25 @@ impl Server {
         self.flush_unless_in_callback();
     }
 
-    /// Executes a command about a connection, given by id. Returns false if there is none.
-    fn command_about<'a>(&self, id: &str, command: impl Fn(ConnKey) -> Command<'a>) -> bool {
+    /// Executes a command about a connection, given by id: here, or at the node whose tag the id
+    /// bears. Returns false if there is neither.
+    fn command_about<'a>(
+        &self,
+        id: &str,
+        command: impl Fn(ConnKey) -> Command<'a>,
+        at_peer: PeerCommand<'_>,
+    ) -> bool {
         let mut core = self.core();
-        let Some(conn) = core.hub.tables().find_conn(id) else {
-            return false;
+        let now = self.now();
+        let is_known = match core.hub.tables().find_conn(id) {
+            Some(conn) => {
+                core.apply(now, Input::Command(command(conn)), None);
+                true
+            }
+            None => core.command_peer(now, id, at_peer),
         };
-        core.apply(self.now(), Input::Command(command(conn)), None);
         drop(core);
         self.flush_unless_in_callback();
-        true
+        is_known
     }
 }

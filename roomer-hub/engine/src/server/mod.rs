@@ -16,6 +16,7 @@ use roomer_proto::close;
 use crate::app::handler::Handler;
 use crate::builder::Builder;
 use crate::builder::options::Options;
+use crate::cluster::ClusterState;
 use crate::connection::Connection;
 use crate::core::Core;
 use crate::env::Environment;
@@ -53,6 +54,7 @@ impl Server {
 
     pub(crate) fn new(
         hub: Hub,
+        cluster: Option<ClusterState>,
         options: Options,
         handlers: Vec<Handler>,
         env: Arc<dyn Environment>,
@@ -60,7 +62,7 @@ impl Server {
         let budget = Arc::new(MemoryBudget::new(options.memory_budget));
         let flush_pool = FlushPool::new(options.flush.chunk);
         Server(Arc::new(Inner {
-            core: Mutex::new(Core::new(hub, !options.hooks.is_empty())),
+            core: Mutex::new(Core::new(hub, !options.hooks.is_empty(), cluster)),
             options,
             handlers,
             env,

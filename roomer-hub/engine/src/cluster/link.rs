@@ -1,0 +1,228 @@
+//! The task between the machine and the broker.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use roomer_hub::cluster::{Input, News};
+
+use super::carrier::{Carrier, CarrierEvent};
+use crate::Server;
+use crate::metrics::trace;
+use crate::metrics::warning::WarningCause;
+
+/// The most events of the broker that are handled under one lock.
+const MAX_EVENTS: usize = 64;
+
+/// The most rounds of one poll, before other tasks get their turn.
+const MAX_ROUNDS: usize = 8;
+
+/// How long a stopping node tries to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// Runs this node's link to its broker, with the runtime's `sleep`. Spawn it once. It ends when the
+    /// server is closed and its last connection is gone; until then it connects again whenever the
+    /// broker was away. The server serves its own clients with or without it.
+    ///
+    /// Without [`Builder::cluster`](crate::Builder::cluster) it ends at once.
+    pub async fn run_cluster<C, S>(&self, carrier: C, sleep: impl Fn(Duration) -> S)
+    where
+        C: Carrier,
+        S: Future,
+    {
+        if self.core().cluster.is_none() {
+            return;
+        }
+        let _linked = Linked::new(self);
+        let mut link = Link {
+            server: self,
+            carrier,
+            sleep,
+            timer: None,
+            flush_at: None,
+            goodbye: None,
+            events: Vec::new(),
+        };
+        poll_fn(|cx| link.poll(cx)).await;
+    }
+}
+
+impl Server {
+    /// Wakes the link's task, to look whether the server is closed.
+    pub(crate) fn wake_link(&self) {
+        let link = self.core().cluster.as_mut().and_then(|state| state.link.take());
+        if let Some(link) = link {
+            link.wake();
+        }
+    }
+}
+
+/// Counts the link while it runs, so that a drain waits for its goodbye.
+struct Linked<'s>(&'s Server);
+
+impl<'s> Linked<'s> {
+    fn new(server: &'s Server) -> Self {
+        server.0.lifecycle.link(true);
+        Linked(server)
+    }
+}
+
+impl Drop for Linked<'_> {
+    fn drop(&mut self) {
+        self.0.0.lifecycle.link(false);
+    }
+}
+
+struct Link<'s, C, F, S> {
+    server: &'s Server,
+    carrier: C,
+    sleep: F,
+    /// The runtime's timer, and when it fires.
+    timer: Option<(Duration, Pin<Box<S>>)>,
+    /// When rooms have to be flushed that the last flush has left.
+    flush_at: Option<Duration>,
+    /// When the node stops trying to say goodbye.
+    goodbye: Option<Duration>,
+    events: Vec<CarrierEvent>,
+}
+
+impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..MAX_ROUNDS {
+            let has_more = self.receive(cx);
+            self.publish(cx);
+            let is_written = self.carrier.poll_flush(cx).is_ready();
+            if self.is_over(is_written) {
+                return Poll::Ready(());
+            }
+            if !has_more && !self.is_due(cx) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Handles what has come from the broker, and what is due. Returns true if there may be more.
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.events.len() < MAX_EVENTS
+            && let Poll::Ready(event) = self.carrier.poll_event(cx)
+        {
+            self.events.push(event);
+        }
+        let has_more = self.events.len() == MAX_EVENTS;
+        let (server, now) = (self.server, self.server.now());
+        if self.flush_at.is_some_and(|at| at <= now) {
+            self.flush_at = server.flush().then_some(now);
+        }
+        let mut reports = Vec::new();
+        let mut core = server.core();
+        for event in self.events.drain(..) {
+            let input = match event {
+                CarrierEvent::Up { max_payload } => {
+                    reports.push(Report::Up);
+                    Input::Up { max_payload }
+                }
+                CarrierEvent::Down(why) => {
+                    reports.push(Report::Down(why));
+                    Input::Down
+                }
+                CarrierEvent::Notice(text) => {
+                    reports.push(Report::Notice(text));
+                    continue;
+                }
+                CarrierEvent::Frame(frame) => Input::Frame(frame),
+            };
+            core.apply_cluster(now, input);
+        }
+        let state = core.cluster.as_ref();
+        // Frames that wait come before the judgement of who was silent.
+        if !has_more && state.is_some_and(|state| state.machine.wake_at() <= now) {
+            core.apply_cluster(now, Input::Tick);
+        }
+        let stops =
+            self.goodbye.is_none() && server.is_closing() && core.outbound.writers.is_empty();
+        if stops {
+            core.apply_cluster(now, Input::Stop);
+            self.goodbye = Some(now + GOODBYE);
+        }
+        if let Some(state) = &mut core.cluster {
+            reports.extend(state.news.drain(..).map(Report::News));
+        }
+        server.flush_after_input(now, core, &mut self.flush_at);
+        reports.into_iter().for_each(|report| report.make(server));
+        has_more
+    }
+
+    /// Hands frames to the carrier until it is full, and registers the task for the next ones.
+    fn publish(&mut self, cx: &Context<'_>) {
+        let now = self.server.now();
+        let mut core = self.server.core();
+        let Some(state) = &mut core.cluster else { return };
+        state.machine.publish(now, |to, frame| self.carrier.publish(to, frame.clone()));
+        state.link = Some(cx.waker().clone());
+    }
+
+    /// Returns true once the node has said goodbye or cannot.
+    fn is_over(&self, is_written: bool) -> bool {
+        let Some(deadline) = self.goodbye else { return false };
+        let core = self.server.core();
+        let wants = core.cluster.as_ref().is_some_and(|state| state.machine.wants_to_publish());
+        (is_written && !wants) || deadline <= self.server.now()
+    }
+
+    /// Sets the timer. Returns true if something is due already.
+    fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
+        let core = self.server.core();
+        let wake_at = core.cluster.as_ref().map(|state| state.machine.wake_at());
+        drop(core);
+        let now = self.server.now();
+        let Some(at) = wake_at.into_iter().chain(self.flush_at).chain(self.goodbye).min() else {
+            return false;
+        };
+        if at <= now {
+            return true;
+        }
+        if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
+            self.timer = Some((at, Box::pin((self.sleep)(at - now))));
+        }
+        let Some((_, timer)) = &mut self.timer else { return false };
+        let is_due = timer.as_mut().poll(cx).is_ready();
+        if is_due {
+            self.timer = None;
+        }
+        is_due
+    }
+}
+
+/// Something for people, to be reported without the lock.
+enum Report {
+    Up,
+    Down(String),
+    Notice(String),
+    News(News),
+}
+
+impl Report {
+    fn make(self, server: &Server) {
+        match self {
+            Report::Up => trace::broker_up(),
+            Report::Down(why) => server.warn(WarningCause::BrokerDown { why }),
+            Report::Notice(text) => server.warn(WarningCause::BrokerNotice { text }),
+            Report::News(news) => {
+                trace::cluster_news(&news);
+                match news {
+                    News::Settings { name, .. } => {
+                        server.warn(WarningCause::PeerSettings { peer: name.into() });
+                    }
+                    News::Foreign { node, version } => {
+                        server.warn(WarningCause::ForeignPeer { node: node.to_string(), version });
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The options of a node.
+
+use std::time::Duration;
+
+use roomer_hub::cluster::Config;
+use roomer_proto::cluster::{NodeId, ParsePrefixError, Subjects};
+
+/// A node's membership of a cluster, for [`Builder::cluster`](crate::Builder::cluster): the servers
+/// with the same name at one broker share their rooms.
+///
+/// ```
+/// # use roomer_engine as roomer_tokio;
+/// use roomer_tokio::{Server, cluster::Cluster}; // or roomer_smol
+///
+/// let server = Server::builder().cluster(Cluster::named("chat")).build()?;
+/// assert!(!server.cluster().is_some_and(|cluster| cluster.is_up));
+/// # Ok::<(), roomer_engine::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "pass it to `Builder::cluster`"]
+pub struct Cluster {
+    pub(crate) config: Config,
+    pub(crate) ready_needs_broker: bool,
+}
+
+impl Cluster {
+    /// Creates the default options for a node of the cluster `name`. The name becomes part of the
+    /// broker's subjects `roomer.<name>.…`: letters, digits, `-`, `_`, and dots between them.
+    pub fn named(name: impl AsRef<str>) -> Self {
+        let node = format!("{}-{}", host_name(), std::process::id());
+        Cluster { config: Config::new(name.as_ref(), &node), ready_needs_broker: false }
+    }
+
+    /// Sets the node's name, which people see. Default: the host's name and the number of the process.
+    /// A node that starts again under its old name replaces the old one within two seconds.
+    pub fn node(mut self, name: impl Into<String>) -> Self {
+        self.config.node = name.into();
+        self
+    }
+
+    /// Sets the time between two signs of life, and the silence after which a peer counts as dead and
+    /// its members leave. Default 1 s and 5 s.
+    pub fn beat(mut self, every: Duration, dead_after: Duration) -> Self {
+        (self.config.beat, self.config.dead_after) = (every, dead_after);
+        self
+    }
+
+    /// Sets how much is kept for each peer until it has applied it: what a restart of the broker may
+    /// take without a loss. Default 4 MiB and 10 s.
+    pub fn journal(mut self, bytes: usize, time: Duration) -> Self {
+        (self.config.journal_bytes, self.config.journal_time) = (bytes, time);
+        self
+    }
+
+    /// Sets how long a missing message may hold up the other messages of its node. Default 500 ms.
+    pub fn repair_wait(mut self, wait: Duration) -> Self {
+        self.config.repair_wait = wait;
+        self
+    }
+
+    /// Sets how long the server is not [ready](crate::Server::is_ready) after its start, so that its
+    /// first clients find the other nodes' members. Default 2 s.
+    pub fn form_wait(mut self, wait: Duration) -> Self {
+        self.config.form_wait = wait;
+        self
+    }
+
+    /// Makes the server [ready](crate::Server::is_ready) only while the broker is reachable. Default
+    /// `false`: otherwise a failure of the broker would take all nodes out of the load balancer at
+    /// once.
+    pub fn ready_needs_broker(mut self, needed: bool) -> Self {
+        self.ready_needs_broker = needed;
+        self
+    }
+
+    pub(crate) fn subjects(&self, node: NodeId) -> Result<Subjects, ParsePrefixError> {
+        Subjects::new(&format!("roomer.{}", self.config.cluster), node)
+    }
+}
+
+/// Returns the host's name, as people know the machine.
+fn host_name() -> String {
+    #[cfg(unix)]
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").unwrap_or_else(|_| "node".into());
+    name
+}

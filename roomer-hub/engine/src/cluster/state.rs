@@ -1,0 +1,97 @@
+//! The part of the cluster under the server's lock.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use roomer_hub::cluster::{Change, Cluster, Command, Effect, Input, News};
+use roomer_hub::{Action, Actions, ConnId};
+
+use crate::core::Core;
+
+/// The cluster's machine, and what the link's task waits for.
+#[derive(Debug)]
+pub(crate) struct ClusterState {
+    pub(crate) machine: Cluster,
+    /// The link's task, to be woken when there is something to publish.
+    pub(crate) link: Option<Waker>,
+    /// Events that the link's task reports once it has released the lock.
+    pub(crate) news: Vec<News>,
+    /// Kept between inputs for its memory.
+    effects: Vec<Effect>,
+}
+
+impl ClusterState {
+    pub(crate) fn new(machine: Cluster) -> Self {
+        ClusterState { machine, link: None, news: Vec::new(), effects: Vec::new() }
+    }
+
+    /// Records an action of the hub that peers have to know of.
+    pub(crate) fn record(&mut self, now: Duration, actions: &Actions<'_>, action: &Action<'_>) {
+        let change = match *action {
+            Action::Joined { name: room, .. } => {
+                actions.subject().map(|id| Change::Joined { id, room })
+            }
+            Action::Left { name: room, .. } => {
+                actions.subject().map(|id| Change::Left { id, room })
+            }
+            Action::Broadcast { peers, except_guest, packet, .. } if !peers.is_empty() => {
+                Some(Change::Broadcast { peers, except: except_guest.copied(), packet })
+            }
+            Action::Forward { peer, packet } => Some(Change::Direct { peer, packet }),
+            _ => None,
+        };
+        if let Some(change) = change {
+            self.machine.record(now, actions.tables(), change);
+        }
+    }
+
+    /// Returns the link's task if it has something to publish, for the caller to wake once it has
+    /// released the lock.
+    pub(crate) fn take_link(&mut self) -> Option<Waker> {
+        self.link.take_if(|_| self.machine.wants_to_publish())
+    }
+}
+
+impl Core {
+    /// Gives the cluster's machine an input and carries out its effects.
+    pub(crate) fn apply_cluster(&mut self, now: Duration, input: Input) {
+        let Some(state) = &mut self.cluster else { return };
+        let mut effects = std::mem::take(&mut state.effects);
+        effects.extend(state.machine.handle(now, self.hub.tables(), input));
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::News(news) => {
+                    self.cluster.iter_mut().for_each(|state| state.news.push(news.clone()));
+                }
+                Effect::Command { id, command } => self.peer_command(now, &id, &command),
+                effect => {
+                    if let Some(input) = effect.hub_input() {
+                        self.apply(now, input, None);
+                    }
+                }
+            }
+        }
+        if let Some(state) = &mut self.cluster {
+            effects.shrink_to(64);
+            state.effects = effects;
+        }
+    }
+
+    /// Carries out a command that the application gave to another node.
+    fn peer_command(&mut self, now: Duration, id: &ConnId, command: &Command) {
+        let Some(conn) = self.hub.tables().find_conn(id.as_str()) else { return };
+        let mut command_of = |command| {
+            self.apply(now, roomer_hub::Input::Command(command), None);
+        };
+        match command {
+            Command::Join { room } => command_of(roomer_hub::Command::Join { conn, room }),
+            Command::Leave { room } => command_of(roomer_hub::Command::Leave { conn, room }),
+            Command::Move { from, to } => {
+                self.move_to(now, conn, from, to);
+            }
+            Command::Close { code, reason } => {
+                command_of(roomer_hub::Command::Close { conn, code: *code, reason });
+            }
+        }
+    }
+}
