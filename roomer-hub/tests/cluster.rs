@@ -63,7 +63,7 @@ impl Node {
                     }
                     (!peers.is_empty()).then_some(Change::Broadcast {
                         peers,
-                        except: except_guest,
+                        except: except_guest.copied(),
                         packet,
                     })
                 }
