@@ -278,7 +278,7 @@ impl Tables {
             seats.get_mut(moved.seat_index).member_index = member_index;
         }
         room.drop_empty_guests();
-        (key, self.close_if_empty(key).is_some())
+        (key, room.is_empty() && self.close(key).is_some())
     }
 
     /// Sets the number of members that a peer has counted in a room, and closes the room if it is
@@ -287,6 +287,71 @@ impl Tables {
         let entry = &mut self.rooms[room];
         entry.guests_mut().set_count(peer, count);
         entry.drop_empty_guests();
-        self.close_if_empty(room).is_some()
+        entry.is_empty() && self.close(room).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Presence;
+
+    fn tables() -> Tables {
+        let mut tables = Tables::new(HashKey([7; 16]));
+        tables.guest_tables.set_tag(PeerKey::new(0), Some([0; 4]));
+        tables
+    }
+
+    fn join(tables: &mut Tables, number: u32, name: &str) {
+        let mut bytes = [0; 16];
+        bytes[12..].copy_from_slice(&number.to_be_bytes());
+        let id = ConnId::from_random_bytes(bytes);
+        let room = tables.find_room(name);
+        let room = room.unwrap_or_else(|| tables.insert_room(name, Presence::Full));
+        tables.join_guest(PeerKey::new(0), tables.find_guest(&id), room, &id);
+    }
+
+    /// Returns the bytes that are allocated for guests and their rooms.
+    fn allocated(tables: &Tables) -> usize {
+        let GuestTables { guests, ids, .. } = &tables.guest_tables;
+        // A slot of the table has a version next to its content.
+        let slot = (size_of::<Guest>() + size_of::<u32>()).next_multiple_of(align_of::<Guest>());
+        let room = |room: &Room| {
+            let guests = room.guests().map_or(0, |guests| size_of_val(guests) + guests.allocated());
+            size_of::<Room>() + room.name.len() + guests
+        };
+        (guests.capacity() + 1) * slot
+            + ids.allocation_size()
+            + tables.rooms.values().map(room).sum::<usize>()
+    }
+
+    /// The target of a guest in `root` and one more room, of which 78 bytes are the two entries in
+    /// the rooms' snapshots.
+    #[test]
+    fn fifty_thousand_guests_in_two_rooms_need_less_than_250_bytes_each() {
+        let (mut tables, guests) = (tables(), 50_000);
+        for number in 0..guests {
+            join(&mut tables, number, "root");
+            join(&mut tables, number, &format!("room {}", number / 50));
+        }
+        tables.audit().unwrap();
+        let each = allocated(&tables) / guests as usize;
+        println!("{each} bytes for each guest");
+        assert!((78..=250).contains(&each), "{each} bytes for each guest");
+    }
+
+    #[test]
+    fn memory_is_released_when_the_last_guest_has_left() {
+        let mut tables = tables();
+        for number in 0..1_000 {
+            join(&mut tables, number, "root");
+        }
+        let key = tables.key;
+        while let Some(guest) = tables.guest_tables.guests.keys().next() {
+            tables.leave_guest(guest, 0);
+            tables.guest_tables.remove(key, guest);
+        }
+        tables.audit().unwrap();
+        assert!(allocated(&tables) < 1_000, "{} bytes are left", allocated(&tables));
     }
 }

@@ -102,6 +102,14 @@ impl RoomGuests {
         (self.members.capacity(), self.list.capacity())
     }
 
+    /// Returns the number of bytes that are allocated in total.
+    #[cfg(test)]
+    pub(crate) fn allocated(&self) -> usize {
+        self.members.capacity() * size_of::<RoomGuest>()
+            + self.peers.capacity() * size_of::<RoomPeer>()
+            + self.list.allocated()
+    }
+
     /// Adds a guest and returns its index.
     pub(crate) fn push(&mut self, peer: PeerKey, guest: RoomGuest, id: &ConnId) -> u32 {
         self.list.push(id, b',');

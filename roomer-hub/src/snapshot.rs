@@ -17,6 +17,9 @@ const ENTRY_LEN: usize = ConnId::LEN + 3;
 /// The number of entries in a full chunk, which is 3,900 bytes.
 const ENTRIES_PER_CHUNK: usize = 100;
 
+/// The length of a full chunk in bytes.
+const CHUNK_LEN: usize = ENTRIES_PER_CHUNK * ENTRY_LEN;
+
 /// The text without its closing bracket.
 #[derive(Debug, Default)]
 pub(crate) struct MemberList {
@@ -27,9 +30,13 @@ pub(crate) struct MemberList {
 
 impl MemberList {
     /// Appends an id. `begin` stands before the first one.
+    #[inline]
     pub(crate) fn push(&mut self, id: &ConnId, begin: u8) {
-        if self.tail.len() == ENTRIES_PER_CHUNK * ENTRY_LEN {
-            self.full.push(std::mem::take(&mut self.tail).into());
+        if self.tail.len() == CHUNK_LEN {
+            // Without spare memory: a full chunk stays as long as it is.
+            let mut chunk = std::mem::replace(&mut self.tail, Vec::with_capacity(CHUNK_LEN));
+            chunk.shrink_to_fit();
+            self.full.push(chunk.into());
         }
         let is_first = self.full.is_empty() && self.tail.is_empty();
         self.tail.push(if is_first { begin } else { b',' });
@@ -39,6 +46,7 @@ impl MemberList {
     }
 
     /// Removes the entry at `index` and moves the last one there.
+    #[inline]
     pub(crate) fn swap_remove(&mut self, index: usize) {
         let last = self.tail.len() - ENTRY_LEN;
         // Without the separator, which differs between the first entry and the others.
@@ -64,6 +72,13 @@ impl MemberList {
     pub(crate) fn shrink(&mut self) {
         self.tail.shrink_to_fit();
         self.full.shrink_to_fit();
+    }
+
+    /// Returns the number of bytes that are allocated in total.
+    #[cfg(test)]
+    pub(crate) fn allocated(&self) -> usize {
+        let full: usize = self.full.iter().map(Bytes::len).sum();
+        full + self.tail.capacity() + self.full.capacity() * size_of::<Bytes>()
     }
 
     /// Returns the number of bytes that are allocated for the last chunk.

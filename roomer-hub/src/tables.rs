@@ -215,16 +215,15 @@ impl Tables {
         if let Some(moved) = room.swap_remove(member_index) {
             self.conns[moved.conn].seats[moved.seat_index as usize].member_index = member_index;
         }
-        (key, self.close_if_empty(key))
+        if !room.is_empty() {
+            return (key, None);
+        }
+        (key, self.close(key))
     }
 
-    /// Removes a room that does not have a member any more, and returns its name.
-    pub(crate) fn close_if_empty(&mut self, room: RoomKey) -> Option<Box<str>> {
-        let entry = &self.rooms[room];
-        if !entry.is_empty() {
-            return None;
-        }
-        let hash = self.key.hash(&entry.name);
+    /// Removes a room without members, and returns its name.
+    pub(crate) fn close(&mut self, room: RoomKey) -> Option<Box<str>> {
+        let hash = self.key.hash(&self.rooms[room].name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == room) {
             entry.remove();
         }

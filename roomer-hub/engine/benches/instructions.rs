@@ -149,7 +149,7 @@ fn bench_hub_snapshot(hub: &mut Hub, conn: ConnKey) {
     for _ in 0..ROUNDS {
         for action in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {
             let Action::JoinAck { snapshot, .. } = action else { panic!("{action:?}") };
-            let (mut chunks, mut tail) = (Vec::new(), Vec::new());
+            let (mut chunks, mut tail) = (Vec::with_capacity(10), Vec::new());
             for run in snapshot.runs() {
                 chunks.extend_from_slice(run.chunks());
                 run.write_tail(&mut tail);
