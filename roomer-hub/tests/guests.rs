@@ -1,135 +1,12 @@
 //! Guests: members of a room that are connections of other nodes.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
-use std::time::Duration;
+#[path = "support/node.rs"]
+mod node;
 
-use roomer_hub::{
-    Action, Command, Config, ConnId, ConnKey, HashKey, Hub, Input, PeerKey, Presence,
-    RejectedPeerInputs,
-};
-use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
-
-const TAG: [u8; 4] = [0xaa; 4];
-
-fn peer(index: u16) -> PeerKey {
-    PeerKey::new(index)
-}
-
-/// Returns an id of the peer with [`TAG`].
-fn guest(number: u8) -> ConnId {
-    id(0xaa, number)
-}
-
-/// Returns an id with the tag of four bytes `tag`.
-fn id(tag: u8, number: u8) -> ConnId {
-    let mut bytes = [number; 16];
-    bytes[..4].fill(tag);
-    ConnId::from_random_bytes(bytes)
-}
-
-/// A hub with the peer 0, whose actions are lines of text.
-struct Node(Hub);
-
-impl Node {
-    fn new(config: Config) -> Self {
-        let mut node = Node(Hub::new(config, HashKey([7; 16])));
-        assert_eq!(node.run(Input::PeerUp { peer: peer(0), tag: TAG }), [""; 0]);
-        node
-    }
-
-    fn open(&mut self, number: u8) -> ConnKey {
-        let lines = self.run(Input::Open { id: id(0x11, number) });
-        assert!(lines[0].starts_with("opened"), "{lines:?}");
-        self.0.tables().find_conn(id(0x11, number).as_str()).unwrap()
-    }
-
-    fn join(&mut self, conn: ConnKey, room: &str) -> Vec<String> {
-        let packet = PacketRef { room, event: JOIN, ..PacketRef::default() };
-        self.run(Input::Packet { conn, packet })
-    }
-
-    fn leave(&mut self, conn: ConnKey, room: &str) -> Vec<String> {
-        let packet = PacketRef { room, event: LEAVE, ..PacketRef::default() };
-        self.run(Input::Packet { conn, packet })
-    }
-
-    fn say(&mut self, conn: ConnKey, room: &str) -> Vec<String> {
-        let packet = PacketRef { room, event: "chat", ..PacketRef::default() };
-        self.run(Input::Packet { conn, packet })
-    }
-
-    fn direct(&mut self, conn: ConnKey, dst: ConnId) -> Vec<String> {
-        let dst = dst.as_str();
-        let packet = PacketRef { room: ROOT, event: "chat", dst, ..PacketRef::default() };
-        self.run(Input::Packet { conn, packet })
-    }
-
-    fn guest_joined(&mut self, of: u16, room: &str, id: ConnId) -> Vec<String> {
-        self.run(Input::GuestJoined { peer: peer(of), room, id })
-    }
-
-    fn guest_left(&mut self, of: u16, room: &str, id: ConnId) -> Vec<String> {
-        self.run(Input::GuestLeft { peer: peer(of), room, id })
-    }
-
-    fn count(&mut self, of: u16, room: &str, members: u32) -> Vec<String> {
-        self.run(Input::GuestCount { peer: peer(of), room, members })
-    }
-
-    fn rejected(&self) -> RejectedPeerInputs {
-        self.0.rejected_peer_inputs()
-    }
-
-    fn run(&mut self, input: Input<'_>) -> Vec<String> {
-        let actions = self.0.handle(Duration::ZERO, input);
-        let tables = actions.tables();
-        let lines = actions.map(|action| line(tables, action)).collect();
-        self.0.tables().audit().unwrap();
-        lines
-    }
-}
-
-/// Returns the last two digits of an id: its number.
-fn short(id: &str) -> &str {
-    id.get(34..).unwrap_or(id)
-}
-
-fn packet(packet: &PacketRef<'_>) -> String {
-    let payload = packet.payload.escape_ascii().to_string();
-    format!("{} {} src={} {}", packet.room, packet.event, short(packet.src), short(&payload))
-}
-
-fn line(tables: &roomer_hub::Tables, action: Action<'_>) -> String {
-    let name =
-        |conn: ConnKey| tables.conn_id(conn).map_or("?".into(), |id| short(id.as_str()).to_owned());
-    match action {
-        Action::Opened { conn } => format!("opened {}", name(conn)),
-        Action::Joined { conn, name: room, .. } => format!("joined {} {room}", name(conn)),
-        Action::Left { conn, name: room, .. } => format!("left {} {room}", name(conn)),
-        Action::RoomClosed { .. } => "closed".into(),
-        Action::JoinAck { to, snapshot, room, .. } => {
-            let text = String::from_utf8(snapshot.to_vec()).unwrap();
-            assert_eq!(snapshot.len(), text.len());
-            let ids: Vec<&str> =
-                text.split(['[', ']', ',']).map(|id| short(id.trim_matches('"'))).collect();
-            format!("ack to {} of {room}: {}", name(to), ids.join(" ").trim())
-        }
-        Action::Send { to, packet: of } => format!("send to {}: {}", name(to), packet(&of)),
-        Action::Broadcast { members, except, packet: of, peers, except_guest, .. } => {
-            let to = members.iter().filter(|&member| Some(member) != except).map(name);
-            let peers = peers.iter().map(|peer| format!("peer{}", peer.index()));
-            let to: Vec<String> = to.chain(peers).collect();
-            let without = except_guest.map(|id| format!(" without {}", short(id.as_str())));
-            format!("to {}{}: {}", to.join(" "), without.unwrap_or_default(), packet(&of))
-        }
-        Action::Forward { peer, packet: of } => {
-            format!("forward to {}: {}", peer.index(), packet(&of))
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-const NOTHING: [&str; 0] = [];
+use node::{NOTHING, Node, guest, id, peer};
+use roomer_hub::{Command, Config, ConnKey, Input, Presence};
+use roomer_proto::ROOT;
 
 #[test]
 fn a_snapshot_lists_members_and_then_guests() {
@@ -170,63 +47,6 @@ fn a_message_is_sent_to_the_peers_with_members_in_its_room() {
 }
 
 #[test]
-fn a_peers_message_reaches_the_members_here_and_no_peer() {
-    let mut node = Node::new(Config::default());
-    let (_, bob) = (node.open(1), node.open(2));
-    node.guest_joined(0, ROOT, guest(7));
-    let mut say = |src: &str, except| {
-        let packet = PacketRef { room: ROOT, event: "chat", dst: "x", src, payload: b"" };
-        node.run(Input::PeerBroadcast { peer: peer(0), except, packet })
-    };
-    assert_eq!(say(guest(7).as_str(), None), ["to 01 02: root chat src=07 "]);
-    // The sender does not have to be a guest.
-    assert_eq!(say(guest(9).as_str(), Some(id(0x11, 1))), ["to 02: root chat src=09 "]);
-    assert_eq!(say("", None), ["to 01 02: root chat src= "]);
-    assert_eq!(node.leave(bob, ROOT).len(), 3);
-}
-
-#[test]
-fn direct_messages_find_the_node_by_the_tag() {
-    let mut node = Node::new(Config::default());
-    let ann = node.open(1);
-    assert_eq!(node.direct(ann, guest(7)), ["forward to 0: root chat src=01 "]);
-    assert_eq!(node.direct(ann, id(0xbb, 7)), NOTHING);
-    assert_eq!(node.0.rejected_packets().unknown_dst, 1);
-    let packet = |dst| PacketRef { room: "x", event: "chat", dst, ..PacketRef::default() };
-    let (known, unknown) = (id(0x11, 1), id(0x11, 2));
-    let here = Input::PeerDirect { peer: peer(0), packet: packet(known.as_str()) };
-    assert_eq!(node.run(here), ["send to 01: x chat src= "]);
-    let nowhere = Input::PeerDirect { peer: peer(0), packet: packet(unknown.as_str()) };
-    assert_eq!(node.run(nowhere), NOTHING);
-    assert_eq!(node.rejected().unknown_dst, 1);
-}
-
-#[test]
-fn a_peer_that_is_gone_leaves_no_trace() {
-    let mut node = Node::new(Config::default());
-    node.0.set_presence("hall", Presence::Count);
-    let ann = node.open(1);
-    node.join(ann, "lobby");
-    for room in [ROOT, "lobby", "attic"] {
-        node.guest_joined(0, room, guest(7));
-        node.guest_joined(0, room, guest(8));
-    }
-    node.count(0, "hall", 3);
-    assert_eq!(node.0.tables().guest_count(), 2);
-    let lines = [
-        "to 01: lobby member_left src= 07",
-        "to 01: root member_left src= 07",
-        "closed",
-        "to 01: lobby member_left src= 08",
-        "to 01: root member_left src= 08",
-        "closed",
-    ];
-    assert_eq!(node.run(Input::PeerGone { peer: peer(0) }), lines);
-    assert_eq!((node.0.tables().guest_count(), node.0.tables().room_count()), (0, 2));
-    assert_eq!(node.0.tables().peer_of(guest(7).as_str()), None);
-}
-
-#[test]
 fn a_room_lives_while_a_guest_or_a_count_is_in_it() {
     let mut node = Node::new(Config::default());
     let ann = node.open(1);
@@ -242,4 +62,105 @@ fn a_room_lives_while_a_guest_or_a_count_is_in_it() {
     assert_eq!(node.0.tables().find_room("lobby"), Some(room));
     assert_eq!(node.count(0, "lobby", 0), ["closed"]);
     assert_eq!(node.0.tables().find_room("lobby"), None);
+}
+
+#[test]
+fn guests_are_announced_once_and_to_the_members_of_full_rooms_alone() {
+    let mut node = Node::new(Config::default());
+    node.0.set_presence("hall", Presence::Count);
+    node.0.set_presence("quiet", Presence::Off);
+    let (ann, bob) = (node.open(1), node.open(2));
+    for room in ["hall", "quiet", "lobby"] {
+        node.join(ann, room);
+        node.join(bob, room);
+    }
+    assert_eq!(node.guest_joined(0, "lobby", guest(7)), ["to 01 02: lobby new_member src= 07"]);
+    assert_eq!(node.guest_joined(0, "lobby", guest(7)), NOTHING, "already there");
+    assert_eq!(node.guest_left(0, "lobby", guest(7)), ["to 01 02: lobby member_left src= 07"]);
+    assert_eq!(node.guest_left(0, "lobby", guest(7)), NOTHING, "already gone");
+    assert_eq!(node.guest_left(0, "nowhere", guest(7)), NOTHING);
+    for room in ["hall", "quiet"] {
+        assert_eq!(node.guest_joined(0, room, guest(8)), NOTHING);
+        assert_eq!(node.count(0, room, 9), NOTHING);
+        assert_eq!(node.guest_left(0, room, guest(8)), NOTHING);
+    }
+}
+
+#[test]
+fn a_count_is_the_sum_over_all_nodes() {
+    let mut node = Node::new(Config::default());
+    node.0.set_presence("hall", Presence::Count);
+    node.0.set_presence("quiet", Presence::Off);
+    node.run(Input::PeerUp { peer: peer(3), tag: [0xcc; 4] });
+    let (ann, bob) = (node.open(1), node.open(2));
+    node.join(ann, "hall");
+    node.count(0, "hall", 5);
+    node.count(3, "hall", 7);
+    assert_eq!(node.join(bob, "hall"), ["joined 02 hall", "ack to 02 of hall: 14"]);
+    node.count(0, "hall", 4);
+    assert_eq!(node.join(bob, "hall"), ["ack to 02 of hall: 13"]);
+    assert_eq!(node.member_count("hall"), 13);
+    node.run(Input::PeerGone { peer: peer(3) });
+    assert_eq!(node.join(bob, "hall"), ["ack to 02 of hall: 6"]);
+    node.count(0, "quiet", u32::MAX);
+    assert_eq!(node.join(bob, "quiet"), ["joined 02 quiet", "ack to 02 of quiet: 02"]);
+    assert_eq!(node.member_count("quiet"), u32::MAX as usize + 1);
+}
+
+#[test]
+fn the_last_to_leave_closes_the_room_wherever_it_is() {
+    type Leave = fn(&mut Node, ConnKey) -> Vec<String>;
+    let member: Leave = |node, ann| node.leave(ann, "lobby");
+    let guest_leaves: Leave = |node, _| node.guest_left(0, "lobby", guest(7));
+    let count: Leave = |node, _| node.count(0, "lobby", 0);
+    for leaves in [
+        [member, guest_leaves, count],
+        [count, member, guest_leaves],
+        [guest_leaves, count, member],
+    ] {
+        let mut node = Node::new(Config::default());
+        let ann = node.open(1);
+        node.join(ann, "lobby");
+        node.guest_joined(0, "lobby", guest(7));
+        node.count(0, "lobby", 2);
+        for (at, leave) in leaves.into_iter().enumerate() {
+            let lines = leave(&mut node, ann);
+            assert_eq!(lines.contains(&"closed".into()), at == 2, "{lines:?}");
+        }
+        assert_eq!(node.0.tables().find_room("lobby"), None);
+    }
+}
+
+#[test]
+fn a_room_that_a_guest_opens_has_the_presence_of_its_name() {
+    let mut node = Node::new(Config::default());
+    node.0.set_presence("hall", Presence::Count);
+    let ann = node.open(1);
+    assert_eq!(node.count(0, "hall", 2), NOTHING);
+    assert_eq!(node.join(ann, "hall"), ["joined 01 hall", "ack to 01 of hall: 3"]);
+    assert_eq!(node.guest_joined(0, "lobby", guest(7)), NOTHING);
+    assert_eq!(node.join(ann, "lobby"), ["joined 01 lobby", "ack to 01 of lobby: 01 07"]);
+}
+
+/// Both runs of the snapshot begin and end chunks, while members and guests come and go.
+#[test]
+fn a_snapshot_of_hundreds_equals_its_members_and_guests() {
+    let mut node = Node::new(Config::default());
+    let ann = node.open(1);
+    for number in 2..=120 {
+        node.open(number);
+    }
+    for number in 0..230 {
+        node.guest_joined(0, ROOT, guest(number));
+    }
+    // From the first chunk, from the last one, and down to one chunk.
+    for number in (0..230).step_by(3).chain((1..230).step_by(3)) {
+        node.guest_left(0, ROOT, guest(number));
+        let tables = node.0.tables();
+        let room = tables.find_room(ROOT).unwrap();
+        let members = tables.members(room).iter().map(|conn| tables.conn_id(conn).unwrap());
+        let ids = members.chain(tables.guests(room)).map(|id| id.to_string()[34..].to_owned());
+        let expected = format!("ack to 01 of root: {}", ids.collect::<Vec<_>>().join(" "));
+        assert_eq!(node.join(ann, ROOT), [expected]);
+    }
 }
