@@ -81,6 +81,7 @@ pub use crate::handshake::request::{AuthResult, Rejection, Request};
 #[cfg(feature = "audit")]
 pub use crate::journal::RecordedInput;
 pub use crate::lifecycle::drain::DrainReport;
+pub use crate::metrics::cluster_stats::ClusterStats;
 pub use crate::metrics::stats::{Backlog, Stats};
 pub use crate::metrics::warning::{Warning, WarningCause};
 pub use crate::server::Server;

@@ -298,6 +298,34 @@ pub enum ResetCause {
     Malformed,
 }
 
+impl ResetCause {
+    /// Returns a short name of the cause, for metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ResetCause::Hole => "hole",
+            ResetCause::Missing => "missing",
+            ResetCause::HeldBytes => "held_bytes",
+            ResetCause::Stream => "stream",
+            ResetCause::Divergence => "divergence",
+            ResetCause::Malformed => "malformed",
+        }
+    }
+}
+
+impl GoneCause {
+    /// Returns a short name of the cause, for metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            GoneCause::Bye => "bye",
+            GoneCause::Silent => "silent",
+            GoneCause::NoState => "no_state",
+            GoneCause::Refused => "refused",
+        }
+    }
+}
+
 /// Why a frame was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

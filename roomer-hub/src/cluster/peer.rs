@@ -95,6 +95,24 @@ pub enum PeerState {
     Foreign,
 }
 
+impl PeerState {
+    /// All states.
+    pub const ALL: [PeerState; 5] =
+        [PeerState::Syncing, PeerState::Live, PeerState::Hole, PeerState::Dead, PeerState::Foreign];
+
+    /// Returns a short name of the state, for metrics and people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            PeerState::Syncing => "syncing",
+            PeerState::Live => "live",
+            PeerState::Hole => "hole",
+            PeerState::Dead => "dead",
+            PeerState::Foreign => "foreign",
+        }
+    }
+}
+
 impl Peer {
     pub(super) fn new(now: Duration, patience: Duration) -> Self {
         Peer {

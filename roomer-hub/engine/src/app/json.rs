@@ -3,7 +3,7 @@
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::json;
-use crate::{Backlog, Conn, JsonError, Message, Server, Stats, User};
+use crate::{Backlog, ClusterStats, Conn, JsonError, Message, Server, Stats, User};
 use roomer_hub::RejectedPackets;
 
 impl Conn {
@@ -178,6 +178,26 @@ serialize!(Stats {
     handler_errors,
     panics,
     accept_errors,
+    cluster,
+});
+
+serialize!(ClusterStats {
+    link_up,
+    peers,
+    guests,
+    held_bytes,
+    unapplied_bytes,
+    lag_ms,
+    frames_in,
+    frames_out,
+    bytes_in,
+    bytes_out,
+    demands,
+    repaired,
+    resets,
+    gone,
+    refused,
+    overflows,
 });
 
 serialize!(Backlog { id, bytes });

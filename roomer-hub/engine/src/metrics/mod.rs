@@ -1,5 +1,6 @@
 //! Statistics, warnings and `tracing` events of a running server.
 
+pub(crate) mod cluster_stats;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 pub(crate) mod stats;

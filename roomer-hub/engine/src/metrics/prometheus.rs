@@ -5,6 +5,7 @@
 
 use std::fmt::{Display, Write};
 
+use crate::metrics::cluster_stats::ClusterStats;
 use crate::metrics::stats::Stats;
 
 impl Stats {
@@ -43,6 +44,7 @@ impl Stats {
             handler_errors,
             panics,
             accept_errors,
+            cluster,
         } = self;
         let mut page = Page(String::new());
         page.gauge("connections", "Connections in the hub.", *connections);
@@ -80,6 +82,9 @@ impl Stats {
         page.counter("handler_errors", "Errors returned by handlers.", *handler_errors);
         page.counter("panics", "Panics of handlers, rules and hooks.", *panics);
         page.counter("accept_errors", "Failures to accept a connection.", *accept_errors);
+        if let Some(cluster) = cluster {
+            page.cluster(cluster);
+        }
         page.0
     }
 }
@@ -88,6 +93,54 @@ impl Stats {
 struct Page(String);
 
 impl Page {
+    fn cluster(&mut self, stats: &ClusterStats) {
+        let ClusterStats {
+            link_up,
+            peers,
+            guests,
+            held_bytes,
+            unapplied_bytes,
+            lag_ms,
+            frames_in,
+            frames_out,
+            bytes_in,
+            bytes_out,
+            demands,
+            repaired,
+            resets,
+            gone,
+            refused,
+            overflows,
+        } = stats;
+        self.gauge("cluster_link_up", "1 while the broker is reachable.", usize::from(*link_up));
+        self.head("cluster_peers", "Other nodes, by state.", "gauge");
+        for (state, count) in peers {
+            self.line(format_args!("roomer_cluster_peers{{state=\"{state}\"}} {count}"));
+        }
+        self.gauge("cluster_guests", "Connections of other nodes in rooms.", *guests);
+        self.gauge("cluster_held_bytes", "Bytes held for a missing frame.", *held_bytes);
+        self.gauge("cluster_unapplied_bytes", "Bytes not applied by others.", *unapplied_bytes);
+        self.head("cluster_lag_seconds", "The longest silence of a live node.", "gauge");
+        let lag = std::time::Duration::from_millis(*lag_ms).as_secs_f64();
+        self.line(format_args!("roomer_cluster_lag_seconds {lag}"));
+        self.counter("cluster_frames_in", "Frames received.", *frames_in);
+        self.counter("cluster_frames_out", "Frames published.", *frames_out);
+        self.counter("cluster_bytes_in", "Bytes received in frames.", *bytes_in);
+        self.counter("cluster_bytes_out", "Bytes published in frames.", *bytes_out);
+        self.counter("cluster_demands", "Requests for missing frames.", *demands);
+        self.counter("cluster_repaired", "Holes closed without a loss.", *repaired);
+        let by_cause = [
+            ("cluster_resets", "Streams that started over.", resets),
+            ("cluster_gone", "Nodes that went.", gone),
+            ("cluster_refused_frames", "Frames that were dropped.", refused),
+        ];
+        for (name, help, counts) in by_cause {
+            let counts = counts.iter().map(|(cause, count)| (cause, *count));
+            self.counters(name, help, "why", counts);
+        }
+        self.counter("cluster_overflows", "Streams given up for a slow broker.", *overflows);
+    }
+
     fn gauge(&mut self, name: &str, help: &str, value: usize) {
         self.head(name, help, "gauge");
         self.line(format_args!("roomer_{name} {value}"));

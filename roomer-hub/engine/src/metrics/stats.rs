@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::Server;
+use crate::metrics::cluster_stats::ClusterStats;
 use roomer_hub::ConnId;
 use roomer_hub::RejectedPackets;
 
@@ -52,6 +53,8 @@ pub struct Stats {
     pub panics: u64,
     /// Failures of the system to accept a connection, for example for lack of file descriptors.
     pub accept_errors: u64,
+    /// The node's part of a cluster; `None` without one.
+    pub cluster: Option<ClusterStats>,
 }
 
 /// The bytes queued for one connection; see [`Server::slowest`].
@@ -118,6 +121,7 @@ impl Server {
             handler_errors: counts.handler_errors,
             panics: counts.panics,
             accept_errors: counts.accept_errors,
+            cluster: core.cluster.as_ref().map(|state| ClusterStats::new(state, tables)),
         }
     }
 

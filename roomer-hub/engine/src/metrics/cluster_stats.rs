@@ -1,0 +1,97 @@
+//! The statistics of a node of a cluster.
+
+use std::collections::BTreeMap;
+
+use roomer_hub::Tables;
+use roomer_hub::cluster::{PeerState, Statistics};
+
+use crate::cluster::ClusterState;
+
+/// The state of a node's part of a cluster, and counters since its start; see
+/// [`Stats::cluster`](crate::Stats::cluster).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClusterStats {
+    /// True while the broker is reachable.
+    pub link_up: bool,
+    /// The other nodes, by [state](PeerState::name).
+    pub peers: BTreeMap<&'static str, usize>,
+    /// Connections of other nodes in rooms with full presence.
+    pub guests: usize,
+    /// Bytes that are held until an earlier frame comes.
+    pub held_bytes: usize,
+    /// Bytes that other nodes have not applied yet, as far as this node knows.
+    pub unapplied_bytes: usize,
+    /// The longest silence of a node that counts as alive, in milliseconds.
+    pub lag_ms: u64,
+    /// Frames received.
+    pub frames_in: u64,
+    /// Frames published.
+    pub frames_out: u64,
+    /// Bytes received from the broker, in frames.
+    pub bytes_in: u64,
+    /// Bytes published to the broker, in frames.
+    pub bytes_out: u64,
+    /// Requests for missing frames.
+    pub demands: u64,
+    /// Holes that were closed without a loss.
+    pub repaired: u64,
+    /// Streams that started over, by [cause](roomer_hub::cluster::ResetCause::name). Messages may have
+    /// been lost, which clients see as leave and return of their senders; `divergence` is a bug in
+    /// roomer.
+    pub resets: BTreeMap<&'static str, u64>,
+    /// Nodes that went, by [cause](roomer_hub::cluster::GoneCause::name).
+    pub gone: BTreeMap<&'static str, u64>,
+    /// Frames that were dropped, by [cause](roomer_hub::cluster::RefusedCause::name).
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Streams that were given up because too much waited for the broker.
+    pub overflows: u64,
+}
+
+impl ClusterStats {
+    pub(crate) fn new(state: &ClusterState, tables: &Tables) -> Self {
+        let machine = &state.machine;
+        let mut peers: BTreeMap<_, _> =
+            PeerState::ALL.into_iter().map(|state| (state.name(), 0)).collect();
+        let (mut held_bytes, mut unapplied_bytes, mut lag) = (0, 0, std::time::Duration::ZERO);
+        for peer in machine.peers() {
+            *peers.entry(peer.state.name()).or_default() += 1;
+            held_bytes += peer.held_bytes;
+            unapplied_bytes += peer.unapplied_bytes;
+            if !matches!(peer.state, PeerState::Dead | PeerState::Foreign) {
+                lag = lag.max(peer.silence);
+            }
+        }
+        let Statistics {
+            frames_in,
+            frames_out,
+            bytes_in,
+            bytes_out,
+            demands,
+            repaired,
+            resets,
+            gone,
+            refused,
+            overflows,
+            ..
+        } = machine.statistics().clone();
+        ClusterStats {
+            link_up: machine.is_up(),
+            peers,
+            guests: tables.guest_count(),
+            held_bytes,
+            unapplied_bytes,
+            lag_ms: lag.as_millis() as u64,
+            frames_in,
+            frames_out,
+            bytes_in,
+            bytes_out,
+            demands,
+            repaired,
+            resets: resets.into_iter().map(|(cause, count)| (cause.name(), count)).collect(),
+            gone: gone.into_iter().map(|(cause, count)| (cause.name(), count)).collect(),
+            refused,
+            overflows,
+        }
+    }
+}
