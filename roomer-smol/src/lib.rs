@@ -128,12 +128,19 @@
 //! concerns tokio, they apply here too.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "nats")]
+mod cluster;
 mod listener;
 mod serve;
 mod signals;
 mod transport;
 
+#[cfg(feature = "nats")]
+#[doc(hidden)]
+pub use cluster::nats_carrier;
 pub use listener::Listener;
+#[cfg(feature = "nats")]
+pub use roomer_engine::cluster::{BrokerAddress, ParseBrokerAddressError};
 #[cfg(feature = "tls")]
 pub use roomer_engine::tls::{TlsListener, rustls, tls};
 pub use roomer_engine::{

@@ -221,6 +221,8 @@
 //! the Go original ([`guide::migration`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "nats")]
+mod cluster;
 pub mod guide;
 mod listener;
 #[cfg(feature = "tower")]
@@ -231,9 +233,14 @@ mod signals;
 pub mod testkit;
 mod transport;
 
+#[cfg(feature = "nats")]
+#[doc(hidden)]
+pub use cluster::nats_carrier;
 pub use listener::Listener;
 #[cfg(feature = "tower")]
 pub use mount::{Mount, mount};
+#[cfg(feature = "nats")]
+pub use roomer_engine::cluster::{BrokerAddress, ParseBrokerAddressError};
 #[cfg(feature = "tls")]
 pub use roomer_engine::tls::{TlsListener, rustls, tls};
 pub use roomer_engine::{

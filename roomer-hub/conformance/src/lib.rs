@@ -9,6 +9,7 @@
     reason = "helpers of tests: clippy.toml's allowance covers only the test functions"
 )]
 
+pub mod broker;
 pub mod client;
 pub mod game;
 pub mod http;

@@ -1,0 +1,85 @@
+//! Servers that vanish, refuse, or are something else.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use super::*;
+
+#[test]
+fn a_killed_server_is_noticed_and_its_return_as_well() {
+    each_server(async |program| {
+        let mut server = Nats::start(program, &[]);
+        let (mut a, mut b) =
+            (Node::up(1, &server.address("")).await, Node::up(2, &server.address("")).await);
+        for _ in 0..3 {
+            server.kill();
+            for node in [&mut a, &mut b] {
+                let reason = node.expect_down().await;
+                assert!(reason.starts_with(&server.address("")), "{reason}");
+                assert!(!node.carrier.publish(Subject::All, "lost".into()));
+            }
+            server.restart();
+            for node in [&mut a, &mut b] {
+                node.expect_up().await;
+            }
+            a.publish(Subject::Node(b.id), "back").await;
+            a.flush().await;
+            assert_eq!(b.frame().await, "back");
+        }
+    });
+}
+
+#[test]
+fn a_second_server_takes_over() {
+    each_server(async |program| {
+        let (mut first, second) = (Nats::start(program, &[]), Nats::start(program, &[]));
+        let address = format!("{},{}", first.address(""), second.address(""));
+        let mut a = Node::up(1, &address).await;
+        let mut b = Node::up(2, &second.address("")).await;
+        first.kill();
+        a.expect_down().await;
+        a.expect_up().await;
+        a.publish(Subject::Node(b.id), "here").await;
+        a.flush().await;
+        assert_eq!(b.frame().await, "here");
+    });
+}
+
+#[test]
+fn a_refused_connection_is_explained() {
+    // The port of a listener that is closed again.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("nats://u:secret@127.0.0.1:{port}");
+    let reason = Runtime::run(async { Node::new(1, &address).expect_down().await });
+    let due = format!("nats://127.0.0.1:{port}: it refuses connections: does it run there?");
+    assert_eq!(reason, due);
+}
+
+#[test]
+fn a_host_that_is_not_found_is_explained() {
+    let reason = Runtime::run(async { Node::new(1, "nats://broker.invalid").expect_down().await });
+    assert!(reason.starts_with("nats://broker.invalid:4222: "), "{reason}");
+}
+
+/// The reason of a link to a server that sends these bytes and reads.
+fn reason(bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("nats://{}", listener.local_addr().unwrap());
+    // Ends when the node drops its connection.
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(bytes).unwrap();
+        _ = stream.read_to_end(&mut Vec::new());
+    });
+    let reason = Runtime::run(async { Node::new(1, &address).expect_down().await });
+    server.join().unwrap();
+    reason.strip_prefix(&format!("{address}: ")).unwrap().to_owned()
+}
+
+#[test]
+fn servers_that_are_not_nats_are_explained() {
+    let found = reason(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    assert_eq!(found, "this is not a NATS server: it sends \"HTTP/1.1 400 Bad Request\"");
+    assert_eq!(reason(b""), "it does not greet within 2 s: is this NATS?");
+}

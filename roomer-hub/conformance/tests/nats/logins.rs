@@ -1,0 +1,65 @@
+//! Users, tokens and permissions.
+
+use std::fs;
+
+use super::*;
+
+const PERMISSIONS: &str = r#"
+authorization {
+    users = [
+        { user: "all", password: "p", permissions: { publish: ["chat.>"], subscribe: ["chat.>"] } }
+        { user: "listener", password: "p", permissions: { publish: ["other"], subscribe: ["chat.>"] } }
+        { user: "speaker", password: "p", permissions: { publish: ["chat.>"], subscribe: ["other"] } }
+    ]
+}
+"#;
+
+/// The reason of a link with this login, without the address.
+async fn reason(server: &Nats, login: &str) -> String {
+    let reason = Node::new(1, &server.address(login)).expect_down().await;
+    reason.strip_prefix(&format!("{}: ", server.address(""))).unwrap().to_owned()
+}
+
+#[test]
+fn users_and_passwords_are_checked() {
+    each_server(async |program| {
+        let server = Nats::start(program, &["--user", "a@b", "--pass", "p:\"s"]);
+        Node::up(1, &server.address("a%40b:p%3A%22s@")).await;
+        assert_eq!(reason(&server, "a%40b:p@").await, "it rejects the login");
+        assert_eq!(reason(&server, "p%3As@").await, "it rejects the login");
+        let due = "it requires a login: write user:password@ or token@ before the host";
+        assert_eq!(reason(&server, "").await, due);
+    });
+}
+
+#[test]
+fn tokens_are_checked() {
+    each_server(async |program| {
+        let server = Nats::start(program, &["--auth", "t/k"]);
+        Node::up(1, &server.address("t%2Fk@")).await;
+        assert_eq!(reason(&server, "t@").await, "it rejects the login");
+        assert_eq!(reason(&server, "t%2Fk:x@").await, "it rejects the login");
+    });
+}
+
+#[test]
+fn missing_permissions_are_explained() {
+    let file = format!("{}/{}.conf", env!("CARGO_TARGET_TMPDIR"), env!("CARGO_CRATE_NAME"));
+    fs::write(&file, PERMISSIONS).unwrap();
+    each_server(async |program| {
+        let server = Nats::start(program, &["-c", &file]);
+        let mut node = Node::up(1, &server.address("all:p@")).await;
+        let due = "allow the user to publish and to subscribe to chat.>";
+        let found = reason(&server, "speaker:p@").await;
+        let subject = "Permissions Violation for Subscription to \"chat.all\"";
+        assert_eq!(found, format!("{subject}: {due}"));
+        // Publishing is checked when the first frame comes.
+        let mut listener = Node::up(2, &server.address("listener:p@")).await;
+        node.publish(Subject::Node(listener.id), "hello").await;
+        node.flush().await;
+        assert_eq!(listener.frame().await, "hello");
+        listener.publish(Subject::All, "hello").await;
+        let found = listener.expect_down().await;
+        assert!(found.contains("Publish to \"chat.all\"") && found.ends_with(due), "{found}");
+    });
+}
