@@ -14,6 +14,7 @@ use crate::app::conn::ConnInfo;
 use crate::app::conn_table::ConnTable;
 use crate::app::hooks::{DisconnectReason, HookEvent, HookQueue};
 use crate::cluster::ClusterState;
+use crate::connection::congestion::Congestion;
 #[cfg(feature = "audit")]
 use crate::journal::Journal;
 use crate::metrics::stats::Counts;
@@ -44,7 +45,7 @@ pub(crate) struct Applied {
     /// A rule to ask about the packet of the input.
     pub(crate) ask: Option<Permission>,
     /// A receiver above its high-water mark; the sender should pause reading.
-    pub(crate) congested: Option<Arc<SocketWriter>>,
+    pub(crate) congested: Option<Congestion>,
     /// True if the hub closed the connection of the input.
     pub(crate) is_closed: bool,
 }
@@ -80,7 +81,8 @@ impl Core {
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
             if let Some(cluster) = cluster {
-                cluster.record(now, &actions, &action);
+                let gate = cluster.record(now, &actions, &action);
+                applied.congested = gate.map(Congestion::Link).or(applied.congested);
             }
             match action {
                 Action::Opened { conn } => {
@@ -110,7 +112,7 @@ impl Core {
                     if let Some(receiver) = outbound.send(to, &packet, rooms) {
                         counts.messages_out += 1;
                         if receiver.is_congested() {
-                            applied.congested = Some(receiver.clone());
+                            applied.congested = Some(Congestion::Receiver(receiver.clone()));
                         }
                     }
                 }
@@ -140,7 +142,8 @@ impl Core {
             }
         }
         if let Some(room) = broadcast_in {
-            applied.congested = outbound.congested_member(hub.tables(), room).or(applied.congested);
+            let receiver = outbound.congested_member(hub.tables(), room);
+            applied.congested = receiver.map(Congestion::Receiver).or(applied.congested);
         }
         applied
     }

@@ -49,6 +49,8 @@ pub(super) struct Outgoing {
     backlog: usize,
     /// The number of the last frame that the peer has applied.
     applied: u64,
+    /// The bytes of the frames in the journal behind it.
+    unapplied: usize,
     /// The frames to publish again.
     again: Option<(u64, u64)>,
 }
@@ -73,6 +75,7 @@ impl Outgoing {
             state_end: 0,
             backlog: 0,
             applied: 0,
+            unapplied: 0,
             again: None,
         }
     }
@@ -84,9 +87,7 @@ impl Outgoing {
 
     /// Returns the bytes that wait to be published or that the peer has not applied.
     pub(super) fn unapplied(&self) -> usize {
-        let applied = self.index(self.applied + 1).unwrap_or(self.journal.len());
-        let frames = self.journal.iter().skip(applied);
-        frames.map(|entry| entry.frame.len()).sum::<usize>() + self.open.len()
+        self.unapplied + self.open.len()
     }
 
     /// Adds an item.
@@ -137,6 +138,7 @@ impl Outgoing {
             false => std::mem::take(&mut self.open_words),
         };
         self.journal_bytes += frame.len();
+        self.unapplied += frame.len();
         self.backlog += frame.len();
         self.journal.push_back(Entry { at: sealing.now, frame: frame.into(), words });
     }
@@ -195,8 +197,13 @@ impl Outgoing {
 
     /// Forgets what the peer has applied.
     pub(super) fn applied(&mut self, applied: Resume) {
-        if applied.stream == self.stream {
-            self.applied = self.applied.max(applied.number.min(self.published));
+        if applied.stream != self.stream {
+            return;
+        }
+        for number in self.applied + 1..=applied.number.min(self.published) {
+            let len = self.index(number).map_or(0, |index| self.journal[index].frame.len());
+            self.unapplied -= len;
+            self.applied = number;
         }
     }
 
@@ -214,6 +221,9 @@ impl Outgoing {
                 break;
             }
             self.journal_bytes -= entry.frame.len();
+            if number > self.applied {
+                self.unapplied -= entry.frame.len();
+            }
             self.journal.pop_front();
         }
         true

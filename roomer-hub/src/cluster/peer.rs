@@ -18,6 +18,10 @@ const MAX_PROBATION: u32 = 30;
 /// The silence after which a node counts as dead that has started again under its old name.
 const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 
+/// How long senders are held back for one peer, and for how long then not.
+const MAX_HOLD: Duration = Duration::from_secs(1);
+const HOLD_PAUSE: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 pub(super) struct Peer {
     /// The key in the hub, from the first complete transfer on.
@@ -40,6 +44,10 @@ pub(super) struct Peer {
     pub(super) incoming: Incoming,
     pub(super) outgoing: Option<Outgoing>,
     pub(super) has_other_settings: bool,
+    /// Since when senders are held back for the peer.
+    congested_since: Option<Duration>,
+    /// Until when they are not, since the peer was behind for too long.
+    ignored_until: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +139,24 @@ impl Peer {
             incoming: Incoming::default(),
             outgoing: None,
             has_other_settings: false,
+            congested_since: None,
+            ignored_until: Duration::ZERO,
         }
+    }
+
+    /// Returns true if senders should be held back since the peer has not applied `window` bytes: for
+    /// at most a second, and not again for ten. By then what it misses is a hole.
+    pub(super) fn is_congested(&mut self, now: Duration, window: usize) -> bool {
+        let unapplied = self.outgoing.as_ref().map_or(0, Outgoing::unapplied);
+        if unapplied < window || now < self.ignored_until {
+            self.congested_since = None;
+            return false;
+        }
+        let since = *self.congested_since.get_or_insert(now);
+        if now.saturating_sub(since) > MAX_HOLD {
+            self.ignored_until = now + HOLD_PAUSE;
+        }
+        true
     }
 
     pub(super) fn is_alive(&self) -> bool {

@@ -11,6 +11,7 @@ use super::peer::Peer;
 use super::{Cluster, Config, Statistics};
 use crate::config::Presence;
 use crate::keys::PeerKey;
+use crate::peers::Peers;
 use crate::tables::Tables;
 
 impl Cluster {
@@ -33,6 +34,24 @@ impl Cluster {
                 self.push(peer, &Item::Command { id, command });
             }
         }
+    }
+
+    /// Returns true if the sender of a message to these peers should wait: one of them has not applied
+    /// half of what the journal keeps for it.
+    pub fn is_congested(&mut self, peers: Peers<'_>) -> bool {
+        let (now, window) = (self.now, self.config.journal_bytes / 2);
+        let nodes = peers.iter().filter_map(|peer| self.keys.get(peer.index()).copied().flatten());
+        nodes.fold(false, |is_congested, node| {
+            let peer = self.peers.get_mut(&node);
+            peer.is_some_and(|peer| peer.is_congested(now, window)) || is_congested
+        })
+    }
+
+    /// Returns true if [`is_congested`](Self::is_congested) is true for any peer.
+    pub fn is_any_congested(&mut self) -> bool {
+        let (now, window) = (self.now, self.config.journal_bytes / 2);
+        let mut peers = self.peers.values_mut();
+        peers.any(|peer| peer.is_congested(now, window))
     }
 
     fn joined(&mut self, tables: &Tables, id: ConnId, room: &str) {

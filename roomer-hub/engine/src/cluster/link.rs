@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use roomer_hub::cluster::{Input, News};
@@ -148,10 +148,15 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
             core.apply_cluster(now, Input::Stop);
             self.goodbye = Some(now + GOODBYE);
         }
+        let mut senders = Vec::new();
         if let Some(state) = &mut core.cluster {
             reports.extend(state.news.drain(..).map(Report::News));
+            if !state.machine.is_any_congested() {
+                senders = state.gate.open();
+            }
         }
         server.flush_after_input(now, core, &mut self.flush_at);
+        senders.into_iter().for_each(Waker::wake);
         reports.into_iter().for_each(|report| report.make(server));
         has_more
     }

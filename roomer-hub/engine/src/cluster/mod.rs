@@ -14,6 +14,7 @@
 #[cfg(feature = "nats")]
 mod address;
 mod carrier;
+mod gate;
 mod info;
 mod link;
 #[cfg(feature = "nats")]
@@ -25,6 +26,7 @@ mod state;
 #[cfg(feature = "nats")]
 pub use address::{BrokerAddress, ParseBrokerAddressError};
 pub use carrier::{Carrier, CarrierEvent};
+pub(crate) use gate::LinkGate;
 pub use info::ClusterInfo;
 pub use options::Cluster;
 pub(crate) use state::ClusterState;

@@ -1,11 +1,13 @@
 //! The part of the cluster under the server's lock.
 
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use roomer_hub::cluster::{Change, Cluster, Command, Effect, Input, News};
 use roomer_hub::{Action, Actions, ConnId};
 
+use super::gate::LinkGate;
 use crate::core::Core;
 
 /// The cluster's machine, and what the link's task waits for.
@@ -14,6 +16,8 @@ pub(crate) struct ClusterState {
     pub(crate) machine: Cluster,
     /// The link's task, to be woken when there is something to publish.
     pub(crate) link: Option<Waker>,
+    /// Where senders wait while peers are behind.
+    pub(crate) gate: Arc<LinkGate>,
     /// Events that the link's task reports once it has released the lock.
     pub(crate) news: Vec<News>,
     /// Kept between inputs for its memory.
@@ -22,11 +26,23 @@ pub(crate) struct ClusterState {
 
 impl ClusterState {
     pub(crate) fn new(machine: Cluster) -> Self {
-        ClusterState { machine, link: None, news: Vec::new(), effects: Vec::new() }
+        ClusterState {
+            machine,
+            link: None,
+            gate: Arc::default(),
+            news: Vec::new(),
+            effects: Vec::new(),
+        }
     }
 
-    /// Records an action of the hub that peers have to know of.
-    pub(crate) fn record(&mut self, now: Duration, actions: &Actions<'_>, action: &Action<'_>) {
+    /// Records an action of the hub that peers have to know of. Returns the gate that the sender has to
+    /// wait for if they have not applied too much of what was sent before.
+    pub(crate) fn record(
+        &mut self,
+        now: Duration,
+        actions: &Actions<'_>,
+        action: &Action<'_>,
+    ) -> Option<Arc<LinkGate>> {
         let change = match *action {
             Action::Joined { name: room, .. } => {
                 actions.subject().map(|id| Change::Joined { id, room })
@@ -40,9 +56,12 @@ impl ClusterState {
             Action::Forward { peer, packet } => Some(Change::Direct { peer, packet }),
             _ => None,
         };
-        if let Some(change) = change {
-            self.machine.record(now, actions.tables(), change);
-        }
+        self.machine.record(now, actions.tables(), change?);
+        let Action::Broadcast { peers, .. } = action else { return None };
+        self.machine.is_congested(*peers).then(|| {
+            self.gate.close();
+            self.gate.clone()
+        })
     }
 
     /// Returns the link's task if it has something to publish, for the caller to wake once it has

@@ -5,7 +5,6 @@
 //! it; other connections do not.
 
 use std::fmt::Display;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,9 +15,9 @@ use crate::app::conn::Conn;
 use crate::app::handler::{self, BoxFuture, CallResult, HandlerError, HandlerPanic, HandlerResult};
 use crate::app::message::{Message, OwnedMessage};
 use crate::app::monitor::ObservedCall;
+use crate::connection::congestion::Congestion;
 use crate::core::Core;
 use crate::metrics::trace;
-use crate::outbound::socket_writer::SocketWriter;
 use crate::sync::MutexGuard;
 use roomer_hub::{Command, Input};
 
@@ -35,7 +34,7 @@ pub(crate) struct Dispatched {
     /// The handler or rule returned a future that is still pending.
     pub(crate) pending: Option<Box<PendingCall>>,
     /// A receiver above its high-water mark; the sender should pause reading.
-    pub(crate) congested: Option<Arc<SocketWriter>>,
+    pub(crate) congested: Option<Congestion>,
     /// True if the hub closed the sender: its further packets are not handled.
     pub(crate) is_closed: bool,
 }

@@ -11,6 +11,7 @@ use roomer_proto::{PacketRef, close};
 use crate::app::conn::Conn;
 use crate::app::hooks::DisconnectReason;
 use crate::builder::options::Options;
+use crate::connection::congestion::Pause;
 use crate::connection::dispatch::{CallOutcome, Dispatcher, PendingCall};
 use crate::connection::keep_alive::KeepAlive;
 use crate::connection::message_progress::MessageProgress;
@@ -37,8 +38,8 @@ pub(crate) struct Established {
     buffered: usize,
     /// Present while the socket is full. Boxed, since few connections have one.
     slow_consumer: Option<Box<SlowConsumer>>,
-    /// A congested receiver, for which nothing is read until then.
-    pub(crate) pause: Option<(Arc<SocketWriter>, Duration)>,
+    /// Present while nothing is read because a receiver is congested.
+    pub(crate) pause: Option<Box<Pause>>,
     /// A handler or rule whose future is pending. Further messages wait for it.
     pub(crate) pending: Option<Box<PendingCall>>,
     /// When the connection's task has to flush large rooms.
@@ -146,7 +147,8 @@ impl Established {
             let dispatched;
             (core, dispatched) = dispatcher.dispatch(core, input, packet);
             self.pending = dispatched.pending;
-            self.pause = pause_for(dispatched.congested, writer, pause_until).or(self.pause.take());
+            self.pause =
+                Pause::new(dispatched.congested, writer, pause_until).or(self.pause.take());
             if dispatched.is_closed {
                 end = Some(End::ByHub);
                 break;
@@ -213,7 +215,7 @@ impl Established {
         (core, dispatched) = dispatcher.dispatch(core, input, packet);
         self.pending = dispatched.pending;
         let pause_until = now + BACKPRESSURE_PAUSE;
-        self.pause = pause_for(dispatched.congested, writer, pause_until).or(self.pause.take());
+        self.pause = Pause::new(dispatched.congested, writer, pause_until).or(self.pause.take());
         self.report_buffered(writer);
         server.flush_after_input(now, core, &mut self.flush_at);
         match self.pending {
@@ -255,11 +257,7 @@ impl Established {
 
     /// Returns true while the connection does not read because a receiver is congested.
     pub(crate) fn is_paused(&mut self, now: Duration, cx: &Context<'_>) -> bool {
-        if let Some((receiver, until)) = &self.pause
-            && (now >= *until || receiver.poll_uncongested(cx).is_ready())
-        {
-            self.pause = None;
-        }
+        self.pause.take_if(|pause| pause.poll_is_over(now, cx));
         self.pause.is_some()
     }
 
@@ -279,13 +277,4 @@ impl Established {
             Limits { max_backlog: options.max_backlog, write_timeout: options.write_timeout };
         Some(self.slow_consumer.get_or_insert_with(new).poll(now, status, limits))
     }
-}
-
-/// Returns the receiver to pause for, and until when. A connection does not pause for itself.
-fn pause_for(
-    congested: Option<Arc<SocketWriter>>,
-    own: &Arc<SocketWriter>,
-    until: Duration,
-) -> Option<(Arc<SocketWriter>, Duration)> {
-    Some((congested.filter(|receiver| !Arc::ptr_eq(receiver, own))?, until))
 }

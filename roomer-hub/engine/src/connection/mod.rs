@@ -9,6 +9,7 @@
 //! other tasks decided about this connection, its outbox, its socket, the clock.
 
 mod closing;
+pub(crate) mod congestion;
 mod dispatch;
 mod established;
 mod keep_alive;

@@ -65,7 +65,7 @@ impl<R: Reader> Connection<R> {
             return Step::Later;
         }
         let slow = slow.map(|verdict| verdict.poll_at);
-        let pause = open.pause.as_ref().map(|(_, until)| *until);
+        let pause = open.pause.as_ref().map(|pause| pause.until);
         let next = [silent, expires, unfinished, slow, pause, flush_at].into_iter().flatten();
         Step::Wait(next.fold(ping, Duration::min))
     }
