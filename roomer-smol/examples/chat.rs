@@ -6,7 +6,7 @@ use std::thread;
 
 use roomer_example_support::chat::Chat;
 use roomer_example_support::program::{self, Outcome};
-use roomer_smol::{serve_on, shutdown_signal};
+use roomer_smol::{cluster, serve_on, shutdown_signal};
 use smol::Executor;
 use smol::future::pending;
 use smol::net::TcpListener;
@@ -25,6 +25,9 @@ fn start() -> Outcome {
         let listener = program::bound(&chat.listen, TcpListener::bind(&chat.listen).await)?;
         let stop = shutdown_signal();
         chat.announce(listener.local_addr()?);
+        if let Some(broker) = chat.broker.clone() {
+            executor.spawn(cluster(chat.server.clone(), broker)).detach();
+        }
         serve_on(executor, listener, chat.server.clone(), stop).await?;
         chat.farewell();
         Ok(())

@@ -136,19 +136,21 @@ mod signals;
 mod transport;
 
 #[cfg(feature = "nats")]
-#[doc(hidden)]
-pub use cluster::nats_carrier;
+pub use cluster::{cluster, nats_carrier};
 pub use listener::Listener;
 #[cfg(feature = "nats")]
 pub use roomer_engine::cluster::{BrokerAddress, ParseBrokerAddressError};
+pub use roomer_engine::cluster::{
+    Carrier, CarrierEvent, NodeId, ParsePrefixError, PeerInfo, PeerState, Subject, Subjects,
+};
 #[cfg(feature = "tls")]
 pub use roomer_engine::tls::{TlsListener, rustls, tls};
 pub use roomer_engine::{
-    AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Conn, ConnId,
-    DisconnectReason, DrainReport, HandlerError, HandlerPanic, HandlerResult, IntoHandlerResult,
-    Message, OwnedMessage, PacketRef, ParseConnIdError, Presence, RegisterError, RejectedPackets,
-    Rejection, Request, Server, Stats, Upgrade, User, Warning, WarningCause, close, code, http,
-    socket,
+    AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Cluster, ClusterInfo,
+    ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, HandlerError, HandlerPanic,
+    HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, ParseConnIdError, Presence,
+    RegisterError, RejectedPackets, Rejection, Request, Server, Stats, Upgrade, User, Warning,
+    WarningCause, close, code, http, socket,
 };
 #[cfg(feature = "json")]
 pub use roomer_engine::{JsonError, json};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use roomer_example_support::chat::Chat;
 use roomer_example_support::program::{self, Outcome};
-use roomer_tokio::{serve_until, shutdown_signal};
+use roomer_tokio::{cluster, serve_until, shutdown_signal};
 use tokio::net::TcpListener;
 use tokio::runtime;
 
@@ -24,6 +24,8 @@ fn start() -> Outcome {
         let listener = program::bound(&chat.listen, TcpListener::bind(&chat.listen).await)?;
         let stop = shutdown_signal();
         chat.announce(listener.local_addr()?);
+        let link = chat.broker.clone().map(|broker| cluster(chat.server.clone(), broker));
+        link.map(tokio::spawn);
         serve_until(listener, chat.server.clone(), stop).await?;
         chat.farewell();
         Ok(())

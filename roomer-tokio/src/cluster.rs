@@ -7,12 +7,40 @@ use std::time::Duration;
 use roomer_engine::SystemEnvironment;
 use roomer_engine::cluster::nats::{Dial, NatsCarrier};
 use roomer_engine::cluster::{BrokerAddress, Carrier, Subjects};
-use roomer_engine::socket;
+use roomer_engine::{Server, socket};
 use tokio::net::TcpStream;
 
 use crate::transport::Futures;
 
-/// Creates a link to NATS. Poll it on tokio.
+/// Runs a server's link to the broker of its cluster ([`Builder::cluster`](crate::Builder::cluster)).
+/// Spawn it once, beside `serve`:
+///
+/// ```no_run
+/// use roomer_tokio::{Cluster, Server, cluster, serve_until, shutdown_signal};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().cluster(Cluster::named("chat")).build()?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// tokio::spawn(cluster(server.clone(), "nats://127.0.0.1:4222".parse()?));
+/// serve_until(listener, server, shutdown_signal()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It ends when the server is closed. While the broker cannot be reached the server serves its own
+/// clients, [warns](crate::Builder::on_warning), and connects again by itself.
+pub async fn cluster(server: Server, address: BrokerAddress) {
+    match server.cluster_subjects() {
+        Some(subjects) => {
+            let carrier = nats_carrier(subjects, address);
+            server.run_cluster(carrier, tokio::time::sleep).await;
+        }
+        None => server.warn_without_cluster(),
+    }
+}
+
+/// Creates a link to NATS, for [`Server::run_cluster`]. Poll it on tokio.
 #[doc(hidden)]
 pub fn nats_carrier(subjects: Subjects, address: BrokerAddress) -> impl Carrier {
     NatsCarrier::new(Tokio, Arc::new(SystemEnvironment::new()), subjects, address)

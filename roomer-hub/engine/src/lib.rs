@@ -75,6 +75,7 @@ pub use crate::app::message::{Message, OwnedMessage};
 pub use crate::app::monitor::{HandlerFailure, HandlerMonitor, PendingHandler};
 pub use crate::app::user::User;
 pub use crate::builder::{BuildError, Builder};
+pub use crate::cluster::{Cluster, ClusterInfo};
 pub use crate::connection::Connection;
 pub use crate::env::{Environment, SystemEnvironment};
 pub use crate::handshake::request::{AuthResult, Rejection, Request};

@@ -1,7 +1,8 @@
 //! The chat server on either runtime: its flags, its page and its handlers.
 
 use lexopt::prelude::*;
-use roomer_engine::{Claims, Rejection, Server, Warning, WarningCause};
+use roomer_engine::cluster::BrokerAddress;
+use roomer_engine::{Claims, Cluster, Rejection, Server, Warning, WarningCause};
 
 use crate::pages;
 use crate::program::{self, Outcome, text, time, value};
@@ -37,6 +38,8 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
                               how many of them from one address (default 8192)
     --drain TIME              at the end, close 1,000 connections a second for at most so long
                               (default: all at once)
+    --cluster URL             share the rooms with other chats by a broker, nats://HOST:PORT
+    --node NAME               this chat's name among them (default: host and process)
     --threads N               worker threads (default 1)
     --coalesce TIME           how long a large room's messages are collected (default 0)
     --echo                    a WebSocket echo instead, for conformance tests
@@ -55,6 +58,8 @@ pub struct Chat {
     pub listen: String,
     pub threads: usize,
     pub quiet: bool,
+    /// The broker to share rooms by.
+    pub broker: Option<BrokerAddress>,
 }
 
 impl Chat {
@@ -64,6 +69,7 @@ impl Chat {
         let mut chat = (String::from("127.0.0.1:8080"), 1, false);
         let (mut compat, mut panic_event) = (false, false);
         let (mut max_message, mut byte_rate) = (16 << 20, None);
+        let (mut broker, mut node) = (None, None);
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = program::next(&mut args)? {
             match arg {
@@ -133,6 +139,8 @@ impl Chat {
                 Long("drain") => builder = builder.drain(time(&mut args, "drain")?, 1000),
                 Long("coalesce") => builder = builder.coalesce(time(&mut args, "coalesce")?),
                 Long("echo") => builder = builder.echo(),
+                Long("cluster") => broker = Some(value(&mut args, "cluster")?),
+                Long("node") => node = Some(text(&mut args, "node")?),
                 Long("threads") => chat.1 = value(&mut args, "threads")?,
                 Long("panic-event") => panic_event = true,
                 Long("quiet") => chat.2 = true,
@@ -154,6 +162,13 @@ impl Chat {
         }
         if compat {
             builder = builder.compat();
+        }
+        if broker.is_some() {
+            let cluster = Cluster::named("chat");
+            builder = builder.cluster(match node {
+                Some(node) => cluster.node(node),
+                None => cluster,
+            });
         }
         if panic_event {
             builder = builder.on("panic", |_, _| panic!("the event `panic` was sent"));
@@ -184,7 +199,7 @@ impl Chat {
                     false => Err("the pong was not taken".into()),
                 }
             });
-        Ok(Some(Chat { server: pages::add(builder).build()?, listen, threads, quiet }))
+        Ok(Some(Chat { server: pages::add(builder).build()?, listen, threads, quiet, broker }))
     }
 
     /// Says where the server listens, for people and for tests that wait for this line.

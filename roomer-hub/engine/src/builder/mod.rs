@@ -130,7 +130,7 @@ impl<E> Builder<E> {
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
-    /// use roomer_tokio::{Server, cluster::Cluster}; // or roomer_smol
+    /// use roomer_tokio::{Cluster, Server}; // or roomer_smol
     ///
     /// let server = Server::builder().cluster(Cluster::named("chat")).build()?;
     /// # Ok::<(), roomer_engine::BuildError>(())

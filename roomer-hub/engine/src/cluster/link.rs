@@ -50,6 +50,11 @@ impl Server {
 }
 
 impl Server {
+    /// Warns of a link to a broker whose server is not part of a cluster; for adapters.
+    pub fn warn_without_cluster(&self) {
+        self.warn(WarningCause::NoCluster);
+    }
+
     /// Wakes the link's task, to look whether the server is closed.
     pub(crate) fn wake_link(&self) {
         let link = self.core().cluster.as_mut().and_then(|state| state.link.take());

@@ -10,7 +10,7 @@ use roomer_proto::cluster::{NodeId, ParsePrefixError, Subjects};
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
-/// use roomer_tokio::{Server, cluster::Cluster}; // or roomer_smol
+/// use roomer_tokio::{Cluster, Server}; // or roomer_smol
 ///
 /// let server = Server::builder().cluster(Cluster::named("chat")).build()?;
 /// assert!(!server.cluster().is_some_and(|cluster| cluster.is_up));

@@ -95,6 +95,8 @@ pub enum WarningCause {
         /// The number of files that the server needs for `max_connections`.
         needed: u64,
     },
+    /// A link to a broker was started, and the server is not part of a cluster.
+    NoCluster,
     /// The link to the cluster's broker is down.
     BrokerDown {
         /// The reason and the address, in one sentence.
@@ -139,6 +141,7 @@ impl WarningCause {
             WarningCause::AcceptFailed { .. } => "accept failed",
             WarningCause::MemoryBudget { .. } => "memory budget",
             WarningCause::Descriptors { .. } => "descriptors",
+            WarningCause::NoCluster => "no cluster",
             WarningCause::BrokerDown { .. } => "broker down",
             WarningCause::BrokerNotice { .. } => "broker notice",
             WarningCause::PeerSettings { .. } => "peer settings",
@@ -220,6 +223,10 @@ impl fmt::Display for WarningCause {
                 "this process may open {limit} files, and max_connections needs {needed}: \
                  raise the limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker) \
                  or lower max_connections"
+            ),
+            WarningCause::NoCluster => f.write_str(
+                "a link to a broker was started for a server that is not part of a cluster: call \
+                 cluster(Cluster::named(\"...\")) on its builder",
             ),
             WarningCause::BrokerDown { why } => write!(
                 f,
