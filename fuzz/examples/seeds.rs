@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     write("decode", packets)?;
     write("session", streams)?;
     write("handshake", requests())?;
+    write("nats", servers()?)?;
     write("plan", noise(b"plan", 30, 600))?;
     write("snapshot", comings_and_goings())
 }
@@ -80,6 +81,66 @@ fn requests() -> Seeds {
     }
     let seeds = seeds.into_iter();
     seeds.map(|(name, request)| (name, [CUTS, request.as_bytes()].concat())).collect()
+}
+
+/// What NATS servers send, recorded and invented.
+fn servers() -> Result<Seeds, Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("../roomer-hub/engine/src/cluster/nats/session/transcripts");
+    let mut seeds = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|name| name.to_str()).ok_or("no name")?;
+        let bytes = fs::read(&path)?;
+        seeds.push((
+            format!("server-{name}"),
+            [b"\x05\x00\x00\x06\x30\x01\xff", &bytes[..]].concat(),
+        ));
+    }
+    // After a greeting with a `max_payload` of 100.
+    let up: [(&str, String); 24] = [
+        ("frame", "MSG chat.all 1 5\r\nhello\r\n".into()),
+        ("frames", "MSG chat.all 1 1\r\na\r\nMSG chat.n.0 2 2\r\nbc\r\n".into()),
+        ("frame-empty", "MSG chat.all 2 0\r\n\r\n".into()),
+        ("frame-reply", "MSG chat.all 1 reply.to 1\r\nx\r\n".into()),
+        ("frame-of-lines", "MSG chat.all 1 8\r\n\r\nPING\r\n\r\n".into()),
+        ("frame-longest", format!("MSG chat.all 1 100\r\n{}\r\n", "x".repeat(100))),
+        ("frame-too-long", format!("MSG chat.all 1 101\r\n{}\r\n", "x".repeat(101))),
+        ("frame-huge", "MSG chat.all 1 18446744073709551615\r\n".into()),
+        ("frame-overflow", "MSG chat.all 1 18446744073709551616\r\n".into()),
+        ("frame-negative", "MSG chat.all 1 -1\r\n".into()),
+        ("frame-without-end", "MSG chat.all 1 1\r\nxx\r\n".into()),
+        ("frame-half", "MSG chat.all 1 50\r\nxx".into()),
+        ("frame-unasked", "MSG chat.all 3 1\r\nx\r\n".into()),
+        ("spaces", "MSG  chat.all   1  1\r\nx\r\n".into()),
+        ("headers", "HMSG chat.all 1 12 13\r\nNATS/1.0\r\n\r\nx\r\n".into()),
+        ("pings", "PING\r\nPING\r\n".into()),
+        ("ok", "+OK\r\nPONG\r\nPING\r\n".into()),
+        ("error", "-ERR 'Slow Consumer'\r\nPING\r\n".into()),
+        ("error-quote", "-ERR '\r\n".into()),
+        ("error-empty", "-ERR\r\n".into()),
+        ("info", "INFO {\"max_payload\":3}\r\nMSG a 1 4\r\nabcd\r\n".into()),
+        ("info-deep", format!("INFO {}\r\n", "[".repeat(200))),
+        ("newline", "PING\n".into()),
+        ("http", "HTTP/1.1 400 Bad Request\r\n\r\n".into()),
+    ];
+    seeds.extend(up.map(|(name, text)| {
+        (format!("up-{name}"), [b"\x05\x01\x00\x06\x30\x01\xff", text.as_bytes()].concat())
+    }));
+    let first = [
+        ("pong", "PONG\r\n"),
+        ("message", "MSG a 1 0\r\n\r\n"),
+        ("tls", "INFO {\"max_payload\":3,\"tls_required\":true}\r\n"),
+        ("tls-and-more", "INFO {\"max_payload\":3,\"tls_required\":true}\r\nPONG\r\n"),
+        ("info-empty", "INFO {}\r\n"),
+        ("info-negative", "INFO {\"max_payload\":-1}\r\n"),
+        ("info-fraction", "INFO {\"max_payload\":1.5}\r\n"),
+        ("error", "-ERR 'maximum connections exceeded'\r\n"),
+    ];
+    seeds.extend(first.map(|(name, text)| {
+        (format!("first-{name}"), [b"\x05\x00\x00\x06\x30\x01\xff", text.as_bytes()].concat())
+    }));
+    Ok(seeds)
 }
 
 /// Arbitrary bytes, which are plans as well.

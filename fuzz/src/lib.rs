@@ -17,12 +17,14 @@
 mod decode;
 mod handshake;
 mod model;
+mod nats;
 mod plan;
 mod session;
 mod snapshot;
 
 pub use decode::decode;
 pub use handshake::handshake;
+pub use nats::nats;
 pub use plan::plan;
 pub use session::session;
 pub use snapshot::snapshot;

@@ -35,6 +35,11 @@ fn handshake() {
 }
 
 #[test]
+fn nats() {
+    replay("nats", 40, roomer_fuzz::nats);
+}
+
+#[test]
 fn plan() {
     replay("plan", 30, roomer_fuzz::plan);
 }

@@ -1,0 +1,172 @@
+//! Gives arbitrary bytes to a session with a NATS server, as those of the server.
+
+use std::io::IoSlice;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_engine::cluster::nats::{Session, SessionEvent};
+use roomer_engine::cluster::{NodeId, Subject, Subjects};
+use serde_json::Value;
+
+/// Put before the input if its second byte is odd, so that it concerns a session that is up.
+const GREETING: &[u8] = b"INFO {\"version\":\"2.15.1\",\"max_payload\":100}\r\nPONG\r\n";
+
+/// An event, without the reasons for people.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Secure,
+    Up(usize),
+    Frame(Vec<u8>),
+    Down,
+}
+
+/// For any bytes, a session reports what a second, naive parser finds in them, answers each ping of a
+/// session that is not down, and does not panic. Nothing depends on how the bytes are split.
+///
+/// The low four bits of the first byte are the number of chunk sizes that follow the second byte,
+/// each a size minus one, used in a cycle; the rest is the server's input.
+pub fn nats(data: &[u8]) {
+    let [count, is_up, rest @ ..] = data else {
+        return;
+    };
+    let (sizes, rest) = rest.split_at(rest.len().min(usize::from(count & 0x0f)));
+    let sizes: Vec<usize> = sizes.iter().map(|size| usize::from(*size) + 1).collect();
+    let greeting = if is_up & 1 == 1 { GREETING } else { b"" };
+    let wire = [greeting, rest].concat();
+
+    let whole = run(&wire, &[wire.len().max(1)]);
+    let (seen, pongs) = model(&wire);
+    assert_eq!(whole.0, seen, "{}", wire.escape_ascii());
+    if seen.last() != Some(&Seen::Down) {
+        assert_eq!(count_of(&whole.1, b"PONG\r\n"), pongs, "{}", wire.escape_ascii());
+    }
+    assert_eq!(run(&wire, &[1]), whole, "byte by byte: {}", wire.escape_ascii());
+    if !sizes.is_empty() {
+        assert_eq!(run(&wire, &sizes), whole, "in chunks of {sizes:?}: {}", wire.escape_ascii());
+    }
+}
+
+/// Returns the events, and what the session sends.
+fn run(wire: &[u8], sizes: &[usize]) -> (Vec<Seen>, Vec<u8>) {
+    let address = "nats://user:password@broker".parse().expect("an address");
+    let subjects = Subjects::new("chat", NodeId(1)).expect("a prefix");
+    let mut session = Session::new(&address, &subjects, Duration::ZERO);
+    let mut seen = Vec::new();
+    let mut rest = wire;
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() || seen.last() == Some(&Seen::Secure) {
+            break;
+        }
+        let (chunk, behind) = rest.split_at(rest.len().min(*size));
+        rest = behind;
+        session.receive(chunk, Duration::ZERO);
+        while let Some(event) = session.next_event() {
+            match event {
+                SessionEvent::Secure => seen.push(Seen::Secure),
+                SessionEvent::Up { max_payload } => seen.push(Seen::Up(max_payload)),
+                SessionEvent::Frame(frame) => seen.push(Seen::Frame(frame.to_vec())),
+                SessionEvent::Down(reason) => {
+                    assert!(
+                        reason.len() < 1500 && !reason.contains(char::is_control),
+                        "{reason:?}"
+                    );
+                    seen.push(Seen::Down);
+                }
+                SessionEvent::Notice(_) => {}
+            }
+        }
+    }
+    let mut sent = Vec::new();
+    while session.has_output() {
+        let mut slices = [IoSlice::new(&[]); 2];
+        let count = session.output(&mut slices);
+        let taken: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+        session.written(taken.len());
+        sent.extend(taken);
+    }
+    // A session that is not up does not take frames, and silence ends any.
+    let is_up = seen.iter().any(|event| matches!(event, Seen::Up(_)));
+    let is_down = seen.last() == Some(&Seen::Down);
+    // Where TLS is due, it rejects the plain text that arrives later, as the session does before.
+    if seen.last() == Some(&Seen::Secure) && !rest.is_empty() {
+        seen.pop();
+        seen.push(Seen::Down);
+    }
+    if session.publish(Subject::All, Bytes::new()) {
+        assert!(is_up && !is_down);
+    }
+    for second in 0..9 {
+        session.tick(Duration::from_secs(second));
+    }
+    let end = session.next_event();
+    assert_eq!(matches!(end, Some(SessionEvent::Down(_))), !is_down, "{end:?}");
+    (seen, sent)
+}
+
+fn count_of(bytes: &[u8], part: &[u8]) -> usize {
+    bytes.windows(part.len()).filter(|window| *window == part).count()
+}
+
+/// Parses all bytes at once. Returns the events, and the number of pings.
+fn model(mut wire: &[u8]) -> (Vec<Seen>, usize) {
+    let (mut seen, mut pings) = (Vec::new(), 0);
+    let (mut is_greeted, mut is_up, mut max) = (false, false, 0);
+    while let Some(end) = wire.iter().position(|byte| *byte == b'\n') {
+        let (line, rest) = wire.split_at(end + 1);
+        wire = rest;
+        let down = |mut seen: Vec<Seen>| {
+            seen.push(Seen::Down);
+            (seen, 0)
+        };
+        let Some(line) = line.strip_suffix(b"\r\n") else { return down(seen) };
+        let mut words = line.splitn(2, |byte| *byte == b' ');
+        let (verb, args) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        match verb {
+            b"INFO" => {
+                let info: Option<Value> = serde_json::from_slice(args).ok();
+                let number = info.as_ref().and_then(|info| info.get("max_payload")?.as_u64());
+                let (Some(info), Some(number)) = (info, number) else { return down(seen) };
+                max = number.min(64 << 20) as usize;
+                if !is_greeted && info.get("tls_required") == Some(&Value::Bool(true)) {
+                    seen.push(if wire.is_empty() { Seen::Secure } else { Seen::Down });
+                    return (seen, 0);
+                }
+                is_greeted = true;
+            }
+            b"PING" if is_greeted => pings += 1,
+            b"PONG" if is_greeted && !is_up => {
+                is_up = true;
+                seen.push(Seen::Up(max));
+            }
+            b"PONG" | b"+OK" if is_greeted => {}
+            b"MSG" => {
+                let args = String::from_utf8_lossy(args);
+                let words: Vec<&str> = args.split(' ').filter(|word| !word.is_empty()).collect();
+                let digits = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
+                let number = |word: &str| Some(word).filter(digits)?.parse::<u64>().ok();
+                let (sid, length) = match words[..] {
+                    [_, sid, length] | [_, sid, _, length] => (number(sid), number(length)),
+                    _ => (None, None),
+                };
+                let (Some(sid), Some(length)) = (sid, length) else { return down(seen) };
+                if length > max as u64 {
+                    return down(seen);
+                }
+                let length = length as usize;
+                if wire.len() < length + 2 {
+                    break;
+                }
+                let (payload, rest) = wire.split_at(length);
+                if !rest.starts_with(b"\r\n") || !(1..=2).contains(&sid) || !is_greeted {
+                    return down(seen);
+                }
+                wire = &rest[2..];
+                if is_up {
+                    seen.push(Seen::Frame(payload.to_vec()));
+                }
+            }
+            _ => return down(seen),
+        }
+    }
+    (seen, pings)
+}
