@@ -28,7 +28,7 @@ struct Churn {
 }
 
 pub fn run(options: &Options) -> Outcome {
-    let server = Process::new(options.pid)?;
+    let server = Process::new(&options.pids)?;
     let mut net = Net::new(options)?;
     net.open(options.conns, options.timeout, &mut Nobody)?;
     net.settle(Duration::from_millis(150), Duration::from_secs(30), &mut Nobody)?;
@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Outcome {
         out.join(conn, room);
     }
     churn.go_on(&mut net, options.warmup)?;
-    let (joins, leaves, watch) = (churn.joins, churn.leaves, Watch::start(server));
+    let (joins, leaves, watch) = (churn.joins, churn.leaves, Watch::start(&server));
     churn.go_on(&mut net, options.secs)?;
     let (joins, leaves) = (churn.joins - joins, churn.leaves - leaves);
     let wall = watch.elapsed().as_secs_f64();

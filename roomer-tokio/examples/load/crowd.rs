@@ -109,13 +109,13 @@ impl Lists {
 }
 
 pub fn joinstorm(options: &Options) -> Outcome {
-    let server = Process::new(options.pid)?;
+    let server = Process::new(&options.pids)?;
     let (conns, rss) = (options.conns, server.rss());
     let mut net = Net::new(options)?;
     let mut lists =
         Lists { lists: vec![Set::default(); conns], notices: 0, faults: Faults::default() };
     server.forget_peak();
-    let (deadline, watch) = (Instant::now() + options.timeout, Watch::start(server));
+    let (deadline, watch) = (Instant::now() + options.timeout, Watch::start(&server));
     net.open(conns, options.timeout, &mut lists)?;
     let open = watch.elapsed().as_secs_f64();
     let know = lists.converge(&mut net, 0..conns, deadline)?;
@@ -164,7 +164,7 @@ impl Listener for Woken {
 }
 
 pub fn idle(options: &Options) -> Outcome {
-    let server = Process::new(options.pid)?;
+    let server = Process::new(&options.pids)?;
     let conns = options.conns;
     let mut report = Report::default();
     report.put("scenario", options.scenario.name());
@@ -174,7 +174,7 @@ pub fn idle(options: &Options) -> Outcome {
     let mut net = Net::new(options)?;
     // Each newcomer is announced to all before; here only the server's memory counts.
     net.skim = true;
-    let watch = Watch::start(server);
+    let watch = Watch::start(&server);
     net.open(conns, options.timeout, &mut Nobody)?;
     report.put("open_s", watch.elapsed().as_secs_f64());
     net.settle(Duration::from_secs(1), Duration::from_secs(60), &mut Nobody)?;
@@ -205,7 +205,7 @@ pub fn idle(options: &Options) -> Outcome {
     net.settle(Duration::from_millis(500), Duration::from_secs(10), &mut woken)?;
     report.put("rss_per_active_conn_bytes", each(server.rss()));
 
-    let rest = Watch::start(server);
+    let rest = Watch::start(&server);
     net.settle(Duration::from_secs(1), Duration::from_secs(1), &mut woken)?;
     let rest_s = rest.elapsed().as_secs_f64();
     report.put("rest_cores", rest.server_cpu().map(|cpu| cpu / rest_s));

@@ -30,7 +30,7 @@ struct Pairs {
 }
 
 pub fn run(options: &Options) -> Outcome {
-    let server = Process::new(options.pid)?;
+    let server = Process::new(&options.pids)?;
     let conns = options.connections();
     let mut net = Net::new(options)?;
     let mut pairs = Pairs {
@@ -51,7 +51,7 @@ pub fn run(options: &Options) -> Outcome {
     }
     pairs.go_on(&mut net, options.warmup)?;
     pairs.trips.clear();
-    let (before, watch) = (pairs.got, Watch::start(server));
+    let (before, watch) = (pairs.got, Watch::start(&server));
     pairs.go_on(&mut net, options.secs)?;
     let got = pairs.got - before;
     let wall = watch.elapsed().as_secs_f64();

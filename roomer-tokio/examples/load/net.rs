@@ -47,7 +47,7 @@ pub struct Net {
     alarm: Alarm,
     ready: Vec<(usize, bool, bool, bool)>,
     buffer: Vec<u8>,
-    target: Target,
+    targets: Vec<Target>,
     source: Source,
     start: Instant,
     last_heard: Instant,
@@ -71,7 +71,6 @@ impl Net {
     pub fn new(options: &Options) -> io::Result<Net> {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry())?;
-        let Target { addr, host, path } = &options.target;
         let now = Instant::now();
         Ok(Net {
             poll,
@@ -79,7 +78,7 @@ impl Net {
             alarm,
             ready: Vec::new(),
             buffer: vec![0; BUFFER],
-            target: Target { addr: *addr, host: host.clone(), path: path.clone() },
+            targets: options.targets.clone(),
             source: Source::new(),
             start: now,
             last_heard: now,
@@ -221,10 +220,15 @@ impl Net {
         self.start_more()
     }
 
+    /// The server of a connection.
+    fn target(&self, conn: usize) -> &Target {
+        &self.targets[conn % self.targets.len()]
+    }
+
     fn start_more(&mut self) -> io::Result<()> {
         while self.sockets.len() < self.wanted.min(self.opened + self.inflight) {
             let conn = self.sockets.len();
-            let mut socket = opening::connect(&self.target, self.source, conn)?;
+            let mut socket = opening::connect(self.target(conn), self.source, conn)?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut socket, Token(conn), interest)?;
             self.sockets.push(socket);
@@ -244,13 +248,13 @@ impl Net {
         let socket = &self.sockets[conn];
         if self.conns[conn].phase == Phase::Connecting {
             if let Some(error) = socket.take_error()? {
-                return Err(opening::explain(error, &self.target));
+                return Err(opening::explain(error, self.target(conn)));
             }
             if socket.peer_addr().is_err() {
                 return Ok(());
             }
             self.conns[conn].phase = Phase::Upgrading;
-            self.pending[conn] = opening::request(&self.target);
+            self.pending[conn] = opening::request(self.target(conn));
         }
         let pending = &mut self.pending[conn];
         while !pending.is_empty() {
@@ -318,7 +322,7 @@ impl Net {
     fn take(&mut self, conn: usize, data: &[u8], l: &mut impl Listener) -> io::Result<usize> {
         let mut at = 0;
         if self.conns[conn].phase == Phase::Upgrading {
-            let Some(head) = opening::response(data, &self.target)? else { return Ok(0) };
+            let Some(head) = opening::response(data, self.target(conn))? else { return Ok(0) };
             at = head;
             self.conns[conn].phase = Phase::Joining;
         }

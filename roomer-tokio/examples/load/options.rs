@@ -12,10 +12,11 @@ use roomer_example_support::program::{self, Outcome, text, time, value};
 const HELP: &str = "\
 Puts load on a roomer server and checks what comes back.
 
-load --url URL [--pid PID] SCENARIO [options]
+load --url URL... [--pid PID...] SCENARIO [options]
 
-    --url URL        ws://HOST:PORT/PATH (default ws://127.0.0.1:8080/ws)
-    --pid PID        the server's process: measures its CPU and memory (Linux)
+    --url URL        ws://HOST:PORT/PATH (default ws://127.0.0.1:8080/ws); again for each node of a
+                     cluster: the connections take turns
+    --pid PID        the server's process, or each node's: measures CPU and memory (Linux)
 
 fanout     one room; some members talk, all others hear it
 rooms      many small rooms, everybody talks
@@ -63,8 +64,9 @@ pub enum Scenario {
 #[derive(Debug)]
 pub struct Options {
     pub scenario: Scenario,
-    pub target: Target,
-    pub pid: Option<u32>,
+    /// The servers: one, or the nodes of a cluster, among which the connections take turns.
+    pub targets: Vec<Target>,
+    pub pids: Vec<u32>,
     pub members: usize,
     pub rooms: usize,
     pub conns: usize,
@@ -82,7 +84,7 @@ pub struct Options {
 }
 
 /// Where the server is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     pub addr: SocketAddr,
     pub host: String,
@@ -93,11 +95,10 @@ impl Options {
     /// Reads the command line. `None` when it only asked for help.
     pub fn from_args() -> Result<Option<Options>, Box<dyn Error>> {
         let mut scenario = None;
-        let mut url = String::from("ws://127.0.0.1:8080/ws");
         let mut options = Options {
             scenario: Scenario::Fanout,
-            target: Target::parse(&url)?,
-            pid: None,
+            targets: Vec::new(),
+            pids: Vec::new(),
             members: 0,
             rooms: 0,
             conns: 0,
@@ -116,8 +117,10 @@ impl Options {
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = program::next(&mut args)? {
             match arg {
-                Long("url") => url = text(&mut args, "url")?,
-                Long("pid") => options.pid = Some(value(&mut args, "pid")?),
+                Long("url") => {
+                    options.targets.push(Target::parse(&text(&mut args, "url")?)?);
+                }
+                Long("pid") => options.pids.push(value(&mut args, "pid")?),
                 Long("members") => options.members = count(&mut args, "members")?,
                 Long("rooms") => options.rooms = count(&mut args, "rooms")?,
                 Long("conns") => options.conns = count(&mut args, "conns")?,
@@ -146,7 +149,9 @@ impl Options {
                 _ => return Err(program::unknown(&arg.unexpected())),
             }
         }
-        options.target = Target::parse(&url)?;
+        if options.targets.is_empty() {
+            options.targets.push(Target::parse("ws://127.0.0.1:8080/ws")?);
+        }
         options.scenario = scenario.ok_or("which scenario? --help lists them")?;
         options.fill_in()?;
         Ok(Some(options))

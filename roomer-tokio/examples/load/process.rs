@@ -8,9 +8,9 @@ use crate::report::Report;
 /// How much the counters of ended threads may lag before the precise figure is given up.
 const TOLERANCE: f64 = 0.05;
 
-/// The server, or nobody.
-#[derive(Clone, Copy, Debug)]
-pub struct Process(Option<u32>);
+/// The processes of the server, or of a cluster's nodes; none if they are not known.
+#[derive(Clone, Debug)]
+pub struct Process(Vec<u32>);
 
 #[derive(Clone, Copy, Debug)]
 struct Cpu {
@@ -21,59 +21,73 @@ struct Cpu {
 }
 
 impl Process {
-    pub fn new(pid: Option<u32>) -> Result<Process, String> {
-        let process = Process(pid);
-        match pid {
-            Some(pid) if process.cpu().is_none() => Err(format!("there is no process {pid} here")),
-            _ => Ok(process),
+    pub fn new(pids: &[u32]) -> Result<Process, String> {
+        match pids.iter().find(|pid| cpu(**pid).is_none()) {
+            Some(pid) => Err(format!("there is no process {pid} here")),
+            None => Ok(Process(pids.to_vec())),
         }
     }
 
     fn own() -> Process {
-        Process(Some(std::process::id()))
+        Process(vec![std::process::id()])
     }
 
-    fn cpu(self) -> Option<Cpu> {
-        let pid = self.0?;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in parentheses may contain anything; user and system time are fields 14 and 15.
-        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-        let mut ticks = || fields.next()?.parse::<f64>().ok();
-        let coarse = (ticks()? + ticks()?) / rustix::param::clock_ticks_per_second() as f64;
-        let mut nanos = 0.0;
-        for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
-            let line = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-            nanos += line.split(' ').next().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
-        }
-        Some(Cpu { precise: nanos / 1e9, coarse })
+    /// The CPU time of all processes so far.
+    fn cpu(&self) -> Option<Cpu> {
+        let mut all = self.0.iter().map(|pid| cpu(*pid));
+        let sum = |sum: Cpu, one: Option<Cpu>| {
+            let one = one?;
+            Some(Cpu { precise: sum.precise + one.precise, coarse: sum.coarse + one.coarse })
+        };
+        let none = Cpu { precise: 0.0, coarse: 0.0 };
+        if self.0.is_empty() { None } else { all.try_fold(none, sum) }
     }
 
-    fn status_kib(self, key: &str) -> Option<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.0?)).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-        line.split_ascii_whitespace().next()?.parse().ok()
+    /// A figure of all processes together.
+    fn status_kib(&self, key: &str) -> Option<u64> {
+        let each = self.0.iter().map(|pid| -> Option<u64> {
+            let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+            line.split_ascii_whitespace().next()?.parse().ok()
+        });
+        if self.0.is_empty() { None } else { each.sum() }
     }
 
     /// Resident memory in KiB.
-    pub fn rss(self) -> Option<u64> {
+    pub fn rss(&self) -> Option<u64> {
         self.status_kib("VmRSS:")
     }
 
     /// The most resident memory since [`forget_peak`](Self::forget_peak), in KiB.
-    pub fn peak(self) -> Option<u64> {
+    pub fn peak(&self) -> Option<u64> {
         self.status_kib("VmHWM:")
     }
 
     /// Lets the peak start anew, where the system allows it.
-    pub fn forget_peak(self) {
-        if let Some(pid) = self.0 {
+    pub fn forget_peak(&self) {
+        for pid in &self.0 {
             let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
         }
     }
 
-    pub fn threads(self) -> Option<u64> {
+    pub fn threads(&self) -> Option<u64> {
         self.status_kib("Threads:")
     }
+}
+
+/// The CPU time of a process so far.
+fn cpu(pid: u32) -> Option<Cpu> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may contain anything; user and system time are fields 14 and 15.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    let coarse = (ticks()? + ticks()?) / rustix::param::clock_ticks_per_second() as f64;
+    let mut nanos = 0.0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        let line = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        nanos += line.split(' ').next().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
+    }
+    Some(Cpu { precise: nanos / 1e9, coarse })
 }
 
 /// A stretch of time and what the server and the generator used in it.
@@ -86,8 +100,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn start(server: Process) -> Watch {
-        Watch { server, at: Instant::now(), cpu: server.cpu(), own: Process::own().cpu() }
+    pub fn start(server: &Process) -> Watch {
+        let cpu = server.cpu();
+        Watch { server: server.clone(), at: Instant::now(), cpu, own: Process::own().cpu() }
     }
 
     /// The server's CPU seconds so far.

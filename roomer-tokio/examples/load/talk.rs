@@ -60,7 +60,7 @@ struct Talk {
 }
 
 pub fn run(options: &Options) -> Outcome {
-    let server = Process::new(options.pid)?;
+    let server = Process::new(&options.pids)?;
     let rate = options.rate;
     let mut net = Net::new(options)?;
     let mut talk = Talk::new(options);
@@ -88,7 +88,7 @@ pub fn run(options: &Options) -> Outcome {
     talk.fill_window(&mut net, options.window);
     talk.go_on(&mut net, options.warmup, &mut pace)?;
     if options.scenario == Scenario::Slow {
-        let (before, watch) = (talk.delivered, Watch::start(server));
+        let (before, watch) = (talk.delivered, Watch::start(&server));
         talk.go_on(&mut net, options.secs / 2, &mut pace)?;
         let delivered = (talk.delivered - before) as f64;
         report.put("before_per_s", delivered / watch.elapsed().as_secs_f64());
@@ -105,7 +105,7 @@ pub fn run(options: &Options) -> Outcome {
 
     talk.latencies.clear();
     let (delivered, completed, reads) = (talk.delivered, talk.completed, net.reads);
-    let watch = Watch::start(server);
+    let watch = Watch::start(&server);
     talk.go_on(&mut net, options.secs, &mut pace)?;
     let wall = watch.elapsed().as_secs_f64();
     let delivered = talk.delivered - delivered;
