@@ -116,7 +116,7 @@ impl Tables {
             if is_second
                 || !is_up
                 || entry.guests as usize != expected
-                || entry.guests + entry.count == 0
+                || entry.guests == 0 && entry.count == 0
             {
                 return Err(format!("{entry:?} in {name:?}, which has {expected} of its guests"));
             }

@@ -59,6 +59,30 @@ pub fn room_number(name: &str) -> Option<u8> {
 /// The number of ids, so the largest number of connections in a plan.
 pub const IDS: usize = 512;
 
+/// The number of tags of peers. The ids of a peer's connections begin with its tag.
+pub const TAGS: u8 = 4;
+
+/// The number of ids with each tag.
+pub const IDS_PER_TAG: u16 = 64;
+
+/// The number of all ids: those of connections, then those with a tag.
+pub const ALL_IDS: usize = IDS + TAGS as usize * IDS_PER_TAG as usize;
+
+/// Returns the first bytes of the ids of a peer's connections.
+pub fn tag(number: u8) -> [u8; 4] {
+    [0xb0, 0xb0, 0xb0, number]
+}
+
+/// Returns the number of the id with a number among those with a tag, modulo their number.
+pub fn tagged(number: u16) -> u16 {
+    IDS as u16 + number % (u16::from(TAGS) * IDS_PER_TAG)
+}
+
+/// Returns the number of the tag that an id bears, if any.
+pub fn tag_of(id: u16) -> Option<u8> {
+    Some((usize::from(id).checked_sub(IDS)? / usize::from(IDS_PER_TAG)) as u8)
+}
+
 /// An id, and strings that resemble it and must not be accepted.
 pub struct Identity {
     pub id: ConnId,
@@ -72,17 +96,22 @@ static IDENTITIES: LazyLock<Vec<Identity>> = LazyLock::new(|| {
     let identity = |number: usize| {
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&[0xa0, number as u8, (number >> 8) as u8, 7]);
+        if let Some(number) = number.checked_sub(IDS) {
+            bytes[..4].copy_from_slice(&tag((number / usize::from(IDS_PER_TAG)) as u8));
+            bytes[4] = (number % usize::from(IDS_PER_TAG)) as u8;
+        }
         bytes[15] = 0xf;
         let id = ConnId::from_random_bytes(bytes);
         // The canonical form: version 4, lower case, hyphens.
-        let text = format!("a0{:02x}{:02x}07-0000-4000-8000-00000000000f", bytes[1], bytes[2]);
+        let [a, b, c, d, e, ..] = bytes;
+        let text = format!("{a:02x}{b:02x}{c:02x}{d:02x}-{e:02x}00-4000-8000-00000000000f");
         let (upper, padded, cut) = (text.to_uppercase(), format!("{text} "), text[1..].into());
         Identity { id, text, upper, padded, cut }
     };
-    (0..IDS).map(identity).collect()
+    (0..ALL_IDS).map(identity).collect()
 });
 
-/// Returns the identity with a number below [`IDS`].
+/// Returns the identity with a number below [`ALL_IDS`].
 pub fn identity(number: u16) -> &'static Identity {
     &IDENTITIES[usize::from(number)]
 }
@@ -90,7 +119,13 @@ pub fn identity(number: u16) -> &'static Identity {
 /// Returns the number of an id; `None` for an unknown one.
 pub fn id_number(id: &[u8]) -> Option<u16> {
     let digit = |at: usize| char::from(*id.get(at)?).to_digit(16);
-    let number = digit(2)? << 4 | digit(3)? | digit(4)? << 12 | digit(5)? << 8;
+    let number = match id.first()? {
+        b'a' => digit(2)? << 4 | digit(3)? | digit(4)? << 12 | digit(5)? << 8,
+        _ => {
+            let in_tag = digit(9)? << 4 | digit(10)?;
+            IDS as u32 + digit(7)? * u32::from(IDS_PER_TAG) + in_tag
+        }
+    };
     let known = IDENTITIES.get(number as usize)?;
     (known.text.as_bytes() == id).then_some(number as u16)
 }

@@ -80,7 +80,15 @@ fn the_hash_key_changes_nothing() {
 fn every_order_of_steps_of_two_clients_passes() {
     for (mode, max_rooms) in [(Mode::Default, 1100), (Mode::Compat, 2)] {
         let rooms = &["root", "r"][..];
-        let explored = found(Scope { mode, clients: 2, rooms, max_rooms, depth: usize::MAX });
+        let explored = found(Scope {
+            mode,
+            clients: 2,
+            rooms,
+            max_rooms,
+            depth: usize::MAX,
+            peers: 0,
+            guests: 0,
+        });
         assert!(explored.is_complete && explored.states > 100, "{explored:?}");
     }
     if std::env::var_os("SIM_DEEP").is_some() {
@@ -89,7 +97,15 @@ fn every_order_of_steps_of_two_clients_passes() {
             (Mode::Compat, &["root", "r"], 2),
             (Mode::Default, &["root", "r", "ro"], 2),
         ] {
-            let scope = Scope { mode, clients: 3, rooms, max_rooms, depth: usize::MAX };
+            let scope = Scope {
+                mode,
+                clients: 3,
+                rooms,
+                max_rooms,
+                depth: usize::MAX,
+                peers: 0,
+                guests: 0,
+            };
             println!("{scope:?}: {:?}", found(scope));
         }
     }

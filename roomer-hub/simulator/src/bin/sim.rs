@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! cargo run --release -p roomer-simulator --bin sim -- --seeds N [--start S] [--threads T] \
-//!     [--full]
+//!     [--full | --guests]
 //! ```
 //!
-//! With `--full`, plans drive the whole server (sessions, outboxes and handlers) byte by byte
+//! With `--guests`, the hub has peers: members on other nodes. With `--full`, plans drive the whole server (sessions, outboxes and handlers) byte by byte
 //! instead of the hub alone. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
 //! per thread; the exit status is 0 only if F is 0. Failing plans are shrunk and printed as tests.
 //! With 10,000 seeds or more, a mark that was never reached is a failure too.
@@ -18,12 +18,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use roomer_simulator::hub::guests::report::GuestPlans;
 use roomer_simulator::hub::report::HubPlans;
 use roomer_simulator::runner;
 use roomer_simulator::server::ServerPlans;
 use roomer_simulator::simulation::Simulation;
 
-const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] [--full]";
+const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] [--full | --guests]";
 
 /// The number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
@@ -42,6 +43,7 @@ struct Options {
     start: u64,
     threads: usize,
     full: bool,
+    guests: bool,
 }
 
 fn main() -> ExitCode {
@@ -58,13 +60,17 @@ fn main() -> ExitCode {
     };
     // A panic of the hub is caught and reported as a fault.
     std::panic::set_hook(Box::new(|_| {}));
-    if options.full { run::<ServerPlans>(&options) } else { run::<HubPlans>(&options) }
+    match (options.full, options.guests) {
+        (true, _) => run::<ServerPlans>(&options),
+        (false, true) => run::<GuestPlans>(&options),
+        (false, false) => run::<HubPlans>(&options),
+    }
 }
 
 /// Parses the command line. Returns `None` for `--help`.
 fn options() -> Result<Option<Options>, String> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut options = Options { seeds: 0, start: 0, threads, full: false };
+    let mut options = Options { seeds: 0, start: 0, threads, full: false, guests: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || {
@@ -76,6 +82,7 @@ fn options() -> Result<Option<Options>, String> {
             "--start" => options.start = number()?,
             "--threads" => options.threads = number()?.max(1) as usize,
             "--full" => options.full = true,
+            "--guests" => options.guests = true,
             "-h" | "--help" => return Ok(None),
             _ => return Err(format!("unknown option {word:?}")),
         }

@@ -9,8 +9,9 @@ use slotmap::SecondaryMap;
 
 use super::clients::Clients;
 use super::display;
+use super::guests::op::PeerOp;
 use super::model::Model;
-use super::op::{Effect, Op};
+use super::op::{Effect, IdSet, Op};
 use super::plan::{DEFAULT_LIMITS, DEFAULT_RATES, Plan};
 use crate::alphabet::{IDS, Identity, RESERVED, identity};
 use crate::fault::{Fault, ensure};
@@ -40,6 +41,8 @@ pub struct Checker {
     /// True if a command uses the name of a built-in event, which the clients must not interpret.
     pub(super) imitates_built_in: bool,
     pub(super) is_command: bool,
+    /// The guests of the peer that is gone with the last input.
+    pub(super) leaving: IdSet,
     pub(super) receivers: Vec<u16>,
     pub(super) wire: Vec<u8>,
     pub(super) text: Vec<u8>,
@@ -65,9 +68,12 @@ impl CheckedHub {
         checker.begin(now, op);
         let actions = hub.handle(now, checker.hub_input(op));
         let (tables, mut left) = (actions.tables(), actions.len());
+        checker.learn_rooms(tables)?;
         let closes = matches!(checker.model.effects.last(), Some(Effect::Close { .. }));
-        let mut expected =
-            Expected { taken: 0, any_order: closes || matches!(op, Op::Gone { .. }) };
+        let mut expected = Expected::new(closes || matches!(op, Op::Gone { .. }));
+        if let Op::Peer { op: PeerOp::Gone, .. } = op {
+            expected.by_content = Some(vec![false; checker.model.effects.len()]);
+        }
         for action in actions {
             if let Some(log) = &mut checker.log {
                 log.push(display::action(&action));
@@ -80,6 +86,8 @@ impl CheckedHub {
         let missing = expected.missing(&checker.model.effects);
         ensure!(missing.is_none(), "missing: {}", missing.map_or(String::new(), display::effect));
         let (counted, expected) = (hub.rejected_packets(), checker.model.rejected_packets);
+        ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
+        let (counted, expected) = (hub.rejected_peer_inputs(), checker.model.peers.rejected);
         ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
         let rooms = hub.tables().room_count();
         ensure!(rooms == checker.model.rooms.len(), "{rooms} rooms");
@@ -135,11 +143,24 @@ pub(super) struct Expected {
     taken: u128,
     /// A closed connection leaves its rooms in any order; only the effects within a room are ordered.
     any_order: bool,
+    /// For each effect, true if it was matched, where all effects may come in any order.
+    by_content: Option<Vec<bool>>,
 }
 
 impl Expected {
+    fn new(any_order: bool) -> Self {
+        Expected { taken: 0, any_order, by_content: None }
+    }
+
     /// Returns the first effect that no action has matched.
     fn missing<'a>(&self, expected: &'a [Effect]) -> Option<&'a Effect> {
+        if let Some(matched) = &self.by_content {
+            return expected
+                .iter()
+                .zip(matched)
+                .find(|(_, is_matched)| !**is_matched)
+                .map(|(effect, _)| effect);
+        }
         expected.get(self.taken.trailing_ones() as usize)
     }
 
@@ -148,7 +169,20 @@ impl Expected {
         &mut self,
         expected: &'a [Effect],
         room: Option<u32>,
+        payload: Option<&[u8]>,
     ) -> Option<&'a Effect> {
+        if let Some(matched) = &mut self.by_content {
+            let fits = |at: &usize| {
+                let own = match &expected[*at] {
+                    Effect::Broadcast { packet, .. } => Some(packet.payload),
+                    _ => None,
+                };
+                !matched[*at] && expected[*at].room() == room && own == payload
+            };
+            let at = (0..expected.len()).find(fits)?;
+            matched[at] = true;
+            return Some(&expected[at]);
+        }
         let mut at = self.taken.trailing_ones() as usize;
         if self.any_order && room.is_some() {
             let is_next = |&at: &usize| self.taken & 1 << at == 0 && expected[at].room() == room;
@@ -178,6 +212,7 @@ impl Checker {
             now: Duration::ZERO,
             imitates_built_in: false,
             is_command: false,
+            leaving: IdSet::default(),
             receivers: Vec::new(),
             wire: Vec::new(),
             text: Vec::new(),
@@ -198,10 +233,13 @@ impl Checker {
     }
 
     fn begin(&mut self, now: Duration, op: Op) {
-        self.now = now;
+        (self.now, self.leaving) = (now, self.model.leaving_guests(op));
         self.model.input(now, op);
         self.log.as_mut().map(Vec::clear);
-        self.is_command = matches!(op, Op::Broadcast { .. } | Op::Send { .. });
+        // As a command, a peer's message is sent from anywhere and leaves out one member or none.
+        let is_message =
+            matches!(op, Op::Peer { op: PeerOp::Broadcast { .. } | PeerOp::Direct { .. }, .. });
+        self.is_command = is_message || matches!(op, Op::Broadcast { .. } | Op::Send { .. });
         self.imitates_built_in = match op {
             Op::Broadcast { event, .. } | Op::Send { event, .. } => is_built_in(event),
             _ => false,
@@ -225,14 +263,17 @@ impl Checker {
                 return Input::Denied { conn: self.key(client), packet };
             }
             Op::Gone { client } => return Input::Gone { conn: self.key(client) },
-            Op::Broadcast { from: client, except, room, event, payload } => Command::Broadcast {
-                from: from(client),
-                except: from(except),
-                except_guest: None,
-                room,
-                event,
-                payload,
-            },
+            Op::Peer { peer, op } => return op.input(peer),
+            Op::Broadcast { from: client, except, except_guest, room, event, payload } => {
+                Command::Broadcast {
+                    from: from(client),
+                    except: from(except),
+                    except_guest: except_guest.map(|guest| identity(guest).id),
+                    room,
+                    event,
+                    payload,
+                }
+            }
             Op::Send { from: client, dst, event, payload } => {
                 Command::Send { from: from(client), dst, room: ROOT, event, payload }
             }

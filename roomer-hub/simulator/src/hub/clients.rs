@@ -108,14 +108,15 @@ impl Clients {
     }
 
     /// Checks a packet for a room. Each receiver must be in the room and receive it once, and the
-    /// members that the receivers see must be the receivers and the excluded sender. A command may
-    /// be sent from outside the room.
+    /// members that the receivers see must be the receivers, the excluded sender and the guests
+    /// (`abroad`), which receive it at another node. A command may be sent from outside the room.
     pub fn broadcast(
         &mut self,
         to: impl Iterator<Item = u16>,
         packet: &PacketRef<'_>,
         is_command: bool,
         shows: Presence,
+        abroad: IdSet,
     ) -> Result<(), Fault> {
         let (room, shown) = (number(packet.room)?, PacketText(packet));
         ensure!(packet.dst.is_empty(), "a message for {} goes to a room", packet.dst);
@@ -144,13 +145,15 @@ impl Clients {
             }
         }
         let Some(mut others) = common else { return Ok(()) };
+        let was_in = src.or(notice).is_some_and(|id| others.contains(id));
+        others.subtract(abroad);
         if is_command {
             let missed = others.len() - reached.len();
             ensure!(missed <= 1, "{shown} reaches {reached:?}, but {others:?} are in the room");
             return Ok(());
         }
         if let Some(left_out) = src.or(notice) {
-            let was_in = others.remove(left_out);
+            others.remove(left_out);
             let from_outside = notice.is_none() && !self.members_only;
             let has_left = packet.event == MEMBER_LEFT;
             ensure!(was_in != has_left || from_outside, "{shown} from outside");

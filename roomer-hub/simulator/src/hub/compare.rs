@@ -6,8 +6,9 @@ use roomer_proto::{JOIN_ACK, PacketRef};
 use super::checker::{Checker, Expected};
 use super::clients::ENTRY_LEN;
 use super::display;
+use super::guests;
 use super::op::{Effect, IdSet};
-use crate::alphabet::identity;
+use crate::alphabet::{id_number, identity};
 use crate::fault::{Fault, ensure};
 
 impl Checker {
@@ -18,14 +19,14 @@ impl Checker {
         action: Action<'_>,
         expected: &mut Expected,
     ) -> Result<(), Fault> {
-        let mut room = None;
+        let (mut room, mut payload) = (None, None);
         match action {
-            Action::Broadcast { members, except, room: key, .. } => {
+            Action::Broadcast { members, except, room: key, peers, packet, .. } => {
                 self.receive(members, except)?;
-                if self.receivers.is_empty() {
+                if self.receivers.is_empty() && peers.is_empty() {
                     return Ok(());
                 }
-                room = Some(key);
+                (room, payload) = (Some(key), Some(packet.payload));
             }
             Action::Left { room: key, .. } | Action::RoomClosed { room: key } => room = Some(key),
             _ => {}
@@ -38,7 +39,7 @@ impl Checker {
             }
             None => None,
         };
-        let Some(&effect) = expected.next(&self.model.effects, room) else {
+        let Some(&effect) = expected.next(&self.model.effects, room, payload) else {
             return Err(Fault::new(format!("unexpected: {}", display::action(&action))));
         };
         let is_equal = self.compare(tables, &action, room, &effect)?;
@@ -113,22 +114,28 @@ impl Checker {
         match (*action, *effect) {
             (
                 Action::JoinAck { to, id, room, snapshot },
-                Effect::JoinAck { to: client, room: name, shows, members },
+                Effect::JoinAck { to: client, room: name, shows, members, count },
             ) => {
                 let own = &*identity(self.clients.id(client)).text;
                 let fits = to == self.key(client) && id == own && room == name;
-                Ok(fits && self.join_ack(tables, client, name, &snapshot, (shows, members))?)
+                Ok(fits
+                    && self.join_ack(tables, client, name, &snapshot, (shows, members, count))?)
             }
             (Action::Send { to, packet }, Effect::Send { to: client, packet: expected }) => {
                 let fits = to == self.key(client) && packet == expected;
                 Ok(fits && self.sent(client, &packet)?)
             }
             (
-                Action::Broadcast { packet, .. },
-                Effect::Broadcast { room, to, packet: expected },
+                Action::Broadcast { packet, peers, except_guest: left_out, .. },
+                Effect::Broadcast { room, to, packet: expected, peers: abroad, except_guest },
             ) => {
                 let fits = self.reached()? == to && packet == expected && number == Some(room);
-                Ok(fits && self.broadcast(room, &packet)?)
+                let fits_abroad = self.sent_abroad(peers, left_out, abroad, except_guest)?;
+                Ok(fits && fits_abroad && self.broadcast(room, &packet)?)
+            }
+            (Action::Forward { peer, packet }, Effect::Forward { peer: to, packet: expected }) => {
+                self.encode(1 << 40 | u64::from(to), &packet)?;
+                Ok(peer == guests::op::key(to) && packet == expected)
             }
             (
                 Action::Call { conn, handler, packet },
@@ -189,7 +196,9 @@ impl Checker {
         if !self.imitates_built_in {
             let receivers = self.receivers.iter().copied();
             let shows = self.model.presence(packet.room);
-            self.clients.broadcast(receivers, packet, self.is_command, shows)?;
+            let room = self.model.room(packet.room);
+            let abroad = room.map_or(self.leaving, |room| room.abroad.ids().union(self.leaving));
+            self.clients.broadcast(receivers, packet, self.is_command, shows, abroad)?;
         }
         Ok(true)
     }
@@ -214,7 +223,7 @@ impl Checker {
         client: u16,
         room: &str,
         snapshot: &Snapshot<'_>,
-        (shows, expected): (Presence, IdSet),
+        (shows, expected, count): (Presence, IdSet, u64),
     ) -> Result<bool, Fault> {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
@@ -227,7 +236,7 @@ impl Checker {
         let fixed_text = match shows {
             Presence::Full => None,
             Presence::Off => Some(format!("[\"{own}\"]")),
-            _ => Some(expected.len().to_string()),
+            _ => Some(count.to_string()),
         };
         let is_equal = match fixed_text {
             Some(fixed) => {
@@ -258,7 +267,16 @@ impl Checker {
             let is_next = entry == Some(identity(id).text.as_bytes());
             ensure!(is_next && listed.insert(id), "a snapshot in another order than its room");
         }
-        ensure!(entries.len() == 1, "a snapshot with more entries than members");
+        for guest in tables.find_room(room).into_iter().flat_map(|room| tables.guests(room)) {
+            let entry = entries.next().and_then(|entry| entry.get(2..ENTRY_LEN - 1));
+            let id = id_number(guest.as_str().as_bytes());
+            let is_next = entry == Some(guest.as_str().as_bytes());
+            ensure!(
+                is_next && id.is_some_and(|id| listed.insert(id)),
+                "a snapshot without {guest}"
+            );
+        }
+        ensure!(entries.len() == 1, "a snapshot with more entries than members and guests");
         Ok(Some(listed))
     }
 

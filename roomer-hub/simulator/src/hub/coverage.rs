@@ -84,7 +84,7 @@ impl Coverage {
             Op::Broadcast { from, room, .. } => (from, room),
             Op::Gone { client } | Op::Close { client, .. } => (Some(client), ""),
             Op::Send { from, .. } => (from, ""),
-            Op::Open { .. } => (None, ""),
+            Op::Open { .. } | Op::Peer { .. } => (None, ""),
         };
         if let Some(client) = client {
             self.rooms_before = model.rooms_of(client);

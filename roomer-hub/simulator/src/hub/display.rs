@@ -5,6 +5,7 @@ use std::fmt;
 use roomer_hub::{Action, ConnKey};
 use roomer_proto::PacketRef;
 
+use super::guests::op::PeerOp;
 use super::op::{Effect, Op};
 use crate::alphabet::identity;
 
@@ -18,9 +19,10 @@ pub fn action(action: &Action<'_>) -> String {
             format!("JoinAck to {to:?} ({id}) of {room:?}: {}", payload(&text))
         }
         Action::Send { to, packet } => format!("Send to {to:?}: {}", PacketText(packet)),
-        Action::Broadcast { members, except, packet, .. } => {
+        Action::Broadcast { members, except, packet, peers, except_guest, .. } => {
             let to: Vec<ConnKey> = members.iter().filter(|&to| Some(to) != *except).collect();
-            format!("Broadcast to {to:?}: {}", PacketText(packet))
+            let packet = PacketText(packet);
+            format!("Broadcast to {to:?} and {peers:?} without {except_guest:?}: {packet}")
         }
         Action::Call { conn, handler, packet } => {
             format!("Call of {} by {conn:?}: {}", handler.index(), PacketText(packet))
@@ -34,12 +36,14 @@ pub fn action(action: &Action<'_>) -> String {
 
 pub fn effect(effect: &Effect) -> String {
     match effect {
-        Effect::JoinAck { to, room, shows, members } => {
-            format!("JoinAck to client {to} of {room:?}: {members:?}, shown {shows:?}")
+        Effect::JoinAck { to, room, shows, members, count } => {
+            format!("JoinAck to client {to} of {room:?}: {members:?}, {count}, shown {shows:?}")
         }
         Effect::Send { to, packet } => format!("Send to client {to}: {}", PacketText(packet)),
-        Effect::Broadcast { to, packet, .. } => {
-            format!("Broadcast to {to:?}: {}", PacketText(packet))
+        Effect::Broadcast { to, packet, peers, except_guest, .. } => {
+            let without = except_guest.map(|guest| identity(guest).id);
+            let packet = PacketText(packet);
+            format!("Broadcast to {to:?} and peers {peers:?} without {without:?}: {packet}")
         }
         Effect::Call { client, handler, packet } => {
             format!("Call of {handler} by client {client}: {}", PacketText(packet))
@@ -78,12 +82,24 @@ pub fn op(op: &Op) -> String {
         Op::Denied { client, packet } => {
             format!("Denied to client {client}: {}", PacketText(packet))
         }
-        Op::Broadcast { from, except, room, event, payload: bytes } => {
+        Op::Broadcast { from, except, except_guest, room, event, payload: bytes } => {
             format!(
-                "Command Broadcast for {from:?} without {except:?}: {event:?} in {room:?}: {}",
+                "Command Broadcast for {from:?} without {except:?} and {except_guest:?}: {event:?} in {room:?}: {}",
                 payload(bytes)
             )
         }
+        Op::Peer { peer, op } => match op {
+            PeerOp::Joined { room, guest } => {
+                format!("{} of the peer {peer} joins {room:?}", identity(*guest).text)
+            }
+            PeerOp::Left { room, guest } => {
+                format!("{} of the peer {peer} leaves {room:?}", identity(*guest).text)
+            }
+            PeerOp::Broadcast { packet, .. } | PeerOp::Direct { packet } => {
+                format!("Packet of the peer {peer}: {}", PacketText(packet))
+            }
+            other => format!("Peer {peer}: {other:?}"),
+        },
         Op::Send { from, dst, event, payload: bytes } => {
             format!("Command Send for {from:?}: {event:?} for {dst:?}: {}", payload(bytes))
         }

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use super::guests;
 use super::plan::{Address, ClientRef, DEFAULT_RATES, Ending, Handler, Mode, Payload, Plan, Step};
 use super::run::Run;
-use crate::alphabet::room_number;
+use crate::alphabet::{IDS_PER_TAG, id_number, identity, room_number, tagged};
 use crate::fault::Fault;
 
 /// The limits of an exploration.
@@ -19,6 +20,10 @@ pub struct Scope {
     pub max_rooms: usize,
     /// The most steps from the empty hub.
     pub depth: usize,
+    /// The number of peers.
+    pub peers: u8,
+    /// The number of guests of each peer.
+    pub guests: u8,
 }
 
 /// The result of an exploration.
@@ -107,7 +112,32 @@ fn possible_steps(scope: &Scope) -> Vec<Step> {
     // The first connection may be closed, and its slot reused.
     let client = ClientRef::Numbered(0);
     steps.extend([Step::Gone { client }, Step::Join { client, room: "root" }]);
+    steps_of_peers(scope, &mut steps);
     steps
+}
+
+fn steps_of_peers(scope: &Scope, steps: &mut Vec<Step>) {
+    let (nothing, payload) = (Address::Nothing, Payload(0, 1));
+    for peer in 0..scope.peers {
+        steps.extend([Step::PeerUp { peer, tag: peer }, Step::PeerGone { peer }]);
+        for &room in scope.rooms {
+            for number in 0..scope.guests {
+                let guest = guest_of(peer, number);
+                steps.push(Step::GuestJoined { peer, room, guest });
+                steps.push(Step::GuestLeft { peer, room, guest });
+            }
+            steps.extend([0, 2].map(|members| Step::GuestCount { peer, room, members }));
+            let (except, event, dst, src) = (nothing, "chat", nothing, nothing);
+            steps.push(Step::PeerBroadcast { peer, except, room, event, dst, src, payload });
+        }
+        let dst = Address::Word(&identity(tagged(guest_of(peer, 0))).text);
+        steps.push(Step::Send { from: None, dst, event: "chat", payload });
+    }
+}
+
+/// Returns the number of a guest among the ids with tags.
+fn guest_of(peer: u8, number: u8) -> u16 {
+    u16::from(peer) * IDS_PER_TAG + u16::from(number)
 }
 
 fn empty_plan(scope: &Scope) -> Plan {
@@ -151,10 +181,10 @@ fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
     run.run_steps_only()?;
     let (checked, mut state) = (&run.checked, Vec::new());
     let (tables, checker) = (checked.hub.tables(), &checked.checker);
-    if checker.keys.is_empty() {
+    if checker.keys.is_empty() && scope.peers == 0 {
         return Ok(state);
     }
-    state.push(checker.model.is_connected(0).into());
+    state.push((!checker.keys.is_empty() && checker.model.is_connected(0)).into());
     for slot in 0..scope.clients {
         let Some(client) = run.in_slot(slot) else {
             state.push(b'-');
@@ -173,6 +203,21 @@ fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
             };
             state.extend((0..scope.clients).find(is_in));
         }
+    }
+    for peer in 0..scope.peers {
+        let key = guests::op::key(peer);
+        state.push(if checker.model.peers.tags[usize::from(peer)].is_some() { b'^' } else { b'v' });
+        for (room, id) in tables.guests_of(key) {
+            state.extend(room_number(room));
+            state.extend(id_number(id.as_str().as_bytes()).map(|id| id as u8));
+        }
+        state.push(b'#');
+        state.extend(tables.counts_of(key).filter_map(|(room, _)| room_number(room)));
+    }
+    for room in scope.rooms.iter().filter(|_| scope.peers > 0) {
+        state.push(b'/');
+        let guests = tables.find_room(room).into_iter().flat_map(|room| tables.guests(room));
+        state.extend(guests.filter_map(|id| id_number(id.as_str().as_bytes())).map(|id| id as u8));
     }
     Ok(state)
 }

@@ -8,6 +8,7 @@
 //! | [`clients`] | what each client can derive from the packets that it receives |
 //! | [`checker`], `compare`, `tables` | compares the hub's actions and tables with the model and the clients |
 //! | [`run`] | runs a plan |
+//! | [`guests`] | plans with peers: members on other nodes |
 //! | `coverage`, `marks` | records which situations a run has reached |
 //! | [`report`], [`display`] | shrinks a failing plan and prints it as a test |
 //! | [`explore`] | every order of steps of few clients, breadth first |
@@ -19,6 +20,7 @@ mod coverage;
 pub mod display;
 pub mod explore;
 pub mod generate;
+pub mod guests;
 pub mod marks;
 pub mod model;
 pub mod op;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use roomer_hub::{Config, Permission, Presence, RejectedPackets};
 use roomer_proto::PacketRef;
 
-use super::op::{Effect, Op};
+use super::guests::model::{Abroad, Peers};
+use super::guests::op::PeerSet;
+use super::op::{Effect, IdSet, Op};
 use super::token_bucket::{Bucket, Quota, RateSpec, Withdrawal};
 use crate::alphabet::identity;
 
@@ -28,7 +30,8 @@ pub struct Model {
     pub shared_room_only: bool,
     /// The attempts of the last input to take tokens.
     pub withdrawals: Vec<Withdrawal>,
-    rooms_made: u32,
+    pub peers: Peers,
+    pub rooms_made: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,13 @@ pub struct Room {
     pub number: u32,
     pub name: &'static str,
     pub members: Vec<u16>,
+    pub abroad: Abroad,
+}
+
+impl Room {
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.abroad.is_empty()
+    }
 }
 
 type Packet = PacketRef<'static>;
@@ -63,6 +73,7 @@ impl Model {
             rates: [None; 4],
             shared_room_only: false,
             withdrawals: Vec::new(),
+            peers: Peers::default(),
             rooms_made: 0,
         }
     }
@@ -72,7 +83,9 @@ impl Model {
         self.effects.clear();
         self.withdrawals.clear();
         match op {
-            Op::Open { id } if self.find(&identity(id).text).is_some() => {
+            Op::Open { id }
+                if self.find(&identity(id).text).is_some() || self.peer_of_guest(id).is_some() =>
+            {
                 self.effects.push(Effect::Rejected)
             }
             Op::Open { id } => {
@@ -101,13 +114,17 @@ impl Model {
                 }
             }
             Op::Gone { client } if self.is_connected(client) => self.gone(client),
-            Op::Broadcast { from, except, room, event, payload } if self.is_sender_valid(from) => {
+            Op::Broadcast { from, except, except_guest, room, event, payload }
+                if self.is_sender_valid(from) =>
+            {
                 let src = self.id(from);
-                self.broadcast(except, PacketRef { room, event, src, payload, dst: "" });
+                let packet = PacketRef { room, event, src, payload, dst: "" };
+                self.broadcast(except, packet, Some(except_guest));
             }
             Op::Send { from, dst, event, payload } if self.is_sender_valid(from) => {
                 let src = self.id(from);
-                self.direct(PacketRef { room: "root", event, dst, src, payload });
+                let packet = PacketRef { room: "root", event, dst, src, payload };
+                let _ = self.direct(packet) || self.forward(packet);
             }
             Op::Join { client, room } if self.is_connected(client) => _ = self.join(client, room),
             Op::Leave { client, room } if self.is_connected(client) => self.leave(client, room),
@@ -115,6 +132,7 @@ impl Model {
                 self.gone(client);
                 self.effects.push(Effect::Close { client, code, reason });
             }
+            Op::Peer { peer, op } => self.peer_input(peer, op),
             _ => {} // the connection is closed
         }
     }
@@ -183,7 +201,7 @@ impl Model {
     }
 
     /// Counts a violation. Closes the connection if it has no violations left.
-    fn violation(&mut self, now: Duration, client: u16) {
+    pub(crate) fn violation(&mut self, now: Duration, client: u16) {
         if !self.take(now, client, Quota::Violations, 1) {
             self.rejected_packets.violations += 1;
             self.close_for(client, "too many violations");
@@ -229,18 +247,19 @@ impl Model {
             return self.violation(now, client);
         }
         if !packet.dst.is_empty() {
+            if self.find(packet.dst).is_none() {
+                return self.message_abroad(now, client, packet, is_allowed);
+            }
             let receiver =
                 self.find(packet.dst).filter(|to| *to != client && self.shared_room_only);
             if receiver.is_some_and(|to| !self.share_a_room(client, to)) {
                 self.rejected_packets.no_shared_room += 1;
                 return self.violation(now, client);
             }
-            if self.config.authorize_direct && !is_allowed && self.find(packet.dst).is_some() {
+            if self.config.authorize_direct && !is_allowed {
                 return self.authorize(client, Permission::Direct, packet);
             }
-            if !self.direct(packet) {
-                self.rejected_packets.unknown_dst += 1;
-            }
+            self.direct(packet);
             return;
         }
         if self.config.members_only && !self.is_in(client, packet.room) {
@@ -252,28 +271,49 @@ impl Model {
         }
         match self.handlers.iter().position(|event| *event == packet.event) {
             Some(handler) => self.effects.push(Effect::Call { client, handler, packet }),
-            None => self.broadcast(Some(client), packet),
+            None => self.broadcast(Some(client), packet, Some(None)),
         }
     }
 
-    fn authorize(&mut self, client: u16, permission: Permission, packet: Packet) {
+    pub(crate) fn authorize(&mut self, client: u16, permission: Permission, packet: Packet) {
         self.effects.push(Effect::Authorize { client, permission, packet });
     }
 
-    fn direct(&mut self, packet: Packet) -> bool {
+    pub(crate) fn direct(&mut self, packet: Packet) -> bool {
         let receiver = self.find(packet.dst);
         self.effects.extend(receiver.map(|to| Effect::Send { to, packet }));
         receiver.is_some()
     }
 
-    fn broadcast(&mut self, except: Option<u16>, packet: Packet) {
+    /// Sends a packet into a room: to the peers as well if `to_peers` is the guest to leave out, or
+    /// none of them.
+    pub(crate) fn broadcast(
+        &mut self,
+        except: Option<u16>,
+        packet: Packet,
+        to_peers: Option<Option<u16>>,
+    ) {
         let Some(room) = self.room(packet.room) else { return };
         let others = room.members.iter().filter(|&&member| Some(member) != except);
         let to = others.map(|&client| self.clients[usize::from(client)].id).collect();
-        let effect = Effect::Broadcast { room: room.number, to, packet };
-        if !to.is_empty() {
-            self.effects.push(effect);
+        let peers = to_peers.map_or(PeerSet::default(), |_| room.abroad.peers());
+        let except_guest = to_peers.flatten();
+        let to: IdSet = to;
+        if !to.is_empty() || !peers.is_empty() {
+            let room = room.number;
+            self.effects.push(Effect::Broadcast { room, to, packet, peers, except_guest });
         }
+    }
+
+    pub(crate) fn room_or_new(&mut self, name: &'static str) -> &mut Room {
+        let known = self.rooms.iter().position(|room| room.name == name);
+        let at = known.unwrap_or_else(|| {
+            let (number, members) = (self.rooms_made, Vec::new());
+            self.rooms_made += 1;
+            self.rooms.push(Room { number, name, members, abroad: Abroad::default() });
+            self.rooms.len() - 1
+        });
+        &mut self.rooms[at]
     }
 
     /// Returns false if the join is rejected.
@@ -290,19 +330,19 @@ impl Model {
             return false;
         }
         if !was_in {
-            if self.room(name).is_none() {
-                self.rooms.push(Room { number: self.rooms_made, name, members: Vec::new() });
-                self.rooms_made += 1;
-            }
-            if let Some(room) = self.rooms.iter_mut().find(|room| room.name == name) {
-                room.members.push(client);
-                self.effects.push(Effect::Joined { client, room: room.number, name });
-            }
+            let room = self.room_or_new(name);
+            room.members.push(client);
+            let room = room.number;
+            self.effects.push(Effect::Joined { client, room, name });
         }
         let shows = self.presence(name);
-        let members = self.room(name).map_or(&[][..], |room| &room.members);
-        let members = members.iter().map(|&client| self.clients[usize::from(client)].id).collect();
-        self.effects.push(Effect::JoinAck { to: client, room: name, shows, members });
+        let (mut members, mut count) = (IdSet::default(), 0);
+        if let Some(room) = self.room(name) {
+            let own = room.members.iter().map(|&client| self.clients[usize::from(client)].id);
+            members = own.chain(room.abroad.guests.iter().map(|guest| guest.1)).collect();
+            count = room.members.len() as u64 + room.abroad.len();
+        }
+        self.effects.push(Effect::JoinAck { to: client, room: name, shows, members, count });
         if !was_in || self.config.announce_rejoin {
             self.notice(client, name, "new_member");
         }
@@ -333,7 +373,7 @@ impl Model {
     }
 
     fn after_leaving(&mut self, client: u16, name: &'static str) {
-        if let Some(at) = self.rooms.iter().position(|room| room.members.is_empty()) {
+        if let Some(at) = self.rooms.iter().position(Room::is_empty) {
             let room = self.rooms.remove(at).number;
             return self.effects.push(Effect::RoomClosed { room });
         }
@@ -351,6 +391,6 @@ impl Model {
             return;
         }
         let payload = self.id(Some(about)).as_bytes();
-        self.broadcast(Some(about), PacketRef { room, event, dst: "", src: "", payload });
+        self.broadcast(Some(about), PacketRef { room, event, dst: "", src: "", payload }, None);
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use roomer_hub::{Permission, Presence};
 use roomer_proto::PacketRef;
 
-use crate::alphabet::{IDS, identity};
+use super::guests::op::{PeerOp, PeerSet};
+use crate::alphabet::{ALL_IDS, identity};
 
 /// A complete input. Clients are numbered in order of opening.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,8 @@ pub enum Op {
     Broadcast {
         from: Option<u16>,
         except: Option<u16>,
+        /// The id of a peer's connection.
+        except_guest: Option<u16>,
         room: &'static str,
         event: &'static str,
         payload: &'static [u8],
@@ -55,23 +58,71 @@ pub enum Op {
         code: u16,
         reason: &'static str,
     },
+    /// An input about a peer.
+    Peer {
+        peer: u8,
+        op: PeerOp,
+    },
 }
 
 /// The expected effect of an input. Rooms are numbered in order of creation; receivers are sets of
 /// ids.
 #[derive(Clone, Copy, Debug)]
 pub enum Effect {
-    Opened { client: u16 },
+    Opened {
+        client: u16,
+    },
     Rejected,
-    Joined { client: u16, room: u32, name: &'static str },
-    Left { client: u16, room: u32, name: &'static str },
-    RoomClosed { room: u32 },
-    JoinAck { to: u16, room: &'static str, shows: Presence, members: IdSet },
-    Send { to: u16, packet: PacketRef<'static> },
-    Broadcast { room: u32, to: IdSet, packet: PacketRef<'static> },
-    Call { client: u16, handler: usize, packet: PacketRef<'static> },
-    Authorize { client: u16, permission: Permission, packet: PacketRef<'static> },
-    Close { client: u16, code: u16, reason: &'static str },
+    Joined {
+        client: u16,
+        room: u32,
+        name: &'static str,
+    },
+    Left {
+        client: u16,
+        room: u32,
+        name: &'static str,
+    },
+    RoomClosed {
+        room: u32,
+    },
+    JoinAck {
+        to: u16,
+        room: &'static str,
+        shows: Presence,
+        members: IdSet,
+        count: u64,
+    },
+    Send {
+        to: u16,
+        packet: PacketRef<'static>,
+    },
+    Broadcast {
+        room: u32,
+        to: IdSet,
+        packet: PacketRef<'static>,
+        peers: PeerSet,
+        except_guest: Option<u16>,
+    },
+    Forward {
+        peer: u8,
+        packet: PacketRef<'static>,
+    },
+    Call {
+        client: u16,
+        handler: usize,
+        packet: PacketRef<'static>,
+    },
+    Authorize {
+        client: u16,
+        permission: Permission,
+        packet: PacketRef<'static>,
+    },
+    Close {
+        client: u16,
+        code: u16,
+        reason: &'static str,
+    },
 }
 
 impl Effect {
@@ -88,7 +139,7 @@ impl Effect {
 
 /// A set of ids, by number.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct IdSet([u64; IDS / 64]);
+pub struct IdSet([u64; ALL_IDS / 64]);
 
 impl IdSet {
     /// Returns false if the id was already in the set.
@@ -104,6 +155,17 @@ impl IdSet {
         let was_in = self.contains(id);
         self.0[usize::from(id) / 64] &= !(1 << (id % 64));
         was_in
+    }
+
+    #[must_use]
+    pub fn union(mut self, other: IdSet) -> IdSet {
+        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word |= other);
+        self
+    }
+
+    /// Removes all ids of another set.
+    pub fn subtract(&mut self, other: IdSet) {
+        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word &= !other);
     }
 
     pub fn contains(&self, id: u16) -> bool {
@@ -131,7 +193,7 @@ impl FromIterator<u16> for IdSet {
 
 impl fmt::Debug for IdSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids = (0..IDS as u16).filter(|&id| self.contains(id));
+        let ids = (0..ALL_IDS as u16).filter(|&id| self.contains(id));
         f.debug_set().entries(ids.map(|id| identity(id).id)).finish()
     }
 }

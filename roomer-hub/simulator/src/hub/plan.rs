@@ -101,6 +101,62 @@ pub enum Step {
         code: u16,
         reason: &'static str,
     },
+    /// Opens a connection with an id that bears a peer's tag.
+    OpenTagged {
+        slot: u8,
+        id: u16,
+    },
+    /// A peer is up, with a tag.
+    PeerUp {
+        peer: u8,
+        tag: u8,
+    },
+    PeerGone {
+        peer: u8,
+    },
+    /// A guest joins. Guests are numbers of ids with tags.
+    GuestJoined {
+        peer: u8,
+        room: &'static str,
+        guest: u16,
+    },
+    GuestLeft {
+        peer: u8,
+        room: &'static str,
+        guest: u16,
+    },
+    GuestCount {
+        peer: u8,
+        room: &'static str,
+        members: u32,
+    },
+    /// A message of a peer to a room.
+    PeerBroadcast {
+        peer: u8,
+        except: Address,
+        room: &'static str,
+        event: &'static str,
+        dst: Address,
+        src: Address,
+        payload: Payload,
+    },
+    /// A message of a peer to a connection.
+    PeerDirect {
+        peer: u8,
+        room: &'static str,
+        event: &'static str,
+        dst: Address,
+        src: Address,
+        payload: Payload,
+    },
+    /// A command's broadcast that leaves out a peer's connection.
+    BroadcastExceptGuest {
+        from: Option<ClientRef>,
+        guest: u16,
+        room: &'static str,
+        event: &'static str,
+        payload: Payload,
+    },
     /// Moves the clock forward or back.
     Clock {
         millis: i64,

@@ -36,10 +36,15 @@ pub fn plan_of_seed(seed: u64) -> Plan {
 
 /// Runs a plan.
 pub fn run(plan: &Plan) -> Outcome {
+    run_with(plan, |run| run.marks().0)
+}
+
+/// Runs a plan, and returns the marks that `marks` takes from the run.
+pub fn run_with(plan: &Plan, marks: impl Fn(&Run<'_>) -> u128) -> Outcome {
     match Run::new(plan) {
         Ok(mut run) => {
             let fault = run.run_to_end().err().map(|Fault(what)| what);
-            Outcome { steps: run.steps, hash: run.hash(), marks: run.marks().0, fault }
+            Outcome { steps: run.steps, hash: run.hash(), marks: marks(&run), fault }
         }
         Err(Fault(what)) => Outcome { fault: Some(what), ..Outcome::default() },
     }
@@ -232,6 +237,22 @@ fn simpler_steps(step: &Step) -> Vec<Step> {
             add(Step::Packet { client, room, event: "leave", dst, src, payload });
         }
         Step::Close { client, .. } => add(Step::Close { client, code: 1000, reason: "" }),
+        Step::PeerBroadcast { peer, room, event, dst, src, payload, .. } => {
+            let (except, nothing) = (Address::Nothing, Address::Nothing);
+            add(Step::PeerBroadcast { peer, except, room, event, dst, src, payload });
+            add(Step::PeerBroadcast {
+                peer,
+                except,
+                room,
+                event,
+                dst: nothing,
+                src: nothing,
+                payload: empty,
+            });
+        }
+        Step::GuestJoined { peer, guest, .. } => {
+            add(Step::GuestJoined { peer, room: "root", guest });
+        }
         Step::Gone { client: ClientRef::Numbered(number) } if number > 0 => {
             add(Step::Gone { client: ClientRef::Numbered(number / 2) });
         }

@@ -8,10 +8,13 @@ use roomer_proto::PacketRef;
 
 use super::checker::CheckedHub;
 use super::coverage::Coverage;
+use super::guests;
+use super::guests::coverage::GuestCoverage;
+use super::guests::op::{PEERS, PeerOp};
 use super::marks::Marks;
 use super::op::{Effect, Op};
 use super::plan::{Address, ClientRef, Ending, Payload, Plan, Step};
-use crate::alphabet::{IDS, Identity, identity, noise};
+use crate::alphabet::{IDS, Identity, identity, noise, tagged};
 use crate::fault::{Fault, ensure, panic_message};
 
 /// The number of inputs between audits of the tables, with few connections; more inputs with more.
@@ -26,6 +29,7 @@ pub struct Run<'p> {
     plan: &'p Plan,
     pub checked: CheckedHub,
     coverage: Coverage,
+    guest_coverage: GuestCoverage,
     /// The last client in each slot.
     slots: [Option<u16>; SLOTS],
     /// The number of ids that have been used.
@@ -57,6 +61,7 @@ impl<'p> Run<'p> {
             plan,
             checked,
             coverage,
+            guest_coverage: GuestCoverage::default(),
             slots,
             ids: 0,
             now,
@@ -97,6 +102,11 @@ impl<'p> Run<'p> {
 
     pub fn marks(&self) -> Marks {
         self.coverage.marks
+    }
+
+    /// Returns the marks of plans with peers.
+    pub fn guest_marks(&self) -> u128 {
+        self.guest_coverage.marks.0
     }
 
     fn steps(&mut self) -> Result<(), Fault> {
@@ -144,7 +154,10 @@ impl<'p> Run<'p> {
     fn apply_effects(&mut self, step: &Step, at: usize) -> Result<(), Fault> {
         let opened = self.checked.checker.model.effects.first();
         match (step, opened) {
-            (Step::Open { slot } | Step::OpenAs { slot, .. }, Some(&Effect::Opened { client })) => {
+            (
+                Step::Open { slot } | Step::OpenAs { slot, .. } | Step::OpenTagged { slot, .. },
+                Some(&Effect::Opened { client }),
+            ) => {
                 self.slots[usize::from(*slot)] = Some(client);
                 self.ids += u16::from(matches!(step, Step::Open { .. }));
             }
@@ -172,9 +185,13 @@ impl<'p> Run<'p> {
         at: usize,
     ) -> Result<(), Fault> {
         for step in &self.plan.handlers[handler].commands {
-            let is_command = !matches!(
+            let is_command = matches!(
                 step,
-                Step::Open { .. } | Step::OpenAs { .. } | Step::Packet { .. } | Step::Gone { .. }
+                Step::Broadcast { .. }
+                    | Step::Send { .. }
+                    | Step::Join { .. }
+                    | Step::Leave { .. }
+                    | Step::Close { .. }
             );
             if let Some(op) = self.resolve(step, Some(caller)).filter(|_| is_command) {
                 self.coverage.command(&self.checked.checker.model, op, caller, &packet);
@@ -187,9 +204,16 @@ impl<'p> Run<'p> {
     fn input(&mut self, op: Op, step: Option<usize>) -> Result<(), Fault> {
         self.steps += 1;
         self.last = Some((op, step));
-        self.coverage.before(&self.checked.checker, op);
-        self.checked.input(self.now, op)?;
-        self.coverage.after(&self.checked.checker, op);
+        // Which situations a plan has to reach depends on whether there are peers.
+        if self.checked.checker.model.peers.are_used {
+            self.guest_coverage.before(&self.checked.checker, op);
+            self.checked.input(self.now, op)?;
+            self.guest_coverage.after(&self.checked.checker, op);
+        } else {
+            self.coverage.before(&self.checked.checker, op);
+            self.checked.input(self.now, op)?;
+            self.coverage.after(&self.checked.checker, op);
+        }
         let many = self.checked.hub.tables().conn_count() as u64 / 8 + 1;
         let audit_interval = self.audit_interval * many;
         if self.steps.is_multiple_of(audit_interval) { self.checked.audit_tables() } else { Ok(()) }
@@ -242,7 +266,13 @@ impl<'p> Run<'p> {
             Step::Gone { client: leaver } => Op::Gone { client: client(leaver)? },
             Step::Broadcast { from: sender, except, room, event, payload } => {
                 let (from, except) = (from(sender)?, from(except)?);
-                Op::Broadcast { from, except, room, event, payload: bytes(payload) }
+                let (except_guest, payload) = (None, bytes(payload));
+                Op::Broadcast { from, except, except_guest, room, event, payload }
+            }
+            Step::BroadcastExceptGuest { from: sender, guest, room, event, payload } => {
+                let (from, except_guest) = (from(sender)?, Some(tagged(guest)));
+                let (except, payload) = (None, bytes(payload));
+                Op::Broadcast { from, except, except_guest, room, event, payload }
             }
             Step::Send { from: sender, dst, event, payload } => {
                 let (dst, payload) = (address(dst), bytes(payload));
@@ -253,7 +283,11 @@ impl<'p> Run<'p> {
             Step::Close { client: closed, code, reason } => {
                 Op::Close { client: client(closed)?, code, reason }
             }
+            Step::OpenTagged { slot, id } => {
+                Op::Open { id: here(slot).is_none().then(|| tagged(id))? }
+            }
             Step::Clock { .. } => return None,
+            step => guests::steps::resolve(step, &address)?,
         })
     }
 
@@ -266,7 +300,8 @@ impl<'p> Run<'p> {
             self.checked.checker.model.rooms.iter().map(|room| room.name).collect();
         for &room in &rooms {
             let (event, payload) = ("probe", noise(1, 9));
-            self.input(Op::Broadcast { from: None, except: None, room, event, payload }, None)?;
+            let (from, except, except_guest) = (None, None, None);
+            self.input(Op::Broadcast { from, except, except_guest, room, event, payload }, None)?;
         }
         for client in 0..self.checked.checker.keys.len() as u16 {
             if !self.checked.checker.model.is_connected(client) {
@@ -283,8 +318,15 @@ impl<'p> Run<'p> {
             }
         }
         self.checked.audit_tables()?;
+        for peer in 0..PEERS as u8 {
+            if self.checked.checker.model.peers.tags[usize::from(peer)].is_some() {
+                self.input(Op::Peer { peer, op: PeerOp::Gone }, None)?;
+            }
+        }
+        self.checked.audit_tables()?;
         self.checked.compare_views()?;
         let (tables, ending) = (self.checked.hub.tables(), self.plan.ending);
+        ensure!(tables.guest_count() == 0, "{} guests are left over", tables.guest_count());
         ensure!(tables.room_count() == 0, "{} rooms are left over", tables.room_count());
         let is_empty = tables.conn_count() == 0 || ending == Ending::Left;
         ensure!(is_empty, "{} connections are left over", tables.conn_count());

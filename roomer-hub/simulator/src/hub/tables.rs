@@ -4,7 +4,7 @@ use roomer_hub::Presence;
 
 use super::checker::CheckedHub;
 use super::op::IdSet;
-use crate::alphabet::{identity, room_number};
+use crate::alphabet::{id_number, identity, room_number};
 use crate::fault::{Fault, ensure};
 
 /// The number of latest rooms whose keys are checked even if the rooms are closed.
@@ -29,7 +29,9 @@ impl CheckedHub {
                 let is_due = client.is_some_and(|client| room.members.contains(&client));
                 ensure!(is_due, "{conn:?} is in {:?}", room.name);
             }
+            self.audit_guests(room, key)?;
         }
+        self.audit_peers()?;
         let mut connections = 0;
         for (number, client) in model.clients.iter().enumerate() {
             let (conn, id) = (checker.keys[number], &*identity(client.id).text);
@@ -55,7 +57,9 @@ impl CheckedHub {
         ensure!(tables.conn_count() == connections, "{} connections", tables.conn_count());
         for (number, &key) in checker.rooms.iter().enumerate().rev().take(CHECKED_CLOSED_ROOMS) {
             let is_connected = model.rooms.iter().any(|room| room.number as usize == number);
-            let found = tables.room_name(key).is_some() || !tables.members(key).is_empty();
+            let has_guests = tables.guests(key).len() > 0 || tables.member_count(key) > 0;
+            let found =
+                tables.room_name(key).is_some() || !tables.members(key).is_empty() || has_guests;
             ensure!(is_connected || !found, "the key of a closed room is still valid");
         }
         Ok(())
@@ -71,8 +75,10 @@ impl CheckedHub {
             }
             let mut truth = Vec::new();
             for room in tables.rooms_of(checker.keys[usize::from(client)]) {
-                let members =
-                    tables.members(room).iter().filter_map(|conn| checker.id(conn)).collect();
+                let own = tables.members(room).iter().filter_map(|conn| checker.id(conn));
+                let guests = tables.guests(room);
+                let guests = guests.filter_map(|id| id_number(id.as_str().as_bytes()));
+                let members = own.chain(guests).collect();
                 let is_full = tables.room_name(room).map(|name| checker.model.presence(name))
                     == Some(Presence::Full);
                 let members =

@@ -244,7 +244,8 @@ impl Harness<'_> {
             LogEntry::ToRoom { by, room, event, payload } => {
                 let from = self.by_id(by).and_then(|at| self.conns[at].client);
                 let expected = RecordedInput::Broadcast(key(self, by));
-                (expected, Op::Broadcast { from, except: from, room, event, payload })
+                let except_guest = None;
+                (expected, Op::Broadcast { from, except: from, except_guest, room, event, payload })
             }
             LogEntry::ToClient { by, dst, event, payload } => {
                 let from = self.by_id(by).and_then(|at| self.conns[at].client);

@@ -39,18 +39,21 @@ impl Harness<'_> {
                 Effect::Joined { client, name, .. } => {
                     self.expect_hook(client, HookEvent::Joined(name))
                 }
-                Effect::JoinAck { to, room, members, shows } => {
+                Effect::JoinAck { to, room, members, shows, .. } => {
                     self.expect_join_ack(to, room, (members, shows));
                 }
                 Effect::Send { to, packet } => self.expect_packet(to, packet, left),
-                Effect::Broadcast { room, to, packet } => {
+                Effect::Broadcast { room, to, packet, .. } => {
                     self.expect_broadcast(room, to, packet, is_close);
                 }
                 Effect::Close { client, code, reason: given } => {
                     self.expect_close(client, code, reason.unwrap_or(Some(given)));
                 }
                 Effect::Rejected => return Err(Fault::new("a duplicate id".into())),
-                Effect::RoomClosed { .. } | Effect::Call { .. } | Effect::Authorize { .. } => {}
+                Effect::RoomClosed { .. }
+                | Effect::Call { .. }
+                | Effect::Authorize { .. }
+                | Effect::Forward { .. } => {}
             }
         }
         self.model.effects = effects;

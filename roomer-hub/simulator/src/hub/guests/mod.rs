@@ -1,0 +1,23 @@
+//! Plans for a hub with peers: members on other nodes of a cluster.
+//!
+//! They are plans of the hub alone, with inputs about peers in between, and checked in the same
+//! way. Plans without peers do not use this module, so that their hashes stay.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`op`] | an input about a peer, and sets of peers |
+//! | `model` | the part of the naive model that concerns peers and guests |
+//! | `check` | compares the hub's tables and actions about guests with the model |
+//! | [`generate`] | how a seed generates a plan with peers |
+//! | `coverage`, [`marks`] | records which situations a run has reached |
+//! | [`steps`] | the steps of a plan that concern peers |
+//! | [`report`] | the plans as a simulation |
+
+pub mod check;
+pub mod coverage;
+pub mod generate;
+pub mod marks;
+pub mod model;
+pub mod op;
+pub mod report;
+pub mod steps;

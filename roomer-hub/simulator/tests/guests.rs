@@ -1,0 +1,87 @@
+//! Runs the plans with peers with few seeds. `sim --guests` runs many.
+//!
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test guests` runs more seeds,
+//! `SIM_DEEP=1` explores more guests and peers, and `UPDATE_HASHES=1` accepts new hashes; use it
+//! only if a change of the hub's output was intended.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use roomer_hub::HashKey;
+use roomer_simulator::hub::explore::{Scope, explore};
+use roomer_simulator::hub::guests::report::{GuestPlans, plan_of_seed, run};
+use roomer_simulator::hub::plan::Mode;
+use roomer_simulator::hub::report::explain;
+use roomer_simulator::hub::run::Run;
+use roomer_simulator::runner::{self, Summary};
+use roomer_simulator::simulation::Simulation;
+
+fn sum(count: u64, threads: usize) -> Summary {
+    runner::run_seeds::<GuestPlans>(0, count, threads, &|_, _| {})
+}
+
+/// Also: the same result on two threads.
+#[test]
+fn every_seed_passes_and_all_marks_are_reached() {
+    let count = std::env::var("SIM_SEEDS").map_or(3_000, |count| count.parse().unwrap());
+    let once = sum(count, 2);
+    if let Some((seed, fault)) = once.examples.first() {
+        panic!("seed {seed}: {fault}\n{}", GuestPlans::explain(*seed));
+    }
+    assert_eq!(once.missing::<GuestPlans>(), [""; 0], "never came up");
+    let some = count.min(500);
+    assert_eq!(sum(some, 1), sum(some, 2), "the same seeds on one thread and on two");
+}
+
+#[test]
+fn the_hashes_equal_the_committed_ones() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest_hashes.txt");
+    let mut hashes = String::from("# Seed, steps, and a hash of everything that the hub sent.\n");
+    for seed in 0..64 {
+        let outcome = run(&plan_of_seed(seed));
+        let _ = writeln!(hashes, "{seed} {} {:016x}", outcome.steps, outcome.hash);
+    }
+    if std::env::var_os("UPDATE_HASHES").is_some() {
+        return fs::write(&file, hashes).unwrap();
+    }
+    assert_eq!(hashes, fs::read_to_string(&file).unwrap(), "UPDATE_HASHES=1 accepts the new ones");
+}
+
+#[test]
+fn the_hash_key_changes_nothing() {
+    for seed in 0..50 {
+        let plan = plan_of_seed(seed);
+        let hashes = [[0; 16], [0xff; 16]].map(|key| {
+            let mut run = Run::with_key(&plan, HashKey(key)).unwrap();
+            run.run_to_end().unwrap();
+            run.hash()
+        });
+        assert!(hashes[0] == hashes[1], "seed {seed}: {hashes:x?}");
+    }
+}
+
+/// The exploration ends only when all states have been reached.
+#[test]
+fn every_order_of_steps_of_a_client_and_its_peers_passes() {
+    let both = &["root", "r"][..];
+    let mut scopes = vec![
+        (Mode::Default, both, 1, 1),
+        (Mode::Compat, &["root"][..], 1, 2),
+        (Mode::Default, &["root"], 2, 1),
+    ];
+    if std::env::var_os("SIM_DEEP").is_some() {
+        scopes.extend([(Mode::Default, both, 2, 1), (Mode::Compat, both, 1, 2)]);
+    }
+    for (mode, rooms, peers, guests) in scopes {
+        let (clients, max_rooms, depth) = (1, 1100, usize::MAX);
+        match explore(&Scope { mode, clients, rooms, max_rooms, depth, peers, guests }) {
+            Ok(explored) => {
+                println!("{explored:?}");
+                assert!(explored.is_complete && explored.states > 50, "{explored:?}");
+            }
+            Err(found) => panic!("{:?}\n{}", found.1, explain(&found.0, "explored", "found")),
+        }
+    }
+}
