@@ -53,7 +53,7 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
         Item::Want { stream: 2, after: Resume { stream: 1, number: 9 } },
         Item::Applied(Resume { stream: u32::MAX, number: 1 << 63 }),
         Item::Resend(Demand { stream: 1, first: 2, last: 1 << 60 }),
-        Item::Missing { stream: 7 },
+        Item::Missing { stream: 7, number: 1 << 50 },
         Item::Bye,
         Item::Begin { lost: Lost::All },
         Item::Begin { lost },

@@ -7,6 +7,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`hub`] | plans for the pure hub, checked after each input |
+//! | [`cluster`] | plans for several nodes over a model of a broker |
 //! | [`server`] | plans for the whole server, checked byte by byte |
 //! | [`runner`] | runs many seeds on all cores |
 //! | [`simulation`] | the trait that the runner uses: run a seed, explain a failure |
@@ -25,6 +26,7 @@
 )]
 
 pub mod alphabet;
+pub mod cluster;
 mod coverage;
 pub mod fault;
 pub mod hub;

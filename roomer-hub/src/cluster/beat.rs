@@ -54,6 +54,9 @@ impl Cluster {
                 return self.news(News::Refused { why: RefusedCause::TooManyPeers });
             }
             self.new_peer(from);
+        }
+        // A request may have come before the first beat, which has the name.
+        if self.peers.get(&from).is_some_and(|peer| peer.name.is_empty()) {
             self.replaced_by(from, beat);
         }
         let (now, me, settings) = (self.now, self.me, self.config.settings);

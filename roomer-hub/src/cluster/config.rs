@@ -23,12 +23,14 @@ pub struct Config {
     pub form_wait: Duration,
     /// How long a missing frame may hold back the frames behind it. Default 500 ms.
     pub repair_wait: Duration,
-    /// The bytes of frames that are kept for each peer until it has applied them, and so the bytes
-    /// that may wait for a broker that is down. Default 4 MiB. Above it the peer starts over with
-    /// the members, and messages are lost.
+    /// The bytes of published frames that are kept for each peer until it has applied them. Default
+    /// 4 MiB. A frame that the peer misses and that is not kept is lost.
     pub journal_bytes: usize,
-    /// How long frames are kept for a peer. Default 10 s.
+    /// How long published frames are kept for a peer. Default 10 s.
     pub journal_time: Duration,
+    /// The bytes that may wait for each peer until the broker takes them. Default 4 MiB. Above it the
+    /// peer starts over with the members, and messages are lost.
+    pub backlog_bytes: usize,
     /// The bytes of frames that may be held while an earlier one is missing, for each peer. Default
     /// 1 MiB.
     pub held_bytes: usize,
@@ -57,6 +59,7 @@ impl Config {
             repair_wait: Duration::from_millis(500),
             journal_bytes: 4 << 20,
             journal_time: Duration::from_secs(10),
+            backlog_bytes: 4 << 20,
             held_bytes: 1 << 20,
             max_packet: 1 << 20,
             max_name: 4096,

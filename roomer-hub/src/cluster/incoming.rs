@@ -246,11 +246,14 @@ impl Incoming {
             let is_stuck = !self.is_live && self.progress_at + TRANSFER_WAIT <= now;
             return if is_stuck { Due::Want } else { Due::Nothing };
         }
+        // A beat comes on another subject, and may overtake the frames that it names.
+        let is_sure = !self.held.is_empty();
         let hole = self.hole.get_or_insert(Hole { since: now, asked_at: now, asked: 0 });
         if hole.since + repair_wait <= now {
             return Due::GiveUp;
         }
-        if hole.asked > 0 && (hole.asked >= DEMANDS || hole.asked_at + DEMAND_AGAIN > now) {
+        let is_first = hole.asked == 0 && is_sure;
+        if !is_first && (hole.asked >= DEMANDS || hole.asked_at + DEMAND_AGAIN > now) {
             return Due::Nothing;
         }
         (hole.asked, hole.asked_at) = (hole.asked + 1, now);

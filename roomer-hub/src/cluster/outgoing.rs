@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomer_proto::ConnId;
-use roomer_proto::cluster::{Demand, FrameKind, HEAD_MAX, Head, Item, Lost, NodeId, Resume};
+use roomer_proto::cluster::{
+    Demand, FrameKind, HEAD_MAX, Head, Ids, Item, Lost, Names, NodeId, Resume,
+};
 
+use super::config::Config;
 use super::words::Words;
 
 /// The largest frame: one that is larger would hold up others at the broker, and smaller ones cost more
@@ -33,6 +36,10 @@ impl Sealing {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) stream: u32,
+    /// What the peer had applied when the stream began, and the messages that it missed since; `None`
+    /// means any.
+    after: Resume,
+    missed: Option<Words>,
     /// The frame that is being collected, with room for its head; empty if nothing is.
     open: Vec<u8>,
     open_words: Words,
@@ -63,9 +70,11 @@ struct Entry {
 }
 
 impl Outgoing {
-    pub(super) fn new(stream: u32) -> Self {
+    pub(super) fn new(stream: u32, after: Resume, missed: Option<Words>) -> Self {
         Outgoing {
             stream,
+            after,
+            missed,
             open: Vec::new(),
             open_words: Words::default(),
             journal: VecDeque::new(),
@@ -108,6 +117,18 @@ impl Outgoing {
             self.seal_frame(part, true, sealing);
             self.open.splice(..0, [0; HEAD_MAX]);
         }
+    }
+
+    /// Begins the stream: the peer has to know whose messages it has missed.
+    pub(super) fn begin(&mut self, sealing: &Sealing) {
+        let Some((rooms, senders)) = self.missed.as_ref().and_then(Words::listed) else {
+            return self.push(&Item::Begin { lost: Lost::All }, sealing);
+        };
+        let rooms: Vec<Box<str>> = rooms.to_vec();
+        let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+        let senders: Vec<[u8; 16]> = senders.iter().map(ConnId::to_bytes).collect();
+        let (rooms, senders) = (Names::new(&rooms), Ids::new(&senders));
+        self.push(&Item::Begin { lost: Lost::Some { rooms, senders } }, sealing);
     }
 
     /// Ends the members with which the stream begins.
@@ -209,14 +230,15 @@ impl Outgoing {
 
     /// Forgets frames that are applied, too old, or too many. Returns false if the stream has to be
     /// given up, because too much waits to be published.
-    pub(super) fn trim(&mut self, now: Duration, max_age: Duration, max_bytes: usize) -> bool {
-        if self.backlog + self.open.len() > max_bytes {
+    pub(super) fn trim(&mut self, now: Duration, config: &Config) -> bool {
+        if self.backlog + self.open.len() > config.backlog_bytes {
             return false;
         }
         while let Some(entry) = self.journal.front() {
             let number = self.sealed + 1 - self.journal.len() as u64;
-            let is_old = now.saturating_sub(entry.at) > max_age;
-            let is_needed = number > self.applied && !is_old && self.journal_bytes <= max_bytes;
+            let is_old = now.saturating_sub(entry.at) > config.journal_time;
+            let is_needed =
+                number > self.applied && !is_old && self.journal_bytes <= config.journal_bytes;
             if number > self.published || is_needed {
                 break;
             }
@@ -232,28 +254,18 @@ impl Outgoing {
     /// Returns what a peer may have missed that has applied this much, if the journal still shows it;
     /// `None` means anything.
     pub(super) fn words_after(&self, applied: Resume) -> Option<Words> {
-        if applied.stream != self.stream || applied.number < self.state_end {
+        // The peer has applied nothing of this stream: it misses what it missed before, and all.
+        let is_unused = applied == self.after && applied.stream != self.stream;
+        if !is_unused && (applied.stream != self.stream || applied.number < self.state_end) {
             return None;
         }
-        let mut words = self.open_words.clone();
-        if applied.number < self.sealed {
-            let first = self.index(applied.number + 1)?;
+        let mut words = if is_unused { self.missed.clone()? } else { Words::default() };
+        words.merge(&self.open_words);
+        let number = if is_unused { self.state_end } else { applied.number };
+        if number < self.sealed {
+            let first = self.index(number + 1)?;
             self.journal.iter().skip(first).for_each(|entry| words.merge(&entry.words));
         }
         Some(words)
-    }
-}
-
-/// Calls `begin` with the item that starts a stream.
-pub(super) fn with_begin(words: Option<&Words>, begin: impl FnOnce(&Item<'_>)) {
-    match words.and_then(Words::listed) {
-        None => begin(&Item::Begin { lost: Lost::All }),
-        Some((rooms, senders)) => {
-            use roomer_proto::cluster::{Ids, Names};
-            let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
-            let senders: Vec<[u8; 16]> = senders.iter().map(ConnId::to_bytes).collect();
-            let (rooms, senders) = (Names::new(&rooms), Ids::new(&senders));
-            begin(&Item::Begin { lost: Lost::Some { rooms, senders } });
-        }
     }
 }

@@ -8,7 +8,7 @@ use roomer_proto::cluster::{FrameError, FrameKind, Head, Item, Items, NodeId, Re
 use super::Cluster;
 use super::effect::{GoneCause, News, RefusedCause, ResetCause};
 use super::incoming::{Due, Received};
-use super::outgoing::{Outgoing, with_begin};
+use super::outgoing::Outgoing;
 use super::transfer::send_members;
 use crate::tables::Tables;
 
@@ -60,15 +60,18 @@ impl Cluster {
                 match outgoing.map(|outgoing| outgoing.resend(demand)) {
                     Some(true) => self.is_dirty = true,
                     Some(false) | None => {
-                        let missing = Item::Missing { stream: demand.stream };
+                        let (stream, number) = (demand.stream, demand.first);
+                        let missing = Item::Missing { stream, number };
                         self.control(Subject::Node(from), &missing);
                     }
                 }
             }
-            Item::Missing { stream } => {
-                let peer = self.peers.get(&from);
-                if peer.is_some_and(|peer| stream != 0 && peer.incoming.applied().stream == stream)
-                {
+            Item::Missing { stream, number } => {
+                let applied = self.peers.get(&from).map(|peer| peer.incoming.applied());
+                // The frame may have come after all, behind the request.
+                let is_missing =
+                    |applied: Resume| applied.stream == stream && applied.number < number;
+                if stream != 0 && applied.is_some_and(is_missing) {
                     self.reset(from, ResetCause::Missing);
                 }
             }
@@ -91,9 +94,9 @@ impl Cluster {
             peer.outgoing = before; // An earlier request that came late.
             return;
         }
-        let words = before.and_then(|before| before.words_after(after));
-        let mut outgoing = Outgoing::new(stream);
-        with_begin(words.as_ref(), |begin| outgoing.push(begin, &sealing));
+        let missed = before.and_then(|before| before.words_after(after));
+        let mut outgoing = Outgoing::new(stream, after, missed);
+        outgoing.begin(&sealing);
         send_members(tables, &mut outgoing, &sealing);
         peer.outgoing = Some(outgoing);
         self.is_dirty = true;

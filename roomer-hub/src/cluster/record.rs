@@ -37,9 +37,9 @@ impl Cluster {
     }
 
     /// Returns true if the sender of a message to these peers should wait: one of them has not applied
-    /// half of what the journal keeps for it.
+    /// half of what may wait for it ([`Config::backlog_bytes`]).
     pub fn is_congested(&mut self, peers: Peers<'_>) -> bool {
-        let (now, window) = (self.now, self.config.journal_bytes / 2);
+        let (now, window) = (self.now, self.config.backlog_bytes / 2);
         let nodes = peers.iter().filter_map(|peer| self.keys.get(peer.index()).copied().flatten());
         nodes.fold(false, |is_congested, node| {
             let peer = self.peers.get_mut(&node);
@@ -49,7 +49,7 @@ impl Cluster {
 
     /// Returns true if [`is_congested`](Self::is_congested) is true for any peer.
     pub fn is_any_congested(&mut self) -> bool {
-        let (now, window) = (self.now, self.config.journal_bytes / 2);
+        let (now, window) = (self.now, self.config.backlog_bytes / 2);
         let mut peers = self.peers.values_mut();
         peers.any(|peer| peer.is_congested(now, window))
     }
@@ -121,7 +121,7 @@ fn push(
 ) {
     let Some(outgoing) = &mut peer.outgoing else { return };
     outgoing.push(item, sealing);
-    if !outgoing.trim(sealing.now, config.journal_time, config.journal_bytes) {
+    if !outgoing.trim(sealing.now, config) {
         // The peer finds by the next beat that the stream is gone, and requests a new one.
         peer.outgoing = None;
         statistics.overflows += 1;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use roomer_proto::cluster::NodeId;
 
-use super::Cluster;
 use super::peer::Peer;
+use super::{Cluster, Config};
 use crate::tables::Tables;
 
 /// The time between two ticks.
@@ -56,7 +56,7 @@ impl Cluster {
             if peer.silence >= config.beat * 2 {
                 peer.missed_beat();
             }
-            trim(peer, now, config.journal_time, config.journal_bytes);
+            trim(peer, now, config);
         }
         for (node, why) in gone {
             self.gone(node, why);
@@ -65,9 +65,9 @@ impl Cluster {
     }
 }
 
-fn trim(peer: &mut Peer, now: Duration, max_age: Duration, max_bytes: usize) {
+fn trim(peer: &mut Peer, now: Duration, config: &Config) {
     let outgoing = &mut peer.outgoing;
-    if outgoing.as_mut().is_some_and(|outgoing| !outgoing.trim(now, max_age, max_bytes)) {
+    if outgoing.as_mut().is_some_and(|outgoing| !outgoing.trim(now, config)) {
         *outgoing = None;
     }
 }

@@ -26,6 +26,8 @@ pub enum Item<'a> {
     Missing {
         /// The number of the stream.
         stream: u32,
+        /// The number of the first frame that is gone.
+        number: u64,
     },
     /// A report of what the sender has applied, so that the receiver need not keep it any longer.
     Applied(Resume),
@@ -161,7 +163,7 @@ impl<'a> Item<'a> {
             Item::Want { .. } => (WANT, 16),
             Item::Applied(_) => (APPLIED, 12),
             Item::Resend(_) => (RESEND, 20),
-            Item::Missing { .. } => (MISSING, 4),
+            Item::Missing { .. } => (MISSING, 12),
             Item::Bye => (BYE, 0),
             Item::Begin { lost: Lost::All } => (BEGIN, 0),
             Item::Begin { lost: Lost::Some { rooms, senders } } => {
@@ -194,7 +196,10 @@ impl<'a> Item<'a> {
                 out.extend_from_slice(&first.to_be_bytes());
                 out.extend_from_slice(&last.to_be_bytes());
             }
-            Item::Missing { stream } => out.extend_from_slice(&stream.to_be_bytes()),
+            Item::Missing { stream, number } => {
+                out.extend_from_slice(&stream.to_be_bytes());
+                out.extend_from_slice(&number.to_be_bytes());
+            }
             Item::Bye | Item::End | Item::Begin { lost: Lost::All } => {}
             Item::Begin { lost: Lost::Some { rooms, senders } } => {
                 put_varint(rooms.encoded_len() as u64, out);
@@ -242,7 +247,9 @@ impl<'a> Item<'a> {
                 first: cursor.u64("request")?,
                 last: cursor.u64("request")?,
             }),
-            MISSING => Item::Missing { stream: cursor.u32("answer")? },
+            MISSING => {
+                Item::Missing { stream: cursor.u32("answer")?, number: cursor.u64("answer")? }
+            }
             BYE => Item::Bye,
             BEGIN if content.is_empty() => Item::Begin { lost: Lost::All },
             BEGIN => {

@@ -49,6 +49,7 @@ impl Cluster {
     /// take without a loss. Default 4 MiB and 10 s.
     pub fn journal(mut self, bytes: usize, time: Duration) -> Self {
         (self.config.journal_bytes, self.config.journal_time) = (bytes, time);
+        self.config.backlog_bytes = bytes;
         self
     }
 

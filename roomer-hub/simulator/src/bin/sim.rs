@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! cargo run --release -p roomer-simulator --bin sim -- --seeds N [--start S] [--threads T] \
-//!     [--full | --guests]
+//!     [--full | --guests | --cluster]
 //! ```
 //!
-//! With `--guests`, the hub has peers: members on other nodes. With `--full`, plans drive the whole server (sessions, outboxes and handlers) byte by byte
-//! instead of the hub alone. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
+//! With `--guests`, the hub has peers: members on other nodes. With `--full`, plans drive the whole
+//! server (sessions, outboxes and handlers) byte by byte instead of the hub alone; with `--cluster`,
+//! several nodes over a model of a broker. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
 //! per thread; the exit status is 0 only if F is 0. Failing plans are shrunk and printed as tests.
 //! With 10,000 seeds or more, a mark that was never reached is a failure too.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line program
@@ -18,13 +19,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use roomer_simulator::cluster::ClusterPlans;
 use roomer_simulator::hub::guests::report::GuestPlans;
 use roomer_simulator::hub::report::HubPlans;
 use roomer_simulator::runner;
 use roomer_simulator::server::ServerPlans;
 use roomer_simulator::simulation::Simulation;
 
-const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] [--full | --guests]";
+const USAGE: &str =
+    "usage: sim --seeds N [--start S] [--threads T] [--full | --guests | --cluster]";
 
 /// The number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
@@ -42,8 +45,15 @@ struct Options {
     seeds: u64,
     start: u64,
     threads: usize,
-    full: bool,
-    guests: bool,
+    mode: Mode,
+}
+
+/// What plans drive.
+enum Mode {
+    Hub,
+    Guests,
+    Server,
+    Cluster,
 }
 
 fn main() -> ExitCode {
@@ -60,17 +70,18 @@ fn main() -> ExitCode {
     };
     // A panic of the hub is caught and reported as a fault.
     std::panic::set_hook(Box::new(|_| {}));
-    match (options.full, options.guests) {
-        (true, _) => run::<ServerPlans>(&options),
-        (false, true) => run::<GuestPlans>(&options),
-        (false, false) => run::<HubPlans>(&options),
+    match options.mode {
+        Mode::Hub => run::<HubPlans>(&options),
+        Mode::Guests => run::<GuestPlans>(&options),
+        Mode::Server => run::<ServerPlans>(&options),
+        Mode::Cluster => run::<ClusterPlans>(&options),
     }
 }
 
 /// Parses the command line. Returns `None` for `--help`.
 fn options() -> Result<Option<Options>, String> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut options = Options { seeds: 0, start: 0, threads, full: false, guests: false };
+    let mut options = Options { seeds: 0, start: 0, threads, mode: Mode::Hub };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || {
@@ -81,8 +92,9 @@ fn options() -> Result<Option<Options>, String> {
             "--seeds" => options.seeds = number()?,
             "--start" => options.start = number()?,
             "--threads" => options.threads = number()?.max(1) as usize,
-            "--full" => options.full = true,
-            "--guests" => options.guests = true,
+            "--full" => options.mode = Mode::Server,
+            "--guests" => options.mode = Mode::Guests,
+            "--cluster" => options.mode = Mode::Cluster,
             "-h" | "--help" => return Ok(None),
             _ => return Err(format!("unknown option {word:?}")),
         }

@@ -1,0 +1,185 @@
+//! The end of a plan: all faults are over, and the nodes have to agree.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use roomer_hub::ConnId;
+use roomer_hub::cluster::{GoneCause, PeerState, ResetCause};
+
+use super::client::FULL;
+use super::marks::Mark;
+use super::node::State;
+use super::plan::ROOMS;
+use super::world::{Target, World};
+use crate::fault::{Fault, ensure};
+
+/// How long the nodes may take to agree after the last fault, unless one of them was dead.
+const AGREED: Duration = Duration::from_secs(4);
+
+/// How long it may take if a node has died: the silence, and thirty beats of one that died often.
+const AGREED_AFTER_DEATH: Duration = Duration::from_secs(45);
+
+/// How long a message may take.
+const DELIVERED: Duration = Duration::from_secs(2);
+
+impl World {
+    /// Ends all faults and checks that all nodes show the same, and that every message arrives.
+    pub fn finish(&mut self) -> Result<(), Fault> {
+        self.broker.lose(0);
+        self.broker.unite();
+        for node in 0..self.nodes.len() {
+            self.wake(node)?;
+            self.op(super::plan::Op::Mend { node: node as u8 })?;
+            self.refuse(node, false);
+        }
+        self.run(AGREED)?;
+        self.check()?;
+        if let Err(fault) = self.agree() {
+            if !self.has_death() {
+                return Err(fault);
+            }
+            self.marks.mark(true, Mark::SlowRest);
+            self.run(AGREED_AFTER_DEATH)?;
+            self.check()?;
+            self.agree()?;
+        }
+        self.probe()?;
+        self.mark();
+        Ok(())
+    }
+
+    /// Returns true if a node counted as dead, or might by now.
+    fn has_death(&self) -> bool {
+        let has_ended = self.nodes.iter().any(|node| node.state == State::Ended);
+        has_ended
+            || self.has_restart()
+            || self.nodes.iter().any(|node| {
+                let gone = &node.cluster.statistics().gone;
+                gone.keys().any(|why| *why != GoneCause::Bye)
+            })
+    }
+
+    /// Checks that each node shows the members of all nodes.
+    fn agree(&self) -> Result<(), Fault> {
+        let running: Vec<_> = self.nodes.iter().filter(|node| node.runs()).collect();
+        for (room, name) in ROOMS.iter().enumerate() {
+            let members: BTreeSet<ConnId> = self
+                .clients
+                .values()
+                .filter(|client| client.is_in(room) && self.nodes[client.node].runs())
+                .map(|client| client.id)
+                .collect();
+            for node in &running {
+                let tables = node.hub.tables();
+                let key = tables.find_room(name);
+                let count = key.map_or(0, |key| tables.member_count(key));
+                ensure!(
+                    count == members.len(),
+                    "node {} counts {count} members of {name}, there are {members:?}",
+                    node.index
+                );
+                let Some(key) = key.filter(|_| room < FULL) else { continue };
+                let own = tables.members(key).iter().filter_map(|conn| tables.conn_id(conn));
+                let shown: BTreeSet<ConnId> = own.chain(tables.guests(key)).collect();
+                ensure!(
+                    shown == members,
+                    "node {} shows {shown:?} in {name}, there are {members:?}",
+                    node.index
+                );
+                for client in self.clients.values().filter(|client| client.node == node.index) {
+                    let view = client.views.get(&room);
+                    ensure!(
+                        view.is_none_or(|view| *view == members),
+                        "{} sees {view:?} in {name}, there are {members:?}",
+                        client.id
+                    );
+                }
+            }
+        }
+        for node in &running {
+            for peer in node.cluster.peers() {
+                let is_running = running.iter().any(|other| other.id == peer.node);
+                ensure!(
+                    !is_running || peer.state == PeerState::Live,
+                    "node {} has {} as {:?}",
+                    node.index,
+                    peer.node,
+                    peer.state
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message in each room and to each client, which all have to arrive.
+    fn probe(&mut self) -> Result<(), Fault> {
+        let overflows = self.overflows();
+        let mut open = self.open_clients();
+        open.retain(|id| self.nodes[self.clients[id].node].runs());
+        for (at, id) in open.iter().enumerate() {
+            for room in 0..ROOMS.len() {
+                if self.clients[id].is_in(room) {
+                    self.say(*id, room, 3)?;
+                }
+            }
+            self.direct(*id, open[(at + 1) % open.len()])?;
+        }
+        self.run(DELIVERED)?;
+        if self.overflows() > overflows {
+            // So little may wait that messages were lost, which `check` has seen to be shown.
+            self.run(AGREED)?;
+            return self.agree();
+        }
+        for (at, id) in open.iter().enumerate() {
+            let (to, said) = (open[(at + 1) % open.len()], |target| self.said(*id, target));
+            let heard = self.clients[&to].last_of(*id, None);
+            let direct = said(Target::Client(to));
+            ensure!(heard == direct, "{to} has heard {heard} of {direct} messages of {id} to it");
+            for room in (0..ROOMS.len()).filter(|room| self.clients[id].is_in(*room)) {
+                let all = said(Target::Room(room));
+                for to in self.clients.values().filter(|to| to.is_in(room) && to.id != *id) {
+                    let heard = to.last_of(*id, Some(room));
+                    ensure!(
+                        heard == all,
+                        "{} has heard {heard} of {all} messages of {id} in {}",
+                        to.id,
+                        ROOMS[room]
+                    );
+                }
+            }
+        }
+        self.check()?;
+        self.agree()
+    }
+
+    fn overflows(&self) -> u64 {
+        self.nodes.iter().map(|node| node.cluster.statistics().overflows).sum()
+    }
+
+    fn mark(&mut self) {
+        let mut marks = self.marks;
+        for node in &self.nodes {
+            let statistics = node.cluster.statistics();
+            marks.mark(statistics.repaired > 0, Mark::Repaired);
+            marks.mark(statistics.overflows > 0, Mark::Overflow);
+            for (why, mark) in [
+                (ResetCause::Hole, Mark::Hole),
+                (ResetCause::Missing, Mark::Missing),
+                (ResetCause::HeldBytes, Mark::HeldBytes),
+                (ResetCause::Stream, Mark::Stream),
+            ] {
+                marks.mark(statistics.resets.contains_key(&why), mark);
+            }
+            for (why, mark) in [
+                (GoneCause::Bye, Mark::Bye),
+                (GoneCause::Silent, Mark::Silent),
+                (GoneCause::NoState, Mark::NoState),
+            ] {
+                marks.mark(statistics.gone.contains_key(&why), mark);
+            }
+            let is_foreign = |peer: roomer_hub::cluster::PeerInfo| peer.state == PeerState::Foreign;
+            marks.mark(node.cluster.peers().any(is_foreign), Mark::Foreign);
+        }
+        self.marks = marks;
+    }
+}

@@ -1,0 +1,115 @@
+//! How a seed generates a plan. Each seed has a mix of its own, so that rare combinations of faults
+//! occur.
+
+use super::plan::{Op, Plan, ROOMS, Setup};
+use crate::random::{Random, Source};
+
+/// Generates the plan of a seed.
+pub fn plan(seed: u64) -> Plan {
+    let random = &mut Random::new(seed);
+    let setup = setup(random);
+    let faults = Faults::new(random);
+    let len = 20 + random.below(180);
+    let mut ops = Vec::new();
+    for _ in 0..2 + random.below(4) {
+        ops.push(Op::Open { node: random.below(8) as u8 });
+    }
+    while ops.len() < len as usize {
+        if random.one_in(4) {
+            let longest = random.pick(&[1, 5, 20, 100, 500, 2000, 7000]);
+            ops.push(Op::Wait(1 + random.below(longest)));
+        }
+        let op = if random.below(100) < faults.percent { faults.op(random) } else { usual(random) };
+        ops.push(op);
+    }
+    Plan { setup, ops }
+}
+
+fn setup(random: &mut Random) -> Setup {
+    let small = random.one_in(5);
+    Setup {
+        seed: random.next_u64(),
+        nodes: random.pick(&[2, 2, 2, 3, 3, 4, 5, 7]),
+        max_delay: random.pick(&[1, 2, 10, 50, 300]),
+        repeated: random.pick(&[0, 0, 10, 100]),
+        late_interest: random.pick(&[0, 0, 40, 400]),
+        journal_bytes: match random.below(50) {
+            0 => 0,
+            _ if small => random.pick(&[500, 2000, 20_000]),
+            _ => 1 << 20,
+        },
+        journal_ms: random.pick(&[100, 2000, 10_000, 10_000]),
+        backlog_bytes: if random.one_in(8) { random.pick(&[500, 5000, 100_000]) } else { 4 << 20 },
+        held_bytes: if random.one_in(5) { random.pick(&[0, 300, 3000]) } else { 1 << 20 },
+        max_payload: random.pick(&[1 << 20, 1 << 20, 1000, 200]),
+        shares_tag: random.one_in(20),
+    }
+}
+
+/// What clients and applications do.
+fn usual(random: &mut Random) -> Op {
+    let client = random.below(1000) as u16;
+    let to = random.below(1000) as u16;
+    let node = random.below(64) as u8;
+    let mut room = || random.below(ROOMS.len() as u32) as u8;
+    let (room, other) = (room(), room());
+    match random.below(24) {
+        0 | 1 => Op::Open { node },
+        2 => Op::Close { client },
+        3..=6 => Op::Join { client, room },
+        7 | 8 => Op::Leave { client, room },
+        9 => Op::Move { client, from: room, to: other },
+        10..=16 => Op::Say { client, room, size: size(random) },
+        17..=19 => Op::Direct { client, to },
+        20 | 21 => Op::ServerSay { node, room, except: client },
+        22 => Op::Kick { node, client, room },
+        _ => Op::Disconnect { node, client },
+    }
+}
+
+fn size(random: &mut Random) -> u32 {
+    match random.below(12) {
+        0 => random.below(3000),
+        1 => random.below(70_000),
+        _ => random.below(40),
+    }
+}
+
+/// The faults of a seed: some of all kinds, so that the others do not hide them.
+struct Faults {
+    percent: u32,
+    kinds: Vec<u32>,
+}
+
+impl Faults {
+    const KINDS: u32 = 9;
+
+    fn new(random: &mut Random) -> Self {
+        let percent = random.pick(&[0, 5, 15, 40]);
+        let kinds: Vec<u32> = (0..Self::KINDS).filter(|_| random.one_in(3)).collect();
+        Faults { percent: if kinds.is_empty() { 0 } else { percent }, kinds }
+    }
+
+    fn op(&self, random: &mut Random) -> Op {
+        let (node, other) = (random.below(64) as u8, random.below(64) as u8);
+        let back = random.one_in(2);
+        match random.pick(&self.kinds) {
+            0 if back => Op::Mend { node },
+            0 => Op::Cut { node },
+            1 if back => Op::BrokerUp,
+            1 => Op::BrokerDown,
+            2 if back => Op::Unite,
+            2 => Op::Part { one: node, other },
+            3 if back => Op::Lose { of_thousand: 0 },
+            3 => Op::Lose { of_thousand: random.pick(&[5, 50, 300, 1000]) },
+            4 => Op::Refuse { node, on: !back },
+            5 if back => Op::Restart { node },
+            5 => Op::Crash { node },
+            6 if back => Op::Wake { node },
+            6 => Op::Sleep { node },
+            7 if back => Op::Restart { node },
+            7 => Op::Stop { node },
+            _ => Op::Noise { node, kind: random.below(3) as u8 },
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The situations that a large run has to reach.
+
+use crate::coverage::marks;
+
+marks! {
+    LargeFrame = "a frame of more than 60,000 bytes",
+    Crash = "a node crashed",
+    Restart = "a node started again",
+    LongSleep = "a node stood still for longer than a silence may last",
+    Stop = "a node stopped in order",
+    Noise = "a frame that is not of the cluster",
+    RemoteCommand = "a command about a connection of another node",
+    Repaired = "a hole was closed without a loss",
+    Hole = "a missing frame did not come in time",
+    Missing = "a missing frame was not in the journal",
+    HeldBytes = "too many bytes were held",
+    Stream = "a stream was given up by its sender",
+    Bye = "a peer said goodbye",
+    Silent = "a peer was silent for too long",
+    NoState = "a peer did not answer a request for its members",
+    Overflow = "too much waited for the broker",
+    Foreign = "a peer of another version",
+    SlowRest = "the nodes needed long to agree",
+}

@@ -1,0 +1,257 @@
+//! One node: a real hub and a real machine, and the clients behind them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use roomer_hub::cluster::{Change, Cluster, Command, Config, Effect, Input, News};
+use roomer_hub::{Action, ConnId, ConnKey, HashKey, Hub, Presence};
+use roomer_proto::cluster::NodeId;
+use roomer_proto::{LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
+
+use super::client::{Client, FULL, Numbers};
+use super::plan::{ROOMS, Setup};
+use crate::fault::{Fault, ensure};
+
+/// The event of messages to rooms, and of those to one client.
+pub const MESSAGE: &str = "m";
+pub const DIRECT: &str = "d";
+
+pub type Clients = BTreeMap<ConnId, Client>;
+
+#[derive(Debug)]
+pub struct Node {
+    pub index: usize,
+    pub id: NodeId,
+    pub hub: Hub,
+    pub cluster: Cluster,
+    pub state: State,
+    /// Since when it has run without a pause.
+    pub awake_since: Duration,
+    /// What comes while it stands still.
+    pub backlog: Vec<Input>,
+    pub publishes: bool,
+    pub news: Vec<News>,
+    /// The number of its application's last message in each room.
+    pub said: BTreeMap<usize, u32>,
+    pub steps: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Running,
+    Asleep,
+    Ended,
+}
+
+impl Node {
+    pub fn new(setup: &Setup, index: usize, incarnation: u32, now: Duration) -> Self {
+        let tag = match setup.shares_tag && index < 2 {
+            true => 0xfeed_0000 | incarnation,
+            false => (incarnation << 8) + index as u32 + 1,
+        };
+        let id = NodeId(u64::from(tag) << 32 | (u64::from(incarnation) << 8) | (index as u64 + 1));
+        let mut hub = Hub::new(roomer_hub::Config::default(), HashKey([3; 16]));
+        hub.set_presence(ROOMS[FULL], Presence::Count);
+        hub.set_presence(ROOMS[FULL + 1], Presence::Off);
+        let mut config = Config::new("simulated", &format!("node {index}"));
+        config.journal_bytes = setup.journal_bytes;
+        config.journal_time = Duration::from_millis(setup.journal_ms.into());
+        config.backlog_bytes = setup.backlog_bytes;
+        config.held_bytes = setup.held_bytes;
+        let cluster = Cluster::new(config, id, now);
+        Node {
+            index,
+            id,
+            hub,
+            cluster,
+            state: State::Running,
+            awake_since: now,
+            backlog: Vec::new(),
+            publishes: false,
+            news: Vec::new(),
+            said: BTreeMap::new(),
+            steps: 0,
+        }
+    }
+
+    pub fn runs(&self) -> bool {
+        self.state == State::Running
+    }
+
+    pub fn key(&self, id: &ConnId) -> Option<ConnKey> {
+        self.hub.tables().find_conn(id.as_str())
+    }
+
+    /// Gives the machine an input and carries out the effects.
+    pub fn handle(
+        &mut self,
+        now: Duration,
+        clients: &mut Clients,
+        input: Input,
+    ) -> Result<(), Fault> {
+        self.steps += 1;
+        let effects: Vec<Effect> = self.cluster.handle(now, self.hub.tables(), input).collect();
+        for effect in effects {
+            match &effect {
+                Effect::News(news) => self.news.push(news.clone()),
+                Effect::Command { id, command } => self.command(now, clients, id, command)?,
+                effect => {
+                    let input = effect.hub_input();
+                    let input =
+                        input.ok_or_else(|| Fault::new(format!("odd effect {effect:?}")))?;
+                    self.hub(now, clients, input)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn command(
+        &mut self,
+        now: Duration,
+        clients: &mut Clients,
+        id: &ConnId,
+        command: &Command,
+    ) -> Result<(), Fault> {
+        let Some(conn) = self.key(id) else { return Ok(()) };
+        let mut give =
+            |command| self.hub(now, clients, roomer_hub::Input::Command(command)).map(drop);
+        match command {
+            Command::Join { room } => give(roomer_hub::Command::Join { conn, room }),
+            Command::Leave { room } => give(roomer_hub::Command::Leave { conn, room }),
+            Command::Move { from, to } => {
+                give(roomer_hub::Command::Leave { conn, room: from })?;
+                give(roomer_hub::Command::Join { conn, room: to })
+            }
+            Command::Close { code, reason } => {
+                give(roomer_hub::Command::Close { conn, code: *code, reason })
+            }
+        }
+    }
+
+    /// Gives the hub an input, and its output to clients and machine. Returns true if it led to a
+    /// message.
+    pub fn hub(
+        &mut self,
+        now: Duration,
+        clients: &mut Clients,
+        input: roomer_hub::Input<'_>,
+    ) -> Result<bool, Fault> {
+        self.steps += 1;
+        let Node { hub, cluster, .. } = self;
+        let mut actions = hub.handle(now, input);
+        let (tables, subject) = (actions.tables(), actions.subject());
+        let mut has_message = false;
+        let id_of = |conn: ConnKey| tables.conn_id(conn).or(subject);
+        for action in actions.by_ref() {
+            let change = match action {
+                Action::Joined { name, .. } => subject.map(|id| Change::Joined { id, room: name }),
+                Action::Left { name, .. } => subject.map(|id| Change::Left { id, room: name }),
+                Action::JoinAck { to, room, snapshot, .. } => {
+                    let client = client(clients, id_of(to))?;
+                    let (room, text) = (room_number(room)?, snapshot.to_vec());
+                    let text = String::from_utf8_lossy(&text).into_owned();
+                    if room == FULL {
+                        let key = tables.find_room(ROOMS[room]);
+                        let count = key.map_or(0, |key| tables.member_count(key));
+                        ensure!(text == count.to_string(), "join_ack of {count} says {text}");
+                        client.acknowledged(room, Vec::new())?;
+                    } else {
+                        let quoted = text.split('"').skip(1).step_by(2);
+                        client.acknowledged(room, quoted.filter_map(ConnId::parse).collect())?;
+                    }
+                    None
+                }
+                Action::Broadcast { members, except, packet, peers, except_guest, .. } => {
+                    has_message |= packet.event == MESSAGE;
+                    for to in members.iter().filter(|to| Some(*to) != except) {
+                        receive(client(clients, id_of(to))?, &packet)?;
+                    }
+                    let except = except_guest.copied();
+                    (!peers.is_empty()).then_some(Change::Broadcast { peers, except, packet })
+                }
+                Action::Send { to, packet } => {
+                    has_message |= packet.event == DIRECT;
+                    receive(client(clients, id_of(to))?, &packet)?;
+                    None
+                }
+                Action::Forward { peer, packet } => {
+                    has_message = true;
+                    Some(Change::Direct { peer, packet })
+                }
+                Action::Close { .. } => {
+                    let client = client(clients, subject)?;
+                    client.is_open = false;
+                    client.views.clear();
+                    None
+                }
+                _ => None,
+            };
+            if let Some(change) = change {
+                cluster.record(now, tables, change);
+            }
+        }
+        Ok(has_message)
+    }
+}
+
+fn client(clients: &mut Clients, id: Option<ConnId>) -> Result<&mut Client, Fault> {
+    let client = id.and_then(|id| clients.get_mut(&id));
+    client.ok_or_else(|| Fault::new(format!("output for {id:?}, which is not a client")))
+}
+
+fn room_number(name: &str) -> Result<usize, Fault> {
+    let number = ROOMS.iter().position(|room| *room == name);
+    number.ok_or_else(|| Fault::new(format!("the unknown room {name:?}")))
+}
+
+/// A client receives a packet.
+fn receive(client: &mut Client, packet: &PacketRef<'_>) -> Result<(), Fault> {
+    let id = || {
+        let id = packet.text().ok().and_then(ConnId::parse);
+        id.ok_or_else(|| Fault::new(format!("{} without an id", packet.event)))
+    };
+    match packet.event {
+        NEW_MEMBER => client.new_member(room_number(packet.room)?, id()?),
+        MEMBER_LEFT => client.member_left(room_number(packet.room)?, id()?),
+        LEAVE_ACK => {
+            client.left(room_number(packet.room)?);
+            Ok(())
+        }
+        MESSAGE => {
+            let numbers = Numbers::decode(packet.payload)?;
+            client.message(room_number(packet.room)?, ConnId::parse(packet.src), numbers)
+        }
+        DIRECT => {
+            let src = ConnId::parse(packet.src);
+            let src = src.ok_or_else(|| Fault::new("a direct message of nobody".into()))?;
+            ensure!(client.id == packet.dst, "{} gets a message to {}", client.id, packet.dst);
+            client.direct(src, Numbers::decode(packet.payload)?)
+        }
+        event => Err(Fault::new(format!("the odd event {event:?}"))),
+    }
+}
+
+impl Numbers {
+    pub fn encode(self, size: u32) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(16 + size as usize);
+        payload.extend_from_slice(&self.in_room.to_be_bytes());
+        payload.extend_from_slice(&self.over_all.to_be_bytes());
+        payload.extend_from_slice(&self.node.to_be_bytes());
+        payload.resize(16 + size as usize, b'.');
+        payload
+    }
+
+    fn decode(payload: &[u8]) -> Result<Self, Fault> {
+        let odd = || Fault::new(format!("a message of {} bytes", payload.len()));
+        let (in_room, rest) = payload.split_first_chunk().ok_or_else(odd)?;
+        let (over_all, rest) = rest.split_first_chunk().ok_or_else(odd)?;
+        let (node, rest) = rest.split_first_chunk().ok_or_else(odd)?;
+        ensure!(rest.iter().all(|byte| *byte == b'.'), "a message was changed");
+        Ok(Numbers {
+            in_room: u32::from_be_bytes(*in_room),
+            over_all: u32::from_be_bytes(*over_all),
+            node: u64::from_be_bytes(*node),
+        })
+    }
+}

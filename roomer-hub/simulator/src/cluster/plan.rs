@@ -1,0 +1,142 @@
+//! A plan, as data.
+
+/// A cluster, and what happens to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub setup: Setup,
+    pub ops: Vec<Op>,
+}
+
+/// The properties of a run that stay the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// The seed of the broker's delays and losses.
+    pub seed: u64,
+    pub nodes: u8,
+    /// The longest delay of a frame, in milliseconds.
+    pub max_delay: u32,
+    /// Of a thousand frames, the number that the broker delivers twice.
+    pub repeated: u32,
+    /// The longest time until a subscription is effective, in milliseconds.
+    pub late_interest: u32,
+    pub journal_bytes: usize,
+    pub journal_ms: u32,
+    pub backlog_bytes: usize,
+    pub held_bytes: usize,
+    pub max_payload: usize,
+    /// True if the first two nodes have the same tag.
+    pub shares_tag: bool,
+}
+
+/// One step. Numbers of nodes and clients are taken modulo what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Lets some milliseconds pass.
+    Wait(u32),
+    /// A client connects to a node.
+    Open {
+        node: u8,
+    },
+    /// A client's connection ends.
+    Close {
+        client: u16,
+    },
+    Join {
+        client: u16,
+        room: u8,
+    },
+    Leave {
+        client: u16,
+        room: u8,
+    },
+    /// A client leaves one room and joins another in one step.
+    Move {
+        client: u16,
+        from: u8,
+        to: u8,
+    },
+    /// A client sends to a room; `size` bytes follow the message's numbers.
+    Say {
+        client: u16,
+        room: u8,
+        size: u32,
+    },
+    /// A client sends to another one.
+    Direct {
+        client: u16,
+        to: u16,
+    },
+    /// A node's application sends to a room, and not to one client.
+    ServerSay {
+        node: u8,
+        room: u8,
+        except: u16,
+    },
+    /// A node's application removes a client from a room.
+    Kick {
+        node: u8,
+        client: u16,
+        room: u8,
+    },
+    /// A node's application closes a client.
+    Disconnect {
+        node: u8,
+        client: u16,
+    },
+    /// The link of a node to the broker breaks.
+    Cut {
+        node: u8,
+    },
+    /// The link of a node is there again.
+    Mend {
+        node: u8,
+    },
+    /// The broker ends and loses what it has; the links of all nodes break.
+    BrokerDown,
+    /// The links of all nodes are there again.
+    BrokerUp,
+    /// Frames between two nodes are lost from now on.
+    Part {
+        one: u8,
+        other: u8,
+    },
+    /// No frames are lost between nodes because of [`Part`](Op::Part).
+    Unite,
+    /// So many of a thousand frames are lost from now on.
+    Lose {
+        of_thousand: u32,
+    },
+    /// The broker takes nothing of a node from now on, or again everything.
+    Refuse {
+        node: u8,
+        on: bool,
+    },
+    /// A node ends without a word.
+    Crash {
+        node: u8,
+    },
+    /// A node that has ended starts again under its old name.
+    Restart {
+        node: u8,
+    },
+    /// A node stands still.
+    Sleep {
+        node: u8,
+    },
+    /// A node goes on.
+    Wake {
+        node: u8,
+    },
+    /// A node ends in order.
+    Stop {
+        node: u8,
+    },
+    /// A frame of another cluster, of another version, or no frame at all comes to a node.
+    Noise {
+        node: u8,
+        kind: u8,
+    },
+}
+
+/// The rooms of plans: the first three have full presence, the others count or tell nothing.
+pub const ROOMS: [&str; 5] = ["root", "a", "b", "count", "off"];
