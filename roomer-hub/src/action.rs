@@ -191,7 +191,17 @@ impl Output {
         self.records.clear();
         self.records.shrink_to(Self::SPARE_RECORDS);
         self.closed_rooms.clear();
+        if !self.subjects.is_empty() {
+            self.release_subjects();
+        }
         self.subject = None;
+    }
+
+    /// Frees the ids of the guests of a peer that is gone, which may be many thousands.
+    #[cold]
+    #[inline(never)]
+    fn release_subjects(&mut self) {
+        self.subjects = Vec::new();
     }
 }
 

@@ -303,3 +303,33 @@ impl Hub {
         room.has_full_presence() && !room.members().is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::hash::HashKey;
+
+    #[test]
+    fn the_output_of_a_peer_that_is_gone_is_released_with_the_next_input() {
+        let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
+        let peer = PeerKey::new(0);
+        let mut count = |input| hub.handle(Duration::ZERO, input).count();
+        let id = |number: u16| {
+            let mut bytes = [0; 16];
+            bytes[14..].copy_from_slice(&number.to_be_bytes());
+            ConnId::from_random_bytes(bytes)
+        };
+        count(Input::PeerUp { peer, tag: [0; 4] });
+        count(Input::Open { id: ConnId::from_random_bytes([1; 16]) });
+        for number in 0..1_000 {
+            assert_eq!(count(Input::GuestJoined { peer, room: ROOT, id: id(number) }), 1);
+        }
+        assert_eq!(count(Input::PeerGone { peer }), 1_000);
+        assert_eq!(count(Input::PeerUp { peer, tag: [0; 4] }), 0);
+        assert_eq!(hub.output.subjects.capacity(), 0);
+        assert!(hub.output.records.capacity() < 100, "{}", hub.output.records.capacity());
+    }
+}
