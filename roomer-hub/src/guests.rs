@@ -10,7 +10,7 @@ use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::limits::RejectReason;
 
 /// The number of inputs about peers that a hub has rejected, by reason: messages and changes that a
-/// correct peer does not send, except where the field says otherwise.
+/// correct peer does not send, except where the field notes otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectedPeerInputs {
@@ -73,7 +73,13 @@ impl Hub {
             Input::GuestJoined { peer, room, id } => self.guest_joined(peer, room, id),
             Input::GuestLeft { peer, room, id } => self.guest_left(peer, room, id),
             Input::GuestCount { peer, room, members } => self.guest_count(peer, room, members),
-            _ => {}
+            // Handled by the caller, before it gets here.
+            Input::Open { .. }
+            | Input::Packet { .. }
+            | Input::Allowed { .. }
+            | Input::Denied { .. }
+            | Input::Gone { .. }
+            | Input::Command(_) => debug_assert!(false, "not about a peer: {input:?}"),
         }
         Context::empty()
     }

@@ -38,6 +38,14 @@
 //! }
 //! ```
 //!
+//! # Several nodes
+//!
+//! In a cluster a room has members on other nodes, the peers of this one. The driver reports them
+//! ([`Input::PeerUp`], [`Input::GuestJoined`], [`Input::GuestCount`]), and the hub keeps them as
+//! guests: `join_ack` lists or counts them, members are notified of them, a broadcast names the
+//! peers that it has to be sent to, and a direct message to an unknown id is forwarded to the peer
+//! whose tag the id bears ([`Action::Forward`]).
+//!
 //! # Guarantees
 //!
 //! * A join and its acknowledgement are one step: the member list in a `join_ack` agrees with

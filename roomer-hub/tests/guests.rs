@@ -29,12 +29,12 @@ fn a_message_is_sent_to_the_peers_with_members_in_its_room() {
     let mut node = Node::new(Config::default());
     node.run(Input::PeerUp { peer: peer(2), tag: [0xcc; 4] });
     let ann = node.open(1);
-    assert_eq!(node.say(ann, ROOT), ["to : root chat src=01 "]);
+    assert_eq!(node.broadcast(ann, ROOT), ["to : root chat src=01 "]);
     node.guest_joined(2, ROOT, id(0xcc, 9));
     node.guest_joined(0, "lobby", guest(7));
-    assert_eq!(node.say(ann, ROOT), ["to peer2: root chat src=01 "]);
+    assert_eq!(node.broadcast(ann, ROOT), ["to peer2: root chat src=01 "]);
     node.count(0, ROOT, 5);
-    assert_eq!(node.say(ann, ROOT), ["to peer2 peer0: root chat src=01 "]);
+    assert_eq!(node.broadcast(ann, ROOT), ["to peer2 peer0: root chat src=01 "]);
     // A room without members of this node.
     let command = |except_guest| {
         let (from, except, room, event, payload) = (None, None, "lobby", "news", &b""[..]);

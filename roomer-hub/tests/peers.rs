@@ -13,14 +13,14 @@ fn a_peers_message_reaches_the_members_here_and_no_peer() {
     let mut node = Node::new(Config::default());
     let (_, bob) = (node.open(1), node.open(2));
     node.guest_joined(0, ROOT, guest(7));
-    let mut say = |src: &str, except| {
+    let mut send = |src: &str, except| {
         let packet = PacketRef { room: ROOT, event: "chat", dst: "x", src, payload: b"" };
         node.run(Input::PeerBroadcast { peer: peer(0), except, packet })
     };
-    assert_eq!(say(guest(7).as_str(), None), ["to 01 02: root chat src=07 "]);
+    assert_eq!(send(guest(7).as_str(), None), ["to 01 02: root chat src=07 "]);
     // The sender does not have to be a guest.
-    assert_eq!(say(guest(9).as_str(), Some(id(0x11, 1))), ["to 02: root chat src=09 "]);
-    assert_eq!(say("", None), ["to 01 02: root chat src= "]);
+    assert_eq!(send(guest(9).as_str(), Some(id(0x11, 1))), ["to 02: root chat src=09 "]);
+    assert_eq!(send("", None), ["to 01 02: root chat src= "]);
     assert_eq!(node.leave(bob, ROOT).len(), 3);
 }
 
@@ -94,16 +94,16 @@ fn a_peer_speaks_for_its_own_connections_alone() {
     let (own, other) = (guest(7), id(0xbb, 7));
     let receiver = id(0x11, 1);
     for dst in ["", receiver.as_str()] {
-        assert_eq!(node.hear(0, "chat", own.as_str(), dst).len(), 1);
-        assert_eq!(node.hear(0, "chat", "", dst).len(), 1);
+        assert_eq!(node.peer_sends(0, "chat", own.as_str(), dst).len(), 1);
+        assert_eq!(node.peer_sends(0, "chat", "", dst).len(), 1);
         for forged in [other.as_str(), receiver.as_str(), &own.as_str()[..35], "aaaaaaaa", "x"] {
-            assert_eq!(node.hear(0, "chat", forged, dst), NOTHING, "from {forged}");
+            assert_eq!(node.peer_sends(0, "chat", forged, dst), NOTHING, "from {forged}");
         }
     }
     assert_eq!(node.rejected().foreign_id, 10);
     assert_eq!(node.guest_joined(0, ROOT, other), NOTHING);
     assert_eq!(node.rejected().foreign_id, 11);
-    assert_eq!(node.say(ann, ROOT), ["to : root chat src=01 "]);
+    assert_eq!(node.broadcast(ann, ROOT), ["to : root chat src=01 "]);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn events_of_the_protocol_do_not_cross_nodes() {
     let built_in = ["join", "leave", "join_ack", "leave_ack", "new_member", "member_left"];
     for event in built_in.into_iter().chain(["open", "close"]) {
         for dst in ["", receiver.as_str()] {
-            assert_eq!(node.hear(0, event, "", dst), NOTHING);
+            assert_eq!(node.peer_sends(0, event, "", dst), NOTHING);
         }
     }
     assert_eq!(node.rejected().built_in, 16);
@@ -130,8 +130,8 @@ fn an_input_about_a_peer_that_is_not_up_is_rejected() {
         assert_eq!(node.guest_joined(9, ROOT, id_of_9), NOTHING);
         assert_eq!(node.guest_left(9, ROOT, id_of_9), NOTHING);
         assert_eq!(node.count(9, "hall", 3), NOTHING);
-        assert_eq!(node.hear(9, "chat", "", ""), NOTHING);
-        assert_eq!(node.hear(9, "chat", "", id(0x11, 1).as_str()), NOTHING);
+        assert_eq!(node.peer_sends(9, "chat", "", ""), NOTHING);
+        assert_eq!(node.peer_sends(9, "chat", "", id(0x11, 1).as_str()), NOTHING);
         assert_eq!(node.run(Input::PeerGone { peer: peer(9) }), NOTHING);
         assert_eq!(node.rejected().wrong_peer, before + 6);
     };
@@ -230,7 +230,7 @@ fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
     assert_eq!(node.0.rejected_packets().no_shared_room, 2);
     // The server is not bound by it, nor is what a peer has already judged.
     assert_eq!(node.send(guest(7).as_str()).len(), 1);
-    assert_eq!(node.hear(0, "chat", guest(8).as_str(), id(0x11, 1).as_str()).len(), 1);
+    assert_eq!(node.peer_sends(0, "chat", guest(8).as_str(), id(0x11, 1).as_str()).len(), 1);
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Node {
         self.run(Input::Packet { conn, packet })
     }
 
-    pub(crate) fn say(&mut self, conn: ConnKey, room: &str) -> Vec<String> {
+    pub(crate) fn broadcast(&mut self, conn: ConnKey, room: &str) -> Vec<String> {
         let packet = PacketRef { room, event: "chat", ..PacketRef::default() };
         self.run(Input::Packet { conn, packet })
     }
@@ -85,7 +85,7 @@ impl Node {
     }
 
     /// Gives the hub a peer's message to `root`, or to `dst`.
-    pub(crate) fn hear(&mut self, of: u16, event: &str, src: &str, dst: &str) -> Vec<String> {
+    pub(crate) fn peer_sends(&mut self, of: u16, event: &str, src: &str, dst: &str) -> Vec<String> {
         let (peer, packet) = (peer(of), PacketRef { room: ROOT, event, dst, src, payload: b"" });
         match dst {
             "" => self.run(Input::PeerBroadcast { peer, except: None, packet }),

@@ -120,7 +120,7 @@ fn id(guest: u16) -> Address {
     Address::Word(&identity(tagged(guest)).text)
 }
 
-/// Generates a room of about one chunk of guests of two peers, who leave in any order.
+/// Generates a room of about one chunk of guests of two peers, which leave in any order.
 fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     let count = 96 + source.below(10) as u16;
     let guest = |number: u16| Step::GuestJoined {
