@@ -6,6 +6,8 @@
 pub mod cases;
 mod process;
 
+pub use process::until;
+
 use std::env;
 use std::panic::catch_unwind;
 use std::process::{ExitCode, Termination};

@@ -1,0 +1,129 @@
+//! What clients see when broker or nodes fail.
+
+use std::sync::{Arc, Mutex};
+
+use roomer_conformance::client::Client;
+use roomer_conformance::programs::until;
+use roomer_engine::cluster::PeerState;
+
+use super::nodes::Nodes;
+
+/// Waits until a node's link is up or down.
+fn link(nodes: &Nodes, index: usize, is_up: bool) {
+    until("the link does not change", || {
+        (nodes.server(index).cluster()?.is_up == is_up).then_some(())
+    });
+}
+
+pub(crate) fn nothing_is_lost_while_the_broker_restarts(nodes: &mut Nodes) {
+    nodes.start(2);
+    let [mut a, mut b] = nodes.clients([0, 1]);
+    nodes.join("lobby", [&mut a, &mut b]);
+    let mut number = 0_u32;
+    let mut say = |a: &mut Client, count: u32| {
+        for _ in 0..count {
+            a.send_to_room("lobby", "n", &number.to_be_bytes());
+            number += 1;
+        }
+    };
+    say(&mut a, 300);
+    nodes.broker.kill();
+    say(&mut a, 300);
+    link(nodes, 0, false);
+    link(nodes, 1, false);
+    say(&mut a, 300);
+    nodes.broker.restart();
+    say(&mut a, 300);
+    for number in 0..1200_u32 {
+        b.expect("lobby", "n", "", &a.id, &number.to_be_bytes());
+    }
+    b.send_to_room("lobby", "chat", b"back");
+    a.expect("lobby", "chat", "", &b.id, b"back");
+}
+
+pub(crate) fn without_a_broker_each_node_shows_its_own_members(nodes: &mut Nodes) {
+    nodes.start(2);
+    let [mut a, mut b] = nodes.clients([0, 1]);
+    nodes.broker.kill();
+    a.expect_member_left("root", &b.id);
+    b.expect_member_left("root", &a.id);
+    // Local rooms do not notice.
+    let mut c = Client::connect(nodes.nodes[0].as_ref().unwrap().addr);
+    a.expect_new_member("root", &c.id);
+    assert_eq!(c.root_members.len(), 2);
+    c.send_to_room("root", "chat", b"alone");
+    a.expect("root", "chat", "", &c.id, b"alone");
+    assert!(nodes.server(0).is_ready());
+
+    nodes.broker.restart();
+    for client in [&mut a, &mut c] {
+        client.expect_new_member("root", &b.id);
+    }
+    let mut news = [b.expect_packet(), b.expect_packet()].map(|packet| {
+        assert_eq!((&*packet.room, &*packet.event), ("root", "new_member"));
+        String::from_utf8(packet.payload).unwrap()
+    });
+    let mut expected = [a.id.clone(), c.id.clone()];
+    news.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(news, expected);
+    b.send_to_room("root", "chat", b"together");
+    a.expect("root", "chat", "", &b.id, b"together");
+}
+
+pub(crate) fn a_node_that_stops_in_order_takes_its_members_along(nodes: &mut Nodes) {
+    nodes.start(2);
+    let [mut a, mut b] = nodes.clients([0, 1]);
+    b.send_to_room("root", "chat", b"the last word");
+    // The server has read it by then.
+    b.expect_nothing();
+    nodes.stop(1);
+    a.expect("root", "chat", "", &b.id, b"the last word");
+    a.expect_member_left("root", &b.id);
+    assert_eq!(b.expect_close(1001), "server is going away");
+    until("the node is still known", || nodes.server(0).cluster()?.peers.is_empty().then_some(()));
+    let gone = nodes.server(0).stats().cluster.unwrap().gone;
+    assert_eq!(gone.into_iter().collect::<Vec<_>>(), [("bye", 1)]);
+}
+
+pub(crate) fn a_wrong_address_costs_only_a_warning(nodes: &mut Nodes) {
+    let warnings = Arc::new(Mutex::new(Vec::new()));
+    let kept = warnings.clone();
+    let options = |builder: roomer_engine::Builder| {
+        let kept = kept.clone();
+        builder.on_warning(move |warning| kept.lock().unwrap().push(warning.to_string()))
+    };
+    let index = nodes.add_at(&options, "chat", "nats://127.0.0.1:1");
+    let mut a = nodes.client(index);
+    a.expect_nothing();
+    let text = until("no warning", || {
+        let all = warnings.lock().unwrap();
+        all.iter().find(|text| text.contains("broker")).cloned()
+    });
+    assert!(text.contains("nats://127.0.0.1:1"), "{text}");
+    assert!(!nodes.server(index).cluster().unwrap().is_up);
+    // The end does not wait for the broker.
+    nodes.stop(index);
+    assert_eq!(a.expect_close(1001), "server is going away");
+}
+
+pub(crate) fn other_clusters_at_the_broker_are_not_heard(nodes: &mut Nodes) {
+    nodes.start(2);
+    let other = nodes.add(&|builder| builder, "other");
+    link(nodes, other, true);
+    let mut c = Client::connect(nodes.nodes[other].as_ref().unwrap().addr);
+    let [mut a, mut b] = nodes_clients(nodes);
+    assert_eq!(c.root_members.len(), 1);
+    a.send_to_room("root", "chat", b"ours");
+    b.expect("root", "chat", "", &a.id, b"ours");
+    c.expect_nothing();
+    assert_eq!(nodes.server(other).cluster().unwrap().peers_in(PeerState::Live), 0);
+}
+
+/// Connects clients to the first two nodes while a third one does not show them.
+fn nodes_clients(nodes: &Nodes) -> [Client; 2] {
+    let [mut a, b] = [0, 1].map(|index| Client::connect(nodes.nodes[index].as_ref().unwrap().addr));
+    a.expect_new_member("root", &b.id);
+    nodes.counts(1, "root", 2);
+    [a, b]
+}

@@ -1,0 +1,109 @@
+//! Messages between clients of several nodes.
+
+use std::collections::BTreeMap;
+
+use roomer_conformance::client::Received;
+
+use super::nodes::Nodes;
+
+pub(crate) fn messages_and_direct_messages_reach_other_nodes(nodes: &mut Nodes) {
+    nodes.start(3);
+    let [mut a, mut b, mut c] = nodes.clients([0, 1, 2]);
+    nodes.join("lobby", [&mut a, &mut b]);
+    a.send_to_room("lobby", "chat", b"hello");
+    b.expect("lobby", "chat", "", &a.id, b"hello");
+    a.send_to_room("lobby", "chat", b"");
+    b.expect("lobby", "chat", "", &a.id, b"");
+    b.send_to_client(&c.id, "any room", "psst", b"\0\xff");
+    let (to, from) = (c.id.clone(), b.id.clone());
+    c.expect("any room", "psst", &to, &from, b"\0\xff");
+    // An id of a node that lives and that nobody has, and one of no node.
+    let unknown = format!("{}-0000-4000-8000-000000000000", &c.id[..8]);
+    for dst in [&unknown, "00000000-0000-4000-8000-000000000000"] {
+        a.send_to_client(dst, "", "psst", b"");
+    }
+    for client in [&mut a, &mut b, &mut c] {
+        client.expect_nothing();
+    }
+}
+
+pub(crate) fn each_senders_messages_are_in_order_and_complete(nodes: &mut Nodes) {
+    const COUNT: u32 = 3000;
+    nodes.start(3);
+    let [mut a, mut b, mut c] = nodes.clients([0, 1, 2]);
+    nodes.join("lobby", [&mut a, &mut b, &mut c]);
+    std::thread::scope(|scope| {
+        for sender in [&mut a, &mut b] {
+            let dst = c.id.clone();
+            scope.spawn(move || {
+                for number in 0..COUNT {
+                    // Every tenth one is direct, and must not overtake the others.
+                    match number % 10 {
+                        9 => sender.send_to_client(&dst, "lobby", "n", &number.to_be_bytes()),
+                        _ => sender.send_to_room("lobby", "n", &number.to_be_bytes()),
+                    }
+                }
+            });
+        }
+        let mut next: BTreeMap<String, u32> = BTreeMap::new();
+        for _ in 0..2 * COUNT {
+            let packet = c.expect_packet();
+            let number = u32::from_be_bytes(packet.payload.try_into().unwrap());
+            let next = next.entry(packet.src).or_default();
+            assert_eq!(*next, number);
+            *next += 1;
+        }
+    });
+    c.expect_nothing();
+}
+
+pub(crate) fn the_largest_message_and_the_oddest_names_pass(nodes: &mut Nodes) {
+    nodes.start_with(2, |builder| builder.max_message(3 << 20));
+    let [mut a, mut b] = nodes.clients([0, 1]);
+    let room = "ä\u{1F600}\0 *>.$\n\"\\".repeat(270);
+    assert!((4000..4096).contains(&room.len()), "{}", room.len());
+    nodes.join(&room, [&mut a, &mut b]);
+    // More than the broker takes in one message.
+    let payload: Vec<u8> = (0..(3 << 20) - 5000).map(|at: u32| (at * 7) as u8).collect();
+    a.send_to_room(&room, "big", &payload);
+    b.expect(&room, "big", "", &a.id, &payload);
+    a.send_to_room(&room, "small", b"behind it");
+    b.expect(&room, "small", "", &a.id, b"behind it");
+}
+
+pub(crate) fn nothing_follows_a_leave_and_nothing_comes_from_outside(nodes: &mut Nodes) {
+    nodes.start(2);
+    let [mut a, mut b] = nodes.clients([0, 1]);
+    nodes.join("lobby", [&mut a, &mut b]);
+    for number in 0..500_u32 {
+        a.send_to_room("lobby", "n", &number.to_be_bytes());
+    }
+    b.send_to_room("lobby", "leave", b"");
+    // Some messages may have come before; none comes after.
+    loop {
+        match b.receive() {
+            Received::Packet(packet) if packet.event == "leave_ack" => break,
+            Received::Packet(packet) => assert_eq!((&*packet.room, &*packet.event), ("lobby", "n")),
+            other => panic!("{other:?}"),
+        }
+    }
+    b.expect_nothing();
+    // A client that is not a member cannot send there, on whatever node; reserved events never pass.
+    a.expect_member_left("lobby", &b.id);
+    b.send_to_room("lobby", "chat", b"from outside");
+    b.send_to_room("root", "new_member", b"forged");
+    b.send_to_room("root", "chat", b"fence");
+    a.expect("root", "chat", "", &b.id, b"fence");
+}
+
+pub(crate) fn direct_messages_only_reach_clients_in_a_common_room_if_so_configured(
+    nodes: &mut Nodes,
+) {
+    nodes.start_with(2, |builder| builder.shared_room_only());
+    let [mut a, mut b] = nodes.clients([0, 1]);
+    a.send_to_client(&b.id, "", "psst", b"too early");
+    nodes.join("lobby", [&mut a, &mut b]);
+    a.send_to_client(&b.id, "", "psst", b"now");
+    let own = b.id.clone();
+    b.expect("", "psst", &own, &a.id, b"now");
+}

@@ -1,0 +1,198 @@
+//! Nodes of a cluster in this process, each with its threads, and their broker.
+
+use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use roomer_conformance::broker::{Nats, nats_servers};
+use roomer_conformance::client::Client;
+use roomer_conformance::programs::until;
+use roomer_engine::cluster::{BrokerAddress, Cluster, PeerState};
+use roomer_engine::{Builder, ConnId, Server};
+use smol::channel;
+use tokio::sync::oneshot;
+
+/// The runtime of a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Runtime {
+    Tokio,
+    Smol,
+}
+
+/// A running node.
+pub(crate) struct Node {
+    pub(crate) server: Server,
+    pub(crate) addr: SocketAddr,
+    stop: Box<dyn FnOnce()>,
+    thread: JoinHandle<()>,
+}
+
+/// A broker and its nodes, whose runtimes take turns.
+pub(crate) struct Nodes {
+    runtimes: Vec<Runtime>,
+    pub(crate) broker: Nats,
+    pub(crate) nodes: Vec<Option<Node>>,
+}
+
+impl Nodes {
+    pub(crate) fn new(runtimes: &[Runtime]) -> Nodes {
+        // The last one is the newest.
+        let program = nats_servers().pop().unwrap();
+        let broker = Nats::start(&program, &[]);
+        Nodes { runtimes: runtimes.to_vec(), broker, nodes: Vec::new() }
+    }
+
+    /// Starts so many nodes and waits until each shows the members of the others.
+    pub(crate) fn start(&mut self, count: usize) {
+        self.start_with(count, |builder| builder);
+    }
+
+    pub(crate) fn start_with(&mut self, count: usize, options: impl Fn(Builder) -> Builder) {
+        for _ in 0..count {
+            self.add(&options, "chat");
+        }
+        self.formed();
+    }
+
+    /// Starts one more node of a cluster.
+    pub(crate) fn add(&mut self, options: &impl Fn(Builder) -> Builder, cluster: &str) -> usize {
+        let address = self.broker.address("");
+        self.add_at(options, cluster, &address)
+    }
+
+    pub(crate) fn add_at(
+        &mut self,
+        options: &impl Fn(Builder) -> Builder,
+        cluster: &str,
+        address: &str,
+    ) -> usize {
+        let index = self.nodes.len();
+        let cluster = Cluster::named(cluster)
+            .node(format!("node {index}"))
+            .form_wait(Duration::from_millis(50));
+        let server = options(Server::builder().cluster(cluster)).build().unwrap();
+        let runtime = self.runtimes[index % self.runtimes.len()];
+        self.nodes.push(Some(Node::start(runtime, server, address.parse().unwrap())));
+        index
+    }
+
+    /// Waits until each node shows the members of all others.
+    pub(crate) fn formed(&self) {
+        let running = self.nodes.iter().flatten().count();
+        for node in self.nodes.iter().flatten() {
+            until("the nodes do not find each other", || {
+                let info = node.server.cluster()?;
+                (info.peers_in(PeerState::Live) + 1 == running).then_some(())
+            });
+        }
+    }
+
+    pub(crate) fn server(&self, index: usize) -> &Server {
+        &self.nodes[index].as_ref().unwrap().server
+    }
+
+    /// Connects a client to a node, and waits until all nodes show it in root.
+    pub(crate) fn client(&self, index: usize) -> Client {
+        let client = Client::connect(self.nodes[index].as_ref().unwrap().addr);
+        self.shows(&client, "root");
+        client
+    }
+
+    /// Connects a client to each of these nodes. No notices of root are left to read.
+    pub(crate) fn clients<const N: usize>(&self, indices: [usize; N]) -> [Client; N] {
+        let mut clients = indices.map(|index| self.client(index));
+        let ids: Vec<String> = clients.iter().map(|client| client.id.clone()).collect();
+        for (at, client) in clients.iter_mut().enumerate() {
+            for id in &ids[at + 1..] {
+                client.expect_new_member("root", id);
+            }
+        }
+        clients
+    }
+
+    /// Joins clients to a room, one after the other. No notices are left to read.
+    pub(crate) fn join<const N: usize>(&self, room: &str, mut clients: [&mut Client; N]) {
+        for at in 0..N {
+            clients[at].join(room);
+            self.shows(clients[at], room);
+            let id = clients[at].id.clone();
+            clients[..at].iter_mut().for_each(|client| client.expect_new_member(room, &id));
+        }
+    }
+
+    /// Waits until all nodes show a client in a room.
+    pub(crate) fn shows(&self, client: &Client, room: &str) {
+        let id = ConnId::parse(&client.id).unwrap();
+        for node in self.nodes.iter().flatten() {
+            until("a node does not show a member", || {
+                node.server.members(room).contains(&id).then_some(())
+            });
+        }
+    }
+
+    /// Waits until a node counts so many members in a room.
+    pub(crate) fn counts(&self, index: usize, room: &str, members: usize) {
+        until("a node counts other members", || {
+            (self.server(index).member_count(room) == members).then_some(())
+        });
+    }
+
+    /// Stops a node in order.
+    pub(crate) fn stop(&mut self, index: usize) {
+        self.nodes[index].take().unwrap().stop();
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        self.nodes.drain(..).flatten().for_each(Node::stop);
+    }
+}
+
+impl Node {
+    fn start(runtime: Runtime, server: Server, broker: BrokerAddress) -> Node {
+        let (tell, told) = std::sync::mpsc::channel();
+        let own = server.clone();
+        let (stop, thread): (Box<dyn FnOnce()>, _) = match runtime {
+            Runtime::Tokio => {
+                let (stop, stopped) = oneshot::channel::<()>();
+                let run = async move {
+                    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                    tell.send(listener.local_addr().unwrap()).unwrap();
+                    tokio::spawn(roomer_tokio::cluster(server.clone(), broker));
+                    roomer_tokio::serve_until(listener, server, stopped).await.unwrap();
+                };
+                let mut builder = tokio::runtime::Builder::new_current_thread();
+                let thread =
+                    thread::spawn(move || builder.enable_all().build().unwrap().block_on(run));
+                (Box::new(|| _ = stop.send(())), thread)
+            }
+            Runtime::Smol => {
+                let (stop, stopped) = channel::bounded::<()>(1);
+                let run = async move {
+                    let listener = smol::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                    tell.send(listener.local_addr().unwrap()).unwrap();
+                    let executor: &'static smol::Executor<'static> =
+                        Box::leak(Box::new(smol::Executor::new()));
+                    executor.spawn(roomer_smol::cluster(server.clone(), broker)).detach();
+                    let serve = roomer_smol::serve_on(executor, listener, server, stopped.recv());
+                    executor.run(serve).await.unwrap();
+                };
+                let thread = thread::spawn(move || smol::block_on(run));
+                (Box::new(move || _ = stop.close()), thread)
+            }
+        };
+        Node { server: own, addr: told.recv().unwrap(), stop, thread }
+    }
+
+    fn stop(self) {
+        (self.stop)();
+        // A failed test has other things to report.
+        let ended = self.thread.join();
+        assert!(ended.is_ok() || thread::panicking(), "a node has panicked");
+    }
+}
+
+pub(crate) fn id(client: &Client) -> ConnId {
+    ConnId::parse(&client.id).unwrap()
+}
