@@ -4,7 +4,8 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_engine::cluster::nats::{Session, SessionEvent};
+use roomer_engine::cluster::broker::{BrokerSession, SessionEvent};
+use roomer_engine::cluster::nats::Session;
 use roomer_engine::cluster::{NodeId, Subject, Subjects};
 use serde_json::Value;
 

@@ -136,7 +136,7 @@ mod signals;
 mod transport;
 
 #[cfg(feature = "nats")]
-pub use cluster::{cluster, nats_carrier};
+pub use cluster::{broker_carrier, cluster};
 pub use listener::Listener;
 #[cfg(feature = "nats")]
 pub use roomer_engine::cluster::{BrokerAddress, ParseBrokerAddressError};

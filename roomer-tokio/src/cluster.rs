@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomer_engine::SystemEnvironment;
-use roomer_engine::cluster::nats::{Dial, NatsCarrier};
+use roomer_engine::cluster::broker::{BrokerCarrier, Dial};
 use roomer_engine::cluster::{BrokerAddress, Carrier, Subjects};
 use roomer_engine::{Server, socket};
 use tokio::net::TcpStream;
@@ -33,17 +33,17 @@ use crate::transport::Futures;
 pub async fn cluster(server: Server, address: BrokerAddress) {
     match server.cluster_subjects() {
         Some(subjects) => {
-            let carrier = nats_carrier(subjects, address);
+            let carrier = broker_carrier(subjects, address);
             server.run_cluster(carrier, tokio::time::sleep).await;
         }
         None => server.warn_without_cluster(),
     }
 }
 
-/// Creates a link to NATS, for [`Server::run_cluster`]. Poll it on tokio.
+/// Creates a link to a broker, for [`Server::run_cluster`]. Poll it on tokio.
 #[doc(hidden)]
-pub fn nats_carrier(subjects: Subjects, address: BrokerAddress) -> impl Carrier {
-    NatsCarrier::new(Tokio, Arc::new(SystemEnvironment::new()), subjects, address)
+pub fn broker_carrier(subjects: Subjects, address: BrokerAddress) -> impl Carrier {
+    BrokerCarrier::new(Tokio, Arc::new(SystemEnvironment::new()), subjects, address)
 }
 
 struct Tokio;

@@ -234,7 +234,7 @@ pub mod testkit;
 mod transport;
 
 #[cfg(feature = "nats")]
-pub use cluster::{cluster, nats_carrier};
+pub use cluster::{broker_carrier, cluster};
 pub use listener::Listener;
 #[cfg(feature = "tower")]
 pub use mount::{Mount, mount};

@@ -11,7 +11,7 @@ pub(crate) struct Runtime;
 
 impl nats::Harness for Runtime {
     fn carrier(subjects: Subjects, address: BrokerAddress) -> Box<dyn Carrier> {
-        Box::new(roomer_tokio::nats_carrier(subjects, address))
+        Box::new(roomer_tokio::broker_carrier(subjects, address))
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {

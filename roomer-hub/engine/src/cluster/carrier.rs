@@ -10,7 +10,7 @@ use super::Subject;
 ///
 /// A carrier delivers a frame at most once, and the frames of one node on one subject in the order in
 /// which it published them. Frames may be lost whenever the link is down. It subscribes to the two
-/// [subjects](super::Subjects) of its node, and does not receive its own frames.
+/// [subjects](super::Subjects) of its node. It may return the node's own frames, which are ignored.
 pub trait Carrier: Send + 'static {
     /// Returns the next event. It never ends: after a failure the carrier connects again by itself.
     ///
@@ -37,6 +37,6 @@ pub enum CarrierEvent {
     Down(String),
     /// A remark for the operator about a link that works, such as an old version of the broker.
     Notice(String),
-    /// A frame that another node has published.
+    /// A frame that a node has published.
     Frame(Bytes),
 }

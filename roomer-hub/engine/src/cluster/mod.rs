@@ -13,6 +13,8 @@
 
 #[cfg(feature = "nats")]
 mod address;
+#[cfg(feature = "nats")]
+pub mod broker;
 mod carrier;
 mod gate;
 mod info;

@@ -13,17 +13,10 @@ use super::encoder;
 use super::output::Output;
 use super::server_info::ServerInfo;
 use crate::cluster::address::{Broker, BrokerAddress, Login, Scheme};
+use crate::cluster::broker::{
+    BrokerSession, GREETING_TIMEOUT, MAX_QUEUED, PING_AFTER, SessionEvent,
+};
 use crate::cluster::{Subject, Subjects};
-
-/// The longest time until the subscriptions are confirmed.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The silence after which the server is pinged, and the time that it has to answer. So a link whose
-/// other end has vanished is down after 4 s, before the other nodes count this one as dead.
-const PING_AFTER: Duration = Duration::from_secs(2);
-
-/// The most bytes of frames that wait for the server; a single larger frame waits alone.
-pub(super) const MAX_QUEUED: usize = 1024 * 1024;
 
 const SID_ALL: u64 = 1;
 const SID_OWN: u64 = 2;
@@ -60,24 +53,6 @@ enum Stage {
     Down,
 }
 
-/// A change of a [`Session`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionEvent {
-    /// The caller must start TLS on the stream and call [`Session::secured`].
-    Secure,
-    /// The subscriptions are confirmed.
-    Up {
-        /// The largest frame that the server accepts, in bytes.
-        max_payload: usize,
-    },
-    /// A remark for the operator.
-    Notice(String),
-    /// A frame that another node has published.
-    Frame(Bytes),
-    /// The connection is of no use any more, for the reason in this part of a sentence. The last event.
-    Down(String),
-}
-
 impl Session {
     /// Creates the session of a new connection to the first broker of an address.
     #[must_use]
@@ -85,7 +60,7 @@ impl Session {
         Session::with(&address.brokers()[0], subjects, now)
     }
 
-    pub(super) fn with(broker: &Broker, subjects: &Subjects, now: Duration) -> Self {
+    pub(in crate::cluster) fn with(broker: &Broker, subjects: &Subjects, now: Duration) -> Self {
         Session {
             broker: broker.clone(),
             subjects: subjects.clone(),
@@ -99,10 +74,10 @@ impl Session {
             next: None,
         }
     }
+}
 
-    /// Takes bytes that the server has sent. Call [`next_event`](Self::next_event) until it returns
-    /// `None` before the next call, so that the bytes do not accumulate.
-    pub fn receive(&mut self, bytes: &[u8], now: Duration) {
+impl BrokerSession for Session {
+    fn receive(&mut self, bytes: &[u8], now: Duration) {
         if self.stage != Stage::Down {
             self.last_received = now;
             self.pinged = None;
@@ -110,8 +85,7 @@ impl Session {
         }
     }
 
-    /// Returns the next event; `None` until more bytes are received.
-    pub fn next_event(&mut self) -> Option<SessionEvent> {
+    fn next_event(&mut self) -> Option<SessionEvent> {
         if let Some(event) = self.next.take() {
             return Some(event);
         }
@@ -128,17 +102,14 @@ impl Session {
         None
     }
 
-    /// Continues after TLS has started. Until then nothing was sent, so no login was readable.
-    pub fn secured(&mut self, now: Duration) {
+    fn secured(&mut self, now: Duration) {
         if self.stage == Stage::Securing {
             (self.started, self.last_received) = (now, now);
             self.introduce(true);
         }
     }
 
-    /// Returns the time at which [`tick`](Self::tick) is due.
-    #[must_use]
-    pub fn deadline(&self) -> Duration {
+    fn deadline(&self) -> Duration {
         match self.stage {
             Stage::Greeting | Stage::Securing | Stage::Confirming => {
                 self.started + GREETING_TIMEOUT
@@ -147,9 +118,7 @@ impl Session {
         }
     }
 
-    /// Pings a silent server, and gives up one that does not answer. Receive the bytes that have
-    /// arrived first: after a pause of the whole process, the server is not to blame for the silence.
-    pub fn tick(&mut self, now: Duration) {
+    fn tick(&mut self, now: Duration) {
         if now < self.deadline() || self.stage == Stage::Down {
             return;
         }
@@ -166,9 +135,7 @@ impl Session {
         }
     }
 
-    /// Queues a frame. Returns false, without an effect, if the session is not up, if the frame is
-    /// larger than the server accepts, or if more than 1 MiB would wait.
-    pub fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
+    fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
         let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
         if self.stage != Stage::Up || is_full || frame.len() > self.decoder.max_payload {
             return false;
@@ -177,22 +144,20 @@ impl Session {
         true
     }
 
-    /// Returns true if bytes wait for the server.
-    #[must_use]
-    pub fn has_output(&self) -> bool {
+    fn has_output(&self) -> bool {
         self.output.len() > 0
     }
 
-    /// Fills in the first bytes that wait for the server, for one write. Returns the number of slices.
-    pub fn output<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    fn output<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         self.output.slices(slices)
     }
 
-    /// Removes bytes that are written.
-    pub fn written(&mut self, count: usize) {
+    fn written(&mut self, count: usize) {
         self.output.advance(count);
     }
+}
 
+impl Session {
     fn apply(&mut self, operation: Operation) -> Option<SessionEvent> {
         match operation {
             Operation::Info(json) => self.inform(&json),

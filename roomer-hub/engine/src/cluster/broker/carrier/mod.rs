@@ -1,4 +1,4 @@
-//! A carrier over NATS: connects, greets, and connects again.
+//! A carrier over any of the brokers: connects, greets, and connects again.
 
 mod alarm;
 #[cfg(test)]
@@ -15,7 +15,7 @@ use alarm::Alarm;
 use bytes::Bytes;
 
 use super::dial::Dial;
-use super::session::{Session, SessionEvent};
+use super::session::{BrokerSession, SessionEvent, open};
 use super::wire::{Link, Wire};
 use crate::Environment;
 use crate::cluster::address::Broker;
@@ -34,8 +34,8 @@ const READ_BUFFER: usize = 64 * 1024;
 
 type Opening<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-/// A [`Carrier`] over NATS, on the runtime of a [`Dial`].
-pub struct NatsCarrier<D: Dial> {
+/// A [`Carrier`] over the broker that an address names, on the runtime of a [`Dial`].
+pub struct BrokerCarrier<D: Dial> {
     dial: D,
     environment: Arc<dyn Environment>,
     subjects: Subjects,
@@ -65,7 +65,7 @@ enum Phase<S> {
     },
     Securing {
         wire: Opening<Wire<S>, String>,
-        session: Box<Session>,
+        session: Box<dyn BrokerSession>,
         until: Duration,
     },
     Open(Link<S>),
@@ -80,7 +80,7 @@ enum Step<S> {
     Failed(String),
 }
 
-impl<D: Dial> NatsCarrier<D> {
+impl<D: Dial> BrokerCarrier<D> {
     /// Creates a carrier that connects when it is first polled.
     pub fn new(
         dial: D,
@@ -88,7 +88,7 @@ impl<D: Dial> NatsCarrier<D> {
         subjects: Subjects,
         address: BrokerAddress,
     ) -> Self {
-        NatsCarrier {
+        BrokerCarrier {
             dial,
             environment,
             subjects,
@@ -125,8 +125,7 @@ impl<D: Dial> NatsCarrier<D> {
             Phase::Connecting { stream, until } => match stream.as_mut().poll(cx) {
                 Poll::Ready(Ok(stream)) => {
                     let broker = &self.address.brokers()[self.current];
-                    let session =
-                        Box::new(Session::with(broker, &self.subjects, environment.now()));
+                    let session = open(broker, &self.subjects, environment.now());
                     Step::Next(Phase::Open(Link::new(Wire::Plain(stream), session)))
                 }
                 Poll::Ready(Err(error)) => Step::Failed(describe(&error)),
@@ -217,7 +216,7 @@ impl<D: Dial> NatsCarrier<D> {
     }
 }
 
-impl<D: Dial> Carrier for NatsCarrier<D> {
+impl<D: Dial> Carrier for BrokerCarrier<D> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         loop {
             let mut step = ready!(self.poll_step(cx));

@@ -159,7 +159,7 @@ impl AsyncWrite for Pipe {
 
 struct Node {
     world: Shared,
-    carrier: NatsCarrier<Shared>,
+    carrier: BrokerCarrier<Shared>,
 }
 
 impl Node {
@@ -168,7 +168,7 @@ impl Node {
         let subjects = Subjects::new("chat", NodeId(1)).unwrap();
         let environment = Arc::new(world.clone());
         let address = address.parse().unwrap();
-        let carrier = NatsCarrier::new(world.clone(), environment, subjects, address);
+        let carrier = BrokerCarrier::new(world.clone(), environment, subjects, address);
         Node { world, carrier }
     }
 

@@ -10,7 +10,7 @@ const SHARED_FROM: usize = 4096;
 
 /// A queue of bytes, written with few system calls: small frames are copied into one buffer.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(in crate::cluster) struct Output {
     /// The first bytes.
     parts: VecDeque<Bytes>,
     /// The bytes after them.
@@ -19,16 +19,16 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::cluster) fn len(&self) -> usize {
         self.length
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(in crate::cluster) fn push(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
         self.length += bytes.len();
     }
 
-    pub(super) fn push_shared(&mut self, bytes: Bytes) {
+    pub(in crate::cluster) fn push_shared(&mut self, bytes: Bytes) {
         if bytes.len() < SHARED_FROM {
             return self.push(&bytes);
         }
@@ -40,7 +40,7 @@ impl Output {
     }
 
     /// Returns the first bytes as slices for one write, and their number.
-    pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    pub(in crate::cluster) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let parts = self.parts.iter().map(|part| &part[..]).chain([&self.tail[..]]);
         let parts = parts.filter(|part| !part.is_empty());
         let mut count = 0;
@@ -52,7 +52,7 @@ impl Output {
     }
 
     /// Removes bytes that are written.
-    pub(super) fn advance(&mut self, mut count: usize) {
+    pub(in crate::cluster) fn advance(&mut self, mut count: usize) {
         self.length -= count;
         while let Some(part) = self.parts.front_mut() {
             if part.len() > count {

@@ -8,7 +8,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "tls")]
 use futures_rustls::client::TlsStream;
 
-use super::session::Session;
+use super::session::BrokerSession;
 
 /// The most buffers of one write.
 const MAX_SLICES: usize = 32;
@@ -23,14 +23,13 @@ pub(super) enum Wire<S> {
 /// A stream with its session.
 pub(super) struct Link<S> {
     pub(super) wire: Wire<S>,
-    /// Boxed, since links move.
-    pub(super) session: Box<Session>,
+    pub(super) session: Box<dyn BrokerSession>,
     /// True if written bytes may still be in the stream's own buffers.
     needs_flush: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    pub(super) fn new(wire: Wire<S>, session: Box<Session>) -> Self {
+    pub(super) fn new(wire: Wire<S>, session: Box<dyn BrokerSession>) -> Self {
         Link { wire, session, needs_flush: false }
     }
 
