@@ -11,7 +11,8 @@ pub fn plan(seed: u64) -> Plan {
     let faults = Faults::new(random);
     let len = 20 + random.below(180);
     let mut ops = Vec::new();
-    for _ in 0..2 + random.below(4) {
+    let clients = if random.one_in(4) { 10 + random.below(30) } else { 2 + random.below(4) };
+    for _ in 0..clients {
         ops.push(Op::Open { node: random.below(8) as u8 });
     }
     while ops.len() < len as usize {
