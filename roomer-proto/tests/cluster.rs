@@ -55,9 +55,12 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
         Item::Resend(Demand { stream: 1, first: 2, last: 1 << 60 }),
         Item::Missing { stream: 7, number: 1 << 50 },
         Item::Bye,
-        Item::Begin { lost: Lost::All },
-        Item::Begin { lost },
-        Item::Begin { lost: Lost::Some { rooms: Names::default(), senders: Ids::default() } },
+        Item::Begin { lost: Lost::All, uptime_ms: 1 << 40 },
+        Item::Begin { lost, uptime_ms: 0 },
+        Item::Begin {
+            lost: Lost::Some { rooms: Names::default(), senders: Ids::default() },
+            uptime_ms: 7,
+        },
         Item::Members { room: "ä", ids: Ids::new(&IDS) },
         Item::Members { room: "", ids: Ids::default() },
         Item::End,
@@ -84,10 +87,10 @@ fn debug(item: &Item<'_>) -> String {
             let streams: Vec<_> = beat.streams.iter().collect();
             format!("{:?} {streams:?}", Beat { streams: StreamEnds::default(), ..*beat })
         }
-        Item::Begin { lost: Lost::Some { rooms, senders } } => {
+        Item::Begin { lost: Lost::Some { rooms, senders }, uptime_ms } => {
             let (rooms, senders): (Vec<_>, Vec<_>) =
                 (rooms.iter().collect(), senders.iter().collect());
-            format!("{rooms:?} {senders:?}")
+            format!("{uptime_ms} {rooms:?} {senders:?}")
         }
         item => format!("{item:?}"),
     }

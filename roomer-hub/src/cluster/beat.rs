@@ -36,7 +36,7 @@ impl Cluster {
             oldest_version: VERSION,
             newest_version: VERSION,
             name: &name,
-            uptime_ms: self.now.saturating_sub(self.started_at).as_millis() as u64,
+            uptime_ms: self.uptime_ms(),
             connections: self.connections,
             rooms: self.rooms,
             settings: self.config.settings,
@@ -82,8 +82,9 @@ impl Cluster {
         if let Some(outgoing) = &mut peer.outgoing {
             outgoing.applied(end.applied);
         }
-        let reset = if peer.incoming.is_waiting() {
-            None // The peer may not have received the request yet.
+        let is_outdated = peer.incoming.is_waiting() || beat.uptime_ms <= peer.incoming.began_ms;
+        let reset = if is_outdated {
+            None // The peer had not received the request when it sent the beat.
         } else {
             match peer.incoming.reported(end.stream, end.last) {
                 None => Some(ResetCause::Stream),
@@ -101,6 +102,11 @@ impl Cluster {
             // A hole may have come to light.
             None => self.repair(from),
         }
+    }
+
+    /// Returns the time since this node's start in milliseconds.
+    pub(super) fn uptime_ms(&self) -> u64 {
+        self.now.saturating_sub(self.started_at).as_millis() as u64
     }
 
     fn new_peer(&mut self, node: NodeId) {

@@ -53,6 +53,8 @@ pub(super) struct Incoming {
     is_live: bool,
     /// What the guests in the hub show.
     shown: Resume,
+    /// When the stream began, by the peer's uptime.
+    pub(super) began_ms: u64,
     /// The sum of the hashes of the seats that the peer has reported.
     pub(super) digest: u64,
     /// The number of those seats.

@@ -120,15 +120,15 @@ impl Outgoing {
     }
 
     /// Begins the stream: the peer has to know whose messages it has missed.
-    pub(super) fn begin(&mut self, sealing: &Sealing) {
+    pub(super) fn begin(&mut self, uptime_ms: u64, sealing: &Sealing) {
         let Some((rooms, senders)) = self.missed.as_ref().and_then(Words::listed) else {
-            return self.push(&Item::Begin { lost: Lost::All }, sealing);
+            return self.push(&Item::Begin { lost: Lost::All, uptime_ms }, sealing);
         };
         let rooms: Vec<Box<str>> = rooms.to_vec();
         let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
         let senders: Vec<[u8; 16]> = senders.iter().map(ConnId::to_bytes).collect();
         let (rooms, senders) = (Names::new(&rooms), Ids::new(&senders));
-        self.push(&Item::Begin { lost: Lost::Some { rooms, senders } }, sealing);
+        self.push(&Item::Begin { lost: Lost::Some { rooms, senders }, uptime_ms }, sealing);
     }
 
     /// Ends the members with which the stream begins.

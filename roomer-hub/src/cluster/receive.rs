@@ -87,7 +87,7 @@ impl Cluster {
 
     /// A peer requests a new stream: it starts with the members of this node's rooms.
     fn start_stream(&mut self, tables: &Tables, from: NodeId, stream: u32, after: Resume) {
-        let sealing = self.sealing();
+        let (sealing, uptime_ms) = (self.sealing(), self.uptime_ms());
         let Some(peer) = self.peer_for_want(from) else { return };
         let before = peer.outgoing.take();
         if before.as_ref().is_some_and(|before| before.stream >= stream) {
@@ -96,7 +96,7 @@ impl Cluster {
         }
         let missed = before.and_then(|before| before.words_after(after));
         let mut outgoing = Outgoing::new(stream, after, missed);
-        outgoing.begin(&sealing);
+        outgoing.begin(uptime_ms, &sealing);
         send_members(tables, &mut outgoing, &sealing);
         peer.outgoing = Some(outgoing);
         self.is_dirty = true;

@@ -64,11 +64,12 @@ impl Cluster {
     ) -> Result<(), ResetCause> {
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
         match item {
-            Item::Begin { lost } => {
+            Item::Begin { lost, uptime_ms } => {
                 let is_first = peer.incoming.applied().number == 0;
                 if !is_first || peer.incoming.transfer.is_some() {
                     return Err(ResetCause::Malformed);
                 }
+                peer.incoming.began_ms = *uptime_ms;
                 peer.incoming.transfer = Some(Transfer::new(lost));
                 return Ok(());
             }

@@ -35,6 +35,9 @@ pub enum Item<'a> {
     Begin {
         /// What may be missing between the stream that the receiver has applied before and this one.
         lost: Lost<'a>,
+        /// The time since the sender's start, in milliseconds. Beats of an earlier time, which the
+        /// stream has overtaken, do not know of it.
+        uptime_ms: u64,
     },
     /// Some of the members of a room with full presence, as the stream starts.
     Members {
@@ -165,9 +168,9 @@ impl<'a> Item<'a> {
             Item::Resend(_) => (RESEND, 20),
             Item::Missing { .. } => (MISSING, 12),
             Item::Bye => (BYE, 0),
-            Item::Begin { lost: Lost::All } => (BEGIN, 0),
-            Item::Begin { lost: Lost::Some { rooms, senders } } => {
-                (BEGIN, prefixed_len(rooms.encoded_len()) + senders.bytes().len())
+            Item::Begin { lost: Lost::All, .. } => (BEGIN, 8),
+            Item::Begin { lost: Lost::Some { rooms, senders }, .. } => {
+                (BEGIN, 8 + prefixed_len(rooms.encoded_len()) + senders.bytes().len())
             }
             Item::Members { room, ids } => (MEMBERS, prefixed_len(room.len()) + ids.bytes().len()),
             Item::End => (END, 0),
@@ -200,8 +203,10 @@ impl<'a> Item<'a> {
                 out.extend_from_slice(&stream.to_be_bytes());
                 out.extend_from_slice(&number.to_be_bytes());
             }
-            Item::Bye | Item::End | Item::Begin { lost: Lost::All } => {}
-            Item::Begin { lost: Lost::Some { rooms, senders } } => {
+            Item::Bye | Item::End => {}
+            Item::Begin { lost, uptime_ms } => {
+                out.extend_from_slice(&uptime_ms.to_be_bytes());
+                let Lost::Some { rooms, senders } = lost else { return };
                 put_varint(rooms.encoded_len() as u64, out);
                 rooms.encode(out);
                 out.extend_from_slice(senders.bytes());
@@ -251,11 +256,14 @@ impl<'a> Item<'a> {
                 Item::Missing { stream: cursor.u32("answer")?, number: cursor.u64("answer")? }
             }
             BYE => Item::Bye,
-            BEGIN if content.is_empty() => Item::Begin { lost: Lost::All },
+            BEGIN if content.len() == 8 => {
+                Item::Begin { lost: Lost::All, uptime_ms: cursor.u64("time")? }
+            }
             BEGIN => {
+                let uptime_ms = cursor.u64("time")?;
                 let rooms = Names::decode(cursor.prefixed("rooms")?)?;
                 let senders = Ids::decode(core::mem::take(&mut cursor.0))?;
-                Item::Begin { lost: Lost::Some { rooms, senders } }
+                Item::Begin { lost: Lost::Some { rooms, senders }, uptime_ms }
             }
             MEMBERS => {
                 let room = cursor.name("room")?;

@@ -20,6 +20,9 @@ pub struct Client {
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The last message of each sender in each room, or to this client alone (`None`).
     heard: BTreeMap<(ConnId, Option<usize>), Heard>,
+    /// The first message of each sender in each room since its node has known that this client is a
+    /// member. What it sent before may or may not arrive.
+    entitled: BTreeMap<(ConnId, usize), u32>,
     /// The last number of each sender over all its messages.
     order: BTreeMap<ConnId, u32>,
     /// The last number of each node's own messages in each room.
@@ -52,6 +55,7 @@ impl Client {
             is_open: true,
             views: BTreeMap::new(),
             heard: BTreeMap::new(),
+            entitled: BTreeMap::new(),
             order: BTreeMap::new(),
             servers: BTreeMap::new(),
             excluded: BTreeSet::new(),
@@ -71,6 +75,7 @@ impl Client {
         );
         ensure!(room >= FULL || view.contains(&self.id), "join_ack of {name} without its receiver");
         // Messages between its leave and this join are not for this client.
+        self.entitled.retain(|(_, own), _| *own != room);
         for ((_, own), heard) in &mut self.heard {
             heard.is_run &= *own != Some(room);
         }
@@ -80,6 +85,11 @@ impl Client {
 
     pub fn left(&mut self, room: usize) {
         self.views.remove(&room);
+        // Without a common room, it does not see that direct messages of a member are missing.
+        for ((src, room), heard) in &mut self.heard {
+            let is_shown = self.views.values().any(|view| view.contains(src));
+            heard.is_run &= room.is_some() || is_shown;
+        }
     }
 
     pub fn new_member(&mut self, room: usize, id: ConnId) -> Result<(), Fault> {
@@ -163,8 +173,12 @@ impl Client {
             self.id,
             heard.last
         );
+        let entitled = match room {
+            Some(room) => self.entitled.get(&(src, room)).copied().unwrap_or(u32::MAX),
+            None => 0,
+        };
         ensure!(
-            !heard.is_run || numbers.in_room == heard.last + 1,
+            !heard.is_run || numbers.in_room <= entitled.max(heard.last + 1),
             "{} misses messages {} to {} of {src} in {room:?}",
             self.id,
             heard.last + 1,
@@ -172,6 +186,15 @@ impl Client {
         );
         *heard = Heard { last: numbers.in_room, is_run: is_shown };
         Ok(())
+    }
+
+    /// A member of a room sends a message, and its node knows that this client is there, or not.
+    pub fn is_sent(&mut self, src: ConnId, room: usize, number: u32, is_known: bool) {
+        if is_known {
+            self.entitled.entry((src, room)).or_insert(number);
+        } else {
+            self.entitled.remove(&(src, room));
+        }
     }
 
     /// A message of a node is for everyone in a room but this client.

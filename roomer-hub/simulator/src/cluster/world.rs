@@ -1,6 +1,6 @@
 //! Runs a plan: nodes, broker and clients in virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -517,9 +517,23 @@ impl World {
         if self.send(node, id, PacketRef { payload: &payload, ..packet })? {
             self.said.insert((id, target), in_room);
             self.order.insert(id, over_all);
+            if let Target::Room(room) = target {
+                self.entitle(node, id, room, in_room);
+            }
         }
         self.touched(node);
         Ok(())
+    }
+
+    /// Records which members of a room the sender's node knows.
+    fn entitle(&mut self, node: usize, src: ConnId, room: usize, number: u32) {
+        let tables = self.nodes[node].hub.tables();
+        let key = tables.find_room(ROOMS[room]);
+        let guests: BTreeSet<ConnId> = key.into_iter().flat_map(|key| tables.guests(key)).collect();
+        for client in self.clients.values_mut().filter(|client| client.is_in(room)) {
+            let is_known = client.node == node || guests.contains(&client.id);
+            client.is_sent(src, room, number, is_known);
+        }
     }
 
     fn server_say(&mut self, node: usize, room: u8, except: u16) -> Result<(), Fault> {

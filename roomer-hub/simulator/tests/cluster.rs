@@ -1,0 +1,106 @@
+//! Runs the plans for clusters with few seeds. `sim --cluster` runs many.
+//!
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test cluster` runs more seeds;
+//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the frames between nodes was
+//! intended.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use roomer_simulator::cluster::plan::{Op, Plan, Setup};
+use roomer_simulator::cluster::{ClusterPlans, must_hold};
+use roomer_simulator::runner;
+use roomer_simulator::simulation::Simulation;
+
+/// Also: the same result when the seeds run again, on two threads.
+#[test]
+fn every_seed_passes_and_is_reproducible() {
+    let seeds = std::env::var("SIM_SEEDS").ok();
+    let count = seeds.map_or(500, |seeds| seeds.parse().unwrap());
+    let once = runner::run_seeds::<ClusterPlans>(0, count, 1, &|_, _| {});
+    if let Some((seed, fault)) = once.examples.first() {
+        panic!("seed {seed}: {fault}\n{}", ClusterPlans::explain(*seed));
+    }
+    let again = runner::run_seeds::<ClusterPlans>(0, count, 2, &|_, _| {});
+    assert_eq!(again, once, "the same seeds once more, on two threads");
+}
+
+#[test]
+fn the_hashes_equal_the_committed_ones() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster_hashes.txt");
+    let mut hashes = String::from("# Seed, steps, and a hash of every frame that was delivered.\n");
+    for seed in (0..40).chain((0..8).map(|power| 10_u64.pow(power * 2) + 77)) {
+        let outcome = ClusterPlans::run(seed);
+        let _ = writeln!(hashes, "{seed} {} {:016x}", outcome.steps, outcome.hash);
+    }
+    if std::env::var_os("UPDATE_HASHES").is_some() {
+        return fs::write(&file, hashes).unwrap();
+    }
+    let committed = fs::read_to_string(&file).unwrap();
+    for (committed, now) in committed.lines().zip(hashes.lines()) {
+        assert_eq!(
+            now, committed,
+            "left is new, right is committed; UPDATE_HASHES=1 accepts the new one"
+        );
+    }
+    assert_eq!(hashes.len(), committed.len());
+}
+
+const SETUP: Setup = Setup {
+    seed: 1,
+    nodes: 3,
+    max_delay: 50,
+    repeated: 0,
+    late_interest: 40,
+    journal_bytes: 1 << 20,
+    journal_ms: 10_000,
+    backlog_bytes: 4 << 20,
+    held_bytes: 1 << 20,
+    max_payload: 1000,
+    shares_tag: false,
+};
+
+/// The request for its members came before its first beat, so it was not recognized by its name.
+#[test]
+fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
+    must_hold(&Plan {
+        setup: Setup { seed: 2_302_711_502_421_592_420, repeated: 10, journal_ms: 100, ..SETUP },
+        ops: vec![
+            Op::Open { node: 7 },
+            Op::Wait(44),
+            Op::Sleep { node: 56 },
+            Op::Sleep { node: 42 },
+            Op::Wait(6727),
+            Op::Stop { node: 52 },
+            Op::Restart { node: 43 },
+            Op::Cut { node: 39 },
+            Op::Cut { node: 20 },
+            Op::Wait(177),
+        ],
+    });
+}
+
+/// Beats of an earlier time looked as if the peer had given up the stream, again and again.
+#[test]
+fn beats_that_a_stream_has_overtaken_do_not_end_it() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 16_864_892_681_173_883_242,
+            max_delay: 300,
+            journal_bytes: 2000,
+            journal_ms: 2000,
+            max_payload: 200,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Open { node: 1 },
+            Op::Open { node: 6 },
+            Op::Wait(189),
+            Op::Join { client: 676, room: 2 },
+            Op::Disconnect { node: 28, client: 983 },
+            Op::Open { node: 17 },
+        ],
+    });
+}
