@@ -1,10 +1,13 @@
 //! What this node sends to a NATS server.
 
+use std::array;
+
 use bytes::Bytes;
 use serde_json::json;
 
-use super::super::address::Login;
 use super::output::Output;
+use crate::cluster::address::Login;
+use crate::cluster::{NodeId, Subject, Subjects};
 
 /// Appends CONNECT. `is_secure` is true if the stream is TLS.
 pub(super) fn connect(output: &mut Output, login: &Login, is_secure: bool) {
@@ -45,14 +48,42 @@ pub(super) fn pong(output: &mut Output) {
     output.push(b"PONG\r\n");
 }
 
-pub(super) fn publish(output: &mut Output, subject: &str, payload: Bytes) {
-    let mut digits = [0; 20];
-    let length = decimal(payload.len(), &mut digits);
-    for part in [b"PUB ", subject.as_bytes(), b" ", length, b"\r\n"] {
-        output.push(part);
+/// The names of subjects in parts, since a name made anew for each frame costs as much as four small
+/// frames.
+#[derive(Debug)]
+pub(super) struct Names {
+    all: String,
+    /// The name of a node's subject without the digits of its id.
+    node: String,
+}
+
+impl Names {
+    pub(super) fn of(subjects: &Subjects) -> Self {
+        let mut node = subjects.name(Subject::Node(NodeId(0)));
+        node.truncate(node.trim_end_matches('0').len());
+        Names { all: subjects.all(), node }
     }
+}
+
+pub(super) fn publish(output: &mut Output, names: &Names, to: Subject, payload: Bytes) {
+    output.push(b"PUB ");
+    match to {
+        Subject::All => output.push(names.all.as_bytes()),
+        Subject::Node(id) => {
+            output.push(names.node.as_bytes());
+            output.push(&hexadecimal(id.0));
+        }
+    }
+    let mut digits = [0; 20];
+    output.push(b" ");
+    output.push(decimal(payload.len(), &mut digits));
+    output.push(b"\r\n");
     output.push_shared(payload);
     output.push(b"\r\n");
+}
+
+fn hexadecimal(number: u64) -> [u8; 16] {
+    array::from_fn(|at| b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 0xf])
 }
 
 /// Writes a number into `digits`, without the machinery of `fmt`, which costs more than the rest of

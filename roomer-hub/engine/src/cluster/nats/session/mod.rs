@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::decoder::{Decoder, Operation};
-use super::encoder;
+use super::encoder::{self, Names};
 use super::output::Output;
 use super::server_info::ServerInfo;
 use crate::cluster::address::{Broker, BrokerAddress, Login, Scheme};
@@ -28,6 +28,7 @@ const SID_OWN: u64 = 2;
 pub struct Session {
     broker: Broker,
     subjects: Subjects,
+    names: Names,
     stage: Stage,
     decoder: Decoder,
     output: Output,
@@ -64,6 +65,7 @@ impl Session {
         Session {
             broker: broker.clone(),
             subjects: subjects.clone(),
+            names: Names::of(subjects),
             stage: Stage::Greeting,
             decoder: Decoder::new(),
             output: Output::default(),
@@ -140,7 +142,7 @@ impl BrokerSession for Session {
         if self.stage != Stage::Up || is_full || frame.len() > self.decoder.max_payload {
             return false;
         }
-        encoder::publish(&mut self.output, &self.subjects.name(to), frame);
+        encoder::publish(&mut self.output, &self.names, to, frame);
         true
     }
 
