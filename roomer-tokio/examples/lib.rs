@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod axum;
+pub mod balance;
 pub mod chat;
 pub mod invitation;
 pub mod jwt;

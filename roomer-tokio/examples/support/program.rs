@@ -37,14 +37,14 @@ pub struct Program {
     pub about: &'static str,
     /// The address to listen on by default.
     pub listen: &'static str,
-    /// The files that it needs: a name for each.
+    /// The files that it needs: a name for each. A last name with `...` stands for at least one.
     pub files: &'static [&'static str],
 }
 
 /// The choices on the command line.
 pub struct Args {
     pub listen: String,
-    /// As many as the program needs.
+    /// As many as the program needs, in order.
     pub files: Vec<PathBuf>,
 }
 
@@ -56,7 +56,7 @@ impl Program {
         while let Some(arg) = next(&mut parser)? {
             match arg {
                 Long("listen") => args.listen = text(&mut parser, "listen")?,
-                Value(file) if args.files.len() < self.files.len() => args.files.push(file.into()),
+                Value(file) if self.takes_file(args.files.len()) => args.files.push(file.into()),
                 Short('h') | Long("help") => {
                     print!("{}", self.help(parser.bin_name().unwrap_or("example")));
                     return Ok(None);
@@ -70,10 +70,15 @@ impl Program {
         }
         match self.files.get(args.files.len()) {
             Some(file) => {
-                Err(format!("the file {file} is missing; --help says what to give").into())
+                Err(format!("the argument {file} is missing; --help says what to give").into())
             }
             None => Ok(Some(args)),
         }
+    }
+
+    /// Returns true if the command line may name another file.
+    fn takes_file(&self, given: usize) -> bool {
+        given < self.files.len() || self.files.last().is_some_and(|name| name.ends_with("..."))
     }
 
     fn help(&self, name: &str) -> String {

@@ -3,12 +3,13 @@
 
 use std::process::ExitCode;
 
-use roomer_conformance::programs::{Case, Example, cases};
-use roomer_tokio_examples::{admin, axum, chat, invitation, jwt, ticker, tls};
+use roomer_conformance::programs::{Case, Example, cases, cluster};
+use roomer_tokio_examples::{admin, axum, balance, chat, invitation, jwt, ticker, tls};
 
 const EXAMPLES: &[Example] = &[
     ("admin", admin::main),
     ("axum", axum::main),
+    ("balance", balance::main),
     ("chat", chat::main),
     ("invitation", invitation::main),
     ("jwt", jwt::main),
@@ -16,7 +17,11 @@ const EXAMPLES: &[Example] = &[
     ("tls", tls::main),
 ];
 
-const NAMES: &[&str] = &["admin", "axum", "chat", "invitation", "jwt", "ticker", "tls"];
+/// The script that starts two chats behind a balancer.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/run");
+
+const NAMES: &[&str] = &["admin", "axum", "balance", "chat", "invitation", "jwt", "ticker", "tls"];
+const SERVERS: &[&str] = &["admin", "axum", "chat", "invitation", "jwt", "ticker", "tls"];
 
 const CASES: &[Case] = &[
     ("errors_are_reported_in_one_line", || cases::errors_are_reported_in_one_line(NAMES)),
@@ -25,7 +30,7 @@ const CASES: &[Case] = &[
     ("files_of_tls_are_named_before_it_listens", || {
         cases::files_of_tls_are_named_before_it_listens("tls");
     }),
-    ("a_signal_drains_the_server", || cases::a_signal_drains_the_server(NAMES)),
+    ("a_signal_drains_the_server", || cases::a_signal_drains_the_server(SERVERS)),
     ("a_second_signal_ends_the_process_at_once", cases::a_second_signal_ends_the_process_at_once),
     ("process_1_ends_on_sigterm", cases::process_1_ends_on_sigterm),
     ("the_chat_names_a_wrong_option", cases::the_chat_names_a_wrong_option),
@@ -35,6 +40,9 @@ const CASES: &[Case] = &[
         "the_descriptor_limit_is_raised_or_reported",
         cases::the_descriptor_limit_is_raised_or_reported,
     ),
+    ("a_balancer_skips_what_refuses", cluster::a_balancer_skips_what_refuses),
+    ("a_script_starts_a_cluster", || cluster::a_script_starts_a_cluster(SCRIPT)),
+    ("a_script_names_what_is_missing", || cluster::a_script_names_what_is_missing(SCRIPT)),
 ];
 
 fn main() -> ExitCode {

@@ -72,9 +72,13 @@ fn error_with_files(example: &str, addr: &str) -> String {
     error(example, &args)
 }
 
-/// Returns the files that the example needs.
+/// Returns the files, or addresses, that the example needs.
 fn files(example: &str) -> Vec<PathBuf> {
-    if example.ends_with("tls") { certificate(example).into() } else { Vec::new() }
+    match example {
+        "balance" => vec!["127.0.0.1:9".into()],
+        _ if example.ends_with("tls") => certificate(example).into(),
+        _ => Vec::new(),
+    }
 }
 
 fn certificate(name: &str) -> [PathBuf; 2] {

@@ -4,6 +4,7 @@
 //! given command line. So it has no test harness and calls its tests by name.
 
 pub mod cases;
+pub mod cluster;
 mod process;
 
 pub use process::until;
