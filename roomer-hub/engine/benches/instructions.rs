@@ -9,14 +9,17 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bytes::Bytes;
+use roomer_hub::cluster::{self, Change, Cluster};
 use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
+use roomer_proto::cluster::NodeId;
 use roomer_proto::websocket::{Event, Limits, Session};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
 /// The number of iterations of each benchmark.
 const ROUNDS: usize = 1_000;
 
-const ALL: [(&str, fn()); 8] = [
+const ALL: [(&str, fn()); 12] = [
     ("packet_decode", packet_decode),
     ("packet_encode", packet_encode),
     ("session_read", session_read),
@@ -25,6 +28,10 @@ const ALL: [(&str, fn()); 8] = [
     ("hub_join_and_leave", hub_join_and_leave),
     ("hub_direct", hub_direct),
     ("hub_snapshot", hub_snapshot),
+    ("cluster_send", cluster_send),
+    ("cluster_send_16", cluster_send_16),
+    ("cluster_receive", cluster_receive),
+    ("cluster_receive_16", cluster_receive_16),
 ];
 
 /// Runs the benchmark named by the argument, or all of them as a test.
@@ -158,6 +165,151 @@ fn bench_hub_snapshot(hub: &mut Hub, conn: ConnKey) {
             black_box((chunks, tail));
         }
     }
+}
+
+/// Handles a message whose room has a member at one other node, and publishes it in a frame.
+fn cluster_send() {
+    let [mut node, _] = nodes();
+    bench_cluster_send(&mut node);
+}
+
+#[inline(never)]
+fn bench_cluster_send(node: &mut Node) {
+    for _ in 0..ROUNDS {
+        node.say();
+        assert_eq!(node.publish(drop), 1);
+    }
+}
+
+/// The same with 16 messages in a frame.
+fn cluster_send_16() {
+    let [mut node, _] = nodes();
+    bench_cluster_send_16(&mut node);
+}
+
+#[inline(never)]
+fn bench_cluster_send_16(node: &mut Node) {
+    for _ in 0..ROUNDS {
+        for _ in 0..16 {
+            node.say();
+        }
+        assert_eq!(node.publish(drop), 1);
+    }
+}
+
+/// Handles a frame with one message, up to the action for the members of this node.
+fn cluster_receive() {
+    let (mut node, frames) = received(1);
+    bench_cluster_receive(&mut node, &frames);
+}
+
+#[inline(never)]
+fn bench_cluster_receive(node: &mut Node, frames: &[Bytes]) {
+    for frame in frames {
+        node.receive(frame.clone());
+    }
+}
+
+/// The same with 16 messages in a frame.
+fn cluster_receive_16() {
+    let (mut node, frames) = received(16);
+    bench_cluster_receive_16(&mut node, &frames);
+}
+
+#[inline(never)]
+fn bench_cluster_receive_16(node: &mut Node, frames: &[Bytes]) {
+    // Not the same code as above, or the linker makes one function of both.
+    frames.iter().take(ROUNDS).for_each(|frame| node.receive(frame.clone()));
+}
+
+/// A node of a cluster, with one connection.
+struct Node {
+    hub: Hub,
+    cluster: Cluster,
+    conn: ConnKey,
+}
+
+impl Node {
+    fn new(number: u64) -> Self {
+        let node = NodeId(number << 32);
+        let cluster = Cluster::new(cluster::Config::new("bench", ""), node, Duration::ZERO);
+        let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
+        let id = node.tag().id([7; 16]);
+        let opened =
+            hub.handle(Duration::ZERO, Input::Open { id }).find_map(|action| match action {
+                Action::Opened { conn } => Some(conn),
+                _ => None,
+            });
+        Node { hub, cluster, conn: opened.expect("a new id") }
+    }
+
+    /// The connection sends a message.
+    fn say(&mut self) {
+        let input = Input::Packet { conn: self.conn, packet: chat() };
+        let actions = self.hub.handle(Duration::ZERO, input);
+        let tables = actions.tables();
+        for action in actions {
+            let Action::Broadcast { peers, packet, .. } = action else { panic!("{action:?}") };
+            let change = Change::Broadcast { peers, except: None, packet };
+            self.cluster.record(Duration::ZERO, tables, change);
+        }
+    }
+
+    /// Publishes what there is; returns the number of frames.
+    fn publish(&mut self, mut take: impl FnMut(Bytes)) -> usize {
+        let mut count = 0;
+        self.cluster.publish(Duration::ZERO, |_, frame| {
+            take(black_box(frame.clone()));
+            count += 1;
+            true
+        });
+        count
+    }
+
+    /// Handles a frame of the other node.
+    fn receive(&mut self, frame: Bytes) {
+        let input = cluster::Input::Frame(black_box(frame));
+        for effect in
+            self.cluster.handle(Duration::ZERO, self.hub.tables(), input).collect::<Vec<_>>()
+        {
+            let Some(input) = effect.hub_input() else { continue };
+            for action in self.hub.handle(Duration::ZERO, input) {
+                black_box(action);
+            }
+        }
+    }
+}
+
+/// Creates two nodes that show each other's connection in root.
+fn nodes() -> [Node; 2] {
+    let mut nodes = [Node::new(1), Node::new(2)];
+    for node in &mut nodes {
+        let up = cluster::Input::Up { max_payload: 1 << 20 };
+        node.cluster.handle(Duration::ZERO, node.hub.tables(), up);
+    }
+    // A beat, a request, the members.
+    for _ in 0..3 {
+        for (from, to) in [(0, 1), (1, 0)] {
+            let mut frames = Vec::new();
+            nodes[from].publish(|frame| frames.push(frame));
+            frames.into_iter().for_each(|frame| nodes[to].receive(frame));
+        }
+    }
+    nodes
+}
+
+/// Returns a node, and frames for it with so many messages each.
+fn received(messages: usize) -> (Node, Vec<Bytes>) {
+    let [mut from, to] = nodes();
+    let mut frames = Vec::new();
+    for _ in 0..ROUNDS {
+        for _ in 0..messages {
+            from.say();
+        }
+        from.publish(|frame| frames.push(frame));
+    }
+    assert_eq!(frames.len(), ROUNDS);
+    (to, frames)
 }
 
 /// Returns a packet of 96 bytes.
