@@ -1,0 +1,97 @@
+//! A cluster of processes under load, whose nodes and broker are killed, stopped and started again.
+//!
+//! Every client checks what it receives: members come and go in pairs, each sender's messages are in
+//! order, and one that is missing is covered by the leave and return of its sender. At the end all
+//! nodes agree. `CHAOS_SECS=60 CHAOS_SEED=8` runs longer and
+//! another order of faults.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
+mod cluster_chaos {
+    pub(crate) mod node;
+    pub(crate) mod witness;
+}
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cluster_chaos::node::Process;
+use cluster_chaos::witness::{Knowledge, Witness};
+use roomer_conformance::broker::{Nats, nats_servers};
+use roomer_conformance::programs::until;
+use roomer_simulator::random::{Random, Source};
+use rustix::process::Signal;
+
+/// The number of clients of each node.
+const CLIENTS: usize = 3;
+
+#[test]
+fn every_loss_is_shown_and_all_nodes_agree_in_the_end() {
+    let program = nats_servers().pop().unwrap();
+    let mut broker = Nats::start(&program, &[]);
+    let mut nodes: Vec<Process> = ["tokio", "smol", "tokio"]
+        .into_iter()
+        .map(|runtime| Process::start(runtime, &broker.address("")))
+        .collect();
+    let knowledge: Arc<Mutex<Knowledge>> = Arc::default();
+    let (ends, is_calm) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let clients: Vec<_> = nodes
+        .iter()
+        .flat_map(|node| [node.addr; CLIENTS])
+        .map(|addr| {
+            let witness = Witness::new(addr, knowledge.clone(), ends.clone(), is_calm.clone());
+            thread::spawn(move || witness.run())
+        })
+        .collect();
+
+    let secs = std::env::var("CHAOS_SECS").map_or(15, |secs| secs.parse().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(secs);
+    let seed = std::env::var("CHAOS_SEED").map_or(7, |seed| seed.parse().unwrap());
+    let random = &mut Random::new(seed);
+    while Instant::now() < deadline {
+        let node = random.below(3) as usize;
+        let short = Duration::from_millis(random.below(3000).into());
+        match random.below(6) {
+            0 => {
+                nodes[node].kill();
+                thread::sleep(short);
+                nodes[node].restart();
+            }
+            1 => {
+                nodes[node].signal(Signal::STOP);
+                // Half of these are longer than a silence may last.
+                thread::sleep(Duration::from_millis((1000 + random.below(7000)).into()));
+                nodes[node].signal(Signal::CONT);
+            }
+            2 => {
+                broker.kill();
+                thread::sleep(short);
+                broker.restart();
+            }
+            3 => {
+                broker.signal(Signal::STOP);
+                thread::sleep(short);
+                broker.signal(Signal::CONT);
+            }
+            _ => thread::sleep(short / 2),
+        }
+    }
+    is_calm.store(true, Ordering::Release);
+    until("the nodes do not agree", || {
+        assert!(clients.iter().all(|client| !client.is_finished()), "a client has failed");
+        knowledge.lock().unwrap().all_agree(3 * CLIENTS).then_some(())
+    });
+    until("a message does not arrive", || {
+        assert!(clients.iter().all(|client| !client.is_finished()), "a client has failed");
+        knowledge.lock().unwrap().all_have_heard_each_other().then_some(())
+    });
+    ends.store(true, Ordering::Release);
+    let checked: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    println!("{checked} messages checked");
+    assert!(checked > 1000, "only {checked} messages were checked");
+    // No member is left behind.
+    for node in &nodes {
+        until("members are left", || (Witness::members(node.addr)?.len() == 1).then_some(()));
+    }
+}

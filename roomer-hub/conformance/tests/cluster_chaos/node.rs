@@ -1,0 +1,96 @@
+//! One node as a process: this test's executable, run again with an environment variable.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use roomer_engine::Server;
+use roomer_engine::cluster::{BrokerAddress, Cluster};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The environment variable with runtime, address and broker.
+const NODE: &str = "ROOMER_CHAOS_NODE";
+
+const LISTENING: &str = "listening on ";
+
+/// A node. Dropping it kills the process.
+pub(crate) struct Process {
+    pub(crate) addr: SocketAddr,
+    runtime: &'static str,
+    broker: String,
+    child: Child,
+}
+
+impl Process {
+    pub(crate) fn start(runtime: &'static str, broker: &str) -> Process {
+        let (child, addr) = spawn(runtime, "127.0.0.1:0", broker);
+        Process { addr, runtime, broker: broker.into(), child }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts the node again at its old address.
+    pub(crate) fn restart(&mut self) {
+        self.child = spawn(self.runtime, &self.addr.to_string(), &self.broker).0;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+fn spawn(runtime: &str, addr: &str, broker: &str) -> (Child, SocketAddr) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "cluster_chaos::node::serve", "--ignored", "--nocapture"])
+        .env(NODE, format!("{runtime} {addr} {broker}"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut found = lines.map_while(Result::ok).filter_map(|line| {
+        let (_, addr) = line.split_once(LISTENING)?;
+        addr.parse().ok()
+    });
+    let addr = found.next().expect("the node listens");
+    (child, addr)
+}
+
+/// Not a test: the process of a node.
+#[test]
+#[ignore = "the process of a node"]
+fn serve() {
+    let Ok(node) = std::env::var(NODE) else { return };
+    let mut words = node.split(' ');
+    let (runtime, addr, broker) =
+        (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+    let broker: BrokerAddress = broker.parse().unwrap();
+    // A node that starts again has its old name.
+    let cluster = Cluster::named("chaos").node(addr);
+    let server = Server::builder().cluster(cluster).build().unwrap();
+    let listener = std::net::TcpListener::bind(addr).unwrap();
+    println!("{LISTENING}{}", listener.local_addr().unwrap());
+    listener.set_nonblocking(true).unwrap();
+    match runtime {
+        "tokio" => tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            tokio::spawn(roomer_tokio::cluster(server.clone(), broker));
+            roomer_tokio::serve(listener, server).await.unwrap();
+        }),
+        _ => smol::block_on(async {
+            let listener = smol::Async::<std::net::TcpListener>::try_from(listener).unwrap();
+            smol::spawn(roomer_smol::cluster(server.clone(), broker)).detach();
+            let listener = smol::net::TcpListener::from(listener);
+            roomer_smol::serve(listener, server).await.unwrap();
+        }),
+    }
+}
