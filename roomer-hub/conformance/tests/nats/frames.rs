@@ -97,40 +97,72 @@ fn a_frame_reaches_its_receivers_and_no_other() {
     });
 }
 
+/// A frame with its number.
+fn numbered(number: u32) -> Bytes {
+    let mut frame = vec![b'x'; 10_000];
+    frame[..4].copy_from_slice(&number.to_be_bytes());
+    frame.into()
+}
+
+/// Publishes frames until the carrier takes no more, to a server that is stopped: the sockets are full
+/// first, then the carrier. Returns their number.
+async fn fill(node: &mut Node, to: Subject) -> u32 {
+    let (mut taken, mut rejected) = (0, 0);
+    while rejected < 2 {
+        if node.carrier.publish(to, numbered(taken)) {
+            (taken, rejected) = (taken + 1, 0);
+            continue;
+        }
+        rejected += 1;
+        // Writes what the sockets hold.
+        _ = poll_fn(|cx| Poll::Ready(node.carrier.poll_flush(cx))).await;
+    }
+    taken
+}
+
+async fn expect_numbered(node: &mut Node, count: u32) {
+    for number in 0..count {
+        assert!(node.frame().await == numbered(number), "frame {number} of {count}");
+    }
+}
+
 #[test]
 fn above_the_bound_a_frame_is_rejected_and_all_others_arrive() {
     each_server(async |program| {
         let server = Nats::start(program, &[]);
         let (mut a, mut b) =
             (Node::up(1, &server.address("")).await, Node::up(2, &server.address("")).await);
-        // A stopped server does not read: the sockets are full first, then the carrier.
+        let to = Subject::Node(b.id);
         server.signal(Signal::STOP);
-        let mut taken: u32 = 0;
-        let frame = |number: u32| {
-            let mut frame = vec![b'x'; 10_000];
-            frame[..4].copy_from_slice(&number.to_be_bytes());
-            Bytes::from(frame)
-        };
-        let mut rejected = 0;
-        while rejected < 2 {
-            if a.carrier.publish(Subject::Node(b.id), frame(taken)) {
-                (taken, rejected) = (taken + 1, 0);
-                continue;
-            }
-            rejected += 1;
-            // Writes what the sockets hold.
-            _ = poll_fn(|cx| Poll::Ready(a.carrier.poll_flush(cx))).await;
-        }
+        let taken = fill(&mut a, to).await;
         server.signal(Signal::CONT);
-        let receive = async {
-            for number in 0..taken {
-                assert!(b.frame().await == frame(number), "frame {number} of {taken}");
-            }
-        };
-        join(a.flush(), receive).await;
-        a.publish(Subject::Node(b.id), frame(taken)).await;
+        join(a.flush(), expect_numbered(&mut b, taken)).await;
+        a.publish(to, "after").await;
         a.flush().await;
-        assert!(b.frame().await == frame(taken));
+        assert_eq!(b.frame().await, "after");
+    });
+}
+
+#[test]
+fn the_last_frames_of_a_node_arrive_although_it_does_not_read() {
+    each_server(async |program| {
+        let server = Nats::start(program, &[]);
+        let address = server.address("");
+        let (mut a, mut b) = (Node::up(1, &address).await, Node::up(2, &address).await);
+        let mut c = Node::up(3, &address).await;
+        // It is in `a`'s socket, unread, once `b` has the frame behind it.
+        c.publish(Subject::Node(a.id), pattern(500_000)).await;
+        c.publish(Subject::Node(b.id), "ready").await;
+        join(c.flush(), async { assert_eq!(b.frame().await, "ready") }).await;
+        let to = Subject::Node(b.id);
+        server.signal(Signal::STOP);
+        let taken = fill(&mut a, to).await;
+        server.signal(Signal::CONT);
+        let end = async {
+            poll_fn(|cx| a.carrier.poll_close(cx)).await;
+            drop(a);
+        };
+        join(end, expect_numbered(&mut b, taken)).await;
     });
 }
 

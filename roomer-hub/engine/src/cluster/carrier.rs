@@ -23,6 +23,13 @@ pub trait Carrier: Send + 'static {
 
     /// Writes the queued frames. Returns ready when all of them are written, or when the link is down.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Ends the link so that the broker receives all that was published: a link that is dropped while
+    /// frames arrive is reset, which may remove frames on their way. Returns ready when the broker has
+    /// ended the link as well; the caller bounds the wait. Only `poll_close` is called after it.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_flush(cx)
+    }
 }
 
 /// A change of the link, or a frame.

@@ -43,6 +43,7 @@ impl Server {
             timer: None,
             flush_at: None,
             goodbye: None,
+            is_closing: false,
             events: Vec::new(),
         };
         poll_fn(|cx| link.poll(cx)).await;
@@ -90,17 +91,23 @@ struct Link<'s, C, F, S> {
     flush_at: Option<Duration>,
     /// When the node stops trying to say goodbye.
     goodbye: Option<Duration>,
+    /// True once nothing is left to publish, and the broker has to end the link.
+    is_closing: bool,
     events: Vec<CarrierEvent>,
 }
 
 impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MAX_ROUNDS {
+            if self.is_closing {
+                return self.poll_close(cx);
+            }
             let has_more = self.receive(cx);
             self.publish(cx);
             let is_written = self.carrier.poll_flush(cx).is_ready();
             if self.is_over(is_written) {
-                return Poll::Ready(());
+                self.is_closing = true;
+                continue;
             }
             if !has_more && !self.is_due(cx) {
                 return Poll::Pending;
@@ -183,15 +190,27 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         (is_written && !wants) || deadline <= self.server.now()
     }
 
+    /// Ends the link, until the node stops trying to say goodbye.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.goodbye else { return Poll::Ready(()) };
+        match self.carrier.poll_close(cx).is_ready() || self.is_past(deadline, cx) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
     /// Sets the timer. Returns true if something is due already.
     fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
         let core = self.server.core();
         let wake_at = core.cluster.as_ref().map(|state| state.machine.wake_at());
         drop(core);
+        let at = wake_at.into_iter().chain(self.flush_at).chain(self.goodbye).min();
+        at.is_some_and(|at| self.is_past(at, cx))
+    }
+
+    /// Returns true after a time; otherwise sets the timer to it.
+    fn is_past(&mut self, at: Duration, cx: &mut Context<'_>) -> bool {
         let now = self.server.now();
-        let Some(at) = wake_at.into_iter().chain(self.flush_at).chain(self.goodbye).min() else {
-            return false;
-        };
         if at <= now {
             return true;
         }

@@ -26,11 +26,13 @@ pub(super) struct Link<S> {
     pub(super) session: Box<dyn BrokerSession>,
     /// True if written bytes may still be in the stream's own buffers.
     needs_flush: bool,
+    /// True if the writing direction is shut down.
+    is_closed: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(super) fn new(wire: Wire<S>, session: Box<dyn BrokerSession>) -> Self {
-        Link { wire, session, needs_flush: false }
+        Link { wire, session, needs_flush: false, is_closed: false }
     }
 
     pub(super) fn poll_read(
@@ -71,5 +73,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             self.needs_flush = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is queued, shuts the writing direction down, and reads until the broker has ended
+    /// the stream. Bytes that are left unread would make the system reset it.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<()> {
+        if !self.is_closed {
+            if ready!(self.poll_write(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            let closed = ready!(match &mut self.wire {
+                Wire::Plain(stream) => Pin::new(stream).poll_close(cx),
+                #[cfg(feature = "tls")]
+                Wire::Tls(stream) => Pin::new(stream).poll_close(cx),
+            });
+            if closed.is_err() {
+                return Poll::Ready(());
+            }
+            self.is_closed = true;
+        }
+        while let Ok(1..) = ready!(self.poll_read(cx, buffer)) {}
+        Poll::Ready(())
     }
 }

@@ -267,6 +267,13 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
         }
         Poll::Ready(())
     }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.phase {
+            Phase::Open(link) => link.poll_close(cx, &mut self.buffer),
+            _ => Poll::Ready(()),
+        }
+    }
 }
 
 fn secured<S>(phase: &mut Phase<S>, wire: Wire<S>, environment: &dyn Environment) -> Phase<S>

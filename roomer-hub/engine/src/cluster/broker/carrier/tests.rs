@@ -98,6 +98,8 @@ struct Ends {
     from_node: Vec<u8>,
     /// The number of bytes that the server still reads.
     window: usize,
+    /// True if the node writes no more.
+    is_shut: bool,
     is_closed: bool,
 }
 
@@ -153,6 +155,7 @@ impl AsyncWrite for Pipe {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ends().is_shut = true;
         Poll::Ready(Ok(()))
     }
 }
@@ -355,6 +358,26 @@ fn the_servers_last_words_explain_a_failed_write() {
     assert!(node.flush().is_ready());
     let reason = "it has closed the link, because this node reads too slowly";
     assert_eq!(node.poll(), [down(reason)]);
+}
+
+#[test]
+fn an_end_waits_until_all_is_written_and_read() {
+    let mut node = Node::new("nats://a");
+    let pipe = node.world.accept(GREETING);
+    assert_eq!(node.poll(), [UP]);
+    pipe.ends().from_node.clear();
+    pipe.ends().window = 3;
+    assert!(node.carrier.publish(Subject::All, Bytes::from_static(b"bye")));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(node.carrier.poll_close(&mut cx).is_pending());
+    assert!(!pipe.ends().is_shut);
+    pipe.ends().window = usize::MAX;
+    pipe.send(b"MSG chat.all 1 1\r\na\r\n");
+    assert!(node.carrier.poll_close(&mut cx).is_pending());
+    assert_eq!(pipe.ends().from_node, b"PUB chat.all 3\r\nbye\r\n");
+    assert!(pipe.ends().is_shut && pipe.ends().to_node.is_empty());
+    pipe.close();
+    assert!(node.carrier.poll_close(&mut cx).is_ready());
 }
 
 #[test]
