@@ -128,17 +128,17 @@
 //! concerns tokio, they apply here too.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 mod cluster;
 mod listener;
 mod serve;
 mod signals;
 mod transport;
 
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 pub use cluster::{broker_carrier, cluster};
 pub use listener::Listener;
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 pub use roomer_engine::cluster::{BrokerAddress, ParseBrokerAddressError};
 pub use roomer_engine::cluster::{
     Carrier, CarrierEvent, NodeId, ParsePrefixError, PeerInfo, PeerState, Subject, Subjects,

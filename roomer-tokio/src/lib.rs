@@ -221,7 +221,7 @@
 //! the Go original ([`guide::migration`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 mod cluster;
 pub mod guide;
 mod listener;
@@ -233,12 +233,12 @@ mod signals;
 pub mod testkit;
 mod transport;
 
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 pub use cluster::{broker_carrier, cluster};
 pub use listener::Listener;
 #[cfg(feature = "tower")]
 pub use mount::{Mount, mount};
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 pub use roomer_engine::cluster::{BrokerAddress, ParseBrokerAddressError};
 pub use roomer_engine::cluster::{
     Carrier, CarrierEvent, NodeId, ParsePrefixError, PeerInfo, PeerState, Subject, Subjects,

@@ -39,6 +39,7 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --drain TIME              at the end, close 1,000 connections a second for at most so long
                               (default: all at once)
     --cluster URL             share the rooms with other chats by a broker, nats://HOST:PORT
+                              or redis://HOST:PORT
     --node NAME               this chat's name among them (default: host and process)
     --threads N               worker threads (default 1)
     --coalesce TIME           how long a large room's messages are collected (default 0)

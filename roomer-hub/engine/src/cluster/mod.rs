@@ -11,9 +11,9 @@
 //! Recording copies bytes and nothing else. The link's task is woken after the lock is released, and
 //! makes frames of what was recorded by then ([`link`]).
 
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 mod address;
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 pub mod broker;
 mod carrier;
 mod gate;
@@ -22,10 +22,12 @@ mod link;
 #[cfg(feature = "nats")]
 pub mod nats;
 mod options;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod remote;
 mod state;
 
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 pub use address::{BrokerAddress, ParseBrokerAddressError};
 pub use carrier::{Carrier, CarrierEvent};
 pub(crate) use gate::LinkGate;

@@ -5,13 +5,16 @@
 
 mod carrier;
 mod dial;
+pub(super) mod digits;
 pub(super) mod output;
 mod session;
 #[cfg(feature = "tls")]
 mod tls;
+mod watch;
 mod wire;
 
 pub use carrier::BrokerCarrier;
 pub use dial::Dial;
+pub(super) use session::MAX_QUEUED;
 pub use session::{BrokerSession, SessionEvent};
-pub(super) use session::{GREETING_TIMEOUT, MAX_QUEUED, PING_AFTER};
+pub(super) use watch::{Due, GREETING_TIMEOUT, PING_AFTER, Watch};

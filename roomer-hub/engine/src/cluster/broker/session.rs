@@ -5,15 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::cluster::address::{Broker, Scheme};
+use crate::cluster::address::{Broker, Protocol};
 use crate::cluster::{Subject, Subjects};
-
-/// The longest time until the subscriptions are confirmed.
-pub(in crate::cluster) const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The silence after which the broker is pinged, and the time that it has to answer. So a link whose
-/// other end has vanished is down after 4 s, before the other nodes count this one as dead.
-pub(in crate::cluster) const PING_AFTER: Duration = Duration::from_secs(2);
 
 /// The most bytes of frames that wait for the broker; a single larger frame waits alone.
 pub(in crate::cluster) const MAX_QUEUED: usize = 1024 * 1024;
@@ -71,9 +64,10 @@ pub enum SessionEvent {
 
 /// Creates the session of a new connection, by the scheme of its address.
 pub(super) fn open(broker: &Broker, subjects: &Subjects, now: Duration) -> Box<dyn BrokerSession> {
-    match broker.scheme {
-        Scheme::Nats | Scheme::Tls => {
-            Box::new(crate::cluster::nats::Session::with(broker, subjects, now))
-        }
+    match broker.protocol {
+        #[cfg(feature = "nats")]
+        Protocol::Nats => Box::new(crate::cluster::nats::Session::with(broker, subjects, now)),
+        #[cfg(feature = "redis")]
+        Protocol::Redis => Box::new(crate::cluster::redis::Session::with(broker, subjects, now)),
     }
 }

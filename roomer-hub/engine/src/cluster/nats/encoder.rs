@@ -1,12 +1,11 @@
 //! What this node sends to a NATS server.
 
-use std::array;
-
 use bytes::Bytes;
 use serde_json::json;
 
 use super::output::Output;
 use crate::cluster::address::Login;
+use crate::cluster::broker::digits::{decimal, hexadecimal};
 use crate::cluster::{NodeId, Subject, Subjects};
 
 /// Appends CONNECT. `is_secure` is true if the stream is TLS.
@@ -80,22 +79,4 @@ pub(super) fn publish(output: &mut Output, names: &Names, to: Subject, payload: 
     output.push(b"\r\n");
     output.push_shared(payload);
     output.push(b"\r\n");
-}
-
-fn hexadecimal(number: u64) -> [u8; 16] {
-    array::from_fn(|at| b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 0xf])
-}
-
-/// Writes a number into `digits`, without the machinery of `fmt`, which costs more than the rest of
-/// a small frame.
-fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &digits[start..];
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 mod alarm;
 #[cfg(test)]
+#[cfg(feature = "nats")]
 mod tests;
 
 use std::io::{self, ErrorKind};

@@ -12,9 +12,9 @@ use super::decoder::{Decoder, Operation};
 use super::encoder::{self, Names};
 use super::output::Output;
 use super::server_info::ServerInfo;
-use crate::cluster::address::{Broker, BrokerAddress, Login, Scheme};
+use crate::cluster::address::{Broker, BrokerAddress, Login};
 use crate::cluster::broker::{
-    BrokerSession, GREETING_TIMEOUT, MAX_QUEUED, PING_AFTER, SessionEvent,
+    BrokerSession, Due, GREETING_TIMEOUT, MAX_QUEUED, PING_AFTER, SessionEvent, Watch,
 };
 use crate::cluster::{Subject, Subjects};
 
@@ -33,11 +33,7 @@ pub struct Session {
     decoder: Decoder,
     output: Output,
     info: Option<ServerInfo>,
-    /// The time of the first byte that was due.
-    started: Duration,
-    last_received: Duration,
-    /// The time of a ping that is not answered yet.
-    pinged: Option<Duration>,
+    watch: Watch,
     /// Returned before anything is decoded.
     next: Option<SessionEvent>,
 }
@@ -70,9 +66,7 @@ impl Session {
             decoder: Decoder::new(),
             output: Output::default(),
             info: None,
-            started: now,
-            last_received: now,
-            pinged: None,
+            watch: Watch::start(now),
             next: None,
         }
     }
@@ -81,8 +75,7 @@ impl Session {
 impl BrokerSession for Session {
     fn receive(&mut self, bytes: &[u8], now: Duration) {
         if self.stage != Stage::Down {
-            self.last_received = now;
-            self.pinged = None;
+            self.watch.received(now);
             self.decoder.receive(bytes);
         }
     }
@@ -106,34 +99,31 @@ impl BrokerSession for Session {
 
     fn secured(&mut self, now: Duration) {
         if self.stage == Stage::Securing {
-            (self.started, self.last_received) = (now, now);
+            self.watch = Watch::start(now);
             self.introduce(true);
         }
     }
 
     fn deadline(&self) -> Duration {
-        match self.stage {
-            Stage::Greeting | Stage::Securing | Stage::Confirming => {
-                self.started + GREETING_TIMEOUT
-            }
-            Stage::Up | Stage::Down => self.pinged.unwrap_or(self.last_received) + PING_AFTER,
-        }
+        self.watch.deadline(matches!(self.stage, Stage::Up | Stage::Down))
     }
 
     fn tick(&mut self, now: Duration) {
-        if now < self.deadline() || self.stage == Stage::Down {
+        if self.stage == Stage::Down {
             return;
         }
-        if self.stage != Stage::Up {
-            let wait = GREETING_TIMEOUT.as_secs();
-            self.next =
-                Some(self.down(format!("it does not greet within {wait} s: is this NATS?")));
-        } else if self.pinged.is_some() {
-            let wait = (2 * PING_AFTER).as_secs();
-            self.next = Some(self.down(format!("it has sent nothing for {wait} s")));
-        } else {
-            self.pinged = Some(now);
-            encoder::ping(&mut self.output);
+        match self.watch.tick(now, self.stage == Stage::Up) {
+            Due::Nothing => {}
+            Due::Ping => encoder::ping(&mut self.output),
+            Due::NoGreeting => {
+                let wait = GREETING_TIMEOUT.as_secs();
+                let reason = format!("it does not greet within {wait} s: is this NATS?");
+                self.next = Some(self.down(reason));
+            }
+            Due::NoAnswer => {
+                let wait = (2 * PING_AFTER).as_secs();
+                self.next = Some(self.down(format!("it has sent nothing for {wait} s")));
+            }
         }
     }
 
@@ -202,7 +192,7 @@ impl Session {
         if self.stage != Stage::Greeting {
             return None;
         }
-        if !requires && self.broker.scheme == Scheme::Nats {
+        if !requires && !self.broker.requires_tls {
             self.introduce(false);
             return None;
         }

@@ -1,0 +1,181 @@
+//! Addresses of brokers as text.
+
+mod parse;
+#[cfg(test)]
+#[cfg(all(feature = "nats", feature = "redis"))]
+mod tests;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// The addresses of a broker, which are tried in turn.
+///
+/// | broker | address | with TLS | default port | login before the host | feature |
+/// |---|---|---|---|---|---|
+/// | NATS | `nats://host` | `tls://host` | 4222 | `user:password@` or `token@` | `nats` |
+/// | Redis, Valkey | `redis://host` | `rediss://host` | 6379 | `user:password@`, `:password@`, `user@` | `redis` |
+///
+/// Special characters of a login are written in percent encoding. Several addresses are separated by
+/// commas, and are those of one kind of broker:
+/// `nats://user:password@one.example,nats://user:password@two.example:4333`. Each of these brokers has to
+/// pass on what is published at the others.
+///
+/// With the feature `tls`, `tls://host?ca=/etc/broker/ca.pem` verifies the broker's certificate
+/// against the authorities in that file, instead of the system's. `cert` and `key` name the files of
+/// the node's own certificate, for a broker that requires one. `rediss://` has the same options.
+///
+/// The number of a database after the host, as in `redis://host/0`, is accepted and has no effect: Redis
+/// publishes to all databases.
+///
+/// Neither `Debug` nor `Display` shows a login.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrokerAddress {
+    /// At least one.
+    brokers: Vec<Broker>,
+}
+
+/// One address of a broker.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Broker {
+    pub(crate) protocol: Protocol,
+    /// True if TLS is used in any case; if false, only where the broker itself requires it.
+    pub(crate) requires_tls: bool,
+    /// A name or an IP address, without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) login: Login,
+    pub(crate) files: TlsFiles,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    #[cfg(feature = "nats")]
+    Nats,
+    #[cfg(feature = "redis")]
+    Redis,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Login {
+    None,
+    Password {
+        user: String,
+        password: String,
+    },
+    #[cfg(feature = "nats")]
+    Token(String),
+}
+
+/// Files in PEM.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// The authorities that may sign the broker's certificate; the system's if there is none.
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// A text is not a [`BrokerAddress`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ParseBrokerAddressError {
+    /// An address is empty.
+    #[error("the broker's address is empty: write nats://host, or several of them with commas")]
+    Empty,
+    /// An address does not begin with a known scheme.
+    #[error("the broker's address does not begin with nats://, tls://, redis:// or rediss://")]
+    Scheme,
+    /// The feature that an address needs is off.
+    #[error("{scheme}:// needs the feature `{feature}`")]
+    Feature {
+        /// The text before `://`.
+        scheme: &'static str,
+        /// The feature's name, which is the same in all crates.
+        feature: &'static str,
+    },
+    /// Several addresses are those of different brokers.
+    #[error("the addresses are those of different brokers: write those of NATS or of Redis alone")]
+    Mixed,
+    /// An address does not name a host.
+    #[error("the broker's address has no host: write nats://host or redis://host")]
+    Host,
+    /// The host contains a character that no host has.
+    #[error(
+        "the broker's host is neither a name nor an IP address: write @ and : of a login in percent \
+         encoding (%40, %3A), and an IPv6 address in brackets"
+    )]
+    HostCharacter,
+    /// The port is not a number from 1 to 65535.
+    #[error("the broker's port is not a number from 1 to 65535")]
+    Port,
+    /// A part of the login is empty, or is not UTF-8 in percent encoding.
+    #[error(
+        "the broker's login is not valid: write user:password@ before the host, token@ for NATS or \
+         :password@ for Redis, with special characters in percent encoding"
+    )]
+    Login,
+    /// Something that is not an option follows the host.
+    #[error(
+        "only options may follow the broker's host: ca, cert and key, with tls:// and rediss:// \
+         alone, and cert and key together"
+    )]
+    Options,
+}
+
+impl BrokerAddress {
+    pub(crate) fn brokers(&self) -> &[Broker] {
+        &self.brokers
+    }
+}
+
+impl FromStr for BrokerAddress {
+    type Err = ParseBrokerAddressError;
+
+    fn from_str(text: &str) -> Result<Self, ParseBrokerAddressError> {
+        let brokers = text.split(',').map(|text| parse::broker(text.trim()));
+        let brokers = brokers.collect::<Result<Vec<_>, _>>()?;
+        match brokers.windows(2).all(|pair| pair[0].protocol == pair[1].protocol) {
+            true => Ok(BrokerAddress { brokers }),
+            false => Err(ParseBrokerAddressError::Mixed),
+        }
+    }
+}
+
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match (self.protocol, self.requires_tls) {
+            #[cfg(feature = "nats")]
+            (Protocol::Nats, false) => "nats",
+            #[cfg(feature = "nats")]
+            (Protocol::Nats, true) => "tls",
+            #[cfg(feature = "redis")]
+            (Protocol::Redis, false) => "redis",
+            #[cfg(feature = "redis")]
+            (Protocol::Redis, true) => "rediss",
+        };
+        let Broker { host, port, .. } = self;
+        match host.contains(':') {
+            true => write!(f, "{scheme}://[{host}]:{port}"),
+            false => write!(f, "{scheme}://{host}:{port}"),
+        }
+    }
+}
+
+impl fmt::Display for BrokerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, broker) in self.brokers.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{broker}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for BrokerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BrokerAddress({self})")
+    }
+}

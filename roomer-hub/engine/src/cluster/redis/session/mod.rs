@@ -1,0 +1,242 @@
+//! One connection to a Redis server, over memory: bytes and times come in, bytes and events come out.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::IoSlice;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::decoder::{Decoder, MAX_PAYLOAD, Value};
+use super::encoder::{self, Publisher};
+use crate::cluster::address::{Broker, BrokerAddress, Login};
+use crate::cluster::broker::output::Output;
+use crate::cluster::broker::{
+    BrokerSession, Due, GREETING_TIMEOUT, MAX_QUEUED, PING_AFTER, SessionEvent, Watch,
+};
+use crate::cluster::{Subject, Subjects};
+
+/// One connection to a Redis server.
+///
+/// Its memory is bounded: a value of more than 1 MiB and 64 KiB is rejected before anything is
+/// allocated for it, and 1 MiB of frames wait at most.
+pub struct Session {
+    login: Login,
+    subjects: Subjects,
+    publisher: Publisher,
+    stage: Stage,
+    decoder: Decoder,
+    output: Output,
+    watch: Watch,
+    /// The channels of this node, and true for each whose subscription is confirmed.
+    channels: [(String, bool); 2],
+    /// The number of commands that are not answered yet, without HELLO and SUBSCRIBE.
+    unanswered: u64,
+    /// Returned before anything is decoded.
+    next: Option<SessionEvent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The caller starts TLS.
+    Securing,
+    /// The answer to HELLO is due.
+    Greeting,
+    /// The subscriptions have to be confirmed.
+    Confirming,
+    Up,
+    Down,
+}
+
+impl Session {
+    /// Creates the session of a new connection to the first broker of an address.
+    #[must_use]
+    pub fn new(address: &BrokerAddress, subjects: &Subjects, now: Duration) -> Self {
+        Session::with(&address.brokers()[0], subjects, now)
+    }
+
+    pub(in crate::cluster) fn with(broker: &Broker, subjects: &Subjects, now: Duration) -> Self {
+        let mut session = Session {
+            login: broker.login.clone(),
+            subjects: subjects.clone(),
+            publisher: Publisher::new(subjects),
+            stage: Stage::Securing,
+            decoder: Decoder::default(),
+            output: Output::default(),
+            watch: Watch::start(now),
+            channels: [subjects.all(), subjects.own()].map(|name| (name, false)),
+            unanswered: 0,
+            next: None,
+        };
+        match broker.requires_tls {
+            true => session.next = Some(SessionEvent::Secure),
+            false => session.introduce(),
+        }
+        session
+    }
+
+    fn introduce(&mut self) {
+        self.stage = Stage::Greeting;
+        encoder::hello(&mut self.output, &self.login);
+        encoder::subscribe(&mut self.output, &self.subjects);
+    }
+
+    fn apply(&mut self, value: &Value) -> Option<SessionEvent> {
+        match (value.kind(), self.stage) {
+            (b'-' | b'!', _) => Some(self.down(self.explain(&value.text()))),
+            (b'%', Stage::Greeting) => {
+                self.stage = Stage::Confirming;
+                None
+            }
+            (_, Stage::Greeting) => {
+                Some(self.down("this is not a Redis server: it does not greet".into()))
+            }
+            (b'>', _) => self.push(value),
+            // The answer to PUBLISH is the number of receivers, and that to PING is a line.
+            (b':' | b'+', _) if self.unanswered > 0 => {
+                self.unanswered -= 1;
+                None
+            }
+            _ => Some(self.down("it sends an answer to which there is no command".into())),
+        }
+    }
+
+    fn push(&mut self, value: &Value) -> Option<SessionEvent> {
+        let (kind, channel) = value.push()?;
+        let is_same = |(name, _): &&mut (String, bool)| name.as_bytes() == channel;
+        let known = self.channels.iter_mut().find(is_same);
+        match (kind, known) {
+            (b"message", Some(_)) => {
+                // Between the subscriptions and their confirmation, frames may arrive already.
+                value.payload().filter(|_| self.stage == Stage::Up).map(SessionEvent::Frame)
+            }
+            (b"subscribe", Some((_, is_confirmed))) => {
+                *is_confirmed = true;
+                let is_up = self.channels.iter().all(|(_, is_confirmed)| *is_confirmed);
+                if self.stage != Stage::Confirming || !is_up {
+                    return None;
+                }
+                self.stage = Stage::Up;
+                Some(SessionEvent::Up { max_payload: MAX_PAYLOAD })
+            }
+            (b"message" | b"subscribe", None) => {
+                Some(self.down("it sends messages of another channel, unasked".into()))
+            }
+            // Other kinds are about features of the server that are not used.
+            _ => None,
+        }
+    }
+
+    fn down(&mut self, reason: String) -> SessionEvent {
+        self.stage = Stage::Down;
+        self.output = Output::default();
+        SessionEvent::Down(reason)
+    }
+
+    /// Returns the meaning of an error for the operator.
+    fn explain(&self, text: &str) -> String {
+        match text.split(' ').next().unwrap_or_default() {
+            "NOAUTH" => {
+                "it requires a login: write user:password@ or :password@ before the host".into()
+            }
+            "WRONGPASS" => "it rejects the login".into(),
+            "NOPROTO" => too_old(),
+            "ERR" if self.stage == Stage::Greeting && text.contains("unknown command") => too_old(),
+            "NOPERM" => {
+                let all = self.subjects.all();
+                let prefix = all.strip_suffix("all").unwrap_or(&all);
+                format!(
+                    "{text}: allow the user the commands hello, subscribe, publish and ping, and \
+                     the channels {prefix}*"
+                )
+            }
+            _ => format!("it reports: {text}"),
+        }
+    }
+}
+
+fn too_old() -> String {
+    "it does not know RESP3, which Redis has since version 6".into()
+}
+
+impl BrokerSession for Session {
+    fn receive(&mut self, bytes: &[u8], now: Duration) {
+        if self.stage != Stage::Down {
+            self.watch.received(now);
+            self.decoder.receive(bytes);
+        }
+    }
+
+    fn next_event(&mut self) -> Option<SessionEvent> {
+        if let Some(event) = self.next.take() {
+            return Some(event);
+        }
+        while !matches!(self.stage, Stage::Securing | Stage::Down) {
+            let event = match self.decoder.next() {
+                Ok(Some(value)) => self.apply(&value),
+                Ok(None) => return None,
+                Err(error) => Some(self.down(error.to_string())),
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+
+    fn secured(&mut self, now: Duration) {
+        if self.stage == Stage::Securing {
+            self.watch = Watch::start(now);
+            self.introduce();
+        }
+    }
+
+    fn deadline(&self) -> Duration {
+        self.watch.deadline(matches!(self.stage, Stage::Up | Stage::Down))
+    }
+
+    fn tick(&mut self, now: Duration) {
+        if self.stage == Stage::Down {
+            return;
+        }
+        match self.watch.tick(now, self.stage == Stage::Up) {
+            Due::Nothing => {}
+            Due::Ping => {
+                self.unanswered += 1;
+                encoder::ping(&mut self.output);
+            }
+            Due::NoGreeting => {
+                let wait = GREETING_TIMEOUT.as_secs();
+                let reason = format!("it does not answer within {wait} s: is this Redis?");
+                self.next = Some(self.down(reason));
+            }
+            Due::NoAnswer => {
+                let wait = (2 * PING_AFTER).as_secs();
+                self.next = Some(self.down(format!("it has sent nothing for {wait} s")));
+            }
+        }
+    }
+
+    fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
+        let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
+        if self.stage != Stage::Up || is_full || frame.len() > MAX_PAYLOAD {
+            return false;
+        }
+        self.unanswered += 1;
+        self.publisher.publish(&mut self.output, to, frame);
+        true
+    }
+
+    fn has_output(&self) -> bool {
+        self.output.len() > 0
+    }
+
+    fn output<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.output.slices(slices)
+    }
+
+    fn written(&mut self, count: usize) {
+        self.output.advance(count);
+    }
+}

@@ -1,0 +1,372 @@
+//! Sessions over memory. `transcripts/` has what a server sent, recorded.
+
+use super::*;
+use crate::cluster::NodeId;
+use SessionEvent::{Down, Frame, Secure, Up};
+
+const HELLO: &str = "%1\r\n$5\r\nproto\r\n:3\r\n";
+const SUBSCRIBED: &str = ">3\r\n$9\r\nsubscribe\r\n$8\r\nchat.all\r\n:1\r\n\
+                          >3\r\n$9\r\nsubscribe\r\n$23\r\nchat.n.0000000000000001\r\n:2\r\n";
+const UP: SessionEvent = Up { max_payload: 1_048_576 };
+
+fn session(address: &str) -> Session {
+    let subjects = Subjects::new("chat", NodeId(1)).unwrap();
+    Session::new(&address.parse().unwrap(), &subjects, Duration::ZERO)
+}
+
+/// Receives bytes in pieces; returns all events. Publishes five frames as soon as the session is up,
+/// which the recorded servers answer.
+fn run<'a>(
+    session: &mut Session,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<SessionEvent>, String) {
+    let mut events = Vec::new();
+    for piece in pieces {
+        session.receive(piece, Duration::ZERO);
+        while let Some(event) = session.next_event() {
+            if event == UP {
+                assert!((0..5).all(|_| session.publish(Subject::All, Bytes::new())));
+            }
+            events.push(event);
+        }
+    }
+    (events, sent(session))
+}
+
+fn sent(session: &mut Session) -> String {
+    let mut bytes = Vec::new();
+    while session.has_output() {
+        let mut slices = [IoSlice::new(&[]); 3];
+        let count = session.output(&mut slices);
+        let size = slices[..count].iter().map(|slice| slice.len()).sum();
+        bytes.extend(slices[..count].iter().flat_map(|slice| slice.iter().copied()));
+        session.written(size);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// A session that is up, after its greeting is sent, without unanswered commands.
+fn up() -> Session {
+    let mut session = session("redis://broker");
+    session.receive([HELLO, SUBSCRIBED].concat().as_bytes(), Duration::ZERO);
+    assert_eq!((session.next_event(), session.next_event()), (Some(UP), None));
+    sent(&mut session);
+    session
+}
+
+/// The reason for the end after these bytes.
+fn end(session: &mut Session, bytes: &str) -> String {
+    session.receive(bytes.as_bytes(), Duration::ZERO);
+    match std::iter::from_fn(|| session.next_event()).last() {
+        Some(Down(reason)) => reason,
+        other => panic!("not down: {other:?}"),
+    }
+}
+
+fn frame(text: &'static str) -> SessionEvent {
+    Frame(Bytes::from_static(text.as_bytes()))
+}
+
+macro_rules! transcripts {
+    ($($name:literal),*) => {
+        [$(($name, include_bytes!(concat!("transcripts/7.0.15-", $name, ".txt")).as_slice())),*]
+    };
+}
+
+const TRANSCRIPTS: [(&str, &[u8]); 9] = transcripts!(
+    "acl",
+    "frames",
+    "greeting",
+    "login",
+    "no-login",
+    "protocol",
+    "publish",
+    "subscribe",
+    "unknown"
+);
+
+/// The events of a transcript, from what its name says.
+fn due(name: &str) -> Vec<SessionEvent> {
+    let down = |reason: &str| Down(reason.to_owned());
+    let allow = "allow the user the commands hello, subscribe, publish and ping, and the channels \
+                 chat.*";
+    let no_permission = "NOPERM this user has no permissions to";
+    match name {
+        "acl" => vec![UP, frame("hello")],
+        "frames" => vec![UP, frame("hello"), frame(""), frame("a\r\nb\r\nc")],
+        "greeting" => vec![UP],
+        "login" => vec![down("it rejects the login")],
+        "no-login" => {
+            vec![down("it requires a login: write user:password@ or :password@ before the host")]
+        }
+        "protocol" => vec![UP, down("it reports: ERR Protocol error: expected '$', got ':'")],
+        "publish" => {
+            vec![UP, Down(format!("{no_permission} run the 'publish' command: {allow}"))]
+        }
+        "subscribe" => {
+            let what = "access one of the channels used as arguments";
+            vec![Down(format!("{no_permission} {what}: {allow}"))]
+        }
+        "unknown" => {
+            let text = "it reports: ERR wrong number of arguments for 'publish' command";
+            vec![UP, down(text)]
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_server_is_understood_however_its_bytes_are_split() {
+    for (name, bytes) in TRANSCRIPTS {
+        let due = due(name);
+        let whole = run(&mut session("redis://u:x@broker"), [bytes]);
+        assert_eq!(whole.0, due, "{name}");
+        for at in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(at);
+            let split = run(&mut session("redis://u:x@broker"), [first, second]);
+            assert_eq!(split, whole, "{name}, split at {at}");
+        }
+        assert_eq!(run(&mut session("redis://u:x@broker"), bytes.chunks(1)), whole, "{name}");
+    }
+}
+
+#[test]
+fn no_garbage_panics() {
+    // Each transcript with each byte replaced, removed, and repeated.
+    for (_, bytes) in TRANSCRIPTS {
+        for at in 0..bytes.len() {
+            for change in [&b""[..], b" ", b"\n", b"\xff", b"0", b"*", &[bytes[at]; 2]] {
+                let changed = [&bytes[..at], change, &bytes[at + 1..]].concat();
+                run(&mut session("redis://broker"), [&changed[..]]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_session_introduces_itself() {
+    let subscribe = "*3\r\n$9\r\nSUBSCRIBE\r\n$8\r\nchat.all\r\n$23\r\nchat.n.0000000000000001\r\n";
+    let name = "$7\r\nSETNAME\r\n$6\r\nroomer\r\n";
+    for (login, due) in [
+        ("", format!("*4\r\n$5\r\nHELLO\r\n$1\r\n3\r\n{name}")),
+        (
+            "ann:s%0D%0Acret@",
+            format!(
+                "*7\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$3\r\nann\r\n$7\r\ns\r\ncret\r\n{name}"
+            ),
+        ),
+        (
+            ":secret@",
+            format!(
+                "*7\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$7\r\ndefault\r\n$6\r\nsecret\r\n{name}"
+            ),
+        ),
+    ] {
+        let mut session = session(&format!("redis://{login}broker"));
+        assert_eq!(sent(&mut session), format!("{due}{subscribe}"), "{login}");
+    }
+}
+
+#[test]
+fn frames_are_published_once_the_session_is_up() {
+    let mut starting = session("redis://broker");
+    assert!(!starting.publish(Subject::All, Bytes::from_static(b"early")));
+    starting.receive(HELLO.as_bytes(), Duration::ZERO);
+    assert_eq!(starting.next_event(), None);
+    assert!(!starting.publish(Subject::All, Bytes::from_static(b"early")));
+
+    let mut session = up();
+    assert!(session.publish(Subject::All, Bytes::from_static(b"a\r\nb")));
+    assert!(session.publish(Subject::Node(NodeId(0x0123_4567_89ab_cdef)), Bytes::new()));
+    let start = "*3\r\n$7\r\nPUBLISH\r\n";
+    let due = format!(
+        "{start}$8\r\nchat.all\r\n$4\r\na\r\nb\r\n\
+         {start}$23\r\nchat.n.0123456789abcdef\r\n$0\r\n\r\n"
+    );
+    assert_eq!(sent(&mut session), due);
+    // Above the bound of one frame, and of all that wait.
+    let largest = Bytes::from(vec![b'x'; MAX_PAYLOAD]);
+    assert!(!session.publish(Subject::All, vec![b'x'; MAX_PAYLOAD + 1].into()));
+    assert!(session.publish(Subject::All, largest));
+    assert!(!session.publish(Subject::All, Bytes::new()));
+    let length = format!("{start}$8\r\nchat.all\r\n$1048576\r\n\r\n").len() + MAX_PAYLOAD;
+    assert_eq!(sent(&mut session).len(), length);
+    assert!(session.publish(Subject::All, Bytes::new()));
+}
+
+#[test]
+fn answers_are_counted() {
+    let mut session = up();
+    for _ in 0..3 {
+        assert!(session.publish(Subject::All, Bytes::new()));
+    }
+    session.receive(b":0\r\n:1\r\n:2\r\n", Duration::ZERO);
+    assert_eq!(session.next_event(), None);
+    let due = "it sends an answer to which there is no command";
+    assert_eq!(end(&mut session, ":1\r\n"), due);
+    assert_eq!(end(&mut up(), "+PONG\r\n"), due);
+    assert_eq!(end(&mut up(), "*0\r\n"), due);
+}
+
+#[test]
+fn frames_before_the_confirmation_are_dropped() {
+    let message = ">3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n$1\r\nx\r\n";
+    let at = SUBSCRIBED.find(":1\r\n").unwrap() + 4;
+    let wire = [HELLO, &SUBSCRIBED[..at], message, &SUBSCRIBED[at..], message].concat();
+    let events = run(&mut session("redis://broker"), [wire.as_bytes()]).0;
+    assert_eq!(events, [UP, frame("x")]);
+}
+
+#[test]
+fn other_pushes_are_ignored() {
+    let mut session = up();
+    let wire = ">2\r\n$10\r\ninvalidate\r\n_\r\n>3\r\n+a\r\n+b\r\n+c\r\n>1\r\n%1\r\n#t\r\n,1.5\r\n>0\r\n\
+                >4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nx\r\n=5\r\ntxt:y\r\n~1\r\n";
+    session.receive(wire.as_bytes(), Duration::ZERO);
+    assert_eq!(session.next_event(), None);
+}
+
+#[test]
+fn silence_is_pinged_and_ends_the_session() {
+    let at = Duration::from_millis;
+    let ping = "*1\r\n$4\r\nPING\r\n";
+    let mut session = up();
+    session.receive(b"", at(500));
+    assert_eq!(session.deadline(), at(2500));
+    session.tick(at(2499));
+    assert!(!session.has_output());
+    session.tick(at(2500));
+    assert_eq!(sent(&mut session), ping);
+    session.receive(b"+PONG\r\n", at(4000));
+    assert_eq!(session.next_event(), None);
+    assert_eq!(session.deadline(), at(6000));
+    session.tick(at(6000));
+    assert_eq!(sent(&mut session), ping);
+    session.tick(at(8000));
+    session.tick(at(9000));
+    assert_eq!(session.next_event(), Some(Down("it has sent nothing for 4 s".into())));
+    assert_eq!(session.next_event(), None);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up() {
+    for bytes in ["", "%7\r\n", HELLO] {
+        let mut session = session("redis://broker");
+        run(&mut session, [bytes.as_bytes()]);
+        session.tick(Duration::from_millis(1999));
+        assert_eq!(session.next_event(), None);
+        session.tick(Duration::from_secs(2));
+        let due = Down("it does not answer within 2 s: is this Redis?".into());
+        assert_eq!(session.next_event(), Some(due), "{bytes}");
+    }
+}
+
+#[test]
+fn tls_starts_before_anything_is_sent() {
+    let address: BrokerAddress = "redis://u:x@broker".parse().unwrap();
+    // As `rediss://`, which needs the feature `tls`.
+    let broker = Broker { requires_tls: true, ..address.brokers()[0].clone() };
+    let subjects = Subjects::new("chat", NodeId(1)).unwrap();
+    let mut session = Session::with(&broker, &subjects, Duration::ZERO);
+    assert_eq!((session.next_event(), session.next_event()), (Some(Secure), None));
+    assert!(!session.has_output());
+    session.secured(Duration::from_secs(1));
+    assert_eq!(session.deadline(), Duration::from_secs(3));
+    assert!(sent(&mut session).contains("AUTH"));
+    let greeting = [HELLO, SUBSCRIBED].concat();
+    assert_eq!(run(&mut session, [greeting.as_bytes()]).0, [UP]);
+}
+
+#[test]
+fn lengths_are_checked_before_anything_is_buffered() {
+    let push = ">3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n";
+    for length in ["1114112", "1048576000", "18446744073709551615"] {
+        let due = format!("it sends {length} bytes at once, more than any frame has");
+        assert_eq!(end(&mut up(), &format!("{push}${length}\r\n")), due);
+    }
+    for count in ["4096", "1000000000", "18446744073709551615"] {
+        let due = format!("it sends a list of {count} values, more than any answer has");
+        for kind in ["*", "%", ">", "~"] {
+            assert_eq!(end(&mut up(), &format!("{kind}{count}\r\n")), due);
+        }
+    }
+    let mut largest = up();
+    let payload = "x".repeat(MAX_PAYLOAD);
+    largest.receive(format!("{push}${MAX_PAYLOAD}\r\n{payload}\r\n").as_bytes(), Duration::ZERO);
+    assert_eq!(largest.next_event(), Some(Frame(payload.into())));
+}
+
+#[test]
+fn the_size_and_the_depth_of_a_value_are_bounded() {
+    // Nested lists are not a recursion.
+    let found = end(&mut up(), &"*1\r\n".repeat(100_000));
+    assert_eq!(found, "it sends a list of 1 values, more than any answer has");
+    let part = format!("$400000\r\n{}\r\n", "x".repeat(400_000));
+    let found = end(&mut up(), &format!("*4000\r\n{part}{part}{part}"));
+    assert!(found.ends_with("bytes at once, more than any frame has"), "{found}");
+    let found =
+        end(&mut up(), &format!("*4000\r\n{}", format!("+{}\r\n", "x".repeat(16_000)).repeat(70)));
+    assert!(found.ends_with("bytes at once, more than any frame has"), "{found}");
+    for line in ["x".repeat(20_000), format!("-{}", "x".repeat(20_000))] {
+        let found = end(&mut session("redis://broker"), &line);
+        assert_eq!(found, "it sends a line of more than 16384 bytes, which no Redis server does");
+    }
+}
+
+#[test]
+fn bytes_of_other_servers_and_of_broken_ones_end_the_session() {
+    let unknown = "this is not a Redis server: it sends ";
+    let old = "it does not know RESP3, which Redis has since version 6";
+    for (bytes, reason) in [
+        ("HTTP/1.1 400 Bad Request\r\n", unknown),
+        ("INFO {}\r\n", unknown),
+        ("\r\n", unknown),
+        ("+OK\n", unknown),
+        ("+OK\r\n", "this is not a Redis server: it does not greet"),
+        (">0\r\n", "this is not a Redis server: it does not greet"),
+        ("\u{15}\u{3}", "it expects TLS: write rediss:// instead of redis://"),
+        ("-ERR unknown command 'HELLO', with args beginning with: '3'\r\n", old),
+        ("-NOPROTO sorry this protocol version is not supported.\r\n", old),
+        ("-ERR max number of clients reached\r\n", "it reports: ERR max number of clients reached"),
+        ("-DENIED Redis is running in protected mode\r\n", "it reports: DENIED Redis is running"),
+        ("!21\r\nSYNTAX invalid syntax\r\n", "it reports: SYNTAX invalid syntax"),
+    ] {
+        let found = end(&mut session("redis://broker"), bytes);
+        assert!(found.starts_with(reason), "{bytes:?}: {found}");
+    }
+    let channel = "it sends messages of another channel, unasked";
+    for (bytes, reason) in [
+        ("$\r\n", unknown),
+        ("$-1\r\n", unknown),
+        ("*x\r\n", unknown),
+        ("$99999999999999999999\r\n", unknown),
+        ("|1\r\n", unknown),
+        ("$1\r\nxyz", "it sends a string that does not end where its length says"),
+        (">3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$0\r\n\r\n", channel),
+        (">3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n", channel),
+        ("-\r\n", "it reports: "),
+        ("-LOADING Redis is loading\r\n", "it reports: LOADING Redis is loading"),
+    ] {
+        let found = end(&mut up(), bytes);
+        assert!(found.starts_with(reason), "{bytes:?}: {found}");
+    }
+}
+
+#[test]
+fn a_servers_text_is_shown_in_part() {
+    let found = end(&mut session("redis://broker"), &format!("-{}\u{1b}\r\n", "é".repeat(5000)));
+    assert!(found.len() < 700, "{found}");
+    let found = end(&mut session("redis://broker"), "!5\r\na\r\nb\u{1b}\r\n");
+    assert_eq!(found, "it reports: a  b ");
+}
+
+#[test]
+fn nothing_follows_the_end() {
+    let mut session = up();
+    let wire = "-NO\r\n>3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n$1\r\nx\r\n";
+    let (events, sent) = run(&mut session, [wire.as_bytes(), b"+PONG\r\n"]);
+    assert_eq!((events.len(), &*sent), (1, ""));
+    assert!(!session.publish(Subject::All, Bytes::new()));
+    session.tick(Duration::from_secs(100));
+    assert_eq!((session.next_event(), session.has_output()), (None, false));
+}
