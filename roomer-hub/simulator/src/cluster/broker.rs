@@ -14,7 +14,7 @@ use crate::random::{Random, Source};
 pub struct Delivery {
     pub to: usize,
     pub frame: Bytes,
-    from: usize,
+    pub from: usize,
     /// The links' numbers when it was published; a link that broke meanwhile loses it.
     from_link: u64,
     to_link: u64,
@@ -80,6 +80,10 @@ impl Broker {
 
     pub fn part(&mut self, one: usize, other: usize) {
         self.parted.extend([(one, other), (other, one)]);
+    }
+
+    pub fn is_parted(&self, one: usize, other: usize) -> bool {
+        self.parted.contains(&(one, other))
     }
 
     pub fn unite(&mut self) {

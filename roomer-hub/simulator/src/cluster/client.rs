@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roomer_hub::ConnId;
+use roomer_proto::cluster::NodeId;
 
+use super::owed::{Owed, Sender};
 use super::plan::ROOMS;
 use crate::fault::{Fault, ensure};
 
@@ -19,23 +21,16 @@ pub struct Client {
     /// The rooms that it is in, and the members that it was told of.
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The last message of each sender in each room, or to this client alone (`None`).
-    heard: BTreeMap<(ConnId, Option<usize>), Heard>,
-    /// The first message of each sender in each room since its node has known that this client is a
-    /// member. What it sent before may or may not arrive.
-    entitled: BTreeMap<(ConnId, usize), u32>,
+    heard: BTreeMap<(ConnId, Option<usize>), u32>,
+    owed: Owed,
+    /// How often it has left each room.
+    leaves: BTreeMap<usize, u32>,
     /// The last number of each sender over all its messages.
     order: BTreeMap<ConnId, u32>,
     /// The last number of each node's own messages in each room.
     servers: BTreeMap<(u64, usize), u32>,
     /// The messages of nodes that are not for this client.
     excluded: BTreeSet<(u64, usize, u32)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Heard {
-    last: u32,
-    /// True while no message may be missing between this one and the next.
-    is_run: bool,
 }
 
 /// The numbers in a message: of its sender in this room, and over all its messages.
@@ -55,7 +50,8 @@ impl Client {
             is_open: true,
             views: BTreeMap::new(),
             heard: BTreeMap::new(),
-            entitled: BTreeMap::new(),
+            owed: Owed::default(),
+            leaves: BTreeMap::new(),
             order: BTreeMap::new(),
             servers: BTreeMap::new(),
             excluded: BTreeSet::new(),
@@ -75,44 +71,30 @@ impl Client {
         );
         ensure!(room >= FULL || view.contains(&self.id), "join_ack of {name} without its receiver");
         // Messages between its leave and this join are not for this client.
-        self.entitled.retain(|(_, own), _| *own != room);
-        for ((_, own), heard) in &mut self.heard {
-            heard.is_run &= *own != Some(room);
-        }
+        self.owed.forget(room);
+        members.iter().for_each(|id| self.owed.shown(*id, room));
         self.views.insert(room, view);
         Ok(())
     }
 
     pub fn left(&mut self, room: usize) {
         self.views.remove(&room);
-        // Without a common room, it does not see that direct messages of a member are missing.
-        for ((src, room), heard) in &mut self.heard {
-            let is_shown = self.views.values().any(|view| view.contains(src));
-            heard.is_run &= room.is_some() || is_shown;
-        }
+        self.owed.forget(room);
+        *self.leaves.entry(room).or_default() += 1;
     }
 
     pub fn new_member(&mut self, room: usize, id: ConnId) -> Result<(), Fault> {
         let view = self.view(room)?;
         ensure!(view.insert(id), "new_member {id} of {}, who is there already", ROOMS[room]);
-        self.break_runs(id, room);
+        self.owed.shown(id, room);
         Ok(())
     }
 
     pub fn member_left(&mut self, room: usize, id: ConnId) -> Result<(), Fault> {
         let view = self.view(room)?;
         ensure!(view.remove(&id), "member_left {id} of {}, who is not there", ROOMS[room]);
-        self.break_runs(id, room);
+        self.owed.shown(id, room);
         Ok(())
-    }
-
-    /// After a leave, messages of that member in this room and direct ones may be missing.
-    fn break_runs(&mut self, id: ConnId, room: usize) {
-        for key in [(id, Some(room)), (id, None)] {
-            if let Some(heard) = self.heard.get_mut(&key) {
-                heard.is_run = false;
-            }
-        }
     }
 
     fn view(&mut self, room: usize) -> Result<&mut BTreeSet<ConnId>, Fault> {
@@ -136,19 +118,19 @@ impl Client {
             let last = self.servers.entry((numbers.node, room)).or_default();
             ensure!(numbers.in_room > *last, "a server's {numbers:?} in {name} after {last}");
             *last = numbers.in_room;
+            self.owed.take(Sender::Server(numbers.node), Some(room), numbers.in_room, true)?;
             let is_excluded = self.excluded.contains(&(numbers.node, room, numbers.in_room));
             ensure!(!is_excluded, "{} gets {numbers:?} in {name}, not for it", self.id);
             return Ok(());
         };
         let is_shown = self.views[&room].contains(&src);
         ensure!(is_shown || room >= FULL, "{src} speaks in {name} and is not a member");
-        self.in_order(src, Some(room), numbers, room < FULL)
+        self.in_order(src, Some(room), numbers)
     }
 
     /// A message to this client alone came.
     pub fn direct(&mut self, src: ConnId, numbers: Numbers) -> Result<(), Fault> {
-        let is_shown = self.views.iter().any(|(room, view)| *room < FULL && view.contains(&src));
-        self.in_order(src, None, numbers, is_shown)
+        self.in_order(src, None, numbers)
     }
 
     fn in_order(
@@ -156,7 +138,6 @@ impl Client {
         src: ConnId,
         room: Option<usize>,
         numbers: Numbers,
-        is_shown: bool,
     ) -> Result<(), Fault> {
         let order = self.order.entry(src).or_default();
         ensure!(
@@ -166,35 +147,50 @@ impl Client {
             numbers.over_all
         );
         *order = numbers.over_all;
-        let heard = self.heard.entry((src, room)).or_insert(Heard { last: 0, is_run: false });
+        let hides_loss = self.hides_loss(Sender::Client(src), room);
+        let heard = self.heard.entry((src, room)).or_default();
         ensure!(
-            numbers.in_room > heard.last,
-            "{} gets {numbers:?} of {src} in {room:?} after {}",
-            self.id,
-            heard.last
+            numbers.in_room > *heard,
+            "{} gets {numbers:?} of {src} in {room:?} after {heard}",
+            self.id
         );
-        let entitled = match room {
-            Some(room) => self.entitled.get(&(src, room)).copied().unwrap_or(u32::MAX),
-            None => 0,
-        };
-        ensure!(
-            !heard.is_run || numbers.in_room <= entitled.max(heard.last + 1),
-            "{} misses messages {} to {} of {src} in {room:?}",
-            self.id,
-            heard.last + 1,
-            numbers.in_room - 1
-        );
-        *heard = Heard { last: numbers.in_room, is_run: is_shown };
-        Ok(())
+        *heard = numbers.in_room;
+        self.owed.take(Sender::Client(src), room, numbers.in_room, hides_loss)
     }
 
-    /// A member of a room sends a message, and its node knows that this client is there, or not.
-    pub fn is_sent(&mut self, src: ConnId, room: usize, number: u32, is_known: bool) {
-        if is_known {
-            self.entitled.entry((src, room)).or_insert(number);
-        } else {
-            self.entitled.remove(&(src, room));
+    /// Returns true if this client cannot see that messages were lost.
+    fn hides_loss(&self, from: Sender, room: Option<usize>) -> bool {
+        match (from, room) {
+            (Sender::Server(_), _) => true,
+            (Sender::Client(_), Some(room)) => room >= FULL,
+            (Sender::Client(src), None) => !self.shows(src),
         }
+    }
+
+    /// Returns true if a member is in a room whose members this client sees.
+    pub fn shows(&self, id: ConnId) -> bool {
+        self.views.iter().any(|(room, view)| *room < FULL && view.contains(&id))
+    }
+
+    /// A message for this client is sent on another node that knows of it.
+    pub fn is_owed(
+        &mut self,
+        from: Sender,
+        room: Option<usize>,
+        node: NodeId,
+        number: u32,
+        may_be_lost: bool,
+    ) {
+        self.owed.add(from, room, node, number, may_be_lost);
+    }
+
+    /// This client's node starts over with another one.
+    pub fn excuse(&mut self, node: NodeId) {
+        self.owed.excuse(node);
+    }
+
+    pub fn owed_at_rest(&self) -> Result<(), Fault> {
+        self.owed.at_rest(|from, room| self.hides_loss(from, room))
     }
 
     /// A message of a node is for everyone in a room but this client.
@@ -202,9 +198,13 @@ impl Client {
         self.excluded.insert((node, room, number));
     }
 
+    pub fn leaves_of(&self, room: usize) -> u32 {
+        self.leaves.get(&room).copied().unwrap_or_default()
+    }
+
     /// Returns the number of the last message of a sender.
     pub fn last_of(&self, src: ConnId, room: Option<usize>) -> u32 {
-        self.heard.get(&(src, room)).map_or(0, |heard| heard.last)
+        self.heard.get(&(src, room)).copied().unwrap_or_default()
     }
 
     pub fn last_of_server(&self, node: u64, room: usize) -> u32 {

@@ -25,6 +25,7 @@ const DELIVERED: Duration = Duration::from_secs(2);
 impl World {
     /// Ends all faults and checks that all nodes show the same, and that every message arrives.
     pub fn finish(&mut self) -> Result<(), Fault> {
+        self.note_trouble();
         self.broker.lose(0);
         self.broker.unite();
         for node in 0..self.nodes.len() {
@@ -32,6 +33,7 @@ impl World {
             self.op(super::plan::Op::Mend { node: node as u8 })?;
             self.refuse(node, false);
         }
+        self.note_trouble();
         self.run(AGREED)?;
         self.check()?;
         if let Err(fault) = self.agree() {
@@ -43,7 +45,10 @@ impl World {
             self.check()?;
             self.agree()?;
         }
+        self.check_owed()?;
+        self.check_commands()?;
         self.probe()?;
+        self.check_owed()?;
         self.mark();
         Ok(())
     }
@@ -150,10 +155,6 @@ impl World {
         }
         self.check()?;
         self.agree()
-    }
-
-    fn overflows(&self) -> u64 {
-        self.nodes.iter().map(|node| node.cluster.statistics().overflows).sum()
     }
 
     fn mark(&mut self) {

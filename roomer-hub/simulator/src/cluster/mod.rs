@@ -3,10 +3,11 @@
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and how a seed generates one |
-//! | `world` | runs a plan: nodes, broker, clients |
+//! | `world`, `ops`, `talk` | run a plan: nodes, broker, clients |
 //! | `node` | one node: a real hub and a real machine |
 //! | `broker` | the model of a broker: delays, losses, repetitions, partitions |
-//! | `client` | what a client can check of what it receives |
+//! | `client`, `owed` | what a client can check of what it receives, and what it has to receive |
+//! | `pairs` | which nodes had trouble with each other, and which may therefore lose each other |
 //! | `finish` | the end of a plan: all nodes agree, and every message arrives |
 //! | `marks` | situations that a large run has to reach |
 
@@ -16,7 +17,11 @@ mod finish;
 mod generate;
 mod marks;
 mod node;
+mod ops;
+mod owed;
+mod pairs;
 pub mod plan;
+mod talk;
 mod world;
 
 use std::fmt::Write;
@@ -49,7 +54,7 @@ pub fn run(plan: &Plan) -> Outcome {
     let result = catch_unwind(AssertUnwindSafe(|| {
         world.start()?;
         for op in &plan.ops {
-            world.op(*op)?;
+            world.step(*op)?;
             world.check()?;
         }
         world.finish()

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use roomer_hub::cluster::{Change, Cluster, Command, Config, Effect, Input, News};
+use roomer_hub::cluster::{
+    Change, Cluster, Command, Config, Effect, GoneCause, Input, News, PeerState,
+};
 use roomer_hub::{Action, ConnId, ConnKey, HashKey, Hub, Presence};
 use roomer_proto::cluster::NodeId;
 use roomer_proto::{LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
@@ -31,6 +33,8 @@ pub struct Node {
     pub backlog: Vec<Input>,
     pub publishes: bool,
     pub news: Vec<News>,
+    /// How often it has started over with each node, or taken it for dead.
+    pub breaks: BTreeMap<NodeId, u32>,
     /// The number of its application's last message in each room.
     pub said: BTreeMap<usize, u32>,
     pub steps: u64,
@@ -69,6 +73,7 @@ impl Node {
             backlog: Vec::new(),
             publishes: false,
             news: Vec::new(),
+            breaks: BTreeMap::new(),
             said: BTreeMap::new(),
             steps: 0,
         }
@@ -76,6 +81,12 @@ impl Node {
 
     pub fn runs(&self) -> bool {
         self.state == State::Running
+    }
+
+    /// Returns true if it shows the members of a peer, as far as it knows.
+    pub fn shows(&self, peer: NodeId) -> bool {
+        let peer = self.cluster.peers().find(|info| info.node == peer);
+        peer.is_some_and(|peer| matches!(peer.state, PeerState::Live | PeerState::Hole))
     }
 
     pub fn key(&self, id: &ConnId) -> Option<ConnKey> {
@@ -91,6 +102,20 @@ impl Node {
     ) -> Result<(), Fault> {
         self.steps += 1;
         let effects: Vec<Effect> = self.cluster.handle(now, self.hub.tables(), input).collect();
+        for effect in &effects {
+            let Effect::News(news) = effect else { continue };
+            let lost = match news {
+                News::Reset { node, .. } => Some(*node),
+                // What was sent before a goodbye comes before it.
+                News::PeerGone { node, why, .. } if *why != GoneCause::Bye => Some(*node),
+                _ => None,
+            };
+            if let Some(lost) = lost {
+                *self.breaks.entry(lost).or_default() += 1;
+                let own = clients.values_mut().filter(|client| client.node == self.index);
+                own.for_each(|client| client.excuse(lost));
+            }
+        }
         for effect in effects {
             match &effect {
                 Effect::News(news) => self.news.push(news.clone()),

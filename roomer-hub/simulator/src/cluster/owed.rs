@@ -1,0 +1,102 @@
+//! The messages that a client has to receive.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use roomer_hub::ConnId;
+use roomer_proto::cluster::NodeId;
+
+use crate::fault::{Fault, ensure};
+
+/// The sender of messages: a client, or the application of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sender {
+    Client(ConnId),
+    Server(u64),
+}
+
+/// The messages that one client has to receive, by sender and room (`None` for those to it alone).
+#[derive(Debug, Default)]
+pub struct Owed(BTreeMap<(Sender, Option<usize>), Debt>);
+
+#[derive(Debug)]
+struct Debt {
+    /// The sender's node.
+    node: NodeId,
+    numbers: VecDeque<Number>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Number {
+    number: u32,
+    /// True if the receiver's node has started over with the sender's node since.
+    may_be_lost: bool,
+}
+
+impl Owed {
+    pub fn add(
+        &mut self,
+        from: Sender,
+        room: Option<usize>,
+        node: NodeId,
+        number: u32,
+        may_be_lost: bool,
+    ) {
+        let debt = self.0.entry((from, room));
+        let debt = debt.or_insert_with(|| Debt { node, numbers: VecDeque::new() });
+        debt.numbers.push_back(Number { number, may_be_lost });
+    }
+
+    /// The receiver's node starts over with a node, or takes it for dead.
+    pub fn excuse(&mut self, node: NodeId) {
+        for debt in self.0.values_mut().filter(|debt| debt.node == node) {
+            debt.numbers.iter_mut().for_each(|number| number.may_be_lost = true);
+        }
+    }
+
+    /// A leave or join has shown that messages of a client may have been lost.
+    pub fn shown(&mut self, id: ConnId, room: usize) {
+        for key in [(Sender::Client(id), Some(room)), (Sender::Client(id), None)] {
+            if let Some(debt) = self.0.get_mut(&key) {
+                debt.numbers.retain(|number| !number.may_be_lost);
+            }
+        }
+    }
+
+    /// The receiver has left a room, or joins it.
+    pub fn forget(&mut self, room: usize) {
+        self.0.retain(|(_, own), _| *own != Some(room));
+    }
+
+    /// A message comes: none before it may be missing, unless `hides_loss` and it may be lost.
+    pub fn take(
+        &mut self,
+        from: Sender,
+        room: Option<usize>,
+        number: u32,
+        hides_loss: bool,
+    ) -> Result<(), Fault> {
+        let Some(debt) = self.0.get_mut(&(from, room)) else { return Ok(()) };
+        while let Some(first) = debt.numbers.front().copied() {
+            if first.number > number {
+                break;
+            }
+            let is_fine = first.number == number || (first.may_be_lost && hides_loss);
+            ensure!(is_fine, "message {} of {from:?} in {room:?} is missing", first.number);
+            debt.numbers.pop_front();
+        }
+        Ok(())
+    }
+
+    /// At rest, nothing may be missing either. `hides_loss` tells for whom a loss does not show.
+    pub fn at_rest(&self, hides_loss: impl Fn(Sender, Option<usize>) -> bool) -> Result<(), Fault> {
+        for ((from, room), debt) in &self.0 {
+            let missing = debt.numbers.iter();
+            let missing = missing
+                .filter(|number| !(number.may_be_lost && hides_loss(*from, *room)))
+                .map(|number| number.number);
+            let missing: Vec<u32> = missing.collect();
+            ensure!(missing.is_empty(), "messages {missing:?} of {from:?} in {room:?} never came");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! Which nodes had trouble with each other: without any, a death or a loss is a bug.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use roomer_hub::cluster::{GoneCause, News, PeerState, ResetCause};
+use roomer_proto::cluster::NodeId;
+
+use super::node::State;
+use super::world::World;
+use crate::fault::{Fault, ensure};
+
+/// How long after a disturbance nodes may still lose each other because of it.
+const AFTERMATH: Duration = Duration::from_secs(15);
+
+/// How long a peer that has died several times may have to wait.
+const FLAP_MEMORY: Duration = Duration::from_secs(100);
+
+/// How long after a disturbance a node may be without the members of another one.
+const REUNITED: Duration = Duration::from_secs(7);
+
+/// A hole is closed unless the frame is lost, and then each of three requests or its answer.
+const LOST_FOR_A_HOLE: usize = 4;
+const HOLE_WINDOW: Duration = Duration::from_secs(4);
+
+/// The longest delay with which three requests are answered in time.
+const QUICK: u32 = 50;
+
+#[derive(Debug, Default)]
+pub struct Pairs(BTreeMap<(usize, usize), Pair>);
+
+#[derive(Debug, Default)]
+struct Pair {
+    /// The last time at which no frame could pass, and at which frames were lost.
+    trouble: Duration,
+    lossy: Duration,
+    deaths: Vec<(usize, Duration)>,
+    lost: VecDeque<Duration>,
+}
+
+impl Pairs {
+    fn pair(&mut self, one: usize, other: usize) -> &mut Pair {
+        self.0.entry((one.min(other), one.max(other))).or_default()
+    }
+
+    /// A frame was lost.
+    pub fn lost(&mut self, now: Duration, from: usize, to: usize) {
+        let pair = self.pair(from, to);
+        pair.lost.push_back(now);
+        if pair.lost.len() > LOST_FOR_A_HOLE {
+            pair.lost.pop_front();
+        }
+        pair.lossy = now;
+    }
+}
+
+impl World {
+    /// Records which pairs of nodes are in trouble now.
+    pub fn note_trouble(&mut self) {
+        let now = self.now;
+        for one in 0..self.nodes.len() {
+            for other in 0..one {
+                let ends = [one, other].iter().all(|node| {
+                    self.broker.takes(*node) && self.nodes[*node].state == State::Running
+                });
+                if !ends || self.broker.is_parted(one, other) {
+                    self.pairs.pair(one, other).trouble = now;
+                }
+            }
+        }
+    }
+
+    fn index_of(&self, node: NodeId) -> Option<usize> {
+        self.nodes.iter().position(|other| other.id == node)
+    }
+
+    /// Checks that a node has a reason to give up a peer or its stream.
+    pub fn judge_news(&mut self, index: usize, news: &News) -> Result<(), Fault> {
+        let (now, setup) = (self.now, self.setup);
+        match news {
+            News::PeerGone { node, why, .. } if *why != GoneCause::Bye => {
+                let Some(peer) = self.index_of(*node) else { return Ok(()) };
+                let awake = self.nodes[index].awake_since;
+                let overflows = self.overflows();
+                let pair = self.pairs.pair(index, peer);
+                let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
+                let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
+                pair.deaths.push((index, now));
+                let is_justified = is_recent(pair.trouble)
+                    || is_recent(pair.lossy)
+                    || is_recent(awake)
+                    || has_died
+                    || overflows > 0;
+                ensure!(is_justified, "node {index} takes node {peer} for dead: {why:?}");
+            }
+            News::Reset { node, why } => {
+                let Some(peer) = self.index_of(*node) else { return Ok(()) };
+                let (has_overflow, journal) = (self.overflows() > 0, setup.journal_bytes);
+                let pair = self.pairs.pair(index, peer);
+                let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
+                let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
+                if is_recent(pair.trouble) || has_died || has_overflow {
+                    return Ok(());
+                }
+                ensure!(
+                    is_recent(pair.lossy),
+                    "node {index} starts over with node {peer} without need: {why:?}"
+                );
+                let lost = pair.lost.iter().filter(|at| now - **at < HOLE_WINDOW).count();
+                let is_quick = setup.max_delay <= QUICK && !setup.seed.is_multiple_of(5);
+                let is_kept = journal >= 1 << 20 && setup.journal_ms >= 2000;
+                if *why == ResetCause::Hole && is_quick && is_kept {
+                    ensure!(
+                        lost >= LOST_FOR_A_HOLE,
+                        "node {index} cannot close a hole of node {peer} after {lost} lost frames"
+                    );
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Checks that nodes which can reach each other for some time show each other's members.
+    pub fn check_pairs(&self) -> Result<(), Fault> {
+        if self.overflows() > 0 {
+            return Ok(());
+        }
+        for ((one, other), pair) in &self.pairs.0 {
+            let is_calm = self.now.saturating_sub(pair.trouble.max(pair.lossy)) > REUNITED;
+            let deaths = |of: usize| pair.deaths.iter().filter(|(at, _)| *at == of).count();
+            if !is_calm || deaths(*one) > 1 || deaths(*other) > 1 {
+                continue;
+            }
+            for (at, of) in [(*one, *other), (*other, *one)] {
+                let (node, id) = (&self.nodes[at], self.nodes[of].id);
+                if !node.runs() || !self.nodes[of].runs() {
+                    continue;
+                }
+                let state = node.cluster.peers().find(|peer| peer.node == id);
+                let state = state.map(|peer| peer.state);
+                ensure!(
+                    matches!(state, Some(PeerState::Live | PeerState::Hole)),
+                    "node {at} has node {of} as {state:?} for long"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that each client has received what it had to.
+    pub fn check_owed(&self) -> Result<(), Fault> {
+        self.clients.values().filter(|client| client.is_open).try_for_each(|client| {
+            let result = client.owed_at_rest();
+            result.map_err(|Fault(what)| Fault::new(format!("{}: {what}", client.id)))
+        })
+    }
+
+    pub fn overflows(&self) -> u64 {
+        self.nodes.iter().map(|node| node.cluster.statistics().overflows).sum()
+    }
+}
