@@ -22,6 +22,18 @@ pub fn nats_servers() -> Vec<PathBuf> {
     found
 }
 
+/// A running broker.
+pub trait Broker {
+    /// Kills the process.
+    fn kill(&mut self);
+
+    /// Starts the server again on the same port, after [`kill`](Self::kill).
+    fn restart(&mut self);
+
+    /// Returns the address with a login, which is empty or ends in `@`.
+    fn address(&self, login: &str) -> String;
+}
+
 /// A running server; dropping it kills the process.
 pub struct Nats {
     program: PathBuf,
@@ -38,23 +50,22 @@ impl Nats {
         Nats { program: program.to_owned(), args, port, child }
     }
 
-    /// Kills the process.
-    pub fn kill(&mut self) {
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
+    }
+}
+
+impl Broker for Nats {
+    fn kill(&mut self) {
         self.child.kill().expect("a process");
         self.child.wait().expect("its end");
     }
 
-    /// Starts the server again on the same port, after [`kill`](Self::kill).
-    pub fn restart(&mut self) {
+    fn restart(&mut self) {
         (self.child, self.port) = run(&self.program, &self.args, i32::from(self.port));
     }
 
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
-    }
-
-    /// Returns the address with a login, which is empty or ends in `@`.
-    pub fn address(&self, login: &str) -> String {
+    fn address(&self, login: &str) -> String {
         format!("nats://{login}127.0.0.1:{}", self.port)
     }
 }

@@ -14,6 +14,7 @@ pub mod client;
 pub mod game;
 pub mod http;
 pub mod programs;
+pub mod redis;
 pub mod wire;
 
 // The code of pages that needs several crates. The packages themselves cannot run it: the test kit

@@ -11,7 +11,7 @@ mod cluster {
 
 use cluster::nodes::{Nodes, Runtime};
 
-/// Makes a test of each function for nodes on tokio, on smol, and on both.
+/// Makes a test of each function for nodes on tokio, on smol, and on both, with NATS and with Redis.
 macro_rules! on_each_runtime {
     ($($module:ident::$test:ident,)*) => {
         mod tokio { $(#[test] fn $test() {
@@ -23,6 +23,10 @@ macro_rules! on_each_runtime {
         mod mixed { $(#[test] fn $test() {
             let both = [crate::Runtime::Tokio, crate::Runtime::Smol];
             crate::cluster::$module::$test(&mut crate::Nodes::new(&both));
+        })* }
+        mod redis { $(#[test] fn $test() {
+            let both = [crate::Runtime::Tokio, crate::Runtime::Smol];
+            crate::cluster::$module::$test(&mut crate::Nodes::at_redis(&both));
         })* }
     };
 }

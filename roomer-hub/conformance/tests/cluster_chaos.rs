@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use cluster_chaos::node::Process;
 use cluster_chaos::witness::{Knowledge, Witness};
-use roomer_conformance::broker::{Nats, nats_servers};
+use roomer_conformance::broker::{Broker, Nats, nats_servers};
 use roomer_conformance::programs::until;
 use roomer_simulator::random::{Random, Source};
 use rustix::process::Signal;

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use roomer_conformance::broker::{Nats, nats_servers};
+use roomer_conformance::broker::{Broker, Nats, nats_servers};
 use roomer_conformance::client::Client;
 use roomer_conformance::programs::until;
+use roomer_conformance::redis::Redis;
 use roomer_engine::cluster::{BrokerAddress, Cluster, PeerState};
 use roomer_engine::{Builder, ConnId, Server};
 use smol::channel;
@@ -30,7 +31,7 @@ pub(crate) struct Node {
 /// A broker and its nodes, whose runtimes take turns.
 pub(crate) struct Nodes {
     runtimes: Vec<Runtime>,
-    pub(crate) broker: Nats,
+    pub(crate) broker: Box<dyn Broker>,
     pub(crate) nodes: Vec<Option<Node>>,
 }
 
@@ -38,7 +39,14 @@ impl Nodes {
     pub(crate) fn new(runtimes: &[Runtime]) -> Nodes {
         // The last one is the newest.
         let program = nats_servers().pop().unwrap();
-        let broker = Nats::start(&program, &[]);
+        Nodes::at(runtimes, Box::new(Nats::start(&program, &[])))
+    }
+
+    pub(crate) fn at_redis(runtimes: &[Runtime]) -> Nodes {
+        Nodes::at(runtimes, Box::new(Redis::start(&[])))
+    }
+
+    fn at(runtimes: &[Runtime], broker: Box<dyn Broker>) -> Nodes {
         Nodes { runtimes: runtimes.to_vec(), broker, nodes: Vec::new() }
     }
 

@@ -1,8 +1,6 @@
 //! Servers that vanish, refuse, or are something else.
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::thread;
 
 use super::*;
 
@@ -62,24 +60,9 @@ fn a_host_that_is_not_found_is_explained() {
     assert!(reason.starts_with("nats://broker.invalid:4222: "), "{reason}");
 }
 
-/// The reason of a link to a server that sends these bytes and reads.
-fn reason(bytes: &'static [u8]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("nats://{}", listener.local_addr().unwrap());
-    // Ends when the node drops its connection.
-    let server = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.write_all(bytes).unwrap();
-        _ = stream.read_to_end(&mut Vec::new());
-    });
-    let reason = Runtime::run(async { Node::new(1, &address).expect_down().await });
-    server.join().unwrap();
-    reason.strip_prefix(&format!("{address}: ")).unwrap().to_owned()
-}
-
 #[test]
 fn servers_that_are_not_nats_are_explained() {
-    let found = reason(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let found = reason_of("nats", b"HTTP/1.1 400 Bad Request\r\n\r\n");
     assert_eq!(found, "this is not a NATS server: it sends \"HTTP/1.1 400 Bad Request\"");
-    assert_eq!(reason(b""), "it does not greet within 2 s: is this NATS?");
+    assert_eq!(reason_of("nats", b""), "it does not greet within 2 s: is this NATS?");
 }

@@ -1,15 +1,16 @@
-//! Links to NATS on tokio. Their cases are in `nats`.
+//! Links to brokers on tokio. Their cases are in `nats` and `redis`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "nats/mod.rs"]
+mod links;
 mod nats;
+mod redis;
 mod tokio_runtime;
 
 use roomer_engine::cluster::{BrokerAddress, Carrier, Subjects};
 
 pub(crate) struct Runtime;
 
-impl nats::Harness for Runtime {
+impl links::Harness for Runtime {
     fn carrier(subjects: Subjects, address: BrokerAddress) -> Box<dyn Carrier> {
         Box::new(roomer_tokio::broker_carrier(subjects, address))
     }

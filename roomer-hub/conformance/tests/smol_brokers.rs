@@ -1,8 +1,9 @@
-//! Links to NATS on smol. Their cases are in `nats`.
+//! Links to brokers on smol. Their cases are in `nats` and `redis`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "nats/mod.rs"]
+mod links;
 mod nats;
+mod redis;
 
 use roomer_conformance::client::TIMEOUT;
 use roomer_engine::cluster::{BrokerAddress, Carrier, Subjects};
@@ -11,7 +12,7 @@ use smol::future::{block_on, or};
 
 pub(crate) struct Runtime;
 
-impl nats::Harness for Runtime {
+impl links::Harness for Runtime {
     fn carrier(subjects: Subjects, address: BrokerAddress) -> Box<dyn Carrier> {
         Box::new(roomer_smol::broker_carrier(subjects, address))
     }

@@ -1,0 +1,103 @@
+//! Redis servers as processes, on ports of loopback.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::broker::Broker;
+
+/// The attempts to find a port that is still free when the server takes it.
+const ATTEMPTS: usize = 10;
+
+/// A running server; dropping it kills the process.
+pub struct Redis {
+    args: Vec<String>,
+    is_tls: bool,
+    pub port: u16,
+    child: Child,
+}
+
+impl Redis {
+    /// Starts a server with these arguments on a free port, and waits until it is ready.
+    pub fn start(args: &[&str]) -> Redis {
+        Redis::start_with(args, false)
+    }
+
+    /// Starts a server that speaks TLS alone.
+    pub fn start_tls(args: &[&str]) -> Redis {
+        Redis::start_with(args, true)
+    }
+
+    fn start_with(args: &[&str], is_tls: bool) -> Redis {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut log = String::new();
+        for _ in 0..ATTEMPTS {
+            // The server cannot choose a port by itself.
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            match run(&args, is_tls, port) {
+                Ok(child) => return Redis { args, is_tls, port, child },
+                Err(lines) => log = lines,
+            }
+        }
+        panic!("redis-server does not start: {log}");
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
+    }
+}
+
+impl Broker for Redis {
+    fn kill(&mut self) {
+        self.child.kill().expect("a process");
+        self.child.wait().expect("its end");
+    }
+
+    fn restart(&mut self) {
+        self.child = run(&self.args, self.is_tls, self.port).expect("it starts again");
+    }
+
+    fn address(&self, login: &str) -> String {
+        let scheme = if self.is_tls { "rediss" } else { "redis" };
+        format!("{scheme}://{login}127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// Starts a process and waits for the line that it is ready; returns the log if it ends before.
+fn run(args: &[String], is_tls: bool, port: u16) -> Result<Child, String> {
+    let mut command = Command::new("redis-server");
+    let port = port.to_string();
+    match is_tls {
+        true => command.args(["--port", "0", "--tls-port", &port]),
+        false => command.args(["--port", &port]),
+    };
+    // Nothing is written to files.
+    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]).args(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("redis-server is installed");
+    let mut log = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut lines = String::new();
+    while !lines.contains("Ready to accept connections") {
+        if log.read_line(&mut lines).expect("a line") == 0 {
+            _ = child.wait();
+            return Err(lines);
+        }
+    }
+    thread::spawn(|| drain(log));
+    Ok(child)
+}
+
+/// Reads the rest of the log, so that the process never waits for a full pipe.
+fn drain(log: BufReader<ChildStdout>) {
+    log.lines().map_while(Result::ok).for_each(drop);
+}

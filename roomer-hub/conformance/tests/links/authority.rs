@@ -1,0 +1,45 @@
+//! Certificates of the tests' own authority.
+
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
+};
+
+/// A folder of certificates; names of files in it are made from names of subjects.
+pub(crate) struct Authority {
+    folder: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Authority {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (folder, name) = (env!("CARGO_TARGET_TMPDIR"), env!("CARGO_CRATE_NAME"));
+        let folder = format!("{folder}/{name}-{number}");
+        fs::create_dir_all(&folder).unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, format!("authority {number}"));
+        let key = KeyPair::generate().unwrap();
+        fs::write(format!("{folder}/ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        Authority { folder, issuer: Issuer::new(params, key) }
+    }
+
+    pub(crate) fn file(&self, name: &str) -> String {
+        format!("{}/{name}.pem", self.folder)
+    }
+
+    /// Writes a certificate with its key, for a host or an IP address, which expires in `year`.
+    pub(crate) fn certify(&self, name: &str, host: &str, year: i32) {
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let cert: Certificate = params.signed_by(&key, &self.issuer).unwrap();
+        fs::write(self.file(name), cert.pem()).unwrap();
+        fs::write(self.file(&format!("{name}-key")), key.serialize_pem()).unwrap();
+    }
+}

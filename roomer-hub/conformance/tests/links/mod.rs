@@ -1,0 +1,113 @@
+//! Links of nodes, for the tests with each broker.
+
+pub(crate) mod authority;
+
+use std::future::poll_fn;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use roomer_engine::Bytes;
+use roomer_engine::cluster::{BrokerAddress, Carrier, CarrierEvent, NodeId, Subject, Subjects};
+
+use crate::Runtime;
+
+/// The runtime under test.
+pub(crate) trait Harness {
+    fn carrier(subjects: Subjects, address: BrokerAddress) -> Box<dyn Carrier>;
+
+    /// Runs a future for a bounded time.
+    fn run<T>(future: impl Future<Output = T>) -> T;
+}
+
+/// A link of one node.
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) carrier: Box<dyn Carrier>,
+    pub(crate) notices: Vec<String>,
+}
+
+impl Node {
+    pub(crate) fn new(id: u64, address: &str) -> Node {
+        Node::of("chat", id, address)
+    }
+
+    pub(crate) fn of(cluster: &str, id: u64, address: &str) -> Node {
+        let id = NodeId(id);
+        let subjects = Subjects::new(cluster, id).unwrap();
+        let carrier = Runtime::carrier(subjects, address.parse().unwrap());
+        Node { id, carrier, notices: Vec::new() }
+    }
+
+    /// Creates a node whose link is up.
+    pub(crate) async fn up(id: u64, address: &str) -> Node {
+        let mut node = Node::new(id, address);
+        node.expect_up().await;
+        node
+    }
+
+    /// Returns the next event that is not a notice.
+    pub(crate) async fn event(&mut self) -> CarrierEvent {
+        loop {
+            match poll_fn(|cx| self.carrier.poll_event(cx)).await {
+                CarrierEvent::Notice(text) => self.notices.push(text),
+                event => return event,
+            }
+        }
+    }
+
+    /// The link must be up next; returns the largest frame.
+    pub(crate) async fn expect_up(&mut self) -> usize {
+        match self.event().await {
+            CarrierEvent::Up { max_payload } => max_payload,
+            other => panic!("not up: {other:?}"),
+        }
+    }
+
+    /// The link must be down next; returns the reason.
+    pub(crate) async fn expect_down(&mut self) -> String {
+        match self.event().await {
+            CarrierEvent::Down(reason) => reason,
+            other => panic!("not down: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn frame(&mut self) -> Bytes {
+        match self.event().await {
+            CarrierEvent::Frame(frame) => frame,
+            other => panic!("not a frame: {other:?}"),
+        }
+    }
+
+    /// Publishes a frame as soon as the carrier takes it.
+    pub(crate) async fn publish(&mut self, to: Subject, frame: impl Into<Bytes>) {
+        let frame = frame.into();
+        while !self.carrier.publish(to, frame.clone()) {
+            self.flush().await;
+        }
+    }
+
+    pub(crate) async fn flush(&mut self) {
+        poll_fn(|cx| self.carrier.poll_flush(cx)).await;
+    }
+}
+
+/// The reason of a link to a server that sends these bytes and reads.
+pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("{scheme}://{}", listener.local_addr().unwrap());
+    // Ends when the node drops its connection.
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(bytes).unwrap();
+        _ = stream.read_to_end(&mut Vec::new());
+    });
+    let reason = Runtime::run(async { Node::new(1, &address).expect_down().await });
+    server.join().unwrap();
+    reason.strip_prefix(&format!("{address}: ")).unwrap().to_owned()
+}
+
+/// Bytes that show a shift or a mix-up.
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 7 + at / 251 + length) as u8).collect()
+}

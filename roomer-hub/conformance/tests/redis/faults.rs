@@ -1,0 +1,46 @@
+//! Servers that vanish, refuse, or are something else.
+
+use std::net::TcpListener;
+
+use super::*;
+
+#[test]
+fn a_killed_server_is_noticed_and_its_return_as_well() {
+    Runtime::run(async {
+        let mut server = Redis::start(&[]);
+        let address = server.address("");
+        let (mut a, mut b) = (Node::up(1, &address).await, Node::up(2, &address).await);
+        for _ in 0..3 {
+            server.kill();
+            for node in [&mut a, &mut b] {
+                let reason = node.expect_down().await;
+                assert!(reason.starts_with(&address), "{reason}");
+                assert!(!node.carrier.publish(Subject::All, "lost".into()));
+            }
+            server.restart();
+            for node in [&mut a, &mut b] {
+                node.expect_up().await;
+            }
+            a.publish(Subject::Node(b.id), "back").await;
+            a.flush().await;
+            assert_eq!(b.frame().await, "back");
+        }
+    });
+}
+
+#[test]
+fn a_refused_connection_is_explained() {
+    // The port of a listener that is closed again.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("redis://u:secret@127.0.0.1:{port}");
+    let reason = Runtime::run(async { Node::new(1, &address).expect_down().await });
+    let due = format!("redis://127.0.0.1:{port}: it refuses connections: does it run there?");
+    assert_eq!(reason, due);
+}
+
+#[test]
+fn servers_that_are_not_redis_are_explained() {
+    let found = reason_of("redis", b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    assert_eq!(found, "this is not a Redis server: it sends \"HTTP/1.1 400 Bad Request\"");
+    assert_eq!(reason_of("redis", b""), "it does not answer within 2 s: is this Redis?");
+}

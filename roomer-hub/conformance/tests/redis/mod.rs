@@ -1,0 +1,23 @@
+//! The carrier over Redis with a real server.
+
+mod faults;
+mod frames;
+mod logins;
+mod tls;
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use futures_util::future::join;
+use roomer_conformance::broker::Broker;
+use roomer_conformance::redis::Redis;
+use roomer_engine::cluster::Subject;
+
+use crate::Runtime;
+use crate::links::{Harness, Node, pattern, reason_of};
+
+/// The reason of a link to this address, without the address.
+async fn reason(address: &str) -> String {
+    let reason = Node::new(1, address).expect_down().await;
+    reason.split_once(": ").unwrap().1.to_owned()
+}
