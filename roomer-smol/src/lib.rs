@@ -122,8 +122,8 @@
 //!
 //! Every option is a method of [`Builder`], documented with its default and the reason for it. The
 //! guarantees are in [`contract`](roomer_engine::contract); what roomer does not do and what to use
-//! instead is in [`scope`](roomer_engine::scope). The pages about many connections, proxies and the
-//! migration from the Go original are in the
+//! instead is in [`scope`](roomer_engine::scope). The pages about rooms over several machines, many
+//! connections, proxies and the migration from the Go original are in the
 //! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/) of `roomer-tokio`; except for what
 //! concerns tokio, they apply here too.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -5,6 +5,9 @@ pub use roomer_engine::contract;
 #[doc(inline)]
 pub use roomer_engine::scope;
 
+#[doc = include_str!("../guide/cluster.md")]
+pub mod cluster {}
+
 #[doc = include_str!("../guide/migration.md")]
 pub mod migration {}
 

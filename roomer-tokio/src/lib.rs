@@ -216,9 +216,9 @@
 //! # Further reading
 //!
 //! Every option is a method of [`Builder`], documented with its default and the reason for it. The
-//! guide has four pages: the guarantees ([`guide::contract`]), what roomer does not do and what to use
-//! instead ([`guide::scope`]), many connections and proxies ([`guide::tuning`]), and the migration from
-//! the Go original ([`guide::migration`]).
+//! guide has five pages: the guarantees ([`guide::contract`]), what roomer does not do and what to use
+//! instead ([`guide::scope`]), rooms over several machines ([`guide::cluster`]), many connections and
+//! proxies ([`guide::tuning`]), and the migration from the Go original ([`guide::migration`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(any(feature = "nats", feature = "redis"))]
