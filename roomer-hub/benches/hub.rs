@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
+use roomer_hub::cluster::{self, Cluster};
 use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
+use roomer_proto::cluster::NodeId;
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
 fn main() {
@@ -141,4 +143,53 @@ fn handle(hub: &mut Hub, input: Input<'_>) {
             }
         }
     }
+}
+
+/// The members of a node for a new peer: encoded by one node, applied by the other. Each connection is
+/// in root and in a room of ten.
+#[divan::bench(args = [1_000, 50_000])]
+fn state(bencher: Bencher<'_, '_>, connections: usize) {
+    let now = Duration::ZERO;
+    let (mut hub, conns) = hub(connections);
+    for (at, conn) in conns.into_iter().enumerate() {
+        let room = format!("room {}", at / 10);
+        let packet = PacketRef { room: &room, event: JOIN, ..empty() };
+        for action in hub.handle(now, Input::Packet { conn, packet }) {
+            black_box(action);
+        }
+    }
+    let up = || cluster::Input::Up { max_payload: 1 << 20 };
+    bencher.counter(ItemsCount::new(2 * connections)).bench_local(|| {
+        // The ids of these connections begin with zeros, as a node of this number gives them.
+        let mut from = Cluster::new(cluster::Config::new("bench", ""), NodeId(1), now);
+        from.handle(now, hub.tables(), up());
+        let mut other = Hub::new(Config::default(), HashKey([7; 16]));
+        let mut to = Cluster::new(cluster::Config::new("bench", ""), NodeId(9 << 32), now);
+        to.handle(now, other.tables(), up());
+        // A beat leads to a request, the request to the members.
+        for _ in 0..3 {
+            let mut frames = Vec::new();
+            from.publish(now, |_, frame| {
+                frames.push(frame.clone());
+                true
+            });
+            for frame in frames.drain(..) {
+                let effects = to.handle(now, other.tables(), cluster::Input::Frame(frame));
+                for effect in effects.collect::<Vec<_>>() {
+                    let input = effect.hub_input();
+                    input.into_iter().for_each(|input| drop(black_box(other.handle(now, input))));
+                }
+            }
+            to.publish(now, |_, frame| {
+                frames.push(frame.clone());
+                true
+            });
+            for frame in frames {
+                from.handle(now, hub.tables(), cluster::Input::Frame(frame));
+            }
+            from.handle(now, hub.tables(), cluster::Input::Down);
+            from.handle(now, hub.tables(), up());
+        }
+        assert!(other.tables().guest_count() == connections);
+    });
 }

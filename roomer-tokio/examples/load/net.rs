@@ -23,8 +23,9 @@ const BUFFER: usize = 256 * 1024;
 /// What a connection may keep of a buffer that has become empty.
 const KEEP: usize = 64 * 1024;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
+    #[default]
     Connecting,
     Upgrading,
     Joining,
@@ -32,6 +33,7 @@ enum Phase {
     Closed,
 }
 
+#[derive(Default)]
 struct Conn {
     phase: Phase,
     /// The front of a frame whose rest is yet to come.
@@ -232,12 +234,7 @@ impl Net {
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut socket, Token(conn), interest)?;
             self.sockets.push(socket);
-            self.conns.push(Conn {
-                phase: Phase::Connecting,
-                held: Vec::new(),
-                parts: Vec::new(),
-                deaf: false,
-            });
+            self.conns.push(Conn::default());
             self.pending.push(Vec::new());
             self.ids.push(String::new());
         }
