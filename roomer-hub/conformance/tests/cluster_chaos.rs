@@ -45,7 +45,7 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end() {
         })
         .collect();
 
-    let secs = std::env::var("CHAOS_SECS").map_or(15, |secs| secs.parse().unwrap());
+    let secs = std::env::var("CHAOS_SECS").map_or(10, |secs| secs.parse().unwrap());
     let deadline = Instant::now() + Duration::from_secs(secs);
     let seed = std::env::var("CHAOS_SEED").map_or(7, |seed| seed.parse().unwrap());
     let random = &mut Random::new(seed);
