@@ -178,6 +178,22 @@
 //! Handlers and rules run in the span of their connection, `connection`, with its id and address.
 //! Without `tracing`, [`Builder::on_warning`] receives the problems that an operator should look at.
 //!
+//! # Several machines
+//!
+//! Servers that share a name at one broker share their rooms ([`Builder::cluster`]): NATS with the feature
+//! `nats`, Redis or Valkey with `redis`. The page [`guide::cluster`] describes what is promised, and what to watch.
+#![cfg_attr(feature = "nats", doc = "```no_run")]
+#![cfg_attr(not(feature = "nats"), doc = "```ignore")]
+//! use roomer_tokio::{Cluster, Server, cluster};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder().cluster(Cluster::named("chat")).build()?;
+//! tokio::spawn(cluster(server.clone(), "nats://127.0.0.1:4222".parse()?));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # TLS and other streams
 //!
 //! [`serve`] accepts connections from a TCP listener, a Unix listener or, with the feature `tls`, TLS

@@ -20,6 +20,9 @@ const EXAMPLES: &[Example] = &[
 /// The script that starts two chats behind a balancer.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/run");
 
+/// The file that does the same with containers.
+const COMPOSE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/compose.yaml");
+
 const NAMES: &[&str] = &["admin", "axum", "balance", "chat", "invitation", "jwt", "ticker", "tls"];
 const SERVERS: &[&str] = &["admin", "axum", "chat", "invitation", "jwt", "ticker", "tls"];
 
@@ -41,6 +44,9 @@ const CASES: &[Case] = &[
         cases::the_descriptor_limit_is_raised_or_reported,
     ),
     ("a_balancer_skips_what_refuses", cluster::a_balancer_skips_what_refuses),
+    ("containers_use_options_that_there_are", || {
+        cluster::containers_use_options_that_there_are(COMPOSE);
+    }),
     ("a_script_starts_a_cluster", || cluster::a_script_starts_a_cluster(SCRIPT)),
     ("a_script_names_what_is_missing", || cluster::a_script_names_what_is_missing(SCRIPT)),
 ];

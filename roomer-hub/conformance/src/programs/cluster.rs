@@ -100,6 +100,23 @@ pub fn a_script_starts_a_cluster(script: &str) {
     }
 }
 
+/// Each program that the containers run has the options that they give it.
+pub fn containers_use_options_that_there_are(compose: &str) {
+    let text = fs::read_to_string(compose).unwrap();
+    let commands: Vec<&str> =
+        text.lines().filter_map(|line| line.split_once("command: ")).map(|it| it.1).collect();
+    assert_eq!(commands.len(), 3, "{text}");
+    for line in commands {
+        let words = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')).expect(line);
+        let words: Vec<&str> = words.split(", ").map(|word| word.trim_matches('"')).collect();
+        let help = output(command(words[0], &["--help"]));
+        let help = String::from_utf8(help.stdout).unwrap();
+        for option in words.iter().filter(|word| word.starts_with("--")) {
+            assert!(help.contains(&format!("    {option} ")), "{option}: {help}");
+        }
+    }
+}
+
 /// Without a broker the script prints one sentence with the remedy.
 pub fn a_script_names_what_is_missing(script: &str) {
     if Path::new("/usr/sbin/nats-server").exists() || Path::new("/usr/bin/nats-server").exists() {
