@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -15,8 +16,23 @@ use crate::wire::{self, Frame, Packet, PacketView};
 /// The longest that a test waits for an event that must happen.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The nodes of a cluster, which a client waits for after each of its steps: a test is then written as
+/// if all clients were connected to one server.
+pub trait Settle: Send + Sync {
+    /// Waits until all nodes show a client in a room.
+    fn joined(&self, id: &str, room: &str);
+
+    /// Waits until no node shows a client in a room, or in any.
+    fn left(&self, id: &str, room: Option<&str>);
+
+    /// Makes each other node send the event `fence` to a client; returns their number.
+    fn fence(&self, id: &str) -> usize;
+}
+
 pub struct Client {
     pub stream: TcpStream,
+    /// The nodes to wait for, if there are several.
+    pub settle: Option<Arc<dyn Settle>>,
     /// Bytes read from the socket; those before `at` are consumed.
     inbox: Vec<u8>,
     at: usize,
@@ -65,8 +81,16 @@ impl Client {
         let (response, inbox) = HttpResponse::read_head(&mut stream);
         assert_eq!(response.status, 101, "{response:?}");
         let (id, root_members) = (String::new(), Vec::new());
-        let mut client =
-            Client { stream, inbox, at: 0, is_reset: false, id, root_members, fences: 0 };
+        let mut client = Client {
+            stream,
+            settle: None,
+            inbox,
+            at: 0,
+            is_reset: false,
+            id,
+            root_members,
+            fences: 0,
+        };
         let ack = client.expect_packet();
         client.id.clone_from(&ack.src);
         client.root_members = client.snapshot("root", ack);
@@ -104,6 +128,9 @@ impl Client {
     pub fn expect_left(&mut self, room: &str) {
         let id = self.id.clone();
         self.expect(room, "leave_ack", "", &id, id.as_bytes());
+        if let Some(nodes) = &self.settle {
+            nodes.left(&id, Some(room));
+        }
     }
 
     /// Checks every byte of a `join_ack`; returns its members.
@@ -125,6 +152,9 @@ impl Client {
         once.dedup();
         assert_eq!(once.len(), members.len(), "a member is listed twice: {json}");
         assert!(members.contains(&self.id), "the joining client is missing: {json}");
+        if let Some(nodes) = &self.settle {
+            nodes.joined(&self.id, room);
+        }
         members
     }
 
@@ -156,6 +186,10 @@ impl Client {
     pub fn expect_nothing(&mut self) {
         self.fences += 1;
         let (id, mark) = (self.id.clone(), self.fences.to_be_bytes());
+        // What other nodes have sent comes before their fences.
+        for _ in 0..self.settle.as_ref().map_or(0, |nodes| nodes.fence(&id)) {
+            self.expect("root", "fence", &id, "", b"");
+        }
         self.send_to_client(&id, "fence", "fence", &mark);
         self.expect("fence", "fence", &id, &id, &mark);
     }
@@ -181,6 +215,9 @@ impl Client {
     pub fn close(mut self) {
         self.send(&wire::close(1000, ""));
         self.expect_close(1000);
+        if let Some(nodes) = &self.settle {
+            nodes.left(&self.id, None);
+        }
     }
 
     /// Resets the connection.

@@ -34,6 +34,7 @@ macro_rules! on_each_runtime {
 on_each_runtime! {
     members::a_join_lists_the_members_of_all_nodes_and_they_are_notified,
     members::a_node_that_starts_later_shows_all_members,
+    members::a_node_that_starts_later_shows_thousands_of_rooms,
     members::rooms_that_count_add_up_and_rooms_without_presence_stay_silent,
     members::a_move_is_one_step_for_other_nodes,
     messages::messages_and_direct_messages_reach_other_nodes,
@@ -48,5 +49,6 @@ on_each_runtime! {
     faults::without_a_broker_each_node_shows_its_own_members,
     faults::a_node_that_stops_in_order_takes_its_members_along,
     faults::a_wrong_address_costs_only_a_warning,
+    faults::health_can_depend_on_the_broker_and_a_stop_does_not,
     faults::other_clusters_at_the_broker_are_not_heard,
 }

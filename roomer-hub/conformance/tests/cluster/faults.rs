@@ -1,10 +1,11 @@
 //! What clients see when broker or nodes fail.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use roomer_conformance::client::Client;
 use roomer_conformance::programs::until;
-use roomer_engine::cluster::PeerState;
+use roomer_engine::cluster::{Cluster, PeerState};
 
 use super::nodes::Nodes;
 
@@ -105,6 +106,38 @@ pub(crate) fn a_wrong_address_costs_only_a_warning(nodes: &mut Nodes) {
     // The end does not wait for the broker.
     nodes.stop(index);
     assert_eq!(a.expect_close(1001), "server is going away");
+}
+
+pub(crate) fn health_can_depend_on_the_broker_and_a_stop_does_not(nodes: &mut Nodes) {
+    let options = |builder: roomer_engine::Builder| {
+        let cluster = Cluster::named("chat").form_wait(Duration::from_millis(50));
+        builder.cluster(cluster.ready_needs_broker(true))
+    };
+    let index = nodes.add(&options, "chat");
+    let other = nodes.add(&options, "chat");
+    nodes.formed();
+    let is_ready = |nodes: &Nodes, expected: bool| {
+        until("the health does not change", || {
+            (nodes.server(index).is_ready() == expected).then_some(())
+        });
+    };
+    is_ready(nodes, true);
+    let [mut a, mut b] = nodes.clients([index, index]);
+    nodes.broker.kill();
+    is_ready(nodes, false);
+    // Its own clients are served all the same.
+    a.send_to_room("root", "chat", b"alone");
+    b.expect("root", "chat", "", &a.id, b"alone");
+    nodes.broker.restart();
+    is_ready(nodes, true);
+    nodes.broker.kill();
+    link(nodes, index, false);
+    nodes.stop(index);
+    a.expect_close(1001);
+    // The other node cannot know of the stop, and shows the members until its peer is dead.
+    nodes.counts(other, "root", 0);
+    let gone = nodes.server(other).stats().cluster.unwrap().gone;
+    assert_eq!(gone.into_iter().collect::<Vec<_>>(), [("silent", 1)]);
 }
 
 pub(crate) fn other_clusters_at_the_broker_are_not_heard(nodes: &mut Nodes) {

@@ -56,6 +56,29 @@ pub(crate) fn a_node_that_starts_later_shows_all_members(nodes: &mut Nodes) {
     b.expect("lobby", "chat", "", &a.id, b"welcome");
 }
 
+pub(crate) fn a_node_that_starts_later_shows_thousands_of_rooms(nodes: &mut Nodes) {
+    // Several frames.
+    const ROOMS: usize = 1500;
+    let name = |number: usize| format!("{number}{}", "-".repeat(100));
+    nodes.start_with(1, |builder| builder.max_rooms(ROOMS + 1));
+    let mut a = nodes.client(0);
+    for number in 0..ROOMS {
+        a.join(&name(number));
+    }
+    let late = nodes.add(&|builder| builder, "chat");
+    nodes.formed();
+    assert_eq!(nodes.server(late).rooms(), nodes.server(0).rooms());
+    let mut b = nodes.client(late);
+    a.expect_new_member("root", &b.id);
+    for number in [0, ROOMS / 2, ROOMS - 1] {
+        let name = name(number);
+        assert_eq!(sorted(b.join(&name)), ids(&[&a, &b]));
+        a.expect_new_member(&name, &b.id);
+        b.send_to_room(&name, "chat", b"hello");
+        a.expect(&name, "chat", "", &b.id, b"hello");
+    }
+}
+
 pub(crate) fn rooms_that_count_add_up_and_rooms_without_presence_stay_silent(nodes: &mut Nodes) {
     nodes.start_with(2, |builder| {
         builder.presence("hall", Presence::Count).presence("quiet", Presence::Off)

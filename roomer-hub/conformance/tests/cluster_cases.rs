@@ -1,0 +1,26 @@
+//! Cases of the conformance suite over a cluster of two nodes, one on tokio and one on smol. Each test's
+//! clients are connected to the nodes by turns.
+//!
+//! Left out are the cases about what nodes promise only to their own clients: one order for all members
+//! of a room, and handlers that act before a sender's next request.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[allow(dead_code, reason = "the other tests of clusters need more of it")]
+#[path = "cluster/nodes.rs"]
+mod nodes;
+#[path = "cluster_cases/test_server.rs"]
+mod test_server;
+
+#[path = "cases/direct.rs"]
+mod direct;
+#[path = "cases/joining.rs"]
+mod joining;
+#[allow(dead_code, reason = "other cases need more of it")]
+#[path = "cases/members.rs"]
+mod members;
+#[path = "cases/names.rs"]
+mod names;
+#[path = "cases/packets.rs"]
+mod packets;
+#[path = "cases/rules.rs"]
+mod rules;

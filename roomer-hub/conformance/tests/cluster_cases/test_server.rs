@@ -1,0 +1,137 @@
+//! Two nodes in place of a test's server, with the interface of `cases/test_server.rs`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use roomer_conformance::client::{Client, Settle};
+use roomer_conformance::programs::until;
+use roomer_engine::{Builder, ConnId, Server, Stats};
+
+use crate::nodes::{Nodes, Runtime};
+
+/// Two nodes and their broker.
+pub(crate) struct TestServer {
+    pub(crate) server: Arc<Both>,
+    nodes: Nodes,
+    connected: AtomicUsize,
+}
+
+/// The servers of both nodes.
+pub(crate) struct Both([Server; 2]);
+
+impl TestServer {
+    pub(crate) fn start() -> TestServer {
+        TestServer::with(|builder| builder)
+    }
+
+    pub(crate) fn compat() -> TestServer {
+        TestServer::with(Builder::compat)
+    }
+
+    pub(crate) fn with(choose: impl Fn(Builder) -> Builder) -> TestServer {
+        let mut nodes = Nodes::new(&[Runtime::Tokio, Runtime::Smol]);
+        nodes.start_with(2, choose);
+        let server = Arc::new(Both([0, 1].map(|index| nodes.server(index).clone())));
+        TestServer { server, nodes, connected: AtomicUsize::new(0) }
+    }
+
+    /// Connects a client to the node whose turn it is.
+    pub(crate) fn client(&self) -> Client {
+        let index = self.connected.fetch_add(1, Ordering::Relaxed) % 2;
+        let mut client = Client::connect(self.nodes.nodes[index].as_ref().unwrap().addr);
+        client.settle = Some(self.server.clone());
+        self.server.joined(&client.id, "root");
+        client
+    }
+
+    /// Connects a client that has left `root`.
+    pub(crate) fn roomless_client(&self) -> Client {
+        let mut client = self.client();
+        client.send_to_room("root", "leave", b"");
+        loop {
+            let packet = client.expect_packet();
+            assert_eq!(packet.room, "root");
+            match &*packet.event {
+                "new_member" | "member_left" => {}
+                "leave_ack" => break,
+                _ => panic!("{packet:?}"),
+            }
+        }
+        self.server.left(&client.id, Some("root"));
+        client
+    }
+
+    pub(crate) fn roomless_clients<const N: usize>(&self) -> [Client; N] {
+        std::array::from_fn(|_| self.roomless_client())
+    }
+
+    /// Connects clients that are members of one room only and have received its notices.
+    pub(crate) fn clients_in<const N: usize>(&self, room: &str) -> [Client; N] {
+        let mut members = self.roomless_clients();
+        join_all(room, &mut members);
+        members
+    }
+}
+
+impl Both {
+    /// Returns the first node's statistics, with the rejected packets of both.
+    pub(crate) fn stats(&self) -> Stats {
+        let [mut all, other] = self.0.each_ref().map(Server::stats);
+        let (sum, rejected) = (&mut all.rejected_packets, other.rejected_packets);
+        sum.reserved += rejected.reserved;
+        sum.not_member += rejected.not_member;
+        sum.unknown_dst += rejected.unknown_dst;
+        sum.long_name += rejected.long_name;
+        all
+    }
+}
+
+impl Settle for Both {
+    fn joined(&self, id: &str, room: &str) {
+        let id = ConnId::parse(id).unwrap();
+        for node in &self.0 {
+            until("a node does not show a member", || {
+                node.members(room).contains(&id).then_some(())
+            });
+        }
+    }
+
+    fn left(&self, id: &str, room: Option<&str>) {
+        let id = ConnId::parse(id).unwrap();
+        for node in &self.0 {
+            until("a node shows a member that has left", || {
+                let mut rooms = node.rooms();
+                rooms.retain(|(name, _)| room.is_none_or(|room| **name == *room));
+                let is_there = rooms.iter().any(|(name, _)| node.members(name).contains(&id));
+                (!is_there).then_some(())
+            });
+        }
+    }
+
+    fn fence(&self, id: &str) -> usize {
+        let id = ConnId::parse(id).unwrap();
+        let others = self.0.iter().filter(|node| node.conn(id).is_none());
+        others.map(|node| assert!(node.send(id, "fence", b""))).count()
+    }
+}
+
+/// Makes each client join a new room and receive the notices about the clients after it.
+pub(crate) fn join_all(room: &str, members: &mut [Client]) {
+    for i in 0..members.len() {
+        let snapshot = members[i].join(room);
+        assert_eq!(snapshot.len(), i + 1);
+        let id = members[i].id.clone();
+        for earlier in &mut members[..i] {
+            assert!(snapshot.contains(&earlier.id));
+            earlier.expect_new_member(room, &id);
+        }
+    }
+}
+
+/// Checks that no client has a pending event.
+#[track_caller]
+pub(crate) fn expect_nothing<const N: usize>(clients: [&mut Client; N]) {
+    for client in clients {
+        client.expect_nothing();
+    }
+}
