@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     write("handshake", requests())?;
     write("nats", servers()?)?;
     write("plan", noise(b"plan", 30, 600))?;
+    write("resp", redis_servers()?)?;
     write("snapshot", comings_and_goings())
 }
 
@@ -136,6 +137,68 @@ fn servers() -> Result<Seeds, Box<dyn Error>> {
         ("info-negative", "INFO {\"max_payload\":-1}\r\n"),
         ("info-fraction", "INFO {\"max_payload\":1.5}\r\n"),
         ("error", "-ERR 'maximum connections exceeded'\r\n"),
+    ];
+    seeds.extend(first.map(|(name, text)| {
+        (format!("first-{name}"), [b"\x05\x00\x00\x06\x30\x01\xff", text.as_bytes()].concat())
+    }));
+    Ok(seeds)
+}
+
+/// What Redis servers send, recorded and invented.
+fn redis_servers() -> Result<Seeds, Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("../roomer-hub/engine/src/cluster/redis/session/transcripts");
+    let mut seeds = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|name| name.to_str()).ok_or("no name")?;
+        let bytes = fs::read(&path)?;
+        let seed = [b"\x05\x00\x00\x06\x30\x01\xff", &bytes[..]].concat();
+        seeds.push((format!("server-{name}"), seed));
+    }
+    let message = ">3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n";
+    let other = ">3\r\n$7\r\nmessage\r\n$4\r\nchat\r\n";
+    // After a greeting.
+    let up: [(&str, String); 28] = [
+        ("frame", format!("{message}$5\r\nhello\r\n")),
+        ("frames", format!("{message}$1\r\na\r\n:1\r\n{message}$2\r\nbc\r\n")),
+        ("frame-empty", format!("{message}$0\r\n\r\n")),
+        ("frame-of-lines", format!("{message}$8\r\n\r\n+OK\r\n\r\n\r\n")),
+        ("frame-too-long", format!("{message}$2000000\r\n")),
+        ("frame-huge", format!("{message}$18446744073709551615\r\n")),
+        ("frame-overflow", format!("{message}$18446744073709551616\r\n")),
+        ("frame-negative", format!("{message}$-1\r\n")),
+        ("frame-without-end", format!("{message}$1\r\nxyz")),
+        ("frame-half", format!("{message}$50\r\nxx")),
+        ("frame-number", format!("{message}:1\r\n")),
+        ("frame-list", format!("{message}*0\r\n{message}*1\r\n:1\r\n")),
+        ("frame-unasked", format!("{other}$1\r\nx\r\n")),
+        ("frame-pattern", ">4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\na\r\n$1\r\nb\r\n".into()),
+        ("push-other", ">2\r\n$10\r\ninvalidate\r\n_\r\n>0\r\n".into()),
+        ("answers", ":1\r\n+PONG\r\n:0\r\n".into()),
+        ("answers-too-many", ":1\r\n:1\r\n:1\r\n:1\r\n".into()),
+        ("error", "-LOADING Redis is loading\r\n:1\r\n".into()),
+        ("error-empty", "-\r\n".into()),
+        ("error-long", "!5\r\nERR x\r\n".into()),
+        ("deep", "*1\r\n".repeat(40) + ":1\r\n"),
+        ("deeper", "*1\r\n".repeat(800)),
+        ("list-huge", "*1000000000\r\n".into()),
+        ("kinds", ">8\r\n#t\r\n,1.5\r\n(12\r\n_\r\n=5\r\ntxt:x\r\n~1\r\n:1\r\n%0\r\n*0\r\n".into()),
+        ("attribute", "|1\r\n+a\r\n+b\r\n:1\r\n".into()),
+        ("stream", "$?\r\n;1\r\nx\r\n;0\r\n".into()),
+        ("newline", "+OK\n:1\r\n".into()),
+        ("line-long", format!("+{}", "x".repeat(3000))),
+    ];
+    seeds.extend(up.map(|(name, text)| {
+        (format!("up-{name}"), [b"\x05\x01\x00\x06\x30\x01\xff", text.as_bytes()].concat())
+    }));
+    let first = [
+        ("old", "-ERR unknown command 'HELLO'\r\n"),
+        ("message", ">3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n$0\r\n\r\n"),
+        ("list", "*2\r\n$6\r\nserver\r\n$5\r\nredis\r\n"),
+        ("tls", "\x15\x03\x03\x00\x02\x02\x28"),
+        ("http", "HTTP/1.1 400 Bad Request\r\n\r\n"),
+        ("hello", "HELLO 3\r\n"),
     ];
     seeds.extend(first.map(|(name, text)| {
         (format!("first-{name}"), [b"\x05\x00\x00\x06\x30\x01\xff", text.as_bytes()].concat())

@@ -19,6 +19,7 @@ mod handshake;
 mod model;
 mod nats;
 mod plan;
+mod resp;
 mod session;
 mod snapshot;
 
@@ -26,5 +27,6 @@ pub use decode::decode;
 pub use handshake::handshake;
 pub use nats::nats;
 pub use plan::plan;
+pub use resp::resp;
 pub use session::session;
 pub use snapshot::snapshot;

@@ -45,6 +45,11 @@ fn plan() {
 }
 
 #[test]
+fn resp() {
+    replay("resp", 40, roomer_fuzz::resp);
+}
+
+#[test]
 fn snapshot() {
     replay("snapshot", 20, roomer_fuzz::snapshot);
 }
