@@ -6,7 +6,7 @@
 //! | `world`, `ops`, `talk` | run a plan: nodes, broker, clients |
 //! | `node` | one node: a real hub and a real machine |
 //! | `broker` | the model of a broker: delays, losses, repetitions, partitions |
-//! | `client`, `owed` | what a client can check of what it receives, and what it has to receive |
+//! | `client` | what a client can check of what it receives; it keeps a list of what it has to receive |
 //! | `pairs` | which nodes had trouble with each other, and which may therefore lose each other |
 //! | `finish` | the end of a plan: all nodes agree, and every message arrives |
 //! | `marks` | situations that a large run has to reach |

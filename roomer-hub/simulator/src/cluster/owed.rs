@@ -87,7 +87,7 @@ impl Owed {
         Ok(())
     }
 
-    /// At rest, nothing may be missing either. `hides_loss` tells for whom a loss does not show.
+    /// At rest, nothing may be missing either. `hides_loss` returns true for senders and rooms whose loss does not show.
     pub fn at_rest(&self, hides_loss: impl Fn(Sender, Option<usize>) -> bool) -> Result<(), Fault> {
         for ((from, room), debt) in &self.0 {
             let missing = debt.numbers.iter();
