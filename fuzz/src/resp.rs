@@ -178,11 +178,11 @@ fn model(wire: &[u8]) -> Model {
     }
 }
 
-/// Returns true if a frame is written as the second parser would write it, without attributes and bare
-/// ends of lines.
+/// Returns true if a frame is written as the second parser would write it, without attributes, chunks
+/// and bare ends of lines.
 fn is_usual(frame: &BytesFrame, bytes: &[u8]) -> bool {
     let is_bare = |at: usize| bytes[at] == b'\n' && (at == 0 || bytes[at - 1] != b'\r');
-    if bytes.contains(&b'|')
+    if bytes.iter().any(|byte| b"|;".contains(byte))
         || (0..bytes.len()).any(is_bare)
         || matches!(frame, BytesFrame::Hello { .. })
     {
