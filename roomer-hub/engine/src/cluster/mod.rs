@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Recording copies bytes and nothing else. The link's task is woken after the lock is released, and
-//! makes frames of what was recorded by then ([`link`]).
+//! makes frames of what was recorded by then.
 
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod address;
