@@ -104,3 +104,33 @@ fn beats_that_a_stream_has_overtaken_do_not_end_it() {
         ],
     });
 }
+
+/// A broken link lost every other frame of a large message; each loss was requested after the one before
+/// had come, so that the stream was given up again and again.
+#[test]
+fn scattered_losses_are_requested_at_once() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 7_673_568_953_300_687_093,
+            nodes: 5,
+            max_delay: 300,
+            max_payload: 200,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Cut { node: 47 },
+            Op::Open { node: 38 },
+            Op::Open { node: 53 },
+            Op::Open { node: 22 },
+            Op::Open { node: 18 },
+            Op::Open { node: 4 },
+            Op::BrokerUp,
+            Op::Close { client: 537 },
+            Op::Open { node: 8 },
+            Op::Wait(3303),
+            Op::Say { client: 275, room: 0, size: 17_847 },
+            Op::Wait(3),
+            Op::Cut { node: 62 },
+        ],
+    });
+}

@@ -75,6 +75,10 @@ struct Hole {
     /// The time of the last request, and the number of requests.
     asked_at: Duration,
     asked: u32,
+    /// The last frame that was requested.
+    asked_to: u64,
+    /// True if another hole was closed just before: the losses are scattered.
+    is_scattered: bool,
 }
 
 /// What to do with a frame that has come.
@@ -217,9 +221,15 @@ impl Incoming {
     /// Returns the time for which a hole lasted that has just been closed.
     pub(super) fn close_hole(&mut self, now: Duration) -> Option<Duration> {
         if self.next <= self.known {
-            // Behind the frames that came, others are missing: they get their full time.
+            // Behind the frames that came, others are missing: they get their full time. Those that
+            // are requested already are on their way.
             if let Some(hole) = &mut self.hole {
-                (hole.since, hole.asked) = (now, 0);
+                let is_asked = hole.asked > 0 && self.next <= hole.asked_to;
+                (hole.since, hole.asked) = (now, u32::from(is_asked));
+                hole.is_scattered |= !is_asked;
+                if is_asked {
+                    hole.asked_at = now;
+                }
             }
             return None;
         }
@@ -250,7 +260,13 @@ impl Incoming {
         }
         // A beat comes on another subject, and may overtake the frames that it names.
         let is_sure = !self.held.is_empty();
-        let hole = self.hole.get_or_insert(Hole { since: now, asked_at: now, asked: 0 });
+        let hole = self.hole.get_or_insert(Hole {
+            since: now,
+            asked_at: now,
+            asked: 0,
+            asked_to: 0,
+            is_scattered: false,
+        });
         if hole.since + repair_wait <= now {
             return Due::GiveUp;
         }
@@ -260,7 +276,10 @@ impl Incoming {
         }
         (hole.asked, hole.asked_at) = (hole.asked + 1, now);
         let first_held = self.held.keys().next();
+        // One hole after the other would take a round trip each; the frames between them are few.
+        let first_held = first_held.filter(|_| !hole.is_scattered);
         let last = first_held.map_or(self.known, |held| held - 1);
+        hole.asked_to = last;
         Due::Demand(Demand { stream: self.stream, first: self.next, last })
     }
 
