@@ -189,8 +189,9 @@ impl Client {
         self.owed.excuse(node);
     }
 
-    pub fn owed_at_rest(&self) -> Result<(), Fault> {
-        self.owed.at_rest(|from, room| self.hides_loss(from, room))
+    /// Checks that nothing is missing, but for what came from nodes that are lost.
+    pub fn owed_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
+        self.owed.at_rest(is_lost, |from, room| self.hides_loss(from, room))
     }
 
     /// A message of a node is for everyone in a room but this client.

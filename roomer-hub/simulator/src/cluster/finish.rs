@@ -154,6 +154,12 @@ impl World {
             }
         }
         self.check()?;
+        for node in self.nodes.iter().filter(|node| node.runs()) {
+            for peer in node.cluster.peers().filter(|peer| peer.state == PeerState::Live) {
+                let (bytes, of) = (peer.unapplied_bytes, peer.node);
+                ensure!(bytes == 0, "node {} waits for {of} to apply {bytes} bytes", node.index);
+            }
+        }
         self.agree()
     }
 

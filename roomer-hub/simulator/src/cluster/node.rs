@@ -1,6 +1,6 @@
 //! One node: a real hub and a real machine, and the clients behind them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use roomer_hub::cluster::{
@@ -35,6 +35,8 @@ pub struct Node {
     pub news: Vec<News>,
     /// How often it has started over with each node, or taken it for dead.
     pub breaks: BTreeMap<NodeId, u32>,
+    /// The nodes that have said goodbye to it.
+    pub byes: BTreeSet<NodeId>,
     /// The number of its application's last message in each room.
     pub said: BTreeMap<usize, u32>,
     pub steps: u64,
@@ -74,6 +76,7 @@ impl Node {
             publishes: false,
             news: Vec::new(),
             breaks: BTreeMap::new(),
+            byes: BTreeSet::new(),
             said: BTreeMap::new(),
             steps: 0,
         }
@@ -110,6 +113,9 @@ impl Node {
                 News::PeerGone { node, why, .. } if *why != GoneCause::Bye => Some(*node),
                 _ => None,
             };
+            if let News::PeerGone { node, why: GoneCause::Bye, .. } = news {
+                self.byes.insert(*node);
+            }
             if let Some(lost) = lost {
                 *self.breaks.entry(lost).or_default() += 1;
                 let own = clients.values_mut().filter(|client| client.node == self.index);

@@ -10,7 +10,7 @@ use roomer_proto::cluster::PeerCommand;
 use super::marks::Mark;
 use super::node::{Node, State};
 use super::plan::{Op, ROOMS};
-use super::world::{CRASH_SEEN, World};
+use super::world::{CRASH_SEEN, STRANGER, World};
 use crate::fault::Fault;
 
 impl World {
@@ -168,7 +168,7 @@ impl World {
         }
         self.crashed.push((self.now, ids, vec![node]));
         self.input(node, Input::Stop)?;
-        self.publish(node);
+        self.publish(node)?;
         self.marks.mark(self.broker.takes(node), Mark::Stop);
         // What is under way still arrives: its link does not break.
         self.nodes[node].state = State::Ended;
@@ -176,9 +176,9 @@ impl World {
     }
 
     pub(super) fn noise(&mut self, node: usize, kind: u8) -> Result<(), Fault> {
-        use roomer_proto::cluster::{FrameKind, Head, Item, NodeId};
+        use roomer_proto::cluster::{FrameKind, Head, Item};
         let mut frame = Vec::new();
-        let from = NodeId(0x7777_7777_0000_0001);
+        let from = STRANGER;
         Head { cluster: 12345, from, kind: FrameKind::Control }.encode(&mut frame);
         Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
         match kind {

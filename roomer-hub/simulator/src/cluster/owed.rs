@@ -87,9 +87,14 @@ impl Owed {
         Ok(())
     }
 
-    /// At rest, nothing may be missing either. `hides_loss` returns true for senders and rooms whose loss does not show.
-    pub fn at_rest(&self, hides_loss: impl Fn(Sender, Option<usize>) -> bool) -> Result<(), Fault> {
-        for ((from, room), debt) in &self.0 {
+    /// At rest, nothing may be missing either. `hides_loss` returns true for senders and rooms whose
+    /// loss does not show, `is_lost` for nodes that have ended without a goodbye.
+    pub fn at_rest(
+        &self,
+        is_lost: impl Fn(NodeId) -> bool,
+        hides_loss: impl Fn(Sender, Option<usize>) -> bool,
+    ) -> Result<(), Fault> {
+        for ((from, room), debt) in self.0.iter().filter(|(_, debt)| !is_lost(debt.node)) {
             let missing = debt.numbers.iter();
             let missing = missing
                 .filter(|number| !(number.may_be_lost && hides_loss(*from, *room)))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use roomer_hub::cluster::{GoneCause, News, PeerState, ResetCause};
 use roomer_proto::cluster::NodeId;
 
-use super::node::State;
+use super::node::{Node, State};
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
@@ -33,6 +33,8 @@ pub struct Pairs(BTreeMap<(usize, usize), Pair>);
 struct Pair {
     /// The last time at which no frame could pass, and at which frames were lost.
     trouble: Duration,
+    /// The same for the one or the other node, without its own pauses.
+    silent: BTreeMap<usize, Duration>,
     lossy: Duration,
     deaths: Vec<(usize, Duration)>,
     lost: VecDeque<Duration>,
@@ -45,6 +47,9 @@ impl Pairs {
 
     /// A frame was lost.
     pub fn lost(&mut self, now: Duration, from: usize, to: usize) {
+        if from == to {
+            return; // An echo.
+        }
         let pair = self.pair(from, to);
         pair.lost.push_back(now);
         if pair.lost.len() > LOST_FOR_A_HOLE {
@@ -63,6 +68,13 @@ impl World {
                 let ends = [one, other].iter().all(|node| {
                     self.broker.takes(*node) && self.nodes[*node].state == State::Running
                 });
+                for (at, of) in [(one, other), (other, one)] {
+                    let is_cut = [at, of].iter().any(|node| !self.broker.takes(*node));
+                    let is_still = self.nodes[of].state != State::Running;
+                    if is_cut || is_still || self.broker.is_parted(one, other) {
+                        self.pairs.pair(one, other).silent.insert(at, now);
+                    }
+                }
                 if !ends || self.broker.is_parted(one, other) {
                     self.pairs.pair(one, other).trouble = now;
                 }
@@ -85,6 +97,11 @@ impl World {
                 let pair = self.pairs.pair(index, peer);
                 let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
                 let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
+                let was_silent = is_recent(pair.silent.get(&index).copied().unwrap_or_default());
+                ensure!(
+                    *why != GoneCause::Silent || was_silent || is_recent(pair.lossy),
+                    "node {index} was asleep and takes node {peer} for silent"
+                );
                 pair.deaths.push((index, now));
                 let is_justified = is_recent(pair.trouble)
                     || is_recent(pair.lossy)
@@ -109,6 +126,10 @@ impl World {
                 let lost = pair.lost.iter().filter(|at| now - **at < HOLE_WINDOW).count();
                 let is_quick = setup.max_delay <= QUICK && !setup.seed.is_multiple_of(5);
                 let is_kept = journal >= 1 << 20 && setup.journal_ms >= 2000;
+                ensure!(
+                    *why != ResetCause::Missing || journal < 1 << 20 || setup.journal_ms < 10_000,
+                    "node {peer} has not kept what node {index} misses"
+                );
                 if *why == ResetCause::Hole && is_quick && is_kept {
                     ensure!(
                         lost >= LOST_FOR_A_HOLE,
@@ -151,9 +172,16 @@ impl World {
     /// Checks that each client has received what it had to.
     pub fn check_owed(&self) -> Result<(), Fault> {
         self.clients.values().filter(|client| client.is_open).try_for_each(|client| {
-            let result = client.owed_at_rest();
+            let node = &self.nodes[client.node];
+            let result = client.owed_at_rest(|from| self.is_lost_to(node, from));
             result.map_err(|Fault(what)| Fault::new(format!("{}: {what}", client.id)))
         })
+    }
+
+    /// Returns true if a node has ended without a goodbye to another one, which may not have noticed.
+    pub fn is_lost_to(&self, node: &Node, from: NodeId) -> bool {
+        let is_there = self.index_of(from).is_some_and(|at| self.nodes[at].state != State::Ended);
+        !is_there && !node.byes.contains(&from)
     }
 
     pub fn overflows(&self) -> u64 {

@@ -106,6 +106,7 @@ impl World {
         let in_room = self.said(id, target) + 1;
         let over_all = self.order.get(&id).copied().unwrap_or_default() + 1;
         let payload = Numbers { in_room, over_all, node: 0 }.encode(size);
+        self.largest = self.largest.max(payload.len());
         if self.send(node, id, PacketRef { payload: &payload, ..packet })? {
             self.said.insert((id, target), in_room);
             self.order.insert(id, over_all);
@@ -256,7 +257,10 @@ impl World {
                 None => false,
             };
             ensure!(
-                !client.is_open || is_done || breaks > command.breaks,
+                !client.is_open
+                    || is_done
+                    || breaks > command.breaks
+                    || self.is_lost_to(node, command.from),
                 "{command:?} had no effect"
             );
         }
