@@ -276,8 +276,6 @@ pub enum GoneCause {
     Silent,
     /// The peer did not answer requests for its members.
     NoState,
-    /// The peer sent too many frames that were refused.
-    Refused,
 }
 
 /// Why a peer starts over with its members.
@@ -321,7 +319,6 @@ impl GoneCause {
             GoneCause::Bye => "bye",
             GoneCause::Silent => "silent",
             GoneCause::NoState => "no_state",
-            GoneCause::Refused => "refused",
         }
     }
 }
