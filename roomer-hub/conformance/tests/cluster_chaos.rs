@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use cluster_chaos::node::Process;
 use cluster_chaos::witness::{Knowledge, Witness};
 use roomer_conformance::broker::{Broker, Nats, nats_servers};
+use roomer_conformance::client::Client;
 use roomer_conformance::programs::until;
 use roomer_simulator::random::{Random, Source};
 use rustix::process::Signal;
@@ -94,4 +95,28 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end() {
     for node in &nodes {
         until("members are left", || (Witness::members(node.addr)?.len() == 1).then_some(()));
     }
+}
+
+#[test]
+fn members_of_a_stopped_node_leave_and_return_once_and_those_of_a_killed_one_leave_once() {
+    let broker = Nats::start(&nats_servers().pop().unwrap(), &[]);
+    let start = |runtime| Process::start(runtime, &broker.address(""));
+    let (first, mut second) = (start("tokio"), start("smol"));
+    let mut a = Client::connect(first.addr);
+    let mut b = Client::connect(second.addr);
+    // Once the nodes have found each other.
+    a.expect_new_member("root", &b.id);
+    second.signal(Signal::STOP);
+    a.expect_member_left("root", &b.id);
+    second.signal(Signal::CONT);
+    a.expect_new_member("root", &b.id);
+    b.send_to_room("root", "chat", b"awake");
+    a.expect("root", "chat", "", &b.id, b"awake");
+
+    second.kill();
+    a.expect_member_left("root", &b.id);
+    second.restart();
+    let c = Client::connect(second.addr);
+    a.expect_new_member("root", &c.id);
+    a.expect_nothing();
 }
