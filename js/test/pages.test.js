@@ -20,6 +20,9 @@ const of = (...languages) => blocks.filter(({ language }) => languages.includes(
  */
 const WITNESSES = {
     "roomer-hub/engine/README.md:            Reader": { why: "a drawing" },
+    "roomer-tokio/guide/cluster.md:    clients": { why: "a drawing" },
+    "roomer-tokio/guide/cluster.md: listen: ": { why: "settings of a broker on another machine, with certificates" },
+    "roomer-tokio/guide/cluster.md: user chat on ": { why: "a rule of a broker on another machine" },
     "js/RECIPES.md: <!-- Lobby.vue -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
     "js/RECIPES.md: <!-- Lobby.svelte -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
     "js/README.md: <!DOCTYPE html>": { file: "js/test/browser/tutorial.browser.test.js" },
