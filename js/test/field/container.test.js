@@ -36,11 +36,14 @@ const NEEDS = {
     smol_tls: { tls: true }
 };
 
-/** All but the chats. The libraries of their packages are files beside them. */
+/**
+ * All servers but the chats. The libraries of their packages are files beside them; the balancer serves no
+ * WebSocket of its own, and roomer-conformance ends it.
+ */
 const examples = ["tokio", "smol"].flatMap((runtime) => {
     const folder = path(`roomer-${runtime}/examples`);
     return readdirSync(folder).filter((name) => name.endsWith(".rs")).map((name) => basename(name, ".rs"));
-}).filter((name) => !["chat", "lib"].includes(name)).concat(APPLICATION);
+}).filter((name) => !["balance", "chat", "lib"].includes(name)).concat(APPLICATION);
 
 const lost = (far) => far.until("the server is going away", ([what, state]) => what === "state" && (state === "suspended" || state === "closed"));
 
