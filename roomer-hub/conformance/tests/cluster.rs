@@ -14,7 +14,7 @@ use cluster::nodes::{Nodes, Runtime};
 /// Makes tests of functions for nodes on both runtimes and for nodes on one of them. What nodes do with
 /// frames is the same on every runtime: that is tested with mixed nodes alone.
 macro_rules! on_nodes {
-    (mixed: $($module:ident::$test:ident,)* each: $($fault:ident::$case:ident,)*) => {
+    (mixed { $($module:ident::$test:ident,)* } each { $($fault:ident::$case:ident,)* }) => {
         mod tokio { $(#[test] fn $case() {
             crate::cluster::$fault::$case(&mut crate::Nodes::new(&[crate::Runtime::Tokio]));
         })* }
@@ -25,6 +25,9 @@ macro_rules! on_nodes {
             const BOTH: [crate::Runtime; 2] = [crate::Runtime::Tokio, crate::Runtime::Smol];
             $(#[test] fn $test() {
                 crate::cluster::$module::$test(&mut crate::Nodes::new(&BOTH));
+            })*
+            $(#[test] fn $case() {
+                crate::cluster::$fault::$case(&mut crate::Nodes::new(&BOTH));
             })*
         }
         mod redis {
@@ -40,25 +43,27 @@ macro_rules! on_nodes {
 }
 
 on_nodes! {
-    mixed:
-    members::a_join_lists_the_members_of_all_nodes_and_they_are_notified,
-    members::a_node_that_starts_later_shows_all_members,
-    members::a_node_that_starts_later_shows_thousands_of_rooms,
-    members::rooms_that_count_add_up_and_rooms_without_presence_stay_silent,
-    members::a_move_is_one_step_for_other_nodes,
-    messages::messages_and_direct_messages_reach_other_nodes,
-    messages::the_largest_message_and_the_oddest_names_pass,
-    messages::nothing_follows_a_leave_and_nothing_comes_from_outside,
-    messages::direct_messages_only_reach_clients_in_a_common_room_if_so_configured,
-    commands::the_application_commands_connections_of_other_nodes,
-    commands::an_unknown_id_is_reported_as_such,
-    commands::health_waits_for_the_other_nodes,
-    faults::other_clusters_at_the_broker_are_not_heard,
-    each:
-    messages::each_senders_messages_are_in_order_and_complete,
-    faults::nothing_is_lost_while_the_broker_restarts,
-    faults::without_a_broker_each_node_shows_its_own_members,
-    faults::a_node_that_stops_in_order_takes_its_members_along,
-    faults::a_wrong_address_costs_only_a_warning,
-    faults::health_can_depend_on_the_broker_and_a_stop_does_not,
+    mixed {
+        members::a_join_lists_the_members_of_all_nodes_and_they_are_notified,
+        members::a_node_that_starts_later_shows_all_members,
+        members::a_node_that_starts_later_shows_thousands_of_rooms,
+        members::rooms_that_count_add_up_and_rooms_without_presence_stay_silent,
+        members::a_move_is_one_step_for_other_nodes,
+        messages::messages_and_direct_messages_reach_other_nodes,
+        messages::the_largest_message_and_the_oddest_names_pass,
+        messages::nothing_follows_a_leave_and_nothing_comes_from_outside,
+        messages::direct_messages_only_reach_clients_in_a_common_room_if_so_configured,
+        commands::the_application_commands_connections_of_other_nodes,
+        commands::an_unknown_id_is_reported_as_such,
+        commands::health_waits_for_the_other_nodes,
+        faults::other_clusters_at_the_broker_are_not_heard,
+        faults::without_a_broker_each_node_shows_its_own_members,
+        faults::health_can_depend_on_the_broker_and_a_stop_does_not,
+    }
+    each {
+        messages::each_senders_messages_are_in_order_and_complete,
+        faults::nothing_is_lost_while_the_broker_restarts,
+        faults::a_node_that_stops_in_order_takes_its_members_along,
+        faults::a_wrong_address_costs_only_a_warning,
+    }
 }
