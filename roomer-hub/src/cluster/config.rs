@@ -40,8 +40,8 @@ pub struct Config {
     pub max_name: usize,
     /// The maximum number of peers. Default 256.
     pub max_peers: usize,
-    /// The maximum number of seats of one peer, a connection in a room with full presence. Default
-    /// 4 million.
+    /// The maximum number of seats that one peer may report at the start of its stream, a connection
+    /// in a room with full presence each; joins that follow are not counted. Default 4 million.
     pub max_seats: usize,
 }
 

@@ -57,8 +57,6 @@ pub(super) struct Incoming {
     pub(super) began_ms: u64,
     /// The sum of the hashes of the seats that the peer has reported.
     pub(super) digest: u64,
-    /// The number of those seats.
-    pub(super) seats: usize,
     /// The bytes that were applied since the peer was told.
     unreported: usize,
 }
@@ -152,7 +150,7 @@ impl Incoming {
         self.start(0);
         self.retry = None;
         self.shown = Resume::default();
-        (self.digest, self.seats) = (0, 0);
+        self.digest = 0;
     }
 
     fn start(&mut self, stream: u32) {

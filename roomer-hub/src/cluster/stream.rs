@@ -129,8 +129,7 @@ impl Cluster {
                 key
             }
         };
-        let (digest, seats) = transfer.finish(tables, key, &self.hash, &mut self.effects);
-        (peer.incoming.digest, peer.incoming.seats) = (digest, seats);
+        peer.incoming.digest = transfer.finish(tables, key, &self.hash, &mut self.effects);
         peer.incoming.went_live();
         peer.stale = std::time::Duration::ZERO;
         let name = peer.name.clone();
@@ -164,11 +163,9 @@ fn count_seat(peer: &mut Peer, effect: &Effect, hash: impl Fn(&str, &roomer_prot
     match effect {
         Effect::GuestJoined { room, id, .. } => {
             incoming.digest = incoming.digest.wrapping_add(hash(room, id));
-            incoming.seats += 1;
         }
         Effect::GuestLeft { room, id, .. } => {
             incoming.digest = incoming.digest.wrapping_sub(hash(room, id));
-            incoming.seats = incoming.seats.saturating_sub(1);
         }
         _ => {}
     }

@@ -91,15 +91,15 @@ impl Transfer {
     }
 
     /// Compares the members with the guests that the hub shows, and appends the effects that make
-    /// them equal. A guest whose messages may be missing leaves and joins again. Returns the digest
-    /// and the number of the seats.
+    /// them equal. A guest whose messages may be missing leaves and joins again. Returns the
+    /// digest of the seats.
     pub(super) fn finish(
         mut self,
         tables: &Tables,
         peer: PeerKey,
         hash: &Digest,
         effects: &mut Vec<Effect>,
-    ) -> (u64, usize) {
+    ) -> u64 {
         let mut shown: Vec<(&str, [u8; 16])> =
             tables.guests_of(peer).map(|(room, id)| (room, id.to_bytes())).collect();
         shown.sort_unstable();
@@ -146,9 +146,8 @@ impl Transfer {
             effects.push(Effect::GuestCount { peer, room: room.into(), members: 0 });
         }
         drop(counted);
-        let seats = self.seats.len();
         let counts = self.counts.into_iter();
         effects.extend(counts.map(|(room, members)| Effect::GuestCount { peer, room, members }));
-        (digest, seats)
+        digest
     }
 }
