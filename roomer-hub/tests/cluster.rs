@@ -7,7 +7,7 @@ use bytes::Bytes;
 use roomer_hub::cluster::{Change, Cluster, Command, Config, Effect, Input, News, PeerState};
 use roomer_hub::{Action, ConnId, ConnKey, HashKey, Hub, Presence};
 use roomer_proto::PacketRef;
-use roomer_proto::cluster::{NodeId, Subject};
+use roomer_proto::cluster::{NodeId, PeerCommand, Subject};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -339,4 +339,59 @@ fn a_message_larger_than_a_frame_is_sent_in_parts() {
     let received = net.received(1, 2);
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].len(), "chat root ".len() + text.len() - 100);
+}
+
+#[test]
+fn a_message_of_the_application_above_the_limit_is_not_sent_to_peers_and_harms_no_other() {
+    let mut net = Net::new(2);
+    net.open(0, 1);
+    net.open(1, 2);
+    net.run(10);
+    net.received(1, 2);
+    let max = Config::new("", "").max_packet;
+    let empty = PacketRef { room: "root", event: "news", ..PacketRef::default() };
+    let most = max - empty.encoded_len();
+    for len in [most, most + 1, most + 200_000] {
+        let payload = vec![b'x'; len];
+        let dst = net.nodes[1].id(2);
+        let (room, event, payload) = ("root", "news", &payload[..]);
+        let (from, except, except_guest) = (None, None, None);
+        let now = net.now;
+        for command in [
+            roomer_hub::Command::Broadcast { from, except, except_guest, room, event, payload },
+            roomer_hub::Command::Send { from, dst: dst.as_str(), room, event, payload },
+        ] {
+            net.nodes[0].hub(now, roomer_hub::Input::Command(command));
+            net.run(10);
+        }
+    }
+    net.say(0, 1, "root", "chat", "behind them");
+    net.run(3000);
+    let lens: Vec<usize> = net.received(1, 2).iter().map(String::len).collect();
+    // A direct message has an id more in it, so that the longest one is above the limit.
+    assert_eq!(lens, ["news root ".len() + most, "chat root behind them".len()]);
+    assert_eq!(net.nodes[0].cluster.statistics().unsendable, 5);
+    let statistics = net.nodes[1].cluster.statistics();
+    assert_eq!((statistics.resets.len(), statistics.refused.len()), (0, 0));
+}
+
+#[test]
+fn a_command_with_a_name_above_the_limit_is_not_sent_to_peers() {
+    let mut net = Net::new(2);
+    net.open(1, 2);
+    net.run(10);
+    let (id, now) = (net.nodes[1].id(2), net.now);
+    let name = "x".repeat(2 << 20);
+    let Node { hub, cluster, .. } = &mut net.nodes[0];
+    let peer = hub.tables().peer_of(id.as_str()).expect("a peer");
+    for command in [
+        PeerCommand::Join { room: &name },
+        PeerCommand::Move { from: "root", to: &name },
+        PeerCommand::Close { code: 4000, reason: &name },
+    ] {
+        cluster.record(now, hub.tables(), Change::Command { peer, id, command });
+    }
+    net.run(3000);
+    assert_eq!(net.nodes[0].cluster.statistics().unsendable, 3);
+    assert_eq!(net.nodes[1].cluster.statistics().resets.len(), 0);
 }

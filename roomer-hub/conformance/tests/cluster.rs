@@ -55,6 +55,7 @@ on_nodes! {
         messages::direct_messages_only_reach_clients_in_a_common_room_if_so_configured,
         commands::the_application_commands_connections_of_other_nodes,
         commands::an_unknown_id_is_reported_as_such,
+        commands::a_message_of_the_application_above_the_limit_is_refused_with_a_warning,
         commands::health_waits_for_the_other_nodes,
         faults::other_clusters_at_the_broker_are_not_heard,
         faults::without_a_broker_each_node_shows_its_own_members,

@@ -8,6 +8,7 @@ use roomer_proto::cluster::Item;
 use super::effect::Change;
 use super::outgoing::Sealing;
 use super::peer::Peer;
+use super::stream::{is_within, max_item_len};
 use super::{Cluster, Config, Statistics};
 use crate::config::Presence;
 use crate::keys::PeerKey;
@@ -18,9 +19,15 @@ impl Cluster {
     /// Records a change that an input of the hub has made. `tables` are the hub's after that input.
     ///
     /// Changes are reported in the order in which they are recorded. It only copies bytes; the frames
-    /// are made by [`publish`](Self::publish).
+    /// are made by [`publish`](Self::publish). Messages and commands above
+    /// [`Config::max_packet`] or [`Config::max_name`], which peers would refuse, are dropped and counted
+    /// ([`Statistics::unsendable`]).
     pub fn record(&mut self, now: Duration, tables: &Tables, change: Change<'_>) {
         self.now = now;
+        if !self.may_send(&change) {
+            self.statistics.unsendable += 1;
+            return;
+        }
         match change {
             Change::Joined { id, room } => self.joined(tables, id, room),
             Change::Left { id, room } => self.left(tables, id, room),
@@ -52,6 +59,20 @@ impl Cluster {
         let (now, window) = (self.now, self.config.backlog_bytes / 2);
         let mut peers = self.peers.values_mut();
         peers.any(|peer| peer.is_congested(now, window))
+    }
+
+    /// Returns false if a message or a command exceeds what peers accept. What clients cause does not,
+    /// but an application may send anything.
+    fn may_send(&self, change: &Change<'_>) -> bool {
+        let item = match *change {
+            // The hub has checked the names.
+            Change::Joined { .. } | Change::Left { .. } => return true,
+            Change::Broadcast { except, packet, .. } => Item::Broadcast { except, packet },
+            Change::Direct { packet, .. } => Item::Direct { packet },
+            Change::Command { id, command, .. } => Item::Command { id, command },
+        };
+        let Config { max_name, max_packet, .. } = self.config;
+        is_within(&item, max_name, max_packet) && item.encoded_len() <= max_item_len(&self.config)
     }
 
     fn joined(&mut self, tables: &Tables, id: ConnId, room: &str) {

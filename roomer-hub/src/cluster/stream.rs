@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use roomer_proto::PacketRef;
-use roomer_proto::cluster::{FrameKind, HEAD_MAX, Head, Item, Items, NodeId};
+use roomer_proto::cluster::{FrameKind, HEAD_MAX, Head, Item, Items, NodeId, PeerCommand};
 
-use super::Cluster;
 use super::effect::{Command, Effect, GoneCause, News, RefusedCause, ResetCause};
 use super::peer::Peer;
 use super::transfer::Transfer;
+use super::{Cluster, Config};
 use crate::keys::PeerKey;
 use crate::tables::Tables;
 
@@ -23,7 +23,7 @@ impl Cluster {
         from: NodeId,
         frame: &Bytes,
     ) -> Result<(), ResetCause> {
-        let max_item = self.config.max_packet + ITEM_OVERHEAD;
+        let max_item = max_item_len(&self.config);
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
         let mut body = frame.slice(HEAD_MAX..);
         let kind = Head::decode(frame).map(|(head, _)| head.kind);
@@ -96,8 +96,8 @@ impl Cluster {
         let Some(key) = peer.key.filter(|_| peer.incoming.is_live()) else {
             return Err(ResetCause::Malformed);
         };
-        if let Some(why) = too_large(item, self.config.max_name, self.config.max_packet) {
-            self.news(News::Refused { why });
+        if !is_within(item, self.config.max_name, self.config.max_packet) {
+            self.news(News::Refused { why: RefusedCause::TooLarge });
             return Ok(());
         }
         match live_item(key, item, bytes) {
@@ -171,9 +171,14 @@ fn count_seat(peer: &mut Peer, effect: &Effect, hash: impl Fn(&str, &roomer_prot
     }
 }
 
-/// Returns why an item exceeds a bound, if it does.
-fn too_large(item: &Item<'_>, max_name: usize, max_packet: usize) -> Option<RefusedCause> {
-    let is_within = match item {
+/// Returns the most bytes of an item in parts.
+pub(super) fn max_item_len(config: &Config) -> usize {
+    config.max_packet + ITEM_OVERHEAD
+}
+
+/// Returns true if the names and the packet of an item do not exceed the limits.
+pub(super) fn is_within(item: &Item<'_>, max_name: usize, max_packet: usize) -> bool {
+    match item {
         Item::Joined { room, .. } | Item::Left { room, .. } | Item::Count { room, .. } => {
             room.len() <= max_name
         }
@@ -181,9 +186,13 @@ fn too_large(item: &Item<'_>, max_name: usize, max_packet: usize) -> Option<Refu
             // The limit is on what a client sent; `src` was set behind it.
             packet.encoded_len() <= max_packet + packet.src.len()
         }
+        Item::Command { command, .. } => match command {
+            PeerCommand::Join { room } | PeerCommand::Leave { room } => room.len() <= max_name,
+            PeerCommand::Move { from, to } => from.len() <= max_name && to.len() <= max_name,
+            PeerCommand::Close { .. } => true,
+        },
         _ => true,
-    };
-    (!is_within).then_some(RefusedCause::TooLarge)
+    }
 }
 
 /// Returns a name as a part of the frame that it was decoded from.

@@ -1,8 +1,10 @@
 //! What the application of one node does with connections of another.
 
+use std::sync::{Arc, Mutex};
+
 use roomer_conformance::programs::until;
-use roomer_engine::ConnId;
 use roomer_engine::cluster::PeerState;
+use roomer_engine::{ConnId, PacketRef, WarningCause};
 
 use super::nodes::{Nodes, id};
 
@@ -77,4 +79,48 @@ pub(crate) fn health_waits_for_the_other_nodes(nodes: &mut Nodes) {
         assert!(text.contains("\nroomer_cluster_link_up 1\n"), "{text}");
         assert!(text.contains("\nroomer_cluster_peers{state=\"live\"} 1\n"), "{text}");
     }
+}
+
+pub(crate) fn a_message_of_the_application_above_the_limit_is_refused_with_a_warning(
+    nodes: &mut Nodes,
+) {
+    let warnings = Arc::new(Mutex::new(Vec::new()));
+    let kept = warnings.clone();
+    nodes.start_with(2, move |builder| {
+        let kept = kept.clone();
+        builder.max_message(1000).on_warning(move |warning| {
+            if let WarningCause::MessageTooLarge { .. } = warning.cause {
+                kept.lock().unwrap().push(warning.cause.clone());
+            }
+        })
+    });
+    let [mut a, mut b] = nodes.clients([0, 1]);
+    let server = nodes.server(0).clone();
+    let empty = PacketRef { room: "root", event: "news", ..PacketRef::default() };
+    let payload = vec![b'x'; 1000 - empty.encoded_len()];
+    server.broadcast("root", "news", &payload);
+    for client in [&mut a, &mut b] {
+        client.expect("root", "news", "", "", &payload);
+    }
+
+    let payload = vec![b'x'; payload.len() + 1];
+    server.broadcast("root", "news", &payload);
+    server.broadcast_except(id(&b), "root", "news", &payload);
+    server.conn(id(&a)).unwrap().send_to_room("root", "news", &payload);
+    assert!(!server.send(id(&b), "news", &payload));
+    let taken = std::mem::take(&mut *warnings.lock().unwrap());
+    // One of each kind in ten seconds.
+    let cause = WarningCause::MessageTooLarge { event: "news".into(), bytes: 1001, limit: 1000 };
+    assert_eq!(taken, [cause]);
+    // It does not leave the node.
+    assert!(server.send(id(&a), "news", &payload));
+    let own = a.id.clone();
+    a.expect("root", "news", &own, "", &payload);
+
+    server.broadcast("root", "news", b"behind them");
+    for client in [&mut a, &mut b] {
+        client.expect("root", "news", "", "", b"behind them");
+    }
+    let stats = nodes.server(1).stats().cluster.unwrap();
+    assert_eq!((stats.resets.len(), stats.refused.len()), (0, 0));
 }

@@ -190,7 +190,8 @@ impl Conn {
     }
 
     /// Sends a message to all members of a room except this connection, which need not be a member.
-    /// `src` is this connection's id. If the room does not exist, the message is dropped.
+    /// `src` is this connection's id. If the room does not exist, the message is dropped. In a cluster
+    /// it has the limit of [`Server::broadcast`].
     pub fn send_to_room(
         &self,
         room: impl AsRef<str>,
@@ -210,7 +211,8 @@ impl Conn {
     }
 
     /// Sends a message to the connection with this id, as a packet of the room `root`. `src` is this
-    /// connection's id. If the connection does not exist, the message is dropped.
+    /// connection's id. If the connection does not exist, the message is dropped. For a connection of
+    /// another node it has the limit of [`Server::send`].
     pub fn send_to_client(
         &self,
         id: impl AsRef<str>,

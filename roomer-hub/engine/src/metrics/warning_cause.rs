@@ -107,6 +107,16 @@ pub enum WarningCause {
         /// The remark.
         text: String,
     },
+    /// The application sent a message for members on other nodes that is larger than these accept. It
+    /// was sent to no receiver.
+    MessageTooLarge {
+        /// The event of the message.
+        event: String,
+        /// The length of the message as a packet, in bytes.
+        bytes: usize,
+        /// [`max_message`](crate::Builder::max_message), in bytes.
+        limit: usize,
+    },
     /// Another node of the cluster has other settings, so that clients see different rules.
     PeerSettings {
         /// The node's name.
@@ -144,6 +154,7 @@ impl WarningCause {
             WarningCause::NoCluster => "no cluster",
             WarningCause::BrokerDown { .. } => "broker down",
             WarningCause::BrokerNotice { .. } => "broker notice",
+            WarningCause::MessageTooLarge { .. } => "message too large",
             WarningCause::PeerSettings { .. } => "peer settings",
             WarningCause::ForeignPeer { .. } => "foreign peer",
         }
@@ -234,6 +245,12 @@ impl fmt::Display for WarningCause {
                  meanwhile, and connects again by itself"
             ),
             WarningCause::BrokerNotice { text } => write!(f, "the cluster's broker: {text}"),
+            WarningCause::MessageTooLarge { event, bytes, limit } => write!(
+                f,
+                "did not send the application's message \"{event}\" of {bytes} bytes, since the \
+                 cluster's nodes accept no message above max_message({limit}): divide it, or raise \
+                 max_message on all nodes"
+            ),
             WarningCause::PeerSettings { peer } => write!(
                 f,
                 "the node {peer} has another max_message, presence or compat than this one: give \

@@ -20,7 +20,9 @@ use roomer_hub::{ConnId, ConnKey};
 
 impl Server {
     /// Sends to every member of a room, in the server's own name: `src` is empty. Does nothing if
-    /// there is no such room.
+    /// there is no such room. In a [cluster](crate::Builder::cluster), a message that is larger as a
+    /// packet than [`max_message`](crate::Builder::max_message) is sent to no member, and a
+    /// [warning](crate::Builder::on_warning) names it, since other nodes accept no larger one.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -55,18 +57,17 @@ impl Server {
         payload: impl AsRef<[u8]>,
     ) {
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
-        let mut core = self.core();
         let guest = except.as_ref();
-        let except = core.hub.tables().find_conn(guest);
+        let except = self.core().hub.tables().find_conn(guest);
         let except_guest = if except.is_none() { ConnId::parse(guest) } else { None };
-        let command = Command::Broadcast { from: None, except, except_guest, room, event, payload };
-        core.apply(self.now(), Input::Command(command), None);
-        drop(core);
-        self.flush_unless_in_callback();
+        // If the connection ends meanwhile, its key is stale, and no other receiver is left out.
+        self.command(Command::Broadcast { from: None, except, except_guest, room, event, payload });
     }
 
     /// Sends to one connection, in the server's own name, as a packet of the room `root`. Returns
-    /// false if there is no such connection; true does not mean that the message has arrived.
+    /// false if there is no such connection; true does not mean that the message has arrived. Also
+    /// returns false, with a [warning](crate::Builder::on_warning), if the connection is of another
+    /// node and the message is larger as a packet than [`max_message`](crate::Builder::max_message).
     pub fn send(
         &self,
         to: impl AsRef<str>,
@@ -74,12 +75,15 @@ impl Server {
         payload: impl AsRef<[u8]>,
     ) -> bool {
         let (dst, event, payload) = (to.as_ref(), event.as_ref(), payload.as_ref());
+        let command = Command::Send { from: None, dst, room: ROOT, event, payload };
+        if self.refuses(&command) {
+            return false;
+        }
         let mut core = self.core();
         let tables = core.hub.tables();
         if tables.find_conn(dst).is_none() && tables.peer_of(dst).is_none() {
             return false;
         }
-        let command = Command::Send { from: None, dst, room: ROOT, event, payload };
         core.apply(self.now(), Input::Command(command), None);
         drop(core);
         self.flush_unless_in_callback();
@@ -195,6 +199,9 @@ impl Server {
     /// Executes a command. Inside a handler of this server, the connection's own poll flushes later,
     /// so that messages from handlers are batched like all others.
     pub(crate) fn command(&self, command: Command<'_>) {
+        if self.refuses(&command) {
+            return;
+        }
         self.core().apply(self.now(), Input::Command(command), None);
         self.flush_unless_in_callback();
     }
