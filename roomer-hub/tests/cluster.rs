@@ -1,209 +1,13 @@
-//! Hubs and cluster machines over a broker in memory, in virtual time.
+//! Nodes of a cluster: members, messages, losses and deaths.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+#[path = "support/net.rs"]
+mod net;
 
-use bytes::Bytes;
-use roomer_hub::cluster::{Change, Cluster, Command, Config, Effect, Input, News, PeerState};
-use roomer_hub::{Action, ConnId, ConnKey, HashKey, Hub, Presence};
+use roomer_hub::cluster::{Change, Config, Input, Loss, PeerState};
 use roomer_proto::PacketRef;
-use roomer_proto::cluster::{NodeId, PeerCommand, Subject};
+use roomer_proto::cluster::PeerCommand;
 
-const MS: Duration = Duration::from_millis(1);
-
-struct Node {
-    hub: Hub,
-    cluster: Cluster,
-    /// What each connection received: event, room and payload.
-    received: Vec<(ConnId, String)>,
-    news: Vec<News>,
-    is_up: bool,
-}
-
-struct Net {
-    now: Duration,
-    nodes: Vec<Node>,
-    /// Frames under way: receiver and bytes.
-    wire: Vec<(usize, Bytes)>,
-    /// Returns true for frames to lose, by sender and receiver.
-    lose: Box<dyn FnMut(usize, usize) -> bool>,
-}
-
-impl Node {
-    fn new(index: u64, now: Duration) -> Self {
-        let id = NodeId(index << 32 | 7);
-        let mut hub = Hub::new(roomer_hub::Config::default(), HashKey([0; 16]));
-        hub.set_presence("count-*", Presence::Count);
-        let cluster = Cluster::new(Config::new("test", &format!("node {index}")), id, now);
-        Node { hub, cluster, received: Vec::new(), news: Vec::new(), is_up: true }
-    }
-
-    fn id(&self, conn: u8) -> ConnId {
-        self.cluster.node().tag().id([conn; 16])
-    }
-
-    fn key(&self, conn: u8) -> ConnKey {
-        self.hub.tables().find_conn(self.id(conn).as_str()).expect("a connection")
-    }
-
-    fn hub(&mut self, now: Duration, input: roomer_hub::Input<'_>) {
-        let Node { hub, cluster, received, .. } = self;
-        let mut actions = hub.handle(now, input);
-        let tables = actions.tables();
-        let subject = actions.subject();
-        for action in actions.by_ref() {
-            let change = match action {
-                Action::Joined { name, .. } => subject.map(|id| Change::Joined { id, room: name }),
-                Action::Left { name, .. } => subject.map(|id| Change::Left { id, room: name }),
-                Action::Broadcast { members, except, packet, peers, except_guest, .. } => {
-                    for to in members.iter().filter(|to| Some(*to) != except) {
-                        let id = tables.conn_id(to).expect("a member");
-                        let payload = String::from_utf8_lossy(packet.payload);
-                        received.push((id, format!("{} {} {payload}", packet.event, packet.room)));
-                    }
-                    (!peers.is_empty()).then_some(Change::Broadcast {
-                        peers,
-                        except: except_guest.copied(),
-                        packet,
-                    })
-                }
-                Action::Forward { peer, packet } => Some(Change::Direct { peer, packet }),
-                Action::Send { to, packet } => {
-                    let payload = String::from_utf8_lossy(packet.payload);
-                    let id = tables.conn_id(to).expect("a receiver");
-                    received.push((id, format!("{} {} {payload}", packet.event, packet.room)));
-                    None
-                }
-                _ => None,
-            };
-            if let Some(change) = change {
-                cluster.record(now, tables, change);
-            }
-        }
-        hub.tables().audit().expect("an intact table");
-    }
-
-    fn handle(&mut self, now: Duration, input: Input) {
-        let effects: Vec<Effect> = self.cluster.handle(now, self.hub.tables(), input).collect();
-        for effect in effects {
-            match &effect {
-                Effect::News(news) => self.news.push(news.clone()),
-                Effect::Command { id, command: Command::Leave { room } } => {
-                    if let Some(conn) = self.hub.tables().find_conn(id.as_str()) {
-                        let command = roomer_hub::Command::Leave { conn, room };
-                        self.hub(now, roomer_hub::Input::Command(command));
-                    }
-                }
-                effect => {
-                    let input = effect.hub_input().expect("an input of the hub");
-                    self.hub(now, input);
-                }
-            }
-        }
-    }
-}
-
-impl Net {
-    fn new(nodes: u64) -> Self {
-        let now = Duration::from_secs(1000);
-        let nodes = (1..=nodes).map(|index| Node::new(index, now)).collect();
-        let mut net = Net { now, nodes, wire: Vec::new(), lose: Box::new(|_, _| false) };
-        for node in 0..net.nodes.len() {
-            net.nodes[node].handle(now, Input::Up { max_payload: 1 << 20 });
-        }
-        net.run(500);
-        net
-    }
-
-    fn open(&mut self, node: usize, conn: u8) {
-        let (id, now) = (self.nodes[node].id(conn), self.now);
-        self.nodes[node].hub(now, roomer_hub::Input::Open { id });
-    }
-
-    fn say(&mut self, node: usize, conn: u8, room: &str, event: &str, payload: &str) {
-        self.packet(
-            node,
-            conn,
-            PacketRef { room, event, payload: payload.as_bytes(), ..PacketRef::default() },
-        );
-    }
-
-    fn packet(&mut self, node: usize, conn: u8, packet: PacketRef<'_>) {
-        let (conn, now) = (self.nodes[node].key(conn), self.now);
-        self.nodes[node].hub(now, roomer_hub::Input::Packet { conn, packet });
-    }
-
-    fn publish(&mut self) {
-        for from in 0..self.nodes.len() {
-            let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.cluster.node()).collect();
-            let (wire, lose) = (&mut self.wire, &mut self.lose);
-            let node = &mut self.nodes[from];
-            if !node.is_up {
-                continue;
-            }
-            node.cluster.publish(self.now, |subject, frame| {
-                for (to, id) in ids.iter().enumerate() {
-                    let is_for = subject == Subject::All || subject == Subject::Node(*id);
-                    if is_for && !lose(from, to) {
-                        wire.push((to, frame.clone()));
-                    }
-                }
-                true
-            });
-        }
-    }
-
-    /// Lets some milliseconds pass.
-    fn run(&mut self, ms: u32) {
-        let end = self.now + MS * ms;
-        loop {
-            self.publish();
-            for (to, frame) in std::mem::take(&mut self.wire) {
-                if self.nodes[to].is_up {
-                    let now = self.now;
-                    self.nodes[to].handle(now, Input::Frame(frame));
-                }
-            }
-            if self.nodes.iter().any(|node| node.cluster.wants_to_publish() && node.is_up) {
-                continue;
-            }
-            let wake = self.nodes.iter().map(|node| node.cluster.wake_at()).min();
-            let next = wake.expect("a node").max(self.now + MS).min(end);
-            self.now = next;
-            for node in self.nodes.iter_mut().filter(|node| node.cluster.wake_at() <= next) {
-                node.handle(next, Input::Tick);
-            }
-            if next == end {
-                return self.publish();
-            }
-        }
-    }
-
-    /// Returns the members of a room as a node shows them.
-    fn view(&self, node: usize, room: &str) -> BTreeSet<ConnId> {
-        let tables = self.nodes[node].hub.tables();
-        let Some(room) = tables.find_room(room) else { return BTreeSet::new() };
-        let members = tables.members(room).iter().filter_map(|conn| tables.conn_id(conn));
-        members.chain(tables.guests(room)).collect()
-    }
-
-    fn ids(&self, conns: &[(usize, u8)]) -> BTreeSet<ConnId> {
-        conns.iter().map(|(node, conn)| self.nodes[*node].id(*conn)).collect()
-    }
-
-    fn states(&self, node: usize) -> Vec<PeerState> {
-        self.nodes[node].cluster.peers().map(|peer| peer.state).collect()
-    }
-
-    fn received(&mut self, node: usize, conn: u8) -> Vec<String> {
-        let id = self.nodes[node].id(conn);
-        let (own, others) = std::mem::take(&mut self.nodes[node].received)
-            .into_iter()
-            .partition(|(to, _)| *to == id);
-        self.nodes[node].received = others;
-        own.into_iter().map(|(_, text): (_, String)| text).collect()
-    }
-}
+use net::{Net, Node};
 
 #[test]
 fn rooms_span_all_nodes() {
@@ -240,7 +44,7 @@ fn a_node_that_starts_later_gets_the_members() {
     net.say(0, 1, "count-7", "join", "");
     net.run(10);
     let now = net.now;
-    net.nodes.push(Node::new(3, now));
+    net.nodes.push(Node::new(3, now, Loss::Rejoin));
     net.nodes[2].handle(now, Input::Up { max_payload: 1 << 20 });
     net.run(1200);
     assert_eq!(net.view(2, "lobby"), net.ids(&[(0, 1)]));
@@ -256,7 +60,7 @@ fn a_lost_frame_is_sent_again_and_nothing_is_doubled() {
     net.run(10);
     net.received(1, 2);
     let mut frames = 0;
-    net.lose = Box::new(move |from, _| {
+    net.lose = Box::new(move |from, _, _| {
         frames += usize::from(from == 0);
         from == 0 && frames == 2
     });
@@ -281,10 +85,10 @@ fn messages_that_are_gone_show_as_leave_and_return_of_the_members_of_their_rooms
     net.run(10);
     net.received(1, 2);
     // What is repeated is lost as well.
-    net.lose = Box::new(|from, _| from == 0);
+    net.lose = Box::new(|from, _, _| from == 0);
     net.say(0, 1, "lobby", "chat", "lost");
     net.run(2000);
-    net.lose = Box::new(|_, _| false);
+    net.lose = Box::new(|_, _, _| false);
     net.run(2000);
     let id = net.nodes[0].id(1);
     let expected = [format!("member_left lobby {id}"), format!("new_member lobby {id}")];

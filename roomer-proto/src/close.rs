@@ -34,6 +34,8 @@ pub mod code {
     pub const TOO_BIG: u16 = 1009;
     /// A handler failed.
     pub const INTERNAL: u16 = 1011;
+    /// The server, or the state that the connection depends on, starts over.
+    pub const SERVICE_RESTART: u16 = 1012;
     /// The connection cannot continue, but a new one may succeed: the peer is silent or does not read,
     /// or the server is short of memory.
     pub const TRY_AGAIN_LATER: u16 = 1013;
@@ -244,6 +246,16 @@ pub const HOOK_FAILED: Close = retry(
 )
 .with_reason("a hook failed");
 
+/// Messages of another node of the cluster may be missing (Loss::Close).
+pub const MESSAGES_LOST: Close = retry(
+    code::SERVICE_RESTART,
+    Sender::Server,
+    Fault::Environment,
+    Wait::Normal,
+    "messages of another node of the cluster may be missing (Loss::Close)",
+)
+.with_reason("messages may be missing");
+
 /// No bytes were received or accepted for pong_timeout: the client is suspended or offline.
 pub const SILENT: Close = retry(
     code::TRY_AGAIN_LATER,
@@ -350,7 +362,14 @@ pub const TABLE: &[Close] = &[
         Wait::Normal,
         "an error inside the server or a proxy",
     ),
-    retry(1012, Sender::Proxy, Fault::Server, Wait::Normal, "the server or a proxy restarts"),
+    MESSAGES_LOST,
+    retry(
+        code::SERVICE_RESTART,
+        Sender::Proxy,
+        Fault::Server,
+        Wait::Normal,
+        "the server or a proxy restarts",
+    ),
     SILENT,
     TOO_SLOW,
     UNFINISHED,

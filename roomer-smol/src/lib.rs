@@ -156,7 +156,8 @@ pub use listener::Listener;
 #[cfg(any(feature = "nats", feature = "redis"))]
 pub use roomer_engine::cluster::{BrokerAddress, ParseBrokerAddressError};
 pub use roomer_engine::cluster::{
-    Carrier, CarrierEvent, NodeId, ParsePrefixError, PeerInfo, PeerState, Subject, Subjects,
+    Carrier, CarrierEvent, Gap, GoneCause, Loss, NodeId, ParsePrefixError, PeerEvent, PeerInfo,
+    PeerState, Subject, Subjects,
 };
 #[cfg(feature = "tls")]
 pub use roomer_engine::tls::{TlsListener, rustls, tls};

@@ -257,7 +257,8 @@ pub use mount::{Mount, mount};
 #[cfg(any(feature = "nats", feature = "redis"))]
 pub use roomer_engine::cluster::{BrokerAddress, ParseBrokerAddressError};
 pub use roomer_engine::cluster::{
-    Carrier, CarrierEvent, NodeId, ParsePrefixError, PeerInfo, PeerState, Subject, Subjects,
+    Carrier, CarrierEvent, Gap, GoneCause, Loss, NodeId, ParsePrefixError, PeerEvent, PeerInfo,
+    PeerState, Subject, Subjects,
 };
 #[cfg(feature = "tls")]
 pub use roomer_engine::tls::{TlsListener, rustls, tls};

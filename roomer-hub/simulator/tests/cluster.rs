@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use roomer_hub::cluster::Loss;
 use roomer_simulator::cluster::plan::{Op, Plan, Setup};
 use roomer_simulator::cluster::{ClusterPlans, must_hold};
 use roomer_simulator::runner;
@@ -60,6 +61,7 @@ const SETUP: Setup = Setup {
     held_bytes: 1 << 20,
     max_payload: 1000,
     shares_tag: false,
+    loss: Loss::Rejoin,
 };
 
 /// The request for its members came before its first beat, so it was not recognized by its name.

@@ -23,6 +23,8 @@ pub struct Config {
     pub form_wait: Duration,
     /// How long a missing frame may hold back the frames behind it. Default 500 ms.
     pub repair_wait: Duration,
+    /// How the loss of a peer's messages shows. Default [`Loss::Rejoin`].
+    pub loss: Loss,
     /// The bytes of published frames that are kept for each peer until it has applied them. Default
     /// 4 MiB. A frame that the peer misses and that is not kept is lost.
     pub journal_bytes: usize,
@@ -45,6 +47,22 @@ pub struct Config {
     pub max_seats: usize,
 }
 
+/// How a node shows its clients that messages of a peer may be lost, because a frame is missing for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The members whose messages may be missing leave and join again, in rooms whose members are
+    /// notified. In other rooms, and for messages of an application, the loss is only counted.
+    #[default]
+    Rejoin,
+    /// Connections of this node that may have missed a message are closed
+    /// ([`Effect::Close`](super::Effect::Close)): the members of the rooms with missing messages, for direct
+    /// messages the members of the sender's rooms, and all if any message may be missing.
+    Close,
+    /// The loss is only counted and reported ([`News::Gap`](super::News::Gap)).
+    Count,
+}
+
 impl Config {
     /// Creates the default options for a node of the cluster of this name.
     #[must_use]
@@ -57,6 +75,7 @@ impl Config {
             dead_after: Duration::from_secs(5),
             form_wait: Duration::from_secs(2),
             repair_wait: Duration::from_millis(500),
+            loss: Loss::Rejoin,
             journal_bytes: 4 << 20,
             journal_time: Duration::from_secs(10),
             backlog_bytes: 4 << 20,

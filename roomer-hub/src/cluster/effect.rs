@@ -137,13 +137,19 @@ pub enum Effect {
         /// The command.
         command: Command,
     },
+    /// Close this node's connections that may have missed messages of a peer
+    /// ([`Loss::Close`](super::Loss::Close)), not all in the same moment.
+    Close {
+        /// The room whose members may have missed some; `None` for every connection.
+        room: Option<ByteString>,
+    },
     /// Report an event to people.
     News(News),
 }
 
 impl Effect {
-    /// Returns the input to give to the hub; `None` for commands, which the driver carries out, and
-    /// news.
+    /// Returns the input to give to the hub; `None` for commands and closes, which the driver carries
+    /// out, and news.
     #[must_use]
     pub fn hub_input(&self) -> Option<crate::Input<'_>> {
         Some(match self {
@@ -166,7 +172,7 @@ impl Effect {
             Effect::Direct { peer, packet } => {
                 crate::Input::PeerDirect { peer: *peer, packet: PacketRef::decode(packet).ok()? }
             }
-            Effect::Command { .. } | Effect::News(_) => return None,
+            Effect::Command { .. } | Effect::Close { .. } | Effect::News(_) => return None,
         })
     }
 }
@@ -215,7 +221,7 @@ impl From<PeerCommand<'_>> for Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum News {
-    /// The members of a peer are shown from now on.
+    /// The members of a peer are shown, and its name is known. Reported once until the peer is gone.
     PeerLive {
         /// The peer.
         node: NodeId,
@@ -237,6 +243,19 @@ pub enum News {
         node: NodeId,
         /// The cause.
         why: ResetCause,
+    },
+    /// Messages of a peer may be lost, since it has started over. Reported for each room of this node's
+    /// connections with missing messages.
+    Gap {
+        /// The peer.
+        node: NodeId,
+        /// The peer's name.
+        name: Box<str>,
+        /// The room with missing messages; `None` for direct messages, or if any message may be missing.
+        room: Option<Box<str>>,
+        /// The number of missing frames, each with one or more items of any rooms; `None` if it is
+        /// unknown.
+        frames: Option<u64>,
     },
     /// A missing frame of a peer came after all.
     Repaired {
@@ -276,6 +295,9 @@ pub enum GoneCause {
     Silent,
     /// The peer did not answer requests for its members.
     NoState,
+    /// The peer sent ten frames in a minute that cannot be decoded or exceed a bound. It is admitted
+    /// again after 30 s.
+    BadFrames,
 }
 
 /// Why a peer starts over with its members.
@@ -319,6 +341,7 @@ impl GoneCause {
             GoneCause::Bye => "bye",
             GoneCause::Silent => "silent",
             GoneCause::NoState => "no_state",
+            GoneCause::BadFrames => "bad_frames",
         }
     }
 }

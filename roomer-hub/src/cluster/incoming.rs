@@ -59,6 +59,8 @@ pub(super) struct Incoming {
     pub(super) digest: u64,
     /// The bytes that were applied since the peer was told.
     unreported: usize,
+    /// The frames that are known to be missing behind what is shown.
+    missing: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -136,6 +138,7 @@ impl Incoming {
     pub(super) fn want(&mut self, now: Duration) -> (u32, Resume) {
         if self.is_live {
             self.shown = self.applied();
+            self.missing = (self.next <= self.known).then(|| self.known + 1 - self.next);
         }
         let tries = self.retry.take().map_or(0, |retry| retry.tries + 1);
         let wait = RETRIES[tries.min(RETRIES.len() - 1)];
@@ -150,6 +153,7 @@ impl Incoming {
         self.start(0);
         self.retry = None;
         self.shown = Resume::default();
+        self.missing = None;
         self.digest = 0;
     }
 
@@ -164,10 +168,12 @@ impl Incoming {
         self.is_live = false;
     }
 
-    /// Ends the transfer: the guests in the hub now show this stream.
-    pub(super) fn went_live(&mut self) {
+    /// Ends the transfer: the guests in the hub now show this stream. Returns the number of frames that
+    /// are known to be lost before it.
+    pub(super) fn went_live(&mut self) -> Option<u64> {
         self.is_live = true;
         self.transfer = None;
+        self.missing.take()
     }
 
     /// A frame of a stream came.

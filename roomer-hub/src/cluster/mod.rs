@@ -56,7 +56,7 @@ use bytes::Bytes;
 use roomer_proto::cluster::Item;
 use roomer_proto::cluster::{NodeId, Subject};
 
-pub use self::config::Config;
+pub use self::config::{Config, Loss};
 pub use self::digest::settings_hash;
 pub use self::effect::{Change, Command, Effect, GoneCause, Input, News, RefusedCause, ResetCause};
 pub use self::peer::{PeerInfo, PeerState};

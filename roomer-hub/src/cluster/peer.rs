@@ -1,5 +1,6 @@
 //! One peer: whether it lives, and the two streams.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use roomer_proto::cluster::{Beat, NodeId};
@@ -21,6 +22,11 @@ const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 /// How long senders are held back for one peer, and for how long then not.
 const MAX_HOLD: Duration = Duration::from_secs(1);
 const HOLD_PAUSE: Duration = Duration::from_secs(10);
+
+/// The number of bad frames within a time for which a peer counts as dead, and for how long.
+const MAX_BAD: usize = 10;
+const BAD_WINDOW: Duration = Duration::from_secs(60);
+const BAN: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -48,6 +54,14 @@ pub(super) struct Peer {
     congested_since: Option<Duration>,
     /// Until when they are not, since the peer was behind for too long.
     ignored_until: Duration,
+    /// True from the first beat on, which has the peer's name.
+    pub(super) has_beat: bool,
+    /// True if the peer was reported as live.
+    pub(super) is_announced: bool,
+    /// The times of the last frames that could not be decoded or exceeded a bound.
+    bad: VecDeque<Duration>,
+    /// Until when the peer is not admitted because of them.
+    banned_until: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +155,30 @@ impl Peer {
             has_other_settings: false,
             congested_since: None,
             ignored_until: Duration::ZERO,
+            has_beat: false,
+            is_announced: false,
+            bad: VecDeque::new(),
+            banned_until: Duration::ZERO,
         }
+    }
+
+    /// Records a frame that cannot be decoded or exceeds a bound.
+    pub(super) fn record_bad(&mut self, now: Duration) {
+        self.bad.push_back(now);
+        while self.bad.len() > MAX_BAD {
+            self.bad.pop_front();
+        }
+    }
+
+    /// Returns true, and does not admit the peer for some time, if it sent too many bad frames.
+    pub(super) fn is_banned(&mut self, now: Duration) -> bool {
+        let is_recent = |at: &Duration| now.saturating_sub(*at) < BAD_WINDOW;
+        let is_banned = self.bad.len() >= MAX_BAD && self.bad.front().is_some_and(is_recent);
+        if is_banned {
+            self.bad.clear();
+            self.banned_until = now + BAN;
+        }
+        is_banned
     }
 
     /// Returns true if senders should be held back since the peer has not applied `window` bytes: for
@@ -164,6 +201,7 @@ impl Peer {
     }
 
     pub(super) fn heard(&mut self, beat: &Beat<'_>) {
+        self.has_beat = true;
         if *self.name != *beat.name {
             self.name = beat.name.into();
         }
@@ -175,6 +213,9 @@ impl Peer {
 
     /// A beat of a dead peer came. Returns true if it is admitted again.
     pub(super) fn revive(&mut self, now: Duration) -> bool {
+        if now < self.banned_until {
+            return false;
+        }
         match &mut self.life {
             Life::Dead { probation: 0 | 1 } => {
                 self.life = Life::Alive;
@@ -200,6 +241,7 @@ impl Peer {
         self.silence = Duration::ZERO;
         self.stale = Duration::ZERO;
         self.outgoing = None;
+        self.is_announced = false;
         self.incoming.forget();
     }
 

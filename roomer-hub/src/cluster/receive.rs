@@ -38,8 +38,8 @@ impl Cluster {
                     match item {
                         Ok(item) => self.request(tables, head.from, &item),
                         Err(error) => {
-                            return self
-                                .news(News::Refused { why: RefusedCause::Malformed(error) });
+                            self.bad_frame(head.from, RefusedCause::Malformed(error));
+                            break;
                         }
                     }
                 }
@@ -48,6 +48,18 @@ impl Cluster {
                 self.stream_frame(tables, head.from, (stream, number), frame);
             }
         }
+        let (from, now) = (head.from, self.now);
+        let peer = self.peers.get_mut(&from).filter(|peer| peer.is_alive());
+        if peer.is_some_and(|peer| peer.is_banned(now)) {
+            self.gone(from, GoneCause::BadFrames);
+        }
+    }
+
+    /// Refuses a frame of a peer, or an item in it.
+    pub(super) fn bad_frame(&mut self, from: NodeId, why: RefusedCause) {
+        let now = self.now;
+        self.peers.entry(from).and_modify(|peer| peer.record_bad(now));
+        self.news(News::Refused { why });
     }
 
     fn request(&mut self, tables: &Tables, from: NodeId, item: &Item<'_>) {
@@ -119,6 +131,8 @@ impl Cluster {
         let mut next = Some(frame);
         while let Some(frame) = next {
             if let Err(why) = self.apply(tables, from, &frame) {
+                let peer = self.peers.get_mut(&from).filter(|_| why == ResetCause::Malformed);
+                peer.into_iter().for_each(|peer| peer.record_bad(now));
                 return self.reset(from, why);
             }
             let Some(peer) = self.peers.get_mut(&from) else { return };

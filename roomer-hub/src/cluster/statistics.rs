@@ -22,6 +22,8 @@ pub struct Statistics {
     pub repaired: u64,
     /// Streams that started over, by cause.
     pub resets: BTreeMap<ResetCause, u64>,
+    /// Losses of peers' messages, in one room each ([`News::Gap`]).
+    pub gaps: u64,
     /// Peers that went, by cause.
     pub gone: BTreeMap<GoneCause, u64>,
     /// Frames that were dropped, by [the name of the cause](super::RefusedCause::name).
@@ -40,6 +42,7 @@ impl Statistics {
             News::PeerGone { why, .. } => *self.gone.entry(*why).or_default() += 1,
             News::Refused { why } => *self.refused.entry(why.name()).or_default() += 1,
             News::Repaired { .. } => self.repaired += 1,
+            News::Gap { .. } => self.gaps += 1,
             News::PeerLive { .. } | News::Foreign { .. } | News::Settings { .. } => {}
         }
     }

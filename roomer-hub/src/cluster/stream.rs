@@ -8,7 +8,7 @@ use roomer_proto::cluster::{FrameKind, HEAD_MAX, Head, Item, Items, NodeId, Peer
 use super::effect::{Command, Effect, GoneCause, News, RefusedCause, ResetCause};
 use super::peer::Peer;
 use super::transfer::Transfer;
-use super::{Cluster, Config};
+use super::{Cluster, Config, Loss};
 use crate::keys::PeerKey;
 use crate::tables::Tables;
 
@@ -97,7 +97,7 @@ impl Cluster {
             return Err(ResetCause::Malformed);
         };
         if !is_within(item, self.config.max_name, self.config.max_packet) {
-            self.news(News::Refused { why: RefusedCause::TooLarge });
+            self.bad_frame(from, RefusedCause::TooLarge);
             return Ok(());
         }
         match live_item(key, item, bytes) {
@@ -115,6 +115,7 @@ impl Cluster {
     fn end_transfer(&mut self, tables: &Tables, from: NodeId) -> Result<(), ResetCause> {
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
         let transfer = peer.incoming.transfer.take().ok_or(ResetCause::Malformed)?;
+        let was_shown = peer.key.is_some();
         let key = match peer.key {
             Some(key) => key,
             None => {
@@ -129,12 +130,33 @@ impl Cluster {
                 key
             }
         };
-        peer.incoming.digest = transfer.finish(tables, key, &self.hash, &mut self.effects);
-        peer.incoming.went_live();
+        // A peer whose members were not shown before has no messages that could be missing.
+        let gaps = if was_shown { transfer.gaps(tables) } else { Vec::new() };
+        let loss = self.config.loss;
+        if loss == Loss::Close && was_shown {
+            transfer.close(tables, key, &mut self.effects);
+        }
+        let is_shown_by_rejoin = loss == Loss::Rejoin;
+        peer.incoming.digest =
+            transfer.finish(tables, key, &self.hash, is_shown_by_rejoin, &mut self.effects);
+        let frames = peer.incoming.went_live();
         peer.stale = std::time::Duration::ZERO;
         let name = peer.name.clone();
-        self.news(News::PeerLive { node: from, name });
+        for room in gaps {
+            self.news(News::Gap { node: from, name: name.clone(), room, frames });
+        }
+        self.announce(from);
         Ok(())
+    }
+
+    /// Reports a peer whose members are shown and whose name is known.
+    pub(super) fn announce(&mut self, node: NodeId) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if peer.key.is_some() && peer.has_beat && !peer.is_announced {
+            peer.is_announced = true;
+            let name = peer.name.clone();
+            self.news(News::PeerLive { node, name });
+        }
     }
 }
 

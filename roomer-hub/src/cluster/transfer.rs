@@ -90,14 +90,40 @@ impl Transfer {
         self.lost.as_ref().is_none_or(is_missed)
     }
 
+    /// Returns the rooms of this node's connections with messages that may be missing; `None` for direct
+    /// messages, or if any message may be missing.
+    pub(super) fn gaps(&self, tables: &Tables) -> Vec<Option<Box<str>>> {
+        let Some(missed) = &self.lost else { return vec![None] };
+        let has_members = |room: &str| {
+            tables.find_room(room).is_some_and(|room| !tables.members(room).is_empty())
+        };
+        let mut gaps: Vec<_> =
+            missed.rooms.iter().filter(|room| has_members(room)).cloned().map(Some).collect();
+        gaps.extend((!missed.senders.is_empty()).then_some(None));
+        gaps
+    }
+
+    /// Appends the effects that close the connections that may have missed messages.
+    pub(super) fn close(&self, tables: &Tables, peer: PeerKey, effects: &mut Vec<Effect>) {
+        let Some(missed) = &self.lost else {
+            return effects.push(Effect::Close { room: None });
+        };
+        let senders =
+            tables.guests_of(peer).filter(|(_, id)| missed.senders.contains(&id.to_bytes()));
+        let mut rooms: BTreeSet<&str> = senders.map(|(room, _)| room).collect();
+        rooms.extend(missed.rooms.iter().map(|room| &**room));
+        effects.extend(rooms.into_iter().map(|room| Effect::Close { room: Some(room.into()) }));
+    }
+
     /// Compares the members with the guests that the hub shows, and appends the effects that make
-    /// them equal. A guest whose messages may be missing leaves and joins again. Returns the
-    /// digest of the seats.
+    /// them equal. With `rejoin`, a guest whose messages may be missing leaves and joins again. Returns
+    /// the digest of the seats.
     pub(super) fn finish(
         mut self,
         tables: &Tables,
         peer: PeerKey,
         hash: &Digest,
+        rejoin: bool,
         effects: &mut Vec<Effect>,
     ) -> u64 {
         let mut shown: Vec<(&str, [u8; 16])> =
@@ -128,7 +154,8 @@ impl Transfer {
             };
             let was = if order.is_le() { old.next() } else { None };
             let is = if order.is_ge() { new.next() } else { None };
-            let is_unharmed = was.is_some() && is.is_some_and(|(room, id)| !self.is_lost(room, id));
+            let is_unharmed =
+                was.is_some() && is.is_some_and(|(room, id)| !(rejoin && self.is_lost(room, id)));
             if is_unharmed {
                 continue;
             }

@@ -195,6 +195,7 @@ serialize!(ClusterStats {
     demands,
     repaired,
     resets,
+    gaps,
     gone,
     refused,
     overflows,

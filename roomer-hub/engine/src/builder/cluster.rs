@@ -1,13 +1,54 @@
-//! Creates the machine of a node.
+//! Creates the machine of a node, and its hooks.
 
 use roomer_hub::cluster::{Cluster as Machine, settings_hash};
 use roomer_hub::{Config, Presence};
 use roomer_proto::cluster::NodeId;
 
-use super::BuildError;
 use super::options::Options;
-use crate::cluster::Cluster;
+use super::{BuildError, Builder};
+use crate::Server;
+use crate::cluster::{Cluster, Gap, PeerEvent};
 use crate::env::Environment;
+
+impl<E> Builder<E> {
+    /// Calls `hook` when the members of another node of the [cluster](Self::cluster) are shown, and when
+    /// that node is gone.
+    ///
+    /// The hooks `on_peer` and `on_gap` run one at a time, in the order of the events, in the task of the
+    /// link to the broker, so they should return quickly. A panic is only counted.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::{Cluster, Server}; // or roomer_smol
+    /// let server = Server::builder()
+    ///     .cluster(Cluster::named("chat"))
+    ///     .on_peer(|_, event| match event.gone {
+    ///         None => eprintln!("{} is here", event.name),
+    ///         Some(why) => eprintln!("{} is gone: {}", event.name, why.name()),
+    ///     })
+    ///     .on_gap(|_, gap| eprintln!("messages of {} may be lost in {:?}", gap.name, gap.room))
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn on_peer<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&Server, &PeerEvent) + Send + Sync + 'static,
+    {
+        self.options.on_peer = Some(Box::new(hook));
+        self
+    }
+
+    /// Calls `hook` when messages of another node of the [cluster](Self::cluster) may be lost, once for
+    /// each room with members on this node. [`Cluster::loss`] sets what clients see of it. Order and
+    /// panics are as for [`on_peer`](Self::on_peer).
+    pub fn on_gap<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&Server, &Gap) + Send + Sync + 'static,
+    {
+        self.options.on_gap = Some(Box::new(hook));
+        self
+    }
+}
 
 pub(super) fn machine(
     cluster: &Cluster,

@@ -13,7 +13,7 @@ use crate::app::conn::Conn;
 use crate::app::handler::{BoxFuture, HandlerError, Rule};
 use crate::app::hooks::Hooks;
 use crate::app::message::Message;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, OnGap, OnPeer};
 use crate::handshake::origin::Origins;
 use crate::handshake::proxy::Proxies;
 use crate::handshake::request::{AuthResult, Request};
@@ -46,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) subprotocols: Subprotocols,
     pub(crate) chosen: Chosen,
     pub(crate) on_warning: Option<OnWarning>,
+    pub(crate) on_peer: Option<OnPeer>,
+    pub(crate) on_gap: Option<OnGap>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) state: Vec<Box<dyn Any + Send + Sync>>,
     pub(crate) rules: Rules,
@@ -137,6 +139,8 @@ impl Default for Options {
             subprotocols: Subprotocols::default(),
             chosen: Chosen::default(),
             on_warning: None,
+            on_peer: None,
+            on_gap: None,
             on_error: None,
             state: Vec::new(),
             rules: Rules::default(),

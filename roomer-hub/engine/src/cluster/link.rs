@@ -8,6 +8,7 @@ use std::time::Duration;
 use roomer_hub::cluster::{Input, News};
 
 use super::carrier::{Carrier, CarrierEvent};
+use super::hooks::ClusterEvent;
 use crate::Server;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
@@ -160,9 +161,14 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
             core.apply_cluster(now, Input::Stop);
             self.goodbye = Some(now + GOODBYE);
         }
+        core.close_lossy(now, server.options().drain_policy(), server.options().flush.max_per_poll);
         let mut senders = Vec::new();
         if let Some(state) = &mut core.cluster {
-            reports.extend(state.news.drain(..).map(Report::News));
+            for news in state.news.drain(..) {
+                let event = ClusterEvent::new(&news, &mut state.shown);
+                reports.push(Report::News(news));
+                reports.extend(event.map(Report::Hook));
+            }
             if !state.machine.is_any_congested() {
                 senders = state.gate.open();
             }
@@ -202,9 +208,11 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
     /// Sets the timer. Returns true if something is due already.
     fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
         let core = self.server.core();
-        let wake_at = core.cluster.as_ref().map(|state| state.machine.wake_at());
+        let state = core.cluster.as_ref();
+        let wake_at = state.map(|state| state.machine.wake_at());
+        let close_at = state.and_then(|state| state.closing.due_at());
         drop(core);
-        let at = wake_at.into_iter().chain(self.flush_at).chain(self.goodbye).min();
+        let at = wake_at.into_iter().chain(close_at).chain(self.flush_at).chain(self.goodbye).min();
         at.is_some_and(|at| self.is_past(at, cx))
     }
 
@@ -232,6 +240,7 @@ enum Report {
     Down(String),
     Notice(String),
     News(News),
+    Hook(ClusterEvent),
 }
 
 impl Report {
@@ -240,6 +249,7 @@ impl Report {
             Report::Up => trace::broker_up(),
             Report::Down(why) => server.warn(WarningCause::BrokerDown { why }),
             Report::Notice(text) => server.warn(WarningCause::BrokerNotice { text }),
+            Report::Hook(event) => server.call_cluster_hook(&event),
             Report::News(news) => {
                 trace::cluster_news(&news);
                 match news {

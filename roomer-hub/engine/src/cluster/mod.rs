@@ -16,7 +16,9 @@ mod address;
 #[cfg(any(feature = "nats", feature = "redis"))]
 pub mod broker;
 mod carrier;
+mod closing;
 mod gate;
+mod hooks;
 mod info;
 mod link;
 #[cfg(feature = "nats")]
@@ -31,9 +33,11 @@ mod state;
 pub use address::{BrokerAddress, ParseBrokerAddressError};
 pub use carrier::{Carrier, CarrierEvent};
 pub(crate) use gate::LinkGate;
+pub use hooks::{Gap, PeerEvent};
+pub(crate) use hooks::{OnGap, OnPeer};
 pub use info::ClusterInfo;
 pub use options::Cluster;
 pub(crate) use state::ClusterState;
 
-pub use roomer_hub::cluster::{GoneCause, PeerInfo, PeerState, ResetCause, Statistics};
+pub use roomer_hub::cluster::{GoneCause, Loss, PeerInfo, PeerState, ResetCause, Statistics};
 pub use roomer_proto::cluster::{NodeId, ParsePrefixError, Subject, Subjects};

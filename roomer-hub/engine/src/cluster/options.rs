@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_hub::cluster::Config;
+use roomer_hub::cluster::{Config, Loss};
 use roomer_proto::cluster::{NodeId, ParsePrefixError, Subjects};
 
 /// A node's membership of a cluster, for [`Builder::cluster`](crate::Builder::cluster): the servers
@@ -56,6 +56,15 @@ impl Cluster {
     /// Sets how long a missing message may hold up the other messages of its node. Default 500 ms.
     pub fn repair_wait(mut self, wait: Duration) -> Self {
         self.config.repair_wait = wait;
+        self
+    }
+
+    /// Sets how clients see that messages of another node may be lost, because they could not be
+    /// repaired. Default [`Loss::Rejoin`]: the members whose messages may be missing leave and join
+    /// again. With [`Loss::Close`], this node's connections that may have missed a message are closed with
+    /// 1012, at the rate of [`Builder::drain`](crate::Builder::drain), or at once without one.
+    pub fn loss(mut self, loss: Loss) -> Self {
+        self.config.loss = loss;
         self
     }
 

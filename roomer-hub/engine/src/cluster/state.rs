@@ -1,5 +1,6 @@
 //! The part of the cluster under the server's lock.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -7,6 +8,9 @@ use std::time::Duration;
 use roomer_hub::cluster::{Change, Cluster, Command, Effect, Input, News};
 use roomer_hub::{Action, Actions, ConnId};
 
+use roomer_proto::cluster::NodeId;
+
+use super::closing::Closing;
 use super::gate::LinkGate;
 use crate::core::Core;
 
@@ -20,6 +24,10 @@ pub(crate) struct ClusterState {
     pub(crate) gate: Arc<LinkGate>,
     /// Events that the link's task reports once it has released the lock.
     pub(crate) news: Vec<News>,
+    /// The nodes that were reported to the application.
+    pub(crate) shown: BTreeSet<NodeId>,
+    /// Connections that may have missed messages.
+    pub(crate) closing: Closing,
     /// Kept between inputs for its memory.
     effects: Vec<Effect>,
 }
@@ -31,6 +39,8 @@ impl ClusterState {
             link: None,
             gate: Arc::default(),
             news: Vec::new(),
+            shown: BTreeSet::new(),
+            closing: Closing::default(),
             effects: Vec::new(),
         }
     }
@@ -82,6 +92,7 @@ impl Core {
                 Effect::News(news) => {
                     self.cluster.iter_mut().for_each(|state| state.news.push(news.clone()));
                 }
+                Effect::Close { room } => self.close_later(room.as_deref()),
                 Effect::Command { id, command } => self.peer_command(now, &id, &command),
                 effect => {
                     if let Some(input) = effect.hub_input() {
@@ -93,6 +104,20 @@ impl Core {
         if let Some(state) = &mut self.cluster {
             effects.shrink_to(64);
             state.effects = effects;
+        }
+    }
+
+    /// Closes the members of a room, or all connections, since they may have missed messages.
+    fn close_later(&mut self, room: Option<&str>) {
+        let Core { hub, outbound, cluster, .. } = self;
+        let Some(cluster) = cluster else { return };
+        let tables = hub.tables();
+        match room {
+            Some(room) => {
+                let members = tables.find_room(room).map(|room| tables.members(room).iter());
+                cluster.closing.extend(members.into_iter().flatten());
+            }
+            None => cluster.closing.extend(outbound.writers.keys()),
         }
     }
 

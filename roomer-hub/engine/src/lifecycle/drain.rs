@@ -14,7 +14,7 @@ use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
 /// How often a drain closes some connections.
-const DRAIN_STEP: Duration = Duration::from_millis(50);
+pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(50);
 
 /// How long tasks may take to end after an abort.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ pub(crate) struct DrainPolicy {
 
 impl DrainPolicy {
     /// Returns how many connections are to be closed after `elapsed`.
-    fn due(self, elapsed: Duration) -> u64 {
+    pub(crate) fn due(self, elapsed: Duration) -> u64 {
         let millis = (elapsed + DRAIN_STEP).as_millis();
         let due = (self.per_second as u128).saturating_mul(millis).div_ceil(1000);
         due.try_into().unwrap_or(u64::MAX)

@@ -40,6 +40,9 @@ pub struct ClusterStats {
     /// been lost, which clients see as leave and return of their senders; `divergence` is a bug in
     /// roomer.
     pub resets: BTreeMap<&'static str, u64>,
+    /// Losses of other nodes' messages, in one room each; see
+    /// [`Builder::on_gap`](crate::Builder::on_gap).
+    pub gaps: u64,
     /// Nodes that went, by [cause](roomer_hub::cluster::GoneCause::name).
     pub gone: BTreeMap<&'static str, u64>,
     /// Frames that were dropped, by [cause](roomer_hub::cluster::RefusedCause::name).
@@ -70,6 +73,7 @@ impl ClusterStats {
             demands,
             repaired,
             resets,
+            gaps,
             gone,
             refused,
             overflows,
@@ -89,6 +93,7 @@ impl ClusterStats {
             demands,
             repaired,
             resets: resets.into_iter().map(|(cause, count)| (cause.name(), count)).collect(),
+            gaps,
             gone: gone.into_iter().map(|(cause, count)| (cause.name(), count)).collect(),
             refused,
             overflows,

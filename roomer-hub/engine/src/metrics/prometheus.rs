@@ -108,6 +108,7 @@ impl Page {
             demands,
             repaired,
             resets,
+            gaps,
             gone,
             refused,
             overflows,
@@ -138,6 +139,7 @@ impl Page {
             let counts = counts.iter().map(|(cause, count)| (cause, *count));
             self.counters(name, help, "why", counts);
         }
+        self.counter("cluster_gaps", "Losses of messages, in one room each.", *gaps);
         self.counter("cluster_overflows", "Streams given up for a slow broker.", *overflows);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roomer_hub::ConnId;
+use roomer_hub::cluster::Loss;
 use roomer_proto::cluster::NodeId;
 
 use super::owed::{Owed, Sender};
@@ -18,6 +19,8 @@ pub struct Client {
     pub id: ConnId,
     pub node: usize,
     pub is_open: bool,
+    /// How its node shows losses.
+    loss: Loss,
     /// The rooms that it is in, and the members that it was told of.
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The last message of each sender in each room, or to this client alone (`None`).
@@ -43,11 +46,12 @@ pub struct Numbers {
 }
 
 impl Client {
-    pub fn new(id: ConnId, node: usize) -> Self {
+    pub fn new(id: ConnId, node: usize, loss: Loss) -> Self {
         Client {
             id,
             node,
             is_open: true,
+            loss,
             views: BTreeMap::new(),
             heard: BTreeMap::new(),
             owed: Owed::default(),
@@ -118,7 +122,9 @@ impl Client {
             let last = self.servers.entry((numbers.node, room)).or_default();
             ensure!(numbers.in_room > *last, "a server's {numbers:?} in {name} after {last}");
             *last = numbers.in_room;
-            self.owed.take(Sender::Server(numbers.node), Some(room), numbers.in_room, true)?;
+            let from = Sender::Server(numbers.node);
+            let hides_loss = self.hiding(from, Some(room));
+            self.owed.take(from, Some(room), numbers.in_room, hides_loss)?;
             let is_excluded = self.excluded.contains(&(numbers.node, room, numbers.in_room));
             ensure!(!is_excluded, "{} gets {numbers:?} in {name}, not for it", self.id);
             return Ok(());
@@ -147,7 +153,7 @@ impl Client {
             numbers.over_all
         );
         *order = numbers.over_all;
-        let hides_loss = self.hides_loss(Sender::Client(src), room);
+        let hides_loss = self.hiding(Sender::Client(src), room);
         let heard = self.heard.entry((src, room)).or_default();
         ensure!(
             numbers.in_room > *heard,
@@ -158,13 +164,17 @@ impl Client {
         self.owed.take(Sender::Client(src), room, numbers.in_room, hides_loss)
     }
 
-    /// Returns true if this client cannot see that messages were lost.
-    fn hides_loss(&self, from: Sender, room: Option<usize>) -> bool {
-        match (from, room) {
-            (Sender::Server(_), _) => true,
-            (Sender::Client(_), Some(room)) => room >= FULL,
-            (Sender::Client(src), None) => !self.shows(src),
-        }
+    /// Returns how this client may miss messages without seeing it: by a death or not.
+    fn hiding(&self, from: Sender, room: Option<usize>) -> impl Fn(bool) -> bool + use<> {
+        let is_shown = match (from, room) {
+            (Sender::Server(_), _) => false,
+            (Sender::Client(_), Some(room)) => room < FULL,
+            (Sender::Client(src), None) => self.shows(src),
+        };
+        // A client that does not see a sender of direct messages is not closed either.
+        let is_closed = self.loss == Loss::Close && room.is_some();
+        let is_counted = self.loss == Loss::Count;
+        move |by_death| is_counted || !(is_shown || (is_closed && !by_death))
     }
 
     /// Returns true if a member is in a room whose members this client sees.
@@ -185,13 +195,13 @@ impl Client {
     }
 
     /// This client's node starts over with another one.
-    pub fn excuse(&mut self, node: NodeId) {
-        self.owed.excuse(node);
+    pub fn excuse(&mut self, node: NodeId, is_dead: bool) {
+        self.owed.excuse(node, is_dead);
     }
 
     /// Checks that nothing is missing, but for what came from nodes that are lost.
     pub fn owed_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
-        self.owed.at_rest(is_lost, |from, room| self.hides_loss(from, room))
+        self.owed.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
     }
 
     /// A message of a node is for everyone in a room but this client.

@@ -168,6 +168,7 @@ impl World {
         for node in &self.nodes {
             let statistics = node.cluster.statistics();
             marks.mark(statistics.repaired > 0, Mark::Repaired);
+            marks.mark(node.closed_lossy, Mark::Closed);
             marks.mark(statistics.overflows > 0, Mark::Overflow);
             for (why, mark) in [
                 (ResetCause::Hole, Mark::Hole),

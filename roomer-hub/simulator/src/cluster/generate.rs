@@ -1,6 +1,8 @@
 //! How a seed generates a plan. Each seed has a mix of its own, so that rare combinations of faults
 //! occur.
 
+use roomer_hub::cluster::Loss;
+
 use super::plan::{Op, Plan, ROOMS, Setup};
 use crate::random::{Random, Source};
 
@@ -44,6 +46,7 @@ fn setup(random: &mut Random) -> Setup {
         held_bytes: if random.one_in(5) { random.pick(&[0, 300, 3000]) } else { 1 << 20 },
         max_payload: random.pick(&[1 << 20, 1 << 20, 1000, 200]),
         shares_tag: random.one_in(20),
+        loss: random.pick(&[Loss::Rejoin, Loss::Rejoin, Loss::Rejoin, Loss::Close, Loss::Count]),
     }
 }
 

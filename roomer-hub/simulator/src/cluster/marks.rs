@@ -20,5 +20,6 @@ marks! {
     NoState = "a peer did not answer a request for its members",
     Overflow = "too much waited for the broker",
     Foreign = "a peer of another version",
+    Closed = "clients were closed because of a loss",
     SlowRest = "the nodes needed long to agree",
 }

@@ -39,6 +39,8 @@ pub struct Node {
     pub byes: BTreeSet<NodeId>,
     /// The number of its application's last message in each room.
     pub said: BTreeMap<usize, u32>,
+    /// True if it has closed clients because of a loss.
+    pub closed_lossy: bool,
     pub steps: u64,
 }
 
@@ -64,6 +66,7 @@ impl Node {
         config.journal_time = Duration::from_millis(setup.journal_ms.into());
         config.backlog_bytes = setup.backlog_bytes;
         config.held_bytes = setup.held_bytes;
+        config.loss = setup.loss;
         let cluster = Cluster::new(config, id, now);
         Node {
             index,
@@ -78,6 +81,7 @@ impl Node {
             breaks: BTreeMap::new(),
             byes: BTreeSet::new(),
             said: BTreeMap::new(),
+            closed_lossy: false,
             steps: 0,
         }
     }
@@ -119,13 +123,18 @@ impl Node {
             if let Some(lost) = lost {
                 *self.breaks.entry(lost).or_default() += 1;
                 let own = clients.values_mut().filter(|client| client.node == self.index);
-                own.for_each(|client| client.excuse(lost));
+                let is_dead = matches!(news, News::PeerGone { .. });
+                own.for_each(|client| client.excuse(lost, is_dead));
             }
         }
         for effect in effects {
             match &effect {
                 Effect::News(news) => self.news.push(news.clone()),
                 Effect::Command { id, command } => self.command(now, clients, id, command)?,
+                Effect::Close { room } => {
+                    ensure!(!self.breaks.is_empty(), "clients are closed without a loss");
+                    self.close(now, clients, room.as_deref())?;
+                }
                 effect => {
                     let input = effect.hub_input();
                     let input =
@@ -133,6 +142,29 @@ impl Node {
                     self.hub(now, clients, input)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Closes the members of a room, or all clients.
+    fn close(
+        &mut self,
+        now: Duration,
+        clients: &mut Clients,
+        room: Option<&str>,
+    ) -> Result<(), Fault> {
+        let tables = self.hub.tables();
+        let own = clients.values().filter(|client| client.node == self.index && client.is_open);
+        let keys = own.filter_map(|client| self.key(&client.id));
+        let is_there = |conn: &ConnKey| {
+            let room = room.map(|room| tables.find_room(room));
+            room.is_none_or(|room| room.is_some_and(|room| tables.is_member(*conn, room)))
+        };
+        let keys: Vec<ConnKey> = keys.filter(is_there).collect();
+        for conn in keys {
+            let command = roomer_hub::Command::Close { conn, code: 1012, reason: "" };
+            self.hub(now, clients, roomer_hub::Input::Command(command))?;
+            self.closed_lossy = true;
         }
         Ok(())
     }

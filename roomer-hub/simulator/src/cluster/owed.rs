@@ -30,6 +30,8 @@ struct Number {
     number: u32,
     /// True if the receiver's node has started over with the sender's node since.
     may_be_lost: bool,
+    /// True if it has taken the sender's node for dead, or did not show it.
+    by_death: bool,
 }
 
 impl Owed {
@@ -43,13 +45,15 @@ impl Owed {
     ) {
         let debt = self.0.entry((from, room));
         let debt = debt.or_insert_with(|| Debt { node, numbers: VecDeque::new() });
-        debt.numbers.push_back(Number { number, may_be_lost });
+        debt.numbers.push_back(Number { number, may_be_lost, by_death: may_be_lost });
     }
 
     /// The receiver's node starts over with a node, or takes it for dead.
-    pub fn excuse(&mut self, node: NodeId) {
-        for debt in self.0.values_mut().filter(|debt| debt.node == node) {
-            debt.numbers.iter_mut().for_each(|number| number.may_be_lost = true);
+    pub fn excuse(&mut self, node: NodeId, is_dead: bool) {
+        let debts = self.0.values_mut().filter(|debt| debt.node == node);
+        for number in debts.flat_map(|debt| &mut debt.numbers) {
+            number.may_be_lost = true;
+            number.by_death |= is_dead;
         }
     }
 
@@ -67,20 +71,22 @@ impl Owed {
         self.0.retain(|(_, own), _| *own != Some(room));
     }
 
-    /// A message comes: none before it may be missing, unless `hides_loss` and it may be lost.
+    /// A message comes: none before it may be missing, unless it may be lost and `hides_loss`, which
+    /// receives true if the node was dead, returns true.
     pub fn take(
         &mut self,
         from: Sender,
         room: Option<usize>,
         number: u32,
-        hides_loss: bool,
+        hides_loss: impl Fn(bool) -> bool,
     ) -> Result<(), Fault> {
         let Some(debt) = self.0.get_mut(&(from, room)) else { return Ok(()) };
         while let Some(first) = debt.numbers.front().copied() {
             if first.number > number {
                 break;
             }
-            let is_fine = first.number == number || (first.may_be_lost && hides_loss);
+            let is_fine =
+                first.number == number || (first.may_be_lost && hides_loss(first.by_death));
             ensure!(is_fine, "message {} of {from:?} in {room:?} is missing", first.number);
             debt.numbers.pop_front();
         }
@@ -88,16 +94,16 @@ impl Owed {
     }
 
     /// At rest, nothing may be missing either. `hides_loss` returns true for senders and rooms whose
-    /// loss does not show, `is_lost` for nodes that have ended without a goodbye.
+    /// loss does not show, after a death or not, `is_lost` for nodes that have ended without a goodbye.
     pub fn at_rest(
         &self,
         is_lost: impl Fn(NodeId) -> bool,
-        hides_loss: impl Fn(Sender, Option<usize>) -> bool,
+        hides_loss: impl Fn(Sender, Option<usize>, bool) -> bool,
     ) -> Result<(), Fault> {
         for ((from, room), debt) in self.0.iter().filter(|(_, debt)| !is_lost(debt.node)) {
             let missing = debt.numbers.iter();
             let missing = missing
-                .filter(|number| !(number.may_be_lost && hides_loss(*from, *room)))
+                .filter(|number| !(number.may_be_lost && hides_loss(*from, *room, number.by_death)))
                 .map(|number| number.number);
             let missing: Vec<u32> = missing.collect();
             ensure!(missing.is_empty(), "messages {missing:?} of {from:?} in {room:?} never came");

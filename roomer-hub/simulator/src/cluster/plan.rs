@@ -1,5 +1,7 @@
 //! A plan, as data.
 
+use roomer_hub::cluster::Loss;
+
 /// A cluster, and what happens to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -24,6 +26,7 @@ pub struct Setup {
     pub backlog_bytes: usize,
     pub held_bytes: usize,
     pub max_payload: usize,
+    pub loss: Loss,
     /// True if the first two nodes have the same tag.
     pub shares_tag: bool,
 }

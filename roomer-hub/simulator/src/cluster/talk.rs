@@ -38,7 +38,7 @@ impl World {
         let mut random = [0; 16];
         random[8..].copy_from_slice(&(self.clients.len() as u64 + 1).to_be_bytes());
         let id = self.nodes[node].id.tag().id(random);
-        self.clients.insert(id, Client::new(id, node));
+        self.clients.insert(id, Client::new(id, node, self.setup.loss));
         let World { nodes, clients, now, .. } = self;
         nodes[node].hub(*now, clients, roomer_hub::Input::Open { id })?;
         self.touched(node);

@@ -1,0 +1,52 @@
+//! Closes connections that may have missed messages of another node, at the rate of a drain.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use roomer_hub::{Command, ConnKey, Input};
+use roomer_proto::close;
+
+use crate::core::Core;
+use crate::lifecycle::drain::{DRAIN_STEP, DrainPolicy};
+
+/// Connections to close because of [`Loss::Close`](roomer_hub::cluster::Loss::Close).
+#[derive(Debug, Default)]
+pub(crate) struct Closing {
+    conns: BTreeSet<ConnKey>,
+    /// When the next ones are due.
+    at: Duration,
+}
+
+impl Closing {
+    pub(crate) fn extend(&mut self, conns: impl IntoIterator<Item = ConnKey>) {
+        self.conns.extend(conns);
+    }
+
+    /// Returns when the next connections are due.
+    pub(crate) fn due_at(&self) -> Option<Duration> {
+        (!self.conns.is_empty()).then_some(self.at)
+    }
+
+    /// Returns one of at most `most` connections that are due now, and removes it.
+    fn take(&mut self, now: Duration, policy: DrainPolicy, most: usize) -> Vec<ConnKey> {
+        if now < self.at {
+            return Vec::new();
+        }
+        let due = policy.due(Duration::ZERO).min(most as u64);
+        let conns: Vec<ConnKey> = (0..due).map_while(|_| self.conns.pop_first()).collect();
+        // Without a rate, the next ones are due as soon as other tasks had their turn.
+        self.at = if policy.per_second == usize::MAX { now } else { now + DRAIN_STEP };
+        conns
+    }
+}
+
+impl Core {
+    /// Closes the connections that are due. Those that have ended meanwhile are skipped by the hub.
+    pub(crate) fn close_lossy(&mut self, now: Duration, policy: DrainPolicy, most: usize) {
+        let Some(cluster) = &mut self.cluster else { return };
+        for conn in cluster.closing.take(now, policy, most) {
+            let close = Command::close(conn, &close::MESSAGES_LOST);
+            self.apply(now, Input::Command(close), None);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Hooks for what happens to other nodes.
+//!
+//! The task of the link calls them, one at a time and without the server's lock, in the order of the
+//! events.
+
+use std::collections::BTreeSet;
+
+use roomer_hub::cluster::{GoneCause, News};
+use roomer_proto::cluster::NodeId;
+
+use crate::Server;
+use crate::app::handler::catch_panic;
+
+pub(crate) type OnPeer = Box<dyn Fn(&Server, &PeerEvent) + Send + Sync>;
+pub(crate) type OnGap = Box<dyn Fn(&Server, &Gap) + Send + Sync>;
+
+/// The arrival or the end of another node, for [`Builder::on_peer`](crate::Builder::on_peer).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerEvent {
+    /// The node's number, new at each start.
+    pub node: NodeId,
+    /// The node's name.
+    pub name: String,
+    /// Why its members have left; `None` if they are shown from now on.
+    pub gone: Option<GoneCause>,
+}
+
+/// A loss of another node's messages, for [`Builder::on_gap`](crate::Builder::on_gap).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gap {
+    /// The number of the node whose messages may be missing.
+    pub node: NodeId,
+    /// The node's name.
+    pub name: String,
+    /// The room of this node's members that may have missed messages; `None` for direct messages, or if
+    /// any message may be missing.
+    pub room: Option<String>,
+    /// The number of missing frames, each with one or more messages, joins or leaves of any rooms;
+    /// `None` if it is unknown.
+    pub frames: Option<u64>,
+}
+
+/// A call of a hook.
+#[derive(Debug)]
+pub(crate) enum ClusterEvent {
+    Peer(PeerEvent),
+    Gap(Gap),
+}
+
+impl ClusterEvent {
+    /// Creates the event of a change in the cluster. `shown` has the nodes that were reported to the
+    /// application: the end of others is not.
+    pub(crate) fn new(news: &News, shown: &mut BTreeSet<NodeId>) -> Option<Self> {
+        let (node, name, gone) = match news {
+            News::PeerLive { node, name } if shown.insert(*node) => (*node, name, None),
+            News::PeerGone { node, name, why } if shown.remove(node) => (*node, name, Some(*why)),
+            News::Gap { node, name, room, frames } => {
+                let room = room.as_deref().map(str::to_owned);
+                let gap = Gap { node: *node, name: (**name).into(), room, frames: *frames };
+                return Some(ClusterEvent::Gap(gap));
+            }
+            _ => return None,
+        };
+        Some(ClusterEvent::Peer(PeerEvent { node, name: (**name).into(), gone }))
+    }
+}
+
+impl Server {
+    /// Calls the application's hook for an event. No lock may be held.
+    pub(crate) fn call_cluster_hook(&self, event: &ClusterEvent) {
+        let options = self.options();
+        let result = match event {
+            ClusterEvent::Peer(event) => options
+                .on_peer
+                .as_ref()
+                .map(|hook| catch_panic(|| hook(self, event)).map_err(|panic| ("on_peer", panic))),
+            ClusterEvent::Gap(gap) => options
+                .on_gap
+                .as_ref()
+                .map(|hook| catch_panic(|| hook(self, gap)).map_err(|panic| ("on_gap", panic))),
+        };
+        if let Some(Err((hook, panic))) = result {
+            self.core().counts.panics += 1;
+            self.report_failure(|| (format!("the hook `{hook}`"), None), &panic.message, true);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What a node does with losses and with peers that send bad frames.
+
+#[path = "support/net.rs"]
+mod net;
+
+use bytes::Bytes;
+use roomer_hub::Command;
+use roomer_hub::cluster::{GoneCause, Input, Loss, News, PeerState};
+use roomer_proto::cluster::{FrameKind, Head, Item};
+
+use net::Net;
+
+/// Returns true for frames of a stream.
+fn is_numbered(frame: &[u8]) -> bool {
+    Head::decode(frame).is_ok_and(|(head, _)| head.kind != FrameKind::Control)
+}
+
+/// Nodes of which the second has missed a message to `lobby` for good; and what its client received.
+fn after_a_loss(loss: Loss) -> (Net, Vec<String>) {
+    let mut net = Net::with(2, loss);
+    net.open(0, 1);
+    net.open(1, 2);
+    for (node, conn) in [(0, 1), (1, 2)] {
+        net.say(node, conn, "lobby", "join", "");
+    }
+    net.run(10);
+    net.received(1, 2);
+    net.nodes[1].news.clear();
+    // What is sent again is lost as well.
+    net.lose = Box::new(|from, _, frame| from == 0 && is_numbered(frame));
+    net.say(0, 1, "lobby", "chat", "lost");
+    net.run(3000);
+    net.lose = Box::new(|_, _, _| false);
+    net.run(2000);
+    assert_eq!(net.states(1), [PeerState::Live]);
+    let received = net.received(1, 2);
+    (net, received)
+}
+
+fn gaps(net: &Net) -> Vec<News> {
+    let news = net.nodes[1].news.iter();
+    news.filter(|news| matches!(news, News::Gap { .. })).cloned().collect()
+}
+
+fn gap(net: &Net, room: Option<&str>, frames: Option<u64>) -> News {
+    let node = net.nodes[0].cluster.node();
+    News::Gap { node, name: "node 1".into(), room: room.map(Into::into), frames }
+}
+
+#[test]
+fn a_loss_shows_as_leave_and_return_by_default() {
+    let (net, received) = after_a_loss(Loss::default());
+    let id = net.nodes[0].id(1);
+    assert_eq!(received, [format!("member_left lobby {id}"), format!("new_member lobby {id}")]);
+    assert_eq!(gaps(&net), [gap(&net, Some("lobby"), Some(1))]);
+    assert_eq!(net.nodes[1].closes, []);
+    assert_eq!(net.nodes[1].cluster.statistics().gaps, 1);
+}
+
+#[test]
+fn a_loss_that_is_only_counted_shows_to_no_client() {
+    let (net, received) = after_a_loss(Loss::Count);
+    assert_eq!(received, [""; 0]);
+    assert_eq!(gaps(&net), [gap(&net, Some("lobby"), Some(1))]);
+    assert_eq!(net.nodes[1].closes, []);
+    assert_eq!(net.view(1, "lobby"), net.view(0, "lobby"));
+}
+
+#[test]
+fn a_loss_closes_the_members_of_its_rooms_if_so_chosen() {
+    let (mut net, received) = after_a_loss(Loss::Close);
+    assert_eq!(received, [""; 0]);
+    assert_eq!(gaps(&net), [gap(&net, Some("lobby"), Some(1))]);
+    assert_eq!(net.nodes[1].closes, [Some("lobby".to_owned())]);
+    // A peer that returns from the dead has shown its loss by the leaves.
+    net.nodes[1].closes.clear();
+    net.nodes[0].is_up = false;
+    net.run(6000);
+    assert_eq!(net.states(1), [PeerState::Dead]);
+    net.nodes[0].is_up = true;
+    net.run(2000);
+    assert_eq!(net.states(1), [PeerState::Live]);
+    assert_eq!(net.nodes[1].closes, []);
+    assert_eq!(gaps(&net).len(), 1);
+}
+
+#[test]
+fn lost_direct_messages_close_the_members_of_their_senders_rooms() {
+    let mut net = Net::with(2, Loss::Close);
+    net.open(0, 1);
+    net.open(1, 2);
+    net.say(0, 1, "lobby", "join", "");
+    net.say(1, 2, "lobby", "join", "");
+    net.say(1, 2, "other", "join", "");
+    net.run(10);
+    net.nodes[1].news.clear();
+    net.lose = Box::new(|from, _, frame| from == 0 && is_numbered(frame));
+    let (dst, from, now) = (net.nodes[1].id(2), Some(net.nodes[0].key(1)), net.now);
+    let (dst, room, event) = (dst.as_str(), "root", "psst");
+    let command = Command::Send { from, dst, room, event, payload: b"" };
+    net.nodes[0].hub(now, roomer_hub::Input::Command(command));
+    net.run(3000);
+    net.lose = Box::new(|_, _, _| false);
+    net.run(2000);
+    assert_eq!(gaps(&net), [gap(&net, None, Some(1))]);
+    let rooms = ["lobby", "root"].map(|room| Some(room.to_owned()));
+    assert_eq!(net.nodes[1].closes, rooms);
+}
+
+/// Returns a control frame of the first node that cannot be decoded.
+fn bad_frame(net: &Net) -> Bytes {
+    let mut frame = Vec::new();
+    let cluster = u64::from_be_bytes(net.own_frame(0)[3..11].try_into().expect("eight bytes"));
+    let from = net.nodes[0].cluster.node();
+    Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
+    Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
+    frame.pop();
+    frame.into()
+}
+
+fn causes(net: &Net) -> Vec<GoneCause> {
+    let news = net.nodes[1].news.iter();
+    let why = |news: &News| match news {
+        News::PeerGone { why, .. } => Some(*why),
+        _ => None,
+    };
+    news.filter_map(why).collect()
+}
+
+#[test]
+fn the_tenth_bad_frame_within_a_minute_makes_its_peer_dead_for_thirty_seconds() {
+    let mut net = Net::new(2);
+    net.open(0, 1);
+    net.open(1, 2);
+    net.run(1500);
+    let frame = bad_frame(&net);
+    for _ in 0..9 {
+        let now = net.now;
+        net.nodes[1].handle(now, Input::Frame(frame.clone()));
+    }
+    // The first nine are forgotten after a minute.
+    net.run(60_000);
+    for _ in 0..9 {
+        let now = net.now;
+        net.nodes[1].handle(now, Input::Frame(frame.clone()));
+    }
+    assert_eq!(causes(&net), []);
+    assert_eq!(net.states(1), [PeerState::Live]);
+    net.run(1000);
+    let now = net.now;
+    net.nodes[1].handle(now, Input::Frame(frame.clone()));
+    assert_eq!(causes(&net), [GoneCause::BadFrames]);
+    assert_eq!(net.states(1), [PeerState::Dead]);
+    assert_eq!(net.view(1, "root"), net.ids(&[(1, 2)]));
+    net.run(29_500);
+    assert_eq!(net.states(1), [PeerState::Dead], "its beats do not bring it back yet");
+    net.run(2500);
+    assert_eq!(net.states(1), [PeerState::Live]);
+    assert_eq!(net.view(1, "root").len(), 2);
+    assert_eq!(net.nodes[1].cluster.statistics().refused["malformed"], 19);
+}
+
+#[test]
+fn bad_frames_of_a_stream_count_as_well() {
+    let mut net = Net::new(2);
+    net.open(0, 1);
+    net.open(1, 2);
+    net.run(1500);
+    net.nodes[1].news.clear();
+    // Each frame of a stream ends within an item.
+    net.change = Box::new(|from, frame| {
+        let keep = frame.len() - usize::from(from == 0 && is_numbered(frame));
+        frame.slice(..keep)
+    });
+    net.say(0, 1, "root", "chat", "cut off");
+    net.run(20_000);
+    assert_eq!(causes(&net), [GoneCause::BadFrames]);
+    assert_eq!(net.nodes[1].cluster.statistics().refused["malformed"], 10);
+}
+
+#[test]
+fn a_peer_is_reported_once_with_its_name_and_again_when_it_returns() {
+    let mut net = Net::new(3);
+    net.run(2000);
+    let live = |net: &Net| {
+        let news = net.nodes[1].news.iter();
+        let name = |news: &News| match news {
+            News::PeerLive { name, .. } => Some(name.to_string()),
+            _ => None,
+        };
+        let mut names: Vec<String> = news.filter_map(name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(live(&net), ["node 1", "node 3"]);
+    // A stream that starts over is not a return.
+    net.open(0, 1);
+    net.lose = Box::new(|from, _, frame| from == 0 && is_numbered(frame));
+    net.run(3000);
+    net.lose = Box::new(|_, _, _| false);
+    net.run(2000);
+    assert!(!net.nodes[1].cluster.statistics().resets.is_empty());
+    assert_eq!(live(&net), ["node 1", "node 3"]);
+    net.nodes[0].is_up = false;
+    net.run(6000);
+    net.nodes[0].is_up = true;
+    net.run(3000);
+    assert_eq!(live(&net), ["node 1", "node 1", "node 3"]);
+}

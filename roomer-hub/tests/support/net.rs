@@ -1,0 +1,237 @@
+//! Hubs and cluster machines over a broker in memory, in virtual time.
+#![allow(dead_code)] // not every test file uses all of it
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_hub::cluster::{Change, Cluster, Command, Config, Effect, Input, Loss, News, PeerState};
+use roomer_hub::{Action, ConnId, ConnKey, HashKey, Hub, Presence};
+use roomer_proto::PacketRef;
+use roomer_proto::cluster::{NodeId, Subject};
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+
+pub(crate) struct Node {
+    pub(crate) hub: Hub,
+    pub(crate) cluster: Cluster,
+    /// What each connection received: event, room and payload.
+    pub(crate) received: Vec<(ConnId, String)>,
+    pub(crate) news: Vec<News>,
+    /// The rooms whose members are to be closed.
+    pub(crate) closes: Vec<Option<String>>,
+    pub(crate) is_up: bool,
+}
+
+type Lose = Box<dyn FnMut(usize, usize, &[u8]) -> bool>;
+type ChangeFrame = Box<dyn FnMut(usize, &Bytes) -> Bytes>;
+
+pub(crate) struct Net {
+    pub(crate) now: Duration,
+    pub(crate) nodes: Vec<Node>,
+    /// Frames under way: receiver and bytes.
+    pub(crate) wire: Vec<(usize, Bytes)>,
+    /// Returns true for frames to lose, by sender, receiver and bytes.
+    pub(crate) lose: Lose,
+    /// Changes the frames of a sender.
+    pub(crate) change: ChangeFrame,
+    /// The last frame of each node.
+    last: Vec<Bytes>,
+}
+
+impl Node {
+    pub(crate) fn new(index: u64, now: Duration, loss: Loss) -> Self {
+        let id = NodeId(index << 32 | 7);
+        let mut hub = Hub::new(roomer_hub::Config::default(), HashKey([0; 16]));
+        hub.set_presence("count-*", Presence::Count);
+        let mut config = Config::new("test", &format!("node {index}"));
+        config.loss = loss;
+        let cluster = Cluster::new(config, id, now);
+        let (received, news, closes) = (Vec::new(), Vec::new(), Vec::new());
+        Node { hub, cluster, received, news, closes, is_up: true }
+    }
+
+    pub(crate) fn id(&self, conn: u8) -> ConnId {
+        self.cluster.node().tag().id([conn; 16])
+    }
+
+    pub(crate) fn key(&self, conn: u8) -> ConnKey {
+        self.hub.tables().find_conn(self.id(conn).as_str()).expect("a connection")
+    }
+
+    pub(crate) fn hub(&mut self, now: Duration, input: roomer_hub::Input<'_>) {
+        let Node { hub, cluster, received, .. } = self;
+        let mut actions = hub.handle(now, input);
+        let tables = actions.tables();
+        let subject = actions.subject();
+        for action in actions.by_ref() {
+            let change = match action {
+                Action::Joined { name, .. } => subject.map(|id| Change::Joined { id, room: name }),
+                Action::Left { name, .. } => subject.map(|id| Change::Left { id, room: name }),
+                Action::Broadcast { members, except, packet, peers, except_guest, .. } => {
+                    for to in members.iter().filter(|to| Some(*to) != except) {
+                        let id = tables.conn_id(to).expect("a member");
+                        let payload = String::from_utf8_lossy(packet.payload);
+                        received.push((id, format!("{} {} {payload}", packet.event, packet.room)));
+                    }
+                    (!peers.is_empty()).then_some(Change::Broadcast {
+                        peers,
+                        except: except_guest.copied(),
+                        packet,
+                    })
+                }
+                Action::Forward { peer, packet } => Some(Change::Direct { peer, packet }),
+                Action::Send { to, packet } => {
+                    let payload = String::from_utf8_lossy(packet.payload);
+                    let id = tables.conn_id(to).expect("a receiver");
+                    received.push((id, format!("{} {} {payload}", packet.event, packet.room)));
+                    None
+                }
+                _ => None,
+            };
+            if let Some(change) = change {
+                cluster.record(now, tables, change);
+            }
+        }
+        hub.tables().audit().expect("an intact table");
+    }
+
+    pub(crate) fn handle(&mut self, now: Duration, input: Input) {
+        let effects: Vec<Effect> = self.cluster.handle(now, self.hub.tables(), input).collect();
+        for effect in effects {
+            match &effect {
+                Effect::News(news) => self.news.push(news.clone()),
+                Effect::Command { id, command: Command::Leave { room } } => {
+                    if let Some(conn) = self.hub.tables().find_conn(id.as_str()) {
+                        let command = roomer_hub::Command::Leave { conn, room };
+                        self.hub(now, roomer_hub::Input::Command(command));
+                    }
+                }
+                Effect::Close { room } => self.closes.push(room.as_ref().map(ToString::to_string)),
+                effect => {
+                    let input = effect.hub_input().expect("an input of the hub");
+                    self.hub(now, input);
+                }
+            }
+        }
+    }
+}
+
+impl Net {
+    pub(crate) fn new(nodes: u64) -> Self {
+        Net::with(nodes, Loss::Rejoin)
+    }
+
+    pub(crate) fn with(nodes: u64, loss: Loss) -> Self {
+        let now = Duration::from_secs(1000);
+        let nodes = (1..=nodes).map(|index| Node::new(index, now, loss)).collect();
+        let mut net = Net {
+            now,
+            nodes,
+            wire: Vec::new(),
+            lose: Box::new(|_, _, _| false),
+            change: Box::new(|_, frame| frame.clone()),
+            last: vec![Bytes::new(); 8],
+        };
+        for node in 0..net.nodes.len() {
+            net.nodes[node].handle(now, Input::Up { max_payload: 1 << 20 });
+        }
+        net.run(500);
+        net
+    }
+
+    pub(crate) fn open(&mut self, node: usize, conn: u8) {
+        let (id, now) = (self.nodes[node].id(conn), self.now);
+        self.nodes[node].hub(now, roomer_hub::Input::Open { id });
+    }
+
+    pub(crate) fn say(&mut self, node: usize, conn: u8, room: &str, event: &str, payload: &str) {
+        self.packet(
+            node,
+            conn,
+            PacketRef { room, event, payload: payload.as_bytes(), ..PacketRef::default() },
+        );
+    }
+
+    pub(crate) fn packet(&mut self, node: usize, conn: u8, packet: PacketRef<'_>) {
+        let (conn, now) = (self.nodes[node].key(conn), self.now);
+        self.nodes[node].hub(now, roomer_hub::Input::Packet { conn, packet });
+    }
+
+    /// Returns the last frame that a node has published.
+    pub(crate) fn own_frame(&self, node: usize) -> &Bytes {
+        &self.last[node]
+    }
+
+    pub(crate) fn publish(&mut self) {
+        for from in 0..self.nodes.len() {
+            let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.cluster.node()).collect();
+            let Net { wire, lose, change, last, .. } = self;
+            let node = &mut self.nodes[from];
+            if !node.is_up {
+                continue;
+            }
+            node.cluster.publish(self.now, |subject, frame| {
+                for (to, id) in ids.iter().enumerate() {
+                    let is_for = subject == Subject::All || subject == Subject::Node(*id);
+                    if is_for && !lose(from, to, frame) {
+                        wire.push((to, change(from, frame)));
+                        last[from] = frame.clone();
+                    }
+                }
+                true
+            });
+        }
+    }
+
+    /// Lets some milliseconds pass.
+    pub(crate) fn run(&mut self, ms: u32) {
+        let end = self.now + MS * ms;
+        loop {
+            self.publish();
+            for (to, frame) in std::mem::take(&mut self.wire) {
+                if self.nodes[to].is_up {
+                    let now = self.now;
+                    self.nodes[to].handle(now, Input::Frame(frame));
+                }
+            }
+            if self.nodes.iter().any(|node| node.cluster.wants_to_publish() && node.is_up) {
+                continue;
+            }
+            let wake = self.nodes.iter().map(|node| node.cluster.wake_at()).min();
+            let next = wake.expect("a node").max(self.now + MS).min(end);
+            self.now = next;
+            for node in self.nodes.iter_mut().filter(|node| node.cluster.wake_at() <= next) {
+                node.handle(next, Input::Tick);
+            }
+            if next == end {
+                return self.publish();
+            }
+        }
+    }
+
+    /// Returns the members of a room as a node shows them.
+    pub(crate) fn view(&self, node: usize, room: &str) -> BTreeSet<ConnId> {
+        let tables = self.nodes[node].hub.tables();
+        let Some(room) = tables.find_room(room) else { return BTreeSet::new() };
+        let members = tables.members(room).iter().filter_map(|conn| tables.conn_id(conn));
+        members.chain(tables.guests(room)).collect()
+    }
+
+    pub(crate) fn ids(&self, conns: &[(usize, u8)]) -> BTreeSet<ConnId> {
+        conns.iter().map(|(node, conn)| self.nodes[*node].id(*conn)).collect()
+    }
+
+    pub(crate) fn states(&self, node: usize) -> Vec<PeerState> {
+        self.nodes[node].cluster.peers().map(|peer| peer.state).collect()
+    }
+
+    pub(crate) fn received(&mut self, node: usize, conn: u8) -> Vec<String> {
+        let id = self.nodes[node].id(conn);
+        let (own, others) = std::mem::take(&mut self.nodes[node].received)
+            .into_iter()
+            .partition(|(to, _)| *to == id);
+        self.nodes[node].received = others;
+        own.into_iter().map(|(_, text): (_, String)| text).collect()
+    }
+}
