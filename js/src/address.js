@@ -7,17 +7,16 @@
 import { toBytes } from "./packet.js";
 
 /** Returns true if only a page can complete the address. */
-export const isRelative = (url) => typeof url === "string" && /^(?![a-z][a-z\d+.-]*:)./is.test(url);
+export const isRelative = (url) => typeof url === "string" && /^(?!\w+:)./.test(url);
 
 /**
  * Returns the address to connect to: relative ones belong to the page, http becomes ws, and the token joins the query.
  * Throws TypeError if there is none.
  */
 export function toAddress(url, token) {
-    const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? globalThis.location).href : url;
+    const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? location).href : url;
     // Without the fragment, which a WebSocket does not take.
-    const [, rest] = /^(?:ws|http)(s?:\/\/[^/?#][^#]*)/i.exec(whole);
-    const address = `ws${rest}`;
+    const [address] = /^wss?:[^#]*/i.exec(`${whole}`.replace(/^http/i, "ws"));
     new URL(address);
     if (token == null) {
         return address;

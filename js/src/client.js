@@ -9,14 +9,14 @@
  */
 
 import { isRelative } from "./address.js";
+import { createClosedError, rejectUnknown, wrap } from "./error.js";
 import { findCodec } from "./codec.js";
-import { createConnection } from "./connection.js";
-import { RoomerError, createClosedError, rejectUnknown } from "./error.js";
-import { createEvents } from "./events.js";
 import { GRACE, GRACE_FACTOR, LONGEST_GRACE, PROBE, ROOT } from "./limits.js";
-import { createOutbox } from "./outbox.js";
 import { decode } from "./packet.js";
 import { RESERVED, checkName, createRoom, decodePayload } from "./room.js";
+import { createEvents } from "./events.js";
+import { createConnection } from "./connection.js";
+import { createOutbox } from "./outbox.js";
 
 const realClock = {
     now: () => performance.now(),
@@ -31,8 +31,7 @@ const realClock = {
  * @param {import("./index.js").Options} [options]
  * @returns {import("./index.js").Client}
  */
-export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
-    const codec = findCodec(codecName);
+export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
     /** The rooms that the application wants to be in, by name. */
     const rooms = new Map();
     /** By room name: an acknowledgement of uncertain meaning, and the packets after it. */
@@ -44,125 +43,121 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
     /** The time from which queued messages do not wait for other members any more. */
     let graceEnd;
 
-    const { on, off, emit } = createEvents(report);
+    // An error of a listener for errors does not go to that listener again.
+    const { on, off, emit } = createEvents((error, event) => (event === "error" ? console.error(error) : report(error)));
 
-    function report(error, event) {
-        (event !== "error" && emit("error", error)) || console.error(error);
-    }
+    const report = (error) => {
+        emit("error", error) || console.error(error);
+    };
 
     // A listener like others, so that an error in it is reported.
     debug && on(PROBE, debug === true ? console.debug : debug);
     const trace = (what, { payload, owner, data, ...details }) => emit(PROBE, { what, ...details });
 
     /** Emits an event about a message. */
-    function emitMessage(what, event, { owner, data, ...message }) {
+    const emitMessage = (what, event, { owner, data, ...message }) => {
         trace(what, message);
         emit(event, message);
-    }
+    };
 
     const lost = (item, reason) => emitMessage("lost", "lost", { ...item, reason });
 
-    const outbox = createOutbox(queue, clock, {
-        isReady: () => connection.isReady(),
-        isOpen: (room) => room.isOpen(clock.now() >= graceEnd),
-        send(item) {
-            trace("sent", { ...item, bytes: item.data.length });
-            connection.send(item.data);
-        },
-        confirmed(items, isLost) {
-            for (const item of items) {
-                item.event === "leave" && item.owner?.close();
-                isLost && "payload" in item && lost(item, "unconfirmed");
-            }
-            const packets = [...held.values()].flat();
-            held.clear();
-            packets.forEach(route);
-        },
-        lost
-    });
+    const transmit = (item) => {
+        trace("sent", { ...item, bytes: item.data.length });
+        connection.send(item.data);
+    };
 
-    const connection = createConnection(url, others, clock, outbox, {
-        trace,
-        received(buffer) {
-            let packet;
-            try {
-                packet = decode(buffer);
-            } catch (cause) {
-                return report(new RoomerError("packet", "is this a roomer server?", { cause }));
-            }
-            // Without the option, no packet is copied.
-            debug && trace("received", { ...packet, bytes: packet.payload.length });
-            route(packet);
-        },
-        changed(state, error) {
-            trace("state", { state, error });
-            if (state === "open") {
-                id = "";
-                graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - lostAt));
-                lostAt = undefined;
-                // The server puts every client into root by itself.
-                rooms.forEach((room, name) => name === ROOT || outbox.request(room, "join"));
-                rooms.has(ROOT) || join(ROOT).leave();
-            } else if (state !== "connecting") {
-                held.clear();
-                lostAt ??= clock.now();
-                rooms.forEach((room) => room.suspend(clock.now()));
-                outbox.disconnected(error?.reason === "rate");
-                if (state === "closed") {
-                    rooms.forEach((room) => close(room, error ?? createClosedError()));
-                }
-            }
-            emit("state", state, error);
+    /** Handles items that the server has handled, or that were in flight when the connection was lost. */
+    const settled = (items, isLost) => {
+        for (const item of items) {
+            item.event === "leave" && item.owner?.close();
+            isLost && "payload" in item && lost(item, "unconfirmed");
         }
-    });
+        const packets = [...held.values()].flat();
+        held.clear();
+        packets.forEach(route);
+    };
 
-    function create(name, roomCodec = codec) {
-        const room = createRoom(name, roomCodec, { report, send, leave });
+    const received = (buffer) => {
+        let packet;
+        try {
+            packet = decode(buffer);
+        } catch (cause) {
+            return report(wrap("packet", cause));
+        }
+        // Without the option, no packet is copied.
+        debug && trace("received", { ...packet, bytes: packet.payload.length });
+        route(packet);
+    };
+
+    const changed = (state, error) => {
+        trace("state", { state, error });
+        if (state === "open") {
+            id = "";
+            graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - lostAt));
+            lostAt = undefined;
+            // The server puts every client into root by itself.
+            rooms.forEach((room, name) => name === ROOT || outbox.request(room, "join"));
+            rooms.has(ROOT) || join(ROOT).leave();
+        } else if (state !== "connecting") {
+            held.clear();
+            lostAt ??= clock.now();
+            rooms.forEach((room) => room.suspend(clock.now()));
+            outbox.disconnected(error?.reason === "rate");
+            state === "closed" && rooms.forEach((room) => close(room, error ?? createClosedError()));
+        }
+        emit("state", state, error);
+    };
+
+    const outbox = createOutbox(queue, clock, () => connection.isReady(), (room) => room.isOpen(clock.now() >= graceEnd), transmit, settled, lost);
+    const connection = createConnection(url, others, clock, outbox, received, changed, trace);
+
+    const create = (name, roomCodec = codec) => {
+        const room = createRoom(name, roomCodec, report, send, leave);
         rooms.set(name, room);
         return room;
-    }
+    };
 
-    function send(item) {
+    const send = (item) => {
         const result = outbox.send(item);
         result === "dropped" && emitMessage(result, "overflow", item);
         return result;
-    }
+    };
 
     /** Leaves a room whose last user has left it in this turn. */
-    function leave(room) {
+    const leave = (room) => {
         // Not if the room was joined again, or has closed since.
         if (room.api.state === "leaving" && rooms.get(room.name) === room) {
             remove(room);
             outbox.request(room, "leave") || room.close();
         }
-    }
+    };
 
     /** Removes a room from those that the application wants to be in. */
-    function remove(room) {
+    const remove = (room) => {
         rooms.delete(room.name);
         outbox.discard(room);
-    }
+    };
 
-    function close(room, error) {
+    const close = (room, error) => {
         remove(room);
         room.close(error);
-    }
+    };
 
-    function join(name, { codec: roomCodec, ...unknown } = {}) {
-        checkName(name, "a room", [PROBE]);
+    const join = (name, { codec: roomCodec, ...unknown } = {}) => {
+        checkName(name, [PROBE]);
         rejectUnknown(unknown);
         if (connection.state() === "closed") {
             throw createClosedError();
         }
         const room = rooms.get(name) ?? create(name, roomCodec);
-        room.cancelLeave();
         // Also after a leave() that was undone: the server may have removed the client meanwhile.
-        room.joins++ || outbox.request(room, "join");
+        room.join() || outbox.request(room, "join");
         return room.api;
-    }
+    };
 
     /** Passes a packet on, or holds it until its meaning is certain. */
-    function route(packet) {
+    const route = (packet) => {
         const { room: name, event, to, from, payload } = packet;
         const isJoin = event === "join_ack";
         if (isJoin || event === "leave_ack") {
@@ -191,7 +186,7 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
         const left = outbox.find(name, "leave");
         let room = left?.api.state === "leaving" ? left : rooms.get(name);
         if (event === "leave_ack") {
-            room && close(room, room === left ? undefined : new RoomerError(room.wasIn ? "removed" : "refused", `room "${name}"`));
+            room && close(room);
         } else if (isJoin) {
             if (!room) {
                 // The server has put the client into a room that it did not join.
@@ -199,14 +194,14 @@ export function connect(url, { codec: codecName = "bytes", queue = {}, lazy, deb
                 emit("room", room.api);
             }
             room.joined(id, payload);
-            outbox.pump();
         } else if (room) {
             room.received(packet, clock.now());
-            event === "new_member" && outbox.pump();
         } else if (to && !RESERVED.includes(event)) {
-            decodePayload(codec, packet, report, (value) => emit("direct", { room: name, event, payload: value, from }));
+            decodePayload(findCodec(codec), packet, report, (value) => emit("direct", { room: name, event, payload: value, from }));
         }
-    }
+        // A room may be open now, or have members for whom its messages wait.
+        outbox.pump();
+    };
 
     const client = Object.freeze({
         root: join(ROOT),

@@ -8,7 +8,7 @@ import { check } from "./error.js";
 import { toBytes, toText } from "./packet.js";
 
 function encodeText(text) {
-    check(typeof text === "string", 'the codec does not take this payload; codec: "json" takes any JSON');
+    check(typeof text === "string", 'use codec: "json"');
     return toBytes(text);
 }
 

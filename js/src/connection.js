@@ -10,26 +10,25 @@
  */
 
 import { toAddress, toProtocols } from "./address.js";
-import { RoomerError, createClosedError, rejectUnknown } from "./error.js";
+import { RoomerError, createClosedError, rejectUnknown, wrap } from "./error.js";
 import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
 /**
  * Returns true for the close codes of the client's own fault and of the application; the README has the reasons. Older servers
  * also send 1008 to a client that was too fast or suspended.
  */
-const isFinalCode = (code, reason) => code > 2999 || (code === 1008 ? !/^(rate|no sign of life)$/.test(reason) : [1000, 1002, 1003, 1007, 1010].includes(code));
+const isFinalCode = (code, reason) => /^(10(0[0237]|08(?! (rate|no sign of life)$)|10)|[3-9])/.test(`${code} ${reason}`);
 
 /**
  * @param {string | URL | (() => any)} url
  * @param {object} options of connect(), those for the connection
  * @param {import("./index.js").Clock} clock
  * @param {ReturnType<typeof import("./outbox.js").createOutbox>} outbox
- * @param {object} hooks
- * @param {(buffer: ArrayBuffer) => void} hooks.received must not throw
- * @param {(state: string, error?: RoomerError) => void} hooks.changed
- * @param {(what: string, details: object) => void} hooks.trace
+ * @param {(buffer: ArrayBuffer) => void} received must not throw
+ * @param {(state: string, error?: RoomerError) => void} changed
+ * @param {(what: string, details: object) => void} trace
  */
-export function createConnection(url, options, clock, outbox, { received, changed, trace }) {
+export function createConnection(url, options, clock, outbox, received, changed, trace) {
     const { token, tokenIn, signal, timeout, heartbeat = 30_000, isFinal = isFinalCode, random = Math.random, reconnect, WebSocket, ...others } = options;
     const { minDelay = 500, maxDelay = 30_000, minUptime = 5_000, retries = reconnect === false ? 0 : Infinity, ...unknown } = reconnect || {};
     rejectUnknown({ ...others, ...unknown });
@@ -38,9 +37,8 @@ export function createConnection(url, options, clock, outbox, { received, change
 
     let state = "idle";
     let Socket;
+    /** The socket, or before there is one an object for the current attempt; results of older attempts are ignored. */
     let socket;
-    /** The current attempt; results of older ones are ignored. */
-    let current;
     let timer;
     let timerEnd;
     let failures = 0;
@@ -51,14 +49,14 @@ export function createConnection(url, options, clock, outbox, { received, change
     let largest = 0;
 
     /** Sets the only timer. */
-    function setTimer(delay, action) {
+    const setTimer = (delay, action) => {
         clock.clearTimeout(timer);
         timerEnd = clock.now() + delay;
         timer = clock.setTimeout(action, Math.min(delay, LONGEST_DELAY));
-    }
+    };
 
     /** Ends the connection, or the attempt, if the server does not answer in time. */
-    function expectAnswer() {
+    const expectAnswer = () => {
         // The time limit has four parts: a suspended program, however long it was, loses only one of them.
         // Two more parts without a delay let the socket's events run before the verdict.
         let parts = 7;
@@ -73,26 +71,30 @@ export function createConnection(url, options, clock, outbox, { received, change
                 const limit = isOpen ? answerTime * patience + Math.floor(Math.max(largest, outbox.sentBytes()) / SLOWEST_NETWORK) * 1_000 : timeout ?? 10_000;
                 setTimer(parts > 2 ? limit / 4 : 0, wait);
             } else {
-                patience = isOpen ? Math.min(2 * patience, Math.max(4, LONGEST_ANSWER / answerTime)) : patience;
+                if (isOpen) {
+                    patience = Math.min(2 * patience, Math.max(4, LONGEST_ANSWER / answerTime));
+                }
                 stop(new RoomerError("timeout", "no answer"));
             }
         })();
-    }
+    };
 
-    function setState(next, error) {
+    const setState = (next, error) => {
         state = next;
         changed(state, error);
-    }
+    };
 
     /** Ends the connection, or the attempt. Waits for the next one, unless the end is final. */
-    function stop(error, isFinalError) {
+    const stop = (error, isFinalError) => {
         if (state === "closed") {
             return;
         }
         const old = socket;
         // False if it has never been open: then `openedAt` is undefined.
-        failures = clock.now() - openedAt >= minUptime ? 0 : failures;
-        current = socket = openedAt = undefined;
+        if (clock.now() - openedAt >= minUptime) {
+            failures = 0;
+        }
+        socket = openedAt = undefined;
         clock.clearTimeout(timer);
         if (old) {
             // Some classes throw if there is no listener for errors.
@@ -105,76 +107,78 @@ export function createConnection(url, options, clock, outbox, { received, change
         }
         if (isFinalError || failures >= retries) {
             listen("removeEventListener");
-            setState("closed", isFinalError ? error : new RoomerError("gave_up", "no retries left", { cause: error }));
+            setState("closed", isFinalError ? error : wrap("gave_up", error));
         } else {
             // Full jitter after the cap, so that the clients of a restarted server do not reconnect at once. Longer after `rate`.
             setTimer((error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++), attempt);
             setState("suspended", error);
         }
-    }
+    };
 
-    function abort() {
-        stop(createClosedError({ cause: signal.reason }), true);
-    }
+    const abort = () => {
+        stop(createClosedError(signal.reason), true);
+    };
 
-    async function attempt() {
-        const mine = (current = {});
+    const attempt = async () => {
+        const mine = (socket = {});
         expectAnswer();
         state === "connecting" || setState("connecting");
         try {
             const [address, pass] = await Promise.all([url, token].map(async (value) => (typeof value === "function" ? value() : value)));
-            if (mine === current) {
+            if (mine === socket) {
                 const protocols = tokenIn === "protocol" && pass != null ? [toProtocols(pass)] : [];
                 const target = toAddress(address, protocols.length ? undefined : pass);
                 trace("connect", { url: target.split("?")[0] });
                 use(new Socket(target, ...protocols));
             }
         } catch (cause) {
-            mine === current && stop(new RoomerError("address", "see the cause", { cause }));
+            mine === socket && stop(wrap("address", cause));
         }
-    }
+    };
 
-    function use(fresh) {
+    const use = (fresh) => {
         socket = fresh;
-        socket.binaryType = "arraybuffer";
-        socket.onopen = () => {
+        fresh.binaryType = "arraybuffer";
+        fresh.onopen = () => {
             openedAt = clock.now();
             scheduleHeartbeat();
             setState("open");
         };
-        socket.onmessage = ({ data }) => {
+        fresh.onmessage = ({ data }) => {
             largest = Math.max(largest, data?.byteLength || 0);
             // Any message is as good as the answer.
-            patience = isProbing ? 1 : patience;
+            if (isProbing) {
+                patience = 1;
+            }
             // A timer costs more than a message: in a busy room it is set ten times a second at most.
             (isProbing || clock.now() + heartbeat - timerEnd > 100) && scheduleHeartbeat();
             received(data);
         };
-        socket.onclose = ({ code = 1006, reason = "" }) => {
+        fresh.onclose = ({ code = 1006, reason = "" }) => {
             const final = isFinal(code, reason);
             stop(new RoomerError(final ? "ended" : "lost", `${code} ${reason}`, { closeCode: code, reason }), final);
         };
         // Node 20 emits only "error" if it cannot connect.
-        socket.onerror = () => state === "connecting" && fresh.onclose({});
-    }
+        fresh.onerror = () => state === "connecting" && fresh.onclose({});
+    };
 
     /** Waits until the server has been silent for the heartbeat, then probes. */
-    function scheduleHeartbeat() {
+    const scheduleHeartbeat = () => {
         isProbing = false;
         heartbeat ? setTimer(heartbeat, sendProbe) : clock.clearTimeout(timer);
-    }
+    };
 
-    function sendProbe() {
+    const sendProbe = () => {
         // A second probe would extend the time limit of the first.
         if (!isProbing) {
             isProbing = true;
             outbox.probe();
             expectAnswer();
         }
-    }
+    };
 
     /** Handles a page that is visible, restored from the page cache, or online again. */
-    function wake() {
+    const wake = () => {
         if (globalThis.document?.visibilityState === "hidden") {
             return;
         }
@@ -183,15 +187,14 @@ export function createConnection(url, options, clock, outbox, { received, change
         } else if (state === "suspended") {
             setTimer(Math.min(timerEnd - clock.now(), random() * minDelay), attempt);
         }
-    }
+    };
 
     /** Adds or removes the listeners. */
-    function listen(method) {
-        const { document } = globalThis;
-        for (const [target, event, listener] of [[document, "visibilitychange", wake], [globalThis, "pageshow", wake], [globalThis, "online", wake], [signal, "abort", abort]]) {
+    const listen = (method) => {
+        for (const [target, event, listener] of [[globalThis.document, "visibilitychange", wake], [globalThis, "pageshow", wake], [globalThis, "online", wake], [signal, "abort", abort]]) {
             target?.[method]?.(event, listener);
         }
-    }
+    };
 
     return {
         state: () => state,
@@ -208,12 +211,12 @@ export function createConnection(url, options, clock, outbox, { received, change
             }
             Socket = WebSocket ?? globalThis.WebSocket;
             if (!Socket) {
-                throw new RoomerError("no_websocket", "pass a class as the option WebSocket");
+                throw new RoomerError("no_websocket", "there is no option WebSocket");
             }
             try {
                 typeof url === "function" || toAddress(url);
             } catch (cause) {
-                throw new RoomerError("argument", `${url} is not an address`, { cause });
+                throw wrap("argument", cause);
             }
             state = "connecting";
             listen("addEventListener");

@@ -14,13 +14,16 @@ export class RoomerError extends Error {
      * @param {object} [details] `cause`, and further properties of this code, such as `closeCode`
      */
     constructor(code, message, details) {
-        super(`roomer: ${code}: ${message}`);
+        super(`${code}: ${message}`);
         Object.assign(this, details, { code });
     }
 }
 
-/** Returns the error for a client that is closed. */
-export const createClosedError = (details) => new RoomerError("closed", "connect() again", details);
+/** Returns the error for a client or a room that is closed. */
+export const createClosedError = (cause) => wrap("closed", cause, "join or connect anew");
+
+/** Returns an error with a cause, which is also its message unless there is a better one. */
+export const wrap = (code, cause, message = cause) => new RoomerError(code, message, { cause });
 
 /** Throws an `argument` error unless the condition holds. */
 export function check(condition, message) {
@@ -32,5 +35,5 @@ export function check(condition, message) {
 /** Rejects the options that are left after the known ones, so that a misspelled name is noticed. */
 export function rejectUnknown(others) {
     const [name] = Object.keys(others);
-    check(name === undefined, `there is no option "${name}"`);
+    check(!name, `there is no option "${name}"`);
 }

@@ -4,7 +4,7 @@
  * @module events
  */
 
-import { RoomerError, check, rejectUnknown } from "./error.js";
+import { check, rejectUnknown, wrap } from "./error.js";
 
 /**
  * @param {(error: RoomerError, event: string) => void} report receives what listeners throw, and the rejections of promises
@@ -12,19 +12,20 @@ import { RoomerError, check, rejectUnknown } from "./error.js";
  */
 export function createEvents(report) {
     const entries = new Set();
+    let isOver;
 
-    /** Adds a listener; returns the function that removes it. */
-    function on(event, listener, { once, signal, ...others } = {}) {
+    /** Adds a listener; returns the function that removes it. `ended` is called once the listener is removed, in any way. */
+    function on(event, listener, { once, signal, ...others } = {}, ended) {
         rejectUnknown(others);
-        check(typeof listener === "function", "a listener must be a function");
+        check(typeof listener === "function", "not a function");
         const entry = { event, listener, once, remove };
         function remove() {
-            entries.delete(entry);
             signal?.removeEventListener("abort", remove);
+            entries.delete(entry) && ended?.();
         }
         entries.add(entry);
         signal?.addEventListener("abort", remove);
-        signal?.aborted && remove();
+        (isOver || signal?.aborted) && remove();
         return remove;
     }
 
@@ -37,7 +38,7 @@ export function createEvents(report) {
         off: (event, listener) => find(event).forEach((entry) => entry.listener === listener && entry.remove()),
         /** Calls the current listeners in order; returns their number. */
         emit(event, ...args) {
-            const failed = (cause) => report(new RoomerError("listener", `of "${event}"`, { cause }), event);
+            const failed = (cause) => report(wrap("listener", cause, event), event);
             const found = find(event);
             for (const entry of found) {
                 // An earlier listener may have removed this one.
@@ -53,7 +54,10 @@ export function createEvents(report) {
             return found.length;
         },
         count: (event) => find(event).length,
-        /** Removes all listeners. */
-        clear: () => entries.forEach((entry) => entry.remove())
+        /** Removes all listeners, those that are added later too. */
+        end() {
+            isOver = true;
+            entries.forEach((entry) => entry.remove());
+        }
     };
 }

@@ -25,7 +25,7 @@ export const SLOWEST_PACE = 2_000;
 export const RELAX_TIME = 60_000;
 
 /** The longest delay that setTimeout() can wait. */
-export const LONGEST_DELAY = 2 ** 31 - 1;
+export const LONGEST_DELAY = 2e9;
 /** The expected minimum throughput of a network, in bytes per second: larger messages get more time. */
 export const SLOWEST_NETWORK = 2 ** 16;
 /** The time limit of an answer can grow to this, however short the timeout is. */

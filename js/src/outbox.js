@@ -16,15 +16,14 @@ import { encode } from "./packet.js";
  *
  * @param {{messages?: number, bytes?: number}} limits of the queue
  * @param {import("./index.js").Clock} clock
- * @param {object} client
- * @param {() => boolean} client.isReady true if the socket takes packets
- * @param {(room: object) => boolean} client.isOpen true if messages may be sent to a room
- * @param {(item: object) => void} client.send writes an item to the socket
- * @param {(items: object[], isLost?: boolean) => void} client.confirmed receives the items that the server has handled, or
- *   that were in flight when the connection was lost
- * @param {(item: object, reason: string) => void} client.lost receives a message that was accepted and may not arrive
+ * @param {() => boolean} isReady returns true if the socket takes packets
+ * @param {(room: object) => boolean} isOpen returns true if messages may be sent to a room
+ * @param {(item: object) => void} send writes an item to the socket
+ * @param {(items: object[], isLost?: boolean) => void} settled receives the items that the server has handled, or that were
+ *   in flight when the connection was lost
+ * @param {(item: object, reason: string) => void} lost receives a message that was accepted and may not arrive
  */
-export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, clock, client) {
+export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, clock, isReady, isOpen, send, settled, lost) {
     rejectUnknown(others);
     /** Joins, leaves and probes that wait for their turn. */
     let requests = [];
@@ -34,7 +33,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     const queue = new Set();
     let queuedBytes = 0;
     /** Packets of this connection that the server has not confirmed, oldest first. */
-    let sent = new Set();
+    const sent = new Set();
     let sentBytes = 0;
     /** The bytes after the latest probe; a small packet counts as PACKET_BYTES. */
     let unprobed = 0;
@@ -46,41 +45,41 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     const createRequest = (room, event, owner) => ({ owner, room, event, data: encode(room, event) });
     const createProbe = () => createRequest(PROBE, "leave");
 
-    function transmit(item) {
+    const transmit = (item) => {
         unprobed = item.room === PROBE ? 0 : unprobed + Math.max(PACKET_BYTES, item.data.length);
         sentBytes += item.data.length;
         sent.add(item);
-        client.send(item);
-    }
+        send(item);
+    };
 
-    function dequeue(item) {
+    const dequeue = (item) => {
         queue.delete(item);
         queuedBytes -= item.data.length;
         return item;
-    }
+    };
 
-    function settle(item) {
+    const settle = (item) => {
         sent.delete(item);
         pending.delete(item);
         sentBytes -= item.data.length;
         return item;
-    }
+    };
 
     /** Removes the next item that may be sent. */
-    function next() {
+    const next = () => {
         if (requests.length) {
             return requests.shift();
         }
         for (const item of queue) {
-            if (client.isOpen(item.owner)) {
+            if (isOpen(item.owner)) {
                 return dequeue(item);
             }
         }
-    }
+    };
 
     /** Sends what may be sent now, and sets the timer for the rest. With a pace, each tick sends one packet. */
-    function pump(isTick) {
-        if (!client.isReady()) {
+    const pump = (isTick) => {
+        if (!isReady()) {
             return;
         }
         for (let item; (isTick || !pace) && sent.size < window && sentBytes <= bytes && (item = next()); isTick &&= !pace) {
@@ -93,18 +92,18 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         if (unprobed || isWaiting) {
             timer ??= clock.setTimeout(tick, pace || PROBE_DELAY);
         }
-    }
+    };
 
-    function tick() {
+    const tick = () => {
         timer = undefined;
         pump(true);
-    }
+    };
 
     /** Sends a probe behind all unconfirmed packets. */
-    function fence() {
+    const fence = () => {
         (unprobed || requests.length) && requests.push(createProbe());
         pump();
-    }
+    };
 
     return {
         pump,
@@ -115,7 +114,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         find: (name, event) => [...pending].find((item) => item.event === event && item.room === name)?.owner,
         /** Queues a join or leave; returns false without a connection. */
         request(owner, event) {
-            if (!client.isReady()) {
+            if (!isReady()) {
                 return false;
             }
             // A leave_ack means that the room's unconfirmed messages may be lost, so a probe confirms them first.
@@ -128,7 +127,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         },
         /** Sends or queues a message; returns the result for the application. */
         send(item) {
-            if (client.isOpen(item.owner) && !pace && !queue.size && sentBytes <= bytes) {
+            if (isOpen(item.owner) && !pace && !queue.size && sentBytes <= bytes) {
                 transmit(item);
             } else if (queue.size < messages && queuedBytes + item.data.length <= bytes) {
                 queue.add(item);
@@ -142,30 +141,29 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         /** Discards the queued messages of a room that is left or closed, and reports them. */
         discard(room) {
             for (const item of queue) {
-                item.owner === room && client.lost(dequeue(item), "unsent");
+                item.owner === room && lost(dequeue(item), "unsent");
             }
         },
         /** Reports the unconfirmed messages of a room that the client has left or was removed from. */
         lose(name) {
             for (const item of [...sent]) {
                 if (item.room === name && "payload" in item) {
-                    client.lost(settle(item), "unconfirmed");
+                    lost(settle(item), "unconfirmed");
                 }
             }
         },
         /** Handles the answer to a probe. */
         confirmed() {
             // Up to the first probe; packets behind it are confirmed by the next one.
-            const items = [...sent];
-            items.splice(items.findIndex(({ room }) => room === PROBE) + 1);
-            items.forEach(settle);
+            const all = [...sent];
+            const items = all.slice(0, all.findIndex(({ room }) => room === PROBE) + 1).map(settle);
             const now = clock.now();
             window = Math.min(2 * window, LARGEST_WINDOW);
             if (pace && now > relaxAt) {
                 pace = pace > FIRST_PACE ? pace / 2 : 0;
                 relaxAt = now + RELAX_TIME;
             }
-            client.confirmed(items);
+            settled(items);
             pump();
         },
         /** Handles the loss of the connection: unconfirmed messages may or may not have arrived. */
@@ -173,7 +171,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             const items = [...sent, ...requests];
             clock.clearTimeout(timer);
             timer = undefined;
-            sent = new Set();
+            sent.clear();
             pending.clear();
             requests = [];
             sentBytes = unprobed = 0;
@@ -182,7 +180,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
                 pace = Math.min(2 * pace || FIRST_PACE, SLOWEST_PACE);
                 relaxAt = clock.now() + RELAX_TIME;
             }
-            client.confirmed(items, true);
+            settled(items, true);
         }
     };
 }

@@ -5,7 +5,7 @@
  */
 
 import { findCodec } from "./codec.js";
-import { RoomerError, check } from "./error.js";
+import { RoomerError, check, createClosedError, wrap } from "./error.js";
 import { createEvents } from "./events.js";
 import { GRACE } from "./limits.js";
 import { encode, toBytes, toText } from "./packet.js";
@@ -15,8 +15,8 @@ import { createStream } from "./stream.js";
 export const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open", "reopen"];
 
 /** Rejects reserved names, and names that UTF-8 cannot express: the server would read a different name. */
-export function checkName(name, what, reserved) {
-    check(toText(toBytes(name)) === name && !reserved.includes(name), `${what} cannot be "${name}"`);
+export function checkName(name, reserved) {
+    check(toText(toBytes(name)) === name && !reserved.includes(name), `name "${name}"`);
 }
 
 /** Decodes the payload of a packet and passes it to `use`, or reports that it does not fit the codec. */
@@ -25,7 +25,7 @@ export function decodePayload(codec, { room, event, from, payload }, report, use
     try {
         value = codec.decode(payload);
     } catch (cause) {
-        return report(new RoomerError("payload", `"${event}" from ${from} in room "${room}"`, { cause }));
+        return report(wrap("payload", cause, `${room}: ${event} from ${from}`));
     }
     use(value);
 }
@@ -33,16 +33,19 @@ export function decodePayload(codec, { room, event, from, payload }, report, use
 /**
  * @param {string} name
  * @param {any} codec
- * @param {object} client
- * @param {(error: RoomerError) => void} client.report
- * @param {(item: object) => string} client.send sends a message, or queues it; see the outbox
- * @param {(room: object) => void} client.leave called at the end of the turn in which the last user has left the room
+ * @param {(error: RoomerError) => void} report
+ * @param {(item: object) => string} send sends a message, or queues it; see the outbox
+ * @param {(room: object) => void} leave called at the end of the turn in which the last user has left the room
  */
-export function createRoom(name, codec, client) {
+export function createRoom(name, codec, report, send, leave) {
     codec = findCodec(codec);
     /** "leaving" or "closed"; "" before, when `isIn` decides. */
     let phase = "";
     let isIn = false;
+    /** True if the room has been open. */
+    let wasIn = false;
+    /** Calls of join() that no leave() has taken back. */
+    let joins = 0;
     /** True if queued messages wait for other members, which lost their connections at the same time. */
     let isWaiting = false;
     /** The last time at which there were other members. */
@@ -52,14 +55,13 @@ export function createRoom(name, codec, client) {
     /** The number of members, where the server does not send their ids. */
     let counted;
     let left = Promise.resolve();
-    let setLeft = () => {};
+    let setLeft;
     let settle;
     const opened = new Promise((...functions) => (settle = functions));
     // An application that does not use the promise must not see an unhandled rejection.
     opened.catch(() => {});
 
-    const { on, off, emit, count, clear } = createEvents((error) => client.report(error));
-    const createClosedError = () => new RoomerError("closed", `join room "${name}" again`);
+    const { on, off, emit, count, end } = createEvents(report);
 
     const api = Object.freeze({
         name,
@@ -82,38 +84,34 @@ export function createRoom(name, codec, client) {
             [Symbol.iterator]: () => ids.values()
         }),
         send(event, payload, to) {
-            checkName(event, "an event", RESERVED);
+            checkName(event, RESERVED);
             // An empty receiver would make a private message public.
-            to === undefined || checkName(to, "a receiver", [""]);
+            to === undefined || checkName(to, [""]);
             if (phase) {
                 throw createClosedError();
             }
             const data = encode(name, event, to, "", payload === undefined ? payload : codec.encode(payload));
-            return client.send({ owner: room, room: name, event, payload, to, data });
+            return send({ owner: room, room: name, event, payload, to, data });
         },
         leave() {
-            if (phase || --room.joins > 0) {
+            if (phase || --joins > 0) {
                 return left;
             }
             phase = "leaving";
-            queueMicrotask(() => client.leave(room));
+            queueMicrotask(() => leave(room));
             return (left = new Promise((resolve) => (setLeft = resolve)));
         },
         on,
         off,
         messages(event, options) {
-            checkName(event, "an event", RESERVED);
-            return createStream(on, event, options, phase === "closed");
+            checkName(event, RESERVED);
+            return createStream(on, event, options);
         }
     });
 
     const room = {
         name,
         api,
-        /** Calls of join() that no leave() has taken back. */
-        joins: 0,
-        /** True if the room has been open. */
-        wasIn: false,
         /**
          * Handles a join_ack. Emits the differences between the members before and now, so that lists which the application
          * keeps stay correct.
@@ -132,8 +130,8 @@ export function createRoom(name, codec, client) {
             isIn = true;
             // Before any listener runs, since a listener may send.
             isWaiting &&= api.count < 2;
-            if (!room.wasIn) {
-                room.wasIn = true;
+            if (!wasIn) {
+                wasIn = true;
                 settle[0](api);
                 emit("open");
                 return;
@@ -148,10 +146,12 @@ export function createRoom(name, codec, client) {
         },
         /** Handles a message or a change of the members. */
         received(packet, now) {
-            othersAt = api.count > 1 ? now : othersAt;
+            if (api.count > 1) {
+                othersAt = now;
+            }
             const { event, from, to, payload } = packet;
             if (!RESERVED.includes(event)) {
-                count(event) && decodePayload(codec, packet, client.report, (value) => emit(event, value, from, to !== ""));
+                count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to !== ""));
             } else if (!from && !to) {
                 const member = toText(payload);
                 const isNew = event === "new_member" && !ids.has(member) && ids.add(member);
@@ -162,10 +162,11 @@ export function createRoom(name, codec, client) {
         },
         /** Returns true if messages may be sent. `isLate` means that the time for waiting is over. */
         isOpen: (isLate) => isIn && !phase && (isLate || !isWaiting || api.count > 1),
-        /** Undoes a leave() of the same turn. */
-        cancelLeave() {
+        /** Counts one user more, and undoes a leave() of the same turn. Returns the number of users before. */
+        join() {
             phase = "";
-            setLeft();
+            setLeft?.();
+            return joins++;
         },
         /** Handles a lost connection, and an acknowledgement after which membership is uncertain. */
         suspend(now) {
@@ -173,14 +174,14 @@ export function createRoom(name, codec, client) {
             isWaiting ||= isIn && (api.count > 1 || now - othersAt < GRACE);
             isIn = false;
         },
-        /** Closes the room for good; without an error if the application has left it. */
-        close(error) {
+        /** Closes the room for good; without an error if the application has left it. By default the server has closed it. */
+        close(error = phase ? undefined : new RoomerError(wasIn ? "removed" : "refused", name)) {
             if (phase !== "closed") {
                 phase = "closed";
                 settle[1](error ?? createClosedError());
-                setLeft();
+                setLeft?.();
                 emit("close", error);
-                clear();
+                end();
             }
         }
     };

@@ -7,52 +7,44 @@
 import { rejectUnknown } from "./error.js";
 
 /**
- * Collects messages from now on, even before the first read. When more than `buffer` wait, the oldest is dropped, and the
- * next one carries the count in `missed`. This is not a generator: a generator can end neither before its first read nor
- * while a read is pending.
+ * Collects messages from now on, even before the first read, until its listener is removed. When more than `buffer` wait, the
+ * oldest is dropped, and the next one carries the count in `missed`. This is not a generator: a generator can end neither
+ * before its first read nor while a read is pending.
  *
- * @param {(event: string, listener: Function) => () => void} on
+ * @param {(event: string, listener: Function, options: object, ended: () => void) => () => void} on
  * @param {string} event
  * @param {{signal?: AbortSignal, buffer?: number}} options
- * @param {boolean} isOver true if the room is closed already
  */
-export function createStream(on, event, { signal, buffer = 256, ...others } = {}, isOver) {
+export function createStream(on, event, { signal, buffer = 256, ...others } = {}) {
     rejectUnknown(others);
-    const messages = [];
+    let messages = [];
     /** Resolve functions of pending reads, oldest first. */
     const readers = [];
     let missed = 0;
+    let isOver;
 
-    const offs = [
-        on(event, (payload, from, direct) => {
-            messages.push({ event, payload, from, direct });
-            if (messages.length > buffer) {
-                messages.shift();
-                missed++;
-            }
-            serve();
-        }),
-        // Messages that wait can still be read.
-        on("close", () => end())
-    ];
-    signal?.addEventListener("abort", end);
-    (isOver || signal?.aborted) && end();
+    const stop = on(event, (payload, from, direct) => {
+        messages.push({ event, payload, from, direct });
+        if (messages.length > buffer) {
+            messages.shift();
+            missed++;
+        }
+        serve();
+    }, { signal }, () => {
+        isOver = true;
+        if (signal?.aborted) {
+            messages = [];
+        }
+        serve();
+    });
 
+    /** Gives the oldest messages to the oldest reads. Messages that wait at the end can still be read. */
     function serve() {
         while (readers.length && (messages.length || isOver)) {
-            const [message] = messages.splice(0, 1);
+            const message = messages.shift();
             readers.shift()({ value: message && { ...message, missed }, done: !message });
             missed = 0;
         }
-    }
-
-    /** Takes no more messages; if cancelled, also drops those that wait. */
-    function end(isCancelled) {
-        isOver = true;
-        isCancelled && messages.splice(0);
-        offs.forEach((off) => off());
-        signal?.removeEventListener("abort", end);
-        serve();
     }
 
     return {
@@ -61,7 +53,8 @@ export function createStream(on, event, { signal, buffer = 256, ...others } = {}
             serve();
         }),
         async return(value) {
-            end(true);
+            messages = [];
+            stop();
             return { value, done: true };
         },
         [Symbol.asyncIterator]() {
