@@ -90,10 +90,13 @@ export function createConversation(name, page) {
             }
         },
         tellName: () => void (self.isOpen && self.room.send("nick", me.name)),
-        /** The server, or the network, has lost a message of ours. */
-        lost(text, to) {
-            const line = [...log.own("sent"), ...log.own("queued")].reverse().find((each) => each.text === text && each.to === (to || undefined));
-            line && log.mark(line, "lost");
+        /** Marks a message that may not have arrived, or that was never sent. */
+        lost({ payload, to, reason }) {
+            const isUnsent = reason === "unsent";
+            const states = isUnsent ? ["sent", "queued"] : ["queued", "sent"];
+            // The latest one in the likelier state. A queued message counts as sent once its room is open.
+            const line = states.flatMap((state) => log.own(state)).findLast((each) => each.text === payload && each.to === (to || undefined));
+            line && log.mark(line, isUnsent ? "unsent" : "lost");
         },
         remove() {
             const { room } = self;

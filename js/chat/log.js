@@ -16,6 +16,9 @@ const MAX_MESSAGES = 300;
 /** Messages of one sender within this time stand together, in milliseconds. */
 const TOGETHER = 180_000;
 
+/** Lines that become elements for one picture: more would delay it, so they wait for the next ones. */
+const MOST_NEW = 60;
+
 /** More lines than this at once come without a movement. */
 const MOST_MOVING = 3;
 
@@ -65,6 +68,7 @@ new ResizeObserver(() => isFollowing && toEnd()).observe(box);
 const FATES = {
     queued: "waits for the connection",
     lost: "may not have arrived",
+    unsent: "was not sent",
     dropped: "not sent: too much is waiting"
 };
 
@@ -178,6 +182,10 @@ export function createLog(name, { whisper }) {
         const added = document.createDocumentFragment();
         for (const line of lines) {
             const isNew = !line.element;
+            if (isNew && fresh.length === MOST_NEW) {
+                paint(update);
+                break;
+            }
             if (isNew || line.isStale) {
                 line.isStale = false;
                 (line.kind === "message" ? fillMessage : fillNotice)(line);

@@ -24,9 +24,9 @@ let wasOpen = false;
 
 const connection = createConnection({
     started(client) {
-        client.on("lost", ({ room, event, payload, to } = {}) => {
-            if (event === "chat" || event === "whisper") {
-                conversations.get(room)?.lost(payload, to);
+        client.on("lost", (message) => {
+            if (message.event === "chat" || message.event === "whisper") {
+                conversations.get(message.room)?.lost(message);
             }
         });
         client.root.on("new_member", refresh);

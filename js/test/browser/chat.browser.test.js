@@ -264,6 +264,26 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         await Promise.all([person.close(), other.close()]);
         await server.stop();
     });
+
+    test("a message that was never sent is marked so, when the connection is closed for good", async () => {
+        server = await startServer();
+        const person = await Person.open(browser, "about:blank");
+        let first;
+        let again;
+        const second = new Promise((resolve) => (again = resolve));
+        // The first connection leads to the server. The next one is silent, so the room does not open.
+        await person.page.routeWebSocket(/\/ws/, (socket) => (first ? again(socket) : (first = socket).connectToServer()));
+        await person.page.goto(`${server.origin}/?room=lobby`);
+        await person.inRoom("lobby");
+        await first.close({ code: 1012 });
+        await person.notice("The connection is lost").waitFor();
+        await person.say("meanwhile");
+        await person.message("meanwhile").locator(".fate", { hasText: "waits" }).waitFor();
+        await (await second).close({ code: 4000 });
+        await person.message("meanwhile").locator(".fate", { hasText: "was not sent" }).waitFor();
+        await person.close();
+        await server.stop();
+    });
 });
 
 describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only with UPDATE_SCREENSHOTS=1", timeout: 300_000 }, () => {

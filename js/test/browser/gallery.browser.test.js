@@ -108,6 +108,42 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await a.page.getByText("1 here", { exact: true }).waitFor();
     }));
 
+    test("chat: lines that were lost or never sent are marked as such, and no others", async () => {
+        const person = await Person.open(browser, "about:blank");
+        const sockets = [];
+        let confirmed = () => {};
+        // The first connection leads to the server. The next one is silent, so the room does not open.
+        await person.page.routeWebSocket(/\/ws/, (socket) => {
+            if (sockets.push(socket) === 1) {
+                const upstream = socket.connectToServer();
+                upstream.onMessage((packet) => (socket.send(packet), packet.includes("\0probe") && confirmed()));
+            }
+        });
+        const confirmation = () => new Promise((resolve) => (confirmed = resolve));
+        const first = confirmation();
+        await person.page.goto(`${server.origin}/gallery/chat.html`);
+        await person.page.getByText("1 here", { exact: true }).waitFor();
+        await first;
+        const second = confirmation();
+        await say(person, "confirmed");
+        await second;
+        await say(person, "in flight");
+        await sockets[0].close({ code: 1012 });
+        await person.page.locator("#state[data-state=suspended]").waitFor({ state: "attached" });
+        await say(person, "meanwhile");
+        await person.page.fill("#name", "confirmed");
+        await person.page.press("#name", "Tab");
+        await person.page.locator("#state[data-state=open]").waitFor({ state: "attached" });
+        await sockets[1].close({ code: 4000 });
+        await person.page.locator("#state[data-state=closed]").waitFor({ state: "attached" });
+        assert.deepEqual(await person.page.locator("#log li.own").evaluateAll((lines) => lines.map((line) => [line.textContent, line.className, getComputedStyle(line, "::after").content])), [
+            ["confirmed", "own sent", "none"],
+            ["in flight", "own lost", '" – may not have arrived"'],
+            ["meanwhile", "own dropped", '" – not sent"']
+        ]);
+        await person.close();
+    });
+
     test("cursors: move, ring, go", () => withWindows("cursors.html", [{}, {}], async (a, b) => {
         const box = await a.page.locator("#field").boundingBox();
         await a.page.mouse.move(box.x + box.width / 2, box.y + box.height / 4, { steps: 3 });
