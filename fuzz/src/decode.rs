@@ -9,7 +9,7 @@ use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 pub fn decode(data: &[u8]) {
     let borrowed = PacketRef::decode(data);
     let owned = Packet::decode(Bytes::copy_from_slice(data));
-    assert_eq!(owned.as_ref().map(Packet::as_ref), borrowed.as_ref().copied());
+    assert_eq!(owned.as_ref().map(Packet::borrowed), borrowed.as_ref().copied());
     match (borrowed, layout(data)) {
         (Ok(packet), Ok(fields)) => check_packet(&packet, fields, data),
         (Ok(packet), Err(error)) => panic!("{packet:?} instead of {error}"),

@@ -32,7 +32,7 @@
 //! let hello = PacketRef { room: "root", event: "chat", payload: b"hi", ..PacketRef::default() };
 //! for action in hub.handle(now, Input::Packet { conn: ann, packet: hello }) {
 //!     let Action::Broadcast { members, except, packet, .. } = action else { unreachable!() };
-//!     let receivers: Vec<_> = members.iter().filter(|&to| Some(to) != except).collect();
+//!     let receivers: Vec<_> = members.into_iter().filter(|&to| Some(to) != except).collect();
 //!     assert_eq!(receivers, [bob]);
 //!     assert_eq!(packet.src, "01010101-0101-4101-8101-010101010101"); // set by the hub
 //! }
@@ -91,7 +91,7 @@ pub use keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
 pub use limits::RejectedPackets;
 pub use peers::Peers;
 pub use rate::Rate;
-pub use room::Members;
+pub use room::{Members, MembersIter};
 pub use roomer_proto::{ConnId, ParseConnIdError};
 pub use snapshot::{Run, Snapshot};
 pub use tables::Tables;

@@ -46,8 +46,26 @@ impl<'a> Members<'a> {
     }
 
     /// Returns the members' keys. Their order has no meaning, but is reproducible.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = ConnKey> + use<'a> {
-        self.0.iter().map(|member| member.conn)
+    pub fn iter(&self) -> MembersIter<'a> {
+        MembersIter(self.0.iter())
+    }
+}
+
+impl<'a> IntoIterator for Members<'a> {
+    type Item = ConnKey;
+    type IntoIter = MembersIter<'a>;
+
+    fn into_iter(self) -> MembersIter<'a> {
+        self.iter()
+    }
+}
+
+impl<'a> IntoIterator for &Members<'a> {
+    type Item = ConnKey;
+    type IntoIter = MembersIter<'a>;
+
+    fn into_iter(self) -> MembersIter<'a> {
+        self.iter()
     }
 }
 
@@ -56,6 +74,24 @@ impl std::fmt::Debug for Members<'_> {
         f.debug_list().entries(self.iter()).finish()
     }
 }
+
+/// An iterator over the keys of a room's [`Members`].
+#[derive(Clone, Debug)]
+pub struct MembersIter<'a>(std::slice::Iter<'a, Member>);
+
+impl Iterator for MembersIter<'_> {
+    type Item = ConnKey;
+
+    fn next(&mut self) -> Option<ConnKey> {
+        self.0.next().map(|member| member.conn)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for MembersIter<'_> {}
 
 #[derive(Debug)]
 pub(crate) struct Room {

@@ -62,6 +62,6 @@ impl Packet {
     ///
     /// The same as of [`PacketRef::json`].
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, JsonError> {
-        self.as_ref().json()
+        self.borrowed().json()
     }
 }

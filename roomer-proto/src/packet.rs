@@ -151,7 +151,7 @@ fn take_name<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a str, DecodeErr
 /// let bytes = PacketRef { room: "lobby", event: "chat", ..PacketRef::default() }.to_bytes();
 /// let packet = Packet::decode(bytes.clone())?;
 /// assert_eq!(packet.room, "lobby");
-/// assert_eq!(packet.as_ref().to_bytes(), bytes);
+/// assert_eq!(packet.borrowed().to_bytes(), bytes);
 /// # Ok::<(), roomer_proto::DecodeError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -200,7 +200,7 @@ impl Packet {
 
     /// Borrows the packet.
     #[must_use]
-    pub fn as_ref(&self) -> PacketRef<'_> {
+    pub fn borrowed(&self) -> PacketRef<'_> {
         PacketRef {
             room: &self.room,
             event: &self.event,

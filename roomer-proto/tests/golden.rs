@@ -46,8 +46,8 @@ fn assert_both_ways(name: &str, packet: PacketRef<'_>, frame: &[u8]) {
     let decoded = PacketRef::decode(frame);
     assert!(decoded == Ok(packet), "{name}: PacketRef decodes");
     let owned = Packet::decode(Bytes::copy_from_slice(frame)).unwrap();
-    assert!(owned.as_ref() == packet, "{name}: Packet decodes");
-    let again = owned.as_ref().to_bytes();
+    assert!(owned.borrowed() == packet, "{name}: Packet decodes");
+    let again = owned.borrowed().to_bytes();
     assert!(again == frame, "{name}: Packet encodes");
 }
 

@@ -74,7 +74,7 @@ fn assert_borrowed(packet: &PacketRef<'_>, message: &[u8]) {
 proptest! {
     #[test]
     fn both_types_survive_the_round_trip(packet in packet()) {
-        let borrowed = packet.as_ref();
+        let borrowed = packet.borrowed();
         let bytes = borrowed.to_bytes();
         prop_assert_eq!(&bytes, &layout(&borrowed));
         prop_assert_eq!(bytes.len(), borrowed.encoded_len());
@@ -85,16 +85,16 @@ proptest! {
     #[test]
     fn encode_appends(packet in packet(), before in vec(any::<u8>(), 0..40)) {
         let mut out = before.clone();
-        packet.as_ref().encode(&mut out).unwrap();
+        packet.borrowed().encode(&mut out).unwrap();
         prop_assert_eq!(&out[..before.len()], &before);
-        prop_assert_eq!(&out[before.len()..], &packet.as_ref().to_bytes());
+        prop_assert_eq!(&out[before.len()..], &packet.borrowed().to_bytes());
     }
 
     #[test]
     fn a_packet_cut_at_any_byte_is_refused_by_field(packet in packet()) {
-        let bytes = packet.as_ref().to_bytes();
+        let bytes = packet.borrowed().to_bytes();
         for cut in 0..bytes.len() {
-            let expected = error_of_cut(&packet.as_ref(), cut);
+            let expected = error_of_cut(&packet.borrowed(), cut);
             prop_assert_eq!(PacketRef::decode(&bytes[..cut]), Err(expected));
             prop_assert_eq!(Packet::decode(bytes.slice(..cut)), Err(expected));
         }
@@ -102,7 +102,7 @@ proptest! {
 
     #[test]
     fn bytes_after_the_payload_are_refused(packet in packet(), more in vec(any::<u8>(), 1..40)) {
-        let mut bytes = packet.as_ref().to_bytes().to_vec();
+        let mut bytes = packet.borrowed().to_bytes().to_vec();
         let whole = bytes.len();
         bytes.extend(more);
         for end in whole + 1..=bytes.len() {
@@ -113,16 +113,16 @@ proptest! {
 
     #[test]
     fn decoding_borrows(packet in packet()) {
-        let bytes = packet.as_ref().to_bytes();
+        let bytes = packet.borrowed().to_bytes();
         assert_borrowed(&PacketRef::decode(&bytes).unwrap(), &bytes);
     }
 
     #[test]
     fn an_owned_packet_shares_the_message(packet in packet()) {
-        let bytes = packet.as_ref().to_bytes();
+        let bytes = packet.borrowed().to_bytes();
         let within = bytes.as_ptr_range();
         let owned = Packet::decode(bytes.clone()).unwrap();
-        for field in fields(&owned.as_ref()) {
+        for field in fields(&owned.borrowed()) {
             // An empty Bytes does not point into the message.
             prop_assert!(field.is_empty() || within.contains(&field.as_ptr()));
         }
@@ -145,7 +145,7 @@ proptest! {
     fn a_damaged_packet_never_panics_and_has_one_reading(
         packet in packet(), at in any::<prop::sample::Index>(), byte in any::<u8>()
     ) {
-        let mut bytes = packet.as_ref().to_bytes().to_vec();
+        let mut bytes = packet.borrowed().to_bytes().to_vec();
         let at = at.index(bytes.len());
         bytes[at] = byte;
         check_reading(&bytes);
@@ -156,7 +156,7 @@ proptest! {
 fn check_reading(bytes: &[u8]) {
     let borrowed = PacketRef::decode(bytes);
     let owned = Packet::decode(Bytes::copy_from_slice(bytes));
-    assert_eq!(owned.as_ref().map(Packet::as_ref), borrowed.as_ref().copied());
+    assert_eq!(owned.as_ref().map(Packet::borrowed), borrowed.as_ref().copied());
     if let Ok(packet) = borrowed {
         assert!(bytes.len() >= MIN_PACKET);
         assert_eq!(packet.to_bytes(), bytes);

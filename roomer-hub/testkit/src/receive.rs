@@ -71,7 +71,7 @@ impl State {
             self.raw.push(Bytes::copy_from_slice(data));
             return Ok(Received::Other);
         };
-        if self.view.receive(&packet.as_ref())? {
+        if self.view.receive(&packet.borrowed())? {
             self.messages.push(packet.clone());
         }
         Ok(Received::Packet(packet))

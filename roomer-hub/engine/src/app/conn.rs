@@ -184,7 +184,9 @@ impl Conn {
         self.server.command(Command::Join { conn: self.info.key, room: room.as_ref() });
     }
 
-    /// Removes the connection from a room. It receives `leave_ack`, and the members are notified.
+    /// Removes the connection from a room. It receives `leave_ack`, and the members are notified. The
+    /// same as [`Server::kick`], which takes an id.
+    #[doc(alias = "kick")]
     pub fn leave(&self, room: impl AsRef<str>) {
         self.server.command(Command::Leave { conn: self.info.key, room: room.as_ref() });
     }
@@ -269,7 +271,8 @@ impl Conn {
     }
 
     /// Closes this connection: it leaves all rooms, and its queued messages are sent, followed by a
-    /// close frame with this code and reason.
+    /// close frame with this code and reason. The same as [`Server::disconnect`], which takes an id.
+    #[doc(alias = "disconnect")]
     pub fn close(&self, code: u16, reason: &str) {
         self.server.command(Command::Close { conn: self.info.key, code, reason });
     }

@@ -340,7 +340,7 @@ fn deliver(
     }
     let sealed = batch.seal();
     flush_list.reserve(members.len());
-    for conn in members.iter() {
+    for conn in members {
         if let Some(writer) = writers.get(conn) {
             sealed.chunks(conn, |bytes| schedule(conn, writer, Chunk::complete(bytes), flush_list));
         }

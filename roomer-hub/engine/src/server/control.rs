@@ -102,7 +102,8 @@ impl Server {
     /// Removes a connection from a room: it receives `leave_ack`, and the other members are notified.
     /// It stays connected and may join again, unless a rule
     /// ([`may_join`](crate::Builder::may_join)) prevents it. Returns false if there is no such
-    /// connection.
+    /// connection. The same as [`Conn::leave`](crate::Conn::leave).
+    #[doc(alias = "leave")]
     pub fn kick(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
         let leave = |conn| Command::Leave { conn, room };
@@ -131,7 +132,9 @@ impl Server {
     }
 
     /// Closes a connection: it leaves all its rooms, receives the messages queued for it, then a close
-    /// frame with this code and reason. Returns false if there is no such connection.
+    /// frame with this code and reason. Returns false if there is no such connection. The same as
+    /// [`Conn::close`](crate::Conn::close).
+    #[doc(alias = "close")]
     pub fn disconnect(&self, conn: impl AsRef<str>, code: u16, reason: &str) -> bool {
         let close = |conn| Command::Close { conn, code, reason };
         self.command_about(conn.as_ref(), close, PeerCommand::Close { code, reason })
