@@ -59,6 +59,7 @@ impl Hub {
             None => self.tables.insert_room(name, self.presence_of(name)),
         };
         self.tables.join(conn, room);
+        // Acknowledged after the join, since a room that counts its members counts the new one.
         self.output.records.push(Record::Joined(room));
         self.acknowledge(room, self.tables.members(room).len() > 1);
         Ok(())

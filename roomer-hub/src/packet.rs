@@ -57,6 +57,7 @@ impl Hub {
         }
         let is_new = authorization == Authorization::Required;
         if !packet.dst.is_empty() {
+            // In a cluster the receiver may be on another node.
             let Some(to) = self.tables.find_conn(packet.dst) else {
                 return self.forward_packet(conn, packet.dst, authorization);
             };
@@ -69,6 +70,8 @@ impl Hub {
             });
             return Ok(());
         }
+        // Membership is checked before the application is asked, so that its rule sees only packets
+        // that could be sent.
         let room = self.tables.find_room(packet.room);
         let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));
         if self.config.members_only && !is_member {
@@ -78,6 +81,7 @@ impl Hub {
             self.output.records.push(Record::Authorize(Permission::Publish));
             return Ok(());
         }
+        // A handler replaces the broadcast; it may send one itself.
         match (self.handlers.get(packet.event), room) {
             (Some(&handler), _) => self.output.records.push(Record::Call(handler)),
             (None, Some(room)) => self.output.records.push(Record::Broadcast(room)),

@@ -80,6 +80,7 @@ impl Core {
         let mut has_joined = false;
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
+            // Other nodes get the same actions in the same order.
             if let Some(cluster) = cluster {
                 let gate = cluster.record(now, &actions, &action);
                 applied.congested = gate.map(Congestion::Link).or(applied.congested);
@@ -117,6 +118,7 @@ impl Core {
                     }
                 }
                 Action::Broadcast { room, members, except, packet, .. } => {
+                    // No batch for a room whose only member is the sender.
                     let is_received = members.iter().any(|member| Some(member) != except);
                     if is_received {
                         outbound.broadcast(room, members, except, &packet);
@@ -131,6 +133,7 @@ impl Core {
                 Action::Close { conn, code, reason } => {
                     applied.is_closed = true;
                     *counts.closes.entry(code).or_default() += 1;
+                    // The hook needs the info, so it is queued before the info is removed.
                     hook_queue.push_lifecycle(infos.get(conn), || {
                         HookEvent::Gone(DisconnectReason::ByServer(code), reason.into())
                     });

@@ -169,6 +169,7 @@ impl Feed<'_> {
     /// Returns the next whole frame, unmasked; `None` if it is incomplete.
     fn next_frame(&mut self) -> Result<Option<(FrameHeader, Location)>, Violation> {
         if self.session.consumed == self.session.buffer.len() {
+            // Freed and not cleared: an idle connection should hold no memory.
             self.session.buffer = Vec::new();
             self.session.consumed = 0;
             // The common case: parse in place. An incomplete frame stays in the chunk, and goes into
@@ -195,6 +196,7 @@ impl Feed<'_> {
         let Some(head) = FrameHead::parse(&self.session.buffer[self.session.consumed..])? else {
             return Ok(None);
         };
+        // Checked before the payload is buffered, so that an announced length costs no memory.
         self.session.admit(&head, self.limits)?;
         if !self.fill_buffer(|_| head.frame_len()) {
             return Ok(None);
@@ -220,6 +222,7 @@ impl Feed<'_> {
             if rest.is_empty() {
                 return false;
             }
+            // No byte beyond this frame: the frames after it are parsed in place, without a copy.
             let more = &rest[..rest.len().min(needed - available)];
             session.push(more, needed);
             self.at += more.len();
@@ -270,6 +273,7 @@ impl Feed<'_> {
 impl Drop for Feed<'_> {
     fn drop(&mut self) {
         self.session.release_consumed();
+        // RFC 6455 section 1.4: what follows a close frame is discarded.
         if self.session.is_over {
             self.session.buffer = Vec::new();
             self.session.consumed = 0;

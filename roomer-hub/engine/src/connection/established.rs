@@ -154,6 +154,7 @@ impl Established {
                 break;
             }
         }
+        // Moves what is left of the chunk into the session's buffer, before that is measured below.
         drop(feed);
         let has_ended = end.is_some();
         match end {
@@ -161,6 +162,7 @@ impl Established {
                 let close = Command::Close { conn: key, code, reason: &reason };
                 core.apply(now, Input::Command(close), None);
             }
+            // RFC 6455 section 5.5.1: a close frame is answered with one, usually of the same code.
             Some(End::ByPeer(code)) => {
                 core.gone(now, key, DisconnectReason::ByPeer(code));
                 writer.close(code, "", false);
@@ -184,6 +186,7 @@ impl Established {
         let Some(call) = &mut self.pending else { return ResumeResult::Pending };
         let server = self.conn.server.clone();
         let key = self.conn.info.key;
+        // The application's code is polled without the lock.
         let polled = server.run_callback(|| call.poll(cx));
         let mut core = server.core();
         let Poll::Ready(outcome) = polled else {
@@ -237,6 +240,7 @@ impl Established {
     fn report_buffered(&mut self, writer: &SocketWriter) {
         let waiting = self.pending.as_ref().map_or(0, |call| call.message.payload.len());
         let buffered = self.session.held() + waiting;
+        // Small changes are not reported: each report takes the writer's lock.
         if buffered != self.buffered && buffered.max(self.buffered) > REPORT_THRESHOLD {
             self.buffered = buffered;
             writer.set_buffered(buffered);

@@ -195,6 +195,8 @@ impl<R: Reader> Connection<R> {
             return Step::Again;
         };
         let (server, writer) = (&self.server, &self.writer);
+        // Before the connection's own state: receivers of other connections wait for this flush, even
+        // if this connection ends now.
         if open.flush_at.is_some_and(|at| now >= at) {
             open.flush_at = server.flush().then_some(now);
         }
@@ -248,6 +250,7 @@ impl<R: Reader> Connection<R> {
                 }
                 Poll::Ready(Ok((0, _)) | Err(_)) => return Step::Done,
                 Poll::Ready(Ok((_, true))) => return self.close_open(now),
+                // The next step waits for the handler or the receiver and does not read.
                 Poll::Ready(Ok(_)) if open.pause.is_some() || open.pending.is_some() => {
                     return Step::Again;
                 }
@@ -285,6 +288,7 @@ impl<R: Reader> Connection<R> {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
+        // This task will not flush its rooms any more; the timer task does.
         if open.flush_at.is_some() {
             self.server.0.timers.wake_drivers();
         }
@@ -346,6 +350,7 @@ impl<R> Connection<R> {
         if let State::Done = self.state {
             return;
         }
+        // First, so that no other task writes to the socket, and paused senders are released.
         self.writer.discard();
         self.server.core().counts.bytes_out += self.writer.count_written();
         self.timer.cancel(&self.server.0.timers);

@@ -73,6 +73,8 @@ impl Server {
             if now >= deadline {
                 break;
             }
+            // What is due is computed from the start and not per step, so that a late timer does not
+            // lower the rate.
             while self.close_some(drain_policy.due(now - since)) {
                 yield_once().await;
             }
@@ -131,6 +133,7 @@ impl Server {
             let close = Command::close(conn, &close::SHUTDOWN);
             core.apply(self.now(), Input::Command(close), None);
         }
+        // The flush takes the lock itself.
         drop(core);
         self.flush_unless_in_callback();
         count > 0

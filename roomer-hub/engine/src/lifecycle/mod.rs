@@ -56,6 +56,7 @@ impl Lifecycle {
         address: Option<Address>,
         admission: &AdmissionLimits,
     ) -> (SocketKind, Result<(), StatusCode>) {
+        // Checked and counted under one lock: otherwise sockets that arrive together would all pass.
         let mut state = lock(&self.state);
         let allowed = state.counts.check(SocketKind::Handshake, address, admission);
         let kind = match allowed {
@@ -104,6 +105,7 @@ impl Lifecycle {
         admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
+        // Uncounted first, so that the socket does not count twice against the limits.
         state.counts.leave(SocketKind::Handshake, from);
         let allowed = state.counts.check(SocketKind::Handshake, to, admission);
         state.counts.enter(SocketKind::Handshake, if allowed.is_ok() { to } else { from });
@@ -132,6 +134,7 @@ impl Lifecycle {
                 false => state.report.closed += 1,
             }
         }
+        // A drain waits for the connections first; pending handshakes end after them.
         let is_drained = state.since.is_some() && state.counts.connections == 0;
         if is_drained || state.counts.sockets() == 0 {
             let waiting = std::mem::take(&mut state.waiting);

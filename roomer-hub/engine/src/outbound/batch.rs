@@ -60,6 +60,8 @@ impl RoomBatch {
     /// Empties the batch and returns its content, ready to be shared.
     pub(crate) fn seal(&mut self) -> SealedBatch {
         let mut exclusions = std::mem::take(&mut self.exclusions);
+        // By connection, then by position: `chunks` searches for a connection and needs its ranges in
+        // order.
         exclusions.sort_unstable();
         SealedBatch { frames: std::mem::take(&mut self.frames).into(), exclusions }
     }
@@ -95,6 +97,7 @@ fn included_ranges(
     let last = Exclusion { conn: ConnKey::default(), start: len, end: len };
     exclusions.iter().copied().chain([last]).filter_map(move |exclude| {
         let range = at..exclude.start;
+        // Ranges may overlap: one from the start covers the earlier ones.
         at = at.max(exclude.end);
         (!range.is_empty()).then_some(range)
     })

@@ -44,11 +44,13 @@ impl Server {
         loop {
             let work = core.take(false);
             let has_events = core.hook_queue.try_start();
+            // System calls and hooks take long; the lock is for bookkeeping only.
             drop(core);
             let has_duty = work.has_more;
             if self.write(work) {
                 *flush_at = Some(now);
             } else if has_duty && flush_at.is_none() {
+                // An earlier time stays: a sender that never pauses must not postpone the flush.
                 *flush_at = Some(now + self.options().coalesce);
             }
             if !has_events {
@@ -87,12 +89,15 @@ impl Server {
     /// task flushes afterwards.
     pub(crate) fn flush_unless_in_callback(&self) {
         if CURRENT_SERVER.get() != self.address() && self.flush() {
+            // A plain method has no next poll of its own; the timer task continues the flush.
             self.0.timers.wake_drivers();
         }
     }
 
     /// Runs a callback of the application's. What it queues is left to the caller to flush.
     pub(crate) fn run_callback<T>(&self, run: impl FnOnce() -> T) -> T {
+        // A callback may use a second server, whose callback may run on the same thread: the outer
+        // one is restored, not cleared.
         let outer = CURRENT_SERVER.replace(self.address());
         let result = run();
         CURRENT_SERVER.set(outer);
@@ -115,6 +120,8 @@ impl Server {
             // The worker that finishes a job flushes again, since messages may have been queued
             // meanwhile.
             has_more = (has_more || self.0.flush_pool.job().is_some()) && self.flush();
+            // `park` looks again after it has registered: a job that was posted in between would
+            // otherwise wake nothing.
             if has_more || !self.0.flush_pool.park(cx) {
                 cx.waker().wake_by_ref();
             }
@@ -139,6 +146,7 @@ impl Server {
             return self.work_on(&job);
         }
         let congested = write_to(&work.writers);
+        // Usually the lock is not needed a second time.
         if congested.is_empty() && !work.has_rooms() {
             return false;
         }
@@ -158,6 +166,8 @@ impl Server {
             left = left.saturating_sub(chunk.len());
             congested.append(&mut write_to(&job.work.writers[chunk]));
         }
+        // Other tasks may still write their chunks. The rooms may be flushed again all the same: a
+        // writer that is busy takes newer bytes behind the older ones.
         let is_last = job.finish();
         let mut has_more = false;
         if is_last || !congested.is_empty() {

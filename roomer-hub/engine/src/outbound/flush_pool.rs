@@ -54,6 +54,7 @@ pub(crate) struct FlushJob {
 impl FlushJob {
     /// Takes the next connections to write to; `None` if all are taken.
     pub(crate) fn take(&self) -> Option<Range<usize>> {
+        // Relaxed is enough: the counter only divides the list, which the queue's lock published.
         let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
         let end = self.work.writers.len().min(start + self.chunk);
         (start < end).then_some(start..end)
@@ -87,6 +88,7 @@ impl FlushPool {
         let mut queue = lock(&self.queue);
         queue.jobs.push_back(job.clone());
         let idle = std::mem::take(&mut queue.idle);
+        // A waker may run its task at once, which locks the queue.
         drop(queue);
         idle.into_iter().for_each(Waker::wake);
         job
@@ -95,6 +97,7 @@ impl FlushPool {
     /// Returns the oldest job with connections to take.
     pub(crate) fn job(&self) -> Option<Arc<FlushJob>> {
         let mut queue = lock(&self.queue);
+        // Taking a chunk does not lock the queue, so exhausted jobs are removed here.
         while queue.jobs.front()?.is_exhausted() {
             queue.jobs.pop_front();
         }

@@ -125,6 +125,7 @@ impl Outbound {
         let Some(writer) = writers.get(to) else { return false };
         // A member gets first what the snapshot already contains.
         if let Some(batch) = rejoined.and_then(|room| batches.get_mut(room)) {
+            // After the snapshot, it would show members as new that the list contains.
             deliver_to(batch, to, writer, flush_list);
         }
         let packet = PacketRef { event: JOIN_ACK, ..packet };
@@ -249,6 +250,7 @@ impl Outbound {
             return None;
         }
         let Outbound { writers, congested, .. } = self;
+        // The list is cleaned when it is read: pressure ends in a flush, without the server's lock.
         congested.retain(|&conn| writers.get(conn).is_some_and(|writer| writer.is_above()));
         let members = congested.iter().filter(|&&conn| tables.is_member(conn, room));
         members.map(|&conn| &writers[conn]).find(|writer| writer.is_congested()).cloned()
@@ -273,6 +275,8 @@ impl Outbound {
                 return true;
             }
             deliver(batch, members, writers, flush_list);
+            // A small room is written in this poll. The batch of a large one stays, so that what arrives
+            // until its flush ends is collected and not flushed by each sender.
             if is_small {
                 batches.remove(room);
             } else {
@@ -324,6 +328,7 @@ fn deliver_to(
 ) {
     if !batch.frames.is_empty() && writer.is_open() {
         schedule(conn, writer, Chunk::complete(batch.pending_for(conn)), flush_list);
+        // It has all of the batch now; the delivery to all members must not repeat that.
         batch.exclude(conn, 0);
     }
 }

@@ -163,6 +163,7 @@ impl Outbox {
     /// Drops everything that waits and takes no more.
     pub(crate) fn kill(&mut self) {
         self.phase = OutboxPhase::Dead;
+        // Not `clear`, which would keep the allocation until the connection is dropped.
         self.front = Chunk::default();
         self.back = VecDeque::new();
         self.queued = 0;
@@ -199,10 +200,13 @@ impl Outbox {
         if accepted > 0 && std::mem::take(&mut self.was_full) {
             self.relieved += 1;
         }
+        // What the write took still counts until the socket has accepted it: the water marks would
+        // otherwise ignore a large write under way.
         self.queued -= accepted;
         if advance(&mut front, &mut back, accepted) {
             // A short write means that the socket is full.
             self.blocked |= 0 < accepted && accepted < offered;
+            // During the write the queue started anew, so a newer chunk may be at the front.
             let newer = std::mem::replace(&mut self.front, front);
             if newer.len() > 0 {
                 back.push_back(newer);

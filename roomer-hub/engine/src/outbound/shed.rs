@@ -40,6 +40,8 @@ impl Server {
     /// the caller has to flush again for their close frames.
     pub(crate) fn shed(&self) -> bool {
         let budget = &self.0.budget;
+        // Runs after each flush, so the usual case costs one atomic load. Only if the reported sum is
+        // high are all outboxes visited, to count shared buffers once.
         if !budget.may_exceed() {
             return false;
         }
@@ -63,6 +65,7 @@ impl Server {
         }
         let is_over = buffers.sum() > budget.limit();
         for (usage, writer) in closing {
+            // Connections that are closed already go before any open one.
             if is_over {
                 buffers.remove(&usage);
                 writer.abort();
@@ -70,6 +73,7 @@ impl Server {
                 core.outbound.closing.add(&writer);
             }
         }
+        // The key breaks ties, so that a simulation with the same seed closes the same connections.
         holders.sort_unstable_by_key(|(size, conn, _)| (*size, *conn));
         let mut closed = 0;
         for (_, conn, usage) in holders {
@@ -77,6 +81,7 @@ impl Server {
                 break;
             }
             buffers.remove(&usage);
+            // Cloned first, since the close removes it from the table.
             let writer = core.outbound.writers.get(conn).cloned();
             let close = Command::close(conn, &close::OUT_OF_MEMORY);
             core.apply(self.now(), Input::Command(close), None);

@@ -45,12 +45,15 @@ impl Timer {
         if let Some(later) = self.set.take() {
             table.due.remove(&later);
         }
+        // The serial tells apart timers that are due at the same instant.
         let key = (at, table.serial);
         table.serial += 1;
         self.set = Some(key);
         table.due.insert(key, waker.clone());
         let is_first = table.due.first_key_value().is_some_and(|(first, _)| *first == key);
         let drivers = if is_first { std::mem::take(&mut table.drivers) } else { Vec::new() };
+        // Wakers run after the unlock, here and below: a runtime may poll the task at once, and the
+        // task sets its timer under this lock.
         drop(table);
         drivers.into_iter().for_each(Waker::wake);
     }
@@ -73,6 +76,7 @@ impl TimerQueue {
     /// Wakes the tasks whose timers are due, and returns when the next timer is due.
     pub(crate) fn fire_due(&self, now: Duration) -> Option<Duration> {
         let mut table = lock(&self.0);
+        // Splits behind all timers of `now` itself, whatever their serial.
         let mut later = table.due.split_off(&(now + Duration::from_nanos(1), 0));
         std::mem::swap(&mut table.due, &mut later);
         let next = table.due.first_key_value().map(|((at, _), _)| *at);
@@ -122,6 +126,7 @@ impl TimerQueue {
                 if sleep.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
+                // Checked and registered under one lock, so that a timer set in between is not missed.
                 let mut table = lock(&self.0);
                 let first = table.due.first_key_value().map(|((at, _), _)| *at);
                 let is_earlier = first.is_some_and(|first| next.is_none_or(|next| first < next));

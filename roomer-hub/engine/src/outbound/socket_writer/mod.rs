@@ -138,13 +138,19 @@ impl SocketWriter {
     /// high-water mark for the first time.
     pub(crate) fn flush(&self) -> bool {
         let mut state = lock(&self.state);
+        // Cleared before the write, so that bytes pushed from now on schedule a flush of their own.
         state.is_scheduled = false;
+        // Two writes at once could interleave their bytes. The other task finds the new bytes when it
+        // takes the lock again.
         if !state.is_writing && !state.outbox.is_blocked() {
             state = self.write_all(state);
         }
+        // The connection's task is not woken for each write: it has to act only if the socket is full,
+        // which it alone can wait for, or if the connection has to end.
         let concerns_task = state.outbox.is_blocked() || state.outbox.phase() != OutboxPhase::Open;
         let task = if concerns_task { state.task.clone() } else { None };
         let (is_newly_above, resumed) = self.update_pressure(&mut state);
+        // After the unlock: a woken task may run at once on another thread, and locks the state first.
         drop(state);
         task.into_iter().chain(resumed).for_each(Waker::wake);
         is_newly_above
@@ -162,6 +168,7 @@ impl SocketWriter {
             if accepts && self.is_stalled.load(Ordering::Relaxed) {
                 self.is_stalled.store(false, Ordering::Release);
             }
+            // Before what was pushed meanwhile, so that the order of the bytes holds.
             state.outbox.put_back(in_flight, result);
             if state.outbox.phase() == OutboxPhase::Dead {
                 state.buffered = 0;
@@ -189,6 +196,7 @@ impl SocketWriter {
             Ok(accepted) if accepted > 0 => Written::Some { accepted, offered },
             Err(error) if error.kind() == ErrorKind::Interrupted => Written::Interrupted,
             Err(error) if error.kind() == ErrorKind::WouldBlock => Written::Full,
+            // Nothing empty is offered, so 0 accepted bytes mean a closed socket.
             Ok(_) | Err(_) => Written::Failed,
         }
     }
@@ -234,6 +242,7 @@ impl SocketWriter {
             (range.end.addr(), chunk.len())
         });
         let buffers: Vec<_> = buffers.collect();
+        // A write has taken its chunks out of the outbox, whose count still includes them.
         let seen: usize = buffers.iter().map(|(_, len)| len).sum();
         let in_flight = state.outbox.queued().saturating_sub(seen);
         Usage { own: state.buffered, in_flight, buffers }
@@ -289,6 +298,8 @@ impl SocketWriter {
 
     /// Polls, for a sender's task, until the connection is not congested or has ended.
     pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
+        // Checked under the lock under which the wakers are taken: otherwise one could be added just
+        // after, and would not be woken.
         let mut state = lock(&self.state);
         if !self.is_congested() || state.outbox.phase() != OutboxPhase::Open {
             return Poll::Ready(());
