@@ -205,7 +205,7 @@ impl Client {
         reason
     }
 
-    /// The stream must end next, without a reset.
+    /// Expects the end of the stream next, without a reset.
     #[track_caller]
     pub fn expect_end(&mut self) {
         assert_eq!(self.receive(), Received::End);

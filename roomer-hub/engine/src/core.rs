@@ -25,7 +25,7 @@ use crate::outbound::{FlushWork, Outbound};
 pub(crate) struct Core {
     pub(crate) hub: Hub,
     pub(crate) outbound: Outbound,
-    /// What the application knows of each open connection.
+    /// The open connections as the application sees them.
     pub(crate) infos: ConnTable,
     pub(crate) hook_queue: HookQueue,
     pub(crate) counts: Counts,
@@ -35,7 +35,7 @@ pub(crate) struct Core {
     pub(crate) journal: Journal,
 }
 
-/// What an input led to, for the task that gave it.
+/// The result of an input, for the task that gave it.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     /// The key of the connection that was opened.

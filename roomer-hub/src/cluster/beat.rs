@@ -8,7 +8,7 @@ use super::Cluster;
 use super::effect::{News, RefusedCause, ResetCause};
 use super::peer::{Life, Peer};
 
-/// A node that says it started this recently, under the name of another, has replaced that one.
+/// A node that reports an uptime below this, under the name of another, has replaced that one.
 const RECENT_START: Duration = Duration::from_secs(60);
 
 impl Cluster {

@@ -22,10 +22,10 @@ const DEMAND_AGAIN: Duration = Duration::from_millis(100);
 /// The number of requests for the same missing frames.
 const DEMANDS: u32 = 3;
 
-/// The bytes after which a peer is told what was applied, besides each beat.
+/// The number of applied bytes after which this is reported to the peer, besides each beat.
 const REPORT_BYTES: usize = 256 * 1024;
 
-/// How long the members at the start of a stream may take without progress.
+/// The time for which the members at the start of a stream may make no progress.
 const TRANSFER_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
@@ -51,13 +51,13 @@ pub(super) struct Incoming {
     progress_at: Duration,
     /// True from the end of the transfer on.
     is_live: bool,
-    /// What the guests in the hub show.
+    /// The position up to which the guests in the hub reflect the stream.
     shown: Resume,
     /// When the stream began, by the peer's uptime.
     pub(super) began_ms: u64,
     /// The sum of the hashes of the seats that the peer has reported.
     pub(super) digest: u64,
-    /// The bytes that were applied since the peer was told.
+    /// The bytes that were applied since the last report to the peer.
     unreported: usize,
     /// The frames that are known to be missing behind what is shown.
     missing: Option<u64>,
@@ -81,7 +81,7 @@ struct Hole {
     is_scattered: bool,
 }
 
-/// What to do with a frame that has come.
+/// The use of a received frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     /// Apply it.
@@ -94,7 +94,7 @@ pub(super) enum Received {
     Overflow,
 }
 
-/// What is due at a tick.
+/// The request that is due at a tick.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
@@ -136,6 +136,7 @@ impl Incoming {
 
     /// Chooses a new stream. Returns its number and what is shown of the ones before.
     pub(super) fn want(&mut self, now: Duration) -> (u32, Resume) {
+        // Only a live stream has changed the guests in the hub; an unfinished transfer has not.
         if self.is_live {
             self.shown = self.applied();
             self.missing = (self.next <= self.known).then(|| self.known + 1 - self.next);
@@ -184,6 +185,7 @@ impl Incoming {
         frame: &Bytes,
         max_held: usize,
     ) -> Received {
+        // The first frame to arrive, not necessarily number 1, ends the stream before.
         if stream == self.wanted && self.retry.is_some() {
             self.start(stream);
             self.retry = None;
@@ -213,7 +215,7 @@ impl Incoming {
         Some(frame)
     }
 
-    /// Returns what is applied if the peer should be told.
+    /// Returns the applied position if it should be reported to the peer.
     pub(super) fn report(&mut self) -> Option<Resume> {
         let is_due = self.unreported >= REPORT_BYTES;
         is_due.then(|| {
@@ -259,6 +261,7 @@ impl Incoming {
             return Due::Nothing;
         }
         if self.next > self.known {
+            // Nothing is known to be missing, but the last frames of the members may be lost.
             let is_stuck = !self.is_live && self.progress_at + TRANSFER_WAIT <= now;
             return if is_stuck { Due::Want } else { Due::Nothing };
         }

@@ -195,6 +195,7 @@ impl Cluster {
     fn up(&mut self, max_payload: usize) {
         self.is_up = true;
         self.max_payload = max_payload;
+        // A beat at once, since peers may have taken this node for dead meanwhile.
         self.beat_at = self.now;
         for peer in self.peers.values_mut() {
             peer.incoming.ask_at_once(self.now);

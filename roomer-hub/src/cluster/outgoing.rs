@@ -16,7 +16,7 @@ use super::words::Words;
 /// per message.
 const MAX_FRAME: usize = 64 * 1024;
 
-/// What sealing a frame needs besides the stream.
+/// The parameters of sealing a frame, besides the stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sealing {
     pub(super) now: Duration,
@@ -36,8 +36,8 @@ impl Sealing {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) stream: u32,
-    /// What the peer had applied when the stream began, and the messages that it missed since; `None`
-    /// means any.
+    /// The position that the peer had applied when the stream began, and the messages that it
+    /// missed since; `None` means any.
     after: Resume,
     missed: Option<Words>,
     /// The frame that is being collected, with room for its head; empty if nothing is.
@@ -136,6 +136,7 @@ impl Outgoing {
         self.push(&Item::End, sealing);
         self.seal(sealing);
         self.state_end = self.sealed;
+        // The members do not count: a node with many could otherwise never start a stream.
         self.backlog = 0;
     }
 
@@ -208,6 +209,7 @@ impl Outgoing {
         if self.index(demand.first).is_none() {
             return false;
         }
+        // One range covers both requests. Peers ignore the frames that they receive twice.
         let (first, last) = match self.again {
             Some((first, end)) => (first.min(demand.first), end.max(last)),
             None => (demand.first, last),
@@ -239,6 +241,7 @@ impl Outgoing {
             let is_old = now.saturating_sub(entry.at) > config.journal_time;
             let is_needed =
                 number > self.applied && !is_old && self.journal_bytes <= config.journal_bytes;
+            // An unpublished frame stays, however old it is: no peer can have it yet.
             if number > self.published || is_needed {
                 break;
             }

@@ -19,7 +19,8 @@ const MAX_PROBATION: u32 = 30;
 /// The silence after which a node counts as dead that has started again under its old name.
 const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 
-/// How long senders are held back for one peer, and for how long then not.
+/// The time for which senders are held back for one peer, and the time after it for which they are
+/// not.
 const MAX_HOLD: Duration = Duration::from_secs(1);
 const HOLD_PAUSE: Duration = Duration::from_secs(10);
 
@@ -45,7 +46,7 @@ pub(super) struct Peer {
     /// The time of the last death or birth, and the number of deaths in quick succession.
     since: Duration,
     deaths: u32,
-    /// How long the requests for members have been without a result.
+    /// The time for which the requests for members have been without a result.
     pub(super) stale: Duration,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Option<Outgoing>,

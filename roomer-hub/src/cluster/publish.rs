@@ -92,8 +92,8 @@ impl Cluster {
         self.is_dirty = true;
     }
 
-    /// Says goodbye to all peers, behind everything else. The driver publishes what is queued; the
-    /// machine ignores all further inputs.
+    /// Queues [`Item::Bye`] for all peers, behind everything else. The driver publishes what is
+    /// queued; the machine ignores all further inputs.
     pub(super) fn stop(&mut self) {
         self.push_to_all(&Item::Bye);
         self.is_stopped = true;

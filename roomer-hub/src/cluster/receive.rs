@@ -30,6 +30,7 @@ impl Cluster {
         self.statistics.frames_in += 1;
         self.statistics.bytes_in += frame.len() as u64;
         if let Some(peer) = self.peers.get_mut(&head.from) {
+            // Any frame is a sign of life, also one that is refused below.
             peer.silence = Duration::ZERO;
         }
         match head.kind {
@@ -48,6 +49,7 @@ impl Cluster {
                 self.stream_frame(tables, head.from, (stream, number), frame);
             }
         }
+        // A bad frame is refused; a peer that sends many of them is given up.
         let (from, now) = (head.from, self.now);
         let peer = self.peers.get_mut(&from).filter(|peer| peer.is_alive());
         if peer.is_some_and(|peer| peer.is_banned(now)) {
@@ -72,6 +74,8 @@ impl Cluster {
                 match outgoing.map(|outgoing| outgoing.resend(demand)) {
                     Some(true) => self.is_dirty = true,
                     Some(false) | None => {
+                        // No longer in the journal, or of an earlier stream: the peer requests a
+                        // new one.
                         let (stream, number) = (demand.stream, demand.first);
                         let missing = Item::Missing { stream, number };
                         self.control(Subject::Node(from), &missing);
@@ -103,7 +107,7 @@ impl Cluster {
         let Some(peer) = self.peer_for_want(from) else { return };
         let before = peer.outgoing.take();
         if before.as_ref().is_some_and(|before| before.stream >= stream) {
-            peer.outgoing = before; // An earlier request that came late.
+            peer.outgoing = before; // An earlier request that arrived late.
             return;
         }
         let missed = before.and_then(|before| before.words_after(after));
@@ -183,6 +187,7 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.die(now);
         let (key, name) = (peer.key.take(), peer.name.clone());
+        // A stopped node returns under another number. A silent one may return as it is.
         if why == GoneCause::Bye {
             self.peers.remove(&node);
         }

@@ -18,7 +18,7 @@ pub struct Statistics {
     pub bytes_out: u64,
     /// Requests for missing frames.
     pub demands: u64,
-    /// Holes that were closed by frames that were sent again or came late.
+    /// Holes that were closed by frames that were sent again or arrived late.
     pub repaired: u64,
     /// Streams that started over, by cause.
     pub resets: BTreeMap<ResetCause, u64>,

@@ -29,6 +29,8 @@ impl Cluster {
         let kind = Head::decode(frame).map(|(head, _)| head.kind);
         let is_part = matches!(kind, Ok(FrameKind::Stream { more: true, .. }));
         let partial = &mut peer.incoming.partial;
+        // An item above the size of a frame arrives in parts. The bound is checked before a part is
+        // kept.
         if is_part || !partial.is_empty() {
             if partial.len() + body.len() > max_item {
                 self.news(News::Refused { why: RefusedCause::TooLarge });
@@ -80,6 +82,7 @@ impl Cluster {
             }
             _ => {}
         }
+        // Until `End` a stream carries members and counts alone.
         if let Some(transfer) = &mut peer.incoming.transfer {
             return match item {
                 Item::Members { room, ids } if transfer.len() < self.config.max_seats => {
@@ -97,6 +100,7 @@ impl Cluster {
             return Err(ResetCause::Malformed);
         };
         if !is_within(item, self.config.max_name, self.config.max_packet) {
+            // Only this item is refused: a peer with larger limits does not send malformed streams.
             self.bad_frame(from, RefusedCause::TooLarge);
             return Ok(());
         }

@@ -46,7 +46,7 @@ pub(super) fn send_members(tables: &Tables, outgoing: &mut Outgoing, sealing: &S
 /// The members of a peer's rooms, while they come in.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    /// What may be missing since the stream before; `None` means anything.
+    /// The messages that may be missing since the stream before; `None` means any.
     lost: Option<Missed>,
     seats: Vec<(ByteString, [u8; 16])>,
     counts: Vec<(ByteString, u32)>,

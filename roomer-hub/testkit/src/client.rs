@@ -24,7 +24,7 @@ use super::view::View;
 #[derive(Clone)]
 pub struct Client(pub(super) Rc<RefCell<State>>);
 
-/// How a connection ended, from the client's side.
+/// The end of a connection, from the client's side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {

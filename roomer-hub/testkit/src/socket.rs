@@ -59,7 +59,7 @@ impl fmt::Debug for DuringWrite {
 struct Channel {
     /// Delivered bytes that the server has not read.
     inbound: VecDeque<u8>,
-    /// What the server reads after those bytes: the end of the stream, or an error.
+    /// The result of the server's read after those bytes: the end of the stream, or an error.
     end: Option<Result<(), ErrorKind>>,
     read: u64,
     max_read: usize,

@@ -15,7 +15,7 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) struct Node {
     pub(crate) hub: Hub,
     pub(crate) cluster: Cluster,
-    /// What each connection received: event, room and payload.
+    /// The event, room and payload of each packet, by the connection that received it.
     pub(crate) received: Vec<(ConnId, String)>,
     pub(crate) news: Vec<News>,
     /// The rooms whose members are to be closed.

@@ -1,9 +1,9 @@
-//! Who has heard what: nothing lost, nothing doubled, each sender's messages in order.
+//! Checks of delivery: nothing lost, nothing doubled, each sender's messages in order.
 
 use crate::faults::Faults;
 
-/// For each listener and each sender that it hears, the number of the message that has to come
-/// next. One comparison per delivery finds a loss, a double and a swap alike.
+/// For each listener and each sender that it receives from, the number of the message that has to
+/// come next. One comparison per delivery finds a loss, a double and a swap alike.
 #[derive(Debug)]
 pub struct Ledger {
     senders: usize,
@@ -17,7 +17,7 @@ impl Ledger {
         Ledger { senders, next: vec![0; listeners * senders], lost: 0, again: 0 }
     }
 
-    /// A listener hears a sender's message: whether it hears this one for the first time.
+    /// Records a message that a listener received. Returns true if it is the first time.
     #[inline]
     pub fn hear(
         &mut self,

@@ -1,4 +1,4 @@
-//! Who hears what the server says, and how it answers.
+//! The receiving side of the load generator, and what it sends in turn.
 
 use std::io::Write as _;
 
@@ -7,7 +7,7 @@ use roomer_proto::PacketRef;
 
 use crate::wire;
 
-/// Who hears what the server says.
+/// The receiving side of the load generator.
 pub trait Listener {
     /// A packet that came after the connection's membership in `root`.
     fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>);
@@ -16,7 +16,7 @@ pub trait Listener {
     fn opened(&mut self, _conn: usize, _packet: &PacketRef<'_>) {}
 }
 
-/// Hears nothing.
+/// A receiving side that ignores all packets.
 pub struct Nobody;
 
 impl Listener for Nobody {
@@ -43,7 +43,7 @@ impl Out<'_> {
         }
         self.scratch.clear();
         wire::packet(packet, self.scratch);
-        // What is wrong with the socket, reading will say.
+        // An error of the socket shows when it is read.
         let written = (&self.sockets[conn]).write(self.scratch).unwrap_or(0);
         pending.extend(&self.scratch[written..]);
     }

@@ -189,7 +189,7 @@ impl Net {
         Ok(())
     }
 
-    /// Waits for the server, at most so long, and hears what it says.
+    /// Waits for the server, at most this long, and handles what it sent.
     pub fn turn(&mut self, wait: Duration, listener: &mut impl Listener) -> io::Result<()> {
         self.wait(Some(wait), listener)
     }
@@ -259,14 +259,14 @@ impl Net {
             match socket.write(pending) {
                 Ok(written) => drop(pending.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Reading will say why, if it is more than a full buffer.
+                // If it is more than a full buffer, reading returns the error.
                 Err(_) => break,
             }
         }
         Ok(())
     }
 
-    /// Stops reading from a connection, or goes on.
+    /// Stops or resumes reading from a connection.
     pub fn set_deaf(&mut self, conn: usize, deaf: bool, l: &mut impl Listener) -> io::Result<()> {
         self.conns[conn].deaf = deaf;
         self.read(conn, true, l)

@@ -21,16 +21,16 @@ const EVENT: &str = "m";
 /// Joins under way at once.
 const JOINS: usize = 32;
 
-/// How long a server may say nothing while messages are under way.
+/// The time for which a server may send nothing while messages are in flight.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many messages may be under way at a fixed rate before the server counts as overrun.
+/// The messages in flight at a fixed rate above which the server counts as overrun.
 const OVERRUN: usize = 1 << 20;
 
 /// A message under way.
 struct Slot {
     room: usize,
-    /// How many have yet to hear it.
+    /// The number of listeners that have not received it yet.
     left: usize,
 }
 
@@ -39,7 +39,7 @@ struct Talk {
     members: usize,
     senders: usize,
     conns: usize,
-    /// How many members hear: those from here on are stuck, if there are more.
+    /// The number of members that read; further ones, if there are any, are stuck.
     hearing: usize,
     /// The next message goes out when one has reached everybody.
     closed_loop: bool,
@@ -193,7 +193,7 @@ impl Talk {
         Ok(())
     }
 
-    /// Somebody says something, now or with a delay that was due at `due`.
+    /// Sends a message that was due at `due`, now or late.
     fn say(&mut self, out: &mut Out<'_>, due: Option<u64>) {
         let room = match self.names.len() {
             1 => 0,

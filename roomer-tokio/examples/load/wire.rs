@@ -16,12 +16,12 @@ const KEY: [u8; 4] = [0x9d, 0x41, 0xe7, 0x0a];
 /// Bytes of a [`Stamp`].
 pub const STAMP: usize = 24;
 
-/// What a message says of itself.
+/// The fields of a message that identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Where the sender's side keeps count of who has it.
+    /// The index under which the sending side counts the receivers of the message.
     pub slot: u32,
-    /// Which of its room's members sent it.
+    /// The index of the sender among its room's members.
     pub sender: u32,
     /// How many messages that one had sent before.
     pub number: u64,

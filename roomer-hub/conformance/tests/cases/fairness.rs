@@ -8,16 +8,16 @@ use super::test_server::TestServer;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// How many messages a flood sends in one go.
+/// The number of messages that a flood sends at once.
 const GO: usize = 100;
 
-/// How many bytes of a flood may be on their way.
+/// The most bytes of a flood in flight.
 const AFLOAT: usize = 8 << 20;
 
 /// Two clients flood a room, or each other, as fast as the server and the other client read; the other
 /// members must exchange their messages meanwhile.
 fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
-    // How slow a reader may be is not the subject here.
+    // Limits on slow readers are not under test here.
     let test = TestServer::with(|builder| builder.max_backlog(64 << 20));
     let [a, b] = test.clients_in("flooded");
     let floods = [(&a, message(&b)), (&b, message(&a))];

@@ -70,7 +70,7 @@ pub(crate) trait Harness: Send + Sized + 'static {
     /// Serves on a free port of 127.0.0.1, with two threads.
     fn start(server: Server) -> Self;
 
-    /// Where it serves.
+    /// The address that it listens on.
     fn addr(&self) -> SocketAddr;
 
     /// Makes `serve_until`'s stop ready, and returns when it has returned.

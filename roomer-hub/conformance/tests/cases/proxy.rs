@@ -8,7 +8,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 
-/// Where the server takes this client to come from.
+/// The address that the server attributes to this client.
 fn seen(choose: impl FnOnce(Builder) -> Builder, forwarded: &[&str]) -> String {
     let test = TestServer::with(|builder| {
         choose(builder)

@@ -17,7 +17,7 @@ fn flood(client: &mut Client, message: &[u8]) {
     client.send(&message.repeat(FLOOD));
 }
 
-/// How many messages come before a close with 1008, and its reason.
+/// Returns the number of messages before a close with 1008, and its reason.
 #[track_caller]
 fn until_closed(client: &mut Client) -> (usize, String) {
     let mut count = 0;

@@ -21,7 +21,7 @@ impl Watched {
         let (sender, warnings) = channel();
         let test = TestServer::with(|builder| {
             choose(builder).on_warning(move |warning| {
-                // How many descriptors there may be is the machine's affair.
+                // The limit of descriptors depends on the machine.
                 if !matches!(warning.cause, WarningCause::Descriptors { .. }) {
                     let _ = sender.send(warning.clone());
                 }

@@ -19,7 +19,8 @@ const MAX_ATTACKERS: usize = 60;
 /// The time within which the server must close a connection that it has to close.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long an attacker tries to send before its next step: the server may not read from it.
+/// The time for which an attacker tries to send before its next step: the server may not read from
+/// it.
 const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One step of a script.

@@ -11,10 +11,10 @@ use std::time::Duration;
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, PacketView};
 
-/// How long a read waits before the client sends its next message.
+/// The wait of a read before the client sends its next message.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What all clients know together, for checks that one alone cannot make.
+/// The combined view of all clients, for checks that one alone cannot make.
 #[derive(Debug, Default)]
 pub(crate) struct Knowledge {
     /// The members that each open client sees.

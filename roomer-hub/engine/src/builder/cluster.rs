@@ -70,7 +70,7 @@ pub(super) fn machine(
     }
     own.max_packet = options.limits.max_message;
     own.max_name = config.max_name;
-    // What all nodes must agree on, or the same client sees different rules at different nodes.
+    // Nodes must agree on these, or the same client would see different rules at different nodes.
     let settings = format!("{} {} {presences:?}", own.max_packet, config.members_only);
     own.settings = settings_hash(&settings);
     Ok(Machine::new(own, node, env.now()))

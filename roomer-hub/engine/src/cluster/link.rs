@@ -19,7 +19,7 @@ const MAX_EVENTS: usize = 64;
 /// The most rounds of one poll, before other tasks get their turn.
 const MAX_ROUNDS: usize = 8;
 
-/// How long a stopping node tries to say goodbye.
+/// The time in which a stopping node tries to publish its last frame.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Server {
@@ -66,7 +66,7 @@ impl Server {
     }
 }
 
-/// Counts the link while it runs, so that a drain waits for its goodbye.
+/// Counts the link while it runs, so that a drain waits for its last frame.
 struct Linked<'s>(&'s Server);
 
 impl<'s> Linked<'s> {
@@ -90,7 +90,7 @@ struct Link<'s, C, F, S> {
     timer: Option<(Duration, Pin<Box<S>>)>,
     /// When rooms have to be flushed that the last flush has left.
     flush_at: Option<Duration>,
-    /// When the node stops trying to say goodbye.
+    /// When a stopping node no longer tries to publish its last frame.
     goodbye: Option<Duration>,
     /// True once nothing is left to publish, and the broker has to end the link.
     is_closing: bool,
@@ -114,12 +114,14 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
                 return Poll::Pending;
             }
         }
+        // A busy broker must not keep the runtime's other tasks waiting.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     /// Handles what has come from the broker, and what is due. Returns true if there may be more.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        // Collected before the lock is taken: many frames then cost one lock and one flush.
         while self.events.len() < MAX_EVENTS
             && let Poll::Ready(event) = self.carrier.poll_event(cx)
         {
@@ -155,6 +157,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         if !has_more && state.is_some_and(|state| state.machine.wake_at() <= now) {
             core.apply_cluster(now, Input::Tick);
         }
+        // Only after all connections have ended, so that peers receive each of these leaves first.
         let stops =
             self.goodbye.is_none() && server.is_closing() && core.outbound.writers.is_empty();
         if stops {
@@ -174,6 +177,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
             }
         }
         server.flush_after_input(now, core, &mut self.flush_at);
+        // After the unlock: a woken task, or a hook, may use the server at once.
         senders.into_iter().for_each(Waker::wake);
         reports.into_iter().for_each(|report| report.make(server));
         has_more
@@ -185,10 +189,11 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         let mut core = self.server.core();
         let Some(state) = &mut core.cluster else { return };
         state.machine.publish(now, |to, frame| self.carrier.publish(to, frame.clone()));
+        // Under the lock, so that the next input with something to publish wakes this task.
         state.link = Some(cx.waker().clone());
     }
 
-    /// Returns true once the node has said goodbye or cannot.
+    /// Returns true once the node has published its last frame or cannot.
     fn is_over(&self, is_written: bool) -> bool {
         let Some(deadline) = self.goodbye else { return false };
         let core = self.server.core();
@@ -196,7 +201,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         (is_written && !wants) || deadline <= self.server.now()
     }
 
-    /// Ends the link, until the node stops trying to say goodbye.
+    /// Closes the link; gives up at the deadline of the last frame.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.goodbye else { return Poll::Ready(()) };
         match self.carrier.poll_close(cx).is_ready() || self.is_past(deadline, cx) {

@@ -20,7 +20,7 @@ pub(crate) struct ClusterState {
     pub(crate) machine: Cluster,
     /// The link's task, to be woken when there is something to publish.
     pub(crate) link: Option<Waker>,
-    /// Where senders wait while peers are behind.
+    /// The gate at which senders wait while peers are behind.
     pub(crate) gate: Arc<LinkGate>,
     /// Events that the link's task reports once it has released the lock.
     pub(crate) news: Vec<News>,

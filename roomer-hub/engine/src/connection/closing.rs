@@ -10,17 +10,18 @@ use crate::connection::{Closing, Connection, State, Step};
 use crate::outbound::outbox::OutboxPhase;
 use crate::transport::Reader;
 
-/// How much of an unfinished message a session may buffer during the close for the peer's close frame
-/// to be looked for behind it.
+/// The most bytes of an unfinished message that a session may buffer during the close, if the peer's
+/// close frame is to be found behind it.
 const CLOSE_SCAN_LIMIT: usize = 64 * 1024;
 
-/// How many received bytes are read and discarded after the close. Enough for what is in transit from
-/// a client that closes properly; without the limit, a client that does not would keep the server
-/// reading until the close times out.
+/// The most received bytes that are read and discarded after the close. Enough for what is in
+/// transit from a client that closes properly; without the limit, a client that does not would keep
+/// the server reading until the close times out.
 const MAX_DISCARD: usize = 256 * 1024;
 
-/// How many times its timeout a close may take in total while the last bytes are written to a slow
-/// client. So both the bytes that wait and the time that a client can delay the end are bounded.
+/// The factor by which a close may exceed its timeout in total while the last bytes are written to
+/// a slow client. So both the bytes that wait and the time that a client can delay the end are
+/// bounded.
 const CLOSE_EXTENSIONS: u32 = 12;
 
 impl<R: Reader> Connection<R> {

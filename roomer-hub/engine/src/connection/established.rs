@@ -18,7 +18,7 @@ use crate::connection::message_progress::MessageProgress;
 use crate::connection::slow_consumer::{Limits, SlowConsumer, Verdict};
 use crate::outbound::socket_writer::{SocketWriter, Status};
 
-/// How long a sender pauses at most after each read, for each [`READ_QUANTUM`] that it read, if it
+/// The longest pause of a sender after each read, for each [`READ_QUANTUM`] that it read, if it
 /// sent to a receiver above its high-water mark.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// When a client last showed that it is alive, and when it was last asked to.
+/// The times of the last sign of life from a client, and of the last ping to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
     /// When bytes were last received, or a full socket accepted some.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-/// How much of a message has to arrive within each `message_timeout`: some 17 kbit/s with the default.
+/// The bytes of a message that have to arrive within each `message_timeout`: some 17 kbit/s with
+/// the default.
 const MIN_PROGRESS: usize = 64 * 1024;
 
 /// The progress of a message that has not arrived completely, if there is one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MessageProgress {
-    /// Since when how many bytes of it have been there.
+    /// The number of its bytes at the last progress that counted, and when that was.
     unfinished: Option<(Duration, usize)>,
 }
 

@@ -47,7 +47,7 @@ use crate::timer::Timer;
 use crate::transport::{Reader, Writer};
 use roomer_hub::{Command, Input};
 
-/// How often a connection reads in one poll before other tasks get their turn.
+/// The number of reads in one poll before the task yields to others.
 const MAX_READS_PER_POLL: usize = 4;
 
 /// The task of one connection, to be spawned. See [`Server::connect`].
@@ -95,7 +95,7 @@ struct Authorizing {
 struct Closing {
     /// Looks for the peer's close frame. `None` if that would need much memory, or before the upgrade.
     session: Option<Session>,
-    /// How long the client may accept none of the last bytes.
+    /// The time for which the client may accept none of the last bytes.
     wait: Duration,
     /// When the connection is dropped; postponed to `latest` at most while the client reads.
     until: Duration,
@@ -104,11 +104,11 @@ struct Closing {
     relieved: u64,
     /// True once the writing direction is shut down.
     is_shut: bool,
-    /// How many more received bytes are read.
+    /// The number of received bytes that are still read.
     left: usize,
 }
 
-/// What the task does after a step.
+/// The next action of the task, after a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// Takes another step at once.

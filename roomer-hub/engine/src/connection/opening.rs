@@ -24,7 +24,7 @@ use crate::outbound::Chunk;
 use crate::transport::Reader;
 use roomer_hub::{Command, Input};
 
-/// How long a client that was rejected early may take to read the response.
+/// The time in which a client that was rejected early may read the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 impl<R: Reader> Connection<R> {
@@ -33,6 +33,7 @@ impl<R: Reader> Connection<R> {
         trace::rejected(self.peer, status.as_u16());
         self.server.warn(self.server.handshakes_full(status));
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
+        // Above the bound of lingering sockets as well: what fits into the socket now is sent.
         if self.place == SocketKind::Outside {
             self.writer.prepare_final_write();
             return Step::Done;
@@ -141,6 +142,7 @@ impl<R: Reader> Connection<R> {
         let options = self.server.options();
         let promote = |accepted: Accepted| {
             let (from, to) = (options.address(self.peer), options.address(accepted.peer));
+            // Checked again, since the hook may have taken its time and others have connected.
             match self.server.0.lifecycle.promote(from, to, &options.admission) {
                 Ok(()) => Ok(accepted),
                 Err(status) => Err(self.server.full(status, accepted.untrusted_proxy)),
@@ -204,6 +206,7 @@ impl<R: Reader> Connection<R> {
             let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
             return self.reject(now, &response, None, false);
         }
+        // Before the hub opens the connection, so that the response precedes its `join_ack`.
         self.writer.push(Chunk::complete(response));
         let opening = (!server.options().echo).then_some(&self.writer);
         let applied = core.apply(now, Input::Open { id }, opening);

@@ -19,8 +19,8 @@ const FLOOD_LIMITS: (Duration, Duration) = (STALL_AFTER, Duration::from_millis(5
 /// See [`FLOOD_LIMITS`].
 const FLOOD_FACTOR: usize = 3;
 
-/// How long a connection above the high-water mark may accept nothing before senders no longer pause
-/// for it: they should wait for a slow reader, not for one that has stopped.
+/// The time without an accepted byte after which senders no longer pause for a connection above the
+/// high-water mark: they should wait for a slow reader, not for one that has stopped.
 const STALL_AFTER: Duration = Duration::from_millis(50);
 
 /// The progress of a socket that is full.
@@ -28,7 +28,7 @@ const STALL_AFTER: Duration = Duration::from_millis(50);
 pub(crate) struct SlowConsumer {
     /// When the socket last accepted bytes.
     moved: Duration,
-    /// How many bytes it had accepted then.
+    /// The number of bytes that it had accepted then.
     written: u64,
     /// Since when too much has waited, and how many bytes the socket had accepted then.
     behind_since: Option<(Duration, u64)>,
@@ -39,11 +39,11 @@ pub(crate) struct SlowConsumer {
 pub(crate) struct Limits {
     /// Bytes that may wait.
     pub(crate) max_backlog: usize,
-    /// How long a full socket may accept nothing.
+    /// The time for which a full socket may accept nothing.
     pub(crate) write_timeout: Duration,
 }
 
-/// What to do about a full socket.
+/// The deadlines of a connection whose socket is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// When to close the connection if the socket stays as it is.

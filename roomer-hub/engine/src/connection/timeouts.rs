@@ -51,6 +51,7 @@ impl<R: Reader> Connection<R> {
             let mut frame = Vec::new();
             websocket::ping_frame(&mut frame);
             self.server.send_frame(open.conn.info.key, frame);
+            // The ping may have filled the socket, so the status has to be read again.
             return Step::Again;
         }
         let slow = open.poll_slow(now, &status, options);
@@ -61,6 +62,7 @@ impl<R: Reader> Connection<R> {
             return self.close_slow(now);
         }
         let flush_at = open.flush_at;
+        // `Later` and not `Again`: other connections get their turn in between.
         if has_more || is_due(flush_at) {
             return Step::Later;
         }

@@ -13,13 +13,13 @@ use crate::timer::{Timer, yield_once};
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
-/// How often a drain closes some connections.
+/// The interval at which a drain closes some connections.
 pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(50);
 
-/// How long tasks may take to end after an abort.
+/// The time in which tasks have to end after an abort.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// How long the link to the broker may take to end. It gives up earlier by itself.
+/// The time in which the link to the broker has to end. It ends earlier by itself.
 const LINK_GRACE: Duration = Duration::from_secs(2);
 
 /// The result of a drain: how a server's connections ended.
@@ -32,7 +32,7 @@ pub struct DrainReport {
     pub cut: usize,
 }
 
-/// How to drain a server. See [`Builder::drain`](crate::Builder::drain).
+/// The pace and the deadline of a drain. See [`Builder::drain`](crate::Builder::drain).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DrainPolicy {
     pub(crate) deadline: Duration,

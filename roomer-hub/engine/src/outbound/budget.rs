@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use crate::sync::{AtomicUsize, Ordering};
 use roomer_hub::HashKey;
 
-/// What all connections hold, as last reported.
+/// The bytes that all connections hold, as last reported.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: usize,

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
-    /// How many of them are written. They are kept, since their headers tell where a frame ends.
+    /// The number of written bytes. They are kept, since a frame's header shows where the frame ends.
     taken: u32,
     /// True if the bytes begin inside a frame that an earlier chunk began.
     pub(crate) continues: bool,

@@ -14,7 +14,7 @@ use std::task::{Context, Waker};
 use crate::outbound::FlushWork;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 
-/// How many connections a task writes to before it yields.
+/// The number of connections that a task writes to before it yields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flush {
     /// In one poll. A flush of more connections is a large one.

@@ -63,7 +63,7 @@ pub(crate) struct Outbound {
     pub(crate) closing: ClosingWriters,
 }
 
-/// What a task has to write once the lock is released.
+/// Outboxes and other work for a task once it has released the lock.
 #[derive(Debug, Default)]
 pub(crate) struct FlushWork {
     pub(crate) writers: FlushList,

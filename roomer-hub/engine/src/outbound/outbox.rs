@@ -14,8 +14,8 @@ use crate::outbound::chunk::{Chunk, advance, frame_left};
 /// A message that may keep a slow connection busy for seconds: more than the system buffers.
 const LARGE_MESSAGE: usize = 64 * 1024;
 
-/// How many bytes may wait for one connection. The newest message does not count, so that a single
-/// message of any permitted size can always be queued.
+/// Bounds of the bytes that wait for one connection. The newest message does not count, so that a
+/// single message of any permitted size can always be queued.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaterMarks {
     /// Above this, senders pause.
@@ -24,7 +24,7 @@ pub(crate) struct WaterMarks {
     pub(crate) max: usize,
 }
 
-/// What an outbox takes.
+/// The kinds of bytes that an outbox takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutboxPhase {
     /// Messages.
@@ -57,8 +57,8 @@ pub(crate) struct Outbox {
     blocked: bool,
     /// True if the socket has been full since it last accepted bytes.
     was_full: bool,
-    /// How often a full socket accepted bytes again. Only the peer's reading has that effect, whereas
-    /// a socket with room accepts bytes whether or not the peer is alive.
+    /// The number of times that a full socket accepted bytes again. Only the peer's reading has
+    /// that effect, whereas a socket with room accepts bytes whether or not the peer is alive.
     relieved: u64,
 }
 
@@ -266,7 +266,7 @@ mod tests {
         outbox.chunks().map(Chunk::len).sum()
     }
 
-    /// Lets the socket accept so many bytes.
+    /// Performs a write of which the socket accepts this many bytes.
     fn write(outbox: &mut Outbox, accepted: usize) {
         let in_flight = outbox.take();
         let offered = in_flight.front.len() + in_flight.back.iter().map(Chunk::len).sum::<usize>();

@@ -13,7 +13,7 @@ use crate::outbound::socket_writer::SocketWriter;
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
-/// What a closed connection may hold until its close frame is written.
+/// The bytes that a closed connection may hold until its close frame is written.
 const CLOSE_ALLOWANCE: usize = 64 * 1024;
 
 /// Connections that the hub has closed while more than [`CLOSE_ALLOWANCE`] waited for them.

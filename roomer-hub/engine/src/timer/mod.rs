@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::sync::{Mutex, lock};
 
-/// How long the timer task sleeps when no timer is set.
+/// The sleep of the timer task when no timer is set.
 const IDLE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]

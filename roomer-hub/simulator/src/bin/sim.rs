@@ -48,7 +48,7 @@ struct Options {
     mode: Mode,
 }
 
-/// What plans drive.
+/// The system that plans drive.
 enum Mode {
     Hub,
     Guests,

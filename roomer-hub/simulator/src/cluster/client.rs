@@ -19,14 +19,14 @@ pub struct Client {
     pub id: ConnId,
     pub node: usize,
     pub is_open: bool,
-    /// How its node shows losses.
+    /// The way in which its node shows losses.
     loss: Loss,
-    /// The rooms that it is in, and the members that it was told of.
+    /// The rooms that it is in, and the members that it was notified of.
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The last message of each sender in each room, or to this client alone (`None`).
     heard: BTreeMap<(ConnId, Option<usize>), u32>,
     owed: Owed,
-    /// How often it has left each room.
+    /// The number of times that it has left each room.
     leaves: BTreeMap<usize, u32>,
     /// The last number of each sender over all its messages.
     order: BTreeMap<ConnId, u32>,

@@ -19,7 +19,7 @@ const AGREED: Duration = Duration::from_secs(4);
 /// How long it may take if a node has died: the silence, and thirty beats of one that died often.
 const AGREED_AFTER_DEATH: Duration = Duration::from_secs(45);
 
-/// How long a message may take.
+/// The longest delivery time of a message.
 const DELIVERED: Duration = Duration::from_secs(2);
 
 impl World {

@@ -10,13 +10,13 @@ use super::node::{Node, State};
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
-/// How long after a disturbance nodes may still lose each other because of it.
+/// The time after a disturbance in which nodes may still lose each other because of it.
 const AFTERMATH: Duration = Duration::from_secs(15);
 
-/// How long a peer that has died several times may have to wait.
+/// The longest wait of a peer that has died several times.
 const FLAP_MEMORY: Duration = Duration::from_secs(100);
 
-/// How long after a disturbance a node may be without the members of another one.
+/// The time after a disturbance in which a node may lack the members of another one.
 const REUNITED: Duration = Duration::from_secs(7);
 
 /// A hole is closed unless the frame is lost, and then each of three requests or its answer.

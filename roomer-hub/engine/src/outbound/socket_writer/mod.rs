@@ -55,7 +55,7 @@ struct State {
     paused_senders: Vec<Waker>,
 }
 
-/// How far a connection is behind.
+/// The fill level of a connection's queue, relative to the high-water mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pressure {
     /// The queue is below the high-water mark.
@@ -81,7 +81,7 @@ pub(crate) struct Status {
     pub(crate) large_message_left: usize,
     /// Bytes that the socket has ever accepted.
     pub(crate) written: u64,
-    /// How often a full socket accepted bytes again.
+    /// The number of times that a full socket accepted bytes again.
     pub(crate) relieved: u64,
     pub(crate) pressure: Pressure,
 }

@@ -79,7 +79,7 @@ const TRANSCRIPTS: [(&str, &[u8]); 12] = transcripts!(
     "2.15.1-unknown"
 );
 
-/// The events of a transcript, from what its name says.
+/// The events of a transcript, chosen by its name.
 fn due(name: &str) -> Vec<SessionEvent> {
     let (version, case) = name.split_once('-').unwrap();
     let payload = if case == "payload" { 8 } else { 1_048_576 };

@@ -85,7 +85,7 @@ const TRANSCRIPTS: [(&str, &[u8]); 9] = transcripts!(
     "unknown"
 );
 
-/// The events of a transcript, from what its name says.
+/// The events of a transcript, chosen by its name.
 fn due(name: &str) -> Vec<SessionEvent> {
     let down = |reason: &str| Down(reason.to_owned());
     let allow = "allow the user the commands hello, subscribe, publish and ping, and the channels \
