@@ -97,7 +97,7 @@ pub enum Fault {
 pub enum Wait {
     /// The client's ordinary backoff, as after a broken connection.
     Normal,
-    /// A longer delay: the client exceeded a rate, and has to be slower when it is back.
+    /// A longer delay: the client exceeded a rate, and has to send less after it reconnects.
     Slow,
 }
 

@@ -22,7 +22,7 @@ fn sum(count: u64, threads: usize) -> Summary {
     runner::run_seeds::<GuestPlans>(0, count, threads, &|_, _| {})
 }
 
-/// Also: the same result on two threads.
+/// Also checks that the result is the same on two threads.
 #[test]
 fn every_seed_passes_and_all_marks_are_reached() {
     let count = std::env::var("SIM_SEEDS").map_or(3_000, |count| count.parse().unwrap());

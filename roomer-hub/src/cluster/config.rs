@@ -18,17 +18,17 @@ pub struct Config {
     pub beat: Duration,
     /// The silence after which a peer counts as dead. Default 5 s, so that five beats may be lost.
     pub dead_after: Duration,
-    /// How long a node waits for the first beats of its peers before it is
+    /// The time for which a node waits for the first beats of its peers before it is
     /// [formed](super::Cluster::is_formed). Default 2 s, two beats.
     pub form_wait: Duration,
-    /// How long a missing frame may hold back the frames behind it. Default 500 ms.
+    /// The time for which a missing frame may hold back the frames behind it. Default 500 ms.
     pub repair_wait: Duration,
-    /// How the loss of a peer's messages shows. Default [`Loss::Rejoin`].
+    /// The way in which the loss of a peer's messages shows. Default [`Loss::Rejoin`].
     pub loss: Loss,
     /// The bytes of published frames that are kept for each peer until it has applied them. Default
     /// 4 MiB. A frame that the peer misses and that is not kept is lost.
     pub journal_bytes: usize,
-    /// How long published frames are kept for a peer. Default 10 s.
+    /// The time for which published frames are kept for a peer. Default 10 s.
     pub journal_time: Duration,
     /// The bytes that may wait for each peer until the broker takes them. Default 4 MiB. Above it the
     /// peer starts over with the members, and messages are lost.
@@ -47,7 +47,8 @@ pub struct Config {
     pub max_seats: usize,
 }
 
-/// How a node shows its clients that messages of a peer may be lost, because a frame is missing for good.
+/// The way in which a node shows its clients that messages of a peer may be lost, because a frame
+/// is missing for good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Loss {

@@ -241,7 +241,7 @@ impl Outgoing {
             let is_old = now.saturating_sub(entry.at) > config.journal_time;
             let is_needed =
                 number > self.applied && !is_old && self.journal_bytes <= config.journal_bytes;
-            // An unpublished frame stays, however old it is: no peer can have it yet.
+            // An unpublished frame stays, however old: the peer cannot have it yet.
             if number > self.published || is_needed {
                 break;
             }

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 #[derive(Debug, Default)]
 pub struct Report(String);
 
-/// What can stand in a [`Report`].
+/// A value in a [`Report`].
 pub trait Figure {
     fn json(&self, out: &mut String);
 }

@@ -118,7 +118,7 @@ fn root_can_be_left_and_joined_again() {
     a.expect_new_member("root", &b.id);
     a.leave("root");
     b.expect_member_left("root", &a.id);
-    // The connection stays up, and is out of root.
+    // The connection stays open, outside root.
     b.send_to_room("root", "hello", b"1");
     expect_nothing([&mut b, &mut a]);
     assert_eq!(a.join("root").len(), 2);

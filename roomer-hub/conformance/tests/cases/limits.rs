@@ -114,7 +114,7 @@ fn joins_above_the_limit_of_rooms_are_answered_with_leave_ack() {
     client.send_to_room("c", "join", b"");
     client.expect_left("c");
     assert_eq!(test.server.stats().rooms, 3, "the refused room was not made");
-    // Joining a room again does not count, and leaving a room makes place.
+    // Joining a room again does not count, and leaving a room frees a place.
     client.join("b");
     client.leave("a");
     client.join("c");

@@ -122,7 +122,8 @@ pub enum WarningCause {
         /// The node's name.
         peer: String,
     },
-    /// Another node of the cluster speaks no version of the protocol between nodes that this one does.
+    /// Another node of the cluster supports no version of the protocol between nodes that this one
+    /// supports.
     ForeignPeer {
         /// The node's number.
         node: String,

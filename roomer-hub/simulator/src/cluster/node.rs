@@ -33,7 +33,7 @@ pub struct Node {
     pub backlog: Vec<Input>,
     pub publishes: bool,
     pub news: Vec<News>,
-    /// How often it has started over with each node, or taken it for dead.
+    /// The number of times that it has started over with each node, or taken it for dead.
     pub breaks: BTreeMap<NodeId, u32>,
     /// The nodes that have said goodbye to it.
     pub byes: BTreeSet<NodeId>,

@@ -153,7 +153,7 @@ impl World {
         self.input(node, Input::Down)
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub fn run(&mut self, time: Duration) -> Result<(), Fault> {
         let end = self.now + time;
         loop {
