@@ -2,13 +2,15 @@
 
 use std::cmp::Reverse;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use roomer_proto::close;
 
 use crate::Server;
+use crate::core::Core;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
-use crate::outbound::budget::{BufferSet, Usage};
+use crate::outbound::budget::{BufferSet, MemoryBudget, Usage};
 use crate::outbound::socket_writer::SocketWriter;
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
@@ -35,6 +37,14 @@ impl ClosingWriters {
     }
 }
 
+/// The result of [`Core::shed`].
+struct Shed {
+    /// The number of connections that were closed.
+    closed: usize,
+    /// True if the caller has to flush again for their close frames.
+    is_over: bool,
+}
+
 impl Server {
     /// Closes the connections that hold most if all together hold more than the budget. Returns true if
     /// the caller has to flush again for their close frames.
@@ -45,10 +55,24 @@ impl Server {
         if !budget.may_exceed() {
             return false;
         }
-        let mut core = self.core();
+        // The lock is released at the end of the statement: the warning's hook may use the server.
+        let Shed { closed, is_over } = self.core().shed(self.now(), budget);
+        if closed > 0 {
+            trace::shed(closed, budget.limit());
+            let budget = budget.limit();
+            self.warn_hook(WarningCause::MemoryBudget { closed, budget });
+        }
+        is_over
+    }
+}
+
+impl Core {
+    /// Counts the memory of all connections, and closes those that hold most until the rest is within
+    /// the budget.
+    fn shed(&mut self, now: Duration, budget: &MemoryBudget) -> Shed {
         let mut buffers = BufferSet::new();
         let closing: Vec<_> =
-            core.outbound.closing.take().map(|writer| (writer.usage(), writer)).collect();
+            self.outbound.closing.take().map(|writer| (writer.usage(), writer)).collect();
         // Bytes that are being written may be shared with counted buffers or not. No connection is
         // closed for them, but the next look comes sooner.
         let mut in_flight = 0;
@@ -57,7 +81,7 @@ impl Server {
             in_flight += usage.in_flight;
         }
         let mut holders: Vec<(Reverse<usize>, ConnKey, Usage)> = Vec::new();
-        for (conn, writer) in &core.outbound.writers {
+        for (conn, writer) in &self.outbound.writers {
             let usage = writer.usage();
             buffers.add(&usage);
             in_flight += usage.in_flight;
@@ -70,7 +94,7 @@ impl Server {
                 buffers.remove(&usage);
                 writer.abort();
             } else {
-                core.outbound.closing.add(&writer);
+                self.outbound.closing.add(&writer);
             }
         }
         // The key breaks ties, so that a simulation with the same seed closes the same connections.
@@ -82,21 +106,15 @@ impl Server {
             }
             buffers.remove(&usage);
             // Cloned first, since the close removes it from the table.
-            let writer = core.outbound.writers.get(conn).cloned();
+            let writer = self.outbound.writers.get(conn).cloned();
             let close = Command::close(conn, &close::OUT_OF_MEMORY);
-            core.apply(self.now(), Input::Command(close), None);
+            self.apply(now, Input::Command(close), None);
             closed += 1;
             if let Some(writer) = writer.filter(|writer| writer.usage().size() > CLOSE_ALLOWANCE) {
                 writer.abort();
             }
         }
         budget.settle(buffers.sum() + in_flight);
-        drop(core);
-        if closed > 0 {
-            trace::shed(closed, budget.limit());
-            let budget = budget.limit();
-            self.warn_hook(WarningCause::MemoryBudget { closed, budget });
-        }
-        is_over
+        Shed { closed, is_over }
     }
 }
