@@ -97,6 +97,7 @@ impl Hub {
             return;
         }
         let guests = self.tables.guest_tables.guests.iter();
+        // Collected first, since removing a guest changes the table.
         let guests: Vec<GuestKey> =
             guests.filter(|(_, guest)| guest.peer == peer).map(|(key, _)| key).collect();
         for guest in guests {
@@ -141,6 +142,7 @@ impl Hub {
         let known = self.tables.find_guest(&id);
         let is_of_other =
             known.is_some_and(|guest| self.tables.guest_tables.guests[guest].peer != peer);
+        // A message to an id has one receiver, so a second connection of that id is not shown.
         if is_of_other || self.tables.find_conn(id.as_str()).is_some() {
             self.rejected_peer_inputs.duplicate_id += 1;
             return;
@@ -189,6 +191,7 @@ impl Hub {
             self.rejected_peer_inputs.long_name += 1;
             return;
         }
+        // A count of 0 must not create the room.
         let room = match members {
             0 => self.tables.find_room(name),
             _ => Some(self.room_or_new(name)),

@@ -75,6 +75,8 @@ impl<R: Reader> Connection<R> {
             if is_closed && self.writer.poll_closed(cx).is_ready() {
                 return Step::Done;
             }
+            // RFC 6455 section 7.1.1: the server ends its direction first, then waits for the
+            // client.
             if !std::mem::replace(&mut closing.is_shut, true) {
                 self.writer.shutdown();
             }

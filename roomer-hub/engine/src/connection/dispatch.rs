@@ -175,6 +175,7 @@ impl<'s> Dispatcher<'_, 's> {
         if hook.is_none() && !cfg!(any(feature = "tracing", feature = "audit")) {
             return core;
         }
+        // The hook may use the server, so it runs without the lock.
         drop(core);
         let id = Some(self.conn.info.id);
         let panic = error.downcast_ref::<HandlerPanic>();

@@ -38,6 +38,7 @@ impl<R: Reader> Connection<R> {
         if is_due(expires) {
             return self.end(now, &close::LOGIN_EXPIRED);
         }
+        // The client cannot finish a message that the server does not read.
         if open.is_reading_suspended(status) {
             open.progress.restart(now);
         }

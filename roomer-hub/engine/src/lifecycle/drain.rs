@@ -7,9 +7,10 @@ use std::time::Duration;
 use roomer_proto::close;
 
 use crate::Server;
+use crate::env::Environment;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;
-use crate::timer::{Timer, yield_once};
+use crate::timer::{Timer, TimerQueue, yield_once};
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
@@ -67,7 +68,7 @@ impl Server {
         let since = lifecycle.drain(self.now());
         trace::draining(lifecycle.with_counts(|counts| counts.connections));
         let deadline = since + drain_policy.deadline;
-        let mut wait = DrainWait { server: self, timer: Timer::default() };
+        let mut wait = DrainWait::new(lifecycle, &self.0.timers, &*self.0.env);
         while lifecycle.with_counts(|counts| counts.connections) > 0 {
             let now = self.now();
             if now >= deadline {
@@ -142,21 +143,26 @@ impl Server {
 
 /// A drain that waits; can be dropped at any point.
 struct DrainWait<'s> {
-    server: &'s Server,
+    lifecycle: &'s Lifecycle,
+    timers: &'s TimerQueue,
+    env: &'s dyn Environment,
     timer: Timer,
 }
 
-impl DrainWait<'_> {
+impl<'s> DrainWait<'s> {
+    fn new(lifecycle: &'s Lifecycle, timers: &'s TimerQueue, env: &'s dyn Environment) -> Self {
+        DrainWait { lifecycle, timers, env, timer: Timer::default() }
+    }
+
     /// Waits until `at`, or until `ready` is.
     async fn until(&mut self, at: Duration, ready: fn(&Lifecycle, &Context<'_>) -> Poll<()>) {
-        let inner = &self.server.0;
         poll_fn(|cx| {
             // Set again at each poll, since another task may be waiting than before.
-            self.timer.cancel(&inner.timers);
-            if ready(&inner.lifecycle, cx).is_ready() || self.server.now() >= at {
+            self.timer.cancel(self.timers);
+            if ready(self.lifecycle, cx).is_ready() || self.env.now() >= at {
                 return Poll::Ready(());
             }
-            self.timer.set(&inner.timers, at, cx.waker());
+            self.timer.set(self.timers, at, cx.waker());
             Poll::Pending
         })
         .await;
@@ -165,7 +171,7 @@ impl DrainWait<'_> {
 
 impl Drop for DrainWait<'_> {
     fn drop(&mut self) {
-        self.timer.cancel(&self.server.0.timers);
-        self.server.0.lifecycle.end_drain();
+        self.timer.cancel(self.timers);
+        self.lifecycle.end_drain();
     }
 }
