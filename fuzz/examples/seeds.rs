@@ -9,6 +9,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
+#[path = "seeds/frames.rs"]
+mod frames;
+
 const VECTORS: &str = include_str!("../../roomer-proto/tests/vectors.json");
 
 const FIN: u8 = 0x80;
@@ -29,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let streams = streams(&packets);
     write("decode", packets)?;
     write("session", streams)?;
+    write("frame", frames::seeds())?;
     write("handshake", requests())?;
     write("nats", servers()?)?;
     write("plan", noise(b"plan", 30, 600))?;

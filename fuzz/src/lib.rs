@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+mod frame;
 mod handshake;
 mod model;
 mod nats;
@@ -24,6 +25,7 @@ mod session;
 mod snapshot;
 
 pub use decode::decode;
+pub use frame::frame;
 pub use handshake::handshake;
 pub use nats::nats;
 pub use plan::plan;

@@ -25,6 +25,11 @@ fn decode() {
 }
 
 #[test]
+fn frame() {
+    replay("frame", 25, roomer_fuzz::frame);
+}
+
+#[test]
 fn session() {
     replay("session", 40, roomer_fuzz::session);
 }

@@ -134,8 +134,8 @@ impl Incoming {
         self.held_bytes + self.partial.len()
     }
 
-    /// Chooses a new stream. Returns its number and what is shown of the ones before.
-    pub(super) fn want(&mut self, now: Duration) -> (u32, Resume) {
+    /// Requests the stream with a new number. Returns what is shown of the ones before.
+    pub(super) fn want(&mut self, now: Duration, stream: u32) -> Resume {
         // Only a live stream has changed the guests in the hub; an unfinished transfer has not.
         if self.is_live {
             self.shown = self.applied();
@@ -144,12 +144,12 @@ impl Incoming {
         let tries = self.retry.take().map_or(0, |retry| retry.tries + 1);
         let wait = RETRIES[tries.min(RETRIES.len() - 1)];
         self.retry = Some(Retry { at: now + wait, tries });
-        self.wanted += 1;
+        self.wanted = stream;
         self.start(0);
-        (self.wanted, self.shown)
+        self.shown
     }
 
-    /// Forgets everything but the numbers of streams, since the guests have left.
+    /// Forgets everything but the number of the stream, since the guests have left.
     pub(super) fn forget(&mut self) {
         self.start(0);
         self.retry = None;

@@ -85,6 +85,9 @@ pub struct Cluster {
     is_stopped: bool,
     max_payload: usize,
     peers: BTreeMap<NodeId, Peer>,
+    /// The number of the last requested stream. One count for all peers, since a peer that was dead for
+    /// long is forgotten, and may know the earlier numbers.
+    streams: u32,
     /// The node of each key in the hub.
     keys: Vec<Option<NodeId>>,
     /// The frames without a number that wait to be published.
@@ -123,6 +126,7 @@ impl Cluster {
             is_stopped: false,
             max_payload: DEFAULT_MAX_PAYLOAD,
             peers: BTreeMap::new(),
+            streams: 0,
             keys: Vec::new(),
             control: VecDeque::new(),
             is_dirty: false,

@@ -177,7 +177,9 @@ impl Cluster {
     pub(super) fn want(&mut self, node: NodeId) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        let (stream, after) = peer.incoming.want(now);
+        self.streams += 1;
+        let stream = self.streams;
+        let after = peer.incoming.want(now, stream);
         self.control(Subject::Node(node), &Item::Want { stream, after });
     }
 
