@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::serve::{LISTENING, OPTIONS, STATS_LINE};
 use roomer_conformance::client::{Client, TIMEOUT};
 
+/// The turn of the tests that keep all cores busy. Next to each other they would measure how they
+/// starve one another, and time out on a machine with few cores.
+static BUSY: Mutex<()> = Mutex::new(());
+
 /// A running server. Dropping it kills the process.
 pub(crate) struct Process {
+    /// The turn of a busy test.
+    _turn: Option<MutexGuard<'static, ()>>,
     pub(crate) addr: SocketAddr,
     child: Child,
     input: ChildStdin,
@@ -48,6 +55,15 @@ pub(crate) struct Resources {
 impl Process {
     /// Starts a server with options of [`serve`](super::serve), as `name=value` with spaces.
     pub(crate) fn start(options: &str) -> Process {
+        Process::spawn(options, None)
+    }
+
+    /// Starts a server for a test that keeps all cores busy, once no other such test runs.
+    pub(crate) fn start_busy(options: &str) -> Process {
+        Process::spawn(options, Some(BUSY.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn spawn(options: &str, turn: Option<MutexGuard<'static, ()>>) -> Process {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -64,7 +80,7 @@ impl Process {
         let input = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let addr = SocketAddr::from(([0; 4], 0));
-        let mut process = Process { addr, child, input, output };
+        let mut process = Process { _turn: turn, addr, child, input, output };
         process.addr = process.read_line(LISTENING).parse().expect("an address");
         process
     }

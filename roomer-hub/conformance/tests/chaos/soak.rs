@@ -61,7 +61,7 @@ fn honest_clients_get_all_guarantees_next_to_attackers() {
         |text| text.parse().expect("a seed is a number"),
     );
     let _guide = ReproductionHint(seed, seconds);
-    let mut process = Process::start(OPTIONS);
+    let mut process = Process::start_busy(OPTIONS);
     let start = process.level();
     // A first run with each kind of attacker shows what the allocator and the runtime keep. Memory must
     // not grow much in the second one, whatever the allocator does.

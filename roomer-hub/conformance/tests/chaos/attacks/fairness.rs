@@ -20,7 +20,7 @@ const SHARE: usize = 8;
 
 /// Each reader receives everything, although the sender sends as fast as the server reads.
 fn completely_and_in_order(receive_buffer: ReceiveBuffer, bursts: &[(usize, u32, usize)]) {
-    let mut process = Process::start("quiet=1");
+    let mut process = Process::start_busy("quiet=1");
     for &(readers, count, size) in bursts {
         let mut sender = process.client();
         sender.join("lobby");
@@ -64,7 +64,7 @@ fn more_than_the_backlog_arrives_completely_and_in_order() {
 #[test]
 fn a_noisy_and_a_flapping_client_disconnect_no_other() {
     // The larger backlog is for a busy machine: how fast these two read is not under test.
-    let mut process = Process::start("quiet=1 backlog=8388608");
+    let mut process = Process::start_busy("quiet=1 backlog=8388608");
     let mut crowd = Crowd::gather(&process, 20, "lobby");
     let before = process.level();
     let [mut noisy, flapping] = [(); 2].map(|()| process.client());
@@ -112,7 +112,7 @@ fn a_noisy_and_a_flapping_client_disconnect_no_other() {
 
 #[test]
 fn a_crowd_that_is_flooded_does_not_stop_another_room() {
-    let mut process = Process::start("quiet=1");
+    let mut process = Process::start_busy("quiet=1");
     drop(Crowd::gather(&process, MEMBERS, "crowd"));
     process.until(|numbers| numbers.sockets == 0);
     let before = process.level();

@@ -59,7 +59,7 @@ fn flood(process: &mut Process, stuck: usize) -> usize {
 
 #[test]
 fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
-    let mut process = Process::start("quiet=1");
+    let mut process = Process::start_busy("quiet=1");
     let before = process.level();
     let grown = flood(&mut process, 1);
     // Its backlog, and what the others are behind by.
@@ -73,7 +73,7 @@ fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
 fn a_thousand_stuck_readers_cost_little_more_than_one() {
     // On a busy machine the healthy clients may have to wait while a thousand are closed; they must not
     // be closed as slow.
-    let mut process = Process::start("quiet=1 backlog=8388608");
+    let mut process = Process::start_busy("quiet=1 backlog=8388608");
     let before = process.level();
     let grown = flood(&mut process, 1000);
     eprintln!("{grown} KiB for a thousand stuck readers");
