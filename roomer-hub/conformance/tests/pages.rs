@@ -119,6 +119,7 @@ fn each_direct_dependency_is_justified_and_no_other() {
         "roomer-tokio",
         "roomer-tokio/examples",
         "roomer-tokio/examples/application",
+        "roomer-tokio/examples/async_nats",
         "roomer-tokio/examples/load",
         "roomer-tokio/examples/support",
         "roomer-smol",

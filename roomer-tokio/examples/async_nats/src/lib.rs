@@ -1,0 +1,236 @@
+//! A carrier over the official client of NATS, as an example of a [`Carrier`] over any client of a broker:
+//!
+//! ```no_run
+//! use roomer_async_nats::NatsCarrier;
+//! use roomer_tokio::{Cluster, Server};
+//!
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder().cluster(Cluster::named("chat")).build()?;
+//! let subjects = server.cluster_subjects().ok_or("no cluster")?;
+//! let carrier = NatsCarrier::connect("nats://127.0.0.1:4222", subjects);
+//! let link = server.clone();
+//! tokio::spawn(async move { link.run_cluster(carrier, tokio::time::sleep).await });
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The features `nats` of `roomer-tokio` and `roomer-smol` have a carrier of their own, which needs fewer
+//! crates and less time for each frame.
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event};
+use futures_util::StreamExt;
+use futures_util::stream::select;
+use roomer_tokio::{Bytes, Carrier, CarrierEvent, Subject, Subjects};
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
+
+/// The most bytes that wait for the client.
+const MAX_QUEUED: usize = 1 << 20;
+
+/// The most events that wait for the server.
+const MAX_EVENTS: usize = 1024;
+
+/// The delay before the client connects again, which grows with each try.
+const MIN_DELAY: Duration = Duration::from_millis(100);
+const MAX_DELAY: Duration = Duration::from_secs(1);
+
+/// The beginning of a message to this node itself, which no frame has. Its return shows that the broker
+/// has processed the subscriptions before it.
+const PROBE: &[u8] = b"probe ";
+
+/// A link to a NATS server by the official client.
+pub struct NatsCarrier {
+    subjects: Subjects,
+    link: Arc<Link>,
+    /// Frames for the client; `None` once the link is being closed.
+    frames: Option<UnboundedSender<(String, Bytes)>>,
+    events: Receiver<CarrierEvent>,
+}
+
+/// What the carrier and the task of the client share.
+#[derive(Default)]
+struct Link(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// The largest frame that the broker accepts; 0 while the link is down.
+    max_payload: usize,
+    queued: usize,
+    /// The task that waits until all frames are handed to the client.
+    flusher: Option<Waker>,
+}
+
+impl Link {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl NatsCarrier {
+    /// Creates a link to the server at `address`, for a node with these subjects. It runs in a task of the
+    /// current tokio runtime, and connects again by itself.
+    #[must_use]
+    pub fn connect(address: &str, subjects: Subjects) -> Self {
+        let (frames, queue) = mpsc::unbounded_channel();
+        let (tell, events) = mpsc::channel(MAX_EVENTS);
+        let link = Arc::new(Link::default());
+        let task = Task {
+            own: subjects.own(),
+            all: subjects.all(),
+            link: link.clone(),
+            events: tell,
+            probe: 0,
+        };
+        tokio::spawn(task.run(address.to_owned(), queue));
+        NatsCarrier { subjects, link, frames: Some(frames), events }
+    }
+}
+
+impl Carrier for NatsCarrier {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
+        match self.events.poll_recv(cx) {
+            Poll::Ready(Some(event)) => Poll::Ready(event),
+            // The task has ended, after an address that is none or a close.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
+        let mut state = self.link.state();
+        if frame.len() > state.max_payload || state.queued > MAX_QUEUED {
+            return false;
+        }
+        let Some(frames) = &self.frames else { return false };
+        state.queued += frame.len();
+        frames.send((self.subjects.name(to), frame)).is_ok()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.link.state();
+        if state.queued == 0 || state.max_payload == 0 {
+            return Poll::Ready(());
+        }
+        state.flusher = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The task ends behind the last frame.
+        self.frames = None;
+        while let Poll::Ready(event) = self.events.poll_recv(cx) {
+            if event.is_none() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// The task of the client.
+struct Task {
+    own: String,
+    all: String,
+    link: Arc<Link>,
+    events: Sender<CarrierEvent>,
+    /// The number of the last probe.
+    probe: u64,
+}
+
+impl Task {
+    async fn run(mut self, address: String, mut queue: UnboundedReceiver<(String, Bytes)>) {
+        let (tell, mut changes) = mpsc::unbounded_channel();
+        let options =
+            ConnectOptions::new().retry_on_initial_connect().event_callback(move |event| {
+                // Without a receiver the task has ended.
+                let _ = tell.send(event);
+                std::future::ready(())
+            });
+        // The client subscribes again whenever it has connected again.
+        let subscribed = async {
+            let client = options.connect(&address).await?;
+            let (own, all) = (&self.own, &self.all);
+            let messages =
+                select(client.subscribe(own.clone()).await?, client.subscribe(all.clone()).await?);
+            Ok::<_, async_nats::Error>((client, messages))
+        };
+        let (client, mut messages) = match subscribed.await {
+            Ok(subscribed) => subscribed,
+            Err(error) => return self.event(CarrierEvent::Down(error.to_string())).await,
+        };
+        loop {
+            tokio::select! {
+                Some(event) = changes.recv() => self.changed(&client, event).await,
+                Some(message) = messages.next() => self.received(&client, message.payload).await,
+                frame = queue.recv() => {
+                    let Some((subject, frame)) = frame else { break };
+                    let len = frame.len();
+                    // A frame that the client cannot take counts as lost.
+                    if self.is_up() {
+                        let _ = client.publish(subject, frame).await;
+                    }
+                    self.handed_over(len);
+                }
+            }
+        }
+        let _ = client.flush().await;
+    }
+
+    fn is_up(&self) -> bool {
+        self.link.state().max_payload > 0
+    }
+
+    /// The client's connection has changed.
+    async fn changed(&mut self, client: &Client, event: Event) {
+        match event {
+            Event::Connected => {
+                self.down("the connection was replaced").await;
+                self.probe += 1;
+                let probe = [PROBE, &self.probe.to_be_bytes()].concat();
+                let _ = client.publish(self.own.clone(), probe.into()).await;
+            }
+            Event::Disconnected | Event::Closed => self.down("the connection has ended").await,
+            Event::ServerError(_) | Event::ClientError(_) | Event::SlowConsumer(_) => {
+                self.event(CarrierEvent::Notice(event.to_string())).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn received(&mut self, client: &Client, payload: Bytes) {
+        match payload.strip_prefix(PROBE) {
+            None => self.event(CarrierEvent::Frame(payload)).await,
+            Some(number) if *number == self.probe.to_be_bytes() && !self.is_up() => {
+                let max_payload = client.server_info().max_payload;
+                self.link.state().max_payload = max_payload;
+                self.event(CarrierEvent::Up { max_payload }).await;
+            }
+            // Of an earlier connection.
+            Some(_) => {}
+        }
+    }
+
+    /// Reports the end of the link, if it was up.
+    async fn down(&self, why: &str) {
+        let was_up = std::mem::take(&mut self.link.state().max_payload) > 0;
+        if was_up {
+            self.event(CarrierEvent::Down(why.into())).await;
+        }
+    }
+
+    async fn event(&self, event: CarrierEvent) {
+        // Without a receiver the carrier is dropped, and the queue ends as well.
+        let _ = self.events.send(event).await;
+    }
+
+    fn handed_over(&self, len: usize) {
+        let mut state = self.link.state();
+        state.queued -= len;
+        let flusher = if state.queued == 0 { state.flusher.take() } else { None };
+        drop(state);
+        flusher.into_iter().for_each(Waker::wake);
+    }
+}
