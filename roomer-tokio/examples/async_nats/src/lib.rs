@@ -143,8 +143,12 @@ struct Task {
 impl Task {
     async fn run(mut self, address: String, mut queue: UnboundedReceiver<(String, Bytes)>) {
         let (tell, mut changes) = mpsc::unbounded_channel();
-        let options =
-            ConnectOptions::new().retry_on_initial_connect().event_callback(move |event| {
+        let options = ConnectOptions::new()
+            .retry_on_initial_connect()
+            .reconnect_delay_callback(|tries| {
+                MIN_DELAY.saturating_mul(u32::try_from(tries).unwrap_or(u32::MAX)).min(MAX_DELAY)
+            })
+            .event_callback(move |event| {
                 // Without a receiver the task has ended.
                 let _ = tell.send(event);
                 std::future::ready(())
