@@ -113,7 +113,7 @@ impl Faults {
             6 => Op::Sleep { node },
             7 if back => Op::Restart { node },
             7 => Op::Stop { node },
-            _ => Op::Noise { node, kind: random.below(3) as u8 },
+            _ => Op::Noise { node, kind: random.below(4) as u8 },
         }
     }
 }

@@ -14,6 +14,9 @@ use super::client::{Client, FULL, Numbers};
 use super::plan::{ROOMS, Setup};
 use crate::fault::{Fault, ensure};
 
+/// The name of the nodes' cluster.
+pub const CLUSTER: &str = "simulated";
+
 /// The event of messages to rooms, and of those to one client.
 pub const MESSAGE: &str = "m";
 pub const DIRECT: &str = "d";
@@ -61,7 +64,7 @@ impl Node {
         let mut hub = Hub::new(roomer_hub::Config::default(), HashKey([3; 16]));
         hub.set_presence(ROOMS[FULL], Presence::Count);
         hub.set_presence(ROOMS[FULL + 1], Presence::Off);
-        let mut config = Config::new("simulated", &format!("node {index}"));
+        let mut config = Config::new(CLUSTER, &format!("node {index}"));
         config.journal_bytes = setup.journal_bytes;
         config.journal_time = Duration::from_millis(setup.journal_ms.into());
         config.backlog_bytes = setup.backlog_bytes;

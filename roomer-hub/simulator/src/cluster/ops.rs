@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use roomer_hub::ConnId;
-use roomer_hub::cluster::Input;
+use roomer_hub::cluster::{Input, settings_hash};
 use roomer_proto::PacketRef;
 use roomer_proto::cluster::PeerCommand;
 
 use super::marks::Mark;
-use super::node::{Node, State};
+use super::node::{CLUSTER, Node, State};
 use super::plan::{Op, ROOMS};
 use super::world::{CRASH_SEEN, STRANGER, World};
 use crate::fault::Fault;
@@ -183,10 +183,18 @@ impl World {
         Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
         match kind {
             0 => {}
-            1 => frame[2] = 99,
+            1 | 3 => frame[2] = 99,
             _ => frame.truncate(7),
         }
         self.marks.mark(true, Mark::Noise);
-        self.input(node, Input::Frame(frame.into()))
+        self.input(node, Input::Frame(frame.into()))?;
+        if kind == 3 {
+            // A peer that is known to be of another version requests a stream, which must not be answered.
+            let (cluster, mut frame) = (settings_hash(CLUSTER), Vec::new());
+            Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
+            Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
+            self.input(node, Input::Frame(frame.into()))?;
+        }
+        Ok(())
     }
 }

@@ -19,6 +19,9 @@ const FLAP_MEMORY: Duration = Duration::from_secs(100);
 /// The time after a disturbance in which a node may lack the members of another one.
 const REUNITED: Duration = Duration::from_secs(7);
 
+/// How long a node may take to start over with another one.
+const STARTED_OVER: Duration = Duration::from_secs(2);
+
 /// A hole is closed unless the frame is lost, and then each of three requests or its answer.
 const LOST_FOR_A_HOLE: usize = 4;
 const HOLE_WINDOW: Duration = Duration::from_secs(4);
@@ -37,6 +40,8 @@ struct Pair {
     silent: BTreeMap<usize, Duration>,
     lossy: Duration,
     deaths: Vec<(usize, Duration)>,
+    /// When one started over with the other, which it goes on to show meanwhile.
+    reset_at: Duration,
     lost: VecDeque<Duration>,
 }
 
@@ -114,6 +119,7 @@ impl World {
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };
                 let (has_overflow, journal) = (self.overflows() > 0, setup.journal_bytes);
                 let pair = self.pairs.pair(index, peer);
+                pair.reset_at = now;
                 let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
                 let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
                 if is_recent(pair.trouble) || has_died || has_overflow {
@@ -148,7 +154,10 @@ impl World {
             return Ok(());
         }
         for ((one, other), pair) in &self.pairs.0 {
-            let is_calm = self.now.saturating_sub(pair.trouble.max(pair.lossy)) > REUNITED;
+            let trouble = pair.trouble.max(pair.lossy);
+            // With a broker that takes little at a time, a large message is a hole for some time.
+            let is_calm = self.now.saturating_sub(trouble) > REUNITED
+                && self.now.saturating_sub(pair.reset_at) > STARTED_OVER;
             let deaths = |of: usize| pair.deaths.iter().filter(|(at, _)| *at == of).count();
             if !is_calm || deaths(*one) > 1 || deaths(*other) > 1 {
                 continue;
