@@ -11,6 +11,10 @@ pub struct Config {
     /// True if a client must be a member of a room to send to it. Default `true`: a message of a
     /// connection that is not a member is dropped and counted. The Go original delivers it.
     pub members_only: bool,
+    /// True if events that begin with `roomer:` belong to the extended protocol
+    /// ([`roomer_proto::extended`]) and are rejected. Default `true`. The Go original does not know
+    /// them.
+    pub extended: bool,
     /// True if the other members are notified again when a member repeats its join. Default
     /// `false`: a repeated join is only acknowledged. The Go original notifies them.
     pub announce_rejoin: bool,
@@ -59,6 +63,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             members_only: true,
+            extended: true,
             announce_rejoin: false,
             max_name: 4096,
             max_rooms: 1100,
@@ -79,7 +84,7 @@ impl Config {
     /// limits stay.
     #[must_use]
     pub fn compat() -> Self {
-        Config { members_only: false, announce_rejoin: true, ..Config::default() }
+        Config { members_only: false, extended: false, announce_rejoin: true, ..Config::default() }
     }
 
     /// Returns true if packets have to be counted.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use roomer_proto::extended::is_extended;
 use roomer_proto::{PacketRef, is_built_in};
 
 use crate::action::{Actions, Context, Output};
@@ -109,7 +110,7 @@ impl Hub {
         if event.is_empty() {
             return Err(RegisterError::Empty);
         }
-        if is_built_in(event) {
+        if is_built_in(event) || (self.config.extended && is_extended(event)) {
             return Err(RegisterError::Reserved(event.into()));
         }
         let key = HandlerKey(self.handlers.len());

@@ -81,7 +81,8 @@ impl Buckets {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectedPackets {
-    /// Messages with an event that only a server may send ([`roomer_proto::is_reserved`]).
+    /// Messages with an event that only a server may send ([`roomer_proto::is_reserved`]), or one of
+    /// the extended protocol ([`Config::extended`]).
     pub reserved: u64,
     /// Messages into rooms that the sender is not a member of.
     pub not_member: u64,

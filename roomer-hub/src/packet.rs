@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use roomer_proto::extended::is_extended;
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_reserved};
 
 use crate::action::{Permission, Record};
@@ -50,6 +51,9 @@ impl Hub {
                 return Ok(());
             }
             event if is_reserved(event) => return Err(RejectReason::Reserved),
+            event if self.config.extended && is_extended(event) => {
+                return Err(RejectReason::Reserved);
+            }
             _ => {}
         }
         if packet.event.len().max(packet.room.len()) > self.config.max_name {

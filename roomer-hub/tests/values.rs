@@ -39,14 +39,14 @@ fn an_id_is_read_only_in_its_wire_form() {
 #[test]
 fn the_defaults_are_those_of_the_docs() {
     let config = Config::default();
-    assert!(config.members_only && !config.announce_rejoin);
+    assert!(config.members_only && !config.announce_rejoin && config.extended);
     assert_eq!((config.max_name, config.max_rooms), (4096, 1100));
     assert_eq!((config.message_rate, config.byte_rate, config.join_rate), (None, None, None));
     assert_eq!((config.violation_rate, config.shared_room_only), (Rate::new(1, 256), false));
 
     let mut compat = Config::compat();
-    assert!(!compat.members_only && compat.announce_rejoin);
-    (compat.members_only, compat.announce_rejoin) = (true, false);
+    assert!(!compat.members_only && compat.announce_rejoin && !compat.extended);
+    (compat.members_only, compat.announce_rejoin, compat.extended) = (true, false, true);
     assert_eq!(compat, config, "the limits are the same");
 }
 

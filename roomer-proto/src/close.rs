@@ -10,7 +10,6 @@
 //!
 //! let close = close::find(1008, "rate").unwrap();
 //! assert_eq!(close.wait, Some(Wait::Slow));
-//!
 //! // A code and reason of the application.
 //! let close = close::find(4001, "enough for today").unwrap();
 //! assert!(close.is_final());
@@ -36,8 +35,7 @@ pub mod code {
     pub const INTERNAL: u16 = 1011;
     /// The server, or the state that the connection depends on, starts over.
     pub const SERVICE_RESTART: u16 = 1012;
-    /// The connection cannot continue, but a new one may succeed: the peer is silent or does not read,
-    /// or the server is short of memory.
+    /// A new connection may succeed: the peer is silent or slow, or the server is short of memory.
     pub const TRY_AGAIN_LATER: u16 = 1013;
 }
 
@@ -246,6 +244,10 @@ pub const HOOK_FAILED: Close = retry(
 )
 .with_reason("a hook failed");
 
+/// The server or a proxy restarts. A server gives extended clients a reason of their own, `retry=MS`.
+pub const RESTART: Close =
+    retry(1012, Sender::Proxy, Fault::Server, Wait::Normal, "the server or a proxy restarts");
+
 /// Messages of another node of the cluster may be missing (Loss::Close).
 pub const MESSAGES_LOST: Close = retry(
     code::SERVICE_RESTART,
@@ -363,13 +365,7 @@ pub const TABLE: &[Close] = &[
         "an error inside the server or a proxy",
     ),
     MESSAGES_LOST,
-    retry(
-        code::SERVICE_RESTART,
-        Sender::Proxy,
-        Fault::Server,
-        Wait::Normal,
-        "the server or a proxy restarts",
-    ),
+    RESTART,
     SILENT,
     TOO_SLOW,
     UNFINISHED,

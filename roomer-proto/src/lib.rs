@@ -6,7 +6,7 @@
 //!
 //! | this crate contains | it does not depend on |
 //! |---|---|
-//! | packets, names, reserved events, errors of decoding, [close codes](close) | sockets, clocks, runtimes |
+//! | packets, names, reserved events, errors of decoding, [close codes](close), [the extended protocol](extended) | sockets, clocks, runtimes |
 //! | feature `cluster`: frames between the nodes of a cluster | brokers, and what nodes do with frames |
 //! | feature `json`: payloads by serde | |
 //! | feature `websocket`: one connection's WebSocket frames over memory | rooms and their members |
@@ -50,6 +50,7 @@ pub mod close;
 pub mod cluster;
 mod error;
 mod event;
+pub mod extended;
 mod id;
 #[cfg(feature = "json")]
 mod json;

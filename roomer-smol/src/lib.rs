@@ -165,8 +165,8 @@ pub use roomer_engine::{
     AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Cluster, ClusterInfo,
     ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, HandlerError, HandlerPanic,
     HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, ParseConnIdError, Presence,
-    RegisterError, RejectedPackets, Rejection, Request, Server, Stats, Upgrade, User, Warning,
-    WarningCause, close, code, http, socket,
+    RefusedSessions, RegisterError, RejectedPackets, Rejection, Request, Server, SessionStats,
+    Stats, Upgrade, User, Warning, WarningCause, close, code, http, socket,
 };
 #[cfg(feature = "json")]
 pub use roomer_engine::{JsonError, json};

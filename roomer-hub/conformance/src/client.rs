@@ -77,24 +77,20 @@ impl Client {
 
     /// Completes a handshake whose request is already sent: reads the response and the first
     /// `join_ack`.
-    pub fn established(mut stream: TcpStream) -> Client {
-        let (response, inbox) = HttpResponse::read_head(&mut stream);
-        assert_eq!(response.status, 101, "{response:?}");
-        let (id, root_members) = (String::new(), Vec::new());
-        let mut client = Client {
-            stream,
-            settle: None,
-            inbox,
-            at: 0,
-            is_reset: false,
-            id,
-            root_members,
-            fences: 0,
-        };
+    pub fn established(stream: TcpStream) -> Client {
+        let mut client = Client::unread(stream);
         let ack = client.expect_packet();
         client.id.clone_from(&ack.src);
         client.root_members = client.snapshot("root", ack);
         client
+    }
+
+    /// Completes a handshake whose request is already sent, and reads no packet yet.
+    pub fn unread(mut stream: TcpStream) -> Client {
+        let (response, inbox) = HttpResponse::read_head(&mut stream);
+        assert_eq!(response.status, 101, "{response:?}");
+        let (id, root_members) = (String::new(), Vec::new());
+        Client { stream, settle: None, inbox, at: 0, is_reset: false, id, root_members, fences: 0 }
     }
 
     /// Sends raw bytes.

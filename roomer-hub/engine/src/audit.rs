@@ -1,5 +1,6 @@
 //! Consistency checks of the engine's tables, queues and counts, for tests.
 
+use crate::lifecycle::admission::SocketCounts;
 use crate::{RecordedInput, Server};
 
 impl Server {
@@ -28,7 +29,7 @@ impl Server {
         // A connection is counted before it is in the hub, and until its socket is closed.
         let (open, counted) = (
             self.core().outbound.writers.len(),
-            self.0.lifecycle.with_counts(|counts| counts.connections),
+            self.0.lifecycle.with_counts(SocketCounts::to_drain),
         );
         if open > counted {
             return Err(format!("{open} connections, of which {counted} are counted"));

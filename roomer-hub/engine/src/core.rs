@@ -20,6 +20,7 @@ use crate::journal::Journal;
 use crate::metrics::stats::Counts;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::outbound::{FlushWork, Outbound};
+use crate::session::Sessions;
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -27,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) outbound: Outbound,
     /// The open connections as the application sees them.
     pub(crate) infos: ConnTable,
+    pub(crate) sessions: Sessions,
     pub(crate) hook_queue: HookQueue,
     pub(crate) counts: Counts,
     /// This node's part of a cluster, if it is one.
@@ -56,6 +58,7 @@ impl Core {
             hub,
             outbound: Outbound::default(),
             infos: ConnTable::default(),
+            sessions: Sessions::default(),
             hook_queue: HookQueue::new(has_hooks),
             counts: Counts::default(),
             cluster: cluster.map(Box::new),
@@ -75,7 +78,7 @@ impl Core {
         let mut applied = Applied::default();
         #[cfg(feature = "audit")]
         self.journal.record(&input);
-        let Core { hub, outbound, infos, hook_queue, counts, cluster, .. } = self;
+        let Core { hub, outbound, infos, sessions, hook_queue, counts, cluster, .. } = self;
         let mut broadcast_in = None;
         let mut has_joined = false;
         let mut actions = hub.handle(now, input);
@@ -138,6 +141,7 @@ impl Core {
                         HookEvent::Gone(DisconnectReason::ByServer(code), reason.into())
                     });
                     infos.remove(conn);
+                    sessions.end(conn);
                     counts.bytes_out += outbound.close(conn, code, reason).unwrap_or_default();
                 }
                 // The cluster has recorded what goes to another node.
@@ -188,11 +192,25 @@ impl Core {
     pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, why: DisconnectReason) {
         self.apply(now, Input::Gone { conn }, None);
         self.counts.bytes_out += self.outbound.remove(conn).unwrap_or_default();
+        self.sessions.end(conn);
         if let Some(info) = self.infos.remove(conn) {
             self.counts.lost += u64::from(why == DisconnectReason::Lost);
             self.counts.by_peer += u64::from(why != DisconnectReason::Lost);
             self.hook_queue.push_lifecycle(Some(&info), || HookEvent::Gone(why, "".into()));
         }
+    }
+
+    /// Closes a connection because the server ends. A client with a session learns when to come back,
+    /// so that the next process meets a steady rate of clients.
+    pub(crate) fn close_for_shutdown(&mut self, now: Duration, conn: ConnKey, window: Duration) {
+        let hint = self.sessions.retry_hint(conn, window);
+        let hint = hint.map(|wait| format!("retry={}", wait.as_millis()));
+        let code = close::RESTART.code;
+        let close = match &hint {
+            Some(reason) => Command::Close { conn, code, reason },
+            None => Command::close(conn, &close::SHUTDOWN),
+        };
+        self.apply(now, Input::Command(close), None);
     }
 
     /// Takes what has to be written; see [`Outbound::take`].

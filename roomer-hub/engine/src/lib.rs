@@ -49,6 +49,7 @@ mod outbound;
 #[cfg_attr(not(doctest), doc = include_str!("../guide/scope.md"))]
 pub mod scope {}
 mod server;
+mod session;
 mod sync;
 mod timer;
 mod transport;
@@ -83,9 +84,10 @@ pub use crate::handshake::request::{AuthResult, Rejection, Request};
 pub use crate::journal::RecordedInput;
 pub use crate::lifecycle::drain::DrainReport;
 pub use crate::metrics::cluster_stats::ClusterStats;
-pub use crate::metrics::stats::{Backlog, Stats};
+pub use crate::metrics::stats::{Backlog, SessionStats, Stats};
 pub use crate::metrics::warning::{Warning, WarningCause};
 pub use crate::server::Server;
+pub use crate::session::RefusedSessions;
 #[cfg(feature = "tls")]
 pub use crate::transport::tls;
 pub use crate::transport::{Reader, Writer, socket, stream};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::Server;
-use crate::connection::Connection;
+use crate::connection::{Connection, Opening};
 use crate::handshake::decision::{Accepted, Decision};
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::Request;
@@ -154,7 +154,13 @@ impl Upgrade {
         // The connection takes over the place in the counts.
         self.is_reserved = false;
         let (server, credentials) = (self.server.clone(), self.accepted.credentials.take());
-        Connection::upgraded(server, reader, writer, self.accepted.peer, credentials, leftover)
+        let opening = Opening {
+            response: Vec::new(),
+            credentials,
+            leftover: leftover.to_vec(),
+            session: self.accepted.session,
+        };
+        Connection::upgraded(server, reader, writer, self.accepted.peer, opening)
     }
 
     /// Returns the time limit for sending the response, the one for handshakes. Drop the upgrade

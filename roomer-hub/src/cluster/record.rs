@@ -72,7 +72,9 @@ impl Cluster {
             Change::Command { id, command, .. } => Item::Command { id, command },
         };
         let Config { max_name, max_packet, .. } = self.config;
-        is_within(&item, max_name, max_packet) && item.encoded_len() <= max_item_len(&self.config)
+        // A packet within its limit fits into an item; the reason of a command has no limit of its own.
+        let fits = || item.encoded_len() <= max_item_len(&self.config);
+        is_within(&item, max_name, max_packet) && (!matches!(item, Item::Command { .. }) || fits())
     }
 
     fn joined(&mut self, tables: &Tables, id: ConnId, room: &str) {

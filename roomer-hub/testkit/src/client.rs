@@ -12,6 +12,7 @@ use roomer_proto::{JOIN, LEAVE, Packet, PacketRef};
 
 use super::frames::{self, first_byte};
 use super::receive::Received;
+use super::session::Session;
 use super::socket::Peer;
 use super::view::View;
 
@@ -52,6 +53,8 @@ pub(super) struct State {
     pub(super) status: Option<u16>,
     pub(super) subprotocol: Option<String>,
     pub(super) view: View,
+    /// Present if the client speaks the extended protocol.
+    pub(super) session: Option<Session>,
     pub(super) messages: Vec<Packet>,
     pub(super) raw: Vec<Bytes>,
     pub(super) pongs: Vec<Bytes>,
@@ -75,6 +78,7 @@ impl Client {
             status: None,
             subprotocol: None,
             view: View::default(),
+            session: None,
             messages: Vec::new(),
             raw: Vec::new(),
             pongs: Vec::new(),
@@ -127,7 +131,14 @@ impl Client {
     ///
     /// If a field has 4 GiB or more.
     pub fn send_packet(&self, packet: &PacketRef<'_>) {
-        self.send_frame(first_byte::FINAL | first_byte::BINARY, &packet.to_bytes());
+        let bytes = packet.to_bytes();
+        if self.state_mut().record_sent(&bytes) {
+            self.send_binary(&bytes);
+        }
+    }
+
+    pub(super) fn send_binary(&self, message: &[u8]) {
+        self.send_frame(first_byte::FINAL | first_byte::BINARY, message);
     }
 
     /// Sends a ping. The server's answers are in [`pongs`](Self::pongs).
@@ -322,7 +333,9 @@ impl Client {
                         self.send_frame(first_byte::CLOSE, &body);
                     }
                 }
+                Received::Session(packet) => self.answer_session(&packet),
                 Received::Packet(packet) => {
+                    self.answer_session(&packet);
                     let state = self.state();
                     let due = state.reactions.iter().filter(|(event, _)| packet.event == **event);
                     let due: Vec<Reaction> = due.map(|(_, reaction)| reaction.clone()).collect();

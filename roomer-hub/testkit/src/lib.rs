@@ -238,6 +238,7 @@ mod network;
 mod receive;
 mod rng;
 mod seeds;
+mod session;
 pub mod socket;
 mod tasks;
 mod view;

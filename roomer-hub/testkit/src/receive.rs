@@ -11,6 +11,8 @@ pub(super) enum Received {
     Ping(Vec<u8>),
     Close(Vec<u8>),
     Packet(Packet),
+    /// A packet about the session of an extended client.
+    Session(Packet),
     Other,
 }
 
@@ -71,6 +73,9 @@ impl State {
             self.raw.push(Bytes::copy_from_slice(data));
             return Ok(Received::Other);
         };
+        if self.receive_for_session(&packet.borrowed())? {
+            return Ok(Received::Session(packet));
+        }
         if self.view.receive(&packet.borrowed())? {
             self.messages.push(packet.clone());
         }

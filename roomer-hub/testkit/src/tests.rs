@@ -1,5 +1,7 @@
 mod handshakes;
 mod panics_and_waits;
+mod session_losses;
+mod sessions;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

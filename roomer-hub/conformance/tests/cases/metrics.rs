@@ -75,11 +75,16 @@ fn due(stats: &Stats) -> Samples {
         ("roomer_handler_errors_total", stats.handler_errors),
         ("roomer_panics_total", stats.panics),
         ("roomer_accept_errors_total", stats.accept_errors),
+        ("roomer_sessions_detached", stats.sessions.detached as u64),
+        ("roomer_sessions_resumed_total", stats.sessions.resumed),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
     for (code, count) in &stats.closes {
         due.insert(format!("roomer_closes_total{{code=\"{code}\"}}"), *count);
+    }
+    for (kind, count) in stats.sessions.refused.iter() {
+        due.insert(format!("roomer_sessions_refused_total{{kind=\"{kind}\"}}"), count);
     }
     for (status, count) in &stats.rejected_requests {
         due.insert(format!("roomer_rejected_requests_total{{status=\"{status}\"}}"), *count);
@@ -117,6 +122,10 @@ fn every_number_is_there_under_its_name() {
     stats.rejected_packets.no_shared_room = 25;
     stats.rejected_packets.rate = 26;
     stats.rejected_packets.violations = 27;
+    (stats.sessions.detached, stats.sessions.resumed) = (30, 31);
+    stats.sessions.refused.unknown = 32;
+    stats.sessions.refused.other_user = 33;
+    stats.sessions.refused.incomplete = 34;
     stats.rejected_requests = BTreeMap::from([(401, 28), (503, 29)]);
     assert_eq!(read(&stats.to_prometheus()), due(&stats));
     let nothing = Stats::default();

@@ -55,6 +55,7 @@ mod recorded;
 mod rules;
 mod rules_async;
 mod sending;
+mod sessions;
 mod shutdown;
 mod slow;
 mod subprotocols;

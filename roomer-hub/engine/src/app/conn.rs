@@ -33,6 +33,9 @@ pub(crate) struct ConnInfo {
     pub(crate) id: ConnId,
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) peer: Option<SocketAddr>,
+    /// The first data of the same session, which keeps the application's values. Handles from then
+    /// stay valid, with the credentials of that time.
+    first: Option<Arc<ConnInfo>>,
     data: Mutex<Data>,
 }
 
@@ -45,7 +48,23 @@ impl ConnInfo {
         credentials: Option<Arc<Credentials>>,
         peer: Option<SocketAddr>,
     ) -> Arc<Self> {
-        Arc::new(ConnInfo { key, id, credentials, peer, data: Mutex::default() })
+        Arc::new(ConnInfo { key, id, credentials, peer, first: None, data: Mutex::default() })
+    }
+
+    /// Creates the data of a session that continues on another socket, with that one's credentials.
+    pub(crate) fn resumed(
+        self: &Arc<Self>,
+        credentials: Option<Arc<Credentials>>,
+        peer: Option<SocketAddr>,
+    ) -> Arc<Self> {
+        let first = Some(self.first.as_ref().unwrap_or(self).clone());
+        let (key, id) = (self.key, self.id);
+        Arc::new(ConnInfo { key, id, credentials, peer, first, data: Mutex::default() })
+    }
+
+    /// Returns the values that the application has stored.
+    fn data(&self) -> &Mutex<Data> {
+        self.first.as_ref().map_or(&self.data, |first| &first.data)
     }
 
     pub(crate) fn claims(&self) -> Option<&Claims> {
@@ -149,14 +168,14 @@ impl Conn {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     pub fn set<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
-        let before = lock(&self.info.data).insert(TypeId::of::<T>(), Arc::new(value));
+        let before = lock(self.info.data()).insert(TypeId::of::<T>(), Arc::new(value));
         before.and_then(|before| before.downcast().ok())
     }
 
     /// Returns the value of this type that was stored by [`set`](Self::set).
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let value = lock(&self.info.data).get(&TypeId::of::<T>()).cloned();
+        let value = lock(self.info.data()).get(&TypeId::of::<T>()).cloned();
         value.and_then(|value| value.downcast().ok())
     }
 

@@ -3,7 +3,10 @@
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::json;
-use crate::{Backlog, ClusterStats, Conn, JsonError, Message, Server, Stats, User};
+use crate::{
+    Backlog, ClusterStats, Conn, JsonError, Message, RefusedSessions, Server, SessionStats, Stats,
+    User,
+};
 use roomer_hub::RejectedPackets;
 
 impl Conn {
@@ -178,8 +181,13 @@ serialize!(Stats {
     handler_errors,
     panics,
     accept_errors,
+    sessions,
     cluster,
 });
+
+serialize!(SessionStats { detached, resumed, refused });
+
+serialize!(RefusedSessions { unknown, other_user, incomplete });
 
 serialize!(ClusterStats {
     link_up,

@@ -8,6 +8,7 @@ mod error;
 mod limits;
 pub(crate) mod options;
 mod rates;
+mod session;
 mod timeouts;
 
 use std::fmt;
@@ -93,7 +94,7 @@ impl Builder {
 impl<E> Builder<E> {
     /// Changes the rules to the Go original's: clients may send into rooms that they are not in, a
     /// repeated join is announced again, text messages are accepted as packets, and pages of any
-    /// origin may connect. Even so, the six reserved events are never forwarded, names must be
+    /// origin may connect; the extended protocol is off. Even so, the six reserved events are never forwarded, names must be
     /// UTF-8, and a malformed packet is answered with a close frame.
     pub fn compat(mut self) -> Self {
         let compat = Config::compat();
@@ -101,6 +102,8 @@ impl<E> Builder<E> {
         self.config.announce_rejoin = compat.announce_rejoin;
         self.options.accept_text = true;
         self.options.origins = Origins::Any;
+        self.config.extended = compat.extended;
+        self.options.extended = compat.extended;
         self
     }
 
@@ -227,7 +230,8 @@ impl<E> Builder<E> {
         }
         let env = self.env.take().unwrap_or_else(|| Box::new(SystemEnvironment::new()));
         self.resolve_defaults(&*env);
-        let Builder { mut config, options, handlers, presences, .. } = self;
+        let Builder { mut config, mut options, handlers, presences, .. } = self;
+        (options.hub_limits.name, options.hub_limits.rooms) = (config.max_name, config.max_rooms);
         check::check(&options, &config)?;
         // Without a rule the hub need not ask, which saves a lookup for each packet.
         config.authorize_join = options.rules.join.is_some();

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use roomer_proto::extended;
 use roomer_proto::websocket::Limits;
 
 use crate::app::conn::Conn;
@@ -63,6 +64,13 @@ pub(crate) struct Options {
     pub(crate) write_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) message_timeout: Duration,
+    pub(crate) extended: bool,
+    /// The hub's limits, as extended clients are told of them.
+    pub(crate) hub_limits: extended::Limits,
+    pub(crate) resume_window: Duration,
+    pub(crate) resume_buffer: usize,
+    pub(crate) max_detached: usize,
+    pub(crate) retry_window: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) coalesce: Duration,
     pub(crate) cluster: Option<Cluster>,
@@ -156,6 +164,12 @@ impl Default for Options {
             write_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(30),
+            extended: true,
+            hub_limits: extended::Limits { message: 0, name: 0, rooms: 0 },
+            resume_window: Duration::from_secs(30),
+            resume_buffer: 256 * 1024,
+            max_detached: 20_000,
+            retry_window: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             coalesce: Duration::ZERO,
             cluster: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use roomer_proto::websocket::Session;
 
 use crate::connection::read_buffer::with_buffer;
-use crate::connection::{Closing, Connection, State, Step};
+use crate::connection::{Connection, State, Step};
 use crate::outbound::outbox::OutboxPhase;
 use crate::transport::Reader;
 
@@ -23,6 +23,23 @@ const MAX_DISCARD: usize = 256 * 1024;
 /// a slow client. So both the bytes that wait and the time that a client can delay the end are
 /// bounded.
 const CLOSE_EXTENSIONS: u32 = 12;
+
+/// A connection whose last bytes are being written.
+pub(super) struct Closing {
+    /// Looks for the peer's close frame. `None` if that would need much memory, or before the upgrade.
+    session: Option<Session>,
+    /// The time for which the client may accept none of the last bytes.
+    wait: Duration,
+    /// When the connection is dropped; postponed to `latest` at most while the client reads.
+    until: Duration,
+    latest: Duration,
+    /// The writer's count of how often a full socket accepted bytes again.
+    relieved: u64,
+    /// True once the writing direction is shut down.
+    is_shut: bool,
+    /// The number of received bytes that are still read.
+    left: usize,
+}
 
 impl<R: Reader> Connection<R> {
     /// Begins to close within the option `close_timeout`.
@@ -87,10 +104,11 @@ impl<R: Reader> Connection<R> {
         if closing.left == 0 {
             return Step::Wait(closing.until);
         }
+        let Some(reader) = &mut self.reader else { return Step::Done };
         let limits = &self.server.options().limits;
         let read = with_buffer(|buffer| {
             let max = closing.left.min(buffer.len());
-            self.reader.poll_read(cx, &mut buffer[..max]).map_ok(|size| {
+            reader.poll_read(cx, &mut buffer[..max]).map_ok(|size| {
                 closing.left -= size;
                 if let Some(session) = &mut closing.session {
                     let mut feed = session.feed(limits, &mut buffer[..size]);

@@ -17,6 +17,7 @@ use crate::connection::keep_alive::KeepAlive;
 use crate::connection::message_progress::MessageProgress;
 use crate::connection::slow_consumer::{Limits, SlowConsumer, Verdict};
 use crate::outbound::socket_writer::{SocketWriter, Status};
+use crate::session::state::{SessionPacket, SessionState};
 
 /// The longest pause of a sender after each read, for each [`READ_QUANTUM`] that it read, if it
 /// sent to a receiver above its high-water mark.
@@ -44,6 +45,8 @@ pub(crate) struct Established {
     pub(crate) pending: Option<Box<PendingCall>>,
     /// When the connection's task has to flush large rooms.
     pub(crate) flush_at: Option<Duration>,
+    /// Present if the client speaks the extended protocol.
+    pub(crate) session_state: Option<Box<SessionState>>,
 }
 
 /// Why a session ends.
@@ -79,7 +82,17 @@ impl Established {
             pause: None,
             pending: None,
             flush_at: None,
+            session_state: None,
         }
+    }
+
+    /// Prepares for the session's next socket: what the client had begun to send on the last one, it
+    /// sends again.
+    pub(crate) fn reset_socket(&mut self, now: Duration) {
+        self.session = Session::new();
+        self.keep_alive = KeepAlive::new(now);
+        self.progress = MessageProgress::default();
+        (self.buffered, self.slow_consumer, self.pause) = (0, None, None);
     }
 
     /// Handles received bytes; without any, the messages that the session has buffered. Returns true
@@ -103,6 +116,9 @@ impl Established {
         let mut feed = self.session.feed(&options.limits, bytes);
         let (mut end, mut has_message) = (None, false);
         while self.pending.is_none()
+            // Another socket's task may have announced how many packets were handled, while a handler
+            // ran without the lock. The client sends the others there again.
+            && !(self.session_state.is_some() && writer.is_superseded())
             && let Some(event) = feed.next()
         {
             has_message |= matches!(event, Ok(Event::Message { .. }));
@@ -121,7 +137,7 @@ impl Established {
                     let mut pong = Vec::new();
                     websocket::pong_frame(payload, &mut pong);
                     // A client that does not read its pongs gets no more of them.
-                    let _ = core.outbound.send_frame(key, pong);
+                    core.outbound.send_control(key, pong);
                     continue;
                 }
                 Ok(Event::Pong(_)) => continue,
@@ -141,6 +157,21 @@ impl Established {
                     break;
                 }
             };
+            if let Some(session) = &mut self.session_state {
+                match session.on_packet(now, &packet, data.len(), writer) {
+                    SessionPacket::Other => {}
+                    SessionPacket::Ack => continue,
+                    SessionPacket::AckNow => {
+                        core.outbound.send_control(key, session.acknowledge(now));
+                        continue;
+                    }
+                    SessionPacket::Wrong => {
+                        let reason = "acknowledged packets that were not sent";
+                        end = Some(End::Violation(close::PROTOCOL.code, reason.into()));
+                        break;
+                    }
+                }
+            }
             core.counts.messages_in += 1;
             let dispatcher = Dispatcher { server: &server, conn: &self.conn, now };
             let input = Input::Packet { conn: key, packet };
@@ -156,6 +187,14 @@ impl Established {
         }
         // Moves what is left of the chunk into the session's buffer, before that is measured below.
         drop(feed);
+        if let Some(session) = &mut self.session_state {
+            if session.confirms() {
+                core.sessions.confirm(key);
+            }
+            if session.received.due_at().is_some_and(|at| now >= at) {
+                core.outbound.send_control(key, session.acknowledge(now));
+            }
+        }
         let has_ended = end.is_some();
         match end {
             Some(End::Violation(code, reason)) => {

@@ -5,18 +5,23 @@
 //!                    └────────── rejected ──────────────────▶┘
 //! ```
 //!
+//! A session of the extended protocol goes from Established to Detached when its socket is lost, and
+//! is handed over to the task of the client's next socket, which is Resuming ([`crate::session`]).
+//!
 //! A step checks everything that may have changed since the last one, always in the same order: what
 //! other tasks decided about this connection, its outbox, its socket, the clock.
 
 mod closing;
 pub(crate) mod congestion;
+mod detached;
 mod dispatch;
-mod established;
+pub(crate) mod established;
 mod keep_alive;
 mod message_progress;
 mod opening;
 mod proxy_header;
 mod read_buffer;
+mod resuming;
 mod slow_consumer;
 mod timeouts;
 
@@ -29,13 +34,14 @@ use std::time::Duration;
 
 use http::StatusCode;
 use roomer_proto::close::{self, Close};
-use roomer_proto::websocket::Session;
 
 use crate::Server;
-use crate::app::claims::Credentials;
 use crate::app::hooks::DisconnectReason;
+use crate::connection::closing::Closing;
 use crate::connection::established::{Established, ResumeResult};
+pub(crate) use crate::connection::opening::Opening;
 use crate::connection::read_buffer::with_buffer;
+use crate::connection::resuming::Resuming;
 use crate::handshake::decision::PendingAuth;
 use crate::handshake::parser::RequestParser;
 use crate::handshake::proxy_protocol::ProxyHeader;
@@ -55,7 +61,8 @@ const MAX_READS_PER_POLL: usize = 4;
 pub struct Connection<R> {
     server: Server,
     writer: Arc<SocketWriter>,
-    reader: R,
+    /// `None` while a session has no socket.
+    reader: Option<R>,
     peer: Option<SocketAddr>,
     timer: Timer,
     place: SocketKind,
@@ -78,9 +85,15 @@ enum State {
     },
     /// The application's `authorize_async` hook decides about the request.
     Authorizing(Box<Authorizing>),
-    /// A framework has done the handshake: its credentials, and the bytes it read behind the request.
-    Upgraded(Option<Arc<Credentials>>, Vec<u8>),
+    /// A framework has done the handshake.
+    Upgraded(Opening),
+    /// The client is back, and the task that has its session has not handed it over yet.
+    Resuming(Box<Resuming>),
     Established(Established),
+    /// The session has no socket; its client may come back.
+    Detached(Established),
+    /// The task of the client's new socket has the session.
+    HandedOver,
     Closing(Closing),
     Done,
 }
@@ -90,22 +103,6 @@ struct Authorizing {
     /// Bytes received behind the request.
     leftover: Vec<u8>,
     until: Duration,
-}
-
-struct Closing {
-    /// Looks for the peer's close frame. `None` if that would need much memory, or before the upgrade.
-    session: Option<Session>,
-    /// The time for which the client may accept none of the last bytes.
-    wait: Duration,
-    /// When the connection is dropped; postponed to `latest` at most while the client reads.
-    until: Duration,
-    latest: Duration,
-    /// The writer's count of how often a full socket accepted bytes again.
-    relieved: u64,
-    /// True once the writing direction is shut down.
-    is_shut: bool,
-    /// The number of received bytes that are still read.
-    left: usize,
 }
 
 /// The next action of the task, after a step.
@@ -140,17 +137,15 @@ impl<R: Reader> Connection<R> {
         Connection::begin(server, reader, writer, peer, (place, state))
     }
 
-    /// Creates a connection whose handshake a framework has done, with the bytes read behind the
-    /// request. The connection is counted already.
+    /// Creates a connection whose handshake a framework has done. The connection is counted already.
     pub(crate) fn upgraded(
         server: Server,
         reader: R,
         writer: impl Writer,
         peer: Option<SocketAddr>,
-        credentials: Option<Arc<Credentials>>,
-        leftover: &[u8],
+        opening: Opening,
     ) -> Self {
-        let state = State::Upgraded(credentials, leftover.to_vec());
+        let state = State::Upgraded(opening);
         Connection::begin(server, reader, writer, peer, (SocketKind::Connection, state))
     }
 
@@ -164,6 +159,7 @@ impl<R: Reader> Connection<R> {
         let writer =
             SocketWriter::new(writer, server.options().water_marks(), server.0.budget.clone());
         let (timer, span) = (Timer::default(), trace::Span::default());
+        let reader = Some(reader);
         Connection { server, writer, reader, peer, timer, place, state, span }
     }
 
@@ -179,13 +175,15 @@ impl<R: Reader> Connection<R> {
             State::ProxyHeader { .. } => self.read_proxy_header(now, cx),
             State::Handshake { .. } => self.handshake(now, cx),
             State::Authorizing(_) => self.authorizing(now, cx),
-            State::Upgraded(credentials, leftover) => {
-                let (credentials, leftover) = (credentials.take(), std::mem::take(leftover));
-                self.establish(now, Vec::new(), credentials, leftover)
+            State::Upgraded(opening) => {
+                let opening = std::mem::take(opening);
+                self.open(now, opening)
             }
+            State::Resuming(_) => self.resuming(now, cx),
             State::Established(_) => self.established(now, cx),
+            State::Detached(_) => self.detached(now, cx),
             State::Closing(_) => self.closing(now, cx),
-            State::Done => Step::Done,
+            State::HandedOver | State::Done => Step::Done,
         }
     }
 
@@ -205,7 +203,10 @@ impl<R: Reader> Connection<R> {
             OutboxPhase::Open => {}
             OutboxPhase::Overrun => return self.close_slow(now),
             OutboxPhase::Closing => return self.close_open(now),
-            OutboxPhase::Dead => return Step::Done,
+            OutboxPhase::Dead | OutboxPhase::Detached => return self.lost(now),
+        }
+        if open.session_state.is_some() && writer.is_superseded() {
+            return self.hand_over(now);
         }
         if status.is_blocked && writer.poll_unblock(cx).is_ready() {
             let mut core = server.core();
@@ -234,10 +235,13 @@ impl<R: Reader> Connection<R> {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
+        let Some(reader) = &mut self.reader else {
+            return Step::Done;
+        };
         let (mut has_more, mut is_full) = (false, false);
         for _ in 0..MAX_READS_PER_POLL {
             let read = with_buffer(|buffer| {
-                let read = self.reader.poll_read(cx, buffer);
+                let read = reader.poll_read(cx, buffer);
                 read.map_ok(|size| {
                     is_full = size == buffer.len();
                     (size, size > 0 && open.on_bytes(&self.writer, &mut buffer[..size], now))
@@ -248,7 +252,7 @@ impl<R: Reader> Connection<R> {
                     has_more = false;
                     break;
                 }
-                Poll::Ready(Ok((0, _)) | Err(_)) => return Step::Done,
+                Poll::Ready(Ok((0, _)) | Err(_)) => return self.lost(now),
                 Poll::Ready(Ok((_, true))) => return self.close_open(now),
                 // The next step waits for the handler or the receiver and does not read.
                 Poll::Ready(Ok(_)) if open.pause.is_some() || open.pending.is_some() => {
@@ -311,7 +315,10 @@ impl<R: Reader> Future for Connection<R> {
             match step {
                 Step::Again => {}
                 Step::Later => {
-                    this.reader.yield_now(cx);
+                    match &mut this.reader {
+                        Some(reader) => reader.yield_now(cx),
+                        None => cx.waker().wake_by_ref(),
+                    }
                     return Poll::Pending;
                 }
                 Step::Wait(until) => {
@@ -320,7 +327,10 @@ impl<R: Reader> Future for Connection<R> {
                     // This timer may have been set just after that.
                     let in_handshake = matches!(
                         this.state,
-                        State::ProxyHeader { .. } | State::Handshake { .. } | State::Authorizing(_)
+                        State::ProxyHeader { .. }
+                            | State::Handshake { .. }
+                            | State::Authorizing(_)
+                            | State::Resuming(_)
                     );
                     if (in_handshake && this.server.is_closing())
                         || this.server.0.lifecycle.is_aborted()
@@ -351,10 +361,13 @@ impl<R> Connection<R> {
             return;
         }
         // First, so that no other task writes to the socket, and paused senders are released.
-        self.writer.discard();
-        self.server.core().counts.bytes_out += self.writer.count_written();
+        self.abandon_handover();
+        if !matches!(self.state, State::HandedOver) {
+            self.writer.discard();
+            self.server.core().counts.bytes_out += self.writer.count_written();
+        }
         self.timer.cancel(&self.server.0.timers);
-        if let State::Established(open) = &mut self.state {
+        if let State::Established(open) | State::Detached(open) = &mut self.state {
             let mut core = self.server.core();
             let now = self.server.now();
             core.gone(now, open.conn.info.key, DisconnectReason::Lost);

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use roomer_proto::extended::SessionToken;
 use roomer_proto::websocket::Session;
 use roomer_proto::{ROOT, close};
 
@@ -21,11 +22,25 @@ use crate::lifecycle::admission::SocketKind;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::outbound::Chunk;
+use crate::session::request::SessionRequest;
+use crate::session::state::SessionState;
 use crate::transport::Reader;
 use roomer_hub::{Command, Input};
 
 /// The time in which a client that was rejected early may read the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
+
+/// A connection that is to be opened.
+#[derive(Default)]
+pub(crate) struct Opening {
+    /// The response, empty if a framework has sent it.
+    pub(crate) response: Vec<u8>,
+    pub(crate) credentials: Option<Arc<Credentials>>,
+    /// Bytes received behind the request.
+    pub(crate) leftover: Vec<u8>,
+    /// Present if the client speaks the extended protocol.
+    pub(crate) session: Option<SessionRequest>,
+}
 
 impl<R: Reader> Connection<R> {
     /// Responds before the request was read: the server has too many sockets.
@@ -47,8 +62,9 @@ impl<R: Reader> Connection<R> {
             return Step::Again;
         };
         let (options, until) = (self.server.options(), *until);
+        let Some(reader) = &mut self.reader else { return Step::Done };
         let read = with_buffer(|buffer| {
-            let read = self.reader.poll_read(cx, buffer);
+            let read = reader.poll_read(cx, buffer);
             read.map_ok(|size| (size, parser.push(&buffer[..size], options)))
         });
         match read {
@@ -117,10 +133,11 @@ impl<R: Reader> Connection<R> {
             return self.reject(now, &response, cause, false);
         }
         // Reading continues, to notice when the client disconnects; what it sends early is bounded.
+        let Some(reader) = &mut self.reader else { return Step::Done };
         let room = self.server.options().max_head.saturating_sub(authorizing.leftover.len());
         let read = with_buffer(|buffer| match room.min(buffer.len()) {
             0 => Poll::Pending,
-            most => self.reader.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
+            most => reader.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
                 authorizing.leftover.extend_from_slice(&buffer[..size]);
                 size
             }),
@@ -151,12 +168,9 @@ impl<R: Reader> Connection<R> {
         match decided.and_then(promote) {
             Ok(accepted) => {
                 (self.place, self.peer) = (SocketKind::Connection, accepted.peer);
-                self.establish(
-                    now,
-                    accepted.response.to_bytes(false),
-                    accepted.credentials,
-                    leftover,
-                )
+                let Accepted { response, credentials, session, .. } = accepted;
+                let response = response.to_bytes(false);
+                self.open(now, Opening { response, credentials, leftover, session })
             }
             Err(Rejected { rejection, cause }) => {
                 self.reject(now, &Response::rejection(&rejection), cause, false)
@@ -184,13 +198,8 @@ impl<R: Reader> Connection<R> {
 
     /// Sends the response, unless a framework has sent it, and opens the connection in the hub, in one
     /// step.
-    pub(super) fn establish(
-        &mut self,
-        now: Duration,
-        response: Vec<u8>,
-        credentials: Option<Arc<Credentials>>,
-        mut leftover: Vec<u8>,
-    ) -> Step {
+    pub(super) fn establish(&mut self, now: Duration, opening: Opening) -> Step {
+        let Opening { response, credentials, mut leftover, session } = opening;
         let server = &self.server;
         let random = server.0.env.random();
         let mut core = server.core();
@@ -208,6 +217,15 @@ impl<R: Reader> Connection<R> {
         }
         // Before the hub opens the connection, so that the response precedes its `join_ack`.
         self.writer.push(Chunk::complete(response));
+        // `hello` precedes it too, and what follows belongs to the session.
+        let secret = session.map(|_| server.0.env.random());
+        if let Some(secret) = secret {
+            let token = SessionToken::new(id, secret);
+            let keeps_sessions = !server.options().resume_window.is_zero();
+            let hello = server.hello(keeps_sessions.then_some(token), id.as_str(), None);
+            self.writer.push(Chunk::complete(hello));
+            self.writer.begin_session(server.options().resume_buffer);
+        }
         let opening = (!server.options().echo).then_some(&self.writer);
         let applied = core.apply(now, Input::Open { id }, opening);
         let Some(key) = applied.opened else {
@@ -227,6 +245,10 @@ impl<R: Reader> Connection<R> {
         core.limit_user(now, &info, server.options().max_connections_per_user);
         let conn = Conn { server: server.clone(), info };
         let mut established = Established::new(conn, now);
+        if let Some(secret) = secret {
+            core.sessions.begin(key, id, secret);
+            established.session_state = Some(Box::new(SessionState::new(now)));
+        }
         server.flush_after_input(now, core, &mut established.flush_at);
         self.span = trace::Span::begin(&established.conn.info);
         // Messages that the client sent behind its request are handled at once.

@@ -19,9 +19,10 @@ impl<R: Reader> Connection<R> {
             return Step::Again;
         };
         let until = *until;
+        let Some(reader) = &mut self.reader else { return Step::Done };
         let read = with_buffer(|buffer| {
             let max = header.wanted().min(buffer.len());
-            let read = self.reader.poll_read(cx, &mut buffer[..max]);
+            let read = reader.poll_read(cx, &mut buffer[..max]);
             read.map_ok(|size| (size, header.push(&buffer[..size])))
         });
         match read {

@@ -32,7 +32,10 @@ impl<R: Reader> Connection<R> {
             Some(_) => None,
         };
         if is_due(silent) {
-            return self.end(now, &close::SILENT);
+            return match self.detach(now) {
+                true => Step::Again,
+                false => self.end(now, &close::SILENT),
+            };
         }
         let expires = open.conn.info.expires();
         if is_due(expires) {
@@ -46,12 +49,19 @@ impl<R: Reader> Connection<R> {
         if is_due(unfinished) {
             return self.end(now, &close::UNFINISHED);
         }
+        let acknowledge = open.session_state.as_ref().map(|session| session.due_at());
+        if is_due(acknowledge)
+            && let Some(session) = &mut open.session_state
+        {
+            self.server.send_control(open.conn.info.key, session.acknowledge(now));
+            return Step::Again;
+        }
         let ping = open.keep_alive.ping_at(options.ping_interval);
         if now >= ping {
             open.keep_alive.pinged(now);
             let mut frame = Vec::new();
             websocket::ping_frame(&mut frame);
-            self.server.send_frame(open.conn.info.key, frame);
+            self.server.send_control(open.conn.info.key, frame);
             // The ping may have filled the socket, so the status has to be read again.
             return Step::Again;
         }
@@ -60,7 +70,10 @@ impl<R: Reader> Connection<R> {
             self.writer.mark_stalled();
         }
         if is_due(slow.map(|verdict| verdict.close_at)) {
-            return self.close_slow(now);
+            return match self.detach(now) {
+                true => Step::Again,
+                false => self.close_slow(now),
+            };
         }
         let flush_at = open.flush_at;
         // `Later` and not `Again`: other connections get their turn in between.
@@ -69,7 +82,8 @@ impl<R: Reader> Connection<R> {
         }
         let slow = slow.map(|verdict| verdict.poll_at);
         let pause = open.pause.as_ref().map(|pause| pause.until);
-        let next = [silent, expires, unfinished, slow, pause, flush_at].into_iter().flatten();
+        let next = [silent, expires, unfinished, slow, pause, flush_at, acknowledge];
+        let next = next.into_iter().flatten();
         Step::Wait(next.fold(ping, Duration::min))
     }
 }

@@ -20,6 +20,7 @@ use crate::handshake::response::Response;
 use crate::handshake::rules::untrusted_proxy;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
+use crate::session::request::SessionRequest;
 
 /// An accepted request: the response, and what the connection starts with.
 pub(crate) struct Accepted {
@@ -28,6 +29,8 @@ pub(crate) struct Accepted {
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) untrusted_proxy: Option<IpAddr>,
+    /// Present if the client asks for the extended protocol.
+    pub(crate) session: Option<SessionRequest>,
 }
 
 /// The decision about a request for an upgrade.
@@ -57,6 +60,7 @@ struct Candidate {
     peer: Option<SocketAddr>,
     untrusted_proxy: Option<IpAddr>,
     has_token: bool,
+    session: Option<SessionRequest>,
 }
 
 impl PendingAuth {
@@ -78,7 +82,15 @@ impl Candidate {
     /// Accepts the request with the hook's claims, if the login has not expired and the request
     /// complies with the protocol.
     fn accept(self, from_hook: Option<Claims>, now: Duration) -> Result<Accepted, Rejected> {
-        let Candidate { mut claims, extensions, checked, peer, untrusted_proxy, has_token } = self;
+        let Candidate {
+            mut claims,
+            extensions,
+            checked,
+            peer,
+            untrusted_proxy,
+            has_token,
+            session,
+        } = self;
         if let Some(from_hook) = from_hook {
             claims.get_or_insert_default().merge(from_hook);
         }
@@ -87,7 +99,7 @@ impl Candidate {
             let status = rejection.status().as_u16();
             Rejected { rejection, cause: Some(WarningCause::Unauthorized { status, has_token }) }
         })?;
-        checked.map(|response| Accepted { response, credentials, peer, untrusted_proxy })
+        checked.map(|response| Accepted { response, credentials, peer, untrusted_proxy, session })
     }
 }
 
@@ -112,8 +124,16 @@ impl Server {
         let (claims, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
         let has_token = options.authorize.is_some() && request.token().is_some();
         let extensions = request.head.extensions().clone();
-        let candidate =
-            |checked| Candidate { claims, extensions, checked, peer, untrusted_proxy, has_token };
+        let session = SessionRequest::of(&request).filter(|_| options.extended && !options.echo);
+        let candidate = |checked| Candidate {
+            claims,
+            extensions,
+            checked,
+            peer,
+            untrusted_proxy,
+            has_token,
+            session,
+        };
         Ok(match &options.authorize {
             None => {
                 let candidate = candidate(self.check_upgrade(&request));

@@ -50,6 +50,8 @@ pub(crate) enum SocketKind {
     Connection,
     /// Rejected at once; stays open while the client may still read the response.
     Lingering,
+    /// A session without a socket, which no limit of sockets counts.
+    Detached,
     /// Rejected while too many sockets linger already: ends at its first poll and is not counted.
     Outside,
 }
@@ -64,6 +66,7 @@ pub(crate) struct SocketCounts {
     pub(crate) handshakes: usize,
     pub(crate) connections: usize,
     lingering: usize,
+    detached: usize,
     /// Addresses with at least one socket.
     by_address: BTreeMap<Address, PerAddress>,
     /// Rejected handshakes, by status.
@@ -82,7 +85,7 @@ impl PerAddress {
         match kind {
             SocketKind::Handshake => Some(&mut self.handshakes),
             SocketKind::Connection => Some(&mut self.connections),
-            SocketKind::Lingering | SocketKind::Outside => None,
+            SocketKind::Lingering | SocketKind::Detached | SocketKind::Outside => None,
         }
     }
 }
@@ -90,6 +93,16 @@ impl PerAddress {
 impl SocketCounts {
     pub(crate) fn sockets(&self) -> usize {
         self.handshakes + self.connections + self.lingering
+    }
+
+    /// Counts the tasks of connections: one for each socket, and for each session without one.
+    pub(crate) fn tasks(&self) -> usize {
+        self.sockets() + self.detached
+    }
+
+    /// Counts the connections that a drain has to end.
+    pub(crate) fn to_drain(&self) -> usize {
+        self.connections + self.detached
     }
 
     pub(crate) fn rejected(&self) -> &BTreeMap<u16, u64> {
@@ -113,7 +126,7 @@ impl SocketCounts {
             SocketKind::Lingering => {
                 (self.lingering, AdmissionLimit { total: MOST_LINGERING, per_address: 0 })
             }
-            SocketKind::Outside => return Ok(()),
+            SocketKind::Detached | SocketKind::Outside => return Ok(()),
         };
         if count >= limit.total {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
@@ -158,6 +171,7 @@ impl SocketCounts {
             SocketKind::Handshake => Some(&mut self.handshakes),
             SocketKind::Connection => Some(&mut self.connections),
             SocketKind::Lingering => Some(&mut self.lingering),
+            SocketKind::Detached => Some(&mut self.detached),
             SocketKind::Outside => None,
         }
     }

@@ -4,15 +4,13 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::close;
-
 use crate::Server;
 use crate::env::Environment;
 use crate::lifecycle::Lifecycle;
+use crate::lifecycle::admission::SocketCounts;
 use crate::metrics::trace;
 use crate::timer::{Timer, TimerQueue, yield_once};
 use roomer_hub::ConnKey;
-use roomer_hub::{Command, Input};
 
 /// The interval at which a drain closes some connections.
 pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(50);
@@ -51,7 +49,8 @@ impl DrainPolicy {
 
 impl Server {
     /// Closes the server gradually. From now on upgrade requests are answered 503. Connections keep
-    /// working until they are closed with 1001, each after the messages queued for it, at the rate
+    /// working until they are closed with 1001 (extended clients with 1012 and a hint,
+    /// [`Builder::retry_window`](crate::Builder::retry_window)), each after the messages queued for it, at the rate
     /// of [`Builder::drain`](crate::Builder::drain) and in the order of the server's table. At the
     /// deadline the remaining connections are cut. Returns how the connections ended.
     ///
@@ -66,10 +65,10 @@ impl Server {
         let lifecycle = &self.0.lifecycle;
         let drain_policy = self.options().drain_policy();
         let since = lifecycle.drain(self.now());
-        trace::draining(lifecycle.with_counts(|counts| counts.connections));
+        trace::draining(lifecycle.with_counts(SocketCounts::to_drain));
         let deadline = since + drain_policy.deadline;
         let mut wait = DrainWait::new(lifecycle, &self.0.timers, &*self.0.env);
-        while lifecycle.with_counts(|counts| counts.connections) > 0 {
+        while lifecycle.with_counts(SocketCounts::to_drain) > 0 {
             let now = self.now();
             if now >= deadline {
                 break;
@@ -85,7 +84,7 @@ impl Server {
         lifecycle.close();
         self.0.timers.fire_all();
         wait.until(deadline, Lifecycle::poll_empty).await;
-        if lifecycle.with_counts(|counts| counts.sockets()) > 0 {
+        if lifecycle.with_counts(SocketCounts::tasks) > 0 {
             // The tasks end at their next poll. Close frames that still fit into the sockets are sent
             // before.
             while self.close_some(u64::MAX) {
@@ -131,8 +130,7 @@ impl Server {
         let count = self.0.lifecycle.close_some(due, core.outbound.writers.len().min(max));
         let keys: Vec<ConnKey> = core.outbound.writers.keys().take(count).collect();
         for conn in keys {
-            let close = Command::close(conn, &close::SHUTDOWN);
-            core.apply(self.now(), Input::Command(close), None);
+            core.close_for_shutdown(self.now(), conn, self.options().retry_window);
         }
         // The flush takes the lock itself.
         drop(core);

@@ -97,6 +97,13 @@ impl Lifecycle {
         Ok(())
     }
 
+    /// Counts a connection that has lost its socket as a session without one.
+    pub(crate) fn detach(&self, from: SocketKind, address: Option<Address>) {
+        let mut state = lock(&self.state);
+        state.counts.leave(from, address);
+        state.counts.enter(SocketKind::Detached, None);
+    }
+
     /// Counts a handshake for another address from now on, if that address is below its limit.
     pub(crate) fn reassign(
         &self,
@@ -128,15 +135,15 @@ impl Lifecycle {
     pub(crate) fn leave(&self, kind: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
         state.counts.leave(kind, address);
-        if kind == SocketKind::Connection && state.since.is_some() {
+        if matches!(kind, SocketKind::Connection | SocketKind::Detached) && state.since.is_some() {
             match self.is_aborted() {
                 true => state.report.cut += 1,
                 false => state.report.closed += 1,
             }
         }
         // A drain waits for the connections first; pending handshakes end after them.
-        let is_drained = state.since.is_some() && state.counts.connections == 0;
-        if is_drained || state.counts.sockets() == 0 {
+        let is_drained = state.since.is_some() && state.counts.to_drain() == 0;
+        if is_drained || state.counts.tasks() == 0 {
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
@@ -179,7 +186,7 @@ impl Lifecycle {
     /// Returns the result of the drain. Connections that are still open count as cut.
     pub(crate) fn drain_report(&self) -> DrainReport {
         let state = lock(&self.state);
-        DrainReport { cut: state.report.cut + state.counts.connections, ..state.report }
+        DrainReport { cut: state.report.cut + state.counts.to_drain(), ..state.report }
     }
 
     /// Enters the closed phase. Pending handshakes end at their next poll.
@@ -232,7 +239,7 @@ impl Lifecycle {
     /// otherwise the last connection to leave does not wake the task.
     pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
-        match state.counts.connections {
+        match state.counts.to_drain() {
             0 => Poll::Ready(()),
             _ => state.wait(cx),
         }
@@ -266,7 +273,7 @@ impl Lifecycle {
     pub(crate) fn audit(&self) -> Result<usize, String> {
         let state = lock(&self.state);
         state.counts.audit()?;
-        Ok(state.counts.sockets() + state.drains)
+        Ok(state.counts.tasks() + state.drains)
     }
 }
 
@@ -283,7 +290,7 @@ impl State {
     }
 
     fn poll_empty(&mut self, cx: &Context<'_>) -> Poll<()> {
-        match self.counts.sockets() {
+        match self.counts.tasks() {
             0 => Poll::Ready(()),
             _ => self.wait(cx),
         }

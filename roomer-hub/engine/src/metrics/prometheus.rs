@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write};
 
 use crate::metrics::cluster_stats::ClusterStats;
-use crate::metrics::stats::Stats;
+use crate::metrics::stats::{SessionStats, Stats};
 
 impl Stats {
     /// Formats the statistics in the text format of Prometheus, version 0.0.4: the response to a
@@ -44,6 +44,7 @@ impl Stats {
             handler_errors,
             panics,
             accept_errors,
+            sessions: SessionStats { detached, resumed, refused },
             cluster,
         } = self;
         let mut page = Page(String::new());
@@ -82,6 +83,10 @@ impl Stats {
         page.counter("handler_errors", "Errors returned by handlers.", *handler_errors);
         page.counter("panics", "Panics of handlers, rules and hooks.", *panics);
         page.counter("accept_errors", "Failures to accept a connection.", *accept_errors);
+        page.gauge("sessions_detached", "Sessions without a socket.", *detached);
+        page.counter("sessions_resumed", "Sessions continued on a new socket.", *resumed);
+        let help = "Clients that could not return to their sessions.";
+        page.counters("sessions_refused", help, "kind", refused.iter());
         if let Some(cluster) = cluster {
             page.cluster(cluster);
         }

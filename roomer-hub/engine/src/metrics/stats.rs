@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Server;
 use crate::metrics::cluster_stats::ClusterStats;
+use crate::session::RefusedSessions;
 use roomer_hub::ConnId;
 use roomer_hub::RejectedPackets;
 
@@ -53,8 +54,23 @@ pub struct Stats {
     pub panics: u64,
     /// Failures of the system to accept a connection, for example for lack of file descriptors.
     pub accept_errors: u64,
+    /// Sessions of extended clients.
+    pub sessions: SessionStats,
     /// The node's part of a cluster; `None` without one.
     pub cluster: Option<ClusterStats>,
+}
+
+/// Sessions of extended clients, which outlive their sockets; part of [`Stats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// Sessions that have no socket at present. They are among [`Stats::connections`], but not among
+    /// [`Stats::sockets`].
+    pub detached: usize,
+    /// Sessions that were continued on a new socket.
+    pub resumed: u64,
+    /// Clients that could not return to their sessions, by reason.
+    pub refused: RefusedSessions,
 }
 
 /// The bytes queued for one connection; see [`Server::slowest`].
@@ -121,6 +137,11 @@ impl Server {
             handler_errors: counts.handler_errors,
             panics: counts.panics,
             accept_errors: counts.accept_errors,
+            sessions: SessionStats {
+                detached: core.sessions.detached,
+                resumed: core.sessions.resumed,
+                refused: core.sessions.refused,
+            },
             cluster: core.cluster.as_ref().map(|state| ClusterStats::new(state, tables)),
         }
     }

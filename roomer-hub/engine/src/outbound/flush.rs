@@ -112,6 +112,13 @@ impl Server {
         is_queued
     }
 
+    /// Queues a frame that is not a packet and flushes; see
+    /// [`Outbound::send_control`](super::Outbound::send_control).
+    pub(crate) fn send_control(&self, conn: ConnKey, frame: Vec<u8>) {
+        self.core().outbound.send_control(conn, frame);
+        self.flush_unless_in_callback();
+    }
+
     /// Runs a flush worker; never returns. On a runtime with several threads, spawn one per thread;
     /// on a single thread it has nothing to do.
     pub async fn run_flush_worker(&self) {

@@ -22,6 +22,7 @@ mod chunk;
 pub(crate) mod flush;
 pub(crate) mod flush_pool;
 pub(crate) mod outbox;
+pub(crate) mod replay;
 pub(crate) mod shed;
 pub(crate) mod socket_writer;
 
@@ -195,6 +196,16 @@ impl Outbound {
         }
     }
 
+    /// Queues a frame that is not a packet of a session: a ping, a pong, an acknowledgement. Nothing
+    /// happens if the connection is gone or above its high-water mark.
+    pub(crate) fn send_control(&mut self, conn: ConnKey, frame: Vec<u8>) {
+        if let Some(writer) = self.writers.get(conn).filter(|writer| !writer.is_above())
+            && writer.push_unlogged(Chunk::complete(frame))
+        {
+            self.flush_list.push((conn, writer.clone()));
+        }
+    }
+
     /// Queues a frame for one connection, outside all rooms. Returns false if the connection is gone
     /// or above its high-water mark.
     pub(crate) fn send_frame(&mut self, conn: ConnKey, frame: Vec<u8>) -> bool {
@@ -233,6 +244,18 @@ impl Outbound {
         let writer = self.writers.remove(conn)?;
         self.closing.add(&writer);
         Some(writer.count_written())
+    }
+
+    /// Takes a connection's socket away: what it gets is kept for its next one. Returns the writer
+    /// that keeps it, or `None` if the hub has closed the connection.
+    pub(crate) fn detach(
+        &mut self,
+        conn: ConnKey,
+        lost: &Arc<SocketWriter>,
+    ) -> Option<Arc<SocketWriter>> {
+        let writer = self.writers.get_mut(conn).filter(|writer| Arc::ptr_eq(writer, lost))?;
+        *writer = lost.detach();
+        Some(writer.clone())
     }
 
     /// Schedules a connection to be written.

@@ -30,8 +30,11 @@ pub(crate) enum OutboxPhase {
     /// Messages.
     #[default]
     Open,
-    /// Nothing more, because the queue passed [`WaterMarks::max`].
+    /// Nothing more, because the queue passed [`WaterMarks::max`], or what a session without a
+    /// socket may keep.
     Overrun,
+    /// Nothing: there is no socket. What the session's log takes is kept there.
+    Detached,
     /// Nothing more: the last bytes are in the queue.
     Closing,
     /// Nothing more: the socket failed or the connection ended.
@@ -167,6 +170,16 @@ impl Outbox {
         self.front = Chunk::default();
         self.back = VecDeque::new();
         self.queued = 0;
+    }
+
+    /// Takes nothing until the session has a socket again. Only for an outbox without a socket.
+    pub(crate) fn detach(&mut self) {
+        self.phase = OutboxPhase::Detached;
+    }
+
+    /// Records that a session without a socket has to keep more than it may.
+    pub(crate) fn overrun(&mut self) {
+        self.phase = OutboxPhase::Overrun;
     }
 
     /// Marks the socket as one with room.

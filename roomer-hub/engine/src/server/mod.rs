@@ -10,8 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomer_hub::{Command, ConnKey, HandlerKey, Hub};
-use roomer_proto::close;
+use roomer_hub::{ConnKey, HandlerKey, Hub};
 
 use crate::app::handler::Handler;
 use crate::builder::Builder;
@@ -91,15 +90,19 @@ impl Server {
         self.0.timers.run(|| self.now(), sleep, || self.flush()).await;
     }
 
-    /// Closes all connections at once with 1001, each after the messages queued for it, and rejects
+    /// Closes all connections at once with 1001 (extended clients with 1012 and a hint,
+    /// [`Builder::retry_window`]), each after the messages queued for it, and rejects
     /// new ones. [`drain`](Self::drain) closes them gradually.
     pub fn shutdown(&self) {
         self.0.lifecycle.close();
         let keys: Vec<ConnKey> = self.core().outbound.writers.keys().collect();
         trace::closing(keys.len());
+        let mut core = self.core();
         for conn in keys {
-            self.command(Command::close(conn, &close::SHUTDOWN));
+            core.close_for_shutdown(self.now(), conn, self.options().retry_window);
         }
+        drop(core);
+        self.flush_unless_in_callback();
         // Wakes pending handshakes, which then see that the server is closing.
         self.0.timers.fire_all();
     }

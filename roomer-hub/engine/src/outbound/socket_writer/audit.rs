@@ -26,7 +26,7 @@ impl SocketWriter {
         if state.is_writing || state.is_scheduled {
             return Err("a flush is scheduled or under way, but no task makes it".into());
         }
-        if state.reported != outbox.queued() + state.buffered {
+        if state.reported != state.holds() {
             return Err(format!("{} bytes are reported to the budget", state.reported));
         }
         if outbox.is_writable() && outbox.phase() == OutboxPhase::Open {
@@ -38,7 +38,7 @@ impl SocketWriter {
         match outbox.phase() {
             OutboxPhase::Overrun => Err("a connection above its maximum is not closed".into()),
             OutboxPhase::Dead => Err("a dead connection is in the tables".into()),
-            OutboxPhase::Open | OutboxPhase::Closing => Ok(()),
+            OutboxPhase::Open | OutboxPhase::Closing | OutboxPhase::Detached => Ok(()),
         }
     }
 }

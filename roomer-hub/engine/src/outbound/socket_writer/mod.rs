@@ -7,6 +7,8 @@
 
 #[cfg(feature = "audit")]
 mod audit;
+mod session;
+mod usage;
 
 use std::fmt;
 use std::io::{ErrorKind, IoSlice};
@@ -16,9 +18,10 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use roomer_proto::websocket;
 
-use crate::outbound::budget::{MemoryBudget, Usage};
+use crate::outbound::budget::MemoryBudget;
 use crate::outbound::chunk::Chunk;
 use crate::outbound::outbox::{InFlight, Outbox, OutboxPhase, WaterMarks, Written};
+use crate::outbound::replay::Replay;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use crate::transport::Writer;
 
@@ -31,6 +34,8 @@ pub(crate) struct SocketWriter<W: ?Sized = dyn Writer> {
     is_above: AtomicBool,
     /// True if the socket has accepted none of that for a while.
     is_stalled: AtomicBool,
+    /// True if the session's client is back on another socket, whose task waits for the session.
+    is_superseded: AtomicBool,
     marks: WaterMarks,
     budget: Arc<MemoryBudget>,
     socket: W,
@@ -53,6 +58,8 @@ struct State {
     task: Option<Waker>,
     /// Tasks of senders that wait until the connection is no longer congested.
     paused_senders: Vec<Waker>,
+    /// What the client of a session has not acknowledged.
+    replay: Option<Box<Replay>>,
 }
 
 /// The fill level of a connection's queue, relative to the high-water mark.
@@ -103,16 +110,29 @@ impl SocketWriter {
             state: Mutex::default(),
             is_above: AtomicBool::new(false),
             is_stalled: AtomicBool::new(false),
+            is_superseded: AtomicBool::new(false),
             marks,
             budget,
             socket,
         })
     }
 
-    /// Queues bytes. Returns true if the caller has to schedule a flush; otherwise one is scheduled
-    /// already, or the connection takes no more.
+    /// Queues bytes of packets. Returns true if the caller has to schedule a flush; otherwise one is
+    /// scheduled already, or the connection takes no more.
     pub(crate) fn push(&self, chunk: Chunk) -> bool {
         let mut state = lock(&self.state);
+        if state.replay.is_some() {
+            return self.push_logged(state, chunk);
+        }
+        self.push_locked(&mut state, chunk)
+    }
+
+    /// Queues bytes that are not a packet of the session; see [`push`](Self::push).
+    pub(crate) fn push_unlogged(&self, chunk: Chunk) -> bool {
+        self.push_locked(&mut lock(&self.state), chunk)
+    }
+
+    fn push_locked(&self, state: &mut State, chunk: Chunk) -> bool {
         // A queue that this overruns is flushed too: that wakes the connection's task, which closes.
         state.outbox.push(chunk, self.marks.max)
             && !std::mem::replace(&mut state.is_scheduled, true)
@@ -123,7 +143,7 @@ impl SocketWriter {
     pub(crate) fn finish(&self, last: Bytes, drop_unsent: bool) {
         let mut state = lock(&self.state);
         if state.outbox.finish(last, drop_unsent) {
-            state.buffered = 0;
+            (state.buffered, state.replay) = (0, None);
         }
     }
 
@@ -217,52 +237,9 @@ impl SocketWriter {
         (is_above && !was_above, resumed)
     }
 
-    /// Reports to the memory budget what the connection holds.
-    fn report_usage(&self, state: &mut State) {
-        let holds = state.outbox.queued() + state.buffered;
-        if holds != state.reported {
-            self.budget.change(std::mem::replace(&mut state.reported, holds), holds);
-        }
-    }
-
-    /// Sets the number of bytes that the connection's session buffers.
-    pub(crate) fn set_buffered(&self, bytes: usize) {
-        let mut state = lock(&self.state);
-        if state.outbox.phase() == OutboxPhase::Open {
-            state.buffered = bytes;
-            self.report_usage(&mut state);
-        }
-    }
-
-    /// Returns what the connection holds in memory.
-    pub(crate) fn usage(&self) -> Usage {
-        let state = lock(&self.state);
-        let buffers = state.outbox.chunks().map(|chunk| {
-            let range = chunk.bytes.as_ptr_range();
-            (range.end.addr(), chunk.len())
-        });
-        let buffers: Vec<_> = buffers.collect();
-        // A write has taken its chunks out of the outbox, whose count still includes them.
-        let seen: usize = buffers.iter().map(|(_, len)| len).sum();
-        let in_flight = state.outbox.queued().saturating_sub(seen);
-        Usage { own: state.buffered, in_flight, buffers }
-    }
-
-    /// Returns the bytes that wait, and those written since [`count_written`](Self::count_written).
-    pub(crate) fn backlog(&self) -> (usize, u64) {
-        let state = lock(&self.state);
-        (state.outbox.queued(), state.outbox.written() - state.counted)
-    }
-
-    /// Returns the bytes that were written since the last call.
-    pub(crate) fn count_written(&self) -> u64 {
-        let mut state = lock(&self.state);
-        let written = state.outbox.written();
-        written - std::mem::replace(&mut state.counted, written)
-    }
-
+    /// Returns true if the connection takes packets, be it only to keep them.
     pub(crate) fn is_open(&self) -> bool {
-        lock(&self.state).outbox.phase() == OutboxPhase::Open
+        lock(&self.state).is_open()
     }
 
     /// Returns how often a full socket accepted bytes again.
@@ -336,7 +313,9 @@ impl SocketWriter {
         let mut state = lock(&self.state);
         state.outbox.unblock();
         if result.is_err() {
-            state.kill();
+            // The session, if there is one, survives the socket.
+            state.outbox.kill();
+            state.buffered = 0;
         }
         Poll::Ready(())
     }
@@ -378,7 +357,16 @@ impl SocketWriter {
 impl State {
     fn kill(&mut self) {
         self.outbox.kill();
-        self.buffered = 0;
+        (self.buffered, self.replay) = (0, None);
+    }
+
+    fn is_open(&self) -> bool {
+        match self.outbox.phase() {
+            OutboxPhase::Open | OutboxPhase::Detached => true,
+            // The socket has failed. The session's task has not noticed yet.
+            OutboxPhase::Dead => self.replay.is_some(),
+            OutboxPhase::Overrun | OutboxPhase::Closing => false,
+        }
     }
 }
 

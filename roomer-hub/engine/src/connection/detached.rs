@@ -1,0 +1,122 @@
+//! A session without a socket: it is kept for a while, and handed over when its client returns.
+
+use std::task::Context;
+use std::time::Duration;
+
+use roomer_hub::{Command, Input};
+use roomer_proto::close;
+
+use crate::connection::established::ResumeResult;
+use crate::connection::{Connection, State, Step};
+use crate::lifecycle::admission::SocketKind;
+use crate::outbound::outbox::OutboxPhase;
+use crate::session::handover::HandedOver;
+use crate::transport::Reader;
+
+impl<R: Reader> Connection<R> {
+    /// Keeps the session of a connection whose socket is lost, or ends the connection.
+    pub(super) fn lost(&mut self, now: Duration) -> Step {
+        match self.detach(now) {
+            true => Step::Again,
+            false => Step::Done,
+        }
+    }
+
+    /// Drops the socket and keeps the session. Returns false if there is none to keep.
+    pub(super) fn detach(&mut self, now: Duration) -> bool {
+        let window = self.server.options().resume_window;
+        let may_keep = !window.is_zero() && self.server.0.lifecycle.is_open();
+        let State::Established(open) = &mut self.state else { return false };
+        let Some(session) = open.session_state.as_mut().filter(|_| may_keep) else { return false };
+        let key = open.conn.info.key;
+        let mut core = self.server.core();
+        // A client that is back already may take its session over, however many are detached.
+        let is_full = core.sessions.detached >= self.server.options().max_detached;
+        if is_full && !self.writer.is_superseded() {
+            return false;
+        }
+        let Some(detached) = core.outbound.detach(key, &self.writer) else { return false };
+        core.sessions.detached(key);
+        core.counts.bytes_out += self.writer.count_written();
+        drop(core);
+        session.until = now + window;
+        open.reset_socket(now);
+        // Releases senders that wait for the lost socket.
+        self.writer.discard();
+        self.writer = detached;
+        self.reader = None;
+        let address = self.server.options().address(self.peer);
+        self.server.0.lifecycle.detach(self.place, address);
+        self.place = SocketKind::Detached;
+        self.state = match std::mem::replace(&mut self.state, State::Done) {
+            State::Established(open) => State::Detached(open),
+            other => other,
+        };
+        true
+    }
+
+    /// One step of a session without a socket.
+    pub(super) fn detached(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+        let State::Detached(open) = &mut self.state else {
+            return Step::Again;
+        };
+        let (server, writer) = (&self.server, &self.writer);
+        if open.flush_at.is_some_and(|at| now >= at) {
+            open.flush_at = server.flush().then_some(now);
+        }
+        // Closed by the hub, or more was sent to the client than the session may keep.
+        if writer.poll_status(cx).phase != OutboxPhase::Detached {
+            return Step::Done;
+        }
+        if writer.is_superseded() {
+            return self.hand_over(now);
+        }
+        if open.pending.is_some() {
+            match open.resume_call(writer, now, cx) {
+                ResumeResult::Pending => {}
+                ResumeResult::Continue => return Step::Again,
+                ResumeResult::Ended => return Step::Done,
+            }
+        }
+        let expires = open.conn.info.expires();
+        if expires.is_some_and(|at| now >= at) {
+            let mut core = server.core();
+            let close = Command::close(open.conn.info.key, &close::LOGIN_EXPIRED);
+            core.apply(now, Input::Command(close), None);
+            server.flush_after_input(now, core, &mut open.flush_at);
+            return Step::Done;
+        }
+        let until = open.session_state.as_ref().map_or(now, |session| session.until);
+        if now >= until {
+            return Step::Done;
+        }
+        let next = [expires, open.flush_at].into_iter().flatten();
+        Step::Wait(next.fold(until, Duration::min))
+    }
+
+    /// Gives the session to the task of the client's new socket.
+    pub(super) fn hand_over(&mut self, now: Duration) -> Step {
+        if matches!(self.state, State::Established(_)) && !self.detach(now) {
+            // The end of the connection refuses the waiting task.
+            return Step::Done;
+        }
+        let State::Detached(open) = std::mem::replace(&mut self.state, State::HandedOver) else {
+            return Step::Done;
+        };
+        let successor = self.server.core().sessions.take_successor(open.conn.info.key);
+        let session = Box::new(HandedOver { open, writer: self.writer.clone() });
+        let given = match successor {
+            Some(successor) => successor.give(session),
+            None => Err(session),
+        };
+        match given {
+            Ok(()) => Step::Done,
+            Err(session) => {
+                let HandedOver { open, writer } = *session;
+                writer.keep();
+                self.state = State::Detached(open);
+                Step::Again
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A client on a new socket: its session is continued, or it gets a new one.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use roomer_proto::extended::{HELLO, Hello, Limits, SessionToken};
+use roomer_proto::{PacketRef, ROOT};
+
+use crate::Server;
+use crate::app::hooks::DisconnectReason;
+use crate::connection::{Connection, Opening, State, Step};
+use crate::metrics::trace;
+use crate::outbound::{Chunk, encode};
+use crate::session::handover::{HandedOver, Handover, Refusal};
+use crate::session::request::ResumeRequest;
+use crate::session::state::HEARTBEAT;
+use crate::transport::Reader;
+
+/// How long the task that has the session may take to hand it over. Only a handler that blocks its
+/// thread can delay it.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that waits for the session of its client.
+pub(super) struct Resuming {
+    handover: Arc<Handover>,
+    opening: Opening,
+    token: SessionToken,
+    received: u64,
+    until: Duration,
+}
+
+impl<R: Reader> Connection<R> {
+    /// Opens the connection in the hub, or first finds the client's session.
+    pub(super) fn open(&mut self, now: Duration, mut opening: Opening) -> Step {
+        let request = opening.session.as_mut().and_then(|session| session.resume.take());
+        let Some(request) = request else {
+            return self.establish(now, opening);
+        };
+        let mut core = self.server.core();
+        let user = opening.credentials.as_ref().and_then(|credentials| credentials.user());
+        let found = match request {
+            ResumeRequest { token: Some(token), received: Some(received) } => {
+                core.sessions.find(core.hub.tables(), &token).map(|conn| (conn, token, received))
+            }
+            _ => None,
+        };
+        let Some((conn, token, received)) = found else {
+            core.sessions.refused.unknown += 1;
+            drop(core);
+            return self.establish(now, opening);
+        };
+        if core.infos.get(conn).is_none_or(|info| info.user() != user) {
+            core.sessions.refused.other_user += 1;
+            drop(core);
+            return self.establish(now, opening);
+        }
+        let handover = Arc::new(Handover::default());
+        core.sessions.supersede(conn, &handover);
+        let before = core.outbound.writers.get(conn).cloned();
+        drop(core);
+        // Wakes the task that has the session.
+        if let Some(before) = before {
+            before.supersede();
+        }
+        let until = now + HANDOVER_TIMEOUT;
+        self.state =
+            State::Resuming(Box::new(Resuming { handover, opening, token, received, until }));
+        Step::Again
+    }
+
+    /// Waits for the session.
+    pub(super) fn resuming(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+        let State::Resuming(resuming) = &mut self.state else {
+            return Step::Again;
+        };
+        let is_over = now >= resuming.until || self.server.is_closing();
+        let session = match resuming.handover.poll(cx) {
+            Poll::Ready(session) => session,
+            Poll::Pending if is_over => resuming.handover.abandon().ok_or(Refusal::Ended),
+            Poll::Pending => return Step::Wait(resuming.until),
+        };
+        let opening = std::mem::take(&mut resuming.opening);
+        let (token, received) = (resuming.token, resuming.received);
+        match session {
+            Ok(session) => self.resume(now, opening, session, token, received),
+            Err(Refusal::Superseded) => Step::Done,
+            Err(Refusal::Ended) => {
+                self.server.core().sessions.refused.unknown += 1;
+                self.establish(now, opening)
+            }
+        }
+    }
+
+    /// Continues a session on this connection's socket: `hello`, then what the client has missed.
+    fn resume(
+        &mut self,
+        now: Duration,
+        opening: Opening,
+        session: HandedOver,
+        presented: SessionToken,
+        received: u64,
+    ) -> Step {
+        let HandedOver { mut open, writer: detached } = session;
+        let server = self.server.clone();
+        let random = server.0.env.random();
+        let (key, id) = (open.conn.info.key, open.conn.info.id);
+        let mut core = server.core();
+        let replay = detached.take_replay(received);
+        let (Ok(replay), Some(state)) = (replay, open.session_state.as_mut()) else {
+            core.sessions.refused.incomplete += 1;
+            core.gone(now, key, DisconnectReason::Lost);
+            server.flush_after_input(now, core, &mut open.flush_at);
+            detached.discard();
+            return self.establish(now, opening);
+        };
+        let Opening { response, credentials, mut leftover, .. } = opening;
+        let token = core.sessions.renew(key, &presented, random);
+        let handled = state.received.count();
+        self.writer.push_unlogged(Chunk::complete(response));
+        let hello = server.hello(Some(token), id.as_str(), Some(handled));
+        self.writer.push_unlogged(Chunk::complete(hello));
+        self.writer.continue_session(replay);
+        core.outbound.writers.insert(key, self.writer.clone());
+        // The client came back once more while the session was on its way to this task.
+        if core.sessions.has_successor(key) {
+            self.writer.supersede();
+        }
+        core.outbound.schedule(key, &self.writer);
+        let info = open.conn.info.resumed(credentials, self.peer);
+        core.infos.replace(&info);
+        open.conn.info = info;
+        state.resumed(now);
+        open.reset_socket(now);
+        server.flush_after_input(now, core, &mut open.flush_at);
+        detached.discard();
+        self.span = trace::Span::begin(&open.conn.info);
+        let has_ended = !leftover.is_empty() && open.on_bytes(&self.writer, &mut leftover, now);
+        self.state = State::Established(open);
+        match has_ended {
+            true => self.close_open(now),
+            false => Step::Again,
+        }
+    }
+}
+
+impl<R> Connection<R> {
+    /// Stops waiting for a session; one that was handed over already ends here.
+    pub(super) fn abandon_handover(&mut self) {
+        let State::Resuming(resuming) = &mut self.state else { return };
+        let Some(HandedOver { mut open, writer }) = resuming.handover.abandon() else { return };
+        let (mut core, now) = (self.server.core(), self.server.now());
+        core.gone(now, open.conn.info.key, DisconnectReason::Lost);
+        self.server.flush_after_input(now, core, &mut open.flush_at);
+        writer.discard();
+    }
+}
+
+impl Server {
+    /// Returns the frame of `hello`. `resumed` is the number of the client's packets that were handled
+    /// if its session continues.
+    pub(crate) fn hello(
+        &self,
+        session: Option<SessionToken>,
+        id: &str,
+        resumed: Option<u64>,
+    ) -> Vec<u8> {
+        let options = self.options();
+        let hello = Hello {
+            session,
+            is_resumed: resumed.is_some(),
+            received: resumed.unwrap_or_default(),
+            heartbeat: HEARTBEAT,
+            resume: options.resume_window,
+            limits: Limits { message: options.limits.max_message, ..options.hub_limits },
+        };
+        let payload = hello.to_json();
+        let payload = payload.as_bytes();
+        encode(&PacketRef { room: ROOT, event: HELLO, dst: "", src: id, payload })
+    }
+}

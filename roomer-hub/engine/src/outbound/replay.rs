@@ -1,0 +1,245 @@
+//! The messages that a session's client has not acknowledged, to be sent again on its next socket.
+//!
+//! Nothing is counted when a message is sent: the log holds encoded frames, and the headers of the
+//! frames are walked when an acknowledgement says how many of them are done. So a broadcast costs a
+//! member with a session one copy of a small batch, or a reference to a large one.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::outbound::chunk::frame_len;
+
+/// Smaller chunks are copied. A reference would keep the whole buffer alive that a chunk is a part
+/// of: up to 128 KiB of a room's batch for a message of a few bytes.
+const MIN_SHARED: usize = 4 * 1024;
+
+/// Sent frames, from the first that the client has not acknowledged.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    /// Whole frames, one after the other; a frame may continue in the next chunk.
+    chunks: VecDeque<Bytes>,
+    /// The newest frames, copied.
+    tail: BytesMut,
+    /// The bytes of the first chunk that are no longer needed.
+    skipped: usize,
+    /// Bytes of the frames that are kept.
+    len: usize,
+    /// The frames before the first that is kept.
+    first: u64,
+    /// The frames that the client has acknowledged. Fewer than `first` if the log overflowed.
+    acknowledged: u64,
+    /// The bytes that are kept at most.
+    max: usize,
+}
+
+/// The client acknowledges frames that were not sent, or takes an acknowledgement back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WrongCount;
+
+impl Replay {
+    pub(crate) fn new(max: usize) -> Self {
+        Replay {
+            chunks: VecDeque::new(),
+            tail: BytesMut::new(),
+            skipped: 0,
+            len: 0,
+            first: 0,
+            acknowledged: 0,
+            max,
+        }
+    }
+
+    /// Returns the number of bytes that are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds sent bytes: whole frames, or a part of one that the next bytes continue. Returns false
+    /// if the log overflowed, and so has dropped frames that the client has not acknowledged.
+    pub(crate) fn push(&mut self, bytes: &Bytes) -> bool {
+        if bytes.len() < MIN_SHARED {
+            self.tail.extend_from_slice(bytes);
+            if self.tail.len() >= MIN_SHARED {
+                self.seal();
+            }
+        } else {
+            self.seal();
+            self.chunks.push_back(bytes.clone());
+        }
+        self.len += bytes.len();
+        if self.len <= self.max {
+            return true;
+        }
+        while self.len > self.max && self.drop_frame() {}
+        false
+    }
+
+    /// Drops the frames that the client has received: the first `count` of the session.
+    pub(crate) fn acknowledge(&mut self, count: u64) -> Result<(), WrongCount> {
+        if count < self.acknowledged {
+            return Err(WrongCount);
+        }
+        while self.first < count {
+            if !self.drop_frame() {
+                return Err(WrongCount);
+            }
+        }
+        self.acknowledged = count;
+        Ok(())
+    }
+
+    /// Drops the frames that the client has received, and returns the others as bytes to send
+    /// again; an error if the client's count is wrong or the log has overflowed since.
+    pub(crate) fn resume(&mut self, received: u64) -> Result<Bytes, WrongCount> {
+        if received < self.first {
+            return Err(WrongCount);
+        }
+        self.acknowledge(received)?;
+        let mut all = Vec::with_capacity(self.len);
+        let mut skipped = self.skipped;
+        for chunk in &self.chunks {
+            all.extend_from_slice(&chunk[std::mem::take(&mut skipped)..]);
+        }
+        all.extend_from_slice(&self.tail[skipped..]);
+        Ok(all.into())
+    }
+
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+        }
+    }
+
+    /// Drops the oldest frame. Returns false if there is none, or only a part of it.
+    fn drop_frame(&mut self) -> bool {
+        // A header never continues in the next chunk: it is always queued with its first bytes.
+        let start = self.chunks.front().map_or(&self.tail[..], |chunk| &chunk[..]);
+        let rest = &start[self.skipped.min(start.len())..];
+        if rest.is_empty() {
+            return false;
+        }
+        let mut left = frame_len(rest);
+        if left > self.len {
+            return false;
+        }
+        self.len -= left;
+        self.first += 1;
+        while let Some(chunk) = self.chunks.front() {
+            let available = chunk.len() - self.skipped;
+            if left < available {
+                self.skipped += left;
+                return true;
+            }
+            left -= available;
+            self.skipped = 0;
+            self.chunks.pop_front();
+        }
+        self.skipped += left;
+        if self.skipped == self.tail.len() {
+            // An idle session holds no memory.
+            (self.tail, self.skipped) = (BytesMut::new(), 0);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roomer_proto::websocket::{Kind, message_frame};
+
+    use super::*;
+
+    /// A frame of `len` bytes of payload that begins with its number.
+    fn frame(number: usize, len: usize) -> Bytes {
+        let mut payload = number.to_string().into_bytes();
+        payload.resize(len.max(payload.len()), b'.');
+        let mut frame = Vec::new();
+        message_frame(Kind::Binary, &payload, &mut frame);
+        frame.into()
+    }
+
+    fn log_of(sizes: &[usize]) -> (Replay, Vec<Bytes>) {
+        let frames: Vec<_> = sizes.iter().enumerate().map(|(n, &len)| frame(n, len)).collect();
+        let mut log = Replay::new(usize::MAX);
+        frames.iter().for_each(|frame| assert!(log.push(frame)));
+        (log, frames)
+    }
+
+    const SIZES: [usize; 12] = [1, 125, 126, 5000, 3, 3, 70_000, 4096, 2000, 2000, 2000, 9];
+
+    #[test]
+    fn what_was_not_received_is_sent_again_whatever_the_sizes() {
+        for received in 0..=SIZES.len() {
+            let (mut log, frames) = log_of(&SIZES);
+            let again = log.resume(received as u64).unwrap();
+            assert_eq!(again, frames[received..].concat(), "{received}");
+            assert_eq!(log.len(), again.len());
+            // The client may lose this socket too.
+            assert_eq!(log.resume(received as u64).unwrap(), again);
+        }
+    }
+
+    #[test]
+    fn acknowledged_frames_are_dropped_one_count_after_the_other() {
+        let (mut log, frames) = log_of(&SIZES);
+        for count in 0..=SIZES.len() {
+            assert_eq!(log.acknowledge(count as u64), Ok(()));
+            assert_eq!(log.acknowledge(count as u64), Ok(()));
+            let left: usize = frames[count..].iter().map(Bytes::len).sum();
+            assert_eq!(log.len(), left, "{count}");
+        }
+        assert!(log.chunks.is_empty() && log.tail.capacity() == 0 && log.skipped == 0);
+        assert!(log.push(&frame(0, 10)));
+        assert_eq!(log.resume(12).unwrap(), frame(0, 10));
+    }
+
+    #[test]
+    fn a_count_beyond_what_was_sent_or_below_the_last_one_is_wrong() {
+        let (mut log, _) = log_of(&[10, 10]);
+        assert_eq!(log.acknowledge(1), Ok(()));
+        assert_eq!(log.acknowledge(0), Err(WrongCount));
+        assert_eq!(log.acknowledge(3), Err(WrongCount));
+        assert_eq!(log_of(&[]).0.acknowledge(1), Err(WrongCount));
+        assert_eq!(log_of(&[10]).0.resume(2), Err(WrongCount));
+    }
+
+    #[test]
+    fn a_frame_in_parts_counts_once_it_is_complete() {
+        let whole = frame(1, 20_000);
+        let mut log = Replay::new(usize::MAX);
+        log.push(&frame(0, 5));
+        for part in [0..100, 100..9000, 9000..9001, 9001..whole.len()] {
+            assert_eq!(log.acknowledge(1), Ok(()));
+            log.push(&whole.slice(part));
+        }
+        assert_eq!(log.resume(1).unwrap(), whole);
+        assert_eq!(log.acknowledge(2), Ok(()));
+        assert_eq!(log.len(), 0);
+    }
+
+    #[test]
+    fn a_log_that_overflows_drops_the_oldest_frames_and_says_so() {
+        let mut log = Replay::new(1000);
+        let frames: Vec<_> = (0..12).map(|number| frame(number, 98)).collect();
+        assert!(frames[..10].iter().all(|frame| log.push(frame)));
+        assert!(!log.push(&frames[10]));
+        assert_eq!(log.len(), 1000);
+        assert_eq!(log.resume(0), Err(WrongCount), "the first frame is gone");
+        assert_eq!(log.resume(1).unwrap(), frames[1..11].concat());
+        // Acknowledgements make the log complete again.
+        assert_eq!(log.acknowledge(5), Ok(()));
+        assert!(log.push(&frames[11]));
+        assert_eq!(log.resume(5).unwrap(), frames[5..].concat());
+    }
+
+    #[test]
+    fn a_message_above_the_maximum_is_not_kept() {
+        let mut log = Replay::new(1000);
+        assert!(!log.push(&frame(0, 5000)));
+        assert_eq!((log.len(), log.first), (0, 1));
+        assert_eq!(log.acknowledge(1), Ok(()));
+        assert!(log.push(&frame(1, 10)));
+        assert_eq!(log.resume(1).unwrap(), frame(1, 10));
+    }
+}

@@ -1,0 +1,120 @@
+//! The part of a session that stays when its socket is lost: the packets that the client has not
+//! acknowledged.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::{SocketWriter, State};
+use crate::outbound::chunk::Chunk;
+use crate::outbound::outbox::OutboxPhase;
+use crate::outbound::replay::{Replay, WrongCount};
+use crate::sync::{MutexGuard, Ordering, lock};
+use crate::transport::Writer;
+
+impl SocketWriter {
+    /// Begins a session: packets are kept from now on until the client acknowledges them, up to
+    /// `max` bytes.
+    pub(crate) fn begin_session(&self, max: usize) {
+        lock(&self.state).replay = Some(Box::new(Replay::new(max)));
+    }
+
+    pub(super) fn push_logged(&self, mut state: MutexGuard<'_, State>, chunk: Chunk) -> bool {
+        let is_open = state.is_open();
+        let is_kept = match &mut state.replay {
+            Some(replay) if is_open => replay.push(&chunk.bytes),
+            _ => return false,
+        };
+        if state.outbox.phase() != OutboxPhase::Detached {
+            return self.push_locked(&mut state, chunk);
+        }
+        if !is_kept {
+            // The flush wakes the session's task, which ends it.
+            state.outbox.overrun();
+        }
+        // The flush reports to the memory budget too.
+        !std::mem::replace(&mut state.is_scheduled, true)
+    }
+
+    /// Drops the packets that the client has received: the first `count` of the session.
+    pub(crate) fn acknowledge(&self, count: u64) -> Result<(), WrongCount> {
+        let mut state = lock(&self.state);
+        let result = state.replay.as_mut().map_or(Ok(()), |replay| replay.acknowledge(count));
+        self.report_usage(&mut state);
+        result
+    }
+
+    /// Returns a writer without a socket that keeps the packets of this one's session, which ends
+    /// here. The caller puts it in this one's place under the server's lock.
+    pub(crate) fn detach(&self) -> Arc<SocketWriter> {
+        let detached = SocketWriter::new(NoSocket, self.marks, self.budget.clone());
+        let replay = lock(&self.state).replay.take();
+        let mut state = lock(&detached.state);
+        state.outbox.detach();
+        state.replay = replay;
+        detached.report_usage(&mut state);
+        drop(state);
+        if self.is_superseded() {
+            detached.is_superseded.store(true, Ordering::Release);
+        }
+        detached
+    }
+
+    /// Takes the log out of a detached writer, with the packets that the client has not received.
+    /// An error if the client's count is wrong, or the session has overflowed or ended.
+    pub(crate) fn take_replay(&self, received: u64) -> Result<(Bytes, Box<Replay>), WrongCount> {
+        let mut state = lock(&self.state);
+        if state.outbox.phase() != OutboxPhase::Detached {
+            return Err(WrongCount);
+        }
+        let mut replay = state.replay.take().ok_or(WrongCount)?;
+        self.report_usage(&mut state);
+        Ok((replay.resume(received)?, replay))
+    }
+
+    /// Continues a session on this writer's socket: sends again what the client has not received, and
+    /// keeps it until it is acknowledged.
+    pub(crate) fn continue_session(&self, (again, replay): (Bytes, Box<Replay>)) {
+        let mut state = lock(&self.state);
+        self.push_locked(&mut state, Chunk::complete(again));
+        state.replay = Some(replay);
+    }
+
+    /// Reverts [`supersede`](Self::supersede): that task does not wait any more.
+    pub(crate) fn keep(&self) {
+        self.is_superseded.store(false, Ordering::Release);
+    }
+
+    /// Marks the session as one whose client is back on another socket, and wakes its task.
+    pub(crate) fn supersede(&self) {
+        self.is_superseded.store(true, Ordering::Release);
+        let task = lock(&self.state).task.clone();
+        task.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Returns true if the session's client is back on another socket.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.is_superseded.load(Ordering::Acquire)
+    }
+}
+
+/// The socket of a session that has none.
+struct NoSocket;
+
+impl Writer for NoSocket {
+    fn try_write(&self, _: &[u8]) -> io::Result<usize> {
+        Err(ErrorKind::NotConnected.into())
+    }
+
+    fn try_write_vectored(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(ErrorKind::NotConnected.into())
+    }
+
+    fn poll_writable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(ErrorKind::NotConnected.into()))
+    }
+
+    fn shutdown(&self) {}
+}

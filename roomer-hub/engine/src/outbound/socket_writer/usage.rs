@@ -1,0 +1,61 @@
+//! What a connection holds in memory, and what it has written.
+
+use super::{SocketWriter, State};
+use crate::outbound::budget::Usage;
+use crate::outbound::outbox::OutboxPhase;
+use crate::sync::lock;
+
+impl SocketWriter {
+    /// Reports to the memory budget what the connection holds.
+    pub(super) fn report_usage(&self, state: &mut State) {
+        let holds = state.holds();
+        if holds != state.reported {
+            self.budget.change(std::mem::replace(&mut state.reported, holds), holds);
+        }
+    }
+
+    /// Sets the number of bytes that the connection's session buffers.
+    pub(crate) fn set_buffered(&self, bytes: usize) {
+        let mut state = lock(&self.state);
+        if state.outbox.phase() == OutboxPhase::Open {
+            state.buffered = bytes;
+            self.report_usage(&mut state);
+        }
+    }
+
+    /// Returns what the connection holds in memory.
+    pub(crate) fn usage(&self) -> Usage {
+        let state = lock(&self.state);
+        let buffers = state.outbox.chunks().map(|chunk| {
+            let range = chunk.bytes.as_ptr_range();
+            (range.end.addr(), chunk.len())
+        });
+        let buffers: Vec<_> = buffers.collect();
+        // A write has taken its chunks out of the outbox, whose count still includes them.
+        let seen: usize = buffers.iter().map(|(_, len)| len).sum();
+        let in_flight = state.outbox.queued().saturating_sub(seen);
+        let kept = state.replay.as_ref().map_or(0, |replay| replay.len());
+        Usage { own: state.buffered + kept, in_flight, buffers }
+    }
+
+    /// Returns the bytes that wait, and those written since [`count_written`](Self::count_written).
+    pub(crate) fn backlog(&self) -> (usize, u64) {
+        let state = lock(&self.state);
+        (state.outbox.queued(), state.outbox.written() - state.counted)
+    }
+
+    /// Returns the bytes that were written since the last call.
+    pub(crate) fn count_written(&self) -> u64 {
+        let mut state = lock(&self.state);
+        let written = state.outbox.written();
+        written - std::mem::replace(&mut state.counted, written)
+    }
+}
+
+impl State {
+    /// Returns the bytes that the connection holds.
+    pub(super) fn holds(&self) -> usize {
+        let kept = self.replay.as_ref().map_or(0, |replay| replay.len());
+        self.outbox.queued() + self.buffered + kept
+    }
+}

@@ -1,0 +1,106 @@
+//! The way of a session from the task that has it to the task of its client's new socket.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::connection::established::Established;
+use crate::outbound::socket_writer::SocketWriter;
+use crate::sync::{Mutex, lock};
+
+/// What is handed over: the connection's state, and the writer without a socket that keeps its
+/// packets.
+pub(crate) struct HandedOver {
+    pub(crate) open: Established,
+    pub(crate) writer: Arc<SocketWriter>,
+}
+
+/// Why a waiting task does not get the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The session has ended.
+    Ended,
+    /// Its client is back on yet another socket, and so does not use this one.
+    Superseded,
+}
+
+/// A place for one session. The old task fills it at its next poll, the new task waits for it.
+#[derive(Default)]
+pub(crate) struct Handover(Mutex<Slot>);
+
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Empty,
+    Waiting(Waker),
+    Given(Box<HandedOver>),
+    Refused(Refusal),
+    /// The new task does not wait any more.
+    Abandoned,
+}
+
+impl Handover {
+    /// Gives the session to the waiting task; gives it back if that does not wait any more.
+    pub(crate) fn give(&self, session: Box<HandedOver>) -> Result<(), Box<HandedOver>> {
+        let mut slot = lock(&self.0);
+        if let Slot::Abandoned | Slot::Refused(_) = *slot {
+            return Err(session);
+        }
+        let before = std::mem::replace(&mut *slot, Slot::Given(session));
+        drop(slot);
+        before.wake();
+        Ok(())
+    }
+
+    /// Tells the waiting task that it does not get the session.
+    pub(crate) fn refuse(&self, why: Refusal) {
+        let mut slot = lock(&self.0);
+        if let Slot::Empty | Slot::Waiting(_) = *slot {
+            let before = std::mem::replace(&mut *slot, Slot::Refused(why));
+            drop(slot);
+            before.wake();
+        }
+    }
+
+    /// Polls for the session.
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<HandedOver, Refusal>> {
+        let mut slot = lock(&self.0);
+        match std::mem::take(&mut *slot) {
+            Slot::Given(session) => {
+                *slot = Slot::Abandoned;
+                Poll::Ready(Ok(*session))
+            }
+            Slot::Refused(why) => {
+                *slot = Slot::Abandoned;
+                Poll::Ready(Err(why))
+            }
+            Slot::Abandoned => Poll::Ready(Err(Refusal::Ended)),
+            Slot::Empty | Slot::Waiting(_) => {
+                *slot = Slot::Waiting(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Stops waiting, and takes the session if it was given already.
+    pub(crate) fn abandon(&self) -> Option<HandedOver> {
+        match std::mem::replace(&mut *lock(&self.0), Slot::Abandoned) {
+            Slot::Given(session) => Some(*session),
+            _ => None,
+        }
+    }
+}
+
+impl Slot {
+    fn wake(self) {
+        if let Slot::Waiting(task) = self {
+            task.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handover")
+    }
+}

@@ -1,0 +1,191 @@
+//! Sessions of the extended protocol: connections that outlive their sockets.
+//!
+//! ```text
+//!             socket lost                    until, overflow, close
+//!  Established ─────────▶ Detached ─────────────────────────────────▶ gone
+//!       ▲                    │ the client is back on a new socket
+//!       └──── Handover ◀─────┘ (or the old socket only looks open)
+//! ```
+//!
+//! For the hub a session is a connection, and losing a socket is not an event: memberships stay, and
+//! no member is notified. The connection's task keeps the session without a socket, polls a pending
+//! handler, and hands everything over to the task of the client's new socket ([`handover`]). What the
+//! client has to get meanwhile is kept by a writer without a socket
+//! ([`SocketWriter::detach`](crate::outbound::socket_writer::SocketWriter::detach)).
+
+pub(crate) mod handover;
+pub(crate) mod request;
+pub(crate) mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomer_hub::{ConnId, ConnKey, Tables};
+use roomer_proto::extended::SessionToken;
+use slotmap::SecondaryMap;
+
+use crate::session::handover::{Handover, Refusal};
+
+/// The newest tokens that are kept while none has shown to have arrived, apart from the one that the
+/// client came back with.
+const MOST_UNCONFIRMED: usize = 3;
+
+/// The golden ratio's fraction, in units of 2^-32.
+const GOLDEN_RATIO: u32 = 0x9e37_79b9;
+
+/// The sessions of all connections that have one, under the server's lock.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    by_key: SecondaryMap<ConnKey, Session>,
+    /// Sessions without a socket.
+    pub(crate) detached: usize,
+    /// Sessions that were continued on a new socket.
+    pub(crate) resumed: u64,
+    pub(crate) refused: RefusedSessions,
+    /// Clients that were told when to come back.
+    hints: u32,
+}
+
+/// The clients that could not return to their sessions, by reason; each got a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefusedSessions {
+    /// The session does not exist: it has ended, is one of another process, or the token is wrong.
+    pub unknown: u64,
+    /// The session belongs to another user ([`Claims::user`](crate::Claims::user)).
+    pub other_user: u64,
+    /// The session does not have what the client has missed, or never sent what the client claims
+    /// to have received.
+    pub incomplete: u64,
+}
+
+#[derive(Debug)]
+struct Session {
+    /// The secrets that the client may have, the newest last. One, unless it came back and has not
+    /// yet shown that it knows the new one: the socket that brought that may have been lost too.
+    secrets: Vec<[u8; 16]>,
+    is_detached: bool,
+    /// The task of the client's new socket, which waits for the session.
+    successor: Option<Arc<Handover>>,
+}
+
+impl Sessions {
+    /// Begins the session of a connection, with 16 random bytes.
+    pub(crate) fn begin(&mut self, conn: ConnKey, id: ConnId, secret: [u8; 16]) -> SessionToken {
+        let session = Session { secrets: vec![secret], is_detached: false, successor: None };
+        self.by_key.insert(conn, session);
+        SessionToken::new(id, secret)
+    }
+
+    /// Finds the session that a token belongs to.
+    pub(crate) fn find(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
+        let conn = tables.find_conn(token.id().as_str())?;
+        let session = self.by_key.get(conn)?;
+        session.secrets.iter().any(|secret| token.has_secret(secret)).then_some(conn)
+    }
+
+    /// Replaces the secret of a session that is continued. The client has either the token that it
+    /// came back with, or the new one.
+    pub(crate) fn renew(
+        &mut self,
+        conn: ConnKey,
+        presented: &SessionToken,
+        secret: [u8; 16],
+    ) -> SessionToken {
+        if let Some(session) = self.by_key.get_mut(conn) {
+            // The one that the client came back with, which it surely has, and the newest ones.
+            let oldest = session.secrets.len().saturating_sub(MOST_UNCONFIRMED);
+            session.secrets.drain(..oldest);
+            session.secrets.retain(|known| !presented.has_secret(known));
+            session.secrets.insert(0, presented.secret());
+            session.secrets.push(secret);
+            self.detached -= usize::from(std::mem::take(&mut session.is_detached));
+        }
+        self.resumed += 1;
+        SessionToken::new(presented.id(), secret)
+    }
+
+    /// Records that the client has received its newest token.
+    pub(crate) fn confirm(&mut self, conn: ConnKey) {
+        if let Some(session) = self.by_key.get_mut(conn) {
+            let outdated = session.secrets.len() - 1;
+            session.secrets.drain(..outdated);
+        }
+    }
+
+    /// Records that a session has lost its socket.
+    pub(crate) fn detached(&mut self, conn: ConnKey) {
+        if let Some(session) = self.by_key.get_mut(conn) {
+            self.detached += usize::from(!std::mem::replace(&mut session.is_detached, true));
+        }
+    }
+
+    /// Registers the task that waits for a session. One that waited before is refused: its client
+    /// has come back once more.
+    pub(crate) fn supersede(&mut self, conn: ConnKey, handover: &Arc<Handover>) {
+        if let Some(session) = self.by_key.get_mut(conn)
+            && let Some(before) = session.successor.replace(handover.clone())
+        {
+            before.refuse(Refusal::Superseded);
+        }
+    }
+
+    /// Returns true if a task waits for a session.
+    pub(crate) fn has_successor(&self, conn: ConnKey) -> bool {
+        self.by_key.get(conn).is_some_and(|session| session.successor.is_some())
+    }
+
+    /// Takes the task that waits for a session.
+    pub(crate) fn take_successor(&mut self, conn: ConnKey) -> Option<Arc<Handover>> {
+        self.by_key.get_mut(conn)?.successor.take()
+    }
+
+    /// Returns how long a client with a session should wait before it comes back to the next process:
+    /// the waits of all clients are spread evenly over the window.
+    pub(crate) fn retry_hint(&mut self, conn: ConnKey, window: Duration) -> Option<Duration> {
+        self.by_key.get(conn)?;
+        self.hints = self.hints.wrapping_add(1);
+        // Multiples of the golden ratio, modulo 1, fill the window evenly however many there are.
+        let share = self.hints.wrapping_mul(GOLDEN_RATIO);
+        Some(window.mul_f64(f64::from(share) / f64::from(u32::MAX)))
+    }
+
+    /// Ends the session of a connection that is gone, if it has one.
+    pub(crate) fn end(&mut self, conn: ConnKey) {
+        if let Some(session) = self.by_key.remove(conn) {
+            self.detached -= usize::from(session.is_detached);
+            if let Some(successor) = session.successor {
+                successor.refuse(Refusal::Ended);
+            }
+        }
+    }
+}
+
+impl RefusedSessions {
+    /// Returns each count with its field's name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let RefusedSessions { unknown, other_user, incomplete } = *self;
+        [("unknown", unknown), ("other_user", other_user), ("incomplete", incomplete)].into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_are_spread_evenly_over_the_window() {
+        let window = Duration::from_secs(10);
+        let mut keys = slotmap::SlotMap::<ConnKey, ()>::with_key();
+        let conn = keys.insert(());
+        let mut sessions = Sessions::default();
+        assert_eq!(sessions.retry_hint(conn, window), None, "a plain client");
+        sessions.begin(conn, ConnId::from_random_bytes([1; 16]), [2; 16]);
+        let mut in_second = [0; 10];
+        for _ in 0..1000 {
+            let hint = sessions.retry_hint(conn, window).unwrap();
+            in_second[(hint.as_millis() / 1000).min(9) as usize] += 1;
+        }
+        assert!(in_second.iter().all(|count| (95..=105).contains(count)), "{in_second:?}");
+    }
+}

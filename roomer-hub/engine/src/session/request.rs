@@ -1,0 +1,37 @@
+//! What a client asks for in the query of its address: the extended protocol, and its session.
+
+use roomer_proto::extended::{SessionToken, VERSION, parse_count};
+
+use crate::handshake::request::Request;
+
+/// A request for the extended protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionRequest {
+    /// Present if the client wants to return to a session.
+    pub(crate) resume: Option<ResumeRequest>,
+}
+
+/// A request to return to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ResumeRequest {
+    /// `None` if the text is not a token.
+    pub(crate) token: Option<SessionToken>,
+    /// The packets of the session that the client has received; `None` if that is not a count.
+    pub(crate) received: Option<u64>,
+}
+
+impl SessionRequest {
+    /// Returns what the client asks for; `None` if it speaks the plain protocol.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
+        // Most requests have no query, and most queries another one.
+        request.head.uri().query().filter(|query| query.contains("roomer="))?;
+        let version = request.query("roomer")?;
+        let is_extended = parse_count(version.as_bytes()) == Some(u64::from(VERSION));
+        is_extended.then(|| SessionRequest {
+            resume: request.query("session").map(|token| ResumeRequest {
+                token: SessionToken::parse(&token),
+                received: request.query("received").and_then(|text| parse_count(text.as_bytes())),
+            }),
+        })
+    }
+}

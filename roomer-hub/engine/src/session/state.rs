@@ -1,0 +1,99 @@
+//! The state of an established connection that only sessions have.
+
+use std::time::Duration;
+
+use roomer_proto::extended::{self, ACK, ACK_NOW, AckSchedule, parse_count};
+use roomer_proto::{PacketRef, ROOT};
+
+use crate::outbound::encode;
+use crate::outbound::replay::WrongCount;
+use crate::outbound::socket_writer::SocketWriter;
+
+/// How often the server sends something at least, as promised in `hello`. Browsers do not show
+/// pings to a page, so this is the page's sign that the server is alive.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
+
+/// The session of one connection, apart from the packets to send.
+#[derive(Debug)]
+pub(crate) struct SessionState {
+    /// The client's packets that were handled, and when to acknowledge them.
+    pub(crate) received: AckSchedule,
+    heartbeat_at: Duration,
+    /// True until the client has sent something on its present socket, which shows that it has
+    /// received its token.
+    is_unconfirmed: bool,
+    /// When the session ends, while it has no socket.
+    pub(crate) until: Duration,
+}
+
+/// What a packet means to the session.
+pub(crate) enum SessionPacket {
+    /// It is an ordinary packet.
+    Other,
+    /// It acknowledges packets.
+    Ack,
+    /// The client wants to be sent an acknowledgement.
+    AckNow,
+    /// The client acknowledges what it cannot have received: it has to be closed.
+    Wrong,
+}
+
+impl SessionState {
+    pub(crate) fn new(now: Duration) -> Self {
+        SessionState {
+            received: AckSchedule::default(),
+            heartbeat_at: now + HEARTBEAT,
+            is_unconfirmed: false,
+            until: Duration::ZERO,
+        }
+    }
+
+    /// The session continues on a new socket.
+    pub(crate) fn resumed(&mut self, now: Duration) {
+        // `hello` says how many packets were received.
+        self.received.acknowledge();
+        (self.heartbeat_at, self.is_unconfirmed) = (now + HEARTBEAT, true);
+    }
+
+    /// Returns true once after each return of the client: its newest token has arrived.
+    pub(crate) fn confirms(&mut self) -> bool {
+        std::mem::take(&mut self.is_unconfirmed)
+    }
+
+    /// Handles an acknowledgement; counts any other packet, which was `bytes` long.
+    pub(crate) fn on_packet(
+        &mut self,
+        now: Duration,
+        packet: &PacketRef<'_>,
+        bytes: usize,
+        writer: &SocketWriter,
+    ) -> SessionPacket {
+        if packet.event != ACK {
+            self.received.received(now, bytes);
+            return SessionPacket::Other;
+        }
+        let acknowledged = match parse_count(packet.payload) {
+            Some(count) => writer.acknowledge(count),
+            None => Err(WrongCount),
+        };
+        match acknowledged {
+            Err(WrongCount) => SessionPacket::Wrong,
+            Ok(()) if packet.dst == ACK_NOW => SessionPacket::AckNow,
+            Ok(()) => SessionPacket::Ack,
+        }
+    }
+
+    /// Returns when the server has to send an acknowledgement: one is due, or nothing else shows
+    /// the client that the server is alive.
+    pub(crate) fn due_at(&self) -> Duration {
+        self.received.due_at().map_or(self.heartbeat_at, |at| at.min(self.heartbeat_at))
+    }
+
+    /// Returns the frame of an acknowledgement to send now.
+    pub(crate) fn acknowledge(&mut self, now: Duration) -> Vec<u8> {
+        self.heartbeat_at = now + HEARTBEAT;
+        let count = self.received.acknowledge().to_string();
+        let payload = count.as_bytes();
+        encode(&PacketRef { room: ROOT, event: extended::ACK, payload, ..PacketRef::default() })
+    }
+}

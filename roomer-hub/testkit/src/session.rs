@@ -1,0 +1,204 @@
+//! The session of an extended client: it survives the loss of a connection.
+
+use std::collections::VecDeque;
+
+use roomer_proto::extended::{ACK, ACK_NOW, HELLO, is_counted, parse_count};
+use roomer_proto::{Packet, PacketRef, ROOT};
+
+use super::client::{Client, State};
+use super::handshake::Handshake;
+use super::world::World;
+
+/// The received packets after which a client acknowledges them.
+const ACK_AFTER: u64 = 16;
+
+/// What a client needs to return to its session.
+#[derive(Clone)]
+pub(super) struct Session {
+    handshake: Handshake,
+    /// The token of the last `hello`; empty before.
+    token: String,
+    /// Packets of the server that were received in this session.
+    received: u64,
+    acknowledged: u64,
+    /// Packets that the server has not acknowledged.
+    sent: VecDeque<Vec<u8>>,
+    /// The packets that it has.
+    confirmed: u64,
+    /// True once `hello` has arrived on this connection.
+    is_open: bool,
+    is_resumed: bool,
+}
+
+impl World {
+    /// Adds a client that speaks the extended protocol: its session outlives its connection, see
+    /// [`reconnect`](Self::reconnect). What it sends before the server's first packet waits.
+    ///
+    /// # Panics
+    ///
+    /// As [`connect_with`](Self::connect_with) does.
+    pub fn connect_extended(&mut self, handshake: Handshake) -> Client {
+        let client = self.connect_with(handshake.clone().query("roomer", "2"));
+        client.state_mut().session = Some(Session {
+            handshake,
+            token: String::new(),
+            received: 0,
+            acknowledged: 0,
+            sent: VecDeque::new(),
+            confirmed: 0,
+            is_open: false,
+            is_resumed: false,
+        });
+        client
+    }
+
+    /// Adds a client that returns to the session of another one, which has lost its connection or
+    /// still looks connected. It knows what that client knows, and sends again what the server has
+    /// not received. If the server does not have the session any more, it starts anew.
+    ///
+    /// # Panics
+    ///
+    /// If the other client is not an extended one.
+    pub fn reconnect(&mut self, before: &Client) -> Client {
+        let (session, view) = {
+            let state = before.state();
+            (state.session.clone(), state.view.clone())
+        };
+        let Some(mut session) = session else {
+            self.fail("the client has no session: connect it with connect_extended")
+        };
+        let received = session.received.to_string();
+        let handshake = session.handshake.clone().query("roomer", "2");
+        let handshake = match session.token.is_empty() {
+            true => handshake,
+            false => handshake.query("session", &session.token).query("received", &received),
+        };
+        let client = self.connect_with(handshake);
+        (session.is_open, session.is_resumed) = (false, false);
+        let mut state = client.state_mut();
+        (state.session, state.view) = (Some(session), view);
+        drop(state);
+        client
+    }
+}
+
+impl Client {
+    /// Returns true if the server has continued this client's session on its present connection.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.state().session.as_ref().is_some_and(|session| session.is_resumed)
+    }
+
+    /// Returns true if `hello` has arrived on this client's present connection.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.state().session.as_ref().is_some_and(|session| session.is_open)
+    }
+
+    /// Returns the token for the next return to the session; empty without one.
+    #[must_use]
+    pub fn session_token(&self) -> String {
+        self.state().session.as_ref().map(|session| session.token.clone()).unwrap_or_default()
+    }
+
+    /// Returns how many packets of this client the server has not acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.state().session.as_ref().map_or(0, |session| session.sent.len())
+    }
+
+    /// Asks the server to acknowledge all packets so far.
+    pub fn request_ack(&self) {
+        let received = self.state_mut().session.as_mut().map(|session| {
+            session.acknowledged = session.received;
+            session.received
+        });
+        if let Some(received) = received {
+            self.send_ack(received, ACK_NOW);
+        }
+    }
+
+    fn send_ack(&self, received: u64, dst: &str) {
+        let payload = received.to_string();
+        let payload = payload.as_bytes();
+        let ack = PacketRef { room: ROOT, event: ACK, dst, payload, ..PacketRef::default() };
+        self.send_binary(&ack.to_bytes());
+    }
+
+    /// Sends what follows from a packet of the server about the session.
+    pub(super) fn answer_session(&self, packet: &Packet) {
+        let mut state = self.state_mut();
+        let Some(session) = &mut state.session else { return };
+        if &*packet.event == HELLO {
+            let sent: Vec<_> = session.sent.iter().cloned().collect();
+            drop(state);
+            sent.iter().for_each(|bytes| self.send_binary(bytes));
+            return;
+        }
+        let is_asked = &*packet.event == ACK && &*packet.dst == ACK_NOW;
+        if is_asked || session.received - session.acknowledged >= ACK_AFTER {
+            session.acknowledged = session.received;
+            let received = session.received;
+            drop(state);
+            self.send_ack(received, "");
+        }
+    }
+}
+
+impl State {
+    /// Records a packet that the client sends. Returns true if it has to be sent now, and false if it
+    /// waits for `hello`.
+    pub(super) fn record_sent(&mut self, bytes: &[u8]) -> bool {
+        let Some(session) = &mut self.session else { return true };
+        session.sent.push_back(bytes.to_vec());
+        session.is_open
+    }
+
+    /// Applies a packet to the session. Returns true if it is about the session itself.
+    pub(super) fn receive_for_session(&mut self, packet: &PacketRef<'_>) -> Result<bool, String> {
+        let Some(session) = &mut self.session else {
+            return Ok(false);
+        };
+        if packet.event != HELLO && !session.is_open {
+            return Err(format!("{packet:?} comes before hello"));
+        }
+        if is_counted(packet.event) {
+            session.received += 1;
+            return Ok(false);
+        }
+        let wrong = || format!("{packet:?} is wrong");
+        let text = std::str::from_utf8(packet.payload).map_err(|_| wrong())?;
+        let count = match packet.event {
+            HELLO => {
+                session.token = between(text, "\"session\":\"", "\"").unwrap_or_default().into();
+                session.is_open = true;
+                session.is_resumed = text.contains("\"resumed\":true");
+                if !session.is_resumed {
+                    let is_first = session.received == 0 && session.confirmed == 0;
+                    if !is_first {
+                        session.sent.clear();
+                    }
+                    (session.received, session.acknowledged, session.confirmed) = (0, 0, 0);
+                    self.view = Default::default();
+                }
+                between(text, "\"received\":", ",").ok_or_else(wrong)?
+            }
+            _ => text,
+        };
+        let count = parse_count(count.as_bytes()).ok_or_else(wrong)?;
+        let Some(session) = &mut self.session else { return Ok(true) };
+        let new = count.checked_sub(session.confirmed).ok_or_else(wrong)?;
+        if new > session.sent.len() as u64 {
+            return Err(format!("{packet:?} acknowledges more than was sent"));
+        }
+        session.sent.drain(..new as usize);
+        session.confirmed = count;
+        Ok(true)
+    }
+}
+
+/// Returns the text between two others.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    Some(rest.split_once(end)?.0)
+}

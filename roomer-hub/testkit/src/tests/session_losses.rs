@@ -1,0 +1,89 @@
+//! Sockets that are lost at random, in every way and at every moment.
+
+use std::time::Duration;
+
+use super::sessions::numbers;
+use super::*;
+use roomer_engine::Server;
+
+/// Two extended clients and a plain one that send numbers to one another while sockets are lost in
+/// every way and at every moment. Each gets every number of the others once and in order.
+#[test]
+fn random_losses_lose_and_double_nothing() {
+    for seed in 0..300 {
+        let faults = [Faults::none(), Faults::gentle()][seed as usize % 2];
+        let mut world = World::with_faults(seed, faults, Server::builder());
+        let plain = world.connect();
+        plain.join("lobby");
+        let mut clients: Vec<(Client, Vec<String>)> = Vec::new();
+        for _ in 0..2 {
+            let client = world.connect_extended(Handshake::new());
+            client.join("lobby");
+            clients.push((client, Vec::new()));
+        }
+        world.settle();
+        let ids: Vec<_> = clients.iter().map(|(client, _)| client.id()).collect();
+        let mut sent = [0_u32; 3];
+        for _ in 0..60 {
+            let from = world.rng().below(3);
+            match (world.rng().below(6), from) {
+                (0..=2, 2) => {
+                    plain.send("lobby", "from2", sent[2].to_string());
+                    sent[2] += 1;
+                }
+                (0..=2, from) => {
+                    let event = format!("from{from}");
+                    clients[from].0.send("lobby", &event, sent[from].to_string());
+                    sent[from] += 1;
+                }
+                (3, 0 | 1) => {
+                    // A client gives up an attempt to connect before it makes another.
+                    let is_connected = clients[from].0.is_connected();
+                    match world.rng().below(4) {
+                        0 => clients[from].0.vanish(),
+                        1 if is_connected => clients[from].0.half_close(),
+                        // It comes back while the old socket works.
+                        2 if is_connected => {}
+                        _ => clients[from].0.reset(),
+                    }
+                    (0..world.rng().below(8)).for_each(|_| _ = world.step());
+                    let next = world.reconnect(&clients[from].0);
+                    // It has told the server what it received, and reads nothing more there.
+                    clients[from].0.stall(usize::MAX);
+                    let (old, received) = &mut clients[from];
+                    received.extend(log(old));
+                    *old = next;
+                }
+                (4, _) => (0..world.rng().below(20)).for_each(|_| _ = world.step()),
+                _ => world.advance(Duration::from_millis(100)),
+            }
+        }
+        world.calm();
+        world.advance(Duration::from_secs(6));
+        for (index, (client, received)) in clients.iter_mut().enumerate() {
+            received.extend(log(client));
+            assert!(client.is_open(), "seed {seed}");
+            assert_eq!(client.id(), ids[index], "seed {seed}");
+            for from in (0..3).filter(|from| *from != index) {
+                let prefix = format!("from{from}:");
+                let got: Vec<_> =
+                    received.iter().filter_map(|line| line.strip_prefix(&prefix)).collect();
+                assert_eq!(got, numbers(0..sent[from]), "seed {seed}, {from} to {index}");
+            }
+            assert_eq!(client.members("lobby").map(|members| members.len()), Some(3));
+            assert_eq!(client.unacknowledged(), 0, "seed {seed}");
+        }
+        for (from, count) in sent.iter().enumerate().take(2) {
+            assert_eq!(plain.texts("lobby", &format!("from{from}")), numbers(0..*count));
+        }
+        assert_eq!(world.server().stats().connections, 3, "seed {seed}");
+        assert_eq!(world.server().stats().opened, 3, "seed {seed}");
+    }
+}
+
+fn log(client: &Client) -> Vec<String> {
+    let line = |packet: &roomer_proto::Packet| {
+        format!("{}:{}", packet.event, String::from_utf8_lossy(&packet.payload))
+    };
+    client.messages("lobby").iter().map(line).collect()
+}

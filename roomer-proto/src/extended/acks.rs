@@ -1,0 +1,104 @@
+//! When to acknowledge received packets.
+
+use core::time::Duration;
+
+/// The packets after which an acknowledgement is due.
+const MAX_PACKETS: u64 = 64;
+/// The bytes after which an acknowledgement is due.
+const MAX_BYTES: usize = 64 * 1024;
+/// How long the first packet without an acknowledgement waits at most.
+const MAX_DELAY: Duration = Duration::from_secs(5);
+
+/// The packets that one end of a session has received, and when it has to acknowledge them: after 64
+/// packets or 64 KiB, at the latest 5 s after the first.
+///
+/// ```
+/// use std::time::Duration;
+/// use roomer_proto::extended::AckSchedule;
+///
+/// let now = Duration::ZERO;
+/// let mut received = AckSchedule::default();
+/// assert_eq!(received.due_at(), None);
+/// received.received(now, 100);
+/// assert_eq!(received.due_at(), Some(Duration::from_secs(5)));
+/// assert_eq!(received.acknowledge(), 1);
+/// assert_eq!(received.due_at(), None);
+/// (0..64).for_each(|_| received.received(now, 100));
+/// assert_eq!(received.due_at(), Some(now));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AckSchedule {
+    count: u64,
+    acknowledged: u64,
+    /// The bytes of the packets since the last acknowledgement.
+    bytes: usize,
+    due_at: Option<Duration>,
+}
+
+impl AckSchedule {
+    /// Counts a packet of `bytes` bytes that was received at `now`.
+    pub fn received(&mut self, now: Duration, bytes: usize) {
+        self.count += 1;
+        self.bytes += bytes;
+        let is_due = self.count - self.acknowledged >= MAX_PACKETS || self.bytes >= MAX_BYTES;
+        let due_at = if is_due { now } else { now + MAX_DELAY };
+        self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
+    }
+
+    /// Returns the number of packets received in this session.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Returns when an acknowledgement is due; `None` if all packets are acknowledged.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Duration> {
+        self.due_at
+    }
+
+    /// Records that all packets are acknowledged, and returns the number to send.
+    pub fn acknowledge(&mut self) -> u64 {
+        (self.acknowledged, self.bytes, self.due_at) = (self.count, 0, None);
+        self.count
+    }
+}
+
+/// Parses the count of an acknowledgement: digits without a sign or leading zeros.
+///
+/// ```
+/// use roomer_proto::extended::parse_count;
+/// assert_eq!(parse_count(b"17"), Some(17));
+/// for bad in [&b""[..], b"017", b"+17", b"-1", b"1.0", b" 1", b"18446744073709551616"] {
+///     assert_eq!(parse_count(bad), None);
+/// }
+/// ```
+#[must_use]
+pub fn parse_count(payload: &[u8]) -> Option<u64> {
+    let is_canonical = payload.first().is_some_and(|&digit| digit != b'0' || payload.len() == 1);
+    let is_digits = payload.iter().all(u8::is_ascii_digit);
+    let text = core::str::from_utf8(payload).ok().filter(|_| is_canonical && is_digits)?;
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_make_an_acknowledgement_due_as_packets_do() {
+        let mut received = AckSchedule::default();
+        received.received(Duration::from_secs(1), MAX_BYTES - 1);
+        assert_eq!(received.due_at(), Some(Duration::from_secs(6)));
+        received.received(Duration::from_secs(2), 1);
+        assert_eq!(received.due_at(), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn later_packets_do_not_postpone_the_first_ones_acknowledgement() {
+        let mut received = AckSchedule::default();
+        (1..=5).for_each(|second| received.received(Duration::from_secs(second), 1));
+        assert_eq!(received.due_at(), Some(Duration::from_secs(6)));
+        assert_eq!((received.acknowledge(), received.count()), (5, 5));
+    }
+}

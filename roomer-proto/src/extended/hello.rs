@@ -1,0 +1,86 @@
+//! The payload of the server's first packet.
+
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::extended::{SessionToken, VERSION};
+
+/// The payload of [`HELLO`](crate::extended::HELLO): the client's session, and the server's limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Hello {
+    /// The token of the client's next return; `None` if the server keeps no sessions.
+    pub session: Option<SessionToken>,
+    /// True if the client returned to its session: nothing is lost and its rooms are as before.
+    pub is_resumed: bool,
+    /// The packets of the client that the server has received in this session.
+    pub received: u64,
+    /// The server sends something at least this often.
+    pub heartbeat: Duration,
+    /// How long a session without a socket is kept.
+    pub resume: Duration,
+    /// The server's limits.
+    pub limits: Limits,
+}
+
+/// What a client may send at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a message.
+    pub message: usize,
+    /// Bytes of a room's or an event's name.
+    pub name: usize,
+    /// Rooms of one connection.
+    pub rooms: usize,
+}
+
+impl Hello {
+    /// Returns the payload, a JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let Hello { session, is_resumed, received, heartbeat, resume, limits } = self;
+        let Limits { message, name, rooms } = limits;
+        let session = match session {
+            Some(token) => format!("\"{}\"", token.to_text()),
+            None => "null".into(),
+        };
+        let (heartbeat, resume) = (heartbeat.as_millis(), resume.as_millis());
+        format!(
+            "{{\"version\":{VERSION},\"session\":{session},\"resumed\":{is_resumed},\
+             \"received\":{received},\"heartbeat\":{heartbeat},\"resume\":{resume},\
+             \"limits\":{{\"message\":{message},\"name\":{name},\"rooms\":{rooms}}}}}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ConnId;
+
+    #[test]
+    fn the_payload_is_json_with_all_fields() {
+        let token = SessionToken::new(ConnId::from_random_bytes([7; 16]), [1; 16]);
+        let hello = Hello {
+            session: Some(token),
+            is_resumed: true,
+            received: 17,
+            heartbeat: Duration::from_secs(25),
+            resume: Duration::from_millis(30_001),
+            limits: Limits { message: 65_536, name: 4096, rooms: 1100 },
+        };
+        let value: serde_json::Value = serde_json::from_str(&hello.to_json()).unwrap();
+        let expected = serde_json::json!({
+            "version": 2,
+            "session": token.to_text(),
+            "resumed": true,
+            "received": 17,
+            "heartbeat": 25_000,
+            "resume": 30_001,
+            "limits": { "message": 65_536, "name": 4096, "rooms": 1100 },
+        });
+        assert_eq!(value, expected);
+        let none = Hello { session: None, ..hello }.to_json();
+        assert!(none.contains("\"session\":null"), "{none}");
+    }
+}

@@ -1,0 +1,55 @@
+//! The extended protocol, version 2: sessions that outlive their sockets, requests, errors.
+//!
+//! A client asks for it by `roomer=2` in the query of its address. A server that speaks it sends
+//! [`HELLO`] as its first packet; a client whose first packet is another one speaks the plain
+//! protocol. The events of the extended protocol begin with [`PREFIX`], travel in ordinary packets
+//! and never reach a plain client. The file `EXTENDED.md` beside this crate describes all of it.
+//!
+//! Pure: time, counts and random bytes come in as arguments.
+
+mod acks;
+mod hello;
+mod token;
+
+pub use acks::{AckSchedule, parse_count};
+pub use hello::{Hello, Limits};
+pub use token::{SessionToken, TOKEN_LEN};
+
+/// The version of the protocol, as in the query `roomer=2` and in `hello`.
+pub const VERSION: u32 = 2;
+
+/// How the events of the extended protocol begin. Clients do not send others with this prefix, and
+/// no handler can be registered for one.
+pub const PREFIX: &str = "roomer:";
+
+/// Server to client, the first packet of a connection: the session and the server's limits
+/// ([`Hello`]).
+pub const HELLO: &str = "roomer:hello";
+/// Both ways: the number of packets of the session that the sender of this one has received and
+/// handled, in decimal ASCII. With `dst` = [`ACK_NOW`], the receiver answers at once.
+pub const ACK: &str = "roomer:ack";
+/// The `dst` of an [`ACK`] that asks for one in return.
+pub const ACK_NOW: &str = "?";
+/// The answer to a request.
+pub const REPLY: &str = "roomer:reply";
+/// A failed request, or a packet that the server rejected.
+pub const ERROR: &str = "roomer:error";
+
+/// Returns true if an event belongs to the extended protocol.
+///
+/// ```
+/// use roomer_proto::extended::is_extended;
+/// assert!(is_extended("roomer:ack") && is_extended("roomer:anything"));
+/// assert!(!is_extended("chat") && !is_extended("roomer"));
+/// ```
+#[must_use]
+pub fn is_extended(event: &str) -> bool {
+    event.starts_with(PREFIX)
+}
+
+/// Returns true if the receiver of a packet counts it: all packets of a session but those that are
+/// about the session itself ([`HELLO`], [`ACK`]).
+#[must_use]
+pub fn is_counted(event: &str) -> bool {
+    event != ACK && event != HELLO
+}
