@@ -165,8 +165,11 @@ impl Established {
                         core.outbound.send_control(key, session.acknowledge(now));
                         continue;
                     }
-                    SessionPacket::Wrong => {
-                        let reason = "acknowledged packets that were not sent";
+                    wrong @ (SessionPacket::Wrong | SessionPacket::TooMany) => {
+                        let reason = match wrong {
+                            SessionPacket::Wrong => "acknowledged packets that were not sent",
+                            _ => "acknowledged nothing new again and again",
+                        };
                         end = Some(End::Violation(close::PROTOCOL.code, reason.into()));
                         break;
                     }

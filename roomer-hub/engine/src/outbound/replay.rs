@@ -75,8 +75,9 @@ impl Replay {
         false
     }
 
-    /// Drops the frames that the client has received: the first `count` of the session.
-    pub(crate) fn acknowledge(&mut self, count: u64) -> Result<(), WrongCount> {
+    /// Drops the frames that the client has received: the first `count` of the session. Returns true
+    /// if the client has not acknowledged all of them before.
+    pub(crate) fn acknowledge(&mut self, count: u64) -> Result<bool, WrongCount> {
         if count < self.acknowledged {
             return Err(WrongCount);
         }
@@ -85,8 +86,7 @@ impl Replay {
                 return Err(WrongCount);
             }
         }
-        self.acknowledged = count;
-        Ok(())
+        Ok(std::mem::replace(&mut self.acknowledged, count) < count)
     }
 
     /// Drops the frames that the client has received, and returns the others as bytes to send
@@ -184,8 +184,8 @@ mod tests {
     fn acknowledged_frames_are_dropped_one_count_after_the_other() {
         let (mut log, frames) = log_of(&SIZES);
         for count in 0..=SIZES.len() {
-            assert_eq!(log.acknowledge(count as u64), Ok(()));
-            assert_eq!(log.acknowledge(count as u64), Ok(()));
+            assert_eq!(log.acknowledge(count as u64), Ok(count > 0));
+            assert_eq!(log.acknowledge(count as u64), Ok(false));
             let left: usize = frames[count..].iter().map(Bytes::len).sum();
             assert_eq!(log.len(), left, "{count}");
         }
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_count_beyond_what_was_sent_or_below_the_last_one_is_wrong() {
         let (mut log, _) = log_of(&[10, 10]);
-        assert_eq!(log.acknowledge(1), Ok(()));
+        assert_eq!(log.acknowledge(1), Ok(true));
         assert_eq!(log.acknowledge(0), Err(WrongCount));
         assert_eq!(log.acknowledge(3), Err(WrongCount));
         assert_eq!(log_of(&[]).0.acknowledge(1), Err(WrongCount));
@@ -210,11 +210,11 @@ mod tests {
         let mut log = Replay::new(usize::MAX);
         log.push(&frame(0, 5));
         for part in [0..100, 100..9000, 9000..9001, 9001..whole.len()] {
-            assert_eq!(log.acknowledge(1), Ok(()));
+            assert!(log.acknowledge(1).is_ok());
             log.push(&whole.slice(part));
         }
         assert_eq!(log.resume(1).unwrap(), whole);
-        assert_eq!(log.acknowledge(2), Ok(()));
+        assert_eq!(log.acknowledge(2), Ok(true));
         assert_eq!(log.len(), 0);
     }
 
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(log.resume(0), Err(WrongCount), "the first frame is gone");
         assert_eq!(log.resume(1).unwrap(), frames[1..11].concat());
         // Acknowledgements make the log complete again.
-        assert_eq!(log.acknowledge(5), Ok(()));
+        assert_eq!(log.acknowledge(5), Ok(true));
         assert!(log.push(&frames[11]));
         assert_eq!(log.resume(5).unwrap(), frames[5..].concat());
     }
@@ -238,7 +238,7 @@ mod tests {
         let mut log = Replay::new(1000);
         assert!(!log.push(&frame(0, 5000)));
         assert_eq!((log.len(), log.first), (0, 1));
-        assert_eq!(log.acknowledge(1), Ok(()));
+        assert_eq!(log.acknowledge(1), Ok(true));
         assert!(log.push(&frame(1, 10)));
         assert_eq!(log.resume(1).unwrap(), frame(1, 10));
     }

@@ -13,12 +13,21 @@ use crate::outbound::socket_writer::SocketWriter;
 /// pings to a page, so this is the page's sign that the server is alive.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
+/// A client has no reason to send more acknowledgements in a row that acknowledge nothing new. They
+/// are not packets for the hub, so that its rates do not count them.
+const MOST_IDLE_ACKS: u32 = 64;
+/// The pause after which they are not in a row.
+const ACK_PAUSE: Duration = Duration::from_secs(1);
+
 /// The session of one connection, apart from the packets to send.
 #[derive(Debug)]
 pub(crate) struct SessionState {
     /// The client's packets that were handled, and when to acknowledge them.
     pub(crate) received: AckSchedule,
     heartbeat_at: Duration,
+    /// The acknowledgements in a row, each within [`ACK_PAUSE`] of the one before, that acknowledge
+    /// nothing new, and when the last one arrived.
+    idle_acks: (u32, Duration),
     /// True until the client has sent something on its present socket, which shows that it has
     /// received its token.
     is_unconfirmed: bool,
@@ -36,6 +45,8 @@ pub(crate) enum SessionPacket {
     AckNow,
     /// The client acknowledges what it cannot have received: it has to be closed.
     Wrong,
+    /// The client sends acknowledgements without end: it has to be closed.
+    TooMany,
 }
 
 impl SessionState {
@@ -43,6 +54,7 @@ impl SessionState {
         SessionState {
             received: AckSchedule::default(),
             heartbeat_at: now + HEARTBEAT,
+            idle_acks: (0, now),
             is_unconfirmed: false,
             until: Duration::ZERO,
         }
@@ -78,9 +90,18 @@ impl SessionState {
         };
         match acknowledged {
             Err(WrongCount) => SessionPacket::Wrong,
-            Ok(()) if packet.dst == ACK_NOW => SessionPacket::AckNow,
-            Ok(()) => SessionPacket::Ack,
+            Ok(is_new) if !self.may_acknowledge(now, is_new) => SessionPacket::TooMany,
+            Ok(_) if packet.dst == ACK_NOW => SessionPacket::AckNow,
+            Ok(_) => SessionPacket::Ack,
         }
+    }
+
+    /// Returns false if the client has sent too many acknowledgements of nothing new.
+    fn may_acknowledge(&mut self, now: Duration, is_new: bool) -> bool {
+        let (count, last) = self.idle_acks;
+        let is_in_row = !is_new && now.saturating_sub(last) < ACK_PAUSE;
+        self.idle_acks = (if is_in_row { count + 1 } else { 0 }, now);
+        self.idle_acks.0 <= MOST_IDLE_ACKS
     }
 
     /// Returns when the server has to send an acknowledgement: one is due, or nothing else shows

@@ -272,6 +272,22 @@ fn acknowledgements_that_lie_close_the_connection() {
 }
 
 #[test]
+fn acknowledgements_without_end_close_the_connection() {
+    let mut world = World::new(1, Server::builder());
+    let (patient, hasty) =
+        (world.connect_extended(Handshake::new()), world.connect_extended(Handshake::new()));
+    world.settle();
+    for _ in 0..200 {
+        patient.request_ack();
+        world.advance(Duration::from_secs(2));
+    }
+    assert!(patient.is_open());
+    (0..200).for_each(|_| hasty.request_ack());
+    world.settle();
+    assert_eq!(hasty.closed().and_then(|closed| closed.code), Some(close::code::PROTOCOL));
+}
+
+#[test]
 fn a_token_of_another_a_wrong_one_and_a_used_one_open_new_sessions() {
     let builder = Server::builder()
         .authorize(|request| Ok(Claims::default().user(request.query("user").unwrap_or_default())));

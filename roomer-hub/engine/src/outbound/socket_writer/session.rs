@@ -38,10 +38,11 @@ impl SocketWriter {
         !std::mem::replace(&mut state.is_scheduled, true)
     }
 
-    /// Drops the packets that the client has received: the first `count` of the session.
-    pub(crate) fn acknowledge(&self, count: u64) -> Result<(), WrongCount> {
+    /// Drops the packets that the client has received: the first `count` of the session. Returns true
+    /// if there were any.
+    pub(crate) fn acknowledge(&self, count: u64) -> Result<bool, WrongCount> {
         let mut state = lock(&self.state);
-        let result = state.replay.as_mut().map_or(Ok(()), |replay| replay.acknowledge(count));
+        let result = state.replay.as_mut().map_or(Ok(false), |replay| replay.acknowledge(count));
         self.report_usage(&mut state);
         result
     }
