@@ -53,13 +53,24 @@ impl World {
     }
 
     /// Adds a client that returns to the session of another one, which has lost its connection or
-    /// still looks connected. It knows what that client knows, and sends again what the server has
-    /// not received. If the server does not have the session any more, it starts anew.
+    /// still looks connected, with the same request. It knows what that client knows, and sends again
+    /// what the server has not received. If the server does not have the session any more, it starts
+    /// anew.
     ///
     /// # Panics
     ///
     /// If the other client is not an extended one.
     pub fn reconnect(&mut self, before: &Client) -> Client {
+        let handshake = before.state().session.as_ref().map(|session| session.handshake.clone());
+        self.reconnect_with(before, handshake.unwrap_or_default())
+    }
+
+    /// As [`reconnect`](Self::reconnect), with another request, such as one with a new login.
+    ///
+    /// # Panics
+    ///
+    /// If the other client is not an extended one.
+    pub fn reconnect_with(&mut self, before: &Client, handshake: Handshake) -> Client {
         let (session, view) = {
             let state = before.state();
             (state.session.clone(), state.view.clone())
@@ -67,8 +78,9 @@ impl World {
         let Some(mut session) = session else {
             self.fail("the client has no session: connect it with connect_extended")
         };
+        session.handshake = handshake.clone();
+        let handshake = handshake.query("roomer", "2");
         let received = session.received.to_string();
-        let handshake = session.handshake.clone().query("roomer", "2");
         let handshake = match session.token.is_empty() {
             true => handshake,
             false => handshake.query("session", &session.token).query("received", &received),

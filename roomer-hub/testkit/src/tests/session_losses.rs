@@ -4,7 +4,42 @@ use std::time::Duration;
 
 use super::sessions::numbers;
 use super::*;
-use roomer_engine::Server;
+use roomer_engine::{Claims, Server};
+
+/// What a handler has stored with a connection.
+struct Visits(u32);
+
+#[test]
+fn stored_values_stay_and_the_new_claims_apply() {
+    let builder = Server::builder()
+        .authorize(|request| {
+            let role = request.query("role").unwrap_or_default().into_owned();
+            Ok(Claims::from([("role".to_owned(), role)]).user("ann"))
+        })
+        .on("visit", |conn, message| {
+            let visits = conn.get::<Visits>().map_or(0, |visits| visits.0) + 1;
+            conn.set(Visits(visits));
+            let role = conn.claims().and_then(|claims| claims.get("role")).cloned();
+            conn.reply(message, "visited", format!("{visits} as {}", role.unwrap_or_default()));
+            Ok(())
+        });
+    let mut world = World::new(1, builder);
+    let ann = world.connect_extended(Handshake::new().query("role", "guest"));
+    world.settle();
+    ann.send("root", "visit", "");
+    world.settle();
+    assert_eq!(ann.texts("root", "visited"), ["1 as guest"]);
+    ann.reset();
+    world.settle();
+    let host = world.reconnect_with(&ann, Handshake::new().query("role", "host"));
+    world.settle();
+    assert!(host.is_resumed());
+    host.send("root", "visit", "");
+    world.settle();
+    assert_eq!(host.texts("root", "visited"), ["2 as host"]);
+    // One connection of the user, as before.
+    assert_eq!(world.server().user("ann").count(), 1);
+}
 
 /// Two extended clients and a plain one that send numbers to one another while sockets are lost in
 /// every way and at every moment. Each gets every number of the others once and in order.
