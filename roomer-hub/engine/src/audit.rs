@@ -16,6 +16,7 @@ impl Server {
         let core = self.core();
         core.outbound.audit(core.hub.tables(), at_rest, self.options())?;
         core.infos.audit()?;
+        core.sessions.audit(core.hub.tables())?;
         drop(core);
         let held = self.0.budget.held();
         if at_rest && sockets == 0 && held > 0 {

@@ -97,12 +97,10 @@ impl Server {
         self.0.lifecycle.close();
         let keys: Vec<ConnKey> = self.core().outbound.writers.keys().collect();
         trace::closing(keys.len());
-        let mut core = self.core();
         for conn in keys {
-            core.close_for_shutdown(self.now(), conn, self.options().retry_window);
+            self.core().close_for_shutdown(self.now(), conn, self.options().retry_window);
+            self.flush_unless_in_callback();
         }
-        drop(core);
-        self.flush_unless_in_callback();
         // Wakes pending handshakes, which then see that the server is closing.
         self.0.timers.fire_all();
     }

@@ -150,6 +150,21 @@ impl Sessions {
         Some(window.mul_f64(f64::from(share) / f64::from(u32::MAX)))
     }
 
+    /// Checks the table; see [`Server::audit`](crate::Server::audit).
+    #[cfg(feature = "audit")]
+    pub(crate) fn audit(&self, tables: &Tables) -> Result<(), String> {
+        if let Some(conn) = self.by_key.keys().find(|conn| tables.conn_id(*conn).is_none()) {
+            return Err(format!("a session without a connection: {conn:?}"));
+        }
+        let detached = self.by_key.values().filter(|session| session.is_detached).count();
+        match detached == self.detached {
+            true => Ok(()),
+            false => {
+                Err(format!("{detached} sessions without a socket, {} counted", self.detached))
+            }
+        }
+    }
+
     /// Ends the session of a connection that is gone, if it has one.
     pub(crate) fn end(&mut self, conn: ConnKey) {
         if let Some(session) = self.by_key.remove(conn) {

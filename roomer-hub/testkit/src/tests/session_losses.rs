@@ -41,6 +41,50 @@ fn stored_values_stay_and_the_new_claims_apply() {
     assert_eq!(world.server().user("ann").count(), 1);
 }
 
+#[test]
+fn of_two_attempts_to_return_one_gets_the_session_and_the_other_nothing() {
+    for seed in 0..50 {
+        let mut world = World::new(seed, Server::builder());
+        let ann = world.connect_extended(Handshake::new());
+        world.settle();
+        ann.vanish();
+        let attempts = [world.reconnect(&ann), world.reconnect(&ann)];
+        world.settle();
+        world.advance(Duration::from_secs(6));
+        let resumed = attempts.iter().filter(|client| client.is_resumed() && client.is_open());
+        assert_eq!(resumed.count(), 1, "seed {seed}");
+        let stats = world.server().stats();
+        assert_eq!((stats.opened, stats.connections, stats.sockets), (1, 1, 1), "seed {seed}");
+    }
+}
+
+#[test]
+fn silence_and_a_socket_that_accepts_nothing_are_losses_of_the_socket() {
+    let mut world = World::new(1, Server::builder());
+    let bob = world.connect();
+    let (silent, stuck) =
+        (world.connect_extended(Handshake::new()), world.connect_extended(Handshake::new()));
+    world.settle();
+    stuck.stall(0);
+    bob.send("root", "chat", "0");
+    world.settle();
+    world.advance(Duration::from_secs(11));
+    assert_eq!(world.server().stats().sessions.detached, 1, "the write timeout has passed");
+    let stuck = world.reconnect(&stuck);
+    world.settle();
+    assert!(stuck.is_resumed());
+    assert_eq!(stuck.texts("root", "chat"), ["0"]);
+    // Its network takes what the server sends, and brings nothing back.
+    silent.stall(usize::MAX);
+    world.advance(Duration::from_secs(70));
+    assert_eq!(world.server().stats().sessions.detached, 1, "the pong timeout has passed");
+    let silent = world.reconnect(&silent);
+    world.settle();
+    assert!(silent.is_resumed());
+    assert_eq!(bob.members("root").map(|members| members.len()), Some(3));
+    assert!(world.server().stats().closes.is_empty());
+}
+
 /// Two extended clients and a plain one that send numbers to one another while sockets are lost in
 /// every way and at every moment. Each gets every number of the others once and in order.
 #[test]

@@ -40,7 +40,8 @@ fn a_session_survives_its_socket_without_loss_in_either_direction() {
     bob.send("lobby", "chat", "1");
     bob.send_to(&id, "chat", "direct");
     world.settle();
-    assert_eq!(world.server().stats().sessions.detached, 1);
+    let stats = world.server().stats();
+    assert_eq!((stats.sessions.detached, stats.connections, stats.sockets), (1, 2, 1));
     let ann = world.reconnect(&ann);
     world.settle();
     ann.send("lobby", "chat", "2");
