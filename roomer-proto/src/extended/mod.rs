@@ -1,4 +1,4 @@
-//! The extended protocol, version 2: sessions that outlive their sockets, requests, errors.
+//! The extended protocol, version 2: sessions that outlive their sockets.
 //!
 //! A client asks for it by `roomer=2` in the query of its address. A server that speaks it sends
 //! [`HELLO`] as its first packet; a client whose first packet is another one speaks the plain
@@ -30,10 +30,6 @@ pub const HELLO: &str = "roomer:hello";
 pub const ACK: &str = "roomer:ack";
 /// The `dst` of an [`ACK`] that asks for one in return.
 pub const ACK_NOW: &str = "?";
-/// The answer to a request.
-pub const REPLY: &str = "roomer:reply";
-/// A failed request, or a packet that the server rejected.
-pub const ERROR: &str = "roomer:error";
 
 /// Returns true if an event belongs to the extended protocol.
 ///
