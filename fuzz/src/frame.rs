@@ -197,7 +197,7 @@ impl Node {
         let room = ROOMS[usize::from(what >> 3) % ROOMS.len()];
         if what & 7 == 0 && self.conns < 5 {
             self.conns += 1;
-            return self.hub(roomer_hub::Input::Open { id: id(self.conns) });
+            return self.hub(roomer_hub::Input::Open { id: id(self.conns), extended: false });
         }
         let number = 1 + what % self.conns.max(1);
         let Some(conn) = self.hub.tables().find_conn(id(number).as_str()) else { return };

@@ -58,7 +58,7 @@ impl Crowd {
         bytes[..4].copy_from_slice(&self.opened.to_be_bytes());
         let id = ConnId::from_random_bytes(bytes);
         self.members.insert(id);
-        let snapshot_text = self.handle(Input::Open { id });
+        let snapshot_text = self.handle(Input::Open { id, extended: false });
         self.check(snapshot_text);
         let conn = self.hub.tables().find_conn(id.as_str()).expect("the connection is open");
         self.conns.push((id, conn));

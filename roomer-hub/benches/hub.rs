@@ -95,7 +95,7 @@ fn open_and_gone(bencher: Bencher<'_, '_>, others: usize) {
     let (mut hub, _) = hub(others);
     let id = id(others);
     bencher.bench_local(|| {
-        let mut actions = hub.handle(Duration::ZERO, Input::Open { id });
+        let mut actions = hub.handle(Duration::ZERO, Input::Open { id, extended: false });
         let Some(Action::Opened { conn }) = actions.next() else { panic!("not opened") };
         for action in actions {
             black_box(action);
@@ -118,7 +118,8 @@ fn id(number: usize) -> ConnId {
 fn hub(connections: usize) -> (Hub, Vec<ConnKey>) {
     let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
     let open = |number| {
-        let mut actions = hub.handle(Duration::ZERO, Input::Open { id: id(number) });
+        let mut actions =
+            hub.handle(Duration::ZERO, Input::Open { id: id(number), extended: false });
         match actions.next() {
             Some(Action::Opened { conn }) => conn,
             other => panic!("not opened: {other:?}"),

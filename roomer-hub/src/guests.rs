@@ -332,7 +332,7 @@ mod tests {
             ConnId::from_random_bytes(bytes)
         };
         count(Input::PeerUp { peer, tag: [0; 4] });
-        count(Input::Open { id: ConnId::from_random_bytes([1; 16]) });
+        count(Input::Open { id: ConnId::from_random_bytes([1; 16]), extended: false });
         for number in 0..1_000 {
             assert_eq!(count(Input::GuestJoined { peer, room: ROOT, id: id(number) }), 1);
         }

@@ -62,7 +62,7 @@ impl Hub {
     pub fn handle<'a>(&'a mut self, now: Duration, input: Input<'a>) -> Actions<'a> {
         self.output.clear();
         let context = match input {
-            Input::Open { id } => self.open(now, id),
+            Input::Open { id, extended } => self.open(now, id, extended),
             Input::Packet { conn, packet } => {
                 self.packet(now, conn, &packet, Authorization::Required);
                 Context::of(conn, packet)

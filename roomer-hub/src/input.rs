@@ -12,6 +12,9 @@ pub enum Input<'a> {
     Open {
         /// The connection's id, made by the caller and never used before.
         id: ConnId,
+        /// True if the client speaks the extended protocol ([`roomer_proto::extended`]). Without
+        /// [`Config::extended`](crate::Config::extended) every client counts as plain.
+        extended: bool,
     },
     /// A client's packet was received.
     Packet {

@@ -20,7 +20,7 @@
 //! // Two connections open; each joins `root`.
 //! let mut open = |random| {
 //!     let id = ConnId::from_random_bytes(random);
-//!     let mut actions = hub.handle(now, Input::Open { id });
+//!     let mut actions = hub.handle(now, Input::Open { id, extended: false });
 //!     match actions.next() {
 //!         Some(Action::Opened { conn }) => conn,
 //!         other => panic!("{other:?}"),

@@ -12,9 +12,9 @@ use crate::limits::RejectReason;
 
 impl Hub {
     /// Opens a connection and joins it to `root`.
-    pub(crate) fn open<'a>(&mut self, now: Duration, id: ConnId) -> Context<'a> {
+    pub(crate) fn open<'a>(&mut self, now: Duration, id: ConnId, extended: bool) -> Context<'a> {
         let packet = PacketRef { room: ROOT, ..PacketRef::default() };
-        let Some(conn) = self.tables.insert(id, now) else {
+        let Some(conn) = self.tables.insert(id, now, extended && self.config.extended) else {
             self.output.records.push(Record::Rejected);
             return Context::of(ConnKey::default(), packet);
         };

@@ -33,6 +33,8 @@ pub struct Tables {
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) id: ConnId,
+    /// True if the client speaks the extended protocol.
+    extended: bool,
     opened_at: Duration,
     pub(crate) seats: Vec<Seat>,
     /// `None` until a bucket is used: most connections never need one.
@@ -88,6 +90,12 @@ impl Tables {
     #[must_use]
     pub fn opened_at(&self, conn: ConnKey) -> Option<Duration> {
         self.conns.get(conn).map(|conn| conn.opened_at)
+    }
+
+    /// Returns true if a connection's client speaks the extended protocol; false if it is gone.
+    #[must_use]
+    pub fn is_extended(&self, conn: ConnKey) -> bool {
+        self.conns.get(conn).is_some_and(|conn| conn.extended)
     }
 
     /// Returns the name of a room, `None` if it is closed.
@@ -154,12 +162,12 @@ impl Tables {
     }
 
     /// Inserts a connection without rooms. Returns `None` if its id is in use, also by a guest.
-    pub(crate) fn insert(&mut self, id: ConnId, now: Duration) -> Option<ConnKey> {
+    pub(crate) fn insert(&mut self, id: ConnId, now: Duration, extended: bool) -> Option<ConnKey> {
         if self.find_conn(id.as_str()).is_some() || self.find_guest(&id).is_some() {
             return None;
         }
         let (seats, buckets) = (Vec::new(), None);
-        let conn = self.conns.insert(Conn { id, opened_at: now, seats, buckets });
+        let conn = self.conns.insert(Conn { id, extended, opened_at: now, seats, buckets });
         let (key, conns) = (self.key, &self.conns);
         self.ids.insert_unique(key.hash(id.as_str()), conn, |&other| {
             key.hash(conns[other].id.as_str())

@@ -26,7 +26,7 @@ impl Crowd {
     fn open(&mut self) {
         let number = self.conns.len();
         let id = ConnId::from_random_bytes((number as u128 + 1).to_be_bytes());
-        let actions = self.hub.handle(Duration::ZERO, Input::Open { id });
+        let actions = self.hub.handle(Duration::ZERO, Input::Open { id, extended: false });
         let opened = |action| if let Action::Opened { conn } = action { Some(conn) } else { None };
         let conn = actions.filter_map(opened).next().unwrap();
         self.conns.push((id, conn));

@@ -80,9 +80,9 @@ fn an_id_has_one_owner_in_the_cluster() {
     assert_eq!(node.guest_left(1, ROOT, guest(7)), NOTHING, "not its guest");
     assert_eq!(node.rejected().duplicate_id, 3);
     // A connection of this node must not take the id of a guest.
-    assert_eq!(node.run(Input::Open { id: guest(7) }), ["Rejected"]);
+    assert_eq!(node.run(Input::Open { id: guest(7), extended: false }), ["Rejected"]);
     node.guest_left(0, ROOT, guest(7));
-    assert_eq!(node.run(Input::Open { id: guest(7) })[0], "opened 07");
+    assert_eq!(node.run(Input::Open { id: guest(7), extended: false })[0], "opened 07");
     assert_eq!(node.0.tables().guest_count(), 0);
 }
 
@@ -183,7 +183,7 @@ fn a_message_is_forwarded_to_each_peer_with_the_tag() {
     assert_eq!(node.0.rejected_packets().unknown_dst, 3);
     // A connection of this node comes first, even if its id bears the tag.
     let same_tag = guest(9);
-    node.run(Input::Open { id: same_tag });
+    node.run(Input::Open { id: same_tag, extended: false });
     assert_eq!(node.direct(ann, same_tag), ["send to 09: root chat src=01 "]);
     assert_eq!(node.send(same_tag.as_str()), ["send to 09: x news src= "]);
 }

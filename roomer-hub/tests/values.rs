@@ -54,7 +54,7 @@ fn the_defaults_are_those_of_the_docs() {
 fn the_default_limits_are_exact() {
     let mut hub = Hub::new(Config::default(), HashKey([1; 16]));
     let id = ConnId::parse(ID).unwrap();
-    for _ in hub.handle(Duration::ZERO, Input::Open { id }) {}
+    for _ in hub.handle(Duration::ZERO, Input::Open { id, extended: false }) {}
     let conn = hub.tables().find_conn(ID).unwrap();
     let mut join = |room: &str| {
         let packet = PacketRef { room, event: "join", ..PacketRef::default() };
@@ -77,7 +77,7 @@ fn the_default_limits_are_exact() {
 fn null_keys_find_nothing() {
     let mut hub = Hub::new(Config::compat(), HashKey([1; 16]));
     let id = ConnId::parse(ID).unwrap();
-    for _ in hub.handle(Duration::ZERO, Input::Open { id }) {}
+    for _ in hub.handle(Duration::ZERO, Input::Open { id, extended: false }) {}
     let (conn, room) = (ConnKey::default(), RoomKey::default());
     let packet = PacketRef { room: "root", event: "chat", ..PacketRef::default() };
     assert_eq!(hub.handle(Duration::ZERO, Input::Packet { conn, packet }).len(), 0);
@@ -110,8 +110,11 @@ fn the_tables_list_rooms_and_members() {
     let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
     assert_eq!(hub.tables().rooms().count(), 0);
     let mut open = |byte| {
-        hub.handle(Duration::ZERO, Input::Open { id: ConnId::from_random_bytes([byte; 16]) })
-            .for_each(drop);
+        hub.handle(
+            Duration::ZERO,
+            Input::Open { id: ConnId::from_random_bytes([byte; 16]), extended: false },
+        )
+        .for_each(drop);
         hub.tables().find_conn(ConnId::from_random_bytes([byte; 16]).as_str()).unwrap()
     };
     let keys = [open(1), open(2)];
@@ -139,4 +142,17 @@ fn an_id_is_parsed_from_text_or_the_error_describes_its_form() {
     );
     let long = "x".repeat(1_000_000).parse::<ConnId>().unwrap_err();
     assert!(long.to_string().len() < 200);
+}
+
+#[test]
+fn the_hub_knows_which_clients_speak_the_extended_protocol() {
+    let is_extended = |config, extended| {
+        let mut hub = Hub::new(config, HashKey([1; 16]));
+        let id = ConnId::from_random_bytes([1; 16]);
+        for _ in hub.handle(Duration::ZERO, Input::Open { id, extended }) {}
+        hub.tables().is_extended(hub.tables().find_conn(id.as_str()).unwrap())
+    };
+    assert!(is_extended(Config::default(), true));
+    assert!(!is_extended(Config::default(), false));
+    assert!(!is_extended(Config::compat(), true), "the original's mode has plain clients only");
 }

@@ -236,9 +236,11 @@ impl Node {
         let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
         let id = node.tag().id([7; 16]);
         let opened =
-            hub.handle(Duration::ZERO, Input::Open { id }).find_map(|action| match action {
-                Action::Opened { conn } => Some(conn),
-                _ => None,
+            hub.handle(Duration::ZERO, Input::Open { id, extended: false }).find_map(|action| {
+                match action {
+                    Action::Opened { conn } => Some(conn),
+                    _ => None,
+                }
             });
         Node { hub, cluster, conn: opened.expect("a new id") }
     }
@@ -347,7 +349,7 @@ fn hub(connections: usize) -> (Hub, Vec<ConnKey>) {
     let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
     let mut conns = Vec::new();
     for number in 0..connections {
-        for action in hub.handle(Duration::ZERO, Input::Open { id: id(number) }) {
+        for action in hub.handle(Duration::ZERO, Input::Open { id: id(number), extended: false }) {
             if let Action::Opened { conn } = action {
                 conns.push(conn);
             }

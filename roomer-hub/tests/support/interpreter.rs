@@ -38,7 +38,7 @@ impl Interpreter {
             ["show"] => self.show(),
             ["open", name] => {
                 let id = self.names.make_id(name);
-                self.handle(Input::Open { id })
+                self.handle(Input::Open { id, extended: false })
             }
             ["command", ..] => self.command(line, &words[1..]),
             [name, ..] => self.packet(line, name, &words[1..]),
@@ -158,7 +158,7 @@ impl Interpreter {
         self.hub();
         let hub = self.hub.as_mut().unwrap();
         let before = hub.rejected_packets();
-        let opening = if let Input::Open { id } = input { Some(id) } else { None };
+        let opening = if let Input::Open { id, .. } = input { Some(id) } else { None };
         let mut lines = Vec::new();
         let actions = hub.handle(Duration::ZERO, input);
         let tables = actions.tables();

@@ -142,7 +142,7 @@ impl Net {
 
     pub(crate) fn open(&mut self, node: usize, conn: u8) {
         let (id, now) = (self.nodes[node].id(conn), self.now);
-        self.nodes[node].hub(now, roomer_hub::Input::Open { id });
+        self.nodes[node].hub(now, roomer_hub::Input::Open { id, extended: false });
     }
 
     pub(crate) fn say(&mut self, node: usize, conn: u8, room: &str, event: &str, payload: &str) {

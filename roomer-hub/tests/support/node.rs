@@ -40,7 +40,7 @@ impl Node {
     }
 
     pub(crate) fn open(&mut self, number: u8) -> ConnKey {
-        let lines = self.run(Input::Open { id: id(0x11, number) });
+        let lines = self.run(Input::Open { id: id(0x11, number), extended: false });
         assert!(lines[0].starts_with("opened"), "{lines:?}");
         self.0.tables().find_conn(id(0x11, number).as_str()).unwrap()
     }

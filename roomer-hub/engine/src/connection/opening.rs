@@ -227,7 +227,8 @@ impl<R: Reader> Connection<R> {
             self.writer.begin_session(server.options().resume_buffer);
         }
         let opening = (!server.options().echo).then_some(&self.writer);
-        let applied = core.apply(now, Input::Open { id }, opening);
+        let open = Input::Open { id, extended: session.is_some() };
+        let applied = core.apply(now, open, opening);
         let Some(key) = applied.opened else {
             return Step::Done;
         };

@@ -52,7 +52,8 @@ impl LargeRoom {
                 Arc::new(MemoryBudget::new(1 << 30)),
             );
             let id = ConnId::from_random_bytes([number; 16]);
-            let applied = room.core.apply(Duration::ZERO, Input::Open { id }, Some(&writer));
+            let applied =
+                room.core.apply(Duration::ZERO, Input::Open { id, extended: false }, Some(&writer));
             room.keys.push(applied.opened.unwrap());
             room.tapes.push(tape);
         }

@@ -40,7 +40,7 @@ impl World {
         let id = self.nodes[node].id.tag().id(random);
         self.clients.insert(id, Client::new(id, node, self.setup.loss));
         let World { nodes, clients, now, .. } = self;
-        nodes[node].hub(*now, clients, roomer_hub::Input::Open { id })?;
+        nodes[node].hub(*now, clients, roomer_hub::Input::Open { id, extended: false })?;
         self.touched(node);
         Ok(())
     }

@@ -252,7 +252,7 @@ impl Checker {
     fn hub_input(&self, op: Op) -> Input<'static> {
         let from = |from: Option<u16>| from.map(|client| self.key(client));
         Input::Command(match op {
-            Op::Open { id } => return Input::Open { id: identity(id).id },
+            Op::Open { id } => return Input::Open { id: identity(id).id, extended: false },
             Op::Packet { client, packet } => {
                 return Input::Packet { conn: self.key(client), packet };
             }
