@@ -112,7 +112,9 @@ impl Server {
         let (lifecycle, options) = (&self.0.lifecycle, self.options());
         // The decision has checked the limits too, but others may have connected since.
         let reserved = decided.and_then(|accepted| {
-            let reserved = lifecycle.reserve(options.address(accepted.peer), &options.admission);
+            let replaced = accepted.replaced_socket(self);
+            let address = options.address(accepted.peer);
+            let reserved = lifecycle.reserve(address, &options.admission, replaced);
             reserved.map_err(|status| self.full(status, accepted.untrusted_proxy))?;
             Ok(accepted)
         });

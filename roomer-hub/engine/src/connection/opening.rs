@@ -160,7 +160,8 @@ impl<R: Reader> Connection<R> {
         let promote = |accepted: Accepted| {
             let (from, to) = (options.address(self.peer), options.address(accepted.peer));
             // Checked again, since the hook may have taken its time and others have connected.
-            match self.server.0.lifecycle.promote(from, to, &options.admission) {
+            let replaced = accepted.replaced_socket(&self.server);
+            match self.server.0.lifecycle.promote(from, to, &options.admission, replaced) {
                 Ok(()) => Ok(accepted),
                 Err(status) => Err(self.server.full(status, accepted.untrusted_proxy)),
             }

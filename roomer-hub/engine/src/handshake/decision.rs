@@ -18,6 +18,7 @@ use crate::handshake::rejected::Rejected;
 use crate::handshake::request::{AuthResult, Rejection, Request};
 use crate::handshake::response::Response;
 use crate::handshake::rules::untrusted_proxy;
+use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::session::request::SessionRequest;
@@ -61,6 +62,14 @@ struct Candidate {
     untrusted_proxy: Option<IpAddr>,
     has_token: bool,
     session: Option<SessionRequest>,
+}
+
+impl Accepted {
+    /// Returns the socket that ends when this client is admitted. See [`Server::replaced_socket`].
+    pub(crate) fn replaced_socket(&self, server: &Server) -> Option<Replaced> {
+        let user = self.credentials.as_ref().and_then(|credentials| credentials.user());
+        server.replaced_socket(self.session.as_ref(), |of_session| of_session == user)
+    }
 }
 
 impl PendingAuth {
@@ -118,13 +127,15 @@ impl Server {
         }
         self.check_address(&request, is_mounted)?;
         let untrusted_proxy = untrusted_proxy(&request, options);
+        let session = SessionRequest::of(&request).filter(|_| options.extended && !options.echo);
         // A full server rejects before it calls the hook, which may be expensive.
-        let allowed = self.0.lifecycle.check(options.address(request.peer), &options.admission);
+        let replaced = self.replaced_socket(session.as_ref(), |_| true);
+        let address = options.address(request.peer);
+        let allowed = self.0.lifecycle.check(address, &options.admission, replaced);
         allowed.map_err(|status| self.full(status, untrusted_proxy))?;
         let (claims, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
         let has_token = options.authorize.is_some() && request.token().is_some();
         let extensions = request.head.extensions().clone();
-        let session = SessionRequest::of(&request).filter(|_| options.extended && !options.echo);
         let candidate = |checked| Candidate {
             claims,
             extensions,

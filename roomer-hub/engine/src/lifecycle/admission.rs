@@ -73,6 +73,13 @@ pub(crate) struct SocketCounts {
     rejected: BTreeMap<u16, u64>,
 }
 
+/// A socket that a new one replaces, since its client returns to a session whose socket still looks
+/// open. It does not count against the limits for the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    pub(crate) address: Option<Address>,
+}
+
 /// The number of sockets of one address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct PerAddress {
@@ -113,12 +120,14 @@ impl SocketCounts {
         *self.rejected.entry(status.as_u16()).or_default() += 1;
     }
 
-    /// Returns the status to reject one more socket with, if it would exceed a limit.
+    /// Returns the status to reject one more socket with, if it would exceed a limit. `replaced` is a
+    /// connection that ends for it.
     pub(crate) fn check(
         &self,
         kind: SocketKind,
         address: Option<Address>,
         admission: &AdmissionLimits,
+        replaced: Option<Replaced>,
     ) -> Result<(), StatusCode> {
         let (count, limit) = match kind {
             SocketKind::Handshake => (self.handshakes, admission.handshakes),
@@ -128,12 +137,14 @@ impl SocketCounts {
             }
             SocketKind::Detached | SocketKind::Outside => return Ok(()),
         };
-        if count >= limit.total {
+        if count >= limit.total.saturating_add(usize::from(replaced.is_some())) {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
         let own = address.and_then(|address| self.by_address.get(&address)).copied();
         let count = own.unwrap_or_default().count(kind).copied();
-        match count.is_some_and(|count| count as usize >= limit.per_address) {
+        let replaces_own = replaced.is_some_and(|replaced| replaced.address == address);
+        let per_address = limit.per_address.saturating_add(usize::from(replaces_own));
+        match count.is_some_and(|count| count as usize >= per_address) {
             true => Err(StatusCode::TOO_MANY_REQUESTS),
             false => Ok(()),
         }
@@ -225,7 +236,7 @@ mod tests {
         let (one, two) = (address("1.1.1.1"), address("2.2.2.2"));
         let status = |counts: &SocketCounts, address| {
             counts
-                .check(SocketKind::Handshake, address, &LIMITS)
+                .check(SocketKind::Handshake, address, &LIMITS, None)
                 .err()
                 .map(|status| status.as_u16())
         };
@@ -237,7 +248,27 @@ mod tests {
         assert_eq!((status(&counts, two), status(&counts, None)), (Some(503), Some(503)));
         counts.leave(SocketKind::Handshake, one);
         assert_eq!((status(&counts, one), status(&counts, two)), (None, None));
-        assert_eq!(counts.check(SocketKind::Connection, one, &LIMITS), Ok(()));
+        assert_eq!(counts.check(SocketKind::Connection, one, &LIMITS, None), Ok(()));
+    }
+
+    #[test]
+    fn a_socket_that_is_replaced_makes_room_for_its_successor_alone() {
+        let mut counts = SocketCounts::default();
+        let [one, two, three, four] = ["1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4"].map(address);
+        let status = |counts: &SocketCounts, to, replaced| {
+            let replaced = Some(Replaced { address: replaced });
+            let checked = counts.check(SocketKind::Connection, to, &LIMITS, replaced);
+            checked.err().map(|status| status.as_u16())
+        };
+        counts.enter(SocketKind::Connection, one);
+        counts.enter(SocketKind::Connection, two);
+        assert_eq!(status(&counts, one, one), None);
+        assert_eq!(status(&counts, one, two), Some(429), "another address is at its limit");
+        counts.enter(SocketKind::Connection, three);
+        assert_eq!((status(&counts, one, one), status(&counts, four, one)), (None, None));
+        // The successor is in, and its predecessor has not left yet.
+        counts.enter(SocketKind::Connection, one);
+        assert_eq!(status(&counts, one, one), Some(503));
     }
 
     #[test]

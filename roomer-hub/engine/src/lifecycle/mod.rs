@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::lifecycle::admission::{Address, AdmissionLimits, SocketCounts, SocketKind};
+use crate::lifecycle::admission::{Address, AdmissionLimits, Replaced, SocketCounts, SocketKind};
 use crate::lifecycle::drain::DrainReport;
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
@@ -58,10 +58,10 @@ impl Lifecycle {
     ) -> (SocketKind, Result<(), StatusCode>) {
         // Checked and counted under one lock: otherwise sockets that arrive together would all pass.
         let mut state = lock(&self.state);
-        let allowed = state.counts.check(SocketKind::Handshake, address, admission);
+        let allowed = state.counts.check(SocketKind::Handshake, address, admission, None);
         let kind = match allowed {
             Ok(()) => SocketKind::Handshake,
-            Err(_) if state.counts.check(SocketKind::Lingering, None, admission).is_ok() => {
+            Err(_) if state.counts.check(SocketKind::Lingering, None, admission, None).is_ok() => {
                 SocketKind::Lingering
             }
             Err(_) => SocketKind::Outside,
@@ -78,8 +78,9 @@ impl Lifecycle {
         &self,
         address: Option<Address>,
         admission: &AdmissionLimits,
+        replaced: Option<Replaced>,
     ) -> Result<(), StatusCode> {
-        lock(&self.state).check(address, admission)
+        lock(&self.state).check(address, admission, replaced)
     }
 
     /// Counts a handshake as a connection from now on, possibly of another address, if the limits allow
@@ -89,9 +90,10 @@ impl Lifecycle {
         from: Option<Address>,
         to: Option<Address>,
         admission: &AdmissionLimits,
+        replaced: Option<Replaced>,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        state.check(to, admission)?;
+        state.check(to, admission, replaced)?;
         state.counts.leave(SocketKind::Handshake, from);
         state.counts.enter(SocketKind::Connection, to);
         Ok(())
@@ -114,7 +116,7 @@ impl Lifecycle {
         let mut state = lock(&self.state);
         // Uncounted first, so that the socket does not count twice against the limits.
         state.counts.leave(SocketKind::Handshake, from);
-        let allowed = state.counts.check(SocketKind::Handshake, to, admission);
+        let allowed = state.counts.check(SocketKind::Handshake, to, admission, None);
         state.counts.enter(SocketKind::Handshake, if allowed.is_ok() { to } else { from });
         allowed
     }
@@ -124,9 +126,10 @@ impl Lifecycle {
         &self,
         address: Option<Address>,
         admission: &AdmissionLimits,
+        replaced: Option<Replaced>,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        state.check(address, admission)?;
+        state.check(address, admission, replaced)?;
         state.counts.enter(SocketKind::Connection, address);
         Ok(())
     }
@@ -282,9 +285,10 @@ impl State {
         &self,
         address: Option<Address>,
         admission: &AdmissionLimits,
+        replaced: Option<Replaced>,
     ) -> Result<(), StatusCode> {
         match self.phase {
-            Phase::Open => self.counts.check(SocketKind::Connection, address, admission),
+            Phase::Open => self.counts.check(SocketKind::Connection, address, admission, replaced),
             _ => Err(StatusCode::SERVICE_UNAVAILABLE),
         }
     }

@@ -56,7 +56,7 @@ fn one_of_two_gets_the_last_slot_and_the_drain_is_woken_by_the_last_to_leave() {
         let others = [(); 2].map(|()| {
             let lifecycle = lifecycle.clone();
             thread::spawn(move || {
-                let is_accepted = lifecycle.reserve(None, &admission).is_ok();
+                let is_accepted = lifecycle.reserve(None, &admission, None).is_ok();
                 if is_accepted {
                     lifecycle.leave(SocketKind::Connection, None);
                 }
@@ -65,7 +65,7 @@ fn one_of_two_gets_the_last_slot_and_the_drain_is_woken_by_the_last_to_leave() {
         lifecycle.drain(Duration::ZERO);
         block_on(poll_fn(|cx| lifecycle.poll_drained(cx)));
         assert!(
-            lifecycle.reserve(None, &admission).is_err(),
+            lifecycle.reserve(None, &admission, None).is_err(),
             "a connection is accepted during a drain"
         );
         others.into_iter().for_each(|other| other.join().unwrap());

@@ -24,7 +24,10 @@ use roomer_hub::{ConnId, ConnKey, Tables};
 use roomer_proto::extended::SessionToken;
 use slotmap::SecondaryMap;
 
+use crate::Server;
+use crate::lifecycle::admission::Replaced;
 use crate::session::handover::{Handover, Refusal};
+use crate::session::request::SessionRequest;
 
 /// The newest tokens that are kept while none has shown to have arrived, apart from the one that the
 /// client came back with.
@@ -82,6 +85,12 @@ impl Sessions {
         let conn = tables.find_conn(token.id().as_str())?;
         let session = self.by_key.get(conn)?;
         session.secrets.iter().any(|secret| token.has_secret(secret)).then_some(conn)
+    }
+
+    /// Returns the session that a token belongs to, if it still has a socket.
+    fn find_attached(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
+        let conn = self.find(tables, token)?;
+        self.by_key.get(conn).is_some_and(|session| !session.is_detached).then_some(conn)
     }
 
     /// Replaces the secret of a session that is continued. The client has either the token that it
@@ -173,6 +182,25 @@ impl Sessions {
                 successor.refuse(Refusal::Ended);
             }
         }
+    }
+}
+
+impl Server {
+    /// Returns the socket that ends if a client with this request is admitted: its session's old one,
+    /// if that still looks open. So a client whose address is at its limit, or whose server is full,
+    /// can change its network. `is_user` is true for the user that the client has logged in as: the
+    /// session of another one stays, and so does its socket.
+    pub(crate) fn replaced_socket(
+        &self,
+        request: Option<&SessionRequest>,
+        is_user: impl FnOnce(Option<&Arc<str>>) -> bool,
+    ) -> Option<Replaced> {
+        let resume = request?.resume.as_ref().filter(|resume| resume.received.is_some())?;
+        let token = resume.token?;
+        let core = self.core();
+        let conn = core.sessions.find_attached(core.hub.tables(), &token)?;
+        let info = core.infos.get(conn).filter(|info| is_user(info.user()))?;
+        Some(Replaced { address: self.options().address(info.peer) })
     }
 }
 

@@ -59,6 +59,58 @@ fn of_two_attempts_to_return_one_gets_the_session_and_the_other_nothing() {
 }
 
 #[test]
+fn a_client_whose_old_socket_looks_open_returns_to_a_full_server() {
+    let authorize = |_: &roomer_engine::Request| Ok(Claims::default());
+    for builder in [Server::builder(), Server::builder().authorize(authorize)] {
+        let mut world = World::new(1, builder.max_connections(2));
+        let ann = world.connect_extended(Handshake::new());
+        let bob = world.connect_extended(Handshake::new());
+        world.settle();
+        ann.vanish();
+        let again = world.reconnect(&ann);
+        let stranger = world.connect_extended(Handshake::new());
+        world.settle();
+        assert!(again.is_resumed());
+        assert_eq!(stranger.status(), Some(503));
+        // Without a socket, a session does not have a place among the connections.
+        bob.reset();
+        world.settle();
+        let carol = world.connect_extended(Handshake::new());
+        world.settle();
+        let late = world.reconnect(&bob);
+        world.settle();
+        assert_eq!((carol.status(), late.status()), (Some(101), Some(503)));
+        let stats = world.server().stats();
+        assert_eq!((stats.connections, stats.sessions.detached), (3, 1));
+        // The session waits for its client all the same.
+        carol.close(1000, "");
+        world.settle();
+        let late = world.reconnect(&bob);
+        world.settle();
+        assert!(late.is_resumed());
+    }
+}
+
+#[test]
+fn a_token_that_opens_a_session_anew_does_not_get_past_the_limit() {
+    let builder = Server::builder()
+        .authorize(|request| Ok(Claims::default().user(request.query("user").unwrap_or_default())));
+    let mut world = World::new(1, builder.max_connections(1));
+    let as_user = |user| Handshake::new().query("user", user);
+    let ann = world.connect_extended(as_user("ann"));
+    world.settle();
+    let token = ann.session_token();
+    // The session of another user stays, and without a count there is nothing to return to.
+    let query = |received| as_user("ann").query("session", &token).query("received", received);
+    let other = world.reconnect_with(&ann, as_user("bob"));
+    let countless = world.connect_extended(query("x"));
+    world.settle();
+    assert_eq!((other.status(), countless.status()), (Some(503), Some(503)));
+    assert!(ann.is_open());
+    assert_eq!(world.server().stats().connections, 1);
+}
+
+#[test]
 fn silence_and_a_socket_that_accepts_nothing_are_losses_of_the_socket() {
     let mut world = World::new(1, Server::builder());
     let bob = world.connect();
