@@ -24,6 +24,7 @@ const WITNESSES = {
     "roomer-tokio/guide/cluster.md: listen: ": { why: "settings of a broker on another machine, with certificates" },
     "roomer-tokio/guide/cluster.md: user chat on ": { why: "a rule of a broker on another machine" },
     'roomer-proto/EXTENDED.md: {"version":2,"session"': { file: "roomer-hub/conformance/tests/cases/sessions.rs", name: "hello_is_the_first_packet_and_tells_the_limits" },
+    'roomer-proto/EXTENDED.md: {"in":': { file: "roomer-hub/engine/tests/renewal.rs", name: "a_login_is_renewed_in_time_and_again" },
     "js/RECIPES.md: <!-- Lobby.vue -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
     "js/RECIPES.md: <!-- Lobby.svelte -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
     "js/README.md: <!DOCTYPE html>": { file: "js/test/browser/tutorial.browser.test.js" },

@@ -30,6 +30,12 @@ pub const HELLO: &str = "roomer:hello";
 pub const ACK: &str = "roomer:ack";
 /// The `dst` of an [`ACK`] that asks for one in return.
 pub const ACK_NOW: &str = "?";
+/// Server to client: the login expires, and the client should send a [`TOKEN`]. The payload is JSON,
+/// `{"in":MS}`: the milliseconds that are left.
+pub const EXPIRING: &str = "roomer:expiring";
+/// Client to server: the payload is a new token for a login that expires. Once for each
+/// [`EXPIRING`].
+pub const TOKEN: &str = "roomer:token";
 
 /// Returns true if an event belongs to the extended protocol.
 ///

@@ -77,8 +77,9 @@ impl Claims {
     }
 
     /// Limits the validity of the login: after this time the connection is closed with 1008
-    /// `login expired`, which its client treats as final. With a time of zero the handshake is
-    /// rejected with 401. Default: the login does not expire.
+    /// `login expired`, which its client treats as final, unless it is
+    /// [renewed](crate::Builder::renew_login). With a time of zero the handshake is rejected with
+    /// 401. Default: the login does not expire.
     #[must_use]
     pub fn good_for(mut self, time: Duration) -> Self {
         self.good_for = Some(time);

@@ -11,7 +11,7 @@ use roomer_proto::extended;
 use roomer_proto::websocket::Limits;
 
 use crate::app::conn::Conn;
-use crate::app::handler::{BoxFuture, HandlerError, Rule};
+use crate::app::handler::{BoxFuture, Callback, HandlerError, Rule};
 use crate::app::hooks::Hooks;
 use crate::app::message::Message;
 use crate::cluster::{Cluster, OnGap, OnPeer};
@@ -71,6 +71,8 @@ pub(crate) struct Options {
     pub(crate) resume_buffer: usize,
     pub(crate) max_detached: usize,
     pub(crate) retry_window: Duration,
+    pub(crate) renew_login: Option<Callback<AuthResult>>,
+    pub(crate) renew_login_before: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) coalesce: Duration,
     pub(crate) cluster: Option<Cluster>,
@@ -170,6 +172,8 @@ impl Default for Options {
             resume_buffer: 256 * 1024,
             max_detached: 20_000,
             retry_window: Duration::from_secs(10),
+            renew_login: None,
+            renew_login_before: Duration::from_secs(60),
             close_timeout: Duration::from_secs(5),
             coalesce: Duration::ZERO,
             cluster: None,

@@ -1,8 +1,13 @@
 //! The extended protocol: sessions that outlive their sockets.
 
+use std::future::Future;
 use std::time::Duration;
 
+use crate::app::conn::Conn;
+use crate::app::handler::Callback;
+use crate::app::message::{Message, OwnedMessage};
 use crate::builder::Builder;
+use crate::handshake::request::{AuthResult, Rejection};
 
 impl<E> Builder<E> {
     /// Sets whether clients that ask for the extended protocol (`roomer=2` in the query of their
@@ -39,6 +44,73 @@ impl<E> Builder<E> {
     /// the next process meets a steady rate of clients and not all of them at once. Default 10 s.
     pub fn retry_window(mut self, window: Duration) -> Self {
         self.options.retry_window = window;
+        self
+    }
+
+    /// Renews logins that expire ([`Claims::good_for`](crate::Claims::good_for)) without a new
+    /// connection: before the time is over, an extended client is asked for a new token, with which
+    /// this hook is called. The claims that it returns replace those of before, the validity of the
+    /// login included. If it returns a rejection, or claims of another user, the login expires as
+    /// planned. A panic closes that connection with 1011.
+    ///
+    /// Handles to the connection from before keep the earlier claims; handlers get a new one. Plain
+    /// clients are not asked: their login expires, and they connect anew.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::{Claims, Rejection, Server}; // or roomer_smol
+    /// use std::time::Duration;
+    ///
+    /// fn check(token: &str) -> Result<Claims, Rejection> {
+    ///     match token.strip_prefix("ticket of ") {
+    ///         Some(name) => Ok(Claims::new().user(name).good_for(Duration::from_secs(600))),
+    ///         None => Err(Rejection::unauthorized("a ticket, please")),
+    ///     }
+    /// }
+    ///
+    /// let server = Server::builder()
+    ///     .authorize(|request| check(&request.token().unwrap_or_default()))
+    ///     .renew_login(|_, token| check(token))
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn renew_login<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&Conn, &str) -> AuthResult + Send + Sync + 'static,
+    {
+        let hook = move |conn: &Conn, message: &Message<'_>| match message.text() {
+            Ok(token) => hook(conn, token),
+            Err(_) => Err(Rejection::unauthorized("the token is not text")),
+        };
+        self.options.renew_login = Some(Callback::Sync(Box::new(hook)));
+        self
+    }
+
+    /// Like [`renew_login`](Self::renew_login), for a hook that waits for a database or another
+    /// service. While its future is pending, only its connection's later messages wait. The hook is
+    /// cloned for each token, as a handler of [`on_async`](Self::on_async) is for each message.
+    pub fn renew_login_async<F, R>(mut self, hook: F) -> Self
+    where
+        F: FnOnce(Conn, String) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = AuthResult> + Send + 'static,
+    {
+        let hook = move |conn, message: OwnedMessage| {
+            let hook = hook.clone();
+            Box::pin(async move {
+                match message.text() {
+                    Ok(token) => hook(conn, token.to_owned()).await,
+                    Err(_) => Err(Rejection::unauthorized("the token is not text")),
+                }
+            }) as _
+        };
+        self.options.renew_login = Some(Callback::Async(Box::new(hook)));
+        self
+    }
+
+    /// Sets how long before a login expires the client is asked for a new token. Default 60 s; a
+    /// login that is valid for less is renewed at once.
+    pub fn renew_login_before(mut self, time: Duration) -> Self {
+        self.options.renew_login_before = time;
         self
     }
 

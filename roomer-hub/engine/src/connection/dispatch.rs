@@ -17,6 +17,7 @@ use crate::app::message::{Message, OwnedMessage};
 use crate::app::monitor::ObservedCall;
 use crate::connection::congestion::Congestion;
 use crate::core::Core;
+use crate::handshake::request::AuthResult;
 use crate::metrics::trace;
 use crate::sync::MutexGuard;
 use roomer_hub::{Command, Input};
@@ -46,15 +47,17 @@ pub(crate) struct PendingCall {
     pub(crate) message: OwnedMessage,
 }
 
-enum CallFuture {
+pub(crate) enum CallFuture {
     Handler(BoxFuture<HandlerResult>),
     Rule(BoxFuture<bool>),
+    Renewal(BoxFuture<AuthResult>),
 }
 
-/// The result of a pending handler or rule.
+/// The result of a pending handler, rule or hook.
 pub(crate) enum CallOutcome {
     Handled(HandlerResult),
     Judged(bool),
+    Renewed(AuthResult),
     Panicked(HandlerPanic),
 }
 
@@ -63,6 +66,7 @@ impl PendingCall {
         let outcome = self.observed.poll(cx, |cx| match &mut self.future {
             CallFuture::Handler(run) => handler::poll(run, cx).map_ok(CallOutcome::Handled),
             CallFuture::Rule(run) => handler::poll(run, cx).map_ok(CallOutcome::Judged),
+            CallFuture::Renewal(run) => handler::poll(run, cx).map_ok(CallOutcome::Renewed),
         });
         outcome.map(|result| result.unwrap_or_else(CallOutcome::Panicked))
     }
@@ -124,7 +128,12 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    fn wait(&self, kind: &str, future: CallFuture, message: OwnedMessage) -> Box<PendingCall> {
+    pub(crate) fn wait(
+        &self,
+        kind: &str,
+        future: CallFuture,
+        message: OwnedMessage,
+    ) -> Box<PendingCall> {
         let id = self.conn.info.id;
         let owner = || (format!("the {kind} `{}`", message.event), Some(id));
         let observed = self.server.observe(owner);

@@ -17,6 +17,7 @@ use crate::connection::keep_alive::KeepAlive;
 use crate::connection::message_progress::MessageProgress;
 use crate::connection::slow_consumer::{Limits, SlowConsumer, Verdict};
 use crate::outbound::socket_writer::{SocketWriter, Status};
+use crate::session::renewal::Renewed;
 use crate::session::state::{SessionPacket, SessionState};
 
 /// The longest pause of a sender after each read, for each [`READ_QUANTUM`] that it read, if it
@@ -161,6 +162,25 @@ impl Established {
                 match session.on_packet(now, &packet, data.len(), writer) {
                     SessionPacket::Other => {}
                     SessionPacket::Ack => continue,
+                    SessionPacket::Token => {
+                        core.counts.messages_in += 1;
+                        let dispatcher = Dispatcher { server: &server, conn: &self.conn, now };
+                        let renewed;
+                        (core, renewed) = dispatcher.renew(core, packet);
+                        match renewed {
+                            Renewed::Refused => {}
+                            Renewed::Pending(call) => self.pending = Some(call),
+                            Renewed::Login(info) => {
+                                session.renewal.schedule(now, info.expires(), options);
+                                self.conn.info = info;
+                            }
+                            Renewed::Closed => {
+                                end = Some(End::ByHub);
+                                break;
+                            }
+                        }
+                        continue;
+                    }
                     SessionPacket::AckNow => {
                         core.outbound.send_control(key, session.acknowledge(now));
                         continue;
@@ -247,6 +267,16 @@ impl Established {
             CallOutcome::Handled(result) => {
                 core = dispatcher.handled(core, &message, result);
                 self.report_buffered(writer);
+                server.flush_after_input(now, core, &mut self.flush_at);
+                return self.handle_buffered(writer, now);
+            }
+            CallOutcome::Renewed(result) => {
+                let renewed;
+                (core, renewed) = dispatcher.renewed(core, result);
+                if let (Renewed::Login(info), Some(session)) = (renewed, &mut self.session_state) {
+                    session.renewal.schedule(now, info.expires(), server.options());
+                    self.conn.info = info;
+                }
                 server.flush_after_input(now, core, &mut self.flush_at);
                 return self.handle_buffered(writer, now);
             }

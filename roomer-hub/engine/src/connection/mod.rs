@@ -14,7 +14,7 @@
 mod closing;
 pub(crate) mod congestion;
 mod detached;
-mod dispatch;
+pub(crate) mod dispatch;
 pub(crate) mod established;
 mod keep_alive;
 mod message_progress;

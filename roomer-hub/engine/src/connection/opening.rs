@@ -249,7 +249,9 @@ impl<R: Reader> Connection<R> {
         let mut established = Established::new(conn, now);
         if let Some(secret) = secret {
             core.sessions.begin(key, id, secret);
-            established.session_state = Some(Box::new(SessionState::new(now)));
+            let mut state = Box::new(SessionState::new(now));
+            state.renewal.schedule(now, established.conn.info.expires(), server.options());
+            established.session_state = Some(state);
         }
         server.flush_after_input(now, core, &mut established.flush_at);
         self.span = trace::Span::begin(&established.conn.info);

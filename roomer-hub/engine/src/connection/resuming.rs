@@ -129,8 +129,9 @@ impl<R: Reader> Connection<R> {
         core.outbound.schedule(key, &self.writer);
         let info = open.conn.info.resumed(credentials, self.peer);
         core.infos.replace(&info);
-        open.conn.info = info;
         state.resumed(now);
+        state.renewal.schedule(now, info.expires(), server.options());
+        open.conn.info = info;
         open.reset_socket(now);
         server.flush_after_input(now, core, &mut open.flush_at);
         detached.discard();

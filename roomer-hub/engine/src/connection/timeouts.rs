@@ -56,6 +56,15 @@ impl<R: Reader> Connection<R> {
             self.server.send_control(open.conn.info.key, session.acknowledge(now));
             return Step::Again;
         }
+        let renew = open.session_state.as_ref().and_then(|session| session.renewal.due_at);
+        if is_due(renew)
+            && let Some(session) = &mut open.session_state
+        {
+            let mut core = self.server.core();
+            session.renewal.ask(now, open.conn.info.key, &mut core.outbound);
+            self.server.flush_after_input(now, core, &mut open.flush_at);
+            return Step::Again;
+        }
         let ping = open.keep_alive.ping_at(options.ping_interval);
         if now >= ping {
             open.keep_alive.pinged(now);
@@ -82,7 +91,7 @@ impl<R: Reader> Connection<R> {
         }
         let slow = slow.map(|verdict| verdict.poll_at);
         let pause = open.pause.as_ref().map(|pause| pause.until);
-        let next = [silent, expires, unfinished, slow, pause, flush_at, acknowledge];
+        let next = [silent, expires, unfinished, slow, pause, flush_at, acknowledge, renew];
         let next = next.into_iter().flatten();
         Step::Wait(next.fold(ping, Duration::min))
     }

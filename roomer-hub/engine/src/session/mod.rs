@@ -14,6 +14,7 @@
 //! ([`SocketWriter::detach`](crate::outbound::socket_writer::SocketWriter::detach)).
 
 pub(crate) mod handover;
+pub(crate) mod renewal;
 pub(crate) mod request;
 pub(crate) mod state;
 

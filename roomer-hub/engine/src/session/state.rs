@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use roomer_proto::extended::{self, ACK, ACK_NOW, AckSchedule, parse_count};
+use roomer_proto::extended::{self, ACK, ACK_NOW, AckSchedule, TOKEN, parse_count};
 use roomer_proto::{PacketRef, ROOT};
 
 use crate::outbound::encode;
 use crate::outbound::replay::WrongCount;
 use crate::outbound::socket_writer::SocketWriter;
+use crate::session::renewal::Renewal;
 
 /// How often the server sends something at least, as promised in `hello`. Browsers do not show
 /// pings to a page, so this is the page's sign that the server is alive.
@@ -33,12 +34,15 @@ pub(crate) struct SessionState {
     is_unconfirmed: bool,
     /// When the session ends, while it has no socket.
     pub(crate) until: Duration,
+    pub(crate) renewal: Renewal,
 }
 
 /// What a packet means to the session.
 pub(crate) enum SessionPacket {
     /// It is an ordinary packet.
     Other,
+    /// It is the token that the client was asked for.
+    Token,
     /// It acknowledges packets.
     Ack,
     /// The client wants to be sent an acknowledgement.
@@ -57,6 +61,7 @@ impl SessionState {
             idle_acks: (0, now),
             is_unconfirmed: false,
             until: Duration::ZERO,
+            renewal: Renewal::default(),
         }
     }
 
@@ -82,7 +87,10 @@ impl SessionState {
     ) -> SessionPacket {
         if packet.event != ACK {
             self.received.received(now, bytes);
-            return SessionPacket::Other;
+            return match packet.event == TOKEN && self.renewal.takes_token() {
+                true => SessionPacket::Token,
+                false => SessionPacket::Other,
+            };
         }
         let acknowledged = match parse_count(packet.payload) {
             Some(count) => writer.acknowledge(count),

@@ -1,0 +1,120 @@
+//! The renewal of a login: the client is asked for a new token before its login expires.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomer_proto::extended::EXPIRING;
+use roomer_proto::{PacketRef, ROOT};
+
+use crate::app::claims::Credentials;
+use crate::app::conn::ConnInfo;
+use crate::app::handler::CallResult;
+use crate::app::message::Message;
+use crate::builder::options::Options;
+use crate::connection::dispatch::{CallFuture, Dispatcher, PendingCall};
+use crate::core::Core;
+use crate::handshake::request::AuthResult;
+use crate::outbound::{Outbound, encode};
+use crate::sync::MutexGuard;
+use roomer_hub::ConnKey;
+
+/// The pause before the next attempt to notify a client that reads too slowly.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The state of a session's login.
+#[derive(Debug, Default)]
+pub(crate) struct Renewal {
+    /// When the client has to be asked for a token.
+    pub(crate) due_at: Option<Duration>,
+    expires: Duration,
+    /// True while the client may send one token.
+    is_asked: bool,
+}
+
+/// The result of a client's token.
+pub(crate) enum Renewed {
+    /// The login continues with other credentials.
+    Login(Arc<ConnInfo>),
+    /// The hook has refused, and the login expires at its time.
+    Refused,
+    /// The hook's future is pending.
+    Pending(Box<PendingCall>),
+    /// The hook panicked, and the connection was closed.
+    Closed,
+}
+
+impl Renewal {
+    /// Plans to ask for a token before a login expires.
+    pub(crate) fn schedule(&mut self, now: Duration, expires: Option<Duration>, options: &Options) {
+        let expires = expires.filter(|_| options.renew_login.is_some());
+        self.due_at = expires.map(|at| at.saturating_sub(options.renew_login_before).max(now));
+        self.expires = expires.unwrap_or_default();
+    }
+
+    /// Asks the client for a token.
+    pub(crate) fn ask(&mut self, now: Duration, conn: ConnKey, outbound: &mut Outbound) {
+        let left = self.expires.saturating_sub(now).as_millis();
+        let payload = format!("{{\"in\":{left}}}");
+        let payload = payload.as_bytes();
+        let expiring = PacketRef { room: ROOT, event: EXPIRING, payload, ..PacketRef::default() };
+        match outbound.send_frame(conn, encode(&expiring)) {
+            true => (self.is_asked, self.due_at) = (true, None),
+            false => self.due_at = Some(now + RETRY),
+        }
+    }
+
+    /// Returns true once after each question: further tokens are events that clients may not send,
+    /// so that the hook does not run more often than the server has asked.
+    pub(crate) fn takes_token(&mut self) -> bool {
+        std::mem::take(&mut self.is_asked)
+    }
+}
+
+impl<'s> Dispatcher<'_, 's> {
+    /// Asks the application about a client's token.
+    pub(crate) fn renew(
+        &self,
+        core: MutexGuard<'s, Core>,
+        packet: PacketRef<'_>,
+    ) -> (MutexGuard<'s, Core>, Renewed) {
+        let Some(hook) = &self.server.options().renew_login else {
+            return (core, Renewed::Refused);
+        };
+        let message = Message::new(&packet, self.conn.info.id);
+        // The application's code runs without the lock.
+        drop(core);
+        let ran = self.server.run_callback(|| hook.run(self.conn, &message));
+        let core = self.server.core();
+        match ran {
+            CallResult::Done(result) => self.renewed(core, result),
+            CallResult::Panicked(panic) => (self.panicked(core, &message, panic), Renewed::Closed),
+            CallResult::Pending(run, message) => {
+                let call = self.wait("hook for", CallFuture::Renewal(run), message);
+                (core, Renewed::Pending(call))
+            }
+        }
+    }
+
+    /// Applies the application's answer. The claims replace those of before; what middleware left
+    /// in the request's extensions stays.
+    pub(crate) fn renewed(
+        &self,
+        mut core: MutexGuard<'s, Core>,
+        result: AuthResult,
+    ) -> (MutexGuard<'s, Core>, Renewed) {
+        let before = &self.conn.info;
+        let extensions = before.credentials.as_ref().map(|before| before.extensions.clone());
+        let renewed = result.ok().and_then(|claims| {
+            Credentials::new(Some(claims), extensions.unwrap_or_default(), self.now).ok()
+        });
+        let user = |credentials: &Arc<Credentials>| credentials.user().cloned();
+        let credentials = renewed.filter(|renewed| {
+            // A connection stays with its user, as its rooms and other members know it.
+            renewed.as_ref().and_then(user) == before.user().cloned()
+        });
+        let Some(credentials) = credentials else { return (core, Renewed::Refused) };
+        let info = before.resumed(credentials, before.peer);
+        core.infos.replace(&info);
+        (core, Renewed::Login(info))
+    }
+}

@@ -1,0 +1,211 @@
+//! Logins that are renewed before they expire.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use roomer_engine::{AuthResult, Builder, Claims, Rejection, Server, close};
+use roomer_proto::extended::{EXPIRING, TOKEN};
+use roomer_testkit::{Client, Handshake, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Reads a token, `USER:ROLE:SECONDS`.
+fn log_in(token: &str) -> AuthResult {
+    let mut parts = token.split(':');
+    let (Some(user), Some(role), Some(seconds)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(Rejection::unauthorized("a token, please"));
+    };
+    let seconds = seconds.parse().map_err(|_| Rejection::forbidden("no number"))?;
+    let claims = Claims::from([("role".to_owned(), role.to_owned())]).user(user);
+    Ok(claims.good_for(Duration::from_secs(seconds)))
+}
+
+fn builder() -> Builder {
+    Server::builder().authorize(|request| log_in(&request.token().unwrap_or_default())).on(
+        "role",
+        |conn, message| {
+            let role = conn.claims().and_then(|claims| claims.get("role")).cloned();
+            conn.reply(message, "role", role.unwrap_or_default());
+        },
+    )
+}
+
+fn connect(world: &mut World, token: &str) -> Client {
+    let client = world.connect_extended(Handshake::new().query("token", token));
+    world.settle();
+    client
+}
+
+/// Returns the payloads of the questions for a token.
+fn asked(client: &Client) -> Vec<String> {
+    client.texts("root", EXPIRING)
+}
+
+fn role(world: &mut World, client: &Client) -> String {
+    client.send("root", "role", "");
+    world.settle();
+    client.texts("root", "role").pop().unwrap_or_default()
+}
+
+fn has_expired(client: &Client) -> bool {
+    let (code, reason) = close::LOGIN_EXPIRED.frame();
+    client.closed().is_some_and(|end| end.code == Some(code) && end.reason == reason)
+}
+
+#[test]
+fn a_login_is_renewed_in_time_and_again() {
+    let mut world = World::new(1, builder().renew_login(|_, token| log_in(token)));
+    let ann = connect(&mut world, "ann:guest:90");
+    world.advance(29 * SECOND);
+    assert!(asked(&ann).is_empty());
+    world.advance(SECOND);
+    assert_eq!(asked(&ann), [r#"{"in":60000}"#]);
+    assert_eq!(role(&mut world, &ann), "guest");
+    ann.send("root", TOKEN, "ann:host:200");
+    world.settle();
+    assert_eq!(role(&mut world, &ann), "host");
+    let found = world.server().conn(ann.id()).unwrap();
+    assert_eq!(found.claims().unwrap()["role"], "host");
+    world.advance(139 * SECOND);
+    assert_eq!(asked(&ann).len(), 1);
+    world.advance(SECOND);
+    assert_eq!(asked(&ann).len(), 2);
+    // No answer this time.
+    world.advance(59 * SECOND);
+    assert!(ann.is_open());
+    world.advance(2 * SECOND);
+    assert!(has_expired(&ann));
+}
+
+#[test]
+fn a_short_login_is_renewed_at_once_and_an_endless_one_never() {
+    let hook = |_: &_, token: &str| match token {
+        "ann:endless" => Ok(Claims::new().user("ann")),
+        _ => log_in(token),
+    };
+    let mut world = World::new(1, builder().renew_login(hook));
+    let ann = connect(&mut world, "ann:guest:20");
+    assert_eq!(asked(&ann), [r#"{"in":20000}"#]);
+    ann.send("root", TOKEN, "ann:endless");
+    world.advance(1000 * SECOND);
+    assert!(ann.is_open());
+    assert_eq!(asked(&ann).len(), 1);
+}
+
+#[test]
+fn a_refused_token_another_user_and_bytes_that_are_not_text_leave_the_login_as_it_is() {
+    for token in [&b"nonsense"[..], b"bob:host:900", b"ann:host:0", b"\xff"] {
+        let calls = Arc::new(AtomicU32::new(0));
+        let counter = calls.clone();
+        let hook = move |_: &_, token: &str| {
+            counter.fetch_add(1, Relaxed);
+            log_in(token)
+        };
+        let mut world = World::new(1, builder().renew_login(hook));
+        let ann = connect(&mut world, "ann:guest:60");
+        ann.send("root", TOKEN, token);
+        // A second one was not asked for, and the hook is not called.
+        ann.send("root", TOKEN, "ann:host:900");
+        world.settle();
+        assert_eq!(role(&mut world, &ann), "guest");
+        assert_eq!(calls.load(Relaxed), u32::from(token != b"\xff"), "{token:?}");
+        assert_eq!(world.server().stats().rejected_packets.reserved, 1);
+        world.advance(61 * SECOND);
+        assert!(has_expired(&ann), "{token:?}");
+    }
+}
+
+#[test]
+fn messages_behind_a_token_wait_for_an_async_hook() {
+    let hook = async |_, token: String| {
+        std::future::ready(()).await;
+        log_in(&token)
+    };
+    let mut world = World::new(1, builder().renew_login_async(hook));
+    let ann = connect(&mut world, "ann:guest:60");
+    assert_eq!(asked(&ann).len(), 1);
+    ann.send("root", TOKEN, "ann:host:900");
+    ann.send("root", "role", "");
+    world.settle();
+    assert_eq!(ann.texts("root", "role"), ["host"]);
+    world.advance(839 * SECOND);
+    assert_eq!((asked(&ann).len(), ann.is_open()), (1, true));
+    world.advance(SECOND);
+    assert_eq!(asked(&ann).len(), 2);
+}
+
+#[test]
+fn plain_clients_are_not_asked_and_without_a_hook_no_client_is() {
+    let mut world = World::new(1, builder().renew_login(|_, token| log_in(token)));
+    let plain = world.connect_to("/ws?token=ann:guest:60", "");
+    world.settle();
+    plain.send("root", TOKEN, "ann:host:900");
+    world.settle();
+    assert!(asked(&plain).is_empty());
+    assert_eq!(role(&mut world, &plain), "guest");
+    world.advance(61 * SECOND);
+    assert!(has_expired(&plain));
+
+    let mut world = World::new(1, builder());
+    let ann = connect(&mut world, "ann:guest:60");
+    world.advance(59 * SECOND);
+    assert!(asked(&ann).is_empty() && ann.is_open());
+    world.advance(2 * SECOND);
+    assert!(has_expired(&ann));
+}
+
+#[test]
+fn a_panic_of_the_hook_closes_its_connection() {
+    let mut world = World::new(1, builder().renew_login(|_, _| panic!("the hook panics")));
+    world.allow_panics();
+    let ann = connect(&mut world, "ann:guest:60");
+    let bob = connect(&mut world, "bob:guest:600");
+    ann.send("root", TOKEN, "ann:host:900");
+    world.settle();
+    let code = ann.closed().and_then(|end| end.code);
+    assert_eq!((code, bob.is_open()), (Some(close::HANDLER_FAILED.frame().0), true));
+}
+
+#[test]
+fn a_question_that_was_lost_with_its_socket_is_asked_again() {
+    let mut world = World::new(1, builder().renew_login(|_, token| log_in(token)));
+    let ann = connect(&mut world, "ann:guest:90");
+    ann.vanish();
+    world.advance(31 * SECOND);
+    assert!(asked(&ann).is_empty());
+    let again = world.reconnect_with(&ann, Handshake::new().query("token", "ann:guest:600"));
+    world.settle();
+    assert!(again.is_resumed());
+    assert_eq!(asked(&again), [r#"{"in":60000}"#]);
+    // The login of the new socket is renewed at its own time.
+    world.advance(539 * SECOND);
+    assert_eq!(asked(&again).len(), 1);
+    world.advance(SECOND);
+    assert_eq!(asked(&again).len(), 2);
+    again.send("root", TOKEN, "ann:host:900");
+    world.settle();
+    assert_eq!(role(&mut world, &again), "host");
+    world.advance(700 * SECOND);
+    assert!(again.is_open());
+}
+
+#[test]
+fn a_client_that_does_not_read_is_asked_once_it_does() {
+    let builder = builder().renew_login(|_, token| log_in(token)).max_backlog(100_000);
+    let mut world = World::new(1, builder);
+    let ann = connect(&mut world, "ann:guest:62");
+    let bob = connect(&mut world, "bob:guest:600");
+    ann.stall(0);
+    // More than the high-water mark in one message: its receiver may take its time.
+    bob.send("root", "chat", [b'x'; 200_000]);
+    bob.send("root", "chat", "behind it");
+    world.advance(5 * SECOND);
+    assert_eq!(world.server().stats().sessions.detached, 0);
+    ann.resume();
+    world.advance(2 * SECOND);
+    assert_eq!(asked(&ann).len(), 1);
+    let left: u64 = asked(&ann)[0][6..].trim_end_matches('}').parse().unwrap();
+    assert!(left < 58_000, "{left}");
+}
