@@ -32,6 +32,7 @@ const company = (others) => (others === 0 ? "nobody else is here" : others === 1
  * @param {(conversation: object) => void} page.open shows this conversation
  * @param {(conversation: object) => void} page.leave
  * @param {(conversation: object) => void} page.changed
+ * @param {() => void} page.unread a message has arrived that the user does not see yet
  * @param {(conversation: object) => void} page.opened the client has entered the room
  * @param {(conversation: object, change: string, id: string) => void} page.member of "add", "remove", "renamed"
  * @param {(id: string) => boolean} page.knows returns true if the client shares a room with a peer
@@ -190,7 +191,7 @@ export function createConversation(name, page) {
         log.message({ ...message, name: nameOf(message.src), isOwn: false });
         if (!page.isWatched(self)) {
             self.unread++;
-            page.changed(self);
+            page.unread();
         }
     }
 

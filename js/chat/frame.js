@@ -1,6 +1,6 @@
 /**
- * Work for the next picture. What changes the page comes first, what scrolls comes last: scrolling measures the page, and
- * so there is one layout for each picture, however much has happened since the one before.
+ * Work for the next picture. Changes of the page come first, scrolling comes last: scrolling measures the page, so there is
+ * one layout for each picture, however much has happened since the one before. In a flood of news there are fewer pictures.
  *
  * @module frame
  */
@@ -8,9 +8,21 @@
 /** How long a page that is not on screen collects work, in milliseconds: browsers draw no pictures for it. */
 const HIDDEN_DELAY = 250;
 
+/** More news than this within a pause is a flood: more than a reader can follow. A join is up to three news. */
+const FLOOD = 6;
+
+/** The time without pictures of news after each one of a flood, in milliseconds. */
+const PAUSE = 200;
+
 const changes = new Set();
+/** By change, the number of news that it shows. */
+const news = new Map();
 const scrolls = new Set();
 let cancel = null;
+/** News shown since a time that was at most a pause ago. */
+let recent = 0;
+let since = -PAUSE;
+let isPaused = false;
 
 /** Runs a function before the next picture, once, however often it is asked for. */
 export function paint(change) {
@@ -18,7 +30,13 @@ export function paint(change) {
     cancel ?? schedule();
 }
 
-/** Runs a function before the next picture, when all that is painted has been. */
+/** Runs a function before the next picture with news: the next one, but after a picture of a flood a later one. */
+export function paintNews(change) {
+    news.set(change, (news.get(change) ?? 0) + 1);
+    isPaused || (cancel ?? schedule());
+}
+
+/** Runs a function before the next picture, after all changes. */
 export function scroll(action) {
     scrolls.add(action);
     cancel ?? schedule();
@@ -34,15 +52,38 @@ function schedule() {
     }
 }
 
+/** Adds the news to the changes of this picture. */
+function takeNews() {
+    const now = performance.now();
+    if (now - since >= PAUSE) {
+        [since, recent] = [now, 0];
+    }
+    recent += Math.max(0, ...news.values());
+    if (recent > FLOOD) {
+        isPaused = true;
+        setTimeout(() => {
+            isPaused = false;
+            news.size && (cancel ?? schedule());
+        }, PAUSE);
+    }
+    [...news.keys()].forEach((change) => changes.add(change));
+}
+
 function run() {
-    // Until the end `cancel` keeps those that run here from asking for one more picture.
+    if (news.size && !isPaused) {
+        takeNews();
+    }
+    // Until the end `cancel` prevents a request for one more picture by the functions that run here.
     for (const tasks of [changes, scrolls]) {
         const due = [...tasks];
         tasks.clear();
-        due.forEach((task) => task());
+        due.forEach((task) => {
+            news.delete(task);
+            task();
+        });
     }
     cancel = null;
-    if (changes.size || scrolls.size) {
+    if (changes.size || scrolls.size || (news.size && !isPaused)) {
         schedule();
     }
 }

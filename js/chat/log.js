@@ -1,11 +1,11 @@
 /**
- * The log of one room: messages, and between them what happened. Lines are collected, and become elements once for each
- * picture; old ones make way.
+ * The log of one room: messages, and notices of events between them. Lines are collected, and become elements once for each
+ * picture, the newest first: a line that a flood pushes out before its turn never becomes an element.
  *
  * @module log
  */
 
-import { paint, scroll } from "./frame.js";
+import { paint, paintNews, scroll } from "./frame.js";
 import { withLinks } from "./links.js";
 import { nameElement, showFace, showName } from "./names.js";
 import { createSummary } from "./summary.js";
@@ -16,7 +16,7 @@ const MAX_MESSAGES = 300;
 /** Messages of one sender within this time stand together, in milliseconds. */
 const TOGETHER = 180_000;
 
-/** Lines that become elements for one picture: more would delay it, so they wait for the next ones. */
+/** Maximum number of lines that become elements for one picture: more would delay it, so older ones wait for the next. */
 const MOST_NEW = 60;
 
 /** More lines than this at once come without a movement. */
@@ -27,6 +27,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const box = document.getElementById("log");
 const latest = document.getElementById("latest");
 const template = document.getElementById("message-template").content.firstElementChild;
+const headTemplate = document.getElementById("head-template").content;
 const labelTemplate = document.getElementById("label-template").content.firstElementChild;
 
 /** The log on screen, and whether its end is in view, and to be kept there. */
@@ -39,7 +40,11 @@ let minute = { number: NaN, text: "" };
 function fillTime(element, date) {
     const number = Math.floor(date / 60_000);
     if (number !== minute.number) {
-        minute = { number, text: clock.format(date) };
+        const text = clock.format(date);
+        if (text.length !== minute.text.length) {
+            box.style.setProperty("--time-length", text.length);
+        }
+        minute = { number, text };
     }
     element.dateTime = date.toISOString();
     element.textContent = minute.text;
@@ -104,13 +109,13 @@ export function createLog(name, { whisper }) {
             gone.push(...lines.splice(0, end).flatMap(({ element }) => element ?? []));
             messages--;
         }
-        paint(update);
+        (line.kind === "notice" || line.isOwn ? paint : paintNews)(update);
         return line;
     }
 
     function changed(line) {
         line.isStale = true;
-        paint(update);
+        (line.kind === "people" ? paintNews : paint)(update);
     }
 
     /** The line of this kind since the last message, moved to the end. */
@@ -138,26 +143,31 @@ export function createLog(name, { whisper }) {
     function makeMessage(line) {
         const { src, to, isOwn, isDirect } = line;
         const item = template.cloneNode(true);
-        const [face, head, body] = item.children;
-        const [author] = head.children;
-        const [text, time] = body.children;
+        const [text, time] = item.firstElementChild.children;
         Object.assign(item.dataset, { kind: isDirect ? "whisper" : "chat", src });
         item.classList.toggle("own", isOwn);
         item.classList.toggle("follow", line.isFollowing);
-        showFace(face, src);
-        showName(author, src, line.name);
-        author.disabled = isOwn;
         text.append(...withLinks(line.text));
         fillTime(time, line.time);
-        text.dataset.time = time.textContent;
+        // The client's own message has a head only if it is a whisper, and then without its name.
+        if (!line.isFollowing && (!isOwn || isDirect)) {
+            item.prepend(...makeHead(line));
+        }
+        return item;
+    }
+
+    function makeHead({ src, to, isOwn, isDirect, name }) {
+        const [face, head] = headTemplate.cloneNode(true).children;
+        const [author] = head.children;
+        showFace(face, src);
+        showName(author, src, name);
         if (isDirect) {
             const label = labelTemplate.cloneNode(true);
             label.lastElementChild.append(...(to ? ["whisper to ", nameElement(to)] : ["whisper to you"]));
             head.append(label);
         }
-        // The client's own message has a head only if it is a whisper.
-        head.hidden = isOwn && !isDirect;
-        return item;
+        isOwn && author.remove();
+        return isOwn ? [head] : [face, head];
     }
 
     /** Creates a message's element, once, and shows its delivery state. */
@@ -179,29 +189,30 @@ export function createLog(name, { whisper }) {
         gone.forEach((element) => element.remove());
         gone = [];
         const fresh = [];
-        const added = document.createDocumentFragment();
-        for (const line of lines) {
+        let hasMoved = false;
+        let next = null;
+        let areWaiting = false;
+        for (let n = lines.length - 1; n >= 0; n--) {
+            const line = lines[n];
             const isNew = !line.element;
             if (isNew && fresh.length === MOST_NEW) {
-                paint(update);
-                break;
+                areWaiting = true;
+                continue;
             }
             if (isNew || line.isStale) {
                 line.isStale = false;
                 (line.kind === "message" ? fillMessage : fillNotice)(line);
             }
-            // New lines, and those that have moved, are the last ones, in order.
             if (isNew || line.isMoved) {
+                hasMoved ||= line.isMoved;
                 line.isMoved = false;
                 isNew && fresh.push(line);
-                added.append(line.element);
+                list.insertBefore(line.element, next);
             }
+            next = line.element;
         }
-        if (!added.childElementCount) {
-            return;
-        }
-        list.append(added);
-        if (shown !== list) {
+        areWaiting && paintNews(update);
+        if (shown !== list || !(fresh.length || hasMoved)) {
             return;
         }
         if (fresh.length <= MOST_MOVING && !calm.matches) {

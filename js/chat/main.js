@@ -7,7 +7,7 @@
 import { createConnection } from "./connection.js";
 import { createConversation } from "./conversation.js";
 import { closeDrawer } from "./drawers.js";
-import { paint } from "./frame.js";
+import { paint, paintNews } from "./frame.js";
 import { createMembers } from "./members.js";
 import { chooseName, me, nameElement, nameOf, recallName, showFace } from "./names.js";
 
@@ -29,8 +29,8 @@ const connection = createConnection({
                 conversations.get(message.room)?.lost(message);
             }
         });
-        client.root.on("new_member", refresh);
-        client.root.on("member_left", refresh);
+        client.root.on("new_member", refreshNews);
+        client.root.on("member_left", refreshNews);
         conversations.forEach((each) => each.join(client));
     },
     changed(next, why) {
@@ -70,11 +70,12 @@ const page = {
         refresh();
     },
     changed: refresh,
+    unread: refreshNews,
     member(conversation, change, id) {
         if (conversation === active) {
             members[change](id);
         }
-        refresh();
+        refreshNews();
     },
     knows: (id) => [...conversations.values()].some((each) => each.members.has(id)),
     isWatched: (conversation) => conversation === active && !document.hidden,
@@ -130,6 +131,10 @@ function activate(conversation, focus = false) {
 
 function refresh() {
     paint(update);
+}
+
+function refreshNews() {
+    paintNews(update);
 }
 
 /** Sets a text, if it is another. */

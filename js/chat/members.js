@@ -5,7 +5,7 @@
  * @module members
  */
 
-import { paint, scroll } from "./frame.js";
+import { paint, paintNews, scroll } from "./frame.js";
 import { me, nameOf, showFace, showName } from "./names.js";
 
 /** Height of a row in pixels, as in the style sheet. */
@@ -34,6 +34,10 @@ function compare(a, b) {
 export function createMembers({ whisper, receiver }) {
     /** All members in order: { id, name }. */
     let entries = [];
+    /** The ids of those in `entries`. */
+    let known = new Set();
+    /** The receiver of whispers that the rows show. */
+    let shownReceiver = null;
     /** What has come, gone or been renamed since the last picture. */
     const fresh = new Set();
     const gone = new Set();
@@ -56,6 +60,7 @@ export function createMembers({ whisper, receiver }) {
             }
             // Nearly in order already, which costs next to nothing.
             entries.sort(compare);
+            known = new Set(entries.map(({ id }) => id));
             gone.clear();
             fresh.clear();
         }
@@ -95,7 +100,7 @@ export function createMembers({ whisper, receiver }) {
                 rows.delete(id);
             }
         }
-        const to = receiver();
+        const to = shownReceiver = receiver();
         let next = list.firstElementChild.firstElementChild;
         for (const [id, index] of [...wanted].sort(([, a], [, b]) => a - b)) {
             const row = rows.get(id) ?? makeRow(id);
@@ -189,6 +194,7 @@ export function createMembers({ whisper, receiver }) {
         /** Shows these members, and no others. */
         reset(ids) {
             entries = [];
+            known.clear();
             gone.clear();
             fresh.clear();
             for (const id of ids) {
@@ -199,20 +205,21 @@ export function createMembers({ whisper, receiver }) {
         add(id) {
             gone.delete(id);
             fresh.add(id);
-            refresh();
+            paintNews(update);
         },
         remove(id) {
             fresh.delete(id);
             gone.add(id);
-            refresh();
+            paintNews(update);
         },
-        /** A member is called otherwise now. */
+        /** Sorts a member by its new name. */
         renamed(id) {
-            if (indexOf(id) >= 0) {
+            if (known.has(id)) {
                 fresh.add(id);
-                refresh();
+                paintNews(update);
             }
         },
-        refresh
+        /** Shows the receiver of whispers, if it is another than before. */
+        refresh: () => receiver() === shownReceiver || refresh()
     };
 }

@@ -4,7 +4,7 @@
  * @module names
  */
 
-import { paint } from "./frame.js";
+import { paintNews } from "./frame.js";
 
 const MAX_NAME = 24;
 const KEY = "roomer name";
@@ -135,7 +135,7 @@ export function nameElement(id, name) {
 
 function renew(id) {
     stale.add(id);
-    paint(renewAll);
+    paintNews(renewAll);
 }
 
 /** Looks through the page once, for all that have changed. */

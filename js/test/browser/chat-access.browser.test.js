@@ -70,7 +70,8 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
                             sample.className = kind;
                             sample.style.setProperty("--hue", hue);
                             sample.textContent = `${kind} ${hue}`;
-                            (line.querySelector(".label") ?? line.querySelector(".head, .who")).append(sample);
+                            // The person's own messages have no head, and so no name, unless they are whispers.
+                            (line.querySelector(".label") ?? line.querySelector(".head, .who"))?.append(sample);
                         }
                     }
                 }

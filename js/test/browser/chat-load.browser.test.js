@@ -1,5 +1,5 @@
 /**
- * What much traffic costs the chat page, in layouts: those that the browser made, of its own counting.
+ * The costs of much traffic for the chat page, in layouts, as counted by the browser, and in elements.
  */
 
 import assert from "node:assert/strict";
@@ -19,7 +19,18 @@ async function open(room) {
     return person;
 }
 
+/** Counts the messages that become elements. */
+const countBuilt = (person) => person.page.evaluate(() => {
+    window.built = 0;
+    new MutationObserver((changes) => {
+        window.built += changes.flatMap(({ addedNodes }) => [...addedNodes]).filter((node) => node.matches?.(".message")).length;
+    }).observe(document.querySelector("#log"), { childList: true, subtree: true });
+});
+
 const here = (person, count) => person.page.locator("#room-info", { hasText: new RegExp(`^${count} here$`) }).waitFor();
+
+/** The pictures of a flood within the time that something took: one for each pause. */
+const floodPictures = ({ elapsed }) => 2 + elapsed / 200;
 
 describe("the chat page under load", { timeout: 300_000 }, () => {
     before(async () => {
@@ -35,13 +46,20 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
         const person = await open("flood");
         const author = await guest(server, "flood");
         await here(person, 2);
-        judge(t, "chat", await costs(person, async () => {
+        await countBuilt(person);
+        const spent = await costs(person, async () => {
             for (let n = 1; n <= 1_000; n++) {
                 author.say("chat", `message ${n} of 1000, see https://example.org/${n}`);
             }
             await person.message("message 1000 of 1000").waitFor();
-        }));
+            await person.page.locator(".message").nth(299).waitFor();
+        });
+        judge(t, "chat", spent);
         assert.equal(await person.page.locator(".message").count(), 300);
+        // The latest sixty of each picture of the flood, and in the end those before them.
+        const built = await person.page.evaluate(() => window.built);
+        t.diagnostic(`${built} messages became elements`);
+        assert.ok(built <= 300 + 60 * floodPictures(spent), `${built} messages became elements`);
         assert.deepEqual(await person.page.locator(".message .text").first().textContent(), "message 701 of 1000, see https://example.org/701");
         assert.deepEqual(person.errors, []);
         author.close();
@@ -52,11 +70,14 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
         const person = await open("crowd");
         await person.say("said before all of them came");
         let guests;
-        judge(t, "chat", await costs(person, async () => {
+        const spent = await costs(person, async () => {
             guests = await crowd(server, "crowd", 1_000);
             await here(person, 1_001);
             await person.notice("1000 people joined").waitFor();
-        }));
+        });
+        judge(t, "chat", spent);
+        // At least two of the seven news that make a flood are of one picture: a join is up to three.
+        assert.ok(spent.layouts <= 10 + 4 * floodPictures(spent), `${spent.layouts} layouts for 1,000 joins`);
         assert.equal(await person.notice("").count(), 2, "one line of our own, one of all others");
         assert.ok(await person.message("said before all of them came").isVisible());
         assert.ok(await person.page.locator("#members [data-id]").count() < 60, "only those in view are elements");

@@ -1,28 +1,37 @@
 /**
- * What a page costs the browser, of the browser's own counting.
+ * The costs of a page, as counted by the browser.
  */
 
 import assert from "node:assert/strict";
 
-/** What the page's main thread does while `body` runs: layouts, pictures and milliseconds. */
+/**
+ * Measures the page's main thread while `body` runs: layouts, pictures, the milliseconds that passed, those of tasks, and
+ * those of tasks in which the thread had a processor.
+ */
 export async function costs(person, body) {
-    const session = await person.page.context().newCDPSession(person.page);
-    await session.send("Performance.enable");
-    const read = async () => Object.fromEntries((await session.send("Performance.getMetrics")).metrics.map(({ name, value }) => [name, value]));
+    const meter = async (timeDomain) => {
+        const session = await person.page.context().newCDPSession(person.page);
+        await session.send("Performance.enable", { timeDomain });
+        return async () => Object.fromEntries((await session.send("Performance.getMetrics")).metrics.map(({ name, value }) => [name, value]));
+    };
+    const [read, readCpu] = [await meter("timeTicks"), await meter("threadTicks")];
     await person.page.evaluate(() => {
         window.pictures = 0;
         const count = () => (window.pictures++, requestAnimationFrame(count));
         requestAnimationFrame(count);
     });
-    const start = await read();
+    const [start, startCpu] = [await read(), await readCpu()];
     await body();
-    const end = await read();
+    const [end, endCpu] = [await read(), await readCpu()];
     const pictures = await person.page.evaluate(() => window.pictures);
-    return { pictures, layouts: end.LayoutCount - start.LayoutCount, milliseconds: Math.round((end.TaskDuration - start.TaskDuration) * 1_000) };
+    const layouts = end.LayoutCount - start.LayoutCount;
+    const milliseconds = (from, to, name) => Math.round((to[name] - from[name]) * 1_000);
+    const [task, cpu] = [milliseconds(start, end, "TaskDuration"), milliseconds(startCpu, endCpu, "TaskDuration")];
+    return { pictures, layouts, elapsed: milliseconds(start, end, "Timestamp"), task, cpu };
 }
 
 /** Each picture has one layout at most; some come without any, and the log's own scrolling may ask for a few more. */
-export function judge(t, page, { pictures, layouts, milliseconds }) {
-    t.diagnostic(`${page}: ${layouts} layouts in ${pictures} pictures, ${milliseconds} ms of main thread`);
+export function judge(t, page, { pictures, layouts, task, cpu }) {
+    t.diagnostic(`${page}: ${layouts} layouts in ${pictures} pictures, ${task} ms of main thread, ${cpu} ms of CPU`);
     assert.ok(layouts <= pictures + 10, `${page}: ${layouts} layouts in ${pictures} pictures`);
 }
