@@ -253,7 +253,7 @@ export function createLog(name, { whisper }) {
         /** Sets whether joins and leaves are hidden for now. */
         set isQuiet(value) {
             isQuiet = value;
-            since.people && changed(since.people);
+            lines.filter(({ kind }) => kind === "people").forEach(changed);
         },
         /** Handles the name of a member, which may be one that has reconnected. */
         named: () => since.people && changed(since.people),
