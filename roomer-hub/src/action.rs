@@ -1,11 +1,12 @@
-//! The actions that a hub asks its driver for, and the output that they are resolved from.
+//! The actions that a hub asks its driver for.
 
+use roomer_proto::extended::MEMBERS;
 use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
-use crate::limits::CloseCause;
 use crate::peers::Peers;
-use crate::room::Members;
+use crate::record::{Context, NoticeKind, Output, PeerRecord, Record};
+use crate::room::{Members, Room};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 
@@ -72,6 +73,8 @@ pub enum Action<'a> {
         /// The connection to leave out, which need not be a member: the sender, or the connection
         /// that a notice is about.
         except: Option<ConnKey>,
+        /// The members that the packet is for.
+        audience: Audience,
         /// The packet to send.
         packet: PacketRef<'a>,
         /// The peers with members in the room, to which the packet has to be sent as well. Empty
@@ -80,6 +83,20 @@ pub enum Action<'a> {
         /// The peer's connection to leave out, if the packet is of a
         /// [`Command::Broadcast`](crate::Command::Broadcast) that names one.
         except_guest: Option<&'a ConnId>,
+    },
+    /// Send the number of a room's members to its extended members, in a room that counts them. It
+    /// replaces an earlier one that nothing has followed yet and that was not sent.
+    Count {
+        /// The room's key.
+        room: RoomKey,
+        /// The room's members, borrowed from the hub.
+        members: Members<'a>,
+        /// The connection that has just joined, which knows the number. It may be sent all the same.
+        except: Option<ConnKey>,
+        /// The members that the packet is for: all or the extended ones.
+        audience: Audience,
+        /// The packet to send.
+        packet: PacketRef<'a>,
     },
     /// Send a direct message to a peer, whose tag its `dst` bears; the peer drops it if the id is
     /// unknown there.
@@ -123,6 +140,18 @@ pub enum Action<'a> {
     },
 }
 
+/// The members of a room that a packet is for. Plain and extended members get different notices; where
+/// a room has both, the two follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// All members.
+    All,
+    /// The members that speak the plain protocol. The room also has others.
+    Plain,
+    /// The members that speak the extended protocol. The room also has others.
+    Extended,
+}
+
 /// A permission that an application can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Permission {
@@ -132,100 +161,8 @@ pub enum Permission {
     Publish,
     /// To send the packet to the connection `dst`.
     Direct,
-}
-
-/// An action before it is resolved against the tables, so that a message to a room of thousands
-/// is recorded in two words and nothing is allocated for it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Record {
-    Opened,
-    Rejected,
-    Joined(RoomKey),
-    Left(RoomKey),
-    RoomClosed(RoomKey),
-    JoinAck(RoomKey),
-    LeaveAck,
-    NewMember(RoomKey),
-    MemberLeft(RoomKey),
-    Broadcast(RoomKey),
-    Direct(ConnKey),
-    Call(HandlerKey),
-    Authorize(Permission),
-    Close(u16),
-    CloseFor(CloseCause),
-    Peer(PeerRecord),
-}
-
-/// The records that only a hub with peers makes, apart from the others so that these stay fast.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum PeerRecord {
-    BroadcastExcept(RoomKey),
-    Broadcast(RoomKey),
-    GuestLeft { room: RoomKey, subject: u32 },
-    Forward(PeerKey),
-}
-
-/// The records of the last input, and what they need that is not in the tables.
-#[derive(Debug, Default)]
-pub(crate) struct Output {
-    pub(crate) records: Vec<Record>,
-    /// The id of the connection that the input is about, which may be gone by now.
-    pub(crate) subject: Option<ConnId>,
-    /// The ids of the guests that the input removed, for [`PeerRecord::GuestLeft`].
-    pub(crate) subjects: Vec<ConnId>,
-    /// The id of [`PeerRecord::BroadcastExcept`], which alone reads it.
-    pub(crate) except_guest: Option<ConnId>,
-    /// The rooms that the input closed by a connection.
-    pub(crate) closed_rooms: Vec<(RoomKey, Box<str>)>,
-    /// The payload of the input's `join_ack` in a room without full presence, which is made for
-    /// its receiver alone.
-    pub(crate) own_payload: Vec<u8>,
-}
-
-impl Output {
-    /// The number of records that stay allocated between inputs.
-    const SPARE_RECORDS: usize = 64;
-
-    /// Prepares for the next input.
-    pub(crate) fn clear(&mut self) {
-        self.records.clear();
-        self.records.shrink_to(Self::SPARE_RECORDS);
-        self.closed_rooms.clear();
-        if !self.subjects.is_empty() {
-            self.release_subjects();
-        }
-        self.subject = None;
-    }
-
-    /// Frees the ids of the guests of a peer that is gone, which may be many thousands.
-    #[cold]
-    #[inline(never)]
-    fn release_subjects(&mut self) {
-        self.subjects = Vec::new();
-    }
-}
-
-/// The properties that all actions of one input share.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Context<'a> {
-    /// The connection that the input is about; null for a command without a sender.
-    pub(crate) conn: ConnKey,
-    /// The connection to leave out of broadcasts.
-    pub(crate) except: Option<ConnKey>,
-    /// Room, event, destination and payload of the packets to send.
-    pub(crate) packet: PacketRef<'a>,
-}
-
-impl<'a> Context<'a> {
-    /// The context of an input whose actions are only notices of guests.
-    pub(crate) fn empty() -> Self {
-        Context { conn: ConnKey::default(), except: None, packet: PacketRef::default() }
-    }
-
-    /// The context of an input whose connection does not receive its own broadcasts.
-    pub(crate) fn of(conn: ConnKey, packet: PacketRef<'a>) -> Self {
-        Context { conn, except: Some(conn), packet }
-    }
+    /// To set the sender's info to the packet's payload, which is valid.
+    Info,
 }
 
 /// The actions of one input, in order. They borrow the hub, so that the compiler enforces that
@@ -264,16 +201,24 @@ impl<'a> Actions<'a> {
     fn notice(&self, room: RoomKey, event: &'a str, id: &'a str) -> Action<'a> {
         let name = &self.tables.rooms[room].name;
         let payload = id.as_bytes();
-        self.local_broadcast(room, PacketRef { room: name, event, dst: "", src: "", payload })
+        let packet = PacketRef { room: name, event, dst: "", src: "", payload };
+        let audience = self.tables.rooms[room].plain_audience();
+        self.local_broadcast(room, audience, packet)
     }
 
     /// Returns the action that sends a packet to a room's members on this node.
-    fn local_broadcast(&self, room: RoomKey, packet: PacketRef<'a>) -> Action<'a> {
+    fn local_broadcast(
+        &self,
+        room: RoomKey,
+        audience: Audience,
+        packet: PacketRef<'a>,
+    ) -> Action<'a> {
         let (members, except) = (self.tables.rooms[room].members(), self.context.except);
         Action::Broadcast {
             room,
             members,
             except,
+            audience,
             packet,
             peers: Peers::default(),
             except_guest: None,
@@ -289,7 +234,50 @@ impl<'a> Actions<'a> {
     ) -> Action<'a> {
         let room = &self.tables.rooms[key];
         let (members, peers, except) = (room.members(), room.peers(), self.context.except);
-        Action::Broadcast { room: key, members, except, packet, peers, except_guest }
+        let audience = Audience::All;
+        Action::Broadcast { room: key, members, except, audience, packet, peers, except_guest }
+    }
+
+    /// Returns the action of a notice for the extended members of a room.
+    fn members_action(&self, key: RoomKey, text: u32, kind: NoticeKind) -> Action<'a> {
+        let room = &self.tables.rooms[key];
+        let audience = room.extended_audience();
+        let (payload, name) = (self.output.texts.get(text), &*room.name);
+        let packet = PacketRef { room: name, event: MEMBERS, dst: "", src: "", payload };
+        let (members, except) = (room.members(), self.context.except);
+        match kind {
+            NoticeKind::Membership => self.local_broadcast(key, audience, packet),
+            NoticeKind::Count => Action::Count { room: key, members, except, audience, packet },
+            NoticeKind::Info => {
+                let (peers, except_guest) = (Peers::default(), None);
+                let except = None;
+                Action::Broadcast {
+                    room: key,
+                    members,
+                    except,
+                    audience,
+                    packet,
+                    peers,
+                    except_guest,
+                }
+            }
+        }
+    }
+
+    /// Returns the action that sends an extended client the members of a room with their info.
+    #[cold]
+    #[inline(never)]
+    fn members_ack(&self, room: RoomKey) -> Action<'a> {
+        let (room, output) = (&self.tables.rooms[room], self.output);
+        let own = &*output.own_payload;
+        let snapshot = match room.has_full_presence() {
+            true => {
+                let chunks = room.entries.as_ref().map_or(&[][..], |entries| entries.chunks());
+                Snapshot::with_info(chunks, own, &output.guest_list)
+            }
+            false => Snapshot::plain(own),
+        };
+        Action::JoinAck { to: self.context.conn, id: self.id, room: &room.name, snapshot }
     }
 
     #[cold]
@@ -300,11 +288,12 @@ impl<'a> Actions<'a> {
             PeerRecord::BroadcastExcept(room) => {
                 self.broadcast(room, packet, self.output.except_guest.as_ref())
             }
-            PeerRecord::Broadcast(room) => self.local_broadcast(room, packet),
+            PeerRecord::Broadcast(room) => self.local_broadcast(room, Audience::All, packet),
             PeerRecord::GuestLeft { room, subject } => {
                 self.notice(room, MEMBER_LEFT, self.output.subjects[subject as usize].as_str())
             }
             PeerRecord::Forward(peer) => Action::Forward { peer, packet },
+            PeerRecord::Members { room, text, kind } => self.members_action(room, text, kind),
         }
     }
 
@@ -336,6 +325,7 @@ impl<'a> Iterator for Actions<'a> {
                 };
                 Action::JoinAck { to: conn, id, room: &room.name, snapshot }
             }
+            Record::MembersAck(room) => self.members_ack(room),
             Record::LeaveAck => {
                 let payload = id.as_bytes();
                 let packet = PacketRef { event: LEAVE_ACK, dst: "", payload, ..packet };
@@ -366,3 +356,16 @@ impl<'a> Iterator for Actions<'a> {
 }
 
 impl ExactSizeIterator for Actions<'_> {}
+
+impl Room {
+    /// Returns the audience of a notice for plain members.
+    #[inline]
+    fn plain_audience(&self) -> Audience {
+        if self.extended_members() == 0 { Audience::All } else { Audience::Plain }
+    }
+
+    /// Returns the audience of a notice for extended members.
+    fn extended_audience(&self) -> Audience {
+        if self.has_plain_members() { Audience::Extended } else { Audience::All }
+    }
+}

@@ -1,6 +1,7 @@
 //! Checks that the tables agree with each other, for tests and the simulator.
 
 use crate::guest_tables::{Guest, GuestTables, tag_of};
+use crate::keys::RoomKey;
 use crate::peers::{RoomGuest, RoomGuests};
 use crate::room::Room;
 use crate::tables::Tables;
@@ -26,6 +27,9 @@ impl Tables {
         }
         let mut seats = 0;
         for (conn, entry) in &self.conns {
+            if entry.profile.as_ref().is_some_and(|profile| profile.is_empty()) {
+                return Err(format!("an empty profile of {}", entry.id));
+            }
             if self.find_conn(entry.id.as_str()) != Some(conn) {
                 return Err(format!("the id {} does not lead to its connection", entry.id));
             }
@@ -48,6 +52,7 @@ impl Tables {
                 return Err(format!("the room {name:?} with {count} members"));
             }
             self.audit_room(room)?;
+            self.audit_entries(key, room)?;
             members += count;
         }
         // Each seat leads to a member that leads back, so that only the numbers can still differ.
@@ -134,6 +139,25 @@ impl Tables {
             return Err(format!("memory for {held} guests and {text_held} bytes for {count}"));
         }
         Ok(())
+    }
+
+    /// Checks what a room keeps for its extended members.
+    fn audit_entries(&self, key: RoomKey, room: &Room) -> Result<(), String> {
+        let extended = room.members().iter().filter(|conn| self.is_extended(*conn)).count();
+        let (name, counted) = (&room.name, room.extended_members());
+        if counted != extended || room.entries.is_some() && extended == 0 {
+            return Err(format!("{name:?} has {extended} extended members, not {counted}"));
+        }
+        let audited = room.entries.as_ref().map_or(Ok(()), |entries| {
+            let count = room.members().len();
+            entries.audit(count, |index, out| self.write_entry(key, index, out))
+        });
+        audited.map_err(|error| format!("{name:?}: {error}"))?;
+        let audited = room.guests().map_or(Ok(()), |guests| {
+            let count = guests.members().len();
+            guests.entries.audit(count, |index, out| self.write_guest_entry(key, index, out))
+        });
+        audited.map_err(|error| format!("guests in {name:?}: {error}"))
     }
 
     /// Checks a room's member list and memory.

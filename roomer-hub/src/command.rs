@@ -1,11 +1,12 @@
 //! What a command of a handler or of the application leads to.
 
 use roomer_proto::PacketRef;
+use roomer_proto::extended::Info;
 
-use crate::action::{Context, PeerRecord, Record};
 use crate::hub::Hub;
 use crate::input::Command;
 use crate::keys::ConnKey;
+use crate::record::{Context, PeerRecord, Record};
 
 impl Hub {
     /// Carries out a command, unless the connection that it names is gone.
@@ -49,12 +50,24 @@ impl Hub {
                 }
                 Context::of(conn, PacketRef { room, ..empty })
             }
+            Command::SetInfo { conn, info } => {
+                self.set_info_of(conn, info);
+                Context::of(conn, empty)
+            }
             Command::Close { conn, code, reason } => {
                 if self.remove(conn) {
                     self.output.records.push(Record::Close(code));
                 }
                 Context::of(conn, PacketRef { payload: reason.as_bytes(), ..empty })
             }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_info_of(&mut self, conn: ConnKey, info: Option<&Info>) {
+        if self.set_subject(conn) {
+            self.set_info(conn, info.cloned());
         }
     }
 

@@ -32,6 +32,16 @@ pub struct Config {
     pub authorize_publish: bool,
     /// True if a client's direct message needs the application's permission. Default `false`.
     pub authorize_direct: bool,
+    /// True if a client may set its own info with the application's permission. Default `false`: a
+    /// client's info is rejected, and only the application sets it.
+    pub authorize_info: bool,
+    /// The maximum length of the info that a client sets, in bytes of JSON. Default 1,024: each member
+    /// of its rooms is sent it, with each list of members.
+    pub max_info: usize,
+    /// The rate at which a client may set its info. Default 16 at once and one per second, since each
+    /// change is sent to all extended members of all its rooms. `None`: unlimited. Above it, the info is
+    /// rejected.
+    pub info_rate: Option<Rate>,
     /// True if direct messages pass only between connections that share a room. Default `false`:
     /// a client that knows an id can send to it. `root` does not count, since every connection
     /// starts there; a message to oneself always passes. Other messages are dropped and counted.
@@ -56,6 +66,9 @@ pub struct Config {
     pub violation_rate: Option<Rate>,
 }
 
+/// The default of [`Config::info_rate`].
+const INFO_RATE: Option<Rate> = Rate::new(1, 16);
+
 /// The default of [`Config::violation_rate`].
 const VIOLATION_RATE: Option<Rate> = Rate::new(1, 256);
 
@@ -70,6 +83,9 @@ impl Default for Config {
             authorize_join: false,
             authorize_publish: false,
             authorize_direct: false,
+            authorize_info: false,
+            max_info: 1024,
+            info_rate: INFO_RATE,
             shared_room_only: false,
             message_rate: None,
             byte_rate: None,

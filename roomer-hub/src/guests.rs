@@ -1,13 +1,16 @@
 //! What the inputs about peers and their guests lead to.
 
+use std::time::Duration;
+
 use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
-use crate::action::{Context, PeerRecord, Permission, Record};
+use crate::action::Permission;
 use crate::guest_tables::tag_of;
 use crate::hub::{Authorization, Hub};
 use crate::input::Input;
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::limits::RejectReason;
+use crate::record::{Context, PeerRecord, Record};
 
 /// The number of inputs about peers that a hub has rejected, by reason: messages and changes that a
 /// correct peer does not send, except where the field notes otherwise.
@@ -59,11 +62,15 @@ impl Hub {
         self.rejected_peer_inputs
     }
 
-    /// Handles an input about a peer.
+    /// Handles an input about a peer, or the opening of a connection with a profile: one that a hub
+    /// without either does not get.
     #[cold]
     #[inline(never)]
-    pub(crate) fn peer_input<'a>(&mut self, input: Input<'a>) -> Context<'a> {
+    pub(crate) fn rare_input<'a>(&mut self, now: Duration, input: Input<'a>) -> Context<'a> {
         match input {
+            Input::OpenWithProfile { id, extended, profile } => {
+                return self.open_with_profile(now, id, extended, profile);
+            }
             Input::PeerBroadcast { peer, except, packet } => {
                 return self.peer_broadcast(peer, except, packet);
             }
@@ -123,7 +130,13 @@ impl Hub {
             if is_closed {
                 self.output.records.push(Record::RoomClosed(room));
             } else if self.notifies(room) {
-                self.output.records.push(Record::Peer(PeerRecord::GuestLeft { room, subject }));
+                if self.tables.rooms[room].has_plain_members() {
+                    self.output.records.push(Record::Peer(PeerRecord::GuestLeft { room, subject }));
+                }
+                let id = self.output.subjects[subject as usize];
+                self.announce_guest(room, false, &id);
+            } else {
+                self.announce_count(room);
             }
         }
         self.tables.guest_tables.remove(self.tables.key, guest);
@@ -154,7 +167,12 @@ impl Hub {
         self.tables.join_guest(peer, known, room, &id);
         if self.notifies(room) {
             self.output.subject = Some(id);
-            self.output.records.push(Record::NewMember(room));
+            if self.tables.rooms[room].has_plain_members() {
+                self.output.records.push(Record::NewMember(room));
+            }
+            self.announce_guest(room, true, &id);
+        } else {
+            self.announce_count(room);
         }
     }
 
@@ -179,7 +197,12 @@ impl Hub {
             self.output.records.push(Record::RoomClosed(room));
         } else if self.notifies(room) {
             self.output.subject = Some(id);
-            self.output.records.push(Record::MemberLeft(room));
+            if self.tables.rooms[room].has_plain_members() {
+                self.output.records.push(Record::MemberLeft(room));
+            }
+            self.announce_guest(room, false, &id);
+        } else {
+            self.announce_count(room);
         }
     }
 
@@ -301,8 +324,11 @@ impl Hub {
     }
 
     fn set_guest_count(&mut self, peer: PeerKey, room: RoomKey, members: u32) {
+        let before = self.tables.rooms[room].member_count();
         if self.tables.set_guest_count(peer, room, members) {
             self.output.records.push(Record::RoomClosed(room));
+        } else if self.tables.rooms[room].member_count() != before {
+            self.announce_count(room);
         }
     }
 
@@ -315,8 +341,6 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::config::Config;
     use crate::hash::HashKey;

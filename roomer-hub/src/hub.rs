@@ -6,13 +6,14 @@ use hashbrown::HashMap;
 use roomer_proto::extended::is_extended;
 use roomer_proto::{PacketRef, is_built_in};
 
-use crate::action::{Actions, Context, Output};
+use crate::action::Actions;
 use crate::config::{Config, Presence, RoomPattern};
 use crate::guests::RejectedPeerInputs;
 use crate::hash::HashKey;
 use crate::input::Input;
 use crate::keys::HandlerKey;
 use crate::limits::RejectedPackets;
+use crate::record::{Context, Output};
 use crate::tables::Tables;
 
 /// Connections, rooms, members and rules. See the [crate's page](crate).
@@ -80,7 +81,7 @@ impl Hub {
                 Context::of(conn, PacketRef::default())
             }
             Input::Command(command) => self.command(command),
-            input => self.peer_input(input),
+            input => self.rare_input(now, input),
         };
         Actions::new(&self.tables, &self.output, context)
     }

@@ -1,6 +1,7 @@
 //! The inputs of a hub: what happened to a connection, and what the application commands.
 
 use roomer_proto::close::Close;
+use roomer_proto::extended::{Info, Profile};
 use roomer_proto::{ConnId, PacketRef};
 
 use crate::keys::{ConnKey, PeerKey};
@@ -15,6 +16,15 @@ pub enum Input<'a> {
         /// True if the client speaks the extended protocol ([`roomer_proto::extended`]). Without
         /// [`Config::extended`](crate::Config::extended) every client counts as plain.
         extended: bool,
+    },
+    /// A connection opened that has info or a user. Otherwise the same as [`Input::Open`].
+    OpenWithProfile {
+        /// The connection's id.
+        id: ConnId,
+        /// True if the client speaks the extended protocol.
+        extended: bool,
+        /// What the extended members of its rooms learn of it.
+        profile: &'a Profile,
     },
     /// A client's packet was received.
     Packet {
@@ -162,6 +172,14 @@ pub enum Command<'a> {
         conn: ConnKey,
         /// The room's name.
         room: &'a str,
+    },
+    /// Replace the info of a connection. The extended members of its rooms, itself included, are
+    /// notified, except where a room's [`Presence`](crate::Presence) is not full.
+    SetInfo {
+        /// The connection.
+        conn: ConnKey,
+        /// The new info; `None` for none.
+        info: Option<&'a Info>,
     },
     /// Close a connection: it leaves all its rooms, then [`Action::Close`](crate::Action::Close)
     /// follows.

@@ -17,6 +17,12 @@ pub(crate) enum RejectReason {
     TooManyRooms,
     UnknownDst,
     NoSharedRoom,
+    /// A client may not set its info.
+    InfoNotAllowed,
+    /// The info is not JSON, or too long.
+    InvalidInfo,
+    /// The info is above [`Config::info_rate`].
+    InfoRate,
 }
 
 impl RejectReason {
@@ -51,6 +57,7 @@ pub(crate) struct Buckets {
     bytes: Bucket,
     joins: Bucket,
     violations: Bucket,
+    infos: Bucket,
 }
 
 impl Buckets {
@@ -67,6 +74,11 @@ impl Buckets {
         take(&mut self.messages, config.message_rate, 1)
             && take(&mut self.bytes, config.byte_rate, packet.encoded_len())
             && (packet.event != JOIN || take(&mut self.joins, config.join_rate, 1))
+    }
+
+    /// Takes the token of a change of info. Returns false if there were too many.
+    pub(crate) fn take_info(&mut self, rate: Rate, now: Duration) -> bool {
+        self.infos.take(rate, now, 1)
     }
 
     /// Takes the token of a violation. Returns false if there were too many.
@@ -94,6 +106,10 @@ pub struct RejectedPackets {
     pub unknown_dst: u64,
     /// Direct messages between connections that share no room ([`Config::shared_room_only`]).
     pub no_shared_room: u64,
+    /// Changes of a client's own info without a rule that permits them
+    /// ([`Config::authorize_info`]), that are not JSON, too long ([`Config::max_info`]) or too frequent
+    /// ([`Config::info_rate`]).
+    pub info: u64,
     /// Packets that a rule of the application denied
     /// ([`Action::Authorize`](crate::Action::Authorize)).
     pub by_application: u64,
@@ -113,6 +129,7 @@ impl RejectedPackets {
             too_many_rooms,
             unknown_dst,
             no_shared_room,
+            info,
             by_application,
             rate,
             violations,
@@ -124,6 +141,7 @@ impl RejectedPackets {
             ("too_many_rooms", too_many_rooms),
             ("unknown_dst", unknown_dst),
             ("no_shared_room", no_shared_room),
+            ("info", info),
             ("by_application", by_application),
             ("rate", rate),
             ("violations", violations),
@@ -139,6 +157,9 @@ impl RejectedPackets {
             RejectReason::TooManyRooms => &mut self.too_many_rooms,
             RejectReason::UnknownDst => &mut self.unknown_dst,
             RejectReason::NoSharedRoom => &mut self.no_shared_room,
+            RejectReason::InfoNotAllowed | RejectReason::InvalidInfo | RejectReason::InfoRate => {
+                &mut self.info
+            }
         } += 1;
     }
 }

@@ -2,19 +2,44 @@
 
 use std::time::Duration;
 
+use roomer_proto::extended::Profile;
 use roomer_proto::{ConnId, PacketRef, ROOT};
 
-use crate::action::{Context, Permission, Record};
+use crate::action::Permission;
 use crate::config::Presence;
 use crate::hub::{Authorization, Hub};
 use crate::keys::{ConnKey, RoomKey};
 use crate::limits::RejectReason;
+use crate::record::{Context, Record};
 
 impl Hub {
     /// Opens a connection and joins it to `root`.
     pub(crate) fn open<'a>(&mut self, now: Duration, id: ConnId, extended: bool) -> Context<'a> {
+        let conn = self.tables.insert(id, now, extended && self.config.extended);
+        self.opened(id, conn)
+    }
+
+    /// Opens a connection that has info or a user.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn open_with_profile<'a>(
+        &mut self,
+        now: Duration,
+        id: ConnId,
+        extended: bool,
+        profile: &Profile,
+    ) -> Context<'a> {
+        let conn = self.tables.insert(id, now, extended && self.config.extended);
+        // Before the join of `root`, which shows it.
+        if let Some(conn) = conn.filter(|_| !profile.is_empty()) {
+            self.tables.conns[conn].profile = Some(Box::new(profile.clone()));
+        }
+        self.opened(id, conn)
+    }
+
+    fn opened<'a>(&mut self, id: ConnId, conn: Option<ConnKey>) -> Context<'a> {
         let packet = PacketRef { room: ROOT, ..PacketRef::default() };
-        let Some(conn) = self.tables.insert(id, now, extended && self.config.extended) else {
+        let Some(conn) = conn else {
             self.output.records.push(Record::Rejected);
             return Context::of(ConnKey::default(), packet);
         };
@@ -41,7 +66,7 @@ impl Hub {
     ) -> Result<(), RejectReason> {
         let existing = self.tables.find_room(name);
         if let Some(room) = existing.filter(|&room| self.tables.is_member(conn, room)) {
-            self.acknowledge(room, self.config.announce_rejoin);
+            self.acknowledge(conn, room, self.config.announce_rejoin);
             return Ok(());
         }
         // A name that is both too long and one too many counts as too long.
@@ -61,30 +86,22 @@ impl Hub {
         self.tables.join(conn, room);
         // Acknowledged after the join, since a room that counts its members counts the new one.
         self.output.records.push(Record::Joined(room));
-        self.acknowledge(room, self.tables.members(room).len() > 1);
+        self.acknowledge(conn, room, self.tables.members(room).len() > 1);
         Ok(())
     }
 
     /// Sends `join_ack` to the subject, and with `announce` notifies the other members if the
     /// room's presence is full.
-    pub(crate) fn acknowledge(&mut self, room: RoomKey, announce: bool) {
-        self.output.records.push(Record::JoinAck(room));
+    pub(crate) fn acknowledge(&mut self, conn: ConnKey, room: RoomKey, announce: bool) {
         let room_entry = &self.tables.rooms[room];
-        let payload = &mut self.output.own_payload;
-        payload.clear();
-        match room_entry.presence {
-            Presence::Full if announce => self.output.records.push(Record::NewMember(room)),
-            Presence::Full => {}
-            Presence::Count => {
-                payload.extend_from_slice(room_entry.member_count().to_string().as_bytes());
-            }
-            Presence::Off => {
-                let id = self.output.subject.as_ref().map_or("", ConnId::as_str);
-                payload.extend_from_slice(b"[\"");
-                payload.extend_from_slice(id.as_bytes());
-                payload.extend_from_slice(b"\"]");
-            }
+        if room_entry.extended_members() > 0 {
+            return self.acknowledge_in_mixed_room(conn, room, announce);
         }
+        self.output.records.push(Record::JoinAck(room));
+        if announce && room_entry.presence == Presence::Full {
+            self.output.records.push(Record::NewMember(room));
+        }
+        self.output.write_plain_payload(room_entry);
     }
 
     /// Leaves a room. Sends `leave_ack` even if the connection is not a member. The caller has
@@ -126,6 +143,9 @@ impl Hub {
             return;
         }
         let room_entry = &self.tables.rooms[room];
+        if room_entry.extended_members() > 0 {
+            return self.announce_leave(room);
+        }
         // Only guests may be left.
         if room_entry.has_full_presence() && !room_entry.members().is_empty() {
             self.output.records.push(Record::MemberLeft(room));

@@ -5,10 +5,11 @@ use std::time::Duration;
 use roomer_proto::extended::is_extended;
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_reserved};
 
-use crate::action::{Permission, Record};
+use crate::action::Permission;
 use crate::hub::{Authorization, Hub};
 use crate::keys::ConnKey;
 use crate::limits::{CloseCause, RejectReason};
+use crate::record::Record;
 
 impl Hub {
     /// Handles a client's packet: checks the rates, then the rules.
@@ -31,7 +32,7 @@ impl Hub {
             self.rejected.rate += 1;
             return self.close_for(conn, CloseCause::Rate);
         }
-        if let Err(reason) = self.apply_rules(conn, packet, authorization) {
+        if let Err(reason) = self.apply_rules(now, conn, packet, authorization) {
             self.reject(now, conn, reason);
         }
     }
@@ -40,6 +41,7 @@ impl Hub {
     /// membership and shared rooms are additions.
     fn apply_rules(
         &mut self,
+        now: Duration,
         conn: ConnKey,
         packet: &PacketRef<'_>,
         authorization: Authorization,
@@ -52,7 +54,7 @@ impl Hub {
             }
             event if is_reserved(event) => return Err(RejectReason::Reserved),
             event if self.config.extended && is_extended(event) => {
-                return Err(RejectReason::Reserved);
+                return self.extended_event(now, conn, packet, authorization);
             }
             _ => {}
         }
@@ -131,7 +133,7 @@ impl Hub {
             && self.tables.is_member(conn, room)
         {
             // The server has made it a member in the meantime, so a `leave_ack` would be wrong.
-            return self.acknowledge(room, self.config.announce_rejoin);
+            return self.acknowledge(conn, room, self.config.announce_rejoin);
         }
         self.rejected.by_application += 1;
         if is_join {

@@ -2,6 +2,7 @@
 
 use roomer_proto::ConnId;
 
+use crate::entries::EntryChunks;
 use crate::keys::{GuestKey, PeerKey};
 use crate::snapshot::MemberList;
 
@@ -61,6 +62,8 @@ pub(crate) struct RoomGuests {
     members: Vec<RoomGuest>,
     /// The ids in the order of `members`, as the second run of the room's snapshot.
     list: MemberList,
+    /// The chunks of the same for extended members.
+    pub(crate) entries: EntryChunks,
     peers: Vec<RoomPeer>,
 }
 
@@ -121,6 +124,8 @@ impl RoomGuests {
     /// Removes the guest at an index and returns the one that has moved there, if any.
     pub(crate) fn swap_remove(&mut self, peer: PeerKey, index: u32) -> Option<RoomGuest> {
         let index = index as usize;
+        self.entries.changed(index);
+        self.entries.changed(self.members.len() - 1);
         self.list.swap_remove(index);
         self.members.swap_remove(index);
         if self.members.len() * 4 < self.members.capacity() {

@@ -6,6 +6,7 @@
 use roomer_proto::ConnId;
 
 use crate::config::Presence;
+use crate::entries::EntryChunks;
 use crate::keys::{ConnKey, PeerKey, RoomKey};
 use crate::peers::{Peers, RoomGuests};
 use crate::snapshot::{MemberList, Snapshot};
@@ -97,9 +98,13 @@ impl ExactSizeIterator for MembersIter<'_> {}
 pub(crate) struct Room {
     pub(crate) name: Box<str>,
     pub(crate) presence: Presence,
+    /// The number of members that speak the extended protocol.
+    extended: u32,
     members: Vec<Member>,
     /// The ids in the order of `members`; empty without full presence.
     list: MemberList,
+    /// The chunks of the members with their info; `None` until an extended member needs them.
+    pub(crate) entries: Option<Box<EntryChunks>>,
     /// The members on other nodes; `None` if there are none.
     guests: Option<Box<RoomGuests>>,
 }
@@ -107,7 +112,15 @@ pub(crate) struct Room {
 impl Room {
     pub(crate) fn new(name: &str, presence: Presence) -> Self {
         let (members, list) = (Vec::new(), MemberList::default());
-        Room { name: name.into(), presence, members, list, guests: None }
+        Room {
+            name: name.into(),
+            presence,
+            extended: 0,
+            members,
+            list,
+            entries: None,
+            guests: None,
+        }
     }
 
     /// Returns true if members are notified of each other.
@@ -117,6 +130,18 @@ impl Room {
 
     pub(crate) fn members(&self) -> Members<'_> {
         Members(&self.members)
+    }
+
+    /// Returns the number of members that speak the extended protocol.
+    #[inline]
+    pub(crate) fn extended_members(&self) -> usize {
+        self.extended as usize
+    }
+
+    /// Returns true if there are members that speak the plain protocol.
+    #[inline]
+    pub(crate) fn has_plain_members(&self) -> bool {
+        self.members.len() > self.extended as usize
     }
 
     /// Returns the text of the room's own members, without the guests.
@@ -177,7 +202,8 @@ impl Room {
     }
 
     /// Adds a member and returns its index.
-    pub(crate) fn push(&mut self, member: Member, id: &ConnId) -> u32 {
+    pub(crate) fn push(&mut self, member: Member, id: &ConnId, extended: bool) -> u32 {
+        self.extended += u32::from(extended);
         if self.has_full_presence() {
             self.list.push(id, b'[');
         }
@@ -186,8 +212,12 @@ impl Room {
     }
 
     /// Removes the member at an index and returns the one that has moved there, if any.
-    pub(crate) fn swap_remove(&mut self, member_index: u32) -> Option<Member> {
+    pub(crate) fn swap_remove(&mut self, member_index: u32, extended: bool) -> Option<Member> {
         let index = member_index as usize;
+        if self.extended > 0 {
+            self.extended -= u32::from(extended);
+            self.drop_entries(index);
+        }
         if self.has_full_presence() {
             self.list.swap_remove(index);
         }
@@ -198,6 +228,21 @@ impl Room {
             self.list.shrink();
         }
         self.members.get(index).copied()
+    }
+
+    /// Records that the member at an index leaves, for the text of extended members.
+    #[cold]
+    fn drop_entries(&mut self, index: usize) {
+        let last = self.members.len() - 1;
+        if self.extended == 0 {
+            self.entries = None;
+            if let Some(guests) = &mut self.guests {
+                guests.entries = EntryChunks::default();
+            }
+        } else if let Some(entries) = &mut self.entries {
+            entries.changed(index);
+            entries.changed(last);
+        }
     }
 }
 
@@ -216,11 +261,11 @@ mod tests {
             let mut bytes = [0; 16];
             bytes[..2].copy_from_slice(&number.to_be_bytes());
             let member = Member { conn: keys.insert(()), seat_index: 0 };
-            room.push(member, &ConnId::from_random_bytes(bytes));
+            room.push(member, &ConnId::from_random_bytes(bytes), false);
         }
         let (mut reallocations, mut before) = (0, room.capacity().0);
         for left in (1..1000).rev() {
-            room.swap_remove(0);
+            room.swap_remove(0, false);
             let (members, text) = room.capacity();
             assert!((left..=4 * left.max(2)).contains(&members), "{members} members for {left}");
             let least = left % 100 * 39;

@@ -69,6 +69,12 @@ impl MemberList {
         }
     }
 
+    /// Replaces the text. For one that is made as a whole.
+    pub(crate) fn replace(&mut self, full: &[Bytes], tail: Vec<u8>) {
+        full.clone_into(&mut self.full);
+        self.tail = tail;
+    }
+
     pub(crate) fn shrink(&mut self) {
         self.tail.shrink_to_fit();
         self.full.shrink_to_fit();
@@ -96,8 +102,8 @@ impl MemberList {
     }
 }
 
-/// The payload of a `join_ack`, in chunks that can be shared: the members of a room as a JSON array
-/// of ids, or their number, depending on the room's [`Presence`](crate::Presence).
+/// The payload of a `join_ack`, in chunks that can be shared: the members of a room as JSON, or their
+/// number, depending on the room's [`Presence`](crate::Presence) and on the receiver's protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     full: &'a [Bytes],
@@ -111,6 +117,12 @@ impl<'a> Snapshot<'a> {
     /// Creates a snapshot from a complete text.
     pub(crate) fn plain(text: &'a [u8]) -> Self {
         Snapshot { full: &[], tail: text, rest: None, end: b"" }
+    }
+
+    /// Creates a snapshot from the chunks and the tail of the members, and the list of the guests, both
+    /// with info.
+    pub(crate) fn with_info(full: &'a [Bytes], tail: &'a [u8], guests: &'a MemberList) -> Self {
+        Snapshot { full, tail, rest: Some(guests), end: b"]}" }
     }
 
     /// Returns the length of the whole text in bytes, which is never 0.

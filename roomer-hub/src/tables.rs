@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 use roomer_proto::ConnId;
+use roomer_proto::extended::{Info, Profile};
 use slotmap::SlotMap;
 
 use crate::config::Presence;
@@ -34,9 +35,11 @@ pub struct Tables {
 pub(crate) struct Conn {
     pub(crate) id: ConnId,
     /// True if the client speaks the extended protocol.
-    extended: bool,
+    pub(crate) extended: bool,
     opened_at: Duration,
     pub(crate) seats: Vec<Seat>,
+    /// The info and the user. `None` if there is neither.
+    pub(crate) profile: Option<Box<Profile>>,
     /// `None` until a bucket is used: most connections never need one.
     buckets: Option<Box<Buckets>>,
 }
@@ -96,6 +99,19 @@ impl Tables {
     #[must_use]
     pub fn is_extended(&self, conn: ConnKey) -> bool {
         self.conns.get(conn).is_some_and(|conn| conn.extended)
+    }
+
+    /// Returns the info of a connection, if it has any.
+    #[must_use]
+    pub fn info(&self, conn: ConnKey) -> Option<&Info> {
+        self.conns.get(conn)?.profile.as_ref()?.info()
+    }
+
+    /// Returns the number of a room's members that speak the extended protocol and are connections of
+    /// this hub.
+    #[must_use]
+    pub fn extended_members(&self, room: RoomKey) -> usize {
+        self.rooms.get(room).map_or(0, Room::extended_members)
     }
 
     /// Returns the name of a room, `None` if it is closed.
@@ -167,7 +183,8 @@ impl Tables {
             return None;
         }
         let (seats, buckets) = (Vec::new(), None);
-        let conn = self.conns.insert(Conn { id, extended, opened_at: now, seats, buckets });
+        let entry = Conn { id, extended, opened_at: now, seats, profile: None, buckets };
+        let conn = self.conns.insert(entry);
         let (key, conns) = (self.key, &self.conns);
         self.ids.insert_unique(key.hash(id.as_str()), conn, |&other| {
             key.hash(conns[other].id.as_str())
@@ -198,7 +215,7 @@ impl Tables {
     pub(crate) fn join(&mut self, conn: ConnKey, room: RoomKey) {
         let joiner = &mut self.conns[conn];
         let member = Member { conn, seat_index: joiner.seats.len() as u32 };
-        let member_index = self.rooms[room].push(member, &joiner.id);
+        let member_index = self.rooms[room].push(member, &joiner.id, joiner.extended);
         if joiner.seats.is_empty() {
             // Most connections stay in one or two rooms.
             joiner.seats.reserve_exact(2);
@@ -213,14 +230,15 @@ impl Tables {
         conn: ConnKey,
         seat_index: usize,
     ) -> (RoomKey, Option<Box<str>>) {
-        let seats = &mut self.conns[conn].seats;
+        let Conn { seats, extended, .. } = &mut self.conns[conn];
+        let extended = *extended;
         let Seat { room: key, member_index } = seats.swap_remove(seat_index);
         // Two entries have moved into the gaps; the other side of each has to follow.
         if let Some(&moved) = seats.get(seat_index) {
             self.rooms[moved.room].member_mut(moved.member_index).seat_index = seat_index as u32;
         }
         let room = &mut self.rooms[key];
-        if let Some(moved) = room.swap_remove(member_index) {
+        if let Some(moved) = room.swap_remove(member_index, extended) {
             self.conns[moved.conn].seats[moved.seat_index as usize].member_index = member_index;
         }
         if !room.is_empty() {

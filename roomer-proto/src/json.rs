@@ -16,6 +16,14 @@ pub struct JsonError {
     why: serde_json::Error,
 }
 
+impl JsonError {
+    /// The error of a value that is nested too deep for a member's info.
+    pub(crate) fn too_deep() -> Self {
+        let why = serde::de::Error::custom("nested more than 64 deep");
+        JsonError { what: "the value cannot be a member's info", why }
+    }
+}
+
 /// Serializes a value as a payload.
 ///
 /// ```

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
+use roomer_proto::extended::Info;
 use roomer_proto::{Packet, PacketRef, json};
 use serde::{Deserialize, Serialize};
 
@@ -53,4 +54,15 @@ fn values_that_json_cannot_represent_are_an_error() {
     let map = BTreeMap::from([((1, 2), 3)]);
     let error = json(&map).unwrap_err().to_string();
     assert_eq!(error, "the value cannot be JSON: key must be a string");
+}
+
+#[test]
+fn info_is_made_of_values_and_read_back() {
+    let info = Info::json(&Move { who: "ann", to: (3, -4) }).unwrap();
+    assert_eq!(info.as_str(), r#"{"who":"ann","to":[3,-4]}"#);
+    assert_eq!(info.parse::<Move<'_>>().unwrap(), Move { who: "ann", to: (3, -4) });
+    assert!(info.parse::<u32>().is_err());
+    let nested = (0..70).fold(serde_json::Value::Null, |inner, _| vec![inner].into());
+    let error = Info::json(&nested).unwrap_err().to_string();
+    assert!(error.contains("nested more than 64 deep"), "{error}");
 }

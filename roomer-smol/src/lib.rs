@@ -164,9 +164,10 @@ pub use roomer_engine::tls::{TlsListener, rustls, tls};
 pub use roomer_engine::{
     AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Cluster, ClusterInfo,
     ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, HandlerError, HandlerPanic,
-    HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, ParseConnIdError, Presence,
-    RefusedSessions, RegisterError, RejectedPackets, Rejection, Request, Server, SessionStats,
-    Stats, Upgrade, User, Warning, WarningCause, close, code, http, socket,
+    HandlerResult, Info, InfoTooLong, IntoHandlerResult, InvalidInfo, Message, OwnedMessage,
+    PacketRef, ParseConnIdError, Presence, RefusedSessions, RegisterError, RejectedPackets,
+    Rejection, Request, Server, SessionStats, Stats, Upgrade, User, Warning, WarningCause, close,
+    code, http, socket,
 };
 #[cfg(feature = "json")]
 pub use roomer_engine::{JsonError, json};

@@ -59,6 +59,31 @@
 //! # Ok::<(), roomer_tokio::BuildError>(())
 //! ```
 //!
+//! # Members with info
+//!
+//! Clients of the extended protocol get more of each member of their rooms than its id: the user, and
+//! one JSON value, such as the name to show. [`Claims::info`] gives it to a new connection,
+//! [`Conn::set_info`] changes it, and a client may change its own where [`Builder::may_set_info`]
+//! permits it. Each change comes in the order of the room's messages. Plain clients get the ids alone.
+//!
+//! ```
+//! use roomer_tokio::{Claims, Info, Server};
+//!
+//! let server = Server::builder()
+//!     .authorize(|request| {
+//!         let name = request.query("name").unwrap_or_default();
+//!         Ok(Claims::new().user(&name).info(Info::string(&name)))
+//!     })
+//!     .on("status", |conn, message| {
+//!         let status = Info::string(message.text()?);
+//!         let name = Info::string(conn.user().unwrap_or_default());
+//!         conn.set_info(Info::new(&format!(r#"{{"name":{name},"status":{status}}}"#))?)?;
+//!         Ok(())
+//!     })
+//!     .build()?;
+//! # Ok::<(), roomer_tokio::BuildError>(())
+//! ```
+//!
 //! # Rules, hooks and the server handle
 //!
 //! Rules decide what clients may do, and hooks are notified of what has happened. An asynchronous
@@ -265,9 +290,10 @@ pub use roomer_engine::tls::{TlsListener, rustls, tls};
 pub use roomer_engine::{
     AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Cluster, ClusterInfo,
     ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, HandlerError, HandlerPanic,
-    HandlerResult, IntoHandlerResult, Message, OwnedMessage, PacketRef, ParseConnIdError, Presence,
-    RefusedSessions, RegisterError, RejectedPackets, Rejection, Request, Server, SessionStats,
-    Stats, Upgrade, User, Warning, WarningCause, close, code, http, socket,
+    HandlerResult, Info, InfoTooLong, IntoHandlerResult, InvalidInfo, Message, OwnedMessage,
+    PacketRef, ParseConnIdError, Presence, RefusedSessions, RegisterError, RejectedPackets,
+    Rejection, Request, Server, SessionStats, Stats, Upgrade, User, Warning, WarningCause, close,
+    code, http, socket,
 };
 #[cfg(feature = "json")]
 pub use roomer_engine::{JsonError, json};

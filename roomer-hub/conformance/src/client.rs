@@ -134,6 +134,12 @@ impl Client {
         let names = (&*ack.room, &*ack.event, &*ack.dst, &*ack.src);
         assert_eq!(names, (room, "join_ack", "", &*self.id));
         let json = String::from_utf8(ack.payload).expect("JSON is UTF-8");
+        if json.starts_with('{') {
+            // An extended client gets more of each member than its id.
+            let list: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+            let ids = list["members"].as_array().expect("members").iter();
+            return ids.map(|member| member[0].as_str().expect("an id").into()).collect();
+        }
         let inner = json.strip_prefix('[').and_then(|json| json.strip_suffix(']'));
         let cells = inner.unwrap_or_else(|| panic!("not an array: {json}")).split(',');
         let unquote = |cell: &str| {

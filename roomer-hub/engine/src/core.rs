@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomer_hub::{Action, Command, ConnId, ConnKey, HandlerKey, Hub, Input, Permission};
+use roomer_hub::{
+    Action, Audience, Command, ConnId, ConnKey, HandlerKey, Hub, Input, Permission, RoomKey, Tables,
+};
 use roomer_proto::{PacketRef, close};
 
 use crate::app::conn::ConnInfo;
@@ -120,16 +122,28 @@ impl Core {
                         }
                     }
                 }
-                Action::Broadcast { room, members, except, packet, .. } => {
+                Action::Broadcast { room, members, except, audience, packet, .. } => {
                     // No batch for a room whose only member is the sender.
                     let is_received = members.iter().any(|member| Some(member) != except);
-                    if is_received {
-                        outbound.broadcast(room, members, except, &packet);
+                    if audience != Audience::All {
+                        outbound.broadcast(room, members, except, audience, &packet);
+                        let tables = actions.tables();
+                        counts.messages_out += receivers(tables, room, except, audience);
+                        broadcast_in = Some(room);
+                    } else if is_received {
+                        outbound.broadcast(room, members, except, audience, &packet);
                         let is_left_out =
                             except.is_some_and(|conn| actions.tables().is_member(conn, room));
                         counts.messages_out += (members.len() - usize::from(is_left_out)) as u64;
                         broadcast_in = Some(room);
                     }
+                }
+                Action::Count { room, members, except, audience, packet } => {
+                    if outbound.count(room, members, except, audience, &packet) {
+                        let tables = actions.tables();
+                        counts.messages_out += receivers(tables, room, except, audience);
+                    }
+                    broadcast_in = Some(room);
                 }
                 Action::Call { handler, .. } => applied.call = Some(handler),
                 Action::Authorize { permission, .. } => applied.ask = Some(permission),
@@ -232,4 +246,24 @@ impl Core {
         }
         true
     }
+}
+
+/// Returns the number of a room's members that a notice is for.
+#[cold]
+fn receivers(tables: &Tables, room: RoomKey, except: Option<ConnKey>, audience: Audience) -> u64 {
+    let (all, extended) = (tables.members(room).len(), tables.extended_members(room));
+    let is_for = |conn: ConnKey| {
+        tables.is_member(conn, room)
+            && match audience {
+                Audience::All => true,
+                Audience::Plain => !tables.is_extended(conn),
+                Audience::Extended => tables.is_extended(conn),
+            }
+    };
+    let count = match audience {
+        Audience::All => all,
+        Audience::Plain => all - extended,
+        Audience::Extended => extended,
+    };
+    (count - usize::from(except.is_some_and(is_for))) as u64
 }

@@ -26,6 +26,8 @@ pub enum RecordedInput {
     Join(ConnKey),
     /// A connection was removed from a room.
     Leave(ConnKey),
+    /// A connection's info was set by the application.
+    SetInfo(ConnKey),
     /// A connection was closed with this code.
     Close(ConnKey, u16),
 }
@@ -41,7 +43,7 @@ impl Journal {
     pub(crate) fn record(&mut self, input: &Input<'_>) {
         let Some(entries) = &mut self.entries else { return };
         entries.push(match *input {
-            Input::Open { .. } => return,
+            Input::Open { .. } | Input::OpenWithProfile { .. } => return,
             Input::Packet { conn, .. } => RecordedInput::Packet(conn),
             Input::Allowed { conn, .. } => RecordedInput::Allowed(conn),
             Input::Denied { conn, .. } => RecordedInput::Denied(conn),
@@ -51,6 +53,7 @@ impl Journal {
                 Command::Send { from, .. } => RecordedInput::Send(from),
                 Command::Join { conn, .. } => RecordedInput::Join(conn),
                 Command::Leave { conn, .. } => RecordedInput::Leave(conn),
+                Command::SetInfo { conn, .. } => RecordedInput::SetInfo(conn),
                 Command::Close { conn, code, .. } => RecordedInput::Close(conn, code),
             },
             // No simulation of the whole server has peers.

@@ -59,7 +59,7 @@ pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use http;
 pub use roomer_hub::{
-    ConnId, ParseConnIdError, Presence, RegisterError, RejectedPackets, contract,
+    ConnId, Info, InvalidInfo, ParseConnIdError, Presence, RegisterError, RejectedPackets, contract,
 };
 pub use roomer_proto::PacketRef;
 pub use roomer_proto::close::{self, code};
@@ -71,6 +71,7 @@ pub use crate::app::conn::Conn;
 pub use crate::app::handler::{HandlerError, HandlerPanic, HandlerResult};
 pub use crate::app::handler_result::IntoHandlerResult;
 pub use crate::app::hooks::DisconnectReason;
+pub use crate::app::info::InfoTooLong;
 pub use crate::app::message::{Message, OwnedMessage};
 #[cfg(feature = "audit")]
 pub use crate::app::monitor::{HandlerFailure, HandlerMonitor, PendingHandler};

@@ -294,6 +294,28 @@ impl Client {
         state.view.rooms.get(room).map(|members| members.iter().cloned().collect())
     }
 
+    /// Returns the info of a room's member as this extended client knows it, as JSON; `None` if there is
+    /// none.
+    #[must_use]
+    pub fn member_info(&self, room: &str, id: &str) -> Option<String> {
+        let state = self.state();
+        let member = state.view.extended.get(room)?.profiles.get(id)?;
+        member.info.as_ref().map(ToString::to_string)
+    }
+
+    /// Returns the user of a room's member as this extended client knows it, if it has one.
+    #[must_use]
+    pub fn member_user(&self, room: &str, id: &str) -> Option<String> {
+        self.state().view.extended.get(room)?.profiles.get(id)?.user.clone()
+    }
+
+    /// Returns the number of a room's members as this extended client knows it, in a room that counts
+    /// them ([`Presence::Count`](roomer_engine::Presence)).
+    #[must_use]
+    pub fn member_count(&self, room: &str) -> Option<u64> {
+        self.state().view.extended.get(room)?.count
+    }
+
     /// Returns the names of the rooms that the client is in, sorted.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {

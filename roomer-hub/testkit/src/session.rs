@@ -7,6 +7,7 @@ use roomer_proto::{Packet, PacketRef, ROOT};
 
 use super::client::{Client, State};
 use super::handshake::Handshake;
+use super::view::View;
 use super::world::World;
 
 /// The received packets after which a client acknowledges them.
@@ -39,6 +40,7 @@ impl World {
     /// As [`connect_with`](Self::connect_with) does.
     pub fn connect_extended(&mut self, handshake: Handshake) -> Client {
         let client = self.connect_with(handshake.clone().query("roomer", "2"));
+        client.state_mut().view.is_extended = true;
         client.state_mut().session = Some(Session {
             handshake,
             token: String::new(),
@@ -191,7 +193,7 @@ impl State {
                         session.sent.clear();
                     }
                     (session.received, session.acknowledged, session.confirmed) = (0, 0, 0);
-                    self.view = Default::default();
+                    self.view = View { is_extended: true, ..View::default() };
                 }
                 between(text, "\"received\":", ",").ok_or_else(wrong)?
             }

@@ -1,4 +1,6 @@
 mod handshakes;
+mod member_changes;
+mod members;
 mod panics_and_waits;
 mod session_losses;
 mod sessions;

@@ -2,15 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use roomer_proto::extended::MEMBERS;
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
 
 use roomer_hub::ConnId;
+
+use super::members::RoomView;
 
 /// A client's id, its rooms and their members, derived only from received packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) id: String,
     pub(super) rooms: BTreeMap<String, BTreeSet<String>>,
+    /// True if the client speaks the extended protocol.
+    pub(super) is_extended: bool,
+    /// The members of the same rooms, as an extended client knows them.
+    pub(super) extended: BTreeMap<String, RoomView>,
 }
 
 impl View {
@@ -29,9 +36,19 @@ impl View {
             JOIN_ACK => self.join(packet)?,
             LEAVE_ACK if packet.src == self.id => {
                 self.rooms.remove(room);
+                self.extended.remove(room);
+            }
+            MEMBERS if packet.src.is_empty() && packet.dst.is_empty() => {
+                if !self.is_extended {
+                    return Err(format!("{packet:?} is sent to a plain client"));
+                }
+                self.notice_extended(packet)?;
             }
             // Notices have no sender; a packet with one was sent by a handler.
             NEW_MEMBER | MEMBER_LEFT if packet.src.is_empty() && packet.dst.is_empty() => {
+                if self.is_extended {
+                    return Err(format!("{packet:?} is sent to an extended client"));
+                }
                 self.notice(packet)?;
             }
             _ => {
@@ -54,6 +71,9 @@ impl View {
         }
         if packet.src != self.id {
             return Err(format!("{packet:?} is a join_ack for another client"));
+        }
+        if self.is_extended {
+            return self.join_extended(packet);
         }
         let members = snapshot(packet.payload)?;
         if !members.contains(&self.id) {

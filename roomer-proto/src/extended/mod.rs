@@ -9,10 +9,15 @@
 
 mod acks;
 mod hello;
+mod info;
+mod json_text;
+mod members;
 mod token;
 
 pub use acks::{AckSchedule, parse_count};
 pub use hello::{Hello, Limits};
+pub use info::{Info, InvalidInfo};
+pub use members::{Member, Members, Profile, write_member};
 pub use token::{SessionToken, TOKEN_LEN};
 
 /// The version of the protocol, as in the query `roomer=2` and in `hello`.
@@ -36,6 +41,10 @@ pub const EXPIRING: &str = "roomer:expiring";
 /// Client to server: the payload is a new token for a login that expires. Once for each
 /// [`EXPIRING`].
 pub const TOKEN: &str = "roomer:token";
+/// Server to a member: how the members of the room have changed ([`Members`]).
+pub const MEMBERS: &str = "roomer:members";
+/// Client to server: the client's new info ([`Info`]), if the application permits it.
+pub const INFO: &str = "roomer:info";
 
 /// Returns true if an event belongs to the extended protocol.
 ///

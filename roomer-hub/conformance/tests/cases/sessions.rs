@@ -68,6 +68,7 @@ fn hello_is_the_first_packet_and_tells_the_limits() {
     assert_eq!(hello["limits"]["message"], 70_000);
     assert_eq!(hello["limits"]["rooms"], 7);
     assert_eq!(hello["limits"]["name"], 4096);
+    assert_eq!(hello["limits"]["info"], 1024);
 }
 
 #[test]
@@ -105,6 +106,28 @@ fn a_session_continues_after_a_reset_a_fin_and_on_a_second_socket() {
         bob.expect("lobby", "chat", "", &ann.client.id, b"back");
     }
     assert_eq!(test.server.stats().sessions.resumed, 9);
+}
+
+#[test]
+fn an_extended_member_gets_info_and_a_plain_one_the_originals_notices() {
+    let test = TestServer::start();
+    let mut bob = test.client();
+    let mut ann = Session::new(&test);
+    let id = ann.client.id.clone();
+    bob.expect_new_member("root", &id);
+    let info = roomer_engine::Info::new(r#"{"name":"Bob"}"#).unwrap();
+    assert_eq!(test.server.set_info(&*bob.id, info), Ok(true));
+    let changed = format!(r#"{{"changed":[["{}",{{"name":"Bob"}}]]}}"#, bob.id);
+    ann.client.expect("root", "roomer:members", "", "", changed.as_bytes());
+    bob.send_to_room("root", "leave", b"");
+    let left = format!(r#"{{"left":["{}"]}}"#, bob.id);
+    ann.client.expect("root", "roomer:members", "", "", left.as_bytes());
+    bob.expect_left("root");
+    bob.join("root");
+    let joined = format!(r#"{{"joined":[["{}",{{"name":"Bob"}}]]}}"#, bob.id);
+    ann.client.expect("root", "roomer:members", "", "", joined.as_bytes());
+    ann.client.close();
+    bob.expect_member_left("root", &id);
 }
 
 #[test]

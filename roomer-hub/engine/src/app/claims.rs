@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Extensions;
+use roomer_hub::{Info, Profile};
 
 /// The claims of a connection, from the [`authorize`](crate::Builder::authorize) hook or from the
 /// middleware of a framework that the server is mounted into.
@@ -49,6 +50,7 @@ pub struct Claims {
     names: BTreeMap<String, String>,
     pub(crate) extensions: Extensions,
     user: Option<Arc<str>>,
+    info: Option<Info>,
     good_for: Option<Duration>,
 }
 
@@ -76,6 +78,23 @@ impl Claims {
         self
     }
 
+    /// Sets the info that the extended members of the connection's rooms get with its id, such as a name
+    /// to show: one JSON value of at most [`max_info`](crate::Builder::max_info) bytes. Without it they
+    /// get the id and the user alone. [`Conn::set_info`](crate::Conn::set_info) changes it later. A
+    /// client that returns to its session keeps the info that it has.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::{Claims, Info}; // or roomer_smol
+    ///
+    /// let claims = Claims::new().user("ann").info(Info::string("Ann Smith"));
+    /// ```
+    #[must_use]
+    pub fn info(mut self, info: Info) -> Self {
+        self.info = Some(info);
+        self
+    }
+
     /// Limits the validity of the login: after this time the connection is closed with 1008
     /// `login expired`, which its client treats as final, unless it is
     /// [renewed](crate::Builder::renew_login). With a time of zero the handshake is rejected with
@@ -86,13 +105,14 @@ impl Claims {
         self
     }
 
-    /// Adds other claims, which take precedence where both have the same name, the same type or a
-    /// user. The login is valid for the shorter of the two times.
+    /// Adds other claims, which take precedence where both have the same name, the same type, a user
+    /// or an info. The login is valid for the shorter of the two times.
     pub(crate) fn merge(&mut self, other: Claims) {
-        let Claims { names, extensions, user, good_for } = other;
+        let Claims { names, extensions, user, info, good_for } = other;
         self.names.extend(names);
         self.extensions.extend(extensions);
         self.user = user.or(self.user.take());
+        self.info = info.or(self.info.take());
         self.good_for = self.good_for.into_iter().chain(good_for).min();
     }
 }
@@ -171,6 +191,13 @@ impl Credentials {
     /// Returns the user's name.
     pub(crate) fn user(&self) -> Option<&Arc<str>> {
         self.claims.as_ref()?.user.as_ref()
+    }
+
+    /// Returns what the members of the connection's rooms learn of it; `None` if that is nothing.
+    pub(crate) fn profile(&self) -> Option<Profile> {
+        let Claims { info, user, .. } = self.claims.as_ref()?;
+        let profile = Profile::new(info.clone(), user.as_deref());
+        (!profile.is_empty()).then_some(profile)
     }
 }
 

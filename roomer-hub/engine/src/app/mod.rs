@@ -6,6 +6,7 @@ pub(crate) mod conn_table;
 pub(crate) mod handler;
 pub(crate) mod handler_result;
 pub(crate) mod hooks;
+pub(crate) mod info;
 #[cfg(feature = "json")]
 mod json;
 pub(crate) mod message;

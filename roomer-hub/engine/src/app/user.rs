@@ -24,7 +24,7 @@ use roomer_hub::{Command, Input};
 /// ```
 #[derive(Clone)]
 pub struct User {
-    server: Server,
+    pub(crate) server: Server,
     name: Arc<str>,
 }
 
@@ -90,7 +90,7 @@ impl User {
 
     /// Applies a command to each of the user's connections that the filter selects, and returns
     /// their number.
-    fn for_each<'a>(
+    pub(crate) fn for_each<'a>(
         &self,
         filter: impl Fn(&ConnKey) -> bool,
         command: impl Fn(ConnKey) -> Command<'a>,

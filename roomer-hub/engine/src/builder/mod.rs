@@ -5,6 +5,7 @@ mod application;
 mod check;
 mod cluster;
 mod error;
+mod info;
 mod limits;
 pub(crate) mod options;
 mod rates;
@@ -231,12 +232,15 @@ impl<E> Builder<E> {
         let env = self.env.take().unwrap_or_else(|| Box::new(SystemEnvironment::new()));
         self.resolve_defaults(&*env);
         let Builder { mut config, mut options, handlers, presences, .. } = self;
-        (options.hub_limits.name, options.hub_limits.rooms) = (config.max_name, config.max_rooms);
+        let hub_limits = &mut options.hub_limits;
+        (hub_limits.name, hub_limits.rooms) = (config.max_name, config.max_rooms);
+        hub_limits.info = config.max_info;
         check::check(&options, &config)?;
         // Without a rule the hub need not ask, which saves a lookup for each packet.
         config.authorize_join = options.rules.join.is_some();
         config.authorize_publish = options.rules.publish.is_some();
         config.authorize_direct = options.rules.direct.is_some();
+        config.authorize_info = options.rules.info.is_some();
         let mut hub = Hub::new(config, HashKey(env.random()));
         for (pattern, presence) in &presences {
             hub.set_presence(pattern, *presence);

@@ -98,6 +98,7 @@ pub(crate) struct Rules {
     pub(crate) join: Option<Rule>,
     pub(crate) publish: Option<Rule>,
     pub(crate) direct: Option<Rule>,
+    pub(crate) info: Option<Rule>,
 }
 
 impl Rules {
@@ -106,6 +107,7 @@ impl Rules {
             Permission::Join => self.join.as_ref(),
             Permission::Publish => self.publish.as_ref(),
             Permission::Direct => self.direct.as_ref(),
+            Permission::Info => self.info.as_ref(),
         }
     }
 }
@@ -167,7 +169,7 @@ impl Default for Options {
             handshake_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(30),
             extended: true,
-            hub_limits: extended::Limits { message: 0, name: 0, rooms: 0 },
+            hub_limits: extended::Limits { message: 0, name: 0, rooms: 0, info: 0 },
             resume_window: Duration::from_secs(30),
             resume_buffer: 256 * 1024,
             max_detached: 20_000,

@@ -67,7 +67,12 @@ impl<E> Builder<E> {
         self
     }
 
-    fn rate(&mut self, option: &'static str, per_second: u32, burst: u32) -> Option<Rate> {
+    pub(super) fn rate(
+        &mut self,
+        option: &'static str,
+        per_second: u32,
+        burst: u32,
+    ) -> Option<Rate> {
         let rate = Rate::new(per_second, burst);
         if rate.is_none() {
             self.fail(BuildError::Zero { option });

@@ -202,6 +202,7 @@ impl<R: Reader> Connection<R> {
     pub(super) fn establish(&mut self, now: Duration, opening: Opening) -> Step {
         let Opening { response, credentials, mut leftover, session } = opening;
         let server = &self.server;
+        let profile = server.profile(credentials.as_deref());
         let random = server.0.env.random();
         let mut core = server.core();
         let id = core.new_id(random);
@@ -223,12 +224,17 @@ impl<R: Reader> Connection<R> {
         if let Some(secret) = secret {
             let token = SessionToken::new(id, secret);
             let keeps_sessions = !server.options().resume_window.is_zero();
-            let hello = server.hello(keeps_sessions.then_some(token), id.as_str(), None);
+            let token = keeps_sessions.then_some(token);
+            let hello = server.hello(token, id.as_str(), None, profile.as_ref());
             self.writer.push(Chunk::complete(hello));
             self.writer.begin_session(server.options().resume_buffer);
         }
         let opening = (!server.options().echo).then_some(&self.writer);
-        let open = Input::Open { id, extended: session.is_some() };
+        let extended = session.is_some();
+        let open = match &profile {
+            None => Input::Open { id, extended },
+            Some(profile) => Input::OpenWithProfile { id, extended, profile },
+        };
         let applied = core.apply(now, open, opening);
         let Some(key) = applied.opened else {
             return Step::Done;

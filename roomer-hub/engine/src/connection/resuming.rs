@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::extended::{HELLO, Hello, Limits, SessionToken};
+use roomer_proto::extended::{HELLO, Hello, Limits, Profile, SessionToken};
 use roomer_proto::{PacketRef, ROOT};
 
 use crate::Server;
@@ -118,7 +118,7 @@ impl<R: Reader> Connection<R> {
         let token = core.sessions.renew(key, &presented, random);
         let handled = state.received.count();
         self.writer.push_unlogged(Chunk::complete(response));
-        let hello = server.hello(Some(token), id.as_str(), Some(handled));
+        let hello = server.hello(Some(token), id.as_str(), Some(handled), None);
         self.writer.push_unlogged(Chunk::complete(hello));
         self.writer.continue_session(replay);
         core.outbound.writers.insert(key, self.writer.clone());
@@ -159,12 +159,13 @@ impl<R> Connection<R> {
 
 impl Server {
     /// Returns the frame of `hello`. `resumed` is the number of the client's packets that were handled
-    /// if its session continues.
+    /// if its session continues; `profile` is what members learn of it otherwise.
     pub(crate) fn hello(
         &self,
         session: Option<SessionToken>,
         id: &str,
         resumed: Option<u64>,
+        profile: Option<&Profile>,
     ) -> Vec<u8> {
         let options = self.options();
         let hello = Hello {
@@ -174,6 +175,7 @@ impl Server {
             heartbeat: HEARTBEAT,
             resume: options.resume_window,
             limits: Limits { message: options.limits.max_message, ..options.hub_limits },
+            profile,
         };
         let payload = hello.to_json();
         let payload = payload.as_bytes();

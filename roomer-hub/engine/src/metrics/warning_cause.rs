@@ -40,6 +40,14 @@ pub enum WarningCause {
     /// [`authorize_async`](crate::Builder::authorize_async) took longer than the handshake's
     /// timeout; the client was rejected with 503.
     AuthorizeTimeout,
+    /// The info of [`Claims::info`](crate::Claims::info) is above
+    /// [`max_info`](crate::Builder::max_info); the client was accepted without it.
+    InfoTooLong {
+        /// The length of the info in bytes.
+        bytes: usize,
+        /// [`max_info`](crate::Builder::max_info), in bytes.
+        limit: usize,
+    },
     /// A limit was reached, and a client was rejected with 503, or with 429 for the limit per
     /// address.
     Full {
@@ -144,6 +152,7 @@ impl WarningCause {
             WarningCause::Subprotocol { .. } => "subprotocol",
             WarningCause::Unauthorized { .. } => "unauthorized",
             WarningCause::AuthorizeTimeout => "authorize timeout",
+            WarningCause::InfoTooLong { .. } => "info too long",
             WarningCause::Full { option, .. } => option,
             WarningCause::NoAddress { .. } => "no address",
             WarningCause::NoForwardedFor { .. } => "no forwarded for",
@@ -188,6 +197,11 @@ impl fmt::Display for WarningCause {
             }
             WarningCause::AuthorizeTimeout => f.write_str(
                 "rejected a client (503): authorize_async took longer than handshake_timeout",
+            ),
+            WarningCause::InfoTooLong { bytes, limit } => write!(
+                f,
+                "accepted a client without the info that authorize gave it, since its {bytes} bytes \
+                 are above max_info({limit}): shorten it, or raise max_info"
             ),
             WarningCause::Full { option, limit, untrusted_proxy } => {
                 fmt_full(f, option, *limit, *untrusted_proxy)

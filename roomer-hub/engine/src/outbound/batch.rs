@@ -3,17 +3,24 @@
 //! A broadcast is encoded once, WebSocket header included, behind the messages that wait already.
 //! Delivering the batch then queues the same bytes for every member, however many messages they are.
 //! A member that must not get a part (the sender its own message, a new member what came before its
-//! join) is recorded with the range to leave out.
+//! join) is recorded with the range to leave out. Plain and extended members get different notices: in
+//! a room with both, each is a range for the members of one kind.
 
 use bytes::Bytes;
 
-use roomer_hub::ConnKey;
+use roomer_hub::{Audience, ConnKey};
+
+use crate::outbound::mixed::{Count, Restriction, included_for};
 
 #[derive(Debug, Default)]
 pub(crate) struct RoomBatch {
     /// Encoded messages, one after the other.
     pub(crate) frames: Vec<u8>,
     exclusions: Vec<Exclusion>,
+    /// The ranges for one kind of members, in order. Empty in a room with members of one kind.
+    restrictions: Vec<Restriction>,
+    /// The last number of members, if the batch has one.
+    count: Option<Count>,
     /// True while the room is on the list of dirty rooms, or is being flushed by a task that checks it
     /// again afterwards.
     pub(crate) is_queued: bool,
@@ -23,10 +30,10 @@ pub(crate) struct RoomBatch {
 
 /// A range of the frames that one connection does not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Exclusion {
+pub(super) struct Exclusion {
     conn: ConnKey,
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
 impl RoomBatch {
@@ -38,8 +45,39 @@ impl RoomBatch {
         }
     }
 
+    /// Restricts what lies between `start` and the end to the members of one kind.
+    pub(crate) fn restrict(&mut self, start: usize, audience: Audience) {
+        if audience != Audience::All {
+            let is_extended = audience == Audience::Extended;
+            self.restrictions.push(Restriction { start, end: self.frames.len(), is_extended });
+        }
+    }
+
+    /// Removes the last frame if it is a number of members, which the next one replaces. Returns true
+    /// if it was one. A member that did not get it, since it joined after it or got it earlier, gets
+    /// the next one.
+    pub(crate) fn take_count(&mut self) -> bool {
+        let Some(Count { start, end }) = self.count.take() else { return false };
+        if end != self.frames.len() {
+            return false;
+        }
+        self.frames.truncate(start);
+        self.restrictions.pop_if(|last| last.end > start);
+        // Exclusions are in the order of their ends.
+        let kept = self.exclusions.partition_point(|exclude| exclude.end <= start);
+        let cut = self.exclusions.split_off(kept);
+        let cut = cut.into_iter().map(|exclude| Exclusion { end: start, ..exclude });
+        self.exclusions.extend(cut.filter(|exclude| exclude.start < start));
+        true
+    }
+
+    /// Records that what lies between `start` and the end is a number of members.
+    pub(crate) fn mark_count(&mut self, start: usize) {
+        self.count = Some(Count { start, end: self.frames.len() });
+    }
+
     /// Returns a copy of what one connection gets of the batch.
-    pub(crate) fn pending_for(&self, conn: ConnKey) -> Bytes {
+    pub(crate) fn pending_for(&self, conn: ConnKey, is_extended: bool) -> Bytes {
         // An exclusion from the start covers all earlier ones. A connection that joins and leaves a
         // thousand times within one batch has thousands of them.
         let mut exclusions = Vec::new();
@@ -52,7 +90,9 @@ impl RoomBatch {
         exclusions.reverse();
         let mut bytes = Vec::new();
         for range in included_ranges(&exclusions, self.frames.len()) {
-            bytes.extend_from_slice(&self.frames[range]);
+            for part in included_for(&self.restrictions, is_extended, range) {
+                bytes.extend_from_slice(&self.frames[part]);
+            }
         }
         bytes.into()
     }
@@ -63,7 +103,9 @@ impl RoomBatch {
         // By connection, then by position: `chunks` searches for a connection and needs its ranges in
         // order.
         exclusions.sort_unstable();
-        SealedBatch { frames: std::mem::take(&mut self.frames).into(), exclusions }
+        let restrictions = std::mem::take(&mut self.restrictions);
+        self.count = None;
+        SealedBatch { frames: std::mem::take(&mut self.frames).into(), exclusions, restrictions }
     }
 }
 
@@ -72,19 +114,44 @@ impl RoomBatch {
 pub(crate) struct SealedBatch {
     frames: Bytes,
     exclusions: Vec<Exclusion>,
+    restrictions: Vec<Restriction>,
 }
 
 impl SealedBatch {
+    /// Returns true if members of different kinds get different ranges.
+    pub(crate) fn is_mixed(&self) -> bool {
+        !self.restrictions.is_empty()
+    }
+
+    /// Calls `push` with each range of bytes that a connection of this kind gets, in order.
+    pub(crate) fn mixed_chunks(
+        &self,
+        conn: ConnKey,
+        is_extended: bool,
+        mut push: impl FnMut(Bytes),
+    ) {
+        for range in included_ranges(self.exclusions_of(conn), self.frames.len()) {
+            for part in included_for(&self.restrictions, is_extended, range) {
+                push(self.frames.slice(part));
+            }
+        }
+    }
+
     /// Calls `push` with each range of bytes that a connection gets, in order.
     pub(crate) fn chunks(&self, conn: ConnKey, mut push: impl FnMut(Bytes)) {
-        let start = self.exclusions.partition_point(|exclude| exclude.conn < conn);
-        let own = self.exclusions[start..].partition_point(|exclude| exclude.conn == conn);
-        if own == 0 {
+        let exclusions = self.exclusions_of(conn);
+        if exclusions.is_empty() {
             return push(self.frames.clone());
         }
-        for range in included_ranges(&self.exclusions[start..start + own], self.frames.len()) {
+        for range in included_ranges(exclusions, self.frames.len()) {
             push(self.frames.slice(range));
         }
+    }
+
+    fn exclusions_of(&self, conn: ConnKey) -> &[Exclusion] {
+        let start = self.exclusions.partition_point(|exclude| exclude.conn < conn);
+        let own = self.exclusions[start..].partition_point(|exclude| exclude.conn == conn);
+        &self.exclusions[start..start + own]
     }
 }
 
@@ -134,8 +201,8 @@ mod tests {
         batch.exclude(eve, 4);
         batch.frames.extend_from_slice(b"AA");
         batch.exclude(ann, 6);
-        assert_eq!(batch.pending_for(eve), b"AA"[..]);
-        assert_eq!(batch.pending_for(ann), b"bbee"[..]);
+        assert_eq!(batch.pending_for(eve, false), b"AA"[..]);
+        assert_eq!(batch.pending_for(ann, false), b"bbee"[..]);
         let sealed = batch.seal();
         assert_eq!(received(&sealed, ann), b"bbee");
         assert_eq!(received(&sealed, bob), b"aaeeAA");
@@ -150,15 +217,15 @@ mod tests {
         batch.frames.extend_from_slice(b"aa");
         batch.exclude(ann, 0);
         batch.frames.extend_from_slice(b"bb");
-        assert_eq!(batch.pending_for(ann), b"bb"[..]);
+        assert_eq!(batch.pending_for(ann, false), b"bb"[..]);
         batch.exclude(ann, 0);
-        assert_eq!(batch.pending_for(ann), b""[..]);
+        assert_eq!(batch.pending_for(ann, false), b""[..]);
         batch.frames.extend_from_slice(b"cc");
         batch.frames.extend_from_slice(b"AA");
         batch.exclude(ann, 6);
         batch.frames.extend_from_slice(b"dd");
-        assert_eq!(batch.pending_for(ann), b"ccdd"[..]);
-        assert_eq!(batch.pending_for(bob), b"aabbccAAdd"[..]);
+        assert_eq!(batch.pending_for(ann, false), b"ccdd"[..]);
+        assert_eq!(batch.pending_for(bob, false), b"aabbccAAdd"[..]);
         let sealed = batch.seal();
         assert_eq!(received(&sealed, ann), b"ccdd");
     }

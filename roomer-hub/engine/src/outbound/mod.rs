@@ -21,6 +21,7 @@ pub(crate) mod budget;
 mod chunk;
 pub(crate) mod flush;
 pub(crate) mod flush_pool;
+mod mixed;
 pub(crate) mod outbox;
 pub(crate) mod replay;
 pub(crate) mod shed;
@@ -29,7 +30,7 @@ pub(crate) mod socket_writer;
 use std::sync::Arc;
 use std::task::Waker;
 
-use roomer_hub::{ConnKey, Members, RoomKey, Snapshot, Tables};
+use roomer_hub::{Audience, ConnKey, Members, RoomKey, Snapshot, Tables};
 use roomer_proto::websocket::{self, Kind};
 use roomer_proto::{JOIN_ACK, PacketRef};
 use slotmap::SecondaryMap;
@@ -170,12 +171,13 @@ impl Outbound {
         Some(writer)
     }
 
-    /// Adds a packet to a room's batch, for all members but `except`.
+    /// Adds a packet to a room's batch, for all members of one or both kinds but `except`.
     pub(crate) fn broadcast(
         &mut self,
         room: RoomKey,
         members: Members<'_>,
         except: Option<ConnKey>,
+        audience: Audience,
         packet: &PacketRef<'_>,
     ) {
         let Outbound { writers, batches, dirty, flush_list, .. } = self;
@@ -186,6 +188,7 @@ impl Outbound {
         let start = batch.frames.len();
         let encoded = websocket::packet_frame(packet, &mut batch.frames);
         debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
+        batch.restrict(start, audience);
         if let Some(conn) = except {
             batch.exclude(conn, start);
         }
@@ -350,7 +353,8 @@ fn deliver_to(
     flush_list: &mut FlushList,
 ) {
     if !batch.frames.is_empty() && writer.is_open() {
-        schedule(conn, writer, Chunk::complete(batch.pending_for(conn)), flush_list);
+        let pending = batch.pending_for(conn, writer.is_extended());
+        schedule(conn, writer, Chunk::complete(pending), flush_list);
         // It has all of the batch now; the delivery to all members must not repeat that.
         batch.exclude(conn, 0);
     }
@@ -368,6 +372,15 @@ fn deliver(
     }
     let sealed = batch.seal();
     flush_list.reserve(members.len());
+    if sealed.is_mixed() {
+        for conn in members {
+            if let Some(writer) = writers.get(conn) {
+                let push = |bytes| schedule(conn, writer, Chunk::complete(bytes), flush_list);
+                sealed.mixed_chunks(conn, writer.is_extended(), push);
+            }
+        }
+        return;
+    }
     for conn in members {
         if let Some(writer) = writers.get(conn) {
             sealed.chunks(conn, |bytes| schedule(conn, writer, Chunk::complete(bytes), flush_list));

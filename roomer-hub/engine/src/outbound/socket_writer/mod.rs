@@ -36,6 +36,8 @@ pub(crate) struct SocketWriter<W: ?Sized = dyn Writer> {
     is_stalled: AtomicBool,
     /// True if the session's client is back on another socket, whose task waits for the session.
     is_superseded: AtomicBool,
+    /// True if the client speaks the extended protocol.
+    is_extended: AtomicBool,
     marks: WaterMarks,
     budget: Arc<MemoryBudget>,
     socket: W,
@@ -111,6 +113,7 @@ impl SocketWriter {
             is_above: AtomicBool::new(false),
             is_stalled: AtomicBool::new(false),
             is_superseded: AtomicBool::new(false),
+            is_extended: AtomicBool::new(false),
             marks,
             budget,
             socket,

@@ -19,6 +19,13 @@ impl SocketWriter {
     /// `max` bytes.
     pub(crate) fn begin_session(&self, max: usize) {
         lock(&self.state).replay = Some(Box::new(Replay::new(max)));
+        self.is_extended.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if the client speaks the extended protocol.
+    pub(crate) fn is_extended(&self) -> bool {
+        // Written before the writer is in the server's table, and read under the server's lock.
+        self.is_extended.load(Ordering::Relaxed)
     }
 
     pub(super) fn push_logged(&self, mut state: MutexGuard<'_, State>, chunk: Chunk) -> bool {
@@ -51,6 +58,7 @@ impl SocketWriter {
     /// here. The caller puts it in this one's place under the server's lock.
     pub(crate) fn detach(&self) -> Arc<SocketWriter> {
         let detached = SocketWriter::new(NoSocket, self.marks, self.budget.clone());
+        detached.is_extended.store(true, Ordering::Relaxed);
         let replay = lock(&self.state).replay.take();
         let mut state = lock(&detached.state);
         state.outbox.detach();
@@ -78,6 +86,7 @@ impl SocketWriter {
     /// Continues a session on this writer's socket: sends again what the client has not received, and
     /// keeps it until it is acknowledged.
     pub(crate) fn continue_session(&self, (again, replay): (Bytes, Box<Replay>)) {
+        self.is_extended.store(true, Ordering::Relaxed);
         let mut state = lock(&self.state);
         self.push_locked(&mut state, Chunk::complete(again));
         state.replay = Some(replay);

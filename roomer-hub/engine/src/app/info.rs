@@ -1,0 +1,109 @@
+//! The info of members, as the application sets it.
+
+use roomer_hub::{Command, Info, Profile};
+
+use crate::Server;
+use crate::app::claims::Credentials;
+use crate::app::conn::Conn;
+use crate::app::user::User;
+use crate::metrics::warning::WarningCause;
+
+/// The info is above [`max_info`](crate::Builder::max_info). The caller is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an info of {bytes} bytes is above max_info({limit}): shorten it, or raise max_info")]
+pub struct InfoTooLong {
+    bytes: usize,
+    limit: usize,
+}
+
+impl Conn {
+    /// Returns the info that the extended members of the connection's rooms get with its id.
+    #[must_use]
+    pub fn info(&self) -> Option<Info> {
+        self.server.core().hub.tables().info(self.info.key).cloned()
+    }
+
+    /// Replaces the info; `None` removes it. The extended members of the connection's rooms, itself
+    /// included, are notified at once, but for rooms whose [`Presence`](crate::Presence) is not full.
+    /// Plain clients do not learn of it.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::{Info, Server}; // or roomer_smol
+    ///
+    /// let server = Server::builder()
+    ///     .on("rename", |conn, message| {
+    ///         conn.set_info(Info::string(message.text()?))?;
+    ///         Ok(())
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
+    pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<(), InfoTooLong> {
+        let info = self.server.check_info(info.into())?;
+        self.server.command(Command::SetInfo { conn: self.info.key, info: info.as_ref() });
+        Ok(())
+    }
+}
+
+impl Server {
+    /// Replaces the info of a connection of this node, as [`Conn::set_info`] does. Returns false
+    /// without such a connection.
+    ///
+    /// # Errors
+    ///
+    /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
+    pub fn set_info(
+        &self,
+        conn: impl AsRef<str>,
+        info: impl Into<Option<Info>>,
+    ) -> Result<bool, InfoTooLong> {
+        let info = self.check_info(info.into())?;
+        let conn = self.core().hub.tables().find_conn(conn.as_ref());
+        if let Some(conn) = conn {
+            self.command(Command::SetInfo { conn, info: info.as_ref() });
+        }
+        Ok(conn.is_some())
+    }
+
+    fn check_info(&self, info: Option<Info>) -> Result<Option<Info>, InfoTooLong> {
+        let (bytes, limit) = (info.as_ref().map_or(0, |info| info.as_str().len()), self.max_info());
+        if bytes > limit { Err(InfoTooLong { bytes, limit }) } else { Ok(info) }
+    }
+
+    fn max_info(&self) -> usize {
+        self.options().hub_limits.info
+    }
+
+    /// Returns what members learn of a client with these credentials. An info that is too long is left
+    /// out, with a warning.
+    pub(crate) fn profile(&self, credentials: Option<&Credentials>) -> Option<Profile> {
+        let profile = credentials?.profile().filter(|_| self.options().extended)?;
+        let (bytes, limit) =
+            (profile.info().map_or(0, |info| info.as_str().len()), self.max_info());
+        if bytes <= limit {
+            return Some(profile);
+        }
+        self.warn(WarningCause::InfoTooLong { bytes, limit });
+        let mut profile = profile;
+        profile.set_info(None);
+        (!profile.is_empty()).then_some(profile)
+    }
+}
+
+impl User {
+    /// Replaces the info of each of the user's connections, as [`Conn::set_info`] does. Returns the number
+    /// of connections.
+    ///
+    /// # Errors
+    ///
+    /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
+    pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<usize, InfoTooLong> {
+        let info = self.server.check_info(info.into())?;
+        Ok(self.for_each(|_| true, |conn| Command::SetInfo { conn, info: info.as_ref() }))
+    }
+}

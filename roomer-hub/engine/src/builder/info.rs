@@ -1,0 +1,74 @@
+//! The info of members: its length, and whether clients may set their own.
+
+use std::future::Future;
+
+use roomer_hub::Info;
+
+use crate::app::conn::Conn;
+use crate::app::handler::Callback;
+use crate::app::message::{Message, OwnedMessage};
+use crate::builder::Builder;
+
+impl<E> Builder<E> {
+    /// Limits the bytes of a member's info ([`Claims::info`](crate::Claims::info)). Default 1 KiB: each
+    /// extended member of a room gets the info of all of them when it joins.
+    pub fn max_info(mut self, bytes: usize) -> Self {
+        self.config.max_info = bytes;
+        self
+    }
+
+    /// Limits how often an extended client may set its own info
+    /// ([`may_set_info`](Self::may_set_info)): `per_second` on average, `burst` at once. Above it the
+    /// change is rejected and counted. Default 1 and 16, since each change is sent to all extended
+    /// members of all the client's rooms. The application's own changes are not limited.
+    pub fn info_rate(mut self, per_second: u32, burst: u32) -> Self {
+        self.config.info_rate = self.rate("info_rate", per_second, burst);
+        self
+    }
+
+    /// Decides whether an extended client may set its own info to this value. Without a rule it may
+    /// not. If the rule returns false, the change is dropped and counted. A panic closes that connection
+    /// with 1011.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
+    ///
+    /// let server = Server::builder()
+    ///     .may_set_info(|_, info| matches!(info.as_str(), r#""here""# | r#""away""#))
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn may_set_info<F>(mut self, rule: F) -> Self
+    where
+        F: Fn(&Conn, &Info) -> bool + Send + Sync + 'static,
+    {
+        // The hub asks about valid info only.
+        let rule = move |conn: &Conn, message: &Message<'_>| {
+            Info::from_payload(message.payload).is_ok_and(|info| rule(conn, &info))
+        };
+        self.options.rules.info = Some(Callback::Sync(Box::new(rule)));
+        self
+    }
+
+    /// Like [`may_set_info`](Self::may_set_info), for a rule that waits for a database or another
+    /// service.
+    pub fn may_set_info_async<F, R>(mut self, rule: F) -> Self
+    where
+        F: FnOnce(Conn, Info) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = bool> + Send + 'static,
+    {
+        let rule = move |conn, message: OwnedMessage| {
+            let judged = Info::from_payload(&message.payload).ok();
+            let judged = judged.map(|info| rule.clone()(conn, info));
+            Box::pin(async move {
+                match judged {
+                    Some(judged) => judged.await,
+                    None => false,
+                }
+            }) as _
+        };
+        self.options.rules.info = Some(Callback::Async(Box::new(rule)));
+        self
+    }
+}

@@ -1,0 +1,260 @@
+//! What extended clients learn of the members of their rooms, and the info that members carry.
+//!
+//! Plain members of the same rooms get the notices of the original. So each change of a room with both
+//! kinds of members makes two notices, one after the other.
+
+use std::time::Duration;
+
+use roomer_proto::extended::{INFO, Info, write_member};
+use roomer_proto::{ConnId, PacketRef};
+
+use crate::action::Permission;
+use crate::config::Presence;
+use crate::hub::{Authorization, Hub};
+use crate::keys::{ConnKey, RoomKey};
+use crate::limits::RejectReason;
+use crate::peers::RoomGuests;
+use crate::record::{NoticeKind, PeerRecord, Record};
+use crate::room::Room;
+use crate::snapshot::MemberList;
+use crate::tables::Tables;
+
+impl Hub {
+    /// Sends `join_ack` to the subject and notifies the other members, in a room with extended members.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn acknowledge_in_mixed_room(
+        &mut self,
+        conn: ConnKey,
+        room: RoomKey,
+        announce: bool,
+    ) {
+        let is_extended = self.tables.conns[conn].extended;
+        if is_extended {
+            self.output.records.push(Record::MembersAck(room));
+            self.write_extended_payload(conn, room);
+        } else {
+            self.output.records.push(Record::JoinAck(room));
+            self.output.write_plain_payload(&self.tables.rooms[room]);
+        }
+        if !announce {
+            return;
+        }
+        let entry = &self.tables.rooms[room];
+        let extended_others = entry.extended_members() - usize::from(is_extended);
+        let plain_others = entry.members().len() - 1 - extended_others;
+        if plain_others > 0 && entry.has_full_presence() {
+            self.output.records.push(Record::NewMember(room));
+        }
+        if extended_others > 0 {
+            let kind = match entry.presence {
+                Presence::Full => NoticeKind::Membership,
+                Presence::Count => return self.announce_count(room),
+                Presence::Off => return,
+            };
+            self.output.notify(room, kind, |out| {
+                out.extend_from_slice(b"{\"joined\":[");
+                write_conn(&self.tables, conn, out);
+                out.extend_from_slice(b"]}");
+            });
+        }
+    }
+
+    /// Notifies the members of a room with extended members that the subject has left it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn announce_leave(&mut self, room: RoomKey) {
+        let entry = &self.tables.rooms[room];
+        match entry.presence {
+            Presence::Full => {
+                if entry.has_plain_members() {
+                    self.output.records.push(Record::MemberLeft(room));
+                }
+                if let Some(subject) = self.output.subject {
+                    self.announce_guest(room, false, &subject);
+                }
+            }
+            Presence::Count => self.announce_count(room),
+            Presence::Off => {}
+        }
+    }
+
+    /// Notifies the extended members of a room with full presence that a guest has joined, or that a
+    /// connection or a guest has left.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn announce_guest(&mut self, room: RoomKey, has_joined: bool, id: &ConnId) {
+        if self.tables.rooms[room].extended_members() == 0 {
+            return;
+        }
+        self.output.notify(room, NoticeKind::Membership, |out| match has_joined {
+            true => {
+                out.extend_from_slice(b"{\"joined\":[");
+                write_member(id.as_str(), None, out);
+                out.extend_from_slice(b"]}");
+            }
+            false => {
+                out.extend_from_slice(b"{\"left\":[\"");
+                out.extend_from_slice(id.as_ref());
+                out.extend_from_slice(b"\"]}");
+            }
+        });
+    }
+
+    /// Sends the number of members to the extended members of a room that counts them.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn announce_count(&mut self, room: RoomKey) {
+        let entry = &self.tables.rooms[room];
+        if entry.presence != Presence::Count || entry.extended_members() == 0 {
+            return;
+        }
+        self.output.notify(room, NoticeKind::Count, |out| write_count(entry, out));
+    }
+
+    /// Replaces the info of the subject, and notifies the extended members of its rooms.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn set_info(&mut self, conn: ConnKey, info: Option<Info>) {
+        let entry = &mut self.tables.conns[conn];
+        let profile = entry.profile.get_or_insert_default();
+        let has_changed = profile.set_info(info);
+        if profile.is_empty() {
+            entry.profile = None;
+        }
+        if !has_changed {
+            return;
+        }
+        let mut text = None;
+        let Tables { conns, rooms, .. } = &mut self.tables;
+        for seat in &conns[conn].seats {
+            let room = &mut rooms[seat.room];
+            if let Some(entries) = &mut room.entries {
+                entries.changed(seat.member_index as usize);
+            }
+            if room.extended_members() == 0 || !room.has_full_presence() {
+                continue;
+            }
+            // One text for all rooms: there may be a thousand.
+            let text = *text.get_or_insert_with(|| {
+                self.output.add_text(|out| {
+                    out.extend_from_slice(b"{\"changed\":[");
+                    let entry = &conns[conn];
+                    write_member(entry.id.as_str(), entry.profile.as_deref(), out);
+                    out.extend_from_slice(b"]}");
+                })
+            });
+            let record = PeerRecord::Members { room: seat.room, text, kind: NoticeKind::Info };
+            self.output.records.push(Record::Peer(record));
+        }
+    }
+
+    /// Handles a packet of a client with an event of the extended protocol.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn extended_event(
+        &mut self,
+        now: Duration,
+        conn: ConnKey,
+        packet: &PacketRef<'_>,
+        authorization: Authorization,
+    ) -> Result<(), RejectReason> {
+        match packet.event {
+            INFO if self.tables.is_extended(conn) => {
+                self.info_packet(now, conn, packet, authorization)
+            }
+            _ => Err(RejectReason::Reserved),
+        }
+    }
+
+    /// Handles the info that an extended client sets for itself.
+    fn info_packet(
+        &mut self,
+        now: Duration,
+        conn: ConnKey,
+        packet: &PacketRef<'_>,
+        authorization: Authorization,
+    ) -> Result<(), RejectReason> {
+        if !self.config.authorize_info {
+            return Err(RejectReason::InfoNotAllowed);
+        }
+        // The length first, since a message may have megabytes.
+        if packet.payload.len() > self.config.max_info {
+            return Err(RejectReason::InvalidInfo);
+        }
+        let info = Info::from_payload(packet.payload).map_err(|_| RejectReason::InvalidInfo)?;
+        if authorization == Authorization::Granted {
+            self.set_info(conn, Some(info));
+            return Ok(());
+        }
+        if let Some(rate) = self.config.info_rate
+            && !self.tables.buckets_mut(conn).take_info(rate, now)
+        {
+            return Err(RejectReason::InfoRate);
+        }
+        self.output.records.push(Record::Authorize(Permission::Info));
+        Ok(())
+    }
+
+    /// Writes the payload of an extended client's `join_ack`.
+    fn write_extended_payload(&mut self, conn: ConnKey, room: RoomKey) {
+        let (own, abroad) = (&mut self.output.own_payload, &mut self.output.guest_list);
+        own.clear();
+        abroad.replace(&[], Vec::new());
+        match self.tables.rooms[room].presence {
+            Presence::Count => write_count(&self.tables.rooms[room], own),
+            Presence::Off => {
+                own.extend_from_slice(b"{\"members\":[");
+                write_conn(&self.tables, conn, own);
+                own.extend_from_slice(b"]}");
+            }
+            Presence::Full => self.tables.refresh_entries(room, own, abroad),
+        }
+    }
+}
+
+impl Tables {
+    /// Brings the text of a room's members and guests up to date, and writes what is not in its chunks.
+    fn refresh_entries(&mut self, key: RoomKey, own: &mut Vec<u8>, abroad: &mut MemberList) {
+        // Taken out, so that the entries can be read from the tables meanwhile.
+        let mut entries = self.rooms[key].entries.take().unwrap_or_default();
+        let count = self.members(key).len();
+        entries.refresh(count, |index, out| self.write_entry(key, index, out), own);
+        self.rooms[key].entries = Some(entries);
+        if self.rooms[key].guests().is_some() {
+            let mut entries = std::mem::take(&mut self.rooms[key].guests_mut().entries);
+            let count = self.guests(key).len();
+            let mut tail = Vec::new();
+            entries.refresh(count, |index, out| self.write_guest_entry(key, index, out), &mut tail);
+            abroad.replace(entries.chunks(), tail);
+            self.rooms[key].guests_mut().entries = entries;
+        }
+    }
+
+    /// Appends the entry of a room's member, with what precedes it.
+    pub(crate) fn write_entry(&self, room: RoomKey, index: usize, out: &mut Vec<u8>) {
+        let begin: &[u8] = if index == 0 { b"{\"members\":[" } else { b"," };
+        out.extend_from_slice(begin);
+        write_conn(self, self.rooms[room].members().0[index].conn, out);
+    }
+
+    /// Appends the entry of a room's guest, which follows a member.
+    pub(crate) fn write_guest_entry(&self, room: RoomKey, index: usize, out: &mut Vec<u8>) {
+        let guests = self.rooms[room].guests().map_or(&[][..], RoomGuests::members);
+        let id = self.guest_tables.guests[guests[index].guest].id();
+        out.push(b',');
+        write_member(id.as_str(), None, out);
+    }
+}
+
+/// Appends the entry of a connection.
+fn write_conn(tables: &Tables, conn: ConnKey, out: &mut Vec<u8>) {
+    let entry = &tables.conns[conn];
+    write_member(entry.id.as_str(), entry.profile.as_deref(), out);
+}
+
+fn write_count(room: &Room, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"count\":");
+    out.extend_from_slice(room.member_count().to_string().as_bytes());
+    out.push(b'}');
+}

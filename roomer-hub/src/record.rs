@@ -1,0 +1,213 @@
+//! The output of one input, from which its actions are resolved.
+
+use roomer_proto::{ConnId, PacketRef};
+
+use crate::action::Permission;
+use crate::config::Presence;
+use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
+use crate::limits::CloseCause;
+use crate::room::Room;
+use crate::snapshot::MemberList;
+
+/// An action before it is resolved against the tables, so that a message to a room of thousands
+/// is recorded in two words and nothing is allocated for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Record {
+    Opened,
+    Rejected,
+    Joined(RoomKey),
+    Left(RoomKey),
+    RoomClosed(RoomKey),
+    JoinAck(RoomKey),
+    MembersAck(RoomKey),
+    LeaveAck,
+    NewMember(RoomKey),
+    MemberLeft(RoomKey),
+    Broadcast(RoomKey),
+    Direct(ConnKey),
+    Call(HandlerKey),
+    Authorize(Permission),
+    Close(u16),
+    CloseFor(CloseCause),
+    Peer(PeerRecord),
+}
+
+/// The kinds of notices for extended members, which differ in their receivers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NoticeKind {
+    /// About a join or a leave: for the others.
+    Membership,
+    /// About a change of info: for all.
+    Info,
+    /// About the number of members.
+    Count,
+}
+
+/// The records that only a hub with peers or extended members makes, apart from the others so that these stay fast.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PeerRecord {
+    BroadcastExcept(RoomKey),
+    Broadcast(RoomKey),
+    GuestLeft {
+        room: RoomKey,
+        subject: u32,
+    },
+    Forward(PeerKey),
+    /// A notice for the extended members of a room; `text` is the index of its payload in
+    /// [`Output::texts`].
+    Members {
+        room: RoomKey,
+        text: u32,
+        kind: NoticeKind,
+    },
+}
+
+/// The records of the last input, and what they need that is not in the tables.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) records: Vec<Record>,
+    /// The id of the connection that the input is about, which may be gone by now.
+    pub(crate) subject: Option<ConnId>,
+    /// The ids of the guests that the input removed, for [`PeerRecord::GuestLeft`].
+    pub(crate) subjects: Vec<ConnId>,
+    /// The id of [`PeerRecord::BroadcastExcept`], which alone reads it.
+    pub(crate) except_guest: Option<ConnId>,
+    /// The rooms that the input closed by a connection.
+    pub(crate) closed_rooms: Vec<(RoomKey, Box<str>)>,
+    /// The payload of the input's `join_ack` in a room without full presence, which is made for
+    /// its receiver alone.
+    pub(crate) own_payload: Vec<u8>,
+    /// The text of the guests in the input's `join_ack` for an extended client.
+    pub(crate) guest_list: MemberList,
+    /// The payloads of [`PeerRecord::Members`], from this input if it has one.
+    pub(crate) texts: Texts,
+}
+
+/// Texts in one buffer, by index.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    /// Removes all texts, and frees the memory of unusually many.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(4096);
+        self.ends.clear();
+        self.ends.shrink_to(64);
+    }
+
+    /// Adds a text that `write` appends, and returns its index.
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len() as u32);
+        self.ends.len() as u32 - 1
+    }
+
+    pub(crate) fn get(&self, index: u32) -> &[u8] {
+        let index = index as usize;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start as usize..self.ends[index] as usize]
+    }
+}
+
+impl Output {
+    /// The number of records that stay allocated between inputs.
+    const SPARE_RECORDS: usize = 64;
+
+    /// Prepares for the next input.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.records.clear();
+        self.records.shrink_to(Self::SPARE_RECORDS);
+        self.closed_rooms.clear();
+        if !self.subjects.is_empty() {
+            self.release_subjects();
+        }
+        self.subject = None;
+    }
+
+    /// Writes the payload of a plain client's `join_ack` in a room without full presence.
+    #[inline]
+    pub(crate) fn write_plain_payload(&mut self, room: &Room) {
+        let payload = &mut self.own_payload;
+        payload.clear();
+        match room.presence {
+            Presence::Full => {}
+            Presence::Count => {
+                payload.extend_from_slice(room.member_count().to_string().as_bytes());
+            }
+            Presence::Off => {
+                let id = self.subject.as_ref().map_or("", ConnId::as_str);
+                payload.extend_from_slice(b"[\"");
+                payload.extend_from_slice(id.as_bytes());
+                payload.extend_from_slice(b"\"]");
+            }
+        }
+    }
+
+    /// Records a notice for the extended members of a room, whose payload `write` appends.
+    pub(crate) fn notify(
+        &mut self,
+        room: RoomKey,
+        kind: NoticeKind,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let text = self.add_text(write);
+        self.records.push(Record::Peer(PeerRecord::Members { room, text, kind }));
+    }
+
+    /// Adds the payload of notices that the caller records.
+    pub(crate) fn add_text(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        // Not cleared with every input, which would cost hubs without extended members.
+        let is_notice =
+            |record: &Record| matches!(record, Record::Peer(PeerRecord::Members { .. }));
+        if !self.records.iter().rev().any(is_notice) {
+            self.texts.clear();
+        }
+        self.texts.add(write)
+    }
+
+    /// Frees the ids of the guests of a peer that is gone, which may be many thousands.
+    #[cold]
+    #[inline(never)]
+    fn release_subjects(&mut self) {
+        self.subjects = Vec::new();
+    }
+}
+
+/// The properties that all actions of one input share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    /// The connection that the input is about; null for a command without a sender.
+    pub(crate) conn: ConnKey,
+    /// The connection to leave out of broadcasts.
+    pub(crate) except: Option<ConnKey>,
+    /// Room, event, destination and payload of the packets to send.
+    pub(crate) packet: PacketRef<'a>,
+}
+
+impl<'a> Context<'a> {
+    /// The context of an input whose actions are only notices of guests.
+    pub(crate) fn empty() -> Self {
+        Context { conn: ConnKey::default(), except: None, packet: PacketRef::default() }
+    }
+
+    /// The context of an input whose connection does not receive its own broadcasts.
+    #[inline]
+    pub(crate) fn of(conn: ConnKey, packet: PacketRef<'a>) -> Self {
+        Context { conn, except: Some(conn), packet }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_two_words() {
+        assert_eq!(size_of::<Record>(), 16);
+    }
+}

@@ -1,0 +1,89 @@
+//! An extended client's view of the members of its rooms, with their info.
+
+use std::collections::BTreeMap;
+
+use roomer_proto::PacketRef;
+use roomer_proto::extended::{Member, Members};
+
+use super::view::View;
+
+/// The members of one room as an extended client knows them, by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RoomView {
+    pub(super) profiles: BTreeMap<String, Member>,
+    /// The number of members, in a room that counts them.
+    pub(super) count: Option<u64>,
+}
+
+impl View {
+    /// Applies a `join_ack` of an extended client.
+    pub(super) fn join_extended(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
+        let members = parse(packet)?;
+        let wrong = || format!("{packet:?} is not a join_ack");
+        if !(members.joined.is_empty() && members.left.is_empty() && members.changed.is_empty()) {
+            return Err(wrong());
+        }
+        let mut room = RoomView { count: members.count, ..RoomView::default() };
+        let is_list = members.members.is_some();
+        if is_list == members.count.is_some() {
+            return Err(wrong());
+        }
+        for member in members.members.into_iter().flatten() {
+            if let Some(twice) = room.profiles.insert(member.id.to_string(), member) {
+                return Err(format!("{packet:?} lists {twice:?} twice"));
+            }
+        }
+        if is_list && !room.profiles.contains_key(&self.id) {
+            return Err(format!("{packet:?} does not list the client"));
+        }
+        match self.extended.insert(packet.room.into(), room.clone()) {
+            Some(known) if known != room => {
+                Err(format!("{packet:?}, but the notices so far make {known:?}"))
+            }
+            _ => Ok(()),
+        }?;
+        self.update_ids(packet.room);
+        Ok(())
+    }
+
+    /// Applies a notice for an extended client.
+    pub(super) fn notice_extended(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
+        let Members { members, count, joined, left, changed } = parse(packet)?;
+        let Some(room) = self.extended.get_mut(packet.room) else {
+            return Err(format!("{packet:?} is of a room that the client is not in"));
+        };
+        let is_list = !(joined.is_empty() && left.is_empty() && changed.is_empty());
+        if members.is_some() || count.is_some() == is_list || room.count.is_some() == is_list {
+            return Err(format!("{packet:?} is not a notice of this room"));
+        }
+        room.count = count.or(room.count);
+        for id in left.iter().map(ToString::to_string) {
+            if id == self.id || room.profiles.remove(&id).is_none() {
+                return Err(format!("{packet:?} is about an unknown member that leaves"));
+            }
+        }
+        for member in joined {
+            let id = member.id.to_string();
+            if id == self.id || room.profiles.insert(id, member).is_some() {
+                return Err(format!("{packet:?} is about a known member that joins"));
+            }
+        }
+        for member in changed {
+            if room.profiles.insert(member.id.to_string(), member).is_none() {
+                return Err(format!("{packet:?} is about an unknown member that changes"));
+            }
+        }
+        self.update_ids(packet.room);
+        Ok(())
+    }
+
+    /// Copies the ids of a room to where those of a plain client are.
+    fn update_ids(&mut self, room: &str) {
+        let ids = self.extended.get(room).map(|view| view.profiles.keys().cloned().collect());
+        self.rooms.insert(room.into(), ids.unwrap_or_default());
+    }
+}
+
+fn parse(packet: &PacketRef<'_>) -> Result<Members, String> {
+    Members::parse(packet.payload).ok_or_else(|| format!("{packet:?} is not a list of members"))
+}

@@ -1,0 +1,117 @@
+//! The info of a member: one JSON value.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+
+use crate::extended::json_text::{is_json, quote};
+
+/// The info of a member, which the other members of its rooms get with its id: one JSON value, such as
+/// `{"name":"Ann"}`.
+///
+/// The text is embedded into the packets of others, so it is checked: every JSON parser accepts it
+/// (RFC 8259 without lone surrogates and without numbers beyond a double), and it is nested at most
+/// 64 deep. Cheap to clone.
+///
+/// ```
+/// use roomer_proto::extended::Info;
+///
+/// let ann = Info::new(r#"{"name":"Ann"}"#)?;
+/// assert_eq!(ann.as_str(), r#"{"name":"Ann"}"#);
+/// assert_eq!(Info::string("Ann \"the\" one").as_str(), r#""Ann \"the\" one""#);
+/// assert!(Info::new(r#"{"name":"#).is_err());
+/// assert!(Info::new(r#""Ann"],["#).is_err()); // would forge another member
+/// # Ok::<(), roomer_proto::extended::InvalidInfo>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Info(Arc<str>);
+
+/// The text is not one JSON value. The caller is at fault, or the client that has sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not one JSON value, or nested more than 64 deep")]
+pub struct InvalidInfo;
+
+impl Info {
+    /// Creates the info from JSON text.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInfo`] if the text is not one JSON value.
+    pub fn new(json: &str) -> Result<Self, InvalidInfo> {
+        match is_json(json) {
+            true => Ok(Info(json.trim_ascii().into())),
+            false => Err(InvalidInfo),
+        }
+    }
+
+    /// Creates the info from the payload of a packet.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInfo`] if the payload is not one JSON value in UTF-8.
+    pub fn from_payload(payload: &[u8]) -> Result<Self, InvalidInfo> {
+        core::str::from_utf8(payload).map_err(|_| InvalidInfo).and_then(Info::new)
+    }
+
+    /// Creates the info from a text, as a JSON string.
+    #[must_use]
+    pub fn string(text: &str) -> Self {
+        let mut quoted = String::with_capacity(text.len() + 2);
+        quote(text, &mut quoted);
+        Info(quoted.into())
+    }
+
+    /// Creates the info from a value of the application's types (feature `json`).
+    ///
+    /// # Errors
+    ///
+    /// If JSON cannot represent the value, or it is nested more than 64 deep.
+    #[cfg(feature = "json")]
+    pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, crate::JsonError> {
+        let payload = crate::json(value)?;
+        Info::from_payload(&payload).map_err(|_| crate::JsonError::too_deep())
+    }
+
+    /// Deserializes the info (feature `json`).
+    ///
+    /// # Errors
+    ///
+    /// If it is JSON of another type.
+    #[cfg(feature = "json")]
+    pub fn parse<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
+        let payload = self.0.as_bytes();
+        crate::PacketRef { payload, ..crate::PacketRef::default() }.json()
+    }
+
+    /// Returns the JSON text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns true if the value is `null`, which means that there is no info.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        &*self.0 == "null"
+    }
+}
+
+impl fmt::Debug for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::str::FromStr for Info {
+    type Err = InvalidInfo;
+
+    fn from_str(json: &str) -> Result<Self, InvalidInfo> {
+        Info::new(json)
+    }
+}

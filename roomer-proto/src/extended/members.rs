@@ -1,0 +1,234 @@
+//! The members of a room with their info, in `join_ack` and in [`MEMBERS`](crate::extended::MEMBERS).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::ConnId;
+use crate::extended::Info;
+use crate::extended::json_text::{Scanner, quote, unquote};
+
+/// What the other members learn of a connection, apart from its id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    info: Option<Info>,
+    /// The user's name as a JSON string.
+    user: Option<String>,
+}
+
+impl Profile {
+    /// Creates a profile. An info of `null` is none.
+    #[must_use]
+    pub fn new(info: Option<Info>, user: Option<&str>) -> Self {
+        let user = user.map(|user| {
+            let mut quoted = String::with_capacity(user.len() + 2);
+            quote(user, &mut quoted);
+            quoted
+        });
+        Profile { info: info.filter(|info| !info.is_null()), user }
+    }
+
+    /// Returns the info.
+    #[must_use]
+    pub fn info(&self) -> Option<&Info> {
+        self.info.as_ref()
+    }
+
+    /// Returns the user's name as a JSON string, with its quotes.
+    #[must_use]
+    pub fn quoted_user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Replaces the info. Returns false if that changes nothing.
+    pub fn set_info(&mut self, info: Option<Info>) -> bool {
+        let info = info.filter(|info| !info.is_null());
+        let is_other = self.info != info;
+        self.info = info;
+        is_other
+    }
+
+    /// Returns true if there is neither info nor a user.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.info.is_none() && self.user.is_none()
+    }
+}
+
+/// Appends the entry of a member: `["id",info]`, or `["id",info,"user"]` if it has a user. An info that
+/// does not exist is `null`.
+pub fn write_member(id: &str, profile: Option<&Profile>, out: &mut Vec<u8>) {
+    let info = profile.and_then(Profile::info).map_or("null", Info::as_str);
+    let parts = ["[\"", id, "\",", info];
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+    if let Some(user) = profile.and_then(Profile::quoted_user) {
+        out.push(b',');
+        out.extend_from_slice(user.as_bytes());
+    }
+    out.push(b']');
+}
+
+/// A member of a room, as an extended client gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The member's id.
+    pub id: ConnId,
+    /// Its info, if it has any.
+    pub info: Option<Info>,
+    /// The name of its user, if it has one.
+    pub user: Option<String>,
+}
+
+/// The payload of a `join_ack` or of [`MEMBERS`](crate::extended::MEMBERS), for clients in Rust.
+///
+/// ```
+/// use roomer_proto::extended::Members;
+///
+/// let id = "01010101-0101-4101-8101-010101010101";
+/// let text = format!(r#"{{"joined":[["{id}",{{"name":"Ann"}},"ann"]],"left":[]}}"#);
+/// let Some(Members { joined, left, .. }) = Members::parse(text.as_bytes()) else { panic!() };
+/// assert_eq!(joined[0].id, *id);
+/// assert_eq!(joined[0].user.as_deref(), Some("ann"));
+/// assert!(left.is_empty());
+/// assert_eq!(Members::parse(br#"{"count":3}"#).and_then(|members| members.count), Some(3));
+/// assert_eq!(Members::parse(b"[]"), None);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// All members of the room; in a `join_ack` alone.
+    pub members: Option<Vec<Member>>,
+    /// The number of members, in a room that counts them only.
+    pub count: Option<u64>,
+    /// New members.
+    pub joined: Vec<Member>,
+    /// Members that have left.
+    pub left: Vec<ConnId>,
+    /// Members whose info has changed.
+    pub changed: Vec<Member>,
+}
+
+impl Members {
+    /// Parses a payload. Unknown keys are ignored. Returns `None` if it is anything else.
+    #[must_use]
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let mut scanner = Scanner::new(core::str::from_utf8(payload).ok()?);
+        let mut found = Members::default();
+        scanner.take(b'{').then_some(())?;
+        if !scanner.take(b'}') {
+            loop {
+                let key = scanner.value()?;
+                scanner.take(b':').then_some(())?;
+                let value = scanner.value()?;
+                match key {
+                    "\"members\"" => found.members = Some(list(value, member)?),
+                    "\"count\"" => found.count = Some(value.parse().ok()?),
+                    "\"joined\"" => found.joined = list(value, member)?,
+                    "\"left\"" => found.left = list(value, conn_id)?,
+                    "\"changed\"" => found.changed = list(value, member)?,
+                    _ if key.starts_with('"') => {}
+                    _ => return None,
+                }
+                if !scanner.take(b',') {
+                    break;
+                }
+            }
+            scanner.take(b'}').then_some(())?;
+        }
+        scanner.is_at_end().then_some(found)
+    }
+}
+
+/// Parses a JSON array.
+fn list<T>(text: &str, item: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    let mut scanner = Scanner::new(text);
+    let mut items = Vec::new();
+    scanner.take(b'[').then_some(())?;
+    if scanner.take(b']') {
+        return Some(items);
+    }
+    loop {
+        items.push(item(scanner.value()?)?);
+        if !scanner.take(b',') {
+            return scanner.take(b']').then_some(items);
+        }
+    }
+}
+
+fn conn_id(text: &str) -> Option<ConnId> {
+    ConnId::parse(text.strip_prefix('"')?.strip_suffix('"')?)
+}
+
+fn member(text: &str) -> Option<Member> {
+    let parts = list(text, |part| Some(String::from(part)))?;
+    let [id, info, more @ ..] = &parts[..] else { return None };
+    let info = Info::new(info).ok().filter(|info| !info.is_null());
+    let is_user = more.first().is_some_and(|user| user.starts_with('"'));
+    let user = more.first().filter(|_| is_user).map(|user| unquote(user));
+    Some(Member { id: conn_id(id)?, info, user })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec;
+
+    use super::*;
+
+    fn id(byte: u8) -> ConnId {
+        ConnId::from_random_bytes([byte; 16])
+    }
+
+    #[test]
+    fn an_entry_is_read_back() {
+        let info = Info::new(r#"{"name":"Ann","tags":["a",{}]}"#).unwrap();
+        for (info, user) in [
+            (None, None),
+            (Some(info.clone()), None),
+            (None, Some("ann")),
+            (Some(info), Some("\"],[\\\u{1f}é")),
+        ] {
+            let (mut entry, profile) = (Vec::new(), Profile::new(info.clone(), user));
+            write_member(id(1).as_str(), Some(&profile), &mut entry);
+            let entry = String::from_utf8(entry).unwrap();
+            let members = Members::parse(format!("{{\"members\":[{entry},{entry}]}}").as_bytes());
+            let member = Member { id: id(1), info, user: user.map(String::from) };
+            assert_eq!(members.unwrap().members, Some(vec![member.clone(), member]));
+        }
+        let mut entry = Vec::new();
+        write_member(id(1).as_str(), None, &mut entry);
+        assert_eq!(entry, format!("[\"{}\",null]", id(1)).as_bytes());
+    }
+
+    #[test]
+    fn null_is_no_info() {
+        let null = Info::new(" null ").unwrap();
+        let mut profile = Profile::new(Some(null.clone()), None);
+        assert!(profile.is_empty() && !profile.set_info(Some(null)));
+        assert!(profile.set_info(Some(Info::string("x"))));
+        assert!(!profile.set_info(Some(Info::string("x"))));
+        assert!(profile.set_info(None) && profile.is_empty());
+    }
+
+    #[test]
+    fn other_payloads_are_rejected() {
+        let id = id(1);
+        for text in [
+            "",
+            "[]",
+            "{",
+            "{}x",
+            "{\"count\":-1}",
+            "{\"count\":\"1\"}",
+            "{\"members\":{}}",
+            "{\"members\":[[]]}",
+            "{\"members\":[[\"no id\",null]]}",
+            "{\"left\":[1]}",
+            "{1:2}",
+            &format!("{{\"members\":[[\"{id}\"]]}}"),
+            &format!("{{\"left\":[\"{id}\",]}}"),
+        ] {
+            assert_eq!(Members::parse(text.as_bytes()), None, "{text}");
+        }
+        let other = format!("{{\"x\":[1], \"left\" : [\"{id}\"] ,\"y\":null}}");
+        assert_eq!(Members::parse(other.as_bytes()).unwrap().left, [id]);
+    }
+}
