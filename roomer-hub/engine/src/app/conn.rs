@@ -14,6 +14,7 @@ use roomer_proto::websocket::{Kind, message_frame};
 use crate::Server;
 use crate::app::claims::{Claims, Credentials};
 use crate::app::message::Message;
+use crate::connection::peer::PeerAddress;
 use crate::sync::{Mutex, lock};
 use roomer_hub::Command;
 use roomer_hub::{ConnId, ConnKey};
@@ -32,21 +33,23 @@ pub(crate) struct ConnInfo {
     pub(crate) key: ConnKey,
     pub(crate) id: ConnId,
     pub(crate) credentials: Option<Arc<Credentials>>,
-    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) peer: PeerAddress,
     /// The first data of the same session, which keeps the application's values. Handles from then
     /// stay valid, with the credentials of that time.
     first: Option<Arc<ConnInfo>>,
-    data: Mutex<Data>,
+    /// The values that the application has stored. Boxed, since most connections have none.
+    data: Mutex<Option<Box<Data>>>,
 }
 
-type Data = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
+#[derive(Debug, Default)]
+struct Data(BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>);
 
 impl ConnInfo {
     pub(crate) fn new(
         key: ConnKey,
         id: ConnId,
         credentials: Option<Arc<Credentials>>,
-        peer: Option<SocketAddr>,
+        peer: PeerAddress,
     ) -> Arc<Self> {
         Arc::new(ConnInfo { key, id, credentials, peer, first: None, data: Mutex::default() })
     }
@@ -55,7 +58,7 @@ impl ConnInfo {
     pub(crate) fn resumed(
         self: &Arc<Self>,
         credentials: Option<Arc<Credentials>>,
-        peer: Option<SocketAddr>,
+        peer: PeerAddress,
     ) -> Arc<Self> {
         let first = Some(self.first.as_ref().unwrap_or(self).clone());
         let (key, id) = (self.key, self.id);
@@ -63,7 +66,7 @@ impl ConnInfo {
     }
 
     /// Returns the values that the application has stored.
-    fn data(&self) -> &Mutex<Data> {
+    fn data(&self) -> &Mutex<Option<Box<Data>>> {
         self.first.as_ref().map_or(&self.data, |first| &first.data)
     }
 
@@ -130,7 +133,7 @@ impl Conn {
     /// Returns the client's address, as in [`Request::peer`](crate::Request::peer).
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.info.peer
+        self.info.peer.get()
     }
 
     /// Returns the server that the connection belongs to.
@@ -168,14 +171,19 @@ impl Conn {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     pub fn set<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
-        let before = lock(self.info.data()).insert(TypeId::of::<T>(), Arc::new(value));
+        let mut data = lock(self.info.data());
+        let Data(values) = &mut **data.get_or_insert_default();
+        let before = values.insert(TypeId::of::<T>(), Arc::new(value));
+        drop(data);
         before.and_then(|before| before.downcast().ok())
     }
 
     /// Returns the value of this type that was stored by [`set`](Self::set).
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let value = lock(self.info.data()).get(&TypeId::of::<T>()).cloned();
+        let data = lock(self.info.data());
+        let value = data.as_ref().and_then(|data| data.0.get(&TypeId::of::<T>()).cloned());
+        drop(data);
         value.and_then(|value| value.downcast().ok())
     }
 

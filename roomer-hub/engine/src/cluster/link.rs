@@ -12,6 +12,7 @@ use super::hooks::ClusterEvent;
 use crate::Server;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
+use crate::timer::moment::Moment;
 
 /// The most events of the broker that are handled under one lock.
 const MAX_EVENTS: usize = 64;
@@ -89,7 +90,7 @@ struct Link<'s, C, F, S> {
     /// The runtime's timer, and when it fires.
     timer: Option<(Duration, Pin<Box<S>>)>,
     /// When rooms have to be flushed that the last flush has left.
-    flush_at: Option<Duration>,
+    flush_at: Option<Moment>,
     /// When a stopping node no longer tries to publish its last frame.
     goodbye: Option<Duration>,
     /// True once nothing is left to publish, and the broker has to end the link.
@@ -129,8 +130,8 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         }
         let has_more = self.events.len() == MAX_EVENTS;
         let (server, now) = (self.server, self.server.now());
-        if self.flush_at.is_some_and(|at| at <= now) {
-            self.flush_at = server.flush().then_some(now);
+        if self.flush_at.is_some_and(|at| now >= at) {
+            self.flush_at = server.flush().then_some(now.into());
         }
         let mut reports = Vec::new();
         let mut core = server.core();
@@ -217,7 +218,8 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         let wake_at = state.map(|state| state.machine.wake_at());
         let close_at = state.and_then(|state| state.closing.due_at());
         drop(core);
-        let at = wake_at.into_iter().chain(close_at).chain(self.flush_at).chain(self.goodbye).min();
+        let flush_at = self.flush_at.map(Duration::from);
+        let at = wake_at.into_iter().chain(close_at).chain(flush_at).chain(self.goodbye).min();
         at.is_some_and(|at| self.is_past(at, cx))
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Closing {
     until: Duration,
     latest: Duration,
     /// The writer's count of how often a full socket accepted bytes again.
-    relieved: u64,
+    relieved: u32,
     /// True once the writing direction is shut down.
     is_shut: bool,
     /// The number of received bytes that are still read.

@@ -45,7 +45,7 @@ impl<R: Reader> Connection<R> {
         self.writer.discard();
         self.writer = detached;
         self.reader = None;
-        let address = self.server.options().address(self.peer);
+        let address = self.server.options().address(self.peer.get());
         self.server.0.lifecycle.detach(self.place, address);
         self.place = SocketKind::Detached;
         self.state = match std::mem::replace(&mut self.state, State::Done) {
@@ -62,7 +62,7 @@ impl<R: Reader> Connection<R> {
         };
         let (server, writer) = (&self.server, &self.writer);
         if open.flush_at.is_some_and(|at| now >= at) {
-            open.flush_at = server.flush().then_some(now);
+            open.flush_at = server.flush().then_some(now.into());
         }
         // Closed by the hub, or more was sent to the client than the session may keep.
         if writer.poll_status(cx).phase != OutboxPhase::Detached {
@@ -90,7 +90,7 @@ impl<R: Reader> Connection<R> {
         if now >= until {
             return Step::Done;
         }
-        let next = [expires, open.flush_at].into_iter().flatten();
+        let next = [expires, open.flush_at.map(Duration::from)].into_iter().flatten();
         Step::Wait(next.fold(until, Duration::min))
     }
 

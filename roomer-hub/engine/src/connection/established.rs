@@ -19,6 +19,7 @@ use crate::connection::slow_consumer::{Limits, SlowConsumer, Verdict};
 use crate::outbound::socket_writer::{SocketWriter, Status};
 use crate::session::renewal::Renewed;
 use crate::session::state::{SessionPacket, SessionState};
+use crate::timer::moment::Moment;
 
 /// The longest pause of a sender after each read, for each [`READ_QUANTUM`] that it read, if it
 /// sent to a receiver above its high-water mark.
@@ -45,7 +46,7 @@ pub(crate) struct Established {
     /// A handler or rule whose future is pending. Further messages wait for it.
     pub(crate) pending: Option<Box<PendingCall>>,
     /// When the connection's task has to flush large rooms.
-    pub(crate) flush_at: Option<Duration>,
+    pub(crate) flush_at: Option<Moment>,
     /// Present if the client speaks the extended protocol.
     pub(crate) session_state: Option<Box<SessionState>>,
 }

@@ -2,33 +2,36 @@
 
 use std::time::Duration;
 
+use crate::timer::moment::Moment;
+
 /// The times of the last sign of life from a client, and of the last ping to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
     /// When bytes were last received, or a full socket accepted some.
-    last_received: Duration,
+    last_received: Moment,
     /// The writer's count of the latter at that time.
-    relieved: u64,
-    last_ping: Duration,
+    relieved: u32,
+    last_ping: Moment,
     /// When the first ping was sent that nothing has answered.
-    unanswered_since: Option<Duration>,
+    unanswered_since: Option<Moment>,
 }
 
 impl KeepAlive {
     pub(crate) fn new(now: Duration) -> Self {
+        let now = Moment::from(now);
         KeepAlive { last_received: now, relieved: 0, last_ping: now, unanswered_since: None }
     }
 
     /// Records that bytes were received. Any bytes answer a ping.
     pub(crate) fn received(&mut self, now: Duration) {
-        (self.last_received, self.unanswered_since) = (now, None);
+        (self.last_received, self.unanswered_since) = (now.into(), None);
     }
 
     /// Records how often a full socket has accepted bytes again. Behind a large message, neither a
     /// ping nor its answer arrives before the message does, so accepting bytes counts as life.
-    pub(crate) fn relieved(&mut self, now: Duration, count: u64) {
+    pub(crate) fn relieved(&mut self, now: Duration, count: u32) {
         if self.relieved != count {
-            (self.relieved, self.last_received) = (count, now);
+            (self.relieved, self.last_received) = (count, now.into());
         }
     }
 
@@ -37,19 +40,19 @@ impl KeepAlive {
     /// Silence counts once a ping has been unanswered for the difference of `timeout` and `interval`:
     /// a process that was stopped for a while must not take its own sleep for the client's.
     pub(crate) fn timeout_at(&self, interval: Duration, timeout: Duration) -> Option<Duration> {
-        let unanswered = self.unanswered_since?;
-        Some((self.last_received + timeout).max(unanswered + timeout - interval))
+        let unanswered = Duration::from(self.unanswered_since?);
+        Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))
     }
 
     /// Returns when the next ping is due.
     pub(crate) fn ping_at(&self, interval: Duration) -> Duration {
-        self.last_ping + interval
+        Duration::from(self.last_ping) + interval
     }
 
     /// Records that a ping was sent.
     pub(crate) fn pinged(&mut self, now: Duration) {
-        self.last_ping = now;
-        self.unanswered_since.get_or_insert(now);
+        self.last_ping = now.into();
+        self.unanswered_since.get_or_insert(self.last_ping);
     }
 }
 

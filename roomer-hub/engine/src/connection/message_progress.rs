@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::timer::moment::Moment;
+
 /// The bytes of a message that have to arrive within each `message_timeout`: some 17 kbit/s with
 /// the default.
 const MIN_PROGRESS: usize = 64 * 1024;
@@ -10,7 +12,7 @@ const MIN_PROGRESS: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MessageProgress {
     /// The number of its bytes at the last progress that counted, and when that was.
-    unfinished: Option<(Duration, usize)>,
+    unfinished: Option<(Moment, usize)>,
 }
 
 impl MessageProgress {
@@ -20,20 +22,20 @@ impl MessageProgress {
         self.unfinished = match self.unfinished {
             _ if bytes == 0 => None,
             Some(earlier) if !is_new && bytes < earlier.1 + MIN_PROGRESS => Some(earlier),
-            _ => Some((now, bytes)),
+            _ => Some((now.into(), bytes)),
         };
     }
 
     /// Restarts the time: while the server does not read, the client cannot make progress.
     pub(crate) fn restart(&mut self, now: Duration) {
         if let Some((since, _)) = &mut self.unfinished {
-            *since = now;
+            *since = now.into();
         }
     }
 
     /// Returns when the message has taken too long.
     pub(crate) fn timeout_at(&self, timeout: Duration) -> Option<Duration> {
-        self.unfinished.map(|(since, _)| since + timeout)
+        self.unfinished.map(|(since, _)| Duration::from(since) + timeout)
     }
 }
 

@@ -19,9 +19,12 @@ pub(crate) mod established;
 mod keep_alive;
 mod message_progress;
 mod opening;
+pub(crate) mod peer;
 mod proxy_header;
 mod read_buffer;
 mod resuming;
+#[cfg(test)]
+mod sizes;
 mod slow_consumer;
 mod timeouts;
 
@@ -40,6 +43,7 @@ use crate::app::hooks::DisconnectReason;
 use crate::connection::closing::Closing;
 use crate::connection::established::{Established, ResumeResult};
 pub(crate) use crate::connection::opening::Opening;
+use crate::connection::peer::PeerAddress;
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::resuming::Resuming;
 use crate::handshake::decision::PendingAuth;
@@ -63,7 +67,7 @@ pub struct Connection<R> {
     writer: Arc<SocketWriter>,
     /// `None` while a session has no socket.
     reader: Option<R>,
-    peer: Option<SocketAddr>,
+    peer: PeerAddress,
     timer: Timer,
     place: SocketKind,
     state: State,
@@ -156,10 +160,9 @@ impl<R: Reader> Connection<R> {
         peer: Option<SocketAddr>,
         (place, state): (SocketKind, State),
     ) -> Self {
-        let writer =
-            SocketWriter::new(writer, server.options().water_marks(), server.0.budget.clone());
+        let writer = SocketWriter::new(writer, server.0.budget.clone());
         let (timer, span) = (Timer::default(), trace::Span::default());
-        let reader = Some(reader);
+        let (reader, peer) = (Some(reader), peer.into());
         Connection { server, writer, reader, peer, timer, place, state, span }
     }
 
@@ -196,7 +199,7 @@ impl<R: Reader> Connection<R> {
         // Before the connection's own state: receivers of other connections wait for this flush, even
         // if this connection ends now.
         if open.flush_at.is_some_and(|at| now >= at) {
-            open.flush_at = server.flush().then_some(now);
+            open.flush_at = server.flush().then_some(now.into());
         }
         let status = writer.poll_status(cx);
         match status.phase {
@@ -377,7 +380,7 @@ impl<R> Connection<R> {
             }
         }
         self.state = State::Done;
-        self.server.0.lifecycle.leave(self.place, self.server.options().address(self.peer));
+        self.server.0.lifecycle.leave(self.place, self.server.options().address(self.peer.get()));
     }
 }
 
@@ -389,6 +392,6 @@ impl<R> Drop for Connection<R> {
 
 impl<R> std::fmt::Debug for Connection<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Connection").field("peer", &self.peer.get()).finish_non_exhaustive()
     }
 }

@@ -45,7 +45,7 @@ pub(crate) struct Opening {
 impl<R: Reader> Connection<R> {
     /// Responds before the request was read: the server has too many sockets.
     pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
-        trace::rejected(self.peer, status.as_u16());
+        trace::rejected(self.peer.get(), status.as_u16());
         self.server.warn(self.server.handshakes_full(status));
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
         // Above the bound of lingering sockets as well: what fits into the socket now is sent.
@@ -92,7 +92,7 @@ impl<R: Reader> Connection<R> {
         head: http::Request<()>,
         leftover: Vec<u8>,
     ) -> Step {
-        let request = Request::new(head, self.peer, self.server.options());
+        let request = Request::new(head, self.peer.get(), self.server.options());
         let is_head = request.head.method() == Method::HEAD;
         match self.server.page(&request) {
             None => {}
@@ -158,7 +158,7 @@ impl<R: Reader> Connection<R> {
     ) -> Step {
         let options = self.server.options();
         let promote = |accepted: Accepted| {
-            let (from, to) = (options.address(self.peer), options.address(accepted.peer));
+            let (from, to) = (options.address(self.peer.get()), options.address(accepted.peer));
             // Checked again, since the hook may have taken its time and others have connected.
             let replaced = accepted.replaced_socket(&self.server);
             match self.server.0.lifecycle.promote(from, to, &options.admission, replaced) {
@@ -168,7 +168,7 @@ impl<R: Reader> Connection<R> {
         };
         match decided.and_then(promote) {
             Ok(accepted) => {
-                (self.place, self.peer) = (SocketKind::Connection, accepted.peer);
+                (self.place, self.peer) = (SocketKind::Connection, accepted.peer.into());
                 let Accepted { response, credentials, session, .. } = accepted;
                 let response = response.to_bytes(false);
                 self.open(now, Opening { response, credentials, leftover, session })
@@ -187,7 +187,7 @@ impl<R: Reader> Connection<R> {
         cause: Option<WarningCause>,
         is_head: bool,
     ) -> Step {
-        self.server.record_rejected(self.peer, response.status(), cause);
+        self.server.record_rejected(self.peer.get(), response.status(), cause);
         self.respond(now, response, is_head)
     }
 
@@ -248,7 +248,7 @@ impl<R: Reader> Connection<R> {
         }
         core.outbound.schedule(key, &self.writer);
         core.counts.opened += 1;
-        let info = ConnInfo::new(key, id, credentials, self.peer);
+        let info = ConnInfo::new(key, id, credentials, self.peer.clone());
         core.arrived(&info);
         core.limit_user(now, &info, server.options().max_connections_per_user);
         let conn = Conn { server: server.clone(), info };

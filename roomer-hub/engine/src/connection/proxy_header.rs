@@ -31,12 +31,12 @@ impl<R: Reader> Connection<R> {
             Poll::Ready(Ok((_, Ok(Some(source))))) => {
                 self.state = State::Handshake { parser: RequestParser::default(), until };
                 // Without an address the connection is the proxy's own, such as a health check.
-                let client = source.or(self.peer);
+                let client = source.or(self.peer.get());
                 let options = self.server.options();
-                let (from, to) = (options.address(self.peer), options.address(client));
+                let (from, to) = (options.address(self.peer.get()), options.address(client));
                 match self.server.0.lifecycle.reassign(from, to, &options.admission) {
                     Ok(()) => {
-                        self.peer = client;
+                        self.peer = client.into();
                         Step::Again
                     }
                     Err(status) => {
@@ -46,8 +46,9 @@ impl<R: Reader> Connection<R> {
                 }
             }
             Poll::Ready(Ok((_, Err(_)))) => {
-                let cause =
-                    WarningCause::InvalidProxyHeader { proxy: self.peer.map(|peer| peer.ip()) };
+                let cause = WarningCause::InvalidProxyHeader {
+                    proxy: self.peer.get().map(|peer| peer.ip()),
+                };
                 self.reject(now, &Response::error(StatusCode::BAD_REQUEST), Some(cause), false)
             }
             Poll::Pending if self.server.is_closing() => Step::Done,

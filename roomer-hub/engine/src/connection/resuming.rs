@@ -127,7 +127,7 @@ impl<R: Reader> Connection<R> {
             self.writer.supersede();
         }
         core.outbound.schedule(key, &self.writer);
-        let info = open.conn.info.resumed(credentials, self.peer);
+        let info = open.conn.info.resumed(credentials, self.peer.clone());
         core.infos.replace(&info);
         state.resumed(now);
         state.renewal.schedule(now, info.expires(), server.options());

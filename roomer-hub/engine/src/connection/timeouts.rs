@@ -84,7 +84,7 @@ impl<R: Reader> Connection<R> {
                 false => self.close_slow(now),
             };
         }
-        let flush_at = open.flush_at;
+        let flush_at = open.flush_at.map(Duration::from);
         // `Later` and not `Again`: other connections get their turn in between.
         if has_more || is_due(flush_at) {
             return Step::Later;

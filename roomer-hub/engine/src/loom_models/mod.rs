@@ -99,11 +99,8 @@ impl Writer for Pipe {
 }
 
 fn writer(socket: &Arc<Socket>, high: usize) -> Arc<SocketWriter> {
-    SocketWriter::new(
-        Pipe(socket.clone()),
-        WaterMarks { high, max: high + 100 },
-        Arc::new(MemoryBudget::new(1000)),
-    )
+    let budget = MemoryBudget::new(1000, WaterMarks { high, max: high + 100 });
+    SocketWriter::new(Pipe(socket.clone()), Arc::new(budget))
 }
 
 /// Runs the writer's part of the connection's own task, until the last bytes are written.
@@ -278,9 +275,8 @@ fn a_dead_outbox_stays_empty() {
 fn the_budget_matches_the_bytes_held_and_a_cut_connection_is_woken() {
     model(|| {
         let socket = Socket::with_room(2);
-        let budget = Arc::new(MemoryBudget::new(1));
-        let limit = WaterMarks { high: 100, max: 200 };
-        let writer = SocketWriter::new(Pipe(socket.clone()), limit, budget.clone());
+        let budget = Arc::new(MemoryBudget::new(1, WaterMarks { high: 100, max: 200 }));
+        let writer = SocketWriter::new(Pipe(socket.clone()), budget.clone());
         let own_task = {
             let writer = writer.clone();
             thread::spawn(move || {

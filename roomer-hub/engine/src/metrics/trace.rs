@@ -32,11 +32,11 @@ macro_rules! events {
 events! {
     #[doc = "Reports a connection that has joined `root`."]
     DEBUG opened(info: &ConnInfo) {
-        conn = %info.id, peer = info.peer.map(tracing::field::display), "connection opened"
+        conn = %info.id, peer = info.peer.get().map(tracing::field::display), "connection opened"
     }
     #[doc = "Reports the end of a connection; `text` is the reason in the close frame, if there is one."]
     DEBUG closed(info: &ConnInfo, why: DisconnectReason, text: &str) {
-        conn = %info.id, peer = info.peer.map(tracing::field::display),
+        conn = %info.id, peer = info.peer.get().map(tracing::field::display),
         by = closed_by(why), code = code(why), reason = text, "connection closed"
     }
     #[doc = "Reports a request that is answered with an error."]
@@ -49,7 +49,7 @@ events! {
     }
     #[doc = "Reports a connection that is closed because it is too slow, with `queued` bytes queued."]
     INFO lagged(info: &ConnInfo, queued: usize) {
-        conn = %info.id, peer = info.peer.map(tracing::field::display),
+        conn = %info.id, peer = info.peer.get().map(tracing::field::display),
         queued_bytes = queued, "connection too slow"
     }
     #[doc = "Reports connections that were closed because the memory budget was exceeded."]
@@ -110,7 +110,7 @@ impl Span {
                 target: "roomer",
                 "connection",
                 conn = %info.id,
-                peer = info.peer.map(tracing::field::display)
+                peer = info.peer.get().map(tracing::field::display)
             )),
         )
     }

@@ -7,13 +7,16 @@
 
 use hashbrown::HashMap;
 
+use crate::outbound::outbox::WaterMarks;
 use crate::sync::{AtomicUsize, Ordering};
 use roomer_hub::HashKey;
 
-/// The bytes that all connections hold, as last reported.
+/// The bytes that all connections hold, as last reported, and the bounds of what they may hold.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: usize,
+    /// The bounds of each outbox. Here, since every writer shares the budget.
+    pub(crate) marks: WaterMarks,
     /// The sum over all connections, shared buffers counted for each.
     held: AtomicUsize,
     /// The sum of all increases of `held`, ever. Memory in use cannot have grown by more since it was
@@ -24,9 +27,10 @@ pub(crate) struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, marks: WaterMarks) -> Self {
         MemoryBudget {
             limit,
+            marks,
             held: AtomicUsize::new(0),
             grown: AtomicUsize::new(0),
             alert: AtomicUsize::new(limit),
@@ -145,9 +149,11 @@ impl Usage {
 mod tests {
     use super::*;
 
+    const MARKS: WaterMarks = WaterMarks { high: 10, max: 20 };
+
     #[test]
     fn counting_is_due_only_once_usage_may_have_grown_past_the_limit() {
-        let budget = MemoryBudget::new(100);
+        let budget = MemoryBudget::new(100, MARKS);
         budget.change(0, 100);
         assert!(!budget.may_exceed());
         budget.change(0, 1);
@@ -167,7 +173,7 @@ mod tests {
 
     #[test]
     fn survives_a_wrap_around_of_the_growth_counter() {
-        let budget = MemoryBudget::new(100);
+        let budget = MemoryBudget::new(100, MARKS);
         budget.grown.store(usize::MAX - 20, Ordering::Relaxed);
         budget.settle(50);
         budget.change(0, 120);

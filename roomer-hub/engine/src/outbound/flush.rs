@@ -26,6 +26,7 @@ use crate::outbound::flush_pool::FlushJob;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::server::Server;
 use crate::sync::MutexGuard;
+use crate::timer::moment::Moment;
 
 thread_local! {
     /// The address of the server whose callback this thread is running.
@@ -39,7 +40,7 @@ impl Server {
         &'s self,
         now: Duration,
         mut core: MutexGuard<'s, Core>,
-        flush_at: &mut Option<Duration>,
+        flush_at: &mut Option<Moment>,
     ) {
         loop {
             let work = core.take(false);
@@ -48,10 +49,10 @@ impl Server {
             drop(core);
             let has_duty = work.has_more;
             if self.write(work) {
-                *flush_at = Some(now);
+                *flush_at = Some(now.into());
             } else if has_duty && flush_at.is_none() {
                 // An earlier time stays: a sender that never pauses must not postpone the flush.
-                *flush_at = Some(now + self.options().coalesce);
+                *flush_at = Some((now + self.options().coalesce).into());
             }
             if !has_events {
                 return;

@@ -61,8 +61,9 @@ pub(crate) struct Outbox {
     /// True if the socket has been full since it last accepted bytes.
     was_full: bool,
     /// The number of times that a full socket accepted bytes again. Only the peer's reading has
-    /// that effect, whereas a socket with room accepts bytes whether or not the peer is alive.
-    relieved: u64,
+    /// that effect, whereas a socket with room accepts bytes whether or not the peer is alive. Wraps
+    /// around: only changes matter.
+    relieved: u32,
 }
 
 /// A run of chunks that was taken out of an outbox for one write.
@@ -110,7 +111,7 @@ impl Outbox {
     }
 
     /// Returns how often a full socket accepted bytes again.
-    pub(crate) fn relieved(&self) -> u64 {
+    pub(crate) fn relieved(&self) -> u32 {
         self.relieved
     }
 
@@ -211,7 +212,7 @@ impl Outbox {
         };
         self.written += accepted as u64;
         if accepted > 0 && std::mem::take(&mut self.was_full) {
-            self.relieved += 1;
+            self.relieved = self.relieved.wrapping_add(1);
         }
         // What the write took still counts until the socket has accepted it: the water marks would
         // otherwise ignore a large write under way.

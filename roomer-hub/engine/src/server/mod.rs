@@ -58,7 +58,7 @@ impl Server {
         handlers: Vec<Handler>,
         env: Arc<dyn Environment>,
     ) -> Self {
-        let budget = Arc::new(MemoryBudget::new(options.memory_budget));
+        let budget = Arc::new(MemoryBudget::new(options.memory_budget, options.water_marks()));
         let flush_pool = FlushPool::new(options.flush.chunk);
         Server(Arc::new(Inner {
             core: Mutex::new(Core::new(hub, !options.hooks.is_empty(), cluster)),

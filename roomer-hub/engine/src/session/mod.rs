@@ -201,7 +201,7 @@ impl Server {
         let core = self.core();
         let conn = core.sessions.find_attached(core.hub.tables(), &token)?;
         let info = core.infos.get(conn).filter(|info| is_user(info.user()))?;
-        Some(Replaced { address: self.options().address(info.peer) })
+        Some(Replaced { address: self.options().address(info.peer.get()) })
     }
 }
 

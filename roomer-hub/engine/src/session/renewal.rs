@@ -113,7 +113,7 @@ impl<'s> Dispatcher<'_, 's> {
             renewed.as_ref().and_then(user) == before.user().cloned()
         });
         let Some(credentials) = credentials else { return (core, Renewed::Refused) };
-        let info = before.resumed(credentials, before.peer);
+        let info = before.resumed(credentials, before.peer.clone());
         core.infos.replace(&info);
         (core, Renewed::Login(info))
     }

@@ -3,6 +3,7 @@
 //! A runtime timer in each connection would cost some hundred bytes per connection. Here a timer is
 //! an entry in an ordered map, and one task per server sleeps until the first entry is due.
 
+pub(crate) mod moment;
 mod on_demand;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::sync::{Mutex, lock};
+use crate::timer::moment::Moment;
 
 /// The sleep of the timer task when no timer is set.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -21,7 +23,7 @@ pub(crate) struct TimerQueue(Mutex<Deadlines>);
 
 #[derive(Debug, Default)]
 struct Deadlines {
-    due: BTreeMap<(Duration, u64), Waker>,
+    due: BTreeMap<(Moment, u64), Waker>,
     serial: u64,
     /// The tasks that run the timers, to be woken when a new timer is due before all others.
     drivers: Vec<Waker>,
@@ -31,13 +33,14 @@ struct Deadlines {
 /// A connection's timer, with at most one wake-up time.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
-    set: Option<(Duration, u64)>,
+    set: Option<(Moment, u64)>,
 }
 
 impl Timer {
     /// Schedules `waker` to be woken at `at`. An earlier wake-up time stays: the task then checks
     /// the clock and sets the next one.
     pub(crate) fn set(&mut self, timers: &TimerQueue, at: Duration, waker: &Waker) {
+        let at = Moment::from(at);
         if self.set.is_some_and(|(earlier, _)| earlier <= at) {
             return;
         }
@@ -60,7 +63,7 @@ impl Timer {
 
     /// Clears a wake-up time that has passed.
     pub(crate) fn expire(&mut self, now: Duration) {
-        if self.set.is_some_and(|(at, _)| at <= now) {
+        if self.set.is_some_and(|(at, _)| now >= at) {
             self.set = None;
         }
     }
@@ -77,12 +80,12 @@ impl TimerQueue {
     pub(crate) fn fire_due(&self, now: Duration) -> Option<Duration> {
         let mut table = lock(&self.0);
         // Splits behind all timers of `now` itself, whatever their serial.
-        let mut later = table.due.split_off(&(now + Duration::from_nanos(1), 0));
+        let mut later = table.due.split_off(&((now + Duration::from_nanos(1)).into(), 0));
         std::mem::swap(&mut table.due, &mut later);
         let next = table.due.first_key_value().map(|((at, _), _)| *at);
         drop(table);
         later.into_values().for_each(Waker::wake);
-        next
+        next.map(Duration::from)
     }
 
     /// Returns the number of timers that are set.
@@ -129,7 +132,7 @@ impl TimerQueue {
                 // Checked and registered under one lock, so that a timer set in between is not missed.
                 let mut table = lock(&self.0);
                 let first = table.due.first_key_value().map(|((at, _), _)| *at);
-                let is_earlier = first.is_some_and(|first| next.is_none_or(|next| first < next));
+                let is_earlier = first.is_some_and(|first| next.is_none_or(|next| next > first));
                 if std::mem::take(&mut table.called) || is_earlier {
                     return Poll::Ready(());
                 }

@@ -20,7 +20,7 @@ use roomer_proto::websocket;
 
 use crate::outbound::budget::MemoryBudget;
 use crate::outbound::chunk::Chunk;
-use crate::outbound::outbox::{InFlight, Outbox, OutboxPhase, WaterMarks, Written};
+use crate::outbound::outbox::{InFlight, Outbox, OutboxPhase, Written};
 use crate::outbound::replay::Replay;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use crate::transport::Writer;
@@ -38,7 +38,6 @@ pub(crate) struct SocketWriter<W: ?Sized = dyn Writer> {
     is_superseded: AtomicBool,
     /// True if the client speaks the extended protocol.
     is_extended: AtomicBool,
-    marks: WaterMarks,
     budget: Arc<MemoryBudget>,
     socket: W,
 }
@@ -59,9 +58,34 @@ struct State {
     /// The connection's own task.
     task: Option<Waker>,
     /// Tasks of senders that wait until the connection is no longer congested.
-    paused_senders: Vec<Waker>,
+    paused_senders: PausedSenders,
     /// What the client of a session has not acknowledged.
     replay: Option<Box<Replay>>,
+}
+
+/// Tasks to wake; boxed, since few connections have any.
+#[derive(Default)]
+struct PausedSenders(Option<Box<Senders>>);
+
+#[derive(Default)]
+struct Senders(Vec<Waker>);
+
+impl PausedSenders {
+    #[cfg(feature = "audit")]
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn add(&mut self, task: &Waker) {
+        let Senders(tasks) = &mut **self.0.get_or_insert_default();
+        if !tasks.iter().any(|sender| sender.will_wake(task)) {
+            tasks.push(task.clone());
+        }
+    }
+
+    fn take(&mut self) -> Vec<Waker> {
+        self.0.take().map_or_else(Vec::new, |senders| senders.0)
+    }
 }
 
 /// The fill level of a connection's queue, relative to the high-water mark.
@@ -91,7 +115,7 @@ pub(crate) struct Status {
     /// Bytes that the socket has ever accepted.
     pub(crate) written: u64,
     /// The number of times that a full socket accepted bytes again.
-    pub(crate) relieved: u64,
+    pub(crate) relieved: u32,
     pub(crate) pressure: Pressure,
 }
 
@@ -103,18 +127,13 @@ impl Status {
 }
 
 impl SocketWriter {
-    pub(crate) fn new(
-        socket: impl Writer,
-        marks: WaterMarks,
-        budget: Arc<MemoryBudget>,
-    ) -> Arc<SocketWriter> {
+    pub(crate) fn new(socket: impl Writer, budget: Arc<MemoryBudget>) -> Arc<SocketWriter> {
         Arc::new(SocketWriter {
             state: Mutex::default(),
             is_above: AtomicBool::new(false),
             is_stalled: AtomicBool::new(false),
             is_superseded: AtomicBool::new(false),
             is_extended: AtomicBool::new(false),
-            marks,
             budget,
             socket,
         })
@@ -137,7 +156,7 @@ impl SocketWriter {
 
     fn push_locked(&self, state: &mut State, chunk: Chunk) -> bool {
         // A queue that this overruns is flushed too: that wakes the connection's task, which closes.
-        state.outbox.push(chunk, self.marks.max)
+        state.outbox.push(chunk, self.budget.marks.max)
             && !std::mem::replace(&mut state.is_scheduled, true)
     }
 
@@ -230,13 +249,13 @@ impl SocketWriter {
     fn update_pressure(&self, state: &mut State) -> (bool, Vec<Waker>) {
         self.report_usage(state);
         let was_above = self.is_above.load(Ordering::Relaxed);
-        let mark = if was_above { self.marks.high / 2 } else { self.marks.high };
+        let mark = if was_above { self.budget.marks.high / 2 } else { self.budget.marks.high };
         let outbox = &state.outbox;
         let is_above = outbox.phase() == OutboxPhase::Open && outbox.counted() > mark;
         if is_above != was_above {
             self.is_above.store(is_above, Ordering::Release);
         }
-        let resumed = if is_above { Vec::new() } else { std::mem::take(&mut state.paused_senders) };
+        let resumed = if is_above { Vec::new() } else { state.paused_senders.take() };
         (is_above && !was_above, resumed)
     }
 
@@ -246,7 +265,7 @@ impl SocketWriter {
     }
 
     /// Returns how often a full socket accepted bytes again.
-    pub(crate) fn relieved(&self) -> u64 {
+    pub(crate) fn relieved(&self) -> u32 {
         lock(&self.state).outbox.relieved()
     }
 
@@ -271,7 +290,7 @@ impl SocketWriter {
     /// Ends the wait of senders for a connection whose socket has accepted nothing for a while.
     pub(crate) fn mark_stalled(&self) {
         if !self.is_stalled.swap(true, Ordering::AcqRel) {
-            let resumed = std::mem::take(&mut lock(&self.state).paused_senders);
+            let resumed = lock(&self.state).paused_senders.take();
             resumed.into_iter().for_each(Waker::wake);
         }
     }
@@ -284,9 +303,7 @@ impl SocketWriter {
         if !self.is_congested() || state.outbox.phase() != OutboxPhase::Open {
             return Poll::Ready(());
         }
-        if !state.paused_senders.iter().any(|sender| sender.will_wake(cx.waker())) {
-            state.paused_senders.push(cx.waker().clone());
-        }
+        state.paused_senders.add(cx.waker());
         Poll::Pending
     }
 

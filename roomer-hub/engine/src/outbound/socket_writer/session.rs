@@ -57,7 +57,7 @@ impl SocketWriter {
     /// Returns a writer without a socket that keeps the packets of this one's session, which ends
     /// here. The caller puts it in this one's place under the server's lock.
     pub(crate) fn detach(&self) -> Arc<SocketWriter> {
-        let detached = SocketWriter::new(NoSocket, self.marks, self.budget.clone());
+        let detached = SocketWriter::new(NoSocket, self.budget.clone());
         detached.is_extended.store(true, Ordering::Relaxed);
         let replay = lock(&self.state).replay.take();
         let mut state = lock(&detached.state);

@@ -1,0 +1,29 @@
+//! The bytes that each idle connection takes here. The rest is in the hub's tables and in the runtime;
+//! `BENCHMARKS.md` has the sum.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use crate::app::conn::ConnInfo;
+use crate::connection::Connection;
+use crate::connection::established::Established;
+use crate::metrics::trace;
+use crate::outbound::socket_writer::SocketWriter;
+
+/// A reader of tokio's size, and a writer of smol's and tokio's.
+type Reader = Arc<()>;
+type Writer = [usize; 3];
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_connection_does_not_grow() {
+    let task = size_of::<Connection<Reader>>() - size_of::<trace::Span>();
+    let writer = size_of::<SocketWriter<Writer>>();
+    let sizes = [task, writer, size_of::<ConnInfo>(), size_of::<Established>()];
+    // With tokio's 96 bytes around it, the task is rounded up to a multiple of 128 bytes: 384.
+    let limits = [240, 216, 96, 160];
+    assert!(
+        sizes.iter().zip(limits).all(|(size, limit)| *size <= limit),
+        "{sizes:?} of {limits:?}"
+    );
+}
