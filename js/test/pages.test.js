@@ -28,6 +28,7 @@ const WITNESSES = {
     'roomer-proto/EXTENDED.md: {"members":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "the_payloads_of_the_page_are_read" },
     'roomer-proto/EXTENDED.md: {"joined":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "the_payloads_of_the_page_are_read" },
     'roomer-proto/EXTENDED.md: {"count":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "the_payloads_of_the_page_are_read" },
+    'roomer-proto/EXTENDED.md: {"code":"refused"': { file: "roomer-hub/testkit/src/tests/requests.rs", name: "refused_packets_are_explained_to_extended_clients_only" },
     "js/RECIPES.md: <!-- Lobby.vue -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
     "js/RECIPES.md: <!-- Lobby.svelte -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
     "js/README.md: <!DOCTYPE html>": { file: "js/test/browser/tutorial.browser.test.js" },

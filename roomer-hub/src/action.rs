@@ -1,6 +1,6 @@
 //! The actions that a hub asks its driver for.
 
-use roomer_proto::extended::MEMBERS;
+use roomer_proto::extended::{ErrorCode, MEMBERS};
 use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
@@ -116,6 +116,34 @@ pub enum Action<'a> {
         /// The client's packet, with `src` set.
         packet: PacketRef<'a>,
     },
+    /// Run the request handler of an event. Its answer is a later input
+    /// ([`Command::Answer`](crate::Command::Answer)).
+    Request {
+        /// The sender of the packet.
+        conn: ConnKey,
+        /// The handler to run.
+        handler: HandlerKey,
+        /// The client's packet, with `src` set.
+        packet: PacketRef<'a>,
+    },
+    /// A client has answered a request of the server
+    /// ([`Command::Request`](crate::Command::Request)).
+    Answered {
+        /// The request's number.
+        request: u64,
+        /// True if the request has failed at the client; the payload is then a
+        /// [`Failure`](roomer_proto::extended::Failure).
+        is_error: bool,
+        /// The client's packet.
+        packet: PacketRef<'a>,
+    },
+    /// A request of the server is not answered any more.
+    Unanswered {
+        /// The request's number.
+        request: u64,
+        /// The reason: `gone`, `plain` or `busy`.
+        code: ErrorCode,
+    },
     /// Ask the application to authorize a packet. Its answer is an
     /// [`Input::Allowed`](crate::Input::Allowed) or [`Input::Denied`](crate::Input::Denied) with
     /// the same packet. Until then no other packet of this connection should be handled, so that
@@ -171,11 +199,11 @@ pub enum Permission {
 #[derive(Debug)]
 pub struct Actions<'a> {
     tables: &'a Tables,
-    output: &'a Output,
+    pub(crate) output: &'a Output,
     records: std::slice::Iter<'a, Record>,
-    context: Context<'a>,
+    pub(crate) context: Context<'a>,
     /// The subject's id as text, which costs a check for UTF-8; empty without a subject.
-    id: &'a str,
+    pub(crate) id: &'a str,
 }
 
 impl<'a> Actions<'a> {
@@ -347,6 +375,7 @@ impl<'a> Iterator for Actions<'a> {
                 Action::Close { conn, code, reason }
             }
             Record::Peer(record) => self.peer_action(record),
+            Record::Extended(record) => self.extended_action(record),
         })
     }
 

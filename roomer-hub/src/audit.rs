@@ -59,6 +59,7 @@ impl Tables {
         if seats != members {
             return Err(format!("{seats} seats, but {members} members"));
         }
+        self.audit_exchanges()?;
         self.audit_guests()
     }
 

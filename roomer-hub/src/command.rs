@@ -54,6 +54,17 @@ impl Hub {
                 self.set_info_of(conn, info);
                 Context::of(conn, empty)
             }
+            Command::Answer { conn, room, dst, answer } => {
+                self.handler_answer(conn, room, dst, answer)
+            }
+            Command::Request { conn, number, room, event, payload } => {
+                self.server_request(conn, number);
+                Context { conn, except: None, packet: PacketRef { room, event, payload, ..empty } }
+            }
+            Command::Withdraw { conn, number } => {
+                self.tables.end_request(conn, number);
+                Context::of(conn, empty)
+            }
             Command::Close { conn, code, reason } => {
                 if self.remove(conn) {
                     self.output.records.push(Record::Close(code));

@@ -46,6 +46,11 @@ pub struct Config {
     /// a client that knows an id can send to it. `root` does not count, since every connection
     /// starts there; a message to oneself always passes. Other messages are dropped and counted.
     pub shared_room_only: bool,
+    /// The maximum number of requests per connection that are not answered, of each kind: of a client
+    /// to the server, of a client to other clients, and of the server to a client; to one client, other
+    /// clients may have 16 times as many. Default 64. A request of a client to another one that is
+    /// older than a minute makes room for a new one.
+    pub max_requests: usize,
     /// The rate of packets per connection. Default `None`: unlimited. A packet above it is
     /// dropped, and its connection is closed with code 1008 and the reason `rate`.
     pub message_rate: Option<Rate>,
@@ -87,6 +92,7 @@ impl Default for Config {
             max_info: 1024,
             info_rate: INFO_RATE,
             shared_room_only: false,
+            max_requests: 64,
             message_rate: None,
             byte_rate: None,
             join_rate: None,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use roomer_proto::extended::split_tag;
 use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
 use crate::action::Permission;
@@ -30,6 +31,8 @@ pub struct RejectedPeerInputs {
     pub long_name: u64,
     /// Direct messages to ids without a connection, which may have closed a moment ago.
     pub unknown_dst: u64,
+    /// Answers to requests that were not sent, or are over.
+    pub unasked: u64,
 }
 
 impl RejectedPeerInputs {
@@ -42,6 +45,7 @@ impl RejectedPeerInputs {
             duplicate_id,
             long_name,
             unknown_dst,
+            unasked,
         } = *self;
         [
             ("wrong_peer", wrong_peer),
@@ -50,6 +54,7 @@ impl RejectedPeerInputs {
             ("duplicate_id", duplicate_id),
             ("long_name", long_name),
             ("unknown_dst", unknown_dst),
+            ("unasked", unasked),
         ]
         .into_iter()
     }
@@ -245,9 +250,10 @@ impl Hub {
     /// Sends a peer's message to one connection of this node.
     pub(crate) fn peer_direct<'a>(&mut self, peer: PeerKey, packet: PacketRef<'a>) -> Context<'a> {
         if self.admits(peer, &packet) {
-            match self.tables.find_conn(packet.dst) {
-                Some(to) => self.output.records.push(Record::Direct(to)),
-                None => self.rejected_peer_inputs.unknown_dst += 1,
+            match (self.tables.find_conn(packet.dst), split_tag(packet.dst)) {
+                (Some(to), _) => self.output.records.push(Record::Direct(to)),
+                (None, Some(tagged)) => self.peer_tagged(peer, tagged, &packet),
+                (None, None) => self.rejected_peer_inputs.unknown_dst += 1,
             }
         }
         Context { conn: ConnKey::default(), except: None, packet }
@@ -262,6 +268,18 @@ impl Hub {
         dst: &str,
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
+        self.check_remote(conn, dst)?;
+        if self.config.authorize_direct && authorization == Authorization::Required {
+            self.output.records.push(Record::Authorize(Permission::Direct));
+        } else {
+            self.forward(dst);
+        }
+        Ok(())
+    }
+
+    /// Checks that a client may send to an id of another node.
+    #[cold]
+    pub(crate) fn check_remote(&self, conn: ConnKey, dst: &str) -> Result<(), RejectReason> {
         if self.tables.peer_of(dst).is_none() {
             return Err(RejectReason::UnknownDst);
         }
@@ -273,11 +291,6 @@ impl Hub {
             if !self.tables.share_room_with_guest(conn, guest, root) {
                 return Err(RejectReason::NoSharedRoom);
             }
-        }
-        if self.config.authorize_direct && authorization == Authorization::Required {
-            self.output.records.push(Record::Authorize(Permission::Direct));
-        } else {
-            self.forward(dst);
         }
         Ok(())
     }

@@ -28,6 +28,10 @@ pub struct Hub {
     pub(crate) handlers: HashMap<Box<str>, HandlerKey, HashKey>,
     /// The rooms whose presence is not the default; the first matching pattern applies.
     presence: Vec<(RoomPattern, Presence)>,
+    /// The events with a request handler.
+    pub(crate) request_handlers: HashMap<Box<str>, HandlerKey, HashKey>,
+    /// Above the number of each request of the server.
+    pub(crate) next_request: u64,
     pub(crate) rejected: RejectedPackets,
     pub(crate) rejected_peer_inputs: RejectedPeerInputs,
 }
@@ -73,7 +77,7 @@ impl Hub {
                 Context::of(conn, packet)
             }
             Input::Denied { conn, packet } => {
-                self.denied(conn, &packet);
+                self.denied(now, conn, &packet);
                 Context::of(conn, packet)
             }
             Input::Gone { conn } => {
@@ -95,6 +99,8 @@ impl Hub {
             tables: Tables::new(key),
             output: Output::default(),
             handlers: HashMap::with_hasher(key),
+            request_handlers: HashMap::with_hasher(key),
+            next_request: 0,
             presence: Vec::new(),
             rejected: RejectedPackets::default(),
             rejected_peer_inputs: RejectedPeerInputs::default(),
@@ -108,17 +114,20 @@ impl Hub {
     ///
     /// [`RegisterError`] if the name is empty, the protocol's own or taken.
     pub fn register(&mut self, event: &str) -> Result<HandlerKey, RegisterError> {
-        if event.is_empty() {
-            return Err(RegisterError::Empty);
-        }
-        if is_built_in(event) || (self.config.extended && is_extended(event)) {
-            return Err(RegisterError::Reserved(event.into()));
-        }
-        let key = HandlerKey(self.handlers.len());
-        match self.handlers.try_insert(event.into(), key) {
-            Ok(_) => Ok(key),
-            Err(_) => Err(RegisterError::Duplicate(event.into())),
-        }
+        let is_own = self.config.extended && is_extended(event);
+        register(&mut self.handlers, event, is_own)
+    }
+
+    /// Registers a request handler: requests with this event lead to
+    /// [`Action::Request`](crate::Action::Request). Its keys count up from 0 by themselves. An event may
+    /// have a handler of each kind, since a message is not a request.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`register`](Self::register).
+    pub fn register_request(&mut self, event: &str) -> Result<HandlerKey, RegisterError> {
+        let is_own = self.config.extended && is_extended(event);
+        register(&mut self.request_handlers, event, is_own)
     }
 
     /// Sets the presence of rooms that are created from now on. `pattern` is a room's name, or a
@@ -143,5 +152,24 @@ impl Hub {
     #[must_use]
     pub fn rejected_packets(&self) -> RejectedPackets {
         self.rejected
+    }
+}
+
+/// Registers a handler of one kind. `is_own` is true if the event belongs to the extended protocol.
+fn register(
+    handlers: &mut HashMap<Box<str>, HandlerKey, HashKey>,
+    event: &str,
+    is_own: bool,
+) -> Result<HandlerKey, RegisterError> {
+    if event.is_empty() {
+        return Err(RegisterError::Empty);
+    }
+    if is_built_in(event) || is_own {
+        return Err(RegisterError::Reserved(event.into()));
+    }
+    let key = HandlerKey(handlers.len());
+    match handlers.try_insert(event.into(), key) {
+        Ok(_) => Ok(key),
+        Err(_) => Err(RegisterError::Duplicate(event.into())),
     }
 }

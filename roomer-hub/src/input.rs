@@ -1,7 +1,7 @@
 //! The inputs of a hub: what happened to a connection, and what the application commands.
 
 use roomer_proto::close::Close;
-use roomer_proto::extended::{Info, Profile};
+use roomer_proto::extended::{ErrorCode, Info, Profile};
 use roomer_proto::{ConnId, PacketRef};
 
 use crate::keys::{ConnKey, PeerKey};
@@ -181,6 +181,40 @@ pub enum Command<'a> {
         /// The new info; `None` for none.
         info: Option<&'a Info>,
     },
+    /// Answer a client's request, the packet of an [`Action::Request`](crate::Action::Request). Has no
+    /// effect if it was answered already.
+    Answer {
+        /// The asker.
+        conn: ConnKey,
+        /// The request's room.
+        room: &'a str,
+        /// The request's `dst`.
+        dst: &'a str,
+        /// The answer.
+        answer: Answer<'a>,
+    },
+    /// Send a request to a client. Exactly one [`Action::Answered`](crate::Action::Answered) or
+    /// [`Action::Unanswered`](crate::Action::Unanswered) with its number follows, now or later, unless
+    /// it is withdrawn.
+    Request {
+        /// The client.
+        conn: ConnKey,
+        /// The request's number, above those of all requests before.
+        number: u64,
+        /// The room that the packet names.
+        room: &'a str,
+        /// The event's name.
+        event: &'a str,
+        /// The packet's payload, any bytes.
+        payload: &'a [u8],
+    },
+    /// Stop to wait for the answer to a request of the server: a later one is dropped.
+    Withdraw {
+        /// The client.
+        conn: ConnKey,
+        /// The request's number.
+        number: u64,
+    },
     /// Close a connection: it leaves all its rooms, then [`Action::Close`](crate::Action::Close)
     /// follows.
     Close {
@@ -190,6 +224,20 @@ pub enum Command<'a> {
         code: u16,
         /// The close reason.
         reason: &'a str,
+    },
+}
+
+/// A handler's answer to a client's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// The payload of [`roomer:reply`](roomer_proto::extended::REPLY).
+    Reply(&'a [u8]),
+    /// An error, [`roomer:error`](roomer_proto::extended::ERROR).
+    Error {
+        /// The error's code.
+        code: ErrorCode,
+        /// A text for developers.
+        message: &'a str,
     },
 }
 

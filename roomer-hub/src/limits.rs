@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use roomer_proto::close::{self, Close};
+use roomer_proto::extended::ErrorCode;
 use roomer_proto::{JOIN, PacketRef};
 
 use crate::config::Config;
@@ -23,13 +24,44 @@ pub(crate) enum RejectReason {
     InvalidInfo,
     /// The info is above [`Config::info_rate`].
     InfoRate,
+    NoHandler,
+    PlainReceiver,
+    TooManyRequests,
+    WrongTag,
+    Unasked,
+    LateAnswer,
 }
 
 impl RejectReason {
     /// Returns true if the sender could have known. The receiver of a direct message may have
-    /// closed a moment ago, which is not the sender's fault.
+    /// closed a moment ago, which is not the sender's fault; nor does a client know what another one
+    /// speaks, or that the server has stopped to wait.
     pub(crate) fn is_violation(self) -> bool {
-        self != RejectReason::UnknownDst
+        use RejectReason::{LateAnswer, PlainReceiver, UnknownDst};
+        !matches!(self, UnknownDst | PlainReceiver | LateAnswer)
+    }
+
+    /// Returns the code and the text of the error that an extended client gets.
+    pub(crate) fn failure(self) -> (ErrorCode, &'static str) {
+        match self {
+            RejectReason::Reserved => (ErrorCode::Refused, "the event belongs to the protocol"),
+            RejectReason::NotMember => (ErrorCode::Refused, "not a member of the room"),
+            RejectReason::LongName => (ErrorCode::Invalid, "the name is too long"),
+            RejectReason::TooManyRooms => (ErrorCode::Refused, "a member of too many rooms"),
+            RejectReason::UnknownDst => (ErrorCode::Gone, "the receiver does not exist"),
+            RejectReason::NoSharedRoom => (ErrorCode::Refused, "no room shared with the receiver"),
+            RejectReason::NoHandler => {
+                (ErrorCode::Unknown, "no handler for requests of this event")
+            }
+            RejectReason::PlainReceiver => (ErrorCode::Plain, "the receiver answers no requests"),
+            RejectReason::TooManyRequests => (ErrorCode::Busy, "too many requests without answers"),
+            RejectReason::WrongTag => (ErrorCode::Invalid, "not a tag, or one that is in use"),
+            RejectReason::Unasked => (ErrorCode::Unknown, "no request for this answer"),
+            RejectReason::LateAnswer => (ErrorCode::Unknown, "the request is over"),
+            RejectReason::InfoNotAllowed => (ErrorCode::Refused, "clients may not set their info"),
+            RejectReason::InvalidInfo => (ErrorCode::Invalid, "the info is not JSON, or too long"),
+            RejectReason::InfoRate => (ErrorCode::Busy, "too many changes of info"),
+        }
     }
 }
 
@@ -110,6 +142,18 @@ pub struct RejectedPackets {
     /// ([`Config::authorize_info`]), that are not JSON, too long ([`Config::max_info`]) or too frequent
     /// ([`Config::info_rate`]).
     pub info: u64,
+    /// Requests with an event that does not have a request handler.
+    pub no_handler: u64,
+    /// Requests to clients that speak the plain protocol.
+    pub plain_receiver: u64,
+    /// Requests above [`Config::max_requests`].
+    pub too_many_requests: u64,
+    /// Requests and answers with a tag that is not one, and requests with a tag that is in use.
+    pub wrong_tag: u64,
+    /// Answers of clients to what they were not asked, or have answered already.
+    pub unasked: u64,
+    /// Answers of clients to requests that the server has withdrawn.
+    pub late: u64,
     /// Packets that a rule of the application denied
     /// ([`Action::Authorize`](crate::Action::Authorize)).
     pub by_application: u64,
@@ -130,6 +174,12 @@ impl RejectedPackets {
             unknown_dst,
             no_shared_room,
             info,
+            no_handler,
+            plain_receiver,
+            too_many_requests,
+            wrong_tag,
+            unasked,
+            late,
             by_application,
             rate,
             violations,
@@ -142,6 +192,12 @@ impl RejectedPackets {
             ("unknown_dst", unknown_dst),
             ("no_shared_room", no_shared_room),
             ("info", info),
+            ("no_handler", no_handler),
+            ("plain_receiver", plain_receiver),
+            ("too_many_requests", too_many_requests),
+            ("wrong_tag", wrong_tag),
+            ("unasked", unasked),
+            ("late", late),
             ("by_application", by_application),
             ("rate", rate),
             ("violations", violations),
@@ -160,6 +216,12 @@ impl RejectedPackets {
             RejectReason::InfoNotAllowed | RejectReason::InvalidInfo | RejectReason::InfoRate => {
                 &mut self.info
             }
+            RejectReason::NoHandler => &mut self.no_handler,
+            RejectReason::PlainReceiver => &mut self.plain_receiver,
+            RejectReason::TooManyRequests => &mut self.too_many_requests,
+            RejectReason::WrongTag => &mut self.wrong_tag,
+            RejectReason::Unasked => &mut self.unasked,
+            RejectReason::LateAnswer => &mut self.late,
         } += 1;
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use roomer_proto::extended::{INFO, Info, write_member};
+use roomer_proto::extended::{ERROR, INFO, Info, REPLY, write_member};
 use roomer_proto::{ConnId, PacketRef};
 
 use crate::action::Permission;
@@ -163,6 +163,7 @@ impl Hub {
             INFO if self.tables.is_extended(conn) => {
                 self.info_packet(now, conn, packet, authorization)
             }
+            REPLY | ERROR if self.tables.is_extended(conn) => self.answer(conn, packet),
             _ => Err(RejectReason::Reserved),
         }
     }

@@ -130,6 +130,11 @@ impl Hub {
             self.output.records.push(Record::Left(seat.room));
             self.leave_seat(conn, self.tables.conns[conn].seats.len() - 1);
         }
+        if self.tables.has_exchanges()
+            && let Some(id) = self.output.subject
+        {
+            self.end_exchange(conn, id);
+        }
         self.tables.remove(conn);
         true
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_proto::extended::is_extended;
+use roomer_proto::extended::{ErrorCode, is_extended};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_reserved};
 
 use crate::action::Permission;
@@ -30,10 +30,11 @@ impl Hub {
             && !self.tables.buckets_mut(conn).take_packet(&self.config, now, packet)
         {
             self.rejected.rate += 1;
+            self.report_failure(now, conn, packet, (ErrorCode::Busy, "too many packets"));
             return self.close_for(conn, CloseCause::Rate);
         }
         if let Err(reason) = self.apply_rules(now, conn, packet, authorization) {
-            self.reject(now, conn, reason);
+            self.reject(now, conn, packet, reason);
         }
     }
 
@@ -63,9 +64,8 @@ impl Hub {
         }
         let is_new = authorization == Authorization::Required;
         if !packet.dst.is_empty() {
-            // In a cluster the receiver may be on another node.
             let Some(to) = self.tables.find_conn(packet.dst) else {
-                return self.forward_packet(conn, packet.dst, authorization);
+                return self.route_unknown(now, conn, packet, authorization);
             };
             if self.config.shared_room_only && !self.may_reach(conn, to) {
                 return Err(RejectReason::NoSharedRoom);
@@ -99,13 +99,20 @@ impl Hub {
 
     /// Returns true if [`Config::shared_room_only`](crate::Config::shared_room_only) permits a
     /// direct message.
-    fn may_reach(&self, from: ConnKey, to: ConnKey) -> bool {
+    pub(crate) fn may_reach(&self, from: ConnKey, to: ConnKey) -> bool {
         from == to || self.tables.share_room(from, to, self.tables.find_room(ROOT))
     }
 
     /// Counts a rejected packet, and closes its sender if it has sent too many of them.
-    fn reject(&mut self, now: Duration, conn: ConnKey, reason: RejectReason) {
+    fn reject(
+        &mut self,
+        now: Duration,
+        conn: ConnKey,
+        packet: &PacketRef<'_>,
+        reason: RejectReason,
+    ) {
         self.rejected.count(reason);
+        self.report_refused(now, conn, packet, reason);
         let Some(rate) = self.config.violation_rate.filter(|_| reason.is_violation()) else {
             return;
         };
@@ -123,7 +130,7 @@ impl Hub {
     }
 
     /// Handles a packet that the application denied.
-    pub(crate) fn denied(&mut self, conn: ConnKey, packet: &PacketRef<'_>) {
+    pub(crate) fn denied(&mut self, now: Duration, conn: ConnKey, packet: &PacketRef<'_>) {
         if !self.set_subject(conn) {
             return;
         }
@@ -139,5 +146,7 @@ impl Hub {
         if is_join {
             self.output.records.push(Record::LeaveAck);
         }
+        let failure = (ErrorCode::Refused, "a rule of the application forbids it");
+        self.report_failure(now, conn, packet, failure);
     }
 }

@@ -1,9 +1,11 @@
 //! The output of one input, from which its actions are resolved.
 
+use roomer_proto::extended::{ErrorCode, TaggedId};
 use roomer_proto::{ConnId, PacketRef};
 
 use crate::action::Permission;
 use crate::config::Presence;
+use crate::errors::ErrorPacket;
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
 use crate::limits::CloseCause;
 use crate::room::Room;
@@ -30,6 +32,7 @@ pub(crate) enum Record {
     Close(u16),
     CloseFor(CloseCause),
     Peer(PeerRecord),
+    Extended(ExtendedRecord),
 }
 
 /// The kinds of notices for extended members, which differ in their receivers.
@@ -62,6 +65,22 @@ pub(crate) enum PeerRecord {
     },
 }
 
+/// The records about requests and errors, apart from the others for the same reason. Short, so that
+/// they do not make all records longer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ExtendedRecord {
+    /// A request for the handler of [`Output::request_handler`].
+    Request,
+    /// The request of the server that [`Output::request_dst`] names.
+    Ask,
+    /// The answer to a request, an index into [`Output::requests`].
+    Answered { request: u32, is_error: bool },
+    /// The end of a request, an index into [`Output::requests`].
+    Unanswered { request: u32, code: ErrorCode },
+    /// An index into [`Output::errors`].
+    Error(u32),
+}
+
 /// The records of the last input, and what they need that is not in the tables.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
@@ -81,6 +100,16 @@ pub(crate) struct Output {
     pub(crate) guest_list: MemberList,
     /// The payloads of [`PeerRecord::Members`], from this input if it has one.
     pub(crate) texts: Texts,
+    /// The errors of [`ExtendedRecord::Error`], from this input if it has one.
+    pub(crate) errors: Vec<ErrorPacket>,
+    /// Their payloads.
+    pub(crate) error_text: Vec<u8>,
+    /// The numbers of the server's requests that have ended, from this input if it has one.
+    pub(crate) requests: Vec<u64>,
+    /// The handler of [`ExtendedRecord::Request`], which alone reads it.
+    pub(crate) request_handler: Option<HandlerKey>,
+    /// The receiver of [`ExtendedRecord::Ask`], which alone reads it.
+    pub(crate) request_dst: Option<TaggedId>,
 }
 
 /// Texts in one buffer, by index.

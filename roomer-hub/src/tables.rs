@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use roomer_proto::ConnId;
 use roomer_proto::extended::{Info, Profile};
 use slotmap::SlotMap;
 
 use crate::config::Presence;
+use crate::exchange::Exchange;
 use crate::guest_tables::GuestTables;
 use crate::hash::HashKey;
 use crate::keys::{ConnKey, RoomKey};
@@ -28,6 +29,8 @@ pub struct Tables {
     /// The rooms by name.
     pub(crate) names: HashTable<RoomKey>,
     pub(crate) guest_tables: GuestTables,
+    /// The requests of connections that have any.
+    pub(crate) exchanges: HashMap<ConnKey, Exchange, HashKey>,
 }
 
 /// One connection.
@@ -53,6 +56,7 @@ impl Tables {
             rooms: SlotMap::with_key(),
             names: HashTable::new(),
             guest_tables: GuestTables::default(),
+            exchanges: HashMap::with_hasher(key),
         }
     }
 

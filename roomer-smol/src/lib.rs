@@ -22,6 +22,32 @@
 //! }
 //! ```
 //!
+//! # Requests
+//!
+//! Clients of the extended protocol send requests, which a handler answers by what it returns. The
+//! server asks them in turn by [`Conn::request`]. An error reaches the client with its text only as a
+//! [`ReplyError`]:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use roomer_smol::{ReplyError, Server};
+//!
+//! let server = Server::builder()
+//!     .on_request("double", |_, message| {
+//!         let number: i32 = message.text()?.parse()?;
+//!         let double = number.checked_mul(2).ok_or_else(|| ReplyError::invalid("too large"))?;
+//!         Ok(double.to_string())
+//!     })
+//!     .on_request_async("delete", async |conn, message| {
+//!         let limit = Duration::from_secs(30);
+//!         let answer = conn.request("confirm", &message.payload, limit).await?;
+//!         Ok(if answer.text()? == "yes" { "deleted" } else { "kept" })
+//!     })
+//!     .build()?;
+//! # Ok::<(), roomer_smol::BuildError>(())
+//! ```
+//!
 //! # Shutdown
 //!
 //! [`serve_until`] stops when a future completes: [`shutdown_signal`], a channel, or, as here, a future
@@ -163,14 +189,14 @@ pub use roomer_engine::cluster::{
 pub use roomer_engine::tls::{TlsListener, rustls, tls};
 pub use roomer_engine::{
     AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Cluster, ClusterInfo,
-    ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, HandlerError, HandlerPanic,
-    HandlerResult, Info, InfoTooLong, IntoHandlerResult, InvalidInfo, Message, OwnedMessage,
-    PacketRef, ParseConnIdError, Presence, RefusedSessions, RegisterError, RejectedPackets,
-    Rejection, Request, Server, SessionStats, Stats, Upgrade, User, Warning, WarningCause, close,
-    code, http, socket,
+    ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode, HandlerError,
+    HandlerPanic, HandlerResult, Info, InfoTooLong, IntoHandlerResult, IntoReply, InvalidInfo,
+    Message, OwnedMessage, PacketRef, ParseConnIdError, Presence, RefusedSessions, RegisterError,
+    RejectedPackets, Rejection, ReplyError, Request, RequestError, RequestFuture, Server,
+    SessionStats, Stats, Upgrade, User, Warning, WarningCause, close, code, http, socket,
 };
 #[cfg(feature = "json")]
-pub use roomer_engine::{JsonError, json};
+pub use roomer_engine::{Json, JsonError, json};
 #[cfg(feature = "testkit")]
 pub use roomer_testkit as testkit;
 pub use serve::{connect, connect_upgraded, serve, serve_on, serve_until};

@@ -17,6 +17,8 @@ impl Server {
         core.outbound.audit(core.hub.tables(), at_rest, self.options())?;
         core.infos.audit()?;
         core.sessions.audit(core.hub.tables())?;
+        core.requests.audit(core.hub.tables())?;
+        let requests = core.requests.count();
         drop(core);
         let held = self.0.budget.held();
         if at_rest && sockets == 0 && held > 0 {
@@ -24,7 +26,7 @@ impl Server {
         }
         // A task that has not been polled yet has no timer, so equality holds only at rest.
         let timers = self.0.timers.count();
-        if timers > sockets || (at_rest && timers < sockets) {
+        if timers > sockets + requests || (at_rest && timers < sockets) {
             return Err(format!("{timers} timers for {sockets} sockets and drains"));
         }
         // A connection is counted before it is in the hub, and until its socket is closed.

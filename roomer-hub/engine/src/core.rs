@@ -10,11 +10,13 @@ use std::time::Duration;
 use roomer_hub::{
     Action, Audience, Command, ConnId, ConnKey, HandlerKey, Hub, Input, Permission, RoomKey, Tables,
 };
+use roomer_proto::close::Close;
 use roomer_proto::{PacketRef, close};
 
 use crate::app::conn::ConnInfo;
 use crate::app::conn_table::ConnTable;
 use crate::app::hooks::{DisconnectReason, HookEvent, HookQueue};
+use crate::app::request::Requests;
 use crate::cluster::ClusterState;
 use crate::connection::congestion::Congestion;
 #[cfg(feature = "audit")]
@@ -31,6 +33,7 @@ pub(crate) struct Core {
     /// The open connections as the application sees them.
     pub(crate) infos: ConnTable,
     pub(crate) sessions: Sessions,
+    pub(crate) requests: Requests,
     pub(crate) hook_queue: HookQueue,
     pub(crate) counts: Counts,
     /// This node's part of a cluster, if it is one.
@@ -46,6 +49,8 @@ pub(crate) struct Applied {
     pub(crate) opened: Option<ConnKey>,
     /// A handler to run with the packet of the input.
     pub(crate) call: Option<HandlerKey>,
+    /// True if that handler is one of requests.
+    pub(crate) is_request: bool,
     /// A rule to ask about the packet of the input.
     pub(crate) ask: Option<Permission>,
     /// A receiver above its high-water mark; the sender should pause reading.
@@ -61,6 +66,7 @@ impl Core {
             outbound: Outbound::default(),
             infos: ConnTable::default(),
             sessions: Sessions::default(),
+            requests: Requests::default(),
             hook_queue: HookQueue::new(has_hooks),
             counts: Counts::default(),
             cluster: cluster.map(Box::new),
@@ -80,7 +86,8 @@ impl Core {
         let mut applied = Applied::default();
         #[cfg(feature = "audit")]
         self.journal.record(&input);
-        let Core { hub, outbound, infos, sessions, hook_queue, counts, cluster, .. } = self;
+        let Core { hub, outbound, infos, sessions, requests, hook_queue, counts, cluster, .. } =
+            self;
         let mut broadcast_in = None;
         let mut has_joined = false;
         let mut actions = hub.handle(now, input);
@@ -146,6 +153,13 @@ impl Core {
                     broadcast_in = Some(room);
                 }
                 Action::Call { handler, .. } => applied.call = Some(handler),
+                Action::Request { handler, .. } => {
+                    (applied.call, applied.is_request) = (Some(handler), true);
+                }
+                Action::Answered { request, is_error, packet } => {
+                    requests.answered(request, actions.subject(), is_error, &packet);
+                }
+                Action::Unanswered { request, code } => requests.unanswered(request, code),
                 Action::Authorize { permission, .. } => applied.ask = Some(permission),
                 Action::Close { conn, code, reason } => {
                     applied.is_closed = true;
@@ -217,12 +231,38 @@ impl Core {
     /// Closes a connection because the server ends. A client with a session learns when to come back,
     /// so that the next process meets a steady rate of clients.
     pub(crate) fn close_for_shutdown(&mut self, now: Duration, conn: ConnKey, window: Duration) {
+        self.close_for_later(now, conn, (close::RESTART.code, &close::SHUTDOWN), window);
+    }
+
+    /// Closes a connection for a reason of the server's own; `window` is that of
+    /// [`retry_window`](crate::Builder::retry_window).
+    pub(crate) fn close_for(
+        &mut self,
+        now: Duration,
+        conn: ConnKey,
+        why: &Close,
+        window: Duration,
+    ) {
+        if why.code == close::code::TRY_AGAIN_LATER {
+            return self.close_for_later(now, conn, (why.code, why), window);
+        }
+        self.apply(now, Input::Command(Command::close(conn, why)), None);
+    }
+
+    /// Closes a connection whose client should come back: one with a session with a hint when, one
+    /// without as in the table of close codes.
+    pub(crate) fn close_for_later(
+        &mut self,
+        now: Duration,
+        conn: ConnKey,
+        (code, plain): (u16, &Close),
+        window: Duration,
+    ) {
         let hint = self.sessions.retry_hint(conn, window);
         let hint = hint.map(|wait| format!("retry={}", wait.as_millis()));
-        let code = close::RESTART.code;
         let close = match &hint {
             Some(reason) => Command::Close { conn, code, reason },
-            None => Command::close(conn, &close::SHUTDOWN),
+            None => Command::close(conn, plain),
         };
         self.apply(now, Input::Command(close), None);
     }
@@ -230,6 +270,7 @@ impl Core {
     /// Takes what has to be written; see [`Outbound::take`].
     pub(crate) fn take(&mut self, all: bool) -> FlushWork {
         let mut work = self.outbound.take(self.hub.tables(), all);
+        work.wakers = self.requests.take_wakers();
         work.link = self.cluster.as_mut().and_then(|cluster| cluster.take_link());
         work
     }

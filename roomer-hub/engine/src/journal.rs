@@ -55,6 +55,10 @@ impl Journal {
                 Command::Leave { conn, .. } => RecordedInput::Leave(conn),
                 Command::SetInfo { conn, .. } => RecordedInput::SetInfo(conn),
                 Command::Close { conn, code, .. } => RecordedInput::Close(conn, code),
+                // No simulation of the whole server has extended clients.
+                Command::Answer { .. } | Command::Request { .. } | Command::Withdraw { .. } => {
+                    return;
+                }
             },
             // No simulation of the whole server has peers.
             Input::PeerUp { .. }

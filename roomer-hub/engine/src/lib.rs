@@ -75,6 +75,10 @@ pub use crate::app::info::InfoTooLong;
 pub use crate::app::message::{Message, OwnedMessage};
 #[cfg(feature = "audit")]
 pub use crate::app::monitor::{HandlerFailure, HandlerMonitor, PendingHandler};
+#[cfg(feature = "json")]
+pub use crate::app::reply::Json;
+pub use crate::app::reply::{ErrorCode, IntoReply, ReplyError};
+pub use crate::app::request::{RequestError, RequestFuture};
 pub use crate::app::user::User;
 pub use crate::builder::{BuildError, Builder};
 pub use crate::cluster::{Cluster, ClusterInfo};

@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) closed: Option<Closed>,
     has_sent_close: bool,
     reactions: Vec<(String, Reaction)>,
+    /// The requests that the client has sent.
+    pub(super) requests: u64,
     masks: u32,
 }
 
@@ -85,6 +87,7 @@ impl Client {
             closed: None,
             has_sent_close: false,
             reactions: Vec::new(),
+            requests: 0,
             masks: 0,
         })))
     }

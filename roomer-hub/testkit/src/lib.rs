@@ -237,6 +237,7 @@ mod handshake;
 mod members;
 mod network;
 mod receive;
+mod requests;
 mod rng;
 mod seeds;
 mod session;

@@ -2,6 +2,7 @@ mod handshakes;
 mod member_changes;
 mod members;
 mod panics_and_waits;
+mod requests;
 mod session_losses;
 mod sessions;
 

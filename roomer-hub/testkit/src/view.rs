@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roomer_proto::extended::MEMBERS;
+use roomer_proto::extended::{MEMBERS, split_tag};
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
 
 use roomer_hub::ConnId;
@@ -56,7 +56,8 @@ impl View {
                 if foreign && packet.dst.is_empty() && !self.rooms.contains_key(room) {
                     return Err(format!("{packet:?} is of a room that the client is not in"));
                 }
-                if !packet.dst.is_empty() && packet.dst != self.id {
+                let receiver = split_tag(packet.dst).map_or(packet.dst, |(id, _)| id);
+                if !receiver.is_empty() && receiver != self.id {
                     return Err(format!("{packet:?} is for another client"));
                 }
                 return Ok(true);

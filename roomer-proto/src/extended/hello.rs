@@ -37,6 +37,8 @@ pub struct Limits {
     pub rooms: usize,
     /// Bytes of a member's info.
     pub info: usize,
+    /// Requests of one connection without an answer, of each kind.
+    pub requests: usize,
 }
 
 impl Hello<'_> {
@@ -44,7 +46,7 @@ impl Hello<'_> {
     #[must_use]
     pub fn to_json(&self) -> String {
         let Hello { session, is_resumed, received, heartbeat, resume, limits, profile } = self;
-        let Limits { message, name, rooms, info } = limits;
+        let Limits { message, name, rooms, info, requests } = limits;
         let session = match session {
             Some(token) => format!("\"{}\"", token.to_text()),
             None => "null".into(),
@@ -59,8 +61,8 @@ impl Hello<'_> {
         format!(
             "{{\"version\":{VERSION},\"session\":{session},\"resumed\":{is_resumed},\
              \"received\":{received},\"heartbeat\":{heartbeat},\"resume\":{resume},\
-             \"limits\":{{\"message\":{message},\"name\":{name},\"rooms\":{rooms},\"info\":{info}}}\
-             {own_info}{own_user}}}"
+             \"limits\":{{\"message\":{message},\"name\":{name},\"rooms\":{rooms},\"info\":{info},\
+             \"requests\":{requests}}}{own_info}{own_user}}}"
         )
     }
 }
@@ -79,7 +81,7 @@ mod tests {
             received: 17,
             heartbeat: Duration::from_secs(25),
             resume: Duration::from_millis(30_001),
-            limits: Limits { message: 65_536, name: 4096, rooms: 1100, info: 1024 },
+            limits: Limits { message: 65_536, name: 4096, rooms: 1100, info: 1024, requests: 64 },
             profile: None,
         };
         let value: serde_json::Value = serde_json::from_str(&hello.to_json()).unwrap();
@@ -90,7 +92,7 @@ mod tests {
             "received": 17,
             "heartbeat": 25_000,
             "resume": 30_001,
-            "limits": { "message": 65_536, "name": 4096, "rooms": 1100, "info": 1024 },
+            "limits": { "message": 65_536, "name": 4096, "rooms": 1100, "info": 1024, "requests": 64 },
         });
         assert_eq!(value, expected);
         let profile = Profile::new(Some(Info::string("Ann")), Some("ann"));

@@ -8,16 +8,20 @@
 //! Pure: time, counts and random bytes come in as arguments.
 
 mod acks;
+mod failure;
 mod hello;
 mod info;
 mod json_text;
 mod members;
+mod tag;
 mod token;
 
 pub use acks::{AckSchedule, parse_count};
+pub use failure::{ErrorCode, Failure, read_failure};
 pub use hello::{Hello, Limits};
 pub use info::{Info, InvalidInfo};
 pub use members::{Member, Members, Profile, write_member};
+pub use tag::{Tag, TaggedId, split_tag};
 pub use token::{SessionToken, TOKEN_LEN};
 
 /// The version of the protocol, as in the query `roomer=2` and in `hello`.
@@ -45,6 +49,12 @@ pub const TOKEN: &str = "roomer:token";
 pub const MEMBERS: &str = "roomer:members";
 /// Client to server: the client's new info ([`Info`]), if the application permits it.
 pub const INFO: &str = "roomer:info";
+/// Both ways: the answer to a request. Its `dst` is the asker's id and the request's tag
+/// ([`split_tag`]).
+pub const REPLY: &str = "roomer:reply";
+/// Both ways: a request has failed, with a `dst` as of [`REPLY`]; from the server without `dst`: a
+/// packet was refused. The payload is a [`Failure`].
+pub const ERROR: &str = "roomer:error";
 
 /// Returns true if an event belongs to the extended protocol.
 ///

@@ -52,6 +52,7 @@ mod presence;
 mod proxy;
 mod rates;
 mod recorded;
+mod requests;
 mod rules;
 mod rules_async;
 mod sending;

@@ -10,8 +10,8 @@ use socket2::SockRef;
 use super::test_server::TestServer;
 
 /// A client on a new socket, with the payload of its `hello`.
-struct Session {
-    client: Client,
+pub(super) struct Session {
+    pub(super) client: Client,
     hello: Value,
     /// Packets that the client has received in its session.
     received: u64,
@@ -30,7 +30,7 @@ impl Session {
         Session { client, hello, received: 0 }
     }
 
-    fn new(test: &TestServer) -> Session {
+    pub(super) fn new(test: &TestServer) -> Session {
         let mut session = Session::open(test, "");
         assert_eq!(session.hello["resumed"], false);
         let ack = session.client.expect_packet();
@@ -69,6 +69,7 @@ fn hello_is_the_first_packet_and_tells_the_limits() {
     assert_eq!(hello["limits"]["rooms"], 7);
     assert_eq!(hello["limits"]["name"], 4096);
     assert_eq!(hello["limits"]["info"], 1024);
+    assert_eq!(hello["limits"]["requests"], 64);
 }
 
 #[test]

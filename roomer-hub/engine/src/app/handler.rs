@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::app::conn::Conn;
 use crate::app::message::{Message, OwnedMessage};
+use crate::app::reply::ReplyResult;
 
 /// Any error. `?` converts any error type to it, text, and the errors of anyhow and eyre.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
@@ -40,6 +41,7 @@ type SyncFn<T> = Box<dyn Fn(&Conn, &Message<'_>) -> T + Send + Sync>;
 type AsyncFn<T> = Box<dyn Fn(Conn, OwnedMessage) -> BoxFuture<T> + Send + Sync>;
 
 pub(crate) type Handler = Callback<HandlerResult>;
+pub(crate) type RequestHandler = Callback<ReplyResult>;
 pub(crate) type Rule = Callback<bool>;
 
 /// The result of starting a [`Callback`].

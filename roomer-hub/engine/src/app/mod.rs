@@ -11,4 +11,6 @@ pub(crate) mod info;
 mod json;
 pub(crate) mod message;
 pub(crate) mod monitor;
+pub(crate) mod reply;
+pub(crate) mod request;
 pub(crate) mod user;

@@ -9,6 +9,7 @@ mod info;
 mod limits;
 pub(crate) mod options;
 mod rates;
+mod requests;
 mod session;
 mod timeouts;
 
@@ -22,7 +23,7 @@ use roomer_hub::{Config, HashKey, Hub, Presence};
 
 pub use self::error::BuildError;
 use crate::Server;
-use crate::app::handler::{Handler, HandlerError};
+use crate::app::handler::{Handler, HandlerError, RequestHandler};
 #[cfg(feature = "audit")]
 use crate::app::monitor::HandlerMonitor;
 use crate::builder::options::{Options, Page};
@@ -54,6 +55,7 @@ pub struct Builder<E = HandlerError> {
     config: Config,
     options: Options,
     handlers: Vec<(String, Handler)>,
+    request_handlers: Vec<(String, RequestHandler)>,
     presences: Vec<(String, Presence)>,
     /// The first invalid argument of a method, which [`build`](Builder::build) returns.
     error: Option<BuildError>,
@@ -80,6 +82,7 @@ impl Builder {
             config: Config::default(),
             options: Options::default(),
             handlers: Vec::new(),
+            request_handlers: Vec::new(),
             presences: Vec::new(),
             error: None,
             ping_interval: None,
@@ -208,6 +211,7 @@ impl<E> Builder<E> {
             config: self.config,
             options: self.options,
             handlers: self.handlers,
+            request_handlers: self.request_handlers,
             presences: self.presences,
             error: self.error,
             ping_interval: self.ping_interval,
@@ -231,10 +235,10 @@ impl<E> Builder<E> {
         }
         let env = self.env.take().unwrap_or_else(|| Box::new(SystemEnvironment::new()));
         self.resolve_defaults(&*env);
-        let Builder { mut config, mut options, handlers, presences, .. } = self;
+        let Builder { mut config, mut options, handlers, request_handlers, presences, .. } = self;
         let hub_limits = &mut options.hub_limits;
         (hub_limits.name, hub_limits.rooms) = (config.max_name, config.max_rooms);
-        hub_limits.info = config.max_info;
+        (hub_limits.info, hub_limits.requests) = (config.max_info, config.max_requests);
         check::check(&options, &config)?;
         // Without a rule the hub need not ask, which saves a lookup for each packet.
         config.authorize_join = options.rules.join.is_some();
@@ -251,6 +255,12 @@ impl<E> Builder<E> {
             hub.register(&event)?;
             callbacks.push(handler);
         }
+        let mut request_callbacks = Vec::with_capacity(request_handlers.len());
+        for (event, handler) in request_handlers {
+            hub.register_request(&event)?;
+            request_callbacks.push(handler);
+        }
+        let callbacks = (callbacks, request_callbacks);
         let cluster = match &options.cluster {
             Some(cluster) => Some(ClusterState::new(self::cluster::machine(
                 cluster, &options, &config, &presences, &*env,

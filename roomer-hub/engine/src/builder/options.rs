@@ -169,7 +169,7 @@ impl Default for Options {
             handshake_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(30),
             extended: true,
-            hub_limits: extended::Limits { message: 0, name: 0, rooms: 0, info: 0 },
+            hub_limits: extended::Limits { message: 0, name: 0, rooms: 0, info: 0, requests: 0 },
             resume_window: Duration::from_secs(30),
             resume_buffer: 256 * 1024,
             max_detached: 20_000,

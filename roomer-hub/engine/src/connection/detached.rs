@@ -71,6 +71,9 @@ impl<R: Reader> Connection<R> {
         if writer.is_superseded() {
             return self.hand_over(now);
         }
+        if open.has_requests() {
+            open.poll_requests(writer, now, cx);
+        }
         if open.pending.is_some() {
             match open.resume_call(writer, now, cx) {
                 ResumeResult::Pending => {}

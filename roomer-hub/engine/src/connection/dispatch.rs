@@ -16,6 +16,7 @@ use crate::app::handler::{self, BoxFuture, CallResult, HandlerError, HandlerPani
 use crate::app::message::{Message, OwnedMessage};
 use crate::app::monitor::ObservedCall;
 use crate::connection::congestion::Congestion;
+use crate::connection::requests::RunningRequest;
 use crate::core::Core;
 use crate::handshake::request::AuthResult;
 use crate::metrics::trace;
@@ -34,6 +35,8 @@ pub(crate) struct Dispatcher<'p, 's> {
 pub(crate) struct Dispatched {
     /// The handler or rule returned a future that is still pending.
     pub(crate) pending: Option<Box<PendingCall>>,
+    /// A request handler has returned a future that is to be polled.
+    pub(crate) request: Option<Box<RunningRequest>>,
     /// A receiver above its high-water mark; the sender should pause reading.
     pub(crate) congested: Option<Congestion>,
     /// True if the hub closed the sender: its further packets are not handled.
@@ -89,6 +92,10 @@ impl<'s> Dispatcher<'_, 's> {
         loop {
             let outcome = core.apply(self.now, input, None);
             (dispatched.congested, dispatched.is_closed) = (outcome.congested, outcome.is_closed);
+            if let Some(key) = outcome.call.filter(|_| outcome.is_request) {
+                (core, dispatched.request) = self.run_request(core, key, &message);
+                return (core, dispatched);
+            }
             // The application's code runs without the lock.
             if let Some(handler) = outcome.call.and_then(|key| server.handler(key)) {
                 drop(core);

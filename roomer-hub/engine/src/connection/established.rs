@@ -202,6 +202,11 @@ impl Established {
             let dispatched;
             (core, dispatched) = dispatcher.dispatch(core, input, packet);
             self.pending = dispatched.pending;
+            if let Some(request) = dispatched.request
+                && let Some(session) = &mut self.session_state
+            {
+                session.requests.add(*request);
+            }
             self.pause =
                 Pause::new(dispatched.congested, writer, pause_until).or(self.pause.take());
             if dispatched.is_closed {
@@ -251,15 +256,16 @@ impl Established {
         let key = self.conn.info.key;
         // The application's code is polled without the lock.
         let polled = server.run_callback(|| call.poll(cx));
-        let mut core = server.core();
         let Poll::Ready(outcome) = polled else {
             // Until it returned Pending, the handler may have sent something.
-            server.flush_after_input(now, core, &mut self.flush_at);
+            server.flush_after_input(now, server.core(), &mut self.flush_at);
             return ResumeResult::Pending;
         };
         let Some(PendingCall { message: owned, .. }) = self.pending.take().map(|call| *call) else {
             return ResumeResult::Pending;
         };
+        // Taken after the future is dropped, which may use the server.
+        let mut core = server.core();
         let (message, packet) = (owned.borrowed(), owned.packet());
         let dispatcher = Dispatcher { server: &server, conn: &self.conn, now };
         let input = match outcome {
@@ -290,6 +296,11 @@ impl Established {
         let dispatched;
         (core, dispatched) = dispatcher.dispatch(core, input, packet);
         self.pending = dispatched.pending;
+        if let Some(request) = dispatched.request
+            && let Some(session) = &mut self.session_state
+        {
+            session.requests.add(*request);
+        }
         let pause_until = now + BACKPRESSURE_PAUSE;
         self.pause = Pause::new(dispatched.congested, writer, pause_until).or(self.pause.take());
         self.report_buffered(writer);
@@ -310,9 +321,10 @@ impl Established {
     }
 
     /// Reports the bytes that the session and a pending call hold.
-    fn report_buffered(&mut self, writer: &SocketWriter) {
+    pub(crate) fn report_buffered(&mut self, writer: &SocketWriter) {
         let waiting = self.pending.as_ref().map_or(0, |call| call.message.payload.len());
-        let buffered = self.session.held() + waiting;
+        let requests = self.session_state.as_ref().map_or(0, |session| session.requests.held());
+        let buffered = self.session.held() + waiting + requests;
         // Small changes are not reported: each report takes the writer's lock.
         if buffered != self.buffered && buffered.max(self.buffered) > REPORT_THRESHOLD {
             self.buffered = buffered;
@@ -325,6 +337,14 @@ impl Established {
         let limits = &self.conn.server.options().limits;
         let mut feed = self.session.feed(limits, &mut []);
         while feed.next().is_some() {}
+    }
+
+    /// Returns true if something comes before the next read: a handler, or a receiver.
+    pub(crate) fn must_wait(&self) -> bool {
+        let has_new = |session: &SessionState| session.requests.has_new;
+        self.pause.is_some()
+            || self.pending.is_some()
+            || self.session_state.as_deref().is_some_and(has_new)
     }
 
     /// Returns true if the connection does not read because of its own state.

@@ -22,6 +22,7 @@ mod opening;
 pub(crate) mod peer;
 mod proxy_header;
 mod read_buffer;
+pub(crate) mod requests;
 mod resuming;
 #[cfg(test)]
 mod sizes;
@@ -55,7 +56,6 @@ use crate::outbound::outbox::OutboxPhase;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::timer::Timer;
 use crate::transport::{Reader, Writer};
-use roomer_hub::{Command, Input};
 
 /// The number of reads in one poll before the task yields to others.
 const MAX_READS_PER_POLL: usize = 4;
@@ -217,6 +217,9 @@ impl<R: Reader> Connection<R> {
             server.flush_after_input(now, core, &mut open.flush_at);
             return Step::Again;
         }
+        if open.has_requests() {
+            open.poll_requests(writer, now, cx);
+        }
         // Polled while a handler is pending too: the time of a pause passes, and the receiver is
         // released when it has passed.
         let is_paused = open.is_paused(now, cx);
@@ -258,9 +261,7 @@ impl<R: Reader> Connection<R> {
                 Poll::Ready(Ok((0, _)) | Err(_)) => return self.lost(now),
                 Poll::Ready(Ok((_, true))) => return self.close_open(now),
                 // The next step waits for the handler or the receiver and does not read.
-                Poll::Ready(Ok(_)) if open.pause.is_some() || open.pending.is_some() => {
-                    return Step::Again;
-                }
+                Poll::Ready(Ok(_)) if open.must_wait() => return Step::Again,
                 Poll::Ready(Ok(_)) => has_more = true,
             }
             // A full buffer is enough for one poll, and a flush that is due comes before more input.
@@ -283,8 +284,8 @@ impl<R: Reader> Connection<R> {
     fn end(&mut self, now: Duration, why: &Close) -> Step {
         if let State::Established(open) = &mut self.state {
             let mut core = self.server.core();
-            let close = Command::close(open.conn.info.key, why);
-            core.apply(now, Input::Command(close), None);
+            let (key, window) = (open.conn.info.key, self.server.options().retry_window);
+            core.close_for(now, key, why, window);
             self.server.flush_after_input(now, core, &mut open.flush_at);
         }
         self.close_open(now)

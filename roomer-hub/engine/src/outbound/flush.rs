@@ -144,6 +144,9 @@ impl Server {
         if let Some(link) = work.link.take() {
             link.wake();
         }
+        for waker in std::mem::take(&mut work.wakers) {
+            waker.wake();
+        }
         let has_more = self.write_work(work);
         self.shed() || has_more
     }

@@ -74,6 +74,8 @@ pub(crate) struct FlushWork {
     rooms: Vec<RoomKey>,
     /// True if the caller has to flush the large rooms later.
     pub(crate) has_more: bool,
+    /// The tasks that wait for answers of clients that have come.
+    pub(crate) wakers: Vec<Waker>,
     /// The task of the link to the broker, if it has something to publish.
     pub(crate) link: Option<Waker>,
 }

@@ -13,7 +13,6 @@ use crate::metrics::warning::WarningCause;
 use crate::outbound::budget::{BufferSet, MemoryBudget, Usage};
 use crate::outbound::socket_writer::SocketWriter;
 use roomer_hub::ConnKey;
-use roomer_hub::{Command, Input};
 
 /// The bytes that a closed connection may hold until its close frame is written.
 const CLOSE_ALLOWANCE: usize = 64 * 1024;
@@ -56,7 +55,10 @@ impl Server {
             return false;
         }
         // The lock is released at the end of the statement: the warning's hook may use the server.
-        let Shed { closed, is_over } = self.core().shed(self.now(), budget);
+        let Shed { closed, is_over } = {
+            let window = self.options().retry_window;
+            self.core().shed(self.now(), budget, window)
+        };
         if closed > 0 {
             trace::shed(closed, budget.limit());
             let budget = budget.limit();
@@ -69,7 +71,7 @@ impl Server {
 impl Core {
     /// Counts the memory of all connections, and closes those that hold most until the rest is within
     /// the budget.
-    fn shed(&mut self, now: Duration, budget: &MemoryBudget) -> Shed {
+    fn shed(&mut self, now: Duration, budget: &MemoryBudget, window: Duration) -> Shed {
         let mut buffers = BufferSet::new();
         let closing: Vec<_> =
             self.outbound.closing.take().map(|writer| (writer.usage(), writer)).collect();
@@ -107,8 +109,7 @@ impl Core {
             buffers.remove(&usage);
             // Cloned first, since the close removes it from the table.
             let writer = self.outbound.writers.get(conn).cloned();
-            let close = Command::close(conn, &close::OUT_OF_MEMORY);
-            self.apply(now, Input::Command(close), None);
+            self.close_for(now, conn, &close::OUT_OF_MEMORY, window);
             closed += 1;
             if let Some(writer) = writer.filter(|writer| writer.usage().size() > CLOSE_ALLOWANCE) {
                 writer.abort();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use roomer_hub::{ConnKey, HandlerKey, Hub};
 
-use crate::app::handler::Handler;
+use crate::app::handler::{Handler, RequestHandler};
 use crate::builder::Builder;
 use crate::builder::options::Options;
 use crate::cluster::ClusterState;
@@ -37,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) core: Mutex<Core>,
     pub(crate) options: Options,
     pub(crate) handlers: Vec<Handler>,
+    pub(crate) request_handlers: Vec<RequestHandler>,
     pub(crate) env: Arc<dyn Environment>,
     pub(crate) timers: TimerQueue,
     pub(crate) flush_pool: FlushPool,
@@ -55,7 +56,7 @@ impl Server {
         hub: Hub,
         cluster: Option<ClusterState>,
         options: Options,
-        handlers: Vec<Handler>,
+        (handlers, request_handlers): (Vec<Handler>, Vec<RequestHandler>),
         env: Arc<dyn Environment>,
     ) -> Self {
         let budget = Arc::new(MemoryBudget::new(options.memory_budget, options.water_marks()));
@@ -64,6 +65,7 @@ impl Server {
             core: Mutex::new(Core::new(hub, !options.hooks.is_empty(), cluster)),
             options,
             handlers,
+            request_handlers,
             env,
             timers: TimerQueue::default(),
             flush_pool,
@@ -145,6 +147,10 @@ impl Server {
 
     pub(crate) fn handler(&self, key: HandlerKey) -> Option<&Handler> {
         self.0.handlers.get(key.index())
+    }
+
+    pub(crate) fn request_handler(&self, key: HandlerKey) -> Option<&RequestHandler> {
+        self.0.request_handlers.get(key.index())
     }
 
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use roomer_proto::extended::{self, ACK, ACK_NOW, AckSchedule, TOKEN, parse_count};
 use roomer_proto::{PacketRef, ROOT};
 
+use crate::connection::requests::RunningRequests;
 use crate::outbound::encode;
 use crate::outbound::replay::WrongCount;
 use crate::outbound::socket_writer::SocketWriter;
@@ -32,6 +33,8 @@ pub(crate) struct SessionState {
     /// True until the client has sent something on its present socket, which shows that it has
     /// received its token.
     is_unconfirmed: bool,
+    /// The request handlers that are pending.
+    pub(crate) requests: RunningRequests,
     /// When the session ends, while it has no socket.
     pub(crate) until: Duration,
     pub(crate) renewal: Renewal,
@@ -60,6 +63,7 @@ impl SessionState {
             heartbeat_at: now + HEARTBEAT,
             idle_acks: (0, now),
             is_unconfirmed: false,
+            requests: RunningRequests::default(),
             until: Duration::ZERO,
             renewal: Renewal::default(),
         }

@@ -1,0 +1,68 @@
+//! Requests over real sockets.
+
+use std::time::Duration;
+
+use roomer_engine::Json;
+
+use super::sessions::Session;
+use super::test_server::TestServer;
+
+#[test]
+fn a_client_asks_the_server_and_the_server_asks_back() {
+    let test = TestServer::with(|builder| {
+        builder
+            .on_request("add", |_, message| {
+                let (a, b): (i64, i64) = message.json()?;
+                Ok(Json(a + b))
+            })
+            .on_request_async("rename", async |conn, message| {
+                let limit = Duration::from_secs(60);
+                let answer = conn.request_json("sure", &["yes", "no"], limit)?.await?;
+                Ok(format!("{}: {}", message.text()?, answer.json::<String>()?))
+            })
+            .on_request_async("wait", async |conn, _| {
+                conn.request("silent", "", Duration::from_millis(20)).await?;
+                Ok(())
+            })
+    });
+    let mut ann = Session::new(&test).client;
+    let id = ann.id.clone();
+    ann.send_to_client(":1", "root", "add", b"[40,2]");
+    ann.expect("root", "roomer:reply", ":1", "", b"42");
+    ann.send_to_client(":2", "root", "add", b"{}");
+    let invalid = br#"{"code":"invalid","message":"the handler has failed"}"#;
+    ann.expect("root", "roomer:error", ":2", "", invalid);
+    ann.send_to_client(":3", "root", "rename", b"ann");
+    let asked = ann.expect_packet();
+    assert_eq!(
+        (&*asked.event, &*asked.src, &*asked.payload),
+        ("sure", "", &br#"["yes","no"]"#[..])
+    );
+    let tag = asked.dst.strip_prefix(&*id).unwrap();
+    ann.send_to_client(tag, "root", "roomer:reply", b"\"yes\"");
+    ann.expect("root", "roomer:reply", ":3", "", b"ann: yes");
+    // The time limit of the server's request ends the wait.
+    ann.send_to_client(":4", "root", "wait", b"");
+    assert_eq!(&*ann.expect_packet().event, "silent");
+    let failed = br#"{"code":"failed","message":"the handler has failed"}"#;
+    ann.expect("root", "roomer:error", ":4", "", failed);
+}
+
+#[test]
+fn a_client_asks_another_and_learns_why_there_is_no_answer() {
+    let test = TestServer::start();
+    let (mut ann, mut bob) = (Session::new(&test).client, Session::new(&test).client);
+    ann.expect_new_member("root", &bob.id);
+    let (to_bob, to_ann) = (format!("{}:a1", bob.id), format!("{}:a1", ann.id));
+    ann.send_to_client(&to_bob, "root", "where", b"?");
+    bob.expect("root", "where", &to_bob, &ann.id, b"?");
+    bob.send_to_client(&to_ann, "root", "roomer:reply", b"?");
+    ann.expect("root", "roomer:reply", &to_ann, &bob.id, b"?");
+    ann.send_to_client(&to_bob, "root", "where", b"?");
+    bob.expect("root", "where", &to_bob, &ann.id, b"?");
+    bob.close();
+    let left = [ann.expect_packet(), ann.expect_packet()];
+    let gone = br#"{"code":"gone","message":"the receiver does not exist"}"#;
+    let error = left.iter().find(|packet| &*packet.event == "roomer:error").unwrap();
+    assert_eq!((&*error.dst, &*error.src, &*error.payload), (&*to_ann, "", &gone[..]));
+}

@@ -1,0 +1,90 @@
+//! Requests of clients, which handlers answer.
+
+use std::future::Future;
+
+use crate::app::conn::Conn;
+use crate::app::handler::Callback;
+use crate::app::message::{Message, OwnedMessage};
+use crate::app::reply::IntoReply;
+use crate::builder::Builder;
+
+impl<E> Builder<E> {
+    /// Answers requests with `event` by the handler's return value. Requests are of clients that speak
+    /// the extended protocol; the rules for messages to rooms apply to them
+    /// ([`may_publish`](Self::may_publish), and by default membership). Messages with the same event
+    /// that are not requests do not reach the handler: [`on`](Self::on) is for them.
+    ///
+    /// The handler returns a payload or a result, see [`IntoReply`]. An error is reported to
+    /// [`on_error`](Self::on_error), and the client gets the code `failed` without its text, or
+    /// `invalid` if reading the payload as text or JSON has failed. A
+    /// [`ReplyError`](crate::ReplyError) is not reported: the client gets its code and text. A panic
+    /// closes the connection with 1011.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
+    /// let server = Server::builder()
+    ///     .on_request("double", |_, message| {
+    ///         let number: i32 = message.text()?.parse()?;
+    ///         Ok((2 * number).to_string())
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn on_request<F, R>(mut self, event: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(&Conn, &Message<'_>) -> R + Send + Sync + 'static,
+        R: IntoReply<E>,
+    {
+        let handler = move |conn: &Conn, message: &Message<'_>| handler(conn, message).into_reply();
+        self.request_handlers.push((event.into(), Callback::Sync(Box::new(handler))));
+        self
+    }
+
+    /// Like [`on_request`](Self::on_request), for a handler that waits for a database or another
+    /// service. It is cloned for each request, as that of [`on_async`](Self::on_async) is for each
+    /// message.
+    ///
+    /// Unlike a handler of messages, it does not delay what its connection sends next: handlers start
+    /// in the order of their requests, and answer when they are done. A connection may have
+    /// [`max_requests`](Self::max_requests) of them. They are dropped when the connection, or the
+    /// session of an extended client, ends.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::{ReplyError, Server}; // or roomer_smol
+    /// # #[derive(Clone)]
+    /// # struct Pool;
+    /// # impl Pool { async fn load(&self, _: &str) -> std::io::Result<Option<String>> { Ok(None) } }
+    /// # let pool = Pool;
+    /// let server = Server::builder()
+    ///     .on_request_async("profile", async move |_, message| {
+    ///         let profile = pool.load(message.text()?).await?;
+    ///         Ok(profile.ok_or_else(|| ReplyError::failed("there is no such user"))?)
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn on_request_async<F, R>(mut self, event: impl Into<String>, handler: F) -> Self
+    where
+        F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
+        R: Future + Send + 'static,
+        R::Output: IntoReply<E>,
+    {
+        let handler = move |conn, message| {
+            let result = handler.clone()(conn, message);
+            Box::pin(async { result.await.into_reply() }) as _
+        };
+        self.request_handlers.push((event.into(), Callback::Async(Box::new(handler))));
+        self
+    }
+
+    /// Sets how many requests of a connection may be without an answer, of each kind: of its client to
+    /// handlers, of its client to other clients, and of the server to its client. Further ones fail
+    /// with the code `busy`. Default 64: each may keep a future or some hundred bytes. Other clients
+    /// may together have 16 times as many to one client.
+    pub fn max_requests(mut self, requests: usize) -> Self {
+        self.config.max_requests = requests;
+        self
+    }
+}

@@ -1,0 +1,165 @@
+//! Request handlers whose futures are pending.
+//!
+//! Unlike handlers of messages, they do not delay the packets behind them: each request has a tag, so
+//! that answers may come in any order, and a handler may wait for another answer of its own client.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use roomer_hub::{Answer, Command, HandlerKey, Input};
+use roomer_proto::extended::ErrorCode;
+
+use crate::app::handler::{self, BoxFuture, CallResult, HandlerError, HandlerPanic};
+use crate::app::message::{Message, OwnedMessage};
+use crate::app::monitor::ObservedCall;
+use crate::app::reply::{ReplyError, ReplyResult};
+use crate::connection::dispatch::Dispatcher;
+use crate::connection::established::Established;
+use crate::core::Core;
+use crate::outbound::socket_writer::SocketWriter;
+use crate::sync::MutexGuard;
+
+/// A request handler whose future is pending.
+pub(crate) struct RunningRequest {
+    future: BoxFuture<ReplyResult>,
+    observed: ObservedCall,
+    message: OwnedMessage,
+}
+
+/// The request handlers of one connection whose futures are pending.
+#[derive(Default)]
+pub(crate) struct RunningRequests {
+    list: Vec<RunningRequest>,
+    /// True if one of them was not polled yet.
+    pub(crate) has_new: bool,
+}
+
+impl RunningRequests {
+    pub(crate) fn add(&mut self, request: RunningRequest) {
+        self.list.push(request);
+        self.has_new = true;
+    }
+
+    /// Returns the bytes of the requests' payloads.
+    pub(crate) fn held(&self) -> usize {
+        self.list.iter().map(|request| request.message.payload.len()).sum()
+    }
+}
+
+impl std::fmt::Debug for RunningRequests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.list.iter().map(|request| &request.message)).finish()
+    }
+}
+
+impl<'s> Dispatcher<'_, 's> {
+    /// Runs a request handler. Returns it if its future has to be polled.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn run_request(
+        &self,
+        core: MutexGuard<'s, Core>,
+        key: HandlerKey,
+        message: &Message<'_>,
+    ) -> (MutexGuard<'s, Core>, Option<Box<RunningRequest>>) {
+        let server = self.server;
+        let Some(handler) = server.request_handler(key) else { return (core, None) };
+        drop(core);
+        let ran = server.run_callback(|| handler.run(self.conn, message));
+        let core = server.core();
+        match ran {
+            CallResult::Done(result) => (self.answer(core, message, result), None),
+            CallResult::Panicked(panic) => (self.panicked(core, message, panic), None),
+            CallResult::Pending(future, message) => {
+                let id = self.conn.info.id;
+                let owner = || (format!("the request handler of `{}`", message.event), Some(id));
+                let observed = server.observe(owner);
+                (core, Some(Box::new(RunningRequest { future, observed, message })))
+            }
+        }
+    }
+
+    /// Sends the answer of a request handler, and reports its error.
+    fn answer(
+        &self,
+        mut core: MutexGuard<'s, Core>,
+        message: &Message<'_>,
+        result: ReplyResult,
+    ) -> MutexGuard<'s, Core> {
+        let (conn, room, dst) = (self.conn.info.key, message.room, message.dst);
+        let own = result.as_ref().err().and_then(|error| error.downcast_ref::<ReplyError>());
+        let answer = match &result {
+            Ok(payload) => Answer::Reply(payload),
+            Err(error) => {
+                let hidden = (code_of(error), "the handler has failed");
+                let (code, message) =
+                    own.map_or(hidden, |error| (error.code, error.message.as_str()));
+                Answer::Error { code, message }
+            }
+        };
+        core.apply(self.now, Input::Command(Command::Answer { conn, room, dst, answer }), None);
+        match result {
+            Err(error) if !error.is::<ReplyError>() => self.handled(core, message, Err(error)),
+            _ => core,
+        }
+    }
+}
+
+/// Returns the code of an error that is not meant for the client.
+fn code_of(error: &HandlerError) -> ErrorCode {
+    #[cfg(feature = "json")]
+    if error.is::<crate::JsonError>() {
+        return ErrorCode::Invalid;
+    }
+    match error.is::<std::str::Utf8Error>() {
+        true => ErrorCode::Invalid,
+        false => ErrorCode::Failed,
+    }
+}
+
+impl Established {
+    /// Polls the request handlers that are pending, and sends the answers of those that are done.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn poll_requests(
+        &mut self,
+        writer: &Arc<SocketWriter>,
+        now: Duration,
+        cx: &mut Context<'_>,
+    ) {
+        let server = self.conn.server.clone();
+        let Some(session) = &mut self.session_state else { return };
+        session.requests.has_new = false;
+        let mut done: Vec<(OwnedMessage, Result<ReplyResult, HandlerPanic>)> = Vec::new();
+        session.requests.list.retain_mut(|request| {
+            let RunningRequest { future, observed, message } = request;
+            // The application's code is polled, and its future dropped, without the lock.
+            let poll = || observed.poll(cx, |cx| handler::poll(future, cx));
+            match server.run_callback(poll) {
+                Poll::Pending => true,
+                Poll::Ready(result) => {
+                    done.push((message.clone(), result));
+                    false
+                }
+            }
+        });
+        let dispatcher = Dispatcher { server: &server, conn: &self.conn, now };
+        let mut core = server.core();
+        for (message, result) in &mut done {
+            let message = message.borrowed();
+            core = match std::mem::replace(result, Ok(Ok(Default::default()))) {
+                Ok(result) => dispatcher.answer(core, &message, result),
+                Err(panic) => dispatcher.panicked(core, &message, panic),
+            };
+        }
+        // Also those that are still pending may have sent something.
+        server.flush_after_input(now, core, &mut self.flush_at);
+        self.report_buffered(writer);
+    }
+
+    /// Returns true if a request handler is pending.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.session_state.as_ref().is_some_and(|session| !session.requests.list.is_empty())
+    }
+}

@@ -1,0 +1,159 @@
+//! Errors that extended connections are sent for what the server refuses.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use roomer_proto::extended::{ERROR, ErrorCode, Failure, TaggedId, is_extended, split_tag};
+use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
+
+use crate::hub::Hub;
+use crate::keys::{ConnKey, PeerKey};
+use crate::limits::RejectReason;
+use crate::record::{ExtendedRecord, Output, Record};
+
+/// An error to send, apart from what the input's packet has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ErrorPacket {
+    pub(crate) to: ErrorReceiver,
+    /// True if it is in the room of the input's packet, otherwise in `root`.
+    in_room: bool,
+    /// `None` if the error is not about a request.
+    dst: Option<TaggedId>,
+    /// The place of its payload in [`Output::error_text`].
+    start: usize,
+    end: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ErrorReceiver {
+    Conn(ConnKey),
+    /// The peer with the connection that `dst` names.
+    Peer(PeerKey),
+}
+
+impl ErrorPacket {
+    /// Returns the packet; `room` is that of the input's packet.
+    pub(crate) fn packet<'a>(&'a self, room: &'a str, text: &'a [u8]) -> PacketRef<'a> {
+        let room = if self.in_room { room } else { ROOT };
+        let dst = self.dst.as_ref().map_or("", TaggedId::as_str);
+        let payload = text.get(Range { start: self.start, end: self.end }).unwrap_or_default();
+        PacketRef { room, event: ERROR, dst, src: "", payload }
+    }
+}
+
+impl Hub {
+    /// Answers an extended connection's packet that was refused: a request always, any other packet
+    /// at most 16 times a second.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn report_refused(
+        &mut self,
+        now: Duration,
+        conn: ConnKey,
+        packet: &PacketRef<'_>,
+        reason: RejectReason,
+    ) {
+        // An answer that is late is not a fault.
+        if reason.is_violation() || !is_extended(packet.event) {
+            self.report_failure(now, conn, packet, reason.failure());
+        }
+    }
+
+    /// See [`report_refused`](Self::report_refused).
+    #[cold]
+    pub(crate) fn report_failure(
+        &mut self,
+        now: Duration,
+        conn: ConnKey,
+        packet: &PacketRef<'_>,
+        failure: (ErrorCode, &str),
+    ) {
+        if !self.tables.is_extended(conn) {
+            return;
+        }
+        let is_request = !matches!(packet.event, JOIN | LEAVE) && !is_extended(packet.event);
+        let tagged = split_tag(packet.dst).filter(|_| is_request);
+        if let Some((id, tag)) = tagged {
+            let own_id = self.output.subject.filter(|_| !id.is_empty());
+            let dst = TaggedId::new(own_id.as_ref(), tag);
+            return self.send_error(conn, Some(dst), failure, Some(packet));
+        }
+        if self.tables.may_send_error(conn, now) {
+            // Before the `leave_ack` of a refused join, so that the client knows the reason by then.
+            let leave_ack = self.output.records.pop_if(|last| matches!(last, Record::LeaveAck));
+            self.send_error(conn, None, failure, Some(packet));
+            self.output.records.extend(leave_ack);
+        }
+    }
+
+    /// Sends an error. With `dst` it answers a request, in the room of the input's packet; otherwise
+    /// its payload names the packet that was refused.
+    pub(crate) fn send_error(
+        &mut self,
+        conn: ConnKey,
+        dst: Option<TaggedId>,
+        (code, message): (ErrorCode, &str),
+        packet: Option<&PacketRef<'_>>,
+    ) {
+        let max = self.config.max_name;
+        let names = packet.filter(|_| dst.is_none());
+        let names = names.map(|packet| (truncate(packet.room, max), truncate(packet.event, max)));
+        let is_long = packet.is_some_and(|packet| packet.room.len() > max);
+        let failure = Failure { code: code.as_str(), message, packet: names };
+        let to = ErrorReceiver::Conn(conn);
+        self.output.push_error(to, dst, dst.is_some() && !is_long, &failure);
+    }
+
+    /// Sends an error about a request whose room is not known any more.
+    pub(crate) fn send_error_in_root(
+        &mut self,
+        conn: ConnKey,
+        dst: TaggedId,
+        (code, message): (ErrorCode, &str),
+    ) {
+        let failure = Failure { code: code.as_str(), message, packet: None };
+        self.output.push_error(ErrorReceiver::Conn(conn), Some(dst), false, &failure);
+    }
+
+    /// Sends an error to the asker of a request, on another node.
+    pub(crate) fn forward_error(
+        &mut self,
+        peer: PeerKey,
+        dst: TaggedId,
+        (code, message): (ErrorCode, &str),
+    ) {
+        let failure = Failure { code: code.as_str(), message, packet: None };
+        self.output.push_error(ErrorReceiver::Peer(peer), Some(dst), true, &failure);
+    }
+}
+
+impl Output {
+    fn push_error(
+        &mut self,
+        to: ErrorReceiver,
+        dst: Option<TaggedId>,
+        in_room: bool,
+        failure: &Failure<'_>,
+    ) {
+        // Not cleared with every input, which would cost connections that do not get errors.
+        let is_error =
+            |record: &Record| matches!(record, Record::Extended(ExtendedRecord::Error(_)));
+        if !self.records.iter().rev().any(is_error) {
+            self.errors.clear();
+            self.errors.shrink_to(4);
+            self.error_text.clear();
+            self.error_text.shrink_to(4096);
+        }
+        let start = self.error_text.len();
+        failure.write_json(&mut self.error_text);
+        let end = self.error_text.len();
+        let record = ExtendedRecord::Error(self.errors.len() as u32);
+        self.errors.push(ErrorPacket { to, in_room, dst, start, end });
+        self.records.push(Record::Extended(record));
+    }
+}
+
+/// Shortens a name, which is repeated in an error, to the length that the server accepts.
+fn truncate(name: &str, max: usize) -> &str {
+    &name[..name.floor_char_boundary(max)]
+}

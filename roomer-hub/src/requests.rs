@@ -1,0 +1,296 @@
+//! Requests and their answers: between clients, and between a client and the server.
+
+use std::time::Duration;
+
+use roomer_proto::extended::{ERROR, ErrorCode, REPLY, Tag, TaggedId, split_tag};
+use roomer_proto::{ConnId, PacketRef};
+
+use crate::action::{Action, Actions, Permission};
+use crate::errors::ErrorReceiver;
+use crate::hub::{Authorization, Hub};
+use crate::input::Answer;
+use crate::keys::{ConnKey, HandlerKey, PeerKey};
+use crate::limits::RejectReason;
+use crate::record::{Context, ExtendedRecord, Output, Record};
+
+impl Hub {
+    /// Handles a message to an id without a connection: a request, or a message to another node.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn route_unknown(
+        &mut self,
+        now: Duration,
+        conn: ConnKey,
+        packet: &PacketRef<'_>,
+        authorization: Authorization,
+    ) -> Result<(), RejectReason> {
+        if !packet.dst.contains(':') || !self.tables.is_extended(conn) {
+            return self.forward_packet(conn, packet.dst, authorization);
+        }
+        match split_tag(packet.dst) {
+            None => Err(RejectReason::WrongTag),
+            Some(("", tag)) => self.request_to_server(conn, tag, packet, authorization),
+            Some((id, tag)) => self.request_to_client(now, conn, (id, tag), authorization),
+        }
+    }
+
+    /// Has a request handler answer a client's request.
+    fn request_to_server(
+        &mut self,
+        conn: ConnKey,
+        tag: Tag,
+        packet: &PacketRef<'_>,
+        authorization: Authorization,
+    ) -> Result<(), RejectReason> {
+        self.tables.may_call(conn, tag, self.config.max_requests)?;
+        let room = self.tables.find_room(packet.room);
+        let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));
+        if self.config.members_only && !is_member {
+            return Err(RejectReason::NotMember);
+        }
+        let handler = self.request_handlers.get(packet.event).copied();
+        let handler = handler.ok_or(RejectReason::NoHandler)?;
+        if self.config.authorize_publish && authorization == Authorization::Required {
+            self.output.records.push(Record::Authorize(Permission::Publish));
+            return Ok(());
+        }
+        self.tables.call(conn, tag);
+        self.output.request_handler = Some(handler);
+        self.output.records.push(Record::Extended(ExtendedRecord::Request));
+        Ok(())
+    }
+
+    /// Sends a client's request to another client, by the rules of direct messages.
+    fn request_to_client(
+        &mut self,
+        now: Duration,
+        conn: ConnKey,
+        (id, tag): (&str, Tag),
+        authorization: Authorization,
+    ) -> Result<(), RejectReason> {
+        let to = ConnId::parse(id).ok_or(RejectReason::UnknownDst)?;
+        let receiver = self.tables.find_conn(id);
+        match receiver {
+            None => self.check_remote(conn, id)?,
+            Some(to) if self.config.shared_room_only && !self.may_reach(conn, to) => {
+                return Err(RejectReason::NoSharedRoom);
+            }
+            // After the rule, which would otherwise reveal what a client speaks.
+            Some(to) if !self.tables.is_extended(to) => return Err(RejectReason::PlainReceiver),
+            Some(_) => {}
+        }
+        let max = self.config.max_requests;
+        self.tables.may_ask(conn, tag, receiver, now, max)?;
+        if self.config.authorize_direct && authorization == Authorization::Required {
+            self.output.records.push(Record::Authorize(Permission::Direct));
+            return Ok(());
+        }
+        self.tables.ask(conn, (tag, to), receiver, now, max);
+        match receiver {
+            Some(receiver) => self.output.records.push(Record::Direct(receiver)),
+            None => self.forward(id),
+        }
+        Ok(())
+    }
+
+    /// Handles a client's answer. Only the client that was asked can answer, and only once: another
+    /// answer would be a forged one.
+    pub(crate) fn answer(
+        &mut self,
+        conn: ConnKey,
+        packet: &PacketRef<'_>,
+    ) -> Result<(), RejectReason> {
+        if packet.room.len() > self.config.max_name {
+            return Err(RejectReason::LongName);
+        }
+        let (id, tag) = split_tag(packet.dst).ok_or(RejectReason::WrongTag)?;
+        if id.is_empty() {
+            return self.answer_to_server(conn, tag, packet.event == ERROR);
+        }
+        let Some(asker) = self.tables.find_conn(id) else {
+            if self.tables.peer_of(id).is_none() {
+                return Err(RejectReason::UnknownDst);
+            }
+            // The asker's node knows its requests.
+            self.forward(id);
+            return Ok(());
+        };
+        if !self.tables.end_ask(asker, tag, self.output.subject) {
+            return Err(RejectReason::Unasked);
+        }
+        self.output.records.push(Record::Direct(asker));
+        Ok(())
+    }
+
+    fn answer_to_server(
+        &mut self,
+        conn: ConnKey,
+        tag: Tag,
+        is_error: bool,
+    ) -> Result<(), RejectReason> {
+        let number: u64 = tag.as_str().parse().map_err(|_| RejectReason::Unasked)?;
+        if tag != Tag::from_number(number) || number >= self.next_request {
+            return Err(RejectReason::Unasked);
+        }
+        if !self.tables.end_request(conn, number) {
+            return Err(RejectReason::LateAnswer);
+        }
+        let request = self.output.ended_request(number);
+        let record = ExtendedRecord::Answered { request, is_error };
+        self.output.records.push(Record::Extended(record));
+        Ok(())
+    }
+
+    /// Sends the answer of a handler to the asker, unless it has had one.
+    #[cold]
+    pub(crate) fn handler_answer<'a>(
+        &mut self,
+        conn: ConnKey,
+        room: &'a str,
+        dst: &'a str,
+        answer: Answer<'a>,
+    ) -> Context<'a> {
+        let empty = PacketRef { room, dst, ..PacketRef::default() };
+        let mut context = Context { conn, except: None, packet: empty };
+        let Some(("", tag)) = split_tag(dst) else { return context };
+        if !self.tables.end_call(conn, tag) {
+            return context;
+        }
+        match answer {
+            Answer::Reply(payload) => {
+                self.output.records.push(Record::Direct(conn));
+                context.packet = PacketRef { event: REPLY, payload, ..empty };
+            }
+            Answer::Error { code, message } => {
+                let dst = TaggedId::new(None, tag);
+                self.send_error(conn, Some(dst), (code, message), None);
+            }
+        }
+        context
+    }
+
+    /// Sends a request of the server to a client.
+    #[cold]
+    pub(crate) fn server_request(&mut self, conn: ConnKey, number: u64) {
+        self.next_request = self.next_request.max(number + 1);
+        let Some(id) = self.tables.conn_id(conn) else {
+            return self.unanswered(number, ErrorCode::Gone);
+        };
+        if !self.tables.is_extended(conn) {
+            return self.unanswered(number, ErrorCode::Plain);
+        }
+        if !self.tables.request(conn, number, self.config.max_requests) {
+            return self.unanswered(number, ErrorCode::Busy);
+        }
+        self.output.request_dst = Some(TaggedId::new(Some(&id), Tag::from_number(number)));
+        self.output.records.push(Record::Extended(ExtendedRecord::Ask));
+    }
+
+    fn unanswered(&mut self, number: u64, code: ErrorCode) {
+        let request = self.output.ended_request(number);
+        let record = ExtendedRecord::Unanswered { request, code };
+        self.output.records.push(Record::Extended(record));
+    }
+
+    /// Ends the requests of a connection that is being removed: its own cost nothing more, and the
+    /// askers of others get an error.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn end_exchange(&mut self, conn: ConnKey, id: ConnId) {
+        let (unanswered, numbers) = self.tables.end_exchange(conn, id);
+        for (asker, tag) in unanswered {
+            let Some(asker_id) = self.tables.conn_id(asker) else { continue };
+            let dst = TaggedId::new(Some(&asker_id), tag);
+            self.send_error_in_root(asker, dst, RejectReason::UnknownDst.failure());
+        }
+        for number in numbers {
+            self.unanswered(number, ErrorCode::Gone);
+        }
+    }
+
+    /// Handles a request or an answer of a peer's connection.
+    #[cold]
+    pub(crate) fn peer_tagged(
+        &mut self,
+        peer: PeerKey,
+        (id, tag): (&str, Tag),
+        packet: &PacketRef<'_>,
+    ) {
+        let receiver = self.tables.find_conn(id);
+        let from = self.output.subject;
+        if matches!(packet.event, REPLY | ERROR) {
+            match receiver {
+                None => self.rejected_peer_inputs.unknown_dst += 1,
+                Some(asker) if self.tables.end_ask(asker, tag, from) => {
+                    self.output.records.push(Record::Direct(asker));
+                }
+                Some(_) => self.rejected_peer_inputs.unasked += 1,
+            }
+            return;
+        }
+        // The server of another node does not send requests.
+        let Some(asker) = from else {
+            self.rejected_peer_inputs.foreign_id += 1;
+            return;
+        };
+        let reason = match receiver {
+            Some(to) if self.tables.is_extended(to) => {
+                return self.output.records.push(Record::Direct(to));
+            }
+            Some(_) => RejectReason::PlainReceiver,
+            None => RejectReason::UnknownDst,
+        };
+        self.forward_error(peer, TaggedId::new(Some(&asker), tag), reason.failure());
+    }
+}
+
+impl Output {
+    /// Adds the number of a request that has ended, and returns its index.
+    fn ended_request(&mut self, number: u64) -> u32 {
+        // Not cleared with every input, which would cost connections without requests.
+        let is_end = |record: &Record| {
+            use ExtendedRecord::{Answered, Unanswered};
+            matches!(record, Record::Extended(Answered { .. } | Unanswered { .. }))
+        };
+        if !self.records.iter().rev().any(is_end) {
+            self.requests.clear();
+        }
+        self.requests.push(number);
+        self.requests.len() as u32 - 1
+    }
+}
+
+impl<'a> Actions<'a> {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn extended_action(&self, record: ExtendedRecord) -> Action<'a> {
+        let conn = self.context.conn;
+        let packet = PacketRef { src: self.id, ..self.context.packet };
+        match record {
+            ExtendedRecord::Request => {
+                let handler = self.output.request_handler.unwrap_or(HandlerKey(usize::MAX));
+                Action::Request { conn, handler, packet }
+            }
+            ExtendedRecord::Ask => {
+                let dst = self.output.request_dst.as_ref().map_or("", TaggedId::as_str);
+                Action::Send { to: conn, packet: PacketRef { src: "", dst, ..packet } }
+            }
+            ExtendedRecord::Answered { request, is_error } => {
+                let request = self.output.requests[request as usize];
+                Action::Answered { request, is_error, packet }
+            }
+            ExtendedRecord::Unanswered { request, code } => {
+                let request = self.output.requests[request as usize];
+                Action::Unanswered { request, code }
+            }
+            ExtendedRecord::Error(index) => {
+                let error = &self.output.errors[index as usize];
+                let packet = error.packet(packet.room, &self.output.error_text);
+                match error.to {
+                    ErrorReceiver::Conn(to) => Action::Send { to, packet },
+                    ErrorReceiver::Peer(peer) => Action::Forward { peer, packet },
+                }
+            }
+        }
+    }
+}
