@@ -7,6 +7,7 @@
 //! | this crate contains | it does not depend on |
 //! |---|---|
 //! | packets, names, reserved events, errors of decoding, [close codes](close), [the extended protocol](extended) | sockets, clocks, runtimes |
+//! | feature `client`: the client of a room server over memory | sockets, clocks, runtimes |
 //! | feature `cluster`: frames between the nodes of a cluster | brokers, and what nodes do with frames |
 //! | feature `json`: payloads by serde | |
 //! | feature `websocket`: one connection's WebSocket frames over memory | rooms and their members |
@@ -45,6 +46,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod close;
 #[cfg(feature = "cluster")]
 pub mod cluster;

@@ -80,7 +80,8 @@ fn the_server_closes_for_nothing_that_is_not_in_the_table() {
         let source = fs::read_to_string(&path).unwrap();
         let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
-        if name == "tests.rs" {
+        // A client closes too, and answers with the code of the server.
+        if name == "tests.rs" || path.parent().unwrap().ends_with("client") {
             continue;
         }
         for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {

@@ -1,5 +1,5 @@
 //! The frames that a server sends: unmasked and never fragmented (RFC 6455 section 5.1), so that
-//! one encoding serves all receivers.
+//! one encoding serves all receivers. And those of a client, masked one by one.
 
 use alloc::vec::Vec;
 
@@ -77,6 +77,19 @@ pub fn close_frame(code: Option<u16>, reason: &str, out: &mut Vec<u8>) {
     header(opcode, CODE_LEN + reason.len(), CODE_LEN + reason.len(), out);
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());
+}
+
+/// Appends a frame of a client, masked with a key that the server cannot predict (RFC 6455 section
+/// 10.3).
+#[cfg(feature = "client")]
+pub(crate) fn masked_frame(opcode: OpCode, key: [u8; 4], payload: &[u8], out: &mut Vec<u8>) {
+    let header = FrameHeader { opcode, mask: Some(key), ..FrameHeader::default() };
+    let length = payload.len() as u64;
+    out.reserve(header.len(length) + payload.len());
+    header.format(length, out).expect("writing to a Vec never fails");
+    let start = out.len();
+    out.extend_from_slice(payload);
+    super::mask::unmask(&mut out[start..], key);
 }
 
 fn frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {

@@ -52,15 +52,19 @@ impl FrameHead {
         self.header_len + self.payload_len
     }
 
-    /// Checks the rules for a single frame that need only its header.
+    /// Checks the rules for a single frame that need only its header. Frames of a client are masked,
+    /// those that a client receives are not.
     #[inline]
-    pub(super) fn check(&self) -> Result<(), Violation> {
+    pub(super) fn check(&self, is_client: bool) -> Result<(), Violation> {
         let header = &self.header;
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(Violation::protocol("reserved bits are set"));
         }
-        if header.mask.is_none() {
-            return Err(Violation::protocol("frame is not masked"));
+        if header.mask.is_none() != is_client {
+            return Err(Violation::protocol(match is_client {
+                true => "frame of a server is masked",
+                false => "frame is not masked",
+            }));
         }
         if matches!(header.opcode, OpCode::Control(_)) {
             if !header.is_final {

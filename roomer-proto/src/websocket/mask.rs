@@ -1,6 +1,7 @@
-//! Unmasking of client frames (RFC 6455 section 5.3).
+//! Masking of client frames (RFC 6455 section 5.3).
 
-/// Unmasks `data` in place, eight bytes at a time.
+/// Masks or unmasks `data`, which is the same operation, in place and eight bytes at a
+/// time.
 pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) {
     let [a, b, c, d] = key;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);

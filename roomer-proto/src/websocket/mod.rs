@@ -1,7 +1,7 @@
-//! WebSocket frames over memory (RFC 6455), for a server.
+//! WebSocket frames over memory (RFC 6455), for a server and for a client.
 //!
 //! A [`Session`] turns the bytes of one connection into whole messages and control frames; the
-//! functions here encode the frames that a server sends. Both work without a socket.
+//! functions here encode the frames that a server sends; a client masks them. Both work without a socket.
 //! [`tungstenite`] reads and writes the frame headers. The rules of a connection (fragments, limits,
 //! close codes, text) are implemented here, so that a message that lies whole in the read buffer is
 //! never copied and an idle connection owns no buffer.
@@ -29,6 +29,8 @@ mod session;
 mod violation;
 
 pub use crate::close::code;
+#[cfg(feature = "client")]
+pub(crate) use encode::masked_frame;
 pub use encode::{
     CONTROL_MAX, close_frame, message_frame, packet_frame, packet_frame_head, ping_frame,
     pong_frame,

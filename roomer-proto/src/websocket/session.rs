@@ -41,9 +41,10 @@ pub enum Event<'a> {
     },
 }
 
-/// The inbound side of one connection.
+/// The inbound side of one connection: of a server or, with `CLIENT`, of a client, whose peer does not
+/// mask its frames (RFC 6455 section 5.1).
 #[derive(Debug, Default)]
-pub struct Session {
+pub struct Session<const CLIENT: bool = false> {
     /// Bytes that no event has consumed yet; at most one frame's, unless a feed was dropped early.
     buffer: Vec<u8>,
     /// The length of the beginning of the buffer that was consumed.
@@ -59,13 +60,23 @@ impl Session {
     pub fn new() -> Self {
         Session::default()
     }
+}
 
+impl Session<true> {
+    /// Creates the session of a client, between two messages.
+    #[must_use]
+    pub fn client() -> Self {
+        Session::default()
+    }
+}
+
+impl<const CLIENT: bool> Session<CLIENT> {
     /// Feeds a chunk of bytes to the session. Payloads are unmasked in place, so the chunk's content
     /// is undefined afterwards.
     ///
     /// Take events from the [`Feed`] until there are no more. A feed that is dropped before that
     /// keeps the rest of the chunk for the next one.
-    pub fn feed<'s>(&'s mut self, limits: &'s Limits, chunk: &'s mut [u8]) -> Feed<'s> {
+    pub fn feed<'s>(&'s mut self, limits: &'s Limits, chunk: &'s mut [u8]) -> Feed<'s, CLIENT> {
         Feed { session: self, limits, chunk, at: 0 }
     }
 
@@ -98,8 +109,8 @@ impl Session {
 
 /// The events of one chunk. See [`Session::feed`].
 #[derive(Debug)]
-pub struct Feed<'s> {
-    session: &'s mut Session,
+pub struct Feed<'s, const CLIENT: bool = false> {
+    session: &'s mut Session<CLIENT>,
     limits: &'s Limits,
     chunk: &'s mut [u8],
     /// The length of the beginning of the chunk that was consumed.
@@ -122,7 +133,7 @@ enum Location {
     Message,
 }
 
-impl Feed<'_> {
+impl<const CLIENT: bool> Feed<'_, CLIENT> {
     /// Returns the next event; `None` if more bytes are needed or the session is over; an error if
     /// the peer broke a rule, which ends the session.
     // Not an Iterator: an event borrows the feed's own bytes.
@@ -270,7 +281,7 @@ impl Feed<'_> {
     }
 }
 
-impl Drop for Feed<'_> {
+impl<const CLIENT: bool> Drop for Feed<'_, CLIENT> {
     fn drop(&mut self) {
         self.session.release_consumed();
         // RFC 6455 section 1.4: what follows a close frame is discarded.
@@ -285,7 +296,7 @@ impl Drop for Feed<'_> {
     }
 }
 
-impl Session {
+impl<const CLIENT: bool> Session<CLIENT> {
     /// Releases the memory that the last event borrowed.
     fn release_consumed(&mut self) {
         if self.consumed == self.buffer.len() {
@@ -314,7 +325,7 @@ impl Session {
 
     /// Checks a frame by its header, before its payload is received.
     fn admit(&self, head: &FrameHead, limits: &Limits) -> Result<(), Violation> {
-        head.check()?;
+        head.check(CLIENT)?;
         let OpCode::Data(opcode) = head.header.opcode else {
             return Ok(());
         };

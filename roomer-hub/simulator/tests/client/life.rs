@@ -1,0 +1,294 @@
+//! Attempts, delays, signs of life and ends.
+
+use std::time::Duration;
+
+use roomer_engine::{Rejection, Server};
+use roomer_proto::client::{Closing, Event, Failure, Options, Sent, State};
+
+use super::net::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn delays_grow_with_full_jitter_and_begin_anew_after_a_success() {
+    let mut means = Vec::new();
+    for nth in 0..9 {
+        let mut total = Duration::ZERO;
+        for seed in 0..60 {
+            let mut net = Net::new(seed, Server::builder());
+            net.is_up = false;
+            let ann = net.add(Options::default());
+            net.settle();
+            // The delay after the attempt number `nth`.
+            for _ in 0..nth {
+                let due = net.ends[ann].client.deadline().unwrap();
+                let now = net.world.now();
+                net.advance(due - now);
+            }
+            assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Waiting, nth + 1));
+            let delay = net.ends[ann].client.deadline().unwrap() - net.world.now();
+            let most = (SECOND / 2 * 2u32.pow(nth as u32)).min(30 * SECOND);
+            assert!(delay <= most, "{delay:?} {most:?}");
+            total += delay;
+        }
+        means.push(total / 60);
+    }
+    for (nth, mean) in means.iter().enumerate() {
+        let most = (SECOND / 2 * 2u32.pow(nth as u32)).min(30 * SECOND);
+        // Half of the most, within five standard deviations.
+        assert!(*mean > most * 3 / 10 && *mean < most * 7 / 10, "{nth}: {means:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_does_not_last_counts_as_a_failure() {
+    let mut options = Options::default();
+    options.retries = Some(3);
+    let mut net = Net::new(1, Server::builder());
+    let ann = net.add(options);
+    net.settle();
+    for attempt in 1..=3 {
+        net.world.server().disconnect(net.id(ann), 1012, "");
+        net.advance(5 * SECOND * attempt);
+    }
+    assert_eq!(net.ends[ann].attempts, 4);
+    // This one lasts.
+    net.advance(6 * SECOND);
+    net.world.server().disconnect(net.id(ann), 1012, "");
+    net.advance(5 * SECOND);
+    assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 5));
+    net.advance(6 * SECOND);
+    net.is_up = false;
+    net.cut(ann);
+    net.advance(2 * MINUTE);
+    assert_eq!(net.state(ann), State::Closed);
+    let last = net.take_events(ann).pop();
+    let Some(Event::Closed(Closing::GaveUp(Failure::Connect(why)))) = last else {
+        panic!("{last:?}")
+    };
+    assert_eq!((&*why, net.ends[ann].attempts), ("it is down", 8));
+}
+
+#[test]
+fn the_table_of_close_codes_decides() {
+    for close in roomer_proto::close::TABLE {
+        let (code, reason) = close.frame();
+        // Those that are never on the wire.
+        if [1005, 1006, 1015].contains(&code) {
+            continue;
+        }
+        for options in [Options::default(), plain()] {
+            let mut net = Net::new(7, Server::builder());
+            let ann = net.add(options);
+            net.settle();
+            net.world.server().disconnect(net.id(ann), code, reason);
+            net.settle();
+            let state = if close.is_final() { State::Closed } else { State::Waiting };
+            assert_eq!(net.state(ann), state, "{code} {reason}");
+            let failure = Failure::Closed { code: Some(code), reason: reason.into() };
+            let event = match close.is_final() {
+                true => Event::Closed(Closing::Final(failure)),
+                false => Event::Suspended(failure),
+            };
+            assert_eq!(net.take_events(ann).pop(), Some(event));
+            let delay = net.ends[ann].client.deadline().map(|at| at - net.world.now());
+            let is_slow = reason == "rate";
+            assert_eq!(delay.is_some_and(|delay| delay >= SECOND), is_slow, "{code} {reason}");
+            net.advance(2 * SECOND);
+            assert_eq!(net.ends[ann].attempts, if close.is_final() { 1 } else { 2 });
+        }
+    }
+}
+
+#[test]
+fn the_applications_rule_replaces_the_table() {
+    let mut options = Options::default();
+    options.is_final = Some(|code, reason| code == 1001 && reason == "really");
+    let mut net = Net::new(1, Server::builder());
+    let (ann, bob) = (net.add(options.clone()), net.add(options));
+    net.settle();
+    net.world.server().disconnect(net.id(ann), 4000, "");
+    net.world.server().disconnect(net.id(bob), 1001, "really");
+    net.settle();
+    assert_eq!((net.state(ann), net.state(bob)), (State::Waiting, State::Closed));
+}
+
+#[test]
+fn a_hint_replaces_the_first_delay() {
+    let mut net = Net::new(1, Server::builder().retry_window(40 * SECOND));
+    let clients: Vec<_> = (0..4).map(|_| net.add(Options::default())).collect();
+    net.settle();
+    let server = net.world.server().clone();
+    net.world.spawn(async move { _ = server.drain().await });
+    net.settle();
+    net.is_up = false;
+    let mut waits = Vec::new();
+    for ann in clients {
+        let Some(Event::Suspended(Failure::Closed { code: Some(1012), reason })) =
+            net.take_events(ann).pop()
+        else {
+            panic!()
+        };
+        let hint: u64 = reason.strip_prefix("retry=").unwrap().parse().unwrap();
+        let wait = net.ends[ann].client.deadline().unwrap() - net.world.now();
+        assert_eq!(wait, Duration::from_millis(hint));
+        waits.push(wait.as_secs() / 10);
+    }
+    waits.sort_unstable();
+    assert_eq!(waits, [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_rejected_login_is_final_and_an_overload_is_not() {
+    let builder = Server::builder().authorize(|request| match request.query("token").as_deref() {
+        Some("good") => Ok(roomer_engine::Claims::new()),
+        Some("later") => {
+            Err(Rejection::new(roomer_engine::http::StatusCode::SERVICE_UNAVAILABLE, "later"))
+        }
+        _ => Err(Rejection::unauthorized("who are you")),
+    });
+    let mut net = Net::new(1, builder);
+    let tokens = ["good", "later", "bad"];
+    for token in tokens {
+        let number = net.add(Options::default());
+        let address = net.ends[number].address.clone().query("token", token);
+        net.ends[number].address = address;
+    }
+    net.settle();
+    assert_eq!(
+        [0, 1, 2].map(|number| net.state(number)),
+        [State::Open, State::Waiting, State::Closed]
+    );
+    let rejected = Failure::Rejected { status: 401 };
+    assert_eq!(net.take_events(2), [Event::Closed(Closing::Final(rejected))]);
+    assert_eq!(net.take_events(1), [Event::Suspended(Failure::Rejected { status: 503 })]);
+}
+
+#[test]
+fn a_silent_server_is_found_out() {
+    for options in [Options::default(), plain()] {
+        let mut net = Net::new(1, Server::builder());
+        let ann = net.add(options);
+        // An idle connection lasts, with the server's signs of life or its answers to pings.
+        net.advance(30 * MINUTE);
+        assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 1));
+        net.take_events(ann);
+        net.darken(ann);
+        net.advance(MINUTE + 20 * SECOND);
+        assert_eq!(net.take_events(ann)[0], Event::Suspended(Failure::Timeout));
+        assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 2));
+    }
+}
+
+#[test]
+fn a_suspended_program_reads_before_it_judges() {
+    for options in [Options::default(), plain()] {
+        let mut net = Net::new(1, Server::builder());
+        let ann = net.add(options);
+        net.advance(MINUTE);
+        // The lid is closed for less than the server's patience: no timer runs in between.
+        net.world.jump(MINUTE + 10 * SECOND);
+        let now = net.world.now();
+        assert_eq!(net.ends[ann].client.poll(now, 1), None);
+        net.advance(MINUTE);
+        assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 1));
+    }
+}
+
+#[test]
+fn an_attempt_has_a_time_limit() {
+    let mut net = Net::new(1, Server::builder());
+    let ann = net.add(Options::default());
+    let now = net.world.now();
+    assert!(net.ends[ann].client.poll(now, 1).is_some());
+    // The driver is asked once, and does not answer.
+    assert_eq!(net.ends[ann].client.poll(now, 1), None);
+    net.advance(11 * SECOND);
+    assert_eq!(net.take_events(ann)[0], Event::Suspended(Failure::Timeout));
+    net.advance(SECOND);
+    assert_eq!(net.state(ann), State::Open);
+}
+
+#[test]
+fn a_doubted_connection_is_probed_and_a_long_wait_ends() {
+    for options in [Options::default(), plain()] {
+        let mut net = Net::new(1, Server::builder());
+        let ann = net.add(options);
+        net.advance(MINUTE / 2);
+        net.take_events(ann);
+        let now = net.world.now();
+        net.ends[ann].client.wake(now);
+        net.advance(21 * SECOND);
+        assert!(net.take_events(ann).is_empty(), "it is alive");
+        net.darken(ann);
+        let now = net.world.now();
+        net.ends[ann].client.wake(now);
+        net.advance(21 * SECOND);
+        assert_eq!(net.take_events(ann)[0], Event::Suspended(Failure::Timeout));
+
+        net.is_up = false;
+        net.cut(ann);
+        net.advance(5 * MINUTE);
+        let now = net.world.now();
+        net.ends[ann].client.wake(now);
+        net.settle();
+        let due = net.ends[ann].client.deadline().unwrap();
+        assert!(due - now <= SECOND / 2);
+    }
+}
+
+#[test]
+fn a_close_sends_what_was_sent_and_waits_for_the_answer() {
+    for options in [Options::default(), plain()] {
+        let mut net = Net::new(1, Server::builder());
+        let (ann, bob) = (net.add(options.clone()), net.add(options));
+        net.join(ann, "lobby");
+        net.join(bob, "lobby");
+        net.settle();
+        assert_eq!(net.send(ann, "lobby", "last words"), Sent::Sent);
+        let now = net.world.now();
+        net.ends[ann].client.close(now);
+        assert_eq!(net.state(ann), State::Closing);
+        net.settle();
+        assert_eq!(net.texts(bob, "lobby"), ["last words"]);
+        assert!(net.lost(ann).is_empty());
+        assert_eq!(net.take_events(ann).pop(), Some(Event::Closed(Closing::Application)));
+        assert_eq!(net.ends[ann].client.deadline(), None);
+        let stats = net.world.server().stats();
+        assert_eq!((stats.connections, stats.sessions.detached), (1, 0));
+
+        // Without an answer it ends all the same, and does not promise anything.
+        net.darken(bob);
+        net.send(bob, "lobby", "uncertain");
+        let now = net.world.now();
+        net.ends[bob].client.close(now);
+        net.advance(11 * SECOND);
+        assert_eq!((net.state(bob), net.lost(bob)), (State::Closed, vec!["uncertain".into()]));
+    }
+}
+
+#[test]
+fn a_client_that_was_too_fast_slows_down() {
+    for options in [Options::default(), plain()] {
+        let mut net = Net::new(1, Server::builder().message_rate(10, 20));
+        let (ann, bob) = (net.add(options.clone()), net.add(options));
+        net.join(ann, "lobby");
+        net.join(bob, "lobby");
+        net.advance(10 * SECOND);
+        for number in 0..100 {
+            net.send(ann, "lobby", &number.to_string());
+        }
+        net.advance(SECOND / 2);
+        let events = net.take_events(ann);
+        let closed = Failure::Closed { code: Some(1008), reason: "rate".into() };
+        assert!(events.contains(&Event::Suspended(closed)), "{events:?}");
+        for number in 0..100 {
+            net.send(ann, "lobby", &format!("again {number}"));
+        }
+        net.advance(MINUTE);
+        assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 2));
+        let heard = net.texts(bob, "lobby");
+        let again = heard.iter().filter(|text| text.starts_with("again")).count();
+        assert_eq!(again, 100);
+    }
+}

@@ -1,0 +1,8 @@
+//! The client of `roomer_proto` against the real server, in virtual time.
+#![allow(clippy::unwrap_used)]
+
+mod life;
+mod net;
+mod plans;
+mod rooms;
+mod sessions;

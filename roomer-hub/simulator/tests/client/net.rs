@@ -1,0 +1,272 @@
+//! Clients of `roomer_proto::client` and the real server, in the virtual time of a test kit's world.
+
+use std::time::Duration;
+
+use roomer_engine::Builder;
+use roomer_proto::ConnId;
+use roomer_proto::client::{Address, Client, Event, Message, Need, Options, Sent, State};
+use roomer_testkit::socket::Peer;
+use roomer_testkit::{Rng, World, socket};
+
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Net {
+    pub(crate) world: World,
+    pub(crate) rng: Rng,
+    pub(crate) ends: Vec<End>,
+    /// False while the server cannot be reached.
+    pub(crate) is_up: bool,
+}
+
+/// One client, with its connection.
+pub(crate) struct End {
+    pub(crate) client: Client,
+    pub(crate) address: Address,
+    peer: Option<Peer>,
+    task: usize,
+    /// Bytes on the way to the server.
+    in_flight: Vec<u8>,
+    pub(crate) events: Vec<Event>,
+    /// True while the network takes all bytes and delivers none.
+    pub(crate) is_dark: bool,
+    pub(crate) attempts: usize,
+}
+
+impl Net {
+    pub(crate) fn new<E>(seed: u64, builder: Builder<E>) -> Self {
+        let world = World::new(seed, builder);
+        Net { world, rng: Rng::new(seed ^ 0xc11e), ends: Vec::new(), is_up: true }
+    }
+
+    /// Adds a client; returns its number.
+    pub(crate) fn add(&mut self, options: Options) -> usize {
+        self.ends.push(End {
+            client: Client::new(options),
+            address: "ws://test/ws".parse().unwrap(),
+            peer: None,
+            task: 0,
+            in_flight: Vec::new(),
+            events: Vec::new(),
+            is_dark: false,
+            attempts: 0,
+        });
+        self.ends.len() - 1
+    }
+
+    pub(crate) fn join(&mut self, number: usize, room: &str) {
+        let now = self.world.now();
+        self.ends[number].client.join(now, room).unwrap();
+    }
+
+    pub(crate) fn leave(&mut self, number: usize, room: &str) {
+        let now = self.world.now();
+        self.ends[number].client.leave(now, room);
+    }
+
+    pub(crate) fn send(&mut self, number: usize, room: &str, text: &str) -> Sent {
+        let now = self.world.now();
+        self.ends[number].client.send(now, room, "chat", None, text.as_bytes()).unwrap()
+    }
+
+    /// Runs until nothing is left to do at the current time.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            self.world.settle();
+            let mut has_moved = false;
+            for number in 0..self.ends.len() {
+                has_moved |= self.exchange(number);
+            }
+            if !has_moved {
+                return;
+            }
+        }
+    }
+
+    /// Advances the time, stopping at each timer.
+    pub(crate) fn advance(&mut self, span: Duration) {
+        let end = self.world.now() + span;
+        loop {
+            self.settle();
+            let now = self.world.now();
+            let deadlines = self.ends.iter().filter_map(|end| end.client.deadline());
+            let due = deadlines.filter(|due| *due > now).chain(self.world.next_due()).min();
+            let next = due.unwrap_or(end).clamp(now, end);
+            self.world.jump(next - now);
+            if next == end {
+                return self.settle();
+            }
+        }
+    }
+
+    /// Moves some bytes of one client in both directions. Returns true if something has happened.
+    fn exchange(&mut self, number: usize) -> bool {
+        let now = self.world.now();
+        let mut has_moved = false;
+        while let Some(need) = {
+            let random = self.rng.next();
+            self.ends[number].client.poll(now, random)
+        } {
+            has_moved = true;
+            match need {
+                Need::Connect => self.connect(number),
+                Need::Disconnect => self.drop_connection(number),
+                _ => unreachable!(),
+            }
+        }
+        let end = &mut self.ends[number];
+        let rng = &mut self.rng;
+        has_moved |= end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
+        if end.is_dark {
+            end.in_flight.clear();
+        }
+        if let Some(peer) = &end.peer {
+            let some = self.rng.below(end.in_flight.len() + 1);
+            if !end.in_flight.is_empty() {
+                let size = if some < 4 { end.in_flight.len() } else { some };
+                peer.deliver(&end.in_flight[..size]);
+                end.in_flight.drain(..size);
+                end.client.progressed(now);
+                has_moved = true;
+            }
+            let available = peer.available();
+            if available > 0 && !end.is_dark {
+                let mut bytes = Vec::new();
+                let some = 1 + self.rng.below(available);
+                peer.take(if some < 8 { available } else { some }, &mut bytes);
+                peer.set_space(usize::MAX);
+                end.client.receive(now, &mut bytes);
+                has_moved = true;
+            } else if peer.is_shut_down() && !end.is_dark {
+                end.peer = None;
+                end.client.disconnected(now);
+                has_moved = true;
+            }
+        }
+        while let Some(event) = end.client.next_event() {
+            end.events.push(event);
+        }
+        has_moved
+    }
+
+    fn connect(&mut self, number: usize) {
+        let now = self.world.now();
+        self.ends[number].attempts += 1;
+        if !self.is_up {
+            return self.ends[number].client.failed(now, "it is down");
+        }
+        let (reader, writer, peer) = socket();
+        let connection = self.world.server().connect(reader, writer, None);
+        let random = u128::from(self.rng.next()).to_be_bytes();
+        let task = self.world.spawn(connection);
+        let end = &mut self.ends[number];
+        (end.peer, end.task, end.is_dark) = (Some(peer), task, false);
+        end.in_flight.clear();
+        end.client.connected(&end.address, random);
+    }
+
+    /// Drops a connection as the client asks, with its last bytes.
+    fn drop_connection(&mut self, number: usize) {
+        let now = self.world.now();
+        let end = &mut self.ends[number];
+        let rng = &mut self.rng;
+        end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
+        if let Some(peer) = end.peer.take() {
+            if !end.is_dark {
+                peer.deliver(&end.in_flight);
+                peer.end_stream(Ok(()));
+            }
+            // Nothing reads what the server writes now.
+            peer.set_space(usize::MAX);
+        }
+        end.in_flight.clear();
+    }
+
+    /// Cuts a connection: what is in flight is lost in both directions, and both ends see it.
+    pub(crate) fn cut(&mut self, number: usize) {
+        let now = self.world.now();
+        let rng = &mut self.rng;
+        let end = &mut self.ends[number];
+        // Some of it has been written to the network already.
+        end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
+        let Some(peer) = end.peer.take() else { return };
+        let some = self.rng.below(end.in_flight.len() + 1);
+        if !end.is_dark {
+            peer.deliver(&end.in_flight[..some]);
+        }
+        end.in_flight.clear();
+        if self.rng.chance(50) {
+            peer.discard_unread();
+        }
+        peer.end_stream(Err(std::io::ErrorKind::ConnectionReset));
+        peer.fail_writes(std::io::ErrorKind::ConnectionReset);
+        end.client.disconnected(now);
+    }
+
+    /// The connection looks open, and no byte passes any more.
+    pub(crate) fn darken(&mut self, number: usize) {
+        self.ends[number].is_dark = true;
+    }
+
+    pub(crate) fn state(&self, number: usize) -> State {
+        self.ends[number].client.state()
+    }
+
+    pub(crate) fn id(&self, number: usize) -> ConnId {
+        self.ends[number].client.id().unwrap()
+    }
+
+    /// Returns the ids of a room's members as a client knows them, sorted; empty if it is not in it.
+    pub(crate) fn members(&self, number: usize, room: &str) -> Vec<ConnId> {
+        let members = self.ends[number].client.members(room);
+        members.map(|members| members.ids().copied().collect()).unwrap_or_default()
+    }
+
+    /// Returns the texts that a client has received in a room, in order.
+    pub(crate) fn texts(&self, number: usize, room: &str) -> Vec<String> {
+        let of_room = |message: &&Message| message.room == *room && message.event == *"chat";
+        let texts = self.messages(number).into_iter().filter(of_room);
+        texts.map(|message| message.text().unwrap().to_owned()).collect()
+    }
+
+    pub(crate) fn messages(&self, number: usize) -> Vec<&Message> {
+        fn message(event: &Event) -> Option<&Message> {
+            match event {
+                Event::Message(message) => Some(message),
+                _ => None,
+            }
+        }
+        self.ends[number].events.iter().filter_map(message).collect()
+    }
+
+    /// Returns the texts of the messages that a client has reported as lost.
+    pub(crate) fn lost(&self, number: usize) -> Vec<String> {
+        let events = self.ends[number].events.iter();
+        let text = |event: &Event| match event {
+            Event::Lost(lost) => Some(lost.packet.text().unwrap().to_owned()),
+            _ => None,
+        };
+        events.filter_map(text).collect()
+    }
+
+    /// Returns the events of a client that are not messages, and forgets all of them.
+    pub(crate) fn take_events(&mut self, number: usize) -> Vec<Event> {
+        let events = std::mem::take(&mut self.ends[number].events);
+        events.into_iter().filter(|event| !matches!(event, Event::Message(_))).collect()
+    }
+}
+
+fn key(rng: &mut Rng) -> [u8; 4] {
+    (rng.next() as u32).to_be_bytes()
+}
+
+/// Returns options for a plain client.
+pub(crate) fn plain() -> Options {
+    let mut options = Options::default();
+    options.extended = false;
+    options
+}
+
+/// Returns the texts of a range of numbers.
+pub(crate) fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}

@@ -1,0 +1,277 @@
+//! Joins, leaves, members and messages, over both protocols.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use roomer_engine::{Presence, Server};
+use roomer_proto::client::{Event, JoinError, LostReason, Options, SendError, Sent, State};
+
+use super::net::*;
+
+/// Runs a test over both protocols, with several orders of events.
+fn both(test: impl Fn(u64, Options)) {
+    for seed in 0..8 {
+        test(seed, Options::default());
+        test(seed, plain());
+    }
+}
+
+/// Two clients in the room `lobby`.
+fn two(net: &mut Net, options: &Options) {
+    for number in [net.add(options.clone()), net.add(options.clone())] {
+        net.join(number, "lobby");
+        net.settle();
+    }
+    net.take_events(0);
+    net.take_events(1);
+}
+
+#[test]
+fn a_client_joins_sends_receives_and_leaves() {
+    both(|seed, options| {
+        let mut net = Net::new(seed, Server::builder());
+        let ann = net.add(options.clone());
+        net.join(ann, "lobby");
+        assert_eq!(net.send(ann, "lobby", "early"), Sent::Queued);
+        net.settle();
+        assert_eq!(net.ends[ann].client.is_extended(), options.extended);
+        let id = net.id(ann);
+        let names: Vec<_> = net.take_events(ann);
+        assert_eq!(names[0], Event::Opened { id, is_resumed: false });
+        assert_eq!(names[1], Event::Joined { room: "root".into() });
+        assert_eq!(names[2], Event::Joined { room: "lobby".into() });
+        assert_eq!(names.len(), 3);
+
+        let bob = net.add(options.clone());
+        net.join(bob, "lobby");
+        net.settle();
+        let room = "lobby".into();
+        assert!(net.take_events(ann).contains(&Event::MemberJoined { room, id: net.id(bob) }));
+        let mut both = [id, net.id(bob)];
+        both.sort_unstable();
+        assert_eq!(
+            (net.members(ann, "lobby"), net.members(bob, "lobby")),
+            (both.into(), both.into())
+        );
+
+        assert_eq!(net.send(bob, "lobby", "hello"), Sent::Sent);
+        let now = net.world.now();
+        let sent = net.ends[bob].client.send(now, "lobby", "chat", Some(id.as_str()), b"psst");
+        assert_eq!(sent, Ok(Sent::Sent));
+        net.settle();
+        let heard: Vec<_> =
+            net.messages(ann).iter().map(|m| (m.text().unwrap(), m.is_direct)).collect();
+        assert_eq!(heard, [("hello", false), ("psst", true)]);
+        assert_eq!(net.messages(ann)[0].from, net.id(bob).as_str());
+        assert!(net.messages(bob).is_empty());
+
+        net.leave(bob, "lobby");
+        net.settle();
+        assert!(net.take_events(bob).contains(&Event::Left { room: "lobby".into() }));
+        let left = Event::MemberLeft { room: "lobby".into(), id: net.id(bob) };
+        assert!(net.take_events(ann).contains(&left));
+        let gone = net.ends[bob].client.send(now, "lobby", "chat", None, b"");
+        assert_eq!(gone, Err(SendError::NotJoined));
+        assert_eq!(net.members(ann, "lobby"), [id]);
+    });
+}
+
+#[test]
+fn rejected_joins_and_removals_are_events() {
+    both(|seed, options| {
+        let mut net = Net::new(seed, Server::builder().may_join(|_, room| room != "staff"));
+        two(&mut net, &options);
+        net.join(0, "staff");
+        assert_eq!(net.send(0, "staff", "in vain"), Sent::Queued);
+        net.settle();
+        assert_eq!(net.lost(0), ["in vain"]);
+        let events = net.take_events(0);
+        assert!(events.contains(&Event::Refused { room: "staff".into() }), "{events:?}");
+        assert!(!net.ends[0].client.rooms().any(|room| room == "staff"));
+
+        net.world.server().kick(net.id(0), "lobby");
+        net.settle();
+        assert!(net.take_events(0).contains(&Event::Removed { room: "lobby".into() }));
+        assert!(net.members(0, "lobby").is_empty());
+        // A removal is not forever, and a move needs no join.
+        net.join(0, "lobby");
+        net.world.server().join(net.id(1), "moved");
+        net.settle();
+        assert!(net.take_events(0).contains(&Event::Joined { room: "lobby".into() }));
+        assert!(net.take_events(1).contains(&Event::Joined { room: "moved".into() }));
+        assert_eq!(net.members(1, "moved"), [net.id(1)]);
+    });
+}
+
+#[test]
+fn the_last_wish_about_a_room_holds_however_fast_it_changes() {
+    both(|seed, options| {
+        let mut net = Net::new(seed, Server::builder());
+        two(&mut net, &options);
+        for round in 0..40 {
+            match net.rng.below(3) {
+                0 => net.join(0, "lobby"),
+                1 => net.leave(0, "lobby"),
+                // It crosses whatever the client has just sent.
+                _ => _ = net.world.server().kick(net.id(0), "lobby"),
+            }
+            if net.rng.chance(30) {
+                net.settle();
+            } else if net.rng.chance(50) {
+                net.world.settle();
+            }
+            let wants = round % 2 == 0;
+            if round % 10 > 7 {
+                if wants {
+                    net.join(0, "lobby")
+                } else {
+                    net.leave(0, "lobby")
+                }
+                net.settle();
+                net.advance(MINUTE / 60);
+                let is_in = net.world.server().members("lobby").contains(&net.id(0));
+                let thinks = net.ends[0].client.is_in("lobby");
+                assert_eq!(thinks, is_in, "seed {seed}, round {round}");
+                // A removal that was on its way when the client joined may win.
+                assert!(is_in <= wants, "seed {seed}, round {round}");
+            }
+        }
+        // Without removals in between, each wish is fulfilled.
+        for wants in [true, false, true] {
+            net.leave(0, "lobby");
+            net.join(0, "lobby");
+            net.leave(0, "lobby");
+            if wants {
+                net.join(0, "lobby");
+            }
+            net.settle();
+            assert_eq!(net.world.server().members("lobby").contains(&net.id(0)), wants);
+            let refused = Event::Refused { room: "lobby".into() };
+            let events = net.take_events(0);
+            assert!(!events.contains(&refused), "seed {seed}: {events:?}");
+        }
+    });
+}
+
+#[test]
+fn a_removal_that_crosses_a_leave_is_not_taken_for_a_rejected_join() {
+    both(|seed, options| {
+        let mut net = Net::new(seed, Server::builder());
+        two(&mut net, &options);
+        net.world.server().kick(net.id(0), "lobby");
+        net.leave(0, "lobby");
+        net.join(0, "lobby");
+        net.settle();
+        assert!(net.ends[0].client.is_in("lobby"));
+        let events = net.take_events(0);
+        assert!(!events.contains(&Event::Refused { room: "lobby".into() }), "{events:?}");
+    });
+}
+
+#[test]
+fn root_can_be_left_for_good() {
+    both(|seed, options| {
+        let mut net = Net::new(seed, Server::builder());
+        two(&mut net, &options);
+        net.leave(0, "root");
+        net.settle();
+        assert_eq!(net.take_events(0), [Event::Left { room: "root".into() }]);
+        assert!(!net.world.server().members("root").contains(&net.id(0)));
+        // Also after the server has restarted it.
+        net.world.server().disconnect(net.id(0), 1012, "");
+        net.settle();
+        net.advance(MINUTE / 30);
+        assert_eq!(net.state(0), State::Open);
+        assert!(!net.world.server().members("root").contains(&net.id(0)));
+        assert!(net.world.server().members("lobby").contains(&net.id(0)));
+        assert!(!net.take_events(0).contains(&Event::Joined { room: "root".into() }));
+    });
+}
+
+#[test]
+fn a_room_whose_members_are_only_counted_has_a_count() {
+    both(|seed, options| {
+        let builder = Server::builder().presence("lobby", Presence::Count);
+        let mut net = Net::new(seed, builder);
+        two(&mut net, &options);
+        let members = net.ends[1].client.members("lobby").unwrap();
+        assert_eq!((members.count(), members.ids().count()), (2, 0));
+    });
+}
+
+#[test]
+fn what_cannot_be_sent_is_rejected_at_once() {
+    let mut net = Net::new(1, Server::builder().max_message(1000));
+    let mut options = Options::default();
+    (options.queue_messages, options.queue_bytes) = (3, 2000);
+    let ann = net.add(options);
+    let now = net.world.now();
+    net.join(ann, "lobby");
+    let client = &mut net.ends[ann].client;
+    for event in ["join", "join_ack", "new_member", "roomer:ack", "roomer:any"] {
+        assert_eq!(client.send(now, "lobby", event, None, b""), Err(SendError::Reserved));
+    }
+    assert_eq!(client.send(now, "lobby", "chat", Some(""), b""), Err(SendError::Reserved));
+    assert_eq!(client.send(now, "other", "chat", None, b""), Err(SendError::NotJoined));
+    assert_eq!(client.send(now, "lobby", "chat", None, &[0; 2000]), Err(SendError::TooLarge));
+    assert_eq!(client.send(now, "lobby", "chat", None, &[0; 1900]), Ok(Sent::Queued));
+    assert_eq!(client.send(now, "lobby", "chat", None, &[0; 200]), Err(SendError::Full));
+    assert_eq!(client.send(now, "lobby", "chat", None, b""), Ok(Sent::Queued));
+    assert_eq!(client.send(now, "lobby", "chat", None, b""), Ok(Sent::Queued));
+    assert_eq!(client.send(now, "lobby", "chat", None, b""), Err(SendError::Full));
+    client.leave(now, "lobby");
+    net.settle();
+    assert_eq!(net.lost(ann).len(), 3);
+    // The server has announced its limit.
+    net.join(ann, "lobby");
+    net.settle();
+    let client = &mut net.ends[ann].client;
+    assert_eq!(client.send(now, "lobby", "chat", None, &[0; 1000]), Err(SendError::TooLarge));
+    client.close(now);
+    assert_eq!(client.send(now, "lobby", "chat", None, b""), Err(SendError::Closed));
+    assert_eq!(client.join(now, "lobby"), Err(JoinError::Closed));
+}
+
+#[test]
+fn messages_of_a_room_that_the_server_ends_are_reported_once() {
+    both(|seed, options| {
+        let mut net = Net::new(seed, Server::builder());
+        two(&mut net, &options);
+        net.world.server().kick(net.id(0), "lobby");
+        net.send(0, "lobby", "uncertain");
+        net.settle();
+        net.cut(0);
+        net.settle();
+        net.advance(MINUTE);
+        let lost = net.ends[0].events.iter().filter_map(|event| match event {
+            Event::Lost(lost) => Some(lost.reason),
+            _ => None,
+        });
+        let lost: Vec<_> = lost.collect();
+        assert_eq!(lost, [LostReason::Unconfirmed], "seed {seed}");
+    });
+}
+
+#[test]
+fn a_login_is_renewed() {
+    let renewed = Arc::new(AtomicBool::new(false));
+    let seen = renewed.clone();
+    let minute = MINUTE;
+    let builder = Server::builder()
+        .authorize(move |_| Ok(roomer_engine::Claims::new().user("ann").good_for(2 * minute)))
+        .renew_login(move |_, token| {
+            assert_eq!(token, "fresh");
+            seen.store(true, Ordering::SeqCst);
+            Ok(roomer_engine::Claims::new().user("ann").good_for(60 * minute))
+        });
+    let mut net = Net::new(1, builder);
+    let ann = net.add(Options::default());
+    net.advance(MINUTE + MINUTE / 4);
+    let is_due = |event: &Event| matches!(event, Event::Expiring { left } if *left <= MINUTE);
+    assert!(net.take_events(ann).iter().any(is_due));
+    let now = net.world.now();
+    net.ends[ann].client.renew(now, "fresh").unwrap();
+    net.advance(5 * MINUTE);
+    assert!(renewed.load(Ordering::SeqCst));
+    assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 1));
+}

@@ -1,0 +1,192 @@
+//! The address of a server, with the query and the headers of the request.
+
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+use core::str::FromStr;
+
+use tungstenite::http::Uri;
+
+/// The address that a client connects to, such as `wss://example.org/ws?token=…`. `http` and `https`
+/// stand for `ws` and `wss`.
+///
+/// ```
+/// use roomer_proto::client::Address;
+///
+/// let address: Address = "wss://[::1]:8443/ws?a=1#top".parse()?;
+/// let address = address.query("token", "a b&c").header("Origin", "https://example.org")?;
+/// assert_eq!((address.host(), address.port(), address.is_tls()), ("::1", 8443, true));
+/// assert_eq!(address.target(), "/ws?a=1&token=a%20b%26c");
+/// assert!("ftp://example.org".parse::<Address>().is_err());
+/// # Ok::<(), roomer_proto::client::InvalidAddress>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    is_tls: bool,
+    /// The host and port as written, for the `Host` header.
+    authority: String,
+    host: String,
+    port: u16,
+    /// The path and query.
+    target: String,
+    headers: Vec<(String, String)>,
+}
+
+/// The text is not an address, or not a header.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidAddress(String);
+
+impl InvalidAddress {
+    fn new(why: impl Into<String>) -> Self {
+        InvalidAddress(why.into())
+    }
+
+    /// Returns the error for an address with TLS in a program without it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_tls() -> Self {
+        InvalidAddress::new("wss:// needs the feature tls")
+    }
+}
+
+/// The headers of the handshake, which a client cannot replace.
+const OWN_HEADERS: [&str; 7] = [
+    "host",
+    "connection",
+    "upgrade",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+    "sec-websocket-protocol",
+];
+
+impl Address {
+    /// Returns true for `wss` and `https`.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// Returns the host to look up, without the brackets of an IPv6 address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns the port; by default 80, with TLS 443.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns the path and query of the request.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Adds a parameter to the query, percent-encoded.
+    #[must_use]
+    pub fn query(mut self, key: &str, value: &str) -> Self {
+        push_query(&mut self.target, key, value);
+        self
+    }
+
+    /// Adds a header to the request, such as `Authorization` or `Origin`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAddress`] if the header belongs to the handshake, or if a line cannot contain it.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidAddress> {
+        let is_token =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        if name.is_empty() || !name.as_bytes().iter().all(is_token) {
+            return Err(InvalidAddress::new("this is not the name of a header"));
+        }
+        if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            return Err(InvalidAddress(alloc::format!("{name} belongs to the handshake")));
+        }
+        // Without the value, which may be a secret.
+        if value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {
+            return Err(InvalidAddress(alloc::format!(
+                "the value of {name} has control characters"
+            )));
+        }
+        self.headers.push((name.to_owned(), value.to_owned()));
+        Ok(self)
+    }
+
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    pub(super) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+}
+
+/// Appends a parameter to the query of a target.
+pub(super) fn push_query(target: &mut String, key: &str, value: &str) {
+    target.push(if target.contains('?') { '&' } else { '?' });
+    encode(key, target);
+    target.push('=');
+    encode(value, target);
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986 section 2.3).
+fn encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => _ = write!(out, "%{byte:02X}"),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        // A WebSocket address does not have a fragment (RFC 6455 section 3).
+        let text = text.split('#').next().unwrap_or_default();
+        let uri: Uri = text.parse().map_err(|error: tungstenite::http::uri::InvalidUri| {
+            InvalidAddress(error.to_string())
+        })?;
+        let is_tls = match uri.scheme_str() {
+            Some("ws" | "http") => false,
+            Some("wss" | "https") => true,
+            _ => return Err(InvalidAddress::new("an address starts with ws:// or wss://")),
+        };
+        let authority = uri.authority().ok_or_else(|| InvalidAddress::new("there is no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(InvalidAddress::new("credentials belong in a header, not in the address"));
+        }
+        let host = authority.host();
+        if host.is_empty() {
+            return Err(InvalidAddress::new("there is no host"));
+        }
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        Ok(Address {
+            is_tls,
+            authority: authority.as_str().to_owned(),
+            host: bare.unwrap_or(host).to_owned(),
+            port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            target: if target.is_empty() { "/".to_owned() } else { target.to_owned() },
+            headers: Vec::new(),
+        })
+    }
+}
+
+/// Without the query and the headers, which may contain tokens.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls { "wss" } else { "ws" };
+        let path = self.target.split('?').next().unwrap_or_default();
+        write!(f, "{scheme}://{}{path}", self.authority)
+    }
+}

@@ -1,0 +1,143 @@
+//! Rooms: joining, leaving, and the requests to the server that follow.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytestring::ByteString;
+
+use super::event::{Event, JoinError, LostReason, SendError};
+use super::life::{Client, State};
+use super::members::Members;
+use super::outbox::{Item, Kind};
+use super::room::{Request, Room};
+use crate::extended::TOKEN;
+use crate::{JOIN, LEAVE, PacketRef, ROOT};
+
+impl Client {
+    /// Joins a room, now and after each reconnect. Does nothing if the client is in the room, or
+    /// joins it already. The result is an event: `Joined`, or `Refused`.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError::Closed`] if the client is closed.
+    pub fn join(&mut self, now: Duration, room: &str) -> Result<(), JoinError> {
+        if matches!(self.state, State::Closing | State::Closed) {
+            return Err(JoinError::Closed);
+        }
+        if !self.rooms.contains_key(room) {
+            self.rooms.insert(room.into(), Room::default());
+        }
+        if let Some(entry) = self.rooms.get_mut(room)
+            && !core::mem::replace(&mut entry.is_wanted, true)
+        {
+            // A leave that was not sent is undone.
+            entry.was_in &= entry.is_in && entry.request.is_none();
+            self.request_room(room);
+            self.pump(now);
+        }
+        Ok(())
+    }
+
+    /// Leaves a room. Messages that wait for it are discarded and reported as lost. The result is the
+    /// event `Left`.
+    pub fn leave(&mut self, now: Duration, room: &str) {
+        let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_wanted) else { return };
+        entry.is_wanted = false;
+        for item in self.outbox.discard(room) {
+            self.report(item, LostReason::Unsent);
+        }
+        self.request_room(room);
+        self.pump(now);
+        // Without a membership or a request there is nothing to wait for.
+        let is_idle = |room: &Room| !room.is_in && room.request.is_none();
+        if self.rooms.get(room).is_some_and(is_idle) {
+            self.events.push_back(Event::Left { room: room.into() });
+            self.forget(room);
+        }
+    }
+
+    /// Returns the members of a room, the client included: the last known ones, while there is no
+    /// connection. `None` if the client has not joined the room.
+    #[must_use]
+    pub fn members(&self, room: &str) -> Option<&Members> {
+        self.rooms.get(room).filter(|room| room.was_in && room.is_wanted).map(|room| &room.members)
+    }
+
+    /// Returns true if the client is in a room on the present connection.
+    #[must_use]
+    pub fn is_in(&self, room: &str) -> bool {
+        self.state == State::Open
+            && self.rooms.get(room).is_some_and(|room| room.is_in && room.is_wanted)
+    }
+
+    /// Returns the names of the rooms that the application has joined, sorted.
+    pub fn rooms(&self) -> impl Iterator<Item = &str> {
+        let wanted = self.rooms.iter().filter(|(_, room)| room.is_wanted);
+        wanted.map(|(name, _)| &**name)
+    }
+
+    /// Answers [`Event::Expiring`] with a new token, once for each.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] if there is no connection to an extended server.
+    pub fn renew(&mut self, now: Duration, token: &str) -> Result<(), SendError> {
+        if self.state != State::Open || self.session.is_none() {
+            return Err(SendError::Closed);
+        }
+        let payload = token.as_bytes();
+        let packet = PacketRef { room: ROOT, event: TOKEN, payload, ..PacketRef::default() };
+        self.outbox.request(item(&packet, Kind::Token));
+        self.pump(now);
+        Ok(())
+    }
+
+    /// Queues the request that brings a room closer to what the application wants, if no other is
+    /// pending.
+    pub(super) fn request_room(&mut self, name: &str) {
+        let is_open = self.state == State::Open;
+        let Some(room) = self.rooms.get_mut(name).filter(|room| is_open && room.request.is_none())
+        else {
+            return;
+        };
+        let (request, event, kind) = match (room.is_wanted, room.is_in) {
+            (true, false) => (Request::Join, JOIN, Kind::Join),
+            (false, true) => (Request::Leave, LEAVE, Kind::Leave),
+            _ => return,
+        };
+        (room.request, room.number, room.is_doubtful) = (Some(request), None, false);
+        let packet = PacketRef { room: name, event, ..PacketRef::default() };
+        self.outbox.request(item(&packet, kind));
+    }
+
+    /// Requests what is missing after a connection was made.
+    ///
+    /// The server puts the client into root by itself, unless the session continues.
+    pub(super) fn request_rooms(&mut self, is_resumed: bool) {
+        let names = self.rooms.keys().filter(|name| is_resumed || *name != ROOT).cloned();
+        let names: Vec<ByteString> = names.collect();
+        names.iter().for_each(|name| self.request_room(name));
+    }
+
+    /// Removes a room about which nothing matters any more.
+    pub(super) fn forget(&mut self, name: &str) {
+        if self.rooms.get(name).is_some_and(Room::is_over) {
+            self.rooms.remove(name);
+        }
+    }
+
+    /// The server has answered the probe with this number, and so all requests before it.
+    pub(super) fn probe_answered(&mut self, number: u64) {
+        let is_decided = |room: &Room| room.is_doubtful && room.number.is_some_and(|n| n < number);
+        let rooms = self.rooms.iter().filter(|(_, room)| is_decided(room));
+        let refused: Vec<ByteString> = rooms.map(|(name, _)| name.clone()).collect();
+        for name in refused {
+            self.removed(&name);
+        }
+    }
+}
+
+/// Creates an outgoing packet.
+pub(super) fn item(packet: &PacketRef<'_>, kind: Kind) -> Item {
+    Item { room: packet.room.into(), kind, bytes: packet.to_bytes() }
+}

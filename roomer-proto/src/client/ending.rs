@@ -1,0 +1,124 @@
+//! How connections end, and clients.
+
+use core::time::Duration;
+
+use super::event::{Closing, Event, Failure, LostReason, Undelivered};
+use super::life::{Client, NextAttempt, State};
+use super::limits::{CLOSE_TIME, LONGEST_HINT, RATE_DELAY};
+use super::outbox::{Item, Kind};
+use crate::Packet;
+use crate::close::{self, Wait};
+use crate::extended::parse_count;
+
+impl Client {
+    /// Handles the loss of a connection or the failure of an attempt.
+    pub(super) fn lose(&mut self, now: Duration, failure: Failure) {
+        if matches!(self.state, State::Closed | State::Waiting) {
+            return;
+        }
+        if self.state == State::Closing {
+            return self.finish(now, Closing::Application);
+        }
+        let opened_at = self.socket.take().and_then(|socket| socket.opened_at);
+        self.must_disconnect = true;
+        if opened_at.is_some_and(|at| now.saturating_sub(at) >= self.options.min_uptime) {
+            self.failures = 0;
+        }
+        let (wait, hint) = self.verdict(&failure);
+        // A close frame of the server ends the session, and so does a violation.
+        let keeps_session = self.session.as_ref().is_some_and(|session| session.token.is_some())
+            && matches!(failure, Failure::Broken | Failure::Timeout | Failure::Connect(_));
+        if wait == Some(Wait::Slow) {
+            self.outbox.slow_down(now);
+        }
+        self.lost_at.get_or_insert(now);
+        if !keeps_session && opened_at.is_some() {
+            self.end_session(now);
+        }
+        let Some(wait) = wait else { return self.finish(now, Closing::Final(failure)) };
+        if self.options.retries.is_some_and(|retries| self.failures >= retries) {
+            return self.finish(now, Closing::GaveUp(failure));
+        }
+        let doubled = 2u32.checked_pow(self.failures).unwrap_or(u32::MAX);
+        let most = self.options.min_delay.saturating_mul(doubled).min(self.options.max_delay);
+        self.failures += 1;
+        let extra = if wait == Wait::Slow { RATE_DELAY } else { Duration::ZERO };
+        self.next_attempt = match hint {
+            Some(hint) => NextAttempt::At(now + hint),
+            None => NextAttempt::Undrawn { since: now, extra, most },
+        };
+        self.state = State::Waiting;
+        self.events.push_back(Event::Suspended(failure));
+    }
+
+    /// Returns whether and how a client reconnects after a failure, and the server's hint.
+    fn verdict(&self, failure: &Failure) -> (Option<Wait>, Option<Duration>) {
+        let (code, reason) = match failure {
+            Failure::Closed { code, reason } => (code.unwrap_or(1005), reason.as_str()),
+            // The same credentials would be rejected again.
+            Failure::Rejected { status: 401 | 403 } => return (None, None),
+            _ => return (Some(Wait::Normal), None),
+        };
+        let wait = match self.options.is_final {
+            Some(is_final) if is_final(code, reason) => None,
+            Some(_) => Some(Wait::Normal),
+            None => close::find(code, reason).map_or(Some(Wait::Normal), |close| close.wait),
+        };
+        let hint = reason.strip_prefix("retry=").filter(|_| matches!(code, 1012 | 1013));
+        let hint = hint.and_then(|hint| parse_count(hint.as_bytes()));
+        (wait, hint.map(|millis| Duration::from_millis(millis).min(LONGEST_HINT)))
+    }
+
+    /// The session is lost: all rooms are joined anew, and what the server has not confirmed may not
+    /// have arrived.
+    pub(super) fn end_session(&mut self, now: Duration) {
+        self.session = None;
+        for room in self.rooms.values_mut() {
+            room.suspend(now);
+        }
+        let left = self.rooms.extract_if(.., |_, room| !room.is_wanted);
+        self.events.extend(left.map(|(room, _)| Event::Left { room }));
+        for item in self.outbox.reset() {
+            self.report(item, LostReason::Unconfirmed);
+        }
+    }
+
+    /// The client is closed for good.
+    pub(super) fn finish(&mut self, now: Duration, why: Closing) {
+        if self.socket.take().is_some() {
+            self.must_disconnect = true;
+        }
+        self.end_session(now);
+        for item in self.outbox.drain_queue() {
+            self.report(item, LostReason::Unsent);
+        }
+        self.rooms.clear();
+        self.state = State::Closed;
+        self.events.push_back(Event::Closed(why));
+    }
+
+    /// Reports a message that may not have arrived.
+    pub(super) fn report(&mut self, item: Item, reason: LostReason) {
+        if item.kind == Kind::Message
+            && let Ok(packet) = Packet::decode(item.bytes)
+        {
+            self.events.push_back(Event::Lost(Undelivered { packet, reason }));
+        }
+    }
+
+    /// Closes the client: what was sent is written, then a close frame. The server's answer confirms
+    /// it.
+    pub fn close(&mut self, now: Duration) {
+        match self.state {
+            State::Open => {
+                self.pump(now);
+                self.state = State::Closing;
+                if let Some(socket) = &mut self.socket {
+                    (socket.must_close, socket.due) = (true, now + CLOSE_TIME);
+                }
+            }
+            State::Waiting | State::Connecting => self.finish(now, Closing::Application),
+            State::Closing | State::Closed => {}
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The opening handshake of a client (RFC 6455 section 4.1).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use data_encoding::BASE64;
+use tungstenite::handshake::derive_accept_key;
+
+use super::address::{Address, push_query};
+use super::event::Failure;
+use super::limits::LARGEST_RESPONSE;
+use crate::extended::VERSION;
+
+/// The headers of a response at most.
+const MOST_HEADERS: usize = 64;
+
+/// A request whose response is not complete.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    /// The value of `Sec-WebSocket-Accept` that proves that the server has read the key.
+    accept: String,
+    /// The beginning of the response.
+    response: Vec<u8>,
+}
+
+/// The query of a client that returns to its session: the token and the count.
+pub(super) type Return<'a> = Option<(&'a str, u64)>;
+
+/// Creates a handshake; returns it with the bytes of its request.
+pub(super) fn request(
+    address: &Address,
+    is_extended: bool,
+    session: Return<'_>,
+    key: [u8; 16],
+) -> (Handshake, Vec<u8>) {
+    let mut target: String = address.target().into();
+    if is_extended {
+        push_query(&mut target, "roomer", itoa(u64::from(VERSION)).as_str());
+        if let Some((token, received)) = session {
+            push_query(&mut target, "session", token);
+            push_query(&mut target, "received", itoa(received).as_str());
+        }
+    }
+    let key = BASE64.encode(&key);
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n",
+        address.authority()
+    );
+    for (name, value) in address.headers() {
+        let _ = write!(text, "{name}: {value}\r\n");
+    }
+    text.push_str("\r\n");
+    let accept = derive_accept_key(key.as_bytes());
+    (Handshake { accept, response: Vec::new() }, text.into_bytes())
+}
+
+fn itoa(number: u64) -> String {
+    alloc::format!("{number}")
+}
+
+impl Handshake {
+    /// Adds received bytes. Returns the number of them that belong to the response, if it is
+    /// complete.
+    pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
+        let before = self.response.len();
+        // No more than the limit is kept, whatever arrives.
+        let more = bytes.len().min(LARGEST_RESPONSE - before);
+        self.response.extend_from_slice(&bytes[..more]);
+        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut response = httparse::Response::new(&mut headers);
+        let end = match response.parse(&self.response) {
+            Ok(httparse::Status::Complete(end)) => end,
+            Ok(httparse::Status::Partial) if self.response.len() < LARGEST_RESPONSE => {
+                return Ok(None);
+            }
+            _ => return Err(Failure::Handshake("the response is not HTTP")),
+        };
+        match response.code {
+            Some(101) => {}
+            code => return Err(Failure::Rejected { status: code.unwrap_or_default() }),
+        }
+        self.check(response.headers)?;
+        Ok(Some(end - before))
+    }
+
+    fn check(&self, headers: &[httparse::Header<'_>]) -> Result<(), Failure> {
+        let values = |name: &'static str| {
+            let found = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+            found.map(|header| header.value.trim_ascii())
+        };
+        if !values("Upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket")) {
+            return Err(Failure::Handshake("the response does not upgrade to websocket"));
+        }
+        let mut tokens = values("Connection").flat_map(|value| value.split(|&byte| byte == b','));
+        if !tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade")) {
+            return Err(Failure::Handshake("the response does not upgrade the connection"));
+        }
+        let mut accepts = values("Sec-WebSocket-Accept");
+        if accepts.next() != Some(self.accept.as_bytes()) || accepts.next().is_some() {
+            return Err(Failure::Handshake("the response has a wrong Sec-WebSocket-Accept"));
+        }
+        let unasked = ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"];
+        if unasked.into_iter().any(|name| values(name).any(|value| !value.is_empty())) {
+            return Err(Failure::Handshake("the response selects what was not offered"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,397 @@
+//! The life of a client: attempts, waits, signs of life, the end.
+//!
+//! ```text
+//! waiting ──▶ connecting ──▶ open ──▶ waiting ──▶ connecting …        any ──▶ (closing ──▶) closed
+//! ```
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytestring::ByteString;
+
+use super::address::Address;
+use super::event::{Closing, Event, Failure};
+use super::handshake::{self, Handshake};
+use super::limits::{GRACE, GRACE_FACTOR, LONGEST_ANSWER, LONGEST_GRACE};
+use super::options::Options;
+use super::outbox::{self, Outbox};
+use super::room::Room;
+use super::session::Session;
+use crate::websocket;
+use crate::{ConnId, ROOT};
+
+/// The state of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// The next attempt is due later.
+    Waiting,
+    /// An attempt is in progress.
+    Connecting,
+    /// Messages are sent and received.
+    Open,
+    /// The application has closed the client; the server has not answered yet.
+    Closing,
+    /// The client does not connect again.
+    Closed,
+}
+
+/// What a client needs from its driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Need {
+    /// A connection: the driver answers with [`Client::connected`] or [`Client::failed`].
+    Connect,
+    /// The end of the connection, or of the attempt. The driver writes what
+    /// [`Client::transmit`] still appends, without waiting, and drops the connection.
+    Disconnect,
+}
+
+/// The client of a room server. See the [module documentation](super).
+#[derive(Debug)]
+pub struct Client {
+    pub(super) options: Box<Options>,
+    pub(super) state: State,
+    pub(super) rooms: BTreeMap<ByteString, Room>,
+    pub(super) outbox: Outbox,
+    pub(super) events: VecDeque<Event>,
+    /// The client's id, until a new session begins.
+    pub(super) id: Option<ConnId>,
+    /// Present once the server has sent `hello`, until the session is lost.
+    pub(super) session: Option<Box<Session>>,
+    pub(super) socket: Option<Box<Socket>>,
+    /// The time at which the connection was lost, until there is a new one.
+    pub(super) lost_at: Option<Duration>,
+    /// The time from which queued messages do not wait for other members any more.
+    pub(super) grace_end: Duration,
+    pub(super) failures: u32,
+    /// Doubled by each connection that was lost for silence: the factor of the answer's time limit.
+    patience: u32,
+    pub(super) next_attempt: NextAttempt,
+    pub(super) must_disconnect: bool,
+    /// The close frame to write before the connection is dropped.
+    pub(super) farewell: Option<u16>,
+}
+
+/// When the next attempt is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NextAttempt {
+    /// A random time between zero and `most`, after `extra`, from `since` on.
+    Undrawn {
+        since: Duration,
+        extra: Duration,
+        most: Duration,
+    },
+    At(Duration),
+}
+
+/// One connection, from the attempt to its end.
+#[derive(Debug)]
+pub(super) struct Socket {
+    /// True once the response to the handshake is complete.
+    pub(super) is_upgraded: bool,
+    /// Present from the request to the response.
+    pub(super) handshake: Option<Box<Handshake>>,
+    /// Bytes to write before anything else: the request.
+    pub(super) head: Vec<u8>,
+    pub(super) frames: websocket::Session<true>,
+    /// True until the first packet, which decides about the protocol.
+    pub(super) is_new: bool,
+    pub(super) opened_at: Option<Duration>,
+    /// The payloads of pings to answer.
+    pub(super) pongs: VecDeque<Vec<u8>>,
+    /// True if the server has to show that it is alive.
+    pub(super) must_ping: bool,
+    pub(super) is_probing: bool,
+    /// The end of the attempt, of the silence, or of the closing handshake.
+    pub(super) due: Duration,
+    /// True if the due time was extended because the program was suspended.
+    is_extended: bool,
+    /// True if a close frame has to be sent, and whether it was.
+    pub(super) must_close: bool,
+    pub(super) has_closed: bool,
+}
+
+impl Client {
+    /// Creates a client whose first attempt is due at once. It is going to be in the room `root`,
+    /// into which a server puts every client.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let root = Room { is_wanted: true, ..Room::default() };
+        Client {
+            options: Box::new(options),
+            state: State::Waiting,
+            rooms: BTreeMap::from([(ByteString::from_static(ROOT), root)]),
+            outbox: Outbox::new(),
+            events: VecDeque::new(),
+            id: None,
+            session: None,
+            socket: None,
+            lost_at: None,
+            grace_end: Duration::ZERO,
+            failures: 0,
+            patience: 1,
+            next_attempt: NextAttempt::At(Duration::ZERO),
+            must_disconnect: false,
+            farewell: None,
+        }
+    }
+
+    /// Returns the state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Returns the client's id: the last one, if there is no connection; `None` before the first.
+    #[must_use]
+    pub fn id(&self) -> Option<ConnId> {
+        self.id
+    }
+
+    /// Returns true if the server speaks the extended protocol.
+    #[must_use]
+    pub fn is_extended(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Returns the bytes that the client holds of incomplete messages, and of packets that wait or
+    /// that the server has not confirmed.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.outbox.held() + self.socket.as_ref().map_or(0, |socket| socket.frames.held())
+    }
+
+    /// Takes the next event.
+    pub fn next_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front();
+        if event.is_none() && self.events.capacity() > 0 {
+            self.events = VecDeque::new();
+        }
+        event
+    }
+
+    /// Handles all that is due, and returns what the client needs. Call it after every other call,
+    /// until it returns `None`, and at the [deadline](Self::deadline). `random` decides about the
+    /// delay before the next attempt.
+    pub fn poll(&mut self, now: Duration, random: u64) -> Option<Need> {
+        if self.must_disconnect {
+            self.must_disconnect = false;
+            return Some(Need::Disconnect);
+        }
+        match self.state {
+            State::Waiting => {
+                let at = self.draw(random);
+                if now < at {
+                    return None;
+                }
+                self.state = State::Connecting;
+                self.socket = Some(Box::new(Socket::new(now + self.options.connect_timeout)));
+                Some(Need::Connect)
+            }
+            State::Closed => None,
+            State::Connecting | State::Open | State::Closing => {
+                self.check_silence(now);
+                if self.state == State::Open {
+                    self.pump(now);
+                }
+                core::mem::take(&mut self.must_disconnect).then_some(Need::Disconnect)
+            }
+        }
+    }
+
+    /// Returns when [`poll`](Self::poll) or [`transmit`](Self::transmit) has something to do; `None`
+    /// if only an event of the driver or the application matters. A time that has passed although both
+    /// were called means the same: something else has to happen first, such as the network accepting
+    /// bytes.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.must_disconnect {
+            return Some(Duration::ZERO);
+        }
+        match (self.state, &self.socket) {
+            (State::Waiting, _) => Some(match self.next_attempt {
+                NextAttempt::Undrawn { .. } => Duration::ZERO,
+                NextAttempt::At(at) => at,
+            }),
+            (State::Open, Some(socket)) => {
+                let waits = self.outbox.has_queued() && !self.grace_end.is_zero();
+                let grace = (waits && self.has_waiting_rooms()).then_some(self.grace_end);
+                let session = self.session.as_ref();
+                let acks = session.and_then(|session| session.received.due_at());
+                let due = [Some(socket.due), self.ask_at(), self.outbox.paced_at(), grace, acks];
+                due.into_iter().flatten().min()
+            }
+            (_, socket) => socket.as_ref().map(|socket| socket.due),
+        }
+    }
+
+    /// The driver has connected: the next bytes to transmit are the request. `random` is the key of
+    /// the handshake (RFC 6455 section 4.1) and has to be unpredictable.
+    pub fn connected(&mut self, address: &Address, random: [u8; 16]) {
+        let Some(socket) = self.socket.as_mut().filter(|_| self.state == State::Connecting) else {
+            return;
+        };
+        let session = self.session.as_deref();
+        let known = session.and_then(|s| Some((s.token.as_deref()?, s.received.count())));
+        let is_extended = self.options.extended;
+        let (handshake, head) = handshake::request(address, is_extended, known, random);
+        (socket.handshake, socket.head) = (Some(Box::new(handshake)), head);
+    }
+
+    /// The driver cannot connect.
+    pub fn failed(&mut self, now: Duration, why: impl Into<String>) {
+        if self.state == State::Connecting {
+            self.lose(now, Failure::Connect(why.into()));
+            // The driver has nothing to drop.
+            self.must_disconnect = false;
+        } else if self.state == State::Closing {
+            self.finish(now, Closing::Application);
+            self.must_disconnect = false;
+        }
+    }
+
+    /// The stream has ended, or was reset.
+    pub fn disconnected(&mut self, now: Duration) {
+        if self.socket.is_some() {
+            self.lose(now, Failure::Broken);
+            self.must_disconnect = false;
+        }
+    }
+
+    /// The network has accepted bytes: while it does, a server may still answer.
+    pub fn progressed(&mut self, now: Duration) {
+        if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_probing) {
+            socket.due = socket.due.max(now + self.options.answer_timeout);
+        }
+    }
+
+    /// A reason to doubt the connection, or not to wait any longer: the machine was suspended, or its
+    /// network has changed. Shortens a long delay, and probes a connection that seems open.
+    pub fn wake(&mut self, now: Duration) {
+        match (self.state, &mut self.socket) {
+            (State::Open, Some(socket)) if !socket.is_probing => {
+                (socket.is_probing, socket.must_ping) = (true, true);
+                socket.due = now + answer_time(&self.options, self.patience);
+            }
+            (State::Waiting, _) => {
+                let most = self.options.min_delay;
+                if let NextAttempt::At(at) = self.next_attempt
+                    && at > now + most
+                {
+                    let extra = Duration::ZERO;
+                    self.next_attempt = NextAttempt::Undrawn { since: now, extra, most };
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the time of the next attempt, drawn at random if it is not yet.
+    fn draw(&mut self, random: u64) -> Duration {
+        if let NextAttempt::Undrawn { since, extra, most } = self.next_attempt {
+            // Full jitter after the cap, so that the clients of a restarted server do not reconnect
+            // at once.
+            let nanos = (most.as_nanos() * u128::from(random)) >> 64;
+            let delay = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+            self.next_attempt = NextAttempt::At(since + extra + delay);
+        }
+        match self.next_attempt {
+            NextAttempt::At(at) => at,
+            NextAttempt::Undrawn { since, .. } => since,
+        }
+    }
+
+    /// Probes a silent server, and gives up one that does not answer.
+    fn check_silence(&mut self, now: Duration) {
+        let Some(socket) = self.socket.as_mut().filter(|socket| now >= socket.due) else { return };
+        let answer = answer_time(&self.options, self.patience);
+        if self.state == State::Open && self.session.is_none() && !socket.is_probing {
+            (socket.is_probing, socket.must_ping) = (true, true);
+            socket.due = now + answer;
+            return;
+        }
+        // A program that was suspended first reads what has arrived meanwhile: however long that was,
+        // it counts for a quarter of the time limit at most.
+        let slack = answer / 4;
+        if now > socket.due + slack && !socket.is_extended {
+            (socket.is_extended, socket.due) = (true, now + slack);
+            return;
+        }
+        match self.state {
+            State::Closing => self.finish(now, Closing::Application),
+            State::Open => {
+                let most =
+                    LONGEST_ANSWER.as_millis() / self.options.answer_timeout.as_millis().max(1);
+                let most = u32::try_from(most).unwrap_or(u32::MAX).max(4);
+                self.patience = (2 * self.patience).min(most);
+                self.lose(now, Failure::Timeout);
+            }
+            _ => self.lose(now, Failure::Timeout),
+        }
+    }
+
+    /// Bytes of the server have arrived.
+    pub(super) fn heard(&mut self, now: Duration) {
+        let options = &self.options;
+        let Some(socket) = self.socket.as_mut().filter(|socket| socket.opened_at.is_some()) else {
+            return;
+        };
+        if core::mem::take(&mut socket.is_probing) {
+            self.patience = 1;
+        }
+        (socket.is_extended, socket.must_ping) = (false, false);
+        if self.state == State::Open {
+            socket.due = now
+                + match &self.session {
+                    // The server promises to send something; no question is needed.
+                    Some(session) => session.heartbeat + answer_time(options, self.patience),
+                    None => options.heartbeat,
+                };
+        }
+    }
+
+    /// There is a connection, and the protocol of the server is known.
+    pub(super) fn opened(&mut self, now: Duration, id: ConnId, is_resumed: bool) {
+        self.state = State::Open;
+        self.id = Some(id);
+        let down = self.lost_at.take().map_or(Duration::ZERO, |at| now.saturating_sub(at));
+        self.grace_end = now + (GRACE + GRACE_FACTOR * down).min(LONGEST_GRACE);
+        if let Some(socket) = &mut self.socket {
+            socket.opened_at = Some(now);
+        }
+        self.heard(now);
+        self.events.push_back(Event::Opened { id, is_resumed });
+    }
+
+    pub(super) fn limits(&self) -> outbox::Limits {
+        outbox::Limits { messages: self.options.queue_messages, bytes: self.options.queue_bytes }
+    }
+}
+
+fn answer_time(options: &Options, patience: u32) -> Duration {
+    options.answer_timeout.saturating_mul(patience)
+}
+
+impl Socket {
+    fn new(due: Duration) -> Self {
+        Socket {
+            is_upgraded: false,
+            handshake: None,
+            head: Vec::new(),
+            frames: websocket::Session::client(),
+            is_new: true,
+            opened_at: None,
+            pongs: VecDeque::new(),
+            must_ping: false,
+            is_probing: false,
+            due,
+            is_extended: false,
+            must_close: false,
+            has_closed: false,
+        }
+    }
+}

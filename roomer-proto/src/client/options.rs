@@ -1,0 +1,65 @@
+//! The options of a client.
+
+use core::time::Duration;
+
+/// The options of a [`Client`](super::Client). The defaults are those of the JavaScript client.
+///
+/// ```
+/// use roomer_proto::client::Options;
+///
+/// let mut options = Options::default();
+/// options.retries = Some(10);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// True if the client asks for the extended protocol. It falls back to the plain one where the
+    /// server does not speak it. Default true.
+    pub extended: bool,
+    /// The longest first delay before a reconnect; the limit doubles with each failure. Default
+    /// 500 ms.
+    pub min_delay: Duration,
+    /// The longest delay before a reconnect. Default 30 s.
+    pub max_delay: Duration,
+    /// The time after which a connection counts as a success: the delays begin anew. Default 5 s.
+    pub min_uptime: Duration,
+    /// The failures in a row after which the client gives up; `None` for no limit. Default `None`.
+    pub retries: Option<u32>,
+    /// The time limit of an attempt: lookup, TCP, TLS and the WebSocket handshake. Default 10 s.
+    pub connect_timeout: Duration,
+    /// The silence of a plain server after which the client pings it. An extended server announces
+    /// its own interval. Default 30 s.
+    pub heartbeat: Duration,
+    /// The time that an answer may take before the connection counts as lost. Default 20 s.
+    pub answer_timeout: Duration,
+    /// The messages that wait at most. Default 1,000.
+    pub queue_messages: usize,
+    /// The bytes of messages that wait at most, and of those that are sent and not confirmed. Default
+    /// 1 MiB.
+    pub queue_bytes: usize,
+    /// The bytes of a message of the server at most. A server may send larger messages than it
+    /// accepts, such as the list of a room's members. Default 64 MiB.
+    pub max_message: usize,
+    /// Replaces the [table of close codes](crate::close): returns true if the client does not
+    /// reconnect after this code and reason. Default `None`.
+    pub is_final: Option<fn(u16, &str) -> bool>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            extended: true,
+            min_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(30),
+            min_uptime: Duration::from_secs(5),
+            retries: None,
+            connect_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(20),
+            queue_messages: 1000,
+            queue_bytes: 1024 * 1024,
+            max_message: 64 * 1024 * 1024,
+            is_final: None,
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The queue of outgoing packets: their order, their rate, and which of them the server has handled.
+//!
+//! An extended server confirms packets by counts. A plain one does not confirm messages, but it handles
+//! the packets of one client in order, and answers each request to leave a room, also of a room that
+//! does not exist. Such a request is the *probe*: its answer confirms all packets before it. A pong
+//! would not do, since the Go original sends it ahead of what is queued.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::limits::{
+    FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE_BYTES, PROBE_DELAY, RELAX_TIME,
+    SLOWEST_PACE,
+};
+
+/// An outgoing packet.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) room: ByteString,
+    pub(super) kind: Kind,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Message,
+    Join,
+    Leave,
+    Probe,
+    /// A renewed login.
+    Token,
+    /// A message that was reported as lost.
+    Reported,
+}
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// Packets in the order of this connection or session, oldest first. The server has not confirmed
+    /// them.
+    sent: VecDeque<Item>,
+    sent_bytes: usize,
+    /// How many of them were written to the present connection.
+    written: usize,
+    /// The packets before the first of them that the server has confirmed.
+    confirmed: u64,
+    /// Joins and leaves that wait for their turn.
+    requests: VecDeque<Item>,
+    /// Messages that wait.
+    queue: VecDeque<Item>,
+    queued_bytes: usize,
+    /// The most packets without a confirmation; `None` once a backlog has been sent.
+    window: Option<usize>,
+    pace: Duration,
+    paced_at: Duration,
+    relax_at: Duration,
+    /// The bytes since the server was last asked for a confirmation.
+    unprobed: usize,
+    probe_at: Option<Duration>,
+    /// True if the server has to be asked for a confirmation.
+    pub(super) must_ask: bool,
+    asked_at: Option<Duration>,
+    /// True if a probe is needed whatever the protocol: it shows that all earlier requests were
+    /// answered.
+    pub(super) must_probe: bool,
+    /// The numbers of the probes that are not answered, oldest first.
+    probes: VecDeque<u64>,
+}
+
+/// What limits an outbox.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+impl Outbox {
+    pub(super) fn new() -> Self {
+        Outbox {
+            sent: VecDeque::new(),
+            sent_bytes: 0,
+            written: 0,
+            confirmed: 0,
+            requests: VecDeque::new(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            window: Some(FIRST_WINDOW),
+            pace: Duration::ZERO,
+            paced_at: Duration::ZERO,
+            relax_at: Duration::ZERO,
+            unprobed: 0,
+            probe_at: None,
+            must_ask: false,
+            asked_at: None,
+            must_probe: false,
+            probes: VecDeque::new(),
+        }
+    }
+
+    /// Returns the bytes of all packets that are held.
+    pub(super) fn held(&self) -> usize {
+        self.sent_bytes + self.queued_bytes
+    }
+
+    /// The server has handled all that was written.
+    pub(super) fn confirm_written(&mut self, now: Duration) {
+        self.confirm(now, self.confirmed + self.written as u64);
+    }
+
+    /// Sends a probe behind all other packets.
+    pub(super) fn probe(&mut self, now: Duration, item: Item) {
+        let number = self.commit(now, item);
+        self.probes.push_back(number);
+        self.asked(now);
+        self.must_probe = false;
+    }
+
+    /// Returns true if a probe behind the packet with this number is not answered.
+    pub(super) fn is_probed(&self, number: u64) -> bool {
+        self.probes.back().is_some_and(|probe| *probe > number)
+    }
+
+    /// The server has answered a probe. Returns its number; `None` if there was none.
+    pub(super) fn answered(&mut self) -> Option<u64> {
+        self.probes.pop_front()
+    }
+
+    /// Returns true if a message may be sent at once, if its room is open.
+    pub(super) fn is_free(&self, limits: Limits) -> bool {
+        let is_paced = !self.pace.is_zero();
+        !is_paced && self.queue.is_empty() && self.requests.is_empty() && self.fits(limits)
+    }
+
+    fn fits(&self, limits: Limits) -> bool {
+        self.sent_bytes <= limits.bytes && self.window.is_none_or(|window| self.sent.len() < window)
+    }
+
+    /// Returns true if the queue accepts a message of this length.
+    pub(super) fn accepts(&self, bytes: usize, limits: Limits) -> bool {
+        self.queue.len() < limits.messages && self.queued_bytes + bytes <= limits.bytes
+    }
+
+    pub(super) fn request(&mut self, item: Item) {
+        self.requests.push_back(item);
+    }
+
+    pub(super) fn queue(&mut self, item: Item) {
+        self.queued_bytes += item.bytes.len();
+        self.queue.push_back(item);
+    }
+
+    /// Sends an item next; it has a place in the order from now on. Returns its number.
+    pub(super) fn commit(&mut self, now: Duration, item: Item) -> u64 {
+        self.sent_bytes += item.bytes.len();
+        self.unprobed += item.bytes.len().max(PACKET_BYTES);
+        self.probe_at.get_or_insert(now + PROBE_DELAY);
+        self.must_ask |= self.unprobed >= PROBE_BYTES;
+        self.sent.push_back(item);
+        self.confirmed + self.sent.len() as u64
+    }
+
+    /// Takes the next item that may be sent now; messages only of rooms for which `is_open` returns
+    /// true.
+    pub(super) fn next(
+        &mut self,
+        now: Duration,
+        limits: Limits,
+        is_open: impl Fn(&str) -> bool,
+    ) -> Option<Item> {
+        if self.requests.is_empty() && self.queue.is_empty() {
+            if self.written == self.sent.len() {
+                // The backlog is sent: from here on, only bytes are limited.
+                self.window = None;
+            }
+            return None;
+        }
+        if !self.pace.is_zero() && now < self.paced_at {
+            return None;
+        }
+        if !self.fits(limits) {
+            self.must_ask |= self.unprobed > 0;
+            return None;
+        }
+        let item = match self.requests.pop_front() {
+            Some(item) => item,
+            None => {
+                let at = self.queue.iter().position(|item| is_open(&item.room))?;
+                let item = self.queue.remove(at)?;
+                self.queued_bytes -= item.bytes.len();
+                item
+            }
+        };
+        self.paced_at = now + self.pace;
+        Some(item)
+    }
+
+    /// Takes the next packet to write to the connection.
+    pub(super) fn write_next(&mut self) -> Option<&Item> {
+        let item = self.sent.get(self.written)?;
+        self.written += 1;
+        Some(item)
+    }
+
+    pub(super) fn has_unwritten(&self) -> bool {
+        self.written < self.sent.len()
+    }
+
+    /// The server was asked for a confirmation.
+    pub(super) fn asked(&mut self, now: Duration) {
+        (self.unprobed, self.probe_at, self.must_ask) = (0, None, false);
+        self.asked_at = Some(now);
+    }
+
+    /// Returns the time of the last question.
+    pub(super) fn asked_at(&self) -> Option<Duration> {
+        self.asked_at
+    }
+
+    /// Returns when the server has to be asked for a confirmation.
+    pub(super) fn probe_at(&self) -> Option<Duration> {
+        self.probe_at
+    }
+
+    /// Returns when the next queued item may be sent, if a pace delays it.
+    pub(super) fn paced_at(&self) -> Option<Duration> {
+        let waits = !self.requests.is_empty() || !self.queue.is_empty();
+        (waits && !self.pace.is_zero()).then_some(self.paced_at)
+    }
+
+    /// Returns true while a backlog is sent in small groups.
+    pub(super) fn has_window(&self) -> bool {
+        self.window.is_some()
+    }
+
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// The server has handled the first `count` packets. Returns false if it cannot have.
+    pub(super) fn confirm(&mut self, now: Duration, count: u64) -> bool {
+        let Some(new) = count.checked_sub(self.confirmed) else { return false };
+        if new > self.written as u64 {
+            return false;
+        }
+        for item in self.sent.drain(..new as usize) {
+            self.sent_bytes -= item.bytes.len();
+        }
+        self.written -= new as usize;
+        self.confirmed = count;
+        if self.sent.is_empty() {
+            (self.unprobed, self.probe_at, self.must_ask) = (0, None, false);
+            // An idle client owns no memory for it.
+            self.sent = VecDeque::new();
+        }
+        self.window = self.window.map(|window| (2 * window).min(LARGEST_WINDOW));
+        if !self.pace.is_zero() && now > self.relax_at {
+            self.pace = if self.pace > FIRST_PACE { self.pace / 2 } else { Duration::ZERO };
+            self.relax_at = now + RELAX_TIME;
+        }
+        true
+    }
+
+    /// The session continues on a new connection, and the server has handled the first `count`
+    /// packets: the others are written again. Returns false if it cannot have.
+    pub(super) fn resume(&mut self, now: Duration, count: u64) -> bool {
+        let is_right = self.confirm(now, count);
+        (self.written, self.window) = (0, Some(FIRST_WINDOW));
+        self.unprobed = self.sent.len() * PACKET_BYTES;
+        self.probe_at = (!self.sent.is_empty()).then_some(now + PROBE_DELAY);
+        is_right
+    }
+
+    /// The connection is lost, and the session with it. Returns the packets that the server may have
+    /// handled; messages that were not written wait again.
+    pub(super) fn reset(&mut self) -> VecDeque<Item> {
+        let mut lost = core::mem::take(&mut self.sent);
+        let unwritten = lost.split_off(self.written);
+        for item in unwritten.into_iter().rev().filter(|item| item.kind == Kind::Message) {
+            self.queued_bytes += item.bytes.len();
+            self.queue.push_front(item);
+        }
+        self.requests.clear();
+        self.probes.clear();
+        (self.sent_bytes, self.written, self.confirmed, self.unprobed) = (0, 0, 0, 0);
+        (self.window, self.probe_at, self.must_ask) = (Some(FIRST_WINDOW), None, false);
+        self.must_probe = false;
+        lost
+    }
+
+    /// The server has closed the connection because the client was too fast.
+    pub(super) fn slow_down(&mut self, now: Duration) {
+        self.pace = (2 * self.pace).clamp(FIRST_PACE, SLOWEST_PACE);
+        self.relax_at = now + RELAX_TIME;
+    }
+
+    /// Removes the queued messages of a room.
+    pub(super) fn discard(&mut self, room: &str) -> VecDeque<Item> {
+        let (gone, kept) =
+            core::mem::take(&mut self.queue).into_iter().partition(|i| i.room == room);
+        self.queue = kept;
+        let gone: VecDeque<Item> = gone;
+        self.queued_bytes -= gone.iter().map(|item| item.bytes.len()).sum::<usize>();
+        gone
+    }
+
+    /// Returns the unconfirmed messages of a room from which the server has removed the client, once.
+    /// They keep their places in the order.
+    pub(super) fn give_up(&mut self, room: &str) -> Vec<Item> {
+        let of_room = |item: &&mut Item| item.room == room && item.kind == Kind::Message;
+        let reported = self.sent.iter_mut().filter(of_room);
+        reported
+            .map(|item| core::mem::replace(item, Item { kind: Kind::Reported, ..item.clone() }))
+            .collect()
+    }
+
+    /// Removes all that waits.
+    pub(super) fn drain_queue(&mut self) -> VecDeque<Item> {
+        self.queued_bytes = 0;
+        core::mem::take(&mut self.queue)
+    }
+}

@@ -1,0 +1,354 @@
+//! What a client reads.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::event::{Closing, Event, Failure, LostReason, Message};
+use super::life::{Client, State};
+use super::limits::MOST_PONGS;
+use super::members::Members;
+use super::room::{Request, Room};
+use super::session::{Hello, Session};
+use super::transmit::PROBE;
+use crate::close::code;
+use crate::extended::{
+    self, ACK, ACK_NOW, AckSchedule, EXPIRING, HELLO, MEMBERS, is_extended, parse_count,
+};
+use crate::websocket::{self, Limits, Violation, valid_close_code};
+use crate::{
+    ConnId, JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, Packet, PacketRef, ROOT, is_built_in,
+};
+
+impl Client {
+    /// Handles bytes that were read from the connection, and leaves them in an undefined state.
+    pub fn receive(&mut self, now: Duration, bytes: &mut [u8]) {
+        let mut rest = &mut *bytes;
+        let Some(socket) = &mut self.socket else { return };
+        if !socket.is_upgraded {
+            let Some(handshake) = &mut socket.handshake else { return };
+            match handshake.receive(rest) {
+                Ok(None) => return,
+                Ok(Some(used)) => rest = &mut rest[used..],
+                Err(failure) => return self.lose(now, failure),
+            }
+            (socket.handshake, socket.is_upgraded) = (None, true);
+        }
+        self.heard(now);
+        let Some(socket) = &mut self.socket else { return };
+        let limits = Limits { max_message: self.options.max_message, ..Limits::default() };
+        // The frames are taken out, so that an event can change the rest of the client.
+        let mut frames = core::mem::take(&mut socket.frames);
+        let mut feed = frames.feed(&limits, rest);
+        while self.socket.is_some()
+            && let Some(event) = feed.next()
+        {
+            match event {
+                Ok(event) => self.frame(now, event),
+                Err(violation) => self.violated(now, violation),
+            }
+        }
+        drop(feed);
+        if let Some(socket) = &mut self.socket {
+            socket.frames = frames;
+        }
+        self.pump(now);
+    }
+
+    fn frame(&mut self, now: Duration, event: websocket::Event<'_>) {
+        let Some(socket) = &mut self.socket else { return };
+        match event {
+            websocket::Event::Message { data, .. } => self.message(now, data),
+            websocket::Event::Ping(payload) => {
+                // The newest ping is the one to answer.
+                if socket.pongs.len() >= MOST_PONGS {
+                    socket.pongs.pop_front();
+                }
+                socket.pongs.push_back(payload.to_vec());
+            }
+            // That bytes have arrived is all that matters.
+            websocket::Event::Pong(_) => {}
+            websocket::Event::Close { code, reason } => {
+                if self.state == State::Closing {
+                    // The answer to the client's close frame: all before it was handled.
+                    if code == Some(code::NORMAL) && reason.is_empty() && socket.has_closed {
+                        self.outbox.confirm_written(now);
+                    }
+                    return self.finish(now, Closing::Application);
+                }
+                let failure = Failure::Closed { code, reason: reason.into() };
+                let answer = code.filter(|code| valid_close_code(*code));
+                self.farewell = Some(answer.unwrap_or(code::NORMAL));
+                self.lose(now, failure);
+            }
+        }
+    }
+
+    /// The server broke a rule: the connection ends with a close frame, and the client comes back.
+    pub(super) fn violated(&mut self, now: Duration, violation: Violation) {
+        self.farewell = Some(violation.code);
+        self.lose(now, Failure::Violation(violation));
+    }
+
+    fn message(&mut self, now: Duration, data: &[u8]) {
+        let Some(socket) = &mut self.socket else { return };
+        let Ok(packet) = PacketRef::decode(data) else {
+            self.count(now, data.len());
+            return self.events.push_back(Event::Raw(Bytes::copy_from_slice(data)));
+        };
+        if core::mem::take(&mut socket.is_new) {
+            let hello = (packet.event == HELLO && self.options.extended)
+                .then(|| Hello::parse(packet.src, packet.payload));
+            match hello.flatten() {
+                Some(hello) => return self.hello(now, hello),
+                // Also if the session of before was an extended one: another server is there now.
+                None => self.plain(now),
+            }
+        }
+        if self.session.is_some() {
+            match packet.event {
+                HELLO => return,
+                ACK => return self.acknowledged(now, &packet),
+                _ => self.count(now, data.len()),
+            }
+        }
+        self.route(now, packet, data);
+    }
+
+    /// Counts a message of the session.
+    fn count(&mut self, now: Duration, bytes: usize) {
+        if let Some(session) = &mut self.session {
+            session.received.received(now, bytes);
+        }
+    }
+
+    /// The first packet is not `hello`: the server is a plain one.
+    fn plain(&mut self, now: Duration) {
+        if self.session.is_some() {
+            self.end_session(now);
+        }
+        self.id = None;
+    }
+
+    fn hello(&mut self, now: Duration, hello: Hello) {
+        let is_resumed = hello.is_resumed && self.session.is_some();
+        if is_resumed {
+            if !self.outbox.resume(now, hello.received) {
+                self.end_session(now);
+                return self.violated(now, WRONG_COUNT);
+            }
+        } else if self.session.is_some() {
+            self.end_session(now);
+        }
+        let received = match (&self.session, is_resumed) {
+            (Some(session), true) => session.received,
+            _ => AckSchedule::default(),
+        };
+        self.session = Some(Box::new(Session {
+            token: hello.token,
+            received,
+            heartbeat: hello.heartbeat,
+            is_asked: false,
+            max_message: hello.max_message,
+        }));
+        self.opened(now, hello.id, is_resumed);
+        self.request_rooms(is_resumed);
+    }
+
+    fn acknowledged(&mut self, now: Duration, packet: &PacketRef<'_>) {
+        let count = parse_count(packet.payload);
+        if !count.is_some_and(|count| self.outbox.confirm(now, count)) {
+            return self.violated(now, WRONG_COUNT);
+        }
+        if let Some(session) = self.session.as_mut().filter(|_| packet.dst == ACK_NOW) {
+            session.is_asked = true;
+        }
+    }
+
+    fn route(&mut self, now: Duration, packet: PacketRef<'_>, data: &[u8]) {
+        let PacketRef { room, event, dst, src, payload } = packet;
+        let is_of_server = src.is_empty() && dst.is_empty();
+        match event {
+            // A peer that forges an acknowledgement must set a receiver, or is the sender.
+            JOIN_ACK | LEAVE_ACK => {
+                let Some(id) = ConnId::parse(src).filter(|_| dst.is_empty()) else { return };
+                if self.id.is_some_and(|own| own != id) {
+                    return;
+                }
+                if self.state == State::Connecting {
+                    self.opened(now, id, false);
+                    self.request_rooms(false);
+                }
+                match event {
+                    _ if room == PROBE => self.probed(now),
+                    JOIN_ACK => self.joined(now, room, id, payload),
+                    _ => self.left(room),
+                }
+            }
+            NEW_MEMBER | MEMBER_LEFT if is_of_server => {
+                let id = core::str::from_utf8(payload).ok().and_then(ConnId::parse);
+                let Some((name, entry)) = self.entry(room) else { return };
+                let Some(id) = id else { return };
+                entry.saw(now);
+                if event == NEW_MEMBER && entry.members.add(id) {
+                    self.events.push_back(Event::MemberJoined { room: name, id });
+                } else if event == MEMBER_LEFT && entry.members.remove(&id) {
+                    entry.saw(now);
+                    self.events.push_back(Event::MemberLeft { room: name, id });
+                }
+            }
+            MEMBERS if is_of_server && self.session.is_some() => {
+                self.changed(now, room, payload);
+            }
+            EXPIRING if is_of_server && self.session.is_some() => {
+                let value = serde_json::from_slice(payload).unwrap_or(serde_json::Value::Null);
+                let left = value.get("in").and_then(serde_json::Value::as_u64).unwrap_or(0);
+                self.events.push_back(Event::Expiring { left: Duration::from_millis(left) });
+            }
+            // A place for requests: their replies and errors are events of this kind.
+            _ if is_extended(event) || is_built_in(event) => {}
+            _ => {
+                if let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_in) {
+                    entry.saw(now);
+                } else if dst.is_empty() {
+                    // A room that the client is not in.
+                    return;
+                }
+                if let Ok(packet) = Packet::decode(Bytes::copy_from_slice(data)) {
+                    self.events.push_back(Event::Message(Message::from(packet)));
+                }
+            }
+        }
+    }
+
+    /// Returns a room that the client is in, with its name.
+    fn entry(&mut self, name: &str) -> Option<(ByteString, &mut Room)> {
+        let (name, _) = self.rooms.get_key_value(name)?;
+        let name = name.clone();
+        let room = self.rooms.get_mut(&*name).filter(|room| room.is_in)?;
+        Some((name, room))
+    }
+
+    fn joined(&mut self, now: Duration, name: &str, id: ConnId, payload: &[u8]) {
+        let room = ByteString::from(name);
+        let is_known = self.rooms.contains_key(name);
+        let entry = self.rooms.entry(room.clone()).or_default();
+        if name == ROOT && !entry.is_wanted && entry.request.is_none() {
+            // Each connection begins in root, wanted or not. The application has left it before.
+            (entry.is_in, entry.is_quiet) = (true, true);
+            return self.request_room(name);
+        }
+        if entry.request == Some(Request::Join) {
+            (entry.request, entry.is_doubtful) = (None, false);
+        }
+        // The server may put a client into a room that it has not asked for.
+        entry.is_wanted |= !is_known;
+        let (previous_id, was_open) = (entry.id, entry.is_in);
+        let before = entry.joined(id, Members::parse(payload));
+        entry.saw(now);
+        if !entry.is_wanted {
+            return self.request_room(name);
+        }
+        let is_first = !core::mem::replace(&mut entry.was_in, true);
+        if is_first {
+            return self.events.push_back(Event::Joined { room });
+        }
+        // Lists that the application keeps stay correct.
+        let gone = |id: &&ConnId| Some(**id) != previous_id && !entry.members.contains(id);
+        let left: Vec<ConnId> = before.ids().filter(gone).copied().collect();
+        let new = |other: &&ConnId| **other != id && !before.contains(other);
+        let came: Vec<ConnId> = entry.members.ids().filter(new).copied().collect();
+        for id in left {
+            self.events.push_back(Event::MemberLeft { room: room.clone(), id });
+        }
+        for id in came {
+            self.events.push_back(Event::MemberJoined { room: room.clone(), id });
+        }
+        if let Some(previous_id) = previous_id.filter(|_| !was_open) {
+            self.events.push_back(Event::Rejoined { room, previous_id });
+        }
+    }
+
+    /// Handles a `leave_ack`: the answer to a leave, a rejected join, or a removal by the server.
+    fn left(&mut self, name: &str) {
+        let Some(entry) = self.rooms.get_mut(name) else { return };
+        (entry.is_in, entry.members) = (false, Members::default());
+        let is_quiet = core::mem::take(&mut entry.is_quiet);
+        match (entry.request, entry.is_wanted) {
+            (Some(Request::Join), _) => {
+                // A join that was not sent yet cannot have been rejected.
+                let Some(number) = entry.number else { return };
+                entry.is_doubtful = true;
+                self.outbox.must_probe |= !self.outbox.is_probed(number);
+            }
+            (None, true) => self.removed(name),
+            (_, is_wanted) => {
+                entry.request = None;
+                if !is_wanted && !is_quiet {
+                    self.events.push_back(Event::Left { room: name.into() });
+                }
+                self.request_room(name);
+                self.forget(name);
+            }
+        }
+    }
+
+    /// The server has answered a probe, and so handled all packets before it.
+    fn probed(&mut self, now: Duration) {
+        let Some(number) = self.outbox.answered() else { return };
+        if self.session.is_none() {
+            self.outbox.confirm(now, number);
+        }
+        self.probe_answered(number);
+    }
+
+    /// The server has rejected a join, or removed the client from a room.
+    pub(super) fn removed(&mut self, name: &str) {
+        let Some(entry) = self.rooms.remove(name) else { return };
+        let room = ByteString::from(name);
+        self.events.push_back(match (entry.request, entry.is_wanted) {
+            (Some(_), true) => Event::Refused { room },
+            (Some(_), false) => Event::Left { room },
+            (None, _) => Event::Removed { room },
+        });
+        for item in self.outbox.give_up(name) {
+            self.report(item, LostReason::Unconfirmed);
+        }
+        for item in self.outbox.discard(name) {
+            self.report(item, LostReason::Unsent);
+        }
+    }
+
+    /// Handles a `roomer:members`.
+    fn changed(&mut self, now: Duration, name: &str, payload: &[u8]) {
+        let Some((room, entry)) = self.entry(name) else { return };
+        let Some(changes) = extended::Members::parse(payload) else { return };
+        entry.saw(now);
+        let mut events = Vec::new();
+        for id in changes.left.into_iter().filter(|id| entry.members.remove(id)) {
+            events.push(Event::MemberLeft { room: room.clone(), id });
+        }
+        for member in changes.joined {
+            let id = member.id;
+            if entry.members.set(member) {
+                events.push(Event::MemberJoined { room: room.clone(), id });
+            }
+        }
+        for member in changes.changed {
+            let id = member.id;
+            if entry.members.contains(&id) {
+                entry.members.set(member);
+                events.push(Event::MemberChanged { room: room.clone(), id });
+            }
+        }
+        if let Some(count) = changes.count {
+            entry.members.set_count(count);
+        }
+        self.events.extend(events);
+    }
+}
+
+const WRONG_COUNT: Violation = Violation::protocol("a wrong count of packets");

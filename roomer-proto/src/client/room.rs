@@ -1,0 +1,77 @@
+//! One room of a client.
+
+use core::time::Duration;
+
+use super::limits::GRACE;
+use super::members::Members;
+use crate::ConnId;
+
+/// A request that the server has not answered on this connection or in this session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    Join,
+    Leave,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// True if the application wants to be in the room.
+    pub(super) is_wanted: bool,
+    /// True if the server has the client in the room, as far as it has told.
+    pub(super) is_in: bool,
+    /// True if the client has been in the room since it was wanted.
+    pub(super) was_in: bool,
+    pub(super) request: Option<Request>,
+    /// The number of the request in the order of sending, once it has a place there.
+    pub(super) number: Option<u64>,
+    /// True if a `leave_ack` has arrived while the client joins: the join was rejected, or it is the
+    /// answer to an earlier leave, or the notice of an earlier removal. The answer to a probe behind
+    /// the join decides.
+    pub(super) is_doubtful: bool,
+    pub(super) members: Members,
+    /// The client's id in the room, now or on the last connection.
+    pub(super) id: Option<ConnId>,
+    /// True if the application does not know that the client is in the room.
+    pub(super) is_quiet: bool,
+    /// True if messages wait for other members, which lost their connections at the same time.
+    pub(super) is_waiting: bool,
+    /// The last time at which there were other members.
+    pub(super) others_at: Option<Duration>,
+}
+
+impl Room {
+    /// Returns true if messages may be sent. `is_late` means that the time of waiting for other
+    /// members is over.
+    pub(super) fn is_open(&self, is_late: bool) -> bool {
+        let has_company = is_late || !self.is_waiting || self.members.count() > 1;
+        self.is_in && self.is_wanted && has_company
+    }
+
+    /// Returns true if nothing is known about the room that matters.
+    pub(super) fn is_over(&self) -> bool {
+        !self.is_wanted && !self.is_in && self.request.is_none()
+    }
+
+    /// Replaces the members by those of a `join_ack`.
+    pub(super) fn joined(&mut self, id: ConnId, members: Members) -> Members {
+        (self.is_in, self.id) = (true, Some(id));
+        self.is_waiting &= members.count() < 2;
+        core::mem::replace(&mut self.members, members)
+    }
+
+    /// Notes the time at which there were other members.
+    pub(super) fn saw(&mut self, now: Duration) {
+        if self.members.count() > 1 {
+            self.others_at = Some(now);
+        }
+    }
+
+    /// The connection was lost, and the session with it.
+    pub(super) fn suspend(&mut self, now: Duration) {
+        // A server that shuts down may close the connections of others first.
+        let had_company = self.members.count() > 1
+            || self.others_at.is_some_and(|at| now.saturating_sub(at) < GRACE);
+        self.is_waiting |= self.is_in && had_company;
+        (self.is_in, self.request, self.number, self.is_doubtful) = (false, None, None, false);
+    }
+}

@@ -1,0 +1,60 @@
+//! What a client of the extended protocol knows of its session.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use serde_json::Value;
+
+use super::limits::LARGEST_HELLO;
+use crate::ConnId;
+use crate::extended::AckSchedule;
+
+/// The session of an extended client.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// The token of the next return; `None` if the server keeps no sessions.
+    pub(super) token: Option<String>,
+    /// The packets of the server.
+    pub(super) received: AckSchedule,
+    /// The server sends something at least this often.
+    pub(super) heartbeat: Duration,
+    /// True if the server has asked for an acknowledgement.
+    pub(super) is_asked: bool,
+    /// The bytes of a message that the server accepts.
+    pub(super) max_message: usize,
+}
+
+/// The first packet of an extended server.
+#[derive(Debug)]
+pub(super) struct Hello {
+    pub(super) id: ConnId,
+    pub(super) token: Option<String>,
+    pub(super) is_resumed: bool,
+    pub(super) received: u64,
+    pub(super) heartbeat: Duration,
+    pub(super) max_message: usize,
+}
+
+impl Hello {
+    /// Reads the payload and the sender of a `hello`. Unknown keys are ignored; `None` if it is not
+    /// one, which a plain packet of that name would be.
+    pub(super) fn parse(src: &str, payload: &[u8]) -> Option<Self> {
+        if payload.len() > LARGEST_HELLO {
+            return None;
+        }
+        let Ok(Value::Object(hello)) = serde_json::from_slice(payload) else { return None };
+        let number = |key: &str| hello.get(key).and_then(Value::as_u64);
+        let limit = hello.get("limits").and_then(|limits| limits.get("message"));
+        Some(Hello {
+            id: ConnId::parse(src)?,
+            token: hello.get("session").and_then(Value::as_str).map(Into::into),
+            is_resumed: hello.get("resumed").and_then(Value::as_bool).unwrap_or(false),
+            received: number("received").unwrap_or(0),
+            // Zero would end every connection at once.
+            heartbeat: Duration::from_millis(number("heartbeat").unwrap_or(25_000).max(1000)),
+            max_message: limit
+                .and_then(Value::as_u64)
+                .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! What a client writes.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::control::item;
+use super::life::{Client, State};
+use super::limits::{PROBE_DELAY, TRANSMIT_BYTES};
+use super::outbox::Kind;
+use crate::close::code;
+use crate::extended::{ACK, ACK_NOW};
+use crate::websocket::masked_frame;
+use crate::{LEAVE, PacketRef, ROOT};
+
+impl Client {
+    /// Appends bytes to write to the connection, about 64 KiB at most, so that a slow network leaves
+    /// the rest in the queue. Returns false if there was nothing to write. `key` returns the masking
+    /// key of the next frame, which a server must not be able to predict (RFC 6455 section 10.3).
+    pub fn transmit(
+        &mut self,
+        now: Duration,
+        out: &mut Vec<u8>,
+        key: &mut dyn FnMut() -> [u8; 4],
+    ) -> bool {
+        let before = out.len();
+        if let Some(code) = self.farewell.take() {
+            masked_frame(CLOSE, key(), &code.to_be_bytes(), out);
+        }
+        if let Some(socket) = &mut self.socket {
+            out.append(&mut socket.head);
+            // The buffer of the request is not needed again.
+            socket.head = Vec::new();
+            for payload in core::mem::take(&mut socket.pongs) {
+                masked_frame(OpCode::Control(Control::Pong), key(), &payload, out);
+            }
+            if matches!(self.state, State::Open | State::Closing) {
+                self.transmit_packets(now, out, key);
+            }
+        }
+        out.len() > before
+    }
+
+    fn transmit_packets(
+        &mut self,
+        now: Duration,
+        out: &mut Vec<u8>,
+        key: &mut dyn FnMut() -> [u8; 4],
+    ) {
+        let is_due = self.ask_at().is_some_and(|at| now >= at);
+        if self.outbox.must_probe || is_due && self.session.is_none() {
+            let probe = PacketRef { room: PROBE, event: LEAVE, ..PacketRef::default() };
+            self.outbox.probe(now, item(&probe, Kind::Probe));
+        }
+        let end = out.len() + TRANSMIT_BYTES;
+        while out.len() < end
+            && let Some(item) = self.outbox.write_next()
+        {
+            masked_frame(BINARY, key(), &item.bytes, out);
+        }
+        if self.outbox.has_unwritten() {
+            return;
+        }
+        if let Some(session) = &mut self.session {
+            let ack_due = session.received.due_at().is_some_and(|at| now >= at);
+            let is_asked = core::mem::take(&mut session.is_asked);
+            if is_due || ack_due || is_asked {
+                let count = alloc::format!("{}", session.received.acknowledge());
+                let dst = if is_due { ACK_NOW } else { "" };
+                let payload = count.as_bytes();
+                let ack = PacketRef { room: ROOT, event: ACK, dst, payload, src: "" };
+                masked_frame(BINARY, key(), &ack.to_bytes(), out);
+            }
+            if is_due {
+                self.outbox.asked(now);
+            }
+        }
+        let Some(socket) = &mut self.socket else { return };
+        if core::mem::take(&mut socket.must_ping) {
+            masked_frame(OpCode::Control(Control::Ping), key(), &[], out);
+        }
+        if socket.must_close && !socket.has_closed {
+            socket.has_closed = true;
+            masked_frame(CLOSE, key(), &code::NORMAL.to_be_bytes(), out);
+        }
+    }
+
+    /// Returns when the server has to be asked to confirm what it has handled.
+    pub(super) fn ask_at(&self) -> Option<Duration> {
+        let must_ask = self.outbox.must_ask;
+        if self.session.is_none() {
+            return if must_ask { Some(Duration::ZERO) } else { self.outbox.probe_at() };
+        }
+        // An extended server acknowledges by itself, and closes a client that asks all the time without
+        // anything new.
+        let has_window = self.outbox.has_window();
+        let pause = |at: Duration| if has_window { at } else { at + PROBE_DELAY };
+        must_ask.then(|| self.outbox.asked_at().map_or(Duration::ZERO, pause))
+    }
+}
+
+/// A room that cannot be joined with this client. The server answers the request to leave it like any
+/// other; see the outbox.
+pub(super) const PROBE: &str = "\0probe";
+
+const BINARY: OpCode = OpCode::Data(Data::Binary);
+const CLOSE: OpCode = OpCode::Control(Control::Close);

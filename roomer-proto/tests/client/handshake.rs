@@ -1,0 +1,119 @@
+//! The request of a client, and responses right and wrong.
+
+use roomer_proto::client::{Event, Failure, Options, State};
+use roomer_proto::extended::HELLO;
+use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
+
+use crate::support::*;
+
+#[test]
+fn the_request_is_exactly_this() {
+    let (_, request) = connecting(Options::default());
+    let expected = "GET /ws?roomer=2 HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: BwcHBwcHBwcHBwcHBwcHBw==\r\n\r\n";
+    assert_eq!(String::from_utf8(request).unwrap(), expected);
+}
+
+#[test]
+fn a_response_may_arrive_in_pieces_and_with_the_first_packets() {
+    let ids = format!("[\"{ID}\"]");
+    let packet = PacketRef {
+        room: ROOT,
+        event: JOIN_ACK,
+        src: ID,
+        payload: ids.as_bytes(),
+        ..PacketRef::default()
+    };
+    let mut bytes = RESPONSE.as_bytes().to_vec();
+    roomer_proto::websocket::packet_frame(&packet, &mut bytes).unwrap();
+    for cut in 0..=bytes.len() {
+        let (mut client, _) = connecting(Options::default());
+        let (mut first, mut second) = (bytes[..cut].to_vec(), bytes[cut..].to_vec());
+        client.receive(NOW, &mut first);
+        client.receive(NOW, &mut second);
+        assert_eq!(client.state(), State::Open, "{cut}");
+        assert!(!client.is_extended());
+        assert_eq!(events(&mut client).len(), 2);
+    }
+}
+
+#[test]
+fn wrong_responses_are_rejected() {
+    let wrong = [
+        (RESPONSE.replace("CdXS", "CdXT"), "a wrong accept"),
+        (RESPONSE.replace("Sec-WebSocket-Accept", "X-Accept"), "no accept"),
+        (RESPONSE.replace("Upgrade: websocket", "Upgrade: h2c"), "another protocol"),
+        (RESPONSE.replace("Connection: Upgrade", "Connection: close"), "no upgrade"),
+        (RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: x\r\n\r\n"), "not offered"),
+        (
+            RESPONSE
+                .replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+            "not offered",
+        ),
+        ("220 ready\r\n\r\n".to_owned(), "not HTTP"),
+        (format!("HTTP/1.1 101 x\r\n{}", "A: b\r\n".repeat(9000)), "too long"),
+    ];
+    for (response, what) in wrong {
+        let (mut client, _) = connecting(Options::default());
+        client.receive(NOW, &mut response.clone().into_bytes());
+        assert_eq!(client.state(), State::Waiting, "{what}");
+        let events = events(&mut client);
+        assert!(
+            matches!(events[..], [Event::Suspended(Failure::Handshake(_))]),
+            "{what}: {events:?}"
+        );
+    }
+    for (status, state) in [(401, State::Closed), (403, State::Closed), (404, State::Waiting)] {
+        let (mut client, _) = connecting(Options::default());
+        client.receive(NOW, &mut format!("HTTP/1.1 {status} no\r\n\r\nwhy").into_bytes());
+        assert_eq!(client.state(), state, "{status}");
+    }
+}
+
+#[test]
+fn unknown_parts_of_the_extended_protocol_are_ignored() {
+    let mut client = upgraded();
+    let hello = r#"{"version":9,"session":null,"resumed":true,"received":3,"new":[1],"limits":7}"#;
+    let packet =
+        PacketRef { room: ROOT, event: HELLO, src: ID, payload: hello.as_bytes(), dst: "" };
+    receive(&mut client, &packet);
+    // It cannot continue a session that the client does not have.
+    let id = ID.parse().unwrap();
+    assert_eq!(events(&mut client), [Event::Opened { id, is_resumed: false }]);
+    let payload = br#"{"x":1}"#;
+    let new = PacketRef { room: ROOT, event: "roomer:new", payload, ..PacketRef::default() };
+    receive(&mut client, &new);
+    assert_eq!((events(&mut client), client.state()), (vec![], State::Open));
+}
+
+#[test]
+fn a_wrong_count_ends_the_connection_with_1002() {
+    for count in ["1", "-1", "01", "x", ""] {
+        let mut client = upgraded();
+        let hello = PacketRef { room: ROOT, event: HELLO, src: ID, payload: b"{}", dst: "" };
+        receive(&mut client, &hello);
+        transmit(&mut client);
+        let payload = count.as_bytes();
+        let ack = PacketRef { room: ROOT, event: "roomer:ack", payload, ..PacketRef::default() };
+        receive(&mut client, &ack);
+        assert_eq!(client.state(), State::Waiting, "{count}");
+        assert_eq!(transmit(&mut client), [0x88, 0x82, 1, 2, 3, 4, 3 ^ 1, 0xea ^ 2]);
+    }
+}
+
+#[test]
+fn a_masked_frame_of_a_server_is_a_violation() {
+    let mut client = upgraded();
+    client.receive(NOW, &mut [0x82, 0x80, 1, 2, 3, 4]);
+    let events = events(&mut client);
+    assert!(matches!(events[..], [Event::Suspended(Failure::Violation(_))]), "{events:?}");
+}
+
+#[test]
+fn only_the_newest_ping_is_answered() {
+    let mut client = upgraded();
+    client.receive(NOW, &mut [0x89, 1, b'a', 0x89, 2, b'b', b'c']);
+    assert_eq!(transmit(&mut client), [0x8a, 0x82, 1, 2, 3, 4, b'b' ^ 1, b'c' ^ 2]);
+    assert!(transmit(&mut client).is_empty());
+}

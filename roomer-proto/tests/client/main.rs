@@ -1,0 +1,6 @@
+//! The client over memory: its handshake, and servers that send anything.
+#![allow(clippy::unwrap_used)]
+
+mod garbage;
+mod handshake;
+mod support;

@@ -1,0 +1,48 @@
+//! A client whose server is the test.
+
+use std::time::Duration;
+
+use roomer_proto::PacketRef;
+use roomer_proto::client::{Client, Event, Need, Options};
+use roomer_proto::websocket::packet_frame;
+
+pub(crate) const ID: &str = "07070707-0707-4707-8707-070707070707";
+pub(crate) const NOW: Duration = Duration::from_secs(100);
+pub(crate) const KEY: [u8; 16] = [7; 16];
+
+/// The response to the key [`KEY`].
+pub(crate) const RESPONSE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: CdXSYUsvsaMthlEXWDNURGWA/1o=\r\n\r\n";
+
+/// Returns a client that has sent its request.
+pub(crate) fn connecting(options: Options) -> (Client, Vec<u8>) {
+    let mut client = Client::new(options);
+    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+    client.connected(&"ws://h/ws".parse().unwrap(), KEY);
+    let request = transmit(&mut client);
+    (client, request)
+}
+
+/// Returns a client with an answered handshake.
+pub(crate) fn upgraded() -> Client {
+    let (mut client, _) = connecting(Options::default());
+    client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
+    client
+}
+
+pub(crate) fn transmit(client: &mut Client) -> Vec<u8> {
+    let mut out = Vec::new();
+    client.transmit(NOW, &mut out, &mut || [1, 2, 3, 4]);
+    out
+}
+
+/// Lets a client receive a packet of the server.
+pub(crate) fn receive(client: &mut Client, packet: &PacketRef<'_>) {
+    let mut frame = Vec::new();
+    packet_frame(packet, &mut frame).unwrap();
+    client.receive(NOW, &mut frame);
+}
+
+pub(crate) fn events(client: &mut Client) -> Vec<Event> {
+    std::iter::from_fn(|| client.next_event()).collect()
+}
