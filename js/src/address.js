@@ -10,20 +10,17 @@ import { toBytes } from "./packet.js";
 export const isRelative = (url) => typeof url === "string" && /^(?!\w+:)./.test(url);
 
 /**
- * Returns the address to connect to: relative ones belong to the page, http becomes ws, and the token joins the query.
- * Throws TypeError if there is none.
+ * Returns the address to connect to: relative ones belong to the page, http becomes ws, and the token and what the
+ * protocol needs join the query. Throws TypeError if there is none.
  */
-export function toAddress(url, token) {
+export function toAddress(url, token, query) {
     const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? location).href : url;
     // Without the fragment, which a WebSocket does not take.
     const [address] = /^wss?:[^#]*/i.exec(`${whole}`.replace(/^http/i, "ws"));
     new URL(address);
-    if (token == null) {
-        return address;
-    }
     // This token replaces those of the address.
-    const others = address.replace(/([?&])(token=[^&]*(&|$))+/g, "$1").replace(/[?&]$/, "");
-    return `${others}${others.includes("?") ? "&" : "?"}token=${encodeURIComponent(token)}`;
+    const parts = token == null ? [address, query] : [address.replace(/([?&])(token=[^&]*(&|$))+/g, "$1").replace(/[?&]$/, ""), `token=${encodeURIComponent(token)}`, query];
+    return parts.reduce((whole, part) => (part ? `${whole}${whole.includes("?") ? "&" : "?"}${part}` : whole));
 }
 
 /** Returns the subprotocols that carry a token: the server selects "roomer", and reads the token from the other. */

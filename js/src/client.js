@@ -11,12 +11,13 @@
 import { isRelative } from "./address.js";
 import { createClosedError, rejectUnknown, wrap } from "./error.js";
 import { findCodec } from "./codec.js";
-import { GRACE, GRACE_FACTOR, LONGEST_GRACE, PROBE, ROOT } from "./limits.js";
-import { decode } from "./packet.js";
-import { RESERVED, checkName, createRoom, decodePayload } from "./room.js";
+import { ACK, GRACE, GRACE_FACTOR, HELLO, LONGEST_GRACE, PROBE, ROOT } from "./limits.js";
+import { decode, toText } from "./packet.js";
+import { checkName, createRoom, decodePayload, isReserved } from "./room.js";
 import { createEvents } from "./events.js";
 import { createConnection } from "./connection.js";
 import { createOutbox } from "./outbox.js";
+import { createSession } from "./session.js";
 
 const realClock = {
     now: () => performance.now(),
@@ -38,6 +39,8 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
     const held = new Map();
     /** The id of this client on this connection, "" until the server has sent it. */
     let id = "";
+    /** True once the socket's first packet has shown which protocol the server speaks. */
+    let isGreeted;
     /** The time at which the connection was lost, until there is a new one. */
     let lostAt;
     /** The time from which queued messages do not wait for other members any more. */
@@ -52,15 +55,18 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
 
     // A listener like others, so that an error in it is reported.
     debug && on(PROBE, debug === true ? console.debug : debug);
-    const trace = (what, { payload, owner, data, ...details }) => emit(PROBE, { what, ...details });
+    const trace = (what, { payload, owner, data, result, report, ...details }) => emit(PROBE, { what, ...details });
 
     /** Emits an event about a message. */
-    const emitMessage = (what, event, { owner, data, ...message }) => {
+    const emitMessage = (what, event, { owner, data, result, report, ...message }) => {
         trace(what, message);
         emit(event, message);
     };
 
-    const lost = (item, reason) => emitMessage("lost", "lost", { ...item, reason });
+    const lost = (item, reason) => {
+        item.report?.(false);
+        emitMessage("lost", "lost", { ...item, reason });
+    };
 
     const transmit = (item) => {
         trace("sent", { ...item, bytes: item.data.length });
@@ -71,49 +77,83 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
     const settled = (items, isLost) => {
         for (const item of items) {
             item.event === "leave" && item.owner?.close();
-            isLost && "payload" in item && lost(item, "unconfirmed");
+            isLost && "payload" in item ? lost(item, "unconfirmed") : item.report?.(true);
         }
         const packets = [...held.values()].flat();
         held.clear();
         packets.forEach(route);
     };
 
-    const received = (buffer) => {
+    const received = (buffer, size) => {
         let packet;
+        let hello;
         try {
             packet = decode(buffer);
+            hello = !isGreeted && packet.event === HELLO && JSON.parse(toText(packet.payload));
         } catch (cause) {
-            return report(wrap("packet", cause));
+            packet = report(wrap("packet", cause));
+        }
+        if (!isGreeted) {
+            isGreeted = true;
+            session.begin(hello);
+            connection.opened();
         }
         // Without the option, no packet is copied.
-        debug && trace("received", { ...packet, bytes: packet.payload.length });
-        route(packet);
+        debug && packet && trace("received", { ...packet, bytes: packet.payload.length });
+        if (session.isOn && packet?.event === ACK) {
+            outbox.confirmed(+toText(packet.payload));
+            packet.to && session.acknowledge();
+        } else if (!hello) {
+            session.count(size);
+            packet && route(packet);
+        }
+    };
+
+    /** Handles the end of a connection whose session does not continue. */
+    const ended = (isTooFast) => {
+        held.clear();
+        rooms.forEach((room) => room.suspend(lostAt));
+        outbox.disconnected(isTooFast);
     };
 
     const changed = (state, error) => {
         trace("state", { state, error });
+        const time = clock.now() - lostAt;
+        const isResumed = state === "open" && session.handled >= 0;
         if (state === "open") {
-            id = "";
-            graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - lostAt));
+            if (isResumed) {
+                outbox.resumed(session.handled);
+            } else {
+                // Of a session that was kept until now.
+                ended();
+                id = "";
+                graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * time);
+                // The server puts every client into root by itself.
+                rooms.forEach((room, name) => name === ROOT || outbox.request(room, "join"));
+                rooms.has(ROOT) || join(ROOT).leave();
+            }
             lostAt = undefined;
-            // The server puts every client into root by itself.
-            rooms.forEach((room, name) => name === ROOT || outbox.request(room, "join"));
-            rooms.has(ROOT) || join(ROOT).leave();
         } else if (state !== "connecting") {
-            held.clear();
+            isGreeted = false;
             lostAt ??= clock.now();
-            rooms.forEach((room) => room.suspend(clock.now()));
-            outbox.disconnected(error?.reason === "rate");
+            session.pause();
+            // The server ends the session with these close codes; after others, and without one, the client may return to it.
+            if (state === "closed" || !/^10(0[156]|1[45])$/.test(error.closeCode ?? 1006)) {
+                session.begin();
+            }
+            session.isKept() || ended(error?.reason === "rate");
             state === "closed" && rooms.forEach((room) => close(room, error ?? createClosedError()));
         }
         emit("state", state, error);
+        isResumed && emit("resumed", time);
     };
 
-    const outbox = createOutbox(queue, clock, () => connection.isReady(), (room) => room.isOpen(clock.now() >= graceEnd), transmit, settled, lost);
-    const connection = createConnection(url, others, clock, outbox, received, changed, trace);
+    const session = createSession(clock, (item) => transmit(item));
+    const outbox = createOutbox(queue, clock, session, () => connection.isReady(), (room) => room.isOpen(clock.now() >= graceEnd), transmit, settled, lost);
+    const connection = createConnection(url, others, clock, session, outbox, received, changed, trace);
 
     const create = (name, roomCodec = codec) => {
-        const room = createRoom(name, roomCodec, report, send, leave);
+        const room = createRoom(name, roomCodec, report, send, leave, () => connection.state() === "open", () => outbox.isHandled(room));
         rooms.set(name, room);
         return room;
     };
@@ -145,7 +185,7 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
     };
 
     const join = (name, { codec: roomCodec, ...unknown } = {}) => {
-        checkName(name, [PROBE]);
+        checkName(name, name === PROBE);
         rejectUnknown(unknown);
         if (connection.state() === "closed") {
             throw createClosedError();
@@ -196,7 +236,7 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
             room.joined(id, payload);
         } else if (room) {
             room.received(packet, clock.now());
-        } else if (to && !RESERVED.includes(event)) {
+        } else if (to && !isReserved(event)) {
             decodePayload(findCodec(codec), packet, report, (value) => emit("direct", { room: name, event, payload: value, from }));
         }
         // A room may be open now, or have members for whom its messages wait.

@@ -23,12 +23,13 @@ const isFinalCode = (code, reason) => /^(10(0[0237]|08(?! (rate|no sign of life)
  * @param {string | URL | (() => any)} url
  * @param {object} options of connect(), those for the connection
  * @param {import("./index.js").Clock} clock
+ * @param {ReturnType<typeof import("./session.js").createSession>} session
  * @param {ReturnType<typeof import("./outbox.js").createOutbox>} outbox
- * @param {(buffer: ArrayBuffer) => void} received must not throw
+ * @param {(buffer: ArrayBuffer, size: number) => void} received must not throw
  * @param {(state: string, error?: RoomerError) => void} changed
  * @param {(what: string, details: object) => void} trace
  */
-export function createConnection(url, options, clock, outbox, received, changed, trace) {
+export function createConnection(url, options, clock, session, outbox, received, changed, trace) {
     const { token, tokenIn, signal, timeout, heartbeat = 30_000, isFinal = isFinalCode, random = Math.random, reconnect, WebSocket, ...others } = options;
     const { minDelay = 500, maxDelay = 30_000, minUptime = 5_000, retries = reconnect === false ? 0 : Infinity, ...unknown } = reconnect || {};
     rejectUnknown({ ...others, ...unknown });
@@ -44,6 +45,8 @@ export function createConnection(url, options, clock, outbox, received, changed,
     let failures = 0;
     let openedAt;
     let isProbing;
+    /** Sockets that were given up for silence while the server may keep the session: a close frame would end it. */
+    const abandoned = [];
     /** Factor of the time limit of an answer: doubled by each connection that timed out. */
     let patience = 1;
     let largest = 0;
@@ -84,6 +87,16 @@ export function createConnection(url, options, clock, outbox, received, changed,
         changed(state, error);
     };
 
+    const hangUp = (sockets, code) => {
+        for (const old of sockets.splice(0)) {
+            try {
+                old.close(code);
+            } catch {
+                // The socket is not used any more.
+            }
+        }
+    };
+
     /** Ends the connection, or the attempt. Waits for the next one, unless the end is final. */
     const stop = (error, isFinalError) => {
         if (state === "closed") {
@@ -99,18 +112,22 @@ export function createConnection(url, options, clock, outbox, received, changed,
         if (old) {
             // Some classes throw if there is no listener for errors.
             old.onopen = old.onmessage = old.onclose = old.onerror = () => {};
-            try {
-                old.close(isFinalError ? 1000 : undefined);
-            } catch {
-                // The socket is not used any more.
+            // One that is lost for another reason is closed already.
+            if (!isFinalError && session.isKept() && old.readyState === 1) {
+                abandoned.push(old);
+            } else {
+                hangUp([old], isFinalError ? 1000 : undefined);
             }
         }
         if (isFinalError || failures >= retries) {
             listen("removeEventListener");
+            hangUp(abandoned);
             setState("closed", isFinalError ? error : wrap("gave_up", error));
         } else {
             // Full jitter after the cap, so that the clients of a restarted server do not reconnect at once. Longer after `rate`.
-            setTimer((error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++), attempt);
+            const delay = (error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++);
+            // A server that ends spreads its clients over a time of its own.
+            setTimer(+/^retry=(\d+)$/.exec(error.reason)?.[1] || delay, attempt);
             setState("suspended", error);
         }
     };
@@ -127,7 +144,7 @@ export function createConnection(url, options, clock, outbox, received, changed,
             const [address, pass] = await Promise.all([url, token].map(async (value) => (typeof value === "function" ? value() : value)));
             if (mine === socket) {
                 const protocols = tokenIn === "protocol" && pass != null ? [toProtocols(pass)] : [];
-                const target = toAddress(address, protocols.length ? undefined : pass);
+                const target = toAddress(address, protocols.length ? undefined : pass, session.query());
                 trace("connect", { url: target.split("?")[0] });
                 use(new Socket(target, ...protocols));
             }
@@ -141,18 +158,19 @@ export function createConnection(url, options, clock, outbox, received, changed,
         fresh.binaryType = "arraybuffer";
         fresh.onopen = () => {
             openedAt = clock.now();
-            scheduleHeartbeat();
-            setState("open");
+            // A client that returns to a session learns from the first packet whether that continues, and sends nothing before.
+            session.isKept() || opened();
         };
         fresh.onmessage = ({ data }) => {
-            largest = Math.max(largest, data?.byteLength || 0);
+            const size = data?.byteLength || 0;
+            largest = Math.max(largest, size);
             // Any message is as good as the answer.
             if (isProbing) {
                 patience = 1;
             }
             // A timer costs more than a message: in a busy room it is set ten times a second at most.
-            (isProbing || clock.now() + heartbeat - timerEnd > 100) && scheduleHeartbeat();
-            received(data);
+            (isProbing || clock.now() + silence() - timerEnd > 100) && scheduleHeartbeat();
+            received(data, size);
         };
         fresh.onclose = ({ code = 1006, reason = "" }) => {
             const final = isFinal(code, reason);
@@ -162,10 +180,20 @@ export function createConnection(url, options, clock, outbox, received, changed,
         fresh.onerror = () => state === "connecting" && fresh.onclose({});
     };
 
-    /** Waits until the server has been silent for the heartbeat, then probes. */
+    /** Handles a connection that may be used: its state is known. */
+    const opened = () => {
+        hangUp(abandoned);
+        scheduleHeartbeat();
+        state === "open" || setState("open");
+    };
+
+    /** Returns how long the server may be silent. */
+    const silence = () => Math.min(heartbeat, session.heartbeat);
+
+    /** Waits until the server has been silent for too long, then probes. */
     const scheduleHeartbeat = () => {
         isProbing = false;
-        heartbeat ? setTimer(heartbeat, sendProbe) : clock.clearTimeout(timer);
+        heartbeat ? setTimer(silence(), sendProbe) : clock.clearTimeout(timer);
     };
 
     const sendProbe = () => {
@@ -199,6 +227,7 @@ export function createConnection(url, options, clock, outbox, received, changed,
     return {
         state: () => state,
         isReady: () => state === "open" && socket.readyState === 1,
+        opened,
         send: (data) => socket.send(data),
         close: () => stop(undefined, true),
         /** Connects, if that has not begun; throws if it is impossible. */

@@ -6,7 +6,7 @@ export type RoomState = "joining" | "open" | "leaving" | "closed";
 
 /**
  * The outcome of `send()`: passed to the network, waiting for the connection or the room, or rejected because the queue is full.
- * If a message of the first two kinds does not arrive after all, the client emits `lost`.
+ * If a message of the first two kinds does not arrive after all, the client emits `lost`. `room.sent` waits for the server.
  */
 export type SendResult = "sent" | "queued" | "dropped";
 
@@ -88,7 +88,10 @@ export interface Options {
      * time while the network takes the client's bytes, and where large messages have been seen.
      */
     timeout?: number;
-    /** Silence of the server after which the client sends a probe, in milliseconds. Default 30,000; false disables probes. */
+    /**
+     * Silence of the server after which the client sends a probe, in milliseconds. Default 30,000; false disables probes. A server
+     * with sessions sends something more often, so that no probe is needed.
+     */
     heartbeat?: number | false;
     /**
      * Returns true if the client must not reconnect after this close. Default: 1000, 1002, 1003, 1007, 1008 (except with the
@@ -159,6 +162,8 @@ export interface ClientEvents<E> {
     state: [state: State, error?: RoomerError];
     /** A message was rejected because the queue is full. */
     overflow: [dropped: { room: string; event: string; payload: unknown; to?: string | undefined }];
+    /** The client is in its session again, with the same id and rooms; nothing was lost. With the milliseconds without a connection. */
+    resumed: [milliseconds: number];
     /** A message that was sent may not have arrived, or a queued one was never sent. It is not sent again. */
     lost: [message: LostMessage];
     /** A message to this client alone, through a room that it has not joined. In a joined room it is an event of the room. */
@@ -173,7 +178,7 @@ export interface ClientEvents<E> {
 export interface RoomEvents {
     /** The client has entered the room for the first time. */
     open: [];
-    /** The client is in the room again, with a new id instead of this one. */
+    /** The client is in the room again, with a new id instead of this one. Not emitted when a session continues. */
     reopen: [previousId: string];
     /** The room is closed for good; the error is the cause, except after `leave()`. */
     close: [error?: RoomerError];
@@ -184,7 +189,7 @@ export interface RoomEvents {
 }
 
 /** Names that cannot be used for messages. */
-export type ReservedEvent = keyof RoomEvents | "join" | "join_ack" | "leave" | "leave_ack";
+export type ReservedEvent = keyof RoomEvents | "join" | "join_ack" | "leave" | "leave_ack" | `roomer:${string}`;
 
 type Bytes = Uint8Array | ArrayBuffer | ArrayBufferView | string;
 
@@ -224,10 +229,15 @@ export interface MemberSet extends Iterable<string> {
 export interface Room<E = AnyEvents<unknown>> {
     readonly name: string;
     readonly state: RoomState;
-    /** The id of this client in the room, "" before it opens. Each connection has a new one. */
+    /** The id of this client in the room, "" before it opens. Each session has a new one, or each connection without sessions. */
     readonly id: string;
     /** Resolves when the room opens for the first time; rejects if it closes before. */
     readonly opened: Promise<Room<E>>;
+    /**
+     * Resolves once the server has handled all messages so far, which includes queued ones: with true, or with false if one of
+     * them was lost (see the event `lost`). Never rejects.
+     */
+    readonly sent: Promise<boolean>;
     /** Ids of all members, including this client. Without a connection: the last known members. */
     members(): string[];
     /** The same as a live view. */
@@ -242,7 +252,7 @@ export interface Room<E = AnyEvents<unknown>> {
     send<K extends keyof E & string>(event: K, ...rest: SendArguments<E[K]>): SendResult;
     send<K extends keyof E & string>(event: K, payload: E[K], to?: string): SendResult;
     /**
-     * Undoes one `join()`. The last one leaves: the promise resolves when the server has confirmed it, or the connection is lost.
+     * Undoes one `join()`. The last one leaves: the promise resolves when the server has confirmed it, or the session has ended.
      * If the room is joined again in the same turn, the client stays, and others see no change.
      */
     leave(): Promise<void>;
@@ -261,7 +271,7 @@ export interface Room<E = AnyEvents<unknown>> {
 /** A client and its connection. Frozen. */
 export interface Client<E = AnyEvents<unknown>> {
     readonly state: State;
-    /** The id of this client on the current connection, "" until the server has sent it. */
+    /** The id of this client in its session, or on the connection if the server has no sessions; "" until the server has sent it. */
     readonly id: string;
     /** The room into which the server puts every client. */
     readonly root: Room<E>;

@@ -24,6 +24,11 @@ export const FIRST_PACE = 125;
 export const SLOWEST_PACE = 2_000;
 export const RELAX_TIME = 60_000;
 
+/** The client acknowledges after so many packets or bytes, and otherwise after this time. */
+export const ACK_PACKETS = 64;
+export const ACK_BYTES = 2 ** 16;
+export const ACK_DELAY = 5_000;
+
 /** The longest delay that setTimeout() can wait. */
 export const LONGEST_DELAY = 2e9;
 /** The expected minimum throughput of a network, in bytes per second: larger messages get more time. */
@@ -32,5 +37,10 @@ export const SLOWEST_NETWORK = 2 ** 16;
 export const LONGEST_ANSWER = 60_000;
 /** A room that cannot be joined with this client. The server answers the request to leave it like any other; see the outbox. */
 export const PROBE = "\0probe";
+/** Events of the extended protocol: the server's first packet, and the number of packets that the sender of this one has received. */
+export const HELLO = "roomer:hello";
+export const ACK = "roomer:ack";
+/** Tells how the members of a room have changed. */
+export const MEMBERS = "roomer:members";
 /** The room into which the server puts every client. */
 export const ROOT = "root";

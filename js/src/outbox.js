@@ -1,8 +1,10 @@
 /**
  * The queue of outgoing packets: their order, their rate, and which of them the server has handled.
  *
- * The protocol does not acknowledge messages. But a server handles the packets of one client in order, and answers each request
- * to leave a room, also of a room that does not exist. Such a request is the probe: its answer confirms all packets before it.
+ * The plain protocol does not acknowledge messages. But a server handles the packets of one client in order, and answers each
+ * request to leave a room, also of a room that does not exist. Such a request is the probe: its answer confirms all packets before
+ * it. In a session, the server acknowledges by itself, and a probe is a request to do so at once. Unconfirmed packets outlive the
+ * socket there, and are sent again.
  *
  * @module outbox
  */
@@ -16,6 +18,7 @@ import { encode } from "./packet.js";
  *
  * @param {{messages?: number, bytes?: number}} limits of the queue
  * @param {import("./index.js").Clock} clock
+ * @param {ReturnType<typeof import("./session.js").createSession>} session
  * @param {() => boolean} isReady returns true if the socket takes packets
  * @param {(room: object) => boolean} isOpen returns true if messages may be sent to a room
  * @param {(item: object) => void} send writes an item to the socket
@@ -23,7 +26,7 @@ import { encode } from "./packet.js";
  *   in flight when the connection was lost
  * @param {(item: object, reason: string) => void} lost receives a message that was accepted and may not arrive
  */
-export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, clock, isReady, isOpen, send, settled, lost) {
+export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, clock, session, isReady, isOpen, send, settled, lost) {
     rejectUnknown(others);
     /** Joins, leaves and probes that wait for their turn. */
     let requests = [];
@@ -32,11 +35,15 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     /** Messages that wait. */
     const queue = new Set();
     let queuedBytes = 0;
-    /** Packets of this connection that the server has not confirmed, oldest first. */
+    /** Packets of this connection, or session, that the server has not confirmed, oldest first. */
     const sent = new Set();
+    /** The number of confirmed packets before them. */
+    let handled = 0;
     let sentBytes = 0;
     /** The bytes after the latest probe; a small packet counts as PACKET_BYTES. */
     let unprobed = 0;
+    /** True if the application waits for the confirmation of a packet after the latest probe. */
+    let isAwaited;
     let window = FIRST_WINDOW;
     let pace = 0;
     let relaxAt = 0;
@@ -45,11 +52,30 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     const createRequest = (room, event, owner) => ({ owner, room, event, data: encode(room, event) });
     const createProbe = () => createRequest(PROBE, "leave");
 
-    const transmit = (item) => {
-        unprobed = item.room === PROBE ? 0 : unprobed + Math.max(PACKET_BYTES, item.data.length);
-        sentBytes += item.data.length;
-        sent.add(item);
+    const write = (item) => {
+        // As in request(), also when a leave is sent again.
+        if (session.isOn && item.event === "leave" && unprobed) {
+            session.acknowledge("?");
+            unprobed = 0;
+        }
+        unprobed += Math.max(PACKET_BYTES, item.data.length);
+        isAwaited ||= item.report;
         send(item);
+    };
+
+    const transmit = (item) => {
+        const isProbe = item.room === PROBE;
+        if (!isProbe || !session.isOn) {
+            sentBytes += item.data.length;
+            sent.add(item);
+            write(item);
+        } else {
+            session.acknowledge("?");
+        }
+        if (isProbe) {
+            unprobed = 0;
+            isAwaited = false;
+        }
     };
 
     const dequeue = (item) => {
@@ -86,10 +112,11 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             transmit(item);
         }
         const isWaiting = requests.length || queue.size;
-        if (unprobed && (unprobed >= PROBE_BYTES || sentBytes > bytes || isTick || (isWaiting && sent.size >= window))) {
+        const isFull = sentBytes > bytes || (isWaiting && sent.size >= window);
+        if (unprobed && (session.isOn ? isAwaited || (isWaiting && isFull) : isFull || unprobed >= PROBE_BYTES || isTick)) {
             transmit(createProbe());
         }
-        if (unprobed || isWaiting) {
+        if (isWaiting || (unprobed && !session.isOn)) {
             timer ??= clock.setTimeout(tick, pace || PROBE_DELAY);
         }
     };
@@ -105,6 +132,13 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         pump();
     };
 
+    /** Removes the oldest unconfirmed packets. */
+    const take = (count) => {
+        const items = [...sent].slice(0, Math.max(0, count)).map(settle);
+        handled += items.length;
+        return items;
+    };
+
     return {
         pump,
         probe: () => transmit(createProbe()),
@@ -112,9 +146,9 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         sentBytes: () => sentBytes,
         /** Returns the room of an unconfirmed request. */
         find: (name, event) => [...pending].find((item) => item.event === event && item.room === name)?.owner,
-        /** Queues a join or leave; returns false without a connection. */
+        /** Queues a join or leave; returns false without a connection, and a session that may continue. */
         request(owner, event) {
-            if (!isReady()) {
+            if (!isReady() && !session.isKept()) {
                 return false;
             }
             // A leave_ack means that the room's unconfirmed messages may be lost, so a probe confirms them first.
@@ -127,7 +161,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         },
         /** Sends or queues a message; returns the result for the application. */
         send(item) {
-            if (isOpen(item.owner) && !pace && !queue.size && sentBytes <= bytes) {
+            if (isReady() && isOpen(item.owner) && !pace && !queue.size && sentBytes <= bytes) {
                 transmit(item);
             } else if (queue.size < messages && queuedBytes + item.data.length <= bytes) {
                 queue.add(item);
@@ -137,6 +171,14 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             }
             pump();
             return queue.has(item) ? "queued" : "sent";
+        },
+        /** Resolves once all messages of a room so far are handled by the server or lost; with true if none is lost. */
+        async isHandled(room) {
+            const items = [...queue, ...sent].filter((item) => item.owner === room && "payload" in item);
+            const results = items.map((item) => (item.result ??= new Promise((resolve) => (item.report = resolve))));
+            isAwaited ||= items.length;
+            pump();
+            return (await Promise.all(results)).every(Boolean);
         },
         /** Discards the queued messages of a room that is left or closed, and reports them. */
         discard(room) {
@@ -148,15 +190,16 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         lose(name) {
             for (const item of [...sent]) {
                 if (item.room === name && "payload" in item) {
-                    lost(settle(item), "unconfirmed");
+                    lost(item, "unconfirmed");
+                    // In a session the packet still counts.
+                    session.isOn ? delete item.payload : settle(item);
                 }
             }
         },
-        /** Handles the answer to a probe. */
-        confirmed() {
+        /** Handles an acknowledgement with the number of packets that the server has handled, or the answer to a probe. */
+        confirmed(count) {
             // Up to the first probe; packets behind it are confirmed by the next one.
-            const all = [...sent];
-            const items = all.slice(0, all.findIndex(({ room }) => room === PROBE) + 1).map(settle);
+            const items = take(count === undefined ? [...sent].findIndex(({ room }) => room === PROBE) + 1 : count - handled);
             const now = clock.now();
             window = Math.min(2 * window, LARGEST_WINDOW);
             if (pace && now > relaxAt) {
@@ -164,6 +207,13 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
                 relaxAt = now + RELAX_TIME;
             }
             settled(items);
+            pump();
+        },
+        /** Sends again what the server has not handled. The rest is not confirmed yet: the answers to it may still come. */
+        resumed(count) {
+            window = FIRST_WINDOW;
+            transmit(createProbe());
+            [...sent].slice(Math.max(0, count - handled)).forEach(write);
             pump();
         },
         /** Handles the loss of the connection: unconfirmed messages may or may not have arrived. */
@@ -174,7 +224,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             sent.clear();
             pending.clear();
             requests = [];
-            sentBytes = unprobed = 0;
+            sentBytes = unprobed = handled = 0;
             window = FIRST_WINDOW;
             if (isTooFast) {
                 pace = Math.min(2 * pace || FIRST_PACE, SLOWEST_PACE);

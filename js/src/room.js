@@ -7,16 +7,16 @@
 import { findCodec } from "./codec.js";
 import { RoomerError, check, createClosedError, wrap } from "./error.js";
 import { createEvents } from "./events.js";
-import { GRACE } from "./limits.js";
+import { GRACE, MEMBERS } from "./limits.js";
 import { encode, toBytes, toText } from "./packet.js";
 import { createStream } from "./stream.js";
 
-/** Events that only the server or this client may cause: a peer's message of such a name is dropped. */
-export const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open", "reopen"];
+/** Returns true for events that only the server or this client may cause: a peer's message of such a name is dropped. */
+export const isReserved = (event) => /^(close|(join|leave)(_ack)?|member_left|new_member|(re)?open|roomer:.*)$/s.test(event);
 
 /** Rejects reserved names, and names that UTF-8 cannot express: the server would read a different name. */
-export function checkName(name, reserved) {
-    check(toText(toBytes(name)) === name && !reserved.includes(name), `name "${name}"`);
+export function checkName(name, isWrong) {
+    check(toText(toBytes(name)) === name && !isWrong, `name "${name}"`);
 }
 
 /** Decodes the payload of a packet and passes it to `use`, or reports that it does not fit the codec. */
@@ -36,8 +36,10 @@ export function decodePayload(codec, { room, event, from, payload }, report, use
  * @param {(error: RoomerError) => void} report
  * @param {(item: object) => string} send sends a message, or queues it; see the outbox
  * @param {(room: object) => void} leave called at the end of the turn in which the last user has left the room
+ * @param {() => boolean} isConnected
+ * @param {() => Promise<boolean>} isHandled resolves once all messages so far are handled by the server or lost
  */
-export function createRoom(name, codec, report, send, leave) {
+export function createRoom(name, codec, report, send, leave, isConnected, isHandled) {
     codec = findCodec(codec);
     /** "leaving" or "closed"; "" before, when `isIn` decides. */
     let phase = "";
@@ -67,7 +69,10 @@ export function createRoom(name, codec, report, send, leave) {
         name,
         opened,
         get state() {
-            return phase || (isIn ? "open" : "joining");
+            return phase || (isIn && isConnected() ? "open" : "joining");
+        },
+        get sent() {
+            return isHandled();
         },
         get id() {
             return id;
@@ -84,9 +89,9 @@ export function createRoom(name, codec, report, send, leave) {
             [Symbol.iterator]: () => ids.values()
         }),
         send(event, payload, to) {
-            checkName(event, RESERVED);
+            checkName(event, isReserved(event));
             // An empty receiver would make a private message public.
-            to === undefined || checkName(to, [""]);
+            to === undefined || checkName(to, to === "");
             if (phase) {
                 throw createClosedError();
             }
@@ -104,10 +109,25 @@ export function createRoom(name, codec, report, send, leave) {
         on,
         off,
         messages(event, options) {
-            checkName(event, RESERVED);
+            checkName(event, isReserved(event));
             return createStream(on, event, options);
         }
     });
+
+    /** Applies a change of the members. */
+    const change = (event, member) => {
+        if (event === "new_member" ? !ids.has(member) && ids.add(member) : ids.delete(member)) {
+            emit(event, member);
+        }
+    };
+
+    /** Applies the changes that a server with sessions sends together. */
+    const applyChanges = (payload) => {
+        const { left = [], joined = [], count: number = counted } = JSON.parse(toText(payload));
+        counted = number;
+        left.forEach((member) => change("member_left", member));
+        joined.forEach(([member]) => change("new_member", member));
+    };
 
     const room = {
         name,
@@ -124,8 +144,10 @@ export function createRoom(name, codec, report, send, leave) {
             } catch {
                 // A server may send an empty payload.
             }
-            counted = typeof list === "number" ? list : undefined;
-            const now = (ids = new Set(Array.isArray(list) ? list.filter((each) => typeof each === "string") : []));
+            // In a session each entry is a list itself, and begins with the id.
+            const { members = list, count: number = list } = list ?? {};
+            counted = typeof number === "number" ? number : undefined;
+            const now = (ids = new Set(Array.isArray(members) ? members.map((each) => [each].flat()[0]).filter((each) => typeof each === "string") : []));
             id = ownId;
             isIn = true;
             // Before any listener runs, since a listener may send.
@@ -150,14 +172,12 @@ export function createRoom(name, codec, report, send, leave) {
                 othersAt = now;
             }
             const { event, from, to, payload } = packet;
-            if (!RESERVED.includes(event)) {
+            if (!isReserved(event)) {
                 count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to !== ""));
-            } else if (!from && !to) {
-                const member = toText(payload);
-                const isNew = event === "new_member" && !ids.has(member) && ids.add(member);
-                if (isNew || (event === "member_left" && ids.delete(member))) {
-                    emit(event, member);
-                }
+            } else if (event === MEMBERS && !from && !to) {
+                decodePayload({ decode: applyChanges }, packet, report, () => {});
+            } else if ((event === "new_member" || event === "member_left") && !from && !to) {
+                change(event, toText(payload));
             }
         },
         /** Returns true if messages may be sent. `isLate` means that the time for waiting is over. */

@@ -9,6 +9,7 @@ import { WebSocket as OtherWebSocket } from "ws";
 
 import { connect } from "../src/index.js";
 import { decode } from "../src/packet.js";
+import { PlainSocket } from "./support/client.js";
 import { record } from "./support/kit.js";
 import { startProxy } from "./support/proxy.js";
 import { RUNTIMES, startServerOn } from "./support/server.js";
@@ -105,32 +106,34 @@ for (const runtime of RUNTIMES) {
             assert.equal(b.state, "closed");
         });
 
-        test("the probe for signs of life is answered, time and again", async (t) => {
-            let answers = 0;
-            let enough;
-            const done = new Promise((resolve) => (enough = resolve));
-            class Counting extends globalThis.WebSocket {
-                constructor(url) {
-                    super(url);
-                    this.addEventListener("message", ({ data }) => {
-                        const { room, event } = decode(data);
-                        if (room === "\0probe" && event === "leave_ack" && ++answers === 3) {
-                            enough();
-                        }
-                    });
+        for (const [protocol, Base, answer] of [["plain", PlainSocket, "\0probe leave_ack"], ["extended", globalThis.WebSocket, "root roomer:ack"]]) {
+            test(`the probe for signs of life is answered, time and again: ${protocol}`, async (t) => {
+                let answers = 0;
+                let enough;
+                const done = new Promise((resolve) => (enough = resolve));
+                class Counting extends Base {
+                    constructor(url) {
+                        super(url);
+                        this.addEventListener("message", ({ data }) => {
+                            const { room, event } = decode(data);
+                            if (`${room} ${event}` === answer && ++answers === 3) {
+                                enough();
+                            }
+                        });
+                    }
                 }
-            }
-            const [{ client }] = await inRoom(t, server.url, "probed", 1, { WebSocket: Counting, heartbeat: 20 });
-            const log = record(client, "state", "error", "room");
-            await done;
-            assert.deepEqual(log, []);
-        });
+                const [{ client }] = await inRoom(t, server.url, "probed", 1, { WebSocket: Counting, heartbeat: 20 });
+                const log = record(client, "state", "error", "room");
+                await done;
+                assert.deepEqual(log, []);
+            });
+        }
 
-        test("a network that stalls is noticed; the client is back when it moves", async (t) => {
+        test("a network that stalls is noticed; a plain client is back when it moves", async (t) => {
             const proxy = await startProxy(new URL(server.url).port);
             t.after(() => proxy.close());
             const url = `ws://127.0.0.1:${proxy.port}/ws`;
-            const [{ client, room }] = await inRoom(t, url, "stalled", 1, { heartbeat: 50, timeout: 300 });
+            const [{ client, room }] = await inRoom(t, url, "stalled", 1, { heartbeat: 50, timeout: 300, WebSocket: PlainSocket });
             const log = record(room, "open", "reopen", "close");
             const { id } = client;
             proxy.stall();
@@ -146,10 +149,10 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(log, [["reopen", id]]);
         });
 
-        test("a connection that is cut is made anew", async (t) => {
+        test("a plain connection that is cut is made anew", async (t) => {
             const proxy = await startProxy(new URL(server.url).port);
             t.after(() => proxy.close());
-            const [{ client, room }] = await inRoom(t, `ws://127.0.0.1:${proxy.port}/ws`, "cut", 1);
+            const [{ client, room }] = await inRoom(t, `ws://127.0.0.1:${proxy.port}/ws`, "cut", 1, { WebSocket: PlainSocket });
             const { id } = client;
             for (let n = 0; n < 3; n++) {
                 const reopened = next(room, "reopen");
@@ -167,9 +170,9 @@ for (const runtime of RUNTIMES) {
             const heard = next(b.room, "chat");
             a.room.send("chat", { x: 1 });
             assert.deepEqual((await heard)[0], { x: 1 });
-            const reopened = [next(a.room, "reopen"), next(b.room, "reopen")];
+            const resumed = [next(a.client, "resumed"), next(b.client, "resumed")];
             proxy.cut();
-            await Promise.all(reopened);
+            await Promise.all(resumed);
             const late = connect(server.url, { WebSocket: OtherWebSocket });
             late.close();
             const nobody = connect("ws://127.0.0.1:1/ws", { WebSocket: OtherWebSocket, reconnect: { ...EAGER, retries: 2 } });
@@ -183,7 +186,8 @@ for (const runtime of RUNTIMES) {
                 let server = await start();
                 t.after(() => server?.stop());
                 const { port } = new URL(server.url);
-                const clients = await inRoom(t, server.url, "lobby", 20);
+                // Extended clients of a server that stops come back one after the other, over ten seconds.
+                const clients = await inRoom(t, server.url, "lobby", 20, { WebSocket: how === "stop" ? PlainSocket : globalThis.WebSocket });
                 const others = clients.map(({ client }) => client.join("other"));
                 await Promise.all(others.map((room) => room.opened));
                 const logs = clients.map(({ room }) => record(room, "open", "reopen", "close"));

@@ -180,7 +180,7 @@ describe("url and token", () => {
         kit.server.cut();
         await kit.server.advance(1_000);
         client.close();
-        assert.deepEqual(urls, ["ws://test/1?token=t%261", "ws://test/2?token=t%262"]);
+        assert.deepEqual(urls, ["ws://test/1?token=t%261&roomer=2", "ws://test/2?token=t%262&roomer=2"]);
     });
 
     test("one that fails costs an attempt; one that never answers too", async () => {
@@ -227,7 +227,7 @@ describe("url and token", () => {
             connect(url, { ...kit.server.options, token });
         }
         await kit.server.advance();
-        assert.deepEqual(urls, ["wss://test/ws?a=1", "ws://test/ws?a=1&token=x"]);
+        assert.deepEqual(urls, ["wss://test/ws?a=1&roomer=2", "ws://test/ws?a=1&token=x&roomer=2"]);
     });
 
     for (const url of [undefined, null, "", 5, {}, "ws://", "ftp://test/ws", "file:///ws"]) {
@@ -248,7 +248,7 @@ describe("url and token", () => {
         } finally {
             delete globalThis.location;
         }
-        assert.deepEqual(urls, ["wss://example.org/ws", "wss://example.org/app/ws"]);
+        assert.deepEqual(urls, ["wss://example.org/ws?roomer=2", "wss://example.org/app/ws?roomer=2"]);
     });
 
 });

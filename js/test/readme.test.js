@@ -19,10 +19,11 @@ const PRELUDE = `
 import type { Client, Room } from "roomer";
 declare const url: string, id: string, signal: AbortSignal;
 declare function fetchToken(): Promise<string>;
+declare function showThatSomeWereLost(): void;
 `;
 const CLIENT = `declare const client: Client;`;
 const ROOM = `declare const room: Room<{ chat: { text: string } }>;`;
-const AMBIENT = `declare module "node:assert/strict" { const assert: { equal(a: unknown, b: unknown): void }; export default assert; }`;
+const AMBIENT = `declare module "node:assert/strict" { const assert: { equal(a: unknown, b: unknown): void; notEqual(a: unknown, b: unknown): void }; export default assert; }`;
 
 /** A block as a module: with what it takes for granted, and its lines that are meant to be wrong marked as such. */
 function toModule(code) {

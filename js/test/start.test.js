@@ -138,7 +138,7 @@ describe("a token as a subprotocol", () => {
             assert.equal(client.state, "open");
             kit.server.cut();
         }
-        assert.deepEqual(seen.slice(0, 4), ["s3cret", "ÿ~?>ü=🚪", "", undefined].map((token) => ["ws://test/ws", token]));
+        assert.deepEqual(seen.slice(0, 4), ["s3cret", "ÿ~?>ü=🚪", "", undefined].map((token) => ["ws://test/ws?roomer=2", token]));
         client.close();
     });
 

@@ -127,7 +127,7 @@ describe("the server", () => {
         client.join("lobby");
         await kit.server.advance();
         const [conn] = kit.server.connections();
-        assert.deepEqual([conn.url, conn.rooms(), kit.server.members("lobby"), kit.server.members("none")], ["ws://test/ws?token=t", ["root", "lobby"], [client.id], []]);
+        assert.deepEqual([conn.url, conn.rooms(), kit.server.members("lobby"), kit.server.members("none")], ["ws://test/ws?token=t&roomer=2", ["root", "lobby"], [client.id], []]);
     });
 
     test("a stalled network delivers late, in order, both ways; the latency is kept", async () => {

@@ -27,6 +27,8 @@ export interface TestConnection {
     readonly url: string;
     /** The token that the client has sent, in the address or as a subprotocol. */
     readonly token: string | undefined;
+    /** False while the client has no connection, but its session is kept. */
+    readonly isConnected: boolean;
     rooms(): string[];
     /** Sends a message of the server to the client. */
     send(room: string, event: string, payload?: TestPayload): void;
@@ -42,8 +44,18 @@ export interface TestConnection {
     move(from: string, to: string): void;
     /** Closes the connection with a close code. */
     close(code?: number, reason?: string): void;
-    /** Breaks the connection without a close code, like a broken network. */
+    /**
+     * Breaks the connection without a close code, like a broken network, which loses what is under way. The client's session is
+     * kept, unless the server or the client is plain.
+     */
     cut(): void;
+    /**
+     * Lets nothing pass in either direction, for ever, while both ends take the connection for open, as after a change of network.
+     * The client notices the silence and returns to its session.
+     */
+    hang(): void;
+    /** Ends the session of a client without a connection, as after `resumeWindow`. */
+    expire(): void;
 }
 
 export interface TestMessage {
@@ -60,6 +72,7 @@ export interface TestServer {
     readonly clock: ManualClock;
     /** Lets time pass, in milliseconds (0 by default), and runs everything that is due meanwhile. */
     advance(milliseconds?: number): Promise<void>;
+    /** Returns all clients, also those without a connection whose sessions are kept. */
     connections(): TestConnection[];
     /** Returns the ids of the members of a room, in the order in which they joined. */
     members(room: string): string[];
@@ -72,9 +85,14 @@ export interface TestServer {
     broadcast(room: string, event: string, payload?: TestPayload): void;
     /** Sets the rules for connecting and joining. Default: all is allowed. */
     allow(rules: { connect?: (url: string, token: string | undefined) => boolean; join?: (conn: TestConnection, room: string) => boolean }): void;
-    /** Breaks all connections. */
+    /** Breaks all connections. Clients with sessions return to them. */
     cut(): void;
-    /** Closes all connections, with 1001 by default, and rejects new ones. */
+    /** Ends the sessions of all clients without a connection: after `cut()`, they rejoin with new ids. */
+    expire(): void;
+    /**
+     * Closes all connections and rejects new ones. The default code is 1001, and for clients with sessions 1012 with the reason
+     * `retry=MS`, spread over `retryWindow`.
+     */
     stop(code?: number, reason?: string): void;
     /** Accepts connections again. */
     start(): void;
@@ -108,6 +126,14 @@ export interface ServerSettings {
     strikes?: Rate;
     /** Returns what the members of a room receive about each other. Default "full" for all. */
     membership?: (room: string) => "full" | "count" | "own";
+    /** True for a server that speaks the plain protocol only, such as the original: each connection is new. Default false. */
+    plain?: boolean;
+    /** Time for which a session without a connection is kept, in milliseconds. Default 30,000; 0: none is kept. */
+    resumeWindow?: number;
+    /** Bytes of packets that a session keeps for a client without a connection; beyond it the session ends. Default 256 KiB. */
+    resumeBuffer?: number;
+    /** Time over which the clients of a server that stops are told to come back, in milliseconds. Default 10,000. */
+    retryWindow?: number;
 }
 
 export function createServer(settings?: ServerSettings): TestServer;

@@ -10,15 +10,18 @@
  *     await server.advance(30_000);       // the client has reconnected
  *
  * It follows the rules of a real server: a client cannot send to a room that it is not in, reserved events are never
- * forwarded, a repeated join is only acknowledged, and the server sets the sender of each message.
+ * forwarded, a repeated join is only acknowledged, and the server sets the sender of each message. It speaks the extended protocol
+ * with clients that ask for it: after cut(), they return to their sessions.
  *
  * @module testkit
  */
 
 import { rejectUnknown } from "../error.js";
+import { MEMBERS } from "../limits.js";
 import { decode, encode, toBytes, toText } from "../packet.js";
 import { createClock } from "./clock.js";
 import { createBucket } from "./limits.js";
+import { createServerSession } from "./session.js";
 import { createSocketClass } from "./socket.js";
 
 export { createClock };
@@ -44,7 +47,8 @@ function readToken(url, protocols) {
  * @returns {import("./index.js").TestServer}
  */
 export function createServer(settings = {}) {
-    const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...others } = settings;
+    const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...more } = settings;
+    const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, ...others } = more;
     rejectUnknown(others);
     /** Connections by id. */
     const conns = new Map();
@@ -52,6 +56,7 @@ export function createServer(settings = {}) {
     const rooms = new Map();
     const handlers = new Map();
     let lastId = 0;
+    let lastHint = 0;
     let mayConnect = () => true;
     let mayJoin = () => true;
     let running = true;
@@ -80,11 +85,23 @@ export function createServer(settings = {}) {
         const others = [...members];
         rooms.set(name, members.add(conn));
         const mode = membership(name);
-        const list = { full: [...members].map(({ id }) => id), count: members.size, own: [conn.id] }[mode];
-        conn.deliver(encode(name, "join_ack", "", conn.id, toBytes(JSON.stringify(list))));
-        if (isNew && mode === "full") {
-            const notice = encode(name, "new_member", "", "", toBytes(conn.id));
-            others.forEach((other) => other.deliver(notice));
+        const list = mode === "own" ? [conn.id] : [...members].map(({ id }) => id);
+        // In a session each member is a list, whose further entries are its info and its user.
+        const snapshot = conn.session ? (mode === "count" ? { count: list.length } : { members: list.map((id) => [id, null]) }) : mode === "count" ? list.length : list;
+        conn.deliver(encode(name, "join_ack", "", conn.id, toBytes(JSON.stringify(snapshot))));
+        isNew && announce(name, others, "new_member", conn.id, { joined: [[conn.id, null]] });
+    }
+
+    /** Tells the members of a room of a change. */
+    function announce(name, members, event, id, changes) {
+        const mode = membership(name);
+        const news = { full: changes, count: { count: rooms.get(name)?.size ?? 0 } }[mode];
+        for (const { session, deliver } of news ? members : []) {
+            if (session) {
+                deliver(encode(name, MEMBERS, "", "", toBytes(JSON.stringify(news))));
+            } else if (mode === "full") {
+                deliver(encode(name, event, "", "", toBytes(id)));
+            }
         }
     }
 
@@ -94,8 +111,7 @@ export function createServer(settings = {}) {
             if (!members.size) {
                 rooms.delete(name);
             }
-            const notice = encode(name, "member_left", "", "", toBytes(conn.id));
-            membership(name) === "full" && members.forEach((other) => other.deliver(notice));
+            announce(name, members, "member_left", conn.id, { left: [conn.id] });
         }
     }
 
@@ -118,6 +134,9 @@ export function createServer(settings = {}) {
             return conn.api.close(1002, "malformed packet");
         }
         const { room, event, to, payload } = packet;
+        if (conn.session?.receive(packet, buffer.byteLength)) {
+            return;
+        }
         if (!conn.takes.message() || (event === "join" && !conn.takes.join())) {
             return conn.api.close(1008, "rate");
         }
@@ -125,7 +144,7 @@ export function createServer(settings = {}) {
             join(conn, room);
         } else if (event === "leave") {
             leave(conn, room);
-        } else if (RESERVED.includes(event) || (!to && !rooms.get(room)?.has(conn))) {
+        } else if (RESERVED.includes(event) || (!plain && event.startsWith("roomer:")) || (!to && !rooms.get(room)?.has(conn))) {
             // Not forwarded: the receiver would take a reserved event for one of the server, or the sender is not in that room.
             conn.takes.strike() || conn.api.close(1008, "too many violations");
         } else if (to) {
@@ -149,26 +168,67 @@ export function createServer(settings = {}) {
         if (!running || !mayConnect(url, token)) {
             return undefined;
         }
-        const id = `00000000-0000-4000-8000-${String(++lastId).padStart(12, "0")}`;
-        const gone = () => {
-            if (conns.delete(id)) {
-                [...rooms.keys()].forEach((name) => vacate(conn, name));
+        const query = new URL(url).searchParams;
+        const isExtended = !plain && query.get("roomer") === "2";
+        const ended = (conn) => (isClosed) => conn.socket() === socket && (isClosed ? conn.gone() : conn.lost());
+        const received = (conn) => (buffer) => {
+            if (conns.has(conn.id) && conn.socket() === socket) {
+                handle(conn, buffer);
+                conn.session?.handled();
             }
         };
+        const before = isExtended && conns.get(query.get("session")?.split(".")[0]);
+        if (before && before.session?.resume(socket, query.get("session"), Number(query.get("received")))) {
+            Object.assign(before, { url, token });
+            return { opened: before.session.resumed, received: received(before), ended: ended(before) };
+        }
+        const id = `00000000-0000-4000-8000-${String(++lastId).padStart(12, "0")}`;
         const takes = {
             message: createBucket(messageRate, clock.now),
             join: createBucket(joinRate, clock.now),
             strike: createBucket(strikes, clock.now)
         };
-        const conn = { id, takes, deliver: socket.deliver };
-        conn.api = Object.freeze({
+        const session = isExtended ? createServerSession({
+            clock,
+            id,
+            window: resumeWindow,
+            buffer: resumeBuffer,
+            end: () => conn.gone(),
+            close: (code, reason) => conn.api.close(code, reason)
+        }) : undefined;
+        let plainSocket = isExtended ? undefined : socket;
+        const conn = {
             id,
             url,
             token,
+            takes,
+            session,
+            deliver: session?.deliver ?? socket.deliver,
+            socket: () => plainSocket ?? session?.socket(),
+            gone() {
+                if (conns.delete(id)) {
+                    session?.stop();
+                    [...rooms.keys()].forEach((name) => vacate(conn, name));
+                }
+            },
+            /** Handles the loss of the socket. */
+            lost: () => session?.detach() || conn.gone()
+        };
+        conn.api = Object.freeze({
+            id,
+            get url() {
+                return conn.url;
+            },
+            get token() {
+                return conn.token;
+            },
+            get isConnected() {
+                return conns.has(id) && !!conn.socket();
+            },
             rooms: () => [...rooms].filter(([, members]) => members.has(conn)).map(([name]) => name),
-            send: (room, event, payload) => socket.deliver(encode(room, event, id, "", toPayload(payload))),
+            send: (room, event, payload) => conn.deliver(encode(room, event, id, "", toPayload(payload))),
             sendToRoom: (room, event, payload) => broadcast(conn, room, event, toPayload(payload)),
-            deliver: socket.deliver,
+            deliver: conn.deliver,
             join: (name) => join(conn, name, true),
             /** Like a real server, sends leave_ack even if the client was not in the room. */
             kick: (name) => leave(conn, name),
@@ -177,21 +237,22 @@ export function createServer(settings = {}) {
                 join(conn, to, true);
             },
             close(code = 1000, reason = "") {
-                gone();
-                socket.close(code, reason);
+                const last = conn.socket();
+                conn.gone();
+                last?.close(code, reason);
             },
-            cut() {
-                gone();
-                socket.cut();
-            }
+            cut: () => conn.socket()?.cut(),
+            hang: () => conn.socket()?.hang(),
+            expire: () => conn.socket() || conn.gone()
         });
         return {
             opened() {
                 conns.set(id, conn);
+                session?.begin(socket);
                 join(conn, "root", true);
             },
-            received: (buffer) => conns.has(id) && handle(conn, buffer),
-            ended: gone
+            received: received(conn),
+            ended: ended(conn)
         };
     }
 
@@ -223,9 +284,18 @@ export function createServer(settings = {}) {
             mayJoin = joins;
         },
         cut: () => all().forEach((conn) => conn.cut()),
-        stop(code = 1001, reason = "server is going away") {
+        expire: () => all().forEach((conn) => conn.expire()),
+        stop(code, reason = "server is going away") {
             running = false;
-            all().forEach((conn) => conn.close(code, reason));
+            for (const { api, session } of [...conns.values()]) {
+                if (session && code === undefined) {
+                    // Spread over the window, as a real server does.
+                    lastHint = (lastHint + 0.618034) % 1;
+                    api.close(1012, `retry=${Math.floor(lastHint * retryWindow)}`);
+                } else {
+                    api.close(code ?? 1001, reason);
+                }
+            }
         },
         start: () => void (running = true),
         stall: () => void (stalled = true),

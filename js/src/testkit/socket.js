@@ -10,7 +10,7 @@
  * @param {object} network
  * @param {(action: () => void) => void} network.later runs an action after the latency of the network, in order
  * @param {(link: object, url: string, protocols: string[]) => object | undefined} network.accept returns the server's end of a new connection, or
- *   undefined to reject it. The server's end has opened(), received(buffer) and ended()
+ *   undefined to reject it. The server's end has opened(), received(buffer) and ended(isClosed), with true after a close frame
  */
 export function createSocketClass({ later, accept }) {
     return class MemorySocket {
@@ -23,6 +23,8 @@ export function createSocketClass({ later, accept }) {
         onerror = null;
         /** The server's end. */
         #peer;
+        /** True if nothing passes, while both ends take the connection for open. */
+        #isHung = false;
         #offered;
 
         constructor(url, protocols = []) {
@@ -43,7 +45,7 @@ export function createSocketClass({ later, accept }) {
             if (this.readyState === 1) {
                 const copy = new Uint8Array(data).slice().buffer;
                 this.bufferedAmount += copy.byteLength;
-                later(() => {
+                this.#pass(() => {
                     this.bufferedAmount -= copy.byteLength;
                     this.#peer?.received(copy);
                 });
@@ -53,8 +55,8 @@ export function createSocketClass({ later, accept }) {
         close(code = 1005, reason = "") {
             if (this.readyState < 2) {
                 this.readyState = 2;
-                later(() => {
-                    this.#hangUp();
+                this.#pass(() => {
+                    this.#hangUp(true);
                     this.#end(code, reason);
                 });
             }
@@ -65,14 +67,15 @@ export function createSocketClass({ later, accept }) {
                 return;
             }
             this.#peer = accept({
-                deliver: (packet) => later(() => {
+                deliver: (packet) => this.#pass(() => {
                     if (this.readyState === 1) {
                         // A real socket also delivers a Blob unless the client asks for an ArrayBuffer.
                         this.onmessage?.({ data: this.binaryType === "arraybuffer" ? packet.slice().buffer : new Blob([packet]) });
                     }
                 }),
-                close: (code, reason) => later(() => this.#end(code, reason)),
-                cut: () => this.#end(1006, "")
+                close: (code, reason) => this.#pass(() => this.#end(code, reason)),
+                cut: () => this.#end(1006, ""),
+                hang: () => void (this.#isHung = true)
             }, this.url, this.#offered);
             if (this.#peer) {
                 this.readyState = 1;
@@ -85,11 +88,16 @@ export function createSocketClass({ later, accept }) {
             }
         }
 
-        /** Notifies the server's end once that the connection is closed. */
-        #hangUp() {
+        /** Runs an action after the latency, unless nothing passes. */
+        #pass(action) {
+            later(() => this.#isHung || action());
+        }
+
+        /** Notifies the server's end once that the connection has ended. */
+        #hangUp(isClosed) {
             const peer = this.#peer;
             this.#peer = undefined;
-            peer?.ended();
+            peer?.ended(isClosed);
         }
 
         #end(code, reason) {

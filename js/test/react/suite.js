@@ -238,7 +238,7 @@ export function suite(version, renderOnServer) {
             await page.render(h(RoomerProvider, { url, options: page.options }, h(Count)));
         }
         await page.settle();
-        assert.deepEqual([page.server.connections().map((each) => each.url), page.host.textContent], [["ws://test/two"], "lobby open 1"]);
+        assert.deepEqual([page.server.connections().map((each) => each.url), page.host.textContent], [["ws://test/two?roomer=2"], "lobby open 1"]);
         await page.unmount();
     });
 

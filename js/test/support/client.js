@@ -7,6 +7,13 @@ import { withWebSocket } from "./fake-socket.js";
 
 const RealSocket = globalThis.WebSocket;
 
+/** For connect(): a socket that does not ask for the extended protocol. */
+export class PlainSocket extends RealSocket {
+    constructor(url, protocols = []) {
+        super(url.replace("roomer=2", "other=2"), protocols);
+    }
+}
+
 /** Resolves with the arguments of the next such event. Ask before you cause it. */
 export function next(room, event) {
     return new Promise((resolve) => room.once(event, (...args) => resolve(args)));

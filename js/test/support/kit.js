@@ -12,9 +12,12 @@ export async function microtasks() {
     }
 }
 
-/** A server in memory, and clients on it; `life` records the states that a client goes through, and when. */
+/**
+ * A server in memory, and clients on it; `life` records the states that a client goes through, and when. The server speaks the
+ * plain protocol unless a test asks for sessions with `plain: false`.
+ */
 export function setUp(settings) {
-    const server = createServer(settings);
+    const server = createServer({ plain: true, ...settings });
     return {
         server,
         /** Connects, without waiting. */

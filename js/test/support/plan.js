@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 
 import { connect } from "../../src/index.js";
 import { createClock, createServer } from "../../src/testkit/index.js";
-import { encode, toBytes } from "../../src/packet.js";
+import { decode, encode, toBytes, toText } from "../../src/packet.js";
 import { microtasks } from "./kit.js";
 
 const ROOMS = ["a", "b"];
@@ -52,17 +52,46 @@ const STEPS = {
     turn: () => ({})
 };
 
-/** The plan of a seed. */
+/** Steps that only a server with sessions has. */
+const SESSION_STEPS = {
+    ...STEPS,
+    cut2: () => ({}),
+    cut3: () => ({}),
+    hang: () => ({}),
+    expire: () => ({}),
+    say: (pick) => ({ count: pick([1, 3, 70]) }),
+    say2: (pick) => ({ count: pick([1, 3]) }),
+    say3: () => ({ count: 1 }),
+    admit: (pick) => ({ isAdmitted: pick([true, false]) })
+};
+/** Steps after which the client always has its session again. */
+const GENTLE = /^(join|leave|again|send|put|other|cut|hang|say|wait|turn)\d?$/;
+
+/** The plan of a seed: odd ones are for a plain server, even ones for one with sessions. */
 export function draw(seed) {
-    const below = createChance(seed);
+    const plain = seed % 2 === 1;
+    const below = createChance(plain ? (seed + 1) / 2 : -seed);
     const pick = (list) => list[below(list.length)];
-    const names = Object.keys(STEPS);
-    const kinds = below(3) ? names : names.filter((name) => !/kick|put|move|forbid/.test(name));
+    const names = Object.keys(plain ? STEPS : SESSION_STEPS);
+    const isGentle = !plain && below(3) === 0;
+    const kinds = isGentle ? names.filter((name) => GENTLE.test(name)) : below(3) ? names : names.filter((name) => !/kick|put|move|forbid/.test(name));
     const steps = Array.from({ length: 3 + below(14) }, () => {
         const name = pick(kinds);
-        return { do: name.replace(/\d/, ""), ...STEPS[name](pick) };
+        return { do: name.replace(/\d/, ""), ...SESSION_STEPS[name](pick) };
     });
+    if (!plain) {
+        return {
+            plain,
+            latency: pick([0, 1, 10, 40]),
+            messageRate: isGentle ? undefined : pick([undefined, undefined, undefined, { perSecond: 10 }]),
+            queue: pick([undefined, undefined, { messages: 4 }, { bytes: 60 }]),
+            resumeWindow: isGentle ? undefined : pick([undefined, undefined, 2_000, 0]),
+            resumeBuffer: isGentle ? undefined : pick([undefined, undefined, 400]),
+            steps
+        };
+    }
     return {
+        plain,
         latency: pick([0, 1, 10, 40]),
         messageRate: pick([undefined, undefined, undefined, { perSecond: 10 }]),
         joinRate: pick([undefined, undefined, undefined, { perSecond: 2, burst: 2 }]),
@@ -72,18 +101,26 @@ export function draw(seed) {
 }
 
 /** Carries out a plan; throws if the client has broken a promise. */
-export async function run({ latency, messageRate, joinRate, queue, steps }) {
+export async function run({ plain = true, latency, messageRate, joinRate, queue, resumeWindow, resumeBuffer, steps }) {
     const clock = createClock({ settle: microtasks });
+    const isGentle = !plain && !messageRate && resumeWindow === undefined && resumeBuffer === undefined && steps.every((step) => GENTLE.test(step.do));
     // In plans without removals, nothing may ever be sent to a room that the client is not in.
     const strikes = steps.some((step) => ["kick", "move"].includes(step.do)) ? undefined : { perSecond: 0, burst: 0 };
-    const server = createServer({ latency, clock, messageRate, joinRate, ...(strikes && { strikes }) });
+    const server = createServer({ plain, latency, clock, messageRate, joinRate, resumeWindow, resumeBuffer, ...(strikes && { strikes }) });
     const forbidden = new Set();
-    server.allow({ join: (conn, room) => conn.token === "other" || !forbidden.has(room) });
+    server.allow({ connect: (url, token) => token === "other" || world.isAdmitted, join: (conn, room) => conn.token === "other" || !forbidden.has(room) });
     const delivered = [];
     server.handle("m", (conn, message) => delivered.push([message.room, Number(message.text())]));
 
-    const world = { clock, server, forbidden, connection: () => server.connections().find(({ token }) => token !== "other") };
+    const sessions = () => server.connections().filter(({ token }) => token !== "other");
+    const world = { clock, server, forbidden, isAdmitted: true, isGentle, sessions, connection: () => sessions().at(-1), gone: new Set(), hung: new Set() };
     const other = new server.options.WebSocket("ws://test/ws?token=other");
+    // An observer of root, where each client is once: it must not see one leave that comes back.
+    other.binaryType = "arraybuffer";
+    other.onmessage = ({ data }) => {
+        const { room, event, payload } = decode(data);
+        event === "member_left" && room === "root" && world.gone.add(toText(payload));
+    };
     world.other = (room, event) => other.readyState === 1 && other.send(encode(room, event, "", "", toBytes("")));
 
     const client = connect("ws://test/ws", { ...server.options, codec: "json", ...(queue && { queue }) });
@@ -94,10 +131,15 @@ export async function run({ latency, messageRate, joinRate, queue, steps }) {
     // The world becomes good; whatever is under way comes to its end.
     server.resume();
     server.start();
+    world.isAdmitted = true;
+    world.hung.forEach((conn) => conn.cut());
     let rounds = 0;
     do {
         await clock.advance(10_000);
     } while (!app.isQuiet(delivered) && ++rounds < 40);
+    // Sessions that the client has never heard of.
+    server.expire();
+    await clock.advance(100);
     app.check(delivered);
     client.close();
     await clock.advance(1_000);
@@ -105,13 +147,18 @@ export async function run({ latency, messageRate, joinRate, queue, steps }) {
 }
 
 /** An application that records its calls and the events it receives. */
-function createApp(client, { clock, server, forbidden, connection, other }) {
+function createApp(client, world) {
+    const { clock, server, forbidden, connection, other } = world;
     /** The rooms that it believes to be in, by name, and what it may be put out by. */
     const mine = new Map();
     const sent = new Map();
     const lost = new Map();
     const errors = [];
     const states = [];
+    /** The ids that the client has had, and by id the messages of the server to it, and those that have arrived. */
+    const ids = new Set();
+    const said = new Map();
+    const heard = new Map();
     let leaves = 0;
     let lastNumber = 0;
     /** Rooms from which, and into which, the server may move the client. */
@@ -123,6 +170,7 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
             assert.ok(!mine.has(room.name), `two rooms "${room.name}" at a time`);
             mine.set(room.name, room);
             let opened = room.state === "open";
+            room.on("reopen", () => assert.ok(!world.isGentle, "reopened in the same session"));
             room.on("open", () => {
                 assert.ok(!opened, "open twice");
                 opened = true;
@@ -143,7 +191,13 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
         assert.ok(offered.has(room.name), `room "${room.name}" told as new, though the server has put nobody into it`);
         adopt(room);
     });
-    client.on("state", (state) => states.push(state));
+    const hear = (number) => heard.set(client.id, [...(heard.get(client.id) ?? []), number]);
+    client.on("direct", ({ payload }) => hear(payload));
+    client.on("resumed", (time) => assert.ok(ids.has(client.id) && time >= 0, "another session resumed"));
+    client.on("state", (state) => {
+        states.push(state);
+        client.id && ids.add(client.id);
+    });
     client.on("lost", ({ payload, reason }) => {
         assert.ok(["sent", "queued"].includes(sent.get(payload)?.result), "lost, but never taken");
         assert.ok(!lost.has(payload), "lost twice");
@@ -203,6 +257,23 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
             forbidden[isForbidden ? "add" : "delete"](room);
         },
         cut: () => connection()?.cut(),
+        hang() {
+            const conn = connection();
+            conn?.hang();
+            conn && world.hung.add(conn);
+        },
+        expire: () => server.expire(),
+        admit: ({ isAdmitted }) => (world.isAdmitted = isAdmitted),
+        say({ count }) {
+            for (; count; count--) {
+                const number = ++lastNumber;
+                for (const conn of world.sessions()) {
+                    said.set(conn.id, [...(said.get(conn.id) ?? []), number]);
+                    // Of a room that the client never joins, whose messages no acknowledgement can hold up.
+                    conn.send("c", "n", number);
+                }
+            }
+        },
         close: ({ code }) => connection()?.close(...code),
         stop: () => server.stop(),
         start: () => server.start(),
@@ -229,6 +300,16 @@ function createApp(client, { clock, server, forbidden, connection, other }) {
         const truth = connection().rooms().map((name) => [name, "open", connection().id, server.members(name).sort()]);
         assert.deepEqual(open.sort(), truth.sort());
         assert.deepEqual([...mine.keys()].sort(), client.rooms().map(({ name }) => name).filter((name) => name !== "root").sort(), "rooms that the application knows of");
+        ids.add(client.id);
+        for (const id of ids) {
+            const [got, all] = [heard.get(id) ?? [], said.get(id) ?? []];
+            assert.deepEqual(got, id === client.id ? all : all.slice(0, got.length), "messages to the client");
+        }
+        assert.ok(!world.gone.has(client.id), "an observer has seen the client leave");
+        if (world.isGentle) {
+            assert.equal(ids.size, 1, "a new session without need");
+            assert.deepEqual([...lost].filter(([, reason]) => reason === "unconfirmed"), [], "lost in a session");
+        }
         const last = new Map();
         const seen = new Set();
         for (const [room, number] of delivered) {
@@ -278,7 +359,7 @@ export async function shrink(plan) {
             goes = !!(await tryOne({ ...smallest, steps: smallest.steps.toSpliced(n, 1) })) || goes;
         }
     }
-    for (const option of ["messageRate", "joinRate", "queue"]) {
+    for (const option of ["messageRate", "joinRate", "queue", "resumeWindow", "resumeBuffer"]) {
         smallest[option] && (await tryOne({ ...smallest, [option]: undefined }));
     }
     return smallest;

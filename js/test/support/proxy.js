@@ -9,12 +9,16 @@ import { connect, createServer } from "node:net";
  * Forwards TCP connections to a port of this machine.
  *
  * @param {number} port
- * @returns {Promise<{port: number, stall: () => void, resume: () => void, cut: () => void, close: () => Promise<void>}>}
- *   stall() lets nothing through in either direction, while the ends think that all is well; cut() ends all connections
+ * @returns {Promise<{port: number, stall: () => void, resume: () => void, cut: () => void, abandon: () => void, halfClose: () => void, drop: () => void, close: () => Promise<void>}>}
+ *   stall() lets nothing through in either direction, while the ends think that all is well; cut() ends all connections;
+ *   abandon() lets nothing through on those that there are, for ever, as after a change of network; halfClose() ends the
+ *   direction to the server of each; drop() also cuts those that are made from now on, until resume()
  */
 export async function startProxy(port) {
     const sockets = new Set();
+    const abandoned = new Set();
     let stalled = false;
+    let dropping = false;
 
     function keep(socket) {
         sockets.add(socket);
@@ -24,10 +28,14 @@ export async function startProxy(port) {
     }
 
     const server = createServer({ pauseOnConnect: true }, (near) => {
+        if (dropping) {
+            return near.destroy();
+        }
         const far = connect(port, "127.0.0.1");
+        near.far = far;
         for (const [from, to] of [[near, far], [far, near]]) {
             keep(from);
-            from.on("data", (data) => to.write(data));
+            from.on("data", (data) => abandoned.has(from) || to.write(data));
             from.on("close", () => to.destroy());
         }
         (stalled ? [near, far] : []).forEach((socket) => socket.pause());
@@ -44,10 +52,16 @@ export async function startProxy(port) {
             sockets.forEach((socket) => socket.pause());
         },
         resume() {
-            stalled = false;
+            stalled = dropping = false;
             sockets.forEach((socket) => socket.resume());
         },
         cut,
+        abandon: () => sockets.forEach((socket) => abandoned.add(socket)),
+        halfClose: () => sockets.forEach(({ far }) => far?.end()),
+        drop() {
+            dropping = true;
+            cut();
+        },
         async close() {
             cut();
             server.close();

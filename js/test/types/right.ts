@@ -90,6 +90,12 @@ useMessages(lobby, "chat").next().then(({ value }) => console.log(value));
 useAnyEvent(lobby, ["chat", "typing"], console.log);
 new Chat(lobby).join(client).on("chat", ({ text }) => text);
 
+lobby.sent.then((isHandled: boolean) => console.log(isHandled));
+client.on("resumed", (milliseconds) => console.log(milliseconds.toFixed()));
+const test = createServer({ plain: true, resumeWindow: 1_000, resumeBuffer: 100, retryWindow: 0 });
+test.expire();
+test.connections().forEach((conn) => conn.isConnected && (conn.hang(), conn.cut(), conn.expire()));
+
 client.on("lost", ({ room, event, to, reason }) => console.log(room, event, to?.length, reason === "unconfirmed"));
 client.on("direct", ({ room, event, from }) => console.log(room, event, from.length));
 connect("/ws", { lazy: true, tokenIn: "protocol", token: null, debug: ({ what, room, bytes }) => console.log(what, room, bytes) }).start();

@@ -1,0 +1,152 @@
+/**
+ * The server's end of a session of the extended protocol, in memory: counts, acknowledgements, and what the client has not
+ * acknowledged, to be sent again on its next socket.
+ *
+ * @module testkit/session
+ */
+
+import { ACK, ACK_BYTES, ACK_DELAY, ACK_PACKETS, HELLO, ROOT } from "../limits.js";
+import { encode, toBytes, toText } from "../packet.js";
+
+/** The server sends something at least this often. */
+const HEARTBEAT = 25_000;
+/** The newest tokens that are kept until the client has shown that it has one of them. */
+const MOST_TOKENS = 4;
+
+/**
+ * @param {object} about
+ * @param {import("./index.js").ManualClock} about.clock
+ * @param {string} about.id of the connection
+ * @param {number} about.window the time for which the session is kept without a socket
+ * @param {number} about.buffer the bytes that are kept for the client
+ * @param {() => void} about.end ends the connection: the session is over
+ * @param {(code: number, reason: string) => void} about.close closes it
+ */
+export function createServerSession({ clock, id, window, buffer, end, close }) {
+    /** The client's present socket. */
+    let socket;
+    /** Packets that the client has not acknowledged, oldest first. */
+    let log = [];
+    let logBytes = 0;
+    let acknowledged = 0;
+    let received = 0;
+    let unacknowledged = 0;
+    let unacknowledgedBytes = 0;
+    let dueAt;
+    let heartbeatAt;
+    let timer;
+    let lastToken = 0;
+    /** The tokens that the client may have, newest last. */
+    let tokens = [];
+
+    const createToken = () => `${id}.${String(++lastToken).padStart(32, "0")}`;
+
+    /** Sets the only timer: for the next acknowledgement or, without a socket, for the end of the session. */
+    function schedule() {
+        clock.clearTimeout(timer);
+        const at = Math.min(dueAt ?? Infinity, heartbeatAt);
+        timer = socket && clock.setTimeout(acknowledge, at - clock.now());
+    }
+
+    function acknowledge() {
+        unacknowledged = unacknowledgedBytes = 0;
+        dueAt = undefined;
+        heartbeatAt = clock.now() + HEARTBEAT;
+        schedule();
+        socket?.deliver(encode(ROOT, ACK, "", "", toBytes(`${received}`)));
+    }
+
+    /** Drops what the client has received. Returns false if it cannot have received that. */
+    function drop(count) {
+        if (!(count >= acknowledged && count <= acknowledged + log.length)) {
+            return false;
+        }
+        log.splice(0, count - acknowledged).forEach((packet) => (logBytes -= packet.length));
+        acknowledged = count;
+        return true;
+    }
+
+    function hello(isResumed) {
+        const limits = { message: 2 ** 24, name: 4096, rooms: 1100 };
+        const session = window ? tokens.at(-1) : null;
+        const payload = { version: 2, session, resumed: isResumed, received: isResumed ? received : 0, heartbeat: HEARTBEAT, resume: window, limits };
+        socket.deliver(encode(ROOT, HELLO, "", id, toBytes(JSON.stringify(payload))));
+        heartbeatAt = clock.now() + HEARTBEAT;
+        schedule();
+    }
+
+    return {
+        socket: () => socket,
+        begin(first) {
+            socket = first;
+            tokens = [createToken()];
+            hello(false);
+        },
+        deliver(packet) {
+            log.push(packet);
+            logBytes += packet.length;
+            if (socket) {
+                socket.deliver(packet);
+            } else if (logBytes > buffer) {
+                end();
+            }
+        },
+        /** Handles an acknowledgement and returns true, or counts another packet. */
+        receive({ event, to, payload }, size) {
+            tokens = tokens.slice(-1);
+            if (event !== ACK) {
+                received++;
+                unacknowledged++;
+                unacknowledgedBytes += size;
+                return false;
+            }
+            if (!drop(Number(toText(payload)))) {
+                close(1002, "acknowledged packets that were not sent");
+            } else if (to === "?") {
+                acknowledge();
+            }
+            return true;
+        },
+        /** Acknowledges what was handled, if that is due. */
+        handled() {
+            if (unacknowledged >= ACK_PACKETS || unacknowledgedBytes >= ACK_BYTES) {
+                acknowledge();
+            } else if (unacknowledged && dueAt === undefined) {
+                dueAt = clock.now() + ACK_DELAY;
+                schedule();
+            }
+        },
+        /** Keeps the session without a socket. Returns false if it ends. */
+        detach() {
+            socket = undefined;
+            schedule();
+            if (!window || logBytes > buffer) {
+                return false;
+            }
+            timer = clock.setTimeout(end, window);
+            return true;
+        },
+        /** Continues on a new socket, which the client has opened with a token and its count. Returns false if that is impossible. */
+        resume(next, token, count) {
+            if (!tokens.includes(token) || logBytes > buffer || !drop(count)) {
+                return false;
+            }
+            socket?.cut();
+            socket = next;
+            // Until the client has sent something, the socket that brings the new token may be lost as well.
+            tokens = [token, ...tokens.filter((each) => each !== token), createToken()].slice(-MOST_TOKENS);
+            return true;
+        },
+        /** Sends what the client has missed. */
+        resumed() {
+            unacknowledged = unacknowledgedBytes = 0;
+            dueAt = undefined;
+            hello(true);
+            log.forEach((packet) => socket.deliver(packet));
+        },
+        stop() {
+            socket = undefined;
+            clock.clearTimeout(timer);
+        }
+    };
+}

@@ -1,0 +1,38 @@
+/**
+ * Clients with sessions, for unit tests.
+ */
+
+import { decode, toText } from "../../src/packet.js";
+import { setUp } from "./kit.js";
+
+/** Clients in the room "lobby" of a server with sessions. `sockets` are those of the first, `wire` is what it sends on them. */
+export async function enter(count = 1, { settings, ...options } = {}) {
+    const kit = setUp({ plain: false, latency: 10, ...settings });
+    const sockets = [];
+    const wire = [];
+    class Seen extends kit.server.options.WebSocket {
+        constructor(...args) {
+            super(...args);
+            sockets.push(this);
+        }
+        send(data) {
+            const { room, event, to, payload } = decode(new Uint8Array(data).buffer);
+            wire.push([sockets.indexOf(this), room, event, ...(to ? [to] : []), toText(payload)]);
+            super.send(data);
+        }
+        close(...args) {
+            wire.push([sockets.indexOf(this), "close", ...args]);
+            super.close(...args);
+        }
+    }
+    const [first] = await kit.inRoom("lobby", 1, { WebSocket: Seen, ...options });
+    const others = await kit.inRoom("lobby", count - 1);
+    await kit.server.advance(10_000);
+    wire.length = 0;
+    return { kit, server: kit.server, sockets, wire, clients: [first, ...others], ...first, other: others[0] };
+}
+
+/** The acknowledgements among what a client has sent. */
+export const acks = (wire) => wire.filter(([, , event]) => event === "roomer:ack");
+/** The server's end of a client. */
+export const connOf = ({ server }, { id }) => server.connections().find((conn) => conn.id === id);
