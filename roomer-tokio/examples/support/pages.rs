@@ -46,6 +46,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/outbox.js"),
     file!(JS, "src/packet.js"),
     file!(JS, "src/room.js"),
+    file!(JS, "src/session.js"),
     file!(JS, "src/stream.js"),
 ];
 
