@@ -183,7 +183,7 @@ impl Established {
                         continue;
                     }
                     SessionPacket::AckNow => {
-                        core.outbound.send_control(key, session.acknowledge(now));
+                        core.outbound.send_ack(key, session.acknowledge(now));
                         continue;
                     }
                     wrong @ (SessionPacket::Wrong | SessionPacket::TooMany) => {
@@ -221,7 +221,7 @@ impl Established {
                 core.sessions.confirm(key);
             }
             if session.received.due_at().is_some_and(|at| now >= at) {
-                core.outbound.send_control(key, session.acknowledge(now));
+                core.outbound.send_ack(key, session.acknowledge(now));
             }
         }
         let has_ended = end.is_some();

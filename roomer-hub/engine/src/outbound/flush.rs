@@ -21,9 +21,9 @@ use std::time::Duration;
 use roomer_hub::ConnKey;
 
 use crate::core::Core;
-use crate::outbound::FlushWork;
 use crate::outbound::flush_pool::FlushJob;
 use crate::outbound::socket_writer::SocketWriter;
+use crate::outbound::{Chunk, FlushWork, Outbound};
 use crate::server::Server;
 use crate::sync::MutexGuard;
 use crate::timer::moment::Moment;
@@ -31,6 +31,19 @@ use crate::timer::moment::Moment;
 thread_local! {
     /// The address of the server whose callback this thread is running.
     static CURRENT_SERVER: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Outbound {
+    /// Queues the acknowledgement of packets that were just read, also above the high-water mark: a
+    /// list of many members that was queued before it must not cost the client its answer. Nothing
+    /// more is read above the mark, so that few are queued there.
+    pub(crate) fn send_ack(&mut self, conn: ConnKey, frame: Vec<u8>) {
+        if let Some(writer) = self.writers.get(conn)
+            && writer.push_unlogged(Chunk::complete(frame))
+        {
+            self.flush_list.push((conn, writer.clone()));
+        }
+    }
 }
 
 impl Server {

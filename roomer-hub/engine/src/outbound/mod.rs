@@ -201,8 +201,8 @@ impl Outbound {
         }
     }
 
-    /// Queues a frame that is not a packet of a session: a ping, a pong, an acknowledgement. Nothing
-    /// happens if the connection is gone or above its high-water mark.
+    /// Queues a frame that is not a packet of a session: a ping, a pong. Nothing happens if the
+    /// connection is gone or above its high-water mark.
     pub(crate) fn send_control(&mut self, conn: ConnKey, frame: Vec<u8>) {
         if let Some(writer) = self.writers.get(conn).filter(|writer| !writer.is_above())
             && writer.push_unlogged(Chunk::complete(frame))

@@ -90,6 +90,8 @@ impl SessionState {
         writer: &SocketWriter,
     ) -> SessionPacket {
         if packet.event != ACK {
+            // Packets are counted by the hub's rates, and the client may ask about each.
+            self.idle_acks.0 = 0;
             self.received.received(now, bytes);
             return match packet.event == TOKEN && self.renewal.takes_token() {
                 true => SessionPacket::Token,

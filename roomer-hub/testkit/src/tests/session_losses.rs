@@ -218,3 +218,18 @@ fn log(client: &Client) -> Vec<String> {
     };
     client.messages("lobby").iter().map(line).collect()
 }
+
+#[test]
+fn a_long_list_of_members_does_not_cost_a_client_its_acknowledgement() {
+    let mut world = World::new(1, Server::builder().max_backlog(1024).max_message(1024));
+    let members: Vec<_> = (0..30).map(|_| world.connect()).collect();
+    let ann = world.connect_extended(Handshake::new());
+    world.settle();
+    members.iter().for_each(|member| member.join("lobby"));
+    world.settle();
+    ann.join("lobby");
+    ann.request_ack();
+    world.settle();
+    assert_eq!(ann.members("lobby").map(|members| members.len()), Some(31));
+    assert_eq!(ann.unacknowledged(), 0);
+}

@@ -275,14 +275,18 @@ fn acknowledgements_that_lie_close_the_connection() {
 #[test]
 fn acknowledgements_without_end_close_the_connection() {
     let mut world = World::new(1, Server::builder());
-    let (patient, hasty) =
-        (world.connect_extended(Handshake::new()), world.connect_extended(Handshake::new()));
+    let [patient, busy, hasty] = [(); 3].map(|()| world.connect_extended(Handshake::new()));
     world.settle();
     for _ in 0..200 {
         patient.request_ack();
         world.advance(Duration::from_secs(2));
     }
-    assert!(patient.is_open());
+    for _ in 0..200 {
+        busy.send(ROOT, "chat", "x");
+        busy.request_ack();
+    }
+    world.settle();
+    assert!(patient.is_open() && busy.is_open());
     (0..200).for_each(|_| hasty.request_ack());
     world.settle();
     assert_eq!(hasty.closed().and_then(|closed| closed.code), Some(close::code::PROTOCOL));
