@@ -39,7 +39,8 @@ pub(crate) struct Conn {
     pub(crate) id: ConnId,
     /// True if the client speaks the extended protocol.
     pub(crate) extended: bool,
-    opened_at: Duration,
+    /// In nanoseconds, which is half the size of a [`Duration`].
+    opened_at: u64,
     pub(crate) seats: Vec<Seat>,
     /// The info and the user. `None` if there is neither.
     pub(crate) profile: Option<Box<Profile>>,
@@ -96,7 +97,7 @@ impl Tables {
     /// [`Hub::handle`](crate::Hub::handle).
     #[must_use]
     pub fn opened_at(&self, conn: ConnKey) -> Option<Duration> {
-        self.conns.get(conn).map(|conn| conn.opened_at)
+        self.conns.get(conn).map(|conn| Duration::from_nanos(conn.opened_at))
     }
 
     /// Returns true if a connection's client speaks the extended protocol; false if it is gone.
@@ -187,7 +188,8 @@ impl Tables {
             return None;
         }
         let (seats, buckets) = (Vec::new(), None);
-        let entry = Conn { id, extended, opened_at: now, seats, profile: None, buckets };
+        let opened_at = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let entry = Conn { id, extended, opened_at, seats, profile: None, buckets };
         let conn = self.conns.insert(entry);
         let (key, conns) = (self.key, &self.conns);
         self.ids.insert_unique(key.hash(id.as_str()), conn, |&other| {
