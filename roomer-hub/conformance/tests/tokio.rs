@@ -3,6 +3,8 @@
 
 #[path = "cases/mod.rs"]
 mod conformance;
+#[path = "cases/sockets.rs"]
+mod sockets;
 
 use std::io;
 use std::net::SocketAddr;
@@ -66,7 +68,7 @@ fn an_independent_client_is_served() {
 
 #[test]
 fn a_failing_listener_is_traced_and_retried() {
-    conformance::traces::a_failing_listener_is_traced_and_retried(|server| {
+    sockets::traces::a_failing_listener_is_traced_and_retried(|server| {
         let runtime = runtime();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();

@@ -1,4 +1,4 @@
-//! A thousand connections: nothing lost, nothing doubled, nothing left behind.
+//! A thousand connections, fewer on streams: nothing lost, nothing doubled, nothing left behind.
 
 use std::fs;
 use std::sync::Barrier;
@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::Harness;
 use super::test_server::TestServer;
+use crate::Adapter;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, PacketView};
 
 /// The number of connections, and of messages.
-const CROWD: usize = 1000;
-const MESSAGES: usize = 1000;
+const CROWD: usize = Adapter::CROWD;
+const MESSAGES: usize = CROWD;
 
 /// Threads on the client side, and steps of the test, so that no client has much unread data at any
 /// time.
@@ -21,7 +23,7 @@ const THREADS: usize = 4;
 const STEPS: usize = 10;
 
 /// Bytes that a round may leave behind: a KiB for each connection would be too much.
-const MOST_GROWN: usize = 1 << 20;
+const MOST_GROWN: usize = CROWD * 1024;
 
 /// Bytes of memory that this process has in use.
 pub(crate) fn resident() -> usize {

@@ -8,9 +8,9 @@ use super::test_server::{TestServer, join_all};
 use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::wire;
 
-pub(super) const BUDGET: usize = 1024 * 1024;
+pub(crate) const BUDGET: usize = 1024 * 1024;
 
-pub(super) fn tight(builder: Builder) -> Builder {
+pub(crate) fn tight(builder: Builder) -> Builder {
     builder
         .max_message(128 * 1024)
         .max_backlog(128 * 1024)
@@ -23,7 +23,7 @@ fn id(client: &Client) -> ConnId {
 }
 
 /// The first bytes of a message that stays unfinished.
-pub(super) fn half(size: usize) -> Vec<u8> {
+pub(crate) fn half(size: usize) -> Vec<u8> {
     let mut bytes = wire::to_room("lobby", "half", &wire::filler(size + 1000));
     bytes.truncate(size);
     bytes

@@ -1,0 +1,25 @@
+//! The cases that do not depend on the transport: what packets, handlers and rules lead to. They run over
+//! sockets alone. Streams run those of `mod.rs`, which try how bytes are read, written, queued and
+//! limited, how time passes, and how connections end.
+
+use crate::conformance::{Harness, members, memory, rules_async, slow, test_server};
+
+mod authorize_async;
+mod compat;
+mod direct;
+mod handlers;
+mod joining;
+mod json;
+mod metrics;
+mod names;
+mod origin;
+mod packets;
+mod pages;
+mod presence;
+mod rates;
+mod requests;
+mod rules;
+mod sessions;
+mod subprotocols;
+pub(crate) mod traces;
+mod warnings;
