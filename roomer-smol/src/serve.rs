@@ -1,11 +1,10 @@
 //! Serving a listener, and serving single streams.
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::ops::Deref;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
@@ -87,7 +86,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (reader, writer) = stream::split(stream);
-    with_timers(server.clone(), server.connect(reader, writer, peer))
+    with_timer(server.connect(reader, writer, peer))
 }
 
 /// Serves one connection whose HTTP request a framework has read and answered. `leftover` is what the
@@ -102,24 +101,13 @@ pub fn connect_upgraded<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let server = upgrade.server().clone();
     let (reader, writer) = stream::split(stream);
-    with_timers(server, upgrade.connect(reader, writer, leftover))
+    with_timer(upgrade.connect(reader, writer, leftover))
 }
 
 /// Wraps a connection outside [`serve`]: its first poll spawns the timer task if none is running.
-fn with_timers<R: Reader>(
-    server: Server,
-    mut connection: Connection<R>,
-) -> impl Future<Output = ()> {
-    let mut server = Some(server);
-    poll_fn(move |cx| {
-        let server = server.take();
-        if let Some(timers) = server.and_then(|server| server.run_timers_on_demand(Timer::after)) {
-            smol::spawn(timers).detach();
-        }
-        Pin::new(&mut connection).poll(cx)
-    })
+fn with_timer<R: Reader>(connection: Connection<R>) -> impl Future<Output = ()> {
+    connection.with_timer(Timer::after, |_, timers| smol::spawn(timers).detach())
 }
 
 async fn run(

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use crate::serve::with_timers;
+use crate::serve::with_timer;
 use crate::transport;
 use crate::{Server, Upgrade, connect_upgraded};
 
@@ -146,7 +146,6 @@ async fn take_over(upgrade: Upgrade, stream: OnUpgrade) {
 
 /// Serves the stream of an upgraded connection.
 fn start(upgrade: Upgrade, stream: Upgraded) {
-    let server = upgrade.server().clone();
     // The socket alone saves hyper's wrappers around it, above all a read buffer.
     let (socket, leftover) = match unwrap(stream) {
         Ok(parts) => parts,
@@ -156,7 +155,7 @@ fn start(upgrade: Upgrade, stream: Upgraded) {
         }
     };
     let (reader, writer) = transport::split(socket);
-    tokio::spawn(with_timers(server, upgrade.connect(reader, writer, &leftover)));
+    tokio::spawn(with_timer(upgrade.connect(reader, writer, &leftover)));
 }
 
 /// Returns the socket and the bytes read after the request, or the stream if it is not a socket. Knows

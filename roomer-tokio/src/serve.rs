@@ -1,9 +1,8 @@
 //! Serving a listener, and serving single streams.
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::time::Duration;
 
 use roomer_engine::{Connection, Reader};
@@ -100,7 +99,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (reader, writer) = transport::share(transport::Futures(stream));
-    with_timers(server.clone(), server.connect(reader, writer, peer))
+    with_timer(server.connect(reader, writer, peer))
 }
 
 /// Serves one connection whose HTTP request a framework has read and answered. `leftover` is what the
@@ -120,27 +119,17 @@ pub fn connect_upgraded<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let server = upgrade.server().clone();
     let (reader, writer) = transport::share(transport::Futures(stream));
-    with_timers(server, upgrade.connect(reader, writer, leftover))
+    with_timer(upgrade.connect(reader, writer, leftover))
 }
 
 /// Wraps a connection outside [`serve`]: its first poll spawns the timer task if none is running.
-pub(crate) fn with_timers<R: Reader>(
-    server: Server,
-    mut connection: Connection<R>,
-) -> impl Future<Output = ()> {
-    let mut server = Some(server);
-    poll_fn(move |cx| {
-        let timers =
-            server.take().and_then(|server| Some((server.run_timers_on_demand(sleep)?, server)));
-        if let Some((timers, server)) = timers {
-            tokio::spawn(async move {
-                let _workers = spawn_flush_workers(&server);
-                timers.await;
-            });
-        }
-        Pin::new(&mut connection).poll(cx)
+pub(crate) fn with_timer<R: Reader>(connection: Connection<R>) -> impl Future<Output = ()> {
+    connection.with_timer(sleep, |server, timers| {
+        tokio::spawn(async move {
+            let _workers = spawn_flush_workers(&server);
+            timers.await;
+        });
     })
 }
 

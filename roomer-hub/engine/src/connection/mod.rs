@@ -63,7 +63,7 @@ const MAX_READS_PER_POLL: usize = 4;
 /// The task of one connection, to be spawned. See [`Server::connect`].
 #[must_use = "a connection does nothing unless its future is polled"]
 pub struct Connection<R> {
-    server: Server,
+    pub(crate) server: Server,
     writer: Arc<SocketWriter>,
     /// `None` while a session has no socket.
     reader: Option<R>,

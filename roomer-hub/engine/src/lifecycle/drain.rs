@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::Server;
+use crate::core::Core;
 use crate::env::Environment;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::admission::SocketCounts;
@@ -75,7 +76,7 @@ impl Server {
             }
             // What is due is computed from the start and not per step, so that a late timer does not
             // lower the rate.
-            while self.close_some(drain_policy.due(now - since)) {
+            while self.close_due(drain_policy.due(now - since)) {
                 yield_once().await;
             }
             wait.until(deadline.min(now + DRAIN_STEP), Lifecycle::poll_drained).await;
@@ -87,7 +88,7 @@ impl Server {
         if lifecycle.with_counts(SocketCounts::tasks) > 0 {
             // The tasks end at their next poll. Close frames that still fit into the sockets are sent
             // before.
-            while self.close_some(u64::MAX) {
+            while self.close_due(u64::MAX) {
                 yield_once().await;
             }
             lifecycle.abort();
@@ -122,21 +123,33 @@ impl Server {
         !self.is_closing()
     }
 
-    /// Closes some more connections, up to `due` since the drain began. Returns false if there are none
-    /// to close.
-    fn close_some(&self, due: u64) -> bool {
-        let mut core = self.core();
-        let max = self.options().flush.max_per_poll;
-        let count = self.0.lifecycle.close_some(due, core.outbound.writers.len().min(max));
-        let keys: Vec<ConnKey> = core.outbound.writers.keys().take(count).collect();
-        for conn in keys {
-            core.close_for_shutdown(self.now(), conn, self.options().retry_window);
-        }
-        // The flush takes the lock itself.
-        drop(core);
+    /// Closes some more connections and flushes them. Returns false if there are none to close.
+    fn close_due(&self, due: u64) -> bool {
+        let options = self.options();
+        let (max, window) = (options.flush.max_per_poll, options.retry_window);
+        let count = close_some(&self.0.lifecycle, &mut self.core(), self.now(), due, max, window);
+        // After the unlock: the flush takes the lock itself.
         self.flush_unless_in_callback();
         count > 0
     }
+}
+
+/// Closes some more connections, at most `max` and up to `due` since the drain began. Returns their
+/// number.
+fn close_some(
+    lifecycle: &Lifecycle,
+    core: &mut Core,
+    now: Duration,
+    due: u64,
+    max: usize,
+    retry_window: Duration,
+) -> usize {
+    let count = lifecycle.close_some(due, core.outbound.writers.len().min(max));
+    let keys: Vec<ConnKey> = core.outbound.writers.keys().take(count).collect();
+    for conn in keys {
+        core.close_for_shutdown(now, conn, retry_window);
+    }
+    count
 }
 
 /// A drain that waits; can be dropped at any point.

@@ -1,16 +1,46 @@
 //! Runs the timer task only while there are connections.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use crate::Server;
+use crate::{Connection, Reader, Server};
+
+impl<R: Reader> Connection<R> {
+    /// Serves the connection, and starts the server's timers at the first poll unless they run. Meant
+    /// for connections that do not come from an adapter's accept loop.
+    ///
+    /// `sleep` is the runtime's. `spawn` receives the server and the future to be spawned, which runs the
+    /// timers until the server has no connection.
+    pub fn with_timer<F, S>(
+        mut self,
+        sleep: F,
+        spawn: impl FnOnce(Server, Pin<Box<dyn Future<Output = ()> + Send>>),
+    ) -> impl Future<Output = ()>
+    where
+        F: Fn(Duration) -> S + Send + 'static,
+        S: Future + Send + 'static,
+    {
+        let mut unstarted = Some((sleep, spawn));
+        poll_fn(move |cx| {
+            // Not before the first poll: a future that is dropped unpolled leaves nothing behind, and
+            // a runtime's `spawn` works only within the runtime.
+            if let Some((sleep, spawn)) = unstarted.take() {
+                let server = self.server.clone();
+                if let Some(timers) = server.run_timers_on_demand(sleep) {
+                    spawn(server, Box::pin(timers));
+                }
+            }
+            Pin::new(&mut self).poll(cx)
+        })
+    }
+}
 
 impl Server {
     /// Runs the timers like [`run_timers`](Self::run_timers), but only while there are connections.
-    /// Meant for connections that do not come from an adapter's accept loop: call it after each new
-    /// connection and spawn the returned future. Returns `None` while such a future exists already.
+    /// Returns `None` while such a future exists already. [`Connection::with_timer`] calls it for each
+    /// connection that does not come from an adapter's accept loop.
     #[must_use]
     pub fn run_timers_on_demand<F, S>(
         &self,
