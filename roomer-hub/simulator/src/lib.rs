@@ -31,6 +31,7 @@ mod coverage;
 pub mod fault;
 pub mod hub;
 pub mod random;
+pub mod requests;
 pub mod runner;
 pub mod server;
 pub mod shrink;

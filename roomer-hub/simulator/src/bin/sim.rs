@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! cargo run --release -p roomer-simulator --bin sim -- --seeds N [--start S] [--threads T] \
-//!     [--full | --guests | --cluster]
+//!     [--full | --guests | --requests | --cluster]
 //! ```
 //!
-//! With `--guests`, the hub has peers: members on other nodes. With `--full`, plans drive the whole
+//! With `--guests`, the hub has peers: members on other nodes; with `--requests`, extended connections
+//! that send requests. With `--full`, plans drive the whole
 //! server (sessions, outboxes and handlers) byte by byte instead of the hub alone; with `--cluster`,
 //! several nodes over a model of a broker. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
 //! per thread; the exit status is 0 only if F is 0. Failing plans are shrunk and printed as tests.
@@ -22,12 +23,13 @@ use std::time::{Duration, Instant};
 use roomer_simulator::cluster::ClusterPlans;
 use roomer_simulator::hub::guests::report::GuestPlans;
 use roomer_simulator::hub::report::HubPlans;
+use roomer_simulator::requests::RequestPlans;
 use roomer_simulator::runner;
 use roomer_simulator::server::ServerPlans;
 use roomer_simulator::simulation::Simulation;
 
 const USAGE: &str =
-    "usage: sim --seeds N [--start S] [--threads T] [--full | --guests | --cluster]";
+    "usage: sim --seeds N [--start S] [--threads T] [--full | --guests | --requests | --cluster]";
 
 /// The number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
@@ -52,6 +54,7 @@ struct Options {
 enum Mode {
     Hub,
     Guests,
+    Requests,
     Server,
     Cluster,
 }
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
     match options.mode {
         Mode::Hub => run::<HubPlans>(&options),
         Mode::Guests => run::<GuestPlans>(&options),
+        Mode::Requests => run::<RequestPlans>(&options),
         Mode::Server => run::<ServerPlans>(&options),
         Mode::Cluster => run::<ClusterPlans>(&options),
     }
@@ -94,6 +98,7 @@ fn options() -> Result<Option<Options>, String> {
             "--threads" => options.threads = number()?.max(1) as usize,
             "--full" => options.mode = Mode::Server,
             "--guests" => options.mode = Mode::Guests,
+            "--requests" => options.mode = Mode::Requests,
             "--cluster" => options.mode = Mode::Cluster,
             "-h" | "--help" => return Ok(None),
             _ => return Err(format!("unknown option {word:?}")),

@@ -1,0 +1,241 @@
+//! The part of the model about requests between clients, the server's requests, and all answers.
+
+use super::marks::Mark;
+use super::model::{
+    Ask, Client, LATE, LONG, Message, Model, NOT_SHARED, OLD, PLAIN, RESERVED_EVENT, Reason,
+    TOO_MANY, UNASKED, UNKNOWN_DST, WRONG_TAG, is_guest, tag_of,
+};
+use super::plan::MAX_NAME;
+
+impl Model {
+    /// A request to another client.
+    pub(super) fn ask(
+        &mut self,
+        client: usize,
+        message: &Message,
+        (to, tag): (&str, &'static str),
+        is_allowed: bool,
+    ) -> Result<(), Reason> {
+        let receiver = self.find(to);
+        match receiver {
+            None if !is_guest(to) || self.plan.shared_room_only => {
+                self.mark(Mark::NoReceiver);
+                return Err(UNKNOWN_DST);
+            }
+            Some(other) if self.plan.shared_room_only && !self.shares(client, other) => {
+                self.mark(Mark::NotShared);
+                return Err(NOT_SHARED);
+            }
+            Some(other) if !self.clients[other].extended => {
+                self.mark(Mark::Plain);
+                return Err(PLAIN);
+            }
+            _ => {}
+        }
+        let (now, most) = (self.now, self.plan.max_requests);
+        let own: Vec<usize> =
+            (0..self.asks.len()).filter(|at| self.asks[*at].from == client).collect();
+        if own.iter().any(|at| self.asks[*at].tag == tag) {
+            return Err(WRONG_TAG);
+        }
+        let outdated = own.first().filter(|_| own.len() >= most);
+        if outdated.is_some_and(|at| now.saturating_sub(self.asks[*at].at) < OLD) {
+            self.mark(Mark::AskBusy);
+            return Err(TOO_MANY);
+        }
+        // Of this node: other nodes bound the requests to their connections themselves.
+        let to_receiver = self.asks.iter().filter(|ask| receiver.is_some() && ask.to == to).count();
+        if to_receiver >= 16 * most {
+            self.mark(Mark::ReceiverBusy);
+            return Err(TOO_MANY);
+        }
+        if self.plan.authorize[1] && !is_allowed {
+            self.ask_application(client, message, "Direct");
+            return Ok(());
+        }
+        if let Some(at) = outdated {
+            self.asks.remove(*at);
+            self.mark(Mark::Aged);
+        }
+        self.asks.push(Ask { from: client, to: to.into(), tag, at: now });
+        let Message { room, event, dst } = message;
+        let packet = [room, event, dst.as_str(), self.clients[client].id, "?"];
+        self.marks.mark(receiver == Some(client), Mark::AskedItself);
+        match receiver {
+            Some(receiver) => {
+                self.mark(Mark::Asked);
+                self.send(receiver, packet);
+            }
+            None => {
+                self.mark(Mark::Abroad);
+                self.lines.push(format!("peer: {packet:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A client's answer.
+    pub(super) fn client_answers(
+        &mut self,
+        client: usize,
+        message: &Message,
+    ) -> Result<(), Reason> {
+        let Message { room, event, dst } = message;
+        let Client { id, extended, .. } = self.clients[client];
+        if !extended {
+            self.mark(Mark::PlainAnswer);
+            return Err(RESERVED_EVENT);
+        }
+        if room.len() > MAX_NAME {
+            return Err(LONG);
+        }
+        let tagged = dst.split_once(':').and_then(|(to, tag)| Some((to, tag_of(tag)?)));
+        let (to, tag) = tagged.ok_or(WRONG_TAG)?;
+        let is_error = *event == "roomer:error";
+        if to.is_empty() {
+            let number = (0..self.next).find(|number| number.to_string() == tag);
+            let Some(number) = number else {
+                self.mark(Mark::Guessed);
+                return Err(UNASKED);
+            };
+            let Some(at) = self.numbers.iter().position(|own| *own == (client, number)) else {
+                self.mark(Mark::Late);
+                return Err(LATE);
+            };
+            self.numbers.remove(at);
+            self.mark(if is_error { Mark::ServerFailed } else { Mark::ServerAnswered });
+            self.lines.push(format!("answered {number} {is_error} {room} {dst} {id}"));
+            return Ok(());
+        }
+        let packet = format!("{:?}", [room, event, dst.as_str(), id, "?"]);
+        let Some(asker) = self.find(to) else {
+            if !is_guest(to) {
+                self.mark(Mark::AskerGone);
+                return Err(UNKNOWN_DST);
+            }
+            self.mark(Mark::ToAbroad);
+            self.lines.push(format!("peer: {packet}"));
+            return Ok(());
+        };
+        let of_asker = |ask: &&Ask| ask.from == asker && ask.tag == tag;
+        let is_known = self.asks.iter().find(of_asker).is_some();
+        let own = |ask: &Ask| ask.from == asker && ask.tag == tag && ask.to == id;
+        let Some(at) = self.asks.iter().position(own) else {
+            self.mark(if is_known { Mark::Forged } else { Mark::SecondAnswer });
+            return Err(UNASKED);
+        };
+        self.asks.remove(at);
+        self.mark(if is_error { Mark::ByError } else { Mark::Answered });
+        self.lines.push(format!("c{asker}: {packet}"));
+        Ok(())
+    }
+
+    /// A handler's answer.
+    pub fn answer(&mut self, client: usize, tag: &'static str, is_error: bool) {
+        let Some(at) = self.calls.iter().position(|call| *call == (client, tag)) else {
+            return self.mark(Mark::AnsweredTwice);
+        };
+        self.calls.remove(at);
+        self.mark(if is_error { Mark::Failed } else { Mark::Replied });
+        let (event, text) =
+            if is_error { ("roomer:error", "failed") } else { ("roomer:reply", "42") };
+        self.send(client, ["root", event, &format!(":{tag}"), "", text]);
+    }
+
+    /// A request of the server.
+    pub fn request(&mut self, client: usize) {
+        let number = self.next;
+        self.next += 1;
+        let Client { id, extended, open, .. } = self.clients[client];
+        let count = self.numbers.iter().filter(|own| own.0 == client).count();
+        let (code, mark) = match () {
+            () if !open => ("gone", Mark::ServerAsksGone),
+            () if !extended => ("plain", Mark::ServerAsksPlain),
+            () if count >= self.plan.max_requests => ("busy", Mark::ServerBusy),
+            () => {
+                self.mark(Mark::ServerAsks);
+                self.numbers.push((client, number));
+                let dst = format!("{id}:{number}");
+                return self.send(client, ["root", "where", &dst, "", "?"]);
+            }
+        };
+        self.mark(mark);
+        self.lines.push(format!("unanswered {number} {code}"));
+    }
+
+    pub fn withdraw(&mut self, client: usize, number: u64) {
+        let before = self.numbers.len();
+        self.numbers.retain(|own| *own != (client, number));
+        self.marks.mark(self.numbers.len() < before, Mark::Withdrawn);
+    }
+
+    /// A connection ends.
+    pub fn gone(&mut self, client: usize) {
+        if !self.clients[client].open {
+            return;
+        }
+        self.clients[client].open = false;
+        let id = self.clients[client].id;
+        self.calls.retain(|call| call.0 != client);
+        self.asks.retain(|ask| ask.from != client);
+        let mut ended = 0;
+        while let Some(at) = self.asks.iter().position(|ask| ask.to == id) {
+            let Ask { from, tag, .. } = self.asks.remove(at);
+            let dst = format!("{}:{tag}", self.clients[from].id);
+            self.send(from, ["root", "roomer:error", &dst, "", "gone"]);
+            ended += 1;
+        }
+        self.marks.mark(ended > 0, Mark::ReceiverGone);
+        self.marks.mark(ended > 1, Mark::ManyGone);
+        while let Some(at) = self.numbers.iter().position(|own| own.0 == client) {
+            let (_, number) = self.numbers.remove(at);
+            self.mark(Mark::ServerEnded);
+            self.lines.push(format!("unanswered {number} gone"));
+        }
+    }
+
+    pub fn close(&mut self, client: usize, why: &str) {
+        if self.clients[client].open {
+            self.gone(client);
+            self.lines.push(format!("close c{client} {why}"));
+        }
+    }
+
+    /// A direct message of the peer; `src` is empty for its server.
+    pub fn peer(&mut self, event: &'static str, src: &str, dst: &str) {
+        let packet = format!("{:?}", ["root", event, dst, src, "?"]);
+        if let Some(receiver) = self.find(dst) {
+            return self.lines.push(format!("c{receiver}: {packet}"));
+        }
+        let tagged = dst.split_once(':').and_then(|(to, tag)| Some((to, tag_of(tag)?)));
+        let Some((to, tag)) = tagged else { return self.count_of_peer("unknown_dst") };
+        let receiver = self.find(to);
+        if event.starts_with("roomer:") {
+            let Some(asker) = receiver else { return self.count_of_peer("unknown_dst") };
+            let fits = |ask: &Ask| {
+                ask.from == asker && ask.tag == tag && (src.is_empty() || ask.to == src)
+            };
+            let Some(at) = self.asks.iter().position(fits) else {
+                self.mark(Mark::AbroadForged);
+                return self.count_of_peer("unasked");
+            };
+            self.asks.remove(at);
+            self.mark(if src.is_empty() { Mark::AbroadByServer } else { Mark::AbroadAnswered });
+            return self.lines.push(format!("c{asker}: {packet}"));
+        }
+        if src.is_empty() {
+            return self.count_of_peer("foreign_id");
+        }
+        let (code, mark) = match receiver {
+            Some(receiver) if self.clients[receiver].extended => {
+                self.mark(Mark::FromAbroad);
+                return self.lines.push(format!("c{receiver}: {packet}"));
+            }
+            Some(_) => ("plain", Mark::FromAbroadPlain),
+            None => ("gone", Mark::FromAbroadGone),
+        };
+        self.mark(mark);
+        let dst = format!("{src}:{tag}");
+        self.lines.push(format!("peer: {:?}", ["root", "roomer:error", &dst, "", code]));
+    }
+}

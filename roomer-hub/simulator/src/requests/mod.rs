@@ -1,0 +1,54 @@
+//! Plans with extended connections: requests, answers, and errors for what is refused.
+//!
+//! They drive the pure hub with few clients, plain and extended, and one peer. Memberships and their
+//! notices are checked by the [other plans](crate::hub); here they only decide what is refused.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`plan`], `generate` | a plan as data, and how a seed generates one |
+//! | `model`, `answers` | the naive model: flat lists of requests, searched from the start |
+//! | [`run`] | gives each step to the hub and to the model, and compares every line |
+//! | `marks` | situations that a large run has to reach |
+
+mod answers;
+mod generate;
+mod marks;
+mod model;
+pub mod plan;
+pub mod run;
+
+use std::fmt::Write;
+
+use crate::random::Random;
+use crate::shrink::shorten;
+use crate::simulation::{Outcome, Simulation};
+use plan::Plan;
+
+/// Plans that drive a hub with extended connections.
+pub struct RequestPlans;
+
+impl Simulation for RequestPlans {
+    const MARKS: &'static [&'static str] = marks::MARKS;
+
+    fn run(seed: u64) -> Outcome {
+        run::run(&plan_of_seed(seed))
+    }
+
+    fn explain(seed: u64) -> String {
+        let mut plan = plan_of_seed(seed);
+        let settings = plan.clone();
+        let fails = |steps: &[plan::Step]| {
+            run::run(&Plan { steps: steps.to_vec(), ..settings.clone() }).fault.is_some()
+        };
+        shorten(&mut plan.steps, fails);
+        let mut text = String::new();
+        let fault = run::run(&plan).fault.unwrap_or_default();
+        let _ = write!(text, "seed {seed}, {} steps: {fault}\n{plan:#?}", plan.steps.len());
+        text
+    }
+}
+
+/// Generates the plan of a seed.
+pub fn plan_of_seed(seed: u64) -> Plan {
+    generate::plan(&mut Random::new(seed))
+}

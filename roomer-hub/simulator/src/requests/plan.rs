@@ -1,0 +1,110 @@
+//! A plan: configuration and steps, as plain data.
+
+use roomer_hub::{Config, Rate};
+
+use crate::alphabet::{identity, tagged};
+use crate::hub::token_bucket::RateSpec;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub max_requests: usize,
+    pub shared_room_only: bool,
+    /// True if the application authorizes messages into rooms, direct messages.
+    pub authorize: [bool; 2],
+    /// The application's answers, as bits, used in a cycle.
+    pub answers: u8,
+    pub message_rate: Option<RateSpec>,
+    pub violation_rate: Option<RateSpec>,
+    pub steps: Vec<Step>,
+}
+
+/// The longest name.
+pub const MAX_NAME: usize = 8;
+/// The most rooms of a connection.
+pub const MAX_ROOMS: usize = 3;
+/// The events with request handlers.
+pub const REQUESTS: [&str; 2] = ["add", "sub"];
+/// The event with a handler of messages.
+pub const HANDLED: &str = "add";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Opens a connection in a slot whose occupant is gone.
+    Open {
+        slot: u8,
+        extended: bool,
+    },
+    Gone {
+        slot: u8,
+    },
+    Close {
+        slot: u8,
+    },
+    Packet {
+        slot: u8,
+        room: &'static str,
+        event: &'static str,
+        dst: Dst,
+    },
+    /// A handler answers a request.
+    Answer {
+        slot: u8,
+        tag: &'static str,
+        is_error: bool,
+    },
+    /// The server sends a request.
+    Request {
+        slot: u8,
+    },
+    /// The server withdraws its request of so many requests ago.
+    Withdraw {
+        slot: u8,
+        ago: u8,
+    },
+    /// A direct message of the peer.
+    Peer {
+        event: &'static str,
+        src: Who,
+        dst: Dst,
+    },
+    Clock {
+        millis: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dst {
+    Nothing,
+    Id(Who),
+    Tagged(Who, &'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The server: no id.
+    Server,
+    /// The last client in a slot.
+    Slot(u8),
+    /// A connection of the peer.
+    Guest(u8),
+    Unknown,
+}
+
+impl Plan {
+    pub fn config(&self) -> Config {
+        let rate = |spec: Option<RateSpec>| spec.and_then(|(speed, burst)| Rate::new(speed, burst));
+        let mut config = Config::default();
+        (config.max_name, config.max_rooms) = (MAX_NAME, MAX_ROOMS);
+        config.max_requests = self.max_requests;
+        config.shared_room_only = self.shared_room_only;
+        [config.authorize_publish, config.authorize_direct] = self.authorize;
+        config.message_rate = rate(self.message_rate);
+        config.violation_rate = rate(self.violation_rate);
+        config
+    }
+}
+
+/// Returns the id of a guest.
+pub fn guest(number: u8) -> &'static str {
+    &identity(tagged(number.into())).text
+}

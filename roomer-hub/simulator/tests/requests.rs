@@ -1,0 +1,37 @@
+//! Plans with extended connections: requests, answers and errors.
+//!
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test requests` runs more seeds, and
+//! `UPDATE_HASHES=1` accepts new hashes, after an intended change of the hub's output.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use roomer_simulator::requests::{RequestPlans, plan_of_seed, run};
+use roomer_simulator::runner;
+use roomer_simulator::simulation::Simulation;
+
+#[test]
+fn every_seed_passes_and_all_marks_are_reached() {
+    let count = std::env::var("SIM_SEEDS").map_or(1_000, |count| count.parse().unwrap());
+    let summary = runner::run_seeds::<RequestPlans>(0, count, 2, &|_, _| {});
+    if let Some((seed, fault)) = summary.examples.first() {
+        panic!("seed {seed}: {fault}\n{}", RequestPlans::explain(*seed));
+    }
+    assert_eq!(summary.missing::<RequestPlans>(), [""; 0], "never came up");
+}
+
+#[test]
+fn the_hashes_equal_the_committed_ones() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("request_hashes.txt");
+    let mut hashes = String::from("# Seed, steps, and a hash of everything that the hub sent.\n");
+    for seed in 0..64 {
+        let outcome = run::run(&plan_of_seed(seed));
+        let _ = writeln!(hashes, "{seed} {} {:016x}", outcome.steps, outcome.hash);
+    }
+    if std::env::var_os("UPDATE_HASHES").is_some() {
+        return fs::write(&file, hashes).unwrap();
+    }
+    assert_eq!(hashes, fs::read_to_string(&file).unwrap(), "UPDATE_HASHES=1 accepts the new ones");
+}
