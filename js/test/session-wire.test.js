@@ -47,7 +47,8 @@ describe("acknowledgements", () => {
     });
 
     test("after the server's heartbeat and the timeout, the connection is lost", async () => {
-        const { server, life } = await enter();
+        // The option alone would take longer.
+        const { server, life } = await enter(1, { heartbeat: 60_000 });
         server.stall();
         const start = server.clock.now();
         await server.advance(60_000);

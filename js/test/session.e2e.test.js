@@ -105,13 +105,26 @@ for (const runtime of RUNTIMES) {
             }
         }
 
-        test("a client that closes leaves at once; one whose server is killed begins anew", async (t) => {
+        test("a client that closes leaves at once", async (t) => {
             const { near, far, rooms: [room, other] } = await setUp(t);
             const left = next(other, "member_left");
             const { id } = near;
             near.close();
             assert.deepEqual(await left, [id]);
             assert.deepEqual([room.state, far.state], ["closed", "open"]);
+        });
+
+        test("a client may wait for each of its messages, and leave many rooms at once", async (t) => {
+            const { near, rooms: [room] } = await setUp(t, { heartbeat: 30_000, timeout: 20_000 });
+            const unwanted = record(near, "state", "lost", "error");
+            for (let n = 0; n < 150; n++) {
+                room.send("n", n);
+                assert.equal(await room.sent, true);
+            }
+            const many = numbers(150).map((n) => near.join(`room ${n}`));
+            await Promise.all(many.map(({ opened }) => opened));
+            await Promise.all(many.map((each) => each.leave()));
+            assert.deepEqual(unwanted, []);
         });
 
         test("a server that stops tells when to come back, and the client obeys", async (t) => {

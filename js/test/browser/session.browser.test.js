@@ -1,0 +1,103 @@
+/**
+ * A session in a real browser, whose network is gone for five seconds, with an observer that is always connected.
+ */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { WebSocket } from "ws";
+
+import { connect } from "../../src/index.js";
+import { record } from "../support/kit.js";
+import { startProxy } from "../support/proxy.js";
+import { startServer } from "../support/server.js";
+import { eventually } from "../support/wait.js";
+import { launch } from "./support.js";
+
+const COUNT = 200;
+/** Milliseconds without a network. */
+const GONE = 5_000;
+const numbers = Array.from({ length: COUNT }, (_, n) => n);
+
+describe("a page in a session", { timeout: 120_000 }, () => {
+    let browser;
+    let server;
+    let proxy;
+    before(async () => {
+        browser = await launch();
+        server = await startServer("--allow-origin", "any");
+        proxy = await startProxy(new URL(server.origin).port);
+    });
+    after(async () => {
+        await browser?.close();
+        await proxy?.close();
+        await server?.stop();
+    });
+
+    test(`without a network for ${GONE / 1_000} s loses none of ${COUNT} messages each way, and is never seen to leave`, async (t) => {
+        const observer = connect(server.url, { codec: "json", WebSocket });
+        t.after(() => observer.close());
+        const lobby = observer.join("lobby");
+        const came = record(lobby, "n");
+        const page = await (await browser.newContext()).newPage();
+        // The page itself comes from the server; only its WebSocket goes through the proxy.
+        await page.goto(`${server.origin}/src/index.js`);
+        await page.evaluate(async (url) => {
+            const { connect } = await import(`${location.origin}/src/index.js`);
+            const client = connect(url, { codec: "json" });
+            const room = client.join("lobby");
+            const seen = (window.seen = { came: [], unwanted: [], resumed: 0 });
+            room.on("n", (n) => void seen.came.push(n));
+            client.on("resumed", () => void seen.resumed++);
+            ["reopen", "close", "member_left"].forEach((event) => room.on(event, () => void seen.unwanted.push(event)));
+            ["lost", "overflow", "error"].forEach((event) => client.on(event, () => void seen.unwanted.push(event)));
+            window.start = () => {
+                let n = 0;
+                const timer = setInterval(() => (n < 200 ? room.send("n", n++) : clearInterval(timer)), 20);
+            };
+            window.state = async () => ({ ...seen, id: client.id, handled: await room.sent });
+            await room.opened;
+        }, `ws://127.0.0.1:${proxy.port}/ws`);
+        const { id } = await page.evaluate(() => window.state());
+        await eventually("both are in the room", () => lobby.memberSet.has(id));
+        const changes = record(lobby, "member_left", "new_member");
+        await page.evaluate(() => window.start());
+        await eventually("the page sends", () => came.length > 10);
+        let sent = 0;
+        const timer = setInterval(() => (sent < COUNT ? lobby.send("n", sent++) : clearInterval(timer)), 20);
+        t.after(() => clearInterval(timer));
+        await eventually("messages go both ways", () => sent > 10);
+        proxy.drop();
+        // The time is the subject here: the network is gone for this long, and nothing is expected to happen meanwhile.
+        await new Promise((resolve) => setTimeout(resolve, GONE));
+        assert.ok(came.length < COUNT);
+        proxy.resume();
+        await eventually("all messages of the page arrive", () => came.length >= COUNT);
+        await page.waitForFunction((count) => window.seen.came.length >= count, COUNT);
+        const seen = await page.evaluate(() => window.state());
+        assert.deepEqual(came.map(([, n]) => n), numbers);
+        assert.deepEqual([seen, changes], [{ came: numbers, unwanted: [], resumed: 1, id, handled: true }, []]);
+        await page.context().close();
+    });
+
+    test("a page that is closed leaves at once", async (t) => {
+        const observer = connect(server.url, { codec: "json", WebSocket });
+        t.after(() => observer.close());
+        const hall = observer.join("hall");
+        const page = await (await browser.newContext()).newPage();
+        await page.goto(`${server.origin}/src/index.js`);
+        const id = await page.evaluate(async () => {
+            const { connect } = await import(`${location.origin}/src/index.js`);
+            const client = connect("/ws");
+            await client.join("hall").opened;
+            return client.id;
+        });
+        await eventually("the page is in the room", () => hall.memberSet.has(id));
+        const start = performance.now();
+        await page.close();
+        await eventually("the page has left", () => !hall.memberSet.has(id));
+        // Far less than the time for which a session is kept.
+        assert.ok(performance.now() - start < 20_000);
+        await page.context().close();
+    });
+});

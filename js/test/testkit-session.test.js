@@ -1,0 +1,159 @@
+/**
+ * The test kit's server speaks the extended protocol as the real one does, which roomer-proto/EXTENDED.md describes.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { createServer } from "../src/testkit/index.js";
+import { nthId } from "./support/kit.js";
+import { decodePacket, encodePacket, text } from "./support/packets.js";
+
+/** A bare socket on the server, the packets that it gets, and the payload of the first. */
+async function enter(server, query = "roomer=2") {
+    const socket = new server.options.WebSocket(`ws://test/ws?${query}`);
+    socket.binaryType = "arraybuffer";
+    const packets = [];
+    const ends = [];
+    socket.onmessage = ({ data }) => packets.push(decodePacket(data));
+    socket.onclose = ({ code }) => ends.push(code);
+    await server.advance();
+    const first = packets[0];
+    return {
+        socket, packets, ends, hello: first?.event === "roomer:hello" && JSON.parse(text(first.payload)),
+        send: (event, payload = "", dst = "", room = "root") => socket.send(encodePacket({ room, event, dst, src: "", payload })),
+        seen: () => packets.splice(0).map(({ room, event, dst, payload }) => [room, event, ...(dst ? [dst] : []), text(payload)])
+    };
+}
+
+const back = (server, { hello }, received) => enter(server, `roomer=2&session=${hello.session}&received=${received}`);
+
+describe("the server of the test kit", () => {
+    test("greets, lists the members with an info, and announces changes", async () => {
+        const server = createServer();
+        const plain = await enter(server, "");
+        const ann = await enter(server);
+        assert.deepEqual({ ...ann.hello, session: "", limits: 0 }, { version: 2, session: "", resumed: false, received: 0, heartbeat: 25_000, resume: 30_000, limits: 0 });
+        assert.deepEqual(ann.seen().slice(1), [["root", "join_ack", JSON.stringify({ members: [[nthId(1), null], [nthId(2), null]] })]]);
+        assert.deepEqual(plain.seen(), [["root", "join_ack", JSON.stringify([nthId(1)])], ["root", "new_member", nthId(2)]]);
+        const bob = await enter(server);
+        bob.socket.close();
+        await server.advance();
+        assert.deepEqual(ann.seen(), [["root", "roomer:members", JSON.stringify({ joined: [[nthId(3), null]] })], ["root", "roomer:members", JSON.stringify({ left: [nthId(3)] })]]);
+        assert.deepEqual(plain.seen(), [["root", "new_member", nthId(3)], ["root", "member_left", nthId(3)]]);
+    });
+
+    test("tells the number of members where that is all it tells", async () => {
+        const server = createServer({ membership: () => "count" });
+        const ann = await enter(server);
+        await enter(server, "");
+        assert.deepEqual(ann.seen().slice(1), [["root", "join_ack", '{"count":1}'], ["root", "roomer:members", '{"count":2}']]);
+    });
+
+    test("continues a session once, with what was missed; its token is good once, the new one is needed then", async () => {
+        const server = createServer();
+        const ann = await enter(server);
+        server.cut();
+        assert.deepEqual([ann.ends, server.connections()[0].isConnected], [[1006], false]);
+        server.broadcast("root", "chat", "missed");
+        const again = await back(server, ann, 1);
+        assert.deepEqual([again.hello.resumed, again.hello.received, again.packets[0].src], [true, 0, nthId(1)]);
+        assert.deepEqual(again.seen().slice(1), [["root", "chat", "missed"]]);
+        // The socket that brought the new token may have been lost: the old one is good until the client has sent something.
+        server.cut();
+        const third = await back(server, ann, 1);
+        assert.equal(third.hello.resumed, true);
+        third.send("chat", "x");
+        await server.advance();
+        server.cut();
+        for (const [before, received] of [[ann, 2], [again, 2], [{ hello: { session: `${nthId(1)}.0` } }, 2], [third, 99], [third, "x"], [third, 0]]) {
+            const other = await back(server, before, received);
+            assert.deepEqual([other.hello.resumed, other.packets[0].src === nthId(1)], [false, false]);
+            other.socket.close();
+            await server.advance();
+        }
+        assert.equal((await back(server, third, 2)).hello.resumed, true);
+    });
+
+    test("drops an old socket that still looks open", async () => {
+        const server = createServer();
+        const ann = await enter(server);
+        const again = await back(server, ann, 1);
+        assert.deepEqual([ann.ends, again.hello.resumed, server.connections().length], [[1006], true, 1]);
+    });
+
+    test("acknowledges after 64 packets, after 5 s, when asked, and as a sign of life", async () => {
+        const server = createServer();
+        const ann = await enter(server);
+        ann.seen();
+        for (let n = 0; n < 65; n++) {
+            ann.send("chat", "x");
+        }
+        await server.advance(4_999);
+        assert.deepEqual(ann.seen(), [["root", "roomer:ack", "64"]]);
+        await server.advance(1);
+        assert.deepEqual(ann.seen(), [["root", "roomer:ack", "65"]]);
+        ann.send("roomer:ack", "1", "?");
+        await server.advance();
+        assert.deepEqual(ann.seen(), [["root", "roomer:ack", "65"]]);
+        await server.advance(50_000);
+        assert.deepEqual(ann.seen(), [["root", "roomer:ack", "65"], ["root", "roomer:ack", "65"]]);
+    });
+
+    test("closes a client that acknowledges what was not sent, or takes it back", async () => {
+        for (const counts of [["2"], ["1", "0"], ["x"]]) {
+            const server = createServer();
+            const ann = await enter(server);
+            counts.forEach((count) => ann.send("roomer:ack", count));
+            await server.advance();
+            assert.deepEqual([ann.ends, server.connections()], [[1002], []]);
+        }
+    });
+
+    test("keeps a session for its time and up to its bytes, unless the client or the server has closed it", async () => {
+        const ends = {
+            "in time": [(server) => server.advance(999), true],
+            "too late": [(server) => server.advance(1_000), false],
+            "too much": [(server) => server.broadcast("root", "chat", "x".repeat(2_000)), false],
+            "ended by the test": [(server) => server.expire(), false]
+        };
+        for (const [name, [happen, isKept]] of Object.entries(ends)) {
+            const server = createServer({ resumeWindow: 1_000, resumeBuffer: 1_000 });
+            const ann = await enter(server);
+            server.cut();
+            await happen(server);
+            assert.equal((await back(server, ann, 1)).hello.resumed, isKept, name);
+        }
+        for (const close of [({ socket }) => socket.close(), (_, server) => server.connections()[0].close(1013)]) {
+            const server = createServer();
+            const ann = await enter(server);
+            close(ann, server);
+            await server.advance();
+            assert.deepEqual([server.connections(), (await back(server, ann, 1)).hello.resumed], [[], false]);
+        }
+    });
+
+    test("spreads its clients when it stops, and tells plain ones nothing", async () => {
+        const server = createServer({ retryWindow: 1_000 });
+        const reasons = [];
+        for (const query of ["roomer=2", "roomer=2", ""]) {
+            const { socket } = await enter(server, query);
+            socket.onclose = ({ code, reason }) => reasons.push(`${code} ${reason}`);
+        }
+        server.stop();
+        await server.advance();
+        assert.deepEqual(reasons, ["1012 retry=618", "1012 retry=236", "1001 server is going away"]);
+    });
+
+    test("is plain if it is told so: then the query means nothing, and events are only names", async () => {
+        const server = createServer({ plain: true });
+        const [ann, bob] = [await enter(server), await enter(server)];
+        assert.equal(ann.hello, false);
+        bob.seen();
+        ann.send("roomer:ack", "7");
+        await server.advance();
+        assert.deepEqual(bob.seen(), [["root", "roomer:ack", "7"]]);
+        server.cut();
+        assert.deepEqual(server.connections(), []);
+    });
+});
