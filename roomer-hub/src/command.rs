@@ -25,6 +25,7 @@ impl Hub {
                         }
                     });
                 }
+                // A command without a sender has the null key, which finds no connection.
                 let packet = PacketRef { room, event, payload, ..empty };
                 Context { conn: from.unwrap_or_default(), except, packet }
             }

@@ -135,6 +135,7 @@ impl Cluster {
         let mut next = Some(frame);
         while let Some(frame) = next {
             if let Err(why) = self.apply(tables, from, &frame) {
+                // Other causes may follow from lost frames, so they do not count against the peer.
                 let peer = self.peers.get_mut(&from).filter(|_| why == ResetCause::Malformed);
                 peer.into_iter().for_each(|peer| peer.record_bad(now));
                 return self.reset(from, why);

@@ -48,6 +48,7 @@ impl Cluster {
     pub fn is_congested(&mut self, peers: Peers<'_>) -> bool {
         let (now, window) = (self.now, self.config.backlog_bytes / 2);
         let nodes = peers.iter().filter_map(|peer| self.keys.get(peer.index()).copied().flatten());
+        // All are asked, also behind one that is congested: each notes since when it is.
         nodes.fold(false, |is_congested, node| {
             let peer = self.peers.get_mut(&node);
             peer.is_some_and(|peer| peer.is_congested(now, window)) || is_congested
@@ -91,6 +92,7 @@ impl Cluster {
     }
 
     fn left(&mut self, tables: &Tables, id: ConnId, room: &str) {
+        // By what peers have of the room, since the last leave has removed it from the tables.
         if !self.counted.contains(room) {
             self.digest = self.digest.wrapping_sub(self.hash.seat(room, &id));
             self.push_to_all(&Item::Left { id, room });

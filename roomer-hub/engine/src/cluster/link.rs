@@ -108,6 +108,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
             self.publish(cx);
             let is_written = self.carrier.poll_flush(cx).is_ready();
             if self.is_over(is_written) {
+                // Closed in this poll, since nothing may wake the task later.
                 self.is_closing = true;
                 continue;
             }

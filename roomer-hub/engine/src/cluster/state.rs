@@ -85,6 +85,7 @@ impl Core {
     /// Gives the cluster's machine an input and carries out its effects.
     pub(crate) fn apply_cluster(&mut self, now: Duration, input: Input) {
         let Some(state) = &mut self.cluster else { return };
+        // Moved out, since an effect may need all of the core.
         let mut effects = std::mem::take(&mut state.effects);
         effects.extend(state.machine.handle(now, self.hub.tables(), input));
         for effect in effects.drain(..) {
@@ -102,6 +103,7 @@ impl Core {
             }
         }
         if let Some(state) = &mut self.cluster {
+            // A peer that comes or goes has an effect for each member; that much memory is not kept.
             effects.shrink_to(64);
             state.effects = effects;
         }

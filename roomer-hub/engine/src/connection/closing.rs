@@ -119,12 +119,14 @@ impl<R: Reader> Connection<R> {
             })
         });
         match read {
+            // The client has ended its side, but the transport still writes from buffers of its own.
             Poll::Ready(Ok(0))
                 if status.queued == 0 && self.writer.poll_closed(cx).is_pending() =>
             {
                 Step::Wait(closing.until)
             }
             Poll::Ready(Ok(0) | Err(_)) => Step::Done,
+            // Other tasks first: a client may send without end.
             Poll::Ready(Ok(_)) => Step::Later,
             Poll::Pending => Step::Wait(closing.until),
         }

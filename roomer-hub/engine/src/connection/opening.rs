@@ -67,6 +67,8 @@ impl<R: Reader> Connection<R> {
             let read = reader.poll_read(cx, buffer);
             read.map_ok(|size| (size, parser.push(&buffer[..size], options)))
         });
+        // The time counts only when nothing has arrived: a request that was complete in time is served,
+        // however late this task was polled.
         match read {
             Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,
             Poll::Ready(Ok((_, None))) => Step::Again,

@@ -79,6 +79,7 @@ impl SlowConsumer {
             return Verdict { close_at, poll_at, is_stalled };
         }
         let (since, written_then) = *self.behind_since.get_or_insert((now, status.written));
+        // Half a backlog in time is enough: the next one has the whole time again.
         if status.written - written_then >= max_backlog as u64 / 2 {
             self.behind_since = Some((now, status.written));
         }

@@ -129,6 +129,8 @@ impl Server {
         let untrusted_proxy = untrusted_proxy(&request, options);
         let session = SessionRequest::of(&request).filter(|_| options.extended && !options.echo);
         // A full server rejects before it calls the hook, which may be expensive.
+        // Any user's session counts here, since the client's own user is known only after the hook.
+        // Admission checks again with it.
         let replaced = self.replaced_socket(session.as_ref(), |_| true);
         let address = options.address(request.peer);
         let allowed = self.0.lifecycle.check(address, &options.admission, replaced);

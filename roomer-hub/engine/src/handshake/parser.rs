@@ -73,6 +73,7 @@ fn parse(
     for header in parsed.headers {
         request = request.header(header.name, header.value);
     }
+    // The builder kept its first error, such as a target that httparse accepts and `http` does not.
     request.body(()).map(|request| Some((size, request))).map_err(|_| StatusCode::BAD_REQUEST)
 }
 

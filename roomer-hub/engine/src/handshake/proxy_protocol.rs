@@ -92,6 +92,7 @@ fn parse_line(line: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
     };
     let words: Vec<&str> = words.collect();
     match (family, &words[..]) {
+        // The specification has receivers ignore the rest of such a line.
         ("UNKNOWN", _) => Ok(None),
         ("TCP4" | "TCP6", [source, _, port, _]) => {
             let ip: IpAddr = source.parse().map_err(|_| InvalidProxyHeader)?;

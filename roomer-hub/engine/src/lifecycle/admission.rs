@@ -137,6 +137,7 @@ impl SocketCounts {
             }
             SocketKind::Detached | SocketKind::Outside => return Ok(()),
         };
+        // The replaced connection is counted until this one is admitted.
         if count >= limit.total.saturating_add(usize::from(replaced.is_some())) {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
@@ -144,6 +145,7 @@ impl SocketCounts {
         let count = own.unwrap_or_default().count(kind).copied();
         let replaces_own = replaced.is_some_and(|replaced| replaced.address == address);
         let per_address = limit.per_address.saturating_add(usize::from(replaces_own));
+        // Another server would help against a full one (503), but not against the client's own count.
         match count.is_some_and(|count| count as usize >= per_address) {
             true => Err(StatusCode::TOO_MANY_REQUESTS),
             false => Ok(()),
@@ -171,6 +173,7 @@ impl SocketCounts {
             && let Some(count) = own.count(kind)
         {
             *count -= 1;
+            // Or the map would grow by each address that ever connected.
             if *own == PerAddress::default() {
                 self.by_address.remove(&address);
             }

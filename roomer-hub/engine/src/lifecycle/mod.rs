@@ -93,6 +93,7 @@ impl Lifecycle {
         replaced: Option<Replaced>,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
+        // Checked and counted under one lock, so that two handshakes cannot take the last place.
         state.check(to, admission, replaced)?;
         state.counts.leave(SocketKind::Handshake, from);
         state.counts.enter(SocketKind::Connection, to);
@@ -103,6 +104,7 @@ impl Lifecycle {
     pub(crate) fn detach(&self, from: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
         state.counts.leave(from, address);
+        // Not by address: its client may return from another one.
         state.counts.enter(SocketKind::Detached, None);
     }
 
@@ -229,6 +231,7 @@ impl Lifecycle {
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         std::task::ready!(state.poll_empty(cx));
+        // Under the lock of the check: a connection that enters after it starts timers of its own.
         state.has_timer_task = false;
         Poll::Ready(())
     }

@@ -39,6 +39,7 @@ impl MemoryBudget {
 
     /// Records that a connection holds `after` bytes instead of `before`.
     pub(crate) fn change(&self, before: usize, after: usize) {
+        // Relaxed, here and below: a count that is late by a moment is made good by the next flush.
         if after > before {
             self.held.fetch_add(after - before, Ordering::Relaxed);
             self.grown.fetch_add(after - before, Ordering::Relaxed);
@@ -107,6 +108,7 @@ impl BufferSet {
     pub(crate) fn add(&mut self, usage: &Usage) {
         self.sum += usage.own;
         for &(end, len) in &usage.buffers {
+            // Its holders have written different parts of it; the one that has written least decides.
             let (longest, holders) = self.buffers.entry(end).or_default();
             self.sum += len.saturating_sub(*longest);
             (*longest, *holders) = (len.max(*longest), *holders + 1);
@@ -117,6 +119,7 @@ impl BufferSet {
         self.sum -= usage.own;
         for &(end, _) in &usage.buffers {
             if let Some((longest, holders)) = self.buffers.get_mut(&end) {
+                // The longest part counts until the last holder is gone, since the others' parts are not kept.
                 *holders -= 1;
                 if *holders == 0 {
                     self.sum -= *longest;

@@ -72,6 +72,7 @@ impl FlushJob {
 
     /// Returns true to exactly one caller, once all connections are taken: that one finishes the flush.
     pub(crate) fn finish(&self) -> bool {
+        // Relaxed is enough: the flag chooses one of the callers and publishes nothing.
         self.is_exhausted() && !self.is_finished.swap(true, Ordering::Relaxed)
     }
 }
@@ -120,6 +121,7 @@ impl FlushPool {
         if !queue.idle.iter().any(|waker| waker.will_wake(cx.waker())) {
             queue.idle.push(cx.waker().clone());
         }
+        // Checked again after registering: a job posted in between has not woken this worker.
         queue.jobs.is_empty()
     }
 }

@@ -79,6 +79,7 @@ impl Server {
         if self.refuses(&command) {
             return false;
         }
+        // Found and sent under one lock: true means that the message was queued.
         let mut core = self.core();
         let tables = core.hub.tables();
         if tables.find_conn(dst).is_none() && tables.peer_of(dst).is_none() {

@@ -131,6 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
         let (mut next, mut offset, mut total) = (0, 0, 0);
         while next < bufs.len() {
             let stream = Pin::new(&mut self.stream);
+            // A started buffer is written alone, since the caller's list of buffers cannot be advanced.
             let polled = match offset {
                 0 => stream.poll_write_vectored(cx, &bufs[next..]),
                 _ => stream.poll_write(cx, &bufs[next][offset..]),
@@ -143,6 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
                 Poll::Ready(Err(error)) => return (total, Poll::Ready(Err(error))),
                 Poll::Pending => return (total, Poll::Pending),
             }
+            // The stream may only have buffered them, as TLS does.
             self.pending = Pending::Flush;
             while next < bufs.len() && offset >= bufs[next].len() {
                 offset -= bufs[next].len();

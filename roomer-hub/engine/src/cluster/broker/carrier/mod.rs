@@ -147,6 +147,7 @@ impl<D: Dial> BrokerCarrier<D> {
                 }
             },
             Phase::Open(link) => loop {
+                // Handled before more is read: behind an event that starts TLS, bytes are not text.
                 if let Some(event) = link.session.next_event() {
                     break Step::Event(event);
                 }
@@ -198,6 +199,7 @@ impl<D: Dial> BrokerCarrier<D> {
         if was_up.is_some_and(|since| now - since >= MAX_PAUSE) {
             self.pause = MIN_PAUSE;
         }
+        // The next broker is tried at once; a pause follows only when all have failed.
         if was_up.is_none() && self.failures.len() < count {
             self.phase = self.connect();
             return None;
@@ -221,6 +223,7 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         loop {
             let mut step = ready!(self.poll_step(cx));
+            // Here and not in the session: TLS takes the stream, so the phase has to be replaced.
             if matches!(step, Step::Event(SessionEvent::Secure)) {
                 step = self.secure();
             }
@@ -232,6 +235,7 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
                 Step::Event(SessionEvent::Frame(frame)) => Some(CarrierEvent::Frame(frame)),
                 Step::Event(SessionEvent::Notice(text)) => {
                     let notice = format!("{}: {text}", self.broker());
+                    // NATS repeats it with each connection; the operator gets it once.
                     let last = mem::replace(&mut self.notice, notice.clone());
                     (last != notice).then_some(CarrierEvent::Notice(notice))
                 }

@@ -219,6 +219,7 @@ impl BrokerSession for Session {
     }
 
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
+        // An empty queue takes a frame of any length, which could never be sent otherwise.
         let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
         if self.stage != Stage::Up || is_full || frame.len() > MAX_PAYLOAD {
             return false;
