@@ -4,8 +4,8 @@
 mod net;
 
 use roomer_hub::cluster::{Change, Config, Input, Loss, PeerState};
-use roomer_proto::PacketRef;
 use roomer_proto::cluster::PeerCommand;
+use roomer_proto::{ConnId, PacketRef};
 
 use net::{Net, Node};
 
@@ -34,6 +34,38 @@ fn rooms_span_all_nodes() {
     );
     net.run(10);
     assert_eq!(net.received(0, 1), ["whisper  psst"]);
+}
+
+#[test]
+fn a_request_its_answer_and_its_error_cross_nodes() {
+    let mut net = Net::new(2);
+    net.open_extended(0, 1);
+    net.open_extended(1, 2);
+    net.open(1, 3);
+    net.run(10);
+    let [asker, receiver, plain, gone] =
+        [(0, 1), (1, 2), (1, 3), (1, 4)].map(|(node, conn)| net.nodes[node].id(conn));
+    let send = |net: &mut Net, (node, conn), event, to: ConnId, tag| {
+        let dst = format!("{to}:{tag}");
+        let packet = PacketRef { event, dst: &dst, payload: b"?", ..PacketRef::default() };
+        net.packet(node, conn, packet);
+    };
+    net.received(0, 1);
+    net.received(1, 2);
+    send(&mut net, (0, 1), "where", receiver, 7);
+    net.run(10);
+    assert_eq!(net.received(1, 2), ["where  ?"]);
+    send(&mut net, (1, 2), "roomer:reply", asker, 7);
+    send(&mut net, (1, 2), "roomer:reply", asker, 7);
+    net.run(10);
+    assert_eq!(net.received(0, 1), ["roomer:reply  ?"], "the second one is dropped");
+    for (other, code) in [(plain, "plain"), (gone, "gone")] {
+        send(&mut net, (0, 1), "where", other, 8);
+        net.run(10);
+        let [error] = &net.received(0, 1)[..] else { panic!("one error") };
+        assert!(error.starts_with(&format!("roomer:error  {{\"code\":\"{code}\"")), "{error}");
+    }
+    assert!(!net.received(1, 3).iter().any(|line| line.starts_with("where")));
 }
 
 #[test]

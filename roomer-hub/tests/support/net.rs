@@ -145,6 +145,11 @@ impl Net {
         self.nodes[node].hub(now, roomer_hub::Input::Open { id, extended: false });
     }
 
+    pub(crate) fn open_extended(&mut self, node: usize, conn: u8) {
+        let (id, now) = (self.nodes[node].id(conn), self.now);
+        self.nodes[node].hub(now, roomer_hub::Input::Open { id, extended: true });
+    }
+
     pub(crate) fn say(&mut self, node: usize, conn: u8, room: &str, event: &str, payload: &str) {
         self.packet(
             node,
