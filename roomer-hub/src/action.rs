@@ -6,7 +6,7 @@ use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
 use crate::peers::Peers;
 use crate::record::{Context, NoticeKind, Output, PeerRecord, Record};
-use crate::room::{Members, Room};
+use crate::room::Members;
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 
@@ -275,6 +275,10 @@ impl<'a> Actions<'a> {
         let (members, except) = (room.members(), self.context.except);
         match kind {
             NoticeKind::Membership => self.local_broadcast(key, audience, packet),
+            // With `dst`, so that it does not overtake earlier messages of the room.
+            NoticeKind::Own => {
+                Action::Send { to: self.context.conn, packet: PacketRef { dst: self.id, ..packet } }
+            }
             NoticeKind::Count => Action::Count { room: key, members, except, audience, packet },
             NoticeKind::Info => {
                 let (peers, except_guest) = (Peers::default(), None);
@@ -385,16 +389,3 @@ impl<'a> Iterator for Actions<'a> {
 }
 
 impl ExactSizeIterator for Actions<'_> {}
-
-impl Room {
-    /// Returns the audience of a notice for plain members.
-    #[inline]
-    fn plain_audience(&self) -> Audience {
-        if self.extended_members() == 0 { Audience::All } else { Audience::Plain }
-    }
-
-    /// Returns the audience of a notice for extended members.
-    fn extended_audience(&self) -> Audience {
-        if self.has_plain_members() { Audience::Extended } else { Audience::All }
-    }
-}

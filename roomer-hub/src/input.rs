@@ -174,7 +174,7 @@ pub enum Command<'a> {
         room: &'a str,
     },
     /// Replace the info of a connection. The extended members of its rooms, itself included, are
-    /// notified, except where a room's [`Presence`](crate::Presence) is not full.
+    /// notified; where a room's [`Presence`](crate::Presence) is off, only itself, and where it counts, none.
     SetInfo {
         /// The connection.
         conn: ConnKey,

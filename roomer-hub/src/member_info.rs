@@ -132,9 +132,11 @@ impl Hub {
             if let Some(entries) = &mut room.entries {
                 entries.changed(seat.member_index as usize);
             }
-            if room.extended_members() == 0 || !room.has_full_presence() {
-                continue;
-            }
+            let kind = match room.presence {
+                Presence::Full if room.extended_members() > 0 => NoticeKind::Info,
+                Presence::Off if conns[conn].extended => NoticeKind::Own,
+                _ => continue,
+            };
             // One text for all rooms: there may be a thousand.
             let text = *text.get_or_insert_with(|| {
                 self.output.add_text(|out| {
@@ -144,7 +146,7 @@ impl Hub {
                     out.extend_from_slice(b"]}");
                 })
             });
-            let record = PeerRecord::Members { room: seat.room, text, kind: NoticeKind::Info };
+            let record = PeerRecord::Members { room: seat.room, text, kind };
             self.output.records.push(Record::Peer(record));
         }
     }

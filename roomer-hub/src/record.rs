@@ -42,6 +42,8 @@ pub(crate) enum NoticeKind {
     Membership,
     /// About a change of info: for all.
     Info,
+    /// About a change of the subject's own info, in a room that does not show the others: for it alone.
+    Own,
     /// About the number of members.
     Count,
 }

@@ -5,6 +5,7 @@
 
 use roomer_proto::ConnId;
 
+use crate::action::Audience;
 use crate::config::Presence;
 use crate::entries::EntryChunks;
 use crate::keys::{ConnKey, PeerKey, RoomKey};
@@ -142,6 +143,17 @@ impl Room {
     #[inline]
     pub(crate) fn has_plain_members(&self) -> bool {
         self.members.len() > self.extended as usize
+    }
+
+    /// Returns the audience of a notice for plain members.
+    #[inline]
+    pub(crate) fn plain_audience(&self) -> Audience {
+        if self.extended_members() == 0 { Audience::All } else { Audience::Plain }
+    }
+
+    /// Returns the audience of a notice for extended members.
+    pub(crate) fn extended_audience(&self) -> Audience {
+        if self.has_plain_members() { Audience::Extended } else { Audience::All }
     }
 
     /// Returns the text of the room's own members, without the guests.

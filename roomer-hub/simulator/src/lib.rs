@@ -7,6 +7,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`hub`] | plans for the pure hub, checked after each input |
+//! | [`members`] | plans for a hub with extended and plain members |
 //! | [`cluster`] | plans for several nodes over a model of a broker |
 //! | [`server`] | plans for the whole server, checked byte by byte |
 //! | [`runner`] | runs many seeds on all cores |
@@ -30,6 +31,7 @@ pub mod cluster;
 mod coverage;
 pub mod fault;
 pub mod hub;
+pub mod members;
 pub mod random;
 pub mod requests;
 pub mod runner;

@@ -38,7 +38,9 @@ impl View {
                 self.rooms.remove(room);
                 self.extended.remove(room);
             }
-            MEMBERS if packet.src.is_empty() && packet.dst.is_empty() => {
+            MEMBERS
+                if packet.src.is_empty() && (packet.dst.is_empty() || packet.dst == self.id) =>
+            {
                 if !self.is_extended {
                     return Err(format!("{packet:?} is sent to a plain client"));
                 }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! cargo run --release -p roomer-simulator --bin sim -- --seeds N [--start S] [--threads T] \
-//!     [--full | --guests | --requests | --cluster]
+//!     [--full | --guests | --requests | --members | --cluster]
 //! ```
 //!
 //! With `--guests`, the hub has peers: members on other nodes; with `--requests`, extended connections
-//! that send requests. With `--full`, plans drive the whole
+//! that send requests; with `--members`, extended members with info. With `--full`, plans drive the whole
 //! server (sessions, outboxes and handlers) byte by byte instead of the hub alone; with `--cluster`,
 //! several nodes over a model of a broker. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
 //! per thread; the exit status is 0 only if F is 0. Failing plans are shrunk and printed as tests.
@@ -23,13 +23,13 @@ use std::time::{Duration, Instant};
 use roomer_simulator::cluster::ClusterPlans;
 use roomer_simulator::hub::guests::report::GuestPlans;
 use roomer_simulator::hub::report::HubPlans;
+use roomer_simulator::members::report::MemberPlans;
 use roomer_simulator::requests::RequestPlans;
 use roomer_simulator::runner;
 use roomer_simulator::server::ServerPlans;
 use roomer_simulator::simulation::Simulation;
 
-const USAGE: &str =
-    "usage: sim --seeds N [--start S] [--threads T] [--full | --guests | --requests | --cluster]";
+const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] [--full | --guests | --requests | --members | --cluster]";
 
 /// The number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
@@ -55,6 +55,7 @@ enum Mode {
     Hub,
     Guests,
     Requests,
+    Members,
     Server,
     Cluster,
 }
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         Mode::Hub => run::<HubPlans>(&options),
         Mode::Guests => run::<GuestPlans>(&options),
         Mode::Requests => run::<RequestPlans>(&options),
+        Mode::Members => run::<MemberPlans>(&options),
         Mode::Server => run::<ServerPlans>(&options),
         Mode::Cluster => run::<ClusterPlans>(&options),
     }
@@ -99,6 +101,7 @@ fn options() -> Result<Option<Options>, String> {
             "--full" => options.mode = Mode::Server,
             "--guests" => options.mode = Mode::Guests,
             "--requests" => options.mode = Mode::Requests,
+            "--members" => options.mode = Mode::Members,
             "--cluster" => options.mode = Mode::Cluster,
             "-h" | "--help" => return Ok(None),
             _ => return Err(format!("unknown option {word:?}")),

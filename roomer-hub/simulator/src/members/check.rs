@@ -1,0 +1,279 @@
+//! Compares what each client gets, and what it knows, with the model.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use roomer_hub::{Action, Audience, ConnKey, Input, Permission, Presence};
+use roomer_proto::PacketRef;
+use roomer_proto::extended::ERROR;
+
+use super::marks::Mark;
+use super::model::{Due, Payload};
+use super::plan::ROOMS;
+use super::run::Run;
+use super::view::RoomView;
+use crate::fault::{Fault, ensure};
+
+/// The number of inputs between audits of the tables and comparisons of all views.
+const AUDIT_INTERVAL: u64 = 8;
+
+/// A packet as a client got it.
+type Got = Due;
+
+impl Run<'_> {
+    /// Gives an input to the hub, and compares what each client gets with the model.
+    pub(super) fn input(&mut self, input: Input<'_>, is_any_order: bool) -> Result<(), Fault> {
+        self.steps += 1;
+        let due = std::mem::take(&mut self.model.due);
+        let now = Duration::from_millis(self.model.now);
+        let questions = self.model.questions.len();
+        let Run { hub, keys, seats, asked, marks, model, .. } = self;
+        let mut got: Vec<(usize, Got)> = Vec::new();
+        let mut audiences = (false, false);
+        let has_refused = std::mem::take(&mut model.has_refused);
+        let mut errors = 0;
+        let actions = hub.handle(now, input);
+        let tables = actions.tables();
+        for action in actions {
+            let number = |keys: &[ConnKey], conn: ConnKey| {
+                let number = keys.iter().position(|key| *key == conn);
+                number.ok_or_else(|| Fault::new(format!("an unknown connection {conn:?}")))
+            };
+            match action {
+                Action::Opened { conn } => keys.push(conn),
+                Action::Joined { conn, name, .. } => {
+                    let is_new = seats.insert((number(keys, conn)?, name.into()));
+                    ensure!(is_new, "a member of {name} joins it");
+                }
+                Action::Left { conn, name, .. } => {
+                    let was_in = seats.remove(&(number(keys, conn)?, name.to_owned()));
+                    ensure!(was_in, "a connection leaves {name}, where it is not");
+                }
+                Action::JoinAck { to, id, room, snapshot } => {
+                    let to = number(keys, to)?;
+                    ensure!(seats.contains(&(to, room.into())), "join_ack before the join");
+                    let text = snapshot.to_vec();
+                    ensure!(snapshot.len() == text.len(), "{} bytes", snapshot.len());
+                    let packet =
+                        PacketRef { room, event: "join_ack", dst: "", src: id, payload: &text };
+                    got.push((to, received(&packet)?));
+                }
+                // Other plans check what it says.
+                Action::Send { to, packet } if packet.event == ERROR => {
+                    let to = number(keys, to)?;
+                    ensure!(
+                        has_refused && model.clients[to].extended,
+                        "{packet:?} without a cause"
+                    );
+                    errors += 1;
+                }
+                Action::Send { to, packet } => got.push((number(keys, to)?, received(&packet)?)),
+                Action::Broadcast { room, members, except, audience, packet, .. }
+                | Action::Count { room, members, except, audience, packet } => {
+                    let is_notice = packet.event == "roomer:members";
+                    audiences.0 |= audience == Audience::Plain;
+                    audiences.1 |= audience == Audience::Extended;
+                    marks.mark(is_notice && audience == Audience::All, Mark::ExtendedAlone);
+                    let (mut plain, mut extended, mut receivers) = (0, 0, 0);
+                    for conn in members {
+                        let member = number(keys, conn)?;
+                        let is_extended = model.clients[member].extended;
+                        *(if is_extended { &mut extended } else { &mut plain }) += 1;
+                        let is_for = match audience {
+                            Audience::All => true,
+                            Audience::Plain => !is_extended,
+                            Audience::Extended => is_extended,
+                        };
+                        if is_for && Some(conn) != except {
+                            receivers += 1;
+                            got.push((member, received(&packet)?));
+                        }
+                    }
+                    ensure!(
+                        audience == Audience::All || plain > 0 && extended > 0,
+                        "{audience:?} of {plain} plain and {extended} extended members"
+                    );
+                    ensure!(receivers > 0 || !is_notice, "a notice that no member gets");
+                    ensure!(
+                        tables.extended_members(room) == extended,
+                        "{} extended members of {extended}",
+                        tables.extended_members(room)
+                    );
+                }
+                Action::Authorize { conn, permission: Permission::Info, packet } => {
+                    asked.push((number(keys, conn)?, packet.payload.to_vec()));
+                }
+                Action::RoomClosed { .. } | Action::Close { .. } => {}
+                other => return Err(Fault::new(format!("unexpected: {other:?}"))),
+            }
+        }
+        marks.mark(audiences.0 && audiences.1, Mark::BothKinds);
+        ensure!(errors <= 1, "{errors} errors about one packet");
+        ensure!(asked.len() == questions, "{} questions, not {questions}", asked.len());
+        let is_asked = asked
+            .iter()
+            .zip(&model.questions)
+            .all(|(asked, due)| asked.0 == due.0 && asked.1 == due.1);
+        ensure!(is_asked, "other questions: {asked:?}");
+        self.compare(due, got, is_any_order)?;
+        self.compare_counts()?;
+        if self.steps.is_multiple_of(AUDIT_INTERVAL) {
+            self.hub.tables().audit().map_err(Fault::new)?;
+            self.compare_views(None)?;
+        }
+        Ok(())
+    }
+
+    /// Compares the packets that each client gets with those that it has to get.
+    fn compare(
+        &mut self,
+        due: Vec<(usize, Due)>,
+        got: Vec<(usize, Got)>,
+        is_any_order: bool,
+    ) -> Result<(), Fault> {
+        let mut expected: BTreeMap<usize, Vec<Got>> = BTreeMap::new();
+        for (client, due) in due {
+            let payload = match &due.payload {
+                Payload::Text(text) => text.clone(),
+                Payload::List { room, extended } => self.list(room, *extended)?,
+            };
+            let due = Due { payload: Payload::Text(payload), ..due };
+            expected.entry(client).or_default().push(due);
+        }
+        let mut actual: BTreeMap<usize, Vec<Got>> = BTreeMap::new();
+        for (client, packet) in got {
+            let Payload::Text(text) = &packet.payload else { continue };
+            self.trace.number(client as u64);
+            [packet.room, packet.event, text]
+                .iter()
+                .for_each(|part| self.trace.bytes(part.as_bytes()));
+            if self.model.clients[client].extended {
+                self.views[client].receive(packet.room, packet.event, text)?;
+                self.mark_packet(packet.event, text);
+            }
+            actual.entry(client).or_default().push(packet);
+        }
+        // Within a room packets are ordered; those of different rooms may come in any order.
+        for packets in expected.values_mut().chain(actual.values_mut()) {
+            packets.sort_by_key(|packet| packet.room);
+        }
+        if is_any_order {
+            // The guests of a peer that is gone leave in any order, so that the numbers between differ.
+            for packets in expected.values_mut().chain(actual.values_mut()) {
+                packets.retain(|packet| !is_count(packet));
+                packets.sort_by_key(|packet| format!("{packet:?}"));
+            }
+            expected.retain(|_, packets| !packets.is_empty());
+            actual.retain(|_, packets| !packets.is_empty());
+            self.compare_views(None)?;
+        } else {
+            let clients: Vec<usize> = actual.keys().copied().collect();
+            clients.into_iter().try_for_each(|client| self.compare_views(Some(client)))?;
+        }
+        ensure!(actual == expected, "clients get {actual:#?}, expected is {expected:#?}");
+        Ok(())
+    }
+
+    /// Returns the list of a room's members in the order of the hub's tables.
+    fn list(&mut self, name: &str, extended: bool) -> Result<String, Fault> {
+        let tables = self.hub.tables();
+        let Some((key, room)) = tables.find_room(name).zip(self.model.room(name)) else {
+            return Err(Fault::new(format!("{name} does not exist")));
+        };
+        let mut members = Vec::new();
+        for conn in tables.members(key) {
+            members.extend(self.keys.iter().position(|known| *known == conn));
+        }
+        let mut sorted = (members.clone(), room.members.clone());
+        sorted.0.sort_unstable();
+        sorted.1.sort_unstable();
+        ensure!(sorted.0 == sorted.1, "{name} has {members:?}");
+        let guests: Vec<String> = tables.guests(key).map(|id| id.to_string()).collect();
+        ensure!(guests.len() == room.guests.len(), "{name} has {guests:?}");
+        let clients = members.iter().map(|member| &self.model.clients[*member]);
+        let entries: Vec<String> = match extended {
+            true => {
+                let guests = guests.iter().map(|id| format!("[\"{id}\",null]"));
+                clients.map(|client| client.entry()).chain(guests).collect()
+            }
+            false => {
+                let ids = clients.map(|client| client.id.clone()).chain(guests.clone());
+                ids.map(|id| format!("\"{id}\"")).collect()
+            }
+        };
+        if extended {
+            self.marks.mark(members.len() == 100, Mark::FullChunk);
+            self.marks.mark(members.len() > 100, Mark::SecondChunk);
+            self.marks.mark(!guests.is_empty(), Mark::GuestListed);
+        }
+        Ok(match extended {
+            true => format!("{{\"members\":[{}]}}", entries.join(",")),
+            false => format!("[{}]", entries.join(",")),
+        })
+    }
+
+    fn compare_counts(&self) -> Result<(), Fault> {
+        let (counted, model) = (self.hub.rejected_packets(), &self.model);
+        let counted = [counted.info, counted.reserved, counted.not_member, counted.by_application];
+        let due =
+            [model.rejected_info, model.rejected_reserved, model.rejected_not_member, model.denied];
+        ensure!(counted == due, "the hub has counted {counted:?}, expected are {due:?}");
+        Ok(())
+    }
+
+    /// Compares what one extended client, or each, knows with the truth.
+    pub(super) fn compare_views(&self, one: Option<usize>) -> Result<(), Fault> {
+        for (number, client) in self.model.clients.iter().enumerate() {
+            if !client.is_open || !client.extended || one.is_some_and(|one| one != number) {
+                continue;
+            }
+            let view = &self.views[number];
+            let rooms = self.model.rooms.iter().filter(|room| room.members.contains(&number));
+            ensure!(view.rooms.len() == rooms.clone().count(), "{number} knows {:?}", view.rooms);
+            for room in rooms {
+                let known = view.rooms.get(room.name).cloned().unwrap_or_default();
+                let due = match self.model.presence(room.name) {
+                    Presence::Full => {
+                        let members =
+                            room.members.iter().map(|member| &self.model.clients[*member]);
+                        let members = members.map(|member| (member.id.clone(), member.entry()));
+                        let guests = room.guests.iter().map(|guest| &self.model.guest_ids[*guest]);
+                        let guests = guests.map(|id| (id.clone(), format!("[\"{id}\",null]")));
+                        RoomView { entries: members.chain(guests).collect(), count: None }
+                    }
+                    Presence::Count => {
+                        let count = Some(self.model.count(room.name));
+                        RoomView { count, ..RoomView::default() }
+                    }
+                    // The client alone.
+                    _ => {
+                        let entries = [(client.id.clone(), client.entry())].into();
+                        RoomView { entries, count: None }
+                    }
+                };
+                ensure!(known == due, "{number} knows {known:?} of {}, not {due:?}", room.name);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn received(packet: &PacketRef<'_>) -> Result<Got, Fault> {
+    let known = |text: &str| {
+        let all = ["join_ack", "leave_ack", "new_member", "member_left", "roomer:members", "chat"];
+        all.into_iter().chain(ROOMS).find(|known| *known == text)
+    };
+    let names = known(packet.room).zip(known(packet.event));
+    let payload = std::str::from_utf8(packet.payload);
+    match (names, payload) {
+        (Some((room, event)), Ok(payload)) => {
+            let (src, payload) = (packet.src.into(), Payload::Text(payload.into()));
+            Ok(Due { room, event, src, payload })
+        }
+        _ => Err(Fault::new(format!("a packet {packet:?}"))),
+    }
+}
+
+fn is_count(packet: &Got) -> bool {
+    matches!(&packet.payload, Payload::Text(text) if text.starts_with("{\"count\""))
+}

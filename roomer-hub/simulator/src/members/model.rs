@@ -1,0 +1,349 @@
+//! The naive model: lists and linear search, written from the protocol's page.
+
+use roomer_hub::Presence;
+
+use super::plan::{INFOS, INVALID, Plan, ROOMS, USERS};
+
+/// A packet as a client has to get it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub room: &'static str,
+    pub event: &'static str,
+    pub src: String,
+    pub payload: Payload,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    Text(String),
+    /// The members of a room, in the order of the hub's tables.
+    List {
+        room: &'static str,
+        extended: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub id: String,
+    pub extended: bool,
+    pub is_open: bool,
+    pub info: &'static str,
+    pub user: &'static str,
+    /// Tokens for changes of info, in thousandths, and the time at which they were counted.
+    tokens: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Room {
+    pub name: &'static str,
+    pub members: Vec<usize>,
+    pub guests: Vec<usize>,
+    pub count: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Model {
+    plan: Plan,
+    pub clients: Vec<Client>,
+    pub rooms: Vec<Room>,
+    pub guest_ids: Vec<String>,
+    pub is_peer_up: bool,
+    /// In milliseconds.
+    pub now: u64,
+    /// What each client has to get for the last input.
+    pub due: Vec<(usize, Due)>,
+    /// Questions about info that the application has not answered: client and payload.
+    pub questions: Vec<(usize, &'static [u8])>,
+    /// True if the last input is refused, of which its client may be told.
+    pub has_refused: bool,
+    pub rejected_info: u64,
+    pub rejected_reserved: u64,
+    pub rejected_not_member: u64,
+    pub denied: u64,
+}
+
+impl Client {
+    /// Returns the entry of the client in a list of members.
+    pub fn entry(&self) -> String {
+        match self.user {
+            "" => format!("[\"{}\",{}]", self.id, self.info),
+            user => format!("[\"{}\",{},{user}]", self.id, self.info),
+        }
+    }
+}
+
+impl Model {
+    pub fn new(plan: &Plan, guest_ids: Vec<String>) -> Self {
+        Model {
+            plan: Plan { steps: Vec::new(), ..plan.clone() },
+            clients: Vec::new(),
+            rooms: Vec::new(),
+            guest_ids,
+            is_peer_up: false,
+            now: 0,
+            due: Vec::new(),
+            questions: Vec::new(),
+            has_refused: false,
+            rejected_info: 0,
+            rejected_reserved: 0,
+            rejected_not_member: 0,
+            denied: 0,
+        }
+    }
+
+    pub fn presence(&self, name: &str) -> Presence {
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == pattern,
+        };
+        let rule = self.plan.presence_rules.iter().find(|(pattern, _)| fits(pattern));
+        rule.map_or(Presence::Full, |rule| rule.1)
+    }
+
+    pub fn room(&self, name: &str) -> Option<&Room> {
+        self.rooms.iter().find(|room| room.name == name)
+    }
+
+    pub fn is_in(&self, client: usize, name: &str) -> bool {
+        self.room(name).is_some_and(|room| room.members.contains(&client))
+    }
+
+    /// Returns the number of a room's members on all nodes.
+    pub fn count(&self, name: &str) -> u64 {
+        let count =
+            |room: &Room| (room.members.len() + room.guests.len()) as u64 + u64::from(room.count);
+        self.room(name).map_or(0, count)
+    }
+
+    fn room_or_new(&mut self, name: &'static str) -> &mut Room {
+        let at = self.rooms.iter().position(|room| room.name == name).unwrap_or_else(|| {
+            let (members, guests) = (Vec::new(), Vec::new());
+            self.rooms.push(Room { name, members, guests, count: 0 });
+            self.rooms.len() - 1
+        });
+        &mut self.rooms[at]
+    }
+
+    fn drop_empty_rooms(&mut self) {
+        self.rooms
+            .retain(|room| !room.members.is_empty() || !room.guests.is_empty() || room.count > 0);
+    }
+
+    fn text(
+        &mut self,
+        to: usize,
+        room: &'static str,
+        event: &'static str,
+        src: &str,
+        text: String,
+    ) {
+        let (src, payload) = (src.into(), Payload::Text(text));
+        self.due.push((to, Due { room, event, src, payload }));
+    }
+
+    pub fn open(&mut self, id: String, extended: bool, info: u8, user: u8) {
+        let info = INFOS[usize::from(info) % INFOS.len()].1;
+        let user = USERS[usize::from(user) % USERS.len()].1;
+        self.clients.push(Client { id, extended, is_open: true, info, user, tokens: None });
+        self.join(self.clients.len() - 1, "root");
+    }
+
+    pub fn join(&mut self, client: usize, name: &'static str) {
+        let was_in = self.is_in(client, name);
+        if !was_in {
+            self.room_or_new(name).members.push(client);
+        }
+        let Client { id, extended, .. } = self.clients[client].clone();
+        let entry = self.clients[client].entry();
+        let payload = match (self.presence(name), extended) {
+            (Presence::Full, extended) => Payload::List { room: name, extended },
+            (Presence::Count, true) => Payload::Text(format!("{{\"count\":{}}}", self.count(name))),
+            (Presence::Count, false) => Payload::Text(self.count(name).to_string()),
+            (_, true) => Payload::Text(format!("{{\"members\":[{entry}]}}")),
+            (_, false) => Payload::Text(format!("[\"{id}\"]")),
+        };
+        self.due.push((client, Due { room: name, event: "join_ack", src: id.clone(), payload }));
+        if !was_in {
+            let joined = format!("{{\"joined\":[{entry}]}}");
+            self.notify(name, Some(client), joined, Some(("new_member", id)));
+        }
+    }
+
+    /// Notifies the members of a room, each in its own protocol, or of the number if the room counts.
+    fn notify(
+        &mut self,
+        name: &'static str,
+        about: Option<usize>,
+        extended: String,
+        plain: Option<(&'static str, String)>,
+    ) {
+        // A client learns of its own change of info, and not of its own join.
+        let except = about.filter(|_| plain.is_some());
+        let presence = self.presence(name);
+        let number = format!("{{\"count\":{}}}", self.count(name));
+        let members = self.room(name).map_or(Vec::new(), |room| room.members.clone());
+        for member in members.into_iter().filter(|member| Some(*member) != except) {
+            match (presence, self.clients[member].extended, &plain) {
+                (Presence::Full, true, _) => {
+                    self.text(member, name, "roomer:members", "", extended.clone());
+                }
+                (Presence::Full, false, Some((event, id))) => {
+                    self.text(member, name, event, "", id.clone());
+                }
+                // A change of a client's own info.
+                (Presence::Off, true, None) if Some(member) == about => {
+                    self.text(member, name, "roomer:members", "", extended.clone());
+                }
+                // A change of info does not change the number.
+                (Presence::Count, true, Some(_)) => {
+                    self.text(member, name, "roomer:members", "", number.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub fn leave(&mut self, client: usize, name: &'static str) {
+        let id = self.clients[client].id.clone();
+        self.text(client, name, "leave_ack", &id, id.clone());
+        self.remove(client, name);
+    }
+
+    fn remove(&mut self, client: usize, name: &'static str) {
+        if self.is_in(client, name) {
+            self.room_or_new(name).members.retain(|member| *member != client);
+            let id = self.clients[client].id.clone();
+            self.notify(name, None, format!("{{\"left\":[\"{id}\"]}}"), Some(("member_left", id)));
+            self.drop_empty_rooms();
+        }
+    }
+
+    pub fn gone(&mut self, client: usize) {
+        self.clients[client].is_open = false;
+        ROOMS.iter().for_each(|name| self.remove(client, name));
+    }
+
+    pub fn message(&mut self, client: usize, name: &'static str) {
+        if !self.is_in(client, name) {
+            self.rejected_not_member += 1;
+            self.has_refused = true;
+            return;
+        }
+        let id = self.clients[client].id.clone();
+        let members = self.room(name).map_or(Vec::new(), |room| room.members.clone());
+        for member in members.into_iter().filter(|member| *member != client) {
+            self.text(member, name, "chat", &id, "hi".into());
+        }
+    }
+
+    pub fn direct(&mut self, from: usize, to: usize) {
+        let id = self.clients[from].id.clone();
+        self.text(to, "root", "chat", &id, "hi".into());
+    }
+
+    pub fn set_info(&mut self, client: usize, info: &'static str) {
+        if std::mem::replace(&mut self.clients[client].info, info) == info {
+            return;
+        }
+        let changed = format!("{{\"changed\":[{}]}}", self.clients[client].entry());
+        for name in ROOMS {
+            if self.is_in(client, name) {
+                self.notify(name, Some(client), changed.clone(), None);
+            }
+        }
+    }
+
+    /// Handles the info that a client sends: an index of valid infos, or behind them of invalid ones.
+    pub fn send_info(&mut self, client: usize, payload: &'static [u8]) {
+        let Plan { authorize, max_info, rate, .. } = self.plan;
+        if !self.clients[client].extended {
+            self.rejected_reserved += 1;
+            self.has_refused = true;
+        } else if !authorize
+            || payload.len() > max_info
+            || INVALID.contains(&payload)
+            || !self.take(client, rate)
+        {
+            self.rejected_info += 1;
+            self.has_refused = true;
+        } else {
+            self.questions.push((client, payload));
+        }
+    }
+
+    /// Returns true if the rate admits a change of info now, and after a long wait.
+    pub fn may_send(&self, client: usize) -> (bool, bool) {
+        let mut one = Model::new(&self.plan, Vec::new());
+        one.clients.push(self.clients[client].clone());
+        one.now = self.now;
+        let now = one.clone().take(0, self.plan.rate);
+        one.now += 1_000_000;
+        (now, one.take(0, self.plan.rate))
+    }
+
+    fn take(&mut self, client: usize, rate: Option<(u32, u32)>) -> bool {
+        let Some((per_second, burst)) = rate else { return true };
+        let full = u64::from(burst) * 1000;
+        let (tokens, at) = self.clients[client].tokens.unwrap_or((full, self.now));
+        let tokens = full.min(tokens + (self.now - at) * u64::from(per_second));
+        let has_enough = tokens >= 1000;
+        let left = if has_enough { tokens - 1000 } else { tokens };
+        self.clients[client].tokens = Some((left, self.now));
+        has_enough
+    }
+
+    pub fn answer(&mut self, client: usize, payload: &'static [u8], is_allowed: bool) {
+        if !self.clients[client].is_open {
+            return;
+        }
+        if !is_allowed {
+            self.denied += 1;
+            self.has_refused = true;
+            return;
+        }
+        let given = INFOS.iter().find(|(given, _)| given.as_bytes() == payload);
+        if let Some((_, info)) = given {
+            self.set_info(client, info);
+        }
+    }
+
+    pub fn guest_joined(&mut self, guest: usize, name: &'static str) {
+        if !self.is_peer_up || self.room(name).is_some_and(|room| room.guests.contains(&guest)) {
+            return;
+        }
+        self.room_or_new(name).guests.push(guest);
+        let id = self.guest_ids[guest].clone();
+        let joined = format!("{{\"joined\":[[\"{id}\",null]]}}");
+        self.notify(name, None, joined, Some(("new_member", id)));
+    }
+
+    pub fn guest_left(&mut self, guest: usize, name: &'static str) {
+        if self.room(name).is_some_and(|room| room.guests.contains(&guest)) {
+            self.room_or_new(name).guests.retain(|known| *known != guest);
+            let id = self.guest_ids[guest].clone();
+            self.notify(name, None, format!("{{\"left\":[\"{id}\"]}}"), Some(("member_left", id)));
+            self.drop_empty_rooms();
+        }
+    }
+
+    pub fn guest_count(&mut self, name: &'static str, members: u32) {
+        if !self.is_peer_up || members == 0 && self.room(name).is_none() {
+            return;
+        }
+        let before = std::mem::replace(&mut self.room_or_new(name).count, members);
+        if before != members && self.presence(name) == Presence::Count {
+            self.notify(name, None, String::new(), Some(("", String::new())));
+        }
+        self.drop_empty_rooms();
+    }
+
+    pub fn peer_gone(&mut self) {
+        for name in ROOMS {
+            let guests = self.room(name).map_or(Vec::new(), |room| room.guests.clone());
+            guests.into_iter().for_each(|guest| self.guest_left(guest, name));
+            self.guest_count(name, 0);
+        }
+        self.is_peer_up = false;
+    }
+}

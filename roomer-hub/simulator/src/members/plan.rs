@@ -1,0 +1,106 @@
+//! A plan as data.
+
+use roomer_hub::Presence;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// True if clients may ask to set their own info.
+    pub authorize: bool,
+    pub max_info: usize,
+    /// Changes per second and at once.
+    pub rate: Option<(u32, u32)>,
+    pub presence_rules: Vec<(&'static str, Presence)>,
+    pub steps: Vec<Step>,
+}
+
+/// Clients are numbered in the order of opening, modulo the number of clients so far; infos and users
+/// are indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Open {
+        extended: bool,
+        info: u8,
+        user: u8,
+    },
+    Join {
+        client: u8,
+        room: u8,
+    },
+    Leave {
+        client: u8,
+        room: u8,
+    },
+    /// The application joins a client to a room.
+    Add {
+        client: u8,
+        room: u8,
+    },
+    Message {
+        client: u8,
+        room: u8,
+    },
+    /// A direct message.
+    Direct {
+        from: u8,
+        to: u8,
+    },
+    /// The application sets the info of a client.
+    SetInfo {
+        client: u8,
+        info: u8,
+    },
+    /// A client sends its info.
+    SendInfo {
+        client: u8,
+        info: u8,
+    },
+    /// The application answers the oldest question about info.
+    Answer {
+        is_allowed: bool,
+    },
+    Gone {
+        client: u8,
+    },
+    Close {
+        client: u8,
+    },
+    PeerUp,
+    PeerGone,
+    GuestJoined {
+        guest: u8,
+        room: u8,
+    },
+    GuestLeft {
+        guest: u8,
+        room: u8,
+    },
+    GuestCount {
+        room: u8,
+        members: u32,
+    },
+    Wait {
+        millis: u16,
+    },
+}
+
+pub const ROOMS: [&str; 5] = ["root", "r", "ro", "count", "off"];
+
+/// Valid info: as it is given, and as members get it. The first is none.
+pub const INFOS: [(&str, &str); 8] = [
+    ("null", "null"),
+    (r#"{"name":"Ann"}"#, r#"{"name":"Ann"}"#),
+    ("1", "1"),
+    (r#""a\"],[\\ é""#, r#""a\"],[\\ é""#),
+    (" [ [] , {} ] ", "[ [] , {} ]"),
+    ("\tnull\n", "null"),
+    ("1234567890", "1234567890"),
+    ("\"12345678\"", "\"12345678\""),
+];
+
+/// What a client sends that is not JSON.
+pub const INVALID: [&[u8]; 8] =
+    [b"", b"{", b"1],[2", b"\"\\ud800\"", b"{\"a\":1}}", b"\"\xff\"", b"nul", b"01"];
+
+/// Users and their form in JSON. The first is none.
+pub const USERS: [(&str, &str); 3] =
+    [("", ""), ("ann", r#""ann""#), ("a\"b\\\n", r#""a\"b\\\u000a""#)];

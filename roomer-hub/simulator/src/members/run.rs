@@ -1,0 +1,308 @@
+//! Runs a plan: gives each step to the hub and to the model, and compares what each client gets.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use roomer_hub::{
+    Command, Config, ConnId, ConnKey, HashKey, Hub, Info, Input, PeerKey, Profile, Rate,
+};
+use roomer_proto::PacketRef;
+use roomer_proto::extended::INFO;
+
+use super::marks::{Mark, Marks};
+use super::model::Model;
+use super::plan::{INFOS, INVALID, Plan, ROOMS, Step, USERS};
+use super::view::View;
+use crate::fault::{Fault, ensure, panic_message};
+use crate::trace::Trace;
+
+/// The tag of the peer's ids.
+const TAG: [u8; 4] = [9; 4];
+
+/// The number of guests.
+const GUESTS: u8 = 3;
+
+pub struct Run<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) hub: Hub,
+    pub(super) model: Model,
+    pub(super) keys: Vec<ConnKey>,
+    pub(super) views: Vec<View>,
+    /// The memberships by [`Action::Joined`] and [`Action::Left`].
+    pub(super) seats: BTreeSet<(usize, String)>,
+    pub(super) asked: Vec<(usize, Vec<u8>)>,
+    pub trace: Trace,
+    pub marks: Marks,
+    pub steps: u64,
+}
+
+fn id(tag: [u8; 4], number: usize) -> ConnId {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&tag);
+    bytes[14..].copy_from_slice(&(number as u16).to_be_bytes());
+    ConnId::from_random_bytes(bytes)
+}
+
+fn guest_id(guest: u8) -> ConnId {
+    id(TAG, usize::from(guest % GUESTS))
+}
+
+impl<'p> Run<'p> {
+    pub fn new(plan: &'p Plan) -> Self {
+        let mut config = Config::default();
+        (config.authorize_info, config.max_info) = (plan.authorize, plan.max_info);
+        config.info_rate = plan.rate.and_then(|(per_second, burst)| Rate::new(per_second, burst));
+        config.violation_rate = None;
+        let mut hub = Hub::new(config, HashKey([7; 16]));
+        for (pattern, presence) in &plan.presence_rules {
+            hub.set_presence(pattern, *presence);
+        }
+        let guests = (0..GUESTS).map(|guest| guest_id(guest).to_string()).collect();
+        Run {
+            plan,
+            hub,
+            model: Model::new(plan, guests),
+            keys: Vec::new(),
+            views: Vec::new(),
+            seats: BTreeSet::new(),
+            asked: Vec::new(),
+            trace: Trace::new(),
+            marks: Marks::default(),
+            steps: 0,
+        }
+    }
+
+    pub fn run_to_end(&mut self) -> Result<(), Fault> {
+        let run = AssertUnwindSafe(|| {
+            for step in &self.plan.steps {
+                self.step(*step)?;
+            }
+            self.compare_views(None)?;
+            for client in 0..self.keys.len() {
+                self.end(client, Step::Gone { client: client as u8 })?;
+            }
+            self.step(Step::PeerGone)?;
+            let rooms = self.hub.tables().room_count();
+            ensure!(rooms == 0, "{rooms} rooms are left over");
+            Ok(())
+        });
+        catch_unwind(run).unwrap_or_else(|panic| Err(Fault(panic_message(&*panic))))
+    }
+
+    /// Returns a client, open or closed.
+    fn client(&self, number: u8) -> Option<usize> {
+        usize::from(number).checked_rem(self.keys.len())
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), Fault> {
+        match step {
+            Step::Open { extended, info, user } => self.open(extended, info, user),
+            Step::Wait { millis } => {
+                self.model.now += u64::from(millis);
+                Ok(())
+            }
+            Step::PeerUp
+            | Step::PeerGone
+            | Step::GuestJoined { .. }
+            | Step::GuestLeft { .. }
+            | Step::GuestCount { .. } => self.peer_step(step),
+            Step::Answer { is_allowed } => self.answer(is_allowed),
+            Step::Join { client, .. }
+            | Step::Leave { client, .. }
+            | Step::Add { client, .. }
+            | Step::Message { client, .. }
+            | Step::Direct { from: client, .. }
+            | Step::SetInfo { client, .. }
+            | Step::SendInfo { client, .. }
+            | Step::Gone { client }
+            | Step::Close { client } => match self.client(client) {
+                Some(client) => self.client_step(client, step),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn open(&mut self, extended: bool, info: u8, user: u8) -> Result<(), Fault> {
+        let id = id([0; 4], self.keys.len());
+        let given = INFOS[usize::from(info) % INFOS.len()].0;
+        let user_name = USERS[usize::from(user) % USERS.len()].0;
+        let info_value = Info::new(given).map_err(|error| Fault::new(error.to_string()))?;
+        let user_name = Some(user_name).filter(|user| !user.is_empty());
+        let profile = Profile::new(Some(info_value), user_name);
+        self.model.open(id.to_string(), extended, info, user);
+        self.views.push(View::default());
+        let input = match profile.is_empty() {
+            true => Input::Open { id, extended },
+            false => Input::OpenWithProfile { id, extended, profile: &profile },
+        };
+        self.input(input, false)
+    }
+
+    fn client_step(&mut self, client: usize, step: Step) -> Result<(), Fault> {
+        let (conn, is_open) = (self.keys[client], self.model.clients[client].is_open);
+        let room_of = |room: u8| ROOMS[usize::from(room) % ROOMS.len()];
+        let packet = |room, event| PacketRef { room, event, ..PacketRef::default() };
+        let mut direct = String::new();
+        let input = match step {
+            Step::Join { room, .. } => {
+                self.mark_join(client, room_of(room), is_open);
+                if is_open {
+                    self.model.join(client, room_of(room));
+                }
+                Input::Packet { conn, packet: packet(room_of(room), "join") }
+            }
+            Step::Add { room, .. } => {
+                if is_open {
+                    self.model.join(client, room_of(room));
+                }
+                Input::Command(Command::Join { conn, room: room_of(room) })
+            }
+            Step::Leave { room, .. } => {
+                self.mark_leave(client, room_of(room));
+                if is_open {
+                    self.model.leave(client, room_of(room));
+                }
+                Input::Packet { conn, packet: packet(room_of(room), "leave") }
+            }
+            Step::Message { room, .. } => {
+                if is_open {
+                    self.model.message(client, room_of(room));
+                }
+                let packet = PacketRef { payload: b"hi", ..packet(room_of(room), "chat") };
+                Input::Packet { conn, packet }
+            }
+            Step::Direct { to, .. } => {
+                let to = self.client(to).unwrap_or_default();
+                if !self.model.clients[to].is_open {
+                    return Ok(());
+                }
+                if is_open {
+                    self.model.direct(client, to);
+                }
+                direct.push_str(&self.model.clients[to].id);
+                let packet = PacketRef { payload: b"hi", dst: &direct, ..packet("root", "chat") };
+                Input::Packet { conn, packet }
+            }
+            Step::SetInfo { info, .. } => return self.set_info(client, info),
+            Step::SendInfo { info, .. } => {
+                let index = usize::from(info) % (INFOS.len() + INVALID.len());
+                let payload = match index.checked_sub(INFOS.len()) {
+                    None => INFOS[index].0.as_bytes(),
+                    Some(invalid) => INVALID[invalid],
+                };
+                self.mark_sent(client, payload, is_open);
+                if is_open {
+                    self.model.send_info(client, payload);
+                }
+                let packet = PacketRef { payload, ..packet("root", INFO) };
+                Input::Packet { conn, packet }
+            }
+            step => return self.end(client, step),
+        };
+        self.input(input, false)
+    }
+
+    fn set_info(&mut self, client: usize, info: u8) -> Result<(), Fault> {
+        let conn = self.keys[client];
+        let (given, value) = INFOS[usize::from(info) % INFOS.len()];
+        self.mark_change(client, value);
+        if self.model.clients[client].is_open {
+            self.model.set_info(client, value);
+        }
+        let info = Info::new(given).map_err(|error| Fault::new(error.to_string()))?;
+        // None is the same as null.
+        let info = Some(&info).filter(|_| value != "null" || given != "null");
+        self.input(Input::Command(Command::SetInfo { conn, info }), false)
+    }
+
+    /// Ends a connection: it is gone or closed.
+    fn end(&mut self, client: usize, step: Step) -> Result<(), Fault> {
+        let conn = self.keys[client];
+        if self.model.clients[client].is_open {
+            let shared = self.model.rooms.iter().filter(|room| {
+                room.members.contains(&client)
+                    && room.members.iter().any(|other| self.model.clients[*other].extended)
+            });
+            self.marks.mark(shared.count() >= 3, Mark::GoneFromMany);
+            self.model.gone(client);
+        }
+        let close = Command::Close { conn, code: 1000, reason: "" };
+        self.input(
+            match step {
+                Step::Close { .. } => Input::Command(close),
+                _ => Input::Gone { conn },
+            },
+            false,
+        )
+    }
+
+    fn answer(&mut self, is_allowed: bool) -> Result<(), Fault> {
+        if self.model.questions.is_empty() {
+            return Ok(());
+        }
+        let (client, payload) = self.model.questions.remove(0);
+        self.asked.remove(0);
+        let is_open = self.model.clients[client].is_open;
+        self.marks.mark(!is_open, Mark::AnswerTooLate);
+        self.marks.mark(is_open && is_allowed, Mark::Allowed);
+        self.marks.mark(is_open && !is_allowed, Mark::Denied);
+        self.model.answer(client, payload, is_allowed);
+        let conn = self.keys[client];
+        let packet = PacketRef { room: "root", event: INFO, payload, ..PacketRef::default() };
+        self.input(
+            match is_allowed {
+                true => Input::Allowed { conn, packet },
+                false => Input::Denied { conn, packet },
+            },
+            false,
+        )
+    }
+
+    fn peer_step(&mut self, step: Step) -> Result<(), Fault> {
+        let peer = PeerKey::new(0);
+        let room_of = |room: u8| ROOMS[usize::from(room) % ROOMS.len()];
+        let has_extended = |run: &Self, room: &str| {
+            let room = run.model.room(room);
+            room.is_some_and(|room| room.members.iter().any(|c| run.model.clients[*c].extended))
+        };
+        let (input, is_any_order) = match step {
+            Step::PeerUp => {
+                self.model.is_peer_up = true;
+                (Input::PeerUp { peer, tag: TAG }, false)
+            }
+            Step::PeerGone => {
+                let mut rooms = self.model.rooms.iter();
+                let shares =
+                    rooms.any(|room| !room.guests.is_empty() && has_extended(self, room.name));
+                self.marks.mark(shares, Mark::PeerGone);
+                self.model.peer_gone();
+                (Input::PeerGone { peer }, true)
+            }
+            Step::GuestJoined { guest, room } => {
+                let (room, id) = (room_of(room), guest_id(guest));
+                self.marks
+                    .mark(self.model.is_peer_up && has_extended(self, room), Mark::GuestJoined);
+                self.model.guest_joined(usize::from(guest % GUESTS), room);
+                (Input::GuestJoined { peer, room, id }, false)
+            }
+            Step::GuestLeft { guest, room } => {
+                let (room, id) = (room_of(room), guest_id(guest));
+                let is_there = self
+                    .model
+                    .room(room)
+                    .is_some_and(|room| room.guests.contains(&usize::from(guest % GUESTS)));
+                self.marks.mark(is_there && has_extended(self, room), Mark::GuestLeft);
+                self.model.guest_left(usize::from(guest % GUESTS), room);
+                (Input::GuestLeft { peer, room, id }, false)
+            }
+            Step::GuestCount { room, members } => {
+                let room = room_of(room);
+                self.model.guest_count(room, members);
+                self.marks.mark(!self.model.due.is_empty(), Mark::CountChanged);
+                (Input::GuestCount { peer, room, members }, false)
+            }
+            _ => return Ok(()),
+        };
+        self.input(input, is_any_order)
+    }
+}

@@ -1,0 +1,38 @@
+//! Runs the plans with info with few seeds. `sim --members` runs many.
+//!
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test members` runs more seeds, and
+//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the hub's output was intended.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use roomer_simulator::members::report::{MemberPlans, plan_of_seed, run};
+use roomer_simulator::runner;
+use roomer_simulator::simulation::Simulation;
+
+#[test]
+fn every_seed_passes_and_all_marks_are_reached() {
+    let count = std::env::var("SIM_SEEDS").map_or(150, |count| count.parse().unwrap());
+    let once = runner::run_seeds::<MemberPlans>(0, count, 2, &|_, _| {});
+    if let Some((seed, fault)) = once.examples.first() {
+        panic!("seed {seed}: {fault}\n{}", MemberPlans::explain(*seed));
+    }
+    assert_eq!(once.missing::<MemberPlans>(), [""; 0], "never came up");
+}
+
+#[test]
+fn the_hashes_equal_the_committed_ones() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("member_hashes.txt");
+    let mut hashes =
+        String::from("# Seed, steps, and a hash of everything that clients were sent.\n");
+    for seed in 0..32 {
+        let outcome = run(&plan_of_seed(seed));
+        let _ = writeln!(hashes, "{seed} {} {:016x}", outcome.steps, outcome.hash);
+    }
+    if std::env::var_os("UPDATE_HASHES").is_some() {
+        return fs::write(&file, hashes).unwrap();
+    }
+    assert_eq!(hashes, fs::read_to_string(&file).unwrap(), "UPDATE_HASHES=1 accepts the new ones");
+}
