@@ -94,7 +94,7 @@ impl Tables {
     }
 
     /// Returns when a connection was opened, on the clock of
-    /// [`Hub::handle`](crate::Hub::handle).
+    /// [`Hub::handle`](crate::Hub::handle); 584 years for any later time.
     #[must_use]
     pub fn opened_at(&self, conn: ConnKey) -> Option<Duration> {
         self.conns.get(conn).map(|conn| Duration::from_nanos(conn.opened_at))

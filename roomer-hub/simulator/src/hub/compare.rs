@@ -207,7 +207,10 @@ impl Checker {
     fn open(&mut self, tables: &Tables, conn: ConnKey, client: u16) -> Result<(), Fault> {
         let is_new = !self.keys.contains(&conn) && conn != ConnKey::default();
         ensure!(is_new, "a connection's key is used again");
-        ensure!(tables.opened_at(conn) == Some(self.now), "opened at {:?}", tables.opened_at(conn));
+        // Kept in nanoseconds of 64 bits, which are 584 years.
+        let nanos = u64::try_from(self.now.as_nanos()).unwrap_or(u64::MAX);
+        let opened_at = Some(std::time::Duration::from_nanos(nanos));
+        ensure!(tables.opened_at(conn) == opened_at, "opened at {:?}", tables.opened_at(conn));
         self.keys.push(conn);
         self.numbers.insert(conn, client);
         let id = self.model.clients[usize::from(client)].id;
