@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use roomer_proto::extended::split_tag;
 use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
 use crate::action::Permission;
@@ -250,10 +249,9 @@ impl Hub {
     /// Sends a peer's message to one connection of this node.
     pub(crate) fn peer_direct<'a>(&mut self, peer: PeerKey, packet: PacketRef<'a>) -> Context<'a> {
         if self.admits(peer, &packet) {
-            match (self.tables.find_conn(packet.dst), split_tag(packet.dst)) {
-                (Some(to), _) => self.output.records.push(Record::Direct(to)),
-                (None, Some(tagged)) => self.peer_tagged(peer, tagged, &packet),
-                (None, None) => self.rejected_peer_inputs.unknown_dst += 1,
+            match self.tables.find_conn(packet.dst) {
+                Some(to) => self.output.records.push(Record::Direct(to)),
+                None => self.peer_to_unknown(peer, &packet),
             }
         }
         Context { conn: ConnKey::default(), except: None, packet }

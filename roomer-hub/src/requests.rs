@@ -208,14 +208,15 @@ impl Hub {
         }
     }
 
-    /// Handles a request or an answer of a peer's connection.
+    /// Handles a direct message of a peer to an id without a connection: a request or an answer of one
+    /// of its connections, or one that comes too late.
     #[cold]
-    pub(crate) fn peer_tagged(
-        &mut self,
-        peer: PeerKey,
-        (id, tag): (&str, Tag),
-        packet: &PacketRef<'_>,
-    ) {
+    #[inline(never)]
+    pub(crate) fn peer_to_unknown(&mut self, peer: PeerKey, packet: &PacketRef<'_>) {
+        let Some((id, tag)) = split_tag(packet.dst) else {
+            self.rejected_peer_inputs.unknown_dst += 1;
+            return;
+        };
         let receiver = self.tables.find_conn(id);
         let from = self.output.subject;
         if matches!(packet.event, REPLY | ERROR) {

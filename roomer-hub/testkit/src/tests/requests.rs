@@ -295,3 +295,23 @@ fn a_server_that_is_busy_tells_extended_clients_when_to_come_back() {
     assert!(wait <= 10_000, "{wait}");
     assert_eq!(closed(&bob), Some((Some(1013), "unfinished message".into())));
 }
+
+#[test]
+fn a_handler_that_awaits_its_client_ends_with_it() {
+    let (builder, outcomes) = asking(Server::builder());
+    let mut world = World::new(1, builder.resume_window(Duration::ZERO));
+    let [ann, bob, eve] = [(); 3].map(|()| world.connect_extended(Handshake::new()));
+    for client in [&ann, &bob, &eve] {
+        client.request("root", "ask", "?");
+    }
+    world.settle();
+    assert_eq!(world.waiting().len(), 3);
+    ann.close(1000, "");
+    bob.reset();
+    world.settle();
+    assert_eq!(world.waiting().len(), 1);
+    world.server().shutdown();
+    world.settle();
+    assert!(world.waiting().is_empty());
+    assert!(outcomes.lock().unwrap().is_empty(), "dropped, not completed");
+}
