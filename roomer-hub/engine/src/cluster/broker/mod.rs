@@ -8,6 +8,8 @@ mod dial;
 pub(super) mod digits;
 pub(super) mod output;
 mod session;
+#[cfg(test)]
+pub(super) mod session_tests;
 #[cfg(feature = "tls")]
 mod tls;
 mod watch;

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::cluster::NodeId;
-use SessionEvent::{Down, Frame, Notice, Secure, Up};
+use crate::cluster::broker::session_tests::{
+    self, Transcript, check_splits, end, frame, receive_garbage, sent,
+};
+use SessionEvent::{Down, Notice, Secure, Up};
 
 const INFO: &str =
     "INFO {\"version\":\"2.15.1\",\"host\":\"broker.example\",\"max_payload\":64} \r\n";
@@ -13,29 +16,11 @@ fn session(address: &str) -> Session {
     Session::new(&address.parse().unwrap(), &subjects, Duration::ZERO)
 }
 
-/// Receives bytes in pieces; returns all events, and all that the session sends.
 fn run<'a>(
     session: &mut Session,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<SessionEvent>, String) {
-    let mut events = Vec::new();
-    for piece in pieces {
-        session.receive(piece, Duration::ZERO);
-        events.extend(std::iter::from_fn(|| session.next_event()));
-    }
-    (events, sent(session))
-}
-
-fn sent(session: &mut Session) -> String {
-    let mut bytes = Vec::new();
-    while session.has_output() {
-        let mut slices = [IoSlice::new(&[]); 3];
-        let count = session.output(&mut slices);
-        let size = slices[..count].iter().map(|slice| slice.len()).sum();
-        bytes.extend(slices[..count].iter().flat_map(|slice| slice.iter().copied()));
-        session.written(size);
-    }
-    String::from_utf8(bytes).unwrap()
+    session_tests::run(session, pieces, 0)
 }
 
 /// A session that is up, after its greeting is sent.
@@ -46,25 +31,13 @@ fn up() -> Session {
     session
 }
 
-/// The reason for the end after these bytes.
-fn end(session: &mut Session, bytes: &str) -> String {
-    match run(session, [bytes.as_bytes()]).0.pop() {
-        Some(Down(reason)) => reason,
-        other => panic!("not down: {other:?}"),
-    }
-}
-
-fn frame(text: &'static str) -> SessionEvent {
-    Frame(Bytes::from_static(text.as_bytes()))
-}
-
 macro_rules! transcripts {
     ($($name:literal),*) => {
         [$(($name, include_bytes!(concat!("transcripts/", $name, ".txt")).as_slice())),*]
     };
 }
 
-const TRANSCRIPTS: [(&str, &[u8]); 12] = transcripts!(
+const TRANSCRIPTS: [Transcript; 12] = transcripts!(
     "2.9.10-frames",
     "2.9.10-login",
     "2.9.10-payload",
@@ -114,30 +87,12 @@ fn due(name: &str) -> Vec<SessionEvent> {
 
 #[test]
 fn both_versions_are_understood_however_their_bytes_are_split() {
-    for (name, bytes) in TRANSCRIPTS {
-        let due = due(name);
-        let whole = run(&mut session("nats://u:x@broker"), [bytes]);
-        assert_eq!(whole.0, due, "{name}");
-        for at in 0..=bytes.len() {
-            let (first, second) = bytes.split_at(at);
-            let split = run(&mut session("nats://u:x@broker"), [first, second]);
-            assert_eq!(split, whole, "{name}, split at {at}");
-        }
-        assert_eq!(run(&mut session("nats://u:x@broker"), bytes.chunks(1)), whole, "{name}");
-    }
+    check_splits(&TRANSCRIPTS, || session("nats://u:x@broker"), 0, due);
 }
 
 #[test]
 fn no_garbage_panics() {
-    // Each transcript with each byte replaced, removed, and repeated.
-    for (_, bytes) in TRANSCRIPTS {
-        for at in 0..bytes.len() {
-            for change in [&b""[..], b" ", b"\n", b"\xff", b"0", b"}", &[bytes[at]; 2]] {
-                let changed = [&bytes[..at], change, &bytes[at + 1..]].concat();
-                run(&mut session("nats://broker"), [&changed[..]]);
-            }
-        }
-    }
+    receive_garbage(&TRANSCRIPTS, || session("nats://broker"), 0, b'}');
 }
 
 #[test]

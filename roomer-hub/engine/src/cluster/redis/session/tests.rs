@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::cluster::NodeId;
+use crate::cluster::broker::session_tests::{
+    self, Transcript, check_splits, end, frame, receive_garbage, sent,
+};
 use SessionEvent::{Down, Frame, Secure, Up};
 
 const HELLO: &str = "%1\r\n$5\r\nproto\r\n:3\r\n";
@@ -14,35 +17,14 @@ fn session(address: &str) -> Session {
     Session::new(&address.parse().unwrap(), &subjects, Duration::ZERO)
 }
 
-/// Receives bytes in pieces; returns all events. Publishes five frames as soon as the session is up,
-/// which the recorded servers answer.
+/// The number of frames that the recorded servers answered.
+const FRAMES: usize = 5;
+
 fn run<'a>(
     session: &mut Session,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<SessionEvent>, String) {
-    let mut events = Vec::new();
-    for piece in pieces {
-        session.receive(piece, Duration::ZERO);
-        while let Some(event) = session.next_event() {
-            if event == UP {
-                assert!((0..5).all(|_| session.publish(Subject::All, Bytes::new())));
-            }
-            events.push(event);
-        }
-    }
-    (events, sent(session))
-}
-
-fn sent(session: &mut Session) -> String {
-    let mut bytes = Vec::new();
-    while session.has_output() {
-        let mut slices = [IoSlice::new(&[]); 3];
-        let count = session.output(&mut slices);
-        let size = slices[..count].iter().map(|slice| slice.len()).sum();
-        bytes.extend(slices[..count].iter().flat_map(|slice| slice.iter().copied()));
-        session.written(size);
-    }
-    String::from_utf8(bytes).unwrap()
+    session_tests::run(session, pieces, FRAMES)
 }
 
 /// A session that is up, after its greeting is sent, without unanswered commands.
@@ -54,26 +36,13 @@ fn up() -> Session {
     session
 }
 
-/// The reason for the end after these bytes.
-fn end(session: &mut Session, bytes: &str) -> String {
-    session.receive(bytes.as_bytes(), Duration::ZERO);
-    match std::iter::from_fn(|| session.next_event()).last() {
-        Some(Down(reason)) => reason,
-        other => panic!("not down: {other:?}"),
-    }
-}
-
-fn frame(text: &'static str) -> SessionEvent {
-    Frame(Bytes::from_static(text.as_bytes()))
-}
-
 macro_rules! transcripts {
     ($($name:literal),*) => {
         [$(($name, include_bytes!(concat!("transcripts/7.0.15-", $name, ".txt")).as_slice())),*]
     };
 }
 
-const TRANSCRIPTS: [(&str, &[u8]); 9] = transcripts!(
+const TRANSCRIPTS: [Transcript; 9] = transcripts!(
     "acl",
     "frames",
     "greeting",
@@ -117,30 +86,12 @@ fn due(name: &str) -> Vec<SessionEvent> {
 
 #[test]
 fn a_server_is_understood_however_its_bytes_are_split() {
-    for (name, bytes) in TRANSCRIPTS {
-        let due = due(name);
-        let whole = run(&mut session("redis://u:x@broker"), [bytes]);
-        assert_eq!(whole.0, due, "{name}");
-        for at in 0..=bytes.len() {
-            let (first, second) = bytes.split_at(at);
-            let split = run(&mut session("redis://u:x@broker"), [first, second]);
-            assert_eq!(split, whole, "{name}, split at {at}");
-        }
-        assert_eq!(run(&mut session("redis://u:x@broker"), bytes.chunks(1)), whole, "{name}");
-    }
+    check_splits(&TRANSCRIPTS, || session("redis://u:x@broker"), FRAMES, due);
 }
 
 #[test]
 fn no_garbage_panics() {
-    // Each transcript with each byte replaced, removed, and repeated.
-    for (_, bytes) in TRANSCRIPTS {
-        for at in 0..bytes.len() {
-            for change in [&b""[..], b" ", b"\n", b"\xff", b"0", b"*", &[bytes[at]; 2]] {
-                let changed = [&bytes[..at], change, &bytes[at + 1..]].concat();
-                run(&mut session("redis://broker"), [&changed[..]]);
-            }
-        }
-    }
+    receive_garbage(&TRANSCRIPTS, || session("redis://broker"), FRAMES, b'*');
 }
 
 #[test]
