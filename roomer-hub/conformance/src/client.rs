@@ -115,6 +115,20 @@ impl Client {
         self.snapshot(room, ack)
     }
 
+    /// Leaves `root` at the start, where notices about other clients may arrive before the answer.
+    pub fn leave_root(&mut self) {
+        self.send_to_room("root", "leave", b"");
+        loop {
+            let packet = self.expect_packet();
+            assert_eq!(packet.room, "root");
+            match &*packet.event {
+                "new_member" | "member_left" => {}
+                "leave_ack" => return,
+                _ => panic!("{packet:?}"),
+            }
+        }
+    }
+
     /// Leaves a room; the `leave_ack` must arrive next.
     pub fn leave(&mut self, room: &str) {
         self.send_to_room(room, "leave", b"");
@@ -346,5 +360,26 @@ impl Client {
                 Err(error) => panic!("nothing arrives: {error}"),
             }
         }
+    }
+}
+
+/// Makes each client join a new room and receive the notices about the clients after it.
+pub fn join_all(room: &str, members: &mut [Client]) {
+    for i in 0..members.len() {
+        let snapshot = members[i].join(room);
+        assert_eq!(snapshot.len(), i + 1);
+        let id = members[i].id.clone();
+        for earlier in &mut members[..i] {
+            assert!(snapshot.contains(&earlier.id));
+            earlier.expect_new_member(room, &id);
+        }
+    }
+}
+
+/// Checks that no client has a pending event.
+#[track_caller]
+pub fn expect_nothing<const N: usize>(clients: [&mut Client; N]) {
+    for client in clients {
+        client.expect_nothing();
     }
 }

@@ -13,6 +13,7 @@ use roomer_engine::{Builder, Server};
 use super::Harness;
 use crate::Adapter;
 use roomer_conformance::client::{Client, TIMEOUT};
+pub(crate) use roomer_conformance::client::{expect_nothing, join_all};
 
 /// A running server. At the end of a test it must stop, and no connection may remain.
 pub(crate) struct TestServer {
@@ -58,16 +59,8 @@ impl TestServer {
     /// other tests.
     pub(crate) fn roomless_client(&self) -> Client {
         let mut client = self.client();
-        client.send_to_room("root", "leave", b"");
-        loop {
-            let packet = client.expect_packet();
-            assert_eq!(packet.room, "root");
-            match &*packet.event {
-                "new_member" | "member_left" => {}
-                "leave_ack" => return client,
-                _ => panic!("{packet:?}"),
-            }
-        }
+        client.leave_root();
+        client
     }
 
     pub(crate) fn roomless_clients<const N: usize>(&self) -> [Client; N] {
@@ -125,27 +118,6 @@ impl Drop for TestServer {
             (0, 0, 0),
             "a connection or a room remains"
         );
-    }
-}
-
-/// Makes each client join a new room and receive the notices about the clients after it.
-pub(crate) fn join_all(room: &str, members: &mut [Client]) {
-    for i in 0..members.len() {
-        let snapshot = members[i].join(room);
-        assert_eq!(snapshot.len(), i + 1);
-        let id = members[i].id.clone();
-        for earlier in &mut members[..i] {
-            assert!(snapshot.contains(&earlier.id));
-            earlier.expect_new_member(room, &id);
-        }
-    }
-}
-
-/// Checks that no client has a pending event.
-#[track_caller]
-pub(crate) fn expect_nothing<const N: usize>(clients: [&mut Client; N]) {
-    for client in clients {
-        client.expect_nothing();
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use roomer_conformance::client::{Client, Settle};
+pub(crate) use roomer_conformance::client::{expect_nothing, join_all};
 use roomer_conformance::programs::until;
 use roomer_engine::{Builder, ConnId, Server, Stats};
 
@@ -47,16 +48,7 @@ impl TestServer {
     /// Connects a client that has left `root`.
     pub(crate) fn roomless_client(&self) -> Client {
         let mut client = self.client();
-        client.send_to_room("root", "leave", b"");
-        loop {
-            let packet = client.expect_packet();
-            assert_eq!(packet.room, "root");
-            match &*packet.event {
-                "new_member" | "member_left" => {}
-                "leave_ack" => break,
-                _ => panic!("{packet:?}"),
-            }
-        }
+        client.leave_root();
         self.server.left(&client.id, Some("root"));
         client
     }
@@ -112,26 +104,5 @@ impl Settle for Both {
         let id = ConnId::parse(id).unwrap();
         let others = self.0.iter().filter(|node| node.conn(id).is_none());
         others.map(|node| assert!(node.send(id, "fence", b""))).count()
-    }
-}
-
-/// Makes each client join a new room and receive the notices about the clients after it.
-pub(crate) fn join_all(room: &str, members: &mut [Client]) {
-    for i in 0..members.len() {
-        let snapshot = members[i].join(room);
-        assert_eq!(snapshot.len(), i + 1);
-        let id = members[i].id.clone();
-        for earlier in &mut members[..i] {
-            assert!(snapshot.contains(&earlier.id));
-            earlier.expect_new_member(room, &id);
-        }
-    }
-}
-
-/// Checks that no client has a pending event.
-#[track_caller]
-pub(crate) fn expect_nothing<const N: usize>(clients: [&mut Client; N]) {
-    for client in clients {
-        client.expect_nothing();
     }
 }
