@@ -1,11 +1,11 @@
 //! The actions that a hub asks its driver for.
 
-use roomer_proto::extended::{ErrorCode, MEMBERS};
+use roomer_proto::extended::ErrorCode;
 use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
 use crate::peers::Peers;
-use crate::record::{Context, NoticeKind, Output, PeerRecord, Record};
+use crate::record::{Context, Output, PeerRecord, Record};
 use crate::room::Members;
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
@@ -198,7 +198,7 @@ pub enum Permission {
 #[must_use = "the hub relies on its actions being carried out"]
 #[derive(Debug)]
 pub struct Actions<'a> {
-    tables: &'a Tables,
+    pub(crate) tables: &'a Tables,
     pub(crate) output: &'a Output,
     records: std::slice::Iter<'a, Record>,
     pub(crate) context: Context<'a>,
@@ -235,7 +235,7 @@ impl<'a> Actions<'a> {
     }
 
     /// Returns the action that sends a packet to a room's members on this node.
-    fn local_broadcast(
+    pub(crate) fn local_broadcast(
         &self,
         room: RoomKey,
         audience: Audience,
@@ -262,54 +262,8 @@ impl<'a> Actions<'a> {
     ) -> Action<'a> {
         let room = &self.tables.rooms[key];
         let (members, peers, except) = (room.members(), room.peers(), self.context.except);
-        let audience = Audience::All;
+        let audience = if room.remembers { room.plain_audience() } else { Audience::All };
         Action::Broadcast { room: key, members, except, audience, packet, peers, except_guest }
-    }
-
-    /// Returns the action of a notice for the extended members of a room.
-    fn members_action(&self, key: RoomKey, text: u32, kind: NoticeKind) -> Action<'a> {
-        let room = &self.tables.rooms[key];
-        let audience = room.extended_audience();
-        let (payload, name) = (self.output.texts.get(text), &*room.name);
-        let packet = PacketRef { room: name, event: MEMBERS, dst: "", src: "", payload };
-        let (members, except) = (room.members(), self.context.except);
-        match kind {
-            NoticeKind::Membership => self.local_broadcast(key, audience, packet),
-            // With `dst`, so that it does not overtake earlier messages of the room.
-            NoticeKind::Own => {
-                Action::Send { to: self.context.conn, packet: PacketRef { dst: self.id, ..packet } }
-            }
-            NoticeKind::Count => Action::Count { room: key, members, except, audience, packet },
-            NoticeKind::Info => {
-                let (peers, except_guest) = (Peers::default(), None);
-                let except = None;
-                Action::Broadcast {
-                    room: key,
-                    members,
-                    except,
-                    audience,
-                    packet,
-                    peers,
-                    except_guest,
-                }
-            }
-        }
-    }
-
-    /// Returns the action that sends an extended client the members of a room with their info.
-    #[cold]
-    #[inline(never)]
-    fn members_ack(&self, room: RoomKey) -> Action<'a> {
-        let (room, output) = (&self.tables.rooms[room], self.output);
-        let own = &*output.own_payload;
-        let snapshot = match room.has_full_presence() {
-            true => {
-                let chunks = room.entries.as_ref().map_or(&[][..], |entries| entries.chunks());
-                Snapshot::with_info(chunks, own, &output.guest_list)
-            }
-            false => Snapshot::plain(own),
-        };
-        Action::JoinAck { to: self.context.conn, id: self.id, room: &room.name, snapshot }
     }
 
     #[cold]
@@ -320,12 +274,21 @@ impl<'a> Actions<'a> {
             PeerRecord::BroadcastExcept(room) => {
                 self.broadcast(room, packet, self.output.except_guest.as_ref())
             }
-            PeerRecord::Broadcast(room) => self.local_broadcast(room, Audience::All, packet),
+            PeerRecord::Broadcast(key) => {
+                let room = &self.tables.rooms[key];
+                let audience = if room.remembers { room.plain_audience() } else { Audience::All };
+                self.local_broadcast(key, audience, packet)
+            }
             PeerRecord::GuestLeft { room, subject } => {
                 self.notice(room, MEMBER_LEFT, self.output.subjects[subject as usize].as_str())
             }
             PeerRecord::Forward(peer) => Action::Forward { peer, packet },
             PeerRecord::Members { room, text, kind } => self.members_action(room, text, kind),
+            PeerRecord::Numbered { room, is_forwarded, has_except } => {
+                self.numbered(room, is_forwarded, has_except)
+            }
+            PeerRecord::Number(room) => self.number(room),
+            PeerRecord::Missed { room, back } => self.missed(room, back),
         }
     }
 

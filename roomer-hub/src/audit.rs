@@ -25,6 +25,8 @@ impl Tables {
         if counts[0] != counts[1] || counts[2] != counts[3] {
             return Err(format!("connections, ids, rooms and names: {counts:?}"));
         }
+        let has_room = |name: &str| self.find_room(name).is_some();
+        self.histories.as_ref().map_or(Ok(()), |histories| histories.audit(has_room))?;
         let mut seats = 0;
         for (conn, entry) in &self.conns {
             if entry.profile.as_ref().is_some_and(|profile| profile.is_empty()) {

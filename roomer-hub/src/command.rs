@@ -17,13 +17,14 @@ impl Hub {
                 if self.may_act_for(from)
                     && let Some(room) = self.tables.find_room(room)
                 {
-                    self.output.records.push(match except_guest {
+                    let record = match except_guest {
                         None => Record::Broadcast(room),
                         Some(id) => {
                             self.output.except_guest = Some(id);
                             Record::Peer(PeerRecord::BroadcastExcept(room))
                         }
-                    });
+                    };
+                    self.broadcast(room, &PacketRef { event, payload, ..empty }, except, record);
                 }
                 // A command without a sender has the null key, which finds no connection.
                 let packet = PacketRef { room, event, payload, ..empty };

@@ -42,6 +42,16 @@ pub struct Config {
     /// change is sent to all extended members of all its rooms. `None`: unlimited. Above it, the info is
     /// rejected.
     pub info_rate: Option<Rate>,
+    /// The maximum number of bytes that all rooms together remember
+    /// ([`Hub::remember`](crate::Hub::remember)). Default 64 MiB. Above it, rooms without members are
+    /// forgotten, and a room that grows forgets its oldest messages.
+    pub max_history: usize,
+    /// The rate at which a client may ask for what it has missed when it joins rooms that remember.
+    /// Default 16 at once and one per second. Above it, its joins are ordinary ones. `None`: unlimited.
+    pub recall_rate: Option<Rate>,
+    /// The epoch of the first memory of a room, of which 52 bits count. A random number, so that a
+    /// client of another process does not take the memory for the one that it knows. Default 0.
+    pub first_epoch: u64,
     /// True if direct messages pass only between connections that share a room. Default `false`:
     /// a client that knows an id can send to it. `root` does not count, since every connection
     /// starts there; a message to oneself always passes. Other messages are dropped and counted.
@@ -74,6 +84,9 @@ pub struct Config {
 /// The default of [`Config::info_rate`].
 const INFO_RATE: Option<Rate> = Rate::new(1, 16);
 
+/// The default of [`Config::recall_rate`].
+const RECALL_RATE: Option<Rate> = Rate::new(1, 16);
+
 /// The default of [`Config::violation_rate`].
 const VIOLATION_RATE: Option<Rate> = Rate::new(1, 256);
 
@@ -91,6 +104,9 @@ impl Default for Config {
             authorize_info: false,
             max_info: 1024,
             info_rate: INFO_RATE,
+            max_history: 64 << 20,
+            recall_rate: RECALL_RATE,
+            first_epoch: 0,
             shared_room_only: false,
             max_requests: 64,
             message_rate: None,

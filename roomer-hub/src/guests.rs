@@ -239,7 +239,9 @@ impl Hub {
             && let Some(room) = self.tables.find_room(packet.room)
             && !self.tables.members(room).is_empty()
         {
-            self.output.records.push(Record::Peer(PeerRecord::Broadcast(room)));
+            let except = except.and_then(|id| self.tables.find_conn(id.as_str()));
+            let record = Record::Peer(PeerRecord::Broadcast(room));
+            self.broadcast(room, &packet, except, record);
         }
         let except = except.and_then(|id| self.tables.find_conn(id.as_str()));
         let packet = PacketRef { dst: "", ..packet };

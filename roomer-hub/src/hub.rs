@@ -66,6 +66,9 @@ impl Hub {
     /// order of a hash table. An input about a connection that is gone gives no actions.
     pub fn handle<'a>(&'a mut self, now: Duration, input: Input<'a>) -> Actions<'a> {
         self.output.clear();
+        if let Some(histories) = &mut self.tables.histories {
+            histories.begin(now);
+        }
         let context = match input {
             Input::Open { id, extended } => self.open(now, id, extended),
             Input::Packet { conn, packet } => {

@@ -72,6 +72,7 @@ mod guests;
 #[cfg_attr(not(doctest), doc = include_str!("../guide/contract.md"))]
 pub mod contract {}
 mod hash;
+mod history;
 mod hub;
 mod input;
 mod keys;
@@ -91,6 +92,7 @@ pub use action::{Action, Actions, Audience, Permission};
 pub use config::{Config, Presence};
 pub use guests::RejectedPeerInputs;
 pub use hash::HashKey;
+pub use history::History;
 pub use hub::{Hub, RegisterError};
 pub use input::{Answer, Command, Input};
 pub use keys::{ConnKey, HandlerKey, PeerKey, RoomKey};

@@ -90,6 +90,7 @@ pub(crate) struct Buckets {
     joins: Bucket,
     violations: Bucket,
     infos: Bucket,
+    recalls: Bucket,
 }
 
 impl Buckets {
@@ -111,6 +112,11 @@ impl Buckets {
     /// Takes the token of a change of info. Returns false if there were too many.
     pub(crate) fn take_info(&mut self, rate: Rate, now: Duration) -> bool {
         self.infos.take(rate, now, 1)
+    }
+
+    /// Takes the token of a request for what was missed. Returns false if there were too many.
+    pub(crate) fn take_recall(&mut self, rate: Rate, now: Duration) -> bool {
+        self.recalls.take(rate, now, 1)
     }
 
     /// Takes the token of a violation. Returns false if there were too many.

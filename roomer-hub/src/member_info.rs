@@ -5,18 +5,18 @@
 
 use std::time::Duration;
 
-use roomer_proto::extended::{ERROR, INFO, Info, REPLY, write_member};
+use roomer_proto::extended::{ERROR, INFO, Info, MEMBERS, REPLY, write_member};
 use roomer_proto::{ConnId, PacketRef};
 
-use crate::action::Permission;
+use crate::action::{Action, Actions, Permission};
 use crate::config::Presence;
 use crate::hub::{Authorization, Hub};
 use crate::keys::{ConnKey, RoomKey};
 use crate::limits::RejectReason;
-use crate::peers::RoomGuests;
+use crate::peers::{Peers, RoomGuests};
 use crate::record::{NoticeKind, PeerRecord, Record};
 use crate::room::Room;
-use crate::snapshot::MemberList;
+use crate::snapshot::{MemberList, Snapshot};
 use crate::tables::Tables;
 
 impl Hub {
@@ -213,6 +213,59 @@ impl Hub {
             }
             Presence::Full => self.tables.refresh_entries(room, own, abroad),
         }
+        if self.tables.rooms[room].remembers {
+            self.answer_recall(room);
+        }
+    }
+}
+
+impl<'a> Actions<'a> {
+    /// Returns the action of a notice for the extended members of a room.
+    pub(crate) fn members_action(&self, key: RoomKey, text: u32, kind: NoticeKind) -> Action<'a> {
+        let room = &self.tables.rooms[key];
+        let audience = room.extended_audience();
+        let (payload, name) = (self.output.texts.get(text), &*room.name);
+        let packet = PacketRef { room: name, event: MEMBERS, dst: "", src: "", payload };
+        let (members, except) = (room.members(), self.context.except);
+        match kind {
+            NoticeKind::Membership => self.local_broadcast(key, audience, packet),
+            // With `dst`, so that it does not overtake earlier messages of the room.
+            NoticeKind::Own => {
+                Action::Send { to: self.context.conn, packet: PacketRef { dst: self.id, ..packet } }
+            }
+            NoticeKind::Count => Action::Count { room: key, members, except, audience, packet },
+            NoticeKind::Info => {
+                let (peers, except_guest) = (Peers::default(), None);
+                let except = None;
+                Action::Broadcast {
+                    room: key,
+                    members,
+                    except,
+                    audience,
+                    packet,
+                    peers,
+                    except_guest,
+                }
+            }
+        }
+    }
+
+    /// Returns the action that sends an extended client the members of a room with their info.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn members_ack(&self, room: RoomKey) -> Action<'a> {
+        let (room, output) = (&self.tables.rooms[room], self.output);
+        let own = &*output.own_payload;
+        let snapshot = match room.has_full_presence() {
+            true => {
+                let chunks = room.entries.as_ref().map_or(&[][..], |entries| entries.chunks());
+                let end = self.tables.histories.as_ref().filter(|_| room.remembers);
+                let end = end.map_or(&b"]}"[..], |histories| histories.ack_end.as_bytes());
+                Snapshot::with_info(chunks, own, &output.guest_list, end)
+            }
+            false => Snapshot::plain(own),
+        };
+        Action::JoinAck { to: self.context.conn, id: self.id, room: &room.name, snapshot }
     }
 }
 

@@ -48,7 +48,12 @@ impl Hub {
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
         match packet.event {
-            JOIN => return self.join(conn, packet.room, authorization),
+            JOIN => {
+                if self.tables.histories.is_some() {
+                    self.request_recall(now, conn, packet);
+                }
+                return self.join(conn, packet.room, authorization);
+            }
             LEAVE => {
                 self.leave(conn, packet.room);
                 return Ok(());
@@ -90,7 +95,9 @@ impl Hub {
         // A handler replaces the broadcast; it may send one itself.
         match (self.handlers.get(packet.event), room) {
             (Some(&handler), _) => self.output.records.push(Record::Call(handler)),
-            (None, Some(room)) => self.output.records.push(Record::Broadcast(room)),
+            (None, Some(room)) => {
+                self.broadcast(room, packet, Some(conn), Record::Broadcast(room));
+            }
             // Only without `members_only`: there is no room, so there are no receivers.
             (None, None) => {}
         }

@@ -65,6 +65,21 @@ pub(crate) enum PeerRecord {
         text: u32,
         kind: NoticeKind,
     },
+    /// A message for the extended members of a room that remembers, with its number.
+    Numbered {
+        room: RoomKey,
+        /// True if the peers get it too.
+        is_forwarded: bool,
+        /// True if [`Output::except_guest`] is left out.
+        has_except: bool,
+    },
+    /// The number of the message, for the connection that is left out.
+    Number(RoomKey),
+    /// A message that the connection has missed; `back` counts from the newest one.
+    Missed {
+        room: RoomKey,
+        back: u32,
+    },
 }
 
 /// The records about requests and errors, apart from the others for the same reason. Short, so that

@@ -99,6 +99,8 @@ impl ExactSizeIterator for MembersIter<'_> {}
 pub(crate) struct Room {
     pub(crate) name: Box<str>,
     pub(crate) presence: Presence,
+    /// True if the room remembers its messages.
+    pub(crate) remembers: bool,
     /// The number of members that speak the extended protocol.
     extended: u32,
     members: Vec<Member>,
@@ -116,6 +118,7 @@ impl Room {
         Room {
             name: name.into(),
             presence,
+            remembers: false,
             extended: 0,
             members,
             list,

@@ -110,7 +110,7 @@ pub struct Snapshot<'a> {
     tail: &'a [u8],
     /// The list of the guests.
     rest: Option<&'a MemberList>,
-    end: &'static [u8],
+    end: &'a [u8],
 }
 
 impl<'a> Snapshot<'a> {
@@ -121,8 +121,13 @@ impl<'a> Snapshot<'a> {
 
     /// Creates a snapshot from the chunks and the tail of the members, and the list of the guests, both
     /// with info.
-    pub(crate) fn with_info(full: &'a [Bytes], tail: &'a [u8], guests: &'a MemberList) -> Self {
-        Snapshot { full, tail, rest: Some(guests), end: b"]}" }
+    pub(crate) fn with_info(
+        full: &'a [Bytes],
+        tail: &'a [u8],
+        guests: &'a MemberList,
+        end: &'a [u8],
+    ) -> Self {
+        Snapshot { full, tail, rest: Some(guests), end }
     }
 
     /// Returns the length of the whole text in bytes, which is never 0.
@@ -158,7 +163,7 @@ impl<'a> Snapshot<'a> {
 pub struct Run<'a> {
     full: &'a [Bytes],
     tail: &'a [u8],
-    end: &'static [u8],
+    end: &'a [u8],
 }
 
 impl<'a> Run<'a> {

@@ -11,6 +11,7 @@ use crate::config::Presence;
 use crate::exchange::Exchange;
 use crate::guest_tables::GuestTables;
 use crate::hash::HashKey;
+use crate::history::Histories;
 use crate::keys::{ConnKey, RoomKey};
 use crate::limits::Buckets;
 use crate::room::{Member, Members, Room, Seat};
@@ -31,6 +32,8 @@ pub struct Tables {
     pub(crate) guest_tables: GuestTables,
     /// The requests of connections that have any.
     pub(crate) exchanges: HashMap<ConnKey, Exchange, HashKey>,
+    /// The memories of rooms; `None` if no room remembers.
+    pub(crate) histories: Option<Box<Histories>>,
 }
 
 /// One connection.
@@ -58,6 +61,7 @@ impl Tables {
             names: HashTable::new(),
             guest_tables: GuestTables::default(),
             exchanges: HashMap::with_hasher(key),
+            histories: None,
         }
     }
 
@@ -110,6 +114,19 @@ impl Tables {
     #[must_use]
     pub fn info(&self, conn: ConnKey) -> Option<&Info> {
         self.conns.get(conn)?.profile.as_ref()?.info()
+    }
+
+    /// Returns the number of rooms that are remembered ([`Hub::remember`](crate::Hub::remember)), those
+    /// without members included.
+    #[must_use]
+    pub fn history_count(&self) -> usize {
+        self.histories.as_ref().map_or(0, |histories| histories.len())
+    }
+
+    /// Returns the bytes of all memories of rooms.
+    #[must_use]
+    pub fn history_bytes(&self) -> usize {
+        self.histories.as_ref().map_or(0, |histories| histories.bytes())
     }
 
     /// Returns the number of a room's members that speak the extended protocol and are connections of
@@ -211,7 +228,11 @@ impl Tables {
 
     /// Inserts a room without members, for the caller to [`join`](Self::join) at once.
     pub(crate) fn insert_room(&mut self, name: &str, presence: Presence) -> RoomKey {
-        let room = self.rooms.insert(Room::new(name, presence));
+        let mut entry = Room::new(name, presence);
+        if let Some(histories) = &mut self.histories {
+            entry.remembers = histories.open(name);
+        }
+        let room = self.rooms.insert(entry);
         let (key, rooms) = (self.key, &self.rooms);
         self.names.insert_unique(key.hash(name), room, |&other| key.hash(&rooms[other].name));
         room
@@ -259,6 +280,10 @@ impl Tables {
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == room) {
             entry.remove();
         }
-        self.rooms.remove(room).map(|room| room.name)
+        let closed = self.rooms.remove(room)?;
+        if let Some(histories) = self.histories.as_mut().filter(|_| closed.remembers) {
+            histories.close(&closed.name);
+        }
+        Some(closed.name)
     }
 }

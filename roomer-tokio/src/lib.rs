@@ -316,10 +316,11 @@ pub use roomer_engine::tls::{TlsListener, rustls, tls};
 pub use roomer_engine::{
     AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Cluster, ClusterInfo,
     ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode, HandlerError,
-    HandlerPanic, HandlerResult, Info, InfoTooLong, IntoHandlerResult, IntoReply, InvalidInfo,
-    Message, OwnedMessage, PacketRef, ParseConnIdError, Presence, RefusedSessions, RegisterError,
-    RejectedPackets, Rejection, ReplyError, Request, RequestError, RequestFuture, Server,
-    SessionStats, Stats, Upgrade, User, Warning, WarningCause, close, code, http, socket,
+    HandlerPanic, HandlerResult, History, HistoryStats, Info, InfoTooLong, IntoHandlerResult,
+    IntoReply, InvalidInfo, Message, OwnedMessage, PacketRef, ParseConnIdError, Presence,
+    RefusedSessions, RegisterError, RejectedPackets, Rejection, ReplyError, Request, RequestError,
+    RequestFuture, Server, SessionStats, Stats, Upgrade, User, Warning, WarningCause, close, code,
+    http, socket,
 };
 #[cfg(feature = "json")]
 pub use roomer_engine::{Json, JsonError, json};

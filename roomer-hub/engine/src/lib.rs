@@ -59,7 +59,8 @@ pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use http;
 pub use roomer_hub::{
-    ConnId, Info, InvalidInfo, ParseConnIdError, Presence, RegisterError, RejectedPackets, contract,
+    ConnId, History, Info, InvalidInfo, ParseConnIdError, Presence, RegisterError, RejectedPackets,
+    contract,
 };
 pub use roomer_proto::PacketRef;
 pub use roomer_proto::close::{self, code};
@@ -89,7 +90,7 @@ pub use crate::handshake::request::{AuthResult, Rejection, Request};
 pub use crate::journal::RecordedInput;
 pub use crate::lifecycle::drain::DrainReport;
 pub use crate::metrics::cluster_stats::ClusterStats;
-pub use crate::metrics::stats::{Backlog, SessionStats, Stats};
+pub use crate::metrics::stats::{Backlog, HistoryStats, SessionStats, Stats};
 pub use crate::metrics::warning::{Warning, WarningCause};
 pub use crate::server::Server;
 pub use crate::session::RefusedSessions;

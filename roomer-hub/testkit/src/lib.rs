@@ -234,6 +234,7 @@ mod clock;
 mod faults;
 pub mod frames;
 mod handshake;
+mod history;
 mod members;
 mod network;
 mod receive;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use roomer_proto::PacketRef;
-use roomer_proto::extended::{Member, Members};
+use roomer_proto::extended::{Member, Members, Position};
 
 use super::view::View;
 
@@ -15,10 +15,21 @@ pub(super) struct RoomView {
     pub(super) count: Option<u64>,
 }
 
+/// The numbers of the messages of a room that remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numbers {
+    /// The position of the last message, or that of the `join_ack`.
+    pub(super) at: Position,
+    /// True until the first message.
+    is_first: bool,
+    pub(super) has_recovered: bool,
+}
+
 impl View {
     /// Applies a `join_ack` of an extended client.
     pub(super) fn join_extended(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
         let members = parse(packet)?;
+        self.begin_numbers(packet.room, &members);
         let wrong = || format!("{packet:?} is not a join_ack");
         if !(members.joined.is_empty() && members.left.is_empty() && members.changed.is_empty()) {
             return Err(wrong());
@@ -46,9 +57,29 @@ impl View {
         Ok(())
     }
 
+    fn begin_numbers(&mut self, room: &str, members: &Members) {
+        self.numbers.remove(room);
+        if let Some(at) = members.at {
+            let numbers = Numbers { at, is_first: true, has_recovered: members.recovered };
+            self.numbers.insert(room.into(), numbers);
+        }
+    }
+
+    /// Applies the number of a message in a room that remembers.
+    pub(super) fn number(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
+        let wrong = || format!("{packet:?} does not have the next number of its room");
+        let number: u64 = packet.dst[1..].parse().map_err(|_| wrong())?;
+        let Some(numbers) = self.numbers.get_mut(packet.room) else { return Err(wrong()) };
+        let next = numbers.at.number + 1;
+        // Missed messages come first, up to the position of the `join_ack`.
+        let is_next = number == next || (numbers.is_first && (1..next).contains(&number));
+        (numbers.at.number, numbers.is_first) = (number, false);
+        if is_next { Ok(()) } else { Err(wrong()) }
+    }
+
     /// Applies a notice for an extended client.
     pub(super) fn notice_extended(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
-        let Members { members, count, joined, left, changed } = parse(packet)?;
+        let Members { members, count, joined, left, changed, .. } = parse(packet)?;
         let Some(room) = self.extended.get_mut(packet.room) else {
             return Err(format!("{packet:?} is of a room that the client is not in"));
         };

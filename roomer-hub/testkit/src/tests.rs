@@ -1,4 +1,5 @@
 mod handshakes;
+mod histories;
 mod member_changes;
 mod members;
 mod panics_and_waits;

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roomer_proto::extended::{MEMBERS, split_tag};
+use roomer_proto::extended::{MEMBERS, NUMBER, split_tag};
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
 
 use roomer_hub::ConnId;
 
-use super::members::RoomView;
+use super::members::{Numbers, RoomView};
 
 /// A client's id, its rooms and their members, derived only from received packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(super) struct View {
     pub(super) is_extended: bool,
     /// The members of the same rooms, as an extended client knows them.
     pub(super) extended: BTreeMap<String, RoomView>,
+    /// The numbers of messages, in rooms that remember.
+    pub(super) numbers: BTreeMap<String, Numbers>,
 }
 
 impl View {
@@ -57,6 +59,10 @@ impl View {
                 let foreign = !packet.src.is_empty() && packet.src != self.id;
                 if foreign && packet.dst.is_empty() && !self.rooms.contains_key(room) {
                     return Err(format!("{packet:?} is of a room that the client is not in"));
+                }
+                if self.is_extended && packet.dst.starts_with('#') {
+                    self.number(packet)?;
+                    return Ok(packet.event != NUMBER);
                 }
                 let receiver = split_tag(packet.dst).map_or(packet.dst, |(id, _)| id);
                 if !receiver.is_empty() && receiver != self.id {

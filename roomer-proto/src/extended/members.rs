@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::ConnId;
-use crate::extended::Info;
 use crate::extended::json_text::{Scanner, quote, unquote};
+use crate::extended::{Info, Position};
 
 /// What the other members learn of a connection, apart from its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,6 +104,10 @@ pub struct Members {
     pub left: Vec<ConnId>,
     /// Members whose info has changed.
     pub changed: Vec<Member>,
+    /// The position of the newest message, in the `join_ack` of a room that remembers.
+    pub at: Option<Position>,
+    /// True if nothing is missing behind the position that the client has asked for.
+    pub recovered: bool,
 }
 
 impl Members {
@@ -123,6 +127,8 @@ impl Members {
                     "\"count\"" => found.count = Some(value.parse().ok()?),
                     "\"joined\"" => found.joined = list(value, member)?,
                     "\"left\"" => found.left = list(value, conn_id)?,
+                    "\"at\"" => found.at = Some(Position::parse(value)?),
+                    "\"recovered\"" => found.recovered = value == "true",
                     "\"changed\"" => found.changed = list(value, member)?,
                     _ if key.starts_with('"') => {}
                     _ => return None,

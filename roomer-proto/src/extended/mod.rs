@@ -13,6 +13,7 @@ mod hello;
 mod info;
 mod json_text;
 mod members;
+mod position;
 mod tag;
 mod token;
 
@@ -21,6 +22,7 @@ pub use failure::{ErrorCode, Failure, read_failure};
 pub use hello::{Hello, Limits};
 pub use info::{Info, InvalidInfo};
 pub use members::{Member, Members, Profile, write_member};
+pub use position::{Position, Recall};
 pub use tag::{Tag, TaggedId, split_tag};
 pub use token::{SessionToken, TOKEN_LEN};
 
@@ -45,6 +47,9 @@ pub const EXPIRING: &str = "roomer:expiring";
 /// Client to server: the payload is a new token for a login that expires. Once for each
 /// [`EXPIRING`].
 pub const TOKEN: &str = "roomer:token";
+/// Server to a member of a room that remembers: the `dst` is the number of a message, `#NUMBER`, that the
+/// member has sent itself. Others get the message with that `dst`.
+pub const NUMBER: &str = "roomer:number";
 /// Server to a member: how the members of the room have changed ([`Members`]).
 pub const MEMBERS: &str = "roomer:members";
 /// Client to server: the client's new info ([`Info`]), if the application permits it.

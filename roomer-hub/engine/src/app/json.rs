@@ -4,8 +4,8 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::json;
 use crate::{
-    Backlog, ClusterStats, Conn, JsonError, Message, RefusedSessions, Server, SessionStats, Stats,
-    User,
+    Backlog, ClusterStats, Conn, HistoryStats, JsonError, Message, RefusedSessions, Server,
+    SessionStats, Stats, User,
 };
 use roomer_hub::RejectedPackets;
 
@@ -182,10 +182,12 @@ serialize!(Stats {
     panics,
     accept_errors,
     sessions,
+    histories,
     cluster,
 });
 
 serialize!(SessionStats { detached, resumed, refused });
+serialize!(HistoryStats { rooms, bytes });
 
 serialize!(RefusedSessions { unknown, other_user, incomplete });
 

@@ -51,7 +51,8 @@ fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
 
 /// One connection alone must be able to stay within the budget.
 fn memory_budget(options: &Options) -> Result<(), BuildError> {
-    let (budget, least) = (options.memory_budget, options.water_marks().max);
+    let least = options.water_marks().max.saturating_add(options.history_budget);
+    let budget = options.memory_budget;
     match budget < least {
         true => Err(BuildError::MemoryBudget { budget, least }),
         false => Ok(()),

@@ -5,6 +5,7 @@ mod application;
 mod check;
 mod cluster;
 mod error;
+mod history;
 mod info;
 mod limits;
 pub(crate) mod options;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_hub::{Config, HashKey, Hub, Presence};
+use roomer_hub::{Config, HashKey, History, Hub, Presence};
 
 pub use self::error::BuildError;
 use crate::Server;
@@ -57,6 +58,8 @@ pub struct Builder<E = HandlerError> {
     handlers: Vec<(String, Handler)>,
     request_handlers: Vec<(String, RequestHandler)>,
     presences: Vec<(String, Presence)>,
+    histories: Vec<(String, History)>,
+    max_history: Option<usize>,
     /// The first invalid argument of a method, which [`build`](Builder::build) returns.
     error: Option<BuildError>,
     // Options whose defaults depend on other options: `None` until they are set.
@@ -84,6 +87,8 @@ impl Builder {
             handlers: Vec::new(),
             request_handlers: Vec::new(),
             presences: Vec::new(),
+            histories: Vec::new(),
+            max_history: None,
             error: None,
             ping_interval: None,
             max_handshakes_per_address: None,
@@ -213,6 +218,8 @@ impl<E> Builder<E> {
             handlers: self.handlers,
             request_handlers: self.request_handlers,
             presences: self.presences,
+            histories: self.histories,
+            max_history: self.max_history,
             error: self.error,
             ping_interval: self.ping_interval,
             max_handshakes_per_address: self.max_handshakes_per_address,
@@ -235,7 +242,8 @@ impl<E> Builder<E> {
         }
         let env = self.env.take().unwrap_or_else(|| Box::new(SystemEnvironment::new()));
         self.resolve_defaults(&*env);
-        let Builder { mut config, mut options, handlers, request_handlers, presences, .. } = self;
+        let Builder { mut config, mut options, handlers, request_handlers, .. } = self;
+        let (presences, histories) = (self.presences, self.histories);
         let hub_limits = &mut options.hub_limits;
         (hub_limits.name, hub_limits.rooms) = (config.max_name, config.max_rooms);
         (hub_limits.info, hub_limits.requests) = (config.max_info, config.max_requests);
@@ -245,7 +253,15 @@ impl<E> Builder<E> {
         config.authorize_publish = options.rules.publish.is_some();
         config.authorize_direct = options.rules.direct.is_some();
         config.authorize_info = options.rules.info.is_some();
-        let mut hub = Hub::new(config, HashKey(env.random()));
+        let key = HashKey(env.random());
+        if !histories.is_empty() {
+            config.first_epoch = u128::from_le_bytes(env.random()) as u64;
+            config.max_history = options.history_budget;
+        }
+        let mut hub = Hub::new(config, key);
+        for (pattern, history) in &histories {
+            hub.remember(pattern, *history);
+        }
         for (pattern, presence) in &presences {
             hub.set_presence(pattern, *presence);
         }
@@ -288,6 +304,7 @@ impl<E> Builder<E> {
         options.memory_budget = self.memory_budget.unwrap_or_else(|| {
             available_memory::budget(env.available_memory(), options.water_marks().max)
         });
+        self.options.history_budget = self.history_budget();
     }
 }
 

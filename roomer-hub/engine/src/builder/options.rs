@@ -57,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) accept_text: bool,
     pub(crate) max_backlog: usize,
     pub(crate) memory_budget: usize,
+    /// The part of the budget that is set aside for the memories of rooms.
+    pub(crate) history_budget: usize,
     pub(crate) max_head: usize,
     pub(crate) max_headers: usize,
     pub(crate) ping_interval: Duration,
@@ -161,6 +163,7 @@ impl Default for Options {
             accept_text: false,
             max_backlog: 1024 * 1024,
             memory_budget: 1024 * 1024 * 1024,
+            history_budget: 0,
             max_head: 16 * 1024,
             max_headers: 100,
             ping_interval: Duration::from_secs(54),

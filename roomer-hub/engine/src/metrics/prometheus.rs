@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write};
 
 use crate::metrics::cluster_stats::ClusterStats;
-use crate::metrics::stats::{SessionStats, Stats};
+use crate::metrics::stats::{HistoryStats, SessionStats, Stats};
 
 impl Stats {
     /// Formats the statistics in the text format of Prometheus, version 0.0.4: the response to a
@@ -45,6 +45,7 @@ impl Stats {
             panics,
             accept_errors,
             sessions: SessionStats { detached, resumed, refused },
+            histories: HistoryStats { rooms: remembered, bytes: history_bytes },
             cluster,
         } = self;
         let mut page = Page(String::new());
@@ -87,6 +88,8 @@ impl Stats {
         page.counter("sessions_resumed", "Sessions continued on a new socket.", *resumed);
         let help = "Clients that could not return to their sessions.";
         page.counters("sessions_refused", help, "kind", refused.iter());
+        page.gauge("history_rooms", "Rooms that are remembered.", *remembered);
+        page.gauge("history_bytes", "Bytes of the memories of rooms.", *history_bytes);
         if let Some(cluster) = cluster {
             page.cluster(cluster);
         }

@@ -56,6 +56,8 @@ pub struct Stats {
     pub accept_errors: u64,
     /// Sessions of extended clients.
     pub sessions: SessionStats,
+    /// The memories of rooms.
+    pub histories: HistoryStats,
     /// The node's part of a cluster; `None` without one.
     pub cluster: Option<ClusterStats>,
 }
@@ -71,6 +73,16 @@ pub struct SessionStats {
     pub resumed: u64,
     /// Clients that could not return to their sessions, by reason.
     pub refused: RefusedSessions,
+}
+
+/// The memories of rooms ([`Builder::history`](crate::Builder::history)); part of [`Stats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HistoryStats {
+    /// Rooms that are remembered, those without members included.
+    pub rooms: usize,
+    /// Bytes of all memories.
+    pub bytes: usize,
 }
 
 /// The bytes queued for one connection; see [`Server::slowest`].
@@ -141,6 +153,10 @@ impl Server {
                 detached: core.sessions.detached,
                 resumed: core.sessions.resumed,
                 refused: core.sessions.refused,
+            },
+            histories: HistoryStats {
+                rooms: tables.history_count(),
+                bytes: tables.history_bytes(),
             },
             cluster: core.cluster.as_ref().map(|state| ClusterStats::new(state, tables)),
         }

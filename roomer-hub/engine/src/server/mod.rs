@@ -59,7 +59,8 @@ impl Server {
         (handlers, request_handlers): (Vec<Handler>, Vec<RequestHandler>),
         env: Arc<dyn Environment>,
     ) -> Self {
-        let budget = Arc::new(MemoryBudget::new(options.memory_budget, options.water_marks()));
+        let budget = options.memory_budget - options.history_budget;
+        let budget = Arc::new(MemoryBudget::new(budget, options.water_marks()));
         let flush_pool = FlushPool::new(options.flush.chunk);
         Server(Arc::new(Inner {
             core: Mutex::new(Core::new(hub, !options.hooks.is_empty(), cluster)),

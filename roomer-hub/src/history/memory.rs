@@ -1,0 +1,295 @@
+//! The memory of one room.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use roomer_proto::extended::{Position, Recall};
+use roomer_proto::{ConnId, PacketRef};
+
+use crate::history::History;
+
+/// The last messages of a room, the oldest first.
+#[derive(Debug)]
+pub(super) struct Memory {
+    history: History,
+    epoch: u64,
+    /// The number of messages so far, which is the number of the newest one.
+    newest: u64,
+    messages: VecDeque<Remembered>,
+    bytes: usize,
+}
+
+/// A message.
+#[derive(Debug)]
+struct Remembered {
+    at: Duration,
+    /// The sender; `None` for the server.
+    src: Option<ConnId>,
+    dst_len: u8,
+    event_len: u32,
+    /// The `dst`, the event and the payload.
+    text: Box<[u8]>,
+}
+
+/// The answer to a client that asks for what it has missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Recalled {
+    pub(super) at: Position,
+    /// True if nothing is missing behind the position that the client has named.
+    pub(super) is_complete: bool,
+    /// The numbers of the messages to send.
+    pub(super) numbers: Range<u64>,
+}
+
+impl Memory {
+    /// The bytes of a memory without messages, roughly.
+    const EMPTY: usize = 256;
+    /// The bytes of a message beside its text: the entry, and what an allocation costs.
+    const EACH: usize = size_of::<Remembered>() + 32;
+
+    pub(super) fn new(history: History, epoch: u64) -> Self {
+        Memory { history, epoch, newest: 0, messages: VecDeque::new(), bytes: 0 }
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.history.age
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        Self::EMPTY + self.bytes
+    }
+
+    /// Returns the position of the newest message.
+    fn position(&self) -> Position {
+        Position { epoch: self.epoch, number: self.newest }
+    }
+
+    /// Returns the number of the oldest message, or of the next one if there is none.
+    fn oldest(&self) -> u64 {
+        self.newest + 1 - self.messages.len() as u64
+    }
+
+    /// Remembers a message and returns its number.
+    pub(super) fn push(&mut self, now: Duration, packet: &PacketRef<'_>) -> u64 {
+        self.forget_old(now);
+        self.newest += 1;
+        let dst = number_text(self.newest);
+        let len = dst.len() + packet.event.len() + packet.payload.len();
+        if Self::EACH + len > self.history.bytes {
+            // The numbers of those that stay have to be without a gap.
+            (self.messages, self.bytes) = (VecDeque::new(), 0);
+            return self.newest;
+        }
+        let mut text = Vec::with_capacity(len);
+        text.extend_from_slice(dst.as_bytes());
+        text.extend_from_slice(packet.event.as_bytes());
+        text.extend_from_slice(packet.payload);
+        self.bytes += Self::EACH + len;
+        self.messages.push_back(Remembered {
+            at: now,
+            src: packet.src.parse().ok(),
+            dst_len: dst.len() as u8,
+            event_len: packet.event.len() as u32,
+            text: text.into(),
+        });
+        while self.messages.len() > self.history.messages || self.bytes > self.history.bytes {
+            self.forget_oldest();
+        }
+        self.newest
+    }
+
+    /// Forgets the messages whose time is over.
+    pub(super) fn forget_old(&mut self, now: Duration) {
+        let age = self.history.age;
+        while self.messages.front().is_some_and(|first| now.saturating_sub(first.at) >= age) {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets the oldest messages until the memory has at most so many bytes, if it can.
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        while self.bytes() > bytes && !self.messages.is_empty() {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.messages.pop_front() {
+            self.bytes -= Self::EACH + oldest.text.len();
+        }
+        // A burst must not keep its memory for ever.
+        if self.messages.len() * 4 < self.messages.capacity() {
+            self.messages.shrink_to_fit();
+        }
+    }
+
+    /// Returns which messages a client has missed, or wants.
+    pub(super) fn recall(&self, recall: &Recall) -> Recalled {
+        let (oldest, next) = (self.oldest(), self.newest + 1);
+        let is_complete = recall.at.is_some_and(|at| {
+            at.epoch == self.epoch && (oldest..=next).contains(&at.number.saturating_add(1))
+        });
+        let start = match recall.at.filter(|_| is_complete) {
+            Some(at) => at.number + 1,
+            None => next.saturating_sub(recall.last.unwrap_or_default().into()).max(oldest),
+        };
+        Recalled { at: self.position(), is_complete, numbers: start..next }
+    }
+
+    /// Returns a message by its distance from the newest one, as a packet without a room.
+    pub(super) fn message_before(&self, back: u32) -> Option<PacketRef<'_>> {
+        self.message(self.newest.checked_sub(back.into())?)
+    }
+
+    fn message(&self, number: u64) -> Option<PacketRef<'_>> {
+        let index = number.checked_sub(self.oldest())?;
+        let Remembered { src, dst_len, event_len, text, .. } =
+            self.messages.get(usize::try_from(index).ok()?)?;
+        let (dst, rest) = text.split_at(usize::from(*dst_len));
+        let (event, payload) = rest.split_at(*event_len as usize);
+        Some(PacketRef {
+            room: "",
+            event: str::from_utf8(event).ok()?,
+            dst: str::from_utf8(dst).ok()?,
+            src: src.as_ref().map_or("", ConnId::as_str),
+            payload,
+        })
+    }
+
+    pub(super) fn audit(&self) -> Result<(), String> {
+        let bytes = self.messages.iter().map(|message| Self::EACH + message.text.len());
+        let (bytes, len) = (bytes.sum::<usize>(), self.messages.len());
+        let is_sound = bytes == self.bytes
+            && bytes <= self.history.bytes
+            && len <= self.history.messages
+            && len as u64 <= self.newest;
+        match is_sound {
+            true => Ok(()),
+            false => Err(format!("{len} messages of {bytes} bytes, {} counted", self.bytes)),
+        }
+    }
+}
+
+/// Returns the `dst` of the message with a number.
+pub(super) fn number_text(number: u64) -> String {
+    format!("#{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    const HISTORY: History = History { messages: 3, bytes: 1000, age: secs(60) };
+
+    fn push(memory: &mut Memory, now: u64, payload: &[u8]) -> u64 {
+        let packet = PacketRef { room: "a", event: "chat", payload, ..PacketRef::default() };
+        let number = memory.push(secs(now), &packet);
+        assert_eq!(memory.audit(), Ok(()));
+        number
+    }
+
+    fn payloads(memory: &Memory, recalled: &Recalled) -> Vec<String> {
+        let messages = recalled.numbers.clone().map(|number| memory.message(number).unwrap());
+        messages.map(|message| String::from_utf8_lossy(message.payload).into_owned()).collect()
+    }
+
+    fn since(memory: &Memory, number: u64) -> (bool, Vec<String>) {
+        let at = Some(Position { epoch: memory.epoch, number });
+        let recalled = memory.recall(&Recall { at, last: None });
+        (recalled.is_complete, payloads(memory, &recalled))
+    }
+
+    #[test]
+    fn a_message_comes_back_as_it_was_with_its_number() {
+        let mut memory = Memory::new(HISTORY, 7);
+        let src = ConnId::from_random_bytes([5; 16]);
+        let packet = PacketRef {
+            room: "a",
+            event: "ch\u{e4}t",
+            dst: "",
+            src: src.as_str(),
+            payload: b"\xff\0 hi",
+        };
+        assert_eq!(memory.push(secs(0), &packet), 1);
+        assert_eq!(memory.message(1), Some(PacketRef { room: "", dst: "#1", ..packet }));
+        assert_eq!((memory.message(0), memory.message(2)), (None, None));
+        let by_server = PacketRef { src: "", event: "", payload: b"", ..packet };
+        memory.push(secs(0), &by_server);
+        assert_eq!(memory.message(2), Some(PacketRef { room: "", dst: "#2", ..by_server }));
+    }
+
+    #[test]
+    fn what_was_missed_is_complete_as_long_as_nothing_of_it_is_forgotten() {
+        let mut memory = Memory::new(HISTORY, 7);
+        assert_eq!(since(&memory, 0), (true, vec![]));
+        for number in 1..=5_u8 {
+            push(&mut memory, 0, &[b'0' + number]);
+        }
+        let text = |numbers: &[&str]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(since(&memory, 5), (true, vec![]));
+        assert_eq!(since(&memory, 4), (true, text(&["5"])));
+        assert_eq!(since(&memory, 2), (true, text(&["3", "4", "5"])));
+        assert_eq!(since(&memory, 1), (false, vec![]));
+        // Positions that this memory never had.
+        assert_eq!(since(&memory, 6), (false, vec![]));
+        assert_eq!(since(&memory, u64::MAX), (false, vec![]));
+        let other = Recall { at: Some(Position { epoch: 8, number: 4 }), last: Some(2) };
+        let recalled = memory.recall(&other);
+        assert!(!recalled.is_complete);
+        assert_eq!(payloads(&memory, &recalled), ["4", "5"]);
+        assert_eq!(recalled.at, Position { epoch: 7, number: 5 });
+    }
+
+    #[test]
+    fn the_last_messages_come_without_a_position() {
+        let mut memory = Memory::new(HISTORY, 7);
+        let last = |memory: &Memory, last| {
+            let recalled = memory.recall(&Recall { at: None, last });
+            assert!(!recalled.is_complete);
+            payloads(memory, &recalled).len()
+        };
+        assert_eq!(last(&memory, Some(2)), 0);
+        (0..4).for_each(|_| assert!(push(&mut memory, 0, b"x") > 0));
+        let counts = [None, Some(0), Some(1), Some(3), Some(u32::MAX)].map(|n| last(&memory, n));
+        assert_eq!(counts, [0, 0, 1, 3, 3]);
+    }
+
+    #[test]
+    fn bytes_and_age_are_limits_too() {
+        let mut memory = Memory::new(HISTORY, 7);
+        push(&mut memory, 0, &[b'a'; 400]);
+        push(&mut memory, 10, &[b'b'; 400]);
+        assert_eq!(since(&memory, 1).1.len(), 1);
+        assert!(!since(&memory, 0).0, "the first does not fit beside the second");
+        push(&mut memory, 69, b"c");
+        assert!(since(&memory, 1).0);
+        memory.forget_old(secs(70));
+        assert_eq!(since(&memory, 2), (true, vec!["c".into()]));
+        assert!(!since(&memory, 1).0);
+        // A message that is larger than the memory leaves nothing behind, itself included.
+        assert_eq!(push(&mut memory, 71, &[b'd'; 1000]), 4);
+        assert_eq!(since(&memory, 4), (true, vec![]));
+        assert!(!since(&memory, 3).0);
+        assert_eq!(memory.bytes(), Memory::EMPTY);
+        assert_eq!(push(&mut memory, 72, b"e"), 5);
+        assert_eq!(since(&memory, 4), (true, vec!["e".into()]));
+    }
+
+    #[test]
+    fn memory_follows_the_messages() {
+        let history = History { messages: 10_000, bytes: 10_000_000, age: secs(60) };
+        let mut memory = Memory::new(history, 7);
+        (0..5000).for_each(|_| assert!(memory.push(secs(0), &PacketRef::default()) > 0));
+        memory.forget_old(secs(60));
+        assert!(memory.messages.capacity() <= 4);
+    }
+}

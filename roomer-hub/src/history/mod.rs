@@ -1,0 +1,352 @@
+//! Rooms that remember: the last messages of a room, for members that join later.
+//!
+//! A memory outlives its room for a while, so that a message is there for a client that returns when
+//! the others are gone too. Each message has a number, which extended members get as its `dst`
+//! (`#NUMBER`); a position in the memory is the memory's epoch and a number.
+
+mod actions;
+mod memory;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use roomer_proto::PacketRef;
+use roomer_proto::extended::Recall;
+
+use memory::{Memory, Recalled};
+
+use crate::config::RoomPattern;
+use crate::hash::HashKey;
+
+/// What a room remembers: its last messages, up to each of these limits.
+///
+/// ```
+/// use std::time::Duration;
+/// use roomer_hub::History;
+/// let history = History::last(100).max_bytes(32 * 1024).max_age(Duration::from_secs(60));
+/// assert_eq!(history.messages, 100);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct History {
+    /// The maximum number of messages.
+    pub messages: usize,
+    /// The maximum number of bytes, with about 100 for each message beside its event and its payload. A
+    /// larger message is not remembered, and neither are those before it.
+    pub bytes: usize,
+    /// The time after which a message is forgotten, and after which all are if the room has no members.
+    pub age: Duration,
+}
+
+impl History {
+    /// Remembers the last messages, up to 64 KiB, for 10 minutes.
+    #[must_use]
+    pub fn last(messages: usize) -> Self {
+        History { messages, bytes: 64 * 1024, age: Duration::from_secs(600) }
+    }
+
+    /// Sets the maximum number of bytes.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// Sets the time after which messages are forgotten.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.age = age;
+        self
+    }
+}
+
+/// The memories of a hub, by the names of their rooms.
+#[derive(Debug)]
+pub(crate) struct Histories {
+    /// The rooms that remember; the first matching pattern applies.
+    patterns: Vec<(RoomPattern, History)>,
+    memories: HashMap<Box<str>, Entry, HashKey>,
+    /// The memories of rooms without members, by the time at which they are forgotten.
+    idle: BTreeMap<(Duration, u64), Box<str>>,
+    /// The epoch of the next memory.
+    next_epoch: u64,
+    /// The bytes of all memories.
+    bytes: usize,
+    /// The limit of `bytes`.
+    max_bytes: usize,
+    /// The time of the input.
+    now: Duration,
+    /// What the client of the input wants, if it joins a room.
+    pub(crate) request: Option<Recall>,
+    /// The `dst` of the input's message.
+    pub(crate) number: String,
+    /// The end of the input's `join_ack`, in a room with full presence.
+    pub(crate) ack_end: String,
+}
+
+#[derive(Debug)]
+struct Entry {
+    memory: Memory,
+    /// The key among the idle ones, if the room has no members.
+    idle: Option<(Duration, u64)>,
+}
+
+impl Histories {
+    /// The memories that are forgotten for each input at most, so that an input takes bounded time.
+    const MOST_FORGOTTEN: usize = 4;
+    /// The epochs are below 2^53, which JavaScript represents exactly; the caller's first one is cut to
+    /// half of that.
+    const FIRST_EPOCHS: u64 = 1 << 52;
+
+    pub(crate) fn new(first_epoch: u64, max_bytes: usize, key: HashKey) -> Self {
+        Histories {
+            patterns: Vec::new(),
+            memories: HashMap::with_hasher(key),
+            idle: BTreeMap::new(),
+            next_epoch: first_epoch % Self::FIRST_EPOCHS,
+            bytes: 0,
+            max_bytes,
+            now: Duration::ZERO,
+            request: None,
+            number: String::new(),
+            ack_end: String::new(),
+        }
+    }
+
+    pub(crate) fn remember(&mut self, pattern: &str, history: History) {
+        self.patterns.push((RoomPattern::new(pattern), history));
+    }
+
+    /// Returns the bytes of all memories.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns the number of memories.
+    pub(crate) fn len(&self) -> usize {
+        self.memories.len()
+    }
+
+    /// Prepares the memory of a room that is created. Returns false if the room does not remember.
+    pub(crate) fn open(&mut self, name: &str) -> bool {
+        if let Some(entry) = self.memories.get_mut(name) {
+            if let Some(idle) = entry.idle.take() {
+                self.idle.remove(&idle);
+            }
+            return true;
+        }
+        let first = self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
+        let Some(&(_, history)) = first.filter(|(_, history)| history.messages > 0) else {
+            return false;
+        };
+        let memory = Memory::new(history, self.next_epoch);
+        self.next_epoch += 1;
+        self.bytes += memory.bytes();
+        self.memories.insert(name.into(), Entry { memory, idle: None });
+        true
+    }
+
+    /// Prepares for an input.
+    pub(crate) fn begin(&mut self, now: Duration) {
+        (self.now, self.request) = (now, None);
+        self.forget_idle();
+    }
+
+    /// Records that a room is closed: its memory is forgotten after its time.
+    pub(crate) fn close(&mut self, name: &str) {
+        let Some(entry) = self.memories.get_mut(name) else { return };
+        let key = (self.now.saturating_add(entry.memory.age()), entry.memory.epoch());
+        entry.idle = Some(key);
+        self.idle.insert(key, name.into());
+    }
+
+    /// Remembers a message of a room, and returns its number; `None` if the room does not remember.
+    pub(crate) fn push(&mut self, packet: &PacketRef<'_>) -> Option<u64> {
+        let entry = self.memories.get_mut(packet.room)?;
+        self.bytes -= entry.memory.bytes();
+        let number = entry.memory.push(self.now, packet);
+        self.number = memory::number_text(number);
+        self.bytes += entry.memory.bytes();
+        if self.bytes > self.max_bytes {
+            self.make_room(packet.room);
+        }
+        Some(number)
+    }
+
+    /// Comes back below the limit of all memories: those of rooms without members are forgotten, the
+    /// first to expire first, and then messages of the room that has just grown.
+    #[cold]
+    fn make_room(&mut self, name: &str) {
+        while self.bytes > self.max_bytes
+            && let Some((_, idle)) = self.idle.pop_first()
+        {
+            self.drop_memory(&idle);
+        }
+        let Some(entry) = self.memories.get_mut(name) else { return };
+        self.bytes -= entry.memory.bytes();
+        let max = self.max_bytes.saturating_sub(self.bytes);
+        entry.memory.shrink_to(max);
+        self.bytes += entry.memory.bytes();
+    }
+
+    fn drop_memory(&mut self, name: &str) {
+        if let Some(entry) = self.memories.remove(name) {
+            self.bytes -= entry.memory.bytes();
+        }
+    }
+
+    /// Answers the client of the input, which joins a room that remembers.
+    fn answer(&mut self, name: &str) -> Option<Recalled> {
+        let entry = self.memories.get_mut(name)?;
+        self.bytes -= entry.memory.bytes();
+        entry.memory.forget_old(self.now);
+        self.bytes += entry.memory.bytes();
+        Some(entry.memory.recall(&self.request.unwrap_or_default()))
+    }
+
+    fn get(&self, name: &str) -> Option<&Memory> {
+        self.memories.get(name).map(|entry| &entry.memory)
+    }
+
+    /// Returns a message of a room; `back` counts from the newest one, which is 0.
+    pub(crate) fn message(&self, name: &str, back: u32) -> Option<PacketRef<'_>> {
+        self.get(name)?.message_before(back)
+    }
+
+    /// Forgets memories whose time is over, a few at a time.
+    fn forget_idle(&mut self) {
+        for _ in 0..Self::MOST_FORGOTTEN {
+            let Some(first) = self.idle.first_entry().filter(|first| first.key().0 <= self.now)
+            else {
+                return;
+            };
+            let name = first.remove();
+            self.drop_memory(&name);
+        }
+    }
+
+    /// Checks that the tables agree; `has_room` tells whether a room exists.
+    pub(crate) fn audit(&self, has_room: impl Fn(&str) -> bool) -> Result<(), String> {
+        let bytes: usize = self.memories.values().map(|entry| entry.memory.bytes()).sum();
+        if bytes != self.bytes {
+            return Err(format!("{bytes} bytes of memories, {} counted", self.bytes));
+        }
+        for (name, entry) in &self.memories {
+            entry.memory.audit().map_err(|error| format!("{name:?}: {error}"))?;
+            if entry.idle.is_some() == has_room(name) {
+                return Err(format!("the memory of {name:?} is idle: {:?}", entry.idle));
+            }
+            if entry.idle.is_some_and(|key| self.idle.get(&key) != Some(name)) {
+                return Err(format!("the memory of {name:?} is never forgotten"));
+            }
+        }
+        let idle = self.memories.values().filter(|entry| entry.idle.is_some()).count();
+        match idle == self.idle.len() {
+            true => Ok(()),
+            false => Err(format!("{idle} idle memories, {} listed", self.idle.len())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    fn histories() -> Histories {
+        let mut histories = Histories::new(u64::MAX, 1 << 20, HashKey([1; 16]));
+        histories.remember("chat/none", History::last(0));
+        histories.remember("chat/*", History::last(3).max_age(secs(60)));
+        histories
+    }
+
+    fn message(room: &str) -> PacketRef<'_> {
+        PacketRef { room, event: "chat", payload: b"hi", ..PacketRef::default() }
+    }
+
+    #[test]
+    fn the_first_matching_pattern_decides_which_rooms_remember() {
+        let mut histories = histories();
+        assert!(histories.open("chat/1") && !histories.open("chat/none") && !histories.open("x"));
+        assert_eq!(histories.push(&message("chat/1")), Some(1));
+        assert_eq!(histories.push(&message("x")), None);
+        assert_eq!(histories.len(), 1);
+        assert_eq!(histories.audit(|name| name == "chat/1"), Ok(()));
+    }
+
+    #[test]
+    fn a_memory_outlives_its_room_for_a_while_and_begins_anew_after_that() {
+        let mut histories = histories();
+        histories.open("chat/1");
+        histories.push(&message("chat/1"));
+        let epoch = histories.get("chat/1").unwrap().epoch();
+        histories.begin(secs(10));
+        histories.close("chat/1");
+        assert_eq!(histories.audit(|_| false), Ok(()));
+        histories.begin(secs(69));
+        assert!(histories.open("chat/1"));
+        assert_eq!(histories.push(&message("chat/1")), Some(2));
+        assert_eq!(histories.get("chat/1").unwrap().epoch(), epoch);
+        histories.begin(secs(70));
+        histories.close("chat/1");
+        histories.begin(secs(130));
+        assert_eq!((histories.len(), histories.bytes()), (0, 0));
+        histories.open("chat/1");
+        assert_ne!(histories.get("chat/1").unwrap().epoch(), epoch);
+        assert_eq!(histories.push(&message("chat/1")), Some(1));
+        assert_eq!(histories.audit(|_| true), Ok(()));
+    }
+
+    #[test]
+    fn all_memories_together_stay_below_the_limit() {
+        let history = History::last(1000).max_bytes(10_000);
+        let mut histories = Histories::new(0, 20_000, HashKey([1; 16]));
+        histories.remember("*", history);
+        let fill = |histories: &mut Histories, room: &str| {
+            (0..100).for_each(|_| {
+                let payload = &[b'x'; 100];
+                histories.push(&PacketRef { payload, ..message(room) });
+            });
+            histories.audit(|name| name == "b" || name == "c").unwrap();
+            assert!(histories.bytes() <= 20_000, "{}", histories.bytes());
+        };
+        histories.open("a");
+        (0..50).for_each(|_| assert!(histories.push(&message("a")).is_some()));
+        histories.close("a");
+        assert!(histories.open("b") && histories.open("c"));
+        fill(&mut histories, "b");
+        // The memory of the room without members makes room.
+        fill(&mut histories, "c");
+        assert_eq!((histories.get("a").is_none(), histories.len()), (true, 2));
+        let len = |histories: &Histories, room| histories.get(room).unwrap().bytes();
+        let (b, c) = (len(&histories, "b"), len(&histories, "c"));
+        // Then it is the room that grows, and no other.
+        fill(&mut histories, "c");
+        assert_eq!(len(&histories, "b"), b);
+        assert!(b > 9_000 && c > 8_000, "{b} {c}");
+    }
+
+    #[test]
+    fn many_memories_are_forgotten_a_few_at_a_time() {
+        let mut histories = histories();
+        for room in 0..10 {
+            let name = format!("chat/{room}");
+            histories.open(&name);
+            histories.begin(secs(room));
+            histories.close(&name);
+        }
+        let left: Vec<_> = (0..4)
+            .map(|_| {
+                histories.begin(secs(68));
+                histories.len()
+            })
+            .collect();
+        assert_eq!(left, [6, 2, 1, 1]);
+        assert_eq!(histories.audit(|_| false), Ok(()));
+    }
+}

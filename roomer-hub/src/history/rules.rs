@@ -1,0 +1,119 @@
+//! What a hub does in rooms that remember: messages get numbers, and clients that join get what they
+//! have missed.
+
+use std::time::Duration;
+
+use roomer_proto::extended::Recall;
+use roomer_proto::{ConnId, PacketRef};
+
+use crate::history::{Histories, History};
+use crate::hub::Hub;
+use crate::keys::{ConnKey, RoomKey};
+use crate::record::{PeerRecord, Record};
+
+impl Hub {
+    /// Lets rooms that are created from now on remember their messages. `pattern` is a room's name, or a
+    /// prefix of names followed by `*`. The first pattern that matches a name applies; without one the
+    /// room does not remember.
+    pub fn remember(&mut self, pattern: &str, history: History) {
+        let (config, key) = (self.config, self.tables.key);
+        let new = || Box::new(Histories::new(config.first_epoch, config.max_history, key));
+        self.tables.histories.get_or_insert_with(new).remember(pattern, history);
+    }
+
+    /// Records a message to the members of a room. `except` is the connection that is left out.
+    #[inline]
+    pub(crate) fn broadcast(
+        &mut self,
+        room: RoomKey,
+        packet: &PacketRef<'_>,
+        except: Option<ConnKey>,
+        record: Record,
+    ) {
+        match self.tables.histories {
+            None => self.output.records.push(record),
+            Some(_) => self.broadcast_and_remember(room, packet, except, record),
+        }
+    }
+
+    /// See [`broadcast`](Self::broadcast). Extended members get the message with its number.
+    #[cold]
+    #[inline(never)]
+    fn broadcast_and_remember(
+        &mut self,
+        room: RoomKey,
+        packet: &PacketRef<'_>,
+        except: Option<ConnKey>,
+        record: Record,
+    ) {
+        let entry = &self.tables.rooms[room];
+        let (has_plain, has_extended) = (entry.has_plain_members(), entry.extended_members() > 0);
+        let number = match &mut self.tables.histories {
+            Some(histories) if entry.remembers => {
+                let src = self.output.subject.as_ref().map_or("", ConnId::as_str);
+                histories.push(&PacketRef { room: &entry.name, src, ..*packet })
+            }
+            _ => None,
+        };
+        if number.is_none() || has_plain || !has_extended {
+            self.output.records.push(record);
+        }
+        if number.is_none() || !has_extended {
+            return;
+        }
+        // Other nodes get the message once, with one of the two.
+        let is_from_peer = matches!(record, Record::Peer(PeerRecord::Broadcast(_)));
+        let is_forwarded = !has_plain && !is_from_peer;
+        let has_except = matches!(record, Record::Peer(PeerRecord::BroadcastExcept(_)));
+        let numbered = PeerRecord::Numbered { room, is_forwarded, has_except };
+        self.output.records.push(Record::Peer(numbered));
+        let left_out = except
+            .filter(|&conn| self.tables.is_extended(conn) && self.tables.is_member(conn, room));
+        let number = left_out.map(|_| Record::Peer(PeerRecord::Number(room)));
+        self.output.records.extend(number);
+    }
+
+    /// Reads what a client that joins a room wants of its memory.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn request_recall(&mut self, now: Duration, conn: ConnKey, packet: &PacketRef<'_>) {
+        if packet.payload.is_empty() || !self.tables.is_extended(conn) {
+            return;
+        }
+        let Some(recall) = Recall::parse(packet.payload) else { return };
+        // Above the rate the join is an ordinary one, so that a few bytes do not cause many again and
+        // again.
+        if let Some(rate) = self.config.recall_rate
+            && !self.tables.buckets_mut(conn).take_recall(rate, now)
+        {
+            return;
+        }
+        if let Some(histories) = &mut self.tables.histories {
+            histories.request = Some(recall);
+        }
+    }
+
+    /// Adds the position to the `join_ack` of an extended client, and records what it has missed.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn answer_recall(&mut self, room: RoomKey) {
+        let entry = &self.tables.rooms[room];
+        let Some(histories) = &mut self.tables.histories else { return };
+        let Some(recalled) = histories.answer(&entry.name) else { return };
+        let end = format!(r#","at":{},"recovered":{}}}"#, recalled.at, recalled.is_complete);
+        histories.ack_end.clear();
+        if entry.has_full_presence() {
+            histories.ack_end.push(']');
+        } else {
+            // The payload is an object already, whose end moves.
+            self.output.own_payload.pop();
+            self.output.own_payload.extend_from_slice(end.as_bytes());
+        }
+        histories.ack_end.push_str(&end);
+        let newest = recalled.at.number;
+        self.output.records.extend(recalled.numbers.map(|number| {
+            let back = u32::try_from(newest - number).unwrap_or(u32::MAX);
+            Record::Peer(PeerRecord::Missed { room, back })
+        }));
+    }
+}

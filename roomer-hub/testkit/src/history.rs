@@ -1,0 +1,31 @@
+//! What extended clients do in rooms that remember.
+
+use roomer_proto::extended::{Position, Recall};
+use roomer_proto::{JOIN, PacketRef};
+
+use super::client::Client;
+
+impl Client {
+    /// Requests to join a room, and asks for what the client has missed there. The messages are recorded
+    /// like others.
+    pub fn join_and_recall(&self, room: &str, recall: Recall) {
+        let at = recall.at.map(|at| format!("\"at\":{at}"));
+        let last = recall.last.map(|last| format!("\"last\":{last}"));
+        let keys: Vec<_> = [at, last].into_iter().flatten().collect();
+        let payload = format!("{{{}}}", keys.join(","));
+        let payload = payload.as_bytes();
+        self.send_packet(&PacketRef { room, event: JOIN, payload, ..PacketRef::default() });
+    }
+
+    /// Returns the position of this extended client in a room that remembers.
+    #[must_use]
+    pub fn position(&self, room: &str) -> Option<Position> {
+        self.state().view.numbers.get(room).map(|numbers| numbers.at)
+    }
+
+    /// Returns true if nothing was missing behind the position with which the client has joined a room.
+    #[must_use]
+    pub fn has_recovered(&self, room: &str) -> bool {
+        self.state().view.numbers.get(room).is_some_and(|numbers| numbers.has_recovered)
+    }
+}

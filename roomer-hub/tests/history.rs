@@ -1,0 +1,104 @@
+//! Rooms that remember, beside plain members and members of other nodes.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+
+#[path = "support/node.rs"]
+mod node;
+
+use std::time::Duration;
+
+use node::{Node, guest, id};
+use roomer_hub::{Action, Command, Config, ConnKey, History, Input};
+use roomer_proto::extended::NUMBER;
+use roomer_proto::{JOIN, PacketRef};
+
+const ROOM: &str = "chat";
+
+/// Opens a connection and joins it to the room.
+fn open(node: &mut Node, number: u8, extended: bool) -> ConnKey {
+    let input = Input::Open { id: id(0, number), extended };
+    let opened = node.0.handle(Duration::ZERO, input).find_map(|action| match action {
+        Action::Opened { conn } => Some(conn),
+        _ => None,
+    });
+    node.join(opened.unwrap(), ROOM);
+    opened.unwrap()
+}
+
+/// Returns how a message is sent: its audience and `dst`, `forwarded` if other nodes get it, and the
+/// number for its sender.
+fn sent(node: &mut Node, input: Input<'_>) -> Vec<String> {
+    let actions = node.0.handle(Duration::ZERO, input).map(|action| match action {
+        Action::Broadcast { audience, packet, peers, except_guest, .. } => {
+            let forwarded = if !peers.is_empty() { " forwarded" } else { "" };
+            let except = if except_guest.is_some() { " except" } else { "" };
+            format!("{audience:?} {}{forwarded}{except}", packet.dst)
+        }
+        Action::Send { packet, .. } if packet.event == NUMBER => format!("number {}", packet.dst),
+        other => format!("{other:?}"),
+    });
+    let sent = actions.collect();
+    node.0.tables().audit().unwrap();
+    sent
+}
+
+fn say(conn: ConnKey) -> Input<'static> {
+    let packet = PacketRef { room: ROOM, event: "say", ..PacketRef::default() };
+    Input::Packet { conn, packet }
+}
+
+fn node() -> Node {
+    let mut config = Config::default();
+    config.max_history = 10_000;
+    let mut node = Node::new(config);
+    node.0.remember(ROOM, History::last(10));
+    node
+}
+
+#[test]
+fn each_kind_of_member_gets_a_message_once_and_so_does_each_peer() {
+    let mut node = node();
+    let ann = open(&mut node, 1, true);
+    assert_eq!(sent(&mut node, say(ann)), ["All #1", "number #1"]);
+    let bob = open(&mut node, 2, false);
+    assert_eq!(sent(&mut node, say(ann)), ["Plain ", "Extended #2", "number #2"]);
+    assert_eq!(sent(&mut node, say(bob)), ["Plain ", "Extended #3"]);
+    node.guest_joined(0, ROOM, guest(7));
+    assert_eq!(sent(&mut node, say(bob)), ["Plain  forwarded", "Extended #4"]);
+    node.leave(bob, ROOM);
+    assert_eq!(sent(&mut node, say(ann)), ["All #5 forwarded", "number #5"]);
+    let command = |except_guest| {
+        let (room, event, payload) = (ROOM, "news", &b""[..]);
+        let (from, except) = (None, None);
+        Input::Command(Command::Broadcast { from, except, except_guest, room, event, payload })
+    };
+    assert_eq!(sent(&mut node, command(None)), ["All #6 forwarded"]);
+    assert_eq!(sent(&mut node, command(Some(guest(7)))), ["All #7 forwarded except"]);
+    // Without members that speak the extended protocol, messages are counted all the same.
+    node.leave(ann, ROOM);
+    node.join(bob, ROOM);
+    assert_eq!(sent(&mut node, say(bob)), ["All  forwarded"]);
+    node.join(ann, ROOM);
+    assert_eq!(sent(&mut node, say(bob)), ["Plain  forwarded", "Extended #9"]);
+}
+
+#[test]
+fn a_peer_s_message_is_remembered_and_not_sent_to_peers_again() {
+    let mut node = node();
+    let ann = open(&mut node, 1, true);
+    node.guest_joined(0, ROOM, guest(7));
+    let src = guest(7);
+    let packet = PacketRef { room: ROOM, event: "say", src: src.as_str(), ..PacketRef::default() };
+    let input = Input::PeerBroadcast { peer: node::peer(0), except: None, packet };
+    assert_eq!(sent(&mut node, input), ["All #1"]);
+    node.leave(ann, ROOM);
+    let payload = br#"{"last":5}"#;
+    let join = PacketRef { room: ROOM, event: JOIN, payload, ..PacketRef::default() };
+    let actions = node.0.handle(Duration::ZERO, Input::Packet { conn: ann, packet: join });
+    let missed: Vec<_> = actions
+        .filter_map(|action| match action {
+            Action::Send { packet, .. } => Some((packet.dst.to_owned(), packet.src.to_owned())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(missed, [("#1".to_owned(), src.as_str().to_owned())]);
+}
