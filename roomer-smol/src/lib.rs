@@ -91,6 +91,11 @@
 //! # Ok::<(), roomer_smol::BuildError>(())
 //! ```
 //!
+//! # Clients
+//!
+//! The feature `client` has clients of room servers, which reconnect and keep their rooms: see the module
+//! `client`.
+//!
 //! # Metrics and logs
 //!
 //! [`Server::stats`] returns all counters. With the feature `prometheus`,
@@ -169,6 +174,8 @@
 //! concerns tokio, they apply here too.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod cluster;
 mod listener;
@@ -203,6 +210,6 @@ pub use roomer_testkit as testkit;
 pub use serve::{connect, connect_upgraded, serve, serve_on, serve_until};
 pub use signals::shutdown_signal;
 
-#[cfg(all(doctest, feature = "testkit"))]
+#[cfg(all(doctest, feature = "client", feature = "testkit"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

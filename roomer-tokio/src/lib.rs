@@ -214,6 +214,11 @@
 //! # Ok::<(), roomer_tokio::BuildError>(())
 //! ```
 //!
+//! # Clients
+//!
+//! The feature `client` has clients of room servers, which reconnect and keep their rooms: see the module
+//! `client`.
+//!
 //! # Metrics and logs
 //!
 //! [`Server::stats`] returns all counters. With the feature `prometheus`,
@@ -288,6 +293,8 @@
 //! proxies ([`guide::tuning`]), and the migration from the Go original ([`guide::migration`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod cluster;
 pub mod guide;
@@ -327,6 +334,6 @@ pub use roomer_engine::{Json, JsonError, json};
 pub use serve::{connect, connect_upgraded, serve, serve_until};
 pub use signals::shutdown_signal;
 
-#[cfg(all(doctest, feature = "testkit"))]
+#[cfg(all(doctest, feature = "client", feature = "testkit"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

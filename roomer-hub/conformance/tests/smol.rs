@@ -1,6 +1,8 @@
 //! The conformance suite on smol. Its tests are in `cases`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "client/mod.rs"]
+mod client;
 #[path = "cases/mod.rs"]
 mod conformance;
 #[path = "cases/sockets.rs"]
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use conformance::Harness;
+use roomer_conformance::client::TIMEOUT;
 use roomer_smol::Server;
 use smol::Executor;
 use smol::channel::{self, Sender};
@@ -68,6 +71,22 @@ fn an_independent_client_is_served() {
         conformance::converse(socket).await;
     });
     adapter.stop();
+}
+
+#[test]
+fn clients_on_smol_pass_all_cases() {
+    use roomer_smol::client::Smol;
+
+    smol::block_on(client::within::<Smol>(TIMEOUT, async {
+        client::run::<Smol>(|server| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let addr = listener.local_addr().unwrap();
+            let listener = TcpListener::try_from(listener).unwrap();
+            smol::spawn(roomer_smol::serve(listener, server)).detach();
+            addr
+        })
+        .await;
+    }));
 }
 
 #[test]

@@ -48,6 +48,11 @@ impl Adapter {
 }
 
 #[test]
+fn a_client_connects_over_tls() {
+    cases::client_over_tls::<roomer_smol::client::Smol>(smol::block_on);
+}
+
+#[test]
 fn the_example_runs() {
     cases::try_files(env!("CARGO_TARGET_TMPDIR"), |cert, key| {
         let (cert, key) = (cert.to_owned(), key.to_owned());

@@ -1,6 +1,8 @@
 //! The conformance suite on tokio. Its tests are in `cases`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "client/mod.rs"]
+mod client;
 #[path = "cases/mod.rs"]
 mod conformance;
 #[path = "cases/sockets.rs"]
@@ -11,6 +13,7 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
 use conformance::Harness;
+use roomer_conformance::client::TIMEOUT;
 use roomer_tokio::Server;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -64,6 +67,23 @@ fn an_independent_client_is_served() {
         conformance::converse(socket).await;
     });
     adapter.stop();
+}
+
+#[test]
+fn clients_on_tokio_pass_all_cases() {
+    use roomer_tokio::client::Tokio;
+
+    runtime().block_on(client::within::<Tokio>(TIMEOUT, async {
+        client::run::<Tokio>(|server| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let addr = listener.local_addr().unwrap();
+            let listener = TcpListener::from_std(listener).unwrap();
+            tokio::spawn(roomer_tokio::serve(listener, server));
+            addr
+        })
+        .await;
+    }));
 }
 
 #[test]

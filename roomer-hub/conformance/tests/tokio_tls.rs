@@ -50,6 +50,12 @@ impl Adapter {
 }
 
 #[test]
+fn a_client_connects_over_tls() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    cases::client_over_tls::<roomer_tokio::client::Tokio>(|run| runtime.block_on(run));
+}
+
+#[test]
 fn the_example_runs() {
     cases::try_files(env!("CARGO_TARGET_TMPDIR"), |cert, key| {
         let (cert, key) = (cert.to_owned(), key.to_owned());

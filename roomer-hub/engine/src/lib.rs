@@ -33,6 +33,8 @@ mod app;
 #[cfg(feature = "audit")]
 mod audit;
 mod builder;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod cluster;
 mod connection;
 mod core;

@@ -5,13 +5,15 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use async_tungstenite::tungstenite::protocol::CloseFrame;
-use async_tungstenite::tungstenite::{Bytes, Error, Message, WebSocket, client};
+use async_tungstenite::tungstenite::{Bytes, Error, Message, WebSocket};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use roomer_engine::client::{self, Closing, Failure, Runtime};
 use roomer_engine::tls::rustls;
 use roomer_engine::{Builder, Server};
 use roomer_proto::PacketRef;
@@ -86,7 +88,7 @@ impl Drop for TestServer {
 }
 
 fn certify() -> CertifiedKey<KeyPair> {
-    generate_simple_self_signed([NAME.to_owned()]).unwrap()
+    generate_simple_self_signed([NAME.to_owned(), "localhost".to_owned()]).unwrap()
 }
 
 /// Tries a server that reads its certificate and its key from files.
@@ -112,7 +114,8 @@ struct Client {
 
 impl Client {
     fn established(stream: Stream) -> Client {
-        let (socket, _) = client(format!("wss://{NAME}/ws"), stream).unwrap();
+        let (socket, _) =
+            async_tungstenite::tungstenite::client(format!("wss://{NAME}/ws"), stream).unwrap();
         let mut client = Client { socket, id: String::new() };
         let welcome = client.expect_message();
         let welcome = PacketRef::decode(&welcome).unwrap();
@@ -145,6 +148,31 @@ impl Client {
         }
         assert_eq!(self.socket.get_mut().read(&mut [0]).unwrap(), 0);
     }
+}
+
+/// A client on a runtime talks to a server whose authority it is given, and only to that.
+pub(crate) fn client_over_tls<R: Runtime>(
+    block_on: impl FnOnce(Pin<Box<dyn Future<Output = ()>>>),
+) {
+    let server = TestServer::start(|builder| builder);
+    let mut roots = RootCertStore::empty();
+    roots.add(server.certificate.clone()).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let addr = server.adapter.as_ref().unwrap().addr;
+    let url = format!("wss://localhost:{}/ws", addr.port());
+    block_on(Box::pin(async move {
+        let client = client::Client::<R>::builder(&url).unwrap().tls(config).connect().unwrap();
+        let lobby = client.join("lobby");
+        lobby.joined().await.unwrap();
+        let mut heard = lobby.messages();
+        lobby.send_to(client.id().unwrap(), "chat", vec![7; 300_000]).unwrap();
+        assert_eq!(heard.next().await.unwrap().payload.len(), 300_000);
+        client.close().await;
+        // The system does not trust it.
+        let distrustful = client::Client::<R>::builder(&url).unwrap().retries(0).connect().unwrap();
+        let why = distrustful.closed().await;
+        assert!(matches!(why, Closing::GaveUp(Failure::Connect(_))), "{why:?}");
+    }));
 }
 
 #[test]

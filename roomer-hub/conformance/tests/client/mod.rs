@@ -1,0 +1,314 @@
+//! The client on a runtime, over real sockets.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::{AsyncRead, AsyncWrite, StreamExt};
+use roomer_engine::client::{Client, Closing, Event, Failure, Runtime, SendError, State};
+use roomer_engine::{Builder, Server};
+
+/// Runs all cases on one runtime. `start` starts a server and returns its address.
+pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
+    let serve = |build: fn(Builder) -> Builder| {
+        let server = build(Server::builder()).build().unwrap();
+        let address = start(server.clone());
+        (server, format!("ws://{address}/ws"))
+    };
+    rooms_and_messages::<R>(&serve(|builder| builder).1).await;
+    a_session_continues_on_the_next_connection::<R>(&serve(|builder| builder).1).await;
+    let (server, url) = serve(|builder| builder.extended(false));
+    losses_are_reported_without_a_session::<R>(&server, &url).await;
+    a_large_backlog_arrives::<R>(&serve(|builder| builder.message_rate(100_000, 100_000)).1).await;
+    handles_and_streams_end::<R>(&serve(|builder| builder).1).await;
+    failures_are_events::<R>(&serve(|builder| builder.may_join(|_, room| room != "staff")).1).await;
+}
+
+async fn rooms_and_messages<R: Runtime>(url: &str) {
+    let ann = Client::<R>::connect(url).unwrap();
+    let bob = Client::<R>::builder(url).unwrap().extended(false).connect().unwrap();
+    let lobby = ann.join("lobby");
+    lobby.joined().await.unwrap();
+    let mut heard = lobby.messages();
+    let mut events = ann.events();
+    let bobs = bob.join("lobby");
+    bobs.send("chat", "early").unwrap();
+    let message = heard.next().await.unwrap();
+    assert_eq!((&*message.event, message.text().unwrap()), ("chat", "early"));
+    let id = bob.opened().await.unwrap();
+    assert_eq!(message.from, id.as_str());
+    assert_eq!((lobby.count(), bobs.members()), (2, lobby.members()));
+    assert!(ann.is_extended() && !bob.is_extended());
+
+    let mut own = bobs.messages();
+    lobby.send_to(id, "chat", [1, 2, 3]).unwrap();
+    let message = own.next().await.unwrap();
+    assert!(message.is_direct && &*message.payload == b"\x01\x02\x03");
+
+    bobs.leave();
+    assert!(own.next().await.is_none());
+    assert_eq!(bobs.send("chat", "late"), Err(SendError::NotJoined));
+    let left = Event::MemberLeft { room: "lobby".into(), id };
+    while events.next().await.unwrap() != left {}
+    assert_eq!(bob.close().await, Closing::Application);
+    assert_eq!((bob.state(), bobs.send("chat", "")), (State::Closed, Err(SendError::Closed)));
+}
+
+async fn a_session_continues_on_the_next_connection<R: Runtime>(url: &str) {
+    let cuts = Cuts::default();
+    let ann = cuts.client::<R>(url, true);
+    let bob = Client::<R>::connect(url).unwrap();
+    let (anns, bobs) = (ann.join("lobby"), bob.join("lobby"));
+    anns.joined().await.unwrap();
+    bobs.joined().await.unwrap();
+    let (mut to_ann, mut to_bob) = (anns.messages(), bobs.messages());
+    let id = ann.opened().await.unwrap();
+    let mut events = ann.events();
+    for number in 0..200 {
+        let text = number.to_string();
+        anns.send("chat", &text).unwrap();
+        bobs.send("chat", &text).unwrap();
+        if number % 50 == 25 {
+            cuts.cut();
+        }
+        if number % 10 == 0 {
+            // Some of it is on the way when the connection breaks.
+            ann.opened().await.unwrap();
+            ann.wake();
+        }
+    }
+    for number in 0..200 {
+        assert_eq!(to_bob.next().await.unwrap().text().unwrap(), number.to_string());
+        assert_eq!(to_ann.next().await.unwrap().text().unwrap(), number.to_string());
+    }
+    assert!(cuts.dials() > 1);
+    assert_eq!(ann.opened().await, Ok(id));
+    bob.close().await;
+    ann.close().await;
+    while let Some(event) = events.next().await {
+        assert!(!matches!(event, Event::Lost(_) | Event::Rejoined { .. }), "{event:?}");
+    }
+}
+
+async fn losses_are_reported_without_a_session<R: Runtime>(server: &Server, url: &str) {
+    let cuts = Cuts::default();
+    let ann = cuts.client::<R>(url, true);
+    let lobby = ann.join("lobby");
+    lobby.joined().await.unwrap();
+    let (before, mut events) = (ann.id().unwrap(), ann.events());
+    assert!(!ann.is_extended());
+    // The network accepts it, and delivers nothing any more.
+    cuts.swallow();
+    lobby.send("chat", "uncertain").unwrap();
+    while cuts.swallowed() == 0 {
+        R::sleep(Duration::from_millis(1)).await;
+    }
+    cuts.cut();
+    let mut has_lost = false;
+    loop {
+        match events.next().await.unwrap() {
+            Event::Lost(lost) => has_lost = lost.packet.text() == Ok("uncertain"),
+            Event::Rejoined { room, previous_id } if room == "lobby" => {
+                assert_eq!(previous_id, before);
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert!(has_lost);
+    assert!(server.members("lobby").contains(&ann.id().unwrap()));
+}
+
+async fn a_large_backlog_arrives<R: Runtime>(url: &str) {
+    let ann = Client::<R>::builder(url).unwrap().queue(10_000, 64 << 20).connect().unwrap();
+    let bob = Client::<R>::connect(url).unwrap();
+    let bobs = bob.join("lobby");
+    bobs.joined().await.unwrap();
+    let mut heard = bobs.messages_with(10_000);
+    let lobby = ann.join("lobby");
+    for number in 0..300_u32 {
+        let mut payload = vec![7; 40_000];
+        payload[..4].copy_from_slice(&number.to_be_bytes());
+        lobby.send("big", payload).unwrap();
+    }
+    for number in 0..300_u32 {
+        let message = heard.next().await.unwrap();
+        assert_eq!(
+            (&message.payload[..4], message.payload.len()),
+            (&number.to_be_bytes()[..], 40_000)
+        );
+    }
+    assert_eq!(heard.take_missed(), 0);
+}
+
+async fn handles_and_streams_end<R: Runtime>(url: &str) {
+    let ann = Client::<R>::connect(url).unwrap();
+    let bob = Client::<R>::connect(url).unwrap();
+    let bobs = bob.join("lobby");
+    bobs.joined().await.unwrap();
+    let mut heard = bobs.messages();
+    // The last handle is the room's.
+    let lobby = ann.join("lobby");
+    let (mut events, mut messages) = (ann.events(), lobby.messages());
+    lobby.joined().await.unwrap();
+    drop(ann);
+    lobby.send("chat", "last words").unwrap();
+    drop(lobby);
+    assert_eq!(heard.next().await.unwrap().text(), Ok("last words"));
+    assert!(messages.next().await.is_none());
+    let mut last = None;
+    while let Some(event) = StreamExt::next(&mut events).await {
+        last = Some(event);
+    }
+    assert_eq!(last, Some(Event::Closed(Closing::Application)));
+    // A slow reader misses the oldest.
+    let mut few = bobs.messages_with(2);
+    let carl = Client::<R>::connect(url).unwrap();
+    let carls = carl.join("lobby");
+    carls.joined().await.unwrap();
+    for text in ["1", "2", "3", "4"] {
+        carls.send("chat", text).unwrap();
+    }
+    carl.close().await;
+    while heard.next().await.unwrap().text() != Ok("4") {}
+    assert_eq!(few.next().await.unwrap().text(), Ok("3"));
+    assert_eq!(few.take_missed(), 2);
+}
+
+async fn failures_are_events<R: Runtime>(url: &str) {
+    let ann = Client::<R>::connect(url).unwrap();
+    let staff = ann.join("staff");
+    assert!(staff.joined().await.is_err());
+    ann.opened().await.unwrap();
+    // A port where nothing listens.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let builder = Client::<R>::builder(&format!("ws://127.0.0.1:{port}/ws")).unwrap();
+    let nowhere = builder.delays(Duration::ZERO, Duration::ZERO).retries(2).connect().unwrap();
+    let Closing::GaveUp(Failure::Connect(_)) = nowhere.closed().await else { panic!() };
+    // Another path is answered with 404.
+    let builder = Client::<R>::builder(&url.replace("/ws", "/other")).unwrap();
+    let other = builder.retries(0).connect().unwrap();
+    let why = other.closed().await;
+    assert_eq!(why, Closing::GaveUp(Failure::Rejected { status: 404 }));
+    let failing = Client::<R>::builder(url).unwrap().retries(0);
+    let failing = failing.token(|| async { Err::<String, _>("none today") }).connect().unwrap();
+    assert_eq!(failing.closed().await.to_string(), "gave up: cannot connect: no token: none today");
+    assert!(Client::<R>::connect("example.org").is_err());
+}
+
+/// Sockets that the test can cut.
+#[derive(Clone, Default)]
+struct Cuts(Arc<CutState>);
+
+#[derive(Default)]
+struct CutState {
+    /// The number of the first connection that is not cut.
+    first: AtomicUsize,
+    dials: AtomicUsize,
+    /// The number of the connection that swallows what is written, plus one.
+    swallowing: AtomicUsize,
+    swallowed: AtomicUsize,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Cuts {
+    fn client<R: Runtime>(&self, url: &str, extended: bool) -> Client<R> {
+        let address: roomer_engine::client::Address = url.parse().unwrap();
+        let cuts = self.clone();
+        let open = move || {
+            let (cuts, address) = (cuts.clone(), address.clone());
+            async move {
+                let stream = R::connect(address.host().into(), address.port()).await?;
+                let number = cuts.0.dials.fetch_add(1, Ordering::SeqCst);
+                Ok::<_, io::Error>(CutStream { stream, number, cuts })
+            }
+        };
+        let builder = Client::<R>::builder(url).unwrap().stream(open).extended(extended);
+        builder.delays(Duration::ZERO, Duration::from_millis(20)).connect().unwrap()
+    }
+
+    fn cut(&self) {
+        self.0.first.store(self.dials(), Ordering::SeqCst);
+        std::mem::take(&mut *self.0.wakers.lock().unwrap()).into_iter().for_each(Waker::wake);
+    }
+
+    fn swallow(&self) {
+        self.0.swallowing.store(self.dials(), Ordering::SeqCst);
+    }
+
+    fn swallowed(&self) -> usize {
+        self.0.swallowed.load(Ordering::SeqCst)
+    }
+
+    fn dials(&self) -> usize {
+        self.0.dials.load(Ordering::SeqCst)
+    }
+}
+
+struct CutStream<S> {
+    stream: S,
+    number: usize,
+    cuts: Cuts,
+}
+
+impl<S> CutStream<S> {
+    fn check(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.cuts.0.wakers.lock().unwrap().push(cx.waker().clone());
+        match self.number < self.cuts.0.first.load(Ordering::SeqCst) {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for CutStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for CutStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
+        if self.cuts.0.swallowing.load(Ordering::SeqCst) == self.number + 1 {
+            self.cuts.0.swallowed.fetch_add(bytes.len(), Ordering::SeqCst);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+/// Fails a run that waits for something that never happens.
+pub(crate) async fn within<R: Runtime>(limit: Duration, run: impl Future<Output = ()>) {
+    let mut run = std::pin::pin!(run);
+    let mut limit = std::pin::pin!(R::sleep(limit));
+    poll_fn(|cx| {
+        assert!(limit.as_mut().poll(cx).is_pending(), "a case does not end");
+        run.as_mut().poll(cx)
+    })
+    .await;
+}

@@ -1,0 +1,163 @@
+//! The options of a client.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomer_proto::client::{Address, InvalidAddress, Options};
+
+use super::driver::Driver;
+use super::handle::{Client, Open};
+use super::runtime::{ByteStream, Runtime};
+use super::shared::Shared;
+
+pub(super) type BoxStream = Box<dyn ByteStream>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type TokenSource = Arc<dyn Fn() -> BoxFuture<Result<String, String>> + Send + Sync>;
+type Dial = Arc<dyn Fn() -> BoxFuture<io::Result<BoxStream>> + Send + Sync>;
+
+/// The options of a client; [`connect`](Self::connect) starts it.
+#[must_use]
+pub struct Builder<R> {
+    pub(super) target: Target,
+    options: Options,
+    runtime: PhantomData<fn() -> R>,
+}
+
+/// How a connection is made.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) address: Address,
+    pub(super) token: Option<TokenSource>,
+    pub(super) dial: Option<Dial>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Arc<futures_rustls::rustls::ClientConfig>>,
+}
+
+impl<R: Runtime> Builder<R> {
+    pub(super) fn new(address: Address) -> Self {
+        let target = Target {
+            address,
+            token: None,
+            dial: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        Builder { target, options: Options::default(), runtime: PhantomData }
+    }
+
+    /// Starts the client in a task of the runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAddress`] if the address is `wss://…`, and the feature `tls` is not enabled.
+    ///
+    /// # Panics
+    ///
+    /// If it is called outside the runtime, and the runtime needs to be entered.
+    pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
+        let Builder { target, options, runtime } = self;
+        if target.address.is_tls() && target.dial.is_none() && !cfg!(feature = "tls") {
+            return Err(InvalidAddress::without_tls());
+        }
+        let shared = Arc::new(Shared::new(options));
+        let driver = Driver::<R>::new(shared.clone(), target);
+        R::spawn(driver.run());
+        Ok(Client { open: Arc::new(Open { shared }), runtime })
+    }
+
+    /// Sets all options of the protocol at once.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Adds a parameter to the query of the address.
+    pub fn query(mut self, key: &str, value: &str) -> Self {
+        self.target.address = self.target.address.query(key, value);
+        self
+    }
+
+    /// Adds a header to the request, such as `Authorization` or `Origin`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAddress`] if the header belongs to the handshake, or if a line cannot contain it.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidAddress> {
+        self.target.address = self.target.address.header(name, value)?;
+        Ok(self)
+    }
+
+    /// Sets a function that returns a token, which is sent as `?token=…`. It is called for each attempt,
+    /// so a token may expire. An error costs one attempt.
+    pub fn token<F, E>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<String, E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.target.token = Some(Arc::new(move || {
+            let token = token();
+            Box::pin(async move { token.await.map_err(|error| format!("no token: {error}")) })
+        }));
+        self
+    }
+
+    /// Sets a function that opens the stream to the server, in place of TCP and TLS: a pipe, a Unix
+    /// socket, a tunnel. It is called for each attempt.
+    pub fn stream<F, S>(mut self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: ByteStream,
+    {
+        self.target.dial = Some(Arc::new(move || {
+            let stream = open();
+            Box::pin(async move { Ok(Box::new(stream.await?) as BoxStream) })
+        }));
+        self
+    }
+
+    /// Sets the configuration of TLS (feature `tls`), for authorities or certificates of your own. By
+    /// default the client trusts the authorities that the system trusts.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: impl Into<Arc<futures_rustls::rustls::ClientConfig>>) -> Self {
+        self.target.tls = Some(config.into());
+        self
+    }
+
+    /// Sets whether the client asks for the extended protocol. Default true.
+    pub fn extended(mut self, enabled: bool) -> Self {
+        self.options.extended = enabled;
+        self
+    }
+
+    /// Sets the longest first delay before a reconnect, and the longest of all. Default 500 ms and 30 s.
+    pub fn delays(mut self, min: Duration, max: Duration) -> Self {
+        (self.options.min_delay, self.options.max_delay) = (min, max.max(min));
+        self
+    }
+
+    /// Sets the failures in a row after which the client gives up. Default: never.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.options.retries = Some(retries);
+        self
+    }
+
+    /// Sets the most messages that wait, and their bytes. Default 1,000 and 1 MiB.
+    pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
+        (self.options.queue_messages, self.options.queue_bytes) = (messages, bytes);
+        self
+    }
+}
+
+impl<R> fmt::Debug for Builder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("address", &self.target.address)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,277 @@
+//! The task of a client: moves bytes between its machine and its connection, and keeps time.
+
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use roomer_proto::client::{Address, Need, State};
+
+use super::builder::{BoxStream, Target};
+use super::runtime::Runtime;
+use super::shared::{Inner, Shared};
+
+/// The bytes that are read at once. On the stack, so that an idle client owns no buffer.
+const READ_BYTES: usize = 16 * 1024;
+
+/// The steps after which other tasks run first.
+const MOST_STEPS: usize = 32;
+
+type Dialing = Pin<Box<dyn Future<Output = Result<(Address, BoxStream), String>> + Send>>;
+
+type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+pub(super) struct Driver<R> {
+    shared: Arc<Shared>,
+    target: Target,
+    link: Link,
+    /// Bytes to write, and how many of them are written.
+    out: Vec<u8>,
+    written: usize,
+    must_flush: bool,
+    /// The timer, which may be too early: it is set again then.
+    timer: Option<(Duration, Timer)>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+enum Link {
+    None,
+    Dialing(Dialing),
+    Open(BoxStream),
+}
+
+impl<R: Runtime> Driver<R> {
+    pub(super) fn new(shared: Arc<Shared>, target: Target) -> Self {
+        Driver {
+            shared,
+            target,
+            link: Link::None,
+            out: Vec::new(),
+            written: 0,
+            must_flush: false,
+            timer: None,
+            runtime: PhantomData,
+        }
+    }
+
+    /// Runs until the client is closed.
+    pub(super) async fn run(mut self) {
+        poll_fn(move |cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..MOST_STEPS {
+            let deadline = self.turn(cx);
+            if matches!(self.link, Link::None) && self.shared.lock().closed.is_some() {
+                return Poll::Ready(());
+            }
+            let has_moved = match &self.link {
+                Link::None => false,
+                Link::Dialing(_) => self.dial(cx),
+                Link::Open(_) => self.write(cx) | self.read(cx),
+            };
+            if !has_moved && self.wait(cx, deadline).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Lets the machine do what is due, and passes its events on. Returns its deadline, if that is in
+    /// the future.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Option<Duration> {
+        let shared = self.shared.clone();
+        let now = shared.now();
+        let mut inner = shared.lock();
+        loop {
+            // Only the delay before an attempt is random.
+            let is_waiting = inner.machine.state() == State::Waiting;
+            let random = if is_waiting { random_u64(&shared) } else { 0 };
+            let Some(need) = inner.machine.poll(now, random) else { break };
+            match need {
+                Need::Connect => self.link = Link::Dialing(dialing::<R>(self.target.clone())),
+                _ => self.hang_up(&mut inner, now, cx),
+            }
+        }
+        if self.out.is_empty() && matches!(self.link, Link::Open(_)) {
+            let mut keys = Keys::new(&shared);
+            inner.machine.transmit(now, &mut self.out, &mut || keys.next());
+        }
+        let mut woken = Vec::new();
+        inner.dispatch(&mut woken);
+        if !inner.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            inner.driver = Some(cx.waker().clone());
+        }
+        let deadline = inner.machine.deadline();
+        drop(inner);
+        woken.into_iter().for_each(Waker::wake);
+        // What has passed, although the machine was called, waits for something else.
+        deadline.filter(|deadline| *deadline > now)
+    }
+
+    /// Drops the connection after its last bytes, as far as they fit.
+    fn hang_up(&mut self, inner: &mut Inner, now: Duration, cx: &mut Context<'_>) {
+        let mut keys = Keys::new(&self.shared);
+        inner.machine.transmit(now, &mut self.out, &mut || keys.next());
+        if let Link::Open(stream) = &mut self.link {
+            let mut stream = Pin::new(stream);
+            // Whether it fits or not: the connection is over.
+            let _ = stream.as_mut().poll_write(cx, &self.out[self.written..]);
+            let _ = stream.as_mut().poll_flush(cx);
+            let _ = stream.as_mut().poll_close(cx);
+        }
+        self.unlink();
+    }
+
+    fn unlink(&mut self) {
+        (self.link, self.out, self.written, self.must_flush) = (Link::None, Vec::new(), 0, false);
+    }
+
+    fn dial(&mut self, cx: &mut Context<'_>) -> bool {
+        let Link::Dialing(dialing) = &mut self.link else { return false };
+        let Poll::Ready(result) = dialing.as_mut().poll(cx) else { return false };
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        match result {
+            Ok((address, stream)) => {
+                inner.machine.connected(&address, self.shared.random());
+                drop(inner);
+                self.link = Link::Open(stream);
+            }
+            Err(why) => {
+                inner.machine.failed(now, why);
+                drop(inner);
+                self.unlink();
+            }
+        }
+        true
+    }
+
+    /// Writes what fits. Returns true if something was written, or the connection is lost.
+    fn write(&mut self, cx: &mut Context<'_>) -> bool {
+        let Link::Open(stream) = &mut self.link else { return false };
+        let mut has_moved = false;
+        while self.written < self.out.len() {
+            match Pin::new(&mut *stream).poll_write(cx, &self.out[self.written..]) {
+                Poll::Ready(Ok(size)) if size > 0 => {
+                    (self.written, has_moved) = (self.written + size, true);
+                }
+                Poll::Ready(_) => return self.lost(),
+                Poll::Pending => break,
+            }
+        }
+        self.must_flush |= has_moved;
+        if has_moved {
+            let now = self.shared.now();
+            self.shared.lock().machine.progressed(now);
+            if self.written == self.out.len() {
+                // An idle client owns no buffer.
+                (self.out, self.written) = (Vec::new(), 0);
+            }
+        }
+        if self.must_flush {
+            match Pin::new(stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.must_flush = false,
+                Poll::Ready(Err(_)) => return self.lost(),
+                Poll::Pending => {}
+            }
+        }
+        has_moved
+    }
+
+    /// Reads what has arrived. Returns true if there was something, or the connection is lost.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let Link::Open(stream) = &mut self.link else { return false };
+        let mut bytes = [0; READ_BYTES];
+        match Pin::new(stream).poll_read(cx, &mut bytes) {
+            Poll::Ready(Ok(size)) if size > 0 => {
+                let now = self.shared.now();
+                self.shared.lock().machine.receive(now, &mut bytes[..size]);
+                true
+            }
+            Poll::Ready(_) => self.lost(),
+            Poll::Pending => false,
+        }
+    }
+
+    fn lost(&mut self) -> bool {
+        let now = self.shared.now();
+        self.shared.lock().machine.disconnected(now);
+        self.unlink();
+        true
+    }
+
+    /// Waits for the deadline. Ready if it has passed.
+    fn wait(&mut self, cx: &mut Context<'_>, deadline: Option<Duration>) -> Poll<()> {
+        let Some(deadline) = deadline else { return Poll::Pending };
+        // A timer that is too early costs one turn; setting it anew would cost one for each message.
+        if self.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
+            let now = self.shared.now();
+            let sleep = R::sleep(deadline.saturating_sub(now));
+            self.timer = Some((deadline, Box::pin(sleep)));
+        }
+        let Some((_, sleep)) = &mut self.timer else { return Poll::Pending };
+        let result = sleep.as_mut().poll(cx);
+        if result.is_ready() {
+            self.timer = None;
+        }
+        result
+    }
+}
+
+fn dialing<R: Runtime>(target: Target) -> Dialing {
+    Box::pin(async move {
+        let mut address = target.address.clone();
+        if let Some(token) = &target.token {
+            address = address.query("token", &token().await?);
+        }
+        if let Some(dial) = &target.dial {
+            return Ok((address, dial().await.map_err(|error| error.to_string())?));
+        }
+        let (host, port) = (address.host().to_owned(), address.port());
+        let stream = R::connect(host, port).await.map_err(|error| error.to_string())?;
+        #[cfg(feature = "tls")]
+        if address.is_tls() {
+            let stream = super::tls::secure(target.tls, address.host(), stream).await?;
+            return Ok((address, stream));
+        }
+        Ok((address, stream))
+    })
+}
+
+fn random_u64(shared: &Shared) -> u64 {
+    // Not the bytes of the version and the variant of the UUID that they come from.
+    let random = shared.random();
+    u64::from_be_bytes([
+        random[0], random[1], random[2], random[3], random[4], random[5], random[10], random[11],
+    ])
+}
+
+/// Masking keys, two from each call for random bytes.
+struct Keys<'a> {
+    shared: &'a Shared,
+    random: [u8; 16],
+    used: usize,
+}
+
+/// Where keys are in a UUID of version 4: not at its version and its variant.
+const KEYS: [usize; 2] = [0, 12];
+
+impl<'a> Keys<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Keys { shared, random: [0; 16], used: KEYS.len() }
+    }
+
+    fn next(&mut self) -> [u8; 4] {
+        if self.used == KEYS.len() {
+            (self.random, self.used) = (self.shared.random(), 0);
+        }
+        let at = KEYS[self.used];
+        self.used += 1;
+        [self.random[at], self.random[at + 1], self.random[at + 2], self.random[at + 3]]
+    }
+}

@@ -1,0 +1,181 @@
+//! The handle of a client.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::Poll;
+
+use roomer_proto::client::{Closing, InvalidAddress, JoinError, SendError, State};
+use roomer_proto::{ConnId, ROOT};
+
+use super::builder::Builder;
+use super::room::{BUFFER, Room};
+use super::runtime::Runtime;
+use super::shared::Shared;
+use super::streams::Events;
+
+/// A client that stays connected to a room server. Cheap to clone.
+///
+/// When the last handle of it and of its rooms is dropped, the client is closed: what was sent is
+/// written first.
+pub struct Client<R> {
+    pub(super) open: Arc<Open>,
+    pub(super) runtime: PhantomData<fn() -> R>,
+}
+
+/// Closes the client when it is dropped.
+pub(super) struct Open {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.call(|inner, now| inner.machine.close(now));
+    }
+}
+
+impl<R: Runtime> Client<R> {
+    /// Starts a client of the server at an address such as `wss://example.org/ws`, with the default
+    /// options. Returns at once: the client connects in a task of the runtime, and joins and messages
+    /// wait until it has.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAddress`] if the address is not one of a WebSocket server.
+    pub fn connect(url: &str) -> Result<Self, InvalidAddress> {
+        Client::builder(url)?.connect()
+    }
+
+    /// Returns a builder, for other options.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAddress`] if the address is not one of a WebSocket server.
+    pub fn builder(url: &str) -> Result<Builder<R>, InvalidAddress> {
+        Ok(Builder::new(url.parse()?))
+    }
+}
+
+impl<R> Client<R> {
+    /// Joins a room, now and after each reconnect. The same name gives a handle of the same room.
+    /// [`Room::joined`] waits for the result.
+    pub fn join(&self, room: &str) -> Room {
+        self.open.shared.call(|inner, now| {
+            // A closed client is what `Room::joined` reports.
+            if let Ok(()) | Err(JoinError::Closed) = inner.machine.join(now, room) {
+                inner.refused.remove(room);
+            }
+        });
+        Room::new(self.open.clone(), room)
+    }
+
+    /// Returns the room `root`, into which a server puts every client.
+    #[must_use]
+    pub fn root(&self) -> Room {
+        Room::new(self.open.clone(), ROOT)
+    }
+
+    /// Returns the names of all rooms that the client has joined, sorted.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<String> {
+        self.open.shared.lock().machine.rooms().map(Into::into).collect()
+    }
+
+    /// Waits until there is a connection, and returns the client's id.
+    ///
+    /// # Errors
+    ///
+    /// [`Closing`] if the client is closed.
+    pub async fn opened(&self) -> Result<ConnId, Closing> {
+        poll_fn(|cx| {
+            let mut inner = self.open.shared.lock();
+            if let Some(why) = &inner.closed {
+                return Poll::Ready(Err(why.clone()));
+            }
+            if let (State::Open, Some(id)) = (inner.machine.state(), inner.machine.id()) {
+                return Poll::Ready(Ok(id));
+            }
+            inner.wait(cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Returns the state of the connection.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.open.shared.lock().machine.state()
+    }
+
+    /// Returns the client's id: the last one, if there is no connection; `None` before the first.
+    #[must_use]
+    pub fn id(&self) -> Option<ConnId> {
+        self.open.shared.lock().machine.id()
+    }
+
+    /// Returns true if the server speaks the extended protocol: the client's session survives the
+    /// loss of a connection.
+    #[must_use]
+    pub fn is_extended(&self) -> bool {
+        self.open.shared.lock().machine.is_extended()
+    }
+
+    /// Returns all events from now on, of which at most 256 wait to be read.
+    pub fn events(&self) -> Events {
+        self.events_with(BUFFER)
+    }
+
+    /// Returns all events from now on, of which at most `buffer` wait to be read.
+    pub fn events_with(&self, buffer: usize) -> Events {
+        Events::new(&self.open.shared, buffer)
+    }
+
+    /// Answers [`Event::Expiring`](super::Event::Expiring) with a new token.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] if there is no connection to an extended server.
+    pub fn renew(&self, token: &str) -> Result<(), SendError> {
+        self.open.shared.call(|inner, now| inner.machine.renew(now, token))
+    }
+
+    /// A reason to doubt the connection, or not to wait any longer: the machine was suspended, or its
+    /// network has changed. Shortens a long delay, and probes a connection that seems open.
+    pub fn wake(&self) {
+        self.open.shared.call(|inner, now| inner.machine.wake(now));
+    }
+
+    /// Closes the client and waits until it is closed: what was sent is written first, and the server
+    /// has handled it once it answers, for which the client waits 5 s at most. Returns the cause, which
+    /// may be an earlier one.
+    pub async fn close(&self) -> Closing {
+        self.open.shared.call(|inner, now| inner.machine.close(now));
+        self.closed().await
+    }
+
+    /// Waits until the client is closed, and returns the cause.
+    pub async fn closed(&self) -> Closing {
+        poll_fn(|cx| {
+            let mut inner = self.open.shared.lock();
+            if let Some(why) = &inner.closed {
+                return Poll::Ready(why.clone());
+            }
+            inner.wait(cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl<R> Clone for Client<R> {
+    fn clone(&self) -> Self {
+        Client { open: self.open.clone(), runtime: PhantomData }
+    }
+}
+
+impl<R> fmt::Debug for Client<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.open.shared.fmt(f)
+    }
+}

@@ -1,0 +1,24 @@
+//! A client on any runtime: the driver of [`roomer_proto::client`], and the handles of applications.
+//!
+//! An adapter implements [`Runtime`] and names `Client<ItsRuntime>`; `roomer_tokio::client` and
+//! `roomer_smol::client` do. Everything else is here and is the same on every runtime.
+
+mod builder;
+mod driver;
+mod handle;
+mod room;
+mod runtime;
+mod shared;
+mod streams;
+#[cfg(feature = "tls")]
+mod tls;
+
+pub use builder::Builder;
+pub use handle::Client;
+pub use room::Room;
+pub use roomer_proto::client::{
+    Address, Closing, Event, Failure, InvalidAddress, JoinError, LostReason, Members, Message,
+    Options, SendError, Sent, State, Undelivered,
+};
+pub use runtime::{ByteStream, Runtime};
+pub use streams::{Events, Messages};

@@ -1,0 +1,178 @@
+//! The handle of one room.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytestring::ByteString;
+use roomer_proto::ConnId;
+use roomer_proto::client::{JoinError, Members, SendError, Sent};
+
+use super::handle::Open;
+use super::streams::Messages;
+
+/// The messages that wait in a stream at most, unless the application sets another number.
+pub(super) const BUFFER: usize = 256;
+
+/// A room that a client has joined. Cheap to clone.
+///
+/// The client stays in the room until [`leave`](Self::leave) is called; dropping the handle does not
+/// leave it.
+#[derive(Clone)]
+pub struct Room {
+    open: Arc<Open>,
+    name: ByteString,
+}
+
+impl Room {
+    pub(super) fn new(open: Arc<Open>, name: &str) -> Self {
+        Room { open, name: name.into() }
+    }
+
+    /// Returns the room's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until the client has joined the room for the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] if the server rejects the join, if the room is left before, or if the client is
+    /// closed.
+    pub async fn joined(&self) -> Result<(), JoinError> {
+        poll_fn(|cx| {
+            let mut inner = self.open.shared.lock();
+            if inner.machine.members(&self.name).is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            if inner.closed.is_some() {
+                return Poll::Ready(Err(JoinError::Closed));
+            }
+            if let Some(error) = inner.refused.get(&self.name) {
+                return Poll::Ready(Err(*error));
+            }
+            if !inner.machine.rooms().any(|room| room == &*self.name) {
+                return Poll::Ready(Err(JoinError::Left));
+            }
+            inner.wait(cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Sends a message to all other members of the room. Never waits: without a connection, or before
+    /// the room is joined, the message is queued.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] if the message is not accepted. An accepted message arrives, or is reported by
+    /// [`Event::Lost`](super::Event::Lost).
+    pub fn send(&self, event: &str, payload: impl AsRef<[u8]>) -> Result<Sent, SendError> {
+        self.send_packet(event, None, payload.as_ref())
+    }
+
+    /// Sends a message to the client with this id alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_to(
+        &self,
+        id: impl AsRef<str>,
+        event: &str,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<Sent, SendError> {
+        self.send_packet(event, Some(id.as_ref()), payload.as_ref())
+    }
+
+    fn send_packet(
+        &self,
+        event: &str,
+        to: Option<&str>,
+        payload: &[u8],
+    ) -> Result<Sent, SendError> {
+        let name = &self.name;
+        self.open.shared.call(|inner, now| inner.machine.send(now, name, event, to, payload))
+    }
+
+    /// Returns the room's messages from now on, of which at most 256 wait to be read.
+    pub fn messages(&self) -> Messages {
+        self.messages_with(BUFFER)
+    }
+
+    /// Returns the room's messages from now on, of which at most `buffer` wait to be read.
+    pub fn messages_with(&self, buffer: usize) -> Messages {
+        Messages::new(&self.open.shared, &self.name, buffer)
+    }
+
+    /// Returns the members, the client included: the last known ones, while there is no connection;
+    /// none before the room is joined.
+    #[must_use]
+    pub fn members(&self) -> Vec<ConnId> {
+        self.with_members(|members| members.ids().copied().collect())
+    }
+
+    /// Returns the number of members, the client included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.with_members(Members::count)
+    }
+
+    /// Calls a function with the members, without a copy. It must not use the client.
+    pub fn with_members<T: Default>(&self, look: impl FnOnce(&Members) -> T) -> T {
+        self.open.shared.lock().machine.members(&self.name).map(look).unwrap_or_default()
+    }
+
+    /// Returns true if the client is in the room on its present connection.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.shared.lock().machine.is_in(&self.name)
+    }
+
+    /// Leaves the room, for all its handles. Messages that wait for it are reported as lost.
+    pub fn leave(&self) {
+        self.open.shared.call(|inner, now| inner.machine.leave(now, &self.name));
+    }
+}
+
+#[cfg(feature = "json")]
+impl Room {
+    /// Sends a value as JSON to all other members of the room (feature `json`).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotJson`] if JSON cannot represent the value; else as
+    /// [`send`](Self::send).
+    pub fn send_json<T>(&self, event: &str, value: &T) -> Result<Sent, SendError>
+    where
+        T: serde::Serialize + ?Sized,
+    {
+        self.send(event, roomer_proto::json(value).map_err(|_| SendError::NotJson)?)
+    }
+
+    /// Sends a value as JSON to the client with this id alone (feature `json`).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_json`](Self::send_json).
+    pub fn send_json_to<T>(
+        &self,
+        id: impl AsRef<str>,
+        event: &str,
+        value: &T,
+    ) -> Result<Sent, SendError>
+    where
+        T: serde::Serialize + ?Sized,
+    {
+        self.send_to(id, event, roomer_proto::json(value).map_err(|_| SendError::NotJson)?)
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room").field("name", &self.name).finish_non_exhaustive()
+    }
+}

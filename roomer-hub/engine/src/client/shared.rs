@@ -1,0 +1,180 @@
+//! What the handles of a client share with its driver.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use roomer_proto::client::{Client as Machine, Closing, Event, JoinError, Options};
+
+use crate::env::{Environment, SystemEnvironment};
+
+/// The state of a client, which its driver and its handles use under one lock.
+pub(super) struct Shared {
+    inner: Mutex<Inner>,
+    environment: SystemEnvironment,
+}
+
+pub(super) struct Inner {
+    pub(super) machine: Machine,
+    /// Wakes the driver.
+    pub(super) driver: Option<Waker>,
+    /// The joins that the server has rejected, until they are repeated.
+    pub(super) refused: BTreeMap<ByteString, JoinError>,
+    pub(super) closed: Option<Closing>,
+    /// Futures of handles that wait for a change.
+    waiters: Vec<Waker>,
+    subscribers: Vec<Arc<Subscriber>>,
+}
+
+/// The queue of one stream of events.
+pub(super) struct Subscriber {
+    /// `None` for all events.
+    room: Option<ByteString>,
+    capacity: usize,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) events: VecDeque<Event>,
+    pub(super) missed: u64,
+    pub(super) is_over: bool,
+    pub(super) reader: Option<Waker>,
+}
+
+impl Shared {
+    pub(super) fn new(options: Options) -> Self {
+        Shared {
+            inner: Mutex::new(Inner {
+                machine: Machine::new(options),
+                driver: None,
+                refused: BTreeMap::new(),
+                closed: None,
+                waiters: Vec::new(),
+                subscribers: Vec::new(),
+            }),
+            environment: SystemEnvironment::new(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.environment.now()
+    }
+
+    pub(super) fn random(&self) -> [u8; 16] {
+        self.environment.random()
+    }
+
+    /// Calls the machine, then wakes the driver.
+    pub(super) fn call<T>(&self, act: impl FnOnce(&mut Inner, Duration) -> T) -> T {
+        let now = self.now();
+        let mut inner = self.lock();
+        let result = act(&mut inner, now);
+        let driver = inner.driver.take();
+        drop(inner);
+        driver.into_iter().for_each(Waker::wake);
+        result
+    }
+}
+
+impl Inner {
+    /// Registers a future that waits for a change.
+    pub(super) fn wait(&mut self, waker: &Waker) {
+        if !self.waiters.iter().any(|other| other.will_wake(waker)) {
+            self.waiters.push(waker.clone());
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, room: Option<&str>, capacity: usize) -> Arc<Subscriber> {
+        let queue = Queue { is_over: self.closed.is_some(), ..Queue::default() };
+        let (room, capacity) = (room.map(ByteString::from), capacity.max(1));
+        let subscriber = Arc::new(Subscriber { room, capacity, queue: Mutex::new(queue) });
+        self.subscribers.push(subscriber.clone());
+        subscriber
+    }
+
+    pub(super) fn unsubscribe(&mut self, subscriber: &Arc<Subscriber>) {
+        self.subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
+    }
+
+    /// Passes the machine's events on. Returns the wakers to call without the lock.
+    pub(super) fn dispatch(&mut self, woken: &mut Vec<Waker>) {
+        while let Some(event) = self.machine.next_event() {
+            match &event {
+                // The common case concerns no future of a handle.
+                Event::Message(_) => {}
+                Event::Refused { room } => {
+                    self.refused.insert(room.clone(), JoinError::Refused);
+                    woken.append(&mut self.waiters);
+                }
+                Event::Closed(why) => {
+                    self.closed = Some(why.clone());
+                    woken.append(&mut self.waiters);
+                }
+                _ => woken.append(&mut self.waiters),
+            }
+            let mut event = Some(event);
+            let count = self.subscribers.len();
+            for (number, subscriber) in self.subscribers.iter().enumerate() {
+                // The last one gets the event itself.
+                let copy = if number + 1 == count { event.take() } else { event.clone() };
+                if let Some(copy) = copy {
+                    subscriber.push(copy, woken);
+                }
+            }
+        }
+        if self.closed.is_some() {
+            self.subscribers.clear();
+        }
+    }
+}
+
+impl Subscriber {
+    fn push(&self, event: Event, woken: &mut Vec<Waker>) {
+        let is_last = matches!(event, Event::Closed(_));
+        let (is_for_it, is_end) = match &self.room {
+            None => (true, is_last),
+            Some(room) => match &event {
+                Event::Message(message) => (message.room == *room, false),
+                Event::Left { room: gone }
+                | Event::Removed { room: gone }
+                | Event::Refused { room: gone } => (false, gone == room),
+                _ => (false, is_last),
+            },
+        };
+        if !is_for_it && !is_end {
+            return;
+        }
+        let mut queue = self.lock();
+        queue.is_over |= is_end;
+        if is_for_it {
+            if queue.events.len() >= self.capacity {
+                queue.events.pop_front();
+                queue.missed += 1;
+            }
+            queue.events.push_back(event);
+        }
+        woken.extend(queue.reader.take());
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.lock();
+        f.debug_struct("Client")
+            .field("state", &inner.machine.state())
+            .field("id", &inner.machine.id())
+            .finish_non_exhaustive()
+    }
+}

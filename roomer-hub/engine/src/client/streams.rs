@@ -1,0 +1,134 @@
+//! Streams of events and of messages.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use roomer_proto::client::{Event, Message};
+
+use super::shared::{Shared, Subscriber};
+
+/// The queue of a stream, which ends with the stream.
+struct Subscription {
+    shared: Arc<Shared>,
+    subscriber: Arc<Subscriber>,
+}
+
+impl Subscription {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let mut queue = self.subscriber.lock();
+        if let Some(event) = queue.events.pop_front() {
+            return Poll::Ready(Some(event));
+        }
+        if queue.is_over {
+            return Poll::Ready(None);
+        }
+        // An idle stream owns no memory.
+        queue.events = Default::default();
+        queue.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn take_missed(&self) -> u64 {
+        std::mem::take(&mut self.subscriber.lock().missed)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.shared.lock().unsubscribe(&self.subscriber);
+    }
+}
+
+/// All events of a client, in order, from the call of `events()` on.
+///
+/// If the application reads more slowly than events arrive, at most as many as the buffer has places
+/// wait; then the oldest are dropped and [counted](Self::take_missed). The stream ends after
+/// [`Event::Closed`].
+#[must_use]
+pub struct Events(Subscription);
+
+/// The messages of one room, in order, from the call of `messages()` on: those to the room, and those
+/// that were sent through it to this client alone.
+///
+/// If the application reads more slowly than messages arrive, at most as many as the buffer has places
+/// wait; then the oldest are dropped and [counted](Self::take_missed). The stream ends when the client
+/// has left the room, or is closed; a reconnect does not end it.
+#[must_use]
+pub struct Messages(Subscription);
+
+impl Events {
+    pub(super) fn new(shared: &Arc<Shared>, capacity: usize) -> Self {
+        let subscriber = shared.lock().subscribe(None, capacity);
+        Events(Subscription { shared: shared.clone(), subscriber })
+    }
+
+    /// Waits for the next event; `None` after the last.
+    pub async fn next(&mut self) -> Option<Event> {
+        poll_fn(|cx| self.0.poll(cx)).await
+    }
+
+    /// Returns the number of events that were dropped since the last call.
+    pub fn take_missed(&mut self) -> u64 {
+        self.0.take_missed()
+    }
+}
+
+impl Messages {
+    pub(super) fn new(shared: &Arc<Shared>, room: &str, capacity: usize) -> Self {
+        let subscriber = shared.lock().subscribe(Some(room), capacity);
+        Messages(Subscription { shared: shared.clone(), subscriber })
+    }
+
+    /// Waits for the next message; `None` after the last.
+    pub async fn next(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Returns the number of messages that were dropped since the last call.
+    pub fn take_missed(&mut self) -> u64 {
+        self.0.take_missed()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        loop {
+            return match self.0.poll(cx) {
+                Poll::Ready(Some(Event::Message(message))) => Poll::Ready(Some(message)),
+                Poll::Ready(Some(_)) => continue,
+                Poll::Ready(None) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            };
+        }
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.poll(cx)
+    }
+}
+
+impl Stream for Messages {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.poll(cx)
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,45 @@
+//! TLS to a server.
+
+use std::sync::Arc;
+
+use futures_rustls::TlsConnector;
+use futures_rustls::rustls::crypto::{CryptoProvider, ring};
+use futures_rustls::rustls::pki_types::ServerName;
+use futures_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::builder::BoxStream;
+use super::runtime::ByteStream;
+
+/// Starts TLS.
+pub(super) async fn secure(
+    config: Option<Arc<ClientConfig>>,
+    host: &str,
+    stream: impl ByteStream,
+) -> Result<BoxStream, String> {
+    let config = match config {
+        Some(config) => config,
+        // Read anew for each connection: authorities change, and a client connects rarely.
+        None => Arc::new(system()?),
+    };
+    let name = ServerName::try_from(host.to_owned());
+    let name = name.map_err(|_| "the host cannot be in a certificate".to_owned())?;
+    let stream = TlsConnector::from(config).connect(name, stream).await;
+    Ok(Box::new(stream.map_err(|error| format!("TLS fails: {error}"))?))
+}
+
+fn system() -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    // Some of a system's certificates are in forms that rustls does not accept.
+    let (count, _) =
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if count == 0 {
+        return Err("the system has no certificates of authorities".into());
+    }
+    // Not the builder that chooses a provider: it panics if the application has enabled a second one.
+    let provider = CryptoProvider::get_default().cloned();
+    let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| error.to_string())?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

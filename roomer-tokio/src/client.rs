@@ -1,0 +1,135 @@
+//! Clients of room servers, on tokio (feature `client`).
+//!
+//! A [`Client`] connects in a task of its own and stays connected: it reconnects with backoff and full
+//! jitter, rejoins its rooms, and sends what was queued meanwhile. Where the server speaks the extended
+//! protocol, its session survives the loss of a connection, and nothing is lost or doubled. Otherwise,
+//! a message that may not have arrived is reported.
+//!
+//! ```
+//! use roomer_tokio::client::Client;
+//! use roomer_tokio::{Server, serve};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let url = format!("ws://{}/ws", listener.local_addr()?);
+//! # tokio::spawn(serve(listener, Server::builder().build()?));
+//! let ann = Client::connect(&url)?;
+//! let bob = Client::connect(&url)?;
+//! let lobby = ann.join("lobby");
+//! lobby.joined().await?;
+//!
+//! let mut messages = lobby.messages();
+//! bob.join("lobby").send("chat", "hello")?; // queued until Bob has joined
+//! let message = messages.next().await.expect("the room is open");
+//! assert_eq!((&*message.event, message.text()?), ("chat", "hello"));
+//!
+//! lobby.send_to(&message.from, "chat", "psst")?;
+//! bob.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Events
+//!
+//! [`Client::events`] is a stream of everything that happens: connections that are lost and made,
+//! joins that are rejected, members that come and go, messages of all rooms, and messages that may not
+//! have arrived. [`Room::messages`] has the messages of one room. Both implement `Stream`.
+//!
+//! ```no_run
+//! use roomer_tokio::client::{Client, Event};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder("wss://example.org/ws")?
+//!     .token(|| async { Ok::<_, std::io::Error>(String::from("secret")) })
+//!     .retries(20)
+//!     .connect()?;
+//! let mut events = client.events();
+//! client.join("lobby");
+//! while let Some(event) = events.next().await {
+//!     match event {
+//!         Event::Message(message) => println!("{}: {:?}", message.from, message.text()),
+//!         Event::MemberJoined { room, id } => println!("{id} is in {room}"),
+//!         Event::Lost(lost) => println!("uncertain: {:?}", lost.packet.text()),
+//!         Event::Suspended(why) => println!("{why}; the client connects again"),
+//!         Event::Closed(why) => println!("{why}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Typed payloads
+//!
+//! With the feature `json`, [`Room`] has `send_json` and [`Message`] has `json`:
+#![cfg_attr(feature = "json", doc = "```no_run")]
+#![cfg_attr(not(feature = "json"), doc = "```ignore")]
+//! use roomer_tokio::client::Client;
+//!
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Chat {
+//!     text: String,
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let lobby = Client::connect("ws://127.0.0.1:8080/ws")?.join("lobby");
+//! lobby.send_json("chat", &Chat { text: "hello".into() })?;
+//! while let Some(message) = lobby.messages().next().await {
+//!     let Chat { text } = message.json()?;
+//!     println!("{text}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # TLS and other streams
+//!
+//! With the feature `tls`, an address may start with `wss://`. The client trusts the authorities that the
+//! system trusts; `Builder::tls` takes another configuration. [`Builder::stream`] takes any other
+//! stream, which [`stream`] adapts.
+
+use std::io;
+use std::time::Duration;
+
+use roomer_engine::socket;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+pub use roomer_engine::client::{
+    Address, ByteStream, Closing, Event, Events, Failure, InvalidAddress, JoinError, LostReason,
+    Members, Message, Messages, Options, Room, SendError, Sent, State, Undelivered,
+};
+
+use crate::transport::Futures;
+
+/// A client on tokio. Start it inside a runtime.
+pub type Client = roomer_engine::client::Client<Tokio>;
+
+/// The options of a client on tokio.
+pub type Builder = roomer_engine::client::Builder<Tokio>;
+
+/// The runtime of a [`Client`].
+#[derive(Clone, Copy, Debug)]
+pub enum Tokio {}
+
+impl roomer_engine::client::Runtime for Tokio {
+    async fn connect(host: String, port: u16) -> io::Result<Box<dyn ByteStream>> {
+        let stream = TcpStream::connect((host, port)).await?;
+        socket::prepare(&stream);
+        Ok(Box::new(Futures(stream)))
+    }
+
+    fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static {
+        tokio::time::sleep(time)
+    }
+
+    fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        drop(tokio::spawn(task));
+    }
+}
+
+/// Adapts a stream of tokio for [`Builder::stream`].
+pub fn stream<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> impl ByteStream {
+    Futures(stream)
+}
