@@ -126,8 +126,14 @@ impl Message {
 impl From<Packet> for Message {
     fn from(packet: Packet) -> Self {
         let Packet { room, event, dst, src, payload } = packet;
-        Message { room, event, from: src, is_direct: !dst.is_empty(), payload }
+        Message { room, event, from: src, is_direct: is_direct(&dst), payload }
     }
+}
+
+/// Returns true if the receiver of a packet is a client. In a room that remembers its messages, it is the
+/// number of the message.
+pub(super) fn is_direct(dst: &str) -> bool {
+    !dst.is_empty() && !dst.starts_with('#')
 }
 
 /// A message that may not have arrived.

@@ -7,7 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::event::{Closing, Event, Failure, LostReason, Message};
+use super::event::{Closing, Event, Failure, LostReason, Message, is_direct};
 use super::life::{Client, State};
 use super::limits::MOST_PONGS;
 use super::members::Members;
@@ -213,7 +213,7 @@ impl Client {
             _ => {
                 if let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_in) {
                     entry.saw(now);
-                } else if dst.is_empty() {
+                } else if !is_direct(dst) {
                     // A room that the client is not in.
                     return;
                 }

@@ -103,6 +103,25 @@ fn a_wrong_count_ends_the_connection_with_1002() {
 }
 
 #[test]
+fn a_number_does_not_make_a_message_direct() {
+    let mut client = upgraded();
+    let ids = format!("{{\"members\":[[\"{ID}\",null]],\"at\":[1,7],\"recovered\":false}}");
+    let hello = PacketRef { room: ROOT, event: HELLO, src: ID, payload: b"{}", dst: "" };
+    receive(&mut client, &hello);
+    let payload = ids.as_bytes();
+    receive(&mut client, &PacketRef { room: ROOT, event: JOIN_ACK, src: ID, payload, dst: "" });
+    for (dst, room) in [("#8", ROOT), (ID, ROOT), ("#9", "other"), (ID, "other")] {
+        receive(&mut client, &PacketRef { room, event: "chat", dst, src: "", payload: b"" });
+    }
+    let messages = events(&mut client).into_iter().filter_map(|event| match event {
+        Event::Message(message) => Some((message.room.to_string(), message.is_direct)),
+        _ => None,
+    });
+    let expected = [(ROOT, false), (ROOT, true), ("other", true)];
+    assert!(messages.eq(expected.map(|(room, is_direct)| (room.to_owned(), is_direct))));
+}
+
+#[test]
 fn a_masked_frame_of_a_server_is_a_violation() {
     let mut client = upgraded();
     client.receive(NOW, &mut [0x82, 0x80, 1, 2, 3, 4]);
