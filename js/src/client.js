@@ -137,11 +137,11 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
             isGreeted = false;
             lostAt ??= clock.now();
             session.pause();
-            // The server ends the session with these close codes; after others, and without one, the client may return to it.
-            if (state === "closed" || !/^10(0[156]|1[45])$/.test(error.closeCode ?? 1006)) {
+            // The server ends the session with these close codes, and after its time. Otherwise the client may return to it.
+            if (state === "closed" || error.closeCode > 1006 || !session.isKept(clock.now() - lostAt)) {
                 session.begin();
+                ended(error?.reason === "rate");
             }
-            session.isKept() || ended(error?.reason === "rate");
             state === "closed" && rooms.forEach((room) => close(room, error ?? createClosedError()));
         }
         emit("state", state, error);

@@ -11,7 +11,7 @@
 
 import { toAddress, toProtocols } from "./address.js";
 import { RoomerError, createClosedError, rejectUnknown, wrap } from "./error.js";
-import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
+import { ASK_INTERVAL, LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
 /**
  * Returns true for the close codes of the client's own fault and of the application; the README has the reasons. Older servers
@@ -188,7 +188,7 @@ export function createConnection(url, options, clock, session, outbox, received,
     };
 
     /** Returns how long the server may be silent. */
-    const silence = () => Math.min(heartbeat, session.heartbeat);
+    const silence = () => Math.max(session.isOn && ASK_INTERVAL, Math.min(heartbeat, session.heartbeat));
 
     /** Waits until the server has been silent for too long, then probes. */
     const scheduleHeartbeat = () => {

@@ -29,6 +29,9 @@ export const ACK_PACKETS = 64;
 export const ACK_BYTES = 2 ** 16;
 export const ACK_DELAY = 5_000;
 
+/** The shortest interval between questions on an idle connection: the server closes clients that ask 64 times within a second each. */
+export const ASK_INTERVAL = 1_200;
+
 /** The longest delay that setTimeout() can wait. */
 export const LONGEST_DELAY = 2e9;
 /** The expected minimum throughput of a network, in bytes per second: larger messages get more time. */

@@ -54,10 +54,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
 
     const write = (item) => {
         // As in request(), also when a leave is sent again.
-        if (session.isOn && item.event === "leave" && unprobed) {
-            session.acknowledge("?");
-            unprobed = 0;
-        }
+        session.isOn && item.event === "leave" && unprobed && transmit(createProbe());
         unprobed += Math.max(PACKET_BYTES, item.data.length);
         isAwaited ||= item.report;
         send(item);
@@ -65,16 +62,15 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
 
     const transmit = (item) => {
         const isProbe = item.room === PROBE;
-        if (!isProbe || !session.isOn) {
+        if (isProbe && session.isOn) {
+            session.acknowledge("?");
+        } else {
             sentBytes += item.data.length;
             sent.add(item);
             write(item);
-        } else {
-            session.acknowledge("?");
         }
         if (isProbe) {
-            unprobed = 0;
-            isAwaited = false;
+            isAwaited = unprobed = 0;
         }
     };
 
@@ -212,8 +208,10 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         /** Sends again what the server has not handled. The rest is not confirmed yet: the answers to it may still come. */
         resumed(count) {
             window = FIRST_WINDOW;
-            transmit(createProbe());
-            [...sent].slice(Math.max(0, count - handled)).forEach(write);
+            unprobed = 0;
+            // The server closes clients that ask without end, so not without a need.
+            count > handled && transmit(createProbe());
+            [...sent].slice(count - handled).forEach(write);
             pump();
         },
         /** Handles the loss of the connection: unconfirmed messages may or may not have arrived. */

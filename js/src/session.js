@@ -19,6 +19,8 @@ export function createSession(clock, send) {
     let acknowledged = 0;
     /** The bytes of the packets since the last acknowledgement. */
     let bytes = 0;
+    /** The time for which the server keeps the session without a socket. */
+    let window;
     let timer;
 
     const pause = () => {
@@ -30,7 +32,7 @@ export function createSession(clock, send) {
 
     const acknowledge = (to) => {
         pause();
-        send({ room: ROOT, event: ACK, to, data: encode(ROOT, ACK, to, "", toBytes(`${received}`)) });
+        send({ event: ACK, to, data: encode(ROOT, ACK, to, "", toBytes(`${received}`)) });
     };
 
     const session = {
@@ -40,8 +42,8 @@ export function createSession(clock, send) {
         handled: undefined,
         /** The silence of the server after which something is wrong. */
         heartbeat: Infinity,
-        /** Returns true if the server may keep the session when the socket is lost. */
-        isKept: () => !!token,
+        /** Returns true if the server may keep the session, without a socket for this time. */
+        isKept: (time = 0) => time <= window && token,
         /** Returns what the client asks for in the query of its address. */
         query: () => `roomer=2${token ? `&session=${encodeURIComponent(token)}&received=${received}` : ""}`,
         /** Begins a session, or continues it, by the payload of `hello`; without one, the server speaks the plain protocol. */
@@ -50,6 +52,7 @@ export function createSession(clock, send) {
             session.isOn = !!hello;
             // A tenth more than promised, for the way.
             session.heartbeat = hello?.heartbeat * 1.1 || Infinity;
+            window = hello?.resume;
             token = hello?.session;
             received = session.handled >= 0 ? received : 0;
             pause();

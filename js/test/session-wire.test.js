@@ -63,6 +63,18 @@ describe("acknowledgements", () => {
         assert.deepEqual(wire.map((each) => each.slice(1, 4)), [["root", "roomer:ack", "?"]]);
     });
 
+    test("no heartbeat and no return asks so often that the server would take it for a flood", async () => {
+        const { server, wire, client, sockets } = await enter(1, { heartbeat: 20, reconnect: { minDelay: 0, maxDelay: 0 } });
+        await server.advance(60_000);
+        assert.ok(wire.length > 10 && wire.length <= 50, `${wire.length} questions a minute`);
+        wire.length = 0;
+        for (let n = 0; n < 100; n++) {
+            server.cut();
+            await server.advance(100);
+        }
+        assert.deepEqual([acks(wire), sockets.length, client.state], [[], 101, "open"]);
+    });
+
     test("a server that acknowledges what was not sent, or takes it back, changes nothing", async () => {
         const world = await enter();
         const { server, sockets, room } = world;

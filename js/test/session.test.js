@@ -119,6 +119,19 @@ describe("a session that does not continue", () => {
         }
     });
 
+    test("whose time is over: the loss is known without a connection", async () => {
+        const world = await enter(1, { reconnect: { maxDelay: 1_000 } });
+        const { server, client, room } = world;
+        const lost = record(client, "lost");
+        room.send("chat", 1);
+        connOf(world, client).cut();
+        server.allow({ connect: () => false });
+        await server.advance(30_000);
+        assert.deepEqual(lost, []);
+        await server.advance(1_100);
+        assert.deepEqual([lost.length, lost[0][1].reason, client.state === "open"], [1, "unconfirmed", false]);
+    });
+
     test("closed by the client while there is no connection: messages of unknown fate are reported", async () => {
         const world = await enter();
         const { server, client, room } = world;

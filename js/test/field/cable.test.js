@@ -18,11 +18,11 @@ const TRUSTING = { heartbeat: false, timeout: 1_000 };
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { concurrency: 4, timeout: 180_000, skip: noNamespaces() }, () => {
         /** Two machines with a server on one, a client of it on the other, and one of its own on the server's. */
-        async function setUp(t, options) {
+        async function setUp(t, options, extended) {
             const { server: there, client: here } = connectMachines(t);
             const server = await startServerIn(there, runtime, "--pong-wait", "1s", "--ping-period", "300ms", "--write-wait", "1s", "--listen", `${there.address}:0`);
             t.after(() => server.kill());
-            const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], wrapper: here.wrapper, options }).opened();
+            const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], wrapper: here.wrapper, options, extended }).opened();
             const local = await startFar(t, { url: server.url, rooms: ["lobby"], wrapper: there.wrapper }).opened();
             /** Waits until the server has given the client up. */
             const givenUp = async (id) => local.until(`${id} left`, ([what, , member]) => what === "member_left" && member === id);
@@ -78,6 +78,15 @@ for (const runtime of RUNTIMES) {
             await far.cameBack(before);
             await givenUp(id);
             assert.notEqual(far.id, id);
+        });
+
+        test("the client has another address: its session follows", async (t) => {
+            const { here, far, local } = await setUp(t, IMPATIENT, true);
+            const [before, seen, { id }] = [far.log.length, local.log.length, far];
+            here.readdress("198.18.0.3");
+            await far.cameBack(before);
+            assert.equal(far.id, id);
+            assert.deepEqual(local.log.slice(seen).filter(([what]) => what === "member_left"), []);
         });
     });
 }

@@ -42,7 +42,7 @@ for (const proxy of PROXIES) {
         }
 
         test("the proxy restarts", async (t) => {
-            const { front, far } = await setUp(t);
+            const { front, far } = await setUp(t, { client: { extended: true } });
             for (let round = 0; round < 2; round++) {
                 const before = far.log.length;
                 await front.stop();

@@ -7,13 +7,21 @@ import { createInterface } from "node:readline";
 
 import { connect } from "../../src/index.js";
 
-const { url, rooms, socket, options } = JSON.parse(process.argv[2]);
+const { url, rooms, socket, extended, options } = JSON.parse(process.argv[2]);
 const tell = (...line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
-const WebSocket = socket === "ws" ? (await import("ws")).WebSocket : globalThis.WebSocket;
+const Base = socket === "ws" ? (await import("ws")).WebSocket : globalThis.WebSocket;
+/** A socket that does not ask for the extended protocol. */
+class PlainSocket extends Base {
+    constructor(address, protocols = []) {
+        super(address.replace("roomer=2", "other=2"), protocols);
+    }
+}
+const WebSocket = extended ? Base : PlainSocket;
 const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay: 200 }, ...options, WebSocket });
 
 client.on("state", (state, error) => tell("state", state, error?.code, error?.closeCode, error?.reason));
+client.on("resumed", () => rooms.forEach((name) => tell("reopen", name, client.id)));
 client.on("error", (error) => tell("error", error.code, error.message));
 client.on("overflow", ({ room, event, payload }) => tell("overflow", room, event, payload));
 client.on("lost", ({ room, event, payload, reason }) => tell("lost", { room, event, payload, reason }));

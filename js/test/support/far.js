@@ -35,14 +35,15 @@ export function findNode22() {
  * @param {string} about.url
  * @param {string[]} about.rooms
  * @param {"ws" | "global"} [about.socket] which WebSocket class
+ * @param {boolean} [about.extended] true for a client with sessions, which outlive what most tests watch
  * @param {object} [about.options] for connect(), as JSON can write them
  * @param {string} [about.node] the program
  * @param {string[]} [about.wrapper] a command that runs it, such as one that enters a namespace; it must not fork
  * @param {object} [about.env]
  */
-export function startFar(t, { url, rooms, socket = "ws", options = {}, node = process.execPath, wrapper = [], env = {} }) {
+export function startFar(t, { url, rooms, socket = "ws", extended = false, options = {}, node = process.execPath, wrapper = [], env = {} }) {
     const flags = socket === "global" && node === process.execPath ? ["--experimental-websocket", "--no-warnings"] : ["--no-warnings"];
-    const [program, ...args] = [...wrapper, node, ...flags, path("far-client.js"), JSON.stringify({ url, rooms, socket, options })];
+    const [program, ...args] = [...wrapper, node, ...flags, path("far-client.js"), JSON.stringify({ url, rooms, socket, extended, options })];
     const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"], env: { ...process.env, ...env } });
     const ended = once(child, "close");
     const log = [];

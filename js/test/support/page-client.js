@@ -17,7 +17,13 @@ const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const CLIENT = `
     import { connect } from ${JSON.stringify(path("../../src/index.js"))};
     export function start(url, rooms, options, tell) {
-        const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay: 200 }, ...options });
+        // Plain: a session would outlive what these tests watch.
+        class PlainSocket extends WebSocket {
+            constructor(address, protocols = []) {
+                super(address.replace("roomer=2", "other=2"), protocols);
+            }
+        }
+        const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay: 200 }, ...options, WebSocket: PlainSocket });
         client.on("state", (state, error) => tell(["state", state, error?.code, error?.closeCode, error?.reason]));
         for (const name of rooms) {
             const room = client.join(name);
