@@ -109,6 +109,8 @@ impl Established {
         let server = self.conn.server.clone();
         let options = server.options();
         let key = self.conn.info.key;
+        // Without bytes, a handler has ended: the client has not shown that its new token arrived.
+        let has_received = !bytes.is_empty();
         let quanta = bytes.len().div_ceil(READ_QUANTUM).max(1) as u32;
         let pause_until = now + BACKPRESSURE_PAUSE * quanta;
         // The lock is held while the messages of one read are handled: their broadcasts are then one
@@ -217,7 +219,7 @@ impl Established {
         // Moves what is left of the chunk into the session's buffer, before that is measured below.
         drop(feed);
         if let Some(session) = &mut self.session_state {
-            if session.confirms() {
+            if has_received && session.confirms() {
                 core.sessions.confirm(key);
             }
             if session.received.due_at().is_some_and(|at| now >= at) {
