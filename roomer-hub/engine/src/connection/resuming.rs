@@ -111,6 +111,10 @@ impl<R: Reader> Connection<R> {
             core.sessions.refused.incomplete += 1;
             core.gone(now, key, DisconnectReason::Lost);
             server.flush_after_input(now, core, &mut open.flush_at);
+            // The rest of a flush goes to the timer task, since the session's state is dropped here.
+            if open.flush_at.is_some() {
+                server.0.timers.wake_drivers();
+            }
             detached.discard();
             return self.establish(now, opening);
         };
@@ -153,6 +157,9 @@ impl<R> Connection<R> {
         let (mut core, now) = (self.server.core(), self.server.now());
         core.gone(now, open.conn.info.key, DisconnectReason::Lost);
         self.server.flush_after_input(now, core, &mut open.flush_at);
+        if open.flush_at.is_some() {
+            self.server.0.timers.wake_drivers();
+        }
         writer.discard();
     }
 }
