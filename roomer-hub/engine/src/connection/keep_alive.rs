@@ -44,6 +44,11 @@ impl KeepAlive {
         Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))
     }
 
+    /// Returns how long nothing has arrived.
+    pub(crate) fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.last_received.into())
+    }
+
     /// Returns when the next ping is due.
     pub(crate) fn ping_at(&self, interval: Duration) -> Duration {
         Duration::from(self.last_ping) + interval

@@ -47,7 +47,13 @@ impl<R: Reader> Connection<R> {
         }
         let unfinished = open.progress.timeout_at(options.message_timeout);
         if is_due(unfinished) {
-            return self.end(now, &close::UNFINISHED);
+            // A message that stops in the middle is the first sign of a lost network, long before the
+            // silence is. The client of a session sends the message again on its next socket.
+            let has_stopped = open.keep_alive.silence(now) >= options.message_timeout / 2;
+            return match has_stopped && self.detach(now) {
+                true => Step::Again,
+                false => self.end(now, &close::UNFINISHED),
+            };
         }
         let acknowledge = open.session_state.as_ref().map(|session| session.due_at());
         if is_due(acknowledge)
