@@ -10,6 +10,7 @@
 //! | [`members`] | plans for a hub with extended and plain members |
 //! | [`cluster`] | plans for several nodes over a model of a broker |
 //! | [`server`] | plans for the whole server, checked byte by byte |
+//! | [`sessions`] | plans for sessions that outlive their sockets |
 //! | [`runner`] | runs many seeds on all cores |
 //! | [`simulation`] | the trait that the runner uses: run a seed, explain a failure |
 //! | [`random`] | the source of a plan's choices: a seed, or the bytes of a fuzzer |
@@ -36,6 +37,7 @@ pub mod random;
 pub mod requests;
 pub mod runner;
 pub mod server;
+pub mod sessions;
 pub mod shrink;
 pub mod simulation;
 pub mod trace;

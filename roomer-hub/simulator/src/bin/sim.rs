@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! cargo run --release -p roomer-simulator --bin sim -- --seeds N [--start S] [--threads T] \
-//!     [--full | --guests | --requests | --members | --cluster]
+//!     [--full | --guests | --requests | --members | --cluster | --sessions]
 //! ```
 //!
 //! With `--guests`, the hub has peers: members on other nodes; with `--requests`, extended connections
 //! that send requests; with `--members`, extended members with info. With `--full`, plans drive the whole
 //! server (sessions, outboxes and handlers) byte by byte instead of the hub alone; with `--cluster`,
-//! several nodes over a model of a broker. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
+//! several nodes over a model of a broker; with `--sessions`, a server whose clients lose their sockets
+//! and return. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
 //! per thread; the exit status is 0 only if F is 0. Failing plans are shrunk and printed as tests.
 //! With 10,000 seeds or more, a mark that was never reached is a failure too.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line program
@@ -27,9 +28,11 @@ use roomer_simulator::members::report::MemberPlans;
 use roomer_simulator::requests::RequestPlans;
 use roomer_simulator::runner;
 use roomer_simulator::server::ServerPlans;
+use roomer_simulator::sessions::SessionPlans;
 use roomer_simulator::simulation::Simulation;
 
-const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] [--full | --guests | --requests | --members | --cluster]";
+const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] \
+    [--full | --guests | --requests | --members | --cluster | --sessions]";
 
 /// The number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
@@ -58,6 +61,7 @@ enum Mode {
     Members,
     Server,
     Cluster,
+    Sessions,
 }
 
 fn main() -> ExitCode {
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
         Mode::Members => run::<MemberPlans>(&options),
         Mode::Server => run::<ServerPlans>(&options),
         Mode::Cluster => run::<ClusterPlans>(&options),
+        Mode::Sessions => run::<SessionPlans>(&options),
     }
 }
 
@@ -103,6 +108,7 @@ fn options() -> Result<Option<Options>, String> {
             "--requests" => options.mode = Mode::Requests,
             "--members" => options.mode = Mode::Members,
             "--cluster" => options.mode = Mode::Cluster,
+            "--sessions" => options.mode = Mode::Sessions,
             "-h" | "--help" => return Ok(None),
             _ => return Err(format!("unknown option {word:?}")),
         }

@@ -215,29 +215,8 @@ impl Expected {
             let is_why = why.is_none_or(|why| why.as_bytes() == reason);
             return (!early && expected == code && is_why).then_some(at);
         }
-        let mut rooms: [u32; 16] = [u32::MAX; 16];
-        let mut seen = 0;
-        for (at, item) in self.items.iter().enumerate() {
-            let is_next = match item.order {
-                Order::Room(room) => !rooms[..seen].contains(&room),
-                Order::Direct => true,
-                Order::After(room) => !rooms[..seen].contains(&room),
-                Order::Barrier => seen == 0,
-            };
-            if is_next && item.output.is(frame) {
-                return Some(at);
-            }
-            match item.order {
-                Order::Room(room) if is_next && seen < rooms.len() => {
-                    rooms[seen] = room;
-                    seen += 1;
-                }
-                Order::Room(_) => {}
-                _ if item.is_optional => {}
-                _ => return None,
-            }
-        }
-        None
+        let order = |item: &ExpectedItem| (item.order, item.is_optional);
+        next_item(&self.items, order, |item| item.output.is(frame))
     }
 
     fn log_frame(&mut self, describe: impl FnOnce() -> String) {
@@ -258,6 +237,38 @@ impl Expected {
         }
         text
     }
+}
+
+/// Returns the index of the first item that fits, among those that may come next.
+pub fn next_item<T>(
+    items: &VecDeque<T>,
+    order: impl Fn(&T) -> (Order, bool),
+    fits: impl Fn(&T) -> bool,
+) -> Option<usize> {
+    let mut rooms: [u32; 16] = [u32::MAX; 16];
+    let mut seen = 0;
+    for (at, item) in items.iter().enumerate() {
+        let (order, is_optional) = order(item);
+        let is_next = match order {
+            Order::Room(room) => !rooms[..seen].contains(&room),
+            Order::Direct => true,
+            Order::After(room) => !rooms[..seen].contains(&room),
+            Order::Barrier => seen == 0,
+        };
+        if is_next && fits(item) {
+            return Some(at);
+        }
+        match order {
+            Order::Room(room) if is_next && seen < rooms.len() => {
+                rooms[seen] = room;
+                seen += 1;
+            }
+            Order::Room(_) => {}
+            _ if is_optional => {}
+            _ => return None,
+        }
+    }
+    None
 }
 
 impl Output {
@@ -287,7 +298,7 @@ impl Output {
         }) as u64
     }
 
-    fn is(&self, frame: &Frame<'_>) -> bool {
+    pub fn is(&self, frame: &Frame<'_>) -> bool {
         match (*self, *frame) {
             (Output::Packet(packet), Frame::Binary(data)) => is_packet(&packet, data),
             (Output::JoinAck { room, id, members, shows }, Frame::Binary(data)) => {

@@ -29,7 +29,7 @@ mod counters;
 mod cursor;
 mod drain;
 mod ending;
-mod expected;
+pub(crate) mod expected;
 mod faults;
 mod flush;
 mod generate;
@@ -43,7 +43,7 @@ mod permissions;
 pub mod plan;
 mod quiescence;
 mod scenarios;
-mod setup;
+pub(crate) mod setup;
 mod traffic;
 
 use std::fmt::Write;

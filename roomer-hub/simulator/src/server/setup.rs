@@ -11,9 +11,9 @@ use super::plan::{Drain, Flush, Setup};
 use crate::hub::plan::{DEFAULT_RATES, Mode};
 
 /// Virtual time, and the ids of [`identity`](crate::alphabet::identity) in order.
-pub(super) struct SimEnvironment {
-    pub(super) clock: Clock,
-    pub(super) ids: Arc<AtomicU32>,
+pub(crate) struct SimEnvironment {
+    pub(crate) clock: Clock,
+    pub(crate) ids: Arc<AtomicU32>,
 }
 
 impl Environment for SimEnvironment {

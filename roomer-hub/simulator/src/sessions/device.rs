@@ -1,0 +1,201 @@
+//! The clients: what they ask for, send and acknowledge.
+
+use roomer_proto::PacketRef;
+use roomer_testkit::frames::first_byte;
+
+use super::application::{SCRIPTS, text};
+use super::harness::Harness;
+use super::marks::Mark;
+use super::plan::{AckKind, Act, How, ROOMS, SLOTS, Say};
+use super::session::Packet;
+use super::socket::{Asked, Meaning};
+use crate::alphabet::noise;
+use crate::fault::Fault;
+
+impl Harness<'_> {
+    /// Connects a client, which forgets its session.
+    pub fn connect(&mut self, slot: u8, is_extended: bool, user: u8) {
+        let device = &mut self.devices[usize::from(slot) % SLOTS];
+        (device.is_extended, device.user) = (is_extended, user);
+        (device.session, device.acked) = (None, 0);
+        let asked = Asked { is_extended, user, is_denied: false, token: None, how: None };
+        self.open_socket(slot, asked);
+    }
+
+    /// Lets a client return to its session. One that has none connects anew.
+    pub fn return_to_session(&mut self, slot: u8, how: How) {
+        let device = &self.devices[usize::from(slot) % SLOTS];
+        let (is_extended, user) = (device.is_extended, device.user);
+        let known = device.session.filter(|_| is_extended);
+        let known = known.filter(|&session| !self.sessions[session].known_tokens.is_empty());
+        let Some(number) = known else {
+            let asked = Asked { is_extended, user, is_denied: false, token: None, how: None };
+            return self.open_socket(slot, asked);
+        };
+        let others = self.devices.iter().filter_map(|device| device.session);
+        let other = { others }.find(|other| *other != number).map(|other| self.sessions[other].id);
+        let session = &mut self.sessions[number];
+        let tokens = &session.known_tokens;
+        let own = tokens[tokens.len() - 1].clone();
+        let (mut token, mut count) = (own, Some(session.read_to));
+        match how {
+            How::Honest | How::OtherUser | How::Denied => {}
+            How::Rewound(by) => {
+                session.read_to = session.read_to.saturating_sub(by.into());
+                count = Some(session.read_to);
+            }
+            How::Ahead => count = Some(session.total() + 1000),
+            How::UsedToken => token = tokens[tokens.len().saturating_sub(3)].clone(),
+            How::Forged => {
+                let last = if token.ends_with('0') { '1' } else { '0' };
+                token.pop();
+                token.push(last);
+            }
+            How::Foreign => {
+                if let Some(other) = other {
+                    token.replace_range(..36, text(other));
+                }
+            }
+            How::Garbage => token.truncate(20),
+            How::NoCount => count = None,
+        }
+        let user = if how == How::OtherUser { user + 1 } else { user };
+        let (is_denied, token) = (how == How::Denied, Some((token, count)));
+        self.open_socket(slot, Asked { is_extended, user, is_denied, token, how: Some(how) });
+    }
+
+    /// Performs a step about one client.
+    pub fn act(&mut self, slot: u8, act: Act) -> Result<(), Fault> {
+        let device = &self.devices[usize::from(slot) % SLOTS];
+        let (session, Some(at)) = (device.session, device.socket) else { return Ok(()) };
+        let socket = &mut self.sockets[at];
+        match act {
+            Act::Send(say) => self.send(slot, say),
+            Act::Ack(kind) => self.acknowledge(slot, kind),
+            Act::Close(code) if socket.can_send() && socket.has_response => {
+                let what = Meaning::Close(code);
+                socket.send(first_byte::CLOSE, &code.to_be_bytes(), what);
+                socket.is_closed = true;
+            }
+            Act::Violate if socket.can_send() && socket.has_response => {
+                socket.violate();
+                socket.is_closed = true;
+            }
+            Act::Close(_) | Act::Violate => {}
+            Act::Deliver(bytes) => socket.deliver(bytes as usize),
+            Act::Take(bytes) => return self.receive(at, bytes as usize),
+            Act::Read(on) => {
+                socket.is_reading = on && !socket.is_lost;
+                if socket.is_reading {
+                    return self.receive(at, usize::MAX);
+                }
+            }
+            Act::Space(bytes) => match bytes {
+                u32::MAX => socket.peer.set_space(usize::MAX),
+                bytes => socket.peer.set_space(bytes as usize),
+            },
+            Act::Limit { read, write } => {
+                socket.peer.max_read(read as usize);
+                socket.peer.max_write(write as usize);
+            }
+            Act::Break(how) => {
+                if !socket.is_broken {
+                    self.break_socket(at, how);
+                }
+            }
+            Act::Mute(on) => socket.is_mute = on,
+            Act::Poll => {
+                let task = socket.task;
+                self.tasks.poll(task);
+                return self.observe(Some(task));
+            }
+            Act::Abort => {
+                if session.is_some_and(|session| self.sessions[session].keeper == at) {
+                    socket.is_aborted = true;
+                    let task = socket.task;
+                    self.tasks.abort(task);
+                    return self.observe(Some(task));
+                }
+            }
+            Act::App(what) => {
+                let Some(session) = session.map(|session| &self.sessions[session]) else {
+                    return Ok(());
+                };
+                if let Some(conn) = self.server.conn(text(session.id)) {
+                    self.marks.mark(session.is_away(), Mark::ActedWhileAway);
+                    let is_close = matches!(what, super::plan::AppAction::Close);
+                    self.marks.mark(session.is_away() && is_close, Mark::ClosedWhileAway);
+                    self.application.act(&conn, what.action());
+                    return self.observe(None);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a client send a packet, now or after its return.
+    fn send(&mut self, slot: u8, say: Say) {
+        let Some(packet) = self.packet(slot, say) else { return };
+        let device = &self.devices[usize::from(slot) % SLOTS];
+        let (Some(session), Some(at)) = (device.session, device.socket) else { return };
+        let (number, is_extended) = (self.sessions[session].sent.len(), device.is_extended);
+        let socket = &mut self.sockets[at];
+        let is_ready = socket.is_ready() && socket.session == Some(session);
+        if is_ready {
+            socket.send_packet(number, &packet);
+        }
+        if is_ready || is_extended {
+            self.sessions[session].sent.push(packet);
+        }
+    }
+
+    fn packet(&self, slot: u8, say: Say) -> Option<Packet> {
+        let room = |number: u8| ROOMS[usize::from(number) % ROOMS.len()];
+        let bare = PacketRef::default();
+        Some(match say {
+            Say::Join(number) => PacketRef { room: room(number), event: "join", ..bare },
+            Say::Leave(number) => PacketRef { room: room(number), event: "leave", ..bare },
+            Say::ToRoom { room: number, len } => {
+                let payload = noise(slot, len.into());
+                PacketRef { room: room(number), event: "chat", payload, ..bare }
+            }
+            Say::ToPeer { slot: to, len } => {
+                let to = self.devices[usize::from(to) % SLOTS].session?;
+                let (dst, payload) = (text(self.sessions[to].id), noise(slot, len.into()));
+                PacketRef { room: "root", event: "chat", dst, payload, ..bare }
+            }
+            Say::Call(number) => {
+                let event = SCRIPTS[usize::from(number) % SCRIPTS.len()].0;
+                PacketRef { room: "root", event, payload: noise(slot, 3), ..bare }
+            }
+        })
+    }
+
+    /// Lets a client acknowledge what it has received, or something else.
+    pub fn acknowledge(&mut self, slot: u8, kind: AckKind) {
+        let device = &mut self.devices[usize::from(slot) % SLOTS];
+        let (Some(session), Some(at)) = (device.session, device.socket) else { return };
+        let (session, socket) = (&self.sessions[session], &mut self.sockets[at]);
+        if !device.is_extended || !socket.is_ready() {
+            return;
+        }
+        let honest = session.read_to.max(device.acked);
+        let count = match kind {
+            AckKind::Late(by) => honest.saturating_sub(by.into()).max(device.acked),
+            AckKind::Beyond => session.total() + 1000,
+            AckKind::Back => device.acked.saturating_sub(1),
+            _ => honest,
+        };
+        let is_honest = matches!(kind, AckKind::Honest | AckKind::Late(_) | AckKind::Ask);
+        let times = if let AckKind::Flood(times) = kind { times } else { 1 };
+        for _ in 0..times {
+            match kind {
+                AckKind::Garbage => socket.send_ack(&format!("0{count}x"), false),
+                _ => socket.send_ack(&count.to_string(), kind == AckKind::Ask),
+            }
+        }
+        if is_honest {
+            device.acked = count;
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! When a session is lost, continued, refused or ended: what the server may do, and what it must.
+
+use std::time::Duration;
+
+use roomer_engine::Stats;
+
+use super::application::millis;
+use super::harness::Harness;
+use super::log::{hello, token};
+use super::marks::Mark;
+use super::plan::How;
+use super::session::Place;
+use super::socket::{Meaning, Phase};
+use crate::fault::{Fault, ensure};
+
+/// The engine's `HANDOVER_TIMEOUT`.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The server's `message_timeout`. A message that stops in the middle is the loss of its socket.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Harness<'_> {
+    /// Checks that a session may end without a close by the server.
+    pub fn check_gone(&mut self, number: usize, polled: Option<usize>) -> Result<(), Fault> {
+        let at = polled.ok_or_else(|| Fault::new(format!("{number} is gone outside a poll")))?;
+        let now = self.now();
+        // A return that comes too late reports the end of a session once more.
+        if !self.sessions[number].is_open() {
+            self.incomplete = Some(number);
+            return Ok(());
+        }
+        let is_pending = self.sessions[number].pending.is_some();
+        if self.session_on(at) == Some(number) && !is_pending {
+            self.settle(at);
+            if let Some(Meaning::Close(code)) = self.sockets[at].front_meaning() {
+                self.sockets[at].close = Some((code, ""));
+                self.closed_by_peer += 1;
+                return self.end(number);
+            }
+        }
+        let session = &self.sessions[number];
+        self.lost += 1;
+        let socket = &self.sockets[at];
+        if session.keeper != at {
+            let Some((_, count)) = socket.asked.token.clone() else {
+                return Err(Fault::new(format!("{number} is ended by socket {at}")));
+            };
+            // The waiting task found that the session lacks what its client needs, or was aborted.
+            let can = count.is_some_and(|count| session.can_resume(count, self.plan.setup.buffer))
+                && !session.may_have_overflown;
+            ensure!(session.is_away() && (!can || socket.is_aborted), "{number} could continue");
+            self.incomplete = (!socket.is_aborted).then_some(number);
+            self.marks.mark(!can, Mark::Incomplete);
+            return self.end(number);
+        }
+        let is_due = match session.place {
+            Place::Away { until } => {
+                self.marks.mark(now >= until, Mark::Expired);
+                self.marks.mark(now >= until && session.pending.is_some(), Mark::ExpiredPending);
+                self.marks.mark(session.has_overflown, Mark::Overflown);
+                now >= until || session.may_have_overflown || socket.is_aborted || self.is_closing
+            }
+            Place::Socket(_) => {
+                let is_kept = self.may_detach(number, at) && !self.is_closing;
+                let is_lost = self.may_lose(number, at) && !is_kept;
+                self.marks.mark(is_lost && session.is_extended, Mark::NotKept);
+                // Its handler may have sent more than fits after the loss.
+                let is_full = self.may_lose(number, at) && session.may_lack;
+                is_lost || is_full || socket.is_aborted || self.is_closing
+            }
+            Place::Ended => false,
+        };
+        ensure!(is_due, "{number} is gone without a reason ({:?})", session.place);
+        self.end(number)
+    }
+
+    /// Checks that the server may close a session.
+    pub fn check_closed(
+        &mut self,
+        number: usize,
+        code: u16,
+        polled: Option<usize>,
+    ) -> Result<(), Fault> {
+        let now = self.now();
+        let session = &self.sessions[number];
+        let is_own = polled == Some(session.keeper);
+        if is_own && !session.is_open() {
+            // A violation behind the packet that has closed the session.
+            return Ok(());
+        }
+        let how = match code {
+            1012 if self.is_closing && session.is_extended => "retry=",
+            1001 if self.is_closing && !session.is_extended => "server is going away",
+            1008 if is_own && session.expires.is_some_and(|at| now >= at) => {
+                self.marks.mark(session.is_away(), Mark::LoginExpiredAway);
+                self.marks.mark(!session.is_away(), Mark::LoginExpired);
+                "login expired"
+            }
+            1013 if self.may_be_out_of_memory() => {
+                self.marks.mark(true, Mark::OutOfMemory);
+                ""
+            }
+            1013 if is_own => {
+                let at = session.keeper;
+                let outstanding = session.bytes_after(session.acked.min(session.got.len()));
+                let is_slow = outstanding > self.plan.setup.max_backlog.into();
+                let is_kept = self.may_detach(number, at) && !self.is_closing;
+                let is_lost = self.may_lose(number, at) && !is_kept;
+                let is_trickle = self.sockets[at].is_mid_message()
+                    && now < self.sockets[at].read.1 + MESSAGE_TIMEOUT / 2
+                    && now >= self.sockets[at].opened_at + MESSAGE_TIMEOUT;
+                ensure!(is_slow || is_lost || is_trickle, "{number} is closed with 1013");
+                ""
+            }
+            1002 if is_own && session.socket() == polled => {
+                let at = session.keeper;
+                ensure!(self.settle(at), "{number} is closed with 1002");
+                self.sockets[at].outgoing.clear();
+                ""
+            }
+            _ => return Err(Fault::new(format!("{number} is closed with {code}"))),
+        };
+        self.close(number, code, how)
+    }
+
+    /// Returns true if the server may take the socket of a session for lost.
+    fn may_lose(&self, number: usize, at: usize) -> bool {
+        let (now, setup, socket) = (self.now(), &self.plan.setup, &self.sockets[at]);
+        let is_silent = now >= socket.read.1 + millis(setup.pong);
+        let outstanding = self.sessions[number].bytes_after(self.sessions[number].got.len());
+        // A receiver behind which much waits has less time.
+        let write = match outstanding > u64::from(setup.max_backlog) / 2 {
+            true => Duration::from_millis(50),
+            false => millis(setup.write),
+        };
+        let is_stuck = socket.full_since.is_some_and(|since| now >= since + write);
+        let has_stopped = socket.is_mid_message() && now >= socket.read.1 + MESSAGE_TIMEOUT / 2;
+        socket.is_broken
+            || is_silent
+            || is_stuck
+            || has_stopped
+            || self.sessions[number].was_wanted
+            || self.is_superseded(number, at)
+    }
+
+    /// Returns true if the server keeps the session of a socket that is lost.
+    fn may_detach(&self, number: usize, at: usize) -> bool {
+        let away = self.sessions.iter().filter(|session| session.is_away()).count();
+        let fits = away < self.plan.setup.max_detached.into()
+            || self.sessions[number].was_wanted
+            || self.is_superseded(number, at);
+        self.sessions[number].is_extended && self.plan.setup.window > 0 && !self.is_shut && fits
+    }
+
+    /// Checks what a poll has changed besides the inputs of the hub.
+    pub fn after_poll(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
+        let (old, new) = (before.sessions.refused, self.stats.sessions.refused);
+        let refused = [
+            new.unknown - old.unknown,
+            new.other_user - old.other_user,
+            new.incomplete - old.incomplete,
+        ];
+        let Some(at) = polled else {
+            ensure!(refused == [0; 3], "a return outside a poll");
+            return Ok(());
+        };
+        self.check_refused(at, refused)?;
+        for number in std::mem::take(&mut self.dropped) {
+            ensure!(!self.sessions[number].is_open(), "a handler of session {number} is dropped");
+        }
+        if let Some(number) = self.session_on(at)
+            && self.sockets[at].read.0 > self.sockets[at].request_len
+        {
+            self.marks.mark(self.sessions[number].is_unconfirmed, Mark::Confirmed);
+            self.sessions[number].confirm();
+        }
+        self.check_detached(at)?;
+        self.check_admission(at, before);
+        if self.session_on(at).is_some() && !self.tasks.is_done(self.sockets[at].task) {
+            self.check_leftover(at)?;
+        }
+        if self.tasks.is_done(self.sockets[at].task) {
+            let socket = &mut self.sockets[at];
+            socket.is_counted = false;
+            if socket.phase == Phase::Handshake {
+                self.check_given_up(at)?;
+            }
+            let left =
+                self.sessions.iter().position(|session| session.is_open() && session.keeper == at);
+            let socket = &mut self.sockets[at];
+            socket.phase = Phase::Ended;
+            if let Some(left) = left {
+                ensure!(self.sessions[left].is_away(), "the task of session {left} has ended");
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks why a client did not get its session.
+    fn check_refused(&mut self, at: usize, refused: [u64; 3]) -> Result<(), Fault> {
+        let now = self.now();
+        let socket = &self.sockets[at];
+        let Some((text, count)) = socket.asked.token.clone() else {
+            ensure!(refused == [0; 3], "{at} returns to no session");
+            return Ok(());
+        };
+        let has_opened = socket.phase == Phase::Open && socket.resumed_with.is_none();
+        let is_new = has_opened && !socket.is_judged;
+        let target = self.target(at).filter(|_| count.is_some());
+        let open = target.filter(|&number| self.sessions[number].is_open());
+        let is_user = |number: usize| self.sessions[number].user == socket.asked.user;
+        let is_late = socket.waits_since.is_some_and(|since| now >= since + HANDOVER_TIMEOUT);
+        let is_over = socket.waits_since.is_some() && (is_late || open.is_none());
+        let unsure = open.is_some_and(|number| self.sessions[number].accepts(&text).is_none());
+        let may_be = [
+            open.is_none() || is_over || unsure || self.is_closing,
+            open.is_some_and(|number| !is_user(number)),
+            self.incomplete.is_some(),
+        ];
+        for (reason, (count, may_be)) in refused.into_iter().zip(may_be).enumerate() {
+            ensure!(count == 0 || may_be, "{at} is refused for reason {reason}");
+        }
+        if is_new {
+            ensure!(refused.iter().sum::<u64>() == 1, "{at} is refused for {refused:?}");
+            self.marks.mark(refused[0] == 1 && is_late, Mark::HandoverTimeout);
+            self.marks.mark(refused[1] == 1, Mark::OtherUser);
+            let how = self.sockets[at].asked.how;
+            let marks = &mut self.marks;
+            for (kind, mark) in [
+                (How::UsedToken, Mark::UsedToken),
+                (How::Forged, Mark::Forged),
+                (How::Foreign, Mark::Foreign),
+                (How::Garbage, Mark::Garbage),
+                (How::NoCount, Mark::NoCount),
+                (How::Ahead, Mark::Ahead),
+            ] {
+                marks.mark(how == Some(kind), mark);
+            }
+            self.sockets[at].is_judged = true;
+        } else if self.sockets[at].accepted_at.is_some()
+            && self.sockets[at].phase == Phase::Handshake
+        {
+            // It waits for the task that has the session, or for `authorize`.
+            // One that is overtaken by another return ends in this poll.
+            let is_done = self.tasks.is_done(self.sockets[at].task)
+                || self.sockets[at].peer.bytes_written() > 0;
+            if let Some(number) = self.wanted(at).filter(|_| !is_done) {
+                self.sockets[at].waits_since.get_or_insert(now);
+                self.sockets[at].waits_for.get_or_insert(number);
+                self.sessions[number].was_wanted = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a client has got its session, if it has in this poll.
+    pub fn check_resumed(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
+        let resumed = self.stats.sessions.resumed - before.sessions.resumed;
+        if resumed == 0 {
+            return Ok(());
+        }
+        let at = polled.ok_or_else(|| Fault::new("a return outside a poll".into()))?;
+        let socket = &self.sockets[at];
+        let (text, count) = socket.asked.token.clone().unwrap_or_default();
+        let number = self.wanted(at).filter(|_| resumed == 1);
+        let number = number.ok_or_else(|| Fault::new(format!("{at} gets a session")))?;
+        let session = &self.sessions[number];
+        let count = count.unwrap_or_default();
+        let now = self.now();
+        ensure!(session.may_resume(now, count, self.plan.setup.buffer), "{number} has a hole");
+        ensure!(session.is_away(), "{number} continues twice");
+        self.resume(at, number, &text, count, self.last_random());
+        Ok(())
+    }
+
+    fn resume(&mut self, at: usize, number: usize, presented: &str, count: usize, random: u16) {
+        let setup = self.plan.setup;
+        let now = self.now();
+        let session = &mut self.sessions[number];
+        session.may_have_overflown = false;
+        self.marks.mark(true, Mark::Resumed);
+        self.marks.mark(session.pending.is_some(), Mark::ResumedPending);
+        self.marks.mark(session.total() > count, Mark::Replayed);
+        self.marks.mark(session.sent.len() > session.handled, Mark::SentAgain);
+        self.marks.mark(count < session.got.len(), Mark::Rewound);
+        self.marks
+            .mark(session.keeper != at && self.sockets[session.keeper].is_broken, Mark::AfterLoss);
+        self.marks.mark(!self.sockets[session.keeper].is_broken, Mark::TakenOver);
+        self.marks.mark(session.is_unconfirmed, Mark::ReturnedTwice);
+        self.marks.mark(session.may_lack, Mark::ResumedFull);
+        session.advance_acked(count, setup.buffer);
+        let new = token(session.id, random);
+        session.renew(presented, new.clone());
+        session.is_asked = false;
+        session.was_wanted = false;
+        (session.place, session.keeper) = (Place::Socket(at), at);
+        let accepted = self.sockets[at].accepted_at.unwrap_or(now);
+        session.expires = (setup.good_for > 0).then(|| accepted + millis(setup.good_for));
+        let socket = &mut self.sockets[at];
+        socket.hello = Some(hello(&setup, &new, Some(session.handled), 0));
+        (socket.token, socket.resumed_with) = (Some(new), Some(session.handled));
+        (socket.session, socket.phase, socket.is_counted) = (Some(number), Phase::Open, true);
+        socket.read.1 = now;
+    }
+
+    /// Finds out whether the session of the polled task has lost its socket.
+    fn check_detached(&mut self, at: usize) -> Result<(), Fault> {
+        let away = self.sessions.iter().filter(|session| session.is_away()).count();
+        let found = self.stats.sessions.detached;
+        if found == away {
+            return Ok(());
+        }
+        let session = self.session_on(at).filter(|_| found == away + 1);
+        let Some(number) = session else {
+            return Err(Fault::new(format!("{found} sessions are detached instead of {away}")));
+        };
+        ensure!(self.may_lose(number, at), "session {number} has lost its socket");
+        ensure!(self.may_detach(number, at), "session {number} is kept");
+        let now = self.now();
+        if self.sessions[number].pending.is_none() {
+            self.settle(at);
+        }
+        let socket = &mut self.sockets[at];
+        let session = &mut self.sessions[number];
+        self.marks.mark(session.pending.is_some(), Mark::LostPending);
+        self.marks.mark(!socket.is_broken && socket.full_since.is_some(), Mark::LostStuck);
+        self.marks.mark(!socket.is_broken && !socket.is_abandoned, Mark::LostSilent);
+        self.marks.mark(socket.is_mid_message(), Mark::LostMidMessage);
+        self.marks.mark(!socket.has_hello, Mark::LostBeforeHello);
+        self.marks.mark(!socket.incoming.is_empty(), Mark::LostMidFrame);
+        (socket.phase, socket.is_counted) = (Phase::Ended, false);
+        socket.outgoing.clear();
+        // What was said in a large room at this moment may be written later.
+        let is_unwritten = session.items.iter().any(|item| item.at == now);
+        session.may_have_overflown = session.may_lack && is_unwritten;
+        let until = now + millis(self.plan.setup.window);
+        session.place = Place::Away { until };
+        Ok(())
+    }
+
+    /// Records if the server had no room for a socket in its handshake.
+    fn check_admission(&mut self, at: usize, before: &Stats) {
+        let most = self.plan.setup.max_connections;
+        let count = before.sockets - before.handshakes;
+        let replaced = self.wanted(at).filter(|&number| self.sessions[number].socket().is_some());
+        let room = usize::from(most) + usize::from(replaced.is_some());
+        let socket = &mut self.sockets[at];
+        if !socket.has_response {
+            socket.was_full |= most > 0 && count >= room;
+        }
+    }
+
+    /// Checks that nothing is left unhandled that the server has read.
+    fn check_leftover(&mut self, at: usize) -> Result<(), Fault> {
+        let Some(number) = self.session_on(at) else { return Ok(()) };
+        if self.sessions[number].pending.is_some() {
+            return Ok(());
+        }
+        let is_violated = self.settle(at);
+        let is_complete = self.sockets[at].front_meaning().is_some();
+        ensure!(!(is_violated && is_complete), "a violation on socket {at} is accepted");
+        let socket = &self.sockets[at];
+        let left = socket.outgoing.front().filter(|sent| sent.end <= socket.read.0);
+        ensure!(left.is_none(), "socket {at}: {left:?} was read and not handled");
+        Ok(())
+    }
+
+    /// Checks that a handshake may end without an answer.
+    fn check_given_up(&mut self, at: usize) -> Result<(), Fault> {
+        let socket = &self.sockets[at];
+        let is_replaced = socket.waits_for.is_some_and(|number| {
+            self.sockets.iter().enumerate().any(|(other, socket)| {
+                other != at
+                    && socket.asked.token.is_some()
+                    && socket.has_asked()
+                    && (socket.waits_for == Some(number) || socket.session == Some(number))
+            })
+        });
+        self.marks.mark(is_replaced, Mark::Superseded);
+        let is_due = socket.is_broken
+            || socket.is_aborted
+            || self.is_closing
+            || is_replaced
+            || socket.peer.bytes_written() > 0
+            || !socket.peer.has_space();
+        ensure!(is_due, "the handshake of socket {at} ends without an answer");
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Generates plans for sessions.
+
+use super::application::SCRIPTS;
+use super::plan::{AckKind, Act, AppAction, Break, Ending, How, Plan, SLOTS, Say, Setup, Step};
+use crate::random::Source;
+
+/// Generates a plan.
+pub fn plan(source: &mut impl Source) -> Plan {
+    let setup = setup(source);
+    let slots = source.pick(&[2, 3, 3, 4, SLOTS as u32]);
+    let calm = source.pick(&[1, 2, 4]);
+    let mut steps = Vec::new();
+    for slot in 0..slots as u8 {
+        let (extended, user) = (!source.one_in(4), source.pick(&[0, 0, 1]));
+        steps.push(Step::Connect { slot, extended, user });
+        steps.push(Step::Of(slot, Act::Deliver(u32::MAX)));
+    }
+    steps.push(Step::RunUntilIdle);
+    let length = 20 + source.below(60) as usize;
+    while steps.len() < length {
+        let slot = source.below(slots) as u8;
+        match source.below(10 + 2 * calm) {
+            0 | 1 => lose_and_return(source, slot, &mut steps),
+            2 => steps.push(Step::Of(slot, Act::Break(broken(source)))),
+            3 => {
+                steps.push(Step::Return { slot, how: how(source) });
+                arrive(source, slot, &mut steps);
+            }
+            4 => network(source, slot, &mut steps),
+            5 => acknowledge(source, slot, &mut steps),
+            6 => rare(source, slot, &mut steps),
+            7 => pass_time(source, &setup, &mut steps),
+            8 => {
+                let what = app_action(source);
+                steps.push(Step::Of(slot, Act::App(what)));
+            }
+            _ => talk(source, slot, &mut steps),
+        }
+    }
+    Plan { setup, steps }
+}
+
+fn setup(source: &mut impl Source) -> Setup {
+    Setup {
+        window: source.pick(&[0, 1000, 5000, 5000, 30_000, 30_000, 30_000, 30_000]),
+        buffer: source.pick(&[400, 1500, 4000, 262_144, 262_144]),
+        max_detached: source.pick(&[0, 1, 2, 200, 200, 200, 200, 200]),
+        max_connections: source.pick(&[2, 3, 200, 200, 200, 200]),
+        memory_slack: source.one_in(12).then(|| source.pick(&[0, 500, 3000])),
+        max_backlog: source.pick(&[1000, 1 << 20, 1 << 20, 1 << 20]),
+        pong: source.pick(&[2000, 20_000, 60_000]),
+        write: source.pick(&[1000, 10_000]),
+        handler_wait: source.pick(&[0, 1, 50, 800, 7000]),
+        auth_wait: source.one_in(4).then(|| source.pick(&[0, 1, 300])),
+        good_for: source.pick(&[0, 0, 0, 2000, 40_000]),
+        ack_every: source.pick(&[0, 0, 1, 3, 16]),
+        drain: (source.pick(&[500, 4000]), source.pick(&[1, 10, 1000])),
+        ending: source.pick(&[Ending::Close, Ending::Expire, Ending::Shutdown, Ending::Drain]),
+    }
+}
+
+fn broken(source: &mut impl Source) -> Break {
+    source.pick(&[Break::Reset, Break::Fin, Break::Vanish, Break::FailWrites])
+}
+
+fn how(source: &mut impl Source) -> How {
+    match source.below(16) {
+        0 => How::Rewound(1 + source.below(6) as u8),
+        1 => How::Ahead,
+        2 => How::UsedToken,
+        3 => How::Forged,
+        4 => How::Foreign,
+        5 => How::Garbage,
+        6 => How::NoCount,
+        7 => How::OtherUser,
+        8 => How::Denied,
+        _ => How::Honest,
+    }
+}
+
+/// A socket is lost, its client misses something and returns.
+fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
+    if source.one_in(3) {
+        steps.push(Step::Of(slot, Act::Read(false)));
+        talk(source, slot, steps);
+    }
+    if !source.one_in(4) {
+        steps.push(Step::Of(slot, Act::Break(broken(source))));
+    }
+    few_polls(source, steps);
+    for _ in 0..source.below(3) {
+        let other = source.below(SLOTS as u32) as u8;
+        talk(source, other, steps);
+    }
+    steps.push(Step::Return { slot, how: how(source) });
+    arrive(source, slot, steps);
+    if source.one_in(4) {
+        steps.push(Step::Return { slot, how: how(source) });
+        arrive(source, slot, steps);
+    }
+    few_polls(source, steps);
+}
+
+/// Bytes of a client arrive, all or some.
+fn arrive(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
+    let bytes = if source.one_in(5) { 1 + source.below(300) } else { u32::MAX };
+    steps.push(Step::Of(slot, Act::Deliver(bytes)));
+}
+
+fn few_polls(source: &mut impl Source, steps: &mut Vec<Step>) {
+    match source.below(4) {
+        0 => {}
+        1 => steps.push(Step::RunUntilIdle),
+        _ => {
+            for _ in 0..source.below(5) {
+                steps.push(Step::PollWoken { nth: source.below(4) as u8 });
+            }
+        }
+    }
+}
+
+/// A client sends something, which arrives in most cases.
+fn talk(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
+    let len = source.pick(&[0, 1, 20, 100, 100, 130, 600, 3000]);
+    let say = match source.below(12) {
+        0 => Say::Join(source.below(3) as u8),
+        1 => Say::Leave(source.below(3) as u8),
+        2 | 3 => Say::ToPeer { slot: source.below(SLOTS as u32) as u8, len },
+        4..=6 => Say::Call(source.below(SCRIPTS.len() as u32) as u8),
+        _ => Say::ToRoom { room: source.pick(&[0, 0, 1, 2]), len },
+    };
+    steps.push(Step::Of(slot, Act::Send(say)));
+    if !source.one_in(5) {
+        arrive(source, slot, steps);
+    }
+    few_polls(source, steps);
+}
+
+fn network(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
+    let act = match source.below(8) {
+        0 => Act::Read(false),
+        1 => Act::Read(true),
+        2 => Act::Take(1 + source.below(200)),
+        3 => Act::Space(source.pick(&[0, 0, 10, 200])),
+        4 => Act::Space(u32::MAX),
+        5 => Act::Limit {
+            read: source.pick(&[1, 7, 50, 100_000]),
+            write: source.pick(&[1, 9, 60, 100_000]),
+        },
+        6 => Act::Mute(!source.one_in(3)),
+        _ => Act::Poll,
+    };
+    steps.push(Step::Of(slot, act));
+}
+
+fn acknowledge(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
+    let kind = match source.below(30) {
+        0 => AckKind::Beyond,
+        1 => AckKind::Back,
+        2 => AckKind::Garbage,
+        3 => AckKind::Flood(source.pick(&[10, 63, 66, 80])),
+        4..=12 => AckKind::Late(1 + source.below(5) as u8),
+        13..=20 => AckKind::Ask,
+        _ => AckKind::Honest,
+    };
+    steps.push(Step::Of(slot, Act::Ack(kind)));
+    arrive(source, slot, steps);
+    few_polls(source, steps);
+}
+
+fn rare(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
+    let step = match source.below(24) {
+        0 => Step::Of(slot, Act::Close(source.pick(&[1000, 1001]))),
+        1 => Step::Of(slot, Act::Violate),
+        2 => Step::Of(slot, Act::Abort),
+        3 if source.one_in(2) => Step::Shutdown,
+        4 if source.one_in(2) => Step::Drain,
+        5..=8 => Step::Connect { slot, extended: !source.one_in(4), user: source.pick(&[0, 0, 1]) },
+        _ => Step::DeliverOld,
+    };
+    steps.push(step);
+    arrive(source, slot, steps);
+    few_polls(source, steps);
+}
+
+fn pass_time(source: &mut impl Source, setup: &Setup, steps: &mut Vec<Step>) {
+    let window = setup.window;
+    let millis =
+        source.pick(&[1, 49, 300, 1100, 5000, 5001, 26_000, window.max(1) - 1, window, 70_000]);
+    steps.push(match source.one_in(4) {
+        true => Step::Clock { millis },
+        false => Step::RunFor { millis },
+    });
+}
+
+fn app_action(source: &mut impl Source) -> AppAction {
+    let len = source.pick(&[0, 10, 126, 1000]);
+    match source.below(12) {
+        0 => AppAction::Close,
+        1 | 2 => AppAction::Join(source.below(3) as u8),
+        3 | 4 => AppAction::Leave(source.below(3) as u8),
+        5..=7 => AppAction::ToRoom { room: source.below(3) as u8, len },
+        _ => AppAction::ToClient { len },
+    }
+}

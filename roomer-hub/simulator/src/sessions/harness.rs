@@ -1,0 +1,349 @@
+//! Runs a plan: the real server, the clients, and the network between them, step by step.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use roomer_engine::{Server, Stats};
+use roomer_testkit::{Clock, Tasks, socket};
+
+use super::application::{Application, SCRIPTS, millis};
+use super::marks::{Mark, Marks};
+use super::plan::{Break, Plan, SLOTS, Step};
+use super::session::{AckResult, Place, Session};
+use super::socket::{Asked, Meaning, Phase, Sent, Socket};
+use crate::fault::{Fault, ensure};
+use crate::hub::model::Model;
+use crate::server::setup::SimEnvironment;
+use crate::trace::Trace;
+
+/// The most polls without a change of the time; more are an endless loop.
+const MAX_POLLS: u32 = 100_000;
+
+/// The most sockets of a plan; each takes up to two of the ids.
+const MAX_SOCKETS: usize = 120;
+
+/// A client: a program that has at most one socket and one session at a time.
+#[derive(Debug, Default)]
+pub struct Device {
+    pub is_extended: bool,
+    pub user: u8,
+    pub socket: Option<usize>,
+    pub session: Option<usize>,
+    /// The largest count that it has acknowledged.
+    pub acked: usize,
+}
+
+pub struct Harness<'p> {
+    pub plan: &'p Plan,
+    pub clock: Clock,
+    pub server: Server,
+    pub tasks: Tasks,
+    pub application: Application,
+    pub model: Model,
+    pub devices: [Device; SLOTS],
+    pub sockets: Vec<Socket>,
+    pub sessions: Vec<Session>,
+    ids: Arc<AtomicU32>,
+    /// True from a shutdown or a drain on.
+    pub is_closing: bool,
+    /// True from a shutdown on.
+    pub is_shut: bool,
+    /// The time to which the clock was last set without any poll.
+    pub jumped_at: Duration,
+    /// What the statistics have to be.
+    pub lost: u64,
+    pub closed_by_peer: u64,
+    pub closed_by_server: u64,
+    pub messages_in: u64,
+    /// The statistics after the last poll.
+    pub stats: Stats,
+    /// The session that a return has ended in this poll, since it lacks what the client has missed.
+    pub incomplete: Option<usize>,
+    /// The sessions whose handlers were dropped in this poll.
+    pub dropped: Vec<usize>,
+    pub steps: u64,
+    pub marks: Marks,
+    pub trace: Trace,
+    pub history: Option<Vec<String>>,
+}
+
+impl<'p> Harness<'p> {
+    pub fn new(plan: &'p Plan) -> Result<Self, Fault> {
+        let clock = Clock::new(0);
+        let ids = Arc::new(AtomicU32::new(0));
+        let application = Application::default();
+        let env = SimEnvironment { clock: clock.clone(), ids: ids.clone() };
+        let builder = plan.setup.builder().environment(env);
+        let server = application.register(builder, &plan.setup, &clock).build();
+        let server = server.map_err(|error| Fault::new(error.to_string()))?;
+        server.keep_journal();
+        let mut tasks = Tasks::new();
+        let (keeper, sleeper) = (server.clone(), clock.clone());
+        tasks.spawn(async move { keeper.run_timers(|wait| sleeper.sleep(wait)).await });
+        let worker = server.clone();
+        tasks.spawn(async move { worker.run_flush_worker().await });
+        let handlers = SCRIPTS.iter().map(|(event, _)| *event).collect();
+        Ok(Harness {
+            plan,
+            clock,
+            stats: server.stats(),
+            server,
+            tasks,
+            application,
+            model: Model::new(roomer_hub::Config::default(), handlers),
+            devices: Default::default(),
+            sockets: Vec::new(),
+            sessions: Vec::new(),
+            ids,
+            is_closing: false,
+            is_shut: false,
+            jumped_at: Duration::ZERO,
+            lost: 0,
+            closed_by_peer: 0,
+            closed_by_server: 0,
+            messages_in: 0,
+            incomplete: None,
+            dropped: Vec::new(),
+            steps: 0,
+            marks: Marks::default(),
+            trace: Trace::new(),
+            history: None,
+        })
+    }
+
+    pub fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// Returns the number of the server's last random value, which is an id or a secret.
+    pub fn last_random(&self) -> u16 {
+        self.ids.load(Ordering::Relaxed).wrapping_sub(2) as u16
+    }
+
+    pub fn step(&mut self, step: &Step) -> Result<(), Fault> {
+        self.steps += 1;
+        if let Some(history) = &mut self.history {
+            history.push(format!("{:?} {step:?}", self.clock.now()));
+        }
+        match *step {
+            Step::Connect { slot, extended, user } => {
+                self.connect(slot, extended, user);
+                Ok(())
+            }
+            Step::Return { slot, how } => {
+                self.return_to_session(slot, how);
+                Ok(())
+            }
+            Step::PollWoken { nth } => {
+                let woken = self.tasks.woken_count();
+                let task = (woken > 0).then(|| self.tasks.poll_nth_woken(usize::from(nth) % woken));
+                self.observe(task.flatten())
+            }
+            Step::RunUntilIdle => self.run_until_idle(),
+            Step::Clock { millis: by } => {
+                self.clock.advance_to(self.now() + millis(by));
+                self.jumped_at = self.now();
+                Ok(())
+            }
+            Step::RunFor { millis: by } => self.run_for(millis(by)),
+            Step::DeliverOld => {
+                let old = self.sockets.iter_mut().filter(|socket| socket.is_abandoned);
+                old.for_each(|socket| socket.deliver(usize::MAX));
+                Ok(())
+            }
+            Step::Shutdown => {
+                (self.is_closing, self.is_shut) = (true, true);
+                self.server.shutdown();
+                self.observe(None)
+            }
+            Step::Drain => {
+                self.is_closing = true;
+                let server = self.server.clone();
+                self.tasks.spawn(async move { _ = server.drain().await });
+                Ok(())
+            }
+            Step::Of(slot, act) => self.act(slot, act),
+        }
+    }
+
+    /// Opens a socket for a client.
+    pub fn open_socket(&mut self, slot: u8, asked: Asked) {
+        if self.sockets.len() >= MAX_SOCKETS {
+            return;
+        }
+        let (reader, writer, peer) = socket();
+        let task = self.tasks.spawn(self.server.connect(reader, writer, None));
+        let device = &mut self.devices[usize::from(slot)];
+        if let Some(before) = device.socket.replace(self.sockets.len()) {
+            self.sockets[before].is_abandoned = true;
+        }
+        self.sockets.push(Socket::new(peer, task, slot, asked, self.clock.now()));
+    }
+
+    /// Loses a socket.
+    pub fn break_socket(&mut self, at: usize, how: Break) {
+        let socket = &mut self.sockets[at];
+        match how {
+            Break::Fin => {
+                socket.is_ending = true;
+                socket.deliver(0);
+                return;
+            }
+            Break::Reset => {
+                socket.peer.end_stream(Err(std::io::ErrorKind::ConnectionReset));
+                socket.peer.fail_writes(std::io::ErrorKind::ConnectionReset);
+                socket.is_broken = true;
+            }
+            Break::FailWrites => {
+                socket.peer.fail_writes(std::io::ErrorKind::BrokenPipe);
+                socket.is_broken = true;
+            }
+            Break::Vanish => {}
+        }
+        socket.is_lost = true;
+        socket.in_flight.clear();
+        let read = socket.peer.bytes_read() + socket.peer.unread() as u64;
+        // A reset discards what the server has not read.
+        if how == Break::Reset {
+            socket.peer.discard_unread();
+        }
+        socket.outgoing.retain(|sent| sent.end - sent.len < read);
+    }
+
+    pub fn run_until_idle(&mut self) -> Result<(), Fault> {
+        let mut polls = 0;
+        while let Some(task) = self.tasks.poll_nth_woken(0) {
+            polls += 1;
+            ensure!(polls < MAX_POLLS, "the server does not become idle");
+            self.observe(Some(task))?;
+        }
+        self.check_idle()
+    }
+
+    /// Advances the time, stopping at each timer.
+    pub fn run_for(&mut self, span: Duration) -> Result<(), Fault> {
+        let end = self.now() + span;
+        self.run_until_idle()?;
+        while let Some(due) = self.clock.next_deadline().filter(|due| *due <= end) {
+            self.clock.advance_to(due);
+            self.run_until_idle()?;
+        }
+        self.clock.advance_to(end);
+        self.run_until_idle()
+    }
+
+    /// Observes the result of a poll or of a call from outside.
+    pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
+        let polled = task
+            .and_then(|task| self.sockets.binary_search_by_key(&task, |socket| socket.task).ok());
+        self.application.collect(&self.server);
+        let log = std::mem::take(&mut self.application.state().log);
+        let now = self.now();
+        if let Some(at) = polled {
+            let socket = &mut self.sockets[at];
+            let read = socket.peer.bytes_read();
+            if read > socket.read.0 {
+                socket.read = (read, now);
+            }
+        }
+        if let (Some(history), false) = (&mut self.history, log.is_empty()) {
+            history.push(format!("    poll of {polled:?}: {log:?}"));
+        }
+        let before = std::mem::replace(&mut self.stats, self.server.stats());
+        self.incomplete = None;
+        if std::mem::take(&mut self.application.state().authorized) > 0
+            && let Some(at) = polled
+        {
+            self.sockets[at].accepted_at.get_or_insert(now);
+        }
+        self.check_resumed(&before, polled)?;
+        self.check_log(&log, polled)?;
+        self.after_poll(&before, polled)?;
+        for at in 0..self.sockets.len() {
+            let socket = &mut self.sockets[at];
+            let written = socket.peer.bytes_written();
+            if written > socket.written.0 {
+                (socket.written, socket.full_since) = ((written, now), None);
+            }
+            if socket.peer.is_full() {
+                socket.full_since.get_or_insert(now);
+            } else {
+                socket.full_since = None;
+            }
+            if socket.peer.available() > 0 && socket.is_reading {
+                self.receive(at, usize::MAX)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the session on a socket, if it has not been lost, moved or ended.
+    pub fn session_on(&self, at: usize) -> Option<usize> {
+        let session = self.sockets[at].session?;
+        (self.sessions[session].place == Place::Socket(at)).then_some(session)
+    }
+
+    /// Returns the session that a socket's request names.
+    pub fn target(&self, at: usize) -> Option<usize> {
+        let (token, _) = self.sockets[at].asked.token.as_ref()?;
+        self.sessions.iter().position(|session| session.accepts(token) != Some(false))
+    }
+
+    /// Returns the session that a socket's client may get.
+    pub fn wanted(&self, at: usize) -> Option<usize> {
+        let Asked { user, is_denied, ref token, .. } = self.sockets[at].asked;
+        let has_count = token.as_ref().is_some_and(|(_, count)| count.is_some());
+        let target = self.target(at).filter(|_| has_count && !is_denied)?;
+        (self.sessions[target].user == user && self.sessions[target].is_open()).then_some(target)
+    }
+
+    /// Returns true if a client that waits for a session has come on another socket than this.
+    pub fn is_superseded(&self, session: usize, except: usize) -> bool {
+        (0..self.sockets.len()).any(|at| {
+            let socket = &self.sockets[at];
+            at != except
+                && socket.phase == Phase::Handshake
+                && socket.accepted_at.is_some()
+                && socket.peer.bytes_written() == 0
+                && !self.tasks.is_done(socket.task)
+                && self.wanted(at) == Some(session)
+        })
+    }
+
+    /// Processes what the server has read beyond its last packet: acknowledgements and pongs. Returns
+    /// true if the next frame is one for which the session has to be closed.
+    pub fn settle(&mut self, at: usize) -> bool {
+        let (now, buffer) = (self.now(), self.plan.setup.buffer);
+        let Some(number) = self.session_on(at) else { return false };
+        let (socket, session) = (&mut self.sockets[at], &mut self.sessions[number]);
+        let read = socket.read.0;
+        // A violation is seen before its frame is complete.
+        let is_read = |sent: &&Sent| match sent.what {
+            Meaning::Violation => sent.end - sent.len < read,
+            _ => sent.end <= read,
+        };
+        while let Some(sent) = socket.outgoing.front().filter(is_read) {
+            match sent.what {
+                Meaning::Pong => {}
+                Meaning::Ack(count, asks) => {
+                    if session.on_ack(now, count, buffer) == AckResult::Wrong {
+                        socket.outgoing.clear();
+                        self.marks.mark(true, Mark::WrongAck);
+                        socket.outgoing.push_back(Sent {
+                            end: 0,
+                            len: 0,
+                            what: Meaning::Violation,
+                        });
+                        return true;
+                    }
+                    session.is_asked |= asks;
+                }
+                Meaning::Violation => return true,
+                Meaning::Packet(_) | Meaning::Close(_) => return false,
+            }
+            socket.outgoing.pop_front();
+        }
+        false
+    }
+}

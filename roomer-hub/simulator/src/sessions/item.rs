@@ -1,0 +1,73 @@
+//! A packet that a client has to receive.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use roomer_proto::PacketRef;
+use roomer_testkit::frames::Frame;
+
+use super::session::frame_len;
+use crate::server::expected::{Order, Output};
+
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub order: Order,
+    pub at: Duration,
+    pub what: What,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    /// What plain and extended clients get alike.
+    Plain(Output),
+    /// What extended clients alone get: a change of a room's members, or why a packet was refused.
+    Extended { room: &'static str, event: &'static str, payload: String },
+    /// The members of a room, for an extended client.
+    Members { room: &'static str, id: &'static str, members: BTreeSet<String> },
+}
+
+impl What {
+    /// Returns the size of its frame.
+    pub fn len(&self) -> u64 {
+        let around = 20;
+        match self {
+            What::Plain(output) => output.len(),
+            What::Extended { room, event, payload } => {
+                frame_len(around + room.len() + event.len() + payload.len())
+            }
+            What::Members { room, id, members } => {
+                let listed: usize = members.iter().map(|member| member.len() + 1).sum();
+                let payload = "{\"members\":[".len() + listed - 1 + "]}".len();
+                frame_len(around + room.len() + "join_ack".len() + id.len() + payload)
+            }
+        }
+    }
+
+    pub fn is(&self, frame: &Frame<'_>) -> bool {
+        let (What::Extended { room, .. } | What::Members { room, .. }) = self else {
+            let What::Plain(output) = self else { return false };
+            return output.is(frame);
+        };
+        let Frame::Binary(data) = *frame else { return false };
+        let Ok(packet) = PacketRef::decode(data) else { return false };
+        match self {
+            What::Plain(_) => false,
+            What::Extended { payload, event, .. } => {
+                let payload = payload.as_bytes();
+                packet == PacketRef { room, event, dst: "", src: "", payload }
+            }
+            What::Members { id, members, .. } => {
+                let is_ack = (packet.room, packet.event, packet.dst, packet.src)
+                    == (*room, "join_ack", "", *id);
+                let listed = packet.payload.strip_prefix(b"{\"members\":[[");
+                let listed = listed.and_then(|listed| listed.strip_suffix(b"]]}"));
+                let listed = listed.and_then(|listed| std::str::from_utf8(listed).ok());
+                let Some(listed) = listed.filter(|_| is_ack) else { return false };
+                let found: Vec<_> =
+                    listed.split("],[").map(|member| format!("[{member}]")).collect();
+                found.len() == members.len()
+                    && found.into_iter().collect::<BTreeSet<_>>() == *members
+            }
+        }
+    }
+}

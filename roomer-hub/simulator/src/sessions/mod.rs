@@ -1,0 +1,137 @@
+//! Plans for sessions of the extended protocol: the real server, clients that lose their sockets and
+//! return, and a naive model of what each of them has to receive.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`plan`], `generate` | a plan, as data, and how a seed generates it |
+//! | `harness` | runs a plan: the server, its tasks and sockets |
+//! | `device`, `socket`, `receive` | the clients: what they ask for, send and receive |
+//! | `application` | handlers, hooks and `authorize`, with a log of what they do |
+//! | `item` | a packet that a client has to receive |
+//! | `session` | the model of a session: what it keeps, expects and accepts |
+//! | `log` | compares each input of the hub with the model |
+//! | `fate` | when a session is lost, continued, refused or ended |
+//! | `idle` | invariants while no task is woken, and the end of a plan |
+//! | `marks` | situations that a large run has to reach |
+
+mod application;
+mod device;
+mod fate;
+mod generate;
+mod harness;
+mod idle;
+mod item;
+mod log;
+mod marks;
+pub mod plan;
+mod receive;
+mod session;
+mod setup;
+mod socket;
+
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use self::harness::Harness;
+use self::plan::{Plan, Step};
+use crate::fault::{Fault, panic_message};
+use crate::random::Random;
+use crate::shrink::shorten;
+use crate::simulation::{Outcome, Simulation};
+
+/// The server's `handshake_timeout`.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Plans for sessions.
+pub struct SessionPlans;
+
+impl Simulation for SessionPlans {
+    const MARKS: &'static [&'static str] = marks::MARKS;
+
+    fn run(seed: u64) -> Outcome {
+        run(&plan_of_seed(seed))
+    }
+
+    fn explain(seed: u64) -> String {
+        explain(&plan_of_seed(seed), &format!("seed {seed}"), &format!("sessions_seed_{seed}"))
+    }
+}
+
+/// Generates the plan of a seed.
+pub fn plan_of_seed(seed: u64) -> Plan {
+    generate::plan(&mut Random::new(seed))
+}
+
+/// Runs a plan.
+pub fn run(plan: &Plan) -> Outcome {
+    let mut harness = match Harness::new(plan) {
+        Ok(harness) => harness,
+        Err(Fault(what)) => return Outcome { fault: Some(what), ..Outcome::default() },
+    };
+    let fault = run_steps(&mut harness).map(|(_, what)| what);
+    Outcome { steps: harness.steps, hash: harness.trace.hash(), marks: harness.marks.0, fault }
+}
+
+/// Runs all steps and the end of a plan. Returns the index of the step that failed, and the reason.
+fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
+    let mut at = 0;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        for step in &harness.plan.steps {
+            harness.step(step)?;
+            at += 1;
+        }
+        harness.finish()
+    }));
+    match result {
+        Ok(Ok(())) => None,
+        Ok(Err(Fault(what))) => Some((at, what)),
+        Err(panic) => Some((at, panic_message(&*panic))),
+    }
+}
+
+/// Runs a plan inside a test.
+///
+/// # Panics
+///
+/// If the plan fails, with the report.
+pub fn must_hold(plan: &Plan) {
+    if let Some(fault) = run(plan).fault {
+        panic!("{fault}\n{}", explain(plan, "a plan", "found"));
+    }
+}
+
+/// Shrinks a plan that fails, and returns a report: the fault, what happened, and the plan as a test.
+pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
+    let (mut text, mut plan) = (String::new(), plan.clone());
+    let before = plan.steps.len();
+    if run(&plan).fault.is_some() {
+        let mut other = plan.clone();
+        shorten(&mut plan.steps, |steps: &[Step]| {
+            other.steps = steps.to_vec();
+            run(&other).fault.is_some()
+        });
+    }
+    let _ = writeln!(text, "{title}: {before} steps, shrunk to {}", plan.steps.len());
+    let mut harness = match Harness::new(&plan) {
+        Ok(harness) => harness,
+        Err(Fault(what)) => return text + &what,
+    };
+    harness.history = Some(Vec::new());
+    let Some((at, what)) = run_steps(&mut harness) else {
+        return text + "it does not fail again\n";
+    };
+    let place = plan.steps.get(at).map_or("after the last step".into(), |step| format!("{step:?}"));
+    harness.history.iter().flatten().for_each(|entry| text += &format!("    {entry}\n"));
+    let _ = writeln!(text, "at {:?}, {place}\nfault: {what}", harness.now());
+    let _ = writeln!(text, "for tests/sessions.rs:\n\n{}", as_test(&plan, test));
+    text
+}
+
+/// Returns a plan as the source text of a test that runs it.
+fn as_test(plan: &Plan, name: &str) -> String {
+    let mut text = format!("#[test]\nfn {name}() {{\n    sessions::must_hold(&Plan {{\n");
+    let _ = writeln!(text, "        setup: {:?},\n        steps: vec![", plan.setup);
+    plan.steps.iter().for_each(|step| text += &format!("            Step::{step:?},\n"));
+    text + "        ],\n    });\n}\n"
+}

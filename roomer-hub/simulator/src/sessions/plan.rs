@@ -1,0 +1,214 @@
+//! A plan for sessions, as data.
+
+/// A configuration and the steps that follow.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub setup: Setup,
+    pub steps: Vec<Step>,
+}
+
+/// The configuration of the server and of the application. Times are milliseconds; 0 leaves an option
+/// at its default where it would not be valid.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// `resume_window`; 0 keeps no sessions.
+    pub window: u32,
+    /// `resume_buffer`.
+    pub buffer: u32,
+    /// `max_detached`.
+    pub max_detached: u8,
+    /// `max_connections`.
+    pub max_connections: u8,
+    /// The memory budget above its minimum.
+    pub memory_slack: Option<u32>,
+    /// `max_backlog`.
+    pub max_backlog: u32,
+    /// `pong_timeout`.
+    pub pong: u32,
+    /// `write_timeout`.
+    pub write: u32,
+    /// The wait of slow handlers.
+    pub handler_wait: u16,
+    /// The wait of `authorize_async`; `authorize` without one.
+    pub auth_wait: Option<u16>,
+    /// How long a login is good.
+    pub good_for: u32,
+    /// A client acknowledges after so many packets; 0 means that it does not by itself.
+    pub ack_every: u8,
+    /// The deadline of a drain, and its rate.
+    pub drain: (u32, u16),
+    pub ending: Ending,
+}
+
+/// The end of a plan, when all clients are back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The clients send close frames.
+    Close,
+    /// All sockets are lost, and the sessions expire.
+    Expire,
+    Shutdown,
+    Drain,
+}
+
+/// The clients that a plan may have.
+pub const SLOTS: usize = 6;
+
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Connects a client anew; one that is connected drops its socket without notice.
+    Connect {
+        slot: u8,
+        extended: bool,
+        user: u8,
+    },
+    /// Lets a client return to its session on a new socket. It does not use the old one any more.
+    Return {
+        slot: u8,
+        how: How,
+    },
+    /// Something about one client.
+    Of(u8, Act),
+    /// Delivers what is in flight on all sockets that clients no longer use.
+    DeliverOld,
+    PollWoken {
+        nth: u8,
+    },
+    RunUntilIdle,
+    /// Advances the clock without any poll.
+    Clock {
+        millis: u32,
+    },
+    /// Advances the time, stopping at each timer.
+    RunFor {
+        millis: u32,
+    },
+    Shutdown,
+    Drain,
+}
+
+/// What happens to a client or to its socket.
+#[derive(Clone, Copy, Debug)]
+pub enum Act {
+    /// It sends a packet; without a socket, after its return.
+    Send(Say),
+    Ack(AckKind),
+    /// It sends a close frame.
+    Close(u16),
+    /// It sends a frame that violates WebSocket.
+    Violate,
+    /// Bytes in flight arrive at the server.
+    Deliver(u32),
+    /// It reads bytes that wait in the network.
+    Take(u32),
+    /// It reads all at once from now on, or leaves bytes in the network.
+    Read(bool),
+    /// The server's socket accepts so many bytes more; `u32::MAX` removes the limit.
+    Space(u32),
+    /// Limits single reads and writes of the server.
+    Limit {
+        read: u32,
+        write: u32,
+    },
+    Break(Break),
+    /// It stops or resumes answering pings.
+    Mute(bool),
+    /// Its socket's task is polled.
+    Poll,
+    /// The application acts on its session, from outside a handler.
+    App(AppAction),
+    /// Its socket's task is aborted.
+    Abort,
+}
+
+/// How a client returns to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Honest,
+    /// It has lost so many of the last packets that it had received.
+    Rewound(u8),
+    /// It claims to have received what was not sent.
+    Ahead,
+    /// With the token of an earlier connection.
+    UsedToken,
+    /// With a secret that was changed.
+    Forged,
+    /// With the id of another client's session and its own secret.
+    Foreign,
+    /// With a text that is not a token.
+    Garbage,
+    /// Without a count.
+    NoCount,
+    /// Logged in as another user.
+    OtherUser,
+    /// With credentials that `authorize` rejects.
+    Denied,
+}
+
+/// What a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Say {
+    Join(u8),
+    Leave(u8),
+    /// A message to a room, with so many bytes.
+    ToRoom {
+        room: u8,
+        len: u16,
+    },
+    /// A message to another client.
+    ToPeer {
+        slot: u8,
+        len: u16,
+    },
+    /// An event with a handler, by the number of its script.
+    Call(u8),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckKind {
+    Honest,
+    /// As many packets fewer.
+    Late(u8),
+    /// Asks for an acknowledgement in return.
+    Ask,
+    /// More than was sent.
+    Beyond,
+    /// Less than the client has acknowledged before.
+    Back,
+    /// Not a count.
+    Garbage,
+    /// So many that acknowledge the same.
+    Flood(u8),
+}
+
+/// How a socket is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// With an error that the server sees when it reads; writes fail too.
+    Reset,
+    /// The client ends its stream.
+    Fin,
+    /// Nothing arrives any more in either direction, without notice.
+    Vanish,
+    /// Writes of the server fail, and reads show nothing.
+    FailWrites,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppAction {
+    /// A message to a room from the client.
+    ToRoom {
+        room: u8,
+        len: u16,
+    },
+    /// A message to the client.
+    ToClient {
+        len: u16,
+    },
+    Join(u8),
+    Leave(u8),
+    Close,
+}
+
+/// The rooms of plans.
+pub const ROOMS: [&str; 3] = ["root", "r", "ro"];

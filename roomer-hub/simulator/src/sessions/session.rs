@@ -1,0 +1,295 @@
+//! The naive model of a session: what its client has to receive, what the server has to keep, and who
+//! may return to it. Written from the protocol's text.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use roomer_hub::ConnKey;
+use roomer_proto::PacketRef;
+use roomer_testkit::frames::Frame;
+
+use super::item::Item;
+use crate::fault::{Fault, ensure};
+use crate::hub::token_bucket::Bucket;
+use crate::server::expected::next_item;
+
+/// The server keeps a token that came back, and so many newer ones, until the newest has arrived.
+const MOST_TOKENS: usize = 4;
+
+/// The acknowledgements of nothing new in a row, each within a second of the one before and without
+/// another packet in between, that a client may send.
+const MOST_IDLE_ACKS: u32 = 64;
+
+/// When an acknowledgement of the server is due.
+const MAX_ACK_DELAY: Duration = Duration::from_secs(5);
+const MAX_ACK_PACKETS: usize = 64;
+const MAX_ACK_BYTES: usize = 64 * 1024;
+
+pub type Packet = PacketRef<'static>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On this socket.
+    Socket(usize),
+    /// Without a socket, until this time.
+    Away {
+        until: Duration,
+    },
+    Ended,
+}
+
+#[derive(Debug)]
+pub struct Session {
+    pub key: ConnKey,
+    /// The number of its client in the hub's model, and of its id.
+    pub client: u16,
+    pub id: u16,
+    pub is_extended: bool,
+    pub user: u8,
+    pub place: Place,
+    /// The socket whose task has the session.
+    pub keeper: usize,
+    /// What its client has not received, in the order of decision.
+    pub items: VecDeque<Item>,
+    /// The packets that its client has received, in order.
+    pub got: Vec<Vec<u8>>,
+    /// The frames' bytes of `got`, summed up, beginning with 0.
+    got_bytes: Vec<u64>,
+    item_bytes: u64,
+    /// The packets that the client knows to have received; fewer than `got` after a rewind.
+    pub read_to: usize,
+    /// The packets that the server knows to be received.
+    pub acked: usize,
+    idle_acks: (u32, Duration),
+    /// True if the server's log may have overflowed since the last sufficient acknowledgement.
+    pub may_lack: bool,
+    /// True if more was sent while it was away than the server may keep: possibly, and certainly.
+    pub may_have_overflown: bool,
+    pub has_overflown: bool,
+    /// All packets that the client sends in this session.
+    pub sent: Vec<Packet>,
+    /// The packets that the server has handled.
+    pub handled: usize,
+    /// The packets that the client knows to be handled.
+    pub told: usize,
+    /// When each packet was handled, and its size.
+    handled_at: Vec<(Duration, usize)>,
+    /// True if the client has asked for an acknowledgement.
+    pub is_asked: bool,
+    /// The tokens by which the client may return, the newest last.
+    pub tokens: Vec<String>,
+    /// True until the client has sent something on the socket to which it returned.
+    pub is_unconfirmed: bool,
+    /// All tokens that the client has ever received.
+    pub known_tokens: Vec<String>,
+    pub expires: Option<Duration>,
+    /// A slow handler that runs: when it completes, once it was polled.
+    pub pending: Option<Option<Duration>>,
+    pub hooks: (u32, u32),
+    /// True if its client has come back on another socket since its last return.
+    pub was_wanted: bool,
+    /// The errors about refused packets that its client may get.
+    pub errors: Option<Bucket>,
+}
+
+/// The server's reaction to an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckResult {
+    Accepted,
+    Wrong,
+}
+
+impl Session {
+    pub fn new(key: ConnKey, client: u16, id: u16, is_extended: bool, keeper: usize) -> Self {
+        Session {
+            key,
+            client,
+            id,
+            is_extended,
+            user: 0,
+            place: Place::Socket(keeper),
+            keeper,
+            items: VecDeque::new(),
+            got: Vec::new(),
+            got_bytes: vec![0],
+            item_bytes: 0,
+            read_to: 0,
+            acked: 0,
+            idle_acks: (0, Duration::ZERO),
+            may_lack: false,
+            may_have_overflown: false,
+            has_overflown: false,
+            sent: Vec::new(),
+            handled: 0,
+            told: 0,
+            handled_at: Vec::new(),
+            is_asked: false,
+            tokens: Vec::new(),
+            is_unconfirmed: false,
+            known_tokens: Vec::new(),
+            expires: None,
+            pending: None,
+            hooks: (0, 0),
+            was_wanted: false,
+            errors: None,
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.place != Place::Ended
+    }
+
+    pub fn is_away(&self) -> bool {
+        matches!(self.place, Place::Away { .. })
+    }
+
+    pub fn socket(&self) -> Option<usize> {
+        match self.place {
+            Place::Socket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of packets that were sent to the client in this session.
+    pub fn total(&self) -> usize {
+        self.got.len() + self.items.len()
+    }
+
+    /// Returns the bytes of all frames after the first `count`, which the client has received.
+    pub fn bytes_after(&self, count: usize) -> u64 {
+        let got = self.got_bytes[self.got.len()] - self.got_bytes[count.min(self.got.len())];
+        got + self.item_bytes
+    }
+
+    /// Expects a packet, which the server has to keep until it is acknowledged.
+    pub fn expect(&mut self, item: Item, buffer: u32) {
+        self.item_bytes += item.what.len();
+        self.items.push_back(item);
+        if self.is_extended && self.bytes_after(self.acked) > buffer.into() {
+            // After an overflow on a socket, the log has dropped frames, and it depends on their sizes when
+            // it overflows again.
+            self.may_have_overflown |= self.is_away();
+            self.has_overflown |= self.is_away() && !self.may_lack;
+            self.may_lack = true;
+        }
+    }
+
+    /// Checks a packet that the client receives: the one that it has lost, or a new one.
+    pub fn receive(&mut self, data: &[u8]) -> Result<(), Fault> {
+        if let Some(again) = self.got.get(self.read_to) {
+            ensure!(again == data, "packet {} is another one when it is sent again", self.read_to);
+            self.read_to += 1;
+            return Ok(());
+        }
+        let frame = Frame::Binary(data);
+        let order = |item: &Item| (item.order, false);
+        let Some(at) = next_item(&self.items, order, |item| item.what.is(&frame)) else {
+            let expected: Vec<_> = self.items.iter().take(6).collect();
+            let found = PacketRef::decode(data);
+            return Err(Fault::new(format!("received {found:?} instead of {expected:?}")));
+        };
+        let Some(item) = self.items.remove(at) else { return Ok(()) };
+        self.item_bytes -= item.what.len();
+        let sum = self.got_bytes[self.got.len()] + frame_len(data.len());
+        self.got_bytes.push(sum);
+        self.got.push(data.into());
+        self.read_to += 1;
+        Ok(())
+    }
+
+    /// Applies an acknowledgement that the server has read.
+    pub fn on_ack(&mut self, now: Duration, count: Option<usize>, buffer: u32) -> AckResult {
+        let Some(count) = count.filter(|&count| count >= self.acked && count <= self.total())
+        else {
+            return AckResult::Wrong;
+        };
+        let is_new = self.advance_acked(count, buffer);
+        let (in_row, last) = self.idle_acks;
+        let is_in_row = !is_new && now - last < Duration::from_secs(1);
+        self.idle_acks = (if is_in_row { in_row + 1 } else { 0 }, now);
+        if self.idle_acks.0 > MOST_IDLE_ACKS { AckResult::Wrong } else { AckResult::Accepted }
+    }
+
+    pub fn advance_acked(&mut self, count: usize, buffer: u32) -> bool {
+        let is_new = count > self.acked;
+        self.acked = count;
+        self.may_lack &= self.bytes_after(count) > buffer.into();
+        is_new
+    }
+
+    /// Returns true if a client that has received `count` packets can get the others.
+    pub fn can_resume(&self, count: usize, buffer: u32) -> bool {
+        let is_count = count >= self.acked && count <= self.total();
+        is_count && self.bytes_after(count) <= buffer.into()
+    }
+
+    /// Returns true if a client that has received `count` packets may get the others: what was said in a
+    /// large room at this moment may not be written yet.
+    pub fn may_resume(&self, now: Duration, count: usize, buffer: u32) -> bool {
+        let unwritten = self.items.iter().filter(|item| item.at == now);
+        let unwritten: u64 = unwritten.map(|item| item.what.len()).sum();
+        let is_count = count >= self.acked && count <= self.total();
+        is_count && self.bytes_after(count) - unwritten <= buffer.into()
+    }
+
+    /// Replaces the token that was presented by a new one. Until that has arrived, both are valid.
+    pub fn renew(&mut self, presented: &str, new: String) {
+        self.tokens.retain(|token| token != presented);
+        self.tokens.insert(0, presented.into());
+        let surplus = self.tokens.len().saturating_sub(MOST_TOKENS);
+        self.tokens.drain(1..1 + surplus);
+        self.tokens.push(new);
+        self.is_unconfirmed = true;
+    }
+
+    /// Records that the client has sent something on its present socket.
+    pub fn confirm(&mut self) {
+        if std::mem::take(&mut self.is_unconfirmed) {
+            let outdated = self.tokens.len() - 1;
+            self.tokens.drain(..outdated);
+        }
+    }
+
+    /// Records that the server has handled a packet.
+    pub fn on_handled(&mut self, now: Duration, bytes: usize) {
+        self.handled += 1;
+        self.idle_acks.0 = 0;
+        self.handled_at.push((now, bytes));
+    }
+
+    /// Records the count of an acknowledgement or of a `hello`.
+    pub fn on_told(&mut self, count: usize) -> Result<(), Fault> {
+        let (told, handled) = (self.told, self.handled);
+        ensure!(count >= told && count <= handled, "{count} acknowledged: {told} to {handled}");
+        (self.told, self.is_asked) = (count, false);
+        Ok(())
+    }
+
+    /// Returns true if the server has to have acknowledged more by now.
+    pub fn is_ack_overdue(&self, now: Duration) -> bool {
+        let untold = &self.handled_at[self.told..];
+        let is_late = untold.first().is_some_and(|(at, _)| now >= *at + MAX_ACK_DELAY);
+        let bytes: usize = untold.iter().map(|(_, bytes)| bytes).sum();
+        is_late || untold.len() >= MAX_ACK_PACKETS || bytes >= MAX_ACK_BYTES
+    }
+
+    /// Returns true if a token opens the session, and false if it does not; `None` if it is one of
+    /// those between the last that came back and the newest, of which the server keeps a few.
+    pub fn accepts(&self, token: &str) -> Option<bool> {
+        let at = self.tokens.iter().position(|known| known == token);
+        match at {
+            None => Some(false),
+            Some(at) if at == 0 || at + 1 == self.tokens.len() => Some(true),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Returns the size of the frame with a message of this length.
+pub fn frame_len(len: usize) -> u64 {
+    (len + match len {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }) as u64
+}

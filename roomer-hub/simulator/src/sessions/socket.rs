@@ -1,0 +1,255 @@
+//! A socket of a client: the bytes in flight in both directions.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use roomer_proto::PacketRef;
+use roomer_proto::extended::{ACK, ACK_NOW};
+use roomer_testkit::frames::{self, first_byte};
+use roomer_testkit::socket::Peer;
+
+use super::plan::How;
+use super::session::Packet;
+
+/// What a client's request asks for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub is_extended: bool,
+    pub user: u8,
+    pub is_denied: bool,
+    /// The token and the count, as they are in the request; `None` without a token.
+    pub token: Option<(String, Option<usize>)>,
+    pub how: Option<How>,
+}
+
+/// A frame that the client has sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The position of its end among all bytes of the socket.
+    pub end: u64,
+    pub len: u64,
+    pub what: Meaning,
+}
+
+#[derive(Clone, Debug)]
+pub enum Meaning {
+    /// The packet with this number in the session.
+    Packet(usize),
+    /// The count of an acknowledgement, if it is one, and whether it asks for one.
+    Ack(Option<usize>, bool),
+    Pong,
+    Close(u16),
+    Violation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The server has not answered.
+    Handshake,
+    /// It belongs to a session, or did before the session was lost or moved.
+    Open,
+    /// Rejected, closed or lost.
+    Ended,
+}
+
+#[derive(Debug)]
+pub struct Socket {
+    pub peer: Peer,
+    pub task: usize,
+    pub slot: u8,
+    pub asked: Asked,
+    pub request_len: u64,
+    pub phase: Phase,
+    /// The session that the server has put on it.
+    pub session: Option<usize>,
+    /// True if the client does not use it any more.
+    pub is_abandoned: bool,
+    pub is_mute: bool,
+    /// True if the client reads what arrives at once.
+    pub is_reading: bool,
+    /// True if nothing passes any more.
+    pub is_lost: bool,
+    /// The client ends its stream after the bytes in flight.
+    pub is_ending: bool,
+    /// True once the server can see that it is lost.
+    pub is_broken: bool,
+    pub is_aborted: bool,
+    pub in_flight: VecDeque<u8>,
+    /// The bytes that the client has sent on it.
+    sent_bytes: u64,
+    pub outgoing: VecDeque<Sent>,
+    pub incoming: Vec<u8>,
+    pub has_response: bool,
+    pub has_hello: bool,
+    /// The payload of the `hello` that is expected, and the token in it.
+    pub hello: Option<String>,
+    pub token: Option<String>,
+    /// The client's packets that the server had handled when the session was continued here.
+    pub resumed_with: Option<usize>,
+    /// True if the server had no room for the socket when it could have been admitted.
+    pub was_full: bool,
+    /// True once it is checked why the client did not get its session.
+    pub is_judged: bool,
+    /// True while the server counts it as a connection.
+    pub is_counted: bool,
+    pub opened_at: Duration,
+    /// When `authorize` has decided.
+    pub accepted_at: Option<Duration>,
+    /// When the server has first waited for its session.
+    pub waits_since: Option<Duration>,
+    pub waits_for: Option<usize>,
+    /// The bytes that the server had read and written, and when that last changed.
+    pub read: (u64, Duration),
+    pub written: (u64, Duration),
+    /// When a handler last ended during which the server did not read.
+    pub waited: Duration,
+    /// Since when the server's writes have found it full.
+    pub full_since: Option<Duration>,
+    /// The close frame that is expected: the code, and the reason or how it begins.
+    pub close: Option<(u16, &'static str)>,
+    /// True if frames before the close frame may be dropped.
+    pub may_truncate: bool,
+    pub is_closed: bool,
+}
+
+impl Socket {
+    pub fn new(peer: Peer, task: usize, slot: u8, asked: Asked, now: Duration) -> Self {
+        let request = asked.to_bytes();
+        Socket {
+            peer,
+            task,
+            slot,
+            asked,
+            request_len: request.len() as u64,
+            phase: Phase::Handshake,
+            session: None,
+            is_abandoned: false,
+            is_mute: false,
+            is_reading: true,
+            is_lost: false,
+            is_ending: false,
+            is_broken: false,
+            is_aborted: false,
+            sent_bytes: request.len() as u64,
+            in_flight: request.into(),
+            outgoing: VecDeque::new(),
+            incoming: Vec::new(),
+            has_response: false,
+            has_hello: false,
+            hello: None,
+            token: None,
+            resumed_with: None,
+            was_full: false,
+            is_judged: false,
+            is_counted: false,
+            opened_at: now,
+            accepted_at: None,
+            waits_since: None,
+            waits_for: None,
+            read: (0, now),
+            written: (0, now),
+            waited: now,
+            full_since: None,
+            close: None,
+            may_truncate: false,
+            is_closed: false,
+        }
+    }
+
+    /// Returns true if the client can send on it.
+    pub fn can_send(&self) -> bool {
+        !(self.is_lost || self.is_ending || self.is_closed || self.is_abandoned)
+    }
+
+    /// Returns true if packets may be sent on it.
+    pub fn is_ready(&self) -> bool {
+        self.can_send() && self.has_hello && self.phase == Phase::Open
+    }
+
+    pub fn send_packet(&mut self, number: usize, packet: &Packet) {
+        self.send(
+            first_byte::FINAL | first_byte::BINARY,
+            &packet.to_bytes(),
+            Meaning::Packet(number),
+        );
+    }
+
+    pub fn send_ack(&mut self, payload: &str, asks: bool) {
+        let dst = if asks { ACK_NOW } else { "" };
+        let packet =
+            PacketRef { room: "root", event: ACK, dst, payload: payload.as_bytes(), src: "" };
+        let is_count = payload == "0" || !payload.starts_with('0');
+        let count = payload.parse().ok().filter(|_| is_count);
+        let meaning = Meaning::Ack(count, asks);
+        self.send(first_byte::FINAL | first_byte::BINARY, &packet.to_bytes(), meaning);
+    }
+
+    pub fn send(&mut self, start: u8, payload: &[u8], what: Meaning) {
+        let mut frame = Vec::new();
+        frames::write(start, payload, [7, self.sent_bytes as u8, 3, 1], &mut frame);
+        let len = frame.len() as u64;
+        self.sent_bytes += len;
+        self.in_flight.extend(frame);
+        self.outgoing.push_back(Sent { end: self.sent_bytes, len, what });
+    }
+
+    /// Sends a frame with reserved bits.
+    pub fn violate(&mut self) {
+        self.send(0xf2, &[1, 2], Meaning::Violation);
+    }
+
+    /// Delivers bytes in flight to the server.
+    pub fn deliver(&mut self, bytes: usize) {
+        if self.is_lost {
+            return;
+        }
+        let size = bytes.min(self.in_flight.len());
+        let bytes: Vec<u8> = self.in_flight.drain(..size).collect();
+        self.peer.deliver(&bytes);
+        if self.is_ending && !self.is_broken && self.in_flight.is_empty() {
+            self.peer.end_stream(Ok(()));
+            self.is_broken = true;
+        }
+    }
+
+    /// Returns the client's next frame, if the server has read all of it.
+    pub fn front_meaning(&self) -> Option<Meaning> {
+        let sent = self.outgoing.front().filter(|sent| sent.end <= self.peer.bytes_read());
+        sent.map(|sent| sent.what.clone())
+    }
+
+    /// Returns true if the server has read a part of the client's next message.
+    pub fn is_mid_message(&self) -> bool {
+        let read = self.peer.bytes_read();
+        let next = self.outgoing.iter().find(|sent| sent.end > read);
+        next.is_some_and(|sent| sent.end - sent.len < read)
+    }
+
+    /// Returns true if the server has read the whole request.
+    pub fn has_asked(&self) -> bool {
+        self.peer.bytes_read() >= self.request_len
+    }
+}
+
+impl Asked {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut query = Vec::new();
+        if self.is_extended {
+            query.push("roomer=2".to_owned());
+        }
+        if self.user > 0 {
+            query.push(format!("user=u{}", self.user));
+        }
+        if self.is_denied {
+            query.push("deny=1".into());
+        }
+        if let Some((token, count)) = &self.token {
+            query.push(format!("session={token}"));
+            query.extend(count.map(|count| format!("received={count}")));
+        }
+        match query.is_empty() {
+            true => frames::request("/ws", ""),
+            false => frames::request(&format!("/ws?{}", query.join("&")), ""),
+        }
+    }
+}

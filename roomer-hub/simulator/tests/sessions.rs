@@ -1,0 +1,119 @@
+//! Runs the plans for sessions with few seeds. `sim --sessions` runs many.
+//!
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test sessions` runs more seeds;
+//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the server's output was
+//! intended.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use roomer_simulator::runner;
+use roomer_simulator::sessions::SessionPlans;
+use roomer_simulator::sessions::plan::{Act, Break, Ending, How, Plan, Say, Setup, Step};
+use roomer_simulator::simulation::Simulation;
+
+const ALL: u32 = u32::MAX;
+
+/// Also: the same result when the seeds run again, on two threads.
+#[test]
+fn every_seed_passes_and_is_reproducible() {
+    let seeds = std::env::var("SIM_SEEDS").ok();
+    let count = seeds.map_or(150, |seeds| seeds.parse().unwrap());
+    let once = runner::run_seeds::<SessionPlans>(0, count, 1, &|_, _| {});
+    if let Some((seed, fault)) = once.examples.first() {
+        panic!("seed {seed}: {fault}\n{}", SessionPlans::explain(*seed));
+    }
+    let again = runner::run_seeds::<SessionPlans>(0, count, 2, &|_, _| {});
+    assert_eq!(again, once, "the same seeds once more, on two threads");
+}
+
+#[test]
+fn the_hashes_equal_the_committed_ones() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("session_hashes.txt");
+    let mut hashes = String::from("# Seed, steps, and a hash of every byte that was received.\n");
+    for seed in (0..40).chain((0..8).map(|power| 10_u64.pow(power * 2) + 77)) {
+        let outcome = SessionPlans::run(seed);
+        let _ = writeln!(hashes, "{seed} {} {:016x}", outcome.steps, outcome.hash);
+    }
+    if std::env::var_os("UPDATE_HASHES").is_some() {
+        return fs::write(&file, hashes).unwrap();
+    }
+    let committed = fs::read_to_string(&file).unwrap();
+    for (committed, now) in committed.lines().zip(hashes.lines()) {
+        assert_eq!(
+            now, committed,
+            "left is new, right is committed; UPDATE_HASHES=1 accepts the new one"
+        );
+    }
+    assert_eq!(hashes.len(), committed.len());
+}
+
+/// The configuration of the plans below.
+const SETUP: Setup = Setup {
+    window: 30_000,
+    buffer: 262_144,
+    max_detached: 200,
+    max_connections: 200,
+    memory_slack: None,
+    max_backlog: 1 << 20,
+    pong: 60_000,
+    write: 10_000,
+    handler_wait: 1,
+    auth_wait: None,
+    good_for: 0,
+    ack_every: 0,
+    drain: (4000, 1000),
+    ending: Ending::Close,
+};
+
+fn connect(slot: u8) -> [Step; 2] {
+    let client = Step::Connect { slot, extended: true, user: 0 };
+    [client, Step::Of(slot, Act::Deliver(ALL))]
+}
+
+fn come_back(slot: u8, how: How) -> [Step; 2] {
+    [Step::Return { slot, how }, Step::Of(slot, Act::Deliver(ALL))]
+}
+
+/// Seed 7962: a handler that ended on a new socket confirmed the token that this socket had brought,
+/// so that a client whose `hello` was lost could not return.
+#[test]
+fn a_handler_that_ends_does_not_confirm_a_token() {
+    let mut steps = Vec::from(connect(0));
+    steps.push(Step::RunUntilIdle);
+    steps.extend([Step::Of(0, Act::Send(Say::Call(4))), Step::Of(0, Act::Deliver(ALL))]);
+    steps.push(Step::PollWoken { nth: 0 });
+    // The `hello` of the second socket is lost with it.
+    steps.extend(come_back(0, How::Honest));
+    steps.extend([Step::Of(0, Act::Read(false)), Step::RunFor { millis: 10 }]);
+    steps.push(Step::Of(0, Act::Break(Break::Reset)));
+    steps.extend(come_back(0, How::Honest));
+    steps.push(Step::RunUntilIdle);
+    roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
+}
+
+/// Seed 2878: the rest of a flush was lost when a return ended its session, so that the members of a
+/// room of more than eight did not learn that it had left.
+#[test]
+fn a_session_that_ends_by_a_return_leaves_a_large_room_at_once() {
+    let mut steps: Vec<Step> = (0..2).flat_map(|_| (0..6).flat_map(connect)).collect();
+    steps.push(Step::RunUntilIdle);
+    steps.extend(come_back(3, How::Ahead));
+    steps.push(Step::RunUntilIdle);
+    roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
+}
+
+/// Seed 233: a message that stopped in the middle, the first sign of a lost network, ended its session
+/// as if the client were too slow.
+#[test]
+fn a_message_that_stops_in_the_middle_does_not_end_its_session() {
+    let mut steps = Vec::from(connect(0));
+    steps.push(Step::RunUntilIdle);
+    steps.push(Step::Of(0, Act::Send(Say::ToRoom { room: 0, len: 600 })));
+    steps.extend([Step::Of(0, Act::Deliver(100)), Step::RunFor { millis: 35_000 }]);
+    steps.extend(come_back(0, How::Honest));
+    steps.push(Step::RunUntilIdle);
+    roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
+}
