@@ -147,6 +147,19 @@ pub enum Presence {
     Off,
 }
 
+/// The order in which the members of a room receive its messages in a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Order {
+    /// The members on one node share one order; each sender's messages are in its order on all nodes.
+    /// Messages wait for no other node.
+    #[default]
+    Sender,
+    /// All members on all nodes share one order. One node, the room's home, gives each message its
+    /// place, so a message reaches members, also on its own node, only after the home's answer.
+    Room,
+}
+
 /// A set of rooms: one name, or with `PREFIX*` all names that start with the prefix. A `*` that is
 /// not the last character stands for itself.
 #[derive(Debug)]

@@ -79,6 +79,8 @@ impl Hub {
                 return self.peer_broadcast(peer, except, packet);
             }
             Input::PeerDirect { peer, packet } => return self.peer_direct(peer, packet),
+            Input::Ordered { except, packet } => return self.ordered(except, packet),
+            Input::Renewed { id, room } => return self.renewed(id, room),
             Input::PeerUp { peer, tag } => self.peer_up(peer, tag),
             Input::PeerGone { peer } => self.peer_gone(peer),
             Input::GuestJoined { peer, room, id } => self.guest_joined(peer, room, id),
@@ -346,7 +348,7 @@ impl Hub {
     }
 
     /// Returns true if members of this node are notified of each other in a room.
-    fn notifies(&self, room: RoomKey) -> bool {
+    pub(crate) fn notifies(&self, room: RoomKey) -> bool {
         let room = &self.tables.rooms[room];
         room.has_full_presence() && !room.members().is_empty()
     }

@@ -120,6 +120,22 @@ pub enum Input<'a> {
         /// The message. Its `src` is empty or bears the peer's tag, and its event is not built in.
         packet: PacketRef<'a>,
     },
+    /// A message for the members of a room on this node alone, which has waited for its place in the
+    /// room's order ([`Cluster::submit`](crate::cluster::Cluster::submit)). Its rules were checked before.
+    Ordered {
+        /// The id of the connection to leave out, if any.
+        except: Option<ConnId>,
+        /// The message. Its sender may have left meanwhile.
+        packet: PacketRef<'a>,
+    },
+    /// Messages of a member of a room, on this node or another, may be missing: the other members on
+    /// this node are notified that it left and that it joined. Without such a member it has no effect.
+    Renewed {
+        /// The member's id.
+        id: ConnId,
+        /// The room's name.
+        room: &'a str,
+    },
 }
 
 /// A command of a handler or of the application. A command about a connection that is gone has no

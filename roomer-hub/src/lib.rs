@@ -79,6 +79,7 @@ mod keys;
 mod limits;
 mod member_info;
 mod membership;
+mod ordered;
 mod packet;
 mod peers;
 mod rate;
@@ -89,7 +90,7 @@ mod snapshot;
 mod tables;
 
 pub use action::{Action, Actions, Audience, Permission};
-pub use config::{Config, Presence};
+pub use config::{Config, Order, Presence};
 pub use guests::RejectedPeerInputs;
 pub use hash::HashKey;
 pub use history::History;

@@ -304,7 +304,7 @@ impl Tables {
 }
 
 /// Appends the entry of a connection.
-fn write_conn(tables: &Tables, conn: ConnKey, out: &mut Vec<u8>) {
+pub(crate) fn write_conn(tables: &Tables, conn: ConnKey, out: &mut Vec<u8>) {
     let entry = &tables.conns[conn];
     write_member(entry.id.as_str(), entry.profile.as_deref(), out);
 }

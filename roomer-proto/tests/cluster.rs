@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use roomer_proto::cluster::{
     Beat, Demand, FrameError, FrameKind, HEAD_MAX, Head, Ids, Item, Items, Lost, Names, NodeId,
-    PeerCommand, Resume, StreamEnd, StreamEnds, Subject, Subjects, VERSION,
+    Nodes, OrderItem, PeerCommand, Resume, StreamEnd, StreamEnds, Subject, Subjects, VERSION,
 };
 use roomer_proto::{ConnId, PacketRef};
 
@@ -77,6 +77,26 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
         Item::Command { id: id(), command: PeerCommand::Close { code: 4000, reason: "bye" } },
     ];
     items.into_iter().for_each(&mut check);
+    let (home, node, nodes) = (NodeId(1 << 60), NodeId(2), [[7; 8], [9; 8]]);
+    let submit = |is_final, to| OrderItem::Submit {
+        room: "ä",
+        number: 300,
+        epoch: 1,
+        home,
+        is_final,
+        to: Nodes::new(to),
+    };
+    let orders = [
+        OrderItem::Message { number: 1, except: None, packet },
+        OrderItem::Message { number: u64::MAX, except: Some(id()), packet },
+        submit(false, &[]),
+        submit(true, &nodes),
+        OrderItem::Place { room: "lobby", node, number: 1 << 40, epoch: 0 },
+        OrderItem::Return { room: "", number: 5, home },
+        OrderItem::Since { number: 1 << 63 },
+        OrderItem::Term { room: &long, epoch: 1 << 20, home },
+    ];
+    orders.into_iter().map(Item::Order).for_each(check);
 }
 
 /// The lists of an item are compared by their content: one is borrowed from the caller, the other

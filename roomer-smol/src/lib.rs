@@ -198,7 +198,7 @@ pub use roomer_engine::{
     AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Cluster, ClusterInfo,
     ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode, HandlerError,
     HandlerPanic, HandlerResult, History, HistoryStats, Info, InfoTooLong, IntoHandlerResult,
-    IntoReply, InvalidInfo, Message, OwnedMessage, PacketRef, ParseConnIdError, Presence,
+    IntoReply, InvalidInfo, Message, Order, OwnedMessage, PacketRef, ParseConnIdError, Presence,
     RefusedSessions, RegisterError, RejectedPackets, Rejection, ReplyError, Request, RequestError,
     RequestFuture, Server, SessionStats, Stats, Upgrade, User, Warning, WarningCause, close, code,
     http, socket,

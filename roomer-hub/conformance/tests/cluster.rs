@@ -7,6 +7,7 @@ mod cluster {
     pub(crate) mod members;
     pub(crate) mod messages;
     pub(crate) mod nodes;
+    pub(crate) mod order;
 }
 
 use cluster::nodes::{Nodes, Runtime};
@@ -57,6 +58,7 @@ on_nodes! {
         commands::an_unknown_id_is_reported_as_such,
         commands::a_message_of_the_application_above_the_limit_is_refused_with_a_warning,
         commands::health_waits_for_the_other_nodes,
+        order::a_room_with_one_order_has_it_on_all_nodes,
         faults::other_clusters_at_the_broker_are_not_heard,
         faults::without_a_broker_each_node_shows_its_own_members,
         faults::health_can_depend_on_the_broker_and_a_stop_does_not,

@@ -88,14 +88,19 @@ impl Core {
         self.journal.record(&input);
         let Core { hub, outbound, infos, sessions, requests, hook_queue, counts, cluster, .. } =
             self;
+        let is_own =
+            matches!(input, Input::Packet { .. } | Input::Allowed { .. } | Input::Command(_));
         let mut broadcast_in = None;
         let mut has_joined = false;
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
             // Other nodes get the same actions in the same order.
             if let Some(cluster) = cluster {
-                let gate = cluster.record(now, &actions, &action);
+                let (is_held, gate) = cluster.record(now, &actions, &action, is_own);
                 applied.congested = gate.map(Congestion::Link).or(applied.congested);
+                if is_held {
+                    continue; // It comes back once it has its place in the room's order.
+                }
             }
             match action {
                 Action::Opened { conn } => {

@@ -67,7 +67,9 @@ impl Journal {
             | Input::GuestLeft { .. }
             | Input::GuestCount { .. }
             | Input::PeerBroadcast { .. }
-            | Input::PeerDirect { .. } => return,
+            | Input::PeerDirect { .. }
+            | Input::Ordered { .. }
+            | Input::Renewed { .. } => return,
         });
     }
 

@@ -61,8 +61,8 @@ pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use http;
 pub use roomer_hub::{
-    ConnId, History, Info, InvalidInfo, ParseConnIdError, Presence, RegisterError, RejectedPackets,
-    contract,
+    ConnId, History, Info, InvalidInfo, Order, ParseConnIdError, Presence, RegisterError,
+    RejectedPackets, contract,
 };
 pub use roomer_proto::PacketRef;
 pub use roomer_proto::close::{self, code};

@@ -60,6 +60,7 @@ const SETUP: Setup = Setup {
     backlog_bytes: 4 << 20,
     held_bytes: 1 << 20,
     max_payload: 1000,
+    has_order: false,
     shares_tag: false,
     loss: Loss::Rejoin,
 };

@@ -61,7 +61,7 @@ impl Cluster {
         }
         let (now, me, settings) = (self.now, self.me, self.config.settings);
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        peer.heard(beat);
+        peer.heard(now, beat);
         self.announce(from);
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let is_common = beat.oldest_version <= VERSION && VERSION <= beat.newest_version;

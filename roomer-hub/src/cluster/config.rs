@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::Order;
+
 /// The options of a node in a cluster. Start from [`Config::new`] and change fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,6 +27,10 @@ pub struct Config {
     pub repair_wait: Duration,
     /// The way in which the loss of a peer's messages shows. Default [`Loss::Rejoin`].
     pub loss: Loss,
+    /// The order of messages in rooms, by pattern: a room's name, or a prefix of names followed by `*`.
+    /// The first pattern that matches a name applies; without one it is [`Order::Sender`]. All nodes
+    /// should share it.
+    pub orders: Vec<(String, Order)>,
     /// The bytes of published frames that are kept for each peer until it has applied them. Default
     /// 4 MiB. A frame that the peer misses and that is not kept is lost.
     pub journal_bytes: usize,
@@ -77,6 +83,7 @@ impl Config {
             form_wait: Duration::from_secs(2),
             repair_wait: Duration::from_millis(500),
             loss: Loss::Rejoin,
+            orders: Vec::new(),
             journal_bytes: 4 << 20,
             journal_time: Duration::from_secs(10),
             backlog_bytes: 4 << 20,

@@ -3,6 +3,7 @@
 use std::hash::Hasher;
 
 use roomer_proto::ConnId;
+use roomer_proto::cluster::NodeId;
 use siphasher::sip::SipHasher13;
 
 /// Hashes with a key that follows from the cluster's name. Not a secret: nodes trust each other.
@@ -31,6 +32,14 @@ impl Digest {
         let mut hasher = SipHasher13::new_with_keys(self.cluster, 1);
         // The id has a fixed length, so that room and id cannot be confused.
         hasher.write(id.as_ref());
+        hasher.write(room.as_bytes());
+        hasher.finish()
+    }
+
+    /// Returns the weight of a node as the home of a room: the node with the highest one is its home.
+    pub(super) fn home(&self, room: &str, node: NodeId) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.cluster, 2);
+        hasher.write(&node.0.to_be_bytes());
         hasher.write(room.as_bytes());
         hasher.finish()
     }

@@ -130,6 +130,20 @@ pub enum Effect {
         /// The encoded packet.
         packet: Bytes,
     },
+    /// Give [`Input::Ordered`](crate::Input::Ordered) to the hub.
+    Ordered {
+        /// The connection that does not get the message.
+        except: Option<ConnId>,
+        /// The encoded packet.
+        packet: Bytes,
+    },
+    /// Give [`Input::Renewed`](crate::Input::Renewed) to the hub.
+    Renewed {
+        /// The member's id.
+        id: ConnId,
+        /// The room's name.
+        room: ByteString,
+    },
     /// Carry out a command of a peer's application about a connection of this node.
     Command {
         /// The connection's id.
@@ -172,6 +186,10 @@ impl Effect {
             Effect::Direct { peer, packet } => {
                 crate::Input::PeerDirect { peer: *peer, packet: PacketRef::decode(packet).ok()? }
             }
+            Effect::Ordered { except, packet } => {
+                crate::Input::Ordered { except: *except, packet: PacketRef::decode(packet).ok()? }
+            }
+            Effect::Renewed { id, room } => crate::Input::Renewed { id: *id, room },
             Effect::Command { .. } | Effect::Close { .. } | Effect::News(_) => return None,
         })
     }
@@ -244,12 +262,13 @@ pub enum News {
         /// The cause.
         why: ResetCause,
     },
-    /// Messages of a peer may be lost, since it has started over. Reported for each room of this node's
-    /// connections with missing messages.
+    /// Messages of a peer may be lost, since it has started over, or since they were not given a place
+    /// in their room's order. Reported for each room of this node's connections with missing messages.
     Gap {
-        /// The peer.
+        /// The peer, or this node itself for its own messages in a room with
+        /// [`Order::Room`](crate::Order::Room).
         node: NodeId,
-        /// The peer's name.
+        /// The node's name.
         name: Box<str>,
         /// The room with missing messages; `None` for direct messages, or if any message may be missing.
         room: Option<Box<str>>,

@@ -36,6 +36,7 @@ mod config;
 mod digest;
 mod effect;
 mod incoming;
+mod order;
 mod outgoing;
 mod peer;
 mod publish;
@@ -63,6 +64,7 @@ pub use self::peer::{PeerInfo, PeerState};
 pub use self::statistics::Statistics;
 
 use self::digest::Digest;
+use self::order::Orders;
 use self::peer::Peer;
 use crate::keys::PeerKey;
 use crate::tables::Tables;
@@ -107,6 +109,8 @@ pub struct Cluster {
     rooms: u64,
     effects: Vec<Effect>,
     statistics: Statistics,
+    /// The rooms with one order on all nodes.
+    orders: Orders,
 }
 
 impl Cluster {
@@ -116,6 +120,7 @@ impl Cluster {
     pub fn new(config: Config, me: NodeId, now: Duration) -> Self {
         Cluster {
             hash: Digest::new(&config.cluster),
+            orders: Orders::new(&config.orders),
             config,
             me,
             now,
@@ -156,6 +161,7 @@ impl Cluster {
                 Input::Tick => self.tick(tables),
                 Input::Stop => self.stop(),
             }
+            self.settle_orders();
         }
         self.effects.drain(..)
     }

@@ -35,6 +35,8 @@ pub(super) struct Peer {
     pub(super) key: Option<PeerKey>,
     pub(super) name: Box<str>,
     pub(super) uptime_ms: u64,
+    /// When the uptime came.
+    heard_at: Duration,
     pub(super) connections: u64,
     pub(super) rooms: u64,
     pub(super) version: u8,
@@ -51,6 +53,8 @@ pub(super) struct Peer {
     pub(super) incoming: Incoming,
     pub(super) outgoing: Option<Outgoing>,
     pub(super) has_other_settings: bool,
+    /// The number of its last message in an ordered room that came, or that belongs to an earlier stream.
+    pub(super) ordered: u64,
     /// Since when senders are held back for the peer.
     congested_since: Option<Duration>,
     /// Until when they are not, since the peer was behind for too long.
@@ -142,6 +146,7 @@ impl Peer {
             key: None,
             name: "".into(),
             uptime_ms: 0,
+            heard_at: now,
             connections: 0,
             rooms: 0,
             version: 0,
@@ -154,6 +159,7 @@ impl Peer {
             incoming: Incoming::default(),
             outgoing: None,
             has_other_settings: false,
+            ordered: 0,
             congested_since: None,
             ignored_until: Duration::ZERO,
             has_beat: false,
@@ -201,7 +207,14 @@ impl Peer {
         self.life == Life::Alive
     }
 
-    pub(super) fn heard(&mut self, beat: &Beat<'_>) {
+    /// Returns how long the peer runs.
+    pub(super) fn uptime(&self, now: Duration) -> Duration {
+        let last = Duration::from_millis(self.uptime_ms);
+        last + now.saturating_sub(self.heard_at)
+    }
+
+    pub(super) fn heard(&mut self, now: Duration, beat: &Beat<'_>) {
+        self.heard_at = now;
         self.has_beat = true;
         if *self.name != *beat.name {
             self.name = beat.name.into();

@@ -113,8 +113,10 @@ impl Cluster {
         let missed = before.and_then(|before| before.words_after(after));
         let mut outgoing = Outgoing::new(stream, after, missed);
         outgoing.begin(uptime_ms, &sealing);
-        send_members(tables, &mut outgoing, &sealing);
-        peer.outgoing = Some(outgoing);
+        send_members(tables, &mut outgoing, &sealing, &self.orders);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.outgoing = Some(outgoing);
+        }
         self.is_dirty = true;
     }
 
@@ -198,6 +200,7 @@ impl Cluster {
             self.keys[peer.index()] = None;
             self.effects.push(super::Effect::PeerGone { peer });
         }
+        self.order_peer_gone(node, why);
         self.news(News::PeerGone { node, name, why });
     }
 }

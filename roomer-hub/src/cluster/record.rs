@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomer_proto::ConnId;
-use roomer_proto::cluster::Item;
+use roomer_proto::cluster::{Item, NodeId};
 
 use super::effect::Change;
 use super::outgoing::Sealing;
@@ -125,13 +125,19 @@ impl Cluster {
         self.is_dirty = true;
     }
 
-    /// Adds an item to the stream to a peer.
-    fn push(&mut self, peer: PeerKey, item: &Item<'_>) {
+    /// Adds an item to the stream to a node.
+    pub(super) fn push_to(&mut self, node: NodeId, item: &Item<'_>) {
         let sealing = self.sealing();
-        let node = self.peer_node(peer);
-        if let Some(peer) = node.and_then(|node| self.peers.get_mut(&node)) {
+        if let Some(peer) = self.peers.get_mut(&node) {
             push(&self.config, &mut self.statistics, peer, item, &sealing);
             self.is_dirty = true;
+        }
+    }
+
+    /// Adds an item to the stream to a peer.
+    fn push(&mut self, peer: PeerKey, item: &Item<'_>) {
+        if let Some(node) = self.peer_node(peer) {
+            self.push_to(node, item);
         }
     }
 }

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use roomer_proto::PacketRef;
-use roomer_proto::cluster::{FrameKind, HEAD_MAX, Head, Item, Items, NodeId, PeerCommand};
+use roomer_proto::cluster::{
+    FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand,
+};
 
 use super::effect::{Command, Effect, GoneCause, News, RefusedCause, ResetCause};
 use super::peer::Peer;
@@ -85,6 +87,7 @@ impl Cluster {
         // Until `End` a stream carries members and counts alone.
         if let Some(transfer) = &mut peer.incoming.transfer {
             return match item {
+                Item::Order(order) => self.order_state(from, order),
                 Item::Members { room, ids } if transfer.len() < self.config.max_seats => {
                     transfer.add_members(&name(bytes, room), *ids);
                     Ok(())
@@ -103,6 +106,9 @@ impl Cluster {
             // Only this item is refused: a peer with larger limits does not send malformed streams.
             self.bad_frame(from, RefusedCause::TooLarge);
             return Ok(());
+        }
+        if let Item::Order(order) = item {
+            return self.order_item(from, order, bytes);
         }
         match live_item(key, item, bytes) {
             Some(effect) => {
@@ -212,6 +218,16 @@ pub(super) fn is_within(item: &Item<'_>, max_name: usize, max_packet: usize) -> 
             // The limit is on what a client sent; `src` was set behind it.
             packet.encoded_len() <= max_packet + packet.src.len()
         }
+        Item::Order(order) => match order {
+            OrderItem::Message { packet, .. } => {
+                packet.encoded_len() <= max_packet + packet.src.len()
+            }
+            OrderItem::Submit { room, .. }
+            | OrderItem::Place { room, .. }
+            | OrderItem::Return { room, .. }
+            | OrderItem::Term { room, .. } => room.len() <= max_name,
+            _ => true,
+        },
         Item::Command { command, .. } => match command {
             PeerCommand::Join { room } | PeerCommand::Leave { room } => room.len() <= max_name,
             PeerCommand::Move { from, to } => from.len() <= max_name && to.len() <= max_name,
@@ -227,6 +243,6 @@ fn name(bytes: &Bytes, name: &str) -> ByteString {
 }
 
 /// Returns the packet at the end of an item as a part of its frame.
-fn last(bytes: &Bytes, packet: &PacketRef<'_>) -> Bytes {
+pub(super) fn last(bytes: &Bytes, packet: &PacketRef<'_>) -> Bytes {
     bytes.slice(bytes.len() - packet.encoded_len()..)
 }

@@ -34,6 +34,7 @@ impl Cluster {
             self.ticked_at = self.now;
             self.age(passed);
             self.report_counts(tables);
+            self.age_orders(tables, passed);
         }
         let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         for node in nodes {

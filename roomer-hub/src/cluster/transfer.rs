@@ -9,6 +9,7 @@ use roomer_proto::cluster::{Ids, Item, Lost};
 
 use super::digest::Digest;
 use super::effect::Effect;
+use super::order::Orders;
 use super::outgoing::{Outgoing, Sealing};
 use crate::config::Presence;
 use crate::keys::PeerKey;
@@ -17,8 +18,13 @@ use crate::tables::Tables;
 /// The number of ids in one item.
 const IDS_PER_ITEM: usize = 2048;
 
-/// Appends the members of this node's rooms to a stream.
-pub(super) fn send_members(tables: &Tables, outgoing: &mut Outgoing, sealing: &Sealing) {
+/// Appends the members of this node's rooms to a stream, and ends its start.
+pub(super) fn send_members(
+    tables: &Tables,
+    outgoing: &mut Outgoing,
+    sealing: &Sealing,
+    orders: &Orders,
+) {
     let mut ids = Vec::new();
     for (key, room) in tables.rooms() {
         let members = tables.members(key);
@@ -41,6 +47,7 @@ pub(super) fn send_members(tables: &Tables, outgoing: &mut Outgoing, sealing: &S
             outgoing.push(&Item::Members { room, ids: Ids::new(&ids) }, sealing);
         }
     }
+    orders.send_state(outgoing, sealing);
     outgoing.end_state(sealing);
 }
 

@@ -1,7 +1,7 @@
 //! Which messages a frame has, so that a peer that misses it can show whose messages may be missing.
 
 use roomer_proto::ConnId;
-use roomer_proto::cluster::Item;
+use roomer_proto::cluster::{Item, OrderItem};
 
 /// The most rooms and senders that are listed; above it a frame counts as having any.
 const MAX: usize = 64;
@@ -17,7 +17,9 @@ pub(super) struct Words {
 impl Words {
     pub(super) fn add(&mut self, item: &Item<'_>) {
         match item {
-            Item::Broadcast { packet, .. } => self.add_room(packet.room),
+            Item::Broadcast { packet, .. } | Item::Order(OrderItem::Message { packet, .. }) => {
+                self.add_room(packet.room)
+            }
             // Without a sender a message is the server's own, and no member shows its loss.
             Item::Direct { packet } => {
                 ConnId::parse(packet.src).iter().for_each(|id| self.add_sender(*id))

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
 use super::list::{Ids, Names};
-use super::{Beat, FrameError, PeerCommand};
+use super::{Beat, FrameError, OrderItem, PeerCommand};
 use crate::{ConnId, PacketRef};
 
 /// One item of a frame's body. The first five belong into control frames, the others into streams.
@@ -90,6 +90,8 @@ pub enum Item<'a> {
         /// The command.
         command: PeerCommand<'a>,
     },
+    /// An item about a room with one order on all nodes.
+    Order(OrderItem<'a>),
 }
 
 /// How much of a stream a node has applied.
@@ -141,6 +143,7 @@ const BROADCAST: u8 = 22;
 const DIRECT: u8 = 23;
 const COMMAND: u8 = 24;
 const BYE: u8 = 25;
+const ORDER: u8 = 26;
 
 impl<'a> Item<'a> {
     /// Appends the item to a frame's body.
@@ -183,6 +186,7 @@ impl<'a> Item<'a> {
             }
             Item::Direct { packet } => (DIRECT, packet.encoded_len()),
             Item::Command { command, .. } => (COMMAND, 16 + command.encoded_len()),
+            Item::Order(order) => (ORDER, order.encoded_len()),
         }
     }
 
@@ -235,6 +239,7 @@ impl<'a> Item<'a> {
                 out.extend_from_slice(&id.to_bytes());
                 command.encode(out);
             }
+            Item::Order(order) => order.encode(out),
         }
     }
 
@@ -290,6 +295,10 @@ impl<'a> Item<'a> {
             COMMAND => Item::Command {
                 id: cursor.id("command")?,
                 command: PeerCommand::decode(&mut cursor)?,
+            },
+            ORDER => match OrderItem::decode(&mut cursor)? {
+                Some(order) => Item::Order(order),
+                None => return Ok(None),
             },
             _ => return Ok(None),
         };

@@ -26,6 +26,7 @@ mod item;
 mod items;
 mod list;
 mod node;
+mod order;
 
 pub use beat::Beat;
 pub use command::PeerCommand;
@@ -35,3 +36,4 @@ pub use item::{Demand, Item, Lost, Resume};
 pub use items::Items;
 pub use list::{Ids, Names, StreamEnd, StreamEnds};
 pub use node::{NodeId, ParseNodeIdError, ParsePrefixError, Subject, Subjects, Tag};
+pub use order::{Nodes, OrderItem};

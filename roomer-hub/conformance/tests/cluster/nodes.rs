@@ -62,6 +62,15 @@ impl Nodes {
         self.formed();
     }
 
+    /// Starts so many nodes with options of the cluster.
+    pub(crate) fn start_cluster(&mut self, count: usize, options: impl Fn(Cluster) -> Cluster) {
+        let address = self.broker.address("");
+        for _ in 0..count {
+            self.add_with(&|builder| builder, options(Cluster::named("chat")), &address);
+        }
+        self.formed();
+    }
+
     /// Starts one more node of a cluster.
     pub(crate) fn add(&mut self, options: &impl Fn(Builder) -> Builder, cluster: &str) -> usize {
         let address = self.broker.address("");
@@ -74,10 +83,17 @@ impl Nodes {
         cluster: &str,
         address: &str,
     ) -> usize {
+        self.add_with(options, Cluster::named(cluster), address)
+    }
+
+    fn add_with(
+        &mut self,
+        options: &impl Fn(Builder) -> Builder,
+        cluster: Cluster,
+        address: &str,
+    ) -> usize {
         let index = self.nodes.len();
-        let cluster = Cluster::named(cluster)
-            .node(format!("node {index}"))
-            .form_wait(Duration::from_millis(50));
+        let cluster = cluster.node(format!("node {index}")).form_wait(Duration::from_millis(50));
         let server = options(Server::builder().cluster(cluster)).build().unwrap();
         let runtime = self.runtimes[index % self.runtimes.len()];
         self.nodes.push(Some(Node::start(runtime, server, address.parse().unwrap())));

@@ -71,7 +71,10 @@ pub(super) fn machine(
     own.max_packet = options.limits.max_message;
     own.max_name = config.max_name;
     // Nodes must agree on these, or the same client would see different rules at different nodes.
-    let settings = format!("{} {} {presences:?}", own.max_packet, config.members_only);
+    let mut settings = format!("{} {} {presences:?}", own.max_packet, config.members_only);
+    if !own.orders.is_empty() {
+        settings += &format!(" {:?}", own.orders);
+    }
     own.settings = settings_hash(&settings);
     Ok(Machine::new(own, node, env.now()))
 }

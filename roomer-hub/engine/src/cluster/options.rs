@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use roomer_hub::Order;
 use roomer_hub::cluster::{Config, Loss};
 use roomer_proto::cluster::{NodeId, ParsePrefixError, Subjects};
 
@@ -65,6 +66,24 @@ impl Cluster {
     /// 1012, at the rate of [`Builder::drain`](crate::Builder::drain), or at once without one.
     pub fn loss(mut self, loss: Loss) -> Self {
         self.config.loss = loss;
+        self
+    }
+
+    /// Sets the order of the messages in a room. `pattern` is a room's name, or a prefix of names followed
+    /// by `*`; the first matching pattern applies. Default: [`Order::Sender`]. With [`Order::Room`] all
+    /// members on all nodes receive the room's messages in one order, for which each message waits for
+    /// the answer of one node. Give all nodes the same patterns.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::{Cluster, Order, Server}; // or roomer_smol
+    ///
+    /// let cluster = Cluster::named("chess").order("game:*", Order::Room);
+    /// let server = Server::builder().cluster(cluster).build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn order(mut self, pattern: impl Into<String>, order: Order) -> Self {
+        self.config.orders.push((pattern.into(), order));
         self
     }
 

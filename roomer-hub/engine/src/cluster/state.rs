@@ -6,9 +6,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use roomer_hub::cluster::{Change, Cluster, Command, Effect, Input, News};
-use roomer_hub::{Action, Actions, ConnId};
+use roomer_hub::{Action, Actions, ConnId, Peers};
 
 use roomer_proto::cluster::NodeId;
+use roomer_proto::is_built_in;
 
 use super::closing::Closing;
 use super::gate::LinkGate;
@@ -45,9 +46,31 @@ impl ClusterState {
         }
     }
 
-    /// Records an action of the hub that peers have to know of. Returns the gate that the sender has to
-    /// wait for if they have not applied too much of what was sent before.
+    /// Records an action of the hub that peers have to know of. `is_own` is true unless it follows from an
+    /// effect of the machine. Returns true if the action must not be carried out, since it is a message
+    /// that waits for its place in its room's order; and the gate that the sender has to wait for if
+    /// peers have not applied too much of what was sent before.
     pub(crate) fn record(
+        &mut self,
+        now: Duration,
+        actions: &Actions<'_>,
+        action: &Action<'_>,
+        is_own: bool,
+    ) -> (bool, Option<Arc<LinkGate>>) {
+        if let Action::Broadcast { peers, except, except_guest, packet, .. } = *action
+            && is_own
+            && self.machine.is_ordered(packet.room)
+            && !is_built_in(packet.event)
+        {
+            let except = except.and_then(|conn| actions.tables().conn_id(conn));
+            let except = except.or(except_guest.copied());
+            let is_placed = self.machine.submit(now, actions.tables(), except, packet);
+            return (!is_placed, self.gate_for(peers));
+        }
+        (false, self.record_change(now, actions, action))
+    }
+
+    fn record_change(
         &mut self,
         now: Duration,
         actions: &Actions<'_>,
@@ -68,7 +91,12 @@ impl ClusterState {
         };
         self.machine.record(now, actions.tables(), change?);
         let Action::Broadcast { peers, .. } = action else { return None };
-        self.machine.is_congested(*peers).then(|| {
+        self.gate_for(*peers)
+    }
+
+    /// Returns the gate, closed, if one of these peers has not applied too much.
+    fn gate_for(&mut self, peers: Peers<'_>) -> Option<Arc<LinkGate>> {
+        self.machine.is_congested(peers).then(|| {
             self.gate.close();
             self.gate.clone()
         })

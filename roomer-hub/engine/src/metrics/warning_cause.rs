@@ -268,7 +268,7 @@ impl fmt::Display for WarningCause {
             ),
             WarningCause::PeerSettings { peer } => write!(
                 f,
-                "the node {peer} has another max_message, presence or compat than this one: give \
+                "the node {peer} has another max_message, presence, order or compat than this one: give \
                  all nodes the same options"
             ),
             WarningCause::ForeignPeer { node, version } => write!(

@@ -7,7 +7,7 @@ use roomer_hub::cluster::Loss;
 use roomer_proto::cluster::NodeId;
 
 use super::owed::{Owed, Sender};
-use super::plan::ROOMS;
+use super::plan::{ROOMS, Setup};
 use crate::fault::{Fault, ensure};
 
 /// The rooms whose members a client sees.
@@ -19,8 +19,12 @@ pub struct Client {
     pub id: ConnId,
     pub node: usize,
     pub is_open: bool,
-    /// The way in which its node shows losses.
-    loss: Loss,
+    /// The way in which its node shows losses, and which rooms have one order.
+    setup: Setup,
+    /// The messages in rooms with one order, by membership.
+    pub sequences: Vec<(usize, Vec<(Sender, u32)>)>,
+    /// True if the sender of the present message may have left.
+    pub may_hear_former: bool,
     /// The rooms that it is in, and the members that it was notified of.
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The last message of each sender in each room, or to this client alone (`None`).
@@ -46,12 +50,14 @@ pub struct Numbers {
 }
 
 impl Client {
-    pub fn new(id: ConnId, node: usize, loss: Loss) -> Self {
+    pub fn new(id: ConnId, node: usize, setup: Setup) -> Self {
         Client {
             id,
             node,
             is_open: true,
-            loss,
+            setup,
+            sequences: Vec::new(),
+            may_hear_former: false,
             views: BTreeMap::new(),
             heard: BTreeMap::new(),
             owed: Owed::default(),
@@ -60,6 +66,11 @@ impl Client {
             servers: BTreeMap::new(),
             excluded: BTreeSet::new(),
         }
+    }
+
+    /// Returns true if a room has one order on all nodes.
+    pub fn orders(&self, room: usize) -> bool {
+        self.setup.orders(room)
     }
 
     pub fn is_in(&self, room: usize) -> bool {
@@ -77,6 +88,9 @@ impl Client {
         // Messages between its leave and this join are not for this client.
         self.owed.forget(room);
         members.iter().for_each(|id| self.owed.shown(*id, room));
+        if self.orders(room) && !self.views.contains_key(&room) {
+            self.sequences.push((room, Vec::new()));
+        }
         self.views.insert(room, view);
         Ok(())
     }
@@ -117,6 +131,11 @@ impl Client {
         numbers: Numbers,
     ) -> Result<(), Fault> {
         let name = ROOMS[room];
+        if self.orders(room) {
+            let sender = src.map_or(Sender::Server(numbers.node), Sender::Client);
+            let sequence = self.sequences.iter_mut().rfind(|(of, _)| *of == room);
+            sequence.into_iter().for_each(|(_, heard)| heard.push((sender, numbers.in_room)));
+        }
         ensure!(self.is_in(room), "{} gets a message of {name}, which it is not in", self.id);
         let Some(src) = src else {
             let last = self.servers.entry((numbers.node, room)).or_default();
@@ -130,7 +149,8 @@ impl Client {
             return Ok(());
         };
         let is_shown = self.views[&room].contains(&src);
-        ensure!(is_shown || room >= FULL, "{src} speaks in {name} and is not a member");
+        let may_speak = is_shown || self.may_hear_former;
+        ensure!(may_speak || room >= FULL, "{src} speaks in {name} and is not a member");
         self.in_order(src, Some(room), numbers)
     }
 
@@ -145,14 +165,17 @@ impl Client {
         room: Option<usize>,
         numbers: Numbers,
     ) -> Result<(), Fault> {
-        let order = self.order.entry(src).or_default();
-        ensure!(
-            numbers.over_all > *order,
-            "{}: message {} of {src} after its message {order}",
-            self.id,
-            numbers.over_all
-        );
-        *order = numbers.over_all;
+        // A room with one order has none with other messages of a sender.
+        if !room.is_some_and(|room| self.orders(room)) {
+            let order = self.order.entry(src).or_default();
+            ensure!(
+                numbers.over_all > *order,
+                "{}: message {} of {src} after its message {order}",
+                self.id,
+                numbers.over_all
+            );
+            *order = numbers.over_all;
+        }
         let hides_loss = self.hiding(Sender::Client(src), room);
         let heard = self.heard.entry((src, room)).or_default();
         ensure!(
@@ -172,8 +195,8 @@ impl Client {
             (Sender::Client(src), None) => self.shows(src),
         };
         // A client that does not see a sender of direct messages is not closed either.
-        let is_closed = self.loss == Loss::Close && room.is_some();
-        let is_counted = self.loss == Loss::Count;
+        let is_closed = self.setup.loss == Loss::Close && room.is_some();
+        let is_counted = self.setup.loss == Loss::Count;
         move |by_death| is_counted || !(is_shown || (is_closed && !by_death))
     }
 
@@ -199,6 +222,19 @@ impl Client {
         self.owed.excuse(node, is_dead);
     }
 
+    /// This client's node reports messages of a node in a room as lost.
+    pub fn excuse_in(&mut self, node: NodeId, room: usize) {
+        self.owed.excuse_in(node, room);
+        // Of a member that has left, the leave is all that shows the loss of its last messages.
+        let Some(view) = self.views.get(&room).filter(|_| room < FULL) else { return };
+        self.owed.shown_but(view, room);
+    }
+
+    /// A node has ended in order while messages of it waited.
+    pub fn forgive(&mut self, node: NodeId, room: usize) {
+        self.owed.forgive(node, room);
+    }
+
     /// Checks that nothing is missing, but for what came from nodes that are lost.
     pub fn owed_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
         self.owed.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
@@ -216,6 +252,14 @@ impl Client {
     /// Returns the number of the last message of a sender.
     pub fn last_of(&self, src: ConnId, room: Option<usize>) -> u32 {
         self.heard.get(&(src, room)).copied().unwrap_or_default()
+    }
+
+    pub fn has_heard(&self, from: Sender, room: usize, number: u32) -> bool {
+        let last = match from {
+            Sender::Client(src) => self.last_of(src, Some(room)),
+            Sender::Server(node) => self.last_of_server(node, room),
+        };
+        last >= number
     }
 
     pub fn last_of_server(&self, node: u64, room: usize) -> u32 {

@@ -45,10 +45,12 @@ impl World {
             self.check()?;
             self.agree()?;
         }
+        self.settle_orders()?;
         self.check_owed()?;
         self.check_commands()?;
         self.probe()?;
         self.check_owed()?;
+        self.check_order()?;
         self.mark();
         Ok(())
     }

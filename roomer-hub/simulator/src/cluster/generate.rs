@@ -9,7 +9,9 @@ use crate::random::{Random, Source};
 /// Generates the plan of a seed.
 pub fn plan(seed: u64) -> Plan {
     let random = &mut Random::new(seed);
-    let setup = setup(random);
+    let mut setup = setup(random);
+    // Not drawn: the other plans stay as they are.
+    setup.has_order = seed % 4 == 3;
     let faults = Faults::new(random);
     let len = 20 + random.below(180);
     let mut ops = Vec::new();
@@ -45,6 +47,7 @@ fn setup(random: &mut Random) -> Setup {
         backlog_bytes: if random.one_in(8) { random.pick(&[500, 5000, 100_000]) } else { 4 << 20 },
         held_bytes: if random.one_in(5) { random.pick(&[0, 300, 3000]) } else { 1 << 20 },
         max_payload: random.pick(&[1 << 20, 1 << 20, 1000, 200]),
+        has_order: false,
         shares_tag: random.one_in(20),
         loss: random.pick(&[Loss::Rejoin, Loss::Rejoin, Loss::Rejoin, Loss::Close, Loss::Count]),
     }

@@ -21,5 +21,7 @@ marks! {
     Overflow = "too much waited for the broker",
     Foreign = "a peer of another version",
     Closed = "clients were closed because of a loss",
+    OrderLost = "a message lost its place in a room with one order",
+    OwnLost = "a message of the own node lost its place",
     SlowRest = "the nodes needed long to agree",
 }

@@ -9,6 +9,7 @@
 //! | `client` | what a client can check of what it receives; it keeps a list of what it has to receive |
 //! | `pairs` | which nodes had trouble with each other, and which may therefore lose each other |
 //! | `finish` | the end of a plan: all nodes agree, and every message arrives |
+//! | `order` | rooms with one order on all nodes |
 //! | `marks` | situations that a large run has to reach |
 
 mod broker;
@@ -18,6 +19,7 @@ mod generate;
 mod marks;
 mod node;
 mod ops;
+mod order;
 mod owed;
 mod pairs;
 pub mod plan;

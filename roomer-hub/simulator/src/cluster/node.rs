@@ -6,12 +6,12 @@ use std::time::Duration;
 use roomer_hub::cluster::{
     Change, Cluster, Command, Config, Effect, GoneCause, Input, News, PeerState,
 };
-use roomer_hub::{Action, ConnId, ConnKey, HashKey, Hub, Presence};
+use roomer_hub::{Action, ConnId, ConnKey, HashKey, Hub, Order, Presence};
 use roomer_proto::cluster::NodeId;
-use roomer_proto::{LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
+use roomer_proto::{LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, is_built_in};
 
 use super::client::{Client, FULL, Numbers};
-use super::plan::{ROOMS, Setup};
+use super::plan::{ORDERED, ROOMS, Setup};
 use crate::fault::{Fault, ensure};
 
 /// The name of the nodes' cluster.
@@ -70,6 +70,9 @@ impl Node {
         config.backlog_bytes = setup.backlog_bytes;
         config.held_bytes = setup.held_bytes;
         config.loss = setup.loss;
+        if setup.has_order {
+            config.orders = ORDERED.map(|pattern| (pattern.into(), Order::Room)).into();
+        }
         let cluster = Cluster::new(config, id, now);
         Node {
             index,
@@ -123,6 +126,13 @@ impl Node {
             if let News::PeerGone { node, why: GoneCause::Bye, .. } = news {
                 self.byes.insert(*node);
             }
+            if let News::Gap { node, room: Some(room), .. } = news
+                && self.cluster.is_ordered(room)
+            {
+                let room = room_number(room)?;
+                let own = clients.values_mut().filter(|client| client.node == self.index);
+                own.for_each(|client| client.excuse_in(*node, room));
+            }
             if let Some(lost) = lost {
                 *self.breaks.entry(lost).or_default() += 1;
                 let own = clients.values_mut().filter(|client| client.node == self.index);
@@ -135,7 +145,8 @@ impl Node {
                 Effect::News(news) => self.news.push(news.clone()),
                 Effect::Command { id, command } => self.command(now, clients, id, command)?,
                 Effect::Close { room } => {
-                    ensure!(!self.breaks.is_empty(), "clients are closed without a loss");
+                    let has_loss = !self.breaks.is_empty() || self.cluster.statistics().gaps > 0;
+                    ensure!(has_loss, "clients are closed without a loss");
                     self.close(now, clients, room.as_deref())?;
                 }
                 effect => {
@@ -205,6 +216,8 @@ impl Node {
     ) -> Result<bool, Fault> {
         self.steps += 1;
         let Node { hub, cluster, .. } = self;
+        use roomer_hub::Input as In;
+        let is_own = matches!(input, In::Packet { .. } | In::Allowed { .. } | In::Command(_));
         let mut actions = hub.handle(now, input);
         let (tables, subject) = (actions.tables(), actions.subject());
         let mut has_message = false;
@@ -230,8 +243,18 @@ impl Node {
                 }
                 Action::Broadcast { members, except, packet, peers, except_guest, .. } => {
                     has_message |= packet.event == MESSAGE;
+                    if is_own && cluster.is_ordered(packet.room) && !is_built_in(packet.event) {
+                        let out = except.and_then(|conn| tables.conn_id(conn));
+                        if !cluster.submit(now, tables, out.or(except_guest.copied()), packet) {
+                            continue;
+                        }
+                        for to in members.iter().filter(|to| Some(*to) != except) {
+                            deliver(clients, id_of(to), &packet)?;
+                        }
+                        continue;
+                    }
                     for to in members.iter().filter(|to| Some(*to) != except) {
-                        receive(client(clients, id_of(to))?, &packet)?;
+                        deliver(clients, id_of(to), &packet)?;
                     }
                     let except = except_guest.copied();
                     (!peers.is_empty()).then_some(Change::Broadcast { peers, except, packet })
@@ -269,6 +292,17 @@ fn client(clients: &mut Clients, id: Option<ConnId>) -> Result<&mut Client, Faul
 fn room_number(name: &str) -> Result<usize, Fault> {
     let number = ROOMS.iter().position(|room| *room == name);
     number.ok_or_else(|| Fault::new(format!("the unknown room {name:?}")))
+}
+
+/// A client receives a packet of a room.
+fn deliver(clients: &mut Clients, to: Option<ConnId>, packet: &PacketRef<'_>) -> Result<(), Fault> {
+    let room = room_number(packet.room)?;
+    let src = ConnId::parse(packet.src).and_then(|src| clients.get(&src));
+    // In a room with one order, the last messages of a member may come after its leave.
+    let may_have_left = src.is_some_and(|src| !src.is_in(room) || src.leaves_of(room) > 0);
+    let client = client(clients, to)?;
+    client.may_hear_former = may_have_left && client.orders(room);
+    receive(client, packet)
 }
 
 /// A client receives a packet.

@@ -1,6 +1,6 @@
 //! The messages that a client has to receive.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roomer_hub::ConnId;
 use roomer_proto::cluster::NodeId;
@@ -55,6 +55,28 @@ impl Owed {
             number.may_be_lost = true;
             number.by_death |= is_dead;
         }
+    }
+
+    /// The receiver's node reports messages of a node in a room as lost.
+    pub fn excuse_in(&mut self, node: NodeId, room: usize) {
+        let debts = self.0.iter_mut().filter(|((_, own), _)| *own == Some(room));
+        let debts = debts.map(|(_, debt)| debt).filter(|debt| debt.node == node);
+        debts.flat_map(|debt| &mut debt.numbers).for_each(|number| number.may_be_lost = true);
+    }
+
+    /// Leaves have shown that messages of all clients but these may have been lost.
+    pub fn shown_but(&mut self, members: &BTreeSet<ConnId>, room: usize) {
+        for ((from, own), debt) in &mut self.0 {
+            let has_left = matches!(from, Sender::Client(id) if !members.contains(id));
+            if has_left && *own == Some(room) {
+                debt.numbers.retain(|number| !number.may_be_lost);
+            }
+        }
+    }
+
+    /// No message of a node in a room has to come any longer.
+    pub fn forgive(&mut self, node: NodeId, room: usize) {
+        self.0.retain(|(_, own), debt| *own != Some(room) || debt.node != node);
     }
 
     /// A leave or join has shown that messages of a client may have been lost.

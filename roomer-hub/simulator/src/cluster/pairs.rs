@@ -6,6 +6,7 @@ use std::time::Duration;
 use roomer_hub::cluster::{GoneCause, News, PeerState, ResetCause};
 use roomer_proto::cluster::NodeId;
 
+use super::marks::Mark;
 use super::node::{Node, State};
 use super::world::World;
 use crate::fault::{Fault, ensure};
@@ -142,6 +143,24 @@ impl World {
                         "node {index} cannot close a hole of node {peer} after {lost} lost frames"
                     );
                 }
+            }
+            News::Gap { room: Some(room), node, .. }
+                if self.nodes[index].cluster.is_ordered(room) =>
+            {
+                let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH * 2;
+                let mut pairs = self.pairs.0.values();
+                let has_trouble = pairs.any(|pair| {
+                    let times = [pair.trouble, pair.lossy, pair.reset_at];
+                    let mut deaths = pair.deaths.iter().map(|(_, at)| *at);
+                    times.into_iter().any(is_recent) || deaths.any(is_recent)
+                });
+                let awake = self.nodes.iter().any(|node| is_recent(node.awake_since));
+                ensure!(
+                    has_trouble || awake || self.overflows() > 0,
+                    "node {index} loses messages of {node} in {room} without need"
+                );
+                self.marks.mark(*node == self.nodes[index].id, Mark::OwnLost);
+                self.marks.mark(true, Mark::OrderLost);
             }
             _ => {}
         }

@@ -27,6 +27,8 @@ pub struct Setup {
     pub held_bytes: usize,
     pub max_payload: usize,
     pub loss: Loss,
+    /// True if the messages of some rooms have one order on all nodes.
+    pub has_order: bool,
     /// True if the first two nodes have the same tag.
     pub shares_tag: bool,
 }
@@ -143,3 +145,13 @@ pub enum Op {
 
 /// The rooms of plans: the first three have full presence, the others count or tell nothing.
 pub const ROOMS: [&str; 5] = ["root", "a", "b", "count", "off"];
+
+/// The patterns of rooms that may have one order on all nodes: `a` and `count`.
+pub const ORDERED: [&str; 2] = ["a", "co*"];
+
+impl Setup {
+    /// Returns true if the messages of a room have one order on all nodes.
+    pub fn orders(&self, room: usize) -> bool {
+        self.has_order && matches!(ROOMS[room], "a" | "count")
+    }
+}

@@ -38,7 +38,7 @@ impl World {
         let mut random = [0; 16];
         random[8..].copy_from_slice(&(self.clients.len() as u64 + 1).to_be_bytes());
         let id = self.nodes[node].id.tag().id(random);
-        self.clients.insert(id, Client::new(id, node, self.setup.loss));
+        self.clients.insert(id, Client::new(id, node, self.setup));
         let World { nodes, clients, now, .. } = self;
         nodes[node].hub(*now, clients, roomer_hub::Input::Open { id, extended: false })?;
         self.touched(node);
@@ -129,6 +129,7 @@ impl World {
         let Some(key) = tables.find_room(ROOMS[room]) else { return };
         let known: Vec<NodeId> =
             tables.peers(key).iter().filter_map(|peer| sender.cluster.peer_node(peer)).collect();
+        let is_ordered = self.setup.orders(room);
         let receivers = self.clients.values_mut().filter(|client| client.is_in(room));
         for client in receivers.filter(|client| Some(client.id) != except) {
             let receiver = &self.nodes[client.node];
@@ -136,6 +137,11 @@ impl World {
                 Sender::Client(src) => room >= FULL || client.views[&room].contains(&src),
                 Sender::Server(_) => true,
             };
+            // On its own node, a message may have to wait for its place.
+            let is_own = client.node == node && Sender::Client(client.id) != from;
+            if is_ordered && is_own && !client.has_heard(from, room, number) {
+                client.is_owed(from, Some(room), sender.id, number, false);
+            }
             if client.node != node && known.contains(&receiver.id) && is_shown {
                 let may_be_lost = !receiver.shows(sender.id);
                 client.is_owed(from, Some(room), sender.id, number, may_be_lost);
@@ -159,6 +165,7 @@ impl World {
     /// Checks that a message has reached all members on its sender's node.
     fn check_local(&self, node: usize, src: ConnId, room: usize, number: u32) -> Result<(), Fault> {
         let own = self.clients.values().filter(|client| client.node == node && client.id != src);
+        let own = own.filter(|client| !client.orders(room));
         for client in own.filter(|client| client.is_in(room)) {
             let last = client.last_of(src, Some(room));
             ensure!(last == number, "{} does not get message {number} of {src} at once", client.id);

@@ -1,0 +1,81 @@
+//! Rooms with one order on all nodes: no two members may see two messages in different orders.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::owed::Sender;
+use super::plan::ROOMS;
+use super::world::World;
+use crate::fault::{Fault, ensure};
+
+/// How long a message may wait for its place, and a place for its message.
+const SETTLED: Duration = Duration::from_secs(6);
+
+impl World {
+    /// Waits until messages that do not get a place any more are given up.
+    pub fn settle_orders(&mut self) -> Result<(), Fault> {
+        match self.nodes.iter().any(|node| node.cluster.waiting_messages() > 0) {
+            true => self.run(SETTLED),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks that there is one order which everything that clients have received agrees with, and that
+    /// nothing waits for its place.
+    pub fn check_order(&self) -> Result<(), Fault> {
+        for room in (0..ROOMS.len()).filter(|room| self.setup.orders(*room)) {
+            self.check_order_in(room)?;
+        }
+        for node in self.nodes.iter().filter(|node| node.runs()) {
+            let waiting = node.cluster.waiting_messages();
+            ensure!(waiting == 0, "{waiting} messages wait on node {}", node.index);
+        }
+        Ok(())
+    }
+
+    /// Removes messages that nothing has to come before, until none is left: each message comes after the
+    /// one that some client has received before it.
+    fn check_order_in(&self, room: usize) -> Result<(), Fault> {
+        type Message = (Sender, u32);
+        let mut next: BTreeMap<Message, BTreeSet<Message>> = BTreeMap::new();
+        let mut before: BTreeMap<Message, usize> = BTreeMap::new();
+        let sequences = self.clients.values().flat_map(|client| &client.sequences);
+        for (_, heard) in sequences.filter(|(of, _)| *of == room) {
+            for message in heard {
+                before.entry(*message).or_default();
+            }
+            for pair in heard.windows(2) {
+                if next.entry(pair[0]).or_default().insert(pair[1]) {
+                    *before.entry(pair[1]).or_default() += 1;
+                }
+            }
+        }
+        let first = before.iter().filter(|(_, count)| **count == 0);
+        let mut free: Vec<Message> = first.map(|(message, _)| *message).collect();
+        while let Some(message) = free.pop() {
+            before.remove(&message);
+            for after in next.get(&message).into_iter().flatten() {
+                if let Some(count) = before.get_mut(after) {
+                    *count -= 1;
+                    if *count == 0 {
+                        free.push(*after);
+                    }
+                }
+            }
+        }
+        ensure!(before.is_empty(), "two orders in {}: {:?}", ROOMS[room], before.keys());
+        Ok(())
+    }
+
+    /// A node stops: messages of it that have no place yet may be lost.
+    pub fn forgive_waiting(&mut self, node: usize) {
+        if self.nodes[node].cluster.waiting_messages() == 0 {
+            return;
+        }
+        let (id, setup) = (self.nodes[node].id, self.setup);
+        for client in self.clients.values_mut() {
+            let rooms = (0..ROOMS.len()).filter(|room| setup.orders(*room));
+            rooms.for_each(|room| client.forgive(id, room));
+        }
+    }
+}

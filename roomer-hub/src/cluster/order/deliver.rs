@@ -1,0 +1,140 @@
+//! Delivery in the order of the places, and what is given up.
+
+use std::time::Duration;
+
+use roomer_proto::ConnId;
+use roomer_proto::cluster::NodeId;
+
+use super::submit::decode;
+use super::{Message, Place, Room};
+use crate::cluster::effect::{Effect, News};
+use crate::cluster::{Cluster, Loss};
+use crate::tables::Tables;
+
+impl Cluster {
+    /// Does what is due in the rooms that have changed.
+    pub(in crate::cluster) fn settle_orders(&mut self) {
+        while let Some(name) = self.orders.dirty.pop_first() {
+            self.bound_messages(&name);
+            self.deliver_placed(&name);
+            self.submit_waiting(&name);
+            // A place that this node has just given to itself.
+            self.deliver_placed(&name);
+            self.orders.dirty.remove(&name);
+        }
+    }
+
+    /// Delivers the messages of a room whose turn it is.
+    fn deliver_placed(&mut self, name: &str) {
+        loop {
+            let Some(room) = self.orders.rooms.get(name) else { return };
+            let Some(place) = room.places.front().copied() else { return };
+            if place.term != room.term && self.may_have_earlier(room, place) {
+                return;
+            }
+            let has_message = room.messages.contains_key(&(place.node, place.number));
+            let is_passed = room.is_passed(place.node, place.number);
+            if !has_message && !is_passed && self.is_to_come(place) {
+                return;
+            }
+            let room = self.orders.room_mut(name);
+            room.places.pop_front();
+            room.term = place.term;
+            let message = if is_passed { None } else { room.remove(place.node, place.number) };
+            if is_passed {
+                self.lose(name, place.node, place.number);
+            }
+            let room = self.orders.room_mut(name);
+            // Messages of one node are delivered in its order, so those before are not any more.
+            for number in room.numbers_of(place.node, place.number) {
+                self.lose(name, place.node, number);
+            }
+            self.orders.room_mut(name).pass(place.node, place.number);
+            if let Some(message) = message {
+                self.deliver(place.node, message);
+            }
+        }
+    }
+
+    /// Returns true if places of the room's last term may still be under way, before one of a new term.
+    fn may_have_earlier(&self, room: &Room, place: Place) -> bool {
+        let home = room.term.home;
+        if home == place.term.home || !self.has_other_home(home) {
+            return false;
+        }
+        let has_hole = self.peers.get(&home).is_some_and(|peer| peer.incoming.has_hole());
+        place.age < self.config.repair_wait || (has_hole && place.age < self.config.dead_after)
+    }
+
+    /// Returns true if a message is under way that has its place already.
+    fn is_to_come(&self, place: Place) -> bool {
+        let peer = self.peers.get(&place.node).filter(|peer| peer.is_alive());
+        peer.is_some_and(|peer| peer.ordered < place.number) && place.age < self.config.dead_after
+    }
+
+    fn deliver(&mut self, node: NodeId, message: Message) {
+        let Message { except, packet, .. } = message;
+        let key = self.peers.get(&node).and_then(|peer| peer.key);
+        self.effects.push(match key {
+            Some(peer) => Effect::Broadcast { peer, except, packet },
+            // An own message, or one of a peer that has ended in order since.
+            None => Effect::Ordered { except, packet },
+        });
+    }
+
+    /// Gives up a message, if it is here.
+    pub(super) fn lose(&mut self, name: &str, node: NodeId, number: u64) {
+        let room = self.orders.room_mut(name);
+        let Some(message) = room.remove(node, number) else { return };
+        room.pass(node, number);
+        let name_of_node = match self.peers.get(&node) {
+            Some(peer) => peer.name.clone(),
+            None => self.config.node.as_str().into(),
+        };
+        if node != self.me && !self.peers.contains_key(&node) {
+            return; // It has ended, and its members have left.
+        }
+        match self.config.loss {
+            Loss::Rejoin => {
+                let src = ConnId::parse(decode(&message.packet).src);
+                let room = || name.into();
+                self.effects.extend(src.map(|id| Effect::Renewed { id, room: room() }));
+            }
+            Loss::Close => self.effects.push(Effect::Close { room: Some(name.into()) }),
+            Loss::Count => {}
+        }
+        let room = Some(name.into());
+        self.news(News::Gap { node, name: name_of_node, room, frames: None });
+    }
+
+    /// Lets time pass: gives up messages whose place does not come, and forgets rooms without members.
+    pub(in crate::cluster) fn age_orders(&mut self, tables: &Tables, passed: Duration) {
+        let (me, dead_after) = (self.me, self.config.dead_after);
+        let mut lost = Vec::new();
+        self.orders.rooms.retain(|name, room| {
+            for place in &mut room.places {
+                place.age += passed;
+            }
+            for ((node, number), message) in &mut room.messages {
+                message.age += passed;
+                if message.age >= dead_after && !message.is_placed {
+                    lost.push((name.clone(), *node, *number));
+                }
+            }
+            let is_idle = room.places.is_empty() && room.messages.is_empty();
+            !is_idle || tables.find_room(name).is_some()
+        });
+        for (name, node, number) in lost {
+            self.lose(&name, node, number);
+        }
+        let peers = &self.peers;
+        for (name, room) in &mut self.orders.rooms {
+            let is_known = |node: &NodeId, _: &mut u64| *node == me || peers.contains_key(node);
+            room.delivered.retain(is_known);
+            room.placed.retain(is_known);
+            if !(room.places.is_empty() && room.messages.is_empty()) {
+                self.orders.dirty.insert(name.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! This node's own messages: when they are sent, and to which home they are submitted.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_proto::cluster::{Item, NodeId, Nodes, OrderItem};
+use roomer_proto::{ConnId, PacketRef};
+
+use super::{Message, Own};
+use crate::cluster::Cluster;
+#[cfg(doc)]
+use crate::cluster::Config;
+use crate::tables::Tables;
+
+/// The age at which the present home of a room yields to a node, and the one at which others submit to
+/// it, in beats. The difference exceeds what nodes differ in their knowledge.
+const YIELD_AGE: u32 = 2;
+const SUBMIT_AGE: u32 = 4;
+
+/// The silence, in beats, after which a node does not submit to a home, but waits whether it lives.
+const QUIET_BEATS: u32 = 2;
+
+impl Cluster {
+    /// Returns true if the messages of a room have one order on all nodes: the driver passes each message
+    /// of a client or of the application to [`submit`](Self::submit) instead of the members.
+    #[must_use]
+    pub fn is_ordered(&self, room: &str) -> bool {
+        self.orders.includes(room)
+    }
+
+    /// Returns the number of messages that wait for their place in their room's order.
+    #[must_use]
+    pub fn waiting_messages(&self) -> usize {
+        self.orders.rooms.values().map(|room| room.messages.len()).sum()
+    }
+
+    /// Takes a message of this node for a room with one order. `tables` are the hub's, `except` is the
+    /// connection that does not get the message.
+    ///
+    /// Returns true if this node is the room's home and nothing waits there: the driver sends the message to
+    /// this node's members at once. Otherwise an [`Effect::Ordered`](crate::cluster::Effect::Ordered)
+    /// follows once it has its place. A message above [`Config::max_packet`], which peers would refuse, is
+    /// dropped and counted ([`Statistics::unsendable`](crate::cluster::Statistics::unsendable)).
+    pub fn submit(
+        &mut self,
+        now: Duration,
+        tables: &Tables,
+        except: Option<ConnId>,
+        packet: PacketRef<'_>,
+    ) -> bool {
+        self.now = now;
+        if packet.encoded_len() > self.config.max_packet + packet.src.len() {
+            self.statistics.unsendable += 1;
+            return false;
+        }
+        self.orders.number += 1;
+        let number = self.orders.number;
+        let name = packet.room;
+        // At once, also if it cannot be submitted yet: where it does not get a place, its loss shows.
+        let to = self.receivers(tables, name);
+        for node in &to {
+            self.push_to(*node, &Item::Order(OrderItem::Message { number, except, packet }));
+        }
+        if self.is_home_at_rest(name) {
+            let place = self.give_place(name, self.me, number, &to);
+            let room = self.orders.room_mut(name);
+            room.pass(place.node, number);
+            room.term = place.term;
+            return true;
+        }
+        let mut bytes = Vec::with_capacity(packet.encoded_len());
+        if packet.encode(&mut bytes).is_err() {
+            return false;
+        }
+        let message = Message {
+            age: Duration::ZERO,
+            except,
+            packet: bytes.into(),
+            is_placed: false,
+            own: Some(Own { to, holder: None, hint: None }),
+        };
+        let me = self.me;
+        self.orders.room_mut(name).insert(me, number, message);
+        self.submit_waiting(name);
+        false
+    }
+
+    /// Returns true if this node may deliver its own messages to a room at once.
+    fn is_home_at_rest(&self, name: &str) -> bool {
+        if self.home(name, SUBMIT_AGE) != self.me {
+            return false;
+        }
+        let Some(room) = self.orders.rooms.get(name) else { return true };
+        let has_own = room.messages.range((self.me, 0)..=(self.me, u64::MAX)).next().is_some();
+        !has_own && room.places.is_empty() && !self.has_other_home(room.term.home)
+    }
+
+    /// Returns true if a node other than this one lives.
+    pub(super) fn has_other_home(&self, home: NodeId) -> bool {
+        home != self.me && self.peers.get(&home).is_some_and(|peer| peer.is_alive())
+    }
+
+    /// Returns the node that should be a room's home, as far as this node knows. Nodes younger than
+    /// `age` count only among others that are not much older.
+    pub(super) fn home(&self, room: &str, age: u32) -> NodeId {
+        let (min_age, now) = (self.config.beat * age, self.now);
+        let others = self.peers.iter().filter(|(_, peer)| peer.is_alive() && peer.key.is_some());
+        let others = others.map(|(node, peer)| (*node, peer.uptime(now)));
+        let own = now.saturating_sub(self.started_at);
+        let nodes = || others.clone().chain([(self.me, own)]);
+        let oldest = nodes().map(|(_, uptime)| uptime).max().unwrap_or_default();
+        let is_settled = |uptime: Duration| uptime >= min_age || oldest < uptime + min_age;
+        let settled = nodes().filter(|(_, uptime)| is_settled(*uptime)).map(|(node, _)| node);
+        settled.max_by_key(|node| (self.hash.home(room, *node), *node)).unwrap_or(self.me)
+    }
+
+    /// Returns the home to which the present one yields, if it is another node that was heard of lately.
+    pub(super) fn successor(&self, room: &str) -> Option<NodeId> {
+        let home = self.home(room, YIELD_AGE);
+        (home != self.me && !self.is_quiet(home)).then_some(home)
+    }
+
+    /// Returns true if a peer was silent for some beats.
+    fn is_quiet(&self, node: NodeId) -> bool {
+        let quiet = self.config.beat * QUIET_BEATS;
+        self.peers.get(&node).is_none_or(|peer| peer.silence >= quiet)
+    }
+
+    /// Returns the peers with members in a room that have a stream.
+    fn receivers(&self, tables: &Tables, name: &str) -> Vec<NodeId> {
+        let peers = tables.find_room(name).map(|room| tables.peers(room));
+        let nodes =
+            peers.iter().flat_map(|peers| peers.iter()).filter_map(|peer| self.peer_node(peer));
+        nodes
+            .filter(|node| self.peers.get(node).is_some_and(|peer| peer.outgoing.is_some()))
+            .collect()
+    }
+
+    /// Submits the own messages of a room that have no holder, in order, as far as that is possible now.
+    pub(super) fn submit_waiting(&mut self, name: &str) {
+        let me = self.me;
+        loop {
+            let Some(room) = self.orders.rooms.get(name) else { return };
+            let mut own = room.messages.range((me, 0)..=(me, u64::MAX)).filter_map(
+                |((_, number), message)| {
+                    let own = message.own.as_ref().filter(|_| !message.is_placed)?;
+                    Some((*number, own))
+                },
+            );
+            let mut holders = Vec::new();
+            let next = own.find(|(_, own)| {
+                holders.extend(own.holder);
+                own.holder.is_none()
+            });
+            let Some((number, own)) = next else { return };
+            let hint = own.hint.filter(|hint| self.has_other_home(*hint) || *hint == me);
+            let target = hint.unwrap_or_else(|| self.home(name, SUBMIT_AGE));
+            // Two homes would give places to the messages of one sender in any order.
+            if holders.iter().any(|holder| *holder != target) {
+                return;
+            }
+            let has_stream = || self.peers.get(&target).is_some_and(|peer| peer.outgoing.is_some());
+            if target != me && (self.is_quiet(target) || !has_stream()) {
+                return;
+            }
+            let (to, term, is_final) = (own.to.clone(), room.known, hint.is_some());
+            if target == me {
+                let place = self.give_place(name, me, number, &to);
+                self.enqueue(name, place);
+            } else {
+                let nodes: Vec<[u8; 8]> = to.iter().map(|node| node.0.to_be_bytes()).collect();
+                let submit = OrderItem::Submit {
+                    room: name,
+                    number,
+                    epoch: term.epoch,
+                    home: term.home,
+                    is_final,
+                    to: Nodes::new(&nodes),
+                };
+                self.push_to(target, &Item::Order(submit));
+            }
+            let message = self.orders.room_mut(name).messages.get_mut(&(me, number));
+            let Some(own) = message.and_then(|message| message.own.as_mut()) else { return };
+            *own = Own { to, holder: Some(target), hint: None };
+        }
+    }
+
+    /// Gives up the oldest messages of a room if too many bytes wait.
+    pub(super) fn bound_messages(&mut self, name: &str) {
+        loop {
+            let most = self.config.backlog_bytes;
+            let Some(room) = self.orders.rooms.get(name).filter(|room| room.bytes > most) else {
+                return;
+            };
+            let unplaced = room.messages.iter().filter(|(_, message)| !message.is_placed);
+            let oldest = unplaced.max_by_key(|(_, message)| message.age);
+            let Some(((node, number), _)) = oldest else { return };
+            self.lose(name, *node, *number);
+        }
+    }
+}
+
+/// Returns the packet of a message.
+pub(super) fn decode(packet: &Bytes) -> PacketRef<'_> {
+    PacketRef::decode(packet).unwrap_or_default()
+}

@@ -1,0 +1,65 @@
+//! Messages that have waited for their place in their room's order, and members whose messages were lost.
+
+use roomer_proto::{ConnId, PacketRef};
+
+use crate::hub::Hub;
+use crate::keys::ConnKey;
+use crate::member_info::write_conn;
+use crate::record::{Context, NoticeKind, PeerRecord, Record};
+
+impl Hub {
+    /// Sends a message that has its place in a room's order to this node's members.
+    pub(crate) fn ordered<'a>(
+        &mut self,
+        except: Option<ConnId>,
+        packet: PacketRef<'a>,
+    ) -> Context<'a> {
+        if let Some(room) = self.tables.find_room(packet.room)
+            && !self.tables.members(room).is_empty()
+        {
+            self.output.subject = ConnId::parse(packet.src);
+            self.output.records.push(Record::Peer(PeerRecord::Broadcast(room)));
+        }
+        let except = except.and_then(|id| self.tables.find_conn(id.as_str()));
+        Context { conn: ConnKey::default(), except, packet }
+    }
+
+    /// Notifies the members of a room that another one left and joined.
+    pub(crate) fn renewed<'a>(&mut self, id: ConnId, name: &str) -> Context<'a> {
+        let conn = self.tables.find_conn(id.as_str());
+        let context =
+            Context { conn: ConnKey::default(), except: conn, packet: PacketRef::default() };
+        let Some(room) = self.tables.find_room(name) else { return context };
+        let is_member = conn.is_some_and(|conn| self.tables.is_member(conn, room));
+        let guest = self.tables.find_guest(&id);
+        let is_guest =
+            guest.is_some_and(|guest| self.tables.guest_seat_index(guest, room).is_some());
+        if !(is_member || is_guest) || !self.notifies(room) {
+            return context;
+        }
+        self.output.subject = Some(id);
+        let has_plain = self.tables.rooms[room].has_plain_members();
+        for has_joined in [false, true] {
+            if has_plain {
+                self.output.records.push(match has_joined {
+                    true => Record::NewMember(room),
+                    false => Record::MemberLeft(room),
+                });
+            }
+            match conn {
+                // Its info is known here.
+                Some(conn) if has_joined => {
+                    if self.tables.rooms[room].extended_members() > 0 {
+                        self.output.notify(room, NoticeKind::Membership, |out| {
+                            out.extend_from_slice(b"{\"joined\":[");
+                            write_conn(&self.tables, conn, out);
+                            out.extend_from_slice(b"]}");
+                        });
+                    }
+                }
+                _ => self.announce_guest(room, has_joined, &id),
+            }
+        }
+        context
+    }
+}

@@ -1,0 +1,219 @@
+//! Items about the order of messages in rooms that have one order on all nodes.
+
+use alloc::vec::Vec;
+
+use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
+use super::{FrameError, NodeId};
+use crate::{ConnId, PacketRef};
+
+/// An item about a room whose messages have one order on all nodes. One node, the room's home, gives
+/// each message its place; the message itself goes from its sender's node to each receiver's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OrderItem<'a> {
+    /// A message of the sending node, which waits for its place.
+    Message {
+        /// The number of the message, higher than that of every earlier message of the node.
+        number: u64,
+        /// A connection that does not get the message.
+        except: Option<ConnId>,
+        /// The packet, with its sender in `src`.
+        packet: PacketRef<'a>,
+    },
+    /// A request of the sending node for a place for its message.
+    Submit {
+        /// The room's name.
+        room: &'a str,
+        /// The number of the message.
+        number: u64,
+        /// The epoch of the room's last term that the sending node knows.
+        epoch: u64,
+        /// The home of that term.
+        home: NodeId,
+        /// True if the receiver has to give the place, also if it takes another node for the home.
+        is_final: bool,
+        /// The nodes that get the message, besides the sending one.
+        to: Nodes<'a>,
+    },
+    /// The next message of a room.
+    Place {
+        /// The room's name.
+        room: &'a str,
+        /// The node of the message.
+        node: NodeId,
+        /// The number of the message.
+        number: u64,
+        /// The epoch of the sending node's term as the room's home.
+        epoch: u64,
+    },
+    /// The answer to a [`Submit`](OrderItem::Submit) by a node that is not the room's home. It has not
+    /// given a place.
+    Return {
+        /// The room's name.
+        room: &'a str,
+        /// The number of the message.
+        number: u64,
+        /// The room's home.
+        home: NodeId,
+    },
+    /// At the start of a stream: messages up to this number belong to earlier streams.
+    Since {
+        /// The number of the sending node's last message.
+        number: u64,
+    },
+    /// A term of a room that the sending node knows: at the start of a stream, and as the answer to a
+    /// [`Place`](OrderItem::Place) of an earlier term.
+    Term {
+        /// The room's name.
+        room: &'a str,
+        /// The epoch of the term.
+        epoch: u64,
+        /// The home of the term.
+        home: NodeId,
+    },
+}
+
+/// A list of nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nodes<'a>(&'a [[u8; 8]]);
+
+impl<'a> Nodes<'a> {
+    /// Borrows a list of numbers of nodes, each in big-endian order.
+    #[must_use]
+    pub fn new(nodes: &'a [[u8; 8]]) -> Self {
+        Nodes(nodes)
+    }
+
+    /// Returns the nodes.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = NodeId> + use<'a> {
+        self.0.iter().map(|node| NodeId(u64::from_be_bytes(*node)))
+    }
+
+    fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let (nodes, rest) = bytes.as_chunks();
+        Cursor(rest).finish()?;
+        Ok(Nodes(nodes))
+    }
+}
+
+const MESSAGE: u8 = 1;
+const SUBMIT: u8 = 2;
+const PLACE: u8 = 3;
+const RETURN: u8 = 4;
+const SINCE: u8 = 5;
+const TERM: u8 = 6;
+
+impl<'a> OrderItem<'a> {
+    pub(super) fn encoded_len(&self) -> usize {
+        1 + match self {
+            OrderItem::Message { number, except, packet } => {
+                let except = if except.is_some() { 17 } else { 1 };
+                varint_len(*number) + except + packet.encoded_len()
+            }
+            OrderItem::Submit { room, number, epoch, to, .. } => {
+                let numbers = varint_len(*number) + varint_len(*epoch) + 8 + 1;
+                numbers + prefixed_len(room.len()) + to.0.as_flattened().len()
+            }
+            OrderItem::Place { room, number, epoch, .. } => {
+                8 + varint_len(*number) + varint_len(*epoch) + room.len()
+            }
+            OrderItem::Return { room, number, .. } => 8 + varint_len(*number) + room.len(),
+            OrderItem::Since { number } => varint_len(*number),
+            OrderItem::Term { room, epoch, .. } => 8 + varint_len(*epoch) + room.len(),
+        }
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            OrderItem::Message { number, except, packet } => {
+                out.push(MESSAGE);
+                put_varint(*number, out);
+                out.push(except.is_some().into());
+                if let Some(id) = except {
+                    out.extend_from_slice(&id.to_bytes());
+                }
+                let encoded = packet.encode(out);
+                debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
+            }
+            OrderItem::Submit { room, number, epoch, home, is_final, to } => {
+                out.push(SUBMIT);
+                put_varint(*number, out);
+                put_varint(*epoch, out);
+                out.extend_from_slice(&home.0.to_be_bytes());
+                out.push((*is_final).into());
+                put_prefixed(room.as_bytes(), out);
+                out.extend_from_slice(to.0.as_flattened());
+            }
+            OrderItem::Place { room, node, number, epoch } => {
+                out.push(PLACE);
+                out.extend_from_slice(&node.0.to_be_bytes());
+                put_varint(*number, out);
+                put_varint(*epoch, out);
+                out.extend_from_slice(room.as_bytes());
+            }
+            OrderItem::Return { room, number, home } => {
+                out.push(RETURN);
+                out.extend_from_slice(&home.0.to_be_bytes());
+                put_varint(*number, out);
+                out.extend_from_slice(room.as_bytes());
+            }
+            OrderItem::Since { number } => {
+                out.push(SINCE);
+                put_varint(*number, out);
+            }
+            OrderItem::Term { room, epoch, home } => {
+                out.push(TERM);
+                out.extend_from_slice(&home.0.to_be_bytes());
+                put_varint(*epoch, out);
+                out.extend_from_slice(room.as_bytes());
+            }
+        }
+    }
+
+    /// Decodes the content of an item. Returns `None` for an unknown kind.
+    pub(super) fn decode(cursor: &mut Cursor<'a>) -> Result<Option<Self>, FrameError> {
+        const WHAT: &str = "order";
+        Ok(Some(match cursor.u8(WHAT)? {
+            MESSAGE => {
+                let number = cursor.varint(WHAT)?;
+                let except = match cursor.u8(WHAT)? {
+                    0 => None,
+                    1 => Some(cursor.id(WHAT)?),
+                    _ => return Err(FrameError::Impossible { what: WHAT }),
+                };
+                let packet = PacketRef::decode(core::mem::take(&mut cursor.0))?;
+                OrderItem::Message { number, except, packet }
+            }
+            SUBMIT => {
+                let (number, epoch) = (cursor.varint(WHAT)?, cursor.varint(WHAT)?);
+                let home = NodeId(cursor.u64(WHAT)?);
+                let is_final = match cursor.u8(WHAT)? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(FrameError::Impossible { what: WHAT }),
+                };
+                let room = cursor.name(WHAT)?;
+                let to = Nodes::decode(core::mem::take(&mut cursor.0))?;
+                OrderItem::Submit { room, number, epoch, home, is_final, to }
+            }
+            PLACE => OrderItem::Place {
+                node: NodeId(cursor.u64(WHAT)?),
+                number: cursor.varint(WHAT)?,
+                epoch: cursor.varint(WHAT)?,
+                room: cursor.last_name(WHAT)?,
+            },
+            RETURN => OrderItem::Return {
+                home: NodeId(cursor.u64(WHAT)?),
+                number: cursor.varint(WHAT)?,
+                room: cursor.last_name(WHAT)?,
+            },
+            SINCE => OrderItem::Since { number: cursor.varint(WHAT)? },
+            TERM => OrderItem::Term {
+                home: NodeId(cursor.u64(WHAT)?),
+                epoch: cursor.varint(WHAT)?,
+                room: cursor.last_name(WHAT)?,
+            },
+            _ => return Ok(None),
+        }))
+    }
+}
