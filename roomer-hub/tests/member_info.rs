@@ -1,0 +1,69 @@
+//! Lists of members with info at the edges of the chunks in which their text is kept.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
+
+use std::time::Duration;
+
+use roomer_hub::{Config, ConnId, ConnKey, HashKey, Hub, Input, PeerKey};
+use roomer_proto::{PacketRef, ROOT};
+
+fn id(tag: u8, number: u8) -> ConnId {
+    let mut bytes = [tag; 16];
+    bytes[15] = number;
+    ConnId::from_random_bytes(bytes)
+}
+
+struct Room {
+    hub: Hub,
+    conns: Vec<ConnKey>,
+}
+
+impl Room {
+    /// Opens connections, of which the first is extended.
+    fn new(count: u8) -> Self {
+        let mut room = Room { hub: Hub::new(Config::default(), HashKey([1; 16])), conns: vec![] };
+        for number in 0..count {
+            let id = id(1, number);
+            room.input(Input::Open { id, extended: number == 0 });
+            room.conns.push(room.hub.tables().find_conn(id.as_str()).unwrap());
+        }
+        room
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        for _ in self.hub.handle(Duration::ZERO, input) {}
+    }
+
+    fn send(&mut self, who: usize, event: &str) {
+        let packet = PacketRef { room: ROOT, event, ..PacketRef::default() };
+        self.input(Input::Packet { conn: self.conns[who], packet });
+    }
+}
+
+#[test]
+fn a_chunk_is_made_again_after_its_last_member_has_moved() {
+    for leaver in [0, 50, 99, 100, 150, 199] {
+        let mut room = Room::new(200);
+        // A repeated join lists all members, in two full chunks.
+        room.send(0, "join");
+        let leaver = if leaver == 0 { 1 } else { leaver };
+        room.send(leaver, "leave");
+        room.send(leaver, "join");
+        assert_eq!(room.hub.tables().audit(), Ok(()), "{leaver}");
+    }
+}
+
+#[test]
+fn a_chunk_of_guests_is_made_again_after_one_has_left() {
+    let peer = PeerKey::new(0);
+    for leaver in [0, 50, 99, 100, 199] {
+        let mut room = Room::new(1);
+        room.input(Input::PeerUp { peer, tag: [2; 4] });
+        for number in 0..200 {
+            room.input(Input::GuestJoined { peer, room: ROOT, id: id(2, number) });
+        }
+        room.send(0, "join");
+        room.input(Input::GuestLeft { peer, room: ROOT, id: id(2, leaver) });
+        room.input(Input::GuestJoined { peer, room: ROOT, id: id(2, 250) });
+        assert_eq!(room.hub.tables().audit(), Ok(()), "{leaver}");
+    }
+}
