@@ -157,3 +157,27 @@ impl Output {
 fn truncate(name: &str, max: usize) -> &str {
     &name[..name.floor_char_boundary(max)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::hash::HashKey;
+    use crate::input::Input;
+    use roomer_proto::ConnId;
+
+    #[test]
+    fn the_errors_of_earlier_inputs_are_released() {
+        let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
+        let id = ConnId::from_random_bytes([1; 16]);
+        hub.handle(Duration::ZERO, Input::Open { id, extended: true }).for_each(drop);
+        let conn = hub.tables().find_conn(id.as_str()).unwrap_or_default();
+        for second in 0..100 {
+            let packet = PacketRef { room: "hall", event: "chat", ..PacketRef::default() };
+            let input = Input::Packet { conn, packet };
+            assert_eq!(hub.handle(Duration::from_secs(second), input).count(), 1);
+        }
+        assert!(hub.output.errors.capacity() <= 4, "{}", hub.output.errors.capacity());
+        assert!(hub.output.error_text.capacity() <= 4096);
+    }
+}
