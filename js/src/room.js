@@ -147,7 +147,7 @@ export function createRoom(name, codec, report, send, leave, isConnected, isHand
             // In a session each entry is a list itself, and begins with the id.
             const { members = list, count: number = list } = list ?? {};
             counted = typeof number === "number" ? number : undefined;
-            const now = (ids = new Set(Array.isArray(members) ? members.map((each) => [each].flat()[0]).filter((each) => typeof each === "string") : []));
+            const now = (ids = new Set(Array.isArray(members) ? members.map((each) => (members === list ? each : each[0])).filter((each) => typeof each === "string") : []));
             id = ownId;
             isIn = true;
             // Before any listener runs, since a listener may send.
