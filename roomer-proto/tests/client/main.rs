@@ -1,6 +1,7 @@
 //! The client over memory: its handshake, and servers that send anything.
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod garbage;
 mod handshake;
 mod support;

@@ -1,0 +1,81 @@
+//! What a client answers, keeps and forgets.
+
+use roomer_proto::client::{Event, Need, Options};
+use roomer_proto::extended::{ACK, ACK_NOW, HELLO};
+use roomer_proto::{JOIN_ACK, LEAVE_ACK, PacketRef, ROOT, websocket};
+
+use crate::support::*;
+
+const OTHER: &str = "09090909-0909-4909-8909-090909090909";
+const HELLO_OF_SERVER: PacketRef<'_> =
+    PacketRef { room: ROOT, event: HELLO, src: ID, payload: b"{\"session\":\"t\"}", dst: "" };
+
+#[test]
+fn a_server_that_asks_for_an_acknowledgement_gets_one() {
+    let mut client = upgraded();
+    receive(&mut client, &HELLO_OF_SERVER);
+    transmit(&mut client);
+    let payload = b"0";
+    receive(&mut client, &PacketRef { room: ROOT, event: ACK, dst: ACK_NOW, src: "", payload });
+    assert!(!transmit(&mut client).is_empty());
+    assert!(transmit(&mut client).is_empty());
+}
+
+#[test]
+fn acknowledgements_of_peers_are_forged() {
+    let mut client = upgraded();
+    receive(&mut client, &HELLO_OF_SERVER);
+    let payload = b"[]";
+    receive(&mut client, &PacketRef { room: ROOT, event: JOIN_ACK, dst: "", src: ID, payload });
+    events(&mut client);
+    for (dst, src) in [(ID, OTHER), ("", OTHER), (ID, ID)] {
+        for event in [JOIN_ACK, LEAVE_ACK] {
+            for room in [ROOT, "x"] {
+                receive(&mut client, &PacketRef { room, event, dst, src, payload });
+            }
+        }
+    }
+    assert_eq!(events(&mut client), []);
+}
+
+#[test]
+fn a_close_of_the_server_ends_the_session() {
+    for is_closed in [true, false] {
+        let mut client = upgraded();
+        receive(&mut client, &HELLO_OF_SERVER);
+        if is_closed {
+            let mut frame = Vec::new();
+            websocket::close_frame(Some(1012), "", &mut frame);
+            client.receive(NOW, &mut frame);
+            assert_eq!(client.poll(NOW, 0), Some(Need::Disconnect));
+        } else {
+            client.disconnected(NOW);
+        }
+        assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+        client.connected(&"ws://h/ws".parse().unwrap(), KEY);
+        let request = String::from_utf8_lossy(&transmit(&mut client)).into_owned();
+        let target = request.rsplit("GET ").next().unwrap().split(' ').next().unwrap().to_owned();
+        let returns = "/ws?roomer=2&session=t&received=0";
+        assert_eq!(target, if is_closed { "/ws?roomer=2" } else { returns });
+    }
+}
+
+#[test]
+fn messages_that_were_not_written_wait_for_the_next_connection() {
+    let mut options = Options::default();
+    options.extended = false;
+    let (mut client, _) = connecting(options);
+    client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
+    let payload = b"[]";
+    receive(&mut client, &PacketRef { room: ROOT, event: JOIN_ACK, dst: "", src: ID, payload });
+    for _ in 0..4 {
+        client.send(NOW, ROOT, "chat", None, &[7; 60_000]).unwrap();
+    }
+    // About 64 KiB are passed to the network at once.
+    transmit(&mut client);
+    let held = client.held();
+    client.disconnected(NOW);
+    let lost = events(&mut client).iter().filter(|event| matches!(event, Event::Lost(_))).count();
+    assert_eq!(lost, 2);
+    assert!(client.held() > 120_000 && client.held() < held);
+}
