@@ -1,6 +1,7 @@
 //! Models of the engine's locks, atomics and wakers, which loom runs in every interleaving
 //! (CONTRIBUTING.md has the command). A lost wake-up becomes a deadlock, which loom reports.
 
+mod handover;
 mod lifecycle;
 mod timers;
 

@@ -25,23 +25,29 @@ pub(crate) enum Refusal {
 }
 
 /// A place for one session. The old task fills it at its next poll, the new task waits for it.
-#[derive(Default)]
-pub(crate) struct Handover(Mutex<Slot>);
+/// `T` is the session, of which the models of loom have a simpler one.
+pub(crate) struct Handover<T = HandedOver>(Mutex<Slot<T>>);
 
 #[derive(Default)]
-enum Slot {
+enum Slot<T> {
     #[default]
     Empty,
     Waiting(Waker),
-    Given(Box<HandedOver>),
+    Given(Box<T>),
     Refused(Refusal),
     /// The new task does not wait any more.
     Abandoned,
 }
 
-impl Handover {
+impl<T> Default for Handover<T> {
+    fn default() -> Self {
+        Handover(Mutex::new(Slot::Empty))
+    }
+}
+
+impl<T> Handover<T> {
     /// Gives the session to the waiting task; gives it back if that does not wait any more.
-    pub(crate) fn give(&self, session: Box<HandedOver>) -> Result<(), Box<HandedOver>> {
+    pub(crate) fn give(&self, session: Box<T>) -> Result<(), Box<T>> {
         let mut slot = lock(&self.0);
         if let Slot::Abandoned | Slot::Refused(_) = *slot {
             return Err(session);
@@ -63,7 +69,7 @@ impl Handover {
     }
 
     /// Polls for the session.
-    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<HandedOver, Refusal>> {
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<T, Refusal>> {
         let mut slot = lock(&self.0);
         match std::mem::take(&mut *slot) {
             Slot::Given(session) => {
@@ -83,7 +89,7 @@ impl Handover {
     }
 
     /// Stops waiting, and takes the session if it was given already.
-    pub(crate) fn abandon(&self) -> Option<HandedOver> {
+    pub(crate) fn abandon(&self) -> Option<T> {
         match std::mem::replace(&mut *lock(&self.0), Slot::Abandoned) {
             Slot::Given(session) => Some(*session),
             _ => None,
@@ -91,7 +97,7 @@ impl Handover {
     }
 }
 
-impl Slot {
+impl<T> Slot<T> {
     fn wake(self) {
         if let Slot::Waiting(task) = self {
             task.wake();
@@ -99,7 +105,7 @@ impl Slot {
     }
 }
 
-impl fmt::Debug for Handover {
+impl<T> fmt::Debug for Handover<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Handover")
     }

@@ -1,0 +1,165 @@
+//! Models of a session on its way from the task that has it to the task of its client's new socket.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use loom::future::block_on;
+use loom::model;
+use loom::thread;
+
+use crate::loom_models::{self, Socket};
+use crate::outbound::socket_writer::SocketWriter;
+use crate::session::handover::{Handover, Refusal};
+use crate::sync::{Mutex, lock};
+
+/// The session: there is one, which is not cloned.
+struct Token;
+
+type Place = Arc<Handover<Token>>;
+
+/// The entry of a session in the server's table, under the server's lock.
+#[derive(Default)]
+struct Entry {
+    successor: Option<Place>,
+    writer: Option<Arc<SocketWriter>>,
+    has_ended: bool,
+}
+
+type Table = Arc<Mutex<Entry>>;
+
+/// The writer of a task's socket, of which only the wake-ups matter here.
+fn writer() -> Arc<SocketWriter> {
+    loom_models::writer(&Socket::with_room(0), 10)
+}
+
+/// As `Connection::open` does for a client that returns.
+fn come_back(table: &Table) -> Option<Place> {
+    let place = Place::default();
+    let mut entry = lock(table);
+    if entry.has_ended {
+        return None;
+    }
+    if let Some(before) = entry.successor.replace(place.clone()) {
+        before.refuse(Refusal::Superseded);
+    }
+    let holder = entry.writer.clone();
+    drop(entry);
+    holder.into_iter().for_each(|holder| holder.supersede());
+    Some(place)
+}
+
+/// Waits as a task does that has the session, until a successor comes, and hands it over. Gives it back
+/// if the successor does not wait any more.
+fn hand_over(table: &Table, writer: &SocketWriter, session: Box<Token>) -> Result<(), Box<Token>> {
+    block_on(poll_fn(|cx| {
+        let _ = writer.poll_status(cx);
+        if writer.is_superseded() { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    let successor = lock(table).successor.take();
+    let given = match successor {
+        Some(successor) => successor.give(session),
+        None => Err(session),
+    };
+    given.inspect_err(|_| writer.keep())
+}
+
+/// As `Connection::resume` does: the new task's writer takes the old one's place.
+fn resume(table: &Table) -> Arc<SocketWriter> {
+    let writer = writer();
+    let mut entry = lock(table);
+    entry.writer = Some(writer.clone());
+    if entry.successor.is_some() {
+        writer.supersede();
+    }
+    writer
+}
+
+fn wait(place: &Place) -> Result<Token, Refusal> {
+    block_on(poll_fn(|cx| place.poll(cx)))
+}
+
+fn with_old_task() -> (Table, Arc<SocketWriter>) {
+    let old = writer();
+    let entry = Entry { writer: Some(old.clone()), ..Entry::default() };
+    (Arc::new(Mutex::new(entry)), old)
+}
+
+#[test]
+fn a_session_that_is_given_up_at_its_timeout_has_one_owner() {
+    model(|| {
+        let (table, old) = with_old_task();
+        let task = {
+            let table = table.clone();
+            thread::spawn(move || hand_over(&table, &old, Box::new(Token)).is_err())
+        };
+        let place = come_back(&table).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let polled = place.poll(&mut cx);
+        let is_new = match polled {
+            Poll::Ready(session) => session.is_ok(),
+            Poll::Pending => place.abandon().is_some(),
+        };
+        assert_ne!(task.join().unwrap(), is_new, "both have it, or none");
+    });
+}
+
+#[test]
+fn a_second_return_gets_the_session_wherever_it_is() {
+    model(|| {
+        let (table, old) = with_old_task();
+        let first = come_back(&table).unwrap();
+        let holder = {
+            let table = table.clone();
+            thread::spawn(move || {
+                // After an attempt that was refused meanwhile, the next one comes.
+                let mut session = Box::new(Token);
+                while let Err(back) = hand_over(&table, &old, session) {
+                    session = back;
+                }
+            })
+        };
+        let first = {
+            let table = table.clone();
+            thread::spawn(move || match wait(&first) {
+                Ok(session) => {
+                    let writer = resume(&table);
+                    assert!(hand_over(&table, &writer, Box::new(session)).is_ok());
+                }
+                Err(refusal) => assert_eq!(refusal, Refusal::Superseded),
+            })
+        };
+        let second = come_back(&table).unwrap();
+        assert!(wait(&second).is_ok());
+        first.join().unwrap();
+        holder.join().unwrap();
+    });
+}
+
+#[test]
+fn a_return_to_a_session_that_ends_is_answered() {
+    model(|| {
+        let (table, old) = with_old_task();
+        let place = come_back(&table).unwrap();
+        let holder = {
+            let table = table.clone();
+            thread::spawn(move || hand_over(&table, &old, Box::new(Token)).is_err())
+        };
+        let end = {
+            let table = table.clone();
+            // As `Sessions::end` does, when the application closes the connection.
+            thread::spawn(move || {
+                let mut entry = lock(&table);
+                entry.has_ended = true;
+                if let Some(successor) = entry.successor.take() {
+                    successor.refuse(Refusal::Ended);
+                }
+            })
+        };
+        let answer = wait(&place);
+        assert!(!matches!(answer, Err(Refusal::Superseded)));
+        end.join().unwrap();
+        assert_ne!(holder.join().unwrap(), answer.is_ok(), "both have it, or none");
+        assert!(come_back(&table).is_none());
+    });
+}
