@@ -70,6 +70,16 @@ fn due(stats: &Stats) -> Samples {
         ("roomer_rejected_packets_total{kind=\"no_shared_room\"}", rejected_packets.no_shared_room),
         ("roomer_rejected_packets_total{kind=\"rate\"}", rejected_packets.rate),
         ("roomer_rejected_packets_total{kind=\"violations\"}", rejected_packets.violations),
+        ("roomer_rejected_packets_total{kind=\"info\"}", rejected_packets.info),
+        ("roomer_rejected_packets_total{kind=\"no_handler\"}", rejected_packets.no_handler),
+        ("roomer_rejected_packets_total{kind=\"plain_receiver\"}", rejected_packets.plain_receiver),
+        (
+            "roomer_rejected_packets_total{kind=\"too_many_requests\"}",
+            rejected_packets.too_many_requests,
+        ),
+        ("roomer_rejected_packets_total{kind=\"wrong_tag\"}", rejected_packets.wrong_tag),
+        ("roomer_rejected_packets_total{kind=\"unasked\"}", rejected_packets.unasked),
+        ("roomer_rejected_packets_total{kind=\"late\"}", rejected_packets.late),
         ("roomer_closed_by_peer_total", stats.closed_by_peer),
         ("roomer_lost_total", stats.lost),
         ("roomer_handler_errors_total", stats.handler_errors),
@@ -77,6 +87,8 @@ fn due(stats: &Stats) -> Samples {
         ("roomer_accept_errors_total", stats.accept_errors),
         ("roomer_sessions_detached", stats.sessions.detached as u64),
         ("roomer_sessions_resumed_total", stats.sessions.resumed),
+        ("roomer_history_rooms", stats.histories.rooms as u64),
+        ("roomer_history_bytes", stats.histories.bytes as u64),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
@@ -126,6 +138,14 @@ fn every_number_is_there_under_its_name() {
     stats.sessions.refused.unknown = 32;
     stats.sessions.refused.other_user = 33;
     stats.sessions.refused.incomplete = 34;
+    (stats.histories.rooms, stats.histories.bytes) = (35, 36);
+    stats.rejected_packets.info = 37;
+    stats.rejected_packets.no_handler = 38;
+    stats.rejected_packets.plain_receiver = 39;
+    stats.rejected_packets.too_many_requests = 40;
+    stats.rejected_packets.wrong_tag = 41;
+    stats.rejected_packets.unasked = 42;
+    stats.rejected_packets.late = 43;
     stats.rejected_requests = BTreeMap::from([(401, 28), (503, 29)]);
     assert_eq!(read(&stats.to_prometheus()), due(&stats));
     let nothing = Stats::default();

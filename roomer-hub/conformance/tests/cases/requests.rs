@@ -52,7 +52,8 @@ fn a_client_asks_the_server_and_the_server_asks_back() {
 fn a_client_asks_another_and_learns_why_there_is_no_answer() {
     let test = TestServer::start();
     let (mut ann, mut bob) = (Session::new(&test).client, Session::new(&test).client);
-    ann.expect_new_member("root", &bob.id);
+    let joined = format!("{{\"joined\":[[\"{}\",null]]}}", bob.id);
+    ann.expect("root", "roomer:members", "", "", joined.as_bytes());
     let (to_bob, to_ann) = (format!("{}:a1", bob.id), format!("{}:a1", ann.id));
     ann.send_to_client(&to_bob, "root", "where", b"?");
     bob.expect("root", "where", &to_bob, &ann.id, b"?");
