@@ -173,11 +173,14 @@ export function createRoom(name, codec, report, send, leave, isConnected, isHand
             }
             const { event, from, to, payload } = packet;
             if (!isReserved(event)) {
-                count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to !== ""));
-            } else if (event === MEMBERS && !from && !to) {
-                decodePayload({ decode: applyChanges }, packet, report, () => {});
-            } else if ((event === "new_member" || event === "member_left") && !from && !to) {
-                change(event, toText(payload));
+                // A room that remembers sends its messages with a number, "#7", which is not a receiver.
+                count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to > "$"));
+            } else if (!from && !to) {
+                if (event === MEMBERS) {
+                    decodePayload({ decode: applyChanges }, packet, report, () => {});
+                } else if (event === "new_member" || event === "member_left") {
+                    change(event, toText(payload));
+                }
             }
         },
         /** Returns true if messages may be sent. `isLate` means that the time for waiting is over. */

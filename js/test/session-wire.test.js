@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { encode, toBytes } from "../src/packet.js";
-import { code, record, setUp } from "./support/kit.js";
+import { code, nthId, record, setUp } from "./support/kit.js";
 import { acks, connOf, enter } from "./support/session.js";
 
 describe("acknowledgements", () => {
@@ -85,6 +85,20 @@ describe("acknowledgements", () => {
         room.send("chat", 2);
         await server.advance(10_000);
         assert.equal(await room.sent, true);
+    });
+});
+
+describe("a room that remembers", () => {
+    test("has messages with numbers, which are not direct ones; the numbers alone reach no listener", async () => {
+        const { server, sockets, room, client } = await enter();
+        const heard = record(room, "chat", "roomer:number");
+        const direct = record(client, "direct");
+        const deliver = (event, to, from, text) => sockets[0].onmessage({ data: encode("lobby", event, to, from, toBytes(text)).buffer });
+        deliver("chat", "#1", nthId(9), "1");
+        deliver("roomer:number", "#2", "", "");
+        deliver("chat", client.id, nthId(9), "3");
+        await server.advance(10);
+        assert.deepEqual([heard, direct], [[["chat", 1, nthId(9), false], ["chat", 3, nthId(9), true]], []]);
     });
 });
 
