@@ -314,3 +314,37 @@ fn an_ipv6_network_counts_as_one_address() {
     assert_eq!(connect("10.0.0.1:9"), Some(101));
     assert_eq!(connect("[::ffff:10.0.0.1]:9"), Some(429));
 }
+
+#[test]
+fn a_client_returns_to_its_session_while_its_old_socket_counts() {
+    let server = Server::builder().max_connections(1).build().unwrap();
+    let mut tasks = Tasks::new();
+    let with = |query: String| {
+        let mut request = request();
+        *request.uri_mut() = format!("/ws?roomer=2{query}").parse().unwrap();
+        server.upgrade(request, None).map_err(|rejected| rejected.status())
+    };
+    let (reader, writer, old) = socket();
+    tasks.spawn(with(String::new()).unwrap().connect(reader, writer, b""));
+    while tasks.poll_nth_woken(0).is_some() {}
+    let mut received = Vec::new();
+    old.take(usize::MAX, &mut received);
+    let hello = String::from_utf8_lossy(&received).into_owned();
+    assert!(hello.contains(r#""resumed":false"#), "{hello}");
+    let token = hello.split('"').skip_while(|part| *part != "session").nth(2).unwrap();
+    // The first socket is silent, as one of a network that is gone.
+    assert_eq!(with("&session=x&received=1".into()).unwrap_err(), 503);
+    let (reader, writer, new) = socket();
+    let upgrade = with(format!("&session={token}&received=1")).unwrap();
+    tasks.spawn(upgrade.connect(reader, writer, b""));
+    while tasks.poll_nth_woken(0).is_some() {}
+    received.clear();
+    new.take(usize::MAX, &mut received);
+    let hello = String::from_utf8_lossy(&received);
+    assert!(hello.contains(r#""resumed":true"#), "{hello}");
+    let stats = server.stats();
+    assert_eq!((stats.opened, stats.connections, stats.sockets), (1, 1, 1));
+    new.end_stream(Ok(()));
+    while tasks.poll_nth_woken(0).is_some() {}
+    assert_eq!((server.stats().sockets, server.stats().sessions.detached), (0, 1));
+}

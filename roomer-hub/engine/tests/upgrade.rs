@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use http::{Method, Request, Response, Version};
 use roomer_engine::{Builder, Claims, Rejection, Server, Upgrade};
-use roomer_testkit::{Tasks, socket};
 
 fn server(choose: impl FnOnce(Builder) -> Builder) -> Server {
     choose(Server::builder()).build().unwrap()
@@ -202,36 +201,4 @@ fn an_invalid_proxy_is_an_error_when_the_server_is_built() {
         error.to_string(),
         "\"proxy.example\" is not a proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix"
     );
-}
-
-#[test]
-fn a_client_returns_to_its_session_while_its_old_socket_counts() {
-    let server = server(|builder| builder.max_connections(1));
-    let mut tasks = Tasks::new();
-    let with = |query: String| {
-        ask(&server, |request| *request.uri_mut() = format!("/ws?roomer=2{query}").parse().unwrap())
-    };
-    let (reader, writer, old) = socket();
-    tasks.spawn(with(String::new()).unwrap().connect(reader, writer, b""));
-    while tasks.poll_nth_woken(0).is_some() {}
-    let mut received = Vec::new();
-    old.take(usize::MAX, &mut received);
-    let hello = String::from_utf8_lossy(&received).into_owned();
-    assert!(hello.contains(r#""resumed":false"#), "{hello}");
-    let token = hello.split('"').skip_while(|part| *part != "session").nth(2).unwrap();
-    // The first socket is silent, as one of a network that is gone.
-    assert_eq!(with("&session=x&received=1".into()).unwrap_err().status(), 503);
-    let (reader, writer, new) = socket();
-    let upgrade = with(format!("&session={token}&received=1")).unwrap();
-    tasks.spawn(upgrade.connect(reader, writer, b""));
-    while tasks.poll_nth_woken(0).is_some() {}
-    received.clear();
-    new.take(usize::MAX, &mut received);
-    let hello = String::from_utf8_lossy(&received);
-    assert!(hello.contains(r#""resumed":true"#), "{hello}");
-    let stats = server.stats();
-    assert_eq!((stats.opened, stats.connections, stats.sockets), (1, 1, 1));
-    new.end_stream(Ok(()));
-    while tasks.poll_nth_woken(0).is_some() {}
-    assert_eq!((server.stats().sockets, server.stats().sessions.detached), (0, 1));
 }
