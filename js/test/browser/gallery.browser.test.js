@@ -111,22 +111,31 @@ describe("the gallery", { timeout: 300_000 }, () => {
     test("chat: lines that were lost or never sent are marked as such, and no others", async () => {
         const person = await Person.open(browser, "about:blank");
         const sockets = [];
-        let confirmed = () => {};
+        let sent = 0;
+        let isOut = false;
+        let confirm;
+        const confirmed = new Promise((resolve) => (confirm = resolve));
         // The first connection leads to the server. The next one is silent, so the room does not open.
         await person.page.routeWebSocket(/\/ws/, (socket) => {
             if (sockets.push(socket) === 1) {
                 const upstream = socket.connectToServer();
-                upstream.onMessage((packet) => (socket.send(packet), packet.includes("\0probe") && confirmed()));
+                const isAck = (packet) => packet.includes("roomer:ack");
+                socket.onMessage((packet) => {
+                    sent += !isAck(packet);
+                    isOut ||= packet.includes("confirmed");
+                    upstream.send(packet);
+                });
+                upstream.onMessage((packet) => {
+                    socket.send(packet);
+                    // The payload, which comes last, is how many packets the server has handled.
+                    isAck(packet) && isOut && Number(/\d*$/.exec(packet.toString("latin1"))[0]) === sent && confirm();
+                });
             }
         });
-        const confirmation = () => new Promise((resolve) => (confirmed = resolve));
-        const first = confirmation();
         await person.page.goto(`${server.origin}/gallery/chat.html`);
         await person.page.getByText("1 here", { exact: true }).waitFor();
-        await first;
-        const second = confirmation();
         await say(person, "confirmed");
-        await second;
+        await confirmed;
         await say(person, "in flight");
         await sockets[0].close({ code: 1012 });
         await person.page.locator("#state[data-state=suspended]").waitFor({ state: "attached" });
