@@ -289,7 +289,7 @@ fn a_server_that_is_busy_tells_extended_clients_when_to_come_back() {
     }
     world.advance(Duration::from_secs(4));
     // A byte now and then: otherwise the network is taken for lost, and the session of Ann stays.
-    [&ann, &bob].map(|client| client.send_bytes(&[6]));
+    [&ann, &bob].iter().for_each(|client| client.send_bytes(&[6]));
     world.advance(Duration::from_secs(2));
     let closed = |client: &Client| client.closed().map(|it| (it.code, it.reason));
     let (code, reason) = closed(&ann).unwrap();
