@@ -11,7 +11,9 @@ use std::path::Path;
 
 use roomer_simulator::runner;
 use roomer_simulator::sessions::SessionPlans;
-use roomer_simulator::sessions::plan::{Act, Break, Ending, How, Plan, Say, Setup, Step};
+use roomer_simulator::sessions::plan::{
+    Act, AppAction, Break, Ending, How, Plan, Say, Setup, Step,
+};
 use roomer_simulator::simulation::Simulation;
 
 const ALL: u32 = u32::MAX;
@@ -116,4 +118,39 @@ fn a_message_that_stops_in_the_middle_does_not_end_its_session() {
     steps.extend(come_back(0, How::Honest));
     steps.push(Step::RunUntilIdle);
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
+}
+
+/// Seed 1017557: a return overtaken by a later one does not keep the session of a full server.
+#[test]
+fn an_overtaken_return_does_not_keep_its_session() {
+    let mut steps = Vec::from(connect(0));
+    steps.push(Step::RunUntilIdle);
+    steps.extend(come_back(0, How::Honest));
+    steps.extend(come_back(0, How::Honest));
+    steps.push(Step::Of(0, Act::Break(Break::Fin)));
+    steps.extend([0, 2, 0, 1].map(|nth| Step::PollWoken { nth }));
+    let setup = Setup { max_detached: 0, pong: 2000, ..SETUP };
+    roomer_simulator::sessions::must_hold(&Plan { setup, steps });
+}
+
+/// Seeds 1053089 and 1106304: a client whose message stops in the middle has not lost its network if
+/// its full socket still accepts bytes: when its session is closed, or some time before.
+#[test]
+fn a_full_socket_that_accepts_bytes_shows_that_the_network_works() {
+    for at_once in [false, true] {
+        let mut steps = Vec::from(connect(0));
+        steps.push(Step::RunUntilIdle);
+        steps.push(Step::Of(0, Act::Send(Say::ToRoom { room: 0, len: 600 })));
+        steps.extend([Step::Of(0, Act::Deliver(100)), Step::RunUntilIdle]);
+        steps.push(Step::Of(0, Act::Limit { read: 100, write: 1 }));
+        match at_once {
+            false => steps.push(Step::RunFor { millis: 40_000 }),
+            true => {
+                steps.push(Step::Clock { millis: 30_000 });
+                steps.push(Step::Of(0, Act::App(AppAction::Leave(1))));
+            }
+        }
+        steps.push(Step::RunUntilIdle);
+        roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
+    }
 }

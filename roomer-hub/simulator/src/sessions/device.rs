@@ -97,6 +97,7 @@ impl Harness<'_> {
             Act::Limit { read, write } => {
                 socket.peer.max_read(read as usize);
                 socket.peer.max_write(write as usize);
+                socket.most_written = write.into();
             }
             Act::Break(how) => {
                 if !socket.is_broken {

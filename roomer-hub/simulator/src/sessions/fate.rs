@@ -107,7 +107,7 @@ impl Harness<'_> {
                 let is_kept = self.may_detach(number, at) && !self.is_closing;
                 let is_lost = self.may_lose(number, at) && !is_kept;
                 let is_trickle = self.sockets[at].is_mid_message()
-                    && now < self.sockets[at].read.1 + MESSAGE_TIMEOUT / 2
+                    && now < self.sockets[at].alive_at() + MESSAGE_TIMEOUT / 2
                     && now >= self.sockets[at].opened_at + MESSAGE_TIMEOUT;
                 ensure!(is_slow || is_lost || is_trickle, "{number} is closed with 1013");
                 ""
@@ -245,12 +245,22 @@ impl Harness<'_> {
             let is_done = self.tasks.is_done(self.sockets[at].task)
                 || self.sockets[at].peer.bytes_written() > 0;
             if let Some(number) = self.wanted(at).filter(|_| !is_done) {
+                if self.sockets[at].waits_since.is_none() {
+                    self.overtake(number);
+                }
                 self.sockets[at].waits_since.get_or_insert(now);
                 self.sockets[at].waits_for.get_or_insert(number);
                 self.sessions[number].was_wanted = true;
             }
         }
         Ok(())
+    }
+
+    /// Records that a client waits for a session on a new socket: it does not get it on those on which
+    /// it has waited so far.
+    fn overtake(&mut self, number: usize) {
+        let waiting = self.sockets.iter_mut().filter(|socket| socket.waits_for == Some(number));
+        waiting.for_each(|socket| socket.is_overtaken = true);
     }
 
     /// Checks that a client has got its session, if it has in this poll.

@@ -246,6 +246,10 @@ impl<'p> Harness<'p> {
             if read > socket.read.0 {
                 socket.read = (read, now);
             }
+            // The server writes to a socket that was full before it decides anything else.
+            if socket.is_filled && socket.peer.bytes_written() > socket.written.0 {
+                socket.relieved = now;
+            }
         }
         if let (Some(history), false) = (&mut self.history, log.is_empty()) {
             history.push(format!("    poll of {polled:?}: {log:?}"));
@@ -262,15 +266,7 @@ impl<'p> Harness<'p> {
         self.after_poll(&before, polled)?;
         for at in 0..self.sockets.len() {
             let socket = &mut self.sockets[at];
-            let written = socket.peer.bytes_written();
-            if written > socket.written.0 {
-                (socket.written, socket.full_since) = ((written, now), None);
-            }
-            if socket.peer.is_full() {
-                socket.full_since.get_or_insert(now);
-            } else {
-                socket.full_since = None;
-            }
+            socket.on_written(now);
             if socket.peer.available() > 0 && socket.is_reading {
                 self.receive(at, usize::MAX)?;
             }
@@ -305,6 +301,7 @@ impl<'p> Harness<'p> {
             at != except
                 && socket.phase == Phase::Handshake
                 && socket.accepted_at.is_some()
+                && !socket.is_overtaken
                 && socket.peer.bytes_written() == 0
                 && !self.tasks.is_done(socket.task)
                 && self.wanted(at) == Some(session)

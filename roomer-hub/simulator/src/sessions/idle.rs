@@ -183,6 +183,7 @@ impl Harness<'_> {
         socket.is_mute = false;
         socket.peer.max_read(usize::MAX);
         socket.peer.max_write(usize::MAX);
+        socket.most_written = u64::MAX;
         socket.peer.set_space(usize::MAX);
         if socket.is_broken || socket.is_lost || socket.is_closed || socket.is_ending {
             return self.step(&Step::Return { slot, how: How::Honest });

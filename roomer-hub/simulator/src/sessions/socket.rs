@@ -98,6 +98,8 @@ pub struct Socket {
     /// When the server has first waited for its session.
     pub waits_since: Option<Duration>,
     pub waits_for: Option<usize>,
+    /// True once the client has asked for that session on a later socket, which gets it instead.
+    pub is_overtaken: bool,
     /// The bytes that the server had read and written, and when that last changed.
     pub read: (u64, Duration),
     pub written: (u64, Duration),
@@ -105,6 +107,12 @@ pub struct Socket {
     pub waited: Duration,
     /// Since when the server's writes have found it full.
     pub full_since: Option<Duration>,
+    /// The most bytes that one write accepts.
+    pub most_written: u64,
+    /// True if it has been full since it last accepted bytes, and when it last accepted bytes after
+    /// that, which shows that the client's side still takes some.
+    pub is_filled: bool,
+    pub relieved: Duration,
     /// The close frame that is expected: the code, and the reason or how it begins.
     pub close: Option<(u16, &'static str)>,
     /// True if frames before the close frame may be dropped.
@@ -146,10 +154,14 @@ impl Socket {
             accepted_at: None,
             waits_since: None,
             waits_for: None,
+            is_overtaken: false,
             read: (0, now),
             written: (0, now),
             waited: now,
             full_since: None,
+            most_written: u64::MAX,
+            is_filled: false,
+            relieved: now,
             close: None,
             may_truncate: false,
             is_closed: false,
@@ -210,6 +222,29 @@ impl Socket {
             self.peer.end_stream(Ok(()));
             self.is_broken = true;
         }
+    }
+
+    /// Records what the server has written, and whether the socket is full.
+    pub fn on_written(&mut self, now: Duration) {
+        let written = self.peer.bytes_written();
+        let accepted = written - self.written.0;
+        if accepted > 0 {
+            // More than one write accepts: the rest was written when the socket had room again.
+            if self.is_filled || accepted > self.most_written {
+                self.relieved = now;
+            }
+            (self.written, self.full_since, self.is_filled) = ((written, now), None, false);
+        }
+        match self.peer.is_full() {
+            true => _ = self.full_since.get_or_insert(now),
+            false => self.full_since = None,
+        }
+        self.is_filled |= self.full_since.is_some();
+    }
+
+    /// Returns when the client, or the network on its side, last gave a sign of life.
+    pub fn alive_at(&self) -> Duration {
+        self.read.1.max(self.relieved)
     }
 
     /// Returns the client's next frame, if the server has read all of it.
