@@ -7,20 +7,19 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytestring::ByteString;
 
 use super::address::Address;
 use super::event::{Closing, Event, Failure};
-use super::handshake::{self, Handshake};
+use super::handshake;
 use super::limits::{GRACE, GRACE_FACTOR, LONGEST_ANSWER, LONGEST_GRACE};
 use super::options::Options;
 use super::outbox::{self, Outbox};
 use super::room::Room;
 use super::session::Session;
-use crate::websocket;
+use super::socket::Socket;
 use crate::{ConnId, ROOT};
 
 /// The state of a client.
@@ -86,33 +85,6 @@ pub(super) enum NextAttempt {
         most: Duration,
     },
     At(Duration),
-}
-
-/// One connection, from the attempt to its end.
-#[derive(Debug)]
-pub(super) struct Socket {
-    /// True once the response to the handshake is complete.
-    pub(super) is_upgraded: bool,
-    /// Present from the request to the response.
-    pub(super) handshake: Option<Box<Handshake>>,
-    /// Bytes to write before anything else: the request.
-    pub(super) head: Vec<u8>,
-    pub(super) frames: websocket::Session<true>,
-    /// True until the first packet, which decides about the protocol.
-    pub(super) is_new: bool,
-    pub(super) opened_at: Option<Duration>,
-    /// The payloads of pings to answer.
-    pub(super) pongs: VecDeque<Vec<u8>>,
-    /// True if the server has to show that it is alive.
-    pub(super) must_ping: bool,
-    pub(super) is_probing: bool,
-    /// The end of the attempt, of the silence, or of the closing handshake.
-    pub(super) due: Duration,
-    /// True if the due time was extended because the program was suspended.
-    is_extended: bool,
-    /// True if a close frame has to be sent, and whether it was.
-    pub(super) must_close: bool,
-    pub(super) has_closed: bool,
 }
 
 impl Client {
@@ -374,24 +346,4 @@ impl Client {
 
 fn answer_time(options: &Options, patience: u32) -> Duration {
     options.answer_timeout.saturating_mul(patience)
-}
-
-impl Socket {
-    fn new(due: Duration) -> Self {
-        Socket {
-            is_upgraded: false,
-            handshake: None,
-            head: Vec::new(),
-            frames: websocket::Session::client(),
-            is_new: true,
-            opened_at: None,
-            pongs: VecDeque::new(),
-            must_ping: false,
-            is_probing: false,
-            due,
-            is_extended: false,
-            must_close: false,
-            has_closed: false,
-        }
-    }
 }

@@ -53,6 +53,7 @@ mod receive;
 mod room;
 mod sending;
 mod session;
+mod socket;
 mod transmit;
 
 pub use address::{Address, InvalidAddress};

@@ -1,0 +1,56 @@
+//! One connection of a client.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::handshake::Handshake;
+use crate::websocket;
+
+/// One connection, from the attempt to its end.
+#[derive(Debug)]
+pub(super) struct Socket {
+    /// True once the response to the handshake is complete.
+    pub(super) is_upgraded: bool,
+    /// Present from the request to the response.
+    pub(super) handshake: Option<Box<Handshake>>,
+    /// Bytes to write before anything else: the request.
+    pub(super) head: Vec<u8>,
+    pub(super) frames: websocket::Session<true>,
+    /// True until the first packet, which decides about the protocol.
+    pub(super) is_new: bool,
+    pub(super) opened_at: Option<Duration>,
+    /// The payloads of pings to answer.
+    pub(super) pongs: VecDeque<Vec<u8>>,
+    /// True if the server has to show that it is alive.
+    pub(super) must_ping: bool,
+    pub(super) is_probing: bool,
+    /// The end of the attempt, of the silence, or of the closing handshake.
+    pub(super) due: Duration,
+    /// True if the due time was extended because the program was suspended.
+    pub(super) is_extended: bool,
+    /// True if a close frame has to be sent, and whether it was.
+    pub(super) must_close: bool,
+    pub(super) has_closed: bool,
+}
+
+impl Socket {
+    pub(super) fn new(due: Duration) -> Self {
+        Socket {
+            is_upgraded: false,
+            handshake: None,
+            head: Vec::new(),
+            frames: websocket::Session::client(),
+            is_new: true,
+            opened_at: None,
+            pongs: VecDeque::new(),
+            must_ping: false,
+            is_probing: false,
+            due,
+            is_extended: false,
+            must_close: false,
+            has_closed: false,
+        }
+    }
+}
