@@ -9,7 +9,7 @@ use super::event::{Event, JoinError, LostReason, SendError};
 use super::life::{Client, State};
 use super::members::Members;
 use super::outbox::{Item, Kind};
-use super::room::{Request, Room};
+use super::room::{Pending, Room};
 use crate::extended::TOKEN;
 use crate::{JOIN, LEAVE, PacketRef, ROOT};
 
@@ -31,7 +31,7 @@ impl Client {
             && !core::mem::replace(&mut entry.is_wanted, true)
         {
             // A leave that was not sent is undone.
-            entry.was_in &= entry.is_in && entry.request.is_none();
+            entry.was_in &= entry.is_in && entry.pending.is_none();
             self.request_room(room);
             self.pump(now);
         }
@@ -49,7 +49,7 @@ impl Client {
         self.request_room(room);
         self.pump(now);
         // Without a membership or a request there is nothing to wait for.
-        let is_idle = |room: &Room| !room.is_in && room.request.is_none();
+        let is_idle = |room: &Room| !room.is_in && room.pending.is_none();
         if self.rooms.get(room).is_some_and(is_idle) {
             self.events.push_back(Event::Left { room: room.into() });
             self.forget(room);
@@ -96,16 +96,16 @@ impl Client {
     /// pending.
     pub(super) fn request_room(&mut self, name: &str) {
         let is_open = self.state == State::Open;
-        let Some(room) = self.rooms.get_mut(name).filter(|room| is_open && room.request.is_none())
+        let Some(room) = self.rooms.get_mut(name).filter(|room| is_open && room.pending.is_none())
         else {
             return;
         };
         let (request, event, kind) = match (room.is_wanted, room.is_in) {
-            (true, false) => (Request::Join, JOIN, Kind::Join),
-            (false, true) => (Request::Leave, LEAVE, Kind::Leave),
+            (true, false) => (Pending::Join, JOIN, Kind::Join),
+            (false, true) => (Pending::Leave, LEAVE, Kind::Leave),
             _ => return,
         };
-        (room.request, room.number, room.is_doubtful) = (Some(request), None, false);
+        (room.pending, room.number, room.is_doubtful) = (Some(request), None, false);
         let packet = PacketRef { room: name, event, ..PacketRef::default() };
         self.outbox.request(item(&packet, kind));
     }

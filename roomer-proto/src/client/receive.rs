@@ -11,7 +11,7 @@ use super::event::{Closing, Event, Failure, LostReason, Message, is_direct};
 use super::life::{Client, State};
 use super::limits::MOST_PONGS;
 use super::members::Members;
-use super::room::{Request, Room};
+use super::room::{Pending, Room};
 use super::session::{Hello, Session};
 use super::transmit::PROBE;
 use crate::close::code;
@@ -236,13 +236,13 @@ impl Client {
         let room = ByteString::from(name);
         let is_known = self.rooms.contains_key(name);
         let entry = self.rooms.entry(room.clone()).or_default();
-        if name == ROOT && !entry.is_wanted && entry.request.is_none() {
+        if name == ROOT && !entry.is_wanted && entry.pending.is_none() {
             // Each connection begins in root, wanted or not. The application has left it before.
             (entry.is_in, entry.is_quiet) = (true, true);
             return self.request_room(name);
         }
-        if entry.request == Some(Request::Join) {
-            (entry.request, entry.is_doubtful) = (None, false);
+        if entry.pending == Some(Pending::Join) {
+            (entry.pending, entry.is_doubtful) = (None, false);
         }
         // The server may put a client into a room that it has not asked for.
         entry.is_wanted |= !is_known;
@@ -277,8 +277,8 @@ impl Client {
         let Some(entry) = self.rooms.get_mut(name) else { return };
         (entry.is_in, entry.members) = (false, Members::default());
         let is_quiet = core::mem::take(&mut entry.is_quiet);
-        match (entry.request, entry.is_wanted) {
-            (Some(Request::Join), _) => {
+        match (entry.pending, entry.is_wanted) {
+            (Some(Pending::Join), _) => {
                 // A join that was not sent yet cannot have been rejected.
                 let Some(number) = entry.number else { return };
                 entry.is_doubtful = true;
@@ -286,7 +286,7 @@ impl Client {
             }
             (None, true) => self.removed(name),
             (_, is_wanted) => {
-                entry.request = None;
+                entry.pending = None;
                 if !is_wanted && !is_quiet {
                     self.events.push_back(Event::Left { room: name.into() });
                 }
@@ -309,7 +309,7 @@ impl Client {
     pub(super) fn removed(&mut self, name: &str) {
         let Some(entry) = self.rooms.remove(name) else { return };
         let room = ByteString::from(name);
-        self.events.push_back(match (entry.request, entry.is_wanted) {
+        self.events.push_back(match (entry.pending, entry.is_wanted) {
             (Some(_), true) => Event::Refused { room },
             (Some(_), false) => Event::Left { room },
             (None, _) => Event::Removed { room },

@@ -8,7 +8,7 @@ use crate::ConnId;
 
 /// A request that the server has not answered on this connection or in this session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(super) enum Pending {
     Join,
     Leave,
 }
@@ -21,7 +21,7 @@ pub(super) struct Room {
     pub(super) is_in: bool,
     /// True if the client has been in the room since it was wanted.
     pub(super) was_in: bool,
-    pub(super) request: Option<Request>,
+    pub(super) pending: Option<Pending>,
     /// The number of the request in the order of sending, once it has a place there.
     pub(super) number: Option<u64>,
     /// True if a `leave_ack` has arrived while the client joins: the join was rejected, or it is the
@@ -49,7 +49,7 @@ impl Room {
 
     /// Returns true if nothing is known about the room that matters.
     pub(super) fn is_over(&self) -> bool {
-        !self.is_wanted && !self.is_in && self.request.is_none()
+        !self.is_wanted && !self.is_in && self.pending.is_none()
     }
 
     /// Replaces the members by those of a `join_ack`.
@@ -72,6 +72,6 @@ impl Room {
         let had_company = self.members.count() > 1
             || self.others_at.is_some_and(|at| now.saturating_sub(at) < GRACE);
         self.is_waiting |= self.is_in && had_company;
-        (self.is_in, self.request, self.number, self.is_doubtful) = (false, None, None, false);
+        (self.is_in, self.pending, self.number, self.is_doubtful) = (false, None, None, false);
     }
 }
