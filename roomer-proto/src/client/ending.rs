@@ -6,6 +6,7 @@ use super::event::{Closing, Event, Failure, LostReason, Undelivered};
 use super::life::{Client, NextAttempt, State};
 use super::limits::{CLOSE_TIME, LONGEST_HINT, RATE_DELAY};
 use super::outbox::{Item, Kind};
+use super::requests::RequestError;
 use crate::Packet;
 use crate::close::{self, Wait};
 use crate::extended::parse_count;
@@ -81,6 +82,7 @@ impl Client {
         for item in self.outbox.reset() {
             self.report(item, LostReason::Unconfirmed);
         }
+        self.lose_requests();
     }
 
     /// The client is closed for good.
@@ -92,14 +94,19 @@ impl Client {
         for item in self.outbox.drain_queue() {
             self.report(item, LostReason::Unsent);
         }
+        self.requests = None;
         self.rooms.clear();
         self.state = State::Closed;
         self.events.push_back(Event::Closed(why));
     }
 
-    /// Reports a message that may not have arrived.
+    /// Reports a message that may not have arrived, or a request that was not sent.
     pub(super) fn report(&mut self, item: Item, reason: LostReason) {
-        if item.kind == Kind::Message
+        if let Kind::Request(number) = item.kind
+            && reason == LostReason::Unsent
+        {
+            self.end_request(number, RequestError::Unsent);
+        } else if item.kind == Kind::Message
             && let Ok(packet) = Packet::decode(item.bytes)
         {
             self.events.push_back(Event::Lost(Undelivered { packet, reason }));

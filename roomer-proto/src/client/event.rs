@@ -6,6 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::requests::{Request, RequestError, RequestId, ServerError};
 use crate::websocket::Violation;
 use crate::{ConnId, Packet};
 
@@ -79,6 +80,17 @@ pub enum Event {
     Raw(Bytes),
     /// A message that was accepted may not have arrived.
     Lost(Undelivered),
+    /// A request of this client is answered, or is not going to be.
+    Answered {
+        /// The request.
+        request: RequestId,
+        /// The answer's payload.
+        result: Result<Bytes, RequestError>,
+    },
+    /// A request to this client, which has to be answered.
+    Request(Request),
+    /// The server has refused a packet of this client.
+    Error(ServerError),
     /// The client's login expires. [`Client::renew`](super::Client::renew) answers with a new token.
     Expiring {
         /// The time that is left.
@@ -231,13 +243,16 @@ pub enum SendError {
     /// The message is larger than the server accepts, as it has announced, or than the queue.
     #[error("the message is too large")]
     TooLarge,
-    /// The event belongs to the protocol, or a receiver's id is empty, which would make the message
-    /// public.
+    /// The event belongs to the protocol, or the receiver is not an id: an empty one would make the
+    /// message public, and one with a tag a request.
     #[error("the event or the receiver is reserved")]
     Reserved,
     /// JSON cannot represent the value (feature `json`).
     #[error("the value cannot be JSON")]
     NotJson,
+    /// The request is answered already, or its session has ended.
+    #[error("the request does not wait for an answer")]
+    NotAsked,
     /// The client is closed.
     #[error("the client is closed")]
     Closed,

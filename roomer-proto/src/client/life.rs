@@ -17,6 +17,7 @@ use super::handshake;
 use super::limits::{GRACE, GRACE_FACTOR, LONGEST_ANSWER, LONGEST_GRACE};
 use super::options::Options;
 use super::outbox::{self, Outbox};
+use super::requests::Requests;
 use super::room::Room;
 use super::session::Session;
 use super::socket::Socket;
@@ -56,6 +57,7 @@ pub struct Client {
     pub(super) state: State,
     pub(super) rooms: BTreeMap<ByteString, Room>,
     pub(super) outbox: Outbox,
+    pub(super) requests: Option<Box<Requests>>,
     pub(super) events: VecDeque<Event>,
     /// The client's id, until a new session begins.
     pub(super) id: Option<ConnId>,
@@ -98,6 +100,7 @@ impl Client {
             state: State::Waiting,
             rooms: BTreeMap::from([(ByteString::from_static(ROOT), root)]),
             outbox: Outbox::new(),
+            requests: None,
             events: VecDeque::new(),
             id: None,
             session: None,
@@ -154,6 +157,7 @@ impl Client {
             self.must_disconnect = false;
             return Some(Need::Disconnect);
         }
+        self.expire_requests(now);
         match self.state {
             State::Waiting => {
                 let at = self.draw(random);
@@ -184,6 +188,11 @@ impl Client {
         if self.must_disconnect {
             return Some(Duration::ZERO);
         }
+        self.life_deadline().into_iter().chain(self.requests_due()).min()
+    }
+
+    /// Returns when something is due that is not about a request.
+    fn life_deadline(&self) -> Option<Duration> {
         match (self.state, &self.socket) {
             (State::Waiting, _) => Some(match self.next_attempt {
                 NextAttempt::Undrawn { .. } => Duration::ZERO,

@@ -44,3 +44,5 @@ pub(super) const TRANSMIT_BYTES: usize = 64 * 1024;
 /// The pings of a server that wait to be answered at most; older ones need no answer (RFC 6455
 /// section 5.5.3).
 pub(super) const MOST_PONGS: usize = 1;
+/// The requests of others without an answer at most: above, they are answered with `busy`.
+pub(super) const MOST_REQUESTS: usize = 1024;

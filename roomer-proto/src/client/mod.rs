@@ -36,8 +36,7 @@
 //! assert!(request.starts_with(b"GET /ws?roomer=2 HTTP/1.1\r\nHost: example.org\r\n"));
 //! ```
 //!
-//! Not yet: requests and replies, errors of the server, and history. Events of the extended protocol
-//! that the client does not know are ignored.
+//! Not yet: history. Events of the extended protocol that the client does not know are ignored.
 
 mod address;
 mod control;
@@ -50,6 +49,7 @@ mod members;
 mod options;
 mod outbox;
 mod receive;
+mod requests;
 mod room;
 mod sending;
 mod session;
@@ -63,3 +63,4 @@ pub use event::{
 pub use life::{Client, Need, State};
 pub use members::Members;
 pub use options::Options;
+pub use requests::{Request, RequestError, RequestId, ServerError};

@@ -33,8 +33,19 @@ pub(super) enum Kind {
     Probe,
     /// A renewed login.
     Token,
+    /// A request with its number.
+    Request(u64),
+    /// An answer to a request.
+    Answer,
     /// A message that was reported as lost.
     Reported,
+}
+
+impl Item {
+    /// Returns true if the packet waits for the next session, if it was not sent in this one.
+    fn waits(&self) -> bool {
+        matches!(self.kind, Kind::Message | Kind::Request(_))
+    }
 }
 
 #[derive(Debug)]
@@ -278,7 +289,7 @@ impl Outbox {
     pub(super) fn reset(&mut self) -> VecDeque<Item> {
         let mut lost = core::mem::take(&mut self.sent);
         let unwritten = lost.split_off(self.written);
-        for item in unwritten.into_iter().rev().filter(|item| item.kind == Kind::Message) {
+        for item in unwritten.into_iter().rev().filter(Item::waits) {
             self.queued_bytes += item.bytes.len();
             self.queue.push_front(item);
         }
@@ -304,6 +315,21 @@ impl Outbox {
         let gone: VecDeque<Item> = gone;
         self.queued_bytes -= gone.iter().map(|item| item.bytes.len()).sum::<usize>();
         gone
+    }
+
+    /// Returns true if a request waits in the queue.
+    pub(super) fn is_queued(&self, request: u64) -> bool {
+        self.queue.iter().any(|item| item.kind == Kind::Request(request))
+    }
+
+    /// Removes a request from the queue, if it waits there.
+    pub(super) fn withdraw(&mut self, request: u64) {
+        let is_it = |item: &Item| item.kind == Kind::Request(request);
+        if let Some(at) = self.queue.iter().position(is_it)
+            && let Some(item) = self.queue.remove(at)
+        {
+            self.queued_bytes -= item.bytes.len();
+        }
     }
 
     /// Returns the unconfirmed messages of a room from which the server has removed the client, once.

@@ -11,12 +11,14 @@ use super::event::{Closing, Event, Failure, LostReason, Message, is_direct};
 use super::life::{Client, State};
 use super::limits::MOST_PONGS;
 use super::members::Members;
+use super::requests::RequestError;
 use super::room::{Pending, Room};
 use super::session::{Hello, Session};
 use super::transmit::PROBE;
 use crate::close::code;
 use crate::extended::{
-    self, ACK, ACK_NOW, AckSchedule, EXPIRING, HELLO, MEMBERS, is_extended, parse_count,
+    self, ACK, ACK_NOW, AckSchedule, ERROR, EXPIRING, HELLO, MEMBERS, REPLY, is_extended,
+    parse_count,
 };
 use crate::websocket::{self, Limits, Violation, valid_close_code};
 use crate::{
@@ -130,6 +132,7 @@ impl Client {
         if self.session.is_some() {
             self.end_session(now);
         }
+        self.end_requests(&RequestError::Plain, |_, _| true);
         self.id = None;
     }
 
@@ -208,8 +211,9 @@ impl Client {
                 let left = value.get("in").and_then(serde_json::Value::as_u64).unwrap_or(0);
                 self.events.push_back(Event::Expiring { left: Duration::from_millis(left) });
             }
-            // A place for requests: their replies and errors are events of this kind.
+            REPLY | ERROR if self.session.is_some() => self.answered(&packet),
             _ if is_extended(event) || is_built_in(event) => {}
+            _ if self.asked(now, &packet) => {}
             _ => {
                 if let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_in) {
                     entry.saw(now);

@@ -7,7 +7,7 @@ use super::event::{SendError, Sent};
 use super::life::{Client, State};
 use super::outbox::Kind;
 use super::room::Room;
-use crate::extended::is_extended;
+use crate::extended::{is_extended, split_tag};
 use crate::{PacketRef, is_built_in};
 
 impl Client {
@@ -26,35 +26,53 @@ impl Client {
         to: Option<&str>,
         payload: &[u8],
     ) -> Result<Sent, SendError> {
+        let packet = PacketRef { room, event, dst: to.unwrap_or_default(), src: "", payload };
+        // An empty receiver would make a private message public, and a tag a request.
+        if to.is_some_and(|to| to.is_empty() || split_tag(to).is_some()) {
+            return Err(SendError::Reserved);
+        }
+        self.submit(now, &packet, Kind::Message)
+    }
+
+    /// Sends a packet or queues it.
+    pub(super) fn submit(
+        &mut self,
+        now: Duration,
+        packet: &PacketRef<'_>,
+        kind: Kind,
+    ) -> Result<Sent, SendError> {
         if matches!(self.state, State::Closing | State::Closed) {
             return Err(SendError::Closed);
         }
-        // An empty receiver would make a private message public.
-        if is_built_in(event) || is_extended(event) || to == Some("") {
+        if is_built_in(packet.event) || is_extended(packet.event) {
             return Err(SendError::Reserved);
         }
-        let Some(entry) = self.rooms.get(room).filter(|room| room.is_wanted) else {
+        let Some(entry) = self.rooms.get(packet.room).filter(|room| room.is_wanted) else {
             return Err(SendError::NotJoined);
         };
-        let packet = PacketRef { room, event, dst: to.unwrap_or_default(), src: "", payload };
         let length = packet.encoded_len();
         let limits = self.limits();
-        let most = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
-        if length > most.min(limits.bytes).min(u32::MAX as usize) {
+        if length > self.most_bytes().min(limits.bytes) {
             return Err(SendError::TooLarge);
         }
         let is_open = self.state == State::Open && entry.is_open(now >= self.grace_end);
         if is_open && self.outbox.is_free(limits) {
-            let item = item(&packet, Kind::Message);
+            let item = item(packet, kind);
             self.outbox.commit(now, item);
             return Ok(Sent::Sent);
         }
         if !self.outbox.accepts(length, limits) {
             return Err(SendError::Full);
         }
-        self.outbox.queue(item(&packet, Kind::Message));
+        self.outbox.queue(item(packet, kind));
         self.pump(now);
         Ok(Sent::Queued)
+    }
+
+    /// Returns the bytes of the largest message that the server accepts, as far as it is known.
+    pub(super) fn most_bytes(&self) -> usize {
+        let announced = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
+        announced.min(u32::MAX as usize)
     }
 
     /// Moves what may be sent now from the queue into the order of sending.

@@ -4,5 +4,6 @@
 mod life;
 mod net;
 mod plans;
+mod requests;
 mod rooms;
 mod sessions;

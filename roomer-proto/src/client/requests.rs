@@ -1,0 +1,328 @@
+//! Requests: those of this client, and those that it answers.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::control::item;
+use super::event::{Event, SendError};
+use super::life::{Client, State};
+use super::limits::MOST_REQUESTS;
+use super::outbox::Kind;
+use crate::extended::{ERROR, ErrorCode, Failure, REPLY, Tag, TaggedId, read_failure, split_tag};
+use crate::{ConnId, PacketRef};
+
+/// The number of a request of a client, which its answer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(super) u64);
+
+/// Why a request is not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// There was no answer in time. A later one is dropped.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The server speaks the plain protocol, in which there are no requests.
+    #[error("the server speaks the plain protocol, without requests")]
+    Plain,
+    /// The session was lost: the request may or may not have been handled.
+    #[error("the session was lost before the answer")]
+    Lost,
+    /// The room or the client was closed before the request was sent.
+    #[error("the room or the client was closed before the request was sent")]
+    Unsent,
+    /// The answer is an error.
+    #[error("{code}: {message}")]
+    Failed {
+        /// One of the protocol's codes ([`ErrorCode`]), or a code of the client that was asked.
+        code: String,
+        /// A text for developers; may be empty.
+        message: String,
+    },
+}
+
+/// A request that this client has received, to be answered with [`Client::reply`] or
+/// [`Client::fail`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Request {
+    /// The room that the request belongs to.
+    pub room: ByteString,
+    /// The event's name.
+    pub event: ByteString,
+    /// The id of the asker; empty if it is the server.
+    pub from: ByteString,
+    /// The content, any bytes.
+    pub payload: Bytes,
+    /// The `dst` of its answer, which names it among the requests of this session.
+    dst: ByteString,
+}
+
+/// The requests of a client that are not answered, in both directions. Boxed in the client, since many
+/// clients have none.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    next: u64,
+    waiting: BTreeMap<u64, Waiting>,
+    /// The `dst` of each answer that this client has to send.
+    open: BTreeSet<ByteString>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    due: Duration,
+    /// The receiver's id; empty for the server.
+    to: ByteString,
+}
+
+impl Client {
+    /// Sends a request to the server or, with `to`, to the client with that id, in a room that this
+    /// client has joined or is joining. Like a message, it waits for the connection and the room. The
+    /// result is the event [`Event::Answered`], `timeout` from now at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] if the request is not accepted.
+    pub fn request(
+        &mut self,
+        now: Duration,
+        room: &str,
+        event: &str,
+        to: Option<&str>,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<RequestId, SendError> {
+        let to = match to {
+            None => None,
+            Some(id) => Some(ConnId::parse(id).ok_or(SendError::Reserved)?),
+        };
+        let number = self.requests.as_ref().map_or(0, |requests| requests.next);
+        let dst = TaggedId::new(to.as_ref(), Tag::from_number(number));
+        let packet = PacketRef { room, event, dst: dst.as_str(), src: "", payload };
+        self.submit(now, &packet, Kind::Request(number))?;
+        let to = to.as_ref().map_or("", ConnId::as_str).into();
+        let requests = self.requests.get_or_insert_default();
+        requests.next += 1;
+        requests.waiting.insert(number, Waiting { due: now.saturating_add(timeout), to });
+        if self.state == State::Open && self.session.is_none() {
+            self.end_request(number, RequestError::Plain);
+        }
+        Ok(RequestId(number))
+    }
+
+    /// Forgets a request: its answer is dropped, and what was not sent is not sent.
+    pub fn cancel(&mut self, request: RequestId) {
+        if let Some(requests) = &mut self.requests {
+            requests.waiting.remove(&request.0);
+            self.outbox.withdraw(request.0);
+        }
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotAsked`] if the request is answered already, or if its session has ended;
+    /// [`SendError::TooLarge`] if the server does not accept a message of that length.
+    pub fn reply(
+        &mut self,
+        now: Duration,
+        request: &Request,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        self.answer(now, request, REPLY, payload)
+    }
+
+    /// Answers a request with an error: one of the protocol's codes ([`ErrorCode`]) or a code of the
+    /// application, and a text for developers.
+    ///
+    /// # Errors
+    ///
+    /// As [`reply`](Self::reply).
+    pub fn fail(
+        &mut self,
+        now: Duration,
+        request: &Request,
+        code: &str,
+        message: &str,
+    ) -> Result<(), SendError> {
+        let mut payload = Vec::new();
+        Failure { code, message, packet: None }.write_json(&mut payload);
+        self.answer(now, request, ERROR, &payload)
+    }
+
+    fn answer(
+        &mut self,
+        now: Duration,
+        request: &Request,
+        event: &str,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        let (room, dst) = (&*request.room, &*request.dst);
+        let packet = PacketRef { room, event, dst, src: "", payload };
+        if packet.encoded_len() > self.most_bytes() {
+            return Err(SendError::TooLarge);
+        }
+        let is_open = |requests: &mut Box<Requests>| requests.open.remove(dst);
+        if !self.requests.as_mut().is_some_and(is_open) {
+            return Err(SendError::NotAsked);
+        }
+        // Not behind messages that wait for their rooms: the number of answers is limited by that of
+        // the requests.
+        self.outbox.request(item(&packet, Kind::Answer));
+        self.pump(now);
+        Ok(())
+    }
+
+    /// Handles a packet with a tag in `dst` that is not an answer. Returns false if it is an ordinary
+    /// message.
+    pub(super) fn asked(&mut self, now: Duration, packet: &PacketRef<'_>) -> bool {
+        let Some((id, tag)) = split_tag(packet.dst).filter(|_| self.session.is_some()) else {
+            return false;
+        };
+        if self.id.is_none_or(|own| own != *id) {
+            return false;
+        }
+        let request = Request {
+            room: packet.room.into(),
+            event: packet.event.into(),
+            from: packet.src.into(),
+            payload: Bytes::copy_from_slice(packet.payload),
+            dst: alloc::format!("{}:{}", packet.src, tag.as_str()).into(),
+        };
+        let open = &mut self.requests.get_or_insert_default().open;
+        let is_crowded = open.len() >= MOST_REQUESTS;
+        open.insert(request.dst.clone());
+        if is_crowded {
+            // The request is there: an error cannot happen.
+            let _ = self.fail(now, &request, ErrorCode::Busy.as_str(), "too many requests");
+        } else {
+            self.events.push_back(Event::Request(request));
+        }
+        true
+    }
+
+    /// Handles an answer, or an error of the server about another packet.
+    pub(super) fn answered(&mut self, packet: &PacketRef<'_>) {
+        let Some((_, tag)) = split_tag(packet.dst) else {
+            if packet.event == ERROR && packet.dst.is_empty() && packet.src.is_empty() {
+                self.events.push_back(Event::Error(ServerError::parse(packet.payload)));
+            }
+            return;
+        };
+        let Some(requests) = &mut self.requests else { return };
+        let Ok(number) = tag.as_str().parse() else { return };
+        let is_right = |waiting: &Waiting| packet.src.is_empty() || waiting.to == *packet.src;
+        if !requests.waiting.get(&number).is_some_and(is_right) {
+            return;
+        }
+        requests.waiting.remove(&number);
+        let result = if packet.event == REPLY {
+            Ok(Bytes::copy_from_slice(packet.payload))
+        } else {
+            let (code, message) = read_failure(packet.payload);
+            Err(RequestError::Failed { code, message })
+        };
+        self.events.push_back(Event::Answered { request: RequestId(number), result });
+    }
+
+    /// Ends a request without an answer.
+    pub(super) fn end_request(&mut self, number: u64, error: RequestError) {
+        let waiting = self.requests.as_mut().map(|requests| &mut requests.waiting);
+        if waiting.is_some_and(|waiting| waiting.remove(&number).is_some()) {
+            self.outbox.withdraw(number);
+            let (request, result) = (RequestId(number), Err(error));
+            self.events.push_back(Event::Answered { request, result });
+        }
+    }
+
+    /// Ends all requests that the filter selects.
+    pub(super) fn end_requests(
+        &mut self,
+        error: &RequestError,
+        is_over: impl Fn(&Self, u64) -> bool,
+    ) {
+        let Some(requests) = &self.requests else { return };
+        let numbers: Vec<u64> = requests.waiting.keys().copied().collect();
+        for number in numbers {
+            if is_over(self, number) {
+                self.end_request(number, error.clone());
+            }
+        }
+    }
+
+    /// The session is lost: requests that were sent are not answered any more, and those of others
+    /// are over.
+    pub(super) fn lose_requests(&mut self) {
+        self.end_requests(&RequestError::Lost, |client, number| !client.outbox.is_queued(number));
+        if let Some(requests) = &mut self.requests {
+            requests.open.clear();
+        }
+    }
+
+    /// Ends the requests whose time is over.
+    pub(super) fn expire_requests(&mut self, now: Duration) {
+        if self.requests_due().is_some_and(|due| now >= due) {
+            self.end_requests(&RequestError::TimedOut, |client, number| {
+                let waiting = client.requests.as_ref().and_then(|r| r.waiting.get(&number));
+                waiting.is_some_and(|waiting| now >= waiting.due)
+            });
+        }
+    }
+
+    /// Returns when the time of a request is over.
+    pub(super) fn requests_due(&self) -> Option<Duration> {
+        self.requests.as_ref()?.waiting.values().map(|waiting| waiting.due).min()
+    }
+}
+
+impl Request {
+    /// Returns the payload as text.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is not UTF-8.
+    pub fn text(&self) -> Result<&str, core::str::Utf8Error> {
+        core::str::from_utf8(&self.payload)
+    }
+
+    /// Deserializes the payload from JSON (feature `json`).
+    ///
+    /// # Errors
+    ///
+    /// As of [`PacketRef::json`]. The asker is at fault.
+    #[cfg(feature = "json")]
+    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
+        PacketRef { payload: &self.payload, ..Default::default() }.json()
+    }
+}
+
+/// A packet of this client that the server has refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerError {
+    /// One of the protocol's codes, [`ErrorCode`].
+    pub code: String,
+    /// A text for developers.
+    pub message: String,
+    /// The room of the packet, which may be cut.
+    pub room: String,
+    /// The event of the packet, which may be cut.
+    pub event: String,
+}
+
+impl ServerError {
+    fn parse(payload: &[u8]) -> Self {
+        let (code, message) = read_failure(payload);
+        let value = serde_json::from_slice(payload).unwrap_or(serde_json::Value::Null);
+        let text = |key: &str| value.get(key).and_then(serde_json::Value::as_str);
+        let [room, event] = ["room", "event"].map(|key| text(key).unwrap_or_default().into());
+        ServerError { code, message, room, event }
+    }
+}
