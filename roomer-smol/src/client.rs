@@ -96,7 +96,8 @@ use smol::net::TcpStream;
 
 pub use roomer_engine::client::{
     Address, ByteStream, Closing, Event, Events, Failure, InvalidAddress, JoinError, LostReason,
-    Members, Message, Messages, Options, Room, SendError, Sent, State, Undelivered,
+    Members, Message, Messages, Options, Request, RequestError, RequestFuture, Room, SendError,
+    Sent, ServerError, State, Undelivered,
 };
 
 /// A client on smol's global executor.

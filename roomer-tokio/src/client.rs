@@ -83,6 +83,33 @@
 //! # }
 //! ```
 //!
+//! # Requests
+//!
+//! A request is answered by a handler of the server, or by that of another client, and survives the loss
+//! of the connection:
+//!
+//! ```no_run
+//! use roomer_tokio::client::Client;
+//! use roomer_tokio::ReplyError;
+//! use std::time::Duration;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder("wss://example.org/ws")?
+//!     .on_request("add", |request| async move {
+//!         let (a, b) = request.text()?.split_once('+').ok_or(ReplyError::invalid("A+B"))?;
+//!         Ok((a.parse::<i64>()? + b.parse::<i64>()?).to_string())
+//!     })
+//!     .connect()?;
+//! let lobby = client.join("lobby");
+//! let limit = Duration::from_secs(10);
+//! let profile = lobby.request("profile", "ann", limit).await?; // of the server
+//! for id in lobby.members() {
+//!     println!("{id}: {:?}", lobby.request_to(id, "add", "1+2", limit).await);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # TLS and other streams
 //!
 //! With the feature `tls`, an address may start with `wss://`. The client trusts the authorities that the
@@ -98,7 +125,8 @@ use tokio::net::TcpStream;
 
 pub use roomer_engine::client::{
     Address, ByteStream, Closing, Event, Events, Failure, InvalidAddress, JoinError, LostReason,
-    Members, Message, Messages, Options, Room, SendError, Sent, State, Undelivered,
+    Members, Message, Messages, Options, Request, RequestError, RequestFuture, Room, SendError,
+    Sent, ServerError, State, Undelivered,
 };
 
 use crate::transport::Futures;

@@ -25,6 +25,9 @@ pub struct RequestId(pub(super) u64);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
+    /// The request was not accepted.
+    #[error("not sent: {0}")]
+    NotSent(#[from] SendError),
     /// There was no answer in time. A later one is dropped.
     #[error("no answer in time")]
     TimedOut,
@@ -37,6 +40,9 @@ pub enum RequestError {
     /// The room or the client was closed before the request was sent.
     #[error("the room or the client was closed before the request was sent")]
     Unsent,
+    /// The answer is not the JSON that the application expects (feature `json`).
+    #[error("the answer is not the expected JSON: {0}")]
+    NotJson(String),
     /// The answer is an error.
     #[error("{code}: {message}")]
     Failed {

@@ -10,8 +10,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::{AsyncRead, AsyncWrite, StreamExt};
-use roomer_engine::client::{Client, Closing, Event, Failure, Runtime, SendError, State};
-use roomer_engine::{Builder, Server};
+use roomer_engine::client::{
+    Client, Closing, Event, Failure, RequestError, Runtime, SendError, State,
+};
+use roomer_engine::{
+    Builder, Claims, Conn, HandlerError, OwnedMessage, Rejection, ReplyError, Server,
+};
+
+/// The time limit of a request, which no test waits for.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs all cases on one runtime. `start` starts a server and returns its address.
 pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
@@ -27,6 +34,9 @@ pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
     a_large_backlog_arrives::<R>(&serve(|builder| builder.message_rate(100_000, 100_000)).1).await;
     handles_and_streams_end::<R>(&serve(|builder| builder).1).await;
     failures_are_events::<R>(&serve(|builder| builder.may_join(|_, room| room != "staff")).1).await;
+    let asking = |builder: Builder| builder.on_request_async("ask me", ask);
+    requests_are_answered_in_all_directions::<R>(&serve(asking).1).await;
+    a_new_token_is_sent_before_the_login_expires::<R>(serve).await;
 }
 
 async fn rooms_and_messages<R: Runtime>(url: &str) {
@@ -201,6 +211,84 @@ async fn failures_are_events<R: Runtime>(url: &str) {
     let failing = failing.token(|| async { Err::<String, _>("none today") }).connect().unwrap();
     assert_eq!(failing.closed().await.to_string(), "gave up: cannot connect: no token: none today");
     assert!(Client::<R>::connect("example.org").is_err());
+}
+
+#[derive(Clone)]
+struct Renewed;
+
+async fn ask(conn: Conn, message: OwnedMessage) -> Result<String, HandlerError> {
+    let answer = conn.request("name", &message.payload, LIMIT).await?;
+    Ok(format!("you are {}", String::from_utf8_lossy(&answer.payload)))
+}
+
+async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
+    let cuts = Cuts::default();
+    let ann = cuts.client::<R>(url, true);
+    let lobby = ann.join("lobby");
+    let bob = Client::<R>::builder(url).unwrap();
+    let bob = bob.on_request("name", |request| async move {
+        match request.text()? {
+            "" => Err(ReplyError::invalid("a greeting, please").into()),
+            "panic" => panic!("as asked"),
+            "error" => Err("not for others".into()),
+            greeting => Ok(format!("{greeting}, Bob")),
+        }
+    });
+    let bob = bob.connect().unwrap();
+    let (bobs, id) = (bob.join("lobby"), bob.opened().await.unwrap());
+    let named = bobs.request("ask me", "hello", LIMIT).await.unwrap();
+    assert_eq!(named, "you are hello, Bob");
+    let mut answers = Vec::new();
+    for greeting in ["hi", "", "panic", "error"] {
+        answers.push(lobby.request_to(id, "name", greeting, LIMIT));
+    }
+    // They survive the connections.
+    cuts.cut();
+    let mut texts = Vec::new();
+    for answer in answers {
+        let answer = answer.await;
+        texts.push(
+            answer.map_or_else(|error| error.to_string(), |it| String::from_utf8_lossy(&it).into()),
+        );
+    }
+    let failed = "failed: the handler has failed";
+    assert_eq!(texts, ["hi, Bob", "invalid: a greeting, please", failed, failed]);
+    // Ann does not have handlers, and the server has only one.
+    let unknown = bobs.request_to(ann.id().unwrap(), "name", "hi", LIMIT).await;
+    let Err(RequestError::Failed { code, .. }) = unknown else { panic!("{unknown:?}") };
+    assert_eq!(code, "unknown");
+    let unknown = lobby.request("other", "", LIMIT).await;
+    let Err(RequestError::Failed { code, .. }) = unknown else { panic!("{unknown:?}") };
+    assert_eq!(code, "unknown");
+    ann.close().await;
+    let closed = lobby.request("ask me", "", LIMIT).await;
+    assert_eq!(closed, Err(RequestError::NotSent(SendError::Closed)));
+}
+
+async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
+    serve: impl Fn(fn(Builder) -> Builder) -> (Server, String),
+) {
+    let (server, url) = serve(|builder| {
+        let check = |token: &str| Claims::new().user(token).good_for(LIMIT);
+        builder
+            .authorize(move |request| Ok(check(&request.token().unwrap_or_default())))
+            // Each login is renewed at once, and the second one is not.
+            .renew_login(move |_, token| match token {
+                "ann" => Ok(Claims::new().user("ann").good_for(2 * LIMIT).with(Renewed)),
+                _ => Err(Rejection::unauthorized("a new token, please")),
+            })
+            .renew_login_before(LIMIT)
+            .on_request("is renewed", |conn, _| {
+                Ok(conn.extension::<Renewed>().is_some().to_string())
+            })
+    });
+    let builder = Client::<R>::builder(&url).unwrap();
+    let ann = builder.token(|| async { Ok::<_, io::Error>("ann".into()) }).connect().unwrap();
+    let lobby = ann.join("lobby");
+    while lobby.request("is renewed", "", LIMIT).await.unwrap() != "true" {
+        R::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(server.stats().opened, 1, "without a new connection");
 }
 
 /// Sockets that the test can cut.

@@ -12,6 +12,7 @@ use roomer_proto::client::{Address, InvalidAddress, Options};
 
 use super::driver::Driver;
 use super::handle::{Client, Open};
+use super::requests::Handlers;
 use super::runtime::{ByteStream, Runtime};
 use super::shared::Shared;
 
@@ -24,6 +25,7 @@ type Dial = Arc<dyn Fn() -> BoxFuture<io::Result<BoxStream>> + Send + Sync>;
 #[must_use]
 pub struct Builder<R> {
     pub(super) target: Target,
+    pub(super) handlers: Handlers,
     options: Options,
     runtime: PhantomData<fn() -> R>,
 }
@@ -47,7 +49,12 @@ impl<R: Runtime> Builder<R> {
             #[cfg(feature = "tls")]
             tls: None,
         };
-        Builder { target, options: Options::default(), runtime: PhantomData }
+        Builder {
+            target,
+            handlers: Handlers::new(),
+            options: Options::default(),
+            runtime: PhantomData,
+        }
     }
 
     /// Starts the client in a task of the runtime.
@@ -60,12 +67,12 @@ impl<R: Runtime> Builder<R> {
     ///
     /// If it is called outside the runtime, and the runtime needs to be entered.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
-        let Builder { target, options, runtime } = self;
+        let Builder { target, handlers, options, runtime } = self;
         if target.address.is_tls() && target.dial.is_none() && !cfg!(feature = "tls") {
             return Err(InvalidAddress::without_tls());
         }
         let shared = Arc::new(Shared::new(options));
-        let driver = Driver::<R>::new(shared.clone(), target);
+        let driver = Driver::<R>::new(shared.clone(), target, handlers);
         R::spawn(driver.run());
         Ok(Client { open: Arc::new(Open { shared }), runtime })
     }
@@ -93,7 +100,9 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Sets a function that returns a token, which is sent as `?token=…`. It is called for each attempt,
-    /// so a token may expire. An error costs one attempt.
+    /// so a token may expire. An error costs one attempt. It is also called when the server reports that
+    /// the login expires ([`Event::Expiring`](super::Event::Expiring)): the client sends the new token.
+    /// An error then costs the connection, and the next attempt asks again.
     pub fn token<F, E>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<String, E>> + Send + 'static,

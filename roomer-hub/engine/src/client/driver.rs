@@ -11,8 +11,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 use roomer_proto::client::{Address, Need, State};
 
 use super::builder::{BoxStream, Target};
+use super::requests::{self, Handlers};
 use super::runtime::Runtime;
-use super::shared::{Inner, Shared};
+use super::shared::{Dispatched, Inner, Shared};
 
 /// The bytes that are read at once. On the stack, so that an idle client owns no buffer.
 const READ_BYTES: usize = 16 * 1024;
@@ -27,6 +28,7 @@ type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Driver<R> {
     shared: Arc<Shared>,
     target: Target,
+    handlers: Handlers,
     link: Link,
     /// Bytes to write, and how many of them are written.
     out: Vec<u8>,
@@ -44,10 +46,11 @@ enum Link {
 }
 
 impl<R: Runtime> Driver<R> {
-    pub(super) fn new(shared: Arc<Shared>, target: Target) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, target: Target, handlers: Handlers) -> Self {
         Driver {
             shared,
             target,
+            handlers,
             link: Link::None,
             out: Vec::new(),
             written: 0,
@@ -101,16 +104,33 @@ impl<R: Runtime> Driver<R> {
             let mut keys = Keys::new(&shared);
             inner.machine.transmit(now, &mut self.out, &mut || keys.next());
         }
-        let mut woken = Vec::new();
-        inner.dispatch(&mut woken);
+        let mut due = Dispatched::default();
+        inner.dispatch(&mut due);
         if !inner.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             inner.driver = Some(cx.waker().clone());
         }
         let deadline = inner.machine.deadline();
         drop(inner);
-        woken.into_iter().for_each(Waker::wake);
+        due.woken.into_iter().for_each(Waker::wake);
+        requests::answer::<R>(&shared, &self.handlers, due.requests);
+        if due.is_expiring {
+            self.renew();
+        }
         // What has passed, although the machine was called, waits for something else.
         deadline.filter(|deadline| *deadline > now)
+    }
+
+    /// Sends a new token, in a task of its own.
+    fn renew(&self) {
+        let Some(token) = self.target.token.clone() else { return };
+        let shared = self.shared.clone();
+        R::spawn(async move {
+            // Without a token, the server closes the connection when the login ends, and the next
+            // attempt asks for one. The same if the connection was lost meanwhile.
+            if let Ok(token) = token().await {
+                let _ = shared.call(|inner, now| inner.machine.renew(now, &token));
+            }
+        });
     }
 
     /// Drops the connection after its last bytes, as far as they fit.

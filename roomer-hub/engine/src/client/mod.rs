@@ -6,6 +6,7 @@
 mod builder;
 mod driver;
 mod handle;
+mod requests;
 mod room;
 mod runtime;
 mod shared;
@@ -15,10 +16,11 @@ mod tls;
 
 pub use builder::Builder;
 pub use handle::Client;
+pub use requests::RequestFuture;
 pub use room::Room;
 pub use roomer_proto::client::{
     Address, Closing, Event, Failure, InvalidAddress, JoinError, LostReason, Members, Message,
-    Options, SendError, Sent, State, Undelivered,
+    Options, Request, RequestError, SendError, Sent, ServerError, State, Undelivered,
 };
 pub use runtime::{ByteStream, Runtime};
 pub use streams::{Events, Messages};

@@ -10,6 +10,7 @@ use roomer_proto::ConnId;
 use roomer_proto::client::{JoinError, Members, SendError, Sent};
 
 use super::handle::Open;
+use super::shared::Shared;
 use super::streams::Messages;
 
 /// The messages that wait in a stream at most, unless the application sets another number.
@@ -28,6 +29,10 @@ pub struct Room {
 impl Room {
     pub(super) fn new(open: Arc<Open>, name: &str) -> Self {
         Room { open, name: name.into() }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.open.shared
     }
 
     /// Returns the room's name.

@@ -7,7 +7,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use roomer_proto::client::{Client as Machine, Closing, Event, JoinError, Options};
+use roomer_proto::client::{Client as Machine, Closing, Event, JoinError, Options, Request};
+
+use super::requests::Answers;
 
 use crate::env::{Environment, SystemEnvironment};
 
@@ -26,7 +28,16 @@ pub(super) struct Inner {
     pub(super) closed: Option<Closing>,
     /// Futures of handles that wait for a change.
     waiters: Vec<Waker>,
+    pub(super) answers: Answers,
     subscribers: Vec<Arc<Subscriber>>,
+}
+
+/// What is left to do, without the lock, once events were dispatched.
+#[derive(Default)]
+pub(super) struct Dispatched {
+    pub(super) woken: Vec<Waker>,
+    pub(super) requests: Vec<Request>,
+    pub(super) is_expiring: bool,
 }
 
 /// The queue of one stream of events.
@@ -54,6 +65,7 @@ impl Shared {
                 refused: BTreeMap::new(),
                 closed: None,
                 waiters: Vec::new(),
+                answers: Answers::default(),
                 subscribers: Vec::new(),
             }),
             environment: SystemEnvironment::new(),
@@ -104,12 +116,18 @@ impl Inner {
         self.subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
     }
 
-    /// Passes the machine's events on. Returns the wakers to call without the lock.
-    pub(super) fn dispatch(&mut self, woken: &mut Vec<Waker>) {
+    /// Passes the machine's events on.
+    pub(super) fn dispatch(&mut self, due: &mut Dispatched) {
+        let woken = &mut due.woken;
         while let Some(event) = self.machine.next_event() {
             match &event {
                 // The common case concerns no future of a handle.
                 Event::Message(_) => {}
+                Event::Request(request) => due.requests.push(request.clone()),
+                Event::Answered { request, result } => {
+                    self.answers.put(*request, result.clone(), woken);
+                }
+                Event::Expiring { .. } => due.is_expiring = true,
                 Event::Refused { room } => {
                     self.refused.insert(room.clone(), JoinError::Refused);
                     woken.append(&mut self.waiters);

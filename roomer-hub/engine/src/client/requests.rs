@@ -1,0 +1,241 @@
+//! Requests of a client, and the handlers that answer those of others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_proto::client::{Request, RequestError, RequestId, SendError};
+use roomer_proto::extended::ErrorCode;
+
+use super::builder::Builder;
+use super::room::Room;
+use super::runtime::Runtime;
+use super::shared::{Inner, Shared};
+use crate::app::handler::{BoxFuture, poll};
+use crate::app::reply::{IntoReply, ReplyError, ReplyResult};
+
+pub(super) type Handlers = BTreeMap<String, RequestHandler>;
+type RequestHandler = Arc<dyn Fn(Request) -> BoxFuture<ReplyResult> + Send + Sync>;
+
+type Answer = Result<Bytes, RequestError>;
+
+/// The requests whose futures wait, by number.
+#[derive(Default)]
+pub(super) struct Answers(BTreeMap<RequestId, Slot>);
+
+#[derive(Default)]
+struct Slot {
+    answer: Option<Answer>,
+    waker: Option<Waker>,
+}
+
+/// The answer to a request, as a future. If it is dropped, the request is forgotten: it is not sent if
+/// it still waits, and a later answer is dropped.
+#[must_use = "the request is sent, but its answer is lost unless this future is awaited"]
+pub struct RequestFuture {
+    shared: Arc<Shared>,
+    request: Result<RequestId, SendError>,
+}
+
+impl Answers {
+    /// Passes an answer to its future.
+    pub(super) fn put(&mut self, request: RequestId, answer: Answer, woken: &mut Vec<Waker>) {
+        if let Some(slot) = self.0.get_mut(&request) {
+            slot.answer = Some(answer);
+            woken.extend(slot.waker.take());
+        }
+    }
+}
+
+impl Room {
+    /// Sends a request to the server's handler of this event
+    /// ([`on_request`](crate::Builder::on_request)). Like a message, it waits for the connection and
+    /// for the room. The result is the answer's payload, after `timeout` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// The future returns [`RequestError`] if the request is not accepted, not answered in time, or
+    /// answered with an error.
+    pub fn request(
+        &self,
+        event: &str,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+    ) -> RequestFuture {
+        self.request_packet(event, None, payload.as_ref(), timeout)
+    }
+
+    /// Sends a request to the client with this id.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub fn request_to(
+        &self,
+        id: impl AsRef<str>,
+        event: &str,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+    ) -> RequestFuture {
+        self.request_packet(event, Some(id.as_ref()), payload.as_ref(), timeout)
+    }
+
+    fn request_packet(
+        &self,
+        event: &str,
+        to: Option<&str>,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> RequestFuture {
+        let (shared, name) = (self.shared().clone(), self.name());
+        let request = shared.call(|inner, now| {
+            let request = inner.machine.request(now, name, event, to, payload, timeout)?;
+            inner.answers.0.insert(request, Slot::default());
+            Ok(request)
+        });
+        RequestFuture { shared, request }
+    }
+}
+
+#[cfg(feature = "json")]
+impl Room {
+    /// Sends a request with a value as JSON to the server, and reads the answer as JSON (feature
+    /// `json`).
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::NotJson`] if the answer is not the JSON of such a value; else as
+    /// [`request`](Self::request).
+    pub async fn request_json<T, A>(
+        &self,
+        event: &str,
+        value: &T,
+        timeout: Duration,
+    ) -> Result<A, RequestError>
+    where
+        T: serde::Serialize + ?Sized,
+        A: serde::de::DeserializeOwned,
+    {
+        let payload = roomer_proto::json(value).map_err(|_| SendError::NotJson)?;
+        let answer = self.request(event, payload, timeout).await?;
+        let packet = roomer_proto::PacketRef { payload: &answer, ..Default::default() };
+        packet.json().map_err(|error| RequestError::NotJson(error.to_string()))
+    }
+}
+
+impl Future for RequestFuture {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let request = match self.request {
+            Ok(request) => request,
+            Err(error) => return Poll::Ready(Err(RequestError::NotSent(error))),
+        };
+        let mut inner = self.shared.lock();
+        // An answer that was taken before was the only one: the future is not polled again.
+        let Some(slot) = inner.answers.0.get_mut(&request) else { return Poll::Pending };
+        match slot.answer.take() {
+            Some(answer) => {
+                inner.answers.0.remove(&request);
+                Poll::Ready(answer)
+            }
+            None => {
+                slot.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for RequestFuture {
+    fn drop(&mut self) {
+        if let Ok(request) = self.request {
+            let mut inner = self.shared.lock();
+            if inner.answers.0.remove(&request).is_some() {
+                inner.machine.cancel(request);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RequestFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestFuture").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Builder<R> {
+    /// Answers the requests with this event, of the server and of other clients, by the return value
+    /// of a function: a payload or a result with one, see [`IntoReply`]. Each runs in a task of its
+    /// own. Requests without a handler are answered with the code `unknown`.
+    ///
+    /// The asker gets the code and the text of a [`ReplyError`], and of any other error or a panic only
+    /// that the handler has failed.
+    pub fn on_request<F, A>(mut self, event: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(Request) -> A + Send + Sync + 'static,
+        A: Future + Send + 'static,
+        A::Output: IntoReply,
+    {
+        let handler = Arc::new(handler);
+        let handler = move |request| {
+            let handler = handler.clone();
+            // The function itself may panic too: it runs when the task does.
+            Box::pin(async move { handler(request).await.into_reply() }) as _
+        };
+        self.handlers.insert(event.into(), Arc::new(handler));
+        self
+    }
+}
+
+/// Answers requests, each in a task of its own.
+pub(super) fn answer<R: Runtime>(
+    shared: &Arc<Shared>,
+    handlers: &Handlers,
+    requests: Vec<Request>,
+) {
+    for request in requests {
+        match handlers.get(&*request.event) {
+            Some(handler) => {
+                let (shared, handler) = (shared.clone(), handler.clone());
+                R::spawn(async move {
+                    let result = run(&handler, request.clone()).await;
+                    shared.call(|inner, now| send(inner, now, &request, result));
+                });
+            }
+            None => {
+                let unknown = ReplyError::new(ErrorCode::Unknown, "the event has no handler");
+                shared.call(|inner, now| send(inner, now, &request, Err(unknown)));
+            }
+        }
+    }
+}
+
+async fn run(handler: &RequestHandler, request: Request) -> Result<Bytes, ReplyError> {
+    let mut answer = handler(request);
+    let result = poll_fn(|cx| poll(&mut answer, cx)).await;
+    let failed = || ReplyError::failed("the handler has failed");
+    match result {
+        Ok(Ok(payload)) => Ok(payload),
+        Ok(Err(error)) => Err(error.downcast_ref::<ReplyError>().cloned().unwrap_or_else(failed)),
+        Err(_) => Err(failed()),
+    }
+}
+
+fn send(inner: &mut Inner, now: Duration, request: &Request, result: Result<Bytes, ReplyError>) {
+    let machine = &mut inner.machine;
+    let sent = match &result {
+        Ok(payload) => machine.reply(now, request, payload),
+        Err(error) => machine.fail(now, request, error.code.as_str(), &error.message),
+    };
+    if sent == Err(SendError::TooLarge) {
+        let code = ErrorCode::Failed.as_str();
+        // What remains is that the session has ended: then the asker knows already.
+        let _ = machine.fail(now, request, code, "the answer is too large");
+    }
+}
