@@ -106,7 +106,10 @@ impl Client {
             _ => return,
         };
         (room.pending, room.number, room.is_doubtful) = (Some(request), None, false);
-        let packet = PacketRef { room: name, event, ..PacketRef::default() };
+        let memory = room.memory.as_ref().filter(|_| request == Pending::Join);
+        // Plain servers ignore the payload of a join.
+        let payload = memory.map(|memory| memory.recall()).unwrap_or_default();
+        let packet = PacketRef { room: name, event, payload: &payload, ..PacketRef::default() };
         self.outbox.request(item(&packet, kind));
     }
 

@@ -6,6 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::history::number_of;
 use super::requests::{Request, RequestError, RequestId, ServerError};
 use crate::websocket::Violation;
 use crate::{ConnId, Packet};
@@ -74,6 +75,13 @@ pub enum Event {
         /// The id of the member.
         id: ConnId,
     },
+    /// A room that remembers its messages does not have all of those any more that the client has
+    /// missed. [`Rejoined`](Self::Rejoined) and the last messages follow, as many as the client asks
+    /// for.
+    Missed {
+        /// The room's name.
+        room: ByteString,
+    },
     /// A message has arrived.
     Message(Message),
     /// A message that is not a packet has arrived: a handler of the application sends such.
@@ -110,6 +118,8 @@ pub struct Message {
     pub from: ByteString,
     /// True if the message was sent to this client alone.
     pub is_direct: bool,
+    /// The number of the message in a room that remembers its messages, from 1.
+    pub number: Option<u64>,
     /// The content, any bytes.
     pub payload: Bytes,
 }
@@ -138,7 +148,8 @@ impl Message {
 impl From<Packet> for Message {
     fn from(packet: Packet) -> Self {
         let Packet { room, event, dst, src, payload } = packet;
-        Message { room, event, from: src, is_direct: is_direct(&dst), payload }
+        let (is_direct, number) = (is_direct(&dst), number_of(&dst));
+        Message { room, event, from: src, is_direct, number, payload }
     }
 }
 

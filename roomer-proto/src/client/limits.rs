@@ -46,3 +46,5 @@ pub(super) const TRANSMIT_BYTES: usize = 64 * 1024;
 pub(super) const MOST_PONGS: usize = 1;
 /// The requests of others without an answer at most: above, they are answered with `busy`.
 pub(super) const MOST_REQUESTS: usize = 1024;
+/// The ids of earlier sessions that a client remembers at most.
+pub(super) const MOST_OWN_IDS: usize = 16;

@@ -36,13 +36,14 @@
 //! assert!(request.starts_with(b"GET /ws?roomer=2 HTTP/1.1\r\nHost: example.org\r\n"));
 //! ```
 //!
-//! Not yet: history. Events of the extended protocol that the client does not know are ignored.
+//! Events of the extended protocol that the client does not know are ignored.
 
 mod address;
 mod control;
 mod ending;
 mod event;
 mod handshake;
+mod history;
 mod life;
 mod limits;
 mod members;

@@ -17,7 +17,7 @@ use super::session::{Hello, Session};
 use super::transmit::PROBE;
 use crate::close::code;
 use crate::extended::{
-    self, ACK, ACK_NOW, AckSchedule, ERROR, EXPIRING, HELLO, MEMBERS, REPLY, is_extended,
+    self, ACK, ACK_NOW, AckSchedule, ERROR, EXPIRING, HELLO, MEMBERS, NUMBER, REPLY, is_extended,
     parse_count,
 };
 use crate::websocket::{self, Limits, Violation, valid_close_code};
@@ -211,12 +211,19 @@ impl Client {
                 let left = value.get("in").and_then(serde_json::Value::as_u64).unwrap_or(0);
                 self.events.push_back(Event::Expiring { left: Duration::from_millis(left) });
             }
+            NUMBER if src.is_empty() && self.session.is_some() => {
+                self.numbered(room, dst);
+            }
             REPLY | ERROR if self.session.is_some() => self.answered(&packet),
             _ if is_extended(event) || is_built_in(event) => {}
             _ if self.asked(now, &packet) => {}
             _ => {
                 if let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_in) {
                     entry.saw(now);
+                    let memory = entry.memory.as_mut().filter(|_| self.session.is_some());
+                    if memory.is_some_and(|memory| !memory.admits(dst, src)) {
+                        return;
+                    }
                 } else if !is_direct(dst) {
                     // A room that the client is not in.
                     return;
@@ -257,6 +264,10 @@ impl Client {
             return self.request_room(name);
         }
         let is_first = !core::mem::replace(&mut entry.was_in, true);
+        if self.session.is_some() {
+            self.remember(name, id, payload);
+        }
+        let Some(entry) = self.rooms.get_mut(name) else { return };
         if is_first {
             return self.events.push_back(Event::Joined { room });
         }

@@ -1,7 +1,9 @@
 //! One room of a client.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
+use super::history::Memory;
 use super::limits::GRACE;
 use super::members::Members;
 use crate::ConnId;
@@ -37,6 +39,8 @@ pub(super) struct Room {
     pub(super) is_waiting: bool,
     /// The last time at which there were other members.
     pub(super) others_at: Option<Duration>,
+    /// Present if the room remembers its messages, or if the application asks for those.
+    pub(super) memory: Option<Box<Memory>>,
 }
 
 impl Room {

@@ -1,6 +1,7 @@
 //! The client of `roomer_proto` against the real server, in virtual time.
 #![allow(clippy::unwrap_used)]
 
+mod history;
 mod life;
 mod net;
 mod plans;

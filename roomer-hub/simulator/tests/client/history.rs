@@ -1,0 +1,191 @@
+//! Rooms that remember: what clients get that come later, or that were away for too long.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use roomer_engine::{Builder, History, Server};
+use roomer_proto::client::{Event, Options};
+
+use super::net::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A server whose rooms remember so many messages; sessions end after a second.
+fn remembering(messages: usize) -> Builder {
+    Server::builder().history("lobby", History::last(messages)).resume_window(SECOND)
+}
+
+impl Net {
+    fn join_with_history(&mut self, number: usize, last: u32) {
+        let now = self.world.now();
+        self.ends[number].client.join_with_history(now, "lobby", last).unwrap();
+    }
+
+    /// Sends texts, one packet each.
+    fn say(&mut self, number: usize, texts: std::ops::Range<usize>) {
+        for text in texts {
+            self.send(number, "lobby", &text.to_string());
+            self.settle();
+        }
+    }
+
+    /// Ends a client's session, and lets others act before it returns.
+    fn away(&mut self, number: usize, meanwhile: impl FnOnce(&mut Net)) {
+        self.is_up = false;
+        self.cut(number);
+        self.advance(3 * SECOND);
+        meanwhile(self);
+        self.is_up = true;
+        self.advance(MINUTE);
+    }
+
+    fn numbers(&self, number: usize) -> Vec<u64> {
+        self.messages(number).into_iter().filter_map(|message| message.number).collect()
+    }
+
+    fn has_missed(&self, number: usize) -> bool {
+        let missed = Event::Missed { room: "lobby".into() };
+        self.ends[number].events.contains(&missed)
+    }
+}
+
+#[test]
+fn a_new_member_gets_the_last_messages_in_order() {
+    for seed in 0..8 {
+        let mut net = Net::new(seed, remembering(100));
+        let ann = net.add(Options::default());
+        net.join(ann, "lobby");
+        net.settle();
+        net.say(ann, 0..10);
+        let bob = net.add(Options::default());
+        net.join_with_history(bob, 4);
+        let carl = net.add(Options::default());
+        net.join(carl, "lobby");
+        net.settle();
+        net.say(ann, 10..12);
+        assert_eq!(net.texts(bob, "lobby"), numbers(6..12), "seed {seed}");
+        assert_eq!(net.numbers(bob), [7, 8, 9, 10, 11, 12], "seed {seed}");
+        assert_eq!(net.texts(carl, "lobby"), numbers(10..12), "seed {seed}");
+        assert_eq!(net.texts(ann, "lobby"), numbers(0..0), "seed {seed}");
+        assert!(net.messages(bob).iter().all(|message| !message.is_direct));
+    }
+}
+
+#[test]
+fn what_was_missed_between_two_sessions_arrives_once_and_in_order() {
+    for seed in 0..8 {
+        let mut net = Net::new(seed, remembering(100));
+        for number in [net.add(Options::default()), net.add(Options::default())] {
+            net.join(number, "lobby");
+            net.settle();
+        }
+        let before = net.id(1);
+        net.say(0, 0..3);
+        net.say(1, 100..102);
+        net.away(1, |net| net.say(0, 3..7));
+        assert_ne!(net.id(1), before);
+        net.say(0, 7..8);
+        // Neither what it had, nor what it has sent itself.
+        assert_eq!(net.texts(1, "lobby"), numbers(0..8), "seed {seed}");
+        net.away(1, |_| ());
+        net.say(0, 8..9);
+        assert_eq!(net.texts(1, "lobby"), numbers(0..9), "seed {seed}");
+        assert!(!net.has_missed(1));
+    }
+}
+
+#[test]
+fn what_the_server_does_not_remember_any_more_is_reported() {
+    for (last, expected) in [(0, numbers(0..2)), (3, [numbers(0..2), numbers(7..10)].concat())] {
+        let mut net = Net::new(1, remembering(5));
+        let ann = net.add(Options::default());
+        net.join(ann, "lobby");
+        let bob = net.add(Options::default());
+        net.join_with_history(bob, last);
+        net.settle();
+        net.say(ann, 0..2);
+        net.away(bob, |net| net.say(ann, 2..10));
+        let rejoined =
+            |event: &Event| matches!(event, Event::Rejoined { room, .. } if room == "lobby");
+        let events = &net.ends[bob].events;
+        let missed = events.iter().position(|event| matches!(event, Event::Missed { .. }));
+        assert!(missed.unwrap() < events.iter().position(rejoined).unwrap());
+        assert_eq!(net.texts(bob, "lobby"), expected);
+        // What comes next is complete again.
+        net.take_events(bob);
+        net.away(bob, |net| net.say(ann, 10..13));
+        assert_eq!(net.texts(bob, "lobby"), numbers(10..13));
+        assert!(!net.has_missed(bob));
+    }
+}
+
+#[test]
+fn another_server_has_another_memory() {
+    // The epoch of the memory is random in the server: a second world stands for its restart.
+    let mut net = Net::new(1, remembering(100));
+    let (ann, bob) = (net.add(Options::default()), net.add(Options::default()));
+    net.join(ann, "lobby");
+    net.join(bob, "lobby");
+    net.settle();
+    net.say(ann, 0..5);
+    net.is_up = false;
+    net.cut(ann);
+    net.cut(bob);
+    net.advance(3 * SECOND);
+    net.world = roomer_testkit::World::new(2, remembering(100));
+    net.is_up = true;
+    net.advance(MINUTE);
+    assert!(net.has_missed(bob));
+    net.say(ann, 5..8);
+    assert_eq!(net.texts(bob, "lobby"), numbers(0..8));
+    assert_eq!(net.numbers(bob), [1, 2, 3, 4, 5, 1, 2, 3]);
+}
+
+#[test]
+fn whatever_happens_no_message_is_missing_or_doubled() {
+    for seed in 0..100 {
+        let mut net = Net::new(seed, remembering(10_000));
+        for _ in 0..3 {
+            let number = net.add(Options::default());
+            net.join(number, "lobby");
+        }
+        net.settle();
+        let mut sent = vec![Vec::new(); 3];
+        for _ in 0..80 {
+            let number = net.rng.below(3);
+            match net.rng.below(10) {
+                0..=4 => {
+                    let text = format!("{number}:{}", sent[number].len());
+                    net.send(number, "lobby", &text);
+                    sent[number].push(text);
+                }
+                5 => net.cut(number),
+                6 => net.darken(number),
+                7 => net.is_up = !net.is_up,
+                8 => {
+                    let millis = net.rng.below(2500) as u64;
+                    net.advance(Duration::from_millis(millis));
+                }
+                _ => net.settle(),
+            }
+        }
+        net.is_up = true;
+        net.advance(3 * MINUTE);
+        let texts: Vec<Vec<String>> = (0..3).map(|it| net.texts(it, "lobby")).collect();
+        for sender in 0..3 {
+            let prefix = format!("{sender}:");
+            let of_sender = |receiver: usize| {
+                texts[receiver].iter().filter(|text| text.starts_with(&prefix)).collect::<Vec<_>>()
+            };
+            assert!(of_sender(sender).is_empty(), "seed {seed}: own messages");
+            let [one, other] = [1, 2].map(|next| of_sender((sender + next) % 3));
+            assert_eq!(one, other, "seed {seed}: messages of {sender}");
+            let lost: BTreeSet<String> = net.lost(sender).into_iter().collect();
+            let arrived: BTreeSet<String> = one.iter().map(|text| (*text).clone()).collect();
+            assert_eq!(arrived.len(), one.len(), "seed {seed}: doubled");
+            let all = sent[sender].iter().all(|text| arrived.contains(text) || lost.contains(text));
+            assert!(all, "seed {seed}: missing");
+        }
+        assert!((0..3).all(|number| !net.has_missed(number)), "seed {seed}");
+    }
+}

@@ -1,0 +1,131 @@
+//! Rooms that remember their messages: what a client has seen of them, and what it has missed.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::event::{Event, JoinError};
+use super::life::Client;
+use super::limits::MOST_OWN_IDS;
+use crate::ConnId;
+use crate::extended::{self, Position};
+
+/// What a client knows of the memory of a room.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// The last message that the client has seen; `None` before the server has told a position.
+    seen: Option<Position>,
+    /// The messages that the client wants if it has not seen any, or if some are missing.
+    last: u32,
+    /// The ids under which the client has sent in earlier sessions, the newest last: the server sends
+    /// those messages as it sends those of others.
+    own: VecDeque<ConnId>,
+}
+
+impl Client {
+    /// Joins a room that remembers its messages, and asks for the last ones: at the first join, and
+    /// whenever the server does not have all messages any more that the client has missed. They arrive
+    /// as messages with a [number](super::Message::number). The first call for a room decides.
+    ///
+    /// Without this the client asks only for what it has missed between two sessions. Messages that it
+    /// has sent itself do not come back.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join).
+    pub fn join_with_history(
+        &mut self,
+        now: Duration,
+        room: &str,
+        last: u32,
+    ) -> Result<(), JoinError> {
+        let is_new = self.rooms.get(room).is_none_or(|entry| !entry.is_wanted);
+        if is_new {
+            let entry = self.rooms.entry(room.into()).or_default();
+            entry.memory = Some(Box::new(Memory { last, ..Memory::default() }));
+        }
+        let result = self.join(now, room);
+        if is_new && result.is_err() {
+            self.rooms.remove(room);
+        }
+        result
+    }
+
+    /// Handles the position in a `join_ack`: the messages after it, or the last ones, follow.
+    pub(super) fn remember(&mut self, name: &str, own: ConnId, payload: &[u8]) {
+        let Some(members) = extended::Members::parse(payload) else { return };
+        let Some((room, _)) = self.rooms.get_key_value(name) else { return };
+        let room = room.clone();
+        let Some(entry) = self.rooms.get_mut(name) else { return };
+        let Some(at) = members.at else {
+            // The room does not remember any more.
+            if let Some(memory) = &mut entry.memory {
+                memory.seen = None;
+            }
+            return;
+        };
+        let memory = entry.memory.get_or_insert_default();
+        memory.add_own(own);
+        let before = memory.seen;
+        memory.seen = Some(match before {
+            Some(before) if members.recovered => Position { epoch: at.epoch, ..before },
+            _ => Position { number: at.number.saturating_sub(memory.last.into()), ..at },
+        });
+        if before.is_some() && !members.recovered {
+            self.events.push_back(Event::Missed { room });
+        }
+    }
+
+    /// Handles a number that stands in place of a message: the client has sent it itself.
+    pub(super) fn numbered(&mut self, name: &str, dst: &str) {
+        if let Some(entry) = self.rooms.get_mut(name)
+            && let Some(memory) = &mut entry.memory
+        {
+            memory.see(dst);
+        }
+    }
+}
+
+impl Memory {
+    /// Returns the payload of a join.
+    pub(super) fn recall(&self) -> Vec<u8> {
+        let last = self.last;
+        let text = match self.seen {
+            Some(at) if last > 0 => alloc::format!("{{\"at\":{at},\"last\":{last}}}"),
+            Some(at) => alloc::format!("{{\"at\":{at}}}"),
+            None if last > 0 => alloc::format!("{{\"last\":{last}}}"),
+            None => return Vec::new(),
+        };
+        text.into()
+    }
+
+    /// Counts a message. Returns false if the application does not get it: it has got it before, or
+    /// the client has sent it.
+    pub(super) fn admits(&mut self, dst: &str, src: &str) -> bool {
+        self.see(dst) && !self.own.iter().any(|own| *own == *src)
+    }
+
+    /// Counts the number of a message. Returns false if it was seen before.
+    fn see(&mut self, dst: &str) -> bool {
+        let (Some(number), Some(seen)) = (number_of(dst), &mut self.seen) else { return true };
+        let is_new = number > seen.number;
+        seen.number = seen.number.max(number);
+        is_new
+    }
+
+    fn add_own(&mut self, id: ConnId) {
+        if self.own.back() != Some(&id) {
+            self.own.push_back(id);
+            if self.own.len() > MOST_OWN_IDS {
+                self.own.pop_front();
+            }
+        }
+    }
+}
+
+/// Returns the number of a message in a room that remembers, `#NUMBER`.
+pub(super) fn number_of(dst: &str) -> Option<u64> {
+    let digits = dst.strip_prefix('#')?;
+    extended::parse_count(digits.as_bytes())
+}
