@@ -1,6 +1,8 @@
 //! What a client answers, keeps and forgets.
 
-use roomer_proto::client::{Event, Need, Options};
+use std::time::Duration;
+
+use roomer_proto::client::{Client, Event, Need, Options, RequestError};
 use roomer_proto::extended::{ACK, ACK_NOW, HELLO};
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, PacketRef, ROOT, websocket};
 
@@ -60,6 +62,26 @@ fn a_close_of_the_server_ends_the_session() {
     }
 }
 
+/// Connects again after a loss, and returns what the client writes once it is in root.
+fn reconnect(client: &mut Client, first: &PacketRef<'_>) -> Vec<u8> {
+    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+    client.connected(&"ws://h/ws".parse().unwrap(), KEY);
+    transmit(client);
+    client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
+    receive(client, first);
+    let payload = b"[]";
+    receive(client, &PacketRef { room: ROOT, event: JOIN_ACK, dst: "", src: ID, payload });
+    let mut written = Vec::new();
+    while client.poll(NOW, 0).is_none() {
+        let more = transmit(client);
+        if more.is_empty() {
+            break;
+        }
+        written.extend(more);
+    }
+    written
+}
+
 #[test]
 fn messages_that_were_not_written_wait_for_the_next_connection() {
     let mut options = Options::default();
@@ -67,7 +89,8 @@ fn messages_that_were_not_written_wait_for_the_next_connection() {
     let (mut client, _) = connecting(options);
     client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
     let payload = b"[]";
-    receive(&mut client, &PacketRef { room: ROOT, event: JOIN_ACK, dst: "", src: ID, payload });
+    let join_ack = PacketRef { room: ROOT, event: JOIN_ACK, dst: "", src: ID, payload };
+    receive(&mut client, &join_ack);
     for _ in 0..4 {
         client.send(NOW, ROOT, "chat", None, &[7; 60_000]).unwrap();
     }
@@ -78,4 +101,27 @@ fn messages_that_were_not_written_wait_for_the_next_connection() {
     let lost = events(&mut client).iter().filter(|event| matches!(event, Event::Lost(_))).count();
     assert_eq!(lost, 2);
     assert!(client.held() > 120_000 && client.held() < held);
+    let written = reconnect(&mut client, &join_ack);
+    assert!((120_000..130_000).contains(&written.len()), "{}", written.len());
+}
+
+#[test]
+fn requests_that_were_not_written_wait_for_the_next_session() {
+    let (mut client, _) = connecting(Options::default());
+    client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
+    let payload = br#"{"version":2,"session":null,"resumed":false,"received":0,"heartbeat":25000}"#;
+    let hello = PacketRef { room: ROOT, event: "roomer:hello", dst: "", src: ID, payload };
+    receive(&mut client, &hello);
+    let payload = b"[]";
+    receive(&mut client, &PacketRef { room: ROOT, event: JOIN_ACK, dst: "", src: ID, payload });
+    let limit = Duration::from_secs(10);
+    for _ in 0..4 {
+        client.request(NOW, ROOT, "store", None, &[7; 60_000], limit).unwrap();
+    }
+    transmit(&mut client);
+    client.disconnected(NOW);
+    let lost = |event: &Event| matches!(event, Event::Answered { result, .. } if *result == Err(RequestError::Lost));
+    assert_eq!(events(&mut client).into_iter().filter(lost).count(), 2);
+    let written = reconnect(&mut client, &hello);
+    assert!((120_000..130_000).contains(&written.len()), "{}", written.len());
 }

@@ -5,8 +5,11 @@ use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
-use roomer_proto::client::{Closing, InvalidAddress, JoinError, SendError, State};
+use roomer_proto::client::{
+    Client as Machine, Closing, InvalidAddress, JoinError, SendError, State,
+};
 use roomer_proto::{ConnId, ROOT};
 
 use super::builder::Builder;
@@ -60,10 +63,30 @@ impl<R: Runtime> Client<R> {
 impl<R> Client<R> {
     /// Joins a room, now and after each reconnect. The same name gives a handle of the same room.
     /// [`Room::joined`] waits for the result.
+    ///
+    /// In a room that remembers its messages ([`history`](crate::Builder::history)), the client gets
+    /// what it has missed while it had no session.
     pub fn join(&self, room: &str) -> Room {
+        self.join_by(room, |machine, now| machine.join(now, room))
+    }
+
+    /// Joins a room that remembers its messages, and asks for the last ones. They arrive before all
+    /// others, and again only if the server does not have all that the client has missed
+    /// ([`Event::Missed`](super::Event::Missed)). The first call for a room decides. Streams that are
+    /// to have them exist before: [`Client::events`], or [`Room::messages`] of the returned handle
+    /// before anything is awaited.
+    pub fn join_with_history(&self, room: &str, last: u32) -> Room {
+        self.join_by(room, |machine, now| machine.join_with_history(now, room, last))
+    }
+
+    fn join_by(
+        &self,
+        room: &str,
+        join: impl FnOnce(&mut Machine, Duration) -> Result<(), JoinError>,
+    ) -> Room {
         self.open.shared.call(|inner, now| {
             // A closed client is what `Room::joined` reports.
-            if let Ok(()) | Err(JoinError::Closed) = inner.machine.join(now, room) {
+            if let Ok(()) | Err(JoinError::Closed) = join(&mut inner.machine, now) {
                 inner.refused.remove(room);
             }
         });
