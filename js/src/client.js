@@ -29,10 +29,10 @@ const realClock = {
  * Connects to a roomer server, and stays connected.
  *
  * @param {string | URL | (() => string | URL | Promise<string | URL>)} url
- * @param {import("./index.js").Options} [options]
+ * @param {import("./core.js").CoreOptions} [options]
  * @returns {import("./index.js").Client}
  */
-export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
+export function connect(url, { features = [], codec = "bytes", queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
     /** The rooms that the application wants to be in, by name. */
     const rooms = new Map();
     /** By room name: an acknowledgement of uncertain meaning, and the packets after it. */
@@ -55,22 +55,24 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
 
     // A listener like others, so that an error in it is reported.
     debug && on(PROBE, debug === true ? console.debug : debug);
-    const trace = (what, { payload, owner, data, result, report, ...details }) => emit(PROBE, { what, ...details });
+    const trace = (what, { payload, ...details }) => emit(PROBE, { what, ...details });
 
     /** Emits an event about a message. */
-    const emitMessage = (what, event, { owner, data, result, report, ...message }) => {
+    const emitMessage = (what, name, { room, event, payload, to }, reason) => {
+        const message = { room, event, payload, to, ...reason };
         trace(what, message);
-        emit(event, message);
+        emit(name, message);
     };
 
     const lost = (item, reason) => {
         item.report?.(false);
-        emitMessage("lost", "lost", { ...item, reason });
+        // A request fails by itself.
+        item.isRequest || emitMessage("lost", "lost", item, { reason });
     };
 
-    const transmit = (item) => {
-        trace("sent", { ...item, bytes: item.data.length });
-        connection.send(item.data);
+    const transmit = ({ room, event, to, data }) => {
+        trace("sent", { room, event, to, bytes: data.length });
+        connection.send(data);
     };
 
     /** Handles items that the server has handled, or that were in flight when the connection was lost. */
@@ -97,6 +99,7 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
             isGreeted = true;
             session.begin(hello);
             connection.opened();
+            callFeatures("greeted", hello);
         }
         // Without the option, no packet is copied.
         debug && packet && trace("received", { ...packet, bytes: packet.payload.length });
@@ -114,6 +117,8 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
         held.clear();
         rooms.forEach((room) => room.suspend(lostAt));
         outbox.disconnected(isTooFast);
+        // A client that closes closes its rooms instead.
+        connection.state() === "closed" || callFeatures("ended");
     };
 
     const changed = (state, error) => {
@@ -129,7 +134,7 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
                 id = "";
                 graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * time);
                 // The server puts every client into root by itself.
-                rooms.forEach((room, name) => name === ROOT || outbox.request(room, "join"));
+                rooms.forEach((room, name) => name === ROOT || enter(room));
                 rooms.has(ROOT) || join(ROOT).leave();
             }
             lostAt = undefined;
@@ -152,11 +157,17 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
     const outbox = createOutbox(queue, clock, session, () => connection.isReady(), (room) => room.isOpen(clock.now() >= graceEnd), transmit, settled, lost);
     const connection = createConnection(url, others, clock, session, outbox, received, changed, trace);
 
-    const create = (name, roomCodec = codec) => {
-        const room = createRoom(name, roomCodec, report, send, leave, () => connection.state() === "open", () => outbox.isHandled(room));
+    const parts = features.map((create) => create({ clock, session, outbox, report, token: others.token, id: () => id, isPlain: () => isGreeted && !session.isOn }));
+    /** Calls a method of the features that have it, until one returns true; see core.js. */
+    const callFeatures = (hook, ...args) => parts.some((part) => part[hook]?.(...args));
+
+    const create = (name, roomCodec = codec, options) => {
+        const room = createRoom(name, roomCodec, options, report, send, leave, () => connection.state() === "open", () => outbox.isHandled(room), callFeatures);
         rooms.set(name, room);
         return room;
     };
+
+    const enter = (room) => outbox.request(room, "join", room.recall?.());
 
     const send = (item) => {
         const result = outbox.send(item);
@@ -184,15 +195,15 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
         room.close(error);
     };
 
-    const join = (name, { codec: roomCodec, ...unknown } = {}) => {
+    const join = (name, { codec: roomCodec, history, ...unknown } = {}) => {
         checkName(name, name === PROBE);
         rejectUnknown(unknown);
         if (connection.state() === "closed") {
             throw createClosedError();
         }
-        const room = rooms.get(name) ?? create(name, roomCodec);
+        const room = rooms.get(name) ?? create(name, roomCodec, { history });
         // Also after a leave() that was undone: the server may have removed the client meanwhile.
-        room.join() || outbox.request(room, "join");
+        room.join() || enter(room);
         return room.api;
     };
 
@@ -234,6 +245,8 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
                 emit("room", room.api);
             }
             room.joined(id, payload);
+        } else if (callFeatures("packet", packet, room)) {
+            // It is done.
         } else if (room) {
             room.received(packet, clock.now());
         } else if (to && !isReserved(event)) {
@@ -243,7 +256,7 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
         outbox.pump();
     };
 
-    const client = Object.freeze({
+    const client = {
         root: join(ROOT),
         get state() {
             return connection.state();
@@ -257,7 +270,9 @@ export function connect(url, { codec = "bytes", queue = {}, lazy, debug, clock =
         off,
         start: connection.start,
         close: connection.close
-    });
+    };
+    callFeatures("client", client);
+    Object.freeze(client);
     try {
         lazy || connection.start();
     } catch (error) {

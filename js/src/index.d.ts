@@ -1,3 +1,7 @@
+import type { ListenOptions, Options } from "./options.js";
+
+export type { Clock, DebugRecord, ListenOptions, Options, QueueOptions, ReconnectOptions } from "./options.js";
+
 /** The event map of `connect()` without a type argument: any event, with the codec's type of payload. */
 export type AnyEvents<Payload> = Record<string, Payload>;
 
@@ -32,108 +36,42 @@ export type ErrorCode =
     | "removed"
     | "packet"
     | "payload"
-    | "listener";
+    | "listener"
+    | "answer"
+    | "aborted"
+    | "unknown"
+    | "plain"
+    | "dropped"
+    | "rejected"
+    | "token";
 
+/** An error of this client, or of a handler of requests, which may use codes of its own. */
 export class RoomerError extends Error {
-    constructor(code: ErrorCode, message: string, details?: { cause?: unknown; closeCode?: number; reason?: string });
-    readonly code: ErrorCode;
+    constructor(
+        code: ErrorCode | (string & {}),
+        message: string,
+        details?: { cause?: unknown; closeCode?: number; reason?: string; kind?: string; room?: string; event?: string; remedy?: string }
+    );
+    readonly code: ErrorCode | (string & {});
     readonly cause?: unknown;
+    /**
+     * With `answer` and `rejected`: the code that the server or the peer has sent, such as `refused`, `gone` or one of the application.
+     * The README lists those of the server.
+     */
+    readonly kind?: string;
+    /** With `rejected`: the room of the packet that the server has refused. */
+    readonly room?: string;
+    /** With `rejected`: the event of that packet. */
+    readonly event?: string;
+    /** With `rejected`: advice for developers, if there is some for this kind. */
+    readonly remedy?: string;
     /** With `lost` and `ended`: the WebSocket close code, 1006 if there was none. */
     readonly closeCode?: number;
     /** With `lost` and `ended`: the reason that the server sent with the close code. */
     readonly reason?: string;
 }
 
-export interface ReconnectOptions {
-    /** Upper limit of the first delay, in milliseconds; it doubles with each further one. Default 500. */
-    minDelay?: number;
-    /** Upper limit of every delay, in milliseconds. Default 30,000. */
-    maxDelay?: number;
-    /** A connection that lasted this long, in milliseconds, resets the count of failures. Default 5,000. */
-    minUptime?: number;
-    /** Number of failures in a row after which the client closes. Default: no limit. */
-    retries?: number;
-}
-
-export interface QueueOptions {
-    /** Maximum number of messages that wait without a connection. Default 1,000. */
-    messages?: number;
-    /** Maximum of their bytes. Default 1 MiB. The same number may be sent and not yet confirmed by the server. */
-    bytes?: number;
-}
-
-/** A clock, for tests: see `roomer/testkit`. */
-export interface Clock {
-    /** Milliseconds since any fixed moment; never decreases. */
-    now(): number;
-    setTimeout(action: () => void, delay: number): any;
-    clearTimeout(timer: any): void;
-}
-
 export type MaybePromise<T> = T | Promise<T>;
-
-export interface Options {
-    /** Codec of all rooms that do not name their own. Default "bytes". */
-    codec?: CodecName | Codec;
-    /** Credentials for the server. A function is called for every attempt. */
-    token?: string | null | (() => MaybePromise<string | null | undefined>);
-    /** Place of the token: the address, as `?token=`, or the subprotocols, which proxies do not log. Default "address". */
-    tokenIn?: "address" | "protocol";
-    /** Closes the client when it aborts. */
-    signal?: AbortSignal;
-    /** Delays between attempts; false disables reconnecting. */
-    reconnect?: boolean | ReconnectOptions;
-    /**
-     * Time limit of an attempt, and of the answer to a probe, in milliseconds. Default 10,000 and 20,000. An answer gets more
-     * time while the network takes the client's bytes, and where large messages have been seen.
-     */
-    timeout?: number;
-    /**
-     * Silence of the server after which the client sends a probe, in milliseconds. Default 30,000; false disables probes. A server
-     * with sessions sends something more often, so that no probe is needed.
-     */
-    heartbeat?: number | false;
-    /**
-     * Returns true if the client must not reconnect after this close. Default: 1000, 1002, 1003, 1007, 1008 (except with the
-     * reasons `rate` and `no sign of life`), 1010 and all from 3000 on.
-     */
-    isFinal?: (code: number, reason: string) => boolean;
-    /** Limits of the queue for messages that wait for the connection or a room. */
-    queue?: QueueOptions;
-    /** True to do nothing before `start()` is called. Default false. */
-    lazy?: boolean;
-    /** Receives a record of each step; true passes them to `console.debug()`. Records never contain a token or a payload. */
-    debug?: boolean | ((record: DebugRecord) => void);
-    /** The WebSocket class, where there is no global one. */
-    WebSocket?: new (url: string, protocols?: string[]) => any;
-    /** Source of time and timers, for tests. */
-    clock?: Clock;
-    /** Returns a number from 0 up to 1; replaces `Math.random` in tests. */
-    random?: () => number;
-}
-
-export interface ListenOptions {
-    /** Remove the listener before its first call. */
-    once?: boolean;
-    /** Remove the listener when it aborts. */
-    signal?: AbortSignal;
-}
-
-/** A record for the option `debug`. */
-export interface DebugRecord {
-    what: "connect" | "state" | "sent" | "received" | "dropped" | "lost";
-    room?: string;
-    event?: string;
-    from?: string;
-    to?: string | undefined;
-    /** Size of the whole packet when sent, of the payload when received. */
-    bytes?: number;
-    /** The address without its query. */
-    url?: string;
-    state?: State;
-    error?: RoomerError | undefined;
-    reason?: string;
-}
 
 /** A message for which `send()` has returned "sent" or "queued", and that may not arrive after all. */
 export interface LostMessage {
@@ -168,7 +106,7 @@ export interface ClientEvents<E> {
     lost: [message: LostMessage];
     /** A message to this client alone, through a room that it has not joined. In a joined room it is an event of the room. */
     direct: [message: DirectMessage];
-    /** An error that no call can throw. Without a listener it goes to the console. */
+    /** An error that no call can throw, such as `rejected`: the server has refused a packet. Without a listener it goes to the console. */
     error: [error: RoomerError];
     /** The server has put the client into a room that it did not join. Emitted before the room's `open`. */
     room: [room: Room<E>];
@@ -183,10 +121,63 @@ export interface RoomEvents {
     /** The room is closed for good; the error is the cause, except after `leave()`. */
     close: [error?: RoomerError];
     /** Another client has joined, or was found when the room reopened. */
-    new_member: [id: string];
+    new_member: [id: string, member: Member];
     /** Another client has left, or was missing when the room reopened. */
-    member_left: [id: string];
+    member_left: [id: string, member: Member];
+    /** The info of a member has changed, or had changed when the room reopened. The member may be this client. */
+    member_changed: [id: string, member: Member];
+    /** Messages after the last one that this client has seen could not be recovered. Emitted before `reopen`, and before the last messages. */
+    history_lost: [history: History];
 }
+
+/** A member of a room. Frozen; a change makes a new object. */
+export interface Member {
+    readonly id: string;
+    /** The JSON value that the server or the client has set; null without one, and on servers with the plain protocol. */
+    readonly info: any;
+    /** The user as which the server has let the member in. */
+    readonly user: string | undefined;
+}
+
+/** The memory of a room, at the latest join. Frozen. */
+export interface History {
+    /** The memory: a new one begins when the server has started anew, or has forgotten the room. */
+    readonly epoch: number;
+    /** The number of the newest message at that time: messages with a number up to this one are from before the join. */
+    readonly number: number;
+    /** True if nothing is missing after the message that this client has seen last; false at the first join. */
+    readonly recovered: boolean;
+}
+
+export interface JoinOptions {
+    /**
+     * Asks a room that remembers for its last messages: at the first join so many, after a lost session all that were missed. 0: only
+     * the latter. Of the calls of `join()` for a room, the first decides.
+     */
+    history?: number;
+}
+
+export interface RequestOptions {
+    /** The id of the client to ask; without it, the server. */
+    to?: string;
+    /** Time limit of the answer, in milliseconds. Default 10,000. */
+    timeout?: number;
+    /** Gives the request up when it aborts. */
+    signal?: AbortSignal;
+}
+
+/** The payload of a request. In the event map a request is a function from the payload to the answer. */
+export type Question<T> = T extends (payload: infer P) => any ? P : T;
+/** The answer to a request: of an event that is not a function in the map, it is not known. */
+export type Answer<E, K extends keyof E> = E[K] extends (payload: any) => infer R ? Awaited<R> : string extends keyof E ? E[K] : unknown;
+/** The result of a handler of requests. */
+export type Result<E, K extends keyof E> = E[K] extends (payload: any) => infer R ? Awaited<R> : string extends keyof E ? ([E[K]] extends [Uint8Array] ? Bytes : E[K]) | void : unknown;
+/** The arguments of `request()` after the event. */
+export type RequestArguments<Payload> = [Payload] extends [Uint8Array]
+    ? [payload?: Bytes, options?: RequestOptions]
+    : undefined extends Payload
+      ? [payload?: Payload, options?: RequestOptions]
+      : [payload: Payload, options?: RequestOptions];
 
 /** Names that cannot be used for messages. */
 export type ReservedEvent = keyof RoomEvents | "join" | "join_ack" | "leave" | "leave_ack" | `roomer:${string}`;
@@ -208,6 +199,8 @@ export interface Message<Payload, Event extends string = string> {
     from: string;
     /** True if the message is for this client alone. */
     direct: boolean;
+    /** Number of the message, in a room that remembers. */
+    number?: number;
     /** Number of messages that were dropped before this one because the reader was too slow. */
     missed: number;
 }
@@ -242,7 +235,11 @@ export interface Room<E = AnyEvents<unknown>> {
     members(): string[];
     /** The same as a live view. */
     readonly memberSet: MemberSet;
-    /** Number of members. Where the server sends only the number: their number when the client joined. */
+    /** Returns a member with its info and its user; undefined if there is no such member. */
+    member(id: string): Member | undefined;
+    /** The memory of the room at the latest join; undefined if the client has not asked with `history`, or the room does not remember. */
+    readonly history: History | undefined;
+    /** Number of members. Where the server sends only the number: their number when the client joined, or with sessions now. */
     readonly count: number;
     /**
      * Sends to all other members of the room, or to the one client `to`, which does not have to be a member.
@@ -252,6 +249,22 @@ export interface Room<E = AnyEvents<unknown>> {
     send<K extends keyof E & string>(event: K, ...rest: SendArguments<E[K]>): SendResult;
     send<K extends keyof E & string>(event: K, payload: E[K], to?: string): SendResult;
     /**
+     * Asks the server, or the client `to`, and returns the answer. The request waits for the connection and the room like a message, and
+     * survives a lost connection if the session continues. Rejects with a RoomerError: `answer` (the `kind` tells why), `timeout`,
+     * `aborted`, `closed`, `unknown` (the session has ended: the request may or may not have been handled), `plain` (the server does not
+     * have requests), `dropped` (the queue is full) or `argument`.
+     */
+    request<K extends keyof E & string>(event: K, ...rest: RequestArguments<Question<E[K]>>): Promise<Answer<E, K>>;
+    /**
+     * Answers the requests of an event that other clients and the server send to this client through this room. An event has one
+     * handler. A RoomerError that it throws is sent to the asker, with its code and text; of other errors the asker learns only that
+     * the handler has failed, and they go to the event `error` of this client.
+     *
+     * @returns the function that removes the handler
+     * @throws {RoomerError} `argument`
+     */
+    handle<K extends keyof E & string>(event: K, handler: (payload: Question<E[K]>, from: string) => MaybePromise<Result<E, K>>): Off;
+    /**
      * Undoes one `join()`. The last one leaves: the promise resolves when the server has confirmed it, or the session has ended.
      * If the room is joined again in the same turn, the client stays, and others see no change.
      */
@@ -259,7 +272,7 @@ export interface Room<E = AnyEvents<unknown>> {
     on<K extends keyof RoomEvents>(event: K, listener: (...args: RoomEvents[K]) => unknown, options?: ListenOptions): Off;
     on<K extends keyof E & string>(
         event: K,
-        listener: (payload: E[K], from: string, direct: boolean) => unknown,
+        listener: (payload: E[K], from: string, direct: boolean, number?: number) => unknown,
         options?: ListenOptions
     ): Off;
     /** Removes all registrations of a listener for an event. */
@@ -276,10 +289,15 @@ export interface Client<E = AnyEvents<unknown>> {
     /** The room into which the server puts every client. */
     readonly root: Room<E>;
     /** Returns the room of that name, and joins it if necessary, connected or not. Each call requires its own `leave()`. */
-    join<R = E>(name: string): Room<R>;
-    join<R extends BytesMap<R> = AnyEvents<Uint8Array>>(name: string, options: { codec: "bytes" }): Room<R>;
-    join<R extends TextMap<R> = AnyEvents<string>>(name: string, options: { codec: "text" }): Room<R>;
-    join<R = AnyEvents<unknown>>(name: string, options: { codec: "json" | Codec }): Room<R>;
+    join<R = E>(name: string, options?: JoinOptions): Room<R>;
+    join<R extends BytesMap<R> = AnyEvents<Uint8Array>>(name: string, options: JoinOptions & { codec: "bytes" }): Room<R>;
+    join<R extends TextMap<R> = AnyEvents<string>>(name: string, options: JoinOptions & { codec: "text" }): Room<R>;
+    join<R = AnyEvents<unknown>>(name: string, options: JoinOptions & { codec: "json" | Codec }): Room<R>;
+    /**
+     * Sets the info of this client, a JSON value, which the members of its rooms see; null for none. It is sent again in each new
+     * session. A server that does not permit it reports `rejected`; a server with the plain protocol ignores it.
+     */
+    setInfo(info: unknown): void;
     /** Returns the rooms that the client is in, or is joining. */
     rooms(): Room<E>[];
     on<K extends keyof ClientEvents<E>>(event: K, listener: (...args: ClientEvents<E>[K]) => unknown, options?: ListenOptions): Off;
@@ -297,9 +315,9 @@ export interface Client<E = AnyEvents<unknown>> {
 export type Address = string | URL | (() => MaybePromise<string | URL>);
 
 /** An event map for the codec "bytes". */
-export type BytesMap<E> = { [K in keyof E]: Uint8Array };
+export type BytesMap<E> = { [K in keyof E]: Uint8Array | ((payload: Uint8Array) => Uint8Array) };
 /** An event map for the codec "text". */
-export type TextMap<E> = { [K in keyof E]: string };
+export type TextMap<E> = { [K in keyof E]: string | ((payload: string) => string) };
 
 /**
  * Connects to a roomer server, and stays connected. Where there is no WebSocket, or no page that a relative address could

@@ -10,5 +10,17 @@
  * @module roomer
  */
 
-export { connect } from "./client.js";
+import { connect as connectWith } from "./client.js";
+import { history } from "./history.js";
+import { ownInfo } from "./own-info.js";
+import { refusals } from "./refusals.js";
+import { renewal } from "./renewal.js";
+import { requests } from "./requests.js";
+import { streams } from "./stream.js";
+
 export { RoomerError } from "./error.js";
+
+const features = [streams, requests, history, ownInfo, refusals, renewal];
+
+/** Connects with all features; see core.js for a smaller client. */
+export const connect = (url, options) => connectWith(url, { features, ...options });

@@ -43,7 +43,17 @@ export const PROBE = "\0probe";
 /** Events of the extended protocol: the server's first packet, and the number of packets that the sender of this one has received. */
 export const HELLO = "roomer:hello";
 export const ACK = "roomer:ack";
-/** Tells how the members of a room have changed. */
+/** Answers to requests. */
+export const REPLY = "roomer:reply";
+export const ERROR = "roomer:error";
+/** How the members of a room have changed. */
 export const MEMBERS = "roomer:members";
+/** The info of this client, which it sets itself. */
+export const INFO = "roomer:info";
+/** The number of a message that the client does not get, in a room that remembers. */
+export const NUMBER = "roomer:number";
+/** The server asks for a new token, and the client sends it. */
+export const EXPIRING = "roomer:expiring";
+export const TOKEN = "roomer:token";
 /** The room into which the server puts every client. */
 export const ROOT = "root";

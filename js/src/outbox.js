@@ -49,7 +49,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     let relaxAt = 0;
     let timer;
 
-    const createRequest = (room, event, owner) => ({ owner, room, event, data: encode(room, event) });
+    const createRequest = (room, event, owner, payload) => ({ owner, room, event, data: encode(room, event, "", "", payload) });
     const createProbe = () => createRequest(PROBE, "leave");
 
     const write = (item) => {
@@ -128,6 +128,16 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         pump();
     };
 
+    /** Sends a packet that is not a message before the messages that wait; returns false without a connection, and a session that may continue. */
+    const post = (item) => {
+        const canWait = isReady() || session.isKept();
+        if (canWait) {
+            requests.push(item);
+            pump();
+        }
+        return canWait;
+    };
+
     /** Removes the oldest unconfirmed packets. */
     const take = (count) => {
         const items = [...sent].slice(0, Math.max(0, count)).map(settle);
@@ -142,18 +152,13 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         sentBytes: () => sentBytes,
         /** Returns the room of an unconfirmed request. */
         find: (name, event) => [...pending].find((item) => item.event === event && item.room === name)?.owner,
-        /** Queues a join or leave; returns false without a connection, and a session that may continue. */
-        request(owner, event) {
-            if (!isReady() && !session.isKept()) {
-                return false;
-            }
+        post,
+        /** Queues a join or leave; returns false if post() does. */
+        request(owner, event, payload) {
             // A leave_ack means that the room's unconfirmed messages may be lost, so a probe confirms them first.
             event === "leave" && fence();
-            const item = createRequest(owner.name, event, owner);
-            pending.add(item);
-            requests.push(item);
-            pump();
-            return true;
+            const item = createRequest(owner.name, event, owner, payload);
+            return post(item) && pending.add(item);
         },
         /** Sends or queues a message; returns the result for the application. */
         send(item) {
@@ -168,6 +173,9 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             pump();
             return queue.has(item) ? "queued" : "sent";
         },
+        isQueued: (item) => queue.has(item),
+        /** Removes a message that still waits. */
+        withdraw: (item) => queue.has(item) && dequeue(item),
         /** Resolves once all messages of a room so far are handled by the server or lost; with true if none is lost. */
         async isHandled(room) {
             const items = [...queue, ...sent].filter((item) => item.owner === room && "payload" in item);

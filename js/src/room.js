@@ -9,10 +9,9 @@ import { RoomerError, check, createClosedError, wrap } from "./error.js";
 import { createEvents } from "./events.js";
 import { GRACE, MEMBERS } from "./limits.js";
 import { encode, toBytes, toText } from "./packet.js";
-import { createStream } from "./stream.js";
 
 /** Returns true for events that only the server or this client may cause: a peer's message of such a name is dropped. */
-export const isReserved = (event) => /^(close|(join|leave)(_ack)?|member_left|new_member|(re)?open|roomer:.*)$/s.test(event);
+export const isReserved = (event) => /^(close|history_lost|(join|leave)(_ack)?|member_(changed|left)|new_member|(re)?open|roomer:.*)$/s.test(event);
 
 /** Rejects reserved names, and names that UTF-8 cannot express: the server would read a different name. */
 export function checkName(name, isWrong) {
@@ -31,15 +30,26 @@ export function decodePayload(codec, { room, event, from, payload }, report, use
 }
 
 /**
+ * Returns members by id. The server's list has their ids and, in a session, a list for each: the id, the info and the user. The
+ * last entry may be anything.
+ */
+const toMembers = (list) => new Map((Array.isArray(list) ? list : []).flatMap((entry) => {
+    const [id, info = null, user] = [entry].flat();
+    return typeof id === "string" ? [[id, Object.freeze({ id, info, user })]] : [];
+}));
+
+/**
  * @param {string} name
  * @param {any} codec
+ * @param {object | undefined} options of join(), for the features
  * @param {(error: RoomerError) => void} report
  * @param {(item: object) => string} send sends a message, or queues it; see the outbox
  * @param {(room: object) => void} leave called at the end of the turn in which the last user has left the room
  * @param {() => boolean} isConnected
  * @param {() => Promise<boolean>} isHandled resolves once all messages so far are handled by the server or lost
+ * @param {(hook: string, ...args: any[]) => boolean} callFeatures see core.js
  */
-export function createRoom(name, codec, report, send, leave, isConnected, isHandled) {
+export function createRoom(name, codec, options = {}, report, send, leave, isConnected, isHandled, callFeatures) {
     codec = findCodec(codec);
     /** "leaving" or "closed"; "" before, when `isIn` decides. */
     let phase = "";
@@ -53,7 +63,8 @@ export function createRoom(name, codec, report, send, leave, isConnected, isHand
     /** The last time at which there were other members. */
     let othersAt;
     let id = "";
-    let ids = new Set();
+    /** The members by id. */
+    let members = new Map();
     /** The number of members, where the server does not send their ids. */
     let counted;
     let left = Promise.resolve();
@@ -65,7 +76,19 @@ export function createRoom(name, codec, report, send, leave, isConnected, isHand
 
     const { on, off, emit, count, end } = createEvents(report);
 
-    const api = Object.freeze({
+    /** Throws unless a message may be sent. */
+    const checkMessage = (event, to) => {
+        checkName(event, isReserved(event));
+        // An empty receiver would make a private message public.
+        to === undefined || checkName(to, to === "");
+        if (phase) {
+            throw createClosedError();
+        }
+    };
+
+    const createItem = (event, payload, to) => ({ owner: room, room: name, event, payload, to, data: encode(name, event, to, "", payload === undefined ? payload : codec.encode(payload)) });
+
+    const api = {
         name,
         opened,
         get state() {
@@ -78,25 +101,20 @@ export function createRoom(name, codec, report, send, leave, isConnected, isHand
             return id;
         },
         get count() {
-            return counted ?? ids.size;
+            return counted ?? members.size;
         },
-        members: () => [...ids],
+        members: () => [...members.keys()],
+        member: (id) => members.get(id),
         memberSet: Object.freeze({
             get size() {
-                return ids.size;
+                return members.size;
             },
-            has: (member) => ids.has(member),
-            [Symbol.iterator]: () => ids.values()
+            has: (id) => members.has(id),
+            [Symbol.iterator]: () => members.keys()
         }),
         send(event, payload, to) {
-            checkName(event, isReserved(event));
-            // An empty receiver would make a private message public.
-            to === undefined || checkName(to, to === "");
-            if (phase) {
-                throw createClosedError();
-            }
-            const data = encode(name, event, to, "", payload === undefined ? payload : codec.encode(payload));
-            return send({ owner: room, room: name, event, payload, to, data });
+            checkMessage(event, to);
+            return send(createItem(event, payload, to));
         },
         leave() {
             if (phase || --joins > 0) {
@@ -107,63 +125,67 @@ export function createRoom(name, codec, report, send, leave, isConnected, isHand
             return (left = new Promise((resolve) => (setLeft = resolve)));
         },
         on,
-        off,
-        messages(event, options) {
-            checkName(event, isReserved(event));
-            return createStream(on, event, options);
-        }
-    });
-
-    /** Applies a change of the members. */
-    const change = (event, member) => {
-        if (event === "new_member" ? !ids.has(member) && ids.add(member) : ids.delete(member)) {
-            emit(event, member);
-        }
+        off
     };
 
-    /** Applies the changes that a server with sessions sends together. */
-    const applyChanges = (payload) => {
-        const { left = [], joined = [], count: number = counted } = JSON.parse(toText(payload));
+    /** Applies changes of the members: a server with sessions sends several together. */
+    const change = ({ left = [], joined, changed, count: number = counted }) => {
         counted = number;
-        left.forEach((member) => change("member_left", member));
-        joined.forEach(([member]) => change("new_member", member));
+        for (const id of left) {
+            const member = members.get(id);
+            members.delete(id) && emit("member_left", id, member);
+        }
+        for (const [event, list] of [["new_member", joined], ["member_changed", changed]]) {
+            toMembers(list).forEach((member, id) => {
+                if (members.has(id) === (list === changed)) {
+                    members.set(id, member);
+                    emit(event, id, member);
+                }
+            });
+        }
     };
 
     const room = {
         name,
         api,
+        codec,
+        checkMessage,
+        createItem,
         /**
          * Handles a join_ack. Emits the differences between the members before and now, so that lists which the application
          * keeps stay correct.
          */
         joined(ownId, payload) {
-            const [before, previousId, wasOpen] = [ids, id, isIn];
+            const [before, previousId, wasOpen] = [members, id, isIn];
             let list;
             try {
                 list = JSON.parse(toText(payload));
             } catch {
                 // A server may send an empty payload.
             }
-            // In a session each entry is a list itself, and begins with the id.
-            const { members = list, count: number = list } = list ?? {};
+            // In a session it is an object.
+            const { members: entries = list, count: number = list } = list ?? {};
             counted = typeof number === "number" ? number : undefined;
-            const now = (ids = new Set(Array.isArray(members) ? members.map((each) => (members === list ? each : each[0])).filter((each) => typeof each === "string") : []));
+            const now = (members = toMembers(entries));
             id = ownId;
             isIn = true;
             // Before any listener runs, since a listener may send.
             isWaiting &&= api.count < 2;
+            room.recalled?.(list ?? {}, emit);
             if (!wasIn) {
                 wasIn = true;
                 settle[0](api);
                 emit("open");
                 return;
             }
-            for (const member of before) {
-                member === previousId || now.has(member) || emit("member_left", member);
-            }
-            for (const member of now) {
-                member === ownId || before.has(member) || emit("new_member", member);
-            }
+            before.forEach((member, each) => each === previousId || now.has(each) || emit("member_left", each, member));
+            now.forEach((member, each) => {
+                if (!before.has(each)) {
+                    each === ownId || emit("new_member", each, member);
+                } else if (JSON.stringify(member) !== JSON.stringify(before.get(each))) {
+                    emit("member_changed", each, member);
+                }
+            });
             wasOpen || emit("reopen", previousId);
         },
         /** Handles a message or a change of the members. */
@@ -174,12 +196,12 @@ export function createRoom(name, codec, report, send, leave, isConnected, isHand
             const { event, from, to, payload } = packet;
             if (!isReserved(event)) {
                 // A room that remembers sends its messages with a number, "#7", which is not a receiver.
-                count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to > "$"));
-            } else if (!from && !to) {
+                count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to > "$", ...(to[0] === "#" ? [+to.slice(1)] : [])));
+            } else if (!from) {
                 if (event === MEMBERS) {
-                    decodePayload({ decode: applyChanges }, packet, report, () => {});
-                } else if (event === "new_member" || event === "member_left") {
-                    change(event, toText(payload));
+                    decodePayload({ decode: (bytes) => change(JSON.parse(toText(bytes))) }, packet, report, () => {});
+                } else if (!to && (event === "new_member" || event === "member_left")) {
+                    change({ [event === "new_member" ? "joined" : "left"]: [toText(payload)] });
                 }
             }
         },
@@ -201,6 +223,7 @@ export function createRoom(name, codec, report, send, leave, isConnected, isHand
         close(error = phase ? undefined : new RoomerError(wasIn ? "removed" : "refused", name)) {
             if (phase !== "closed") {
                 phase = "closed";
+                callFeatures("closed", room, error);
                 settle[1](error ?? createClosedError());
                 setLeft?.();
                 emit("close", error);
@@ -208,5 +231,7 @@ export function createRoom(name, codec, report, send, leave, isConnected, isHand
             }
         }
     };
+    callFeatures("room", room, options);
+    Object.freeze(api);
     return room;
 }

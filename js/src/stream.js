@@ -5,6 +5,7 @@
  */
 
 import { rejectUnknown } from "./error.js";
+import { checkName, isReserved } from "./room.js";
 
 /**
  * Collects messages from now on, even before the first read, until its listener is removed. When more than `buffer` wait, the
@@ -15,7 +16,7 @@ import { rejectUnknown } from "./error.js";
  * @param {string} event
  * @param {{signal?: AbortSignal, buffer?: number}} options
  */
-export function createStream(on, event, { signal, buffer = 256, ...others } = {}) {
+function createStream(on, event, { signal, buffer = 256, ...others } = {}) {
     rejectUnknown(others);
     let messages = [];
     /** Resolve functions of pending reads, oldest first. */
@@ -23,8 +24,8 @@ export function createStream(on, event, { signal, buffer = 256, ...others } = {}
     let missed = 0;
     let isOver;
 
-    const stop = on(event, (payload, from, direct) => {
-        messages.push({ event, payload, from, direct });
+    const stop = on(event, (payload, from, direct, number) => {
+        messages.push({ event, payload, from, direct, ...(number && { number }) });
         if (messages.length > buffer) {
             messages.shift();
             missed++;
@@ -62,3 +63,13 @@ export function createStream(on, event, { signal, buffer = 256, ...others } = {}
         }
     };
 }
+
+/** The feature `room.messages()`. */
+export const streams = () => ({
+    room({ api }) {
+        api.messages = (event, options) => {
+            checkName(event, isReserved(event));
+            return createStream(api.on, event, options);
+        };
+    }
+});

@@ -72,7 +72,7 @@ for (const runtime of RUNTIMES) {
             await a.room.leave();
             const again = a.client.join("lobby");
             await again.opened;
-            assert.deepEqual([await left, await back, a.room.state], [[a.client.id], [a.client.id], "closed"]);
+            assert.deepEqual([(await left)[0], (await back)[0], a.room.state], [a.client.id, a.client.id, "closed"]);
             assert.deepEqual(again.members().sort(), [a, b, c].map(({ client }) => client.id).sort());
             assert.equal(overheard.length, 1);
         });

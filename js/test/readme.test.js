@@ -22,15 +22,15 @@ declare function fetchToken(): Promise<string>;
 declare function showThatSomeWereLost(): void;
 `;
 const CLIENT = `declare const client: Client;`;
-const ROOM = `declare const room: Room<{ chat: { text: string } }>;`;
+const ROOM = `declare const room: Room<{ chat: { text: string }; rename: (name: string) => void; where: () => { x: number; y: number } }>;`;
 const AMBIENT = `declare module "node:assert/strict" { const assert: { equal(a: unknown, b: unknown): void; notEqual(a: unknown, b: unknown): void }; export default assert; }`;
 
 /** A block as a module: with what it takes for granted, and its lines that are meant to be wrong marked as such. */
 function toModule(code) {
     const takes = (name) => new RegExp(`\\b${name}\\b`).test(code) && !new RegExp(`const \\[?${name}\\b|import .*\\b${name}\\b|, ${name}\\]`).test(code);
-    const imports = takes("connect") ? 'import { connect } from "roomer";' : "";
+    const imports = [takes("connect") && "connect", takes("RoomerError") && "RoomerError"].filter(Boolean);
     return [
-        imports,
+        imports.length ? `import { ${imports} } from "roomer";` : "",
         PRELUDE,
         takes("client") ? CLIENT : "",
         takes("room") ? ROOM : "",

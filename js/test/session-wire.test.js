@@ -98,7 +98,7 @@ describe("a room that remembers", () => {
         deliver("roomer:number", "#2", "", "");
         deliver("chat", client.id, nthId(9), "3");
         await server.advance(10);
-        assert.deepEqual([heard, direct], [[["chat", 1, nthId(9), false], ["chat", 3, nthId(9), true]], []]);
+        assert.deepEqual([heard, direct], [[["chat", 1, nthId(9), false, 1], ["chat", 3, nthId(9), true]], []]);
     });
 });
 

@@ -229,7 +229,7 @@ describe("joins are counted", () => {
         await kit.server.advance();
         assert.deepEqual([room.state, log], ["open", []]);
         await Promise.all([room.leave(), kit.server.advance()]);
-        assert.deepEqual([room.state, log], ["closed", [["member_left", client.id]]]);
+        assert.deepEqual([room.state, log.map(([event, id]) => [event, id])], ["closed", [["member_left", client.id]]]);
         await room.leave();
     });
 
@@ -246,10 +246,10 @@ describe("joins are counted", () => {
         room.leave();
         client.join("lobby");
         await kit.server.advance(5_000);
-        assert.deepEqual([room.state, log], ["open", [["new_member", client.id]]]);
+        assert.deepEqual([room.state, log.map(([event, id]) => [event, id])], ["open", [["new_member", client.id]]]);
         room.leave();
         await Promise.all([room.leave(), kit.server.advance()]);
-        assert.deepEqual(log.at(-1), ["member_left", client.id]);
+        assert.deepEqual(log.at(-1).slice(0, 2), ["member_left", client.id]);
     });
 
     test("what was queued is kept when the room is joined again in the same turn", async () => {

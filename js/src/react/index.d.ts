@@ -1,6 +1,6 @@
 import type { ReactElement, ReactNode } from "react";
 
-import type { Address, AnyEvents, Client, ClientEvents, Codec, CodecName, Options, Room, RoomEvents, RoomerError, State } from "../index.js";
+import type { Address, AnyEvents, Client, ClientEvents, Codec, CodecName, JoinOptions, Member, Options, Room, RoomEvents, RoomerError, State } from "../index.js";
 
 export type RoomerProviderProps = { children?: ReactNode } & (
     | {
@@ -45,17 +45,20 @@ export function useConnection(): Connection;
  * @param options options of `client.join()`; those of the first component apply
  * @returns the room; undefined at the first rendering, and on a server
  */
-export function useRoom<E = AnyEvents<unknown>>(name: string | null | undefined, options?: { codec?: CodecName | Codec }): Room<E> | undefined;
+export function useRoom<E = AnyEvents<unknown>>(name: string | null | undefined, options?: JoinOptions & { codec?: CodecName | Codec }): Room<E> | undefined;
 
 /** Calls the listener of the latest rendering for each event of a room. It is never added twice. */
 export function useEvent<K extends keyof RoomEvents>(room: Room<any> | undefined, event: K, listener: (...args: RoomEvents[K]) => unknown): void;
 export function useEvent<E, K extends keyof E & string>(
     room: Room<E> | undefined,
     event: K,
-    listener: (payload: E[K], from: string, direct: boolean) => unknown
+    listener: (payload: E[K], from: string, direct: boolean, number?: number) => unknown
 ): void;
 /** Calls the listener of the latest rendering for each event of a client. */
 export function useEvent<E, K extends keyof ClientEvents<E>>(client: Client<E> | undefined, event: K, listener: (...args: ClientEvents<E>[K]) => unknown): void;
 
 /** Returns the ids of all members, including this client; the same array until it changes. Empty before the room opens, and on a server. */
 export function useMembers(room: Room<any> | undefined): readonly string[];
+
+/** Returns all members with their info and their users; the same array until a member joins, leaves or changes. */
+export function useMemberInfo(room: Room<any> | undefined): readonly Member[];

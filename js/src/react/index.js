@@ -128,29 +128,35 @@ export function useEvent(source, event, listener) {
 }
 
 const NONE = Object.freeze([]);
-const MEMBERSHIP = [...CHANGES, "new_member", "member_left"];
+const MEMBERSHIP = [...CHANGES, "new_member", "member_left", "member_changed"];
 
-/** The latest list of each room: the same array until a member joins or leaves. */
-const lists = new WeakMap();
+/** The latest lists of each room: the same array until a member joins or leaves. */
+const idLists = new WeakMap();
+const memberLists = new WeakMap();
 
-function membersOf(room) {
+function listOf(room, lists, toEntry) {
     if (!room) {
         return NONE;
     }
+    const now = room.members().map(toEntry);
     const known = lists.get(room);
-    if (known?.length === room.memberSet.size && known.every((id) => room.memberSet.has(id))) {
+    if (known?.length === now.length && known.every((entry, n) => entry === now[n])) {
         return known;
     }
-    const now = Object.freeze(room.members());
-    lists.set(room, now);
+    lists.set(room, Object.freeze(now));
     return now;
 }
 
-/** Returns the ids of all members of a room, including this client. */
-export function useMembers(room) {
+function useList(room, lists, toEntry) {
     return useSyncExternalStore(
         useCallback((changed) => listen(room, MEMBERSHIP, changed), [room]),
-        () => membersOf(room),
+        () => listOf(room, lists, toEntry),
         () => NONE
     );
 }
+
+/** Returns the ids of all members of a room, including this client. */
+export const useMembers = (room) => useList(room, idLists, (id) => id);
+
+/** Returns all members of a room with info and user. */
+export const useMemberInfo = (room) => useList(room, memberLists, (id) => room.member(id));

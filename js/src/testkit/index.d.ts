@@ -27,6 +27,10 @@ export interface TestConnection {
     readonly url: string;
     /** The token that the client has sent, in the address or as a subprotocol. */
     readonly token: string | undefined;
+    /** The info of the client; null without one. */
+    readonly info: unknown;
+    /** The user of the client. */
+    readonly user: string | undefined;
     /** False while the client has no connection, but its session is kept. */
     readonly isConnected: boolean;
     rooms(): string[];
@@ -34,6 +38,18 @@ export interface TestConnection {
     send(room: string, event: string, payload?: TestPayload): void;
     /** Sends to the other members of a room, as this client. */
     sendToRoom(room: string, event: string, payload?: TestPayload): void;
+    /** Sets the info of the client, a JSON value; null for none. */
+    setInfo(info: unknown): void;
+    /**
+     * Asks the client, through a room. Rejects with a RoomerError: `timeout` (10 s by default), or `answer` with the `kind` that the
+     * client has given, `gone` or `plain`.
+     */
+    request(room: string, event: string, payload?: TestPayload, options?: { timeout?: number }): Promise<TestMessage>;
+    /**
+     * Asks the client for a new token, and closes the connection with 1008 `login expired` after this time in milliseconds, unless the
+     * client has sent one to which the rule `renew` agrees. Has no effect on a plain client.
+     */
+    expiring(milliseconds: number): void;
     /** Sends any bytes to the client as one frame. */
     deliver(bytes: Uint8Array): void;
     /** Puts the client into a room. */
@@ -63,6 +79,19 @@ export interface TestMessage {
     event: string;
     payload: Uint8Array;
     text(): string;
+    json(): any;
+}
+
+/** The rules of a server. */
+export interface Rules {
+    /** Returns true, or the info and the user of the client, to let it in. Default: all are let in. */
+    connect?: (url: string, token: string | undefined) => boolean | { info?: unknown; user?: string };
+    /** Returns true if a client may join a room. Default: all may. */
+    join?: (conn: TestConnection, room: string) => boolean;
+    /** Returns true if a client may set its info. Default: it may not. */
+    setInfo?: (conn: TestConnection, info: any) => boolean;
+    /** Returns true if a token renews the login of a client; see `expiring()`. Default: it does. */
+    renew?: (conn: TestConnection, token: string) => boolean;
 }
 
 /** A roomer server in memory. */
@@ -81,10 +110,17 @@ export interface TestServer {
      * and `advance()` throws it.
      */
     handle(event: string, handler: (conn: TestConnection, message: TestMessage) => void): void;
+    /**
+     * Answers the requests of an event that clients send to the server. A RoomerError that the handler throws is sent to the client with
+     * its code and text; other errors make the answer `failed`.
+     */
+    onRequest(event: string, handler: (conn: TestConnection, message: TestMessage) => TestPayload | Promise<TestPayload>): void;
     /** Sends a message of the server to all members of a room. */
     broadcast(room: string, event: string, payload?: TestPayload): void;
-    /** Sets the rules for connecting and joining. Default: all is allowed. */
-    allow(rules: { connect?: (url: string, token: string | undefined) => boolean; join?: (conn: TestConnection, room: string) => boolean }): void;
+    /** Replaces those rules that are given. */
+    allow(rules: Rules): void;
+    /** Forgets the messages of a room that remembers, or of all: it begins a new epoch. */
+    forget(room?: string): void;
     /** Breaks all connections. Clients with sessions return to them. */
     cut(): void;
     /** Ends the sessions of all clients without a connection: after `cut()`, they rejoin with new ids. */
@@ -126,6 +162,8 @@ export interface ServerSettings {
     strikes?: Rate;
     /** Returns what the members of a room receive about each other. Default "full" for all. */
     membership?: (room: string) => "full" | "count" | "own";
+    /** Number of messages that rooms remember. Default 0: they do not. */
+    history?: number | ((room: string) => number);
     /** True for a server that speaks the plain protocol only, such as the original: each connection is new. Default false. */
     plain?: boolean;
     /** Time for which a session without a connection is kept, in milliseconds. Default 30,000; 0: none is kept. */

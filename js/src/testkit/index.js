@@ -17,21 +17,24 @@
  */
 
 import { rejectUnknown } from "../error.js";
-import { MEMBERS } from "../limits.js";
+import { ERROR, INFO, MEMBERS, NUMBER, REPLY, TOKEN } from "../limits.js";
 import { decode, encode, toBytes, toText } from "../packet.js";
 import { createClock } from "./clock.js";
+import { createExtended, toEntry } from "./extended.js";
+import { createHistories } from "./history.js";
 import { createBucket } from "./limits.js";
+import { UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
+import { createRequests } from "./requests.js";
 import { createServerSession } from "./session.js";
 import { createSocketClass } from "./socket.js";
 
 export { createClock };
 
-const RESERVED = ["close", "join_ack", "leave_ack", "member_left", "new_member", "open"];
+/** The errors for packets that are not requests. */
+const ERROR_RATE = { perSecond: 16 };
+const INFO_RATE = { perSecond: 1, burst: 16 };
 
-/** Returns the bytes of a payload: bytes and text as they are, anything else as JSON. */
-function toPayload(value) {
-    return value instanceof Uint8Array ? value : toBytes(typeof value === "string" ? value : JSON.stringify(value) ?? "");
-}
+const RESERVED = ["close", "join_ack", "leave_ack", "member_left", "new_member", "open"];
 
 /** Returns the token that a client has sent, in its address or as a subprotocol. */
 function readToken(url, protocols) {
@@ -48,17 +51,20 @@ function readToken(url, protocols) {
  */
 export function createServer(settings = {}) {
     const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...more } = settings;
-    const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, ...others } = more;
+    const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, history = 0, ...others } = more;
     rejectUnknown(others);
     /** Connections by id. */
     const conns = new Map();
     /** Members by room, in the order in which they joined. @type {Map<string, Set<object>>} */
     const rooms = new Map();
     const handlers = new Map();
+    const isMember = (conn, room) => !!rooms.get(room)?.has(conn);
+    const requests = createRequests({ clock, conns, isMember });
+    const histories = createHistories(plain ? 0 : history);
     let lastId = 0;
     let lastHint = 0;
-    let mayConnect = () => true;
-    let mayJoin = () => true;
+    const rules = { connect: () => true, join: () => true, setInfo: () => false, renew: () => true };
+    const { setInfo, receiveInfo, askForToken, receiveToken, explain } = createExtended({ clock, conns, rooms, membership, rules });
     let running = true;
     let stalled = false;
     /** Deliveries in flight, in both directions, in order. */
@@ -75,21 +81,26 @@ export function createServer(settings = {}) {
         }
     }
 
-    function join(conn, name, isForced) {
+    function join(conn, name, isForced, payload = toBytes("")) {
         const members = rooms.get(name) ?? new Set();
         const isNew = !members.has(conn);
         // The rules apply to clients: the server itself may do everything.
-        if (isNew && !isForced && !mayJoin(conn.api, name)) {
+        if (isNew && !isForced && !rules.join(conn.api, name)) {
+            explain(conn, { room: name, event: "join", to: "" }, ["refused", "a rule of the application forbids it"]);
             return conn.deliver(encode(name, "leave_ack", "", conn.id, toBytes(conn.id)));
         }
         const others = [...members];
         rooms.set(name, members.add(conn));
         const mode = membership(name);
-        const list = mode === "own" ? [conn.id] : [...members].map(({ id }) => id);
-        // In a session each member is a list, whose further entries are its info and its user.
-        const snapshot = conn.session ? (mode === "count" ? { count: list.length } : { members: list.map((id) => [id, null]) }) : mode === "count" ? list.length : list;
+        const list = mode === "own" ? [conn] : [...members];
+        const plainSnapshot = mode === "count" ? list.length : list.map(({ id }) => id);
+        const { ack, messages } = conn.session ? histories.recall(name, payload) : { messages: [] };
+        const snapshot = conn.session ? { ...(mode === "count" ? { count: list.length } : { members: list.map(toEntry) }), ...ack } : plainSnapshot;
         conn.deliver(encode(name, "join_ack", "", conn.id, toBytes(JSON.stringify(snapshot))));
-        isNew && announce(name, others, "new_member", conn.id, { joined: [[conn.id, null]] });
+        for (const { event, from, payload: bytes, number } of messages) {
+            conn.deliver(from === conn.id ? encode(name, NUMBER, `#${number}`) : encode(name, event, `#${number}`, from, bytes));
+        }
+        isNew && announce(name, others, "new_member", conn.id, { joined: [toEntry(conn)] });
     }
 
     /** Tells the members of a room of a change. */
@@ -121,8 +132,57 @@ export function createServer(settings = {}) {
     }
 
     function broadcast(sender, room, event, payload) {
-        const packet = encode(room, event, "", sender?.id ?? "", payload);
-        rooms.get(room)?.forEach((member) => member !== sender && member.deliver(packet));
+        const members = rooms.get(room) ?? [];
+        const from = sender?.id ?? "";
+        const number = members.size ? histories.push(room, { event, from, payload: payload.slice() }) : "";
+        for (const member of members) {
+            const to = member.session ? number : "";
+            if (member !== sender) {
+                member.deliver(encode(room, event, to, from, payload));
+            } else if (to) {
+                member.deliver(encode(room, NUMBER, to));
+            }
+        }
+    }
+
+    /** Passes on a packet of a client that is neither a join nor a leave; returns why it is refused. */
+    function pass(conn, packet) {
+        const { room, event, to, payload } = packet;
+        if (conn.session && (event === REPLY || event === ERROR)) {
+            return requests.reply(conn, packet);
+        }
+        if (conn.session && event === INFO) {
+            return receiveInfo(conn, payload);
+        }
+        if (conn.session && event === TOKEN) {
+            return receiveToken(conn, payload);
+        }
+        // The receiver would take a reserved event for one of the server.
+        if (RESERVED.includes(event) || (!plain && event.startsWith("roomer:"))) {
+            return ["refused", "the event belongs to the protocol", true];
+        }
+        if (conn.session && to.includes(":")) {
+            return requests.ask(conn, packet);
+        }
+        if (to) {
+            const receiver = conns.get(to);
+            receiver?.deliver(encode(room, event, to, conn.id, payload));
+            return receiver ? undefined : UNKNOWN_RECEIVER;
+        }
+        if (!isMember(conn, room)) {
+            return ["refused", "not a member of the room", true];
+        }
+        if (!handlers.has(event)) {
+            return broadcast(conn, room, event, payload);
+        }
+        try {
+            handlers.get(event)(conn.api, toMessage(packet));
+        } catch (error) {
+            conn.api.close(1011, "handler failed");
+            // advance() throws it, so that a test cannot miss it.
+            throw error;
+        }
+        return undefined;
     }
 
     /** Handles one packet of a client. */
@@ -133,41 +193,35 @@ export function createServer(settings = {}) {
         } catch {
             return conn.api.close(1002, "malformed packet");
         }
-        const { room, event, to, payload } = packet;
+        const { room, event, payload } = packet;
         if (conn.session?.receive(packet, buffer.byteLength)) {
             return;
         }
         if (!conn.takes.message() || (event === "join" && !conn.takes.join())) {
+            explain(conn, packet, ["busy", "too many packets"]);
             return conn.api.close(1008, "rate");
         }
         if (event === "join") {
-            join(conn, room);
+            join(conn, room, false, payload);
         } else if (event === "leave") {
             leave(conn, room);
-        } else if (RESERVED.includes(event) || (!plain && event.startsWith("roomer:")) || (!to && !rooms.get(room)?.has(conn))) {
-            // Not forwarded: the receiver would take a reserved event for one of the server, or the sender is not in that room.
-            conn.takes.strike() || conn.api.close(1008, "too many violations");
-        } else if (to) {
-            conns.get(to)?.deliver(encode(room, event, to, conn.id, payload));
-        } else if (handlers.has(event)) {
-            try {
-                handlers.get(event)(conn.api, { room, event, payload: payload.slice(), text: () => toText(payload) });
-            } catch (error) {
-                conn.api.close(1011, "handler failed");
-                // advance() throws it, so that a test cannot miss it.
-                throw error;
-            }
         } else {
-            broadcast(conn, room, event, payload);
+            const reason = pass(conn, packet);
+            if (reason) {
+                explain(conn, packet, reason);
+                reason[2] && (conn.takes.strike() || conn.api.close(1008, "too many violations"));
+            }
         }
     }
 
     /** Returns the server's end of a new connection, or undefined if it is rejected. */
     function accept(socket, url, protocols) {
         const token = readToken(url, protocols);
-        if (!running || !mayConnect(url, token)) {
+        const claims = running && rules.connect(url, token);
+        if (!claims) {
             return undefined;
         }
+        const { info = null, user } = claims;
         const query = new URL(url).searchParams;
         const isExtended = !plain && query.get("roomer") === "2";
         const ended = (conn) => (isClosed) => conn.socket() === socket && (isClosed ? conn.gone() : conn.lost());
@@ -186,13 +240,16 @@ export function createServer(settings = {}) {
         const takes = {
             message: createBucket(messageRate, clock.now),
             join: createBucket(joinRate, clock.now),
-            strike: createBucket(strikes, clock.now)
+            strike: createBucket(strikes, clock.now),
+            error: createBucket(ERROR_RATE, clock.now),
+            info: createBucket(INFO_RATE, clock.now)
         };
         const session = isExtended ? createServerSession({
             clock,
             id,
             window: resumeWindow,
             buffer: resumeBuffer,
+            profile: () => ({ ...(conn.info !== null && { info: conn.info }), ...(conn.user !== undefined && { user: conn.user }) }),
             end: () => conn.gone(),
             close: (code, reason) => conn.api.close(code, reason)
         }) : undefined;
@@ -203,11 +260,16 @@ export function createServer(settings = {}) {
             token,
             takes,
             session,
+            info,
+            user,
+            exchange: requests.createExchange(),
             deliver: session?.deliver ?? socket.deliver,
             socket: () => plainSocket ?? session?.socket(),
             gone() {
                 if (conns.delete(id)) {
                     session?.stop();
+                    clock.clearTimeout(conn.loginTimer);
+                    requests.gone(conn);
                     [...rooms.keys()].forEach((name) => vacate(conn, name));
                 }
             },
@@ -222,6 +284,13 @@ export function createServer(settings = {}) {
             get token() {
                 return conn.token;
             },
+            get info() {
+                return conn.info;
+            },
+            user,
+            setInfo: (value) => setInfo(conn, value ?? null),
+            request: (...request) => requests.request(conn, ...request),
+            expiring: (milliseconds) => askForToken(conn, milliseconds),
             get isConnected() {
                 return conns.has(id) && !!conn.socket();
             },
@@ -277,11 +346,14 @@ export function createServer(settings = {}) {
         connections: all,
         members: (room) => [...(rooms.get(room) ?? [])].map(({ id }) => id),
         handle: (event, handler) => void handlers.set(event, handler),
+        onRequest: requests.handle,
+        forget: histories.forget,
         broadcast: (room, event, payload) => broadcast(undefined, room, event, toPayload(payload)),
         /** Sets the rules for connecting and joining; all is allowed by default. */
-        allow({ connect = mayConnect, join: joins = mayJoin }) {
-            mayConnect = connect;
-            mayJoin = joins;
+        allow(changes) {
+            for (const [name, rule] of Object.entries(changes)) {
+                rules[name] = rule ?? rules[name];
+            }
         },
         cut: () => all().forEach((conn) => conn.cut()),
         expire: () => all().forEach((conn) => conn.expire()),

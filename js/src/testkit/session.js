@@ -7,6 +7,8 @@
 
 import { ACK, ACK_BYTES, ACK_DELAY, ACK_PACKETS, HELLO, ROOT } from "../limits.js";
 import { encode, toBytes, toText } from "../packet.js";
+import { MOST_INFO_BYTES } from "./extended.js";
+import { MOST_REQUESTS } from "./requests.js";
 
 /** The server sends something at least this often. */
 const HEARTBEAT = 25_000;
@@ -19,10 +21,11 @@ const MOST_TOKENS = 4;
  * @param {string} about.id of the connection
  * @param {number} about.window the time for which the session is kept without a socket
  * @param {number} about.buffer the bytes that are kept for the client
+ * @param {() => object} about.profile returns the client's `info` and `user`, if it has them
  * @param {() => void} about.end ends the connection: the session is over
  * @param {(code: number, reason: string) => void} about.close closes it
  */
-export function createServerSession({ clock, id, window, buffer, end, close }) {
+export function createServerSession({ clock, id, window, buffer, profile, end, close }) {
     /** The client's present socket. */
     let socket;
     /** Packets that the client has not acknowledged, oldest first. */
@@ -67,9 +70,9 @@ export function createServerSession({ clock, id, window, buffer, end, close }) {
     }
 
     function hello(isResumed) {
-        const limits = { message: 2 ** 24, name: 4096, rooms: 1100 };
+        const limits = { message: 2 ** 24, name: 4096, rooms: 1100, info: MOST_INFO_BYTES, requests: MOST_REQUESTS };
         const session = window ? tokens.at(-1) : null;
-        const payload = { version: 2, session, resumed: isResumed, received: isResumed ? received : 0, heartbeat: HEARTBEAT, resume: window, limits };
+        const payload = { version: 2, session, resumed: isResumed, received: isResumed ? received : 0, heartbeat: HEARTBEAT, resume: window, limits, ...(isResumed ? {} : profile()) };
         socket.deliver(encode(ROOT, HELLO, "", id, toBytes(JSON.stringify(payload))));
         heartbeatAt = clock.now() + HEARTBEAT;
         schedule();

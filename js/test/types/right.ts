@@ -3,6 +3,7 @@
 import { connect, RoomerError } from "roomer";
 import type { Client, Room, SendResult } from "roomer";
 import roomer from "roomer/compat";
+import * as core from "roomer/core";
 import bytecursor from "roomer/bytecursor.js";
 import emitter from "roomer/emitter.js";
 import { createServer } from "roomer/testkit";
@@ -102,6 +103,45 @@ connect("/ws", { lazy: true, tokenIn: "protocol", token: null, debug: ({ what, r
 const size: number = lobby.count;
 console.log(size);
 
+// Requests: functions in the map.
+interface Calls {
+    chat: { text: string };
+    add: (numbers: [a: number, b: number]) => number;
+    rename: (name: string) => Promise<void>;
+    who: () => { name: string };
+}
+const calls = connect<Calls>("/ws", { codec: "json" });
+const table: Room<Calls> = calls.join("table", { history: 20 });
+async function ask(): Promise<number> {
+    const sum: number = await table.request("add", [1, 2]);
+    await table.request("rename", "Ann", { to: "id", timeout: 1_000, signal: new AbortController().signal });
+    const { name }: { name: string } = await table.request("who");
+    const undo: () => void = table.handle("add", ([a, b], from) => a + b + from.length);
+    table.handle("who", async () => ({ name }));
+    table.handle("rename", async (given) => {
+        throw new RoomerError("taken", given);
+    });
+    undo();
+    return sum;
+}
+ask().catch((error: RoomerError) => console.log(error.code === "answer" && error.kind === "taken"));
+connect("/ws").root.request("x", new Uint8Array(1), { to: "id" }).then((answer: Uint8Array) => answer.byteLength);
+connect("/ws").root.handle("x", (payload) => payload.subarray(1));
+connect("/ws", { codec: "text" }).root.request("x", "y").then((answer: string) => answer.length);
+connect("/ws", { codec: "json" }).root.request("x").then((answer: unknown) => answer);
+
+// Members with info, history, errors, and a smaller client.
+const { info, user } = table.member("id") ?? {};
+console.log(info?.name, user?.length, table.history?.number.toFixed(), table.history?.recovered === true);
+table.on("member_changed", (id, member) => console.log(id === member.id, member.info, member.user?.length));
+table.on("new_member", (id, { info: given }) => console.log(id, given));
+table.on("history_lost", ({ epoch, number }) => console.log(epoch + number));
+table.on("chat", ({ text }, from, direct, number) => console.log(text, from, direct, number?.toFixed()));
+calls.setInfo({ name: "Ann" });
+calls.on("error", ({ code, kind, room, event, remedy }) => console.log(code === "rejected", kind?.length, room, event, remedy));
+const small: Client<Calls> = core.connect<Calls>("/ws", { codec: "json", features: [core.requests, core.history, core.streams, core.ownInfo, core.refusals, core.renewal] });
+console.log(small.id);
+
 // Rooms with a map, or a codec, of their own.
 client.join<{ move: { from: string; to: string } }>("game").send("move", { from: "e2", to: "e4" });
 client.join("notes", { codec: "text" }).send("note", "text");
@@ -126,6 +166,11 @@ const server = createServer({ latency: 5, messageRate: { perSecond: 10 }, joinRa
 connect("ws://test/ws", { ...server.options, codec: "json" });
 server.handle("chat", (conn, { room, text }) => conn.sendToRoom(room, "chat", text()));
 server.allow({ join: (conn, room) => conn.token !== "" && room !== "vip", connect: (url, token) => url !== token });
+server.allow({ connect: () => ({ info: { name: "Ann" }, user: "ann" }), setInfo: (conn, value) => conn.info !== value.name, renew: ({ user }, token) => user === token });
+server.onRequest("add", async (conn, message) => message.json()[0] + conn.id.length);
+server.connections()[0]?.request("lobby", "sure", { x: 1 }, { timeout: 5 }).then((answer) => answer.json());
+server.connections().forEach((conn) => (conn.expiring(60_000), conn.setInfo(null)));
+createServer({ history: (room) => (room === "lobby" ? 100 : 0) }).forget("lobby");
 server.sleep(70_000).then(() => server.connections()[0]?.move("lobby", "table"));
 server.advance(1_000).then(() => server.connections()[0]?.close(1008));
 

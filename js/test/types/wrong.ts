@@ -58,6 +58,31 @@ async function read(): Promise<void> {
 }
 void read();
 
+// Requests.
+interface Calls {
+    add: (numbers: [a: number, b: number]) => number;
+    chat: { text: string };
+}
+const calls = connect<Calls>("/ws", { codec: "json" }).root;
+// @ts-expect-error no such request
+calls.request("sub", [1, 2]);
+// @ts-expect-error a number is missing
+calls.request("add", [1]);
+// @ts-expect-error this request needs a payload
+calls.request("add");
+// @ts-expect-error the answer is a number
+calls.request("add", [1, 2]).then((answer: string) => answer);
+// @ts-expect-error no such option
+calls.request("add", [1, 2], { timeOut: 5 });
+// @ts-expect-error the result is a number
+calls.handle("add", () => "3");
+// @ts-expect-error the payload is a pair of numbers
+calls.handle("add", (numbers: string) => numbers.length);
+// @ts-expect-error a member is read only
+calls.member("id")!.info = 5;
+// @ts-expect-error history is a number
+connect("/ws").join("lobby", { history: true });
+
 // Codecs and maps that do not fit.
 // @ts-expect-error objects need the codec "json"
 connect<Events>("/ws");

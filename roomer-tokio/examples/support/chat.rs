@@ -6,6 +6,7 @@ use roomer_engine::{Claims, Cluster, Rejection, Server, Warning, WarningCause};
 
 use crate::pages;
 use crate::program::{self, Outcome, text, time, value};
+use crate::trial;
 
 const HELP: &str = "\
 A chat server with its page, and the gallery of the JavaScript client at /gallery/.
@@ -44,6 +45,8 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --threads N               worker threads (default 1)
     --coalesce TIME           how long a large room's messages are collected (default 0)
     --echo                    a WebSocket echo instead, for conformance tests
+    --resume-window TIME      how long a client without a socket keeps its session (default 30s)
+    --trial                   logins by name, request handlers and rooms that remember, for tests
     --panic-event             an event `panic` whose handler panics, for tests
     --quiet                   say nothing but where it listens
     -h, --help                this
@@ -142,6 +145,10 @@ impl Chat {
                 Long("echo") => builder = builder.echo(),
                 Long("cluster") => broker = Some(value(&mut args, "cluster")?),
                 Long("node") => node = Some(text(&mut args, "node")?),
+                Long("resume-window") => {
+                    builder = builder.resume_window(time(&mut args, "resume-window")?)
+                }
+                Long("trial") => builder = trial::add(builder),
                 Long("threads") => chat.1 = value(&mut args, "threads")?,
                 Long("panic-event") => panic_event = true,
                 Long("quiet") => chat.2 = true,

@@ -12,3 +12,5 @@ pub mod hs256;
 #[cfg(feature = "chat")]
 mod pages;
 pub mod program;
+#[cfg(feature = "chat")]
+mod trial;

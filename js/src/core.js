@@ -1,0 +1,29 @@
+/**
+ * The client without its features, for pages that use some of them and count bytes:
+ *
+ *     import { connect, requests } from "roomer/core";
+ *
+ *     const client = connect("wss://example.org/ws", { codec: "json", features: [requests] });
+ *
+ * A feature is a function. It receives what the client shares with it, and returns an object with some of these methods:
+ *
+ * | method | called |
+ * |---|---|
+ * | `client(client)` | with the client, to add to it |
+ * | `room(room)` | with a new room, to add to its `api` |
+ * | `packet(packet, room)` | with a packet that is not an acknowledgement; returns true if it is done |
+ * | `greeted(hello)` | when the server has shown which protocol it speaks; without `hello` the plain one |
+ * | `ended()` | when a connection has ended whose session does not continue |
+ * | `closed(room, error)` | when a room is closed for good |
+ *
+ * @module core
+ */
+
+export { connect } from "./client.js";
+export { RoomerError } from "./error.js";
+export { history } from "./history.js";
+export { ownInfo } from "./own-info.js";
+export { refusals } from "./refusals.js";
+export { renewal } from "./renewal.js";
+export { requests } from "./requests.js";
+export { streams } from "./stream.js";

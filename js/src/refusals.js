@@ -1,0 +1,29 @@
+/**
+ * The feature that reports what the server has refused, as the event `error` of the client.
+ *
+ * @module refusals
+ */
+
+import { RoomerError } from "./error.js";
+import { ERROR } from "./limits.js";
+import { toText } from "./packet.js";
+import { decodePayload } from "./room.js";
+
+const REMEDIES = {
+    refused: "join the room first; check the user's permissions",
+    invalid: "fix the name or the payload",
+    busy: "send less, or later",
+    gone: "the receiver has left: stop sending to it"
+};
+
+const toError = (bytes) => {
+    const { code: kind, message, room, event } = JSON.parse(toText(bytes));
+    return new RoomerError("rejected", `${kind}: ${message} (${event} in ${room})`, { kind, room, event, remedy: REMEDIES[kind] });
+};
+
+/** @param {object} core see core.js */
+export const refusals = ({ report }) => ({
+    packet(packet) {
+        packet.event === ERROR && !packet.to && decodePayload({ decode: toError }, packet, report, report);
+    }
+});

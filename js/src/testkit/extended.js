@@ -1,0 +1,100 @@
+/**
+ * What clients of the extended protocol may do beside joins and messages, on the server in memory: set their info, and renew
+ * their logins. And why their packets are refused.
+ *
+ * @module testkit/extended
+ */
+
+import { EXPIRING, MEMBERS, ROOT } from "../limits.js";
+import { encode, toBytes, toText } from "../packet.js";
+import { sendError } from "./requests.js";
+
+export const MOST_INFO_BYTES = 1024;
+
+/** Returns a member in a session: a list of its id, its info and its user, if it has one. */
+export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] : [id, info, user]);
+
+/**
+ * @param {object} about
+ * @param {import("./index.js").ManualClock} about.clock
+ * @param {Map<string, object>} about.conns the connections by id
+ * @param {Map<string, Set<object>>} about.rooms members by room
+ * @param {(room: string) => string} about.membership
+ * @param {object} about.rules `setInfo` and `renew`
+ */
+export function createExtended({ clock, conns, rooms, membership, rules }) {
+    /** Replaces the info of a connection, and tells the members of its rooms. */
+    function setInfo(conn, info) {
+        if (JSON.stringify(info) === JSON.stringify(conn.info)) {
+            return;
+        }
+        conn.info = info;
+        const bytes = toBytes(JSON.stringify({ changed: [toEntry(conn)] }));
+        for (const [name, members] of rooms) {
+            if (members.has(conn)) {
+                const mode = membership(name);
+                mode === "full" && members.forEach(({ session, deliver }) => session && deliver(encode(name, MEMBERS, "", "", bytes)));
+                mode === "own" && conn.session && conn.deliver(encode(name, MEMBERS, conn.id, "", bytes));
+            }
+        }
+    }
+
+    /** Handles the info that a client sets for itself; returns why it is refused. */
+    function receiveInfo(conn, payload) {
+        let info;
+        try {
+            info = JSON.parse(toText(payload));
+        } catch {
+            // Not JSON: invalid.
+        }
+        if (info === undefined || payload.length > MOST_INFO_BYTES) {
+            return ["invalid", "the info is not JSON, or too long", true];
+        }
+        if (!conn.takes.info()) {
+            return ["busy", "too many changes of info", true];
+        }
+        if (!rules.setInfo(conn.api, info)) {
+            return ["refused", "clients may not set their info", true];
+        }
+        return setInfo(conn, info);
+    }
+
+    /** Asks a client for a new token, and closes its connection if there is none in time. */
+    function askForToken(conn, milliseconds) {
+        if (!conn.session) {
+            return;
+        }
+        clock.clearTimeout(conn.loginTimer);
+        conn.loginTimer = clock.setTimeout(() => conns.has(conn.id) && conn.api.close(1008, "login expired"), milliseconds);
+        conn.isAsked = true;
+        conn.deliver(encode(ROOT, EXPIRING, "", "", toBytes(JSON.stringify({ in: milliseconds }))));
+    }
+
+    function receiveToken(conn, payload) {
+        const token = toText(payload);
+        if (!conn.isAsked) {
+            return ["refused", "the event belongs to the protocol", true];
+        }
+        conn.isAsked = false;
+        if (rules.renew(conn.api, token)) {
+            conn.token = token;
+            clock.clearTimeout(conn.loginTimer);
+        }
+        return undefined;
+    }
+
+    /** Sends an extended client the reason why its packet is refused. */
+    function explain(conn, { room, event, to }, [code, message]) {
+        const tag = /:[^:]*$/.exec(to)?.[0];
+        if (!conn.session) {
+            return;
+        }
+        if (tag && !event.startsWith("roomer:")) {
+            sendError(conn, room, to.startsWith(":") ? to : `${conn.id}${tag}`, { code, message });
+        } else if (conn.takes.error()) {
+            sendError(conn, ROOT, "", { code, message, room, event });
+        }
+    }
+
+    return { setInfo, receiveInfo, askForToken, receiveToken, explain };
+}

@@ -1,0 +1,60 @@
+/**
+ * Rooms that remember their last messages, on the server in memory.
+ *
+ * @module testkit/history
+ */
+
+import { toText } from "../packet.js";
+
+/** Returns what the payload of a join asks for; undefined if it is an ordinary one. */
+function readRecall(payload) {
+    try {
+        const { at, last } = JSON.parse(toText(payload));
+        return at === undefined && last === undefined ? undefined : { at, last };
+    } catch {
+        return undefined;
+    }
+}
+
+/** @param {number | ((room: string) => number)} size the number of messages that a room remembers; 0: it does not */
+export function createHistories(size) {
+    const sizeOf = typeof size === "function" ? size : () => size;
+    /** By room. */
+    const memories = new Map();
+    let lastEpoch = 8000;
+
+    function find(room) {
+        if (!memories.has(room) && sizeOf(room)) {
+            memories.set(room, { epoch: ++lastEpoch, newest: 0, messages: [] });
+        }
+        return memories.get(room);
+    }
+
+    return {
+        /** Remembers a message; returns its number as a receiver, "" if the room does not remember. */
+        push(room, message) {
+            const memory = find(room);
+            if (!memory) {
+                return "";
+            }
+            memory.messages.push({ ...message, number: ++memory.newest });
+            memory.messages.splice(0, memory.messages.length - sizeOf(room));
+            return `#${memory.newest}`;
+        },
+        /** Returns what a client that joins gets: the additions to its `join_ack`, and the messages. */
+        recall(room, payload) {
+            const memory = find(room);
+            const asked = memory && readRecall(payload);
+            if (!asked) {
+                return { messages: [] };
+            }
+            const { epoch, newest, messages } = memory;
+            const [atEpoch, number] = asked.at ?? [];
+            const recovered = atEpoch === epoch && number <= newest && number >= newest - messages.length;
+            const found = recovered ? messages.filter((each) => each.number > number) : messages.slice(messages.length - Math.min(asked.last ?? 0, messages.length));
+            return { ack: { at: [epoch, newest], recovered }, messages: found };
+        },
+        /** Forgets a room, or all: the next memory has a new epoch. */
+        forget: (room) => void (room === undefined ? memories.clear() : memories.delete(room))
+    };
+}

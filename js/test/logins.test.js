@@ -1,0 +1,117 @@
+/**
+ * What the server tells of itself: logins that expire, and packets that it refuses.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { encode, toBytes } from "../src/packet.js";
+import { connOf, enter } from "./support/session.js";
+
+describe("a login that expires", () => {
+    const login = async (token, renew = () => true) => {
+        const world = await enter(1, { token });
+        world.server.allow({ renew });
+        return { ...world, conn: connOf(world, world.client) };
+    };
+
+    test("is renewed with a new token, each time that the server asks", async () => {
+        let calls = 0;
+        const seen = [];
+        const { server, client, conn, errors, wire } = await login(async () => `token ${++calls}`, ({ id }, token) => seen.push([id, token]));
+        for (let n = 0; n < 2; n++) {
+            conn.expiring(60_000);
+            await server.advance(100_000);
+        }
+        assert.deepEqual([seen, client.state, errors, conn.token], [[[client.id, "token 2"], [client.id, "token 3"]], "open", [], "token 3"]);
+        assert.deepEqual(wire.filter(([, , event]) => event === "roomer:token"), [[0, "root", "roomer:token", "token 2"], [0, "root", "roomer:token", "token 3"]]);
+    });
+
+    test("ends if the token is not good, with the code of the server", async () => {
+        const { server, client, conn } = await login(() => "bad", () => false);
+        let ended;
+        client.on("state", (state, error) => (ended = [state, error.code, error.reason]));
+        conn.expiring(1_000);
+        await server.advance(1_100);
+        assert.deepEqual(ended, ["closed", "ended", "login expired"]);
+    });
+
+    test("is an error if there is no new token", async () => {
+        const isOver = new Error("the session is over");
+        for (const [next, cause] of [[() => null], [async () => Promise.reject(isOver), isOver], [() => { throw isOver; }, isOver]]) {
+            let token = () => "first";
+            const { server, client, conn, errors, wire } = await login(() => token());
+            token = next;
+            conn.expiring(1_000);
+            await server.advance(900);
+            assert.deepEqual([errors.map((error) => error.code), client.state, wire.filter(([, , event]) => event === "roomer:token")], [["token"], "open", []]);
+            cause && assert.equal(errors[0].cause, cause);
+            await server.advance(1_000);
+            assert.equal(client.state, "closed");
+        }
+    });
+
+    test("a token that is not a function is sent again; without one it is an error", async () => {
+        for (const [token, expected] of [["fixed", [[0, "root", "roomer:token", "fixed"]]], [undefined, []]]) {
+            const { server, conn, errors, wire } = await login(token);
+            conn.expiring(1_000);
+            await server.advance(500);
+            assert.deepEqual([wire.filter(([, , event]) => event === "roomer:token"), errors.map((error) => error.code)], [expected, expected.length ? [] : ["token"]]);
+        }
+    });
+
+    test("a token that comes when another session has begun is not sent", async () => {
+        let token = () => "first";
+        const { server, conn, wire, errors } = await login(() => token());
+        let release;
+        token = () => new Promise((resolve) => (release = resolve));
+        conn.expiring(60_000);
+        await server.advance(100);
+        const late = release;
+        token = () => "second";
+        conn.cut();
+        conn.expire();
+        await server.advance(5_000);
+        late("late");
+        await server.advance(100);
+        assert.deepEqual([wire.filter(([, , event]) => event === "roomer:token"), errors], [[], []]);
+    });
+
+    test("a peer cannot ask for the token", async () => {
+        const { server, conn, wire } = await login(() => "secret");
+        conn.deliver(encode("root", "roomer:expiring", "", "peer", toBytes('{"in":1}')));
+        await server.advance(100);
+        assert.deepEqual(wire, []);
+    });
+});
+
+describe("a packet that the server refuses", () => {
+    test("is an error with its kind, its room, its event and a remedy", async () => {
+        const world = await enter(2);
+        const { server, client, room, other, errors } = world;
+        const gone = other.client.id;
+        other.client.close();
+        connOf(world, client).kick("root");
+        await server.advance(100);
+        room.send("n", 1, gone);
+        server.allow({ join: (conn, name) => name !== "vip" });
+        const ends = [];
+        client.join("vip").on("close", (error) => ends.push([error.code, errors.at(-1).kind]));
+        await server.advance(100);
+        const about = errors.map(({ name, code, kind, room: where, event, remedy }) => [name, code, kind, where, event, typeof remedy]);
+        assert.deepEqual(about, [["RoomerError", "rejected", "gone", "lobby", "n", "string"], ["RoomerError", "rejected", "refused", "vip", "join", "string"]]);
+        assert.deepEqual(ends, [["refused", "refused"]]);
+        assert.match(errors[0].message, /^rejected: gone: .* \(n in lobby\)/);
+    });
+
+    test("an error of an unknown kind has no remedy; one that is malformed is an error of its own", async () => {
+        const world = await enter();
+        const { server, client, errors } = world;
+        const conn = connOf(world, client);
+        for (const text of ['{"code":"new","message":"text"}', "nonsense", "null"]) {
+            conn.deliver(encode("root", "roomer:error", "", "", toBytes(text)));
+        }
+        await server.advance(100);
+        assert.deepEqual(errors.map(({ code, kind, remedy }) => [code, kind, remedy]), [["rejected", "new", undefined], ["payload", undefined, undefined], ["payload", undefined, undefined]]);
+    });
+});

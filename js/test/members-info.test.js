@@ -1,0 +1,156 @@
+/**
+ * Members with info: the list is true at any time, and each change is an event.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { encode, toBytes } from "../src/packet.js";
+import { nthId, record, setUp } from "./support/kit.js";
+import { connOf, enter } from "./support/session.js";
+
+const CHANGES = ["new_member", "member_left", "member_changed"];
+
+/** A server whose clients have the token as their user, and a name as their info, which they may change. */
+function setUpNamed(settings) {
+    const kit = setUp({ plain: false, ...settings });
+    kit.server.allow({ connect: (url, token) => (token ? { user: token, info: { name: token } } : true), setInfo: (conn, info) => info !== "forbidden" });
+    return kit;
+}
+
+/** Enters a room, one client after the other, with these names. */
+async function inRoom(kit, ...names) {
+    const entered = [];
+    for (const token of names) {
+        entered.push(...(await kit.inRoom("lobby", 1, { token })));
+    }
+    return entered;
+}
+
+describe("members", () => {
+    test("have the info and the user that the server gives them; both are in the events", async () => {
+        const kit = setUpNamed();
+        const [ann] = await inRoom(kit, "ann");
+        const log = record(ann.room, ...CHANGES);
+        const [bob, cat] = await inRoom(kit, "bob", undefined);
+        const expected = [{ id: nthId(1), info: { name: "ann" }, user: "ann" }, { id: nthId(2), info: { name: "bob" }, user: "bob" }, { id: nthId(3), info: null, user: undefined }];
+        for (const { room } of [ann, bob, cat]) {
+            assert.deepEqual(room.members().map((id) => room.member(id)), expected);
+            assert.ok(Object.isFrozen(room.member(nthId(1))));
+        }
+        assert.equal(ann.room.member("nobody"), undefined);
+        bob.client.close();
+        await kit.server.advance();
+        assert.deepEqual(log, [["new_member", nthId(2), expected[1]], ["new_member", nthId(3), expected[2]], ["member_left", nthId(2), expected[1]]]);
+    });
+
+    test("change their info, the client itself too; all members are told, once", async () => {
+        const kit = setUpNamed();
+        const [ann, bob] = await inRoom(kit, "ann", "bob");
+        const logs = [ann, bob].map(({ room }) => record(room, ...CHANGES));
+        ann.client.setInfo({ name: "Anna" });
+        await kit.server.advance();
+        connOf(kit, bob.client).setInfo(undefined);
+        ann.client.setInfo({ name: "Anna" });
+        await kit.server.advance();
+        const changes = [["member_changed", nthId(1), { id: nthId(1), info: { name: "Anna" }, user: "ann" }], ["member_changed", nthId(2), { id: nthId(2), info: null, user: "bob" }]];
+        assert.deepEqual(logs, [changes, changes]);
+        assert.deepEqual([ann.room.member(nthId(1)), bob.room.member(nthId(2))], [changes[0][2], changes[1][2]]);
+    });
+
+    test("are compared when a new session begins", async () => {
+        const kit = setUpNamed();
+        const [ann, bob] = await inRoom(kit, "ann", "bob");
+        const log = record(ann.room, ...CHANGES, "reopen");
+        const [conn] = kit.server.connections();
+        conn.cut();
+        conn.expire();
+        bob.client.setInfo([1]);
+        await kit.server.advance(1_000);
+        assert.deepEqual(log, [["member_changed", nthId(2), { id: nthId(2), info: [1], user: "bob" }], ["reopen", nthId(1)]]);
+    });
+
+    test("do not flap when a session continues", async () => {
+        const kit = setUpNamed({ latency: 10 });
+        const [ann, bob] = await inRoom(kit, "ann", "bob");
+        await kit.server.advance(100);
+        const log = record(ann.room, ...CHANGES, "reopen");
+        kit.server.cut();
+        bob.client.setInfo("Bob");
+        await kit.server.advance(1_000);
+        assert.deepEqual(log, [["member_changed", nthId(2), { id: nthId(2), info: "Bob", user: "bob" }]]);
+        assert.equal(ann.client.id, nthId(1));
+    });
+
+    test("are only the client itself, whose info changes, in a room without presence", async () => {
+        const kit = setUpNamed({ membership: (room) => (room === "lobby" ? "own" : "count") });
+        const [ann] = await inRoom(kit, "ann", "bob");
+        const log = record(ann.room, ...CHANGES);
+        ann.client.setInfo(1);
+        await kit.server.advance();
+        assert.deepEqual([ann.room.members(), log], [[nthId(1)], [["member_changed", nthId(1), { id: nthId(1), info: 1, user: "ann" }]]]);
+        assert.deepEqual([ann.client.root.count, ann.client.root.member(nthId(1))], [2, undefined]);
+    });
+
+    test("of a plain server have no info, and setInfo() does nothing there", async () => {
+        const kit = setUp();
+        const [a, b] = await kit.inRoom("lobby", 2);
+        a.client.setInfo({ name: "a" });
+        await kit.server.advance(10_000);
+        assert.deepEqual(b.room.member(a.client.id), { id: a.client.id, info: null, user: undefined });
+        assert.deepEqual([a.errors, a.client.state], [[], "open"]);
+    });
+
+    test("that are malformed are left out, and do no harm", async () => {
+        const world = await enter(2);
+        const { server, room, errors, other } = world;
+        const conn = connOf(world, room);
+        const log = record(room, ...CHANGES);
+        for (const text of ['{"joined":[null,5,[],[null],["x"]],"left":[null,5],"changed":[null,["y",1],["x",{"n":1}]]}', "null", "[]", "nonsense", '{"joined":5}', '{"left":{}}']) {
+            conn.deliver(encode("lobby", "roomer:members", "", "", toBytes(text)));
+        }
+        await server.advance(100);
+        const x = (info) => ({ id: "x", info, user: undefined });
+        assert.deepEqual(log, [["new_member", "x", x(null)], ["member_changed", "x", x({ n: 1 })]]);
+        assert.deepEqual(room.members(), [room.id, other.room.id, "x"]);
+        assert.deepEqual(errors.map((error) => error.code), ["payload", "payload", "payload"]);
+    });
+});
+
+describe("setInfo()", () => {
+    test("before the client is connected, without a connection, and in each new session", async () => {
+        const kit = setUpNamed({ latency: 10 });
+        const [bob] = await inRoom(kit, "bob");
+        const ann = kit.connect({ token: "ann" });
+        const lobby = ann.client.join("lobby");
+        ann.client.setInfo("first");
+        await kit.server.advance(1_000);
+        assert.equal(bob.room.member(ann.client.id).info, "first");
+        kit.server.cut();
+        ann.client.setInfo("second");
+        await kit.server.advance(5_000);
+        assert.equal(bob.room.member(ann.client.id).info, "second");
+        kit.server.cut();
+        kit.server.expire();
+        await kit.server.advance(5_000);
+        for (const room of [bob.room, lobby]) {
+            assert.deepEqual(room.member(ann.client.id), { id: lobby.id, info: "second", user: "ann" });
+        }
+        ann.client.setInfo();
+        await kit.server.advance(1_000);
+        assert.equal(bob.room.member(ann.client.id).info, null);
+    });
+
+    test("is refused by the rule of the application, above the limit, and too often: errors say so", async () => {
+        const kit = setUpNamed();
+        const [{ client, room, errors }] = await inRoom(kit, "ann");
+        client.setInfo("forbidden");
+        client.setInfo("x".repeat(2_000));
+        for (let n = 0; n < 17; n++) {
+            client.setInfo(n);
+        }
+        await kit.server.advance();
+        assert.deepEqual(errors.map(({ code, kind, room: name, event }) => [code, kind, name, event]), ["refused", "invalid", "busy", "busy"].map((kind) => ["rejected", kind, "root", "roomer:info"]));
+        assert.equal(room.member(room.id).info, 14);
+    });
+});

@@ -1,0 +1,166 @@
+/**
+ * Rooms that remember: what a client has missed arrives once and in order, or it learns that something is missing.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { encode, toBytes } from "../src/packet.js";
+import { code, record, setUp } from "./support/kit.js";
+import { connOf } from "./support/session.js";
+
+/** A client in the room "lobby" with a history, and the server. `log` is what it hears there. */
+async function enter({ history = 20, before = 0, ...settings } = {}) {
+    const kit = setUp({ plain: false, latency: 10, history: 10, ...settings });
+    const { server } = kit;
+    const [first] = await kit.inRoom("lobby");
+    await server.advance(100);
+    for (let n = 1; n <= before; n++) {
+        first.room.send("n", n);
+    }
+    await server.advance(100);
+    const { client, errors } = kit.connect();
+    const room = client.join("lobby", { history });
+    const log = record(room, "n", "open", "reopen", "history_lost");
+    await server.advance(100);
+    /** Ends the session of the client, and lets something happen before it is back. */
+    const away = async (happen) => {
+        const conn = connOf(kit, client);
+        conn.cut();
+        conn.expire();
+        await happen?.();
+        await server.advance(5_000);
+    };
+    /** The numbers that were heard, and the names of other events. */
+    const heard = () => log.splice(0).map(([event, payload]) => (event === "n" ? payload : event));
+    return { kit, server, first, client, errors, room, log, heard, away, say: (...numbers) => numbers.forEach((n) => first.room.send("n", n)) };
+}
+
+describe("a room that remembers", () => {
+    test("gives a client its last messages, after open, with their numbers", async () => {
+        const { room, log, first } = await enter({ before: 3, history: 2 });
+        assert.deepEqual(log, [["open"], ["n", 2, first.client.id, false, 2], ["n", 3, first.client.id, false, 3]]);
+        assert.deepEqual({ ...room.history, epoch: 0 }, { epoch: 0, number: 3, recovered: false });
+        assert.ok(Object.isFrozen(room.history));
+    });
+
+    test("shows its history by the time it opens", async () => {
+        const kit = setUp({ plain: false, history: 10 });
+        const { client } = kit.connect();
+        const lobby = client.join("lobby", { history: 5 });
+        let seen;
+        lobby.on("open", () => (seen = lobby.history.number));
+        assert.equal(lobby.history, undefined);
+        await kit.server.advance();
+        assert.equal(seen, 0);
+    });
+
+    test("gives a client in a new session what it has missed, once and in order", async () => {
+        for (const history of [0, 5]) {
+            const { heard, away, say, room, server } = await enter({ before: 3, history });
+            say(4, 5);
+            await server.advance(100);
+            assert.deepEqual(heard(), ["open", ...[1, 2, 3].slice(3 - Math.min(history, 3)), 4, 5]);
+            await away(async () => {
+                say(6, 7);
+                await server.advance(20);
+            });
+            assert.deepEqual(heard(), ["reopen", 6, 7]);
+            assert.equal(room.history.recovered, true);
+            await away();
+            assert.deepEqual(heard(), ["reopen"]);
+            say(8);
+            await server.advance(100);
+            await away(() => say(9));
+            assert.deepEqual(heard(), [8, "reopen", 9]);
+        }
+    });
+
+    test("counts what the client has sent itself", async () => {
+        const { heard, away, say, room, server } = await enter();
+        say(1);
+        await server.advance(100);
+        room.send("n", "mine");
+        await server.advance(100);
+        await away(() => say(2));
+        assert.deepEqual(heard(), ["open", 1, "reopen", 2]);
+    });
+
+    test("tells that something is missing, and gives the last messages then", async () => {
+        const { heard, away, say, server, room } = await enter({ history: 3 });
+        say(1, 2);
+        await server.advance(100);
+        heard();
+        await away(async () => {
+            say(...Array.from({ length: 12 }, (_, n) => n + 3));
+            await server.advance(100);
+        });
+        assert.deepEqual([heard(), room.history.recovered, room.history.number], [["history_lost", "reopen", 12, 13, 14], false, 14]);
+        await away(async () => {
+            server.forget();
+            say(15);
+            await server.advance(100);
+        });
+        assert.deepEqual(heard(), ["history_lost", "reopen", 15]);
+        await away(() => say(16));
+        assert.deepEqual(heard(), ["reopen", 16]);
+    });
+
+    test("is cut in the middle of what was missed: the rest follows", async () => {
+        const { heard, away, say, server, client, kit } = await enter({ history: 3 });
+        say(1);
+        await server.advance(100);
+        heard();
+        await away(async () => {
+            say(2, 3, 4);
+            await server.advance(100);
+        });
+        const all = heard();
+        connOf(kit, client).cut();
+        await server.advance(5_000);
+        assert.deepEqual([all, heard()], [["reopen", 2, 3, 4], []]);
+    });
+
+    test("sends nothing twice, whatever the server repeats", async () => {
+        const { heard, say, server, client, kit } = await enter({ history: 5 });
+        say(1, 2, 3);
+        await server.advance(100);
+        const conn = connOf(kit, client);
+        conn.deliver(encode("lobby", "n", "#2", "x", toBytes("2")));
+        conn.deliver(encode("lobby", "n", "#4", "x", toBytes("4")));
+        conn.deliver(encode("lobby", "n", "", "x", toBytes("5")));
+        await server.advance(100);
+        assert.deepEqual(heard(), ["open", 1, 2, 3, 4, 5]);
+    });
+
+    test("is ordinary without the option, and a plain or forgetful server ignores it", async () => {
+        for (const [settings, options] of [[{}, undefined], [{ history: 0 }, { history: 5 }], [{ plain: true }, { history: 5 }]]) {
+            const kit = setUp({ plain: false, history: 10, ...settings });
+            const [a] = await kit.inRoom("lobby");
+            a.room.send("n", 1);
+            await kit.server.advance();
+            const { client, errors } = kit.connect();
+            const room = client.join("lobby", options);
+            const log = record(room, "n");
+            await kit.server.advance();
+            a.room.send("n", 2);
+            await kit.server.advance();
+            assert.deepEqual([log.map(([, n]) => n), room.history, errors], [[2], undefined, []]);
+        }
+    });
+
+    test("the option is a number", async () => {
+        const { client } = setUp({ plain: false }).connect();
+        for (const history of [-1, "many", NaN]) {
+            assert.throws(() => client.join("x", { history }), code("argument"));
+        }
+    });
+
+    test("messages() has the numbers", async () => {
+        const { room, say, server } = await enter();
+        const messages = room.messages("n");
+        say(1);
+        await server.advance(100);
+        assert.equal((await messages.next()).value.number, 1);
+    });
+});

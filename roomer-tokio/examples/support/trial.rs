@@ -1,0 +1,41 @@
+//! A server for tests of clients: the flag `--trial` of the chat.
+
+use std::time::Duration;
+
+use roomer_engine::{
+    Builder, Claims, ErrorCode, HandlerError, History, Info, Rejection, ReplyError,
+};
+
+/// Adds request handlers, logins whose tokens are names, info that clients may set, and rooms that
+/// remember ten messages, those whose names begin with `remembered`.
+///
+/// A token is `NAME` or `NAME@MILLISECONDS`, for which the login is valid.
+pub(crate) fn add(builder: Builder) -> Builder {
+    builder
+        .authorize(|request| login(&request.token().unwrap_or_default()))
+        .renew_login(|_, token| login(token))
+        .may_set_info(|_, info| info.as_str() != "\"forbidden\"")
+        .history("remembered*", History::last(10))
+        .on_request("echo", |_, message| message.payload.to_vec())
+        .on_request("broken", |_, _| Err::<(), HandlerError>("a secret".into()))
+        .on_request("taken", |_, _| {
+            Err::<(), HandlerError>(ReplyError::new(ErrorCode::Refused, "it is taken").into())
+        })
+        .on_request_async("relay", async |conn, message| {
+            let answer = conn.request("back", &message.payload, Duration::from_secs(60)).await?;
+            Ok::<_, HandlerError>(answer.payload)
+        })
+}
+
+fn login(token: &str) -> Result<Claims, Rejection> {
+    let (name, validity) = token.split_once('@').unwrap_or((token, ""));
+    let claims = match name {
+        "" => Claims::new(),
+        "nobody" => return Err(Rejection::unauthorized("not a name")),
+        name => Claims::new().user(name).info(Info::string(name)),
+    };
+    Ok(match validity.parse() {
+        Ok(milliseconds) => claims.good_for(Duration::from_millis(milliseconds)),
+        Err(_) => claims,
+    })
+}
