@@ -130,6 +130,10 @@ function* checkWords(words) {
         if (!exists(program) || !(statSync(join(ROOT, program)).mode & 0o100)) {
             yield program;
         }
+    } else if (program === "node") {
+        if (!exists(args[0])) {
+            yield `script ${args[0]}`;
+        }
     } else if (program === "target/release/load") {
         if (!exists("roomer-tokio/examples/load/main.rs")) {
             yield "the load generator";

@@ -1,0 +1,38 @@
+/**
+ * The client passes the conformance kit of the protocol, and the kit finds what is wrong with clients that are not like it.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { readCases, run } from "../../roomer-proto/kit/run.mjs";
+import { BUGS } from "./support/conformance-bugs.js";
+
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+const client = (bug) => [...(bug ? ["/usr/bin/env", `ROOMER_BUG=${bug}`] : []), process.execPath, "--experimental-websocket", path("support/conformance-client.js")];
+const failuresOf = ({ results }) => results.flatMap(({ name, failure }) => (failure ? [`${name}: ${failure.message}`] : []));
+
+test("the client passes every case of what it declares to have", async () => {
+    const tested = await run(client(), { jobs: 3 });
+    assert.deepEqual(failuresOf(tested), []);
+    assert.ok(tested.results.filter(({ lacks }) => !lacks).length > 200, "the cases were found");
+});
+
+describe("the kit finds a client that", () => {
+    for (const [name, { fails }] of Object.entries(BUGS)) {
+        test(name, async () => {
+            const { results } = await run(client(name), { only: fails, jobs: 1, patience: 2_000 });
+            assert.deepEqual(results.map(({ failure }) => !!failure?.step), [true], "the case fails, at one of its steps");
+        });
+    }
+});
+
+test("each case has a name of its own and known steps, and needs what clients can declare", () => {
+    const cases = readCases();
+    const names = cases.map(({ section, name }) => `${section}: ${name}`);
+    assert.equal(new Set(names).size, names.length);
+    for (const { fails } of Object.values(BUGS)) {
+        assert.ok(names.some((name) => name.includes(fails)), fails);
+    }
+});
