@@ -81,6 +81,23 @@ struct Hole {
     is_scattered: bool,
 }
 
+impl Hole {
+    /// Returns when the frames count as lost. `None` before they were requested as often as
+    /// `repair_wait` allows: a node that was asleep must not take for lost what waits in its own
+    /// socket.
+    fn lost_at(&self, repair_wait: Duration) -> Option<Duration> {
+        // The first request may be an interval late, and the last one needs an interval for an answer.
+        let intervals = repair_wait.as_millis() / DEMAND_AGAIN.as_millis();
+        let demands = intervals.saturating_sub(2).min(DEMANDS.into());
+        let end = self.since + repair_wait;
+        match demands {
+            0 => Some(end),
+            _ if u128::from(self.asked) < demands => None,
+            _ => Some(end.max(self.asked_at + DEMAND_AGAIN)),
+        }
+    }
+}
+
 /// The use of a received frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
@@ -274,7 +291,7 @@ impl Incoming {
             asked_to: 0,
             is_scattered: false,
         });
-        if hole.since + repair_wait <= now {
+        if hole.lost_at(repair_wait).is_some_and(|at| at <= now) {
             return Due::GiveUp;
         }
         let is_first = hole.asked == 0 && is_sure;
@@ -296,9 +313,8 @@ impl Incoming {
             return Some(retry.at);
         }
         if let Some(hole) = &self.hole {
-            let again = hole.asked_at + DEMAND_AGAIN;
-            let end = hole.since + repair_wait;
-            return Some(if hole.asked < DEMANDS { again.min(end) } else { end });
+            let again = (hole.asked < DEMANDS).then_some(hole.asked_at + DEMAND_AGAIN);
+            return again.into_iter().chain(hole.lost_at(repair_wait)).min();
         }
         (self.stream != 0 && !self.is_live).then_some(self.progress_at + TRANSFER_WAIT)
     }
@@ -308,5 +324,63 @@ impl Incoming {
         if let Some(retry) = &mut self.retry {
             retry.at = now;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_millis(500);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// A live stream, of which the peer reports a frame that has not come.
+    fn with_hole() -> Incoming {
+        let mut incoming = Incoming::default();
+        incoming.want(ms(0), 1);
+        let frame = Bytes::from_static(b"frame");
+        assert_eq!(incoming.receive(ms(0), (1, 1), &frame, 1000), Received::Next);
+        incoming.advance(ms(0), frame.len());
+        incoming.went_live();
+        assert_eq!(incoming.reported(1, 2), Some(false));
+        assert_eq!(incoming.due(ms(0), WAIT), Due::Nothing);
+        incoming
+    }
+
+    fn demand() -> Due {
+        Due::Demand(Demand { stream: 1, first: 2, last: 2 })
+    }
+
+    #[test]
+    fn a_missing_frame_is_requested_three_times_and_then_lost() {
+        let mut incoming = with_hole();
+        for at in [100, 200, 300] {
+            assert_eq!(incoming.due_at(WAIT), Some(ms(at)));
+            assert_eq!(incoming.due(ms(at), WAIT), demand());
+        }
+        assert_eq!(incoming.due_at(WAIT), Some(WAIT));
+        assert_eq!(incoming.due(ms(499), WAIT), Due::Nothing);
+        assert_eq!(incoming.due(WAIT, WAIT), Due::GiveUp);
+    }
+
+    #[test]
+    fn a_node_that_was_asleep_requests_a_missing_frame_before_it_is_lost() {
+        let mut incoming = with_hole();
+        for at in [9000, 9100, 9200] {
+            assert_eq!(incoming.due(ms(at), WAIT), demand());
+            assert_eq!(incoming.due(ms(at), WAIT), Due::Nothing);
+            assert_eq!(incoming.due_at(WAIT), Some(ms(at + 100)));
+        }
+        assert_eq!(incoming.due(ms(9300), WAIT), Due::GiveUp);
+    }
+
+    #[test]
+    fn a_wait_without_time_for_requests_is_not_extended() {
+        let mut incoming = with_hole();
+        assert_eq!(incoming.due_at(ms(50)), Some(ms(50)));
+        assert_eq!(incoming.due(ms(50), ms(50)), Due::GiveUp);
     }
 }
