@@ -333,12 +333,14 @@ impl Client {
         if self.is_reset { Incoming::Reset } else { Incoming::End }
     }
 
-    /// Reads at most so many bytes without parsing them, to imitate a slow link.
-    pub fn read_some(&mut self, most: usize) {
+    /// Reads at most so many bytes without parsing them, to imitate a slow link. Returns their number.
+    pub fn read_some(&mut self, most: usize) -> usize {
         let size = self.inbox.len();
         self.inbox.resize(size + most, 0);
         let read = self.stream.read(&mut self.inbox[size..]).expect("the connection is open");
+        assert_ne!(read, 0, "the connection was closed");
         self.inbox.truncate(size + read);
+        read
     }
 
     /// Reads more bytes. Returns false at the end of the stream.

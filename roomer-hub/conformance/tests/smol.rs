@@ -77,7 +77,7 @@ fn an_independent_client_is_served() {
 fn clients_on_smol_pass_all_cases() {
     use roomer_smol::client::Smol;
 
-    smol::block_on(client::within::<Smol>(TIMEOUT, async {
+    smol::block_on(client::within::<Smol>(TIMEOUT * client::CASES, async {
         client::run::<Smol>(|server| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let addr = listener.local_addr().unwrap();

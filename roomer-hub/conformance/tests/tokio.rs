@@ -73,7 +73,7 @@ fn an_independent_client_is_served() {
 fn clients_on_tokio_pass_all_cases() {
     use roomer_tokio::client::Tokio;
 
-    runtime().block_on(client::within::<Tokio>(TIMEOUT, async {
+    runtime().block_on(client::within::<Tokio>(TIMEOUT * client::CASES, async {
         client::run::<Tokio>(|server| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             listener.set_nonblocking(true).unwrap();

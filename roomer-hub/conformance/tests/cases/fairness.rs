@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 
 use super::test_server::TestServer;
-use roomer_conformance::client::Client;
+use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::wire;
 
 /// The number of messages that a flood sends at once.
@@ -18,7 +18,8 @@ const AFLOAT: usize = 8 << 20;
 /// members must exchange their messages meanwhile.
 fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
     // Limits on slow readers are not under test here.
-    let test = TestServer::with(|builder| builder.max_backlog(64 << 20));
+    let test =
+        TestServer::with(|builder| builder.max_backlog(64 << 20).write_timeout(TIMEOUT * 10));
     let [a, b] = test.clients_in("flooded");
     let floods = [(&a, message(&b)), (&b, message(&a))];
     let floods =

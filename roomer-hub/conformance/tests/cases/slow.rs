@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::{LazyLock, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use roomer_engine::ConnId;
 use socket2::{Domain, Socket, Type};
@@ -169,14 +169,18 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
         // Longer than a busy machine may leave the reading thread without a core.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
-    let mut reader = narrow(&test);
+    // Before the client connects, which answers no ping: this takes a busy machine a second.
     let payload = wire::filler(3_000_000);
+    let mut reader = narrow(&test);
     let id = ConnId::parse(&reader.id).unwrap();
     assert!(test.server.send(id, "state", &payload));
+    let (start, mut read) = (Instant::now(), 0);
     // Seven seconds, more than three pong timeouts.
-    for _ in 0..175 {
-        reader.read_some(16 * 1024);
-        // The link's speed: 400 KB a second.
+    while read < 2_800_000 {
+        // The link's speed: 400 KB a second, also if this thread is late.
+        while (read as u128) < start.elapsed().as_millis() * 400 {
+            read += reader.read_some(16 * 1024);
+        }
         thread::sleep(Duration::from_millis(40));
     }
     assert_eq!(test.server.stats().closes.len(), 0);
@@ -197,9 +201,10 @@ fn a_slowly_received_large_message_is_a_sign_of_life() {
         // Longer than a busy machine may leave the writing thread without a core.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
+    // Before the client connects, which answers no ping.
+    let payload = wire::filler(400_000);
     let mut sender = test.roomless_client();
     let id = sender.id.clone();
-    let payload = wire::filler(400_000);
     let message = wire::to_client(&id, "r", "file", &payload);
     for piece in message.chunks(4_000) {
         sender.send(piece);

@@ -93,6 +93,9 @@ impl Nodes {
         address: &str,
     ) -> usize {
         let index = self.nodes.len();
+        // A busy machine may leave the broker or a node without a core for longer than the half second
+        // after which a frame counts as lost.
+        let cluster = cluster.repair_wait(Duration::from_secs(10));
         let cluster = cluster.node(format!("node {index}")).form_wait(Duration::from_millis(50));
         let server = options(Server::builder().cluster(cluster)).build().unwrap();
         let runtime = self.runtimes[index % self.runtimes.len()];
