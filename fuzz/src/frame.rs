@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomer_hub::cluster::{Change, Cluster, Config, Effect, Input};
-use roomer_hub::{Action, ConnId, HashKey, Hub, Presence};
+use roomer_hub::{Action, ConnId, HashKey, Hub, Info, Presence, Profile};
 use roomer_proto::cluster::{
     Beat, FrameKind, Head, Item, Items, Lost, NodeId, Resume, StreamEnds, Subject,
 };
@@ -106,6 +106,7 @@ impl Node {
         let mut config = Config::new("fuzz", "node");
         (config.max_peers, config.max_seats) = (MAX_PEERS, 20);
         (config.held_bytes, config.max_packet, config.max_name) = (HELD_BYTES, MAX_PACKET, 100);
+        config.max_info = 20;
         (config.journal_bytes, config.backlog_bytes) = (1000, 5000);
         let mut hub = Hub::new(roomer_hub::Config::default(), HashKey([3; 16]));
         hub.set_presence(ROOMS[2], Presence::Count);
@@ -191,16 +192,24 @@ impl Node {
         self.now = end;
     }
 
-    /// A client of the node connects, joins, leaves, sends or ends.
+    /// A client of the node connects, joins, leaves, sends or gets another info.
     fn client(&mut self, what: u8) {
         let id = |number: u8| ConnId::from_random_bytes([number; 16]);
         let room = ROOMS[usize::from(what >> 3) % ROOMS.len()];
         if what & 7 == 0 && self.conns < 5 {
             self.conns += 1;
-            return self.hub(roomer_hub::Input::Open { id: id(self.conns), extended: false });
+            let extended = self.conns.is_multiple_of(2);
+            let profile = Profile::new(Some(Info::string("client")), None);
+            let (id, profile) = (id(self.conns), &profile);
+            return self.hub(roomer_hub::Input::OpenWithProfile { id, extended, profile });
         }
         let number = 1 + what % self.conns.max(1);
         let Some(conn) = self.hub.tables().find_conn(id(number).as_str()) else { return };
+        if what & 7 == 6 {
+            let info = Some(Info::string(&"i".repeat(usize::from(what))));
+            let command = roomer_hub::Command::SetInfo { conn, info: info.as_ref() };
+            return self.hub(roomer_hub::Input::Command(command));
+        }
         let event = [JOIN, LEAVE, "chat"][usize::from(what & 7) % 3];
         let packet = PacketRef { room, event, payload: b"hello", ..PacketRef::default() };
         self.hub(roomer_hub::Input::Packet { conn, packet });
@@ -214,6 +223,9 @@ impl Node {
             let change = match action {
                 Action::Joined { name: room, .. } => subject.map(|id| Change::Joined { id, room }),
                 Action::Left { name: room, .. } => subject.map(|id| Change::Left { id, room }),
+                Action::InfoChanged { conn } => {
+                    tables.conn_id(conn).map(|id| Change::Profile { id })
+                }
                 Action::Broadcast { peers, except_guest, packet, .. } if !peers.is_empty() => {
                     Some(Change::Broadcast { peers, except: except_guest.copied(), packet })
                 }

@@ -106,6 +106,11 @@ pub enum Action<'a> {
         /// The packet to send.
         packet: PacketRef<'a>,
     },
+    /// The info of a connection was replaced ([`Tables::profile`]), which the peers have to know.
+    InfoChanged {
+        /// The connection.
+        conn: ConnKey,
+    },
     /// Run the handler of an event. Its requests are later inputs
     /// ([`Input::Command`](crate::Input::Command)).
     Call {
@@ -283,6 +288,7 @@ impl<'a> Actions<'a> {
                 self.notice(room, MEMBER_LEFT, self.output.subjects[subject as usize].as_str())
             }
             PeerRecord::Forward(peer) => Action::Forward { peer, packet },
+            PeerRecord::InfoChanged(conn) => Action::InfoChanged { conn },
             PeerRecord::Members { room, text, kind } => self.members_action(room, text, kind),
             PeerRecord::Numbered { room, is_forwarded, has_except } => {
                 self.numbered(room, is_forwarded, has_except)

@@ -78,6 +78,9 @@ impl Tables {
             if self.find_guest(&id) != Some(key) || self.find_conn(id.as_str()).is_some() {
                 return Err(format!("the id {id} does not lead to its guest alone"));
             }
+            if guest.profile.as_ref().is_some_and(|profile| profile.is_empty()) {
+                return Err(format!("an empty profile of the guest {id}"));
+            }
             if tag != Some(tag_of(id)) || guest.seats.as_slice().is_empty() {
                 return Err(format!("the guest {id} of {:?} with the tag {tag:?}", guest.peer));
             }

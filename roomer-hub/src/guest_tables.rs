@@ -4,9 +4,11 @@
 //! connection: its seats and the rooms' guests point at each other by index.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 use roomer_proto::ConnId;
+use roomer_proto::extended::Profile;
 use slotmap::SlotMap;
 
 use crate::hash::HashKey;
@@ -31,6 +33,8 @@ pub(crate) struct Guest {
     /// The bytes of the id: half the size of a [`ConnId`].
     id: [u8; 16],
     pub(crate) peer: PeerKey,
+    /// The info and user, `None` if there is neither.
+    pub(crate) profile: Option<Arc<Profile>>,
     pub(crate) seats: GuestSeats,
 }
 
@@ -112,9 +116,16 @@ impl GuestTables {
         self.ids.find(key.hash_one(id), |&guest| self.guests[guest].id == id).copied()
     }
 
-    fn insert(&mut self, key: HashKey, peer: PeerKey, id: &ConnId) -> GuestKey {
-        let id = id.to_bytes();
-        let guest = self.guests.insert(Guest { id, peer, seats: GuestSeats::default() });
+    fn insert(
+        &mut self,
+        key: HashKey,
+        peer: PeerKey,
+        id: &ConnId,
+        profile: Option<&Arc<Profile>>,
+    ) -> GuestKey {
+        let (id, seats) = (id.to_bytes(), GuestSeats::default());
+        let profile = profile.filter(|profile| !profile.is_empty()).cloned();
+        let guest = self.guests.insert(Guest { id, peer, profile, seats });
         let guests = &self.guests;
         self.ids.insert_unique(key.hash_one(id), guest, |&other| key.hash_one(guests[other].id));
         guest
@@ -205,6 +216,13 @@ impl Tables {
         })
     }
 
+    /// Returns the guests of a peer, each once, with the info and user.
+    /// Visits the guests of all peers. The order has no meaning, but is reproducible.
+    pub fn profiles_of(&self, peer: PeerKey) -> impl Iterator<Item = (ConnId, Option<&Profile>)> {
+        let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
+        guests.map(|guest| (guest.id(), guest.profile.as_deref()))
+    }
+
     /// Returns the names of the rooms in which a peer has counted members, with their numbers.
     /// Visits all rooms. The order has no meaning, but is reproducible.
     pub fn counts_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, u32)> {
@@ -252,9 +270,10 @@ impl Tables {
         known: Option<GuestKey>,
         room: RoomKey,
         id: &ConnId,
+        profile: Option<&Arc<Profile>>,
     ) {
         let key = self.key;
-        let guest = known.unwrap_or_else(|| self.guest_tables.insert(key, peer, id));
+        let guest = known.unwrap_or_else(|| self.guest_tables.insert(key, peer, id, profile));
         let seats = &mut self.guest_tables.guests[guest].seats;
         let entry = RoomGuest { guest, seat_index: seats.as_slice().len() as u32 };
         let member_index = self.rooms[room].guests_mut().push(peer, entry, id);
@@ -308,7 +327,7 @@ mod tests {
         let id = ConnId::from_random_bytes(bytes);
         let room = tables.find_room(name);
         let room = room.unwrap_or_else(|| tables.insert_room(name, Presence::Full));
-        tables.join_guest(PeerKey::new(0), tables.find_guest(&id), room, &id);
+        tables.join_guest(PeerKey::new(0), tables.find_guest(&id), room, &id, None);
     }
 
     /// Returns the bytes that are allocated for guests and their rooms.

@@ -1,7 +1,9 @@
 //! What the inputs about peers and their guests lead to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use roomer_proto::extended::Profile;
 use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
 use crate::action::Permission;
@@ -83,7 +85,10 @@ impl Hub {
             Input::Renewed { id, room } => return self.renewed(id, room),
             Input::PeerUp { peer, tag } => self.peer_up(peer, tag),
             Input::PeerGone { peer } => self.peer_gone(peer),
-            Input::GuestJoined { peer, room, id } => self.guest_joined(peer, room, id),
+            Input::GuestJoined { peer, room, id, profile } => {
+                self.guest_joined(peer, room, id, profile);
+            }
+            Input::GuestProfile { peer, id, profile } => self.guest_profile(peer, id, profile),
             Input::GuestLeft { peer, room, id } => self.guest_left(peer, room, id),
             Input::GuestCount { peer, room, members } => self.guest_count(peer, room, members),
             // Handled by the caller, before it gets here.
@@ -148,7 +153,13 @@ impl Hub {
         self.tables.guest_tables.remove(self.tables.key, guest);
     }
 
-    pub(crate) fn guest_joined(&mut self, peer: PeerKey, name: &str, id: ConnId) {
+    pub(crate) fn guest_joined(
+        &mut self,
+        peer: PeerKey,
+        name: &str,
+        id: ConnId,
+        profile: Option<&Arc<Profile>>,
+    ) {
         let Some(tag) = self.peer_tag(peer) else { return };
         if name.len() > self.config.max_name {
             self.rejected_peer_inputs.long_name += 1;
@@ -170,7 +181,7 @@ impl Hub {
         if known.is_some_and(|guest| self.tables.guest_seat_index(guest, room).is_some()) {
             return;
         }
-        self.tables.join_guest(peer, known, room, &id);
+        self.tables.join_guest(peer, known, room, &id, profile);
         if self.notifies(room) {
             self.output.subject = Some(id);
             if self.tables.rooms[room].has_plain_members() {
@@ -373,7 +384,10 @@ mod tests {
         count(Input::PeerUp { peer, tag: [0; 4] });
         count(Input::Open { id: ConnId::from_random_bytes([1; 16]), extended: false });
         for number in 0..1_000 {
-            assert_eq!(count(Input::GuestJoined { peer, room: ROOT, id: id(number) }), 1);
+            assert_eq!(
+                count(Input::GuestJoined { peer, room: ROOT, id: id(number), profile: None }),
+                1
+            );
         }
         assert_eq!(count(Input::PeerGone { peer }), 1_000);
         assert_eq!(count(Input::PeerUp { peer, tag: [0; 4] }), 0);

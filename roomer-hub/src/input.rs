@@ -1,5 +1,7 @@
 //! The inputs of a hub: what happened to a connection, and what the application commands.
 
+use std::sync::Arc;
+
 use roomer_proto::close::Close;
 use roomer_proto::extended::{ErrorCode, Info, Profile};
 use roomer_proto::{ConnId, PacketRef};
@@ -82,6 +84,19 @@ pub enum Input<'a> {
         room: &'a str,
         /// The connection's id, which bears the peer's tag.
         id: ConnId,
+        /// The connection's info and user, if it has either. Ignored for a guest of another room, which
+        /// has its profile.
+        profile: Option<&'a Arc<Profile>>,
+    },
+    /// The info or the user of a guest has changed: the extended members of its rooms are notified. Without
+    /// such a guest it has no effect.
+    GuestProfile {
+        /// The peer.
+        peer: PeerKey,
+        /// The connection's id.
+        id: ConnId,
+        /// The connection's info and user, if it has either.
+        profile: Option<&'a Arc<Profile>>,
     },
     /// A peer's connection left a room. Without such a guest there it has no effect.
     GuestLeft {

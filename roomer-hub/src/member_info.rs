@@ -3,15 +3,16 @@
 //! Plain members of the same rooms get the notices of the original. So each change of a room with both
 //! kinds of members makes two notices, one after the other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use roomer_proto::extended::{ERROR, INFO, Info, MEMBERS, REPLY, write_member};
+use roomer_proto::extended::{ERROR, INFO, Info, MEMBERS, Profile, REPLY, write_member};
 use roomer_proto::{ConnId, PacketRef};
 
 use crate::action::{Action, Actions, Permission};
 use crate::config::Presence;
 use crate::hub::{Authorization, Hub};
-use crate::keys::{ConnKey, RoomKey};
+use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::limits::RejectReason;
 use crate::peers::{Peers, RoomGuests};
 use crate::record::{NoticeKind, PeerRecord, Record};
@@ -90,7 +91,8 @@ impl Hub {
         self.output.notify(room, NoticeKind::Membership, |out| match has_joined {
             true => {
                 out.extend_from_slice(b"{\"joined\":[");
-                write_member(id.as_str(), None, out);
+                let guest = self.tables.find_guest(id);
+                guest.into_iter().for_each(|guest| write_guest(&self.tables, guest, out));
                 out.extend_from_slice(b"]}");
             }
             false => {
@@ -125,6 +127,7 @@ impl Hub {
         if !has_changed {
             return;
         }
+        self.output.records.push(Record::Peer(PeerRecord::InfoChanged(conn)));
         let mut text = None;
         let Tables { conns, rooms, .. } = &mut self.tables;
         for seat in &conns[conn].seats {
@@ -147,6 +150,45 @@ impl Hub {
                 })
             });
             let record = PeerRecord::Members { room: seat.room, text, kind };
+            self.output.records.push(Record::Peer(record));
+        }
+    }
+
+    /// Replaces info and user of a guest, and notifies the extended members of its rooms.
+    pub(crate) fn guest_profile(
+        &mut self,
+        peer: PeerKey,
+        id: ConnId,
+        profile: Option<&Arc<Profile>>,
+    ) {
+        if self.tables.guest_tables.tag(peer).is_none() {
+            self.rejected_peer_inputs.wrong_peer += 1;
+            return;
+        }
+        let Some(key) = self.tables.find_guest(&id) else { return };
+        let guest = &mut self.tables.guest_tables.guests[key];
+        let profile = profile.filter(|profile| !profile.is_empty());
+        if guest.peer != peer || guest.profile.as_ref() == profile {
+            return;
+        }
+        guest.profile = profile.cloned();
+        let mut text = None;
+        let Tables { guest_tables, rooms, .. } = &mut self.tables;
+        for seat in guest_tables.guests[key].seats.as_slice() {
+            let room = &mut rooms[seat.room];
+            room.guests_mut().entries.changed(seat.member_index as usize);
+            if room.presence != Presence::Full || room.extended_members() == 0 {
+                continue;
+            }
+            // One text for all rooms, as for a connection.
+            let text = *text.get_or_insert_with(|| {
+                self.output.add_text(|out| {
+                    out.extend_from_slice(b"{\"changed\":[");
+                    write_member(id.as_str(), profile.map(|profile| &**profile), out);
+                    out.extend_from_slice(b"]}");
+                })
+            });
+            let record = PeerRecord::Members { room: seat.room, text, kind: NoticeKind::Info };
             self.output.records.push(Record::Peer(record));
         }
     }
@@ -297,9 +339,8 @@ impl Tables {
     /// Appends the entry of a room's guest, which follows a member.
     pub(crate) fn write_guest_entry(&self, room: RoomKey, index: usize, out: &mut Vec<u8>) {
         let guests = self.rooms[room].guests().map_or(&[][..], RoomGuests::members);
-        let id = self.guest_tables.guests[guests[index].guest].id();
         out.push(b',');
-        write_member(id.as_str(), None, out);
+        write_guest(self, guests[index].guest, out);
     }
 }
 
@@ -307,6 +348,12 @@ impl Tables {
 pub(crate) fn write_conn(tables: &Tables, conn: ConnKey, out: &mut Vec<u8>) {
     let entry = &tables.conns[conn];
     write_member(entry.id.as_str(), entry.profile.as_deref(), out);
+}
+
+/// Appends the entry of a guest.
+fn write_guest(tables: &Tables, guest: GuestKey, out: &mut Vec<u8>) {
+    let guest = &tables.guest_tables.guests[guest];
+    write_member(guest.id().as_str(), guest.profile.as_deref(), out);
 }
 
 fn write_count(room: &Room, out: &mut Vec<u8>) {

@@ -58,6 +58,8 @@ pub(crate) enum PeerRecord {
         subject: u32,
     },
     Forward(PeerKey),
+    /// The info of a connection was replaced.
+    InfoChanged(ConnKey),
     /// A notice for the extended members of a room; `text` is the index of its payload in
     /// [`Output::texts`].
     Members {

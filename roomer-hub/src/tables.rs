@@ -110,6 +110,12 @@ impl Tables {
         self.conns.get(conn).is_some_and(|conn| conn.extended)
     }
 
+    /// Returns the info and user of a connection, if it has either.
+    #[must_use]
+    pub fn profile(&self, conn: ConnKey) -> Option<&Profile> {
+        self.conns.get(conn)?.profile.as_deref()
+    }
+
     /// Returns the info of a connection, if it has any.
     #[must_use]
     pub fn info(&self, conn: ConnKey) -> Option<&Info> {

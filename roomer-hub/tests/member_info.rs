@@ -59,11 +59,11 @@ fn a_chunk_of_guests_is_made_again_after_one_has_left() {
         let mut room = Room::new(1);
         room.input(Input::PeerUp { peer, tag: [2; 4] });
         for number in 0..200 {
-            room.input(Input::GuestJoined { peer, room: ROOT, id: id(2, number) });
+            room.input(Input::GuestJoined { peer, room: ROOT, id: id(2, number), profile: None });
         }
         room.send(0, "join");
         room.input(Input::GuestLeft { peer, room: ROOT, id: id(2, leaver) });
-        room.input(Input::GuestJoined { peer, room: ROOT, id: id(2, 250) });
+        room.input(Input::GuestJoined { peer, room: ROOT, id: id(2, 250), profile: None });
         assert_eq!(room.hub.tables().audit(), Ok(()), "{leaver}");
     }
 }

@@ -54,7 +54,8 @@ pub(super) fn seeds() -> Seeds {
         ..Beat::default()
     };
     let lost = Lost::Some { rooms: Names::new(&rooms), senders: Ids::new(&ids) };
-    let items: [(&str, Item<'_>); 21] = [
+    let (info, user) = (r#"{"n":1}"#, "\"ann\"");
+    let items: [(&str, Item<'_>); 25] = [
         ("beat", Item::Beat(beat)),
         ("beat-foreign", Item::Beat(Beat { oldest_version: 7, newest_version: 9, ..beat })),
         ("want", Item::Want { stream: 2, after: applied }),
@@ -66,6 +67,10 @@ pub(super) fn seeds() -> Seeds {
         ("members", Item::Members { room, ids: Ids::new(&ids) }),
         ("end", Item::End),
         ("joined", Item::Joined { id, room }),
+        ("profile", Item::Profile { id, info, user }),
+        ("profile-none", Item::Profile { id, info: "", user: "" }),
+        ("profile-bad", Item::Profile { id, info: "{", user: "ann" }),
+        ("profiles", Item::Profiles { digest: 1 }),
         ("left", Item::Left { id, room }),
         ("count", Item::Count { members: 300, room: "count" }),
         ("broadcast", Item::Broadcast { except: None, packet }),
@@ -102,6 +107,13 @@ pub(super) fn seeds() -> Seeds {
     );
     let late = step(&[STREAM, 3], &cast);
     add("hole".into(), &[&[START], &joined, &late, &[WAIT, 10], &late, &[WAIT, 30], &[START]]);
+    let profile = step(&[STREAM, 1], &body(&[Item::Profile { id, info, user }]));
+    let differs = step(&[CONTROL], &body(&[Item::Profiles { digest: 9 }, Item::Beat(beat)]));
+    add(
+        "profile-first".into(),
+        &[&[START], &profile, &joined, &JOIN, &OPEN, &differs, &[WAIT, 40], &[START]],
+    );
+    add("infos".into(), &[&OPEN, &JOIN, &[START], &[CLIENT, 6], &[CLIENT, 14], &[PUBLISH, 255]]);
     add(
         "two-peers".into(),
         &[&[START], &[8 | START], &OPEN, &JOIN, &[CLIENT, 8 + 2], &[PUBLISH, 1], &[WAIT, 80]],

@@ -4,6 +4,7 @@
 mod cluster {
     pub(crate) mod commands;
     pub(crate) mod faults;
+    pub(crate) mod info;
     pub(crate) mod members;
     pub(crate) mod messages;
     pub(crate) mod nodes;
@@ -50,6 +51,7 @@ on_nodes! {
         members::a_node_that_starts_later_shows_thousands_of_rooms,
         members::rooms_that_count_add_up_and_rooms_without_presence_stay_silent,
         members::a_move_is_one_step_for_other_nodes,
+        info::extended_members_see_the_info_of_members_on_other_nodes,
         messages::messages_and_direct_messages_reach_other_nodes,
         messages::the_largest_message_and_the_oddest_names_pass,
         messages::nothing_follows_a_leave_and_nothing_comes_from_outside,

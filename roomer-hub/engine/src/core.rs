@@ -177,8 +177,8 @@ impl Core {
                     sessions.end(conn);
                     counts.bytes_out += outbound.close(conn, code, reason).unwrap_or_default();
                 }
-                // The cluster has recorded what goes to another node.
-                Action::Rejected | Action::Forward { .. } => {}
+                // The cluster has recorded what goes to other nodes.
+                Action::Rejected | Action::Forward { .. } | Action::InfoChanged { .. } => {}
             }
         }
         if let Some(room) = broadcast_in {

@@ -64,6 +64,7 @@ impl Journal {
             Input::PeerUp { .. }
             | Input::PeerGone { .. }
             | Input::GuestJoined { .. }
+            | Input::GuestProfile { .. }
             | Input::GuestLeft { .. }
             | Input::GuestCount { .. }
             | Input::PeerBroadcast { .. }

@@ -61,6 +61,7 @@ const SETUP: Setup = Setup {
     held_bytes: 1 << 20,
     max_payload: 1000,
     has_order: false,
+    has_info: false,
     shares_tag: false,
     loss: Loss::Rejoin,
 };

@@ -5,7 +5,8 @@ use std::time::Duration;
 use roomer_proto::cluster::{Beat, Item, NodeId, Resume, StreamEnd, StreamEnds, Subject, VERSION};
 
 use super::Cluster;
-use super::effect::{News, RefusedCause, ResetCause};
+use super::causes::{RefusedCause, ResetCause};
+use super::effect::News;
 use super::peer::{Life, Peer};
 
 /// A node that reports an uptime below this, under the name of another, has replaced that one.
@@ -43,12 +44,14 @@ impl Cluster {
             digest: self.digest,
             streams: StreamEnds::new(&ends),
         };
-        self.control(Subject::All, &Item::Beat(beat));
+        let profiles = Item::Profiles { digest: self.profiles.digest() };
+        self.control(Subject::All, &[profiles, Item::Beat(beat)]);
         self.config.node = name;
     }
 
     /// A beat of a peer came.
-    pub(super) fn beat(&mut self, from: NodeId, beat: &Beat<'_>) {
+    /// `profiles` is the digest of its profiles, if it reports one.
+    pub(super) fn beat(&mut self, from: NodeId, beat: &Beat<'_>, profiles: Option<u64>) {
         if !self.peers.contains_key(&from) {
             if self.peers.len() >= self.config.max_peers {
                 return self.news(News::Refused { why: RefusedCause::TooManyPeers });
@@ -90,7 +93,7 @@ impl Cluster {
         } else {
             match peer.incoming.reported(end.stream, end.last) {
                 None => Some(ResetCause::Stream),
-                Some(true) if peer.incoming.is_live() && peer.incoming.digest != beat.digest => {
+                Some(true) if peer.incoming.is_live() && peer.incoming.differs(beat, profiles) => {
                     Some(ResetCause::Divergence)
                 }
                 Some(_) => None,

@@ -46,6 +46,9 @@ pub struct Config {
     pub max_packet: usize,
     /// The maximum length of a room's name in bytes. Default 4,096.
     pub max_name: usize,
+    /// The maximum length of the info of a peer's connection in bytes. Default 1,024. A longer one counts as
+    /// none.
+    pub max_info: usize,
     /// The maximum number of peers. Default 256.
     pub max_peers: usize,
     /// The maximum number of seats that one peer may report at the start of its stream, a connection
@@ -90,6 +93,7 @@ impl Config {
             held_bytes: 1 << 20,
             max_packet: 1 << 20,
             max_name: 4096,
+            max_info: 1024,
             max_peers: 256,
             max_seats: 4_000_000,
         }

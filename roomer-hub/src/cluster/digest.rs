@@ -36,6 +36,18 @@ impl Digest {
         hasher.finish()
     }
 
+    /// Returns the hash of a connection's info and user. The digest of the profiles of a node is their
+    /// wrapping sum.
+    pub(super) fn profile(&self, id: &ConnId, info: &str, user: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.cluster, 3);
+        hasher.write(id.as_ref());
+        // With its length, so that info and user cannot be confused.
+        hasher.write_u64(info.len() as u64);
+        hasher.write(info.as_bytes());
+        hasher.write(user.as_bytes());
+        hasher.finish()
+    }
+
     /// Returns the weight of a node as the home of a room: the node with the highest one is its home.
     pub(super) fn home(&self, room: &str, node: NodeId) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.cluster, 2);

@@ -1,12 +1,15 @@
 //! The inputs and effects of the machine.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use roomer_proto::cluster::{FrameError, NodeId, PeerCommand, Tag};
+use roomer_proto::cluster::{NodeId, PeerCommand, Tag};
+use roomer_proto::extended::Profile;
 use roomer_proto::{ConnId, PacketRef};
 
+use super::causes::{GoneCause, RefusedCause, ResetCause};
 use crate::keys::PeerKey;
 use crate::peers::Peers;
 
@@ -44,6 +47,11 @@ pub enum Change<'a> {
         id: ConnId,
         /// The room's name.
         room: &'a str,
+    },
+    /// The info of a connection was replaced.
+    Profile {
+        /// The connection's id.
+        id: ConnId,
     },
     /// A message was sent to a room with members at peers.
     Broadcast {
@@ -95,6 +103,17 @@ pub enum Effect {
         room: ByteString,
         /// The connection's id.
         id: ConnId,
+        /// The connection's info and user, if it has either.
+        profile: Option<Arc<Profile>>,
+    },
+    /// Give [`Input::GuestProfile`](crate::Input::GuestProfile) to the hub.
+    GuestProfile {
+        /// The peer's key.
+        peer: PeerKey,
+        /// The connection's id.
+        id: ConnId,
+        /// The connection's info and user, if it has either.
+        profile: Option<Arc<Profile>>,
     },
     /// Give [`Input::GuestLeft`](crate::Input::GuestLeft) to the hub.
     GuestLeft {
@@ -169,8 +188,12 @@ impl Effect {
         Some(match self {
             Effect::PeerUp { peer, tag } => crate::Input::PeerUp { peer: *peer, tag: tag.0 },
             Effect::PeerGone { peer } => crate::Input::PeerGone { peer: *peer },
-            Effect::GuestJoined { peer, room, id } => {
-                crate::Input::GuestJoined { peer: *peer, room, id: *id }
+            Effect::GuestJoined { peer, room, id, profile } => {
+                let profile = profile.as_ref();
+                crate::Input::GuestJoined { peer: *peer, room, id: *id, profile }
+            }
+            Effect::GuestProfile { peer, id, profile } => {
+                crate::Input::GuestProfile { peer: *peer, id: *id, profile: profile.as_ref() }
             }
             Effect::GuestLeft { peer, room, id } => {
                 crate::Input::GuestLeft { peer: *peer, room, id: *id }
@@ -302,92 +325,4 @@ pub enum News {
         /// The reason.
         why: RefusedCause,
     },
-}
-
-/// Why a peer is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum GoneCause {
-    /// The peer stopped in order.
-    Bye,
-    /// The peer was silent for [`Config::dead_after`](super::Config::dead_after).
-    Silent,
-    /// The peer did not answer requests for its members.
-    NoState,
-    /// The peer sent ten frames in a minute that cannot be decoded or exceed a bound. It is admitted
-    /// again after 30 s.
-    BadFrames,
-}
-
-/// Why a peer starts over with its members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum ResetCause {
-    /// A missing frame did not come in time ([`Config::repair_wait`](super::Config::repair_wait)).
-    Hole,
-    /// The peer no longer has a missing frame.
-    Missing,
-    /// More bytes were held than [`Config::held_bytes`](super::Config::held_bytes).
-    HeldBytes,
-    /// The peer has started over, or has given the stream up.
-    Stream,
-    /// The members differ although no frame is missing, which is a bug in roomer.
-    Divergence,
-    /// A frame of the stream could not be decoded.
-    Malformed,
-}
-
-impl ResetCause {
-    /// Returns a short name of the cause, for metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            ResetCause::Hole => "hole",
-            ResetCause::Missing => "missing",
-            ResetCause::HeldBytes => "held_bytes",
-            ResetCause::Stream => "stream",
-            ResetCause::Divergence => "divergence",
-            ResetCause::Malformed => "malformed",
-        }
-    }
-}
-
-impl GoneCause {
-    /// Returns a short name of the cause, for metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            GoneCause::Bye => "bye",
-            GoneCause::Silent => "silent",
-            GoneCause::NoState => "no_state",
-            GoneCause::BadFrames => "bad_frames",
-        }
-    }
-}
-
-/// Why a frame was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RefusedCause {
-    /// It cannot be decoded.
-    Malformed(FrameError),
-    /// It is of another cluster.
-    OtherCluster,
-    /// It exceeds a bound.
-    TooLarge,
-    /// There are too many peers.
-    TooManyPeers,
-}
-
-impl RefusedCause {
-    /// Returns a short name of the cause, for metrics.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            RefusedCause::Malformed(_) => "malformed",
-            RefusedCause::OtherCluster => "other_cluster",
-            RefusedCause::TooLarge => "too_large",
-            RefusedCause::TooManyPeers => "too_many_peers",
-        }
-    }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_proto::cluster::{Demand, Resume};
+use roomer_proto::cluster::{Beat, Demand, Resume};
 
+use super::profiles::GuestProfiles;
 use super::transfer::Transfer;
 
 /// When a request for a stream is repeated if no frame of it comes; the last one over and over.
@@ -57,6 +58,8 @@ pub(super) struct Incoming {
     pub(super) began_ms: u64,
     /// The sum of the hashes of the seats that the peer has reported.
     pub(super) digest: u64,
+    /// The info and users that the peer has reported.
+    pub(super) profiles: GuestProfiles,
     /// The bytes that were applied since the last report to the peer.
     unreported: usize,
     /// The frames that are known to be missing behind what is shown.
@@ -173,6 +176,7 @@ impl Incoming {
         self.shown = Resume::default();
         self.missing = None;
         self.digest = 0;
+        self.profiles = GuestProfiles::default();
     }
 
     fn start(&mut self, stream: u32) {
@@ -267,6 +271,13 @@ impl Incoming {
         }
         self.known = self.known.max(last);
         Some(self.next == last + 1 && self.partial.is_empty())
+    }
+
+    /// Returns true if the peer's members, or their info and users, are others than it has reported.
+    pub(super) fn differs(&self, beat: &Beat<'_>, profiles: Option<u64>) -> bool {
+        // An earlier release does not report profiles.
+        self.digest != beat.digest
+            || profiles.is_some_and(|digest| digest != self.profiles.digest())
     }
 
     /// Returns what has to be requested by now.

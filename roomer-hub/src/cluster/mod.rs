@@ -32,6 +32,7 @@
 //! the same effects and frames.
 
 mod beat;
+mod causes;
 mod config;
 mod digest;
 mod effect;
@@ -39,6 +40,7 @@ mod incoming;
 mod order;
 mod outgoing;
 mod peer;
+mod profiles;
 mod publish;
 mod receive;
 mod record;
@@ -57,15 +59,17 @@ use bytes::Bytes;
 use roomer_proto::cluster::Item;
 use roomer_proto::cluster::{NodeId, Subject};
 
+pub use self::causes::{GoneCause, RefusedCause, ResetCause};
 pub use self::config::{Config, Loss};
 pub use self::digest::settings_hash;
-pub use self::effect::{Change, Command, Effect, GoneCause, Input, News, RefusedCause, ResetCause};
+pub use self::effect::{Change, Command, Effect, Input, News};
 pub use self::peer::{PeerInfo, PeerState};
 pub use self::statistics::Statistics;
 
 use self::digest::Digest;
 use self::order::Orders;
 use self::peer::Peer;
+use self::profiles::OwnProfiles;
 use crate::keys::PeerKey;
 use crate::tables::Tables;
 
@@ -100,6 +104,8 @@ pub struct Cluster {
     turn: NodeId,
     /// The sum of the hashes of this node's seats in rooms with full presence.
     digest: u64,
+    /// The info and users of this node's connections in such rooms.
+    profiles: OwnProfiles,
     /// The rooms of this node without full presence, and those whose number changed since it was
     /// reported.
     counted: BTreeSet<Box<str>>,
@@ -137,6 +143,7 @@ impl Cluster {
             is_dirty: false,
             turn: me,
             digest: 0,
+            profiles: OwnProfiles::default(),
             counted: BTreeSet::new(),
             recount: BTreeSet::new(),
             connections: 0,

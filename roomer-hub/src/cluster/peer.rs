@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use roomer_proto::cluster::{Beat, NodeId};
 
-use super::effect::GoneCause;
+use super::causes::GoneCause;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use crate::keys::PeerKey;

@@ -80,14 +80,15 @@ impl Cluster {
     }
 
     /// Queues a frame without a number.
-    pub(super) fn control(&mut self, to: Subject, item: &Item<'_>) {
+    pub(super) fn control(&mut self, to: Subject, items: &[Item<'_>]) {
         if !self.is_up {
             return;
         }
-        let mut frame = Vec::with_capacity(HEAD_MAX + item.encoded_len());
+        let len: usize = items.iter().map(Item::encoded_len).sum();
+        let mut frame = Vec::with_capacity(HEAD_MAX + len);
         Head { cluster: self.hash.cluster, from: self.me, kind: FrameKind::Control }
             .encode(&mut frame);
-        item.encode(&mut frame);
+        items.iter().for_each(|item| item.encode(&mut frame));
         self.control.push_back((to, frame.into()));
         self.is_dirty = true;
     }

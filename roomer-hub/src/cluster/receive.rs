@@ -6,7 +6,8 @@ use bytes::Bytes;
 use roomer_proto::cluster::{FrameError, FrameKind, Head, Item, Items, NodeId, Resume, Subject};
 
 use super::Cluster;
-use super::effect::{GoneCause, News, RefusedCause, ResetCause};
+use super::causes::{GoneCause, RefusedCause, ResetCause};
+use super::effect::News;
 use super::incoming::{Due, Received};
 use super::outgoing::Outgoing;
 use super::transfer::send_members;
@@ -35,8 +36,12 @@ impl Cluster {
         }
         match head.kind {
             FrameKind::Control => {
+                let mut profiles = None;
                 for item in Items::new(body) {
                     match item {
+                        // It belongs to the beat that follows.
+                        Ok(Item::Profiles { digest }) => profiles = Some(digest),
+                        Ok(Item::Beat(beat)) => self.beat(head.from, &beat, profiles.take()),
                         Ok(item) => self.request(tables, head.from, &item),
                         Err(error) => {
                             self.bad_frame(head.from, RefusedCause::Malformed(error));
@@ -66,7 +71,6 @@ impl Cluster {
 
     fn request(&mut self, tables: &Tables, from: NodeId, item: &Item<'_>) {
         match *item {
-            Item::Beat(ref beat) => self.beat(from, beat),
             Item::Want { stream, after } => self.start_stream(tables, from, stream, after),
             Item::Resend(demand) => {
                 let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
@@ -78,7 +82,7 @@ impl Cluster {
                         // new one.
                         let (stream, number) = (demand.stream, demand.first);
                         let missing = Item::Missing { stream, number };
-                        self.control(Subject::Node(from), &missing);
+                        self.control(Subject::Node(from), &[missing]);
                     }
                 }
             }
@@ -113,6 +117,7 @@ impl Cluster {
         let missed = before.and_then(|before| before.words_after(after));
         let mut outgoing = Outgoing::new(stream, after, missed);
         outgoing.begin(uptime_ms, &sealing);
+        self.profiles.send(tables, &self.config, &mut outgoing, &sealing);
         send_members(tables, &mut outgoing, &sealing, &self.orders);
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.outgoing = Some(outgoing);
@@ -151,7 +156,7 @@ impl Cluster {
             self.news(News::Repaired { node: from, after });
         }
         if let Some(applied) = report {
-            self.control(Subject::Node(from), &Item::Applied(applied));
+            self.control(Subject::Node(from), &[Item::Applied(applied)]);
         }
         self.repair(from);
     }
@@ -165,7 +170,7 @@ impl Cluster {
             Due::Want => self.want(from),
             Due::Demand(demand) => {
                 self.statistics.demands += 1;
-                self.control(Subject::Node(from), &Item::Resend(demand));
+                self.control(Subject::Node(from), &[Item::Resend(demand)]);
             }
             Due::GiveUp => self.reset(from, ResetCause::Hole),
         }
@@ -183,7 +188,7 @@ impl Cluster {
         self.streams += 1;
         let stream = self.streams;
         let after = peer.incoming.want(now, stream);
-        self.control(Subject::Node(node), &Item::Want { stream, after });
+        self.control(Subject::Node(node), &[Item::Want { stream, after }]);
     }
 
     /// A peer is gone: its members leave.

@@ -31,6 +31,7 @@ impl Cluster {
         match change {
             Change::Joined { id, room } => self.joined(tables, id, room),
             Change::Left { id, room } => self.left(tables, id, room),
+            Change::Profile { id } => self.profile_changed(tables, id),
             Change::Broadcast { peers, except, packet } => {
                 for peer in peers.iter() {
                     self.push(peer, &Item::Broadcast { except, packet });
@@ -67,7 +68,7 @@ impl Cluster {
     fn may_send(&self, change: &Change<'_>) -> bool {
         let item = match *change {
             // The hub has checked the names.
-            Change::Joined { .. } | Change::Left { .. } => return true,
+            Change::Joined { .. } | Change::Left { .. } | Change::Profile { .. } => return true,
             Change::Broadcast { except, packet, .. } => Item::Broadcast { except, packet },
             Change::Direct { packet, .. } => Item::Direct { packet },
             Change::Command { id, command, .. } => Item::Command { id, command },
@@ -82,6 +83,7 @@ impl Cluster {
         let key = tables.find_room(room);
         if key.and_then(|key| tables.presence(key)) == Some(Presence::Full) {
             self.digest = self.digest.wrapping_add(self.hash.seat(room, &id));
+            self.report_profile_of(tables, id);
             self.push_to_all(&Item::Joined { id, room });
         } else if self.counted.insert(room.into()) {
             // The first member at once, so that messages for it do not wait for a tick.
@@ -96,6 +98,7 @@ impl Cluster {
         if !self.counted.contains(room) {
             self.digest = self.digest.wrapping_sub(self.hash.seat(room, &id));
             self.push_to_all(&Item::Left { id, room });
+            self.release_profile_of(id);
         } else if count(tables, room) == 0 {
             self.counted.remove(room);
             self.report_count(tables, room);

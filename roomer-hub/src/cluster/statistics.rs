@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::effect::{GoneCause, News, ResetCause};
+use super::causes::{GoneCause, ResetCause};
+use super::effect::News;
 
 /// Counts since the start of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

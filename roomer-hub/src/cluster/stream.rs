@@ -7,7 +7,8 @@ use roomer_proto::cluster::{
     FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand,
 };
 
-use super::effect::{Command, Effect, GoneCause, News, RefusedCause, ResetCause};
+use super::causes::{GoneCause, RefusedCause, ResetCause};
+use super::effect::{Command, Effect, News};
 use super::peer::Peer;
 use super::transfer::Transfer;
 use super::{Cluster, Config, Loss};
@@ -84,7 +85,14 @@ impl Cluster {
             }
             _ => {}
         }
-        // Until `End` a stream carries members and counts alone.
+        if let Item::Profile { id, info, user } = *item {
+            let (is_transfer, key) = (peer.incoming.transfer.is_some(), peer.key);
+            if !is_transfer && (key.is_none() || !peer.incoming.is_live()) {
+                return Err(ResetCause::Malformed);
+            }
+            return self.profile_item(from, (id, info, user));
+        }
+        // Until `End` a stream carries members, their info and counts alone.
         if let Some(transfer) = &mut peer.incoming.transfer {
             return match item {
                 Item::Order(order) => self.order_state(from, order),
@@ -111,7 +119,10 @@ impl Cluster {
             return self.order_item(from, order, bytes);
         }
         match live_item(key, item, bytes) {
-            Some(effect) => {
+            Some(mut effect) => {
+                if let Effect::GuestJoined { id, profile, .. } = &mut effect {
+                    *profile = peer.incoming.profiles.profile(id);
+                }
                 let hash = &self.hash;
                 count_seat(peer, &effect, |room, id| hash.seat(room, id));
                 self.effects.push(effect);
@@ -147,7 +158,7 @@ impl Cluster {
             transfer.close(tables, key, &mut self.effects);
         }
         let is_shown_by_rejoin = loss == Loss::Rejoin;
-        peer.incoming.digest =
+        (peer.incoming.digest, peer.incoming.profiles) =
             transfer.finish(tables, key, &self.hash, is_shown_by_rejoin, &mut self.effects);
         let frames = peer.incoming.went_live();
         peer.stale = std::time::Duration::ZERO;
@@ -173,7 +184,9 @@ impl Cluster {
 /// Returns the effect of an item behind the transfer; `None` for one that does not belong there.
 fn live_item(peer: PeerKey, item: &Item<'_>, bytes: &Bytes) -> Option<Effect> {
     Some(match item {
-        Item::Joined { id, room } => Effect::GuestJoined { peer, room: name(bytes, room), id: *id },
+        Item::Joined { id, room } => {
+            Effect::GuestJoined { peer, room: name(bytes, room), id: *id, profile: None }
+        }
         Item::Left { id, room } => Effect::GuestLeft { peer, room: name(bytes, room), id: *id },
         Item::Count { members, room } => {
             Effect::GuestCount { peer, room: name(bytes, room), members: *members }

@@ -11,6 +11,7 @@ use super::digest::Digest;
 use super::effect::Effect;
 use super::order::Orders;
 use super::outgoing::{Outgoing, Sealing};
+use super::profiles::GuestProfiles;
 use crate::config::Presence;
 use crate::keys::PeerKey;
 use crate::tables::Tables;
@@ -58,6 +59,7 @@ pub(super) struct Transfer {
     lost: Option<Missed>,
     seats: Vec<(ByteString, [u8; 16])>,
     counts: Vec<(ByteString, u32)>,
+    pub(super) profiles: GuestProfiles,
 }
 
 /// The messages that were missed before a stream.
@@ -77,7 +79,7 @@ impl Transfer {
                 senders: senders.iter().map(|id| id.to_bytes()).collect(),
             }),
         };
-        Transfer { lost, seats: Vec::new(), counts: Vec::new() }
+        Transfer { lost, seats: Vec::new(), counts: Vec::new(), profiles: GuestProfiles::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -125,7 +127,7 @@ impl Transfer {
 
     /// Compares the members with the guests that the hub shows, and appends the effects that make
     /// them equal. With `rejoin`, a guest whose messages may be missing leaves and joins again. Returns
-    /// the digest of the seats.
+    /// the digest of the seats, and the profiles.
     pub(super) fn finish(
         mut self,
         tables: &Tables,
@@ -133,7 +135,7 @@ impl Transfer {
         hash: &Digest,
         rejoin: bool,
         effects: &mut Vec<Effect>,
-    ) -> u64 {
+    ) -> (u64, GuestProfiles) {
         let mut shown: Vec<(&str, [u8; 16])> =
             tables.guests_of(peer).map(|(room, id)| (room, id.to_bytes())).collect();
         shown.sort_unstable();
@@ -170,10 +172,17 @@ impl Transfer {
             was.iter().for_each(|(room, id)| leave(room, id));
             joins.extend(is);
         }
-        effects.extend(joins.into_iter().map(|(room, id)| Effect::GuestJoined {
-            peer,
-            room: room.clone(),
-            id: ConnId::from_bytes(*id),
+        // The hub ignores those of guests that have left above.
+        for (id, before) in tables.profiles_of(peer) {
+            let profile = self.profiles.profile(&id);
+            if profile.as_deref() != before {
+                effects.push(Effect::GuestProfile { peer, id, profile });
+            }
+        }
+        effects.extend(joins.into_iter().map(|(room, id)| {
+            let id = ConnId::from_bytes(*id);
+            let profile = self.profiles.profile(&id);
+            Effect::GuestJoined { peer, room: room.clone(), id, profile }
         }));
 
         let counted: BTreeSet<&str> = self.counts.iter().map(|(room, _)| &**room).collect();
@@ -183,6 +192,6 @@ impl Transfer {
         drop(counted);
         let counts = self.counts.into_iter();
         effects.extend(counts.map(|(room, members)| Effect::GuestCount { peer, room, members }));
-        digest
+        (digest, self.profiles)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomer_hub::cluster::{Change, Cluster, Command, Config, Effect, Input, Loss, News, PeerState};
-use roomer_hub::{Action, ConnId, ConnKey, HashKey, Hub, Presence};
+use roomer_hub::{Action, Audience, ConnId, ConnKey, HashKey, Hub, Presence};
 use roomer_proto::PacketRef;
 use roomer_proto::cluster::{NodeId, Subject};
 
@@ -17,6 +17,8 @@ pub(crate) struct Node {
     pub(crate) cluster: Cluster,
     /// The event, room and payload of each packet, by the connection that received it.
     pub(crate) received: Vec<(ConnId, String)>,
+    /// The same of each `join_ack`.
+    pub(crate) acks: Vec<(ConnId, String)>,
     pub(crate) news: Vec<News>,
     /// The rooms whose members are to be closed.
     pub(crate) closes: Vec<Option<String>>,
@@ -47,8 +49,8 @@ impl Node {
         let mut config = Config::new("test", &format!("node {index}"));
         config.loss = loss;
         let cluster = Cluster::new(config, id, now);
-        let (received, news, closes) = (Vec::new(), Vec::new(), Vec::new());
-        Node { hub, cluster, received, news, closes, is_up: true }
+        let (received, acks, news, closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Node { hub, cluster, received, acks, news, closes, is_up: true }
     }
 
     pub(crate) fn id(&self, conn: u8) -> ConnId {
@@ -60,7 +62,7 @@ impl Node {
     }
 
     pub(crate) fn hub(&mut self, now: Duration, input: roomer_hub::Input<'_>) {
-        let Node { hub, cluster, received, .. } = self;
+        let Node { hub, cluster, received, acks, .. } = self;
         let mut actions = hub.handle(now, input);
         let tables = actions.tables();
         let subject = actions.subject();
@@ -68,8 +70,30 @@ impl Node {
             let change = match action {
                 Action::Joined { name, .. } => subject.map(|id| Change::Joined { id, room: name }),
                 Action::Left { name, .. } => subject.map(|id| Change::Left { id, room: name }),
-                Action::Broadcast { members, except, packet, peers, except_guest, .. } => {
-                    for to in members.iter().filter(|to| Some(*to) != except) {
+                Action::InfoChanged { conn } => {
+                    tables.conn_id(conn).map(|id| Change::Profile { id })
+                }
+                Action::JoinAck { id, room, snapshot, .. } => {
+                    let id = ConnId::parse(id).expect("an id");
+                    let payload = String::from_utf8_lossy(&snapshot.to_vec()).into_owned();
+                    acks.push((id, format!("join_ack {room} {payload}")));
+                    None
+                }
+                Action::Broadcast {
+                    members,
+                    except,
+                    audience,
+                    packet,
+                    peers,
+                    except_guest,
+                    ..
+                } => {
+                    let is_for = |to: &ConnKey| match audience {
+                        Audience::All => true,
+                        Audience::Plain => !tables.is_extended(*to),
+                        Audience::Extended => tables.is_extended(*to),
+                    };
+                    for to in members.iter().filter(|to| Some(*to) != except && is_for(to)) {
                         let id = tables.conn_id(to).expect("a member");
                         let payload = String::from_utf8_lossy(packet.payload);
                         received.push((id, format!("{} {} {payload}", packet.event, packet.room)));

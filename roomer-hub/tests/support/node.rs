@@ -67,7 +67,7 @@ impl Node {
     }
 
     pub(crate) fn guest_joined(&mut self, of: u16, room: &str, id: ConnId) -> Vec<String> {
-        self.run(Input::GuestJoined { peer: peer(of), room, id })
+        self.run(Input::GuestJoined { peer: peer(of), room, id, profile: None })
     }
 
     pub(crate) fn guest_left(&mut self, of: u16, room: &str, id: ConnId) -> Vec<String> {

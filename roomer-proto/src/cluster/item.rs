@@ -7,7 +7,7 @@ use super::list::{Ids, Names};
 use super::{Beat, FrameError, OrderItem, PeerCommand};
 use crate::{ConnId, PacketRef};
 
-/// One item of a frame's body. The first five belong into control frames, the others into streams.
+/// One item of a frame's body. The first six belong into control frames, the others into streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item<'a> {
@@ -31,6 +31,12 @@ pub enum Item<'a> {
     },
     /// A report of what the sender has applied, so that the receiver need not keep it any longer.
     Applied(Resume),
+    /// Precedes a [`Beat`](Item::Beat) in its frame: the sum of the hashes of the reported
+    /// [profiles](Item::Profile), at the moment of the beat.
+    Profiles {
+        /// The sum.
+        digest: u64,
+    },
     /// The start of a stream: the members of the sender's rooms follow.
     Begin {
         /// What may be missing between the stream that the receiver has applied before and this one.
@@ -54,6 +60,17 @@ pub enum Item<'a> {
         id: ConnId,
         /// The room's name.
         room: &'a str,
+    },
+    /// The info and user of a connection. It precedes the connection's first [`Joined`](Item::Joined) or
+    /// [`Members`](Item::Members), follows each change, and is empty once the connection has left its last
+    /// room with full presence. A connection without such an item has neither.
+    Profile {
+        /// The connection's id.
+        id: ConnId,
+        /// The info as JSON; empty if there is none.
+        info: &'a str,
+        /// The user's name as a JSON string with its quotes; empty if there is none.
+        user: &'a str,
     },
     /// A connection left a room with full presence.
     Left {
@@ -133,6 +150,7 @@ const WANT: u8 = 2;
 const RESEND: u8 = 3;
 const MISSING: u8 = 4;
 const APPLIED: u8 = 5;
+const PROFILES: u8 = 6;
 const BEGIN: u8 = 16;
 const MEMBERS: u8 = 17;
 const END: u8 = 18;
@@ -144,6 +162,7 @@ const DIRECT: u8 = 23;
 const COMMAND: u8 = 24;
 const BYE: u8 = 25;
 const ORDER: u8 = 26;
+const PROFILE: u8 = 27;
 
 impl<'a> Item<'a> {
     /// Appends the item to a frame's body.
@@ -170,6 +189,7 @@ impl<'a> Item<'a> {
             Item::Applied(_) => (APPLIED, 12),
             Item::Resend(_) => (RESEND, 20),
             Item::Missing { .. } => (MISSING, 12),
+            Item::Profiles { .. } => (PROFILES, 8),
             Item::Bye => (BYE, 0),
             Item::Begin { lost: Lost::All, .. } => (BEGIN, 8),
             Item::Begin { lost: Lost::Some { rooms, senders }, .. } => {
@@ -179,6 +199,9 @@ impl<'a> Item<'a> {
             Item::End => (END, 0),
             Item::Joined { room, .. } => (JOINED, 16 + room.len()),
             Item::Left { room, .. } => (LEFT, 16 + room.len()),
+            Item::Profile { info, user, .. } => {
+                (PROFILE, 16 + prefixed_len(info.len()) + user.len())
+            }
             Item::Count { members, room } => (COUNT, varint_len((*members).into()) + room.len()),
             Item::Broadcast { except, packet } => {
                 let except = if except.is_some() { 17 } else { 1 };
@@ -207,6 +230,7 @@ impl<'a> Item<'a> {
                 out.extend_from_slice(&stream.to_be_bytes());
                 out.extend_from_slice(&number.to_be_bytes());
             }
+            Item::Profiles { digest } => out.extend_from_slice(&digest.to_be_bytes()),
             Item::Bye | Item::End => {}
             Item::Begin { lost, uptime_ms } => {
                 out.extend_from_slice(&uptime_ms.to_be_bytes());
@@ -222,6 +246,11 @@ impl<'a> Item<'a> {
             Item::Joined { id, room } | Item::Left { id, room } => {
                 out.extend_from_slice(&id.to_bytes());
                 out.extend_from_slice(room.as_bytes());
+            }
+            Item::Profile { id, info, user } => {
+                out.extend_from_slice(&id.to_bytes());
+                put_prefixed(info.as_bytes(), out);
+                out.extend_from_slice(user.as_bytes());
             }
             Item::Count { members, room } => {
                 put_varint((*members).into(), out);
@@ -260,6 +289,7 @@ impl<'a> Item<'a> {
             MISSING => {
                 Item::Missing { stream: cursor.u32("answer")?, number: cursor.u64("answer")? }
             }
+            PROFILES => Item::Profiles { digest: cursor.u64("digest")? },
             BYE => Item::Bye,
             BEGIN if content.len() == 8 => {
                 Item::Begin { lost: Lost::All, uptime_ms: cursor.u64("time")? }
@@ -277,6 +307,11 @@ impl<'a> Item<'a> {
             END => Item::End,
             JOINED => Item::Joined { id: cursor.id("id")?, room: cursor.last_name("room")? },
             LEFT => Item::Left { id: cursor.id("id")?, room: cursor.last_name("room")? },
+            PROFILE => Item::Profile {
+                id: cursor.id("id")?,
+                info: cursor.name("info")?,
+                user: cursor.last_name("user")?,
+            },
             COUNT => {
                 let members = u32::try_from(cursor.varint("count")?)
                     .map_err(|_| FrameError::Impossible { what: "count" })?;

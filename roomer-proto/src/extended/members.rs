@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::ConnId;
 use crate::extended::json_text::{Scanner, quote, unquote};
-use crate::extended::{Info, Position};
+use crate::extended::{Info, InvalidInfo, Position};
 
 /// What the other members learn of a connection, apart from its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,24 @@ impl Profile {
             quoted
         });
         Profile { info: info.filter(|info| !info.is_null()), user }
+    }
+
+    /// Creates a profile from the info and the user's name as a JSON string with its quotes; empty texts
+    /// are none.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInfo`] if the info is not one JSON value, or the user's name is not one JSON string.
+    pub fn from_json(info: &str, quoted_user: &str) -> Result<Self, InvalidInfo> {
+        let info = if info.is_empty() { None } else { Some(Info::new(info)?) };
+        let user = match quoted_user {
+            "" => None,
+            // Not only JSON: as a part of a member's entry it has to be a string.
+            user if user.starts_with('"') && user.ends_with('"') => Some(Info::new(user)?),
+            _ => return Err(InvalidInfo),
+        };
+        let user = user.map(|user| user.as_str().into());
+        Ok(Profile { info: info.filter(|info| !info.is_null()), user })
     }
 
     /// Returns the info.

@@ -118,9 +118,13 @@ impl Nodes {
         &self.nodes[index].as_ref().unwrap().server
     }
 
+    pub(crate) fn addr(&self, index: usize) -> SocketAddr {
+        self.nodes[index].as_ref().unwrap().addr
+    }
+
     /// Connects a client to a node, and waits until all nodes show it in root.
     pub(crate) fn client(&self, index: usize) -> Client {
-        let client = Client::connect(self.nodes[index].as_ref().unwrap().addr);
+        let client = Client::connect(self.addr(index));
         self.shows(&client, "root");
         client
     }

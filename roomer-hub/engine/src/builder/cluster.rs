@@ -70,10 +70,14 @@ pub(super) fn machine(
     }
     own.max_packet = options.limits.max_message;
     own.max_name = config.max_name;
+    own.max_info = config.max_info;
     // Nodes must agree on these, or the same client would see different rules at different nodes.
     let mut settings = format!("{} {} {presences:?}", own.max_packet, config.members_only);
     if !own.orders.is_empty() {
         settings += &format!(" {:?}", own.orders);
+    }
+    if own.max_info != Config::default().max_info {
+        settings += &format!(" info {}", own.max_info);
     }
     own.settings = settings_hash(&settings);
     Ok(Machine::new(own, node, env.now()))

@@ -9,7 +9,6 @@ use roomer_hub::cluster::{Change, Cluster, Command, Effect, Input, News};
 use roomer_hub::{Action, Actions, ConnId, Peers};
 
 use roomer_proto::cluster::NodeId;
-use roomer_proto::is_built_in;
 
 use super::closing::Closing;
 use super::gate::LinkGate;
@@ -59,8 +58,7 @@ impl ClusterState {
     ) -> (bool, Option<Arc<LinkGate>>) {
         if let Action::Broadcast { peers, except, except_guest, packet, .. } = *action
             && is_own
-            && self.machine.is_ordered(packet.room)
-            && !is_built_in(packet.event)
+            && self.machine.is_ordered_message(&packet)
         {
             let except = except.and_then(|conn| actions.tables().conn_id(conn));
             let except = except.or(except_guest.copied());
@@ -82,6 +80,9 @@ impl ClusterState {
             }
             Action::Left { name: room, .. } => {
                 actions.subject().map(|id| Change::Left { id, room })
+            }
+            Action::InfoChanged { conn } => {
+                actions.tables().conn_id(conn).map(|id| Change::Profile { id })
             }
             Action::Broadcast { peers, except_guest, packet, .. } if !peers.is_empty() => {
                 Some(Change::Broadcast { peers, except: except_guest.copied(), packet })

@@ -6,6 +6,7 @@ use roomer_hub::ConnId;
 use roomer_hub::cluster::Loss;
 use roomer_proto::cluster::NodeId;
 
+use super::infos::Infos;
 use super::owed::{Owed, Sender};
 use super::plan::{ROOMS, Setup};
 use crate::fault::{Fault, ensure};
@@ -19,6 +20,13 @@ pub struct Client {
     pub id: ConnId,
     pub node: usize,
     pub is_open: bool,
+    /// The number of the client, in the order of opening.
+    pub number: usize,
+    pub is_extended: bool,
+    /// The number of its own info.
+    pub info: u32,
+    /// The info of members, of an extended client.
+    pub infos: Infos,
     /// The way in which its node shows losses, and which rooms have one order.
     setup: Setup,
     /// The messages in rooms with one order, by membership.
@@ -47,14 +55,20 @@ pub struct Numbers {
     pub over_all: u32,
     /// The incarnation of the node for messages without a sender.
     pub node: u64,
+    /// The number of the sender's info.
+    pub info: u32,
 }
 
 impl Client {
-    pub fn new(id: ConnId, node: usize, setup: Setup) -> Self {
+    pub fn new(id: ConnId, node: usize, number: usize, setup: Setup) -> Self {
         Client {
             id,
             node,
             is_open: true,
+            number,
+            is_extended: setup.has_info && !number.is_multiple_of(3),
+            info: if setup.has_info { number as u32 } else { 0 },
+            infos: Infos::new(),
             setup,
             sequences: Vec::new(),
             may_hear_former: false,
@@ -97,6 +111,7 @@ impl Client {
 
     pub fn left(&mut self, room: usize) {
         self.views.remove(&room);
+        self.infos.remove(&room);
         self.owed.forget(room);
         *self.leaves.entry(room).or_default() += 1;
     }

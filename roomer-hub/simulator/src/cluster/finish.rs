@@ -94,6 +94,7 @@ impl World {
                     node.index
                 );
                 for client in self.clients.values().filter(|client| client.node == node.index) {
+                    client.check_infos(room, &self.clients)?;
                     let view = client.views.get(&room);
                     ensure!(
                         view.is_none_or(|view| *view == members),

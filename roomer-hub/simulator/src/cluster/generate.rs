@@ -12,6 +12,7 @@ pub fn plan(seed: u64) -> Plan {
     let mut setup = setup(random);
     // Not drawn: the other plans stay as they are.
     setup.has_order = seed % 4 == 3;
+    setup.has_info = seed % 4 == 1 || seed % 16 == 3;
     let faults = Faults::new(random);
     let len = 20 + random.below(180);
     let mut ops = Vec::new();
@@ -27,7 +28,21 @@ pub fn plan(seed: u64) -> Plan {
         let op = if random.below(100) < faults.percent { faults.op(random) } else { usual(random) };
         ops.push(op);
     }
+    if setup.has_info {
+        change_infos(&mut ops, &mut Random::new(!seed));
+    }
     Plan { setup, ops }
+}
+
+/// Inserts changes of info, drawn apart from the others.
+fn change_infos(ops: &mut Vec<Op>, random: &mut Random) {
+    let rate = random.pick(&[2, 4, 10]);
+    for op in std::mem::take(ops) {
+        ops.push(op);
+        while random.one_in(rate) {
+            ops.push(Op::SetInfo { client: random.below(1000) as u16, by: random.below(9) as u8 });
+        }
+    }
 }
 
 fn setup(random: &mut Random) -> Setup {
@@ -48,6 +63,7 @@ fn setup(random: &mut Random) -> Setup {
         held_bytes: if random.one_in(5) { random.pick(&[0, 300, 3000]) } else { 1 << 20 },
         max_payload: random.pick(&[1 << 20, 1 << 20, 1000, 200]),
         has_order: false,
+        has_info: false,
         shares_tag: random.one_in(20),
         loss: random.pick(&[Loss::Rejoin, Loss::Rejoin, Loss::Rejoin, Loss::Close, Loss::Count]),
     }

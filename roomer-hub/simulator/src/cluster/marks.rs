@@ -23,5 +23,6 @@ marks! {
     Closed = "clients were closed because of a loss",
     OrderLost = "a message lost its place in a room with one order",
     OwnLost = "a message of the own node lost its place",
+    InfoChanged = "a change of a client's info",
     SlowRest = "the nodes needed long to agree",
 }

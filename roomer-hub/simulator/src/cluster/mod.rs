@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and how a seed generates one |
 //! | `world`, `ops`, `talk` | run a plan: nodes, broker, clients |
+//! | `receive` | what clients receive |
 //! | `node` | one node: a real hub and a real machine |
 //! | `broker` | the model of a broker: delays, losses, repetitions, partitions |
 //! | `client` | what a client can check of what it receives; it keeps a list of what it has to receive |
 //! | `pairs` | which nodes had trouble with each other, and which may therefore lose each other |
 //! | `finish` | the end of a plan: all nodes agree, and every message arrives |
+//! | `infos` | extended clients, which see the info of members |
 //! | `order` | rooms with one order on all nodes |
 //! | `marks` | situations that a large run has to reach |
 
@@ -16,6 +18,7 @@ mod broker;
 mod client;
 mod finish;
 mod generate;
+mod infos;
 mod marks;
 mod node;
 mod ops;
@@ -23,6 +26,7 @@ mod order;
 mod owed;
 mod pairs;
 pub mod plan;
+mod receive;
 mod talk;
 mod world;
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 use roomer_hub::cluster::{
     Change, Cluster, Command, Config, Effect, GoneCause, Input, News, PeerState,
 };
-use roomer_hub::{Action, ConnId, ConnKey, HashKey, Hub, Order, Presence};
+use roomer_hub::{Action, Audience, ConnId, ConnKey, HashKey, Hub, Order, Presence};
 use roomer_proto::cluster::NodeId;
-use roomer_proto::{LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, is_built_in};
 
-use super::client::{Client, FULL, Numbers};
+use super::client::{Client, FULL};
+use super::infos::MAX_INFO;
 use super::plan::{ORDERED, ROOMS, Setup};
+use super::receive::{client, deliver, receive, room_number};
 use crate::fault::{Fault, ensure};
 
 /// The name of the nodes' cluster.
@@ -70,6 +71,7 @@ impl Node {
         config.backlog_bytes = setup.backlog_bytes;
         config.held_bytes = setup.held_bytes;
         config.loss = setup.loss;
+        config.max_info = MAX_INFO;
         if setup.has_order {
             config.orders = ORDERED.map(|pattern| (pattern.into(), Order::Room)).into();
         }
@@ -228,22 +230,40 @@ impl Node {
                 Action::Left { name, .. } => subject.map(|id| Change::Left { id, room: name }),
                 Action::JoinAck { to, room, snapshot, .. } => {
                     let client = client(clients, id_of(to))?;
-                    let (room, text) = (room_number(room)?, snapshot.to_vec());
-                    let text = String::from_utf8_lossy(&text).into_owned();
+                    let (room, payload) = (room_number(room)?, snapshot.to_vec());
+                    let text = String::from_utf8_lossy(&payload).into_owned();
                     if room == FULL {
                         let key = tables.find_room(ROOMS[room]);
                         let count = key.map_or(0, |key| tables.member_count(key));
-                        ensure!(text == count.to_string(), "join_ack of {count} says {text}");
+                        let expected = match client.is_extended {
+                            true => format!("{{\"count\":{count}}}"),
+                            false => count.to_string(),
+                        };
+                        ensure!(text == expected, "join_ack of {count} says {text}");
                         client.acknowledged(room, Vec::new())?;
+                    } else if client.is_extended {
+                        let members = client.list(room, &payload)?;
+                        client.acknowledged(room, members)?;
                     } else {
                         let quoted = text.split('"').skip(1).step_by(2);
                         client.acknowledged(room, quoted.filter_map(ConnId::parse).collect())?;
                     }
                     None
                 }
-                Action::Broadcast { members, except, packet, peers, except_guest, .. } => {
+                Action::InfoChanged { conn } => {
+                    tables.conn_id(conn).map(|id| Change::Profile { id })
+                }
+                Action::Broadcast {
+                    members,
+                    except,
+                    audience,
+                    packet,
+                    peers,
+                    except_guest,
+                    ..
+                } => {
                     has_message |= packet.event == MESSAGE;
-                    if is_own && cluster.is_ordered(packet.room) && !is_built_in(packet.event) {
+                    if is_own && cluster.is_ordered_message(&packet) {
                         let out = except.and_then(|conn| tables.conn_id(conn));
                         if !cluster.submit(now, tables, out.or(except_guest.copied()), packet) {
                             continue;
@@ -253,7 +273,12 @@ impl Node {
                         }
                         continue;
                     }
-                    for to in members.iter().filter(|to| Some(*to) != except) {
+                    let is_for = |to: &ConnKey| match audience {
+                        Audience::All => true,
+                        Audience::Plain => !tables.is_extended(*to),
+                        Audience::Extended => tables.is_extended(*to),
+                    };
+                    for to in members.iter().filter(|to| Some(*to) != except && is_for(to)) {
                         deliver(clients, id_of(to), &packet)?;
                     }
                     let except = except_guest.copied();
@@ -261,7 +286,7 @@ impl Node {
                 }
                 Action::Send { to, packet } => {
                     has_message |= packet.event == DIRECT;
-                    receive(client(clients, id_of(to))?, &packet)?;
+                    receive(clients, id_of(to), &packet)?;
                     None
                 }
                 Action::Forward { peer, packet } => {
@@ -281,77 +306,5 @@ impl Node {
             }
         }
         Ok(has_message)
-    }
-}
-
-fn client(clients: &mut Clients, id: Option<ConnId>) -> Result<&mut Client, Fault> {
-    let client = id.and_then(|id| clients.get_mut(&id));
-    client.ok_or_else(|| Fault::new(format!("output for {id:?}, which is not a client")))
-}
-
-fn room_number(name: &str) -> Result<usize, Fault> {
-    let number = ROOMS.iter().position(|room| *room == name);
-    number.ok_or_else(|| Fault::new(format!("the unknown room {name:?}")))
-}
-
-/// A client receives a packet of a room.
-fn deliver(clients: &mut Clients, to: Option<ConnId>, packet: &PacketRef<'_>) -> Result<(), Fault> {
-    let room = room_number(packet.room)?;
-    let src = ConnId::parse(packet.src).and_then(|src| clients.get(&src));
-    // In a room with one order, the last messages of a member may come after its leave.
-    let may_have_left = src.is_some_and(|src| !src.is_in(room) || src.leaves_of(room) > 0);
-    let client = client(clients, to)?;
-    client.may_hear_former = may_have_left && client.orders(room);
-    receive(client, packet)
-}
-
-/// A client receives a packet.
-fn receive(client: &mut Client, packet: &PacketRef<'_>) -> Result<(), Fault> {
-    let id = || {
-        let id = packet.text().ok().and_then(ConnId::parse);
-        id.ok_or_else(|| Fault::new(format!("{} without an id", packet.event)))
-    };
-    match packet.event {
-        NEW_MEMBER => client.new_member(room_number(packet.room)?, id()?),
-        MEMBER_LEFT => client.member_left(room_number(packet.room)?, id()?),
-        LEAVE_ACK => {
-            client.left(room_number(packet.room)?);
-            Ok(())
-        }
-        MESSAGE => {
-            let numbers = Numbers::decode(packet.payload)?;
-            client.message(room_number(packet.room)?, ConnId::parse(packet.src), numbers)
-        }
-        DIRECT => {
-            let src = ConnId::parse(packet.src);
-            let src = src.ok_or_else(|| Fault::new("a direct message of nobody".into()))?;
-            ensure!(client.id == packet.dst, "{} gets a message to {}", client.id, packet.dst);
-            client.direct(src, Numbers::decode(packet.payload)?)
-        }
-        event => Err(Fault::new(format!("the odd event {event:?}"))),
-    }
-}
-
-impl Numbers {
-    pub fn encode(self, size: u32) -> Vec<u8> {
-        let mut payload = Vec::with_capacity(16 + size as usize);
-        payload.extend_from_slice(&self.in_room.to_be_bytes());
-        payload.extend_from_slice(&self.over_all.to_be_bytes());
-        payload.extend_from_slice(&self.node.to_be_bytes());
-        payload.resize(16 + size as usize, b'.');
-        payload
-    }
-
-    fn decode(payload: &[u8]) -> Result<Self, Fault> {
-        let odd = || Fault::new(format!("a message of {} bytes", payload.len()));
-        let (in_room, rest) = payload.split_first_chunk().ok_or_else(odd)?;
-        let (over_all, rest) = rest.split_first_chunk().ok_or_else(odd)?;
-        let (node, rest) = rest.split_first_chunk().ok_or_else(odd)?;
-        ensure!(rest.iter().all(|byte| *byte == b'.'), "a message was changed");
-        Ok(Numbers {
-            in_room: u32::from_be_bytes(*in_room),
-            over_all: u32::from_be_bytes(*over_all),
-            node: u64::from_be_bytes(*node),
-        })
     }
 }

@@ -42,6 +42,9 @@ impl World {
                 world.command(node, leave)?;
                 world.command(node, join)
             }),
+            Op::SetInfo { client, by } => {
+                self.with(client, |world, node, id| world.set_info(node, id, by))
+            }
             Op::Say { client, room, size } => {
                 self.with(client, |world, _, id| world.say(id, usize::from(room), size))
             }

@@ -29,6 +29,8 @@ pub struct Setup {
     pub loss: Loss,
     /// True if the messages of some rooms have one order on all nodes.
     pub has_order: bool,
+    /// True if clients have info, which changes, and some see that of others.
+    pub has_info: bool,
     /// True if the first two nodes have the same tag.
     pub shares_tag: bool,
 }
@@ -59,6 +61,11 @@ pub enum Op {
         client: u16,
         from: u8,
         to: u8,
+    },
+    /// The info of a client changes.
+    SetInfo {
+        client: u16,
+        by: u8,
     },
     /// A client sends to a room; `size` bytes follow the message's numbers.
     Say {

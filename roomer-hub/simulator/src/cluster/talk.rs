@@ -6,6 +6,7 @@ use roomer_proto::PacketRef;
 use roomer_proto::cluster::{NodeId, PeerCommand};
 
 use super::client::{Client, FULL, Numbers};
+use super::infos::{info, profile};
 use super::marks::Mark;
 use super::node::{DIRECT, MESSAGE, Node};
 use super::owed::Sender;
@@ -38,11 +39,26 @@ impl World {
         let mut random = [0; 16];
         random[8..].copy_from_slice(&(self.clients.len() as u64 + 1).to_be_bytes());
         let id = self.nodes[node].id.tag().id(random);
-        self.clients.insert(id, Client::new(id, node, self.setup));
-        let World { nodes, clients, now, .. } = self;
-        nodes[node].hub(*now, clients, roomer_hub::Input::Open { id, extended: false })?;
+        let client = Client::new(id, node, self.clients.len(), self.setup);
+        let (extended, profile) = (client.is_extended, profile(client.number, client.info));
+        self.clients.insert(id, client);
+        let World { nodes, clients, now, setup, .. } = self;
+        let input = match setup.has_info {
+            true => roomer_hub::Input::OpenWithProfile { id, extended, profile: &profile },
+            false => roomer_hub::Input::Open { id, extended: false },
+        };
+        nodes[node].hub(*now, clients, input)?;
         self.touched(node);
         Ok(())
+    }
+
+    pub(super) fn set_info(&mut self, node: usize, id: ConnId, by: u8) -> Result<(), Fault> {
+        let Some(conn) = self.nodes[node].key(&id) else { return Ok(()) };
+        let Some(client) = self.clients.get_mut(&id) else { return Ok(()) };
+        client.info += u32::from(by);
+        let info = info(client.info);
+        self.marks.mark(by > 0, Mark::InfoChanged);
+        self.command(node, roomer_hub::Command::SetInfo { conn, info: info.as_ref() })
     }
 
     pub(super) fn close(&mut self, node: usize, id: ConnId) -> Result<(), Fault> {
@@ -105,7 +121,8 @@ impl World {
         let node = self.clients[&id].node;
         let in_room = self.said(id, target) + 1;
         let over_all = self.order.get(&id).copied().unwrap_or_default() + 1;
-        let payload = Numbers { in_room, over_all, node: 0 }.encode(size);
+        let info = self.clients[&id].info;
+        let payload = Numbers { in_room, over_all, node: 0, info }.encode(size);
         self.largest = self.largest.max(payload.len());
         if self.send(node, id, PacketRef { payload: &payload, ..packet })? {
             self.said.insert((id, target), in_room);
@@ -182,7 +199,8 @@ impl World {
         let except = open.get(usize::from(except) % open.len().max(1)).copied();
         let number = self.nodes[node].said.entry(room).or_default();
         *number += 1;
-        let numbers = Numbers { in_room: *number, over_all: 0, node: self.nodes[node].id.0 };
+        let numbers =
+            Numbers { in_room: *number, over_all: 0, node: self.nodes[node].id.0, info: 0 };
         let payload = numbers.encode(0);
         let conn = except.and_then(|id| self.nodes[node].key(&id));
         let heard = |world: &World| {

@@ -10,6 +10,7 @@ use roomer_proto::cluster::{NodeId, Subject};
 
 use super::broker::{Broker, Delivery};
 
+use super::infos::MAX_INFO;
 use super::marks::{Mark, Marks};
 use super::node::{Clients, Node, State};
 use super::pairs::Pairs;
@@ -79,7 +80,8 @@ impl World {
             crashed: Vec::new(),
             pairs: Pairs::default(),
             commands: Vec::new(),
-            largest: 0,
+            // An info may have to be sent in parts, as a message.
+            largest: if plan.setup.has_info { MAX_INFO + 100 } else { 0 },
             marks: Marks::default(),
             trace: Trace::default(),
             steps: 0,

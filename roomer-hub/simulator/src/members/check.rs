@@ -103,7 +103,7 @@ impl Run<'_> {
                 Action::Authorize { conn, permission: Permission::Info, packet } => {
                     asked.push((number(keys, conn)?, packet.payload.to_vec()));
                 }
-                Action::RoomClosed { .. } | Action::Close { .. } => {}
+                Action::InfoChanged { .. } | Action::RoomClosed { .. } | Action::Close { .. } => {}
                 other => return Err(Fault::new(format!("unexpected: {other:?}"))),
             }
         }
@@ -193,7 +193,8 @@ impl Run<'_> {
         let clients = members.iter().map(|member| &self.model.clients[*member]);
         let entries: Vec<String> = match extended {
             true => {
-                let guests = guests.iter().map(|id| format!("[\"{id}\",null]"));
+                let entry = |id: &String| self.model.guests.iter().find(|guest| guest.id == *id);
+                let guests = guests.iter().filter_map(entry).map(|guest| guest.entry());
                 clients.map(|client| client.entry()).chain(guests).collect()
             }
             false => {
@@ -237,8 +238,8 @@ impl Run<'_> {
                         let members =
                             room.members.iter().map(|member| &self.model.clients[*member]);
                         let members = members.map(|member| (member.id.clone(), member.entry()));
-                        let guests = room.guests.iter().map(|guest| &self.model.guest_ids[*guest]);
-                        let guests = guests.map(|id| (id.clone(), format!("[\"{id}\",null]")));
+                        let guests = room.guests.iter().map(|guest| &self.model.guests[*guest]);
+                        let guests = guests.map(|guest| (guest.id.clone(), guest.entry()));
                         RoomView { entries: members.chain(guests).collect(), count: None }
                     }
                     Presence::Count => {

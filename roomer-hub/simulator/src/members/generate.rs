@@ -6,7 +6,7 @@ use super::plan::{INFOS, INVALID, Plan, ROOMS, Step, USERS};
 use crate::random::Source;
 
 /// The kinds of steps with their default weights.
-const KINDS: [(Kind, usize); 17] = [
+const KINDS: [(Kind, usize); 18] = [
     (Kind::Open, 10),
     (Kind::Join, 14),
     (Kind::Leave, 8),
@@ -21,6 +21,7 @@ const KINDS: [(Kind, usize); 17] = [
     (Kind::PeerUp, 1),
     (Kind::PeerGone, 1),
     (Kind::GuestJoined, 5),
+    (Kind::GuestProfile, 5),
     (Kind::GuestLeft, 3),
     (Kind::GuestCount, 2),
     (Kind::Wait, 3),
@@ -42,6 +43,7 @@ enum Kind {
     PeerUp,
     PeerGone,
     GuestJoined,
+    GuestProfile,
     GuestLeft,
     GuestCount,
     Wait,
@@ -95,11 +97,14 @@ pub fn plan(source: &mut impl Source) -> Plan {
 
 /// Generates a room of about one chunk of a list, and changes at its edges.
 fn crowd(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
-    let size = source.pick(&[96, 96, 96, 196]) + source.below(9) as u8;
+    let around = source.pick(&[96, 96, 96, 196]) + source.below(9) as u8;
+    let size = if source.one_in(3) { 100 } else { around };
     for number in 0..size {
         let extended = number == 0 || source.one_in(8);
         steps.push(Step::Open { extended, info: number % 8, user: number % 3 });
     }
+    // A repeated join, which lists the members.
+    steps.push(Step::Join { client: 0, room: 0 });
     for _ in 0..60 {
         let any = source.below(size.into()) as u8;
         let client = source.pick(&[size - 1, 50, 99, 98, any]);
@@ -108,7 +113,6 @@ fn crowd(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
             0 | 1 => Step::SetInfo { client, info },
             2 => Step::Leave { client, room },
             3 => Step::Join { client, room },
-            // A repeated join, which lists the members.
             4 => Step::Join { client: 0, room },
             _ => swarm.step(source),
         });
@@ -142,7 +146,14 @@ impl Swarm {
             Kind::Close => Step::Close { client },
             Kind::PeerUp => Step::PeerUp,
             Kind::PeerGone => Step::PeerGone,
-            Kind::GuestJoined => Step::GuestJoined { guest, room },
+            Kind::GuestJoined => {
+                let user = source.below(USERS.len() as u32) as u8;
+                Step::GuestJoined { guest, room, info, user }
+            }
+            Kind::GuestProfile => {
+                let user = source.below(USERS.len() as u32) as u8;
+                Step::GuestProfile { guest, info, user }
+            }
             Kind::GuestLeft => Step::GuestLeft { guest, room },
             Kind::GuestCount => {
                 Step::GuestCount { room, members: source.pick(&[0, 1, 7, u32::MAX]) }

@@ -33,6 +33,8 @@ crate::coverage::marks! {
     CountChanged = "a number that changes by another node",
     Alone = "a join_ack of an extended member alone",
     GuestJoined = "a guest announced to an extended member",
+    GuestChanged = "a change of a guest's info that an extended member is told",
+    ChangedOfNone = "a change of the info of a guest that is not there",
     GuestLeft = "a guest that leaves an extended member's room",
     GuestListed = "a guest in a list with info",
     PeerGone = "a peer gone with guests of an extended member's room",

@@ -35,6 +35,13 @@ pub struct Client {
 }
 
 #[derive(Clone, Debug)]
+pub struct Guest {
+    pub id: String,
+    pub info: &'static str,
+    pub user: &'static str,
+}
+
+#[derive(Clone, Debug)]
 pub struct Room {
     pub name: &'static str,
     pub members: Vec<usize>,
@@ -47,7 +54,7 @@ pub struct Model {
     plan: Plan,
     pub clients: Vec<Client>,
     pub rooms: Vec<Room>,
-    pub guest_ids: Vec<String>,
+    pub guests: Vec<Guest>,
     pub is_peer_up: bool,
     /// In milliseconds.
     pub now: u64,
@@ -66,20 +73,32 @@ pub struct Model {
 impl Client {
     /// Returns the entry of the client in a list of members.
     pub fn entry(&self) -> String {
-        match self.user {
-            "" => format!("[\"{}\",{}]", self.id, self.info),
-            user => format!("[\"{}\",{},{user}]", self.id, self.info),
-        }
+        entry(&self.id, self.info, self.user)
+    }
+}
+
+impl Guest {
+    /// Returns the entry of the guest in a list of members.
+    pub fn entry(&self) -> String {
+        entry(&self.id, self.info, self.user)
+    }
+}
+
+fn entry(id: &str, info: &str, user: &str) -> String {
+    match user {
+        "" => format!("[\"{id}\",{info}]"),
+        user => format!("[\"{id}\",{info},{user}]"),
     }
 }
 
 impl Model {
     pub fn new(plan: &Plan, guest_ids: Vec<String>) -> Self {
+        let guest = |id| Guest { id, info: "null", user: "" };
         Model {
             plan: Plan { steps: Vec::new(), ..plan.clone() },
             clients: Vec::new(),
             rooms: Vec::new(),
-            guest_ids,
+            guests: guest_ids.into_iter().map(guest).collect(),
             is_peer_up: false,
             now: 0,
             due: Vec::new(),
@@ -308,20 +327,50 @@ impl Model {
         }
     }
 
-    pub fn guest_joined(&mut self, guest: usize, name: &'static str) {
+    /// `profile` is of no use for a guest that is in another room.
+    pub fn guest_joined(&mut self, guest: usize, name: &'static str, profile: (u8, u8)) {
         if !self.is_peer_up || self.room(name).is_some_and(|room| room.guests.contains(&guest)) {
             return;
         }
+        if !self.is_guest(guest) {
+            self.set_profile(guest, profile);
+        }
         self.room_or_new(name).guests.push(guest);
-        let id = self.guest_ids[guest].clone();
-        let joined = format!("{{\"joined\":[[\"{id}\",null]]}}");
+        let id = self.guests[guest].id.clone();
+        let joined = format!("{{\"joined\":[{}]}}", self.guests[guest].entry());
         self.notify(name, None, joined, Some(("new_member", id)));
+    }
+
+    pub fn is_guest(&self, guest: usize) -> bool {
+        self.rooms.iter().any(|room| room.guests.contains(&guest))
+    }
+
+    fn set_profile(&mut self, guest: usize, (info, user): (u8, u8)) {
+        let guest = &mut self.guests[guest];
+        guest.info = INFOS[usize::from(info) % INFOS.len()].1;
+        guest.user = USERS[usize::from(user) % USERS.len()].1;
+    }
+
+    /// Returns true if the change is shown to other members.
+    pub fn guest_profile(&mut self, guest: usize, profile: (u8, u8)) -> bool {
+        if !self.is_guest(guest) {
+            return false;
+        }
+        let before = self.guests[guest].entry();
+        self.set_profile(guest, profile);
+        let entry = self.guests[guest].entry();
+        for name in ROOMS {
+            if self.room(name).is_some_and(|room| room.guests.contains(&guest)) && entry != before {
+                self.notify(name, None, format!("{{\"changed\":[{entry}]}}"), None);
+            }
+        }
+        !self.due.is_empty()
     }
 
     pub fn guest_left(&mut self, guest: usize, name: &'static str) {
         if self.room(name).is_some_and(|room| room.guests.contains(&guest)) {
             self.room_or_new(name).guests.retain(|known| *known != guest);
-            let id = self.guest_ids[guest].clone();
+            let id = self.guests[guest].id.clone();
             self.notify(name, None, format!("{{\"left\":[\"{id}\"]}}"), Some(("member_left", id)));
             self.drop_empty_rooms();
         }

@@ -69,6 +69,14 @@ pub enum Step {
     GuestJoined {
         guest: u8,
         room: u8,
+        info: u8,
+        user: u8,
+    },
+    /// The info or the user of a guest changes.
+    GuestProfile {
+        guest: u8,
+        info: u8,
+        user: u8,
     },
     GuestLeft {
         guest: u8,

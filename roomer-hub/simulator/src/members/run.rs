@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use roomer_hub::{
     Command, Config, ConnId, ConnKey, HashKey, Hub, Info, Input, PeerKey, Profile, Rate,
@@ -45,6 +46,14 @@ fn id(tag: [u8; 4], number: usize) -> ConnId {
 
 fn guest_id(guest: u8) -> ConnId {
     id(TAG, usize::from(guest % GUESTS))
+}
+
+/// Returns the profile with an info and a user of a plan.
+fn profile(info: u8, user: u8) -> Result<Profile, Fault> {
+    let (given, user) = (INFOS[usize::from(info) % INFOS.len()].0, usize::from(user));
+    let info = Info::new(given).map_err(|error| Fault::new(error.to_string()))?;
+    let user = Some(USERS[user % USERS.len()].0).filter(|user| !user.is_empty());
+    Ok(Profile::new(Some(info), user))
 }
 
 impl<'p> Run<'p> {
@@ -104,6 +113,7 @@ impl<'p> Run<'p> {
             Step::PeerUp
             | Step::PeerGone
             | Step::GuestJoined { .. }
+            | Step::GuestProfile { .. }
             | Step::GuestLeft { .. }
             | Step::GuestCount { .. } => self.peer_step(step),
             Step::Answer { is_allowed } => self.answer(is_allowed),
@@ -124,11 +134,7 @@ impl<'p> Run<'p> {
 
     fn open(&mut self, extended: bool, info: u8, user: u8) -> Result<(), Fault> {
         let id = id([0; 4], self.keys.len());
-        let given = INFOS[usize::from(info) % INFOS.len()].0;
-        let user_name = USERS[usize::from(user) % USERS.len()].0;
-        let info_value = Info::new(given).map_err(|error| Fault::new(error.to_string()))?;
-        let user_name = Some(user_name).filter(|user| !user.is_empty());
-        let profile = Profile::new(Some(info_value), user_name);
+        let profile = profile(info, user)?;
         self.model.open(id.to_string(), extended, info, user);
         self.views.push(View::default());
         let input = match profile.is_empty() {
@@ -278,12 +284,24 @@ impl<'p> Run<'p> {
                 self.model.peer_gone();
                 (Input::PeerGone { peer }, true)
             }
-            Step::GuestJoined { guest, room } => {
+            Step::GuestJoined { guest, room, info, user } => {
                 let (room, id) = (room_of(room), guest_id(guest));
                 self.marks
                     .mark(self.model.is_peer_up && has_extended(self, room), Mark::GuestJoined);
-                self.model.guest_joined(usize::from(guest % GUESTS), room);
-                (Input::GuestJoined { peer, room, id }, false)
+                self.model.guest_joined(usize::from(guest % GUESTS), room, (info, user));
+                let profile = Arc::new(profile(info, user)?);
+                let input = Input::GuestJoined { peer, room, id, profile: Some(&profile) };
+                return self.input(input, false);
+            }
+            Step::GuestProfile { guest, info, user } => {
+                let (number, id) = (usize::from(guest % GUESTS), guest_id(guest));
+                let is_known = self.model.is_guest(number);
+                let is_shown = self.model.guest_profile(number, (info, user));
+                self.marks.mark(is_shown, Mark::GuestChanged);
+                self.marks.mark(!is_known, Mark::ChangedOfNone);
+                let profile = Arc::new(profile(info, user)?);
+                let profile = Some(&profile);
+                return self.input(Input::GuestProfile { peer, id, profile }, false);
             }
             Step::GuestLeft { guest, room } => {
                 let (room, id) = (room_of(room), guest_id(guest));

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomer_proto::cluster::{Item, NodeId, Nodes, OrderItem};
-use roomer_proto::{ConnId, PacketRef};
+use roomer_proto::extended::MEMBERS;
+use roomer_proto::{ConnId, PacketRef, is_built_in};
 
 use super::{Message, Own};
 use crate::cluster::Cluster;
@@ -21,8 +22,16 @@ const SUBMIT_AGE: u32 = 4;
 const QUIET_BEATS: u32 = 2;
 
 impl Cluster {
-    /// Returns true if the messages of a room have one order on all nodes: the driver passes each message
-    /// of a client or of the application to [`submit`](Self::submit) instead of the members.
+    /// Returns true if a broadcast of a client's or the application's input is a message to a room with one
+    /// order on all nodes, and not a notice: the driver passes it to [`submit`](Self::submit) instead of the
+    /// members.
+    #[must_use]
+    pub fn is_ordered_message(&self, packet: &PacketRef<'_>) -> bool {
+        let is_notice = is_built_in(packet.event) || packet.event == MEMBERS;
+        !is_notice && self.is_ordered(packet.room)
+    }
+
+    /// Returns true if the messages of a room have one order on all nodes.
     #[must_use]
     pub fn is_ordered(&self, room: &str) -> bool {
         self.orders.includes(room)

@@ -42,7 +42,9 @@ impl PeerOp {
         match self {
             PeerOp::Up { tag: number } => Input::PeerUp { peer, tag: tag(number) },
             PeerOp::Gone => Input::PeerGone { peer },
-            PeerOp::Joined { room, guest } => Input::GuestJoined { peer, room, id: id(guest) },
+            PeerOp::Joined { room, guest } => {
+                Input::GuestJoined { peer, room, id: id(guest), profile: None }
+            }
             PeerOp::Left { room, guest } => Input::GuestLeft { peer, room, id: id(guest) },
             PeerOp::Count { room, members } => Input::GuestCount { peer, room, members },
             PeerOp::Broadcast { except, packet } => {

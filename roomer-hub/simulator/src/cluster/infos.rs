@@ -1,0 +1,136 @@
+//! Clients with info: extended ones see the info of the members of their rooms.
+//!
+//! The info of a client is one of several, by a number that each change increments, and its messages have
+//! the number at which they were sent: a receiver that shows the sender has to show that info.
+
+use std::collections::BTreeMap;
+
+use roomer_hub::{ConnId, Info, Profile};
+use roomer_proto::extended::{Member, Members};
+
+use super::client::{Client, FULL};
+use super::plan::ROOMS;
+use crate::fault::{Fault, ensure};
+
+/// The limit of info on every node. One info of the plans exceeds it.
+pub const MAX_INFO: usize = 900;
+
+/// What an extended client knows of members: info and user, as one text.
+pub type Infos = BTreeMap<usize, BTreeMap<ConnId, String>>;
+
+/// Returns the info with a number.
+pub fn info(number: u32) -> Option<Info> {
+    Some(match number % 8 {
+        0 => return None,
+        // Longer than a small frame, and longer than the limit of peers.
+        1 => Info::string(&format!("{number}{}", "x".repeat(MAX_INFO - 20))),
+        2 => Info::string(&format!("{number}{}", "y".repeat(MAX_INFO))),
+        _ => Info::string(&number.to_string()),
+    })
+}
+
+/// Returns the user of a client, by its number.
+fn user(client: usize) -> Option<&'static str> {
+    match client % 3 {
+        0 => None,
+        1 => Some("ann"),
+        _ => Some("b\"ob\\"),
+    }
+}
+
+/// Returns the profile of a client.
+pub fn profile(client: usize, number: u32) -> Profile {
+    Profile::new(info(number), user(client))
+}
+
+/// Returns what members on the same node, or on another, know of a client.
+fn known(client: usize, number: u32, is_local: bool) -> String {
+    let info = info(number).filter(|info| is_local || info.as_str().len() <= MAX_INFO);
+    text(info.as_ref(), user(client))
+}
+
+fn text(info: Option<&Info>, user: Option<&str>) -> String {
+    format!("{} {user:?}", info.map_or("null", Info::as_str))
+}
+
+impl Client {
+    /// Reads the list of a room's members in a `join_ack`.
+    pub fn list(&mut self, room: usize, payload: &[u8]) -> Result<Vec<ConnId>, Fault> {
+        let members = Members::parse(payload).and_then(|members| members.members);
+        let members = members.ok_or_else(|| Fault::new("a join_ack without members".into()))?;
+        let ids = members.iter().map(|member| member.id).collect();
+        let infos = members.iter().map(|member| (member.id, of(member)));
+        if room < FULL {
+            self.infos.insert(room, infos.collect());
+        }
+        Ok(ids)
+    }
+
+    /// A change of the members of a room.
+    pub fn change(&mut self, room: usize, payload: &[u8]) -> Result<(), Fault> {
+        let changes = Members::parse(payload);
+        let changes = changes.ok_or_else(|| Fault::new("a change of nothing".into()))?;
+        if changes.count.is_some() || room >= FULL {
+            return Ok(());
+        }
+        for id in changes.left {
+            self.member_left(room, id)?;
+            self.infos.entry(room).or_default().remove(&id);
+        }
+        for member in changes.joined {
+            self.new_member(room, member.id)?;
+            self.infos.entry(room).or_default().insert(member.id, of(&member));
+        }
+        for member in changes.changed {
+            let is_there = self.views.get(&room).is_some_and(|view| view.contains(&member.id));
+            let (id, name) = (member.id, ROOMS[room]);
+            ensure!(is_there, "the info of {id} changes in {name}, and it is not there");
+            let before = self.infos.entry(room).or_default().insert(id, of(&member));
+            ensure!(before != Some(of(&member)), "the info of {id} in {name} changes to the same");
+        }
+        Ok(())
+    }
+
+    /// A message came that its sender has sent when its info had this number.
+    pub fn check_info(
+        &self,
+        src: ConnId,
+        (number, index, node): (u32, usize, usize),
+        room: Option<usize>,
+    ) -> Result<(), Fault> {
+        let rooms = self.infos.iter().filter(|(of, _)| room.is_none_or(|room| room == **of));
+        for (room, members) in rooms {
+            let Some(shown) = members.get(&src) else { continue };
+            let due = known(index, number, node == self.node);
+            ensure!(
+                *shown == due,
+                "{} gets a message of {src} in {}, and sees {shown:.20} instead of {due:.20}",
+                self.id,
+                ROOMS[*room]
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks at rest that a room's members are shown with their info.
+    pub fn check_infos(&self, room: usize, others: &super::node::Clients) -> Result<(), Fault> {
+        if !self.is_extended || !self.is_in(room) {
+            return Ok(());
+        }
+        let view = &self.views[&room];
+        let due = view.iter().filter_map(|id| others.get(id));
+        let due: BTreeMap<ConnId, String> = due
+            .map(|other| {
+                let is_local = other.node == self.node;
+                (other.id, known(other.number, other.info, is_local))
+            })
+            .collect();
+        let shown = self.infos.get(&room);
+        ensure!(shown == Some(&due), "{} sees {shown:?} in {}, not {due:?}", self.id, ROOMS[room]);
+        Ok(())
+    }
+}
+
+fn of(member: &Member) -> String {
+    text(member.info.as_ref(), member.user.as_deref())
+}
