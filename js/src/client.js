@@ -117,8 +117,6 @@ export function connect(url, { features = [], codec = "bytes", queue = {}, lazy,
         held.clear();
         rooms.forEach((room) => room.suspend(lostAt));
         outbox.disconnected(isTooFast);
-        // A client that closes closes its rooms instead.
-        connection.state() === "closed" || callFeatures("ended");
     };
 
     const changed = (state, error) => {
@@ -157,7 +155,7 @@ export function connect(url, { features = [], codec = "bytes", queue = {}, lazy,
     const outbox = createOutbox(queue, clock, session, () => connection.isReady(), (room) => room.isOpen(clock.now() >= graceEnd), transmit, settled, lost);
     const connection = createConnection(url, others, clock, session, outbox, received, changed, trace);
 
-    const parts = features.map((create) => create({ clock, session, outbox, report, token: others.token, id: () => id, isPlain: () => isGreeted && !session.isOn }));
+    const parts = features.map((create) => create({ clock, session, outbox, report, token: others.token, id: () => id }));
     /** Calls a method of the features that have it, until one returns true; see core.js. */
     const callFeatures = (hook, ...args) => parts.some((part) => part[hook]?.(...args));
 

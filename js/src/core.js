@@ -13,7 +13,6 @@
  * | `room(room)` | with a new room, to add to its `api` |
  * | `packet(packet, room)` | with a packet that is not an acknowledgement; returns true if it is done |
  * | `greeted(hello)` | when the server has shown which protocol it speaks; without `hello` the plain one |
- * | `ended()` | when a connection has ended whose session does not continue |
  * | `closed(room, error)` | when a room is closed for good |
  *
  * @module core

@@ -10,7 +10,7 @@
  */
 
 import { rejectUnknown } from "./error.js";
-import { FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE, PROBE_BYTES, PROBE_DELAY, RELAX_TIME, SLOWEST_PACE } from "./limits.js";
+import { FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE, PROBE_BYTES, PROBE_DELAY, RELAX_TIME, ROOT, SLOWEST_PACE } from "./limits.js";
 import { encode } from "./packet.js";
 
 /**
@@ -49,7 +49,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     let relaxAt = 0;
     let timer;
 
-    const createRequest = (room, event, owner, payload) => ({ owner, room, event, data: encode(room, event, "", "", payload) });
+    const createRequest = (room, event, owner, payload, to) => ({ owner, room, event, to, data: encode(room, event, to, "", payload) });
     const createProbe = () => createRequest(PROBE, "leave");
 
     const write = (item) => {
@@ -128,14 +128,14 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         pump();
     };
 
-    /** Sends a packet that is not a message before the messages that wait; returns false without a connection, and a session that may continue. */
-    const post = (item) => {
-        const canWait = isReady() || session.isKept();
-        if (canWait) {
+    /** Sends a packet before the messages that wait; returns undefined without a connection, and a session that may continue. */
+    const enqueue = (...args) => {
+        if (isReady() || session.isKept()) {
+            const item = createRequest(...args);
             requests.push(item);
             pump();
+            return item;
         }
-        return canWait;
     };
 
     /** Removes the oldest unconfirmed packets. */
@@ -152,13 +152,14 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         sentBytes: () => sentBytes,
         /** Returns the room of an unconfirmed request. */
         find: (name, event) => [...pending].find((item) => item.event === event && item.room === name)?.owner,
-        post,
-        /** Queues a join or leave; returns false if post() does. */
+        /** Sends a packet of a feature. It is not reported if it is lost. */
+        post: (event, payload, room = ROOT, to) => enqueue(room, event, undefined, payload, to),
+        /** Queues a join or leave; returns undefined without a connection, and a session that may continue. */
         request(owner, event, payload) {
             // A leave_ack means that the room's unconfirmed messages may be lost, so a probe confirms them first.
             event === "leave" && fence();
-            const item = createRequest(owner.name, event, owner, payload);
-            return post(item) && pending.add(item);
+            const item = enqueue(owner.name, event, owner, payload);
+            return item && pending.add(item);
         },
         /** Sends or queues a message; returns the result for the application. */
         send(item) {

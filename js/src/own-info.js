@@ -4,13 +4,13 @@
  * @module own-info
  */
 
-import { INFO, ROOT } from "./limits.js";
-import { encode, toBytes } from "./packet.js";
+import { INFO } from "./limits.js";
+import { toBytes } from "./packet.js";
 
 /** @param {object} core see core.js. The info is sent again in each new session. */
 export const ownInfo = ({ outbox, session, isPlain }) => {
     let text;
-    const send = () => text && outbox.post({ room: ROOT, event: INFO, data: encode(ROOT, INFO, "", "", toBytes(text)) });
+    const send = () => text && outbox.post(INFO, toBytes(text));
     return {
         client(client) {
             client.setInfo = (value) => {

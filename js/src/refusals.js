@@ -10,10 +10,10 @@ import { toText } from "./packet.js";
 import { decodePayload } from "./room.js";
 
 const REMEDIES = {
-    refused: "join the room first; check the user's permissions",
-    invalid: "fix the name or the payload",
-    busy: "send less, or later",
-    gone: "the receiver has left: stop sending to it"
+    refused: "check the rules and the rooms of the client",
+    invalid: "check the name and the payload",
+    busy: "send less",
+    gone: "the receiver has left"
 };
 
 const toError = (bytes) => {

@@ -5,8 +5,8 @@
  */
 
 import { check, wrap } from "./error.js";
-import { EXPIRING, ROOT, TOKEN } from "./limits.js";
-import { encode, toBytes } from "./packet.js";
+import { EXPIRING, TOKEN } from "./limits.js";
+import { toBytes } from "./packet.js";
 
 /** @param {object} core see core.js */
 export const renewal = ({ outbox, report, id, token }) => {
@@ -16,7 +16,7 @@ export const renewal = ({ outbox, report, id, token }) => {
             const pass = await (typeof token === "function" ? token() : token);
             check(pass != null, "no token");
             // A session that has begun meanwhile has a login of its own.
-            askedAs === id() && outbox.post({ room: ROOT, event: TOKEN, data: encode(ROOT, TOKEN, "", "", toBytes(pass)) });
+            askedAs === id() && outbox.post(TOKEN, toBytes(pass));
         } catch (cause) {
             report(wrap("token", cause));
         }

@@ -8,59 +8,53 @@
 
 import { RoomerError, check, createClosedError, rejectUnknown, wrap } from "./error.js";
 import { ERROR, LONGEST_DELAY, REPLY } from "./limits.js";
-import { encode, toBytes, toText } from "./packet.js";
+import { toBytes, toText } from "./packet.js";
 import { checkName, isReserved } from "./room.js";
 
-const createPlainError = () => new RoomerError("plain", "the server has no requests");
-
 /** @param {object} core see core.js */
-export const requests = ({ clock, session, outbox, report, id, isPlain }) => {
+export const requests = ({ clock, session, outbox, report, id }) => {
     /** The requests without an answer, by tag. */
     const pending = new Map();
     let lastTag = 0;
 
-    const failAll = (error, fits = () => true) => [...pending.values()].forEach((request) => fits(request) && request.end(error));
+    const createPlainError = () => new RoomerError("plain", "the server has no requests");
+    const failAll = (error, fits) => pending.forEach((request) => fits(request) && request.end(error));
 
     /** Has a handler answer a request; it starts at once. */
     const answer = async ({ room: name, event, from, payload }, tag, room) => {
         const askedAs = id();
-        const to = `${from}:${tag}`;
         const handler = room?.handlers.get(event);
-        let kind = "unknown";
-        let message = "no handler";
-        let item;
+        let code = "unknown";
+        let message = event;
+        let reply;
         try {
             if (handler) {
-                kind = "invalid";
+                code = "invalid";
                 const value = room.codec.decode(payload);
-                kind = "failed";
-                item = room.createItem(REPLY, await handler(value, from), to);
+                code = "failed";
+                reply = room.encodeValue(await handler(value, from));
             }
         } catch (error) {
-            message = "the handler has failed";
             if (error?.name === "RoomerError") {
                 // Made for the asker. Any other text may be a secret.
-                kind = error.kind ?? error.code;
+                code = error.kind ?? error.code;
                 message = error.message;
             } else {
                 report(wrap("listener", error, event));
             }
         }
-        item ??= { room: name, event: ERROR, to, data: encode(name, ERROR, to, "", toBytes(JSON.stringify({ code: kind, message }))) };
-        item.isRequest = true;
         // A request ends with its session.
-        askedAs === id() && outbox.post(item);
+        askedAs === id() && outbox.post(reply ? REPLY : ERROR, reply ?? toBytes(JSON.stringify({ code, message })), name, `${from}:${tag}`);
     };
 
     /** Ends a request with its answer. */
     const answered = ({ event, payload }, { room, end }) => {
         try {
             if (event === REPLY) {
-                end(undefined, room.codec.decode(payload));
-            } else {
-                const { code: kind, message } = JSON.parse(toText(payload));
-                end(new RoomerError("answer", `${kind}: ${message}`, { kind }));
+                return end(undefined, room.codec.decode(payload));
             }
+            const { code, message } = JSON.parse(toText(payload));
+            end(new RoomerError("answer", `${code}: ${message}`, { kind: code }));
         } catch (cause) {
             end(wrap("payload", cause));
         }
@@ -95,7 +89,7 @@ export const requests = ({ clock, session, outbox, report, id, isPlain }) => {
                 pending.set(tag, { room, item, end });
                 if (signal?.aborted) {
                     abort();
-                } else if (isPlain()) {
+                } else if (session.isOn === false) {
                     end(createPlainError());
                 } else if (outbox.send(item) === "dropped") {
                     end(new RoomerError("dropped", "the queue is full"));
@@ -103,18 +97,22 @@ export const requests = ({ clock, session, outbox, report, id, isPlain }) => {
             });
         },
         packet(packet, room) {
-            const [, tag] = (session.isOn && /:(\w+)$/.exec(packet.to)) || [];
-            if (packet.event === REPLY || packet.event === ERROR) {
+            const { event, to } = packet;
+            const [, tag] = (session.isOn && /:(\w+)$/.exec(to)) || [];
+            if (event === REPLY || event === ERROR) {
                 pending.has(tag) && answered(packet, pending.get(tag));
-            } else if (tag && !isReserved(packet.event)) {
+            } else if (tag && !isReserved(event)) {
                 answer(packet, tag, room);
             }
             return tag;
         },
         greeted(hello) {
-            hello || failAll(createPlainError());
+            if (!hello) {
+                failAll(createPlainError(), () => true);
+            } else if (!hello.resumed) {
+                failAll(new RoomerError("unknown", "the session has ended"), ({ item }) => !outbox.isQueued(item));
+            }
         },
-        ended: () => failAll(new RoomerError("unknown", "the session has ended"), ({ item }) => !outbox.isQueued(item)),
         closed: (closed, error) => failAll(createClosedError(error), ({ room }) => room === closed)
     };
 };

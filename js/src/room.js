@@ -86,7 +86,8 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
         }
     };
 
-    const createItem = (event, payload, to) => ({ owner: room, room: name, event, payload, to, data: encode(name, event, to, "", payload === undefined ? payload : codec.encode(payload)) });
+    const encodeValue = (value) => (value === undefined ? toBytes("") : codec.encode(value));
+    const createItem = (event, payload, to) => ({ owner: room, room: name, event, payload, to, data: encode(name, event, to, "", encodeValue(payload)) });
 
     const api = {
         name,
@@ -149,6 +150,7 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
         name,
         api,
         codec,
+        encodeValue,
         checkMessage,
         createItem,
         /**

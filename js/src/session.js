@@ -36,8 +36,8 @@ export function createSession(clock, send) {
     };
 
     const session = {
-        /** True while the server speaks the extended protocol. */
-        isOn: false,
+        /** True while the server speaks the extended protocol, false while it speaks the plain one. */
+        isOn: undefined,
         /** The number of packets that the server has handled, if the session continues on the present socket. */
         handled: undefined,
         /** The silence of the server after which something is wrong. */
@@ -46,10 +46,10 @@ export function createSession(clock, send) {
         isKept: (time = 0) => time <= window && token,
         /** Returns what the client asks for in the query of its address. */
         query: () => `roomer=2${token ? `&session=${encodeURIComponent(token)}&received=${received}` : ""}`,
-        /** Begins a session, or continues it, by the payload of `hello`; without one, the server speaks the plain protocol. */
+        /** Begins a session, or continues it, by the payload of `hello`; false: the server speaks the plain protocol. Undefined: ends it. */
         begin(hello) {
             session.handled = token && hello?.resumed ? hello.received : undefined;
-            session.isOn = !!hello;
+            session.isOn = hello && true;
             // A tenth more than promised, for the way.
             session.heartbeat = hello?.heartbeat * 1.1 || Infinity;
             window = hello?.resume;

@@ -1,0 +1,164 @@
+/**
+ * Requests, members with info, rooms that remember, logins and errors, against real servers.
+ */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { RoomerError, connect } from "../src/index.js";
+import { record } from "./support/kit.js";
+import { startProxy } from "./support/proxy.js";
+import { RUNTIMES, startServerOn } from "./support/server.js";
+import { eventually } from "./support/wait.js";
+
+const EAGER = { minDelay: 5, maxDelay: 10 };
+
+for (const runtime of RUNTIMES) {
+    describe(`on ${runtime}`, { timeout: 120_000 }, () => {
+        let server;
+        before(async () => (server = await startServerOn(runtime, "--trial")));
+        after(() => server.stop());
+
+        /** A client with this name. */
+        const enter = (t, token, { url = server.url, ...options } = {}) => {
+            const client = connect(url, { codec: "json", token, reconnect: EAGER, ...options });
+            t.after(() => client.close());
+            return client;
+        };
+
+        /** The code and the kind with which a request fails. */
+        const failure = (request) => request.then(() => assert.fail("answered"), ({ code, kind }) => [code, kind]);
+
+        test("the server answers requests, or says why not", async (t) => {
+            const { root } = enter(t);
+            assert.deepEqual(await root.request("echo", { x: [1] }), { x: [1] });
+            assert.equal(await root.request("echo"), undefined);
+            const failures = [root.request("nothing"), root.request("broken"), root.request("taken"), root.request("echo", 1, { to: "00000000-0000-4000-8000-000000000000" }), root.request("echo", 1, { to: "no id" })];
+            assert.deepEqual(await Promise.all(failures.map(failure)), ["unknown", "failed", "refused", "gone", "gone"].map((kind) => ["answer", kind]));
+        });
+
+        test("clients answer each other and the server, over lost connections", async (t) => {
+            const proxy = await startProxy(new URL(server.url).port);
+            t.after(() => proxy.close());
+            const ann = enter(t, "ann", { url: `ws://127.0.0.1:${proxy.port}/ws` });
+            const bob = enter(t, "bob");
+            const rooms = [ann, bob].map((client) => client.join("requests"));
+            await Promise.all(rooms.map(({ opened }) => opened));
+            const { id } = ann;
+            let runs = 0;
+            bob.root.handle("back", async (payload, from) => [payload, from]);
+            rooms[1].handle("double", async (payload, from) => {
+                runs++;
+                payload % 7 === 0 && proxy.cut();
+                await new Promise((resolve) => setTimeout(resolve, 2));
+                return { n: payload * 2, from };
+            });
+            rooms[1].handle("taken", () => {
+                throw new RoomerError("taken", "by me");
+            });
+            const asked = Array.from({ length: 50 }, (_, n) => rooms[0].request("double", n, { to: bob.id, timeout: 60_000 }));
+            assert.deepEqual(await Promise.all(asked), Array.from({ length: 50 }, (_, n) => ({ n: n * 2, from: id })));
+            assert.deepEqual([runs, ann.id], [50, id]);
+            assert.deepEqual(await failure(rooms[0].request("taken", 1, { to: bob.id })), ["answer", "taken"]);
+            assert.deepEqual(await bob.root.request("relay", "x"), ["x", ""]);
+            const last = failure(rooms[0].request("never", 1, { to: bob.id }));
+            assert.deepEqual(await last, ["answer", "unknown"]);
+            rooms[1].handle("never", () => new Promise(() => {}));
+            const pending = failure(rooms[0].request("never", 1, { to: bob.id }));
+            await rooms[0].request("double", 1, { to: bob.id });
+            bob.close();
+            assert.deepEqual(await pending, ["answer", "gone"]);
+        });
+
+        test("members have the user and the info of their login, and change it where they may", async (t) => {
+            const ann = enter(t, "ann");
+            const room = ann.join("members");
+            await room.opened;
+            const log = record(room, "new_member", "member_changed", "member_left");
+            const errors = record(ann, "error");
+            const bob = enter(t, "bob");
+            const other = bob.join("members");
+            await other.opened;
+            assert.deepEqual(other.members().map((id) => other.member(id)), [{ id: ann.id, info: "ann", user: "ann" }, { id: bob.id, info: "bob", user: "bob" }]);
+            bob.setInfo({ name: "Bob" });
+            ann.setInfo("forbidden");
+            ann.setInfo(["Ann"]);
+            await eventually("both have changed", () => other.member(ann.id).info[0] === "Ann" && room.member(bob.id).info.name === "Bob");
+            await eventually("the refusal is known", () => errors.length > 0);
+            assert.deepEqual([errors[0][1].code, errors[0][1].kind, errors[0][1].event], ["rejected", "refused", "roomer:info"]);
+            bob.close();
+            await eventually("bob is gone", () => log.some(([event]) => event === "member_left"));
+            const ofBob = log.filter(([, id]) => id !== ann.id).map(([event, , { info }]) => [event, info]);
+            assert.deepEqual(ofBob, [["new_member", "bob"], ["member_changed", { name: "Bob" }], ["member_left", { name: "Bob" }]]);
+            assert.deepEqual(log.filter(([, id]) => id === ann.id).map(([event, , { info }]) => [event, info]), [["member_changed", ["Ann"]]]);
+        });
+
+        test("what the server refuses is an error", async (t) => {
+            const { root, ...ann } = enter(t, "ann");
+            await root.opened;
+            const errors = record(ann, "error");
+            root.send("x", 1, "00000000-0000-4000-8000-000000000000");
+            await eventually("the error is there", () => errors.length > 0);
+            const [[, { code, kind, room, event, remedy }]] = errors;
+            assert.deepEqual([code, kind, room, event, typeof remedy], ["rejected", "gone", "root", "x", "string"]);
+        });
+
+        test("a login is renewed as often as it expires", async (t) => {
+            let calls = 0;
+            // The server asks at once for logins that are valid for less than a minute.
+            const ann = enter(t, () => (calls++ < 3 ? "ann@30000" : "ann"));
+            const states = record(ann, "state");
+            await eventually("it was renewed", () => calls > 3);
+            await ann.root.request("echo", 1);
+            assert.deepEqual(states.map(([, state]) => state), ["open"]);
+            const tokens = ["bob@100", "eve"];
+            const bob = enter(t, () => tokens.shift());
+            const ended = await new Promise((resolve) => bob.on("state", (state, error) => state === "closed" && resolve([error.code, error.reason])));
+            assert.deepEqual(ended, ["ended", "login expired"]);
+        });
+    });
+
+    describe(`without sessions on ${runtime}`, { timeout: 120_000 }, () => {
+        test("a client that was away gets what it has missed, once and in order, or learns that it is gone", async (t) => {
+            const server = await startServerOn(runtime, "--trial", "--resume-window", "0");
+            t.after(() => server.stop());
+            const proxy = await startProxy(new URL(server.url).port);
+            t.after(() => proxy.close());
+            const [near, far] = [`ws://127.0.0.1:${proxy.port}/ws`, server.url].map((url) => {
+                const client = connect(url, { codec: "json", reconnect: EAGER });
+                t.after(() => client.close());
+                return client;
+            });
+            const other = far.join("remembered");
+            await other.opened;
+            let sent = 0;
+            const say = async (count) => {
+                for (; count; count--) {
+                    other.send("n", ++sent);
+                }
+                assert.equal(await other.sent, true);
+            };
+            await say(5);
+            const room = near.join("remembered", { history: 3 });
+            const log = [];
+            room.on("n", (n, from, direct, number) => log.push(n === number ? n : [n, number]));
+            room.on("reopen", () => log.push("reopen"));
+            room.on("history_lost", () => log.push("lost"));
+            await eventually("the last three are there", () => log.length === 3);
+            for (let round = 0; round < 5; round++) {
+                proxy.drop();
+                await say(2 + round);
+                proxy.resume();
+                await eventually("the client is back and has all", () => log.at(-1) === sent && log.filter((each) => each === "reopen").length === round + 1);
+            }
+            assert.deepEqual(log.filter((each) => each !== "reopen"), Array.from({ length: sent - 2 }, (_, n) => n + 3));
+            assert.equal(room.history.recovered, true);
+            proxy.drop();
+            await say(15);
+            log.length = 0;
+            proxy.resume();
+            await eventually("the last ones are there", () => log.at(-1) === sent);
+            assert.deepEqual(log, ["lost", "reopen", sent - 2, sent - 1, sent]);
+        });
+    });
+}
