@@ -4,8 +4,6 @@
  * @module address
  */
 
-import { toBytes } from "./packet.js";
-
 /** Returns true if only a page can complete the address. */
 export const isRelative = (url) => typeof url === "string" && /^(?!\w+:)./.test(url);
 
@@ -21,10 +19,4 @@ export function toAddress(url, token, query) {
     // This token replaces those of the address.
     const parts = token == null ? [address, query] : [address.replace(/([?&])(token=[^&]*(&|$))+/g, "$1").replace(/[?&]$/, ""), `token=${encodeURIComponent(token)}`, query];
     return parts.reduce((whole, part) => (part ? `${whole}${whole.includes("?") ? "&" : "?"}${part}` : whole));
-}
-
-/** Returns the subprotocols that carry a token: the server selects "roomer", and reads the token from the other. */
-export function toProtocols(token) {
-    const base64 = btoa(String.fromCharCode(...toBytes(token)));
-    return ["roomer", `token.${base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];
 }

@@ -9,11 +9,11 @@
  */
 
 import { isRelative } from "./address.js";
-import { createClosedError, rejectUnknown, wrap } from "./error.js";
-import { findCodec } from "./codec.js";
+import { bytes } from "./codec.js";
+import { check, createClosedError, rejectUnknown, wrap } from "./error.js";
 import { ACK, GRACE, GRACE_FACTOR, HELLO, LONGEST_GRACE, PROBE, ROOT } from "./limits.js";
 import { decode, toText } from "./packet.js";
-import { checkName, createRoom, decodePayload, isReserved } from "./room.js";
+import { checkName, createRoom } from "./room.js";
 import { createEvents } from "./events.js";
 import { createConnection } from "./connection.js";
 import { createOutbox } from "./outbox.js";
@@ -32,7 +32,7 @@ const realClock = {
  * @param {import("./core.js").CoreOptions} [options]
  * @returns {import("./index.js").Client}
  */
-export function connect(url, { features = [], codec = "bytes", queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
+export function connect(url, { features = [], codecs = {}, codec = bytes, queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
     /** The rooms that the application wants to be in, by name. */
     const rooms = new Map();
     /** By room name: an acknowledgement of uncertain meaning, and the packets after it. */
@@ -53,9 +53,7 @@ export function connect(url, { features = [], codec = "bytes", queue = {}, lazy,
         emit("error", error) || console.error(error);
     };
 
-    // A listener like others, so that an error in it is reported.
-    debug && on(PROBE, debug === true ? console.debug : debug);
-    const trace = (what, { payload, ...details }) => emit(PROBE, { what, ...details });
+    const trace = (what, details) => callFeatures("trace", what, details);
 
     /** Emits an event about a message. */
     const emitMessage = (what, name, { room, event, payload, to }, reason) => {
@@ -67,7 +65,7 @@ export function connect(url, { features = [], codec = "bytes", queue = {}, lazy,
     const lost = (item, reason) => {
         item.report?.(false);
         // A request fails by itself.
-        item.isRequest || emitMessage("lost", "lost", item, { reason });
+        item.tag || emitMessage("lost", "lost", item, { reason });
     };
 
     const transmit = ({ room, event, to, data }) => {
@@ -155,12 +153,18 @@ export function connect(url, { features = [], codec = "bytes", queue = {}, lazy,
     const outbox = createOutbox(queue, clock, session, () => connection.isReady(), (room) => room.isOpen(clock.now() >= graceEnd), transmit, settled, lost);
     const connection = createConnection(url, others, clock, session, outbox, received, changed, trace);
 
-    const parts = features.map((create) => create({ clock, session, outbox, report, token: others.token, id: () => id }));
+    const findCodec = (name) => {
+        const found = codecs[name] ?? name;
+        check(found?.encode && found.decode, `there is no codec "${name}"`);
+        return found;
+    };
+
+    const parts = features.map((create) => create({ clock, session, outbox, report, emit, codec: findCodec(codec), debug, token: others.token, id: () => id }));
     /** Calls a method of the features that have it, until one returns true; see core.js. */
     const callFeatures = (hook, ...args) => parts.some((part) => part[hook]?.(...args));
 
     const create = (name, roomCodec = codec, options) => {
-        const room = createRoom(name, roomCodec, options, report, send, leave, () => connection.state() === "open", () => outbox.isHandled(room), callFeatures);
+        const room = createRoom(name, findCodec(roomCodec), options, report, send, leave, () => connection.state() === "open", callFeatures);
         rooms.set(name, room);
         return room;
     };
@@ -243,12 +247,8 @@ export function connect(url, { features = [], codec = "bytes", queue = {}, lazy,
                 emit("room", room.api);
             }
             room.joined(id, payload);
-        } else if (callFeatures("packet", packet, room)) {
-            // It is done.
-        } else if (room) {
-            room.received(packet, clock.now());
-        } else if (to && !isReserved(event)) {
-            decodePayload(findCodec(codec), packet, report, (value) => emit("direct", { room: name, event, payload: value, from }));
+        } else if (!callFeatures("packet", packet, room)) {
+            room?.received(packet, clock.now());
         }
         // A room may be open now, or have members for whom its messages wait.
         outbox.pump();

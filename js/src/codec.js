@@ -12,28 +12,21 @@ function encodeText(text) {
     return toBytes(text);
 }
 
-const codecs = {
-    bytes: {
-        encode(value) {
-            if (ArrayBuffer.isView(value)) {
-                return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-            }
-            return value instanceof ArrayBuffer ? new Uint8Array(value) : encodeText(value);
-        },
-        /** Copies: the packet's own memory holds more than the payload. */
-        decode: (bytes) => bytes.slice()
+export const bytes = {
+    encode(value) {
+        if (ArrayBuffer.isView(value)) {
+            return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+        }
+        return value instanceof ArrayBuffer ? new Uint8Array(value) : encodeText(value);
     },
-    text: { encode: encodeText, decode: toText },
-    json: {
-        encode: (value) => encodeText(JSON.stringify(value)),
-        /** An empty payload is `undefined`: other clients send it. */
-        decode: (bytes) => (bytes.length ? JSON.parse(toText(bytes)) : undefined)
-    }
+    /** Copies: the packet's own memory holds more than the payload. */
+    decode: (data) => data.slice()
 };
 
-/** Returns the codec of that name, or the application's own. */
-export function findCodec(codec) {
-    const found = codecs[codec] ?? codec;
-    check(found?.encode && found.decode, `there is no codec "${codec}"`);
-    return found;
-}
+export const text = { encode: encodeText, decode: toText };
+
+export const json = {
+    encode: (value) => encodeText(JSON.stringify(value)),
+    /** An empty payload is `undefined`: other clients send it. */
+    decode: (data) => (data.length ? JSON.parse(toText(data)) : undefined)
+};

@@ -9,7 +9,7 @@
  * @module connection
  */
 
-import { toAddress, toProtocols } from "./address.js";
+import { toAddress } from "./address.js";
 import { RoomerError, createClosedError, rejectUnknown, wrap } from "./error.js";
 import { ASK_INTERVAL, LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
@@ -143,7 +143,7 @@ export function createConnection(url, options, clock, session, outbox, received,
         try {
             const [address, pass] = await Promise.all([url, token].map(async (value) => (typeof value === "function" ? value() : value)));
             if (mine === socket) {
-                const protocols = tokenIn === "protocol" && pass != null ? [toProtocols(pass)] : [];
+                const protocols = tokenIn && pass != null ? [tokenIn(pass)] : [];
                 const target = toAddress(address, protocols.length ? undefined : pass, session.query());
                 trace("connect", { url: target.split("?")[0] });
                 use(new Socket(target, ...protocols));
@@ -188,7 +188,7 @@ export function createConnection(url, options, clock, session, outbox, received,
     };
 
     /** Returns how long the server may be silent. */
-    const silence = () => Math.max(session.isOn && ASK_INTERVAL, Math.min(heartbeat, session.heartbeat));
+    const silence = () => Math.max(session.isOn ? ASK_INTERVAL : 0, Math.min(heartbeat, session.heartbeat));
 
     /** Waits until the server has been silent for too long, then probes. */
     const scheduleHeartbeat = () => {
@@ -240,7 +240,7 @@ export function createConnection(url, options, clock, session, outbox, received,
             }
             Socket = WebSocket ?? globalThis.WebSocket;
             if (!Socket) {
-                throw new RoomerError("no_websocket", "there is no option WebSocket");
+                throw new RoomerError("no_websocket", "no option WebSocket");
             }
             try {
                 typeof url === "function" || toAddress(url);

@@ -1,4 +1,4 @@
-import type { Address, AnyEvents, BytesMap, Client, Codec, Options, TextMap } from "./index.js";
+import type { Address, AnyEvents, BytesMap, Client, Codec, Options } from "./index.js";
 
 export { RoomerError } from "./index.js";
 export type * from "./index.js";
@@ -8,11 +8,13 @@ export interface Feature {
     (core: never): object;
 }
 
+/** `room.sent`. */
+export const receipts: Feature;
 /** `room.messages()`. */
 export const streams: Feature;
 /** `room.request()` and `room.handle()`. */
 export const requests: Feature;
-/** The option `history` of `join()`, `room.history` and the event `history_lost`. */
+/** The option `history` of `join()`, `room.history`, the event `history_lost`, and the numbers of messages. */
 export const history: Feature;
 /** `client.setInfo()`. */
 export const ownInfo: Feature;
@@ -20,13 +22,27 @@ export const ownInfo: Feature;
 export const refusals: Feature;
 /** Sends a new token when the server asks for one. */
 export const renewal: Feature;
+/** The event `direct` of the client. */
+export const directs: Feature;
+/** The option `debug`. */
+export const tracing: Feature;
 
-export interface CoreOptions extends Options {
+export const bytes: Codec;
+export const text: Codec;
+export const json: Codec;
+
+/** For the option `tokenIn`: puts the token into the subprotocols. */
+export function toProtocol(token: string): string[];
+
+export interface CoreOptions extends Omit<Options, "codec" | "tokenIn"> {
     /** The features. Methods and events of others do not exist, although the types have them. */
     features?: Feature[];
+    /** Codec of all rooms that do not name their own. `join()` takes such an object too, and no name. Default `bytes`. */
+    codec?: Codec;
+    /** Returns the subprotocols for a token. By default the token is in the address. */
+    tokenIn?: typeof toProtocol | undefined;
 }
 
-/** Connects like the function of the same name in `roomer`, with these features only. */
-export function connect<E extends BytesMap<E> = AnyEvents<Uint8Array>>(url: Address, options?: CoreOptions & { codec?: "bytes" }): Client<E>;
-export function connect<E extends TextMap<E> = AnyEvents<string>>(url: Address, options: CoreOptions & { codec: "text" }): Client<E>;
-export function connect<E = AnyEvents<unknown>>(url: Address, options: CoreOptions & { codec: "json" | Codec }): Client<E>;
+/** Connects like the function of the same name in `roomer`, with these features and codecs only. */
+export function connect<E extends BytesMap<E> = AnyEvents<Uint8Array>>(url: Address, options?: CoreOptions & { codec?: undefined }): Client<E>;
+export function connect<E = AnyEvents<unknown>>(url: Address, options: CoreOptions & { codec: Codec }): Client<E>;

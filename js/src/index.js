@@ -11,16 +11,22 @@
  */
 
 import { connect as connectWith } from "./client.js";
+import { bytes, json, text } from "./codec.js";
+import { directs } from "./directs.js";
 import { history } from "./history.js";
 import { ownInfo } from "./own-info.js";
+import { receipts } from "./receipts.js";
 import { refusals } from "./refusals.js";
 import { renewal } from "./renewal.js";
 import { requests } from "./requests.js";
+import { toProtocol } from "./protocol.js";
 import { streams } from "./stream.js";
+import { tracing } from "./tracing.js";
 
 export { RoomerError } from "./error.js";
 
-const features = [streams, requests, history, ownInfo, refusals, renewal];
+const codecs = { bytes, text, json };
+const features = [streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing];
 
 /** Connects with all features; see core.js for a smaller client. */
-export const connect = (url, options) => connectWith(url, { features, ...options });
+export const connect = (url, { tokenIn, ...options } = {}) => connectWith(url, { features, codecs, tokenIn: tokenIn === "protocol" ? toProtocol : undefined, ...options });

@@ -177,13 +177,12 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         isQueued: (item) => queue.has(item),
         /** Removes a message that still waits. */
         withdraw: (item) => queue.has(item) && dequeue(item),
-        /** Resolves once all messages of a room so far are handled by the server or lost; with true if none is lost. */
-        async isHandled(room) {
+        /** Returns the messages of a room that the server has not handled, and has those that are sent confirmed soon. */
+        await(room) {
             const items = [...queue, ...sent].filter((item) => item.owner === room && "payload" in item);
-            const results = items.map((item) => (item.result ??= new Promise((resolve) => (item.report = resolve))));
             isAwaited ||= items.length;
             pump();
-            return (await Promise.all(results)).every(Boolean);
+            return items;
         },
         /** Discards the queued messages of a room that is left or closed, and reports them. */
         discard(room) {

@@ -39,7 +39,7 @@ export function decode(buffer) {
     };
     const packet = { room: toText(take()), event: toText(take()), to: toText(take()), from: toText(take()), payload: take() };
     if (at < buffer.byteLength) {
-        throw new RangeError("too long");
+        throw new RangeError();
     }
     return packet;
 }

@@ -6,7 +6,7 @@
  * @module requests
  */
 
-import { RoomerError, check, createClosedError, rejectUnknown, wrap } from "./error.js";
+import { RoomerError, check, rejectUnknown, wrap } from "./error.js";
 import { ERROR, LONGEST_DELAY, REPLY } from "./limits.js";
 import { toBytes, toText } from "./packet.js";
 import { checkName, isReserved } from "./room.js";
@@ -17,8 +17,7 @@ export const requests = ({ clock, session, outbox, report, id }) => {
     const pending = new Map();
     let lastTag = 0;
 
-    const createPlainError = () => new RoomerError("plain", "the server has no requests");
-    const failAll = (error, fits) => pending.forEach((request) => fits(request) && request.end(error));
+    const failAll = (code, fits, cause) => pending.forEach((request) => fits(request) && request.fail(code, cause));
 
     /** Has a handler answer a request; it starts at once. */
     const answer = async ({ room: name, event, from, payload }, tag, room) => {
@@ -32,7 +31,8 @@ export const requests = ({ clock, session, outbox, report, id }) => {
                 code = "invalid";
                 const value = room.codec.decode(payload);
                 code = "failed";
-                reply = room.encodeValue(await handler(value, from));
+                const result = await handler(value, from);
+                reply = result === undefined ? toBytes("") : room.codec.encode(result);
             }
         } catch (error) {
             if (error?.name === "RoomerError") {
@@ -47,19 +47,6 @@ export const requests = ({ clock, session, outbox, report, id }) => {
         askedAs === id() && outbox.post(reply ? REPLY : ERROR, reply ?? toBytes(JSON.stringify({ code, message })), name, `${from}:${tag}`);
     };
 
-    /** Ends a request with its answer. */
-    const answered = ({ event, payload }, { room, end }) => {
-        try {
-            if (event === REPLY) {
-                return end(undefined, room.codec.decode(payload));
-            }
-            const { code, message } = JSON.parse(toText(payload));
-            end(new RoomerError("answer", `${code}: ${message}`, { kind: code }));
-        } catch (cause) {
-            end(wrap("payload", cause));
-        }
-    };
-
     return {
         room(room) {
             const handlers = (room.handlers = new Map());
@@ -67,52 +54,63 @@ export const requests = ({ clock, session, outbox, report, id }) => {
                 checkName(event, isReserved(event));
                 check(!handlers.has(event) && typeof handler === "function", `handler of "${event}"`);
                 handlers.set(event, handler);
-                return () => {
-                    handlers.get(event) === handler && handlers.delete(event);
-                };
+                return () => handlers.get(event) === handler && handlers.delete(event);
             };
             room.api.request = (event, payload, { timeout = 10_000, signal, to, ...others } = {}) => new Promise((resolve, reject) => {
                 rejectUnknown(others);
-                room.checkMessage(event, to);
                 const tag = `${++lastTag}`;
-                const item = { ...room.createItem(event, payload, `${to ?? ""}:${tag}`), isRequest: true };
-                const end = (error, value) => {
+                const item = room.createItem(event, payload, to, `:${tag}`);
+                const end = (settle, result) => {
                     pending.delete(tag);
                     outbox.withdraw(item);
                     clock.clearTimeout(timer);
                     signal?.removeEventListener("abort", abort);
-                    error ? reject(error) : resolve(value);
+                    settle(result);
                 };
-                const abort = () => end(wrap("aborted", signal.reason));
-                const timer = clock.setTimeout(() => end(new RoomerError("timeout", "no answer")), Math.min(timeout, LONGEST_DELAY));
+                const fail = (code, cause) => end(reject, wrap(code, cause, event));
+                const abort = () => fail("aborted", signal.reason);
+                const timer = clock.setTimeout(() => fail("timeout"), Math.min(timeout, LONGEST_DELAY));
                 signal?.addEventListener("abort", abort);
-                pending.set(tag, { room, item, end });
+                pending.set(tag, {
+                    room,
+                    item,
+                    fail,
+                    answered(isReply, bytes) {
+                        try {
+                            if (isReply) {
+                                end(resolve, room.codec.decode(bytes));
+                            } else {
+                                const { code, message } = JSON.parse(toText(bytes));
+                                end(reject, new RoomerError("answer", `${code}: ${message}`, { kind: code }));
+                            }
+                        } catch (cause) {
+                            fail("payload", cause);
+                        }
+                    }
+                });
                 if (signal?.aborted) {
                     abort();
                 } else if (session.isOn === false) {
-                    end(createPlainError());
+                    fail("plain");
                 } else if (outbox.send(item) === "dropped") {
-                    end(new RoomerError("dropped", "the queue is full"));
+                    fail("dropped");
                 }
             });
         },
         packet(packet, room) {
-            const { event, to } = packet;
+            const { event, to, payload } = packet;
             const [, tag] = (session.isOn && /:(\w+)$/.exec(to)) || [];
             if (event === REPLY || event === ERROR) {
-                pending.has(tag) && answered(packet, pending.get(tag));
+                pending.get(tag)?.answered(event === REPLY, payload);
             } else if (tag && !isReserved(event)) {
                 answer(packet, tag, room);
             }
             return tag;
         },
         greeted(hello) {
-            if (!hello) {
-                failAll(createPlainError(), () => true);
-            } else if (!hello.resumed) {
-                failAll(new RoomerError("unknown", "the session has ended"), ({ item }) => !outbox.isQueued(item));
-            }
+            // What waits for its turn is sent in the new session.
+            hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item }) => !hello || !outbox.isQueued(item));
         },
-        closed: (closed, error) => failAll(createClosedError(error), ({ room }) => room === closed)
+        closed: (closed, error) => failAll("closed", ({ room }) => room === closed, error)
     };
 };

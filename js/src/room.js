@@ -4,7 +4,6 @@
  * @module room
  */
 
-import { findCodec } from "./codec.js";
 import { RoomerError, check, createClosedError, wrap } from "./error.js";
 import { createEvents } from "./events.js";
 import { GRACE, MEMBERS } from "./limits.js";
@@ -46,11 +45,9 @@ const toMembers = (list) => new Map((Array.isArray(list) ? list : []).flatMap((e
  * @param {(item: object) => string} send sends a message, or queues it; see the outbox
  * @param {(room: object) => void} leave called at the end of the turn in which the last user has left the room
  * @param {() => boolean} isConnected
- * @param {() => Promise<boolean>} isHandled resolves once all messages so far are handled by the server or lost
  * @param {(hook: string, ...args: any[]) => boolean} callFeatures see core.js
  */
-export function createRoom(name, codec, options = {}, report, send, leave, isConnected, isHandled, callFeatures) {
-    codec = findCodec(codec);
+export function createRoom(name, codec, options = {}, report, send, leave, isConnected, callFeatures) {
     /** "leaving" or "closed"; "" before, when `isIn` decides. */
     let phase = "";
     let isIn = false;
@@ -76,27 +73,22 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
 
     const { on, off, emit, count, end } = createEvents(report);
 
-    /** Throws unless a message may be sent. */
-    const checkMessage = (event, to) => {
+    /** Returns a message for the outbox; one with a tag is a request. */
+    const createItem = (event, payload, to, tag = "") => {
         checkName(event, isReserved(event));
         // An empty receiver would make a private message public.
         to === undefined || checkName(to, to === "");
         if (phase) {
             throw createClosedError();
         }
+        return { owner: room, room: name, event, payload, to, tag, data: encode(name, event, (to ?? "") + tag, "", payload === undefined ? payload : codec.encode(payload)) };
     };
-
-    const encodeValue = (value) => (value === undefined ? toBytes("") : codec.encode(value));
-    const createItem = (event, payload, to) => ({ owner: room, room: name, event, payload, to, data: encode(name, event, to, "", encodeValue(payload)) });
 
     const api = {
         name,
         opened,
         get state() {
             return phase || (isIn && isConnected() ? "open" : "joining");
-        },
-        get sent() {
-            return isHandled();
         },
         get id() {
             return id;
@@ -113,10 +105,7 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
             has: (id) => members.has(id),
             [Symbol.iterator]: () => members.keys()
         }),
-        send(event, payload, to) {
-            checkMessage(event, to);
-            return send(createItem(event, payload, to));
-        },
+        send: (event, payload, to) => send(createItem(event, payload, to)),
         leave() {
             if (phase || --joins > 0) {
                 return left;
@@ -129,29 +118,34 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
         off
     };
 
-    /** Applies changes of the members: a server with sessions sends several together. */
-    const change = ({ left = [], joined, changed, count: number = counted }) => {
+    /** Emits what has changed about a member. */
+    const compare = (id, before, now) => {
+        if (before && now) {
+            JSON.stringify(before) === JSON.stringify(now) || emit("member_changed", id, now);
+        } else if (before || now) {
+            emit(now ? "new_member" : "member_left", id, now ?? before);
+        }
+    };
+
+    /** Sets a member, or removes it. */
+    const change = (id, now) => {
+        const before = members.get(id);
+        now ? members.set(id, now) : members.delete(id);
+        compare(id, before, now);
+    };
+
+    /** Applies the changes of the members that a server with sessions sends together. */
+    const applyChanges = (payload) => {
+        const { left = [], joined = [], changed = [], count: number = counted } = JSON.parse(toText(payload));
         counted = number;
-        for (const id of left) {
-            const member = members.get(id);
-            members.delete(id) && emit("member_left", id, member);
-        }
-        for (const [event, list] of [["new_member", joined], ["member_changed", changed]]) {
-            toMembers(list).forEach((member, id) => {
-                if (members.has(id) === (list === changed)) {
-                    members.set(id, member);
-                    emit(event, id, member);
-                }
-            });
-        }
+        left.forEach((id) => change(id));
+        toMembers([...joined, ...changed]).forEach((member, id) => change(id, member));
     };
 
     const room = {
         name,
         api,
         codec,
-        encodeValue,
-        checkMessage,
         createItem,
         /**
          * Handles a join_ack. Emits the differences between the members before and now, so that lists which the application
@@ -180,30 +174,27 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
                 emit("open");
                 return;
             }
-            before.forEach((member, each) => each === previousId || now.has(each) || emit("member_left", each, member));
-            now.forEach((member, each) => {
-                if (!before.has(each)) {
-                    each === ownId || emit("new_member", each, member);
-                } else if (JSON.stringify(member) !== JSON.stringify(before.get(each))) {
-                    emit("member_changed", each, member);
-                }
-            });
+            // The client itself neither leaves nor joins.
+            before.delete(previousId);
+            before.set(id, now.get(id));
+            new Map([...before, ...now]).forEach((_, each) => compare(each, before.get(each), now.get(each)));
             wasOpen || emit("reopen", previousId);
         },
         /** Handles a message or a change of the members. */
-        received(packet, now) {
+        received(packet, now, ...numbers) {
             if (api.count > 1) {
                 othersAt = now;
             }
             const { event, from, to, payload } = packet;
             if (!isReserved(event)) {
                 // A room that remembers sends its messages with a number, "#7", which is not a receiver.
-                count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to > "$", ...(to[0] === "#" ? [+to.slice(1)] : [])));
+                count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to > "$", ...numbers));
             } else if (!from) {
                 if (event === MEMBERS) {
-                    decodePayload({ decode: (bytes) => change(JSON.parse(toText(bytes))) }, packet, report, () => {});
+                    decodePayload({ decode: applyChanges }, packet, report, () => {});
                 } else if (!to && (event === "new_member" || event === "member_left")) {
-                    change({ [event === "new_member" ? "joined" : "left"]: [toText(payload)] });
+                    const [[id, member]] = toMembers([toText(payload)]);
+                    change(id, event === "new_member" ? member : undefined);
                 }
             }
         },

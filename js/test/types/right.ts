@@ -139,7 +139,12 @@ table.on("history_lost", ({ epoch, number }) => console.log(epoch + number));
 table.on("chat", ({ text }, from, direct, number) => console.log(text, from, direct, number?.toFixed()));
 calls.setInfo({ name: "Ann" });
 calls.on("error", ({ code, kind, room, event, remedy }) => console.log(code === "rejected", kind?.length, room, event, remedy));
-const small: Client<Calls> = core.connect<Calls>("/ws", { codec: "json", features: [core.requests, core.history, core.streams, core.ownInfo, core.refusals, core.renewal] });
+const small: Client<Calls> = core.connect<Calls>("/ws", {
+    codec: core.json,
+    tokenIn: core.toProtocol,
+    features: [core.requests, core.history, core.streams, core.ownInfo, core.refusals, core.renewal, core.receipts, core.directs, core.tracing]
+});
+core.connect("/ws").root.on("data", (payload) => payload.byteLength);
 console.log(small.id);
 
 // Rooms with a map, or a codec, of their own.

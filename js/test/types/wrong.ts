@@ -2,6 +2,7 @@
 
 import { connect } from "roomer";
 import roomer from "roomer/compat";
+import * as core from "roomer/core";
 
 interface Events {
     chat: { text: string };
@@ -82,6 +83,12 @@ calls.handle("add", (numbers: string) => numbers.length);
 calls.member("id")!.info = 5;
 // @ts-expect-error history is a number
 connect("/ws").join("lobby", { history: true });
+
+// The smaller client.
+// @ts-expect-error a codec is an object there
+core.connect("/ws", { codec: "json" });
+// @ts-expect-error not a feature
+core.connect("/ws", { features: ["requests"] });
 
 // Codecs and maps that do not fit.
 // @ts-expect-error objects need the codec "json"

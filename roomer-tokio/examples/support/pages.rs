@@ -40,6 +40,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/compat/roomer.js"),
     file!(JS, "src/connection.js"),
     file!(JS, "src/core.js"),
+    file!(JS, "src/directs.js"),
     file!(JS, "src/error.js"),
     file!(JS, "src/events.js"),
     file!(JS, "src/history.js"),
@@ -48,12 +49,15 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/outbox.js"),
     file!(JS, "src/own-info.js"),
     file!(JS, "src/packet.js"),
+    file!(JS, "src/protocol.js"),
+    file!(JS, "src/receipts.js"),
     file!(JS, "src/refusals.js"),
     file!(JS, "src/renewal.js"),
     file!(JS, "src/requests.js"),
     file!(JS, "src/room.js"),
     file!(JS, "src/session.js"),
     file!(JS, "src/stream.js"),
+    file!(JS, "src/tracing.js"),
 ];
 
 /// Adds all pages to a server.

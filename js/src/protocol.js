@@ -1,0 +1,13 @@
+/**
+ * Tokens in the subprotocols of the handshake, which proxies do not log.
+ *
+ * @module protocol
+ */
+
+import { toBytes } from "./packet.js";
+
+/** Returns the subprotocols that carry a token: the server selects "roomer", and reads the token from the other. */
+export function toProtocol(token) {
+    const base64 = btoa(String.fromCharCode(...toBytes(token)));
+    return ["roomer", `token.${base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];
+}
