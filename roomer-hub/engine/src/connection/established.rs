@@ -316,6 +316,8 @@ impl Established {
 
     /// Handles the messages that the session buffered while a handler was pending.
     fn handle_buffered(&mut self, writer: &Arc<SocketWriter>, now: Duration) -> ResumeResult {
+        // The client could not finish a message meanwhile, and has the whole time again.
+        self.progress.restart(now);
         match self.on_bytes(writer, &mut [], now) {
             true => ResumeResult::Ended,
             false => ResumeResult::Continue,

@@ -56,7 +56,7 @@ impl<R: Reader> Connection<R> {
             return self.establish(now, opening);
         }
         let handover = Arc::new(Handover::default());
-        core.sessions.supersede(conn, &handover);
+        core.sessions.supersede(conn, &token, &handover);
         let before = core.outbound.writers.get(conn).cloned();
         drop(core);
         // Wakes the task that has the session.

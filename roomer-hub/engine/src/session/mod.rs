@@ -70,7 +70,26 @@ struct Session {
     secrets: Vec<[u8; 16]>,
     is_detached: bool,
     /// The task of the client's new socket, which waits for the session.
-    successor: Option<Arc<Handover>>,
+    successor: Option<Successor>,
+}
+
+#[derive(Debug)]
+struct Successor {
+    handover: Arc<Handover>,
+    /// The secret that its client has presented.
+    secret: [u8; 16],
+}
+
+impl Session {
+    /// Refuses a task that waits with a token that is not good any more. Its client is back with a
+    /// newer one, and the count of the request is one from before.
+    fn refuse_outdated(&mut self) {
+        let secrets = &self.secrets;
+        let is_outdated = |waiting: &mut Successor| !secrets.contains(&waiting.secret);
+        if let Some(outdated) = self.successor.take_if(is_outdated) {
+            outdated.handover.refuse(Refusal::Ended);
+        }
+    }
 }
 
 impl Sessions {
@@ -103,12 +122,18 @@ impl Sessions {
         secret: [u8; 16],
     ) -> SessionToken {
         if let Some(session) = self.by_key.get_mut(conn) {
-            // The one that the client came back with, which it surely has, and the newest ones.
-            let oldest = session.secrets.len().saturating_sub(MOST_UNCONFIRMED);
-            session.secrets.drain(..oldest);
-            session.secrets.retain(|known| !presented.has_secret(known));
-            session.secrets.insert(0, presented.secret());
+            // A client that has received a token does not come back with an older one: a request that
+            // does is one that was late, with a count from before.
+            let is_presented = |known: &[u8; 16]| presented.has_secret(known);
+            match session.secrets.iter().position(is_presented) {
+                Some(at) => drop(session.secrets.drain(..at)),
+                None => session.secrets.insert(0, presented.secret()),
+            }
+            // That one, which the client surely has, and the newest ones.
+            let surplus = session.secrets.len().saturating_sub(1 + MOST_UNCONFIRMED);
+            session.secrets.drain(1..1 + surplus);
             session.secrets.push(secret);
+            session.refuse_outdated();
             self.detached -= usize::from(std::mem::take(&mut session.is_detached));
         }
         self.resumed += 1;
@@ -120,6 +145,7 @@ impl Sessions {
         if let Some(session) = self.by_key.get_mut(conn) {
             let outdated = session.secrets.len() - 1;
             session.secrets.drain(..outdated);
+            session.refuse_outdated();
         }
     }
 
@@ -132,11 +158,17 @@ impl Sessions {
 
     /// Registers the task that waits for a session. One that waited before is refused: its client
     /// has come back once more.
-    pub(crate) fn supersede(&mut self, conn: ConnKey, handover: &Arc<Handover>) {
+    pub(crate) fn supersede(
+        &mut self,
+        conn: ConnKey,
+        presented: &SessionToken,
+        handover: &Arc<Handover>,
+    ) {
+        let successor = Successor { handover: handover.clone(), secret: presented.secret() };
         if let Some(session) = self.by_key.get_mut(conn)
-            && let Some(before) = session.successor.replace(handover.clone())
+            && let Some(before) = session.successor.replace(successor)
         {
-            before.refuse(Refusal::Superseded);
+            before.handover.refuse(Refusal::Superseded);
         }
     }
 
@@ -147,7 +179,7 @@ impl Sessions {
 
     /// Takes the task that waits for a session.
     pub(crate) fn take_successor(&mut self, conn: ConnKey) -> Option<Arc<Handover>> {
-        self.by_key.get_mut(conn)?.successor.take()
+        Some(self.by_key.get_mut(conn)?.successor.take()?.handover)
     }
 
     /// Returns how long a client with a session should wait before it comes back to the next process:
@@ -180,7 +212,7 @@ impl Sessions {
         if let Some(session) = self.by_key.remove(conn) {
             self.detached -= usize::from(session.is_detached);
             if let Some(successor) = session.successor {
-                successor.refuse(Refusal::Ended);
+                successor.handover.refuse(Refusal::Ended);
             }
         }
     }
@@ -215,7 +247,38 @@ impl RefusedSessions {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
+
+    /// Returns true if the task that waits is refused.
+    fn is_refused(handover: &Handover) -> bool {
+        let polled = handover.poll(&Context::from_waker(Waker::noop()));
+        matches!(polled, Poll::Ready(Err(Refusal::Ended)))
+    }
+
+    #[test]
+    fn a_token_is_outdated_once_its_client_comes_back_with_a_newer_one() {
+        let mut keys = slotmap::SlotMap::<ConnKey, ()>::with_key();
+        let (conn, id) = (keys.insert(()), ConnId::from_random_bytes([1; 16]));
+        let mut sessions = Sessions::default();
+        let first = sessions.begin(conn, id, [2; 16]);
+        let second = sessions.renew(conn, &first, [3; 16]);
+        // A request that is late waits for the session while it is on its way to the client's third
+        // socket.
+        let late = Arc::new(Handover::default());
+        sessions.supersede(conn, &first, &late);
+        assert!(!is_refused(&late) && sessions.has_successor(conn));
+        sessions.renew(conn, &second, [4; 16]);
+        assert!(is_refused(&late) && !sessions.has_successor(conn));
+        assert_eq!(sessions.by_key[conn].secrets, [[3; 16], [4; 16]]);
+        // And one that waits while the client shows that it has its newest token.
+        let late = Arc::new(Handover::default());
+        sessions.supersede(conn, &second, &late);
+        sessions.confirm(conn);
+        assert!(is_refused(&late) && !sessions.has_successor(conn));
+        assert_eq!(sessions.by_key[conn].secrets, [[4; 16]]);
+    }
 
     #[test]
     fn hints_are_spread_evenly_over_the_window() {

@@ -45,6 +45,8 @@ impl Harness<'_> {
             let Some((_, count)) = socket.asked.token.clone() else {
                 return Err(Fault::new(format!("{number} is ended by socket {at}")));
             };
+            let is_due = self.wanted(at) == Some(number) || socket.is_aborted;
+            ensure!(is_due, "{number} is ended by a request of another session");
             // The waiting task found that the session lacks what its client needs, or was aborted.
             let can = count.is_some_and(|count| session.can_resume(count, self.plan.setup.buffer))
                 && !session.may_have_overflown;
@@ -127,7 +129,7 @@ impl Harness<'_> {
     fn may_lose(&self, number: usize, at: usize) -> bool {
         let (now, setup, socket) = (self.now(), &self.plan.setup, &self.sockets[at]);
         let is_silent = now >= socket.read.1 + millis(setup.pong);
-        let outstanding = self.sessions[number].bytes_after(self.sessions[number].got.len());
+        let outstanding = self.outstanding(number, at);
         // A receiver behind which much waits has less time.
         let write = match outstanding > u64::from(setup.max_backlog) / 2 {
             true => Duration::from_millis(50),
@@ -256,13 +258,6 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Records that a client waits for a session on a new socket: it does not get it on those on which
-    /// it has waited so far.
-    fn overtake(&mut self, number: usize) {
-        let waiting = self.sockets.iter_mut().filter(|socket| socket.waits_for == Some(number));
-        waiting.for_each(|socket| socket.is_overtaken = true);
-    }
-
     /// Checks that a client has got its session, if it has in this poll.
     pub fn check_resumed(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         let resumed = self.stats.sessions.resumed - before.sessions.resumed;
@@ -287,7 +282,8 @@ impl Harness<'_> {
         let setup = self.plan.setup;
         let now = self.now();
         let session = &mut self.sessions[number];
-        session.may_have_overflown = false;
+        // What did not fit was not written yet, if anything.
+        (session.may_have_overflown, session.has_overflown) = (false, false);
         self.marks.mark(true, Mark::Resumed);
         self.marks.mark(session.pending.is_some(), Mark::ResumedPending);
         self.marks.mark(session.total() > count, Mark::Replayed);

@@ -23,6 +23,9 @@ const MAX_POLLS: u32 = 100_000;
 /// The most sockets of a plan; each takes up to two of the ids.
 const MAX_SOCKETS: usize = 120;
 
+/// The bytes before the payload of `hello`: the response to the handshake, and the names.
+const HANDSHAKE_BYTES: u64 = 300;
+
 /// A client: a program that has at most one socket and one session at a time.
 #[derive(Debug, Default)]
 pub struct Device {
@@ -306,6 +309,21 @@ impl<'p> Harness<'p> {
                 && !self.tasks.is_done(socket.task)
                 && self.wanted(at) == Some(session)
         })
+    }
+
+    /// Records that a client waits for a session on a new socket: it does not get it on those on which
+    /// it has waited so far.
+    pub fn overtake(&mut self, number: usize) {
+        let waiting = self.sockets.iter_mut().filter(|socket| socket.waits_for == Some(number));
+        waiting.for_each(|socket| socket.is_overtaken = true);
+    }
+
+    /// Returns the most bytes that may wait for a socket: what its session's client has not received, and
+    /// what comes before it.
+    pub fn outstanding(&self, session: usize, at: usize) -> u64 {
+        let (session, socket) = (&self.sessions[session], &self.sockets[at]);
+        let hello = socket.hello.as_ref().map_or(0, |hello| hello.len() as u64 + HANDSHAKE_BYTES);
+        session.bytes_after(session.read_to) + hello
     }
 
     /// Processes what the server has read beyond its last packet: acknowledgements and pongs. Returns

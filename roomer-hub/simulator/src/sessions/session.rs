@@ -234,8 +234,9 @@ impl Session {
 
     /// Replaces the token that was presented by a new one. Until that has arrived, both are valid.
     pub fn renew(&mut self, presented: &str, new: String) {
-        self.tokens.retain(|token| token != presented);
-        self.tokens.insert(0, presented.into());
+        // The client does not come back with an older one.
+        let at = self.tokens.iter().position(|token| token == presented).unwrap_or_default();
+        self.tokens.drain(..at);
         let surplus = self.tokens.len().saturating_sub(MOST_TOKENS);
         self.tokens.drain(1..1 + surplus);
         self.tokens.push(new);

@@ -194,6 +194,46 @@ fn a_handler_that_another_task_wakes_may_wait() {
 }
 
 #[test]
+fn a_message_behind_a_slow_handler_has_the_whole_time() {
+    let waker = std::sync::Arc::new(std::sync::Mutex::new(None::<Waker>));
+    let kept = waker.clone();
+    let handler = move || {
+        let (kept, mut has_registered) = (kept.clone(), false);
+        poll_fn(move |cx| {
+            let mut kept = kept.lock().unwrap();
+            if std::mem::replace(&mut has_registered, true) && kept.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            *kept = Some(cx.waker().clone());
+            Poll::Pending
+        })
+    };
+    let builder = handler.of(Server::builder().message_timeout(Duration::from_secs(5)));
+    let mut world = World::with_faults(14, Faults::none(), builder);
+    let (ann, bob) = (world.connect(), world.connect());
+    ann.send("root", "wait", "");
+    let packet =
+        PacketRef { room: "root", event: "chat", payload: b"late", ..PacketRef::default() };
+    let mut frame = Vec::new();
+    let start = frames::first_byte::FINAL | frames::first_byte::BINARY;
+    frames::write(start, &packet.to_bytes(), [1, 2, 3, 4], &mut frame);
+    let (first, second) = frame.split_at(9);
+    ann.send_bytes(first);
+    world.settle();
+    world.advance(Duration::from_millis(9900));
+    let waker = waker.lock().unwrap().take().unwrap();
+    waker.wake();
+    world.advance(Duration::from_millis(4900));
+    ann.send_bytes(second);
+    world.settle();
+    assert_eq!(bob.texts("root", "chat"), ["late"]);
+    // The next one has no more than that.
+    ann.send_bytes(first);
+    world.advance(Duration::from_millis(5100));
+    assert!(!ann.is_open());
+}
+
+#[test]
 fn a_handler_that_another_thread_wakes_is_named() {
     let handler = || {
         // As a thread pool or a reactor does.

@@ -220,6 +220,30 @@ fn log(client: &Client) -> Vec<String> {
 }
 
 #[test]
+fn a_request_that_comes_late_does_not_end_the_session() {
+    let mut world = World::with_faults(1, Faults::none(), Server::builder());
+    let (ann, bob) = (world.connect_extended(Handshake::new()), world.connect());
+    world.settle();
+    ann.vanish();
+    let second = world.reconnect(&ann);
+    world.settle();
+    (0..3).for_each(|_| bob.send("root", "chat", "hello"));
+    world.settle();
+    assert_eq!(second.texts("root", "chat").len(), 3);
+    // Before the second socket has shown that its token arrived, the third brings that token back.
+    second.vanish();
+    let third = world.reconnect(&second);
+    world.settle();
+    // A request of the same time as the second socket's, with its token and its count.
+    let late = world.reconnect(&ann);
+    world.settle();
+    assert!(third.is_resumed() && third.is_open() && !late.is_resumed());
+    bob.send("root", "chat", "you");
+    world.settle();
+    assert_eq!(third.texts("root", "chat").last().map(String::as_str), Some("you"));
+}
+
+#[test]
 fn a_long_list_of_members_does_not_cost_a_client_its_acknowledgement() {
     let mut world = World::new(1, Server::builder().max_backlog(1024).max_message(1024));
     let members: Vec<_> = (0..30).map(|_| world.connect()).collect();
