@@ -15,28 +15,39 @@ export const history = ({ clock }) => ({
     room(room, { history: last }) {
         check(last === undefined || last >= 0, "history");
         let found;
+        /** The memory, 0 until it is known, and the number of the message that this client has seen last. */
+        let epoch = 0;
+        let seen = 0;
         Object.defineProperty(room.api, "history", { get: () => found });
-        room.recall = () => (last >= 0 ? toBytes(JSON.stringify({ at: room.at, last })) : undefined);
-        room.recalled = ({ at: newest, recovered }, emit) => {
-            if (Array.isArray(newest)) {
-                const [epoch, number] = newest;
-                const isLost = room.at && !recovered;
-                // The epoch of the memory, and the number of the message that this client has seen last.
-                room.at = recovered ? room.at : [epoch, Math.max(0, number - last)];
-                found = Object.freeze({ epoch, number, recovered });
-                isLost && emit("history_lost", found);
+        room.recall = () => {
+            // A new session may have another memory.
+            seen = epoch && seen;
+            return toBytes(last >= 0 ? JSON.stringify({ at: epoch ? [epoch, seen] : undefined, last }) : "");
+        };
+        room.recalled = ({ at, recovered }, emit) => {
+            if (Array.isArray(at)) {
+                const [before, number] = [epoch, at[1]];
+                epoch = at[0];
+                // Messages may have come between the question and the answer.
+                const isWhole = recovered || (before === epoch && seen >= number);
+                found = Object.freeze({ epoch, number, recovered: isWhole });
+                if (!isWhole) {
+                    seen = Math.max(before && before !== epoch ? 0 : seen, number - last);
+                    before && emit("history_lost", found);
+                }
             }
+        };
+        /** Returns true if the client has seen the message with a number before. */
+        room.isOld = (number) => {
+            const isOld = last >= 0 && number <= seen;
+            seen = Math.max(seen, number);
+            return isOld;
         };
     },
     packet(packet, room) {
         const number = +/^#(\d+)$/.exec(packet.to)?.[1];
         if (room && number) {
-            const at = room.at ?? [];
-            // Not what the client has seen before.
-            if (!(number <= at[1])) {
-                at[1] = number;
-                packet.event === NUMBER || room.received(packet, clock.now(), number);
-            }
+            room.isOld(number) || packet.event === NUMBER || room.received(packet, clock.now(), number);
             return true;
         }
     }

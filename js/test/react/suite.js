@@ -9,7 +9,7 @@ import * as React from "react";
 import { createRoot, hydrateRoot } from "react-dom/client";
 
 import { connect } from "../../src/index.js";
-import { RoomerProvider, useClient, useConnection, useEvent, useMembers, useRoom } from "../../src/react/index.js";
+import { RoomerProvider, useClient, useConnection, useEvent, useMemberInfo, useMembers, useRoom } from "../../src/react/index.js";
 import { createServer } from "../../src/testkit/index.js";
 import { Count, State, app } from "./app.js";
 
@@ -175,6 +175,24 @@ export function suite(version, renderOnServer) {
         await actIn(async () => redraw(3));
         assert.deepEqual([...lists].map((list) => list.length), [1, 2]);
         assert.ok([...lists][1].includes(other.room.id));
+        await page.unmount();
+        other.client.close();
+    });
+
+    test("the members with info, in the same array until one changes", async () => {
+        const page = setUp();
+        page.server.allow({ setInfo: () => true });
+        const lists = new Set();
+        function List() {
+            lists.add(useMemberInfo(useRoom("lobby")));
+            return null;
+        }
+        await page.render(page.provider(h(List)));
+        const other = await observe(page, "lobby");
+        lists.clear();
+        await actIn(async () => other.client.setInfo({ name: "Ann" }));
+        await page.settle();
+        assert.deepEqual([...lists].map((list) => list.map(({ info }) => info)), [[null, { name: "Ann" }]]);
         await page.unmount();
         other.client.close();
     });

@@ -9,6 +9,7 @@ import { connect } from "../../src/index.js";
 import { createClock, createServer } from "../../src/testkit/index.js";
 import { decode, encode, toBytes, toText } from "../../src/packet.js";
 import { microtasks } from "./kit.js";
+import { EXTENDED_STEPS, LAST, MEMORY, createExtras } from "./plan-extended.js";
 
 const ROOMS = ["a", "b"];
 const WAITS = [0, 1, 5, 20, 60, 300, 1_000, 2_500, 12_000, 45_000];
@@ -55,6 +56,7 @@ const STEPS = {
 /** Steps that only a server with sessions has. */
 const SESSION_STEPS = {
     ...STEPS,
+    ...EXTENDED_STEPS,
     cut2: () => ({}),
     cut3: () => ({}),
     hang: () => ({}),
@@ -65,7 +67,7 @@ const SESSION_STEPS = {
     admit: (pick) => ({ isAdmitted: pick([true, false]) })
 };
 /** Steps after which the client always has its session again. */
-const GENTLE = /^(join|leave|again|send|put|other|cut|hang|say|wait|turn)\d?$/;
+const GENTLE = /^(join|leave|again|send|put|other|cut|hang|say|ask|query|info|rename|post|wait|turn)\d?$/;
 
 /** The plan of a seed: odd ones are for a plain server, even ones for one with sessions. */
 export function draw(seed) {
@@ -77,7 +79,7 @@ export function draw(seed) {
     const kinds = isGentle ? names.filter((name) => GENTLE.test(name)) : below(3) ? names : names.filter((name) => !/kick|put|move|forbid/.test(name));
     const steps = Array.from({ length: 3 + below(14) }, () => {
         const name = pick(kinds);
-        return { do: name.replace(/\d/, ""), ...SESSION_STEPS[name](pick) };
+        return { do: name.replace(/\d/, ""), ...SESSION_STEPS[name](pick, ROOMS) };
     });
     if (!plain) {
         return {
@@ -106,9 +108,9 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     const isGentle = !plain && !messageRate && resumeWindow === undefined && resumeBuffer === undefined && steps.every((step) => GENTLE.test(step.do));
     // In plans without removals, nothing may ever be sent to a room that the client is not in.
     const strikes = steps.some((step) => ["kick", "move"].includes(step.do)) ? undefined : { perSecond: 0, burst: 0 };
-    const server = createServer({ plain, latency, clock, messageRate, joinRate, resumeWindow, resumeBuffer, ...(strikes && { strikes }) });
+    const server = createServer({ plain, latency, clock, messageRate, joinRate, resumeWindow, resumeBuffer, history: plain ? 0 : MEMORY, ...(strikes && { strikes }) });
     const forbidden = new Set();
-    server.allow({ connect: (url, token) => token === "other" || world.isAdmitted, join: (conn, room) => conn.token === "other" || !forbidden.has(room) });
+    server.allow({ setInfo: () => true, connect: (url, token) => token === "other" || world.isAdmitted, join: (conn, room) => conn.token === "other" || !forbidden.has(room) });
     const delivered = [];
     server.handle("m", (conn, message) => delivered.push([message.room, Number(message.text())]));
 
@@ -124,7 +126,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     world.other = (room, event) => other.readyState === 1 && other.send(encode(room, event, "", "", toBytes("")));
 
     const client = connect("ws://test/ws", { ...server.options, codec: "json", ...(queue && { queue }) });
-    const app = createApp(client, world);
+    const app = createApp(client, world, plain);
     for (const step of steps) {
         await app.steps[step.do](step);
     }
@@ -147,7 +149,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
 }
 
 /** An application that records its calls and the events it receives. */
-function createApp(client, world) {
+function createApp(client, world, plain) {
     const { clock, server, forbidden, connection, other } = world;
     /** The rooms that it believes to be in, by name, and what it may be put out by. */
     const mine = new Map();
@@ -159,11 +161,13 @@ function createApp(client, world) {
     const ids = new Set();
     const said = new Map();
     const heard = new Map();
-    let leaves = 0;
-    let lastNumber = 0;
     /** Rooms from which, and into which, the server may move the client. */
     const disturbed = new Set();
     const offered = new Set();
+    const extras = createExtras(client, { ...world, disturbed, join: (name) => join(name) }, mine);
+    extras.start();
+    let leaves = 0;
+    let lastNumber = 0;
 
     function adopt(room) {
         if (mine.get(room.name) !== room) {
@@ -206,7 +210,14 @@ function createApp(client, world) {
         lost.set(payload, reason);
     });
 
-    const join = (room) => client.state !== "closed" && adopt(client.join(room));
+    /** Joins a room; the history of one into which the server may move the client is not asked for from its beginning. */
+    const join = (name) => {
+        if (client.state !== "closed") {
+            const room = client.join(name, { history: LAST });
+            mine.get(name) === room || plain || offered.has(name) || extras.adopt(room);
+            adopt(room);
+        }
+    };
 
     /** Undoes a join(). */
     function leave(name) {
@@ -283,14 +294,15 @@ function createApp(client, world) {
         resume: () => server.resume(),
         sleep: ({ time }) => server.sleep(time),
         wait: ({ time }) => clock.advance(time),
-        turn: () => null
+        turn: () => null,
+        ...extras.steps
     };
 
     /** Whether nothing is under way any more, as far as one can see. */
     function isQuiet(delivered) {
         const arrived = new Set(delivered.map(([, number]) => number));
         const isTold = ([number, { result }]) => result === "dropped" || arrived.has(number) || lost.has(number);
-        return client.state === "open" && client.id === connection()?.id && !leaves && client.rooms().every(({ state }) => state === "open") && [...sent].every(isTold);
+        return extras.isQuiet() && client.state === "open" && client.id === connection()?.id && !leaves && client.rooms().every(({ state }) => state === "open") && [...sent].every(isTold);
     }
 
     /** Compares the state of the client with the calls and the server, when nothing is in flight. */
@@ -307,6 +319,7 @@ function createApp(client, world) {
             const [got, all] = [heard.get(id) ?? [], said.get(id) ?? []];
             assert.deepEqual(got, id === client.id ? all : all.slice(0, got.length), "messages to the client");
         }
+        extras.check();
         assert.ok(!world.gone.has(client.id), "an observer has seen the client leave");
         if (world.isGentle) {
             assert.equal(ids.size, 1, "a new session without need");

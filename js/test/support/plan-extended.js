@@ -1,0 +1,153 @@
+/**
+ * What plans do with the rest of the extended protocol: requests in both directions, info, and rooms that remember.
+ */
+
+import assert from "node:assert/strict";
+
+/** Steps that only a server with sessions has, each as often as it stands here. */
+export const EXTENDED_STEPS = {
+    ask: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 1, 3]) }),
+    ask2: (pick, rooms) => ({ room: pick(rooms), count: 1 }),
+    query: (pick) => ({ count: pick([1, 2]) }),
+    info: () => ({}),
+    rename: () => ({}),
+    post: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 2, 3]) }),
+    away: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 3, 12]) }),
+    post2: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 12]) })
+};
+
+/** The messages that rooms remember, and that a client asks for. */
+export const MEMORY = 10;
+export const LAST = 5;
+
+/** Why a request may fail in a session that never ends. */
+const GENTLE_REASONS = ["closed", "dropped"];
+const REASONS = [...GENTLE_REASONS, "unknown", "answer refused", "answer gone"];
+
+/** Long enough for every network that comes back. */
+const timeout = 3_600_000;
+
+/**
+ * @param {object} client
+ * @param {object} world see plan.js
+ * @param {Map<string, object>} mine the rooms that the application believes to be in
+ */
+export function createExtras(client, world, mine) {
+    const { server, clock } = world;
+    let last = 0;
+    /** By number: how often a request was handled, and its outcomes. */
+    const handled = new Map();
+    const outcomes = new Map();
+    /** The ids of the client that the server has asked; it may never learn of a session that is cut at its beginning. */
+    const asked = new Map();
+    let info = null;
+    /** The number of messages of each room, and by room object those that have arrived. */
+    const newest = new Map();
+    const arrived = new Map();
+
+    /** Returns the other client, which stays in rooms that the client leaves. */
+    const other = () => server.connections().find(({ token }) => token === "other");
+
+    const handle = (number, factor) => {
+        handled.set(number, (handled.get(number) ?? 0) + 1);
+        return new Promise((resolve) => clock.setTimeout(() => resolve(number * factor), (number % 3) * 150));
+    };
+    server.onRequest("r", (conn, message) => handle(message.json(), 2));
+
+    const follow = (number, request, readAnswer) => {
+        const list = [];
+        outcomes.set(number, list);
+        request.then((answer) => list.push(readAnswer(answer)), ({ code, kind }) => list.push(kind ? `${code} ${kind}` : code));
+    };
+
+    const steps = {
+        ask({ room: name, count }) {
+            for (const room = mine.get(name); room && count; count--) {
+                const number = ++last;
+                follow(number, room.request("r", number, { timeout }), (answer) => answer / number);
+            }
+        },
+        query({ count }) {
+            const conn = world.connection();
+            for (; conn && count; count--) {
+                const number = ++last;
+                asked.set(number, conn.id);
+                follow(number, conn.request("root", "q", number, { timeout }), (answer) => answer.json() / number);
+            }
+        },
+        info() {
+            info = { n: ++last };
+            client.setInfo(info);
+        },
+        rename: () => other()?.setInfo(++last),
+        post({ room, count }) {
+            const conn = other();
+            conn && (conn.rooms().includes(room) || conn.join(room));
+            for (; conn && count; count--) {
+                newest.set(room, (newest.get(room) ?? 0) + 1);
+                conn.sendToRoom(room, "h", newest.get(room));
+            }
+        },
+        /** The session of the client ends while it is in a room, and others go on there. */
+        async away({ room, count }) {
+            world.join(room);
+            steps.post({ room, count: 1 });
+            await clock.advance(1_000);
+            world.connection()?.cut();
+            server.expire();
+            steps.post({ room, count });
+        }
+    };
+
+    return {
+        steps,
+        start: () => client.root.handle("q", (number) => handle(number, 3)),
+        /** Follows a room that was joined with a history. */
+        adopt(room) {
+            if (arrived.has(room)) {
+                // A leave that was undone.
+                return;
+            }
+            const list = [];
+            arrived.set(room, list);
+            let mayMiss = true;
+            room.on("history_lost", ({ number }) => {
+                // One that the server has removed may have asked before.
+                assert.ok(world.disturbed.has(room.name) || !(number - list.at(-1) <= MEMORY), `${number} of ${room.name} after ${list.at(-1)} is lost without need`);
+                mayMiss = true;
+            });
+            room.on("h", (payload, from, direct, number) => {
+                assert.deepEqual([payload, direct], [number, false]);
+                assert.ok(number > (list.at(-1) ?? 0), `message ${number} of ${room.name} after ${list.at(-1)}`);
+                assert.ok(mayMiss || number === list.at(-1) + 1, `message ${number} of ${room.name} after ${list.at(-1)}: a gap`);
+                mayMiss = false;
+                list.push(number);
+            });
+        },
+        isQuiet: () => [...outcomes.values()].every(({ length }) => length) && JSON.stringify(world.connection()?.info) === JSON.stringify(info),
+        check() {
+            for (const [number, list] of outcomes) {
+                const runs = handled.get(number) ?? 0;
+                assert.equal(list.length, 1, `request ${number} has ended ${list.length} times`);
+                assert.ok(runs <= 1, `request ${number} was handled ${runs} times`);
+                const [outcome] = list;
+                if (typeof outcome === "number") {
+                    assert.deepEqual([outcome > 1, runs], [true, 1], `request ${number}: ${outcome}`);
+                } else {
+                    const isGentle = world.isGentle && (asked.get(number) ?? client.id) === client.id;
+                    assert.ok((isGentle ? GENTLE_REASONS : REASONS).includes(outcome), `request ${number}: ${outcome}`);
+                }
+            }
+            assert.deepEqual(world.connection().info, info);
+            const infos = new Map(server.connections().map((conn) => [conn.id, conn.info]));
+            for (const room of client.rooms()) {
+                for (const id of room.members()) {
+                    assert.deepEqual(room.member(id).info, infos.get(id), `info of ${id} in ${room.name}`);
+                }
+                if (arrived.has(room)) {
+                    assert.equal(arrived.get(room).at(-1), newest.get(room.name), `the last message of ${room.name}`);
+                }
+            }
+        }
+    };
+}
