@@ -1,15 +1,11 @@
 //! A client that follows the protocol and checks the contract on every message.
 
-use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use super::delivery_log::{ClientIndex, DeliveryLog, Room};
 use super::peer::{End, Peer, ReceiveBuffer};
-use super::view::{RoomState, View};
+use super::view::View;
 use roomer_conformance::wire::{self, PacketView};
-
-/// The room that every client joins when it connects.
-pub(super) const ROOT: Room = 0;
 
 pub(super) struct HonestClient {
     pub(super) peer: Peer,
@@ -43,15 +39,7 @@ impl HonestClient {
         width: ReceiveBuffer,
         is_reference: bool,
     ) -> HonestClient {
-        let view = View {
-            me: None,
-            is_reference,
-            rooms: BTreeMap::from([(ROOT, RoomState::Joining)]),
-            joins: BTreeMap::new(),
-            told: HashMap::new(),
-            probes: BTreeMap::new(),
-            fences: 0,
-        };
+        let view = View::new(is_reference);
         HonestClient { peer: Peer::dial(addr, width), view, close_state: CloseState::Not }
     }
 
@@ -63,46 +51,34 @@ impl HonestClient {
     }
 
     pub(super) fn join(&mut self, log: &DeliveryLog, room: Room) {
-        match self.view.rooms.get_mut(&room) {
-            None => drop(self.view.rooms.insert(room, RoomState::Joining)),
-            Some(RoomState::In(membership)) => membership.repeats += 1,
-            Some(_) => return,
-        }
-        self.peer.send(&wire::to_room(&log.rooms[room], "join", b""));
+        let packet = self.view.join(log, room);
+        self.send(packet);
     }
 
     /// Sends a message to a room that it has joined or is joining.
     pub(super) fn say(&mut self, log: &mut DeliveryLog, room: Room, event: &str, filler: usize) {
-        if let (Some(me), Some(RoomState::Joining | RoomState::In(_))) =
-            (self.view.me, self.view.rooms.get(&room))
-        {
-            let payload = log.say(me, room, filler);
-            self.peer.send(&wire::to_room(&log.rooms[room], event, &payload));
-        }
+        let packet = self.view.say(log, room, event, filler);
+        self.send(packet);
     }
 
     pub(super) fn tell(&mut self, log: &mut DeliveryLog, to: ClientIndex, filler: usize) {
-        if let Some(me) = self.view.me {
-            let payload = log.tell(me, to, filler);
-            let room = &log.rooms[to as usize % log.rooms.len()];
-            self.peer.send(&wire::to_client(log.id(to), room, "direct", &payload));
-        }
+        let packet = self.view.tell(log, to, filler);
+        self.send(packet);
     }
 
     pub(super) fn leave(&mut self, log: &mut DeliveryLog, room: Room) {
-        if let (Some(me), Some(RoomState::In(_))) = (self.view.me, self.view.rooms.get(&room))
-            && let Some(RoomState::In(membership)) = self.view.rooms.remove(&room)
-        {
-            log.leave(me, room);
-            self.view.rooms.insert(room, RoomState::Leaving(membership));
-            self.peer.send(&wire::to_room(&log.rooms[room], "leave", b""));
-        }
+        let packet = self.view.leave(log, room);
+        self.send(packet);
     }
 
     /// Sends a message to itself; everything sent to it before must arrive first.
     pub(super) fn fence(&mut self, log: &DeliveryLog) {
-        let id = log.id(self.view.me.expect("the first join_ack has arrived"));
-        self.peer.send(&wire::to_client(id, "root", "fence", b""));
+        let packet = self.view.fence(log);
+        self.send(Some(packet));
+    }
+
+    fn send(&mut self, packet: Option<Vec<u8>>) {
+        packet.iter().for_each(|packet| self.peer.send(packet));
     }
 
     /// Starts the closing handshake.

@@ -7,6 +7,7 @@
 //! - [`soak`]: hundreds of clients that check the contract on every message ([`honest_client`],
 //!   [`delivery_log`]), next to dozens of kinds of attackers ([`attacker`]), generated from a seed.
 //!   `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` repeats a run.
+//! - [`returns`]: clients with sessions, behind a proxy that loses their connections.
 //! - [`attacks`]: one attack at a time, with bounds on its cost.
 //!
 //! The client side is shared with the conformance suite.
@@ -29,6 +30,7 @@ mod delivery_log;
 mod honest_client;
 mod peer;
 mod process;
+mod returns;
 mod serve;
 mod soak;
 mod view;

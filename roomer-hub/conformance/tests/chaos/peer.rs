@@ -61,8 +61,13 @@ const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 impl Peer {
     /// Starts connecting and queues the request.
     pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> Peer {
+        Peer::dial_at(addr, receive_buffer, "/ws")
+    }
+
+    /// Does the same for another path and query.
+    pub(super) fn dial_at(addr: SocketAddr, receive_buffer: ReceiveBuffer, target: &str) -> Peer {
         let stream = dial(addr, receive_buffer);
-        let outbox = HttpRequest::upgrade(addr).bytes();
+        let outbox = HttpRequest::upgrade(addr).target(target).bytes();
         Peer { stream, inbox: Vec::new(), at: 0, outbox, is_upgraded: false, end: None }
     }
 

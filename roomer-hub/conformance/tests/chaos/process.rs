@@ -40,6 +40,8 @@ pub(crate) struct ServerStats {
     pub(crate) bytes_in: usize,
     /// Connections that ended without a close frame.
     pub(crate) lost: usize,
+    /// Clients that could not return to their sessions, by reason: unknown, another user, incomplete.
+    pub(crate) refused: [usize; 3],
     /// Connections closed by the server, by close code.
     pub(crate) closes: BTreeMap<u16, usize>,
 }
@@ -110,12 +112,23 @@ impl Process {
         let mut next = || words.next().unwrap().parse().unwrap();
         let [connections, rooms, memberships, sockets, queued, bytes_in, lost] =
             [(); 7].map(|()| next());
+        let refused = [(); 3].map(|()| next());
         let closes = words.map(|word| {
             let (code, count) = word.split_once(':').unwrap();
             (code.parse().unwrap(), count.parse().unwrap())
         });
         let closes = closes.collect();
-        ServerStats { connections, rooms, memberships, sockets, queued, bytes_in, lost, closes }
+        ServerStats {
+            connections,
+            rooms,
+            memberships,
+            sockets,
+            queued,
+            bytes_in,
+            lost,
+            refused,
+            closes,
+        }
     }
 
     /// Requests the statistics until a condition holds, for at most [`TIMEOUT`].

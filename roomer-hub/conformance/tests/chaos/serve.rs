@@ -1,13 +1,15 @@
 //! The server process: this test executable, started again.
 
+use std::collections::HashSet;
 use std::env;
 use std::io::{self, BufRead, Write};
 use std::process;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use roomer_engine::Presence;
-use roomer_engine::{Builder, Server};
+use roomer_engine::{Builder, ReplyError, Server};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::Adapter;
@@ -48,6 +50,10 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
         "message" => builder.max_message(number as usize),
         // No notices about members of root and of the crowd.
         "quiet" => builder.presence("root", Presence::Off).presence("crowd", Presence::Off),
+        "window" => builder.resume_window(time),
+        "keep" => builder.resume_buffer(number as usize),
+        "detached" => builder.max_detached(number as usize),
+        "requests" => with_requests(builder),
         "backlog" => builder.max_backlog(number as usize),
         "budget" => builder.memory_budget(number as usize),
         "descriptors" => {
@@ -57,6 +63,29 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
         }
         _ => panic!("unknown option {name}"),
     }
+}
+
+/// Adds what clients with sessions ask for: answers to requests, of which each runs once, and changes of
+/// their info.
+fn with_requests(builder: Builder) -> Builder {
+    let seen = Arc::new(Mutex::new(HashSet::new()));
+    let is_new = move |payload: &[u8]| match seen.lock().unwrap().insert(payload.to_vec()) {
+        true => Ok(()),
+        false => Err(ReplyError::failed("the handler has run twice")),
+    };
+    let is_new_too = is_new.clone();
+    builder
+        .may_set_info(|_, _| true)
+        .info_rate(1000, 1000)
+        .on_request("echo", move |_, message| {
+            is_new(message.payload)?;
+            Ok(message.payload.to_vec())
+        })
+        .on_request_async("ask back", async move |conn, message| {
+            is_new_too(&message.payload)?;
+            let answer = conn.request("back", &message.payload, Duration::from_secs(300)).await?;
+            Ok(answer.payload)
+        })
 }
 
 /// Answers each line of the standard input with a line of statistics.
@@ -75,6 +104,8 @@ fn answer(server: &Server) {
             stats.bytes_in as usize,
             stats.lost as usize,
         ];
+        let refused = stats.sessions.refused.iter().map(|(_, count)| count as usize);
+        let numbers: Vec<_> = numbers.into_iter().chain(refused).collect();
         let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
         let closes = stats.closes.iter().map(|(code, count)| format!("{code}:{count}"));
         let closes: Vec<_> = closes.collect();

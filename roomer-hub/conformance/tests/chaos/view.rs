@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::delivery_log::{ClientIndex, DeliveryLog, LogCursor, Observed, Room, number};
-use roomer_conformance::wire::PacketView;
+use roomer_conformance::wire::{self, PacketView};
+
+/// The room that every client joins when it connects.
+pub(super) const ROOT: Room = 0;
 
 /// What a client knows about the server.
 pub(super) struct View {
@@ -44,6 +47,70 @@ enum Next {
 }
 
 impl View {
+    pub(super) fn new(is_reference: bool) -> View {
+        View {
+            me: None,
+            is_reference,
+            rooms: BTreeMap::from([(ROOT, RoomState::Joining)]),
+            joins: BTreeMap::new(),
+            told: HashMap::new(),
+            probes: BTreeMap::new(),
+            fences: 0,
+        }
+    }
+
+    /// Returns the packet by which it joins a room, once or again.
+    pub(super) fn join(&mut self, log: &DeliveryLog, room: Room) -> Option<Vec<u8>> {
+        match self.rooms.get_mut(&room) {
+            None => drop(self.rooms.insert(room, RoomState::Joining)),
+            Some(RoomState::In(membership)) => membership.repeats += 1,
+            Some(_) => return None,
+        }
+        Some(wire::to_room(&log.rooms[room], "join", b""))
+    }
+
+    /// Returns a message to a room that it has joined or is joining.
+    pub(super) fn say(
+        &self,
+        log: &mut DeliveryLog,
+        room: Room,
+        event: &str,
+        filler: usize,
+    ) -> Option<Vec<u8>> {
+        let (RoomState::Joining | RoomState::In(_)) = self.rooms.get(&room)? else { return None };
+        let payload = log.say(self.me?, room, filler);
+        Some(wire::to_room(&log.rooms[room], event, &payload))
+    }
+
+    /// Returns a message to one client.
+    pub(super) fn tell(
+        &self,
+        log: &mut DeliveryLog,
+        to: ClientIndex,
+        filler: usize,
+    ) -> Option<Vec<u8>> {
+        let payload = log.tell(self.me?, to, filler);
+        let room = &log.rooms[to as usize % log.rooms.len()];
+        Some(wire::to_client(log.id(to), room, "direct", &payload))
+    }
+
+    /// Returns the packet by which it leaves a room.
+    pub(super) fn leave(&mut self, log: &mut DeliveryLog, room: Room) -> Option<Vec<u8>> {
+        let me = self.me?;
+        let RoomState::In(_) = self.rooms.get(&room)? else { return None };
+        if let Some(RoomState::In(membership)) = self.rooms.remove(&room) {
+            self.rooms.insert(room, RoomState::Leaving(membership));
+        }
+        log.leave(me, room);
+        Some(wire::to_room(&log.rooms[room], "leave", b""))
+    }
+
+    /// Returns a message to itself; everything sent to it before must arrive first.
+    pub(super) fn fence(&self, log: &DeliveryLog) -> Vec<u8> {
+        let id = log.id(self.me.expect("the first join_ack has arrived"));
+        wire::to_client(id, "root", "fence", b"")
+    }
+
     pub(super) fn name(&self, log: &DeliveryLog) -> String {
         self.me.map_or("a new client".into(), |me| log.id(me).into())
     }

@@ -1,0 +1,251 @@
+//! An honest client with a session. Its packets are turned into those that plain clients get, so that
+//! the same rules check them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use roomer_conformance::wire::{self, PacketView};
+use serde_json::{Value, json};
+
+use super::requests::{Handled, Requests};
+use super::session::Session;
+use crate::chaos::delivery_log::{ClientIndex, DeliveryLog, Room};
+use crate::chaos::view::{RoomState, View};
+
+/// The packets without an acknowledgement above which it does nothing.
+const MAX_AHEAD: usize = 200;
+
+/// The info of the members of rooms, by their ids.
+type Infos = HashMap<String, Value>;
+
+pub(super) struct Client {
+    pub(super) session: Session,
+    pub(super) view: View,
+    pub(super) requests: Requests,
+    infos: HashMap<Room, Infos>,
+    /// The info that it has set last.
+    pub(super) info: Value,
+    changes: u64,
+    pub(super) stage: Stage,
+    /// True once it has sent a close frame.
+    has_closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Open,
+    /// It returns once more, without the proxy, and closes then.
+    Retiring,
+    /// Has sent a close frame.
+    Closing,
+    Closed,
+}
+
+impl Client {
+    pub(super) fn connect(server: SocketAddr, proxy: SocketAddr, is_reference: bool) -> Client {
+        Client {
+            session: Session::new(server, proxy, is_reference),
+            view: View::new(is_reference),
+            requests: Requests::default(),
+            infos: HashMap::new(),
+            info: Value::Null,
+            changes: 0,
+            stage: Stage::Open,
+            has_closed: false,
+        }
+    }
+
+    /// Describes what it waits for.
+    pub(super) fn state(&self) -> String {
+        let Client { session, requests, stage, .. } = self;
+        let (hello, pending) = (session.has_hello, requests.pending());
+        let sent = session.unacknowledged();
+        format!("{stage:?}, hello {hello}, {pending} requests, {sent} packets not acknowledged")
+    }
+
+    /// Returns true if it has joined root, is not closing and is not far ahead of the server.
+    pub(super) fn is_ready(&self) -> bool {
+        self.view.me.is_some()
+            && self.stage == Stage::Open
+            && self.session.unacknowledged() < MAX_AHEAD
+    }
+
+    pub(super) fn send(&mut self, packet: Option<Vec<u8>>) {
+        packet.into_iter().for_each(|packet| self.session.send(packet));
+    }
+
+    pub(super) fn join(&mut self, log: &DeliveryLog, room: Room) {
+        let packet = self.view.join(log, room);
+        self.send(packet);
+    }
+
+    pub(super) fn say(&mut self, log: &mut DeliveryLog, room: Room, event: &str, filler: usize) {
+        let packet = self.view.say(log, room, event, filler);
+        self.send(packet);
+    }
+
+    pub(super) fn tell(&mut self, log: &mut DeliveryLog, to: ClientIndex, filler: usize) {
+        let packet = self.view.tell(log, to, filler);
+        self.send(packet);
+    }
+
+    pub(super) fn leave(&mut self, log: &mut DeliveryLog, room: Room) {
+        let packet = self.view.leave(log, room);
+        self.send(packet);
+    }
+
+    /// Sets another info.
+    pub(super) fn change_info(&mut self) {
+        self.changes += 1;
+        self.info = json!({ "n": self.changes });
+        let info = self.info.to_string();
+        self.session.send(wire::to_room("root", "roomer:info", info.as_bytes()));
+    }
+
+    /// Asks the server, or a client.
+    pub(super) fn ask(&mut self, log: &DeliveryLog, to: Option<ClientIndex>, event: &str) {
+        let Some(me) = self.view.me else { return };
+        let to = to.map(|to| log.id(to));
+        let packet = self.requests.ask(log.id(me), to, event);
+        self.send(packet);
+    }
+
+    /// Sends the answers that it has postponed.
+    pub(super) fn answer_postponed(&mut self) {
+        let answers = self.requests.take_postponed();
+        answers.into_iter().for_each(|answer| self.session.send(answer));
+    }
+
+    /// Returns without the proxy, to close.
+    pub(super) fn retire(&mut self) {
+        self.stage = Stage::Retiring;
+        self.session.is_direct = true;
+        self.session.come_back(false);
+    }
+
+    /// Handles the received frames, and returns to the session if the socket is lost. `is_late`: it
+    /// answers requests later.
+    pub(super) fn process_input(&mut self, log: &mut DeliveryLog, is_late: bool, by_reset: bool) {
+        let Client { session, view, requests, infos, stage, .. } = self;
+        let mut answers = Vec::new();
+        loop {
+            let more = session.next(|opcode, payload| match opcode {
+                wire::BINARY => {
+                    let packet = PacketView::decode(payload);
+                    let me = view.me.map_or("", |me| log.id(me));
+                    match requests.on_packet(packet, me, is_late) {
+                        Some(Handled::Answer(answer)) => answers.push(answer),
+                        Some(Handled::Nothing) => {}
+                        None => on_packet(view, infos, log, packet),
+                    }
+                }
+                wire::CLOSE if *stage == Stage::Closing => {
+                    assert_eq!(payload, 1000u16.to_be_bytes(), "closed with another code");
+                    *stage = Stage::Closed;
+                }
+                _ => panic!("{} gets {opcode}: {}", view.name(log), payload.escape_ascii()),
+            });
+            if !more {
+                break;
+            }
+        }
+        answers.into_iter().for_each(|answer| self.session.send(answer));
+        if self.has_closed && self.session.failure.take().is_some() {
+            // The close frame had arrived.
+            self.stage = Stage::Closed;
+        }
+        match self.stage {
+            Stage::Open | Stage::Retiring if self.session.is_lost() => {
+                self.session.come_back(by_reset);
+            }
+            Stage::Retiring if self.session.has_hello => {
+                self.view.record_leaves(log);
+                log.note(self.view.me, "sent a close frame");
+                self.session.close();
+                self.has_closed = true;
+                self.stage = Stage::Closing;
+            }
+            // A late request took the session, so that the server has dropped this socket before it read
+            // the close frame.
+            Stage::Closing if self.session.has_ended() => {
+                self.session.come_back(by_reset);
+                self.stage = Stage::Retiring;
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns true if the infos that it knows are those of the members.
+    pub(super) fn knows(&self, truth: &HashMap<String, Value>) -> bool {
+        self.view.rooms.keys().all(|room| {
+            let known = self.infos.get(room).into_iter().flatten();
+            { known }.all(|(id, info)| truth.get(id) == Some(info))
+        })
+    }
+}
+
+/// Handles a packet that does not belong to a request.
+fn on_packet(
+    view: &mut View,
+    infos: &mut HashMap<Room, Infos>,
+    log: &mut DeliveryLog,
+    packet: PacketView<'_>,
+) {
+    let room = log.room(packet.room);
+    match packet.event {
+        b"join_ack" => {
+            let payload: Value = serde_json::from_slice(packet.payload).unwrap();
+            let members: Infos =
+                payload["members"].as_array().unwrap().iter().map(member).collect();
+            let ids: Vec<_> = members.keys().collect();
+            let payload = serde_json::to_vec(&ids).unwrap();
+            if let Some(RoomState::In(_) | RoomState::Leaving(_)) = view.rooms.get(&room) {
+                assert_eq!(infos[&room], members, "the infos of the members are wrong");
+            }
+            infos.insert(room, members);
+            view.packet(log, PacketView { payload: &payload, ..packet });
+        }
+        b"roomer:members" => {
+            let changes: Value = serde_json::from_slice(packet.payload).unwrap();
+            let list = |key: &str| changes[key].as_array().cloned().unwrap_or_default();
+            let known = infos.get_mut(&room).expect("a room that it has joined");
+            for id in list("left") {
+                let id = id.as_str().unwrap();
+                assert!(known.remove(id).is_some(), "{id} leaves twice");
+                let payload = id.as_bytes();
+                view.packet(log, PacketView { event: b"member_left", payload, ..packet });
+            }
+            for (id, info) in list("joined").iter().map(member) {
+                assert!(known.insert(id.clone(), info).is_none(), "{id} joins twice");
+                let payload = id.as_bytes();
+                view.packet(log, PacketView { event: b"new_member", payload, ..packet });
+            }
+            for (id, info) in list("changed").iter().map(member) {
+                let before = known.insert(id.clone(), info.clone()).expect("a member");
+                let number = |info: &Value| info["n"].as_u64().unwrap_or(0);
+                // Each change reaches each member.
+                assert_eq!(number(&info), number(&before) + 1, "{id}: {info} after {before}");
+            }
+        }
+        b"leave_ack" => {
+            infos.remove(&room);
+            view.packet(log, packet);
+        }
+        // The receiver of a direct message has closed meanwhile.
+        b"roomer:error" => {
+            let error: Value = serde_json::from_slice(packet.payload).unwrap();
+            assert_eq!(
+                (&error["code"], &error["event"]),
+                (&"gone".into(), &"direct".into()),
+                "{error}"
+            );
+        }
+        b"new_member" | b"member_left" => panic!("a notice for plain members"),
+        _ => view.packet(log, packet),
+    }
+}
+
+/// Returns the id and the info of an entry.
+fn member(entry: &Value) -> (String, Value) {
+    (entry[0].as_str().expect("an id").into(), entry[1].clone())
+}
