@@ -18,6 +18,10 @@ use tokio::time::{Instant, interval, sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The patience of worlds whose handlers wait for threads: a busy machine may take longer than the
+/// default patience to run these.
+const FOR_THREADS: Duration = Duration::from_secs(60);
+
 /// A server outside roomer that returns what it reads in capitals, once per connection.
 fn shouter() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -81,10 +85,12 @@ async fn room(seed: u64) -> (TokioWorld, Client, Client) {
         }
     });
     let mut world = TokioWorld::new(seed, builder);
+    world.set_patience(FOR_THREADS);
     let ann = world.connect_to("/ws?token=secret", "");
     let bob = world.connect_to("/ws?token=secret", "");
     world.settle().await;
     assert!(ann.is_open() && bob.is_open(), "{:?} {:?}", ann.status(), bob.status());
+    world.set_patience(SECOND);
     (world, ann, bob)
 }
 
@@ -92,6 +98,7 @@ async fn room(seed: u64) -> (TokioWorld, Client, Client) {
 async fn hooks_rules_and_handlers_use_tokio() {
     for seed in 0..20 {
         let (mut world, ann, bob) = room(seed).await;
+        world.set_patience(FOR_THREADS);
         let eve = world.connect_to("/ws?token=guess", "");
         ann.join("lobby");
         ann.join("staff");
@@ -217,6 +224,7 @@ async fn the_world_waits_for_a_thread_of_the_application() {
         }
     });
     let mut world = TokioWorld::new(12, builder);
+    world.set_patience(FOR_THREADS);
     let (ann, bob) = (world.connect(), world.connect());
     world.settle().await;
     ann.send("root", "query", "one two three");
@@ -294,9 +302,11 @@ fn a_panic_fails_the_test_with_its_message_and_the_seed() {
                 panic!("a storm")
             });
             let mut world = TokioWorld::new(7, builder);
+            world.set_patience(FOR_THREADS);
             let ann = world.connect();
             ann.send("root", "sink", "");
             world.settle().await;
+            world.set_patience(SECOND);
             assert!(world.errors()[0].message.contains("an iceberg"), "{:?}", world.errors());
             ann.send("root", "sail", "");
             world.advance(SECOND).await;
