@@ -1,3 +1,5 @@
+//! Tests of the kit with the engine: each drives whole servers and clients in virtual time.
+
 mod handshakes;
 mod histories;
 mod member_changes;
