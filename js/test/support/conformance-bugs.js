@@ -59,6 +59,9 @@ export const BUGS = {
     "cuts payloads": { fails: "plain: payloads of 125 to 65,536 bytes", receive: (packet) => [{ ...packet, payload: packet.payload.subarray(0, 65_535) }] },
     "connects again after a final close": { fails: "endings: 4000", close: ({ reason }) => ({ code: 1006, reason }) },
     "ignores the server's hint": { fails: "endings: a server that ends tells when to return", close: ({ code }) => ({ code, reason: "" }) },
+    "answers under another tag": { fails: "answers: a request of the server, and the client's answer", send: (packet) => [packet.event === "roomer:reply" ? { ...packet, dst: `${packet.dst}x` } : packet] },
+    "uses one tag for all requests": { fails: "requests: answers in another order", send: (packet) => [{ ...packet, dst: packet.dst.replace(/:.+/, ":1") }] },
+    "forgets its position": { fails: "history: after a lost session", send: (packet) => [packet.event === "join" ? { ...packet, payload: packet.payload.toString().replace(/"at":.*?\],/, "") } : packet] },
     "sends text": { fails: "plain: an empty payload", text: true },
     "sends a byte too many": { fails: "plain: two rooms at a time", tail: Buffer.from([0]) }
 };

@@ -4,7 +4,7 @@
 
 import { createInterface } from "node:readline";
 
-import { connect } from "../../src/index.js";
+import { RoomerError, connect } from "../../src/index.js";
 import { decode, encode } from "../../src/packet.js";
 import { createClock } from "../../src/testkit/clock.js";
 import { plant } from "./conformance-bugs.js";
@@ -23,7 +23,11 @@ let listen = [];
 /** The rooms that were watched already. */
 const watched = new Set();
 
-const membersOf = (room) => room.members().map((id) => ({ id }));
+/** The requests of others that are not answered, by the names that the kit got. */
+const open = new Map();
+let requests = 0;
+
+const membersOf = (room) => room.members().map((id) => room.member(id));
 
 function watch(room, mine = client) {
     const { name } = room;
@@ -40,12 +44,19 @@ function watch(room, mine = client) {
     room.on("reopen", joined);
     room.on("new_member", (id) => tell("member_joined", { room: name, id }));
     room.on("member_left", (id) => tell("member_left", { room: name, id }));
+    room.on("member_changed", (id) => tell("member_changed", { room: name, id }));
+    room.on("history_lost", () => tell("history_lost", { room: name }));
     room.on("close", (error) => {
         const kind = { refused: "refused", removed: "removed" }[error?.code] ?? (error ? undefined : "left");
         kind && tell(kind, { room: name });
     });
     for (const event of listen) {
         room.on(event, (payload, from, direct) => tell("message", { room: name, event, from, direct, hex: toHex(payload) }));
+        room.handle(event, (payload, from) => new Promise((resolve, reject) => {
+            const key = `r${++requests}`;
+            open.set(key, { resolve, reject });
+            tell("request", { key, room: name, event, from, hex: toHex(payload) });
+        }));
     }
 }
 
@@ -72,11 +83,23 @@ const commands = {
         client.on("room", (room) => watch(room, mine));
         client.on("direct", ({ room, event, from, payload }) => tell("message", { room, event, from, direct: true, hex: toHex(payload) }));
         client.on("lost", ({ room, event, to, payload }) => tell("lost", { room, event, to, hex: toHex(payload) }));
-        client.on("error", () => {});
+        client.on("error", ({ code, kind, room, event }) => code === "rejected" && tell("error", { code: kind, room, event }));
         watch(client.root);
         client.start();
     },
-    join: ({ room }) => watch(client.join(room)),
+    join: ({ room, last }) => watch(client.join(room, last === undefined ? {} : { history: last })),
+    ask({ key, room, event, to, hex, timeout }) {
+        const mine = client;
+        find(room).request(event, toBytes(hex), { to, timeout }).then(
+            (payload) => report(mine, "answer", { key, hex: toHex(payload) }),
+            ({ code, kind }) => report(mine, "failure", { key, code: code === "answer" ? kind : code })
+        );
+    },
+    answer({ key, hex, code, message }) {
+        const { resolve, reject } = open.get(key);
+        code ? reject(new RoomerError(code, message)) : resolve(toBytes(hex));
+    },
+    info: ({ json }) => client.setInfo(json),
     leave: ({ room }) => void find(room).leave(),
     send: ({ room, event, to, hex }) => void find(room).send(event, toBytes(hex), to),
     members: ({ room: name }) => {
@@ -109,4 +132,4 @@ createInterface({ input: process.stdin }).on("line", (line) => {
     });
 }).on("close", () => process.exit());
 
-tell("ready", { name: "roomer for JavaScript", clock: true, again: true, lacks: ["members", "info", "expiry", "requests", "answers", "errors", "history"] });
+tell("ready", { name: "roomer for JavaScript", clock: true, again: true, lacks: [] });

@@ -223,7 +223,9 @@ impl Client {
             return;
         };
         let Some(requests) = &mut self.requests else { return };
-        let Ok(number) = tag.as_str().parse() else { return };
+        // In the form in which it was sent: leading zeros make another tag.
+        let number = tag.as_str().parse().ok().filter(|number| Tag::from_number(*number) == tag);
+        let Some(number) = number else { return };
         let is_right = |waiting: &Waiting| packet.src.is_empty() || waiting.to == *packet.src;
         if !requests.waiting.get(&number).is_some_and(is_right) {
             return;

@@ -6,6 +6,7 @@
     reason = "a program of tests, whose standard output is its interface"
 )]
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Sender, channel};
@@ -13,7 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use roomer_proto::PacketRef;
-use roomer_proto::client::{Address, Client, Event, Message, Need, Options};
+use roomer_proto::client::{
+    Address, Client, Event, Message, Need, Options, Request, RequestError, RequestId,
+};
 use roomer_proto::extended::Info;
 use serde_json::{Value, json};
 
@@ -32,6 +35,10 @@ struct Program {
     stream: Option<TcpStream>,
     /// The number of the connection, by which late bytes of an earlier one are recognized.
     number: u32,
+    /// The kit's names of the requests that are not answered.
+    asked: BTreeMap<RequestId, String>,
+    /// The requests of others, by the names that the kit got.
+    open: Vec<Request>,
 }
 
 fn main() {
@@ -51,8 +58,10 @@ fn main() {
         token: None,
         stream: None,
         number: 0,
+        asked: BTreeMap::new(),
+        open: Vec::new(),
     };
-    let lacks = ["info", "requests", "answers", "errors", "history"];
+    let lacks = ["info"];
     let ready = json!({"on": "ready", "name": "roomer for Rust", "clock": true, "again": true, "lacks": lacks});
     println!("{ready}");
     for input in received {
@@ -105,7 +114,29 @@ impl Program {
                 let time = Duration::from_millis(command["ms"].as_u64().unwrap());
                 self.advance(now + time);
             }
-            ("join", Some(client)) => return failure(client.join(now, text("room")).err()),
+            ("join", Some(client)) => {
+                let result = match command["last"].as_u64() {
+                    Some(last) => client.join_with_history(now, text("room"), last as u32),
+                    None => client.join(now, text("room")),
+                };
+                return failure(result.err());
+            }
+            ("ask", Some(client)) => {
+                let (to, payload) = (command["to"].as_str(), from_hex(text("hex")));
+                let timeout = Duration::from_millis(command["timeout"].as_u64().unwrap_or(60_000));
+                match client.request(now, text("room"), text("event"), to, &payload, timeout) {
+                    Ok(id) => drop(self.asked.insert(id, text("key").into())),
+                    Err(error) => return failure(Some(error)),
+                }
+            }
+            ("answer", Some(client)) => {
+                let request =
+                    &self.open[text("key").trim_start_matches('r').parse::<usize>().unwrap()];
+                return failure(match command["code"].as_str() {
+                    Some(code) => client.fail(now, request, code, text("message")).err(),
+                    None => client.reply(now, request, &from_hex(text("hex"))).err(),
+                });
+            }
             ("leave", Some(client)) => client.leave(now, text("room")),
             ("close", Some(client)) => client.close(now),
             ("send", Some(client)) => {
@@ -150,8 +181,8 @@ impl Program {
             while let Some(event) = client.next_event() {
                 if let (Event::Expiring { .. }, Some(token)) = (&event, &self.token) {
                     let _ = client.renew(now, token);
-                } else if let Some(event) = report(&event) {
-                    println!("{event}");
+                } else if let Some(line) = self.answered(&event).or_else(|| report(&event)) {
+                    println!("{line}");
                 }
             }
             match client.poll(now, u64::MAX / 2) {
@@ -176,6 +207,33 @@ impl Program {
             let _ = stream.write_all(&bytes);
         }
         !bytes.is_empty()
+    }
+
+    /// Returns the line about an answer, or about a request that this client has to answer.
+    fn answered(&mut self, event: &Event) -> Option<Value> {
+        match event {
+            Event::Answered { request, result } => {
+                let key = self.asked.remove(request)?;
+                Some(match result {
+                    Ok(payload) => json!({"on": "answer", "key": key, "hex": to_hex(payload)}),
+                    Err(RequestError::Failed { code, .. }) => {
+                        json!({"on": "failure", "key": key, "code": code})
+                    }
+                    Err(error) => {
+                        json!({"on": "failure", "key": key, "code": error.to_string()})
+                    }
+                })
+            }
+            Event::Request(request) => {
+                self.open.push(request.clone());
+                let Request { room, event, from, payload, .. } = request;
+                Some(json!({
+                    "on": "request", "key": format!("r{}", self.open.len() - 1), "room": &**room,
+                    "event": &**event, "from": &**from, "hex": to_hex(payload),
+                }))
+            }
+            _ => None,
+        }
     }
 
     fn connect(&mut self, client: &mut Client) {
@@ -222,6 +280,10 @@ fn report(event: &Event) -> Option<Value> {
         Event::Message(Message { room, event, from, is_direct, payload, .. }) => json!({
             "on": "message", "room": &**room, "event": &**event, "from": &**from,
             "direct": is_direct, "hex": to_hex(payload),
+        }),
+        Event::Missed { room } => of_room("history_lost", room),
+        Event::Error(error) => json!({
+            "on": "error", "code": &*error.code, "room": &*error.room, "event": &*error.event,
         }),
         Event::Raw(_) => json!({"on": "raw"}),
         Event::Lost(lost) => json!({
