@@ -4,6 +4,7 @@
 mod cluster {
     pub(crate) mod commands;
     pub(crate) mod faults;
+    pub(crate) mod history;
     pub(crate) mod info;
     pub(crate) mod members;
     pub(crate) mod messages;
@@ -51,6 +52,8 @@ on_nodes! {
         members::a_node_that_starts_later_shows_thousands_of_rooms,
         members::rooms_that_count_add_up_and_rooms_without_presence_stay_silent,
         members::a_move_is_one_step_for_other_nodes,
+        history::a_position_of_another_node_is_not_taken_for_an_own_one,
+        history::a_room_with_one_order_does_not_remember,
         info::extended_members_see_the_info_of_members_on_other_nodes,
         messages::messages_and_direct_messages_reach_other_nodes,
         messages::the_largest_message_and_the_oddest_names_pass,

@@ -11,7 +11,7 @@ use super::nodes::{Nodes, id};
 impl Nodes {
     /// Connects an extended client to a node, and waits until all nodes show it in root. Returns it with
     /// the list of members that it got.
-    fn extended_client(&self, index: usize) -> (Client, String) {
+    pub(crate) fn extended_client(&self, index: usize) -> (Client, String) {
         let addr = self.addr(index);
         let mut stream = dial(addr);
         stream.write_all(&HttpRequest::upgrade(addr).target("/ws?roomer=2").bytes()).unwrap();

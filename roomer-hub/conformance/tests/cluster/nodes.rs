@@ -86,7 +86,7 @@ impl Nodes {
         self.add_with(options, Cluster::named(cluster), address)
     }
 
-    fn add_with(
+    pub(crate) fn add_with(
         &mut self,
         options: &impl Fn(Builder) -> Builder,
         cluster: Cluster,

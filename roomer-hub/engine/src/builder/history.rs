@@ -28,7 +28,8 @@ impl<E> Builder<E> {
     /// ```
     ///
     /// The memory is that of this process, and of this node in a cluster. It outlives the room's last
-    /// member by the history's age.
+    /// member by the history's age. A room that a pattern of [`Cluster::order`](crate::Cluster::order) with
+    /// [`Order::Room`](crate::Order::Room) matches does not remember.
     pub fn history(mut self, pattern: impl Into<String>, history: History) -> Self {
         self.histories.push((pattern.into(), history));
         self

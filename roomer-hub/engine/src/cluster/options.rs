@@ -72,7 +72,8 @@ impl Cluster {
     /// Sets the order of the messages in a room. `pattern` is a room's name, or a prefix of names followed
     /// by `*`; the first matching pattern applies. Default: [`Order::Sender`]. With [`Order::Room`] all
     /// members on all nodes receive the room's messages in one order, for which each message waits for
-    /// the answer of one node. Give all nodes the same patterns.
+    /// the answer of one node. Give all nodes the same patterns. Rooms of a pattern with [`Order::Room`] do not
+    /// remember ([`Builder::history`](crate::Builder::history)).
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -100,6 +101,12 @@ impl Cluster {
     pub fn ready_needs_broker(mut self, needed: bool) -> Self {
         self.ready_needs_broker = needed;
         self
+    }
+
+    /// Returns the patterns of rooms whose messages have one order on all nodes.
+    pub(crate) fn ordered_rooms(&self) -> impl Iterator<Item = &str> {
+        let orders = self.config.orders.iter().filter(|(_, order)| *order == Order::Room);
+        orders.map(|(pattern, _)| pattern.as_str())
     }
 
     pub(crate) fn subjects(&self, node: NodeId) -> Result<Subjects, ParsePrefixError> {
