@@ -1,6 +1,6 @@
 //! Servers that vanish, refuse, or are something else.
 
-use std::net::TcpListener;
+use roomer_conformance::http::refusing_port;
 
 use super::*;
 
@@ -46,8 +46,7 @@ fn a_second_server_takes_over() {
 
 #[test]
 fn a_refused_connection_is_explained() {
-    // The port of a listener that is closed again.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_held, port) = refusing_port();
     let address = format!("nats://u:secret@127.0.0.1:{port}");
     let reason = Runtime::run(async { Node::new(1, &address).expect_down().await });
     let due = format!("nats://127.0.0.1:{port}: it refuses connections: does it run there?");

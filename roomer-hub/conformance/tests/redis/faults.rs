@@ -1,6 +1,6 @@
 //! Servers that vanish, refuse, or are something else.
 
-use std::net::TcpListener;
+use roomer_conformance::http::refusing_port;
 
 use super::*;
 
@@ -30,8 +30,7 @@ fn a_killed_server_is_noticed_and_its_return_as_well() {
 
 #[test]
 fn a_refused_connection_is_explained() {
-    // The port of a listener that is closed again.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_held, port) = refusing_port();
     let address = format!("redis://u:secret@127.0.0.1:{port}");
     let reason = Runtime::run(async { Node::new(1, &address).expect_down().await });
     let due = format!("redis://127.0.0.1:{port}: it refuses connections: does it run there?");
