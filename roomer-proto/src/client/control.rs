@@ -1,5 +1,6 @@
 //! Rooms: joining, leaving, and the requests to the server that follow.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -25,7 +26,7 @@ impl Client {
             return Err(JoinError::Closed);
         }
         if !self.rooms.contains_key(room) {
-            self.rooms.insert(room.into(), Room::default());
+            self.rooms.insert(room.into(), Box::default());
         }
         if let Some(entry) = self.rooms.get_mut(room)
             && !core::mem::replace(&mut entry.is_wanted, true)
@@ -49,8 +50,8 @@ impl Client {
         self.request_room(room);
         self.pump(now);
         // Without a membership or a request there is nothing to wait for.
-        let is_idle = |room: &Room| !room.is_in && room.pending.is_none();
-        if self.rooms.get(room).is_some_and(is_idle) {
+        let entry = self.rooms.get(room);
+        if entry.is_some_and(|entry| !entry.is_in && entry.pending.is_none()) {
             self.events.push_back(Event::Left { room: room.into() });
             self.forget(room);
         }
@@ -124,7 +125,7 @@ impl Client {
 
     /// Removes a room about which nothing matters any more.
     pub(super) fn forget(&mut self, name: &str) {
-        if self.rooms.get(name).is_some_and(Room::is_over) {
+        if self.rooms.get(name).is_some_and(|room| room.is_over()) {
             self.rooms.remove(name);
         }
     }

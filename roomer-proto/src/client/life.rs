@@ -55,7 +55,8 @@ pub enum Need {
 pub struct Client {
     pub(super) options: Box<Options>,
     pub(super) state: State,
-    pub(super) rooms: BTreeMap<ByteString, Room>,
+    /// Boxed: a map allocates memory for eleven entries at once, and most clients have few rooms.
+    pub(super) rooms: BTreeMap<ByteString, Box<Room>>,
     pub(super) outbox: Outbox,
     pub(super) requests: Option<Box<Requests>>,
     pub(super) events: VecDeque<Event>,
@@ -98,7 +99,7 @@ impl Client {
         Client {
             options: Box::new(options),
             state: State::Waiting,
-            rooms: BTreeMap::from([(ByteString::from_static(ROOT), root)]),
+            rooms: BTreeMap::from([(ByteString::from_static(ROOT), Box::new(root))]),
             outbox: Outbox::new(),
             requests: None,
             events: VecDeque::new(),

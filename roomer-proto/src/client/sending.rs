@@ -6,7 +6,6 @@ use super::control::item;
 use super::event::{SendError, Sent};
 use super::life::{Client, State};
 use super::outbox::Kind;
-use super::room::Room;
 use crate::extended::{is_extended, split_tag};
 use crate::{PacketRef, is_built_in};
 
@@ -101,6 +100,6 @@ impl Client {
 
     /// Returns true if messages wait for other members of a room.
     pub(super) fn has_waiting_rooms(&self) -> bool {
-        self.rooms.values().any(|room: &Room| !room.is_open(false) && room.is_open(true))
+        self.rooms.values().any(|room| !room.is_open(false) && room.is_open(true))
     }
 }
