@@ -13,7 +13,7 @@ const REMEDIES = {
     refused: "check the rules and the rooms of the client",
     invalid: "check the name and the payload",
     busy: "send less",
-    gone: "the receiver has left"
+    gone: "the client has left"
 };
 
 const toError = (bytes) => {
@@ -24,6 +24,6 @@ const toError = (bytes) => {
 /** @param {object} core see core.js */
 export const refusals = ({ report }) => ({
     packet(packet) {
-        packet.event === ERROR && !packet.to && decodePayload({ decode: toError }, packet, report, report);
+        packet.event === ERROR && !(packet.to + packet.from) && decodePayload({ decode: toError }, packet, report, report);
     }
 });

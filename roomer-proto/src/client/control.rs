@@ -11,7 +11,7 @@ use super::life::{Client, State};
 use super::members::Members;
 use super::outbox::{Item, Kind};
 use super::room::{Pending, Room};
-use crate::extended::TOKEN;
+use crate::extended::{INFO, Info, TOKEN};
 use crate::{JOIN, LEAVE, PacketRef, ROOT};
 
 impl Client {
@@ -91,6 +91,24 @@ impl Client {
         self.outbox.request(item(&packet, Kind::Token));
         self.pump(now);
         Ok(())
+    }
+
+    /// Changes the client's info, which members of its rooms get; `None` removes it. It is sent again in
+    /// each new session, and ignored by plain servers. If the server does not permit it, the result is
+    /// [`Event::Error`].
+    pub fn set_info(&mut self, now: Duration, info: Option<Info>) {
+        self.info = Some(Box::new(info));
+        self.send_info();
+        self.pump(now);
+    }
+
+    /// Sends the info that the application has set.
+    pub(super) fn send_info(&mut self) {
+        let is_extended = self.state == State::Open && self.session.is_some();
+        let Some(info) = self.info.as_deref().filter(|_| is_extended) else { return };
+        let payload = info.as_ref().map_or("null", Info::as_str).as_bytes();
+        let packet = PacketRef { room: ROOT, event: INFO, payload, ..PacketRef::default() };
+        self.outbox.request(item(&packet, Kind::Info));
     }
 
     /// Queues the request that brings a room closer to what the application wants, if no other is

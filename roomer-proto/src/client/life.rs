@@ -21,6 +21,7 @@ use super::requests::Requests;
 use super::room::Room;
 use super::session::Session;
 use super::socket::Socket;
+use crate::extended::Info;
 use crate::{ConnId, ROOT};
 
 /// The state of a client.
@@ -59,6 +60,8 @@ pub struct Client {
     pub(super) rooms: BTreeMap<ByteString, Box<Room>>,
     pub(super) outbox: Outbox,
     pub(super) requests: Option<Box<Requests>>,
+    /// The info that the application has set, or `None` in place of it. Boxed, since few do.
+    pub(super) info: Option<Box<Option<Info>>>,
     pub(super) events: VecDeque<Event>,
     /// The client's id, until a new session begins.
     pub(super) id: Option<ConnId>,
@@ -102,6 +105,7 @@ impl Client {
             rooms: BTreeMap::from([(ByteString::from_static(ROOT), Box::new(root))]),
             outbox: Outbox::new(),
             requests: None,
+            info: None,
             events: VecDeque::new(),
             id: None,
             session: None,

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Probe,
     /// A renewed login.
     Token,
+    /// The client's info.
+    Info,
     /// A request with its number.
     Request(u64),
     /// An answer to a request.

@@ -158,6 +158,10 @@ impl Client {
             max_message: hello.max_message,
         }));
         self.opened(now, hello.id, is_resumed);
+        if !is_resumed {
+            // Before the joins, so that members get it at once.
+            self.send_info();
+        }
         self.request_rooms(is_resumed);
     }
 

@@ -61,7 +61,7 @@ fn main() {
         asked: BTreeMap::new(),
         open: Vec::new(),
     };
-    let lacks = ["info"];
+    let lacks: [&str; 0] = [];
     let ready = json!({"on": "ready", "name": "roomer for Rust", "clock": true, "again": true, "lacks": lacks});
     println!("{ready}");
     for input in received {
@@ -136,6 +136,10 @@ impl Program {
                     Some(code) => client.fail(now, request, code, text("message")).err(),
                     None => client.reply(now, request, &from_hex(text("hex"))).err(),
                 });
+            }
+            ("info", Some(client)) => {
+                let info = Info::new(&command["json"].to_string()).unwrap();
+                client.set_info(now, Some(info).filter(|info| !info.is_null()));
             }
             ("leave", Some(client)) => client.leave(now, text("room")),
             ("close", Some(client)) => client.close(now),

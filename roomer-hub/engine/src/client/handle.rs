@@ -10,6 +10,7 @@ use std::time::Duration;
 use roomer_proto::client::{
     Client as Machine, Closing, InvalidAddress, JoinError, SendError, State,
 };
+use roomer_proto::extended::Info;
 use roomer_proto::{ConnId, ROOT};
 
 use super::builder::Builder;
@@ -161,6 +162,14 @@ impl<R> Client<R> {
     /// [`SendError::Closed`] if there is no connection to an extended server.
     pub fn renew(&self, token: &str) -> Result<(), SendError> {
         self.open.shared.call(|inner, now| inner.machine.renew(now, token))
+    }
+
+    /// Changes the client's info, which members of its rooms get; `None` removes it. It is sent again in
+    /// each new session, and ignored by plain servers. If the server does not permit it
+    /// ([`may_set_info`](crate::Builder::may_set_info)), the result is
+    /// [`Event::Error`](super::Event::Error).
+    pub fn set_info(&self, info: Option<Info>) {
+        self.open.shared.call(|inner, now| inner.machine.set_info(now, info));
     }
 
     /// A reason to doubt the connection, or not to wait any longer: the machine was suspended, or its
