@@ -4,6 +4,7 @@
 //! The server is a process of its own. Each figure is the median of several rounds, in which the
 //! clients take turns. CPU time is that of the thread that drives the client; bytes are those of the
 //! process, divided by the number of clients.
+#![allow(clippy::print_stdout, reason = "a benchmark, whose standard output is its result")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
