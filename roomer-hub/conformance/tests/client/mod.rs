@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use cuts::Cuts;
 use futures_util::StreamExt;
+use roomer_conformance::http::refusing_port;
 use roomer_engine::client::{
     Client, Closing, Event, Failure, RequestError, Runtime, SendError, State,
 };
@@ -199,10 +200,7 @@ async fn failures_are_events<R: Runtime>(url: &str) {
     let staff = ann.join("staff");
     assert!(staff.joined().await.is_err());
     ann.opened().await.unwrap();
-    // A port where nothing listens.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = closed.local_addr().unwrap().port();
-    drop(closed);
+    let (_held, port) = refusing_port();
     let builder = Client::<R>::builder(&format!("ws://127.0.0.1:{port}/ws")).unwrap();
     let nowhere = builder.delays(Duration::ZERO, Duration::ZERO).retries(2).connect().unwrap();
     let Closing::GaveUp(Failure::Connect(_)) = nowhere.closed().await else { panic!() };
