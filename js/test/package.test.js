@@ -47,7 +47,7 @@ describe("size, minified and gzipped", () => {
         'export { default } from "roomer/compat";': 3_200,
         'export { connect, RoomerError } from "roomer/core";': 6_500,
         'export { connect, RoomerError, requests, history } from "roomer/core";': 7_550,
-        'export { connect, RoomerError } from "roomer";': 8_500
+        'export { connect, RoomerError } from "roomer";': 8_510
     };
     for (const [code, most] of Object.entries(LIMITS)) {
         test(`${code} is at most ${most} bytes`, async (t) => {

@@ -43,6 +43,24 @@ test(`${count} plans from seed ${first} on`, { timeout: 600_000 }, () => {
 });
 
 describe("plans that have failed once", () => {
+    test("a request that leaves its queue before the server has shown its protocol", () => run({
+        plain: false,
+        latency: 1,
+        steps: [{ do: "join", room: "a" }, { do: "wait", time: 1 }, { do: "ask", room: "a", count: 1 }, { do: "again", room: "a", turns: 1 }]
+    }));
+
+    test("a room of the server's choice, whose memory the client does not know", () => run({
+        plain: false,
+        latency: 0,
+        steps: [
+            { do: "wait", time: 1_000 },
+            { do: "join", room: "b" },
+            { do: "move", room: "b", to: "b" },
+            { do: "post", room: "b", count: 12 },
+            { do: "stop" }
+        ]
+    }));
+
     test("members who join while an acknowledgement is ambiguous", () => run({
         latency: 1,
         steps: [
