@@ -49,6 +49,13 @@ describe("plans that have failed once", () => {
         steps: [{ do: "join", room: "a" }, { do: "wait", time: 1 }, { do: "ask", room: "a", count: 1 }, { do: "again", room: "a", turns: 1 }]
     }));
 
+    test("a move behind which the buffer of the session is full", () => run({
+        plain: false,
+        latency: 1,
+        resumeBuffer: 400,
+        steps: [{ do: "again", room: "b", turns: 1 }, { do: "wait", time: 2_500 }, { do: "cut" }, { do: "move", room: "a", to: "b" }]
+    }));
+
     test("a room of the server's choice, whose memory the client does not know", () => run({
         plain: false,
         latency: 0,

@@ -82,6 +82,10 @@ export function createServer(settings = {}) {
     }
 
     function join(conn, name, isForced, payload = toBytes("")) {
+        // The packet before, such as the leave_ack of a move, may have been too much for the buffer of its session.
+        if (conns.get(conn.id) !== conn) {
+            return;
+        }
         const members = rooms.get(name) ?? new Set();
         const isNew = !members.has(conn);
         // The rules apply to clients: the server itself may do everything.
