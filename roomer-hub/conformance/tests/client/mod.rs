@@ -21,7 +21,7 @@ use roomer_engine::{
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The number of cases, each of which may take as long as a test.
-pub(crate) const CASES: u32 = 6;
+pub(crate) const CASES: u32 = 8;
 
 /// Runs all cases on one runtime. `start` starts a server and returns its address.
 pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {

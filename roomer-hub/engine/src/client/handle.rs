@@ -73,9 +73,10 @@ impl<R> Client<R> {
 
     /// Joins a room that remembers its messages, and asks for the last ones. They arrive before all
     /// others, and again only if the server does not have all that the client has missed
-    /// ([`Event::Missed`](super::Event::Missed)). The first call for a room decides. Streams that are
-    /// to have them exist before: [`Client::events`], or [`Room::messages`] of the returned handle
-    /// before anything is awaited.
+    /// ([`Event::Missed`](super::Event::Missed)). The first call for a room decides.
+    ///
+    /// A stream of [`Client::events`] that exists before this call has all of them. One of
+    /// [`Room::messages`] can begin too late, since the client runs in a task of its own.
     pub fn join_with_history(&self, room: &str, last: u32) -> Room {
         self.join_by(room, |machine, now| machine.join_with_history(now, room, last))
     }
