@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 use roomer_engine::Builder;
 use socket2::{Domain, Socket, Type};
 
-use super::load::resident;
+use super::alone::{allocated, alone};
 use super::test_server::TestServer;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::wire::{self, BINARY, FIN};
+
+/// Bytes that the server may keep of ten clients that it rejected.
+const MOST_KEPT: usize = 2 << 20;
 
 /// Connects from a given local address.
 fn dial_from(source: &str, addr: SocketAddr) -> TcpStream {
@@ -227,19 +230,21 @@ fn a_flood_of_sockets_does_not_disturb_open_connections() {
 
 #[test]
 fn bytes_of_a_rejected_client_are_not_kept() {
-    let test = TestServer::exclusive(|builder| builder.close_timeout(Duration::from_secs(5)));
-    let before = resident();
-    let frame = [wire::header(FIN | BINARY, 16_000_000), vec![0; 15_000_000]].concat();
-    let streams = [(); 10].map(|()| {
-        let mut stream = dial(test.addr);
-        stream.write_all(&HttpRequest::plain(test.addr).bytes()).unwrap();
-        assert_eq!(HttpResponse::read_head(&mut stream).0.status, 400);
-        // It is read for a while, and then no more.
-        stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-        assert!(stream.write_all(&frame).is_err(), "all of it was read");
-        stream
+    alone("bytes_of_a_rejected_client_are_not_kept", || {
+        let frame = [wire::header(FIN | BINARY, 16_000_000), vec![0; 15_000_000]].concat();
+        let test = TestServer::with(|builder| builder.close_timeout(Duration::from_secs(5)));
+        let before = allocated();
+        let streams = [(); 10].map(|()| {
+            let mut stream = dial(test.addr);
+            stream.write_all(&HttpRequest::plain(test.addr).bytes()).unwrap();
+            assert_eq!(HttpResponse::read_head(&mut stream).0.status, 400);
+            // It is read for a while, and then no more.
+            stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+            assert!(stream.write_all(&frame).is_err(), "all of it was read");
+            stream
+        });
+        let grown = allocated().saturating_sub(before);
+        assert!(grown < MOST_KEPT, "{grown} bytes of clients that were rejected");
+        drop(streams);
     });
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 60 << 20, "{grown} bytes for what nobody wants");
-    drop(streams);
 }

@@ -20,6 +20,7 @@ use roomer_engine::Server;
 pub(crate) mod test_server;
 
 mod admission;
+mod alone;
 mod burst;
 mod churn;
 mod closing;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
@@ -20,7 +20,6 @@ pub(crate) struct TestServer {
     pub(crate) server: Server,
     pub(crate) addr: SocketAddr,
     adapter: Option<Adapter>,
-    _slot: Slot,
 }
 
 impl TestServer {
@@ -36,21 +35,12 @@ impl TestServer {
 
     /// Starts a server with options.
     pub(crate) fn with(choose: impl FnOnce(Builder) -> Builder) -> TestServer {
-        TestServer::start_in(choose, Slot::shared())
-    }
-
-    /// Starts a server while no other test runs in this process, for tests that measure it.
-    pub(crate) fn exclusive(choose: impl FnOnce(Builder) -> Builder) -> TestServer {
-        TestServer::start_in(choose, Slot::exclusive())
-    }
-
-    fn start_in(choose: impl FnOnce(Builder) -> Builder, slot: Slot) -> TestServer {
         // Without pings, which would come between the expected frames of a test that takes a busy machine
         // a minute. Tests of pings choose their own times.
         let builder = Server::builder().pong_timeout(TIMEOUT * 100);
         let server = choose(builder).build().expect("valid options");
         let adapter = Adapter::start(server.clone());
-        TestServer { server, addr: adapter.addr(), adapter: Some(adapter), _slot: slot }
+        TestServer { server, addr: adapter.addr(), adapter: Some(adapter) }
     }
 
     /// Connects a client; it is a member of `root`.
@@ -121,39 +111,6 @@ impl Drop for TestServer {
             (0, 0, 0),
             "a connection or a room remains"
         );
-    }
-}
-
-/// Permission to run: shared with other tests, or exclusive. A waiting exclusive slot does not block
-/// new shared ones, so that one test may have several servers.
-struct Slot {
-    is_exclusive: bool,
-}
-
-/// The number of servers that run, or [`EXCLUSIVE`].
-static RUNNING: Mutex<usize> = Mutex::new(0);
-static CHANGED: Condvar = Condvar::new();
-const EXCLUSIVE: usize = usize::MAX;
-
-impl Slot {
-    fn shared() -> Slot {
-        let running = RUNNING.lock().unwrap();
-        *CHANGED.wait_while(running, |running| *running == EXCLUSIVE).unwrap() += 1;
-        Slot { is_exclusive: false }
-    }
-
-    fn exclusive() -> Slot {
-        let running = RUNNING.lock().unwrap();
-        *CHANGED.wait_while(running, |running| *running > 0).unwrap() = EXCLUSIVE;
-        Slot { is_exclusive: true }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut running = RUNNING.lock().unwrap();
-        *running = if self.is_exclusive { 0 } else { *running - 1 };
-        CHANGED.notify_all();
     }
 }
 
