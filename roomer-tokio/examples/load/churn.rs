@@ -8,19 +8,18 @@ use roomer_proto::{JOIN_ACK, LEAVE_ACK, PacketRef, ROOT};
 use crate::Outcome;
 use crate::faults::{Faults, show};
 use crate::listener::{Listener, Nobody, Out};
+use crate::members::listed;
 use crate::net::Net;
 use crate::options::Options;
 use crate::process::{Process, Watch};
 use crate::report::{Progress, Report};
-
-/// How long the server may say nothing.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Churn {
     /// Each connection's room, a new one each time, and how many it had before.
     rooms: Vec<(String, u64)>,
     inside: Vec<bool>,
     stopped: bool,
+    patience: Duration,
     unanswered: usize,
     joins: u64,
     leaves: u64,
@@ -37,6 +36,7 @@ pub fn run(options: &Options) -> Outcome {
         rooms: (0..options.conns).map(|conn| (format!("{conn}-0"), 0)).collect(),
         inside: vec![false; options.conns],
         stopped: false,
+        patience: options.patience,
         unanswered: options.conns,
         joins: 0,
         leaves: 0,
@@ -61,7 +61,9 @@ pub fn run(options: &Options) -> Outcome {
     report.put("rss_ready_kib", rss);
     report.put("rss_end_kib", server.rss());
     churn.stopped = true;
-    net.settle(Duration::from_millis(150), PATIENCE, &mut churn)?;
+    while churn.unanswered > 0 && net.quiet_for() < options.patience {
+        net.turn(Duration::from_millis(20), &mut churn)?;
+    }
     let unanswered = churn.unanswered as u64;
     churn.faults.add_many(unanswered, || format!("{unanswered} acknowledgements never came"));
     net.tell_closed(&mut report, &mut churn.faults);
@@ -73,7 +75,7 @@ impl Churn {
         let (start, mut progress, before) = (Instant::now(), Progress::new(), self.joins);
         while start.elapsed() < time {
             net.turn(Duration::from_millis(20), self)?;
-            if net.quiet_for() > PATIENCE {
+            if net.quiet_for() > self.patience {
                 self.faults.add(|| "acknowledgements were lost: nothing comes any more".into());
                 break;
             }
@@ -96,9 +98,7 @@ impl Listener for Churn {
         let id = &*out.ids[conn];
         match packet.event {
             JOIN_ACK if !self.inside[conn] && packet.room == room => {
-                let alone =
-                    packet.payload.strip_prefix(b"[\"").and_then(|p| p.strip_suffix(b"\"]"));
-                if alone != Some(id.as_bytes()) {
+                if !listed(packet.payload).eq([id.as_bytes()]) {
                     self.faults.add(|| {
                         format!("connection {conn} is not alone in {room}: {}", show(packet))
                     });

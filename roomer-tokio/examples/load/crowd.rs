@@ -4,11 +4,12 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use roomer_proto::{MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
+use roomer_proto::{PacketRef, ROOT};
 
 use crate::Outcome;
 use crate::faults::{Faults, show};
 use crate::listener::{Listener, Nobody, Out};
+use crate::members::{Change, changes, is_notice, listed};
 use crate::net::Net;
 use crate::options::Options;
 use crate::process::{Process, Watch};
@@ -16,9 +17,6 @@ use crate::report::{Progress, Report};
 
 /// Direct messages under way at once while every idle connection is woken.
 const AT_ONCE: usize = 256;
-
-/// How long nothing may come before what is missing counts as lost.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A set of ids as two numbers: how many, and the sum of their hashes. Who is in twice, or not at
 /// all, shows in either; ten thousand lists of ten thousand ids fit into 160 KB.
@@ -62,20 +60,20 @@ struct Lists {
 
 impl Listener for Lists {
     fn opened(&mut self, conn: usize, packet: &PacketRef<'_>) {
-        // The snapshot is a JSON array of ids, and ids need no escapes.
         let list = &mut self.lists[conn];
-        packet.payload.split(|byte| *byte == b'"').skip(1).step_by(2).for_each(|id| list.add(id));
+        listed(packet.payload).for_each(|id| list.add(id));
     }
 
     fn packet(&mut self, _: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) {
-        match packet.event {
-            NEW_MEMBER => self.lists[conn].add(packet.payload),
-            MEMBER_LEFT => self.lists[conn].remove(packet.payload),
-            _ => {
-                self.faults.add(|| format!("connection {conn} got an odd packet: {}", show(packet)))
-            }
+        let Lists { lists, notices, faults } = self;
+        if !is_notice(packet) {
+            faults.add(|| format!("connection {conn} got an odd packet: {}", show(packet)));
         }
-        self.notices += 1;
+        changes(packet, |change, id| match change {
+            Change::Joined => lists[conn].add(id),
+            Change::Left => lists[conn].remove(id),
+        });
+        *notices += 1;
     }
 }
 
@@ -90,14 +88,15 @@ impl Lists {
         &mut self,
         net: &mut Net,
         conns: std::ops::Range<usize>,
-        deadline: Instant,
+        options: &Options,
     ) -> io::Result<usize> {
         let (all, mut progress) = (conns.len(), Progress::new());
+        let deadline = Instant::now() + options.timeout;
         let mut truth = Set::default();
         net.ids()[conns.clone()].iter().for_each(|id| truth.add(id.as_bytes()));
         loop {
             let know = self.true_ones(conns.clone(), truth);
-            if know == all || net.quiet_for() > PATIENCE || Instant::now() > deadline {
+            if know == all || net.quiet_for() > options.patience || Instant::now() > deadline {
                 let wrong = (all - know) as u64;
                 self.faults.add_many(wrong, || format!("{wrong} of {all} member lists are wrong"));
                 return Ok(know);
@@ -115,10 +114,10 @@ pub fn joinstorm(options: &Options) -> Outcome {
     let mut lists =
         Lists { lists: vec![Set::default(); conns], notices: 0, faults: Faults::default() };
     server.forget_peak();
-    let (deadline, watch) = (Instant::now() + options.timeout, Watch::start(&server));
+    let watch = Watch::start(&server);
     net.open(conns, options.timeout, &mut lists)?;
     let open = watch.elapsed().as_secs_f64();
-    let know = lists.converge(&mut net, 0..conns, deadline)?;
+    let know = lists.converge(&mut net, 0..conns, options)?;
     let seen = watch.elapsed().as_secs_f64();
 
     let mut report = Report::default();
@@ -136,8 +135,10 @@ pub fn joinstorm(options: &Options) -> Outcome {
 
     // The last ones leave, and the others must notice.
     let stay = conns - options.leave;
-    (stay..conns).for_each(|conn| net.hang_up(conn));
-    let know = lists.converge(&mut net, 0..stay, Instant::now() + options.timeout)?;
+    for conn in stay..conns {
+        net.leave(conn)?;
+    }
+    let know = lists.converge(&mut net, 0..stay, options)?;
     report.put("leave", options.leave);
     report.put("seen_fraction_after", know as f64 / stay as f64);
     net.tell_closed(&mut report, &mut lists.faults);
@@ -153,7 +154,7 @@ struct Woken {
 
 impl Listener for Woken {
     fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) {
-        if matches!(packet.event, NEW_MEMBER | MEMBER_LEFT) {
+        if is_notice(packet) {
             return;
         }
         self.got += 1;
@@ -179,6 +180,8 @@ pub fn idle(options: &Options) -> Outcome {
     report.put("open_s", watch.elapsed().as_secs_f64());
     net.settle(Duration::from_secs(1), Duration::from_secs(60), &mut Nobody)?;
     report.put("connect_cpu_us", watch.server_cpu().map(|cpu| cpu / conns as f64 * 1e6));
+    // What is not acknowledged is not idle.
+    net.settle_sessions(Duration::from_millis(200), &mut Nobody)?;
     let idle_kib = server.rss();
     report.put("rss_start_kib", start_kib);
     report.put("rss_idle_kib", idle_kib);
@@ -189,7 +192,7 @@ pub fn idle(options: &Options) -> Outcome {
     let mut woken = Woken::default();
     let (payload, mut sent) = (vec![b'.'; options.size], 0);
     let mut progress = Progress::new();
-    while woken.got < conns && net.quiet_for() < PATIENCE + Duration::from_secs(1) {
+    while woken.got < conns && net.quiet_for() < options.patience {
         let mut out = net.out();
         while sent < conns.min(woken.got + AT_ONCE) {
             let (dst, payload) = (&*out.ids[(sent + conns - 1) % conns], &*payload);

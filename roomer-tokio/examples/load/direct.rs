@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use roomer_proto::{JOIN_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
+use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
 use crate::Outcome;
 use crate::faults::{Faults, show};
 use crate::ledger::Ledger;
 use crate::listener::{Listener, Out};
+use crate::members::is_notice;
 use crate::net::Net;
 use crate::options::Options;
 use crate::process::{Process, Watch};
@@ -16,14 +17,12 @@ use crate::wire::Stamp;
 
 const EVENT: &str = "m";
 
-/// How long a pair may be silent.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 struct Pairs {
     payload: Vec<u8>,
     sent: Vec<u64>,
     got: u64,
     stopped: bool,
+    patience: Duration,
     trips: Latencies,
     ledger: Ledger,
     faults: Faults,
@@ -38,6 +37,7 @@ pub fn run(options: &Options) -> Outcome {
         sent: vec![0; conns],
         got: 0,
         stopped: false,
+        patience: options.patience,
         trips: Latencies::new(),
         ledger: Ledger::new(conns, 1),
         faults: Faults::default(),
@@ -66,9 +66,10 @@ pub fn run(options: &Options) -> Outcome {
     // Latency: there and back.
     pairs.trips.put(&mut report);
     pairs.stopped = true;
-    net.settle(Duration::from_millis(150), PATIENCE, &mut pairs)?;
-    let missing: u64 =
-        (0..conns).map(|conn| pairs.ledger.missing(conn, 0, pairs.sent[conn ^ 1])).sum();
+    while pairs.missing() > 0 && net.quiet_for() < options.patience {
+        net.turn(Duration::from_millis(20), &mut pairs)?;
+    }
+    let missing = pairs.missing();
     pairs.faults.add_many(missing, || format!("{missing} messages never came"));
     report.put("lost_copies", pairs.ledger.lost + missing);
     net.tell_closed(&mut report, &mut pairs.faults);
@@ -84,11 +85,17 @@ impl Pairs {
         out.send(conn, &PacketRef { room: ROOT, event: EVENT, dst, src: "", payload });
     }
 
+    /// The messages that were sent and have not come.
+    fn missing(&self) -> u64 {
+        let to = |conn: usize| self.ledger.missing(conn, 0, self.sent[conn ^ 1]);
+        (0..self.sent.len()).map(to).sum()
+    }
+
     fn go_on(&mut self, net: &mut Net, time: Duration) -> std::io::Result<()> {
         let (start, mut progress, before) = (Instant::now(), Progress::new(), self.got);
         while start.elapsed() < time {
             net.turn(Duration::from_millis(20), self)?;
-            if net.quiet_for() > PATIENCE {
+            if net.quiet_for() > self.patience {
                 self.faults.add(|| "all messages were lost: nothing comes any more".into());
                 break;
             }
@@ -104,7 +111,7 @@ impl Pairs {
 
 impl Listener for Pairs {
     fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) {
-        if matches!(packet.event, NEW_MEMBER | MEMBER_LEFT | JOIN_ACK) {
+        if packet.event == JOIN_ACK || is_notice(packet) {
             return;
         }
         let mate = conn ^ 1;

@@ -14,6 +14,10 @@ pub trait Listener {
 
     /// The acknowledgement of the membership in `root`: the connection is there.
     fn opened(&mut self, _conn: usize, _packet: &PacketRef<'_>) {}
+
+    /// The session of a connection that has returned continues. `received` is the number of its packets
+    /// that the server has handled.
+    fn resumed(&mut self, _out: &mut Out<'_>, _conn: usize, _received: u64) {}
 }
 
 /// A receiving side that ignores all packets.

@@ -16,7 +16,8 @@
 //! | `process` | CPU and memory of a process |
 //! | `faults`, `report` | what went wrong; the JSON line, latencies, progress |
 //! | `talk`, `ledger` | rooms in which members talk: `fanout`, `rooms`, `slow` |
-//! | `direct`, `churn`, `crowd` | the other scenarios |
+//! | `direct`, `churn`, `crowd`, `resume` | the other scenarios |
+//! | `members`, `net/session` | the extended protocol: notices; acknowledgements, returns |
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod alarm;
@@ -26,11 +27,13 @@ mod direct;
 mod faults;
 mod ledger;
 mod listener;
+mod members;
 mod net;
 mod opening;
 mod options;
 mod process;
 mod report;
+mod resume;
 mod talk;
 mod wire;
 
@@ -60,9 +63,11 @@ fn main() -> ExitCode {
         Scenario::Churn => churn::run(&options),
         Scenario::Idle => crowd::idle(&options),
         Scenario::Joinstorm => crowd::joinstorm(&options),
+        Scenario::Resume => resume::run(&options),
     };
     match outcome {
         Ok((mut report, faults)) => {
+            report.put("extended", options.extended);
             report.put("violations", faults.count());
             if let Some(first) = faults.first() {
                 report.put("violation", first);

@@ -1,13 +1,15 @@
 //! The connections and the one loop that reads them all.
 
+mod receive;
+mod session;
+
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
 use crate::alarm::{ALARM, Alarm};
 use crate::faults::Faults;
@@ -15,7 +17,8 @@ use crate::listener::{Listener, Out};
 use crate::opening::{self, Source};
 use crate::options::{Options, Target};
 use crate::report::{Progress, Report};
-use crate::wire::{self, Head};
+use crate::wire;
+use session::{Session, Sessions};
 
 /// All connections are read into one buffer; each holds only what is incomplete.
 const BUFFER: usize = 256 * 1024;
@@ -41,6 +44,8 @@ struct Conn {
     /// The front of a message in several frames.
     parts: Vec<u8>,
     deaf: bool,
+    /// Present if the connection speaks the extended protocol.
+    session: Option<Box<Session>>,
 }
 
 pub struct Net {
@@ -59,8 +64,15 @@ pub struct Net {
     scratch: Vec<u8>,
     ids: Vec<String>,
     wanted: usize,
-    inflight: usize,
+    /// How many handshakes may be under way at once.
+    pub inflight: usize,
+    /// How many connections are open.
     opened: usize,
+    /// How many are connecting.
+    starting: usize,
+    /// Further connections speak the extended protocol.
+    pub extended: bool,
+    pub sessions: Sessions,
     /// Only counts messages instead of reading them, for connections that are open.
     pub skim: bool,
     /// How connections ended that the server closed: by the code, or why there was none.
@@ -92,6 +104,9 @@ impl Net {
             wanted: 0,
             inflight: options.inflight,
             opened: 0,
+            starting: 0,
+            extended: options.extended,
+            sessions: Sessions::default(),
             skim: false,
             closings: BTreeMap::new(),
             reads: 0,
@@ -219,6 +234,7 @@ impl Net {
             }
         }
         self.ready = ready;
+        self.send_acks();
         self.start_more()
     }
 
@@ -228,17 +244,35 @@ impl Net {
     }
 
     fn start_more(&mut self) -> io::Result<()> {
-        while self.sockets.len() < self.wanted.min(self.opened + self.inflight) {
-            let conn = self.sockets.len();
+        while self.starting < self.inflight {
+            let conn = match self.sessions.returning.next() {
+                Some(conn) => conn,
+                None if self.sockets.len() < self.wanted => self.sockets.len(),
+                None => break,
+            };
             let mut socket = opening::connect(self.target(conn), self.source, conn)?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut socket, Token(conn), interest)?;
+            self.starting += 1;
+            if conn < self.sockets.len() {
+                self.sockets[conn] = socket;
+                self.conns[conn].phase = Phase::Connecting;
+                continue;
+            }
             self.sockets.push(socket);
-            self.conns.push(Conn::default());
+            let session = self.extended.then(Box::default);
+            self.conns.push(Conn { session, ..Conn::default() });
             self.pending.push(Vec::new());
             self.ids.push(String::new());
         }
         Ok(())
+    }
+
+    /// A connection is open.
+    fn is_up(&mut self, conn: usize) {
+        self.conns[conn].phase = Phase::Open;
+        self.opened += 1;
+        self.starting -= 1;
     }
 
     fn write(&mut self, conn: usize) -> io::Result<()> {
@@ -251,7 +285,7 @@ impl Net {
                 return Ok(());
             }
             self.conns[conn].phase = Phase::Upgrading;
-            self.pending[conn] = opening::request(self.target(conn));
+            self.pending[conn] = self.request(conn);
         }
         let pending = &mut self.pending[conn];
         while !pending.is_empty() {
@@ -272,129 +306,20 @@ impl Net {
         self.read(conn, true, l)
     }
 
+    /// Closes a connection: with a close frame if it has a session, which would be kept otherwise.
+    pub fn leave(&mut self, conn: usize) -> io::Result<()> {
+        if self.conns[conn].session.is_some() {
+            wire::control(wire::CLOSE, &1000u16.to_be_bytes(), &mut self.pending[conn]);
+            self.write(conn)?;
+        }
+        self.hang_up(conn);
+        Ok(())
+    }
+
     /// Ends a connection without a word.
     pub fn hang_up(&mut self, conn: usize) {
         self.conns[conn].phase = Phase::Closed;
         let _ = self.poll.registry().deregister(&mut self.sockets[conn]);
         let _ = self.sockets[conn].shutdown(Shutdown::Both);
-    }
-
-    /// Reads until there is no more; a short read says so too, unless the end may be behind it.
-    fn read(&mut self, conn: usize, to_the_end: bool, l: &mut impl Listener) -> io::Result<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let result = loop {
-            let state = &mut self.conns[conn];
-            if state.deaf || matches!(state.phase, Phase::Closed | Phase::Connecting) {
-                break Ok(());
-            }
-            let got = match (&self.sockets[conn]).read(&mut buffer) {
-                Ok(0) => break self.ended(conn, "end of stream"),
-                Ok(got) => got,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => break self.ended(conn, &error.kind().to_string()),
-            };
-            self.reads += 1;
-            self.last_heard = Instant::now();
-            let mut held = std::mem::take(&mut state.held);
-            let taken = if held.is_empty() {
-                self.take(conn, &buffer[..got], l).map(|used| held.extend(&buffer[used..got]))
-            } else {
-                held.extend(&buffer[..got]);
-                self.take(conn, &held, l).map(|used| drop(held.drain(..used)))
-            };
-            if held.is_empty() && held.capacity() > KEEP {
-                held = Vec::new();
-            }
-            self.conns[conn].held = held;
-            if taken.is_err() || got < buffer.len() && !to_the_end {
-                break taken;
-            }
-        };
-        self.buffer = buffer;
-        result
-    }
-
-    /// Takes the whole frames at the front of `data`; returns how many bytes they are.
-    fn take(&mut self, conn: usize, data: &[u8], l: &mut impl Listener) -> io::Result<usize> {
-        let mut at = 0;
-        if self.conns[conn].phase == Phase::Upgrading {
-            let Some(head) = opening::response(data, self.target(conn))? else { return Ok(0) };
-            at = head;
-            self.conns[conn].phase = Phase::Joining;
-        }
-        let now = self.last_heard.duration_since(self.start).as_nanos() as u64;
-        while let Some(head) = Head::read(&data[at..]) {
-            let start = at + head.bytes;
-            let Some(body) = data.get(start..start + head.length) else { break };
-            at = start + head.length;
-            match head.opcode {
-                wire::PING => {
-                    wire::control(wire::PONG, body, &mut self.pending[conn]);
-                    self.write(conn)?;
-                }
-                wire::PONG => {}
-                wire::CLOSE => {
-                    let code = body.first_chunk().map(|code| u16::from_be_bytes(*code).to_string());
-                    self.ended(conn, code.as_deref().unwrap_or("no code"))?;
-                    return Ok(data.len());
-                }
-                opcode if head.last && opcode != wire::CONTINUATION => {
-                    self.message(conn, body, now, l)?;
-                }
-                _ => {
-                    let mut parts = std::mem::take(&mut self.conns[conn].parts);
-                    parts.extend(body);
-                    if head.last {
-                        self.message(conn, &parts, now, l)?;
-                        parts.clear();
-                    }
-                    self.conns[conn].parts = parts;
-                }
-            }
-        }
-        Ok(at)
-    }
-
-    fn message(
-        &mut self,
-        conn: usize,
-        body: &[u8],
-        now: u64,
-        listener: &mut impl Listener,
-    ) -> io::Result<()> {
-        self.messages += 1;
-        let phase = &mut self.conns[conn].phase;
-        if self.skim && *phase == Phase::Open {
-            return Ok(());
-        }
-        let packet = PacketRef::decode(body).map_err(|error| {
-            io::Error::other(format!("connection {conn} got what is no packet: {error}"))
-        })?;
-        if *phase == Phase::Open {
-            let Net { sockets, pending, scratch, ids, .. } = self;
-            listener.packet(&mut Out { sockets, pending, scratch, ids, now }, conn, &packet);
-        } else if packet.event == JOIN_ACK && packet.room == ROOT {
-            *phase = Phase::Open;
-            self.opened += 1;
-            self.ids[conn] = packet.src.to_owned();
-            listener.opened(conn, &packet);
-        } else {
-            return Err(io::Error::other(format!(
-                "connection {conn} got {:?} of {:?} before its join_ack of root",
-                packet.event, packet.room
-            )));
-        }
-        Ok(())
-    }
-
-    fn ended(&mut self, conn: usize, how: &str) -> io::Result<()> {
-        if self.conns[conn].phase != Phase::Open {
-            let words = format!("connection {conn} ended while it came up: {how}");
-            return Err(io::Error::other(words));
-        }
-        self.hang_up(conn);
-        *self.closings.entry(how.to_owned()).or_default() += 1;
-        Ok(())
     }
 }

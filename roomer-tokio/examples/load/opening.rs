@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpStream;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::options::Target;
 
@@ -13,8 +13,9 @@ use crate::options::Target;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// How many connections share one source address, and their first port.
-const PER_ADDRESS: usize = 20_000;
+/// How many connections share one source address, and their first port. A server admits 8,192
+/// handshakes at once from one address by default.
+const PER_ADDRESS: usize = 8_000;
 const FIRST_PORT: usize = 10_000;
 
 /// The longest head of a response that is waited for.
@@ -40,6 +41,18 @@ impl Source {
         let ip = Ipv4Addr::new(127, self.second, self.third, fourth as u8);
         SocketAddr::from((ip, (FIRST_PORT + conn % PER_ADDRESS) as u16))
     }
+}
+
+/// A socket that is not connected.
+pub fn socket(target: &Target) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(target.addr), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpStream::from_std(socket.into()))
+}
+
+/// Has a socket end by a reset when it is dropped: what was not sent is lost, and its port is free.
+pub fn reset(socket: &TcpStream) -> io::Result<()> {
+    SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
 /// A socket on its way to the server.

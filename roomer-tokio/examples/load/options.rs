@@ -37,11 +37,18 @@ joinstorm  connections that come as fast as they can: everybody must see everybo
     --leave N        how many leave again at the end (joinstorm: 1 in 50)
 churn      connections that join a room and leave it as fast as they are answered
     --conns N        how many (500)
+resume     clients whose sockets are all cut at once, and that return to their sessions
+    --conns N        how many (10000)
+    --members N      clients in a room, beside two observers that stay (5)
+    --meanwhile N    messages to each room while they are away (1)
+    --inflight N     handshakes under way at once (all)
 
+    --extended       the clients speak the extended protocol (resume: always)
     --size BYTES     of a payload (64, at least 24; slow and idle: 1024)
     --secs TIME      how long to measure (5)
     --warmup TIME    how long to run before that (1)
     --timeout TIME   when to give up waiting for the server (120)
+    --patience TIME  for how long nothing may come before what is missing counts as lost (5)
     -h, --help       this
     -V, --version    the version
 
@@ -58,6 +65,7 @@ pub enum Scenario {
     Churn,
     Idle,
     Joinstorm,
+    Resume,
 }
 
 /// What to do. Zero means the scenario's default until [`Options::from_args`] has filled it in.
@@ -77,10 +85,14 @@ pub struct Options {
     pub pairs: usize,
     pub inflight: usize,
     pub leave: usize,
+    pub meanwhile: usize,
+    pub extended: bool,
     pub size: usize,
     pub secs: Duration,
     pub warmup: Duration,
     pub timeout: Duration,
+    /// The time for which nothing may come while something is missing.
+    pub patience: Duration,
 }
 
 /// Where the server is.
@@ -107,12 +119,15 @@ impl Options {
             window: 1,
             rate: 0.0,
             pairs: 100,
-            inflight: 64,
+            inflight: 0,
             leave: usize::MAX,
+            meanwhile: 1,
+            extended: false,
             size: 0,
             secs: Duration::from_secs(5),
             warmup: Duration::from_secs(1),
             timeout: Duration::from_secs(120),
+            patience: Duration::from_secs(5),
         };
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = program::next(&mut args)? {
@@ -131,9 +146,12 @@ impl Options {
                 Long("pairs") => options.pairs = count(&mut args, "pairs")?,
                 Long("inflight") => options.inflight = count(&mut args, "inflight")?,
                 Long("leave") => options.leave = value(&mut args, "leave")?,
+                Long("meanwhile") => options.meanwhile = value(&mut args, "meanwhile")?,
+                Long("extended") => options.extended = true,
                 Long("size") => options.size = count(&mut args, "size")?,
                 Long("secs") => options.secs = time(&mut args, "secs")?,
                 Long("warmup") => options.warmup = time(&mut args, "warmup")?,
+                Long("patience") => options.patience = time(&mut args, "patience")?,
                 Long("timeout") => options.timeout = time(&mut args, "timeout")?,
                 Short('h') | Long("help") => {
                     print!("{HELP}");
@@ -158,28 +176,30 @@ impl Options {
     }
 
     fn fill_in(&mut self) -> Result<(), Box<dyn Error>> {
-        use Scenario::{Churn, Idle, Joinstorm, Rooms, Slow};
+        use Scenario::{Churn, Idle, Joinstorm, Resume, Rooms, Slow};
         let scenario = self.scenario;
         let default = |value: &mut usize, default: usize| {
             if *value == 0 {
                 *value = default;
             }
         };
-        default(&mut self.members, if scenario == Rooms { 5 } else { 100 });
+        default(&mut self.members, if matches!(scenario, Rooms | Resume) { 5 } else { 100 });
         default(&mut self.rooms, if scenario == Rooms { 400 } else { 1 });
         let in_rooms = self.rooms * self.members;
         default(
             &mut self.conns,
             match scenario {
-                Idle => 10_000,
+                Idle | Resume => 10_000,
                 Joinstorm => 5000,
                 Churn => 500,
                 _ => in_rooms,
             },
         );
+        default(&mut self.inflight, if scenario == Resume { self.conns } else { 64 });
         default(&mut self.senders, if scenario == Rooms { self.members } else { 1 });
         default(&mut self.slow, 1);
         default(&mut self.size, if matches!(scenario, Slow | Idle) { 1024 } else { 64 });
+        self.extended |= scenario == Resume;
         if self.leave == usize::MAX {
             self.leave = self.conns.div_ceil(50);
         }
@@ -212,6 +232,7 @@ impl Options {
         match self.scenario {
             Scenario::Fanout | Scenario::Slow => self.members,
             Scenario::Direct => 2 * self.pairs,
+            Scenario::Resume => crate::resume::connections(self),
             _ => self.conns,
         }
     }
@@ -227,6 +248,7 @@ impl Scenario {
             "churn" => Scenario::Churn,
             "idle" => Scenario::Idle,
             "joinstorm" => Scenario::Joinstorm,
+            "resume" => Scenario::Resume,
             _ => return Err(format!("there is no scenario {name:?}; --help lists them")),
         })
     }
@@ -240,6 +262,7 @@ impl Scenario {
             Scenario::Churn => "churn",
             Scenario::Idle => "idle",
             Scenario::Joinstorm => "joinstorm",
+            Scenario::Resume => "resume",
         }
     }
 }

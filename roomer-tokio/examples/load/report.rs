@@ -28,6 +28,12 @@ impl Report {
     }
 }
 
+impl Figure for bool {
+    fn json(&self, out: &mut String) {
+        let _ = write!(out, "{self}");
+    }
+}
+
 impl Figure for u64 {
     fn json(&self, out: &mut String) {
         let _ = write!(out, "{self}");

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use roomer_proto::extended::MEMBERS;
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
 
 use crate::Outcome;
@@ -20,9 +21,6 @@ const EVENT: &str = "m";
 
 /// Joins under way at once.
 const JOINS: usize = 32;
-
-/// The time for which a server may send nothing while messages are in flight.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The messages in flight at a fixed rate above which the server counts as overrun.
 const OVERRUN: usize = 1 << 20;
@@ -51,6 +49,7 @@ struct Talk {
     dice: u64,
     payload: Vec<u8>,
     joined: usize,
+    patience: Duration,
     delivered: u64,
     completed: u64,
     stopped: bool,
@@ -155,6 +154,7 @@ impl Talk {
             dice: 0x2545_f491_4f6c_dd1d,
             payload: vec![b'.'; options.size],
             joined: 0,
+            patience: options.patience,
             delivered: 0,
             completed: 0,
             stopped: false,
@@ -247,7 +247,7 @@ impl Talk {
             if under_way > OVERRUN {
                 return Err(io::Error::other("the server cannot keep up with this rate"));
             }
-            if under_way > 0 && net.quiet_for() > PATIENCE {
+            if under_way > 0 && net.quiet_for() > self.patience {
                 self.faults
                     .add(|| format!("{under_way} messages were lost: nothing comes any more"));
                 return Ok(());
@@ -269,7 +269,7 @@ impl Talk {
     fn drain(&mut self, net: &mut Net) -> io::Result<()> {
         self.stopped = true;
         let start = Instant::now();
-        while self.under_way() > 0 && net.quiet_for().min(start.elapsed()) < PATIENCE {
+        while self.under_way() > 0 && net.quiet_for().min(start.elapsed()) < self.patience {
             net.turn(Duration::from_millis(20), self)?;
         }
         Ok(())
@@ -357,7 +357,7 @@ impl Listener for Talk {
                 }
             }
             JOIN_ACK if packet.room != ROOT => self.joined += 1,
-            NEW_MEMBER | MEMBER_LEFT => {}
+            NEW_MEMBER | MEMBER_LEFT | MEMBERS => {}
             LEAVE_ACK => {
                 self.faults.add(|| format!("connection {conn} was put out of {:?}", packet.room))
             }

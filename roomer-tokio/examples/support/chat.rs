@@ -2,7 +2,7 @@
 
 use lexopt::prelude::*;
 use roomer_engine::cluster::BrokerAddress;
-use roomer_engine::{Claims, Cluster, Rejection, Server, Warning, WarningCause};
+use roomer_engine::{Claims, Cluster, Presence, Rejection, Server, Warning, WarningCause};
 
 use crate::pages;
 use crate::program::{self, Outcome, text, time, value};
@@ -26,6 +26,7 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --message-rate N          messages per second of a client, 4 N at once (default: any)
     --byte-rate N             the same in bytes, at once also the largest message
     --join-rate N             the same for joins
+    --no-presence PATTERN     rooms whose members do not learn of each other: root, lobby*, * (repeatable)
     --roommates-only          direct messages only between clients in a common room
     --ping-period TIME        how often clients are pinged (default 54s)
     --pong-wait TIME          how long a client may be silent (default 60s)
@@ -109,6 +110,9 @@ impl Chat {
                 Long("join-rate") => {
                     let rate = value(&mut args, "join-rate")?;
                     builder = builder.join_rate(rate, at_once(rate));
+                }
+                Long("no-presence") => {
+                    builder = builder.presence(text(&mut args, "no-presence")?, Presence::Off)
                 }
                 Long("roommates-only") => builder = builder.shared_room_only(),
                 Long("ping-period") => {

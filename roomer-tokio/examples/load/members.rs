@@ -1,0 +1,43 @@
+//! What clients learn of the members of rooms, in the plain protocol and in the extended one.
+
+use roomer_proto::extended::MEMBERS;
+use roomer_proto::{ConnId, MEMBER_LEFT, NEW_MEMBER, PacketRef};
+
+/// How a room's members have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Joined,
+    Left,
+}
+
+/// True if a packet tells how the members of a room have changed.
+pub fn is_notice(packet: &PacketRef<'_>) -> bool {
+    matches!(packet.event, NEW_MEMBER | MEMBER_LEFT | MEMBERS)
+}
+
+/// Calls `each` with the ids of a notice.
+pub fn changes(packet: &PacketRef<'_>, mut each: impl FnMut(Change, &[u8])) {
+    let mut change = match packet.event {
+        NEW_MEMBER => return each(Change::Joined, packet.payload),
+        MEMBER_LEFT => return each(Change::Left, packet.payload),
+        _ => None,
+    };
+    for text in quoted(packet.payload) {
+        match (text, change) {
+            (b"joined", _) => change = Some(Change::Joined),
+            (b"left", _) => change = Some(Change::Left),
+            (id, Some(change)) if id.len() == ConnId::LEN => each(change, id),
+            _ => change = None,
+        }
+    }
+}
+
+/// The ids of a `join_ack`: `["ID"]`, or `{"members":[["ID",null]]}`.
+pub fn listed(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    quoted(payload).filter(|id| id.len() == ConnId::LEN)
+}
+
+/// The strings of a payload. Ids need no escapes, and members of the chat have neither info nor users.
+fn quoted(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    payload.split(|byte| *byte == b'"').skip(1).step_by(2)
+}

@@ -1,0 +1,72 @@
+//! The generator with few connections, against a server in this process: each scenario that speaks the
+//! extended protocol ends without a violation, and notices what it has to.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
+
+use roomer_tokio::{Builder, Presence, Server, serve_until};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+/// Runs the generator against a server with these options.
+fn load(set: impl FnOnce(Builder) -> Builder, args: &str) -> Output {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    // A machine that is busy for a while must not look like a client that is away too long.
+    let builder = Server::builder().resume_window(Duration::from_secs(600));
+    let server = set(builder).build().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = thread::spawn(move || {
+        let stop = async { drop(stopped.await) };
+        runtime.block_on(serve_until(listener, server, stop)).unwrap();
+    });
+    let done = Command::new(env!("CARGO_BIN_EXE_load"))
+        .args(["--url", &url, "--patience", "60"])
+        .args(args.split(' '))
+        .output()
+        .unwrap();
+    drop(stop);
+    serving.join().unwrap();
+    done
+}
+
+/// The figures of a run without a violation.
+fn figures(done: &Output) -> Value {
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+#[test]
+fn sessions_continue_after_all_sockets_are_cut() {
+    let report = figures(&load(|it| it, "resume --conns 12 --members 3 --meanwhile 2"));
+    let keys = ["resumed", "refused", "plain_notices", "extended_notices", "client_notices"];
+    assert_eq!(keys.map(|key| report[key].as_u64()), [12, 0, 0, 0, 0].map(Some), "{report}");
+    // A message before the cut, two while the clients were away and one after, to three clients and an
+    // observer in each of four rooms.
+    let keys = ["received", "lost_copies", "doubled_copies"];
+    assert_eq!(keys.map(|key| report[key].as_u64()), [4 * 4 * 4, 0, 0].map(Some), "{report}");
+}
+
+#[test]
+fn sessions_that_end_are_violations() {
+    let done = load(|it| it.resume_window(Duration::ZERO), "resume --conns 4");
+    assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&report["resumed"], &report["refused"]), (&0.into(), &4.into()), "{report}");
+    assert!(report["extended_notices"].as_u64() > Some(0), "{report}");
+}
+
+#[test]
+fn extended_clients_lose_nothing_and_know_their_members() {
+    let report = figures(&load(|it| it, "--extended --secs 0.1 --warmup 0 fanout --members 5"));
+    assert_eq!(report["lost_copies"], 0, "{report}");
+    let report = figures(&load(|it| it, "--extended joinstorm --conns 20 --leave 3"));
+    assert_eq!(report["seen_fraction_after"], 1.0, "{report}");
+    let no_presence = |it: Builder| it.presence("*", Presence::Off);
+    figures(&load(no_presence, "--extended --secs 0.1 --warmup 0 churn --conns 5"));
+}
