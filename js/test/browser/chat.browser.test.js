@@ -332,6 +332,9 @@ describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only wit
         await me.page.click('[data-room="lobby"] .room-open');
         await ada.say("Four o'clock it is.");
         await me.page.locator('[data-room="kitchen"] .badge').waitFor();
+        await grace.page.fill("#message", "And I");
+        await Promise.all([me, phone].map(({ page }) => page.locator("#typing", { hasText: "Grace is typing" }).waitFor()));
+        await me.page.locator(".fate", { hasText: "Seen" }).waitFor();
         await me.page.evaluate(() => document.activeElement.blur());
         await me.page.screenshot({ path: picture("screenshot.png") });
         await phone.page.screenshot({ path: picture("screenshot-phone.png") });

@@ -364,6 +364,13 @@ describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only wit
         }
         await windows[2].page.click("#less");
         await Promise.all(windows.map((window) => total(window, 43)));
+        const phone = windows.at(-1).page;
+        await phone.click("#plug");
+        for (let click = 0; click < 3; click++) {
+            await phone.click("#more");
+        }
+        await phone.locator("#waiting", { hasText: "3 clicks wait" }).waitFor();
+        await phone.locator("#state[data-state=suspended]").waitFor();
         await windows[0].page.mouse.move(0, 0);
         await shoot("counter", ...windows);
     }));
