@@ -240,8 +240,14 @@ impl Node {
         let effects: Vec<Effect> =
             self.cluster.handle(self.now, self.hub.tables(), input).collect();
         for effect in &effects {
-            let is_for_hub =
-                !matches!(effect, Effect::Command { .. } | Effect::Close { .. } | Effect::News(_));
+            let is_for_hub = !matches!(
+                effect,
+                Effect::Command { .. }
+                    | Effect::Elsewhere { .. }
+                    | Effect::User { .. }
+                    | Effect::Close { .. }
+                    | Effect::News(_)
+            );
             let input = effect.hub_input();
             assert_eq!(input.is_some(), is_for_hub, "{effect:?}");
             input.into_iter().for_each(|input| self.hub(input));

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use roomer_proto::cluster::{
     Beat, Demand, FrameError, FrameKind, HEAD_MAX, Head, Ids, Item, Items, Lost, Names, NodeId,
-    Nodes, OrderItem, PeerCommand, Resume, StreamEnd, StreamEnds, Subject, Subjects, VERSION,
+    Nodes, OrderItem, PeerCommand, Resume, StreamEnd, StreamEnds, Subject, Subjects, UserCommand,
+    VERSION,
 };
 use roomer_proto::{ConnId, PacketRef};
 
@@ -78,6 +79,11 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
         Item::Command { id: id(), command: PeerCommand::Leave { room: "" } },
         Item::Command { id: id(), command: PeerCommand::Move { from: "a", to: "b" } },
         Item::Command { id: id(), command: PeerCommand::Close { code: 4000, reason: "bye" } },
+        Item::Elsewhere { id: id(), proof: [0xa5; 16] },
+        Item::User { user: "", command: UserCommand::Send { packet } },
+        Item::User { user: &long, command: UserCommand::Leave { room: "lobby" } },
+        Item::User { user: "änn", command: UserCommand::Leave { room: "" } },
+        Item::User { user: "ann", command: UserCommand::Close { code: 4000, reason: "bye" } },
     ];
     items.into_iter().for_each(&mut check);
     let (home, node, nodes) = (NodeId(1 << 60), NodeId(2), [[7; 8], [9; 8]]);
@@ -146,6 +152,15 @@ fn unknown_items_are_skipped_and_bytes_behind_an_item_are_an_error() {
     let body = [kind, wrong_len, 0, kind, 0];
     let items: Vec<_> = Items::new(&body).collect();
     assert_eq!(items, [Err(FrameError::TrailingBytes { extra: 1 })]);
+    // A command of a later release about a user.
+    let mut body = Vec::new();
+    let command = UserCommand::Close { code: 1, reason: "" };
+    Item::User { user: "ann", command }.encode(&mut body);
+    let at = body.len() - 3;
+    assert_eq!(body[at], 2);
+    body[at] = 99;
+    Item::End.encode(&mut body);
+    assert_eq!(Items::new(&body).collect::<Vec<_>>(), [Ok(Item::End)]);
 }
 
 #[test]

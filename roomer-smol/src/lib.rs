@@ -199,9 +199,9 @@ pub use roomer_engine::{
     ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode, HandlerError,
     HandlerPanic, HandlerResult, History, HistoryStats, Info, InfoTooLong, IntoHandlerResult,
     IntoReply, InvalidInfo, Message, Order, OwnedMessage, PacketRef, ParseConnIdError, Presence,
-    RefusedSessions, RegisterError, RejectedPackets, Rejection, ReplyError, Request, RequestError,
-    RequestFuture, Server, SessionStats, Stats, Upgrade, User, Warning, WarningCause, close, code,
-    http, socket,
+    RefusedSessions, RegisterError, RejectedPackets, Rejection, ReleasedSessions, ReplyError,
+    Request, RequestError, RequestFuture, Server, SessionStats, Stats, Upgrade, User, Warning,
+    WarningCause, close, code, http, socket,
 };
 #[cfg(feature = "json")]
 pub use roomer_engine::{Json, JsonError, json};

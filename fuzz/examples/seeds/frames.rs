@@ -2,7 +2,7 @@
 
 use roomer_proto::cluster::{
     Beat, Demand, FrameKind, Head, Ids, Item, Lost, Names, NodeId, PeerCommand, Resume, StreamEnd,
-    StreamEnds,
+    StreamEnds, UserCommand,
 };
 use roomer_proto::{ConnId, PacketRef};
 
@@ -42,6 +42,7 @@ pub(super) fn seeds() -> Seeds {
     let packet =
         PacketRef { room, event: "chat", src: &text, payload: b"hi", ..Default::default() };
     let direct = PacketRef { dst: own.as_str(), ..packet };
+    let to_user = PacketRef { src: "", room: "root", ..packet };
     let (rooms, ids) = ([room, "root"], [id.to_bytes()]);
     let applied = Resume { stream: 1, number: 1 };
     let ends = [StreamEnd { to: me, stream: 1, last: 3, applied }];
@@ -55,7 +56,7 @@ pub(super) fn seeds() -> Seeds {
     };
     let lost = Lost::Some { rooms: Names::new(&rooms), senders: Ids::new(&ids) };
     let (info, user) = (r#"{"n":1}"#, "\"ann\"");
-    let items: [(&str, Item<'_>); 25] = [
+    let items: [(&str, Item<'_>); 29] = [
         ("beat", Item::Beat(beat)),
         ("beat-foreign", Item::Beat(Beat { oldest_version: 7, newest_version: 9, ..beat })),
         ("want", Item::Want { stream: 2, after: applied }),
@@ -82,6 +83,13 @@ pub(super) fn seeds() -> Seeds {
         (
             "close",
             Item::Command { id: own, command: PeerCommand::Close { code: 4000, reason: "x" } },
+        ),
+        ("elsewhere", Item::Elsewhere { id: own, proof: [7; 16] }),
+        ("user-send", Item::User { user: "ann", command: UserCommand::Send { packet: to_user } }),
+        ("user-leave", Item::User { user: "ann", command: UserCommand::Leave { room } }),
+        (
+            "user-close",
+            Item::User { user: "ann", command: UserCommand::Close { code: 4000, reason: "x" } },
         ),
         ("bye", Item::Bye),
     ];

@@ -10,6 +10,7 @@ mod cluster {
     pub(crate) mod messages;
     pub(crate) mod nodes;
     pub(crate) mod order;
+    pub(crate) mod returns;
 }
 
 use cluster::nodes::{Nodes, Runtime};
@@ -64,6 +65,9 @@ on_nodes! {
         commands::a_message_of_the_application_above_the_limit_is_refused_with_a_warning,
         commands::health_waits_for_the_other_nodes,
         order::a_room_with_one_order_has_it_on_all_nodes,
+        returns::a_client_that_returns_to_another_node_leaves_no_ghost,
+        returns::a_socket_that_looks_open_ends_when_its_client_is_at_another_node,
+        returns::a_user_is_reached_on_all_nodes,
         faults::other_clusters_at_the_broker_are_not_heard,
         faults::without_a_broker_each_node_shows_its_own_members,
         faults::health_can_depend_on_the_broker_and_a_stop_does_not,

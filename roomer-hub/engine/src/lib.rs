@@ -96,6 +96,7 @@ pub use crate::metrics::stats::{Backlog, HistoryStats, SessionStats, Stats};
 pub use crate::metrics::warning::{Warning, WarningCause};
 pub use crate::server::Server;
 pub use crate::session::RefusedSessions;
+pub use crate::session::release::ReleasedSessions;
 #[cfg(feature = "tls")]
 pub use crate::transport::tls;
 pub use crate::transport::{Reader, Writer, socket, stream};

@@ -10,6 +10,8 @@ use roomer_proto::extended::Profile;
 use roomer_proto::{ConnId, PacketRef};
 
 use super::causes::{GoneCause, RefusedCause, ResetCause};
+use super::proof::SessionProof;
+use super::user::UserCommand;
 use crate::keys::PeerKey;
 use crate::peers::Peers;
 
@@ -77,6 +79,22 @@ pub enum Change<'a> {
         id: ConnId,
         /// The command.
         command: PeerCommand<'a>,
+    },
+    /// The client of a session of a peer has connected to this node instead, and has a new session here.
+    Elsewhere {
+        /// The peer.
+        peer: PeerKey,
+        /// The id of the session's connection.
+        id: ConnId,
+        /// The proof that the client has presented the session's token.
+        proof: SessionProof,
+    },
+    /// The application sent a command about all connections of a user.
+    User {
+        /// The user's name.
+        user: &'a str,
+        /// The command.
+        command: roomer_proto::cluster::UserCommand<'a>,
     },
 }
 
@@ -170,6 +188,23 @@ pub enum Effect {
         /// The command.
         command: Command,
     },
+    /// End the session of a connection of this node, if the proof is right: its client has connected to
+    /// a peer instead, and has a new session there.
+    Elsewhere {
+        /// The peer's number.
+        from: NodeId,
+        /// The connection's id.
+        id: ConnId,
+        /// The proof that the client has presented the session's token.
+        proof: SessionProof,
+    },
+    /// Carry out a command of a peer's application about all of this node's connections of a user.
+    User {
+        /// The user's name.
+        user: ByteString,
+        /// The command.
+        command: UserCommand,
+    },
     /// Close this node's connections that may have missed messages of a peer
     /// ([`Loss::Close`](super::Loss::Close)), not all in the same moment.
     Close {
@@ -181,8 +216,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns the input to give to the hub; `None` for commands and closes, which the driver carries
-    /// out, and news.
+    /// Returns the input to give to the hub; `None` for commands, closes and ends of sessions, which the
+    /// driver carries out, and news.
     #[must_use]
     pub fn hub_input(&self) -> Option<crate::Input<'_>> {
         Some(match self {
@@ -213,7 +248,11 @@ impl Effect {
                 crate::Input::Ordered { except: *except, packet: PacketRef::decode(packet).ok()? }
             }
             Effect::Renewed { id, room } => crate::Input::Renewed { id: *id, room },
-            Effect::Command { .. } | Effect::Close { .. } | Effect::News(_) => return None,
+            Effect::Command { .. }
+            | Effect::Elsewhere { .. }
+            | Effect::User { .. }
+            | Effect::Close { .. }
+            | Effect::News(_) => return None,
         })
     }
 }

@@ -41,6 +41,7 @@ mod order;
 mod outgoing;
 mod peer;
 mod profiles;
+mod proof;
 mod publish;
 mod receive;
 mod record;
@@ -48,6 +49,7 @@ mod statistics;
 mod stream;
 mod tick;
 mod transfer;
+mod user;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -64,7 +66,9 @@ pub use self::config::{Config, Loss};
 pub use self::digest::settings_hash;
 pub use self::effect::{Change, Command, Effect, Input, News};
 pub use self::peer::{PeerInfo, PeerState};
+pub use self::proof::SessionProof;
 pub use self::statistics::Statistics;
+pub use self::user::UserCommand;
 
 use self::digest::Digest;
 use self::order::Orders;

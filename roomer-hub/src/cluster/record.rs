@@ -41,6 +41,11 @@ impl Cluster {
             Change::Command { peer, id, command } => {
                 self.push(peer, &Item::Command { id, command });
             }
+            Change::Elsewhere { peer, id, proof } => {
+                self.push(peer, &Item::Elsewhere { id, proof: proof.0 });
+            }
+            // No table has the nodes of a user, so each peer looks for itself.
+            Change::User { user, command } => self.push_to_all(&Item::User { user, command }),
         }
     }
 
@@ -68,15 +73,20 @@ impl Cluster {
     fn may_send(&self, change: &Change<'_>) -> bool {
         let item = match *change {
             // The hub has checked the names.
-            Change::Joined { .. } | Change::Left { .. } | Change::Profile { .. } => return true,
+            Change::Joined { .. }
+            | Change::Left { .. }
+            | Change::Profile { .. }
+            | Change::Elsewhere { .. } => return true,
             Change::Broadcast { except, packet, .. } => Item::Broadcast { except, packet },
             Change::Direct { packet, .. } => Item::Direct { packet },
             Change::Command { id, command, .. } => Item::Command { id, command },
+            Change::User { user, command } => Item::User { user, command },
         };
         let Config { max_name, max_packet, .. } = self.config;
         // A packet within its limit fits into an item; the reason of a command has no limit of its own.
         let fits = || item.encoded_len() <= max_item_len(&self.config);
-        is_within(&item, max_name, max_packet) && (!matches!(item, Item::Command { .. }) || fits())
+        let has_reason = matches!(item, Item::Command { .. } | Item::User { .. });
+        is_within(&item, max_name, max_packet) && (!has_reason || fits())
     }
 
     fn joined(&mut self, tables: &Tables, id: ConnId, room: &str) {

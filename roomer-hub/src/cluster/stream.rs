@@ -2,15 +2,18 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use roomer_proto::PacketRef;
 use roomer_proto::cluster::{
-    FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand,
+    FrameError, FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand,
+    UserCommand as Wire,
 };
+use roomer_proto::{PacketRef, is_built_in};
 
 use super::causes::{GoneCause, RefusedCause, ResetCause};
 use super::effect::{Command, Effect, News};
 use super::peer::Peer;
+use super::proof::SessionProof;
 use super::transfer::Transfer;
+use super::user::UserCommand;
 use super::{Cluster, Config, Loss};
 use crate::keys::PeerKey;
 use crate::tables::Tables;
@@ -118,6 +121,19 @@ impl Cluster {
         if let Item::Order(order) = item {
             return self.order_item(from, order, bytes);
         }
+        if let Item::Elsewhere { id, proof } = *item {
+            self.effects.push(Effect::Elsewhere { from, id, proof: SessionProof(proof) });
+            return Ok(());
+        }
+        if let Item::User { command: Wire::Send { packet }, .. } = item
+            && is_built_in(packet.event)
+        {
+            // As for other messages of peers, which the hub refuses. It does not count against the peer,
+            // whose application may have a fault.
+            let error = FrameError::Impossible { what: "event of a message to a user" };
+            self.news(News::Refused { why: RefusedCause::Malformed(error) });
+            return Ok(());
+        }
         match live_item(key, item, bytes) {
             Some(mut effect) => {
                 if let Effect::GuestJoined { id, profile, .. } = &mut effect {
@@ -198,6 +214,9 @@ fn live_item(peer: PeerKey, item: &Item<'_>, bytes: &Bytes) -> Option<Effect> {
         Item::Command { id, command } => {
             Effect::Command { id: *id, command: Command::from(*command) }
         }
+        Item::User { user, command } => {
+            Effect::User { user: name(bytes, user), command: UserCommand::new(command, bytes) }
+        }
         _ => return None,
     })
 }
@@ -246,6 +265,14 @@ pub(super) fn is_within(item: &Item<'_>, max_name: usize, max_packet: usize) -> 
             PeerCommand::Move { from, to } => from.len() <= max_name && to.len() <= max_name,
             PeerCommand::Close { .. } => true,
         },
+        Item::User { user, command } => {
+            let is_within = match command {
+                Wire::Send { packet } => packet.encoded_len() <= max_packet,
+                Wire::Leave { room } => room.len() <= max_name,
+                Wire::Close { .. } => true,
+            };
+            is_within && user.len() <= max_name
+        }
         _ => true,
     }
 }

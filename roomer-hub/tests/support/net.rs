@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_hub::cluster::{Change, Cluster, Command, Config, Effect, Input, Loss, News, PeerState};
+use roomer_hub::cluster::{
+    Change, Cluster, Command, Config, Effect, Input, Loss, News, PeerState, SessionProof,
+    UserCommand,
+};
 use roomer_hub::{Action, Audience, ConnId, ConnKey, HashKey, Hub, Presence};
 use roomer_proto::PacketRef;
 use roomer_proto::cluster::{NodeId, Subject};
@@ -22,6 +25,10 @@ pub(crate) struct Node {
     pub(crate) news: Vec<News>,
     /// The rooms whose members are to be closed.
     pub(crate) closes: Vec<Option<String>>,
+    /// The sessions whose clients are at other nodes, as these report.
+    pub(crate) elsewhere: Vec<(NodeId, ConnId, SessionProof)>,
+    /// Commands about users.
+    pub(crate) users: Vec<(String, UserCommand)>,
     pub(crate) is_up: bool,
 }
 
@@ -50,7 +57,8 @@ impl Node {
         config.loss = loss;
         let cluster = Cluster::new(config, id, now);
         let (received, acks, news, closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Node { hub, cluster, received, acks, news, closes, is_up: true }
+        let (elsewhere, users) = (Vec::new(), Vec::new());
+        Node { hub, cluster, received, acks, news, closes, elsewhere, users, is_up: true }
     }
 
     pub(crate) fn id(&self, conn: u8) -> ConnId {
@@ -132,6 +140,10 @@ impl Node {
                     }
                 }
                 Effect::Close { room } => self.closes.push(room.as_ref().map(ToString::to_string)),
+                Effect::Elsewhere { from, id, proof } => self.elsewhere.push((*from, *id, *proof)),
+                Effect::User { user, command } => {
+                    self.users.push((user.to_string(), command.clone()));
+                }
                 effect => {
                     let input = effect.hub_input().expect("an input of the hub");
                     self.hub(now, input);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
 use super::list::{Ids, Names};
-use super::{Beat, FrameError, OrderItem, PeerCommand};
+use super::{Beat, Demand, FrameError, Lost, OrderItem, PeerCommand, Resume, UserCommand};
 use crate::{ConnId, PacketRef};
 
 /// One item of a frame's body. The first six belong into control frames, the others into streams.
@@ -109,39 +109,21 @@ pub enum Item<'a> {
     },
     /// An item about a room with one order on all nodes.
     Order(OrderItem<'a>),
-}
-
-/// How much of a stream a node has applied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resume {
-    /// The number of the stream; 0 if there was none.
-    pub stream: u32,
-    /// The number of its last applied frame.
-    pub number: u64,
-}
-
-/// Frames of a stream that a node has not received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
-    /// The number of the stream.
-    pub stream: u32,
-    /// The number of the first missing frame.
-    pub first: u64,
-    /// The number of the last missing frame.
-    pub last: u64,
-}
-
-/// The messages that a receiver may have missed before a stream started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost<'a> {
-    /// Any.
-    All,
-    /// Messages in these rooms, and direct messages of these senders.
-    Some {
-        /// The rooms with messages.
-        rooms: Names<'a>,
-        /// The senders of direct messages.
-        senders: Ids<'a>,
+    /// The client of a session of the receiving node has connected to the sender instead, and has a new
+    /// session there. Earlier releases skip it.
+    Elsewhere {
+        /// The id of the session's connection.
+        id: ConnId,
+        /// A proof that the client has presented the session's token.
+        proof: [u8; 16],
+    },
+    /// A command of the application about all of the receiving node's connections of one user. Earlier
+    /// releases skip it.
+    User {
+        /// The user's name.
+        user: &'a str,
+        /// The command.
+        command: UserCommand<'a>,
     },
 }
 
@@ -163,6 +145,8 @@ const COMMAND: u8 = 24;
 const BYE: u8 = 25;
 const ORDER: u8 = 26;
 const PROFILE: u8 = 27;
+const ELSEWHERE: u8 = 28;
+const USER: u8 = 29;
 
 impl<'a> Item<'a> {
     /// Appends the item to a frame's body.
@@ -210,6 +194,10 @@ impl<'a> Item<'a> {
             Item::Direct { packet } => (DIRECT, packet.encoded_len()),
             Item::Command { command, .. } => (COMMAND, 16 + command.encoded_len()),
             Item::Order(order) => (ORDER, order.encoded_len()),
+            Item::Elsewhere { .. } => (ELSEWHERE, 32),
+            Item::User { user, command } => {
+                (USER, prefixed_len(user.len()) + command.encoded_len())
+            }
         }
     }
 
@@ -269,6 +257,14 @@ impl<'a> Item<'a> {
                 command.encode(out);
             }
             Item::Order(order) => order.encode(out),
+            Item::Elsewhere { id, proof } => {
+                out.extend_from_slice(&id.to_bytes());
+                out.extend_from_slice(proof);
+            }
+            Item::User { user, command } => {
+                put_prefixed(user.as_bytes(), out);
+                command.encode(out);
+            }
         }
     }
 
@@ -335,6 +331,16 @@ impl<'a> Item<'a> {
                 Some(order) => Item::Order(order),
                 None => return Ok(None),
             },
+            ELSEWHERE => {
+                Item::Elsewhere { id: cursor.id("session")?, proof: cursor.array("proof")? }
+            }
+            USER => {
+                let user = cursor.name("user")?;
+                match UserCommand::decode(&mut cursor)? {
+                    Some(command) => Item::User { user, command },
+                    None => return Ok(None),
+                }
+            }
             _ => return Ok(None),
         };
         cursor.finish()?;
@@ -342,18 +348,7 @@ impl<'a> Item<'a> {
     }
 }
 
-impl Resume {
-    fn encode(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.stream.to_be_bytes());
-        out.extend_from_slice(&self.number.to_be_bytes());
-    }
-
-    fn decode(cursor: &mut Cursor<'_>) -> Result<Self, FrameError> {
-        Ok(Resume { stream: cursor.u32("stream")?, number: cursor.u64("stream")? })
-    }
-}
-
-fn encode_packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
+pub(super) fn encode_packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
     let encoded = packet.encode(out);
     debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
 }

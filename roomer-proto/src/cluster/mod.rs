@@ -27,13 +27,17 @@ mod items;
 mod list;
 mod node;
 mod order;
+mod position;
+mod user;
 
 pub use beat::Beat;
 pub use command::PeerCommand;
 pub use error::FrameError;
 pub use head::{FrameKind, HEAD_MAX, Head, VERSION};
-pub use item::{Demand, Item, Lost, Resume};
+pub use item::Item;
 pub use items::Items;
 pub use list::{Ids, Names, StreamEnd, StreamEnds};
 pub use node::{NodeId, ParseNodeIdError, ParsePrefixError, Subject, Subjects, Tag};
 pub use order::{Nodes, OrderItem};
+pub use position::{Demand, Lost, Resume};
+pub use user::UserCommand;

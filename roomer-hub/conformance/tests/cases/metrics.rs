@@ -98,6 +98,9 @@ fn due(stats: &Stats) -> Samples {
     for (kind, count) in stats.sessions.refused.iter() {
         due.insert(format!("roomer_sessions_refused_total{{kind=\"{kind}\"}}"), count);
     }
+    for (kind, count) in stats.sessions.released.iter() {
+        due.insert(format!("roomer_sessions_released_total{{kind=\"{kind}\"}}"), count);
+    }
     for (status, count) in &stats.rejected_requests {
         due.insert(format!("roomer_rejected_requests_total{{status=\"{status}\"}}"), *count);
     }

@@ -21,7 +21,8 @@ use roomer_proto::close;
 pub enum DisconnectReason {
     /// The client closed it, with this code if the close frame contained one.
     ByPeer(Option<u16>),
-    /// The connection ended without a close frame: the client or its network failed.
+    /// The connection ended without a close frame: the client or its network failed. Also, in a cluster,
+    /// a session whose client has returned to another node.
     Lost,
     /// The server closed it, with this code (RFC 6455 section 7.4): because of a protocol error, a
     /// limit, a panic of a handler, a call of the application, or a shutdown.

@@ -4,8 +4,8 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::json;
 use crate::{
-    Backlog, ClusterStats, Conn, HistoryStats, JsonError, Message, RefusedSessions, Server,
-    SessionStats, Stats, User,
+    Backlog, ClusterStats, Conn, HistoryStats, JsonError, Message, RefusedSessions,
+    ReleasedSessions, Server, SessionStats, Stats, User,
 };
 use roomer_hub::RejectedPackets;
 
@@ -186,10 +186,11 @@ serialize!(Stats {
     cluster,
 });
 
-serialize!(SessionStats { detached, resumed, refused });
+serialize!(SessionStats { detached, resumed, refused, released });
 serialize!(HistoryStats { rooms, bytes });
 
-serialize!(RefusedSessions { unknown, other_user, incomplete });
+serialize!(RefusedSessions { unknown, other_node, other_user, incomplete });
+serialize!(ReleasedSessions { detached, attached, unknown });
 
 serialize!(ClusterStats {
     link_up,

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use roomer_proto::ROOT;
+use roomer_proto::cluster::UserCommand;
+use roomer_proto::{PacketRef, ROOT};
 
 use crate::Server;
 use crate::app::conn::Conn;
@@ -14,12 +15,17 @@ use roomer_hub::{Command, Input};
 /// applies to the connections that are open at the time of the call. The handle is cheap to clone,
 /// usable from any thread, and valid even while the user is not connected.
 ///
+/// In a [cluster](crate::Builder::cluster), [`send`](Self::send), [`kick`](Self::kick) and
+/// [`disconnect`](Self::disconnect) also reach the user's connections on all other nodes that this node
+/// shows, at most once and in the order of the calls; what they return, and all else, is about the
+/// connections on this node.
+///
 /// ```
 /// # fn ban(server: &roomer_engine::Server) {
 /// let ann = server.user("ann");
 /// ann.send("notice", "enough for today");
 /// ann.kick("lobby");
-/// println!("{} connections are closed", ann.disconnect(4000, "banned"));
+/// println!("{} connections here are closed", ann.disconnect(4000, "banned"));
 /// # }
 /// ```
 #[derive(Clone)]
@@ -43,13 +49,13 @@ impl User {
         &self.name
     }
 
-    /// Returns the number of the user's connections; 0 if the user is not connected.
+    /// Returns the number of the user's connections on this node; 0 if the user is not connected to it.
     #[must_use]
     pub fn count(&self) -> usize {
         self.server.core().infos.of(&self.name).len()
     }
 
-    /// Returns handles to the user's connections, the oldest first.
+    /// Returns handles to the user's connections on this node, the oldest first.
     #[must_use]
     pub fn conns(&self) -> Vec<Conn> {
         let core = self.server.core();
@@ -57,10 +63,17 @@ impl User {
         infos.map(|info| Conn { server: self.server.clone(), info }).collect()
     }
 
-    /// Sends a message from the server to each of the user's connections, as a packet of the room
-    /// `root` with an empty `src`. Returns the number of connections.
+    /// Sends a message from the server to each of the user's connections on all nodes, as a packet of
+    /// the room `root` with an empty `src`. Returns the number of connections on this node. In a
+    /// cluster, a message that is larger as a packet than [`max_message`](crate::Builder::max_message) is
+    /// sent to none, and a [warning](crate::Builder::on_warning) names it.
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) -> usize {
         let (event, payload) = (event.as_ref(), payload.as_ref());
+        let packet = PacketRef { room: ROOT, event, payload, ..PacketRef::default() };
+        if self.server.is_too_large(&packet, || true) {
+            return 0;
+        }
+        self.at_peers(UserCommand::Send { packet });
         let conns = self.conns();
         for conn in &conns {
             let dst = conn.info.id.as_str();
@@ -70,10 +83,11 @@ impl User {
         conns.len()
     }
 
-    /// Removes each of the user's connections from a room, as [`Server::kick`] does. Returns the
-    /// number of connections that were in it.
+    /// Removes each of the user's connections on all nodes from a room, as [`Server::kick`] does.
+    /// Returns the number of connections on this node that were in it.
     pub fn kick(&self, room: impl AsRef<str>) -> usize {
         let room = room.as_ref();
+        self.at_peers(UserCommand::Leave { room });
         let is_in = |conn: &ConnKey| {
             let core = self.server.core();
             let tables = core.hub.tables();
@@ -82,13 +96,19 @@ impl User {
         self.for_each(is_in, |conn| Command::Leave { conn, room })
     }
 
-    /// Closes each of the user's connections, as [`Server::disconnect`] does. Returns the number of
-    /// connections.
+    /// Closes each of the user's connections on all nodes, as [`Server::disconnect`] does. Returns the
+    /// number of connections on this node.
     pub fn disconnect(&self, code: u16, reason: &str) -> usize {
+        self.at_peers(UserCommand::Close { code, reason });
         self.for_each(|_| true, |conn| Command::Close { conn, code, reason })
     }
 
-    /// Applies a command to each of the user's connections that the filter selects, and returns
+    /// Passes a command to the other nodes; the caller flushes.
+    fn at_peers(&self, command: UserCommand<'_>) {
+        self.server.core().command_user_at_peers(self.server.now(), &self.name, command);
+    }
+
+    /// Applies a command to each of the user's connections on this node that the filter selects, and returns
     /// their number.
     pub(crate) fn for_each<'a>(
         &self,

@@ -17,6 +17,7 @@ mod address;
 pub mod broker;
 mod carrier;
 mod closing;
+mod elsewhere;
 mod gate;
 mod hooks;
 mod info;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use roomer_hub::cluster::Change;
-use roomer_hub::{Command, ConnId};
+use roomer_hub::{Command, ConnId, ConnKey, Input};
 use roomer_proto::PacketRef;
-use roomer_proto::cluster::PeerCommand;
+use roomer_proto::cluster::{PeerCommand, UserCommand};
 
 use crate::Server;
 use crate::core::Core;
@@ -15,16 +15,11 @@ impl Server {
     /// Returns true, after a warning, if a message of the application is larger than other nodes
     /// accept. Messages to connections of this node, and without a cluster, have no limit.
     pub(crate) fn refuses(&self, command: &Command<'_>) -> bool {
-        if self.options().cluster.is_none() {
-            return false;
-        }
         let (room, event, dst, payload) = match *command {
             Command::Broadcast { room, event, payload, .. } => (room, event, "", payload),
             Command::Send { room, event, dst, payload, .. } => (room, event, dst, payload),
             _ => return false,
         };
-        let bytes = PacketRef { room, event, dst, payload, src: "" }.encoded_len();
-        let limit = self.options().limits.max_message;
         // The limit does not depend on where a room's members are: a message must not begin to fail
         // when a client connects to another node.
         let is_far = || {
@@ -33,15 +28,58 @@ impl Server {
             tables.find_conn(dst).is_none() && tables.peer_of(dst).is_some()
         };
         let is_for_room = matches!(command, Command::Broadcast { .. });
-        if bytes <= limit || !(is_for_room || is_far()) {
+        let packet = PacketRef { room, event, dst, payload, src: "" };
+        self.is_too_large(&packet, || is_for_room || is_far())
+    }
+
+    /// Returns true, after a warning, if a message of the application that is for other nodes is larger
+    /// than these accept.
+    pub(crate) fn is_too_large(
+        &self,
+        packet: &PacketRef<'_>,
+        is_for_peers: impl FnOnce() -> bool,
+    ) -> bool {
+        let (bytes, limit) = (packet.encoded_len(), self.options().limits.max_message);
+        if self.options().cluster.is_none() || bytes <= limit || !is_for_peers() {
             return false;
         }
+        let event = packet.event;
         self.warn(WarningCause::MessageTooLarge { event: shown(event.as_bytes()), bytes, limit });
         true
     }
 }
 
 impl Core {
+    /// Passes a command about all connections of a user to the other nodes.
+    pub(crate) fn command_user_at_peers(
+        &mut self,
+        now: Duration,
+        user: &str,
+        command: UserCommand<'_>,
+    ) {
+        let Core { hub, cluster, .. } = self;
+        if let Some(cluster) = cluster {
+            cluster.machine.record(now, hub.tables(), Change::User { user, command });
+        }
+    }
+
+    /// Carries out a command that the application of another node gave about a user's connections.
+    pub(super) fn user_command(
+        &mut self,
+        now: Duration,
+        user: &str,
+        command: &roomer_hub::cluster::UserCommand,
+    ) {
+        let conns: Vec<ConnKey> = self.infos.of(user).collect();
+        for conn in conns {
+            let tables = self.hub.tables();
+            let Some(id) = tables.conn_id(conn) else { continue };
+            if let Some(command) = command.for_conn(tables, conn, &id) {
+                self.apply(now, Input::Command(command), None);
+            }
+        }
+    }
+
     /// Passes a command to the node of a connection that is not here. Returns false if no node that
     /// lives has such ids; true does not mean that the connection exists.
     pub(crate) fn command_peer(

@@ -124,6 +124,10 @@ impl Core {
                 }
                 Effect::Close { room } => self.close_later(room.as_deref()),
                 Effect::Command { id, command } => self.peer_command(now, &id, &command),
+                Effect::Elsewhere { from, id, proof } => {
+                    self.client_is_elsewhere(now, from, &id, &proof);
+                }
+                Effect::User { user, command } => self.user_command(now, &user, &command),
                 effect => {
                     if let Some(input) = effect.hub_input() {
                         self.apply(now, input, None);

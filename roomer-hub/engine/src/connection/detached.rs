@@ -32,7 +32,8 @@ impl<R: Reader> Connection<R> {
         let mut core = self.server.core();
         // A client that is back already may take its session over, however many are detached.
         let is_full = core.sessions.detached >= self.server.options().max_detached;
-        if is_full && !self.writer.is_superseded() {
+        let is_kept = self.writer.is_superseded() || !(is_full || core.sessions.has_to_end(key));
+        if !is_kept {
             return false;
         }
         let Some(detached) = core.outbound.detach(key, &self.writer) else { return false };

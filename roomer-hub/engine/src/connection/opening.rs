@@ -38,7 +38,8 @@ pub(crate) struct Opening {
     pub(crate) credentials: Option<Arc<Credentials>>,
     /// Bytes received behind the request.
     pub(crate) leftover: Vec<u8>,
-    /// Present if the client speaks the extended protocol.
+    /// Present if the client speaks the extended protocol. Once its request to return is handled, that is
+    /// left only if it has the token of a session of another node, to be notified.
     pub(crate) session: Option<SessionRequest>,
 }
 
@@ -253,6 +254,10 @@ impl<R: Reader> Connection<R> {
         let info = ConnInfo::new(key, id, credentials, self.peer.clone());
         core.arrived(&info);
         core.limit_user(now, &info, server.options().max_connections_per_user);
+        let elsewhere = session.and_then(|session| session.resume?.token);
+        if let Some(token) = elsewhere {
+            core.report_elsewhere(now, &token, info.user().map(|user| &**user));
+        }
         let conn = Conn { server: server.clone(), info };
         let mut established = Established::new(conn, now);
         if let Some(secret) = secret {

@@ -46,7 +46,13 @@ impl<R: Reader> Connection<R> {
             _ => None,
         };
         let Some((conn, token, received)) = found else {
-            core.sessions.refused.unknown += 1;
+            if request.token.is_some_and(|token| core.is_of_peer(&token)) {
+                core.sessions.refused.other_node += 1;
+                // For the report, once the client has a new session.
+                opening.session.iter_mut().for_each(|session| session.resume = Some(request));
+            } else {
+                core.sessions.refused.unknown += 1;
+            }
             drop(core);
             return self.establish(now, opening);
         };

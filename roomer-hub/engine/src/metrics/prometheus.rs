@@ -44,7 +44,7 @@ impl Stats {
             handler_errors,
             panics,
             accept_errors,
-            sessions: SessionStats { detached, resumed, refused },
+            sessions: SessionStats { detached, resumed, refused, released },
             histories: HistoryStats { rooms: remembered, bytes: history_bytes },
             cluster,
         } = self;
@@ -88,6 +88,8 @@ impl Stats {
         page.counter("sessions_resumed", "Sessions continued on a new socket.", *resumed);
         let help = "Clients that could not return to their sessions.";
         page.counters("sessions_refused", help, "kind", refused.iter());
+        let help = "Reports of other nodes about clients of this node's sessions.";
+        page.counters("sessions_released", help, "kind", released.iter());
         page.gauge("history_rooms", "Rooms that are remembered.", *remembered);
         page.gauge("history_bytes", "Bytes of the memories of rooms.", *history_bytes);
         if let Some(cluster) = cluster {

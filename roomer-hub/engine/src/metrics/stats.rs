@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::Server;
 use crate::metrics::cluster_stats::ClusterStats;
 use crate::session::RefusedSessions;
+use crate::session::release::ReleasedSessions;
 use roomer_hub::ConnId;
 use roomer_hub::RejectedPackets;
 
@@ -73,6 +74,8 @@ pub struct SessionStats {
     pub resumed: u64,
     /// Clients that could not return to their sessions, by reason.
     pub refused: RefusedSessions,
+    /// Reports of other nodes of a cluster that a client is there now, by their consequence.
+    pub released: ReleasedSessions,
 }
 
 /// The memories of rooms ([`Builder::history`](crate::Builder::history)); part of [`Stats`].
@@ -153,6 +156,7 @@ impl Server {
                 detached: core.sessions.detached,
                 resumed: core.sessions.resumed,
                 refused: core.sessions.refused,
+                released: core.sessions.released,
             },
             histories: HistoryStats {
                 rooms: tables.history_count(),

@@ -34,6 +34,14 @@ thread_local! {
 }
 
 impl Outbound {
+    /// Ends a connection without a close frame. The next flush wakes its task, which ends too.
+    pub(crate) fn abort(&mut self, conn: ConnKey) {
+        if let Some(writer) = self.writers.get(conn) {
+            writer.kill();
+            self.flush_list.push((conn, writer.clone()));
+        }
+    }
+
     /// Queues the acknowledgement of packets that were just read, also above the high-water mark: a
     /// list of many members that was queued before it must not cost the client its answer. Nothing
     /// more is read above the mark, so that few are queued there.

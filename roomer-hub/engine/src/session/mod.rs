@@ -14,6 +14,7 @@
 //! ([`SocketWriter::detach`](crate::outbound::socket_writer::SocketWriter::detach)).
 
 pub(crate) mod handover;
+pub(crate) mod release;
 pub(crate) mod renewal;
 pub(crate) mod request;
 pub(crate) mod state;
@@ -28,6 +29,7 @@ use slotmap::SecondaryMap;
 use crate::Server;
 use crate::lifecycle::admission::Replaced;
 use crate::session::handover::{Handover, Refusal};
+use crate::session::release::ReleasedSessions;
 use crate::session::request::SessionRequest;
 
 /// The newest tokens that are kept while none has shown to have arrived, apart from the one that the
@@ -46,6 +48,7 @@ pub(crate) struct Sessions {
     /// Sessions that were continued on a new socket.
     pub(crate) resumed: u64,
     pub(crate) refused: RefusedSessions,
+    pub(crate) released: ReleasedSessions,
     /// Clients that were told when to come back.
     hints: u32,
 }
@@ -56,6 +59,8 @@ pub(crate) struct Sessions {
 pub struct RefusedSessions {
     /// The session does not exist: it has ended, is one of another process, or the token is wrong.
     pub unknown: u64,
+    /// The session is of another node of the cluster, which was notified.
+    pub other_node: u64,
     /// The session belongs to another user ([`Claims::user`](crate::Claims::user)).
     pub other_user: u64,
     /// The session does not have what the client has missed, or never sent what the client claims
@@ -69,6 +74,9 @@ struct Session {
     /// yet shown that it knows the new one: the socket that brought that may have been lost too.
     secrets: Vec<[u8; 16]>,
     is_detached: bool,
+    /// True if another node has reported that the client has a new session there. It may have been
+    /// before the client's return to this node.
+    is_elsewhere: bool,
     /// The task of the client's new socket, which waits for the session.
     successor: Option<Successor>,
 }
@@ -95,7 +103,8 @@ impl Session {
 impl Sessions {
     /// Begins the session of a connection, with 16 random bytes.
     pub(crate) fn begin(&mut self, conn: ConnKey, id: ConnId, secret: [u8; 16]) -> SessionToken {
-        let session = Session { secrets: vec![secret], is_detached: false, successor: None };
+        let (secrets, successor) = (vec![secret], None);
+        let session = Session { secrets, is_detached: false, is_elsewhere: false, successor };
         self.by_key.insert(conn, session);
         SessionToken::new(id, secret)
     }
@@ -134,6 +143,7 @@ impl Sessions {
             session.secrets.drain(1..1 + surplus);
             session.secrets.push(secret);
             session.refuse_outdated();
+            session.is_elsewhere = false;
             self.detached -= usize::from(std::mem::take(&mut session.is_detached));
         }
         self.resumed += 1;
@@ -146,6 +156,7 @@ impl Sessions {
             let outdated = session.secrets.len() - 1;
             session.secrets.drain(..outdated);
             session.refuse_outdated();
+            session.is_elsewhere = false;
         }
     }
 
@@ -240,8 +251,9 @@ impl Server {
 impl RefusedSessions {
     /// Returns each count with its field's name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        let RefusedSessions { unknown, other_user, incomplete } = *self;
-        [("unknown", unknown), ("other_user", other_user), ("incomplete", incomplete)].into_iter()
+        let RefusedSessions { unknown, other_node, other_user, incomplete } = *self;
+        let counts = [("unknown", unknown), ("other_node", other_node)];
+        counts.into_iter().chain([("other_user", other_user), ("incomplete", incomplete)])
     }
 }
 

@@ -37,13 +37,17 @@ pub struct Client {
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The last message of each sender in each room, or to this client alone (`None`).
     heard: BTreeMap<(ConnId, Option<usize>), u32>,
-    owed: Owed,
+    pub owed: Owed,
     /// The number of times that it has left each room.
     leaves: BTreeMap<usize, u32>,
     /// The last number of each sender over all its messages.
     order: BTreeMap<ConnId, u32>,
     /// The last number of each node's own messages in each room.
     servers: BTreeMap<(u64, usize), u32>,
+    /// The last number of each node's messages to its user.
+    pub to_user: BTreeMap<u64, u32>,
+    /// True once it has returned to another node, which has its token.
+    pub has_returned: bool,
     /// The messages of nodes that are not for this client.
     excluded: BTreeSet<(u64, usize, u32)>,
 }
@@ -78,6 +82,8 @@ impl Client {
             leaves: BTreeMap::new(),
             order: BTreeMap::new(),
             servers: BTreeMap::new(),
+            to_user: BTreeMap::new(),
+            has_returned: false,
             excluded: BTreeSet::new(),
         }
     }
@@ -203,7 +209,7 @@ impl Client {
     }
 
     /// Returns how this client may miss messages without seeing it: by a death or not.
-    fn hiding(&self, from: Sender, room: Option<usize>) -> impl Fn(bool) -> bool + use<> {
+    pub fn hiding(&self, from: Sender, room: Option<usize>) -> impl Fn(bool) -> bool + use<> {
         let is_shown = match (from, room) {
             (Sender::Server(_), _) => false,
             (Sender::Client(_), Some(room)) => room < FULL,

@@ -190,7 +190,13 @@ impl World {
             }
             let is_foreign = |peer: roomer_hub::cluster::PeerInfo| peer.state == PeerState::Foreign;
             marks.mark(node.cluster.peers().any(is_foreign), Mark::Foreign);
+            marks.mark(node.reports.0 > 0, Mark::Returned);
         }
+        let reached = |client: &super::client::Client| {
+            let own = self.nodes[client.node].id.0;
+            client.to_user.keys().any(|node| *node != own)
+        };
+        marks.mark(self.clients.values().any(reached), Mark::UserReached);
         self.marks = marks;
     }
 }

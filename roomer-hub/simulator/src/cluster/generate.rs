@@ -3,7 +3,7 @@
 
 use roomer_hub::cluster::Loss;
 
-use super::plan::{Op, Plan, ROOMS, Setup};
+use super::plan::{Op, Plan, ROOMS, Setup, ToUser, Token};
 use crate::random::{Random, Source};
 
 /// Generates the plan of a seed.
@@ -31,6 +31,10 @@ pub fn plan(seed: u64) -> Plan {
     if setup.has_info {
         change_infos(&mut ops, &mut Random::new(!seed));
     }
+    // Not drawn either, so that other plans stay as they are. Such plans have users.
+    if seed % 8 == 5 {
+        insert_returns(&mut ops, &mut Random::new(seed.rotate_left(32)));
+    }
     Plan { setup, ops }
 }
 
@@ -42,6 +46,31 @@ fn change_infos(ops: &mut Vec<Op>, random: &mut Random) {
         while random.one_in(rate) {
             ops.push(Op::SetInfo { client: random.below(1000) as u16, by: random.below(9) as u8 });
         }
+    }
+}
+
+/// Inserts clients that return to other nodes, and commands about users.
+fn insert_returns(ops: &mut Vec<Op>, random: &mut Random) {
+    let rate = random.pick(&[4, 8, 20]);
+    for op in std::mem::take(ops) {
+        ops.push(op);
+        if !random.one_in(rate) {
+            continue;
+        }
+        let node = random.below(64) as u8;
+        ops.push(match random.one_in(2) {
+            true => {
+                let client = random.below(1000) as u16;
+                let tokens = [Token::Right, Token::Right, Token::Forged, Token::OtherUser];
+                Op::Return { client, node, token: random.pick(&tokens) }
+            }
+            false => {
+                let room = random.below(ROOMS.len() as u32) as u8;
+                let leave = ToUser::Leave { room };
+                let what = random.pick(&[ToUser::Send, ToUser::Send, leave, leave, ToUser::Close]);
+                Op::ToUser { node, user: random.below(2) as u8, what }
+            }
+        });
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `finish` | the end of a plan: all nodes agree, and every message arrives |
 //! | `infos` | extended clients, which see the info of members |
 //! | `order` | rooms with one order on all nodes |
+//! | `users` | clients that return to another node, and commands about users |
 //! | `marks` | situations that a large run has to reach |
 
 mod broker;
@@ -28,6 +29,7 @@ mod pairs;
 pub mod plan;
 mod receive;
 mod talk;
+mod users;
 mod world;
 
 use std::fmt::Write;

@@ -21,6 +21,8 @@ pub const CLUSTER: &str = "simulated";
 /// The event of messages to rooms, and of those to one client.
 pub const MESSAGE: &str = "m";
 pub const DIRECT: &str = "d";
+/// That of messages to all connections of a user.
+pub const TO_USER: &str = "u";
 
 pub type Clients = BTreeMap<ConnId, Client>;
 
@@ -43,6 +45,10 @@ pub struct Node {
     pub byes: BTreeSet<NodeId>,
     /// The number of its application's last message in each room.
     pub said: BTreeMap<usize, u32>,
+    /// The number of its application's last message to each user.
+    pub said_to_user: BTreeMap<&'static str, u32>,
+    /// The reports about clients that have returned, proven and not.
+    pub reports: (u32, u32),
     /// True if it has closed clients because of a loss.
     pub closed_lossy: bool,
     pub steps: u64,
@@ -89,6 +95,8 @@ impl Node {
             breaks: BTreeMap::new(),
             byes: BTreeSet::new(),
             said: BTreeMap::new(),
+            said_to_user: BTreeMap::new(),
+            reports: (0, 0),
             closed_lossy: false,
             steps: 0,
         }
@@ -146,6 +154,10 @@ impl Node {
             match &effect {
                 Effect::News(news) => self.news.push(news.clone()),
                 Effect::Command { id, command } => self.command(now, clients, id, command)?,
+                Effect::Elsewhere { from, id, proof } => {
+                    self.elsewhere(now, clients, *from, id, proof)?;
+                }
+                Effect::User { user, command } => self.command_user(now, clients, user, command)?,
                 Effect::Close { room } => {
                     let has_loss = !self.breaks.is_empty() || self.cluster.statistics().gaps > 0;
                     ensure!(has_loss, "clients are closed without a loss");

@@ -68,6 +68,10 @@ impl World {
                 let close = |conn| roomer_hub::Command::Close { conn, code: 4000, reason: "out" };
                 world.about(index(node), id, close, at_peer)
             }),
+            Op::Return { client, node, token } => {
+                self.with(client, |world, _, id| world.return_to(index(node), id, token))
+            }
+            Op::ToUser { node, user, what } => self.command_users(index(node), user, what),
             Op::Cut { node } => self.cut(index(node)),
             Op::Mend { node } => self.connect(index(node)),
             Op::BrokerDown => (0..count).try_for_each(|node| self.cut(node)),

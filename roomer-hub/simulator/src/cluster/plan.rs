@@ -95,6 +95,18 @@ pub enum Op {
         node: u8,
         client: u16,
     },
+    /// A client's socket is lost, and it returns to a node, where it gets a new session.
+    Return {
+        client: u16,
+        node: u8,
+        token: Token,
+    },
+    /// A node's application sends to all connections of a user, removes them from a room or closes them.
+    ToUser {
+        node: u8,
+        user: u8,
+        what: ToUser,
+    },
     /// The link of a node to the broker breaks.
     Cut {
         node: u8,
@@ -148,6 +160,25 @@ pub enum Op {
         node: u8,
         kind: u8,
     },
+}
+
+/// What a client that returns presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// The token of its session, as its user.
+    Right,
+    /// One with another secret.
+    Forged,
+    /// The right one, as the user of another client.
+    OtherUser,
+}
+
+/// What an application does with all connections of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToUser {
+    Send,
+    Leave { room: u8 },
+    Close,
 }
 
 /// The rooms of plans: the first three have full presence, the others count or tell nothing.

@@ -5,7 +5,7 @@ use roomer_proto::extended::{ERROR, MEMBERS};
 use roomer_proto::{LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use super::client::{Client, Numbers};
-use super::node::{Clients, DIRECT, MESSAGE};
+use super::node::{Clients, DIRECT, MESSAGE, TO_USER};
 use super::plan::ROOMS;
 use crate::fault::{Fault, ensure};
 
@@ -67,6 +67,7 @@ pub(super) fn receive(
             }
             client.message(room, src, numbers)
         }
+        TO_USER => client.message_to_user(packet, Numbers::decode(packet.payload)?),
         DIRECT => {
             let src = src.ok_or_else(|| Fault::new("a direct message of nobody".into()))?;
             ensure!(client.id == packet.dst, "{} gets a message to {}", client.id, packet.dst);

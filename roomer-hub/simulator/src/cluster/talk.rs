@@ -296,9 +296,9 @@ impl World {
 /// A command about a client of another node: to leave a room, or to close.
 #[derive(Debug)]
 pub struct Commanded {
-    id: ConnId,
-    from: NodeId,
-    room: Option<usize>,
-    leaves: u32,
-    breaks: u32,
+    pub(super) id: ConnId,
+    pub(super) from: NodeId,
+    pub(super) room: Option<usize>,
+    pub(super) leaves: u32,
+    pub(super) breaks: u32,
 }

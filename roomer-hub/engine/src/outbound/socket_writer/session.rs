@@ -92,6 +92,12 @@ impl SocketWriter {
         state.replay = Some(replay);
     }
 
+    /// Drops what waits, and the packets of the session, which has ended. The caller flushes, which wakes
+    /// the connection's task.
+    pub(crate) fn kill(&self) {
+        lock(&self.state).kill();
+    }
+
     /// Reverts [`supersede`](Self::supersede): that task does not wait any more.
     pub(crate) fn keep(&self) {
         self.is_superseded.store(false, Ordering::Release);

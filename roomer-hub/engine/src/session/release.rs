@@ -1,0 +1,123 @@
+//! The end of sessions whose clients have new ones at other nodes.
+
+use roomer_hub::ConnKey;
+
+use super::Sessions;
+
+/// The reports of other nodes of a cluster that a client has returned to them, and has a new session
+/// there; part of [`SessionStats`](crate::SessionStats).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReleasedSessions {
+    /// Sessions without a socket that ended because of it.
+    pub detached: u64,
+    /// Sessions that ended because of it while their old socket looked open, or when it was lost.
+    pub attached: u64,
+    /// Reports that ended no session: it has ended before, is of another user, or the proof is wrong.
+    pub unknown: u64,
+}
+
+/// The consequence of a report that a client is at another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// None: the report does not prove that the client has a token of the session.
+    Unproven,
+    /// The session ends.
+    Now,
+    /// The session ends when its socket is lost, unless the client shows before that it uses it.
+    Later,
+}
+
+impl Sessions {
+    /// Records a report that the client of a session is at another node, with a proof of its token's
+    /// secret. If the session ends now, the caller removes it.
+    pub(crate) fn release(
+        &mut self,
+        conn: ConnKey,
+        is_proven: impl Fn(&[u8; 16]) -> bool,
+    ) -> Release {
+        let Some(session) = self.by_key.get_mut(conn) else { return Release::Unproven };
+        let Some(proven) = session.secrets.iter().rposition(is_proven) else {
+            return Release::Unproven;
+        };
+        // A client that came back here with the same token, and has not yet shown that it received the
+        // next one, is at either node: the report may be from before that.
+        if !session.is_detached && proven + 1 < session.secrets.len() {
+            session.is_elsewhere = true;
+            return Release::Later;
+        }
+        self.released.detached += u64::from(session.is_detached);
+        self.released.attached += u64::from(!session.is_detached);
+        Release::Now
+    }
+
+    /// Returns true if a session whose socket is lost has to end, since its client is at another node.
+    pub(crate) fn has_to_end(&mut self, conn: ConnKey) -> bool {
+        let is_elsewhere = self.by_key.get(conn).is_some_and(|session| session.is_elsewhere);
+        self.released.attached += u64::from(is_elsewhere);
+        is_elsewhere
+    }
+}
+
+impl ReleasedSessions {
+    /// Returns each count with its field's name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let ReleasedSessions { detached, attached, unknown } = *self;
+        [("detached", detached), ("attached", attached), ("unknown", unknown)].into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roomer_hub::{ConnId, ConnKey};
+
+    use super::*;
+
+    fn begin() -> (Sessions, ConnKey, roomer_proto::extended::SessionToken) {
+        let mut keys = slotmap::SlotMap::<ConnKey, ()>::with_key();
+        let conn = keys.insert(());
+        let mut sessions = Sessions::default();
+        let token = sessions.begin(conn, ConnId::from_random_bytes([1; 16]), [2; 16]);
+        (sessions, conn, token)
+    }
+
+    #[test]
+    fn a_proven_report_ends_a_session_with_and_without_a_socket() {
+        let (mut sessions, conn, _) = begin();
+        assert_eq!(sessions.release(conn, |secret| *secret == [3; 16]), Release::Unproven);
+        assert_eq!(sessions.release(ConnKey::default(), |_| true), Release::Unproven);
+        assert_eq!(sessions.released, ReleasedSessions::default());
+        assert_eq!(sessions.release(conn, |secret| *secret == [2; 16]), Release::Now);
+        sessions.detached(conn);
+        assert_eq!(sessions.release(conn, |secret| *secret == [2; 16]), Release::Now);
+        let once = ReleasedSessions { detached: 1, attached: 1, unknown: 0 };
+        assert_eq!(sessions.released, once);
+    }
+
+    #[test]
+    fn a_report_from_before_a_return_ends_nothing_that_the_client_uses() {
+        let (mut sessions, conn, first) = begin();
+        sessions.detached(conn);
+        sessions.renew(conn, &first, [3; 16]);
+        assert_eq!(sessions.release(conn, |secret| *secret == [2; 16]), Release::Later);
+        sessions.confirm(conn);
+        assert!(!sessions.has_to_end(conn), "the client uses its newest token");
+        assert_eq!(sessions.release(conn, |secret| *secret == [2; 16]), Release::Unproven);
+        assert_eq!(sessions.release(conn, |secret| *secret == [3; 16]), Release::Now);
+    }
+
+    #[test]
+    fn a_session_whose_client_did_not_get_its_newest_token_ends_with_its_socket() {
+        let (mut sessions, conn, first) = begin();
+        let second = sessions.renew(conn, &first, [3; 16]);
+        assert_eq!(sessions.release(conn, |secret| *secret == [2; 16]), Release::Later);
+        assert!(sessions.has_to_end(conn));
+        assert_eq!(sessions.released.attached, 1);
+        // It came back here after all.
+        sessions.renew(conn, &second, [4; 16]);
+        assert!(!sessions.has_to_end(conn));
+        // Without a socket there is nothing to wait for.
+        sessions.detached(conn);
+        assert_eq!(sessions.release(conn, |secret| *secret == [3; 16]), Release::Now);
+    }
+}

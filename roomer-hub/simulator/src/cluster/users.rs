@@ -1,0 +1,214 @@
+//! Clients that return to another node than that of their session, and commands about users.
+//!
+//! A client that returns has a new session at the other node, and its old connection, which nodes keep for
+//! a while without a socket, has to end by the report of the other node.
+
+use std::time::Duration;
+
+use roomer_hub::cluster::{Change, SessionProof, UserCommand};
+use roomer_hub::{ConnId, ConnKey};
+use roomer_proto::cluster::{self as wire, NodeId};
+use roomer_proto::{PacketRef, ROOT};
+
+use super::client::{Client, Numbers};
+use super::infos::user;
+use super::marks::Mark;
+use super::node::{Clients, Node, TO_USER};
+use super::owed::Sender;
+use super::plan::{ROOMS, ToUser, Token};
+use super::talk::Commanded;
+use super::world::World;
+use crate::fault::{Fault, ensure};
+
+const USERS: [&str; 2] = ["ann", "b\"ob\\"];
+
+impl World {
+    /// A client returns to a node. To its own one it returns as if nothing had happened.
+    pub(super) fn return_to(&mut self, node: usize, id: ConnId, token: Token) -> Result<(), Fault> {
+        let old = &self.clients[&id];
+        if old.node == node || old.has_returned || !self.nodes[node].runs() {
+            return Ok(());
+        }
+        let (own, mut secret) = (user(old.number), old.secret());
+        self.open(node)?;
+        let from = self.nodes[node].id;
+        // The new client's user follows from its number.
+        let as_user = if token == Token::OtherUser { user(self.clients.len() - 1) } else { own };
+        if token == Token::Forged {
+            secret[0] ^= 1;
+        }
+        let is_right = token != Token::Forged && as_user == own;
+        self.marks.mark(!is_right, Mark::Forged);
+        let proof = SessionProof::new(&secret, &id, from, as_user);
+        let Node { hub, cluster, .. } = &mut self.nodes[node];
+        let tables = hub.tables();
+        let peers: Vec<_> = tables.peers_of(id.as_str()).collect();
+        for peer in &peers {
+            cluster.record(self.now, tables, Change::Elsewhere { peer: *peer, id, proof });
+        }
+        if is_right && !peers.is_empty() {
+            self.clients.entry(id).and_modify(|client| client.has_returned = true);
+            let (from, client) = (&self.nodes[node], &self.clients[&id]);
+            let to = &self.nodes[client.node];
+            let is_known = peers.iter().any(|peer| from.cluster.peer_node(*peer) == Some(to.id));
+            if is_known && to.shows(from.id) {
+                self.must_happen(node, id, None);
+            }
+        }
+        self.touched(node);
+        Ok(())
+    }
+
+    /// Records that a client has to leave a room, or to close, because of a report or a command of a node.
+    fn must_happen(&mut self, node: usize, id: ConnId, room: Option<usize>) {
+        let (from, client) = (self.nodes[node].id, &self.clients[&id]);
+        let breaks = self.nodes[client.node].breaks.get(&from).copied().unwrap_or_default();
+        let leaves = room.map_or(0, |room| client.leaves_of(room));
+        self.commands.push(Commanded { id, from, room, leaves, breaks });
+    }
+
+    /// A node's application does something with all connections of a user.
+    pub(super) fn command_users(
+        &mut self,
+        node: usize,
+        user: u8,
+        what: ToUser,
+    ) -> Result<(), Fault> {
+        if !self.nodes[node].runs() {
+            return Ok(());
+        }
+        let name = USERS[usize::from(user) % USERS.len()];
+        let from = self.nodes[node].id;
+        let number = self.nodes[node].said_to_user.get(name).copied().unwrap_or_default() + 1;
+        let payload = Numbers { in_room: number, over_all: 0, node: from.0, info: 0 }.encode(0);
+        let packet =
+            PacketRef { room: ROOT, event: TO_USER, payload: &payload, ..PacketRef::default() };
+        let command = match what {
+            ToUser::Send => wire::UserCommand::Send { packet },
+            ToUser::Leave { room } => wire::UserCommand::Leave { room: ROOMS[usize::from(room)] },
+            ToUser::Close => wire::UserCommand::Close { code: 4000, reason: "out" },
+        };
+        let room = match what {
+            ToUser::Leave { room } => Some(usize::from(room)),
+            ToUser::Send | ToUser::Close => None,
+        };
+        let of_user = self.clients.values().filter(|client| client.has_user(name));
+        let far: Vec<ConnId> =
+            of_user.filter(|client| client.node != node).map(|client| client.id).collect();
+        for id in far {
+            let client = &self.clients[&id];
+            let is_shown = self.nodes[client.node].shows(from);
+            match what {
+                ToUser::Send => {
+                    self.nodes[node].said_to_user.insert(name, number);
+                    self.clients.entry(id).and_modify(|client| {
+                        client.is_owed(Sender::Server(from.0), None, from, number, !is_shown);
+                    });
+                }
+                _ if is_shown && room.is_none_or(|room| client.is_in(room)) => {
+                    self.must_happen(node, id, room);
+                }
+                _ => {}
+            }
+        }
+        let World { nodes, clients, now, .. } = self;
+        let Node { hub, cluster, said_to_user, .. } = &mut nodes[node];
+        if what == ToUser::Send {
+            said_to_user.insert(name, number);
+        }
+        cluster.record(*now, hub.tables(), Change::User { user: name, command });
+        let owned = match what {
+            ToUser::Send => {
+                let mut bytes = Vec::new();
+                let encoded = packet.encode(&mut bytes);
+                encoded.map_err(|error| Fault::new(error.to_string()))?;
+                UserCommand::Send { packet: bytes.into() }
+            }
+            ToUser::Leave { room } => UserCommand::Leave { room: ROOMS[usize::from(room)].into() },
+            ToUser::Close => UserCommand::Close { code: 4000, reason: "out".into() },
+        };
+        nodes[node].command_user(*now, clients, name, &owned)?;
+        if what == ToUser::Send {
+            let near = clients.values().filter(|client| client.node == node);
+            for client in near.filter(|client| client.has_user(name)) {
+                let last = client.to_user.get(&from.0).copied().unwrap_or_default();
+                ensure!(last == number, "{} does not get a message to {name} at once", client.id);
+            }
+        }
+        self.touched(node);
+        Ok(())
+    }
+}
+
+impl Node {
+    /// A peer reports that a client of this node has a new session there.
+    pub(super) fn elsewhere(
+        &mut self,
+        now: Duration,
+        clients: &mut Clients,
+        from: NodeId,
+        id: &ConnId,
+        proof: &SessionProof,
+    ) -> Result<(), Fault> {
+        let Some(conn) = self.key(id) else { return Ok(()) };
+        let Some(client) = clients.get_mut(id) else { return Ok(()) };
+        if SessionProof::new(&client.secret(), id, from, user(client.number)) != *proof {
+            self.reports.1 += 1;
+            return Ok(());
+        }
+        ensure!(client.has_returned, "{id} is taken to have returned, which it has not");
+        self.reports.0 += 1;
+        client.is_open = false;
+        client.views.clear();
+        self.hub(now, clients, roomer_hub::Input::Gone { conn }).map(drop)
+    }
+
+    /// Carries out a command about all of this node's connections of a user.
+    pub(super) fn command_user(
+        &mut self,
+        now: Duration,
+        clients: &mut Clients,
+        user: &str,
+        command: &UserCommand,
+    ) -> Result<(), Fault> {
+        let own = clients.values().filter(|client| client.node == self.index);
+        let own = own.filter(|client| client.has_user(user)).map(|client| client.id);
+        let own: Vec<(ConnId, ConnKey)> = own.filter_map(|id| Some((id, self.key(&id)?))).collect();
+        for (id, conn) in own {
+            if let Some(command) = command.for_conn(self.hub.tables(), conn, &id) {
+                self.hub(now, clients, roomer_hub::Input::Command(command))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    /// Returns the secret of its session's token.
+    pub(super) fn secret(&self) -> [u8; 16] {
+        let mut secret = [0x5e; 16];
+        secret[8..].copy_from_slice(&(self.number as u64).to_be_bytes());
+        secret
+    }
+
+    /// Returns true if it is connected, and has this user.
+    fn has_user(&self, name: &str) -> bool {
+        self.is_open && user(self.number) == Some(name)
+    }
+
+    /// A message to its user came.
+    pub(super) fn message_to_user(
+        &mut self,
+        packet: &PacketRef<'_>,
+        numbers: Numbers,
+    ) -> Result<(), Fault> {
+        ensure!(self.id == packet.dst && packet.src.is_empty(), "{packet:?} came to {}", self.id);
+        ensure!(user(self.number).is_some(), "{} has no user, and gets {numbers:?}", self.id);
+        let last = self.to_user.entry(numbers.node).or_default();
+        ensure!(numbers.in_room > *last, "{}: {numbers:?} to its user after {last}", self.id);
+        *last = numbers.in_room;
+        let from = Sender::Server(numbers.node);
+        let hides_loss = self.hiding(from, None);
+        self.owed.take(from, None, numbers.in_room, hides_loss)
+    }
+}

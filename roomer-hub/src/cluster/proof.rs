@@ -1,0 +1,89 @@
+//! The proof that a client has presented the token of a session of another node.
+
+use std::fmt;
+use std::hash::Hasher;
+
+use roomer_proto::ConnId;
+use roomer_proto::cluster::NodeId;
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+/// The proof that a client has presented the token of a session of another node.
+///
+/// It is a keyed hash (SipHash-2-4, 128 bits), whose key is the token's secret. So frames do not have the
+/// secret: what reads them cannot continue the session. Only the node of the session and the one that got
+/// the token can compute it, and each proof is for one session, one reporting node and one user.
+#[derive(Clone, Copy)]
+pub struct SessionProof(pub [u8; 16]);
+
+impl SessionProof {
+    /// Computes the proof for the session of the connection `id`, which the node `from` reports. `user` is
+    /// the user of the client's connection there.
+    #[must_use]
+    pub fn new(secret: &[u8; 16], id: &ConnId, from: NodeId, user: Option<&str>) -> Self {
+        let mut hasher = SipHasher24::new_with_key(secret);
+        // All but the last part have a fixed length, so that they cannot be confused.
+        hasher.write(id.as_ref());
+        hasher.write(&from.0.to_be_bytes());
+        hasher.write(&[u8::from(user.is_some())]);
+        hasher.write(user.unwrap_or_default().as_bytes());
+        SessionProof(hasher.finish128().as_bytes())
+    }
+
+    fn difference(&self, other: &Self) -> u8 {
+        let pairs = self.0.iter().zip(&other.0);
+        // Keeps the compiler from ending the loop early.
+        pairs.fold(0, |seen, (one, other)| std::hint::black_box(seen | (one ^ other)))
+    }
+}
+
+/// The time that a comparison takes does not depend on how much agrees, so that a proof cannot be guessed
+/// byte by byte.
+impl PartialEq for SessionProof {
+    fn eq(&self, other: &Self) -> bool {
+        self.difference(other) == 0
+    }
+}
+
+impl Eq for SessionProof {}
+
+impl fmt::Debug for SessionProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionProof")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_for_one_secret_session_node_and_user() {
+        let [id, other_id] = [[1; 16], [2; 16]].map(ConnId::from_random_bytes);
+        let proof = SessionProof::new(&[7; 16], &id, NodeId(3), Some("ann"));
+        assert_eq!(proof, SessionProof::new(&[7; 16], &id, NodeId(3), Some("ann")));
+        let mut wrong = [7; 16];
+        wrong[15] ^= 1;
+        let others = [
+            SessionProof::new(&wrong, &id, NodeId(3), Some("ann")),
+            SessionProof::new(&[7; 16], &other_id, NodeId(3), Some("ann")),
+            SessionProof::new(&[7; 16], &id, NodeId(4), Some("ann")),
+            SessionProof::new(&[7; 16], &id, NodeId(3), Some("bob")),
+            SessionProof::new(&[7; 16], &id, NodeId(3), Some("")),
+            SessionProof::new(&[7; 16], &id, NodeId(3), None),
+        ];
+        for (at, other) in others.iter().enumerate() {
+            assert_ne!(proof, *other, "{at}");
+            assert!(!others[..at].contains(other), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_proof_that_differs_in_one_bit_is_another_one() {
+        let proof = SessionProof([0x5a; 16]);
+        for bit in 0..128 {
+            let mut other = proof;
+            other.0[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(proof, other, "{bit}");
+        }
+    }
+}

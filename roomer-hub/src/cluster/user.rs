@@ -1,0 +1,64 @@
+//! Commands of a peer's application about all connections of a user.
+
+use bytes::Bytes;
+use roomer_proto::cluster::UserCommand as Wire;
+use roomer_proto::{ConnId, PacketRef, ROOT};
+
+use super::stream::last;
+use crate::Command;
+use crate::keys::ConnKey;
+use crate::tables::Tables;
+
+/// A [`UserCommand`](Wire) that owns its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserCommand {
+    /// Send a message of the server to each of them.
+    Send {
+        /// The encoded packet.
+        packet: Bytes,
+    },
+    /// Remove each of them from a room.
+    Leave {
+        /// The room's name.
+        room: Box<str>,
+    },
+    /// Close each of them.
+    Close {
+        /// The WebSocket close code.
+        code: u16,
+        /// The close reason.
+        reason: Box<str>,
+    },
+}
+
+impl UserCommand {
+    /// Takes the command over from a peer's item, the last of `bytes`.
+    pub(super) fn new(command: &Wire<'_>, bytes: &Bytes) -> Self {
+        match *command {
+            Wire::Send { packet } => UserCommand::Send { packet: last(bytes, &packet) },
+            Wire::Leave { room } => UserCommand::Leave { room: room.into() },
+            Wire::Close { code, reason } => UserCommand::Close { code, reason: reason.into() },
+        }
+    }
+
+    /// Returns the command for one of the user's connections, which has this id; `None` if there is nothing to do for it.
+    #[must_use]
+    pub fn for_conn<'a>(
+        &'a self,
+        tables: &Tables,
+        conn: ConnKey,
+        id: &'a ConnId,
+    ) -> Option<Command<'a>> {
+        Some(match self {
+            UserCommand::Send { packet } => {
+                let PacketRef { event, payload, .. } = PacketRef::decode(packet).ok()?;
+                Command::Send { from: None, dst: id.as_str(), room: ROOT, event, payload }
+            }
+            UserCommand::Leave { room } => {
+                let key = tables.find_room(room)?;
+                tables.is_member(conn, key).then_some(Command::Leave { conn, room })?
+            }
+            UserCommand::Close { code, reason } => Command::Close { conn, code: *code, reason },
+        })
+    }
+}

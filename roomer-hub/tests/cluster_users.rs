@@ -1,0 +1,176 @@
+//! Reports of sessions whose clients are at other nodes, and commands about users.
+
+#[path = "support/net.rs"]
+mod net;
+
+use roomer_hub::cluster::{Change, SessionProof, UserCommand};
+use roomer_proto::cluster::{self as wire, FrameKind, Head, Item};
+use roomer_proto::{ConnId, NEW_MEMBER, PacketRef, ROOT};
+
+use net::Net;
+
+/// Returns a formed cluster with connection 1 at the first node.
+fn net() -> Net {
+    let mut net = Net::new(3);
+    net.open(0, 1);
+    net.run(10);
+    net
+}
+
+fn record(net: &mut Net, node: usize, change: Change<'_>) {
+    let (now, node) = (net.now, &mut net.nodes[node]);
+    node.cluster.record(now, node.hub.tables(), change);
+}
+
+/// Reports to the node of the tag of `id` that the client of that session is at `node`.
+fn report(net: &mut Net, node: usize, id: ConnId, secret: [u8; 16]) {
+    let tables = net.nodes[node].hub.tables();
+    let peer = tables.peers_of(id.as_str()).next().expect("the node of the id");
+    let proof = SessionProof::new(&secret, &id, net.nodes[node].cluster.node(), None);
+    record(net, node, Change::Elsewhere { peer, id, proof });
+}
+
+#[test]
+fn a_report_that_a_client_is_elsewhere_reaches_the_node_of_its_session_alone() {
+    let mut net = net();
+    let (id, from) = (net.nodes[0].id(1), net.nodes[2].cluster.node());
+    report(&mut net, 2, id, [9; 16]);
+    net.run(10);
+    let proof = SessionProof::new(&[9; 16], &id, from, None);
+    assert_eq!(net.nodes[0].elsewhere, [(from, id, proof)]);
+    assert!(net.nodes[1].elsewhere.is_empty());
+    assert!(!net.own_frame(2).windows(16).any(|part| part == [9; 16]), "the secret is in a frame");
+}
+
+#[test]
+fn a_report_follows_what_its_node_sent_before() {
+    let mut net = net();
+    net.received(0, 1);
+    net.open(2, 2);
+    let (id, new) = (net.nodes[0].id(1), net.nodes[2].id(2));
+    report(&mut net, 2, id, [9; 16]);
+    net.nodes[0].is_up = false; // What is sent to it meanwhile comes in order from the journal.
+    net.run(300);
+    net.nodes[0].is_up = true;
+    net.run(1500);
+    assert_eq!(net.received(0, 1), [format!("{NEW_MEMBER} root {new}")]);
+    assert_eq!(net.nodes[0].elsewhere.len(), 1);
+}
+
+#[test]
+fn commands_about_a_user_reach_all_nodes_in_order() {
+    let mut net = net();
+    let packet = PacketRef { room: ROOT, event: "mail", payload: b"hi", ..PacketRef::default() };
+    let commands = [
+        wire::UserCommand::Send { packet },
+        wire::UserCommand::Leave { room: "lobby" },
+        wire::UserCommand::Close { code: 4000, reason: "out" },
+    ];
+    for command in commands {
+        record(&mut net, 1, Change::User { user: "ann", command });
+    }
+    net.run(10);
+    for node in [0, 2] {
+        let users = &net.nodes[node].users;
+        assert!(users.iter().all(|(user, _)| user == "ann"), "{users:?}");
+        let [send, leave, close] = &users[..] else { panic!("{users:?}") };
+        let UserCommand::Send { packet: bytes } = &send.1 else { panic!("{send:?}") };
+        assert_eq!(PacketRef::decode(bytes), Ok(packet));
+        assert_eq!(leave.1, UserCommand::Leave { room: "lobby".into() });
+        assert_eq!(close.1, UserCommand::Close { code: 4000, reason: "out".into() });
+    }
+    assert!(net.nodes[1].users.is_empty());
+}
+
+#[test]
+fn a_command_becomes_one_for_each_connection_of_the_user() {
+    let mut net = net();
+    let packet = PacketRef { room: ROOT, event: "mail", payload: b"hi", ..PacketRef::default() };
+    let mut bytes = Vec::new();
+    packet.encode(&mut bytes).expect("a packet");
+    let (id, conn) = (net.nodes[0].id(1), net.nodes[0].key(1));
+    let run = |net: &mut Net, command: &UserCommand| {
+        let now = net.now;
+        let command = command.for_conn(net.nodes[0].hub.tables(), conn, &id)?;
+        net.nodes[0].hub(now, roomer_hub::Input::Command(command));
+        Some(())
+    };
+    assert_eq!(run(&mut net, &UserCommand::Send { packet: bytes.into() }), Some(()));
+    assert_eq!(net.received(0, 1), ["mail root hi"]);
+    let leave = UserCommand::Leave { room: "lobby".into() };
+    assert_eq!(run(&mut net, &leave), None, "it is not a member");
+    net.say(0, 1, "lobby", "join", "");
+    assert_eq!(run(&mut net, &leave), Some(()));
+    assert_eq!(net.received(0, 1), [format!("leave_ack lobby {id}")]);
+    assert_eq!(run(&mut net, &UserCommand::Close { code: 4000, reason: "".into() }), Some(()));
+    assert!(net.nodes[0].hub.tables().find_conn(id.as_str()).is_none());
+}
+
+#[test]
+fn what_peers_would_refuse_is_not_sent() {
+    let mut net = net();
+    let long = "x".repeat(4097);
+    let payload = vec![0; 1 << 20];
+    let packet = PacketRef { room: ROOT, event: "mail", payload: &payload, ..PacketRef::default() };
+    let close = |reason| wire::UserCommand::Close { code: 4000, reason };
+    let reason = "x".repeat((1 << 20) + 70_000);
+    let changes = [
+        ("ann", wire::UserCommand::Send { packet }),
+        ("ann", wire::UserCommand::Leave { room: &long }),
+        ("ann", close(&reason)),
+        (&*long, close("")),
+    ];
+    for (user, command) in changes {
+        record(&mut net, 1, Change::User { user, command });
+    }
+    assert_eq!(net.nodes[1].cluster.statistics().unsendable, 4);
+    net.run(10);
+    assert!(net.nodes[0].users.is_empty());
+}
+
+#[test]
+fn a_message_to_a_user_with_an_event_of_the_protocol_is_refused_and_ends_nothing() {
+    let mut net = net();
+    for _ in 0..12 {
+        let packet = PacketRef { room: ROOT, event: NEW_MEMBER, ..PacketRef::default() };
+        let command = wire::UserCommand::Send { packet };
+        record(&mut net, 1, Change::User { user: "ann", command });
+        net.run(10);
+    }
+    assert!(net.nodes[0].users.is_empty());
+    let statistics = net.nodes[0].cluster.statistics();
+    assert_eq!(statistics.refused["malformed"], 12);
+    assert!(statistics.resets.is_empty() && statistics.gone.is_empty());
+}
+
+/// An earlier release skips what it does not know, as this one skips what later ones add.
+#[test]
+fn an_unknown_item_in_a_stream_does_not_end_it() {
+    let mut net = net();
+    net.received(0, 1);
+    net.change = Box::new(|from, frame| {
+        let Ok((Head { kind: FrameKind::Stream { more: false, .. }, .. }, body)) =
+            Head::decode(frame)
+        else {
+            return frame.clone();
+        };
+        if from != 1 {
+            return frame.clone();
+        }
+        let head = frame.len() - body.len();
+        let mut changed = frame[..head].to_vec();
+        changed.extend([120, 3, 1, 2, 3]);
+        changed.extend_from_slice(body);
+        changed.into()
+    });
+    net.open(1, 2);
+    let id = net.nodes[0].id(1);
+    report(&mut net, 1, id, [9; 16]);
+    net.run(10);
+    assert_eq!(net.nodes[0].elsewhere.len(), 1);
+    assert_eq!(net.received(0, 1).len(), 1);
+    assert!(net.nodes[0].cluster.statistics().resets.is_empty());
+    let mut item = Vec::new();
+    Item::Elsewhere { id, proof: [0; 16] }.encode(&mut item);
+    assert_eq!(item.len(), 34);
+}

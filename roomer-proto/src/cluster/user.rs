@@ -1,0 +1,74 @@
+//! Commands about all connections of a user.
+
+use alloc::vec::Vec;
+
+use super::FrameError;
+use super::cursor::Cursor;
+use super::item::encode_packet;
+use crate::PacketRef;
+
+/// A command about all of a node's connections of one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserCommand<'a> {
+    /// Send a message of the server to each of them.
+    Send {
+        /// The packet, without sender and receiver.
+        packet: PacketRef<'a>,
+    },
+    /// Remove each of them from a room.
+    Leave {
+        /// The room's name.
+        room: &'a str,
+    },
+    /// Close each of them.
+    Close {
+        /// The WebSocket close code.
+        code: u16,
+        /// The close reason.
+        reason: &'a str,
+    },
+}
+
+impl<'a> UserCommand<'a> {
+    pub(super) fn encoded_len(&self) -> usize {
+        1 + match self {
+            UserCommand::Send { packet } => packet.encoded_len(),
+            UserCommand::Leave { room } => room.len(),
+            UserCommand::Close { reason, .. } => 2 + reason.len(),
+        }
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            UserCommand::Send { packet } => {
+                out.push(0);
+                encode_packet(packet, out);
+            }
+            UserCommand::Leave { room } => {
+                out.push(1);
+                out.extend_from_slice(room.as_bytes());
+            }
+            UserCommand::Close { code, reason } => {
+                out.push(2);
+                out.extend_from_slice(&code.to_be_bytes());
+                out.extend_from_slice(reason.as_bytes());
+            }
+        }
+    }
+
+    /// Decodes a command. Returns `None` for one of a later release.
+    pub(super) fn decode(cursor: &mut Cursor<'a>) -> Result<Option<Self>, FrameError> {
+        Ok(Some(match cursor.u8("command")? {
+            0 => {
+                let packet = PacketRef::decode(core::mem::take(&mut cursor.0))?;
+                UserCommand::Send { packet }
+            }
+            1 => UserCommand::Leave { room: cursor.last_name("room")? },
+            2 => {
+                let code = u16::from_be_bytes(cursor.array("close code")?);
+                UserCommand::Close { code, reason: cursor.last_name("reason")? }
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
