@@ -11,6 +11,12 @@ const token = new URLSearchParams(location.search).get("token");
 /** Statuses after which another request would fail too. */
 const REFUSALS = [401, 403];
 
+/**
+ * Returns true for errors that do not concern the user: a payload of a peer that does not fit, a message to a member that has just
+ * left, and a name that the server does not keep, which is sent as a message then.
+ */
+const isExpected = ({ code, kind, event }) => code === "payload" || (code === "rejected" && (kind === "gone" || event === "roomer:info"));
+
 /** A browser hides why a WebSocket was rejected; a plain request to the same address shows it. */
 async function whyRefused() {
     const address = new URL("/ws", location.href);
@@ -50,8 +56,7 @@ export function createConnection({ changed, started }) {
                 client.close();
             }
         });
-        // What does not fit is a peer's mistake, and no concern of the user's.
-        client.on("error", (error) => error.code === "payload" || console.error(error));
+        client.on("error", (error) => isExpected(error) || console.error(error));
         started(client);
         changed(client.state, "");
     }

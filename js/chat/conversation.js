@@ -1,20 +1,33 @@
 /**
  * One room as the user sees it: its place in the list of rooms, its log, what is being written, and to whom.
  *
- * Messages of this page: "chat" (text to the room), "whisper" (text to one member) and "nick" (the name of this
- * client, to the room when it joins and to new members).
+ * Messages of this page: "chat" (text to the room), "whisper" (text to one member), "typing" (see typing.js), "nick" (the name of
+ * this client) and the request "seen" (see seen.js). The name is the client's info; "nick" is for what does not know that: members
+ * and servers with the plain protocol, which get it when the client joins and when they join, and the memory of the room, which
+ * outlives its members.
  *
  * @module conversation
  */
 
 import { createLog } from "./log.js";
-import { cleanName, forget, hasTold, learn, me, nameOf } from "./names.js";
+import { cleanName, forget, hasTold, learn, learnPast, me, nameIn, nameOf } from "./names.js";
+import { createReceipts } from "./seen.js";
+import { createTyping } from "./typing.js";
 
 /** Characters shown of one message. */
 const MAX_TEXT = 4000;
 
 /** New members within this time receive the name of this client together, in milliseconds. */
 const TELL_DELAY = 250;
+
+/** Number of messages that the client asks for when it joins: of a room's memory of 100. */
+const RECALLED = 90;
+
+/** In a room that remembers, the number of messages after which the client sends its name again, so that the memory has it. */
+const NAME_INTERVAL = 40;
+
+/** The time that the past of a room may take to arrive, in milliseconds: it does not always end with a message. */
+const RECALLING = 500;
 
 /** The time after a reconnect until members that are back and missing are shown, in milliseconds. */
 const SETTLING = 5_000;
@@ -34,7 +47,8 @@ const company = (others) => (others === 0 ? "nobody else is here" : others === 1
  * @param {(conversation: object) => void} page.changed
  * @param {() => void} page.unread a message has arrived that the user does not see yet
  * @param {(conversation: object) => void} page.opened the client has entered the room
- * @param {(conversation: object, change: string, id: string) => void} page.member of "add", "remove", "renamed"
+ * @param {(conversation: object, change: string, id: string) => void} page.member of "add", "remove"
+ * @param {(id: string, before?: string) => void} page.renamed a member of some rooms has another name
  * @param {(id: string) => boolean} page.knows returns true if the client shares a room with a peer
  * @param {(conversation: object) => boolean} page.isWatched whether the user looks at it
  * @param {() => void} page.write leads the keyboard to the message
@@ -55,6 +69,14 @@ export function createConversation(name, page) {
     let settling;
     let newcomers = new Set();
     let telling;
+    /** Messages of the room since it was sent the client's name. */
+    let sinceName = Infinity;
+    /** True once the client has entered the room, and once it has entered it again in a new session. */
+    let wasOpen = false;
+    let wasReopened = false;
+    /** The line that follows the past of the room, and the timer after which it does in any case. */
+    let greeting = "";
+    let recalling;
 
     const self = {
         name,
@@ -72,25 +94,44 @@ export function createConversation(name, page) {
         get members() {
             return self.room?.memberSet ?? new Set();
         },
+        typing: createTyping(page.unread),
         join,
         send,
         startWhisper,
+        /** Handles a change of the text that the user is writing. */
+        wrote: (text) => void (self.room && self.typing.wrote(self.room, text, self.whisperTo)),
         stopWhisper() {
             self.whisperTo = null;
             page.changed(self);
         },
-        /** The connection broke, and the client is on its way back. */
+        /** Handles a lost connection. */
         suspended() {
             if (self.room && !isReturning) {
                 isReturning = true;
                 log.isQuiet = true;
                 clearTimeout(settling);
-                log.notice("The connection is lost; it comes back by itself");
-                // Before the queued messages, since others do not know the name of the next id.
-                self.room.send("nick", me.name);
+                self.typing.clear();
+                // Before the queued messages, since members do not know the name of the next id.
+                self.tellName();
             }
         },
-        tellName: () => void (self.isOpen && self.room.send("nick", me.name)),
+        /** Handles the return to the session: nothing has happened. */
+        resumed() {
+            isReturning = false;
+            log.isQuiet = false;
+            sentQueued();
+        },
+        /** Sends the name to what does not know the info of members. */
+        tellName() {
+            sinceName = Infinity;
+            self.room && hasPlain() && sendName();
+        },
+        /** Shows that a member has another name; `before` is undefined if it did not have one. */
+        renamed(id, before) {
+            if (self.members.has(id)) {
+                before ? log.renamed(id, before) : log.named();
+            }
+        },
         /** Marks a message that may not have arrived, or that was never sent. */
         lost({ payload, to, reason }) {
             const isUnsent = reason === "unsent";
@@ -102,55 +143,102 @@ export function createConversation(name, page) {
         remove() {
             const { room } = self;
             self.room = null;
-            clearTimeout(telling);
-            clearTimeout(settling);
+            [telling, settling, recalling].forEach(clearTimeout);
+            self.typing.clear();
             room?.leave();
             log.remove();
             tab.remove();
         }
     };
 
+    const receipts = createReceipts(log.seen);
+    const sentQueued = () => log.own("queued").forEach((line) => log.mark(line, "sent"));
+
+    function sendName() {
+        self.room.send("nick", me.name);
+        sinceName = 0;
+    }
+
+    /** Returns true if there are members whose info the server does not keep. */
+    const hasPlain = () => self.room.members().some((id) => id !== me.id && !self.room.member(id).info);
+
     function join(client) {
-        const room = client.join(name);
+        const room = client.join(name, { history: RECALLED });
         if (room === self.room) {
             return;
         }
         self.room = room;
         const on = (event, handler) => room.on(event, (...args) => void (self.room === room && handler(...args)));
-        on("open", () => opened(`You joined: ${company(room.memberSet.size - 1)}`));
-        on("reopen", () => opened(`You are back: ${company(room.memberSet.size - 1)}`));
+        /** Listens to messages; the last argument is true for those from before the client has entered the room. */
+        const listen = (event, handler) => on(event, (text, src, isDirect, number) => {
+            const newest = room.history?.number;
+            handler(text, src, isDirect, number <= newest);
+            number === newest && greet();
+        });
+        on("open", () => opened(""));
+        on("reopen", reopened);
         on("close", closed);
         on("new_member", came);
         on("member_left", left);
-        on("chat", (text, src) => heard({ src, text: cut(text) }));
-        on("whisper", (text, src, isDirect) => heard({ src, text: cut(text), isDirect }));
-        on("nick", (text, src) => renamed(src, cleanName(text.slice(0, MAX_TEXT))));
+        on("member_changed", (id, { info }) => renamed(id, nameIn(info)));
+        listen("chat", (text, src, isDirect, isPast) => heard({ src, text: cut(text), isPast }));
+        listen("whisper", (text, src, isDirect) => heard({ src, text: cut(text), isDirect }));
+        listen("nick", (text, src) => nicked(src, cleanName(text.slice(0, MAX_TEXT))));
+        listen("typing", (text, src, isDirect, isPast) => isPast || !self.members.has(src) || src === me.id || self.typing.heard(src, text !== "off"));
+        room.handle("seen", async (text, from) => void (await log.whenSeen(from)));
         page.changed(self);
     }
 
-    function opened(text) {
+    function reopened(previousId) {
+        const { history } = self.room;
+        wasReopened = true;
+        me.former.add(previousId);
+        receipts.clear();
+        opened(history?.recovered ? " in a new session, with all messages" : " in a new session; some messages may be missing");
+    }
+
+    function opened(how) {
+        const others = company(self.room.memberSet.size - 1);
         if (isReturning) {
             isReturning = false;
             settling = setTimeout(() => (log.isQuiet = false), SETTLING);
         }
+        self.room.members().forEach((id) => learn(id, nameIn(self.room.member(id).info) || (hasTold(id) ? nameOf(id) : "")));
         page.opened(self);
         log.isOpen = true;
-        log.notice(text);
-        log.own("queued").forEach((line) => log.mark(line, "sent"));
+        greeting = how || wasOpen ? `You are back${how}: ${others}` : `You joined: ${others}`;
+        wasOpen = true;
+        if (!how && self.room.history?.number) {
+            recalling = setTimeout(greet, RECALLING);
+        } else {
+            greet();
+        }
+        sentQueued();
         self.tellName();
+    }
+
+    /** Ends the past of the room. */
+    function greet() {
+        clearTimeout(recalling);
+        greeting && log.notice(greeting);
+        greeting = "";
     }
 
     function closed(error) {
         const ours = { refused: "The server has not let you into this room", removed: "The server has put you out of this room" };
         self.room = null;
         isReturning = false;
+        greet();
+        self.typing.clear();
         log.isQuiet = false;
         log.isOpen = false;
         log.notice(ours[error?.code] ?? "You were disconnected");
         page.changed(self);
     }
 
-    function came(id) {
+    function came(id, { info }) {
+        greet();
+        nameIn(info) && learn(id, nameIn(info));
         log.came(id);
         page.member(self, "add", id);
         newcomers.add(id);
@@ -159,37 +247,54 @@ export function createConversation(name, page) {
 
     function tellNewcomers() {
         telling = undefined;
-        const told = [...newcomers].filter((id) => self.members.has(id));
+        // The info of others has followed by now.
+        const told = [...newcomers].filter((id) => self.room?.member(id)?.info === null);
         newcomers = new Set();
         if (told.length > MOST_TOLD) {
-            self.tellName();
+            self.isOpen && self.tellName();
         } else if (self.isOpen) {
             told.forEach((id) => self.room.send("nick", me.name, id));
         }
     }
 
     function left(id) {
+        greet();
+        self.typing.stop(id);
         log.left(id);
         page.member(self, "remove", id);
         page.knows(id) || forget(id);
+    }
+
+    function nicked(id, name) {
+        if (!self.members.has(id)) {
+            learnPast(id, name);
+        } else if (!nameIn(self.room.member(id).info)) {
+            renamed(id, name);
+        }
     }
 
     function renamed(id, name) {
         const before = nameOf(id);
         const wasKnown = hasTold(id);
         if (id !== me.id && self.members.has(id) && learn(id, name)) {
-            if (wasKnown) {
-                log.renamed(id, before);
-            } else {
-                log.named();
-            }
-            page.member(self, "renamed", id);
+            page.renamed(id, wasKnown ? before : undefined);
         }
     }
 
     function heard(message) {
-        log.message({ ...message, name: nameOf(message.src), isOwn: false });
-        if (!page.isWatched(self)) {
+        const { src, text, isPast } = message;
+        const isOwn = me.former.has(src);
+        sinceName++;
+        self.typing.stop(src);
+        isPast || greet();
+        // A message of the session before, which has arrived after all.
+        const known = isOwn && log.own("lost").find((line) => line.text === text && !line.to);
+        if (known) {
+            log.mark(known, "sent");
+        } else {
+            log.message({ ...message, name: nameOf(src), isOwn });
+        }
+        if (!isOwn && (wasReopened || !isPast) && !page.isWatched(self)) {
             self.unread++;
             page.unread();
         }
@@ -211,8 +316,14 @@ export function createConversation(name, page) {
         if (!self.room || self.room.state === "closed" || (to && !(self.isOpen && self.members.has(to)))) {
             return false;
         }
+        greet();
+        if (!to && self.room.history && sinceName >= NAME_INTERVAL) {
+            sendName();
+        }
         const state = to ? self.room.send("whisper", text, to) : self.room.send("chat", text);
-        log.message({ src: me.id, name: me.name, text, to, isOwn: true, isDirect: !!to, state });
+        const line = log.message({ src: me.id, name: me.name, text, to, isOwn: true, isDirect: !!to, state });
+        state === "dropped" || receipts.sent(self.room, line, to);
+        self.typing.sent();
         return true;
     }
 

@@ -5,9 +5,11 @@
  * @module log
  */
 
+import { RoomerError } from "../src/index.js";
 import { paint, paintNews, scroll } from "./frame.js";
 import { withLinks } from "./links.js";
 import { nameElement, showFace, showName } from "./names.js";
+import { forgetElement, whenSeen } from "./seen.js";
 import { createSummary } from "./summary.js";
 
 /** Messages that are kept. Between two there are at most two other lines. */
@@ -106,11 +108,19 @@ export function createLog(name, { whisper }) {
         if (line.kind === "message" && ++messages > MAX_MESSAGES) {
             // With the oldest message go the lines before it.
             const end = lines.findIndex(({ kind }) => kind === "message") + 1;
-            gone.push(...lines.splice(0, end).flatMap(({ element }) => element ?? []));
+            const old = lines.splice(0, end);
+            old.forEach(forgetReaders);
+            gone.push(...old.flatMap(({ element }) => element ?? []));
             messages--;
         }
         (line.kind === "notice" || line.isOwn ? paint : paintNews)(update);
         return line;
+    }
+
+    /** Handles a line that is removed: it cannot be seen any more. */
+    function forgetReaders(line) {
+        line.element && forgetElement(line.element);
+        line.readers?.forEach(([, fail]) => fail(new RoomerError("gone", "the message is not on the page")));
     }
 
     function changed(line) {
@@ -148,7 +158,8 @@ export function createLog(name, { whisper }) {
         item.classList.toggle("own", isOwn);
         item.classList.toggle("follow", line.isFollowing);
         text.append(...withLinks(line.text));
-        fillTime(time, line.time);
+        item.classList.toggle("past", !line.time);
+        line.time ? fillTime(time, line.time) : time.remove();
         // The client's own message has a head only if it is a whisper, and then without its name.
         if (!line.isFollowing && (!isOwn || isDirect)) {
             item.prepend(...makeHead(line));
@@ -170,16 +181,26 @@ export function createLog(name, { whisper }) {
         return isOwn ? [head] : [face, head];
     }
 
+    /** Returns the text below a message: what has become of it, and which members have seen it. */
+    function noteOf({ state, seenBy, receivers }) {
+        if (FATES[state] || !seenBy?.size) {
+            return FATES[state] ? [FATES[state]] : [];
+        }
+        const names = seenBy.size < receivers ? [...seenBy].map((id) => nameElement(id)) : [];
+        return ["Seen", ...names.flatMap((name, n) => [n ? " and " : " by ", name])];
+    }
+
     /** Creates a message's element, once, and shows its delivery state. */
     function fillMessage(line) {
         line.element ??= makeMessage(line);
-        const fate = FATES[line.state];
+        line.readers?.length && whenSeen(line.element, () => line.readers.splice(0).forEach(([seen]) => seen()));
+        const note = noteOf(line);
         const shown = line.element.querySelector(".fate");
-        line.element.classList.toggle("unsent", !!fate);
-        if (fate) {
+        line.element.classList.toggle("unsent", line.state in FATES);
+        if (note.length) {
             const element = shown ?? line.element.appendChild(document.createElement("p"));
             element.className = "fate";
-            element.textContent = fate;
+            element.replaceChildren(...note);
         } else {
             shown?.remove();
         }
@@ -213,6 +234,8 @@ export function createLog(name, { whisper }) {
         }
         areWaiting && paintNews(update);
         if (shown !== list || !(fresh.length || hasMoved)) {
+            // A note below a message makes the log longer.
+            shown === list && isFollowing && scroll(toEnd);
             return;
         }
         if (fresh.length <= MOST_MOVING && !calm.matches) {
@@ -228,10 +251,13 @@ export function createLog(name, { whisper }) {
     const people = () => event("people", () => ({ kind: "people", summary: createSummary() }));
 
     return {
-        /** Adds a message; `to` is the receiver of the client's own whisper. Returns the message, to be marked. */
-        message({ src, name: author, text, to, isOwn, isDirect = false, state = "sent" }) {
-            const time = new Date();
-            const key = `${isDirect} ${src} ${to} ${author}`;
+        /**
+         * Adds a message; `to` is the receiver of the client's own whisper. Of a past one the time is not known. Returns the message, to
+         * be marked.
+         */
+        message({ src, name: author, text, to, isOwn, isDirect = false, isPast = false, state = "sent" }) {
+            const time = isPast ? null : new Date();
+            const key = `${isDirect} ${isPast} ${src} ${to} ${author}`;
             const isFollowing = last?.key === key && time - last.time < TOGETHER && lines.at(-1) === last;
             since = {};
             return (last = push({ kind: "message", key, time, src, name: author, text, to, isOwn, isDirect, state, isFollowing }));
@@ -241,6 +267,18 @@ export function createLog(name, { whisper }) {
             line.state = state;
             changed(line);
         },
+        /** Shows which members have seen the client's own message. */
+        seen: changed,
+        /** Resolves when the latest message of a member has been on the screen; rejects if it is removed before. */
+        whenSeen: (src) => new Promise((...functions) => {
+            const line = lines.findLast((each) => each.kind === "message" && each.src === src);
+            if (line) {
+                (line.readers ??= []).push(functions);
+                changed(line);
+            } else {
+                functions[1](new RoomerError("gone", "there is no such message"));
+            }
+        }),
         /** Returns the client's own messages that are in this state, oldest first. */
         own: (state) => lines.filter((line) => line.isOwn && line.state === state),
         came: (id) => people().summary.came(id),
@@ -269,6 +307,7 @@ export function createLog(name, { whisper }) {
             follow();
         },
         remove() {
+            lines.forEach(forgetReaders);
             list.remove();
             shown = shown === list ? null : shown;
         }

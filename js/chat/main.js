@@ -10,6 +10,13 @@ import { closeDrawer } from "./drawers.js";
 import { paint, paintNews } from "./frame.js";
 import { createMembers } from "./members.js";
 import { chooseName, me, nameElement, nameOf, recallName, showFace } from "./names.js";
+import { showTyping } from "./typing.js";
+
+/** The time without a connection that is not worth a word, in milliseconds: the session continues, as a rule. */
+const BLINK = 2_500;
+
+/** The time until a name is sent again that the server did not accept because there were too many, in milliseconds. */
+const NAME_DELAY = 2_000;
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -21,6 +28,9 @@ let active = null;
 let state = "connecting";
 let problem = "";
 let wasOpen = false;
+/** The timer that ends a blink, and true after it. */
+let blinking;
+let isLong = false;
 
 const connection = createConnection({
     started(client) {
@@ -29,6 +39,13 @@ const connection = createConnection({
                 conversations.get(message.room)?.lost(message);
             }
         });
+        client.on("resumed", () => conversations.forEach((each) => each.resumed()));
+        client.on("error", ({ code, kind, event }) => {
+            if (code === "rejected" && kind === "busy" && event === "roomer:info") {
+                setTimeout(tellName, NAME_DELAY);
+            }
+        });
+        client.setInfo({ name: me.name });
         client.root.on("new_member", refreshNews);
         client.root.on("member_left", refreshNews);
         conversations.forEach((each) => each.join(client));
@@ -39,6 +56,14 @@ const connection = createConnection({
         wasOpen ||= state === "open";
         if (state === "suspended") {
             conversations.forEach((each) => each.suspended());
+            blinking ??= setTimeout(() => {
+                isLong = true;
+                refresh();
+            }, BLINK);
+        } else if (state !== "connecting") {
+            clearTimeout(blinking);
+            blinking = undefined;
+            isLong = false;
         }
         refresh();
     }
@@ -75,6 +100,11 @@ const page = {
         if (conversation === active) {
             members[change](id);
         }
+        refreshNews();
+    },
+    renamed(id, before) {
+        conversations.forEach((each) => each.renamed(id, before));
+        members.renamed(id);
         refreshNews();
     },
     knows: (id) => [...conversations.values()].some((each) => each.members.has(id)),
@@ -159,6 +189,7 @@ function update() {
     updateBanner();
     updateHead(active?.members.size ?? 0);
     members.refresh();
+    showTyping(active?.typing.ids() ?? []);
     if (active) {
         updateComposer();
     }
@@ -187,7 +218,7 @@ function updateYou() {
 
 function updateBanner() {
     const isOutside = active && !active.room && state !== "closed";
-    const isBack = state === "open" || (!wasOpen && state === "connecting");
+    const isBack = state === "open" || (wasOpen ? state !== "closed" && !isLong : state === "connecting");
     $("banner").hidden = isBack && !isOutside;
     $("banner").dataset.kind = state === "closed" ? "closed" : isOutside ? "outside" : "waiting";
     $("again").hidden = state !== "closed" && !isOutside;
@@ -227,6 +258,12 @@ function updateComposer() {
     $("send").disabled = !room || (to !== null && (isGone || !active.isOpen));
 }
 
+/** Sends the user's name to the server, and to what does not know the info of members. */
+function tellName() {
+    connection.client.setInfo({ name: me.name });
+    conversations.forEach((each) => each.tellName());
+}
+
 function growMessage() {
     const box = $("message");
     box.style.height = "auto";
@@ -262,7 +299,10 @@ $("composer").addEventListener("submit", (event) => {
     }
     $("message").focus();
 });
-$("message").addEventListener("input", growMessage);
+$("message").addEventListener("input", () => {
+    growMessage();
+    active.wrote($("message").value);
+});
 $("message").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
@@ -288,7 +328,7 @@ $("nick").addEventListener("change", () => {
     chooseName($("nick").value);
     $("nick").value = me.name;
     members.renamed(me.id);
-    conversations.forEach((each) => each.tellName());
+    tellName();
     refresh();
 });
 

@@ -1,5 +1,7 @@
 /**
- * Names of clients. Peers send their names; a peer that has not sent one is shown with a name made from its id.
+ * Names of clients. The server keeps them as the info of its members. Where it does not, as with the plain protocol, peers send
+ * their names as messages; a peer without a name is shown with one made from its id. Info and messages are the work of others:
+ * they can be of any type.
  *
  * @module names
  */
@@ -12,11 +14,17 @@ const KEY = "roomer name";
 const ADJECTIVES = "amber brave calm clever cosy daring eager fuzzy gentle happy jolly keen lucky merry mighty nimble olive plucky quiet rapid rosy silver snowy sunny swift teal tidy vivid warm witty young zesty".split(" ");
 const ANIMALS = "badger beaver bison crane dingo dolphin falcon ferret finch fox gecko goose hare heron ibis jackal koala lemur lynx magpie marten moose newt ocelot otter owl panda puffin raven robin seal sparrow stoat swan tapir toad turtle walrus wombat wren".split(" ");
 
-/** This client: its id on this connection, and its name, which survives reconnects and reloads. */
-export const me = { id: "", name: "", isChosen: false };
+/** Maximum number of names of authors that have left; beyond it the oldest are dropped. */
+const MOST_PAST = 500;
 
-/** Names that peers have sent, by id. */
+/** This client: its id in this session, those of earlier ones, and its name, which survives reconnects and reloads. */
+export const me = { id: "", former: new Set(), name: "", isChosen: false };
+
+/** Names of peers, by id. */
 const told = new Map();
+
+/** Names of authors that have left, by id: rooms remember their messages. */
+const past = new Map();
 
 /** Ids whose names on screen are out of date. */
 const stale = new Set();
@@ -38,13 +46,19 @@ function inventName(seed) {
 }
 
 export function nameOf(id) {
-    return (id === me.id ? me.name : told.get(id)) || inventName(id);
+    return (id === me.id || me.former.has(id) ? me.name : told.get(id) ?? past.get(id)) || inventName(id);
 }
 
-/** Returns true if a peer has sent its name. */
+/** Returns the name in the info of a member, "" if there is none. */
+export function nameIn(info) {
+    const name = typeof info === "object" ? info?.name : undefined;
+    return typeof name === "string" ? cleanName(name.slice(0, 10 * MAX_NAME)) : "";
+}
+
+/** Returns true if the name of a peer is known. */
 export const hasTold = (id) => told.has(id);
 
-/** Stores the name that a peer has sent; returns true if it is new. */
+/** Stores the name of a peer; returns true if it is new. */
 export function learn(id, name) {
     const before = nameOf(id);
     if (name) {
@@ -59,8 +73,20 @@ export function learn(id, name) {
     return isNew;
 }
 
-/** Forgets a peer that has gone. What stands on the page stays as it is. */
+/** Stores the name of an author that has left. */
+export function learnPast(id, name) {
+    if (name) {
+        const before = nameOf(id);
+        past.delete(id);
+        past.set(id, name);
+        past.size > MOST_PAST && past.delete(past.keys().next().value);
+        nameOf(id) === before || renew(id);
+    }
+}
+
+/** Handles a peer that has left. */
 export function forget(id) {
+    learnPast(id, told.get(id));
     told.delete(id);
 }
 

@@ -88,7 +88,10 @@ export function createSummary() {
             }
             if (renamed.size === 1) {
                 const [[id, before]] = renamed;
-                add(`${before} is now `, nameElement(id));
+                // On its own, so that its direction does not change that of the line.
+                const old = document.createElement("bdi");
+                old.textContent = before;
+                add(old, " is now ", nameElement(id));
             } else if (renamed.size) {
                 add(`${renamed.size} people changed their names`);
             }

@@ -245,12 +245,12 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         await other.page.locator("#members .name", { hasText: name }).waitFor();
         await server.stop();
         await person.page.locator("#connection-text", { hasText: "reconnecting" }).waitFor();
-        await person.notice("The connection is lost").waitFor();
+        await person.page.locator("#banner-text", { hasText: "The connection is lost" }).waitFor();
         assert.equal(await person.page.locator("#again").isVisible(), false, "nothing to be done by hand");
         await person.say("meanwhile");
         await person.message("meanwhile").locator(".fate", { hasText: "waits" }).waitFor();
         server = await startServer("--listen", `127.0.0.1:${port}`);
-        await person.notice("You are back").waitFor();
+        await person.notice("You are back in a new session; some messages may be missing").waitFor();
         await person.message("meanwhile").locator(".fate").waitFor({ state: "hidden" });
         assert.notEqual(await person.inRoom("lobby"), before);
         assert.equal(await person.page.locator("#banner").isVisible(), false);
@@ -276,7 +276,7 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         await person.page.goto(`${server.origin}/?room=lobby`);
         await person.inRoom("lobby");
         await first.close({ code: 1012 });
-        await person.notice("The connection is lost").waitFor();
+        await person.page.locator("#connection-text", { hasText: "reconnecting" }).waitFor();
         await person.say("meanwhile");
         await person.message("meanwhile").locator(".fate", { hasText: "waits" }).waitFor();
         await (await second).close({ code: 4000 });
@@ -332,6 +332,9 @@ describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only wit
         await me.page.click('[data-room="lobby"] .room-open');
         await ada.say("Four o'clock it is.");
         await me.page.locator('[data-room="kitchen"] .badge').waitFor();
+        await grace.page.fill("#message", "And I");
+        await Promise.all([me, phone].map(({ page }) => page.locator("#typing", { hasText: "Grace is typing" }).waitFor()));
+        await me.page.locator(".fate", { hasText: "Seen" }).waitFor();
         await me.page.evaluate(() => document.activeElement.blur());
         await me.page.screenshot({ path: picture("screenshot.png") });
         await phone.page.screenshot({ path: picture("screenshot-phone.png") });

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { RUNTIMES, startServer, startServerOn } from "../support/server.js";
 import { faintTexts } from "./contrast.js";
 import { costs, judge } from "./costs.js";
-import { guest } from "./guests.js";
+import { crowd, guest } from "./guests.js";
 import { Person, heard, launch, say, total } from "./support.js";
 
 const PHONE = { viewport: { width: 375, height: 667 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
@@ -56,12 +56,12 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await server?.stop();
     });
 
-    test("each page has less than 60 lines of client code, and needs no other", () => {
+    test("each page has less than 60 lines of client code, and needs no other than the cable of the counter", () => {
         for (const name of DEMOS) {
             const scripts = [...readFileSync(gallery(name), "utf8").matchAll(/<script[^>]*>\n(.*?)<\/script>/gs)].map((match) => match[1]);
             assert.equal(scripts.length, 1);
             assert.ok(scripts[0].trimEnd().split("\n").length < 60, name);
-            assert.deepEqual([...scripts[0].matchAll(/import .* from (.*);/g)].map((match) => match[1]), ['"../src/index.js"']);
+            assert.deepEqual([...scripts[0].matchAll(/import .* from (.*);/g)].map((match) => match[1]), ['"../src/index.js"', ...(name === "counter.html" ? ['"./cable.js"'] : [])]);
         }
     });
 
@@ -73,7 +73,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
             try {
                 for (const [address, file] of [
                     ...PAGES.map((name) => [`gallery/${name === "index.html" ? "" : name}`, gallery(name)]),
-                    ["gallery/gallery.css", gallery("gallery.css")],
+                    ...readdirSync(gallery("")).filter((name) => /\.(js|css)$/.test(name)).map((name) => [`gallery/${name}`, gallery(name)]),
                     ["", chat("index.html")],
                     ...readdirSync(chat("")).filter((name) => /\.(js|css)$/.test(name)).map((name) => [`chat/${name}`, chat(name)]),
                     ...modules.map((name) => [`src/${name}`, source(name)])
@@ -239,25 +239,27 @@ describe("the gallery", { timeout: 300_000 }, () => {
         });
     }
 
-    test("a thousand messages, moves, profiles and counts: one layout for each picture", async (t) => {
+    test("a thousand messages, moves, joins and counts: one layout for each picture", async (t) => {
         for (const [page, room, event, payload, last] of [
             ["chat.html", "gallery chat", "chat", (n) => `message ${n}`, ["#log li", "message 1000"]],
-            ["presence.html", "gallery presence", "profile", (n) => ({ name: `Guest ${n}` }), ["#people .name", "Guest 1000"]],
+            ["presence.html", "gallery presence", undefined, undefined, ["#count", /^1002 here$/]],
             ["counter.html", "gallery counter", "counts", (n) => ({ [`who${n % 9}`]: [n, 0] }), ["#total", /^8964$/]],
             ["cursors.html", "gallery cursors", "move", (n) => [n / 2000, 0.5], [".cursor[style*='50cqw']", ""]]
         ]) {
             const person = await Person.open(browser, `${server.origin}/gallery/${page}`);
             await person.page.getByText("1 here", { exact: true }).waitFor();
             const author = await guest(server, room);
+            const guests = [author];
             await person.page.getByText("2 here", { exact: true }).waitFor();
             judge(t, page, await costs(person, async () => {
-                for (let n = 1; n <= 1_000; n++) {
+                for (let n = 1; event && n <= 1_000; n++) {
                     author.say(event, JSON.stringify(payload(n)));
                 }
+                event || guests.push(...await crowd(server, room, 1_000));
                 await person.page.locator(last[0], { hasText: last[1] }).waitFor({ state: "attached" });
             }));
             assert.ok(page !== "chat.html" || await person.page.locator("#log li").count() === 300);
-            author.close();
+            guests.forEach((each) => each.close());
             await person.close();
         }
     });
@@ -362,6 +364,13 @@ describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only wit
         }
         await windows[2].page.click("#less");
         await Promise.all(windows.map((window) => total(window, 43)));
+        const phone = windows.at(-1).page;
+        await phone.click("#plug");
+        for (let click = 0; click < 3; click++) {
+            await phone.click("#more");
+        }
+        await phone.locator("#waiting", { hasText: "3 clicks wait" }).waitFor();
+        await phone.locator("#state[data-state=suspended]").waitFor();
         await windows[0].page.mouse.move(0, 0);
         await shoot("counter", ...windows);
     }));

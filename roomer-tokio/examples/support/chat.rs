@@ -2,7 +2,9 @@
 
 use lexopt::prelude::*;
 use roomer_engine::cluster::BrokerAddress;
-use roomer_engine::{Claims, Cluster, Presence, Rejection, Server, Warning, WarningCause};
+use roomer_engine::{
+    Builder, Claims, Cluster, History, Presence, Rejection, Server, Warning, WarningCause,
+};
 
 use crate::pages;
 use crate::program::{self, Outcome, text, time, value};
@@ -47,6 +49,7 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --coalesce TIME           how long a large room's messages are collected (default 0)
     --echo                    a WebSocket echo instead, for conformance tests
     --resume-window TIME      how long a client without a socket keeps its session (default 30s)
+    --history N               messages that each room remembers (default 100; 0: none)
     --trial                   logins by name, request handlers and rooms that remember, for tests
     --panic-event             an event `panic` whose handler panics, for tests
     --quiet                   say nothing but where it listens
@@ -55,6 +58,9 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
 
 TIME is in seconds: 2, 0.5, 2s or 500ms.
 ";
+
+/// Maximum bytes of a member's info: each member of a room gets the info of all of them.
+const MAX_INFO: usize = 512;
 
 /// The server that the command line asks for, and how to run it.
 #[derive(Debug)]
@@ -70,11 +76,15 @@ pub struct Chat {
 impl Chat {
     /// Reads the command line. `None` when it only asked for help.
     pub fn from_args() -> Outcome<Option<Chat>> {
-        let mut builder = Server::builder();
+        // The page sets an object with the name of its user as the info.
+        let mut builder = Server::builder()
+            .max_info(MAX_INFO)
+            .may_set_info(|_, info| info.as_str().starts_with('{'));
         let mut chat = (String::from("127.0.0.1:8080"), 1, false);
         let (mut compat, mut panic_event) = (false, false);
         let (mut max_message, mut byte_rate) = (16 << 20, None);
         let (mut broker, mut node) = (None, None);
+        let mut remembered = 100;
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = program::next(&mut args)? {
             match arg {
@@ -152,6 +162,7 @@ impl Chat {
                 Long("resume-window") => {
                     builder = builder.resume_window(time(&mut args, "resume-window")?)
                 }
+                Long("history") => remembered = value(&mut args, "history")?,
                 Long("trial") => builder = trial::add(builder),
                 Long("threads") => chat.1 = value(&mut args, "threads")?,
                 Long("panic-event") => panic_event = true,
@@ -172,9 +183,11 @@ impl Chat {
             let burst = u32::try_from(max_message).map_or(u32::MAX, |most| most.max(at_once(rate)));
             builder = builder.byte_rate(rate, burst);
         }
-        if compat {
-            builder = builder.compat();
-        }
+        // After those of the trial, since the first pattern that matches applies.
+        builder = match compat {
+            true => builder.compat(),
+            false => remember(builder, remembered),
+        };
         if broker.is_some() {
             let cluster = Cluster::named("chat");
             builder = builder.cluster(match node {
@@ -229,6 +242,12 @@ impl Chat {
             eprintln!("stopped");
         }
     }
+}
+
+/// Lets rooms remember their last messages. Those of the gallery do not: a position or a count is of
+/// no use later.
+fn remember(builder: Builder, messages: usize) -> Builder {
+    builder.history("gallery *", History::last(0)).history("*", History::last(messages))
 }
 
 /// What a rate allows after a pause: four seconds' worth.
