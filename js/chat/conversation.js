@@ -138,7 +138,8 @@ export function createConversation(name, page) {
             const states = isUnsent ? ["sent", "queued"] : ["queued", "sent"];
             // The latest one in the likelier state. A queued message counts as sent once its room is open.
             const line = states.flatMap((state) => log.own(state)).findLast((each) => each.text === payload && each.to === (to || undefined));
-            line && log.mark(line, isUnsent ? "unsent" : "lost");
+            // What a member has seen has arrived.
+            line && !line.seenBy?.size && log.mark(line, isUnsent ? "unsent" : "lost");
         },
         remove() {
             const { room } = self;
@@ -323,6 +324,8 @@ export function createConversation(name, page) {
         const state = to ? self.room.send("whisper", text, to) : self.room.send("chat", text);
         const line = log.message({ src: me.id, name: me.name, text, to, isOwn: true, isDirect: !!to, state });
         state === "dropped" || receipts.sent(self.room, line, to);
+        // Has the server confirm it soon: what is not confirmed when a session ends counts as lost.
+        void self.room.sent;
         self.typing.sent();
         return true;
     }

@@ -298,10 +298,11 @@ describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only wit
 
     test("of a room with several people", () => withPeople("lobby", [{}, {}, {}, { ...PHONE, colorScheme: "dark" }, {}], async (me, ada, grace, phone, linus) => {
         for (const [person, nick] of [[me, "Mia"], [ada, "Ada"], [grace, "Grace"], [phone, "Noor"]]) {
-            if (person !== phone) {
-                await person.setNick(nick);
-            }
+            person === phone && await person.page.tap("#rooms-button");
+            await person.setNick(nick);
         }
+        await phone.page.tap("#rooms-panel .close");
+        await phone.page.evaluate(() => document.activeElement.blur());
         await me.page.locator("#members .name", { hasText: "Grace" }).waitFor();
         const line = async (person, text) => {
             await person.say(text);
