@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use roomer_proto::ConnId;
-use roomer_proto::cluster::{Item, NodeId};
+use roomer_proto::cluster::{Item, NodeId, UserCommand};
+use roomer_proto::{ConnId, is_built_in};
 
 use super::effect::Change;
 use super::outgoing::Sealing;
@@ -85,6 +85,11 @@ impl Cluster {
         let Config { max_name, max_packet, .. } = self.config;
         // A packet within its limit fits into an item; the reason of a command has no limit of its own.
         let fits = || item.encoded_len() <= max_item_len(&self.config);
+        if let Change::User { command: UserCommand::Send { packet }, .. } = change
+            && is_built_in(packet.event)
+        {
+            return false;
+        }
         let has_reason = matches!(item, Item::Command { .. } | Item::User { .. });
         is_within(&item, max_name, max_packet) && (!has_reason || fits())
     }

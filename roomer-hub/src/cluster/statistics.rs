@@ -31,8 +31,8 @@ pub struct Statistics {
     pub refused: BTreeMap<&'static str, u64>,
     /// Streams that were given up since too much waited to be published.
     pub overflows: u64,
-    /// Messages and commands of this node's application that peers would refuse for their size, and
-    /// that were not sent to them.
+    /// Messages and commands of this node's application that peers would refuse for their size, or for
+    /// an event of the protocol, and that were not sent to them.
     pub unsendable: u64,
 }
 

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use roomer_proto::PacketRef;
 use roomer_proto::cluster::{
-    FrameError, FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand,
-    UserCommand as Wire,
+    FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand, UserCommand as Wire,
 };
-use roomer_proto::{PacketRef, is_built_in};
 
 use super::causes::{GoneCause, RefusedCause, ResetCause};
 use super::effect::{Command, Effect, News};
@@ -121,20 +120,7 @@ impl Cluster {
         if let Item::Order(order) = item {
             return self.order_item(from, order, bytes);
         }
-        if let Item::Elsewhere { id, proof } = *item {
-            self.effects.push(Effect::Elsewhere { from, id, proof: SessionProof(proof) });
-            return Ok(());
-        }
-        if let Item::User { command: Wire::Send { packet }, .. } = item
-            && is_built_in(packet.event)
-        {
-            // As for other messages of peers, which the hub refuses. It does not count against the peer,
-            // whose application may have a fault.
-            let error = FrameError::Impossible { what: "event of a message to a user" };
-            self.news(News::Refused { why: RefusedCause::Malformed(error) });
-            return Ok(());
-        }
-        match live_item(key, item, bytes) {
+        match live_item((from, key), item, bytes) {
             Some(mut effect) => {
                 if let Effect::GuestJoined { id, profile, .. } = &mut effect {
                     *profile = peer.incoming.profiles.profile(id);
@@ -198,7 +184,7 @@ impl Cluster {
 }
 
 /// Returns the effect of an item behind the transfer; `None` for one that does not belong there.
-fn live_item(peer: PeerKey, item: &Item<'_>, bytes: &Bytes) -> Option<Effect> {
+fn live_item((from, peer): (NodeId, PeerKey), item: &Item<'_>, bytes: &Bytes) -> Option<Effect> {
     Some(match item {
         Item::Joined { id, room } => {
             Effect::GuestJoined { peer, room: name(bytes, room), id: *id, profile: None }
@@ -213,6 +199,9 @@ fn live_item(peer: PeerKey, item: &Item<'_>, bytes: &Bytes) -> Option<Effect> {
         Item::Direct { packet } => Effect::Direct { peer, packet: last(bytes, packet) },
         Item::Command { id, command } => {
             Effect::Command { id: *id, command: Command::from(*command) }
+        }
+        Item::Elsewhere { id, proof } => {
+            Effect::Elsewhere { from, id: *id, proof: SessionProof(*proof) }
         }
         Item::User { user, command } => {
             Effect::User { user: name(bytes, user), command: UserCommand::new(command, bytes) }

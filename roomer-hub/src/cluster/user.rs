@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use roomer_proto::cluster::UserCommand as Wire;
-use roomer_proto::{ConnId, PacketRef, ROOT};
+use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
 use super::stream::last;
 use crate::Command;
@@ -52,6 +52,9 @@ impl UserCommand {
         Some(match self {
             UserCommand::Send { packet } => {
                 let PacketRef { event, payload, .. } = PacketRef::decode(packet).ok()?;
+                if is_built_in(event) {
+                    return None; // As the hub refuses it in other messages of peers.
+                }
                 Command::Send { from: None, dst: id.as_str(), room: ROOT, event, payload }
             }
             UserCommand::Leave { room } => {
