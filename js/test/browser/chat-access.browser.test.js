@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { startServer } from "../support/server.js";
+import { eventually } from "../support/wait.js";
 import { faintTexts } from "./contrast.js";
 import { crowd } from "./guests.js";
 import { Person, launch } from "./support.js";
@@ -54,6 +55,8 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
                 assert.ok(seen > 20, `${seen} texts`);
                 assert.deepEqual(faint, [], what);
             };
+            await a.page.locator(".fate", { hasText: "Seen" }).waitFor();
+            await eventually("the indicator", () => (guests[0].say("typing", "on"), a.page.locator("#typing .name").count()));
             await check("in a room");
             await a.page.locator("#members [data-id]").nth(3).hover();
             await check("over a member");

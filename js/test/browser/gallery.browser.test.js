@@ -231,6 +231,11 @@ describe("the gallery", { timeout: 300_000 }, () => {
                     await a.page.locator("#people li").nth(1).waitFor();
                     await a.page.evaluate(() => document.querySelector("#people li").classList.add("away"));
                 }
+                if (page === "counter.html") {
+                    await a.page.click("#plug");
+                    await a.page.click("#more");
+                    await a.page.locator("#waiting", { hasText: "1 click waits" }).waitFor();
+                }
                 const { seen, faint } = await faintTexts(a.page);
                 assert.ok(seen > 4, `${name}: ${seen} texts`);
                 assert.deepEqual(faint, [], name);
