@@ -11,6 +11,7 @@ use roomer_proto::{ConnId, PacketRef};
 
 use crate::action::{Action, Actions, Permission};
 use crate::config::Presence;
+use crate::entries::EntryChunks;
 use crate::hub::{Authorization, Hub};
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::limits::RejectReason;
@@ -314,11 +315,14 @@ impl<'a> Actions<'a> {
 impl Tables {
     /// Brings the text of a room's members and guests up to date, and writes what is not in its chunks.
     fn refresh_entries(&mut self, key: RoomKey, own: &mut Vec<u8>, abroad: &mut MemberList) {
-        // Taken out, so that the entries can be read from the tables meanwhile.
-        let mut entries = self.rooms[key].entries.take().unwrap_or_default();
+        // Taken out, so that the entries can be read from the tables meanwhile. A small room has none.
+        let mut kept = self.rooms[key].entries.take();
+        let mut new = EntryChunks::default();
+        let entries = kept.as_deref_mut().unwrap_or(&mut new);
         let count = self.members(key).len();
         entries.refresh(count, |index, out| self.write_entry(key, index, out), own);
-        self.rooms[key].entries = Some(entries);
+        let has_new = !new.chunks().is_empty();
+        self.rooms[key].entries = kept.or_else(|| has_new.then(|| Box::new(new)));
         if self.rooms[key].guests().is_some() {
             let mut entries = std::mem::take(&mut self.rooms[key].guests_mut().entries);
             let count = self.guests(key).len();

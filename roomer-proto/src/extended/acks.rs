@@ -1,11 +1,12 @@
 //! When to acknowledge received packets.
 
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 /// The packets after which an acknowledgement is due.
-const MAX_PACKETS: u64 = 64;
+const MAX_PACKETS: u32 = 64;
 /// The bytes after which an acknowledgement is due.
-const MAX_BYTES: usize = 64 * 1024;
+const MAX_BYTES: u32 = 64 * 1024;
 /// How long the first packet without an acknowledgement waits at most.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
@@ -29,19 +30,22 @@ const MAX_DELAY: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AckSchedule {
     count: u64,
-    acknowledged: u64,
-    /// The bytes of the packets since the last acknowledgement.
-    bytes: usize,
-    due_at: Option<Duration>,
+    /// The packets since the last acknowledgement, and their bytes. Each end of each session has a
+    /// schedule, so its parts are no larger than needed.
+    packets: u32,
+    bytes: u32,
+    /// In nanoseconds, plus one, so that the `Option` takes eight bytes.
+    due_at: Option<NonZeroU64>,
 }
 
 impl AckSchedule {
     /// Counts a packet of `bytes` bytes that was received at `now`.
     pub fn received(&mut self, now: Duration, bytes: usize) {
         self.count += 1;
-        self.bytes += bytes;
-        let is_due = self.count - self.acknowledged >= MAX_PACKETS || self.bytes >= MAX_BYTES;
-        let due_at = if is_due { now } else { now + MAX_DELAY };
+        self.packets = self.packets.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let is_due = self.packets >= MAX_PACKETS || self.bytes >= MAX_BYTES;
+        let due_at = nanos(if is_due { now } else { now + MAX_DELAY });
         self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
     }
 
@@ -54,14 +58,19 @@ impl AckSchedule {
     /// Returns when an acknowledgement is due; `None` if all packets are acknowledged.
     #[must_use]
     pub fn due_at(&self) -> Option<Duration> {
-        self.due_at
+        self.due_at.map(|at| Duration::from_nanos(at.get() - 1))
     }
 
     /// Records that all packets are acknowledged, and returns the number to send.
     pub fn acknowledge(&mut self) -> u64 {
-        (self.acknowledged, self.bytes, self.due_at) = (self.count, 0, None);
+        (self.packets, self.bytes, self.due_at) = (0, 0, None);
         self.count
     }
+}
+
+/// Returns a time in nanoseconds, plus one. Ends after 584 years.
+fn nanos(at: Duration) -> NonZeroU64 {
+    NonZeroU64::MIN.saturating_add(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Parses the count of an acknowledgement: digits without a sign or leading zeros.
@@ -88,7 +97,7 @@ mod tests {
     #[test]
     fn bytes_make_an_acknowledgement_due_as_packets_do() {
         let mut received = AckSchedule::default();
-        received.received(Duration::from_secs(1), MAX_BYTES - 1);
+        received.received(Duration::from_secs(1), MAX_BYTES as usize - 1);
         assert_eq!(received.due_at(), Some(Duration::from_secs(6)));
         received.received(Duration::from_secs(2), 1);
         assert_eq!(received.due_at(), Some(Duration::from_secs(2)));

@@ -1,10 +1,12 @@
 //! The payload of the server's first packet.
 
-use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
 use crate::extended::{Info, Profile, SessionToken, VERSION};
+
+/// The bytes of a payload without info and user, and a few more.
+const TYPICAL_LEN: usize = 320;
 
 /// The payload of [`HELLO`](crate::extended::HELLO): the client's session, and the server's limits.
 #[derive(Clone, Copy, Debug)]
@@ -47,24 +49,60 @@ impl Hello<'_> {
     pub fn to_json(&self) -> String {
         let Hello { session, is_resumed, received, heartbeat, resume, limits, profile } = self;
         let Limits { message, name, rooms, info, requests } = limits;
-        let session = match session {
-            Some(token) => format!("\"{}\"", token.to_text()),
-            None => "null".into(),
-        };
-        let (heartbeat, resume) = (heartbeat.as_millis(), resume.as_millis());
-        let own = |key: &str, text: Option<&str>| match text {
-            Some(text) => format!(",\"{key}\":{text}"),
-            None => String::new(),
-        };
-        let own_info = own("info", profile.and_then(Profile::info).map(Info::as_str));
-        let own_user = own("user", profile.and_then(Profile::quoted_user));
-        format!(
-            "{{\"version\":{VERSION},\"session\":{session},\"resumed\":{is_resumed},\
-             \"received\":{received},\"heartbeat\":{heartbeat},\"resume\":{resume},\
-             \"limits\":{{\"message\":{message},\"name\":{name},\"rooms\":{rooms},\"info\":{info},\
-             \"requests\":{requests}}}{own_info}{own_user}}}"
-        )
+        // Not by one `format!`: each client that connects gets a hello, and many may at once.
+        let mut json = String::with_capacity(TYPICAL_LEN);
+        json.push_str("{\"version\":");
+        push_number(VERSION.into(), &mut json);
+        json.push_str(",\"session\":");
+        match session {
+            Some(token) => {
+                json.push('"');
+                json.push_str(&token.to_text());
+                json.push('"');
+            }
+            None => json.push_str("null"),
+        }
+        json.push_str(if *is_resumed { ",\"resumed\":true" } else { ",\"resumed\":false" });
+        let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        for (key, number) in [
+            (",\"received\":", *received),
+            (",\"heartbeat\":", millis(heartbeat)),
+            (",\"resume\":", millis(resume)),
+            (",\"limits\":{\"message\":", *message as u64),
+            (",\"name\":", *name as u64),
+            (",\"rooms\":", *rooms as u64),
+            (",\"info\":", *info as u64),
+            (",\"requests\":", *requests as u64),
+        ] {
+            json.push_str(key);
+            push_number(number, &mut json);
+        }
+        json.push('}');
+        let own_info = profile.and_then(Profile::info).map(Info::as_str);
+        let own_user = profile.and_then(Profile::quoted_user);
+        for (key, text) in [(",\"info\":", own_info), (",\"user\":", own_user)] {
+            if let Some(text) = text {
+                json.push_str(key);
+                json.push_str(text);
+            }
+        }
+        json.push('}');
+        json
     }
+}
+
+/// Appends a number in decimal digits.
+fn push_number(number: u64, out: &mut String) {
+    let (mut digits, mut left, mut start) = ([0; 20], number, 20);
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend(digits[start..].iter().map(|digit| char::from(*digit)));
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The token by which a client returns to its session.
 
 use alloc::string::String;
-use core::fmt::{self, Write};
+use core::fmt;
 
 use crate::ConnId;
 
@@ -75,9 +75,8 @@ impl SessionToken {
         let mut text = String::with_capacity(TOKEN_LEN);
         text.push_str(self.id.as_str());
         text.push('.');
-        for byte in self.secret {
-            let _ = write!(text, "{byte:02x}");
-        }
+        let digits = self.secret.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        text.extend(digits.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
         text
     }
 }

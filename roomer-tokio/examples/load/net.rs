@@ -72,6 +72,9 @@ pub struct Net {
     starting: usize,
     /// Further connections speak the extended protocol.
     pub extended: bool,
+    /// Extended connections acknowledge the first packet of their session at once, so that the server
+    /// keeps nothing for them.
+    pub eager_acks: bool,
     pub sessions: Sessions,
     /// Only counts messages instead of reading them, for connections that are open.
     pub skim: bool,
@@ -106,6 +109,7 @@ impl Net {
             opened: 0,
             starting: 0,
             extended: options.extended,
+            eager_acks: false,
             sessions: Sessions::default(),
             skim: false,
             closings: BTreeMap::new(),

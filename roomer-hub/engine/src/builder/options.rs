@@ -241,7 +241,7 @@ impl Options {
     pub(crate) fn water_marks(&self) -> WaterMarks {
         let high = self.max_backlog;
         let spare = self.limits.max_message.max(high.saturating_mul(SPARE_FACTOR));
-        WaterMarks { high, max: high.saturating_add(spare) }
+        WaterMarks { kept: self.resume_buffer, high, max: high.saturating_add(spare) }
     }
 }
 

@@ -40,7 +40,7 @@ impl<R: Reader> Connection<R> {
         core.sessions.detached(key);
         core.counts.bytes_out += self.writer.count_written();
         drop(core);
-        session.until = now + window;
+        session.detached(now + window);
         open.reset_socket(now);
         // Releases senders that wait for the lost socket.
         self.writer.discard();
@@ -90,7 +90,7 @@ impl<R: Reader> Connection<R> {
             server.flush_after_input(now, core, &mut open.flush_at);
             return Step::Done;
         }
-        let until = open.session_state.as_ref().map_or(now, |session| session.until);
+        let until = open.session_state.as_ref().map_or(now, |session| session.until());
         if now >= until {
             return Step::Done;
         }

@@ -345,7 +345,7 @@ impl Established {
 
     /// Returns true if something comes before the next read: a handler, or a receiver.
     pub(crate) fn must_wait(&self) -> bool {
-        let has_new = |session: &SessionState| session.requests.has_new;
+        let has_new = |session: &SessionState| session.requests.has_new();
         self.pause.is_some()
             || self.pending.is_some()
             || self.session_state.as_deref().is_some_and(has_new)

@@ -230,7 +230,7 @@ impl<R: Reader> Connection<R> {
             let token = keeps_sessions.then_some(token);
             let hello = server.hello(token, id.as_str(), None, profile.as_ref());
             self.writer.push(Chunk::complete(hello));
-            self.writer.begin_session(server.options().resume_buffer);
+            self.writer.begin_session();
         }
         let opening = (!server.options().echo).then_some(&self.writer);
         let extended = session.is_some();

@@ -29,27 +29,41 @@ pub(crate) struct RunningRequest {
 
 /// The request handlers of one connection whose futures are pending.
 #[derive(Default)]
-pub(crate) struct RunningRequests {
-    list: Vec<RunningRequest>,
+pub(crate) struct RunningRequests(Option<Box<RequestList>>);
+
+/// The list, while there are any: few connections have one.
+#[derive(Default)]
+struct RequestList {
+    requests: Vec<RunningRequest>,
     /// True if one of them was not polled yet.
-    pub(crate) has_new: bool,
+    has_new: bool,
 }
 
 impl RunningRequests {
     pub(crate) fn add(&mut self, request: RunningRequest) {
-        self.list.push(request);
-        self.has_new = true;
+        let list = self.0.get_or_insert_default();
+        list.requests.push(request);
+        list.has_new = true;
+    }
+
+    /// Returns true if one of the handlers was not polled yet.
+    pub(crate) fn has_new(&self) -> bool {
+        self.0.as_ref().is_some_and(|list| list.has_new)
     }
 
     /// Returns the bytes of the requests' payloads.
     pub(crate) fn held(&self) -> usize {
-        self.list.iter().map(|request| request.message.payload.len()).sum()
+        self.iter().map(|request| request.message.payload.len()).sum()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &RunningRequest> {
+        self.0.iter().flat_map(|list| &list.requests)
     }
 }
 
 impl std::fmt::Debug for RunningRequests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.list.iter().map(|request| &request.message)).finish()
+        f.debug_list().entries(self.iter().map(|request| &request.message)).finish()
     }
 }
 
@@ -130,9 +144,10 @@ impl Established {
     ) {
         let server = self.conn.server.clone();
         let Some(session) = &mut self.session_state else { return };
-        session.requests.has_new = false;
+        let Some(list) = &mut session.requests.0 else { return };
+        list.has_new = false;
         let mut done: Vec<(OwnedMessage, Result<ReplyResult, HandlerPanic>)> = Vec::new();
-        session.requests.list.retain_mut(|request| {
+        list.requests.retain_mut(|request| {
             let RunningRequest { future, observed, message } = request;
             // The application's code is polled, and its future dropped, without the lock.
             let poll = || observed.poll(cx, |cx| handler::poll(future, cx));
@@ -144,6 +159,7 @@ impl Established {
                 }
             }
         });
+        session.requests.0.take_if(|list| list.requests.is_empty());
         let dispatcher = Dispatcher { server: &server, conn: &self.conn, now };
         let mut core = server.core();
         for (message, result) in &mut done {
@@ -160,6 +176,6 @@ impl Established {
 
     /// Returns true if a request handler is pending.
     pub(crate) fn has_requests(&self) -> bool {
-        self.session_state.as_ref().is_some_and(|session| !session.requests.list.is_empty())
+        self.session_state.as_ref().is_some_and(|session| session.requests.0.is_some())
     }
 }

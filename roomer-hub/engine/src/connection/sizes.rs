@@ -8,7 +8,10 @@ use crate::app::conn::ConnInfo;
 use crate::connection::Connection;
 use crate::connection::established::Established;
 use crate::metrics::trace;
+use crate::outbound::replay::Replay;
 use crate::outbound::socket_writer::SocketWriter;
+use crate::session::Sessions;
+use crate::session::state::SessionState;
 
 /// A reader of tokio's size, and a writer of smol's and tokio's.
 type Reader = Arc<()>;
@@ -22,6 +25,18 @@ fn a_connection_does_not_grow() {
     let sizes = [task, writer, size_of::<ConnInfo>(), size_of::<Established>()];
     // With tokio's 96 bytes around it, the task is rounded up to a multiple of 128 bytes: 384.
     let limits = [240, 216, 96, 160];
+    assert!(
+        sizes.iter().zip(limits).all(|(size, limit)| *size <= limit),
+        "{sizes:?} of {limits:?}"
+    );
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_session_does_not_grow() {
+    let sizes = [size_of::<SessionState>(), size_of::<Replay>(), Sessions::SIZE];
+    // What an extended connection has besides, each with up to 15 bytes of the allocator's own.
+    let limits = [72, 24, 24];
     assert!(
         sizes.iter().zip(limits).all(|(size, limit)| *size <= limit),
         "{sizes:?} of {limits:?}"

@@ -62,12 +62,12 @@ impl<R: Reader> Connection<R> {
             self.server.send_control(open.conn.info.key, session.acknowledge(now));
             return Step::Again;
         }
-        let renew = open.session_state.as_ref().and_then(|session| session.renewal.due_at);
+        let renew = open.session_state.as_ref().and_then(|session| session.renewal.due_at());
         if is_due(renew)
             && let Some(session) = &mut open.session_state
         {
             let mut core = self.server.core();
-            session.renewal.ask(now, open.conn.info.key, &mut core.outbound);
+            session.renewal.ask(now, &open.conn.info, &mut core.outbound);
             self.server.flush_after_input(now, core, &mut open.flush_at);
             return Step::Again;
         }

@@ -104,16 +104,22 @@ impl Response {
     /// and no body (RFC 9110 section 9.3.2).
     pub(crate) fn to_bytes(&self, is_head: bool) -> Vec<u8> {
         let reason = self.status.canonical_reason().unwrap_or("Rejected");
-        let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16());
+        let body = if is_head { &[][..] } else { &self.body };
+        let mut bytes = Vec::with_capacity(256 + body.len());
+        let mut put = |parts: &[&str]| {
+            parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
+        };
+        put(&["HTTP/1.1 ", self.status.as_str(), " ", reason, "\r\n"]);
         for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
+            put(&[name, ": ", value, "\r\n"]);
         }
         if self.status != StatusCode::SWITCHING_PROTOCOLS {
-            let length = self.body.len();
-            head += &format!("Content-Length: {length}\r\nConnection: close\r\n");
+            let length = self.body.len().to_string();
+            put(&["Content-Length: ", &length, "\r\nConnection: close\r\n"]);
         }
-        let body = if is_head { &[][..] } else { &self.body };
-        [head.as_bytes(), b"\r\n", body].concat()
+        put(&["\r\n"]);
+        bytes.extend_from_slice(body);
+        bytes
     }
 
     /// Converts the response for a framework, which encodes it and decides about the connection.

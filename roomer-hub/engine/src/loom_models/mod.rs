@@ -100,7 +100,7 @@ impl Writer for Pipe {
 }
 
 fn writer(socket: &Arc<Socket>, high: usize) -> Arc<SocketWriter> {
-    let budget = MemoryBudget::new(1000, WaterMarks { high, max: high + 100 });
+    let budget = MemoryBudget::new(1000, WaterMarks { kept: high, high, max: high + 100 });
     SocketWriter::new(Pipe(socket.clone()), Arc::new(budget))
 }
 
@@ -276,7 +276,7 @@ fn a_dead_outbox_stays_empty() {
 fn the_budget_matches_the_bytes_held_and_a_cut_connection_is_woken() {
     model(|| {
         let socket = Socket::with_room(2);
-        let budget = Arc::new(MemoryBudget::new(1, WaterMarks { high: 100, max: 200 }));
+        let budget = Arc::new(MemoryBudget::new(1, WaterMarks { kept: 100, high: 100, max: 200 }));
         let writer = SocketWriter::new(Pipe(socket.clone()), budget.clone());
         let own_task = {
             let writer = writer.clone();

@@ -152,7 +152,7 @@ impl Usage {
 mod tests {
     use super::*;
 
-    const MARKS: WaterMarks = WaterMarks { high: 10, max: 20 };
+    const MARKS: WaterMarks = WaterMarks { kept: 10, high: 10, max: 20 };
 
     #[test]
     fn counting_is_due_only_once_usage_may_have_grown_past_the_limit() {

@@ -18,6 +18,8 @@ const LARGE_MESSAGE: usize = 64 * 1024;
 /// single message of any permitted size can always be queued.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaterMarks {
+    /// The bytes that a session keeps at most until its client acknowledges them.
+    pub(crate) kept: usize,
     /// Above this, senders pause.
     pub(crate) high: usize,
     /// Above this, the queue takes no more and the connection is closed.

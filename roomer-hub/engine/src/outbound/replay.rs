@@ -15,8 +15,19 @@ use crate::outbound::chunk::frame_len;
 const MIN_SHARED: usize = 4 * 1024;
 
 /// Sent frames, from the first that the client has not acknowledged.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Replay {
+    /// The frames that are kept. `None` if the client has acknowledged all of them, as most clients
+    /// have most of the time.
+    log: Option<Box<Log>>,
+    /// The frames before the first that is kept.
+    first: u64,
+    /// The frames that the client has acknowledged. Fewer than `first` if the log overflowed.
+    acknowledged: u64,
+}
+
+#[derive(Debug, Default)]
+struct Log {
     /// Whole frames, one after the other; a frame may continue in the next chunk.
     chunks: VecDeque<Bytes>,
     /// The newest frames, copied.
@@ -25,12 +36,6 @@ pub(crate) struct Replay {
     skipped: usize,
     /// Bytes of the frames that are kept.
     len: usize,
-    /// The frames before the first that is kept.
-    first: u64,
-    /// The frames that the client has acknowledged. Fewer than `first` if the log overflowed.
-    acknowledged: u64,
-    /// The bytes that are kept at most.
-    max: usize,
 }
 
 /// The client acknowledges frames that were not sent, or takes an acknowledgement back.
@@ -38,40 +43,21 @@ pub(crate) struct Replay {
 pub(crate) struct WrongCount;
 
 impl Replay {
-    pub(crate) fn new(max: usize) -> Self {
-        Replay {
-            chunks: VecDeque::new(),
-            tail: BytesMut::new(),
-            skipped: 0,
-            len: 0,
-            first: 0,
-            acknowledged: 0,
-            max,
-        }
-    }
-
     /// Returns the number of bytes that are kept.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.log.as_ref().map_or(0, |log| log.len)
     }
 
-    /// Adds sent bytes: whole frames, or a part of one that the next bytes continue. Returns false
-    /// if the log overflowed, and so has dropped frames that the client has not acknowledged.
-    pub(crate) fn push(&mut self, bytes: &Bytes) -> bool {
-        if bytes.len() < MIN_SHARED {
-            self.tail.extend_from_slice(bytes);
-            if self.tail.len() >= MIN_SHARED {
-                self.seal();
-            }
-        } else {
-            self.seal();
-            self.chunks.push_back(bytes.clone());
-        }
-        self.len += bytes.len();
-        if self.len <= self.max {
+    /// Adds sent bytes: whole frames, or a part of one that the next bytes continue. At most `max`
+    /// bytes are kept. Returns false if the log overflowed, and so has dropped frames that the client
+    /// has not acknowledged.
+    pub(crate) fn push(&mut self, bytes: &Bytes, max: usize) -> bool {
+        let log = self.log.get_or_insert_default();
+        log.push(bytes);
+        if log.len <= max {
             return true;
         }
-        while self.len > self.max && self.drop_frame() {}
+        while self.len() > max && self.drop_frame() {}
         false
     }
 
@@ -96,13 +82,32 @@ impl Replay {
             return Err(WrongCount);
         }
         self.acknowledge(received)?;
-        let mut all = Vec::with_capacity(self.len);
-        let mut skipped = self.skipped;
-        for chunk in &self.chunks {
-            all.extend_from_slice(&chunk[std::mem::take(&mut skipped)..]);
+        Ok(self.log.as_ref().map_or_else(Bytes::new, |log| log.to_bytes()))
+    }
+
+    /// Drops the oldest frame. Returns false if there is none, or only a part of it.
+    fn drop_frame(&mut self) -> bool {
+        let Some(log) = &mut self.log else { return false };
+        let is_dropped = log.drop_frame();
+        self.first += u64::from(is_dropped);
+        // An idle session holds no memory.
+        self.log.take_if(|log| log.len == 0);
+        is_dropped
+    }
+}
+
+impl Log {
+    fn push(&mut self, bytes: &Bytes) {
+        if bytes.len() < MIN_SHARED {
+            self.tail.extend_from_slice(bytes);
+            if self.tail.len() >= MIN_SHARED {
+                self.seal();
+            }
+        } else {
+            self.seal();
+            self.chunks.push_back(bytes.clone());
         }
-        all.extend_from_slice(&self.tail[skipped..]);
-        Ok(all.into())
+        self.len += bytes.len();
     }
 
     fn seal(&mut self) {
@@ -111,7 +116,16 @@ impl Replay {
         }
     }
 
-    /// Drops the oldest frame. Returns false if there is none, or only a part of it.
+    fn to_bytes(&self) -> Bytes {
+        let mut all = Vec::with_capacity(self.len);
+        let mut skipped = self.skipped;
+        for chunk in &self.chunks {
+            all.extend_from_slice(&chunk[std::mem::take(&mut skipped)..]);
+        }
+        all.extend_from_slice(&self.tail[skipped..]);
+        all.into()
+    }
+
     fn drop_frame(&mut self) -> bool {
         // A header never continues in the next chunk: it is always queued with its first bytes.
         let start = self.chunks.front().map_or(&self.tail[..], |chunk| &chunk[..]);
@@ -124,7 +138,6 @@ impl Replay {
             return false;
         }
         self.len -= left;
-        self.first += 1;
         while let Some(chunk) = self.chunks.front() {
             let available = chunk.len() - self.skipped;
             if left < available {
@@ -136,10 +149,6 @@ impl Replay {
             self.chunks.pop_front();
         }
         self.skipped += left;
-        if self.skipped == self.tail.len() {
-            // An idle session holds no memory.
-            (self.tail, self.skipped) = (BytesMut::new(), 0);
-        }
         true
     }
 }
@@ -161,8 +170,8 @@ mod tests {
 
     fn log_of(sizes: &[usize]) -> (Replay, Vec<Bytes>) {
         let frames: Vec<_> = sizes.iter().enumerate().map(|(n, &len)| frame(n, len)).collect();
-        let mut log = Replay::new(usize::MAX);
-        frames.iter().for_each(|frame| assert!(log.push(frame)));
+        let mut log = Replay::default();
+        frames.iter().for_each(|frame| assert!(log.push(frame, usize::MAX)));
         (log, frames)
     }
 
@@ -189,8 +198,8 @@ mod tests {
             let left: usize = frames[count..].iter().map(Bytes::len).sum();
             assert_eq!(log.len(), left, "{count}");
         }
-        assert!(log.chunks.is_empty() && log.tail.capacity() == 0 && log.skipped == 0);
-        assert!(log.push(&frame(0, 10)));
+        assert!(log.log.is_none(), "an idle session holds no memory");
+        assert!(log.push(&frame(0, 10), usize::MAX));
         assert_eq!(log.resume(12).unwrap(), frame(0, 10));
     }
 
@@ -207,11 +216,11 @@ mod tests {
     #[test]
     fn a_frame_in_parts_counts_once_it_is_complete() {
         let whole = frame(1, 20_000);
-        let mut log = Replay::new(usize::MAX);
-        log.push(&frame(0, 5));
+        let mut log = Replay::default();
+        log.push(&frame(0, 5), usize::MAX);
         for part in [0..100, 100..9000, 9000..9001, 9001..whole.len()] {
             assert!(log.acknowledge(1).is_ok());
-            log.push(&whole.slice(part));
+            log.push(&whole.slice(part), usize::MAX);
         }
         assert_eq!(log.resume(1).unwrap(), whole);
         assert_eq!(log.acknowledge(2), Ok(true));
@@ -220,26 +229,26 @@ mod tests {
 
     #[test]
     fn a_log_that_overflows_drops_the_oldest_frames_and_says_so() {
-        let mut log = Replay::new(1000);
+        let mut log = Replay::default();
         let frames: Vec<_> = (0..12).map(|number| frame(number, 98)).collect();
-        assert!(frames[..10].iter().all(|frame| log.push(frame)));
-        assert!(!log.push(&frames[10]));
+        assert!(frames[..10].iter().all(|frame| log.push(frame, 1000)));
+        assert!(!log.push(&frames[10], 1000));
         assert_eq!(log.len(), 1000);
         assert_eq!(log.resume(0), Err(WrongCount), "the first frame is gone");
         assert_eq!(log.resume(1).unwrap(), frames[1..11].concat());
         // Acknowledgements make the log complete again.
         assert_eq!(log.acknowledge(5), Ok(true));
-        assert!(log.push(&frames[11]));
+        assert!(log.push(&frames[11], 1000));
         assert_eq!(log.resume(5).unwrap(), frames[5..].concat());
     }
 
     #[test]
     fn a_message_above_the_maximum_is_not_kept() {
-        let mut log = Replay::new(1000);
-        assert!(!log.push(&frame(0, 5000)));
+        let mut log = Replay::default();
+        assert!(!log.push(&frame(0, 5000), 1000));
         assert_eq!((log.len(), log.first), (0, 1));
         assert_eq!(log.acknowledge(1), Ok(true));
-        assert!(log.push(&frame(1, 10)));
+        assert!(log.push(&frame(1, 10), 1000));
         assert_eq!(log.resume(1).unwrap(), frame(1, 10));
     }
 }

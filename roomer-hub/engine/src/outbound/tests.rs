@@ -46,7 +46,7 @@ impl LargeRoom {
         let mut room = LargeRoom { core: Core::new(hub, false, None), keys: vec![], tapes: vec![] };
         for number in 0..SMALL_ROOM as u8 + 4 {
             let tape = Tape::default();
-            let marks = WaterMarks { high: 1 << 20, max: 1 << 24 };
+            let marks = WaterMarks { kept: 1 << 20, high: 1 << 20, max: 1 << 24 };
             let budget = MemoryBudget::new(1 << 30, marks);
             let writer = SocketWriter::new(tape.clone(), Arc::new(budget));
             let id = ConnId::from_random_bytes([number; 16]);

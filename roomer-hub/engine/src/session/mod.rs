@@ -70,9 +70,18 @@ pub struct RefusedSessions {
 
 #[derive(Debug)]
 struct Session {
-    /// The secrets that the client may have, the newest last. One, unless it came back and has not
-    /// yet shown that it knows the new one: the socket that brought that may have been lost too.
-    secrets: Vec<[u8; 16]>,
+    /// The newest secret of the client.
+    secret: [u8; 16],
+    /// Present while the session has no socket, changes it, or has just changed it.
+    change: Option<Box<Change>>,
+}
+
+/// The state of a session that changes its socket.
+#[derive(Debug, Default)]
+struct Change {
+    /// Further secrets that the client may have, the newest last. There are some if it came back and has
+    /// not yet shown that it knows the newest one: the socket that brought that may have been lost too.
+    older: Vec<[u8; 16]>,
     is_detached: bool,
     /// True if another node has reported that the client has a new session there. It may have been
     /// before the client's return to this node.
@@ -89,23 +98,52 @@ struct Successor {
 }
 
 impl Session {
+    fn new(secret: [u8; 16]) -> Self {
+        Session { secret, change: None }
+    }
+
+    /// Returns the secrets that the client may have, the newest last.
+    fn secrets(&self) -> impl Iterator<Item = &[u8; 16]> {
+        self.change.iter().flat_map(|change| &change.older).chain([&self.secret])
+    }
+
+    fn is_detached(&self) -> bool {
+        self.change.as_ref().is_some_and(|change| change.is_detached)
+    }
+
+    fn change(&mut self) -> &mut Change {
+        self.change.get_or_insert_default()
+    }
+
+    /// Records that the client has received its newest token.
+    fn confirm(&mut self) {
+        let Some(change) = &mut self.change else { return };
+        (change.older, change.is_elsewhere) = (Vec::new(), false);
+        self.refuse_outdated();
+        self.change.take_if(|change| !change.is_detached && change.successor.is_none());
+    }
+
     /// Refuses a task that waits with a token that is not good any more. Its client is back with a
     /// newer one, and the count of the request is one from before.
     fn refuse_outdated(&mut self) {
-        let secrets = &self.secrets;
-        let is_outdated = |waiting: &mut Successor| !secrets.contains(&waiting.secret);
-        if let Some(outdated) = self.successor.take_if(is_outdated) {
+        let Session { secret, change } = self;
+        let Some(Change { older, successor, .. }) = change.as_deref_mut() else { return };
+        let is_outdated =
+            |waiting: &mut Successor| waiting.secret != *secret && !older.contains(&waiting.secret);
+        if let Some(outdated) = successor.take_if(is_outdated) {
             outdated.handover.refuse(Refusal::Ended);
         }
     }
 }
 
 impl Sessions {
+    /// The bytes of an entry of the table.
+    #[cfg(test)]
+    pub(crate) const SIZE: usize = size_of::<Session>();
+
     /// Begins the session of a connection, with 16 random bytes.
     pub(crate) fn begin(&mut self, conn: ConnKey, id: ConnId, secret: [u8; 16]) -> SessionToken {
-        let (secrets, successor) = (vec![secret], None);
-        let session = Session { secrets, is_detached: false, is_elsewhere: false, successor };
-        self.by_key.insert(conn, session);
+        self.by_key.insert(conn, Session::new(secret));
         SessionToken::new(id, secret)
     }
 
@@ -113,13 +151,13 @@ impl Sessions {
     pub(crate) fn find(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
         let conn = tables.find_conn(token.id().as_str())?;
         let session = self.by_key.get(conn)?;
-        session.secrets.iter().any(|secret| token.has_secret(secret)).then_some(conn)
+        session.secrets().any(|secret| token.has_secret(secret)).then_some(conn)
     }
 
     /// Returns the session that a token belongs to, if it still has a socket.
     fn find_attached(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
         let conn = self.find(tables, token)?;
-        self.by_key.get(conn).is_some_and(|session| !session.is_detached).then_some(conn)
+        self.by_key.get(conn).is_some_and(|session| !session.is_detached()).then_some(conn)
     }
 
     /// Replaces the secret of a session that is continued. The client has either the token that it
@@ -133,18 +171,21 @@ impl Sessions {
         if let Some(session) = self.by_key.get_mut(conn) {
             // A client that has received a token does not come back with an older one: a request that
             // does is one that was late, with a count from before.
+            let before = std::mem::replace(&mut session.secret, secret);
+            let change = session.change();
+            let secrets = &mut change.older;
+            secrets.push(before);
             let is_presented = |known: &[u8; 16]| presented.has_secret(known);
-            match session.secrets.iter().position(is_presented) {
-                Some(at) => drop(session.secrets.drain(..at)),
-                None => session.secrets.insert(0, presented.secret()),
+            match secrets.iter().position(is_presented) {
+                Some(at) => drop(secrets.drain(..at)),
+                None => secrets.insert(0, presented.secret()),
             }
             // That one, which the client surely has, and the newest ones.
-            let surplus = session.secrets.len().saturating_sub(1 + MOST_UNCONFIRMED);
-            session.secrets.drain(1..1 + surplus);
-            session.secrets.push(secret);
+            let surplus = secrets.len().saturating_sub(1 + MOST_UNCONFIRMED);
+            secrets.drain(1..1 + surplus);
+            self.detached -= usize::from(std::mem::take(&mut change.is_detached));
+            change.is_elsewhere = false;
             session.refuse_outdated();
-            session.is_elsewhere = false;
-            self.detached -= usize::from(std::mem::take(&mut session.is_detached));
         }
         self.resumed += 1;
         SessionToken::new(presented.id(), secret)
@@ -153,17 +194,15 @@ impl Sessions {
     /// Records that the client has received its newest token.
     pub(crate) fn confirm(&mut self, conn: ConnKey) {
         if let Some(session) = self.by_key.get_mut(conn) {
-            let outdated = session.secrets.len() - 1;
-            session.secrets.drain(..outdated);
-            session.refuse_outdated();
-            session.is_elsewhere = false;
+            session.confirm();
         }
     }
 
     /// Records that a session has lost its socket.
     pub(crate) fn detached(&mut self, conn: ConnKey) {
         if let Some(session) = self.by_key.get_mut(conn) {
-            self.detached += usize::from(!std::mem::replace(&mut session.is_detached, true));
+            self.detached +=
+                usize::from(!std::mem::replace(&mut session.change().is_detached, true));
         }
     }
 
@@ -177,7 +216,7 @@ impl Sessions {
     ) {
         let successor = Successor { handover: handover.clone(), secret: presented.secret() };
         if let Some(session) = self.by_key.get_mut(conn)
-            && let Some(before) = session.successor.replace(successor)
+            && let Some(before) = session.change().successor.replace(successor)
         {
             before.handover.refuse(Refusal::Superseded);
         }
@@ -185,12 +224,13 @@ impl Sessions {
 
     /// Returns true if a task waits for a session.
     pub(crate) fn has_successor(&self, conn: ConnKey) -> bool {
-        self.by_key.get(conn).is_some_and(|session| session.successor.is_some())
+        let change = self.by_key.get(conn).and_then(|session| session.change.as_ref());
+        change.is_some_and(|change| change.successor.is_some())
     }
 
     /// Takes the task that waits for a session.
     pub(crate) fn take_successor(&mut self, conn: ConnKey) -> Option<Arc<Handover>> {
-        Some(self.by_key.get_mut(conn)?.successor.take()?.handover)
+        Some(self.by_key.get_mut(conn)?.change.as_mut()?.successor.take()?.handover)
     }
 
     /// Returns how long a client with a session should wait before it comes back to the next process:
@@ -209,7 +249,7 @@ impl Sessions {
         if let Some(conn) = self.by_key.keys().find(|conn| tables.conn_id(*conn).is_none()) {
             return Err(format!("a session without a connection: {conn:?}"));
         }
-        let detached = self.by_key.values().filter(|session| session.is_detached).count();
+        let detached = self.by_key.values().filter(|session| session.is_detached()).count();
         match detached == self.detached {
             true => Ok(()),
             false => {
@@ -221,8 +261,8 @@ impl Sessions {
     /// Ends the session of a connection that is gone, if it has one.
     pub(crate) fn end(&mut self, conn: ConnKey) {
         if let Some(session) = self.by_key.remove(conn) {
-            self.detached -= usize::from(session.is_detached);
-            if let Some(successor) = session.successor {
+            self.detached -= usize::from(session.is_detached());
+            if let Some(successor) = session.change.and_then(|change| change.successor) {
                 successor.handover.refuse(Refusal::Ended);
             }
         }
@@ -283,13 +323,14 @@ mod tests {
         assert!(!is_refused(&late) && sessions.has_successor(conn));
         sessions.renew(conn, &second, [4; 16]);
         assert!(is_refused(&late) && !sessions.has_successor(conn));
-        assert_eq!(sessions.by_key[conn].secrets, [[3; 16], [4; 16]]);
+        assert!(sessions.by_key[conn].secrets().eq(&[[3; 16], [4; 16]]));
         // And one that waits while the client shows that it has its newest token.
         let late = Arc::new(Handover::default());
         sessions.supersede(conn, &second, &late);
         sessions.confirm(conn);
         assert!(is_refused(&late) && !sessions.has_successor(conn));
-        assert_eq!(sessions.by_key[conn].secrets, [[4; 16]]);
+        assert!(sessions.by_key[conn].secrets().eq(&[[4; 16]]));
+        assert!(sessions.by_key[conn].change.is_none(), "it takes nothing more");
     }
 
     #[test]

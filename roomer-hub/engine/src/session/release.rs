@@ -37,23 +37,25 @@ impl Sessions {
         is_proven: impl Fn(&[u8; 16]) -> bool,
     ) -> Release {
         let Some(session) = self.by_key.get_mut(conn) else { return Release::Unproven };
-        let Some(proven) = session.secrets.iter().rposition(is_proven) else {
+        if !session.secrets().any(&is_proven) {
             return Release::Unproven;
-        };
+        }
         // A client that came back here with the same token, and has not yet shown that it received the
         // next one, is at either node: the report may be from before that.
-        if !session.is_detached && proven + 1 < session.secrets.len() {
-            session.is_elsewhere = true;
+        let is_detached = session.is_detached();
+        if !is_detached && !is_proven(&session.secret) {
+            session.change().is_elsewhere = true;
             return Release::Later;
         }
-        self.released.detached += u64::from(session.is_detached);
-        self.released.attached += u64::from(!session.is_detached);
+        self.released.detached += u64::from(is_detached);
+        self.released.attached += u64::from(!is_detached);
         Release::Now
     }
 
     /// Returns true if a session whose socket is lost has to end, since its client is at another node.
     pub(crate) fn has_to_end(&mut self, conn: ConnKey) -> bool {
-        let is_elsewhere = self.by_key.get(conn).is_some_and(|session| session.is_elsewhere);
+        let change = self.by_key.get(conn).and_then(|session| session.change.as_ref());
+        let is_elsewhere = change.is_some_and(|change| change.is_elsewhere);
         self.released.attached += u64::from(is_elsewhere);
         is_elsewhere
     }

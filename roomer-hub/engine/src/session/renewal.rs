@@ -16,7 +16,7 @@ use crate::core::Core;
 use crate::handshake::request::AuthResult;
 use crate::outbound::{Outbound, encode};
 use crate::sync::MutexGuard;
-use roomer_hub::ConnKey;
+use crate::timer::moment::Moment;
 
 /// The pause before the next attempt to notify a client that reads too slowly.
 const RETRY: Duration = Duration::from_secs(1);
@@ -24,9 +24,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The state of a session's login.
 #[derive(Debug, Default)]
 pub(crate) struct Renewal {
-    /// When the client has to be asked for a token.
-    pub(crate) due_at: Option<Duration>,
-    expires: Duration,
+    due_at: Option<Moment>,
     /// True while the client may send one token.
     is_asked: bool,
 }
@@ -47,19 +45,24 @@ impl Renewal {
     /// Plans to ask for a token before a login expires.
     pub(crate) fn schedule(&mut self, now: Duration, expires: Option<Duration>, options: &Options) {
         let expires = expires.filter(|_| options.renew_login.is_some());
-        self.due_at = expires.map(|at| at.saturating_sub(options.renew_login_before).max(now));
-        self.expires = expires.unwrap_or_default();
+        let due_at = |at: Duration| at.saturating_sub(options.renew_login_before).max(now);
+        self.due_at = expires.map(|at| due_at(at).into());
+    }
+
+    /// Returns when the client has to be asked for a token.
+    pub(crate) fn due_at(&self) -> Option<Duration> {
+        self.due_at.map(Duration::from)
     }
 
     /// Asks the client for a token.
-    pub(crate) fn ask(&mut self, now: Duration, conn: ConnKey, outbound: &mut Outbound) {
-        let left = self.expires.saturating_sub(now).as_millis();
+    pub(crate) fn ask(&mut self, now: Duration, conn: &ConnInfo, outbound: &mut Outbound) {
+        let left = conn.expires().unwrap_or_default().saturating_sub(now).as_millis();
         let payload = format!("{{\"in\":{left}}}");
         let payload = payload.as_bytes();
         let expiring = PacketRef { room: ROOT, event: EXPIRING, payload, ..PacketRef::default() };
-        match outbound.send_frame(conn, encode(&expiring)) {
+        match outbound.send_frame(conn.key, encode(&expiring)) {
             true => (self.is_asked, self.due_at) = (true, None),
-            false => self.due_at = Some(now + RETRY),
+            false => self.due_at = Some((now + RETRY).into()),
         }
     }
 

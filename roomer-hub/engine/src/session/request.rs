@@ -24,13 +24,23 @@ impl SessionRequest {
     /// Returns what the client asks for; `None` if it speaks the plain protocol.
     pub(crate) fn of(request: &Request) -> Option<Self> {
         // Most requests have no query, and most queries another one.
-        request.head.uri().query().filter(|query| query.contains("roomer="))?;
-        let version = request.query("roomer")?;
-        let is_extended = parse_count(version.as_bytes()) == Some(u64::from(VERSION));
+        let query = request.head.uri().query().filter(|query| query.contains("roomer="))?;
+        let (mut version, mut session, mut received) = (None, None, None);
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            let parameter = match &*key {
+                "roomer" => &mut version,
+                "session" => &mut session,
+                "received" => &mut received,
+                _ => continue,
+            };
+            // The first one counts, as in `Request::query`.
+            parameter.get_or_insert(value);
+        }
+        let is_extended = parse_count(version?.as_bytes()) == Some(u64::from(VERSION));
         is_extended.then(|| SessionRequest {
-            resume: request.query("session").map(|token| ResumeRequest {
+            resume: session.map(|token| ResumeRequest {
                 token: SessionToken::parse(&token),
-                received: request.query("received").and_then(|text| parse_count(text.as_bytes())),
+                received: received.and_then(|text| parse_count(text.as_bytes())),
             }),
         })
     }

@@ -10,6 +10,7 @@ use crate::outbound::encode;
 use crate::outbound::replay::WrongCount;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::session::renewal::Renewal;
+use crate::timer::moment::Moment;
 
 /// How often the server sends something at least, as promised in `hello`. Browsers do not show
 /// pings to a page, so this is the page's sign that the server is alive.
@@ -17,7 +18,7 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// A client has no reason to send more acknowledgements in a row that acknowledge nothing new. They
 /// are not packets for the hub, so that its rates do not count them.
-const MOST_IDLE_ACKS: u32 = 64;
+const MOST_IDLE_ACKS: u8 = 64;
 /// The pause after which they are not in a row.
 const ACK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -26,17 +27,19 @@ const ACK_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct SessionState {
     /// The client's packets that were handled, and when to acknowledge them.
     pub(crate) received: AckSchedule,
-    heartbeat_at: Duration,
+    /// When the server has to send something, or while there is no socket, when the session ends.
+    deadline: Moment,
+    /// When the last acknowledgement arrived.
+    last_ack: Moment,
     /// The acknowledgements in a row, each within [`ACK_PAUSE`] of the one before, that acknowledge
-    /// nothing new, and when the last one arrived.
-    idle_acks: (u32, Duration),
+    /// nothing new.
+    idle_acks: u8,
+    has_socket: bool,
     /// True until the client has sent something on its present socket, which shows that it has
     /// received its token.
     is_unconfirmed: bool,
     /// The request handlers that are pending.
     pub(crate) requests: RunningRequests,
-    /// When the session ends, while it has no socket.
-    pub(crate) until: Duration,
     pub(crate) renewal: Renewal,
 }
 
@@ -60,11 +63,12 @@ impl SessionState {
     pub(crate) fn new(now: Duration) -> Self {
         SessionState {
             received: AckSchedule::default(),
-            heartbeat_at: now + HEARTBEAT,
-            idle_acks: (0, now),
+            deadline: (now + HEARTBEAT).into(),
+            last_ack: now.into(),
+            idle_acks: 0,
+            has_socket: true,
             is_unconfirmed: false,
             requests: RunningRequests::default(),
-            until: Duration::ZERO,
             renewal: Renewal::default(),
         }
     }
@@ -73,7 +77,18 @@ impl SessionState {
     pub(crate) fn resumed(&mut self, now: Duration) {
         // `hello` says how many packets were received.
         self.received.acknowledge();
-        (self.heartbeat_at, self.is_unconfirmed) = (now + HEARTBEAT, true);
+        (self.deadline, self.has_socket) = ((now + HEARTBEAT).into(), true);
+        self.is_unconfirmed = true;
+    }
+
+    /// The session has lost its socket, and ends at `until`.
+    pub(crate) fn detached(&mut self, until: Duration) {
+        (self.deadline, self.has_socket) = (until.into(), false);
+    }
+
+    /// Returns when the session ends. It has no socket.
+    pub(crate) fn until(&self) -> Duration {
+        self.deadline.into()
     }
 
     /// Returns true once after each return of the client: its newest token has arrived.
@@ -91,7 +106,7 @@ impl SessionState {
     ) -> SessionPacket {
         if packet.event != ACK {
             // Packets are counted by the hub's rates, and the client may ask about each.
-            self.idle_acks.0 = 0;
+            self.idle_acks = 0;
             self.received.received(now, bytes);
             return match packet.event == TOKEN && self.renewal.takes_token() {
                 true => SessionPacket::Token,
@@ -112,21 +127,25 @@ impl SessionState {
 
     /// Returns false if the client has sent too many acknowledgements of nothing new.
     fn may_acknowledge(&mut self, now: Duration, is_new: bool) -> bool {
-        let (count, last) = self.idle_acks;
-        let is_in_row = !is_new && now.saturating_sub(last) < ACK_PAUSE;
-        self.idle_acks = (if is_in_row { count + 1 } else { 0 }, now);
-        self.idle_acks.0 <= MOST_IDLE_ACKS
+        let is_in_row = !is_new && now.saturating_sub(self.last_ack.into()) < ACK_PAUSE;
+        self.idle_acks = if is_in_row { self.idle_acks.saturating_add(1) } else { 0 };
+        self.last_ack = now.into();
+        self.idle_acks <= MOST_IDLE_ACKS
     }
 
     /// Returns when the server has to send an acknowledgement: one is due, or nothing else shows
     /// the client that the server is alive.
     pub(crate) fn due_at(&self) -> Duration {
-        self.received.due_at().map_or(self.heartbeat_at, |at| at.min(self.heartbeat_at))
+        let heartbeat = self.deadline.into();
+        self.received.due_at().map_or(heartbeat, |at| at.min(heartbeat))
     }
 
     /// Returns the frame of an acknowledgement to send now.
     pub(crate) fn acknowledge(&mut self, now: Duration) -> Vec<u8> {
-        self.heartbeat_at = now + HEARTBEAT;
+        // A handler that was pending when the socket was lost leads here too.
+        if self.has_socket {
+            self.deadline = (now + HEARTBEAT).into();
+        }
         let count = self.received.acknowledge().to_string();
         let payload = count.as_bytes();
         encode(&PacketRef { room: ROOT, event: extended::ACK, payload, ..PacketRef::default() })

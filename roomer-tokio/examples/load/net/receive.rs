@@ -132,6 +132,9 @@ impl Net {
             _ if packet.event == JOIN_ACK && packet.room == ROOT => {
                 self.is_up(conn);
                 self.ids[conn] = packet.src.to_owned();
+                if self.eager_acks {
+                    self.acknowledge(conn);
+                }
                 listener.opened(conn, &packet);
             }
             _ => {

@@ -15,10 +15,9 @@ use crate::sync::{MutexGuard, Ordering, lock};
 use crate::transport::Writer;
 
 impl SocketWriter {
-    /// Begins a session: packets are kept from now on until the client acknowledges them, up to
-    /// `max` bytes.
-    pub(crate) fn begin_session(&self, max: usize) {
-        lock(&self.state).replay = Some(Box::new(Replay::new(max)));
+    /// Begins a session: packets are kept from now on until the client acknowledges them.
+    pub(crate) fn begin_session(&self) {
+        lock(&self.state).replay = Some(Box::default());
         self.is_extended.store(true, Ordering::Relaxed);
     }
 
@@ -31,7 +30,7 @@ impl SocketWriter {
     pub(super) fn push_logged(&self, mut state: MutexGuard<'_, State>, chunk: Chunk) -> bool {
         let is_open = state.is_open();
         let is_kept = match &mut state.replay {
-            Some(replay) if is_open => replay.push(&chunk.bytes),
+            Some(replay) if is_open => replay.push(&chunk.bytes, self.budget.marks.kept),
             _ => return false,
         };
         if state.outbox.phase() != OutboxPhase::Detached {
