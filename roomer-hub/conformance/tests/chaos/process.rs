@@ -40,8 +40,9 @@ pub(crate) struct ServerStats {
     pub(crate) bytes_in: usize,
     /// Connections that ended without a close frame.
     pub(crate) lost: usize,
-    /// Clients that could not return to their sessions, by reason: unknown, another user, incomplete.
-    pub(crate) refused: [usize; 3],
+    /// Clients that could not return to their sessions, by reason: unknown, another
+    /// node, another user, incomplete.
+    pub(crate) refused: [usize; 4],
     /// Connections closed by the server, by close code.
     pub(crate) closes: BTreeMap<u16, usize>,
 }
@@ -112,7 +113,7 @@ impl Process {
         let mut next = || words.next().unwrap().parse().unwrap();
         let [connections, rooms, memberships, sockets, queued, bytes_in, lost] =
             [(); 7].map(|()| next());
-        let refused = [(); 3].map(|()| next());
+        let refused = [(); 4].map(|()| next());
         let closes = words.map(|word| {
             let (code, count) = word.split_once(':').unwrap();
             (code.parse().unwrap(), count.parse().unwrap())

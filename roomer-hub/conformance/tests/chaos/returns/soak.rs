@@ -247,8 +247,8 @@ impl Soak {
         let numbers = self.process.numbers();
         assert!(numbers.closes.is_empty(), "the server has closed clients: {numbers:?}");
         let ghosts = self.ghosts().len();
-        let [unknown, other_user, incomplete] = numbers.refused;
-        assert!(ghosts <= unknown && other_user + incomplete == 0, "{ghosts} ghosts, {numbers:?}");
+        let [unknown, others @ ..] = numbers.refused;
+        assert!(ghosts <= unknown && others == [0; 3], "{ghosts} ghosts, {numbers:?}");
         self.close_all();
         self.process
     }
