@@ -74,6 +74,10 @@ pub enum Event {
     Disconnected {
         by: u16,
     },
+    /// A value that was stored with the connection is not there.
+    Forgot {
+        by: u16,
+    },
 }
 
 /// What the application does; the next input has to be its effect.
@@ -85,6 +89,9 @@ pub enum Action {
     Leave(&'static str),
     Close(u16),
 }
+
+/// What the application stores with each connection: the number of its id.
+struct Stored(u16);
 
 #[derive(Clone, Debug, Default)]
 pub struct Application(Arc<Mutex<State>>);
@@ -119,6 +126,14 @@ impl Application {
         self.state().log.push(event);
     }
 
+    /// Records it if what `on_connect` stored with the connection is not there.
+    fn recall(&self, conn: &Conn) {
+        let by = number(conn);
+        if conn.get().is_none_or(|stored: Arc<Stored>| stored.0 != by) {
+            self.record(conn.server(), Event::Forgot { by });
+        }
+    }
+
     pub fn act(&self, conn: &Conn, action: Action) {
         self.record(conn.server(), Event::Acts { by: number(conn), action });
         match action {
@@ -137,6 +152,7 @@ impl Application {
                 false => builder.on(event, move |conn, _| {
                     let by = number(conn);
                     application.record(conn.server(), Event::Called { by, script });
+                    application.recall(conn);
                     application.act(conn, script.action());
                     application.record(conn.server(), Event::Returned { by });
                     Ok(())
@@ -150,6 +166,7 @@ impl Application {
                         let clock = clock.clone();
                         async move {
                             call.wait(&clock, wait).await;
+                            call.application.recall(&call.conn);
                             call.application.act(&call.conn, script.action());
                             call.is_finished = true;
                             let (server, by) = (call.conn.server(), number(&call.conn));
@@ -163,6 +180,7 @@ impl Application {
         let (one, other) = (self.clone(), self.clone());
         builder = builder
             .on_connect(move |conn| {
+                conn.set(Stored(number(conn)));
                 one.record(conn.server(), Event::Connected { by: number(conn) });
             })
             .on_disconnect(move |conn, _| {

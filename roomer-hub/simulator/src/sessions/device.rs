@@ -165,6 +165,10 @@ impl Harness<'_> {
                 let (dst, payload) = (text(self.sessions[to].id), noise(slot, len.into()));
                 PacketRef { room: "root", event: "chat", dst, payload, ..bare }
             }
+            Say::Forge(room_number) if !self.devices[usize::from(slot) % SLOTS].is_extended => {
+                PacketRef { room: room(room_number), event: "roomer:reply", ..bare }
+            }
+            Say::Forge(_) => return None,
             Say::Call(number) => {
                 let event = SCRIPTS[usize::from(number) % SCRIPTS.len()].0;
                 PacketRef { room: "root", event, payload: noise(slot, 3), ..bare }

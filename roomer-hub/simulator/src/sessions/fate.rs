@@ -6,7 +6,7 @@ use roomer_engine::Stats;
 
 use super::application::millis;
 use super::harness::Harness;
-use super::log::{hello, token};
+use super::item::{hello, token};
 use super::marks::Mark;
 use super::plan::How;
 use super::session::Place;

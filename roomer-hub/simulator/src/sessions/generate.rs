@@ -80,9 +80,18 @@ fn how(source: &mut impl Source) -> How {
 
 /// A socket is lost, its client misses something and returns.
 fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
-    if source.one_in(3) {
-        steps.push(Step::Of(slot, Act::Read(false)));
-        talk(source, slot, steps);
+    match source.below(6) {
+        0 | 1 => {
+            steps.push(Step::Of(slot, Act::Read(false)));
+            talk(source, slot, steps);
+        }
+        // A socket that is full when it fails.
+        2 => {
+            steps.push(Step::Of(slot, Act::Space(source.pick(&[0, 10]))));
+            let other = source.below(SLOTS as u32) as u8;
+            talk(source, other, steps);
+        }
+        _ => {}
     }
     if !source.one_in(4) {
         steps.push(Step::Of(slot, Act::Break(broken(source))));
@@ -122,7 +131,8 @@ fn few_polls(source: &mut impl Source, steps: &mut Vec<Step>) {
 /// A client sends something, which arrives in most cases.
 fn talk(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let len = source.pick(&[0, 1, 20, 100, 100, 130, 600, 3000]);
-    let say = match source.below(12) {
+    let say = match source.below(13) {
+        12 => Say::Forge(source.below(3) as u8),
         0 => Say::Join(source.below(3) as u8),
         1 => Say::Leave(source.below(3) as u8),
         2 | 3 => Say::ToPeer { slot: source.below(SLOTS as u32) as u8, len },

@@ -6,7 +6,9 @@ use std::time::Duration;
 use roomer_proto::PacketRef;
 use roomer_testkit::frames::Frame;
 
+use super::plan::Setup;
 use super::session::frame_len;
+use crate::alphabet::identity;
 use crate::server::expected::{Order, Output};
 
 #[derive(Clone, Debug)]
@@ -70,4 +72,28 @@ impl What {
             }
         }
     }
+}
+
+/// Returns the text of the token of a session: its id, and the secret with a number.
+pub fn token(id: u16, secret: u16) -> String {
+    format!("{}.a0{:02x}{:02x}07{:0>24}", identity(id).text, secret as u8, secret >> 8, "f")
+}
+
+/// Returns the payload of `hello`. `handled` is present if the session continues.
+pub fn hello(setup: &Setup, token: &str, handled: Option<usize>, user: u8) -> String {
+    let session = match setup.window {
+        0 => "null".to_owned(),
+        _ => format!("\"{token}\""),
+    };
+    let user = match user {
+        1.. if handled.is_none() => format!(",\"user\":\"u{user}\""),
+        _ => String::new(),
+    };
+    let (resumed, received) = (handled.is_some(), handled.unwrap_or_default());
+    format!(
+        "{{\"version\":2,\"session\":{session},\"resumed\":{resumed},\"received\":{received},\
+         \"heartbeat\":25000,\"resume\":{},\
+         \"limits\":{{\"message\":8192,\"name\":4096,\"rooms\":1100,\"info\":1024,\"requests\":64}}{user}}}",
+        setup.window
+    )
 }

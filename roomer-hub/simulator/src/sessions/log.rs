@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use roomer_engine::RecordedInput;
 use roomer_hub::ConnKey;
+use roomer_proto::extended::PREFIX;
 
 use super::application::{Action, Event, SCRIPTS, Script, millis, text};
 use super::harness::Harness;
-use super::item::{Item, What};
+use super::item::{Item, What, hello, token};
 use super::marks::Mark;
 use super::session::{Packet, Place, Session};
 use super::socket::{Meaning, Phase};
-use crate::alphabet::{id_number, identity};
+use crate::alphabet::id_number;
 use crate::fault::{Fault, ensure};
 use crate::hub::op::{Effect, Op};
 use crate::hub::token_bucket::{Bucket, Quota, RateSpec};
@@ -54,6 +55,9 @@ impl Harness<'_> {
     ) -> Result<(), Fault> {
         match event {
             Event::Input(_) => {}
+            Event::Forgot { by } => {
+                return Err(Fault::new(format!("what connection {by} stored is lost")));
+            }
             Event::Called { by, script } => {
                 let expected = due.call.take();
                 ensure!(expected == Some((by, script)), "{event:?} instead of {expected:?}");
@@ -231,6 +235,10 @@ impl Harness<'_> {
         self.messages_in += 1;
         let client = session.client;
         let before = self.model.rejected_packets;
+        if packet.event.starts_with(PREFIX) {
+            self.model.rejected_packets.reserved += 1;
+            return Ok(());
+        }
         self.give(Op::Packet { client, packet })?;
         let after = self.model.rejected_packets;
         let (code, message) = match () {
@@ -372,28 +380,4 @@ impl Harness<'_> {
         session.place = Place::Ended;
         self.give(Op::Gone { client })
     }
-}
-
-/// Returns the text of the token of a session: its id, and the secret with a number.
-pub fn token(id: u16, secret: u16) -> String {
-    format!("{}.a0{:02x}{:02x}07{:0>24}", identity(id).text, secret as u8, secret >> 8, "f")
-}
-
-/// Returns the payload of `hello`. `handled` is present if the session continues.
-pub fn hello(setup: &super::plan::Setup, token: &str, handled: Option<usize>, user: u8) -> String {
-    let session = match setup.window {
-        0 => "null".to_owned(),
-        _ => format!("\"{token}\""),
-    };
-    let user = match user {
-        1.. if handled.is_none() => format!(",\"user\":\"u{user}\""),
-        _ => String::new(),
-    };
-    let (resumed, received) = (handled.is_some(), handled.unwrap_or_default());
-    format!(
-        "{{\"version\":2,\"session\":{session},\"resumed\":{resumed},\"received\":{received},\
-         \"heartbeat\":25000,\"resume\":{},\
-         \"limits\":{{\"message\":8192,\"name\":4096,\"rooms\":1100,\"info\":1024,\"requests\":64}}{user}}}",
-        setup.window
-    )
 }

@@ -162,6 +162,8 @@ pub enum Say {
     },
     /// An event with a handler, by the number of its script.
     Call(u8),
+    /// An event of the extended protocol, which a plain client may not send.
+    Forge(u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
