@@ -5,7 +5,7 @@ use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
 use crate::peers::Peers;
-use crate::record::{Context, Output, PeerRecord, Record};
+use crate::record::{Context, Output, RareRecord, Record};
 use crate::room::Members;
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
@@ -273,28 +273,28 @@ impl<'a> Actions<'a> {
 
     #[cold]
     #[inline(never)]
-    fn peer_action(&self, record: PeerRecord) -> Action<'a> {
+    fn rare_action(&self, record: RareRecord) -> Action<'a> {
         let packet = PacketRef { src: self.id, ..self.context.packet };
         match record {
-            PeerRecord::BroadcastExcept(room) => {
+            RareRecord::BroadcastExcept(room) => {
                 self.broadcast(room, packet, self.output.except_guest.as_ref())
             }
-            PeerRecord::Broadcast(key) => {
+            RareRecord::Broadcast(key) => {
                 let room = &self.tables.rooms[key];
                 let audience = if room.remembers { room.plain_audience() } else { Audience::All };
                 self.local_broadcast(key, audience, packet)
             }
-            PeerRecord::GuestLeft { room, subject } => {
+            RareRecord::GuestLeft { room, subject } => {
                 self.notice(room, MEMBER_LEFT, self.output.subjects[subject as usize].as_str())
             }
-            PeerRecord::Forward(peer) => Action::Forward { peer, packet },
-            PeerRecord::InfoChanged(conn) => Action::InfoChanged { conn },
-            PeerRecord::Members { room, text, kind } => self.members_action(room, text, kind),
-            PeerRecord::Numbered { room, is_forwarded, has_except } => {
+            RareRecord::Forward(peer) => Action::Forward { peer, packet },
+            RareRecord::InfoChanged(conn) => Action::InfoChanged { conn },
+            RareRecord::Members { room, text, kind } => self.members_action(room, text, kind),
+            RareRecord::Numbered { room, is_forwarded, has_except } => {
                 self.numbered(room, is_forwarded, has_except)
             }
-            PeerRecord::Number(room) => self.number(room),
-            PeerRecord::Missed { room, back } => self.missed(room, back),
+            RareRecord::Number(room) => self.number(room),
+            RareRecord::Missed { room, back } => self.missed(room, back),
         }
     }
 
@@ -347,7 +347,7 @@ impl<'a> Iterator for Actions<'a> {
                 let (code, reason) = cause.close().frame();
                 Action::Close { conn, code, reason }
             }
-            Record::Peer(record) => self.peer_action(record),
+            Record::Rare(record) => self.rare_action(record),
             Record::Extended(record) => self.extended_action(record),
         })
     }

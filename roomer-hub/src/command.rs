@@ -6,7 +6,7 @@ use roomer_proto::extended::Info;
 use crate::hub::Hub;
 use crate::input::Command;
 use crate::keys::ConnKey;
-use crate::record::{Context, PeerRecord, Record};
+use crate::record::{Context, RareRecord, Record};
 
 impl Hub {
     /// Carries out a command, unless the connection that it names is gone.
@@ -21,7 +21,7 @@ impl Hub {
                         None => Record::Broadcast(room),
                         Some(id) => {
                             self.output.except_guest = Some(id);
-                            Record::Peer(PeerRecord::BroadcastExcept(room))
+                            Record::Rare(RareRecord::BroadcastExcept(room))
                         }
                     };
                     self.broadcast(room, &PacketRef { event, payload, ..empty }, except, record);

@@ -12,7 +12,7 @@ use crate::hub::{Authorization, Hub};
 use crate::input::Input;
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::limits::RejectReason;
-use crate::record::{Context, PeerRecord, Record};
+use crate::record::{Context, RareRecord, Record};
 
 /// The number of inputs about peers that a hub has rejected, by reason: messages and changes that a
 /// correct peer does not send, except where the field notes otherwise.
@@ -142,7 +142,7 @@ impl Hub {
                 self.output.records.push(Record::RoomClosed(room));
             } else if self.notifies(room) {
                 if self.tables.rooms[room].has_plain_members() {
-                    self.output.records.push(Record::Peer(PeerRecord::GuestLeft { room, subject }));
+                    self.output.records.push(Record::Rare(RareRecord::GuestLeft { room, subject }));
                 }
                 let id = self.output.subjects[subject as usize];
                 self.announce_guest(room, false, &id);
@@ -253,7 +253,7 @@ impl Hub {
             && !self.tables.members(room).is_empty()
         {
             let except = except.and_then(|id| self.tables.find_conn(id.as_str()));
-            let record = Record::Peer(PeerRecord::Broadcast(room));
+            let record = Record::Rare(RareRecord::Broadcast(room));
             self.broadcast(room, &packet, except, record);
         }
         let except = except.and_then(|id| self.tables.find_conn(id.as_str()));
@@ -312,7 +312,7 @@ impl Hub {
     #[cold]
     pub(crate) fn forward(&mut self, dst: &str) {
         let peers = self.tables.guest_tables.peers_of(dst);
-        self.output.records.extend(peers.map(|peer| Record::Peer(PeerRecord::Forward(peer))));
+        self.output.records.extend(peers.map(|peer| Record::Rare(RareRecord::Forward(peer))));
     }
 
     /// Returns true if a peer's message passes the rules for peers, and makes its sender the

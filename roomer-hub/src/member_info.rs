@@ -16,7 +16,7 @@ use crate::hub::{Authorization, Hub};
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::limits::RejectReason;
 use crate::peers::{Peers, RoomGuests};
-use crate::record::{NoticeKind, PeerRecord, Record};
+use crate::record::{NoticeKind, RareRecord, Record};
 use crate::room::Room;
 use crate::snapshot::{MemberList, Snapshot};
 use crate::tables::Tables;
@@ -128,7 +128,7 @@ impl Hub {
         if !has_changed {
             return;
         }
-        self.output.records.push(Record::Peer(PeerRecord::InfoChanged(conn)));
+        self.output.records.push(Record::Rare(RareRecord::InfoChanged(conn)));
         let mut text = None;
         let Tables { conns, rooms, .. } = &mut self.tables;
         for seat in &conns[conn].seats {
@@ -150,8 +150,8 @@ impl Hub {
                     out.extend_from_slice(b"]}");
                 })
             });
-            let record = PeerRecord::Members { room: seat.room, text, kind };
-            self.output.records.push(Record::Peer(record));
+            let record = RareRecord::Members { room: seat.room, text, kind };
+            self.output.records.push(Record::Rare(record));
         }
     }
 
@@ -189,8 +189,8 @@ impl Hub {
                     out.extend_from_slice(b"]}");
                 })
             });
-            let record = PeerRecord::Members { room: seat.room, text, kind: NoticeKind::Info };
-            self.output.records.push(Record::Peer(record));
+            let record = RareRecord::Members { room: seat.room, text, kind: NoticeKind::Info };
+            self.output.records.push(Record::Rare(record));
         }
     }
 

@@ -5,7 +5,7 @@ use roomer_proto::{ConnId, PacketRef};
 use crate::hub::Hub;
 use crate::keys::ConnKey;
 use crate::member_info::write_conn;
-use crate::record::{Context, NoticeKind, PeerRecord, Record};
+use crate::record::{Context, NoticeKind, RareRecord, Record};
 
 impl Hub {
     /// Sends a message that has its place in a room's order to this node's members.
@@ -18,7 +18,7 @@ impl Hub {
             && !self.tables.members(room).is_empty()
         {
             self.output.subject = ConnId::parse(packet.src);
-            self.output.records.push(Record::Peer(PeerRecord::Broadcast(room)));
+            self.output.records.push(Record::Rare(RareRecord::Broadcast(room)));
         }
         let except = except.and_then(|id| self.tables.find_conn(id.as_str()));
         Context { conn: ConnKey::default(), except, packet }

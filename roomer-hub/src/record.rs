@@ -31,7 +31,7 @@ pub(crate) enum Record {
     Authorize(Permission),
     Close(u16),
     CloseFor(CloseCause),
-    Peer(PeerRecord),
+    Rare(RareRecord),
     Extended(ExtendedRecord),
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum NoticeKind {
 
 /// The records that only a hub with peers or extended members makes, apart from the others so that these stay fast.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum PeerRecord {
+pub(crate) enum RareRecord {
     BroadcastExcept(RoomKey),
     Broadcast(RoomKey),
     GuestLeft {
@@ -106,9 +106,9 @@ pub(crate) struct Output {
     pub(crate) records: Vec<Record>,
     /// The id of the connection that the input is about, which may be gone by now.
     pub(crate) subject: Option<ConnId>,
-    /// The ids of the guests that the input removed, for [`PeerRecord::GuestLeft`].
+    /// The ids of the guests that the input removed, for [`RareRecord::GuestLeft`].
     pub(crate) subjects: Vec<ConnId>,
-    /// The id of [`PeerRecord::BroadcastExcept`], which alone reads it.
+    /// The id of [`RareRecord::BroadcastExcept`], which alone reads it.
     pub(crate) except_guest: Option<ConnId>,
     /// The rooms that the input closed by a connection.
     pub(crate) closed_rooms: Vec<(RoomKey, Box<str>)>,
@@ -117,7 +117,7 @@ pub(crate) struct Output {
     pub(crate) own_payload: Vec<u8>,
     /// The text of the guests in the input's `join_ack` for an extended client.
     pub(crate) guest_list: MemberList,
-    /// The payloads of [`PeerRecord::Members`], from this input if it has one.
+    /// The payloads of [`RareRecord::Members`], from this input if it has one.
     pub(crate) texts: Texts,
     /// The errors of [`ExtendedRecord::Error`], from this input if it has one.
     pub(crate) errors: Vec<ErrorPacket>,
@@ -204,14 +204,14 @@ impl Output {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let text = self.add_text(write);
-        self.records.push(Record::Peer(PeerRecord::Members { room, text, kind }));
+        self.records.push(Record::Rare(RareRecord::Members { room, text, kind }));
     }
 
     /// Adds the payload of notices that the caller records.
     pub(crate) fn add_text(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
         // Not cleared with every input, which would cost hubs without extended members.
         let is_notice =
-            |record: &Record| matches!(record, Record::Peer(PeerRecord::Members { .. }));
+            |record: &Record| matches!(record, Record::Rare(RareRecord::Members { .. }));
         if !self.records.iter().rev().any(is_notice) {
             self.texts.clear();
         }

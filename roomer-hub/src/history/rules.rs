@@ -9,7 +9,7 @@ use roomer_proto::{ConnId, PacketRef};
 use crate::history::{Histories, History};
 use crate::hub::Hub;
 use crate::keys::{ConnKey, RoomKey};
-use crate::record::{PeerRecord, Record};
+use crate::record::{RareRecord, Record};
 
 impl Hub {
     /// Lets rooms that are created from now on remember their messages. `pattern` is a room's name, or a
@@ -62,14 +62,14 @@ impl Hub {
             return;
         }
         // Other nodes get the message once, with one of the two.
-        let is_from_peer = matches!(record, Record::Peer(PeerRecord::Broadcast(_)));
+        let is_from_peer = matches!(record, Record::Rare(RareRecord::Broadcast(_)));
         let is_forwarded = !has_plain && !is_from_peer;
-        let has_except = matches!(record, Record::Peer(PeerRecord::BroadcastExcept(_)));
-        let numbered = PeerRecord::Numbered { room, is_forwarded, has_except };
-        self.output.records.push(Record::Peer(numbered));
+        let has_except = matches!(record, Record::Rare(RareRecord::BroadcastExcept(_)));
+        let numbered = RareRecord::Numbered { room, is_forwarded, has_except };
+        self.output.records.push(Record::Rare(numbered));
         let left_out = except
             .filter(|&conn| self.tables.is_extended(conn) && self.tables.is_member(conn, room));
-        let number = left_out.map(|_| Record::Peer(PeerRecord::Number(room)));
+        let number = left_out.map(|_| Record::Rare(RareRecord::Number(room)));
         self.output.records.extend(number);
     }
 
@@ -113,7 +113,7 @@ impl Hub {
         let newest = recalled.at.number;
         self.output.records.extend(recalled.numbers.map(|number| {
             let back = u32::try_from(newest - number).unwrap_or(u32::MAX);
-            Record::Peer(PeerRecord::Missed { room, back })
+            Record::Rare(RareRecord::Missed { room, back })
         }));
     }
 }
