@@ -100,7 +100,7 @@ describe("people in sessions", { timeout: 120_000 }, () => {
         const late = await enter("names");
         assert.deepEqual([await nameOf(late, ann.id), await nameOf(late, bob.id)], ["Anna", "Bob"]);
         // The browser itself logs each request that finds no network, and the page's question why it was refused, which may find one.
-        assert.deepEqual([ann, bob, late].flatMap(({ errors }) => errors.filter((text) => !/Failed to load resource|WebSocket connection/.test(text))), []);
+        assert.deepEqual([ann, bob, late].flatMap(({ errors }) => errors.filter((text) => !/net::ERR_|WebSocket connection|status of 400/.test(text))), []);
         await Promise.all([ann, bob, late].map((each) => each.close()));
     });
 
