@@ -34,6 +34,7 @@ impl ConnId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let id = ConnId::of(Uuid::try_parse(text).ok()?);
+        // One text for each id, since ids are compared as bytes: `Uuid` accepts other forms, too.
         (id.as_str() == text).then_some(id)
     }
 

@@ -81,6 +81,8 @@ impl<'a> PacketRef<'a> {
         let [names @ .., _] = self.fields();
         let lengths = names.map(|(field, bytes)| (field, bytes.len()));
         for (field, len) in lengths.into_iter().chain([(Field::Payload, payload_len)]) {
+            // All are checked before the first byte is written, so that `out` is unchanged after an
+            // error.
             u32::try_from(len).map_err(|_| EncodeError { field, len })?;
         }
         for (_, bytes) in names {
@@ -130,6 +132,7 @@ fn take<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a [u8], DecodeError> 
         return Err(DecodeError::NoLength { field, left: rest.len() });
     };
     let claimed = u32::from_be_bytes(*length);
+    // The length is compared with what is there before it is used: a claim costs no memory.
     let past_end = DecodeError::PastEnd { field, claimed, left: behind.len() };
     let length = usize::try_from(claimed).map_err(|_| past_end)?;
     let (bytes, behind) = behind.split_at_checked(length).ok_or(past_end)?;

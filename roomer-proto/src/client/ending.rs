@@ -22,6 +22,7 @@ impl Client {
         }
         let opened_at = self.socket.take().and_then(|socket| socket.opened_at);
         self.must_disconnect = true;
+        // Not when it opens: a server that accepts and closes at once would be met without backoff.
         if opened_at.is_some_and(|at| now.saturating_sub(at) >= self.options.min_uptime) {
             self.failures = 0;
         }
@@ -33,6 +34,8 @@ impl Client {
             self.outbox.slow_down(now);
         }
         self.lost_at.get_or_insert(now);
+        // An attempt that did not open says nothing about the session, to which the next one may
+        // return.
         if !keeps_session && opened_at.is_some() {
             self.end_session(now);
         }
@@ -45,6 +48,7 @@ impl Client {
         self.failures += 1;
         let extra = if wait == Wait::Slow { RATE_DELAY } else { Duration::ZERO };
         self.next_attempt = match hint {
+            // Without jitter: the server spreads its hints.
             Some(hint) => NextAttempt::At(now + hint),
             None => NextAttempt::Undrawn { since: now, extra, most },
         };
@@ -55,6 +59,7 @@ impl Client {
     /// Returns whether and how a client reconnects after a failure, and the server's hint.
     fn verdict(&self, failure: &Failure) -> (Option<Wait>, Option<Duration>) {
         let (code, reason) = match failure {
+            // 1005 stands for a close frame without a code (RFC 6455 section 7.1.5).
             Failure::Closed { code, reason } => (code.unwrap_or(1005), reason.as_str()),
             // The same credentials would be rejected again.
             Failure::Rejected { status: 401 | 403 } => return (None, None),
@@ -82,6 +87,8 @@ impl Client {
         for item in self.outbox.reset() {
             self.report(item, LostReason::Unconfirmed);
         }
+        // After `reset`: requests that were not written are queued again, and wait for the next
+        // session.
         self.lose_requests();
     }
 
@@ -90,6 +97,7 @@ impl Client {
         if self.socket.take().is_some() {
             self.must_disconnect = true;
         }
+        // Before the queue is drained, since it returns to the queue what was not written.
         self.end_session(now);
         for item in self.outbox.drain_queue() {
             self.report(item, LostReason::Unsent);

@@ -11,7 +11,7 @@ use super::requests::{Request, RequestError, RequestId, ServerError};
 use crate::websocket::Violation;
 use crate::{ConnId, Packet};
 
-/// What has happened to a client, in order.
+/// Events of a client, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

@@ -84,6 +84,7 @@ impl Handshake {
             code => return Err(Failure::Rejected { status: code.unwrap_or_default() }),
         }
         self.check(response.headers)?;
+        // The head ends in these bytes, or an earlier call would have found its end.
         Ok(Some(end - before))
     }
 
@@ -103,6 +104,7 @@ impl Handshake {
         if accepts.next() != Some(self.accept.as_bytes()) || accepts.next().is_some() {
             return Err(Failure::Handshake("the response has a wrong Sec-WebSocket-Accept"));
         }
+        // RFC 6455 section 4.1: the client fails if the response selects what it did not request.
         let unasked = ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"];
         if unasked.into_iter().any(|name| values(name).any(|value| !value.is_empty())) {
             return Err(Failure::Handshake("the response selects what was not offered"));

@@ -11,10 +11,10 @@ use super::limits::MOST_OWN_IDS;
 use crate::ConnId;
 use crate::extended::{self, Position};
 
-/// What a client knows of the memory of a room.
+/// A client's knowledge of the memory of a room.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// The last message that the client has seen; `None` before the server has told a position.
+    /// The last message that the client has seen; `None` before the server has sent a position.
     seen: Option<Position>,
     /// The messages that the client wants if it has not seen any, or if some are missing.
     last: u32,
@@ -69,6 +69,7 @@ impl Client {
         memory.add_own(own);
         let before = memory.seen;
         memory.seen = Some(match before {
+            // The missed messages are still to come, and must count as new.
             Some(before) if members.recovered => Position { epoch: at.epoch, ..before },
             _ => Position { number: at.number.saturating_sub(memory.last.into()), ..at },
         });

@@ -40,7 +40,7 @@ pub enum State {
     Closed,
 }
 
-/// What a client needs from its driver.
+/// A request of a client to its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Need {
@@ -149,6 +149,7 @@ impl Client {
     pub fn next_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front();
         if event.is_none() && self.events.capacity() > 0 {
+            // An idle client owns no memory for events.
             self.events = VecDeque::new();
         }
         event
@@ -158,10 +159,12 @@ impl Client {
     /// until it returns `None`, and at the [deadline](Self::deadline). `random` decides about the
     /// delay before the next attempt.
     pub fn poll(&mut self, now: Duration, random: u64) -> Option<Need> {
+        // First, so that the driver drops a lost connection before it makes the next one.
         if self.must_disconnect {
             self.must_disconnect = false;
             return Some(Need::Disconnect);
         }
+        // In every state: the time limit of a request runs without a connection, too.
         self.expire_requests(now);
         match self.state {
             State::Waiting => {
@@ -200,10 +203,13 @@ impl Client {
     fn life_deadline(&self) -> Option<Duration> {
         match (self.state, &self.socket) {
             (State::Waiting, _) => Some(match self.next_attempt {
+                // Only `poll` has the random number that the time depends on.
                 NextAttempt::Undrawn { .. } => Duration::ZERO,
                 NextAttempt::At(at) => at,
             }),
             (State::Open, Some(socket)) => {
+                // `pump` sets it to zero when it has passed. A time in the past would keep the
+                // driver busy.
                 let waits = self.outbox.has_queued() && !self.grace_end.is_zero();
                 let grace = (waits && self.has_waiting_rooms()).then_some(self.grace_end);
                 let session = self.session.as_ref();
@@ -265,6 +271,8 @@ impl Client {
             }
             (State::Waiting, _) => {
                 let most = self.options.min_delay;
+                // Drawn again instead of due at once: the clients of a network that returns wake
+                // together.
                 if let NextAttempt::At(at) = self.next_attempt
                     && at > now + most
                 {
@@ -295,6 +303,8 @@ impl Client {
     fn check_silence(&mut self, now: Duration) {
         let Some(socket) = self.socket.as_mut().filter(|socket| now >= socket.due) else { return };
         let answer = answer_time(&self.options, self.patience);
+        // Only a plain server may be silent until it is asked; an extended one has promised a
+        // heartbeat.
         if self.state == State::Open && self.session.is_none() && !socket.is_probing {
             (socket.is_probing, socket.must_ping) = (true, true);
             socket.due = now + answer;
@@ -312,6 +322,8 @@ impl Client {
             State::Open => {
                 let most =
                     LONGEST_ANSWER.as_millis() / self.options.answer_timeout.as_millis().max(1);
+                // At least four times the option: with no room to grow, a client whose answers take
+                // longer would reconnect again and again.
                 let most = u32::try_from(most).unwrap_or(u32::MAX).max(4);
                 self.patience = (2 * self.patience).min(most);
                 self.lose(now, Failure::Timeout);
@@ -323,6 +335,8 @@ impl Client {
     /// Bytes of the server have arrived.
     pub(super) fn heard(&mut self, now: Duration) {
         let options = &self.options;
+        // Until the client is open, `due` is the end of the attempt, which received bytes do not
+        // postpone.
         let Some(socket) = self.socket.as_mut().filter(|socket| socket.opened_at.is_some()) else {
             return;
         };
@@ -347,6 +361,7 @@ impl Client {
         let down = self.lost_at.take().map_or(Duration::ZERO, |at| now.saturating_sub(at));
         self.grace_end = now + (GRACE + GRACE_FACTOR * down).min(LONGEST_GRACE);
         if let Some(socket) = &mut self.socket {
+            // Before `heard`, which ignores a socket that is not open.
             socket.opened_at = Some(now);
         }
         self.heard(now);

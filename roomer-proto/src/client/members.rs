@@ -16,7 +16,7 @@ pub struct Members {
     count: Option<usize>,
 }
 
-/// What an extended server tells of a member. Boxed, since many have none.
+/// The details of a member that an extended server sends. Boxed, since many members have none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Details {
     info: Option<Info>,

@@ -83,7 +83,7 @@ pub(super) struct Outbox {
     probes: VecDeque<u64>,
 }
 
-/// What limits an outbox.
+/// The limits of an outbox.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) messages: usize,
@@ -148,6 +148,8 @@ impl Outbox {
     }
 
     fn fits(&self, limits: Limits) -> bool {
+        // Up to the limit, one more is sent whatever its length, so that no message is too long to
+        // be sent.
         self.sent_bytes <= limits.bytes && self.window.is_none_or(|window| self.sent.len() < window)
     }
 
@@ -194,12 +196,17 @@ impl Outbox {
             return None;
         }
         if !self.fits(limits) {
+            // Only a confirmation makes room. With nothing new since the last question, its answer
+            // is on the way.
             self.must_ask |= self.unprobed > 0;
             return None;
         }
+        // Requests first: messages to a room wait for the join among them.
         let item = match self.requests.pop_front() {
             Some(item) => item,
             None => {
+                // A room that waits does not hold up the others; the messages of one room stay in
+                // order.
                 let at = self.queue.iter().position(|item| is_open(&item.room))?;
                 let item = self.queue.remove(at)?;
                 self.queued_bytes -= item.bytes.len();
@@ -280,6 +287,7 @@ impl Outbox {
     /// packets: the others are written again. Returns false if it cannot have.
     pub(super) fn resume(&mut self, now: Duration, count: u64) -> bool {
         let is_right = self.confirm(now, count);
+        // After `confirm`, which compares the count with what the last connection has written.
         (self.written, self.window) = (0, Some(FIRST_WINDOW));
         self.unprobed = self.sent.len() * PACKET_BYTES;
         self.probe_at = (!self.sent.is_empty()).then_some(now + PROBE_DELAY);
@@ -291,6 +299,8 @@ impl Outbox {
     pub(super) fn reset(&mut self) -> VecDeque<Item> {
         let mut lost = core::mem::take(&mut self.sent);
         let unwritten = lost.split_off(self.written);
+        // From the last to the first, so that they stand in order, before what was queued after
+        // them.
         for item in unwritten.into_iter().rev().filter(Item::waits) {
             self.queued_bytes += item.bytes.len();
             self.queue.push_front(item);

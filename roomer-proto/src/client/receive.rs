@@ -1,4 +1,4 @@
-//! What a client reads.
+//! Handling of what a client receives.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -45,6 +45,7 @@ impl Client {
         // The frames are taken out, so that an event can change the rest of the client.
         let mut frames = core::mem::take(&mut socket.frames);
         let mut feed = frames.feed(&limits, rest);
+        // An event may end the connection; the frames behind it are not handled then.
         while self.socket.is_some()
             && let Some(event) = feed.next()
         {
@@ -82,6 +83,7 @@ impl Client {
                     return self.finish(now, Closing::Application);
                 }
                 let failure = Failure::Closed { code, reason: reason.into() };
+                // RFC 6455 section 5.5.1: the answer repeats the code.
                 let answer = code.filter(|code| valid_close_code(*code));
                 self.farewell = Some(answer.unwrap_or(code::NORMAL));
                 self.lose(now, failure);
@@ -89,7 +91,7 @@ impl Client {
         }
     }
 
-    /// The server broke a rule: the connection ends with a close frame, and the client comes back.
+    /// The server broke a rule: the connection ends with a close frame, and the client reconnects.
     pub(super) fn violated(&mut self, now: Duration, violation: Violation) {
         self.farewell = Some(violation.code);
         self.lose(now, Failure::Violation(violation));
@@ -113,6 +115,8 @@ impl Client {
         if self.session.is_some() {
             match packet.event {
                 HELLO => return,
+                // Not counted, like `hello`: otherwise each acknowledgement would ask for another
+                // one.
                 ACK => return self.acknowledged(now, &packet),
                 _ => self.count(now, data.len()),
             }
@@ -185,6 +189,7 @@ impl Client {
                 if self.id.is_some_and(|own| own != id) {
                     return;
                 }
+                // A plain server has no `hello`: the acknowledgement of root opens the connection.
                 if self.state == State::Connecting {
                     self.opened(now, id, false);
                     self.request_rooms(false);
@@ -200,6 +205,7 @@ impl Client {
                 let Some((name, entry)) = self.entry(room) else { return };
                 let Some(id) = id else { return };
                 entry.saw(now);
+                // After `saw`: the member that leaves may be the last other one.
                 if event == NEW_MEMBER && entry.members.add(id) {
                     self.events.push_back(Event::MemberJoined { room: name, id });
                 } else if event == MEMBER_LEFT && entry.members.remove(&id) {
@@ -219,6 +225,7 @@ impl Client {
                 self.numbered(room, dst);
             }
             REPLY | ERROR if self.session.is_some() => self.answered(&packet),
+            // Forged by a peer, or of a later version: not for the application.
             _ if is_extended(event) || is_built_in(event) => {}
             _ if self.asked(now, &packet) => {}
             _ => {
@@ -265,6 +272,8 @@ impl Client {
         let before = entry.joined(id, Members::parse(payload));
         entry.saw(now);
         if !entry.is_wanted {
+            // The application has left the room while the join was pending; now the leave can
+            // follow.
             return self.request_room(name);
         }
         let is_first = !core::mem::replace(&mut entry.was_in, true);

@@ -226,6 +226,8 @@ impl Client {
         // In the form in which it was sent: leading zeros make another tag.
         let number = tag.as_str().parse().ok().filter(|number| Tag::from_number(*number) == tag);
         let Some(number) = number else { return };
+        // Only the receiver may answer, or the server in its place: other clients can guess a
+        // number.
         let is_right = |waiting: &Waiting| packet.src.is_empty() || waiting.to == *packet.src;
         if !requests.waiting.get(&number).is_some_and(is_right) {
             return;

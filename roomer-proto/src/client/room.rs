@@ -19,7 +19,7 @@ pub(super) enum Pending {
 pub(super) struct Room {
     /// True if the application wants to be in the room.
     pub(super) is_wanted: bool,
-    /// True if the server has the client in the room, as far as it has told.
+    /// True if the server has the client in the room, as far as the client knows.
     pub(super) is_in: bool,
     /// True if the client has been in the room since it was wanted.
     pub(super) was_in: bool,

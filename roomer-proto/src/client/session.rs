@@ -1,4 +1,4 @@
-//! What a client of the extended protocol knows of its session.
+//! The session of a client of the extended protocol.
 
 use alloc::string::String;
 use core::time::Duration;

@@ -1,4 +1,4 @@
-//! What a client writes.
+//! Writing to the connection.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -25,6 +25,8 @@ impl Client {
         key: &mut dyn FnMut() -> [u8; 4],
     ) -> bool {
         let before = out.len();
+        // Also without a socket: a lost connection is taken at once, and the driver writes before
+        // it drops it.
         if let Some(code) = self.farewell.take() {
             masked_frame(CLOSE, key(), &code.to_be_bytes(), out);
         }
@@ -59,6 +61,7 @@ impl Client {
         {
             masked_frame(BINARY, key(), &item.bytes, out);
         }
+        // What follows comes behind all packets: the answer to the close frame confirms them.
         if self.outbox.has_unwritten() {
             return;
         }

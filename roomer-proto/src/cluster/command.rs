@@ -8,24 +8,24 @@ use super::cursor::{Cursor, prefixed_len, put_prefixed};
 /// A command about a connection of another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerCommand<'a> {
-    /// Join it to a room.
+    /// Join the connection to a room.
     Join {
         /// The room's name.
         room: &'a str,
     },
-    /// Remove it from a room.
+    /// Remove the connection from a room.
     Leave {
         /// The room's name.
         room: &'a str,
     },
-    /// Move it from one room to another in one step, if it is in the first one.
+    /// Move the connection from one room to another in one step, if it is in the first one.
     Move {
         /// The name of the room to leave.
         from: &'a str,
         /// The name of the room to join.
         to: &'a str,
     },
-    /// Close it.
+    /// Close the connection.
     Close {
         /// The WebSocket close code.
         code: u16,

@@ -100,6 +100,7 @@ pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
 }
 
 pub(super) fn varint_len(value: u64) -> usize {
+    // `| 1`, since zero takes one byte as well.
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 

@@ -22,7 +22,7 @@ pub enum FrameError {
     /// The frame or an item ends before its content does.
     #[error("{what} is cut off")]
     Truncated {
-        /// What is incomplete.
+        /// The incomplete part.
         what: &'static str,
     },
     /// An item has bytes after its content.
@@ -34,7 +34,7 @@ pub enum FrameError {
     /// A field has a value that is not possible.
     #[error("{what} has an impossible value")]
     Impossible {
-        /// The field.
+        /// The field with that value.
         what: &'static str,
     },
     /// A packet in an item cannot be decoded.

@@ -73,6 +73,8 @@ impl Head {
         let version = cursor.u8("head")?;
         let cluster = cursor.u64("head")?;
         let from = NodeId(cursor.u64("head")?);
+        // After the sender, which stands at the same place in every version, so that the error can
+        // name it.
         if version != VERSION {
             return Err(FrameError::Version { version, from });
         }

@@ -287,6 +287,8 @@ impl<'a> Item<'a> {
             }
             PROFILES => Item::Profiles { digest: cursor.u64("digest")? },
             BYE => Item::Bye,
+            // The time alone: a list of rooms has at least its length, so the two forms cannot be
+            // confused.
             BEGIN if content.len() == 8 => {
                 Item::Begin { lost: Lost::All, uptime_ms: cursor.u64("time")? }
             }
@@ -343,6 +345,7 @@ impl<'a> Item<'a> {
             }
             _ => return Ok(None),
         };
+        // Later releases add kinds, not fields: a longer item is damaged.
         cursor.finish()?;
         Ok(Some(item))
     }

@@ -35,6 +35,8 @@ impl<'a> Iterator for Items<'a> {
                 Ok(None) => {} // A kind of a later version.
                 Ok(Some(item)) => return Some(Ok(item)),
                 Err(error) => {
+                    // The length may be the damaged part: what follows cannot be trusted to start
+                    // at an item.
                     self.0.0 = &[];
                     return Some(Err(error));
                 }

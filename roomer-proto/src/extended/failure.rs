@@ -25,7 +25,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// All codes.
+    /// All codes, in the order of declaration.
     pub const ALL: [ErrorCode; 7] = [
         ErrorCode::Unknown,
         ErrorCode::Refused,
@@ -223,6 +223,7 @@ fn escaped(chars: &mut core::str::Chars<'_>) -> Option<char> {
     if !(0xd800..0xdc00).contains(&first) {
         return Some(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
     }
+    // On a copy: what follows half a pair is read again if it is not the other half.
     let mut ahead = chars.clone();
     let second = match (ahead.next(), ahead.next()) {
         (Some('\\'), Some('u')) => unit(&mut ahead).filter(|unit| (0xdc00..0xe000).contains(unit)),

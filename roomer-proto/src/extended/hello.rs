@@ -23,12 +23,12 @@ pub struct Hello<'a> {
     pub resume: Duration,
     /// The server's limits.
     pub limits: Limits,
-    /// What the members of the client's rooms learn of it. `None` if the session continues: the client
-    /// has it already, and gets its changes.
+    /// The client's info and user, as the members of its rooms get them. `None` if the session
+    /// continues: the client has it already, and gets its changes.
     pub profile: Option<&'a Profile>,
 }
 
-/// What a client may send at most.
+/// The server's limits on what a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a message.

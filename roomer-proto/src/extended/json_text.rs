@@ -62,6 +62,7 @@ pub(crate) fn unquote(string: &str) -> String {
                             high = Some(unit);
                             continue;
                         }
+                        // The scanner accepts a high surrogate only in front of a low one.
                         (Some(high), low) => {
                             let code =
                                 0x1_0000 + ((high - 0xd800) << 10) + low.wrapping_sub(0xdc00);
@@ -107,6 +108,7 @@ impl<'a> Scanner<'a> {
         self.skip_spaces();
         let start = self.at;
         match self.peek()? {
+            // Also bounds the recursion, since the text may come from a client.
             b'{' | b'[' if depth == MAX_DEPTH => return None,
             b'{' => self.list(depth, b'}', true)?,
             b'[' => self.list(depth, b']', false)?,

@@ -7,7 +7,7 @@ use crate::ConnId;
 use crate::extended::json_text::{Scanner, quote, unquote};
 use crate::extended::{Info, InvalidInfo, Position};
 
-/// What the other members learn of a connection, apart from its id.
+/// The info and user of a connection, which the other members get with its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     info: Option<Info>,
@@ -116,7 +116,7 @@ pub struct Members {
     pub members: Option<Vec<Member>>,
     /// The number of members, in a room that counts them only.
     pub count: Option<u64>,
-    /// New members.
+    /// Members that have joined.
     pub joined: Vec<Member>,
     /// Members that have left.
     pub left: Vec<ConnId>,
@@ -185,6 +185,7 @@ fn member(text: &str) -> Option<Member> {
     let parts = list(text, |part| Some(String::from(part)))?;
     let [id, info, more @ ..] = &parts[..] else { return None };
     let info = Info::new(info).ok().filter(|info| !info.is_null());
+    // Later versions may add parts, or a user that is not a string; neither is an error.
     let is_user = more.first().is_some_and(|user| user.starts_with('"'));
     let user = more.first().filter(|_| is_user).map(|user| unquote(user));
     Some(Member { id: conn_id(id)?, info, user })

@@ -13,7 +13,7 @@ use crate::extended::json_text::Scanner;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// The epoch.
+    /// The epoch of the memory.
     pub epoch: u64,
     /// The number of the last message; 0 before the first.
     pub number: u64,

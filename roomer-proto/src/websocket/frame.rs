@@ -33,6 +33,7 @@ impl FrameHead {
         }
         let mut cursor = Cursor::new(bytes);
         match FrameHeader::parse(&mut cursor) {
+            // RFC 6455 section 5.2: the most significant bit of a 64-bit length is zero.
             Ok(Some((header, length))) if length >> 63 == 0 => Ok(Some(FrameHead {
                 key: header.mask.unwrap_or_default(),
                 header,
@@ -57,6 +58,7 @@ impl FrameHead {
     #[inline]
     pub(super) fn check(&self, is_client: bool) -> Result<(), Violation> {
         let header = &self.header;
+        // Only an extension can give them a meaning, and roomer negotiates none.
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(Violation::protocol("reserved bits are set"));
         }

@@ -4,11 +4,13 @@
 /// time.
 pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) {
     let [a, b, c, d] = key;
+    // Native order on both sides: the bytes stay where they are, on any platform.
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (chunks, tail) = data.as_chunks_mut::<8>();
     for chunk in chunks {
         *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
     }
+    // The tail starts at a multiple of eight, and so with the first byte of the key.
     for (byte, key) in tail.iter_mut().zip(key.iter().cycle()) {
         *byte ^= key;
     }

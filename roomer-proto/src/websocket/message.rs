@@ -84,8 +84,10 @@ impl FragmentedMessage {
 
     /// Checks the new part of a text. A fragment may end inside a character, the message may not.
     fn check_text(&mut self, is_last: bool) -> Result<(), Violation> {
+        // Not from the start: a text in many fragments would be read again for each of them.
         match core::str::from_utf8(&self.data[self.checked..]) {
             Ok(_) => self.checked = self.data.len(),
+            // No length: the end is missing, which the next fragment may bring.
             Err(error) if error.error_len().is_none() && !is_last => {
                 self.checked += error.valid_up_to();
             }

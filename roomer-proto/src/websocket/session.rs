@@ -147,6 +147,8 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             Ok(found) => found?,
             Err(violation) => {
                 self.session.is_over = true;
+                // The framing may be lost: nothing after a violation is parsed (RFC 6455 section
+                // 7.1.7).
                 return Some(Err(violation));
             }
         };
@@ -189,11 +191,14 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             let Some(head) = FrameHead::parse(rest)? else {
                 return Ok(None);
             };
+            // Before the lengths are used: above the limit, `payload_len` may be truncated.
             self.session.admit(&head, self.limits)?;
             let end = head.header_len + head.payload_len;
             let Some(payload) = rest.get_mut(head.header_len..end) else {
                 return Ok(None);
             };
+            // Only when the frame is whole: its part in this chunk is buffered as received, and
+            // would be unmasked twice.
             unmask(payload, head.key);
             let start = self.at + head.header_len;
             self.at = start + head.payload_len;
@@ -255,12 +260,14 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         match header.opcode {
             OpCode::Control(Control::Ping) => Ok(Some((FrameKind::Ping, location))),
             OpCode::Control(Control::Pong) => Ok(Some((FrameKind::Pong, location))),
+            // Close: the parser has rejected the reserved opcodes.
             OpCode::Control(_) => {
                 let code = close_code(data)?;
                 // The event's bytes are the reason, which follows the two bytes of the code.
                 let skip = code.map_or(0, |_| 2);
                 Ok(Some((FrameKind::Close(code), location.without(skip))))
             }
+            // A whole message: `admit` has rejected one inside a fragmented message.
             OpCode::Data(Data::Text) if header.is_final => {
                 let text = core::str::from_utf8(data);
                 text.map_err(|_| Violation::invalid_payload("text is not UTF-8"))?;
@@ -270,6 +277,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
                 Ok(Some((FrameKind::Message(Kind::Binary), location)))
             }
             OpCode::Data(opcode) => {
+                // Not used for a continuation, whose message exists.
                 let kind = if opcode == Data::Text { Kind::Text } else { Kind::Binary };
                 let message =
                     session.message.get_or_insert_with(|| Box::new(FragmentedMessage::new(kind)));
@@ -292,6 +300,8 @@ impl<const CLIENT: bool> Drop for Feed<'_, CLIENT> {
             return;
         }
         let rest = &self.chunk[self.at..];
+        // Without the length of a frame, since the rest may be several if the feed was dropped
+        // early.
         self.session.push(rest, 0);
     }
 }
@@ -326,6 +336,7 @@ impl<const CLIENT: bool> Session<CLIENT> {
     /// Checks a frame by its header, before its payload is received.
     fn admit(&self, head: &FrameHead, limits: &Limits) -> Result<(), Violation> {
         head.check(CLIENT)?;
+        // Control frames may stand between fragments (section 5.4), and have a limit of their own.
         let OpCode::Data(opcode) = head.header.opcode else {
             return Ok(());
         };
@@ -339,6 +350,7 @@ impl<const CLIENT: bool> Session<CLIENT> {
             _ => {}
         }
         let received = self.message.as_ref().map_or(0, |message| message.data.len());
+        // The limits are an argument of each feed, and may have shrunk since the last fragment.
         let left = limits.max_message.saturating_sub(received);
         if head.announced_len > left as u64 {
             return Err(Violation::too_big("message is above the limit"));
