@@ -1,4 +1,4 @@
-//! What the server's one lock protects: the hub, and what its actions have caused.
+//! The state under the server's one lock: the hub, and the consequences of its actions.
 //!
 //! Everything here is bookkeeping in memory. Nothing writes to a socket, wakes a task or runs a
 //! handler: the task that took the lock does that after it has released it
@@ -99,7 +99,7 @@ impl Core {
                 let (is_held, gate) = cluster.record(now, &actions, &action, is_own);
                 applied.congested = gate.map(Congestion::Link).or(applied.congested);
                 if is_held {
-                    continue; // It comes back once it has its place in the room's order.
+                    continue; // It is applied once it has its place in the room's order.
                 }
             }
             match action {
@@ -120,6 +120,8 @@ impl Core {
                 }
                 Action::RoomClosed { room, .. } => outbound.room_closed(room),
                 Action::JoinAck { to, id, room, snapshot } => {
+                    // Without a `Joined` before it, this answers the join of a connection that is a
+                    // member already.
                     let rejoined = if has_joined { None } else { actions.tables().find_room(room) };
                     let packet = PacketRef { room, src: id, ..PacketRef::default() };
                     let is_sent = outbound.join_ack(to, rejoined, packet, snapshot);
@@ -223,6 +225,7 @@ impl Core {
 
     /// Removes a connection that ended without a close by the hub.
     pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, why: DisconnectReason) {
+        // The info stays until then: the hooks of the rooms that it leaves need it.
         self.apply(now, Input::Gone { conn }, None);
         self.counts.bytes_out += self.outbound.remove(conn).unwrap_or_default();
         self.sessions.end(conn);
@@ -233,7 +236,7 @@ impl Core {
         }
     }
 
-    /// Closes a connection because the server ends. A client with a session learns when to come back,
+    /// Closes a connection because the server ends. A client with a session learns when to return,
     /// so that the next process meets a steady rate of clients.
     pub(crate) fn close_for_shutdown(&mut self, now: Duration, conn: ConnKey, window: Duration) {
         self.close_for_later(now, conn, (close::RESTART.code, &close::SHUTDOWN), window);
@@ -254,7 +257,7 @@ impl Core {
         self.apply(now, Input::Command(Command::close(conn, why)), None);
     }
 
-    /// Closes a connection whose client should come back: one with a session with a hint when, one
+    /// Closes a connection whose client should reconnect: one with a session with a hint when, one
     /// without as in the table of close codes.
     pub(crate) fn close_for_later(
         &mut self,
@@ -287,6 +290,7 @@ impl Core {
         if !tables.find_room(from).is_some_and(|room| tables.is_member(conn, room)) {
             return false;
         }
+        // Leaving comes first, so that a connection in as many rooms as it may be in can move.
         for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
             self.apply(now, Input::Command(command), None);
         }

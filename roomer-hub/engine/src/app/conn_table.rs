@@ -63,7 +63,7 @@ impl ConnTable {
         self.by_user.get(user).map(BTreeMap::values).unwrap_or_default().copied()
     }
 
-    /// See [`Server::audit`](crate::Server::audit).
+    /// Checks that the tables agree; see [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<(), String> {
         for (user, connections) in &self.by_user {

@@ -1,4 +1,4 @@
-//! What request handlers return, and the errors that their clients get.
+//! Results of request handlers, and the errors that their clients get.
 
 use bytes::Bytes;
 use bytestring::ByteString;

@@ -19,9 +19,9 @@ pub enum BuildError {
     /// Clients that are silent but healthy would be closed before they are pinged.
     #[error("ping_interval ({interval:?}) must be shorter than pong_timeout ({timeout:?})")]
     PingInterval {
-        /// [`ping_interval`](Builder::ping_interval).
+        /// The value of [`ping_interval`](Builder::ping_interval).
         interval: Duration,
-        /// [`pong_timeout`](Builder::pong_timeout).
+        /// The value of [`pong_timeout`](Builder::pong_timeout).
         timeout: Duration,
     },
     /// A limit or a timeout is zero and would reject every client.

@@ -1,4 +1,4 @@
-//! What the handles of a client share with its driver.
+//! State that the handles of a client share with its driver.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -32,7 +32,7 @@ pub(super) struct Inner {
     subscribers: Vec<Arc<Subscriber>>,
 }
 
-/// What is left to do, without the lock, once events were dispatched.
+/// Work that is left, without the lock, once events were dispatched.
 #[derive(Default)]
 pub(super) struct Dispatched {
     pub(super) woken: Vec<Waker>,

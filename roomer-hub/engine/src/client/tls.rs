@@ -10,7 +10,7 @@ use futures_rustls::rustls::{ClientConfig, RootCertStore};
 use super::builder::BoxStream;
 use super::runtime::ByteStream;
 
-/// Starts TLS.
+/// Runs the TLS handshake with the server.
 pub(super) async fn secure(
     config: Option<Arc<ClientConfig>>,
     host: &str,

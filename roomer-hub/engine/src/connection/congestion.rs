@@ -1,4 +1,4 @@
-//! What a sender pauses for: a receiver above its high-water mark, or the link to the broker.
+//! Causes for a sender to pause: a receiver above its high-water mark, or the link to the broker.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +10,7 @@ use crate::outbound::socket_writer::SocketWriter;
 /// A receiver of messages that has more of them than it takes.
 #[derive(Clone, Debug)]
 pub(crate) enum Congestion {
-    /// A connection.
+    /// A connection above its high-water mark.
     Receiver(Arc<SocketWriter>),
     /// Other nodes, or the broker before them.
     Link(Arc<LinkGate>),

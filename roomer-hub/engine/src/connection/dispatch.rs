@@ -87,6 +87,7 @@ impl<'s> Dispatcher<'_, 's> {
         let (conn, server) = (self.conn.info.key, self.server);
         let mut dispatched = Dispatched::default();
         let mut input: Input<'_> = input;
+        // Never the client's own value, which could name another sender.
         let packet = PacketRef { src: self.conn.info.id.as_str(), ..packet };
         let message = Message::new(&packet, self.conn.info.id);
         loop {

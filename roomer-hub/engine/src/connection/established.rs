@@ -25,7 +25,7 @@ use crate::timer::moment::Moment;
 /// sent to a receiver above its high-water mark.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 
-/// See [`BACKPRESSURE_PAUSE`].
+/// The bytes of a read for which a sender pauses once ([`BACKPRESSURE_PAUSE`]).
 const READ_QUANTUM: usize = 64 * 1024;
 
 /// The change of buffered bytes that is worth reporting to the memory budget.
@@ -105,6 +105,7 @@ impl Established {
         bytes: &mut [u8],
         now: Duration,
     ) -> bool {
+        // Also without bytes: nothing was read while the handler was pending, which is not silence.
         self.keep_alive.received(now);
         let server = self.conn.server.clone();
         let options = server.options();
@@ -292,6 +293,7 @@ impl Established {
             CallOutcome::Panicked(panic) => {
                 core = dispatcher.panicked(core, &message, panic);
                 server.flush_after_input(now, core, &mut self.flush_at);
+                // The close frame is queued: the next step finds the outbox closing.
                 return ResumeResult::Continue;
             }
         };
@@ -308,6 +310,8 @@ impl Established {
         self.report_buffered(writer);
         server.flush_after_input(now, core, &mut self.flush_at);
         match self.pending {
+            // Not `Pending`, since the new future was not polled yet: only that makes it wake this
+            // task.
             Some(_) => ResumeResult::Continue,
             None if dispatched.is_closed => ResumeResult::Ended,
             None => self.handle_buffered(writer, now),

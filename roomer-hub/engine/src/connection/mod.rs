@@ -94,7 +94,7 @@ enum State {
     /// The client is back, and the task that has its session has not handed it over yet.
     Resuming(Box<Resuming>),
     Established(Established),
-    /// The session has no socket; its client may come back.
+    /// The session has no socket; its client may return.
     Detached(Established),
     /// The task of the client's new socket has the session.
     HandedOver,
@@ -381,6 +381,7 @@ impl<R> Connection<R> {
             }
         }
         self.state = State::Done;
+        // Last: once the last socket is uncounted, a drain ends, and the process may.
         self.server.0.lifecycle.leave(self.place, self.server.options().address(self.peer.get()));
     }
 }

@@ -253,6 +253,7 @@ impl<R: Reader> Connection<R> {
         core.counts.opened += 1;
         let info = ConnInfo::new(key, id, credentials, self.peer.clone());
         core.arrived(&info);
+        // After `arrived`, so that the new connection is counted, as the newest of its user.
         core.limit_user(now, &info, server.options().max_connections_per_user);
         let elsewhere = session.and_then(|session| session.resume?.token);
         if let Some(token) = elsewhere {

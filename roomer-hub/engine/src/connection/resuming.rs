@@ -56,6 +56,8 @@ impl<R: Reader> Connection<R> {
             drop(core);
             return self.establish(now, opening);
         };
+        // The token proves which session it is, the login who may have it: a stolen token is not
+        // enough.
         if core.infos.get(conn).is_none_or(|info| info.user() != user) {
             core.sessions.refused.other_user += 1;
             drop(core);
@@ -127,6 +129,8 @@ impl<R: Reader> Connection<R> {
         let Opening { response, credentials, mut leftover, .. } = opening;
         let token = core.sessions.renew(key, &presented, random);
         let handled = state.received.count();
+        // Neither the response nor `hello` is a packet that the client counts, so they are not
+        // logged.
         self.writer.push_unlogged(Chunk::complete(response));
         let hello = server.hello(Some(token), id.as_str(), Some(handled), None);
         self.writer.push_unlogged(Chunk::complete(hello));

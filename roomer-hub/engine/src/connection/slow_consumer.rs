@@ -16,7 +16,7 @@ const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 /// The same with [`FLOOD_FACTOR`] times `max_backlog` in the queue, which bounds its share of a flood.
 const FLOOD_LIMITS: (Duration, Duration) = (STALL_AFTER, Duration::from_millis(500));
 
-/// See [`FLOOD_LIMITS`].
+/// The multiple of `max_backlog` at which a connection is flooded ([`FLOOD_LIMITS`]).
 const FLOOD_FACTOR: usize = 3;
 
 /// The time without an accepted byte after which senders no longer pause for a connection above the
@@ -83,6 +83,7 @@ impl SlowConsumer {
         if status.written - written_then >= max_backlog as u64 / 2 {
             self.behind_since = Some((now, status.written));
         }
+        // The option has no upper bound.
         let is_flooded = counted > max_backlog.saturating_mul(FLOOD_FACTOR);
         let (no_progress, little_progress) = if is_flooded { FLOOD_LIMITS } else { SLOW_LIMITS };
         let close_at = (self.moved + no_progress.min(write_timeout)).min(since + little_progress);

@@ -1,4 +1,4 @@
-//! What the clock makes due in an established connection.
+//! The deadlines of an established connection.
 
 use std::task::Context;
 use std::time::Duration;

@@ -133,6 +133,7 @@ impl SocketCounts {
             SocketKind::Handshake => (self.handshakes, admission.handshakes),
             SocketKind::Connection => (self.connections, admission.connections),
             SocketKind::Lingering => {
+                // The limit per address is not used: lingering sockets are not counted by address.
                 (self.lingering, AdmissionLimit { total: MOST_LINGERING, per_address: 0 })
             }
             SocketKind::Detached | SocketKind::Outside => return Ok(()),
@@ -190,7 +191,7 @@ impl SocketCounts {
         }
     }
 
-    /// See [`Server::audit`](crate::Server::audit).
+    /// Checks that the counts agree; see [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<(), String> {
         if self.by_address.values().any(|own| *own == PerAddress::default()) {

@@ -145,6 +145,7 @@ fn close_some(
     retry_window: Duration,
 ) -> usize {
     let count = lifecycle.close_some(due, core.outbound.writers.len().min(max));
+    // Each close removes its connection from the table, so the next call finds others.
     let keys: Vec<ConnKey> = core.outbound.writers.keys().take(count).collect();
     for conn in keys {
         core.close_for_shutdown(now, conn, retry_window);

@@ -24,9 +24,9 @@ pub struct ClusterStats {
     pub unapplied_bytes: usize,
     /// The longest silence of a node that counts as alive, in milliseconds.
     pub lag_ms: u64,
-    /// Frames received.
+    /// Frames received from other nodes.
     pub frames_in: u64,
-    /// Frames published.
+    /// Frames published to other nodes.
     pub frames_out: u64,
     /// Bytes received from the broker, in frames.
     pub bytes_in: u64,

@@ -28,7 +28,7 @@ pub struct Stats {
     /// Bytes held by connections, as [`memory_budget`](crate::Builder::memory_budget) counts them,
     /// except that a buffer queued for many connections counts for each of them.
     pub held_bytes: usize,
-    /// Connections opened.
+    /// Connections opened since the start.
     pub opened: u64,
     /// Packets received from clients.
     pub messages_in: u64,

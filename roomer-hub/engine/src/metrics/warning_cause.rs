@@ -53,7 +53,7 @@ pub enum WarningCause {
     Full {
         /// The method of [`Builder`](crate::Builder) that sets the limit.
         option: &'static str,
-        /// The limit.
+        /// The limit that was reached.
         limit: usize,
         /// The proxy whose `X-Forwarded-For` was ignored, since it is not trusted.
         untrusted_proxy: Option<IpAddr>,
@@ -112,7 +112,7 @@ pub enum WarningCause {
     },
     /// The cluster's broker works, but the operator should know something about it.
     BrokerNotice {
-        /// The remark.
+        /// The notice, for the operator.
         text: String,
     },
     /// The application sent a message for members on other nodes that is larger than these accept. It

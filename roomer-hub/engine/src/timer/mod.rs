@@ -48,7 +48,7 @@ impl Timer {
         if let Some(later) = self.set.take() {
             table.due.remove(&later);
         }
-        // The serial tells apart timers that are due at the same instant.
+        // The serial distinguishes timers that are due at the same instant.
         let key = (at, table.serial);
         table.serial += 1;
         self.set = Some(key);
@@ -96,6 +96,7 @@ impl TimerQueue {
 
     /// Wakes all tasks with a timer before it is due.
     pub(crate) fn fire_all(&self) {
+        // The entries stay: a task whose timer is set does not set it again for a later time.
         let wakers: Vec<Waker> = lock(&self.0).due.values().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -123,6 +124,7 @@ impl TimerQueue {
                 continue;
             }
             let next = self.fire_due(now());
+            // The clock is read again, since firing takes its time.
             let wait = next.map_or(IDLE, |next| next.saturating_sub(now()));
             let mut sleep = pin!(sleep(wait));
             poll_fn(|cx| {
