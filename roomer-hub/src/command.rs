@@ -1,4 +1,4 @@
-//! What a command of a handler or of the application leads to.
+//! Commands of handlers and of the application.
 
 use roomer_proto::PacketRef;
 use roomer_proto::extended::Info;

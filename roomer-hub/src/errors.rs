@@ -59,7 +59,7 @@ impl Hub {
         }
     }
 
-    /// See [`report_refused`](Self::report_refused).
+    /// Reports a failure to an extended connection; see [`report_refused`](Self::report_refused).
     #[cold]
     pub(crate) fn report_failure(
         &mut self,
@@ -71,9 +71,12 @@ impl Hub {
         if !self.tables.is_extended(conn) {
             return;
         }
+        // Joins, leaves and answers do not have answers, whatever their `dst` is.
         let is_request = !matches!(packet.event, JOIN | LEAVE) && !is_extended(packet.event);
         let tagged = split_tag(packet.dst).filter(|_| is_request);
         if let Some((id, tag)) = tagged {
+            // As in the answer: the asker's id for a request to a client, none for one to the
+            // server.
             let own_id = self.output.subject.filter(|_| !id.is_empty());
             let dst = TaggedId::new(own_id.as_ref(), tag);
             return self.send_error(conn, Some(dst), failure, Some(packet));
@@ -98,6 +101,7 @@ impl Hub {
         let max = self.config.max_name;
         let names = packet.filter(|_| dst.is_none());
         let names = names.map(|packet| (truncate(packet.room, max), truncate(packet.event, max)));
+        // A name above the limit is not sent back as the room of the error.
         let is_long = packet.is_some_and(|packet| packet.room.len() > max);
         let failure = Failure { code: code.as_str(), message, packet: names };
         let to = ErrorReceiver::Conn(conn);

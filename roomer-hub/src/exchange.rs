@@ -111,6 +111,7 @@ impl Tables {
         if asks.iter().any(|ask| ask.tag == tag) {
             return Err(RejectReason::WrongTag);
         }
+        // Requests are in the order of their times, so the first is the oldest.
         let is_full = asks.len() >= max && !asks.first().is_some_and(|oldest| oldest.is_old(now));
         let askers = to.and_then(|to| self.exchanges.get(&to)).map_or(0, |to| to.askers.len());
         let is_busy = is_full || askers >= max.saturating_mul(ASKERS_FACTOR);
@@ -184,6 +185,7 @@ impl Tables {
         conn: ConnKey,
         id: ConnId,
     ) -> (Vec<(ConnKey, Tag)>, Vec<u64>) {
+        // First its own requests, which may be to itself: its list of askers is read below.
         let asks = self.exchanges.get_mut(&conn).map(|exchange| std::mem::take(&mut exchange.asks));
         for ask in asks.into_iter().flatten() {
             self.remove_asker(ask.to, conn);
@@ -194,6 +196,7 @@ impl Tables {
         let mut unanswered = Vec::with_capacity(askers.len());
         for asker in askers {
             let Some(exchange) = self.exchanges.get_mut(&asker) else { continue };
+            // The oldest first: an asker is listed once for each of its requests.
             let Some(index) = exchange.asks.iter().position(|ask| ask.to == id) else { continue };
             unanswered.push((asker, exchange.asks.remove(index).tag));
             self.forget_if_idle(asker);

@@ -109,6 +109,7 @@ impl GuestSeats {
 impl GuestTables {
     /// Finds the guest with exactly this id.
     pub(crate) fn find(&self, key: HashKey, id: &ConnId) -> Option<GuestKey> {
+        // Without peers, the id need not be parsed and hashed.
         if self.ids.is_empty() {
             return None;
         }
@@ -157,6 +158,7 @@ impl GuestTables {
             self.tags.resize(index + 1, None);
         }
         self.tags[index] = tag;
+        // `peers_of` walks the list for each message to an unknown id, so it stays short.
         let used = self.tags.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         self.tags.truncate(used);
     }

@@ -1,4 +1,4 @@
-//! What the inputs about peers and their guests lead to.
+//! Inputs about peers and their guests.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -25,7 +25,7 @@ pub enum Input<'a> {
         id: ConnId,
         /// True if the client speaks the extended protocol.
         extended: bool,
-        /// What the extended members of its rooms learn of it.
+        /// The info and user that the extended members of its rooms get.
         profile: &'a Profile,
     },
     /// A client's packet was received.

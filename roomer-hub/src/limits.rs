@@ -104,6 +104,8 @@ impl Buckets {
         let take = |bucket: &mut Bucket, rate: Option<Rate>, count| {
             rate.is_none_or(|rate| bucket.take(rate, now, count))
         };
+        // Tokens that a rejected packet took before the rate that rejects it are lost, which is of
+        // no consequence: its connection is closed.
         take(&mut self.messages, config.message_rate, 1)
             && take(&mut self.bytes, config.byte_rate, packet.encoded_len())
             && (packet.event != JOIN || take(&mut self.joins, config.join_rate, 1))

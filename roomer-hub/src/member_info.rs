@@ -1,4 +1,4 @@
-//! What extended clients learn of the members of their rooms, and the info that members carry.
+//! Info of members, and the notices about members that extended clients get.
 //!
 //! Plain members of the same rooms get the notices of the original. So each change of a room with both
 //! kinds of members makes two notices, one after the other.

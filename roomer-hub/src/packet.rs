@@ -1,4 +1,4 @@
-//! What a client's packet leads to, rule by rule.
+//! The rules for a client's packet, in their order.
 
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ impl Hub {
         }
         // A packet that the application has just allowed took its tokens when it came in.
         let is_new = authorization == Authorization::Required;
+        // Before the rules, so that packets that they reject count as well.
         if self.has_rates
             && is_new
             && !self.tables.buckets_mut(conn).take_packet(&self.config, now, packet)
@@ -64,6 +65,8 @@ impl Hub {
             }
             _ => {}
         }
+        // Not before: a join has a `leave_ack` for a name that is too long, and a leave is always
+        // answered.
         if packet.event.len().max(packet.room.len()) > self.config.max_name {
             return Err(RejectReason::LongName);
         }
@@ -119,6 +122,7 @@ impl Hub {
         reason: RejectReason,
     ) {
         self.rejected.count(reason);
+        // Before the close below, so that the client has the reason when its connection ends.
         self.report_refused(now, conn, packet, reason);
         let Some(rate) = self.config.violation_rate.filter(|_| reason.is_violation()) else {
             return;

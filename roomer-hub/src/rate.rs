@@ -70,6 +70,8 @@ impl Bucket {
         if missing > capacity {
             return false;
         }
+        // Only on success, so that a client that keeps sending above the rate is not shut out for
+        // ever.
         self.full_at = now + missing;
         true
     }

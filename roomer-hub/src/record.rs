@@ -121,7 +121,7 @@ pub(crate) struct Output {
     pub(crate) texts: Texts,
     /// The errors of [`ExtendedRecord::Error`], from this input if it has one.
     pub(crate) errors: Vec<ErrorPacket>,
-    /// Their payloads.
+    /// The payloads of `errors`, one after the other.
     pub(crate) error_text: Vec<u8>,
     /// The numbers of the server's requests that have ended, from this input if it has one.
     pub(crate) requests: Vec<u64>,

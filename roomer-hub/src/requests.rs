@@ -42,6 +42,7 @@ impl Hub {
         packet: &PacketRef<'_>,
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
+        // Only checked: if a rule is asked, the request is recorded when it comes back allowed.
         self.tables.may_call(conn, tag, self.config.max_requests)?;
         let room = self.tables.find_room(packet.room);
         let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));
@@ -80,6 +81,7 @@ impl Hub {
             Some(_) => {}
         }
         let max = self.config.max_requests;
+        // Only checked, and checked again when a rule has allowed it: its place may be taken by then.
         self.tables.may_ask(conn, tag, receiver, now, max)?;
         if self.config.authorize_direct && authorization == Authorization::Required {
             self.output.records.push(Record::Authorize(Permission::Direct));
@@ -129,6 +131,8 @@ impl Hub {
         is_error: bool,
     ) -> Result<(), RejectReason> {
         let number: u64 = tag.as_str().parse().map_err(|_| RejectReason::Unasked)?;
+        // A number that was never given is a fault; one that was given and is gone was answered too
+        // late.
         if tag != Tag::from_number(number) || number >= self.next_request {
             return Err(RejectReason::Unasked);
         }
@@ -172,6 +176,7 @@ impl Hub {
     /// Sends a request of the server to a client.
     #[cold]
     pub(crate) fn server_request(&mut self, conn: ConnKey, number: u64) {
+        // Before the request can fail, since its number is used up all the same.
         self.next_request = self.next_request.max(number + 1);
         let Some(id) = self.tables.conn_id(conn) else {
             return self.unanswered(number, ErrorCode::Gone);
@@ -219,6 +224,8 @@ impl Hub {
         };
         let receiver = self.tables.find_conn(id);
         let from = self.output.subject;
+        // An error from the server of the asked connection does not have a sender, and ends a request to
+        // any.
         if matches!(packet.event, REPLY | ERROR) {
             match receiver {
                 None => self.rejected_peer_inputs.unknown_dst += 1,

@@ -231,6 +231,8 @@ impl Room {
         let index = member_index as usize;
         if self.extended > 0 {
             self.extended -= u32::from(extended);
+            // Before the removal, since the last member moves, and the chunk that has it changes as
+            // well.
             self.drop_entries(index);
         }
         if self.has_full_presence() {

@@ -65,6 +65,8 @@ impl MemberList {
         if last == 0
             && let Some(chunk) = self.full.pop()
         {
+            // Never empty while there are full chunks: the next removal takes the last entry from
+            // the tail.
             self.tail = chunk.into();
         }
     }

@@ -36,7 +36,7 @@ pub struct Tables {
     pub(crate) histories: Option<Box<Histories>>,
 }
 
-/// One connection.
+/// A connection of this hub.
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) id: ConnId,
@@ -227,6 +227,7 @@ impl Tables {
             return;
         };
         debug_assert!(seats.is_empty(), "{id} is still in {} rooms", seats.len());
+        // Compared by key: the id is no longer in the table of connections.
         if let Ok(entry) = self.ids.find_entry(self.key.hash(id.as_str()), |&other| other == conn) {
             entry.remove();
         }
@@ -282,6 +283,7 @@ impl Tables {
 
     /// Removes a room without members, and returns its name.
     pub(crate) fn close(&mut self, room: RoomKey) -> Option<Box<str>> {
+        // Before the room is removed, and its name with it.
         let hash = self.key.hash(&self.rooms[room].name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == room) {
             entry.remove();

@@ -20,7 +20,7 @@ pub(super) struct Memory {
     bytes: usize,
 }
 
-/// A message.
+/// A message of the memory.
 #[derive(Debug)]
 struct Remembered {
     at: Duration,

@@ -20,7 +20,7 @@ use memory::{Memory, Recalled};
 use crate::config::RoomPattern;
 use crate::hash::HashKey;
 
-/// What a room remembers: its last messages, up to each of these limits.
+/// The memory of a room: its last messages, up to each of these limits.
 ///
 /// ```
 /// use std::time::Duration;
@@ -78,7 +78,7 @@ pub(crate) struct Histories {
     max_bytes: usize,
     /// The time of the input.
     now: Duration,
-    /// What the client of the input wants, if it joins a room.
+    /// The request of the input's client, if it joins a room.
     pub(crate) request: Option<Recall>,
     /// The `dst` of the input's message.
     pub(crate) number: String,
@@ -175,7 +175,7 @@ impl Histories {
         Some(number)
     }
 
-    /// Comes back below the limit of all memories: those of rooms without members are forgotten, the
+    /// Returns below the limit of all memories: those of rooms without members are forgotten, the
     /// first to expire first, and then messages of the room that has just grown.
     #[cold]
     fn make_room(&mut self, name: &str) {
@@ -186,6 +186,7 @@ impl Histories {
         }
         let Some(entry) = self.memories.get_mut(name) else { return };
         self.bytes -= entry.memory.bytes();
+        // The others alone may exceed the limit, since empty memories count as well.
         let max = self.max_bytes.saturating_sub(self.bytes);
         entry.memory.shrink_to(max);
         self.bytes += entry.memory.bytes();
@@ -227,7 +228,7 @@ impl Histories {
         }
     }
 
-    /// Checks that the tables agree; `has_room` tells whether a room exists.
+    /// Checks that the tables agree; `has_room` returns whether a room exists.
     pub(crate) fn audit(&self, has_room: impl Fn(&str) -> bool) -> Result<(), String> {
         let bytes: usize = self.memories.values().map(|entry| entry.memory.bytes()).sum();
         if bytes != self.bytes {

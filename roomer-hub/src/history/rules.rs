@@ -1,4 +1,4 @@
-//! What a hub does in rooms that remember: messages get numbers, and clients that join get what they
+//! Rooms that remember: messages get numbers, and clients that join get the messages that they
 //! have missed.
 
 use std::time::Duration;
