@@ -247,6 +247,7 @@ impl Channel {
         }
         self.outbound.extend_from_slice(&bytes[..size]);
         self.written += size as u64;
+        // `usize::MAX` stands for no limit.
         if self.room != usize::MAX {
             self.room -= size;
         }
@@ -259,6 +260,7 @@ impl Writer {
     fn run_hook(&self) {
         let during_write = lock(&self.0).during_write.take();
         if let Some(DuringWrite(happens)) = during_write {
+            // Without the lock, since the closure may use this socket.
             happens();
         }
     }
@@ -286,6 +288,8 @@ impl server::Writer for Writer {
                     }
                 }
                 Err(error) if taken == 0 => return Err(error),
+                // As with a system call: the bytes before the error count, and the next write
+                // reports it.
                 Err(_) => break,
             }
         }

@@ -95,6 +95,7 @@ impl Tasks {
             }
             woken.tasks.remove(nth)
         };
+        // Before the poll: a wake-up during it has to put the task on the list again.
         self.slots[task].flag.is_woken.store(false, Ordering::Relaxed);
         self.poll(task);
         Some(task)

@@ -95,6 +95,8 @@ impl World {
         tasks.spawn(async move { worker.run_flush_worker().await });
         World {
             seed,
+            // Another sequence than that of the clock, so that ids do not depend on the order of
+            // steps.
             rng: Rng::new(seed ^ 0x0077_6f72_6c64),
             clock,
             server,
