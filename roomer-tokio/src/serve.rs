@@ -48,6 +48,7 @@ pub async fn serve_until(
     stop: impl Future,
 ) -> io::Result<()> {
     server.start_listening(listener.has_addresses(), listener.is_tls())?;
+    // The set ends its tasks when it is dropped, with this future.
     let mut background = spawn_flush_workers(&server);
     let timers = server.clone();
     background.spawn(async move { timers.run_timers(sleep).await });
