@@ -81,7 +81,8 @@ impl Hub {
             Some(_) => {}
         }
         let max = self.config.max_requests;
-        // Only checked, and checked again when a rule has allowed it: its place may be taken by then.
+        // Only checked, and checked again when a rule has allowed it: its place may be taken by
+        // then.
         self.tables.may_ask(conn, tag, receiver, now, max)?;
         if self.config.authorize_direct && authorization == Authorization::Required {
             self.output.records.push(Record::Authorize(Permission::Direct));
@@ -224,8 +225,8 @@ impl Hub {
         };
         let receiver = self.tables.find_conn(id);
         let from = self.output.subject;
-        // An error from the server of the asked connection does not have a sender, and ends a request to
-        // any.
+        // An error from the server of the asked connection does not have a sender, and ends a
+        // request to any.
         if matches!(packet.event, REPLY | ERROR) {
             match receiver {
                 None => self.rejected_peer_inputs.unknown_dst += 1,
