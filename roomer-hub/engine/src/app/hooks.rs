@@ -132,6 +132,8 @@ impl HookQueue {
 
     fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
         let next = self.pending.pop_front();
+        // Under the lock of the look: a task that queues an event after it finds none running, and
+        // runs it.
         self.is_running = next.is_some();
         next
     }

@@ -178,6 +178,7 @@ impl Conn {
         let number = core.requests.next;
         core.requests.next += 1;
         let slot = Arc::new(Slot::default());
+        // Before the command, which ends the request at once if the connection is gone.
         core.requests.waiting.insert(number, slot.clone());
         let command = Command::Request { conn, number, room: ROOT, event, payload };
         core.apply(now, Input::Command(command), None);
@@ -215,6 +216,7 @@ impl Future for RequestFuture {
             return Poll::Ready(outcome);
         }
         if now >= this.until {
+            // `withdraw` takes the server's lock, under which an answer takes this one.
             drop(slot);
             this.withdraw();
             return Poll::Ready(Err(RequestError::TimedOut));

@@ -74,6 +74,7 @@ impl<R: Runtime> Driver<R> {
             let has_moved = match &self.link {
                 Link::None => false,
                 Link::Dialing(_) => self.dial(cx),
+                // Not `||`: both have to be polled, so that both wake this task.
                 Link::Open(_) => self.write(cx) | self.read(cx),
             };
             if !has_moved && self.wait(cx, deadline).is_pending() {
@@ -100,12 +101,15 @@ impl<R: Runtime> Driver<R> {
                 _ => self.hang_up(&mut inner, now, cx),
             }
         }
+        // Only then: what is not here yet can still be withdrawn, or counts as unsent.
         if self.out.is_empty() && matches!(self.link, Link::Open(_)) {
             let mut keys = Keys::new(&shared);
             inner.machine.transmit(now, &mut self.out, &mut || keys.next());
         }
         let mut due = Dispatched::default();
         inner.dispatch(&mut due);
+        // Under the lock of the calls above, so that no call of a handle falls between them and
+        // this.
         if !inner.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             inner.driver = Some(cx.waker().clone());
         }
@@ -136,6 +140,7 @@ impl<R: Runtime> Driver<R> {
     /// Drops the connection after its last bytes, as far as they fit.
     fn hang_up(&mut self, inner: &mut Inner, now: Duration, cx: &mut Context<'_>) {
         let mut keys = Keys::new(&self.shared);
+        // Behind what is left to write: half a frame would make the close frame unreadable.
         inner.machine.transmit(now, &mut self.out, &mut || keys.next());
         if let Link::Open(stream) = &mut self.link {
             let mut stream = Pin::new(stream);

@@ -39,6 +39,7 @@ impl ProxyHeader {
     pub(crate) fn wanted(&self) -> usize {
         let have = self.0.len();
         match self.0.first() {
+            // The line may end with any byte from here on, and what follows it is the client's.
             Some(b'P') if have >= MIN_LINE => 1,
             Some(b'P') | None => MIN_LINE - have,
             Some(_) => (FIXED + self.block_size().unwrap_or(0)).saturating_sub(have).max(1),

@@ -66,6 +66,7 @@ impl Warnings {
     fn count(&self, kind: &'static str, now: Duration, period: Duration) -> Option<u64> {
         let mut recent = lock(&self.0);
         match recent.get_mut(kind) {
+            // The period may be `Duration::MAX`.
             Some(last) if now < last.at.saturating_add(period) => {
                 last.suppressed += 1;
                 None

@@ -97,6 +97,8 @@ impl Server {
     /// [`Builder::retry_window`]), each after the messages queued for it, and rejects
     /// new ones. [`drain`](Self::drain) closes them gradually.
     pub fn shutdown(&self) {
+        // First: a connection that opens now either sees this or is in the table that is read
+        // below.
         self.0.lifecycle.close();
         let keys: Vec<ConnKey> = self.core().outbound.writers.keys().collect();
         trace::closing(keys.len());

@@ -105,6 +105,8 @@ impl SocketWriter {
     /// Marks the session as one whose client is back on another socket, and wakes its task.
     pub(crate) fn supersede(&self) {
         self.is_superseded.store(true, Ordering::Release);
+        // After the flag is set: the task registers before it checks the flag, so it is either
+        // woken or sees it.
         let task = lock(&self.state).task.clone();
         task.into_iter().for_each(std::task::Waker::wake);
     }
