@@ -1,4 +1,4 @@
-//! What a world observes of the application: panics, errors that handlers return, and callbacks
+//! Observation of the application: its panics, errors that handlers return, and callbacks
 //! that do not complete.
 
 use std::any::Any;

@@ -364,6 +364,7 @@ impl Client {
                     let state = self.state();
                     let due = state.reactions.iter().filter(|(event, _)| packet.event == **event);
                     let due: Vec<Reaction> = due.map(|(_, reaction)| reaction.clone()).collect();
+                    // Before the reactions, which may use this client.
                     drop(state);
                     due.iter().for_each(|reaction| reaction(self, &packet));
                 }

@@ -1,4 +1,4 @@
-//! What extended clients do in rooms that remember.
+//! Extended clients in rooms that remember.
 
 use roomer_proto::extended::{Position, Recall};
 use roomer_proto::{JOIN, PacketRef};

@@ -18,6 +18,7 @@ pub(super) enum Received {
 
 impl State {
     pub(super) fn receive_one(&mut self) -> Result<Option<Received>, String> {
+        // Taken out, since a frame borrows it while it changes the state.
         let incoming = std::mem::take(&mut self.incoming);
         let result = self.read(&incoming);
         let size = result.as_ref().map_or(0, |read| read.as_ref().map_or(0, |(_, size)| *size));

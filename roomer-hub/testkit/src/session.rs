@@ -13,7 +13,7 @@ use super::world::World;
 /// The received packets after which a client acknowledges them.
 const ACK_AFTER: u64 = 16;
 
-/// What a client needs to return to its session.
+/// The state with which a client returns to its session.
 #[derive(Clone)]
 pub(super) struct Session {
     handshake: Handshake,
@@ -144,6 +144,7 @@ impl Client {
         let mut state = self.state_mut();
         let Some(session) = &mut state.session else { return };
         if &*packet.event == HELLO {
+            // Those that the server has received are removed already, by the count in this packet.
             let sent: Vec<_> = session.sent.iter().cloned().collect();
             drop(state);
             sent.iter().for_each(|bytes| self.send_binary(bytes));
@@ -189,6 +190,8 @@ impl State {
                 session.is_resumed = text.contains("\"resumed\":true");
                 if !session.is_resumed {
                     let is_first = session.received == 0 && session.confirmed == 0;
+                    // Before the first `hello`, packets wait for it. Later, they belonged to the
+                    // session that is gone.
                     if !is_first {
                         session.sent.clear();
                     }
