@@ -108,7 +108,7 @@ pub fn refusing_port() -> (Socket, u16) {
     (socket, port)
 }
 
-/// A response.
+/// A response of a server.
 #[derive(Debug)]
 pub struct HttpResponse {
     pub status: u16,
