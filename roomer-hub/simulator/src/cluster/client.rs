@@ -1,4 +1,4 @@
-//! What a client can check of what it receives, without knowing anything else.
+//! Checks of received packets that a client can make alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -15,7 +15,7 @@ use crate::fault::{Fault, ensure};
 /// The limit of info on every node. One info of the plans exceeds it.
 pub const MAX_INFO: usize = 900;
 
-/// What an extended client knows of members: info and user, as one text.
+/// The info and user of members as an extended client knows them, as one text.
 pub type Infos = BTreeMap<usize, BTreeMap<ConnId, String>>;
 
 /// Returns the info with a number.

@@ -35,13 +35,13 @@ pub struct Node {
     pub state: State,
     /// Since when it has run without a pause.
     pub awake_since: Duration,
-    /// What comes while it stands still.
+    /// The inputs that arrive while it stands still.
     pub backlog: Vec<Input>,
     pub publishes: bool,
     pub news: Vec<News>,
     /// The number of times that it has started over with each node, or taken it for dead.
     pub breaks: BTreeMap<NodeId, u32>,
-    /// The nodes that have said goodbye to it.
+    /// The nodes that have left it with a goodbye.
     pub byes: BTreeSet<NodeId>,
     /// The number of its application's last message in each room.
     pub said: BTreeMap<usize, u32>,
@@ -125,11 +125,12 @@ impl Node {
     ) -> Result<(), Fault> {
         self.steps += 1;
         let effects: Vec<Effect> = self.cluster.handle(now, self.hub.tables(), input).collect();
+        // Before the effects are applied, which are checked against what the clients may miss.
         for effect in &effects {
             let Effect::News(news) = effect else { continue };
             let lost = match news {
                 News::Reset { node, .. } => Some(*node),
-                // What was sent before a goodbye comes before it.
+                // Messages that were sent before a goodbye arrive before it.
                 News::PeerGone { node, why, .. } if *why != GoneCause::Bye => Some(*node),
                 _ => None,
             };
@@ -277,6 +278,7 @@ impl Node {
                     has_message |= packet.event == MESSAGE;
                     if is_own && cluster.is_ordered_message(&packet) {
                         let out = except.and_then(|conn| tables.conn_id(conn));
+                        // True if this node is the room's home and nothing waits there.
                         if !cluster.submit(now, tables, out.or(except_guest.copied()), packet) {
                             continue;
                         }

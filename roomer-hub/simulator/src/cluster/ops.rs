@@ -33,6 +33,7 @@ impl World {
             }
             Op::Move { client, from, to } => self.with(client, |world, node, id| {
                 let (from, to) = (usize::from(from), usize::from(to));
+                // As the server does: nothing changes if the client is not in the first room.
                 if !world.clients[&id].is_in(from) {
                     return Ok(());
                 }

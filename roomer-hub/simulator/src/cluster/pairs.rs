@@ -41,7 +41,7 @@ struct Pair {
     silent: BTreeMap<usize, Duration>,
     lossy: Duration,
     deaths: Vec<(usize, Duration)>,
-    /// When one started over with the other, which it goes on to show meanwhile.
+    /// When one started over with the other, which it keeps showing meanwhile.
     reset_at: Duration,
     lost: VecDeque<Duration>,
 }
@@ -131,6 +131,7 @@ impl World {
                     "node {index} starts over with node {peer} without need: {why:?}"
                 );
                 let lost = pair.lost.iter().filter(|at| now - **at < HOLE_WINDOW).count();
+                // With every fifth seed, a link takes three frames at a time, so that a request may wait.
                 let is_quick = setup.max_delay <= QUICK && !setup.seed.is_multiple_of(5);
                 let is_kept = journal >= 1 << 20 && setup.journal_ms >= 2000;
                 ensure!(

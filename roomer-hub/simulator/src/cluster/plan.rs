@@ -147,7 +147,7 @@ pub enum Op {
     Sleep {
         node: u8,
     },
-    /// A node goes on.
+    /// A node wakes up.
     Wake {
         node: u8,
     },
@@ -162,7 +162,7 @@ pub enum Op {
     },
 }
 
-/// What a client that returns presents.
+/// The token that a returning client presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
     /// The token of its session, as its user.
@@ -173,7 +173,7 @@ pub enum Token {
     OtherUser,
 }
 
-/// What an application does with all connections of a user.
+/// A command of an application about all connections of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToUser {
     Send,
@@ -181,7 +181,7 @@ pub enum ToUser {
     Close,
 }
 
-/// The rooms of plans: the first three have full presence, the others count or tell nothing.
+/// The rooms of plans: the first three have full presence, the others counts or none.
 pub const ROOMS: [&str; 5] = ["root", "a", "b", "count", "off"];
 
 /// The patterns of rooms that may have one order on all nodes: `a` and `count`.

@@ -1,4 +1,4 @@
-//! What clients receive, and the numbers in their messages.
+//! Packets that clients receive, and the numbers in their messages.
 
 use roomer_hub::ConnId;
 use roomer_proto::extended::{ERROR, MEMBERS};

@@ -1,4 +1,4 @@
-//! What clients and applications do.
+//! Actions of clients and applications.
 
 use roomer_hub::ConnId;
 use roomer_hub::cluster::Change;

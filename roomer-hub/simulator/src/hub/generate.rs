@@ -11,7 +11,7 @@ use super::token_bucket::RateSpec;
 use crate::alphabet::{EVENTS, REASONS, RESERVED, ROOMS};
 use crate::random::Source;
 
-/// The kinds of steps. The name says what is generated, not all that may result.
+/// The kinds of steps, named after what is generated, not after all that may result.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Open,

@@ -58,7 +58,7 @@ impl Run<'_> {
                         PacketRef { room, event: "join_ack", dst: "", src: id, payload: &text };
                     got.push((to, received(&packet)?));
                 }
-                // Other plans check what it says.
+                // Other plans check its content.
                 Action::Send { to, packet } if packet.event == ERROR => {
                     let to = number(keys, to)?;
                     ensure!(

@@ -56,13 +56,13 @@ pub struct Model {
     pub rooms: Vec<Room>,
     pub guests: Vec<Guest>,
     pub is_peer_up: bool,
-    /// In milliseconds.
+    /// The time in milliseconds.
     pub now: u64,
-    /// What each client has to get for the last input.
+    /// The packets that each client has to get for the last input.
     pub due: Vec<(usize, Due)>,
     /// Questions about info that the application has not answered: client and payload.
     pub questions: Vec<(usize, &'static [u8])>,
-    /// True if the last input is refused, of which its client may be told.
+    /// True if the last input is refused, which its client may get an error for.
     pub has_refused: bool,
     pub rejected_info: u64,
     pub rejected_reserved: u64,

@@ -105,7 +105,7 @@ pub const INFOS: [(&str, &str); 8] = [
     ("\"12345678\"", "\"12345678\""),
 ];
 
-/// What a client sends that is not JSON.
+/// Payloads of clients that are not JSON.
 pub const INVALID: [&[u8]; 8] =
     [b"", b"{", b"1],[2", b"\"\\ud800\"", b"{\"a\":1}}", b"\"\xff\"", b"nul", b"01"];
 

@@ -1,4 +1,4 @@
-//! What an extended client knows of its rooms, derived from its packets alone.
+//! The rooms as an extended client knows them, derived from its packets alone.
 
 use std::collections::BTreeMap;
 

@@ -69,7 +69,7 @@ pub struct Model {
     pub numbers: Vec<(usize, u64)>,
     /// The number of the server's next request.
     pub next: u64,
-    /// What was refused, by counter.
+    /// The number of refused packets, by counter.
     pub rejected: BTreeMap<&'static str, u64>,
     /// The same for the peer's packets.
     pub rejected_of_peer: BTreeMap<&'static str, u64>,

@@ -88,6 +88,8 @@ impl Run {
     }
 
     fn step(&mut self, step: Step) -> Result<(), Fault> {
+        // In each case the model comes first: `input` compares the hub's actions with its
+        // expectations.
         match step {
             Step::Open { slot, extended } => {
                 if self.in_slot(slot).is_some_and(|at| self.model.clients[at].open) {

@@ -11,7 +11,7 @@ use crate::fault::{Fault, ensure};
 /// The engine's pause of senders after each [`READ_QUANTUM`] read, while a receiver is congested.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 
-/// See [`BACKPRESSURE_PAUSE`].
+/// The bytes of a read for which a sender pauses once ([`BACKPRESSURE_PAUSE`]).
 const READ_QUANTUM: u64 = 64 * 1024;
 
 /// The engine's `CLOSE_SCAN_LIMIT`: in a longer incomplete message it does not look for a close

@@ -10,7 +10,7 @@ use roomer_testkit::Clock;
 use super::plan::{AppAction, ROOMS, Setup};
 use crate::alphabet::{id_number, identity, noise};
 
-/// What a handler does, one for each event. The slow ones wait first.
+/// The actions of handlers, one for each event. The slow ones wait first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Script {
     /// Sends the caller a message.
@@ -80,7 +80,7 @@ pub enum Event {
     },
 }
 
-/// What the application does; the next input has to be its effect.
+/// An action of the application; the next input has to be its effect.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     ToRoom { room: &'static str, payload: &'static [u8] },
@@ -90,7 +90,7 @@ pub enum Action {
     Close(u16),
 }
 
-/// What the application stores with each connection: the number of its id.
+/// The value that the application stores with each connection: the number of its id.
 struct Stored(u16);
 
 #[derive(Clone, Debug, Default)]

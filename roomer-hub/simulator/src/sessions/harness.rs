@@ -54,7 +54,7 @@ pub struct Harness<'p> {
     pub is_shut: bool,
     /// The time to which the clock was last set without any poll.
     pub jumped_at: Duration,
-    /// What the statistics have to be.
+    /// The expected statistics.
     pub lost: u64,
     pub closed_by_peer: u64,
     pub closed_by_server: u64,

@@ -20,9 +20,10 @@ pub struct Item {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    /// What plain and extended clients get alike.
+    /// A packet that plain and extended clients get alike.
     Plain(Output),
-    /// What extended clients alone get: a change of a room's members, or why a packet was refused.
+    /// A packet for extended clients alone: a change of a room's members, or why a packet was
+    /// refused.
     Extended { room: &'static str, event: &'static str, payload: String },
     /// The members of a room, for an extended client.
     Members { room: &'static str, id: &'static str, members: BTreeSet<String> },

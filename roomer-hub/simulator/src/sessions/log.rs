@@ -21,7 +21,7 @@ use crate::server::expected::{Order, Output};
 /// The errors about refused packets that a client gets in a second, and at once.
 const ERRORS: RateSpec = (16, 16);
 
-/// What the next entries of the log have to be.
+/// The expected next entries of the log.
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
     call: Option<(u16, Script)>,
@@ -184,6 +184,7 @@ impl Harness<'_> {
         ensure!(socket.phase == Phase::Handshake && socket.has_asked(), "{at} opens twice");
         ensure!(!socket.asked.is_denied, "a client is admitted that authorize rejects");
         let is_extended = socket.asked.is_extended;
+        // The secret of an extended client's session is drawn after its id.
         let id = if is_extended { random - 1 } else { random };
         let number = self.sessions.len();
         let client = self.model.clients.len() as u16;

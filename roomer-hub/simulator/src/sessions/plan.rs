@@ -13,19 +13,19 @@ pub struct Plan {
 pub struct Setup {
     /// `resume_window`; 0 keeps no sessions.
     pub window: u32,
-    /// `resume_buffer`.
+    /// The option `resume_buffer`.
     pub buffer: u32,
-    /// `max_detached`.
+    /// The option `max_detached`.
     pub max_detached: u8,
-    /// `max_connections`.
+    /// The option `max_connections`.
     pub max_connections: u8,
     /// The memory budget above its minimum.
     pub memory_slack: Option<u32>,
-    /// `max_backlog`.
+    /// The option `max_backlog`.
     pub max_backlog: u32,
-    /// `pong_timeout`.
+    /// The option `pong_timeout`.
     pub pong: u32,
-    /// `write_timeout`.
+    /// The option `write_timeout`.
     pub write: u32,
     /// The wait of slow handlers.
     pub handler_wait: u16,
@@ -87,7 +87,7 @@ pub enum Step {
     Drain,
 }
 
-/// What happens to a client or to its socket.
+/// An event at a client or at its socket.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
     /// It sends a packet; without a socket, after its return.
@@ -145,7 +145,7 @@ pub enum How {
     Denied,
 }
 
-/// What a client sends.
+/// A packet that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Say {
     Join(u8),

@@ -1,4 +1,4 @@
-//! What clients receive, compared with the model.
+//! Compares the packets that clients receive with the model.
 
 use roomer_proto::PacketRef;
 use roomer_proto::extended::{ACK, HELLO, parse_count};

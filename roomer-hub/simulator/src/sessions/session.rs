@@ -49,7 +49,7 @@ pub struct Session {
     pub place: Place,
     /// The socket whose task has the session.
     pub keeper: usize,
-    /// What its client has not received, in the order of decision.
+    /// The packets that its client has not received, in the order of decision.
     pub items: VecDeque<Item>,
     /// The packets that its client has received, in order.
     pub got: Vec<Vec<u8>>,
@@ -86,7 +86,7 @@ pub struct Session {
     /// A slow handler that runs: when it completes, once it was polled.
     pub pending: Option<Option<Duration>>,
     pub hooks: (u32, u32),
-    /// True if its client has come back on another socket since its last return.
+    /// True if its client has connected by another socket since its last return.
     pub was_wanted: bool,
     /// The errors about refused packets that its client may get.
     pub errors: Option<Bucket>,
@@ -234,7 +234,7 @@ impl Session {
 
     /// Replaces the token that was presented by a new one. Until that has arrived, both are valid.
     pub fn renew(&mut self, presented: &str, new: String) {
-        // The client does not come back with an older one.
+        // The client does not return with an older one.
         let at = self.tokens.iter().position(|token| token == presented).unwrap_or_default();
         self.tokens.drain(..at);
         let surplus = self.tokens.len().saturating_sub(MOST_TOKENS);

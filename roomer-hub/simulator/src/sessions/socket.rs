@@ -11,7 +11,7 @@ use roomer_testkit::socket::Peer;
 use super::plan::How;
 use super::session::Packet;
 
-/// What a client's request asks for.
+/// The content of a client's request.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub is_extended: bool,
