@@ -11,13 +11,12 @@
 import { isRelative } from "./address.js";
 import { bytes } from "./codec.js";
 import { check, createClosedError, rejectUnknown, wrap } from "./error.js";
-import { ACK, GRACE, GRACE_FACTOR, HELLO, LONGEST_GRACE, PROBE, ROOT } from "./limits.js";
-import { decode, toText } from "./packet.js";
+import { GRACE, GRACE_FACTOR, LONGEST_GRACE, PROBE, ROOT } from "./limits.js";
+import { decode } from "./packet.js";
 import { checkName, createRoom } from "./room.js";
 import { createEvents } from "./events.js";
 import { createConnection } from "./connection.js";
 import { createOutbox } from "./outbox.js";
-import { createSession } from "./session.js";
 
 const realClock = {
     now: () => performance.now(),
@@ -39,8 +38,6 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
     const held = new Map();
     /** The id of this client on this connection, "" until the server has sent it. */
     let id = "";
-    /** True once the socket's first packet has shown which protocol the server speaks. */
-    let isGreeted;
     /** The time at which the connection was lost, until there is a new one. */
     let lostAt;
     /** The time from which queued messages do not wait for other members any more. */
@@ -86,28 +83,14 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
 
     const received = (buffer, size) => {
         let packet;
-        let hello;
         try {
             packet = decode(buffer);
-            hello = !isGreeted && packet.event === HELLO && JSON.parse(toText(packet.payload));
         } catch (cause) {
-            packet = report(wrap("packet", cause));
-        }
-        if (!isGreeted) {
-            isGreeted = true;
-            session.begin(hello);
-            connection.opened();
-            callFeatures("greeted", hello);
+            report(wrap("packet", cause));
         }
         // Without the option, no packet is copied.
         debug && packet && trace("received", { ...packet, bytes: packet.payload.length });
-        if (session.isOn && packet?.event === ACK) {
-            outbox.confirmed(+toText(packet.payload));
-            packet.to && session.acknowledge();
-        } else if (!hello) {
-            session.count(size);
-            packet && route(packet);
-        }
+        session.received?.(packet, size) || (packet && route(packet));
     };
 
     /** Handles the end of a connection whose session does not continue. */
@@ -120,11 +103,9 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
     const changed = (state, error) => {
         trace("state", { state, error });
         const time = clock.now() - lostAt;
-        const isResumed = state === "open" && session.handled >= 0;
+        const isResumed = state === "open" && session.resume?.();
         if (state === "open") {
-            if (isResumed) {
-                outbox.resumed(session.handled);
-            } else {
+            if (!isResumed) {
                 // Of a session that was kept until now.
                 ended();
                 id = "";
@@ -135,21 +116,16 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
             }
             lostAt = undefined;
         } else if (state !== "connecting") {
-            isGreeted = false;
             lostAt ??= clock.now();
-            session.pause();
-            // The server ends the session with these close codes, and after its time. Otherwise the client may return to it.
-            if (state === "closed" || error.closeCode > 1006 || !session.isKept(clock.now() - lostAt)) {
-                session.begin();
-                ended(error?.reason === "rate");
-            }
+            session.suspend?.(state, error, clock.now() - lostAt) || ended(error?.reason === "rate");
             state === "closed" && rooms.forEach((room) => close(room, error ?? createClosedError()));
         }
         emit("state", state, error);
         isResumed && emit("resumed", time);
     };
 
-    const session = createSession(clock, (item) => transmit(item));
+    /** The session: there is none, unless the feature `sessions` adds its methods. */
+    const session = { isOn: false };
     const outbox = createOutbox(queue, clock, session, () => connection.isReady(), (room) => room.isOpen(clock.now() >= graceEnd), transmit, settled, lost);
     const connection = createConnection(url, others, clock, session, outbox, received, changed, trace);
 
@@ -159,9 +135,9 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
         return found;
     };
 
-    const parts = features.map((create) => create({ clock, session, outbox, report, emit, codec: findCodec(codec), debug, token: others.token, id: () => id }));
     /** Calls a method of the features that have it, until one returns true; see core.js. */
     const callFeatures = (hook, ...args) => parts.some((part) => part[hook]?.(...args));
+    const parts = features.map((create) => create({ clock, session, connection, outbox, transmit, callFeatures, report, emit, codec: findCodec(codec), debug, token: others.token, id: () => id }));
 
     const create = (name, roomCodec = codec, options) => {
         const room = createRoom(name, findCodec(roomCodec), options, report, send, leave, () => connection.state() === "open", callFeatures);

@@ -11,13 +11,22 @@
 
 import { toAddress } from "./address.js";
 import { RoomerError, createClosedError, rejectUnknown, wrap } from "./error.js";
-import { ASK_INTERVAL, LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
+import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
 /**
  * Returns true for the close codes of the client's own fault and of the application; the README has the reasons. Older servers
  * also send 1008 to a client that was too fast or suspended.
  */
 const isFinalCode = (code, reason) => /^(10(0[0237]|08(?! (rate|no sign of life)$)|10)|[3-9])/.test(`${code} ${reason}`);
+
+/** Closes a socket that is not used any more. */
+export function hangUp(socket, code) {
+    try {
+        socket.close(code);
+    } catch {
+        // It is not used any more.
+    }
+}
 
 /**
  * @param {string | URL | (() => any)} url
@@ -45,8 +54,6 @@ export function createConnection(url, options, clock, session, outbox, received,
     let failures = 0;
     let openedAt;
     let isProbing;
-    /** Sockets that were given up for silence while the server may keep the session: a close frame would end it. */
-    const abandoned = [];
     /** Factor of the time limit of an answer: doubled by each connection that timed out. */
     let patience = 1;
     let largest = 0;
@@ -87,16 +94,6 @@ export function createConnection(url, options, clock, session, outbox, received,
         changed(state, error);
     };
 
-    const hangUp = (sockets, code) => {
-        for (const old of sockets.splice(0)) {
-            try {
-                old.close(code);
-            } catch {
-                // The socket is not used any more.
-            }
-        }
-    };
-
     /** Ends the connection, or the attempt. Waits for the next one, unless the end is final. */
     const stop = (error, isFinalError) => {
         if (state === "closed") {
@@ -112,16 +109,10 @@ export function createConnection(url, options, clock, session, outbox, received,
         if (old) {
             // Some classes throw if there is no listener for errors.
             old.onopen = old.onmessage = old.onclose = old.onerror = () => {};
-            // One that is lost for another reason is closed already.
-            if (!isFinalError && session.isKept() && old.readyState === 1) {
-                abandoned.push(old);
-            } else {
-                hangUp([old], isFinalError ? 1000 : undefined);
-            }
+            isFinalError ? hangUp(old, 1000) : session.abandon?.(old) || hangUp(old);
         }
         if (isFinalError || failures >= retries) {
             listen("removeEventListener");
-            hangUp(abandoned);
             setState("closed", isFinalError ? error : wrap("gave_up", error));
         } else {
             // Full jitter after the cap, so that the clients of a restarted server do not reconnect at once. Longer after `rate`.
@@ -144,7 +135,7 @@ export function createConnection(url, options, clock, session, outbox, received,
             const [address, pass] = await Promise.all([url, token].map(async (value) => (typeof value === "function" ? value() : value)));
             if (mine === socket) {
                 const protocols = tokenIn && pass != null ? [tokenIn(pass)] : [];
-                const target = toAddress(address, protocols.length ? undefined : pass, session.query());
+                const target = toAddress(address, protocols.length ? undefined : pass, session.query?.());
                 trace("connect", { url: target.split("?")[0] });
                 use(new Socket(target, ...protocols));
             }
@@ -159,7 +150,7 @@ export function createConnection(url, options, clock, session, outbox, received,
         fresh.onopen = () => {
             openedAt = clock.now();
             // A client that returns to a session learns from the first packet whether that continues, and sends nothing before.
-            session.isKept() || opened();
+            session.isKept?.() || opened();
         };
         fresh.onmessage = ({ data }) => {
             const size = data?.byteLength || 0;
@@ -182,13 +173,12 @@ export function createConnection(url, options, clock, session, outbox, received,
 
     /** Handles a connection that may be used: its state is known. */
     const opened = () => {
-        hangUp(abandoned);
         scheduleHeartbeat();
         state === "open" || setState("open");
     };
 
     /** Returns how long the server may be silent. */
-    const silence = () => Math.max(session.isOn ? ASK_INTERVAL : 0, Math.min(heartbeat, session.heartbeat));
+    const silence = () => session.silence?.(heartbeat) ?? heartbeat;
 
     /** Waits until the server has been silent for too long, then probes. */
     const scheduleHeartbeat = () => {

@@ -8,19 +8,24 @@ export interface Feature {
     (core: never): object;
 }
 
+/**
+ * Sessions, and with them the extended protocol: a client without this feature does not ask for it. Then a lost connection ends in a new
+ * id, members have no info, `requests` fail with `plain`, and `history`, `ownInfo`, `refusals` and `renewal` have no effect.
+ */
+export const sessions: Feature;
 /** `room.sent`. */
 export const receipts: Feature;
 /** `room.messages()`. */
 export const streams: Feature;
-/** `room.request()` and `room.handle()`. */
+/** `room.request()` and `room.handle()`. Needs `sessions`. */
 export const requests: Feature;
-/** The option `history` of `join()`, `room.history`, the event `history_lost`, and the numbers of messages. */
+/** The option `history` of `join()`, `room.history`, the event `history_lost`, and the numbers of messages. Needs `sessions`. */
 export const history: Feature;
-/** `client.setInfo()`. */
+/** `client.setInfo()`. Needs `sessions`. */
 export const ownInfo: Feature;
-/** The error `rejected`, for packets that the server refuses. */
+/** The error `rejected`, for packets that the server refuses. Needs `sessions`. */
 export const refusals: Feature;
-/** Sends a new token when the server asks for one. */
+/** Sends a new token when the server asks for one. Needs `sessions`. */
 export const renewal: Feature;
 /** The event `direct` of the client. */
 export const directs: Feature;

@@ -20,13 +20,14 @@ import { refusals } from "./refusals.js";
 import { renewal } from "./renewal.js";
 import { requests } from "./requests.js";
 import { toProtocol } from "./protocol.js";
+import { sessions } from "./session.js";
 import { streams } from "./stream.js";
 import { tracing } from "./tracing.js";
 
 export { RoomerError } from "./error.js";
 
 const codecs = { bytes, text, json };
-const features = [streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing];
+const features = [sessions, streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing];
 
 /** Connects with all features; see core.js for a smaller client. */
 export const connect = (url, { tokenIn, ...options } = {}) => connectWith(url, { features, codecs, tokenIn: tokenIn === "protocol" ? toProtocol : undefined, ...options });

@@ -53,8 +53,6 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     const createProbe = () => createRequest(PROBE, "leave");
 
     const write = (item) => {
-        // As in request(), also when a leave is sent again.
-        session.isOn && item.event === "leave" && unprobed && transmit(createProbe());
         unprobed += Math.max(PACKET_BYTES, item.data.length);
         isAwaited ||= item.report;
         send(item);
@@ -130,7 +128,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
 
     /** Sends a packet before the messages that wait; returns undefined without a connection, and a session that may continue. */
     const enqueue = (...args) => {
-        if (isReady() || session.isKept()) {
+        if (isReady() || session.isKept?.()) {
             const item = createRequest(...args);
             requests.push(item);
             pump();
@@ -219,7 +217,11 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             unprobed = 0;
             // The server closes clients that ask without end, so not without a need.
             count > handled && transmit(createProbe());
-            [...sent].slice(count - handled).forEach(write);
+            for (const item of [...sent].slice(count - handled)) {
+                // As in request().
+                item.event === "leave" && unprobed && transmit(createProbe());
+                write(item);
+            }
             pump();
         },
         /** Handles the loss of the connection: unconfirmed messages may or may not have arrived. */

@@ -6,7 +6,7 @@
 
 import { RoomerError, check, createClosedError, wrap } from "./error.js";
 import { createEvents } from "./events.js";
-import { GRACE, MEMBERS } from "./limits.js";
+import { GRACE } from "./limits.js";
 import { encode, toBytes, toText } from "./packet.js";
 
 /** Returns true for events that only the server or this client may cause: a peer's message of such a name is dropped. */
@@ -32,7 +32,7 @@ export function decodePayload(codec, { room, event, from, payload }, report, use
  * Returns members by id. The server's list has their ids and, in a session, a list for each: the id, the info and the user. The
  * last entry may be anything.
  */
-const toMembers = (list) => new Map((Array.isArray(list) ? list : []).flatMap((entry) => {
+export const toMembers = (list) => new Map((Array.isArray(list) ? list : []).flatMap((entry) => {
     const [id, info = null, user] = [entry].flat();
     return typeof id === "string" ? [[id, Object.freeze({ id, info, user })]] : [];
 }));
@@ -134,19 +134,14 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
         compare(id, before, now);
     };
 
-    /** Applies the changes of the members that a server with sessions sends together. */
-    const applyChanges = (payload) => {
-        const { left = [], joined = [], changed = [], count: number = counted } = JSON.parse(toText(payload));
-        counted = number;
-        left.forEach((id) => change(id));
-        toMembers([...joined, ...changed]).forEach((member, id) => change(id, member));
-    };
-
     const room = {
         name,
         api,
         codec,
         createItem,
+        change,
+        /** Sets the number of members, where the server does not send their ids. */
+        setCount: (number) => (counted = number),
         /**
          * Handles a join_ack. Emits the differences between the members before and now, so that lists which the application
          * keeps stay correct.
@@ -190,12 +185,11 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
                 // A room that remembers sends its messages with a number, "#7", which is not a receiver.
                 count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to > "$", ...numbers));
             } else if (!from) {
-                if (event === MEMBERS) {
-                    decodePayload({ decode: applyChanges }, packet, report, () => {});
-                } else if (!to && (event === "new_member" || event === "member_left")) {
+                if (!to && (event === "new_member" || event === "member_left")) {
                     const [[id, member]] = toMembers([toText(payload)]);
                     change(id, event === "new_member" ? member : undefined);
                 }
+                room.told?.(packet);
             }
         },
         /** Returns true if messages may be sent. `isLate` means that the time for waiting is over. */

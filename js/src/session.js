@@ -1,20 +1,26 @@
 /**
- * The session of the extended protocol: what was received in it, when to acknowledge that, and the way back on a new socket.
- * It does nothing on a server that speaks the plain protocol.
+ * The feature of sessions, in the extended protocol: what was received in a session, when to acknowledge that, and the way back to
+ * it on a new socket. It does nothing on a server that speaks the plain protocol.
  *
  * @module session
  */
 
-import { ACK, ACK_BYTES, ACK_DELAY, ACK_PACKETS, ROOT } from "./limits.js";
-import { encode, toBytes } from "./packet.js";
+import { hangUp } from "./connection.js";
+import { wrap } from "./error.js";
+import { ACK, ACK_BYTES, ACK_DELAY, ACK_PACKETS, ASK_INTERVAL, HELLO, MEMBERS, ROOT } from "./limits.js";
+import { encode, toBytes, toText } from "./packet.js";
+import { decodePayload, toMembers } from "./room.js";
 
-/**
- * @param {import("./index.js").Clock} clock
- * @param {(item: object) => void} send writes an item to the socket
- */
-export function createSession(clock, send) {
+/** @param {object} core see core.js */
+export const sessions = ({ clock, session, connection, outbox, transmit, callFeatures, report }) => {
+    /** True once the socket's first packet has shown which protocol the server speaks. */
+    let isGreeted;
     /** Finds the session on the next socket; undefined if none is kept. */
     let token;
+    /** The number of packets that the server has handled, if the session continues on the present socket. */
+    let handled;
+    /** The silence of the server after which something is wrong. */
+    let heartbeat = Infinity;
     let received = 0;
     let acknowledged = 0;
     /** The bytes of the packets since the last acknowledgement. */
@@ -22,6 +28,8 @@ export function createSession(clock, send) {
     /** The time for which the server keeps the session without a socket. */
     let window;
     let timer;
+    /** Sockets that were given up for silence while the server may keep the session: a close frame would end it. */
+    let abandoned = [];
 
     const pause = () => {
         clock.clearTimeout(timer);
@@ -32,46 +40,100 @@ export function createSession(clock, send) {
 
     const acknowledge = (to) => {
         pause();
-        send({ event: ACK, to, data: encode(ROOT, ACK, to, "", toBytes(`${received}`)) });
+        transmit({ event: ACK, to, data: encode(ROOT, ACK, to, "", toBytes(`${received}`)) });
     };
 
-    const session = {
+    /** Begins a session, or continues it, by the payload of `hello`; false: the server speaks the plain protocol. Undefined: ends it. */
+    const begin = (hello) => {
+        handled = token && hello?.resumed ? hello.received : undefined;
+        session.isOn = hello && true;
+        // A tenth more than promised, for the way.
+        heartbeat = hello?.heartbeat * 1.1 || Infinity;
+        window = hello?.resume;
+        token = hello?.session;
+        received = handled >= 0 ? received : 0;
+        pause();
+        abandoned.forEach((old) => hangUp(old));
+        abandoned = [];
+    };
+
+    /** Counts a packet. */
+    const count = (size) => {
+        if (session.isOn) {
+            received++;
+            bytes += size;
+            if (received - acknowledged >= ACK_PACKETS || bytes >= ACK_BYTES) {
+                acknowledge();
+            } else {
+                timer ??= clock.setTimeout(acknowledge, ACK_DELAY);
+            }
+        }
+    };
+
+    const greet = (packet) => {
+        let hello = false;
+        try {
+            hello = packet?.event === HELLO && JSON.parse(toText(packet.payload));
+        } catch (cause) {
+            report(wrap("packet", cause));
+        }
+        isGreeted = true;
+        begin(hello);
+        connection.opened();
+        callFeatures("greeted", hello);
+        return hello;
+    };
+
+    Object.assign(session, {
         /** True while the server speaks the extended protocol, false while it speaks the plain one. */
         isOn: undefined,
-        /** The number of packets that the server has handled, if the session continues on the present socket. */
-        handled: undefined,
-        /** The silence of the server after which something is wrong. */
-        heartbeat: Infinity,
         /** Returns true if the server may keep the session, without a socket for this time. */
         isKept: (time = 0) => time <= window && token,
         /** Returns what the client asks for in the query of its address. */
         query: () => `roomer=2${token ? `&session=${encodeURIComponent(token)}&received=${received}` : ""}`,
-        /** Begins a session, or continues it, by the payload of `hello`; false: the server speaks the plain protocol. Undefined: ends it. */
-        begin(hello) {
-            session.handled = token && hello?.resumed ? hello.received : undefined;
-            session.isOn = hello && true;
-            // A tenth more than promised, for the way.
-            session.heartbeat = hello?.heartbeat * 1.1 || Infinity;
-            window = hello?.resume;
-            token = hello?.session;
-            received = session.handled >= 0 ? received : 0;
-            pause();
-        },
-        /** Stops to acknowledge: the socket is not used any more. */
-        pause,
+        /** Returns how long the server may be silent. */
+        silence: (most) => Math.max(session.isOn ? ASK_INTERVAL : 0, Math.min(most, heartbeat)),
         acknowledge,
-        /** Counts a packet. */
-        count(size) {
-            if (session.isOn) {
-                received++;
-                bytes += size;
-                if (received - acknowledged >= ACK_PACKETS || bytes >= ACK_BYTES) {
-                    acknowledge();
-                } else {
-                    timer ??= clock.setTimeout(acknowledge, ACK_DELAY);
-                }
+        /** Handles what has arrived; returns true if that is no packet for the rooms. */
+        received(packet, size) {
+            if (!isGreeted && greet(packet)) {
+                return true;
             }
+            if (session.isOn && packet?.event === ACK) {
+                outbox.confirmed(+toText(packet.payload));
+                packet.to && acknowledge();
+                return true;
+            }
+            count(size);
+        },
+        /** Returns true if the session continues on the present socket. */
+        resume() {
+            handled >= 0 && outbox.resumed(handled);
+            return handled >= 0;
+        },
+        /** Keeps a socket open for which the server may keep the session. One that is lost for another reason is closed already. */
+        abandon: (old) => session.isKept() && old.readyState === 1 && abandoned.push(old),
+        /** Handles the loss of the socket, which is not acknowledged on any more; returns true if the client may return to the session. */
+        suspend(state, error, time) {
+            isGreeted = false;
+            pause();
+            // The server ends the session with these close codes, and after its time.
+            if (state === "closed" || error.closeCode > 1006 || !session.isKept(time)) {
+                begin();
+            }
+            return token;
+        }
+    });
+    return {
+        room(room) {
+            /** Applies the changes of the members, which the server sends together. */
+            const apply = (payload) => {
+                const { left = [], joined = [], changed = [], count } = JSON.parse(toText(payload));
+                count === undefined || room.setCount(count);
+                left.forEach((id) => room.change(id));
+                toMembers([...joined, ...changed]).forEach((member, id) => room.change(id, member));
+            };
+            room.told = (packet) => packet.event === MEMBERS && decodePayload({ decode: apply }, packet, report, () => {});
         }
     };
-    return session;
-}
+};

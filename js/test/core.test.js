@@ -7,14 +7,14 @@ import { describe, test } from "node:test";
 
 import * as core from "../src/core.js";
 import { createServer } from "../src/testkit/index.js";
-import { code } from "./support/kit.js";
+import { code, record } from "./support/kit.js";
 
 describe("roomer/core", () => {
-    test("has rooms, messages, sessions and members, and nothing else unless it is passed", async () => {
+    test("has rooms, messages and members, and nothing else unless it is passed", async () => {
         const server = createServer({ history: 5 });
         server.onRequest("double", (conn, message) => message.json() * 2);
         const bare = core.connect("ws://test/ws", { ...server.options, codec: core.json });
-        const client = core.connect("ws://test/ws", { ...server.options, codec: core.json, features: [core.requests] });
+        const client = core.connect("ws://test/ws", { ...server.options, codec: core.json, features: [core.sessions, core.requests] });
         const heard = [];
         const [lobby, other] = [bare, client].map((each) => each.join("lobby", { history: 5 }));
         lobby.on("chat", (...args) => heard.push(args));
@@ -28,6 +28,54 @@ describe("roomer/core", () => {
             assert.deepEqual([name in lobby, name in other], [false, name === "request" || name === "handle"], name);
         }
         assert.ok(!("setInfo" in bare) && Object.isFrozen(bare) && Object.isFrozen(lobby));
+    });
+
+    test("speaks the plain protocol without sessions: it reconnects anew, in its rooms, and reports what may be lost", async () => {
+        const server = createServer();
+        const [bare, resuming] = [[], [core.sessions]].map((features) => core.connect("ws://test/ws", { ...server.options, codec: core.json, features }));
+        const lobby = bare.join("lobby");
+        const lost = record(bare, "lost", "resumed");
+        const log = record(lobby, "open", "reopen", "new_member", "member_left", "chat");
+        resuming.join("lobby");
+        await server.advance();
+        const [id, otherId] = [bare.id, resuming.id];
+        assert.deepEqual(server.connections().map(({ url }) => new URL(url).searchParams.get("roomer")), [null, "2"]);
+        assert.deepEqual([lobby.members(), lobby.member(otherId)], [[id, otherId], { id: otherId, info: null, user: undefined }]);
+        lobby.send("chat", 1);
+        server.cut();
+        await server.advance(5_000);
+        // The session continues, the plain connection is another.
+        assert.deepEqual([bare.state, bare.id === id, resuming.id], ["open", false, otherId]);
+        assert.deepEqual(log.map(([event]) => event), ["open", "new_member", "reopen"]);
+        assert.deepEqual(lost.map(([event, { payload, reason }]) => [event, payload, reason]), [["lost", 1, "unconfirmed"]]);
+        resuming.join("lobby").send("chat", { n: 2 });
+        await server.advance();
+        assert.deepEqual(log.at(-1), ["chat", { n: 2 }, otherId, false]);
+    });
+
+    test("finds a server that is silent, and closes its socket", async () => {
+        const server = createServer();
+        const client = core.connect("ws://test/ws", { ...server.options, heartbeat: 1_000, timeout: 1_000 });
+        const log = record(client, "state");
+        await server.advance();
+        server.stall();
+        await server.advance(2_500);
+        server.resume();
+        await server.advance(5_000);
+        assert.deepEqual(log.map(([, state, error]) => error?.code ?? state), ["open", "timeout", "connecting", "open"]);
+        assert.deepEqual([client.state, server.connections().length], ["open", 1]);
+    });
+
+    test("fails at once with requests, and ignores info and history, which need sessions", async () => {
+        const server = createServer({ history: 5 });
+        const client = core.connect("ws://test/ws", { ...server.options, codec: core.json, features: [core.requests, core.ownInfo, core.history, core.refusals] });
+        const errors = record(client, "error");
+        const lobby = client.join("lobby", { history: 5 });
+        client.setInfo({ name: "Ann" });
+        await assert.rejects(lobby.request("double", 1), code("plain"));
+        await server.advance();
+        await assert.rejects(lobby.request("double", 1), code("plain"));
+        assert.deepEqual([lobby.history, lobby.member(client.id).info, errors], [undefined, null, []]);
     });
 
     test("takes codecs and places of the token as objects and functions, not by name", async () => {
