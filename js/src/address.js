@@ -14,9 +14,16 @@ export const isRelative = (url) => typeof url === "string" && /^(?!\w+:)./.test(
 export function toAddress(url, token, query) {
     const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? location).href : url;
     // Without the fragment, which a WebSocket does not take.
-    const [address] = /^wss?:[^#]*/i.exec(`${whole}`.replace(/^http/i, "ws"));
+    let [address] = /^wss?:[^#]*/i.exec(`${whole}`.replace(/^http/i, "ws"));
     new URL(address);
-    // This token replaces those of the address.
-    const parts = token == null ? [address, query] : [address.replace(/([?&])(token=[^&]*(&|$))+/g, "$1").replace(/[?&]$/, ""), `token=${encodeURIComponent(token)}`, query];
-    return parts.reduce((whole, part) => (part ? `${whole}${whole.includes("?") ? "&" : "?"}${part}` : whole));
+    const add = (part) => {
+        address += (address.includes("?") ? "&" : "?") + part;
+    };
+    if (token != null) {
+        // It replaces those of the address.
+        address = address.replace(/([?&])(token=[^&]*(&|$))+/g, "$1").replace(/[?&]$/, "");
+        add(`token=${encodeURIComponent(token)}`);
+    }
+    query && add(query);
+    return address;
 }

@@ -88,8 +88,7 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
         } catch (cause) {
             report(wrap("packet", cause));
         }
-        // Without the option, no packet is copied.
-        debug && packet && trace("received", { ...packet, bytes: packet.payload.length });
+        packet && trace("received", packet);
         session.received?.(packet, size) || (packet && route(packet));
     };
 

@@ -144,6 +144,8 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     };
 
     return {
+        queue,
+        sent,
         pump,
         probe: () => transmit(createProbe()),
         fence,
@@ -172,15 +174,12 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             pump();
             return queue.has(item) ? "queued" : "sent";
         },
-        isQueued: (item) => queue.has(item),
         /** Removes a message that still waits. */
         withdraw: (item) => queue.has(item) && dequeue(item),
-        /** Returns the messages of a room that the server has not handled, and has those that are sent confirmed soon. */
-        await(room) {
-            const items = [...queue, ...sent].filter((item) => item.owner === room && "payload" in item);
-            isAwaited ||= items.length;
+        /** Has what is sent confirmed soon. */
+        hurry() {
+            isAwaited = true;
             pump();
-            return items;
         },
         /** Discards the queued messages of a room that is left or closed, and reports them. */
         discard(room) {
@@ -193,8 +192,8 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             for (const item of [...sent]) {
                 if (item.room === name && "payload" in item) {
                     lost(item, "unconfirmed");
-                    // In a session the packet still counts.
-                    session.isOn ? delete item.payload : settle(item);
+                    // The packet still counts, but is no message any more.
+                    delete item.payload;
                 }
             }
         },

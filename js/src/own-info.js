@@ -8,7 +8,7 @@ import { INFO } from "./limits.js";
 import { toBytes } from "./packet.js";
 
 /** @param {object} core see core.js. The info is sent again in each new session. */
-export const ownInfo = ({ outbox, session, isPlain }) => {
+export const ownInfo = ({ outbox, session }) => {
     let text;
     const send = () => text && outbox.post(INFO, toBytes(text));
     return {

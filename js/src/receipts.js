@@ -9,7 +9,9 @@ export const receipts = ({ outbox }) => ({
     room(room) {
         Object.defineProperty(room.api, "sent", {
             get: async () => {
-                const results = outbox.await(room).map((item) => (item.result ??= new Promise((resolve) => (item.report = resolve))));
+                const items = [...outbox.queue, ...outbox.sent].filter((item) => item.owner === room && "payload" in item);
+                const results = items.map((item) => (item.result ??= new Promise((resolve) => (item.report = resolve))));
+                items.length && outbox.hurry();
                 return (await Promise.all(results)).every(Boolean);
             }
         });

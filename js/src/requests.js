@@ -109,7 +109,7 @@ export const requests = ({ clock, session, outbox, report, id }) => {
         },
         greeted(hello) {
             // What waits for its turn is sent in the new session, and what leave() has discarded fails with its room.
-            hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item, room }) => !hello || !(outbox.isQueued(item) || room.api.state === "leaving"));
+            hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item, room }) => !hello || !(outbox.queue.has(item) || room.api.state === "leaving"));
         },
         closed: (closed, error) => failAll("closed", ({ room }) => room === closed, error)
     };

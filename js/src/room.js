@@ -120,10 +120,8 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
 
     /** Emits what has changed about a member. */
     const compare = (id, before, now) => {
-        if (before && now) {
-            JSON.stringify(before) === JSON.stringify(now) || emit("member_changed", id, now);
-        } else if (before || now) {
-            emit(now ? "new_member" : "member_left", id, now ?? before);
+        if (JSON.stringify(before) !== JSON.stringify(now)) {
+            emit(!before ? "new_member" : now ? "member_changed" : "member_left", id, now ?? before);
         }
     };
 

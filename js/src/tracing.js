@@ -7,10 +7,11 @@
 import { PROBE } from "./limits.js";
 
 /** @param {object} core see core.js */
-export const tracing = ({ debug, emit }) => ({
+export const tracing = ({ debug, emit }) => debug ? {
     client(client) {
         // A listener like others, so that an error in it is reported.
-        debug && client.on(PROBE, debug === true ? console.debug : debug);
+        client.on(PROBE, debug === true ? console.debug : debug);
     },
-    trace: (what, { payload, ...details }) => emit(PROBE, { what, ...details })
-});
+    // Never a payload.
+    trace: (what, { payload, ...details }) => emit(PROBE, { what, ...details, ...(what === "received" && { bytes: payload.length }) })
+} : {};
