@@ -90,7 +90,7 @@ pub enum Event {
     Lost(Undelivered),
     /// A request of this client is answered, or is not going to be.
     Answered {
-        /// The request.
+        /// The number of the request.
         request: RequestId,
         /// The answer's payload.
         result: Result<Bytes, RequestError>,
@@ -165,7 +165,7 @@ pub(super) fn is_direct(dst: &str) -> bool {
 pub struct Undelivered {
     /// The packet that was to be sent.
     pub packet: Packet,
-    /// The cause.
+    /// Why it may not have arrived.
     pub reason: LostReason,
 }
 

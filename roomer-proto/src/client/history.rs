@@ -29,7 +29,7 @@ impl Client {
     /// as messages with a [number](super::Message::number). The first call for a room decides.
     ///
     /// Without this the client asks only for what it has missed between two sessions. Messages that it
-    /// has sent itself do not come back.
+    /// has sent itself do not arrive again.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ const MORE: u8 = 2;
 pub struct Head {
     /// A hash of the cluster's name, so that two clusters on one broker do not mix.
     pub cluster: u64,
-    /// The sender.
+    /// The node that has sent the frame.
     pub from: NodeId,
     /// Whether the frame is part of a stream.
     pub kind: FrameKind,

@@ -17,7 +17,7 @@ pub enum Item<'a> {
     Want {
         /// The number of the new stream, higher than that of every earlier request.
         stream: u32,
-        /// What the requesting node has applied of the streams before.
+        /// How much the requesting node has applied of the streams before.
         after: Resume,
     },
     /// A request to send frames of a stream again.
@@ -34,12 +34,12 @@ pub enum Item<'a> {
     /// Precedes a [`Beat`](Item::Beat) in its frame: the sum of the hashes of the reported
     /// [profiles](Item::Profile), at the moment of the beat.
     Profiles {
-        /// The sum.
+        /// The sum of the hashes.
         digest: u64,
     },
     /// The start of a stream: the members of the sender's rooms follow.
     Begin {
-        /// What may be missing between the stream that the receiver has applied before and this one.
+        /// The messages that may be missing between the stream that was applied before and this one.
         lost: Lost<'a>,
         /// The time since the sender's start, in milliseconds. Beats of an earlier time, which the
         /// stream has overtaken, do not know of it.
@@ -104,7 +104,7 @@ pub enum Item<'a> {
     Command {
         /// The connection's id.
         id: ConnId,
-        /// The command.
+        /// The command about it.
         command: PeerCommand<'a>,
     },
     /// An item about a room with one order on all nodes.
@@ -122,7 +122,7 @@ pub enum Item<'a> {
     User {
         /// The user's name.
         user: &'a str,
-        /// The command.
+        /// The command about them.
         command: UserCommand<'a>,
     },
 }
