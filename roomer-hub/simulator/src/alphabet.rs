@@ -48,7 +48,7 @@ pub const EVENTS: [&str; 12] = [
 pub const RESERVED: [&str; 6] =
     ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
 
-/// Close reasons.
+/// Reasons of close frames.
 pub const REASONS: [&str; 3] = ["", "bye", "tsch\u{fc}\u{df}"];
 
 /// Returns the index of a room's name in [`ROOMS`].

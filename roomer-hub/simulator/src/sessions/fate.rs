@@ -336,7 +336,7 @@ impl Harness<'_> {
         self.marks.mark(!socket.incoming.is_empty(), Mark::LostMidFrame);
         (socket.phase, socket.is_counted) = (Phase::Ended, false);
         socket.outgoing.clear();
-        // What was said in a large room at this moment may be written later.
+        // A message sent to a large room at this moment may be written later.
         let is_unwritten = session.items.iter().any(|item| item.at == now);
         session.may_have_overflown = session.may_lack && is_unwritten;
         let until = now + millis(self.plan.setup.window);

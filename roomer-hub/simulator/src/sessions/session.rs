@@ -223,8 +223,8 @@ impl Session {
         is_count && self.bytes_after(count) <= buffer.into()
     }
 
-    /// Returns true if a client that has received `count` packets may get the others: what was said in a
-    /// large room at this moment may not be written yet.
+    /// Returns true if a client that has received `count` packets may get the others: a message sent
+    /// to a large room at this moment may not be written yet.
     pub fn may_resume(&self, now: Duration, count: usize, buffer: u32) -> bool {
         let unwritten = self.items.iter().filter(|item| item.at == now);
         let unwritten: u64 = unwritten.map(|item| item.what.len()).sum();
