@@ -67,7 +67,7 @@ pub(crate) struct Options {
     pub(crate) handshake_timeout: Duration,
     pub(crate) message_timeout: Duration,
     pub(crate) extended: bool,
-    /// The hub's limits, as extended clients are told of them.
+    /// The hub's limits, as `hello` reports them.
     pub(crate) hub_limits: extended::Limits,
     pub(crate) resume_window: Duration,
     pub(crate) resume_buffer: usize,
