@@ -48,7 +48,7 @@ pub enum Action<'a> {
     },
     /// Send `join_ack` to a connection, with the room's members, itself included.
     JoinAck {
-        /// The receiver.
+        /// The connection that has joined.
         to: ConnKey,
         /// The receiver's id, which is the `src` of the packet.
         id: &'a str,
@@ -59,7 +59,7 @@ pub enum Action<'a> {
     },
     /// Send a packet to one connection.
     Send {
-        /// The receiver.
+        /// The connection to send to.
         to: ConnKey,
         /// The packet to send.
         packet: PacketRef<'a>,
@@ -101,14 +101,14 @@ pub enum Action<'a> {
     /// Send a direct message to a peer, whose tag its `dst` bears; the peer drops it if the id is
     /// unknown there.
     Forward {
-        /// The peer.
+        /// The peer to send to.
         peer: PeerKey,
         /// The packet to send.
         packet: PacketRef<'a>,
     },
     /// The info of a connection was replaced ([`Tables::profile`]), which the peers have to know.
     InfoChanged {
-        /// The connection.
+        /// The connection with the new info.
         conn: ConnKey,
     },
     /// Run the handler of an event. Its requests are later inputs
@@ -177,7 +177,7 @@ pub enum Action<'a> {
 /// a room has both, the two follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// All members.
+    /// All members, of both kinds.
     All,
     /// The members that speak the plain protocol. The room also has others.
     Plain,

@@ -65,7 +65,7 @@ pub enum Input<'a> {
     /// all other inputs about a peer are rejected while it is not up
     /// ([`RejectedPeerInputs`](crate::RejectedPeerInputs)).
     PeerUp {
-        /// The peer.
+        /// The peer, whose key is in use from here on.
         peer: PeerKey,
         /// The first 4 bytes (8 hexadecimal digits) of the ids of this peer's connections.
         tag: [u8; 4],
@@ -78,7 +78,7 @@ pub enum Input<'a> {
     /// A peer's connection joined a room of [full presence](crate::Presence::Full): it is a guest
     /// of the room from here on. A guest that is already there is not announced again.
     GuestJoined {
-        /// The peer.
+        /// The peer that the connection belongs to.
         peer: PeerKey,
         /// The room's name.
         room: &'a str,
@@ -91,7 +91,7 @@ pub enum Input<'a> {
     /// The info or the user of a guest has changed: the extended members of its rooms are notified. Without
     /// such a guest it has no effect.
     GuestProfile {
-        /// The peer.
+        /// The peer that the guest belongs to.
         peer: PeerKey,
         /// The connection's id.
         id: ConnId,
@@ -100,7 +100,7 @@ pub enum Input<'a> {
     },
     /// A peer's connection left a room. Without such a guest there it has no effect.
     GuestLeft {
-        /// The peer.
+        /// The peer that the guest belongs to.
         peer: PeerKey,
         /// The room's name.
         room: &'a str,
@@ -109,7 +109,7 @@ pub enum Input<'a> {
     },
     /// The number of a peer's connections in a room without full presence.
     GuestCount {
-        /// The peer.
+        /// The peer that has counted its connections.
         peer: PeerKey,
         /// The room's name.
         room: &'a str,
@@ -119,7 +119,7 @@ pub enum Input<'a> {
     /// A message of a peer for the members of a room, of this node alone: the peer sends it to
     /// each node. It does not reach handlers, which run at the sender's node.
     PeerBroadcast {
-        /// The peer.
+        /// The peer that has sent the message.
         peer: PeerKey,
         /// The id of the connection of this node to leave out, if any.
         except: Option<ConnId>,
@@ -130,7 +130,7 @@ pub enum Input<'a> {
     /// A message of a peer to the connection `dst` of this node; it is dropped and counted if the
     /// id is unknown.
     PeerDirect {
-        /// The peer.
+        /// The peer that has sent the message.
         peer: PeerKey,
         /// The message. Its `src` is empty or bears the peer's tag, and its event is not built in.
         packet: PacketRef<'a>,
@@ -207,7 +207,7 @@ pub enum Command<'a> {
     /// Replace the info of a connection. The extended members of its rooms, itself included, are
     /// notified; where a room's [`Presence`](crate::Presence) is off, only itself, and where it counts, none.
     SetInfo {
-        /// The connection.
+        /// The connection that gets the info.
         conn: ConnKey,
         /// The new info; `None` for none.
         info: Option<&'a Info>,
@@ -215,20 +215,20 @@ pub enum Command<'a> {
     /// Answer a client's request, the packet of an [`Action::Request`](crate::Action::Request). Has no
     /// effect if it was answered already.
     Answer {
-        /// The asker.
+        /// The connection that has sent the request.
         conn: ConnKey,
         /// The request's room.
         room: &'a str,
         /// The request's `dst`.
         dst: &'a str,
-        /// The answer.
+        /// The content of the answer.
         answer: Answer<'a>,
     },
     /// Send a request to a client. Exactly one [`Action::Answered`](crate::Action::Answered) or
     /// [`Action::Unanswered`](crate::Action::Unanswered) with its number follows, now or later, unless
     /// it is withdrawn.
     Request {
-        /// The client.
+        /// The connection to ask.
         conn: ConnKey,
         /// The request's number, above those of all requests before.
         number: u64,
@@ -241,7 +241,7 @@ pub enum Command<'a> {
     },
     /// Stop to wait for the answer to a request of the server: a later one is dropped.
     Withdraw {
-        /// The client.
+        /// The connection that was asked.
         conn: ConnKey,
         /// The request's number.
         number: u64,

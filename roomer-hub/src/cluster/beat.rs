@@ -15,6 +15,8 @@ const RECENT_START: Duration = Duration::from_secs(60);
 impl Cluster {
     pub(super) fn send_beat_if_due(&mut self) {
         if self.is_up && self.beat_at <= self.now {
+            // Counted from now, so that a node that was asleep does not send all the beats that it
+            // has missed.
             self.beat_at = self.now + self.config.beat;
             self.send_beat();
         }
@@ -93,6 +95,8 @@ impl Cluster {
         } else {
             match peer.incoming.reported(end.stream, end.last) {
                 None => Some(ResetCause::Stream),
+                // The digests are of the same moment only if exactly the reported frames are
+                // applied.
                 Some(true) if peer.incoming.is_live() && peer.incoming.differs(beat, profiles) => {
                     Some(ResetCause::Divergence)
                 }

@@ -77,7 +77,7 @@ use self::profiles::OwnProfiles;
 use crate::keys::PeerKey;
 use crate::tables::Tables;
 
-/// The frame size that is assumed until the broker tells its own.
+/// The frame size that is assumed until the broker reports its own.
 const DEFAULT_MAX_PAYLOAD: usize = 1 << 20;
 
 /// One node's part of a cluster. See the [module's page](self).

@@ -102,6 +102,7 @@ impl Outgoing {
     /// Adds an item.
     pub(super) fn push(&mut self, item: &Item<'_>, sealing: &Sealing) {
         let max = sealing.max_frame();
+        // Only behind other items: one that is larger than a frame begins a frame of its own.
         if self.open.len() > HEAD_MAX && self.open.len() + item.encoded_len() > max {
             self.seal(sealing);
         }
@@ -153,6 +154,7 @@ impl Outgoing {
         let kind = FrameKind::Stream { stream: self.stream, number: self.sealed, more };
         let mut head = Vec::with_capacity(HEAD_MAX);
         Head { cluster: sealing.cluster, from: sealing.me, kind }.encode(&mut head);
+        // The head of a stream's frame has exactly the length of the longest head.
         frame[..HEAD_MAX].copy_from_slice(&head);
         // The words of an item in parts are lost with any of them.
         let words = match more {
@@ -175,6 +177,7 @@ impl Outgoing {
     /// Returns the next frame to publish.
     pub(super) fn next_frame(&mut self, sealing: &Sealing) -> Option<Bytes> {
         if let Some((first, _)) = self.again {
+            // These come first, since the peer holds all frames behind them.
             match self.index(first) {
                 Some(index) => return Some(self.journal[index].frame.clone()),
                 None => self.again = None,
@@ -223,6 +226,7 @@ impl Outgoing {
         if applied.stream != self.stream {
             return;
         }
+        // A peer cannot have applied more than was published, whatever it reports.
         for number in self.applied + 1..=applied.number.min(self.published) {
             let len = self.index(number).map_or(0, |index| self.journal[index].frame.len());
             self.unapplied -= len;

@@ -1,4 +1,4 @@
-//! What goes to the broker.
+//! Publishing: frames on their way to the broker.
 
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ impl Cluster {
                     continue;
                 }
                 if !send(Subject::Node(node), &frame) {
+                    // The next call begins with the peer whose turn it was.
                     self.turn = node;
                     return;
                 }

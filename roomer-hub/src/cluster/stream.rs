@@ -1,4 +1,4 @@
-//! What a frame of a peer's stream does.
+//! Frames of a peer's stream: their items become effects.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -215,6 +215,7 @@ fn count_seat(peer: &mut Peer, effect: &Effect, hash: impl Fn(&str, &roomer_prot
     let incoming = &mut peer.incoming;
     match effect {
         Effect::GuestJoined { room, id, .. } => {
+            // A sum of hashes may wrap: it does not depend on the order, and only equality matters.
             incoming.digest = incoming.digest.wrapping_add(hash(room, id));
         }
         Effect::GuestLeft { room, id, .. } => {

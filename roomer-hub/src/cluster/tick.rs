@@ -1,4 +1,4 @@
-//! What happens as time passes.
+//! Ticks: deadlines, silence and beats.
 
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ impl Cluster {
             self.report_counts(tables);
             self.age_orders(tables, passed);
         }
+        // Also between two ticks: `wake_at` returns the times of requests, too.
         let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         for node in nodes {
             self.repair(node);
@@ -69,6 +70,7 @@ impl Cluster {
 fn trim(peer: &mut Peer, now: Duration, config: &Config) {
     let outgoing = &mut peer.outgoing;
     if outgoing.as_mut().is_some_and(|outgoing| !outgoing.trim(now, config)) {
+        // The next beat reports no stream, upon which the peer requests a new one.
         *outgoing = None;
     }
 }
