@@ -14,7 +14,7 @@ pub(super) const GRACE_FACTOR: u32 = 4;
 pub(super) const FIRST_WINDOW: usize = 8;
 pub(super) const LARGEST_WINDOW: usize = 256;
 
-/// The server is asked for a confirmation at once after so many bytes, or as many packets of this
+/// The server is asked for a confirmation at once after this many bytes, or as many packets of this
 /// size, and otherwise after this time.
 pub(super) const PROBE_BYTES: usize = 64 * 1024;
 pub(super) const PACKET_BYTES: usize = 1024;

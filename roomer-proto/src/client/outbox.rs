@@ -123,7 +123,7 @@ impl Outbox {
         self.confirm(now, self.confirmed + self.written as u64);
     }
 
-    /// Sends a probe behind all other packets.
+    /// Sends a probe after all other packets.
     pub(super) fn probe(&mut self, now: Duration, item: Item) {
         let number = self.commit(now, item);
         self.probes.push_back(number);
@@ -131,7 +131,7 @@ impl Outbox {
         self.must_probe = false;
     }
 
-    /// Returns true if a probe behind the packet with this number is not answered.
+    /// Returns true if a probe after the packet with this number is not answered.
     pub(super) fn is_probed(&self, number: u64) -> bool {
         self.probes.back().is_some_and(|probe| *probe > number)
     }
@@ -167,7 +167,7 @@ impl Outbox {
         self.queue.push_back(item);
     }
 
-    /// Sends an item next; it has a place in the order from now on. Returns its number.
+    /// Commits an item to be sent next, which fixes its place in the order. Returns its number.
     pub(super) fn commit(&mut self, now: Duration, item: Item) -> u64 {
         self.sent_bytes += item.bytes.len();
         self.unprobed += item.bytes.len().max(PACKET_BYTES);

@@ -45,7 +45,7 @@ impl Client {
         // The frames are taken out, so that an event can change the rest of the client.
         let mut frames = core::mem::take(&mut socket.frames);
         let mut feed = frames.feed(&limits, rest);
-        // An event may end the connection; the frames behind it are not handled then.
+        // An event may end the connection; the frames after it are not handled then.
         while self.socket.is_some()
             && let Some(event) = feed.next()
         {
@@ -108,7 +108,7 @@ impl Client {
                 .then(|| Hello::parse(packet.src, packet.payload));
             match hello.flatten() {
                 Some(hello) => return self.hello(now, hello),
-                // Also if the session of before was an extended one: another server is there now.
+                // Also if the last session was an extended one: another server answers now.
                 None => self.plain(now),
             }
         }

@@ -27,7 +27,7 @@ pub(super) struct Room {
     /// The number of the request in the order of sending, once it has a place there.
     pub(super) number: Option<u64>,
     /// True if a `leave_ack` has arrived while the client joins: the join was rejected, or it is the
-    /// answer to an earlier leave, or the notice of an earlier removal. The answer to a probe behind
+    /// answer to an earlier leave, or the notice of an earlier removal. The answer to a probe after
     /// the join decides.
     pub(super) is_doubtful: bool,
     pub(super) members: Members,

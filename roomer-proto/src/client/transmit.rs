@@ -61,7 +61,7 @@ impl Client {
         {
             masked_frame(BINARY, key(), &item.bytes, out);
         }
-        // What follows comes behind all packets: the answer to the close frame confirms them.
+        // What follows comes after all packets: the answer to the close frame confirms them.
         if self.outbox.has_unwritten() {
             return;
         }

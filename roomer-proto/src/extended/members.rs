@@ -124,7 +124,7 @@ pub struct Members {
     pub changed: Vec<Member>,
     /// The position of the newest message, in the `join_ack` of a room that remembers.
     pub at: Option<Position>,
-    /// True if nothing is missing behind the position that the client has asked for.
+    /// True if nothing is missing after the position that the client has asked for.
     pub recovered: bool,
 }
 

@@ -38,9 +38,9 @@ impl Display for Position {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recall {
-    /// The position that the client has seen last; it wants the messages behind it.
+    /// The position that the client has seen last; it wants the messages after it.
     pub at: Option<Position>,
-    /// The number of messages that the client wants if it has not seen any, or if those behind its
+    /// The number of messages that the client wants if it has not seen any, or if those after its
     /// position are not complete.
     pub last: Option<u32>,
 }
