@@ -73,7 +73,7 @@ pub fn tag(number: u8) -> [u8; 4] {
     [0xb0, 0xb0, 0xb0, number]
 }
 
-/// Returns the number of the id with a number among those with a tag, modulo their number.
+/// Returns the number of an id with a tag: `number` counts these and wraps around.
 pub fn tagged(number: u16) -> u16 {
     IDS as u16 + number % (u16::from(TAGS) * IDS_PER_TAG)
 }

@@ -21,7 +21,7 @@ pub const CLUSTER: &str = "simulated";
 /// The event of messages to rooms, and of those to one client.
 pub const MESSAGE: &str = "m";
 pub const DIRECT: &str = "d";
-/// That of messages to all connections of a user.
+/// The event of messages to all connections of a user.
 pub const TO_USER: &str = "u";
 
 pub type Clients = BTreeMap<ConnId, Client>;

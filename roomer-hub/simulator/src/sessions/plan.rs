@@ -192,7 +192,7 @@ pub enum Break {
     Fin,
     /// Nothing arrives any more in either direction, without notice.
     Vanish,
-    /// Writes of the server fail, and reads show nothing.
+    /// The server's writes fail, and its reads return nothing.
     FailWrites,
 }
 
