@@ -23,7 +23,7 @@ impl Client {
         self.state().view.numbers.get(room).map(|numbers| numbers.at)
     }
 
-    /// Returns true if nothing was missing behind the position with which the client has joined a room.
+    /// Returns true if nothing was missing after the position with which the client has joined a room.
     #[must_use]
     pub fn has_recovered(&self, room: &str) -> bool {
         self.state().view.numbers.get(room).is_some_and(|numbers| numbers.has_recovered)
