@@ -193,7 +193,7 @@ impl Credentials {
         self.claims.as_ref()?.user.as_ref()
     }
 
-    /// Returns what the members of the connection's rooms learn of it; `None` if that is nothing.
+    /// Returns the profile that members of the connection's rooms get; `None` if it is empty.
     pub(crate) fn profile(&self) -> Option<Profile> {
         let Claims { info, user, .. } = self.claims.as_ref()?;
         let profile = Profile::new(info.clone(), user.as_deref());

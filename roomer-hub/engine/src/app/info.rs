@@ -26,7 +26,7 @@ impl Conn {
     /// Replaces the info; `None` removes it. The extended members of the connection's rooms, itself
     /// included, are notified at once; where a room's [`Presence`](crate::Presence) is off, only the
     /// connection itself, and in a room that counts its members, none.
-    /// Plain clients do not learn of it.
+    /// Plain clients are not notified.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -40,7 +40,7 @@ impl<E> Builder<E> {
     }
 
     /// Sets the time over which a drain and a shutdown spread the return of extended clients. Each is
-    /// closed with 1012 and the reason `retry=MS`, and comes back after so many milliseconds, so that
+    /// closed with 1012 and the reason `retry=MS`, and reconnects after that many milliseconds, so that
     /// the next process meets a steady rate of clients and not all of them at once. Default 10 s.
     pub fn retry_window(mut self, window: Duration) -> Self {
         self.options.retry_window = window;

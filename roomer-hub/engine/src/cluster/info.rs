@@ -63,7 +63,7 @@ impl Server {
         options.subjects(node).ok()
     }
 
-    /// Returns true if the cluster does not keep the server from serving clients.
+    /// Returns true unless the server still waits for its cluster before it serves clients.
     pub(crate) fn is_formed(&self) -> bool {
         let Some(options) = &self.options().cluster else { return true };
         let core = self.core();

@@ -224,7 +224,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         at.is_some_and(|at| self.is_past(at, cx))
     }
 
-    /// Returns true after a time; otherwise sets the timer to it.
+    /// Returns true once `at` has come; otherwise sets the timer for it.
     fn is_past(&mut self, at: Duration, cx: &mut Context<'_>) -> bool {
         let now = self.server.now();
         if at <= now {

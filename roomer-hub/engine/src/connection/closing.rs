@@ -11,7 +11,7 @@ use crate::outbound::outbox::OutboxPhase;
 use crate::transport::Reader;
 
 /// The most bytes of an unfinished message that a session may buffer during the close, if the peer's
-/// close frame is to be found behind it.
+/// close frame is to be found after it.
 const CLOSE_SCAN_LIMIT: usize = 64 * 1024;
 
 /// The most received bytes that are read and discarded after the close. Enough for what is in

@@ -66,9 +66,9 @@ enum End {
 pub(crate) enum ResumeResult {
     /// It is still pending.
     Pending,
-    /// It is done; the messages behind it were handled until another became pending, if one did.
+    /// It is done; the messages after it were handled until another became pending, if one did.
     Continue,
-    /// It is done, and a message behind it ended the session.
+    /// It is done, and a message after it ended the session.
     Ended,
 }
 
@@ -247,7 +247,7 @@ impl Established {
         has_ended
     }
 
-    /// Polls a pending handler or rule, and handles the messages behind it once it is done.
+    /// Polls a pending handler or rule, and handles the messages after it once it is done.
     pub(crate) fn resume_call(
         &mut self,
         writer: &Arc<SocketWriter>,

@@ -104,7 +104,7 @@ enum State {
 
 struct Authorizing {
     auth: Box<PendingAuth>,
-    /// Bytes received behind the request.
+    /// Bytes received after the request.
     leftover: Vec<u8>,
     until: Duration,
 }

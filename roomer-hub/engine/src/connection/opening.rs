@@ -36,7 +36,7 @@ pub(crate) struct Opening {
     /// The response, empty if a framework has sent it.
     pub(crate) response: Vec<u8>,
     pub(crate) credentials: Option<Arc<Credentials>>,
-    /// Bytes received behind the request.
+    /// Bytes received after the request.
     pub(crate) leftover: Vec<u8>,
     /// Present if the client speaks the extended protocol. Once its request to return is handled, that is
     /// left only if it has the token of a session of another node, to be notified.
@@ -269,7 +269,7 @@ impl<R: Reader> Connection<R> {
         }
         server.flush_after_input(now, core, &mut established.flush_at);
         self.span = trace::Span::begin(&established.conn.info);
-        // Messages that the client sent behind its request are handled at once.
+        // Messages that the client sent right after its request are handled at once.
         let ended = (!leftover.is_empty()).then(|| {
             let writer = &self.writer;
             let handle = |_: &mut _| established.on_bytes(writer, &mut leftover, now);

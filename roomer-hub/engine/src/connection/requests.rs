@@ -1,6 +1,6 @@
 //! Request handlers whose futures are pending.
 //!
-//! Unlike handlers of messages, they do not delay the packets behind them: each request has a tag, so
+//! Unlike handlers of messages, they do not delay the packets after them: each request has a tag, so
 //! that answers may come in any order, and a handler may wait for another answer of its own client.
 
 use std::sync::Arc;

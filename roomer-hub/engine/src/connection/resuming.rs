@@ -136,7 +136,7 @@ impl<R: Reader> Connection<R> {
         self.writer.push_unlogged(Chunk::complete(hello));
         self.writer.continue_session(replay);
         core.outbound.writers.insert(key, self.writer.clone());
-        // The client came back once more while the session was on its way to this task.
+        // The client has returned once more while the session was on its way to this task.
         if core.sessions.has_successor(key) {
             self.writer.supersede();
         }
@@ -176,7 +176,7 @@ impl<R> Connection<R> {
 
 impl Server {
     /// Returns the frame of `hello`. `resumed` is the number of the client's packets that were handled
-    /// if its session continues; `profile` is what members learn of it otherwise.
+    /// if its session continues; `profile` is what it contains otherwise.
     pub(crate) fn hello(
         &self,
         session: Option<SessionToken>,

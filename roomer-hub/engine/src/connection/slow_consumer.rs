@@ -102,7 +102,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// A full socket with so many bytes before it, above the high-water mark or not.
+    /// A full socket with this many bytes before it, above the high-water mark or not.
     fn full(queued: usize, written: u64, pressure: Pressure) -> Status {
         Status {
             phase: OutboxPhase::Open,

@@ -74,7 +74,7 @@ pub struct SessionStats {
     pub resumed: u64,
     /// Clients that could not return to their sessions, by reason.
     pub refused: RefusedSessions,
-    /// Reports of other nodes of a cluster that a client is there now, by their consequence.
+    /// Reports of other nodes of a cluster that a client has returned to them, by their effect.
     pub released: ReleasedSessions,
 }
 

@@ -122,7 +122,7 @@ mod tests {
         bytes
     }
 
-    /// Returns what is left of the frame under way after so many bytes.
+    /// Returns the bytes that are left of the current frame after `written` bytes.
     fn left_after(mut first: Chunk, mut rest: VecDeque<Chunk>, written: usize) -> usize {
         assert!(advance(&mut first, &mut rest, written));
         frame_left(&first, &rest)

@@ -49,7 +49,7 @@ pub(crate) struct Sessions {
     pub(crate) resumed: u64,
     pub(crate) refused: RefusedSessions,
     pub(crate) released: ReleasedSessions,
-    /// Clients that were told when to come back.
+    /// The number of hints that clients were given.
     hints: u32,
 }
 
@@ -79,7 +79,7 @@ struct Session {
 /// The state of a session that changes its socket.
 #[derive(Debug, Default)]
 struct Change {
-    /// Further secrets that the client may have, the newest last. There are some if it came back and has
+    /// Further secrets that the client may have, the newest last. There are some if it returned and has
     /// not yet shown that it knows the newest one: the socket that brought that may have been lost too.
     older: Vec<[u8; 16]>,
     is_detached: bool,
@@ -233,7 +233,7 @@ impl Sessions {
         Some(self.by_key.get_mut(conn)?.change.as_mut()?.successor.take()?.handover)
     }
 
-    /// Returns how long a client with a session should wait before it comes back to the next process:
+    /// Returns how long a client with a session should wait before it connects to the next process:
     /// the waits of all clients are spread evenly over the window.
     pub(crate) fn retry_hint(&mut self, conn: ConnKey, window: Duration) -> Option<Duration> {
         self.by_key.get(conn)?;

@@ -13,7 +13,7 @@ pub struct ReleasedSessions {
     pub detached: u64,
     /// Sessions that ended because of it while their old socket looked open, or when it was lost.
     pub attached: u64,
-    /// Reports that ended no session: it has ended before, is of another user, or the proof is wrong.
+    /// Reports without effect: the session had ended, belongs to another user, or the proof is wrong.
     pub unknown: u64,
 }
 

@@ -79,7 +79,7 @@ impl TimerQueue {
     /// Wakes the tasks whose timers are due, and returns when the next timer is due.
     pub(crate) fn fire_due(&self, now: Duration) -> Option<Duration> {
         let mut table = lock(&self.0);
-        // Splits behind all timers of `now` itself, whatever their serial.
+        // Splits after all timers of `now` itself, whatever their serial.
         let mut later = table.due.split_off(&((now + Duration::from_nanos(1)).into(), 0));
         std::mem::swap(&mut table.due, &mut later);
         let next = table.due.first_key_value().map(|((at, _), _)| *at);
