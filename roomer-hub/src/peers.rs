@@ -99,7 +99,7 @@ impl RoomGuests {
         self.peers.iter().find(|entry| entry.peer == peer).map_or(0, |entry| entry.count)
     }
 
-    /// Returns the number of guests, and of bytes behind the last full chunk of the list, that
+    /// Returns the number of guests, and of bytes after the last full chunk of the list, that
     /// memory is allocated for.
     pub(crate) fn capacity(&self) -> (usize, usize) {
         (self.members.capacity(), self.list.capacity())

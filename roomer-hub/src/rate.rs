@@ -70,8 +70,8 @@ impl Bucket {
         if missing > capacity {
             return false;
         }
-        // Only on success, so that a client that keeps sending above the rate is not shut out for
-        // ever.
+        // Only on success, so that a client that keeps sending above the rate is still admitted now
+        // and then.
         self.full_at = now + missing;
         true
     }

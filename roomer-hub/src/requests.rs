@@ -225,8 +225,8 @@ impl Hub {
         };
         let receiver = self.tables.find_conn(id);
         let from = self.output.subject;
-        // An error from the server of the asked connection does not have a sender, and ends a
-        // request to any.
+        // An error from the asked connection's server has no sender, and ends a request to any
+        // connection with this tag.
         if matches!(packet.event, REPLY | ERROR) {
             match receiver {
                 None => self.rejected_peer_inputs.unknown_dst += 1,

@@ -206,7 +206,7 @@ impl Room {
         self.members.len().saturating_add(self.guests().map_or(0, RoomGuests::len))
     }
 
-    /// Returns the number of members, and of bytes behind the last full chunk of the member list,
+    /// Returns the number of members, and of bytes after the last full chunk of the member list,
     /// that memory is allocated for.
     pub(crate) fn capacity(&self) -> (usize, usize) {
         (self.members.capacity(), self.list.capacity())

@@ -52,11 +52,11 @@ pub(super) struct Outgoing {
     published: u64,
     /// The number of the last frame of the members with which the stream began.
     state_end: u64,
-    /// The bytes of the unpublished frames behind those.
+    /// The bytes of the unpublished frames after those.
     backlog: usize,
     /// The number of the last frame that the peer has applied.
     applied: u64,
-    /// The bytes of the frames in the journal behind it.
+    /// The bytes of the frames in the journal after it.
     unapplied: usize,
     /// The frames to publish again.
     again: Option<(u64, u64)>,

@@ -36,7 +36,7 @@ struct Remembered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Recalled {
     pub(super) at: Position,
-    /// True if nothing is missing behind the position that the client has named.
+    /// True if nothing is missing after the position that the client has named.
     pub(super) is_complete: bool,
     /// The numbers of the messages to send.
     pub(super) numbers: Range<u64>,
@@ -111,7 +111,7 @@ impl Memory {
         }
     }
 
-    /// Forgets the oldest messages until the memory has at most so many bytes, if it can.
+    /// Forgets the oldest messages until the memory has at most this many bytes, if it can.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
         while self.bytes() > bytes && !self.messages.is_empty() {
             self.forget_oldest();
@@ -122,7 +122,7 @@ impl Memory {
         if let Some(oldest) = self.messages.pop_front() {
             self.bytes -= Self::EACH + oldest.text.len();
         }
-        // A burst must not keep its memory for ever.
+        // A burst must not keep its memory forever.
         if self.messages.len() * 4 < self.messages.capacity() {
             self.messages.shrink_to_fit();
         }
