@@ -27,7 +27,7 @@ impl Closing {
         (!self.conns.is_empty()).then_some(self.at)
     }
 
-    /// Returns one of at most `most` connections that are due now, and removes it.
+    /// Removes and returns the connections that are due now, `most` of them at most.
     fn take(&mut self, now: Duration, policy: DrainPolicy, most: usize) -> Vec<ConnKey> {
         if now < self.at {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! What the application sees of the cluster.
+//! The cluster as the application sees it.
 
 use roomer_hub::cluster::{PeerInfo, PeerState, Statistics};
 use roomer_proto::cluster::{NodeId, Subjects};

@@ -106,6 +106,7 @@ impl ClusterState {
     /// Returns the link's task if it has something to publish, for the caller to wake once it has
     /// released the lock.
     pub(crate) fn take_link(&mut self) -> Option<Waker> {
+        // Taken, since the task registers again once it has published.
         self.link.take_if(|_| self.machine.wants_to_publish())
     }
 }

@@ -1,4 +1,4 @@
-//! What a carrier needs from a runtime.
+//! The interface between a carrier and a runtime.
 
 use std::future::Future;
 use std::io;

@@ -1,4 +1,4 @@
-//! What a NATS server sends, from bytes in pieces of any size.
+//! Decodes the operations of a NATS server from bytes in pieces of any size.
 //!
 //! Written here because the available codec, `watermelon-proto` 0.2.1, rejects a server whose INFO
 //! names its host instead of an IP address, leaves an operation in its buffer if INFO arrives in

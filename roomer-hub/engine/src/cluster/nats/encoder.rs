@@ -1,4 +1,4 @@
-//! What this node sends to a NATS server.
+//! Encodes this node's operations for a NATS server.
 
 use bytes::Bytes;
 use serde_json::json;

@@ -173,6 +173,7 @@ impl Decoder {
             b'$' | b'!' | b'=' => {
                 let length = number(content).ok_or_else(|| unknown(line))?;
                 let is_bounded = |length: &usize| start + length <= MAX_VALUE;
+                // Checked alone first, so that the sum above cannot overflow.
                 let bounded = usize::try_from(length).ok().filter(|it| *it <= MAX_VALUE);
                 let bounded = bounded.filter(is_bounded).ok_or(DecodeError::Size(length))?;
                 self.string = Some((*kind, bounded));

@@ -147,7 +147,7 @@ impl<D: Dial> BrokerCarrier<D> {
                 }
             },
             Phase::Open(link) => loop {
-                // Handled before more is read: behind an event that starts TLS, bytes are not text.
+                // Handled before more is read: after an event that starts TLS, bytes are not text.
                 if let Some(event) = link.session.next_event() {
                     break Step::Event(event);
                 }
@@ -161,7 +161,7 @@ impl<D: Dial> BrokerCarrier<D> {
                     }
                     Poll::Ready(Err(error)) => break Step::Failed(describe(&error)),
                     Poll::Pending => {
-                        // Only when all is read: the server's last words explain a failed write.
+                        // Only when all is read: the server's last message explains a failed write.
                         if let Poll::Ready(Err(error)) = written {
                             break Step::Failed(describe(&error));
                         }
@@ -194,7 +194,7 @@ impl<D: Dial> BrokerCarrier<D> {
         let count = self.address.brokers().len();
         self.current = (self.current + 1) % count;
         self.failures.push(failure);
-        // A broker that accepts a link and ends it at once is not asked more often for that.
+        // A broker that accepts a link and ends it at once keeps its growing pause.
         let was_up = self.up_since.take();
         if was_up.is_some_and(|since| now - since >= MAX_PAUSE) {
             self.pause = MIN_PAUSE;

@@ -128,6 +128,7 @@ impl BrokerSession for Session {
     }
 
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
+        // An empty queue takes a frame of any length, which could never be sent otherwise.
         let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
         if self.stage != Stage::Up || is_full || frame.len() > self.decoder.max_payload {
             return false;
@@ -214,6 +215,7 @@ impl Session {
         encoder::connect(&mut self.output, &self.broker.login, is_secure);
         encoder::subscribe(&mut self.output, &self.subjects.all(), SID_ALL);
         encoder::subscribe(&mut self.output, &self.subjects.own(), SID_OWN);
+        // Servers handle operations in order, so the PONG confirms the subscriptions before it.
         encoder::ping(&mut self.output);
     }
 
