@@ -51,7 +51,7 @@ struct DuringWrite(Box<dyn FnOnce() + Send>);
 
 impl fmt::Debug for DuringWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Meanwhile")
+        f.write_str("DuringWrite")
     }
 }
 

@@ -222,24 +222,24 @@ impl World {
     /// If a client receives what the contract excludes. The message contains the seed.
     pub fn step(&mut self) -> bool {
         self.inject_faults();
-        let mut step_count: Vec<StepKind> =
+        let mut possible: Vec<StepKind> =
             (0..self.tasks.woken_count()).map(StepKind::Poll).collect();
         for (number, client) in self.clients.iter().enumerate() {
             let state = client.state();
             if !state.is_lost
                 && (!state.in_flight.is_empty() || state.end.is_some_and(|e| e.is_ok()))
             {
-                step_count.push(StepKind::Deliver(number));
+                possible.push(StepKind::Deliver(number));
             }
             if state.is_reading && (state.peer.available() > 0 || state.peer.is_full()) {
-                step_count.push(StepKind::Take(number));
+                possible.push(StepKind::Take(number));
             }
         }
-        if step_count.is_empty() {
+        if possible.is_empty() {
             return false;
         }
         self.step_count += 1;
-        match *self.rng.pick(&step_count) {
+        match *self.rng.pick(&possible) {
             StepKind::Poll(nth) => {
                 let task = self.poll_woken_task(nth);
                 self.idle_polls += 1;
