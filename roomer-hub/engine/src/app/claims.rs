@@ -113,6 +113,7 @@ impl Claims {
         self.extensions.extend(extensions);
         self.user = user.or(self.user.take());
         self.info = info.or(self.info.take());
+        // Not `or`, as above: a hook must not extend what the framework in front of it has limited.
         self.good_for = self.good_for.into_iter().chain(good_for).min();
     }
 }
@@ -175,6 +176,7 @@ impl Credentials {
         mut extensions: Extensions,
         now: Duration,
     ) -> Result<Option<Arc<Self>>, Expired> {
+        // Middleware's claims are part of `claims` by now; handlers must not find a second version.
         extensions.remove::<Claims>();
         let mut expires = None;
         if let Some(claims) = &mut claims {

@@ -259,7 +259,8 @@ impl<E> Builder<E> {
             config.max_history = options.history_budget;
         }
         let mut hub = Hub::new(config, key);
-        // A message gets its number when it is sent, and in such a room its place only later.
+        // A message gets its number when it is sent, and in such a room its place only later. These
+        // come before the histories, as the first pattern that matches a name applies.
         let ordered = options.cluster.iter().flat_map(Cluster::ordered_rooms);
         for pattern in ordered.filter(|_| !histories.is_empty()) {
             hub.remember(pattern, History::last(0));

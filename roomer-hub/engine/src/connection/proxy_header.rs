@@ -21,6 +21,7 @@ impl<R: Reader> Connection<R> {
         let until = *until;
         let Some(reader) = &mut self.reader else { return Step::Done };
         let read = with_buffer(|buffer| {
+            // The request's parser starts empty, so what is read beyond the header would be lost.
             let max = header.wanted().min(buffer.len());
             let read = reader.poll_read(cx, &mut buffer[..max]);
             read.map_ok(|size| (size, header.push(&buffer[..size])))

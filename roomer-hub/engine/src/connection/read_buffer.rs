@@ -11,6 +11,7 @@ thread_local! {
 
 /// Runs a function with this thread's read buffer. A call within a call gets a buffer of its own.
 pub(crate) fn with_buffer<T>(run: impl FnOnce(&mut [u8]) -> T) -> T {
+    // Taken rather than borrowed: a call within `run` finds it empty and allocates.
     let mut buffer = BUFFER.take();
     if buffer.is_empty() {
         buffer = vec![0; SIZE];
