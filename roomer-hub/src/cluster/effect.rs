@@ -342,7 +342,7 @@ pub enum News {
     Repaired {
         /// The peer.
         node: NodeId,
-        /// The time for which the frames behind it were held.
+        /// The time for which the later frames were held.
         after: Duration,
     },
     /// A peer speaks no version of frames that this node decodes. Reported once for each peer.

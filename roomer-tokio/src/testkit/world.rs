@@ -337,7 +337,7 @@ fn pause() -> bool {
 /// Advances the paused clock to the beginning of one of tokio's ticks, with a precision of a
 /// nanosecond. Timers would fire up to a tick late otherwise.
 async fn align() {
-    // An upper bound of the distance to the beginning of the tick; each round reduces it.
+    // An upper bound of the time since the beginning of the tick; each round reduces it.
     let mut late = TICK;
     for step in [50_000, 1_000, 20, 1].map(Duration::from_nanos) {
         let mut tick = pin!(sleep(Duration::from_nanos(1)));

@@ -44,7 +44,7 @@ impl KeepAlive {
         Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))
     }
 
-    /// Returns how long nothing has arrived.
+    /// Returns the time since the last bytes arrived.
     pub(crate) fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.last_received.into())
     }

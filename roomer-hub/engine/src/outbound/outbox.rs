@@ -29,7 +29,7 @@ pub(crate) struct WaterMarks {
 /// The kinds of bytes that an outbox takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutboxPhase {
-    /// Messages.
+    /// All bytes: the connection is open.
     #[default]
     Open,
     /// Nothing more, because the queue passed [`WaterMarks::max`], or what a session without a

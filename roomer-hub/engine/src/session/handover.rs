@@ -1,4 +1,4 @@
-//! The way of a session from the task that has it to the task of its client's new socket.
+//! Hands a session over from the task that has it to the task of its client's new socket.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::connection::established::Established;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::sync::{Mutex, lock};
 
-/// What is handed over: the connection's state, and the writer without a socket that keeps its
+/// The session that is handed over: the connection's state, and the detached writer that keeps its
 /// packets.
 pub(crate) struct HandedOver {
     pub(crate) open: Established,
@@ -35,7 +35,7 @@ enum Slot<T> {
     Waiting(Waker),
     Given(Box<T>),
     Refused(Refusal),
-    /// The new task does not wait any more.
+    /// The new task no longer waits.
     Abandoned,
 }
 
@@ -46,7 +46,7 @@ impl<T> Default for Handover<T> {
 }
 
 impl<T> Handover<T> {
-    /// Gives the session to the waiting task; gives it back if that does not wait any more.
+    /// Gives the session to the waiting task; returns it if that no longer waits.
     pub(crate) fn give(&self, session: Box<T>) -> Result<(), Box<T>> {
         let mut slot = lock(&self.0);
         if let Slot::Abandoned | Slot::Refused(_) = *slot {
@@ -58,7 +58,7 @@ impl<T> Handover<T> {
         Ok(())
     }
 
-    /// Tells the waiting task that it does not get the session.
+    /// Ends the wait: the task does not get the session.
     pub(crate) fn refuse(&self, why: Refusal) {
         let mut slot = lock(&self.0);
         if let Slot::Empty | Slot::Waiting(_) = *slot {

@@ -161,7 +161,7 @@ impl Sessions {
     }
 
     /// Replaces the secret of a session that is continued. The client has either the token that it
-    /// came back with, or the new one.
+    /// presented, or the new one.
     pub(crate) fn renew(
         &mut self,
         conn: ConnKey,
@@ -169,8 +169,8 @@ impl Sessions {
         secret: [u8; 16],
     ) -> SessionToken {
         if let Some(session) = self.by_key.get_mut(conn) {
-            // A client that has received a token does not come back with an older one: a request that
-            // does is one that was late, with a count from before.
+            // A client that has received a token never presents an older one. A request with one
+            // was sent earlier and is late: its count is outdated.
             let before = std::mem::replace(&mut session.secret, secret);
             let change = session.change();
             let secrets = &mut change.older;
@@ -207,7 +207,7 @@ impl Sessions {
     }
 
     /// Registers the task that waits for a session. One that waited before is refused: its client
-    /// has come back once more.
+    /// has returned once more.
     pub(crate) fn supersede(
         &mut self,
         conn: ConnKey,

@@ -1,4 +1,4 @@
-//! What a client asks for in the query of its address: the extended protocol, and its session.
+//! The query of a client's address, which asks for the extended protocol and its session.
 
 use roomer_proto::extended::{SessionToken, VERSION, parse_count};
 

@@ -43,7 +43,7 @@ pub(crate) struct SessionState {
     pub(crate) renewal: Renewal,
 }
 
-/// What a packet means to the session.
+/// A packet's meaning for the session.
 pub(crate) enum SessionPacket {
     /// It is an ordinary packet.
     Other,
@@ -75,7 +75,7 @@ impl SessionState {
 
     /// The session continues on a new socket.
     pub(crate) fn resumed(&mut self, now: Duration) {
-        // `hello` says how many packets were received.
+        // `hello` contains the number of received packets, which acknowledges them.
         self.received.acknowledge();
         (self.deadline, self.has_socket) = ((now + HEARTBEAT).into(), true);
         self.is_unconfirmed = true;

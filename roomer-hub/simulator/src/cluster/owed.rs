@@ -48,7 +48,8 @@ impl Owed {
         debt.numbers.push_back(Number { number, may_be_lost, by_death: may_be_lost });
     }
 
-    /// The receiver's node starts over with a node, or takes it for dead.
+    /// Records that the receiver's node starts over with a node, or declares it dead: what
+    /// that node sent may be lost.
     pub fn excuse(&mut self, node: NodeId, is_dead: bool) {
         let debts = self.0.values_mut().filter(|debt| debt.node == node);
         for number in debts.flat_map(|debt| &mut debt.numbers) {

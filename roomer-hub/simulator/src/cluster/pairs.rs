@@ -131,7 +131,7 @@ impl World {
                     "node {index} starts over with node {peer} without need: {why:?}"
                 );
                 let lost = pair.lost.iter().filter(|at| now - **at < HOLE_WINDOW).count();
-                // With every fifth seed, a link takes three frames at a time: a request may wait.
+                // Links of every fifth seed take three frames at a time, so a request may wait.
                 let is_quick = setup.max_delay <= QUICK && !setup.seed.is_multiple_of(5);
                 let is_kept = journal >= 1 << 20 && setup.journal_ms >= 2000;
                 ensure!(

@@ -57,8 +57,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     setup.flush = flush;
     setup.hooks = source.one_in(5).then(|| hooks(source, &swarm));
     if let Some(hooks) = setup.hooks.as_mut().filter(|_| setup.memory_slack.is_some()) {
-        // With a memory budget, hooks of connections that others close have no fixed order with
-        // pongs.
+        // Under a memory budget, one connection closes others: the order of their hooks and of
+        // pongs is not fixed.
         hooks.acting = 0;
     }
     setup.authorize = [(); 3].map(|()| source.one_in(8).then(|| answers(source, &swarm)));

@@ -311,8 +311,8 @@ impl<'p> Harness<'p> {
         })
     }
 
-    /// Records that a client waits for a session on a new socket: it does not get it on those on which
-    /// it has waited so far.
+    /// Records that a client waits for a session on a new socket, which excludes the sockets on
+    /// which it has waited before.
     pub fn overtake(&mut self, number: usize) {
         let waiting = self.sockets.iter_mut().filter(|socket| socket.waits_for == Some(number));
         waiting.for_each(|socket| socket.is_overtaken = true);

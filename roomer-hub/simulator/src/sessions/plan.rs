@@ -125,7 +125,7 @@ pub enum Act {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     Honest,
-    /// It has lost so many of the last packets that it had received.
+    /// It has lost this many of the packets that it received last.
     Rewound(u8),
     /// It claims to have received what was not sent.
     Ahead,

@@ -274,8 +274,8 @@ impl Session {
         is_late || untold.len() >= MAX_ACK_PACKETS || bytes >= MAX_ACK_BYTES
     }
 
-    /// Returns true if a token opens the session, and false if it does not; `None` if it is one of
-    /// those between the last that came back and the newest, of which the server keeps a few.
+    /// Returns true if a token opens the session, and false if it does not; `None` if both are
+    /// correct, as the server keeps only a few tokens between the last used and the newest.
     pub fn accepts(&self, token: &str) -> Option<bool> {
         let at = self.tokens.iter().position(|known| known == token);
         match at {

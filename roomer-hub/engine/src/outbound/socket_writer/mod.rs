@@ -59,7 +59,7 @@ struct State {
     task: Option<Waker>,
     /// Tasks of senders that wait until the connection is no longer congested.
     paused_senders: PausedSenders,
-    /// What the client of a session has not acknowledged.
+    /// The packets that the client of a session has not acknowledged.
     replay: Option<Box<Replay>>,
 }
 
