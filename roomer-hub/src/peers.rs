@@ -124,7 +124,7 @@ impl RoomGuests {
     /// Removes the guest at an index and returns the one that has moved there, if any.
     pub(crate) fn swap_remove(&mut self, peer: PeerKey, index: u32) -> Option<RoomGuest> {
         let index = index as usize;
-        // As in a room's own members: the last guest moves, so its chunk changes as well.
+        // As with a room's own members: the last guest moves, so its chunk changes as well.
         self.entries.changed(index);
         self.entries.changed(self.members.len() - 1);
         self.list.swap_remove(index);

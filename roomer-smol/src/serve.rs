@@ -132,7 +132,7 @@ async fn run(
     is_stopping.store(true, Ordering::Relaxed);
     executor.spawn(async move { _ = server.drain().await }).await;
     accepting.cancel().await;
-    // Not before the drain has ended, since it waits by them.
+    // After the drain, which uses the timers for its waits.
     timers.cancel().await;
     drop(workers);
     Ok(())

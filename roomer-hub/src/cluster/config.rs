@@ -23,7 +23,7 @@ pub struct Config {
     /// The time for which a node waits for the first beats of its peers before it is
     /// [formed](super::Cluster::is_formed). Default 2 s, two beats.
     pub form_wait: Duration,
-    /// The time for which a missing frame may hold back the frames behind it. Default 500 ms.
+    /// The time for which a missing frame may hold back later frames. Default 500 ms.
     pub repair_wait: Duration,
     /// The way in which the loss of a peer's messages shows. Default [`Loss::Rejoin`].
     pub loss: Loss,

@@ -299,8 +299,7 @@ impl Outbox {
     pub(super) fn reset(&mut self) -> VecDeque<Item> {
         let mut lost = core::mem::take(&mut self.sent);
         let unwritten = lost.split_off(self.written);
-        // From the last to the first, so that they stand in order, before what was queued after
-        // them.
+        // From the last to the first: each goes to the front, and so they keep their order.
         for item in unwritten.into_iter().rev().filter(Item::waits) {
             self.queued_bytes += item.bytes.len();
             self.queue.push_front(item);

@@ -194,7 +194,7 @@ impl Net {
         Ok(())
     }
 
-    /// Waits until nothing has come for some time, but not for ever.
+    /// Waits until nothing has come for some time, but not forever.
     pub fn settle(
         &mut self,
         quiet: Duration,

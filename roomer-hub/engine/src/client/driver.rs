@@ -140,7 +140,7 @@ impl<R: Runtime> Driver<R> {
     /// Drops the connection after its last bytes, as far as they fit.
     fn hang_up(&mut self, inner: &mut Inner, now: Duration, cx: &mut Context<'_>) {
         let mut keys = Keys::new(&self.shared);
-        // Behind what is left to write: half a frame would make the close frame unreadable.
+        // After the bytes left to write: half a frame would make the close frame unreadable.
         inner.machine.transmit(now, &mut self.out, &mut || keys.next());
         if let Link::Open(stream) = &mut self.link {
             let mut stream = Pin::new(stream);

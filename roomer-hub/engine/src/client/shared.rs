@@ -89,7 +89,7 @@ impl Shared {
         let now = self.now();
         let mut inner = self.lock();
         let result = act(&mut inner, now);
-        // Taken: the driver registers again in its turn, and needs no further wake-up before.
+        // Taken: the driver registers again when it runs, and needs no other wake-up until then.
         let driver = inner.driver.take();
         drop(inner);
         driver.into_iter().for_each(Waker::wake);

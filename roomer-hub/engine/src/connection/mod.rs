@@ -381,7 +381,7 @@ impl<R> Connection<R> {
             }
         }
         self.state = State::Done;
-        // Last: once the last socket is uncounted, a drain ends, and the process may.
+        // Last: once the last socket is uncounted, a drain ends, and the process may exit.
         self.server.0.lifecycle.leave(self.place, self.server.options().address(self.peer.get()));
     }
 }

@@ -56,7 +56,7 @@ impl<R: Reader> Connection<R> {
             drop(core);
             return self.establish(now, opening);
         };
-        // The token proves which session it is, the login who may have it: a stolen token is not
+        // The token names the session, and the login shows whose it is: a stolen token is not
         // enough.
         if core.infos.get(conn).is_none_or(|info| info.user() != user) {
             core.sessions.refused.other_user += 1;

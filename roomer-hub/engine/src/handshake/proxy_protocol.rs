@@ -54,7 +54,7 @@ impl ProxyHeader {
     ) -> Result<Option<ProxiedAddress>, InvalidProxyHeader> {
         self.0.extend_from_slice(bytes);
         let have = &self.0[..];
-        // The first byte decides about the version: version 2 begins with a carriage return.
+        // The first byte decides the version: version 2 begins with a carriage return.
         if have.first() == Some(&b'P') {
             return match have.strip_suffix(b"\r\n") {
                 Some(line) => parse_line(line).map(Some),
