@@ -1,4 +1,4 @@
-//! Errors that extended connections are sent for what the server refuses.
+//! The errors by which extended connections learn what the server has refused.
 
 use std::ops::Range;
 use std::time::Duration;

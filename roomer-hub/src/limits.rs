@@ -158,7 +158,7 @@ pub struct RejectedPackets {
     pub too_many_requests: u64,
     /// Requests and answers with a tag that is not one, and requests with a tag that is in use.
     pub wrong_tag: u64,
-    /// Answers of clients to what they were not asked, or have answered already.
+    /// Answers of clients to requests that were never made, or are answered already.
     pub unasked: u64,
     /// Answers of clients to requests that the server has withdrawn.
     pub late: u64,

@@ -1,4 +1,4 @@
-//! The actions that only rooms that remember lead to.
+//! The actions that only rooms with a history cause.
 
 use roomer_proto::PacketRef;
 use roomer_proto::extended::NUMBER;
