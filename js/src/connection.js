@@ -24,7 +24,7 @@ export function hangUp(socket, code) {
     try {
         socket.close(code);
     } catch {
-        // It is not used any more.
+        // Some classes throw, and an attempt may not have a socket yet.
     }
 }
 
@@ -209,9 +209,10 @@ export function createConnection(url, options, clock, session, outbox, received,
 
     /** Adds or removes the listeners. */
     const listen = (method) => {
-        for (const [target, event, listener] of [[globalThis.document, "visibilitychange", wake], [globalThis, "pageshow", wake], [globalThis, "online", wake], [signal, "abort", abort]]) {
-            target?.[method]?.(event, listener);
-        }
+        globalThis.document?.[method]?.("visibilitychange", wake);
+        globalThis[method]?.("pageshow", wake);
+        globalThis[method]?.("online", wake);
+        signal?.[method]("abort", abort);
     };
 
     return {

@@ -49,8 +49,8 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
     let relaxAt = 0;
     let timer;
 
-    const createRequest = (room, event, owner, payload, to) => ({ owner, room, event, to, data: encode(room, event, to, "", payload) });
-    const createProbe = () => createRequest(PROBE, "leave");
+    const createRequest = (event, payload, room = ROOT, to, owner) => ({ owner, room, event, to, data: encode(room, event, to, "", payload) });
+    const createProbe = () => createRequest("leave", undefined, PROBE);
 
     const write = (item) => {
         unprobed += Math.max(PACKET_BYTES, item.data.length);
@@ -136,13 +136,6 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         }
     };
 
-    /** Removes the oldest unconfirmed packets. */
-    const take = (count) => {
-        const items = [...sent].slice(0, Math.max(0, count)).map(settle);
-        handled += items.length;
-        return items;
-    };
-
     return {
         queue,
         sent,
@@ -153,12 +146,12 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         /** Returns the room of an unconfirmed request. */
         find: (name, event) => [...pending].find((item) => item.event === event && item.room === name)?.owner,
         /** Sends a packet of a feature. It is not reported if it is lost. */
-        post: (event, payload, room = ROOT, to) => enqueue(room, event, undefined, payload, to),
+        post: enqueue,
         /** Queues a join or leave; returns undefined without a connection, and a session that may continue. */
         request(owner, event, payload) {
             // A leave_ack means that the room's unconfirmed messages may be lost, so a probe confirms them first.
             event === "leave" && fence();
-            const item = enqueue(owner.name, event, owner, payload);
+            const item = enqueue(event, payload, owner.name, undefined, owner);
             return item && pending.add(item);
         },
         /** Sends or queues a message; returns the result for the application. */
@@ -200,7 +193,9 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         /** Handles an acknowledgement with the number of packets that the server has handled, or the answer to a probe. */
         confirmed(count) {
             // Up to the first probe; packets behind it are confirmed by the next one.
-            const items = take(count === undefined ? [...sent].findIndex(({ room }) => room === PROBE) + 1 : count - handled);
+            const all = [...sent];
+            const items = all.slice(0, count === undefined ? all.findIndex(({ room }) => room === PROBE) + 1 : Math.max(0, count - handled)).map(settle);
+            handled += items.length;
             const now = clock.now();
             window = Math.min(2 * window, LARGEST_WINDOW);
             if (pace && now > relaxAt) {

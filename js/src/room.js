@@ -10,7 +10,7 @@ import { GRACE } from "./limits.js";
 import { encode, toBytes, toText } from "./packet.js";
 
 /** Returns true for events that only the server or this client may cause: a peer's message of such a name is dropped. */
-export const isReserved = (event) => /^(close|history_lost|(join|leave)(_ack)?|member_(changed|left)|new_member|(re)?open|roomer:.*)$/s.test(event);
+export const isReserved = (event) => /^(close|history_lost|join|join_ack|leave|leave_ack|member_changed|member_left|new_member|open|reopen|roomer:.*)$/s.test(event);
 
 /** Rejects reserved names, and names that UTF-8 cannot express: the server would read a different name. */
 export function checkName(name, isWrong) {
@@ -66,8 +66,12 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
     let counted;
     let left = Promise.resolve();
     let setLeft;
-    let settle;
-    const opened = new Promise((...functions) => (settle = functions));
+    let setOpen;
+    let setFailed;
+    const opened = new Promise((resolve, reject) => {
+        setOpen = resolve;
+        setFailed = reject;
+    });
     // An application that does not use the promise must not see an unhandled rejection.
     opened.catch(() => {});
 
@@ -145,7 +149,9 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
          * keeps stay correct.
          */
         joined(ownId, payload) {
-            const [before, previousId, wasOpen] = [members, id, isIn];
+            const before = members;
+            const previousId = id;
+            const wasOpen = isIn;
             let list;
             try {
                 list = JSON.parse(toText(payload));
@@ -163,7 +169,7 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
             room.recalled?.(list ?? {}, emit);
             if (!wasIn) {
                 wasIn = true;
-                settle[0](api);
+                setOpen(api);
                 emit("open");
                 return;
             }
@@ -183,9 +189,10 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
                 // A room that remembers sends its messages with a number, "#7", which is not a receiver.
                 count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to > "$", ...numbers));
             } else if (!from) {
-                if (!to && (event === "new_member" || event === "member_left")) {
-                    const [[id, member]] = toMembers([toText(payload)]);
-                    change(id, event === "new_member" ? member : undefined);
+                if (!to && event === "new_member") {
+                    toMembers([toText(payload)]).forEach((member, id) => change(id, member));
+                } else if (!to && event === "member_left") {
+                    change(toText(payload));
                 }
                 room.told?.(packet);
             }
@@ -209,7 +216,7 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
             if (phase !== "closed") {
                 phase = "closed";
                 callFeatures("closed", room, error);
-                settle[1](error ?? createClosedError());
+                setFailed(error ?? createClosedError());
                 setLeft?.();
                 emit("close", error);
                 end();

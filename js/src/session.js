@@ -20,16 +20,16 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
     /** The number of packets that the server has handled, if the session continues on the present socket. */
     let handled;
     /** The silence of the server after which something is wrong. */
-    let heartbeat = Infinity;
-    let received = 0;
-    let acknowledged = 0;
+    let heartbeat;
+    let received;
+    let acknowledged;
     /** The bytes of the packets since the last acknowledgement. */
-    let bytes = 0;
+    let bytes;
     /** The time for which the server keeps the session without a socket. */
     let window;
     let timer;
     /** Sockets that were given up for silence while the server may keep the session: a close frame would end it. */
-    let abandoned = [];
+    const abandoned = [];
 
     const pause = () => {
         clock.clearTimeout(timer);
@@ -46,6 +46,7 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
     /** Begins a session, or continues it, by the payload of `hello`; false: the server speaks the plain protocol. Undefined: ends it. */
     const begin = (hello) => {
         handled = token && hello?.resumed ? hello.received : undefined;
+        // Undefined until the server has shown which protocol it speaks.
         session.isOn = hello && true;
         // A tenth more than promised, for the way.
         heartbeat = hello?.heartbeat * 1.1 || Infinity;
@@ -53,21 +54,7 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
         token = hello?.session;
         received = handled >= 0 ? received : 0;
         pause();
-        abandoned.forEach((old) => hangUp(old));
-        abandoned = [];
-    };
-
-    /** Counts a packet. */
-    const count = (size) => {
-        if (session.isOn) {
-            received++;
-            bytes += size;
-            if (received - acknowledged >= ACK_PACKETS || bytes >= ACK_BYTES) {
-                acknowledge();
-            } else {
-                timer ??= clock.setTimeout(acknowledge, ACK_DELAY);
-            }
-        }
+        abandoned.splice(0).forEach((old) => hangUp(old));
     };
 
     const greet = (packet) => {
@@ -85,8 +72,6 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
     };
 
     Object.assign(session, {
-        /** True while the server speaks the extended protocol, false while it speaks the plain one. */
-        isOn: undefined,
         /** Returns true if the server may keep the session, without a socket for this time. */
         isKept: (time = 0) => time <= window && token,
         /** Returns what the client asks for in the query of its address. */
@@ -99,12 +84,20 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
             if (!isGreeted && greet(packet)) {
                 return true;
             }
-            if (session.isOn && packet?.event === ACK) {
-                outbox.confirmed(+toText(packet.payload));
-                packet.to && acknowledge();
-                return true;
+            if (session.isOn) {
+                if (packet?.event === ACK) {
+                    outbox.confirmed(+toText(packet.payload));
+                    packet.to && acknowledge();
+                    return true;
+                }
+                received++;
+                bytes += size;
+                if (received - acknowledged >= ACK_PACKETS || bytes >= ACK_BYTES) {
+                    acknowledge();
+                } else {
+                    timer ??= clock.setTimeout(acknowledge, ACK_DELAY);
+                }
             }
-            count(size);
         },
         /** Returns true if the session continues on the present socket. */
         resume() {
@@ -124,6 +117,7 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
             return token;
         }
     });
+    begin();
     return {
         room(room) {
             /** Applies the changes of the members, which the server sends together. */
