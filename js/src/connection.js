@@ -32,7 +32,7 @@ export function hangUp(socket, code) {
  * @param {string | URL | (() => any)} url
  * @param {object} options of connect(), those for the connection
  * @param {import("./index.js").Clock} clock
- * @param {ReturnType<typeof import("./session.js").createSession>} session
+ * @param {object} session see session.js
  * @param {ReturnType<typeof import("./outbox.js").createOutbox>} outbox
  * @param {(buffer: ArrayBuffer, size: number) => void} received must not throw
  * @param {(state: string, error?: RoomerError) => void} changed

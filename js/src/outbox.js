@@ -18,7 +18,7 @@ import { encode } from "./packet.js";
  *
  * @param {{messages?: number, bytes?: number}} limits of the queue
  * @param {import("./index.js").Clock} clock
- * @param {ReturnType<typeof import("./session.js").createSession>} session
+ * @param {object} session see session.js
  * @param {() => boolean} isReady returns true if the socket takes packets
  * @param {(room: object) => boolean} isOpen returns true if messages may be sent to a room
  * @param {(item: object) => void} send writes an item to the socket

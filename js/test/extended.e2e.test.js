@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
+import * as core from "../src/core.js";
 import { RoomerError, connect } from "../src/index.js";
 import { record } from "./support/kit.js";
 import { startProxy } from "./support/proxy.js";
@@ -68,6 +69,27 @@ for (const runtime of RUNTIMES) {
             await rooms[0].request("double", 1, { to: bob.id });
             bob.close();
             assert.deepEqual(await pending, ["answer", "gone"]);
+        });
+
+        test("a client without the feature sessions is a plain one among others, and comes back as another", async (t) => {
+            const proxy = await startProxy(new URL(server.url).port);
+            t.after(() => proxy.close());
+            const bare = core.connect(`ws://127.0.0.1:${proxy.port}/ws`, { codec: core.json, reconnect: EAGER, features: [core.requests] });
+            t.after(() => bare.close());
+            const ann = enter(t, "ann");
+            const rooms = [bare, ann].map((client) => client.join("plain"));
+            await Promise.all(rooms.map(({ opened }) => opened));
+            const [plain, extended] = rooms.map((room) => record(room, "chat"));
+            const log = record(rooms[0], "reopen");
+            const { id } = bare;
+            assert.deepEqual(await failure(bare.root.request("echo", 1)), ["plain", undefined]);
+            proxy.cut();
+            await eventually("the plain client is back", () => log.length === 1 && rooms[1].memberSet.has(bare.id));
+            assert.deepEqual([log, bare.id === id, rooms[0].member(ann.id).info], [[["reopen", id]], false, null]);
+            rooms[0].send("chat", 1);
+            rooms[1].send("chat", 2, bare.id);
+            await eventually("both messages", () => plain.length + extended.length === 2);
+            assert.deepEqual([plain, extended], [[["chat", 2, ann.id, true]], [["chat", 1, bare.id, false, 1]]]);
         });
 
         test("members have the user and the info of their login, and change it where they may", async (t) => {
