@@ -48,7 +48,8 @@ pub(crate) enum NoticeKind {
     Count,
 }
 
-/// The records that only a hub with peers or extended members makes, apart from the others so that these stay fast.
+/// The records that only a hub with peers or extended members makes, apart from the others so that
+/// these stay fast.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RareRecord {
     BroadcastExcept(RoomKey),

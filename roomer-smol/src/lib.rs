@@ -114,7 +114,9 @@
 //! # Several machines
 //!
 //! Servers that share a name at one broker share their rooms ([`Builder::cluster`]): NATS with the feature
-//! `nats`, Redis or Valkey with `redis`. The page about clusters of the [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/cluster/) describes what is promised, and what to watch.
+//! `nats`, Redis or Valkey with `redis`. The page about clusters of the
+//! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/cluster/) describes what is
+//! promised, and what to watch.
 #![cfg_attr(feature = "nats", doc = "```no_run")]
 #![cfg_attr(not(feature = "nats"), doc = "```ignore")]
 //! use roomer_smol::{Cluster, Server, cluster};

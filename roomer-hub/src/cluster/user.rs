@@ -41,7 +41,8 @@ impl UserCommand {
         }
     }
 
-    /// Returns the command for one of the user's connections, which has this id; `None` if there is nothing to do for it.
+    /// Returns the command for one of the user's connections, which has this id; `None` if there is
+    /// nothing to do for it.
     #[must_use]
     pub fn for_conn<'a>(
         &'a self,

@@ -89,7 +89,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// How far the stream to one peer has come.
+/// The progress of the stream to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamEnd {
     /// The receiver of the stream.

@@ -169,9 +169,10 @@ impl<E> Builder<E> {
     }
 
     /// Limits the connections of one user ([`Claims::user`](crate::Claims::user)) on this node; each
-    /// node of a cluster counts its own. Default: no limit. A new connection above it is accepted, and the user's oldest is closed with 1008
-    /// `replaced by a newer connection`, which its client treats as final. So a client that
-    /// reconnects after its network failed is not locked out by its own old connection.
+    /// node of a cluster counts its own. Default: no limit. A new connection above it is accepted,
+    /// and the user's oldest is closed with 1008 `replaced by a newer connection`, which its client
+    /// treats as final. So a client that reconnects after its network failed is not locked out by
+    /// its own old connection.
     pub fn max_connections_per_user(mut self, connections: usize) -> Self {
         self.options.max_connections_per_user = connections;
         self

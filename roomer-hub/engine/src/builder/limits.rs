@@ -41,8 +41,9 @@ impl<E> Builder<E> {
     /// first, until an eighth of it is free; one that cannot even take its close frame is aborted.
     ///
     /// Default: a quarter of the memory that is available to the process, by the machine and the
-    /// process's control groups ([`Environment::available_memory`](crate::Environment::available_memory)), at most
-    /// 1 GiB; the rest is for the connections themselves, the system's buffers and the application.
+    /// process's control groups
+    /// ([`Environment::available_memory`](crate::Environment::available_memory)), at most 1 GiB;
+    /// the rest is for the connections themselves, the system's buffers and the application.
     /// [`Server::memory_budget`](crate::Server::memory_budget) returns the value in use.
     ///
     /// The system's socket buffers are not included, nor is what one poll of a task queues before

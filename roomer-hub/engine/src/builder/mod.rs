@@ -103,8 +103,8 @@ impl Builder {
 impl<E> Builder<E> {
     /// Changes the rules to the Go original's: clients may send into rooms that they are not in, a
     /// repeated join is announced again, text messages are accepted as packets, and pages of any
-    /// origin may connect; the extended protocol is off. Even so, the six reserved events are never forwarded, names must be
-    /// UTF-8, and a malformed packet is answered with a close frame.
+    /// origin may connect; the extended protocol is off. Even so, the six reserved events are never
+    /// forwarded, names must be UTF-8, and a malformed packet is answered with a close frame.
     pub fn compat(mut self) -> Self {
         let compat = Config::compat();
         self.config.members_only = compat.members_only;

@@ -235,7 +235,7 @@ fn send(inner: &mut Inner, now: Duration, request: &Request, result: Result<Byte
     };
     if sent == Err(SendError::TooLarge) {
         let code = ErrorCode::Failed.as_str();
-        // What remains is that the session has ended: then the asker knows already.
+        // Fails only if the session has ended, which the asker knows already.
         let _ = machine.fail(now, request, code, "the answer is too large");
     }
 }

@@ -72,8 +72,8 @@ impl Cluster {
     /// Sets the order of the messages in a room. `pattern` is a room's name, or a prefix of names followed
     /// by `*`; the first matching pattern applies. Default: [`Order::Sender`]. With [`Order::Room`] all
     /// members on all nodes receive the room's messages in one order, for which each message waits for
-    /// the answer of one node. Give all nodes the same patterns. Rooms of a pattern with [`Order::Room`] do not
-    /// remember ([`Builder::history`](crate::Builder::history)).
+    /// the answer of one node. Give all nodes the same patterns. Rooms of a pattern with
+    /// [`Order::Room`] do not remember ([`Builder::history`](crate::Builder::history)).
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

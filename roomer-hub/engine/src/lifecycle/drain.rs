@@ -51,9 +51,10 @@ impl DrainPolicy {
 impl Server {
     /// Closes the server gradually. From now on upgrade requests are answered 503. Connections keep
     /// working until they are closed with 1001 (extended clients with 1012 and a hint,
-    /// [`Builder::retry_window`](crate::Builder::retry_window)), each after the messages queued for it, at the rate
-    /// of [`Builder::drain`](crate::Builder::drain) and in the order of the server's table. At the
-    /// deadline the remaining connections are cut. Returns how the connections ended.
+    /// [`Builder::retry_window`](crate::Builder::retry_window)), each after the messages queued for
+    /// it, at the rate of [`Builder::drain`](crate::Builder::drain) and in the order of the
+    /// server's table. At the deadline the remaining connections are cut. Returns how the
+    /// connections ended.
     ///
     /// Adapters' `serve_until` calls this and keeps accepting sockets meanwhile, so that a load
     /// balancer receives 503 instead of a refused connection. Further calls, during the drain or

@@ -119,7 +119,8 @@ impl BufferSet {
         self.sum -= usage.own;
         for &(end, _) in &usage.buffers {
             if let Some((longest, holders)) = self.buffers.get_mut(&end) {
-                // The longest part counts until the last holder is gone, since the others' parts are not kept.
+                // The longest part counts until the last holder is gone, since the others' parts
+                // are not kept.
                 *holders -= 1;
                 if *holders == 0 {
                     self.sum -= *longest;

@@ -109,9 +109,9 @@ pub struct Socket {
     pub full_since: Option<Duration>,
     /// The most bytes that one write accepts.
     pub most_written: u64,
-    /// True if it has been full since it last accepted bytes, and when it last accepted bytes after
-    /// that, which shows that the client's side still takes some.
+    /// True if it has been full since it last accepted bytes.
     pub is_filled: bool,
+    /// When it last accepted bytes after it was full: a sign that the client still reads.
     pub relieved: Duration,
     /// The close frame that is expected: the code, and the reason or how it begins.
     pub close: Option<(u16, &'static str)>,
