@@ -185,7 +185,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             for (const item of [...sent]) {
                 if (item.room === name && "payload" in item) {
                     lost(item, "unconfirmed");
-                    // The packet still counts, but is no message any more.
+                    // The packet still counts, but not as a message.
                     delete item.payload;
                 }
             }
