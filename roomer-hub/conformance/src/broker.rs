@@ -27,6 +27,9 @@ pub trait Broker {
     /// Kills the process.
     fn kill(&mut self);
 
+    /// Sends the process a signal.
+    fn signal(&self, signal: Signal);
+
     /// Starts the server again on the same port, after [`kill`](Self::kill).
     fn restart(&mut self);
 
@@ -49,16 +52,16 @@ impl Nats {
         let (child, port) = run(program, &args, -1);
         Nats { program: program.to_owned(), args, port, child }
     }
-
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
-    }
 }
 
 impl Broker for Nats {
     fn kill(&mut self) {
         self.child.kill().expect("a process");
         self.child.wait().expect("its end");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
     }
 
     fn restart(&mut self) {

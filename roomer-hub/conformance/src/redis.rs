@@ -44,16 +44,16 @@ impl Redis {
         }
         panic!("redis-server does not start: {log}");
     }
-
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
-    }
 }
 
 impl Broker for Redis {
     fn kill(&mut self) {
         self.child.kill().expect("a process");
         self.child.wait().expect("its end");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
     }
 
     fn restart(&mut self) {

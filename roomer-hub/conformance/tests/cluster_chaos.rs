@@ -21,16 +21,28 @@ use cluster_chaos::witness::{Knowledge, Witness};
 use roomer_conformance::broker::{Broker, Nats, nats_servers};
 use roomer_conformance::client::Client;
 use roomer_conformance::programs::until;
+use roomer_conformance::redis::Redis;
 use roomer_simulator::random::{Random, Source};
 use rustix::process::Signal;
 
 /// The number of clients of each node.
 const CLIENTS: usize = 3;
 
+fn nats() -> Nats {
+    Nats::start(&nats_servers().pop().unwrap(), &[])
+}
+
 #[test]
-fn every_loss_is_shown_and_all_nodes_agree_in_the_end() {
-    let program = nats_servers().pop().unwrap();
-    let mut broker = Nats::start(&program, &[]);
+fn every_loss_over_nats_is_shown_and_all_nodes_agree_in_the_end() {
+    every_loss_is_shown_and_all_nodes_agree_in_the_end(nats());
+}
+
+#[test]
+fn every_loss_over_redis_is_shown_and_all_nodes_agree_in_the_end() {
+    every_loss_is_shown_and_all_nodes_agree_in_the_end(Redis::start(&[]));
+}
+
+fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
     let mut nodes: Vec<Process> = ["tokio", "smol", "tokio"]
         .into_iter()
         .map(|runtime| Process::start(runtime, &broker.address("")))
@@ -98,8 +110,19 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end() {
 }
 
 #[test]
-fn members_of_a_stopped_node_leave_and_return_once_and_those_of_a_killed_one_leave_once() {
-    let broker = Nats::start(&nats_servers().pop().unwrap(), &[]);
+fn members_of_a_node_leave_once_and_return_once_over_nats() {
+    members_of_a_stopped_node_leave_and_return_once_and_those_of_a_killed_one_leave_once(&nats());
+}
+
+#[test]
+fn members_of_a_node_leave_once_and_return_once_over_redis() {
+    let redis = Redis::start(&[]);
+    members_of_a_stopped_node_leave_and_return_once_and_those_of_a_killed_one_leave_once(&redis);
+}
+
+fn members_of_a_stopped_node_leave_and_return_once_and_those_of_a_killed_one_leave_once(
+    broker: &impl Broker,
+) {
     let start = |runtime| Process::start(runtime, &broker.address(""));
     let (first, mut second) = (start("tokio"), start("smol"));
     let mut a = Client::connect(first.addr);
