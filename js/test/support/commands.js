@@ -3,7 +3,7 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { ROOT, listFiles, read } from "./pages.js";
@@ -23,6 +23,7 @@ const PACKAGES = {
     "roomer-tokio": "roomer-tokio",
     "roomer-tokio-examples": "roomer-tokio/examples",
     "roomer-application": "roomer-tokio/examples/application",
+    "roomer-cli": "roomer-tokio/cli",
     "roomer-load": "roomer-tokio/examples/load",
     "roomer-smol": "roomer-smol",
     "roomer-smol-examples": "roomer-smol/examples"
@@ -133,6 +134,11 @@ function* checkWords(words) {
     } else if (program === "node") {
         if (!exists(args[0])) {
             yield `script ${args[0]}`;
+        }
+    } else if (program === "roomer") {
+        const name = args[0].replace(/^./, (first) => first.toUpperCase());
+        if (!new RegExp(`^    ${name}\\b`, "m").test(readFileSync(join(ROOT, "roomer-tokio/cli/src/args.rs"), "utf8"))) {
+            yield `command ${args[0]}`;
         }
     } else if (program === "target/release/load") {
         if (!exists("roomer-tokio/examples/load/main.rs")) {

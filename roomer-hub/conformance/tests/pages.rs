@@ -118,6 +118,7 @@ fn each_direct_dependency_is_justified_and_no_other() {
         "roomer-hub/simulator",
         "roomer-hub/conformance",
         "roomer-tokio",
+        "roomer-tokio/cli",
         "roomer-tokio/examples",
         "roomer-tokio/examples/application",
         "roomer-tokio/examples/async_nats",

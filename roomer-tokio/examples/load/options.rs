@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::net::ToSocketAddrs as _;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use roomer_example_support::program::{self, Outcome, text, time, value};
 const HELP: &str = "\
 Puts load on a roomer server and checks what comes back.
 
-load --url URL... [--pid PID...] SCENARIO [options]
+{name} --url URL... [--pid PID...] SCENARIO [options]
 
     --url URL        ws://HOST:PORT/PATH (default ws://127.0.0.1:8080/ws); again for each node of a
                      cluster: the connections take turns
@@ -105,7 +106,10 @@ pub struct Target {
 
 impl Options {
     /// Reads the command line. `None` when it only asked for help.
-    pub fn from_args() -> Result<Option<Options>, Box<dyn Error>> {
+    pub fn from_args(
+        name: &str,
+        args: impl IntoIterator<Item = OsString>,
+    ) -> Result<Option<Options>, Box<dyn Error>> {
         let mut scenario = None;
         let mut options = Options {
             scenario: Scenario::Fanout,
@@ -129,7 +133,7 @@ impl Options {
             timeout: Duration::from_secs(120),
             patience: Duration::from_secs(5),
         };
-        let mut args = lexopt::Parser::from_env();
+        let mut args = lexopt::Parser::from_args(args);
         while let Some(arg) = program::next(&mut args)? {
             match arg {
                 Long("url") => {
@@ -154,7 +158,7 @@ impl Options {
                 Long("patience") => options.patience = time(&mut args, "patience")?,
                 Long("timeout") => options.timeout = time(&mut args, "timeout")?,
                 Short('h') | Long("help") => {
-                    print!("{HELP}");
+                    print!("{}", HELP.replace("{name}", name));
                     return Ok(None);
                 }
                 Value(name) if scenario.is_none() => {

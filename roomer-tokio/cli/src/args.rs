@@ -1,0 +1,186 @@
+//! The commands and their options.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::connect::{Connect, Payload};
+use crate::failure::EXIT_CODES;
+
+/// Watches rooms of a room server, sends into them, asks, talks and measures.
+#[derive(Parser)]
+#[command(name = "roomer", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// Print one line of JSON for each thing.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Print the messages of rooms until it is stopped; reconnects by itself.
+    #[command(after_help = "\
+Examples:
+  roomer tail ws://localhost:8080/ws lobby
+  roomer tail wss://example.org/ws lobby news --event chat --json | jq .text
+  roomer tail ws://localhost:8080/ws news --history 20 --count 20")]
+    Tail(Tail),
+    /// Send a message to a room, or to one member.
+    #[command(after_help = "\
+Examples:
+  roomer send ws://localhost:8080/ws lobby chat 'hello'
+  date | roomer send ws://localhost:8080/ws lobby chat -
+  tail -f log | roomer send ws://localhost:8080/ws logs line --lines")]
+    Send(Send),
+    /// Send a request to the server, or to one member, and print the answer.
+    #[command(after_help = "\
+Examples:
+  roomer request ws://localhost:8080/ws root time
+  roomer request ws://localhost:8080/ws game move '{\"x\":3}' --timeout 2")]
+    Request(Request),
+    /// Print the members of a room.
+    #[command(after_help = "\
+Examples:
+  roomer members ws://localhost:8080/ws lobby
+  roomer members ws://localhost:8080/ws lobby --watch --json")]
+    Members(Members),
+    /// Talk in a room, line by line.
+    #[command(after_help = "\
+Example:
+  roomer talk ws://localhost:8080/ws lobby --name Ada
+
+Lines that begin with / are commands: /who, /to ID TEXT, /quit; // sends a line that begins with /.")]
+    Talk(Talk),
+    /// Print the packets in captured bytes.
+    #[command(after_help = "\
+The input may be
+  - hexadecimal digits, one packet or WebSocket frame a line;
+  - a hex dump of a TCP stream (Wireshark: Follow, as Hex Dump), or of packets (tcpdump -x);
+  - a HAR file, as the browser's network panel exports it.
+
+Examples:
+  echo 82060000000000 | roomer decode
+  tcpdump -x -r capture.pcap | roomer decode
+  roomer decode page.har")]
+    Decode(Decode),
+    /// Put load on a server and measure it (--help lists the scenarios).
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What the load generator is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Print the completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Tail {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// The rooms.
+    #[arg(required = true)]
+    pub(crate) rooms: Vec<String>,
+    /// Only messages of this event; more than once for more.
+    #[arg(long = "event", value_name = "EVENT")]
+    pub(crate) events: Vec<String>,
+    /// First the last N messages that the room remembers.
+    #[arg(long, value_name = "N")]
+    pub(crate) history: Option<u32>,
+    /// Stop after N messages.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Also print who comes and goes.
+    #[arg(long)]
+    pub(crate) members: bool,
+    /// Keep trying if there is no connection at the start.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Send {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// The room.
+    pub(crate) room: String,
+    /// The name of the event.
+    pub(crate) event: String,
+    #[command(flatten)]
+    pub(crate) payload: Payload,
+    /// To this member alone.
+    #[arg(long, value_name = "ID")]
+    pub(crate) to: Option<String>,
+    /// Send each line of standard input as a message, as they come.
+    #[arg(long, conflicts_with = "payload")]
+    pub(crate) lines: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Request {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// The room.
+    pub(crate) room: String,
+    /// The name of the event.
+    pub(crate) event: String,
+    #[command(flatten)]
+    pub(crate) payload: Payload,
+    /// To this member, and not to the server.
+    #[arg(long, value_name = "ID")]
+    pub(crate) to: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Members {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// The room.
+    pub(crate) room: String,
+    /// Go on, and print who comes and goes.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Talk {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// The room.
+    pub(crate) room: String,
+    /// The name that the other members see, where the server keeps infos of members.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The event of the messages.
+    #[arg(long, default_value = "chat")]
+    pub(crate) event: String,
+    /// First the last N messages that the room remembers.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) history: u32,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Decode {
+    /// The file; standard input without it.
+    pub(crate) file: Option<PathBuf>,
+    /// What the bytes of hexadecimal digits are.
+    #[arg(long, value_enum, default_value_t = Bytes::Auto)]
+    pub(crate) bytes: Bytes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bytes {
+    /// WebSocket frames if they are whole ones, else a packet.
+    Auto,
+    /// WebSocket frames.
+    Frames,
+    /// A packet, which is the content of a frame.
+    Packet,
+}

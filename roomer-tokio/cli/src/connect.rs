@@ -1,0 +1,156 @@
+//! How a command gets its connection.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomer_proto::ConnId;
+use roomer_tokio::client::{Client, Event, Events, InvalidAddress, Room};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::failure::Failure;
+
+/// The events that wait while the output is slow.
+const BUFFER: usize = 8192;
+
+#[derive(clap::Args)]
+pub(crate) struct Connect {
+    /// The address of the server, ws:// or wss://.
+    pub(crate) url: String,
+    /// The token for the server, sent as ?token=….
+    #[arg(long, env = "ROOMER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// A header of the handshake, such as 'Authorization: Bearer …'; more than once for more.
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// Trust the certificates of this PEM file, and no others.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Speak the plain protocol: without sessions, requests and infos of members.
+    #[arg(long)]
+    plain: bool,
+    /// The seconds that an answer of the server may take.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "not a time above 0".to_owned())
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Payload {
+    /// The content; `-` takes all of standard input.
+    payload: Option<String>,
+}
+
+impl Payload {
+    pub(crate) fn read(self) -> Result<Vec<u8>, Failure> {
+        match self.payload.as_deref() {
+            Some("-") => {
+                let mut bytes = Vec::new();
+                let read = std::io::stdin().read_to_end(&mut bytes);
+                read.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
+                Ok(bytes)
+            }
+            payload => Ok(payload.unwrap_or_default().into()),
+        }
+    }
+}
+
+/// A client and its events.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) events: Events,
+}
+
+impl Connect {
+    /// Starts a client, which connects.
+    pub(crate) fn start(&self) -> Result<Connection, Failure> {
+        let wrong = |error: InvalidAddress| Failure::Input(format!("{}: {error}", self.url));
+        let mut builder = Client::builder(&self.url).map_err(wrong)?.extended(!self.plain);
+        for header in &self.headers {
+            let (name, value) = header.split_once(':').ok_or_else(|| {
+                Failure::Input(format!("--header {header:?} is not of the form 'NAME: VALUE'"))
+            })?;
+            builder = builder.header(name.trim(), value.trim()).map_err(wrong)?;
+        }
+        if let Some(token) = self.token.clone() {
+            builder = builder.token(move || {
+                let token = token.clone();
+                async move { Ok::<_, std::convert::Infallible>(token) }
+            });
+        }
+        if let Some(file) = &self.ca {
+            builder = builder.tls(trusting(file)?);
+        }
+        let client = builder.connect().map_err(wrong)?;
+        // The client's task has not run yet, so these are all of its events.
+        let events = client.events_with(BUFFER);
+        Ok(Connection { client, events })
+    }
+
+    /// Starts a client and waits for its connection. The first failure ends it.
+    pub(crate) async fn open(&self) -> Result<Connection, Failure> {
+        let mut connection = self.start()?;
+        let opened = async {
+            loop {
+                match connection.events.next().await {
+                    Some(Event::Opened { .. }) => return Ok(()),
+                    Some(Event::Suspended(failure)) => {
+                        return Err(Failure::lost(&self.url, &failure));
+                    }
+                    Some(Event::Closed(closing)) => {
+                        return Err(Failure::closed(&self.url, &closing));
+                    }
+                    Some(_) => {}
+                    None => return Err(Failure::NoConnection(self.url.clone())),
+                }
+            }
+        };
+        match tokio::time::timeout(self.timeout, opened).await {
+            Ok(opened) => opened.map(|()| connection),
+            Err(_) => Err(Failure::NoConnection(format!("{}: no answer in time", self.url))),
+        }
+    }
+
+    /// Joins a room and waits until it is joined.
+    pub(crate) async fn join(&self, client: &Client, room: &str) -> Result<Room, Failure> {
+        let room = client.join(room);
+        match tokio::time::timeout(self.timeout, room.joined()).await {
+            Ok(Ok(())) => Ok(room),
+            Ok(Err(error)) => Err(Failure::join(room.name(), error)),
+            Err(_) => Err(Failure::TimedOut("the room is not joined")),
+        }
+    }
+
+    pub(crate) fn receiver(&self, id: Option<&str>) -> Result<Option<ConnId>, Failure> {
+        let parse = |id: &str| {
+            id.parse().map_err(|_| Failure::Input(format!("--to {id:?} is not the id of a member")))
+        };
+        id.map(parse).transpose()
+    }
+}
+
+/// Returns a configuration that trusts the certificates in a file.
+fn trusting(file: &PathBuf) -> Result<Arc<ClientConfig>, Failure> {
+    let wrong = |why: String| Failure::Input(format!("--ca {}: {why}", file.display()));
+    let pem = fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong("there is no certificate in it".into()));
+    }
+    Ok(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
+}

@@ -1,0 +1,48 @@
+//! `roomer decode`: the packets in captured bytes.
+
+mod packets;
+mod source;
+
+use std::fs;
+use std::io::Read;
+
+use crate::args::Decode;
+use crate::failure::Failure;
+use crate::output::Output;
+
+pub(crate) fn run(args: &Decode, output: &Output) -> Result<(), Failure> {
+    let (name, text) = match &args.file {
+        Some(file) => (file.display().to_string(), fs::read(file)),
+        None => ("standard input".into(), {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+        }),
+    };
+    let wrong = |why: String| Failure::Input(format!("{name}: {why}"));
+    let text = text.map_err(|error| wrong(error.to_string()))?;
+    let text = String::from_utf8(text)
+        .map_err(|_| wrong("not text: give hexadecimal digits, a hex dump or a HAR file".into()))?;
+    let pieces = source::pieces(&text, args.bytes).map_err(wrong)?;
+    let mut reader = packets::Reader::new(output);
+    for piece in pieces {
+        reader.read(piece)?;
+    }
+    reader.end()
+}
+
+/// The direction of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Direction {
+    ToServer,
+    ToClient,
+}
+
+/// Bytes that were captured.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece {
+    /// The next bytes of a stream of WebSocket frames, perhaps after an HTTP handshake. Streams are told
+    /// apart by their number.
+    Stream(u64, Direction, Vec<u8>),
+    /// The content of one message.
+    Message(Option<Direction>, Vec<u8>),
+}

@@ -1,0 +1,238 @@
+//! From captured bytes to lines of output.
+
+use std::collections::BTreeMap;
+
+use anstyle::AnsiColor;
+use roomer_proto::PacketRef;
+use roomer_proto::websocket::{Event, Limits, Session};
+use serde_json::{Value, json};
+
+use super::{Direction, Piece};
+use crate::failure::Failure;
+use crate::output::{Output, escape, put_payload, readable, styled};
+
+/// The largest message that is put together: as large as a capture that one reads can have.
+const MAX_MESSAGE: usize = 64 << 20;
+
+pub(super) struct Reader<'a> {
+    output: &'a Output,
+    streams: BTreeMap<(u64, Direction), Stream>,
+    /// The things that cannot be decoded.
+    wrong: usize,
+}
+
+/// One direction of a connection.
+struct Stream {
+    /// The bytes of an HTTP head that has not ended.
+    head: Vec<u8>,
+    is_open: bool,
+    session: Frames,
+    /// After bytes that break the protocol, the limits of the frames are unknown.
+    is_broken: bool,
+}
+
+enum Frames {
+    OfClient(Session<false>),
+    OfServer(Session<true>),
+}
+
+/// What a stream has told.
+enum Item {
+    Message(Vec<u8>),
+    Control(Value, String),
+    Wrong(String),
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(output: &'a Output) -> Self {
+        Reader { output, streams: BTreeMap::new(), wrong: 0 }
+    }
+
+    pub(super) fn read(&mut self, piece: Piece) -> Result<(), Failure> {
+        match piece {
+            Piece::Message(direction, bytes) => self.message(direction, &bytes),
+            Piece::Stream(number, direction, bytes) => {
+                let stream = self.streams.entry((number, direction));
+                let items = stream.or_insert_with(|| Stream::new(direction)).read(&bytes);
+                items.into_iter().try_for_each(|item| match item {
+                    Item::Message(data) => self.message(Some(direction), &data),
+                    Item::Control(value, text) => self.control(direction, value, &text),
+                    Item::Wrong(why) => self.wrong(Some(direction), &why),
+                })
+            }
+        }
+    }
+
+    /// Says how much was not read.
+    pub(super) fn end(self) -> Result<(), Failure> {
+        let open = self.streams.values().filter(|stream| stream.is_inside()).count();
+        if open > 0 {
+            self.output.notice(&format!("{open} streams end inside a frame or message"));
+        }
+        match self.wrong {
+            0 => Ok(()),
+            1 => Err(Failure::Input("one part is not of the protocol".into())),
+            wrong => Err(Failure::Input(format!("{wrong} parts are not of the protocol"))),
+        }
+    }
+
+    fn message(&mut self, direction: Option<Direction>, bytes: &[u8]) -> Result<(), Failure> {
+        let packet = match PacketRef::decode(bytes) {
+            Ok(packet) => packet,
+            Err(error) => return self.wrong(direction, &format!("{error}: {}", readable(bytes))),
+        };
+        let PacketRef { room, event, dst, src, payload } = packet;
+        let mut value = json!({
+            "on": "packet", "room": room, "event": event, "dst": dst, "src": src, "bytes": bytes.len()
+        });
+        put_direction(&mut value, direction);
+        put_payload(&mut value, payload);
+        self.output.either(&value, || {
+            let ends = [("dst", dst), ("src", src)].map(|(name, id)| match id {
+                "" => String::new(),
+                id => format!(" {name}={}", escape(id)),
+            });
+            format!(
+                "{}{} {}{} {}",
+                arrow(direction),
+                escape(room),
+                styled(&escape(event), AnsiColor::Cyan.on_default()),
+                ends.concat(),
+                readable(payload)
+            )
+        })
+    }
+
+    fn control(&self, direction: Direction, mut value: Value, text: &str) -> Result<(), Failure> {
+        put_direction(&mut value, Some(direction));
+        self.output.either(&value, || {
+            let text = styled(text, AnsiColor::Yellow.on_default());
+            format!("{}{text}", arrow(Some(direction)))
+        })
+    }
+
+    fn wrong(&mut self, direction: Option<Direction>, why: &str) -> Result<(), Failure> {
+        self.wrong += 1;
+        let mut value = json!({ "on": "wrong", "why": why });
+        put_direction(&mut value, direction);
+        self.output.either(&value, || {
+            let red = AnsiColor::Red.on_default();
+            format!("{}{}", arrow(direction), styled(&escape(why), red))
+        })
+    }
+}
+
+fn put_direction(value: &mut Value, direction: Option<Direction>) {
+    match direction {
+        Some(Direction::ToServer) => value["to"] = "server".into(),
+        Some(Direction::ToClient) => value["to"] = "client".into(),
+        None => {}
+    }
+}
+
+fn arrow(direction: Option<Direction>) -> &'static str {
+    match direction {
+        Some(Direction::ToServer) => "> ",
+        Some(Direction::ToClient) => "< ",
+        None => "",
+    }
+}
+
+impl Stream {
+    fn new(direction: Direction) -> Stream {
+        let session = match direction {
+            Direction::ToServer => Frames::OfClient(Session::new()),
+            Direction::ToClient => Frames::OfServer(Session::client()),
+        };
+        Stream { head: Vec::new(), is_open: false, session, is_broken: false }
+    }
+
+    /// The capture ends before something that has begun.
+    fn is_inside(&self) -> bool {
+        let held = match &self.session {
+            Frames::OfClient(session) => session.held(),
+            Frames::OfServer(session) => session.held(),
+        };
+        !self.is_broken && (held > 0 || !self.head.is_empty())
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Vec<Item> {
+        let mut items = Vec::new();
+        let mut bytes = bytes.to_vec();
+        if !self.is_open {
+            self.head.append(&mut bytes);
+            if !is_head(&self.head) {
+                bytes = std::mem::take(&mut self.head);
+            } else if let Some(end) = end_of_head(&self.head) {
+                bytes = self.head.split_off(end);
+                self.head.clear();
+            } else {
+                return items;
+            }
+            self.is_open = true;
+        }
+        if self.is_broken {
+            return items;
+        }
+        let mut limits = Limits::default();
+        limits.max_message = MAX_MESSAGE;
+        match &mut self.session {
+            Frames::OfClient(session) => {
+                let mut feed = session.feed(&limits, &mut bytes);
+                while let Some(event) = feed.next() {
+                    self.is_broken |= push(event, &mut items);
+                }
+            }
+            Frames::OfServer(session) => {
+                let mut feed = session.feed(&limits, &mut bytes);
+                while let Some(event) = feed.next() {
+                    self.is_broken |= push(event, &mut items);
+                }
+            }
+        }
+        items
+    }
+}
+
+/// Adds an event; true: the stream is broken.
+fn push(
+    event: Result<Event<'_>, roomer_proto::websocket::Violation>,
+    items: &mut Vec<Item>,
+) -> bool {
+    items.push(match event {
+        Ok(Event::Message { data, .. }) => Item::Message(data.to_vec()),
+        Ok(Event::Ping(data)) => Item::Control(
+            json!({ "on": "ping", "bytes": data.len() }),
+            format!("ping, {} bytes", data.len()),
+        ),
+        Ok(Event::Pong(data)) => Item::Control(
+            json!({ "on": "pong", "bytes": data.len() }),
+            format!("pong, {} bytes", data.len()),
+        ),
+        Ok(Event::Close { code, reason }) => {
+            let shown = code.map_or_else(String::new, |code| format!(" {code}"));
+            Item::Control(
+                json!({ "on": "close", "code": code, "reason": reason }),
+                format!("close{shown} {}", escape(reason)),
+            )
+        }
+        Err(violation) => {
+            let why = format!("breaks the WebSocket protocol: {}", violation.reason);
+            items.push(Item::Wrong(why));
+            return true;
+        }
+    });
+    false
+}
+
+/// The bytes begin an HTTP request or response, as far as they go.
+fn is_head(bytes: &[u8]) -> bool {
+    ["GET ", "HTTP/1."].iter().any(|start| {
+        let common = start.len().min(bytes.len());
+        bytes[..common] == start.as_bytes()[..common]
+    })
+}
+
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+}

@@ -1,0 +1,77 @@
+//! What can go wrong, and the exit code of it.
+
+use std::io;
+use std::process::ExitCode;
+
+use roomer_tokio::client::{Closing, Failure as Lost, JoinError, RequestError};
+
+/// Why a command ends early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The server, another client or the network has not done what was asked.
+    #[error("{0}")]
+    Refused(String),
+    /// The command line, or the input, is wrong.
+    #[error("{0}")]
+    Input(String),
+    /// There is no connection to the server.
+    #[error("{0}")]
+    NoConnection(String),
+    #[error("no answer in time: {0}")]
+    TimedOut(&'static str),
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// The exit codes, as `roomer --help` explains them.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the server refused it, the request failed, or a message may be lost
+  2  wrong arguments or input
+  3  no connection to the server
+  4  no answer in time";
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Failure::Refused(_) | Failure::Output(_) => 1,
+            Failure::Input(_) => 2,
+            Failure::NoConnection(_) => 3,
+            Failure::TimedOut(_) => 4,
+        })
+    }
+
+    /// The connection could not be made, or was lost for good.
+    pub(crate) fn lost(url: &str, failure: &Lost) -> Failure {
+        let hint = match failure {
+            Lost::Rejected { status: 401 } => ": the server wants credentials (--token, --header)",
+            Lost::Rejected { status: 403 } => {
+                ": the credentials (--token, --header) or the origin (--header 'Origin: …') are not accepted"
+            }
+            Lost::Rejected { status: 404 } => ": the path is not that of a room server, often /ws",
+            _ => "",
+        };
+        Failure::NoConnection(format!("{url}: {failure}{hint}"))
+    }
+
+    pub(crate) fn closed(url: &str, closing: &Closing) -> Failure {
+        match closing {
+            Closing::Final(failure) | Closing::GaveUp(failure) => Failure::lost(url, failure),
+            other => Failure::NoConnection(format!("{url}: {other}")),
+        }
+    }
+
+    pub(crate) fn join(room: &str, error: JoinError) -> Failure {
+        Failure::Refused(format!("room {room:?}: {error}"))
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::TimedOut => Failure::TimedOut("the request is not answered"),
+            error => Failure::Refused(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `roomer`, a command line for room servers.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `args` | the commands and their options |
+//! | `connect` | how a command gets its connection |
+//! | `output` | lines for people and lines of JSON |
+//! | `failure` | what can go wrong, and the exit code of it |
+//! | `tail`, `send`, `request`, `members`, `talk` | one command each |
+//! | `decode` | captured bytes as packets: `decode/source` finds the bytes, `decode/packets` reads them |
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the output is what the program is for"
+)]
+
+mod args;
+mod connect;
+mod decode;
+mod failure;
+mod members;
+mod output;
+mod request;
+mod send;
+mod tail;
+mod talk;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::generate;
+
+use args::{Args, Command};
+use failure::Failure;
+use output::Output;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let output = Output::new(args.json);
+    match run(args.command, &output) {
+        Ok(code) => code,
+        // The program that reads the output has enough of it, as `head` does.
+        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Tail(args) => block_on(tail::run(args, output))?,
+        Command::Send(args) => block_on(send::run(args, output))?,
+        Command::Request(args) => block_on(request::run(args, output))?,
+        Command::Members(args) => block_on(members::run(args, output))?,
+        Command::Talk(args) => block_on(talk::run(args, output))?,
+        Command::Decode(args) => decode::run(&args, output)?,
+        Command::Bench { args } => return Ok(roomer_load::run("roomer bench", args)),
+        Command::Completions { shell } => {
+            generate(shell, &mut Args::command(), "roomer", &mut std::io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(command);
+    // A thread may wait for a line of standard input that never comes.
+    runtime.shutdown_background();
+    result
+}

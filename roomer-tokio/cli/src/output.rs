@@ -1,0 +1,254 @@
+//! Lines for people and lines of JSON.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use data_encoding::BASE64;
+use roomer_proto::ConnId;
+use roomer_tokio::client::{Event, Members, Message, Room};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// The characters of an id that people see.
+const SHORT_ID: usize = 8;
+
+/// Where the output goes. Colours are left out unless standard output is a terminal that shows them
+/// (`NO_COLOR`, `CLICOLOR_FORCE`).
+pub(crate) struct Output {
+    pub(crate) is_json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(is_json: bool) -> Output {
+        Output { is_json }
+    }
+
+    /// Writes a line at once, since a reader may wait for it.
+    pub(crate) fn line(&self, line: &str) -> Result<(), Failure> {
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{line}")?;
+        Ok(out.flush()?)
+    }
+
+    /// Writes a value as JSON, or else what the function returns.
+    pub(crate) fn either(
+        &self,
+        value: &Value,
+        human: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match self.is_json {
+            true => self.line(&value.to_string()),
+            false => self.line(&human()),
+        }
+    }
+
+    pub(crate) fn message(&self, message: &Message) -> Result<(), Failure> {
+        let Message { room, event, from, payload, .. } = message;
+        let mut value =
+            json!({ "on": "message", "room": &**room, "event": &**event, "from": &**from });
+        if message.is_direct {
+            value["direct"] = true.into();
+        }
+        if let Some(number) = message.number {
+            value["number"] = number.into();
+        }
+        put_payload(&mut value, payload);
+        self.either(&value, || {
+            let direct = if message.is_direct { " (to this client)" } else { "" };
+            format!(
+                "{} {} {}{direct} {}",
+                styled(&escape(room), dim()),
+                styled(&escape(event), AnsiColor::Cyan.on_default()),
+                sender(from),
+                readable(payload)
+            )
+        })
+    }
+
+    /// Writes who came, went or changed.
+    fn member(&self, on: &str, room: &str, id: &ConnId, profile: &Profile) -> Result<(), Failure> {
+        let mut value = json!({ "on": on, "room": room, "id": id.as_str() });
+        profile.put(&mut value);
+        self.either(&value, || {
+            format!(
+                "{} {} {}{profile}",
+                styled(&escape(room), dim()),
+                styled(on, AnsiColor::Yellow.on_default()),
+                id.as_str()
+            )
+        })
+    }
+
+    /// Writes that a member of a room came, went or changed; false: the event is of another kind.
+    pub(crate) fn members(&self, event: &Event, room: &Room) -> Result<bool, Failure> {
+        let (on, id) = match event {
+            Event::MemberJoined { id, .. } => ("joined", id),
+            Event::MemberChanged { id, .. } => ("changed", id),
+            Event::MemberLeft { id, .. } => ("left", id),
+            _ => return Ok(false),
+        };
+        // Empty for a member that has left.
+        let profile = room.with_members(|members| Profile::of(members, id));
+        self.member(on, room.name(), id, &profile)?;
+        Ok(true)
+    }
+
+    /// Writes what happens to the connection, beside the output.
+    pub(crate) fn connection(&self, event: &Event) {
+        match event {
+            Event::Opened { id, is_resumed: false } => self.notice(&format!("connected as {id}")),
+            Event::Opened { .. } => self.notice("connected again, nothing is lost"),
+            Event::Suspended(failure) => {
+                self.notice(&format!("{failure}; connecting again"));
+            }
+            Event::Missed { room } => {
+                self.notice(&format!("messages of the room {room:?} are missing"));
+            }
+            Event::Removed { room } => {
+                self.notice(&format!("the server has removed this client from the room {room:?}"));
+            }
+            Event::Error(error) => self.notice(&format!("{}: {}", error.code, error.message)),
+            _ => {}
+        }
+    }
+
+    /// Writes a line for people on standard error. It is JSON too if the output is.
+    pub(crate) fn notice(&self, text: &str) {
+        let text = escape(text);
+        match self.is_json {
+            true => anstream::eprintln!("{}", json!({ "on": "notice", "text": text })),
+            false => anstream::eprintln!("{}", styled(&text, dim())),
+        }
+    }
+
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let text = escape(&failure.to_string());
+        match self.is_json {
+            true => anstream::eprintln!("{}", json!({ "on": "failure", "text": text })),
+            false => {
+                let red = AnsiColor::Red.on_default().bold();
+                anstream::eprintln!("{} {text}", styled("roomer:", red));
+            }
+        }
+    }
+
+    /// Writes an answer: as it is, if a program reads it.
+    pub(crate) fn answer(&self, payload: &[u8]) -> Result<(), Failure> {
+        if self.is_json {
+            let mut value = json!({ "on": "answer" });
+            put_payload(&mut value, payload);
+            return self.line(&value.to_string());
+        }
+        let mut out = io::stdout().lock();
+        if out.is_terminal() {
+            drop(out);
+            return self.line(&readable(payload));
+        }
+        out.write_all(payload)?;
+        Ok(out.flush()?)
+    }
+}
+
+fn dim() -> Style {
+    Style::new().dimmed()
+}
+
+pub(crate) fn styled(text: &str, style: Style) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Returns the sender as people see it.
+pub(crate) fn sender(from: &str) -> String {
+    match from {
+        "" => styled("server", AnsiColor::Magenta.on_default()),
+        id => {
+            let short: String = id.chars().take(SHORT_ID).collect();
+            styled(&escape(&short), AnsiColor::Green.on_default())
+        }
+    }
+}
+
+/// Returns the text without characters that could command the terminal, or turn the line around.
+pub(crate) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match c {
+            '\t' => out.push(c),
+            c if c.is_control() || turns => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Returns a payload as people read it: text, or its bytes.
+pub(crate) fn readable(payload: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(payload) {
+        return escape(text);
+    }
+    const SHOWN: usize = 32;
+    let mut out = format!("<{} bytes:", payload.len());
+    for byte in payload.iter().take(SHOWN) {
+        let _ = write!(out, " {byte:02x}");
+    }
+    out.push_str(if payload.len() > SHOWN { " …>" } else { ">" });
+    out
+}
+
+/// Adds a payload: `text` if it is UTF-8, else `base64`.
+pub(crate) fn put_payload(value: &mut Value, payload: &[u8]) {
+    match std::str::from_utf8(payload) {
+        Ok(text) => value["text"] = text.into(),
+        Err(_) => value["base64"] = BASE64.encode(payload).into(),
+    }
+}
+
+/// What the server tells about a member, besides the id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Profile {
+    user: Option<String>,
+    /// JSON.
+    info: Option<String>,
+}
+
+impl Profile {
+    /// Copies it, since nothing may be written while the members are borrowed from the client.
+    pub(crate) fn of(members: &Members, id: &ConnId) -> Profile {
+        Profile {
+            user: members.user(id).map(Into::into),
+            info: members.info(id).map(|info| info.as_str().into()),
+        }
+    }
+
+    /// Returns the `name` in the info, under which people know the member.
+    pub(crate) fn name(&self) -> Option<String> {
+        let info: Value = serde_json::from_str(self.info.as_deref()?).ok()?;
+        Some(info.get("name")?.as_str()?.to_owned())
+    }
+
+    pub(crate) fn put(&self, value: &mut Value) {
+        if let Some(user) = &self.user {
+            value["user"] = user.as_str().into();
+        }
+        // An info is JSON; one with too many levels for this reader is left out.
+        if let Some(Ok(info)) = self.info.as_deref().map(serde_json::from_str::<Value>) {
+            value["info"] = info;
+        }
+    }
+}
+
+/// As people read it behind the id.
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(user) = &self.user {
+            write!(f, "  {}", escape(user))?;
+        }
+        if let Some(info) = &self.info {
+            write!(f, "  {}", styled(&escape(info), dim()))?;
+        }
+        Ok(())
+    }
+}

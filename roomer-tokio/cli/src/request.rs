@@ -1,0 +1,21 @@
+//! `roomer request`: a question and its answer.
+
+use crate::args::Request;
+use crate::connect::Connection;
+use crate::failure::Failure;
+use crate::output::Output;
+
+pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
+    let to = args.connect.receiver(args.to.as_deref())?;
+    let payload = args.payload.read()?;
+    let Connection { client, .. } = args.connect.open().await?;
+    let room = args.connect.join(&client, &args.room).await?;
+    let timeout = args.connect.timeout;
+    let answer = match to {
+        Some(to) => room.request_to(to, &args.event, payload, timeout).await?,
+        None => room.request(&args.event, payload, timeout).await?,
+    };
+    output.answer(&answer)?;
+    client.close().await;
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! `roomer tail`: the messages of rooms, as they come.
+
+use std::pin::pin;
+
+use roomer_tokio::client::{Event, Room};
+use roomer_tokio::shutdown_signal;
+
+use crate::args::Tail;
+use crate::connect::Connection;
+use crate::failure::Failure;
+use crate::output::Output;
+
+pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
+    let mut stop = pin!(shutdown_signal());
+    let url = &args.connect.url;
+    let Connection { client, mut events } =
+        if args.wait { args.connect.start()? } else { args.connect.open().await? };
+    let join = |room: &String| match args.history {
+        Some(last) => client.join_with_history(room, last),
+        None => client.join(room),
+    };
+    let rooms: Vec<Room> = args.rooms.iter().map(join).collect();
+    let mut left = args.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = &mut stop => break,
+        };
+        let Some(event) = event else { break };
+        match &event {
+            Event::Message(message) if args.wants(&message.room, &message.event) => {
+                output.message(message)?;
+                left -= 1;
+            }
+            Event::Refused { room } => {
+                return Err(Failure::Refused(format!("the server refuses the room {room:?}")));
+            }
+            Event::Closed(closing) => return Err(Failure::closed(url, closing)),
+            Event::MemberJoined { room, .. }
+            | Event::MemberChanged { room, .. }
+            | Event::MemberLeft { room, .. } => {
+                let room = rooms.iter().find(|known| *known.name() == **room);
+                if let Some(room) = room.filter(|_| args.members) {
+                    output.members(&event, room)?;
+                }
+            }
+            event => output.connection(event),
+        }
+        let missed = events.take_missed();
+        if missed > 0 {
+            output.notice(&format!("the output is too slow: {missed} events are left out"));
+        }
+    }
+    client.close().await;
+    Ok(())
+}
+
+impl Tail {
+    fn wants(&self, room: &str, event: &str) -> bool {
+        self.rooms.iter().any(|wanted| wanted == room)
+            && (self.events.is_empty() || self.events.iter().any(|wanted| wanted == event))
+    }
+}

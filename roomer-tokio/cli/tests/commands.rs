@@ -1,0 +1,298 @@
+//! The commands as programs, against a server in this process.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use roomer_tokio::{Claims, History, Info, Rejection, Server, serve_until};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+/// A server that ends when it is dropped.
+struct Running {
+    url: String,
+    server: Server,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+fn start() -> Running {
+    let server = Server::builder()
+        .authorize(|request| match request.query("token").as_deref() {
+            Some("wrong") => Err(Rejection::unauthorized("no")),
+            _ => Ok(Claims::default()),
+        })
+        .may_join(|_, room| room != "secret")
+        .may_set_info(|_, _| true)
+        .history("news*", History::last(10))
+        .on_request("double", |_, message| message.text().unwrap_or_default().repeat(2))
+        .build()
+        .unwrap();
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = server.clone();
+    let thread = thread::spawn(move || {
+        let stop = async { drop(stopped.await) };
+        runtime.block_on(serve_until(listener, serving, stop)).unwrap();
+    });
+    Running { url, server, stop: Some(stop), thread: Some(thread) }
+}
+
+fn roomer(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roomer"));
+    command.args(args).env_remove("ROOMER_TOKEN");
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    roomer(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs a command with this standard input.
+fn run_with(args: &[&str], input: &[u8]) -> Output {
+    let mut command = roomer(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[track_caller]
+fn fails(done: &Output, code: i32, words: &str) {
+    let error = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(code), "{error}");
+    assert!(error.contains(words), "{error}");
+}
+
+#[track_caller]
+fn succeeds(done: &Output) -> String {
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout.clone()).unwrap()
+}
+
+/// Waits until something is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::yield_now();
+    }
+}
+
+/// A command that runs on, and its output line by line.
+struct Watch {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Watch {
+    /// Starts a command with `--json`, and waits until it is in its room.
+    fn start(running: &Running, room: &str, args: &[&str]) -> Watch {
+        let members = running.server.member_count(room);
+        let mut command = roomer(args);
+        let mut child = command.arg("--json").stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        until("the room is not joined", || running.server.member_count(room) > members);
+        Watch { child, lines }
+    }
+
+    fn next(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+    }
+
+    /// Ends the command as a service manager does.
+    fn terminate(mut self) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        assert!(self.lines.next().is_none());
+    }
+}
+
+#[test]
+fn what_is_sent_arrives_at_a_tail_with_all_its_bytes() {
+    let running = start();
+    let mut tail = Watch::start(&running, "lobby", &["tail", &running.url, "lobby"]);
+    succeeds(&run(&["send", &running.url, "lobby", "chat", "hello"]));
+    let message = tail.next();
+    assert_eq!(message["text"], "hello");
+    assert_eq!((&message["room"], &message["event"]), (&json!("lobby"), &json!("chat")));
+
+    succeeds(&run_with(&["send", &running.url, "lobby", "bytes", "-"], &[0, 0xff, 10]));
+    assert_eq!(tail.next()["base64"], "AP8K");
+
+    let lines: String = (0..3000).map(|line| format!("{line}\n")).collect();
+    let done =
+        run_with(&["send", &running.url, "lobby", "line", "--lines", "--json"], lines.as_bytes());
+    let sent: Value = serde_json::from_str(&succeeds(&done)).unwrap();
+    assert_eq!(sent["messages"], 3000);
+    for line in 0..3000 {
+        assert_eq!(tail.next()["text"], line.to_string());
+    }
+    tail.terminate();
+}
+
+#[test]
+fn a_tail_shows_only_the_wanted_events_members_and_history() {
+    let running = start();
+    for text in ["1", "2", "3"] {
+        succeeds(&run(&["send", &running.url, "news", "item", text]));
+    }
+    succeeds(&run(&["send", &running.url, "news", "other", "4"]));
+    let url = &*running.url;
+    let done =
+        run(&["tail", url, "news", "--history", "3", "--event", "item", "--count", "2", "--json"]);
+    let lines: Vec<Value> =
+        succeeds(&done).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(|line| &line["text"]).collect::<Vec<_>>(), ["2", "3"]);
+    assert_eq!(lines[0]["number"], 2);
+
+    let mut tail = Watch::start(&running, "lobby", &["tail", url, "lobby", "--members"]);
+    succeeds(&run(&["send", url, "lobby", "chat", "hello"]));
+    let joined = tail.next();
+    assert_eq!((&joined["on"], &joined["room"]), (&json!("joined"), &json!("lobby")));
+    assert_eq!(tail.next()["from"], joined["id"]);
+    assert_eq!(tail.next()["on"], "left");
+    tail.terminate();
+}
+
+#[test]
+fn members_are_listed_with_their_infos_and_watched() {
+    let running = start();
+    let url = &*running.url;
+    assert_eq!(succeeds(&run(&["members", url, "lobby"])), "");
+    let tail = Watch::start(&running, "lobby", &["tail", url, "lobby"]);
+    let id = running.server.members("lobby")[0];
+    running.server.set_info(id.as_str(), Info::new(r#"{"name":"Ada"}"#).unwrap()).unwrap();
+    let listed: Value =
+        serde_json::from_str(&succeeds(&run(&["members", url, "lobby", "--json"]))).unwrap();
+    assert_eq!(listed, json!({ "on": "member", "id": id.as_str(), "info": { "name": "Ada" } }));
+
+    let mut watch = Watch::start(&running, "lobby", &["members", url, "lobby", "--watch"]);
+    assert_eq!(watch.next(), listed);
+    tail.terminate();
+    assert_eq!(watch.next(), json!({ "on": "left", "room": "lobby", "id": id.as_str() }));
+    watch.terminate();
+}
+
+#[test]
+fn a_request_prints_the_answer_as_it_is() {
+    let running = start();
+    let url = &*running.url;
+    assert_eq!(succeeds(&run(&["request", url, "root", "double", "ab"])), "abab");
+    let json = succeeds(&run_with(&["request", url, "root", "double", "-", "--json"], b"x"));
+    assert_eq!(
+        serde_json::from_str::<Value>(&json).unwrap(),
+        json!({ "on": "answer", "text": "xx" })
+    );
+    fails(&run(&["request", url, "root", "halve"]), 1, "unknown: no handler");
+    fails(&run(&["request", url, "root", "double", "--plain"]), 1, "plain protocol");
+}
+
+#[test]
+fn people_talk_line_by_line() {
+    let running = start();
+    let url = &*running.url;
+    let mut tail = Watch::start(&running, "lobby", &["tail", url, "lobby", "--members"]);
+    let input = "hello\n//slash\n/who\n/nonsense\n";
+    let done = run_with(&["talk", url, "lobby", "--name", "Grace"], input.as_bytes());
+    let shown = succeeds(&done);
+    assert!(shown.starts_with("1 other member\n"), "{shown}");
+    assert!(shown.contains("commands: /who"), "{shown}");
+    let texts = std::iter::repeat_with(|| tail.next()).filter(|line| line["on"] == "message");
+    let texts: Vec<Value> = texts.take(2).map(|message| message["text"].clone()).collect();
+    assert_eq!(texts, ["hello", "/slash"]);
+    assert_eq!(tail.next()["on"], "left");
+    tail.terminate();
+}
+
+#[test]
+fn each_kind_of_failure_has_its_exit_code_and_says_what_to_do() {
+    let running = start();
+    let url = &*running.url;
+    fails(
+        &run(&["send", url, "secret", "chat", "x"]),
+        1,
+        r#"room "secret": the server rejected the join"#,
+    );
+    fails(&run(&["tail", url, "secret"]), 1, r#"the server refuses the room "secret""#);
+    fails(&run(&["members", url, "secret"]), 1, "rejected the join");
+    fails(&run(&["send", url, "lobby", "join", "x"]), 2, "reserved");
+    fails(
+        &run(&["send", url, "lobby", "chat", "x", "--to", "ada"]),
+        2,
+        r#"--to "ada" is not the id"#,
+    );
+    fails(
+        &run(&["send", "ftp://127.0.0.1/ws", "lobby", "chat"]),
+        2,
+        "ftp://127.0.0.1/ws: an address starts with ws:// or wss://",
+    );
+    fails(&run(&["send", url, "lobby"]), 2, "<EVENT>");
+    fails(&run(&["send", url, "lobby", "chat", "--timeout", "0"]), 2, "not a time above 0");
+    fails(&run(&["send", url, "lobby", "chat", "--header", "x"]), 2, "'NAME: VALUE'");
+    fails(&run(&["send", url, "lobby", "chat", "--ca", "/nowhere"]), 2, "--ca /nowhere");
+    fails(
+        &run(&["tail", url, "lobby", "--token", "wrong"]),
+        3,
+        "status 401: the server wants credentials",
+    );
+    let elsewhere = url.replace("/ws", "/other");
+    fails(&run(&["tail", &elsewhere, "lobby"]), 3, "404");
+    // A port without a server.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    fails(&run(&["tail", &format!("ws://127.0.0.1:{port}/ws"), "lobby"]), 3, "cannot connect");
+    // A server that never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("ws://{}/ws", silent.local_addr().unwrap());
+    fails(&run(&["tail", &silent, "lobby", "--timeout", "0.2"]), 3, "no answer in time");
+    let error = run(&["send", url, "secret", "chat", "--json"]).stderr;
+    assert_eq!(serde_json::from_slice::<Value>(&error).unwrap()["on"], "failure");
+}
+
+#[test]
+fn what_others_send_cannot_command_the_terminal() {
+    let running = start();
+    let url = &*running.url;
+    succeeds(&run(&["send", url, "news", "\u{1b}[2Jevent", "\u{1b}]0;title\u{7}\u{202e}x\ny"]));
+    let shown = succeeds(&run(&["tail", url, "news", "--history", "1", "--count", "1"]));
+    assert!(shown.ends_with("\\u{1b}]0;title\\u{7}\\u{202e}x\\ny\n"), "{shown}");
+    assert!(shown.contains(" \\u{1b}[2Jevent "), "{shown}");
+    assert_eq!(shown.chars().filter(|c| c.is_control()).count(), 1, "{shown:?}");
+}
+
+#[test]
+fn the_load_generator_and_completions_are_part_of_it() {
+    let running = start();
+    let args = [
+        "bench",
+        "--url",
+        &running.url,
+        "--secs",
+        "0.1",
+        "--warmup",
+        "0.1",
+        "direct",
+        "--pairs",
+        "2",
+    ];
+    let figures: Value = serde_json::from_str(&succeeds(&run(&args))).unwrap();
+    assert_eq!(figures["violations"], 0);
+    assert!(succeeds(&run(&["bench", "--help"])).contains("roomer bench --url URL"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(succeeds(&run(&["completions", shell])).contains("tail"));
+    }
+}

@@ -1,0 +1,110 @@
+//! A load generator for any server that speaks roomer's protocol: one thread, one poll loop.
+//!
+//! `cargo run --release -p roomer-load -- --url ws://127.0.0.1:8080/ws --pid PID
+//! fanout --members 100 --window 16`
+//!
+//! It measures the server from outside (CPU of all threads, memory, by its pid) and checks what it
+//! receives while it does: nothing lost, nothing doubled, each sender's messages in order, member
+//! lists true. Each run prints one line of JSON on stdout and a progress line on a terminal. Exit
+//! code 1: the server broke a promise; 2: the run could not be made.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `options` | the command line |
+//! | `wire` | a client's frames, the stamp in a payload |
+//! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, how they come up, when to wake |
+//! | `process` | CPU and memory of a process |
+//! | `faults`, `report` | what went wrong; the JSON line, latencies, progress |
+//! | `talk`, `ledger` | rooms in which members talk: `fanout`, `rooms`, `slow` |
+//! | `direct`, `churn`, `crowd`, `resume` | the other scenarios |
+//! | `members`, `net/session` | the extended protocol: notices; acknowledgements, returns |
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
+
+mod alarm;
+mod churn;
+mod crowd;
+mod direct;
+mod faults;
+mod ledger;
+mod listener;
+mod members;
+mod net;
+mod opening;
+mod options;
+mod process;
+mod report;
+mod resume;
+mod talk;
+mod wire;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use faults::Faults;
+use options::{Options, Scenario};
+use report::Report;
+
+type Outcome = Result<(Report, Faults), Box<dyn Error>>;
+
+/// Runs the program `name` with these arguments, and returns its exit code.
+pub fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let options = match Options::from_args(name, args) {
+        Ok(Some(options)) => options,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => return unable(name, &*error),
+    };
+    if let Err(error) = raise_descriptor_limit(options.connections()) {
+        return unable(name, &*error);
+    }
+    let outcome = match options.scenario {
+        Scenario::Fanout | Scenario::Rooms | Scenario::Slow => talk::run(&options),
+        Scenario::Direct => direct::run(&options),
+        Scenario::Churn => churn::run(&options),
+        Scenario::Idle => crowd::idle(&options),
+        Scenario::Joinstorm => crowd::joinstorm(&options),
+        Scenario::Resume => resume::run(&options),
+    };
+    match outcome {
+        Ok((mut report, faults)) => {
+            report.put("extended", options.extended);
+            report.put("violations", faults.count());
+            if let Some(first) = faults.first() {
+                report.put("violation", first);
+            }
+            println!("{}", report.line());
+            match faults.first() {
+                None => ExitCode::SUCCESS,
+                Some(first) => {
+                    eprintln!("{} violations, the first: {first}", faults.count());
+                    ExitCode::from(1)
+                }
+            }
+        }
+        Err(error) => unable(name, &*error),
+    }
+}
+
+fn unable(name: &str, error: &dyn Error) -> ExitCode {
+    eprintln!("{name}: {error}");
+    ExitCode::from(2)
+}
+
+/// One descriptor per connection and a few besides.
+fn raise_descriptor_limit(connections: usize) -> Result<(), Box<dyn Error>> {
+    let wanted = connections as u64 + 64;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|soft| soft >= wanted) {
+        return Ok(());
+    }
+    if let Some(hard) = limit.maximum.filter(|hard| *hard < wanted) {
+        return Err(format!(
+            "{connections} connections need {wanted} file descriptors, and the hard limit is \
+             {hard}: take fewer, or raise it (`ulimit -Hn {wanted}` as root)"
+        )
+        .into());
+    }
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })?)
+}
