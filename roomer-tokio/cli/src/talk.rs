@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 use std::pin::pin;
 use std::thread;
 
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice};
 use anstyle::AnsiColor;
 use roomer_proto::extended::Info;
 use roomer_tokio::client::{Client, Event, Message, Room};
@@ -93,6 +95,11 @@ impl Talker<'_> {
     fn line(&mut self, line: String) -> Result<(), Failure> {
         match &mut self.printer {
             Some(printer) => {
+                // The editor writes what it gets, colours included.
+                let line = match AutoStream::choice(&std::io::stdout()) {
+                    ColorChoice::Never => strip_str(&line).to_string(),
+                    _ => line,
+                };
                 let printed = printer.print(format!("{line}\n"));
                 printed.map_err(|error| Failure::Input(format!("the terminal: {error}")))
             }
