@@ -138,3 +138,63 @@ fn scattered_losses_are_requested_at_once() {
         ],
     });
 }
+
+/// A request for a stream that the broker repeated came when that stream had been given up, and began it
+/// again under its number; the peer took the new frames for those behind the old ones.
+#[test]
+fn a_repeated_request_does_not_begin_a_stream_again() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 18_082_415_410_439_377_397,
+            max_delay: 300,
+            repeated: 100,
+            journal_bytes: 500,
+            journal_ms: 2000,
+            backlog_bytes: 500,
+            loss: Loss::Count,
+            has_order: true,
+            has_info: true,
+            ..SETUP
+        },
+        ops: vec![Op::Open { node: 3 }, Op::Wait(1779), Op::SetInfo { client: 134, by: 1 }],
+    });
+}
+
+/// A slow broker had so many frames to repeat that the new ones behind them came after their time.
+#[test]
+fn frames_that_come_again_show_that_the_peer_is_at_work() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 9_121_316_519_266_936_105,
+            nodes: 5,
+            max_delay: 300,
+            repeated: 10,
+            late_interest: 400,
+            max_payload: 200,
+            has_order: true,
+            has_info: true,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Open { node: 3 },
+            Op::Open { node: 4 },
+            Op::Open { node: 2 },
+            Op::Open { node: 5 },
+            Op::Wait(169),
+            Op::Wait(4749),
+            Op::Wait(1474),
+            Op::Wait(5607),
+            Op::Wait(307),
+            Op::Open { node: 26 },
+            Op::SetInfo { client: 104, by: 3 },
+            Op::Wait(310),
+            Op::Join { client: 404, room: 1 },
+            Op::Wait(20),
+            Op::Wait(209),
+            Op::Join { client: 547, room: 3 },
+            Op::Wait(1868),
+            Op::ServerSay { node: 25, room: 3, except: 812 },
+            Op::Say { client: 425, room: 0, size: 63_880 },
+        ],
+    });
+}

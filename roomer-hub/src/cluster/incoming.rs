@@ -212,7 +212,10 @@ impl Incoming {
             self.retry = None;
             self.progress_at = now;
         }
-        if stream != self.stream || stream == 0 || number < self.next {
+        let is_current = stream == self.stream && stream != 0;
+        if !is_current || number < self.next {
+            // What comes again was requested, and the missing frames come behind it.
+            self.hole.iter_mut().filter(|_| is_current).for_each(|hole| hole.since = now);
             return Received::Stale;
         }
         self.known = self.known.max(number);

@@ -52,6 +52,8 @@ pub(super) struct Peer {
     pub(super) stale: Duration,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Option<Outgoing>,
+    /// The number of the last stream to the peer that was started, also after its end.
+    pub(super) started: u32,
     pub(super) has_other_settings: bool,
     /// The number of its last message in an ordered room that came, or that belongs to an earlier stream.
     pub(super) ordered: u64,
@@ -158,6 +160,7 @@ impl Peer {
             stale: Duration::ZERO,
             incoming: Incoming::default(),
             outgoing: None,
+            started: 0,
             has_other_settings: false,
             ordered: 0,
             congested_since: None,

@@ -109,11 +109,13 @@ impl Cluster {
     fn start_stream(&mut self, tables: &Tables, from: NodeId, stream: u32, after: Resume) {
         let (sealing, uptime_ms) = (self.sealing(), self.uptime_ms());
         let Some(peer) = self.peer_for_want(from) else { return };
-        let before = peer.outgoing.take();
-        if before.as_ref().is_some_and(|before| before.stream >= stream) {
-            peer.outgoing = before; // An earlier request that arrived late.
+        // An earlier request that arrived late, or a repeated one of a stream that was given up since: the
+        // peer would take the new frames for those behind the old ones.
+        if stream <= peer.started {
             return;
         }
+        peer.started = stream;
+        let before = peer.outgoing.take();
         let missed = before.and_then(|before| before.words_after(after));
         let mut outgoing = Outgoing::new(stream, after, missed);
         outgoing.begin(uptime_ms, &sealing);
