@@ -186,6 +186,7 @@ impl Cluster {
 
     pub(super) fn want(&mut self, node: NodeId) {
         let now = self.now;
+        self.order_stream_lost(node);
         let Some(peer) = self.peers.get_mut(&node) else { return };
         self.streams += 1;
         let stream = self.streams;

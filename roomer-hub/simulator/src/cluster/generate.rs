@@ -3,6 +3,7 @@
 
 use roomer_hub::cluster::Loss;
 
+use super::conversation;
 use super::plan::{Op, Plan, ROOMS, Setup, ToUser, Token};
 use crate::random::{Random, Source};
 
@@ -27,6 +28,10 @@ pub fn plan(seed: u64) -> Plan {
         }
         let op = if random.below(100) < faults.percent { faults.op(random) } else { usual(random) };
         ops.push(op);
+    }
+    // Three of four plans with such rooms have a conversation in them.
+    if setup.has_order && !setup.has_info {
+        ops = conversation::ops(&mut setup, &mut Random::new(seed.rotate_left(16)));
     }
     if setup.has_info {
         change_infos(&mut ops, &mut Random::new(!seed));

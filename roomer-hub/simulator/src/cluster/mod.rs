@@ -3,6 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and how a seed generates one |
+//! | `conversation` | plans in which several nodes speak while the homes of rooms change |
 //! | `world`, `ops`, `talk` | run a plan: nodes, broker, clients |
 //! | `receive` | what clients receive |
 //! | `node` | one node: a real hub and a real machine |
@@ -17,6 +18,7 @@
 
 mod broker;
 mod client;
+mod conversation;
 mod finish;
 mod generate;
 mod infos;

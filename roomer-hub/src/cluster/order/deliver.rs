@@ -111,6 +111,7 @@ impl Cluster {
     pub(in crate::cluster) fn age_orders(&mut self, tables: &Tables, passed: Duration) {
         let (me, dead_after) = (self.me, self.config.dead_after);
         let mut lost = Vec::new();
+        let forgotten = &mut self.orders.forgotten;
         self.orders.rooms.retain(|name, room| {
             for place in &mut room.places {
                 place.age += passed;
@@ -121,8 +122,14 @@ impl Cluster {
                     lost.push((name.clone(), *node, *number));
                 }
             }
-            let is_idle = room.places.is_empty() && room.messages.is_empty();
-            !is_idle || tables.find_room(name).is_some()
+            let is_used = !(room.places.is_empty() && room.messages.is_empty())
+                || tables.find_room(name).is_some();
+            room.unused = if is_used { Duration::ZERO } else { room.unused + passed };
+            let is_kept = room.unused < dead_after;
+            if !is_kept {
+                *forgotten = room.known.epoch.max(*forgotten);
+            }
+            is_kept
         });
         for (name, node, number) in lost {
             self.lose(&name, node, number);

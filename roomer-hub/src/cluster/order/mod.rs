@@ -15,17 +15,24 @@
 //! home, as in two halves of a network, cannot give two members different orders: of two places that
 //! contradict each other, each node delivers one and shows the other message as lost.
 //!
+//! A place below a term that its receiver knows is a loss, so the next home has to know all terms before its
+//! own. The home that begins a term tells all nodes, so does each node that learns of a term by a place, and
+//! streams start with the known terms. A node that has forgotten a room, which has had no members for some
+//! time, begins its next term above all that it has forgotten.
+//!
 //! # The home
 //!
 //! The home is the node with the highest hash of room and node among the live ones. Nodes learn of each
 //! other at different moments, so a node that has just started does not count for its first seconds:
-//! first the present home returns submissions and names it, later the others submit to it at once. A place of
+//! first the present home returns submissions and names it, those of its own node as well; later, when no
+//! other node gives places any longer, the others submit to the new home at once. A place of
 //! a new term waits for the last places of the term before, if the home of that one still lives.
 //!
 //! # One place at most
 //!
 //! A submission is with one home at a time. Its node takes it to another one if the home has returned it,
-//! or has ended in order and thereby placed all that it ever would. If a home dies, its submissions are
+//! or has ended in order and thereby placed all that it ever would, and none of its places was in a frame that
+//! this node has not got. If a home dies, its submissions are
 //! lost: another home could give them a second, contradicting place.
 //!
 //! # Losses
@@ -55,6 +62,8 @@ pub(super) struct Orders {
     /// The number of this node's last message, over all rooms.
     number: u64,
     rooms: BTreeMap<Box<str>, Room>,
+    /// The highest epoch of a room that was forgotten. Others may remember it, so new terms begin above.
+    forgotten: u64,
     /// The rooms in which something may be due.
     dirty: BTreeSet<Box<str>>,
 }
@@ -73,7 +82,8 @@ impl Default for Term {
     }
 }
 
-/// One room. Kept for as long as it has members on any node.
+/// One room. Kept for as long as it has members on any node, and for as long after as places may be
+/// under way.
 #[derive(Debug, Default)]
 struct Room {
     /// The term of the last place that was delivered.
@@ -90,6 +100,8 @@ struct Room {
     delivered: BTreeMap<NodeId, u64>,
     /// The number of each node's last message to which this node has given a place.
     placed: BTreeMap<NodeId, u64>,
+    /// The time for which it has been without members.
+    unused: Duration,
 }
 
 /// A message without a place, or behind others.
@@ -114,6 +126,8 @@ struct Own {
     holder: Option<NodeId>,
     /// The home that the last holder has named.
     hint: Option<NodeId>,
+    /// True if the holder's stream has started over since: it may have had the message's place.
+    may_have_place: bool,
 }
 
 /// A place that waits for its message, for the places before, or for the end of an earlier term.
@@ -188,8 +202,11 @@ impl Room {
         self.delivered.get(&node).is_some_and(|passed| number <= *passed)
     }
 
-    fn knows(&mut self, term: Term) {
+    /// Learns of a term. Returns true if it is later than all that were known.
+    fn knows(&mut self, term: Term) -> bool {
+        let is_new = self.known < term;
         self.known = self.known.max(term);
+        is_new
     }
 }
 

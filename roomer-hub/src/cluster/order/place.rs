@@ -61,7 +61,10 @@ impl Cluster {
             OrderItem::Place { room: name, node, number, epoch } => {
                 let term = Term { epoch, home: from };
                 let place = Place { term, node, number, age: Duration::ZERO };
-                self.orders.room_mut(name).knows(term);
+                if self.orders.room_mut(name).knows(term) {
+                    // The home may have told this node alone before it died.
+                    self.tell_term(name, term);
+                }
                 if !self.enqueue(name, place) {
                     let Term { epoch, home } = self.orders.room_mut(name).term;
                     self.push_to(from, &Item::Order(OrderItem::Term { room: name, epoch, home }));
@@ -114,18 +117,28 @@ impl Cluster {
         number: u64,
         to: &[NodeId],
     ) -> Place {
-        let me = self.me;
+        let (me, forgotten) = (self.me, self.orders.forgotten);
         let room = self.orders.room_mut(name);
         room.placed.insert(node, number);
-        if room.known.home != me {
-            room.known = Term { epoch: room.known.epoch + 1, home: me };
+        let is_new = room.known.home != me;
+        if is_new {
+            room.known = Term { epoch: room.known.epoch.max(forgotten) + 1, home: me };
         }
         let term = room.known;
         let place = OrderItem::Place { room: name, node, number, epoch: term.epoch };
         for node in to.iter().chain([&node]).filter(|node| **node != me) {
             self.push_to(*node, &Item::Order(place));
         }
+        // Behind the places, by which their receivers learn of the term, and tell it too.
+        if is_new {
+            self.tell_term(name, term);
+        }
         Place { term, node, number, age: Duration::ZERO }
+    }
+
+    /// Tells all peers of a term: any of them may be the next home, which has to begin a later one.
+    fn tell_term(&mut self, room: &str, Term { epoch, home }: Term) {
+        self.push_to_all(&Item::Order(OrderItem::Term { room, epoch, home }));
     }
 
     /// Adds a place to those of its room. Returns false if its term is over.
@@ -141,6 +154,13 @@ impl Cluster {
         let at = room.places.partition_point(|other| other.term <= place.term);
         room.places.insert(at, place);
         true
+    }
+
+    /// A peer's stream starts over: the places in the lost frames are not known.
+    pub(in crate::cluster) fn order_stream_lost(&mut self, node: NodeId) {
+        let messages = self.orders.rooms.values_mut().flat_map(|room| room.messages.values_mut());
+        let own = messages.filter_map(|message| message.own.as_mut());
+        own.filter(|own| own.holder == Some(node)).for_each(|own| own.may_have_place = true);
     }
 
     /// A peer is gone. Its members have left, with the messages that wait; if it has ended in order, these
@@ -163,7 +183,7 @@ impl Cluster {
                     continue;
                 }
                 match why {
-                    GoneCause::Bye => own.holder = None,
+                    GoneCause::Bye if !own.may_have_place => own.holder = None,
                     _ => lost.push(*number),
                 }
             }

@@ -13,10 +13,20 @@ use crate::cluster::Cluster;
 use crate::cluster::Config;
 use crate::tables::Tables;
 
-/// The age at which the present home of a room yields to a node, and the one at which others submit to
-/// it, in beats. The difference exceeds what nodes differ in their knowledge.
-const YIELD_AGE: u32 = 2;
-const SUBMIT_AGE: u32 = 4;
+/// When a node counts as a home, in beats.
+#[derive(Clone, Copy)]
+struct Maturity {
+    /// The age from which on it does.
+    age: u32,
+    /// It does from its start on if no other is older by this.
+    founders: u32,
+}
+
+/// From when on the present home of a room yields to a node, and from when on others submit to it. The
+/// differences exceed what nodes differ in their knowledge, so that the one has stopped giving places when
+/// the other begins.
+const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
+const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
 
 /// The silence, in beats, after which a node does not submit to a home, but waits whether it lives.
 const QUIET_BEATS: u32 = 2;
@@ -86,7 +96,7 @@ impl Cluster {
             except,
             packet: bytes.into(),
             is_placed: false,
-            own: Some(Own { to, holder: None, hint: None }),
+            own: Some(Own { to, holder: None, hint: None, may_have_place: false }),
         };
         let me = self.me;
         self.orders.room_mut(name).insert(me, number, message);
@@ -96,7 +106,7 @@ impl Cluster {
 
     /// Returns true if this node may deliver its own messages to a room at once.
     fn is_home_at_rest(&self, name: &str) -> bool {
-        if self.home(name, SUBMIT_AGE) != self.me {
+        if self.home(name, CHOSEN) != self.me || self.successor(name).is_some() {
             return false;
         }
         let Some(room) = self.orders.rooms.get(name) else { return true };
@@ -109,23 +119,24 @@ impl Cluster {
         home != self.me && self.peers.get(&home).is_some_and(|peer| peer.is_alive())
     }
 
-    /// Returns the node that should be a room's home, as far as this node knows. Nodes younger than
-    /// `age` count only among others that are not much older.
-    pub(super) fn home(&self, room: &str, age: u32) -> NodeId {
-        let (min_age, now) = (self.config.beat * age, self.now);
+    /// Returns the node that should be a room's home, as far as this node knows.
+    fn home(&self, room: &str, maturity: Maturity) -> NodeId {
+        let (beat, now) = (self.config.beat, self.now);
         let others = self.peers.iter().filter(|(_, peer)| peer.is_alive() && peer.key.is_some());
         let others = others.map(|(node, peer)| (*node, peer.uptime(now)));
         let own = now.saturating_sub(self.started_at);
         let nodes = || others.clone().chain([(self.me, own)]);
         let oldest = nodes().map(|(_, uptime)| uptime).max().unwrap_or_default();
-        let is_settled = |uptime: Duration| uptime >= min_age || oldest < uptime + min_age;
-        let settled = nodes().filter(|(_, uptime)| is_settled(*uptime)).map(|(node, _)| node);
-        settled.max_by_key(|node| (self.hash.home(room, *node), *node)).unwrap_or(self.me)
+        let Maturity { age, founders } = maturity;
+        let is_mature =
+            |uptime: Duration| uptime >= beat * age || oldest < uptime + beat * founders;
+        let mature = nodes().filter(|(_, uptime)| is_mature(*uptime)).map(|(node, _)| node);
+        mature.max_by_key(|node| (self.hash.home(room, *node), *node)).unwrap_or(self.me)
     }
 
     /// Returns the home to which the present one yields, if it is another node that was heard of lately.
     pub(super) fn successor(&self, room: &str) -> Option<NodeId> {
-        let home = self.home(room, YIELD_AGE);
+        let home = self.home(room, YIELDED);
         (home != self.me && !self.is_quiet(home)).then_some(home)
     }
 
@@ -163,7 +174,13 @@ impl Cluster {
             });
             let Some((number, own)) = next else { return };
             let hint = own.hint.filter(|hint| self.has_other_home(*hint) || *hint == me);
-            let target = hint.unwrap_or_else(|| self.home(name, SUBMIT_AGE));
+            let target = hint.unwrap_or_else(|| self.home(name, CHOSEN));
+            // As the home, this node returns its own messages too.
+            let successor = self.successor(name).filter(|_| hint.is_none() && target == me);
+            let (target, is_final) = match successor {
+                Some(successor) => (successor, true),
+                None => (target, hint.is_some()),
+            };
             // Two homes would give places to the messages of one sender in any order.
             if holders.iter().any(|holder| *holder != target) {
                 return;
@@ -172,7 +189,7 @@ impl Cluster {
             if target != me && (self.is_quiet(target) || !has_stream()) {
                 return;
             }
-            let (to, term, is_final) = (own.to.clone(), room.known, hint.is_some());
+            let (to, term) = (own.to.clone(), room.known);
             if target == me {
                 let place = self.give_place(name, me, number, &to);
                 self.enqueue(name, place);
@@ -190,7 +207,7 @@ impl Cluster {
             }
             let message = self.orders.room_mut(name).messages.get_mut(&(me, number));
             let Some(own) = message.and_then(|message| message.own.as_mut()) else { return };
-            *own = Own { to, holder: Some(target), hint: None };
+            *own = Own { to, holder: Some(target), hint: None, may_have_place: false };
         }
     }
 

@@ -1,0 +1,156 @@
+//! Plans in which several nodes speak all the time in rooms with one order, while the network is cut in
+//! halves and nodes start, stop and die: then the homes of the rooms change.
+
+use super::plan::{Op, Setup};
+use crate::random::{Random, Source};
+
+/// The rooms with one order: one with presence and one that counts.
+const ROOMS: [u8; 2] = [1, 3];
+
+/// Generates such a plan for a setup.
+pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
+    if random.one_in(4) {
+        setup.nodes = 3;
+    }
+    if !random.one_in(4) {
+        // Small bounds lose messages, which hides what homes do.
+        setup.journal_bytes = 1 << 20;
+        setup.journal_ms = 10_000;
+        setup.backlog_bytes = 4 << 20;
+        setup.held_bytes = 1 << 20;
+    }
+    let conversation = Conversation {
+        nodes: setup.nodes,
+        rooms: if random.one_in(3) { &ROOMS } else { &ROOMS[..1] },
+        faults: random.pick(&[3, 6, 12, 25]),
+        longest: random.pick(&[2, 5, 20, 200]),
+        kinds: (0..Conversation::KINDS).filter(|_| random.one_in(3)).collect(),
+    };
+    let mut ops = Vec::new();
+    for node in 0..setup.nodes {
+        conversation.enter(&mut ops, random, node);
+    }
+    let len = 100 + random.below(300) as usize;
+    while ops.len() < len {
+        conversation.step(&mut ops, random);
+    }
+    ops
+}
+
+struct Conversation {
+    nodes: u8,
+    rooms: &'static [u8],
+    /// Of a hundred steps, the number that are faults.
+    faults: u32,
+    /// The longest usual wait, in milliseconds.
+    longest: u32,
+    kinds: Vec<u32>,
+}
+
+impl Conversation {
+    const KINDS: u32 = 7;
+
+    fn node(&self, random: &mut Random) -> u8 {
+        random.below(self.nodes.into()) as u8
+    }
+
+    /// Clients connect to a node and join.
+    fn enter(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
+        for _ in 0..1 + random.below(2) {
+            ops.push(Op::Open { node });
+        }
+        self.join(ops, random);
+    }
+
+    /// Some clients join, whichever are open.
+    fn join(&self, ops: &mut Vec<Op>, random: &mut Random) {
+        for _ in 0..4 {
+            ops.push(Op::Join { client: random.below(1000) as u16, room: random.pick(self.rooms) });
+        }
+    }
+
+    fn step(&self, ops: &mut Vec<Op>, random: &mut Random) {
+        let client = random.below(1000) as u16;
+        let room = random.pick(self.rooms);
+        if random.below(100) < self.faults && !self.kinds.is_empty() {
+            self.fault(ops, random);
+            if random.one_in(2) {
+                self.outlast(ops, random);
+            }
+            return;
+        }
+        ops.push(match random.below(24) {
+            0 => Op::Open { node: self.node(random) },
+            1 | 2 => Op::Join { client, room },
+            3 => Op::Leave { client, room },
+            4 => Op::ServerSay { node: self.node(random), room, except: client },
+            5 => Op::Wait(random.pick(&[300, 1000, 3000, 6000])),
+            6..=11 => Op::Wait(1 + random.below(self.longest)),
+            _ => Op::Say { client, room, size: random.below(40) },
+        });
+    }
+
+    fn fault(&self, ops: &mut Vec<Op>, random: &mut Random) {
+        let node = self.node(random);
+        let is_over = random.one_in(2);
+        match random.pick(&self.kinds) {
+            0 if is_over => ops.push(Op::Unite),
+            0 => self.halve(ops, random),
+            1 if is_over => ops.push(Op::Unite),
+            1 => ops.push(Op::Part { one: node, other: self.node(random) }),
+            2 => {
+                ops.push(Op::Stop { node });
+                self.start(ops, random, node);
+            }
+            3 => {
+                ops.push(Op::Crash { node });
+                self.start(ops, random, node);
+            }
+            4 if is_over => ops.push(Op::Mend { node }),
+            4 => ops.push(Op::Cut { node }),
+            5 if is_over => ops.push(Op::Wake { node }),
+            5 => ops.push(Op::Sleep { node }),
+            _ => ops.push(Op::Lose { of_thousand: random.pick(&[0, 0, 20, 300]) }),
+        }
+    }
+
+    /// Speech right behind a fault, and once nodes have taken each other for dead because of it.
+    fn outlast(&self, ops: &mut Vec<Op>, random: &mut Random) {
+        self.talk(ops, random);
+        ops.push(Op::Wait(random.pick(&[700, 2500, 4800, 5400, 6500])));
+        self.talk(ops, random);
+        self.talk(ops, random);
+    }
+
+    /// Several clients speak at almost the same time.
+    fn talk(&self, ops: &mut Vec<Op>, random: &mut Random) {
+        for _ in 0..2 + random.below(8) {
+            let client = random.below(1000) as u16;
+            ops.push(Op::Say { client, room: random.pick(self.rooms), size: 5 });
+            if random.one_in(3) {
+                ops.push(Op::Wait(1 + random.below(self.longest)));
+            }
+        }
+    }
+
+    /// A node starts again at some time, in the midst of the conversation.
+    fn start(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
+        let wait = random.pick(&[0, 1, 100, 2000, 6000]);
+        self.talk(ops, random);
+        ops.push(Op::Wait(wait));
+        ops.push(Op::Restart { node });
+        self.enter(ops, random, node);
+        self.talk(ops, random);
+    }
+
+    /// The network falls in two.
+    fn halve(&self, ops: &mut Vec<Op>, random: &mut Random) {
+        let half = random.next_u64();
+        let is_in = |node: u8| half >> node & 1 == 1;
+        for one in 0..self.nodes {
+            for other in (0..self.nodes).filter(|other| is_in(one) && !is_in(*other)) {
+                ops.push(Op::Part { one, other });
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Plans that have failed in rooms with one order on all nodes.
+
+use roomer_hub::cluster::Loss;
+use roomer_simulator::cluster::must_hold;
+use roomer_simulator::cluster::plan::{Op, Plan, Setup};
+
+const SETUP: Setup = Setup {
+    seed: 1,
+    nodes: 3,
+    max_delay: 10,
+    repeated: 0,
+    late_interest: 0,
+    journal_bytes: 1 << 20,
+    journal_ms: 10_000,
+    backlog_bytes: 4 << 20,
+    held_bytes: 1 << 20,
+    max_payload: 1 << 20,
+    has_order: true,
+    has_info: false,
+    shares_tag: false,
+    loss: Loss::Rejoin,
+};
+
+/// The first home had told its term to the receivers of its places alone, and died; the next one, which
+/// had none, began a term below it, whose places they refused.
+#[test]
+fn the_next_home_knows_the_terms_of_a_dead_one() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 4_860_916_266_307_818_185,
+            nodes: 5,
+            max_delay: 1,
+            backlog_bytes: 500,
+            held_bytes: 3000,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Open { node: 3 },
+            Op::Open { node: 4 },
+            Op::Open { node: 14 },
+            Op::Close { client: 469 },
+            Op::Wait(1093),
+            Op::Join { client: 527, room: 1 },
+            Op::Say { client: 457, room: 1, size: 2549 },
+            Op::Wait(6),
+            Op::Open { node: 10 },
+            Op::Part { one: 53, other: 57 },
+            Op::Join { client: 598, room: 2 },
+            Op::Wait(197),
+            Op::Crash { node: 43 },
+            Op::Join { client: 980, room: 2 },
+            Op::Say { client: 366, room: 2, size: 40_450 },
+            Op::Open { node: 40 },
+            Op::Wait(5063),
+            Op::ServerSay { node: 14, room: 0, except: 462 },
+            Op::Join { client: 417, room: 1 },
+        ],
+    });
+}
+
+/// The stream to a node began just before the term, which it never learned of.
+#[test]
+fn a_home_that_has_just_come_knows_the_terms_before() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 11_543_716_406_435_825_271,
+            nodes: 7,
+            repeated: 100,
+            journal_bytes: 20_000,
+            max_payload: 1000,
+            has_info: true,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Open { node: 29 },
+            Op::Wait(14),
+            Op::Open { node: 20 },
+            Op::Open { node: 15 },
+            Op::Open { node: 14 },
+            Op::Open { node: 43 },
+            Op::Join { client: 274, room: 3 },
+            Op::Cut { node: 1 },
+            Op::Join { client: 622, room: 3 },
+            Op::Wait(500),
+            Op::Say { client: 89, room: 3, size: 2610 },
+        ],
+    });
+}
+
+/// At the age at which a node becomes a home, the home before went on with its own messages.
+#[test]
+fn a_home_stops_before_a_younger_one_begins() {
+    must_hold(&Plan {
+        setup: Setup { seed: 83_903_097_792_454_269, repeated: 10, ..SETUP },
+        ops: vec![
+            Op::Stop { node: 1 },
+            Op::Wait(6000),
+            Op::Restart { node: 1 },
+            Op::Open { node: 0 },
+            Op::Stop { node: 1 },
+            Op::Restart { node: 1 },
+            Op::Open { node: 1 },
+            Op::Open { node: 1 },
+            Op::Join { client: 272, room: 1 },
+            Op::Join { client: 810, room: 1 },
+        ],
+    });
+}
+
+/// A home had given a message its place, in a frame that its sender's node lost, and said goodbye on the stream
+/// that followed: the next home gave the message another place.
+#[test]
+fn a_message_whose_place_may_be_lost_gets_no_other() {
+    must_hold(&Plan {
+        setup: Setup { seed: 3_655_972_978_995_415_723, shares_tag: true, ..SETUP },
+        ops: vec![
+            Op::Open { node: 0 },
+            Op::Open { node: 1 },
+            Op::Open { node: 2 },
+            Op::Join { client: 219, room: 1 },
+            Op::Join { client: 973, room: 1 },
+            Op::Join { client: 533, room: 1 },
+            Op::Wait(47),
+            Op::Say { client: 60, room: 1, size: 28 },
+            Op::Say { client: 170, room: 1, size: 31 },
+            Op::Wait(31),
+            Op::Say { client: 177, room: 1, size: 10 },
+            Op::Say { client: 520, room: 1, size: 34 },
+            Op::Wait(6000),
+            Op::Say { client: 87, room: 1, size: 36 },
+            Op::Say { client: 98, room: 1, size: 8 },
+            Op::Wait(135),
+            Op::Open { node: 0 },
+            Op::Wait(127),
+            Op::Wait(163),
+            Op::Wait(115),
+            Op::Say { client: 754, room: 1, size: 26 },
+            Op::Say { client: 861, room: 1, size: 19 },
+            Op::Say { client: 832, room: 1, size: 3 },
+            Op::Wait(156),
+            Op::Wait(181),
+            Op::Wait(47),
+            Op::Join { client: 555, room: 1 },
+            Op::Wait(20),
+            Op::Say { client: 278, room: 1, size: 4 },
+            Op::Say { client: 513, room: 1, size: 2 },
+            Op::Wait(300),
+            Op::ServerSay { node: 1, room: 1, except: 897 },
+            Op::Open { node: 2 },
+            Op::Wait(80),
+            Op::Say { client: 84, room: 1, size: 37 },
+            Op::Stop { node: 1 },
+            Op::Wait(2000),
+            Op::Restart { node: 1 },
+            Op::Open { node: 1 },
+            Op::Open { node: 1 },
+            Op::Say { client: 291, room: 1, size: 5 },
+            Op::Say { client: 510, room: 1, size: 19 },
+            Op::Lose { of_thousand: 300 },
+            Op::Stop { node: 1 },
+            Op::Wait(56),
+            Op::Say { client: 700, room: 1, size: 5 },
+            Op::Say { client: 443, room: 1, size: 5 },
+            Op::Wait(86),
+            Op::Say { client: 954, room: 1, size: 5 },
+            Op::Wait(99),
+            Op::Say { client: 186, room: 1, size: 5 },
+            Op::Wait(2000),
+            Op::Restart { node: 1 },
+            Op::Open { node: 1 },
+            Op::Open { node: 1 },
+            Op::Join { client: 364, room: 1 },
+            Op::Say { client: 573, room: 1, size: 5 },
+            Op::Wait(187),
+            Op::Say { client: 867, room: 1, size: 5 },
+            Op::Say { client: 540, room: 1, size: 5 },
+            Op::Wait(2500),
+            Op::Say { client: 980, room: 1, size: 5 },
+            Op::Stop { node: 0 },
+        ],
+    });
+}
