@@ -57,7 +57,7 @@ impl Replay {
         if log.len <= max {
             return true;
         }
-        while self.len() > max && self.drop_frame() {}
+        while self.len() > max && self.drop_frames(1) > 0 {}
         false
     }
 
@@ -67,10 +67,9 @@ impl Replay {
         if count < self.acknowledged {
             return Err(WrongCount);
         }
-        while self.first < count {
-            if !self.drop_frame() {
-                return Err(WrongCount);
-            }
+        let surplus = count.saturating_sub(self.first);
+        if self.drop_frames(surplus) < surplus {
+            return Err(WrongCount);
         }
         Ok(std::mem::replace(&mut self.acknowledged, count) < count)
     }
@@ -85,14 +84,19 @@ impl Replay {
         Ok(self.log.as_ref().map_or_else(Bytes::new, |log| log.to_bytes()))
     }
 
-    /// Drops the oldest frame. Returns false if there is none, or only a part of it.
-    fn drop_frame(&mut self) -> bool {
-        let Some(log) = &mut self.log else { return false };
-        let is_dropped = log.drop_frame();
-        self.first += u64::from(is_dropped);
+    /// Drops the oldest `count` frames; fewer if there are not as many, or only a part of the last.
+    /// Returns how many were dropped.
+    fn drop_frames(&mut self, count: u64) -> u64 {
+        let Some(log) = &mut self.log else { return 0 };
+        let mut dropped = log.drop_whole(count);
+        while dropped < count && log.drop_split() {
+            dropped += 1;
+            dropped += log.drop_whole(count - dropped);
+        }
+        self.first += dropped;
         // An idle session holds no memory.
         self.log.take_if(|log| log.len == 0);
-        is_dropped
+        dropped
     }
 }
 
@@ -126,30 +130,58 @@ impl Log {
         all.into()
     }
 
-    fn drop_frame(&mut self) -> bool {
-        // A header never continues in the next chunk: it is always queued with its first bytes.
-        let start = self.chunks.front().map_or(&self.tail[..], |chunk| &chunk[..]);
-        let rest = &start[self.skipped.min(start.len())..];
-        if rest.is_empty() {
-            return false;
-        }
-        let mut left = frame_len(rest);
-        if left > self.len {
-            return false;
-        }
-        self.len -= left;
-        while let Some(chunk) = self.chunks.front() {
-            let available = chunk.len() - self.skipped;
-            if left < available {
-                self.skipped += left;
-                return true;
+    /// Returns what is left of the first chunk.
+    fn front(&self) -> &[u8] {
+        let first = self.chunks.front().map_or(&self.tail[..], |chunk| &chunk[..]);
+        &first[self.skipped.min(first.len())..]
+    }
+
+    /// Drops the oldest frames, at most `count`, up to one that continues in the next chunk. Returns
+    /// their number. This is the work of each acknowledgement for each frame, so the loop does no more
+    /// than to read their lengths.
+    fn drop_whole(&mut self, count: u64) -> u64 {
+        let mut dropped = 0;
+        loop {
+            let front = self.front();
+            let mut end = 0;
+            while dropped < count && end < front.len() {
+                let next = end.saturating_add(frame_len(&front[end..]));
+                if next > front.len() {
+                    break;
+                }
+                (end, dropped) = (next, dropped + 1);
             }
-            left -= available;
-            self.skipped = 0;
+            let is_whole = end == front.len();
+            self.skip(end);
+            if dropped == count || !is_whole || self.len == 0 {
+                return dropped;
+            }
+        }
+    }
+
+    /// Drops the oldest frame, which continues in the next chunk. Returns false if there is none, or
+    /// only a part of it.
+    fn drop_split(&mut self) -> bool {
+        // A header never continues in the next chunk: it is always queued with its first bytes.
+        let front = self.front();
+        let len = frame_len(front);
+        if front.is_empty() || len > self.len {
+            return false;
+        }
+        self.skip(len);
+        true
+    }
+
+    /// Drops the oldest bytes, and the chunks that end with them.
+    fn skip(&mut self, bytes: usize) {
+        self.len -= bytes;
+        self.skipped += bytes;
+        while let Some(chunk) = self.chunks.front()
+            && self.skipped >= chunk.len()
+        {
+            self.skipped -= chunk.len();
             self.chunks.pop_front();
         }
-        self.skipped += left;
-        true
     }
 }
 
