@@ -36,8 +36,8 @@ impl<E> Builder<E> {
     }
 
     /// Limits the bytes that all connections together may hold in memory: queued output, and
-    /// messages that are received in part. A buffer that is queued for many connections counts
-    /// once. Above the limit the connections that hold most are closed with 1013, the largest
+    /// messages that are received in part. A buffer that is queued or kept for many connections
+    /// counts once. Above the limit the connections that hold most are closed with 1013, the largest
     /// first, until an eighth of it is free; one that cannot even take its close frame is aborted.
     ///
     /// Default: a quarter of the memory that is available to the process, by the machine and the

@@ -6,11 +6,16 @@
 //! join) is recorded with the range to leave out. Plain and extended members get different notices: in
 //! a room with both, each is a range for the members of one kind.
 
+use std::cell::OnceCell;
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use roomer_hub::{Audience, ConnKey};
 
+use crate::outbound::chunk::{Chunk, frame_len};
 use crate::outbound::mixed::{Count, Restriction, included_for};
+use crate::outbound::replay::MIN_SHARED;
 
 #[derive(Debug, Default)]
 pub(crate) struct RoomBatch {
@@ -105,7 +110,8 @@ impl RoomBatch {
         exclusions.sort_unstable();
         let restrictions = std::mem::take(&mut self.restrictions);
         self.count = None;
-        SealedBatch { frames: std::mem::take(&mut self.frames).into(), exclusions, restrictions }
+        let frames = std::mem::take(&mut self.frames).into();
+        SealedBatch { frames, exclusions, restrictions, starts: OnceCell::new() }
     }
 }
 
@@ -115,6 +121,8 @@ pub(crate) struct SealedBatch {
     frames: Bytes,
     exclusions: Vec<Exclusion>,
     restrictions: Vec<Restriction>,
+    /// Where each frame begins, once a member with a session has needed it.
+    starts: OnceCell<Vec<usize>>,
 }
 
 impl SealedBatch {
@@ -123,29 +131,61 @@ impl SealedBatch {
         !self.restrictions.is_empty()
     }
 
-    /// Calls `push` with each range of bytes that a connection of this kind gets, in order.
-    pub(crate) fn mixed_chunks(
+    /// Calls `push` with each part that a connection of this kind gets, in order.
+    pub(crate) fn mixed_chunks(&self, conn: ConnKey, is_extended: bool, push: impl FnMut(Chunk)) {
+        let ranges = included_ranges(self.exclusions_of(conn), self.frames.len());
+        let included = |range| included_for(&self.restrictions, is_extended, range);
+        self.push_parts(ranges.flat_map(included), is_extended, push);
+    }
+
+    /// Calls `push` with each part that a connection gets, in order.
+    #[inline]
+    pub(crate) fn chunks(&self, conn: ConnKey, is_extended: bool, mut push: impl FnMut(Chunk)) {
+        let exclusions = self.exclusions_of(conn);
+        if exclusions.is_empty() {
+            let count = if is_extended { self.count(0..self.frames.len()) } else { 0 };
+            return push(Chunk::frames(self.frames.clone(), count));
+        }
+        self.push_parts(included_ranges(exclusions, self.frames.len()), is_extended, push);
+    }
+
+    fn push_parts(
         &self,
-        conn: ConnKey,
+        parts: impl Iterator<Item = Range<usize>> + Clone,
         is_extended: bool,
-        mut push: impl FnMut(Bytes),
+        mut push: impl FnMut(Chunk),
     ) {
-        for range in included_ranges(self.exclusions_of(conn), self.frames.len()) {
-            for part in included_for(&self.restrictions, is_extended, range) {
-                push(self.frames.slice(part));
-            }
+        if !is_extended {
+            return parts.for_each(|part| push(Chunk::complete(self.frames.slice(part))));
+        }
+        // The session's log would keep the whole batch for the parts.
+        let included: usize = parts.clone().map(|part| part.len()).sum();
+        let is_copied = included < self.frames.len() / 2;
+        for part in parts {
+            let count = self.count(part.clone());
+            let bytes = match is_copied {
+                true => Bytes::copy_from_slice(&self.frames[part]),
+                false => self.frames.slice(part),
+            };
+            push(Chunk::frames(bytes, count));
         }
     }
 
-    /// Calls `push` with each range of bytes that a connection gets, in order.
-    pub(crate) fn chunks(&self, conn: ConnKey, mut push: impl FnMut(Bytes)) {
-        let exclusions = self.exclusions_of(conn);
-        if exclusions.is_empty() {
-            return push(self.frames.clone());
+    /// Counts the frames of a part; 0 if it is so small that logs copy it.
+    fn count(&self, part: Range<usize>) -> usize {
+        if part.len() < MIN_SHARED {
+            return 0;
         }
-        for range in included_ranges(exclusions, self.frames.len()) {
-            push(self.frames.slice(range));
-        }
+        let starts = self.starts.get_or_init(|| {
+            let (mut starts, mut at) = (Vec::new(), 0);
+            while at < self.frames.len() {
+                starts.push(at);
+                at += frame_len(&self.frames[at..]);
+            }
+            starts
+        });
+        let before = |byte| starts.partition_point(|start| *start < byte);
+        before(part.end) - before(part.start)
     }
 
     fn exclusions_of(&self, conn: ConnKey) -> &[Exclusion] {
@@ -159,7 +199,7 @@ impl SealedBatch {
 fn included_ranges(
     exclusions: &[Exclusion],
     len: usize,
-) -> impl Iterator<Item = std::ops::Range<usize>> {
+) -> impl Iterator<Item = Range<usize>> + Clone {
     let mut at = 0;
     let last = Exclusion { conn: ConnKey::default(), start: len, end: len };
     exclusions.iter().copied().chain([last]).filter_map(move |exclude| {
@@ -183,7 +223,7 @@ mod tests {
 
     fn received(sealed: &SealedBatch, conn: ConnKey) -> Vec<u8> {
         let mut all = Vec::new();
-        sealed.chunks(conn, |bytes| all.extend_from_slice(&bytes));
+        sealed.chunks(conn, false, |chunk| all.extend_from_slice(&chunk.bytes));
         all
     }
 
@@ -241,5 +281,30 @@ mod tests {
         let sealed = batch.seal();
         assert_eq!(received(&sealed, ann), b"");
         assert_eq!(received(&sealed, bob), b"aa");
+    }
+
+    #[test]
+    fn a_session_gets_counted_parts_and_copies_if_it_gets_little_of_the_batch() {
+        let [ann, bob, eve] = keys();
+        let message = [&[0x82, 98][..], &[7; 98]].concat();
+        let mut batch = RoomBatch::default();
+        for sender in 0..20 {
+            let start = batch.frames.len();
+            batch.frames.extend_from_slice(&message);
+            batch.exclude(if sender == 8 { bob } else { ann }, start);
+        }
+        let sealed = batch.seal();
+        let parts = |conn, is_extended| {
+            let mut parts = Vec::new();
+            sealed.chunks(conn, is_extended, |chunk| parts.push(chunk));
+            let whole = sealed.frames.as_ptr_range();
+            let is_shared = |chunk: &Chunk| whole.contains(&chunk.bytes.as_ptr());
+            let parts = parts.iter().map(|part| (part.len(), part.frames, is_shared(part)));
+            parts.collect::<Vec<_>>()
+        };
+        assert_eq!(parts(eve, true), [(2000, 20, true)]);
+        assert_eq!(parts(bob, true), [(800, 8, true), (1100, 11, true)]);
+        assert_eq!(parts(ann, true), [(100, 0, false)], "one message does not keep all of them");
+        assert_eq!(parts(ann, false), [(100, 0, true)], "a queue is short");
     }
 }

@@ -14,12 +14,19 @@ pub(crate) struct Chunk {
     pub(crate) continues: bool,
     /// True if the last frame continues in the next chunk.
     pub(crate) more_follows: bool,
+    /// The number of frames, if they are whole; 0 if they are not, or were not counted.
+    pub(crate) frames: u16,
 }
 
 impl Chunk {
-    /// Creates a chunk of complete frames.
+    /// Creates a chunk that ends with the end of a frame.
     pub(crate) fn complete(bytes: impl Into<Bytes>) -> Self {
         Chunk { bytes: bytes.into(), ..Chunk::default() }
+    }
+
+    /// Creates a chunk of whole frames; of so many that they need not be counted again.
+    pub(crate) fn frames(bytes: impl Into<Bytes>, count: usize) -> Self {
+        Chunk { frames: u16::try_from(count).unwrap_or(0), ..Chunk::complete(bytes) }
     }
 
     /// Creates a chunk with a part of a frame, which the next chunk has to continue.
@@ -67,21 +74,21 @@ impl Chunk {
 /// 5.2; without a mask), its header included. A header that is cut counts as the end of the bytes.
 #[inline]
 pub(crate) fn frame_len(bytes: &[u8]) -> usize {
-    let extended = |width: usize| {
-        let digits = bytes.get(2..2 + width)?;
-        let len = digits.iter().fold(0_u64, |len, digit| (len << 8) | u64::from(*digit));
-        Some(usize::try_from(len).unwrap_or(usize::MAX).saturating_add(2 + width))
-    };
-    let len = match bytes.get(1).map(|byte| byte & 0x7f) {
-        None => None,
-        Some(126) => extended(2),
-        Some(127) => extended(8),
-        Some(short) => Some(2 + usize::from(short)),
-    };
-    len.unwrap_or(bytes.len())
+    match bytes {
+        [_, length, ..] if length & 0x7f < 126 => 2 + usize::from(length & 0x7f),
+        [_, length, high, low, ..] if length & 0x7f == 126 => {
+            4 + usize::from(u16::from_be_bytes([*high, *low]))
+        }
+        [_, _, rest @ ..] if rest.len() >= 8 => rest[..8]
+            .iter()
+            .try_fold(0_usize, |len, digit| Some(len.checked_mul(256)? | usize::from(*digit)))
+            .map_or(usize::MAX, |len| len.saturating_add(10)),
+        _ => bytes.len(),
+    }
 }
 
 /// Takes `written` bytes off the front. False when nothing is left.
+#[inline]
 pub(crate) fn advance(first: &mut Chunk, rest: &mut VecDeque<Chunk>, mut written: usize) -> bool {
     while written >= first.len() {
         written -= first.len();
@@ -155,6 +162,7 @@ mod tests {
         let part = |range: std::ops::Range<usize>, continues, more_follows| Chunk {
             bytes: bytes[range].to_vec().into(),
             taken: 0,
+            frames: 0,
             continues,
             more_follows,
         };

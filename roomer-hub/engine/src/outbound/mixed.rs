@@ -29,7 +29,7 @@ pub(super) fn included_for(
     restrictions: &[Restriction],
     is_extended: bool,
     range: Range<usize>,
-) -> impl Iterator<Item = Range<usize>> {
+) -> impl Iterator<Item = Range<usize>> + Clone {
     let first = restrictions.partition_point(|restriction| restriction.end <= range.start);
     let others = restrictions[first..].iter().filter(move |other| other.is_extended != is_extended);
     let end = range.end..range.end;
@@ -74,6 +74,7 @@ mod tests {
     use roomer_hub::{Audience, ConnKey};
     use slotmap::SlotMap;
 
+    use crate::outbound::Chunk;
     use crate::outbound::batch::RoomBatch;
 
     /// A member as the list of all frames that it has to get.
@@ -145,10 +146,10 @@ mod tests {
                     4 => {
                         let sealed = batch.seal();
                         for member in &mut members {
-                            let push = |bytes: bytes::Bytes| member.got.extend(bytes);
+                            let push = |chunk: Chunk| member.got.extend(chunk.bytes);
                             match sealed.is_mixed() {
                                 true => sealed.mixed_chunks(member.conn, member.is_extended, push),
-                                false => sealed.chunks(member.conn, push),
+                                false => sealed.chunks(member.conn, member.is_extended, push),
                             }
                             assert_eq!(member.got, member.due, "seed {seed}");
                         }
@@ -199,7 +200,7 @@ mod tests {
             }
             let sealed = batch.seal();
             for (at, conn) in members.iter().enumerate() {
-                sealed.mixed_chunks(*conn, is_extended(at), |bytes| got[at].extend(bytes));
+                sealed.mixed_chunks(*conn, is_extended(at), |chunk| got[at].extend(chunk.bytes));
                 let is_for = audience == Audience::All || is_extended(at);
                 let told = got[at].iter().rev().find(|byte| **byte < 200).copied();
                 let last = told.unwrap_or_default().max(known[at]);

@@ -377,7 +377,7 @@ fn deliver(
     if sealed.is_mixed() {
         for conn in members {
             if let Some(writer) = writers.get(conn) {
-                let push = |bytes| schedule(conn, writer, Chunk::complete(bytes), flush_list);
+                let push = |chunk| schedule(conn, writer, chunk, flush_list);
                 sealed.mixed_chunks(conn, writer.is_extended(), push);
             }
         }
@@ -385,7 +385,8 @@ fn deliver(
     }
     for conn in members {
         if let Some(writer) = writers.get(conn) {
-            sealed.chunks(conn, |bytes| schedule(conn, writer, Chunk::complete(bytes), flush_list));
+            let push = |chunk| schedule(conn, writer, chunk, flush_list);
+            sealed.chunks(conn, writer.is_extended(), push);
         }
     }
 }

@@ -1,18 +1,28 @@
 //! The messages that a session's client has not acknowledged, to be sent again on its next socket.
 //!
-//! Nothing is counted when a message is sent: the log holds encoded frames, and the headers of the
+//! The log holds encoded frames. A batch is counted once for all of its receivers; the headers of other
 //! frames are walked when an acknowledgement says how many of them are done. So a broadcast costs a
-//! member with a session one copy of a small batch, or a reference to a large one.
+//! member with a session one more reference to the batch that its outbox has too.
+//!
+//! A reference keeps its whole buffer alive. What that may cost is bounded: a member that gets less than
+//! half of a batch copies its part; and when the oldest buffer is acknowledged in part, all of it counts
+//! as held ([`Replay::held`]) until the rest is.
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::outbound::chunk::frame_len;
+use crate::outbound::chunk::{Chunk, frame_len};
 
-/// Smaller chunks are copied. A reference would keep the whole buffer alive that a chunk is a part
-/// of: up to 128 KiB of a room's batch for a message of a few bytes.
-const MIN_SHARED: usize = 4 * 1024;
+/// The bytes of a segment in the log.
+const SEGMENT: usize = size_of::<Segment>();
+
+/// Smaller chunks are copied, which takes fewer instructions than to take and return a reference.
+pub(crate) const MIN_SHARED: usize = 256;
+
+/// Chunks that no other connection gets are copied below this size, which saves an allocation that
+/// lives as long as the log.
+const MIN_OWN: usize = 4 * 1024;
 
 /// Sent frames, from the first that the client has not acknowledged.
 #[derive(Debug, Default)]
@@ -28,14 +38,22 @@ pub(crate) struct Replay {
 
 #[derive(Debug, Default)]
 struct Log {
-    /// Whole frames, one after the other; a frame may continue in the next chunk.
-    chunks: VecDeque<Bytes>,
+    /// All but the newest frames, one after the other; a frame may continue in the next segment.
+    segments: VecDeque<Segment>,
     /// The newest frames, copied.
-    tail: BytesMut,
-    /// The bytes of the first chunk that are no longer needed.
+    tail: Vec<u8>,
+    /// The bytes of the first segment that are no longer needed.
     skipped: usize,
     /// Bytes of the frames that are kept.
     len: usize,
+}
+
+/// Bytes that other connections may share.
+#[derive(Debug)]
+struct Segment {
+    bytes: Bytes,
+    /// The number of frames from `skipped` on; 0 if it is not known, or the last one is not whole.
+    frames: u16,
 }
 
 /// The client acknowledges frames that were not sent, or takes an acknowledgement back.
@@ -43,17 +61,32 @@ struct Log {
 pub(crate) struct WrongCount;
 
 impl Replay {
-    /// Returns the number of bytes that are kept.
-    pub(crate) fn len(&self) -> usize {
+    /// Returns the number of bytes of the frames that are kept.
+    fn len(&self) -> usize {
         self.log.as_ref().map_or(0, |log| log.len)
     }
 
-    /// Adds sent bytes: whole frames, or a part of one that the next bytes continue. At most `max`
+    /// Returns the number of bytes in memory, those of shared buffers included.
+    pub(crate) fn held(&self) -> usize {
+        self.log.as_ref().map_or(0, |log| log.len + log.skipped + log.overhead())
+    }
+
+    /// Returns the number of these that are not in [`buffers`](Self::buffers).
+    pub(crate) fn own(&self) -> usize {
+        self.log.as_ref().map_or(0, |log| log.tail.len() + log.overhead())
+    }
+
+    /// Iterates over the buffers that may be shared with other connections.
+    pub(crate) fn buffers(&self) -> impl Iterator<Item = &Bytes> {
+        self.log.iter().flat_map(|log| &log.segments).map(|segment| &segment.bytes)
+    }
+
+    /// Adds a sent chunk: whole frames, or a part of one that the next chunk continues. At most `max`
     /// bytes are kept. Returns false if the log overflowed, and so has dropped frames that the client
     /// has not acknowledged.
-    pub(crate) fn push(&mut self, bytes: &Bytes, max: usize) -> bool {
+    pub(crate) fn push(&mut self, chunk: &Chunk, max: usize) -> bool {
         let log = self.log.get_or_insert_default();
-        log.push(bytes);
+        log.push(chunk);
         if log.len <= max {
             return true;
         }
@@ -101,68 +134,94 @@ impl Replay {
 }
 
 impl Log {
-    fn push(&mut self, bytes: &Bytes) {
-        if bytes.len() < MIN_SHARED {
-            self.tail.extend_from_slice(bytes);
-            if self.tail.len() >= MIN_SHARED {
-                self.seal();
-            }
+    fn push(&mut self, chunk: &Chunk) {
+        let bytes = &chunk.bytes;
+        let is_copied = match bytes.len() {
+            ..MIN_SHARED => true,
+            MIN_SHARED..MIN_OWN => bytes.is_unique(),
+            MIN_OWN.. => false,
+        };
+        if is_copied {
+            self.append(bytes);
         } else {
             self.seal();
-            self.chunks.push_back(bytes.clone());
+            self.segments.push_back(Segment { bytes: bytes.clone(), frames: chunk.frames });
         }
         self.len += bytes.len();
     }
 
+    fn append(&mut self, bytes: &[u8]) {
+        let spare = self.tail.capacity() - self.tail.len();
+        if spare < bytes.len() {
+            // In few steps: a client usually acknowledges 64 messages at once.
+            let room = (4 * self.tail.capacity()).clamp(MIN_SHARED, MIN_OWN);
+            self.tail.reserve_exact(room.max(bytes.len()));
+        }
+        self.tail.extend_from_slice(bytes);
+        if self.tail.len() >= MIN_OWN {
+            self.seal();
+        }
+    }
+
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks.push_back(self.tail.split().freeze());
+            let bytes = std::mem::take(&mut self.tail).into();
+            self.segments.push_back(Segment { bytes, frames: 0 });
         }
+    }
+
+    /// Returns the number of bytes of the list of segments.
+    fn overhead(&self) -> usize {
+        self.segments.len() * SEGMENT
     }
 
     fn to_bytes(&self) -> Bytes {
         let mut all = Vec::with_capacity(self.len);
         let mut skipped = self.skipped;
-        for chunk in &self.chunks {
-            all.extend_from_slice(&chunk[std::mem::take(&mut skipped)..]);
+        for segment in &self.segments {
+            all.extend_from_slice(&segment.bytes[std::mem::take(&mut skipped)..]);
         }
         all.extend_from_slice(&self.tail[skipped..]);
         all.into()
     }
 
-    /// Returns what is left of the first chunk.
+    /// Returns what is left of the first segment.
     fn front(&self) -> &[u8] {
-        let first = self.chunks.front().map_or(&self.tail[..], |chunk| &chunk[..]);
+        let first = self.segments.front().map_or(&self.tail[..], |segment| &segment.bytes);
         &first[self.skipped.min(first.len())..]
     }
 
-    /// Drops the oldest frames, at most `count`, up to one that continues in the next chunk. Returns
-    /// their number. This is the work of each acknowledgement for each frame, so the loop does no more
-    /// than to read their lengths.
+    /// Drops the oldest frames, at most `count`, up to one that continues in the next segment. Returns
+    /// their number.
     fn drop_whole(&mut self, count: u64) -> u64 {
         let mut dropped = 0;
-        loop {
-            let front = self.front();
-            let mut end = 0;
-            while dropped < count && end < front.len() {
-                let next = end.saturating_add(frame_len(&front[end..]));
-                if next > front.len() {
-                    break;
-                }
-                (end, dropped) = (next, dropped + 1);
+        while dropped < count && self.len > 0 {
+            // Usually a segment is acknowledged as a whole.
+            if let Some(&Segment { frames: all @ 1.., .. }) = self.segments.front()
+                && u64::from(all) <= count - dropped
+            {
+                dropped += u64::from(all);
+                self.skip(self.front().len());
+                continue;
             }
-            let is_whole = end == front.len();
-            self.skip(end);
-            if dropped == count || !is_whole || self.len == 0 {
-                return dropped;
+            let (frames, bytes, is_whole) = count_whole(self.front(), count - dropped);
+            if let Some(first) = self.segments.front_mut() {
+                // Fewer than were counted, or they were not.
+                first.frames -= u16::try_from(frames).map_or(0, |frames| frames.min(first.frames));
+            }
+            dropped += frames;
+            self.skip(bytes);
+            if !is_whole {
+                break;
             }
         }
+        dropped
     }
 
-    /// Drops the oldest frame, which continues in the next chunk. Returns false if there is none, or
+    /// Drops the oldest frame, which continues in the next segment. Returns false if there is none, or
     /// only a part of it.
     fn drop_split(&mut self) -> bool {
-        // A header never continues in the next chunk: it is always queued with its first bytes.
+        // A header never continues in the next segment: it is always queued with its first bytes.
         let front = self.front();
         let len = frame_len(front);
         if front.is_empty() || len > self.len {
@@ -172,115 +231,31 @@ impl Log {
         true
     }
 
-    /// Drops the oldest bytes, and the chunks that end with them.
+    /// Drops the oldest bytes, and the segments that end with them.
     fn skip(&mut self, bytes: usize) {
         self.len -= bytes;
         self.skipped += bytes;
-        while let Some(chunk) = self.chunks.front()
-            && self.skipped >= chunk.len()
+        while let Some(first) = self.segments.front()
+            && self.skipped >= first.bytes.len()
         {
-            self.skipped -= chunk.len();
-            self.chunks.pop_front();
+            self.skipped -= first.bytes.len();
+            self.segments.pop_front();
         }
     }
+}
+
+/// Counts the whole frames at the beginning of bytes, at most `most`, and their bytes. True if these
+/// are all bytes.
+fn count_whole(bytes: &[u8], most: u64) -> (u64, usize, bool) {
+    let (mut count, mut rest) = (0, bytes);
+    while count < most
+        && !rest.is_empty()
+        && let Some(next) = rest.get(frame_len(rest)..)
+    {
+        (rest, count) = (next, count + 1);
+    }
+    (count, bytes.len() - rest.len(), rest.is_empty())
 }
 
 #[cfg(test)]
-mod tests {
-    use roomer_proto::websocket::{Kind, message_frame};
-
-    use super::*;
-
-    /// A frame of `len` bytes of payload that begins with its number.
-    fn frame(number: usize, len: usize) -> Bytes {
-        let mut payload = number.to_string().into_bytes();
-        payload.resize(len.max(payload.len()), b'.');
-        let mut frame = Vec::new();
-        message_frame(Kind::Binary, &payload, &mut frame);
-        frame.into()
-    }
-
-    fn log_of(sizes: &[usize]) -> (Replay, Vec<Bytes>) {
-        let frames: Vec<_> = sizes.iter().enumerate().map(|(n, &len)| frame(n, len)).collect();
-        let mut log = Replay::default();
-        frames.iter().for_each(|frame| assert!(log.push(frame, usize::MAX)));
-        (log, frames)
-    }
-
-    const SIZES: [usize; 12] = [1, 125, 126, 5000, 3, 3, 70_000, 4096, 2000, 2000, 2000, 9];
-
-    #[test]
-    fn what_was_not_received_is_sent_again_whatever_the_sizes() {
-        for received in 0..=SIZES.len() {
-            let (mut log, frames) = log_of(&SIZES);
-            let again = log.resume(received as u64).unwrap();
-            assert_eq!(again, frames[received..].concat(), "{received}");
-            assert_eq!(log.len(), again.len());
-            // The client may lose this socket too.
-            assert_eq!(log.resume(received as u64).unwrap(), again);
-        }
-    }
-
-    #[test]
-    fn acknowledged_frames_are_dropped_one_count_after_the_other() {
-        let (mut log, frames) = log_of(&SIZES);
-        for count in 0..=SIZES.len() {
-            assert_eq!(log.acknowledge(count as u64), Ok(count > 0));
-            assert_eq!(log.acknowledge(count as u64), Ok(false));
-            let left: usize = frames[count..].iter().map(Bytes::len).sum();
-            assert_eq!(log.len(), left, "{count}");
-        }
-        assert!(log.log.is_none(), "an idle session holds no memory");
-        assert!(log.push(&frame(0, 10), usize::MAX));
-        assert_eq!(log.resume(12).unwrap(), frame(0, 10));
-    }
-
-    #[test]
-    fn a_count_beyond_what_was_sent_or_below_the_last_one_is_wrong() {
-        let (mut log, _) = log_of(&[10, 10]);
-        assert_eq!(log.acknowledge(1), Ok(true));
-        assert_eq!(log.acknowledge(0), Err(WrongCount));
-        assert_eq!(log.acknowledge(3), Err(WrongCount));
-        assert_eq!(log_of(&[]).0.acknowledge(1), Err(WrongCount));
-        assert_eq!(log_of(&[10]).0.resume(2), Err(WrongCount));
-    }
-
-    #[test]
-    fn a_frame_in_parts_counts_once_it_is_complete() {
-        let whole = frame(1, 20_000);
-        let mut log = Replay::default();
-        log.push(&frame(0, 5), usize::MAX);
-        for part in [0..100, 100..9000, 9000..9001, 9001..whole.len()] {
-            assert!(log.acknowledge(1).is_ok());
-            log.push(&whole.slice(part), usize::MAX);
-        }
-        assert_eq!(log.resume(1).unwrap(), whole);
-        assert_eq!(log.acknowledge(2), Ok(true));
-        assert_eq!(log.len(), 0);
-    }
-
-    #[test]
-    fn a_log_that_overflows_drops_the_oldest_frames_and_says_so() {
-        let mut log = Replay::default();
-        let frames: Vec<_> = (0..12).map(|number| frame(number, 98)).collect();
-        assert!(frames[..10].iter().all(|frame| log.push(frame, 1000)));
-        assert!(!log.push(&frames[10], 1000));
-        assert_eq!(log.len(), 1000);
-        assert_eq!(log.resume(0), Err(WrongCount), "the first frame is gone");
-        assert_eq!(log.resume(1).unwrap(), frames[1..11].concat());
-        // Acknowledgements make the log complete again.
-        assert_eq!(log.acknowledge(5), Ok(true));
-        assert!(log.push(&frames[11], 1000));
-        assert_eq!(log.resume(5).unwrap(), frames[5..].concat());
-    }
-
-    #[test]
-    fn a_message_above_the_maximum_is_not_kept() {
-        let mut log = Replay::default();
-        assert!(!log.push(&frame(0, 5000), 1000));
-        assert_eq!((log.len(), log.first), (0, 1));
-        assert_eq!(log.acknowledge(1), Ok(true));
-        assert!(log.push(&frame(1, 10), 1000));
-        assert_eq!(log.resume(1).unwrap(), frame(1, 10));
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::task::{Context, Poll};
 
 use crate::core::Core;
-use crate::outbound::budget::MemoryBudget;
+use crate::outbound::budget::{BufferSet, MemoryBudget};
 use crate::outbound::outbox::WaterMarks;
 use crate::outbound::*;
 use crate::transport::Writer;
@@ -42,6 +42,10 @@ struct LargeRoom {
 
 impl LargeRoom {
     fn new() -> Self {
+        LargeRoom::of(false)
+    }
+
+    fn of(extended: bool) -> Self {
         let hub = Hub::new(Config::default(), HashKey([0; 16]));
         let mut room = LargeRoom { core: Core::new(hub, false, None), keys: vec![], tapes: vec![] };
         for number in 0..SMALL_ROOM as u8 + 4 {
@@ -49,9 +53,12 @@ impl LargeRoom {
             let marks = WaterMarks { kept: 1 << 20, high: 1 << 20, max: 1 << 24 };
             let budget = MemoryBudget::new(1 << 30, marks);
             let writer = SocketWriter::new(tape.clone(), Arc::new(budget));
+            if extended {
+                writer.begin_session();
+            }
             let id = ConnId::from_random_bytes([number; 16]);
             let applied =
-                room.core.apply(Duration::ZERO, Input::Open { id, extended: false }, Some(&writer));
+                room.core.apply(Duration::ZERO, Input::Open { id, extended }, Some(&writer));
             room.keys.push(applied.opened.unwrap());
             room.tapes.push(tape);
         }
@@ -162,4 +169,22 @@ fn only_the_first_sender_in_a_busy_room_has_to_flush_it() {
     room.flush();
     room.send(1, "third", "");
     assert!(must_flush(&mut room));
+}
+
+#[test]
+fn sessions_keep_one_batch_together() {
+    let mut room = LargeRoom::of(true);
+    let held = |room: &LargeRoom| {
+        let mut buffers = BufferSet::new();
+        room.core.outbound.writers.values().for_each(|writer| buffers.add(&writer.usage()));
+        buffers.sum()
+    };
+    let before = held(&room);
+    let long = "x".repeat(250);
+    for _ in 0..40 {
+        room.send(0, &long, "");
+    }
+    room.flush();
+    let (members, grown) = (room.keys.len(), held(&room) - before);
+    assert!((40 * 250..40 * 350 + members * 64).contains(&grown), "{grown} for {members} members");
 }

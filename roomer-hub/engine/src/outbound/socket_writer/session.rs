@@ -30,7 +30,7 @@ impl SocketWriter {
     pub(super) fn push_logged(&self, mut state: MutexGuard<'_, State>, chunk: Chunk) -> bool {
         let is_open = state.is_open();
         let is_kept = match &mut state.replay {
-            Some(replay) if is_open => replay.push(&chunk.bytes, self.budget.marks.kept),
+            Some(replay) if is_open => replay.push(&chunk, self.budget.marks.kept),
             _ => return false,
         };
         if state.outbox.phase() != OutboxPhase::Detached {

@@ -30,12 +30,19 @@ impl SocketWriter {
             let range = chunk.bytes.as_ptr_range();
             (range.end.addr(), chunk.len())
         });
-        let buffers: Vec<_> = buffers.collect();
+        let mut buffers: Vec<_> = buffers.collect();
         // A write has taken its chunks out of the outbox, whose count still includes them.
         let seen: usize = buffers.iter().map(|(_, len)| len).sum();
         let in_flight = state.outbox.queued().saturating_sub(seen);
-        let kept = state.replay.as_ref().map_or(0, |replay| replay.len());
-        Usage { own: state.buffered + kept, in_flight, buffers }
+        let mut own = state.buffered;
+        if let Some(replay) = &state.replay {
+            own += replay.own();
+            buffers.extend(replay.buffers().map(|bytes| {
+                let range = bytes.as_ptr_range();
+                (range.end.addr(), bytes.len())
+            }));
+        }
+        Usage { own, in_flight, buffers }
     }
 
     /// Returns the bytes that wait, and those written since [`count_written`](Self::count_written).
@@ -55,7 +62,7 @@ impl SocketWriter {
 impl State {
     /// Returns the bytes that the connection holds.
     pub(super) fn holds(&self) -> usize {
-        let kept = self.replay.as_ref().map_or(0, |replay| replay.len());
+        let kept = self.replay.as_ref().map_or(0, |replay| replay.held());
         self.outbox.queued() + self.buffered + kept
     }
 }

@@ -1,0 +1,172 @@
+//! What a session keeps, against lists of frames.
+
+use roomer_proto::websocket::{Kind, message_frame};
+
+use super::*;
+
+/// A frame of `len` bytes of payload that begins with its number.
+fn frame(number: usize, len: usize) -> Bytes {
+    let mut payload = number.to_string().into_bytes();
+    payload.resize(len.max(payload.len()), b'.');
+    let mut frame = Vec::new();
+    message_frame(Kind::Binary, &payload, &mut frame);
+    frame.into()
+}
+
+fn push(log: &mut Replay, frame: &Bytes, max: usize) -> bool {
+    log.push(&Chunk::complete(frame.clone()), max)
+}
+
+fn log_of(sizes: &[usize]) -> (Replay, Vec<Bytes>) {
+    let frames: Vec<_> = sizes.iter().enumerate().map(|(n, &len)| frame(n, len)).collect();
+    let mut log = Replay::default();
+    frames.iter().for_each(|frame| assert!(push(&mut log, frame, usize::MAX)));
+    (log, frames)
+}
+
+const SIZES: [usize; 12] = [1, 125, 126, 5000, 3, 3, 70_000, 4096, 2000, 2000, 2000, 9];
+
+#[test]
+fn what_was_not_received_is_sent_again_whatever_the_sizes() {
+    for received in 0..=SIZES.len() {
+        let (mut log, frames) = log_of(&SIZES);
+        let again = log.resume(received as u64).unwrap();
+        assert_eq!(again, frames[received..].concat(), "{received}");
+        assert_eq!(log.len(), again.len());
+        // The client may lose this socket too.
+        assert_eq!(log.resume(received as u64).unwrap(), again);
+    }
+}
+
+#[test]
+fn acknowledged_frames_are_dropped_one_count_after_the_other() {
+    let (mut log, frames) = log_of(&SIZES);
+    for count in 0..=SIZES.len() {
+        assert_eq!(log.acknowledge(count as u64), Ok(count > 0));
+        assert_eq!(log.acknowledge(count as u64), Ok(false));
+        let left: usize = frames[count..].iter().map(Bytes::len).sum();
+        assert_eq!(log.len(), left, "{count}");
+    }
+    assert!(log.log.is_none(), "an idle session holds no memory");
+    assert!(push(&mut log, &frame(0, 10), usize::MAX));
+    assert_eq!(log.resume(12).unwrap(), frame(0, 10));
+}
+
+#[test]
+fn a_count_beyond_what_was_sent_or_below_the_last_one_is_wrong() {
+    let (mut log, _) = log_of(&[10, 10]);
+    assert_eq!(log.acknowledge(1), Ok(true));
+    assert_eq!(log.acknowledge(0), Err(WrongCount));
+    assert_eq!(log.acknowledge(3), Err(WrongCount));
+    assert_eq!(log_of(&[]).0.acknowledge(1), Err(WrongCount));
+    assert_eq!(log_of(&[10]).0.resume(2), Err(WrongCount));
+}
+
+#[test]
+fn a_frame_in_parts_counts_once_it_is_complete() {
+    let whole = frame(1, 20_000);
+    let mut log = Replay::default();
+    push(&mut log, &frame(0, 5), usize::MAX);
+    for part in [0..100, 100..9000, 9000..9001, 9001..whole.len()] {
+        assert!(log.acknowledge(1).is_ok());
+        push(&mut log, &whole.slice(part), usize::MAX);
+    }
+    assert_eq!(log.resume(1).unwrap(), whole);
+    assert_eq!(log.acknowledge(2), Ok(true));
+    assert_eq!(log.len(), 0);
+}
+
+#[test]
+fn a_log_that_overflows_drops_the_oldest_frames_and_says_so() {
+    let mut log = Replay::default();
+    let frames: Vec<_> = (0..12).map(|number| frame(number, 98)).collect();
+    assert!(frames[..10].iter().all(|frame| push(&mut log, frame, 1000)));
+    assert!(!push(&mut log, &frames[10], 1000));
+    assert_eq!(log.len(), 1000);
+    assert_eq!(log.resume(0), Err(WrongCount), "the first frame is gone");
+    assert_eq!(log.resume(1).unwrap(), frames[1..11].concat());
+    // Acknowledgements make the log complete again.
+    assert_eq!(log.acknowledge(5), Ok(true));
+    assert!(push(&mut log, &frames[11], 1000));
+    assert_eq!(log.resume(5).unwrap(), frames[5..].concat());
+}
+
+#[test]
+fn a_message_above_the_maximum_is_not_kept() {
+    let mut log = Replay::default();
+    assert!(!push(&mut log, &frame(0, 5000), 1000));
+    assert_eq!((log.len(), log.first), (0, 1));
+    assert_eq!(log.acknowledge(1), Ok(true));
+    assert!(push(&mut log, &frame(1, 10), 1000));
+    assert_eq!(log.resume(1).unwrap(), frame(1, 10));
+}
+
+#[test]
+fn batches_are_shared_and_small_or_single_messages_copied() {
+    let batch = Bytes::from([frame(0, 200), frame(1, 200)].concat());
+    let mut log = Replay::default();
+    let is_shared = |log: &Replay| log.buffers().any(|kept| kept.as_ptr() == batch.as_ptr());
+    log.push(&Chunk::frames(batch.slice(..202), 1), usize::MAX);
+    assert!(!is_shared(&log), "a reference would not be cheaper");
+    log.push(&Chunk::frames(batch.clone(), 2), usize::MAX);
+    assert!(is_shared(&log));
+    let mut alone = Replay::default();
+    alone.push(&Chunk::complete(batch.to_vec()), usize::MAX);
+    assert_eq!((alone.buffers().count(), alone.own()), (0, batch.len()));
+}
+
+#[test]
+fn a_shared_batch_counts_until_all_of_it_is_acknowledged() {
+    let batch = Bytes::from([frame(0, 700), frame(1, 100)].concat());
+    let mut log = Replay::default();
+    log.push(&Chunk::frames(batch.clone(), 2), usize::MAX);
+    let all = batch.len() + SEGMENT;
+    assert_eq!((log.len(), log.held(), log.own()), (batch.len(), all, SEGMENT));
+    log.acknowledge(1).unwrap();
+    assert_eq!((log.len(), log.held()), (102, all), "the rest keeps all of it");
+    assert_eq!(log.resume(1).unwrap(), frame(1, 100));
+    log.acknowledge(2).unwrap();
+    assert_eq!((log.held(), log.own(), batch.is_unique()), (0, 0, true));
+}
+
+/// Random messages in batches, counted or not, or in parts; random acknowledgements and returns.
+#[test]
+fn what_is_kept_is_what_was_not_acknowledged() {
+    for seed in 0..500_u64 {
+        let mut state = seed;
+        let mut below = move |limit: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed | 1);
+            (state >> 33) % limit
+        };
+        let (mut log, mut sent, mut acknowledged) = (Replay::default(), Vec::new(), 0);
+        for _ in 0..60 {
+            let sizes = [2, 5, 100, 130, 900, 5000];
+            let frames: Vec<_> =
+                (0..1 + below(6)).map(|n| frame(n as usize, sizes[below(6) as usize])).collect();
+            let batch = Bytes::from(frames.concat());
+            let _others = batch.clone();
+            match below(4) {
+                0 => log.push(&Chunk::frames(batch, frames.len()), usize::MAX),
+                1 => log.push(&Chunk::complete(batch), usize::MAX),
+                2 => log.push(&Chunk::complete(batch.to_vec()), usize::MAX),
+                _ => {
+                    // Not within the header, and only of the last frame.
+                    let at = batch.len() - (frames[frames.len() - 1].len() - 2) / 2;
+                    log.push(&Chunk::partial(batch.slice(..at)), usize::MAX);
+                    log.push(&Chunk::complete(batch.slice(at..)), usize::MAX)
+                }
+            };
+            sent.extend(frames);
+            acknowledged +=
+                below((sent.len() - acknowledged) as u64 + 1) as usize * below(2) as usize;
+            assert!(log.acknowledge(acknowledged as u64).is_ok(), "seed {seed}");
+            let left = sent[acknowledged..].concat();
+            assert_eq!(log.len(), left.len(), "seed {seed}");
+            assert!(log.held() >= log.len());
+            if below(5) == 0 {
+                assert_eq!(log.resume(acknowledged as u64).unwrap(), left, "seed {seed}");
+            }
+        }
+        assert!(log.acknowledge(sent.len() as u64 + 1).is_err(), "seed {seed}");
+    }
+}
