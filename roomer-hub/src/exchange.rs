@@ -131,7 +131,7 @@ impl Tables {
         let outdated = if asks.len() >= max { Some(asks.remove(0)) } else { None };
         asks.push(Ask { tag, to, asked_at: now });
         if let Some(outdated) = outdated {
-            self.remove_asker(outdated.to, conn);
+            self.remove_asker(outdated.to, conn, 0);
         }
         if let Some(receiver) = receiver {
             self.exchanges.entry(receiver).or_default().askers.push(conn);
@@ -145,7 +145,8 @@ impl Tables {
         let is_it = |ask: &Ask| ask.tag == tag && from.is_none_or(|from| ask.to == from);
         let Some(index) = exchange.asks.iter().position(is_it) else { return false };
         let ask = exchange.asks.remove(index);
-        self.remove_asker(ask.to, asker);
+        let earlier = exchange.asks[..index].iter().filter(|other| other.to == ask.to).count();
+        self.remove_asker(ask.to, asker, earlier);
         self.forget_if_idle(asker);
         true
     }
@@ -188,7 +189,7 @@ impl Tables {
         // First its own requests, which may be to itself: its list of askers is read below.
         let asks = self.exchanges.get_mut(&conn).map(|exchange| std::mem::take(&mut exchange.asks));
         for ask in asks.into_iter().flatten() {
-            self.remove_asker(ask.to, conn);
+            self.remove_asker(ask.to, conn, 0);
         }
         let Some(Exchange { askers, numbers, .. }) = self.exchanges.remove(&conn) else {
             return (Vec::new(), Vec::new());
@@ -204,11 +205,15 @@ impl Tables {
         (unanswered, numbers)
     }
 
-    /// Removes one request of `asker` from those to a connection, if that is on this node.
-    fn remove_asker(&mut self, to: ConnId, asker: ConnKey) {
+    /// Removes a request of `asker`, which has sent so many `earlier` ones, from those to a connection,
+    /// if that is on this node.
+    fn remove_asker(&mut self, to: ConnId, asker: ConnKey, earlier: usize) {
         let Some(to) = self.find_conn(to.as_str()) else { return };
         let Some(exchange) = self.exchanges.get_mut(&to) else { return };
-        if let Some(index) = exchange.askers.iter().position(|other| *other == asker) {
+        let askers = exchange.askers.iter().enumerate();
+        // Another one's place would move the request among those of other askers.
+        let mut places = askers.filter(|(_, other)| **other == asker).map(|(index, _)| index);
+        if let Some(index) = places.nth(earlier) {
             exchange.askers.remove(index);
         }
         self.forget_if_idle(to);

@@ -111,6 +111,21 @@ fn a_receiver_that_is_gone_or_plain_is_an_error() {
 }
 
 #[test]
+fn errors_are_in_the_order_of_the_requests_also_after_an_answer() {
+    let (mut it, ann, bob) = pair();
+    let carl = it.open('c', true);
+    it.send(ann, "where", "@b:1");
+    it.send(carl, "where", "@b:1");
+    it.send(ann, "where", "@b:2");
+    it.send(bob, "roomer:reply", "@a:2");
+    let gone = [
+        "@a: root roomer:error dst=@a:1 src= \"gone\"",
+        "@c: root roomer:error dst=@c:1 src= \"gone\"",
+    ];
+    assert_eq!(it.run(Input::Gone { conn: bob }), gone);
+}
+
+#[test]
 fn requests_of_an_asker_that_is_gone_cost_nothing() {
     let (mut it, ann, bob) = pair();
     it.send(ann, "add", ":1");
