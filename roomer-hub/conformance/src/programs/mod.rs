@@ -7,7 +7,7 @@ pub mod cases;
 pub mod cluster;
 mod process;
 
-pub use process::until;
+pub use process::{until, until_within};
 
 use std::env;
 use std::panic::catch_unwind;

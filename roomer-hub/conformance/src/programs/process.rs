@@ -82,8 +82,14 @@ impl Drop for Process {
 
 /// Repeats a check until it returns a value: another process cannot notify the test of changes.
 #[track_caller]
-pub fn until<T>(otherwise: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + TIMEOUT;
+pub fn until<T>(otherwise: &str, ask: impl FnMut() -> Option<T>) -> T {
+    until_within(TIMEOUT, otherwise, ask)
+}
+
+/// Repeats a check as [`until`] does, for a longer or shorter time.
+#[track_caller]
+pub fn until_within<T>(wait: Duration, otherwise: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + wait;
     loop {
         if let Some(answer) = ask() {
             return answer;

@@ -236,8 +236,11 @@ impl Application {
             }
             AppAction::Raw(payload) => {
                 let payload = noise(payload.0, payload.1);
+                let at = self.state().log.len();
                 let taken = conn.send_raw(payload);
-                log(LogEntry::Raw { by, payload, taken });
+                // It is decided before the socket is written to, during which the application may act again
+                // and the connection may close.
+                self.state().log.insert(at, LogEntry::Raw { by, payload, taken });
             }
             AppAction::Join { room } => {
                 log(LogEntry::Join { client: by, room });
