@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use roomer_engine::Server;
 use roomer_engine::cluster::{BrokerAddress, Cluster};
@@ -62,6 +63,8 @@ fn spawn(runtime: &str, addr: &str, broker: &str) -> (Child, SocketAddr) {
         addr.parse().ok()
     });
     let addr = found.next().expect("the node listens");
+    // The harness of the tests writes a line after 60 s, and ends the process if it cannot.
+    thread::spawn(|| found.for_each(drop));
     (child, addr)
 }
 
