@@ -16,6 +16,8 @@ use crate::failure::Failure;
 
 /// The events that wait while the output is slow.
 const BUFFER: usize = 8192;
+/// The messages that wait to be sent, and their bytes: the server decides how large one may be.
+const QUEUE: (usize, usize) = (1000, 64 << 20);
 
 #[derive(clap::Args)]
 pub(crate) struct Connect {
@@ -77,6 +79,7 @@ impl Connect {
     pub(crate) fn start(&self) -> Result<Connection, Failure> {
         let wrong = |error: InvalidAddress| Failure::Input(format!("{}: {error}", self.url));
         let mut builder = Client::builder(&self.url).map_err(wrong)?.extended(!self.plain);
+        builder = builder.queue(QUEUE.0, QUEUE.1);
         for header in &self.headers {
             let (name, value) = header.split_once(':').ok_or_else(|| {
                 Failure::Input(format!("--header {header:?} is not of the form 'NAME: VALUE'"))

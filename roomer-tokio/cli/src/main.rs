@@ -25,6 +25,7 @@ mod send;
 mod tail;
 mod talk;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -60,7 +61,10 @@ fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Decode(args) => decode::run(&args, output)?,
         Command::Bench { args } => return Ok(roomer_load::run("roomer bench", args)),
         Command::Completions { shell } => {
-            generate(shell, &mut Args::command(), "roomer", &mut std::io::stdout());
+            // Not to standard output at once: the generator panics if that is closed.
+            let mut script = Vec::new();
+            generate(shell, &mut Args::command(), "roomer", &mut script);
+            std::io::stdout().lock().write_all(&script)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomer_proto::ConnId;
-use roomer_tokio::client::{Event, Events, LostReason, Room, SendError};
+use roomer_tokio::client::{Closing, Event, Events, LostReason, Room, SendError};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -21,29 +21,16 @@ pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
     let mut sender = Sender { room: args.connect.join(&client, &args.room).await?, to, events };
-    let mut sent = 0_u64;
-    match payload {
-        Some(payload) => {
-            sender.send(&args.event, &payload).await?;
-            sent = 1;
-        }
-        None => {
-            let mut lines = BufReader::new(tokio::io::stdin()).lines();
-            loop {
-                let line = lines.next_line().await;
-                let line =
-                    line.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
-                let Some(line) = line else { break };
-                sender.send(&args.event, line.as_bytes()).await?;
-                sent += 1;
-            }
-        }
-    }
-    // Returns when the server has handled all messages.
+    let sent = match payload {
+        Some(payload) => sender.send(&args.event, &payload).await.map(|()| 1),
+        None => sender.lines(&args.event, output).await,
+    };
+    // Returns when the server has handled all messages, those before a wrong one too.
     client.close().await;
     while let Some(event) = sender.events.next().await {
         check(&event)?;
     }
+    let sent = sent?;
     if output.is_json {
         output.line(&json!({ "on": "sent", "messages": sent }).to_string())?;
     }
@@ -57,6 +44,37 @@ struct Sender {
 }
 
 impl Sender {
+    /// Sends each line of standard input, and returns how many there were. Events are read meanwhile:
+    /// the input may never end, and messages of others would push out the errors.
+    async fn lines(&mut self, event: &str, output: &Output) -> Result<u64, Failure> {
+        let mut input = BufReader::new(tokio::io::stdin());
+        let mut line = Vec::new();
+        let mut sent = 0;
+        loop {
+            let read = loop {
+                tokio::select! {
+                    biased;
+                    Some(event) = self.events.next() => {
+                        check(&event)?;
+                        output.connection(&event);
+                    }
+                    // What was read before another event stays in `line`.
+                    read = input.read_until(b'\n', &mut line) => break read,
+                }
+            };
+            read.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
+            // At the end, what was read before an event is in `line` all the same.
+            if line.is_empty() {
+                return Ok(sent);
+            }
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            self.send(event, text).await?;
+            sent += 1;
+            line.clear();
+        }
+    }
+
     /// Sends a message, as soon as there is room in the client's queue.
     async fn send(&mut self, event: &str, payload: &[u8]) -> Result<(), Failure> {
         loop {
@@ -66,7 +84,10 @@ impl Sender {
             };
             match sent {
                 Ok(_) => return Ok(()),
-                Err(SendError::Full) => tokio::time::sleep(RETRY).await,
+                Err(SendError::Full) => tokio::select! {
+                    Some(event) = self.events.next() => check(&event)?,
+                    () = tokio::time::sleep(RETRY) => {}
+                },
                 Err(error @ (SendError::TooLarge | SendError::Reserved)) => {
                     return Err(Failure::Input(format!("event {event:?}: {error}")));
                 }
@@ -92,6 +113,9 @@ fn check(event: &Event) -> Result<(), Failure> {
         Event::Removed { room } => Err(Failure::Refused(format!(
             "the server has removed this client from the room {room:?}"
         ))),
+        Event::Closed(Closing::Final(failure) | Closing::GaveUp(failure)) => {
+            Err(Failure::Refused(format!("the connection ended: {failure}")))
+        }
         _ => Ok(()),
     }
 }

@@ -1,0 +1,98 @@
+//! What a command does with input and output that are not as usual.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use roomer_tokio::{History, Server, serve_until};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+/// Runs a test against a server whose rooms remember their messages, and where `full` refuses all.
+fn with_server(test: impl FnOnce(&str)) {
+    let server = Server::builder()
+        .history("*", History::last(10))
+        .may_publish(|_, message| message.room != "full")
+        .build()
+        .unwrap();
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = thread::spawn(move || {
+        runtime.block_on(serve_until(listener, server, async { drop(stopped.await) })).unwrap();
+    });
+    test(&url);
+    drop(stop);
+    serving.join().unwrap();
+}
+
+fn spawn(args: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roomer"));
+    command.args(args).env_remove("ROOMER_TOKEN");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Returns the payloads that a room remembers.
+fn remembered(url: &str, room: &str, count: &str) -> Vec<Value> {
+    let tail = spawn(&["tail", url, room, "--history", count, "--count", count, "--json"]);
+    let out = tail.wait_with_output().unwrap().stdout;
+    let lines = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let value = |line| serde_json::from_slice::<Value>(line).unwrap();
+    lines
+        .map(|line| [&value(line)["text"], &value(line)["base64"]].map(Clone::clone))
+        .map(|[text, base64]| if text.is_null() { base64 } else { text })
+        .collect()
+}
+
+#[test]
+fn lines_are_bytes_and_those_before_a_wrong_one_are_sent() {
+    with_server(|url| {
+        let mut send = spawn(&["send", url, "lobby", "line", "--lines"]);
+        let mut input = b"a\r\n\xff\n\nlast\n".to_vec();
+        // More than the server permits.
+        input.extend(vec![b'x'; 17 << 20]);
+        send.stdin.take().unwrap().write_all(&input).unwrap();
+        let done = send.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(2), "{error}");
+        assert!(error.contains("too large"), "{error}");
+        assert_eq!(remembered(url, "lobby", "4"), ["a", "/w==", "", "last"]);
+    });
+}
+
+#[test]
+fn a_refusal_ends_lines_whose_input_goes_on() {
+    with_server(|url| {
+        let mut send = spawn(&["send", url, "full", "line", "--lines"]);
+        let mut input = send.stdin.take().unwrap();
+        input.write_all(b"a\n").unwrap();
+        // The input stays open.
+        let error = BufReader::new(send.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+        assert!(error.contains("the server refuses it"), "{error}");
+        assert_eq!(send.wait().unwrap().code(), Some(1));
+        drop(input);
+    });
+}
+
+#[test]
+fn a_message_may_be_as_large_as_the_server_permits() {
+    with_server(|url| {
+        let mut send = spawn(&["send", url, "lobby", "large", "-"]);
+        send.stdin.take().unwrap().write_all(&vec![b'x'; 3 << 20]).unwrap();
+        let done = send.wait_with_output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    });
+}
+
+#[test]
+fn an_output_that_closes_early_is_no_failure() {
+    let mut completions = spawn(&["completions", "bash"]);
+    drop(completions.stdout.take());
+    let done = completions.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
