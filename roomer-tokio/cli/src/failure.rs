@@ -62,6 +62,10 @@ impl Failure {
         }
     }
 
+    pub(crate) fn removed(room: &str) -> Failure {
+        Failure::Refused(format!("the server has removed this client from the room {room:?}"))
+    }
+
     pub(crate) fn join(room: &str, error: JoinError) -> Failure {
         Failure::Refused(format!("room {room:?}: {error}"))
     }

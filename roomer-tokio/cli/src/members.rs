@@ -12,8 +12,9 @@ use crate::failure::Failure;
 use crate::output::{Output, Profile};
 
 pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
-    let mut stop = pin!(shutdown_signal());
     let Connection { client, mut events } = args.connect.open().await?;
+    // From here on: until there is a connection, a signal ends the process at once.
+    let mut stop = pin!(shutdown_signal());
     let room = args.connect.join(&client, &args.room).await?;
     let own = client.id();
     let (total, mut others) = room.with_members(|members| {
@@ -49,6 +50,9 @@ pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
                 if **name == *room.name() {
                     output.members(&event, &room)?;
                 }
+            }
+            Event::Removed { room: name } if **name == *room.name() => {
+                return Err(Failure::removed(name));
             }
             Event::Closed(closing) => return Err(Failure::closed(&args.connect.url, closing)),
             event => output.connection(event),

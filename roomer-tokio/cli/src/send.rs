@@ -110,9 +110,7 @@ fn check(event: &Event) -> Result<(), Failure> {
         Event::Lost(_) => {
             Err(Failure::Refused("the connection ended: the message may not have arrived".into()))
         }
-        Event::Removed { room } => Err(Failure::Refused(format!(
-            "the server has removed this client from the room {room:?}"
-        ))),
+        Event::Removed { room } => Err(Failure::removed(room)),
         Event::Closed(Closing::Final(failure) | Closing::GaveUp(failure)) => {
             Err(Failure::Refused(format!("the connection ended: {failure}")))
         }

@@ -11,10 +11,11 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
-    let mut stop = pin!(shutdown_signal());
     let url = &args.connect.url;
     let Connection { client, mut events } =
         if args.wait { args.connect.start()? } else { args.connect.open().await? };
+    // From here on: until there is a connection, a signal ends the process at once.
+    let mut stop = pin!(shutdown_signal());
     let join = |room: &String| match args.history {
         Some(last) => client.join_with_history(room, last),
         None => client.join(room),
@@ -34,6 +35,9 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
             }
             Event::Refused { room } => {
                 return Err(Failure::Refused(format!("the server refuses the room {room:?}")));
+            }
+            Event::Removed { room } if args.rooms.iter().any(|known| **known == **room) => {
+                return Err(Failure::removed(room));
             }
             Event::Closed(closing) => return Err(Failure::closed(url, closing)),
             Event::MemberJoined { room, .. }

@@ -24,8 +24,12 @@ use crate::output::{Output, Profile, escape, readable, sender, styled};
 type Printer = Option<Box<dyn ExternalPrinter + Send>>;
 
 pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
-    let mut stop = pin!(shutdown_signal());
+    if output.is_json {
+        return Err(Failure::Input("talk is for people: tail and send have --json".into()));
+    }
     let Connection { client, mut events } = args.connect.open().await?;
+    // From here on: until there is a connection, a signal ends the process at once.
+    let mut stop = pin!(shutdown_signal());
     if let Some(name) = &args.name {
         let info = Info::new(&json!({ "name": name }).to_string());
         client.set_info(Some(info.map_err(|error| Failure::Input(format!("--name: {error}")))?));
@@ -174,9 +178,7 @@ impl Talker<'_> {
             Event::Message(message) if here(&message.room) => self.show_message(message),
             Event::MemberJoined { room, id } if here(room) => self.status(format!("{id} joined")),
             Event::MemberLeft { room, id } if here(room) => self.status(format!("{id} left")),
-            Event::Removed { room } if here(room) => Err(Failure::Refused(format!(
-                "the server has removed this client from the room {room:?}"
-            ))),
+            Event::Removed { room } if here(room) => Err(Failure::removed(room)),
             Event::Suspended(failure) => self.status(format!("{failure}; connecting again")),
             Event::Rejoined { .. } => self.status("connected again".into()),
             Event::Opened { is_resumed: true, .. } => {

@@ -296,3 +296,31 @@ fn the_load_generator_and_completions_are_part_of_it() {
         assert!(succeeds(&run(&["completions", shell])).contains("tail"));
     }
 }
+
+#[test]
+fn a_signal_ends_a_command_that_has_no_connection_yet() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/ws", silent.local_addr().unwrap());
+    for command in ["tail", "members", "talk"] {
+        let mut child = roomer(&[command, &url, "lobby", "--timeout", "20"]).spawn().unwrap();
+        let connection = silent.accept().unwrap();
+        let process = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        // Not the code of a time that is over.
+        assert_eq!(child.wait().unwrap().code(), None);
+        drop(connection);
+    }
+}
+
+#[test]
+fn who_is_removed_from_the_room_is_told_by_the_exit_code() {
+    let running = start();
+    for command in [&["tail"][..], &["members", "--watch"]] {
+        let args = [command, &[&running.url, "lobby"]].concat();
+        let watch = Watch::start(&running, "lobby", &args);
+        let id = running.server.members("lobby")[0];
+        assert!(running.server.kick(id.as_str(), "lobby"));
+        assert_eq!(watch.child.wait_with_output().unwrap().status.code(), Some(1));
+    }
+    fails(&run(&["talk", &running.url, "lobby", "--json"]), 2, "talk is for people");
+}
