@@ -1,6 +1,6 @@
 //! `roomer talk`: a conversation, line by line.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::pin::pin;
 use std::thread;
 
@@ -10,6 +10,7 @@ use anstyle::AnsiColor;
 use roomer_proto::extended::Info;
 use roomer_tokio::client::{Client, Event, Message, Room};
 use roomer_tokio::shutdown_signal;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter};
 use serde_json::json;
@@ -19,6 +20,8 @@ use crate::args::Talk;
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::{Output, Profile, escape, readable, sender, styled};
+
+const PASTE_OFF: &str = "\x1b[?2004l";
 
 /// Writes lines above the one that is being edited.
 type Printer = Option<Box<dyn ExternalPrinter + Send>>;
@@ -36,6 +39,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     }
     let room = client.join_with_history(&args.room, args.history);
     args.connect.join(&client, &args.room).await?;
+    let _terminal = Terminal::new();
     let (printer, mut lines) = editor()?;
     let mut talk = Talker { client, room, event: args.event, printer, output };
     talk.who()?;
@@ -57,6 +61,26 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     }
     talk.client.close().await;
     Ok(())
+}
+
+/// The terminal as it was. The editor changes it while it waits for keys, and cannot give it back when
+/// the conversation ends meanwhile.
+struct Terminal(Option<Termios>);
+
+impl Terminal {
+    fn new() -> Terminal {
+        Terminal(tcgetattr(std::io::stdin()).ok())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+            // Also the mode in which pasted text is marked, and the line with the prompt.
+            let _ = writeln!(std::io::stdout(), "{PASTE_OFF}");
+        }
+    }
 }
 
 /// Reads lines in a thread of its own, since the editor waits for keys.
