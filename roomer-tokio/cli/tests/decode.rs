@@ -143,6 +143,7 @@ fn the_export_of_a_browser_is_read() {
     let messages = json!([
         { "type": "send", "time": 1.5, "opcode": 2, "data": data },
         { "type": "receive", "time": 1.6, "opcode": 2, "data": data },
+        { "type": "error", "time": 1.7, "opcode": -1, "data": "Invalid frame header" },
     ]);
     let har = json!({ "log": { "entries": [{}, { "_webSocketMessages": messages }] } }).to_string();
     assert_eq!(

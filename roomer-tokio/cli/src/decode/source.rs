@@ -114,10 +114,15 @@ fn dump_line(line: &str) -> Option<DumpLine> {
     let rest = rest.trim_start_matches([':', ' ', '\t']);
     let mut bytes = Vec::new();
     // Three spaces, or two and then a column of characters, end the bytes.
+    let mut has_gap = false;
     for group in rest.split(' ') {
         if group.is_empty() {
-            // The gap in the middle of sixteen bytes.
-            if bytes.len() == 8 { continue } else { break }
+            // The gap in the middle of sixteen bytes, once: behind eight bytes may be the characters.
+            if bytes.len() != 8 || has_gap {
+                break;
+            }
+            has_gap = true;
+            continue;
         }
         let Ok(mut group) = HEXLOWER_PERMISSIVE.decode(group.as_bytes()) else { break };
         if bytes.len() + group.len() > 16 {
@@ -223,6 +228,10 @@ fn har(text: &str) -> Result<Vec<Piece>, String> {
         let messages = entry.get("_webSocketMessages").and_then(Value::as_array);
         for message in messages.into_iter().flatten() {
             let text = |key: &str| message.get(key).and_then(Value::as_str);
+            // Chrome exports the errors of a connection as messages of this type.
+            if text("type") == Some("error") {
+                continue;
+            }
             let direction = match text("type") {
                 Some("send") => Some(Direction::ToServer),
                 Some("receive") => Some(Direction::ToClient),
@@ -264,6 +273,9 @@ mod tests {
         assert_eq!(line.unwrap().bytes, [0x82, 5, 0, 1, 2, 3, 4, 0x61, 0x62, 0x63]);
         let line = dump_line("\t0x0000:  4500 003c 1c46").unwrap();
         assert_eq!((line.offset, line.bytes), (0, vec![0x45, 0, 0, 0x3c, 0x1c, 0x46]));
+        let line =
+            dump_line("00000000  61 62 63 64 65 66 61 63                           abcdefac");
+        assert_eq!(line.unwrap().bytes, *b"abcdefac");
         assert!(dump_line("82060000").is_none());
         assert!(dump_line("12:01:02.123 IP localhost.1 > localhost.2").is_none());
     }
