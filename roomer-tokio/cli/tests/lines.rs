@@ -91,8 +91,13 @@ fn a_message_may_be_as_large_as_the_server_permits() {
 
 #[test]
 fn an_output_that_closes_early_is_no_failure() {
-    let mut completions = spawn(&["completions", "bash"]);
-    drop(completions.stdout.take());
-    let done = completions.wait_with_output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    with_server(|url| {
+        let bench = ["bench", "--url", url, "--secs", "0.1", "--warmup", "0.1", "direct"];
+        for args in [&["completions", "bash"][..], &bench] {
+            let mut child = spawn(args);
+            drop(child.stdout.take());
+            let done = child.wait_with_output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+    });
 }
