@@ -20,7 +20,8 @@ pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
     // Before there is a connection that would wait for the input.
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
-    let mut sender = Sender { room: args.connect.join(&client, &args.room).await?, to, events };
+    let mut sender =
+        Sender { room: args.connect.join(&client, &args.room).await?, to, events, lost: None };
     let sent = match payload {
         Some(payload) => sender.send(&args.event, &payload).await.map(|()| 1),
         None => sender.lines(&args.event, output).await,
@@ -41,6 +42,8 @@ struct Sender {
     room: Room,
     to: Option<ConnId>,
     events: Events,
+    /// The first loss among the lines, for the exit code.
+    lost: Option<Failure>,
 }
 
 impl Sender {
@@ -55,7 +58,14 @@ impl Sender {
                 tokio::select! {
                     biased;
                     Some(event) = self.events.next() => {
-                        check(&event)?;
+                        match (&event, check(&event)) {
+                            // The lines that follow are sent all the same.
+                            (Event::Lost(_), Err(failure)) => {
+                                output.notice(&failure.to_string());
+                                self.lost.get_or_insert(failure);
+                            }
+                            (_, checked) => checked?,
+                        }
                         output.connection(&event);
                     }
                     // What was read before another event stays in `line`.
@@ -65,7 +75,7 @@ impl Sender {
             read.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
             // At the end, what was read before an event is in `line` all the same.
             if line.is_empty() {
-                return Ok(sent);
+                return self.lost.take().map_or(Ok(sent), Err);
             }
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
