@@ -154,3 +154,18 @@ fn a_full_socket_that_accepts_bytes_shows_that_the_network_works() {
         roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
     }
 }
+
+/// Seed 403893: a return that a full server has rejected does not wait for its session, though its
+/// socket accepts nothing of the answer.
+#[test]
+fn a_return_that_is_rejected_does_not_wait_for_its_session() {
+    let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
+    steps.push(Step::RunFor { millis: 1 });
+    // The first takes the place of the old socket, which has not left when the second is decided.
+    steps.extend(come_back(0, How::Honest));
+    steps.extend(come_back(0, How::Honest));
+    steps.push(Step::Of(0, Act::Space(0)));
+    steps.push(Step::RunFor { millis: 70_000 });
+    let setup = Setup { max_connections: 2, auth_wait: Some(1), ..SETUP };
+    roomer_simulator::sessions::must_hold(&Plan { setup, steps });
+}

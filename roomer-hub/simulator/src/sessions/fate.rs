@@ -156,6 +156,7 @@ impl Harness<'_> {
 
     /// Checks what a poll has changed besides the inputs of the hub.
     pub fn after_poll(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
+        self.check_rejected(before, polled)?;
         let (old, new) = (before.sessions.refused, self.stats.sessions.refused);
         let refused = [
             new.unknown - old.unknown,
@@ -177,7 +178,6 @@ impl Harness<'_> {
             self.sessions[number].confirm();
         }
         self.check_detached(at)?;
-        self.check_admission(at, before);
         if self.session_on(at).is_some() && !self.tasks.is_done(self.sockets[at].task) {
             self.check_leftover(at)?;
         }
@@ -244,8 +244,7 @@ impl Harness<'_> {
         {
             // It waits for the task that has the session, or for `authorize`.
             // One that is overtaken by another return ends in this poll.
-            let is_done = self.tasks.is_done(self.sockets[at].task)
-                || self.sockets[at].peer.bytes_written() > 0;
+            let is_done = self.tasks.is_done(self.sockets[at].task);
             if let Some(number) = self.wanted(at).filter(|_| !is_done) {
                 if self.sockets[at].waits_since.is_none() {
                     self.overtake(number);
@@ -344,18 +343,6 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Records if the server had no room for a socket in its handshake.
-    fn check_admission(&mut self, at: usize, before: &Stats) {
-        let most = self.plan.setup.max_connections;
-        let count = before.sockets - before.handshakes;
-        let replaced = self.wanted(at).filter(|&number| self.sessions[number].socket().is_some());
-        let room = usize::from(most) + usize::from(replaced.is_some());
-        let socket = &mut self.sockets[at];
-        if !socket.has_response {
-            socket.was_full |= most > 0 && count >= room;
-        }
-    }
-
     /// Checks that nothing is left unhandled that the server has read.
     fn check_leftover(&mut self, at: usize) -> Result<(), Fault> {
         let Some(number) = self.session_on(at) else { return Ok(()) };
@@ -368,28 +355,6 @@ impl Harness<'_> {
         let socket = &self.sockets[at];
         let left = socket.outgoing.front().filter(|sent| sent.end <= socket.read.0);
         ensure!(left.is_none(), "socket {at}: {left:?} was read and not handled");
-        Ok(())
-    }
-
-    /// Checks that a handshake may end without an answer.
-    fn check_given_up(&mut self, at: usize) -> Result<(), Fault> {
-        let socket = &self.sockets[at];
-        let is_replaced = socket.waits_for.is_some_and(|number| {
-            self.sockets.iter().enumerate().any(|(other, socket)| {
-                other != at
-                    && socket.asked.token.is_some()
-                    && socket.has_asked()
-                    && (socket.waits_for == Some(number) || socket.session == Some(number))
-            })
-        });
-        self.marks.mark(is_replaced, Mark::Superseded);
-        let is_due = socket.is_broken
-            || socket.is_aborted
-            || self.is_closing
-            || is_replaced
-            || socket.peer.bytes_written() > 0
-            || !socket.peer.has_space();
-        ensure!(is_due, "the handshake of socket {at} ends without an answer");
         Ok(())
     }
 }

@@ -305,7 +305,6 @@ impl<'p> Harness<'p> {
                 && socket.phase == Phase::Handshake
                 && socket.accepted_at.is_some()
                 && !socket.is_overtaken
-                && socket.peer.bytes_written() == 0
                 && !self.tasks.is_done(socket.task)
                 && self.wanted(at) == Some(session)
         })

@@ -27,11 +27,9 @@ impl Harness<'_> {
         }
         let is_authorizing = self.application.state().authorizing > 0;
         for (at, socket) in self.sockets.iter().enumerate() {
-            let is_stuck = socket.phase == Phase::Handshake && socket.has_asked();
-            let is_done = self.tasks.is_done(socket.task)
-                || socket.peer.bytes_written() > 0
-                || !socket.peer.has_space();
-            ensure!(!is_stuck || is_authorizing || is_done, "socket {at} waits without an end");
+            let is_undecided = socket.phase == Phase::Handshake && socket.has_asked();
+            let may_wait = is_authorizing && socket.accepted_at.is_none();
+            ensure!(!is_undecided || may_wait, "socket {at} waits without an end");
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 //! | `item` | a packet that a client has to receive |
 //! | `session` | the model of a session: what it keeps, expects and accepts |
 //! | `log` | compares each input of the hub with the model |
+//! | `handshake` | when a handshake is rejected or given up |
 //! | `fate` | when a session is lost, continued, refused or ended |
 //! | `idle` | invariants while no task is woken, and the end of a plan |
 //! | `marks` | situations that a large run has to reach |
@@ -18,6 +19,7 @@ mod application;
 mod device;
 mod fate;
 mod generate;
+mod handshake;
 mod harness;
 mod idle;
 mod item;

@@ -63,7 +63,7 @@ impl Harness<'_> {
     }
 
     fn on_response(&mut self, at: usize, status: u16) -> Result<(), Fault> {
-        let (closing, socket) = (self.is_closing, &mut self.sockets[at]);
+        let socket = &mut self.sockets[at];
         if status == 101 {
             ensure!(socket.phase == Phase::Open || socket.session.is_some(), "accepted in silence");
             socket.has_hello = !socket.asked.is_extended;
@@ -73,18 +73,12 @@ impl Harness<'_> {
             }
             return Ok(());
         }
-        (socket.is_closed, socket.phase) = (true, Phase::Ended);
-        let is_late = self.clock.now() >= socket.opened_at + super::HANDSHAKE_TIMEOUT;
-        let is_due = match status {
-            401 => socket.asked.is_denied,
-            // `authorize` may take too long.
-            503 => closing || socket.was_full || is_late,
-            408 => is_late,
-            _ => false,
-        };
-        self.marks.mark(status == 401, Mark::Denied);
-        self.marks.mark(status == 503 && !closing, Mark::Full);
-        ensure!(is_due, "rejected with {status}");
+        socket.is_closed = true;
+        ensure!(
+            socket.rejection == Some(status),
+            "rejected with {status}, not {:?}",
+            socket.rejection
+        );
         Ok(())
     }
 

@@ -86,8 +86,8 @@ pub struct Socket {
     pub token: Option<String>,
     /// The client's packets that the server had handled when the session was continued here.
     pub resumed_with: Option<usize>,
-    /// True if the server had no room for the socket when it could have been admitted.
-    pub was_full: bool,
+    /// The status with which the server has rejected it.
+    pub rejection: Option<u16>,
     /// True once it is checked why the client did not get its session.
     pub is_judged: bool,
     /// True while the server counts it as a connection.
@@ -147,7 +147,7 @@ impl Socket {
             hello: None,
             token: None,
             resumed_with: None,
-            was_full: false,
+            rejection: None,
             is_judged: false,
             is_counted: false,
             opened_at: now,

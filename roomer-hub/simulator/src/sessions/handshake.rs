@@ -1,0 +1,70 @@
+//! How a handshake ends without a session: it is rejected, or given up.
+
+use roomer_engine::Stats;
+
+use super::harness::Harness;
+use super::marks::Mark;
+use super::socket::Phase;
+use crate::fault::{Fault, ensure};
+
+impl Harness<'_> {
+    /// Checks that the server may reject the polled socket, if it has. The statistics show that, as a
+    /// full socket takes nothing of the response.
+    pub fn check_rejected(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
+        let (old, new) = (&before.rejected_requests, &self.stats.rejected_requests);
+        if old == new {
+            return Ok(());
+        }
+        let count = |status: u16| (new.get(&status), old.get(&status).copied().unwrap_or_default());
+        let mut rejected = new.keys().copied().filter(|&status| {
+            let (new, old) = count(status);
+            new.is_some_and(|&new| new > old)
+        });
+        let status = rejected.next();
+        let total = |counts: &std::collections::BTreeMap<u16, u64>| counts.values().sum::<u64>();
+        ensure!(total(new) == total(old) + 1, "rejected: {new:?} after {old:?}");
+        let (Some(at), Some(status)) = (polled, status) else {
+            return Err(Fault::new("a rejection outside a poll".into()));
+        };
+        let socket = &self.sockets[at];
+        ensure!(socket.phase == Phase::Handshake, "socket {at} is rejected after its handshake");
+        let is_late = self.now() >= socket.opened_at + super::HANDSHAKE_TIMEOUT;
+        let is_due = match status {
+            401 => socket.asked.is_denied,
+            // `authorize` may take too long.
+            503 => self.is_closing || is_late || self.is_full_for(at, before),
+            408 => is_late,
+            _ => false,
+        };
+        self.marks.mark(status == 401, Mark::Denied);
+        self.marks.mark(status == 503 && !self.is_closing, Mark::Full);
+        ensure!(is_due, "socket {at} is rejected with {status}");
+        let socket = &mut self.sockets[at];
+        (socket.rejection, socket.phase) = (Some(status), Phase::Ended);
+        Ok(())
+    }
+
+    /// Returns true if the server has no room for a socket in its handshake.
+    fn is_full_for(&self, at: usize, before: &Stats) -> bool {
+        let most = usize::from(self.plan.setup.max_connections);
+        let replaced = self.wanted(at).filter(|&number| self.sessions[number].socket().is_some());
+        before.sockets - before.handshakes >= most + usize::from(replaced.is_some())
+    }
+
+    /// Checks that a handshake may end without an answer.
+    pub fn check_given_up(&mut self, at: usize) -> Result<(), Fault> {
+        let socket = &self.sockets[at];
+        let is_replaced = socket.waits_for.is_some_and(|number| {
+            self.sockets.iter().enumerate().any(|(other, socket)| {
+                other != at
+                    && socket.asked.token.is_some()
+                    && socket.has_asked()
+                    && (socket.waits_for == Some(number) || socket.session == Some(number))
+            })
+        });
+        self.marks.mark(is_replaced, Mark::Superseded);
+        let is_due = socket.is_broken || socket.is_aborted || self.is_closing || is_replaced;
+        ensure!(is_due, "the handshake of socket {at} ends without an answer");
+        Ok(())
+    }
+}
