@@ -169,3 +169,17 @@ fn a_return_that_is_rejected_does_not_wait_for_its_session() {
     let setup = Setup { max_connections: 2, auth_wait: Some(1), ..SETUP };
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
+
+/// Seed 6989: a return whose session ends while it waits for it does not get a place beside its old
+/// socket, which still closes.
+#[test]
+fn a_return_without_its_session_keeps_the_limit_of_connections() {
+    let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
+    steps.push(Step::RunUntilIdle);
+    steps.extend(come_back(0, How::Honest));
+    steps.push(Step::PollWoken { nth: 0 });
+    steps.push(Step::Of(0, Act::App(AppAction::Close)));
+    steps.push(Step::RunUntilIdle);
+    let setup = Setup { max_connections: 2, ..SETUP };
+    roomer_simulator::sessions::must_hold(&Plan { setup, steps });
+}

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use roomer_proto::close::code;
 use roomer_proto::extended::{HELLO, Hello, Limits, Profile, SessionToken};
 use roomer_proto::{PacketRef, ROOT};
 
 use crate::Server;
 use crate::app::hooks::DisconnectReason;
 use crate::connection::{Connection, Opening, State, Step};
+use crate::handshake::response::Response;
+use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
 use crate::outbound::{Chunk, encode};
 use crate::session::handover::{HandedOver, Handover, Refusal};
@@ -93,11 +96,32 @@ impl<R: Reader> Connection<R> {
         match session {
             Ok(session) => self.resume(now, opening, session, token, received),
             Err(Refusal::Superseded) => Step::Done,
-            Err(Refusal::Ended) => {
-                self.server.core().sessions.refused.unknown += 1;
-                self.establish(now, opening)
+            Err(Refusal::Ended) => self.start_over(now, opening),
+        }
+    }
+
+    /// Opens a new session instead of the one that was waited for, if the limits permit it: this socket
+    /// was admitted in the place of the session's old one, which may still be there.
+    fn start_over(&mut self, now: Duration, opening: Opening) -> Step {
+        let (lifecycle, options) = (&self.server.0.lifecycle, self.server.options());
+        let address = options.address(self.peer.get());
+        // This socket is counted itself.
+        let own = Some(Replaced { address });
+        let Err(status) = lifecycle.check(address, &options.admission, own) else {
+            self.server.core().sessions.refused.unknown += 1;
+            return self.establish(now, opening);
+        };
+        match opening.response.is_empty() {
+            // A framework has responded.
+            true => self.writer.close(Some(code::TRY_AGAIN_LATER), "", false),
+            false => {
+                self.server.record_rejected(self.peer.get(), status, None);
+                self.writer.finish(Response::error(status).to_bytes(false).into(), false);
             }
         }
+        // Without a closing handshake, in which it would still count.
+        self.writer.prepare_final_write();
+        Step::Done
     }
 
     /// Continues a session on this connection's socket: `hello`, then what the client has missed.

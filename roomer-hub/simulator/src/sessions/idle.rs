@@ -47,6 +47,10 @@ impl Harness<'_> {
             "connections, detached, memberships, rooms: {found:?}, expected {expected:?}"
         );
         ensure!(stats.sockets == tasks - away, "{} sockets, not {}", stats.sockets, tasks - away);
+        // What a return has replaced has left.
+        let (connections, most) =
+            (stats.sockets - stats.handshakes, self.plan.setup.max_connections);
+        ensure!(most == 0 || connections <= most.into(), "{connections} connections above {most}");
         let found = (stats.opened, stats.lost, stats.closed_by_peer, stats.messages_in);
         let opened = self.sessions.len() as u64;
         let expected = (opened, self.lost, self.closed_by_peer, self.messages_in);
