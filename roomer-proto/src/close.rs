@@ -288,6 +288,15 @@ pub const UNFINISHED: Close = retry(
 )
 .with_reason("unfinished message");
 
+/// The server or a proxy is temporarily overloaded.
+pub const OVERLOADED: Close = retry(
+    code::TRY_AGAIN_LATER,
+    Sender::Proxy,
+    Fault::Environment,
+    Wait::Normal,
+    "the server or a proxy is temporarily overloaded",
+);
+
 /// All connections together hold more than memory_budget, and this one holds most.
 pub const OUT_OF_MEMORY: Close = retry(
     code::TRY_AGAIN_LATER,
@@ -370,13 +379,7 @@ pub const TABLE: &[Close] = &[
     TOO_SLOW,
     UNFINISHED,
     OUT_OF_MEMORY,
-    retry(
-        code::TRY_AGAIN_LATER,
-        Sender::Proxy,
-        Fault::Environment,
-        Wait::Normal,
-        "the server or a proxy is temporarily overloaded",
-    ),
+    OVERLOADED,
     retry(
         1014,
         Sender::Proxy,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::close::code;
+use roomer_proto::close;
 use roomer_proto::extended::{HELLO, Hello, Limits, Profile, SessionToken};
 use roomer_proto::{PacketRef, ROOT};
 
@@ -113,7 +113,10 @@ impl<R: Reader> Connection<R> {
         };
         match opening.response.is_empty() {
             // A framework has responded.
-            true => self.writer.close(Some(code::TRY_AGAIN_LATER), "", false),
+            true => {
+                let (code, reason) = close::OVERLOADED.frame();
+                self.writer.close(Some(code), reason, false);
+            }
             false => {
                 self.server.record_rejected(self.peer.get(), status, None);
                 self.writer.finish(Response::error(status).to_bytes(false).into(), false);
