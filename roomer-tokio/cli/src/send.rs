@@ -20,36 +20,42 @@ pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
     // Before there is a connection that would wait for the input.
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
-    let mut sender =
-        Sender { room: args.connect.join(&client, &args.room).await?, to, events, lost: None };
+    let room = args.connect.join(&client, &args.room).await?;
+    let mut sender = Sender { room, to, events, goes_on: args.lines, lost: None, output };
     let sent = match payload {
         Some(payload) => sender.send(&args.event, &payload).await.map(|()| 1),
-        None => sender.lines(&args.event, output).await,
+        None => sender.lines(&args.event).await,
     };
     // Returns when the server has handled all messages, those before a wrong one too.
     client.close().await;
     while let Some(event) = sender.events.next().await {
-        check(&event)?;
+        sender.note(&event)?;
     }
     let sent = sent?;
+    if let Some(lost) = sender.lost {
+        return Err(lost);
+    }
     if output.is_json {
         output.line(&json!({ "on": "sent", "messages": sent }).to_string())?;
     }
     Ok(())
 }
 
-struct Sender {
+struct Sender<'a> {
     room: Room,
     to: Option<ConnId>,
     events: Events,
-    /// The first loss among the lines, for the exit code.
+    /// The messages after a lost one are sent all the same.
+    goes_on: bool,
+    /// The first loss, for the exit code.
     lost: Option<Failure>,
+    output: &'a Output,
 }
 
-impl Sender {
+impl Sender<'_> {
     /// Sends each line of standard input, and returns how many there were. Events are read meanwhile:
     /// the input may never end, and messages of others would push out the errors.
-    async fn lines(&mut self, event: &str, output: &Output) -> Result<u64, Failure> {
+    async fn lines(&mut self, event: &str) -> Result<u64, Failure> {
         let mut input = BufReader::new(tokio::io::stdin());
         let mut line = Vec::new();
         let mut sent = 0;
@@ -57,17 +63,7 @@ impl Sender {
             let read = loop {
                 tokio::select! {
                     biased;
-                    Some(event) = self.events.next() => {
-                        match (&event, check(&event)) {
-                            // The lines that follow are sent all the same.
-                            (Event::Lost(_), Err(failure)) => {
-                                output.notice(&failure.to_string());
-                                self.lost.get_or_insert(failure);
-                            }
-                            (_, checked) => checked?,
-                        }
-                        output.connection(&event);
-                    }
+                    Some(event) = self.events.next() => self.note(&event)?,
                     // What was read before another event stays in `line`.
                     read = input.read_until(b'\n', &mut line) => break read,
                 }
@@ -75,7 +71,7 @@ impl Sender {
             read.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
             // At the end, what was read before an event is in `line` all the same.
             if line.is_empty() {
-                return self.lost.take().map_or(Ok(sent), Err);
+                return Ok(sent);
             }
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -83,6 +79,25 @@ impl Sender {
             sent += 1;
             line.clear();
         }
+    }
+
+    /// Takes note of what an event means for the messages.
+    fn note(&mut self, event: &Event) -> Result<(), Failure> {
+        let checked = check(event);
+        if !self.goes_on {
+            return checked;
+        }
+        match (event, checked) {
+            (Event::Lost(_), Err(failure)) => {
+                self.output.notice(&failure.to_string());
+                self.lost.get_or_insert(failure);
+            }
+            (event, checked) => {
+                checked?;
+                self.output.connection(event);
+            }
+        }
+        Ok(())
     }
 
     /// Sends a message, as soon as there is room in the client's queue.
@@ -95,7 +110,7 @@ impl Sender {
             match sent {
                 Ok(_) => return Ok(()),
                 Err(SendError::Full) => tokio::select! {
-                    Some(event) = self.events.next() => check(&event)?,
+                    Some(event) = self.events.next() => self.note(&event)?,
                     () = tokio::time::sleep(RETRY) => {}
                 },
                 Err(error @ (SendError::TooLarge | SendError::Reserved)) => {

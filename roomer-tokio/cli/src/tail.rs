@@ -48,6 +48,9 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
                     output.members(&event, room)?;
                 }
             }
+            // The server puts each client into root, which not all ask for.
+            Event::Missed { room } | Event::Removed { room }
+                if !args.rooms.iter().any(|known| **known == **room) => {}
             event => output.connection(event),
         }
         let missed = events.take_missed();
