@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use http::{Method, Request, Response, Version};
 use roomer_engine::{Builder, Claims, Rejection, Server, Upgrade};
-use roomer_testkit::frames::{self, Frame};
-use roomer_testkit::socket;
 
 fn server(choose: impl FnOnce(Builder) -> Builder) -> Server {
     choose(Server::builder()).build().unwrap()
@@ -203,34 +201,4 @@ fn an_invalid_proxy_is_an_error_when_the_server_is_built() {
         error.to_string(),
         "\"proxy.example\" is not a proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix"
     );
-}
-
-/// A framework has sent the response by then, so that a close frame has to tell it.
-#[test]
-fn a_return_whose_session_ends_meanwhile_is_closed_by_a_full_server() {
-    let server = server(|builder| builder.max_connections(1));
-    let connect = |query: &str| {
-        let uri = format!("/?roomer=2{query}").parse().unwrap();
-        let upgrade = ask(&server, |request| *request.uri_mut() = uri).unwrap();
-        let (reader, writer, peer) = socket();
-        (Box::pin(upgrade.connect(reader, writer, b"")), peer)
-    };
-    let mut cx = Context::from_waker(Waker::noop());
-    let (mut first, peer) = connect("");
-    assert!(first.as_mut().poll(&mut cx).is_pending());
-    let mut bytes = Vec::new();
-    peer.take(usize::MAX, &mut bytes);
-    let hello = String::from_utf8_lossy(&bytes);
-    let token = hello.split("\"session\":\"").nth(1).unwrap().split('"').next().unwrap();
-    let (mut second, peer) = connect(&format!("&session={token}&received=0"));
-    assert!(second.as_mut().poll(&mut cx).is_pending());
-    // Its old socket counts until the closing handshake is over.
-    server.conn(&token[..36]).unwrap().close(4000, "bye");
-    assert!(first.as_mut().poll(&mut cx).is_pending());
-    assert!(second.as_mut().poll(&mut cx).is_ready());
-    bytes.clear();
-    peer.take(usize::MAX, &mut bytes);
-    let frame = frames::read(&bytes).unwrap().map(|(frame, _)| frame);
-    assert!(matches!(frame, Some(Frame::Close(Some(1013), b""))), "{frame:?}");
-    assert_eq!((server.stats().sockets, server.stats().opened), (1, 1));
 }

@@ -1,0 +1,45 @@
+//! Returns to a session on the connection of a framework.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::future::Future;
+use std::task::{Context, Waker};
+
+use http::Request;
+use roomer_engine::Server;
+use roomer_testkit::frames::{self, Frame};
+use roomer_testkit::socket;
+
+/// A framework has sent the response by then, so that a close frame has to tell it.
+#[test]
+fn a_return_whose_session_ends_meanwhile_is_closed_by_a_full_server() {
+    let server = Server::builder().max_connections(1).build().unwrap();
+    let connect = |query: &str| {
+        let request = Request::get(format!("/?roomer=2{query}"))
+            .header("Host", "chat.example")
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let upgrade = server.upgrade(request.body(()).unwrap(), None).unwrap();
+        let (reader, writer, peer) = socket();
+        (Box::pin(upgrade.connect(reader, writer, b"")), peer)
+    };
+    let mut cx = Context::from_waker(Waker::noop());
+    let (mut first, peer) = connect("");
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    let mut bytes = Vec::new();
+    peer.take(usize::MAX, &mut bytes);
+    let hello = String::from_utf8_lossy(&bytes);
+    let token = hello.split("\"session\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let (mut second, peer) = connect(&format!("&session={token}&received=0"));
+    assert!(second.as_mut().poll(&mut cx).is_pending());
+    // Its old socket counts until the closing handshake is over.
+    server.conn(&token[..36]).unwrap().close(4000, "bye");
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    assert!(second.as_mut().poll(&mut cx).is_ready());
+    bytes.clear();
+    peer.take(usize::MAX, &mut bytes);
+    let frame = frames::read(&bytes).unwrap().map(|(frame, _)| frame);
+    assert!(matches!(frame, Some(Frame::Close(Some(1013), b""))), "{frame:?}");
+    assert_eq!((server.stats().sockets, server.stats().opened), (1, 1));
+}
