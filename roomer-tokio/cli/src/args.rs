@@ -63,7 +63,7 @@ The input may be
   - a HAR file, as the browser's network panel exports it.
 
 Examples:
-  echo 82060000000000 | roomer decode
+  echo 821f000000056c6f62627900000004636861740000000000000000000000026869 | roomer decode
   tcpdump -x -r capture.pcap | roomer decode
   roomer decode page.har")]
     Decode(Decode),

@@ -27,7 +27,8 @@ pub(crate) enum Failure {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the server refused it, the request failed, or a message may be lost
+  1  the server refused it or removed the client from the room, the request failed, or a message
+     may be lost
   2  wrong arguments or input
   3  no connection to the server
   4  no answer in time";

@@ -92,6 +92,16 @@ fn hexadecimal_digits_are_packets_or_frames() {
 }
 
 #[test]
+fn the_example_of_the_help_is_a_packet() {
+    let help =
+        Command::new(env!("CARGO_BIN_EXE_roomer")).args(["decode", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, example) = help.split_once("echo ").unwrap();
+    let shown = decode(&[], example.split(' ').next().unwrap()).stdout;
+    assert_eq!(String::from_utf8(shown).unwrap(), "< lobby chat hi\n");
+}
+
+#[test]
 fn control_frames_are_shown_too() {
     let input = "890161\n8a00\n880a03e9676f20617761792e\n";
     let expected = [
