@@ -25,6 +25,11 @@ const STEPS: usize = 10;
 /// Bytes that a round may leave behind: less than the smallest leak of each connection.
 const MOST_GROWN: usize = CROWD * 24;
 
+/// The rounds after the first. A table that has grown to more entries than ever before keeps its
+/// capacity, which depends on how many connections close late; but it does not grow in each round, as a
+/// leak does.
+const ROUNDS: usize = 6;
+
 /// Returns how many connections the descriptor limit allows: each has two ends in this process.
 fn affordable() -> usize {
     let limit = getrlimit(Resource::Nofile);
@@ -200,10 +205,14 @@ fn a_thousand_connections_and_a_thousand_broadcasts_lose_and_leave_nothing() {
             builder.write_timeout(Duration::from_secs(60)).pong_timeout(Duration::from_secs(3600))
         });
         round(&test, crowd);
-        let before = allocated();
-        round(&test, crowd);
-        let after = allocated();
-        let grown = after.saturating_sub(before);
-        assert!(grown < MOST_GROWN, "{before} bytes after one round, {after} after the next");
+        let mut left = vec![allocated()];
+        for _ in 0..ROUNDS {
+            round(&test, crowd);
+            left.push(allocated());
+            if left[left.len() - 1] < left[left.len() - 2] + MOST_GROWN {
+                return;
+            }
+        }
+        panic!("each round leaves memory behind: {left:?} bytes after them");
     });
 }
