@@ -8,8 +8,9 @@ use clap_complete::Shell;
 
 use crate::connect::{Connect, Payload};
 use crate::failure::EXIT_CODES;
+use crate::serve::config::flags::Flags;
 
-/// Watches rooms of a room server, sends into them, asks, talks and measures.
+/// Watches rooms of a room server, sends into them, asks, talks and measures; and is such a server.
 #[derive(Parser)]
 #[command(name = "roomer", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -67,6 +68,24 @@ Examples:
   tcpdump -x -r capture.pcap | roomer decode
   roomer decode page.har")]
     Decode(Decode),
+    /// Run a server, as a file, the environment and flags describe it.
+    #[command(after_help = "\
+A value is taken from the flag, else from the environment (ROOMER_LIMITS_MAX_ROOMS for
+limits.max_rooms), else from the file, else it is the default. SIGTERM drains the server.
+
+Examples:
+  roomer serve
+  roomer serve roomer.toml --log-format json
+  ROOMER_LISTEN=0.0.0.0:8080 roomer serve roomer.toml
+  roomer serve --print-config > roomer.toml")]
+    Serve(Serve),
+    /// Check the configuration of a server, with what the environment adds to it.
+    #[command(after_help = "\
+Each mistake is a line with its place, the key, and what to write instead.
+
+Example:
+  roomer check roomer.toml && systemctl restart roomer")]
+    Check(Check),
     /// Put load on a server and measure it (--help lists the scenarios).
     #[command(disable_help_flag = true)]
     Bench {
@@ -173,6 +192,25 @@ pub(crate) struct Decode {
     /// What the bytes of hexadecimal digits are.
     #[arg(long, value_enum, default_value_t = Bytes::Auto)]
     pub(crate) bytes: Bytes,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Serve {
+    /// The file of the configuration, in TOML.
+    pub(crate) file: Option<PathBuf>,
+    /// Print the whole configuration as a file, and end.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Check {
+    /// The file of the configuration, in TOML.
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) flags: Flags,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

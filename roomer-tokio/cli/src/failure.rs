@@ -19,6 +19,9 @@ pub(crate) enum Failure {
     NoConnection(String),
     #[error("no answer in time: {0}")]
     TimedOut(&'static str),
+    /// The configuration of a server is wrong, in one or several places.
+    #[error("{}", .0.join("; "))]
+    Config(Vec<String>),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -37,7 +40,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::Refused(_) | Failure::Output(_) => 1,
-            Failure::Input(_) => 2,
+            Failure::Input(_) | Failure::Config(_) => 2,
             Failure::NoConnection(_) => 3,
             Failure::TimedOut(_) => 4,
         })

@@ -6,6 +6,7 @@
 //! | `connect` | how a command gets its connection |
 //! | `output` | lines for people and lines of JSON |
 //! | `failure` | what can go wrong, and the exit code of it |
+//! | `serve` | a server: its configuration, its listeners, its log |
 //! | `tail`, `send`, `request`, `members`, `talk` | one command each |
 //! | `decode` | captured bytes as packets: `decode/source` finds the bytes, `decode/packets` reads them |
 #![allow(
@@ -22,6 +23,7 @@ mod members;
 mod output;
 mod request;
 mod send;
+mod serve;
 mod tail;
 mod talk;
 
@@ -59,6 +61,8 @@ fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Members(args) => block_on(members::run(args, output))?,
         Command::Talk(args) => block_on(talk::run(args, output))?,
         Command::Decode(args) => decode::run(&args, output)?,
+        Command::Serve(args) => serve::run(&args, output)?,
+        Command::Check(args) => serve::check(&args, output)?,
         Command::Bench { args } => return Ok(roomer_load::run("roomer bench", args)),
         Command::Completions { shell } => {
             // Not to standard output at once: the generator panics if that is closed.

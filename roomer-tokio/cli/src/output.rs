@@ -124,12 +124,18 @@ impl Output {
     }
 
     pub(crate) fn failure(&self, failure: &Failure) {
-        let text = escape(&failure.to_string());
-        match self.is_json {
-            true => anstream::eprintln!("{}", json!({ "on": "failure", "text": text })),
-            false => {
-                let red = AnsiColor::Red.on_default().bold();
-                anstream::eprintln!("{} {text}", styled("roomer:", red));
+        let lines = match failure {
+            Failure::Config(problems) => problems.clone(),
+            failure => vec![failure.to_string()],
+        };
+        for text in lines {
+            let text = escape(&text);
+            match self.is_json {
+                true => anstream::eprintln!("{}", json!({ "on": "failure", "text": text })),
+                false => {
+                    let red = AnsiColor::Red.on_default().bold();
+                    anstream::eprintln!("{} {text}", styled("roomer:", red));
+                }
             }
         }
     }

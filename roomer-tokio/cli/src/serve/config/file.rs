@@ -1,0 +1,154 @@
+//! The file: TOML, whose values keep their lines.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use crate::serve::config::options::TABLE;
+use crate::serve::config::rooms::Room;
+use crate::serve::config::setting::Raw;
+use crate::serve::config::values::{Place, Problem, Values, sections, unknown};
+
+/// What a file has besides options.
+#[derive(Default)]
+pub(crate) struct Lists {
+    pub(crate) rooms: Vec<Placed<Room>>,
+}
+
+/// One table of a list, and the place at which it begins.
+pub(crate) struct Placed<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+/// A file that is being read.
+struct File<'a> {
+    name: String,
+    text: &'a str,
+    problems: &'a mut Vec<Problem>,
+}
+
+/// The largest file that is read: a device or a wrong file must not fill the memory.
+const MAX_FILE: u64 = 4 << 20;
+
+/// Reads a file into the values of options.
+pub(crate) fn read(path: &Path, values: &mut Values, problems: &mut Vec<Problem>) -> Lists {
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(text) => {
+            let text = format!("{}: {text}", path.display());
+            problems.push(Problem { place: Place::Default, key: String::new(), text });
+            return Lists::default();
+        }
+    };
+    let mut lists = Lists::default();
+    let mut file = File { name: path.display().to_string(), text: &text, problems };
+    match DeTable::parse(&text) {
+        Ok(table) => file.table("", table.into_inner(), values, &mut lists),
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            file.fail(at, "", error.message());
+        }
+    }
+    lists
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    let read =
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if read as u64 > MAX_FILE {
+        return Err("has more than 4 MiB; is it the file of the configuration?".into());
+    }
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8".into())
+}
+
+impl File<'_> {
+    fn place(&self, at: usize) -> Place {
+        let before = self.text.as_bytes().get(..at).unwrap_or_default();
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Place::File { name: self.name.clone(), line }
+    }
+
+    fn fail(&mut self, at: usize, key: &str, text: impl Into<String>) {
+        let place = self.place(at);
+        self.problems.push(Problem { place, key: key.into(), text: text.into() });
+    }
+
+    /// Reads the options of a section, or of the top.
+    fn table(&mut self, section: &str, table: DeTable<'_>, values: &mut Values, lists: &mut Lists) {
+        for (name, value) in table {
+            let at = name.span().start;
+            let key = match section {
+                "" => name.get_ref().to_string(),
+                section => format!("{section}.{}", name.get_ref()),
+            };
+            let entry = TABLE.iter().find(|entry| entry.key == key);
+            match (entry, value.get_ref()) {
+                (Some(entry), _) => match raw(value.get_ref()) {
+                    Ok(raw) => {
+                        let place = self.place(value.span().start);
+                        values.set(entry, raw, place);
+                    }
+                    Err(text) => self.fail(at, &key, text),
+                },
+                (None, DeValue::Table(_)) if sections().any(|section| section == key) => {
+                    if let DeValue::Table(table) = value.into_inner() {
+                        self.table(&key, table, values, lists);
+                    }
+                }
+                (None, _) if key == "room" => lists.rooms = self.list(&key, value),
+                (None, _) if sections().any(|section| section == key) => {
+                    self.fail(at, &key, format!("is a section: write [{key}] above its keys"));
+                }
+                (None, _) => self.fail(at, &key, unknown(section)),
+            }
+        }
+    }
+
+    /// Reads the tables of a list, as `[[room]]`.
+    fn list<T: DeserializeOwned>(
+        &mut self,
+        key: &str,
+        value: Spanned<DeValue<'_>>,
+    ) -> Vec<Placed<T>> {
+        let at = value.span().start;
+        let DeValue::Array(array) = value.into_inner() else {
+            self.fail(at, key, format!("is a list: write [[{key}]], once for each"));
+            return Vec::new();
+        };
+        let mut list = Vec::new();
+        for value in array {
+            let at = value.span().start;
+            match T::deserialize(ValueDeserializer::from(value)) {
+                Ok(value) => list.push(Placed { value, place: self.place(at) }),
+                Err(error) => {
+                    let at = error.span().map_or(at, |span| span.start);
+                    self.fail(at, key, error.message());
+                }
+            }
+        }
+        list
+    }
+}
+
+fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
+    Ok(match value {
+        DeValue::String(text) => Raw::Text(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.as_str().into()),
+        DeValue::Integer(_) => return Err("write the number in decimal digits".into()),
+        DeValue::Float(number) => Raw::Number(number.as_str().into()),
+        DeValue::Boolean(toggle) => Raw::Toggle(*toggle),
+        DeValue::Array(items) => {
+            let text = |item: &Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
+            let items: Option<Vec<String>> = items.iter().map(text).collect();
+            Raw::List(items.ok_or("write a list of texts, as [\"one\", \"two\"]")?)
+        }
+        DeValue::Datetime(_) => return Err("is a date; write another value".into()),
+        DeValue::Table(_) => return Err("is one option, not a section; write a value".into()),
+    })
+}

@@ -1,0 +1,63 @@
+//! The configuration: a file, the environment and flags, from one table of options.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `options` | the table |
+//! | `setting` | the kinds of values, and how each is written |
+//! | `values` | where each value was written |
+//! | `file` | TOML |
+//! | `rooms` | `[[room]]` |
+//! | `flags` | the command line |
+//! | `print` | the whole configuration as a file |
+
+pub(crate) mod file;
+pub(crate) mod flags;
+pub(crate) mod options;
+mod print;
+pub(crate) mod rooms;
+pub(crate) mod setting;
+pub(crate) mod values;
+
+use std::path::Path;
+
+use crate::serve::config::file::Lists;
+use crate::serve::config::flags::Flags;
+use crate::serve::config::options::Options;
+use crate::serve::config::values::{Place, Problem, Values};
+
+/// The whole configuration.
+pub(crate) struct Config {
+    pub(crate) options: Options,
+    pub(crate) lists: Lists,
+    pub(crate) values: Values,
+}
+
+impl Config {
+    /// Reads the file, the environment and the flags. Returns all problems, not the first alone.
+    pub(crate) fn read(file: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> {
+        let (mut values, mut problems) = (Values::new(), Vec::new());
+        let lists = match file {
+            Some(file) => file::read(file, &mut values, &mut problems),
+            None => Lists::default(),
+        };
+        values.read_environment(std::env::vars_os(), &mut problems);
+        flags.put(&mut values);
+        let options = Options::read(&values, &mut problems);
+        match options {
+            Some(options) if problems.is_empty() => Ok(Config { options, lists, values }),
+            _ => {
+                // In the order of the file; the sort keeps the order of the others.
+                problems.sort_by_key(|problem| match problem.place {
+                    Place::File { line, .. } => line,
+                    _ => usize::MAX,
+                });
+                Err(problems)
+            }
+        }
+    }
+
+    /// Returns a problem with an option, at the place where it was written.
+    pub(crate) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
+        self.values.problem(key, text)
+    }
+}

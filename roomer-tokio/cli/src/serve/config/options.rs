@@ -1,0 +1,183 @@
+//! The table of options: each is a key of the file, a variable of the environment and a flag.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use roomer_tokio::BrokerAddress;
+
+use crate::serve::config::setting::{Rate, Setting, Size, choice};
+use crate::serve::config::values::{Problem, Values};
+
+/// One option, as the table describes it.
+pub(crate) struct Entry {
+    /// The key in the file, as `limits.max_message`.
+    pub(crate) key: &'static str,
+    /// How help names the value.
+    pub(crate) form: &'static str,
+    /// Takes several values.
+    pub(crate) is_list: bool,
+    /// As text; empty if there is none.
+    pub(crate) default: &'static str,
+    pub(crate) help: &'static str,
+}
+
+impl Entry {
+    pub(crate) fn flag(&self) -> String {
+        self.key.replace(['.', '_'], "-")
+    }
+
+    pub(crate) fn variable(&self) -> String {
+        format!("ROOMER_{}", self.key.replace('.', "_").to_uppercase())
+    }
+
+    /// Returns the section of the file and the name there; the section is empty at the top.
+    pub(crate) fn split(&self) -> (&'static str, &'static str) {
+        self.key.split_once('.').unwrap_or(("", self.key))
+    }
+}
+
+choice! {
+    /// How lines of the log are written.
+    LogFormat { Plain = "plain", Json = "json" }
+}
+
+choice! {
+    /// The least important events that are logged.
+    LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug" }
+}
+
+macro_rules! options {
+    ($($key:literal $field:ident: $type:ty = $default:literal, $help:literal;)*) => {
+        /// The values of all options.
+        pub(crate) struct Options {
+            $(pub(crate) $field: $type,)*
+        }
+
+        /// All options, in the order in which they are shown.
+        pub(crate) const TABLE: &[Entry] = &[$(Entry {
+            key: $key,
+            form: <$type as Setting>::FORM,
+            is_list: <$type as Setting>::IS_LIST,
+            default: $default,
+            help: $help,
+        }),*];
+
+        impl Options {
+            /// Reads all values, and reports each that is not valid.
+            pub(crate) fn read(values: &Values, problems: &mut Vec<Problem>) -> Option<Options> {
+                $(let $field = values.get::<$type>($key, problems);)*
+                Some(Options { $($field: $field?),* })
+            }
+        }
+    };
+}
+
+options! {
+    "listen" listen: SocketAddr = "127.0.0.1:8080",
+        "where clients connect";
+    "path" path: String = "/ws",
+        "the path of the WebSocket";
+    "threads" threads: usize = "1",
+        "worker threads; one is best as long as one core is enough";
+    "anonymous" anonymous: Option<bool> = "",
+        "whether clients without a token may connect; without a value, only if no login is configured \
+         and `listen` is an address of this machine alone";
+    "origins" origins: Vec<String> = "",
+        "pages that may connect, as https://example.com, besides those of the same host; any: all";
+    "trust_proxy" trust_proxy: Vec<String> = "",
+        "proxies whose X-Forwarded-For counts, as 10.0.0.1 or 10.0.0.0/8";
+    "proxy_protocol" proxy_protocol: bool = "false",
+        "trusted proxies begin connections with a header of the PROXY protocol";
+    "extended" extended: bool = "true",
+        "clients may use the extended protocol: sessions, infos, history, requests";
+    "compat" compat: bool = "false",
+        "the rules of the Go original, its holes included";
+    "client_info" client_info: bool = "false",
+        "clients may set their own info, such as a name that other members see";
+    "shared_room_only" shared_room_only: bool = "false",
+        "direct messages only between clients in a common room";
+    "drain" drain: Duration = "20s",
+        "how long the end may take after SIGTERM, before connections are cut";
+    "drain_rate" drain_rate: usize = "1000",
+        "connections that are closed per second then";
+
+    "operator.listen" operator_listen: Option<SocketAddr> = "",
+        "where /metrics, /live and /ready are, for operators; nowhere without a value";
+
+    "tls.certificate" tls_certificate: Option<PathBuf> = "",
+        "the certificate and its chain, in PEM; with tls.key, clients connect by wss://";
+    "tls.key" tls_key: Option<PathBuf> = "",
+        "the private key of the certificate, in PEM";
+
+    "log.format" log_format: LogFormat = "plain",
+        "lines for people, or lines of JSON";
+    "log.level" log_level: LogLevel = "info",
+        "debug has a line for each connection";
+
+    "cluster.url" cluster_url: Option<BrokerAddress> = "",
+        "the broker by which servers share their rooms: nats://HOST, tls://HOST, redis://HOST, rediss://HOST";
+    "cluster.name" cluster_name: String = "roomer",
+        "servers of the same name share their rooms";
+    "cluster.node" cluster_node: Option<String> = "",
+        "the name of this server among them; without a value, host and process";
+
+    "limits.max_message" max_message: Size = "64 KiB",
+        "one message of a client";
+    "limits.max_name" max_name: Size = "256",
+        "the name of a room or an event";
+    "limits.max_rooms" max_rooms: usize = "1100",
+        "rooms of one client";
+    "limits.max_info" max_info: Size = "1 KiB",
+        "the info of a member";
+    "limits.max_backlog" max_backlog: Size = "1 MiB",
+        "what may wait for one client";
+    "limits.memory_budget" memory_budget: Option<Size> = "",
+        "what all clients together may hold; without a value, a quarter of the memory, at most 1 GiB";
+    "limits.max_history" max_history: Option<Size> = "",
+        "what all rooms together remember; without a value, 64 MiB, at most a quarter of the budget";
+    "limits.max_connections" max_connections: usize = "100000",
+        "connections at one time";
+    "limits.max_connections_per_address" max_connections_per_address: Option<usize> = "",
+        "of them from one address; without a value, 20000, at most all";
+    "limits.max_connections_per_user" max_connections_per_user: Option<usize> = "",
+        "of them of one user: a newer one replaces the oldest; without a value, any number";
+    "limits.max_handshakes" max_handshakes: usize = "16384",
+        "clients that are about to connect";
+    "limits.max_handshakes_per_address" max_handshakes_per_address: Option<usize> = "",
+        "of them from one address; without a value, 8192, at most all";
+    "limits.max_requests" max_requests: usize = "64",
+        "requests of one client that wait for their answers";
+    "limits.max_detached" max_detached: usize = "20000",
+        "sessions that wait for their clients to return";
+    "limits.resume_buffer" resume_buffer: Size = "256 KiB",
+        "what is kept for one of them";
+
+    "rates.messages" message_rate: Option<Rate> = "",
+        "messages of one client a second; above it, it is disconnected";
+    "rates.bytes" byte_rate: Option<Rate> = "",
+        "the same in bytes; the burst must not be below limits.max_message";
+    "rates.joins" join_rate: Option<Rate> = "",
+        "the same for joins";
+    "rates.infos" info_rate: Rate = "1 burst 16",
+        "changes of a client's info a second; more are dropped";
+    "rates.violations" violation_rate: Rate = "1 burst 256",
+        "rejected messages of one client a second; above it, it is disconnected";
+
+    "timeouts.handshake" handshake_timeout: Duration = "10s",
+        "how long a client may take to connect";
+    "timeouts.ping" ping_interval: Option<Duration> = "",
+        "how often clients are pinged; without a value, nine tenths of timeouts.silence";
+    "timeouts.silence" pong_timeout: Duration = "60s",
+        "how long a client may be silent";
+    "timeouts.write" write_timeout: Duration = "10s",
+        "how long a client may take nothing of what is sent to it";
+    "timeouts.message" message_timeout: Duration = "30s",
+        "how long each 64 KiB of a client's message may take";
+    "timeouts.close" close_timeout: Duration = "5s",
+        "how long a closing connection may take nothing";
+    "timeouts.resume" resume_window: Duration = "30s",
+        "how long the session of a lost connection is kept";
+    "timeouts.retry" retry_window: Duration = "10s",
+        "over which time clients return after the server has ended";
+}

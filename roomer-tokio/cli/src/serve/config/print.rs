@@ -1,0 +1,80 @@
+//! The whole configuration as a file, for `--print-config`.
+
+use std::fmt::{self, Write as _};
+
+use crate::serve::config::Config;
+use crate::serve::config::options::{Entry, TABLE};
+use crate::serve::config::rooms::{Presence, Room};
+use crate::serve::config::setting::{Raw, Setting, to_toml};
+use crate::serve::config::values::Place;
+
+/// The file that has the same effect as all sources together. Lines of options without a value are
+/// comments.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut last = "";
+        for entry in TABLE {
+            let (section, name) = entry.split();
+            if section != last {
+                writeln!(f, "\n[{section}]")?;
+                last = section;
+            }
+            writeln!(f, "# {}", entry.help)?;
+            let Some((raw, place)) = self.values.raw(entry.key) else { continue };
+            let source = match place {
+                Place::Default => String::new(),
+                place => format!(" # {place}"),
+            };
+            match raw {
+                Raw::Text(text) if text.is_empty() => writeln!(f, "# {name} = {}", entry.form)?,
+                // A login at the broker is not for the screen.
+                _ if entry.key == "cluster.url" => {
+                    let url = self.options.cluster_url.iter().map(ToString::to_string);
+                    let url = to_toml(&Raw::Text(url.collect()));
+                    writeln!(f, "{name} = {url}{source} (without a login)")?;
+                }
+                raw => writeln!(f, "{name} = {}{source}", written(raw, entry))?,
+            }
+        }
+        for room in &self.lists.rooms {
+            write!(f, "\n[[room]] # {}\n{}", room.place, room.value)?;
+        }
+        Ok(())
+    }
+}
+
+/// Text is written as a value of its kind would be: numbers and switches without quotation marks.
+fn written(raw: &Raw, entry: &Entry) -> String {
+    match raw {
+        Raw::Text(text) if entry.is_list => {
+            let items = text.split(',').map(|item| item.trim().to_owned());
+            to_toml(&Raw::List(items.filter(|item| !item.is_empty()).collect()))
+        }
+        Raw::Text(text) if matches!(entry.form, <usize>::FORM | <bool>::FORM) => text.clone(),
+        raw => to_toml(raw),
+    }
+}
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = format!("pattern = {}\n", to_toml(&Raw::Text(self.pattern.clone())));
+        if let Some(presence) = self.presence {
+            let name = match presence {
+                Presence::Full => "full",
+                Presence::Count => "count",
+                Presence::Off => "off",
+            };
+            writeln!(out, "presence = \"{name}\"")?;
+        }
+        if let Some(history) = self.history {
+            writeln!(out, "history = {history}")?;
+        }
+        if let Some(age) = self.history_age {
+            writeln!(out, "history_age = \"{}ms\"", age.as_millis())?;
+        }
+        if let Some(bytes) = self.history_bytes {
+            writeln!(out, "history_bytes = {}", bytes.0)?;
+        }
+        f.write_str(&out)
+    }
+}

@@ -1,0 +1,60 @@
+//! The rules for rooms by pattern: `[[room]]`.
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+
+use crate::serve::config::setting::{Setting, Size};
+
+/// The rules for the rooms that a pattern matches. For each rule, the first pattern that matches and
+/// has the rule applies.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Room {
+    /// A name, or the beginning of names followed by `*`.
+    #[serde(deserialize_with = "pattern")]
+    pub(crate) pattern: String,
+    pub(crate) presence: Option<Presence>,
+    /// How many of its last messages a room remembers.
+    pub(crate) history: Option<usize>,
+    /// For how long it remembers them.
+    #[serde(default, deserialize_with = "setting")]
+    pub(crate) history_age: Option<std::time::Duration>,
+    /// How many bytes of them it remembers.
+    #[serde(default, deserialize_with = "setting")]
+    pub(crate) history_bytes: Option<Size>,
+}
+
+/// How much the members of a room learn of each other.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Presence {
+    Full,
+    Count,
+    Off,
+}
+
+fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let pattern = String::deserialize(deserializer)?;
+    let prefix = pattern.strip_suffix('*').unwrap_or(&pattern);
+    match pattern.is_empty() || prefix.contains('*') {
+        true => Err(de::Error::custom(format!(
+            "{pattern:?} is not a pattern: write a name, or the beginning of names and * at the end"
+        ))),
+        false => Ok(pattern),
+    }
+}
+
+/// Reads a value as options of this kind are written.
+fn setting<'de, D: Deserializer<'de>, T: Setting>(deserializer: D) -> Result<Option<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(u64),
+        Text(String),
+    }
+    let text = match Written::deserialize(deserializer)? {
+        Written::Number(number) => number.to_string(),
+        Written::Text(text) => text,
+    };
+    T::parse(&text).map(Some).map_err(de::Error::custom)
+}

@@ -1,0 +1,133 @@
+//! The values of options as they were written, and the place of each.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+
+use crate::serve::config::options::{Entry, TABLE};
+use crate::serve::config::setting::{Raw, Setting};
+
+/// Something is wrong with the configuration: where, and what to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) place: Place,
+    /// The key, if it is about one.
+    pub(crate) key: String,
+    pub(crate) text: String,
+}
+
+/// The place at which a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Default,
+    File { name: String, line: usize },
+    Variable(String),
+    Flag(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Default => f.write_str("default"),
+            Place::File { name, line } => write!(f, "{name}:{line}"),
+            Place::Variable(name) => write!(f, "environment variable {name}"),
+            Place::Flag(name) => write!(f, "--{name}"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.place, &*self.key) {
+            (Place::Default, "") => f.write_str(&self.text),
+            (Place::Default, key) => write!(f, "{key}: {}", self.text),
+            (place, "") => write!(f, "{place}: {}", self.text),
+            (place, key) => write!(f, "{place}: {key}: {}", self.text),
+        }
+    }
+}
+
+/// The value of each option. A later source replaces an earlier one: defaults, the file, the
+/// environment, flags.
+pub(crate) struct Values(BTreeMap<&'static str, (Raw, Place)>);
+
+impl Values {
+    pub(crate) fn new() -> Values {
+        let default = |entry: &Entry| match entry.is_list {
+            true if entry.default.is_empty() => Raw::List(Vec::new()),
+            _ => Raw::Text(entry.default.into()),
+        };
+        Values(TABLE.iter().map(|entry| (entry.key, (default(entry), Place::Default))).collect())
+    }
+
+    pub(crate) fn set(&mut self, entry: &Entry, raw: Raw, place: Place) {
+        self.0.insert(entry.key, (raw, place));
+    }
+
+    /// Reads the variables of the environment. A variable that begins like those of a section, but
+    /// is none of them, is a mistake; others may be of other programs, as `ROOMER_PORT` of Kubernetes.
+    pub(crate) fn read_environment(
+        &mut self,
+        variables: impl Iterator<Item = (OsString, OsString)>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let known: BTreeMap<String, &Entry> =
+            TABLE.iter().map(|entry| (entry.variable(), entry)).collect();
+        for (name, value) in variables {
+            let Ok(name) = name.into_string() else { continue };
+            let place = Place::Variable(name.clone());
+            let problem = |text: String| Problem { place: place.clone(), key: String::new(), text };
+            match known.get(&name) {
+                Some(entry) => match value.into_string() {
+                    Ok(value) => self.set(entry, Raw::Text(value), place),
+                    Err(_) => problems.push(problem("is not UTF-8".into())),
+                },
+                None => {
+                    let section = sections().find(|section| {
+                        name.starts_with(&format!("ROOMER_{}_", section.to_uppercase()))
+                    });
+                    problems.extend(section.map(|section| problem(unknown(section))));
+                }
+            }
+        }
+    }
+
+    /// Returns the value of an option, and reports it if it is not valid.
+    pub(crate) fn get<T: Setting>(&self, key: &str, problems: &mut Vec<Problem>) -> Option<T> {
+        let (raw, _) = self.0.get(key)?;
+        let read = T::read(raw);
+        read.map_err(|text| problems.push(self.problem(key, text))).ok()
+    }
+
+    /// Returns a problem with the value of an option, at its place.
+    pub(crate) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
+        let place = self.0.get(key).map_or(Place::Default, |(_, place)| place.clone());
+        Problem { place, key: key.into(), text: text.into() }
+    }
+
+    pub(crate) fn raw(&self, key: &str) -> Option<&(Raw, Place)> {
+        self.0.get(key)
+    }
+}
+
+/// Returns the sections of the file that consist of options.
+pub(crate) fn sections() -> impl Iterator<Item = &'static str> {
+    let mut sections: Vec<_> = TABLE.iter().map(|entry| entry.split().0).collect();
+    sections.dedup();
+    sections.into_iter().filter(|section| !section.is_empty())
+}
+
+/// Returns what to write in place of an unknown key of a section.
+pub(crate) fn unknown(section: &str) -> String {
+    let names = TABLE.iter().map(Entry::split).filter(|(of, _)| *of == section);
+    let names: Vec<_> = names.map(|(_, name)| name).collect();
+    let names = names.join(", ");
+    if !section.is_empty() {
+        return format!("unknown; the keys of [{section}] are {names}");
+    }
+    let sections: Vec<_> = sections().map(|section| format!("[{section}]")).collect();
+    format!(
+        "unknown; the keys are {names}, the sections {}, the lists [[room]]",
+        sections.join(", ")
+    )
+}

@@ -1,0 +1,81 @@
+//! Connections of the operators' listener. Each wait has a limit here too: a client that sends or reads
+//! slowly holds one of a bounded number of connections for a bounded time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+/// Connections at one time. Further ones wait until the system accepts them.
+const MAX_CONNECTIONS: usize = 256;
+
+/// How long the head of a request may take.
+const HEAD: Duration = Duration::from_secs(5);
+
+/// How long a request may take, its body included.
+const REQUEST: Duration = Duration::from_secs(20);
+
+/// How long a connection may be used for one request after another, and how long the last response
+/// may take after that.
+const CONNECTION: Duration = Duration::from_secs(300);
+const LAST_RESPONSE: Duration = Duration::from_secs(30);
+
+/// The buffer for the head of a request; hyper's least.
+const MAX_HEAD: usize = 16 << 10;
+
+/// Pause after the system failed to accept.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Serves until the task is aborted.
+pub(crate) async fn serve(listener: TcpListener, routes: Router) {
+    let routes = routes.layer(from_fn(limit));
+    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        // The semaphore is never closed.
+        let Ok(permit) = free.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let routes = routes.clone();
+                tokio::spawn(async move {
+                    connection(stream, routes).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection of an operator");
+                sleep(ACCEPT_RETRY_DELAY).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, routes: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    let mut connection = std::pin::pin!(connection);
+    if timeout(CONNECTION, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(LAST_RESPONSE, connection).await;
+    }
+}
+
+/// Ends a request that takes too long, above all one whose body does not come.
+async fn limit(request: Request, next: Next) -> Response {
+    match timeout(REQUEST, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request takes too long\n").into_response(),
+    }
+}

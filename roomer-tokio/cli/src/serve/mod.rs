@@ -1,0 +1,113 @@
+//! `roomer serve`: a server that a configuration describes.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `config` | the options, and the places where they are written |
+//! | `rooms` | the configuration as a server with rooms |
+//! | `operator` | the second listener, for operators: metrics and health |
+//! | `http` | connections of that listener, and their limits |
+//! | `tls` | certificates from files |
+//! | `log` | lines for people, or lines of JSON |
+
+pub(crate) mod config;
+mod http;
+mod log;
+mod operator;
+mod rooms;
+mod tls;
+
+use std::net::SocketAddr;
+
+use roomer_tokio::{Server, cluster, serve_until, shutdown_signal, tls as tls_listener};
+use tokio::net::TcpListener;
+use tokio::runtime;
+
+use crate::args::{Check, Serve};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::serve::config::Config;
+use crate::serve::config::values::Problem;
+use crate::serve::tls::TlsConfig;
+
+/// Runs a server until a signal ends it.
+pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
+    let config = Config::read(args.file.as_deref(), &args.flags).map_err(failure)?;
+    if args.print_config {
+        return output.line(config.to_string().trim());
+    }
+    let plan = Plan::new(&config).map_err(|problem| failure(vec![problem]))?;
+    log::start(&config.options);
+    let runtime = match config.options.threads {
+        0 | 1 => runtime::Builder::new_current_thread().enable_all().build()?,
+        threads => {
+            runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
+        }
+    };
+    runtime.block_on(plan.run(&config)).map_err(|problem| failure(vec![problem]))
+}
+
+/// Checks a configuration as far as this is possible without listening.
+pub(crate) fn check(args: &Check, output: &Output) -> Result<(), Failure> {
+    let config = Config::read(args.file.as_deref(), &args.flags).map_err(failure)?;
+    Plan::new(&config).map_err(|problem| failure(vec![problem]))?;
+    output.line("the configuration is valid")
+}
+
+fn failure(problems: Vec<Problem>) -> Failure {
+    Failure::Config(problems.iter().map(ToString::to_string).collect())
+}
+
+/// What a valid configuration leads to.
+struct Plan {
+    server: Server,
+    tls: Option<TlsConfig>,
+}
+
+impl Plan {
+    fn new(config: &Config) -> Result<Plan, Problem> {
+        let tls = tls::read(config)?;
+        Ok(Plan { server: rooms::server(config)?, tls })
+    }
+
+    async fn run(self, config: &Config) -> Result<(), Problem> {
+        let options = &config.options;
+        let listener = bind(config, "listen", options.listen).await?;
+        let operator = match options.operator_listen {
+            Some(address) => Some(bind(config, "operator.listen", address).await?),
+            None => None,
+        };
+        // From here on a signal is noticed, so that a supervisor may send one as soon as it reads that
+        // the server listens.
+        let stop = shutdown_signal();
+        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+        let path = &options.path;
+        tracing::info!(url = %format!("{scheme}://{}{path}", address(&listener)), "listening");
+        let operator = operator.map(|listener| {
+            tracing::info!(url = %format!("http://{}", address(&listener)), "listening for operators");
+            tokio::spawn(http::serve(listener, operator::routes(self.server.clone())))
+        });
+        if let Some(broker) = options.cluster_url.clone() {
+            tokio::spawn(cluster(self.server.clone(), broker));
+        }
+        let served = match self.tls {
+            Some(tls) => serve_until(tls_listener(listener, tls), self.server, stop).await,
+            None => serve_until(listener, self.server, stop).await,
+        };
+        // Until now, so that operators see the drain.
+        if let Some(operator) = operator {
+            operator.abort();
+        }
+        tracing::info!("stopped");
+        served.map_err(|error| config.problem("listen", error.to_string()))
+    }
+}
+
+async fn bind(config: &Config, key: &str, address: SocketAddr) -> Result<TcpListener, Problem> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| config.problem(key, format!("cannot listen at {address}: {error}")))
+}
+
+/// The address with the port that the system has chosen, if it was left to it.
+fn address(listener: &TcpListener) -> String {
+    listener.local_addr().map_or_else(|_| "?".into(), |address| address.to_string())
+}

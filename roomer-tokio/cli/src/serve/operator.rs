@@ -1,0 +1,30 @@
+//! What operators get at their listener: metrics and health.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use roomer_tokio::Server;
+
+/// The content type of metrics in the text format of Prometheus.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(crate) fn routes(server: Server) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/live", get(async |State(server): State<Server>| health(server.is_live())))
+        .route("/ready", get(async |State(server): State<Server>| health(server.is_ready())))
+        .with_state(server)
+}
+
+async fn metrics(State(server): State<Server>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, METRICS)], server.stats().to_prometheus())
+}
+
+fn health(is_good: bool) -> (StatusCode, &'static str) {
+    match is_good {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "unavailable\n"),
+    }
+}

@@ -1,0 +1,209 @@
+//! The configuration as a server with rooms.
+
+use roomer_tokio::{BuildError, Builder, Cluster, History, Presence, Server};
+
+use crate::serve::config::Config;
+use crate::serve::config::options::Options;
+use crate::serve::config::rooms::{self, Room};
+use crate::serve::config::values::Problem;
+
+/// Creates the server.
+pub(crate) fn server(config: &Config) -> Result<Server, Problem> {
+    let options = &config.options;
+    if options.threads == 0 {
+        return Err(config.problem("threads", "no thread would serve: write 1 or more"));
+    }
+    admit_anonymous(config)?;
+    let mut builder = limits(Server::builder(), options);
+    builder = timeouts(builder, options);
+    for origin in &options.origins {
+        builder = builder.allow_origin(origin);
+    }
+    for proxy in &options.trust_proxy {
+        builder = builder.trust_proxy(proxy);
+    }
+    if options.proxy_protocol {
+        builder = builder.proxy_protocol();
+    }
+    if options.shared_room_only {
+        builder = builder.shared_room_only();
+    }
+    if options.client_info {
+        builder = builder.may_set_info(|_, _| true);
+    }
+    for room in &config.lists.rooms {
+        builder = remember(builder, &room.value);
+    }
+    if options.compat {
+        builder = builder.compat();
+    }
+    if options.cluster_url.is_some() {
+        let cluster = Cluster::named(&options.cluster_name);
+        builder = builder.cluster(match &options.cluster_node {
+            Some(node) => cluster.node(node),
+            None => cluster,
+        });
+    }
+    builder = builder
+        .path(&options.path)
+        .extended(options.extended && !options.compat)
+        .health("/live", "/ready")
+        .drain(options.drain, options.drain_rate);
+    builder.build().map_err(|error| problem(config, &error))
+}
+
+/// A server that lets in all clients, and that other machines reach, is more often a mistake than
+/// intended.
+fn admit_anonymous(config: &Config) -> Result<(), Problem> {
+    let options = &config.options;
+    match options.anonymous {
+        None if !options.listen.ip().is_loopback() => Err(config.problem(
+            "listen",
+            format!(
+                "other machines reach {}, and no login is configured: configure one, or write \
+                 anonymous = true if all clients may connect",
+                options.listen
+            ),
+        )),
+        Some(false) => Err(config.problem(
+            "anonymous",
+            "no client could connect, since no login is configured: configure one, or write true",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn limits(mut builder: Builder, options: &Options) -> Builder {
+    builder = builder
+        .max_message(options.max_message.0)
+        .max_name(options.max_name.0)
+        .max_rooms(options.max_rooms)
+        .max_info(options.max_info.0)
+        .max_backlog(options.max_backlog.0)
+        .max_connections(options.max_connections)
+        .max_handshakes(options.max_handshakes)
+        .max_requests(options.max_requests)
+        .max_detached(options.max_detached)
+        .resume_buffer(options.resume_buffer.0)
+        .info_rate(options.info_rate.per_second, options.info_rate.burst)
+        .violation_rate(options.violation_rate.per_second, options.violation_rate.burst);
+    if let Some(bytes) = options.memory_budget {
+        builder = builder.memory_budget(bytes.0);
+    }
+    if let Some(bytes) = options.max_history {
+        builder = builder.max_history(bytes.0);
+    }
+    if let Some(connections) = options.max_connections_per_address {
+        builder = builder.max_connections_per_address(connections);
+    }
+    if let Some(connections) = options.max_connections_per_user {
+        builder = builder.max_connections_per_user(connections);
+    }
+    if let Some(handshakes) = options.max_handshakes_per_address {
+        builder = builder.max_handshakes_per_address(handshakes);
+    }
+    if let Some(rate) = options.message_rate {
+        builder = builder.message_rate(rate.per_second, rate.burst);
+    }
+    if let Some(rate) = options.byte_rate {
+        builder = builder.byte_rate(rate.per_second, rate.burst);
+    }
+    if let Some(rate) = options.join_rate {
+        builder = builder.join_rate(rate.per_second, rate.burst);
+    }
+    builder
+}
+
+fn timeouts(builder: Builder, options: &Options) -> Builder {
+    let builder = builder
+        .handshake_timeout(options.handshake_timeout)
+        .pong_timeout(options.pong_timeout)
+        .write_timeout(options.write_timeout)
+        .message_timeout(options.message_timeout)
+        .close_timeout(options.close_timeout)
+        .resume_window(options.resume_window)
+        .retry_window(options.retry_window);
+    match options.ping_interval {
+        Some(interval) => builder.ping_interval(interval),
+        None => builder,
+    }
+}
+
+/// Applies what the hub knows by pattern itself.
+fn remember(mut builder: Builder, room: &Room) -> Builder {
+    if let Some(presence) = room.presence {
+        let presence = match presence {
+            rooms::Presence::Full => Presence::Full,
+            rooms::Presence::Count => Presence::Count,
+            rooms::Presence::Off => Presence::Off,
+        };
+        builder = builder.presence(&room.pattern, presence);
+    }
+    if let Some(messages) = room.history {
+        let mut history = History::last(messages);
+        if let Some(age) = room.history_age {
+            history = history.max_age(age);
+        }
+        if let Some(bytes) = room.history_bytes {
+            history = history.max_bytes(bytes.0);
+        }
+        builder = builder.history(&room.pattern, history);
+    }
+    builder
+}
+
+/// Finds the option that an error of the builder is about.
+fn problem(config: &Config, error: &BuildError) -> Problem {
+    let key = match error {
+        BuildError::PingInterval { .. } => "timeouts.ping",
+        BuildError::MemoryBudget { .. } => "limits.memory_budget",
+        BuildError::ByteBurst { .. } => "rates.bytes",
+        BuildError::Origin(_) => "origins",
+        BuildError::Proxy(_) => "trust_proxy",
+        BuildError::ProxyProtocol => "proxy_protocol",
+        BuildError::DuplicatePath(_) | BuildError::Path(_) => "path",
+        BuildError::Cluster(_) => "cluster.name",
+        BuildError::PerAddress { option: "max_handshakes", .. } => {
+            "limits.max_handshakes_per_address"
+        }
+        BuildError::PerAddress { .. } => "limits.max_connections_per_address",
+        BuildError::Zero { option: "drain" } if config.options.drain_rate == 0 => "drain_rate",
+        BuildError::Zero { option } => key_of(option),
+        _ => "",
+    };
+    let text = match error {
+        BuildError::PingInterval { interval, timeout } => {
+            format!("must be shorter than timeouts.silence: {interval:?} is not below {timeout:?}")
+        }
+        BuildError::ProxyProtocol => "needs trust_proxy: write the proxy's address there".into(),
+        BuildError::Zero { .. } => "must not be 0".into(),
+        BuildError::PerAddress { per_address, total, .. } => {
+            format!("{per_address} for one address is more than all, {total}: write less")
+        }
+        error => error.to_string(),
+    };
+    config.problem(key, text)
+}
+
+/// Returns the key of an option of the builder that must not be zero.
+fn key_of(option: &str) -> &'static str {
+    match option {
+        "max_message" => "limits.max_message",
+        "max_backlog" => "limits.max_backlog",
+        "max_rooms" => "limits.max_rooms",
+        "max_name" => "limits.max_name",
+        "max_handshakes" => "limits.max_handshakes",
+        "max_handshakes_per_address" => "limits.max_handshakes_per_address",
+        "max_connections" => "limits.max_connections",
+        "max_connections_per_address" => "limits.max_connections_per_address",
+        "max_connections_per_user" => "limits.max_connections_per_user",
+        "drain" => "drain",
+        "ping_interval" => "timeouts.ping",
+        "pong_timeout" => "timeouts.silence",
+        "write_timeout" => "timeouts.write",
+        "message_timeout" => "timeouts.message",
+        "handshake_timeout" => "timeouts.handshake",
+        "close_timeout" => "timeouts.close",
+        _ => "",
+    }
+}

@@ -1,0 +1,170 @@
+//! The configuration of `roomer serve`: its sources, and what is said about mistakes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use support::{TempFile, roomer, run, succeeds};
+
+/// Mistakes, each with the line, the key and words of the remedy.
+const MISTAKES: &[(&str, usize, &str, &str)] = &[
+    ("listen = \"localhost\"", 1, "listen", "write 127.0.0.1:8080"),
+    ("\n\nlisten = \"0.0.0.0:80\"", 3, "listen", "no login is configured"),
+    ("anonymous = false", 1, "anonymous", "no login is configured"),
+    ("listn = \"127.0.0.1:80\"", 1, "listn", "the keys are listen, path"),
+    ("threads = 0", 1, "threads", "write 1 or more"),
+    ("threads = \"many\"", 1, "threads", "write digits"),
+    ("threads = -1", 1, "threads", "write digits"),
+    ("threads = 1e3", 1, "threads", "write digits"),
+    ("threads = 99999999999999999999999", 1, "threads", "write digits"),
+    ("path = \"ws\"", 1, "path", "must begin with /"),
+    ("path = \"/live\"", 1, "path", "used twice"),
+    ("path = 1", 1, "path", "in quotation marks"),
+    ("path = 2000-01-01", 1, "path", "is a date"),
+    ("compat = \"yes\"", 1, "compat", "write true or false"),
+    ("origins = [1]", 1, "origins", "a list of texts"),
+    ("origins = [\"example.com\"]", 1, "origins", "write it as https://example.com"),
+    ("trust_proxy = [\"proxy\"]", 1, "trust_proxy", "write it as 10.0.0.1"),
+    ("proxy_protocol = true", 1, "proxy_protocol", "needs trust_proxy"),
+    ("drain_rate = 0", 1, "drain_rate", "must not be 0"),
+    ("limits = 3", 1, "limits", "write [limits]"),
+    ("[limits]\nmax_room = 1", 2, "limits.max_room", "max_rooms"),
+    ("[limits]\nmax_rooms = 0", 2, "limits.max_rooms", "must not be 0"),
+    ("[limits]\nmax_rooms = 0x10", 2, "limits.max_rooms", "decimal digits"),
+    ("[limits]\nmax_rooms = [\"1\"]", 2, "limits.max_rooms", "not a list"),
+    ("[limits.max_rooms]\nx = 1", 1, "limits.max_rooms", "not a section"),
+    ("[limits]\nmax_message = \"64 KB\"", 2, "limits.max_message", "64 KiB"),
+    ("[limits]\nmemory_budget = 1", 2, "limits.memory_budget", "must not be below"),
+    (
+        "[limits]\nmax_connections_per_address = 100001",
+        2,
+        "limits.max_connections_per_address",
+        "write less",
+    ),
+    ("[rates]\nmessages = 0", 2, "rates.messages", "50 burst 200"),
+    ("[rates]\nbytes = 5", 2, "rates.bytes", "must not be below max_message"),
+    ("[timeouts]\nping = \"60s\"", 2, "timeouts.ping", "shorter than timeouts.silence"),
+    ("[timeouts]\nwrite = \"1 week\"", 2, "timeouts.write", "500ms, 30s, 5m or 2h"),
+    ("[tls]\ncertificate = \"/nowhere.pem\"", 2, "tls.certificate", "needs tls.key"),
+    ("[tls]\nkey = \"/nowhere.pem\"", 2, "tls.key", "needs tls.certificate"),
+    ("[tls]\ncertificate = \"/nowhere\"\nkey = \"/nowhere\"", 2, "tls.certificate", "No such file"),
+    ("[log]\nformat = \"xml\"", 2, "log.format", "plain|json"),
+    ("[cluster]\nurl = \"http://broker\"", 2, "cluster.url", "nats://"),
+    (
+        "[cluster]\nurl = \"nats://broker\"\nname = \"a b\"",
+        3,
+        "cluster.name",
+        "the name of the cluster",
+    ),
+    ("[operator]\nlisten = \"9090\"", 2, "operator.listen", "write 127.0.0.1:8080"),
+    ("[[room]]\npattern = \"a*b\"", 2, "room", "* at the end"),
+    ("[[room]]\n\nhistory = 1", 1, "room", "missing field `pattern`"),
+    ("[[room]]\npattern = \"a\"\nhistori = 1", 3, "room", "expected one of `pattern`"),
+    ("[[room]]\npattern = \"a\"\npresence = \"none\"", 3, "room", "`full`, `count`, `off`"),
+    ("[[room]]\npattern = \"a\"\nhistory_age = \"x\"", 3, "room", "is not a time"),
+    ("[room]\npattern = \"a\"", 1, "room", "write [[room]]"),
+    ("listen = [", 1, "", "unclosed array"),
+    ("a = 1\na = 2", 2, "", "duplicate key"),
+];
+
+#[test]
+fn each_mistake_is_refused_with_its_line_its_key_and_the_remedy() {
+    for (text, line, key, words) in MISTAKES {
+        let file = TempFile::new("mistake.toml", text);
+        for command in ["check", "serve"] {
+            let done = run(&[command, file.path()]);
+            let error = String::from_utf8(done.stderr).unwrap();
+            assert_eq!(done.status.code(), Some(2), "{text:?}: {error}");
+            let start = match *key {
+                "" => format!("roomer: {}:{line}: ", file.path()),
+                key => format!("roomer: {}:{line}: {key}: ", file.path()),
+            };
+            let found = error.lines().any(|line| line.starts_with(&start) && line.contains(words));
+            assert!(found, "{text:?} should be {start}…{words}, but is {error}");
+        }
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    let file = TempFile::new("mistakes.toml", "x = 1\nthreads = \"y\"\n[limits]\nz = 1\n");
+    let mut check = roomer(&["check", file.path(), "--log-level", "loud"]);
+    let done = check.env("ROOMER_TIMEOUTS_PIN", "1").env("ROOMER_PATH", "no").output().unwrap();
+    let error = String::from_utf8(done.stderr).unwrap();
+    let places: Vec<_> = error
+        .lines()
+        .map(|line| line.trim_start_matches("roomer: ").trim_start_matches(file.path()))
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
+    let expected = [":1", ":2", ":4", "environment variable ROOMER_TIMEOUTS_PIN", "--log-level"];
+    assert_eq!(places, expected, "{error}");
+}
+
+#[test]
+fn mistakes_cannot_command_the_terminal_and_are_json_where_it_is_wanted() {
+    let file = TempFile::new("escape.toml", "path = \"\\u001b[2J\"");
+    let error = String::from_utf8(run(&["check", file.path()]).stderr).unwrap();
+    assert!(!error.contains('\u{1b}'), "{error:?}");
+    let error = run(&["check", file.path(), "--json"]).stderr;
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&error).unwrap()["on"], "failure");
+    // Whatever is no file of a configuration.
+    for path in ["/", "/nowhere", "/dev/zero"] {
+        assert_eq!(run(&["check", path]).status.code(), Some(2), "{path}");
+    }
+    let bytes = TempFile::new("bytes.toml", [0xff, 0xfe]);
+    assert_eq!(run(&["check", bytes.path()]).status.code(), Some(2));
+}
+
+#[test]
+fn flags_come_before_variables_and_variables_before_the_file() {
+    let file =
+        TempFile::new("sources.toml", "path = \"/a\"\n[limits]\nmax_rooms = 1\nmax_name = 9\n");
+    let mut print = roomer(&["serve", file.path(), "--print-config", "--limits-max-name", "7"]);
+    print.env("ROOMER_LIMITS_MAX_ROOMS", "2").env("ROOMER_LIMITS_MAX_NAME", "8");
+    // Of another program, or of Kubernetes.
+    print.env("ROOMER_PORT", "tcp://10.0.0.1:80").env("ROOMER_TOKEN", "x");
+    let printed = succeeds(&print.output().unwrap());
+    assert!(printed.contains(&format!("path = \"/a\" # {}:1\n", file.path())), "{printed}");
+    assert!(printed.contains("max_rooms = 2 # environment variable ROOMER_LIMITS_MAX_ROOMS\n"));
+    assert!(printed.contains("max_name = \"7\" # --limits-max-name\n"), "{printed}");
+}
+
+#[test]
+fn the_printed_configuration_is_a_file_with_the_same_effect() {
+    let text = "origins = [\"https://a.example\", \"any\"]\npath = \"/ä\\\"\\\\\"\n\
+                [cluster]\nnode = \"123\"\n[[room]]\npattern = \"news*\"\npresence = \"count\"\n\
+                history = 5\nhistory_age = \"90s\"\nhistory_bytes = \"1 KiB\"\n";
+    let file = TempFile::new("whole.toml", text);
+    let printed = succeeds(&run(&["serve", file.path(), "--print-config", "--threads", "2"]));
+    let again = TempFile::new("again.toml", &printed);
+    succeeds(&run(&["check", again.path()]));
+    let twice = succeeds(&run(&["serve", again.path(), "--print-config"]));
+    let values = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.split(" # ").next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(values(&printed), values(&twice));
+    assert!(values(&printed).contains(&"threads = 2".to_owned()));
+}
+
+#[test]
+fn the_login_at_the_broker_is_not_printed() {
+    let url = "nats://ann:hunter2@broker.example";
+    let printed = succeeds(&run(&["serve", "--print-config", "--cluster-url", url]));
+    assert!(printed.contains("broker.example") && !printed.contains("hunter2"), "{printed}");
+    let error = run(&["check", "--cluster-url", "http://ann:hunter2@broker"]).stderr;
+    assert!(!String::from_utf8(error).unwrap().contains("hunter2"));
+}
+
+#[test]
+fn the_file_of_the_page_is_valid_and_its_mistake_is_told_as_it_says() {
+    let page = include_str!("../SERVER.md");
+    let block = |kind: &str| {
+        let rest = page.split(&format!("```{kind}\n")).nth(1).unwrap();
+        rest.split("```").next().unwrap()
+    };
+    succeeds(&run(&["check", TempFile::new("page.toml", block("toml")).path()]));
+    let mistake = "\n\n\n\n\n[limits]\nmax_message = \"64 KB\"\n";
+    let file = TempFile::new("mistake.toml", mistake);
+    let error = String::from_utf8(run(&["check", file.path()]).stderr).unwrap();
+    assert_eq!(error.replace(file.path(), "roomer.toml"), block("text"));
+}

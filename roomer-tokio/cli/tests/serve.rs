@@ -1,0 +1,118 @@
+//! `roomer serve` as a program, over real sockets.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::{Answer, Serving, TempFile, certificate, run, succeeds};
+
+#[test]
+fn clients_talk_operators_watch_and_a_signal_drains() {
+    let mut serving = Serving::start(&["--client-info", "true"]);
+    succeeds(&run(&["send", &serving.url, "lobby", "chat", "hello"]));
+    let metrics = serving.get("/metrics");
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.head.contains("content-type: text/plain; version=0.0.4"), "{}", metrics.head);
+    assert!(metrics.text().contains("\nroomer_opened_total 1\n"), "{}", metrics.text());
+    for path in ["/live", "/ready"] {
+        assert_eq!(serving.get(path).text(), "ok\n");
+        // The port of clients answers them too, for load balancers.
+        let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
+        let mut public = TcpStream::connect(host).unwrap();
+        write!(public, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert_eq!(Answer::read(&mut public).status, 200);
+        // And does not show how the server is.
+        let mut public = TcpStream::connect(host).unwrap();
+        write!(public, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert_eq!(Answer::read(&mut public).status, 404);
+    }
+    serving.signal(Signal::TERM);
+    serving.logged("drain ended");
+    serving.logged("stopped");
+    assert!(serving.wait().success());
+}
+
+#[test]
+fn rooms_have_the_rules_of_the_file() {
+    let file = TempFile::new(
+        "rooms.toml",
+        "[[room]]\npattern = \"news*\"\nhistory = 2\n[[room]]\npattern = \"*\"\npresence = \"off\"\n",
+    );
+    let serving = Serving::start(&[file.path()]);
+    let url = &*serving.url;
+    for text in ["1", "2", "3"] {
+        succeeds(&run(&["send", url, "news", "item", text]));
+        succeeds(&run(&["send", url, "lobby", "item", text]));
+    }
+    let tail = run(&["tail", url, "news", "--history", "9", "--count", "2", "--json"]);
+    let texts: Vec<Value> = succeeds(&tail)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].clone())
+        .collect();
+    assert_eq!(texts, ["2", "3"]);
+}
+
+#[test]
+fn clients_connect_by_tls_with_the_certificate_of_the_files() {
+    let (certificate, key) = certificate();
+    let serving =
+        Serving::start(&["--tls-certificate", certificate.path(), "--tls-key", key.path()]);
+    assert!(serving.url.starts_with("wss://"));
+    let url = serving.url.replace("127.0.0.1", "localhost");
+    succeeds(&run(&["send", &url, "lobby", "chat", "x", "--ca", certificate.path()]));
+    // Another key does not go with it.
+    let (_, other) = support::certificate();
+    let files = ["--tls-certificate", certificate.path(), "--tls-key", other.path()];
+    let done = run(&[&["check"][..], &files].concat());
+    let error = String::from_utf8(done.stderr).unwrap();
+    assert!(error.contains("--tls-key: tls.key: does not go with the certificate"), "{error}");
+}
+
+#[test]
+fn a_broker_that_cannot_be_reached_does_not_keep_clients_away() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let broker = format!("nats://127.0.0.1:{port}");
+    let serving = Serving::start(&["--cluster-url", &broker, "--cluster-node", "a"]);
+    succeeds(&run(&["send", &serving.url, "lobby", "chat", "hello"]));
+    let metrics = serving.get("/metrics");
+    assert!(metrics.text().contains("roomer_cluster_link_up 0"), "{}", metrics.text());
+}
+
+#[test]
+fn an_address_in_use_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for key in ["listen", "operator.listen"] {
+        let flag = format!("--{}", key.replace('.', "-"));
+        let other = if key == "listen" { "--operator-listen" } else { "--listen" };
+        let done = run(&["serve", &flag, &address, other, "127.0.0.1:0"]);
+        let error = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(2));
+        assert!(error.contains(&format!("{flag}: {key}: cannot listen at {address}")), "{error}");
+    }
+}
+
+#[test]
+fn slow_and_strange_requests_of_operators_end() {
+    let serving = Serving::start(&[]);
+    assert_eq!(serving.request("POST", "/metrics", &[], b"x").status, 405);
+    assert_eq!(serving.get("/../etc/passwd").status, 404);
+    let long = format!("X: {}", "x".repeat(20_000));
+    assert_eq!(serving.request("GET", "/live", &[&long], b"").status, 431);
+    let heads = ["GET /live HTTP/1.1\r\nHost: x\r\n", "", "GET /live HTTP/1.1\r\nHost: x\r\n\r\n"];
+    let streams = heads.map(|head| {
+        let mut stream = TcpStream::connect(&serving.operator).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    });
+    // The server closes those that send no more, whether or not a request came before.
+    for mut stream in streams {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+    }
+    assert_eq!(serving.get("/live").status, 200);
+}

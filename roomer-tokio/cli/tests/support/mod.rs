@@ -1,0 +1,178 @@
+//! `roomer serve` as a program, and HTTP by hand.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "helpers of tests, of which each uses some"
+)]
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+/// A command without the variables of the environment that would change it.
+pub fn roomer(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roomer"));
+    command.args(args).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ROOMER_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+pub fn run(args: &[&str]) -> Output {
+    roomer(args).output().unwrap()
+}
+
+#[track_caller]
+pub fn succeeds(done: &Output) -> String {
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout.clone()).unwrap()
+}
+
+/// A file that is removed with the test.
+pub struct TempFile(pub PathBuf);
+
+impl TempFile {
+    pub fn new(name: &str, content: impl AsRef<[u8]>) -> TempFile {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("roomer-{}-{count}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, content).unwrap();
+        TempFile(path)
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A certificate for `localhost`, and its key.
+pub fn certificate() -> (TempFile, TempFile) {
+    let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+    let key = made.signing_key.serialize_pem();
+    (TempFile::new("cert.pem", made.cert.pem()), TempFile::new("key.pem", key))
+}
+
+/// A server that is killed with the test.
+pub struct Serving {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    /// The address of the WebSocket.
+    pub url: String,
+    /// Host and port of the operators' listener.
+    pub operator: String,
+}
+
+impl Serving {
+    pub fn start(args: &[&str]) -> Serving {
+        Serving::start_with(roomer(&["serve"]).args(args))
+    }
+
+    /// Starts a command that is `roomer serve`.
+    pub fn start_with(command: &mut Command) -> Serving {
+        let ports = ["--listen", "127.0.0.1:0", "--operator-listen", "127.0.0.1:0"];
+        command.args(ports).args(["--log-format", "json"]).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (url, operator) = (String::new(), String::new());
+        let mut serving = Serving { child, log, url, operator };
+        serving.url = serving.logged("listening")["url"].as_str().unwrap().into();
+        let operator = serving.logged("listening for operators");
+        serving.operator = operator["url"].as_str().unwrap().replace("http://", "");
+        serving
+    }
+
+    /// Reads the log up to a line with this message.
+    #[track_caller]
+    pub fn logged(&mut self, message: &str) -> Value {
+        let mut before = VecDeque::new();
+        for line in self.log.by_ref() {
+            let line = line.unwrap();
+            let value: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+            if value["message"] == message {
+                return value;
+            }
+            before.push_back(line);
+        }
+        panic!("{message:?} is not logged, but {before:#?}");
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, signal).unwrap();
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// Sends a request to the operators' listener.
+    pub fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, &[], b"")
+    }
+
+    pub fn request(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(&self.operator).unwrap();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        head += &format!("Content-Length: {}\r\n", body.len());
+        for header in headers {
+            head += &format!("{header}\r\n");
+        }
+        head += "\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        // A server that refuses the head may close before the body is sent.
+        let _ = stream.write_all(body);
+        Answer::read(&mut stream)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads until the server closes the connection.
+    pub fn read(stream: &mut TcpStream) -> Answer {
+        let mut bytes = Vec::new();
+        // A reset after the response is not an error of the response.
+        let _ = stream.read_to_end(&mut bytes);
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(&bytes)));
+        let head = String::from_utf8(bytes[..end].into()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_lowercase(), body: bytes[end + 4..].into() }
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.text()))
+    }
+}
