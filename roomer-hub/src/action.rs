@@ -98,7 +98,7 @@ pub enum Action<'a> {
         /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// Send a direct message to a peer, whose tag its `dst` bears; the peer drops it if the id is
+    /// Send a direct message to the peer whose tag its `dst` bears. The peer drops it if the id is
     /// unknown there.
     Forward {
         /// The peer to send to.
@@ -142,7 +142,7 @@ pub enum Action<'a> {
         /// The client's packet.
         packet: PacketRef<'a>,
     },
-    /// A request of the server is not answered any more.
+    /// A request of the server will not be answered.
     Unanswered {
         /// The request's number.
         request: u64,

@@ -14,12 +14,12 @@ const ENTRIES_PER_CHUNK: usize = 100;
 /// The full chunks of the text.
 #[derive(Debug, Default)]
 pub(crate) struct EntryChunks {
-    /// An empty chunk has to be made again.
+    /// An empty chunk has to be built again.
     chunks: Vec<Bytes>,
 }
 
 impl EntryChunks {
-    /// Records that the entry at an index is another one, or is gone.
+    /// Records that the entry at an index has changed or is gone.
     pub(crate) fn changed(&mut self, index: usize) {
         if let Some(chunk) = self.chunks.get_mut(index / ENTRIES_PER_CHUNK) {
             *chunk = Bytes::new();
@@ -41,7 +41,7 @@ impl EntryChunks {
                 let start = number * ENTRIES_PER_CHUNK;
                 let mut text = Vec::new();
                 (start..start + ENTRIES_PER_CHUNK).for_each(|index| write(index, &mut text));
-                // Without spare memory: a full chunk stays as long as it is.
+                // Without spare capacity, since a full chunk never grows.
                 text.shrink_to_fit();
                 *chunk = text.into();
             }

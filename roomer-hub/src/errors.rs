@@ -139,7 +139,7 @@ impl Output {
         in_room: bool,
         failure: &Failure<'_>,
     ) {
-        // Not cleared with every input, which would cost connections that do not get errors.
+        // Not cleared with every input, which would slow down connections that do not get errors.
         let is_error =
             |record: &Record| matches!(record, Record::Extended(ExtendedRecord::Error(_)));
         if !self.records.iter().rev().any(is_error) {

@@ -10,7 +10,7 @@ use crate::limits::RejectReason;
 use crate::rate::{Bucket, Rate};
 use crate::tables::Tables;
 
-/// The age from which a request makes room for a new one. Its asker has most likely stopped to wait,
+/// The age from which a request makes room for a new one. Its asker has most likely stopped waiting,
 /// which the server does not learn.
 const OLD_AGE: Duration = Duration::from_secs(60);
 

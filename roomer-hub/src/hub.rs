@@ -30,7 +30,7 @@ pub struct Hub {
     presence: Vec<(RoomPattern, Presence)>,
     /// The events with a request handler.
     pub(crate) request_handlers: HashMap<Box<str>, HandlerKey, HashKey>,
-    /// Above the number of each request of the server.
+    /// Greater than the number of every request of the server so far.
     pub(crate) next_request: u64,
     pub(crate) rejected: RejectedPackets,
     pub(crate) rejected_peer_inputs: RejectedPeerInputs,

@@ -113,7 +113,7 @@ pub enum Input<'a> {
         peer: PeerKey,
         /// The room's name.
         room: &'a str,
-        /// The number, which replaces the one before; 0 if there are none any more.
+        /// The number, which replaces the one before; 0 if there are none left.
         members: u32,
     },
     /// A message of a peer for the members of a room, of this node alone: the peer sends it to
@@ -239,7 +239,8 @@ pub enum Command<'a> {
         /// The packet's payload, any bytes.
         payload: &'a [u8],
     },
-    /// Stop to wait for the answer to a request of the server: a later one is dropped.
+    /// Stop waiting for the answer to a request of the server. An answer that arrives later is
+    /// dropped.
     Withdraw {
         /// The connection that was asked.
         conn: ConnKey,

@@ -33,9 +33,9 @@ pub(crate) enum RejectReason {
 }
 
 impl RejectReason {
-    /// Returns true if the sender could have known. The receiver of a direct message may have
-    /// closed a moment ago, which is not the sender's fault; nor does a client know what another one
-    /// speaks, or that the server has stopped to wait.
+    /// Returns true if the sender could have known. The receiver of a direct message may have closed
+    /// a moment ago, which is not the sender's fault; nor does a client know which protocol another
+    /// one speaks, or that the server has stopped waiting.
     pub(crate) fn is_violation(self) -> bool {
         use RejectReason::{LateAnswer, PlainReceiver, UnknownDst};
         !matches!(self, UnknownDst | PlainReceiver | LateAnswer)
@@ -104,8 +104,8 @@ impl Buckets {
         let take = |bucket: &mut Bucket, rate: Option<Rate>, count| {
             rate.is_none_or(|rate| bucket.take(rate, now, count))
         };
-        // Tokens that a rejected packet took before the rate that rejects it are lost, which is of
-        // no consequence: its connection is closed.
+        // Tokens that a rejected packet took before the rate that rejects it are lost, which does
+        // not matter: its connection is closed.
         take(&mut self.messages, config.message_rate, 1)
             && take(&mut self.bytes, config.byte_rate, packet.encoded_len())
             && (packet.event != JOIN || take(&mut self.joins, config.join_rate, 1))

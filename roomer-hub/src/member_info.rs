@@ -315,7 +315,8 @@ impl<'a> Actions<'a> {
 impl Tables {
     /// Brings the text of a room's members and guests up to date, and writes what is not in its chunks.
     fn refresh_entries(&mut self, key: RoomKey, own: &mut Vec<u8>, abroad: &mut MemberList) {
-        // Taken out, so that the entries can be read from the tables meanwhile. A small room has none.
+        // Moved out, so that the entries can be read from the tables meanwhile. A small room has no
+        // full chunks.
         let mut kept = self.rooms[key].entries.take();
         let mut new = EntryChunks::default();
         let entries = kept.as_deref_mut().unwrap_or(&mut new);

@@ -112,8 +112,8 @@ impl Hub {
             .find_room(name)
             .and_then(|room| Some((room, self.tables.seat_index(conn, room)?)));
         let Some((room, seat_index)) = seat else {
-            // Answered all the same: plain clients use it to learn that their earlier packets were
-            // handled.
+            // Answered in any case: plain clients use the answer to learn that their earlier
+            // packets were handled.
             return self.output.records.push(Record::LeaveAck);
         };
         self.output.records.push(Record::Left(room));

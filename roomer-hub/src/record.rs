@@ -38,13 +38,14 @@ pub(crate) enum Record {
 /// The kinds of notices for extended members, which differ in their receivers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum NoticeKind {
-    /// About a join or a leave: for the others.
+    /// A notice about a join or a leave, for the other members.
     Membership,
-    /// About a change of info: for all.
+    /// A notice about a change of info, for all members.
     Info,
-    /// About a change of the subject's own info, in a room that does not show the others: for it alone.
+    /// A notice about a change of the subject's info, for the subject alone, in a room that does not
+    /// show other members.
     Own,
-    /// About the number of members.
+    /// A notice about the number of members.
     Count,
 }
 
@@ -239,12 +240,12 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// The context of an input whose actions are only notices of guests.
+    /// Creates the context of an input whose actions are only notices of guests.
     pub(crate) fn empty() -> Self {
         Context { conn: ConnKey::default(), except: None, packet: PacketRef::default() }
     }
 
-    /// The context of an input whose connection does not receive its own broadcasts.
+    /// Creates the context of an input whose connection does not receive its own broadcasts.
     #[inline]
     pub(crate) fn of(conn: ConnKey, packet: PacketRef<'a>) -> Self {
         Context { conn, except: Some(conn), packet }

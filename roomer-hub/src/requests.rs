@@ -42,7 +42,8 @@ impl Hub {
         packet: &PacketRef<'_>,
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
-        // Only checked: if a rule is asked, the request is recorded when the rule has allowed it.
+        // Only checked here: if a rule is asked, the request is recorded once the rule has allowed
+        // it.
         self.tables.may_call(conn, tag, self.config.max_requests)?;
         let room = self.tables.find_room(packet.room);
         let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));
@@ -76,12 +77,12 @@ impl Hub {
             Some(to) if self.config.shared_room_only && !self.may_reach(conn, to) => {
                 return Err(RejectReason::NoSharedRoom);
             }
-            // After the rule, which would otherwise reveal what a client speaks.
+            // Only after the rule, since the error reveals which protocol a client speaks.
             Some(to) if !self.tables.is_extended(to) => return Err(RejectReason::PlainReceiver),
             Some(_) => {}
         }
         let max = self.config.max_requests;
-        // Only checked, and checked again when a rule has allowed it: its place may be taken by
+        // Only checked here, and again once a rule has allowed it: the limit may be reached by
         // then.
         self.tables.may_ask(conn, tag, receiver, now, max)?;
         if self.config.authorize_direct && authorization == Authorization::Required {
@@ -177,7 +178,7 @@ impl Hub {
     /// Sends a request of the server to a client.
     #[cold]
     pub(crate) fn server_request(&mut self, conn: ConnKey, number: u64) {
-        // Before the request can fail, since its number is used up all the same.
+        // Before the request can fail, since its number is used up in any case.
         self.next_request = self.next_request.max(number + 1);
         let Some(id) = self.tables.conn_id(conn) else {
             return self.unanswered(number, ErrorCode::Gone);

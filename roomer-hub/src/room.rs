@@ -269,7 +269,7 @@ mod tests {
 
     use super::*;
 
-    /// A room that was large once must not keep that memory, nor reallocate at each leave.
+    /// Checks that a room that was large once frees its memory, without reallocating at each leave.
     #[test]
     fn memory_follows_the_members_in_few_steps() {
         let mut keys: SlotMap<ConnKey, ()> = SlotMap::with_key();

@@ -1,7 +1,7 @@
 //! A room's member list as JSON text, kept up to date and shared by all its receivers.
 //!
-//! Ten thousand ids are 390 KB. With a copy for each of sixty-four joiners that have not read theirs
-//! yet, that would be 25 MB. So the text is kept in chunks that never change once they are full: a
+//! Ten thousand ids are 390 KB. Sixty-four joiners that have not read theirs yet, each with a copy,
+//! would take 25 MB. So the text is kept in chunks that never change once they are full: a
 //! `join_ack` shares them and copies only the rest. A leave moves the last member into the gap, at
 //! the cost of copying that one chunk.
 
@@ -33,7 +33,7 @@ impl MemberList {
     #[inline]
     pub(crate) fn push(&mut self, id: &ConnId, begin: u8) {
         if self.tail.len() == CHUNK_LEN {
-            // Without spare memory: a full chunk stays as long as it is.
+            // Without spare capacity, since a full chunk never grows.
             let mut chunk = std::mem::replace(&mut self.tail, Vec::with_capacity(CHUNK_LEN));
             chunk.shrink_to_fit();
             self.full.push(chunk.into());
@@ -71,7 +71,7 @@ impl MemberList {
         }
     }
 
-    /// Replaces the text. For one that is made as a whole.
+    /// Replaces the whole text.
     pub(crate) fn replace(&mut self, full: &[Bytes], tail: Vec<u8>) {
         full.clone_into(&mut self.full);
         self.tail = tail;

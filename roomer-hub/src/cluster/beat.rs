@@ -9,7 +9,7 @@ use super::causes::{RefusedCause, ResetCause};
 use super::effect::News;
 use super::peer::{Life, Peer};
 
-/// A node that reports an uptime below this, under the name of another, has replaced that one.
+/// A node that reports a shorter uptime than this, under the name of another node, has replaced it.
 const RECENT_START: Duration = Duration::from_secs(60);
 
 impl Cluster {
@@ -26,7 +26,8 @@ impl Cluster {
         let sealing = self.sealing();
         let mut ends = Vec::with_capacity(self.peers.len());
         for (node, peer) in &mut self.peers {
-            // What is recorded is part of the digest, so it has to have a number.
+            // The digest covers all recorded changes, so the frame that is being collected is
+            // numbered first.
             let outgoing = peer.outgoing.as_mut().map(|outgoing| {
                 outgoing.seal(&sealing);
                 (outgoing.stream, outgoing.last())
@@ -51,8 +52,7 @@ impl Cluster {
         self.config.node = name;
     }
 
-    /// A beat of a peer came.
-    /// `profiles` is the digest of its profiles, if it reports one.
+    /// Handles a beat from a peer. `profiles` is the digest of its profiles, if it reports one.
     pub(super) fn beat(&mut self, from: NodeId, beat: &Beat<'_>, profiles: Option<u64>) {
         if !self.peers.contains_key(&from) {
             if self.peers.len() >= self.config.max_peers {
@@ -108,7 +108,7 @@ impl Cluster {
         }
         match reset {
             Some(why) => self.reset(from, why),
-            // A hole may have come to light.
+            // The beat may have revealed a hole.
             None => self.repair(from),
         }
     }
@@ -122,7 +122,8 @@ impl Cluster {
         self.peers.insert(node, Peer::new(self.now, self.config.dead_after));
     }
 
-    /// A peer requests this node's stream. A request may come before the first beat.
+    /// Returns a live peer that has requested this node's stream, and creates a peer that is new: a
+    /// request may arrive before the first beat.
     pub(super) fn peer_for_want(&mut self, from: NodeId) -> Option<&mut Peer> {
         if !self.peers.contains_key(&from) && self.peers.len() < self.config.max_peers {
             self.new_peer(from);
@@ -131,7 +132,8 @@ impl Cluster {
         self.peers.get_mut(&from).filter(|peer| peer.is_alive())
     }
 
-    /// A node has started under the name of others: these are most likely dead.
+    /// Shortens the wait for older nodes of the same name, which a recent start under it has most
+    /// likely replaced.
     fn replaced_by(&mut self, new: NodeId, beat: &Beat<'_>) {
         if Duration::from_millis(beat.uptime_ms) > RECENT_START || beat.name.is_empty() {
             return;
@@ -142,7 +144,7 @@ impl Cluster {
             .for_each(|(_, peer)| peer.is_replaced());
     }
 
-    /// A peer speaks no version of frames that this node does.
+    /// Records that a peer has no version of frames in common with this node.
     pub(super) fn foreign(&mut self, node: NodeId, version: u8) {
         let has_room = self.peers.len() < self.config.max_peers;
         if !self.peers.contains_key(&node) && has_room {

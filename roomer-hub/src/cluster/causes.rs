@@ -6,7 +6,7 @@ use roomer_proto::cluster::FrameError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum GoneCause {
-    /// The peer stopped in order.
+    /// The peer announced its stop.
     Bye,
     /// The peer was silent for [`Config::dead_after`](super::Config::dead_after).
     Silent,

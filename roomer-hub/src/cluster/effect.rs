@@ -66,23 +66,23 @@ pub enum Change<'a> {
     },
     /// A message was sent to a connection of a peer.
     Direct {
-        /// The peer.
+        /// The hub's key of the peer whose connection `dst` names.
         peer: PeerKey,
         /// The packet, with `src` set.
         packet: PacketRef<'a>,
     },
     /// The application sent a command about a connection of a peer.
     Command {
-        /// The peer.
+        /// The hub's key of the peer with the connection.
         peer: PeerKey,
         /// The connection's id.
         id: ConnId,
-        /// The command.
+        /// The command, for the peer to carry out.
         command: PeerCommand<'a>,
     },
     /// The client of a session of a peer has connected to this node instead, and has a new session here.
     Elsewhere {
-        /// The peer.
+        /// The hub's key of the peer with the session.
         peer: PeerKey,
         /// The id of the session's connection.
         id: ConnId,
@@ -93,7 +93,7 @@ pub enum Change<'a> {
     User {
         /// The user's name.
         user: &'a str,
-        /// The command.
+        /// The command, for each peer to carry out.
         command: roomer_proto::cluster::UserCommand<'a>,
     },
 }
@@ -103,19 +103,19 @@ pub enum Change<'a> {
 pub enum Effect {
     /// Give [`Input::PeerUp`](crate::Input::PeerUp) to the hub.
     PeerUp {
-        /// The peer's key.
+        /// The peer's key in the hub.
         peer: PeerKey,
-        /// The start of its connections' ids.
+        /// The first 4 bytes of its connections' ids.
         tag: Tag,
     },
     /// Give [`Input::PeerGone`](crate::Input::PeerGone) to the hub.
     PeerGone {
-        /// The peer's key.
+        /// The peer's key in the hub.
         peer: PeerKey,
     },
     /// Give [`Input::GuestJoined`](crate::Input::GuestJoined) to the hub.
     GuestJoined {
-        /// The peer's key.
+        /// The peer's key in the hub.
         peer: PeerKey,
         /// The room's name.
         room: ByteString,
@@ -126,7 +126,7 @@ pub enum Effect {
     },
     /// Give [`Input::GuestProfile`](crate::Input::GuestProfile) to the hub.
     GuestProfile {
-        /// The peer's key.
+        /// The peer's key in the hub.
         peer: PeerKey,
         /// The connection's id.
         id: ConnId,
@@ -135,7 +135,7 @@ pub enum Effect {
     },
     /// Give [`Input::GuestLeft`](crate::Input::GuestLeft) to the hub.
     GuestLeft {
-        /// The peer's key.
+        /// The peer's key in the hub.
         peer: PeerKey,
         /// The room's name.
         room: ByteString,
@@ -144,16 +144,16 @@ pub enum Effect {
     },
     /// Give [`Input::GuestCount`](crate::Input::GuestCount) to the hub.
     GuestCount {
-        /// The peer's key.
+        /// The peer's key in the hub.
         peer: PeerKey,
         /// The room's name.
         room: ByteString,
-        /// The number of members.
+        /// The number of the peer's members; 0 if there are none left.
         members: u32,
     },
     /// Give [`Input::PeerBroadcast`](crate::Input::PeerBroadcast) to the hub.
     Broadcast {
-        /// The peer's key.
+        /// The peer's key in the hub.
         peer: PeerKey,
         /// The local connection that does not get the message.
         except: Option<ConnId>,
@@ -162,7 +162,7 @@ pub enum Effect {
     },
     /// Give [`Input::PeerDirect`](crate::Input::PeerDirect) to the hub.
     Direct {
-        /// The peer's key.
+        /// The peer's key in the hub.
         peer: PeerKey,
         /// The encoded packet.
         packet: Bytes,
@@ -185,7 +185,7 @@ pub enum Effect {
     Command {
         /// The connection's id.
         id: ConnId,
-        /// The command.
+        /// The command, for the driver to carry out.
         command: Command,
     },
     /// End the session of a connection of this node, if the proof is right: its client has connected to
@@ -202,16 +202,16 @@ pub enum Effect {
     User {
         /// The user's name.
         user: ByteString,
-        /// The command.
+        /// The command, for the driver to carry out for each connection.
         command: UserCommand,
     },
     /// Close this node's connections that may have missed messages of a peer
-    /// ([`Loss::Close`](super::Loss::Close)), not all in the same moment.
+    /// ([`Loss::Close`](super::Loss::Close)), spread over some time.
     Close {
         /// The room whose members may have missed some; `None` for every connection.
         room: Option<ByteString>,
     },
-    /// Report an event to people.
+    /// Report an event, in logs, metrics or hooks.
     News(News),
 }
 
@@ -303,25 +303,25 @@ impl From<PeerCommand<'_>> for Command {
 pub enum News {
     /// The members of a peer are shown, and its name is known. Reported once until the peer is gone.
     PeerLive {
-        /// The peer.
+        /// The peer's number.
         node: NodeId,
         /// The peer's name.
         name: Box<str>,
     },
     /// A peer is gone, and its members with it.
     PeerGone {
-        /// The peer.
+        /// The peer's number.
         node: NodeId,
         /// The peer's name.
         name: Box<str>,
-        /// The cause.
+        /// The reason for which the peer counts as gone.
         why: GoneCause,
     },
     /// A peer starts over with its members, since messages of it may be missing.
     Reset {
-        /// The peer.
+        /// The peer's number.
         node: NodeId,
-        /// The cause.
+        /// The reason for which messages may be missing.
         why: ResetCause,
     },
     /// Messages of a peer may be lost, since it has started over, or since they were not given a place
@@ -338,30 +338,30 @@ pub enum News {
         /// unknown.
         frames: Option<u64>,
     },
-    /// A missing frame of a peer came after all.
+    /// A missing frame of a peer arrived after all.
     Repaired {
-        /// The peer.
+        /// The peer's number.
         node: NodeId,
         /// The time for which the later frames were held.
         after: Duration,
     },
     /// A peer speaks no version of frames that this node decodes. Reported once for each peer.
     Foreign {
-        /// The peer.
+        /// The peer's number.
         node: NodeId,
-        /// The version of its frames.
+        /// The version of the frame that the peer sent.
         version: u8,
     },
     /// The settings of a peer differ from this node's. Reported once for each peer.
     Settings {
-        /// The peer.
+        /// The peer's number.
         node: NodeId,
         /// The peer's name.
         name: Box<str>,
     },
     /// A frame was dropped.
     Refused {
-        /// The reason.
+        /// The reason for which it was dropped.
         why: RefusedCause,
     },
 }

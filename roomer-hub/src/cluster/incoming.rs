@@ -9,7 +9,7 @@ use roomer_proto::cluster::{Beat, Demand, Resume};
 use super::profiles::GuestProfiles;
 use super::transfer::Transfer;
 
-/// When a request for a stream is repeated if no frame of it comes; the last one over and over.
+/// The waits for a stream's first frame before its request is repeated; the last one applies again.
 const RETRIES: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(200),
@@ -33,7 +33,7 @@ const TRANSFER_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Incoming {
     /// The number of the stream that was requested last; 0 before the first request.
     wanted: u32,
-    /// The next request, while no frame of the wanted stream has come.
+    /// The next request, until a frame of the wanted stream arrives.
     retry: Option<Retry>,
     /// The stream that is being applied; 0 if there is none.
     stream: u32,
@@ -86,8 +86,8 @@ struct Hole {
 
 impl Hole {
     /// Returns when the frames count as lost. `None` before they were requested as often as
-    /// `repair_wait` allows: a node that was asleep must not take for lost what waits in its own
-    /// socket.
+    /// `repair_wait` allows: after a node was asleep, frames that still wait in its own socket must
+    /// not count as lost.
     fn lost_at(&self, repair_wait: Duration) -> Option<Duration> {
         // The first request may be an interval late, and the last one needs an interval for an answer.
         let intervals = repair_wait.as_millis() / DEMAND_AGAIN.as_millis();
@@ -131,7 +131,7 @@ impl Incoming {
         self.is_live
     }
 
-    /// Returns true if no stream was requested, or the peer was dead since.
+    /// Returns true if no stream was requested, or if the peer has died since.
     pub(super) fn is_idle(&self) -> bool {
         self.retry.is_none() && self.stream == 0
     }
@@ -145,7 +145,7 @@ impl Incoming {
         self.hole.is_some()
     }
 
-    /// Returns what is applied of the current stream.
+    /// Returns the last applied position of the current stream.
     pub(super) fn applied(&self) -> Resume {
         Resume { stream: self.stream, number: self.next.saturating_sub(1) }
     }
@@ -154,7 +154,7 @@ impl Incoming {
         self.held_bytes + self.partial.len()
     }
 
-    /// Requests the stream with a new number. Returns what is shown of the ones before.
+    /// Requests the stream with a new number. Returns the position that the hub's guests reflect.
     pub(super) fn want(&mut self, now: Duration, stream: u32) -> Resume {
         // Only a live stream has changed the guests in the hub; an unfinished transfer has not.
         if self.is_live {
@@ -198,7 +198,7 @@ impl Incoming {
         self.missing.take()
     }
 
-    /// A frame of a stream came.
+    /// Decides what to do with a frame that has arrived.
     pub(super) fn receive(
         &mut self,
         now: Duration,
@@ -214,7 +214,7 @@ impl Incoming {
         }
         let is_current = stream == self.stream && stream != 0;
         if !is_current || number < self.next {
-            // What comes again was requested, and the missing frames come behind it.
+            // A repeated frame was requested, and the missing ones follow it.
             self.hole.iter_mut().filter(|_| is_current).for_each(|hole| hole.since = now);
             return Received::Stale;
         }
@@ -251,8 +251,7 @@ impl Incoming {
     /// Returns the time for which a hole lasted that has just been closed.
     pub(super) fn close_hole(&mut self, now: Duration) -> Option<Duration> {
         if self.next <= self.known {
-            // Behind the frames that came, others are missing: they get their full time. Those that
-            // are requested already are on their way.
+            // The frames missing after those get their full time. Requested ones are on their way.
             if let Some(hole) = &mut self.hole {
                 let is_asked = hole.asked > 0 && self.next <= hole.asked_to;
                 (hole.since, hole.asked) = (now, u32::from(is_asked));
@@ -266,8 +265,9 @@ impl Incoming {
         self.hole.take().map(|hole| now.saturating_sub(hole.since))
     }
 
-    /// The peer reports the last frame of its stream to this node. Returns true if exactly that is
-    /// applied, false if frames are under way or missing, and `None` if it is another stream.
+    /// Handles the peer's report of its stream's last frame. Returns true if that is the last
+    /// applied one, false if frames are under way or missing, and `None` if the report is about
+    /// another stream.
     pub(super) fn reported(&mut self, stream: u32, last: u64) -> Option<bool> {
         if stream != self.stream || stream == 0 {
             return None;
@@ -276,14 +276,14 @@ impl Incoming {
         Some(self.next == last + 1 && self.partial.is_empty())
     }
 
-    /// Returns true if the peer's members, or their info and users, are others than it has reported.
+    /// Returns true if the peer's members, info or users differ from those of its stream.
     pub(super) fn differs(&self, beat: &Beat<'_>, profiles: Option<u64>) -> bool {
         // An earlier release does not report profiles.
         self.digest != beat.digest
             || profiles.is_some_and(|digest| digest != self.profiles.digest())
     }
 
-    /// Returns what has to be requested by now.
+    /// Returns the request that is due, if any.
     pub(super) fn due(&mut self, now: Duration, repair_wait: Duration) -> Due {
         if let Some(retry) = &self.retry {
             return if retry.at <= now { Due::Want } else { Due::Nothing };
@@ -321,7 +321,7 @@ impl Incoming {
         Due::Demand(Demand { stream: self.stream, first: self.next, last })
     }
 
-    /// Returns when [`due`](Self::due) has something to do, unless a frame comes before.
+    /// Returns when [`due`](Self::due) has something to do, unless a frame arrives first.
     pub(super) fn due_at(&self, repair_wait: Duration) -> Option<Duration> {
         if let Some(retry) = &self.retry {
             return Some(retry.at);
@@ -333,7 +333,7 @@ impl Incoming {
         (self.stream != 0 && !self.is_live).then_some(self.progress_at + TRANSFER_WAIT)
     }
 
-    /// The link is up again: requests that were made meanwhile have not reached the peer.
+    /// Makes a pending request due, since the link was down when it was sent, and is up again.
     pub(super) fn ask_at_once(&mut self, now: Duration) {
         if let Some(retry) = &mut self.retry {
             retry.at = now;
@@ -351,7 +351,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// A live stream, of which the peer reports a frame that has not come.
+    /// Returns a live stream, of which the peer has reported a frame that has not arrived.
     fn with_hole() -> Incoming {
         let mut incoming = Incoming::default();
         incoming.want(ms(0), 1);

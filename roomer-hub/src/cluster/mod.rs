@@ -1,9 +1,8 @@
 //! Rooms over several nodes, as a second pure state machine beside the hub.
 //!
 //! Each node has the members of all rooms in its own hub: its own connections, and as *guests* those
-//! of its peers. So a `join_ack` is answered at once, from one table, without a question to the
-//! network. [`Cluster`] decides what this node reports to its peers and what the hub makes of their
-//! reports.
+//! of its peers. So a join is answered at once, from one table, without a round trip to other nodes.
+//! [`Cluster`] decides what this node reports to its peers and what the hub makes of their reports.
 //!
 //! ```text
 //!  socket ──▶ Hub ──actions──▶ outboxes ──▶ sockets
@@ -22,8 +21,8 @@
 //!
 //! * **Start.** B receives a beat of A, and requests a stream ([`Item::Want`]) under a number of its
 //!   own choice. The stream begins with the members of A's rooms; changes follow as they happen.
-//! * **Hole.** A number is missing, or A's next beat names a higher one: B holds what came behind it,
-//!   and requests the missing frames, which A keeps in a journal for some seconds.
+//! * **Hole.** A number is missing, or A's next beat names a higher one: B holds the frames after it,
+//!   and requests the missing ones, which A keeps in a journal for some seconds.
 //! * **Reset.** A frame is gone for good: B requests a new stream. Its first frame names the rooms and
 //!   senders whose messages B has missed; their members leave B's rooms and join them again, so that
 //!   the loss is visible to every client. Death and return take the same path; there is no third.
@@ -216,7 +215,7 @@ impl Cluster {
     fn up(&mut self, max_payload: usize) {
         self.is_up = true;
         self.max_payload = max_payload;
-        // A beat at once, since peers may have taken this node for dead meanwhile.
+        // A beat at once, since peers may have declared this node dead meanwhile.
         self.beat_at = self.now;
         for peer in self.peers.values_mut() {
             peer.incoming.ask_at_once(self.now);

@@ -12,8 +12,8 @@ use roomer_proto::cluster::{
 use super::config::Config;
 use super::words::Words;
 
-/// The largest frame: one that is larger would hold up others at the broker, and smaller ones cost more
-/// per message.
+/// The maximum size of a frame. Larger frames would hold up others at the broker, and smaller ones cost
+/// more per message.
 const MAX_FRAME: usize = 64 * 1024;
 
 /// The parameters of sealing a frame, besides the stream.
@@ -22,7 +22,7 @@ pub(super) struct Sealing {
     pub(super) now: Duration,
     pub(super) cluster: u64,
     pub(super) me: NodeId,
-    /// The most bytes that the broker takes in one message.
+    /// The maximum size of a message at the broker, in bytes.
     pub(super) max_payload: usize,
 }
 
@@ -36,11 +36,11 @@ impl Sealing {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) stream: u32,
-    /// The position that the peer had applied when the stream began, and the messages that it
-    /// missed since; `None` means any.
+    /// The position that the peer had applied when the stream began, and the messages that it has
+    /// missed since. `None`: it may have missed any.
     after: Resume,
     missed: Option<Words>,
-    /// The frame that is being collected, with room for its head; empty if nothing is.
+    /// The frame that is being collected, with room for its head. Empty without an item.
     open: Vec<u8>,
     open_words: Words,
     /// The sealed frames that the peer may still need, by number; the last has the number `sealed`.
@@ -102,7 +102,7 @@ impl Outgoing {
     /// Adds an item.
     pub(super) fn push(&mut self, item: &Item<'_>, sealing: &Sealing) {
         let max = sealing.max_frame();
-        // Only behind other items: one that is larger than a frame begins a frame of its own.
+        // Only after other items: one that is larger than a frame begins a frame of its own.
         if self.open.len() > HEAD_MAX && self.open.len() + item.encoded_len() > max {
             self.seal(sealing);
         }
@@ -112,7 +112,7 @@ impl Outgoing {
         item.encode(&mut self.open);
         self.open_words.add(item);
         while self.open.len() > max {
-            // One item alone that is larger than a frame: its parts.
+            // A single item that is larger than a frame is split into parts.
             let rest = self.open.split_off(max);
             let part = std::mem::replace(&mut self.open, rest);
             self.seal_frame(part, true, sealing);
@@ -120,7 +120,7 @@ impl Outgoing {
         }
     }
 
-    /// Begins the stream: the peer has to know whose messages it has missed.
+    /// Begins the stream with the list of the messages that the peer has missed.
     pub(super) fn begin(&mut self, uptime_ms: u64, sealing: &Sealing) {
         let Some((rooms, senders)) = self.missed.as_ref().and_then(Words::listed) else {
             return self.push(&Item::Begin { lost: Lost::All, uptime_ms }, sealing);
@@ -156,7 +156,7 @@ impl Outgoing {
         Head { cluster: sealing.cluster, from: sealing.me, kind }.encode(&mut head);
         // The head of a stream's frame has exactly the length of the longest head.
         frame[..HEAD_MAX].copy_from_slice(&head);
-        // The words of an item in parts are lost with any of them.
+        // An item in parts is lost with any of its parts, so each of them lists its messages.
         let words = match more {
             true => self.open_words.clone(),
             false => std::mem::take(&mut self.open_words),
@@ -177,7 +177,7 @@ impl Outgoing {
     /// Returns the next frame to publish.
     pub(super) fn next_frame(&mut self, sealing: &Sealing) -> Option<Bytes> {
         if let Some((first, _)) = self.again {
-            // These come first, since the peer holds all frames behind them.
+            // These go first, since the peer holds all frames after them.
             match self.index(first) {
                 Some(index) => return Some(self.journal[index].frame.clone()),
                 None => self.again = None,
@@ -203,7 +203,7 @@ impl Outgoing {
         }
     }
 
-    /// Publishes frames again. Returns false if they are not in the journal any longer.
+    /// Publishes frames again. Returns false if they are no longer in the journal.
     pub(super) fn resend(&mut self, demand: Demand) -> bool {
         let last = demand.last.min(self.published);
         if demand.first > last {
@@ -221,7 +221,7 @@ impl Outgoing {
         true
     }
 
-    /// Forgets what the peer has applied.
+    /// Forgets the frames that the peer has applied.
     pub(super) fn applied(&mut self, applied: Resume) {
         if applied.stream != self.stream {
             return;
@@ -258,10 +258,11 @@ impl Outgoing {
         true
     }
 
-    /// Returns what a peer may have missed that has applied this much, if the journal still shows it;
-    /// `None` means anything.
+    /// Returns the messages that a peer may have missed that has applied frames up to `after`, if the
+    /// journal still has the later ones; otherwise `None`, which means any.
     pub(super) fn words_after(&self, applied: Resume) -> Option<Words> {
-        // The peer has applied nothing of this stream: it misses what it missed before, and all.
+        // The peer has applied nothing of this stream: it misses what it missed before, and the
+        // whole stream.
         let is_unused = applied == self.after && applied.stream != self.stream;
         if !is_unused && (applied.stream != self.stream || applied.number < self.state_end) {
             return None;

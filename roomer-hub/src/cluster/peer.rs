@@ -10,7 +10,7 @@ use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use crate::keys::PeerKey;
 
-/// The time after which earlier deaths do not count any longer.
+/// The time after which earlier deaths no longer count.
 const FLAP_MEMORY: Duration = Duration::from_secs(60);
 
 /// The most beats that a peer that has died often must send before it is admitted.
@@ -24,7 +24,8 @@ const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 const MAX_HOLD: Duration = Duration::from_secs(1);
 const HOLD_PAUSE: Duration = Duration::from_secs(10);
 
-/// The number of bad frames within a time for which a peer counts as dead, and for how long.
+/// The number of bad frames, and the time within which they make a peer count as dead; then for how
+/// long it does.
 const MAX_BAD: usize = 10;
 const BAD_WINDOW: Duration = Duration::from_secs(60);
 const BAN: Duration = Duration::from_secs(30);
@@ -35,7 +36,7 @@ pub(super) struct Peer {
     pub(super) key: Option<PeerKey>,
     pub(super) name: Box<str>,
     pub(super) uptime_ms: u64,
-    /// When the uptime came.
+    /// When the uptime was reported.
     heard_at: Duration,
     pub(super) connections: u64,
     pub(super) rooms: u64,
@@ -45,7 +46,7 @@ pub(super) struct Peer {
     /// The silence after which the peer counts as dead.
     pub(super) patience: Duration,
     pub(super) life: Life,
-    /// The time of the last death or birth, and the number of deaths in quick succession.
+    /// The time of the last death or revival, and the number of deaths in quick succession.
     since: Duration,
     deaths: u32,
     /// The time for which the requests for members have been without a result.
@@ -55,11 +56,12 @@ pub(super) struct Peer {
     /// The number of the last stream to the peer that was started, also after its end.
     pub(super) started: u32,
     pub(super) has_other_settings: bool,
-    /// The number of its last message in an ordered room that came, or that belongs to an earlier stream.
+    /// The number of its last message in an ordered room that has arrived or belongs to an earlier
+    /// stream.
     pub(super) ordered: u64,
-    /// Since when senders are held back for the peer.
+    /// The time from which senders have been held back for the peer.
     congested_since: Option<Duration>,
-    /// Until when they are not, since the peer was behind for too long.
+    /// The time until which they are not, since the peer was behind for too long.
     ignored_until: Duration,
     /// True from the first beat on, which has the peer's name.
     pub(super) has_beat: bool,
@@ -67,7 +69,7 @@ pub(super) struct Peer {
     pub(super) is_announced: bool,
     /// The times of the last frames that could not be decoded or exceeded a bound.
     bad: VecDeque<Duration>,
-    /// Until when the peer is not admitted because of them.
+    /// The time until which the peer is not admitted because of them.
     banned_until: Duration,
 }
 
@@ -78,11 +80,11 @@ pub(super) enum Life {
     Dead {
         probation: u32,
     },
-    /// No common version.
+    /// The peer has no version of frames in common with this node.
     Foreign,
 }
 
-/// A peer, as this node sees it.
+/// The state of a peer, as this node knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerInfo {
@@ -112,9 +114,9 @@ pub struct PeerInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum PeerState {
-    /// The peer is alive; its members are on their way.
+    /// The peer is alive, and its members are being transferred.
     Syncing,
-    /// The peer's members are shown and its frames applied as they come.
+    /// The peer's members are shown, and its frames are applied as they arrive.
     Live,
     /// A frame is missing, and those behind it are held.
     Hole,
@@ -125,7 +127,7 @@ pub enum PeerState {
 }
 
 impl PeerState {
-    /// All states.
+    /// All states, in the order of their declaration.
     pub const ALL: [PeerState; 5] =
         [PeerState::Syncing, PeerState::Live, PeerState::Hole, PeerState::Dead, PeerState::Foreign];
 
@@ -210,7 +212,7 @@ impl Peer {
         self.life == Life::Alive
     }
 
-    /// Returns how long the peer runs.
+    /// Returns the peer's uptime.
     pub(super) fn uptime(&self, now: Duration) -> Duration {
         let last = Duration::from_millis(self.uptime_ms);
         last + now.saturating_sub(self.heard_at)
@@ -228,7 +230,7 @@ impl Peer {
         self.version = beat.newest_version;
     }
 
-    /// A beat of a dead peer came. Returns true if it is admitted again.
+    /// Counts a beat of a dead peer. Returns true if the peer is admitted again.
     pub(super) fn revive(&mut self, now: Duration) -> bool {
         if now < self.banned_until {
             return false;
@@ -247,8 +249,8 @@ impl Peer {
         }
     }
 
-    /// The peer dies. The first time it is admitted by its next beat; if it dies again and again, by
-    /// more and more beats.
+    /// Declares the peer dead. After its first death its next beat admits it; after each further one
+    /// in quick succession it takes twice as many beats.
     pub(super) fn die(&mut self, now: Duration) {
         let is_again = self.deaths > 0 && now.saturating_sub(self.since) < FLAP_MEMORY;
         self.deaths = if is_again { self.deaths + 1 } else { 1 };
@@ -262,7 +264,7 @@ impl Peer {
         self.incoming.forget();
     }
 
-    /// A beat that a dead peer on probation leaves out starts its probation again.
+    /// Starts the probation of a dead peer again, since it left out a beat.
     pub(super) fn missed_beat(&mut self) {
         if let Life::Dead { probation } = &mut self.life
             && *probation > 1
@@ -279,12 +281,13 @@ impl Peer {
             && self.silence > self.patience
     }
 
-    /// Another node has started under this one's name.
+    /// Shortens the silence that is tolerated, since another node has started under the peer's
+    /// name.
     pub(super) fn is_replaced(&mut self) {
         self.patience = self.patience.min(REPLACED_AFTER);
     }
 
-    /// Returns why the peer has to be given up, if it has.
+    /// Returns the reason to give up the peer, if there is one.
     pub(super) fn gone_cause(&self, dead_after: Duration) -> Option<GoneCause> {
         if !self.is_alive() {
             None

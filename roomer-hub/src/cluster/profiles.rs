@@ -1,4 +1,4 @@
-//! Info and users of connections, as a node has reported them to its peers.
+//! The info and users of connections, as a node has reported them to its peers.
 //!
 //! Both ends of a stream keep the sum of the hashes of what was reported, so that a difference shows by
 //! the next beat.
@@ -96,7 +96,8 @@ impl GuestProfiles {
         if self.len() >= config.max_seats && self.get(&id).is_none() {
             return Ok(false);
         }
-        // The lengths first, since a frame may have megabytes. What is too long is left out alone.
+        // The lengths first, since a frame may have megabytes. Only the part that is too long is
+        // left out.
         let within = |text: &'a str, most| if text.len() <= most { text } else { "" };
         let (shown, named) = (within(info, config.max_info), within(user, config.max_name));
         let profile = Profile::from_json(shown, named).map_err(|_| ResetCause::Malformed)?;
@@ -107,7 +108,8 @@ impl GuestProfiles {
 }
 
 impl Cluster {
-    /// A connection joins a room with full presence: its profile is reported before its first such join.
+    /// Counts a join of a connection to a room with full presence. Reports its profile before the first
+    /// one.
     pub(super) fn report_profile_of(&mut self, tables: &Tables, id: ConnId) {
         match self.profiles.get_mut(&id) {
             Some(seats) => *seats += 1,
@@ -115,7 +117,8 @@ impl Cluster {
         }
     }
 
-    /// A connection has left a room with full presence.
+    /// Counts a leave of a connection from a room with full presence. Withdraws its profile with
+    /// the last one.
     pub(super) fn release_profile_of(&mut self, id: ConnId) {
         let Some(seats) = self.profiles.get_mut(&id) else { return };
         *seats -= 1;
@@ -125,7 +128,7 @@ impl Cluster {
         }
     }
 
-    /// The profile of a connection has changed.
+    /// Reports a changed profile of a connection that is in a room with full presence.
     pub(super) fn profile_changed(&mut self, tables: &Tables, id: ConnId) {
         let seats = match self.profiles.get(&id) {
             Some(seats) => *seats,
@@ -150,7 +153,7 @@ impl Cluster {
         self.push_to_all(&item);
     }
 
-    /// Applies the profile of a peer's connection, during the transfer of the members or behind it.
+    /// Applies the profile of a peer's connection, during the transfer of the members or after it.
     pub(super) fn profile_item(
         &mut self,
         from: NodeId,

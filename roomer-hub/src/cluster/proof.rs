@@ -9,9 +9,10 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 /// The proof that a client has presented the token of a session of another node.
 ///
-/// It is a keyed hash (SipHash-2-4, 128 bits), whose key is the token's secret. So frames do not have the
-/// secret: what reads them cannot continue the session. Only the node of the session and the one that got
-/// the token can compute it, and each proof is for one session, one reporting node and one user.
+/// It is a keyed hash (SipHash-2-4, 128 bits), whose key is the token's secret. So frames do not contain
+/// the secret, and a reader of them cannot continue the session. Only the node of the session and the one
+/// that received the token can compute the proof, and each proof is for one session, one reporting node
+/// and one user.
 #[derive(Clone, Copy)]
 pub struct SessionProof(pub [u8; 16]);
 
@@ -21,7 +22,7 @@ impl SessionProof {
     #[must_use]
     pub fn new(secret: &[u8; 16], id: &ConnId, from: NodeId, user: Option<&str>) -> Self {
         let mut hasher = SipHasher24::new_with_key(secret);
-        // All but the last part have a fixed length, so that they cannot be confused.
+        // All parts but the last have a fixed length, so that no two inputs hash the same bytes.
         hasher.write(id.as_ref());
         hasher.write(&from.0.to_be_bytes());
         hasher.write(&[u8::from(user.is_some())]);
@@ -36,8 +37,7 @@ impl SessionProof {
     }
 }
 
-/// The time that a comparison takes does not depend on how much agrees, so that a proof cannot be guessed
-/// byte by byte.
+/// Compares in constant time, so that a proof cannot be guessed byte by byte.
 impl PartialEq for SessionProof {
     fn eq(&self, other: &Self) -> bool {
         self.difference(other) == 0

@@ -9,8 +9,7 @@ use super::Cluster;
 use super::outgoing::Sealing;
 
 impl Cluster {
-    /// Publishes frames for as long as `send` takes them; `send` returns false for a frame that it has
-    /// not taken, which stays here.
+    /// Publishes frames until `send` returns false for one that it has not taken, which stays queued.
     ///
     /// Call it when the broker takes frames again, and when [`wants_to_publish`](Self::wants_to_publish)
     /// turns true. The later it is called, the more messages share a frame.
@@ -48,7 +47,8 @@ impl Cluster {
                 let Some(outgoing) = &mut peer.outgoing else { continue };
                 let Some(frame) = outgoing.next_frame(&sealing) else { continue };
                 if frame.len() > self.max_payload {
-                    // It was sealed for a broker that took more. The peer finds out by the next beat.
+                    // The frame was sealed for a broker that accepts larger ones. The peer notices by
+                    // the next beat that it is missing.
                     self.statistics.overflows += 1;
                     peer.outgoing = None;
                     continue;
@@ -94,7 +94,7 @@ impl Cluster {
         self.is_dirty = true;
     }
 
-    /// Queues [`Item::Bye`] for all peers, behind everything else. The driver publishes what is
+    /// Queues [`Item::Bye`] for all peers, after everything else. The driver publishes what is
     /// queued; the machine ignores all further inputs.
     pub(super) fn stop(&mut self) {
         self.push_to_all(&Item::Bye);

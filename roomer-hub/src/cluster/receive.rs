@@ -31,7 +31,7 @@ impl Cluster {
         self.statistics.frames_in += 1;
         self.statistics.bytes_in += frame.len() as u64;
         if let Some(peer) = self.peers.get_mut(&head.from) {
-            // Any frame is a sign of life, also one that is refused below.
+            // Any frame is a sign of life, even one that is refused below.
             peer.silence = Duration::ZERO;
         }
         match head.kind {
@@ -39,7 +39,7 @@ impl Cluster {
                 let mut profiles = None;
                 for item in Items::new(body) {
                     match item {
-                        // It belongs to the beat that follows.
+                        // The digest belongs to the beat that follows it in the frame.
                         Ok(Item::Profiles { digest }) => profiles = Some(digest),
                         Ok(Item::Beat(beat)) => self.beat(head.from, &beat, profiles.take()),
                         Ok(item) => self.request(tables, head.from, &item),
@@ -88,7 +88,7 @@ impl Cluster {
             }
             Item::Missing { stream, number } => {
                 let applied = self.peers.get(&from).map(|peer| peer.incoming.applied());
-                // The frame may have come after all, behind the request.
+                // The frame may have arrived after the request was sent.
                 let is_missing =
                     |applied: Resume| applied.stream == stream && applied.number < number;
                 if stream != 0 && applied.is_some_and(is_missing) {
@@ -105,12 +105,12 @@ impl Cluster {
         }
     }
 
-    /// A peer requests a new stream: it starts with the members of this node's rooms.
+    /// Starts the stream that a peer has requested, with the members of this node's rooms.
     fn start_stream(&mut self, tables: &Tables, from: NodeId, stream: u32, after: Resume) {
         let (sealing, uptime_ms) = (self.sealing(), self.uptime_ms());
         let Some(peer) = self.peer_for_want(from) else { return };
         // An earlier request that arrived late, or a repeated one of a stream that was given up since: the
-        // peer would take the new frames for those behind the old ones.
+        // peer would mistake the new frames for a continuation of the old ones.
         if stream <= peer.started {
             return;
         }
@@ -138,13 +138,13 @@ impl Cluster {
         }
     }
 
-    /// Applies a frame, and the held ones behind it.
+    /// Applies a frame, and the held ones that follow it.
     fn apply_from(&mut self, tables: &Tables, from: NodeId, frame: Bytes) {
         let now = self.now;
         let mut next = Some(frame);
         while let Some(frame) = next {
             if let Err(why) = self.apply(tables, from, &frame) {
-                // Other causes may follow from lost frames, so they do not count against the peer.
+                // Other causes may result from lost frames, so they do not count against the peer.
                 let peer = self.peers.get_mut(&from).filter(|_| why == ResetCause::Malformed);
                 peer.into_iter().for_each(|peer| peer.record_bad(now));
                 return self.reset(from, why);
@@ -163,7 +163,7 @@ impl Cluster {
         self.repair(from);
     }
 
-    /// Requests what is due of a peer.
+    /// Sends a peer the request that is due.
     pub(super) fn repair(&mut self, from: NodeId) {
         let (now, wait) = (self.now, self.config.repair_wait);
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_alive()) else { return };
@@ -178,7 +178,7 @@ impl Cluster {
         }
     }
 
-    /// Requests a new stream of a peer, since frames of the present one are lost.
+    /// Requests a new stream of a peer, since frames of the current one are lost.
     pub(super) fn reset(&mut self, node: NodeId, why: ResetCause) {
         self.news(News::Reset { node, why });
         self.want(node);
@@ -194,13 +194,13 @@ impl Cluster {
         self.control(Subject::Node(node), &[Item::Want { stream, after }]);
     }
 
-    /// A peer is gone: its members leave.
+    /// Declares a peer gone: its members leave.
     pub(super) fn gone(&mut self, node: NodeId, why: GoneCause) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.die(now);
         let (key, name) = (peer.key.take(), peer.name.clone());
-        // A stopped node returns under another number. A silent one may return as it is.
+        // A stopped node returns under another number. A silent one may return under the same.
         if why == GoneCause::Bye {
             self.peers.remove(&node);
         }

@@ -44,7 +44,7 @@ impl Cluster {
             Change::Elsewhere { peer, id, proof } => {
                 self.push(peer, &Item::Elsewhere { id, proof: proof.0 });
             }
-            // No table has the nodes of a user, so each peer looks for itself.
+            // No table lists the nodes of a user, so each peer looks the user up itself.
             Change::User { user, command } => self.push_to_all(&Item::User { user, command }),
         }
     }
@@ -54,7 +54,7 @@ impl Cluster {
     pub fn is_congested(&mut self, peers: Peers<'_>) -> bool {
         let (now, window) = (self.now, self.config.backlog_bytes / 2);
         let nodes = peers.iter().filter_map(|peer| self.keys.get(peer.index()).copied().flatten());
-        // All are asked, also behind one that is congested: each notes since when it is.
+        // All peers are asked, even after a congested one: each records when its congestion began.
         nodes.fold(false, |is_congested, node| {
             let peer = self.peers.get_mut(&node);
             peer.is_some_and(|peer| peer.is_congested(now, window)) || is_congested
@@ -109,7 +109,8 @@ impl Cluster {
     }
 
     fn left(&mut self, tables: &Tables, id: ConnId, room: &str) {
-        // By what peers have of the room, since the last leave has removed it from the tables.
+        // Decided by what was reported of the room, since the last leave has removed it from the
+        // tables.
         if !self.counted.contains(room) {
             self.digest = self.digest.wrapping_sub(self.hash.seat(room, &id));
             self.push_to_all(&Item::Left { id, room });
@@ -171,7 +172,7 @@ fn push(
     let Some(outgoing) = &mut peer.outgoing else { return };
     outgoing.push(item, sealing);
     if !outgoing.trim(sealing.now, config) {
-        // The peer finds by the next beat that the stream is gone, and requests a new one.
+        // The peer learns from the next beat that the stream is gone, and requests a new one.
         peer.outgoing = None;
         statistics.overflows += 1;
     }

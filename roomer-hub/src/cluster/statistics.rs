@@ -1,4 +1,4 @@
-//! Counts for metrics.
+//! Counters of a node, for metrics.
 
 use std::collections::BTreeMap;
 

@@ -61,7 +61,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Applies one item, the last of `bytes`.
+    /// Applies one item, which ends where `bytes` ends.
     fn item(
         &mut self,
         tables: &Tables,
@@ -134,7 +134,7 @@ impl Cluster {
         }
     }
 
-    /// The members of a peer are complete: the hub shows them from now on.
+    /// Ends the transfer of a peer's members, which the hub shows from now on.
     fn end_transfer(&mut self, tables: &Tables, from: NodeId) -> Result<(), ResetCause> {
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
         let transfer = peer.incoming.transfer.take().ok_or(ResetCause::Malformed)?;
@@ -183,7 +183,7 @@ impl Cluster {
     }
 }
 
-/// Returns the effect of an item behind the transfer; `None` for one that does not belong there.
+/// Returns the effect of an item after the transfer; `None` for one that does not belong there.
 fn live_item((from, peer): (NodeId, PeerKey), item: &Item<'_>, bytes: &Bytes) -> Option<Effect> {
     Some(match item {
         Item::Joined { id, room } => {
@@ -237,7 +237,7 @@ pub(super) fn is_within(item: &Item<'_>, max_name: usize, max_packet: usize) -> 
             room.len() <= max_name
         }
         Item::Broadcast { packet, .. } | Item::Direct { packet } => {
-            // The limit is on what a client sent; `src` was set behind it.
+            // The limit is on what a client sent; the server added `src` later.
             packet.encoded_len() <= max_packet + packet.src.len()
         }
         Item::Order(order) => match order {

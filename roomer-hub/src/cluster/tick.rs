@@ -11,13 +11,13 @@ use crate::tables::Tables;
 /// The time between two ticks.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The most time that one tick adds to a peer's silence: a node that was asleep must not take its
-/// peers for dead.
+/// The maximum time that one tick adds to a peer's silence, so that a node that was asleep does not
+/// declare its peers dead.
 const MAX_SILENCE: Duration = TICK.saturating_mul(2);
 
 impl Cluster {
-    /// Returns when the next [`Input::Tick`](super::Input::Tick) is due. Frames that wait should be
-    /// given to the machine before it.
+    /// Returns when the next [`Input::Tick`](super::Input::Tick) is due. Pass frames that are
+    /// waiting to the machine first.
     #[must_use]
     pub fn wake_at(&self) -> Duration {
         let wait = self.config.repair_wait;
@@ -36,7 +36,7 @@ impl Cluster {
             self.report_counts(tables);
             self.age_orders(tables, passed);
         }
-        // Also between two ticks: `wake_at` returns the times of requests, too.
+        // Even between two ticks: `wake_at` also returns the times of requests.
         let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         for node in nodes {
             self.repair(node);

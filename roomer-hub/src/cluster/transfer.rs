@@ -1,4 +1,4 @@
-//! The members of a node's rooms, as its peers get them at the start of a stream.
+//! The members of a node's rooms, sent to its peers at the start of a stream.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -52,10 +52,10 @@ pub(super) fn send_members(
     outgoing.end_state(sealing);
 }
 
-/// The members of a peer's rooms, while they come in.
+/// The members of a peer's rooms, while they arrive.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    /// The messages that may be missing since the stream before; `None` means any.
+    /// The messages that may be missing since the previous stream; `None` means any.
     lost: Option<Missed>,
     seats: Vec<(ByteString, [u8; 16])>,
     counts: Vec<(ByteString, u32)>,
@@ -172,7 +172,7 @@ impl Transfer {
             was.iter().for_each(|(room, id)| leave(room, id));
             joins.extend(is);
         }
-        // The hub ignores those of guests that have left above.
+        // The hub ignores the profiles of guests that have left above.
         for (id, before) in tables.profiles_of(peer) {
             let profile = self.profiles.profile(&id);
             if profile.as_deref() != before {

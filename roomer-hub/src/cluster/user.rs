@@ -32,7 +32,7 @@ pub enum UserCommand {
 }
 
 impl UserCommand {
-    /// Takes the command over from a peer's item, the last of `bytes`.
+    /// Copies the command from a peer's item, which ends where `bytes` ends.
     pub(super) fn new(command: &Wire<'_>, bytes: &Bytes) -> Self {
         match *command {
             Wire::Send { packet } => UserCommand::Send { packet: last(bytes, &packet) },

@@ -1,4 +1,5 @@
-//! Which messages a frame has, so that a peer that misses it can show whose messages may be missing.
+//! The rooms and senders of a frame's messages, so that a peer that misses the frame can show whose
+//! messages may be missing.
 
 use roomer_proto::ConnId;
 use roomer_proto::cluster::{Item, OrderItem};

@@ -45,7 +45,7 @@ pub(super) struct Recalled {
 impl Memory {
     /// The bytes of a memory without messages, roughly.
     const EMPTY: usize = 256;
-    /// The bytes of a message beside its text: the entry, and what an allocation costs.
+    /// The overhead of a message in bytes: its entry, and the cost of an allocation.
     const EACH: usize = size_of::<Remembered>() + 32;
 
     pub(super) fn new(history: History, epoch: u64) -> Self {
@@ -81,7 +81,7 @@ impl Memory {
         let dst = number_text(self.newest);
         let len = dst.len() + packet.event.len() + packet.payload.len();
         if Self::EACH + len > self.history.bytes {
-            // The numbers of those that stay have to be without a gap.
+            // The remaining messages must have consecutive numbers.
             (self.messages, self.bytes) = (VecDeque::new(), 0);
             return self.newest;
         }
@@ -103,7 +103,7 @@ impl Memory {
         self.newest
     }
 
-    /// Forgets the messages whose time is over.
+    /// Forgets the messages that have expired.
     pub(super) fn forget_old(&mut self, now: Duration) {
         let age = self.history.age;
         while self.messages.front().is_some_and(|first| now.saturating_sub(first.at) >= age) {
@@ -275,7 +275,7 @@ mod tests {
         memory.forget_old(secs(70));
         assert_eq!(since(&memory, 2), (true, vec!["c".into()]));
         assert!(!since(&memory, 1).0);
-        // A message that is larger than the memory leaves nothing behind, itself included.
+        // A message that is larger than the memory empties it, and is not kept either.
         assert_eq!(push(&mut memory, 71, &[b'd'; 1000]), 4);
         assert_eq!(since(&memory, 4), (true, vec![]));
         assert!(!since(&memory, 3).0);

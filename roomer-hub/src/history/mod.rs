@@ -33,8 +33,8 @@ use crate::hash::HashKey;
 pub struct History {
     /// The maximum number of messages.
     pub messages: usize,
-    /// The maximum number of bytes, with about 100 for each message beside its event and its payload. A
-    /// larger message is not remembered, and neither are those before it.
+    /// The maximum number of bytes, including about 100 for each message besides its event and its
+    /// payload. A larger message is not remembered, and neither are those before it.
     pub bytes: usize,
     /// The time after which a message is forgotten, and after which all are if the room has no members.
     pub age: Duration,
@@ -154,7 +154,7 @@ impl Histories {
         self.forget_idle();
     }
 
-    /// Records that a room is closed: its memory is forgotten after its time.
+    /// Records that a room is closed: its memory expires after a while.
     pub(crate) fn close(&mut self, name: &str) {
         let Some(entry) = self.memories.get_mut(name) else { return };
         let key = (self.now.saturating_add(entry.memory.age()), entry.memory.epoch());
@@ -175,8 +175,8 @@ impl Histories {
         Some(number)
     }
 
-    /// Returns below the limit of all memories: those of rooms without members are forgotten, the
-    /// first to expire first, and then messages of the room that has just grown.
+    /// Enforces the limit on all memories: forgets those of rooms without members, the first to
+    /// expire first, and then messages of the room that has just grown.
     #[cold]
     fn make_room(&mut self, name: &str) {
         while self.bytes > self.max_bytes
@@ -216,7 +216,7 @@ impl Histories {
         self.get(name)?.message_before(back)
     }
 
-    /// Forgets memories whose time is over, a few at a time.
+    /// Forgets memories that have expired, a few at a time.
     fn forget_idle(&mut self) {
         for _ in 0..Self::MOST_FORGOTTEN {
             let Some(first) = self.idle.first_entry().filter(|first| first.key().0 <= self.now)
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!((histories.get("a").is_none(), histories.len()), (true, 2));
         let len = |histories: &Histories, room| histories.get(room).unwrap().bytes();
         let (b, c) = (len(&histories, "b"), len(&histories, "c"));
-        // Then it is the room that grows, and no other.
+        // Then only the growing room loses messages.
         fill(&mut histories, "c");
         assert_eq!(len(&histories, "b"), b);
         assert!(b > 9_000 && c > 8_000, "{b} {c}");

@@ -61,7 +61,7 @@ impl Hub {
         if number.is_none() || !has_extended {
             return;
         }
-        // Other nodes get the message once, with one of the two.
+        // Only one of the two actions names the peers, so that they get the message once.
         let is_from_peer = matches!(record, Record::Rare(RareRecord::Broadcast(_)));
         let is_forwarded = !has_plain && !is_from_peer;
         let has_except = matches!(record, Record::Rare(RareRecord::BroadcastExcept(_)));
@@ -73,7 +73,7 @@ impl Hub {
         self.output.records.extend(number);
     }
 
-    /// Reads what a client that joins a room wants of its memory.
+    /// Reads which messages a client requests with its join.
     #[cold]
     #[inline(never)]
     pub(crate) fn request_recall(&mut self, now: Duration, conn: ConnKey, packet: &PacketRef<'_>) {
@@ -105,7 +105,7 @@ impl Hub {
         if entry.has_full_presence() {
             histories.ack_end.push(']');
         } else {
-            // The payload is an object already, whose end moves.
+            // The payload already is an object; the position goes before its closing brace.
             self.output.own_payload.pop();
             self.output.own_payload.extend_from_slice(end.as_bytes());
         }

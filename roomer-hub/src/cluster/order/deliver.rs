@@ -1,4 +1,4 @@
-//! Delivery in the order of the places, and what is given up.
+//! Delivers messages in the order of their places, and gives up those that are lost.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::cluster::{Cluster, Loss};
 use crate::tables::Tables;
 
 impl Cluster {
-    /// Does what is due in the rooms that have changed.
+    /// Gives up, delivers and submits messages in the rooms that have changed.
     pub(in crate::cluster) fn settle_orders(&mut self) {
         while let Some(name) = self.orders.dirty.pop_first() {
             self.bound_messages(&name);
             self.deliver_placed(&name);
             self.submit_waiting(&name);
-            // A place that this node has just given to itself.
+            // As the home, this node may have just placed its own messages.
             self.deliver_placed(&name);
             self.orders.dirty.remove(&name);
         }
@@ -45,7 +45,7 @@ impl Cluster {
                 self.lose(name, place.node, place.number);
             }
             let room = self.orders.room_mut(name);
-            // Messages of one node are delivered in its order, so those before are not any more.
+            // Messages of one node are delivered in its order, so earlier ones are lost.
             for number in room.numbers_of(place.node, place.number) {
                 self.lose(name, place.node, number);
             }
@@ -77,12 +77,12 @@ impl Cluster {
         let key = self.peers.get(&node).and_then(|peer| peer.key);
         self.effects.push(match key {
             Some(peer) => Effect::Broadcast { peer, except, packet },
-            // An own message, or one of a peer that has ended in order since.
+            // This node's own message, or one of a peer that has announced its stop since.
             None => Effect::Ordered { except, packet },
         });
     }
 
-    /// Gives up a message, if it is here.
+    /// Gives up a message and reports the loss. Does nothing if the message is not here.
     pub(super) fn lose(&mut self, name: &str, node: NodeId, number: u64) {
         let room = self.orders.room_mut(name);
         let Some(message) = room.remove(node, number) else { return };
@@ -107,7 +107,8 @@ impl Cluster {
         self.news(News::Gap { node, name: name_of_node, room, frames: None });
     }
 
-    /// Lets time pass: gives up messages whose place does not come, and forgets rooms without members.
+    /// Adds to the age of messages and places: gives up messages whose place does not arrive in time,
+    /// and forgets rooms without members.
     pub(in crate::cluster) fn age_orders(&mut self, tables: &Tables, passed: Duration) {
         let (me, dead_after) = (self.me, self.config.dead_after);
         let mut lost = Vec::new();

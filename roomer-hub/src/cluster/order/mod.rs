@@ -11,7 +11,7 @@
 //!
 //! A home gives places in a *term*, an epoch with its own number. It starts a term with a higher epoch than
 //! any that it or the submitting node knows, when another node was the room's home before. A node never
-//! delivers a place of a lower term than the one before. So two nodes that both take themselves for the
+//! delivers a place of a lower term than the one before. So two nodes that both consider themselves the
 //! home, as in two halves of a network, cannot give two members different orders: of two places that
 //! contradict each other, each node delivers one and shows the other message as lost.
 //!
@@ -24,22 +24,23 @@
 //!
 //! The home is the node with the highest hash of room and node among the live ones. Nodes learn of each
 //! other at different moments, so a node that has just started does not count for its first seconds:
-//! first the present home returns submissions and names it, those of its own node as well; later, when no
-//! other node gives places any longer, the others submit to the new home at once. A place of
-//! a new term waits for the last places of the term before, if the home of that one still lives.
+//! first the current home returns submissions, its own node's included, and names the new home; later,
+//! when no other node gives places any longer, the others submit to the new home at once. A place of a
+//! new term waits for the last places of the term before, if the home of that one still lives.
 //!
 //! # One place at most
 //!
-//! A submission is with one home at a time. Its node takes it to another one if the home has returned it,
-//! or has ended in order and thereby placed all that it ever would, and none of its places was in a frame that
-//! this node has not got. If a home dies, its submissions are
-//! lost: another home could give them a second, contradicting place.
+//! A submission is with one home at a time. Its node takes it to another one if the home has returned it, or
+//! has announced its stop, after which it places nothing, and none of its places was in a frame that this
+//! node has not received. If a home dies, its submissions are lost: another home could give them a second,
+//! contradicting place.
 //!
 //! # Losses
 //!
 //! A message is lost on a node if its place does not come within
 //! [`Config::dead_after`](super::Config::dead_after), if a later message of its node is placed first, if the
-//! home dies, or if its place is of a term that is over. [`Loss`](super::Loss) tells how it shows.
+//! home dies, or if its place is of a term that is over. [`Loss`](super::Loss) determines what clients see
+//! of it.
 
 mod deliver;
 mod place;
@@ -55,7 +56,7 @@ use roomer_proto::cluster::{Item, NodeId, OrderItem};
 use super::outgoing::{Outgoing, Sealing};
 use crate::config::{Order, RoomPattern};
 
-/// The rooms with one order, and what waits in them.
+/// The rooms with one order, and the messages and places that wait in them.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     patterns: Vec<(RoomPattern, Order)>,
@@ -104,25 +105,25 @@ struct Room {
     unused: Duration,
 }
 
-/// A message without a place, or behind others.
+/// A message that waits for its place, or for messages placed before it.
 #[derive(Debug)]
 struct Message {
-    /// The time since it came, counted while this node was awake.
+    /// The time since it arrived, counted while this node was awake.
     age: Duration,
     except: Option<ConnId>,
     packet: Bytes,
-    /// True if its place has come, and waits as well.
+    /// True if its place has arrived, and waits as well.
     is_placed: bool,
-    /// Set if it is this node's own.
+    /// Present if it is this node's own message.
     own: Option<Own>,
 }
 
 /// The state of an own message.
 #[derive(Debug)]
 struct Own {
-    /// The nodes that have got the message.
+    /// The nodes that the message was sent to.
     to: Vec<NodeId>,
-    /// The node that it is submitted to.
+    /// The holder: the node that it is submitted to.
     holder: Option<NodeId>,
     /// The home that the last holder has named.
     hint: Option<NodeId>,
@@ -152,8 +153,8 @@ impl Orders {
         first.is_some_and(|(_, order)| *order == Order::Room)
     }
 
-    /// Appends what a peer has to know at the start of a stream: which messages belong to earlier ones,
-    /// and the terms, so that a home of one half of a network does not contradict that of the other.
+    /// Appends to the start of a stream which messages belong to earlier streams, and the known terms,
+    /// so that the homes in two halves of a network do not contradict each other.
     pub(super) fn send_state(&self, outgoing: &mut Outgoing, sealing: &Sealing) {
         let terms = self.rooms.iter().map(|(name, room)| (name, room.known));
         for (room, Term { epoch, home }) in terms.filter(|(_, term)| term.epoch > 0) {
@@ -202,7 +203,7 @@ impl Room {
         self.delivered.get(&node).is_some_and(|passed| number <= *passed)
     }
 
-    /// Learns of a term. Returns true if it is later than all that were known.
+    /// Records a term. Returns true if it is later than all known ones.
     fn knows(&mut self, term: Term) -> bool {
         let is_new = self.known < term;
         self.known = self.known.max(term);

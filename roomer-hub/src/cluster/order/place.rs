@@ -1,4 +1,4 @@
-//! What peers report of ordered rooms, and what this node does as the home of some.
+//! Handles peers' items about ordered rooms, and places messages in rooms whose home is this node.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ impl Cluster {
                 let term = Term { epoch, home: from };
                 let place = Place { term, node, number, age: Duration::ZERO };
                 if self.orders.room_mut(name).knows(term) {
-                    // The home may have told this node alone before it died.
+                    // The home may have sent the place to this node alone before it died.
                     self.tell_term(name, term);
                 }
                 if !self.enqueue(name, place) {
@@ -84,7 +84,7 @@ impl Cluster {
             OrderItem::Term { room: name, epoch, home } => {
                 self.orders.room_mut(name).knows(Term { epoch, home });
             }
-            // It belongs to the start of a stream.
+            // This item belongs to the start of a stream.
             _ => return Err(ResetCause::Malformed),
         }
         Ok(())
@@ -109,7 +109,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Gives a message the next place of its room, and tells its receivers and its node.
+    /// Gives a message the next place of its room, and sends it to the receivers and the message's
+    /// node.
     pub(super) fn give_place(
         &mut self,
         name: &str,
@@ -129,14 +130,15 @@ impl Cluster {
         for node in to.iter().chain([&node]).filter(|node| **node != me) {
             self.push_to(*node, &Item::Order(place));
         }
-        // Behind the places, by which their receivers learn of the term, and tell it too.
+        // After the places, from which their receivers learn the term and pass it on.
         if is_new {
             self.tell_term(name, term);
         }
         Place { term, node, number, age: Duration::ZERO }
     }
 
-    /// Tells all peers of a term: any of them may be the next home, which has to begin a later one.
+    /// Reports a term to all peers: any of them may be the next home, which has to begin a later
+    /// one.
     fn tell_term(&mut self, room: &str, Term { epoch, home }: Term) {
         self.push_to_all(&Item::Order(OrderItem::Term { room, epoch, home }));
     }
@@ -150,21 +152,21 @@ impl Cluster {
         if let Some(message) = room.messages.get_mut(&(place.node, place.number)) {
             message.is_placed = true;
         }
-        // Late places of the term before come before those of a term that waits for them.
+        // Late places of the previous term are inserted before those of a term that waits for them.
         let at = room.places.partition_point(|other| other.term <= place.term);
         room.places.insert(at, place);
         true
     }
 
-    /// A peer's stream starts over: the places in the lost frames are not known.
+    /// Handles the restart of a peer's stream: the places in the lost frames are unknown.
     pub(in crate::cluster) fn order_stream_lost(&mut self, node: NodeId) {
         let messages = self.orders.rooms.values_mut().flat_map(|room| room.messages.values_mut());
         let own = messages.filter_map(|message| message.own.as_mut());
         own.filter(|own| own.holder == Some(node)).for_each(|own| own.may_have_place = true);
     }
 
-    /// A peer is gone. Its members have left, with the messages that wait; if it has ended in order, these
-    /// may still get their places, and nothing that it held as a home was placed.
+    /// Handles the end of a peer, whose members have left. If it announced its stop, its waiting messages
+    /// may still get their places, and it has placed no message that it still held as a home.
     pub(in crate::cluster) fn order_peer_gone(&mut self, node: NodeId, why: GoneCause) {
         let me = self.me;
         let names: Vec<Box<str>> = self.orders.rooms.keys().cloned().collect();

@@ -13,22 +13,23 @@ use crate::cluster::Cluster;
 use crate::cluster::Config;
 use crate::tables::Tables;
 
-/// When a node counts as a home, in beats.
+/// The age at which a node may be a home, in beats.
 #[derive(Clone, Copy)]
 struct Maturity {
-    /// The age from which on it does.
+    /// The age from which it may be one.
     age: u32,
-    /// It does from its start on if no other is older by this.
+    /// A node may be one from its start if no other node is older by this.
     founders: u32,
 }
 
-/// From when on the present home of a room yields to a node, and from when on others submit to it. The
-/// differences exceed what nodes differ in their knowledge, so that the one has stopped giving places when
-/// the other begins.
+/// The age at which the current home of a room yields to a node, and the age at which others submit to
+/// that node. They differ by more than nodes' views of each other's age do, so that the old home has
+/// stopped giving places when the new one begins.
 const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
 const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
 
-/// The silence, in beats, after which a node does not submit to a home, but waits whether it lives.
+/// The silence of a home, in beats, after which a node does not submit to it until it is heard
+/// again.
 const QUIET_BEATS: u32 = 2;
 
 impl Cluster {
@@ -75,7 +76,8 @@ impl Cluster {
         self.orders.number += 1;
         let number = self.orders.number;
         let name = packet.room;
-        // At once, also if it cannot be submitted yet: where it does not get a place, its loss shows.
+        // At once, even if it cannot be submitted yet: receivers notice its loss if it does not get a
+        // place.
         let to = self.receivers(tables, name);
         for node in &to {
             self.push_to(*node, &Item::Order(OrderItem::Message { number, except, packet }));
@@ -114,7 +116,7 @@ impl Cluster {
         !has_own && room.places.is_empty() && !self.has_other_home(room.term.home)
     }
 
-    /// Returns true if a node other than this one lives.
+    /// Returns true if a node other than this one is alive.
     pub(super) fn has_other_home(&self, home: NodeId) -> bool {
         home != self.me && self.peers.get(&home).is_some_and(|peer| peer.is_alive())
     }
@@ -134,7 +136,7 @@ impl Cluster {
         mature.max_by_key(|node| (self.hash.home(room, *node), *node)).unwrap_or(self.me)
     }
 
-    /// Returns the home to which the present one yields, if it is another node that was heard of lately.
+    /// Returns the home to which the current one yields, if it is another node that was heard recently.
     pub(super) fn successor(&self, room: &str) -> Option<NodeId> {
         let home = self.home(room, YIELDED);
         (home != self.me && !self.is_quiet(home)).then_some(home)
@@ -156,7 +158,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Submits the own messages of a room that have no holder, in order, as far as that is possible now.
+    /// Submits this node's messages of a room that have no holder, in order, as far as that is possible
+    /// now.
     pub(super) fn submit_waiting(&mut self, name: &str) {
         let me = self.me;
         loop {
@@ -181,7 +184,7 @@ impl Cluster {
                 Some(successor) => (successor, true),
                 None => (target, hint.is_some()),
             };
-            // Two homes would give places to the messages of one sender in any order.
+            // Two homes would place the messages of one sender in any order.
             if holders.iter().any(|holder| *holder != target) {
                 return;
             }
