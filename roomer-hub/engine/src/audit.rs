@@ -66,7 +66,7 @@ impl Server {
         self.core().journal.entries.get_or_insert_default();
     }
 
-    /// Appends the inputs since the last call to `into`.
+    /// Appends to `into` the inputs since the last call.
     pub fn take_journal(&self, into: &mut Vec<RecordedInput>) {
         if let Some(entries) = &mut self.core().journal.entries {
             into.append(entries);

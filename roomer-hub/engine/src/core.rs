@@ -198,7 +198,7 @@ impl Core {
         }
     }
 
-    /// Registers what is known of an open connection and queues the hooks of its first events.
+    /// Registers the data of an open connection, and queues the hooks of its first events.
     pub(crate) fn arrived(&mut self, info: &Arc<ConnInfo>) {
         self.infos.insert(info);
         let Core { hub, hook_queue, .. } = self;
@@ -257,8 +257,8 @@ impl Core {
         self.apply(now, Input::Command(Command::close(conn, why)), None);
     }
 
-    /// Closes a connection whose client should reconnect: one with a session with a hint when, one
-    /// without as in the table of close codes.
+    /// Closes a connection whose client should reconnect. One with a session gets a hint when to do
+    /// so; one without gets the code in the table of close codes.
     pub(crate) fn close_for_later(
         &mut self,
         now: Duration,

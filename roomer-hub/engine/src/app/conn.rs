@@ -34,8 +34,8 @@ pub(crate) struct ConnInfo {
     pub(crate) id: ConnId,
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) peer: PeerAddress,
-    /// The first data of the same session, which keeps the application's values. Handles from then
-    /// stay valid, with the credentials of that time.
+    /// The data of the session's first connection, which keeps the application's values. Earlier
+    /// handles stay valid, with the credentials of their time.
     first: Option<Arc<ConnInfo>>,
     /// The values that the application has stored. Boxed, since most connections have none.
     data: Mutex<Option<Box<Data>>>,

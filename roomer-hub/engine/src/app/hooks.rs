@@ -132,8 +132,8 @@ impl HookQueue {
 
     fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
         let next = self.pending.pop_front();
-        // Under the lock that found the queue empty: a task that queues an event later sees that
-        // no task runs the hooks, and runs them.
+        // Reset under the lock that found the queue empty: a task that queues an event later sees
+        // that no task runs the hooks, and runs them.
         self.is_running = next.is_some();
         next
     }

@@ -80,8 +80,8 @@ impl Server {
         self.options().hub_limits.info
     }
 
-    /// Returns what members learn of a client with these credentials. An info that is too long is left
-    /// out, with a warning.
+    /// Returns the info and user that members learn of a client with these credentials. An info that
+    /// is too long is left out, with a warning.
     pub(crate) fn profile(&self, credentials: Option<&Credentials>) -> Option<Profile> {
         let profile = credentials?.profile().filter(|_| self.options().extended)?;
         let (bytes, limit) =

@@ -32,7 +32,8 @@ pub enum RequestError {
     /// The client speaks the plain protocol, in which there are no requests.
     #[error("the client speaks the plain protocol, without requests")]
     Plain,
-    /// [`max_requests`](crate::Builder::max_requests) of the connection are not answered.
+    /// The connection already has [`max_requests`](crate::Builder::max_requests) requests without
+    /// an answer.
     #[error("the connection has too many requests without answers")]
     Busy,
     /// The client's answer is an error.
@@ -99,7 +100,7 @@ impl Requests {
         self.end(number, outcome);
     }
 
-    /// Ends a request that the hub does not expect an answer to any more.
+    /// Ends a request to which the hub no longer expects an answer.
     #[cold]
     pub(crate) fn unanswered(&mut self, number: u64, code: ErrorCode) {
         let error = match code {
@@ -146,7 +147,7 @@ impl Conn {
     /// connection, and not when the future is first polled.
     ///
     /// Only clients of the extended protocol answer requests. A session that loses its socket keeps
-    /// the request: the answer may come over the next one, if that is in time.
+    /// the request: the answer may arrive on the next socket, if that is in time.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -19,7 +19,7 @@ pub(super) fn check(options: &Options, config: &Config) -> Result<(), BuildError
     proxy_protocol(options)
 }
 
-/// A limit or a timeout of zero would reject every client.
+/// Rejects limits and timeouts of zero, which would reject every client.
 fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
     let AdmissionLimits { handshakes, connections } = options.admission;
     let drain = options.drain_policy();
@@ -49,7 +49,7 @@ fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// One connection alone must be able to stay within the budget.
+/// Checks that one connection alone can stay within the budget.
 fn memory_budget(options: &Options) -> Result<(), BuildError> {
     let least = options.water_marks().max.saturating_add(options.history_budget);
     let budget = options.memory_budget;
@@ -59,7 +59,7 @@ fn memory_budget(options: &Options) -> Result<(), BuildError> {
     }
 }
 
-/// A client must be pinged before its silence counts as a failure.
+/// Checks that a client is pinged before its silence counts as a failure.
 fn ping_interval(options: &Options) -> Result<(), BuildError> {
     let (interval, timeout) = (options.ping_interval, options.pong_timeout);
     match interval >= timeout {
@@ -68,7 +68,7 @@ fn ping_interval(options: &Options) -> Result<(), BuildError> {
     }
 }
 
-/// A limit per address above the total would never apply.
+/// Rejects a limit per address above the total, which would never apply.
 fn per_address(admission: AdmissionLimits) -> Result<(), BuildError> {
     let AdmissionLimits { handshakes, connections } = admission;
     for (option, limit) in [("max_handshakes", handshakes), ("max_connections", connections)] {
@@ -80,7 +80,7 @@ fn per_address(admission: AdmissionLimits) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Pages, health checks and the WebSocket need paths of their own.
+/// Checks that pages, health checks and the WebSocket have different paths.
 fn paths(options: &Options) -> Result<(), BuildError> {
     let health = options.health.iter().flat_map(|health| [&health.live, &health.ready]);
     let mut seen = BTreeSet::new();
@@ -95,7 +95,8 @@ fn paths(options: &Options) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// A message larger than the burst of `byte_rate` would never be accepted.
+/// Checks that the burst of `byte_rate` admits the largest message, which would never be accepted
+/// otherwise.
 fn byte_burst(options: &Options, config: &Config) -> Result<(), BuildError> {
     let max_message = options.limits.max_message;
     match config.byte_rate.map(Rate::burst) {
@@ -106,7 +107,7 @@ fn byte_burst(options: &Options, config: &Config) -> Result<(), BuildError> {
     }
 }
 
-/// Headers of the PROXY protocol are read from trusted proxies only.
+/// Checks that a proxy is trusted if headers of the PROXY protocol are expected.
 fn proxy_protocol(options: &Options) -> Result<(), BuildError> {
     match options.proxy_protocol && options.proxies.is_empty() {
         true => Err(BuildError::ProxyProtocol),

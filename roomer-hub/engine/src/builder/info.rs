@@ -43,7 +43,7 @@ impl<E> Builder<E> {
     where
         F: Fn(&Conn, &Info) -> bool + Send + Sync + 'static,
     {
-        // The hub asks about valid info only.
+        // The hub asks only about info that is valid.
         let rule = move |conn: &Conn, message: &Message<'_>| {
             Info::from_payload(message.payload).is_ok_and(|info| rule(conn, &info))
         };

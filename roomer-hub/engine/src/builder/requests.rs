@@ -9,8 +9,8 @@ use crate::app::reply::IntoReply;
 use crate::builder::Builder;
 
 impl<E> Builder<E> {
-    /// Answers requests with `event` by the handler's return value. Requests are of clients that speak
-    /// the extended protocol; the rules for messages to rooms apply to them
+    /// Answers requests with `event` by the handler's return value. Only clients that speak the
+    /// extended protocol send requests; the rules for messages to rooms apply to them
     /// ([`may_publish`](Self::may_publish), and by default membership). Messages with the same event
     /// that are not requests do not reach the handler: [`on`](Self::on) is for them.
     ///

@@ -49,11 +49,11 @@ impl<E> Builder<E> {
 
     /// Renews logins that expire ([`Claims::good_for`](crate::Claims::good_for)) without a new
     /// connection: before the time is over, an extended client is asked for a new token, with which
-    /// this hook is called. The claims that it returns replace those of before, the validity of the
-    /// login included. If it returns a rejection, or claims of another user, the login expires as
-    /// planned. A panic closes that connection with 1011.
+    /// this hook is called. The claims that it returns replace the earlier ones, the validity of
+    /// the login included. If it returns a rejection, or claims of another user, the login expires
+    /// as planned. A panic closes that connection with 1011.
     ///
-    /// Handles to the connection from before keep the earlier claims; handlers get a new one. Plain
+    /// Existing handles to the connection keep the earlier claims; handlers get a new one. Plain
     /// clients are not asked: their login expires, and they connect anew.
     ///
     /// ```
@@ -115,7 +115,7 @@ impl<E> Builder<E> {
     }
 
     /// Sets how many bytes of messages, which an extended client has not acknowledged yet, are kept
-    /// for its next socket. Default 256 KiB. A client without a socket that misses more has lost its
+    /// for its next socket. Default 256 KiB. A client without a socket that misses more loses its
     /// session. They count against [`memory_budget`](Self::memory_budget).
     pub fn resume_buffer(mut self, bytes: usize) -> Self {
         self.options.resume_buffer = bytes;

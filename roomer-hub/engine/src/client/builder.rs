@@ -30,7 +30,7 @@ pub struct Builder<R> {
     runtime: PhantomData<fn() -> R>,
 }
 
-/// How a connection is made.
+/// The way to open a connection: by TCP and TLS, or by the application's function.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) address: Address,
@@ -143,19 +143,22 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Sets the longest first delay before a reconnect, and the longest of all. Default 500 ms and 30 s.
+    /// Sets the maximum delay before the first reconnect, and before any later one. Default 500 ms and
+    /// 30 s.
     pub fn delays(mut self, min: Duration, max: Duration) -> Self {
         (self.options.min_delay, self.options.max_delay) = (min, max.max(min));
         self
     }
 
-    /// Sets the failures in a row after which the client gives up. Default: never.
+    /// Sets the number of failed attempts in a row after which the client gives up. Default: it
+    /// never does.
     pub fn retries(mut self, retries: u32) -> Self {
         self.options.retries = Some(retries);
         self
     }
 
-    /// Sets the most messages that wait, and their bytes. Default 1,000 and 1 MiB.
+    /// Sets the maximum number of messages that wait to be sent, and of their bytes. Default 1,000
+    /// and 1 MiB.
     pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
         (self.options.queue_messages, self.options.queue_bytes) = (messages, bytes);
         self

@@ -15,10 +15,10 @@ use super::requests::{self, Handlers};
 use super::runtime::Runtime;
 use super::shared::{Dispatched, Inner, Shared};
 
-/// The bytes that are read at once. On the stack, so that an idle client owns no buffer.
+/// The size of the read buffer, which is on the stack, so that an idle client owns none.
 const READ_BYTES: usize = 16 * 1024;
 
-/// The steps after which other tasks run first.
+/// The number of steps after which the task yields.
 const MOST_STEPS: usize = 32;
 
 type Dialing = Pin<Box<dyn Future<Output = Result<(Address, BoxStream), String>> + Send>>;
@@ -34,7 +34,7 @@ pub(super) struct Driver<R> {
     out: Vec<u8>,
     written: usize,
     must_flush: bool,
-    /// The timer, which may be too early: it is set again then.
+    /// The timer. It may fire before the deadline, and is then set again.
     timer: Option<(Duration, Timer)>,
     runtime: PhantomData<fn() -> R>,
 }
@@ -85,8 +85,8 @@ impl<R: Runtime> Driver<R> {
         Poll::Pending
     }
 
-    /// Lets the machine do what is due, and passes its events on. Returns its deadline, if that is in
-    /// the future.
+    /// Advances the machine to the current time, and passes its events on. Returns its deadline, if
+    /// that is in the future.
     fn turn(&mut self, cx: &mut Context<'_>) -> Option<Duration> {
         let shared = self.shared.clone();
         let now = shared.now();
@@ -101,7 +101,8 @@ impl<R: Runtime> Driver<R> {
                 _ => self.hang_up(&mut inner, now, cx),
             }
         }
-        // Only then: what is not here yet can still be withdrawn, or counts as unsent.
+        // Only once the last bytes are written: a packet that the machine still has can be
+        // withdrawn, or counts as unsent.
         if self.out.is_empty() && matches!(self.link, Link::Open(_)) {
             let mut keys = Keys::new(&shared);
             inner.machine.transmit(now, &mut self.out, &mut || keys.next());
@@ -120,7 +121,7 @@ impl<R: Runtime> Driver<R> {
         if due.is_expiring {
             self.renew();
         }
-        // What has passed, although the machine was called, waits for something else.
+        // A deadline that has passed although the machine was just called waits for something else.
         deadline.filter(|deadline| *deadline > now)
     }
 
@@ -137,14 +138,15 @@ impl<R: Runtime> Driver<R> {
         });
     }
 
-    /// Drops the connection after its last bytes, as far as they fit.
+    /// Drops the connection, after as many of its last bytes as the socket accepts.
     fn hang_up(&mut self, inner: &mut Inner, now: Duration, cx: &mut Context<'_>) {
         let mut keys = Keys::new(&self.shared);
-        // After the bytes left to write: half a frame would make the close frame unreadable.
+        // After the rest of the bytes to write: a close frame after half a frame would be
+        // unreadable.
         inner.machine.transmit(now, &mut self.out, &mut || keys.next());
         if let Link::Open(stream) = &mut self.link {
             let mut stream = Pin::new(stream);
-            // Whether it fits or not: the connection is over.
+            // Whether or not it fits, the connection is over.
             let _ = stream.as_mut().poll_write(cx, &self.out[self.written..]);
             let _ = stream.as_mut().poll_flush(cx);
             let _ = stream.as_mut().poll_close(cx);
@@ -176,7 +178,8 @@ impl<R: Runtime> Driver<R> {
         true
     }
 
-    /// Writes what fits. Returns true if something was written, or the connection is lost.
+    /// Writes as much as the socket accepts. Returns true if something was written, or the
+    /// connection is lost.
     fn write(&mut self, cx: &mut Context<'_>) -> bool {
         let Link::Open(stream) = &mut self.link else { return false };
         let mut has_moved = false;
@@ -269,7 +272,7 @@ fn dialing<R: Runtime>(target: Target) -> Dialing {
 }
 
 fn random_u64(shared: &Shared) -> u64 {
-    // Not the bytes of the version and the variant of the UUID that they come from.
+    // Skip the bytes with the UUID's version and variant, which are not random.
     let random = shared.random();
     u64::from_be_bytes([
         random[0], random[1], random[2], random[3], random[4], random[5], random[10], random[11],
@@ -283,7 +286,7 @@ struct Keys<'a> {
     used: usize,
 }
 
-/// Where keys are in a UUID of version 4: not at its version and its variant.
+/// The positions of two keys in a UUID of version 4, without the bytes of its version and variant.
 const KEYS: [usize; 2] = [0, 12];
 
 impl<'a> Keys<'a> {

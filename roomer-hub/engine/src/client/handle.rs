@@ -75,7 +75,7 @@ impl<R> Client<R> {
     /// others, and again only if the server does not have all that the client has missed
     /// ([`Event::Missed`](super::Event::Missed)). The first call for a room decides.
     ///
-    /// A stream of [`Client::events`] that exists before this call has all of them. One of
+    /// A stream of [`Client::events`] that exists before this call has all of them. A stream of
     /// [`Room::messages`] can begin too late, since the client runs in a task of its own.
     pub fn join_with_history(&self, room: &str, last: u32) -> Room {
         self.join_by(room, |machine, now| machine.join_with_history(now, room, last))
@@ -87,7 +87,7 @@ impl<R> Client<R> {
         join: impl FnOnce(&mut Machine, Duration) -> Result<(), JoinError>,
     ) -> Room {
         self.open.shared.call(|inner, now| {
-            // A closed client is what `Room::joined` reports.
+            // `Room::joined` reports that the client is closed.
             if let Ok(()) | Err(JoinError::Closed) = join(&mut inner.machine, now) {
                 inner.refused.remove(room);
             }
@@ -173,8 +173,9 @@ impl<R> Client<R> {
         self.open.shared.call(|inner, now| inner.machine.set_info(now, info));
     }
 
-    /// A reason to doubt the connection, or not to wait any longer: the machine was suspended, or its
-    /// network has changed. Shortens a long delay, and probes a connection that seems open.
+    /// Probes a connection that seems open, and shortens a long delay before the next one. Call it if
+    /// there is a reason to doubt the connection or to stop waiting: the machine was suspended, or
+    /// its network has changed.
     pub fn wake(&self) {
         self.open.shared.call(|inner, now| inner.machine.wake(now));
     }

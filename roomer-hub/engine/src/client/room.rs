@@ -13,7 +13,7 @@ use super::handle::Open;
 use super::shared::Shared;
 use super::streams::Messages;
 
-/// The messages that wait in a stream at most, unless the application sets another number.
+/// The default capacity of a stream, in messages.
 pub(super) const BUFFER: usize = 256;
 
 /// A room that a client has joined. Cheap to clone.
@@ -45,7 +45,7 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// [`JoinError`] if the server rejects the join, if the room is left before, or if the client is
+    /// [`JoinError`] if the server rejects the join, if the room is left first, or if the client is
     /// closed.
     pub async fn joined(&self) -> Result<(), JoinError> {
         poll_fn(|cx| {
@@ -131,7 +131,7 @@ impl Room {
         self.open.shared.lock().machine.members(&self.name).map(look).unwrap_or_default()
     }
 
-    /// Returns true if the client is in the room on its present connection.
+    /// Returns true if the client is in the room on its current connection.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.open.shared.lock().machine.is_in(&self.name)

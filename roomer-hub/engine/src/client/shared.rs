@@ -32,7 +32,7 @@ pub(super) struct Inner {
     subscribers: Vec<Arc<Subscriber>>,
 }
 
-/// Work that is left, without the lock, once events were dispatched.
+/// Work that is left to do without the lock, after events were dispatched.
 #[derive(Default)]
 pub(super) struct Dispatched {
     pub(super) woken: Vec<Waker>,
@@ -89,7 +89,8 @@ impl Shared {
         let now = self.now();
         let mut inner = self.lock();
         let result = act(&mut inner, now);
-        // Taken: the driver registers again when it runs, and needs no other wake-up until then.
+        // Taken, since the driver registers again when it runs, and needs no further wake-up until
+        // then.
         let driver = inner.driver.take();
         drop(inner);
         driver.into_iter().for_each(Waker::wake);
@@ -122,7 +123,7 @@ impl Inner {
         let woken = &mut due.woken;
         while let Some(event) = self.machine.next_event() {
             match &event {
-                // The common case concerns no future of a handle.
+                // Usually no future of a handle is concerned.
                 Event::Message(_) => {}
                 Event::Request(request) => due.requests.push(request.clone()),
                 Event::Answered { request, result } => {
@@ -142,7 +143,7 @@ impl Inner {
             let mut event = Some(event);
             let count = self.subscribers.len();
             for (number, subscriber) in self.subscribers.iter().enumerate() {
-                // The last one gets the event itself.
+                // The last queue gets the event itself, not a copy.
                 let copy = if number + 1 == count { event.take() } else { event.clone() };
                 if let Some(copy) = copy {
                     subscriber.push(copy, woken);

@@ -29,7 +29,7 @@ pub(super) async fn secure(
 
 fn system() -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
-    // Some of a system's certificates are in forms that rustls does not accept.
+    // Skip certificates of the system that rustls does not accept.
     let (count, _) =
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if count == 0 {

@@ -27,7 +27,7 @@ impl LinkGate {
         std::mem::take(&mut gate.waiting)
     }
 
-    /// Polls, for a sender's task, until the gate is open.
+    /// Polls until the gate is open, for a sender's task.
     pub(crate) fn poll_open(&self, cx: &Context<'_>) -> Poll<()> {
         let mut gate = lock(&self.0);
         if !gate.is_closed {

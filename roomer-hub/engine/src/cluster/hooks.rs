@@ -1,4 +1,4 @@
-//! Hooks for what happens to other nodes.
+//! Hooks for events of other nodes.
 //!
 //! The task of the link calls them, one at a time and without the server's lock, in the order of the
 //! events.
@@ -51,7 +51,7 @@ pub(crate) enum ClusterEvent {
 
 impl ClusterEvent {
     /// Creates the event of a change in the cluster. `shown` has the nodes that were reported to the
-    /// application: the end of others is not.
+    /// application; the end of other nodes is not reported.
     pub(crate) fn new(news: &News, shown: &mut BTreeSet<NodeId>) -> Option<Self> {
         let (node, name, gone) = match news {
             News::PeerLive { node, name } if shown.insert(*node) => (*node, name, None),

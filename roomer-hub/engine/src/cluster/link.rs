@@ -14,10 +14,10 @@ use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::timer::moment::Moment;
 
-/// The most events of the broker that are handled under one lock.
+/// The maximum number of the broker's events that are handled under one lock.
 const MAX_EVENTS: usize = 64;
 
-/// The most rounds of one poll, before other tasks get their turn.
+/// The maximum number of rounds in one poll, before other tasks get their turn.
 const MAX_ROUNDS: usize = 8;
 
 /// The time in which a stopping node tries to publish its last frame.
@@ -89,7 +89,7 @@ struct Link<'s, C, F, S> {
     sleep: F,
     /// The runtime's timer, and when it fires.
     timer: Option<(Duration, Pin<Box<S>>)>,
-    /// When rooms have to be flushed that the last flush has left.
+    /// When to flush the rooms that the last flush has left.
     flush_at: Option<Moment>,
     /// When a stopping node no longer tries to publish its last frame.
     goodbye: Option<Duration>,
@@ -121,7 +121,8 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         Poll::Pending
     }
 
-    /// Handles what has come from the broker, and what is due. Returns true if there may be more.
+    /// Handles the broker's events, and the machine's deadlines. Returns true if there may be more
+    /// events.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         // Collected before the lock is taken: many frames then cost one lock and one flush.
         while self.events.len() < MAX_EVENTS
@@ -155,7 +156,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
             core.apply_cluster(now, input);
         }
         let state = core.cluster.as_ref();
-        // Frames that wait come before the judgement of who was silent.
+        // Waiting frames are handled first, since each is a sign of life of its node.
         if !has_more && state.is_some_and(|state| state.machine.wake_at() <= now) {
             core.apply_cluster(now, Input::Tick);
         }
@@ -224,7 +225,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         at.is_some_and(|at| self.is_past(at, cx))
     }
 
-    /// Returns true once `at` has come; otherwise sets the timer for it.
+    /// Returns true once it is `at`; otherwise sets the timer for it.
     fn is_past(&mut self, at: Duration, cx: &mut Context<'_>) -> bool {
         let now = self.server.now();
         if at <= now {
@@ -242,7 +243,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
     }
 }
 
-/// Something for people, to be reported without the lock.
+/// A report for the operator or the application, made without the lock.
 enum Report {
     Up,
     Down(String),

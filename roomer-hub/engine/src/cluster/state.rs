@@ -137,7 +137,8 @@ impl Core {
             }
         }
         if let Some(state) = &mut self.cluster {
-            // A peer that comes or goes has an effect for each member; that much memory is not kept.
+            // The arrival or end of a peer has an effect for each of its members; that much memory
+            // is not kept.
             effects.shrink_to(64);
             state.effects = effects;
         }

@@ -10,13 +10,13 @@ use crate::connection::{Connection, State, Step};
 use crate::outbound::outbox::OutboxPhase;
 use crate::transport::Reader;
 
-/// The most bytes of an unfinished message that a session may buffer during the close, if the peer's
-/// close frame is to be found after it.
+/// The maximum size of an unfinished message that is buffered during the close, to find the peer's
+/// close frame after it.
 const CLOSE_SCAN_LIMIT: usize = 64 * 1024;
 
-/// The most received bytes that are read and discarded after the close. Enough for what is in
-/// transit from a client that closes properly; without the limit, a client that does not would keep
-/// the server reading until the close times out.
+/// The maximum number of received bytes that are read and discarded after the close. Enough for
+/// what is in transit from a client that closes properly; without the limit, a client that does not
+/// would keep the server reading until the close times out.
 const MAX_DISCARD: usize = 256 * 1024;
 
 /// The factor by which a close may exceed its timeout in total while the last bytes are written to
@@ -69,7 +69,7 @@ impl<R: Reader> Connection<R> {
         Step::Again
     }
 
-    /// One step of the close.
+    /// Takes one step of the close.
     pub(super) fn closing(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Closing(closing) = &mut self.state else {
             return Step::Again;

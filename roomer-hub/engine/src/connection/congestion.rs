@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cluster::LinkGate;
 use crate::outbound::socket_writer::SocketWriter;
 
-/// A receiver of messages that has more of them than it takes.
+/// A receiver that reads more slowly than messages for it arrive.
 #[derive(Clone, Debug)]
 pub(crate) enum Congestion {
     /// A connection above its high-water mark.

@@ -56,7 +56,7 @@ impl<R: Reader> Connection<R> {
         true
     }
 
-    /// One step of a session without a socket.
+    /// Takes one step of a session without a socket.
     pub(super) fn detached(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Detached(open) = &mut self.state else {
             return Step::Again;

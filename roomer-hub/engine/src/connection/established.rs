@@ -88,8 +88,7 @@ impl Established {
         }
     }
 
-    /// Prepares for the session's next socket: what the client had begun to send on the last one, it
-    /// sends again.
+    /// Prepares for the session's next socket, on which the client sends unfinished messages again.
     pub(crate) fn reset_socket(&mut self, now: Duration) {
         self.session = Session::new();
         self.keep_alive = KeepAlive::new(now);
@@ -105,7 +104,7 @@ impl Established {
         bytes: &mut [u8],
         now: Duration,
     ) -> bool {
-        // Also without bytes: nothing was read while the handler was pending, which is not silence.
+        // Even without bytes: nothing was read while the handler was pending, which is not silence.
         self.keep_alive.received(now);
         let server = self.conn.server.clone();
         let options = server.options();
@@ -260,7 +259,7 @@ impl Established {
         // The application's code is polled without the lock.
         let polled = server.run_callback(|| call.poll(cx));
         let Poll::Ready(outcome) = polled else {
-            // Until it returned Pending, the handler may have sent something.
+            // The handler may have sent something before it returned `Pending`.
             server.flush_after_input(now, server.core(), &mut self.flush_at);
             return ResumeResult::Pending;
         };
@@ -320,7 +319,7 @@ impl Established {
 
     /// Handles the messages that the session buffered while a handler was pending.
     fn handle_buffered(&mut self, writer: &Arc<SocketWriter>, now: Duration) -> ResumeResult {
-        // The client could not finish a message meanwhile, and has the whole time again.
+        // The client could not finish a message meanwhile, so its time starts again.
         self.progress.restart(now);
         match self.on_bytes(writer, &mut [], now) {
             true => ResumeResult::Ended,

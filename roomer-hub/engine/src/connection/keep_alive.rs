@@ -27,18 +27,19 @@ impl KeepAlive {
         (self.last_received, self.unanswered_since) = (now.into(), None);
     }
 
-    /// Records how often a full socket has accepted bytes again. Behind a large message, neither a
-    /// ping nor its answer arrives before the message does, so accepting bytes counts as life.
+    /// Records how often a full socket has accepted bytes again. A ping that is queued after a
+    /// large message arrives only after it, so accepting bytes counts as a sign of life.
     pub(crate) fn relieved(&mut self, now: Duration, count: u32) {
         if self.relieved != count {
             (self.relieved, self.last_received) = (count, now.into());
         }
     }
 
-    /// Returns when the client is taken for dead, if nothing arrives before.
+    /// Returns when the client counts as dead, unless something arrives before.
     ///
     /// Silence counts once a ping has been unanswered for the difference of `timeout` and `interval`:
-    /// a process that was stopped for a while must not take its own sleep for the client's.
+    /// a process that was stopped for a while must not mistake its own pause for the client's
+    /// silence.
     pub(crate) fn timeout_at(&self, interval: Duration, timeout: Duration) -> Option<Duration> {
         let unanswered = Duration::from(self.unanswered_since?);
         Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))

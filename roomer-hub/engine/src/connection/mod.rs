@@ -190,7 +190,7 @@ impl<R: Reader> Connection<R> {
         }
     }
 
-    /// One step of an established connection.
+    /// Takes one step of an established connection.
     fn established(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
@@ -296,7 +296,7 @@ impl<R: Reader> Connection<R> {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
-        // This task will not flush its rooms any more; the timer task does.
+        // This task will no longer flush its rooms; the timer task does.
         if open.flush_at.is_some() {
             self.server.0.timers.wake_drivers();
         }

@@ -30,7 +30,7 @@ use roomer_hub::{Command, Input};
 /// The time in which a client that was rejected early may read the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
-/// A connection that is to be opened.
+/// A connection whose handshake is accepted, until the hub opens it.
 #[derive(Default)]
 pub(crate) struct Opening {
     /// The response, empty if a framework has sent it.

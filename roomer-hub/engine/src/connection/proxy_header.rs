@@ -13,7 +13,7 @@ use crate::metrics::warning::WarningCause;
 use crate::transport::Reader;
 
 impl<R: Reader> Connection<R> {
-    /// Reads the header, and takes the address that it names for the client's.
+    /// Reads the header, and uses the address in it as the client's.
     pub(super) fn read_proxy_header(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::ProxyHeader { header, until } = &mut self.state else {
             return Step::Again;

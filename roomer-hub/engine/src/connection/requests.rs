@@ -169,7 +169,7 @@ impl Established {
                 Err(panic) => dispatcher.panicked(core, &message, panic),
             };
         }
-        // Also those that are still pending may have sent something.
+        // Even handlers that are still pending may have sent something.
         server.flush_after_input(now, core, &mut self.flush_at);
         self.report_buffered(writer);
     }

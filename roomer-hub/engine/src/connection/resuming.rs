@@ -51,7 +51,8 @@ impl<R: Reader> Connection<R> {
         let Some((conn, token, received)) = found else {
             if request.token.is_some_and(|token| core.is_of_peer(&token)) {
                 core.sessions.refused.other_node += 1;
-                // For the report, once the client has a new session.
+                // Kept for the report to the node of the old session, once the client has a new
+                // one.
                 opening.session.iter_mut().for_each(|session| session.resume = Some(request));
             } else {
                 core.sessions.refused.unknown += 1;
@@ -105,14 +106,14 @@ impl<R: Reader> Connection<R> {
     fn start_over(&mut self, now: Duration, opening: Opening) -> Step {
         let (lifecycle, options) = (&self.server.0.lifecycle, self.server.options());
         let address = options.address(self.peer.get());
-        // This socket is counted itself.
+        // This socket itself is counted as well.
         let own = Some(Replaced { address });
         let Err(status) = lifecycle.check(address, &options.admission, own) else {
             self.server.core().sessions.refused.unknown += 1;
             return self.establish(now, opening);
         };
         match opening.response.is_empty() {
-            // A framework has responded.
+            // Without a response: a framework has sent one.
             true => {
                 let (code, reason) = close::OVERLOADED.frame();
                 self.writer.close(Some(code), reason, false);
@@ -122,7 +123,7 @@ impl<R: Reader> Connection<R> {
                 self.writer.finish(Response::error(status).to_bytes(false).into(), false);
             }
         }
-        // Without a closing handshake, in which it would still count.
+        // Without a closing handshake, during which the socket would still be counted.
         self.writer.prepare_final_write();
         Step::Done
     }

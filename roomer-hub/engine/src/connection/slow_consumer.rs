@@ -30,7 +30,8 @@ pub(crate) struct SlowConsumer {
     moved: Duration,
     /// The number of bytes that it had accepted then.
     written: u64,
-    /// Since when too much has waited, and how many bytes the socket had accepted then.
+    /// The time since which too much has waited, and the bytes that the socket had accepted by
+    /// then.
     behind_since: Option<(Duration, u64)>,
 }
 
@@ -67,7 +68,7 @@ impl SlowConsumer {
         }
         let stalls_now = status.is_above() && now >= self.moved + STALL_AFTER;
         let is_stalled = stalls_now || status.pressure == Pressure::Stalled;
-        // A large message may take its time on a slow connection, whatever small ones wait behind it.
+        // A large message may take its time on a slow connection, whatever small ones wait after it.
         let counted = status.queued.saturating_sub(status.large_message_left);
         if !status.is_above() || counted.saturating_sub(status.newest) <= max_backlog / 2 {
             self.behind_since = None;
@@ -102,7 +103,8 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// A full socket with this many bytes before it, above the high-water mark or not.
+    /// Returns the status of a full socket with this many bytes waiting, above the high-water mark
+    /// or not.
     fn full(queued: usize, written: u64, pressure: Pressure) -> Status {
         Status {
             phase: OutboxPhase::Open,

@@ -10,9 +10,9 @@ use crate::connection::{Connection, State, Step};
 use crate::transport::Reader;
 
 impl<R: Reader> Connection<R> {
-    /// Acts on what the clock has made due, and finds out when to poll next. Comes after reading, so
-    /// that a process that was stopped for a while does not take its own sleep for the client's
-    /// silence: bytes that arrived meanwhile count.
+    /// Handles the deadlines that have passed, and determines when to poll next. Runs after reading,
+    /// so that a process that was stopped for a while does not mistake its own pause for the
+    /// client's silence: bytes that arrived meanwhile count.
     pub(super) fn check_timeouts(
         &mut self,
         now: Duration,

@@ -50,7 +50,7 @@ pub(crate) struct PendingAuth {
     candidate: Option<Candidate>,
 }
 
-/// A request as the steps before `authorize` have left it.
+/// A request that has passed the steps before `authorize`.
 struct Candidate {
     /// The claims that middleware left in the request's extensions.
     claims: Option<Claims>,

@@ -16,7 +16,7 @@ pub(crate) struct Rejected {
 }
 
 impl Rejected {
-    /// A rejection that its status explains, without a warning.
+    /// Creates a rejection without a warning, since its status explains it.
     pub(crate) fn with_status(status: StatusCode) -> Self {
         Rejected { rejection: Rejection::new(status, ""), cause: None }
     }

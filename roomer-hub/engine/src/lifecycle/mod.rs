@@ -226,8 +226,8 @@ impl Lifecycle {
         lock(&self.state).has_timer_task = false;
     }
 
-    /// Ready once no socket is left. The on-demand timer task then counts as ended, so that the next
-    /// connection starts a new one.
+    /// Polls until no socket is left. The on-demand timer task then counts as ended, so that the
+    /// next connection starts a new one.
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         std::task::ready!(state.poll_empty(cx));

@@ -1,4 +1,4 @@
-//! Models of a session on its way from the task that has it to the task of its client's new socket.
+//! Models the handover of a session to the task of its client's new socket.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -28,12 +28,12 @@ struct Entry {
 
 type Table = Arc<Mutex<Entry>>;
 
-/// The writer of a task's socket, of which only the wake-ups matter here.
+/// Creates the writer of a task's socket, of which only the wake-ups matter here.
 fn writer() -> Arc<SocketWriter> {
     loom_models::writer(&Socket::with_room(0), 10)
 }
 
-/// As `Connection::open` does for a client that returns.
+/// Registers a waiting task, as `Connection::open` does for a client that returns.
 fn come_back(table: &Table) -> Option<Place> {
     let place = Place::default();
     let mut entry = lock(table);
@@ -49,8 +49,8 @@ fn come_back(table: &Table) -> Option<Place> {
     Some(place)
 }
 
-/// Waits as a task does that has the session, until a successor comes, and hands it over. Gives it back
-/// if the successor does not wait any more.
+/// Waits for a successor, as the task with the session does, and hands the session over. Returns it if
+/// the successor no longer waits.
 fn hand_over(table: &Table, writer: &SocketWriter, session: Box<Token>) -> Result<(), Box<Token>> {
     block_on(poll_fn(|cx| {
         let _ = writer.poll_status(cx);
@@ -64,7 +64,7 @@ fn hand_over(table: &Table, writer: &SocketWriter, session: Box<Token>) -> Resul
     given.inspect_err(|_| writer.keep())
 }
 
-/// As `Connection::resume` does: the new task's writer takes the old one's place.
+/// Replaces the old task's writer with the new one's, as `Connection::resume` does.
 fn resume(table: &Table) -> Arc<SocketWriter> {
     let writer = writer();
     let mut entry = lock(table);
@@ -112,7 +112,7 @@ fn a_second_return_gets_the_session_wherever_it_is() {
         let holder = {
             let table = table.clone();
             thread::spawn(move || {
-                // After an attempt that was refused meanwhile, the next one comes.
+                // An attempt that was refused meanwhile is followed by the next one.
                 let mut session = Box::new(Token);
                 while let Err(back) = hand_over(&table, &old, session) {
                     session = back;

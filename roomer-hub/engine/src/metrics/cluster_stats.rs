@@ -43,7 +43,7 @@ pub struct ClusterStats {
     /// Losses of other nodes' messages, in one room each; see
     /// [`Builder::on_gap`](crate::Builder::on_gap).
     pub gaps: u64,
-    /// Nodes that went, by [cause](roomer_hub::cluster::GoneCause::name).
+    /// Nodes that are gone, by [cause](roomer_hub::cluster::GoneCause::name).
     pub gone: BTreeMap<&'static str, u64>,
     /// Frames that were dropped, by [cause](roomer_hub::cluster::RefusedCause::name).
     pub refused: BTreeMap<&'static str, u64>,

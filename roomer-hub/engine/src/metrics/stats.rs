@@ -67,7 +67,7 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionStats {
-    /// Sessions that have no socket at present. They are among [`Stats::connections`], but not among
+    /// Sessions that currently have no socket. They are among [`Stats::connections`], but not among
     /// [`Stats::sockets`].
     pub detached: usize,
     /// Sessions that were continued on a new socket.
@@ -105,7 +105,7 @@ pub(crate) struct Counts {
     pub(crate) messages_in: u64,
     pub(crate) bytes_in: u64,
     pub(crate) messages_out: u64,
-    /// Of connections that have ended; outboxes count for open ones.
+    /// Bytes written to connections that have ended; outboxes count for open ones.
     pub(crate) bytes_out: u64,
     pub(crate) closes: BTreeMap<u16, u64>,
     pub(crate) by_peer: u64,

@@ -1,10 +1,10 @@
 //! The messages that a room has collected for its members.
 //!
-//! A broadcast is encoded once, WebSocket header included, behind the messages that wait already.
-//! Delivering the batch then queues the same bytes for every member, however many messages they are.
-//! A member that must not get a part (the sender its own message, a new member what came before its
-//! join) is recorded with the range to leave out. Plain and extended members get different notices: in
-//! a room with both, each is a range for the members of one kind.
+//! A broadcast is encoded once, WebSocket header included, after the messages that already wait.
+//! Delivering the batch then queues the same bytes for every member, however many messages they are. A
+//! member that must not get a part, such as the sender its own message or a new member the messages
+//! before its join, is recorded with the range to leave out. Plain and extended members get different
+//! notices: in a room with both, each is a range for the members of one kind.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -42,7 +42,7 @@ pub(super) struct Exclusion {
 }
 
 impl RoomBatch {
-    /// Excludes a connection from what lies between `start` and the end.
+    /// Excludes a connection from the frames between `start` and the end.
     pub(crate) fn exclude(&mut self, conn: ConnKey, start: usize) {
         let end = self.frames.len();
         if start < end {
@@ -50,7 +50,7 @@ impl RoomBatch {
         }
     }
 
-    /// Restricts what lies between `start` and the end to the members of one kind.
+    /// Restricts the frames between `start` and the end to the members of one kind.
     pub(crate) fn restrict(&mut self, start: usize, audience: Audience) {
         if audience != Audience::All {
             let is_extended = audience == Audience::Extended;
@@ -76,12 +76,12 @@ impl RoomBatch {
         true
     }
 
-    /// Records that what lies between `start` and the end is a number of members.
+    /// Records that the frame between `start` and the end is a number of members.
     pub(crate) fn mark_count(&mut self, start: usize) {
         self.count = Some(Count { start, end: self.frames.len() });
     }
 
-    /// Returns a copy of what one connection gets of the batch.
+    /// Returns a copy of the frames of the batch that one connection gets.
     pub(crate) fn pending_for(&self, conn: ConnKey, is_extended: bool) -> Bytes {
         // An exclusion from the start covers all earlier ones. A connection that joins and leaves a
         // thousand times within one batch has thousands of them.

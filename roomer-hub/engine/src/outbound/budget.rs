@@ -2,8 +2,8 @@
 //!
 //! A bound per connection is not enough, since a thousand connections within it may hold a thousand
 //! times as much. The sum of what they hold is cheap to keep, but counts a shared message once per
-//! receiver. So the sum only tells when to look closely; [`BufferSet`] then counts each buffer once,
-//! and that count decides which connections are closed ([`shed`](super::shed)).
+//! receiver. So the sum only shows when to count exactly; [`BufferSet`] then counts each buffer
+//! once, and that count decides which connections are closed ([`shed`](super::shed)).
 
 use hashbrown::HashMap;
 
@@ -39,7 +39,8 @@ impl MemoryBudget {
 
     /// Records that a connection holds `after` bytes instead of `before`.
     pub(crate) fn change(&self, before: usize, after: usize) {
-        // Relaxed, here and below: a count that is late by a moment is made good by the next flush.
+        // Relaxed, here and below: the next flush corrects a count that is out of date for a
+        // moment.
         if after > before {
             self.held.fetch_add(after - before, Ordering::Relaxed);
             self.grown.fetch_add(after - before, Ordering::Relaxed);

@@ -56,7 +56,7 @@ impl Chunk {
         }
     }
 
-    /// Counts the bytes that are left of the frame under way, as far as it lies in this chunk.
+    /// Counts the bytes that are left of the frame under way in this chunk.
     fn frame_left(&self) -> usize {
         let taken = self.taken as usize;
         if self.continues {

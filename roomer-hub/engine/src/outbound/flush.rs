@@ -42,8 +42,8 @@ impl Outbound {
         }
     }
 
-    /// Queues the acknowledgement of packets that were just read, also above the high-water mark: a
-    /// list of many members that was queued before it must not cost the client its answer. Nothing
+    /// Queues the acknowledgement of packets that were just read, even above the high-water mark: a
+    /// long list of members that was queued before it must not cost the client its answer. Nothing
     /// more is read above the mark, so that few are queued there.
     pub(crate) fn send_ack(&mut self, conn: ConnKey, frame: Vec<u8>) {
         if let Some(writer) = self.writers.get(conn)
@@ -87,7 +87,7 @@ impl Server {
     /// Writes what waits, of all rooms, and runs the hooks of queued events. Returns true if the
     /// caller has to call it again in its next poll.
     pub(crate) fn flush(&self) -> bool {
-        // A large flush under way comes first: what waits now is queued behind it.
+        // A large flush under way comes first: newer messages are queued after it.
         if let Some(job) = self.0.flush_pool.job()
             && self.work_on(&job)
         {
@@ -107,7 +107,7 @@ impl Server {
         }
     }
 
-    /// Flushes, unless a callback of the application is running on this thread, whose connection's
+    /// Flushes, unless a callback of the application is running on this thread: its connection's
     /// task flushes afterwards.
     pub(crate) fn flush_unless_in_callback(&self) {
         if CURRENT_SERVER.get() != self.address() && self.flush() {
@@ -198,8 +198,8 @@ impl Server {
             left = left.saturating_sub(chunk.len());
             congested.append(&mut write_to(&job.work.writers[chunk]));
         }
-        // Other tasks may still write their chunks. The rooms may be flushed again all the same: a
-        // writer that is busy takes newer bytes behind the older ones.
+        // Other tasks may still be writing their chunks. The rooms may be flushed again even so: a
+        // busy writer writes newer bytes after the older ones.
         let is_last = job.finish();
         let mut has_more = false;
         if is_last || !congested.is_empty() {

@@ -24,7 +24,7 @@ pub(crate) struct Flush {
 }
 
 impl Default for Flush {
-    /// One poll is about a millisecond of work.
+    /// Returns the defaults, with which one poll is about a millisecond of work.
     fn default() -> Self {
         Flush { max_per_poll: 256, chunk: 32 }
     }

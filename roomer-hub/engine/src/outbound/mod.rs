@@ -1,4 +1,4 @@
-//! The way of a message from the hub to sockets.
+//! The path of a message from the hub to the sockets.
 //!
 //! ```text
 //!  hub's action ──▶ RoomBatch ──▶ Outbox ──▶ socket
@@ -6,12 +6,12 @@
 //!   under the server's lock ───────────────▶│◀─── without it
 //! ```
 //!
-//! A broadcast is encoded once, behind what its room has already collected ([`batch`]). A flush seals
-//! the batch and queues the same bytes for every member ([`outbox`]); each outbox is then written to
-//! its socket without the server's lock ([`socket_writer`]). So a busy room costs one write per member
-//! for many messages. [`flush`] decides which task flushes which rooms, and when; large flushes are
-//! shared between threads ([`flush_pool`]). [`budget`] and [`shed`] bound the memory of all
-//! connections together.
+//! A broadcast is encoded once, after the messages that its room has already collected ([`batch`]). A
+//! flush seals the batch and queues the same bytes for every member ([`outbox`]); each outbox is then
+//! written to its socket without the server's lock ([`socket_writer`]). So a busy room costs one write
+//! per member for many messages. [`flush`] decides which task flushes which rooms, and when; large
+//! flushes are shared between threads ([`flush_pool`]). [`budget`] and [`shed`] bound the memory of
+//! all connections together.
 //!
 //! [`Outbound`] is the part of this under the server's lock.
 
@@ -74,7 +74,7 @@ pub(crate) struct FlushWork {
     rooms: Vec<RoomKey>,
     /// True if the caller has to flush the large rooms later.
     pub(crate) has_more: bool,
-    /// The tasks that wait for answers of clients that have come.
+    /// The tasks that wait for answers of clients that have arrived.
     pub(crate) wakers: Vec<Waker>,
     /// The task of the link to the broker, if it has something to publish.
     pub(crate) link: Option<Waker>,
@@ -92,19 +92,20 @@ impl FlushWork {
 }
 
 impl Outbound {
-    /// A connection opened.
+    /// Adds the writer of a connection that opened.
     pub(crate) fn opened(&mut self, conn: ConnKey, writer: Option<&Arc<SocketWriter>>) {
         self.writers.extend(writer.map(|writer| (conn, writer.clone())));
     }
 
-    /// A connection joined a room: it does not get what the room has collected so far.
+    /// Records that a connection joined a room: it does not get what the room has collected so far.
     pub(crate) fn joined(&mut self, conn: ConnKey, room: RoomKey) {
         if let Some(batch) = self.batches.get_mut(room) {
             batch.exclude(conn, 0);
         }
     }
 
-    /// A connection left a room: it gets what the room has collected, and nothing after.
+    /// Records that a connection left a room: it gets what the room has collected, and nothing
+    /// after that.
     pub(crate) fn left(&mut self, conn: ConnKey, room: RoomKey) {
         let Outbound { writers, batches, flush_list, .. } = self;
         if let (Some(batch), Some(writer)) = (batches.get_mut(room), writers.get(conn)) {

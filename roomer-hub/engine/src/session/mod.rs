@@ -80,7 +80,8 @@ struct Session {
 #[derive(Debug, Default)]
 struct Change {
     /// Further secrets that the client may have, the newest last. There are some if it returned and has
-    /// not yet shown that it knows the newest one: the socket that brought that may have been lost too.
+    /// not yet shown that it knows the newest one, since the socket that carried that one may have been
+    /// lost too.
     older: Vec<[u8; 16]>,
     is_detached: bool,
     /// True if another node has reported that the client has a new session there. It may have been
@@ -123,8 +124,8 @@ impl Session {
         self.change.take_if(|change| !change.is_detached && change.successor.is_none());
     }
 
-    /// Refuses a task that waits with a token that is not good any more. Its client is back with a
-    /// newer one, and the count of the request is one from before.
+    /// Refuses a task that waits with an outdated token. Its client is back with a newer one, and
+    /// the count in the task's request is outdated too.
     fn refuse_outdated(&mut self) {
         let Session { secret, change } = self;
         let Some(Change { older, successor, .. }) = change.as_deref_mut() else { return };
@@ -180,7 +181,7 @@ impl Sessions {
                 Some(at) => drop(secrets.drain(..at)),
                 None => secrets.insert(0, presented.secret()),
             }
-            // That one, which the client surely has, and the newest ones.
+            // Keep the presented one, which the client certainly has, and the newest ones.
             let surplus = secrets.len().saturating_sub(1 + MOST_UNCONFIRMED);
             secrets.drain(1..1 + surplus);
             self.detached -= usize::from(std::mem::take(&mut change.is_detached));

@@ -20,7 +20,7 @@ pub struct ReleasedSessions {
 /// The consequence of a report that a client is at another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// None: the report does not prove that the client has a token of the session.
+    /// Nothing happens: the report does not prove that the client has a token of the session.
     Unproven,
     /// The session ends.
     Now,

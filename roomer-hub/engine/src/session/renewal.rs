@@ -98,8 +98,8 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Applies the application's answer. The claims replace those of before; what middleware left
-    /// in the request's extensions stays.
+    /// Applies the application's answer. The claims replace the earlier ones; the extensions that
+    /// middleware left in the request stay.
     pub(crate) fn renewed(
         &self,
         mut core: MutexGuard<'s, Core>,

@@ -21,9 +21,9 @@ pub(crate) struct ResumeRequest {
 }
 
 impl SessionRequest {
-    /// Returns what the client asks for; `None` if it speaks the plain protocol.
+    /// Returns the client's request; `None` if it speaks the plain protocol.
     pub(crate) fn of(request: &Request) -> Option<Self> {
-        // Most requests have no query, and most queries another one.
+        // Most requests have no query, and most queries do not have this parameter.
         let query = request.head.uri().query().filter(|query| query.contains("roomer="))?;
         let (mut version, mut session, mut received) = (None, None, None);
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -33,7 +33,7 @@ impl SessionRequest {
                 "received" => &mut received,
                 _ => continue,
             };
-            // The first one counts, as in `Request::query`.
+            // The first parameter of a name counts, as in `Request::query`.
             parameter.get_or_insert(value);
         }
         let is_extended = parse_count(version?.as_bytes()) == Some(u64::from(VERSION));

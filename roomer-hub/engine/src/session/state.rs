@@ -12,14 +12,14 @@ use crate::outbound::socket_writer::SocketWriter;
 use crate::session::renewal::Renewal;
 use crate::timer::moment::Moment;
 
-/// How often the server sends something at least, as promised in `hello`. Browsers do not show
+/// The longest time in which the server sends nothing, as promised in `hello`. Browsers do not show
 /// pings to a page, so this is the page's sign that the server is alive.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// A client has no reason to send more acknowledgements in a row that acknowledge nothing new. They
 /// are not packets for the hub, so that its rates do not count them.
 const MOST_IDLE_ACKS: u8 = 64;
-/// The pause after which they are not in a row.
+/// The pause that separates one row of acknowledgements from the next.
 const ACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// The session of one connection, apart from the packets to send.
@@ -35,7 +35,7 @@ pub(crate) struct SessionState {
     /// nothing new.
     idle_acks: u8,
     has_socket: bool,
-    /// True until the client has sent something on its present socket, which shows that it has
+    /// True until the client has sent something on its current socket, which shows that it has
     /// received its token.
     is_unconfirmed: bool,
     /// The request handlers that are pending.
@@ -73,7 +73,7 @@ impl SessionState {
         }
     }
 
-    /// The session continues on a new socket.
+    /// Continues the session on a new socket.
     pub(crate) fn resumed(&mut self, now: Duration) {
         // `hello` contains the number of received packets, which acknowledges them.
         self.received.acknowledge();
@@ -81,7 +81,7 @@ impl SessionState {
         self.is_unconfirmed = true;
     }
 
-    /// The session has lost its socket, and ends at `until`.
+    /// Records that the session has lost its socket, and ends at `until`.
     pub(crate) fn detached(&mut self, until: Duration) {
         (self.deadline, self.has_socket) = (until.into(), false);
     }

@@ -33,7 +33,7 @@ use thiserror::Error;
 /// Neither `Debug` nor `Display` shows a login.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerAddress {
-    /// At least one.
+    /// The addresses: at least one.
     brokers: Vec<Broker>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) enum Login {
     Token(String),
 }
 
-/// Files in PEM.
+/// The files of the TLS options, in PEM.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct TlsFiles {
     /// The authorities that may sign the broker's certificate; the system's if there is none.

@@ -105,7 +105,7 @@ fn parse_login(protocol: Protocol, text: &str) -> Option<Login> {
     let decode = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
     let some = |text: &str| decode(text).filter(|text| !text.is_empty());
     match (protocol, text.split_once(':')) {
-        // Without a name it is that of the user who exists always.
+        // A password without a name is that of the user `default`, which always exists.
         #[cfg(feature = "redis")]
         (Protocol::Redis, Some(("", password))) => {
             Some(Login::Password { user: "default".into(), password: some(password)? })

@@ -2,7 +2,7 @@
 
 use std::array;
 
-/// Writes a number into `digits`. Returns those that are used.
+/// Writes a number into `digits`. Returns the digits that it takes.
 pub(in crate::cluster) fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
     let mut start = digits.len();
     loop {

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// From this size on a frame is written from where it is, instead of being copied behind the others.
+/// Frames of at least this size are written from their own buffer, and not copied after the others.
 const SHARED_FROM: usize = 4096;
 
 /// A queue of bytes, written with few system calls: small frames are copied into one buffer.

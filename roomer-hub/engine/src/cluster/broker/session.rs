@@ -13,8 +13,8 @@ pub(in crate::cluster) const MAX_QUEUED: usize = 1024 * 1024;
 
 /// One connection to a broker, over memory: bytes and times come in, bytes and events come out.
 pub trait BrokerSession: Send {
-    /// Takes bytes that the broker has sent. Call [`next_event`](Self::next_event) until it returns
-    /// `None` before the next call, so that the bytes do not accumulate.
+    /// Receives bytes that the broker has sent. Call [`next_event`](Self::next_event) until it
+    /// returns `None` before the next call, so that the bytes do not accumulate.
     fn receive(&mut self, bytes: &[u8], now: Duration);
 
     /// Returns the next event; `None` until more bytes are received.
@@ -58,7 +58,7 @@ pub enum SessionEvent {
     Notice(String),
     /// A frame that a node has published.
     Frame(Bytes),
-    /// The connection is of no use any more, for the reason in this part of a sentence. The last event.
+    /// The connection can no longer be used, for the reason in this part of a sentence. The last event.
     Down(String),
 }
 

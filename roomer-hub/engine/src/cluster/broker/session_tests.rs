@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::{BrokerSession, SessionEvent};
 use crate::cluster::Subject;
 
-/// Receives bytes in pieces; returns all events, and all that the session sends. Publishes as many
-/// `frames` as soon as the session is up, for recorded servers that answer them.
+/// Receives bytes in pieces; returns all events, and all bytes that the session sends. Publishes as
+/// many `frames` as soon as the session is up, for recorded servers that answer them.
 pub(in crate::cluster) fn run<'a>(
     session: &mut impl BrokerSession,
     pieces: impl IntoIterator<Item = &'a [u8]>,
@@ -53,7 +53,7 @@ pub(in crate::cluster) fn frame(text: &'static str) -> SessionEvent {
     SessionEvent::Frame(Bytes::from_static(text.as_bytes()))
 }
 
-/// What a server sent, by name.
+/// The recorded bytes of a server, by name.
 pub(in crate::cluster) type Transcript = (&'static str, &'static [u8]);
 
 /// Checks that transcripts lead to the same events and answers however their bytes are split.

@@ -9,10 +9,10 @@ pub(in crate::cluster) const GREETING_TIMEOUT: Duration = Duration::from_secs(2)
 /// other end has vanished is down after 4 s, before the other nodes count this one as dead.
 pub(in crate::cluster) const PING_AFTER: Duration = Duration::from_secs(2);
 
-/// The waits of a session for its broker.
+/// Tracks how long a session has waited for its broker.
 #[derive(Debug)]
 pub(in crate::cluster) struct Watch {
-    /// The time of the first byte that was due.
+    /// The time at which the wait for the greeting started.
     started: Duration,
     last_received: Duration,
     /// The time of a ping that is not answered yet.

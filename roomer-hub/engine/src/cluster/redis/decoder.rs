@@ -17,7 +17,7 @@ pub(super) const MAX_PAYLOAD: usize = 1024 * 1024;
 /// The longest line: that of an error.
 const MAX_LINE: usize = 16 * 1024;
 
-/// The largest value with all that is in it: a frame with its channel, or the answer to HELLO, which
+/// The largest value, its content included: a frame with its channel, or the answer to HELLO, which
 /// lists the server's modules.
 const MAX_VALUE: usize = MAX_PAYLOAD + 64 * 1024;
 
@@ -52,7 +52,7 @@ pub(super) enum DecodeError {
 #[derive(Debug)]
 pub(super) struct Value {
     bytes: Bytes,
-    /// The value and the first ones in it, in the order in which they are sent.
+    /// The value and the first values in it, in the order in which they are sent.
     parts: [Part; MAX_PARTS],
     /// The number of values, with those that are not recorded.
     count: usize,

@@ -1,10 +1,10 @@
-//! What a session keeps, against lists of frames.
+//! Compares the log of a session with lists of frames.
 
 use roomer_proto::websocket::{Kind, message_frame};
 
 use super::*;
 
-/// A frame of `len` bytes of payload that begins with its number.
+/// Returns a frame of `len` bytes of payload that begins with its number.
 fn frame(number: usize, len: usize) -> Bytes {
     let mut payload = number.to_string().into_bytes();
     payload.resize(len.max(payload.len()), b'.');

@@ -259,7 +259,7 @@ impl SocketWriter {
         (is_above && !was_above, resumed)
     }
 
-    /// Returns true if the connection takes packets, be it only to keep them.
+    /// Returns true if the connection takes packets, even if only to keep them.
     pub(crate) fn is_open(&self) -> bool {
         lock(&self.state).is_open()
     }
@@ -295,7 +295,7 @@ impl SocketWriter {
         }
     }
 
-    /// Polls, for a sender's task, until the connection is not congested or has ended.
+    /// Polls until the connection is not congested or has ended, for a sender's task.
     pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
         // Checked under the lock under which the wakers are taken: otherwise one could be added just
         // after, and would not be woken.
@@ -327,7 +327,7 @@ impl SocketWriter {
         }
     }
 
-    /// Polls, for the connection's own task, until a full socket has room again or failed.
+    /// Polls until a full socket has room again or has failed, for the connection's own task.
     pub(crate) fn poll_unblock(&self, cx: &mut Context<'_>) -> Poll<()> {
         let result = std::task::ready!(self.socket.poll_writable(cx));
         let mut state = lock(&self.state);
@@ -352,7 +352,7 @@ impl SocketWriter {
         self.socket.shutdown();
     }
 
-    /// Polls, once everything is written, until the socket may be dropped.
+    /// Polls until the socket may be dropped, once everything is written.
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.socket.poll_closed(cx)
     }

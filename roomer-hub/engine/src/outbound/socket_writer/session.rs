@@ -97,7 +97,7 @@ impl SocketWriter {
         lock(&self.state).kill();
     }
 
-    /// Reverts [`supersede`](Self::supersede): that task does not wait any more.
+    /// Reverts [`supersede`](Self::supersede), since that task no longer waits.
     pub(crate) fn keep(&self) {
         self.is_superseded.store(false, Ordering::Release);
     }

@@ -1,4 +1,4 @@
-//! What a connection holds in memory, and what it has written.
+//! The bytes that a connection holds in memory, and those that it has written.
 
 use super::{SocketWriter, State};
 use crate::outbound::budget::Usage;

@@ -1,4 +1,4 @@
-//! A deadline that moves.
+//! A deadline that is moved often.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,7 +17,7 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// Returns ready when it is `due`.
+    /// Polls until the time `due`.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

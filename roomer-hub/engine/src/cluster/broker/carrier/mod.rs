@@ -70,7 +70,7 @@ enum Phase<S> {
         until: Duration,
     },
     Open(Link<S>),
-    /// While the next one is made.
+    /// Present while the next connection is made.
     Moving,
 }
 
@@ -161,7 +161,8 @@ impl<D: Dial> BrokerCarrier<D> {
                     }
                     Poll::Ready(Err(error)) => break Step::Failed(describe(&error)),
                     Poll::Pending => {
-                        // Only when all is read: the server's last message explains a failed write.
+                        // Only once everything is read: the server's last message explains a failed
+                        // write.
                         if let Poll::Ready(Err(error)) = written {
                             break Step::Failed(describe(&error));
                         }

@@ -18,7 +18,7 @@ const UP: CarrierEvent = Up { max_payload: 1_048_576 };
 #[derive(Default)]
 struct World {
     now: Duration,
-    /// What becomes of the next connections; refused without an entry.
+    /// The outcomes of the next connections, which are refused without an entry.
     plan: VecDeque<Outcome>,
     /// The time and the address of each attempt.
     attempts: Vec<(Duration, String)>,
@@ -98,7 +98,7 @@ struct Ends {
     from_node: Vec<u8>,
     /// The number of bytes that the server still reads.
     window: usize,
-    /// True if the node writes no more.
+    /// True if the node has ended its direction of the stream.
     is_shut: bool,
     is_closed: bool,
 }

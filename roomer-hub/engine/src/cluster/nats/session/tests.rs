@@ -23,7 +23,7 @@ fn run<'a>(
     session_tests::run(session, pieces, 0)
 }
 
-/// A session that is up, after its greeting is sent.
+/// Returns a session that is up, after its greeting is sent.
 fn up() -> Session {
     let mut session = session("nats://broker");
     let (events, _) = run(&mut session, [INFO.as_bytes(), b"PONG\r\n"]);
@@ -52,7 +52,7 @@ const TRANSCRIPTS: [Transcript; 12] = transcripts!(
     "2.15.1-unknown"
 );
 
-/// The events of a transcript, chosen by its name.
+/// Returns the events of a transcript, chosen by its name.
 fn due(name: &str) -> Vec<SessionEvent> {
     let (version, case) = name.split_once('-').unwrap();
     let payload = if case == "payload" { 8 } else { 1_048_576 };

@@ -27,7 +27,7 @@ fn run<'a>(
     session_tests::run(session, pieces, FRAMES)
 }
 
-/// A session that is up, after its greeting is sent, without unanswered commands.
+/// Returns a session that is up, after its greeting is sent, without unanswered commands.
 fn up() -> Session {
     let mut session = session("redis://broker");
     session.receive([HELLO, SUBSCRIBED].concat().as_bytes(), Duration::ZERO);
@@ -54,7 +54,7 @@ const TRANSCRIPTS: [Transcript; 9] = transcripts!(
     "unknown"
 );
 
-/// The events of a transcript, chosen by its name.
+/// Returns the events of a transcript, chosen by its name.
 fn due(name: &str) -> Vec<SessionEvent> {
     let down = |reason: &str| Down(reason.to_owned());
     let allow = "allow the user the commands hello, subscribe, publish and ping, and the channels \
