@@ -17,7 +17,7 @@ pub struct JsonError {
 }
 
 impl JsonError {
-    /// The error of a value that is nested too deep for a member's info.
+    /// Returns the error for a value that is nested too deeply for a member's info.
     pub(crate) fn too_deep() -> Self {
         let why = serde::de::Error::custom("nested more than 64 deep");
         JsonError { what: "the value cannot be a member's info", why }

@@ -132,7 +132,8 @@ fn take<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a [u8], DecodeError> 
         return Err(DecodeError::NoLength { field, left: rest.len() });
     };
     let claimed = u32::from_be_bytes(*length);
-    // The length is compared with what is there before it is used: a claim costs no memory.
+    // The length is compared with the bytes that are left before it is used, so a false one costs
+    // no memory.
     let past_end = DecodeError::PastEnd { field, claimed, left: behind.len() };
     let length = usize::try_from(claimed).map_err(|_| past_end)?;
     let (bytes, behind) = behind.split_at_checked(length).ok_or(past_end)?;

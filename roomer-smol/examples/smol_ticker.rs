@@ -1,5 +1,5 @@
-//! A game's server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. The
-//! game is that of the example `ticker`, to the letter; what differs is how time is kept.
+//! A game's server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. The game is
+//! exactly that of the example `ticker`; only the timer differs.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;

@@ -18,8 +18,8 @@ use smol::{Executor, Task, Timer};
 use crate::{Builder, socket};
 use crate::{Listener, Server, Upgrade};
 
-/// Pause after the system failed to accept, for example because no file descriptor is left. Open
-/// connections are served meanwhile.
+/// The pause after the system failed to accept, for example because no file descriptor is left.
+/// Open connections are served meanwhile.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Serves on smol's global executor until the future is dropped.

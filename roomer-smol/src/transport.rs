@@ -3,7 +3,7 @@
 //! Neither half may wait with `Async::poll_readable` or `Async::poll_writable` alone. They ignore
 //! events of the reactor's current turn, and each call starts a new wait. While one thread sleeps in
 //! the reactor and the others are busy, every event belongs to the current turn: the task would be
-//! woken again and again and never learn that its socket is ready.
+//! woken forever without learning that its socket is ready.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -99,8 +99,8 @@ mod tests {
 
     const ROUNDS: usize = 200;
 
-    /// The most wake-ups of a task for one event: one in the same turn of the reactor, which does not
-    /// count, and one in the next turn.
+    /// The maximum number of wake-ups of a task for one event: one in the same turn of the reactor,
+    /// which does not count, and one in the next turn.
     const WAKES: usize = 2;
 
     struct Unpark {

@@ -15,8 +15,8 @@ use tokio::time::sleep;
 use crate::{Builder, socket};
 use crate::{Listener, Server, Upgrade, transport};
 
-/// Pause after the system failed to accept, for example because no file descriptor is left. Open
-/// connections are served meanwhile.
+/// The pause after the system failed to accept, for example because no file descriptor is left.
+/// Open connections are served meanwhile.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Serves until the future is dropped.

@@ -36,8 +36,8 @@ impl<R: Reader> Reader for ReadHalf<R> {
         self.0.poll_read(cx, buf)
     }
 
-    /// While tasks are runnable, tokio polls the sockets only once in a while, and a task that wakes
-    /// itself is always runnable. tokio's own `yield_now` lets it poll the sockets first.
+    /// Yields with tokio's own `yield_now`, which lets it poll the sockets first: while tasks are
+    /// runnable it polls them only once in a while, and a task that wakes itself is always runnable.
     fn yield_now(&mut self, cx: &mut Context<'_>) {
         let yielded = pin!(tokio::task::yield_now()).poll(cx);
         debug_assert!(yielded.is_pending());

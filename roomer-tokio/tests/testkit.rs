@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// default patience to run these.
 const FOR_THREADS: Duration = Duration::from_secs(60);
 
-/// A server outside roomer that returns what it reads in capitals, once per connection.
+/// Starts a server outside roomer that returns what it reads in capitals, once per connection.
 fn shouter() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -44,7 +44,7 @@ async fn shout(address: SocketAddr, text: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// An application whose handlers and rules all need tokio.
+/// Builds an application whose handlers and rules all need tokio.
 fn application(shouter: SocketAddr) -> Builder {
     Server::builder()
         .may_join_async(|_, room| async move {

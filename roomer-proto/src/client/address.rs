@@ -135,7 +135,7 @@ pub(super) fn push_query(target: &mut String, key: &str, value: &str) {
     encode(value, target);
 }
 
-/// Percent-encodes all but the unreserved characters (RFC 3986 section 2.3).
+/// Appends a text, with all but the unreserved characters percent-encoded (RFC 3986 section 2.3).
 fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         match byte {
@@ -151,7 +151,7 @@ impl FromStr for Address {
     type Err = InvalidAddress;
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
-        // A WebSocket address does not have a fragment (RFC 6455 section 3).
+        // A WebSocket address has no fragment (RFC 6455 section 3).
         let text = text.split('#').next().unwrap_or_default();
         let uri: Uri = text.parse().map_err(|error: tungstenite::http::uri::InvalidUri| {
             InvalidAddress(error.to_string())

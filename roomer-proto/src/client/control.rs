@@ -15,8 +15,8 @@ use crate::extended::{INFO, Info, TOKEN};
 use crate::{JOIN, LEAVE, PacketRef, ROOT};
 
 impl Client {
-    /// Joins a room, now and after each reconnect. Does nothing if the client is in the room, or
-    /// joins it already. The result is an event: `Joined`, or `Refused`.
+    /// Joins a room, now and after each reconnect. Does nothing if the client is in the room or
+    /// already joining it. The result is an event: `Joined`, or `Refused`.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl Client {
         self.rooms.get(room).filter(|room| room.was_in && room.is_wanted).map(|room| &room.members)
     }
 
-    /// Returns true if the client is in a room on the present connection.
+    /// Returns true if the client is in a room on the current connection.
     #[must_use]
     pub fn is_in(&self, room: &str) -> bool {
         self.state == State::Open
@@ -77,7 +77,7 @@ impl Client {
         wanted.map(|(name, _)| &**name)
     }
 
-    /// Answers [`Event::Expiring`] with a new token, once for each.
+    /// Answers an [`Event::Expiring`] with a new token. The server accepts one for each event.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Client {
         self.outbox.request(item(&packet, kind));
     }
 
-    /// Requests what is missing after a connection was made.
+    /// Requests the joins and leaves that are missing on a new connection.
     ///
     /// The server puts the client into root by itself, unless the session continues.
     pub(super) fn request_rooms(&mut self, is_resumed: bool) {
@@ -141,14 +141,15 @@ impl Client {
         names.iter().for_each(|name| self.request_room(name));
     }
 
-    /// Removes a room about which nothing matters any more.
+    /// Removes a room of which nothing has to be remembered.
     pub(super) fn forget(&mut self, name: &str) {
         if self.rooms.get(name).is_some_and(|room| room.is_over()) {
             self.rooms.remove(name);
         }
     }
 
-    /// The server has answered the probe with this number, and so all requests before it.
+    /// Handles the answer to the probe with this number, which shows that the server has answered
+    /// all requests before it.
     pub(super) fn probe_answered(&mut self, number: u64) {
         let is_decided = |room: &Room| room.is_doubtful && room.number.is_some_and(|n| n < number);
         let rooms = self.rooms.iter().filter(|(_, room)| is_decided(room));

@@ -1,4 +1,4 @@
-//! How connections end, and clients.
+//! The end of connections, and of clients.
 
 use core::time::Duration;
 
@@ -22,7 +22,8 @@ impl Client {
         }
         let opened_at = self.socket.take().and_then(|socket| socket.opened_at);
         self.must_disconnect = true;
-        // Not when it opens: a server that accepts and closes at once would be met without backoff.
+        // Not as soon as it opens, or a server that accepts and closes at once would be met without
+        // backoff.
         if opened_at.is_some_and(|at| now.saturating_sub(at) >= self.options.min_uptime) {
             self.failures = 0;
         }
@@ -75,8 +76,8 @@ impl Client {
         (wait, hint.map(|millis| Duration::from_millis(millis).min(LONGEST_HINT)))
     }
 
-    /// The session is lost: all rooms are joined anew, and what the server has not confirmed may not
-    /// have arrived.
+    /// Handles the loss of the session: all rooms are joined anew, and packets that the server has
+    /// not confirmed may not have arrived.
     pub(super) fn end_session(&mut self, now: Duration) {
         self.session = None;
         for room in self.rooms.values_mut() {
@@ -92,12 +93,12 @@ impl Client {
         self.lose_requests();
     }
 
-    /// The client is closed for good.
+    /// Closes the client for good.
     pub(super) fn finish(&mut self, now: Duration, why: Closing) {
         if self.socket.take().is_some() {
             self.must_disconnect = true;
         }
-        // Before the queue is drained, since it returns to the queue what was not written.
+        // Before the queue is drained, since it returns unwritten messages to the queue.
         self.end_session(now);
         for item in self.outbox.drain_queue() {
             self.report(item, LostReason::Unsent);

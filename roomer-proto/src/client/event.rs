@@ -15,11 +15,11 @@ use crate::{ConnId, Packet};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// There is a connection.
+    /// A connection was made.
     Opened {
         /// The client's id.
         id: ConnId,
-        /// True if the session of before continues: with the same id, in the same rooms, and without
+        /// True if the previous session continues: with the same id, in the same rooms, and without
         /// lost messages.
         is_resumed: bool,
     },
@@ -32,11 +32,12 @@ pub enum Event {
         /// The room's name.
         room: ByteString,
     },
-    /// The client is in a room again after a reconnect. The changes of the members come before.
+    /// The client is in a room again after a reconnect. Events about changed members precede this
+    /// one.
     Rejoined {
         /// The room's name.
         room: ByteString,
-        /// The client's id before.
+        /// The client's previous id.
         previous_id: ConnId,
     },
     /// The server has rejected a join.
@@ -75,20 +76,19 @@ pub enum Event {
         /// The id of the member.
         id: ConnId,
     },
-    /// A room that remembers its messages does not have all of those any more that the client has
-    /// missed. [`Rejoined`](Self::Rejoined) and the last messages follow, as many as the client asks
-    /// for.
+    /// A room that remembers its messages no longer has all of those that the client has missed.
+    /// [`Rejoined`](Self::Rejoined) and the last messages follow, as many as the client asks for.
     Missed {
         /// The room's name.
         room: ByteString,
     },
     /// A message has arrived.
     Message(Message),
-    /// A message that is not a packet has arrived: a handler of the application sends such.
+    /// A message that is not a packet has arrived: a handler of the application has sent it.
     Raw(Bytes),
     /// A message that was accepted may not have arrived.
     Lost(Undelivered),
-    /// A request of this client is answered, or is not going to be.
+    /// A request of this client was answered, or will not be.
     Answered {
         /// The number of the request.
         request: RequestId,
@@ -225,7 +225,7 @@ pub enum Closing {
     /// The failure is final: a reconnect would be useless or unwanted.
     #[error("{0}")]
     Final(Failure),
-    /// No retries are left; the last failure.
+    /// No retries are left. This was the last failure.
     #[error("gave up: {0}")]
     GaveUp(Failure),
 }

@@ -12,7 +12,7 @@ use super::event::Failure;
 use super::limits::LARGEST_RESPONSE;
 use crate::extended::VERSION;
 
-/// The headers of a response at most.
+/// The maximum number of headers in a response.
 const MOST_HEADERS: usize = 64;
 
 /// A request whose response is not complete.

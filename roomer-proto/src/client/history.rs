@@ -25,8 +25,8 @@ pub(super) struct Memory {
 
 impl Client {
     /// Joins a room that remembers its messages, and asks for the last ones: at the first join, and
-    /// whenever the server does not have all messages any more that the client has missed. They arrive
-    /// as messages with a [number](super::Message::number). The first call for a room decides.
+    /// whenever the server no longer has all messages that the client has missed. They arrive as
+    /// messages with a [number](super::Message::number). The first call for a room decides.
     ///
     /// Without this the client asks only for what it has missed between two sessions. Messages that it
     /// has sent itself do not arrive again.
@@ -59,7 +59,7 @@ impl Client {
         let room = room.clone();
         let Some(entry) = self.rooms.get_mut(name) else { return };
         let Some(at) = members.at else {
-            // The room does not remember any more.
+            // The room no longer remembers its messages.
             if let Some(memory) = &mut entry.memory {
                 memory.seen = None;
             }
@@ -101,7 +101,7 @@ impl Memory {
         text.into()
     }
 
-    /// Counts a message. Returns false if the application does not get it: it has got it before, or
+    /// Counts a message. Returns false if the application must not get it: it already has it, or
     /// the client has sent it.
     pub(super) fn admits(&mut self, dst: &str, src: &str) -> bool {
         self.see(dst) && !self.own.iter().any(|own| *own == *src)

@@ -1,4 +1,4 @@
-//! The life of a client: attempts, waits, signs of life, the end.
+//! The lifecycle of a client: attempts, waits, signs of life, the end.
 //!
 //! ```text
 //! waiting ──▶ connecting ──▶ open ──▶ waiting ──▶ connecting …        any ──▶ (closing ──▶) closed
@@ -44,10 +44,10 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Need {
-    /// A connection: the driver answers with [`Client::connected`] or [`Client::failed`].
+    /// Open a connection, and answer with [`Client::connected`] or [`Client::failed`].
     Connect,
-    /// The end of the connection, or of the attempt. The driver writes what
-    /// [`Client::transmit`] still appends, without waiting, and drops the connection.
+    /// End the connection, or the attempt: write what [`Client::transmit`] still appends, without
+    /// waiting, and drop the connection.
     Disconnect,
 }
 
@@ -70,10 +70,11 @@ pub struct Client {
     pub(super) socket: Option<Box<Socket>>,
     /// The time at which the connection was lost, until there is a new one.
     pub(super) lost_at: Option<Duration>,
-    /// The time from which queued messages do not wait for other members any more.
+    /// The time from which queued messages no longer wait for other members.
     pub(super) grace_end: Duration,
     pub(super) failures: u32,
-    /// Doubled by each connection that was lost for silence: the factor of the answer's time limit.
+    /// The factor of the time limit of answers, doubled by each connection that was lost for
+    /// silence.
     patience: u32,
     pub(super) next_attempt: NextAttempt,
     pub(super) must_disconnect: bool,
@@ -94,8 +95,8 @@ pub(super) enum NextAttempt {
 }
 
 impl Client {
-    /// Creates a client whose first attempt is due at once. It is going to be in the room `root`,
-    /// into which a server puts every client.
+    /// Creates a client whose first attempt is due at once. It will be in the room `root`, into
+    /// which a server puts every client.
     #[must_use]
     pub fn new(options: Options) -> Self {
         let root = Room { is_wanted: true, ..Room::default() };
@@ -221,8 +222,8 @@ impl Client {
         }
     }
 
-    /// The driver has connected: the next bytes to transmit are the request. `random` is the key of
-    /// the handshake (RFC 6455 section 4.1) and has to be unpredictable.
+    /// Reports that the driver has connected: the next bytes to transmit are the request. `random`
+    /// is the key of the handshake (RFC 6455 section 4.1) and has to be unpredictable.
     pub fn connected(&mut self, address: &Address, random: [u8; 16]) {
         let Some(socket) = self.socket.as_mut().filter(|_| self.state == State::Connecting) else {
             return;
@@ -234,7 +235,7 @@ impl Client {
         (socket.handshake, socket.head) = (Some(Box::new(handshake)), head);
     }
 
-    /// The driver cannot connect.
+    /// Reports that the driver cannot connect.
     pub fn failed(&mut self, now: Duration, why: impl Into<String>) {
         if self.state == State::Connecting {
             self.lose(now, Failure::Connect(why.into()));
@@ -246,7 +247,7 @@ impl Client {
         }
     }
 
-    /// The stream has ended, or was reset.
+    /// Reports that the stream has ended or was reset.
     pub fn disconnected(&mut self, now: Duration) {
         if self.socket.is_some() {
             self.lose(now, Failure::Broken);
@@ -254,15 +255,16 @@ impl Client {
         }
     }
 
-    /// The network has accepted bytes: while it does, a server may still answer.
+    /// Reports that the network has accepted bytes: while it does, a server may still answer.
     pub fn progressed(&mut self, now: Duration) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_probing) {
             socket.due = socket.due.max(now + self.options.answer_timeout);
         }
     }
 
-    /// A reason to doubt the connection, or not to wait any longer: the machine was suspended, or its
-    /// network has changed. Shortens a long delay, and probes a connection that seems open.
+    /// Probes a connection that seems open, and shortens a long delay before the next one. Call it if
+    /// there is a reason to doubt the connection or to stop waiting: the machine was suspended, or
+    /// its network has changed.
     pub fn wake(&mut self, now: Duration) {
         match (self.state, &mut self.socket) {
             (State::Open, Some(socket)) if !socket.is_probing => {
@@ -323,7 +325,7 @@ impl Client {
                 let most =
                     LONGEST_ANSWER.as_millis() / self.options.answer_timeout.as_millis().max(1);
                 // At least four times the option: with no room to grow, a client whose answers take
-                // longer would reconnect again and again.
+                // longer would reconnect forever.
                 let most = u32::try_from(most).unwrap_or(u32::MAX).max(4);
                 self.patience = (2 * self.patience).min(most);
                 self.lose(now, Failure::Timeout);
@@ -332,7 +334,7 @@ impl Client {
         }
     }
 
-    /// Bytes of the server have arrived.
+    /// Records that bytes of the server have arrived.
     pub(super) fn heard(&mut self, now: Duration) {
         let options = &self.options;
         // Until the client is open, `due` is the end of the attempt, which received bytes do not
@@ -347,14 +349,14 @@ impl Client {
         if self.state == State::Open {
             socket.due = now
                 + match &self.session {
-                    // The server promises to send something; no question is needed.
+                    // The server has promised to send something, so no ping is needed.
                     Some(session) => session.heartbeat + answer_time(options, self.patience),
                     None => options.heartbeat,
                 };
         }
     }
 
-    /// There is a connection, and the protocol of the server is known.
+    /// Opens the client: there is a connection, and the server's protocol is known.
     pub(super) fn opened(&mut self, now: Duration, id: ConnId, is_resumed: bool) {
         self.state = State::Open;
         self.id = Some(id);

@@ -1,4 +1,4 @@
-//! The figures that are not options, as in the JavaScript client.
+//! The limits that are not options. Those of the JavaScript client are the same.
 
 use core::time::Duration;
 
@@ -35,16 +35,17 @@ pub(super) const LONGEST_HINT: Duration = Duration::from_secs(3600);
 /// How long a closing handshake may take.
 pub(super) const CLOSE_TIME: Duration = Duration::from_secs(5);
 
-/// The bytes of the HTTP response at most.
+/// The maximum size of the HTTP response in bytes.
 pub(super) const LARGEST_RESPONSE: usize = 16 * 1024;
-/// The bytes of a `hello` at most. A larger one is not parsed, and counts as a plain packet.
+/// The maximum size of a `hello` in bytes. A larger one is not parsed, and counts as a plain
+/// packet.
 pub(super) const LARGEST_HELLO: usize = 64 * 1024;
 /// The bytes after which `transmit` stops, so that what is not written yet stays in the queue.
 pub(super) const TRANSMIT_BYTES: usize = 64 * 1024;
-/// The pings of a server that wait to be answered at most; older ones need no answer (RFC 6455
-/// section 5.5.3).
+/// The maximum number of a server's pings that wait to be answered; older ones need no answer (RFC
+/// 6455 section 5.5.3).
 pub(super) const MOST_PONGS: usize = 1;
-/// The requests of others without an answer at most: above, they are answered with `busy`.
+/// The maximum number of others' requests without an answer. Further ones are answered with `busy`.
 pub(super) const MOST_REQUESTS: usize = 1024;
-/// The ids of earlier sessions that a client remembers at most.
+/// The maximum number of ids of earlier sessions that a client remembers.
 pub(super) const MOST_OWN_IDS: usize = 16;

@@ -63,7 +63,7 @@ impl Members {
         self.ids.remove(id).is_some()
     }
 
-    /// Adds a member, or replaces what is known of it. Returns false if it was there.
+    /// Adds a member, or replaces the details of one. Returns false if it was there.
     pub(super) fn set(&mut self, member: Member) -> bool {
         let Member { id, info, user } = member;
         let has_details = info.is_some() || user.is_some();

@@ -1,6 +1,6 @@
 //! The client of a room server, over memory.
 //!
-//! A [`Client`] lives through connections: it connects, reconnects with backoff and full jitter,
+//! A [`Client`] outlives its connections: it connects, reconnects with backoff and full jitter,
 //! rejoins its rooms, queues what is sent meanwhile, and reports what may not have arrived. Where the
 //! server speaks [the extended protocol](crate::extended), its session survives the loss of a
 //! connection, and nothing is lost or doubled.
@@ -13,7 +13,8 @@
 //!    [`Need::Disconnect`] asks it to drop the connection.
 //! 2. It passes what it reads to [`Client::receive`], and the end of the stream to
 //!    [`Client::disconnected`].
-//! 3. It writes what [`Client::transmit`] appends to its buffer, whenever the last bytes are written.
+//! 3. Whenever the last bytes are written, it writes those that [`Client::transmit`] appends to its
+//!    buffer.
 //! 4. It takes events with [`Client::next_event`].
 //!
 //! ```

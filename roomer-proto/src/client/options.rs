@@ -16,14 +16,14 @@ pub struct Options {
     /// True if the client asks for the extended protocol. It falls back to the plain one where the
     /// server does not speak it. Default true.
     pub extended: bool,
-    /// The longest first delay before a reconnect; the limit doubles with each failure. Default
-    /// 500 ms.
+    /// The maximum delay before the first reconnect; it doubles with each failure. Default 500 ms.
     pub min_delay: Duration,
-    /// The longest delay before a reconnect. Default 30 s.
+    /// The upper bound of that maximum. Default 30 s.
     pub max_delay: Duration,
     /// The time after which a connection counts as a success: the delays begin anew. Default 5 s.
     pub min_uptime: Duration,
-    /// The failures in a row after which the client gives up; `None` for no limit. Default `None`.
+    /// The number of failures in a row after which the client gives up; `None` for no limit.
+    /// Default `None`.
     pub retries: Option<u32>,
     /// The time limit of an attempt: lookup, TCP, TLS and the WebSocket handshake. Default 10 s.
     pub connect_timeout: Duration,
@@ -32,13 +32,13 @@ pub struct Options {
     pub heartbeat: Duration,
     /// The time that an answer may take before the connection counts as lost. Default 20 s.
     pub answer_timeout: Duration,
-    /// The messages that wait at most. Default 1,000.
+    /// The maximum number of messages that wait. Default 1,000.
     pub queue_messages: usize,
-    /// The bytes of messages that wait at most, and of those that are sent and not confirmed. Default
-    /// 1 MiB.
+    /// The maximum number of bytes of messages that wait, and of those that are sent and not
+    /// confirmed. Default 1 MiB.
     pub queue_bytes: usize,
-    /// The bytes of a message of the server at most. A server may send larger messages than it
-    /// accepts, such as the list of a room's members. Default 64 MiB.
+    /// The maximum size of a message from the server, in bytes. A server may send larger messages
+    /// than it accepts, such as the list of a room's members. Default 64 MiB.
     pub max_message: usize,
     /// Replaces the [table of close codes](crate::close): returns true if the client does not
     /// reconnect after this code and reason. Default `None`.

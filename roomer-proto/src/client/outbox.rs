@@ -1,9 +1,9 @@
 //! The queue of outgoing packets: their order, their rate, and which of them the server has handled.
 //!
 //! An extended server confirms packets by counts. A plain one does not confirm messages, but it handles
-//! the packets of one client in order, and answers each request to leave a room, also of a room that
-//! does not exist. Such a request is the *probe*: its answer confirms all packets before it. A pong
-//! would not do, since the Go original sends it ahead of what is queued.
+//! the packets of one client in order, and answers each request to leave a room, even one that does not
+//! exist. Such a request is the *probe*: its answer confirms all packets before it. A pong would not
+//! do, since the Go original sends it ahead of what is queued.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -56,16 +56,16 @@ pub(super) struct Outbox {
     /// them.
     sent: VecDeque<Item>,
     sent_bytes: usize,
-    /// How many of them were written to the present connection.
+    /// How many of them were written to the current connection.
     written: usize,
-    /// The packets before the first of them that the server has confirmed.
+    /// The number of confirmed packets before the first of them.
     confirmed: u64,
     /// Joins and leaves that wait for their turn.
     requests: VecDeque<Item>,
     /// Messages that wait.
     queue: VecDeque<Item>,
     queued_bytes: usize,
-    /// The most packets without a confirmation; `None` once a backlog has been sent.
+    /// The maximum number of packets without a confirmation; `None` once a backlog has been sent.
     window: Option<usize>,
     pace: Duration,
     paced_at: Duration,
@@ -118,7 +118,7 @@ impl Outbox {
         self.sent_bytes + self.queued_bytes
     }
 
-    /// The server has handled all that was written.
+    /// Records that the server has handled all that was written.
     pub(super) fn confirm_written(&mut self, now: Duration) {
         self.confirm(now, self.confirmed + self.written as u64);
     }
@@ -136,7 +136,7 @@ impl Outbox {
         self.probes.back().is_some_and(|probe| *probe > number)
     }
 
-    /// The server has answered a probe. Returns its number; `None` if there was none.
+    /// Records the answer to a probe. Returns the probe's number; `None` if there was none.
     pub(super) fn answered(&mut self) -> Option<u64> {
         self.probes.pop_front()
     }
@@ -196,8 +196,8 @@ impl Outbox {
             return None;
         }
         if !self.fits(limits) {
-            // Only a confirmation makes room. With nothing new since the last question, its answer
-            // is on the way.
+            // Only a confirmation makes room. If nothing was sent since the last request for one,
+            // it is on the way.
             self.must_ask |= self.unprobed > 0;
             return None;
         }
@@ -228,13 +228,13 @@ impl Outbox {
         self.written < self.sent.len()
     }
 
-    /// The server was asked for a confirmation.
+    /// Records that the server was asked for a confirmation.
     pub(super) fn asked(&mut self, now: Duration) {
         (self.unprobed, self.probe_at, self.must_ask) = (0, None, false);
         self.asked_at = Some(now);
     }
 
-    /// Returns the time of the last question.
+    /// Returns the time at which the server was last asked for a confirmation.
     pub(super) fn asked_at(&self) -> Option<Duration> {
         self.asked_at
     }
@@ -259,7 +259,8 @@ impl Outbox {
         !self.queue.is_empty()
     }
 
-    /// The server has handled the first `count` packets. Returns false if it cannot have.
+    /// Records that the server has handled the first `count` packets. Returns false if it cannot
+    /// have.
     pub(super) fn confirm(&mut self, now: Duration, count: u64) -> bool {
         let Some(new) = count.checked_sub(self.confirmed) else { return false };
         if new > self.written as u64 {
@@ -283,8 +284,8 @@ impl Outbox {
         true
     }
 
-    /// The session continues on a new connection, and the server has handled the first `count`
-    /// packets: the others are written again. Returns false if it cannot have.
+    /// Continues the session on a new connection. The server has handled the first `count` packets;
+    /// the others are written again. Returns false if it cannot have handled as many.
     pub(super) fn resume(&mut self, now: Duration, count: u64) -> bool {
         let is_right = self.confirm(now, count);
         // After `confirm`, which compares the count with what the last connection has written.
@@ -294,8 +295,8 @@ impl Outbox {
         is_right
     }
 
-    /// The connection is lost, and the session with it. Returns the packets that the server may have
-    /// handled; messages that were not written wait again.
+    /// Handles the loss of the connection and its session. Returns the packets that the server may
+    /// have handled; messages that were not written wait again.
     pub(super) fn reset(&mut self) -> VecDeque<Item> {
         let mut lost = core::mem::take(&mut self.sent);
         let unwritten = lost.split_off(self.written);
@@ -312,7 +313,8 @@ impl Outbox {
         lost
     }
 
-    /// The server has closed the connection because the client was too fast.
+    /// Slows sending down, since the server has closed the connection because the client was too
+    /// fast.
     pub(super) fn slow_down(&mut self, now: Duration) {
         self.pace = (2 * self.pace).clamp(FIRST_PACE, SLOWEST_PACE);
         self.relax_at = now + RELAX_TIME;

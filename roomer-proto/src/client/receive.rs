@@ -66,7 +66,7 @@ impl Client {
         match event {
             websocket::Event::Message { data, .. } => self.message(now, data),
             websocket::Event::Ping(payload) => {
-                // The newest ping is the one to answer.
+                // Drop the oldest ping: the newest is the one to answer.
                 if socket.pongs.len() >= MOST_PONGS {
                     socket.pongs.pop_front();
                 }
@@ -76,7 +76,8 @@ impl Client {
             websocket::Event::Pong(_) => {}
             websocket::Event::Close { code, reason } => {
                 if self.state == State::Closing {
-                    // The answer to the client's close frame: all before it was handled.
+                    // The answer to the client's close frame: the server has handled everything
+                    // before it.
                     if code == Some(code::NORMAL) && reason.is_empty() && socket.has_closed {
                         self.outbox.confirm_written(now);
                     }
@@ -91,7 +92,8 @@ impl Client {
         }
     }
 
-    /// The server broke a rule: the connection ends with a close frame, and the client reconnects.
+    /// Ends the connection with a close frame, since the server broke a rule. The client
+    /// reconnects.
     pub(super) fn violated(&mut self, now: Duration, violation: Violation) {
         self.farewell = Some(violation.code);
         self.lose(now, Failure::Violation(violation));
@@ -108,7 +110,7 @@ impl Client {
                 .then(|| Hello::parse(packet.src, packet.payload));
             match hello.flatten() {
                 Some(hello) => return self.hello(now, hello),
-                // Also if the last session was an extended one: another server answers now.
+                // Even if the last session was an extended one: another server answers now.
                 None => self.plain(now),
             }
         }
@@ -131,7 +133,7 @@ impl Client {
         }
     }
 
-    /// The first packet is not `hello`: the server is a plain one.
+    /// Handles a first packet that is not `hello`: the server speaks the plain protocol.
     fn plain(&mut self, now: Duration) {
         if self.session.is_some() {
             self.end_session(now);
@@ -236,7 +238,7 @@ impl Client {
                         return;
                     }
                 } else if !is_direct(dst) {
-                    // A room that the client is not in.
+                    // The notice is about a room that the client is not in.
                     return;
                 }
                 if let Ok(packet) = Packet::decode(Bytes::copy_from_slice(data)) {
@@ -259,7 +261,7 @@ impl Client {
         let is_known = self.rooms.contains_key(name);
         let entry = self.rooms.entry(room.clone()).or_default();
         if name == ROOT && !entry.is_wanted && entry.pending.is_none() {
-            // Each connection begins in root, wanted or not. The application has left it before.
+            // Each connection begins in root, even if the application has left it.
             (entry.is_in, entry.is_quiet) = (true, true);
             return self.request_room(name);
         }
@@ -324,7 +326,7 @@ impl Client {
         }
     }
 
-    /// The server has answered a probe, and so handled all packets before it.
+    /// Handles the answer to a probe: the server has handled all packets before it.
     fn probed(&mut self, now: Duration) {
         let Some(number) = self.outbox.answered() else { return };
         if self.session.is_none() {
@@ -333,7 +335,7 @@ impl Client {
         self.probe_answered(number);
     }
 
-    /// The server has rejected a join, or removed the client from a room.
+    /// Handles a rejected join, or a removal from a room by the server.
     pub(super) fn removed(&mut self, name: &str) {
         let Some(entry) = self.rooms.remove(name) else { return };
         let room = ByteString::from(name);

@@ -179,8 +179,8 @@ impl Client {
         if !self.requests.as_mut().is_some_and(is_open) {
             return Err(SendError::NotAsked);
         }
-        // Not behind messages that wait for their rooms: the number of answers is limited by that of
-        // the requests.
+        // Not queued after messages that wait for their rooms: the number of answers is limited by
+        // that of the requests.
         self.outbox.request(item(&packet, Kind::Answer));
         self.pump(now);
         Ok(())
@@ -206,7 +206,7 @@ impl Client {
         let is_crowded = open.len() >= MOST_REQUESTS;
         open.insert(request.dst.clone());
         if is_crowded {
-            // The request is there: an error cannot happen.
+            // The request exists, so this cannot fail.
             let _ = self.fail(now, &request, ErrorCode::Busy.as_str(), "too many requests");
         } else {
             self.events.push_back(Event::Request(request));
@@ -267,8 +267,8 @@ impl Client {
         }
     }
 
-    /// The session is lost: requests that were sent are not answered any more, and those of others
-    /// are over.
+    /// Handles the loss of the session: sent requests will not be answered, and those of others are
+    /// over.
     pub(super) fn lose_requests(&mut self) {
         self.end_requests(&RequestError::Lost, |client, number| !client.outbox.is_queued(number));
         if let Some(requests) = &mut self.requests {
@@ -276,7 +276,7 @@ impl Client {
         }
     }
 
-    /// Ends the requests whose time is over.
+    /// Ends the requests whose time limit has passed.
     pub(super) fn expire_requests(&mut self, now: Duration) {
         if self.requests_due().is_some_and(|due| now >= due) {
             self.end_requests(&RequestError::TimedOut, |client, number| {
@@ -286,7 +286,7 @@ impl Client {
         }
     }
 
-    /// Returns when the time of a request is over.
+    /// Returns when the next time limit of a request passes.
     pub(super) fn requests_due(&self) -> Option<Duration> {
         self.requests.as_ref()?.waiting.values().map(|waiting| waiting.due).min()
     }

@@ -33,7 +33,7 @@ pub(super) struct Room {
     pub(super) members: Members,
     /// The client's id in the room, now or on the last connection.
     pub(super) id: Option<ConnId>,
-    /// True if the application does not know that the client is in the room.
+    /// True if the application has not been notified that the client is in the room.
     pub(super) is_quiet: bool,
     /// True if messages wait for other members, which lost their connections at the same time.
     pub(super) is_waiting: bool,
@@ -51,26 +51,26 @@ impl Room {
         self.is_in && self.is_wanted && has_company
     }
 
-    /// Returns true if nothing is known about the room that matters.
+    /// Returns true if nothing about the room has to be remembered.
     pub(super) fn is_over(&self) -> bool {
         !self.is_wanted && !self.is_in && self.pending.is_none()
     }
 
-    /// Replaces the members by those of a `join_ack`.
+    /// Replaces the members with those of a `join_ack`.
     pub(super) fn joined(&mut self, id: ConnId, members: Members) -> Members {
         (self.is_in, self.id) = (true, Some(id));
         self.is_waiting &= members.count() < 2;
         core::mem::replace(&mut self.members, members)
     }
 
-    /// Notes the time at which there were other members.
+    /// Records the time if there are other members.
     pub(super) fn saw(&mut self, now: Duration) {
         if self.members.count() > 1 {
             self.others_at = Some(now);
         }
     }
 
-    /// The connection was lost, and the session with it.
+    /// Resets the room after the loss of the connection and its session.
     pub(super) fn suspend(&mut self, now: Duration) {
         // A server that shuts down may close the connections of others first.
         let had_company = self.members.count() > 1

@@ -68,13 +68,13 @@ impl Client {
         Ok(Sent::Queued)
     }
 
-    /// Returns the bytes of the largest message that the server accepts, as far as it is known.
+    /// Returns the size of the largest message that the server accepts, as far as it is known.
     pub(super) fn most_bytes(&self) -> usize {
         let announced = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
         announced.min(u32::MAX as usize)
     }
 
-    /// Moves what may be sent now from the queue into the order of sending.
+    /// Commits the queued items that may be sent now, which fixes their order.
     pub(super) fn pump(&mut self, now: Duration) {
         if self.state != State::Open {
             return;

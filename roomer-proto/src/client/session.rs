@@ -20,7 +20,7 @@ pub(super) struct Session {
     pub(super) heartbeat: Duration,
     /// True if the server has asked for an acknowledgement.
     pub(super) is_asked: bool,
-    /// The bytes of a message that the server accepts.
+    /// The maximum size of a message that the server accepts, in bytes.
     pub(super) max_message: usize,
 }
 

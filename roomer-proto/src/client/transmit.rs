@@ -25,8 +25,8 @@ impl Client {
         key: &mut dyn FnMut() -> [u8; 4],
     ) -> bool {
         let before = out.len();
-        // Also without a socket: a lost connection is taken at once, and the driver writes before
-        // it drops it.
+        // Even without a socket: the machine forgets a lost connection at once, and the driver
+        // still writes before it drops it.
         if let Some(code) = self.farewell.take() {
             masked_frame(CLOSE, key(), &code.to_be_bytes(), out);
         }
@@ -61,7 +61,7 @@ impl Client {
         {
             masked_frame(BINARY, key(), &item.bytes, out);
         }
-        // What follows comes after all packets: the answer to the close frame confirms them.
+        // The rest goes after all packets: the answer to the close frame confirms them.
         if self.outbox.has_unwritten() {
             return;
         }
@@ -95,8 +95,8 @@ impl Client {
         if self.session.is_none() {
             return if must_ask { Some(Duration::ZERO) } else { self.outbox.probe_at() };
         }
-        // An extended server acknowledges by itself, and closes a client that asks all the time without
-        // anything new.
+        // An extended server acknowledges by itself, and closes a client that keeps asking when there
+        // is nothing new.
         let has_window = self.outbox.has_window();
         let pause = |at: Duration| if has_window { at } else { at + PROBE_DELAY };
         must_ask.then(|| self.outbox.asked_at().map_or(Duration::ZERO, pause))

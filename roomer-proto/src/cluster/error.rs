@@ -31,7 +31,7 @@ pub enum FrameError {
         /// The number of those bytes.
         extra: usize,
     },
-    /// A field has a value that is not possible.
+    /// A field has an impossible value.
     #[error("{what} has an impossible value")]
     Impossible {
         /// The field with that value.

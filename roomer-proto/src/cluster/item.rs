@@ -22,14 +22,14 @@ pub enum Item<'a> {
     },
     /// A request to send frames of a stream again.
     Resend(Demand),
-    /// The answer to a [`Resend`](Item::Resend) of frames that the sender does not have any longer.
+    /// The answer to a [`Resend`](Item::Resend) of frames that the sender no longer has.
     Missing {
         /// The number of the stream.
         stream: u32,
         /// The number of the first frame that is gone.
         number: u64,
     },
-    /// A report of what the sender has applied, so that the receiver need not keep it any longer.
+    /// A report of what the sender has applied, so that the receiver no longer has to keep it.
     Applied(Resume),
     /// Precedes a [`Beat`](Item::Beat) in its frame: the sum of the hashes of the reported
     /// [profiles](Item::Profile), at the moment of the beat.
@@ -81,7 +81,7 @@ pub enum Item<'a> {
     },
     /// The number of members of a room without full presence.
     Count {
-        /// The number of members, 0 if there are none any more.
+        /// The number of members; 0 if there are none left.
         members: u32,
         /// The room's name.
         room: &'a str,

@@ -30,7 +30,7 @@ pub enum OrderItem<'a> {
         epoch: u64,
         /// The home of that term.
         home: NodeId,
-        /// True if the receiver has to give the place, also if it takes another node for the home.
+        /// True if the receiver has to give the place, even if it considers another node the home.
         is_final: bool,
         /// The nodes that get the message, besides the sending one.
         to: Nodes<'a>,

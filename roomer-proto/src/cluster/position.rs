@@ -29,7 +29,7 @@ pub struct Demand {
 /// The messages that a receiver may have missed before a stream started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost<'a> {
-    /// Any message.
+    /// The receiver may have missed any message.
     All,
     /// Messages in these rooms, and direct messages of these senders.
     Some {

@@ -7,7 +7,7 @@ use core::time::Duration;
 const MAX_PACKETS: u32 = 64;
 /// The bytes after which an acknowledgement is due.
 const MAX_BYTES: u32 = 64 * 1024;
-/// How long the first packet without an acknowledgement waits at most.
+/// The longest wait of the first packet without an acknowledgement.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// The packets that one end of a session has received, and when it has to acknowledge them: after 64

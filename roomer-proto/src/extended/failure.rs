@@ -18,7 +18,7 @@ pub enum ErrorCode {
     Invalid,
     /// Too many requests without an answer, or packets above a rate.
     Busy,
-    /// The receiver does not exist any more.
+    /// The receiver no longer exists.
     Gone,
     /// The receiver speaks the plain protocol, in which there are no requests.
     Plain,

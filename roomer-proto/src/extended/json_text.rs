@@ -6,8 +6,8 @@
 use alloc::string::String;
 use core::fmt::Write;
 
-/// The most arrays and objects inside each other. Parsers have limits too, the lowest of which is
-/// 100 or so.
+/// The maximum nesting of arrays and objects. Parsers have limits too, the lowest of which is 100
+/// or so.
 pub(crate) const MAX_DEPTH: u32 = 64;
 
 /// A position in a JSON text.

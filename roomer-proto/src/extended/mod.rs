@@ -29,8 +29,8 @@ pub use token::{SessionToken, TOKEN_LEN};
 /// The version of the protocol, as in the query `roomer=2` and in `hello`.
 pub const VERSION: u32 = 2;
 
-/// How the events of the extended protocol begin. Clients do not send others with this prefix, and
-/// no handler can be registered for one.
+/// The prefix of the events of the extended protocol. Clients do not send others with this prefix,
+/// and no handler can be registered for one.
 pub const PREFIX: &str = "roomer:";
 
 /// Server to client, the first packet of a connection: the session and the server's limits

@@ -38,7 +38,7 @@ impl Display for Position {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recall {
-    /// The position that the client has seen last; it wants the messages after it.
+    /// The last position that the client has seen; it requests the messages after it.
     pub at: Option<Position>,
     /// The number of messages that the client wants if it has not seen any, or if those after its
     /// position are not complete.

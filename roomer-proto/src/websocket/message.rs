@@ -9,7 +9,7 @@ use super::violation::Violation;
 pub enum Kind {
     /// Text; a session has checked that it is UTF-8.
     Text,
-    /// Binary data.
+    /// A binary message, which packets are.
     Binary,
 }
 

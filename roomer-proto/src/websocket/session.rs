@@ -86,8 +86,8 @@ impl<const CLIENT: bool> Session<CLIENT> {
         self.buffer.capacity() + self.message.as_ref().map_or(0, |message| message.data.capacity())
     }
 
-    /// Returns the number of bytes received of an incomplete frame or message, or of those that no
-    /// event was taken for.
+    /// Returns the number of bytes received of an incomplete frame or message, or of frames whose
+    /// events were not taken.
     #[must_use]
     pub fn unfinished(&self) -> usize {
         let message = self.message.as_ref().filter(|message| !message.is_complete);
@@ -182,7 +182,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
     /// Returns the next whole frame, unmasked; `None` if it is incomplete.
     fn next_frame(&mut self) -> Result<Option<(FrameHeader, Location)>, Violation> {
         if self.session.consumed == self.session.buffer.len() {
-            // Freed and not cleared: an idle connection should hold no memory.
+            // Freed, not cleared: an idle connection should hold no memory.
             self.session.buffer = Vec::new();
             self.session.consumed = 0;
             // The common case: parse in place. An incomplete frame stays in the chunk, and goes into

@@ -1,4 +1,4 @@
-//! What a client answers, keeps and forgets.
+//! The answers of a client, and the data that it keeps and forgets.
 
 use std::time::Duration;
 

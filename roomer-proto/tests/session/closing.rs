@@ -1,4 +1,4 @@
-//! Close frames: their codes, their reasons, and that bytes after them are ignored.
+//! Close frames: their codes, their reasons, and the bytes after them, which are ignored.
 
 use roomer_proto::websocket::{Limits, Session, Violation, code, valid_close_code};
 

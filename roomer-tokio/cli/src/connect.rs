@@ -1,4 +1,4 @@
-//! How a command gets its connection.
+//! Connects a command to its server.
 
 use std::fs;
 use std::io::Read;
@@ -14,7 +14,7 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::failure::Failure;
 
-/// The events that wait while the output is slow.
+/// The maximum number of events that wait while the output is slow.
 const BUFFER: usize = 8192;
 /// The messages that wait to be sent, and their bytes: the server decides how large one may be.
 const QUEUE: (usize, usize) = (1000, 64 << 20);

@@ -1,11 +1,11 @@
-//! What can go wrong, and the exit code of it.
+//! The failures of commands, and their exit codes.
 
 use std::io;
 use std::process::ExitCode;
 
 use roomer_tokio::client::{Closing, Failure as Lost, JoinError, RequestError};
 
-/// Why a command ends early.
+/// The reason why a command ends early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The server, another client or the network has not done what was asked.
@@ -46,7 +46,7 @@ impl Failure {
         })
     }
 
-    /// The connection could not be made, or was lost for good.
+    /// Creates the failure for a connection that could not be made or was lost for good.
     pub(crate) fn lost(url: &str, failure: &Lost) -> Failure {
         let hint = match failure {
             Lost::Rejected { status: 401 } => ": the server wants credentials (--token, --header)",

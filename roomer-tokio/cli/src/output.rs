@@ -25,7 +25,7 @@ impl Output {
         Output { is_json }
     }
 
-    /// Writes a line at once, since a reader may wait for it.
+    /// Writes a line without buffering, since a reader may wait for it.
     pub(crate) fn line(&self, line: &str) -> Result<(), Failure> {
         let mut out = anstream::stdout().lock();
         writeln!(out, "{line}")?;
@@ -81,7 +81,8 @@ impl Output {
         })
     }
 
-    /// Writes that a member of a room came, went or changed; false: the event is of another kind.
+    /// Writes that a member of a room came, went or changed. Returns false if the event is of
+    /// another kind.
     pub(crate) fn members(&self, event: &Event, room: &Room) -> Result<bool, Failure> {
         let (on, id) = match event {
             Event::MemberJoined { id, .. } => ("joined", id),
@@ -95,7 +96,7 @@ impl Output {
         Ok(true)
     }
 
-    /// Writes what happens to the connection, beside the output.
+    /// Writes events of the connection to standard error.
     pub(crate) fn connection(&self, event: &Event) {
         match event {
             Event::Opened { id, is_resumed: false } => self.notice(&format!("connected as {id}")),
@@ -140,7 +141,7 @@ impl Output {
         }
     }
 
-    /// Writes an answer: as it is, if a program reads it.
+    /// Writes an answer, unchanged if a program reads it.
     pub(crate) fn answer(&self, payload: &[u8]) -> Result<(), Failure> {
         if self.is_json {
             let mut value = json!({ "on": "answer" });
@@ -212,11 +213,11 @@ pub(crate) fn put_payload(value: &mut Value, payload: &[u8]) {
     }
 }
 
-/// What the server tells about a member, besides the id.
+/// The details of a member that the server sends with its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
     user: Option<String>,
-    /// JSON.
+    /// The member's info, as JSON.
     info: Option<String>,
 }
 
@@ -239,14 +240,15 @@ impl Profile {
         if let Some(user) = &self.user {
             value["user"] = user.as_str().into();
         }
-        // An info is JSON; one with too many levels for this reader is left out.
+        // The info is valid JSON, but may be nested too deeply for this reader: then it is left
+        // out.
         if let Some(Ok(info)) = self.info.as_deref().map(serde_json::from_str::<Value>) {
             value["info"] = info;
         }
     }
 }
 
-/// As people read it behind the id.
+/// Formats the details for people, to follow the id.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(user) = &self.user {

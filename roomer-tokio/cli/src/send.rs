@@ -45,7 +45,7 @@ struct Sender<'a> {
     room: Room,
     to: Option<ConnId>,
     events: Events,
-    /// The messages after a lost one are sent all the same.
+    /// The messages after a lost one are still sent.
     goes_on: bool,
     /// The first loss, for the exit code.
     lost: Option<Failure>,
@@ -69,7 +69,7 @@ impl Sender<'_> {
                 }
             };
             read.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
-            // At the end, what was read before an event is in `line` all the same.
+            // At the end of the input, `line` may have bytes that were read before an event.
             if line.is_empty() {
                 return Ok(sent);
             }
@@ -81,7 +81,7 @@ impl Sender<'_> {
         }
     }
 
-    /// Takes note of what an event means for the messages.
+    /// Records the effect of an event on the messages.
     fn note(&mut self, event: &Event) -> Result<(), Failure> {
         let checked = check(event);
         if !self.goes_on {
@@ -122,7 +122,7 @@ impl Sender<'_> {
     }
 }
 
-/// Returns what an event means for the messages.
+/// Returns the effect of an event on the messages.
 fn check(event: &Event) -> Result<(), Failure> {
     match event {
         Event::Error(error) => Err(Failure::Refused(format!(

@@ -48,7 +48,7 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
                     output.members(&event, room)?;
                 }
             }
-            // The server puts each client into root, which not all ask for.
+            // The server puts each client into root, which the command may not be about.
             Event::Missed { room } | Event::Removed { room }
                 if !args.rooms.iter().any(|known| **known == **room) => {}
             event => output.connection(event),

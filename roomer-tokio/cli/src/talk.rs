@@ -77,7 +77,7 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
-            // Also the mode in which pasted text is marked, and the line with the prompt.
+            // The mode in which pasted text is marked ends too, and the line with the prompt.
             let _ = writeln!(std::io::stdout(), "{PASTE_OFF}");
         }
     }
@@ -152,7 +152,7 @@ impl Talker<'_> {
         lines.into_iter().try_for_each(|line| self.line(line))
     }
 
-    /// Does what a line says; false: the conversation ends.
+    /// Carries out a line. Returns false if the conversation ends.
     fn take(&mut self, line: &str) -> Result<bool, Failure> {
         let words = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
         match words {

@@ -83,7 +83,7 @@ fn succeeds(done: &Output) -> String {
     String::from_utf8(done.stdout.clone()).unwrap()
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
@@ -306,7 +306,7 @@ fn a_signal_ends_a_command_that_has_no_connection_yet() {
         let connection = silent.accept().unwrap();
         let process = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-        // Not the code of a time that is over.
+        // Not the code for a timeout.
         assert_eq!(child.wait().unwrap().code(), None);
         drop(connection);
     }

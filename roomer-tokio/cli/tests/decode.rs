@@ -1,4 +1,4 @@
-//! `roomer decode`: what it finds in captured bytes.
+//! `roomer decode`: the packets that it finds in captured bytes.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::Write;
@@ -37,7 +37,7 @@ fn packet() -> Vec<u8> {
     out
 }
 
-/// The packet as the server's frame, or as the client's, masked with zeros.
+/// Returns the packet as a frame of the server, or as one of the client, masked with zeros.
 fn frame(is_masked: bool) -> Vec<u8> {
     let mut out = Vec::new();
     packet_frame(&CHAT, &mut out).unwrap();
@@ -178,7 +178,7 @@ fn wrong_input_is_named() {
     fails("00000000ff", "one part is not of the protocol");
     let done = decode(&["/nowhere"], "");
     assert!(String::from_utf8_lossy(&done.stderr).contains("/nowhere: "), "{done:?}");
-    // A frame whose end is missing is not an error, but told.
+    // A frame whose end is missing is not an error, but is reported.
     let half = HEXLOWER.encode(&frame(false)[..12]);
     let done = decode(&["--bytes", "frames"], &half);
     assert!(String::from_utf8_lossy(&done.stderr).contains("1 streams end inside"), "{done:?}");

@@ -1,4 +1,4 @@
-//! What a command does with input and output that are not as usual.
+//! Commands with unusual input and output.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{BufRead, BufReader, Write};

@@ -16,8 +16,8 @@ use tokio::time::{self, Instant, sleep};
 
 use crate::Builder;
 
-/// Real time without any event after which a pending handler is assumed to wait for virtual time or
-/// for another client. Most blocking work takes a fraction of it.
+/// The real time without any event after which a pending handler is assumed to wait for virtual
+/// time or for another client. Most blocking work takes a fraction of it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The timeout of [`TokioWorld::until`], as a multiple of the patience.
@@ -179,7 +179,7 @@ impl TokioWorld {
         }
     }
 
-    /// As [`World::calm`].
+    /// Calms the network and settles the world, as [`World::calm`] does.
     ///
     /// # Panics
     ///
@@ -189,22 +189,22 @@ impl TokioWorld {
         self.settle().await;
     }
 
-    /// As [`World::connect`].
+    /// Connects a client, as [`World::connect`] does.
     pub fn connect(&mut self) -> Client {
         self.world.connect()
     }
 
-    /// As [`World::connect_to`].
+    /// Connects a client with this target and these headers, as [`World::connect_to`] does.
     pub fn connect_to(&mut self, target: &str, headers: &str) -> Client {
         self.world.connect_to(target, headers)
     }
 
-    /// As [`World::connect_from`].
+    /// Connects a client with this address, as [`World::connect_from`] does.
     pub fn connect_from(&mut self, address: SocketAddr) -> Client {
         self.world.connect_from(address)
     }
 
-    /// As [`World::connect_with`].
+    /// Connects a client with these options, as [`World::connect_with`] does.
     ///
     /// # Panics
     ///
@@ -213,37 +213,38 @@ impl TokioWorld {
         self.world.connect_with(handshake)
     }
 
-    /// As [`World::connect_raw`].
+    /// Connects a client that sends these bytes, as [`World::connect_raw`] does.
     pub fn connect_raw(&mut self, bytes: Vec<u8>) -> Client {
         self.world.connect_raw(bytes)
     }
 
-    /// As [`World::spawn`]: unlike with `tokio::spawn`, the seed determines when the future is polled.
+    /// Spawns a future, as [`World::spawn`] does: unlike with `tokio::spawn`, the seed determines when
+    /// it is polled.
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         self.world.spawn(future)
     }
 
-    /// As [`World::abort`].
+    /// Drops a spawned future, as [`World::abort`] does.
     pub fn abort(&mut self, task: usize) {
         self.world.abort(task);
     }
 
-    /// As [`World::set_faults`].
+    /// Replaces the faults of the network, as [`World::set_faults`] does.
     pub fn set_faults(&mut self, faults: Faults) {
         self.world.set_faults(faults);
     }
 
-    /// As [`World::rng`].
+    /// Returns the world's random numbers, as [`World::rng`] does.
     pub fn rng(&mut self) -> &mut Rng {
         self.world.rng()
     }
 
-    /// As [`World::allow_panics`].
+    /// Lets the application's code panic, as [`World::allow_panics`] does.
     pub fn allow_panics(&mut self) {
         self.world.allow_panics();
     }
 
-    /// As [`World::allow_waiting`].
+    /// Lets handlers be pending at the end, as [`World::allow_waiting`] does.
     pub fn allow_waiting(&mut self) {
         self.world.allow_waiting();
     }

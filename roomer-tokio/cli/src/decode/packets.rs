@@ -1,4 +1,4 @@
-//! From captured bytes to lines of output.
+//! Turns captured bytes into lines of output.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use super::{Direction, Piece};
 use crate::failure::Failure;
 use crate::output::{Output, escape, put_payload, readable, styled};
 
-/// The largest message that is put together: as large as a capture that one reads can have.
+/// The largest message that is assembled. A capture that a person reads has no larger one.
 const MAX_MESSAGE: usize = 64 << 20;
 
 pub(super) struct Reader<'a> {
     output: &'a Output,
     streams: BTreeMap<(u64, Direction), Stream>,
-    /// The things that cannot be decoded.
+    /// The number of parts that cannot be decoded.
     wrong: usize,
 }
 
@@ -36,7 +36,7 @@ enum Frames {
     OfServer(Session<true>),
 }
 
-/// What a stream has told.
+/// A part of a stream to report: a message, a control frame or an error.
 enum Item {
     Message(Vec<u8>),
     Control(Value, String),
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Says how much was not read.
+    /// Reports how many streams end early, and how many parts could not be decoded.
     pub(super) fn end(self) -> Result<(), Failure> {
         let open = self.streams.values().filter(|stream| stream.is_inside()).count();
         if open > 0 {
@@ -147,7 +147,7 @@ impl Stream {
         Stream { head: Vec::new(), is_open: false, session, is_broken: false }
     }
 
-    /// The capture ends before something that has begun.
+    /// Returns true if the capture ends inside a frame, a message or an HTTP head.
     fn is_inside(&self) -> bool {
         let held = match &self.session {
             Frames::OfClient(session) => session.held(),
@@ -194,7 +194,7 @@ impl Stream {
     }
 }
 
-/// Adds an event; true: the stream is broken.
+/// Adds an event. Returns true if the stream is broken.
 fn push(
     event: Result<Event<'_>, roomer_proto::websocket::Violation>,
     items: &mut Vec<Item>,
@@ -225,7 +225,7 @@ fn push(
     false
 }
 
-/// The bytes begin an HTTP request or response, as far as they go.
+/// Returns true if the bytes are an HTTP request or response, or may be the beginning of one.
 fn is_head(bytes: &[u8]) -> bool {
     ["GET ", "HTTP/1."].iter().any(|start| {
         let common = start.len().min(bytes.len());

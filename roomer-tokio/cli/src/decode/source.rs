@@ -1,4 +1,4 @@
-//! Where captured bytes are: hexadecimal digits, hex dumps, HAR files.
+//! Finds captured bytes in hexadecimal digits, hex dumps and HAR files.
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Direction, Piece};
 use crate::args::Bytes;
 
-/// The first byte of a masked frame's second byte.
+/// The bit of a frame's second byte that marks it as masked.
 const MASKED: u8 = 0x80;
 /// Wireshark indents the bytes of the second speaker.
 const INDENT: &str = "    ";
@@ -68,8 +68,9 @@ fn plain(stream: u64, found: Vec<u8>, bytes: Bytes) -> Piece {
     }
 }
 
-/// The bytes are frames with nothing behind them. A packet is not, since its first byte is the length of
-/// a room's name, and frames begin with 0x80 and above or, in a message of several frames, with 0.
+/// Returns true if the bytes are whole frames and nothing else. A packet is not, since its first byte is
+/// the length of a room's name, and frames begin with 0x80 and above or, in a message of several frames,
+/// with 0.
 fn are_whole_frames(mut bytes: &[u8]) -> bool {
     if bytes.first().is_none_or(|first| first & 0x80 == 0) {
         return false;
@@ -117,7 +118,8 @@ fn dump_line(line: &str) -> Option<DumpLine> {
     let mut has_gap = false;
     for group in rest.split(' ') {
         if group.is_empty() {
-            // The gap in the middle of sixteen bytes, once: behind eight bytes may be the characters.
+            // The gap in the middle of sixteen bytes, once: after eight bytes, the column of
+            // characters may follow.
             if bytes.len() != 8 || has_gap {
                 break;
             }
@@ -130,7 +132,7 @@ fn dump_line(line: &str) -> Option<DumpLine> {
         }
         bytes.append(&mut group);
     }
-    // tcpdump's lines are indented by a tab, and do not speak of two sides.
+    // tcpdump indents its lines by a tab, which does not mean the second speaker.
     (!bytes.is_empty()).then_some(DumpLine {
         offset,
         is_indented: is_indented && !is_marked,
@@ -211,7 +213,7 @@ fn tcp(packet: &[u8]) -> Option<(u16, u16, &[u8])> {
         }
         _ => return None,
     };
-    // What is shorter on the network is filled up.
+    // Short packets are padded on the network.
     let segment = packet.get(head..total.min(packet.len()))?;
     let port = |at: usize| Some(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?]));
     let content = segment.get(usize::from(segment.get(12)? >> 4) * 4..)?;
