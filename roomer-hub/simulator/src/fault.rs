@@ -1,4 +1,4 @@
-//! The reason that a run failed.
+//! The reason why a run failed.
 
 use std::any::Any;
 

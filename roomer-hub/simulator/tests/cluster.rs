@@ -86,7 +86,7 @@ fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
     });
 }
 
-/// Beats of an earlier time looked as if the peer had given up the stream, again and again.
+/// Beats of an earlier time repeatedly looked as if the peer had given up the stream.
 #[test]
 fn beats_that_a_stream_has_overtaken_do_not_end_it() {
     must_hold(&Plan {
@@ -109,8 +109,8 @@ fn beats_that_a_stream_has_overtaken_do_not_end_it() {
     });
 }
 
-/// A broken link lost every other frame of a large message; each loss was requested after the one before
-/// had come, so that the stream was given up again and again.
+/// A broken link lost every other frame of a large message; each loss was requested only after the
+/// previous one had arrived, so that the stream was given up repeatedly.
 #[test]
 fn scattered_losses_are_requested_at_once() {
     must_hold(&Plan {
@@ -139,8 +139,8 @@ fn scattered_losses_are_requested_at_once() {
     });
 }
 
-/// A request for a stream that the broker repeated came when that stream had been given up, and began it
-/// again under its number; the peer took the new frames for those behind the old ones.
+/// A request for a stream that the broker repeated arrived after that stream had been given up, and
+/// began it again under its number; the peer mistook the new frames for a continuation of the old ones.
 #[test]
 fn a_repeated_request_does_not_begin_a_stream_again() {
     must_hold(&Plan {
@@ -160,7 +160,7 @@ fn a_repeated_request_does_not_begin_a_stream_again() {
     });
 }
 
-/// A slow broker had so many frames to repeat that the new ones behind them came after their time.
+/// A slow broker had so many frames to repeat that the new ones after them arrived too late.
 #[test]
 fn frames_that_come_again_show_that_the_peer_is_at_work() {
     must_hold(&Plan {

@@ -87,7 +87,8 @@ fn a_home_that_has_just_come_knows_the_terms_before() {
     });
 }
 
-/// At the age at which a node becomes a home, the home before went on with its own messages.
+/// When a node was old enough to become a home, the previous home continued to place its own
+/// messages.
 #[test]
 fn a_home_stops_before_a_younger_one_begins() {
     must_hold(&Plan {

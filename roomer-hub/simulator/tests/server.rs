@@ -157,12 +157,12 @@ fn bytes_that_are_being_written_count_against_the_memory_budget() {
     roomer_simulator::server::must_hold(&Plan { setup, scripts, steps });
 }
 
-/// A handler for `chat` that waits.
+/// Adds a handler for `chat` that waits.
 fn slow(millis: u32) -> Vec<Script> {
     vec![Script { event: "chat", actions: vec![AppAction::Pause { millis }] }]
 }
 
-/// Seed 1231: a close frame behind a message with a pending handler was missed when the connection
+/// Seed 1231: a close frame after a message with a pending handler was missed when the connection
 /// was closed meanwhile; the connection then stayed until its timeout.
 #[test]
 fn a_close_frame_behind_a_slow_handler_is_seen() {
@@ -174,8 +174,8 @@ fn a_close_frame_behind_a_slow_handler_is_seen() {
     roomer_simulator::server::must_hold(&Plan { setup: SETUP, scripts: slow(300), steps });
 }
 
-/// A connection is paused because another client does not read, and its handler is pending; then
-/// the step is performed.
+/// Pauses a connection because another client does not read, while its handler is pending; then
+/// performs the step.
 fn paused_with_pending_handler(then: Step) -> Plan {
     let mut steps: Vec<Step> = connect_all(0..2).collect();
     steps.extend([Step::RunUntilIdle, Step::SocketSpace { slot: 1, bytes: 0 }]);

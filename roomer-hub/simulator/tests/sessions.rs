@@ -170,8 +170,8 @@ fn a_return_that_is_rejected_does_not_wait_for_its_session() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seed 6989: a return whose session ends while it waits for it does not get a place beside its old
-/// socket, which still closes.
+/// Seed 6989: a return whose session ends while it waits for it does not get a place in addition to
+/// its old socket, which still closes.
 #[test]
 fn a_return_without_its_session_keeps_the_limit_of_connections() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();

@@ -18,7 +18,7 @@ use super::view::View;
 
 /// A client of a [`World`](super::World). Cheap to clone: clones refer to the same client.
 ///
-/// What it sends is in flight until the world runs ([`settle`](super::World::settle),
+/// The bytes that it sends are in flight until the world runs ([`settle`](super::World::settle),
 /// [`advance`](super::World::advance)). It answers pings and close frames by itself, as every
 /// WebSocket client does, and checks all that it receives against roomer's contract. A violation
 /// panics with the seed.
@@ -210,7 +210,7 @@ impl Client {
     }
 
     /// Loses the connection without any notice, like an unplugged cable: the server's writes are
-    /// never read, and nothing arrives any more.
+    /// never read, and nothing more arrives.
     pub fn vanish(&self) {
         let mut state = self.state_mut();
         state.is_lost = true;
@@ -221,7 +221,7 @@ impl Client {
         state.closed.get_or_insert(Closed { code: None, reason: String::new() });
     }
 
-    /// Lets the server's socket report that the connection is lost.
+    /// Makes the server's socket report that the connection is lost.
     pub(super) fn notify(&self) {
         let state = self.state();
         state.peer.end_stream(Err(ErrorKind::ConnectionReset));

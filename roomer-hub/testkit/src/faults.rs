@@ -33,20 +33,20 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// No faults: data arrives whole, in an order that the seed determines.
+    /// Returns no faults: data arrives whole, in an order that the seed determines.
     #[must_use]
     pub fn none() -> Self {
         Faults::default()
     }
 
-    /// All faults that lose nothing. Every promise of a server must hold under them unchanged. The
-    /// default of [`World::new`](super::World::new).
+    /// Returns all faults that lose nothing. Every promise of a server must hold under them
+    /// unchanged. The default of [`World::new`](super::World::new).
     #[must_use]
     pub fn gentle() -> Self {
         Faults { split: true, short_writes: true, spurious_polls: true, ..Faults::default() }
     }
 
-    /// All faults. Under them any client may be gone at any time.
+    /// Returns all faults. Under them any client may be gone at any time.
     #[must_use]
     pub fn harsh() -> Self {
         Faults { stalls: true, resets: true, half_closes: true, ..Faults::gentle() }

@@ -147,7 +147,7 @@ impl World {
     }
 }
 
-/// Serves one request as a framework does that the server is mounted into.
+/// Serves one request as a framework with a mounted server does.
 async fn serve_mounted(
     server: Server,
     request: http::Request<()>,

@@ -159,8 +159,8 @@
 //! thread (as smol's `unblock` and timers do), or for something that can never happen therefore
 //! fails the test, which names the handler. For tokio, use `TokioWorld` from
 //! `roomer_tokio::testkit` inside `#[tokio::test(start_paused = true)]`. For other runtimes, test
-//! such handlers over a real socket, or replace what they wait for by a channel that the test
-//! answers.
+//! such handlers over a real socket, or replace the thing that they wait for with a channel that
+//! the test answers.
 //!
 //! # Handshakes and credentials
 //!

@@ -7,7 +7,7 @@ use roomer_proto::extended::{Member, Members, Position};
 
 use super::view::View;
 
-/// The members of one room as an extended client knows them, by id.
+/// The members of one room, by id, as an extended client knows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RoomView {
     pub(super) profiles: BTreeMap<String, Member>,
@@ -108,7 +108,7 @@ impl View {
         Ok(())
     }
 
-    /// Copies the ids of a room to where those of a plain client are.
+    /// Copies the ids of a room's members into the view of a plain client.
     fn update_ids(&mut self, room: &str) {
         let ids = self.extended.get(room).map(|view| view.profiles.keys().cloned().collect());
         self.rooms.insert(room.into(), ids.unwrap_or_default());

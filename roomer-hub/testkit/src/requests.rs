@@ -84,8 +84,8 @@ impl Client {
         self.send_packet(&PacketRef { room, event, dst, src: "", payload });
     }
 
-    /// Returns the answer to a request of this client: its payload, or code and text of an error;
-    /// `None` if there is none yet.
+    /// Returns the answer to a request of this client: its payload, or the code and text of an
+    /// error; `None` if there is none yet.
     #[must_use]
     pub fn answer_of(&self, tag: &str) -> Option<Result<Bytes, (String, String)>> {
         let state = self.state();

@@ -29,16 +29,16 @@ impl Rng {
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 
-    /// Returns true in `percent` of a hundred cases.
+    /// Returns true with a probability of `percent` in a hundred.
     pub fn chance(&mut self, percent: u32) -> bool {
         self.below(100) < percent as usize
     }
 
-    /// Returns one of the things.
+    /// Returns one of the items.
     ///
     /// # Panics
     ///
-    /// If there are none.
+    /// If there are no items.
     pub fn pick<'t, T>(&mut self, things: &'t [T]) -> &'t T {
         &things[self.below(things.len())]
     }

@@ -24,7 +24,7 @@ pub(super) struct Session {
     acknowledged: u64,
     /// Packets that the server has not acknowledged.
     sent: VecDeque<Vec<u8>>,
-    /// The packets that it has.
+    /// The number of packets that the server has acknowledged.
     confirmed: u64,
     /// True once `hello` has arrived on this connection.
     is_open: bool,
@@ -56,8 +56,8 @@ impl World {
 
     /// Adds a client that returns to the session of another one, which has lost its connection or
     /// still looks connected, with the same request. It knows what that client knows, and sends again
-    /// what the server has not received. If the server does not have the session any more, it starts
-    /// anew.
+    /// what the server has not received. If the server no longer has the session, the client starts a
+    /// new one.
     ///
     /// # Panics
     ///
@@ -67,7 +67,8 @@ impl World {
         self.reconnect_with(before, handshake.unwrap_or_default())
     }
 
-    /// As [`reconnect`](Self::reconnect), with another request, such as one with a new login.
+    /// Adds a client as [`reconnect`](Self::reconnect) does, with another request, such as one with
+    /// a new login.
     ///
     /// # Panics
     ///
@@ -97,13 +98,13 @@ impl World {
 }
 
 impl Client {
-    /// Returns true if the server has continued this client's session on its present connection.
+    /// Returns true if the server has continued this client's session on its current connection.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
         self.state().session.as_ref().is_some_and(|session| session.is_resumed)
     }
 
-    /// Returns true if `hello` has arrived on this client's present connection.
+    /// Returns true if `hello` has arrived on this client's current connection.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.state().session.as_ref().is_some_and(|session| session.is_open)
@@ -139,7 +140,7 @@ impl Client {
         self.send_binary(&ack.to_bytes());
     }
 
-    /// Sends what follows from a packet of the server about the session.
+    /// Sends the packets that a packet of the server about the session calls for.
     pub(super) fn answer_session(&self, packet: &Packet) {
         let mut state = self.state_mut();
         let Some(session) = &mut state.session else { return };

@@ -305,7 +305,7 @@ impl server::Writer for Writer {
             channel.is_full = false;
             return Poll::Ready(Ok(()));
         }
-        // Also if it had room for a moment, in which no write came.
+        // Even if it had room for a moment, in which the server did not write.
         channel.is_full = true;
         channel.writer = Some(cx.waker().clone());
         Poll::Pending

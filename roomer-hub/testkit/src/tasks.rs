@@ -14,7 +14,7 @@ pub struct Tasks {
     woken: Arc<Mutex<Woken>>,
 }
 
-/// The tasks that have been woken, and the waker to notify of the next one.
+/// The tasks that have been woken, and the waker to call for the next one.
 #[derive(Default)]
 struct Woken {
     tasks: Vec<usize>,

@@ -169,7 +169,7 @@ fn a_half_closed_connection_ends() {
     assert!(!bob.is_open());
 }
 
-/// A server whose handler sends the payload unchanged, valid or not.
+/// Builds a server whose handler sends the payload unchanged, valid or not.
 fn forging_server() -> Builder {
     Server::builder().on("forge", |conn, message| {
         let _ = conn.send_raw(message.payload);

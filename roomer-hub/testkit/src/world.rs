@@ -17,10 +17,11 @@ use super::socket::socket;
 use super::tasks::Tasks;
 use roomer_engine::{Builder, Server};
 
-/// The most steps in one `settle`; more are an endless loop.
+/// The maximum number of steps in one `settle`. More mean an endless loop.
 const MAX_STEPS: u64 = 10_000_000;
 
-/// The most polls in a row without any byte moving; more mean that a handler keeps waking itself.
+/// The maximum number of polls in a row without any byte moving. More mean that a handler keeps
+/// waking itself.
 const MAX_IDLE_POLLS: u64 = 100_000;
 
 /// A real server, scripted clients and a network between them, in virtual time on one thread. The
@@ -145,7 +146,7 @@ impl World {
         client
     }
 
-    /// Spawns a future beside the server, such as [`Server::drain`](roomer_engine::Server::drain).
+    /// Spawns a future next to the server, such as [`Server::drain`](roomer_engine::Server::drain).
     /// Returns a number for [`abort`](Self::abort).
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         self.tasks.spawn(future)

@@ -36,7 +36,7 @@ pub struct Broker {
 struct Link {
     is_up: bool,
     number: u64,
-    /// When the subscriptions are effective.
+    /// The times from which the subscriptions are effective.
     interest_at: Duration,
     refuses: bool,
 }
@@ -99,7 +99,7 @@ impl Broker {
         Duration::from_micros((self.random.below(below * 1000 + 1)).into())
     }
 
-    /// A node publishes a frame for another one. Returns when it arrives, perhaps twice.
+    /// Publishes a frame of a node for another one. Returns when it arrives, perhaps twice.
     pub fn publish(
         &mut self,
         now: Duration,

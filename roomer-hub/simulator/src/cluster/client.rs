@@ -144,7 +144,7 @@ impl Client {
         })
     }
 
-    /// A message in a room came.
+    /// Checks a message in a room.
     pub fn message(
         &mut self,
         room: usize,
@@ -175,7 +175,7 @@ impl Client {
         self.in_order(src, Some(room), numbers)
     }
 
-    /// A message to this client alone came.
+    /// Checks a message to this client alone.
     pub fn direct(&mut self, src: ConnId, numbers: Numbers) -> Result<(), Fault> {
         self.in_order(src, None, numbers)
     }
@@ -226,7 +226,7 @@ impl Client {
         self.views.iter().any(|(room, view)| *room < FULL && view.contains(&id))
     }
 
-    /// A message for this client is sent on another node that knows of it.
+    /// Records that a message for this client is sent on another node that knows of it.
     pub fn is_owed(
         &mut self,
         from: Sender,
@@ -238,12 +238,12 @@ impl Client {
         self.owed.add(from, room, node, number, may_be_lost);
     }
 
-    /// This client's node starts over with another one.
+    /// Records that this client's node starts over with another one.
     pub fn excuse(&mut self, node: NodeId, is_dead: bool) {
         self.owed.excuse(node, is_dead);
     }
 
-    /// This client's node reports messages of a node in a room as lost.
+    /// Records that this client's node reports messages of a node in a room as lost.
     pub fn excuse_in(&mut self, node: NodeId, room: usize) {
         self.owed.excuse_in(node, room);
         // Of a member that has left, the leave is all that shows the loss of its last messages.
@@ -251,17 +251,17 @@ impl Client {
         self.owed.shown_but(view, room);
     }
 
-    /// A node has ended in order while messages of it waited.
+    /// Records that a node has stopped in an orderly way while messages of it waited.
     pub fn forgive(&mut self, node: NodeId, room: usize) {
         self.owed.forgive(node, room);
     }
 
-    /// Checks that nothing is missing, but for what came from nodes that are lost.
+    /// Checks that no messages are missing, except those of nodes that are lost.
     pub fn owed_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
         self.owed.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
     }
 
-    /// A message of a node is for everyone in a room but this client.
+    /// Records that a message of a node is for everyone in a room but this client.
     pub fn must_not_hear(&mut self, node: u64, room: usize, number: u32) {
         self.excluded.insert((node, room, number));
     }

@@ -62,7 +62,7 @@ impl Conversation {
         self.join(ops, random);
     }
 
-    /// Some clients join, whichever are open.
+    /// Lets some open clients join.
     fn join(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..4 {
             ops.push(Op::Join { client: random.below(1000) as u16, room: random.pick(self.rooms) });
@@ -114,7 +114,8 @@ impl Conversation {
         }
     }
 
-    /// Speech right behind a fault, and once nodes have taken each other for dead because of it.
+    /// Lets clients speak right after a fault, and once nodes have declared each other dead because
+    /// of it.
     fn outlast(&self, ops: &mut Vec<Op>, random: &mut Random) {
         self.talk(ops, random);
         ops.push(Op::Wait(random.pick(&[700, 2500, 4800, 5400, 6500])));
@@ -122,7 +123,7 @@ impl Conversation {
         self.talk(ops, random);
     }
 
-    /// Several clients speak at almost the same time.
+    /// Lets several clients speak at almost the same time.
     fn talk(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..2 + random.below(8) {
             let client = random.below(1000) as u16;
@@ -133,7 +134,7 @@ impl Conversation {
         }
     }
 
-    /// A node starts again at some time, in the midst of the conversation.
+    /// Restarts a node at some time in the middle of the conversation.
     fn start(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         let wait = random.pick(&[0, 1, 100, 2000, 6000]);
         self.talk(ops, random);
@@ -143,7 +144,7 @@ impl Conversation {
         self.talk(ops, random);
     }
 
-    /// The network falls in two.
+    /// Splits the network in two.
     fn halve(&self, ops: &mut Vec<Op>, random: &mut Random) {
         let half = random.next_u64();
         let is_in = |node: u8| half >> node & 1 == 1;

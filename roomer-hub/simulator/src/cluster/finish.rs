@@ -134,7 +134,8 @@ impl World {
         }
         self.run(DELIVERED)?;
         if self.overflows() > overflows {
-            // So little may wait that messages were lost, which `check` has seen to be shown.
+            // The plan's bounds are so small that messages were lost. `check` has verified that
+            // clients see the loss.
             self.run(AGREED)?;
             return self.agree();
         }

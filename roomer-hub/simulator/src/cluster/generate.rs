@@ -103,7 +103,7 @@ fn setup(random: &mut Random) -> Setup {
     }
 }
 
-/// The operations of clients and applications.
+/// Generates the operations of clients and applications.
 fn usual(random: &mut Random) -> Op {
     let client = random.below(1000) as u16;
     let to = random.below(1000) as u16;

@@ -66,7 +66,7 @@ impl Client {
         Ok(ids)
     }
 
-    /// A change of the members of a room.
+    /// Applies a change of the members of a room.
     pub fn change(&mut self, room: usize, payload: &[u8]) -> Result<(), Fault> {
         let changes = Members::parse(payload);
         let changes = changes.ok_or_else(|| Fault::new("a change of nothing".into()))?;
@@ -91,7 +91,7 @@ impl Client {
         Ok(())
     }
 
-    /// A message came that its sender has sent when its info had this number.
+    /// Checks a message that its sender sent when its info had this number.
     pub fn check_info(
         &self,
         src: ConnId,

@@ -33,13 +33,13 @@ pub struct Node {
     pub hub: Hub,
     pub cluster: Cluster,
     pub state: State,
-    /// Since when it has run without a pause.
+    /// The time since which it has run without a pause.
     pub awake_since: Duration,
     /// The inputs that arrive while it stands still.
     pub backlog: Vec<Input>,
     pub publishes: bool,
     pub news: Vec<News>,
-    /// The number of times that it has started over with each node, or taken it for dead.
+    /// The number of times that it has started over with each node, or declared it dead.
     pub breaks: BTreeMap<NodeId, u32>,
     /// The nodes that have left it with a goodbye.
     pub byes: BTreeSet<NodeId>,

@@ -124,7 +124,7 @@ impl World {
         self.marks.mark(true, Mark::Crash);
     }
 
-    /// A node ends, with its clients.
+    /// Ends a node and its clients.
     pub(super) fn end(&mut self, node: usize) {
         self.nodes[node].state = State::Ended;
         self.broker.disconnect(node);

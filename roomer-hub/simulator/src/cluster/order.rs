@@ -12,7 +12,7 @@ use crate::fault::{Fault, ensure};
 const SETTLED: Duration = Duration::from_secs(6);
 
 impl World {
-    /// Waits until messages that do not get a place any more are given up.
+    /// Waits until messages that will not get a place are given up.
     pub fn settle_orders(&mut self) -> Result<(), Fault> {
         match self.nodes.iter().any(|node| node.cluster.waiting_messages() > 0) {
             true => self.run(SETTLED),
@@ -67,7 +67,7 @@ impl World {
         Ok(())
     }
 
-    /// A node stops: messages of it that have no place yet may be lost.
+    /// Records that a node stops: messages of it that have no place yet may be lost.
     pub fn forgive_waiting(&mut self, node: usize) {
         if self.nodes[node].cluster.waiting_messages() == 0 {
             return;

@@ -30,7 +30,7 @@ struct Number {
     number: u32,
     /// True if the receiver's node has started over with the sender's node since.
     may_be_lost: bool,
-    /// True if it has taken the sender's node for dead, or did not show it.
+    /// True if it has declared the sender's node dead, or did not show it.
     by_death: bool,
 }
 
@@ -58,14 +58,14 @@ impl Owed {
         }
     }
 
-    /// The receiver's node reports messages of a node in a room as lost.
+    /// Records that the receiver's node reports messages of a node in a room as lost.
     pub fn excuse_in(&mut self, node: NodeId, room: usize) {
         let debts = self.0.iter_mut().filter(|((_, own), _)| *own == Some(room));
         let debts = debts.map(|(_, debt)| debt).filter(|debt| debt.node == node);
         debts.flat_map(|debt| &mut debt.numbers).for_each(|number| number.may_be_lost = true);
     }
 
-    /// Leaves have shown that messages of all clients but these may have been lost.
+    /// Records that leaves have shown that messages of all clients but these may be lost.
     pub fn shown_but(&mut self, members: &BTreeSet<ConnId>, room: usize) {
         for ((from, own), debt) in &mut self.0 {
             let has_left = matches!(from, Sender::Client(id) if !members.contains(id));
@@ -75,12 +75,12 @@ impl Owed {
         }
     }
 
-    /// No message of a node in a room has to come any longer.
+    /// Records that no message of a node in a room has to arrive any longer.
     pub fn forgive(&mut self, node: NodeId, room: usize) {
         self.0.retain(|(_, own), debt| *own != Some(room) || debt.node != node);
     }
 
-    /// A leave or join has shown that messages of a client may have been lost.
+    /// Records that a leave or join has shown that messages of a client may be lost.
     pub fn shown(&mut self, id: ConnId, room: usize) {
         for key in [(Sender::Client(id), Some(room)), (Sender::Client(id), None)] {
             if let Some(debt) = self.0.get_mut(&key) {
@@ -89,13 +89,13 @@ impl Owed {
         }
     }
 
-    /// The receiver has left a room, or joins it.
+    /// Records that the receiver has left a room, or joins it.
     pub fn forget(&mut self, room: usize) {
         self.0.retain(|(_, own), _| *own != Some(room));
     }
 
-    /// A message comes: none before it may be missing, unless it may be lost and `hides_loss`, which
-    /// receives true if the node was dead, returns true.
+    /// Checks a message that arrives: none before it may be missing, unless it may be lost and
+    /// `hides_loss`, which receives true if the node was dead, returns true.
     pub fn take(
         &mut self,
         from: Sender,
@@ -116,8 +116,9 @@ impl Owed {
         Ok(())
     }
 
-    /// At rest, nothing may be missing either. `hides_loss` returns true for senders and rooms whose
-    /// loss does not show, after a death or not, `is_lost` for nodes that have ended without a goodbye.
+    /// Checks at rest that nothing is missing either. `hides_loss` returns true for senders and rooms
+    /// whose loss does not show, after a death or not, `is_lost` for nodes that have ended without a
+    /// goodbye.
     pub fn at_rest(
         &self,
         is_lost: impl Fn(NodeId) -> bool,

@@ -51,7 +51,7 @@ impl Pairs {
         self.0.entry((one.min(other), one.max(other))).or_default()
     }
 
-    /// A frame was lost.
+    /// Records that a frame was lost.
     pub fn lost(&mut self, now: Duration, from: usize, to: usize) {
         if from == to {
             return; // An echo.

@@ -135,7 +135,7 @@ pub enum Op {
         node: u8,
         on: bool,
     },
-    /// A node ends without a word.
+    /// A node crashes.
     Crash {
         node: u8,
     },
@@ -151,7 +151,7 @@ pub enum Op {
     Wake {
         node: u8,
     },
-    /// A node ends in order.
+    /// A node stops in an orderly way.
     Stop {
         node: u8,
     },

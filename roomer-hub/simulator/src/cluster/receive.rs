@@ -19,7 +19,7 @@ pub(super) fn room_number(name: &str) -> Result<usize, Fault> {
     number.ok_or_else(|| Fault::new(format!("the unknown room {name:?}")))
 }
 
-/// A client receives a packet of a room.
+/// Handles a packet of a room that a client receives.
 pub(super) fn deliver(
     clients: &mut Clients,
     to: Option<ConnId>,
@@ -34,7 +34,7 @@ pub(super) fn deliver(
     receive(clients, to, packet)
 }
 
-/// A client receives a packet.
+/// Handles a packet that a client receives.
 pub(super) fn receive(
     clients: &mut Clients,
     to: Option<ConnId>,

@@ -15,7 +15,7 @@ use super::world::{Target, World};
 use crate::fault::{Fault, ensure};
 
 impl World {
-    /// Does something with a client that is connected to a running node.
+    /// Carries out an action of a client that is connected to a running node.
     pub(super) fn with(
         &mut self,
         client: u16,
@@ -77,7 +77,7 @@ impl World {
         self.with(client, |world, node, id| world.send(node, id, packet).map(drop))
     }
 
-    /// A client sends a packet. Returns true if it led to a message.
+    /// Sends a packet of a client. Returns true if it led to a message.
     pub(super) fn send(
         &mut self,
         node: usize,
@@ -225,7 +225,7 @@ impl World {
         Ok(())
     }
 
-    /// A node's application gives a command about a client of any node.
+    /// Gives a command of a node's application about a client of any node.
     pub(super) fn about<'a>(
         &mut self,
         node: usize,

@@ -23,7 +23,7 @@ use crate::fault::{Fault, ensure};
 const USERS: [&str; 2] = ["ann", "b\"ob\\"];
 
 impl World {
-    /// A client returns to a node. To its own one it returns as if nothing had happened.
+    /// Lets a client return to a node. On its own node, nothing changes.
     pub(super) fn return_to(&mut self, node: usize, id: ConnId, token: Token) -> Result<(), Fault> {
         let old = &self.clients[&id];
         if old.node == node || old.has_returned || !self.nodes[node].runs() {
@@ -67,7 +67,7 @@ impl World {
         self.commands.push(Commanded { id, from, room, leaves, breaks });
     }
 
-    /// A node's application does something with all connections of a user.
+    /// Gives a command of a node's application about all connections of a user.
     pub(super) fn command_users(
         &mut self,
         node: usize,
@@ -141,7 +141,7 @@ impl World {
 }
 
 impl Node {
-    /// A peer reports that a client of this node has a new session there.
+    /// Handles a peer's report that a client of this node has a new session there.
     pub(super) fn elsewhere(
         &mut self,
         now: Duration,
@@ -196,7 +196,7 @@ impl Client {
         self.is_open && user(self.number) == Some(name)
     }
 
-    /// A message to its user came.
+    /// Checks a message to the client's user.
     pub(super) fn message_to_user(
         &mut self,
         packet: &PacketRef<'_>,

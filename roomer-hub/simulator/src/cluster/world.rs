@@ -23,7 +23,7 @@ use crate::trace::Trace;
 /// and two ticks.
 pub const CRASH_SEEN: Duration = Duration::from_millis(6000);
 
-/// A node that is not of the cluster, or of another version.
+/// The number of a node of another cluster, or with another version of frames.
 pub const STRANGER: NodeId = NodeId(0x7777_7777_0000_0001);
 
 pub struct World {
@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    /// A node's link publishes what it can.
+    /// Lets a node's link publish as much as the broker takes.
     pub(super) fn publish(&mut self, index: usize) -> Result<(), Fault> {
         if !self.broker.takes(index) || !self.nodes[index].runs() {
             return Ok(());
@@ -244,7 +244,7 @@ impl World {
         Ok(())
     }
 
-    /// The members of a node that has crashed must not be shown for long.
+    /// Checks that the members of a crashed node are not shown for too long.
     pub(super) fn look_for_the_dead(&mut self, index: usize) -> Result<(), Fault> {
         let (now, node) = (self.now, &self.nodes[index]);
         for (at, ids, asked) in &mut self.crashed {

@@ -95,7 +95,7 @@ impl CheckedHub {
     }
 }
 
-/// The defaults must be the documented ones.
+/// Checks that the defaults are the documented ones.
 fn check_defaults() -> Result<(), Fault> {
     let defaults = [Config::default(), Config::compat()];
     let limits = defaults.map(|config| (config.max_name, config.max_rooms));
@@ -126,7 +126,7 @@ fn register(hub: &mut Hub, events: &[&str]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Only the canonical form of an id may be parsed.
+/// Checks that only the canonical form of an id is parsed.
 fn check_id_parsing(identity: &Identity) -> Result<(), Fault> {
     let parsed = ConnId::parse(&identity.text);
     ensure!(parsed == Some(identity.id), "{} is parsed as {parsed:?}", identity.text);

@@ -293,7 +293,7 @@ impl Swarm {
         }
     }
 
-    /// The application may send any event.
+    /// Returns any event, since the application may send all of them.
     fn command_event(&self, source: &mut impl Source) -> &'static str {
         if source.one_in(16) { source.pick(&RESERVED) } else { source.pick(&self.events) }
     }

@@ -150,7 +150,7 @@ impl<'p> Run<'p> {
         self.input(op, Some(at))
     }
 
-    /// Performs what the last input leads to: a handler's commands, or a question.
+    /// Performs the consequences of the last input: a handler's commands, or a question.
     fn apply_effects(&mut self, step: &Step, at: usize) -> Result<(), Fault> {
         let opened = self.checked.checker.model.effects.first();
         match (step, opened) {

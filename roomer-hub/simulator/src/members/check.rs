@@ -1,4 +1,4 @@
-//! Compares what each client gets, and what it knows, with the model.
+//! Compares the packets and the knowledge of each client with the model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const AUDIT_INTERVAL: u64 = 8;
 type Got = Due;
 
 impl Run<'_> {
-    /// Gives an input to the hub, and compares what each client gets with the model.
+    /// Gives an input to the hub, and compares the packets of each client with the model.
     pub(super) fn input(&mut self, input: Input<'_>, is_any_order: bool) -> Result<(), Fault> {
         self.steps += 1;
         let due = std::mem::take(&mut self.model.due);
@@ -222,7 +222,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Compares what one extended client, or each, knows with the truth.
+    /// Compares the knowledge of one extended client, or of each, with the truth.
     pub(super) fn compare_views(&self, one: Option<usize>) -> Result<(), Fault> {
         for (number, client) in self.model.clients.iter().enumerate() {
             if !client.is_open || !client.extended || one.is_some_and(|one| one != number) {

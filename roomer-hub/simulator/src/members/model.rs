@@ -62,7 +62,7 @@ pub struct Model {
     pub due: Vec<(usize, Due)>,
     /// Questions about info that the application has not answered: client and payload.
     pub questions: Vec<(usize, &'static [u8])>,
-    /// True if the last input is refused, which its client may get an error for.
+    /// True if the last input is refused, for which its client may get an error.
     pub has_refused: bool,
     pub rejected_info: u64,
     pub rejected_reserved: u64,
@@ -273,7 +273,8 @@ impl Model {
         }
     }
 
-    /// Handles the info that a client sends: an index of valid infos, or behind them of invalid ones.
+    /// Handles the info that a client sends: an index of valid infos, or, after them, of invalid
+    /// ones.
     pub fn send_info(&mut self, client: usize, payload: &'static [u8]) {
         let Plan { authorize, max_info, rate, .. } = self.plan;
         if !self.clients[client].extended {
@@ -327,7 +328,7 @@ impl Model {
         }
     }
 
-    /// `profile` is of no use for a guest that is in another room.
+    /// Handles a join of a guest. `profile` is ignored if the guest is in another room.
     pub fn guest_joined(&mut self, guest: usize, name: &'static str, profile: (u8, u8)) {
         if !self.is_peer_up || self.room(name).is_some_and(|room| room.guests.contains(&guest)) {
             return;

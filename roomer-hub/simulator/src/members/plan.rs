@@ -7,7 +7,7 @@ pub struct Plan {
     /// True if clients may ask to set their own info.
     pub authorize: bool,
     pub max_info: usize,
-    /// Changes per second and at once.
+    /// The rate of changes of info: per second, and at once.
     pub rate: Option<(u32, u32)>,
     pub presence_rules: Vec<(&'static str, Presence)>,
     pub steps: Vec<Step>,

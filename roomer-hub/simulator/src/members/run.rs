@@ -1,4 +1,5 @@
-//! Runs a plan: gives each step to the hub and to the model, and compares what each client gets.
+//! Runs a plan: gives each step to the hub and to the model, and compares the packets that each
+//! client gets.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! The rooms as an extended client knows them, derived from its packets alone.
+//! An extended client's view of its rooms, derived from its packets alone.
 
 use std::collections::BTreeMap;
 

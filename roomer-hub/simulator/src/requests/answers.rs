@@ -8,7 +8,7 @@ use super::model::{
 use super::plan::MAX_NAME;
 
 impl Model {
-    /// A request to another client.
+    /// Computes the lines of a client's request to another client.
     pub(super) fn ask(
         &mut self,
         client: usize,
@@ -76,7 +76,7 @@ impl Model {
         Ok(())
     }
 
-    /// A client's answer.
+    /// Computes the lines of a client's answer.
     pub(super) fn client_answers(
         &mut self,
         client: usize,
@@ -132,7 +132,7 @@ impl Model {
         Ok(())
     }
 
-    /// A handler's answer.
+    /// Computes the lines of a handler's answer.
     pub fn answer(&mut self, client: usize, tag: &'static str, is_error: bool) {
         let Some(at) = self.calls.iter().position(|call| *call == (client, tag)) else {
             return self.mark(Mark::AnsweredTwice);
@@ -144,7 +144,7 @@ impl Model {
         self.send(client, ["root", event, &format!(":{tag}"), "", text]);
     }
 
-    /// A request of the server.
+    /// Computes the lines of a request of the server.
     pub fn request(&mut self, client: usize) {
         let number = self.next;
         self.next += 1;
@@ -171,7 +171,7 @@ impl Model {
         self.marks.mark(self.numbers.len() < before, Mark::Withdrawn);
     }
 
-    /// A connection ends.
+    /// Computes the lines of the end of a connection.
     pub fn gone(&mut self, client: usize) {
         if !self.clients[client].open {
             return;
@@ -203,7 +203,7 @@ impl Model {
         }
     }
 
-    /// A direct message of the peer; `src` is empty for its server.
+    /// Computes the lines of a direct message of the peer; `src` is empty for its server.
     pub fn peer(&mut self, event: &'static str, src: &str, dst: &str) {
         let packet = format!("{:?}", ["root", event, dst, src, "?"]);
         if let Some(receiver) = self.find(dst) {

@@ -6,7 +6,7 @@ use crate::random::Source;
 const ROOMS: [&str; 6] = ["root", "root", "root", "hall", "attic", "a long name"];
 const EVENTS: [&str; 8] =
     ["add", "add", "sub", "chat", "unknown", "member_left", "roomer:news", "a long event"];
-/// Tags: of clients, and the numbers of the server's requests; the last are none.
+/// Tags of clients, numbers of the server's requests, and texts that are not tags.
 const TAGS: [&str; 12] =
     ["0", "1", "2", "3", "4", "a", "B", "0123456789abcdef", "01", "", "a-b", "0123456789abcdefg"];
 const SLOTS: u32 = 4;
@@ -119,7 +119,7 @@ fn step(source: &mut impl Source, tags: &[&'static str]) -> Step {
     }
 }
 
-/// Adds the answer that fits a step, as a rule: a random one seldom does.
+/// Usually adds the answer that fits a step, since a random one seldom does.
 fn answer(source: &mut impl Source, step: Step, steps: &mut Vec<Step>) {
     let event = source.pick(&["roomer:reply", "roomer:reply", "roomer:error"]);
     match step {

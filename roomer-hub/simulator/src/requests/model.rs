@@ -303,7 +303,7 @@ impl Model {
         Ok(())
     }
 
-    /// A request to the server.
+    /// Computes the lines of a client's request to the server.
     fn call(
         &mut self,
         client: usize,
@@ -340,7 +340,7 @@ impl Model {
         Ok(())
     }
 
-    /// The application denies a packet.
+    /// Computes the lines of a packet that the application denies.
     pub fn denied(&mut self, client: usize, message: &Message) {
         if !self.clients[client].open {
             return;

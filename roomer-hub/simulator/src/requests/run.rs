@@ -1,4 +1,4 @@
-//! Runs a plan on the real hub, and compares what each input leads to with the model.
+//! Runs a plan on the real hub, and compares the actions of each input with the model.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -13,7 +13,7 @@ use super::plan::Cap;
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 /// Returns the address of the client in a slot. Some do not have one. Two kinds of the others share
-/// a limit: an IPv4 address, also if it is mapped to IPv6, and the hosts of an IPv6 network.
+/// a limit: an IPv4 address, even if it is mapped to IPv6, and the hosts of an IPv6 network.
 pub(super) fn address(slot: u8) -> Option<SocketAddr> {
     let v4 = Ipv4Addr::new(10, 0, 0, 7);
     let ip = match slot % 6 {

@@ -1,4 +1,4 @@
-//! Checks what the poll of a connection's task must have led to, given its input and the time.
+//! Checks the results of a poll of a connection's task, given its input and the time.
 
 use std::time::Duration;
 

@@ -76,7 +76,7 @@ pub struct ConnModel {
     /// Bytes that the socket had accepted when the server was last idle, and the time of the last
     /// change.
     pub taken: (u64, Duration),
-    /// The time since when more than half of the limit may have been queued.
+    /// The time since which more than half of the limit may have been queued.
     pub congested_since: Option<Duration>,
     pub was_unread: bool,
     /// Bytes that had been read, and the time, when its reading was paused.
@@ -87,12 +87,12 @@ pub struct ConnModel {
     pub waiting: Option<Waiting>,
     /// Bytes that had been read when the poll began, or when the handshake ended.
     pub read_at_poll: u64,
-    /// Set when a handler or rule has completed: input behind it is not parsed until the server has
+    /// Set when a handler or rule has completed: input after it is not parsed until the server has
     /// received more bytes than this.
     pub parse_resumes_at: Option<u64>,
     /// The position of the end of the last packet that was handled.
     pub parsed: u64,
-    /// The position from which on the session may buffer input behind a pending handler.
+    /// The position from which the session may buffer input after a pending handler.
     pub buffered_from: Option<u64>,
     /// True if a pending handler or rule has completed in this poll.
     pub has_resumed: bool,
@@ -187,7 +187,7 @@ impl ConnModel {
         }
     }
 
-    /// Records, while the server is idle, whether output waits for a full socket.
+    /// Records whether output waits for a full socket, while the server is idle.
     pub fn is_blocked_since(&mut self, now: Option<Duration>) {
         match now {
             None => self.seen_written = u64::MAX,
@@ -198,7 +198,7 @@ impl ConnModel {
         }
     }
 
-    /// Returns the time since when the socket has been full while idle.
+    /// Returns the time since which the socket has been full while idle.
     pub fn blocked_since(&self) -> Option<Duration> {
         (self.seen_written == self.taken.0).then_some(self.blocked)
     }

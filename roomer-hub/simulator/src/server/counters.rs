@@ -1,4 +1,4 @@
-//! Compares the server's statistics with what has happened.
+//! Compares the server's statistics with the events of the plan.
 
 use std::collections::BTreeMap;
 

@@ -101,13 +101,14 @@ impl Harness<'_> {
     pub(super) fn answer_before_hook(&mut self, at: usize, bytes_in: u64) {
         let conn = &self.conns[at];
         let come = bytes_in - self.bytes_in;
-        // Input behind a pending handler is parsed after the hooks of the handler's events.
+        // Input after a pending handler's message is parsed after the hooks of the handler's
+        // events.
         if conn.parse_resumes_at != Some(bytes_in) {
             self.settle_pings_up_to(at, conn.read_at_poll + come);
         }
     }
 
-    /// Checks that a hook is called for the right event, and what it did.
+    /// Checks that a hook is called for the right event, and the effects of its action.
     pub(super) fn check_hook_called(
         &mut self,
         (by, what): (u16, HookEvent),

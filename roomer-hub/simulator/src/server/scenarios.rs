@@ -116,8 +116,8 @@ pub(super) fn answered_too_late(
     steps.push(Step::RunFor { millis: source.pick(&[1, 60, 4000]) });
 }
 
-/// While a rule about a join is pending, adds the client to that room or removes it from another,
-/// and the hook for this event panics.
+/// Adds a client to a room while a rule about its join is pending, or removes it from another, and
+/// lets the hook for this event panic.
 pub(super) fn moved_while_waiting(
     source: &mut impl Source,
     setup: &mut Setup,
@@ -271,8 +271,8 @@ fn disturb_flush(
     }
 }
 
-/// Two clients from one address, which is limited to one connection, are authorized at the same
-/// time; or the server is drained or stopped meanwhile.
+/// Authorizes two clients from one address, which is limited to one connection, at the same time;
+/// or drains or stops the server meanwhile.
 pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps: &mut Vec<Step>) {
     let wait = Some(source.pick(&[20, 300]));
     setup.auth_hook = Some(AuthHook { admits: u32::MAX, panics: 0, wait, waits: u32::MAX });

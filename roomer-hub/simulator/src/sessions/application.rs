@@ -74,7 +74,7 @@ pub enum Event {
     Disconnected {
         by: u16,
     },
-    /// A value that was stored with the connection is not there.
+    /// A value that was stored with the connection is missing.
     Forgot {
         by: u16,
     },
@@ -126,7 +126,7 @@ impl Application {
         self.state().log.push(event);
     }
 
-    /// Records it if what `on_connect` stored with the connection is not there.
+    /// Records whether the value that `on_connect` stored with the connection is missing.
     fn recall(&self, conn: &Conn) {
         let by = number(conn);
         if conn.get().is_none_or(|stored: Arc<Stored>| stored.0 != by) {

@@ -1,4 +1,4 @@
-//! When a session is lost, continued, refused or ended: what the server may do, and what it must.
+//! The loss, return, refusal and end of sessions: what the server may do, and what it must do.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl Harness<'_> {
         let session = &self.sessions[number];
         let is_own = polled == Some(session.keeper);
         if is_own && !session.is_open() {
-            // A violation behind the packet that has closed the session.
+            // A violation after the packet that has closed the session.
             return Ok(());
         }
         let how = match code {
@@ -125,12 +125,12 @@ impl Harness<'_> {
         self.close(number, code, how)
     }
 
-    /// Returns true if the server may take the socket of a session for lost.
+    /// Returns true if the server may consider the socket of a session lost.
     fn may_lose(&self, number: usize, at: usize) -> bool {
         let (now, setup, socket) = (self.now(), &self.plan.setup, &self.sockets[at]);
         let is_silent = now >= socket.read.1 + millis(setup.pong);
         let outstanding = self.outstanding(number, at);
-        // A receiver behind which much waits has less time.
+        // A receiver with a long queue has less time.
         let write = match outstanding > u64::from(setup.max_backlog) / 2 {
             true => Duration::from_millis(50),
             false => millis(setup.write),
@@ -154,7 +154,7 @@ impl Harness<'_> {
         self.sessions[number].is_extended && self.plan.setup.window > 0 && !self.is_shut && fits
     }
 
-    /// Checks what a poll has changed besides the inputs of the hub.
+    /// Checks the effects of a poll other than the inputs of the hub.
     pub fn after_poll(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         self.check_rejected(before, polled)?;
         let (old, new) = (before.sessions.refused, self.stats.sessions.refused);
@@ -281,7 +281,7 @@ impl Harness<'_> {
         let setup = self.plan.setup;
         let now = self.now();
         let session = &mut self.sessions[number];
-        // What did not fit was not written yet, if anything.
+        // Bytes that did not fit were not written yet.
         (session.may_have_overflown, session.has_overflown) = (false, false);
         self.marks.mark(true, Mark::Resumed);
         self.marks.mark(session.pending.is_some(), Mark::ResumedPending);
@@ -308,7 +308,7 @@ impl Harness<'_> {
         socket.read.1 = now;
     }
 
-    /// Finds out whether the session of the polled task has lost its socket.
+    /// Determines whether the session of the polled task has lost its socket.
     fn check_detached(&mut self, at: usize) -> Result<(), Fault> {
         let away = self.sessions.iter().filter(|session| session.is_away()).count();
         let found = self.stats.sessions.detached;

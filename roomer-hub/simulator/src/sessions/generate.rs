@@ -78,7 +78,7 @@ fn how(source: &mut impl Source) -> How {
     }
 }
 
-/// A socket is lost, its client misses something and returns.
+/// Loses a socket, whose client misses something and returns.
 fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     match source.below(6) {
         0 | 1 => {
@@ -110,7 +110,7 @@ fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     few_polls(source, steps);
 }
 
-/// Bytes of a client arrive, all or some.
+/// Delivers all or some bytes of a client.
 fn arrive(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let bytes = if source.one_in(5) { 1 + source.below(300) } else { u32::MAX };
     steps.push(Step::Of(slot, Act::Deliver(bytes)));
@@ -128,7 +128,7 @@ fn few_polls(source: &mut impl Source, steps: &mut Vec<Step>) {
     }
 }
 
-/// A client sends something, which arrives in most cases.
+/// Lets a client send something, which arrives in most cases.
 fn talk(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let len = source.pick(&[0, 1, 20, 100, 100, 130, 600, 3000]);
     let say = match source.below(13) {

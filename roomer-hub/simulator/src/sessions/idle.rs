@@ -12,7 +12,7 @@ use super::session::Place;
 use super::socket::{Meaning, Phase};
 use crate::fault::{Fault, ensure};
 
-/// The server sends something at least this often.
+/// The longest time in which the server sends nothing.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 
 impl Harness<'_> {
@@ -47,7 +47,7 @@ impl Harness<'_> {
             "connections, detached, memberships, rooms: {found:?}, expected {expected:?}"
         );
         ensure!(stats.sockets == tasks - away, "{} sockets, not {}", stats.sockets, tasks - away);
-        // What a return has replaced has left.
+        // Sockets that a return has replaced have left.
         let (connections, most) =
             (stats.sockets - stats.handshakes, self.plan.setup.max_connections);
         ensure!(most == 0 || connections <= most.into(), "{connections} connections above {most}");

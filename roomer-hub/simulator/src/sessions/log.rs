@@ -1,4 +1,4 @@
-//! Compares each input of the hub, and what the application did, with the model.
+//! Compares each input of the hub, and each act of the application, with the model.
 
 use std::time::Duration;
 
@@ -251,7 +251,8 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Expects an extended client to learn why its packet was refused, unless it learned so much of late.
+    /// Expects an extended client to learn why its packet was refused, unless it got too many errors
+    /// recently.
     fn expect_error(&mut self, number: usize, packet: &Packet, code: &str, message: &str) {
         let now = self.now();
         let session = &mut self.sessions[number];

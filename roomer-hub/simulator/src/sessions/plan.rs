@@ -62,7 +62,7 @@ pub enum Step {
         extended: bool,
         user: u8,
     },
-    /// Lets a client return to its session on a new socket. It does not use the old one any more.
+    /// Lets a client return to its session on a new socket. It no longer uses the old one.
     Return {
         slot: u8,
         how: How,
@@ -127,7 +127,7 @@ pub enum How {
     Honest,
     /// It has lost this many of the packets that it received last.
     Rewound(u8),
-    /// It claims to have received what was not sent.
+    /// It claims to have received packets that were not sent.
     Ahead,
     /// With the token of an earlier connection.
     UsedToken,

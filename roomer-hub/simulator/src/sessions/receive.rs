@@ -128,7 +128,7 @@ impl Harness<'_> {
             (device.session, device.acked) = (Some(number), 0);
             return Ok(());
         }
-        // What the server has not handled is sent again.
+        // The client sends packets again that the server has not handled.
         let told = socket.resumed_with.unwrap_or_default();
         session.told = session.told.max(told);
         for (number, packet) in session.sent.iter().enumerate().skip(told) {

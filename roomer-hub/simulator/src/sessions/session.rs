@@ -63,7 +63,7 @@ pub struct Session {
     idle_acks: (u32, Duration),
     /// True if the server's log may have overflowed since the last sufficient acknowledgement.
     pub may_lack: bool,
-    /// True if more was sent while it was away than the server may keep: possibly, and certainly.
+    /// True if more was sent during its absence than the server may keep: possibly, and certainly.
     pub may_have_overflown: bool,
     pub has_overflown: bool,
     /// All packets that the client sends in this session.

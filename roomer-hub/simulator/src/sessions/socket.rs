@@ -62,12 +62,12 @@ pub struct Socket {
     pub phase: Phase,
     /// The session that the server has put on it.
     pub session: Option<usize>,
-    /// True if the client does not use it any more.
+    /// True if the client no longer uses it.
     pub is_abandoned: bool,
     pub is_mute: bool,
     /// True if the client reads what arrives at once.
     pub is_reading: bool,
-    /// True if nothing passes any more.
+    /// True if no more bytes pass.
     pub is_lost: bool,
     /// The client ends its stream after the bytes in flight.
     pub is_ending: bool,
@@ -105,9 +105,9 @@ pub struct Socket {
     pub written: (u64, Duration),
     /// When a handler last ended during which the server did not read.
     pub waited: Duration,
-    /// Since when the server's writes have found it full.
+    /// The time since which the server's writes have found it full.
     pub full_since: Option<Duration>,
-    /// The most bytes that one write accepts.
+    /// The maximum number of bytes that one write accepts.
     pub most_written: u64,
     /// True if it has been full since it last accepted bytes.
     pub is_filled: bool,

@@ -1,4 +1,4 @@
-//! Rooms that remember: what clients get that come later, or that were away for too long.
+//! Rooms that remember: the messages of clients that join later, or that were away for too long.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A server whose rooms remember so many messages; sessions end after a second.
+/// Builds a server whose rooms remember so many messages; sessions end after a second.
 fn remembering(messages: usize) -> Builder {
     Server::builder().history("lobby", History::last(messages)).resume_window(SECOND)
 }
@@ -85,7 +85,7 @@ fn what_was_missed_between_two_sessions_arrives_once_and_in_order() {
         net.away(1, |net| net.say(0, 3..7));
         assert_ne!(net.id(1), before);
         net.say(0, 7..8);
-        // Neither what it had, nor what it has sent itself.
+        // Neither messages that it already had, nor its own.
         assert_eq!(net.texts(1, "lobby"), numbers(0..8), "seed {seed}");
         net.away(1, |_| ());
         net.say(0, 8..9);
@@ -111,7 +111,7 @@ fn what_the_server_does_not_remember_any_more_is_reported() {
         let missed = events.iter().position(|event| matches!(event, Event::Missed { .. }));
         assert!(missed.unwrap() < events.iter().position(rejoined).unwrap());
         assert_eq!(net.texts(bob, "lobby"), expected);
-        // What comes next is complete again.
+        // From here on, no message is missing.
         net.take_events(bob);
         net.away(bob, |net| net.say(ann, 10..13));
         assert_eq!(net.texts(bob, "lobby"), numbers(10..13));

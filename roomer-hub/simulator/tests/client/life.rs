@@ -19,7 +19,7 @@ fn delays_grow_with_full_jitter_and_begin_anew_after_a_success() {
             net.is_up = false;
             let ann = net.add(Options::default());
             net.settle();
-            // The delay after the attempt number `nth`.
+            // Returns the delay after the attempt number `nth`.
             for _ in 0..nth {
                 let due = net.ends[ann].client.deadline().unwrap();
                 let now = net.world.now();
@@ -35,7 +35,7 @@ fn delays_grow_with_full_jitter_and_begin_anew_after_a_success() {
     }
     for (nth, mean) in means.iter().enumerate() {
         let most = (SECOND / 2 * 2u32.pow(nth as u32)).min(30 * SECOND);
-        // Half of the most, within five standard deviations.
+        // Half of the maximum, within five standard deviations.
         assert!(*mean > most * 3 / 10 && *mean < most * 7 / 10, "{nth}: {means:?}");
     }
 }
@@ -186,7 +186,7 @@ fn a_suspended_program_reads_before_it_judges() {
         let mut net = Net::new(1, Server::builder());
         let ann = net.add(options);
         net.advance(MINUTE);
-        // The lid is closed for less than the server's patience: no timer runs in between.
+        // The machine is suspended for less than the server's timeout: no timer runs in between.
         net.world.jump(MINUTE + 10 * SECOND);
         let now = net.world.now();
         assert_eq!(net.ends[ann].client.poll(now, 1), None);
@@ -257,7 +257,7 @@ fn a_close_sends_what_was_sent_and_waits_for_the_answer() {
         let stats = net.world.server().stats();
         assert_eq!((stats.connections, stats.sessions.detached), (1, 0));
 
-        // Without an answer it ends all the same, and does not promise anything.
+        // Without an answer it still ends, and reports the unconfirmed message as lost.
         net.darken(bob);
         net.send(bob, "lobby", "uncertain");
         let now = net.world.now();

@@ -27,7 +27,7 @@ pub(crate) struct End {
     /// Bytes on the way to the server.
     in_flight: Vec<u8>,
     pub(crate) events: Vec<Event>,
-    /// True while the network takes all bytes and delivers none.
+    /// True while the network accepts all bytes and delivers none.
     pub(crate) is_dark: bool,
     pub(crate) attempts: usize,
 }
@@ -175,7 +175,7 @@ impl Net {
                 peer.deliver(&end.in_flight);
                 peer.end_stream(Ok(()));
             }
-            // Nothing reads what the server writes now.
+            // From here on, the server's writes are not read.
             peer.set_space(usize::MAX);
         }
         end.in_flight.clear();
@@ -202,7 +202,7 @@ impl Net {
         end.client.disconnected(now);
     }
 
-    /// The connection looks open, and no byte passes any more.
+    /// Makes the connection look open, while no byte passes.
     pub(crate) fn darken(&mut self, number: usize) {
         self.ends[number].is_dark = true;
     }

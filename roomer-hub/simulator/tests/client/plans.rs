@@ -1,4 +1,5 @@
-//! Random plans: whatever happens to connections, nothing is doubled, and what is lost is reported.
+//! Random plans: whatever happens to connections, no message is doubled, and lost ones are
+//! reported.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Requests in all directions, their errors, and what becomes of them when connections break.
+//! Requests in all directions, their errors, and their fate when connections break.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 type Answer = Result<String, RequestError>;
 
-/// A server that doubles numbers.
+/// Builds a server that doubles numbers.
 fn doubler() -> Builder {
     Server::builder().on_request("double", |_, message| {
         let number: i32 = message.text()?.parse().map_err(|_| ReplyError::invalid("a number"))?;

@@ -16,7 +16,7 @@ fn both(test: impl Fn(u64, Options)) {
     }
 }
 
-/// Two clients in the room `lobby`.
+/// Connects two clients, which join the room `lobby`.
 fn two(net: &mut Net, options: &Options) {
     for number in [net.add(options.clone()), net.add(options.clone())] {
         net.join(number, "lobby");
@@ -112,7 +112,7 @@ fn the_last_wish_about_a_room_holds_however_fast_it_changes() {
             match net.rng.below(3) {
                 0 => net.join(0, "lobby"),
                 1 => net.leave(0, "lobby"),
-                // It crosses whatever the client has just sent.
+                // The removal crosses packets that the client has just sent.
                 _ => _ = net.world.server().kick(net.id(0), "lobby"),
             }
             if net.rng.chance(30) {
@@ -177,7 +177,7 @@ fn root_can_be_left_for_good() {
         net.settle();
         assert_eq!(net.take_events(0), [Event::Left { room: "root".into() }]);
         assert!(!net.world.server().members("root").contains(&net.id(0)));
-        // Also after the server has restarted it.
+        // A new connection does not bring it back.
         net.world.server().disconnect(net.id(0), 1012, "");
         net.settle();
         net.advance(MINUTE / 30);

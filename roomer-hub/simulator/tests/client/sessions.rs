@@ -1,4 +1,4 @@
-//! What survives a lost connection, with a session and without.
+//! Lost connections, with a session and without one.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two clients in the room `lobby`.
+/// Connects two clients, which join the room `lobby`.
 fn two(net: &mut Net, options: &Options) {
     for number in [net.add(options.clone()), net.add(options.clone())] {
         net.join(number, "lobby");

@@ -43,7 +43,7 @@ fn a_client_that_joins_again_gets_what_it_has_missed() {
     bob.send("chat/1", "say", "1");
     world.settle();
     assert_eq!((texts(&ann), number(&ann), number(&bob)), (vec!["1".into()], 1, 1));
-    // The number is all that the sender gets of its own message.
+    // The sender gets only the number of its own message.
     assert!(texts(&bob).is_empty() && bob.texts("chat/1", NUMBER).is_empty());
     ann.close(1000, "");
     world.settle();
@@ -58,7 +58,7 @@ fn a_client_that_joins_again_gets_what_it_has_missed() {
     bob.send("chat/1", "say", "4");
     world.settle();
     assert_eq!(texts(&again), ["2", "3", "4"]);
-    // What the client has sent itself comes as a number.
+    // The client gets its own message as a number.
     let at = Some(Position { number: 2, ..again.position("chat/1").unwrap() });
     bob.leave("chat/1");
     world.settle();

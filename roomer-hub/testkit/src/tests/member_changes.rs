@@ -8,8 +8,8 @@ use roomer_engine::{Builder, Info, Server};
 
 const ROOMS: [&str; 2] = ["lobby", "hall"];
 
-/// A client sets its info to a number and sends the number to the room. So each receiver knows the number
-/// as the sender's info when the message arrives, unless the sender has set a later one by then.
+/// Makes a client set its info to a number and send the number to the room. So each receiver knows the
+/// number as the sender's info when the message arrives, unless the sender has set a later one by then.
 fn numbered() -> Builder {
     Server::builder().on("say", |conn, message| {
         conn.set_info(Info::new(message.text()?)?)?;

@@ -1,4 +1,4 @@
-//! Members with info: what extended clients learn of the members of their rooms, and what plain ones do.
+//! Members with info, in the views of extended and of plain clients.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -249,7 +249,7 @@ fn rooms_without_full_presence_tell_the_number_or_nothing() {
     world.settle();
 }
 
-/// `EXTENDED.md` shows them.
+/// The test's packets are the examples of `EXTENDED.md`.
 #[test]
 fn the_payloads_of_the_page_are_read() {
     let members = |text: &str| Members::parse(text.as_bytes()).expect("a payload of members");

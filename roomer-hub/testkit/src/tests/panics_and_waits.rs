@@ -7,7 +7,7 @@ use std::thread;
 use super::*;
 use roomer_engine::HandlerResult;
 
-/// A server whose callbacks panic if the client's query selects them.
+/// Builds a server whose callbacks panic if the client's query selects them.
 fn panicking_server() -> Builder {
     let may_panic = |conn: &roomer_engine::Conn, what: &str| {
         assert!(!conn.claims().is_some_and(|claims| claims.contains_key(what)), "panic in {what}");
@@ -227,7 +227,7 @@ fn a_message_behind_a_slow_handler_has_the_whole_time() {
     ann.send_bytes(second);
     world.settle();
     assert_eq!(bob.texts("root", "chat"), ["late"]);
-    // The next one has no more than that.
+    // The next handler has the same limit.
     ann.send_bytes(first);
     world.advance(Duration::from_millis(5100));
     assert!(!ann.is_open());

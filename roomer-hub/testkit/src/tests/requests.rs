@@ -17,7 +17,7 @@ use roomer_engine::{Builder, Conn, ReplyError, RequestError, RequestFuture, Serv
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Code and text of an error.
+/// Creates an error with a code and a text.
 fn failed(code: &str, message: &str) -> Option<Result<bytes::Bytes, (String, String)>> {
     Some(Err((code.into(), message.into())))
 }
@@ -26,10 +26,10 @@ fn replied(text: &'static str) -> Option<Result<bytes::Bytes, (String, String)>>
     Some(Ok(bytes::Bytes::from_static(text.as_bytes())))
 }
 
-/// What the server's own requests returned.
+/// The results of the server's own requests.
 type Outcomes = Arc<Mutex<Vec<Result<String, RequestError>>>>;
 
-/// A handler `ask` that asks its own client `where`, for 10 s.
+/// Adds a handler `ask` that sends its own client the request `where`, for 10 s.
 fn asking(builder: Builder) -> (Builder, Outcomes) {
     let outcomes = Outcomes::default();
     let log = outcomes.clone();
@@ -76,7 +76,7 @@ fn handlers_wait_beside_each_other_and_answer_when_they_are_done() {
     let log = gate.clone();
     let builder = Server::builder().on_request_async("wait", async move |conn: Conn, message| {
         log.lock().unwrap().push(message.text()?.to_owned());
-        // The client's own answer ends the wait, behind the requests that it has sent meanwhile.
+        // The client's own answer ends the wait, after the requests that it has sent meanwhile.
         conn.request("go", &message.payload, LIMIT).await?;
         Ok(message.payload)
     });
@@ -164,7 +164,7 @@ fn the_server_asks_and_each_way_to_fail_has_its_error() {
     let mut world = World::new(
         1,
         builder.on("tell", |conn, _| {
-            // Without a poll, the request is sent and its answer dropped.
+            // Even without a poll, the request is sent; its answer is dropped.
             drop(conn.request("where", "", LIMIT));
         }),
     );
@@ -288,7 +288,7 @@ fn a_server_that_is_busy_tells_extended_clients_when_to_come_back() {
         client.send_bytes(&[0x82, 0xfe, 0x10, 0, 1, 2, 3, 4, 5]);
     }
     world.advance(Duration::from_secs(4));
-    // A byte now and then: otherwise the network is taken for lost, and the session of Ann stays.
+    // A byte now and then: otherwise the network counts as lost, and Ann's session stays.
     [&ann, &bob].iter().for_each(|client| client.send_bytes(&[6]));
     world.advance(Duration::from_secs(2));
     let closed = |client: &Client| client.closed().map(|it| (it.code, it.reason));

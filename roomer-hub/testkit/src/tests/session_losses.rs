@@ -6,7 +6,7 @@ use super::sessions::numbers;
 use super::*;
 use roomer_engine::{Claims, Server};
 
-/// What a handler has stored with a connection.
+/// A value that a handler stores with a connection.
 struct Visits(u32);
 
 #[test]
@@ -82,7 +82,7 @@ fn a_client_whose_old_socket_looks_open_returns_to_a_full_server() {
         assert_eq!((carol.status(), late.status()), (Some(101), Some(503)));
         let stats = world.server().stats();
         assert_eq!((stats.connections, stats.sessions.detached), (3, 1));
-        // The session waits for its client all the same.
+        // The session still waits for its client.
         carol.close(1000, "");
         world.settle();
         let late = world.reconnect(&bob);
@@ -126,7 +126,7 @@ fn silence_and_a_socket_that_accepts_nothing_are_losses_of_the_socket() {
     world.settle();
     assert!(stuck.is_resumed());
     assert_eq!(stuck.texts("root", "chat"), ["0"]);
-    // Its network takes what the server sends, and brings nothing back.
+    // Its network accepts everything from the server, and delivers nothing to it.
     silent.stall(usize::MAX);
     world.advance(Duration::from_secs(70));
     assert_eq!(world.server().stats().sessions.detached, 1, "the pong timeout has passed");
@@ -137,8 +137,8 @@ fn silence_and_a_socket_that_accepts_nothing_are_losses_of_the_socket() {
     assert!(world.server().stats().closes.is_empty());
 }
 
-/// Two extended clients and a plain one that send numbers to one another while sockets are lost in
-/// every way and at every moment. Each gets every number of the others once and in order.
+/// Lets two extended clients and a plain one send numbers to one another while sockets are lost in
+/// every way and at every moment. Each must get every number of the others once and in order.
 #[test]
 fn random_losses_lose_and_double_nothing() {
     for seed in 0..300 {
@@ -179,7 +179,7 @@ fn random_losses_lose_and_double_nothing() {
                     }
                     (0..world.rng().below(8)).for_each(|_| _ = world.step());
                     let next = world.reconnect(&clients[from].0);
-                    // It has told the server what it received, and reads nothing more there.
+                    // It has acknowledged what it received, and reads nothing more on that socket.
                     clients[from].0.stall(usize::MAX);
                     let (old, received) = &mut clients[from];
                     received.extend(log(old));

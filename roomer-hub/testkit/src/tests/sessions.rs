@@ -1,4 +1,5 @@
-//! Sessions of the extended protocol: what survives the loss of a socket, and what ends.
+//! Sessions of the extended protocol: the state that survives the loss of a socket, and the state
+//! that does not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +13,7 @@ use roomer_engine::{Claims, Server, close};
 
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// A world with an extended and a plain client in the room `lobby`.
+/// Builds a world with an extended and a plain client in the room `lobby`.
 fn two(world: &mut World) -> (Client, Client) {
     let ann = world.connect_extended(Handshake::new());
     let bob = world.connect();
@@ -35,7 +36,7 @@ fn a_session_survives_its_socket_without_loss_in_either_direction() {
     ann.send("lobby", "chat", "0");
     world.settle();
     ann.reset();
-    // What Ann sends now never arrives; what Bob sends is kept for her.
+    // Ann's messages no longer arrive; Bob's are kept for her.
     ann.send("lobby", "chat", "1");
     bob.send("lobby", "chat", "1");
     bob.send_to(&id, "chat", "direct");
@@ -72,7 +73,7 @@ fn a_client_is_back_before_its_old_socket_is_known_to_be_lost() {
     world.settle();
     assert!(again.is_resumed());
     assert_eq!(again.texts("lobby", "chat"), ["0"]);
-    // This socket works, and is dropped all the same.
+    // This socket works, but is dropped too.
     let last = world.reconnect(&again);
     world.settle();
     assert!(last.is_resumed() && last.texts("lobby", "chat").is_empty());
@@ -318,7 +319,7 @@ fn a_token_of_another_a_wrong_one_and_a_used_one_open_new_sessions() {
         assert!(eve.is_open() && !eve.is_resumed() && ann.is_open(), "{bad}");
     }
     assert_eq!(refused(&world).unknown, 4);
-    // Once the client has used its new token, the old one is worth nothing.
+    // Once the client has used its new token, the old one is invalid.
     let again = world.reconnect(&ann);
     world.settle();
     again.request_ack();

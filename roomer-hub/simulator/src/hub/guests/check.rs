@@ -76,7 +76,7 @@ impl CheckedHub {
         Ok(())
     }
 
-    /// Compares what the tables have of each peer with the model.
+    /// Compares the tables' entries of each peer with the model.
     pub(crate) fn audit_peers(&self) -> Result<(), Fault> {
         let (tables, model) = (self.hub.tables(), &self.checker.model);
         if !model.peers.are_used {

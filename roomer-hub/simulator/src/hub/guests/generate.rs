@@ -55,7 +55,7 @@ struct Swarm {
 pub fn plan(source: &mut impl Source) -> Plan {
     let mut plan = generate::plan(source);
     if source.one_in(8) {
-        // Otherwise messages to guests are seldom judged by rooms that are shared.
+        // Otherwise few messages to guests are subject to the rule about shared rooms.
         plan.shared_room_only = true;
     }
     let swarm = swarm(source, &plan);
@@ -79,7 +79,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// A peer has the tag of its number, as a rule.
+/// Returns the tag of a peer: usually that of its number.
 fn up(source: &mut impl Source, peer: u8) -> Step {
     let other = source.below(TAGS.into()) as u8;
     Step::PeerUp { peer, tag: if source.one_in(6) { other } else { peer } }
@@ -210,7 +210,7 @@ impl Swarm {
         if source.one_in(12) { any_guest(source) } else { source.pick(&self.guests) }
     }
 
-    /// Returns the peer whose number is the tag of a guest, as a rule.
+    /// Returns the peer of a guest: usually the one whose number is the guest's tag.
     fn peer(&self, source: &mut impl Source, guest: u16) -> u8 {
         let other = source.below(PEERS as u32) as u8;
         if source.one_in(8) { other } else { (guest / IDS_PER_TAG) as u8 }
